@@ -1,0 +1,8 @@
+"""Run the `sealyard` command as `python -m proxy`."""
+
+import sys
+
+from .cli import main
+
+if __name__ == "__main__":
+    sys.exit(main())
