@@ -1,0 +1,54 @@
+"""The labelled derivations of key material: HKDF-Expand (RFC 5869) with SHA-256, 32 bytes each.
+
+A KEK is never used as a cipher key. Every use has a label of its own, so no two uses can meet.
+"""
+
+from __future__ import annotations
+
+import hmac
+from typing import Final
+
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
+
+from .context import Scope
+from .secret import KEY_BYTES, Kek, NameKey, RecordKey, SessionKey
+
+SESSION_LABEL: Final = b"sealyard/v1/sk\x00"
+COMMITMENT_LABEL: Final = b"sealyard/v1/ctx"
+
+SID_BYTES: Final = 12
+COMMITMENT_BYTES: Final = 16
+NAME_BYTES: Final = 16
+
+
+def session_key(kek: Kek, sid: bytes, scope: Scope) -> SessionKey:
+    """Return the durable session key of `sid` (12 bytes) in `scope` under `kek`."""
+    if len(sid) != SID_BYTES:
+        message = f"a session id is exactly {SID_BYTES} bytes"
+        raise ValueError(message)
+    return SessionKey(_expand(kek.reveal(), SESSION_LABEL + sid + scope.encode()))
+
+
+def commitment_key(key: SessionKey) -> bytes:
+    """Return Kctx, the key under which a session commits to contexts."""
+    return _expand(key.reveal(), COMMITMENT_LABEL)
+
+
+def commitment(kctx: bytes, context: bytes) -> bytes:
+    """Return the 16 bytes by which a token commits to its session key and its CONTEXT."""
+    return hmac.digest(kctx, context, "sha256")[:COMMITMENT_BYTES]
+
+
+def record_name(name_key: NameKey, scope: Scope) -> bytes:
+    """Return the 16 bytes that name a scope in the store without telling what it is."""
+    return hmac.digest(name_key.reveal(), scope.encode(), "sha256")[:NAME_BYTES]
+
+
+def record_tag(record_key: RecordKey, record: bytes) -> bytes:
+    """Return the 32 bytes that authenticate a record of the store."""
+    return hmac.digest(record_key.reveal(), record, "sha256")
+
+
+def _expand(material: bytes, info: bytes) -> bytes:
+    return HKDFExpand(SHA256(), KEY_BYTES, info).derive(material)

@@ -1,0 +1,167 @@
+"""Edits: one span, what takes its place, and for which context."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from .context import Context
+from .errors import ForbiddenValue, OpenFailed, SealyardError
+from .formats import json as json_format
+from .formats import tokens
+from .formats.tokens import FoundToken
+from .needs import Keys
+from .rules import Block, Item
+from .session import Session
+from .token import CTY_JSON, Token
+
+Fate = Literal["sealed", "opened", "already_sealed", "plain", "kept", "cut"]
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What becomes of a span: its new bytes (None: it stays), and the word to count it under.
+
+    `start` and `end` may reach beyond the token itself, to its quotes.
+    """
+
+    start: int
+    end: int
+    text: bytes | None
+    fate: Fate
+    session: Session | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SealEdit:
+    """A value to be sealed. `sealed` is the token that it already looks to be, if any."""
+
+    start: int
+    end: int
+    item: Item
+    context: Context
+    plaintext: bytes
+    cty: str | None
+    quoted: bool
+    sealed: Token | None = None
+
+    def carry_out(self, keys: Keys, block: Block, now: float) -> Change:
+        """Return the sealed value; raise ValueTooLong above the field's `max_chars`."""
+        if self.sealed is not None and block.already_sealed != "seal":
+            if block.already_sealed == "reject":
+                raise ForbiddenValue(
+                    "already-sealed", detail=f"{self.item.field}: the value is sealed already."
+                )
+            session = keys.opening.get((self.context.scope, self.sealed.key_id))
+            if session is not None and _opens(session, self.sealed, self.context, now):
+                return Change(self.start, self.end, None, "already_sealed", session)
+        session = keys.sealing[self.context.scope]
+        text = session.seal(
+            self.plaintext,
+            self.context,
+            cty=self.cty,
+            form=self.item.form,
+            max_chars=self.item.max_chars,
+            name=self.item.field,
+        )
+        return Change(self.start, self.end, b'"%b"' % text if self.quoted else text, "sealed")
+
+
+@dataclass(frozen=True, slots=True)
+class OpenEdit:
+    """A value to be opened. `token` is the decoded token, or the error that decoding met.
+
+    `shape` says what the value is: a JSON string, the whole body, or a text.
+    """
+
+    start: int
+    end: int
+    context: Context
+    token: Token | OpenFailed
+    shape: Literal["json", "body", "text"]
+
+    def carry_out(self, keys: Keys, block: Block, now: float) -> Change:
+        """Return the opened value, or the old one where the block lets it stay; else raise."""
+        try:
+            return self._open(keys, now)
+        except OpenFailed as error:
+            if error.reason == "not-a-token" and _permissive(block, now):
+                return Change(self.start, self.end, None, "plain")
+            if block.keep_unopened:
+                return Change(self.start, self.end, None, "kept")
+            raise
+
+    def _open(self, keys: Keys, now: float) -> Change:
+        if isinstance(self.token, OpenFailed):
+            raise self.token
+        session = _session(keys, self.context, self.token)
+        plaintext = session.open(self.token, self.context, now)
+        if self.shape == "json":
+            plaintext = as_json(plaintext, self.token.cty)
+        elif (self.shape == "text" and self.token.cty is not None) or (self.shape == "body" and self.token.cty is not None and "/" not in self.token.cty):
+            raise OpenFailed("wrong-content-type")
+        return Change(self.start, self.end, plaintext, "opened", session)
+
+
+@dataclass(frozen=True, slots=True)
+class EmbeddedEdit:
+    """A token found somewhere in a string. What does not open stays; what was cut is replaced."""
+
+    found: FoundToken
+    context: Context
+
+    def carry_out(self, keys: Keys, block: Block, now: float) -> Change:
+        """Return the opened value in place of the token, the placeholder, or the token."""
+        one = self.found
+        if one.token is None:
+            start, end, new = tokens.replacement(one, block.placeholder, is_json=False)
+            return Change(start, end, new, "cut")
+        try:
+            session = _session(keys, self.context, one.token)
+            plaintext = session.open(one.token, self.context, now)
+            text_or_json = as_json(plaintext, one.token.cty)
+        except OpenFailed:
+            return Change(one.start, one.end, None, "kept")
+        is_json = one.token.cty == CTY_JSON
+        text = text_or_json.decode() if is_json else plaintext.decode()
+        start, end, new = tokens.replacement(one, text, is_json=is_json)
+        return Change(start, end, new, "opened", session)
+
+
+Edit = SealEdit | OpenEdit | EmbeddedEdit
+
+
+def as_json(plaintext: bytes, cty: str | None) -> bytes:
+    """Return an opened field as JSON text; raise OpenFailed where it is neither text nor JSON."""
+    if cty == CTY_JSON:
+        try:
+            json_format.validate(plaintext)
+        except SealyardError:
+            raise OpenFailed("not-json") from None
+        return plaintext
+    if cty is not None:
+        raise OpenFailed("wrong-content-type")
+    try:
+        text = plaintext.decode()
+    except UnicodeDecodeError:
+        raise OpenFailed("not-text") from None
+    return b'"%b"' % json_format.escape(text).encode()
+
+
+def _session(keys: Keys, context: Context, token: Token) -> Session:
+    session = keys.opening.get((context.scope, token.key_id))
+    if session is None:
+        raise OpenFailed("unknown-key")
+    return session
+
+
+def _opens(session: Session, token: Token, context: Context, now: float) -> bool:
+    try:
+        session.open(token, context, now)
+    except OpenFailed:
+        return False
+    return True
+
+
+def _permissive(block: Block, now: float) -> bool:
+    return block.permissive_until is not None and now < block.permissive_until

@@ -1,0 +1,311 @@
+"""Every deliberate error: a code, a status, one sentence, its cause and its remedy.
+
+The table of errors in the documentation is made from these classes, and the one place that turns
+errors into responses reads nothing else. An error carries a *reason* for the log (a short code,
+never a value) and, where it helps, a *detail* for the client (names and sizes, never a value).
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class SealyardError(Exception):
+    """The root of all errors that Sealyard raises on purpose."""
+
+    code: ClassVar[str] = "internal-error"
+    status: ClassVar[int] = 500
+    title: ClassVar[str] = "Sealyard failed and refused the message."
+    cause: ClassVar[str] = "An error in Sealyard itself."
+    remedy: ClassVar[str] = "Report it, with the request id and the log line of that id."
+
+    def __init__(self, reason: str = "", *, detail: str = "") -> None:
+        """Keep the `reason` for the log and the `detail` for the client; neither holds a value."""
+        super().__init__(reason or self.code)
+        self.reason = reason or self.code
+        self.detail = detail
+
+
+# --- refused on the traffic port -----------------------------------------------------------------
+
+
+class TrafficError(SealyardError):
+    """An error that a client of the traffic port can meet."""
+
+
+class InternalError(TrafficError):
+    """Something happened that the code did not expect; the message was refused."""
+
+    code = "internal-error"
+
+
+class MessageError(TrafficError):
+    """The message does not fit its rule: the client's fault on a request, the backend's on a response.
+
+    `response_status` is what the client sees when the fault lies in the backend's response.
+    """
+
+    response_status: ClassVar[int] = 502
+
+
+class MalformedRequest(TrafficError):
+    """The request breaks HTTP."""
+
+    code = "malformed-request"
+    status = 400
+    title = "The request is malformed."
+    cause = "The request line, a header or the framing breaks RFC 9110 or RFC 9112."
+    remedy = "Send a well-formed HTTP/1.1 request; the log's reason names the part."
+
+
+class AmbiguousRequest(TrafficError):
+    """Two readers could take the request for two different things."""
+
+    code = "ambiguous-request"
+    status = 400
+    title = "The request can be read in more than one way."
+    cause = "The path is spelled so that a backend might route it otherwise than the rules do."
+    remedy = "Send the plain spelling of the path: no encoded slashes, parameters or odd cases."
+
+
+class InvalidBody(MessageError):
+    """The body is not what its media type says."""
+
+    code = "invalid-body"
+    status = 400
+    title = "The body is malformed."
+    cause = (
+        "The body is not strict JSON (RFC 8259): bad UTF-8, a byte order mark, NaN, a comment, a lone"
+        " surrogate, nesting beyond 128 levels, or a selected member that stands twice."
+    )
+    remedy = "Send strict JSON in UTF-8, each selected member once."
+
+
+class MissingValue(MessageError):
+    """A value that the rule needs is not there."""
+
+    code = "missing-value"
+    status = 400
+    title = "A value that the rule needs is missing."
+    cause = "A selected member or a name that binds it (tenant, conversation) is absent or null."
+    remedy = "Send the value, or mark the selector `optional` in the rule."
+
+
+class ForbiddenValue(MessageError):
+    """A value stands where the rule says `absent`."""
+
+    code = "forbidden-value"
+    status = 400
+    title = "A value is present that the rule forbids."
+    cause = (
+        "The rule lists the selector under `absent`, or a case variant of a selected member came."
+    )
+    remedy = "Leave the value out, or change the rule."
+
+
+class OpenFailed(MessageError):
+    """A sealed value does not open. One answer for every cause, so that nobody can probe."""
+
+    code = "open-failed"
+    status = 400
+    title = "A sealed value does not open."
+    cause = (
+        "A token is damaged, belongs to another tenant, conversation or field, is expired or revoked,"
+        " was sealed under a key that is not in the keyring, or the value is not sealed at all."
+    )
+    remedy = "Look up the request id in the log: its reason tells the cases apart."
+
+
+class RejectedByRule(TrafficError):
+    """The configuration says no."""
+
+    code = "rejected-by-rule"
+    status = 403
+    title = "The route is closed by configuration."
+    cause = "The rule says `reject`, or no rule matches and the listener says `unmatched: reject`."
+    remedy = "`sealyard explain METHOD PATH` tells which rule decided; change it if that is wrong."
+
+
+class MethodNotAllowed(TrafficError):
+    """A method that is never forwarded."""
+
+    code = "method-not-allowed"
+    status = 405
+    title = "The method is not allowed."
+    cause = "CONNECT and TRACE are never forwarded."
+    remedy = "Use another method."
+
+
+class SlowRequest(TrafficError):
+    """The client took too long to send its request."""
+
+    code = "slow-request"
+    status = 408
+    title = "The request took too long to arrive."
+    cause = "The head or the body did not arrive within the listener's timeouts."
+    remedy = "Send faster, or raise `timeouts` on the listener."
+
+
+class BodyTooLarge(MessageError):
+    """A body above the limit of buffered bodies."""
+
+    code = "body-too-large"
+    status = 413
+    title = "The body is too large."
+    cause = "A body that a rule must read is larger than `limits.body` (16 MiB unless set)."
+    remedy = "Send less, or raise the limit on the listener."
+
+
+class UnsupportedBody(MessageError):
+    """A body that the rule needs and Sealyard cannot read."""
+
+    code = "unsupported-body"
+    status = 415
+    title = "The rule cannot read a body of this type."
+    cause = "The Content-Type or Content-Encoding fits no block of the rule."
+    remedy = "Send JSON as application/json without Content-Encoding, or add a block to the rule."
+
+
+class ExpectationFailed(TrafficError):
+    """An expectation other than 100-continue."""
+
+    code = "expectation-failed"
+    status = 417
+    title = "The expectation cannot be met."
+    cause = "The Expect header holds something other than `100-continue`."
+    remedy = "Leave the header out."
+
+
+class ValueTooLong(MessageError):
+    """A value whose token would be longer than the backend allows."""
+
+    code = "value-too-long"
+    status = 422
+    title = "A value would be too long once sealed."
+    cause = "The sealed value would exceed the field's `max_chars`."
+    remedy = (
+        "Shorten the value to the number of bytes that the answer names, or use the short form."
+    )
+
+
+class HeadTooLarge(TrafficError):
+    """A request head above the limits."""
+
+    code = "head-too-large"
+    status = 431
+    title = "The request head is too large."
+    cause = "A header line, their number or the request line exceeds the listener's limits."
+    remedy = "Send fewer or shorter headers."
+
+
+class UnsupportedTransferCoding(TrafficError):
+    """A transfer coding other than chunked."""
+
+    code = "unsupported-transfer-coding"
+    status = 501
+    title = "The transfer coding is not supported."
+    cause = "Transfer-Encoding holds something other than `chunked`."
+    remedy = "Send the body chunked or with Content-Length."
+
+
+class UpstreamFailed(TrafficError):
+    """The backend could not be reached, or its response was cut or malformed."""
+
+    code = "upstream-failed"
+    status = 502
+    title = "The backend gave no usable response."
+    cause = "The connection was refused or cut, or the response breaks HTTP."
+    remedy = (
+        "Check that the backend runs at the listener's `upstream`; the log's reason names the step."
+    )
+
+
+class KeyUnavailable(TrafficError):
+    """No session key is to be had right now."""
+
+    code = "key-unavailable"
+    status = 503
+    title = "No key is available for the message."
+    cause = "The keyring holds no primary KEK, or the store does not answer."
+    remedy = "`sealyard doctor` and `sealyard keys verify` tell what is wrong; then try again."
+
+
+class Busy(TrafficError):
+    """All connections to the backend are in use and the queue is full, or Sealyard is shutting down."""
+
+    code = "busy"
+    status = 503
+    title = "Too many requests are waiting for the backend."
+    cause = "The pool of upstream connections and its queue are full, or Sealyard is draining."
+    remedy = "Try again later; raise `limits.connections` if the backend can take more."
+
+
+class UpstreamTimeout(TrafficError):
+    """The backend took too long."""
+
+    code = "upstream-timeout"
+    status = 504
+    title = "The backend took too long."
+    cause = "Connecting or the response took longer than the listener's `timeouts`."
+    remedy = "Make the backend faster, or raise `timeouts.response`."
+
+
+# --- met by operators, never on the traffic port -------------------------------------------------
+
+
+class OperatorError(SealyardError):
+    """An error in what the operator gave: files, settings, arguments."""
+
+    code = "operator-error"
+    title = "Sealyard cannot work with what it was given."
+
+
+class ConfigurationError(OperatorError):
+    """The configuration has mistakes; `problems` holds all of them."""
+
+    code = "configuration-error"
+    title = "The configuration has mistakes."
+
+    def __init__(self, problems: tuple[str, ...]) -> None:
+        """Keep every problem as one line: `file:line:column path message`."""
+        super().__init__("configuration-error", detail="\n".join(problems))
+        self.problems = problems
+
+
+class InvalidExpression(OperatorError):
+    """A selector, source, pattern or media type of the configuration that does not parse."""
+
+    code = "invalid-expression"
+    title = "An expression of the configuration does not parse."
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        """Say what is wrong with the expression, and where it helps what to write instead."""
+        super().__init__(message, detail=hint)
+        self.message = message
+        self.hint = hint
+
+
+class KeyringError(OperatorError):
+    """The keyring cannot be opened, read, written or used as asked."""
+
+    code = "keyring-error"
+    title = "The keyring cannot be used."
+
+
+class UnfitEnvironment(OperatorError):
+    """The machine lacks something that Sealyard needs."""
+
+    code = "environment-error"
+    title = "The environment lacks something that Sealyard needs."
+
+
+def traffic_errors() -> tuple[type[TrafficError], ...]:
+    """Return every error that a client of the traffic port can meet, ordered by status and code."""
+    found: list[type[TrafficError]] = []
+    waiting: list[type[TrafficError]] = [TrafficError]
+    while waiting:
+        kind = waiting.pop()
+        waiting.extend(kind.__subclasses__())
+        if "code" in vars(kind):
+            found.append(kind)
+    return tuple(sorted(found, key=lambda kind: (kind.status, kind.code)))

@@ -1,0 +1,132 @@
+"""One request with its answer: the names that bind their values, read once.
+
+Names outside bodies come from the request's head. Names inside bodies come from the message at
+hand; those of a rule are kept from the request for the answer.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from urllib.parse import parse_qsl
+
+from . import base64url
+from .errors import AmbiguousRequest, InvalidBody, MissingValue, OpenFailed
+from .message import RequestHead, header_values
+from .rulebook import Decision
+from .sources import FirstSource, JsonSource, MembersSource, NameSource, Source, join
+
+JsonReader = Callable[[JsonSource], str | None]
+
+
+class Exchange:
+    """What is known of one request while it and its answer are on the way."""
+
+    __slots__ = ("_claims", "_query", "_texts", "decision", "facts", "head")
+
+    def __init__(self, decision: Decision, head: RequestHead) -> None:
+        """Begin an exchange for a request that passed the gate and was decided."""
+        self.decision = decision
+        self.head = head
+        self.facts: dict[JsonSource, str | None] = {}
+        self._texts: dict[NameSource, str | None] = {}
+        self._claims: dict[str, object] | None = None
+        self._query: dict[str, list[str]] | None = None
+
+    def read(self, source: Source, json_reader: JsonReader) -> str | None:
+        """Return the text that a source gives, or None where it gives none.
+
+        Raises AmbiguousRequest where a name stands twice, MissingValue where it is not text.
+        """
+        if isinstance(source, NameSource):
+            return self._name(source)
+        if isinstance(source, JsonSource):
+            return json_reader(source)
+        texts = (self.read(part, json_reader) for part in source.parts)
+        if isinstance(source, FirstSource):
+            return next((text for text in texts if text is not None), None)
+        found = [text for text in texts if text is not None]
+        if len(found) < len(source.parts):
+            return None
+        return join(sorted(found) if isinstance(source, MembersSource) else found)
+
+    def _name(self, source: NameSource) -> str | None:
+        if source.place == "const":
+            return source.name
+        if source not in self._texts:
+            self._texts[source] = self._look_up(source)
+        return self._texts[source]
+
+    def _look_up(self, source: NameSource) -> str | None:
+        if source.place == "path":
+            return self.decision.captures.get(source.name)
+        if source.place == "query":
+            return _only(self._parameters().get(source.name, []))
+        if source.place == "header":
+            values = header_values(self.head.headers, source.name.encode())
+            return _only([_header_text(value) for value in values])
+        claim = self._token_claims().get(source.name)
+        if claim is None or (isinstance(claim, str | int) and not isinstance(claim, bool)):
+            return None if claim is None else str(claim)
+        raise MissingValue("claim-not-text")
+
+    def _parameters(self) -> dict[str, list[str]]:
+        if self._query is None:
+            self._query = {}
+            try:
+                pairs = parse_qsl(self.head.query or "", keep_blank_values=True, errors="strict")
+            except ValueError:
+                raise AmbiguousRequest("query-not-utf-8") from None
+            for name, value in pairs:
+                self._query.setdefault(name, []).append(value)
+        return self._query
+
+    def _token_claims(self) -> dict[str, object]:
+        """Return the claims of the bearer's JWT (RFC 7519), unverified: the rules say who may ask."""
+        if self._claims is None:
+            self._claims = {}
+            credentials = _only(
+                [_header_text(one) for one in header_values(self.head.headers, b"authorization")]
+            )
+            scheme, _, token = (credentials or "").partition(" ")
+            parts = token.strip(" ").split(".")
+            if scheme.lower() == "bearer" and len(parts) == len(("header", "payload", "signature")):
+                self._claims = _payload(parts[1])
+        return self._claims
+
+
+def has_query_parameter(head: RequestHead, name: str) -> bool:
+    """Tell whether the query holds a parameter `name`, in any spelling a backend would decode."""
+    pairs = parse_qsl((head.query or "").replace(";", "&"), keep_blank_values=True)
+    return any(_stem(key) == name for key, _ in pairs)
+
+
+def _stem(key: str) -> str:
+    # `name[]=` and `name[0]=` are the same parameter to PHP, Rails and Express.
+    return key.strip().partition("[")[0]
+
+
+def _only(values: list[str]) -> str | None:
+    if len(values) > 1:
+        raise AmbiguousRequest("name-stands-twice")
+    return values[0] if values else None
+
+
+def _header_text(value: bytes) -> str:
+    try:
+        return value.decode("ascii").strip(" \t")
+    except UnicodeDecodeError:
+        raise AmbiguousRequest("name-not-ascii") from None
+
+
+def _payload(part: str) -> dict[str, object]:
+    try:
+        claims = json.loads(base64url.decode(part.encode()), parse_float=_no_float)
+    except (ValueError, RecursionError, OpenFailed, InvalidBody):
+        return {}
+    return claims if isinstance(claims, dict) else {}
+
+
+def _no_float(text: str) -> list[str]:
+    # Not text, so that a claim such as 1.0 can never stand for the name 1.
+    return [text]

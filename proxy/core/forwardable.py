@@ -1,0 +1,67 @@
+"""The one thing that may be sent on: a message that the rule engine has passed or changed.
+
+The upstream writer and the responder take nothing else, and only `pipeline` makes one.
+"""
+
+from __future__ import annotations
+
+from typing import Final, NoReturn
+
+from .message import Headers, RequestHead, ResponseHead
+
+_MINT: Final = object()
+
+
+class Forwardable:
+    """A head with what becomes of its body.
+
+    `body` is the bytes to send, or None where the body passes as it comes, unseen. `changed` says
+    whether these bytes differ from what arrived, so that length, validators and digests of the
+    original must not be passed on. `media_type` is the new Content-Type of a changed body: a text,
+    or None to keep the old one. `marks` are headers to add. `ruled` says that responses of this
+    route are read or changed, so that neither side may rely on ranges, codings or strong validators.
+    """
+
+    __slots__ = ("body", "changed", "head", "marks", "media_type", "ruled")
+
+    def __init__(  # noqa: PLR0913 - private: one maker, below
+        self,
+        mint: object,
+        head: RequestHead | ResponseHead,
+        body: bytes | None,
+        *,
+        changed: bool,
+        ruled: bool,
+        media_type: str | None,
+        marks: Headers,
+    ) -> None:
+        """Refuse everybody but the rule engine."""
+        if mint is not _MINT:
+            message = "only the rule engine makes a Forwardable"
+            raise TypeError(message)
+        self.head = head
+        self.body = body
+        self.changed = changed
+        self.ruled = ruled
+        self.media_type = media_type
+        self.marks = marks
+
+    def __reduce_ex__(self, protocol: object) -> NoReturn:
+        """Refuse to be pickled or copied: a copy could be sent with another body."""
+        message = "a Forwardable cannot be pickled or copied"
+        raise TypeError(message)
+
+
+def mint(  # noqa: PLR0913 - one argument for each slot
+    head: RequestHead | ResponseHead,
+    body: bytes | None = None,
+    *,
+    changed: bool = False,
+    ruled: bool = False,
+    media_type: str | None = None,
+    marks: Headers = (),
+) -> Forwardable:
+    """Make a Forwardable. For `pipeline` alone: a test holds every other module to that."""
+    return Forwardable(
+        _MINT, head, body, changed=changed, ruled=ruled, media_type=media_type, marks=marks
+    )

@@ -1,0 +1,91 @@
+"""Heads of requests and responses as values, headers as the bytes that came."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Final, Literal
+
+_TOKEN: Final = rb"[A-Za-z0-9!#$%&'*+.^_`|~-]+"
+_QUOTED: Final = rb'"(?:[^"\\\x00-\x1f\x7f-\xff]|\\[\x21-\x7e])*"'
+_PARAMETER: Final = re.compile(rb"[ \t]*;[ \t]*(%s)=(%s|%s)" % (_TOKEN, _TOKEN, _QUOTED))
+_MEDIA_TYPE: Final = re.compile(
+    rb"(%s/%s)((?:[ \t]*;[ \t]*%s=(?:%s|%s))*)[ \t]*;?" % (_TOKEN, _TOKEN, _TOKEN, _TOKEN, _QUOTED)
+)
+_PLAIN_QUOTED: Final = re.compile(r'"[A-Za-z0-9!#$%&\'*+.^_`|~-]+"')
+
+Direction = Literal["request", "response"]
+Headers = tuple[tuple[bytes, bytes], ...]
+"""Names and values in the order and spelling in which they came."""
+
+
+def header_values(headers: Headers, name: bytes) -> list[bytes]:
+    """Return every value of the header `name` (lower case), in order."""
+    return [value for key, value in headers if key.lower() == name]
+
+
+@dataclass(frozen=True, slots=True)
+class RequestHead:
+    """The head of a request that passed the gate.
+
+    `path` is the canonical path and `query` the text after `?` as it came (None without `?`).
+    """
+
+    method: str
+    path: str
+    query: str | None
+    headers: Headers
+
+
+@dataclass(frozen=True, slots=True)
+class ResponseHead:
+    """The head of a response of the backend."""
+
+    status: int
+    reason: bytes
+    headers: Headers
+
+
+@dataclass(frozen=True, slots=True)
+class MediaType:
+    """A Content-Type (RFC 9110 section 8.3.1): its essence in lower case, and all of it as text.
+
+    `text` is the spelling that can stand in a token: quoted parameter values are unquoted.
+    """
+
+    essence: str
+    text: str
+    charset: str | None
+
+    @property
+    def is_json(self) -> bool:
+        """Whether bodies of this type are JSON texts (RFC 8259, RFC 6839 `+json`)."""
+        return self.essence == "application/json" or self.essence.endswith("+json")
+
+    @property
+    def is_utf8(self) -> bool:
+        """Whether the type names no charset, or UTF-8 (of which US-ASCII is a part)."""
+        return self.charset in {None, "utf-8", "utf8", "us-ascii"}
+
+
+@lru_cache(maxsize=256)
+def parse_media_type(value: bytes) -> MediaType | None:
+    """Return the media type that a Content-Type spells, or None where it spells none."""
+    match = _MEDIA_TYPE.fullmatch(value.strip(b" \t"))
+    if match is None:
+        return None
+    essence = match[1].decode("ascii").lower()
+    text = essence
+    charset: str | None = None
+    for parameter in _PARAMETER.finditer(match[2]):
+        name = parameter[1].decode("ascii").lower()
+        given = parameter[2].decode("ascii")
+        if name == "charset":
+            if charset is not None:
+                return None
+            charset = given.strip('"').lower()
+        if _PLAIN_QUOTED.fullmatch(given):
+            given = given[1:-1]
+        text += f"; {name}={given}"
+    return MediaType(essence, text, charset)

@@ -1,0 +1,190 @@
+"""Route patterns, and the table that finds the first rule for a path.
+
+The table is a trie: finding a rule takes as long with ten thousand rules as with ten.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import Final
+
+from . import path as paths
+from .errors import AmbiguousRequest, InvalidExpression, MalformedRequest
+from .path import CanonicalPath
+
+_METHOD: Final = re.compile(r"[A-Z][A-Z-]*")
+_CAPTURE: Final = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
+_ANY: Final = None
+NEVER_FORWARDED: Final = frozenset({"CONNECT", "TRACE"})
+
+
+@dataclass(frozen=True, slots=True)
+class Pattern:
+    """One `[METHOD,METHOD ]/path`.
+
+    `methods` is empty for any method. `segments` holds literals in canonical spelling and None for
+    `{name}` and `*`; `names` holds the captures by position. `rest` stands for `/**`.
+    """
+
+    text: str
+    methods: frozenset[str]
+    segments: tuple[str | None, ...]
+    names: tuple[tuple[int, str], ...]
+    rest: bool
+    websocket: bool = False
+
+    def takes(self, method: str) -> bool:
+        """Tell whether the pattern takes requests with this method. GET includes HEAD."""
+        return not self.methods or method in self.methods
+
+    def captures(self, path: CanonicalPath) -> dict[str, str]:
+        """Return the captures of a path that this pattern matches, percent-decoded once."""
+        return {name: paths.decode_segment(path.segments[at]) for at, name in self.names}
+
+
+def parse_pattern(text: str) -> Pattern:
+    """Return the pattern that `text` spells; raise InvalidExpression otherwise."""
+    words = text.split()
+    if len(words) not in {1, 2} or not words[-1].startswith("/"):
+        raise InvalidExpression(
+            "a match is `[METHOD,METHOD ]/path`", hint="for example `POST /api/messages`"
+        )
+    methods, websocket = _parse_methods(words[0]) if len(words) > 1 else (frozenset(), False)
+    route = words[-1]
+    rest = route.endswith("/**")
+    if rest:
+        route = route[: -len("/**")]
+    segments: list[str | None] = []
+    names: list[tuple[int, str]] = []
+    # `/**` alone has no segments before the rest; `/` alone has one, the empty one.
+    parts = route[1:].split("/") if route else []
+    for at, segment in enumerate(parts):
+        if not segment and (rest or at < len(parts) - 1):
+            raise InvalidExpression(f"`{text}` has an empty segment")
+        literal, name = _parse_segment(segment, text)
+        segments.append(literal)
+        if name is not None:
+            names.append((at, name))
+    if len({name for _, name in names}) != len(names):
+        raise InvalidExpression(f"a capture's name stands twice in `{text}`")
+    return Pattern(text, methods, tuple(segments), tuple(names), rest, websocket)
+
+
+def _parse_methods(text: str) -> tuple[frozenset[str], bool]:
+    methods = text.split(",")
+    if methods == ["WS"]:
+        return frozenset({"GET"}), True
+    for method in methods:
+        if not _METHOD.fullmatch(method):
+            raise InvalidExpression(
+                f"`{method}` is not a method", hint=f"methods are in upper case: `{method.upper()}`"
+            )
+        if method == "WS":
+            raise InvalidExpression("`WS` stands alone before its path")
+        if method in NEVER_FORWARDED:
+            raise InvalidExpression(f"{method} is never forwarded, so no rule can match it")
+    found = frozenset(methods)
+    return (found | {"HEAD"} if "GET" in found else found), False
+
+
+def _parse_segment(segment: str, text: str) -> tuple[str | None, str | None]:
+    if segment == "*":
+        return _ANY, None
+    capture = _CAPTURE.fullmatch(segment)
+    if capture:
+        return _ANY, capture[1]
+    if set(segment) & set("{}*"):
+        raise InvalidExpression(
+            f"`{segment}` in `{text}`: a segment is a literal, `{{name}}` or `*`, and `/**` may end it"
+        )
+    try:
+        path = paths.canonical("/" + segment)
+    except (MalformedRequest, AmbiguousRequest) as error:
+        raise InvalidExpression(f"`{segment}` in `{text}` is no literal segment") from error
+    if path.text != "/" + segment:
+        raise InvalidExpression(
+            f"`{segment}` in `{text}` is not in canonical spelling", hint=f"write `{path.text[1:]}`"
+        )
+    return segment, None
+
+
+@dataclass(slots=True)
+class _Node:
+    literals: dict[str, _Node] = field(default_factory=dict)
+    any: _Node | None = None
+    ends: list[tuple[int, Pattern]] = field(default_factory=list)
+    rests: list[tuple[int, Pattern]] = field(default_factory=list)
+
+
+class RouteTable:
+    """Finds the first of many patterns for a path, and refuses paths with two readings."""
+
+    __slots__ = ("_canonical", "_shadow")
+
+    def __init__(self, patterns: list[tuple[int, Pattern]]) -> None:
+        """Take patterns with the index of their rule, in the order of the rules."""
+        self._canonical = _Node()
+        self._shadow = _Node()
+        for index, pattern in patterns:
+            _insert(self._canonical, index, pattern, pattern.segments)
+            _insert(self._shadow, index, pattern, _shadow_segments(pattern.segments))
+
+    def find(
+        self, method: str, path: CanonicalPath, *, websocket: bool = False
+    ) -> tuple[int, Pattern] | None:
+        """Return the first rule's index and the pattern that matched, or None.
+
+        Raises AmbiguousRequest where a laxer reading of the path would meet another rule.
+        """
+        found = _find(self._canonical, path.segments, method, websocket=websocket)
+        lax = _find(self._shadow, path.shadow, method, websocket=websocket)
+        if lax is None and found is None and "." in path.shadow[-1]:
+            # Rails and older Spring route `/pay.json` to the handler of `/pay`.
+            stem = (*path.shadow[:-1], path.shadow[-1].partition(".")[0])
+            lax = _find(self._shadow, stem, method, websocket=websocket)
+        if (found and found[0]) != (lax and lax[0]):
+            raise AmbiguousRequest("two-readings-of-path")
+        return found
+
+
+def _shadow_segments(segments: tuple[str | None, ...]) -> tuple[str | None, ...]:
+    folded = [None if segment is None else paths.fold_literal(segment) for segment in segments]
+    while len(folded) > 1 and folded[-1] == "":
+        folded.pop()
+    return tuple(folded)
+
+
+def _insert(node: _Node, index: int, pattern: Pattern, segments: tuple[str | None, ...]) -> None:
+    for segment in segments:
+        if segment is None:
+            node.any = node.any or _Node()
+            node = node.any
+        else:
+            node = node.literals.setdefault(segment, _Node())
+    (node.rests if pattern.rest else node.ends).append((index, pattern))
+
+
+def _find(
+    root: _Node, segments: tuple[str, ...], method: str, *, websocket: bool
+) -> tuple[int, Pattern] | None:
+    best: tuple[int, Pattern] | None = None
+    waiting = [(root, 0)]
+    while waiting:
+        node, depth = waiting.pop()
+        at_end = depth == len(segments)
+        for candidates in (node.rests, node.ends if at_end else ()):
+            for index, pattern in candidates:
+                if best is not None and index >= best[0]:
+                    break
+                if pattern.takes(method) and pattern.websocket == websocket:
+                    best = index, pattern
+                    break
+        if not at_end:
+            segment = segments[depth]
+            child = node.literals.get(segment)
+            if child is not None:
+                waiting.append((child, depth + 1))
+            if node.any is not None and segment:
+                waiting.append((node.any, depth + 1))
+    return best

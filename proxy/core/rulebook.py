@@ -1,0 +1,110 @@
+"""The rules of one listener: which of them takes a request."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+from .blueprint import Blueprint
+from .errors import RejectedByRule
+from .message import Direction
+from .path import CanonicalPath
+from .routes import RouteTable
+from .rules import NAMED_PARTS, Block, Rule, Verdict
+from .sources import json_sources
+
+Blueprints = tuple[Blueprint, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class CompiledRule:
+    """A rule with its blocks made ready. An empty tuple lets the direction pass unread."""
+
+    rule: Rule
+    request: Blueprints
+    response: Blueprints
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """Which rule takes a request, with its captures; `compiled` is None for unmatched traffic."""
+
+    compiled: CompiledRule | None
+    captures: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def rule(self) -> Rule | None:
+        """The rule that matched."""
+        return self.compiled.rule if self.compiled else None
+
+    @property
+    def reads_request(self) -> bool:
+        """Whether the request's body must be read before anything is forwarded."""
+        return bool(self.compiled and self.compiled.request)
+
+    @property
+    def may_read_response(self) -> bool:
+        """Whether some response to this request would be read."""
+        return bool(self.compiled and self.compiled.response)
+
+
+class Rulebook:
+    """The rules of one listener. The first match wins."""
+
+    __slots__ = ("_pass_unmatched", "_table", "rules")
+
+    def __init__(self, rules: tuple[Rule, ...], *, pass_unmatched: bool) -> None:
+        """Build the route table of `rules`; unmatched requests pass or are rejected."""
+        self.rules = tuple(_compile(rule) for rule in rules)
+        self._pass_unmatched = pass_unmatched
+        self._table = RouteTable(
+            [(index, pattern) for index, rule in enumerate(rules) for pattern in rule.patterns]
+        )
+
+    def decide(self, method: str, path: CanonicalPath, *, websocket: bool = False) -> Decision:
+        """Return the decision for a request, before its body is read.
+
+        `websocket` marks an upgrade request. Raises RejectedByRule where the configuration says no,
+        AmbiguousRequest where the path can be read in more than one way.
+        """
+        found = self._table.find(method, path, websocket=websocket)
+        if websocket and found is None and self._table.find(method, path) is not None:
+            # A handshake must not carry messages around the rules of its route.
+            raise RejectedByRule("upgrade-on-ruled-route")
+        if found is None:
+            if self._pass_unmatched:
+                return Decision(None)
+            raise RejectedByRule("no-rule")
+        index, pattern = found
+        compiled = self.rules[index]
+        if compiled.rule.request is Verdict.REJECT:
+            raise RejectedByRule("rule-rejects")
+        return Decision(compiled, pattern.captures(path))
+
+
+def _compile(rule: Rule) -> CompiledRule:
+    response = _blueprints(rule, "response")
+    request = _blueprints(rule, "request")
+    if not request and response and any(_kept_names(rule, response)):
+        # The answer's names stand in the request's body: read it, change nothing.
+        request = (Blueprint(Block(), rule.names, "request"),)
+    return CompiledRule(rule, request, response)
+
+
+def _blueprints(rule: Rule, direction: Direction) -> Blueprints:
+    behaviour = rule.behaviour(direction)
+    if isinstance(behaviour, Verdict):
+        return ()
+    return tuple(Blueprint(block, rule.names, direction) for block in behaviour)
+
+
+def _kept_names(rule: Rule, response: Blueprints) -> Iterator[bool]:
+    """Yield, for each part that is read from the request's body, whether an answer needs it."""
+    for part in NAMED_PARTS:
+        if any(True for _ in json_sources(rule.names.get(part))):
+            yield any(part not in one.from_message and _binds(one, part) for one in response)
+
+
+def _binds(blueprint: Blueprint, part: str) -> bool:
+    items = (*blueprint.block.encrypt, *blueprint.block.decrypt)
+    return any(part in item.bind for item in items)

@@ -1,0 +1,74 @@
+"""Key material that will not print, pickle, copy or compare carelessly."""
+
+from __future__ import annotations
+
+import hmac
+from typing import Final, NoReturn
+
+KEY_BYTES: Final = 32
+
+
+class Secret:
+    """32 bytes of key material behind one method, `reveal`.
+
+    Only the modules that hand bytes to the cryptographic library call `reveal`. Everything by
+    which Python likes to spread a value (repr, format, pickle, copy, iteration, hashing) refuses.
+    """
+
+    __slots__ = ("__material",)
+
+    def __init__(self, material: bytes) -> None:
+        """Take exactly 32 bytes; raise ValueError (naming the length alone) for anything else."""
+        if type(material) is not bytes or len(material) != KEY_BYTES:
+            message = f"key material is exactly {KEY_BYTES} bytes"
+            raise ValueError(message)
+        self.__material = material
+
+    def reveal(self) -> bytes:
+        """Return the bytes, for the cryptographic library alone."""
+        return self.__material
+
+    def __repr__(self) -> str:
+        """Show the class, nothing of the material."""
+        return f"<{type(self).__name__} hidden>"
+
+    def __format__(self, spec: str) -> str:
+        """Format as `repr` does, whatever the spec."""
+        return repr(self)
+
+    def __eq__(self, other: object) -> bool:
+        """Compare in constant time, within one class."""
+        if type(other) is not type(self):
+            return NotImplemented
+        return hmac.compare_digest(self.__material, other.reveal())
+
+    __hash__ = None  # type: ignore[assignment]  # a hash table would keep a digest of the material
+
+    def __reduce_ex__(self, protocol: object) -> NoReturn:
+        """Refuse to be pickled or copied; `copy` and `pickle` both come through here."""
+        message = f"{type(self).__name__} cannot be pickled or copied"
+        raise TypeError(message)
+
+
+class Kek(Secret):
+    """A key-encryption key. Only labelled derivations read it."""
+
+    __slots__ = ()
+
+
+class SessionKey(Secret):
+    """The AES-256 key of one conversation's messages for a while (JOSE: CEK)."""
+
+    __slots__ = ()
+
+
+class NameKey(Secret):
+    """The key that hashes record names in the store."""
+
+    __slots__ = ()
+
+
+class RecordKey(Secret):
+    """The key that authenticates records in the store."""
+
+    __slots__ = ()

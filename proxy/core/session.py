@@ -1,0 +1,145 @@
+"""A session: one session key at work, sealing and opening values for exact contexts."""
+
+from __future__ import annotations
+
+import hmac
+from typing import Final, NoReturn, TypeVar
+
+from . import derivation, token
+from .aead import Aead
+from .context import Context, Scope
+from .errors import OpenFailed, ValueTooLong
+from .secret import SessionKey
+from .token import Form, KeyId, Token
+
+_K = TypeVar("_K")
+_V = TypeVar("_V")
+
+_CACHED_CONTEXTS: Final = 256
+EXP_SKEW_SECONDS: Final = 60
+
+
+class Session:
+    """Seals and opens under one session key.
+
+    For each context it keeps the encoded CONTEXT, its commitment and the protected header, so a
+    message costs one look-up, one IV, one encryption and three base64 calls. `kek_id` and
+    `kek_number` name the same KEK in the two wire forms; both are None for ephemeral keys.
+    """
+
+    __slots__ = ("_aead", "_contexts", "_headers", "_kctx", "kek_id", "kek_number", "scope", "sid")
+
+    def __init__(
+        self,
+        key: SessionKey,
+        *,
+        sid: bytes,
+        scope: Scope,
+        kek_id: str | None = None,
+        kek_number: int | None = None,
+    ) -> None:
+        """Prepare cipher and commitment key of `key`; the key itself is not kept."""
+        self.sid = sid
+        self.scope = scope
+        self.kek_id = kek_id
+        self.kek_number = kek_number
+        self._aead = Aead(key)
+        self._kctx = derivation.commitment_key(key)
+        self._contexts: dict[Context, tuple[bytes, bytes]] = {}
+        self._headers: dict[tuple[Context, str | None], bytes] = {}
+
+    def __repr__(self) -> str:
+        """Show the class, nothing of the key."""
+        return "<Session hidden>"
+
+    def __reduce_ex__(self, protocol: object) -> NoReturn:
+        """Refuse to be pickled or copied."""
+        message = "a Session cannot be pickled or copied"
+        raise TypeError(message)
+
+    @property
+    def created(self) -> int:
+        """When the session began, in seconds since 1970."""
+        return int.from_bytes(self.sid[:4])
+
+    def seal(  # noqa: PLR0913 - each names one independent choice of the caller
+        self,
+        plaintext: bytes,
+        context: Context,
+        *,
+        cty: str | None = None,
+        form: Form = "jwe",
+        exp: int | None = None,
+        max_chars: int | None = None,
+        name: str = "",
+    ) -> bytes:
+        """Return the token of `plaintext` for `context`.
+
+        Raises ValueTooLong, naming `name` and the bytes that would fit, above `max_chars`.
+        """
+        if form == "short":
+            return self._seal_short(
+                plaintext, context, json=cty is not None, limit=(max_chars, name)
+            )
+        head = self._header(context, cty) if exp is None else self._new_header(context, cty, exp)
+        if max_chars is not None and token.jwe_length(head, len(plaintext)) > max_chars:
+            raise _too_long(name, token.jwe_capacity(head, max_chars), max_chars)
+        iv, sealed = self._aead.seal(plaintext, head)
+        return token.encode_jwe(head, iv, sealed)
+
+    def open(self, sealed: Token, context: Context, now: float) -> bytes:
+        """Return the plaintext of a token of this session; raise OpenFailed whatever the cause.
+
+        `now` is in seconds since 1970. The commitment is compared before anything is decrypted.
+        """
+        encoded, commitment = self._context(context)
+        if sealed.commitment is not None and not hmac.compare_digest(sealed.commitment, commitment):
+            raise OpenFailed("wrong-context")
+        plaintext = self._aead.open(sealed.iv, sealed.sealed, sealed.aad(encoded))
+        if sealed.exp is not None and now > sealed.exp + EXP_SKEW_SECONDS:
+            raise OpenFailed("expired-token")
+        return plaintext
+
+    def _seal_short(
+        self, plaintext: bytes, context: Context, *, json: bool, limit: tuple[int | None, str]
+    ) -> bytes:
+        max_chars, name = limit
+        if max_chars is not None and token.short_length(len(plaintext)) > max_chars:
+            raise _too_long(name, token.short_capacity(max_chars), max_chars)
+        head = token.short_head(KeyId(self.sid, kek_number=self.kek_number), json=json)
+        encoded, _ = self._context(context)
+        iv, sealed = self._aead.seal_covering_iv(plaintext, token.SHORT_PREFIX + head, encoded)
+        return token.encode_short(head, iv, sealed)
+
+    def _context(self, context: Context) -> tuple[bytes, bytes]:
+        known = self._contexts.get(context)
+        if known is None:
+            encoded = context.encode()
+            known = encoded, derivation.commitment(self._kctx, encoded)
+            _remember(self._contexts, context, known)
+        return known
+
+    def _header(self, context: Context, cty: str | None) -> bytes:
+        head = self._headers.get((context, cty))
+        if head is None:
+            head = self._new_header(context, cty, None)
+            _remember(self._headers, (context, cty), head)
+        return head
+
+    def _new_header(self, context: Context, cty: str | None, exp: int | None) -> bytes:
+        key_id = KeyId(self.sid, kek_id=self.kek_id)
+        return token.encode_header(key_id, self._context(context)[1], cty, exp)
+
+
+def _remember(cache: dict[_K, _V], key: _K, value: _V) -> None:
+    # Contexts can be chosen by clients (message ids): start afresh rather than grow without end.
+    if len(cache) >= _CACHED_CONTEXTS:
+        cache.clear()
+    cache[key] = value
+
+
+def _too_long(name: str, capacity: int, max_chars: int) -> ValueTooLong:
+    return ValueTooLong(
+        "value-too-long",
+        detail=f"{name}: at most {capacity} bytes of UTF-8 fit into {max_chars} sealed characters.",
+    )
