@@ -1,0 +1,141 @@
+"""The settings: what the configuration says, as values that nobody changes.
+
+Paths are absolute, durations are seconds, sizes are bytes, and secrets are references: where a
+secret stands, never the secret.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from ..core.rules import Rule
+from .limits import Timeouts, TrafficLimits
+
+
+@dataclass(frozen=True, slots=True)
+class SecretReference:
+    """Where a secret stands: in the environment variable `env` or in `file`; one of the two."""
+
+    env: str | None = None
+    file: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TcpAddress:
+    """A host name or address (IPv6 without brackets), and a port."""
+
+    host: str
+    port: int
+
+
+@dataclass(frozen=True, slots=True)
+class UnixAddress:
+    """The path of a Unix socket."""
+
+    path: Path
+
+
+Address = TcpAddress | UnixAddress
+
+
+@dataclass(frozen=True, slots=True)
+class Upstream:
+    """The one place where a listener forwards to, with or without TLS."""
+
+    address: Address
+    tls: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RootSettings:
+    """What opens the keyring: the kind of root provider and where its secret stands."""
+
+    kind: Literal["passphrase", "file"]
+    secret: SecretReference
+
+
+@dataclass(frozen=True, slots=True)
+class KeySettings:
+    """The keyring, the store and how long session keys are used."""
+
+    keyring: Path
+    root: RootSettings
+    store: Literal["memory"] = "memory"
+    mode: Literal["durable"] = "durable"
+    ttl: float = 3600.0
+    grace: float = 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class AdminSettings:
+    """Where the admin API listens, and the bearer token that it asks for."""
+
+    listen: Address
+    token: SecretReference
+
+
+@dataclass(frozen=True, slots=True)
+class HealthSettings:
+    """Where probes and scrapers ask, without a token."""
+
+    listen: Address
+
+
+@dataclass(frozen=True, slots=True)
+class ListenerTls:
+    """The certificate that a listener shows; with `client_ca`, clients must show one as well."""
+
+    cert: Path
+    key: Path
+    client_ca: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class UpstreamTls:
+    """How the upstream is verified (`ca`: None is the system's), and what Sealyard shows it."""
+
+    ca: Path | None = None
+    cert: Path | None = None
+    key: Path | None = None
+    server_name: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ListenerSettings:
+    """One listener: where it accepts, where it forwards to, and its rules in order."""
+
+    name: str
+    listen: Address
+    upstream: Upstream
+    pass_unmatched: bool
+    rules: tuple[Rule, ...] = ()
+    tls: ListenerTls | None = None
+    upstream_tls: UpstreamTls | None = None
+    limits: TrafficLimits = field(default_factory=TrafficLimits)
+    timeouts: Timeouts = field(default_factory=Timeouts)
+    trusted_names: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Everything that one configuration file says."""
+
+    version: int
+    keys: KeySettings
+    listeners: tuple[ListenerSettings, ...]
+    admin: AdminSettings | None = None
+    health: HealthSettings | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """The settings of a file without mistakes, and what its author should still look at.
+
+    A warning is one line: `file:line:column path message`.
+    """
+
+    settings: Settings
+    warnings: tuple[str, ...] = ()
+    file: Path = Path()
