@@ -1,0 +1,128 @@
+"""The keyring as text: a JWK Set (RFC 7517) of oct keys, read strictly.
+
+`use` tells the keys apart: one "name", one "record", any number of "kek". The members number,
+created (seconds) and state belong to KEKs alone. No message ever quotes the text.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Final, NoReturn, cast
+
+from ..core import base64url
+from ..core.errors import KeyringError, OpenFailed
+from ..core.secret import KEY_BYTES, Kek, NameKey, RecordKey, Secret
+from .keyring import KekEntry, KekState, Keyring
+
+VERSION: Final = 1
+
+_SET_MEMBERS: Final = frozenset({"sealyard", "highest_number", "keys"})
+_KEY_MEMBERS: Final = frozenset({"kty", "use", "kid", "k"})
+_KEK_MEMBERS: Final = _KEY_MEMBERS | {"number", "created", "state"}
+# A colon cannot stand in a KEK id, so these two never meet one.
+_NAME_KID: Final = "sealyard:name"
+_RECORD_KID: Final = "sealyard:record"
+
+_Members = dict[str, Any]
+
+
+def encode(keyring: Keyring) -> bytes:
+    """Return the JWK Set of `keyring`, all its secrets included."""
+    keys: list[_Members] = [
+        _jwk("name", _NAME_KID, keyring.name_key),
+        _jwk("record", _RECORD_KID, keyring.record_key),
+    ]
+    for entry in keyring.keks:
+        more = {"number": entry.number, "created": entry.created, "state": entry.state}
+        keys.append(_jwk("kek", entry.id, entry.key) | more)
+    members = {"sealyard": VERSION, "highest_number": keyring.highest_number, "keys": keys}
+    return json.dumps(members, separators=(",", ":")).encode()
+
+
+def decode(text: bytes) -> Keyring:
+    """Return the keyring of a JWK Set; raise KeyringError for anything but our own form."""
+    members = parse_object(text)
+    if members is None or set(members) != _SET_MEMBERS:
+        raise KeyringError("the keyring is not a JWK Set of Sealyard")
+    if members["sealyard"] != VERSION:
+        raise KeyringError("the keyring was written by a newer Sealyard")
+    keys = members["keys"]
+    if not isinstance(keys, list) or not all(isinstance(key, dict) for key in keys):
+        raise KeyringError("the keyring's keys are not a list of JWKs")
+    return Keyring(
+        keks=tuple(_kek(key) for key in keys if key.get("use") not in {"name", "record"}),
+        name_key=NameKey(_only(keys, "name", _NAME_KID)),
+        record_key=RecordKey(_only(keys, "record", _RECORD_KID)),
+        highest_number=_integer(members["highest_number"]),
+    )
+
+
+def parse_object(text: bytes) -> _Members | None:
+    """Return a JSON object whose members are unique at every level; None for anything else."""
+    # The decoder's own exceptions carry the text, so they end here.
+    try:
+        parsed = json.loads(
+            text.decode(), object_pairs_hook=_unique, parse_float=_refuse, parse_constant=_refuse
+        )
+    except (ValueError, RecursionError):
+        return None
+    return parsed if isinstance(parsed, dict) else None
+
+
+def _jwk(use: str, kid: str, key: Secret) -> _Members:
+    k = base64url.encode(key.reveal()).decode()
+    return {"kty": "oct", "use": use, "kid": kid, "k": k}
+
+
+def _kek(jwk: _Members) -> KekEntry:
+    material = _material(jwk, "kek", _KEK_MEMBERS)
+    if not isinstance(jwk["kid"], str) or not isinstance(jwk["state"], str):
+        raise KeyringError("a KEK's id and state are texts")
+    return KekEntry(
+        id=jwk["kid"],
+        number=_integer(jwk["number"]),
+        created=_integer(jwk["created"]),
+        state=cast("KekState", jwk["state"]),  # the keyring itself refuses other states
+        key=Kek(material),
+    )
+
+
+def _only(keys: list[_Members], use: str, kid: str) -> bytes:
+    found = [key for key in keys if key.get("use") == use]
+    if len(found) != 1 or found[0].get("kid") != kid:
+        raise KeyringError(f"the keyring holds exactly one {use} key")
+    return _material(found[0], use, _KEY_MEMBERS)
+
+
+def _material(jwk: _Members, use: str, members: frozenset[str]) -> bytes:
+    if set(jwk) != members or jwk["kty"] != "oct" or jwk["use"] != use:
+        raise KeyringError("a key of the keyring has missing, unknown or wrong members")
+    material = decoded(jwk["k"])
+    if material is None or len(material) != KEY_BYTES:
+        raise KeyringError("a key of the keyring is not 32 bytes in canonical base64url")
+    return material
+
+
+def decoded(text: object) -> bytes | None:
+    """Return the bytes of a canonical base64url text; None for anything else."""
+    try:
+        return base64url.decode(text.encode("ascii")) if isinstance(text, str) else None
+    except (OpenFailed, UnicodeEncodeError):
+        return None
+
+
+def _integer(value: object) -> int:
+    if type(value) is not int:  # True is an int to isinstance
+        raise KeyringError("a number, time or version of the keyring is not an integer")
+    return value
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> _Members:
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        raise ValueError("duplicate member")
+    return members
+
+
+def _refuse(_: str) -> NoReturn:
+    raise ValueError("not an integer")

@@ -1,0 +1,112 @@
+"""Files that hold or guard key material: read with distrust, written whole or not at all."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Final
+
+from ..core.errors import KeyringError
+
+PRIVATE: Final = 0o600
+_LINE_END_BYTES: Final = 2
+
+
+def read(path: Path, limit: int) -> bytes:
+    """Return the content of a regular file that only we (or root) may read or write.
+
+    Raises KeyringError, naming the path, for a missing file, another owner, a mode beyond 0600, and
+    more than `limit` bytes. Links are followed, since Kubernetes mounts secrets through them.
+    """
+    try:
+        # Without O_NONBLOCK a FIFO would make the open wait for a writer.
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        try:
+            _check(path, os.fstat(descriptor))
+            with os.fdopen(descriptor, "rb", closefd=False) as file:
+                content = file.read(limit + 1)
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        raise KeyringError(f"{path}: {error.strerror}") from None
+    if len(content) > limit:
+        raise KeyringError(f"{path}: larger than {limit} bytes")
+    return content
+
+
+def read_line(path: Path, limit: int) -> bytes:
+    """Return the one line of such a file, of at most `limit` bytes, without its line end."""
+    return read(path, limit + _LINE_END_BYTES).removesuffix(b"\n").removesuffix(b"\r")
+
+
+def write(path: Path, content: bytes) -> None:
+    """Replace the file with `content` in one step, mode 0600, and on the disk when this returns.
+
+    Whatever fails, the old content stays. Raises KeyringError, naming the path.
+    """
+    target = path.resolve()  # a link stays a link
+    temporary = target.with_name(f".{target.name}.{os.getpid()}.new")
+    try:
+        with suppress(FileNotFoundError):
+            temporary.unlink()  # left by a crashed process of our number
+        try:
+            _write_new(temporary, content)
+            temporary.replace(target)
+        finally:
+            with suppress(FileNotFoundError):
+                temporary.unlink()
+        _sync_folder(target.parent)
+    except OSError as error:
+        raise KeyringError(
+            f"{path}: not written: {error.strerror or type(error).__name__}"
+        ) from None
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold the lock of the file among all processes, waiting for it.
+
+    The lock is a file of its own beside it, which stays: the file itself is replaced on writing,
+    and a lock on the old one would guard nothing.
+    """
+    target = path.resolve()
+    lock = target.with_name(f".{target.name}.lock")
+    try:
+        descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, PRIVATE)
+    except OSError as error:
+        raise KeyringError(f"{path}: not locked: {error.strerror}") from None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _check(path: Path, status: os.stat_result) -> None:
+    if not stat.S_ISREG(status.st_mode):
+        raise KeyringError(f"{path}: not a regular file")
+    if status.st_uid not in {os.geteuid(), 0}:
+        raise KeyringError(f"{path}: belongs to another user")
+    mode = stat.S_IMODE(status.st_mode)
+    if mode & ~PRIVATE:
+        raise KeyringError(f"{path}: mode {mode:04o} lets others in; make it 0600 or 0400")
+
+
+def _write_new(path: Path, content: bytes) -> None:
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    with os.fdopen(os.open(path, flags, PRIVATE), "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

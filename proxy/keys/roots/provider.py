@@ -1,0 +1,88 @@
+"""What a root provider is, and the two kinds of secret that open a keyring."""
+
+from __future__ import annotations
+
+import hmac
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, NoReturn, Protocol
+
+from ...core.errors import KeyringError
+from ...core.secret import Secret
+
+MIN_PASSPHRASE_CHARS: Final = 12
+MAX_PASSPHRASE_BYTES: Final = 1024
+
+
+class RootKey(Secret):
+    """32 random bytes that wrap the keyring's content key (A256KW)."""
+
+    __slots__ = ()
+
+
+class Passphrase:
+    """A passphrase that opens the keyring (PBES2) and will not print, pickle or copy."""
+
+    __slots__ = ("__text",)
+
+    def __init__(self, text: str) -> None:
+        """Take the text; raise KeyringError when it is empty or above 1024 bytes of UTF-8."""
+        try:
+            encoded = text.encode()
+        except UnicodeEncodeError:
+            encoded = b""
+        if not 1 <= len(encoded) <= MAX_PASSPHRASE_BYTES:
+            raise KeyringError(f"a passphrase is 1 to {MAX_PASSPHRASE_BYTES} bytes of UTF-8")
+        self.__text = text
+
+    def reveal(self) -> bytes:
+        """Return the passphrase's UTF-8 bytes, for the key derivation alone."""
+        return self.__text.encode()
+
+    def require_strength(self) -> None:
+        """Raise KeyringError when the passphrase is too short to guard a new keyring."""
+        if len(self.__text) < MIN_PASSPHRASE_CHARS:
+            raise KeyringError(f"a new passphrase has at least {MIN_PASSPHRASE_CHARS} characters")
+
+    def __repr__(self) -> str:
+        """Show the class, nothing of the text."""
+        return "<Passphrase hidden>"
+
+    def __eq__(self, other: object) -> bool:
+        """Compare in constant time."""
+        if not isinstance(other, Passphrase):
+            return NotImplemented
+        return hmac.compare_digest(self.reveal(), other.reveal())
+
+    __hash__ = None  # type: ignore[assignment]  # a hash table would keep a digest of the text
+
+    def __reduce_ex__(self, protocol: object) -> NoReturn:
+        """Refuse to be pickled or copied."""
+        raise TypeError("a Passphrase cannot be pickled or copied")
+
+
+@dataclass(frozen=True, slots=True)
+class SecretReference:
+    """Where a secret stands: in the environment variable `env` or in `file`; one of the two."""
+
+    env: str | None = None
+    file: Path | None = None
+
+    def __post_init__(self) -> None:
+        """Raise KeyringError unless exactly one place is named."""
+        if (self.env is None) == (self.file is None):
+            raise KeyringError("a secret is named by one of env and file")
+
+
+class RootProvider(Protocol):
+    """The outside holder of the secret that opens the keyring.
+
+    It is asked at start and on reload, never while a message waits.
+    """
+
+    def fetch(self) -> RootKey | Passphrase:
+        """Return the secret. It may block: call it off the event loop.
+
+        Raises KeyringError, without the secret, when it cannot be had.
+        """
+        ...

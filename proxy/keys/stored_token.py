@@ -1,0 +1,74 @@
+"""What a keyring can tell of one stored token: its KEK, whether it opens, its session key."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Final
+
+from ..core import base64url, derivation, token
+from ..core.aead import Aead
+from ..core.context import Context, Scope
+from ..core.errors import OpenFailed
+from ..core.token import KeyId
+from .durable import durable_session
+from .keyring import Keyring
+
+OPENS: Final = "opens"
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Which KEK a token names, and `opens` or else the reason why it does not."""
+
+    kek: str
+    reason: str
+
+    @property
+    def opens(self) -> bool:
+        """Whether the token opens."""
+        return self.reason == OPENS
+
+
+def verify(keyring: Keyring, text: bytes, context: Context, *, now: float) -> Verdict:
+    """Return whether `text` is a token that opens for `context`; the plaintext is let go.
+
+    `now` is in seconds since 1970.
+    """
+    kek = "none"
+    try:
+        sealed = token.decode(text)
+        kek = _named(sealed.key_id)
+        entry = keyring.opening(kek_id=sealed.key_id.kek_id, number=sealed.key_id.kek_number)
+        if entry is None:
+            return Verdict(kek, "unknown-or-disabled-kek")
+        durable_session(entry, sealed.key_id.sid, context.scope).open(sealed, context, now)
+    except OpenFailed as failure:
+        return Verdict(kek, failure.reason)
+    return Verdict(entry.id, OPENS)
+
+
+def session_jwk(keyring: Keyring, text: bytes, scope: Scope) -> str:
+    """Return the session key of a JWE-form token of `scope` as a JWK, for any JOSE reader.
+
+    Whoever has it reads and forges all messages of that session. Raises OpenFailed unless the token
+    verifies under the key, so that no key is given out for a token that nobody has.
+    """
+    sealed = token.decode(text)
+    if sealed.form != "jwe":
+        raise OpenFailed("short-form")  # which no JOSE reader knows
+    key_id = sealed.key_id
+    entry = keyring.opening(kek_id=key_id.kek_id, number=key_id.kek_number)
+    if entry is None:
+        raise OpenFailed("unknown-or-disabled-kek")
+    key = derivation.session_key(entry.key, key_id.sid, scope)
+    Aead(key).open(sealed.iv, sealed.sealed, sealed.head)
+    kid = f"{entry.id}.{base64url.encode(key_id.sid).decode()}"
+    k = base64url.encode(key.reveal()).decode()
+    return json.dumps({"kty": "oct", "use": "enc", "kid": kid, "k": k})
+
+
+def _named(key_id: KeyId) -> str:
+    if key_id.kek_id is not None:
+        return key_id.kek_id
+    return "none (ephemeral)" if key_id.kek_number is None else f"number {key_id.kek_number}"

@@ -1,0 +1,145 @@
+"""What the tests of the keys share: builders of values, and collaborators that really work."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from itertools import count
+from pathlib import Path
+
+from proxy.core.context import Context, Scope
+from proxy.core.needs import Needs
+from proxy.keys.keyring import Keyring, create
+from proxy.keys.roots import FileRoot, SecretReference, create_root_file
+from proxy.keys.sessions import Sessions, SessionSettings
+from proxy.keys.stores import Held, MemoryStore, Offer, Store, StoreFailed
+
+NOW = 1_800_000_000
+SCOPE = Scope("clinic", "c1")
+CONTEXT = Context(SCOPE, field="content")
+
+_counter = count(1)
+
+
+def some_bytes(size: int) -> bytes:
+    """Return bytes that no other call returns; keys of tests need be no better."""
+    return next(_counter).to_bytes(4) * (size // 4)
+
+
+def a_keyring(*more: str) -> Keyring:
+    """Return a keyring with the primary KEK k1, and `more` that open."""
+    keyring = create("k1", now=NOW, random=some_bytes)
+    for kek_id in more:
+        keyring = keyring.add(kek_id, now=NOW, random=some_bytes)
+    return keyring
+
+
+def a_root(folder: Path) -> FileRoot:
+    """Return a root provider whose key stands in a new file of `folder`."""
+    path = folder / f"root{next(_counter)}.key"
+    create_root_file(path, random=some_bytes)
+    return FileRoot(SecretReference(file=path))
+
+
+def seal_need(scope: Scope = SCOPE, values: int = 1) -> Needs:
+    """Return the need to seal that many values in a scope."""
+    return Needs(seals={scope: values})
+
+
+@dataclass
+class Time:
+    """A clock that goes on only when told to."""
+
+    now: float = float(NOW)
+
+    def __call__(self) -> float:
+        """Return the time in seconds."""
+        return self.now
+
+    def advance(self, seconds: float) -> None:
+        """Let time pass."""
+        self.now += seconds
+
+
+@dataclass
+class CountingStore:
+    """Counts what is asked of the store inside, after letting other tasks run."""
+
+    inner: Store
+    asked: list[str] = field(default_factory=list)
+
+    async def get_or_create(self, offer: Offer) -> Held:
+        """Do as the store inside."""
+        self.asked.append("get_or_create")
+        await asyncio.sleep(0)
+        return await self.inner.get_or_create(offer)
+
+    async def replace(self, offer: Offer) -> Held:
+        """Do as the store inside."""
+        self.asked.append("replace")
+        await asyncio.sleep(0)
+        return await self.inner.replace(offer)
+
+    async def close(self) -> None:
+        """Close the store inside."""
+        await self.inner.close()
+
+
+@dataclass
+class BrokenStore:
+    """Fails at once, or hangs."""
+
+    hangs: bool = False
+    asked: int = 0
+
+    async def get_or_create(self, offer: Offer) -> Held:
+        """Fail or hang."""
+        self.asked += 1
+        if self.hangs:
+            await asyncio.Event().wait()
+        raise StoreFailed
+
+    async def replace(self, offer: Offer) -> Held:
+        """Fail or hang."""
+        return await self.get_or_create(offer)
+
+    async def close(self) -> None:
+        """Do nothing."""
+
+
+@dataclass
+class World:
+    """Sessions of one process, and what they were made of."""
+
+    sessions: Sessions
+    keyring: Keyring
+    store: Store
+    time: Time
+    notices: list[str]
+
+    def another_process(self, keyring: Keyring | None = None) -> World:
+        """Return the world of another process with the same store, clock and keyring."""
+        return a_world(keyring=keyring or self.keyring, store=self.store, time=self.time)
+
+
+def a_world(
+    *,
+    keyring: Keyring | None = None,
+    store: Store | None = None,
+    settings: SessionSettings | None = None,
+    time: Time | None = None,
+) -> World:
+    """Return sessions with a keyring, a memory store and a clock of their own."""
+    time = time or Time()
+    keyring = keyring or a_keyring()
+    store = store or MemoryStore(time)
+    notices: list[str] = []
+    sessions = Sessions(
+        keyring,
+        store,
+        settings or SessionSettings(),
+        clock=time,
+        random=some_bytes,
+        notice=notices.append,
+    )
+    return World(sessions, keyring, store, time, notices)

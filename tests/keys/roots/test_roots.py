@@ -1,0 +1,94 @@
+from __future__ import annotations
+
+import copy
+import os
+import pickle
+from pathlib import Path
+
+import pytest
+
+from proxy.core.errors import KeyringError
+from proxy.keys import private_file
+from proxy.keys.roots import (
+    ROOTS,
+    FileRoot,
+    Passphrase,
+    PassphraseRoot,
+    SecretReference,
+    create_root_file,
+)
+
+PHRASE = "canary horse battery"
+
+
+def test_every_provider_is_made_from_a_reference_and_an_environment(tmp_path: Path) -> None:
+    create_root_file(tmp_path / "root.key", random=os.urandom)
+    reference = SecretReference(file=tmp_path / "root.key")
+    for make in ROOTS.values():
+        assert make(reference, {}).fetch() is not None
+
+
+@pytest.mark.parametrize("end", ["", "\n", "\r\n"])
+def test_one_newline_after_a_passphrase_is_dropped(tmp_path: Path, end: str) -> None:
+    private_file.write(tmp_path / "pass", (PHRASE + end).encode())
+    from_file = PassphraseRoot(SecretReference(file=tmp_path / "pass"), {}).fetch()
+    from_env = PassphraseRoot(SecretReference(env="P"), {"P": PHRASE + end}).fetch()
+    assert from_file == from_env == Passphrase(PHRASE)
+
+
+@pytest.mark.parametrize("environ", [{}, {"P": ""}, {"P": "\n"}, {"P": "x" * 1025}])
+def test_no_passphrase_is_refused(environ: dict[str, str]) -> None:
+    with pytest.raises(KeyringError):
+        PassphraseRoot(SecretReference(env="P"), environ).fetch()
+
+
+def test_a_passphrase_that_is_not_utf8_is_refused(tmp_path: Path) -> None:
+    private_file.write(tmp_path / "pass", b"\xff" * 20)
+    with pytest.raises(KeyringError):
+        PassphraseRoot(SecretReference(file=tmp_path / "pass"), {}).fetch()
+
+
+def test_a_new_passphrase_has_at_least_12_characters() -> None:
+    Passphrase("x" * 12).require_strength()
+    with pytest.raises(KeyringError):
+        Passphrase("x" * 11).require_strength()
+
+
+def test_a_passphrase_equals_nothing_but_its_like() -> None:
+    assert Passphrase(PHRASE) != Passphrase(PHRASE + "!")
+    assert Passphrase(PHRASE) != PHRASE
+
+
+def test_a_passphrase_does_not_spread() -> None:
+    phrase = Passphrase(PHRASE)
+    root = PassphraseRoot(SecretReference(env="P"), {"P": PHRASE})
+    assert "canary" not in f"{phrase} {phrase!r} {root!r}"
+    for spread in (copy.copy, pickle.dumps):
+        with pytest.raises(TypeError):
+            spread(phrase)
+
+
+def test_a_secret_is_named_by_one_place() -> None:
+    for env, file in ((None, None), ("P", Path("p"))):
+        with pytest.raises(KeyringError):
+            SecretReference(env, file)
+
+
+@pytest.mark.parametrize("content", [b"", b"A" * 42, b"A" * 43 + b"=", b"A" * 42 + b"B", b"+" * 43])
+def test_a_malformed_root_key_is_refused(tmp_path: Path, content: bytes) -> None:
+    private_file.write(tmp_path / "root.key", content)
+    with pytest.raises(KeyringError):
+        FileRoot(SecretReference(file=tmp_path / "root.key")).fetch()
+
+
+def test_a_root_key_never_comes_from_the_environment() -> None:
+    with pytest.raises(KeyringError):
+        FileRoot(SecretReference(env="ROOT"), {"ROOT": "A" * 43}).fetch()
+
+
+def test_a_root_key_file_is_not_overwritten(tmp_path: Path) -> None:
+    create_root_file(tmp_path / "root.key", random=os.urandom)
+    before = (tmp_path / "root.key").read_bytes()
+    with pytest.raises(KeyringError):
+        create_root_file(tmp_path / "root.key", random=os.urandom)
+    assert (tmp_path / "root.key").read_bytes() == before

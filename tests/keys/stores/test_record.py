@@ -1,0 +1,76 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from proxy.core.context import Scope
+from proxy.core.secret import NameKey, RecordKey
+from proxy.keys.stores import record
+from proxy.keys.stores.record import RecordRefused, SessionRecord
+
+KEY = RecordKey(b"r" * 32)
+NAMES = NameKey(b"n" * 32)
+NAME = record.record_name(NAMES, Scope("clinic", "c1"))
+
+u64 = st.integers(0, 2**64 - 1)
+records = st.builds(
+    SessionRecord,
+    epoch=u64,
+    created=u64,
+    soft_end=u64,
+    hard_end=u64,
+    kek_number=st.integers(0, 65535),
+    sid=st.binary(min_size=12, max_size=12),
+)
+A_RECORD = SessionRecord(5, 1000, 2000, 3000, 1, b"s" * 12)
+
+
+@given(records)
+def test_what_is_encoded_is_decoded(value: SessionRecord) -> None:
+    assert record.decode(record.encode(value, NAME, KEY), NAME, KEY) == value
+
+
+def test_a_name_is_22_characters_and_tells_nothing() -> None:
+    assert len(NAME) == 26
+    assert "clinic" not in NAME
+    assert record.record_name(NAMES, Scope("clinic", "c2")) != NAME
+
+
+def test_each_flipped_byte_is_refused() -> None:
+    data = record.encode(A_RECORD, NAME, KEY)
+    for index in range(len(data)):
+        flipped = data[:index] + bytes((data[index] ^ 1,)) + data[index + 1 :]
+        with pytest.raises(RecordRefused):
+            record.decode(flipped, NAME, KEY)
+
+
+def test_a_renamed_record_is_refused() -> None:
+    with pytest.raises(RecordRefused):
+        record.decode(record.encode(A_RECORD, NAME, KEY), NAME[:-1] + "x", KEY)
+
+
+def test_a_record_under_another_key_is_refused() -> None:
+    with pytest.raises(RecordRefused):
+        record.decode(record.encode(A_RECORD, NAME, RecordKey(b"x" * 32)), NAME, KEY)
+
+
+@given(st.binary(max_size=120))
+def test_random_bytes_are_refused(data: bytes) -> None:
+    with pytest.raises(RecordRefused):
+        record.decode(data, NAME, KEY)
+
+
+def test_the_form_is_frozen() -> None:
+    data = record.encode(replace(A_RECORD, sid=bytes(range(12))), "name:cur", KEY)
+    times = "0000000000000005", "00000000000003e8", "00000000000007d0", "0000000000000bb8"
+    assert data[:-32].hex() == "01" + "".join(times) + "0001" + "000102030405060708090a0b"
+
+
+def test_a_record_of_another_version_is_refused() -> None:
+    values = b"\x02" + record.encode(A_RECORD, NAME, KEY)[1:-32]
+    for authentic in (values, values[:-1], b""):
+        with pytest.raises(RecordRefused, match="record-version"):
+            record.decode(authentic + record._tag(authentic, NAME, KEY), NAME, KEY)

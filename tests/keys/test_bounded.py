@@ -1,0 +1,20 @@
+from __future__ import annotations
+
+from proxy.keys.bounded import BoundedMap
+
+
+def test_what_was_unused_for_longest_is_forgotten() -> None:
+    kept: BoundedMap[str, int] = BoundedMap(2)
+    kept.put("a", 1)
+    kept.put("b", 2)
+    assert kept.get("a") == 1
+    kept.put("c", 3)
+    assert [kept.get(key) for key in "abc"] == [1, None, 3]
+    assert len(kept) == 2
+
+
+def test_what_is_dropped_or_cleared_is_gone() -> None:
+    kept: BoundedMap[str, int] = BoundedMap(2)
+    kept.put("a", 1)
+    kept.clear()
+    assert kept.get("a") is None

@@ -1,0 +1,172 @@
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from cryptography.hazmat.primitives.hashes import SHA512
+from cryptography.hazmat.primitives.kdf.pbkdf2 import PBKDF2HMAC
+from cryptography.hazmat.primitives.keywrap import aes_key_unwrap
+from joserfc import jwe
+from joserfc.jwk import OctKey
+from jwcrypto.jwe import JWE  # type: ignore[import-untyped]  # it has no types
+from jwcrypto.jwk import JWK  # type: ignore[import-untyped]  # it has no types
+
+from proxy.core import base64url
+from proxy.core.errors import KeyringError
+from proxy.keys import envelope
+from proxy.keys.roots import Passphrase, RootKey
+
+ROOT = RootKey(b"canary-root-key-canary-root-key!")
+PHRASE = Passphrase("canary horse battery")
+PLAINTEXT = b'{"keys":[]}'
+PBES2 = envelope.PBES2_ALG
+
+
+def with_header(text: bytes, **changes: object) -> bytes:
+    head, rest = text.split(b".", 1)
+    header: dict[str, Any] = json.loads(base64url.decode(head))
+    header.update(changes)
+    header = {name: value for name, value in header.items() if value is not None}
+    return base64url.encode(json.dumps(header).encode()) + b"." + rest
+
+
+@pytest.fixture(scope="module")
+def under_phrase() -> bytes:
+    return envelope.encrypt(PLAINTEXT, PHRASE)
+
+
+@pytest.fixture(scope="module")
+def under_root() -> bytes:
+    return envelope.encrypt(PLAINTEXT, ROOT)
+
+
+def test_what_is_encrypted_decrypts(under_phrase: bytes, under_root: bytes) -> None:
+    assert envelope.decrypt(under_phrase, PHRASE) == PLAINTEXT
+    assert envelope.decrypt(under_root, ROOT) == PLAINTEXT
+
+
+def test_the_header_is_the_one_promised(under_phrase: bytes) -> None:
+    header = json.loads(base64url.decode(under_phrase.split(b".")[0]))
+    assert len(base64url.decode(header.pop("p2s").encode())) == 16
+    assert header == {"alg": PBES2, "enc": "A256GCM", "cty": "jwk-set+json", "p2c": 250_000}
+
+
+def test_the_content_key_is_wrapped_as_rfc_7518_says(under_phrase: bytes) -> None:
+    segments = under_phrase.split(b".")
+    salt = base64url.decode(json.loads(base64url.decode(segments[0]))["p2s"].encode())
+    kdf = PBKDF2HMAC(SHA512(), 32, PBES2.encode() + b"\0" + salt, 250_000)
+    assert len(aes_key_unwrap(kdf.derive(PHRASE.reveal()), base64url.decode(segments[1]))) == 32
+
+
+def test_another_jose_library_opens_it(under_root: bytes) -> None:
+    other = JWE(algs=["A256KW", "A256GCM"])
+    other.deserialize(under_root.decode())
+    other.decrypt(JWK(kty="oct", k=base64url.encode(ROOT.reveal()).decode()))
+    assert other.payload == PLAINTEXT
+
+
+def test_another_jose_library_opens_it_with_its_limit_raised(
+    under_phrase: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("jwcrypto.jwa.default_max_pbkdf2_iterations", 250_000)
+    other = JWE(algs=[PBES2, "A256GCM"])
+    other.deserialize(under_phrase.decode())
+    other.decrypt(JWK(kty="oct", k=base64url.encode(PHRASE.reveal()).decode()))
+    assert other.payload == PLAINTEXT
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"p2c": 219_999},
+        {"p2c": 1_000_001},
+        {"p2c": 10**30},
+        {"p2c": "250000"},
+        {"p2c": 250_000.0},
+        {"p2c": True},
+        {"p2c": None},
+        {"p2s": None},
+        {"p2s": "AAAA"},
+        {"p2s": "A" * 21 + "B"},
+        {"p2s": 7},
+        {"alg": "RSA1_5"},
+        {"alg": "dir"},
+        {"alg": "A256KW"},
+        {"alg": "PBES2-HS256+A128KW"},
+        {"alg": None},
+        {"enc": "A128GCM"},
+        {"enc": "A256CBC-HS512"},
+        {"enc": None},
+        {"cty": "json"},
+        {"cty": None},
+        {"zip": "DEF"},
+        {"crit": ["exp"]},
+        {"jku": "https://example.com"},
+        {"kid": "x"},
+    ],
+)
+def test_any_other_header_is_refused(under_phrase: bytes, changes: dict[str, object]) -> None:
+    with pytest.raises(KeyringError) as refused:
+        envelope.decrypt(with_header(under_phrase, **changes), PHRASE)
+    assert "does not open" not in str(refused.value)  # refused before a key was touched
+
+
+def test_a_header_with_a_member_twice_is_refused(under_root: bytes) -> None:
+    header = base64url.decode(under_root.split(b".")[0])
+    doubled = base64url.encode(header.replace(b"{", b'{"alg":"dir",'))
+    with pytest.raises(KeyringError):
+        envelope.decrypt(doubled + b"." + under_root.split(b".", 1)[1], ROOT)
+
+
+@pytest.mark.parametrize("rounds", [220_000, 310_000])
+def test_p2c_within_the_bounds_is_accepted(rounds: int) -> None:
+    registry = envelope._registry(PHRASE)
+    header = {"alg": PBES2, "enc": "A256GCM", "cty": "jwk-set+json", "p2c": rounds}
+    key = OctKey(PHRASE.reveal(), PHRASE.reveal())
+    text = jwe.encrypt_compact(header, PLAINTEXT, key, registry=registry)
+    assert envelope.decrypt(text.encode(), PHRASE) == PLAINTEXT
+
+
+def test_joserfc_itself_is_left_as_it_was() -> None:
+    envelope._registry(PHRASE)
+    known = jwe.JWERegistry.algorithms
+    assert known["alg"][PBES2].more_header_registry["p2c"].description == "PBES2 Count"
+    with pytest.raises(ValueError, match="300000"):
+        known["alg"][PBES2].more_header_registry["p2c"].validate(310_000)
+    assert len(known["alg"]) > 1
+
+
+def test_a_root_of_the_other_kind_is_refused(under_phrase: bytes, under_root: bytes) -> None:
+    for text, secret in ((under_phrase, ROOT), (under_root, PHRASE)):
+        with pytest.raises(KeyringError, match="root provider"):
+            envelope.decrypt(text, secret)
+
+
+def test_a_wrong_secret_is_refused_and_not_told(under_root: bytes) -> None:
+    wrong = RootKey(b"another-root-key-another-root-k!")
+    with pytest.raises(KeyringError) as refused:
+        envelope.decrypt(under_root, wrong)
+    assert "another" not in str(refused.value)
+    assert refused.value.__context__ is None
+
+
+@pytest.mark.parametrize("segment", range(5))
+def test_each_changed_segment_is_refused(under_root: bytes, segment: int) -> None:
+    segments = under_root.split(b".")
+    for changed in (b"", b"AAAA", b"B" + segments[segment][1:], segments[segment] + b"="):
+        spoilt = [*segments[:segment], changed, *segments[segment + 1 :]]
+        if spoilt != segments:
+            with pytest.raises(KeyringError):
+                envelope.decrypt(b".".join(spoilt), ROOT)
+
+
+@pytest.mark.parametrize("text", [b"", b".", b"....", b"a.b.c", b"{}", b"\xff.\xff.\xff.\xff.\xff"])
+def test_what_is_not_a_jwe_is_refused(text: bytes) -> None:
+    with pytest.raises(KeyringError):
+        envelope.decrypt(text, ROOT)
+
+
+def test_a_short_passphrase_guards_nothing_new() -> None:
+    with pytest.raises(KeyringError):
+        envelope.encrypt(PLAINTEXT, Passphrase("short"))

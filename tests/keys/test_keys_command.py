@@ -1,0 +1,165 @@
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner, Result
+from joserfc import jwe
+from joserfc.jwk import OctKey
+
+from proxy.cli.keys import keys
+from proxy.keys.durable import durable_session
+from proxy.keys.keyring_file import open_keyring
+from proxy.keys.roots import FileRoot, SecretReference
+
+from .builders import CONTEXT, SCOPE
+
+BOUND = ("--tenant", "clinic", "--conversation", "c1")
+Run = Callable[..., Result]
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Run `sealyard keys ...` in an empty folder with a root file, which is faster to open."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("SEALYARD_BACKUP_PASSPHRASE", "canary backup phrase")
+
+    def run(*args: str, status: int = 0, stdin: bytes = b"") -> Result:
+        result = CliRunner().invoke(keys, [*args, "--root-file", "root.key"], input=stdin)
+        assert result.exit_code == status, result.output
+        assert "canary" not in result.output
+        return result
+
+    return run
+
+
+def a_stored_token(keyring: str = "keyring.jwe") -> str:
+    ring = open_keyring(Path(keyring), FileRoot(SecretReference(file=Path("root.key"))))
+    sid = int(time.time()).to_bytes(4) + b"12345678"
+    return durable_session(ring.primary, sid, SCOPE).seal(b"hello", CONTEXT).decode()
+
+
+def states(run: Run) -> list[tuple[str, int, str]]:
+    rows = json.loads(run("list", "--json").stdout)
+    return [(row["id"], row["number"], row["state"]) for row in rows]
+
+
+def test_the_life_of_a_keyring(run: Run) -> None:
+    run("init")
+    assert run("add").stdout == "k2\n"
+    run("promote", "k2")
+    run("disable", "k1")
+    run("add", "--id", "spare")
+    assert states(run) == [("k1", 1, "disabled"), ("k2", 2, "primary"), ("spare", 3, "decrypt")]
+    assert "k2" in run("list").stdout
+
+
+def test_a_passphrase_opens_the_keyring(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    runner = CliRunner(env={"SEALYARD_PASSPHRASE": "correct horse battery"})
+    assert runner.invoke(keys, ["init"]).exit_code == 0
+    assert json.loads(runner.invoke(keys, ["verify", "--json"]).stdout) == {
+        "keks": 1,
+        "primary": "k1",
+    }
+    for phrase in ("", "wrong wrong wrong"):
+        wrong = CliRunner(env={"SEALYARD_PASSPHRASE": phrase}).invoke(keys, ["verify"])
+        assert (wrong.exit_code, wrong.stdout) == (3, "")
+
+
+def test_what_the_keyring_forbids_is_a_negative_answer(run: Run) -> None:
+    run("init")
+    for args in (("disable", "k1"), ("promote", "k9"), ("add", "--id", "k1"), ("add", "--id", "/")):
+        assert run(*args, status=1).stdout == ""
+
+
+def test_a_second_init_touches_nothing(run: Run) -> None:
+    run("init")
+    before = Path("keyring.jwe").read_bytes()
+    Path("root.key").rename("kept.key")
+    run("init", status=3)
+    assert (Path("keyring.jwe").read_bytes(), Path("root.key").exists()) == (before, False)
+
+
+def test_two_roots_are_a_mistake_of_usage(run: Run) -> None:
+    run("list", "--passphrase-file", "pass", status=2)
+
+
+def test_verify_tells_whether_a_token_opens_and_not_what_it_holds(run: Run) -> None:
+    run("init")
+    text = a_stored_token()
+    good = run("verify", text, *BOUND, "--field", "content")
+    assert good.stdout == "KEK k1: opens\n"
+    piped = run("verify", "-", *BOUND, "--field", "content", "--json", stdin=text.encode() + b"\n")
+    assert json.loads(piped.stdout) == {"kek": "k1", "opens": True, "reason": "opens"}
+    assert run("verify", text, *BOUND, status=1).stdout == "KEK k1: wrong-context\n"
+    run("verify", "hello", *BOUND, status=1)
+    assert "hello" not in good.output
+
+
+def test_derive_prints_the_key_of_a_token_and_writes_it_down_first(run: Run) -> None:
+    run("init")
+    text = a_stored_token()
+    jwk = json.loads(run("derive", "-", *BOUND, stdin=text.encode()).stdout)
+    registry = jwe.JWERegistry(strict_check_header=False, algorithms=["dir", "A256GCM"])
+    opened = jwe.decrypt_compact(text, OctKey.import_key(jwk), registry=registry)
+    assert opened.plaintext == b"hello"
+    last = json.loads(Path("keyring.jwe.audit").read_text().splitlines()[-1])
+    assert (last["event"], last["kid"]) == ("keys.derive", jwk["kid"])
+    assert jwk["k"] not in Path("keyring.jwe.audit").read_text()
+
+
+def test_derive_refuses_a_token_that_does_not_verify(run: Run) -> None:
+    run("init")
+    assert run("derive", a_stored_token(), "--tenant", "other", status=1).stdout == ""
+
+
+def test_without_the_audit_line_there_is_no_result(run: Run) -> None:
+    run("init")
+    text, before = a_stored_token(), Path("keyring.jwe").read_bytes()
+    closed = ("--audit-file", "missing/audit")
+    assert run("derive", text, *BOUND, *closed, status=3).stdout == ""
+    run("add", *closed, status=3)
+    run("export", "backup.jwe", *closed, status=3)
+    assert not Path("backup.jwe").exists()
+    assert Path("keyring.jwe").read_bytes() == before
+
+
+def test_the_drill_back_up_lose_restore_verify(run: Run) -> None:
+    run("init")
+    text = a_stored_token()
+    run("export", "backup.jwe")
+    Path("keyring.jwe").unlink()
+    Path("root.key").unlink()
+    run("verify", text, *BOUND, "--field", "content", status=3)
+    run("import", "backup.jwe")
+    run("verify", text, *BOUND, "--field", "content")
+
+
+def test_a_backup_does_not_overwrite_and_merges_what_is_unknown(run: Run) -> None:
+    run("init")
+    run("add")
+    run("export", "backup.jwe")
+    run("export", "backup.jwe", status=3)
+    run("promote", "k2")
+    run("import", "backup.jwe", status=3)
+    run("import", "backup.jwe", "--merge")
+    assert states(run) == [("k1", 1, "decrypt"), ("k2", 2, "primary")]
+
+
+def test_a_backup_of_another_keyring_does_not_merge(run: Run) -> None:
+    run("init")
+    run("init", "--keyring", "other.jwe")
+    run("export", "backup.jwe", "--keyring", "other.jwe")
+    run("import", "backup.jwe", "--merge", status=1)
+
+
+@pytest.mark.parametrize("name", ["", *keys.commands])
+def test_help_opens_with_two_examples(name: str) -> None:
+    command: click.Command = keys.commands[name] if name else keys
+    text = command.get_help(click.Context(command))
+    assert sum(line.strip().startswith("sealyard keys ") for line in text.splitlines()) >= 2

@@ -1,0 +1,108 @@
+from __future__ import annotations
+
+import fcntl
+import os
+import stat
+from pathlib import Path
+
+import pytest
+
+from proxy.core.errors import KeyringError
+from proxy.keys import private_file
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    path = tmp_path / "secret"
+    private_file.write(path, b"old")
+    return path
+
+
+def test_a_written_file_is_private(path: Path) -> None:
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+@pytest.mark.parametrize("mode", [0o600, 0o400])
+def test_private_modes_are_read(path: Path, mode: int) -> None:
+    path.chmod(mode)
+    assert private_file.read(path, 10) == b"old"
+
+
+@pytest.mark.parametrize("mode", [0o640, 0o604, 0o700, 0o660, 0o644])
+def test_open_modes_are_refused(path: Path, mode: int) -> None:
+    path.chmod(mode)
+    with pytest.raises(KeyringError, match=f"{mode:04o}"):
+        private_file.read(path, 10)
+
+
+def test_another_owner_is_refused(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    if os.geteuid():
+        monkeypatch.setattr(os, "geteuid", lambda: 12345)
+    else:
+        os.chown(path, 12345, -1)
+    with pytest.raises(KeyringError, match="another user"):
+        private_file.read(path, 10)
+
+
+def test_what_is_not_a_regular_file_is_refused_without_waiting(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "fifo", 0o600)
+    for path in (tmp_path, tmp_path / "fifo"):
+        with pytest.raises(KeyringError):
+            private_file.read(path, 10)
+
+
+def test_a_missing_or_large_file_is_refused(path: Path) -> None:
+    for bad, limit in ((path.with_name("none"), 10), (path, 2)):
+        with pytest.raises(KeyringError):
+            private_file.read(bad, limit)
+
+
+def test_links_are_followed_on_reading_and_kept_on_writing(path: Path) -> None:
+    link = path.with_name("link")
+    link.symlink_to(path)
+    private_file.write(link, b"new")
+    assert (link.is_symlink(), private_file.read(link, 10)) == (True, b"new")
+
+
+def test_a_crash_before_the_rename_leaves_the_old_file_and_nothing_else(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(os, "replace", fail)
+    with pytest.raises(KeyringError, match="not written"):
+        private_file.write(path, b"new")
+    assert [(entry.name, entry.read_bytes()) for entry in path.parent.iterdir()] == [
+        ("secret", b"old")
+    ]
+
+
+def test_a_leftover_of_a_crashed_process_does_no_harm(path: Path) -> None:
+    path.with_name(f".secret.{os.getpid()}.new").write_bytes(b"half")
+    private_file.write(path, b"new")
+    assert private_file.read(path, 10) == b"new"
+
+
+def test_a_line_loses_its_line_end_alone(path: Path) -> None:
+    private_file.write(path, b" a\n\r\n")
+    assert private_file.read_line(path, 10) == b" a\n"
+
+
+def test_a_file_that_cannot_be_locked_is_refused(tmp_path: Path) -> None:
+    with (
+        pytest.raises(KeyringError, match="not locked"),
+        private_file.locked(tmp_path / "none" / "x"),
+    ):
+        pytest.fail("no lock was held")
+
+
+def test_a_lock_keeps_others_waiting(path: Path) -> None:
+    with (
+        private_file.locked(path),
+        path.with_name(".secret.lock").open("rb") as other,
+        pytest.raises(BlockingIOError),
+    ):
+        fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    with path.with_name(".secret.lock").open("rb") as other:
+        fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
