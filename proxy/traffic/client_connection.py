@@ -1,0 +1,392 @@
+"""One connection of a client: aiohttp's request parser, and a loop and answers of our own.
+
+aiohttp's RequestHandler brings the parser (llhttp), the queue of pipelined requests with its back
+pressure, and bodies as streams. Its loop is replaced: it makes a task, a writer and a request
+object for each message, logs malformed bytes with a traceback, and echoes them to the client.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable
+from typing import Any, Protocol, cast
+
+from aiohttp import StreamReader, web
+from aiohttp.http_exceptions import HttpProcessingError, LineTooLong
+from aiohttp.web_protocol import RequestHandler
+
+from ..config.limits import Timeouts, TrafficLimits
+from ..core.errors import (
+    HeadTooLarge,
+    MalformedRequest,
+    SlowRequest,
+    TrafficError,
+    UnsupportedTransferCoding,
+)
+from .interfaces import Receiver
+from .ticker import NEVER
+
+
+class Owner(Protocol):
+    """The listener, as its connections see it."""
+
+    @property
+    def limits(self) -> TrafficLimits:
+        """The sizes that hold for every connection."""
+
+    @property
+    def timeouts(self) -> Timeouts:
+        """The waits that hold for every connection."""
+
+    @property
+    def draining(self) -> bool:
+        """Whether the request under way shall be the last."""
+
+    def admits(self, connection: ClientConnection) -> bool:
+        """Count a new connection in; return whether there was room for it."""
+
+    def began(self, task: asyncio.Task[None]) -> None:
+        """Hold the task of a connection."""
+
+    def lost(self, connection: ClientConnection) -> None:
+        """Count a connection out."""
+
+    def serve(
+        self,
+        connection: ClientConnection,
+        message: Any,  # noqa: ANN401 - the C parser's class has no name to import
+        payload: StreamReader,
+    ) -> Awaitable[bool]:
+        """Answer one request; return whether the connection may carry another."""
+
+    def refuse(self, connection: ClientConnection, error: TrafficError) -> Awaitable[None]:
+        """Answer what never came to be a request."""
+
+
+class ClientConnection(RequestHandler):
+    """Requests from one client, one after the other.
+
+    The two deadlines are numbers that the listener's ticker looks at.
+    """
+
+    __slots__ = (
+        "_body",
+        "_busy",
+        "_discarding",
+        "_ended",
+        "_gone",
+        "_head_bytes",
+        "_owner",
+        "_read_deadline",
+        "_reading_body",
+        "_receiver",
+        "_refusal",
+        "_write_deadline",
+    )
+
+    def __init__(self, server: web.Server, owner: Owner, loop: asyncio.AbstractEventLoop) -> None:
+        limits = owner.limits
+        super().__init__(
+            server,
+            loop=loop,
+            keepalive_timeout=0,  # the listener's ticker sees to it
+            access_log=None,  # type: ignore[arg-type] # aiohttp's own way to have none
+            max_line_size=limits.header_line,
+            max_field_size=limits.header_line,
+            max_headers=limits.headers,
+            read_bufsize=limits.window,
+            auto_decompress=False,
+        )
+        self._owner = owner
+        self._body: StreamReader | None = None
+        self._busy = False
+        self._discarding = False
+        self._ended = False
+        self._gone: asyncio.Future[None] | None = None
+        self._head_bytes = 0
+        self._receiver: Receiver | None = None
+        self._refusal: TrafficError | None = None
+        self._reading_body = False
+        self._read_deadline = NEVER
+        self._write_deadline = NEVER
+
+    @property
+    def encrypted(self) -> bool:
+        """Whether the client speaks TLS."""
+        return self.ssl_context is not None
+
+    @property
+    def last(self) -> bool:
+        """Whether the request under way is the last."""
+        return self._owner.draining or (self._ended and not self._messages)
+
+    # --- called by the transport --------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin, if there is room."""
+        if not self._owner.admits(self):
+            self._force_close = True
+            cast("asyncio.Transport", transport).abort()
+            return
+        self._read_deadline = self._loop.time() + self._owner.timeouts.head
+        super().connection_made(transport)
+        if self._task_handler is not None:
+            self._owner.began(self._task_handler)
+
+    def data_received(self, data: bytes) -> None:
+        """Take bytes."""
+        if self._receiver is not None and data:
+            self._receiver.received(data)
+            return
+        if self._discarding or self._close:
+            return
+        in_body = self._body is not None and not self._body.is_eof()
+        count = self._request_count
+        super().data_received(data)
+        if self._request_count != count:
+            self._take_note_of_request()
+        elif in_body:
+            if self._reading_body:
+                self._read_deadline = self._loop.time() + self._owner.timeouts.body
+        elif data and not self._upgraded:
+            self._take_note_of_head(len(data))
+
+    def _take_note_of_request(self) -> None:
+        message, payload = self._messages[-1]
+        self._head_bytes = 0
+        if isinstance(getattr(message, "exc", None), HttpProcessingError):
+            # The parser stands still after an error: what follows is not a request (A23).
+            self._close = True
+            if self._body is not None and not self._body.is_eof():
+                self._body.set_exception(MalformedRequest("body"))
+        else:
+            self._body = payload
+
+    def _take_note_of_head(self, size: int) -> None:
+        """Bound the whole head: the parser bounds only each line and their number."""
+        if not self._head_bytes and not self._busy:
+            self._read_deadline = self._loop.time() + self._owner.timeouts.head
+        self._head_bytes += size
+        if self._head_bytes > self._owner.limits.head:
+            self._refuse_rest(HeadTooLarge("head"))
+
+    def _refuse_rest(self, error: TrafficError) -> None:
+        self._refusal = error
+        self._close = True
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    def eof_received(self) -> bool:  # type: ignore[override] # asyncio takes the answer, aiohttp has none
+        """Learn that the client sends no more: its last request is answered all the same."""
+        self._ended = True
+        if self._receiver is not None:
+            self._receiver.ended()
+            return not self.encrypted
+        self._cut_body()
+        self._wake_linger()
+        # TLS has no half-closed connections in asyncio.
+        return (self._busy or bool(self._messages)) and not self.encrypted
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """Learn that the client is gone, and stop working for it."""
+        self._owner.lost(self)
+        task = self._task_handler
+        if self._receiver is not None:
+            self._receiver.lost()
+        self._cut_body()
+        self._wake_linger()
+        super().connection_lost(exc)
+        # A tunnel ends by itself, once the last bytes have reached the other side.
+        if task is not None and self._receiver is None:
+            task.cancel()
+
+    def pause_writing(self) -> None:
+        """Learn that the client does not keep up."""
+        super().pause_writing()
+        if self._receiver is not None:
+            self._receiver.writable(yes=False)
+
+    def resume_writing(self) -> None:
+        """Learn that the client has caught up."""
+        super().resume_writing()
+        if self._receiver is not None:
+            self._receiver.writable(yes=True)
+
+    def _cut_body(self) -> None:
+        if self._body is not None and not self._body.is_eof():
+            self._body.set_exception(ConnectionResetError("cut"))
+
+    def _wake_linger(self) -> None:
+        if self._gone is not None and not self._gone.done():
+            self._gone.set_result(None)
+
+    # --- the loop -----------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Answer requests until there shall be no more."""
+        try:
+            while await self._one_request():
+                if self._ended and not self._messages:
+                    break
+            await self._linger()
+        except ConnectionError:
+            self.abort()
+        finally:
+            self._busy = False
+            if self.transport is not None:
+                # A client that does not read its last answer must not hold the connection.
+                self._write_deadline = self._loop.time() + self._owner.timeouts.write
+                self.transport.close()
+
+    async def _one_request(self) -> bool:
+        """Answer the next request; return whether the connection may carry another."""
+        await self._wait_for_request()
+        if not self._messages:
+            error = self._refusal or MalformedRequest("request")
+            await self._owner.refuse(self, error)
+            return False
+        message, payload = self._messages.popleft()
+        self._make_room()
+        exc = getattr(message, "exc", None)
+        if exc is not None:
+            await self._owner.refuse(self, _parse_error(exc))
+            return False
+        keep = await self._owner.serve(self, message, payload)
+        self._busy = False
+        return keep
+
+    async def _wait_for_request(self) -> None:
+        """Return when there is a request to answer, or a reason to refuse one."""
+        while not self._messages and self._refusal is None:
+            timeouts = self._owner.timeouts
+            if self._request_count:
+                wait = timeouts.head if self._head_bytes else timeouts.keepalive
+                self._read_deadline = self._loop.time() + wait
+            self._waiter = self._loop.create_future()
+            try:
+                await self._waiter
+            finally:
+                self._waiter = None
+        self._read_deadline = NEVER
+        self._busy = True
+
+    def _make_room(self) -> None:
+        """Let the parser go on behind a full queue, as aiohttp's own loop does."""
+        if self._parser is not None:
+            self._parser.message_consumed()
+        if self._buffer_paused and len(self._messages) <= self._msg_queue_resume_size:
+            self._resume_reading_if_drained()
+
+    async def _linger(self) -> None:
+        """Read on for a while if the client is still sending.
+
+        Closing at once would reset the connection, and the answer with it (RFC 9112 section 9.6).
+        """
+        sending = self._close or (self._body is not None and not self._body.is_eof())
+        if self.transport is None or self._ended or not sending:
+            return
+        self._discarding = True
+        self._gone = self._loop.create_future()
+        self.write_eof()
+        self._resume_transport_reading()
+        try:
+            async with asyncio.timeout(self._owner.timeouts.linger):
+                await self._gone
+        except TimeoutError:
+            pass
+        finally:
+            self._gone = None
+
+    # --- called by the ticker and by the listener ---------------------------------------------
+
+    def check(self, now: float) -> None:
+        """End what has lasted too long."""
+        if now > self._write_deadline:
+            self.abort()
+        if now <= self._read_deadline:
+            return
+        self._read_deadline = NEVER
+        if self._reading_body:
+            if self._body is not None and not self._body.is_eof():
+                self._body.set_exception(SlowRequest("body"))
+        elif self._head_bytes:
+            self._refuse_rest(SlowRequest("head"))
+        else:
+            self.close_idle()
+
+    def close_idle(self) -> None:
+        """Close the connection unless it has a request under way; a tunnel never ends by itself."""
+        if self._receiver is not None and self.transport is not None:
+            self.transport.close()
+        elif not self._busy and not self._messages and not self._head_bytes:
+            self.force_close()
+
+    def awaiting_body(self, *, waiting: bool) -> None:
+        """Let the time for the next piece of the body run, or not."""
+        self._reading_body = waiting
+        wait = self._owner.timeouts.body
+        self._read_deadline = self._loop.time() + wait if waiting else NEVER
+
+    # --- writing ------------------------------------------------------------------------------
+
+    def write(self, data: bytes) -> None:
+        """Send bytes; `drain` before sending more."""
+        if self.transport is None:
+            raise ConnectionResetError("the client is gone")
+        self.transport.write(data)
+
+    async def drain(self) -> None:
+        """Wait until the client takes more."""
+        if self._paused:
+            self._write_deadline = self._loop.time() + self._owner.timeouts.write
+            await self._drain_helper()
+            self._write_deadline = NEVER
+        if self.transport is None:
+            raise ConnectionResetError("the client is gone")
+
+    def abort(self) -> None:
+        """Drop the connection, so that the client sees that its answer was cut."""
+        self._force_close = True
+        if self.transport is not None:
+            self.transport.abort()
+
+    def write_eof(self) -> None:
+        """Say that no more bytes will be sent."""
+        transport = self.transport
+        if transport is None or transport.is_closing():
+            return
+        if transport.can_write_eof():
+            transport.write_eof()
+        elif self._receiver is not None:
+            transport.close()  # TLS cannot close one half
+
+    # --- the raw connection after a 101 -------------------------------------------------------
+
+    def divert(self, receiver: Receiver) -> bytes:
+        """Send all bytes from now on to `receiver`; return those that came behind the request."""
+        self._receiver = receiver
+        tail, self._message_tail = self._message_tail, b""
+        if self._buffer_paused:
+            self._resume_reading_for_buffer()
+        if self._ended:
+            receiver.ended()
+        return tail
+
+    def pause(self) -> None:
+        """Stop reading."""
+        self._pause_transport_reading()
+
+    def resume(self) -> None:
+        """Read on."""
+        self._resume_transport_reading()
+
+
+def _parse_error(exc: HttpProcessingError) -> TrafficError:
+    """Return the error for what the parser refused; its text holds the client's bytes."""
+    if isinstance(exc, LineTooLong):
+        return HeadTooLarge("line")
+    if exc.message.startswith("Too many headers"):
+        return HeadTooLarge("headers")
+    if exc.message.startswith("Request has invalid `Transfer-Encoding`"):
+        return UnsupportedTransferCoding("transfer-encoding")
+    return MalformedRequest("parser")

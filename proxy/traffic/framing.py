@@ -1,0 +1,32 @@
+"""How the end of a body is told to its receiver (RFC 9112 section 6)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+
+@dataclass(frozen=True, slots=True)
+class Framing:
+    """The length of a body, None where it is chunked; `present` is False where there is none."""
+
+    length: int | None
+    present: bool = True
+
+    @property
+    def chunked(self) -> bool:
+        """Whether the body goes out in chunks."""
+        return self.present and self.length is None
+
+
+ABSENT: Final = Framing(0, present=False)
+"""No body and no word about one: a GET, a 204, a response that ends with its connection."""
+
+CHUNKED: Final = Framing(None)
+
+LAST_CHUNK: Final = b"0\r\n\r\n"
+
+
+def as_chunk(data: bytes) -> bytes:
+    """Return `data`, which must not be empty, as one chunk: an empty one would end the body."""
+    return b"%x\r\n%b\r\n" % (len(data), data)

@@ -1,0 +1,224 @@
+"""The gate: what a parser let through becomes a request that has one reading, or an error.
+
+The parser before it knows the grammar of messages; the gate knows what a proxy must not pass on
+(RFC 9110, RFC 9112): each check below closes a gap that the parser was seen to leave open.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Final, NoReturn
+
+from ..core.errors import (
+    ExpectationFailed,
+    HeadTooLarge,
+    MalformedRequest,
+    MethodNotAllowed,
+    UnsupportedTransferCoding,
+)
+from ..core.message import Headers, RequestHead
+from ..core.path import CanonicalPath, canonical
+from .framing import ABSENT, CHUNKED, Framing
+
+HTTP_10: Final = (1, 0)
+HTTP_11: Final = (1, 1)
+
+_METHOD: Final = re.compile(r"[A-Z]+(?:-[A-Z]+)*")
+_ABSOLUTE: Final = re.compile(r"https?://([^/?]*)(.*)", re.IGNORECASE | re.DOTALL)
+_BAD_TARGET: Final = re.compile(r"[^!-~]|[#\\]")
+# Without the underscore: CGI folds `Content_Length` and `Content-Length` into one.
+_NAMES: Final = re.compile(rb"[!#$%&'*+.^`|~0-9A-Za-z-]*")
+_BAD_VALUE: Final = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
+_AUTHORITY: Final = re.compile(rb"(?:\[[0-9A-Fa-f:.]+\]|[0-9A-Za-z._-]+)(?::([0-9]{1,5}))?")
+_LENGTH: Final = re.compile(rb"[0-9]{1,19}")
+_HIGHEST_PORT: Final = 65535
+_HIGHEST_LENGTH: Final = 2**63 - 1
+
+_NOTABLE: Final = frozenset(
+    {b"host", b"content-length", b"transfer-encoding", b"expect", b"upgrade", b"connection"}
+)
+_WS_KEY: Final = b"sec-websocket-key"
+_WS_VERSION: Final = b"sec-websocket-version"
+
+
+@dataclass(frozen=True, slots=True)
+class RawRequest:
+    """A request head as the parser read it."""
+
+    method: str
+    target: str
+    version: tuple[int, int]
+    headers: Headers
+
+
+@dataclass(frozen=True, slots=True)
+class Admitted:
+    """A request that passed the gate.
+
+    `websocket` says that it asks for a WebSocket (RFC 6455) in every respect; `upgrade` that it
+    asked for any other protocol, which is answered as if it had not.
+    """
+
+    head: RequestHead
+    path: CanonicalPath
+    framing: Framing
+    expects_continue: bool = False
+    websocket: bool = False
+    upgrade: bool = False
+
+
+def admit(raw: RawRequest, *, head_limit: int = 65536) -> Admitted:
+    """Return the request in its one reading.
+
+    Raises:
+        TrafficError: The request is malformed, ambiguous, too large or asks for what is not done.
+    """
+    _check_line(raw)
+    notable = _check_headers(raw, head_limit)
+    authority, target = _split_target(raw.target)
+    headers = _check_host(raw, notable.get(b"host", []), authority)
+    framing = _framing(raw.version, notable)
+    raw_path, mark, query = target.partition("?")
+    path = canonical(raw_path)
+    websocket = b"upgrade" in notable and _asks_for_websocket(raw, notable, framing)
+    return Admitted(
+        RequestHead(raw.method, path.text, query if mark else None, headers),
+        path,
+        framing,
+        expects_continue=b"expect" in notable and _expects_continue(raw.version, notable),
+        websocket=websocket,
+        upgrade=b"upgrade" in notable and not websocket,
+    )
+
+
+def _refuse(reason: str) -> NoReturn:
+    raise MalformedRequest(reason)
+
+
+def _check_line(raw: RawRequest) -> None:
+    if raw.version not in {HTTP_10, HTTP_11}:
+        _refuse("version")
+    if raw.method in {"CONNECT", "TRACE"}:
+        raise MethodNotAllowed(raw.method.lower())
+    if not _METHOD.fullmatch(raw.method):
+        _refuse("method")
+    if _BAD_TARGET.search(raw.target):
+        _refuse("target-character")
+
+
+def _check_headers(raw: RawRequest, head_limit: int) -> dict[bytes, list[bytes]]:
+    """Return the values of the headers that the gate must know, by name in lower case."""
+    notable: dict[bytes, list[bytes]] = {}
+    for name, value in raw.headers:
+        low = name.lower()
+        if low in _NOTABLE:
+            notable.setdefault(low, []).append(value)
+    # One search over all of them costs less than one for each.
+    names = b"".join([name for name, _ in raw.headers])
+    values = b"".join([value for _, value in raw.headers])
+    if not _NAMES.fullmatch(names):
+        _refuse("header-name")
+    if _BAD_VALUE.search(values):
+        _refuse("header-value")
+    line_ends = 4 * len(raw.headers)
+    if len(raw.target) + len(names) + len(values) + line_ends > head_limit:
+        raise HeadTooLarge("head")
+    return notable
+
+
+def _split_target(target: str) -> tuple[bytes | None, str]:
+    """Return the authority of a target in absolute-form, or None, and the origin-form."""
+    if target.startswith("/"):
+        return None, target
+    absolute = _ABSOLUTE.fullmatch(target)
+    if absolute is None:
+        _refuse("target-form")
+    authority, rest = absolute.groups()
+    if not rest.startswith("/"):
+        rest = "/" + rest
+    return authority.encode("ascii"), rest
+
+
+def _check_host(raw: RawRequest, hosts: list[bytes], authority: bytes | None) -> Headers:
+    """Return the headers with the one Host that counts.
+
+    RFC 9112 section 3.2.2: the authority of an absolute-form target replaces the Host header.
+    """
+    if len(hosts) > 1 or (not hosts and raw.version == HTTP_11):
+        _refuse("host-count")
+    if hosts and not _is_authority(hosts[0]):
+        _refuse("host")
+    if authority is None:
+        return raw.headers
+    if not _is_authority(authority):
+        _refuse("target-authority")
+    if not hosts:
+        return ((b"Host", authority), *raw.headers)
+    return tuple(
+        (name, authority if name.lower() == b"host" else value) for name, value in raw.headers
+    )
+
+
+@lru_cache(maxsize=1024)
+def _is_authority(text: bytes) -> bool:
+    """Return whether `text` is `uri-host[:port]`, without userinfo and with a port that exists."""
+    match = _AUTHORITY.fullmatch(text)
+    if match is None:
+        return False
+    port = match.group(1)
+    return port is None or 0 < int(port) <= _HIGHEST_PORT
+
+
+def _framing(version: tuple[int, int], notable: dict[bytes, list[bytes]]) -> Framing:
+    """Return how the body is framed (RFC 9112 section 6.3, and stricter)."""
+    codings = notable.get(b"transfer-encoding")
+    lengths = notable.get(b"content-length")
+    if codings is not None:
+        return _coded(version, codings, lengths)
+    if lengths is None:
+        return ABSENT
+    if len(lengths) != 1 or not _LENGTH.fullmatch(lengths[0]):
+        _refuse("content-length")
+    length = int(lengths[0])
+    if length > _HIGHEST_LENGTH:
+        _refuse("content-length")
+    return Framing(length)
+
+
+def _coded(version: tuple[int, int], codings: list[bytes], lengths: list[bytes] | None) -> Framing:
+    if lengths is not None:
+        _refuse("content-length-and-transfer-encoding")
+    if version == HTTP_10 or b"" in codings:
+        _refuse("transfer-encoding")
+    if len(codings) != 1 or codings[0].lower() != b"chunked":
+        raise UnsupportedTransferCoding("transfer-encoding")
+    return CHUNKED
+
+
+def _expects_continue(version: tuple[int, int], notable: dict[bytes, list[bytes]]) -> bool:
+    """Return whether the client waits for a 100 (RFC 9110 section 10.1.1: not on HTTP/1.0)."""
+    if any(value.lower() != b"100-continue" for value in notable[b"expect"]):
+        raise ExpectationFailed("expect")
+    return version == HTTP_11
+
+
+def _asks_for_websocket(
+    raw: RawRequest, notable: dict[bytes, list[bytes]], framing: Framing
+) -> bool:
+    """Return whether this is a WebSocket handshake in every respect (RFC 6455 section 4.2.1)."""
+    connection = b",".join(notable.get(b"connection", [])).lower().split(b",")
+    return (
+        raw.method == "GET"
+        and raw.version == HTTP_11
+        and framing in {ABSENT, Framing(0)}
+        and [value.lower() for value in notable[b"upgrade"]] == [b"websocket"]
+        and b"upgrade" in [item.strip(b" \t") for item in connection]
+        and _values(raw.headers, _WS_VERSION) == [b"13"]
+        and len(_values(raw.headers, _WS_KEY)) == 1
+    )
+
+
+def _values(headers: Headers, name: bytes) -> list[bytes]:
+    return [value for key, value in headers if key.lower() == name]

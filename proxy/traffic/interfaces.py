@@ -1,0 +1,162 @@
+"""What the parts of the traffic port are to each other, so that each can be replaced."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Protocol
+
+from ..core.forwardable import Forwardable
+from ..core.message import ResponseHead
+from .framing import Framing
+from .gate import RawRequest
+from .problem import Problem
+
+
+class Reporter(Protocol):
+    """Where events go. Fields hold names, codes, sizes and durations: never a value."""
+
+    def report(self, event: str, **fields: object) -> None:
+        """Take note of one event."""
+
+
+class IncomingBody(Protocol):
+    """A body on its way in."""
+
+    @property
+    def arrived(self) -> int:
+        """How many bytes have been handed out."""
+
+    def take(self) -> bytes | None:
+        """Return the whole body if all of it is there, else None and take nothing."""
+
+    async def read(self, limit: int) -> bytes:
+        """Return the whole body; raise BodyTooLarge above `limit`."""
+
+    def chunks(self) -> AsyncIterator[bytes]:
+        """Return the body piece by piece, as it comes; no piece is empty."""
+
+
+class RequestBody(IncomingBody, Protocol):
+    """The body of a client's request."""
+
+    @property
+    def framing(self) -> Framing:
+        """How the client framed it."""
+
+
+class Receiver(Protocol):
+    """Who gets the bytes of a connection that has left HTTP."""
+
+    def received(self, data: bytes) -> None:
+        """Take bytes."""
+
+    def ended(self) -> None:
+        """Learn that no more bytes will come."""
+
+    def lost(self) -> None:
+        """Learn that the connection is gone."""
+
+    def writable(self, *, yes: bool) -> None:
+        """Learn whether the connection takes more bytes just now."""
+
+
+class RawConnection(Protocol):
+    """A connection that can leave HTTP."""
+
+    def divert(self, receiver: Receiver) -> bytes:
+        """Send all bytes from now on to `receiver`; return those that have come already."""
+
+    def write(self, data: bytes) -> None:
+        """Send bytes."""
+
+    def write_eof(self) -> None:
+        """Say that no more bytes will be sent."""
+
+    def pause(self) -> None:
+        """Stop reading."""
+
+    def resume(self) -> None:
+        """Read on."""
+
+    def abort(self) -> None:
+        """Drop the connection."""
+
+
+class UpstreamResponse(IncomingBody, Protocol):
+    """A response of the upstream; whoever gets it calls `close` in the end."""
+
+    @property
+    def head(self) -> ResponseHead:
+        """The head as it came."""
+
+    @property
+    def framing(self) -> Framing:
+        """How the upstream framed the body, ABSENT where it ends with the connection."""
+
+    @property
+    def bodiless(self) -> bool:
+        """Whether there can be no body (HEAD, 204, 304)."""
+
+    @property
+    def delimited(self) -> bool:
+        """Whether a cut body can be told from a whole one."""
+
+    def divert(self) -> RawConnection:
+        """Return the connection after a 101."""
+
+    def close(self) -> None:
+        """Give the connection back if it is beyond doubt, else drop it."""
+
+
+class Upstream(Protocol):
+    """The one place that messages are forwarded to."""
+
+    async def send(
+        self,
+        message: Forwardable,
+        body: RequestBody,
+        *,
+        websocket: bool = False,
+    ) -> UpstreamResponse:
+        """Send a request and return the response; `body` is read where the message has none."""
+
+    async def close(self) -> None:
+        """Drop all connections."""
+
+
+class Request(Protocol):
+    """A request that has arrived, and the way to answer it."""
+
+    @property
+    def raw(self) -> RawRequest:
+        """The head as the parser read it."""
+
+    def body(self, framing: Framing, *, expects_continue: bool) -> RequestBody:
+        """Return the body, once the gate has told how it is framed."""
+
+    async def relay(
+        self, message: Forwardable, response: UpstreamResponse, *, close: bool = False
+    ) -> int:
+        """Answer with a response of the upstream; return how many bytes of body were sent."""
+
+    async def refuse(self, problem: Problem) -> None:
+        """Answer with a problem of Sealyard's own."""
+
+    async def switch(self, head: bytes) -> RawConnection:
+        """Answer with a 101 and return the connection."""
+
+
+class Listener(Protocol):
+    """Where requests come from."""
+
+    async def start(self) -> None:
+        """Begin to accept connections."""
+
+    def stop_accepting(self) -> None:
+        """Accept no more, close what is idle, and let what is under way be the last."""
+
+    async def drained(self, seconds: float) -> bool:
+        """Wait until all connections have ended; return whether they did in time."""
+
+    async def close(self) -> None:
+        """Drop what is left."""

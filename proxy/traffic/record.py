@@ -1,0 +1,85 @@
+"""What is told about one message: the one line that each of them leaves in the log."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+
+from ..core.edits import Fate
+from ..core.errors import TrafficError
+from ..core.message import Direction
+from .interfaces import Reporter
+
+
+class Record:
+    """Facts about one message, gathered on its way. Names, codes, sizes, times: never a value."""
+
+    __slots__ = (
+        "_began",
+        "_counts",
+        "_error",
+        "_responded",
+        "_sent",
+        "direction",
+        "method",
+        "received",
+        "request_id",
+        "returned",
+        "rule",
+        "status",
+    )
+
+    def __init__(self, request_id: str) -> None:
+        self.request_id = request_id
+        self._began = time.perf_counter()
+        self._sent = 0.0
+        self._responded = 0.0
+        self._counts: dict[str, int] = {}
+        self._error: TrafficError | None = None
+        self.direction: Direction = "request"
+        self.method = ""
+        self.rule: str | None = None
+        self.status = 0
+        self.received = 0
+        self.returned = 0
+
+    def count(self, fates: Mapping[Fate, int]) -> None:
+        """Add how many values met which fate."""
+        for fate, number in fates.items():
+            self._counts[fate] = self._counts.get(fate, 0) + number
+
+    def sending(self) -> None:
+        """Note that the request goes upstream."""
+        self._sent = time.perf_counter()
+
+    def responded(self, status: int) -> None:
+        """Note that the upstream has answered."""
+        self._responded = time.perf_counter()
+        self.status = status
+        self.direction = "response"
+
+    def refused(self, error: TrafficError, status: int) -> None:
+        """Note that the message was refused."""
+        self._error = error
+        self.status = status
+
+    def report(self, reporter: Reporter) -> None:
+        """Write the line."""
+        now = time.perf_counter()
+        fields: dict[str, object] = {
+            "request_id": self.request_id,
+            "method": self.method,
+            "rule": self.rule,
+            "status": self.status,
+            "request_bytes": self.received,
+            "response_bytes": self.returned,
+            "seconds": now - self._began,
+            **self._counts,
+        }
+        if self._sent:
+            fields["upstream_seconds"] = (self._responded or now) - self._sent
+        if self._error is not None:
+            fields["error"] = self._error.code
+            fields["reason"] = self._error.reason
+            fields["direction"] = self.direction
+        reporter.report("message", **fields)

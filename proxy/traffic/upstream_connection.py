@@ -1,0 +1,297 @@
+"""One connection to the upstream: an asyncio protocol with flow control both ways.
+
+Only the coroutine of one message uses it at a time, beside the task that uploads its body. The
+connection keeps a deadline as a number; the pool's ticker looks at it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from typing import cast
+
+from ..core.errors import UpstreamFailed, UpstreamTimeout
+from ..core.message import ResponseHead
+from .interfaces import Receiver
+from .response_reader import ResponseReader
+from .ticker import NEVER
+
+
+class UpstreamConnection(asyncio.Protocol):
+    """Bytes to and from the upstream.
+
+    `deadline` is when the present wait must have ended, and `expires` when an idle connection is
+    too old for another message. `used` says that it has carried one before.
+    """
+
+    __slots__ = (
+        "_arrived",
+        "_awaiting",
+        "_drain",
+        "_error",
+        "_loop",
+        "_open",
+        "_pending",
+        "_reading",
+        "_receiver",
+        "_silence",
+        "_size",
+        "_transport",
+        "_window",
+        "_writable",
+        "deadline",
+        "expires",
+        "reader",
+        "used",
+    )
+
+    def __init__(self, reader: ResponseReader, *, window: int, silence: float) -> None:
+        self.reader = reader
+        self._window = window
+        self._silence = silence
+        self._loop = asyncio.get_running_loop()
+        self._transport: asyncio.Transport | None = None
+        self._open = False
+        self._writable = True
+        self._reading = True
+        self._pending: deque[bytes] = deque()
+        self._size = 0
+        self._arrived: asyncio.Future[None] | None = None
+        self._drain: asyncio.Future[None] | None = None
+        self._awaiting = ""
+        self._error: BaseException | None = None
+        self._receiver: Receiver | None = None
+        self.deadline = NEVER
+        self.expires = NEVER
+        self.used = False
+
+    # --- called by the transport --------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin."""
+        self._transport = cast("asyncio.Transport", transport)
+        self._open = True
+
+    def data_received(self, data: bytes) -> None:
+        """Take bytes."""
+        if self._receiver is not None:
+            self._receiver.received(data)
+            return
+        try:
+            body = self.reader.feed(data)
+        except UpstreamFailed as error:
+            self.fail(error)
+            return
+        if body:
+            self._pending.append(body)
+            self._size += len(body)
+            if self._size > self._window and not self.reader.complete:
+                self._stop_reading()
+        if self.deadline is not NEVER and self._awaiting == "stream":
+            self.deadline = self._loop.time() + self._silence
+        if self.reader.leftover or (self.reader.complete and self.reader.doubt):
+            self._stop_reading()
+        self._wake()
+
+    def eof_received(self) -> bool:
+        """Learn that the upstream sends no more; the tunnel alone may still write."""
+        if self._receiver is not None:
+            self._receiver.ended()
+            return True
+        self._end()
+        return False
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Learn that the connection is gone."""
+        self._open = False
+        if self._receiver is not None:
+            self._receiver.lost()
+            return
+        if exc is None:
+            self._end()
+        elif not self.reader.complete:
+            self.fail(UpstreamFailed("connection-lost"))
+        self.reader.doubt = True
+        self._wake()
+        self._wake_writer()
+
+    def pause_writing(self) -> None:
+        """Learn that the upstream does not keep up."""
+        self._writable = False
+        if self._receiver is not None:
+            self._receiver.writable(yes=False)
+
+    def resume_writing(self) -> None:
+        """Learn that the upstream has caught up."""
+        self._writable = True
+        if self._receiver is not None:
+            self._receiver.writable(yes=True)
+        self._wake_writer()
+
+    def _end(self) -> None:
+        try:
+            self.reader.end()
+        except UpstreamFailed as error:
+            self.fail(error)
+        self._wake()
+
+    # --- called by the coroutine of a message -------------------------------------------------
+
+    @property
+    def alive(self) -> bool:
+        """Whether the connection can carry another message, as far as one can see."""
+        return (
+            self._open
+            and not self.reader.doubt
+            and self._error is None
+            and self._transport is not None
+            and not self._transport.is_closing()
+        )
+
+    @property
+    def size(self) -> int:
+        """How many bytes of the body wait to be read."""
+        return self._size
+
+    def begin(self, *, head_only: bool, upgrade: bool) -> None:
+        """Make ready for one message."""
+        self.reader.expect(head_only=head_only, upgrade=upgrade)
+        self.deadline = NEVER
+
+    def write(self, data: bytes) -> None:
+        """Send bytes; `drain` before sending more."""
+        if self._transport is not None and self._error is None:
+            self._transport.write(data)
+
+    async def drain(self) -> None:
+        """Wait until the upstream takes more; raise what made the message fail meanwhile."""
+        while self._open and not self._writable and self._error is None:
+            self._await("upload", self._silence)
+            self._drain = self._loop.create_future()
+            await self._drain
+            self.deadline = NEVER
+        if self._error is not None:
+            raise self._error
+        if not self._open:
+            raise UpstreamFailed("connection-lost")
+
+    async def head(self) -> ResponseHead:
+        """Return the response head as soon as it is there."""
+        while self.reader.head is None:
+            await self._wait()
+        self.deadline = NEVER
+        return self.reader.head
+
+    def await_response(self, seconds: float) -> None:
+        """Let the time for the response head run: the request has gone out."""
+        if self.reader.head is None:
+            self._await("response", seconds)
+
+    def take(self) -> bytes:
+        """Return what has come of the body, maybe nothing."""
+        pending = self._pending
+        if not pending:
+            return b""
+        data = pending.popleft() if len(pending) == 1 else b"".join(pending)
+        pending.clear()
+        self._size = 0
+        if not self._reading and not self.reader.complete:
+            self._reading = True
+            if self._transport is not None:
+                self._transport.resume_reading()
+        return data
+
+    async def read(self) -> bytes:
+        """Return the next piece of the body, empty at its end."""
+        while not self._pending:
+            if self.reader.complete:
+                return b""
+            if self._error is not None:
+                raise self._error
+            self._await("stream", self._silence)
+            await self._wait()
+            self.deadline = NEVER
+        return self.take()
+
+    def fail(self, error: BaseException) -> None:
+        """End the message with `error` and drop the connection."""
+        if self._error is None:
+            self._error = error
+        self.reader.doubt = True
+        self.abort()
+        self._wake()
+        self._wake_writer()
+
+    def check(self, now: float) -> None:
+        """Fail the message if its present wait has lasted too long."""
+        if now > self.deadline:
+            self.deadline = NEVER
+            self.fail(UpstreamTimeout(self._awaiting))
+
+    def _await(self, what: str, seconds: float) -> None:
+        self._awaiting = what
+        self.deadline = self._loop.time() + seconds
+
+    async def _wait(self) -> None:
+        if self._error is not None:
+            raise self._error
+        self._arrived = self._loop.create_future()
+        try:
+            await self._arrived
+        finally:
+            self._arrived = None
+        if self._error is not None and self.reader.head is None:
+            raise self._error
+
+    def _wake(self) -> None:
+        waiter = self._arrived
+        if waiter is not None and not waiter.done():
+            waiter.set_result(None)
+
+    def _wake_writer(self) -> None:
+        waiter = self._drain
+        if waiter is not None and not waiter.done():
+            waiter.set_result(None)
+
+    def _stop_reading(self) -> None:
+        if self._reading and self._transport is not None and not self._transport.is_closing():
+            self._reading = False
+            self._transport.pause_reading()
+
+    # --- the raw connection after a 101 -------------------------------------------------------
+
+    def divert(self, receiver: Receiver) -> bytes:
+        """Send all bytes from now on to `receiver`; return those that came behind the 101."""
+        self._receiver = receiver
+        self.deadline = NEVER
+        return self.reader.leftover
+
+    def write_eof(self) -> None:
+        """Say that no more bytes will be sent."""
+        if self._transport is None or self._transport.is_closing():
+            return
+        if self._transport.can_write_eof():
+            self._transport.write_eof()
+        else:
+            self._transport.close()
+
+    def pause(self) -> None:
+        """Stop reading."""
+        self._stop_reading()
+
+    def resume(self) -> None:
+        """Read on."""
+        if not self._reading and self._transport is not None and not self._transport.is_closing():
+            self._reading = True
+            self._transport.resume_reading()
+
+    def close(self) -> None:
+        """End the connection in good order, when it is idle."""
+        if self._transport is not None:
+            self._transport.close()
+
+    def abort(self) -> None:
+        """Drop the connection."""
+        self._open = False
+        if self._transport is not None:
+            self._transport.abort()
