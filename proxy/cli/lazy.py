@@ -1,0 +1,70 @@
+"""A click group that knows its commands by a table and imports each only when it runs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Any
+
+import click
+
+from .failure import translated
+
+
+@dataclass(frozen=True, slots=True)
+class CommandPlace:
+    """Which module of the package holds a command, and the sentence about it in the list."""
+
+    module: str
+    summary: str
+
+
+class LazyGroup(click.Group):
+    """A group whose commands live in modules; a command is the attribute of its own name."""
+
+    def __init__(
+        self,
+        *args: Any,  # noqa: ANN401 - click's own arguments, handed on
+        places: Mapping[str, CommandPlace],
+        package: str,
+        **kwargs: Any,  # noqa: ANN401 - see above
+    ) -> None:
+        super().__init__(*args, **kwargs)
+        self.places = places
+        self.package = package
+
+    def main(self, *args: Any, prog_name: str | None = None, **kwargs: Any) -> Any:  # noqa: ANN401 - see above
+        """Run the program under the group's name, also as `python -m proxy`."""
+        return super().main(*args, prog_name=prog_name or self.name, **kwargs)
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the commands whose module is there, in the order of the table."""
+        return [
+            name
+            for name, place in self.places.items()
+            if find_spec(f"{self.package}.{place.module}") is not None
+        ]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Return a command, imported now, or None where there is none of that name."""
+        if cmd_name not in self.list_commands(ctx):
+            return None
+        module = import_module(f"{self.package}.{self.places[cmd_name].module}")
+        command = getattr(module, cmd_name)
+        if not isinstance(command, click.Command):
+            message = f"{module.__name__}.{cmd_name} is not a click command"
+            raise TypeError(message)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the list of commands without importing one."""
+        rows = [(name, self.places[name].summary) for name in self.list_commands(ctx)]
+        with formatter.section("Commands"):
+            formatter.write_dl(rows)
+
+    def invoke(self, ctx: click.Context) -> Any:  # noqa: ANN401 - whatever the command returns
+        """Run the command; whatever it raises becomes one line and an exit code."""
+        with translated():
+            return super().invoke(ctx)

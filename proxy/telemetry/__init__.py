@@ -1,0 +1,1 @@
+"""What Sealyard tells about itself: declared events, and nothing of a key or a message."""

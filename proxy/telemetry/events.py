@@ -1,0 +1,175 @@
+"""The table of log events: what is not declared here is never written.
+
+An event is a name, a level and the keys that its line may carry. Keys hold names, codes, sizes and
+durations, never a value of a message. The reference page of events is made from this table.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final, Literal
+
+Level = Literal["debug", "info", "warning", "error"]
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One kind of log line."""
+
+    name: str
+    level: Level
+    keys: tuple[str, ...]
+    meaning: str
+
+
+# The one canonical line of a message, whether it was forwarded or refused.
+_MESSAGE_KEYS: Final = (
+    "request_id",
+    "listener",
+    "method",
+    "rule",
+    "status",
+    "error",
+    "reason",
+    "duration_ms",
+    "upstream_ms",
+    "request_bytes",
+    "response_bytes",
+    "sealed",
+    "opened",
+    "kept",
+    "plain",
+    "cut",
+)
+
+_TABLE: Final = (
+    Event("server.started", "info", ("version", "python", "pid"), "The process has begun."),
+    Event("server.ready", "info", ("listeners", "duration_ms"), "Every listener accepts."),
+    Event("server.stopping", "info", ("signal", "grace_s"), "No new connection is accepted."),
+    Event("server.stopped", "info", ("duration_ms", "aborted"), "The last connection has ended."),
+    Event(
+        "process.hardened",
+        "info",
+        ("core_dumps", "dumpable", "umask", "missing"),
+        "What the process did against core dumps and readers of its memory;"
+        " `missing` names what this machine does not offer.",
+    ),
+    Event("listener.started", "info", ("listener", "address", "upstream"), "A listener accepts."),
+    Event(
+        "config.loaded",
+        "info",
+        ("file", "sha256", "listeners", "rules", "duration_ms"),
+        "A configuration is in force.",
+    ),
+    Event(
+        "config.refused",
+        "error",
+        ("file", "problems"),
+        "A new configuration has mistakes; the old one stays in force.",
+    ),
+    Event(
+        "config.warning",
+        "warning",
+        ("file", "line", "path", "warning"),
+        "The configuration is accepted and probably not what was meant.",
+    ),
+    Event(
+        "keyring.opened",
+        "info",
+        ("file", "root", "primary", "keks", "duration_ms"),
+        "The keyring is open.",
+    ),
+    Event(
+        "key.session_created",
+        "info",
+        ("sid", "kek", "mode", "ttl_s"),
+        "A conversation has its first session key.",
+    ),
+    Event(
+        "key.session_rotated",
+        "info",
+        ("sid", "previous", "kek", "mode", "cause", "ttl_s"),
+        "A new session key takes over; the previous one still opens.",
+    ),
+    Event(
+        "key.revoked",
+        "warning",
+        ("scope", "not_before", "durable", "source"),
+        "Session keys made before `not_before` neither seal nor open; `scope` is a hash.",
+    ),
+    Event(
+        "message.handled",
+        "info",
+        _MESSAGE_KEYS,
+        "A message went through: one line for each.",
+    ),
+    Event(
+        "message.refused",
+        "warning",
+        _MESSAGE_KEYS,
+        "Sealyard refused a message: `error` is the code that the client got, `reason` the cause."
+        " Stands in place of `message.handled`.",
+    ),
+    Event(
+        "upstream.failed",
+        "warning",
+        ("listener", "upstream", "reason", "exception", "request_id", "duration_ms"),
+        "The backend could not be reached, or its response was unusable.",
+    ),
+    Event(
+        "store.failed",
+        "warning",
+        ("store", "operation", "reason", "exception", "duration_ms"),
+        "The store did not answer as it should; durable sessions go on without it.",
+    ),
+    Event(
+        "tunnel.opened",
+        "info",
+        ("request_id", "listener", "rule"),
+        "A connection left HTTP after a 101 (WebSocket).",
+    ),
+    Event(
+        "tunnel.closed",
+        "info",
+        (
+            "request_id",
+            "listener",
+            "rule",
+            "reason",
+            "duration_ms",
+            "request_bytes",
+            "response_bytes",
+            "sealed",
+            "opened",
+            "kept",
+        ),
+        "Such a connection has ended.",
+    ),
+    Event(
+        "library.message",
+        "warning",
+        ("logger", "where", "exception", "raised_at"),
+        "A library logged something, at the level of the line. Its text is withheld, since"
+        " libraries put values into texts; `where` is the place in its code.",
+    ),
+    Event(
+        "library.warning",
+        "warning",
+        ("category", "where"),
+        "Python issued a warning; its text is withheld.",
+    ),
+    Event(
+        "exception.unhandled",
+        "error",
+        ("source", "exception", "raised_at", "context"),
+        "Nobody caught an exception. `source` is main, thread, unraisable or asyncio.",
+    ),
+    Event(
+        "log.undeclared",
+        "warning",
+        ("name",),
+        "The code reported an event that this table does not know: a mistake in Sealyard.",
+    ),
+)
+
+EVENTS: Final = {event.name: event for event in _TABLE}

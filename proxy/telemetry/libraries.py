@@ -1,0 +1,146 @@
+"""Route what Python and libraries say into the log: logging, warnings, exceptions of all kinds.
+
+Their texts are withheld. aiohttp logs a malformed header with its bytes, an exception carries
+values in its arguments, and no pattern finds all of them; a class and a place in code are enough
+to find the cause.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+import threading
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any, Final
+
+from . import places
+from .events import EVENTS, Level
+from .logs import Logs
+
+_MESSAGE: Final = EVENTS["library.message"]
+
+
+class LibraryHandler(logging.Handler):
+    """Writes a record of `logging` as `library.message`: who, how bad, where; never what."""
+
+    def __init__(self, logs: Logs) -> None:
+        super().__init__()
+        self._logs = logs
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write one record."""
+        fields: dict[str, object] = {
+            "logger": record.name,
+            "where": places.in_file(record.pathname, record.lineno),
+        }
+        kind, _, traceback = record.exc_info or (None, None, None)
+        if kind is not None:
+            fields["exception"] = places.name(kind)
+            fields["raised_at"] = places.raised_at(traceback)
+        self._logs.report_at(_level(record.levelno), _MESSAGE, fields)
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's name
+        """Say nothing: the standard library would print the record with its arguments."""
+
+
+@contextmanager
+def routed(logs: Logs) -> Iterator[None]:
+    """Send everything that others say into `logs` until the end of the block."""
+    with ExitStack() as undo:
+        _route_logging(logs, undo)
+        _replace(warnings, "showwarning", _warning_hook(logs), undo)
+        _replace(sys, "excepthook", _exception_hook(logs), undo)
+        _replace(sys, "unraisablehook", _unraisable_hook(logs), undo)
+        _replace(threading, "excepthook", _thread_hook(logs), undo)
+        yield
+
+
+def asyncio_handler(
+    logs: Logs,
+) -> Callable[[asyncio.AbstractEventLoop, dict[str, Any]], None]:
+    """Return a handler for `loop.set_exception_handler`."""
+
+    def handle(_: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        # The keys of the context are words of asyncio; its message may name a task, its values
+        # hold everything.
+        known = ",".join(sorted(key for key in context if key != "message"))
+        error = context.get("exception")
+        _unhandled(logs, "asyncio", error, context=known)
+
+    return handle
+
+
+def _route_logging(logs: Logs, undo: ExitStack) -> None:
+    root = logging.getLogger()
+    handlers, level, captured = root.handlers[:], root.level, logging.raiseExceptions
+
+    def restore() -> None:
+        root.handlers[:] = handlers
+        root.setLevel(level)
+        logging.raiseExceptions = captured
+
+    undo.callback(restore)
+    root.handlers[:] = [LibraryHandler(logs)]
+    # Without its text, a library's message below a warning says nothing.
+    root.setLevel(logging.WARNING)
+    logging.raiseExceptions = False
+
+
+def _replace(module: Any, attribute: str, hook: object, undo: ExitStack) -> None:  # noqa: ANN401 - a module's attributes have no common type
+    undo.callback(setattr, module, attribute, getattr(module, attribute))
+    setattr(module, attribute, hook)
+
+
+def _warning_hook(logs: Logs) -> Callable[..., None]:
+    # As warnings.showwarning is called: message, category, filename, lineno, file, line.
+    def show(
+        _: object, category: type[Warning], filename: str, lineno: int, *_rest: object
+    ) -> None:
+        where = places.in_file(filename, lineno)
+        logs.report("library.warning", category=places.name(category), where=where)
+
+    return show
+
+
+def _exception_hook(logs: Logs) -> Callable[..., None]:
+    def hook(_: object, error: BaseException, *_rest: object) -> None:
+        _unhandled(logs, "main", error)
+
+    return hook
+
+
+def _unraisable_hook(logs: Logs) -> Callable[..., None]:
+    def hook(unraisable: sys.UnraisableHookArgs) -> None:
+        _unhandled(logs, "unraisable", unraisable.exc_value)
+
+    return hook
+
+
+def _thread_hook(logs: Logs) -> Callable[..., None]:
+    def hook(arguments: threading.ExceptHookArgs) -> None:
+        _unhandled(logs, "thread", arguments.exc_value)
+
+    return hook
+
+
+def _unhandled(
+    logs: Logs, source: str, error: BaseException | None, context: str | None = None
+) -> None:
+    logs.report(
+        "exception.unhandled",
+        source=source,
+        exception=places.name(error) if error is not None else None,
+        raised_at=places.raised_at(error.__traceback__) if error is not None else None,
+        context=context,
+    )
+
+
+def _level(number: int) -> Level:
+    if number >= logging.ERROR:
+        return "error"
+    if number >= logging.WARNING:
+        return "warning"
+    return "info" if number >= logging.INFO else "debug"

@@ -1,0 +1,71 @@
+"""The log: the one Reporter through which every line of this process goes."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+import time
+from collections.abc import Callable, Mapping
+from typing import Final, Literal
+
+from .events import EVENTS, Event, Level
+from .lines import LEVELS, JsonLines, Renderer
+from .sink import DescriptorSink
+
+Format = Literal["json", "console"]
+Sink = Callable[[bytes], None]
+
+_EVENT_NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,31}(?:\.[a-z][a-z0-9_]{0,31}){1,2}")
+
+
+class Logs:
+    """Writes declared events as lines, drops what is not declared, and never raises.
+
+    This is the Reporter of traffic and keys. Lines below `level` are not written.
+    """
+
+    __slots__ = ("_clock", "_render", "_sink", "_wanted")
+
+    def __init__(
+        self,
+        sink: Sink,
+        *,
+        render: Renderer | None = None,
+        clock: Callable[[], float] = time.time,
+        level: Level = "info",
+    ) -> None:
+        """Write to `sink` what `render` makes of events (JSON lines unless given)."""
+        self._sink = sink
+        self._render = render or JsonLines()
+        self._clock = clock
+        self._wanted = frozenset(LEVELS[LEVELS.index(level) :])
+
+    def report(self, event: str, **fields: object) -> None:
+        """Write the line of one event. Fields hold names, codes, sizes: never a value."""
+        declared = EVENTS.get(event)
+        if declared is None:
+            self._undeclared(event)
+        elif declared.level in self._wanted:
+            self._sink(self._render(self._clock(), declared, declared.level, fields))
+
+    def report_at(self, level: Level, event: Event, fields: Mapping[str, object]) -> None:
+        """Write a line whose level is not the event's own, as messages of libraries need it."""
+        if level in self._wanted:
+            self._sink(self._render(self._clock(), event, level, fields))
+
+    def _undeclared(self, name: str) -> None:
+        # A sentence in place of a name has probably been formatted, and may hold a value.
+        shown = name if _EVENT_NAME.fullmatch(name) else "<not a name>"
+        self.report("log.undeclared", name=shown)
+
+
+def to_stderr(log_format: Format = "json", *, level: Level = "info") -> Logs:
+    """Return the log of a server: to stderr, in the format that the operator chose."""
+    descriptor = sys.stderr.fileno()
+    render: Renderer = JsonLines()
+    if log_format == "console":
+        from .console import ConsoleLines  # noqa: PLC0415 - structlog is for people's eyes only
+
+        render = ConsoleLines(colors=os.isatty(descriptor) and "NO_COLOR" not in os.environ)
+    return Logs(DescriptorSink(descriptor), render=render, level=level)
