@@ -1,0 +1,54 @@
+from __future__ import annotations
+
+import hmac
+
+import pytest
+
+from proxy.core import derivation
+from proxy.core.context import Scope
+from proxy.core.secret import Kek, NameKey, RecordKey, SessionKey
+from tests.factories import KEK, SCOPE, a_sid
+
+
+@pytest.mark.parametrize(
+    ("kek", "sid", "scope"),
+    [
+        (Kek(bytes(32)), a_sid(), SCOPE),
+        (KEK, a_sid(1), SCOPE),
+        (KEK, a_sid(), Scope("clinic", "c2")),
+        (KEK, a_sid(), Scope("clinik", "c1")),
+        (KEK, a_sid(), Scope("clinic")),
+        (KEK, a_sid(), Scope(None, "c1")),
+        (KEK, a_sid(), Scope()),
+        (KEK, a_sid(), Scope("c1", "clinic")),
+    ],
+)
+def test_a_session_key_depends_on_kek_session_tenant_and_conversation(
+    kek: Kek, sid: bytes, scope: Scope
+) -> None:
+    usual = derivation.session_key(KEK, a_sid(), SCOPE)
+    assert usual != derivation.session_key(kek, sid, scope)
+
+
+@pytest.mark.parametrize("sid", [b"", bytes(11), bytes(13)])
+def test_a_session_id_has_12_bytes(sid: bytes) -> None:
+    with pytest.raises(ValueError, match="exactly 12 bytes"):
+        derivation.session_key(KEK, sid, SCOPE)
+
+
+def test_a_commitment_is_the_beginning_of_an_hmac() -> None:
+    kctx = derivation.commitment_key(SessionKey(bytes(32)))
+    expected = hmac.digest(kctx, b"context", "sha256")[:16]
+    assert expected == derivation.commitment(kctx, b"context")
+
+
+def test_a_record_name_does_not_tell_its_scope() -> None:
+    name = derivation.record_name(NameKey(bytes(32)), SCOPE)
+    assert hmac.digest(bytes(32), SCOPE.encode(), "sha256")[:16] == name
+    assert name != derivation.record_name(NameKey(b"1" * 32), SCOPE)
+    assert name != derivation.record_name(NameKey(bytes(32)), Scope("clinic"))
+
+
+def test_a_record_tag_is_a_whole_hmac() -> None:
+    tag = derivation.record_tag(RecordKey(bytes(32)), b"record")
+    assert hmac.digest(bytes(32), b"record", "sha256") == tag

@@ -1,0 +1,236 @@
+"""Builders of what most tests need: rules, messages, sessions, and the keys a plan asks for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+
+from proxy.core import pipeline, routes
+from proxy.core.context import Scope
+from proxy.core.derivation import session_key
+from proxy.core.exchange import Exchange
+from proxy.core.message import Headers, RequestHead, ResponseHead
+from proxy.core.needs import Keys, Needs
+from proxy.core.path import canonical
+from proxy.core.pipeline import Applied
+from proxy.core.routes import Pattern
+from proxy.core.rulebook import Rulebook
+from proxy.core.rules import Behaviour, Block, Item, Names, Part, Rule, Verdict
+from proxy.core.secret import Kek, SessionKey
+from proxy.core.selectors import JsonSelector, parse_json_selector, parse_selector
+from proxy.core.session import Session
+from proxy.core.sources import JsonSource, parse_source
+from proxy.core.token import Form, KeyId
+
+NOW = 1_800_000_000
+KEK = Kek(bytes(range(32)))
+KEK_ID = "k1"
+KEK_NUMBER = 1
+EPHEMERAL_KEY = SessionKey(bytes(range(32, 64)))
+SCOPE = Scope("clinic", "c1")
+USUAL_PARTS: frozenset[Part] = frozenset({"tenant", "conversation", "field"})
+USUAL_NAMES = Names(
+    tenant=parse_source("const:clinic"), conversation=parse_source("$.conversationId")
+)
+JSON_TYPE = ((b"Content-Type", b"application/json"),)
+
+
+def a_sid(number: int = 0) -> bytes:
+    """Return a session id that began ten minutes before NOW."""
+    return (NOW - 600).to_bytes(4) + number.to_bytes(8)
+
+
+def a_session(
+    scope: Scope = SCOPE, *, sid: bytes | None = None, ephemeral: bool = False
+) -> Session:
+    """Return a session of the one KEK, or one with a random key that the store would hold."""
+    sid = sid or a_sid()
+    if ephemeral:
+        return Session(EPHEMERAL_KEY, sid=sid, scope=scope)
+    return Session(
+        session_key(KEK, sid, scope), sid=sid, scope=scope, kek_id=KEK_ID, kek_number=KEK_NUMBER
+    )
+
+
+def keys_for(needs: Needs, *, ephemeral: bool = False) -> Keys:
+    """Return what the keys would answer if nothing but the KEK `k1` were known."""
+    sealing = {scope: a_session(scope, ephemeral=ephemeral) for scope in needs.seals}
+    opening = {
+        (scope, key_id): a_session(scope, sid=key_id.sid, ephemeral=_is_ephemeral(key_id))
+        for scope, key_id in needs.opens
+        if _is_ephemeral(key_id) or key_id.kek_id == KEK_ID or key_id.kek_number == KEK_NUMBER
+    }
+    return Keys(sealing, opening)
+
+
+def _is_ephemeral(key_id: KeyId) -> bool:
+    return key_id.kek_id is None and key_id.kek_number is None
+
+
+def an_item(
+    selector: str,
+    *,
+    field: str | None = None,
+    bind: Iterable[Part] = USUAL_PARTS,
+    form: Form = "jwe",
+    max_chars: int | None = None,
+    optional: bool = False,
+    purpose: str | None = None,
+) -> Item:
+    """Return an item; its field is the selector's last member name unless given."""
+    parsed = parse_selector(selector)
+    if field is None:
+        named = parsed.field if isinstance(parsed, JsonSelector) else None
+        field = named or selector
+    return Item(parsed, field, frozenset(bind), form, max_chars, optional, purpose)
+
+
+def items(*selectors: str | Item) -> tuple[Item, ...]:
+    """Return items, `optional $.x` among them."""
+    return tuple(
+        one
+        if isinstance(one, Item)
+        else an_item(one.removeprefix("optional "), optional=one.startswith("optional "))
+        for one in selectors
+    )
+
+
+def a_block(
+    *,
+    encrypt: Iterable[str | Item] = (),
+    decrypt: Iterable[str | Item] = (),
+    absent: Iterable[str] = (),
+    names: Names | None = None,
+    types: tuple[str, ...] = (),
+    statuses: tuple[tuple[int, int], ...] = (),
+) -> Block:
+    """Return a block; what is rarer is set with dataclasses.replace."""
+    return Block(
+        encrypt=items(*encrypt),
+        decrypt=items(*decrypt),
+        absent=tuple(parse_selector(one) for one in absent),
+        names=names or Names(),
+        types=types,
+        statuses=statuses,
+    )
+
+
+def a_rule(
+    *patterns: str,
+    request: Behaviour | Block = Verdict.PASS,
+    response: Behaviour | Block = Verdict.PASS,
+    names: Names = USUAL_NAMES,
+    name: str = "rule",
+) -> Rule:
+    """Return a rule for `POST /api/messages` unless other patterns are given."""
+    return Rule(
+        name=name,
+        patterns=tuple(routes.parse_pattern(one) for one in patterns or ("POST /api/messages",)),
+        names=names,
+        request=(request,) if isinstance(request, Block) else request,
+        response=(response,) if isinstance(response, Block) else response,
+    )
+
+
+def a_pattern(text: str) -> Pattern:
+    """Return a route pattern."""
+    return routes.parse_pattern(text)
+
+
+def a_json_source(text: str) -> JsonSource:
+    """Return a source that reads a JSON body."""
+    return JsonSource(parse_json_selector(text))
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A request as it comes: its head and its whole body."""
+
+    head: RequestHead
+    body: bytes
+
+
+def a_message(
+    body: bytes | str = b'{"conversationId":"c1","content":"hello"}',
+    *,
+    method: str = "POST",
+    target: str = "/api/messages",
+    headers: Headers = JSON_TYPE,
+) -> Message:
+    """Return a request to the route of `a_rule`."""
+    path, mark, query = target.partition("?")
+    head = RequestHead(method, canonical(path).text, query if mark else None, headers)
+    return Message(head, body.encode() if isinstance(body, str) else body)
+
+
+def a_response(status: int = 200, headers: Headers = JSON_TYPE) -> ResponseHead:
+    """Return the head of a response."""
+    return ResponseHead(status, b"OK", headers)
+
+
+@dataclass(slots=True)
+class Trip:
+    """One request on its way through the rules, and its answer."""
+
+    rules: tuple[Rule, ...]
+    message: Message
+    now: float = NOW
+    ephemeral: bool = False
+    exchange: Exchange = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Decide."""
+        head = self.message.head
+        book = Rulebook(self.rules, pass_unmatched=True)
+        self.exchange = Exchange(book.decide(head.method, canonical(head.path)), head)
+
+    def request(self) -> Applied:
+        """Return what becomes of the request."""
+        plan = pipeline.plan_request(self.exchange, self.message.body)
+        return pipeline.apply(plan, keys_for(plan.needs, ephemeral=self.ephemeral), self.now)
+
+    def response(self, body: bytes | str, head: ResponseHead | None = None) -> Applied | None:
+        """Return what becomes of a response, or None where it passes unread."""
+        head = head or a_response()
+        blueprint = pipeline.choose_response(self.exchange, head)
+        if blueprint is None:
+            return None
+        body = body.encode() if isinstance(body, str) else body
+        plan = pipeline.plan_response(self.exchange, blueprint, head, body)
+        return pipeline.apply(plan, keys_for(plan.needs), self.now)
+
+
+def send(rule: Rule, message: Message, *, now: float = NOW) -> Applied:
+    """Return what becomes of a request under one rule."""
+    return Trip((rule,), message, now).request()
+
+
+def sent(rule: Rule, message: Message, *, now: float = NOW) -> bytes:
+    """Return the body of a request after one rule."""
+    body = send(rule, message, now=now).forwardable.body
+    assert body is not None
+    return body
+
+
+def reply(rule: Rule, body: bytes | str, head: ResponseHead | None = None) -> Applied:
+    """Return what becomes of a response to the usual request."""
+    trip = Trip((rule,), a_message())
+    if trip.exchange.decision.reads_request:
+        trip.request()
+    applied = trip.response(body, head)
+    assert applied is not None
+    return applied
+
+
+def replied(rule: Rule, body: bytes | str, head: ResponseHead | None = None) -> bytes:
+    """Return the body of a response to the usual request."""
+    answer = reply(rule, body, head).forwardable.body
+    assert answer is not None
+    return answer
+
+
+def with_block(rule: Rule, **changes: object) -> Rule:
+    """Return the rule with its request's blocks changed."""
+    assert isinstance(rule.request, tuple)
+    blocks = tuple(replace(block, **changes) for block in rule.request)  # type: ignore[arg-type]  # names of fields
+    return replace(rule, request=blocks)
