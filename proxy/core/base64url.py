@@ -28,16 +28,15 @@ def decode(text: bytes) -> bytes:
     """Return the bytes of a canonical text; raise OpenFailed for any other spelling."""
     if not text:
         return b""
+    if b"+" in text or b"/" in text:  # the decoder takes the standard alphabet too, with a warning
+        raise OpenFailed("base64-not-canonical")
     remainder = len(text) % 4
     if remainder == 1 or text[-1] not in _LAST[remainder]:
         raise OpenFailed("base64-not-canonical")
     try:
-        data = pybase64.b64decode(text + _PADDING[remainder], altchars=b"-_", validate=True)
+        return pybase64.b64decode(text + _PADDING[remainder], altchars=b"-_", validate=True)
     except ValueError:
         raise OpenFailed("base64-not-canonical") from None
-    if b"+" in text or b"/" in text:  # the decoder takes the standard alphabet too
-        raise OpenFailed("base64-not-canonical")
-    return data
 
 
 def encoded_length(size: int) -> int:
