@@ -3,87 +3,115 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Final
 
-from .blueprint import Blueprint, NamedPart, is_many
+from .blueprint import Blueprint, Placed
 from .context import Context, Scope
 from .errors import MissingValue
 from .exchange import Exchange
 from .formats.json import Findings, Path, unescape
-from .rules import Item
+from .rules import Item, NamedPart
 from .sources import JsonSource, join
 
 _CANONICAL_INTEGER: Final = re.compile(rb"0|-?[1-9][0-9]*")
-_NO_ELEMENT: Final = -1
 
 
 class Binder:
     """Gives each selected value of one message its context."""
 
-    __slots__ = ("_blueprint", "_body", "_exchange", "_texts")
+    __slots__ = ("_blueprint", "_body", "_exchange", "_findings", "_steady", "_texts")
 
     def __init__(
         self, blueprint: Blueprint, exchange: Exchange, body: bytes, findings: Findings | None
     ) -> None:
-        """Read the JSON sources of the message from what its walk found."""
+        """Bind values of `body`; what the walk found holds the names that stand in it."""
         self._blueprint = blueprint
         self._exchange = exchange
         self._body = body
-        self._texts = self._source_texts(findings) if findings is not None else {}
+        self._findings = findings
+        self._texts: dict[JsonSource, list[tuple[Path, str]]] = {}
+        self._steady: dict[int, Context] = {}
 
-    def context(
-        self, item: Item, *, index: int = _NO_ELEMENT, path: Path = (), kind: str | None = None
-    ) -> Context:
-        """Return the context of a value that `item` selected at `path`.
+    def context(self, placed: Placed, path: Path) -> Context:
+        """Return the context of a value that a JSON selector found at `path`.
 
         Raises MissingValue where a name that binds it is not there.
         """
+        if placed.shared:
+            return self._bind(placed.item, placed.shared, path)
+        context = self._steady.get(placed.index)
+        if context is None:
+            context = self._steady[placed.index] = self._bind(placed.item, {}, ())
+        return context
+
+    def whole_context(self, item: Item, *, kind: str | None = None) -> Context:
+        """Return the context of the whole body, or of what stands anywhere in it."""
+        return self._bind(item, {}, (), kind)
+
+    def _bind(
+        self,
+        item: Item,
+        shared: Mapping[JsonSource, int],
+        path: Path,
+        kind: str | None = None,
+    ) -> Context:
+        bind = item.bind
         return Context(
-            scope=Scope(
-                tenant=self._part("tenant", item, index, path),
-                conversation=self._part("conversation", item, index, path),
+            Scope(
+                self._part("tenant", shared, path) if "tenant" in bind else None,
+                self._part("conversation", shared, path) if "conversation" in bind else None,
             ),
-            field=item.field if "field" in item.bind else None,
-            message=self._part("message", item, index, path),
-            purpose=item.purpose if "purpose" in item.bind else None,
-            kind=kind,
+            item.field if "field" in bind else None,
+            self._part("message", shared, path) if "message" in bind else None,
+            item.purpose if "purpose" in bind else None,
+            kind,
         )
 
     def keep_facts(self) -> None:
         """Keep the rule's names from this request for its answer."""
         for source in self._blueprint.keeps:
-            self._exchange.facts[source] = self._value(source, _NO_ELEMENT, ())
+            self._exchange.facts[source] = self._value(source, 0, ())
 
-    def _part(self, part: NamedPart, item: Item, index: int, path: Path) -> str | None:
-        if part not in item.bind:
-            return None
+    def _part(self, part: NamedPart, shared: Mapping[JsonSource, int], path: Path) -> str:
         source = self._blueprint.sources.get(part)
         text = None
         if source is not None:
-            if part in self._blueprint.from_message:
-                text = self._exchange.read(source, lambda one: self._value(one, index, path))
+            if isinstance(source, JsonSource) and part in self._blueprint.from_message:
+                text = self._value(source, shared.get(source, 0), path)
+            elif part in self._blueprint.from_message:
+                text = self._exchange.read(
+                    source, lambda one: self._value(one, shared.get(one, 0), path)
+                )
             else:
                 text = self._exchange.read(source, self._exchange.facts.get)
         if text is None:
             raise MissingValue(f"missing-{part}", detail=f"The {part} of the message is missing.")
         return text
 
-    def _value(self, source: JsonSource, index: int, path: Path) -> str | None:
-        shared = self._blueprint.shared_steps(index, source)
-        texts = [text for at, text in self._texts.get(source, ()) if at[:shared] == path[:shared]]
-        if is_many(source, shared):
-            return join(texts) if texts else None
-        return texts[0] if texts else None
+    def _value(self, source: JsonSource, shared: int, path: Path) -> str | None:
+        index, single_from = self._blueprint.source_index[source]
+        texts = self._texts.get(source)
+        if texts is None:
+            texts = self._texts[source] = self._read(source, index)
+        element = path[:shared]
+        chosen = (
+            [text for at, text in texts if at[:shared] == element]
+            if shared
+            else [text for _, text in texts]
+        )
+        if not chosen:
+            return None
+        return join(chosen) if single_from > shared else chosen[0]
 
-    def _source_texts(self, findings: Findings) -> dict[JsonSource, list[tuple[Path, str]]]:
-        texts: dict[JsonSource, list[tuple[Path, str]]] = {}
-        for source, index in self._blueprint.source_index.items():
-            texts[source] = [
-                (one.path, self._text(source, one.path, self._body[one.start : one.end]))
-                for one in findings.found
-                if one.selector == index
-            ]
-        return texts
+    def _read(self, source: JsonSource, index: int) -> list[tuple[Path, str]]:
+        """Return every text that a source has in this message, with its path."""
+        if self._findings is None:
+            return []
+        return [
+            (path, self._text(source, path, self._body[start:end]))
+            for path, start, end in self._findings.found[index]
+        ]
 
     def _text(self, source: JsonSource, path: Path, raw: bytes) -> str:
         if source.member_name:

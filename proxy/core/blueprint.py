@@ -1,25 +1,33 @@
-"""A block made ready: its selectors as one selection, its names with the place they are read."""
+"""A block made ready: its conditions decided, its selectors as one selection, its names placed."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final
 
 from .formats.json import Selection
-from .message import Direction
-from .rules import NAMED_PARTS, Block, Item, Names
-from .selectors import Any, JsonSelector, Whole
+from .message import Direction, MediaType
+from .rules import NAMED_PARTS, Block, Item, NamedPart, Names
+from .selectors import Any, JsonSelector, Selector, Whole
 from .sources import JsonSource, Source, json_sources
 
-NamedPart = Literal["tenant", "conversation", "message"]
+JOSE: Final = "application/jose"
+_ANY_STATUS: Final = ((100, 599),)
+_SUCCESS: Final = ((200, 299),)
 
 
 @dataclass(frozen=True, slots=True)
 class Placed:
-    """A JSON selector of the block, at its index in the selection."""
+    """An item with the index of its JSON selector in the selection.
+
+    `shared` tells for each source how many leading steps it takes from the element of the selected
+    value; where that is none for all of them, all values of the item have one context.
+    """
 
     index: int
     item: Item
+    shared: Mapping[JsonSource, int]
 
 
 class Blueprint:
@@ -27,11 +35,14 @@ class Blueprint:
 
     `sources` gives for each part where it is read; `from_message` holds the parts whose JSON
     sources are read from the message at hand, the others were kept from the request. `keeps` are
-    the JSON sources of the rule, to be kept from a request for its answer.
+    the JSON sources of the rule, to be kept from a request for its answer. `source_index` gives for
+    each JSON source its index in the selection, and how many of its leading steps must be fixed for
+    it to give one value at most. `whole_encrypt` and
+    `whole_decrypt` are the items that take the whole body.
     """
 
     __slots__ = (
-        "_shared",
+        "_statuses",
         "absent",
         "block",
         "decrypt",
@@ -43,73 +54,134 @@ class Blueprint:
         "selection",
         "source_index",
         "sources",
+        "variants_checked",
+        "whole_decrypt",
+        "whole_encrypt",
     )
 
-    def __init__(self, block: Block, names: Names, direction: Direction) -> None:
+    def __init__(
+        self,
+        block: Block,
+        names: Names,
+        direction: Direction,
+        *,
+        keeps: tuple[JsonSource, ...] = (),
+    ) -> None:
         """Compile `block` of a rule with `names`."""
         self.block = block
         self.direction = direction
-        self.reads_json = block.reads_json
         self.sources: dict[NamedPart, Source] = {}
         self.from_message: set[NamedPart] = set()
+        self._choose_sources(names)
+        self.keeps = keeps
+        self.source_index = self._number_sources(first=_count_json(block))
+        self.encrypt = self._place(block.encrypt, first=0)
+        self.decrypt = self._place(block.decrypt, first=len(self.encrypt))
+        absent = tuple(one for one in block.absent if isinstance(one, JsonSelector))
+        self.absent = tuple(enumerate(absent, start=len(self.encrypt) + len(self.decrypt)))
+        self.whole_encrypt = _whole(block.encrypt)
+        self.whole_decrypt = _whole(block.decrypt)
+        self.reads_json = _reads_json(block)
+        tokens = self.whole_decrypt is not None and self.whole_decrypt.selector is Whole.TOKENS
+        self._statuses = block.statuses or (_SUCCESS if tokens else _ANY_STATUS)
+        selectors = (
+            *(one.item.selector for one in (*self.encrypt, *self.decrypt)),
+            *absent,
+            *(source.selector for source in self.source_index),
+        )
+        found = tuple(one for one in selectors if isinstance(one, JsonSelector))
+        self.selection = Selection(found) if found else None
+        self.variants_checked = self._checked_for_variants()
+
+    def fits(self, media_type: MediaType | None, status: int | None) -> bool:
+        """Tell whether a message with this type (and, for responses, status) is for this block."""
+        if status is not None and not self.fits_status(status):
+            return False
+        if self.block.types:
+            return media_type is not None and _covered(self.block.types, media_type.essence)
+        if self.reads_json:
+            return media_type is not None and media_type.is_json
+        if self.whole_decrypt is not None and self.whole_decrypt.selector is Whole.BODY:
+            return media_type is not None and media_type.essence == JOSE
+        return True
+
+    def fits_status(self, status: int) -> bool:
+        """Tell whether responses with this status are for this block."""
+        return any(low <= status <= high for low, high in self._statuses)
+
+    def _choose_sources(self, names: Names) -> None:
         for part in NAMED_PARTS:
-            own, inherited = block.names.get(part), names.get(part)
+            own, inherited = self.block.names.get(part), names.get(part)
             source = own or inherited
             if source is not None:
                 self.sources[part] = source
-                if own is not None or direction == "request":
+                if own is not None or self.direction == "request":
                     self.from_message.add(part)
-        selectors: list[JsonSelector] = []
-        self.encrypt = _place(block.encrypt, selectors)
-        self.decrypt = _place(block.decrypt, selectors)
-        self.absent = tuple(
-            (len(selectors) + at, one)
-            for at, one in enumerate(one for one in block.absent if isinstance(one, JsonSelector))
-        )
-        selectors.extend(one for _, one in self.absent)
-        self.source_index = self._place_sources(names, selectors)
-        self.keeps = tuple(
-            source for part in NAMED_PARTS for source in json_sources(names.get(part))
-        )
-        self.selection = Selection(tuple(selectors)) if selectors else None
-        self._shared: dict[tuple[int, JsonSource], int] = {
-            (placed.index, source): _shared_steps(placed.item.selector, source.selector)
-            for placed in (*self.encrypt, *self.decrypt)
-            for source in self.source_index
+
+    def _number_sources(self, *, first: int) -> dict[JsonSource, tuple[int, int]]:
+        parts = [part for part in NAMED_PARTS if part in self.from_message]
+        wanted = [one for part in parts for one in json_sources(self.sources[part])]
+        wanted += self.keeps
+        return {
+            source: (first + at, _single_from(source))
+            for at, source in enumerate(dict.fromkeys(wanted))
         }
 
-    def shared_steps(self, index: int, source: JsonSource) -> int:
-        """Return how many leading steps a source takes from the element of the selected value."""
-        return self._shared.get((index, source), 0)
+    def _place(self, items: tuple[Item, ...], *, first: int) -> tuple[Placed, ...]:
+        chosen = [one for one in items if isinstance(one.selector, JsonSelector)]
+        return tuple(
+            Placed(first + at, item, self._shared(item.selector)) for at, item in enumerate(chosen)
+        )
 
-    def whole(self, *, encrypt: bool) -> Item | None:
-        """Return the item that takes the whole body, if there is one in this action."""
-        items = self.block.encrypt if encrypt else self.block.decrypt
-        return next((one for one in items if isinstance(one.selector, Whole)), None)
+    def _shared(self, selector: Selector) -> dict[JsonSource, int]:
+        steps = {one: _shared_steps(selector, one.selector) for one in self.source_index}
+        return {source: count for source, count in steps.items() if count}
 
-    def _place_sources(self, names: Names, selectors: list[JsonSelector]) -> dict[JsonSource, int]:
-        index: dict[JsonSource, int] = {}
-        wanted = [self.sources[part] for part in NAMED_PARTS if part in self.from_message]
+    def _checked_for_variants(self) -> frozenset[int]:
+        if self.block.case_variants_allowed:
+            return frozenset()
+        checked = {index for index, _ in self.absent} | {one.index for one in self.encrypt}
         if self.direction == "request":
-            wanted += [source for source in map(names.get, NAMED_PARTS) if source is not None]
-        for source in wanted:
-            for one in json_sources(source):
-                if one not in index:
-                    index[one] = len(selectors)
-                    selectors.append(one.selector)
-        return index
+            checked |= {one.index for one in self.decrypt}
+        return frozenset(checked)
 
 
-def _place(items: tuple[Item, ...], selectors: list[JsonSelector]) -> tuple[Placed, ...]:
-    placed: list[Placed] = []
-    for item in items:
-        if isinstance(item.selector, JsonSelector):
-            placed.append(Placed(len(selectors), item))
-            selectors.append(item.selector)
-    return tuple(placed)
+def _single_from(source: JsonSource) -> int:
+    """Return how many leading steps must be fixed for a source to give one value at most."""
+    steps = source.selector.steps
+    many = (at for at, step in enumerate(steps, 1) if step.deep or isinstance(step.key, Any))
+    return max(many, default=0)
 
 
-def _shared_steps(selector: object, source: JsonSelector) -> int:
+def _reads_json(block: Block) -> bool:
+    selectors: tuple[Selector, ...] = (
+        *(item.selector for item in (*block.encrypt, *block.decrypt)),
+        *block.absent,
+    )
+    found = any(isinstance(one, JsonSelector) or one is Whole.TOKENS for one in selectors)
+    return found or bool(_json_sources(block.names))
+
+
+def _json_sources(names: Names) -> tuple[JsonSource, ...]:
+    return tuple(one for part in NAMED_PARTS for one in json_sources(names.get(part)))
+
+
+def _count_json(block: Block) -> int:
+    items = (item.selector for item in (*block.encrypt, *block.decrypt))
+    return sum(isinstance(one, JsonSelector) for one in (*items, *block.absent))
+
+
+def _whole(items: tuple[Item, ...]) -> Item | None:
+    return next((one for one in items if isinstance(one.selector, Whole)), None)
+
+
+def _covered(wanted: tuple[str, ...], essence: str) -> bool:
+    """Tell whether the types of a rule (`text/*`, `*/*`, `application/json`) cover a message's."""
+    kind = essence.partition("/")[0]
+    return any(one in {essence, "*/*", f"{kind}/*"} for one in wanted)
+
+
+def _shared_steps(selector: Selector, source: JsonSelector) -> int:
     """Return the length of the common beginning up to its last `.*`; 0 where none is shared."""
     if not isinstance(selector, JsonSelector):
         return 0
@@ -120,9 +192,3 @@ def _shared_steps(selector: object, source: JsonSelector) -> int:
         if isinstance(mine.key, Any):
             shared = at + 1
     return shared
-
-
-def is_many(source: JsonSource, shared: int) -> bool:
-    """Tell whether a source can give several values once its first `shared` steps are fixed."""
-    rest = source.selector.steps[shared:]
-    return any(step.deep or isinstance(step.key, Any) for step in rest)

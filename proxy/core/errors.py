@@ -40,7 +40,7 @@ class InternalError(TrafficError):
 
 
 class MessageError(TrafficError):
-    """The message does not fit its rule: the client's fault on a request, the backend's on a response.
+    """A message does not fit its rule: the client's fault on requests, else the backend's.
 
     `response_status` is what the client sees when the fault lies in the backend's response.
     """
@@ -75,8 +75,8 @@ class InvalidBody(MessageError):
     status = 400
     title = "The body is malformed."
     cause = (
-        "The body is not strict JSON (RFC 8259): bad UTF-8, a byte order mark, NaN, a comment, a lone"
-        " surrogate, nesting beyond 128 levels, or a selected member that stands twice."
+        "The body is not strict JSON (RFC 8259): bad UTF-8, a byte order mark, NaN, a comment, a"
+        " lone surrogate, nesting beyond 128 levels, or a selected member that stands twice."
     )
     remedy = "Send strict JSON in UTF-8, each selected member once."
 
@@ -110,8 +110,8 @@ class OpenFailed(MessageError):
     status = 400
     title = "A sealed value does not open."
     cause = (
-        "A token is damaged, belongs to another tenant, conversation or field, is expired or revoked,"
-        " was sealed under a key that is not in the keyring, or the value is not sealed at all."
+        "A token is damaged, belongs to another tenant, conversation or field, is expired or"
+        " revoked, was sealed under a key that is not in the keyring, or the value is not sealed at all."
     )
     remedy = "Look up the request id in the log: its reason tells the cases apart."
 
@@ -231,7 +231,7 @@ class KeyUnavailable(TrafficError):
 
 
 class Busy(TrafficError):
-    """All connections to the backend are in use and the queue is full, or Sealyard is shutting down."""
+    """All connections to the backend are in use and the queue is full, or Sealyard is draining."""
 
     code = "busy"
     status = 503

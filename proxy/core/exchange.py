@@ -82,7 +82,7 @@ class Exchange:
         return self._query
 
     def _token_claims(self) -> dict[str, object]:
-        """Return the claims of the bearer's JWT (RFC 7519), unverified: the rules say who may ask."""
+        """Return the claims of the bearer's JWT (RFC 7519), unverified: see `trusted_names`."""
         if self._claims is None:
             self._claims = {}
             credentials = _only(

@@ -19,7 +19,7 @@ class Forwardable:
     whether these bytes differ from what arrived, so that length, validators and digests of the
     original must not be passed on. `media_type` is the new Content-Type of a changed body: a text,
     or None to keep the old one. `marks` are headers to add. `ruled` says that responses of this
-    route are read or changed, so that neither side may rely on ranges, codings or strong validators.
+    route are read or changed, so that nobody may rely on ranges, codings or strong validators.
     """
 
     __slots__ = ("body", "changed", "head", "marks", "media_type", "ruled")

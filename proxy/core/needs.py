@@ -3,32 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from .context import Scope
 from .session import Session
 from .token import KeyId
 
 
-@dataclass(frozen=True, slots=True)
-class Needs:
+class Needs(NamedTuple):
     """The sessions that a plan needs.
 
     `seals` counts, for each scope, the values to be sealed; `opens` names the session of each token
     to be opened, in the scope that it must belong to.
     """
 
-    seals: Mapping[Scope, int] = field(default_factory=dict)
+    seals: Mapping[Scope, int]
     opens: frozenset[tuple[Scope, KeyId]] = frozenset()
 
 
-@dataclass(frozen=True, slots=True)
-class Keys:
+class Keys(NamedTuple):
     """The sessions that were found.
 
     `sealing` has every scope that was asked for. `opening` lacks what cannot be had: an unknown or
     disabled KEK, a revoked or expired session.
     """
 
-    sealing: Mapping[Scope, Session] = field(default_factory=dict)
-    opening: Mapping[tuple[Scope, KeyId], Session] = field(default_factory=dict)
+    sealing: Mapping[Scope, Session]
+    opening: Mapping[tuple[Scope, KeyId], Session]

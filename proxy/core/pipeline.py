@@ -6,13 +6,11 @@ Forwardables made, so whatever leaves Sealyard has passed the rules.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from .binding import Binder
-from .blueprint import Blueprint, Placed
+from .blueprint import JOSE, Blueprint, Placed
 from .context import KIND_BODY, Context, Scope
 from .edits import Change, Edit, EmbeddedEdit, Fate, OpenEdit, SealEdit
 from .errors import (
@@ -38,7 +36,7 @@ from .message import (
 )
 from .needs import Keys, Needs
 from .rulebook import Blueprints
-from .rules import JOSE, Item
+from .rules import Item
 from .selectors import NamedSelector, Whole
 from .session import Session
 from .token import CTY_JSON, CTY_MAX, KeyId, Token, decode, has_prefix
@@ -46,8 +44,7 @@ from .token import CTY_JSON, CTY_MAX, KeyId, Token, decode, has_prefix
 BODY_TOKEN_MAX: Final = 64 * 1024
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(NamedTuple):
     """What will be done to one message: its edits, and the keys that they need."""
 
     head: RequestHead | ResponseHead
@@ -58,8 +55,7 @@ class Plan:
     ruled: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Applied:
+class Applied(NamedTuple):
     """A message that may be forwarded, how many values met which fate, and who opened them.
 
     `proven` are the sessions with which a tag has verified, worth keeping in a cache.
@@ -103,7 +99,7 @@ def choose_response(exchange: Exchange, head: ResponseHead) -> Blueprint | None:
         _refuse_coded(head.headers)
         return blueprint
     for one in compiled.response:
-        if one.block.encrypt and one.block.fits_status(head.status):
+        if one.block.encrypt and one.fits_status(head.status):
             raise UnsupportedBody("response-fits-no-block")
     return None
 
@@ -138,13 +134,13 @@ def apply(plan: Plan, keys: Keys, now: float) -> Applied:
     `now` is in seconds since 1970. Raises MessageError, and then nothing may be forwarded.
     """
     block = plan.blueprint.block if plan.blueprint else None
-    counts: Counter[Fate] = Counter()
+    counts: dict[Fate, int] = {}
     proven: list[Session] = []
     changes: list[Change] = []
     for edit in plan.edits:
         assert block is not None  # noqa: S101 - only a blueprint makes edits
         change = edit.carry_out(keys, block, now)
-        counts[change.fate] += 1
+        counts[change.fate] = counts.get(change.fate, 0) + 1
         if change.session is not None:
             proven.append(change.session)
         if change.text is not None:
@@ -196,7 +192,7 @@ def media_type(headers: Headers) -> MediaType | None:
 def _fitting(
     blueprints: Blueprints, media: MediaType | None, status: int | None
 ) -> Blueprint | None:
-    return next((one for one in blueprints if one.block.fits(media, status)), None)
+    return next((one for one in blueprints if one.fits(media, status)), None)
 
 
 def _refuse_coded(headers: Headers) -> None:
@@ -214,7 +210,7 @@ def _plan(
     _refuse_present(exchange, blueprint, body)
     findings = _walk(blueprint, head, body)
     binder = Binder(blueprint, exchange, body, findings)
-    if blueprint.keeps and blueprint.direction == "request":
+    if blueprint.keeps:
         binder.keep_facts()
     edits = (
         *_json_edits(blueprint, binder, findings, body),
@@ -233,22 +229,12 @@ def _walk(blueprint: Blueprint, head: RequestHead | ResponseHead, body: bytes) -
     if media is not None and not media.is_utf8:
         raise UnsupportedBody("charset")
     findings = blueprint.selection.find(body)
-    _refuse_variants(blueprint, findings)
-    return findings
-
-
-def _refuse_variants(blueprint: Blueprint, findings: Findings) -> None:
-    if not findings.variants or blueprint.block.case_variants_allowed:
-        return
-    checked = {index for index, _ in blueprint.absent}
-    checked |= {one.index for one in blueprint.encrypt}
-    if blueprint.direction == "request":
-        checked |= {one.index for one in blueprint.decrypt}
-    if checked & findings.variants:
+    if findings.variants and findings.variants & blueprint.variants_checked:
         # Go's encoding/json, .NET and Jackson can be told to read `Content` as `content`.
         raise ForbiddenValue(
             "case-variant", detail="A selected member stands there in another case."
         )
+    return findings
 
 
 def _refuse_present(exchange: Exchange, blueprint: Blueprint, body: bytes) -> None:
@@ -275,26 +261,25 @@ def _json_edits(
     if findings is None:
         return
     for index, selector in blueprint.absent:
-        if any(one.selector == index for one in findings.found):
+        if findings.found[index]:
             raise ForbiddenValue("value-present", detail=f"The rule forbids {selector.text}.")
-    sealing = {placed.index: placed.item for placed in blueprint.encrypt}
-    opening = {placed.index: placed.item for placed in blueprint.decrypt}
-    for one in findings.found:
-        raw = body[one.start : one.end]
-        if (item := sealing.get(one.selector)) is not None:
-            context = binder.context(item, index=one.selector, path=one.path)
-            yield _seal_json(item, context, raw, one.start, one.end)
-        elif (item := opening.get(one.selector)) is not None:
-            yield _open_json(blueprint, binder, item, one, _token_of_json(raw))
+    for placed in blueprint.encrypt:
+        for one in findings.found[placed.index]:
+            context = binder.context(placed, one.path)
+            yield _seal_json(placed.item, context, body[one.start : one.end], one.start, one.end)
+    for placed in blueprint.decrypt:
+        for one in findings.found[placed.index]:
+            token = _token_of_json(body[one.start : one.end])
+            yield _open_json(blueprint, binder, placed, one, token)
 
 
 def _open_json(
-    blueprint: Blueprint, binder: Binder, item: Item, found: Found, token: Token | OpenFailed
+    blueprint: Blueprint, binder: Binder, placed: Placed, found: Found, token: Token | OpenFailed
 ) -> OpenEdit:
     context = Context()
     if isinstance(token, Token):  # only a token needs the names that bind it
         try:
-            context = binder.context(item, index=found.selector, path=found.path)
+            context = binder.context(placed, found.path)
         except MissingValue as error:
             if not blueprint.block.keep_unopened:
                 raise
@@ -342,8 +327,7 @@ def _token_or_none(text: bytes) -> Token | None:
 def _whole_edits(
     blueprint: Blueprint, binder: Binder, head: RequestHead | ResponseHead, body: bytes
 ) -> Iterator[Edit]:
-    for encrypt in (True, False):
-        item = blueprint.whole(encrypt=encrypt)
+    for item, encrypt in ((blueprint.whole_encrypt, True), (blueprint.whole_decrypt, False)):
         if item is None:
             continue
         if item.selector is Whole.TOKENS:
@@ -368,20 +352,20 @@ def _seal_whole(
         _require_text(body, media)
         sealed = _token_or_none(body)
         return SealEdit(
-            0, len(body), item, binder.context(item), body, None, quoted=False, sealed=sealed
+            0, len(body), item, binder.whole_context(item), body, None, quoted=False, sealed=sealed
         )
     if media is not None and (len(media.text) > CTY_MAX or {'"', "\\"} & set(media.text)):
         raise UnsupportedBody("content-type-not-sealable")
     cty = media.text if media is not None else None
     sealed = _token_or_none(body) if media is not None and media.essence == JOSE else None
-    context = binder.context(item, kind=KIND_BODY)
+    context = binder.whole_context(item, kind=KIND_BODY)
     return SealEdit(0, len(body), item, context, body, cty, quoted=False, sealed=sealed)
 
 
 def _open_whole(binder: Binder, item: Item, body: bytes) -> OpenEdit:
     if item.selector is Whole.TEXT:
-        return OpenEdit(0, len(body), binder.context(item), _token(body), "text")
-    return OpenEdit(0, len(body), binder.context(item, kind=KIND_BODY), _token(body), "body")
+        return OpenEdit(0, len(body), binder.whole_context(item), _token(body), "text")
+    return OpenEdit(0, len(body), binder.whole_context(item, kind=KIND_BODY), _token(body), "body")
 
 
 def _require_text(body: bytes, media: MediaType | None) -> None:
@@ -398,18 +382,18 @@ def _embedded(blueprint: Blueprint, binder: Binder, item: Item, body: bytes) -> 
     if len(found) > blueprint.block.max_tokens:
         raise InvalidBody("too-many-tokens")
     if found:
-        context = binder.context(item)
+        context = binder.whole_context(item)
         for one in found:
             yield EmbeddedEdit(one, context)
 
 
 def _needs(edits: tuple[Edit, ...]) -> Needs:
-    seals: Counter[Scope] = Counter()
+    seals: dict[Scope, int] = {}
     opens: set[tuple[Scope, KeyId]] = set()
     for edit in edits:
         scope = edit.context.scope
         if isinstance(edit, SealEdit):
-            seals[scope] += 1
+            seals[scope] = seals.get(scope, 0) + 1
             token: Token | OpenFailed | None = edit.sealed
         else:
             token = edit.token if isinstance(edit, OpenEdit) else edit.found.token
@@ -432,5 +416,8 @@ def _marks(plan: Plan, counts: Mapping[Fate, int]) -> Headers:
     """Return the headers that tell a client what was left as it was."""
     if not isinstance(plan.head, ResponseHead):
         return ()
-    marks = ((b"Sealyard-Kept", counts["kept"]), (b"Sealyard-Plain", counts["plain"]))
+    marks = (
+        (b"Sealyard-Kept", counts.get("kept", 0)),
+        (b"Sealyard-Plain", counts.get("plain", 0)),
+    )
     return tuple((name, str(count).encode()) for name, count in marks if count)

@@ -96,7 +96,7 @@ def _parse_segment(segment: str, text: str) -> tuple[str | None, str | None]:
         return _ANY, capture[1]
     if set(segment) & set("{}*"):
         raise InvalidExpression(
-            f"`{segment}` in `{text}`: a segment is a literal, `{{name}}` or `*`, and `/**` may end it"
+            f"`{segment}` in `{text}`: a segment is a literal, `{{name}}` or `*`; `/**` may end it"
         )
     try:
         path = paths.canonical("/" + segment)

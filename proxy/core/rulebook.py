@@ -7,11 +7,10 @@ from dataclasses import dataclass, field
 
 from .blueprint import Blueprint
 from .errors import RejectedByRule
-from .message import Direction
 from .path import CanonicalPath
 from .routes import RouteTable
-from .rules import NAMED_PARTS, Block, Rule, Verdict
-from .sources import json_sources
+from .rules import NAMED_PARTS, Behaviour, Block, NamedPart, Rule, Verdict
+from .sources import JsonSource, json_sources
 
 Blueprints = tuple[Blueprint, ...]
 
@@ -83,28 +82,27 @@ class Rulebook:
 
 
 def _compile(rule: Rule) -> CompiledRule:
-    response = _blueprints(rule, "response")
-    request = _blueprints(rule, "request")
-    if not request and response and any(_kept_names(rule, response)):
+    response = tuple(Blueprint(one, rule.names, "response") for one in _blocks(rule.response))
+    keeps = tuple(_kept_names(rule, response))
+    blocks = _blocks(rule.request)
+    if not blocks and keeps:
         # The answer's names stand in the request's body: read it, change nothing.
-        request = (Blueprint(Block(), rule.names, "request"),)
+        blocks = (Block(),)
+    request = tuple(Blueprint(one, rule.names, "request", keeps=keeps) for one in blocks)
     return CompiledRule(rule, request, response)
 
 
-def _blueprints(rule: Rule, direction: Direction) -> Blueprints:
-    behaviour = rule.behaviour(direction)
-    if isinstance(behaviour, Verdict):
-        return ()
-    return tuple(Blueprint(block, rule.names, direction) for block in behaviour)
+def _blocks(behaviour: Behaviour) -> tuple[Block, ...]:
+    return () if isinstance(behaviour, Verdict) else behaviour
 
 
-def _kept_names(rule: Rule, response: Blueprints) -> Iterator[bool]:
-    """Yield, for each part that is read from the request's body, whether an answer needs it."""
+def _kept_names(rule: Rule, response: Blueprints) -> Iterator[JsonSource]:
+    """Yield the names in the request's body that an answer needs."""
     for part in NAMED_PARTS:
-        if any(True for _ in json_sources(rule.names.get(part))):
-            yield any(part not in one.from_message and _binds(one, part) for one in response)
+        if any(part not in one.from_message and _binds(one, part) for one in response):
+            yield from json_sources(rule.names.get(part))
 
 
-def _binds(blueprint: Blueprint, part: str) -> bool:
+def _binds(blueprint: Blueprint, part: NamedPart) -> bool:
     items = (*blueprint.block.encrypt, *blueprint.block.decrypt)
     return any(part in item.bind for item in items)

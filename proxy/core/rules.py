@@ -6,20 +6,16 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Literal
 
-from .message import Direction, MediaType
+from .message import Direction
 from .routes import Pattern
-from .selectors import JsonSelector, Selector, Whole
-from .sources import Source, json_sources
+from .selectors import Selector
+from .sources import Source
 from .token import Form
 
 Part = Literal["tenant", "conversation", "field", "message", "purpose"]
 PARTS: tuple[Part, ...] = ("tenant", "conversation", "field", "message", "purpose")
-NAMED_PARTS: tuple[Literal["tenant", "conversation", "message"], ...] = (
-    "tenant",
-    "conversation",
-    "message",
-)
-JOSE = "application/jose"
+NamedPart = Literal["tenant", "conversation", "message"]
+NAMED_PARTS: tuple[NamedPart, ...] = ("tenant", "conversation", "message")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +26,7 @@ class Names:
     conversation: Source | None = None
     message: Source | None = None
 
-    def get(self, part: Literal["tenant", "conversation", "message"]) -> Source | None:
+    def get(self, part: NamedPart) -> Source | None:
         """Return the source of one part."""
         if part == "tenant":
             return self.tenant
@@ -73,40 +69,6 @@ class Block:
     case_variants_allowed: bool = False
     max_tokens: int = 10_000
     placeholder: str = "[sealed]"
-
-    @property
-    def reads_json(self) -> bool:
-        """Whether the block needs the body to be JSON."""
-        selectors = (*(item.selector for item in (*self.encrypt, *self.decrypt)), *self.absent)
-        return any(
-            isinstance(one, JsonSelector) or one is Whole.TOKENS for one in selectors
-        ) or any(True for part in NAMED_PARTS for _ in json_sources(self.names.get(part)))
-
-    def fits(self, media_type: MediaType | None, status: int | None) -> bool:
-        """Tell whether a message with this type (and, for responses, status) is for this block."""
-        if status is not None and not self.fits_status(status):
-            return False
-        if self.types:
-            return media_type is not None and any(
-                _covers(one, media_type.essence) for one in self.types
-            )
-        if self.reads_json:
-            return media_type is not None and media_type.is_json
-        if any(item.selector is Whole.BODY for item in self.decrypt):
-            return media_type is not None and media_type.essence == JOSE
-        return True
-
-    def fits_status(self, status: int) -> bool:
-        """Tell whether responses with this status are for this block."""
-        tokens = any(item.selector is Whole.TOKENS for item in self.decrypt)
-        ranges = self.statuses or (((200, 299),) if tokens else ((100, 599),))
-        return any(low <= status <= high for low, high in ranges)
-
-
-def _covers(wanted: str, essence: str) -> bool:
-    """Tell whether the type of a rule (`text/*`, `*/*`, `application/json`) covers a message's."""
-    kind, _, subtype = wanted.partition("/")
-    return wanted in {essence, "*/*"} or (subtype == "*" and essence.startswith(f"{kind}/"))
 
 
 class Verdict(Enum):

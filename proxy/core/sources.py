@@ -26,9 +26,13 @@ class NameSource:
     name: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class JsonSource:
-    """A value of the body, or with `~` the name of the member where the selector ends."""
+    """A value of the body, or with `~` the name of the member where the selector ends.
+
+    Each place where a source is written is a source of its own: compared by identity, which is what
+    the look-ups on the path of a message need.
+    """
 
     selector: JsonSelector
     member_name: bool = False

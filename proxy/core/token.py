@@ -126,7 +126,7 @@ def decode(text: bytes) -> Token:
 
 @lru_cache(maxsize=4096)
 def decode_header(head: bytes) -> Header:
-    """Return what a protected header says; raise OpenFailed unless it is spelled exactly as ours."""
+    """Return what a protected header says; raise OpenFailed unless it is spelled as ours is."""
     match = _HEADER.fullmatch(base64url.decode(head))
     if match is None:
         raise OpenFailed("malformed-token-header")

@@ -18,6 +18,7 @@ from ..errors import InvalidBody
 from ..selectors import Any, JsonSelector
 
 MAX_DEPTH: Final = 128
+_PROBED_MAX: Final = 16 * 1024
 Path = tuple[str | int, ...]
 
 _WS: Final = r"[ \t\n\r]*+"
@@ -28,14 +29,16 @@ _SHORT: Final = (
     r"|-?(?:0|[1-9][0-9]*+)(?:\.[0-9]++)?+(?:[eE][+-]?+[0-9]++)?+|true|false|null"
 )
 _SPACE: Final = re.compile(_WS)
+_COLON: Final = re.compile(rf"{_WS}:{_WS}")
+_PLAIN_NAME: Final = re.compile(r"[A-Za-z0-9_.$@-]+")
 # One member up to its value; of a short scalar also the value, and the comma or brace behind it.
-_MEMBER: Final = re.compile(rf'{_WS}"({_CHARS})"{_WS}:{_WS}(?:({_SHORT}){_WS}([,}}]))?+')
-_ELEMENT: Final = re.compile(rf"{_WS}(?:({_SHORT}){_WS}([,\]]))?+")
+_MEMBER: Final = re.compile(rf'{_WS}"({_CHARS})"{_WS}:{_WS}()(?:(?:{_SHORT}){_WS}([,}}]))?+')
 _AFTER_MEMBER: Final = re.compile(rf"{_WS}([,}}])")
 _AFTER_ELEMENT: Final = re.compile(rf"{_WS}([,\]])")
-_EMPTY: Final = re.compile(rf"\{{{_WS}\}}|\[{_WS}\]")
 _SURROGATE_ESCAPE: Final = re.compile(rb"\\u[dD][89a-fA-F]")
 _ESCAPE: Final = re.compile(rb"\\(?:u([0-9a-fA-F]{4})|.)", re.DOTALL)
+_FIRST_HALVES: Final = range(0xD800, 0xDC00)
+_SECOND_HALVES: Final = range(0xDC00, 0xE000)
 _BRACKETS: Final = b"[]{}"
 _NOT_BRACKETS: Final = bytes(set(range(256)) - set(_BRACKETS))
 
@@ -51,25 +54,27 @@ _scan: Final = c_make_scanner(_DECODER)
 
 
 class Found(NamedTuple):
-    """One selected value: which selector found it, the path to it, and its bytes' place."""
+    """One selected value: the path to it, and its bytes' place."""
 
-    selector: int
     path: Path
     start: int
     end: int
 
 
-@dataclass(slots=True)
 class Findings:
-    """What a walk found.
+    """What a walk found, by the index of the selector.
 
     `missing` holds each selector that somewhere had no value to select (null counts as none),
     `variants` each whose member stood there in another case.
     """
 
-    found: list[Found] = field(default_factory=list)
-    missing: set[int] = field(default_factory=set)
-    variants: set[int] = field(default_factory=set)
+    __slots__ = ("found", "missing", "variants")
+
+    def __init__(self, selectors: int) -> None:
+        """Begin with nothing found for that many selectors."""
+        self.found: list[list[Found]] = [[] for _ in range(selectors)]
+        self.missing: set[int] = set()
+        self.variants: set[int] = set()
 
 
 @dataclass(slots=True)
@@ -91,41 +96,74 @@ class _Node:
     below: frozenset[int] = frozenset()
     folded: dict[str, frozenset[int]] = field(default_factory=dict)
     leads_on: bool = False
-
-    @property
-    def only_names(self) -> bool:
-        """Whether nothing but names leads on from here."""
-        return self.any is None and self.deep is None and not self.sticky
+    only_names: bool = False
 
 
 class Selection:
     """A set of selectors made ready to be found in one walk. Selectors are known by index."""
 
-    __slots__ = ("_deep", "_root", "size")
+    __slots__ = ("_deep", "_paths", "_plain", "_root", "_size")
 
     def __init__(self, selectors: tuple[JsonSelector, ...]) -> None:
         """Build the tree of `selectors`."""
-        self.size = len(selectors)
+        self._size = len(selectors)
         self._root = _Node()
-        self._deep = frozenset(
+        self._deep = tuple(
             index for index, one in enumerate(selectors) if any(step.deep for step in one.steps)
         )
         for index, selector in enumerate(selectors):
             _insert(self._root, index, selector, deep=index in self._deep)
+        _finish(self._root)
+        paths = [_plain_path(selector) for selector in selectors]
+        self._paths = [path for path in paths if path is not None]
+        self._plain = None if None in paths else [_quoted(path) for path in self._paths]
 
     def find(self, body: bytes) -> Findings:
-        """Return where the selected values lie in `body`; raise InvalidBody unless it is strict JSON."""
+        """Return where the selected values lie; raise InvalidBody unless `body` is strict JSON."""
         text = check(body)
-        walk = _Walk(text)
+        start = _after_space(text, 0)
+        findings = Findings(self._size)
         try:
-            end = walk.value(_skip_space(text, 0), (self._root,), ())
+            end = self._probe(text, start, findings)
+            if end is None:
+                findings = Findings(self._size)
+                end = _Walk(text, findings).value(start, (self._root,), ())
         except (ValueError, StopIteration):  # what the C scanner raises
             raise InvalidBody("not-json") from None
-        if _skip_space(text, end) != len(text):
+        if _after_space(text, end) != len(text):
             raise InvalidBody("trailing-bytes")
-        seen = {one.selector for one in walk.findings.found}
-        walk.findings.missing.update(self._deep - seen)
-        return walk.findings
+        findings.missing.update(index for index in self._deep if not findings.found[index])
+        return findings
+
+    def _probe(self, text: str, start: int, findings: Findings) -> int | None:
+        """Find the values of plain paths without a walk; return None where that is not certain.
+
+        Most messages spell each name of a selector once. The one place where `"name"` stands, in
+        any case, is then the member that the scanner has read there. Escapes could spell a name
+        otherwise, and names beyond ASCII have other cases, so such messages take the walk.
+        """
+        if self._plain is None or len(text) > _PROBED_MAX or "\\u" in text:
+            return None
+        document: object
+        end: int
+        document, end = _scan(text, start)
+        lower = text.lower()
+        for index, path in enumerate(self._plain):
+            level = document
+            for name, quoted in path:
+                count = lower.count(quoted)
+                if type(level) is not dict or count > 1 or not "".join(level).isascii():
+                    return None
+                if count != (name in level):
+                    return None
+                level = level.get(name)
+                if level is None:
+                    findings.missing.add(index)
+                    break
+            else:
+                at = _value_after(text, lower.index(quoted) + len(quoted))
+                findings.found[index].append(Found(self._paths[index], at, _scan(text, at)[1]))
+        return end
 
 
 def check(body: bytes) -> str:
@@ -155,6 +193,8 @@ def validate(body: bytes) -> None:
 
 def unescape(literal: bytes) -> str:
     """Return the text of a JSON string literal, quotes included."""
+    if b"\\" not in literal:
+        return literal[1:-1].decode()
     text: str = json.loads(literal)
     return text
 
@@ -162,6 +202,25 @@ def unescape(literal: bytes) -> str:
 def escape(text: str) -> str:
     """Return `text` as the inside of a JSON string: only what must be escaped is."""
     return json.dumps(text, ensure_ascii=False)[1:-1]
+
+
+def _plain_path(selector: JsonSelector) -> tuple[str, ...] | None:
+    """Return the names of a selector that is nothing but names which JSON spells one way."""
+    names = tuple(step.key for step in selector.steps if isinstance(step.key, str))
+    deep = any(step.deep for step in selector.steps)
+    plain = names and len(names) == len(selector.steps) and not deep
+    return names if plain and all(_PLAIN_NAME.fullmatch(name) for name in names) else None
+
+
+def _quoted(path: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
+    return tuple((name, f'"{name}"'.lower()) for name in path)
+
+
+def _value_after(text: str, at: int) -> int:
+    match = _COLON.match(text, at)
+    if match is None:
+        raise InvalidBody("not-json")
+    return match.end()
 
 
 def _insert(root: _Node, index: int, selector: JsonSelector, *, deep: bool) -> None:
@@ -189,18 +248,14 @@ def _insert(root: _Node, index: int, selector: JsonSelector, *, deep: bool) -> N
 
 
 def _check_surrogates(body: bytes) -> None:
-    """Raise InvalidBody where a \\u escape names half of a surrogate pair."""
-    high_ends_at = -1
+    r"""Raise InvalidBody where a \u escape names half of a surrogate pair."""
+    awaited = -1  # where the second half must begin, after a first half
     for match in _ESCAPE.finditer(body):
         unit = int(match[1], 16) if match[1] else 0
-        if high_ends_at == match.start() and not 0xDC00 <= unit <= 0xDFFF:
+        if (unit in _SECOND_HALVES) != (awaited == match.start()):
             raise InvalidBody("lone-surrogate")
-        if 0xDC00 <= unit <= 0xDFFF and high_ends_at != match.start():
-            raise InvalidBody("lone-surrogate")
-        if high_ends_at not in {-1, match.start()}:
-            raise InvalidBody("lone-surrogate")
-        high_ends_at = match.end() if 0xD800 <= unit <= 0xDBFF else -1
-    if high_ends_at != -1:
+        awaited = match.end() if unit in _FIRST_HALVES else -1
+    if awaited != -1:
         raise InvalidBody("lone-surrogate")
 
 
@@ -222,114 +277,118 @@ def _check_depth(body: bytes) -> None:
         raise InvalidBody("nested-too-deeply")
 
 
+def _finish(node: _Node) -> None:
+    """Note what a walk asks of every node, once the tree stands."""
+    children = [*node.names.values(), *node.indexes.values(), node.any, node.deep]
+    node.leads_on = node.sticky or any(child is not None for child in children)
+    node.only_names = not (node.sticky or node.indexes or node.any or node.deep)
+    for child in children:
+        if child is not None:
+            _finish(child)
+
+
 class _Walk:
     """One walk over one text."""
 
     __slots__ = ("findings", "text")
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, findings: Findings) -> None:
         self.text = text
-        self.findings = Findings()
+        self.findings = findings
 
     def value(self, at: int, states: tuple[_Node, ...], path: Path) -> int:
         """Walk the value at `at` for the selectors of `states`; return where it ends."""
-        for state in states:
-            if state.deep is not None and state.deep not in states:
-                states = (*states, state.deep)
-        end = None
-        if any(state.leads_on for state in states):
-            if self.text.startswith("{", at):
-                end = self._object(at, states, path)
-            elif self.text.startswith("[", at):
+        states = _with_deep(states)
+        opening = self.text[at : at + 1]
+        if opening in {"{", "["} and _leads_on(states):
+            if opening == "[":
                 end = self._array(at, states, path)
-        if end is None:
+            elif len(states) == 1 and states[0].only_names:
+                end = self._plain_object(at, states[0], path)
+            else:
+                end = self._object(at, states, path)
+        else:
             end = _scan(self.text, at)[1]
-            self._dead_end(states)
-        self._select(states, path, at, end)
+            for state in states:
+                if state.beyond:
+                    self.findings.missing |= state.beyond
+        for state in states:
+            if state.ends:
+                self._select(state.ends, path, at, end)
         return end
+
+    def _plain_object(self, at: int, node: _Node, path: Path) -> int:
+        """Walk an object of which only named members matter: the usual case, so the fast one."""
+        text, names, folded = self.text, node.names, node.folded
+        seen: set[str] = set()
+        at, closing = _enter(text, at, "}")
+        while closing == ",":
+            key, start, at, closing = _member(text, at)
+            child = names.get(key)
+            if child is not None:
+                if key in seen:
+                    raise InvalidBody("duplicate-member")
+                seen.add(key)
+                end = self.value(start, (child,), (*path, key))
+                if not closing:
+                    at = end
+            elif key.casefold() in folded:
+                self.findings.variants |= folded[key.casefold()]
+            if not closing:
+                if child is None:
+                    at = _scan(text, at)[1]
+                at, closing = _after(_AFTER_MEMBER, text, at)
+        if len(seen) < len(names):
+            self._miss(node, names.keys() - seen, (), empty=False)
+        return at
 
     def _object(self, at: int, states: tuple[_Node, ...], path: Path) -> int:
         text = self.text
-        names = states[0].names if len(states) == 1 and states[0].only_names else None
         seen: set[str] = set()
-        empty = _EMPTY.match(text, at)
-        closing = "}" if empty else ","
-        at = empty.end() if empty else at + 1
+        at, closing = _enter(text, at, "}")
+        empty = closing == "}"
         while closing == ",":
-            member = _MEMBER.match(text, at)
-            if member is None:
-                raise InvalidBody("not-json")
-            at = member.end()
-            key, scalar, closing = member.groups()
-            if "\\" in key or not key.isascii():
-                key = unescape(f'"{key}"'.encode("latin-1"))
-            if names is None or key in names or key.casefold() in states[0].folded:
-                onward = self._onward(states, key)
-            else:
-                onward = ()
+            key, start, at, closing = _member(text, at)
+            onward = self._onward(states, key)
             if onward:
                 if key in seen:
                     raise InvalidBody("duplicate-member")
                 seen.add(key)
-                if scalar is not None:
-                    self._scalar(member, onward, (*path, key))
-                else:
-                    at = self.value(at, onward, (*path, key))
-            elif scalar is None:
-                at = _scan(text, at)[1]
-            if scalar is None:
-                at, closing = self._after(_AFTER_MEMBER, at)
+                end = self.value(start, onward, (*path, key))
+                if not closing:
+                    at = end
+            if not closing:
+                if not onward:
+                    at = _scan(text, at)[1]
+                at, closing = _after(_AFTER_MEMBER, text, at)
         for state in states:
             if state.beyond:
-                self._miss(state, state.names.keys() - seen, state.indexes, empty=empty is not None)
+                self._miss(state, state.names.keys() - seen, state.indexes, empty=empty)
         return at
 
     def _array(self, at: int, states: tuple[_Node, ...], path: Path) -> int:
         text = self.text
         index = 0
-        empty = _EMPTY.match(text, at)
-        closing = "]" if empty else ","
-        at = empty.end() if empty else at + 1
+        at, closing = _enter(text, at, "]")
         while closing == ",":
-            element = _ELEMENT.match(text, at)
-            assert element is not None  # noqa: S101 - the pattern matches everywhere
-            scalar, closing = element.groups()
+            at = _after_space(text, at)
             onward = _elements(states, index)
-            at = element.end()
-            if scalar is None:
-                at = self.value(at, onward, (*path, index)) if onward else _scan(text, at)[1]
-                at, closing = self._after(_AFTER_ELEMENT, at)
-            elif onward:
-                self._scalar(element, onward, (*path, index))
+            at = self.value(at, onward, (*path, index)) if onward else _scan(text, at)[1]
+            at, closing = _after(_AFTER_ELEMENT, text, at)
             index += 1
         for state in states:
             if state.beyond:
-                beyond = [number for number in state.indexes if number >= index]
-                self._miss(state, state.names, beyond, empty=not index)
+                absent = [number for number in state.indexes if number >= index]
+                self._miss(state, state.names, absent, empty=not index)
         return at
 
-    def _scalar(self, match: re.Match[str], states: tuple[_Node, ...], path: Path) -> None:
-        for state in states:
-            if state.deep is not None and state.deep not in states:
-                states = (*states, state.deep)
-        self._dead_end(states)
-        self._select(states, path, *match.span(match.lastindex - 1))  # type: ignore[operator]  # both groups matched
-
-    def _dead_end(self, states: tuple[_Node, ...]) -> None:
-        for state in states:
-            if state.beyond:
-                self.findings.missing |= state.beyond
-
-    def _select(self, states: tuple[_Node, ...], path: Path, start: int, end: int) -> None:
-        for state in states:
-            if not state.ends:
-                continue
-            null = end - start == len("null") and self.text.startswith("null", start)
-            for selector in state.ends:
-                if null:
-                    self.findings.missing.add(selector)
-                else:
-                    self.findings.found.append(Found(selector, path, start, end))
+    def _select(self, selectors: tuple[int, ...], path: Path, start: int, end: int) -> None:
+        null = end - start == len("null") and self.text.startswith("null", start)
+        for selector in selectors:
+            if null:
+                self.findings.missing.add(selector)
+            else:
+                self.findings.found[selector].append(Found(path, start, end))
 
     def _onward(self, states: tuple[_Node, ...], key: str) -> tuple[_Node, ...]:
         onward: tuple[_Node, ...] = ()
@@ -337,10 +396,8 @@ class _Walk:
             child = state.names.get(key)
             if child is not None:
                 onward += (child,)
-            elif state.folded:
-                variant = state.folded.get(key.casefold())
-                if variant is not None:
-                    self.findings.variants |= variant
+            elif key.casefold() in state.folded:
+                self.findings.variants |= state.folded[key.casefold()]
             if state.any is not None:
                 onward += (state.any,)
             if state.sticky:
@@ -357,12 +414,19 @@ class _Walk:
         if empty and state.any is not None:
             self.findings.missing |= state.any.below
 
-    def _after(self, pattern: re.Pattern[str], at: int) -> tuple[int, str]:
-        """Return the place behind a separator, and the separator."""
-        match = pattern.match(self.text, at)
-        if match is None:
-            raise InvalidBody("not-json")
-        return match.end(), match[1]
+
+def _with_deep(states: tuple[_Node, ...]) -> tuple[_Node, ...]:
+    for state in states:
+        if state.deep is not None and state.deep not in states:
+            states = (*states, state.deep)
+    return states
+
+
+def _leads_on(states: tuple[_Node, ...]) -> bool:
+    for state in states:  # noqa: SIM110 - twice as fast as any() on the path of every message
+        if state.leads_on:
+            return True
+    return False
 
 
 def _elements(states: tuple[_Node, ...], index: int) -> tuple[_Node, ...]:
@@ -378,7 +442,38 @@ def _elements(states: tuple[_Node, ...], index: int) -> tuple[_Node, ...]:
     return onward
 
 
-def _skip_space(text: str, at: int) -> int:
+def _enter(text: str, at: int, closing: str) -> tuple[int, str]:
+    """Return the place behind an opening bracket, or behind an empty pair with its closing one."""
+    inside = _after_space(text, at + 1)
+    if text.startswith(closing, inside):
+        return inside + 1, closing
+    return inside, ","
+
+
+def _member(text: str, at: int) -> tuple[str, int, int, str]:
+    """Return a member's key, where its value begins, how far it was read, and what stands there.
+
+    A short scalar is read to behind the comma or brace that follows it; of any other value only the
+    beginning is known, and the last part is empty.
+    """
+    match = _MEMBER.match(text, at)
+    if match is None:
+        raise InvalidBody("not-json")
+    key, _, closing = match.groups()
+    if "\\" in key or not key.isascii():
+        key = unescape(f'"{key}"'.encode("latin-1"))
+    return key, match.start(2), match.end(), closing or ""
+
+
+def _after(pattern: re.Pattern[str], text: str, at: int) -> tuple[int, str]:
+    """Return the place behind a separator, and the separator."""
+    match = pattern.match(text, at)
+    if match is None:
+        raise InvalidBody("not-json")
+    return match.end(), match[1]
+
+
+def _after_space(text: str, at: int) -> int:
     match = _SPACE.match(text, at)
     assert match is not None  # noqa: S101 - the pattern matches everywhere, if only emptily
     return match.end()

@@ -40,7 +40,7 @@ class FoundToken:
 
 
 def find(body: bytes) -> list[FoundToken]:
-    """Return every token in `body`, in order; raise InvalidBody where a body with tokens is not JSON.
+    """Return every token in `body`, in order; raise InvalidBody where that is not JSON.
 
     What looks like a token and is none (a wrong header, say) is not returned: it stays as it is.
     """
