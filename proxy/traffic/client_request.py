@@ -71,12 +71,14 @@ class ClientRequest:
         await self._connection.drain()
         return len(body)
 
-    async def refuse(self, problem: Problem) -> None:
+    async def refuse(self, problem: Problem, *, close: bool = False) -> None:
         """Answer with a problem of Sealyard's own; cut the answer if one has begun."""
         if self.answered:
             self._connection.abort()
             return
         self.answered = True
+        if close:
+            self.keep = False
         head_only = self.raw.method == "HEAD"
         connection = self._connection_header()
         self._connection.write(problem.render(connection=connection, head_only=head_only))

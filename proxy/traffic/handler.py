@@ -80,7 +80,8 @@ class Handler:
             raise
         except Exception as error:  # noqa: BLE001 - nothing may escape into a log or an answer
             refusal = self._refusal(deliberate(error), record)
-            await request.refuse(refusal)
+            # What did not pass the gate may have more readings than one: never read on behind it.
+            await request.refuse(refusal, close=not record.method)
         except BaseException:  # cancelled: the client is gone, or time is up
             record.status = _CLIENT_CLOSED
             raise

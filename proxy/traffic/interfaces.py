@@ -139,7 +139,7 @@ class Request(Protocol):
     ) -> int:
         """Answer with a response of the upstream; return how many bytes of body were sent."""
 
-    async def refuse(self, problem: Problem) -> None:
+    async def refuse(self, problem: Problem, *, close: bool = False) -> None:
         """Answer with a problem of Sealyard's own."""
 
     async def switch(self, head: bytes) -> RawConnection:

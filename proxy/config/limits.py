@@ -1,0 +1,53 @@
+"""How much and how long the traffic port puts up with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+KIBIBYTE = 1024
+MEBIBYTE = 1024 * KIBIBYTE
+
+
+@dataclass(frozen=True, slots=True)
+class TrafficLimits:
+    """Sizes and numbers, per listener.
+
+    `body` bounds what is held in memory for a rule. `window` is what may wait in each direction of
+    a body that only passes. `connections` go to the upstream at a time, and `waiting` messages may
+    queue for one; `clients` connections are accepted at a time.
+    """
+
+    body: int = 16 * MEBIBYTE
+    window: int = 64 * KIBIBYTE
+    head: int = 64 * KIBIBYTE
+    header_line: int = 8190
+    headers: int = 128
+    connections: int = 100
+    waiting: int = 1000
+    clients: int = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """Waits in seconds, per listener.
+
+    `head` bounds a whole request head, `body` each silence inside a request body, `keepalive` the
+    rest between two requests, `write` each silence of a client that does not read, and `linger` the
+    reading on after a refused upload. Towards the upstream, `connect`, `response` (from the end of
+    the request to the response head) and `stream` (each silence inside a body) bound a message,
+    `queue` the wait for a connection, and `idle` the age of a connection that waits for its next
+    message: less than the two seconds after which the hastiest backends close theirs. `tunnel`
+    bounds the silence of a WebSocket.
+    """
+
+    head: float = 10.0
+    body: float = 30.0
+    keepalive: float = 75.0
+    write: float = 30.0
+    linger: float = 2.0
+    connect: float = 5.0
+    response: float = 60.0
+    stream: float = 60.0
+    queue: float = 5.0
+    idle: float = 1.5
+    tunnel: float = 3600.0

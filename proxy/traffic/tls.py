@@ -1,0 +1,74 @@
+"""TLS on either side: contexts made from files, and one clear error where a file does not fit."""
+
+from __future__ import annotations
+
+import ssl
+from pathlib import Path
+
+from ..config.settings import ListenerTls, UpstreamTls
+from ..core.errors import UnfitEnvironment
+
+
+def listener_context(settings: ListenerTls) -> ssl.SSLContext:
+    """Return the context of a listener: TLS 1.2 or newer, HTTP/1.1 only.
+
+    With `client_ca`, clients must show a certificate that it signed. Raises UnfitEnvironment,
+    naming the file, where one cannot be used.
+    """
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.set_alpn_protocols(["http/1.1"])
+    _load_chain(context, settings.cert, settings.key)
+    if settings.client_ca is not None:
+        _load_authorities(context, settings.client_ca)
+        context.verify_mode = ssl.CERT_REQUIRED
+    return context
+
+
+def upstream_context(settings: UpstreamTls) -> ssl.SSLContext:
+    """Return the context towards an upstream, whose certificate and name are always verified.
+
+    Raises UnfitEnvironment, naming the file, where one cannot be used.
+    """
+    context = ssl.create_default_context(ssl.Purpose.SERVER_AUTH)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.set_alpn_protocols(["http/1.1"])
+    if settings.ca is not None:
+        # Whoever names an authority trusts that one alone.
+        context = _only_from(settings.ca)
+    if settings.cert is not None and settings.key is not None:
+        _load_chain(context, settings.cert, settings.key)
+    return context
+
+
+def _only_from(authority: Path) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.set_alpn_protocols(["http/1.1"])
+    _load_authorities(context, authority)
+    return context
+
+
+def _load_chain(context: ssl.SSLContext, cert: Path, key: Path) -> None:
+    try:
+        context.load_cert_chain(cert, key, password=_no_password)
+    except (OSError, ValueError) as error:
+        raise UnfitEnvironment("tls", detail=f"{cert}, {key}: {_reason(error)}") from None
+
+
+def _load_authorities(context: ssl.SSLContext, path: Path) -> None:
+    try:
+        context.load_verify_locations(path)
+    except (OSError, ValueError) as error:
+        raise UnfitEnvironment("tls", detail=f"{path}: {_reason(error)}") from None
+
+
+def _no_password() -> str:
+    # Without this, OpenSSL would ask on the terminal, and a service would hang.
+    raise ValueError("the key is encrypted")
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, ssl.SSLError):
+        return (error.reason or "not usable").lower().replace("_", " ")
+    return getattr(error, "strerror", None) or str(error)

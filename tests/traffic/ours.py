@@ -1,0 +1,117 @@
+"""Sealyard's traffic port as the tests start it: a listener, a handler and an upstream."""
+
+from __future__ import annotations
+
+import contextlib
+import ssl
+import time
+from collections.abc import AsyncIterator, Iterable
+from dataclasses import dataclass, field
+
+from proxy.config.limits import Timeouts, TrafficLimits
+from proxy.core.needs import Keys, Needs
+from proxy.core.rulebook import Rulebook
+from proxy.core.session import Session
+from proxy.traffic.address import Address, TcpAddress
+from proxy.traffic.handler import Handler, KeySource
+from proxy.traffic.listener import HttpListener
+from proxy.traffic.server import Lane, TrafficServer
+from proxy.traffic.upstream import HttpUpstream
+
+ANY_PORT = TcpAddress("127.0.0.1", 0)
+HASTY = Timeouts(
+    head=0.4,
+    body=0.4,
+    keepalive=2.0,
+    write=0.4,
+    linger=0.4,
+    connect=1.0,
+    response=0.4,
+    stream=0.4,
+    queue=0.3,
+    idle=1.0,
+    tunnel=2.0,
+)
+"""Waits for tests of waiting."""
+
+
+@dataclass
+class Ear:
+    """A reporter that remembers."""
+
+    heard: list[tuple[str, dict[str, object]]] = field(default_factory=list)
+
+    def report(self, event: str, **fields: object) -> None:
+        self.heard.append((event, fields))
+
+    @property
+    def last(self) -> dict[str, object]:
+        return self.heard[-1][1]
+
+
+class NoKeys:
+    """Keys for traffic that needs none."""
+
+    def resolve_warm(self, needs: Needs) -> Keys | None:
+        return Keys(sealing={}, opening={})
+
+    async def resolve(self, needs: Needs) -> Keys:
+        return Keys(sealing={}, opening={})
+
+    def remember(self, sessions: Iterable[Session]) -> None:
+        return None
+
+
+@dataclass
+class Ours:
+    """A running proxy."""
+
+    server: TrafficServer
+    listener: HttpListener
+    upstream: HttpUpstream
+    ear: Ear
+
+    @property
+    def port(self) -> int:
+        return self.listener.port
+
+
+PASSING = Rulebook((), pass_unmatched=True)
+
+
+@contextlib.asynccontextmanager
+async def proxied(
+    to: Address,
+    *,
+    listen: Address = ANY_PORT,
+    rulebook: Rulebook = PASSING,
+    keys: KeySource | None = None,
+    limits: TrafficLimits | None = None,
+    timeouts: Timeouts | None = None,
+    tls: ssl.SSLContext | None = None,
+    upstream_tls: ssl.SSLContext | None = None,
+) -> AsyncIterator[Ours]:
+    """Run the traffic port in front of `to`."""
+    ear = Ear()
+    upstream = HttpUpstream(to, tls=upstream_tls, limits=limits, timeouts=timeouts)
+    handler = Handler(
+        rulebook,
+        keys or NoKeys(),
+        upstream,
+        ear,
+        clock=time.time,
+        limits=limits,
+        timeouts=timeouts,
+    )
+    listener = HttpListener(listen, handler, tls=tls, limits=limits, timeouts=timeouts)
+    server = TrafficServer([Lane(listener, upstream)])
+    await server.start()
+    try:
+        yield Ours(server, listener, upstream, ear)
+    finally:
+        await server.close()
+
+
+def local(port: int) -> TcpAddress:
+    """Return the address of an origin."""
+    return TcpAddress("127.0.0.1", port)
