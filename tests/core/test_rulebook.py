@@ -1,0 +1,109 @@
+from __future__ import annotations
+
+import pytest
+
+from proxy.core.errors import AmbiguousRequest, RejectedByRule
+from proxy.core.path import canonical
+from proxy.core.rulebook import Decision, Rulebook
+from proxy.core.rules import Names, Rule, Verdict
+from proxy.core.sources import parse_source
+from tests.factories import a_block, a_rule, an_item
+
+BLOCK = a_block(encrypt=["$.content"])
+
+
+def decide(
+    *rules: Rule, request: str = "POST /api/messages", websocket: bool = False, passes: bool = True
+) -> Decision:
+    method, path = request.split(" ")
+    return Rulebook(rules, pass_unmatched=passes).decide(
+        method, canonical(path), websocket=websocket
+    )
+
+
+def test_the_first_rule_that_matches_decides() -> None:
+    first, second = a_rule(name="first"), a_rule(name="second")
+    assert decide(first, second).rule == first
+    assert decide(a_rule("/else"), second).rule == second
+
+
+def test_a_decision_has_the_captures() -> None:
+    decision = decide(a_rule("GET /c/{id}/messages"), request="GET /c/a%20b/messages")
+    assert decision.captures == {"id": "a b"}
+
+
+def test_unmatched_requests_pass_or_are_rejected_as_the_listener_says() -> None:
+    decision = decide(request="GET /else", passes=True)
+    assert (
+        decision.rule,
+        decision.reads_request,
+        decision.may_read_response,
+    ) == (None, False, False)
+    with pytest.raises(RejectedByRule) as caught:
+        decide(request="GET /else", passes=False)
+    assert caught.value.reason == "no-rule"
+
+
+def test_a_rule_can_reject() -> None:
+    with pytest.raises(RejectedByRule) as caught:
+        decide(a_rule(request=Verdict.REJECT))
+    assert caught.value.reason == "rule-rejects"
+
+
+def test_an_ambiguous_path_is_refused_whether_unmatched_requests_pass_or_not() -> None:
+    for passes in (True, False):
+        with pytest.raises(AmbiguousRequest):
+            decide(a_rule(), request="POST /API/messages", passes=passes)
+
+
+def test_a_handshake_cannot_go_around_the_rules_of_its_route() -> None:
+    with pytest.raises(RejectedByRule) as caught:
+        decide(a_rule("GET /chat"), request="GET /chat", websocket=True)
+    assert caught.value.reason == "upgrade-on-ruled-route"
+
+
+def test_a_handshake_meets_its_own_rule_or_passes_unmatched() -> None:
+    rule = a_rule("WS /chat")
+    assert decide(rule, request="GET /chat", websocket=True).rule == rule
+    assert decide(rule, request="GET /else", websocket=True).rule is None
+    with pytest.raises(RejectedByRule) as caught:
+        decide(rule, request="GET /else", websocket=True, passes=False)
+    assert caught.value.reason == "no-rule"
+
+
+@pytest.mark.parametrize(
+    ("request_", "response", "expected"),
+    [
+        (Verdict.PASS, Verdict.PASS, (False, False)),
+        (BLOCK, Verdict.PASS, (True, False)),
+        (Verdict.PASS, BLOCK, (True, True)),  # the answer's conversation stands in the request
+        (BLOCK, BLOCK, (True, True)),
+    ],
+)
+def test_a_decision_tells_which_bodies_are_read(
+    request_: object, response: object, expected: tuple[bool, bool]
+) -> None:
+    decision = decide(a_rule(request=request_, response=response))  # type: ignore[arg-type]  # a table
+    assert expected == (decision.reads_request, decision.may_read_response)
+
+
+def test_a_request_is_read_for_its_answer_only_where_the_answer_needs_it() -> None:
+    unbound = a_block(decrypt=[an_item("$.content", bind=["tenant", "field"])])
+    own = a_block(decrypt=["$.content"], names=Names(conversation=parse_source("$.cid")))
+    by_path = Names(parse_source("const:clinic"), parse_source("path:id"))
+    assert not decide(a_rule(response=unbound)).reads_request
+    assert not decide(a_rule(response=own)).reads_request
+    assert not decide(a_rule(response=BLOCK, names=by_path)).reads_request
+
+
+def test_a_request_read_for_its_answer_is_not_changed() -> None:
+    rule = a_rule(response=a_block(decrypt=["$.content"]))
+    decision = decide(rule)
+    assert decision.compiled is not None
+    assert decision.compiled.request[0].encrypt == ()
+
+
+def test_a_rule_tells_what_it_does_in_each_direction() -> None:
+    rule = a_rule(request=BLOCK, response=Verdict.REJECT)
+    assert rule.behaviour("request") == (BLOCK,)
+    assert rule.behaviour("response") is Verdict.REJECT

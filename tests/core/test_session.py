@@ -1,0 +1,174 @@
+from __future__ import annotations
+
+import copy
+import hmac
+import pickle
+from collections.abc import Callable
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from proxy.core import token
+from proxy.core.context import Context, Scope
+from proxy.core.errors import OpenFailed, ValueTooLong
+from proxy.core.session import EXP_SKEW_SECONDS, Session
+from proxy.core.token import Form
+from tests.factories import EPHEMERAL_KEY, NOW, SCOPE, a_session, a_sid
+
+CONTEXT = Context(SCOPE, field="content")
+FORMS: tuple[Form, ...] = ("jwe", "short")
+
+in_each_form = pytest.mark.parametrize("form", FORMS)
+each_key = pytest.mark.parametrize("ephemeral", [False, True], ids=["durable", "ephemeral"])
+
+
+def opened(sealed: bytes, context: Context = CONTEXT, session: Session | None = None) -> bytes:
+    return (session or a_session()).open(token.decode(sealed), context, NOW)
+
+
+@in_each_form
+@each_key
+@pytest.mark.parametrize("plaintext", [b"", b"x", "Grüße 🌍".encode(), bytes(range(256)) * 9])
+def test_what_was_sealed_opens(form: Form, ephemeral: bool, plaintext: bytes) -> None:  # noqa: FBT001 - a table
+    session = a_session(ephemeral=ephemeral)
+    sealed = session.seal(plaintext, CONTEXT, form=form)
+    assert plaintext == opened(sealed, session=a_session(ephemeral=ephemeral))
+
+
+@in_each_form
+@pytest.mark.parametrize(
+    "moved",
+    [
+        Context(SCOPE, field="subject"),
+        Context(SCOPE),
+        Context(SCOPE, field="content", message="m1"),
+        Context(SCOPE, field="content", purpose="p"),
+        Context(SCOPE, field="content", kind="body"),
+        Context(SCOPE, field="content", kind="stream"),
+        Context(Scope("clinic", "c2"), field="content"),
+        Context(Scope("other", "c1"), field="content"),
+        Context(Scope(None, "c1"), field="content"),
+    ],
+)
+def test_a_token_cannot_be_moved_to_another_context(form: Form, moved: Context) -> None:
+    sealed = a_session().seal(b"x", CONTEXT, form=form)
+    with pytest.raises(OpenFailed):  # even to one who has the very key
+        opened(sealed, moved)
+    with pytest.raises(OpenFailed):
+        opened(sealed, moved, a_session(moved.scope))
+
+
+@in_each_form
+def test_a_token_cannot_be_moved_to_another_session(form: Form) -> None:
+    sealed = a_session().seal(b"x", CONTEXT, form=form)
+    with pytest.raises(OpenFailed):
+        opened(sealed, session=a_session(sid=a_sid(1)))
+
+
+@in_each_form
+def test_each_sealing_of_one_value_differs(form: Form) -> None:
+    assert len({a_session().seal(b"same", CONTEXT, form=form) for _ in range(20)}) == 20
+
+
+def test_the_commitment_is_compared_in_constant_time_before_anything_is_decrypted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    sealed = token.decode(a_session().seal(b"x", CONTEXT))
+    compared: list[tuple[bytes, bytes]] = []
+
+    def differs(one: bytes, other: bytes) -> bool:
+        compared.append((one, other))
+        return False
+
+    monkeypatch.setattr(hmac, "compare_digest", differs)
+    with pytest.raises(OpenFailed) as caught:
+        a_session().open(sealed, CONTEXT, NOW)
+    assert caught.value.reason == "wrong-context"
+    assert compared == [(sealed.commitment, sealed.commitment)]
+
+
+@pytest.mark.parametrize("late", [-(10**6), -1, 0, 1, EXP_SKEW_SECONDS])
+def test_a_token_opens_until_its_expiry_and_the_skew(late: int) -> None:
+    sealed = a_session().seal(b"x", CONTEXT, exp=NOW)
+    assert a_session().open(token.decode(sealed), CONTEXT, NOW + late) == b"x"
+
+
+def test_an_expired_token_is_refused() -> None:
+    sealed = a_session().seal(b"x", CONTEXT, exp=NOW)
+    with pytest.raises(OpenFailed) as caught:
+        a_session().open(token.decode(sealed), CONTEXT, NOW + EXP_SKEW_SECONDS + 0.5)
+    assert caught.value.reason == "expired-token"
+
+
+def test_an_expired_and_forged_token_is_told_as_forged() -> None:
+    sealed = a_session().seal(b"x", CONTEXT, exp=0)
+    forged = sealed[:-4] + (b"A" if sealed[-4:-3] != b"A" else b"B") + sealed[-3:]
+    with pytest.raises(OpenFailed) as caught:
+        opened(forged)
+    assert caught.value.reason == "bad-tag"
+
+
+def test_an_expiry_is_not_kept_for_the_next_token() -> None:
+    session = a_session()
+    session.seal(b"x", CONTEXT, exp=NOW)
+    assert token.decode(session.seal(b"x", CONTEXT)).exp is None
+    assert token.decode(session.seal(b"x", CONTEXT, exp=NOW + 1)).exp == NOW + 1
+
+
+@in_each_form
+@given(max_chars=st.integers(0, 700), plus=st.sampled_from([0, 1]))
+def test_exactly_the_bytes_that_are_named_fit(form: Form, max_chars: int, plus: int) -> None:
+    with pytest.raises(ValueTooLong) as caught:
+        a_session().seal(b"x" * 1000, CONTEXT, form=form, max_chars=max_chars, name="subject")
+    capacity = int(caught.value.detail.split("at most ")[1].split()[0])
+    assert caught.value.detail.startswith("subject: ")
+    assert caught.value.detail.endswith(f" {max_chars} sealed characters.")
+    with pytest.raises(ValueTooLong):
+        a_session().seal(b"x" * (capacity + 1), CONTEXT, form=form, max_chars=max_chars)
+    if capacity:
+        sealed = a_session().seal(b"x" * capacity, CONTEXT, form=form, max_chars=max_chars)
+        assert len(sealed) <= max_chars
+
+
+@in_each_form
+def test_a_value_that_fills_its_column_is_sealed(form: Form) -> None:
+    size = {"jwe": 59, "short": 145}[form]
+    sealed = a_session().seal(b"x" * size, CONTEXT, form=form, max_chars=255)
+    assert len(sealed) == 255
+
+
+def test_the_expiry_counts_in_the_length() -> None:
+    plain = len(a_session().seal(b"x", CONTEXT))
+    with pytest.raises(ValueTooLong):
+        a_session().seal(b"x", CONTEXT, exp=NOW, max_chars=plain)
+
+
+@each_key
+def test_a_durable_token_names_its_kek_and_an_ephemeral_one_does_not(ephemeral: bool) -> None:  # noqa: FBT001 - a table
+    session = a_session(ephemeral=ephemeral)
+    by_id = token.decode(session.seal(b"", CONTEXT)).key_id
+    by_number = token.decode(session.seal(b"", CONTEXT, form="short")).key_id
+    assert (by_id.kek_id, by_id.kek_number) == (None if ephemeral else "k1", None)
+    assert (by_number.kek_id, by_number.kek_number) == (None, None if ephemeral else 1)
+
+
+def test_contexts_that_clients_choose_do_not_pile_up() -> None:
+    session = a_session()
+    contexts = [Context(SCOPE, field="content", message=str(number)) for number in range(1000)]
+    sealed = [session.seal(b"x", context) for context in contexts]
+    assert all(opened(one, at, session) == b"x" for one, at in zip(sealed, contexts, strict=True))
+    assert len(session._contexts) <= 256
+    assert len(session._headers) <= 256
+
+
+def test_a_session_shows_nothing_of_its_key() -> None:
+    session = Session(EPHEMERAL_KEY, sid=a_sid(), scope=SCOPE)
+    for text in (repr(session), str(session), f"{session}"):
+        assert text == "<Session hidden>"
+
+
+@pytest.mark.parametrize("spread", [copy.copy, copy.deepcopy, pickle.dumps])
+def test_a_session_is_not_copied_or_pickled(spread: Callable[[Session], object]) -> None:
+    with pytest.raises(TypeError, match="cannot be pickled or copied"):
+        spread(a_session())
