@@ -4,8 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Final
 
+from ..core.errors import ConfigurationError
+from . import document, file_text
+from .addresses import Files
+from .composing import compose
+from .positions import Place
+from .problems import Problems
 from .settings import Loaded
+
+VARIABLE: Final = "SEALYARD_CONFIG"
+PLACES: Final = (
+    Path("sealyard.yaml"),
+    Path("config/sealyard.yaml"),
+    Path("/etc/sealyard/sealyard.yaml"),
+)
 
 
 def find(chosen: Path | None, environ: Mapping[str, str], folder: Path) -> Path:
@@ -14,7 +28,18 @@ def find(chosen: Path | None, environ: Mapping[str, str], folder: Path) -> Path:
     `chosen` is `--config`; `folder` is where the relative places are looked up. Raises
     ConfigurationError where there is none.
     """
-    raise NotImplementedError
+    if chosen is not None:
+        return chosen
+    named = environ.get(VARIABLE)
+    if named:
+        return folder / named
+    for place in PLACES:
+        if (folder / place).is_file():
+            return folder / place
+    looked = ", ".join(str(place) for place in PLACES)
+    raise ConfigurationError(
+        (f"no configuration: give --config or ${VARIABLE}, or write one of {looked}",)
+    )
 
 
 def load(path: Path, environ: Mapping[str, str]) -> Loaded:
@@ -22,4 +47,21 @@ def load(path: Path, environ: Mapping[str, str]) -> Loaded:
 
     `environ` is what `${env:NAME}` is looked up in. Nothing is connected to, opened or changed.
     """
-    raise NotImplementedError
+    problems = Problems(str(path))
+    text = file_text.read(path, problems)
+    problems.raise_if_any()
+    return parse(text or "", path, environ)
+
+
+def parse(text: str, path: Path, environ: Mapping[str, str]) -> Loaded:
+    """Do as `load` with the text of the file that stands at `path`."""
+    problems = Problems(str(path))
+    root = compose(text, environ, problems)
+    settings = None
+    if root is not None:
+        files = Files(Path.cwd() / path.parent)
+        settings = document.settings(Place(root, ""), files, problems)
+    problems.raise_if_any()
+    if settings is None:
+        raise ConfigurationError((f"{path}: not understood",))
+    return Loaded(settings, problems.warnings, path)

@@ -1,0 +1,127 @@
+"""Blocks as rules write them: conditions, actions, options."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from ..core.message import Direction
+from ..core.rules import Verdict
+from .fields import Fields
+from .items import items, selectors
+from .options import bind, options
+from .positions import Mapping, Place, Scalar, Sequence
+from .problems import Problems, show, suggest
+from .rule_keys import BLOCK, MOST_TOKENS
+from .source_values import names
+from .syntax import BehaviourSyntax, BlockSyntax
+from .values import elements, one_or_more, text, texts, whole
+
+_TYPE: Final = re.compile(r"[a-z0-9!#$&^_.+-]+/(?:[a-z0-9!#$&^_.+-]+|\*)|\*/\*")
+_STATUS: Final = re.compile(r"[1-5][0-9]{2}")
+_STATUS_CLASS: Final = re.compile(r"[1-5]xx")
+_ACTIONS: Final = ("encrypt", "decrypt", "absent")
+
+
+def behaviour(place: Place, direction: Direction, problems: Problems) -> BehaviourSyntax | None:
+    """Return what a rule says of one direction, or None after telling what is wrong."""
+    node = place.node
+    if isinstance(node, Scalar):
+        return _verdict(place, direction, problems)
+    places = elements(place, problems) if isinstance(node, Sequence) else [place]
+    several = len(places) > 1
+    blocks = [_block(one, direction, several=several, problems=problems) for one in places]
+    return tuple(one for one in blocks if one is not None)
+
+
+def _verdict(place: Place, direction: Direction, problems: Problems) -> Verdict | None:
+    word = text(place, problems)
+    if word is None:
+        return None
+    if word == "pass":
+        return Verdict.PASS
+    if word == "reject" and direction == "request":
+        return Verdict.REJECT
+    if word == "reject":
+        problems.add(place, "a response cannot be rejected", "reject the request")
+        return None
+    known = ("pass", "reject") if direction == "request" else ("pass",)
+    problems.add(place, f"{show(word)} is unknown", f"{suggest(word, known)}, or a block")
+    return None
+
+
+def _block(
+    place: Place, direction: Direction, *, several: bool, problems: Problems
+) -> BlockSyntax | None:
+    if not isinstance(place.node, Mapping):
+        problems.add(place, "a block is a mapping with encrypt, decrypt or absent")
+        return None
+    fields = Fields(place, BLOCK, problems)
+    _refuse_misplaced(fields, direction, problems)
+    if not place.node.entries or (not several and not _acts(place.node)):
+        problems.add(place, "a block needs encrypt, decrypt or absent")
+    max_tokens, placeholder = fields.get("max_tokens"), fields.get("placeholder")
+    return BlockSyntax(
+        place,
+        encrypt=items(fields.get("encrypt"), "encrypt", problems),
+        decrypt=items(fields.get("decrypt"), "decrypt", problems),
+        absent=selectors(fields.get("absent"), problems),
+        types=_types(fields.get("type"), problems),
+        statuses=_statuses(fields.get("status"), problems),
+        names=names(fields, problems),
+        options=options(fields, problems),
+        bind=bind(fields, problems),
+        max_tokens=None
+        if max_tokens is None
+        else whole(max_tokens, problems, low=1, high=MOST_TOKENS),
+        placeholder=None if placeholder is None else text(placeholder, problems),
+    )
+
+
+def _acts(node: Mapping) -> bool:
+    return any(key.text in _ACTIONS for key, _ in node.entries)
+
+
+def _refuse_misplaced(fields: Fields, direction: Direction, problems: Problems) -> None:
+    status, on_error = fields.get("status"), fields.get("on_error")
+    if status is not None and direction == "request":
+        problems.add(status, "a request has no status")
+    if on_error is not None and (direction == "request" or fields.get("decrypt") is None):
+        problems.add(on_error, "only stands beside the decrypt of a response")
+
+
+def _types(place: Place | None, problems: Problems) -> tuple[str, ...]:
+    if place is None:
+        return ()
+    found: list[str] = []
+    for word, at in texts(one_or_more(place, problems), problems):
+        if not _TYPE.fullmatch(word.lower()):
+            hint = "leave the parameters out" if ";" in word else "for example `application/json`"
+            problems.add(at, f"{show(word)} is not a media type", hint)
+        else:
+            found.append(word.lower())
+    return tuple(found)
+
+
+def _statuses(place: Place | None, problems: Problems) -> tuple[tuple[int, int], ...]:
+    if place is None:
+        return ()
+    found = (_status(one, problems) for one in one_or_more(place, problems))
+    return tuple(one for one in found if one is not None)
+
+
+def _status(place: Place, problems: Problems) -> tuple[int, int] | None:
+    node = place.node
+    word = (
+        node.text if isinstance(node, Scalar) and node.kind == "number" else text(place, problems)
+    )
+    if word is None:
+        return None
+    if word == "all":
+        return 100, 599
+    if _STATUS.fullmatch(word):
+        return int(word), int(word)
+    if _STATUS_CLASS.fullmatch(word):
+        return int(word[0]) * 100, int(word[0]) * 100 + 99
+    problems.add(place, f"{show(word)} is not a status", "for example `200`, `2xx` or `all`")
+    return None

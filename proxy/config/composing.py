@@ -1,0 +1,181 @@
+"""From YAML text to nodes with positions. Only the plain part of YAML is let in."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping as Environ
+from typing import Final
+
+import yaml
+
+from .environment import substitute
+from .positions import Kind, Mapping, Node, Position, Scalar, Sequence
+from .problems import Problems, show
+
+MAX_DEPTH: Final = 32
+_KINDS: Final[dict[str, Kind]] = {
+    "tag:yaml.org,2002:int": "number",
+    "tag:yaml.org,2002:float": "number",
+    "tag:yaml.org,2002:bool": "boolean",
+    "tag:yaml.org,2002:null": "null",
+    "tag:yaml.org,2002:timestamp": "date",
+}
+_FORBIDDEN: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]")
+
+
+class _Stop(Exception):
+    """Composing cannot go on; the problem is told already."""
+
+
+class _Composer(yaml.SafeLoader):
+    """Composes nodes, and notes whatever would make one place mean something elsewhere."""
+
+    def __init__(self, text: str, problems: Problems) -> None:
+        super().__init__(text)
+        self._problems = problems
+        self._depth = 0
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        """Return the next node. An alias becomes an empty one."""
+        event: yaml.Event = self.peek_event()  # type: ignore[no-untyped-call]  # PyYAML's stubs
+        position = _position(event.start_mark)
+        if isinstance(event, yaml.AliasEvent):
+            self._refuse(position, f"aliases (`*{event.anchor}`) are not used here; write it out")
+            self.get_event()  # type: ignore[no-untyped-call]  # PyYAML's stubs
+            return yaml.ScalarNode("tag:yaml.org,2002:str", "", self.get_mark(), self.get_mark())
+        self._refuse_properties(event, position)
+        if self._depth >= MAX_DEPTH:
+            self._refuse(position, f"nested deeper than {MAX_DEPTH} levels")
+            raise _Stop
+        self._depth += 1
+        node = super().compose_node(parent, index)
+        self._depth -= 1
+        return node
+
+    def _refuse_properties(self, event: yaml.Event, position: Position) -> None:
+        if isinstance(event, yaml.NodeEvent) and event.anchor is not None:
+            self._refuse(position, f"anchors (`&{event.anchor}`) are not used here; leave it out")
+            event.anchor = None
+        if isinstance(event, yaml.ScalarEvent | yaml.CollectionStartEvent):
+            if event.tag is not None:
+                self._refuse(position, f"tags ({show(str(event.tag))}) are not used here")
+            event.tag = None
+
+    def _refuse(self, position: Position, message: str) -> None:
+        self._problems.at(position, "", message)
+
+
+def compose(text: str, environ: Environ[str, str], problems: Problems) -> Node | None:
+    """Return the document's root node; None where the text is no YAML, which is then a mistake."""
+    try:
+        composer = _Composer(text, problems)
+        root = composer.get_single_node()
+    except _Stop:
+        return None
+    except yaml.MarkedYAMLError as error:
+        problems.at(_position(error.problem_mark or error.context_mark), "", _complaint(error))
+        return None
+    except (yaml.YAMLError, ValueError, OverflowError):
+        # Escapes beyond Unicode and endless version numbers.
+        problems.at(Position(1, 1), "", "not YAML: a character or number is out of range")
+        return None
+    if root is None:
+        problems.at(
+            Position(1, 1), "", "the file is empty; `sealyard init` writes one to start from"
+        )
+        return None
+    return _Converter(environ, problems).node(root)
+
+
+class _Converter:
+    """Makes our nodes of PyYAML's, with the environment's values put in."""
+
+    def __init__(self, environ: Environ[str, str], problems: Problems) -> None:
+        self._environ = environ
+        self._problems = problems
+
+    def node(self, node: yaml.Node) -> Node:
+        """Return our node."""
+        position = _position(node.start_mark)
+        if isinstance(node, yaml.SequenceNode):
+            return Sequence(position, tuple(self.node(one) for one in node.value))
+        if isinstance(node, yaml.MappingNode):
+            return Mapping(position, self._entries(node))
+        return self._scalar(node, position)
+
+    def _entries(self, node: yaml.MappingNode) -> tuple[tuple[Scalar, Node], ...]:
+        found: dict[str, tuple[Scalar, Node]] = {}
+        for key_node, value_node in node.value:
+            value = self.node(value_node)
+            key = self._key(key_node)
+            if key is None:
+                continue
+            if key.text in found:
+                first = found[key.text][0].position.line
+                self._problems.at(
+                    key.position, "", f"{show(key.text)} stands twice; first on line {first}"
+                )
+                continue
+            found[key.text] = key, value
+        return tuple(found.values())
+
+    def _key(self, node: yaml.Node) -> Scalar | None:
+        position = _position(node.start_mark)
+        if not isinstance(node, yaml.ScalarNode):
+            self._problems.at(
+                position, "", "a key is a text, here stands a list or mapping; quote it"
+            )
+            return None
+        if node.tag == "tag:yaml.org,2002:merge":
+            self._problems.at(position, "", "merges (`<<`) are not used here; use `defaults`")
+            return None
+        kind = _KINDS.get(node.tag, "text")
+        if kind != "text":
+            self._problems.at(
+                position, "", f"the key {show(node.value)} is read as {READ_AS[kind]}; quote it"
+            )
+        return Scalar(position, self._clean(node.value, position), "text", node.value)
+
+    def _scalar(self, node: yaml.Node, position: Position) -> Scalar:
+        written = str(node.value)
+        if "${" not in written:
+            text = self._clean(written, position)
+            return Scalar(position, text, _KINDS.get(node.tag, "text"), text)
+        text = substitute(written, self._environ, position, self._problems)
+        return Scalar(position, self._clean(text, position), "substituted", written)
+
+    def _clean(self, text: str, position: Position) -> str:
+        if _FORBIDDEN.search(text) is None:
+            return text
+        self._problems.at(position, "", "a control character or half of a surrogate pair")
+        return _FORBIDDEN.sub("", text)
+
+
+READ_AS: Final[dict[Kind, str]] = {
+    "text": "a text",
+    "substituted": "a text",
+    "number": "a number",
+    "boolean": "true or false",
+    "date": "a date",
+    "null": "nothing",
+}
+
+
+def _position(mark: object) -> Position:
+    line, column = getattr(mark, "line", 0), getattr(mark, "column", 0)
+    return Position(line + 1, column + 1)
+
+
+def _complaint(error: yaml.MarkedYAMLError) -> str:
+    problem = error.problem or "not YAML"
+    if "single document" in (error.context or ""):
+        return "a second document begins here; a configuration is one document"
+    if "'\\t'" in problem:
+        return "a tab; indent with spaces"
+    if "mapping values are not allowed" in problem:
+        return (
+            "not YAML: `: ` inside a value; quote the value, or indent the line as its neighbours"
+        )
+    if "cannot start any token" in problem:
+        return f"not YAML: {problem}; quote the value"
+    return f"not YAML: {problem}"

@@ -1,0 +1,69 @@
+"""The whole file: its sections put together as settings."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from . import agreement
+from .addresses import Files
+from .fields import Fields
+from .file_keys import ADMIN, FILE, HEALTH
+from .key_section import key_settings
+from .listeners import check_together, listener
+from .positions import Place
+from .problems import Problems
+from .rule_syntax import fields_by_name
+from .rules_section import MAX_RULES
+from .settings import AdminSettings, HealthSettings, ListenerSettings, Settings
+from .values import elements, whole
+
+VERSION: Final = 1
+
+
+def settings(place: Place, files: Files, problems: Problems) -> Settings | None:
+    """Return what the file says, or None after telling what is wrong."""
+    fields = Fields(place, FILE, problems)
+    version, keys_place = fields.get("version"), fields.get("keys")
+    if version is not None:
+        whole(version, problems, low=VERSION, high=VERSION)
+    keys = None if keys_place is None else key_settings(keys_place, files, problems)
+    admin = _admin(fields.get("admin"), files, problems)
+    health = _health(fields.get("health"), files, problems)
+    listeners = _listeners(fields, files, problems)
+    if keys is None:
+        return None
+    return Settings(VERSION, keys, listeners, admin, health)
+
+
+def _listeners(fields: Fields, files: Files, problems: Problems) -> tuple[ListenerSettings, ...]:
+    before = problems.count
+    said = fields_by_name(fields.get("fields"), problems)
+    place = fields.get("listeners")
+    places = [] if place is None else elements(place, problems)
+    found = [listener(one, said, files, problems) for one in places]
+    check_together(found, problems)
+    rules = [rule for one in found for rule in one.rules]
+    if place is not None and len(rules) > MAX_RULES:
+        problems.add(place, f"{len(rules)} rules are too many; {MAX_RULES} at most")
+    if problems.count == before:
+        # A rule that is not understood would look as if its fields were not sealed.
+        agreement.check(rules, problems)
+    return tuple(one.settings for one in found if one.settings is not None)
+
+
+def _admin(place: Place | None, files: Files, problems: Problems) -> AdminSettings | None:
+    if place is None:
+        return None
+    fields = Fields(place, ADMIN, problems)
+    listen_place, token_place = fields.get("listen"), fields.get("token")
+    listen = None if listen_place is None else files.listen(listen_place, problems)
+    token = None if token_place is None else files.secret(token_place, problems)
+    return None if listen is None or token is None else AdminSettings(listen, token)
+
+
+def _health(place: Place | None, files: Files, problems: Problems) -> HealthSettings | None:
+    if place is None:
+        return None
+    listen_place = Fields(place, HEALTH, problems).get("listen")
+    listen = None if listen_place is None else files.listen(listen_place, problems)
+    return None if listen is None else HealthSettings(listen)

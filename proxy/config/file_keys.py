@@ -1,0 +1,221 @@
+"""The keys of the file outside its rules."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from . import shapes
+from .rule_keys import BLOCK, DEFAULTS, FIELD, ITEM, RULE, SOURCES
+from .tables import Key, Table
+from .traffic_keys import LIMITS, TIMEOUTS
+
+_ADDRESS: Final = "`host:port`, `unix:/path`"
+
+SECRET: Final = Table(
+    "secret",
+    "A secret, by where it stands; one of the two",
+    (
+        Key("env", "name", "The environment variable that holds it.", shapes.TEXT),
+        Key("file", "path", "The file that holds it.", shapes.TEXT),
+    ),
+)
+
+KEYRING: Final = Table(
+    "keyring",
+    "`keys.keyring`; one of `passphrase` and `key` opens it",
+    (
+        Key("file", "path", "The keyring's file.", shapes.TEXT, required=True),
+        Key("passphrase", "secret", "The passphrase that opens it.", shapes.table("secret")),
+        Key(
+            "key",
+            "`{file: path}`",
+            "The root key that opens it: a file of 32 random bytes in base64url.",
+            shapes.table("secret"),
+        ),
+    ),
+)
+
+SESSIONS: Final = Table(
+    "sessions",
+    "`keys.sessions`",
+    (
+        Key(
+            "mode",
+            "`durable`",
+            "How session keys are made.",
+            shapes.choice(("durable",)),
+            "`durable`",
+        ),
+        Key("ttl", "duration", "How long a session key seals; at most 24h.", shapes.DURATION, "1h"),
+        Key("grace", "duration", "How long it opens after that.", shapes.DURATION, "1h"),
+    ),
+)
+
+KEYS: Final = Table(
+    "keys",
+    "`keys`",
+    (
+        Key("keyring", "mapping", "Where the keys are.", shapes.table("keyring"), required=True),
+        Key(
+            "store",
+            "`memory`",
+            "Where session records live. Others are not supported yet.",
+            shapes.choice(("memory",)),
+            "`memory`",
+        ),
+        Key("sessions", "mapping", "Session keys.", shapes.table("sessions")),
+    ),
+)
+
+ADMIN: Final = Table(
+    "admin",
+    "`admin`",
+    (
+        Key("listen", _ADDRESS, "Where the admin API listens.", shapes.TEXT, required=True),
+        Key(
+            "token",
+            "secret",
+            "The bearer token it asks for.",
+            shapes.table("secret"),
+            required=True,
+        ),
+    ),
+)
+
+HEALTH: Final = Table(
+    "health",
+    "`health`",
+    (Key("listen", _ADDRESS, "Where probes ask, without a token.", shapes.TEXT, required=True),),
+)
+
+TLS: Final = Table(
+    "tls",
+    "`tls` of a listener",
+    (
+        Key(
+            "cert", "path", "The certificate chain that it shows (PEM).", shapes.TEXT, required=True
+        ),
+        Key("key", "path", "Its private key (PEM).", shapes.TEXT, required=True),
+        Key("client_ca", "path", "Clients must show a certificate of this authority.", shapes.TEXT),
+    ),
+)
+
+UPSTREAM_TLS: Final = Table(
+    "upstream_tls",
+    "`upstream_tls` of a listener",
+    (
+        Key("ca", "path", "Who signs the upstream's certificate.", shapes.TEXT, "the system's"),
+        Key("cert", "path", "The certificate that Sealyard shows (PEM); with `key`.", shapes.TEXT),
+        Key("key", "path", "Its private key (PEM); with `cert`.", shapes.TEXT),
+        Key(
+            "server_name",
+            "name",
+            "The name that the certificate must hold.",
+            shapes.TEXT,
+            "the host",
+        ),
+    ),
+)
+
+LISTENER: Final = Table(
+    "listener",
+    "A listener",
+    (
+        Key(
+            "name",
+            "text",
+            "Its name in logs and metrics; once in a file.",
+            shapes.TEXT,
+            required=True,
+        ),
+        Key("listen", _ADDRESS, "Where it accepts.", shapes.TEXT, required=True),
+        Key(
+            "upstream",
+            "`http://host:port`, `https://host:port`, `unix:/path`",
+            "Where it forwards to. `original-port` is not supported yet.",
+            shapes.TEXT,
+            required=True,
+        ),
+        Key(
+            "unmatched",
+            "`pass`, `reject`",
+            "What becomes of requests that no rule matches.",
+            shapes.choice(("pass", "reject")),
+            required=True,
+        ),
+        Key(
+            "defaults",
+            "mapping",
+            "Rule keys for every rule that has not its own.",
+            shapes.table("defaults"),
+        ),
+        Key(
+            "rules",
+            "list of rules",
+            "The rules; the first match wins.",
+            {"type": "array", "items": shapes.table("rule")},
+        ),
+        Key("tls", "mapping", "TLS towards clients.", shapes.table("tls")),
+        Key(
+            "upstream_tls",
+            "mapping",
+            "TLS towards an `https` upstream.",
+            shapes.table("upstream_tls"),
+        ),
+        Key("limits", "mapping", "Sizes and numbers.", shapes.table("limits")),
+        Key("timeouts", "mapping", "Waits.", shapes.table("timeouts")),
+        Key(
+            "trusted_names",
+            "`true`, `false`",
+            "Whether a tenant may be read from headers, queries and unverified claims.",
+            shapes.SWITCH,
+            "`false`",
+        ),
+        Key("jwks", "url", "Verifies the claims that `jwt:` reads.", shapes.NOT_YET, later=True),
+    ),
+)
+
+FILE: Final = Table(
+    "file",
+    "The file",
+    (
+        Key("version", "`1`", "The version of this grammar.", {"const": 1}, required=True),
+        Key("keys", "mapping", "Keys.", shapes.table("keys"), required=True),
+        Key("admin", "mapping", "The admin API.", shapes.table("admin")),
+        Key("health", "mapping", "Health for probes.", shapes.table("health")),
+        Key(
+            "fields",
+            "fields by name",
+            "What the backend allows.",
+            shapes.by_name(shapes.table("field")),
+        ),
+        Key(
+            "listeners",
+            "list of listeners",
+            "Where Sealyard accepts.",
+            shapes.many(shapes.table("listener")),
+            required=True,
+        ),
+    ),
+)
+
+TABLES: Final = (
+    FILE,
+    KEYS,
+    KEYRING,
+    SECRET,
+    SESSIONS,
+    ADMIN,
+    HEALTH,
+    FIELD,
+    LISTENER,
+    TLS,
+    UPSTREAM_TLS,
+    LIMITS,
+    TIMEOUTS,
+    DEFAULTS,
+    RULE,
+    SOURCES,
+    BLOCK,
+    ITEM,
+)

@@ -1,0 +1,145 @@
+"""Whether the names that bind a rule's values can be read where it reads them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final, Literal
+
+from ..core.rules import NAMED_PARTS
+from ..core.selectors import Whole
+from ..core.sources import FirstSource, JsonSource, NameSource, Source, json_sources, name_sources
+from .problems import Problems, show, suggest
+from .rulebook import PlacedItem, ResolvedRule
+from .syntax import BlockSyntax, NamesSyntax, SourceSyntax
+
+_BODILESS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+_CHOSEN_BY_CLIENTS: Final = frozenset({"header", "query", "jwt"})
+NamedPart = Literal["tenant", "conversation", "message"]
+
+
+def check(resolved: ResolvedRule, *, trusted_names: bool, problems: Problems) -> None:
+    """Tell of sources that cannot give what the rule needs, or that should not be trusted."""
+    for source in _sources(resolved):
+        _check_captures(source, resolved, problems)
+    for part in NAMED_PARTS:
+        _check_bodies(part, resolved, problems)
+    if not trusted_names:
+        _check_trust(resolved, problems)
+    _warn_of_unbound(resolved, problems)
+
+
+def _sources(resolved: ResolvedRule) -> Iterator[SourceSyntax]:
+    """Yield the sources that the rule says itself, and those of its defaults that it needs."""
+    own = resolved.syntax.shared.names
+    for part in NAMED_PARTS:
+        inherited = _get(resolved.shared.names, part)
+        if inherited is not None and (
+            _get(own, part) is not None or any(_from_rule(part, resolved))
+        ):
+            yield inherited
+    for block in _blocks(resolved):
+        for part in NAMED_PARTS:
+            source = _get(block.names, part)
+            if source is not None:
+                yield source
+
+
+def _check_captures(syntax: SourceSyntax, resolved: ResolvedRule, problems: Problems) -> None:
+    routes = [(one, {name for _, name in one.names}) for one in resolved.rule.patterns]
+    for name, everywhere in _captures(syntax.source, everywhere=True):
+        lacking = [one.text for one, names in routes if name not in names]
+        if not lacking or (not everywhere and len(lacking) < len(routes)):
+            continue
+        known = {one for _, names in routes for one in names}
+        hint = suggest(name, known) if known else f"write `{{{name}}}` in its match"
+        problems.add(
+            syntax.place,
+            f"{show(lacking[0])} of rule {show(resolved.rule.name)} does not capture `path:{name}`",
+            hint,
+        )
+
+
+def _captures(source: Source, *, everywhere: bool) -> Iterator[tuple[str, bool]]:
+    if isinstance(source, NameSource):
+        if source.place == "path":
+            yield source.name, everywhere
+    elif not isinstance(source, JsonSource):
+        for part in source.parts:
+            yield from _captures(
+                part, everywhere=everywhere and not isinstance(source, FirstSource)
+            )
+
+
+def _check_bodies(part: NamedPart, resolved: ResolvedRule, problems: Problems) -> None:
+    kept = _get(resolved.shared.names, part)
+    if kept is not None and _needs_body(kept.source):
+        answers = any(one.direction == "response" for one in _from_rule(part, resolved))
+        methods = [one.methods for one in resolved.rule.patterns]
+        if answers and methods and all(one and one <= _BODILESS for one in methods):
+            problems.add(
+                kept.place,
+                f"is read from a request's body, which rule {show(resolved.rule.name)} has not",
+                "name the source in the response's block, or use `path:` or `query:`",
+            )
+    for placed in resolved.items:
+        source = _get(placed.block.names, part)
+        if source is None and placed.direction == "request":
+            source = kept
+        if source is not None and _opens_whole(placed, part) and _needs_body(source.source):
+            problems.add(
+                source.place,
+                f"cannot be read from a sealed body, as rule {show(resolved.rule.name)} needs it",
+            )
+
+
+def _check_trust(resolved: ResolvedRule, problems: Problems) -> None:
+    tenants = [resolved.shared.names.tenant, *(one.names.tenant for one in _blocks(resolved))]
+    for syntax in tenants:
+        if syntax is None:
+            continue
+        for source in name_sources(syntax.source):
+            if source.place in _CHOSEN_BY_CLIENTS:
+                problems.add(
+                    syntax.place,
+                    f"a tenant from `{source.place}:` is a name that the client chooses",
+                    "if something before Sealyard checks it, say `trusted_names: true`"
+                    " on the listener",
+                )
+
+
+def _warn_of_unbound(resolved: ResolvedRule, problems: Problems) -> None:
+    own = resolved.syntax.shared
+    bound = {part for one in resolved.items for part in one.item.bind}
+    message = own.names.message
+    if message is not None and "message" not in bound:
+        problems.warn(message.place, "is read but bound to nothing; add `message` to `bind`")
+    if own.purpose_place is not None and "purpose" not in bound:
+        problems.warn(own.purpose_place, "is bound to nothing; add `purpose` to `bind`")
+
+
+def _from_rule(part: NamedPart, resolved: ResolvedRule) -> Iterator[PlacedItem]:
+    """Yield the items that bind a part whose source stands on the rule, not in their block."""
+    for placed in resolved.items:
+        if part in placed.item.bind and _get(placed.block.names, part) is None:
+            yield placed
+
+
+def _opens_whole(placed: PlacedItem, part: NamedPart) -> bool:
+    opens = placed.action == "decrypt" and placed.item.selector in {Whole.BODY, Whole.TEXT}
+    return opens and part in placed.item.bind
+
+
+def _needs_body(source: Source) -> bool:
+    return not isinstance(source, FirstSource) and any(True for _ in json_sources(source))
+
+
+def _blocks(resolved: ResolvedRule) -> Iterator[BlockSyntax]:
+    for said in (resolved.shared.request, resolved.shared.response):
+        if isinstance(said, tuple):
+            yield from said
+
+
+def _get(names: NamesSyntax, part: NamedPart) -> SourceSyntax | None:
+    if part == "tenant":
+        return names.tenant
+    return names.conversation if part == "conversation" else names.message

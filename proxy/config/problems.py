@@ -1,0 +1,97 @@
+"""The mistakes of one file, collected so that they are told all at once."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable
+from typing import Final
+
+from ..core.errors import ConfigurationError
+from .positions import Place, Position, Scalar
+
+_SHOWN: Final = 60
+_COMPARED: Final = 40
+_MESSAGE: Final = 240
+_ENOUGH: Final = 1000
+_UNPRINTABLE: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+
+
+class Problems:
+    """Collects mistakes and warnings; each is told once, in the order of the file."""
+
+    __slots__ = ("_file", "_mistakes", "_warnings")
+
+    def __init__(self, file: str) -> None:
+        """Begin with none; `file` stands before each line."""
+        self._file = file
+        self._mistakes: dict[tuple[Position, str, str], None] = {}
+        self._warnings: dict[tuple[Position, str, str], None] = {}
+
+    @property
+    def count(self) -> int:
+        """How many mistakes there are."""
+        return len(self._mistakes)
+
+    def add(self, place: Place, message: str, hint: str = "") -> None:
+        """Add a mistake at a place, with what to write instead where that helps."""
+        self.at(place.node.position, place.path, _without_secrets(place, message, hint))
+
+    def at(self, position: Position, path: str, message: str) -> None:
+        """Add a mistake at a position."""
+        self._mistakes[position, path, _one_line(message)] = None
+
+    def warn(self, place: Place, message: str) -> None:
+        """Add a warning at a place."""
+        text = _one_line(_without_secrets(place, message, ""))
+        self._warnings[place.node.position, place.path, text] = None
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """Every warning as one line."""
+        return self._lines(self._warnings)
+
+    def raise_if_any(self) -> None:
+        """Raise ConfigurationError with every mistake, if there is one."""
+        if self._mistakes:
+            raise ConfigurationError(self._lines(self._mistakes))
+
+    def _lines(self, found: Iterable[tuple[Position, str, str]]) -> tuple[str, ...]:
+        ordered = sorted(found)
+        lines = [self._line(*one) for one in ordered[:_ENOUGH]]
+        if len(ordered) > _ENOUGH:
+            lines.append(f"{self._file}: and {len(ordered) - _ENOUGH} more")
+        return tuple(lines)
+
+    def _line(self, position: Position, path: str, message: str) -> str:
+        before = f"{self._file}:{position.line}:{position.column}"
+        return f"{before} {path} {message}" if path else f"{before} {message}"
+
+
+def show(text: str) -> str:
+    """Return a text of the file as it may stand in a message: quoted, short and printable."""
+    short = text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
+    return f"`{short}`"
+
+
+def suggest(word: str, known: Iterable[str]) -> str:
+    """Return the known word that was probably meant, as a question, or which words there are."""
+    words = sorted(known)
+    near = difflib.get_close_matches(word[:_COMPARED], words, n=1)
+    return f"did you mean `{near[0]}`?" if near else f"one of: {', '.join(words)}"
+
+
+def _without_secrets(place: Place, message: str, hint: str) -> str:
+    node = place.node
+    if isinstance(node, Scalar) and node.text != node.written and node.text:
+        # What came from the environment may be a secret that was put in the wrong place.
+        hint = "" if node.text in hint else hint
+        message = message.replace(node.text, node.written)
+        if any(part and part in message for part in node.text.split()):
+            message = f"{show(node.written)} is not understood once replaced"
+    return f"{message}; {hint}" if hint else message
+
+
+def _one_line(message: str) -> str:
+    text = _UNPRINTABLE.sub(lambda match: f"\\u{ord(match[0]):04x}", message)
+    return text if len(text) <= _MESSAGE else f"{text[:_MESSAGE]}…"

@@ -1,0 +1,222 @@
+"""The keys of rules, blocks, items and fields."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from ..core.rules import PARTS
+from . import shapes
+from .tables import Key, Schema, Table
+
+FORMS: Final = ("jwe", "short")
+ON_ERROR: Final = ("reject", "keep")
+ALREADY_SEALED: Final = ("seal", "keep", "reject")
+CASE_VARIANTS: Final = ("refuse", "allow")
+MOST_CHARS: Final = 1_000_000_000
+MOST_TOKENS: Final = 1_000_000
+
+_BIND_SCHEMA: Final = shapes.many(shapes.choice(PARTS))
+_BIND: Final = Key(
+    "bind",
+    "list of `tenant`, `conversation`, `field`, `message`, `purpose`",
+    "What a sealed value is bound to: it opens only where all of it is the same.",
+    _BIND_SCHEMA,
+    "`[tenant, conversation, field]` less what is not given",
+)
+_OPTIONS: Final = (
+    Key(
+        "mode",
+        "`enforce`, `permissive until YYYY-MM-DD`",
+        "`permissive` lets old plaintext through on decrypt until that day begins (UTC).",
+        {
+            "anyOf": [
+                {"const": "enforce"},
+                {
+                    "type": "string",
+                    "pattern": rf"^permissive until [0-9-]{{10}}$|{shapes.REFERENCE}",
+                },
+            ]
+        },
+        "`enforce`",
+    ),
+    Key(
+        "on_error",
+        "`reject`, `keep`",
+        "What becomes of a token in a response that does not open: 502, or it stays.",
+        shapes.choice(ON_ERROR),
+        "`reject`",
+    ),
+    Key(
+        "already_sealed",
+        "`seal`, `keep`, `reject`",
+        "What becomes of a value to encrypt that is a token; `keep` only if it opens here.",
+        shapes.choice(ALREADY_SEALED),
+        "`seal`",
+    ),
+    Key(
+        "case_variants",
+        "`refuse`, `allow`",
+        "Whether `Content` may stand beside a selected `content`.",
+        shapes.choice(CASE_VARIANTS),
+        "`refuse`",
+    ),
+    _BIND,
+)
+
+
+def _names(where: str) -> tuple[Key, ...]:
+    return (
+        Key("tenant", "source", f"Whose keys are used; {where}.", shapes.SOURCE),
+        Key("conversation", "source", f"Which conversation's key is used; {where}.", shapes.SOURCE),
+        Key("message", "source", f"The message's id, to be bound; {where}.", shapes.SOURCE),
+    )
+
+
+def _direction(name: str, words: str, block: Schema, options: list[str]) -> Key:
+    return Key(
+        name,
+        f"{words}, a block or a list of blocks",
+        f"What happens to the {name}s of the route; of a list, the first block that fits is taken.",
+        {"anyOf": [{"enum": options}, shapes.one_or_more(block)]},
+        "`pass`",
+    )
+
+
+_LATER_NAMES: Final = tuple(
+    Key(name, "source", doc, shapes.NOT_YET, later=True)
+    for name, doc in (
+        ("sender", "Who signs key packages."),
+        ("recipients", "For whom session keys are wrapped."),
+        ("reader", "Whose identity opens key packages."),
+    )
+)
+_SHARED: Final = (
+    *_names("read from the request and kept for its response"),
+    Key("purpose", "text", "A constant to be bound.", shapes.TEXT),
+    _direction("request", "`pass`, `reject`", shapes.table("block"), ["pass", "reject"]),
+    _direction("response", "`pass`", shapes.table("block"), ["pass"]),
+    *_OPTIONS,
+    *_LATER_NAMES,
+)
+
+RULE: Final = Table(
+    "rule",
+    "A rule",
+    (
+        Key(
+            "name",
+            "text",
+            "Its name in logs and messages; once in a listener.",
+            shapes.TEXT,
+            required=True,
+        ),
+        Key(
+            "match",
+            "`[METHOD,METHOD ]/path`, or a list of them",
+            "Which requests it takes: literal segments, `{name}`, `*`, and `/**` at the end.",
+            shapes.one_or_more(shapes.TEXT),
+            required=True,
+        ),
+        *_SHARED,
+    ),
+)
+
+DEFAULTS: Final = Table("defaults", "`defaults` of a listener", _SHARED)
+
+_ITEMS: Final = shapes.one_or_more({"anyOf": [shapes.TEXT, shapes.table("item")]})
+BLOCK: Final = Table(
+    "block",
+    "A block: what happens to the messages that fit it",
+    (
+        Key("encrypt", "item or list of items", "What is sealed.", _ITEMS),
+        Key("decrypt", "item or list of items", "What is opened.", _ITEMS),
+        Key(
+            "absent",
+            "selector or list of selectors",
+            "What must not be there (400); also `query:name` and `header:name` on requests.",
+            shapes.one_or_more(shapes.TEXT),
+        ),
+        Key(
+            "type",
+            "media type or list; `text/*`, `*/*`",
+            "Which bodies the block is for.",
+            shapes.one_or_more(shapes.TEXT),
+            "what its selectors read",
+        ),
+        Key(
+            "status",
+            "`200`, `2xx`, `all` or a list",
+            "Which responses the block is for; only on responses.",
+            shapes.one_or_more(
+                {"anyOf": [{"type": "integer", "minimum": 100, "maximum": 599}, shapes.TEXT]}
+            ),
+            "`all`; with `tokens` `2xx`",
+        ),
+        *_names("read from this message, for each value from its own element"),
+        *_OPTIONS,
+        Key(
+            "max_tokens",
+            "number",
+            "The most tokens that `tokens` opens in one body.",
+            shapes.number(1, MOST_TOKENS),
+            "10000",
+        ),
+        Key(
+            "placeholder",
+            "text",
+            "What stands for a token that was cut.",
+            shapes.TEXT,
+            "`[sealed]`",
+        ),
+        Key("when", "mapping", "Which values the block is for.", shapes.NOT_YET, later=True),
+        Key("format", "text", "Overrides the content type.", shapes.NOT_YET, later=True),
+    ),
+)
+
+_SEALING: Final = (
+    Key("form", "`jwe`, `short`", "The form of its tokens.", shapes.choice(FORMS), "`jwe`"),
+    Key(
+        "max_chars",
+        "number",
+        "The most characters that the backend takes; a longer token is refused (422).",
+        shapes.number(1, MOST_CHARS),
+    ),
+)
+
+ITEM: Final = Table(
+    "item",
+    "An item in its long form; the short one is `[optional ]SELECTOR[ as FIELD]`",
+    (
+        Key("select", "selector", "Which values.", shapes.TEXT, required=True),
+        Key("field", "text", "The field's name.", shapes.TEXT, "the last member name"),
+        *_SEALING,
+        Key(
+            "optional",
+            "`true`, `false`",
+            "Whether the value may be missing.",
+            shapes.SWITCH,
+            "`false`",
+        ),
+    ),
+)
+
+FIELD: Final = Table("field", "A field, by its name", (*_SEALING, _BIND))
+
+SOURCES: Final = Table(
+    "sources",
+    "A source made of others; a plain list is joined in order",
+    (
+        Key(
+            "members",
+            "list of sources",
+            "All of them, the same in any order.",
+            shapes.many(shapes.table("source")),
+        ),
+        Key(
+            "first",
+            "list of sources",
+            "The first that gives a value.",
+            shapes.many(shapes.table("source")),
+        ),
+    ),
+)

@@ -1,0 +1,78 @@
+"""Rules, defaults and fields as the file writes them."""
+
+from __future__ import annotations
+
+from ..core.errors import InvalidExpression
+from ..core.routes import Pattern, parse_pattern
+from .blocks import behaviour
+from .fields import Fields
+from .items import sealing
+from .options import bind, options
+from .positions import Mapping, Place
+from .problems import Problems
+from .rule_keys import DEFAULTS, FIELD, RULE
+from .source_values import names
+from .syntax import FieldSyntax, RuleSyntax, SharedSyntax
+from .values import expected, one_or_more, text, texts
+
+
+def defaults(place: Place | None, problems: Problems) -> SharedSyntax:
+    """Return the defaults of a listener."""
+    if place is None:
+        return SharedSyntax()
+    return _shared(Fields(place, DEFAULTS, problems), problems)
+
+
+def rule(place: Place, problems: Problems) -> RuleSyntax | None:
+    """Return a rule, or None where it has no name or no route, which is then told."""
+    fields = Fields(place, RULE, problems)
+    shared = _shared(fields, problems)
+    name_place, match_place = fields.get("name"), fields.get("match")
+    name = None if name_place is None else text(name_place, problems)
+    patterns = () if match_place is None else _patterns(match_place, problems)
+    if name is None or name_place is None:
+        return None
+    return RuleSyntax(name, name_place, patterns, shared)
+
+
+def fields_by_name(place: Place | None, problems: Problems) -> dict[str, FieldSyntax]:
+    """Return what the file says of its fields."""
+    if place is None:
+        return {}
+    if not isinstance(place.node, Mapping):
+        expected(place, "a mapping", problems)
+        return {}
+    found: dict[str, FieldSyntax] = {}
+    for key, node in place.node.entries:
+        fields = Fields(place.member(key.text, node), FIELD, problems)
+        found[key.text] = FieldSyntax(*sealing(fields, problems), bind(fields, problems))
+    return found
+
+
+def _shared(fields: Fields, problems: Problems) -> SharedSyntax:
+    request, response = fields.get("request"), fields.get("response")
+    purpose = fields.get("purpose")
+    return SharedSyntax(
+        names=names(fields, problems),
+        purpose=None if purpose is None else text(purpose, problems),
+        purpose_place=purpose,
+        request=None if request is None else behaviour(request, "request", problems),
+        response=None if response is None else behaviour(response, "response", problems),
+        options=options(fields, problems),
+        bind=bind(fields, problems),
+    )
+
+
+def _patterns(place: Place, problems: Problems) -> tuple[tuple[Pattern, Place], ...]:
+    found: list[tuple[Pattern, Place]] = []
+    for written, at in texts(one_or_more(place, problems), problems):
+        try:
+            pattern = parse_pattern(written)
+        except InvalidExpression as error:
+            problems.add(at, error.message, error.hint)
+            continue
+        if pattern.websocket:
+            problems.add(at, "`WS` is not supported yet")
+        else:
+            found.append((pattern, at))
+    return tuple(found)

@@ -1,0 +1,217 @@
+"""From rules as they are written to the core's rules: defaults, fields and binds put together."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from ..core.message import Direction
+from ..core.rules import (
+    PARTS,
+    Behaviour,
+    Block,
+    Item,
+    Names,
+    Part,
+    Rule,
+    Verdict,
+)
+from ..core.selectors import Whole
+from ..core.sources import Source
+from ..core.token import KeyId, encode_header, jwe_length, short_length
+from . import overlaps
+from .positions import Place
+from .problems import Problems, show
+from .syntax import (
+    BlockSyntax,
+    FieldSyntax,
+    ItemSyntax,
+    NamesSyntax,
+    RuleSyntax,
+    SharedSyntax,
+    SourceSyntax,
+    inherit,
+    overlay,
+)
+
+Action = Literal["encrypt", "decrypt"]
+DEFAULT_BIND: Final[frozenset[Part]] = frozenset({"tenant", "conversation", "field"})
+# The shortest tokens: an empty text under a KEK whose id is one character.
+_SHORTEST_HEAD: Final = encode_header(KeyId(bytes(12), kek_id="k"), bytes(16))
+SHORTEST: Final = {"jwe": jwe_length(_SHORTEST_HEAD, 0), "short": short_length(0)}
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What a rule stands in: the file's fields, its listener's defaults and limit."""
+
+    fields: Mapping[str, FieldSyntax]
+    defaults: SharedSyntax
+    max_body: int
+
+
+@dataclass(frozen=True, slots=True)
+class PlacedItem:
+    """An item of the core with where it stands and what it does."""
+
+    item: Item
+    place: Place
+    action: Action
+    direction: Direction
+    block: BlockSyntax
+
+
+@dataclass(frozen=True, slots=True)
+class ResolvedRule:
+    """A rule of the core with its syntax, defaults put in, and its items with their places."""
+
+    rule: Rule
+    syntax: RuleSyntax
+    shared: SharedSyntax
+    items: tuple[PlacedItem, ...]
+
+
+def resolve(syntax: RuleSyntax, around: Surroundings, problems: Problems) -> ResolvedRule:
+    """Return the rule that its syntax and surroundings make; mistakes are told."""
+    return _Resolver(syntax, around, problems).resolve()
+
+
+class _Resolver:
+    def __init__(self, syntax: RuleSyntax, around: Surroundings, problems: Problems) -> None:
+        self._syntax = syntax
+        self._around = around
+        self._problems = problems
+        self._shared = inherit(around.defaults, syntax.shared)
+        self._items: list[PlacedItem] = []
+
+    def resolve(self) -> ResolvedRule:
+        rule = Rule(
+            name=self._syntax.name,
+            patterns=tuple(pattern for pattern, _ in self._syntax.patterns),
+            names=_names(self._shared.names),
+            request=self._behaviour("request"),
+            response=self._behaviour("response"),
+            max_body=self._around.max_body,
+        )
+        return ResolvedRule(rule, self._syntax, self._shared, tuple(self._items))
+
+    def _behaviour(self, direction: Direction) -> Behaviour:
+        said = self._shared.request if direction == "request" else self._shared.response
+        if said is None:
+            return Verdict.PASS
+        if isinstance(said, Verdict):
+            return said
+        own = self._syntax.shared
+        inherited = (own.request if direction == "request" else own.response) is None
+        return tuple(self._block(one, direction, inherited=inherited) for one in said)
+
+    def _block(self, block: BlockSyntax, direction: Direction, *, inherited: bool) -> Block:
+        overlaps.check(block, self._problems)
+        options = overlay(self._shared.options, block.options)
+        encrypt = self._act("encrypt", block, direction, inherited=inherited)
+        decrypt = self._act("decrypt", block, direction, inherited=inherited)
+        plain = Block()
+        return Block(
+            encrypt=encrypt,
+            decrypt=decrypt,
+            absent=tuple(selector for selector, _ in block.absent),
+            names=_names(block.names),
+            types=block.types,
+            statuses=block.statuses,
+            permissive_until=options.mode.permissive_until if options.mode else None,
+            keep_unopened=direction == "response" and bool(decrypt and options.keep_unopened),
+            already_sealed=options.already_sealed or "seal",
+            case_variants_allowed=bool(options.case_variants_allowed),
+            max_tokens=block.max_tokens or plain.max_tokens,
+            placeholder=block.placeholder or plain.placeholder,
+        )
+
+    def _act(
+        self, action: Action, block: BlockSyntax, direction: Direction, *, inherited: bool
+    ) -> tuple[Item, ...]:
+        made: list[Item] = []
+        for syntax in block.encrypt if action == "encrypt" else block.decrypt:
+            item = self._item(syntax, block, action, inherited=inherited)
+            made.append(item)
+            self._items.append(PlacedItem(item, syntax.place, action, direction, block))
+        return tuple(made)
+
+    def _item(
+        self, syntax: ItemSyntax, block: BlockSyntax, action: Action, *, inherited: bool
+    ) -> Item:
+        field = self._around.fields.get(syntax.field or "", FieldSyntax())
+        bind = self._bind(syntax, field, block, inherited=inherited)
+        if syntax.selector is Whole.TOKENS:
+            return Item(syntax.selector, "tokens", bind, purpose=self._shared.purpose)
+        form = syntax.form or field.form or "jwe"
+        max_chars = syntax.max_chars or field.max_chars
+        if action == "encrypt":
+            self._check_form(syntax, form, max_chars)
+        return Item(
+            selector=syntax.selector,
+            field=syntax.field or "",
+            bind=bind,
+            form=form,
+            max_chars=max_chars,
+            optional=syntax.optional,
+            purpose=self._shared.purpose if "purpose" in bind else None,
+        )
+
+    def _bind(
+        self, item: ItemSyntax, field: FieldSyntax, block: BlockSyntax, *, inherited: bool
+    ) -> frozenset[Part]:
+        own = (None if inherited else block.bind) or self._shared.bind
+        said = own or block.bind or field.bind or self._around.defaults.bind
+        wanted = DEFAULT_BIND if said is None else said.parts
+        if item.field is None and "field" in wanted:
+            self._problems.add(
+                item.place,
+                "`tokens` opens tokens of any field, so it needs a bind without `field`",
+                "for example `bind: [tenant, conversation]`",
+            )
+            wanted -= {"field"}
+        given = frozenset(part for part in PARTS if part in wanted and self._gives(part, block))
+        if own is not None and given < wanted:
+            self._tell_of_missing(own.place, wanted - given)
+        elif not given:
+            self._problems.add(item.place, "nothing binds this value", "give the rule a `tenant`")
+        return given
+
+    def _gives(self, part: Part, block: BlockSyntax) -> bool:
+        if part == "field":
+            return True
+        if part == "purpose":
+            return self._shared.purpose is not None
+        return getattr(block.names, part) is not None or self._named(part)
+
+    def _named(self, part: str) -> bool:
+        return getattr(self._shared.names, part) is not None
+
+    def _tell_of_missing(self, place: Place, missing: frozenset[Part]) -> None:
+        for part in sorted(missing):
+            self._problems.add(
+                place, f"binds `{part}`, which the rule {show(self._syntax.name)} does not give"
+            )
+
+    def _check_form(self, item: ItemSyntax, form: str, max_chars: int | None) -> None:
+        if item.selector is Whole.BODY and form == "short":
+            self._problems.add(item.place, "a body keeps its media type, which form `short` cannot")
+        elif max_chars is not None and max_chars < SHORTEST[form]:
+            self._problems.add(
+                item.place,
+                f"max_chars {max_chars} holds not even an empty token; {SHORTEST[form]} at least",
+                "" if form == "short" else "or `form: short`",
+            )
+
+
+def _names(syntax: NamesSyntax) -> Names:
+    return Names(
+        tenant=_source(syntax.tenant),
+        conversation=_source(syntax.conversation),
+        message=_source(syntax.message),
+    )
+
+
+def _source(syntax: SourceSyntax | None) -> Source | None:
+    return None if syntax is None else syntax.source

@@ -1,0 +1,144 @@
+"""What rules say, before defaults and names are put together. None stands for: not said."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Literal, TypeVar
+
+from ..core.routes import Pattern
+from ..core.rules import Part, Verdict
+from ..core.selectors import Selector
+from ..core.sources import Source
+from ..core.token import Form
+from .positions import Place
+
+AlreadySealed = Literal["seal", "keep", "reject"]
+
+
+@dataclass(frozen=True, slots=True)
+class SourceSyntax:
+    """A source and where it stands."""
+
+    source: Source
+    place: Place
+
+
+@dataclass(frozen=True, slots=True)
+class NamesSyntax:
+    """The sources of a rule or a block."""
+
+    tenant: SourceSyntax | None = None
+    conversation: SourceSyntax | None = None
+    message: SourceSyntax | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class BindSyntax:
+    """The parts of a `bind` and where it stands."""
+
+    parts: frozenset[Part]
+    place: Place
+
+
+@dataclass(frozen=True, slots=True)
+class Mode:
+    """`enforce`, or `permissive` until a moment in seconds since 1970."""
+
+    permissive_until: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class OptionsSyntax:
+    """What may stand on `defaults`, a rule or a block, `bind` aside."""
+
+    mode: Mode | None = None
+    keep_unopened: bool | None = None
+    already_sealed: AlreadySealed | None = None
+    case_variants_allowed: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ItemSyntax:
+    """An item and where it stands. `field` is None for `tokens` alone."""
+
+    selector: Selector
+    field: str | None
+    place: Place
+    form: Form | None = None
+    max_chars: int | None = None
+    optional: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class BlockSyntax:
+    """A block and where it stands; `on_error` and `status` are the places of those keys."""
+
+    place: Place
+    encrypt: tuple[ItemSyntax, ...] = ()
+    decrypt: tuple[ItemSyntax, ...] = ()
+    absent: tuple[tuple[Selector, Place], ...] = ()
+    types: tuple[str, ...] = ()
+    statuses: tuple[tuple[int, int], ...] = ()
+    names: NamesSyntax = NamesSyntax()
+    options: OptionsSyntax = OptionsSyntax()
+    bind: BindSyntax | None = None
+    max_tokens: int | None = None
+    placeholder: str | None = None
+
+
+BehaviourSyntax = Verdict | tuple[BlockSyntax, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SharedSyntax:
+    """The keys that `defaults` and rules share."""
+
+    names: NamesSyntax = NamesSyntax()
+    purpose: str | None = None
+    purpose_place: Place | None = None
+    request: BehaviourSyntax | None = None
+    response: BehaviourSyntax | None = None
+    options: OptionsSyntax = OptionsSyntax()
+    bind: BindSyntax | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RuleSyntax:
+    """A rule as it is written. `place` is the place of its name."""
+
+    name: str
+    place: Place
+    patterns: tuple[tuple[Pattern, Place], ...]
+    shared: SharedSyntax
+
+
+@dataclass(frozen=True, slots=True)
+class FieldSyntax:
+    """What the file says of a field."""
+
+    form: Form | None = None
+    max_chars: int | None = None
+    bind: BindSyntax | None = None
+
+
+Overlaid = TypeVar("Overlaid", NamesSyntax, OptionsSyntax)
+
+
+def overlay(base: Overlaid, over: Overlaid) -> Overlaid:
+    """Return `base` with each key replaced that `over` says."""
+    said = {one.name: getattr(over, one.name) for one in dataclasses.fields(over)}
+    return dataclasses.replace(base, **{k: v for k, v in said.items() if v is not None})
+
+
+def inherit(defaults: SharedSyntax, own: SharedSyntax) -> SharedSyntax:
+    """Return a rule's keys with those of the defaults that it does not say, `bind` aside."""
+    return SharedSyntax(
+        names=overlay(defaults.names, own.names),
+        purpose=own.purpose or defaults.purpose,
+        purpose_place=own.purpose_place,
+        request=defaults.request if own.request is None else own.request,
+        response=defaults.response if own.response is None else own.response,
+        options=overlay(defaults.options, own.options),
+        bind=own.bind,
+    )
