@@ -35,9 +35,10 @@ class LazyGroup(click.Group):
         self.places = places
         self.package = package
 
-    def main(self, *args: Any, prog_name: str | None = None, **kwargs: Any) -> Any:  # noqa: ANN401 - see above
+    def main(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - click's own, handed on
         """Run the program under the group's name, also as `python -m proxy`."""
-        return super().main(*args, prog_name=prog_name or self.name, **kwargs)
+        kwargs.setdefault("prog_name", self.name)
+        return super().main(*args, **kwargs)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the commands whose module is there, in the order of the table."""

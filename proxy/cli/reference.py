@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable, Iterator
+from inspect import cleandoc
 from pathlib import Path
 from typing import Final
 
@@ -129,7 +130,11 @@ def _walk(
 
 def _section(command: click.Command, context: click.Context) -> str:
     usage = " ".join((context.command_path, *command.collect_usage_pieces(context)))
-    parts = [f"## {context.command_path}", f"```\n{usage}\n```", *_prose(command.help or "")]
+    parts = [
+        f"## {context.command_path}",
+        f"```\n{usage}\n```",
+        *_prose(cleandoc(command.help or "")),
+    ]
     options = [
         (f"`{record[0]}`", record[1])
         for parameter in command.params

@@ -77,6 +77,8 @@ def complaint(text: bytes, error: OpenFailed) -> str:
     if text.startswith(token.JWE_PREFIX) and token.JWE_PATTERN.fullmatch(text) is None:
         cut = token.CUT_PATTERN.fullmatch(text) is not None
         return "its end is missing: it was cut" if cut else _REASONS["malformed-token"]
+    if error.reason == "base64-not-canonical":
+        return _REASONS[error.reason]
     if text.startswith(b"eyJ") and text.count(b".") >= 2:  # noqa: PLR2004 - the parts of a JWS or JWE
         return _header_complaint(text.partition(b".")[0])
     return _REASONS.get(error.reason, error.reason)
@@ -84,13 +86,12 @@ def complaint(text: bytes, error: OpenFailed) -> str:
 
 def _header_complaint(head: bytes) -> str:
     """Name the first member that differs from Sealyard's header."""
+    # What begins with eyJ begins with `{"`, so it is an object if it is JSON at all.
     try:
         raw = binascii.a2b_base64(head.translate(bytes.maketrans(b"-_", b"+/")) + b"==")
         members = json.loads(raw)
     except (ValueError, RecursionError):
         return "its header is not base64url of JSON"
-    if not isinstance(members, dict):
-        return "its header is not a JSON object"
     for name, wanted in _FIXED.items():
         if members.get(name) != wanted:
             return f'its header says {name}={json.dumps(members.get(name))}, not "{wanted}"'

@@ -31,6 +31,7 @@ _MESSAGE_KEYS: Final = (
     "status",
     "error",
     "reason",
+    "direction",
     "duration_ms",
     "upstream_ms",
     "request_bytes",
@@ -70,7 +71,7 @@ _TABLE: Final = (
     Event(
         "config.warning",
         "warning",
-        ("file", "line", "path", "warning"),
+        ("warning",),
         "The configuration is accepted and probably not what was meant.",
     ),
     Event(

@@ -1,0 +1,50 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from proxy.telemetry import libraries
+from proxy.telemetry.logs import Logs
+
+CANARY = "CANARY-4f1d9a"
+
+
+@dataclass
+class Page:
+    """A sink that keeps what was written."""
+
+    raw: list[bytes] = field(default_factory=list)
+
+    def __call__(self, line: bytes) -> None:
+        self.raw.append(line)
+
+    @property
+    def text(self) -> str:
+        return b"".join(self.raw).decode("ascii")
+
+    @property
+    def lines(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self.text.splitlines()]
+
+    def of(self, event: str) -> list[dict[str, Any]]:
+        return [line for line in self.lines if line["event"] == event]
+
+
+@pytest.fixture
+def page() -> Page:
+    return Page()
+
+
+@pytest.fixture
+def logs(page: Page) -> Logs:
+    return Logs(page, clock=lambda: 1_700_000_000.25)
+
+
+@pytest.fixture
+def routed(logs: Logs) -> Iterator[Logs]:
+    with libraries.routed(logs):
+        yield logs

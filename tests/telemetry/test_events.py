@@ -1,0 +1,30 @@
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from proxy.telemetry.events import EVENTS, Event
+
+each_event = pytest.mark.parametrize("event", EVENTS.values(), ids=lambda event: event.name)
+
+
+@each_event
+def test_an_event_is_named_area_dot_fact(event: Event) -> None:
+    assert re.fullmatch(r"[a-z]+\.[a-z_]+", event.name)
+
+
+@each_event
+def test_keys_are_plain_words_that_the_line_does_not_use_itself(event: Event) -> None:
+    assert len(event.keys) == len(set(event.keys))
+    assert not set(event.keys) & {"at", "level", "event", "dropped"}
+    assert all(re.fullmatch(r"[a-z][a-z0-9_]*", key) for key in event.keys)
+
+
+@each_event
+def test_an_event_says_what_it_means(event: Event) -> None:
+    assert event.meaning.endswith(".")
+
+
+def test_a_refused_message_leaves_the_same_line_as_a_handled_one() -> None:
+    assert EVENTS["message.refused"].keys == EVENTS["message.handled"].keys
