@@ -111,7 +111,8 @@ class OpenFailed(MessageError):
     title = "A sealed value does not open."
     cause = (
         "A token is damaged, belongs to another tenant, conversation or field, is expired or"
-        " revoked, was sealed under a key that is not in the keyring, or the value is not sealed at all."
+        " revoked, was sealed under a key that is not in the keyring, or the value is not sealed"
+        " at all."
     )
     remedy = "Look up the request id in the log: its reason tells the cases apart."
 

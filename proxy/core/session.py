@@ -15,7 +15,7 @@ from .token import Form, KeyId, Token
 _K = TypeVar("_K")
 _V = TypeVar("_V")
 
-_CACHED_CONTEXTS: Final = 256
+_CACHED_CONTEXTS: Final = 16
 EXP_SKEW_SECONDS: Final = 60
 
 

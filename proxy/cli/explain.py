@@ -1,0 +1,197 @@
+"""`sealyard explain`: which rule takes a message and what it does to it, values masked."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Final
+
+import click
+
+from ..config.settings import ListenerSettings, Settings
+from ..core import path as paths
+from ..core.context import Context
+from ..core.errors import SealyardError
+from ..core.explanation import Explanation, Value, explain_request, explain_response
+from ..core.message import Headers, RequestHead, ResponseHead
+from ..core.rulebook import Rulebook
+from . import base
+from .loading import load_configuration
+
+_MAX_BODY: Final = 64 << 20
+_JSON_TYPE: Final = (b"Content-Type", b"application/json")
+
+
+@click.command()
+@click.argument("method")
+@click.argument("target", metavar="PATH[?QUERY]")
+@base.config_option
+@click.option("--listener", metavar="NAME", help="Which listener; the only one unless given.")
+@click.option("-d", "--data", metavar="BODY", help="The body; @FILE reads it from a file.")
+@click.option("-H", "--header", multiple=True, metavar="NAME: VALUE", help="A header of it.")
+@click.option(
+    "--response", metavar="BODY", help="Also explain this answer; @FILE reads it from a file."
+)
+@click.option("--status", type=click.IntRange(200, 599), default=200, help="Of the answer.")
+@base.as_json
+def explain(  # noqa: PLR0913 - each is one option
+    method: str,
+    target: str,
+    *,
+    config: Path | None,
+    listener: str | None,
+    data: str | None,
+    header: tuple[str, ...],
+    response: str | None,
+    status: int,
+    as_json: bool,
+) -> None:
+    """Tell what would happen to a message: which rule takes it, what is found, what goes out.
+
+    \b
+    sealyard explain POST /api/messages -d @message.json
+    sealyard explain GET /api/conversations/c1/messages --response @answer.json
+
+    Opens no key and sends nothing. Values are masked. A body is application/json unless a header
+    says otherwise. Ends with 1 when Sealyard would refuse the message.
+    """  # noqa: D301 - click's own mark for lines that are not to be wrapped
+    chosen = _listener(load_configuration(config).settings, listener)
+    rulebook = Rulebook(chosen.rules, pass_unmatched=chosen.pass_unmatched)
+    raw_path, question, query = target.partition("?")
+    body = _body(data)
+    headers = _headers(header, with_type=bool(body))
+    explanations: list[tuple[str, Explanation]] = []
+    try:
+        path = paths.canonical(raw_path)
+    except SealyardError as error:
+        explanations.append(("request", Explanation((), None, refusal=error)))
+    else:
+        head = RequestHead(method, path.text, query if question else None, headers)
+        told, exchange = explain_request(rulebook, head, path, body)
+        explanations.append(("request", told))
+        if response is not None and exchange is not None:
+            answer = ResponseHead(status, b"", (_JSON_TYPE,))
+            told = explain_response(exchange, answer, _body(response))
+            explanations.append(("response", told))
+    _print(chosen, explanations, as_json=as_json)
+    sys.exit(base.NEGATIVE if any(one.refusal for _, one in explanations) else base.OK)
+
+
+def _listener(settings: Settings, name: str | None) -> ListenerSettings:
+    names = [one.name for one in settings.listeners]
+    if name is None and len(names) == 1:
+        return settings.listeners[0]
+    for one in settings.listeners:
+        if one.name == name:
+            return one
+    raise click.UsageError(f"--listener names one of: {', '.join(names)}")
+
+
+def _body(data: str | None) -> bytes:
+    if data is None:
+        return b""
+    if not data.startswith("@"):
+        return data.encode("utf-8", "surrogateescape")
+    try:
+        content = Path(data[1:]).read_bytes()
+    except OSError as error:
+        raise click.UsageError(f"{data[1:]}: {error.strerror}") from None
+    if len(content) > _MAX_BODY:
+        raise click.UsageError(f"{data[1:]}: more than {_MAX_BODY} bytes")
+    return content
+
+
+def _headers(given: tuple[str, ...], *, with_type: bool) -> Headers:
+    headers: list[tuple[bytes, bytes]] = []
+    for text in given:
+        name, colon, value = text.partition(":")
+        if not colon:
+            raise click.UsageError("a header is `NAME: VALUE`")
+        headers.append((name.strip().encode(), value.strip().encode()))
+    if with_type and not any(name.lower() == b"content-type" for name, _ in headers):
+        headers.append(_JSON_TYPE)
+    return tuple(headers)
+
+
+def _print(
+    listener: ListenerSettings, explanations: list[tuple[str, Explanation]], *, as_json: bool
+) -> None:
+    if as_json:
+        document = {which: _document(one) for which, one in explanations}
+        base.print_json({"listener": listener.name, **document})
+        return
+    for which, one in explanations:
+        for line in _lines(which, one, listener):
+            click.echo(base.printable(line))
+
+
+def _lines(which: str, one: Explanation, listener: ListenerSettings) -> list[str]:
+    lines = [which]
+    for rule in one.considered:
+        because = "takes it" if rule.because is None else f"does not: {rule.because}"
+        lines.append(f"  rule {rule.rule!r} {because}")
+    if one.refusal is not None:
+        detail = f" {one.refusal.detail}" if one.refusal.detail else ""
+        lines.append(f"  refused: {_status(which, one.refusal)} {one.refusal.code}")
+        lines.append(f"    {one.refusal.title}{detail} (reason: {one.refusal.reason})")
+        return lines
+    if one.rule is None:
+        verdict = "passes" if listener.pass_unmatched else "is rejected"
+        lines.append(f"  no rule takes it: unmatched traffic {verdict} here")
+    elif not one.values:
+        lines.append("  nothing in it changes")
+    for value in one.values:
+        size = f", {value.characters} characters" if value.characters is not None else ""
+        note = f" ({value.note})" if value.note else ""
+        lines.append(f"  {value.field}: {value.action}{size}{note}")
+        lines.append(f"    bytes {value.start} to {value.end}, bound to {_bound(value.context)}")
+    if one.values and one.outgoing is not None:
+        lines.append(f"  goes out as: {one.outgoing.decode('utf-8', 'replace')}")
+    return lines
+
+
+def _status(which: str, error: SealyardError) -> int:
+    if which == "response":
+        return getattr(error, "response_status", error.status)
+    return error.status
+
+
+def _bound(context: Context) -> str:
+    parts = _parts(context)
+    return ", ".join(f"{name} {text!r}" for name, text in parts.items()) or "nothing"
+
+
+def _parts(context: Context) -> dict[str, str]:
+    parts = {
+        "tenant": context.scope.tenant,
+        "conversation": context.scope.conversation,
+        "field": context.field,
+        "message": context.message,
+        "purpose": context.purpose,
+        "kind": context.kind,
+    }
+    return {name: text for name, text in parts.items() if text is not None}
+
+
+def _document(one: Explanation) -> dict[str, object]:
+    refusal = one.refusal
+    return {
+        "rule": one.rule,
+        "considered": [{"rule": each.rule, "because": each.because} for each in one.considered],
+        "values": [_value_document(value) for value in one.values],
+        "outgoing": one.outgoing.decode("utf-8", "replace") if one.outgoing is not None else None,
+        "refusal": {"code": refusal.code, "reason": refusal.reason, "detail": refusal.detail}
+        if refusal is not None
+        else None,
+    }
+
+
+def _value_document(value: Value) -> dict[str, object]:
+    return {
+        "action": value.action,
+        "field": value.field,
+        "bytes": [value.start, value.end],
+        "bound_to": _parts(value.context),
+        "characters": value.characters,
+        "note": value.note,
+    }

@@ -1,0 +1,17 @@
+"""Find and load the configuration, the same way for every command."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from ..config.load import find, load
+from ..config.settings import Loaded
+
+
+def load_configuration(chosen: Path | None) -> Loaded:
+    """Return the configuration that `--config` names, or else the first of the usual places.
+
+    Raises ConfigurationError, which tells every mistake at once.
+    """
+    return load(find(chosen, os.environ, Path.cwd()), os.environ)

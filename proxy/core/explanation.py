@@ -1,0 +1,184 @@
+"""What would happen to a message, told without a key: which rule, which values, what goes out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from . import pipeline, token
+from .context import Context
+from .derivation import COMMITMENT_BYTES, SID_BYTES
+from .edits import Change, Edit, OpenEdit, SealEdit
+from .errors import SealyardError
+from .exchange import Exchange
+from .message import RequestHead, ResponseHead
+from .path import CanonicalPath
+from .pipeline import Plan
+from .routes import Pattern
+from .rulebook import Decision, Rulebook
+from .rules import Rule
+from .token import KeyId, Token
+
+# Lengths depend on the KEK's id; two characters are what `keys init` gives.
+_ASSUMED_KEK_ID = "k1"
+
+
+@dataclass(frozen=True, slots=True)
+class Considered:
+    """A rule that was looked at, and why it does not take the request (None: it does)."""
+
+    rule: str
+    because: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """One value that would change: what happens, where it lies, what it is bound to.
+
+    `characters` is the length of the sealed value; None for values to be opened.
+    """
+
+    action: str
+    field: str
+    start: int
+    end: int
+    context: Context
+    characters: int | None
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """What would happen to one message. `outgoing` has the changed values masked.
+
+    `refusal` is the error that a client would get, where Sealyard would refuse.
+    """
+
+    considered: tuple[Considered, ...]
+    rule: str | None
+    values: tuple[Value, ...] = ()
+    outgoing: bytes | None = None
+    refusal: SealyardError | None = None
+
+
+def consider(
+    rulebook: Rulebook, method: str, path: CanonicalPath, *, websocket: bool = False
+) -> tuple[Considered, ...]:
+    """Return the rules in order up to the one that takes the request, each with its reason."""
+    seen: list[Considered] = []
+    for compiled in rulebook.rules:
+        because = _mismatch(compiled.rule, method, path, websocket=websocket)
+        seen.append(Considered(compiled.rule.name, because))
+        if because is None:
+            break
+    return tuple(seen)
+
+
+def explain_request(
+    rulebook: Rulebook, head: RequestHead, path: CanonicalPath, body: bytes
+) -> tuple[Explanation, Exchange | None]:
+    """Return what would happen to a request, and the exchange for its answer if it goes on."""
+    considered = consider(rulebook, head.method, path)
+    decision: Decision | None = None
+    try:
+        decision = rulebook.decide(head.method, path)
+        exchange = Exchange(decision, head)
+        if not decision.reads_request:
+            return Explanation(considered, _name(decision), outgoing=body), exchange
+        plan = pipeline.plan_request(exchange, body)
+        values, outgoing = _mask(plan)
+    except SealyardError as error:
+        rule = _name(decision) if decision is not None else _taking(considered)
+        return Explanation(considered, rule, refusal=error), None
+    return Explanation(considered, _name(decision), values, outgoing), exchange
+
+
+def explain_response(exchange: Exchange, head: ResponseHead, body: bytes) -> Explanation:
+    """Return what would happen to the answer of a request that was explained."""
+    rule = _name(exchange.decision)
+    try:
+        blueprint = pipeline.choose_response(exchange, head)
+        if blueprint is None:
+            return Explanation((), rule, outgoing=body)
+        values, outgoing = _mask(pipeline.plan_response(exchange, blueprint, head, body))
+    except SealyardError as error:
+        return Explanation((), rule, refusal=error)
+    return Explanation((), rule, values, outgoing)
+
+
+def _name(decision: Decision) -> str | None:
+    return decision.rule.name if decision.rule is not None else None
+
+
+def _taking(considered: tuple[Considered, ...]) -> str | None:
+    return next((one.rule for one in considered if one.because is None), None)
+
+
+def _mismatch(rule: Rule, method: str, path: CanonicalPath, *, websocket: bool) -> str | None:
+    reasons = [_pattern_mismatch(one, method, path, websocket) for one in rule.patterns]
+    if None in reasons:
+        return None
+    return "; ".join(dict.fromkeys(reason for reason in reasons if reason))
+
+
+def _pattern_mismatch(
+    pattern: Pattern,
+    method: str,
+    path: CanonicalPath,
+    websocket: bool,  # noqa: FBT001 - private
+) -> str | None:
+    if pattern.websocket != websocket:
+        return "it is for WebSockets" if pattern.websocket else "it is not for WebSockets"
+    because = _path_mismatch(pattern, path)
+    if because is None and not pattern.takes(method):
+        because = f"{method} is not {', '.join(sorted(pattern.methods))}"
+    return because
+
+
+def _path_mismatch(pattern: Pattern, path: CanonicalPath) -> str | None:
+    for at, segment in enumerate(pattern.segments):
+        if at >= len(path.segments):
+            return f"the path ends before `{segment or '*'}`"
+        actual = path.segments[at]
+        if segment != actual if segment is not None else not actual:
+            return f"`{actual}` is not `{segment or '*'}`"
+    if len(path.segments) > len(pattern.segments) and not pattern.rest:
+        return f"the path goes on after `/{'/'.join(path.segments[: len(pattern.segments)])}`"
+    return None
+
+
+def _mask(plan: Plan) -> tuple[tuple[Value, ...], bytes]:
+    values = tuple(_value(edit) for edit in plan.edits)
+    changes = [
+        Change(one.start, one.end, _masked(plan.body[one.start : one.end], one), "sealed")
+        for one in values
+    ]
+    return values, pipeline.splice(plan.body, changes) if changes else plan.body
+
+
+def _masked(old: bytes, value: Value) -> bytes:
+    size = f", {value.characters} characters" if value.characters is not None else ""
+    text = f"<{value.field} {value.action}{size}>".encode()
+    return b'"%b"' % text if old[:1] in b'"{[-0123456789tfn' and value.field != "body" else text
+
+
+def _value(edit: Edit) -> Value:
+    if isinstance(edit, SealEdit):
+        return Value(
+            "sealed", edit.item.field, edit.start, edit.end, edit.context, _characters(edit)
+        )
+    if isinstance(edit, OpenEdit):
+        field = edit.context.field or "value"
+        note = "" if isinstance(edit.token, Token) else edit.token.reason
+        return Value("opened", field, edit.start, edit.end, edit.context, None, note)
+    found = edit.found
+    note = "" if found.token is not None else "cut"
+    return Value("opened", "token", found.start, found.end, edit.context, None, note)
+
+
+def _characters(edit: SealEdit) -> int:
+    size = len(edit.plaintext)
+    if edit.item.form == "short":
+        return token.short_length(size)
+    key_id = KeyId(bytes(SID_BYTES), kek_id=_ASSUMED_KEK_ID)
+    head = token.encode_header(key_id, bytes(COMMITMENT_BYTES), edit.cty)
+    return token.jwe_length(head, size)
