@@ -119,7 +119,7 @@ class ClientRequest:
 
     async def _stream(self, message: Forwardable, response: UpstreamResponse) -> int:
         framing = response.framing
-        if framing.length is None:
+        if framing.length is None or not framing.present:
             framing = CHUNKED
             if self.raw.version == HTTP_10:
                 # RFC 9112 section 6.1: no chunks for HTTP/1.0; the end of the connection ends it.

@@ -1,0 +1,388 @@
+"""The listener: limits, deadlines, connections and bodies as clients meet them."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+import socket
+import ssl
+import stat
+import tracemalloc
+from pathlib import Path
+
+import pytest
+import trustme
+
+from proxy.config.limits import TrafficLimits
+from proxy.core.errors import UnfitEnvironment
+from proxy.traffic.address import TcpAddress, UnixAddress
+
+from .ours import HASTY, local, proxied
+from .wire import OK, Client, Origin, Peer, Response, connected, get, post, running, talk
+
+NOWHERE = TcpAddress("127.0.0.1", 1)
+KEPT = b"GET / HTTP/1.1\r\nHost: h\r\n\r\n"
+
+
+async def test_pipelined_requests_are_answered_in_order() -> None:
+    async def echo(peer: Peer, origin: Origin) -> None:
+        while True:
+            seen = await peer.request()
+            body = seen.target
+            peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body))
+
+    async with running(Origin(echo)) as origin, proxied(local(origin.port)) as ours:
+        async with connected(ours.port) as client:
+            client.send(b"".join(KEPT.replace(b"/", b"/%d" % i, 1) for i in range(100)))
+            answers = [(await client.response()).body for _ in range(100)]
+
+    assert answers == [b"/%d" % i for i in range(100)]
+
+
+async def test_nothing_is_read_behind_the_last_request() -> None:
+    async with running(Origin()) as origin, proxied(local(origin.port)) as ours:
+        async with connected(ours.port) as client:
+            client.send(KEPT + get())
+            await client.until(b"ok")
+            await client.until(b"ok")
+            client.send(KEPT)
+
+            assert await client.rest() == b""
+            assert len(origin.seen) == 2
+
+
+MALFORMED = {
+    "length and coding": b"Content-Length: 6\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\nG",
+    "two lengths": b"Content-Length: 4\r\nContent-Length: 4\r\n\r\nbody",
+    "length list": b"Content-Length: 4,4\r\n\r\nbody",
+    "length with sign": b"Content-Length: +4\r\n\r\nbody",
+    "hexadecimal length": b"Content-Length: 0x4\r\n\r\nbody",
+    "length too high": b"Content-Length: 18446744073709551616\r\n\r\nbody",
+    "length above the gate's": b"Content-Length: 9300000000000000000\r\n\r\nbody",
+    "space before colon": b"X : y\r\n\r\n",
+    "folded": b"X: y\r\n z\r\n\r\n",
+    "bare cr": b"X: y\rz\r\n\r\n",
+    "nul": b"X: y\x00\r\n\r\n",
+    "two hosts": b"Host: other\r\n\r\n",
+    "bad chunk": b"Transfer-Encoding: chunked\r\n\r\nzz\r\n",
+    "bad second chunk": b"Transfer-Encoding: chunked\r\n\r\n1\r\na\r\nzz\r\n",
+}
+
+
+@pytest.mark.parametrize("name", MALFORMED)
+async def test_malformed_requests_end_the_connection(name: str) -> None:
+    request = b"POST / HTTP/1.1\r\nHost: h\r\n" + MALFORMED[name] + KEPT
+    async with running(Origin()) as origin, proxied(local(origin.port)) as ours:
+        response = await talk(ours.port, request)
+
+    assert response.status == 400
+    assert response.values(b"sealyard-error") == [b"malformed-request"]
+    assert response.values(b"content-type") == [b"application/problem+json"]
+    assert response.raw.count(b"HTTP/1.1") == 1
+    assert origin.seen == []
+
+
+@pytest.mark.parametrize(
+    ("lines", "status"),
+    [
+        (b"Transfer-Encoding: gzip\r\n", 501),
+        (b"Transfer-Encoding: gzip, chunked\r\n", 501),
+        (b"Expect: fireworks\r\n", 417),
+        (b"X: y\r\n" * 200, 431),
+        (b"X: " + b"y" * 9000 + b"\r\n", 431),
+        ((b"X: " + b"y" * 8000 + b"\r\n") * 9, 431),
+    ],
+)
+async def test_what_is_not_done_has_its_own_status(lines: bytes, status: int) -> None:
+    async with running(Origin()) as origin, proxied(local(origin.port)) as ours:
+        response = await talk(ours.port, b"POST / HTTP/1.1\r\nHost: h\r\n" + lines + b"\r\n")
+
+    assert response.status == status
+    assert origin.seen == []
+
+
+async def test_an_unfinished_head_is_bounded_in_size() -> None:
+    async with running(Origin()) as origin, proxied(local(origin.port)) as ours:
+        async with connected(ours.port) as client:
+            client.send(b"GET / HTTP/1.1\r\nHost: h\r\n")
+            for _ in range(20):
+                client.send(b"X: " + b"y" * 8000 + b"\r\n")
+                await asyncio.sleep(0)
+            response = Response(await client.rest())
+
+    assert response.status == 431
+
+
+async def test_a_head_that_drips_is_refused_in_time() -> None:
+    async with running(Origin()) as origin:
+        async with proxied(local(origin.port), timeouts=HASTY) as ours:
+            async with connected(ours.port) as client:
+                answer = asyncio.ensure_future(client.rest())  # noqa: TID251 - awaited below
+                for byte in b"GET / HTTP/1.1\r\nHost: h\r\nX: yyyyyyyyyyyyyyyyyyyyyyyyyyyyyyy":
+                    client.send(bytes([byte]))
+                    await asyncio.sleep(0.02)
+                    if answer.done():
+                        break
+                response = Response(await answer)
+
+    assert response.status == 408
+
+
+async def test_a_body_that_stops_is_refused_in_time() -> None:
+    async with running(Origin()) as origin:
+        async with proxied(local(origin.port), timeouts=HASTY) as ours:
+            async with connected(ours.port) as client:
+                client.send(get(b"/", b"Content-Length: 10", method=b"POST") + b"abc")
+                response = Response(await client.rest())
+
+    assert response.status == 408
+    assert origin.seen == []
+
+
+async def test_a_silent_connection_is_closed_without_a_word() -> None:
+    async with running(Origin()) as origin:
+        async with proxied(local(origin.port), timeouts=HASTY) as ours:
+            async with connected(ours.port) as client:
+                assert await client.rest() == b""
+
+
+async def test_a_client_that_does_not_read_is_dropped() -> None:
+    async def endless(peer: Peer, origin: Origin) -> None:
+        await peer.request()
+        peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000000\r\n\r\n")
+        while True:
+            peer.send(b"x" * 65536)
+            await peer.writer.drain()
+
+    async with running(Origin(endless)) as origin:
+        async with proxied(local(origin.port), timeouts=HASTY) as ours:
+            async with connected(ours.port) as client:
+                client.send(get())
+                async with asyncio.timeout(3):
+                    while ours.listener.connections:
+                        await asyncio.sleep(0.05)
+            assert ours.upstream.pool.size == 0
+
+
+async def test_clients_above_the_cap_are_dropped() -> None:
+    limits = TrafficLimits(clients=1)
+    async with running(Origin()) as origin, proxied(local(origin.port), limits=limits) as ours:
+        async with connected(ours.port) as first, connected(ours.port) as second:
+            first.send(KEPT)
+            second.send(KEPT)
+
+            assert (await first.response()).status == 200
+            assert await second.rest() == b""
+
+
+async def test_http_1_0_is_never_answered_in_chunks() -> None:
+    reply = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+    async def chunked(peer: Peer, origin: Origin) -> None:
+        origin.seen.append(await peer.request())
+        peer.send(reply)
+        for part in (b"3\r\nabc\r\n", b"3\r\ndef\r\n0\r\n\r\n"):
+            await asyncio.sleep(0.01)
+            peer.send(part)
+
+    async with running(Origin(chunked)) as origin, proxied(local(origin.port)) as ours:
+        response = await talk(ours.port, b"GET / HTTP/1.0\r\n\r\n")
+
+    assert response.values(b"transfer-encoding") == []
+    assert response.body == b"abcdef"
+    assert origin.seen[0].values(b"host") == [b"127.0.0.1:%d" % origin.port]
+
+
+async def test_http_1_0_keeps_its_connection_on_demand() -> None:
+    async with running(Origin()) as origin, proxied(local(origin.port)) as ours:
+        async with connected(ours.port) as client:
+            for _ in range(2):
+                client.send(b"GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n")
+                response = await client.response()
+                assert response.values(b"connection") == [b"keep-alive"]
+
+
+async def test_absolute_form_goes_on_in_origin_form() -> None:
+    async with running(Origin()) as origin, proxied(local(origin.port)) as ours:
+        await talk(ours.port, get(b"http://real.test:81/a?b"))
+
+    assert origin.seen[0].target == b"/a?b"
+    assert origin.seen[0].values(b"host") == [b"real.test:81"]
+
+
+async def test_other_upgrades_are_answered_as_plain_requests() -> None:
+    request = get(b"/", b"Upgrade: h2c", b"HTTP2-Settings: AAMAAABk").replace(
+        b"Connection: close", b"Connection: Upgrade, HTTP2-Settings"
+    )
+    async with running(Origin()) as origin, proxied(local(origin.port)) as ours:
+        response = await talk(ours.port, request)
+
+    assert response.status == 200
+    assert origin.seen[0].values(b"upgrade") == origin.seen[0].values(b"http2-settings") == []
+
+
+async def _large(peer: Peer, origin: Origin) -> None:
+    """Digest an upload of any length, then send as much back."""
+    head = await peer.head()
+    length = int(next(line for line in head.split(b"\r\n") if b"ength" in line).split(b":")[1])
+    digest = hashlib.sha256()
+    for _ in range(length // 65536):
+        digest.update(await peer.reader.readexactly(65536))
+    peer.send(b"HTTP/1.1 200 OK\r\nX-Digest: %b\r\n" % digest.hexdigest().encode())
+    peer.send(b"Content-Length: %d\r\n\r\n" % length)
+    for _ in range(length // 65536):
+        peer.send(b"y" * 65536)
+        await peer.writer.drain()
+
+
+async def test_large_bodies_stream_in_bounded_memory() -> None:
+    blocks = 1024  # 64 MiB each way
+    async with running(Origin(_large)) as origin, proxied(local(origin.port)) as ours:
+        tracemalloc.start()
+        async with connected(ours.port) as client:
+            client.send(get(b"/", b"Content-Length: %d" % (blocks * 65536), method=b"PUT"))
+            for _ in range(blocks):
+                client.send(b"x" * 65536)
+                await client.writer.drain()
+            head = await client.until(b"\r\n\r\n")
+            received = hashlib.sha256()
+            for _ in range(blocks):
+                received.update(await client.reader.readexactly(65536))
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+
+    assert hashlib.sha256(b"x" * 65536 * blocks).hexdigest().encode() in head
+    assert received.digest() == hashlib.sha256(b"y" * 65536 * blocks).digest()
+    assert peak < 16 * 1024 * 1024
+
+
+async def test_events_are_not_held_back() -> None:
+    async def events(peer: Peer, origin: Origin) -> None:
+        await peer.request()
+        peer.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+        while True:
+            peer.send(b"7\r\ndata: x\r\n")
+            await peer.reader.readexactly(1)  # the next one only when it has been seen
+
+    async with running(Origin(events)) as origin, proxied(local(origin.port)) as ours:
+        async with connected(ours.port) as client:
+            client.send(get())
+            await client.until(b"data: x\r\n")
+
+
+@pytest.fixture(scope="module")
+def authority() -> trustme.CA:
+    return trustme.CA()
+
+
+@pytest.fixture
+def server_tls(authority: trustme.CA) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("localhost", "127.0.0.1").configure_cert(context)
+    return context
+
+
+@pytest.fixture
+def client_tls(authority: trustme.CA) -> ssl.SSLContext:
+    context = ssl.create_default_context()
+    authority.configure_trust(context)
+    return context
+
+
+async def test_tls_on_both_sides(server_tls: ssl.SSLContext, client_tls: ssl.SSLContext) -> None:
+    async with running(Origin(), tls=server_tls) as origin:
+        to = local(origin.port)
+        async with proxied(to, tls=server_tls, upstream_tls=client_tls) as ours:
+            async with connected(ours.port, tls=client_tls) as client:
+                client.send(KEPT)
+                assert (await client.response()).body == b"ok"
+                client.send(post(b"x" * 100_000))
+                assert (await client.response()).body == b"ok"
+
+    assert origin.seen[1].body == b"x" * 100_000
+
+
+async def test_an_upstream_that_nobody_vouches_for_is_refused(server_tls: ssl.SSLContext) -> None:
+    async with running(Origin(), tls=server_tls) as origin:
+        stranger = ssl.create_default_context()
+        async with proxied(local(origin.port), upstream_tls=stranger) as ours:
+            response = await talk(ours.port, get())
+
+    assert response.status == 502
+    assert origin.seen == []
+
+
+async def test_unix_sockets_on_both_sides(tmp_path: Path) -> None:
+    front, back = str(tmp_path / "front"), str(tmp_path / "back")
+    async with running(Origin(), path=back) as origin:
+        async with proxied(UnixAddress(back), listen=UnixAddress(front)):
+            mode = stat.S_IMODE(os.stat(front).st_mode)  # noqa: ASYNC240, PTH116 - one call
+            async with connected(path=front) as client:
+                client.send(KEPT)
+                assert (await client.response()).body == b"ok"
+
+    assert mode == 0o660
+    assert not Path(front).exists()
+    assert origin.seen[0].values(b"host") == [b"h"]
+
+
+async def test_a_stale_socket_is_removed(tmp_path: Path) -> None:
+    front = UnixAddress(str(tmp_path / "front"))
+    with socket.socket(socket.AF_UNIX) as killed:
+        killed.bind(front.path)
+
+    async with proxied(NOWHERE, listen=front), connected(path=front.path):
+        pass
+
+
+async def test_a_live_socket_is_not_removed(tmp_path: Path) -> None:
+    front = UnixAddress(str(tmp_path / "front"))
+    async with proxied(NOWHERE, listen=front):
+        with pytest.raises(UnfitEnvironment):
+            async with proxied(NOWHERE, listen=front):
+                pass
+        async with connected(path=front.path):
+            pass
+
+
+async def test_a_file_is_not_taken_for_a_socket(tmp_path: Path) -> None:
+    file = tmp_path / "front"
+    file.write_text("mine")
+
+    with pytest.raises(UnfitEnvironment):
+        async with proxied(NOWHERE, listen=UnixAddress(str(file))):
+            pass
+    assert file.read_text() == "mine"
+
+
+async def test_a_drain_lets_the_last_answer_out_and_closes_what_is_idle() -> None:
+    go = asyncio.Event()
+
+    async def waiting(peer: Peer, origin: Origin) -> None:
+        while True:
+            seen = await peer.request()
+            if seen.target == b"/slow":
+                await go.wait()
+            peer.send(OK)
+
+    async with running(Origin(waiting)) as origin, proxied(local(origin.port)) as ours:
+        async with connected(ours.port) as idle, connected(ours.port) as busy:
+            await _warm(idle)
+            busy.send(KEPT.replace(b"/", b"/slow", 1))
+            await asyncio.sleep(0.05)
+            drain = asyncio.ensure_future(ours.server.drain(5))  # noqa: TID251 - awaited below
+            assert await idle.rest() == b""
+            with pytest.raises(ConnectionError):
+                await asyncio.open_connection("127.0.0.1", ours.port or 1)
+            go.set()
+            last = await busy.response()
+
+            assert last.status == 200
+            assert last.values(b"connection") == [b"close"]
+            assert await drain
+
+
+async def _warm(client: Client) -> None:
+    client.send(KEPT)
+    await client.response()

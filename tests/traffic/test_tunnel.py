@@ -1,0 +1,199 @@
+"""WebSockets on routes without rules, with aiohttp at both ends and with raw bytes."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+
+import aiohttp
+import pytest
+from aiohttp import web
+
+from proxy.core.routes import parse_pattern
+from proxy.core.rulebook import Rulebook
+from proxy.core.rules import Block, Rule
+
+from .ours import HASTY, local, proxied
+from .wire import OK, Origin, Peer, Response, connected, get, running, talk
+
+SHAKE = (
+    b"GET /ws HTTP/1.1\r\nHost: h\r\nConnection: keep-alive, Upgrade\r\nUpgrade: websocket\r\n"
+    b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+    b"Sec-WebSocket-Protocol: chat\r\n\r\n"
+)
+SWITCH = (
+    b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+    b"Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\nSec-WebSocket-Protocol: chat\r\n\r\n"
+)
+
+
+@contextlib.asynccontextmanager
+async def echoing() -> AsyncIterator[int]:
+    async def echo(request: web.Request) -> web.WebSocketResponse:
+        socket = web.WebSocketResponse()
+        await socket.prepare(request)
+        async for message in socket:
+            if message.type is aiohttp.WSMsgType.TEXT:
+                await socket.send_str(message.data)
+            else:
+                await socket.send_bytes(message.data)
+        return socket
+
+    app = web.Application()
+    app.router.add_get("/ws", echo)
+    runner = web.AppRunner(app, shutdown_timeout=0.1)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    try:
+        yield runner.addresses[0][1]
+    finally:
+        await runner.cleanup()
+
+
+async def test_messages_go_both_ways_and_the_close_code_arrives() -> None:
+    async with echoing() as port, proxied(local(port)) as ours:
+        async with aiohttp.ClientSession() as session:
+            async with session.ws_connect(f"http://127.0.0.1:{ours.port}/ws") as socket:
+                for size in (0, 1, 70_000, 1_000_000):
+                    await socket.send_bytes(b"x" * size)
+                    assert await socket.receive_bytes() == b"x" * size
+                await socket.send_str("hé")
+                assert await socket.receive_str() == "hé"
+            assert socket.close_code == 1000
+        async with asyncio.timeout(1):
+            while ours.listener.connections or ours.upstream.pool.size:
+                await asyncio.sleep(0.01)
+
+    assert ours.ear.last["status"] == 101
+
+
+async def test_bytes_behind_both_handshakes_are_not_lost() -> None:
+    async def early(peer: Peer, origin: Origin) -> None:
+        origin.seen.append(await peer.request())
+        peer.send(SWITCH + b"late")
+        peer.send(await peer.reader.readexactly(5))
+        await peer.reader.read()
+
+    async with running(Origin(early)) as origin, proxied(local(origin.port)) as ours:
+        async with connected(ours.port) as client:
+            client.send(SHAKE + b"early")
+            received = await client.until(b"lateearly")
+
+    assert received.startswith(b"HTTP/1.1 101 Switching Protocols\r\n")
+    assert Response(received).values(b"sec-websocket-protocol") == [b"chat"]
+    assert origin.seen[0].values(b"upgrade") == [b"websocket"]
+    assert origin.seen[0].values(b"connection") == [b"Upgrade"]
+
+
+async def test_a_half_closed_side_still_receives() -> None:
+    async def last_word(peer: Peer, origin: Origin) -> None:
+        await peer.request()
+        peer.send(SWITCH)
+        told = await peer.reader.read(-1)
+        peer.send(b"you said " + told)
+
+    async with running(Origin(last_word)) as origin, proxied(local(origin.port)) as ours:
+        async with connected(ours.port) as client:
+            client.send(SHAKE)
+            await client.until(b"\r\n\r\n")
+            client.send(b"all")
+            client.writer.write_eof()
+
+            assert await client.rest() == b"you said all"
+
+
+async def test_a_declined_handshake_is_a_plain_answer_and_the_end() -> None:
+    async with running(Origin()) as origin, proxied(local(origin.port)) as ours:
+        async with connected(ours.port) as client:
+            client.send(SHAKE + get(b"/smuggled"))
+            response = Response(await client.rest())
+
+    assert response.status == 200
+    assert response.body == b"ok"
+    assert [seen.target for seen in origin.seen] == [b"/ws"]
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (b"GET", b"POST"),
+        (b"Version: 13", b"Version: 8"),
+        (b"websocket\r\n", b"h2c\r\n"),
+        (b"keep-alive, Upgrade", b"keep-alive"),
+    ],
+)
+async def test_anything_less_than_a_handshake_is_a_plain_request(old: bytes, new: bytes) -> None:
+    async with running(Origin()) as origin, proxied(local(origin.port)) as ours:
+        response = await talk(
+            ours.port, SHAKE.replace(old, new, 1).replace(b"keep-alive", b"close")
+        )
+
+    assert response.status == 200
+    assert origin.seen[0].values(b"upgrade") == []
+
+
+async def test_a_route_with_rules_has_no_tunnel() -> None:
+    rule = Rule("ruled", (parse_pattern("/ws"),), request=(Block(),))
+    rulebook = Rulebook((rule,), pass_unmatched=True)
+    async with running(Origin()) as origin, proxied(local(origin.port), rulebook=rulebook) as ours:
+        response = await talk(ours.port, SHAKE.replace(b"keep-alive", b"close"))
+
+    assert response.status == 403
+    assert ours.ear.last["reason"] == "upgrade-on-ruled-route"
+    assert origin.seen == []
+
+
+async def test_a_silent_tunnel_ends() -> None:
+    async def silent(peer: Peer, origin: Origin) -> None:
+        await peer.request()
+        peer.send(SWITCH)
+        await peer.reader.read()
+
+    async with running(Origin(silent)) as origin:
+        async with proxied(local(origin.port), timeouts=HASTY) as ours:
+            async with connected(ours.port) as client:
+                client.send(SHAKE)
+                await client.until(b"\r\n\r\n")
+
+                assert await client.rest() == b""
+
+
+async def test_a_drain_ends_tunnels() -> None:
+    async with echoing() as port, proxied(local(port)) as ours:
+        async with connected(ours.port) as client:
+            client.send(SHAKE)
+            await client.until(b"\r\n\r\n")
+
+            assert await ours.server.drain(5)
+            assert await client.rest() == b""
+
+
+async def test_a_slow_reader_holds_the_sender_back() -> None:
+    sent = 0
+
+    async def eager(peer: Peer, origin: Origin) -> None:
+        nonlocal sent
+        await peer.request()
+        peer.send(SWITCH)
+        while True:
+            peer.send(b"x" * 65536)
+            await peer.writer.drain()
+            sent += 65536
+
+    async with running(Origin(eager)) as origin, proxied(local(origin.port)) as ours:
+        async with connected(ours.port) as client:
+            client.send(SHAKE)
+            await client.until(b"\r\n\r\n")
+            await asyncio.sleep(0.3)
+            held = sent
+            await asyncio.sleep(0.2)
+
+            assert sent == held
+
+
+async def test_the_answer_of_the_origin_decides() -> None:
+    async with running(Origin(reply=OK)) as origin, proxied(local(origin.port)) as ours:
+        response = await talk(ours.port, SHAKE)
+
+    assert response.values(b"connection") == [b"close"]
