@@ -6,110 +6,23 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
-from functools import partial, wraps
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Any, Concatenate, Final, ParamSpec
+from typing import Any, Final
 
 import click
 
 from ..core.context import Context, Scope
-from ..core.errors import KeyringError, OpenFailed, OperatorError
+from ..core.errors import KeyringError, OpenFailed
 from ..keys import keyring_file, stored_token
-from ..keys.audit import AuditLog
 from ..keys.keyring import Keyring, create
-from ..keys.roots import (
-    FileRoot,
-    PassphraseRoot,
-    RootProvider,
-    SecretReference,
-    create_root_file,
-)
+from ..keys.roots import FileRoot, create_root_file
+from . import base
+from .keyring_place import FILE, Place, context_options, keyring_options, passphrase_root
 
-_P = ParamSpec("_P")
-_FILE: Final = click.Path(dir_okay=False, path_type=Path)
 _MAX_TOKEN_BYTES: Final = 16 << 20
 
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where the keyring is, what opens it, and where key operations are written down."""
-
-    path: Path
-    root: RootProvider
-    audit: AuditLog
-
-
-class Negative(click.ClickException):
-    """The command ran, and its answer is no."""
-
-    exit_code = 1
-
-
-class Unfit(click.ClickException):
-    """A file, a secret or the machine is not as it must be."""
-
-    exit_code = 3
-
-
-def find_place(
-    keyring: Path,
-    passphrase_env: str,
-    passphrase_file: Path | None,
-    root_file: Path | None,
-    audit_file: Path | None,
-) -> Place:
-    """Return where the keyring is and how it is opened; nothing is read yet."""
-    if passphrase_file is not None and root_file is not None:
-        raise click.UsageError("--passphrase-file and --root-file exclude each other")
-    root: RootProvider
-    if root_file is not None:
-        root = FileRoot(SecretReference(file=root_file))
-    else:
-        root = _passphrase(passphrase_env, passphrase_file)
-    audit = audit_file or keyring.with_name(keyring.name + ".audit")
-    return Place(keyring, root, AuditLog(audit, time.time))
-
-
-def keyring_options(
-    command: Callable[Concatenate[Place, _P], None],
-) -> Callable[..., None]:
-    """Give a command the options that say where the keyring is, and hand it the Place."""
-
-    @click.option("--keyring", type=_FILE, default=Path("keyring.jwe"), show_default=True)
-    @click.option(
-        "--passphrase-env", default="SEALYARD_PASSPHRASE", show_default=True, metavar="NAME"
-    )
-    @click.option("--passphrase-file", type=_FILE, help="Read the passphrase from this file.")
-    @click.option("--root-file", type=_FILE, help="Use the root key in this file instead.")
-    @click.option("--audit-file", type=_FILE, help="Default: the keyring's path and .audit.")
-    @wraps(command)
-    def with_place(
-        keyring: Path,
-        passphrase_env: str,
-        passphrase_file: Path | None,
-        root_file: Path | None,
-        audit_file: Path | None,
-        *args: _P.args,
-        **kwargs: _P.kwargs,
-    ) -> None:
-        with _translated():
-            place = find_place(keyring, passphrase_env, passphrase_file, root_file, audit_file)
-            command(place, *args, **kwargs)
-
-    return with_place
-
-
-def context_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command the options that name the scope of a token."""
-    tenant = click.option("--tenant", help="The tenant that the token is bound to.")
-    conversation = click.option("--conversation", help="The conversation that it is bound to.")
-    return tenant(conversation(command))
-
-
-as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 backup_options: Final = (
     click.option(
         "--backup-passphrase-env",
@@ -117,7 +30,7 @@ backup_options: Final = (
         show_default=True,
         metavar="NAME",
     ),
-    click.option("--backup-passphrase-file", type=_FILE),
+    click.option("--backup-passphrase-file", type=FILE),
 )
 
 
@@ -145,11 +58,11 @@ def init(place: Place, kek_id: str) -> None:
     _prepare_new(place)
     place.audit.write("keys.init", keyring=str(place.path), kek=kek_id)
     keyring_file.create_keyring(place.path, keyring, place.root)
-    _say(f"made {place.path} with KEK {kek_id}; back it up now: sealyard keys export")
+    base.say(f"made {place.path} with KEK {kek_id}; back it up now: sealyard keys export")
 
 
 @keys.command("list")
-@as_json
+@base.as_json
 @keyring_options
 def list_keks(place: Place, *, as_json: bool) -> None:
     """List the KEKs: id, number, state and time of creation.
@@ -199,7 +112,7 @@ def promote(place: Place, kek_id: str) -> None:
     sealyard keys promote k2 --keyring keys/keyring.jwe
     """  # noqa: D301 - see above
     _update(place, "keys.promote", lambda keyring: keyring.promote(kek_id), kek=kek_id)
-    _say(f"{kek_id} is the primary KEK; reload Sealyard to seal with it")
+    base.say(f"{kek_id} is the primary KEK; reload Sealyard to seal with it")
 
 
 @keys.command()
@@ -213,7 +126,7 @@ def disable(place: Place, kek_id: str) -> None:
     sealyard keys disable k1 --keyring keys/keyring.jwe
     """  # noqa: D301 - see above
     _update(place, "keys.disable", lambda keyring: keyring.disable(kek_id), kek=kek_id)
-    _say(f"{kek_id} is disabled; reload Sealyard")
+    base.say(f"{kek_id} is disabled; reload Sealyard")
 
 
 @keys.command()
@@ -223,7 +136,7 @@ def disable(place: Place, kek_id: str) -> None:
 @click.option("--message", help="The message id that it is bound to.")
 @click.option("--purpose", help="The purpose that it is bound to.")
 @click.option("--kind", type=click.Choice(["body", "stream"]), help="For tokens of whole bodies.")
-@as_json
+@base.as_json
 @keyring_options
 def verify(  # noqa: PLR0913 - one parameter for each part of a context
     place: Place,
@@ -256,7 +169,7 @@ def verify(  # noqa: PLR0913 - one parameter for each part of a context
 
 
 @keys.command()
-@click.argument("backup", type=_FILE)
+@click.argument("backup", type=FILE)
 @backup_options[0]
 @backup_options[1]
 @keyring_options
@@ -271,13 +184,13 @@ def export(
     """  # noqa: D301 - see above
     keyring = keyring_file.open_keyring(place.path, place.root)
     place.audit.write("keys.export", keyring=str(place.path), backup=str(backup))
-    root = _passphrase(backup_passphrase_env, backup_passphrase_file)
+    root = passphrase_root(backup_passphrase_env, backup_passphrase_file)
     keyring_file.create_keyring(backup, keyring, root)
-    _say(f"wrote {backup}; keep it and its passphrase in different places")
+    base.say(f"wrote {backup}; keep it and its passphrase in different places")
 
 
 @keys.command("import")
-@click.argument("backup", type=_FILE)
+@click.argument("backup", type=FILE)
 @click.option("--merge", is_flag=True, help="Add the KEKs that an existing keyring lacks.")
 @backup_options[0]
 @backup_options[1]
@@ -296,7 +209,7 @@ def import_backup(
     sealyard keys import backup.jwe
     sealyard keys import backup.jwe --merge
     """  # noqa: D301 - see above
-    root = _passphrase(backup_passphrase_env, backup_passphrase_file)
+    root = passphrase_root(backup_passphrase_env, backup_passphrase_file)
     restored = keyring_file.open_keyring(backup, root)
     if merge:
         _update(place, "keys.import", lambda keyring: keyring.merge(restored), backup=str(backup))
@@ -304,7 +217,7 @@ def import_backup(
         _prepare_new(place)
         place.audit.write("keys.import", keyring=str(place.path), backup=str(backup))
         keyring_file.create_keyring(place.path, restored, place.root)
-    _say(f"restored {place.path}; check it: sealyard keys verify TOKEN")
+    base.say(f"restored {place.path}; check it: sealyard keys verify TOKEN")
 
 
 @keys.command()
@@ -327,7 +240,7 @@ def derive(place: Place, stored: str, tenant: str | None, conversation: str | No
     try:
         jwk = stored_token.session_jwk(keyring, text, scope)
     except OpenFailed as failure:
-        raise Negative(f"the token does not open: {failure.reason}") from None
+        raise base.Failure(f"the token does not open: {failure.reason}", base.NEGATIVE) from None
     kid: str = json.loads(jwk)["kid"]
     place.audit.write("keys.derive", keyring=str(place.path), kid=kid)
     click.echo(jwk)
@@ -352,41 +265,22 @@ def _asked(make: Callable[[], Keyring]) -> Keyring:
     try:
         return make()
     except KeyringError as error:
-        raise Negative(error.reason) from None
+        raise base.Failure(error.reason, base.NEGATIVE) from None
 
 
 def _prepare_new(place: Place) -> None:
     """Refuse an existing keyring before anything is made, then see that there is a root key."""
     if place.path.exists():
-        raise Unfit(f"{place.path}: exists already and is not overwritten")
+        raise KeyringError(f"{place.path}: exists already and is not overwritten")
     path = place.root.reference.file if isinstance(place.root, FileRoot) else None
     if path is not None and not path.exists():
         create_root_file(path, random=os.urandom)
-        _say(f"made the root key {path}; keep a copy of it apart from the keyring")
-
-
-def _passphrase(env: str, file: Path | None) -> PassphraseRoot:
-    reference = SecretReference(file=file) if file is not None else SecretReference(env=env)
-    return PassphraseRoot(reference, os.environ)
+        base.say(f"made the root key {path}; keep a copy of it apart from the keyring")
 
 
 def _token(stored: str) -> bytes:
-    if stored == "-":
-        return sys.stdin.buffer.read(_MAX_TOKEN_BYTES).strip()
-    return stored.encode()
+    return base.read_argument(stored, limit=_MAX_TOKEN_BYTES).strip()
 
 
 def _utc(seconds: int) -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
-
-
-def _say(text: str) -> None:
-    click.echo(text, err=True)
-
-
-@contextmanager
-def _translated() -> Iterator[None]:
-    try:
-        yield
-    except OperatorError as error:
-        raise Unfit(error.reason) from None

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ..config.load import find, load
 from ..config.settings import Loaded
+from ..core.errors import ConfigurationError
 
 
 def load_configuration(chosen: Path | None) -> Loaded:
@@ -15,3 +16,12 @@ def load_configuration(chosen: Path | None) -> Loaded:
     Raises ConfigurationError, which tells every mistake at once.
     """
     return load(find(chosen, os.environ, Path.cwd()), os.environ)
+
+
+def configuration_if_any(chosen: Path | None) -> Loaded | None:
+    """Return the configuration as `load_configuration` does, or None where there is no file."""
+    try:
+        path = find(chosen, os.environ, Path.cwd())
+    except ConfigurationError:
+        return None
+    return load(path, os.environ)

@@ -11,12 +11,13 @@ from click.testing import CliRunner, Result
 from joserfc import jwe
 from joserfc.jwk import OctKey
 
+from proxy.cli import main
 from proxy.cli.keys import keys
 from proxy.keys.durable import durable_session
 from proxy.keys.keyring_file import open_keyring
 from proxy.keys.roots import FileRoot, SecretReference
 
-from .builders import CONTEXT, SCOPE
+from ..keys.builders import CONTEXT, SCOPE
 
 BOUND = ("--tenant", "clinic", "--conversation", "c1")
 Run = Callable[..., Result]
@@ -29,7 +30,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     monkeypatch.setenv("SEALYARD_BACKUP_PASSPHRASE", "canary backup phrase")
 
     def run(*args: str, status: int = 0, stdin: bytes = b"") -> Result:
-        result = CliRunner().invoke(keys, [*args, "--root-file", "root.key"], input=stdin)
+        result = CliRunner().invoke(main, ["keys", *args, "--root-file", "root.key"], input=stdin)
         assert result.exit_code == status, result.output
         assert "canary" not in result.output
         return result
@@ -61,13 +62,13 @@ def test_the_life_of_a_keyring(run: Run) -> None:
 def test_a_passphrase_opens_the_keyring(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     runner = CliRunner(env={"SEALYARD_PASSPHRASE": "correct horse battery"})
-    assert runner.invoke(keys, ["init"]).exit_code == 0
-    assert json.loads(runner.invoke(keys, ["verify", "--json"]).stdout) == {
+    assert runner.invoke(main, ["keys", "init"]).exit_code == 0
+    assert json.loads(runner.invoke(main, ["keys", "verify", "--json"]).stdout) == {
         "keks": 1,
         "primary": "k1",
     }
     for phrase in ("", "wrong wrong wrong"):
-        wrong = CliRunner(env={"SEALYARD_PASSPHRASE": phrase}).invoke(keys, ["verify"])
+        wrong = CliRunner(env={"SEALYARD_PASSPHRASE": phrase}).invoke(main, ["keys", "verify"])
         assert (wrong.exit_code, wrong.stdout) == (3, "")
 
 

@@ -1,0 +1,125 @@
+"""Where a command finds the keyring and what opens it: the configuration, or options."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import wraps
+from pathlib import Path
+from typing import Concatenate, Final, ParamSpec
+
+import click
+
+from ..keys.audit import AuditLog
+from ..keys.roots import ROOTS, FileRoot, PassphraseRoot, RootProvider, SecretReference
+from . import base
+from .loading import configuration_if_any
+
+_P = ParamSpec("_P")
+FILE: Final = click.Path(dir_okay=False, path_type=Path)
+DEFAULT_KEYRING: Final = Path("keyring.jwe")
+DEFAULT_VARIABLE: Final = "SEALYARD_PASSPHRASE"
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where the keyring is, what opens it, and where key operations are written down."""
+
+    path: Path
+    root: RootProvider
+    audit: AuditLog
+
+
+@dataclass(frozen=True, slots=True)
+class _Options:
+    """What was said on the command line; None where nothing was."""
+
+    config: Path | None
+    keyring: Path | None
+    passphrase_env: str | None
+    passphrase_file: Path | None
+    root_file: Path | None
+
+    @property
+    def root(self) -> RootProvider | None:
+        """The root that the options name."""
+        named = (self.passphrase_env, self.passphrase_file, self.root_file)
+        if sum(one is not None for one in named) > 1:
+            raise click.UsageError(
+                "--passphrase-env, --passphrase-file and --root-file exclude each other"
+            )
+        if self.root_file is not None:
+            return FileRoot(SecretReference(file=self.root_file))
+        if self.passphrase_file is not None or self.passphrase_env is not None:
+            return passphrase_root(self.passphrase_env or "", self.passphrase_file)
+        return None
+
+
+def keyring_options(
+    command: Callable[Concatenate[Place, _P], None],
+) -> Callable[..., None]:
+    """Give a command the options that say where the keyring is, and hand it the Place.
+
+    The options win; then the configuration that `--config` names or, unless options name the
+    keyring, the first of the usual places; then `keyring.jwe` under $SEALYARD_PASSPHRASE.
+    """
+
+    @base.config_option
+    @click.option("--keyring", type=FILE, help="Unless given: the configuration's, or keyring.jwe.")
+    @click.option("--passphrase-env", metavar="NAME", help="Read the passphrase from $NAME.")
+    @click.option("--passphrase-file", type=FILE, help="Read the passphrase from this file.")
+    @click.option("--root-file", type=FILE, help="Use the root key in this file instead.")
+    @click.option("--audit-file", type=FILE, help="Default: the keyring's path and .audit.")
+    @wraps(command)
+    def with_place(  # noqa: PLR0913, PLR0917 - each is one option
+        config: Path | None,
+        keyring: Path | None,
+        passphrase_env: str | None,
+        passphrase_file: Path | None,
+        root_file: Path | None,
+        audit_file: Path | None,
+        *args: _P.args,
+        **kwargs: _P.kwargs,
+    ) -> None:
+        options = _Options(config, keyring, passphrase_env, passphrase_file, root_file)
+        path, root = _find(options)
+        audit = audit_file or path.with_name(path.name + ".audit")
+        command(Place(path, root, AuditLog(audit, time.time)), *args, **kwargs)
+
+    return with_place
+
+
+def context_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options that name the scope of a token."""
+    tenant = click.option("--tenant", help="The tenant that the token is bound to.")
+    conversation = click.option("--conversation", help="The conversation that it is bound to.")
+    return tenant(conversation(command))
+
+
+def passphrase_root(env: str, file: Path | None) -> PassphraseRoot:
+    """Return the root whose passphrase stands in a file, or else in an environment variable."""
+    reference = SecretReference(file=file) if file is not None else SecretReference(env=env)
+    return PassphraseRoot(reference, os.environ)
+
+
+def _find(options: _Options) -> tuple[Path, RootProvider]:
+    root = options.root
+    if options.keyring is not None and (root is not None or options.config is None):
+        return options.keyring, root or passphrase_root(DEFAULT_VARIABLE, None)
+    configured = _configured(options)
+    if configured is None:
+        path = options.keyring or DEFAULT_KEYRING
+        return path, root or passphrase_root(DEFAULT_VARIABLE, None)
+    return options.keyring or configured[0], root or configured[1]
+
+
+def _configured(options: _Options) -> tuple[Path, RootProvider] | None:
+    """Return keyring and root of the configuration; None where none was named and none found."""
+    loaded = configuration_if_any(options.config)
+    if loaded is None:
+        return None
+    keys = loaded.settings.keys
+    reference = SecretReference(env=keys.root.secret.env, file=keys.root.secret.file)
+    return keys.keyring, ROOTS[keys.root.kind](reference, os.environ)
