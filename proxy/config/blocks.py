@@ -46,7 +46,7 @@ def _verdict(place: Place, direction: Direction, problems: Problems) -> Verdict 
         problems.add(place, "a response cannot be rejected", "reject the request")
         return None
     known = ("pass", "reject") if direction == "request" else ("pass",)
-    problems.add(place, f"{show(word)} is unknown", f"{suggest(word, known)}, or a block")
+    problems.add(place, f"{show(word)} is unknown", f"{suggest(word, known)}; or a block")
     return None
 
 
@@ -65,7 +65,7 @@ def _block(
         place,
         encrypt=items(fields.get("encrypt"), "encrypt", problems),
         decrypt=items(fields.get("decrypt"), "decrypt", problems),
-        absent=selectors(fields.get("absent"), problems),
+        absent=selectors(fields.get("absent"), direction, problems),
         types=_types(fields.get("type"), problems),
         statuses=_statuses(fields.get("status"), problems),
         names=names(fields, problems),

@@ -9,7 +9,7 @@ from typing import Final
 import yaml
 
 from .environment import substitute
-from .positions import Kind, Mapping, Node, Position, Scalar, Sequence
+from .positions import Kind, Mapping, Node, Place, Position, Scalar, Sequence
 from .problems import Problems, show
 
 MAX_DEPTH: Final = 32
@@ -20,6 +20,7 @@ _KINDS: Final[dict[str, Kind]] = {
     "tag:yaml.org,2002:null": "null",
     "tag:yaml.org,2002:timestamp": "date",
 }
+_BROKEN: Final = "broken"
 _FORBIDDEN: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]")
 
 
@@ -42,7 +43,7 @@ class _Composer(yaml.SafeLoader):
         if isinstance(event, yaml.AliasEvent):
             self._refuse(position, f"aliases (`*{event.anchor}`) are not used here; write it out")
             self.get_event()  # type: ignore[no-untyped-call]  # PyYAML's stubs
-            return yaml.ScalarNode("tag:yaml.org,2002:str", "", self.get_mark(), self.get_mark())
+            return yaml.ScalarNode(_BROKEN, "", self.get_mark(), self.get_mark())
         self._refuse_properties(event, position)
         if self._depth >= MAX_DEPTH:
             self._refuse(position, f"nested deeper than {MAX_DEPTH} levels")
@@ -84,7 +85,7 @@ def compose(text: str, environ: Environ[str, str], problems: Problems) -> Node |
             Position(1, 1), "", "the file is empty; `sealyard init` writes one to start from"
         )
         return None
-    return _Converter(environ, problems).node(root)
+    return _Converter(environ, problems).place(root, "").node
 
 
 class _Converter:
@@ -94,71 +95,73 @@ class _Converter:
         self._environ = environ
         self._problems = problems
 
-    def node(self, node: yaml.Node) -> Node:
-        """Return our node."""
+    def place(self, node: yaml.Node, path: str) -> Place:
+        """Return our node with the path that leads to it."""
         position = _position(node.start_mark)
         if isinstance(node, yaml.SequenceNode):
-            return Sequence(position, tuple(self.node(one) for one in node.value))
+            items = (self.place(one, f"{path}[{at}]") for at, one in enumerate(node.value))
+            return Place(Sequence(position, tuple(one.node for one in items)), path)
         if isinstance(node, yaml.MappingNode):
-            return Mapping(position, self._entries(node))
-        return self._scalar(node, position)
+            return Place(Mapping(position, self._entries(node, path)), path)
+        return Place(self._scalar(node, position, path), path)
 
-    def _entries(self, node: yaml.MappingNode) -> tuple[tuple[Scalar, Node], ...]:
+    def _entries(self, node: yaml.MappingNode, path: str) -> tuple[tuple[Scalar, Node], ...]:
         found: dict[str, tuple[Scalar, Node]] = {}
         for key_node, value_node in node.value:
-            value = self.node(value_node)
-            key = self._key(key_node)
+            key = self._key(key_node, path)
             if key is None:
                 continue
+            value = self.place(value_node, f"{path}.{key.text}" if path else key.text)
             if key.text in found:
                 first = found[key.text][0].position.line
-                self._problems.at(
-                    key.position, "", f"{show(key.text)} stands twice; first on line {first}"
-                )
+                message = f"{show(key.text)} stands twice; first on line {first}"
+                self._problems.at(key.position, path, message)
                 continue
-            found[key.text] = key, value
+            found[key.text] = key, value.node
         return tuple(found.values())
 
-    def _key(self, node: yaml.Node) -> Scalar | None:
+    def _key(self, node: yaml.Node, path: str) -> Scalar | None:
         position = _position(node.start_mark)
         if not isinstance(node, yaml.ScalarNode):
-            self._problems.at(
-                position, "", "a key is a text, here stands a list or mapping; quote it"
-            )
+            message = "a key is a text, here stands a list or mapping; quote it"
+            self._problems.at(position, path, message)
             return None
         if node.tag == "tag:yaml.org,2002:merge":
-            self._problems.at(position, "", "merges (`<<`) are not used here; use `defaults`")
+            self._problems.at(position, path, "merges (`<<`) are not used here; use `defaults`")
             return None
         kind = _KINDS.get(node.tag, "text")
         if kind != "text":
-            self._problems.at(
-                position, "", f"the key {show(node.value)} is read as {READ_AS[kind]}; quote it"
+            message = f"the key {show(node.value)} is read as {read_as(kind, node.value)}; quote it"
+            self._problems.at(position, path, message)
+        return Scalar(position, self._clean(node.value, position, path), "text", node.value)
+
+    def _scalar(self, node: yaml.Node, position: Position, path: str) -> Scalar:
+        before = self._problems.count
+        text = written = str(node.value)
+        kind = _KINDS.get(node.tag, "text")
+        if "${" in written:
+            kind = "substituted"
+            text = substitute(
+                written, self._environ, Place(Scalar(position, "", kind, ""), path), self._problems
             )
-        return Scalar(position, self._clean(node.value, position), "text", node.value)
+        text = self._clean(text, position, path)
+        if self._problems.count > before or node.tag == _BROKEN:
+            kind = "broken"
+        return Scalar(position, text, kind, written)
 
-    def _scalar(self, node: yaml.Node, position: Position) -> Scalar:
-        written = str(node.value)
-        if "${" not in written:
-            text = self._clean(written, position)
-            return Scalar(position, text, _KINDS.get(node.tag, "text"), text)
-        text = substitute(written, self._environ, position, self._problems)
-        return Scalar(position, self._clean(text, position), "substituted", written)
-
-    def _clean(self, text: str, position: Position) -> str:
+    def _clean(self, text: str, position: Position, path: str) -> str:
         if _FORBIDDEN.search(text) is None:
             return text
-        self._problems.at(position, "", "a control character or half of a surrogate pair")
+        message = "holds a control character or half of a surrogate pair"
+        self._problems.at(position, path, message)
         return _FORBIDDEN.sub("", text)
 
 
-READ_AS: Final[dict[Kind, str]] = {
-    "text": "a text",
-    "substituted": "a text",
-    "number": "a number",
-    "boolean": "true or false",
-    "date": "a date",
-    "null": "nothing",
-}
+def read_as(kind: Kind, text: str) -> str:
+    """Return what YAML reads a plain value as."""
+    if kind == "boolean":
+        return "true" if text.lower() in {"yes", "true", "on"} else "false"
+    return {"number": "a number", "date": "a date", "null": "nothing"}.get(kind, "a text")
 
 
 def _position(mark: object) -> Position:

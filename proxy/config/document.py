@@ -18,14 +18,15 @@ from .settings import AdminSettings, HealthSettings, ListenerSettings, Settings
 from .values import elements, whole
 
 VERSION: Final = 1
+MOST: Final = 1_000_000
 
 
 def settings(place: Place, files: Files, problems: Problems) -> Settings | None:
     """Return what the file says, or None after telling what is wrong."""
     fields = Fields(place, FILE, problems)
     version, keys_place = fields.get("version"), fields.get("keys")
-    if version is not None:
-        whole(version, problems, low=VERSION, high=VERSION)
+    if version is not None and whole(version, problems, low=0, high=MOST) not in {None, VERSION}:
+        problems.add(version, "is another version", f"this program reads version {VERSION}")
     keys = None if keys_place is None else key_settings(keys_place, files, problems)
     admin = _admin(fields.get("admin"), files, problems)
     health = _health(fields.get("health"), files, problems)

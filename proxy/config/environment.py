@@ -6,35 +6,28 @@ import re
 from collections.abc import Mapping
 from typing import Final
 
-from .positions import Position
+from .positions import Place
 from .problems import Problems, show
 
 _REFERENCE: Final = re.compile(r"\$\{(?:env:([A-Za-z_][A-Za-z0-9_]*)(:-[^}]*)?\})?")
 
 
-def substitute(
-    text: str, environ: Mapping[str, str], position: Position, problems: Problems
-) -> str:
-    """Return `text` with each reference replaced; what cannot be replaced is a mistake."""
+def substitute(text: str, environ: Mapping[str, str], place: Place, problems: Problems) -> str:
+    """Return `text` with each reference replaced; what cannot be replaced is told at `place`."""
 
     def value(match: re.Match[str]) -> str:
         name, default = match[1], match[2]
         if name is None:
-            problems.at(
-                position,
-                "",
-                f"{show(text)}: write a reference as `${{env:NAME}}`, in quotes inside {{ }}",
+            problems.add(
+                place, f"{show(text)}: a reference is `${{env:NAME}}`, quoted inside {{ }}"
             )
-            return ""
-        if name in environ:
+        elif name in environ:
             return environ[name]
-        if default is None:
-            problems.at(
-                position,
-                "",
-                f"the environment has no {show(name)}; `${{env:{name}:-…}}` gives a default",
-            )
-            return ""
-        return str(default)[2:]
+        elif default is not None:
+            return str(default).removeprefix(":-")
+        else:
+            hint = f"`${{env:{name}:-…}}` gives a default"
+            problems.add(place, f"the environment has no {show(name)}", hint)
+        return ""
 
     return _REFERENCE.sub(value, text)

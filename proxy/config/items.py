@@ -6,6 +6,7 @@ import re
 from typing import Final, cast
 
 from ..core.errors import InvalidExpression
+from ..core.message import Direction
 from ..core.selectors import JsonSelector, NamedSelector, Selector, Whole, parse_selector
 from ..core.token import Form
 from .fields import Fields
@@ -27,7 +28,9 @@ def items(place: Place | None, action: str, problems: Problems) -> tuple[ItemSyn
     return tuple(one for one in found if one is not None)
 
 
-def selectors(place: Place | None, problems: Problems) -> tuple[tuple[Selector, Place], ...]:
+def selectors(
+    place: Place | None, direction: Direction, problems: Problems
+) -> tuple[tuple[Selector, Place], ...]:
     """Return what must be absent."""
     if place is None:
         return ()
@@ -40,7 +43,9 @@ def selectors(place: Place | None, problems: Problems) -> tuple[tuple[Selector, 
             problems.add(one, "what must be absent cannot be optional")
             continue
         selector = _selector(written, one, problems)
-        if selector in {Whole.TEXT, Whole.TOKENS}:
+        if isinstance(selector, NamedSelector) and direction == "response":
+            problems.add(one, f"`{selector.place}:` in a response is not supported yet")
+        elif selector in {Whole.TEXT, Whole.TOKENS}:
             problems.add(one, f"{show(written)} cannot be absent", "write `body`")
         elif selector is not None:
             found.append((selector, one))
@@ -99,11 +104,13 @@ def _checked(  # noqa: PLR0913, PLR0917 - the parts of an item
     selector = _selector(written, place, problems)
     if selector is None:
         return None
+    if action == "decrypt" and said != FieldSyntax():
+        problems.add(place, "form and max_chars are for what is sealed, not for what is opened")
     if isinstance(selector, NamedSelector):
         problems.add(place, f"`{selector.place}:` in {action} is not supported yet")
         return None
     if selector is Whole.TOKENS:
-        complaint = _tokens_complaint(field, said, optional=optional, action=action)
+        complaint = _tokens_complaint(field, optional=optional, action=action)
         if complaint:
             problems.add(place, complaint)
             return None
@@ -111,7 +118,9 @@ def _checked(  # noqa: PLR0913, PLR0917 - the parts of an item
     field = field or _field(selector)
     if field is None:
         problems.add(
-            place, f"{show(written)} has no member name to name its field", f"{written} as NAME"
+            place,
+            f"{show(written)} has no member name to name its field",
+            f"write `{written} as NAME`",
         )
         return None
     return ItemSyntax(selector, field, place, said.form, said.max_chars, optional)
@@ -123,15 +132,13 @@ def _field(selector: Selector) -> str | None:
     return selector.value if isinstance(selector, Whole) else selector.name
 
 
-def _tokens_complaint(field: str | None, said: FieldSyntax, *, optional: bool, action: str) -> str:
+def _tokens_complaint(field: str | None, *, optional: bool, action: str) -> str:
     if action == "encrypt":
         return "`tokens` only stands in decrypt"
     if field is not None:
         return "`tokens` opens tokens of any field, so it has no field of its own"
     if optional:
         return "`tokens` is never missing, so it cannot be optional"
-    if said != FieldSyntax():
-        return "`tokens` takes no form and no max_chars"
     return ""
 
 

@@ -98,7 +98,7 @@ def _sessions(place: Place, problems: Problems) -> tuple[float | None, float | N
 
 def _check_mode(place: Place, problems: Problems) -> None:
     if isinstance(place.node, Scalar) and place.node.text == _LATER_MODE:
-        problems.add(place, "mode `ephemeral` is not supported yet", "write `durable`")
+        problems.add(place, "`ephemeral` is not supported yet", "write `durable`")
         return
     word = text(place, problems)
     if word not in {None, "durable"}:

@@ -54,7 +54,7 @@ def _mode(place: Place, problems: Problems) -> Mode | None:
     if word == "enforce":
         return Mode()
     if word == "observe":
-        problems.add(place, "mode `observe` is not supported yet")
+        problems.add(place, "`observe` is not supported yet")
         return None
     match = _UNTIL.fullmatch(word)
     if match is None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-Kind = Literal["text", "number", "boolean", "date", "null", "substituted"]
+Kind = Literal["text", "number", "boolean", "date", "null", "substituted", "broken"]
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -20,7 +20,8 @@ class Position:
 class Scalar:
     """One value. `kind` is what YAML reads it as; in `written`, `${env:NAME}` still stands.
 
-    Of kind `substituted` are values from the environment, which have no quotes to tell their kind.
+    Of kind `substituted` are values from the environment, which have no quotes to tell their kind;
+    what is wrong with one that is `broken` is told already.
     """
 
     position: Position

@@ -35,6 +35,8 @@ class Problems:
 
     def add(self, place: Place, message: str, hint: str = "") -> None:
         """Add a mistake at a place, with what to write instead where that helps."""
+        if isinstance(place.node, Scalar) and place.node.kind == "broken":
+            return
         self.at(place.node.position, place.path, _without_secrets(place, message, hint))
 
     def at(self, position: Position, path: str, message: str) -> None:

@@ -17,30 +17,32 @@ _HEAD: Final = """\
 
 <!-- Made by `python -m proxy.config.reference` from the tables of the loader; do not edit. -->
 
-One YAML file, found as `--config`, `$SEALYARD_CONFIG`, `./sealyard.yaml`, `./config/sealyard.yaml` or
-`/etc/sealyard/sealyard.yaml`, in this order.
-All mistakes are told at once, each as `file:line:column path message`.
-Relative paths are relative to the folder of the file.
+One YAML file, found as `--config`, `$SEALYARD_CONFIG`, `./sealyard.yaml`,
+`./config/sealyard.yaml` or `/etc/sealyard/sealyard.yaml`, in this order. All mistakes are told at
+once, each as `file:line:column path message`. Relative paths are relative to the folder of the
+file.
 
-Only the plain part of YAML is read: no anchors, aliases, merges or tags, one document, each key once.
-A value that YAML would read as something other than the text that is expected (`no`, `on`, `012`, `1:30`,
-`{id}`) is a mistake; quotes make it a text.
-`${env:NAME}` in a value is replaced from the environment, `${env:NAME:-default}` where it may be unset.
-Inside `{ }` and `[ ]` such a value needs quotes.
-A secret is never written in the file: `{env: NAME}` or `{file: path}` says where it stands.
+Only the plain part of YAML is read: no anchors, aliases, merges or tags, one document, each key
+once. A value that YAML would read as something other than the text that is expected (`no`, `on`,
+`012`, `1:30`, `{id}`) is a mistake; quotes make it a text. `${env:NAME}` in a value is replaced
+from the environment, `${env:NAME:-default}` where it may be unset. Inside `{ }` and `[ ]` such a
+value needs quotes. A secret is never written in the file: `{env: NAME}` or `{file: path}` says
+where it stands.
 
-A *duration* is a number with `ms`, `s`, `m`, `h` or `d`; a *size* a number with `B`, `KiB`, `MiB` or `GiB`.
+A *duration* is a number with `ms`, `s`, `m`, `h` or `d`; a *size* a number with `B`, `KiB`, `MiB`
+or `GiB`.
 
-A *selector* is a path into JSON (`$.name`, `$['a name']`, `$[0]`, `.*`, `..name`), `body`, `text`, or, in decrypt,
-`tokens`. An *item* is `[optional ]SELECTOR[ as FIELD]`, or the long form below.
+A *selector* is a path into JSON (`$.name`, `$['a name']`, `$[0]`, `.*`, `..name`), `body`,
+`text`, or, in decrypt, `tokens`. An *item* is `[optional ]SELECTOR[ as FIELD]`, or the long form
+below.
 
-A *source* is `$.path` (with `~` at the end the member's name), `path:name`, `query:name`, `header:name`,
-`jwt:claim` or `const:text`; a list of sources is joined in order.
+A *source* is `$.path` (with `~` at the end the member's name), `path:name`, `query:name`,
+`header:name`, `jwt:claim` or `const:text`; a list of sources is joined in order.
 
-What stands closer wins: a block over its rule, a rule over `defaults`. `defaults` are replaced key by key.
-`bind` is looked for in the block, the rule, `fields` and `defaults`, in this order; parts that a rule does not
-give are left out, but a rule or block that says `bind` itself must have a source for each part.
-A `permissive until` ends at 00:00 UTC of its day.
+What stands closer wins: a block over its rule, a rule over `defaults`. `defaults` are replaced
+key by key. `bind` is looked for in the block, the rule, `fields` and `defaults`, in this order;
+parts that a rule does not give are left out, but a rule or block that says `bind` itself must
+have a source for each part. A `permissive until` ends at 00:00 UTC of its day.
 """
 
 

@@ -98,6 +98,8 @@ class _Resolver:
 
     def _behaviour(self, direction: Direction) -> Behaviour:
         said = self._shared.request if direction == "request" else self._shared.response
+        if direction == "response" and self._shared.request is Verdict.REJECT:
+            said = None  # a rejected request has no response
         if said is None:
             return Verdict.PASS
         if isinstance(said, Verdict):

@@ -9,7 +9,7 @@ import re
 from collections.abc import Collection, Iterable
 from typing import Final
 
-from .composing import READ_AS
+from .composing import read_as
 from .limits import KIBIBYTE, MEBIBYTE
 from .positions import Mapping, Place, Scalar, Sequence
 from .problems import Problems, show, suggest
@@ -162,7 +162,7 @@ def _not_a_text(place: Place, node: Scalar, problems: Problems) -> None:
     else:
         problems.add(
             place,
-            f"{show(node.text)} is read as {READ_AS[node.kind]}, a text is expected",
+            f"{show(node.text)} is read as {read_as(node.kind, node.text)}, a text is expected",
             f'quote it: "{node.text}"'
             if len(node.text) <= len("2001-12-14t21:59:43.10")
             else "quote it",

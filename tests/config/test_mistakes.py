@@ -1,0 +1,133 @@
+"""data/mistakes.txt: what is replaced (-) in the small configuration, by what (+), what is told (>)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from proxy.config.load import load
+from proxy.core.errors import ConfigurationError
+from tests.config.builders import SMALL, changed, loaded, problems_of, with_rules
+
+TABLE = Path(__file__).parent / "data" / "mistakes.txt"
+
+
+@dataclass(frozen=True, slots=True)
+class Mistake:
+    name: str
+    old: str
+    new: str
+    told: list[str]
+
+
+def _mistakes() -> list[Mistake]:
+    return [_mistake(block.splitlines()) for block in TABLE.read_text().strip().split("\n\n")]
+
+
+def _mistake(lines: list[str]) -> Mistake:
+    name, old, new, told = ([one[2:] for one in lines if one.startswith(mark)] for mark in "#-+>")
+    return Mistake(name[0], "\n".join(old), "\n".join(new), told)
+
+
+@pytest.mark.parametrize("mistake", _mistakes(), ids=lambda one: one.name)
+def test_a_mistake_is_told_with_its_place(mistake: Mistake) -> None:
+    assert mistake.told == problems_of(changed(mistake.old, mistake.new))
+
+
+@pytest.mark.parametrize("mistake", _mistakes(), ids=lambda one: one.name)
+def test_no_secret_of_a_mistake_is_told(mistake: Mistake) -> None:
+    assert not any("hunter" in one for one in mistake.told)
+
+
+def test_the_small_configuration_has_no_mistake() -> None:
+    assert [] == problems_of(SMALL)
+
+
+def test_all_mistakes_are_told_in_the_order_of_the_file() -> None:
+    text = changed("unmatched: pass", "unmatched: no").replace("version: 1", "version: 3")
+    text = text.replace("POST /a", "post /a")
+
+    told = [one.split()[0] for one in problems_of(text)]
+
+    assert ["1:10", "8:16", "12:16"] == told
+
+
+def test_a_mistake_in_defaults_is_told_once_for_all_rules() -> None:
+    rules = "".join(f"      - {{name: r{at}, match: /r{at}}}\n" for at in range(3))
+    text = with_rules(rules, defaults="{tenant: const:t, response: {decrypt: tokens}}")
+
+    assert [
+        "9:54 listeners[0].defaults.response.decrypt `tokens` opens tokens of any field, so it needs"
+        " a bind without `field`; for example `bind: [tenant, conversation]`"
+    ] == problems_of(text)
+
+
+def test_a_mistake_in_defaults_is_told_though_no_rule_uses_them() -> None:
+    text = with_rules("      []\n", defaults="{response: {decript: tokens}}")
+
+    assert [
+        "9:26 listeners[0].defaults.response a block needs encrypt, decrypt or absent",
+        "9:27 listeners[0].defaults.response the key `decript` is unknown; did you mean `decrypt`?",
+    ] == problems_of(text)
+
+
+def test_a_value_from_the_environment_is_never_told() -> None:
+    text = changed("const:t", "${env:TENANT}")
+
+    (told,) = problems_of(text, {"TENANT": "hunter2"})
+
+    assert "hunter2" not in told
+    assert told.startswith("9:24 listeners[0].defaults.tenant ")
+
+
+def test_thousands_of_mistakes_are_cut_short() -> None:
+    rules = "".join(f"      - {{name: r{at}, match: a}}\n" for at in range(1500))
+
+    with pytest.raises(ConfigurationError) as caught:
+        loaded(with_rules(rules))
+
+    assert 1001 == len(caught.value.problems)
+    assert caught.value.problems[-1].endswith(": and 500 more")
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (b"", "1:1 the file is empty; `sealyard init` writes one to start from"),
+        (b"# only a comment\n", "1:1 the file is empty; `sealyard init` writes one to start from"),
+        (b"version: 1\nkeys: \xff\n", "2:7 the file is not UTF-8 from here on"),
+        (b"version: 1\nab\x00c\n", "2:3 the control character U+0000 stands here"),
+        (b"\xff\xfev\x00", "1:1 the file is not UTF-8 from here on"),
+        (b"a" * (4 * 1024 * 1024 + 1), "1:1 the file is larger than 4 MiB"),
+        (b"[" * 40, "1:33 nested deeper than 32 levels"),
+        (b"just a text", "1:1 a mapping is expected, here stands `just a text`"),
+    ],
+)
+def test_a_file_that_is_no_configuration_is_told(
+    tmp_path: Path, content: bytes, told: str
+) -> None:
+    path = tmp_path / "sealyard.yaml"
+    path.write_bytes(content)
+
+    with pytest.raises(ConfigurationError) as caught:
+        load(path, {})
+
+    assert (f"{path}:{told}",) == caught.value.problems
+
+
+def test_a_folder_is_no_configuration(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        load(tmp_path, {})
+
+    assert (f"{tmp_path}:1:1 is a folder, not a file",) == caught.value.problems
+
+
+def test_a_file_that_is_not_there_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "no.yaml"
+
+    with pytest.raises(ConfigurationError) as caught:
+        load(path, {})
+
+    assert caught.value.problems[0].startswith(f"{path}:1:1 there is no such file")
