@@ -172,7 +172,7 @@ def test_framing(headers: Headers, framing: Framing) -> None:
         ((b"Content-Length", b"-1"),),
         ((b"Content-Length", b"0x1"),),
         ((b"Content-Length", b"1_0"),),
-        ((b"Content-Length", "١".encode()),),
+        ((b"Content-Length", b"\xd9\xa1"),),
         ((b"Content-Length", b""),),
         ((b"Content-Length", b"9300000000000000000"),),
         ((b"Content-Length", b"99999999999999999999"),),

@@ -15,7 +15,7 @@ from proxy.core.rulebook import Rulebook
 from proxy.core.rules import Block, Rule
 
 from .ours import HASTY, local, proxied
-from .wire import OK, Origin, Peer, Response, connected, get, running, talk
+from .wire import OK, Origin, Peer, Response, connected, eventually, get, running, talk
 
 SHAKE = (
     b"GET /ws HTTP/1.1\r\nHost: h\r\nConnection: keep-alive, Upgrade\r\nUpgrade: websocket\r\n"
@@ -61,9 +61,7 @@ async def test_messages_go_both_ways_and_the_close_code_arrives() -> None:
                 await socket.send_str("hé")
                 assert await socket.receive_str() == "hé"
             assert socket.close_code == 1000
-        async with asyncio.timeout(1):
-            while ours.listener.connections or ours.upstream.pool.size:
-                await asyncio.sleep(0.01)
+        await eventually(lambda: not (ours.listener.connections or ours.upstream.pool.size))
 
     assert ours.ear.last["status"] == 101
 
@@ -75,10 +73,13 @@ async def test_bytes_behind_both_handshakes_are_not_lost() -> None:
         peer.send(await peer.reader.readexactly(5))
         await peer.reader.read()
 
-    async with running(Origin(early)) as origin, proxied(local(origin.port)) as ours:
-        async with connected(ours.port) as client:
-            client.send(SHAKE + b"early")
-            received = await client.until(b"lateearly")
+    async with (
+        running(Origin(early)) as origin,
+        proxied(local(origin.port)) as ours,
+        connected(ours.port) as client,
+    ):
+        client.send(SHAKE + b"early")
+        received = await client.until(b"lateearly")
 
     assert received.startswith(b"HTTP/1.1 101 Switching Protocols\r\n")
     assert Response(received).values(b"sec-websocket-protocol") == [b"chat"]
@@ -93,21 +94,27 @@ async def test_a_half_closed_side_still_receives() -> None:
         told = await peer.reader.read(-1)
         peer.send(b"you said " + told)
 
-    async with running(Origin(last_word)) as origin, proxied(local(origin.port)) as ours:
-        async with connected(ours.port) as client:
-            client.send(SHAKE)
-            await client.until(b"\r\n\r\n")
-            client.send(b"all")
-            client.writer.write_eof()
+    async with (
+        running(Origin(last_word)) as origin,
+        proxied(local(origin.port)) as ours,
+        connected(ours.port) as client,
+    ):
+        client.send(SHAKE)
+        await client.until(b"\r\n\r\n")
+        client.send(b"all")
+        client.writer.write_eof()
 
-            assert await client.rest() == b"you said all"
+        assert await client.rest() == b"you said all"
 
 
 async def test_a_declined_handshake_is_a_plain_answer_and_the_end() -> None:
-    async with running(Origin()) as origin, proxied(local(origin.port)) as ours:
-        async with connected(ours.port) as client:
-            client.send(SHAKE + get(b"/smuggled"))
-            response = Response(await client.rest())
+    async with (
+        running(Origin()) as origin,
+        proxied(local(origin.port)) as ours,
+        connected(ours.port) as client,
+    ):
+        client.send(SHAKE + get(b"/smuggled"))
+        response = Response(await client.rest())
 
     assert response.status == 200
     assert response.body == b"ok"
@@ -150,23 +157,24 @@ async def test_a_silent_tunnel_ends() -> None:
         peer.send(SWITCH)
         await peer.reader.read()
 
-    async with running(Origin(silent)) as origin:
-        async with proxied(local(origin.port), timeouts=HASTY) as ours:
-            async with connected(ours.port) as client:
-                client.send(SHAKE)
-                await client.until(b"\r\n\r\n")
+    async with (
+        running(Origin(silent)) as origin,
+        proxied(local(origin.port), timeouts=HASTY) as ours,
+        connected(ours.port) as client,
+    ):
+        client.send(SHAKE)
+        await client.until(b"\r\n\r\n")
 
-                assert await client.rest() == b""
+        assert await client.rest() == b""
 
 
 async def test_a_drain_ends_tunnels() -> None:
-    async with echoing() as port, proxied(local(port)) as ours:
-        async with connected(ours.port) as client:
-            client.send(SHAKE)
-            await client.until(b"\r\n\r\n")
+    async with echoing() as port, proxied(local(port)) as ours, connected(ours.port) as client:
+        client.send(SHAKE)
+        await client.until(b"\r\n\r\n")
 
-            assert await ours.server.drain(5)
-            assert await client.rest() == b""
+        assert await ours.server.drain(5)
+        assert await client.rest() == b""
 
 
 async def test_a_slow_reader_holds_the_sender_back() -> None:
@@ -181,15 +189,18 @@ async def test_a_slow_reader_holds_the_sender_back() -> None:
             await peer.writer.drain()
             sent += 65536
 
-    async with running(Origin(eager)) as origin, proxied(local(origin.port)) as ours:
-        async with connected(ours.port) as client:
-            client.send(SHAKE)
-            await client.until(b"\r\n\r\n")
-            await asyncio.sleep(0.3)
-            held = sent
-            await asyncio.sleep(0.2)
+    async with (
+        running(Origin(eager)) as origin,
+        proxied(local(origin.port)) as ours,
+        connected(ours.port) as client,
+    ):
+        client.send(SHAKE)
+        await client.until(b"\r\n\r\n")
+        await asyncio.sleep(0.3)
+        held = sent
+        await asyncio.sleep(0.2)
 
-            assert sent == held
+        assert sent == held
 
 
 async def test_the_answer_of_the_origin_decides() -> None:

@@ -9,7 +9,7 @@ import pytest
 from proxy.config.limits import TrafficLimits
 
 from .ours import HASTY, local, proxied
-from .wire import OK, Origin, Peer, Script, connected, get, post, running, talk
+from .wire import OK, Origin, Peer, Script, connected, eventually, get, post, running, talk
 
 HEAD = b"HTTP/1.1 200 OK\r\n"
 
@@ -66,9 +66,11 @@ async def test_a_response_that_breaks_http_becomes_a_502(name: str) -> None:
 @pytest.mark.parametrize("status", [102, 103])
 async def test_interim_responses_are_dropped(status: int) -> None:
     interim = b"HTTP/1.1 %d Wait\r\nLink: <a>\r\n\r\n" % status
-    async with running(Origin(saying(interim * 2 + OK))) as origin:
-        async with proxied(local(origin.port)) as ours:
-            response = await talk(ours.port, get())
+    async with (
+        running(Origin(saying(interim * 2 + OK))) as origin,
+        proxied(local(origin.port)) as ours,
+    ):
+        response = await talk(ours.port, get())
 
     assert response.raw.startswith(b"HTTP/1.1 200 OK\r\n")
     assert response.values(b"link") == []
@@ -83,26 +85,28 @@ CUT = {
 
 @pytest.mark.parametrize("name", CUT)
 async def test_a_cut_response_is_seen_to_be_cut(name: str) -> None:
-    async with running(Origin(saying(CUT[name], then_close=True))) as origin:
-        async with proxied(local(origin.port)) as ours, connected(ours.port) as client:
-            client.send(get())
-            received = await client.rest()
+    async with (
+        running(Origin(saying(CUT[name], then_close=True))) as origin,
+        proxied(local(origin.port)) as ours,
+        connected(ours.port) as client,
+    ):
+        client.send(get())
+        received = await client.rest()
 
-            assert b"\r\n0\r\n" not in received
-            assert (
-                received == b""
-                or received.endswith((b"abc", b"abc\r\n", b"close\r\n\r\n"))
-                or (received.startswith(b"HTTP/1.1 502"))
-            )
-            assert ours.ear.last["error"] == "upstream-failed"
+        assert b"\r\n0\r\n" not in received
+        assert (
+            received == b""
+            or received.endswith((b"abc", b"abc\r\n", b"close\r\n\r\n"))
+            or (received.startswith(b"HTTP/1.1 502"))
+        )
+        assert ours.ear.last["error"] == "upstream-failed"
 
 
 @pytest.mark.parametrize("extra", [b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil", b"x"])
 async def test_bytes_behind_a_response_reach_nobody(extra: bytes) -> None:
-    async with running(Origin(saying(OK + extra))) as origin:
-        async with proxied(local(origin.port)) as ours:
-            first = await talk(ours.port, get())
-            second = await talk(ours.port, get())
+    async with running(Origin(saying(OK + extra))) as origin, proxied(local(origin.port)) as ours:
+        first = await talk(ours.port, get())
+        second = await talk(ours.port, get())
 
     assert first.body == second.body == b"ok"
     assert origin.connections == 2
@@ -165,11 +169,13 @@ async def test_only_what_is_safe_is_sent_again(method: bytes, status: int, sent:
 
 
 async def test_a_dead_idle_connection_is_not_used() -> None:
-    async with running(Origin(saying(OK, then_close=True))) as origin:
-        async with proxied(local(origin.port)) as ours:
-            for _ in range(5):
-                response = await talk(ours.port, post(b"x"))
-                assert response.status == 200
+    async with (
+        running(Origin(saying(OK, then_close=True))) as origin,
+        proxied(local(origin.port)) as ours,
+    ):
+        for _ in range(5):
+            response = await talk(ours.port, post(b"x"))
+            assert response.status == 200
 
     assert len(origin.seen) == 5
 
@@ -180,22 +186,26 @@ async def _silent(peer: Peer, origin: Origin) -> None:
 
 
 async def test_a_silent_backend_becomes_a_504() -> None:
-    async with running(Origin(_silent)) as origin:
-        async with proxied(local(origin.port), timeouts=HASTY) as ours:
-            response = await talk(ours.port, get())
+    async with (
+        running(Origin(_silent)) as origin,
+        proxied(local(origin.port), timeouts=HASTY) as ours,
+    ):
+        response = await talk(ours.port, get())
 
-            assert response.status == 504
-            assert ours.ear.last["reason"] == "response"
-            assert ours.upstream.pool.size == 0
+        assert response.status == 504
+        assert ours.ear.last["reason"] == "response"
+        assert ours.upstream.pool.size == 0
 
 
 async def test_a_backend_that_falls_silent_in_a_body_is_cut() -> None:
-    async with running(Origin(saying(HEAD + b"Content-Length: 10\r\n\r\nabc"))) as origin:
-        async with proxied(local(origin.port), timeouts=HASTY) as ours:
-            await talk(ours.port, get())
+    async with (
+        running(Origin(saying(HEAD + b"Content-Length: 10\r\n\r\nabc"))) as origin,
+        proxied(local(origin.port), timeouts=HASTY) as ours,
+    ):
+        await talk(ours.port, get())
 
-            assert ours.ear.last["error"] == "upstream-timeout"
-            assert ours.ear.last["reason"] == "stream"
+        assert ours.ear.last["error"] == "upstream-timeout"
+        assert ours.ear.last["reason"] == "stream"
 
 
 async def test_a_refused_connection_becomes_a_502() -> None:
@@ -210,9 +220,11 @@ async def test_a_refused_connection_becomes_a_502() -> None:
 
 async def test_the_pool_and_its_queue_are_bounded() -> None:
     limits = TrafficLimits(connections=1, waiting=1)
-    async with running(Origin(_silent)) as origin:
-        async with proxied(local(origin.port), limits=limits, timeouts=HASTY) as ours:
-            answers = await asyncio.gather(*[talk(ours.port, post(b"x")) for _ in range(3)])
+    async with (
+        running(Origin(_silent)) as origin,
+        proxied(local(origin.port), limits=limits, timeouts=HASTY) as ours,
+    ):
+        answers = await asyncio.gather(*[talk(ours.port, post(b"x")) for _ in range(3)])
 
     reasons = sorted(str(fields["reason"]) for _, fields in ours.ear.heard)
     assert sorted(one.status for one in answers) == [503, 503, 504]
@@ -223,12 +235,11 @@ async def test_the_pool_and_its_queue_are_bounded() -> None:
 
 async def test_who_waits_gets_the_connection_that_is_given_back() -> None:
     limits = TrafficLimits(connections=2)
-    async with running(Origin()) as origin:
-        async with proxied(local(origin.port), limits=limits) as ours:
-            answers = await asyncio.gather(*[talk(ours.port, post(b"x")) for _ in range(20)])
+    async with running(Origin()) as origin, proxied(local(origin.port), limits=limits) as ours:
+        answers = await asyncio.gather(*[talk(ours.port, post(b"x")) for _ in range(20)])
 
-            assert {one.status for one in answers} == {200}
-            assert origin.connections <= 2
+        assert {one.status for one in answers} == {200}
+        assert origin.connections <= 2
 
 
 async def test_a_client_that_leaves_frees_the_connection() -> None:
@@ -243,9 +254,7 @@ async def test_a_client_that_leaves_frees_the_connection() -> None:
         async with connected(ours.port) as client:
             client.send(get())
             await client.until(b"xxx")
-        async with asyncio.timeout(1):
-            while ours.upstream.pool.size:
-                await asyncio.sleep(0.01)
+        await eventually(lambda: not (ours.upstream.pool.size))
 
 
 BODILESS = {
@@ -256,13 +265,16 @@ BODILESS = {
 
 @pytest.mark.parametrize("name", BODILESS)
 async def test_a_response_without_a_body_has_none(name: str) -> None:
-    async with running(Origin(saying(BODILESS[name]))) as origin:
-        async with proxied(local(origin.port)) as ours, connected(ours.port) as client:
-            for _ in range(2):
-                client.send(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n")
-                response = await client.response()
-                assert response.status == int(name)
-                assert response.values(b"content-length") == []
+    async with (
+        running(Origin(saying(BODILESS[name]))) as origin,
+        proxied(local(origin.port)) as ours,
+        connected(ours.port) as client,
+    ):
+        for _ in range(2):
+            client.send(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n")
+            response = await client.response()
+            assert response.status == int(name)
+            assert response.values(b"content-length") == []
 
     assert origin.connections == 1
 
@@ -280,10 +292,13 @@ async def test_head_shows_the_length_that_get_would_show() -> None:
 
 
 async def test_a_body_that_ends_with_its_connection_passes() -> None:
-    async with running(Origin(saying(b"HTTP/1.0 200 OK\r\n\r\nhello", then_close=True))) as origin:
-        async with proxied(local(origin.port)) as ours, connected(ours.port) as client:
-            client.send(get())
-            response = await client.response()
+    async with (
+        running(Origin(saying(b"HTTP/1.0 200 OK\r\n\r\nhello", then_close=True))) as origin,
+        proxied(local(origin.port)) as ours,
+        connected(ours.port) as client,
+    ):
+        client.send(get())
+        response = await client.response()
 
     assert response.body == b"hello"
 
@@ -295,17 +310,19 @@ async def test_an_early_response_is_relayed_and_nothing_is_used_again() -> None:
         await peer.writer.drain()
         await asyncio.sleep(60)
 
-    async with running(Origin(hasty)) as origin:
-        async with proxied(local(origin.port), timeouts=HASTY) as ours:
-            async with connected(ours.port) as client:
-                head = get(b"/", b"Content-Length: 100000000", method=b"POST")
-                client.send(head.replace(b"Connection: close\r\n", b"") + b"x" * 100_000)
-                response = await client.response()
+    async with (
+        running(Origin(hasty)) as origin,
+        proxied(local(origin.port), timeouts=HASTY) as ours,
+    ):
+        async with connected(ours.port) as client:
+            head = get(b"/", b"Content-Length: 100000000", method=b"POST")
+            client.send(head.replace(b"Connection: close\r\n", b"") + b"x" * 100_000)
+            response = await client.response()
 
-                assert response.status == 401
-                assert response.values(b"connection") == [b"close"]
-                assert await client.rest() == b""
-            assert ours.upstream.pool.size == 0
+            assert response.status == 401
+            assert response.values(b"connection") == [b"close"]
+            assert await client.rest() == b""
+        assert ours.upstream.pool.size == 0
 
 
 async def test_a_cut_upload_never_looks_whole() -> None:
@@ -319,8 +336,6 @@ async def test_a_cut_upload_never_looks_whole() -> None:
             head = get(b"/", b"Transfer-Encoding: chunked", method=b"POST")
             client.send(head + b"3\r\nabc\r\n")
             await asyncio.sleep(0.05)
-        async with asyncio.timeout(1):
-            while not ends:
-                await asyncio.sleep(0.01)
+        await eventually(lambda: ends)
 
     assert ends[0].endswith(b"3\r\nabc\r\n")

@@ -217,6 +217,13 @@ async def connected(
             await asyncio.wait_for(writer.wait_closed(), PATIENCE)
 
 
+async def eventually(condition: Callable[[], object]) -> None:
+    """Wait until a condition holds that nobody tells about."""
+    async with asyncio.timeout(PATIENCE):
+        while not condition():  # noqa: ASYNC110 - there is no event to wait for
+            await asyncio.sleep(0.01)
+
+
 async def talk(port: int, data: bytes) -> Response:
     """Send one request that asks for the connection to be closed, and return all that comes."""
     async with connected(port) as client:
