@@ -38,6 +38,7 @@ _MESSAGE_KEYS: Final = (
     "response_bytes",
     "sealed",
     "opened",
+    "already_sealed",
     "kept",
     "plain",
     "cut",
@@ -71,7 +72,7 @@ _TABLE: Final = (
     Event(
         "config.warning",
         "warning",
-        ("warning",),
+        ("file", "line", "path", "warning"),
         "The configuration is accepted and probably not what was meant.",
     ),
     Event(

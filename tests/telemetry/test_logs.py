@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from proxy.core.secret import SessionKey
 from proxy.telemetry.logs import Logs, to_stderr
 
 from .conftest import CANARY, Page
@@ -111,3 +112,9 @@ def test_the_log_of_a_server_goes_to_stderr(
     assert err.removesuffix("\n").isprintable()
     assert "server.started" in err
     assert CANARY not in err
+
+
+def test_a_key_that_was_handed_over_as_a_value_stays_hidden(page: Page, logs: Logs) -> None:
+    logs.report("keyring.opened", primary=SessionKey(CANARY.encode().ljust(32, b"-")))
+
+    assert page.lines[0]["primary"] == "<SessionKey>"
