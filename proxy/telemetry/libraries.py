@@ -46,15 +46,25 @@ class LibraryHandler(logging.Handler):
         """Say nothing: the standard library would print the record with its arguments."""
 
 
+def route(logs: Logs) -> ExitStack:
+    """Send everything that others say into `logs`; closing what this returns undoes it.
+
+    A server never undoes it: the last objects die after its last line of code, and what they
+    raise then must not be printed either.
+    """
+    undo = ExitStack()
+    _route_logging(logs, undo)
+    _replace(warnings, "showwarning", _warning_hook(logs), undo)
+    _replace(sys, "excepthook", _exception_hook(logs), undo)
+    _replace(sys, "unraisablehook", _unraisable_hook(logs), undo)
+    _replace(threading, "excepthook", _thread_hook(logs), undo)
+    return undo
+
+
 @contextmanager
 def routed(logs: Logs) -> Iterator[None]:
-    """Send everything that others say into `logs` until the end of the block."""
-    with ExitStack() as undo:
-        _route_logging(logs, undo)
-        _replace(warnings, "showwarning", _warning_hook(logs), undo)
-        _replace(sys, "excepthook", _exception_hook(logs), undo)
-        _replace(sys, "unraisablehook", _unraisable_hook(logs), undo)
-        _replace(threading, "excepthook", _thread_hook(logs), undo)
+    """Do as `route` until the end of the block."""
+    with route(logs):
         yield
 
 

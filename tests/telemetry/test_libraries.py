@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import json
 import logging
+import subprocess
 import sys
 import threading
 import warnings
@@ -219,3 +221,32 @@ def test_everything_is_as_before_after_the_block(logs: Logs) -> None:
         assert before != state()
 
     assert before == state()
+
+
+SERVER = """
+import sys
+from proxy.telemetry import libraries
+from proxy.telemetry.logs import to_stderr
+
+class Last:
+    def __del__(self):
+        raise ValueError("{canary}")
+
+libraries.route(to_stderr())
+sys.last_object = Last()
+raise KeyError("{canary}")
+"""
+
+
+def test_even_the_end_of_the_process_shows_no_value() -> None:
+    done = subprocess.run(  # noqa: S603 - this interpreter, and a script that stands above
+        [sys.executable, "-c", SERVER.format(canary=CANARY)],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+
+    lines = [json.loads(line) for line in done.stderr.splitlines()]
+    assert [line["exception"] for line in lines] == ["KeyError", "ValueError"]
+    assert CANARY not in done.stdout + done.stderr
