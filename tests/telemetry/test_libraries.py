@@ -224,7 +224,6 @@ def test_everything_is_as_before_after_the_block(logs: Logs) -> None:
 
 
 SERVER = """
-import sys
 from proxy.telemetry import libraries
 from proxy.telemetry.logs import to_stderr
 
@@ -233,7 +232,7 @@ class Last:
         raise ValueError("{canary}")
 
 libraries.route(to_stderr())
-sys.last_object = Last()
+last = Last()
 raise KeyError("{canary}")
 """
 
