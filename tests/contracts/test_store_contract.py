@@ -56,6 +56,12 @@ def an_offer(record: bytes = b"one", *, name: str = "n:cur", epoch: int = 1) -> 
     return Offer(name, record, epoch, ttl_ms=10_000)
 
 
+async def test_a_dump_shows_every_record_as_it_stands(subject: Subject) -> None:
+    await subject.store.get_or_create(an_offer(b"one", name="n:cur"))
+    await subject.store.get_or_create(an_offer(b"two", name="m:cur"))
+    assert await subject.store.dump() == {"n:cur": b"one", "m:cur": b"two"}
+
+
 async def test_the_first_offer_is_kept(subject: Subject) -> None:
     held = await subject.store.get_or_create(an_offer())
     assert held.record == b"one"

@@ -44,6 +44,10 @@ class MemoryStore:
             return held
         return self._keep(offer, now)
 
+    async def dump(self) -> dict[str, bytes]:
+        """Return every record by its name."""
+        return {name: kept.record for name, kept in self._kept.items()}
+
     async def close(self) -> None:
         """Forget everything."""
         self._kept.clear()

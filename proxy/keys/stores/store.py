@@ -52,6 +52,10 @@ class Store(Protocol):
         """
         ...
 
+    async def dump(self) -> dict[str, bytes]:
+        """Return every record by its name, as it stands, for those who look for what leaks."""
+        ...
+
     async def close(self) -> None:
         """Let go of all connections and records in memory."""
         ...

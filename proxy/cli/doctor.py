@@ -1,0 +1,165 @@
+"""`sealyard doctor`: find out what keeps Sealyard from working here, and say what to do."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import socket
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Final, Literal
+
+import click
+
+from ..config.settings import Address, ListenerSettings, Settings, TcpAddress
+from ..core.errors import ConfigurationError, SealyardError
+from ..keys.keyring_file import open_keyring
+from ..process import fitness
+from ..wiring import root_provider
+from . import base, failure
+from .loading import load_configuration
+
+_CONNECT_SECONDS: Final = 2.0
+_SANE_YEAR: Final = 1_700_000_000
+"""A clock before this (2023) was never set: session ids would be born in the past."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """The result of one check, and what to do where it failed."""
+
+    check: str
+    verdict: Literal["ok", "warning", "failed"]
+    text: str
+
+
+@click.command()
+@base.config_option
+@base.as_json
+def doctor(config: Path | None, *, as_json: bool) -> None:
+    """Check this machine, the configuration, the keyring, and the places that it names.
+
+    \b
+    sealyard doctor --config sealyard.yaml
+    sealyard doctor --json
+
+    Connects to the upstreams and sends nothing. Ends with 3 when a check failed.
+    """  # noqa: D301 - click's own mark for lines that are not to be wrapped
+    findings = list(_examine(config))
+    if as_json:
+        base.print_json([asdict(one) for one in findings])
+    else:
+        for one in findings:
+            click.echo(f"{one.verdict:<8} {one.check:<14} {base.printable(one.text)}")
+    failed = any(one.verdict == "failed" for one in findings)
+    sys.exit(base.ENVIRONMENT if failed else base.OK)
+
+
+def _examine(config: Path | None) -> Iterator[Finding]:
+    yield from _environment()
+    try:
+        loaded = load_configuration(config)
+    except ConfigurationError as error:
+        for problem in error.problems:
+            yield Finding("configuration", "failed", problem)
+        return
+    yield Finding("configuration", "ok", str(loaded.file))
+    for warning in loaded.warnings:
+        yield Finding("configuration", "warning", warning)
+    yield _keyring(loaded.settings)
+    for listener in loaded.settings.listeners:
+        yield _place_to_listen(listener)
+        yield _upstream(listener)
+
+
+def _environment() -> Iterator[Finding]:
+    environment = fitness.look()
+    problems = fitness.problems(environment)
+    for problem in problems:
+        yield Finding("environment", "failed", problem)
+    for note in fitness.notes(environment):
+        yield Finding("environment", "warning", note)
+    if not problems:
+        versions = ", ".join(f"{name} {version}" for name, version in environment.versions.items())
+        yield Finding("environment", "ok", versions)
+    if time.time() < _SANE_YEAR:
+        yield Finding("clock", "failed", "The clock was never set: set it before sealing anything.")
+    else:
+        yield Finding("clock", "ok", time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()))
+
+
+def _keyring(settings: Settings) -> Finding:
+    path = settings.keys.keyring
+    began = time.monotonic()
+    try:
+        keyring = open_keyring(path, root_provider(settings, os.environ))
+    except SealyardError as error:
+        return Finding("keyring", "failed", failure.message(error))
+    took = round((time.monotonic() - began) * 1000)
+    primary = keyring.primary.id
+    text = f"{path} opens in {took} ms: {len(keyring.keks)} KEK, primary {primary}"
+    return Finding("keyring", "ok", text)
+
+
+def _place_to_listen(listener: ListenerSettings) -> Finding:
+    where = _written(listener.listen)
+    if not isinstance(listener.listen, TcpAddress):
+        folder = listener.listen.path.parent
+        fits = folder.is_dir() and os.access(folder, os.W_OK)
+        text = where if fits else f"{where}: the folder is missing or not writable"
+        return Finding("listen", "ok" if fits else "failed", text)
+    try:
+        family, kind, protocol, _, place = socket.getaddrinfo(
+            listener.listen.host, listener.listen.port, type=socket.SOCK_STREAM
+        )[0]
+        with socket.socket(family, kind, protocol) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(place)
+    except OSError as error:
+        # Taken may also mean that Sealyard itself is running already.
+        return Finding("listen", "warning", f"{where}: {error.strerror}")
+    return Finding("listen", "ok", f"{where} is free")
+
+
+def _upstream(listener: ListenerSettings) -> Finding:
+    where = _written(listener.upstream.address)
+    try:
+        asyncio.run(_connect(listener.upstream.address))
+    except TimeoutError:
+        return Finding("upstream", "failed", f"{where}: no answer in {_CONNECT_SECONDS:g} s")
+    except OSError as error:
+        text = os.strerror(error.errno) if error.errno else "cannot be reached"
+        return Finding("upstream", "failed", f"{where}: {text}; start the backend there")
+    if not listener.upstream.tls and not _is_local(listener.upstream.address):
+        return Finding(
+            "upstream", "warning", f"{where} answers, without TLS: what rules do not seal is open"
+        )
+    return Finding("upstream", "ok", f"{where} answers")
+
+
+async def _connect(address: Address) -> None:
+    async with asyncio.timeout(_CONNECT_SECONDS):
+        if isinstance(address, TcpAddress):
+            _, writer = await asyncio.open_connection(address.host, address.port)
+        else:
+            _, writer = await asyncio.open_unix_connection(address.path)
+    writer.close()
+    with contextlib.suppress(OSError):
+        await writer.wait_closed()
+
+
+def _is_local(address: Address) -> bool:
+    if not isinstance(address, TcpAddress):
+        return True
+    return address.host in {"localhost", "::1"} or address.host.startswith("127.")
+
+
+def _written(address: Address) -> str:
+    if isinstance(address, TcpAddress):
+        host = f"[{address.host}]" if ":" in address.host else address.host
+        return f"{host}:{address.port}"
+    return f"unix:{address.path}"

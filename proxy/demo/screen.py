@@ -1,0 +1,71 @@
+"""What the demonstration prints: headings, three columns, and whether each claim held."""
+
+from __future__ import annotations
+
+import shutil
+import textwrap
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final
+
+_MIN_WIDTH: Final = 72
+_MAX_WIDTH: Final = 120
+_BOLD: Final = "\x1b[1m"
+_GREEN: Final = "\x1b[32m"
+_RED: Final = "\x1b[31m"
+_DIM: Final = "\x1b[2m"
+_END: Final = "\x1b[0m"
+
+
+@dataclass(slots=True)
+class Screen:
+    """Writes lines by `write`, and remembers every claim that did not hold."""
+
+    write: Callable[[str], None]
+    colors: bool = False
+    failed: list[str] = field(default_factory=list)
+
+    def chapter(self, title: str, *text: str) -> None:
+        """Begin a chapter with a sentence or two."""
+        self.write("")
+        self.write(self._painted(_BOLD, title))
+        for paragraph in text:
+            for line in textwrap.wrap(paragraph, self._width()):
+                self.write(line)
+
+    def claim(self, holds: bool, text: str) -> None:  # noqa: FBT001 - a claim and its text
+        """Say whether a claim holds; one that does not makes the demonstration fail."""
+        if not holds:
+            self.failed.append(text)
+        mark = self._painted(_GREEN, "ok") if holds else self._painted(_RED, "NOT SO")
+        self.write(f"  {mark}  {text}")
+
+    def side_by_side(self, columns: dict[str, str]) -> None:
+        """Print texts beside each other, each under its heading."""
+        width = (self._width() - 2 * (len(columns) - 1)) // len(columns)
+        cells = [_cell(text, width) for text in columns.values()]
+        height = max(len(cell) for cell in cells)
+        self.write("")
+        self.write("  ".join(self._painted(_BOLD, name.ljust(width)) for name in columns))
+        for at in range(height):
+            row = [(cell[at] if at < len(cell) else "").ljust(width) for cell in cells]
+            self.write("  ".join(row).rstrip())
+        self.write("")
+
+    def quote(self, text: str) -> None:
+        """Print something that a program said."""
+        for line in text.splitlines():
+            self.write(self._painted(_DIM, f"    {line}"))
+
+    def _width(self) -> int:
+        return max(_MIN_WIDTH, min(_MAX_WIDTH, shutil.get_terminal_size().columns))
+
+    def _painted(self, color: str, text: str) -> str:
+        return f"{color}{text}{_END}" if self.colors else text
+
+
+def _cell(text: str, width: int) -> list[str]:
+    lines: list[str] = []
+    for line in text.splitlines():
+        lines += textwrap.wrap(line, width, break_on_hyphens=False) or [""]
+    return lines

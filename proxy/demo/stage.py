@@ -1,0 +1,154 @@
+"""The stage: a backend and a sidecar in front of it, in a folder of their own."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import socket
+import time
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+
+from .. import wiring
+from ..config.load import load
+from ..config.settings import Loaded
+from ..keys.keyring import create
+from ..keys.keyring_file import create_keyring
+from ..keys.roots import FileRoot, SecretReference, create_root_file
+from ..telemetry.logs import Logs
+from ..telemetry.sink import DescriptorSink
+from ..wiring import Sidecar
+from .backend import ChatBackend
+
+RULES = """\
+    defaults:
+      tenant: const:clinic
+    rules:
+      - name: send
+        match: POST /api/messages
+        conversation: $.conversationId
+        request:  {encrypt: $.content}
+        response: {decrypt: $.content}
+      - name: list
+        match: GET /api/conversations/{id}/messages
+        conversation: path:id
+        response: {decrypt: $.messages.*.content}
+"""
+
+_CONFIGURATION = """\
+version: 1
+keys:
+  keyring: {{file: keyring.jwe, key: {{file: root.key}}}}
+  store: memory
+  sessions: {{mode: durable, ttl: 1h, grace: 1h}}
+listeners:
+  - name: chat
+    listen: 127.0.0.1:{port}
+    upstream: http://127.0.0.1:{upstream}
+    unmatched: pass
+{rules}"""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a client got."""
+
+    status: int
+    body: bytes
+    code: str | None
+
+    @property
+    def json(self) -> Any:  # noqa: ANN401 - whatever the JSON holds
+        """The body, parsed."""
+        return json.loads(self.body)
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """A backend with a sidecar before it, and a client that speaks to the sidecar."""
+
+    folder: Path
+    backend: ChatBackend
+    sidecar: Sidecar
+    log: Path
+    port: int
+    client: aiohttp.ClientSession
+
+    async def send(self, conversation: str, content: str, *, by: str = "ada") -> Answer:
+        """Send a message as any client would."""
+        message = {"conversationId": conversation, "from": by, "content": content}
+        return await self.post(json.dumps(message, ensure_ascii=False).encode())
+
+    async def post(self, body: bytes) -> Answer:
+        """Post a body to the chat."""
+        headers = {"Content-Type": "application/json"}
+        url = f"http://127.0.0.1:{self.port}/api/messages"
+        async with self.client.post(url, data=body, headers=headers) as response:
+            return await _answer(response)
+
+    async def read(self, conversation: str) -> Answer:
+        """Read a conversation as any client would."""
+        url = f"http://127.0.0.1:{self.port}/api/conversations/{conversation}/messages"
+        async with self.client.get(url) as response:
+            return await _answer(response)
+
+    async def places(self) -> dict[str, bytes]:
+        """Return everything that somebody other than the participants could get hold of."""
+        records = await self.sidecar.store.dump()
+        return {
+            "the backend's data": await asyncio.to_thread(self.backend.file.read_bytes),
+            "the log": await asyncio.to_thread(self.log.read_bytes),
+            "the store": b"\n".join(name.encode() + b" " + one for name, one in records.items()),
+        }
+
+
+@asynccontextmanager
+async def stage(folder: Path, *, rules: str = RULES) -> AsyncIterator[Stage]:
+    """Set up backend and sidecar in `folder`; end them with the block."""
+    _make_keys(folder)
+    async with AsyncExitStack() as stack:
+        backend = ChatBackend(folder / "backend.json")
+        await backend.start()
+        stack.push_async_callback(backend.stop)
+        port = _free_port()
+        loaded = _configuration(folder, port, backend.port, rules)
+        log = folder / "sealyard.log"
+        descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        stack.callback(os.close, descriptor)
+        logs = Logs(DescriptorSink(descriptor))
+        sidecar = await wiring.build(loaded, logs, environ=os.environ)
+        await sidecar.start()
+        stack.push_async_callback(sidecar.drain, 2.0)
+        client = await stack.enter_async_context(aiohttp.ClientSession())
+        yield Stage(folder, backend, sidecar, log, port, client)
+
+
+def _configuration(folder: Path, port: int, upstream: int, rules: str) -> Loaded:
+    path = folder / "sealyard.yaml"
+    path.write_text(_CONFIGURATION.format(port=port, upstream=upstream, rules=rules))
+    return load(path, os.environ)
+
+
+def _make_keys(folder: Path) -> None:
+    folder.mkdir(parents=True)
+    root_file = folder / "root.key"
+    create_root_file(root_file, random=os.urandom)
+    keyring = create("k1", now=int(time.time()), random=os.urandom)
+    create_keyring(folder / "keyring.jwe", keyring, FileRoot(SecretReference(file=root_file)))
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+async def _answer(response: aiohttp.ClientResponse) -> Answer:
+    body = await response.read()
+    return Answer(response.status, body, response.headers.get("Sealyard-Error"))

@@ -1,0 +1,146 @@
+"""The story: what Sealyard promises, shown one promise after the other."""
+
+from __future__ import annotations
+
+import json
+from http import HTTPStatus
+from pathlib import Path
+from typing import Final
+
+from ..core import base64url, token
+from ..core.context import Scope
+from .screen import Screen
+from .search import search
+from .stage import Stage, stage
+
+MESSAGE: Final = "Penicillin allergy confirmed. Call 555-0100 before noon, Ada"
+CONTROL_RULES: Final = "    rules: []\n"
+
+
+async def play(scene: Stage, screen: Screen) -> None:
+    """Play every chapter but the last two on a stage."""
+    await send_and_read(scene, screen)
+    await tamper(scene, screen)
+    await move(scene, screen)
+    await rotate(scene, screen)
+    await malformed(scene, screen)
+
+
+async def send_and_read(scene: Stage, screen: Screen) -> None:
+    """One message from a client over the backend to a reader."""
+    screen.chapter(
+        "1. A message",
+        "Ada's client speaks plaintext to Sealyard. The backend is an ordinary chat server that was"
+        " not changed. A reader asks the same backend, through Sealyard.",
+    )
+    sent = await scene.send("ward-7", MESSAGE)
+    held = scene.backend.rows[0]
+    got = await scene.read("ward-7")
+    screen.side_by_side(
+        {
+            "the client sent": _pretty({"conversationId": "ward-7", "content": MESSAGE}),
+            "the backend holds": _pretty(held),
+            "the reader gets": _pretty(got.json),
+        }
+    )
+    screen.claim(
+        sent.status == HTTPStatus.CREATED and got.status == HTTPStatus.OK, "both requests succeeded"
+    )
+    screen.claim(held["content"].startswith(token.JWE_PREFIX.decode()), "the backend has a token")
+    screen.claim(MESSAGE not in json.dumps(scene.backend.rows), "the backend has no plaintext")
+    screen.claim(got.json["messages"][0]["content"] == MESSAGE, "the reader has the very message")
+    screen.claim(sent.json["content"] == MESSAGE, "the sender's own answer is opened as well")
+
+
+async def tamper(scene: Stage, screen: Screen) -> None:
+    """A token in which one character was changed."""
+    screen.chapter(
+        "2. A tampered token", "Somebody changes one character of it in the backend's database."
+    )
+    row = scene.backend.rows[0]
+    original = row["content"]
+    at = original.rindex(".") - 3
+    row["content"] = original[:at] + ("A" if original[at] != "A" else "B") + original[at + 1 :]
+    answer = await scene.read("ward-7")
+    row["content"] = original
+    _show_refusal(screen, answer.status, answer.body)
+    screen.claim((answer.status, answer.code) == (502, "open-failed"), "it is refused, not shown")
+    screen.claim(MESSAGE.encode() not in answer.body, "nothing of the message came back")
+
+
+async def move(scene: Stage, screen: Screen) -> None:
+    """A token that was copied to another conversation."""
+    screen.chapter(
+        "3. A token moved", "Somebody copies it into a conversation that Mallory may read."
+    )
+    original = scene.backend.rows[0]
+    scene.backend.rows.append({**original, "id": 99, "conversationId": "mallory"})
+    answer = await scene.read("mallory")
+    scene.backend.rows.pop()
+    _show_refusal(screen, answer.status, answer.body)
+    screen.claim((answer.status, answer.code) == (502, "open-failed"), "it opens nowhere else")
+
+
+async def rotate(scene: Stage, screen: Screen) -> None:
+    """A new session key, after which the old message still opens."""
+    screen.chapter("4. A rotation", "The conversation gets a new session key.")
+    await scene.sidecar.sessions.rotate(Scope("clinic", "ward-7"))
+    await scene.send("ward-7", "Noted, Grace", by="grace")
+    answer = await scene.read("ward-7")
+    sessions = [_session_of(row["content"]) for row in scene.backend.rows]
+    screen.quote(f"session of the first message:  {sessions[0]}")
+    screen.quote(f"session of the second message: {sessions[1]}")
+    screen.claim(sessions[0] != sessions[1], "the new message has a new session key")
+    contents = [message["content"] for message in answer.json["messages"]]
+    screen.claim(contents == [MESSAGE, "Noted, Grace"], "the old message still opens")
+
+
+async def malformed(scene: Stage, screen: Screen) -> None:
+    """A message that is not JSON."""
+    screen.chapter("5. A malformed message", "A client sends something that is not strict JSON.")
+    before = len(scene.backend.rows)
+    answer = await scene.post(b'{"conversationId": "ward-7", "content": NaN}')
+    _show_refusal(screen, answer.status, answer.body)
+    screen.claim((answer.status, answer.code) == (400, "invalid-body"), "the error is clear")
+    screen.claim(len(scene.backend.rows) == before, "the backend never saw it")
+
+
+async def control(folder: Path, screen: Screen) -> None:
+    """The same without rules, so that a search that finds nothing means something."""
+    screen.chapter(
+        "6. The control",
+        "The same message through the same sidecar without rules, and a search for it in the"
+        " backend's data, the log and the store, in raw, JSON, hex, base64 and other spellings.",
+    )
+    async with stage(folder, rules=CONTROL_RULES) as bare:
+        await bare.send("ward-7", MESSAGE)
+        found = search(MESSAGE, await bare.places())
+    for place, spelling in found:
+        screen.quote(f"found in {place} ({spelling})")
+    screen.claim("the backend's data" in {place for place, _ in found}, "the search does find it")
+
+
+async def look_for_plaintext(scene: Stage, screen: Screen) -> None:
+    """The same search on the stage that had rules."""
+    screen.chapter("7. The search", "The same search where Sealyard had its rules.")
+    places = await scene.places()
+    for place, content in places.items():
+        screen.quote(f"{place}: {len(content)} bytes searched")
+    found = search(MESSAGE, places)
+    for place, spelling in found:
+        screen.quote(f"found in {place} ({spelling})")
+    screen.claim(not found, "the message is nowhere")
+    screen.claim(all(places.values()), "and there was something to search in each place")
+
+
+def _session_of(text: str) -> str:
+    return base64url.encode(token.decode(text.encode()).key_id.sid).decode()
+
+
+def _show_refusal(screen: Screen, status: int, body: bytes) -> None:
+    problem = json.loads(body)
+    screen.quote(f"{status} {problem.get('title')} ({problem.get('type')})")
+
+
+def _pretty(value: object) -> str:
+    return json.dumps(value, indent=1, ensure_ascii=False)
