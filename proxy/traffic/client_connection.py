@@ -59,6 +59,9 @@ class Owner(Protocol):
     ) -> Awaitable[bool]:
         """Answer one request; return whether the connection may carry another."""
 
+    def failed(self, error: Exception) -> None:
+        """Take note of what should not have happened."""
+
     def refuse(self, connection: ClientConnection, error: TrafficError) -> Awaitable[None]:
         """Answer what never came to be a request."""
 
@@ -200,6 +203,11 @@ class ClientConnection(RequestHandler):
         if task is not None and self._receiver is None:
             task.cancel()
 
+    def resume_reading(self, resume_parser: bool = True) -> None:  # noqa: FBT001, FBT002 - aiohttp's
+        """Read on, if reading had stopped: aiohttp asks for it after every read of a body."""
+        if self._reading_paused:
+            super().resume_reading(resume_parser)
+
     def pause_writing(self) -> None:
         """Learn that the client does not keep up."""
         super().pause_writing()
@@ -231,6 +239,9 @@ class ClientConnection(RequestHandler):
             await self._linger()
         except ConnectionError:
             self.abort()
+        except Exception as error:  # noqa: BLE001 - asyncio would log it with what it holds
+            self.abort()
+            self._owner.failed(error)
         finally:
             self._busy = False
             if self.transport is not None:

@@ -18,7 +18,7 @@ from .address import Address, TcpAddress, UnixAddress
 from .client_connection import ClientConnection
 from .client_request import ClientRequest
 from .interfaces import Request
-from .problem import Problem
+from .problem import Problem, deliberate
 from .ticker import Ticker, interval
 
 _BACKLOG = 1024
@@ -187,6 +187,10 @@ class HttpListener:
         problem = self._answerer.reject(error)
         connection.write(problem.render(connection=b"close", head_only=False))
         await connection.drain()
+
+    def failed(self, error: Exception) -> None:
+        """Take note of what should not have happened, by the name of its class alone."""
+        self._answerer.reject(deliberate(error))
 
     def _check(self, now: float) -> None:
         for connection in tuple(self._connections):

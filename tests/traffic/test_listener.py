@@ -15,8 +15,11 @@ import pytest
 import trustme
 
 from proxy.config.limits import TrafficLimits
-from proxy.core.errors import UnfitEnvironment
+from proxy.core.errors import TrafficError, UnfitEnvironment
 from proxy.traffic.address import TcpAddress, UnixAddress
+from proxy.traffic.interfaces import Request
+from proxy.traffic.listener import HttpListener
+from proxy.traffic.problem import Problem, problem
 
 from .ours import HASTY, local, proxied
 from .wire import (
@@ -395,6 +398,45 @@ async def test_a_file_is_not_taken_for_a_socket(tmp_path: Path) -> None:
         async with proxied(NOWHERE, listen=UnixAddress(str(file))):
             pass
     assert file.read_text() == "mine"
+
+
+class Broken:
+    """An answerer with a fault."""
+
+    def __init__(self) -> None:
+        self.told: list[TrafficError] = []
+
+    async def handle(self, request: Request) -> None:
+        raise ZeroDivisionError("canary")
+
+    def reject(self, error: TrafficError) -> Problem:
+        self.told.append(error)
+        return problem(error, "id")
+
+
+async def test_a_fault_ends_the_connection_and_is_told_by_its_name(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    broken = Broken()
+    listener = HttpListener(TcpAddress("127.0.0.1", 0), broken)
+    await listener.start()
+    response = await talk(listener.port, get())
+    await listener.close()
+
+    assert response.raw == b""
+    assert [error.reason for error in broken.told] == ["ZeroDivisionError"]
+    assert caplog.text == ""
+
+
+async def test_tiny_chunks_arrive_whole() -> None:
+    body = b"abcdefgh" * 4096
+    head = get(b"/", b"Transfer-Encoding: chunked", method=b"POST")
+    chunks = b"".join(b"1\r\n%c\r\n" % byte for byte in body)
+    async with running(Origin()) as origin, proxied(local(origin.port)) as ours:
+        response = await talk(ours.port, head + chunks + b"0\r\n\r\n")
+
+    assert response.status == 200
+    assert origin.seen[0].body == body
 
 
 async def test_a_drain_lets_the_last_answer_out_and_closes_what_is_idle() -> None:
