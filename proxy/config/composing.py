@@ -175,6 +175,8 @@ def _complaint(error: yaml.MarkedYAMLError) -> str:
         return "a second document begins here; a configuration is one document"
     if "'\\t'" in problem:
         return "a tab; indent with spaces"
+    if problem.endswith("but got '{'"):
+        return "not YAML: `${env:NAME}` and `{name}` need quotes inside { } and [ ]"
     if "mapping values are not allowed" in problem:
         return (
             "not YAML: `: ` inside a value; quote the value, or indent the line as its neighbours"

@@ -51,10 +51,10 @@ def page() -> str:
     return "\n".join([_HEAD, *(_section(one) for one in TABLES)])
 
 
-def main() -> None:
+def main(path: Path = PAGE) -> None:
     """Write the page to its place."""
-    PAGE.parent.mkdir(parents=True, exist_ok=True)
-    PAGE.write_text(page(), encoding="utf-8")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(page(), encoding="utf-8")
 
 
 def _section(table: Table) -> str:

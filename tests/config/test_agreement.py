@@ -1,0 +1,102 @@
+from tests.config.builders import problems_of, warnings_of, with_rules
+
+SEAL = "      - {name: seal, match: /s, conversation: const:c, request: {encrypt: $.a}}\n"
+FEW = "alone opens whatever a client can make the backend echo"
+
+
+def _rule(name: str, keys: str) -> str:
+    return f"      - {{name: {name}, match: /{name}, {keys}}}\n"
+
+
+def test_a_field_opened_under_other_parts_is_told() -> None:
+    (told,) = problems_of(with_rules(SEAL + _rule("open", "response: {decrypt: $.x.a}")))
+
+    place, _, message = told.partition(" opens ")
+    assert place == "12:56 listeners[0].rules[1].response.decrypt"
+    assert "under [tenant, field], but line 11 seals it under [tenant, conversation," in message
+
+
+def test_a_field_opened_under_another_purpose_is_told() -> None:
+    bound = "bind: [tenant, purpose]"
+    rules = _rule("seal", f"purpose: p, {bound}, request: {{encrypt: $.a}}")
+    rules += _rule("open", f"purpose: q, {bound}, response: {{decrypt: $.a}}")
+
+    (told,) = problems_of(with_rules(rules))
+
+    assert "under [tenant, purpose] `q`, but line 11 seals it under [tenant, purpose] `p`" in told
+
+
+def test_a_field_may_be_sealed_in_two_ways_and_opened_in_one() -> None:
+    rules = (
+        SEAL + _rule("also", "request: {encrypt: $.a}") + _rule("open", "response: {decrypt: $.a}")
+    )
+
+    assert problems_of(with_rules(rules)) == []
+
+
+def test_a_field_that_is_only_opened_is_sealed_elsewhere() -> None:
+    rules = _rule("open", "response: {decrypt: $.a}")
+
+    assert (problems_of(with_rules(rules)), warnings_of(with_rules(rules))) == ([], [])
+
+
+def test_other_listeners_count() -> None:
+    other = (
+        "  - name: other\n    listen: 127.0.0.1:8081\n    upstream: http://127.0.0.1:3000\n"
+        "    unmatched: pass\n    rules:\n"
+    )
+    text = with_rules(SEAL) + other + _rule("open", "response: {decrypt: $.a}, tenant: const:t")
+
+    assert len(problems_of(text)) == 1
+
+
+def test_a_field_that_nothing_opens_is_warned_of() -> None:
+    (warned,) = warnings_of(with_rules(SEAL))
+
+    assert warned.endswith("nothing here opens the field `a` under [tenant, conversation, field]")
+
+
+def test_tokens_open_what_is_bound_to_the_same_parts() -> None:
+    defaults = "{tenant: const:t, conversation: const:c, bind: [tenant, conversation]}"
+    rules = SEAL + _rule("open", "response: {decrypt: tokens}")
+
+    assert warnings_of(with_rules(rules, defaults=defaults)) == []
+
+
+def test_tokens_open_no_bodies() -> None:
+    defaults = "{tenant: const:t, conversation: const:c, bind: [tenant, conversation]}"
+    rules = SEAL.replace("$.a", "body") + _rule("open", "response: {decrypt: tokens}")
+
+    (warned,) = warnings_of(with_rules(rules, defaults=defaults))
+
+    assert "nothing here opens the field `body`" in warned
+
+
+def test_tokens_bound_to_few_parts_are_warned_of() -> None:
+    rules = _rule("open", "bind: [tenant], response: {decrypt: tokens}")
+
+    (warned,) = warnings_of(with_rules(rules))
+
+    assert FEW in warned
+
+
+def test_two_meanings_under_one_name_are_warned_of() -> None:
+    rules = _rule("r", "request: {encrypt: [$.from.name, $.to.name]}, response: {decrypt: $.name}")
+
+    (warned,) = warnings_of(with_rules(rules))
+
+    assert "shares the field's name `name` with line 11" in warned
+
+
+def test_the_same_field_deeper_in_an_envelope_has_one_meaning() -> None:
+    rules = _rule("one", "request: {encrypt: $.name}, response: {decrypt: $.name}")
+    rules += _rule("many", "request: {encrypt: '$.items.*.name'}")
+
+    assert warnings_of(with_rules(rules)) == []
+
+
+def test_two_meanings_are_told_apart_by_nothing_where_the_field_is_not_bound() -> None:
+    rules = _rule("r", "bind: [tenant], request: {encrypt: [$.from.name, $.to.name]}")
+    rules += _rule("open", "bind: [tenant], response: {decrypt: $.name}")
+
+    assert warnings_of(with_rules(rules)) == []

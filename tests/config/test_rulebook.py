@@ -1,0 +1,296 @@
+from datetime import UTC, datetime
+
+import pytest
+
+from proxy.config.rulebook import SHORTEST
+from proxy.core.rules import Block, Item, Names, Rule, Verdict
+from proxy.core.selectors import Whole, parse_selector
+from proxy.core.sources import (
+    FirstSource,
+    JsonSource,
+    ListSource,
+    MembersSource,
+    NameSource,
+    Source,
+)
+from tests.config.builders import loaded, problems_of, with_rules
+
+A, B = NameSource("const", "a"), NameSource("path", "id")
+TENANT = "{tenant: const:t}"
+
+
+def _rule(keys: str, *, defaults: str = TENANT, top: str = "") -> Rule:
+    text = with_rules(
+        f"      - name: r\n        match: POST /a/{{id}}\n{_indented(keys)}",
+        defaults=defaults,
+        top=top,
+    )
+    (listener,) = loaded(text).settings.listeners
+    return listener.rules[0]
+
+
+def _told(keys: str, *, defaults: str = TENANT, match: str = "POST /a/{id}") -> list[str]:
+    rules = f"      - name: r\n        match: {match}\n{_indented(keys)}"
+    return problems_of(with_rules(rules, defaults=defaults))
+
+
+def _indented(keys: str) -> str:
+    return "".join(f"        {line}\n" for line in keys.splitlines())
+
+
+def _request(rule: Rule) -> Block:
+    assert isinstance(rule.request, tuple)
+    return rule.request[0]
+
+
+def _response(rule: Rule) -> Block:
+    assert isinstance(rule.response, tuple)
+    return rule.response[0]
+
+
+def _item(written: str) -> Item:
+    return _request(_rule(f"request: {{encrypt: {written}}}")).encrypt[0]
+
+
+def test_a_rule_says_nothing_but_its_route() -> None:
+    rule = _rule("", defaults="{}")
+
+    assert Rule("r", rule.patterns) == rule
+    assert [pattern.text for pattern in rule.patterns] == ["POST /a/{id}"]
+
+
+@pytest.mark.parametrize(
+    ("written", "source"),
+    [
+        ("const:a", A),
+        ("[const:a, path:id]", ListSource((A, B))),
+        ("{members: [path:id, const:a]}", MembersSource((B, A))),
+        ("{first: [path:id, [const:a]]}", FirstSource((B, ListSource((A,))))),
+    ],
+)
+def test_a_source_is_written_as_text_list_or_mapping(written: str, source: Source) -> None:
+    assert source == _rule(f"conversation: {written}").names.conversation
+
+
+def test_a_source_in_json_may_be_the_name_of_a_member() -> None:
+    source = _rule("conversation: $.a.*~").names.conversation
+
+    assert isinstance(source, JsonSource)
+    assert (source.selector, source.member_name) == (parse_selector("$.a.*"), True)
+
+
+@pytest.mark.parametrize(
+    ("written", "selector", "field", "optional"),
+    [
+        ("$.content", "$.content", "content", False),
+        ("optional $.content", "$.content", "content", True),
+        ("$.content as text", "$.content", "text", False),
+        ("optional  $.a.b  as  c.d-e", "$.a.b", "c.d-e", True),
+        ("\"$['x as y']\"", "$['x as y']", "x as y", False),
+        ("\"$['x as y'] as z\"", "$['x as y']", "z", False),
+        ("body", "body", "body", False),
+        ("text as message", "text", "message", False),
+        ("{select: $.a, field: b, optional: true}", "$.a", "b", True),
+        ("'$[0] as first'", "$[0]", "first", False),
+    ],
+)
+def test_an_item_is_written_short_or_long(
+    written: str, selector: str, field: str, *, optional: bool
+) -> None:
+    item = _item(written)
+
+    assert (parse_selector(selector), field, optional) == (
+        item.selector,
+        item.field,
+        item.optional,
+    )
+
+
+def test_an_item_takes_form_and_max_chars_from_its_field() -> None:
+    top = "fields:\n  a: {form: short, max_chars: 100}\n  b: {max_chars: 500}\n"
+    keys = "request: {encrypt: [$.a, $.b, {select: $.c, field: a, max_chars: 90}, $.d]}"
+
+    items = _request(_rule(keys, top=top)).encrypt
+
+    expected = [("short", 100), ("jwe", 500), ("short", 90), ("jwe", None)]
+    assert expected == [(item.form, item.max_chars) for item in items]
+
+
+def test_max_chars_holds_at_least_an_empty_token() -> None:
+    for form, least in SHORTEST.items():
+        keys = f"request: {{encrypt: {{select: $.a, form: {form}, max_chars: {least}}}}}"
+
+        assert least == _request(_rule(keys)).encrypt[0].max_chars
+        assert len(_told(keys.replace(str(least), str(least - 1)))) == 1
+
+
+def test_a_body_has_no_short_form() -> None:
+    assert len(_told("request: {encrypt: {select: body, form: short}}")) == 1
+
+
+def test_a_block_holds_conditions_and_options() -> None:
+    keys = (
+        "response:\n"
+        "  - {type: [Application/JSON, text/*], status: [2xx, 404, all], decrypt: $.a,\n"
+        "     on_error: keep, case_variants: allow, already_sealed: keep}\n"
+        "  - {status: 500}\n"
+        "  - {decrypt: tokens, bind: [tenant], max_tokens: 5, placeholder: '...'}"
+    )
+
+    blocks = _rule(keys).response
+
+    assert isinstance(blocks, tuple)
+    first, second, third = blocks
+    assert first.types == ("application/json", "text/*")
+    assert first.statuses == ((200, 299), (404, 404), (100, 599))
+    assert (
+        first.keep_unopened,
+        first.case_variants_allowed,
+        first.already_sealed,
+    ) == (True, True, "keep")
+    assert Block(statuses=((500, 500),)) == second
+    assert (
+        third.max_tokens,
+        third.placeholder,
+        third.decrypt[0].selector,
+    ) == (5, "...", Whole.TOKENS)
+
+
+def test_permissive_ends_when_its_day_begins() -> None:
+    block = _request(_rule("mode: permissive until 2027-03-31\nrequest: {decrypt: $.a}"))
+
+    assert datetime(2027, 3, 31, tzinfo=UTC).timestamp() == block.permissive_until
+
+
+def test_absent_takes_parts_of_the_head() -> None:
+    block = _request(_rule("request: {absent: [body, query:q, header:X-A, $.a]}"))
+
+    written = ("body", "query:q", "header:x-a", "$.a")
+    assert tuple(parse_selector(one) for one in written) == block.absent
+
+
+@pytest.mark.parametrize(
+    ("direction", "written"),
+    [
+        ("request", "text"),
+        ("request", "tokens"),
+        ("request", "optional $.a"),
+        ("response", "query:q"),
+        ("response", "header:a"),
+    ],
+)
+def test_what_cannot_be_absent_is_told(direction: str, written: str) -> None:
+    assert len(_told(f"{direction}: {{absent: {written}}}")) == 1
+
+
+# --- defaults ------------------------------------------------------------------------------------
+
+
+def test_defaults_are_replaced_key_by_key() -> None:
+    defaults = (
+        "{tenant: const:t, conversation: const:a, request: {encrypt: $.x}, "
+        "response: {decrypt: $.x}, already_sealed: reject}"
+    )
+
+    rule = _rule("conversation: path:id\nrequest: {encrypt: $.y as x}", defaults=defaults)
+
+    assert Names(NameSource("const", "t"), B) == rule.names
+    assert [parse_selector("$.y")] == [item.selector for item in _request(rule).encrypt]
+    assert _request(rule).already_sealed == "reject"
+    assert [parse_selector("$.x")] == [item.selector for item in _response(rule).decrypt]
+
+
+def test_a_rule_can_take_a_default_back() -> None:
+    defaults = "{tenant: const:t, mode: permissive until 2027-01-01, request: {decrypt: $.a}}"
+
+    assert Verdict.PASS is _rule("request: pass", defaults=defaults).request
+    assert _request(_rule("mode: enforce", defaults=defaults)).permissive_until is None
+
+
+def test_a_block_stands_closer_than_its_rule() -> None:
+    keys = "already_sealed: keep\nrequest: {encrypt: $.a, already_sealed: reject}"
+
+    assert _request(_rule(keys)).already_sealed == "reject"
+
+
+def test_on_error_of_a_rule_is_for_the_decrypts_of_responses_alone() -> None:
+    response = "[{status: 500, decrypt: $.a}, {encrypt: $.b}]"
+    keys = f"on_error: keep\nrequest: {{decrypt: $.a}}\nresponse: {response}"
+
+    rule = _rule(keys)
+
+    assert isinstance(rule.response, tuple)
+    kept = [block.keep_unopened for block in (_request(rule), *rule.response)]
+    assert kept == [False, True, False]
+
+
+def test_a_rejecting_rule_has_no_response() -> None:
+    defaults = "{tenant: const:t, response: {decrypt: $.a}}"
+
+    assert Verdict.PASS is _rule("request: reject", defaults=defaults).response
+
+
+# --- bind ----------------------------------------------------------------------------------------
+
+
+def test_the_default_bind_is_what_is_given() -> None:
+    assert {"tenant", "field"} == _item("$.a").bind
+    rule = _rule("conversation: path:id\nrequest: {encrypt: $.a}")
+    assert {"tenant", "conversation", "field"} == _request(rule).encrypt[0].bind
+
+
+def test_an_inherited_bind_leaves_out_what_is_not_given() -> None:
+    defaults = "{tenant: const:t, bind: [tenant, conversation, message, purpose]}"
+
+    assert {"tenant"} == _request(_rule("request: {encrypt: $.a}", defaults=defaults)).encrypt[
+        0
+    ].bind
+
+
+def test_the_closest_bind_is_taken() -> None:
+    top = "fields: {a: {bind: [field]}}\n"
+    defaults = "{tenant: const:t, bind: [tenant]}"
+    from_field = _rule("request: {encrypt: [$.a, $.b]}", defaults=defaults, top=top)
+    from_rule = _rule("bind: [tenant, field]\nrequest: {encrypt: $.a}", defaults=defaults, top=top)
+    from_block = _rule(
+        "bind: [tenant, field]\nrequest: {encrypt: $.a, bind: [tenant]}", defaults=defaults, top=top
+    )
+
+    assert [{"field"}, {"tenant"}] == [item.bind for item in _request(from_field).encrypt]
+    assert {"tenant", "field"} == _request(from_rule).encrypt[0].bind
+    assert {"tenant"} == _request(from_block).encrypt[0].bind
+
+
+def test_a_block_gives_its_own_names_to_bind() -> None:
+    block = _response(
+        _rule("response: {conversation: $.c, decrypt: $.a, bind: [tenant, conversation]}")
+    )
+
+    assert {"tenant", "conversation"} == block.decrypt[0].bind
+    assert isinstance(block.names.conversation, JsonSource)
+    assert block.names.conversation.selector == parse_selector("$.c")
+
+
+def test_a_purpose_is_bound_where_bind_says_so() -> None:
+    bound = _rule("purpose: mail\nbind: [tenant, purpose]\nrequest: {encrypt: $.a}")
+    unbound = _rule("purpose: mail\nrequest: {encrypt: $.a}")
+
+    assert (
+        _request(bound).encrypt[0].purpose,
+        _request(unbound).encrypt[0].purpose,
+    ) == ("mail", None)
+
+
+def test_an_own_bind_needs_a_source_for_each_part() -> None:
+    told = _told("bind: [tenant, conversation, purpose]\nrequest: {encrypt: $.a}")
+
+    assert told == [
+        "13:15 listeners[0].rules[0].bind binds `conversation`, which the rule `r` does not give",
+        "13:15 listeners[0].rules[0].bind binds `purpose`, which the rule `r` does not give",
+    ]
+
+
+def test_something_is_bound_to_every_value() -> None:
+    (told,) = _told("request: {decrypt: tokens}", defaults="{bind: [tenant]}")
+
+    assert told.endswith("request.decrypt nothing binds this value; give the rule a `tenant`")

@@ -1,0 +1,103 @@
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from proxy.config.settings import (
+    AdminSettings,
+    HealthSettings,
+    KeySettings,
+    ListenerTls,
+    RootSettings,
+    SecretReference,
+    TcpAddress,
+    UnixAddress,
+    Upstream,
+    UpstreamTls,
+)
+from tests.config.builders import changed, loaded
+
+FOLDER = Path("/etc/sealyard")
+
+
+def test_keys_have_defaults() -> None:
+    root = RootSettings("passphrase", SecretReference(env="P"))
+
+    expected = KeySettings(FOLDER / "keyring.jwe", root, "memory", "durable", 3600.0, 3600.0)
+
+    assert expected == loaded(changed("version: 1", "version: 1")).settings.keys
+
+
+def test_keys_are_as_written() -> None:
+    text = changed("passphrase: {env: P}", "key: {file: /run/root.key}")
+    text = text.replace(
+        "listeners:",
+        "  store: memory\n  sessions: {mode: durable, ttl: 24h, grace: 0s}\nlisteners:",
+    )
+
+    keys = loaded(text).settings.keys
+
+    assert RootSettings("file", SecretReference(file=Path("/run/root.key"))) == keys.root
+    assert (keys.ttl, keys.grace) == (86400.0, 0.0)
+
+
+def test_admin_and_health_are_kept() -> None:
+    more = (
+        "admin: {listen: 127.0.0.1:9901, token: {file: admin.token}}\nhealth: {listen: 'unix:h'}\n"
+    )
+
+    settings = loaded(changed("listeners:\n", f"{more}listeners:\n")).settings
+
+    token = SecretReference(file=FOLDER / "admin.token")
+    assert AdminSettings(TcpAddress("127.0.0.1", 9901), token) == settings.admin
+    assert HealthSettings(UnixAddress(FOLDER / "h")) == settings.health
+
+
+@pytest.mark.parametrize(
+    ("written", "upstream"),
+    [
+        ("http://backend", Upstream(TcpAddress("backend", 80))),
+        ("https://backend.example/", Upstream(TcpAddress("backend.example", 443), tls=True)),
+        ("http://[::1]:3000", Upstream(TcpAddress("::1", 3000))),
+        ("unix:/run/b.sock", Upstream(UnixAddress(Path("/run/b.sock")))),
+    ],
+)
+def test_an_upstream_is_a_place_to_connect_to(written: str, upstream: Upstream) -> None:
+    (listener,) = loaded(changed("http://127.0.0.1:3000", written)).settings.listeners
+
+    assert upstream == listener.upstream
+
+
+@pytest.mark.parametrize(
+    ("written", "address"),
+    [
+        ("0.0.0.0:0", TcpAddress("0.0.0.0", 0)),  # noqa: S104 - only read
+        ("'[::]:8080'", TcpAddress("::", 8080)),
+        ("unix:run/a.sock", UnixAddress(FOLDER / "run/a.sock")),
+    ],
+)
+def test_an_address_is_a_place_to_listen_at(written: str, address: TcpAddress) -> None:
+    (listener,) = loaded(changed("127.0.0.1:8080", written)).settings.listeners
+
+    assert address == listener.listen
+
+
+def test_tls_is_as_written() -> None:
+    text = changed("http://127.0.0.1:3000", "https://127.0.0.1:3000")
+    text = text.replace(
+        "    unmatched: pass\n",
+        "    unmatched: reject\n"
+        "    tls: {cert: c.pem, key: k.pem, client_ca: ca.pem}\n"
+        "    upstream_tls: {ca: ca.pem, cert: c.pem, key: k.pem, server_name: backend}\n",
+    )
+
+    (listener,) = loaded(text).settings.listeners
+
+    ca, cert, key = (FOLDER / name for name in ("ca.pem", "c.pem", "k.pem"))
+    assert ListenerTls(cert, key, ca) == listener.tls
+    assert UpstreamTls(ca, cert, key, "backend") == listener.upstream_tls
+    assert not listener.pass_unmatched
+
+
+def test_a_secret_is_a_reference_and_nothing_else() -> None:
+    assert [one.name for one in dataclasses.fields(SecretReference)] == ["env", "file"]

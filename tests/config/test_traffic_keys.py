@@ -1,0 +1,27 @@
+import dataclasses
+
+from proxy.config.limits import Timeouts, TrafficLimits
+from proxy.config.traffic_keys import LIMITS, SIZES, TIMEOUTS
+from tests.config.builders import changed, loaded
+
+
+def test_there_is_a_key_for_every_limit() -> None:
+    assert {one.name for one in dataclasses.fields(TrafficLimits)} == set(LIMITS.by_name)
+
+
+def test_there_is_a_key_for_every_timeout() -> None:
+    assert {one.name for one in dataclasses.fields(Timeouts)} == set(TIMEOUTS.by_name)
+
+
+def test_each_written_default_is_the_default() -> None:
+    limits = ", ".join(f"{key.name}: {key.default}" for key in LIMITS.keys)
+    timeouts = ", ".join(f"{key.name}: {key.default}" for key in TIMEOUTS.keys)
+    more = f"\n    limits: {{{limits}}}\n    timeouts: {{{timeouts}}}"
+
+    (listener,) = loaded(changed("unmatched: pass", f"unmatched: pass{more}")).settings.listeners
+
+    assert (TrafficLimits(), Timeouts()) == (listener.limits, listener.timeouts)
+
+
+def test_sizes_are_those_with_a_unit() -> None:
+    assert {key.name for key in LIMITS.keys if key.default.endswith("B")} == SIZES
