@@ -27,8 +27,10 @@ def test_a_media_type_is_read(value: bytes, essence: str, text: str, charset: st
 
 @pytest.mark.parametrize(
     "value",
-    [b"", b"json", b"a/", b"/b", b"a/b c", b"a/b; c", b"a/b; c=", b"a/b; =d", b"a/b; c=d e"]
-    + [b"a/b, c/d", b"a/b; c=\xff", b'a/b; c="', b"a/b;;c=d", b"a/b; charset=a; charset=b"],
+    [
+        *(b"", b"json", b"a/", b"/b", b"a/b c", b"a/b; c", b"a/b; c=", b"a/b; =d", b"a/b; c=d e"),
+        *(b"a/b, c/d", b"a/b; c=\xff", b'a/b; c="', b"a/b;;c=d", b"a/b; charset=a; charset=b"),
+    ],
 )
 def test_what_is_no_media_type_is_told(value: bytes) -> None:
     assert parse_media_type(value) is None

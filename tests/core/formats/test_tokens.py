@@ -1,0 +1,245 @@
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from proxy.core.context import Context, Scope
+from proxy.core.errors import InvalidBody, SealyardError
+from proxy.core.formats import tokens
+from proxy.core.rules import Names
+from proxy.core.sources import parse_source
+from proxy.core.token import Form
+from tests.core.json_texts import documents
+from tests.factories import a_block, a_rule, a_session, an_item, replied, reply
+
+SCOPE = Scope("clinic")
+CONTEXT = Context(SCOPE)
+SESSION = a_session(SCOPE)
+RULE = a_rule(
+    response=a_block(decrypt=[an_item("tokens", bind=["tenant"])]),
+    names=Names(tenant=parse_source("const:clinic")),
+)
+
+
+def sealed(text: str, form: Form = "jwe") -> str:
+    return SESSION.seal(text.encode(), CONTEXT, form=form).decode()
+
+
+def sealed_json(text: str, form: Form = "jwe") -> str:
+    return SESSION.seal(text.encode(), CONTEXT, cty="json", form=form).decode()
+
+
+def opened(document: object, *, ascii_only: bool = True) -> Any:  # noqa: ANN401 - any JSON value
+    body = json.dumps(document, ensure_ascii=ascii_only)
+    return json.loads(replied(RULE, body))
+
+
+def wrapped(text: str, depth: int) -> str:
+    """Return the text as a string in that many JSON texts, each a string in the next."""
+    for _ in range(depth - 1):
+        text = json.dumps({"in": [text]})
+    return text
+
+
+def unwrapped(text: str, depth: int) -> str:
+    for _ in range(depth - 1):
+        text = json.loads(text)["in"][0]
+    return text
+
+
+texts = st.text(st.characters(codec="utf-8"), max_size=8)
+# Text around tokens: not like the beginning of a JSON text, nor like more of a token.
+around = st.text(st.sampled_from('x 7"\\/\n\t\0é世🌍:,.[{'), max_size=5).map(
+    lambda text: f"({text})"
+)
+pieces = st.lists(
+    st.tuples(around, st.just(None)) | st.tuples(texts, st.sampled_from(["jwe", "short"])),
+    max_size=5,
+)
+
+
+@given(pieces, st.integers(1, 4), st.booleans())
+def test_tokens_open_wherever_they_stand_in_text(
+    parts: list[tuple[str, Form | None]],
+    depth: int,
+    ascii_only: bool,  # noqa: FBT001 - drawn
+) -> None:
+    # A short token ends where its characters end, so something else must follow it.
+    spelled = "".join(
+        text if form is None else sealed(text, form) + (" " if form == "short" else "")
+        for text, form in parts
+    )
+    expected = "".join(text + (" " if form == "short" else "") for text, form in parts)
+    spelled, expected = f"Re: {spelled}", f"Re: {expected}"
+    document = {"a": wrapped(spelled, depth), "b": [wrapped(spelled, depth), 1.10, None]}
+    answer = opened(document, ascii_only=ascii_only)
+    assert expected == unwrapped(answer["a"], depth)
+    assert expected == unwrapped(answer["b"][0], depth)
+    assert answer["b"][1:] == [1.1, None]
+
+
+@given(texts, st.integers(1, 4), st.sampled_from(["jwe", "short"]))
+def test_a_token_that_fills_its_string_gives_its_text(text: str, depth: int, form: Form) -> None:
+    assert text == unwrapped(opened([wrapped(sealed(text, form), depth)])[0], depth)
+
+
+@given(documents(), st.integers(1, 4), st.sampled_from(["jwe", "short"]))
+def test_a_json_token_that_fills_its_string_gives_its_value(
+    text: str, depth: int, form: Form
+) -> None:
+    answer = opened({"a": wrapped(sealed_json(text, form), depth)})["a"]
+    for _ in range(depth - 1):
+        answer = json.loads(answer)["in"][0]
+    assert json.loads(text) == answer
+
+
+def test_a_json_token_comes_back_byte_for_byte() -> None:
+    body = f'{{"a" : "{sealed_json("[1.10, 1E400 ]")}" }}'
+    assert replied(RULE, body) == b'{"a" : [1.10, 1E400 ] }'
+
+
+def test_a_json_token_inside_other_text_gives_its_text() -> None:
+    text = '[1, "a"]'
+    assert opened([f"Re: {sealed_json(text)}"]) == [f"Re: {text}"]
+
+
+@pytest.mark.parametrize(
+    "before", ["\n", "\\", '"', "\t", "/", "\0", "é", "\u2028", "\\n", "n", ""]
+)
+@pytest.mark.parametrize("form", ["jwe", "short"])
+def test_an_escape_before_a_token_is_not_part_of_it(before: str, form: Form) -> None:
+    assert opened([f"{before}{sealed('x', form)}"]) == [f"{before}x"]
+    assert opened([wrapped(f"{before}{sealed('x', form)}", 3)]) == [wrapped(f"{before}x", 3)]
+
+
+def test_tokens_next_to_one_another_open() -> None:
+    assert opened([sealed("a") + sealed("b") + sealed("c", "short")]) == ["abc"]
+
+
+def test_a_token_as_a_members_name_opens() -> None:
+    assert opened({sealed('a"b'): 1}) == {'a"b': 1}
+
+
+@pytest.mark.parametrize("text", ["", "x", "Meet me at the gate, at eight."])
+def test_a_cut_token_becomes_the_placeholder_at_each_length(text: str) -> None:
+    whole = sealed(text)
+    for length in range(len(whole)):
+        cut = whole[:length]
+        answer = opened([f"Re: {cut}"])[0]
+        if length < len("eyJ0eXAiOiJzeTEi"):
+            assert answer == f"Re: {cut}"
+        elif text:
+            # Dots alone might as well end a sentence: they stay.
+            assert answer.rstrip(".") == "Re: [sealed]"
+        else:
+            assert answer.startswith("Re: [sealed]")
+    assert opened([f"Re: {whole}"]) == [f"Re: {text}"]
+
+
+def test_a_cut_token_is_told_from_the_one_beside_it() -> None:
+    assert opened([f"{sealed('abc')[:-1]} {sealed('x')} {sealed('y')[:40]}..."]) == [
+        "[sealed] x [sealed]..."
+    ]
+
+
+def test_what_does_not_open_stays_and_is_counted() -> None:
+    foreign = a_session(Scope("other")).seal(b"x", Context(Scope("other"))).decode()
+    wrong_type = SESSION.seal(b"x", CONTEXT, cty="text/plain").decode()
+    not_text = SESSION.seal(b"\xff", CONTEXT).decode()
+    not_json = SESSION.seal(b"{", CONTEXT, cty="json").decode()
+    body = json.dumps([foreign, wrong_type, not_text, not_json, sealed("x"), sealed("y")[:-5]])
+    applied = reply(RULE, body)
+    assert dict(applied.counts) == {"kept": 4, "opened": 1, "cut": 1}
+    assert applied.forwardable.marks == ((b"Sealyard-Kept", b"4"),)
+    assert json.loads(applied.forwardable.body or b"") == [
+        *(foreign, wrong_type, not_text, not_json),
+        *("x", "[sealed]"),
+    ]
+
+
+def test_what_only_looks_like_a_token_stays() -> None:
+    head = sealed("x").partition(".")[0]
+    looks = [
+        f"{head[:-4]}AAAA..{'A' * 16}.AAAA.{'A' * 22}",
+        "sy1." + "A" * 57,
+        "sy1." + "_" * 60,
+        "sy1.",
+        "eyJhbGciOiJkaXIifQ..a.b.c",
+    ]
+    assert tokens.find(json.dumps(looks).encode()) == []
+    assert opened(looks) == looks
+
+
+def test_a_token_spelled_with_escapes_stays() -> None:
+    body = f'["\\u0065{sealed("x")[1:]}", "{sealed("y")}"]'
+    assert json.loads(replied(RULE, body)) == ["e" + json.loads(body)[0][1:], "y"]
+
+
+def test_a_token_deeper_than_eight_texts_is_opened_as_part_of_text() -> None:
+    assert json.loads(replied(RULE, json.dumps([wrapped(sealed("x"), 9)])))
+
+
+def test_what_opens_is_not_opened_again() -> None:
+    twice = sealed(sealed("x"))
+    once = opened([twice])[0]
+    assert once.startswith("eyJ0eXAiOiJzeTEi")
+    assert opened([once]) == ["x"]
+
+
+@pytest.mark.parametrize("body", [b"", b"not json", b"\xff\xfe", b'{"a":1', b"<p>sy1</p>"])
+def test_a_body_without_tokens_passes_whatever_it_is(body: bytes) -> None:
+    assert tokens.find(body) == []
+
+
+def test_a_body_with_tokens_must_be_json() -> None:
+    with pytest.raises(InvalidBody):
+        tokens.find(b'{"a":"' + sealed("x").encode() + b'"')
+
+
+def test_places_are_told_as_they_are() -> None:
+    body = json.dumps({"a": sealed("x"), "b": json.dumps([sealed("y") + "!"])}).encode()
+    first, second = tokens.find(body)
+    assert body[first.start : first.end].startswith(b"eyJ0eXAiOiJzeTEi")
+    assert (first.depth, first.fills, second.depth, second.fills) == (1, True, 2, False)
+    assert first.end < second.start
+
+
+parts = st.sampled_from(
+    [
+        sealed("x"),
+        sealed("y", "short"),
+        sealed("z")[:30],
+        "sy1.",
+        '"',
+        "\\",
+        "[",
+        "]",
+        "{",
+        ",",
+        ":",
+    ]
+)
+
+
+@given(
+    st.binary(max_size=40)
+    | st.lists(parts | st.text(max_size=3), max_size=8).map(lambda all_: "".join(all_).encode())
+    | st.lists(parts, max_size=6).map(lambda all_: json.dumps(all_).encode())
+)
+def test_any_bytes_are_searched_or_refused(body: bytes) -> None:
+    try:
+        found = tokens.find(body)
+    except SealyardError as error:
+        assert isinstance(error, InvalidBody)  # noqa: PT017 - either outcome is lawful
+        return
+    assert sorted(found, key=lambda one: one.start) == found
+
+
+@given(documents(), st.lists(parts, max_size=3))
+def test_what_comes_out_is_json_always(text: str, more: list[str]) -> None:
+    body = f"[{text}, {json.dumps(more)}, {json.dumps([json.dumps(more)])}]"
+    assert json.loads(replied(RULE, body))[0] == json.loads(text)
