@@ -50,7 +50,7 @@ class Peer:
         return seen
 
     async def chunks(self) -> AsyncIterator[bytes]:
-        while size := int(await self.reader.readline(), 16):
+        while size := int(await self.reader.readuntil(b"\r\n"), 16):
             yield await self.reader.readexactly(size)
             await self.reader.readexactly(2)
         await self.reader.readuntil(b"\r\n")
