@@ -108,11 +108,10 @@ class Files:
 
 
 def _variable(place: Place, problems: Problems) -> SecretReference | None:
-    name = text(place, problems)
-    if name is None:
-        return None
+    node = place.node
+    name = node.text if isinstance(node, Scalar) and node.kind in {"text", "substituted"} else ""
     if not _VARIABLE.fullmatch(name):
-        # Somebody may have written the secret itself.
+        # Somebody may have written the secret itself, so it is not shown.
         problems.add(place, "is not the name of an environment variable")
         return None
     return SecretReference(env=name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from typing import Final, cast
 
 from ..core.errors import InvalidExpression
@@ -13,11 +14,10 @@ from .fields import Fields
 from .positions import Mapping, Place, Scalar
 from .problems import Problems, show
 from .rule_keys import FORMS, ITEM, MOST_CHARS
-from .syntax import FieldSyntax, ItemSyntax
+from .syntax import ItemSyntax
 from .values import choice, one_or_more, switch, text, whole
 
 _AS: Final = re.compile(r"(.*\S) +as +([\w.-]+)", re.DOTALL)
-_FIELD: Final = re.compile(r"\S(?:.*\S)?")
 
 
 def items(place: Place | None, action: str, problems: Problems) -> tuple[ItemSyntax, ...]:
@@ -60,10 +60,36 @@ def sealing(fields: Fields, problems: Problems) -> tuple[Form | None, int | None
     return cast("Form | None", form), chars
 
 
+@dataclass(frozen=True, slots=True)
+class _Written:
+    """An item as it is written, its selector not yet parsed."""
+
+    selector: str
+    place: Place
+    field: str | None
+    optional: bool
+    form: Form | None = None
+    max_chars: int | None = None
+
+
 def _item(place: Place, action: str, problems: Problems) -> ItemSyntax | None:
     node = place.node
-    if isinstance(node, Mapping) and not _is_bare(node):
-        return _long(place, action, problems)
+    long = isinstance(node, Mapping) and not _is_bare(node)
+    written = (_long if long else _short)(place, problems)
+    selector = None if written is None else _selector(written.selector, written.place, problems)
+    if written is None or selector is None:
+        return None
+    complaint, hint = _complaint(written, selector, action)
+    if complaint:
+        problems.add(written.place, complaint, hint)
+        return None
+    field = None if selector is Whole.TOKENS else written.field or _field(selector)
+    return ItemSyntax(
+        selector, field, written.place, written.form, written.max_chars, written.optional
+    )
+
+
+def _short(place: Place, problems: Problems) -> _Written | None:
     written = text(place, problems)
     if written is None:
         return None
@@ -73,73 +99,51 @@ def _item(place: Place, action: str, problems: Problems) -> ItemSyntax | None:
         rest = rest.removeprefix("optional ").lstrip()
     match = _AS.fullmatch(rest)
     word, field = (match[1], match[2]) if match else (rest, None)
-    return _checked(word, field, FieldSyntax(), optional, place, action, problems)
+    return _Written(word, place, field, optional)
 
 
-def _long(place: Place, action: str, problems: Problems) -> ItemSyntax | None:
+def _long(place: Place, problems: Problems) -> _Written | None:
     fields = Fields(place, ITEM, problems)
     form, chars = sealing(fields, problems)
     optional_place, field_place = fields.get("optional"), fields.get("field")
     optional = optional_place is not None and bool(switch(optional_place, problems))
     field = None if field_place is None else text(field_place, problems)
-    if not fields.whole:
-        return None
-    written = text(fields["select"], problems)
+    written = text(fields["select"], problems) if fields.whole else None
     if written is None:
         return None
-    return _checked(
-        written, field, FieldSyntax(form, chars), optional, fields["select"], action, problems
-    )
+    return _Written(written, fields["select"], field, optional, form, chars)
 
 
-def _checked(  # noqa: PLR0913, PLR0917 - the parts of an item
-    written: str,
-    field: str | None,
-    said: FieldSyntax,
-    optional: bool,  # noqa: FBT001 - a part of an item
-    place: Place,
-    action: str,
-    problems: Problems,
-) -> ItemSyntax | None:
-    selector = _selector(written, place, problems)
-    if selector is None:
-        return None
-    if action == "decrypt" and said != FieldSyntax():
-        problems.add(place, "form and max_chars are for what is sealed, not for what is opened")
+def _complaint(written: _Written, selector: Selector, action: str) -> tuple[str, str]:
+    """Return what is wrong with an item and what to write instead; empty where nothing is."""
     if isinstance(selector, NamedSelector):
-        problems.add(place, f"`{selector.place}:` in {action} is not supported yet")
-        return None
+        return f"`{selector.place}:` in {action} is not supported yet", ""
     if selector is Whole.TOKENS:
-        complaint = _tokens_complaint(field, optional=optional, action=action)
-        if complaint:
-            problems.add(place, complaint)
-            return None
-        return ItemSyntax(selector, None, place)
-    field = field or _field(selector)
-    if field is None:
-        problems.add(
-            place,
-            f"{show(written)} has no member name to name its field",
-            f"write `{written} as NAME`",
-        )
-        return None
-    return ItemSyntax(selector, field, place, said.form, said.max_chars, optional)
+        return _tokens_complaint(written, action), ""
+    if action == "decrypt" and (written.form or written.max_chars):
+        return "form and max_chars are for what is sealed, not for what is opened", ""
+    if not (written.field or _field(selector)):
+        word = written.selector
+        return f"{show(word)} has no member name to name its field", f"write `{word} as NAME`"
+    return "", ""
+
+
+def _tokens_complaint(written: _Written, action: str) -> str:
+    if action == "encrypt":
+        return "`tokens` only stands in decrypt"
+    if written.field is not None:
+        return "`tokens` opens tokens of any field, so it has no field of its own"
+    if written.optional:
+        return "`tokens` is never missing, so it cannot be optional"
+    if written.form or written.max_chars:
+        return "`tokens` takes no form and no max_chars"
+    return ""
 
 
 def _field(selector: Selector) -> str | None:
     if isinstance(selector, JsonSelector):
         return selector.field
-    return selector.value if isinstance(selector, Whole) else selector.name
-
-
-def _tokens_complaint(field: str | None, *, optional: bool, action: str) -> str:
-    if action == "encrypt":
-        return "`tokens` only stands in decrypt"
-    if field is not None:
-        return "`tokens` opens tokens of any field, so it has no field of its own"
-    if optional:
-        return "`tokens` is never missing, so it cannot be optional"
-    return ""
+    return selector.value if isinstance(selector, Whole) else None
 
 
 def _selector(written: str, place: Place, problems: Problems) -> Selector | None:

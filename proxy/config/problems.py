@@ -14,6 +14,7 @@ _SHOWN: Final = 60
 _COMPARED: Final = 40
 _MESSAGE: Final = 240
 _ENOUGH: Final = 1000
+_TELLING: Final = 4
 _UNPRINTABLE: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 
@@ -84,12 +85,13 @@ def suggest(word: str, known: Iterable[str]) -> str:
 
 
 def _without_secrets(place: Place, message: str, hint: str) -> str:
+    """Return the whole message; what came from the environment may be a secret gone astray."""
     node = place.node
-    if isinstance(node, Scalar) and node.text != node.written and node.text:
-        # What came from the environment may be a secret that was put in the wrong place.
-        hint = "" if node.text in hint else hint
-        message = message.replace(node.text, node.written)
-        if any(part and part in message for part in node.text.split()):
+    if isinstance(node, Scalar) and node.text != node.written:
+        words = [word for word in (node.text, *node.text.split()) if len(word) >= _TELLING]
+        message = message.replace(show(node.text), show(node.written))
+        hint = "" if any(word in hint for word in words) else hint
+        if any(word in message.replace(node.written, "") for word in words):
             message = f"{show(node.written)} is not understood once replaced"
     return f"{message}; {hint}" if hint else message
 

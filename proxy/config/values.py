@@ -139,7 +139,8 @@ def expected(place: Place, what: str, problems: Problems) -> None:
     elif isinstance(node, Sequence):
         problems.add(place, f"{what} is expected, here stands a list")
     else:
-        stands = show(node.text) if node.text else "nothing"
+        # It may be a secret in the wrong place, so it is not shown.
+        stands = "nothing" if node.kind == "null" else "a single value"
         problems.add(place, f"{what} is expected, here stands {stands}")
 
 

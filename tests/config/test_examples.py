@@ -57,13 +57,13 @@ WARNED = {
 def test_an_example_loads(path: Path) -> None:
     warnings = load(path, {}).warnings
 
-    expected = WARNED[path.name]
+    expected = WARNED.get(path.name, [])
     assert len(expected) == len(warnings)
     assert all(part in whole for part, whole in zip(expected, warnings, strict=True))
 
 
-def test_every_example_is_known() -> None:
-    assert sorted(WARNED) == sorted(path.name for path in LOADING)
+def test_every_example_of_the_tables_is_there() -> None:
+    assert set(WARNED) <= {path.name for path in LOADING}
     assert sorted(NOT_YET) == sorted(path.stem for path in LATER.glob("*.yaml"))
 
 
