@@ -87,6 +87,12 @@ def test_authorization_that_stands_twice_is_ambiguous() -> None:
         read("jwt:sub", an_exchange(headers=a_jwt({"sub": "a"}) + a_jwt({"sub": "b"})))
 
 
+def test_two_claims_and_two_parameters_are_read_from_one_head() -> None:
+    exchange = an_exchange("t=a&u=b", a_jwt({"sub": "alice", "org": "clinic"}))
+    names = [read(one, exchange) for one in ("jwt:sub", "jwt:org", "query:t", "query:u")]
+    assert names == ["alice", "clinic", "a", "b"]
+
+
 def test_a_query_that_is_not_utf_8_is_ambiguous() -> None:
     with pytest.raises(AmbiguousRequest) as caught:
         read("query:t", an_exchange("t=%ff"))

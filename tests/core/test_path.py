@@ -93,6 +93,7 @@ def test_a_path_that_hides_bytes_is_ambiguous(raw: str, reason: str) -> None:
         ("/api/pay%3fx", ("api", "pay")),
         ("/api/pay%23x", ("api", "pay")),
         ("/api/pay%2500", ("api", "pay")),
+        ("/api/p%252525252561y", ("api", "p%2561y")),
         ("/api/pa%EF%BD%99", ("api", "pay")),
         ("/api%EF%BC%8Fpay", ("api", "pay")),
         ("/stra%C3%9Fe", ("strasse",)),

@@ -162,6 +162,10 @@ def test_contexts_that_clients_choose_do_not_pile_up() -> None:
     assert len(session._headers) <= 256
 
 
+def test_a_session_tells_when_it_began() -> None:
+    assert a_session().created == NOW - 600
+
+
 def test_a_session_shows_nothing_of_its_key() -> None:
     session = Session(EPHEMERAL_KEY, sid=a_sid(), scope=SCOPE)
     for text in (repr(session), str(session), f"{session}"):
