@@ -163,12 +163,13 @@ class _Resolver:
     def _bind(
         self, item: ItemSyntax, field: FieldSyntax, block: BlockSyntax, *, inherited: bool
     ) -> frozenset[Part]:
-        own = (None if inherited else block.bind) or self._shared.bind
-        said = own or block.bind or field.bind or self._around.defaults.bind
+        # Of a bind that the rule inherits, parts that it does not give are left out.
+        own = None if block.bind and inherited else block.bind or self._shared.bind
+        said = block.bind or own or field.bind or self._around.defaults.bind
         wanted = DEFAULT_BIND if said is None else said.parts
         if item.field is None and "field" in wanted:
             self._problems.add(
-                item.place,
+                item.place if own is None else own.place,
                 "`tokens` opens tokens of any field, so it needs a bind without `field`",
                 "for example `bind: [tenant, conversation]`",
             )

@@ -4,6 +4,7 @@ import pytest
 
 from proxy.config.load import load
 from proxy.core.errors import ConfigurationError
+from proxy.core.rulebook import Rulebook
 from tests.config.builders import ROOT
 
 LOADING = sorted((ROOT / "config").rglob("*.yaml"))
@@ -78,3 +79,11 @@ def test_an_example_of_later_tells_what_is_not_supported_yet(name: str) -> None:
     trusting = [one for one in told if "trusted_names" in one]
     assert NOT_YET[name] == [one for one in told if one not in trusting]
     assert TRUSTING.get(name, []) == [one.split()[0] for one in trusting]
+
+
+@pytest.mark.parametrize("path", LOADING, ids=lambda path: path.name)
+def test_the_rules_of_an_example_can_be_used(path: Path) -> None:
+    for listener in load(path, {}).settings.listeners:
+        book = Rulebook(listener.rules, pass_unmatched=listener.pass_unmatched)
+
+        assert tuple(one.rule for one in book.rules) == listener.rules

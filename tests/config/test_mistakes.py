@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from proxy.config import rules_section
 from proxy.config.load import load
 from proxy.core.errors import ConfigurationError
 from tests.config.builders import SMALL, changed, loaded, problems_of, with_rules
@@ -101,7 +102,7 @@ def test_thousands_of_mistakes_are_cut_short() -> None:
         (b"\xff\xfev\x00", "1:1 the file is not UTF-8 from here on"),
         (b"a" * (4 * 1024 * 1024 + 1), "1:1 the file is larger than 4 MiB"),
         (b"[" * 40, "1:33 nested deeper than 32 levels"),
-        (b"just a text", "1:1 a mapping is expected, here stands `just a text`"),
+        (b"just a text", "1:1 a mapping is expected, here stands a single value"),
     ],
 )
 def test_a_file_that_is_no_configuration_is_told(tmp_path: Path, content: bytes, told: str) -> None:
@@ -128,3 +129,17 @@ def test_a_file_that_is_not_there_is_told(tmp_path: Path) -> None:
         load(path, {})
 
     assert caught.value.problems[0].startswith(f"{path}:1:1 there is no such file")
+
+
+def test_a_name_that_no_file_can_have_is_told() -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        load(Path("a\0b"), {})
+
+    assert caught.value.problems[0].endswith("cannot be read: the name is not possible")
+
+
+def test_too_many_rules_are_told_before_they_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rules_section, "MAX_RULES", 2)
+    text = with_rules("      [a, b, c]\n")
+
+    assert problems_of(text) == ["11:7 listeners[0].rules 3 rules are too many; 2 at most"]

@@ -261,6 +261,25 @@ def test_the_closest_bind_is_taken() -> None:
     assert {"tenant"} == _request(from_block).encrypt[0].bind
 
 
+def test_a_block_of_defaults_keeps_its_bind_less_what_is_not_given() -> None:
+    defaults = "{tenant: const:t, response: {decrypt: tokens, bind: [tenant, conversation]}}"
+    keys = "bind: [tenant, field]\nrequest: {encrypt: $.a}"
+
+    without = _rule(keys, defaults=defaults)
+    given = _rule(f"conversation: path:id\n{keys}", defaults=defaults)
+
+    assert _response(without).decrypt[0].bind == {"tenant"}
+    assert _response(given).decrypt[0].bind == {"tenant", "conversation"}
+
+
+def test_tokens_cannot_be_bound_to_a_field() -> None:
+    defaults = "{tenant: const:t, bind: [tenant], response: {decrypt: tokens}}"
+
+    (told,) = _told("bind: [tenant, field]", defaults=defaults)
+
+    assert told.startswith("13:15 listeners[0].rules[0].bind `tokens` opens tokens of any field")
+
+
 def test_a_block_gives_its_own_names_to_bind() -> None:
     block = _response(
         _rule("response: {conversation: $.c, decrypt: $.a, bind: [tenant, conversation]}")
