@@ -179,6 +179,15 @@ def test_a_token_spelled_with_escapes_stays() -> None:
     assert json.loads(replied(RULE, body)) == ["e" + json.loads(body)[0][1:], "y"]
 
 
+@pytest.mark.parametrize("depth", [1, 2, 3])
+def test_the_end_of_an_escape_is_no_beginning_of_a_token(depth: int) -> None:
+    looks = '"\\u000' + sealed("x") + '"'  # U+000E, and no token
+    for _ in range(depth - 1):
+        looks = json.dumps(f'{{"in":{looks}}}')
+    answer = json.loads(replied(RULE, f'[{looks}, "{sealed("y")}"]'))
+    assert answer == [json.loads(looks), "y"]
+
+
 def test_a_token_deeper_than_eight_texts_is_opened_as_part_of_text() -> None:
     assert json.loads(replied(RULE, json.dumps([wrapped(sealed("x"), 9)])))
 
