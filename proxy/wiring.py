@@ -7,14 +7,13 @@ import ssl
 import time
 from collections.abc import Callable, Mapping
 
-from .config.settings import Address, ListenerSettings, Loaded, Settings, TcpAddress, UpstreamTls
+from .config.settings import ListenerSettings, Loaded, Settings, UpstreamTls
 from .core.rulebook import Rulebook
 from .keys.keyring import Keyring
 from .keys.keyring_file import open_keyring_async
-from .keys.roots import ROOTS, RootProvider, SecretReference
+from .keys.roots import ROOTS, RootProvider
 from .keys.sessions import Sessions, SessionSettings
 from .keys.stores import Store, open_store
-from .traffic import address as traffic_address
 from .traffic import tls
 from .traffic.handler import Handler
 from .traffic.interfaces import Reporter
@@ -64,8 +63,9 @@ class Sidecar:
         self, settings: ListenerSettings, clock: Callable[[], float]
     ) -> tuple[HttpListener, Lane]:
         upstream = HttpUpstream(
-            _traffic_address(settings.upstream.address),
+            settings.upstream.address,
             tls=_upstream_tls(settings),
+            server_name=settings.upstream_tls.server_name if settings.upstream_tls else None,
             limits=settings.limits,
             timeouts=settings.timeouts,
         )
@@ -75,11 +75,12 @@ class Sidecar:
             upstream,
             self._reporter,
             clock=clock,
+            name=settings.name,
             limits=settings.limits,
             timeouts=settings.timeouts,
         )
         listener = HttpListener(
-            _traffic_address(settings.listen),
+            settings.listen,
             handler,
             tls=tls.listener_context(settings.tls) if settings.tls else None,
             limits=settings.limits,
@@ -88,7 +89,9 @@ class Sidecar:
         return listener, Lane(listener, upstream)
 
     def _store_notice(self, reason: str) -> None:
-        self._reporter.report("store.failed", store=self.settings.keys.store, reason=reason)
+        self._reporter.report(
+            "store.failed", store=self.settings.keys.store.partition(":")[0], reason=reason
+        )
 
 
 async def build(
@@ -119,17 +122,10 @@ async def build(
 def root_provider(settings: Settings, environ: Mapping[str, str]) -> RootProvider:
     """Return the holder of the secret that opens the configured keyring."""
     root = settings.keys.root
-    reference = SecretReference(env=root.secret.env, file=root.secret.file)
-    return ROOTS[root.kind](reference, environ)
+    return ROOTS[root.kind](root.secret, environ)
 
 
 def _upstream_tls(settings: ListenerSettings) -> ssl.SSLContext | None:
     if not settings.upstream.tls:
         return None
     return tls.upstream_context(settings.upstream_tls or UpstreamTls())
-
-
-def _traffic_address(address: Address) -> traffic_address.Address:
-    if isinstance(address, TcpAddress):
-        return traffic_address.TcpAddress(address.host, address.port)
-    return traffic_address.UnixAddress(str(address.path))

@@ -106,7 +106,7 @@ def _keyring(settings: Settings) -> Finding:
 
 
 def _place_to_listen(listener: ListenerSettings) -> Finding:
-    where = _written(listener.listen)
+    where = str(listener.listen)
     if not isinstance(listener.listen, TcpAddress):
         folder = listener.listen.path.parent
         fits = folder.is_dir() and os.access(folder, os.W_OK)
@@ -126,7 +126,7 @@ def _place_to_listen(listener: ListenerSettings) -> Finding:
 
 
 def _upstream(listener: ListenerSettings) -> Finding:
-    where = _written(listener.upstream.address)
+    where = str(listener.upstream.address)
     try:
         asyncio.run(_connect(listener.upstream.address))
     except TimeoutError:
@@ -156,10 +156,3 @@ def _is_local(address: Address) -> bool:
     if not isinstance(address, TcpAddress):
         return True
     return address.host in {"localhost", "::1"} or address.host.startswith("127.")
-
-
-def _written(address: Address) -> str:
-    if isinstance(address, TcpAddress):
-        host = f"[{address.host}]" if ":" in address.host else address.host
-        return f"{host}:{address.port}"
-    return f"unix:{address.path}"

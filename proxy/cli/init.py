@@ -11,12 +11,13 @@ from typing import Final
 import click
 
 from ..config.load import load
+from ..config.settings import SecretReference
 from ..core.errors import ConfigurationError, UnfitEnvironment
 from ..keys import private_file
 from ..keys.audit import AuditLog
 from ..keys.keyring import create
 from ..keys.keyring_file import create_keyring
-from ..keys.roots import FileRoot, SecretReference, create_root_file
+from ..keys.roots import FileRoot, create_root_file
 from . import base
 
 CONFIGURATION: Final = "sealyard.yaml"

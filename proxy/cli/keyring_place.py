@@ -12,8 +12,9 @@ from typing import Concatenate, Final, ParamSpec
 
 import click
 
+from ..config.settings import SecretReference
 from ..keys.audit import AuditLog
-from ..keys.roots import ROOTS, FileRoot, PassphraseRoot, RootProvider, SecretReference
+from ..keys.roots import ROOTS, FileRoot, PassphraseRoot, RootProvider
 from . import base
 from .loading import configuration_if_any
 
@@ -121,5 +122,4 @@ def _configured(options: _Options) -> tuple[Path, RootProvider] | None:
     if loaded is None:
         return None
     keys = loaded.settings.keys
-    reference = SecretReference(env=keys.root.secret.env, file=keys.root.secret.file)
-    return keys.keyring, ROOTS[keys.root.kind](reference, os.environ)
+    return keys.keyring, ROOTS[keys.root.kind](keys.root.secret, os.environ)

@@ -55,16 +55,13 @@ def serve(config: Path | None, log_format: Format, grace: float) -> None:
     hardening = harden()
     fitness.require()
     loaded = load_configuration(config)
-    with libraries.routed(logs):
-        logs.report(
-            "server.started",
-            version=__version__,
-            python=platform.python_version(),
-            pid=os.getpid(),
-        )
-        logs.report("process.hardened", **hardening.fields())
-        _report_configuration(logs, loaded, began)
-        finished = _run(loaded, logs, grace=grace, began=began)
+    libraries.route(logs)  # for good: what is said while the process ends must be clean too
+    logs.report(
+        "server.started", version=__version__, python=platform.python_version(), pid=os.getpid()
+    )
+    logs.report("process.hardened", **hardening.fields())
+    _report_configuration(logs, loaded, began)
+    finished = _run(loaded, logs, grace=grace, began=began)
     raise SystemExit(base.OK if finished else base.NEGATIVE)
 
 

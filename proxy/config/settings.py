@@ -21,6 +21,12 @@ class SecretReference:
     env: str | None = None
     file: Path | None = None
 
+    def __post_init__(self) -> None:
+        """Raise ValueError unless exactly one place is named."""
+        if (self.env is None) == (self.file is None):
+            message = "a secret is named by one of env and file"
+            raise ValueError(message)
+
 
 @dataclass(frozen=True, slots=True)
 class TcpAddress:
@@ -29,12 +35,21 @@ class TcpAddress:
     host: str
     port: int
 
+    def __str__(self) -> str:
+        """Return `host:port`, as the configuration spells it."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{host}:{self.port}"
+
 
 @dataclass(frozen=True, slots=True)
 class UnixAddress:
     """The path of a Unix socket."""
 
     path: Path
+
+    def __str__(self) -> str:
+        """Return `unix:/path`, as the configuration spells it."""
+        return f"unix:{self.path}"
 
 
 Address = TcpAddress | UnixAddress

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from .errors import InvalidExpression
 from .formats.json import Selection
 from .message import Direction, MediaType
 from .rules import NAMED_PARTS, Block, Item, NamedPart, Names
@@ -67,7 +68,11 @@ class Blueprint:
         *,
         keeps: tuple[JsonSource, ...] = (),
     ) -> None:
-        """Compile `block` of a rule with `names`."""
+        """Compile `block` of a rule with `names`.
+
+        Raises InvalidExpression for a whole body in the short form: it has no place for the type.
+        """
+        _refuse_short_bodies(block)
         self.block = block
         self.direction = direction
         self.sources: dict[NamedPart, Source] = {}
@@ -128,12 +133,13 @@ class Blueprint:
         }
 
     def _place(self, items: tuple[Item, ...], *, first: int) -> tuple[Placed, ...]:
-        chosen = [one for one in items if isinstance(one.selector, JsonSelector)]
+        chosen = [(one, one.selector) for one in items if isinstance(one.selector, JsonSelector)]
         return tuple(
-            Placed(first + at, item, self._shared(item.selector)) for at, item in enumerate(chosen)
+            Placed(first + at, item, self._shared(selector))
+            for at, (item, selector) in enumerate(chosen)
         )
 
-    def _shared(self, selector: Selector) -> dict[JsonSource, int]:
+    def _shared(self, selector: JsonSelector) -> dict[JsonSource, int]:
         steps = {one: _shared_steps(selector, one.selector) for one in self.source_index}
         return {source: count for source, count in steps.items() if count}
 
@@ -144,6 +150,11 @@ class Blueprint:
         if self.direction == "request":
             checked |= {one.index for one in self.decrypt}
         return frozenset(checked)
+
+
+def _refuse_short_bodies(block: Block) -> None:
+    if any(one.selector is Whole.BODY and one.form == "short" for one in block.encrypt):
+        raise InvalidExpression("a whole body has no short form: its media type would be lost")
 
 
 def _single_from(source: JsonSource) -> int:
@@ -181,10 +192,8 @@ def _covered(wanted: tuple[str, ...], essence: str) -> bool:
     return any(one in {essence, "*/*", f"{kind}/*"} for one in wanted)
 
 
-def _shared_steps(selector: Selector, source: JsonSelector) -> int:
+def _shared_steps(selector: JsonSelector, source: JsonSelector) -> int:
     """Return the length of the common beginning up to its last `.*`; 0 where none is shared."""
-    if not isinstance(selector, JsonSelector):
-        return 0
     shared = 0
     for at, (mine, theirs) in enumerate(zip(selector.steps, source.steps, strict=False)):
         if mine != theirs or mine.deep:

@@ -106,10 +106,13 @@ class OpenEdit(NamedTuple):
 
 
 class EmbeddedEdit(NamedTuple):
-    """A token found somewhere in a string. What does not open stays; what was cut is replaced."""
+    """A token found somewhere in a string. What does not open stays; what was cut is replaced.
+
+    `context` is None where a name that would bind the token is missing.
+    """
 
     found: FoundToken
-    context: Context
+    context: Context | None
 
     def carry_out(self, keys: Keys, block: Block, now: float) -> Change:
         """Return the opened value in place of the token, the placeholder, or the token."""
@@ -117,6 +120,8 @@ class EmbeddedEdit(NamedTuple):
         if one.token is None:
             start, end, new = tokens.replacement(one, block.placeholder, is_json=False)
             return Change(start, end, new, "cut")
+        if self.context is None:
+            return Change(one.start, one.end, None, "kept")
         try:
             session = _session(keys, self.context, one.token)
             plaintext = session.open(one.token, self.context, now)

@@ -172,7 +172,10 @@ def _value(edit: Edit) -> Value:
         return Value("opened", field, edit.start, edit.end, edit.context, None, note)
     found = edit.found
     note = "" if found.token is not None else "cut"
-    return Value("opened", "token", found.start, found.end, edit.context, None, note)
+    if edit.context is None:
+        note = "a name that binds it is missing"
+    context = edit.context or Context()
+    return Value("opened", "token", found.start, found.end, context, None, note)
 
 
 def _characters(edit: SealEdit) -> int:

@@ -56,8 +56,8 @@ def decode_segment(segment: str) -> str:
 
 
 def fold_literal(segment: str) -> str:
-    """Return the shadow of a pattern's literal segment."""
-    return unicodedata.normalize("NFKC", unquote(segment)).casefold()
+    """Return the shadow of a pattern's literal segment, made as the shadow of a path is."""
+    return canonical("/" + segment).shadow[0]
 
 
 def _spell(raw: str) -> str:

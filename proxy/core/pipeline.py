@@ -6,42 +6,22 @@ Forwardables made, so whatever leaves Sealyard has passed the rules.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Final, NamedTuple
+from collections.abc import Mapping
+from typing import NamedTuple
 
-from .binding import Binder
-from .blueprint import JOSE, Blueprint, Placed
-from .context import KIND_BODY, Context, Scope
-from .edits import Change, Edit, EmbeddedEdit, Fate, OpenEdit, SealEdit
-from .errors import (
-    BodyTooLarge,
-    ForbiddenValue,
-    InvalidBody,
-    MissingValue,
-    OpenFailed,
-    UnsupportedBody,
-)
-from .exchange import Exchange, has_query_parameter
-from .formats import json as json_format
-from .formats import tokens
-from .formats.json import Findings, Found
+from .blueprint import JOSE, Blueprint
+from .edits import Change, Edit, Fate, OpenEdit, SealEdit
+from .errors import InvalidBody, RejectedByRule, UnsupportedBody
+from .exchange import Exchange
+from .finding import find_edits, media_type, needs_of, refuse_coded
 from .forwardable import Forwardable, mint
-from .message import (
-    Headers,
-    MediaType,
-    RequestHead,
-    ResponseHead,
-    header_values,
-    parse_media_type,
-)
+from .message import Headers, MediaType, RequestHead, ResponseHead
 from .needs import Keys, Needs
 from .rulebook import Blueprints
-from .rules import Item
-from .selectors import NamedSelector, Whole
+from .rules import Verdict
+from .selectors import Whole
 from .session import Session
-from .token import CTY_JSON, CTY_MAX, KeyId, Token, decode, has_prefix
-
-BODY_TOKEN_MAX: Final = 64 * 1024
+from .token import Token
 
 
 class Plan(NamedTuple):
@@ -78,8 +58,9 @@ def pass_response(exchange: Exchange, head: ResponseHead, *, bodiless: bool) -> 
     """Return a response to be relayed with its body unread.
 
     `bodiless` says that the response has no body by HTTP's own rules (HEAD, 204, 304); any other
-    must not fit a block.
+    must not fit a block. Raises RejectedByRule where the rule rejects all responses.
     """
+    _refuse_rejected(exchange)
     if not bodiless and choose_response(exchange, head) is not None:
         message = "a response that a rule reads cannot pass unread"
         raise TypeError(message)
@@ -89,19 +70,28 @@ def pass_response(exchange: Exchange, head: ResponseHead, *, bodiless: bool) -> 
 def choose_response(exchange: Exchange, head: ResponseHead) -> Blueprint | None:
     """Return the block that takes a response, or None where it passes as it is.
 
-    Raises UnsupportedBody where a block that encrypts cannot read it.
+    Raises UnsupportedBody where a block that encrypts cannot read it, RejectedByRule where the rule
+    rejects all responses.
     """
+    _refuse_rejected(exchange)
     compiled = exchange.decision.compiled
     if compiled is None or not compiled.response:
         return None
-    blueprint = _fitting(compiled.response, media_type(head.headers), head.status)
+    encrypting = any(
+        one.block.encrypt and one.fits_status(head.status) for one in compiled.response
+    )
+    try:
+        media = media_type(head.headers)
+    except UnsupportedBody:
+        if encrypting:
+            raise
+        media = None  # of a type that nobody can tell: it fits no block that reads a type
+    blueprint = _fitting(compiled.response, media, head.status)
     if blueprint is not None:
-        _refuse_coded(head.headers)
-        return blueprint
-    for one in compiled.response:
-        if one.block.encrypt and one.fits_status(head.status):
-            raise UnsupportedBody("response-fits-no-block")
-    return None
+        refuse_coded(head.headers)
+    elif encrypting:
+        raise UnsupportedBody("response-fits-no-block")
+    return blueprint
 
 
 def plan_request(exchange: Exchange, body: bytes) -> Plan:
@@ -112,7 +102,7 @@ def plan_request(exchange: Exchange, body: bytes) -> Plan:
         raise TypeError(message)
     head = exchange.head
     if body:
-        _refuse_coded(head.headers)
+        refuse_coded(head.headers)
         blueprint = _fitting(compiled.request, media_type(head.headers), None)
         if blueprint is None:
             raise UnsupportedBody("request-fits-no-block")
@@ -173,20 +163,10 @@ def splice(body: bytes, changes: list[Change]) -> bytes:
     return b"".join(pieces)
 
 
-def media_type(headers: Headers) -> MediaType | None:
-    """Return the media type of a message, or None where it names none.
-
-    Raises AmbiguousRequest where Content-Type stands twice, UnsupportedBody where it is malformed.
-    """
-    values = header_values(headers, b"content-type")
-    if not values:
-        return None
-    if len(values) > 1:
-        raise UnsupportedBody("content-type-stands-twice")
-    parsed = parse_media_type(values[0])
-    if parsed is None:
-        raise UnsupportedBody("content-type-malformed")
-    return parsed
+def _refuse_rejected(exchange: Exchange) -> None:
+    rule = exchange.decision.rule
+    if rule is not None and rule.response is Verdict.REJECT:
+        raise RejectedByRule("rule-rejects-response")
 
 
 def _fitting(
@@ -195,211 +175,14 @@ def _fitting(
     return next((one for one in blueprints if one.fits(media, status)), None)
 
 
-def _refuse_coded(headers: Headers) -> None:
-    for value in header_values(headers, b"content-encoding"):
-        if value.strip().lower() not in {b"", b"identity"}:
-            raise UnsupportedBody("content-encoding")
-
-
 def _plan(
     exchange: Exchange,
     blueprint: Blueprint,
     head: RequestHead | ResponseHead,
     body: bytes,
 ) -> Plan:
-    _refuse_present(exchange, blueprint, body)
-    findings = _walk(blueprint, head, body)
-    binder = Binder(blueprint, exchange, body, findings)
-    if blueprint.keeps:
-        binder.keep_facts()
-    edits = (
-        *_json_edits(blueprint, binder, findings, body),
-        *_whole_edits(blueprint, binder, head, body),
-    )
-    return Plan(head, body, blueprint, edits, _needs(edits), exchange.decision.may_read_response)
-
-
-def _walk(blueprint: Blueprint, head: RequestHead | ResponseHead, body: bytes) -> Findings | None:
-    """Return what the block's JSON selectors find; None where the body is no JSON for it."""
-    if blueprint.selection is None or not body:
-        return None
-    media = media_type(head.headers)
-    if not blueprint.reads_json and not (media is not None and media.is_json):
-        return None  # only names of the rule would be read from it
-    if media is not None and not media.is_utf8:
-        raise UnsupportedBody("charset")
-    findings = blueprint.selection.find(body)
-    if findings.variants and findings.variants & blueprint.variants_checked:
-        # Go's encoding/json, .NET and Jackson can be told to read `Content` as `content`.
-        raise ForbiddenValue(
-            "case-variant", detail="A selected member stands there in another case."
-        )
-    return findings
-
-
-def _refuse_present(exchange: Exchange, blueprint: Blueprint, body: bytes) -> None:
-    for selector in blueprint.block.absent:
-        if selector is Whole.BODY and body:
-            raise ForbiddenValue("body-present", detail="The rule allows no body here.")
-        if isinstance(selector, NamedSelector) and _named_present(exchange, selector):
-            raise ForbiddenValue(
-                f"{selector.place}-present",
-                detail=f"The rule forbids {selector.place}:{selector.name}.",
-            )
-
-
-def _named_present(exchange: Exchange, selector: NamedSelector) -> bool:
-    if selector.place == "query":
-        return has_query_parameter(exchange.head, selector.name)
-    return bool(header_values(exchange.head.headers, selector.name.encode()))
-
-
-def _json_edits(
-    blueprint: Blueprint, binder: Binder, findings: Findings | None, body: bytes
-) -> Iterator[Edit]:
-    _refuse_missing(blueprint, findings)
-    if findings is None:
-        return
-    for index, selector in blueprint.absent:
-        if findings.found[index]:
-            raise ForbiddenValue("value-present", detail=f"The rule forbids {selector.text}.")
-    for placed in blueprint.encrypt:
-        for one in findings.found[placed.index]:
-            context = binder.context(placed, one.path)
-            yield _seal_json(placed.item, context, body[one.start : one.end], one.start, one.end)
-    for placed in blueprint.decrypt:
-        for one in findings.found[placed.index]:
-            token = _token_of_json(body[one.start : one.end])
-            yield _open_json(blueprint, binder, placed, one, token)
-
-
-def _open_json(
-    blueprint: Blueprint, binder: Binder, placed: Placed, found: Found, token: Token | OpenFailed
-) -> OpenEdit:
-    context = Context()
-    if isinstance(token, Token):  # only a token needs the names that bind it
-        try:
-            context = binder.context(placed, found.path)
-        except MissingValue as error:
-            if not blueprint.block.keep_unopened:
-                raise
-            token = OpenFailed(error.reason)
-    return OpenEdit(found.start, found.end, context, token, "json")
-
-
-def _refuse_missing(blueprint: Blueprint, findings: Findings | None) -> None:
-    checked: tuple[Placed, ...] = blueprint.encrypt
-    if blueprint.direction == "request":
-        checked += blueprint.decrypt
-    for placed in checked:
-        missing = findings is None or placed.index in findings.missing
-        if missing and not placed.item.optional:
-            raise MissingValue("missing-value", detail=f"{placed.item.field}: a value is needed.")
-
-
-def _seal_json(item: Item, context: Context, raw: bytes, start: int, end: int) -> SealEdit:
-    if not raw.startswith(b'"'):
-        return SealEdit(start, end, item, context, raw, CTY_JSON, quoted=True)
-    text = raw[1:-1] if b"\\" not in raw else json_format.unescape(raw).encode()
-    return SealEdit(start, end, item, context, text, None, quoted=True, sealed=_token_or_none(text))
-
-
-def _token_of_json(raw: bytes) -> Token | OpenFailed:
-    if not raw.startswith(b'"'):
-        return OpenFailed("not-a-token")
-    return _token(raw[1:-1] if b"\\" not in raw else json_format.unescape(raw).encode())
-
-
-def _token(text: bytes) -> Token | OpenFailed:
-    try:
-        return decode(text)
-    except OpenFailed as error:
-        return error
-
-
-def _token_or_none(text: bytes) -> Token | None:
-    if not has_prefix(text):
-        return None
-    token = _token(text)
-    return token if isinstance(token, Token) else None
-
-
-def _whole_edits(
-    blueprint: Blueprint, binder: Binder, head: RequestHead | ResponseHead, body: bytes
-) -> Iterator[Edit]:
-    for item, encrypt in ((blueprint.whole_encrypt, True), (blueprint.whole_decrypt, False)):
-        if item is None:
-            continue
-        if item.selector is Whole.TOKENS:
-            yield from _embedded(blueprint, binder, item, body)
-        elif body:
-            yield (
-                _seal_whole(binder, item, head, body)
-                if encrypt
-                else _open_whole(binder, item, body)
-            )
-        elif not item.optional and (encrypt or blueprint.direction == "request"):
-            raise MissingValue("missing-body", detail=f"{item.field}: a body is needed.")
-
-
-def _seal_whole(
-    binder: Binder, item: Item, head: RequestHead | ResponseHead, body: bytes
-) -> SealEdit:
-    if len(body) > BODY_TOKEN_MAX:
-        raise BodyTooLarge("body-above-token", detail=f"At most {BODY_TOKEN_MAX} bytes are sealed.")
-    media = media_type(head.headers)
-    if item.selector is Whole.TEXT:
-        _require_text(body, media)
-        sealed = _token_or_none(body)
-        return SealEdit(
-            0, len(body), item, binder.whole_context(item), body, None, quoted=False, sealed=sealed
-        )
-    if media is not None and (len(media.text) > CTY_MAX or {'"', "\\"} & set(media.text)):
-        raise UnsupportedBody("content-type-not-sealable")
-    cty = media.text if media is not None else None
-    sealed = _token_or_none(body) if media is not None and media.essence == JOSE else None
-    context = binder.whole_context(item, kind=KIND_BODY)
-    return SealEdit(0, len(body), item, context, body, cty, quoted=False, sealed=sealed)
-
-
-def _open_whole(binder: Binder, item: Item, body: bytes) -> OpenEdit:
-    if item.selector is Whole.TEXT:
-        return OpenEdit(0, len(body), binder.whole_context(item), _token(body), "text")
-    return OpenEdit(0, len(body), binder.whole_context(item, kind=KIND_BODY), _token(body), "body")
-
-
-def _require_text(body: bytes, media: MediaType | None) -> None:
-    if media is not None and not media.is_utf8:
-        raise UnsupportedBody("charset")
-    try:
-        body.decode()
-    except UnicodeDecodeError:
-        raise InvalidBody("not-utf-8") from None
-
-
-def _embedded(blueprint: Blueprint, binder: Binder, item: Item, body: bytes) -> Iterator[Edit]:
-    found = tokens.find(body)
-    if len(found) > blueprint.block.max_tokens:
-        raise InvalidBody("too-many-tokens")
-    if found:
-        context = binder.whole_context(item)
-        for one in found:
-            yield EmbeddedEdit(one, context)
-
-
-def _needs(edits: tuple[Edit, ...]) -> Needs:
-    seals: dict[Scope, int] = {}
-    opens: set[tuple[Scope, KeyId]] = set()
-    for edit in edits:
-        scope = edit.context.scope
-        if isinstance(edit, SealEdit):
-            seals[scope] = seals.get(scope, 0) + 1
-            token: Token | OpenFailed | None = edit.sealed
-        else:
-            token = edit.token if isinstance(edit, OpenEdit) else edit.found.token
-        if isinstance(token, Token):
-            opens.add((scope, token.key_id))
-    return Needs(seals, frozenset(opens))
+    edits = find_edits(exchange, blueprint, head, body)
+    return Plan(head, body, blueprint, edits, needs_of(edits), exchange.decision.may_read_response)
 
 
 def _new_media_type(plan: Plan) -> str | None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, NamedTuple
 
 from . import path as paths
 from .errors import AmbiguousRequest, InvalidExpression, MalformedRequest
@@ -106,15 +106,25 @@ def _parse_segment(segment: str, text: str) -> tuple[str | None, str | None]:
         raise InvalidExpression(
             f"`{segment}` in `{text}` is not in canonical spelling", hint=f"write `{path.text[1:]}`"
         )
+    if len(path.shadow) != 1 or (segment and not path.shadow[0]):
+        raise InvalidExpression(f"`{segment}` in `{text}` can be read in more than one way")
     return segment, None
+
+
+class _End(NamedTuple):
+    """Where a pattern ends: its place among all patterns, and the index of its rule."""
+
+    order: int
+    rule: int
+    pattern: Pattern
 
 
 @dataclass(slots=True)
 class _Node:
     literals: dict[str, _Node] = field(default_factory=dict)
     any: _Node | None = None
-    ends: list[tuple[int, Pattern]] = field(default_factory=list)
-    rests: list[tuple[int, Pattern]] = field(default_factory=list)
+    ends: list[_End] = field(default_factory=list)
+    rests: list[_End] = field(default_factory=list)
 
 
 class RouteTable:
@@ -126,9 +136,10 @@ class RouteTable:
         """Take patterns with the index of their rule, in the order of the rules."""
         self._canonical = _Node()
         self._shadow = _Node()
-        for index, pattern in patterns:
-            _insert(self._canonical, index, pattern, pattern.segments)
-            _insert(self._shadow, index, pattern, _shadow_segments(pattern.segments))
+        for order, (index, pattern) in enumerate(patterns):
+            end = _End(order, index, pattern)
+            _insert(self._canonical, end, pattern.segments)
+            _insert(self._shadow, end, _shadow_segments(pattern.segments))
 
     def find(
         self, method: str, path: CanonicalPath, *, websocket: bool = False
@@ -143,9 +154,9 @@ class RouteTable:
             # Rails and older Spring route `/pay.json` to the handler of `/pay`.
             stem = (*path.shadow[:-1], path.shadow[-1].partition(".")[0])
             lax = _find(self._shadow, stem, method, websocket=websocket)
-        if (found and found[0]) != (lax and lax[0]):
+        if (found and found.rule) != (lax and lax.rule):
             raise AmbiguousRequest("two-readings-of-path")
-        return found
+        return None if found is None else (found.rule, found.pattern)
 
 
 def _shadow_segments(segments: tuple[str | None, ...]) -> tuple[str | None, ...]:
@@ -155,30 +166,28 @@ def _shadow_segments(segments: tuple[str | None, ...]) -> tuple[str | None, ...]
     return tuple(folded)
 
 
-def _insert(node: _Node, index: int, pattern: Pattern, segments: tuple[str | None, ...]) -> None:
+def _insert(node: _Node, end: _End, segments: tuple[str | None, ...]) -> None:
     for segment in segments:
         if segment is None:
             node.any = node.any or _Node()
             node = node.any
         else:
             node = node.literals.setdefault(segment, _Node())
-    (node.rests if pattern.rest else node.ends).append((index, pattern))
+    (node.rests if end.pattern.rest else node.ends).append(end)
 
 
-def _find(
-    root: _Node, segments: tuple[str, ...], method: str, *, websocket: bool
-) -> tuple[int, Pattern] | None:
-    best: tuple[int, Pattern] | None = None
+def _find(root: _Node, segments: tuple[str, ...], method: str, *, websocket: bool) -> _End | None:
+    best: _End | None = None
     waiting = [(root, 0)]
     while waiting:
         node, depth = waiting.pop()
         at_end = depth == len(segments)
         for candidates in (node.rests, node.ends if at_end else ()):
-            for index, pattern in candidates:
-                if best is not None and index >= best[0]:
+            for end in candidates:
+                if best is not None and end.order >= best.order:
                     break
-                if pattern.takes(method) and pattern.websocket == websocket:
-                    best = index, pattern
+                if end.pattern.takes(method) and end.pattern.websocket == websocket:
+                    best = end
                     break
         if not at_end:
             segment = segments[depth]

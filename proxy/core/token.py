@@ -31,15 +31,17 @@ JWE_PATTERN: Final = re.compile(
 SHORT_PATTERN: Final = re.compile(rb"sy1\.(%s{58,}+)" % _CHARS)
 # A token that was cut: its beginning stands, its end does not.
 CUT_PATTERN: Final = re.compile(
-    rb"%s%s*+(?:\.\.%s++(?:\.%s++(?:\.%s++)?)?)?" % (JWE_PREFIX, _CHARS, _CHARS, _CHARS, _CHARS)
+    rb"%s%s*+(?:\.\.%s++(?:\.%s++(?:\.%s++)?|\.\.%s++)?)?"
+    % (JWE_PREFIX, _CHARS, _CHARS, _CHARS, _CHARS, _CHARS)
 )
 
+_CTY_CHARS: Final = rb"[\x20\x21\x23-\x5b\x5d-\x7e]"
 _HEADER: Final = re.compile(
     rb'\{"typ":"sy1","alg":"dir","enc":"A256GCM"'
     rb',"kid":"(?:([A-Za-z0-9_-]{1,32})\.)?([A-Za-z0-9_-]{16})"'
-    rb'(?:,"cty":"([\x20\x21\x23-\x5b\x5d-\x7e]{1,127})")?'
+    rb'(?:,"cty":"(%s{1,127})")?'
     rb'(?:,"exp":(0|[1-9][0-9]{0,11}))?'
-    rb',"ctx":"([A-Za-z0-9_-]{22}|[A-Za-z0-9_-]{43})"\}'
+    rb',"ctx":"([A-Za-z0-9_-]{22}|[A-Za-z0-9_-]{43})"\}' % _CTY_CHARS
 )
 KEK_ID_PATTERN: Final = re.compile(r"[A-Za-z0-9_-]{1,32}")
 

@@ -17,10 +17,10 @@ import aiohttp
 
 from .. import wiring
 from ..config.load import load
-from ..config.settings import Loaded
+from ..config.settings import Loaded, SecretReference
 from ..keys.keyring import create
 from ..keys.keyring_file import create_keyring
-from ..keys.roots import FileRoot, SecretReference, create_root_file
+from ..keys.roots import FileRoot, create_root_file
 from ..telemetry.logs import Logs
 from ..telemetry.sink import DescriptorSink
 from ..wiring import Sidecar

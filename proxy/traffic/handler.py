@@ -46,7 +46,8 @@ class KeySource(Protocol):
 class Handler:
     """Answers the requests of one listener.
 
-    `rulebook` may be exchanged at any time; a request keeps the one it began with.
+    `name` is the listener's, for the log. `rulebook` may be exchanged at any time; a request keeps
+    the one it began with.
     """
 
     def __init__(  # noqa: PLR0913 - what the wiring hands in, each by name
@@ -57,6 +58,7 @@ class Handler:
         reporter: Reporter,
         *,
         clock: Callable[[], float],
+        name: str = "",
         limits: TrafficLimits | None = None,
         timeouts: Timeouts | None = None,
     ) -> None:
@@ -65,6 +67,7 @@ class Handler:
         self._upstream = upstream
         self._reporter = reporter
         self._clock = clock
+        self._name = name
         self._limits = limits or TrafficLimits()
         self._timeouts = timeouts or Timeouts()
         self._prefix = secrets.token_hex(6)
@@ -72,7 +75,7 @@ class Handler:
 
     async def handle(self, request: Request) -> None:
         """Answer one request, whatever happens; raise only when the client is gone."""
-        record = Record(self._request_id())
+        record = Record(self._request_id(), self._name)
         try:
             await self._answer(request, record)
         except ConnectionError:
@@ -90,7 +93,7 @@ class Handler:
 
     def reject(self, error: TrafficError) -> Problem:
         """Return the answer to what never came to be a request."""
-        record = Record(self._request_id())
+        record = Record(self._request_id(), self._name)
         refusal = self._refusal(error, record)
         record.report(self._reporter)
         return refusal

@@ -13,8 +13,8 @@ from typing import Any, NoReturn, Protocol
 from aiohttp import StreamReader, http_parser, web
 
 from ..config.limits import Timeouts, TrafficLimits
+from ..config.settings import Address, TcpAddress, UnixAddress
 from ..core.errors import TrafficError, UnfitEnvironment
-from .address import Address, TcpAddress, UnixAddress
 from .client_connection import ClientConnection
 from .client_request import ClientRequest
 from .interfaces import Request
@@ -106,7 +106,7 @@ class HttpListener:
                 ssl_handshake_timeout=patience,
             )
         else:
-            sock = await loop.run_in_executor(None, _bind, self._address.path)
+            sock = await loop.run_in_executor(None, _bind, str(self._address.path))
             self._server = await loop.create_unix_server(
                 connection,
                 sock=sock,

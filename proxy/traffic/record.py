@@ -18,6 +18,7 @@ class Record:
         "_began",
         "_counts",
         "_error",
+        "_listener",
         "_responded",
         "_sent",
         "direction",
@@ -29,8 +30,9 @@ class Record:
         "status",
     )
 
-    def __init__(self, request_id: str) -> None:
+    def __init__(self, request_id: str, listener: str) -> None:
         self.request_id = request_id
+        self._listener = listener
         self._began = time.perf_counter()
         self._sent = 0.0
         self._responded = 0.0
@@ -68,18 +70,23 @@ class Record:
         now = time.perf_counter()
         fields: dict[str, object] = {
             "request_id": self.request_id,
+            "listener": self._listener,
             "method": self.method,
             "rule": self.rule,
             "status": self.status,
             "request_bytes": self.received,
             "response_bytes": self.returned,
-            "seconds": now - self._began,
+            "duration_ms": _milliseconds(now - self._began),
             **self._counts,
         }
         if self._sent:
-            fields["upstream_seconds"] = (self._responded or now) - self._sent
+            fields["upstream_ms"] = _milliseconds((self._responded or now) - self._sent)
         if self._error is not None:
             fields["error"] = self._error.code
             fields["reason"] = self._error.reason
             fields["direction"] = self.direction
-        reporter.report("message", **fields)
+        reporter.report("message.handled" if self._error is None else "message.refused", **fields)
+
+
+def _milliseconds(seconds: float) -> float:
+    return round(seconds * 1000, 3)

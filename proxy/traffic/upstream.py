@@ -11,10 +11,10 @@ from collections.abc import AsyncIterator
 from typing import Final
 
 from ..config.limits import Timeouts, TrafficLimits
+from ..config.settings import Address, TcpAddress
 from ..core.errors import BodyTooLarge, UpstreamFailed, UpstreamTimeout
 from ..core.forwardable import Forwardable
 from ..core.message import RequestHead, ResponseHead
-from .address import Address, TcpAddress
 from .framing import ABSENT, LAST_CHUNK, Framing, as_chunk
 from .headers import request_head
 from .interfaces import RawConnection, RequestBody
@@ -29,18 +29,23 @@ _ONE_WRITE: Final = 65536
 class HttpUpstream:
     """The upstream of one listener."""
 
-    __slots__ = ("_address", "_limits", "_pool", "_timeouts", "_tls")
+    __slots__ = ("_address", "_host", "_limits", "_pool", "_server_name", "_timeouts", "_tls")
 
     def __init__(
         self,
         address: Address,
         *,
         tls: ssl.SSLContext | None = None,
+        server_name: str | None = None,
         limits: TrafficLimits | None = None,
         timeouts: Timeouts | None = None,
     ) -> None:
+        """Connect to nothing yet. `server_name` is the TLS name, unless it is the host's."""
         self._address = address
+        # The Host of requests whose client sent none: a socket has no name.
+        self._host = str(address).encode() if isinstance(address, TcpAddress) else b"localhost"
         self._tls = tls
+        self._server_name = server_name
         self._limits = limits or TrafficLimits()
         self._timeouts = timeouts or Timeouts()
         self._pool = Pool(self._connect, self._limits, self._timeouts)
@@ -64,7 +69,7 @@ class HttpUpstream:
         """
         payload = message.body if message.body is not None else body.take()
         framing = body.framing if payload is None else _whole(payload, body.framing)
-        host = self._address.authority
+        host = self._host
         head = request_head(message, framing, host=host, websocket=websocket)
         exchange = _Exchange(message, head, payload, body, framing, websocket=websocket)
         connection = await self._pool.acquire()
@@ -108,10 +113,15 @@ class HttpUpstream:
         address = self._address
         if isinstance(address, TcpAddress):
             _, connection = await loop.create_connection(
-                self._protocol, address.host, address.port, ssl=self._tls
+                self._protocol,
+                address.host,
+                address.port,
+                ssl=self._tls,
+                server_hostname=self._server_name,
             )
         else:
-            _, connection = await loop.create_unix_connection(self._protocol, address.path)
+            path = str(address.path)
+            _, connection = await loop.create_unix_connection(self._protocol, path)
         return connection
 
     def _protocol(self) -> UpstreamConnection:

@@ -13,9 +13,10 @@ from joserfc.jwk import OctKey
 
 from proxy.cli import main
 from proxy.cli.keys import keys
+from proxy.config.settings import SecretReference
 from proxy.keys.durable import durable_session
 from proxy.keys.keyring_file import open_keyring
-from proxy.keys.roots import FileRoot, SecretReference
+from proxy.keys.roots import FileRoot
 
 from ..keys.builders import CONTEXT, SCOPE
 

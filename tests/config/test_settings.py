@@ -101,3 +101,9 @@ def test_tls_is_as_written() -> None:
 
 def test_a_secret_is_a_reference_and_nothing_else() -> None:
     assert [one.name for one in dataclasses.fields(SecretReference)] == ["env", "file"]
+
+
+def test_a_secret_is_named_by_one_place() -> None:
+    for env, file in ((None, None), ("P", Path("p"))):
+        with pytest.raises(ValueError, match="one of env and file"):
+            SecretReference(env, file)

@@ -179,3 +179,10 @@ def test_an_answer_is_told_as_the_request_is() -> None:
     refused = answered(rule, "{")
     assert refused.refusal is not None
     assert refused.refusal.reason == "not-json"
+
+
+def test_a_token_whose_name_is_missing_says_so() -> None:
+    names = Names(parse_source("const:clinic"), parse_source("$.cid"))
+    block = a_block(decrypt=[an_item("tokens", bind=["conversation"])], names=names)
+    told = answered(a_rule(response=block), json.dumps({"a": TOKEN}))
+    assert [value.note for value in told.values] == ["a name that binds it is missing"]

@@ -6,22 +6,26 @@ from dataclasses import replace
 import pytest
 
 from proxy.core import pipeline
+from proxy.core.blueprint import Blueprint
 from proxy.core.context import Context, Scope
 from proxy.core.edits import Change
 from proxy.core.errors import (
     BodyTooLarge,
     ForbiddenValue,
     InvalidBody,
+    InvalidExpression,
     MissingValue,
     OpenFailed,
+    RejectedByRule,
     SealyardError,
     UnsupportedBody,
     ValueTooLong,
 )
+from proxy.core.finding import BODY_TOKEN_MAX
 from proxy.core.message import Headers
 from proxy.core.needs import Keys
-from proxy.core.pipeline import BODY_TOKEN_MAX, splice
-from proxy.core.rules import Block, Item, Names, Rule
+from proxy.core.pipeline import splice
+from proxy.core.rules import Block, Item, Names, Rule, Verdict
 from proxy.core.sources import ListSource, MembersSource, join, parse_source
 from proxy.core.token import Form, decode
 from tests.factories import (
@@ -797,3 +801,38 @@ def test_a_response_that_its_rule_leaves_passes() -> None:
     trip = Trip((answers("$.content"),), a_message())
     passed = pipeline.pass_response(trip.exchange, a_response(headers=TEXT), bodiless=False)
     assert (passed.body, passed.ruled) == (None, False)
+
+
+def test_a_rule_can_reject_every_response() -> None:
+    trip = Trip((a_rule(response=Verdict.REJECT),), a_message())
+    with pytest.raises(RejectedByRule):
+        pipeline.pass_response(trip.exchange, a_response(), bodiless=True)
+    with pytest.raises(RejectedByRule):
+        pipeline.choose_response(trip.exchange, a_response())
+
+
+def test_a_whole_body_has_no_short_form() -> None:
+    item = an_item("body", form="short")
+    with pytest.raises(InvalidExpression):
+        Blueprint(a_block(encrypt=[item]), Names(), "request")
+
+
+def test_a_type_that_nobody_can_tell_fits_no_block_that_opens() -> None:
+    head = a_response(headers=((b"content-type", b"no type"),))
+    trip = Trip((a_rule(response=a_block(decrypt=[an_item("$.a")])),), a_message())
+    assert pipeline.choose_response(trip.exchange, head) is None
+    sealing = Trip((a_rule(response=a_block(encrypt=[an_item("$.a")])),), a_message())
+    with pytest.raises(UnsupportedBody):
+        pipeline.choose_response(sealing.exchange, head)
+
+
+def test_a_body_that_a_missing_name_binds_is_kept_only_where_the_rule_says_so() -> None:
+    names = Names(conversation=parse_source("header:x-conversation"))
+    item = an_item("body", bind=["conversation"])
+    token = a_session(Scope(conversation="c")).seal(b"x", Context(Scope(conversation="c")))
+    head = a_response(headers=((b"content-type", b"application/jose"),))
+    keeping = replace(a_block(decrypt=[item]), keep_unopened=True)
+    kept = a_rule(response=keeping, names=names)
+    assert replied(kept, token, head) == token
+    with pytest.raises(MissingValue):
+        replied(a_rule(response=a_block(decrypt=[item]), names=names), token, head)

@@ -212,3 +212,21 @@ def test_ten_thousand_rules_are_found_one_by_one() -> None:
     routes = table(*(f"GET /v1/r{number}/{{id}}" for number in range(10_000)))
     assert found(routes, "GET /v1/r9999/7") == 9_999
     assert found(routes, "GET /v1/r10000/7") is None
+
+
+def test_the_first_pattern_of_a_rule_gives_the_captures() -> None:
+    table = RouteTable([(0, parse_pattern("/a/b")), (0, parse_pattern("/a/{x}"))])
+    found = table.find("GET", canonical("/a/b"))
+    assert found is not None
+    assert found[1].text == "/a/b"
+
+
+@pytest.mark.parametrize("path", ["/v1.", "/a;b", "/a%20"])
+def test_a_literal_that_parses_can_match(path: str) -> None:
+    assert RouteTable([(0, parse_pattern(path))]).find("GET", canonical(path))
+
+
+@pytest.mark.parametrize("path", ["/a%2Fb", "/.;x", "/%20"])
+def test_a_literal_with_two_readings_is_refused(path: str) -> None:
+    with pytest.raises(InvalidExpression):
+        parse_pattern(path)

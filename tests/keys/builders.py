@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
 
+from proxy.config.settings import SecretReference
 from proxy.core.context import Context, Scope
 from proxy.core.needs import Needs
 from proxy.keys.keyring import Keyring, create
-from proxy.keys.roots import FileRoot, SecretReference, create_root_file
+from proxy.keys.roots import FileRoot, create_root_file
 from proxy.keys.sessions import Sessions, SessionSettings
 from proxy.keys.stores import Held, MemoryStore, Offer, Store, StoreFailed
 
@@ -80,6 +81,10 @@ class CountingStore:
         await asyncio.sleep(0)
         return await self.inner.replace(offer)
 
+    async def dump(self) -> dict[str, bytes]:
+        """Do as the store inside."""
+        return await self.inner.dump()
+
     async def close(self) -> None:
         """Close the store inside."""
         await self.inner.close()
@@ -102,6 +107,10 @@ class BrokenStore:
     async def replace(self, offer: Offer) -> Held:
         """Fail or hang."""
         return await self.get_or_create(offer)
+
+    async def dump(self) -> dict[str, bytes]:
+        """Return nothing."""
+        return {}
 
     async def close(self) -> None:
         """Do nothing."""

@@ -9,8 +9,8 @@ from cryptography.hazmat.primitives.kdf.pbkdf2 import PBKDF2HMAC
 from cryptography.hazmat.primitives.keywrap import aes_key_unwrap
 from joserfc import jwe
 from joserfc.jwk import OctKey
-from jwcrypto.jwe import JWE  # type: ignore[import-untyped]  # it has no types
-from jwcrypto.jwk import JWK  # type: ignore[import-untyped]  # it has no types
+from jwcrypto.jwe import JWE
+from jwcrypto.jwk import JWK
 
 from proxy.core import base64url
 from proxy.core.errors import KeyringError

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from proxy.config.settings import SecretReference
 from proxy.core.errors import KeyringError
 from proxy.keys import private_file
 from proxy.keys.keyring import Keyring
@@ -20,7 +21,7 @@ from proxy.keys.keyring_file import (
     open_keyring_async,
     update_keyring,
 )
-from proxy.keys.roots import FileRoot, PassphraseRoot, SecretReference
+from proxy.keys.roots import FileRoot, PassphraseRoot
 
 from .builders import NOW, a_keyring, a_root, some_bytes
 
@@ -95,8 +96,9 @@ def test_concurrent_additions_of_processes_lose_nothing(case: Case) -> None:
     script = """
 import os, sys
 from pathlib import Path
+from proxy.config.settings import SecretReference
 from proxy.keys.keyring_file import update_keyring
-from proxy.keys.roots import FileRoot, SecretReference
+from proxy.keys.roots import FileRoot
 root = FileRoot(SecretReference(file=Path(sys.argv[2])))
 for n in range(4):
     update_keyring(Path(sys.argv[1]), root,

@@ -6,8 +6,8 @@ from dataclasses import replace
 import pytest
 from joserfc import jwe
 from joserfc.jwk import OctKey
-from jwcrypto.jwe import JWE  # type: ignore[import-untyped]  # it has no types
-from jwcrypto.jwk import JWK  # type: ignore[import-untyped]  # it has no types
+from jwcrypto.jwe import JWE
+from jwcrypto.jwk import JWK
 
 from proxy.core import derivation
 from proxy.core.context import Scope

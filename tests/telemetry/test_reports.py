@@ -11,8 +11,6 @@ import pytest
 from proxy.telemetry.events import EVENTS
 
 ROOT = Path(__file__).parent.parent.parent
-# Its one line is named in another way until traffic takes the names of the table.
-PENDING = {"proxy/traffic/record.py"}
 
 
 def reports(module: Path) -> Iterator[tuple[str, set[str]]]:
@@ -33,8 +31,7 @@ def modules() -> Iterator[object]:
     for path in sorted((ROOT / "proxy").rglob("*.py")):
         if any(reports(path)):
             name = path.relative_to(ROOT).as_posix()
-            pending = pytest.mark.xfail(strict=False, reason="not yet named as in the table")
-            yield pytest.param(path, id=name, marks=[pending] if name in PENDING else [])
+            yield pytest.param(path, id=name)
 
 
 @pytest.mark.parametrize("module", list(modules()))

@@ -9,10 +9,10 @@ from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass, field
 
 from proxy.config.limits import Timeouts, TrafficLimits
+from proxy.config.settings import Address, TcpAddress
 from proxy.core.needs import Keys, Needs
 from proxy.core.rulebook import Rulebook
 from proxy.core.session import Session
-from proxy.traffic.address import Address, TcpAddress
 from proxy.traffic.handler import Handler, KeySource
 from proxy.traffic.listener import HttpListener
 from proxy.traffic.server import Lane, TrafficServer

@@ -15,8 +15,8 @@ import pytest
 import trustme
 
 from proxy.config.limits import TrafficLimits
+from proxy.config.settings import TcpAddress, UnixAddress
 from proxy.core.errors import TrafficError, UnfitEnvironment
-from proxy.traffic.address import TcpAddress, UnixAddress
 from proxy.traffic.interfaces import Request
 from proxy.traffic.listener import HttpListener
 from proxy.traffic.problem import Problem, problem
@@ -359,7 +359,7 @@ async def test_unix_sockets_on_both_sides(tmp_path: Path) -> None:
     front, back = str(tmp_path / "front"), str(tmp_path / "back")
     async with (
         running(Origin(), path=back) as origin,
-        proxied(UnixAddress(back), listen=UnixAddress(front)),
+        proxied(UnixAddress(Path(back)), listen=UnixAddress(Path(front))),
     ):
         mode = stat.S_IMODE(os.stat(front).st_mode)  # noqa: PTH116 - one call
         async with connected(path=front) as client:
@@ -372,21 +372,21 @@ async def test_unix_sockets_on_both_sides(tmp_path: Path) -> None:
 
 
 async def test_a_stale_socket_is_removed(tmp_path: Path) -> None:
-    front = UnixAddress(str(tmp_path / "front"))
+    front = UnixAddress(tmp_path / "front")
     with socket.socket(socket.AF_UNIX) as killed:
-        killed.bind(front.path)
+        killed.bind(str(front.path))
 
-    async with proxied(NOWHERE, listen=front), connected(path=front.path):
+    async with proxied(NOWHERE, listen=front), connected(path=str(front.path)):
         pass
 
 
 async def test_a_live_socket_is_not_removed(tmp_path: Path) -> None:
-    front = UnixAddress(str(tmp_path / "front"))
+    front = UnixAddress(tmp_path / "front")
     async with proxied(NOWHERE, listen=front):
         with pytest.raises(UnfitEnvironment):
             async with proxied(NOWHERE, listen=front):
                 pass
-        async with connected(path=front.path):
+        async with connected(path=str(front.path)):
             pass
 
 
@@ -395,7 +395,7 @@ async def test_a_file_is_not_taken_for_a_socket(tmp_path: Path) -> None:
     file.write_text("mine")
 
     with pytest.raises(UnfitEnvironment):
-        async with proxied(NOWHERE, listen=UnixAddress(str(file))):
+        async with proxied(NOWHERE, listen=UnixAddress(file)):
             pass
     assert file.read_text() == "mine"
 

@@ -11,14 +11,18 @@ import json
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from itertools import accumulate
 from json.scanner import c_make_scanner  # type: ignore[attr-defined]  # the C scanner itself
 from typing import Final, NamedTuple, NoReturn
 
-from ..errors import InvalidBody
+from ..errors import BodyTooLarge, InvalidBody
 from ..selectors import Any, JsonSelector
 
 MAX_DEPTH: Final = 128
+# What is skipped is parsed on the way, into objects much larger than its text: this bounds them.
+MAX_VALUES: Final = 1_000_000
 _PROBED_MAX: Final = 16 * 1024
+_CROWDED: Final = 50_000
 Path = tuple[str | int, ...]
 
 _WS: Final = r"[ \t\n\r]*+"
@@ -29,18 +33,15 @@ _SHORT: Final = (
     r"|-?(?:0|[1-9][0-9]*+)(?:\.[0-9]++)?+(?:[eE][+-]?+[0-9]++)?+|true|false|null"
 )
 _SPACE: Final = re.compile(_WS)
-_COLON: Final = re.compile(rf"{_WS}:{_WS}")
 _PLAIN_NAME: Final = re.compile(r"[A-Za-z0-9_.$@-]+")
 # One member up to its value; of a short scalar also the value, and the comma or brace behind it.
 _MEMBER: Final = re.compile(rf'{_WS}"({_CHARS})"{_WS}:{_WS}()(?:(?:{_SHORT}){_WS}([,}}]))?+')
 _AFTER_MEMBER: Final = re.compile(rf"{_WS}([,}}])")
 _AFTER_ELEMENT: Final = re.compile(rf"{_WS}([,\]])")
 _SURROGATE_ESCAPE: Final = re.compile(rb"\\u[dD][89a-fA-F]")
-_ESCAPE: Final = re.compile(rb"\\(?:u([0-9a-fA-F]{4})|.)", re.DOTALL)
-_FIRST_HALVES: Final = range(0xD800, 0xDC00)
-_SECOND_HALVES: Final = range(0xDC00, 0xE000)
-_BRACKETS: Final = b"[]{}"
-_NOT_BRACKETS: Final = bytes(set(range(256)) - set(_BRACKETS))
+_SURROGATE_PAIR: Final = re.compile(rb"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}")
+_NOT_BRACKETS: Final = bytes(set(range(256)) - set(b"[]{}"))
+_STEPS: Final = bytes.maketrans(b"[{]}", b"\x01\x01\xff\xff")  # as signed bytes: 1 and -1
 
 
 def _refuse_constant(name: str) -> NoReturn:
@@ -95,7 +96,8 @@ class _Node:
     beyond: frozenset[int] = frozenset()
     below: frozenset[int] = frozenset()
     folded: dict[str, frozenset[int]] = field(default_factory=dict)
-    leads_on: bool = False
+    into_objects: bool = False
+    into_arrays: bool = False
     only_names: bool = False
 
 
@@ -142,8 +144,10 @@ class Selection:
         any case, is then the member that the scanner has read there. Escapes could spell a name
         otherwise, and names beyond ASCII have other cases, so such messages take the walk.
         """
-        if self._plain is None or len(text) > _PROBED_MAX or "\\u" in text:
+        if self._plain is None or "\\u" in text:
             return None
+        if len(text) > _PROBED_MAX and text.count(",") < _CROWDED:
+            return None  # a walk over few members costs less than a search in much text
         document: object
         end: int
         document, end = _scan(text, start)
@@ -161,7 +165,7 @@ class Selection:
                     findings.missing.add(index)
                     break
             else:
-                at = _value_after(text, lower.index(quoted) + len(quoted))
+                at = _after_space(text, text.index(":", lower.index(quoted) + len(quoted)) + 1)
                 findings.found[index].append(Found(self._paths[index], at, _scan(text, at)[1]))
         return end
 
@@ -170,7 +174,8 @@ def check(body: bytes) -> str:
     """Return `body` with one character for each byte, once its encoding and depth are in order.
 
     latin-1 gives one character a byte, so that places in the text are places in the bytes. Raises
-    InvalidBody for bad UTF-8, a byte order mark, lone surrogates, or nesting beyond 128 levels.
+    InvalidBody for bad UTF-8, a byte order mark, lone surrogates, or nesting beyond 128 levels,
+    BodyTooLarge for more than a million commas and brackets.
     """
     if not body.isascii():
         try:
@@ -181,8 +186,11 @@ def check(body: bytes) -> str:
             raise InvalidBody("byte-order-mark")
     if _SURROGATE_ESCAPE.search(body):
         _check_surrogates(body)
-    if body.count(b"[") + body.count(b"{") > MAX_DEPTH:
+    brackets = body.count(b"[") + body.count(b"{")
+    if brackets > MAX_DEPTH:
         _check_depth(body)
+    if brackets + body.count(b",") > MAX_VALUES:
+        raise BodyTooLarge("too-many-values")
     return body.decode("latin-1")
 
 
@@ -216,24 +224,15 @@ def _quoted(path: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
     return tuple((name, f'"{name}"'.lower()) for name in path)
 
 
-def _value_after(text: str, at: int) -> int:
-    match = _COLON.match(text, at)
-    if match is None:
-        raise InvalidBody("not-json")
-    return match.end()
-
-
 def _insert(root: _Node, index: int, selector: JsonSelector, *, deep: bool) -> None:
     mine = frozenset[int]() if deep else frozenset({index})
     node = root
     for step in selector.steps:
         node.below |= mine
         node.beyond |= mine
-        node.leads_on = True
         if step.deep:
             node.deep = node.deep or _Node(sticky=True)
             node = node.deep
-            node.leads_on = True
         if isinstance(step.key, str):
             folded = step.key.casefold()
             node.folded[folded] = node.folded.get(folded, frozenset()) | {index}
@@ -249,39 +248,32 @@ def _insert(root: _Node, index: int, selector: JsonSelector, *, deep: bool) -> N
 
 def _check_surrogates(body: bytes) -> None:
     r"""Raise InvalidBody where a \u escape names half of a surrogate pair."""
-    awaited = -1  # where the second half must begin, after a first half
-    for match in _ESCAPE.finditer(body):
-        unit = int(match[1], 16) if match[1] else 0
-        if (unit in _SECOND_HALVES) != (awaited == match.start()):
-            raise InvalidBody("lone-surrogate")
-        awaited = match.end() if unit in _FIRST_HALVES else -1
-    if awaited != -1:
+    # An escaped backslash begins no escape; blanking it, not cutting it, keeps halves apart.
+    escapes = body.replace(rb"\\", b"__")
+    if _SURROGATE_ESCAPE.search(_SURROGATE_PAIR.sub(b"", escapes)):
         raise InvalidBody("lone-surrogate")
 
 
 def _check_depth(body: bytes) -> None:
     """Raise InvalidBody for more than 128 levels, without recursion and at the speed of C.
 
-    Strings go first (a quote that stands behind an odd number of backslashes is no border), then
-    innermost pairs of brackets are struck out until none are left: each round is one level. The
-    scanner refuses what is not balanced, so only the number of rounds matters here.
+    Strings go first (a quote that stands behind an odd number of backslashes is no border); every
+    opening bracket left is a step down and every closing one a step up. Whether they fit each other
+    is for the scanner to tell.
     """
     unescaped = body.replace(b"\\\\", b"").replace(b'\\"', b"")
-    rest = b"".join(unescaped.split(b'"')[::2]).translate(None, _NOT_BRACKETS)
-    for _ in range(MAX_DEPTH):
-        shorter = rest.replace(b"[]", b"").replace(b"{}", b"")
-        if len(shorter) == len(rest):
-            break
-        rest = shorter
-    if rest:
+    steps = b"".join(unescaped.split(b'"')[::2]).translate(_STEPS, _NOT_BRACKETS)
+    if max(accumulate(memoryview(steps).cast("b")), default=0) > MAX_DEPTH:
         raise InvalidBody("nested-too-deeply")
 
 
 def _finish(node: _Node) -> None:
     """Note what a walk asks of every node, once the tree stands."""
     children = [*node.names.values(), *node.indexes.values(), node.any, node.deep]
-    node.leads_on = node.sticky or any(child is not None for child in children)
-    node.only_names = not (node.sticky or node.indexes or node.any or node.deep)
+    anywhere = node.sticky or node.any is not None or node.deep is not None
+    node.into_objects = anywhere or bool(node.names)
+    node.into_arrays = anywhere or bool(node.indexes)
+    node.only_names = not anywhere and not node.indexes
     for child in children:
         if child is not None:
             _finish(child)
@@ -300,13 +292,13 @@ class _Walk:
         """Walk the value at `at` for the selectors of `states`; return where it ends."""
         states = _with_deep(states)
         opening = self.text[at : at + 1]
-        if opening in {"{", "["} and _leads_on(states):
-            if opening == "[":
-                end = self._array(at, states, path)
-            elif len(states) == 1 and states[0].only_names:
+        if opening == "{" and _lead_into_objects(states):
+            if len(states) == 1 and states[0].only_names:
                 end = self._plain_object(at, states[0], path)
             else:
                 end = self._object(at, states, path)
+        elif opening == "[" and _lead_into_arrays(states):
+            end = self._array(at, states, path)
         else:
             end = _scan(self.text, at)[1]
             for state in states:
@@ -422,9 +414,16 @@ def _with_deep(states: tuple[_Node, ...]) -> tuple[_Node, ...]:
     return states
 
 
-def _leads_on(states: tuple[_Node, ...]) -> bool:
+def _lead_into_objects(states: tuple[_Node, ...]) -> bool:
     for state in states:  # noqa: SIM110 - twice as fast as any() on the path of every message
-        if state.leads_on:
+        if state.into_objects:
+            return True
+    return False
+
+
+def _lead_into_arrays(states: tuple[_Node, ...]) -> bool:
+    for state in states:  # noqa: SIM110 - as above
+        if state.into_arrays:
             return True
     return False
 

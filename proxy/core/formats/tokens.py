@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from .. import token
-from ..errors import OpenFailed
+from ..errors import InvalidBody, OpenFailed
 from ..token import Token
 from . import json as json_format
 
@@ -21,7 +21,13 @@ _CANDIDATE: Final = re.compile(
     )
 )
 _LITERAL: Final = re.compile(rb'"(?:[^"\\]|\\.)*+"', re.DOTALL)
+_COLON: Final = re.compile(rb"[ \t\n\r]*:")
 _MAX_NESTING: Final = 8
+# A quote is spelled with one more backslash for every string around it, each itself escaped.
+_QUOTES: Final = tuple(
+    re.compile(rb'\\{%d}(?:"|u0022)' % ((1 << depth) - 1) if depth else b'"')
+    for depth in range(_MAX_NESTING)
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,20 +35,22 @@ class FoundToken:
     """A token's place; `token` is None where it was cut.
 
     `depth` counts the strings around it: 1 in a plain string, 2 in a JSON text that is itself a
-    string, and so on. `fills` says that it is all of its innermost string.
+    string, and so on. Where it is all of a value, `quotes` has the bytes that the quotes before and
+    behind it take.
     """
 
     start: int
     end: int
     token: Token | None
     depth: int
-    fills: bool
+    quotes: tuple[int, int] | None
 
 
-def find(body: bytes) -> list[FoundToken]:
-    """Return every token in `body`, in order; raise InvalidBody where that is not JSON.
+def find(body: bytes, limit: int) -> list[FoundToken]:
+    """Return every token in `body`, in order.
 
     What looks like a token and is none (a wrong header, say) is not returned: it stays as it is.
+    Raises InvalidBody where a body with tokens is not JSON, or has more of them than `limit`.
     """
     if token.JWE_PREFIX not in body and token.SHORT_PREFIX not in body:
         return []
@@ -51,7 +59,11 @@ def find(body: bytes) -> list[FoundToken]:
     for literal in _LITERAL.finditer(body):
         inside = literal[0]
         if token.JWE_PREFIX in inside or token.SHORT_PREFIX in inside:
-            found.extend(_in_literal(inside, literal.start()))
+            is_name = _COLON.match(body, literal.end()) is not None
+            for one in _in_literal(inside, literal.start(), is_name=is_name):
+                found.append(one)
+                if len(found) > limit:
+                    raise InvalidBody("too-many-tokens")
     return found
 
 
@@ -60,23 +72,44 @@ def replacement(one: FoundToken, plaintext: str, *, is_json: bool) -> tuple[int,
 
     A JSON value replaces its string with the quotes; text is escaped once for each string around.
     """
-    if is_json and one.fills:
-        quote = len(_escape('"', one.depth - 1).encode())
+    if is_json and one.quotes is not None:
+        before, behind = one.quotes
         text = _escape(plaintext, one.depth - 1)
-        return one.start - quote, one.end + quote, text.encode()
+        return one.start - before, one.end + behind, text.encode()
     return one.start, one.end, _escape(plaintext, one.depth).encode()
 
 
-def _in_literal(literal: bytes, offset: int) -> Iterator[FoundToken]:
+def _in_literal(literal: bytes, offset: int, *, is_name: bool) -> Iterator[FoundToken]:
     # A token has no character that JSON escapes, so it is spelled the same at every depth. One that
     # is spelled with escapes all the same stands in the decoded text only, and stays as it is.
-    places = _places(json_format.unescape(literal), 1)
+    places = list(_places(json_format.unescape(literal), 1, is_name=is_name))
+    at = 0
     for match in _CANDIDATE.finditer(literal):
-        place = next((one for one in places if one.text == match[0]), None)
+        here = next((one for one in range(at, len(places)) if places[one].text == match[0]), None)
+        if here is None:
+            continue
+        at = here + 1
         decoded = _decode(match[0])
-        if place is not None and (decoded is not None or _is_cut(match[0])):
+        if decoded is not None or _is_cut(match[0]):
             start, end = match.span()
-            yield FoundToken(offset + start, offset + end, decoded, place.depth, place.fills)
+            depth = places[here].depth
+            quotes = _quotes(literal, start, end, depth) if places[here].fills else None
+            yield FoundToken(offset + start, offset + end, decoded, depth, quotes)
+
+
+def _quotes(literal: bytes, start: int, end: int, depth: int) -> tuple[int, int] | None:
+    """Return how many bytes the quotes around a token take, so deep in strings."""
+    spelled = _QUOTES[depth - 1]
+    behind = spelled.match(literal, end)
+    before = next(
+        (one for one in _widths(depth) if spelled.fullmatch(literal[start - one : start])), 0
+    )
+    return (before, behind.end() - end) if before and behind is not None else None
+
+
+def _widths(depth: int) -> tuple[int, ...]:
+    backslashes = (1 << (depth - 1)) - 1
+    return (backslashes + 1, backslashes + len("u0022"))
 
 
 def _decode(text: bytes) -> Token | None:
@@ -96,15 +129,20 @@ class _Place(NamedTuple):
     fills: bool
 
 
-def _places(text: str, depth: int) -> Iterator[_Place]:
-    """Yield each candidate in the decoded text of a string, in order."""
+def _places(text: str, depth: int, *, is_name: bool) -> Iterator[_Place]:
+    """Yield each candidate in the decoded text of a string, in order.
+
+    A member's name cannot be anything but a string, so no token fills one.
+    """
     encoded = text.encode()
-    if depth < _MAX_NESTING and text.lstrip(" \t\n\r")[:1] in {"{", "["} and _is_json(text):
+    if depth < _MAX_NESTING and text.lstrip(" \t\n\r")[:1] in {"{", "[", '"'} and _is_json(text):
         for literal in _LITERAL.finditer(encoded):
-            yield from _places(json_format.unescape(literal[0]), depth + 1)
+            inner_name = _COLON.match(encoded, literal.end()) is not None
+            yield from _places(json_format.unescape(literal[0]), depth + 1, is_name=inner_name)
         return
     for match in _CANDIDATE.finditer(encoded):
-        yield _Place(match[0], depth, match.span() == (0, len(encoded)))
+        fills = not is_name and match.span() == (0, len(encoded))
+        yield _Place(match[0], depth, fills)
 
 
 def _is_json(text: str) -> bool:

@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Final
 
+from ...config.settings import SecretReference
 from .file import FileRoot, create_root_file
 from .passphrase import PassphraseRoot
-from .provider import Passphrase, RootKey, RootProvider, SecretReference
+from .provider import Passphrase, RootKey, RootProvider
 
 __all__ = [
     "ROOTS",
@@ -20,7 +21,6 @@ __all__ = [
     "RootFactory",
     "RootKey",
     "RootProvider",
-    "SecretReference",
     "create_root_file",
 ]
 

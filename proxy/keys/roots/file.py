@@ -7,12 +7,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from ...config.settings import SecretReference
 from ...core import base64url
 from ...core.errors import KeyringError, OpenFailed
 from ...core.secret import KEY_BYTES
 from .. import private_file
 from ..keyring import RandomBytes
-from .provider import RootKey, SecretReference
+from .provider import RootKey
 
 _CHARS: Final = base64url.encoded_length(KEY_BYTES)
 

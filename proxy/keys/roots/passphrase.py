@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from ...config.settings import SecretReference
 from ...core.errors import KeyringError
 from .. import private_file
-from .provider import MAX_PASSPHRASE_BYTES, Passphrase, SecretReference
+from .provider import MAX_PASSPHRASE_BYTES, Passphrase
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hmac
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Final, NoReturn, Protocol
 
 from ...core.errors import KeyringError
@@ -59,19 +57,6 @@ class Passphrase:
     def __reduce_ex__(self, protocol: object) -> NoReturn:
         """Refuse to be pickled or copied."""
         raise TypeError("a Passphrase cannot be pickled or copied")
-
-
-@dataclass(frozen=True, slots=True)
-class SecretReference:
-    """Where a secret stands: in the environment variable `env` or in `file`; one of the two."""
-
-    env: str | None = None
-    file: Path | None = None
-
-    def __post_init__(self) -> None:
-        """Raise KeyringError unless exactly one place is named."""
-        if (self.env is None) == (self.file is None):
-            raise KeyringError("a secret is named by one of env and file")
 
 
 class RootProvider(Protocol):

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from proxy.core import selectors
-from proxy.core.errors import InvalidBody, SealyardError
+from proxy.core.errors import BodyTooLarge, InvalidBody, SealyardError
 from proxy.core.formats.json import Selection, escape, unescape, validate
 from proxy.core.selectors import JsonSelector, Step, parse_json_selector
 from tests.core.json_texts import KEYS, documents
@@ -515,3 +515,15 @@ def test_plain_names_are_found_as_a_walk_finds_them(text: str, chosen: list[str]
     body = (text + end).encode()
     walked = outcome([*chosen, "$[99]"], body, len(chosen))  # an index is never found by name
     assert walked == outcome(chosen, body, len(chosen))
+
+
+@pytest.mark.parametrize("depth", [129, 200, 254])
+def test_levels_of_both_kinds_count_alike(depth: int) -> None:
+    with pytest.raises(InvalidBody):
+        validate(nested(depth, alternating=True))
+
+
+def test_more_values_than_a_million_are_refused() -> None:
+    validate(b"[" + b"1," * 999_998 + b"1]")
+    with pytest.raises(BodyTooLarge):
+        validate(b"[" + b"1," * 1_000_000 + b"1]")

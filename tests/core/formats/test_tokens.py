@@ -16,6 +16,7 @@ from proxy.core.token import Form
 from tests.core.json_texts import documents
 from tests.factories import a_block, a_rule, a_session, an_item, replied, reply
 
+LIMIT = 10_000
 SCOPE = Scope("clinic")
 CONTEXT = Context(SCOPE)
 SESSION = a_session(SCOPE)
@@ -170,7 +171,7 @@ def test_what_only_looks_like_a_token_stays() -> None:
         "sy1.",
         "eyJhbGciOiJkaXIifQ..a.b.c",
     ]
-    assert tokens.find(json.dumps(looks).encode()) == []
+    assert tokens.find(json.dumps(looks).encode(), LIMIT) == []
     assert opened(looks) == looks
 
 
@@ -201,20 +202,69 @@ def test_what_opens_is_not_opened_again() -> None:
 
 @pytest.mark.parametrize("body", [b"", b"not json", b"\xff\xfe", b'{"a":1', b"<p>sy1</p>"])
 def test_a_body_without_tokens_passes_whatever_it_is(body: bytes) -> None:
-    assert tokens.find(body) == []
+    assert tokens.find(body, LIMIT) == []
 
 
 def test_a_body_with_tokens_must_be_json() -> None:
     with pytest.raises(InvalidBody):
-        tokens.find(b'{"a":"' + sealed("x").encode() + b'"')
+        tokens.find(b'{"a":"' + sealed("x").encode() + b'"', LIMIT)
 
 
 def test_places_are_told_as_they_are() -> None:
     body = json.dumps({"a": sealed("x"), "b": json.dumps([sealed("y") + "!"])}).encode()
-    first, second = tokens.find(body)
+    first, second = tokens.find(body, LIMIT)
     assert body[first.start : first.end].startswith(b"eyJ0eXAiOiJzeTEi")
-    assert (first.depth, first.fills, second.depth, second.fills) == (1, True, 2, False)
+    assert (first.depth, first.quotes, second.depth, second.quotes) == (1, (1, 1), 2, None)
     assert first.end < second.start
+
+
+def test_a_json_token_as_a_members_name_stays_a_string() -> None:
+    assert opened({sealed_json("42"): 1}) == {"42": 1}
+    assert json.loads(opened([json.dumps({sealed_json("42"): 1})])[0]) == {"42": 1}
+
+
+def test_quotes_of_a_nested_text_may_be_spelled_with_an_escape() -> None:
+    quote = "\\u0022"  # as .NET writes them
+    body = f'{{"a":"{{{quote}b{quote}:{quote}{sealed_json("42")}{quote}}}"}}'
+    assert json.loads(json.loads(replied(RULE, body))["a"]) == {"b": 42}
+
+
+def test_quotes_that_are_spelled_in_a_way_nobody_writes_leave_a_text() -> None:
+    backslash = "\\u005c"  # the escape of the escape, itself escaped
+    body = (
+        f'["[{backslash}\\"x{backslash}\\", {backslash}u0022{sealed_json("42")}{backslash}u0022]"]'
+    )
+    assert isinstance(json.loads(replied(RULE, body))[0], str)
+
+
+def test_a_string_in_a_string_stays_a_string() -> None:
+    assert json.loads(opened([json.dumps(sealed('a"b'))])[0]) == 'a"b'
+
+
+def test_a_cut_token_of_nothing_leaves_no_remains() -> None:
+    assert opened([sealed("")[:-3]]) == ["[sealed]"]
+
+
+@pytest.mark.parametrize(
+    "before", ["\\u000eyJ0eXAiOiJzeTEi", sealed("s", "short") + "\\u0041"], ids=["jwe", "short"]
+)
+def test_a_token_behind_what_only_looks_like_one_opens(before: str) -> None:
+    answer = json.loads(replied(RULE, f'["{before} {sealed("x")}"]'))
+    assert answer[0].endswith(" x")
+
+
+def test_more_tokens_than_the_limit_are_refused() -> None:
+    body = json.dumps([sealed("x")] * 4).encode()
+    assert len(tokens.find(body, 4)) == 4
+    with pytest.raises(InvalidBody):
+        tokens.find(body, 3)
+
+
+def test_tokens_stay_where_a_name_that_binds_them_is_missing() -> None:
+    names = Names(conversation=parse_source("$.cid"))
+    block = a_block(decrypt=[an_item("tokens", bind=["conversation"])], names=names)
+    body = json.dumps([sealed("x")])
+    assert replied(a_rule(response=block), body) == body.encode()
 
 
 parts = st.sampled_from(
@@ -241,7 +291,7 @@ parts = st.sampled_from(
 )
 def test_any_bytes_are_searched_or_refused(body: bytes) -> None:
     try:
-        found = tokens.find(body)
+        found = tokens.find(body, LIMIT)
     except SealyardError as error:
         assert isinstance(error, InvalidBody)  # noqa: PT017 - either outcome is lawful
         return

@@ -1,0 +1,277 @@
+"""From a message and a block to edits: what is selected, what it is bound to, what must not be."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Final
+
+from .binding import Binder
+from .blueprint import JOSE, Blueprint, Placed
+from .context import KIND_BODY, Context, Scope
+from .edits import Edit, EmbeddedEdit, OpenEdit, SealEdit
+from .errors import (
+    BodyTooLarge,
+    ForbiddenValue,
+    InvalidBody,
+    MissingValue,
+    OpenFailed,
+    UnsupportedBody,
+)
+from .exchange import Exchange, has_query_parameter
+from .formats import json as json_format
+from .formats import tokens
+from .formats.json import Findings, Found
+from .message import (
+    Headers,
+    MediaType,
+    RequestHead,
+    ResponseHead,
+    header_values,
+    parse_media_type,
+)
+from .needs import Needs
+from .rules import Item
+from .selectors import NamedSelector, Whole
+from .token import CTY_JSON, CTY_MAX, KeyId, Token, decode, has_prefix
+
+BODY_TOKEN_MAX: Final = 64 * 1024
+
+
+def find_edits(
+    exchange: Exchange,
+    blueprint: Blueprint,
+    head: RequestHead | ResponseHead,
+    body: bytes,
+) -> tuple[Edit, ...]:
+    """Return what the block does to the message, unsorted; raise MessageError where it cannot."""
+    _refuse_present(exchange, blueprint, body)
+    findings = _walk(blueprint, head, body)
+    binder = Binder(blueprint, exchange, body, findings)
+    if blueprint.keeps:
+        binder.keep_facts()
+    return (
+        *_json_edits(blueprint, binder, findings, body),
+        *_whole_edits(blueprint, binder, head, body),
+    )
+
+
+def needs_of(edits: tuple[Edit, ...]) -> Needs:
+    """Return the sessions that edits need."""
+    seals: dict[Scope, int] = {}
+    opens: set[tuple[Scope, KeyId]] = set()
+    for edit in edits:
+        if edit.context is None:
+            continue
+        scope = edit.context.scope
+        if isinstance(edit, SealEdit):
+            seals[scope] = seals.get(scope, 0) + 1
+            token: Token | OpenFailed | None = edit.sealed
+        else:
+            token = edit.token if isinstance(edit, OpenEdit) else edit.found.token
+        if isinstance(token, Token):
+            opens.add((scope, token.key_id))
+    return Needs(seals, frozenset(opens))
+
+
+def media_type(headers: Headers) -> MediaType | None:
+    """Return the media type of a message, or None where it names none.
+
+    Raises AmbiguousRequest where Content-Type stands twice, UnsupportedBody where it is malformed.
+    """
+    values = header_values(headers, b"content-type")
+    if not values:
+        return None
+    if len(values) > 1:
+        raise UnsupportedBody("content-type-stands-twice")
+    parsed = parse_media_type(values[0])
+    if parsed is None:
+        raise UnsupportedBody("content-type-malformed")
+    return parsed
+
+
+def refuse_coded(headers: Headers) -> None:
+    """Raise UnsupportedBody for a Content-Encoding: a rule reads what stands there, as it is."""
+    for value in header_values(headers, b"content-encoding"):
+        if value.strip().lower() not in {b"", b"identity"}:
+            raise UnsupportedBody("content-encoding")
+
+
+def _refuse_present(exchange: Exchange, blueprint: Blueprint, body: bytes) -> None:
+    for selector in blueprint.block.absent:
+        if selector is Whole.BODY and body:
+            raise ForbiddenValue("body-present", detail="The rule allows no body here.")
+        if isinstance(selector, NamedSelector) and _named_present(exchange, selector):
+            raise ForbiddenValue(
+                f"{selector.place}-present",
+                detail=f"The rule forbids {selector.place}:{selector.name}.",
+            )
+
+
+def _named_present(exchange: Exchange, selector: NamedSelector) -> bool:
+    if selector.place == "query":
+        return has_query_parameter(exchange.head, selector.name)
+    return bool(header_values(exchange.head.headers, selector.name.encode()))
+
+
+def _walk(blueprint: Blueprint, head: RequestHead | ResponseHead, body: bytes) -> Findings | None:
+    """Return what the block's JSON selectors find; None where the body is no JSON for it."""
+    if blueprint.selection is None or not body:
+        return None
+    media = media_type(head.headers)
+    if not blueprint.reads_json and not (media is not None and media.is_json):
+        return None  # only names of the rule would be read from it
+    if media is not None and not media.is_utf8:
+        raise UnsupportedBody("charset")
+    findings = blueprint.selection.find(body)
+    if findings.variants and findings.variants & blueprint.variants_checked:
+        # Go's encoding/json, .NET and Jackson can be told to read `Content` as `content`.
+        raise ForbiddenValue(
+            "case-variant", detail="A selected member stands there in another case."
+        )
+    return findings
+
+
+def _json_edits(
+    blueprint: Blueprint, binder: Binder, findings: Findings | None, body: bytes
+) -> Iterator[Edit]:
+    _refuse_missing(blueprint, findings)
+    if findings is None:
+        return
+    for index, selector in blueprint.absent:
+        if findings.found[index]:
+            raise ForbiddenValue("value-present", detail=f"The rule forbids {selector.text}.")
+    for placed in blueprint.encrypt:
+        for one in findings.found[placed.index]:
+            context = binder.context(placed, one.path)
+            yield _seal_json(placed.item, context, body[one.start : one.end], one.start, one.end)
+    for placed in blueprint.decrypt:
+        for one in findings.found[placed.index]:
+            token = _token_of_json(body[one.start : one.end])
+            yield _open_json(blueprint, binder, placed, one, token)
+
+
+def _refuse_missing(blueprint: Blueprint, findings: Findings | None) -> None:
+    checked: tuple[Placed, ...] = blueprint.encrypt
+    if blueprint.direction == "request":
+        checked += blueprint.decrypt
+    for placed in checked:
+        missing = findings is None or placed.index in findings.missing
+        if missing and not placed.item.optional:
+            raise MissingValue("missing-value", detail=f"{placed.item.field}: a value is needed.")
+
+
+def _seal_json(item: Item, context: Context, raw: bytes, start: int, end: int) -> SealEdit:
+    if not raw.startswith(b'"'):
+        return SealEdit(start, end, item, context, raw, CTY_JSON, quoted=True)
+    text = raw[1:-1] if b"\\" not in raw else json_format.unescape(raw).encode()
+    return SealEdit(start, end, item, context, text, None, quoted=True, sealed=_token_or_none(text))
+
+
+def _open_json(
+    blueprint: Blueprint, binder: Binder, placed: Placed, found: Found, token: Token | OpenFailed
+) -> OpenEdit:
+    bound, context = _bound(blueprint, token, lambda: binder.context(placed, found.path))
+    return OpenEdit(found.start, found.end, context, bound, "json")
+
+
+def _whole_edits(
+    blueprint: Blueprint, binder: Binder, head: RequestHead | ResponseHead, body: bytes
+) -> Iterator[Edit]:
+    for item, encrypt in ((blueprint.whole_encrypt, True), (blueprint.whole_decrypt, False)):
+        if item is None:
+            continue
+        if item.selector is Whole.TOKENS:
+            yield from _embedded(blueprint, binder, item, body)
+        elif body:
+            if encrypt:
+                yield _seal_whole(binder, item, head, body)
+            else:
+                yield _open_whole(blueprint, binder, item, body)
+        elif not item.optional and (encrypt or blueprint.direction == "request"):
+            raise MissingValue("missing-body", detail=f"{item.field}: a body is needed.")
+
+
+def _seal_whole(
+    binder: Binder, item: Item, head: RequestHead | ResponseHead, body: bytes
+) -> SealEdit:
+    if len(body) > BODY_TOKEN_MAX:
+        raise BodyTooLarge("body-above-token", detail=f"At most {BODY_TOKEN_MAX} bytes are sealed.")
+    media = media_type(head.headers)
+    if item.selector is Whole.TEXT:
+        _require_text(body, media)
+        sealed = _token_or_none(body)
+        return SealEdit(
+            0, len(body), item, binder.whole_context(item), body, None, quoted=False, sealed=sealed
+        )
+    if media is not None and (len(media.text) > CTY_MAX or {'"', "\\"} & set(media.text)):
+        raise UnsupportedBody("content-type-not-sealable")
+    cty = media.text if media is not None else None
+    sealed = _token_or_none(body) if media is not None and media.essence == JOSE else None
+    context = binder.whole_context(item, kind=KIND_BODY)
+    return SealEdit(0, len(body), item, context, body, cty, quoted=False, sealed=sealed)
+
+
+def _open_whole(blueprint: Blueprint, binder: Binder, item: Item, body: bytes) -> OpenEdit:
+    is_text = item.selector is Whole.TEXT
+    kind = None if is_text else KIND_BODY
+    token, context = _bound(blueprint, _token(body), lambda: binder.whole_context(item, kind=kind))
+    return OpenEdit(0, len(body), context, token, "text" if is_text else "body")
+
+
+def _require_text(body: bytes, media: MediaType | None) -> None:
+    if media is not None and not media.is_utf8:
+        raise UnsupportedBody("charset")
+    try:
+        body.decode()
+    except UnicodeDecodeError:
+        raise InvalidBody("not-utf-8") from None
+
+
+def _embedded(blueprint: Blueprint, binder: Binder, item: Item, body: bytes) -> Iterator[Edit]:
+    found = tokens.find(body, blueprint.block.max_tokens)
+    if found:
+        context = _context_if_named(binder, item)
+        for one in found:
+            yield EmbeddedEdit(one, context)
+
+
+def _context_if_named(binder: Binder, item: Item) -> Context | None:
+    """Return the context of embedded tokens, or None where a name is missing: then none opens."""
+    try:
+        return binder.whole_context(item)
+    except MissingValue:
+        return None
+
+
+def _bound(
+    blueprint: Blueprint, token: Token | OpenFailed, make: Callable[[], Context]
+) -> tuple[Token | OpenFailed, Context]:
+    """Return a token with its context; what is no token needs no names, and none are looked for."""
+    if isinstance(token, OpenFailed):
+        return token, Context()
+    try:
+        return token, make()
+    except MissingValue as error:
+        if not blueprint.block.keep_unopened:
+            raise
+        return OpenFailed(error.reason), Context()
+
+
+def _token_of_json(raw: bytes) -> Token | OpenFailed:
+    if not raw.startswith(b'"'):
+        return OpenFailed("not-a-token")
+    return _token(raw[1:-1] if b"\\" not in raw else json_format.unescape(raw).encode())
+
+
+def _token(text: bytes) -> Token | OpenFailed:
+    try:
+        return decode(text)
+    except OpenFailed as error:
+        return error
+
+
+def _token_or_none(text: bytes) -> Token | None:
+    if not has_prefix(text):
+        return None
+    token = _token(text)
+    return token if isinstance(token, Token) else None

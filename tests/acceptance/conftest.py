@@ -1,0 +1,244 @@
+"""A real Kinto and a real sidecar process in front of it, started for these tests alone."""
+
+from __future__ import annotations
+
+import base64
+import http.client
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+KINTO = ROOT / ".venv-kinto" / "bin" / "kinto"
+PASSPHRASE = "kinto acceptance passphrase"
+PATIENCE_SECONDS = 30.0
+
+_INI = """\
+[server:main]
+use = egg:waitress#main
+host = 127.0.0.1
+port = {port}
+[app:main]
+use = egg:kinto
+kinto.storage_backend = kinto.core.storage.memory
+kinto.cache_backend = kinto.core.cache.memory
+kinto.permission_backend = kinto.core.permission.memory
+kinto.includes = kinto.plugins.accounts kinto.plugins.history
+kinto.experimental_collection_schema_validation = true
+kinto.account_create_principals = system.Everyone
+kinto.bucket_create_principals = system.Authenticated
+kinto.paginate_by = 100
+multiauth.policies = account
+multiauth.policy.account.use = kinto.plugins.accounts.authentication.AccountsAuthenticationPolicy
+[loggers]
+keys = root
+[handlers]
+keys = console
+[formatters]
+keys = plain
+[logger_root]
+level = DEBUG
+handlers = console
+[handler_console]
+class = StreamHandler
+args = (sys.stderr,)
+level = NOTSET
+formatter = plain
+[formatter_plain]
+format = %(levelname)s %(name)s %(message)s
+"""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A response: everything of it that a client can see."""
+
+    status: int
+    headers: list[tuple[str, str]]
+    body: bytes
+
+    @property
+    def json(self) -> Any:  # noqa: ANN401 - whatever the JSON holds
+        return json.loads(self.body)
+
+    def header(self, name: str) -> str | None:
+        return next((value for key, value in self.headers if key.lower() == name.lower()), None)
+
+
+@dataclass(frozen=True)
+class Client:
+    """A client of one port, signed in to Kinto as one account."""
+
+    port: int
+    account: str = "ada"
+
+    def ask(
+        self,
+        method: str,
+        path: str,
+        data: object = None,
+        *,
+        body: bytes | None = None,
+        headers: dict[str, str] | None = None,
+    ) -> Answer:
+        sent = {"Authorization": self.authorization, "Host": "kinto.test"}
+        if data is not None:
+            body = json.dumps(data).encode()
+        if body is not None:
+            sent["Content-Type"] = "application/json"
+        sent |= headers or {}
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE_SECONDS)
+        try:
+            connection.request(method, path, body=body, headers=sent)
+            response = connection.getresponse()
+            return Answer(response.status, response.getheaders(), response.read())
+        finally:
+            connection.close()
+
+    @property
+    def authorization(self) -> str:
+        return "Basic " + base64.b64encode(f"{self.account}:password-of-ada".encode()).decode()
+
+
+@dataclass
+class Process:
+    """A server of ours: its pid is the only one that we ever signal."""
+
+    process: subprocess.Popen[bytes]
+    port: int
+    log: Path
+
+    def memory(self) -> bytes:
+        """Return all of its writable memory: what it holds, wherever it holds it."""
+        pieces = []
+        maps = Path(f"/proc/{self.process.pid}/maps").read_text()
+        with Path(f"/proc/{self.process.pid}/mem").open("rb", buffering=0) as memory:
+            for line in maps.splitlines():
+                span, rights = line.split()[:2]
+                if "w" not in rights:
+                    continue
+                start, end = (int(text, 16) for text in span.split("-"))
+                memory.seek(start)
+                try:
+                    pieces.append(memory.read(end - start))
+                except OSError:
+                    continue  # a mapping of the kernel's own
+        return b"\0".join(pieces)
+
+
+@dataclass
+class Scene:
+    """Kinto, the sidecar in front of it, and a client on either side of the sidecar."""
+
+    kinto: Process
+    sidecar: Process
+    through: Client
+    direct: Client = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.direct = Client(self.kinto.port)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@contextmanager
+def running(command: list[str], port: int, log: Path, **environment: str) -> Iterator[Process]:
+    """Run a server until it listens; end it with SIGTERM."""
+    with log.open("wb") as sink:
+        process = subprocess.Popen(
+            command, stdout=sink, stderr=sink, env={**os.environ, **environment}, cwd=log.parent
+        )
+        try:
+            _await_port(process, port, log)
+            yield Process(process, port, log)
+        finally:
+            process.send_signal(signal.SIGTERM)
+            try:
+                process.wait(PATIENCE_SECONDS)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+def _await_port(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while time.monotonic() < deadline:
+        if process.poll() is not None:
+            break
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.05)
+    pytest.fail(f"{process.args!r} does not listen:\n{log.read_text()[-2000:]}")
+
+
+@contextmanager
+def kinto(folder: Path) -> Iterator[Process]:
+    """Run a Kinto of its own with an account and nothing else."""
+    port = free_port()
+    ini = folder / "kinto.ini"
+    ini.write_text(_INI.format(port=port))
+    command = [str(KINTO), "start", "--ini", str(ini), "--port", str(port)]
+    with running(command, port, folder / "kinto.log", PYTHONWARNINGS="ignore") as process:
+        account = Client(port).ask(
+            "PUT", "/v1/accounts/ada", {"data": {"password": "password-of-ada"}}
+        )
+        assert account.status == 201, account.body
+        yield process
+
+
+@contextmanager
+def sidecar(folder: Path, example: str, upstream: int) -> Iterator[Process]:
+    """Run `sealyard serve` with an example of the repository, its addresses made ours."""
+    port = free_port()
+    text = (ROOT / "config" / "examples" / example).read_text()
+    text = text.replace("127.0.0.1:8080", f"127.0.0.1:{port}")
+    text = re.sub(r"upstream: \S+", f"upstream: http://127.0.0.1:{upstream}", text)
+    configuration = folder / "sealyard.yaml"
+    configuration.write_text(text)
+    command = [sys.executable, "-P", "-m", "proxy"]
+    environment = {"SEALYARD_PASSPHRASE": PASSPHRASE, "PYTHONPATH": str(ROOT)}
+    subprocess.run(
+        [*command, "keys", "init", "--config", str(configuration)],
+        env={**os.environ, **environment},
+        cwd=folder,
+        check=True,
+        capture_output=True,
+    )
+    serve = [*command, "serve", "--config", str(configuration)]
+    with running(serve, port, folder / "sealyard.log", **environment) as process:
+        yield process
+
+
+@pytest.fixture(scope="session")
+def stage() -> Callable[[Path, str], Any]:
+    """Return the way to set up Kinto with a sidecar that has one of the examples' rules."""
+    if not KINTO.exists():
+        pytest.skip(f"{KINTO.relative_to(ROOT)} is missing: `./dev test` installs it")
+
+    @contextmanager
+    def set_up(folder: Path, example: str) -> Iterator[Scene]:
+        with kinto(folder) as backend, sidecar(folder, example, backend.port) as front:
+            scene = Scene(backend, front, Client(front.port))
+            for path in ("/v1/buckets/clinic", "/v1/buckets/clinic/collections/messages"):
+                assert scene.through.ask("PUT", path).status == 201
+            yield scene
+
+    return set_up
