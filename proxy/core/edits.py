@@ -124,12 +124,10 @@ class EmbeddedEdit(NamedTuple):
             return Change(one.start, one.end, None, "kept")
         try:
             session = _session(keys, self.context, one.token)
-            plaintext = session.open(one.token, self.context, now)
-            text_or_json = as_json(plaintext, one.token.cty)
+            text = as_text(session.open(one.token, self.context, now), one.token.cty)
         except OpenFailed:
             return Change(one.start, one.end, None, "kept")
         is_json = one.token.cty == CTY_JSON
-        text = text_or_json.decode() if is_json else plaintext.decode()
         start, end, new = tokens.replacement(one, text, is_json=is_json)
         return Change(start, end, new, "opened", session)
 
@@ -139,19 +137,23 @@ Edit = SealEdit | OpenEdit | EmbeddedEdit
 
 def as_json(plaintext: bytes, cty: str | None) -> bytes:
     """Return an opened field as JSON text; raise OpenFailed where it is neither text nor JSON."""
+    text = as_text(plaintext, cty)
+    return plaintext if cty == CTY_JSON else b'"%b"' % json_format.escape(text).encode()
+
+
+def as_text(plaintext: bytes, cty: str | None) -> str:
+    """Return an opened field as text, or as the text of its JSON; else raise OpenFailed."""
     if cty == CTY_JSON:
         try:
             json_format.validate(plaintext)
         except SealyardError:
             raise OpenFailed("not-json") from None
-        return plaintext
-    if cty is not None:
+    elif cty is not None:
         raise OpenFailed("wrong-content-type")
     try:
-        text = plaintext.decode()
+        return plaintext.decode()
     except UnicodeDecodeError:
         raise OpenFailed("not-text") from None
-    return b'"%b"' % json_format.escape(text).encode()
 
 
 def _session(keys: Keys, context: Context, token: Token) -> Session:

@@ -158,6 +158,14 @@ class RouteTable:
             raise AmbiguousRequest("two-readings-of-path")
         return None if found is None else (found.rule, found.pattern)
 
+    def touches(self, path: CanonicalPath) -> bool:
+        """Tell whether a pattern takes this path, whatever the method, be it in a laxer reading."""
+        return any(
+            _find(root, segments, None, websocket=websocket)
+            for root, segments in ((self._canonical, path.segments), (self._shadow, path.shadow))
+            for websocket in (False, True)
+        )
+
 
 def _shadow_segments(segments: tuple[str | None, ...]) -> tuple[str | None, ...]:
     folded = [None if segment is None else paths.fold_literal(segment) for segment in segments]
@@ -176,7 +184,10 @@ def _insert(node: _Node, end: _End, segments: tuple[str | None, ...]) -> None:
     (node.rests if end.pattern.rest else node.ends).append(end)
 
 
-def _find(root: _Node, segments: tuple[str, ...], method: str, *, websocket: bool) -> _End | None:
+def _find(
+    root: _Node, segments: tuple[str, ...], method: str | None, *, websocket: bool
+) -> _End | None:
+    """Return the first pattern's end for a path; None as `method` stands for any."""
     best: _End | None = None
     waiting = [(root, 0)]
     while waiting:
@@ -186,7 +197,8 @@ def _find(root: _Node, segments: tuple[str, ...], method: str, *, websocket: boo
             for end in candidates:
                 if best is not None and end.order >= best.order:
                     break
-                if end.pattern.takes(method) and end.pattern.websocket == websocket:
+                takes = method is None or end.pattern.takes(method)
+                if takes and end.pattern.websocket == websocket:
                     best = end
                     break
         if not at_end:

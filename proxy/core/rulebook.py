@@ -80,6 +80,10 @@ class Rulebook:
             raise RejectedByRule("rule-rejects")
         return Decision(compiled, pattern.captures(path))
 
+    def rules_path(self, path: CanonicalPath) -> bool:
+        """Tell whether some rule takes some request to this path, be it in a laxer reading."""
+        return self._table.touches(path)
+
 
 def _compile(rule: Rule) -> CompiledRule:
     response = tuple(Blueprint(one, rule.names, "response") for one in _blocks(rule.response))

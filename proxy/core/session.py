@@ -27,7 +27,17 @@ class Session:
     `kek_number` name the same KEK in the two wire forms; both are None for ephemeral keys.
     """
 
-    __slots__ = ("_aead", "_contexts", "_headers", "_kctx", "kek_id", "kek_number", "scope", "sid")
+    __slots__ = (
+        "_aead",
+        "_contexts",
+        "_headers",
+        "_kctx",
+        "_recent",
+        "kek_id",
+        "kek_number",
+        "scope",
+        "sid",
+    )
 
     def __init__(
         self,
@@ -46,6 +56,7 @@ class Session:
         self._aead = Aead(key)
         self._kctx = derivation.commitment_key(key)
         self._contexts: dict[Context, tuple[bytes, bytes]] = {}
+        self._recent: tuple[Context | None, tuple[bytes, bytes]] = None, (b"", b"")
         self._headers: dict[tuple[Context, str | None], bytes] = {}
 
     def __repr__(self) -> str:
@@ -112,11 +123,14 @@ class Session:
         return token.encode_short(head, iv, sealed)
 
     def _context(self, context: Context) -> tuple[bytes, bytes]:
+        if context is self._recent[0]:  # a list of messages opens many values of one context
+            return self._recent[1]
         known = self._contexts.get(context)
         if known is None:
             encoded = context.encode()
             known = encoded, derivation.commitment(self._kctx, encoded)
             _remember(self._contexts, context, known)
+        self._recent = context, known
         return known
 
     def _header(self, context: Context, cty: str | None) -> bytes:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 
 from . import base64url
 from .aead import IV_BYTES, TAG_BYTES
@@ -45,6 +45,10 @@ _HEADER: Final = re.compile(
 )
 KEK_ID_PATTERN: Final = re.compile(r"[A-Za-z0-9_-]{1,32}")
 
+_TOKEN_CHARS: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_."
+_JWE_PARTS: Final = 5
+_IV_CHARS: Final = 16
+_TAG_CHARS: Final = 22
 _FLAG_EPHEMERAL: Final = 1
 _FLAG_JSON: Final = 2
 _SHORT_HEAD: Final = 3 + SID_BYTES + IV_BYTES
@@ -78,8 +82,7 @@ class Header:
     exp: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class Token:
+class Token(NamedTuple):
     """One sealed value, decoded and not yet opened.
 
     `head` is what the tag covers: the protected header's text for JWE, the bytes before the
@@ -109,10 +112,14 @@ def decode(text: bytes) -> Token:
     """Return the token that `text` is; raise OpenFailed for anything but an exact token."""
     if text.startswith(SHORT_PREFIX):
         return _decode_short(text)
-    match = JWE_PATTERN.fullmatch(text)
-    if match is None:
-        raise OpenFailed("not-a-token" if not has_prefix(text) else "malformed-token")
-    head, iv, ciphertext, tag = match.groups()
+    if not text.startswith(JWE_PREFIX):
+        raise OpenFailed("not-a-token")
+    parts = text.split(b".")
+    if len(parts) != _JWE_PARTS or text.translate(None, _TOKEN_CHARS):
+        raise OpenFailed("malformed-token")
+    head, encrypted_key, iv, ciphertext, tag = parts
+    if encrypted_key or len(iv) != _IV_CHARS or len(tag) != _TAG_CHARS:
+        raise OpenFailed("malformed-token")
     header = decode_header(head)
     return Token(
         form="jwe",

@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from itertools import accumulate
+from json.encoder import encode_basestring  # type: ignore[attr-defined]  # json.dumps uses it
 from json.scanner import c_make_scanner  # type: ignore[attr-defined]  # the C scanner itself
 from typing import Final, NamedTuple, NoReturn
 
@@ -40,7 +41,7 @@ _AFTER_MEMBER: Final = re.compile(rf"{_WS}([,}}])")
 _AFTER_ELEMENT: Final = re.compile(rf"{_WS}([,\]])")
 _SURROGATE_ESCAPE: Final = re.compile(rb"\\u[dD][89a-fA-F]")
 _SURROGATE_PAIR: Final = re.compile(rb"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}")
-_NOT_BRACKETS: Final = bytes(set(range(256)) - set(b"[]{}"))
+_NOT_MARKS: Final = bytes(set(range(256)) - set(b'[]{}"'))
 _STEPS: Final = bytes.maketrans(b"[{]}", b"\x01\x01\xff\xff")  # as signed bytes: 1 and -1
 
 
@@ -209,7 +210,8 @@ def unescape(literal: bytes) -> str:
 
 def escape(text: str) -> str:
     """Return `text` as the inside of a JSON string: only what must be escaped is."""
-    return json.dumps(text, ensure_ascii=False)[1:-1]
+    quoted: str = encode_basestring(text)
+    return quoted[1:-1]
 
 
 def _plain_path(selector: JsonSelector) -> tuple[str, ...] | None:
@@ -257,12 +259,14 @@ def _check_surrogates(body: bytes) -> None:
 def _check_depth(body: bytes) -> None:
     """Raise InvalidBody for more than 128 levels, without recursion and at the speed of C.
 
-    Strings go first (a quote that stands behind an odd number of backslashes is no border); every
-    opening bracket left is a step down and every closing one a step up. Whether they fit each other
+    Escapes go first, then all but quotes and brackets, then pairs of neighbouring quotes: they are
+    strings without brackets, or the border between two strings, and either way what is inside stays
+    inside. Every bracket that is left outside is a step down or up. Whether brackets fit each other
     is for the scanner to tell.
     """
     unescaped = body.replace(b"\\\\", b"").replace(b'\\"', b"")
-    steps = b"".join(unescaped.split(b'"')[::2]).translate(_STEPS, _NOT_BRACKETS)
+    marks = unescaped.translate(_STEPS, _NOT_MARKS).replace(b'""', b"")
+    steps = b"".join(marks.split(b'"')[::2])
     if max(accumulate(memoryview(steps).cast("b")), default=0) > MAX_DEPTH:
         raise InvalidBody("nested-too-deeply")
 

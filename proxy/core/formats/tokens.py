@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from .. import token
@@ -23,6 +22,7 @@ _CANDIDATE: Final = re.compile(
 _LITERAL: Final = re.compile(rb'"(?:[^"\\]|\\.)*+"', re.DOTALL)
 _COLON: Final = re.compile(rb"[ \t\n\r]*:")
 _MAX_NESTING: Final = 8
+_PLAIN_QUOTES: Final = (1, 1)
 # A quote is spelled with one more backslash for every string around it, each itself escaped.
 _QUOTES: Final = tuple(
     re.compile(rb'\\{%d}(?:"|u0022)' % ((1 << depth) - 1) if depth else b'"')
@@ -30,8 +30,7 @@ _QUOTES: Final = tuple(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class FoundToken:
+class FoundToken(NamedTuple):
     """A token's place; `token` is None where it was cut.
 
     `depth` counts the strings around it: 1 in a plain string, 2 in a JSON text that is itself a
@@ -55,6 +54,35 @@ def find(body: bytes, limit: int) -> list[FoundToken]:
     if token.JWE_PREFIX not in body and token.SHORT_PREFIX not in body:
         return []
     json_format.validate(body)
+    found = _all_plain(body, limit)
+    return _anywhere(body, limit) if found is None else found
+
+
+def _all_plain(body: bytes, limit: int) -> list[FoundToken] | None:
+    """Return the tokens of a body in which each is all of a value, the usual case; else None.
+
+    In valid JSON, a quote before a token that no backslash escapes opens a string, since behind one
+    that closes a string no token may stand.
+    """
+    if token.SHORT_PREFIX in body:
+        return None
+    found: list[FoundToken] = []
+    start = body.find(token.JWE_PREFIX)
+    while start != -1:
+        end = body.find(b'"', start)
+        decoded = _decode(body[start:end])
+        opened = body[start - 1 : start] == b'"' and body[start - 2 : start - 1] != b"\\"
+        if decoded is None or not opened or _COLON.match(body, end + 1):
+            return None
+        found.append(FoundToken(start, end, decoded, 1, _PLAIN_QUOTES))
+        if len(found) > limit:
+            raise InvalidBody("too-many-tokens")
+        start = body.find(token.JWE_PREFIX, end)
+    return found
+
+
+def _anywhere(body: bytes, limit: int) -> list[FoundToken]:
+    """Return the tokens of a body, wherever they stand in its strings."""
     found: list[FoundToken] = []
     for literal in _LITERAL.finditer(body):
         inside = literal[0]

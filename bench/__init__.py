@@ -1,0 +1,1 @@
+"""Measurements of Sealyard, run by `./dev bench`."""

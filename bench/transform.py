@@ -1,0 +1,185 @@
+"""What one message costs between socket and socket: find, seal, splice, and the way back."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from proxy.core import derivation, pipeline
+from proxy.core.context import Context, Scope
+from proxy.core.exchange import Exchange
+from proxy.core.formats.json import Selection
+from proxy.core.message import RequestHead, ResponseHead
+from proxy.core.needs import Keys, Needs
+from proxy.core.path import canonical
+from proxy.core.routes import parse_pattern
+from proxy.core.rulebook import Rulebook
+from proxy.core.rules import Block, Item, Names, Part, Rule
+from proxy.core.secret import Kek
+from proxy.core.selectors import Whole, parse_json_selector
+from proxy.core.session import Session
+from proxy.core.sources import parse_source
+
+from .timing import Timing, measure
+
+HEADERS = ((b"Content-Type", b"application/json"),)
+KEK = Kek(os.urandom(32))
+SID = int(time.time()).to_bytes(4) + os.urandom(8)
+BOUND: frozenset[Part] = frozenset({"tenant", "conversation"})
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One measurement: what it is, what it should cost at most (None: no target), what it does."""
+
+    name: str
+    target: float | None
+    function: Callable[[], object]
+
+
+def run() -> list[tuple[Case, Timing]]:
+    """Measure every case."""
+    return [(case, measure(case.function)) for case in cases()]
+
+
+def cases() -> list[Case]:
+    """Return what is measured."""
+    small, large, rows = a_message(1024), a_large_message(1024 * 1024), a_list(50)
+    selection = Selection((parse_json_selector("$.content"),))
+    return [
+        Case("1 KiB: find, seal, splice one field", 20.0, _sealing(selection, small)),
+        Case("1 MiB: find, seal, splice one small field at the end", 15_000.0, _last(large)),
+        Case("1 KiB: whole request (plan, keys at hand, apply)", None, _request(small)),
+        Case("1 KiB: whole response (plan, keys at hand, apply)", None, _response(small)),
+        Case("list of 50 messages of 256 B: open all (`tokens`)", None, _list(rows)),
+        Case("match a path", None, lambda: BOOK.decide("POST", canonical("/api/messages"))),
+    ]
+
+
+def a_message(size: int) -> bytes:
+    """Return a chat message of that many bytes."""
+    message = {
+        "id": "01HZX3",
+        "conversationId": "c-1842",
+        "from": "u-17",
+        "subject": "Lab result",
+        "content": "",
+        "priority": 2,
+        "read": False,
+        "tags": ["lab", "urgent"],
+        "meta": {"client": "web", "zone": 3},
+    }
+    message["content"] = "x" * (size - len(json.dumps(message)))
+    return json.dumps(message).encode()
+
+
+def a_large_message(size: int) -> bytes:
+    """Return a list of messages of that many bytes, with one more field at its end."""
+    row = json.loads(a_message(320))
+    rows = [row] * (size // (len(json.dumps(row)) + 2))
+    return json.dumps({"data": rows, "content": "the last one"}).encode()
+
+
+def a_list(count: int) -> bytes:
+    """Return a list of sealed messages, as a backend would."""
+    exchange = _exchange()
+    plan = pipeline.plan_request(exchange, a_message(256))
+    sealed = pipeline.apply(plan, _keys(plan.needs), time.time()).forwardable.body
+    return b'{"data": [' + b", ".join([sealed or b""] * count) + b"]}"
+
+
+def _session(scope: Scope, sid: bytes) -> Session:
+    key = derivation.session_key(KEK, sid, scope)
+    return Session(key, sid=sid, scope=scope, kek_id="k1", kek_number=1)
+
+
+def _keys(needs: Needs) -> Keys:
+    return Keys(
+        {scope: _session(scope, SID) for scope in needs.seals},
+        {(scope, key): _session(scope, key.sid) for scope, key in needs.opens},
+    )
+
+
+def _sealing(selection: Selection, body: bytes) -> Callable[[], object]:
+    """Return the bare work: no rule, no head, a context at hand."""
+    scope = Scope("clinic", "c-1842")
+    session = _session(scope, SID)
+    context = Context(scope)
+
+    def work() -> bytes:
+        ((_, start, end),) = selection.find(body).found[0]
+        token = session.seal(body[start + 1 : end - 1], context)
+        return b'%b"%b"%b' % (body[:start], token, body[end:])
+
+    return work
+
+
+def _last(body: bytes) -> Callable[[], object]:
+    return _sealing(Selection((parse_json_selector("$.content"),)), body)
+
+
+def _request(body: bytes) -> Callable[[], object]:
+    exchange = _exchange()
+    keys = _keys(pipeline.plan_request(exchange, body).needs)
+
+    def work() -> object:
+        return pipeline.apply(pipeline.plan_request(_exchange(), body), keys, 0.0)
+
+    return work
+
+
+def _response(body: bytes) -> Callable[[], object]:
+    exchange = _exchange()
+    plan = pipeline.plan_request(exchange, body)
+    sealed = pipeline.apply(plan, _keys(plan.needs), 0.0).forwardable.body or b""
+    return _opening(exchange, sealed, 0)
+
+
+def _list(body: bytes) -> Callable[[], object]:
+    exchange = _exchange()
+    pipeline.plan_request(exchange, a_message(256))
+    return _opening(exchange, body, 1)
+
+
+def _opening(exchange: Exchange, body: bytes, block: int) -> Callable[[], object]:
+    head = ResponseHead(200, b"OK", HEADERS)
+    compiled = exchange.decision.compiled
+    if compiled is None:
+        message = "the benchmark's rule matches"
+        raise AssertionError(message)
+    blueprint = compiled.response[block]
+    keys = _keys(pipeline.plan_response(exchange, blueprint, head, body).needs)
+
+    def work() -> object:
+        return pipeline.apply(
+            pipeline.plan_response(exchange, blueprint, head, body), keys, time.time()
+        )
+
+    return work
+
+
+def _exchange() -> Exchange:
+    head = RequestHead("POST", "/api/messages", None, HEADERS)
+    return Exchange(BOOK.decide("POST", PATH), head)
+
+
+_CONTENT = Item(parse_json_selector("$.content"), "content", BOUND)
+BOOK = Rulebook(
+    (
+        Rule(
+            "send",
+            (parse_pattern("POST /api/messages"),),
+            names=Names(parse_source("const:clinic"), parse_source("$.conversationId")),
+            request=(Block(encrypt=(_CONTENT,)),),
+            response=(
+                Block(decrypt=(_CONTENT,)),
+                Block(decrypt=(Item(Whole.TOKENS, "tokens", BOUND),)),
+            ),
+        ),
+    ),
+    pass_unmatched=True,
+)
+PATH = canonical("/api/messages")
