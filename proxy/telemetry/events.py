@@ -42,6 +42,12 @@ _MESSAGE_KEYS: Final = (
     "kept",
     "plain",
     "cut",
+    "response_sealed",
+    "response_opened",
+    "response_already_sealed",
+    "response_kept",
+    "response_plain",
+    "response_cut",
 )
 
 _TABLE: Final = (
@@ -58,16 +64,61 @@ _TABLE: Final = (
     ),
     Event("listener.started", "info", ("listener", "address", "upstream"), "A listener accepts."),
     Event(
+        "server.draining",
+        "info",
+        ("signal", "delay_s"),
+        "Readiness says no; connections are still accepted for `delay_s`.",
+    ),
+    Event(
         "config.loaded",
         "info",
-        ("file", "sha256", "listeners", "rules", "duration_ms"),
-        "A configuration is in force.",
+        ("file", "sha256", "listeners", "rules", "cause", "duration_ms", "swap_ms"),
+        "A configuration is in force. `cause` is start, signal, file or admin; `swap_ms` is how"
+        " long the change itself took, the rest was done beside the traffic.",
     ),
     Event(
         "config.refused",
         "error",
-        ("file", "problems"),
-        "A new configuration has mistakes; the old one stays in force.",
+        ("file", "cause", "reason", "problems", "duration_ms"),
+        "A new configuration cannot be taken; the old one stays in force. `problems` is how many"
+        " lines of `config.problem` follow.",
+    ),
+    Event(
+        "config.problem",
+        "error",
+        ("problem",),
+        "One reason why a configuration was refused.",
+    ),
+    Event(
+        "admin.started",
+        "info",
+        ("listener", "address"),
+        "The admin or health listener accepts.",
+    ),
+    Event(
+        "admin.called",
+        "info",
+        ("listener", "request_id", "method", "route", "status", "error", "peer"),
+        "Somebody called the admin API. Written before the answer goes out; `route` is one of"
+        " the API's own, never what was asked for.",
+    ),
+    Event(
+        "worker.started",
+        "info",
+        ("worker", "worker_pid", "restarts"),
+        "A worker process was started.",
+    ),
+    Event(
+        "worker.ready",
+        "info",
+        ("worker", "worker_pid", "duration_ms"),
+        "A worker accepts.",
+    ),
+    Event(
+        "worker.died",
+        "error",
+        ("worker", "worker_pid", "status", "restart_in_s"),
+        "A worker ended without having been asked; negative `status` is a signal's number.",
     ),
     Event(
         "config.warning",

@@ -3,26 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import socket
 import ssl
-import stat
-from pathlib import Path
+import sys
+from functools import partial
 from typing import Any, NoReturn, Protocol
 
 from aiohttp import StreamReader, http_parser, web
 
 from ..config.limits import Timeouts, TrafficLimits
-from ..config.settings import Address, TcpAddress, UnixAddress
+from ..config.settings import Address, UnixAddress
 from ..core.errors import TrafficError, UnfitEnvironment
 from .client_connection import ClientConnection
 from .client_request import ClientRequest
 from .interfaces import Request
 from .problem import Problem, deliberate
+from .sockets import BACKLOG, Sockets, close, open_sockets, port_of
 from .ticker import Ticker, interval
-
-_BACKLOG = 1024
-_SOCKET_MASK = 0o117  # leaves 0660
 
 
 class Answerer(Protocol):
@@ -51,7 +47,7 @@ def require_c_parser() -> None:
 class HttpListener:
     """Accepts connections at one address."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what the wiring hands in, each by name
         self,
         address: Address,
         answerer: Answerer,
@@ -59,9 +55,15 @@ class HttpListener:
         tls: ssl.SSLContext | None = None,
         limits: TrafficLimits | None = None,
         timeouts: Timeouts | None = None,
+        sockets: Sockets | None = None,
     ) -> None:
-        """Check the environment; nothing is opened before `start`."""
+        """Check the environment; nothing is opened before `start`.
+
+        With `sockets`, which listen already and stay their giver's, nothing is bound here.
+        """
         require_c_parser()
+        self._sockets: Sockets = sockets or ()
+        self._owned = sockets is None
         self._address = address
         self._answerer = answerer
         self._tls = tls
@@ -71,7 +73,7 @@ class HttpListener:
         self._connections: set[ClientConnection] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._empty: asyncio.Future[None] | None = None
-        self._server: asyncio.Server | None = None
+        self._servers: list[asyncio.Server] = []
         self._ticker = Ticker(self._check, interval=interval(self.timeouts))
 
     @property
@@ -82,48 +84,58 @@ class HttpListener:
     @property
     def port(self) -> int:
         """The TCP port, once started: it was chosen by the system where the settings say 0."""
-        if self._server is None or isinstance(self._address, UnixAddress):
-            return 0
-        port: int = self._server.sockets[0].getsockname()[1]
-        return port
+        return port_of(self._sockets)
 
     async def start(self) -> None:
         """Begin to accept connections."""
+        if self._owned:
+            self._sockets = await asyncio.to_thread(open_sockets, self._address)
+        self._servers = await self._accept()
+        self._ticker.start()
+
+    def answer_with(self, answerer: Answerer, *, limits: TrafficLimits, timeouts: Timeouts) -> None:
+        """Let `answerer` answer from now on; a request keeps the one it began with."""
+        self._answerer, self.limits, self.timeouts = answerer, limits, timeouts
+
+    async def renew_tls(self, tls: ssl.SSLContext | None) -> None:
+        """Show new connections another certificate; those that stand keep theirs."""
+        if self.draining:
+            return
+        old, self._tls = self._servers, tls
+        # Both accept from the same sockets, so no connection meets a closed port in between.
+        self._servers = await self._accept()
+        for server in old:
+            server.close()
+
+    async def _accept(self) -> list[asyncio.Server]:
         loop = asyncio.get_running_loop()
         manager = web.Server(_never)
-
-        def connection() -> ClientConnection:
-            return ClientConnection(manager, self, loop)
-
-        patience = self.timeouts.head if self._tls is not None else None
-        if isinstance(self._address, TcpAddress):
-            self._server = await loop.create_server(
-                connection,
-                self._address.host,
-                self._address.port,
+        opener: Any = loop.create_server
+        if isinstance(self._address, UnixAddress):
+            opener = loop.create_unix_server
+            if sys.version_info >= (3, 13):
+                # The path is not the server's to remove: others may still accept there.
+                opener = partial(opener, cleanup_socket=False)
+        return [
+            await opener(
+                lambda: ClientConnection(manager, self, loop),
+                sock=sock.dup(),
                 ssl=self._tls,
-                backlog=_BACKLOG,
-                ssl_handshake_timeout=patience,
+                backlog=BACKLOG,
+                ssl_handshake_timeout=self.timeouts.head if self._tls is not None else None,
             )
-        else:
-            sock = await loop.run_in_executor(None, _bind, str(self._address.path))
-            self._server = await loop.create_unix_server(
-                connection,
-                sock=sock,
-                ssl=self._tls,
-                backlog=_BACKLOG,
-                ssl_handshake_timeout=patience,
-            )
-        self._ticker.start()
+            for sock in self._sockets
+        ]
 
     def stop_accepting(self) -> None:
         """Accept no more, close what is idle, and let what is under way be the last."""
         self.draining = True
-        if self._server is not None:
-            self._server.close()
-            self._server = None
-            if isinstance(self._address, UnixAddress):
-                Path(self._address.path).unlink(missing_ok=True)
+        for server in self._servers:
+            server.close()
+        self._servers = []
+        if self._owned and self._sockets:
+            close(self._sockets, self._address)
+            self._sockets = ()
         for connection in tuple(self._connections):
             connection.close_idle()
 
@@ -200,37 +212,3 @@ class HttpListener:
 async def _never(_: web.BaseRequest) -> NoReturn:
     """Stand where aiohttp wants a handler; our connections have their own."""
     raise NotImplementedError("ClientConnection answers by itself")
-
-
-def _bind(path: str) -> socket.socket:
-    """Return a socket at `path` that only owner and group may use."""
-    _remove_stale(path)
-    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    # The mode must be right from the first moment on, and chmod would come after it.
-    mask = os.umask(_SOCKET_MASK)
-    try:
-        sock.bind(path)
-    except OSError as error:
-        sock.close()
-        raise UnfitEnvironment("socket", detail=f"{path}: {error.strerror}") from None
-    finally:
-        os.umask(mask)
-    sock.setblocking(False)  # noqa: FBT003 - the signature of the standard library
-    return sock
-
-
-def _remove_stale(path: str) -> None:
-    """Remove what a killed process left behind, and nothing else."""
-    try:
-        if not stat.S_ISSOCK(Path(path).stat().st_mode):
-            raise UnfitEnvironment("socket", detail=f"{path} exists and is not a socket.")
-    except FileNotFoundError:
-        return
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-        probe.settimeout(1.0)
-        try:
-            probe.connect(path)
-        except OSError:
-            Path(path).unlink(missing_ok=True)
-            return
-    raise UnfitEnvironment("socket", detail=f"{path} is in use by another process.")

@@ -46,9 +46,12 @@ class Record:
         self.returned = 0
 
     def count(self, fates: Mapping[Fate, int]) -> None:
-        """Add how many values met which fate."""
+        """Add how many values met which fate; those of the response are told on their own too."""
         for fate, number in fates.items():
             self._counts[fate] = self._counts.get(fate, 0) + number
+            if self.direction == "response":
+                name = f"response_{fate}"
+                self._counts[name] = self._counts.get(name, 0) + number
 
     def sending(self) -> None:
         """Note that the request goes upstream."""
