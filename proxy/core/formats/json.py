@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from itertools import accumulate
-from json.encoder import encode_basestring  # type: ignore[attr-defined]  # json.dumps uses it
+from json.encoder import encode_basestring
 from json.scanner import c_make_scanner  # type: ignore[attr-defined]  # the C scanner itself
 from typing import Final, NamedTuple, NoReturn
 
