@@ -1,8 +1,7 @@
-"""One connection of a client: aiohttp's request parser, and a loop and answers of our own.
+"""One connection of a client: a loop and answers of our own.
 
-aiohttp's RequestHandler brings the parser (llhttp), the queue of pipelined requests with its back
-pressure, and bodies as streams. Its loop is replaced: it makes a task, a writer and a request
-object for each message, logs malformed bytes with a traceback, and echoes them to the client.
+aiohttp's loop is replaced: it makes a task, a writer and a request object for each message, logs
+malformed bytes with a traceback, and echoes them to the client.
 """
 
 from __future__ import annotations
@@ -12,31 +11,15 @@ from collections.abc import Awaitable
 from typing import Any, Protocol, cast
 
 from aiohttp import StreamReader, web
-from aiohttp.http_exceptions import HttpProcessingError, LineTooLong
-from aiohttp.web_protocol import RequestHandler
 
-from ..config.limits import Timeouts, TrafficLimits
-from ..core.errors import (
-    HeadTooLarge,
-    MalformedRequest,
-    SlowRequest,
-    TrafficError,
-    UnsupportedTransferCoding,
-)
+from ..core.errors import MalformedRequest, SlowRequest, TrafficError
+from .incoming import Bounds, Incoming, parse_error
 from .interfaces import Receiver
 from .ticker import NEVER
 
 
-class Owner(Protocol):
+class Owner(Bounds, Protocol):
     """The listener, as its connections see it."""
-
-    @property
-    def limits(self) -> TrafficLimits:
-        """The sizes that hold for every connection."""
-
-    @property
-    def timeouts(self) -> Timeouts:
-        """The waits that hold for every connection."""
 
     @property
     def draining(self) -> bool:
@@ -66,51 +49,24 @@ class Owner(Protocol):
         """Answer what never came to be a request."""
 
 
-class ClientConnection(RequestHandler):
+class ClientConnection(Incoming):
     """Requests from one client, one after the other.
 
     The two deadlines are numbers that the listener's ticker looks at.
     """
 
     __slots__ = (
-        "_body",
-        "_busy",
-        "_discarding",
         "_ended",
         "_gone",
-        "_head_bytes",
         "_owner",
-        "_read_deadline",
-        "_reading_body",
-        "_receiver",
-        "_refusal",
         "_write_deadline",
     )
 
     def __init__(self, server: web.Server, owner: Owner, loop: asyncio.AbstractEventLoop) -> None:
-        limits = owner.limits
-        super().__init__(
-            server,
-            loop=loop,
-            keepalive_timeout=0,  # the listener's ticker sees to it
-            access_log=None,  # type: ignore[arg-type] # aiohttp's own way to have none
-            max_line_size=limits.header_line,
-            max_field_size=limits.header_line,
-            max_headers=limits.headers,
-            read_bufsize=limits.window,
-            auto_decompress=False,
-        )
+        super().__init__(server, owner, loop)
         self._owner = owner
-        self._body: StreamReader | None = None
-        self._busy = False
-        self._discarding = False
         self._ended = False
         self._gone: asyncio.Future[None] | None = None
-        self._head_bytes = 0
-        self._receiver: Receiver | None = None
-        self._refusal: TrafficError | None = None
-        self._reading_body = False
-        self._read_deadline = NEVER
         self._write_deadline = NEVER
 
     @property
@@ -136,49 +92,6 @@ class ClientConnection(RequestHandler):
         if self._task_handler is not None:
             self._owner.began(self._task_handler)
 
-    def data_received(self, data: bytes) -> None:
-        """Take bytes."""
-        if self._receiver is not None and data:
-            self._receiver.received(data)
-            return
-        if self._discarding or self._close:
-            return
-        in_body = self._body is not None and not self._body.is_eof()
-        count = self._request_count
-        super().data_received(data)
-        if self._request_count != count:
-            self._take_note_of_request()
-        elif in_body:
-            if self._reading_body:
-                self._read_deadline = self._loop.time() + self._owner.timeouts.body
-        elif data and not self._upgraded:
-            self._take_note_of_head(len(data))
-
-    def _take_note_of_request(self) -> None:
-        message, payload = self._messages[-1]
-        self._head_bytes = 0
-        if isinstance(getattr(message, "exc", None), HttpProcessingError):
-            # The parser stands still after an error: what follows is not a request (A23).
-            self._close = True
-            if self._body is not None and not self._body.is_eof():
-                self._body.set_exception(MalformedRequest("body"))
-        else:
-            self._body = payload
-
-    def _take_note_of_head(self, size: int) -> None:
-        """Bound the whole head: the parser bounds only each line and their number."""
-        if not self._head_bytes and not self._busy:
-            self._read_deadline = self._loop.time() + self._owner.timeouts.head
-        self._head_bytes += size
-        if self._head_bytes > self._owner.limits.head:
-            self._refuse_rest(HeadTooLarge("head"))
-
-    def _refuse_rest(self, error: TrafficError) -> None:
-        self._refusal = error
-        self._close = True
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
-
     def eof_received(self) -> bool:  # type: ignore[override] # asyncio takes the answer, aiohttp has none
         """Learn that the client sends no more: its last request is answered all the same."""
         self._ended = True
@@ -203,11 +116,6 @@ class ClientConnection(RequestHandler):
         if task is not None and self._receiver is None:
             task.cancel()
 
-    def resume_reading(self, resume_parser: bool = True) -> None:  # noqa: FBT001, FBT002 - aiohttp's
-        """Read on, if reading had stopped: aiohttp asks for it after every read of a body."""
-        if self._reading_paused:
-            super().resume_reading(resume_parser)
-
     def pause_writing(self) -> None:
         """Learn that the client does not keep up."""
         super().pause_writing()
@@ -219,10 +127,6 @@ class ClientConnection(RequestHandler):
         super().resume_writing()
         if self._receiver is not None:
             self._receiver.writable(yes=True)
-
-    def _cut_body(self) -> None:
-        if self._body is not None and not self._body.is_eof():
-            self._body.set_exception(ConnectionResetError("cut"))
 
     def _wake_linger(self) -> None:
         if self._gone is not None and not self._gone.done():
@@ -260,7 +164,7 @@ class ClientConnection(RequestHandler):
         self._make_room()
         exc = getattr(message, "exc", None)
         if exc is not None:
-            await self._owner.refuse(self, _parse_error(exc))
+            await self._owner.refuse(self, parse_error(exc))
             return False
         keep = await self._owner.serve(self, message, payload)
         self._busy = False
@@ -280,13 +184,6 @@ class ClientConnection(RequestHandler):
                 self._waiter = None
         self._read_deadline = NEVER
         self._busy = True
-
-    def _make_room(self) -> None:
-        """Let the parser go on behind a full queue, as aiohttp's own loop does."""
-        if self._parser is not None:
-            self._parser.message_consumed()
-        if self._buffer_paused and len(self._messages) <= self._msg_queue_resume_size:
-            self._resume_reading_if_drained()
 
     async def _linger(self) -> None:
         """Read on for a while if the client is still sending.
@@ -390,14 +287,3 @@ class ClientConnection(RequestHandler):
     def resume(self) -> None:
         """Read on."""
         self._resume_transport_reading()
-
-
-def _parse_error(exc: HttpProcessingError) -> TrafficError:
-    """Return the error for what the parser refused; its text holds the client's bytes."""
-    if isinstance(exc, LineTooLong):
-        return HeadTooLarge("line")
-    if exc.message.startswith("Too many headers"):
-        return HeadTooLarge("headers")
-    if exc.message.startswith("Request has invalid `Transfer-Encoding`"):
-        return UnsupportedTransferCoding("transfer-encoding")
-    return MalformedRequest("parser")

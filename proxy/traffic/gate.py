@@ -36,9 +36,19 @@ _LENGTH: Final = re.compile(rb"[0-9]{1,19}")
 _HIGHEST_PORT: Final = 65535
 _HIGHEST_LENGTH: Final = 2**63 - 1
 
-_NOTABLE: Final = frozenset(
-    {b"host", b"content-length", b"transfer-encoding", b"expect", b"upgrade", b"connection"}
+_LINE_ENDS: Final = (b" HTTP/1.1", b" HTTP/1.0")
+
+_OVERRIDES: Final = frozenset(
+    {b"x-http-method", b"x-http-method-override", b"x-method", b"x-method-override"}
 )
+_NOTABLE: Final = _OVERRIDES | {
+    b"host",
+    b"content-length",
+    b"transfer-encoding",
+    b"expect",
+    b"upgrade",
+    b"connection",
+}
 _WS_KEY: Final = b"sec-websocket-key"
 _WS_VERSION: Final = b"sec-websocket-version"
 
@@ -58,7 +68,8 @@ class Admitted:
     """A request that passed the gate.
 
     `websocket` says that it asks for a WebSocket (RFC 6455) in every respect; `upgrade` that it
-    asked for any other protocol, which is answered as if it had not.
+    asked for any other protocol, which is answered as if it had not. `overrides` says that it asks
+    for another method in a header, as Express, Rails, PHP and Spring may be told to heed.
     """
 
     head: RequestHead
@@ -67,6 +78,7 @@ class Admitted:
     expects_continue: bool = False
     websocket: bool = False
     upgrade: bool = False
+    overrides: bool = False
 
 
 def admit(raw: RawRequest, *, head_limit: int = 65536) -> Admitted:
@@ -90,7 +102,18 @@ def admit(raw: RawRequest, *, head_limit: int = 65536) -> Admitted:
         expects_continue=b"expect" in notable and _expects_continue(raw.version, notable),
         websocket=websocket,
         upgrade=b"upgrade" in notable and not websocket,
+        overrides=not _OVERRIDES.isdisjoint(notable),
     )
+
+
+def check_line(line: bytes) -> None:
+    """Refuse a request line of another protocol: the parser takes `RTSP/1.0` for version 1.0.
+
+    Raises:
+        MalformedRequest: The line does not end as that of HTTP/1.0 or HTTP/1.1 does.
+    """
+    if not line.endswith(_LINE_ENDS):
+        _refuse("version")
 
 
 def _refuse(reason: str) -> NoReturn:

@@ -10,7 +10,7 @@ from typing import Protocol
 
 from ..config.limits import Timeouts, TrafficLimits
 from ..core import pipeline
-from ..core.errors import RejectedByRule, TrafficError, UpstreamFailed
+from ..core.errors import AmbiguousRequest, RejectedByRule, TrafficError, UpstreamFailed
 from ..core.exchange import Exchange
 from ..core.forwardable import Forwardable
 from ..core.message import Direction
@@ -113,6 +113,8 @@ class Handler:
             admitted.head.method, admitted.path, websocket=admitted.websocket
         )
         record.rule = decision.rule.name if decision.rule is not None else None
+        if admitted.overrides and self.rulebook.rules_path(admitted.path):
+            raise AmbiguousRequest("method-override")
         if admitted.websocket and (decision.reads_request or decision.may_read_response):
             # A tunnel would carry messages past the rule that should have read them.
             raise RejectedByRule("upgrade-on-ruled-route")

@@ -107,3 +107,13 @@ def test_a_rule_tells_what_it_does_in_each_direction() -> None:
     rule = a_rule(request=BLOCK, response=Verdict.REJECT)
     assert rule.behaviour("request") == (BLOCK,)
     assert rule.behaviour("response") is Verdict.REJECT
+
+
+@pytest.mark.parametrize(
+    ("path", "ruled"),
+    [("/api/messages", True), ("/API/messages/", True), ("/ws", True), ("/api", False)],
+)
+def test_a_path_is_ruled_if_a_rule_takes_it_in_some_reading(path: str, *, ruled: bool) -> None:
+    book = Rulebook((a_rule("PUT /api/messages"), a_rule("WS /ws")), pass_unmatched=True)
+
+    assert book.rules_path(canonical(path)) == ruled

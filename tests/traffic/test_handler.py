@@ -147,6 +147,9 @@ REFUSED = {
     "missing value": (post(b"{}", JSON, target=b"/seal"), 400),
     "closed": (get(b"/closed"), 403),
     "other reading": (post(b"{}", target=b"/SEAL"), 400),
+    "override": (post(b"{}", b"X-HTTP-Method-Override: PUT", target=b"/seal"), 400),
+    "override of a method": (get(b"/seal", b"X-Method-Override: POST", method=b"PUT"), 400),
+    "override of a lax spelling": (get(b"/Open/", b"X-HTTP-Method: GET", method=b"PUT"), 400),
     "encoded slash": (post(b"{}", target=b"/x/..%2fseal"), 400),
 }
 
@@ -162,6 +165,15 @@ async def test_what_a_rule_refuses_never_reaches_the_origin(name: str) -> None:
     assert origin.connections == 0
     assert told["status"] == status
     assert json.loads(response.body)["instance"] == told["request_id"]
+
+
+async def test_an_override_of_the_method_passes_where_no_rule_looks() -> None:
+    origin = Origin()
+
+    response, _ = await through(origin, get(b"/free", b"X-HTTP-Method-Override: PUT"))
+
+    assert response.status == 200
+    assert origin.seen[0].values(b"x-http-method-override") == [b"PUT"]
 
 
 async def test_unmatched_traffic_can_be_rejected() -> None:

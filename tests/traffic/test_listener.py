@@ -58,6 +58,70 @@ async def test_pipelined_requests_are_answered_in_order() -> None:
     assert answers == [b"/%d" % i for i in range(100)]
 
 
+BAD_TAILS = {
+    "malformed": b"GET / HTTP/1.1\r\nHost : h\r\n\r\n",
+    "other protocol": b"OPTIONS / RTSP/1.0\r\nHost: h\r\n\r\n",
+    "two framings": b"POST / HTTP/1.1\r\nHost: h\r\n"
+    b"Content-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    "noise": b"\x16\x03\x01\x02\x00",
+}
+GOOD_HEADS = [
+    KEPT,
+    b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 4\r\n\r\n\r\n\r\n",
+    b"PUT / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n4\r\n\r\n\r\n\r\n0\r\n\r\n",
+]
+
+
+@pytest.mark.parametrize("name", BAD_TAILS)
+@pytest.mark.parametrize("count", [1, 3, 40])
+async def test_what_stands_before_a_malformed_request_is_answered(name: str, count: int) -> None:
+    good = [GOOD_HEADS[number % 3] for number in range(count)]
+    async with (
+        running(Origin()) as origin,
+        proxied(local(origin.port)) as ours,
+        connected(ours.port) as client,
+    ):
+        client.send(b"".join(good) + BAD_TAILS[name] + KEPT)
+        statuses = [(await client.response()).status for _ in range(count + 1)]
+
+        assert statuses == [200] * count + [400]
+        assert await client.rest() == b""
+    assert len(origin.seen) == count
+
+
+@pytest.mark.parametrize("line", [b"GET / RTSP/1.0", b"SOURCE / ICE/1.0", b"POST / RTSP/1.0"])
+async def test_other_protocols_are_refused(line: bytes) -> None:
+    for cut in range(1, len(line) + 2):
+        async with (
+            running(Origin()) as origin,
+            proxied(local(origin.port)) as ours,
+            connected(ours.port) as client,
+        ):
+            client.send(line[:cut])
+            await asyncio.sleep(0)
+            client.send(line[cut:] + b"\r\nHost: h\r\n\r\n")
+
+            assert Response(await client.rest()).status == 400
+        assert origin.seen == []
+
+
+async def test_a_pipeline_of_large_bodies_is_read_as_it_is_answered() -> None:
+    body = b"\r\n\r\nx" * 100_000
+    head = b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: %d\r\n\r\n" % len(body)
+    chunked = b"PUT / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n"
+    chunks = b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body)
+    async with (
+        running(Origin()) as origin,
+        proxied(local(origin.port)) as ours,
+        connected(ours.port) as client,
+    ):
+        client.send((head + body + chunked + chunks) * 3)
+        statuses = [(await client.response()).status for _ in range(6)]
+
+    assert statuses == [200] * 6
+    assert [one.body for one in origin.seen] == [body] * 6
+
+
 async def test_nothing_is_read_behind_the_last_request() -> None:
     async with (
         running(Origin()) as origin,

@@ -1,0 +1,197 @@
+"""What a client sends, on its way to aiohttp's parser: one head or body at a time, and bounded.
+
+aiohttp's RequestHandler brings the parser (llhttp), the queue of pipelined requests with its back
+pressure, and bodies as streams.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, Protocol
+
+from aiohttp import StreamReader, web
+from aiohttp.http_exceptions import HttpProcessingError, LineTooLong
+from aiohttp.web_protocol import RequestHandler
+
+from ..config.limits import Timeouts, TrafficLimits
+from ..core.errors import (
+    HeadTooLarge,
+    MalformedRequest,
+    TrafficError,
+    UnsupportedTransferCoding,
+)
+from .framing import CHUNKED, Framing
+from .gate import check_line
+from .interfaces import Receiver
+from .message_borders import MessageBorders
+from .ticker import NEVER
+
+
+class Bounds(Protocol):
+    """What holds for every connection of a listener; a reload may change it at any time."""
+
+    @property
+    def limits(self) -> TrafficLimits:
+        """Sizes and numbers."""
+
+    @property
+    def timeouts(self) -> Timeouts:
+        """Waits."""
+
+
+class Incoming(RequestHandler):
+    """The receiving half of a client's connection; the other half is ClientConnection.
+
+    `_refusal` is why what follows the requests in the queue is none.
+    """
+
+    __slots__ = (
+        "_body",
+        "_borders",
+        "_bounds",
+        "_busy",
+        "_discarding",
+        "_head_bytes",
+        "_read_deadline",
+        "_reading_body",
+        "_receiver",
+        "_refusal",
+        "_rest",
+    )
+
+    def __init__(self, server: web.Server, bounds: Bounds, loop: asyncio.AbstractEventLoop) -> None:
+        limits = bounds.limits
+        super().__init__(
+            server,
+            loop=loop,
+            keepalive_timeout=0,  # the listener's ticker sees to it
+            access_log=None,  # type: ignore[arg-type] # aiohttp's own way to have none
+            max_line_size=limits.header_line,
+            max_field_size=limits.header_line,
+            max_headers=limits.headers,
+            read_bufsize=limits.window,
+            auto_decompress=False,
+        )
+        self._bounds = bounds
+        self._body: StreamReader | None = None
+        self._borders = MessageBorders()
+        self._busy = False
+        self._discarding = False
+        self._head_bytes = 0
+        self._receiver: Receiver | None = None
+        self._refusal: TrafficError | None = None
+        self._reading_body = False
+        self._read_deadline = NEVER
+        self._rest = b""
+
+    def data_received(self, data: bytes) -> None:
+        """Take bytes; none means that the parser may go on with what it holds."""
+        if self._receiver is not None and data:
+            self._receiver.received(data)
+            return
+        if self._discarding or self._close:
+            return
+        if not data:
+            self._parse(b"")
+        data, self._rest = self._rest + data, b""
+        while data and not self._close:
+            if self._buffer_paused or self._reading_paused:
+                self._rest = data
+                return
+            size = len(data) if self._upgraded else self._borders.take(data)
+            self._check_line()
+            self._parse(data[:size])
+            data = data[size:]
+
+    def resume_reading(self, resume_parser: bool = True) -> None:  # noqa: FBT001, FBT002 - aiohttp's
+        """Read on, if reading had stopped: aiohttp asks for it after every read of a body."""
+        if self._reading_paused:
+            super().resume_reading(resume_parser)
+
+    def _check_line(self) -> None:
+        line = self._borders.line
+        if line is not None and not self._upgraded:
+            try:
+                check_line(line)
+            except MalformedRequest as error:
+                self._refuse_rest(error)
+
+    def _parse(self, data: bytes) -> None:
+        """Hand bytes of one head or body to the parser."""
+        in_body = self._body is not None and not self._body.is_eof()
+        count = self._request_count
+        super().data_received(data)
+        if self._request_count != count:
+            self._take_note_of_request()
+        elif in_body:
+            if self._reading_body:
+                self._read_deadline = self._loop.time() + self._bounds.timeouts.body
+            self._take_note_of_end()
+        elif data and not self._upgraded:
+            self._take_note_of_head(len(data))
+
+    def _take_note_of_request(self) -> None:
+        message, payload = self._messages[-1]
+        self._head_bytes = 0
+        if isinstance(getattr(message, "exc", None), HttpProcessingError):
+            # The parser stands still after an error: what follows is not a request (A23).
+            self._close = True
+            if self._body is not None and not self._body.is_eof():
+                self._body.set_exception(MalformedRequest("body"))
+            return
+        self._body = payload
+        if not payload.is_eof():
+            self._borders.begin_body(_framing(message))
+        self._take_note_of_end()
+
+    def _take_note_of_end(self) -> None:
+        if self._body is not None and self._body.is_eof():
+            self._borders.begin_head()
+
+    def _take_note_of_head(self, size: int) -> None:
+        """Bound the whole head: the parser bounds only each line and their number."""
+        if not self._head_bytes and not self._busy:
+            self._read_deadline = self._loop.time() + self._bounds.timeouts.head
+        self._head_bytes += size
+        if self._head_bytes > self._bounds.limits.head:
+            self._refuse_rest(HeadTooLarge("head"))
+
+    def _refuse_rest(self, error: TrafficError) -> None:
+        self._refusal = error
+        self._close = True
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    def _cut_body(self) -> None:
+        if self._body is not None and not self._body.is_eof():
+            self._body.set_exception(ConnectionResetError("cut"))
+
+    def _make_room(self) -> None:
+        """Let the parser go on behind a full queue, as aiohttp's own loop does."""
+        if self._parser is not None:
+            self._parser.message_consumed()
+        if self._buffer_paused and len(self._messages) <= self._msg_queue_resume_size:
+            self._resume_reading_if_drained()
+            self._go_on()
+
+    def _go_on(self) -> None:
+        if self._rest:
+            rest, self._rest = self._rest, b""
+            self.data_received(rest)
+
+
+def _framing(message: Any) -> Framing:  # noqa: ANN401 - the C parser's class has no name to import
+    """Return how a body is framed, which the parser has judged and the gate will judge again."""
+    length = message.headers.get("Content-Length")
+    return CHUNKED if message.chunked or length is None else Framing(int(length))
+
+
+def parse_error(exc: HttpProcessingError) -> TrafficError:
+    """Return the error for what the parser refused; its text holds the client's bytes."""
+    if isinstance(exc, LineTooLong):
+        return HeadTooLarge("line")
+    if exc.message.startswith("Too many headers"):
+        return HeadTooLarge("headers")
+    if exc.message.startswith("Request has invalid `Transfer-Encoding`"):
+        return UnsupportedTransferCoding("transfer-encoding")
+    return MalformedRequest("parser")
