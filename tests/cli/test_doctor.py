@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+import json
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from proxy.cli import main
+
+
+@pytest.fixture
+def backend() -> Iterator[int]:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port: int = server.getsockname()[1]
+        yield port
+
+
+@pytest.fixture
+def folder(tmp_path: Path, backend: int) -> Path:
+    upstream = f"http://127.0.0.1:{backend}"
+    result = CliRunner().invoke(main, ["init", str(tmp_path), "--upstream", upstream])
+    assert result.exit_code == 0
+    return tmp_path
+
+
+def examine(folder: Path, *, status: int) -> dict[str, Any]:
+    config = str(folder / "sealyard.yaml")
+    result = CliRunner().invoke(main, ["doctor", "--json", "--config", config])
+    assert result.exit_code == status, result.output
+    return {one["check"]: one for one in json.loads(result.stdout)}
+
+
+def test_a_healthy_place_passes_every_check(folder: Path) -> None:
+    findings = examine(folder, status=0)
+    assert {"environment", "clock", "configuration", "keyring", "listen", "upstream"} <= set(
+        findings
+    )
+    assert all(one["verdict"] != "failed" for one in findings.values())
+
+
+def test_an_upstream_that_does_not_answer_is_found(folder: Path) -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        port = unused.getsockname()[1]
+        file = folder / "sealyard.yaml"
+        lines = [
+            f"    upstream: http://127.0.0.1:{port}" if "upstream:" in line else line
+            for line in file.read_text().splitlines()
+        ]
+        file.write_text("\n".join(lines) + "\n")
+        upstream = examine(folder, status=3)["upstream"]
+    assert (upstream["verdict"], "start the backend" in upstream["text"]) == ("failed", True)
+
+
+def test_a_keyring_that_others_can_read_is_found(folder: Path) -> None:
+    (folder / "keyring.jwe").chmod(0o644)
+    keyring = examine(folder, status=3)["keyring"]
+    assert (keyring["verdict"], "0644" in keyring["text"]) == ("failed", True)
+
+
+def test_mistakes_of_the_configuration_are_found(folder: Path) -> None:
+    (folder / "sealyard.yaml").write_text("version: 1\n")
+    assert examine(folder, status=3)["configuration"]["verdict"] == "failed"
+
+
+def test_lines_are_for_people(folder: Path) -> None:
+    config = str(folder / "sealyard.yaml")
+    result = CliRunner().invoke(main, ["doctor", "--config", config])
+    assert any(line.startswith("ok       keyring") for line in result.stdout.splitlines())

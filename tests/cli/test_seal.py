@@ -1,0 +1,58 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from proxy.cli import main
+
+BOUND = ("--tenant", "clinic", "--conversation", "c1", "--field", "content")
+Run = Callable[..., Result]
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Run a command in a folder that `sealyard init` has filled."""
+    monkeypatch.chdir(tmp_path)
+    assert CliRunner().invoke(main, ["init"]).exit_code == 0
+
+    def run(*arguments: str, stdin: bytes = b"", status: int = 0) -> Result:
+        result = CliRunner().invoke(main, arguments, input=stdin)
+        assert result.exit_code == status, result.output
+        return result
+
+    return run
+
+
+@pytest.mark.parametrize("form", ["jwe", "short"])
+def test_what_was_sealed_opens(run: Run, form: str) -> None:
+    token = run("encrypt", *BOUND, "--form", form, "Grüße").stdout.strip()
+    assert run("decrypt", *BOUND, token).stdout == "Grüße"
+
+
+def test_values_and_tokens_are_read_from_stdin(run: Run) -> None:
+    token = run("encrypt", *BOUND, "-", stdin=b"two\nlines\n").stdout
+    assert run("decrypt", *BOUND, "-", stdin=token.encode()).stdout == "two\nlines"
+
+
+def test_it_opens_for_no_other_context(run: Run) -> None:
+    token = run("encrypt", *BOUND, "hello").stdout.strip()
+    result = run("decrypt", "--tenant", "clinic", "--field", "content", token, status=1)
+    assert (result.stdout, "does not open" in result.stderr) == ("", True)
+
+
+def test_a_json_value_must_be_json(run: Run) -> None:
+    token = run("encrypt", *BOUND, "--json-value", "[1.10]").stdout.strip()
+    assert run("decrypt", *BOUND, token).stdout == "[1.10]"
+    run("encrypt", *BOUND, "--json-value", "[1.10", status=1)
+
+
+def test_opening_is_written_down_before_it_is_shown(run: Run, tmp_path: Path) -> None:
+    token = run("encrypt", *BOUND, "hello").stdout.strip()
+    run("decrypt", *BOUND, token)
+    assert "tokens.decrypt" in (tmp_path / "keyring.jwe.audit").read_text()
+    missing = str(tmp_path / "missing" / "audit")
+    result = run("decrypt", *BOUND, "--audit-file", missing, token, status=3)
+    assert "hello" not in result.stdout
