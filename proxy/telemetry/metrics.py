@@ -1,0 +1,150 @@
+"""The table of metrics: what is not declared here is not counted.
+
+Labels are bounded: listeners, rules, codes and reasons come from the configuration and the code,
+never from a message. The reference page of metrics is made from this table.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final, Literal
+
+Kind = Literal["counter", "gauge", "histogram"]
+
+_MILLISECONDS: Final = (0.5, 1, 2.5, 5, 10, 25, 50, 100, 250, 500)
+SECONDS: Final = (*(each / 1000 for each in _MILLISECONDS), 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
+"""The upper ends of the buckets of durations."""
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """One metric: counters and histograms are summed over workers for ever, gauges while alive."""
+
+    name: str
+    kind: Kind
+    labels: tuple[str, ...]
+    meaning: str
+
+
+MESSAGES: Final = Metric(
+    "sealyard_messages_total",
+    "counter",
+    ("listener", "rule", "outcome"),
+    "Messages: `forwarded`, `refused` by Sealyard, or `aborted` by the client. `rule` is empty"
+    " where no rule matched.",
+)
+VALUES: Final = Metric(
+    "sealyard_values_total",
+    "counter",
+    ("listener", "rule", "direction", "fate"),
+    "Values by what became of them: `sealed`, `opened`, `already_sealed`, `plain` (passed as they"
+    " were), `kept` (did not open and stayed) or `cut` (cut tokens).",
+)
+REFUSALS: Final = Metric(
+    "sealyard_refusals_total",
+    "counter",
+    ("listener", "rule", "direction", "code"),
+    "Messages that Sealyard refused, by the code that the client got.",
+)
+UPSTREAM_ERRORS: Final = Metric(
+    "sealyard_upstream_errors_total",
+    "counter",
+    ("listener", "code", "reason"),
+    "Messages that failed for want of a usable answer of the backend, by the log's reason.",
+)
+REQUEST_BYTES: Final = Metric(
+    "sealyard_request_bytes_total", "counter", ("listener",), "Bytes of request bodies received."
+)
+RESPONSE_BYTES: Final = Metric(
+    "sealyard_response_bytes_total", "counter", ("listener",), "Bytes of response bodies returned."
+)
+REQUEST_DURATION: Final = Metric(
+    "sealyard_request_duration_seconds",
+    "histogram",
+    ("listener",),
+    "From the head of a request to the end of its answer.",
+)
+UPSTREAM_DURATION: Final = Metric(
+    "sealyard_upstream_duration_seconds",
+    "histogram",
+    ("listener",),
+    "From sending a request upstream to the head of the response.",
+)
+STORE_ERRORS: Final = Metric(
+    "sealyard_store_errors_total",
+    "counter",
+    ("store", "reason"),
+    "Times that the store did not answer as it should.",
+)
+CLIENT_CONNECTIONS: Final = Metric(
+    "sealyard_client_connections", "gauge", ("listener",), "Clients that are connected."
+)
+UPSTREAM_CONNECTIONS: Final = Metric(
+    "sealyard_upstream_connections",
+    "gauge",
+    ("listener", "state"),
+    "Connections to the backend, `busy` and `idle`.",
+)
+SESSIONS: Final = Metric(
+    "sealyard_sessions_cached", "gauge", ("use",), "Session keys at hand, for `sealing`, `opening`."
+)
+MEMORY: Final = Metric(
+    "sealyard_resident_memory_bytes", "gauge", (), "Memory of all processes that carry traffic."
+)
+CPU: Final = Metric(
+    "sealyard_cpu_seconds_total", "counter", (), "CPU time of all processes that carry traffic."
+)
+RELOADS: Final = Metric(
+    "sealyard_reloads_total", "counter", ("result",), "Reloads: `accepted` or `refused`."
+)
+RELOADED_OK: Final = Metric(
+    "sealyard_last_reload_successful",
+    "gauge",
+    (),
+    "1 if the last reload was accepted (or there was none), 0 if the file on the disk is refused.",
+)
+RELOADED_AT: Final = Metric(
+    "sealyard_last_reload_success_timestamp_seconds",
+    "gauge",
+    (),
+    "When the configuration in force was taken, in seconds since 1970.",
+)
+CONFIG: Final = Metric(
+    "sealyard_config_info", "gauge", ("sha256",), "Always 1; the hash of the file in force."
+)
+BUILD: Final = Metric(
+    "sealyard_build_info", "gauge", ("version", "python"), "Always 1; what is running."
+)
+READY: Final = Metric("sealyard_ready", "gauge", (), "1 while `/readyz` says yes.")
+WORKERS: Final = Metric("sealyard_workers", "gauge", ("state",), "Workers `wanted` and `ready`.")
+RESTARTS: Final = Metric(
+    "sealyard_worker_restarts_total", "counter", (), "Times that a dead worker was replaced."
+)
+
+METRICS: Final = {
+    metric.name: metric
+    for metric in (
+        MESSAGES,
+        VALUES,
+        REFUSALS,
+        UPSTREAM_ERRORS,
+        REQUEST_BYTES,
+        RESPONSE_BYTES,
+        REQUEST_DURATION,
+        UPSTREAM_DURATION,
+        STORE_ERRORS,
+        CLIENT_CONNECTIONS,
+        UPSTREAM_CONNECTIONS,
+        SESSIONS,
+        MEMORY,
+        CPU,
+        RELOADS,
+        RELOADED_OK,
+        RELOADED_AT,
+        CONFIG,
+        BUILD,
+        READY,
+        WORKERS,
+        RESTARTS,
+    )
+}

@@ -1,0 +1,60 @@
+"""Samples: what metrics stand at, in one process, and how those of several are put together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Final
+
+from .metrics import METRICS, SECONDS, Metric
+
+Labels = tuple[str, ...]
+Values = tuple[float, ...]
+
+WIDTH: Final = len(SECONDS) + 2
+"""A histogram's values: the count of each bucket, of what lies above them, and the sum."""
+
+
+class Samples:
+    """Values by metric and labels. One value for counters and gauges, WIDTH for histograms."""
+
+    __slots__ = ("_held",)
+
+    def __init__(self) -> None:
+        """Begin with nothing."""
+        self._held: dict[tuple[str, Labels], Values] = {}
+
+    def add(self, metric: Metric, *values: float, labels: Labels = ()) -> None:
+        """Add to what the metric stands at."""
+        key = metric.name, labels
+        held = self._held.get(key)
+        self._held[key] = (
+            values if held is None else tuple(map(sum, zip(held, values, strict=True)))
+        )
+
+    def merge(self, other: Samples, *, gauges: bool = True) -> None:
+        """Add all of `other`, without its gauges where they are no longer true."""
+        for name, labels, values in other:
+            metric = METRICS[name]
+            if gauges or metric.kind != "gauge":
+                self.add(metric, *values, labels=labels)
+
+    def __iter__(self) -> Iterator[tuple[str, Labels, Values]]:
+        """Yield name, labels and values of every sample."""
+        for (name, labels), values in self._held.items():
+            yield name, labels, values
+
+    def value(self, metric: Metric, *labels: str) -> float:
+        """Return what a counter or gauge stands at; 0 where it was never counted."""
+        return self._held.get((metric.name, labels), (0.0,))[0]
+
+    def to_json(self) -> list[object]:
+        """Return the samples as JSON holds them, for another process."""
+        return [[name, list(labels), list(values)] for name, labels, values in self]
+
+    @classmethod
+    def from_json(cls, rows: Iterable[tuple[str, list[str], list[float]]]) -> Samples:
+        """Return the samples that another process of the same version sent."""
+        made = cls()
+        for name, labels, values in rows:
+            made.add(METRICS[name], *values, labels=tuple(labels))
+        return made
