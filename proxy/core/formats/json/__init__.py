@@ -1,0 +1,14 @@
+"""JSON (RFC 8259): where the selected values lie in these very bytes.
+
+The walk goes down only where a selector leads; everything else is skipped, and thereby checked, by
+the standard library's C scanner. Nothing is re-emitted, so spellings of numbers, escapes, spaces
+and the order of members stay as they came.
+"""
+
+from __future__ import annotations
+
+from .findings import Findings, Found, Path
+from .selection import Selection, validate
+from .text import escape, unescape
+
+__all__ = ["Findings", "Found", "Path", "Selection", "escape", "unescape", "validate"]

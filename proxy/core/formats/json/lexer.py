@@ -1,0 +1,72 @@
+"""The smallest parts of a JSON text: white space, members, separators, and the C scanner."""
+
+from __future__ import annotations
+
+import json
+import re
+from json.scanner import c_make_scanner  # type: ignore[attr-defined]  # the C scanner itself
+from typing import Final, NoReturn
+
+from ...errors import InvalidBody
+from .text import unescape
+
+_WS: Final = r"[ \t\n\r]*+"
+_CHARS: Final = r'[^"\\\x00-\x1f]*+(?:\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4})[^"\\\x00-\x1f]*+)*+'
+# Longer strings are left to the C scanner, which is faster from about a hundred characters on.
+_SHORT: Final = (
+    r'"[^"\\\x00-\x1f]{0,80}+"'
+    r"|-?(?:0|[1-9][0-9]*+)(?:\.[0-9]++)?+(?:[eE][+-]?+[0-9]++)?+|true|false|null"
+)
+_SPACE: Final = re.compile(_WS)
+# One member up to its value; of a short scalar also the value, and the comma or brace behind it.
+_MEMBER: Final = re.compile(rf'{_WS}"({_CHARS})"{_WS}:{_WS}()(?:(?:{_SHORT}){_WS}([,}}]))?+')
+AFTER_MEMBER: Final = re.compile(rf"{_WS}([,}}])")
+AFTER_ELEMENT: Final = re.compile(rf"{_WS}([,\]])")
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    message = f"{name} is not JSON"
+    raise ValueError(message)
+
+
+# `len` swallows numbers without converting them: no digits limit, no overflow, no rounding.
+_DECODER: Final = json.JSONDecoder(parse_int=len, parse_float=len, parse_constant=_refuse_constant)
+scan: Final = c_make_scanner(_DECODER)
+
+
+def enter(text: str, at: int, closing: str) -> tuple[int, str]:
+    """Return the place behind an opening bracket, or behind an empty pair with its closing one."""
+    inside = after_space(text, at + 1)
+    if text.startswith(closing, inside):
+        return inside + 1, closing
+    return inside, ","
+
+
+def member(text: str, at: int) -> tuple[str, int, int, str]:
+    """Return a member's key, where its value begins, how far it was read, and what stands there.
+
+    A short scalar is read to behind the comma or brace that follows it; of any other value only the
+    beginning is known, and the last part is empty.
+    """
+    match = _MEMBER.match(text, at)
+    if match is None:
+        raise InvalidBody("not-json")
+    key, _, closing = match.groups()
+    if "\\" in key or not key.isascii():
+        key = unescape(f'"{key}"'.encode("latin-1"))
+    return key, match.start(2), match.end(), closing or ""
+
+
+def after(pattern: re.Pattern[str], text: str, at: int) -> tuple[int, str]:
+    """Return the place behind a separator, and the separator."""
+    match = pattern.match(text, at)
+    if match is None:
+        raise InvalidBody("not-json")
+    return match.end(), match[1]
+
+
+def after_space(text: str, at: int) -> int:
+    """Return the place behind white space."""
+    match = _SPACE.match(text, at)
+    assert match is not None  # noqa: S101 - the pattern matches everywhere, if only emptily
+    return match.end()

@@ -1,0 +1,81 @@
+"""What holds for a JSON text as a whole: encoding, depth, size; and the escapes of its strings."""
+
+from __future__ import annotations
+
+import json
+import re
+from itertools import accumulate
+from json.encoder import encode_basestring
+from typing import Final
+
+from ...errors import BodyTooLarge, InvalidBody
+
+MAX_DEPTH: Final = 128
+# What is skipped is parsed on the way, into objects much larger than its text: this bounds them.
+MAX_VALUES: Final = 1_000_000
+
+_SURROGATE_ESCAPE: Final = re.compile(rb"\\u[dD][89a-fA-F]")
+_SURROGATE_PAIR: Final = re.compile(rb"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}")
+_NOT_MARKS: Final = bytes(set(range(256)) - set(b'[]{}"'))
+_STEPS: Final = bytes.maketrans(b"[{]}", b"\x01\x01\xff\xff")  # as signed bytes: 1 and -1
+
+
+def check(body: bytes) -> str:
+    """Return `body` with one character for each byte, once its encoding and depth are in order.
+
+    latin-1 gives one character a byte, so that places in the text are places in the bytes. Raises
+    InvalidBody for bad UTF-8, a byte order mark, lone surrogates, or nesting beyond 128 levels,
+    BodyTooLarge for more than a million commas and brackets.
+    """
+    if not body.isascii():
+        try:
+            body.decode()
+        except UnicodeDecodeError:
+            raise InvalidBody("not-utf-8") from None
+        if body.startswith(b"\xef\xbb\xbf"):
+            raise InvalidBody("byte-order-mark")
+    if _SURROGATE_ESCAPE.search(body):
+        _check_surrogates(body)
+    brackets = body.count(b"[") + body.count(b"{")
+    if brackets > MAX_DEPTH:
+        _check_depth(body)
+    if brackets + body.count(b",") > MAX_VALUES:
+        raise BodyTooLarge("too-many-values")
+    return body.decode("latin-1")
+
+
+def unescape(literal: bytes) -> str:
+    """Return the text of a JSON string literal, quotes included."""
+    if b"\\" not in literal:
+        return literal[1:-1].decode()
+    text: str = json.loads(literal)
+    return text
+
+
+def escape(text: str) -> str:
+    """Return `text` as the inside of a JSON string: only what must be escaped is."""
+    quoted: str = encode_basestring(text)
+    return quoted[1:-1]
+
+
+def _check_surrogates(body: bytes) -> None:
+    r"""Raise InvalidBody where a \u escape names half of a surrogate pair."""
+    # An escaped backslash begins no escape; blanking it, not cutting it, keeps halves apart.
+    escapes = body.replace(rb"\\", b"__")
+    if _SURROGATE_ESCAPE.search(_SURROGATE_PAIR.sub(b"", escapes)):
+        raise InvalidBody("lone-surrogate")
+
+
+def _check_depth(body: bytes) -> None:
+    """Raise InvalidBody for more than 128 levels, without recursion and at the speed of C.
+
+    Escapes go first, then all but quotes and brackets, then pairs of neighbouring quotes: they are
+    strings without brackets, or the border between two strings, and either way what is inside stays
+    inside. Every bracket that is left outside is a step down or up. Whether brackets fit each other
+    is for the scanner to tell.
+    """
+    unescaped = body.replace(b"\\\\", b"").replace(b'\\"', b"")
+    marks = unescaped.translate(_STEPS, _NOT_MARKS).replace(b'""', b"")
+    steps = b"".join(marks.split(b'"')[::2])
+    if max(accumulate(memoryview(steps).cast("b")), default=0) > MAX_DEPTH:
+        raise InvalidBody("nested-too-deeply")

@@ -1,0 +1,65 @@
+"""Selectors as a tree, so that one walk finds the values of all of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from ...selectors import Any, JsonSelector
+
+
+@dataclass(slots=True)
+class Node:
+    """A place in the tree of selectors.
+
+    A `sticky` node (`..`) stays with every descendant. `ends` are the selectors that end here,
+    `beyond` those that lead on from here, `below` both; selectors with `..` count in neither of the
+    last two, since they are missing only if they find nothing at all.
+    """
+
+    names: dict[str, Node] = field(default_factory=dict)
+    indexes: dict[int, Node] = field(default_factory=dict)
+    any: Node | None = None
+    deep: Node | None = None
+    sticky: bool = False
+    ends: tuple[int, ...] = ()
+    beyond: frozenset[int] = frozenset()
+    below: frozenset[int] = frozenset()
+    folded: dict[str, frozenset[int]] = field(default_factory=dict)
+    into_objects: bool = False
+    into_arrays: bool = False
+    only_names: bool = False
+
+
+def insert(root: Node, index: int, selector: JsonSelector, *, deep: bool) -> None:
+    """Add a selector to the tree; `deep` says that it has `..` somewhere."""
+    mine = frozenset[int]() if deep else frozenset({index})
+    node = root
+    for step in selector.steps:
+        node.below |= mine
+        node.beyond |= mine
+        if step.deep:
+            node.deep = node.deep or Node(sticky=True)
+            node = node.deep
+        if isinstance(step.key, str):
+            folded = step.key.casefold()
+            node.folded[folded] = node.folded.get(folded, frozenset()) | {index}
+            node = node.names.setdefault(step.key, Node())
+        elif isinstance(step.key, Any):
+            node.any = node.any or Node()
+            node = node.any
+        else:
+            node = node.indexes.setdefault(step.key, Node())
+    node.below |= mine
+    node.ends += (index,)
+
+
+def finish(node: Node) -> None:
+    """Note what a walk asks of every node, once the tree stands."""
+    children = [*node.names.values(), *node.indexes.values(), node.any, node.deep]
+    anywhere = node.sticky or node.any is not None or node.deep is not None
+    node.into_objects = anywhere or bool(node.names)
+    node.into_arrays = anywhere or bool(node.indexes)
+    node.only_names = not anywhere and not node.indexes
+    for child in children:
+        if child is not None:
+            finish(child)
