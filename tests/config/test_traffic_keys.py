@@ -1,4 +1,5 @@
 import dataclasses
+from ipaddress import ip_network
 
 from proxy.config.limits import Timeouts, TrafficLimits
 from proxy.config.traffic_keys import LIMITS, SIZES, TIMEOUTS
@@ -25,3 +26,13 @@ def test_each_written_default_is_the_default() -> None:
 
 def test_sizes_are_those_with_a_unit() -> None:
     assert {key.name for key in LIMITS.keys if key.default.endswith("B")} == SIZES
+
+
+def test_trusted_proxies_are_networks() -> None:
+    more = 'unmatched: pass\n    trusted_proxies: [10.0.0.0/8, 192.0.2.7, "fd00::/8"]'
+
+    (listener,) = loaded(changed("unmatched: pass", more)).settings.listeners
+
+    assert listener.trusted_proxies == tuple(
+        ip_network(one) for one in ("10.0.0.0/8", "192.0.2.7/32", "fd00::/8")
+    )

@@ -55,6 +55,7 @@ def test_the_class_refuses_who_is_not_the_rule_engine(forged: object) -> None:
             a_message().head,
             b"plaintext",
             changed=False,
+            decoded=False,
             ruled=False,
             media_type=None,
             marks=(),

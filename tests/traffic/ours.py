@@ -5,11 +5,11 @@ from __future__ import annotations
 import contextlib
 import ssl
 import time
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from proxy.config.limits import Timeouts, TrafficLimits
-from proxy.config.settings import Address, TcpAddress
+from proxy.config.settings import Address, Network, TcpAddress
 from proxy.core.needs import Keys, Needs
 from proxy.core.rulebook import Rulebook
 from proxy.core.session import Session
@@ -90,6 +90,7 @@ async def proxied(
     timeouts: Timeouts | None = None,
     tls: ssl.SSLContext | None = None,
     upstream_tls: ssl.SSLContext | None = None,
+    trusted_proxies: Sequence[Network] = (),
 ) -> AsyncIterator[Ours]:
     """Run the traffic port in front of `to`."""
     ear = Ear()
@@ -102,6 +103,7 @@ async def proxied(
         clock=time.time,
         limits=limits,
         timeouts=timeouts,
+        trusted_proxies=trusted_proxies,
     )
     listener = HttpListener(listen, handler, tls=tls, limits=limits, timeouts=timeouts)
     server = TrafficServer([Lane(listener, upstream)])

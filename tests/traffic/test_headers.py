@@ -2,16 +2,13 @@ from __future__ import annotations
 
 import pytest
 
-from proxy.core.errors import UnsupportedBody, UpstreamFailed
+from proxy.core.errors import UpstreamFailed
 from proxy.core.forwardable import mint
 from proxy.core.message import Headers, RequestHead, ResponseHead
 from proxy.traffic.framing import ABSENT, CHUNKED, Framing, as_chunk
-from proxy.traffic.headers import (
-    refuse_unreadable,
-    request_head,
-    response_head,
-    switching_head,
-)
+from proxy.traffic.hop import Crossing, Places
+from proxy.traffic.request_head import request_head
+from proxy.traffic.response_head import refuse_parts, response_head, switching_head
 
 Pair = tuple[bytes, bytes]
 
@@ -20,13 +17,14 @@ def lines_up(
     *headers: Pair,
     framing: Framing = ABSENT,
     changed: bool = False,
+    decoded: bool = False,
     ruled: bool = False,
     media_type: str | None = None,
     websocket: bool = False,
 ) -> list[bytes]:
     """Return the lines that go upstream, without Host and the empty ones."""
     head = RequestHead("GET", "/a", "b=c", ((b"Host", b"h"), *headers))
-    message = mint(head, changed=changed, ruled=ruled, media_type=media_type)
+    message = mint(head, changed=changed, decoded=decoded, ruled=ruled, media_type=media_type)
     lines = request_head(message, framing, host=b"other", websocket=websocket).split(b"\r\n")
     assert lines[:2] == [b"GET /a?b=c HTTP/1.1", b"Host: h"]
     assert lines[-2:] == [b"", b""]
@@ -212,12 +210,40 @@ def test_a_message_goes_only_its_own_way() -> None:
         response_head(request, ABSENT, connection=None)
 
 
-def test_parts_and_codings_cannot_be_read() -> None:
-    with pytest.raises(UpstreamFailed):
-        refuse_unreadable(ResponseHead(206, b"", ()))
-    with pytest.raises(UnsupportedBody):
-        refuse_unreadable(ResponseHead(200, b"", ((b"Content-Encoding", b"gzip"),)))
-    refuse_unreadable(ResponseHead(200, b"", ((b"Content-Encoding", b"Identity"),)))
+def test_parts_cannot_be_read() -> None:
+    parts = ((b"Content-Type", b"Multipart/ByteRanges; boundary=x"),)
+
+    for head in (ResponseHead(206, b"", ()), ResponseHead(200, b"", parts)):
+        with pytest.raises(UpstreamFailed):
+            refuse_parts(head)
+    refuse_parts(ResponseHead(200, b"", ((b"Content-Type", b"multipart/mixed"),)))
+
+
+def test_a_coding_ends_with_the_coded_body() -> None:
+    headers = ((b"Content-Encoding", b"gzip"),)
+
+    assert lines_up(*headers, changed=True, decoded=True) == []
+    assert lines_up(*headers, changed=True) == [b"Content-Encoding: gzip"]
+
+
+def test_a_crossing_replaces_what_a_client_says_of_itself() -> None:
+    message = mint(RequestHead("GET", "/", None, ((b"X-Forwarded-For", b"spoof"), (b"Host", b"h"))))
+    crossing = Crossing(frozenset({b"x-forwarded-for"}), (b"X-Forwarded-For: 1.2.3.4",))
+
+    assert request_head(message, ABSENT, host=b"h", crossing=crossing).split(b"\r\n")[1:-2] == [
+        b"Host: h",
+        b"X-Forwarded-For: 1.2.3.4",
+    ]
+
+
+@pytest.mark.parametrize("name", [b"Location", b"content-location"])
+def test_a_location_at_the_upstream_becomes_one_at_sealyard(name: bytes) -> None:
+    places = Places(frozenset({b"127.0.0.1:3000"}), b"https://api.test")
+    head = ResponseHead(201, b"C", ((name, b"http://127.0.0.1:3000/a"), (b"Link", b"<http://x>")))
+
+    response = response_head(mint(head), ABSENT, connection=None, places=places)
+
+    assert response.split(b"\r\n")[1:3] == [name + b": https://api.test/a", b"Link: <http://x>"]
 
 
 def test_a_chunk() -> None:

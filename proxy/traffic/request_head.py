@@ -1,0 +1,68 @@
+"""The head of a request as it goes upstream."""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from typing import Final
+
+from ..core.forwardable import Forwardable
+from ..core.message import Headers, RequestHead, header_values
+from .framing import Framing
+from .headers import HOP_BY_HOP, joined, kept
+from .hop import STRAIGHT, Crossing
+
+_REQUEST: Final = HOP_BY_HOP | {b"expect"}
+_RULED_REQUEST: Final = _REQUEST | {b"accept-encoding", b"range", b"if-range"}
+
+_WEAK_PREFIX: Final = re.compile(rb'W/(?=")')
+
+
+def request_head(
+    message: Forwardable,
+    framing: Framing,
+    *,
+    host: bytes,
+    crossing: Crossing = STRAIGHT,
+    websocket: bool = False,
+) -> bytes:
+    """Return the head that goes upstream.
+
+    Where a rule may read the response, it must come whole and uncoded. `host` stands in for the
+    Host that an HTTP/1.0 client need not send; `crossing` is what the hop changes.
+    """
+    head = message.head
+    if not isinstance(head, RequestHead):
+        raise TypeError("a response cannot go upstream")
+    target = head.path if head.query is None else f"{head.path}?{head.query}"
+    lines = [f"{head.method} {target} HTTP/1.1".encode("ascii")]
+    lines += _request_lines(message, head.headers, crossing)
+    if not header_values(head.headers, b"host"):
+        lines.append(b"Host: " + host)
+    if message.ruled:
+        lines.append(b"Accept-Encoding: identity")
+    lines += crossing.lines
+    if websocket:
+        # Sec-WebSocket-* are end-to-end by name and have already been copied.
+        lines += (b"Connection: Upgrade", b"Upgrade: websocket")
+    return joined(lines, message.marks, framing)
+
+
+def _request_lines(message: Forwardable, headers: Headers, crossing: Crossing) -> list[bytes]:
+    dropped = _both(_RULED_REQUEST if message.ruled else _REQUEST, crossing.dropped)
+    staying = kept(message, headers, dropped)
+    if not message.ruled:
+        return [b"%b: %b" % pair for pair in staying]
+    return [b"%b: %b" % (name, _upward(name, value)) for name, value in staying]
+
+
+@lru_cache(maxsize=16)
+def _both(one: frozenset[bytes], other: frozenset[bytes]) -> frozenset[bytes]:
+    return one | other
+
+
+def _upward(name: bytes, value: bytes) -> bytes:
+    """Return a precondition as the upstream knows it: it never saw the weak form of its tags."""
+    if name.lower() in {b"if-match", b"if-none-match"}:
+        return _WEAK_PREFIX.sub(b"", value)
+    return value

@@ -1,0 +1,90 @@
+"""The head of a response as it goes to the client."""
+
+from __future__ import annotations
+
+import re
+from http import HTTPStatus
+from typing import Final
+
+from ..core.errors import UpstreamFailed
+from ..core.forwardable import Forwardable
+from ..core.message import Headers, ResponseHead, header_values
+from .framing import Framing
+from .headers import HOP_BY_HOP, joined, kept, passing, vouches
+from .hop import NOWHERE, Places
+
+_RULED_RESPONSE: Final = HOP_BY_HOP | {b"accept-ranges"}
+_POINTING: Final = frozenset({b"content-location", b"location"})
+_STRONG_TAG: Final = re.compile(rb'"[^"]*"')
+
+
+def response_head(
+    message: Forwardable,
+    framing: Framing,
+    *,
+    connection: bytes | None,
+    places: Places = NOWHERE,
+) -> bytes:
+    """Return the head that goes to the client.
+
+    Where a rule reads bodies of this route, validators and digests of the original are not passed
+    on, be it on a HEAD or a 304 without a body. `connection` is the value of the Connection
+    header, or None; `places` tell where a Location points.
+    """
+    head = message.head
+    if not isinstance(head, ResponseHead):
+        raise TypeError("a request cannot go to the client")
+    lines = [b"HTTP/1.1 %d %b" % (head.status, head.reason)]
+    lines += _response_lines(message, head.headers, places)
+    if connection is not None:
+        lines.append(b"Connection: " + connection)
+    return joined(lines, message.marks, framing)
+
+
+def switching_head(head: ResponseHead) -> bytes:
+    """Return the 101 that opens a WebSocket, the one response whose Upgrade is passed on."""
+    staying = [b"%b: %b" % pair for pair in passing(head.headers, HOP_BY_HOP)]
+    lines = [b"HTTP/1.1 101 Switching Protocols", b"Connection: Upgrade", b"Upgrade: websocket"]
+    return b"\r\n".join([*lines, *staying, b"", b""])
+
+
+def _response_lines(message: Forwardable, headers: Headers, places: Places) -> list[bytes]:
+    altered = message.ruled or message.changed
+    staying = kept(message, headers, _RULED_RESPONSE if altered else HOP_BY_HOP)
+    if places.own:
+        staying = [
+            (name, places.as_seen(value) if name.lower() in _POINTING else value)
+            for name, value in staying
+        ]
+    if not altered:
+        return [b"%b: %b" % pair for pair in staying]
+    lines = []
+    for name, value in staying:
+        low = name.lower()
+        if low == b"etag":
+            if (weak := _weakened(value)) is not None:
+                lines.append(b"%b: %b" % (name, weak))
+        elif not vouches(low):
+            lines.append(b"%b: %b" % (name, value))
+    lines.append(b"Accept-Ranges: none")
+    return lines
+
+
+def _weakened(tag: bytes) -> bytes | None:
+    """Return the tag as a weak one: sealed again, the same original gives other bytes."""
+    if _STRONG_TAG.fullmatch(tag):
+        return b"W/" + tag
+    return tag if tag.startswith(b'W/"') else None
+
+
+def refuse_parts(head: ResponseHead) -> None:
+    """Refuse a response that a rule may have to read and that did not come whole.
+
+    Raises:
+        UpstreamFailed: The upstream sent a part although none was asked for.
+    """
+    if head.status == HTTPStatus.PARTIAL_CONTENT:
+        raise UpstreamFailed("unexpected-partial-content")
+    for value in header_values(head.headers, b"content-type"):
+        if value.lower().startswith(b"multipart/byteranges"):
+            raise UpstreamFailed("unexpected-partial-content")
