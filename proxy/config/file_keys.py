@@ -171,6 +171,14 @@ LISTENER: Final = Table(
             shapes.SWITCH,
             "`false`",
         ),
+        Key(
+            "trusted_proxies",
+            "list of networks, such as `10.0.0.0/8`",
+            "Whose word on the client (`X-Forwarded-For` and its like) is passed on and added to;"
+            " that of all others is replaced.",
+            shapes.many(shapes.TEXT),
+            "none",
+        ),
         Key("jwks", "url", "Verifies the claims that `jwt:` reads.", shapes.NOT_YET, later=True),
     ),
 )

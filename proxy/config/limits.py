@@ -14,7 +14,8 @@ class TrafficLimits:
 
     `body` bounds what is held in memory for a rule. `window` is what may wait in each direction of
     a body that only passes. `connections` go to the upstream at a time, and `waiting` messages may
-    queue for one; `clients` connections are accepted at a time.
+    queue for one; `clients` connections are accepted at a time,
+    `clients_per_address` of them from one address.
     """
 
     body: int = 16 * MEBIBYTE
@@ -25,6 +26,7 @@ class TrafficLimits:
     connections: int = 100
     waiting: int = 1000
     clients: int = 10_000
+    clients_per_address: int = 1000
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from .rulebook import ResolvedRule
 from .rules_section import rules
 from .settings import Address, ListenerSettings, TcpAddress
 from .syntax import FieldSyntax
-from .traffic_section import limits, listener_tls, timeouts, upstream_tls
+from .traffic_section import limits, listener_tls, networks, timeouts, upstream_tls
 from .values import choice, switch, text
 
 Read = TypeVar("Read")
@@ -46,6 +46,7 @@ def listener(
     tls = listener_tls(fields.get("tls"), files, problems)
     towards = upstream_tls(fields.get("upstream_tls"), files, problems, plain=plain)
     waits = timeouts(fields.get("timeouts"), problems)
+    proxies = networks(fields.get("trusted_proxies"), problems)
     if name is None or listen is None or upstream is None or unmatched is None:
         return ResolvedListener(place, None, resolved)
     settings = ListenerSettings(
@@ -59,6 +60,7 @@ def listener(
         limits=bounds,
         timeouts=waits,
         trusted_names=trusted,
+        trusted_proxies=proxies,
     )
     return ResolvedListener(place, settings, resolved)
 

@@ -7,11 +7,14 @@ secret stands, never the secret.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Literal
 
 from ..core.rules import Rule
 from .limits import Timeouts, TrafficLimits
+
+Network = IPv4Network | IPv6Network
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +134,7 @@ class ListenerSettings:
     limits: TrafficLimits = field(default_factory=TrafficLimits)
     timeouts: Timeouts = field(default_factory=Timeouts)
     trusted_names: bool = False
+    trusted_proxies: tuple[Network, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,6 +45,11 @@ LIMITS: Final = Table(
         _count("connections", "The most connections to the upstream.", _LIMITS.connections),
         _count("waiting", "The most messages that queue for a connection.", _LIMITS.waiting),
         _count("clients", "The most connections of clients.", _LIMITS.clients),
+        _count(
+            "clients_per_address",
+            "The most of them from one address; Unix sockets have none.",
+            _LIMITS.clients_per_address,
+        ),
     ),
 )
 SIZES: Final = frozenset(key.name for key in LIMITS.keys if key.syntax == "size")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Final
 
@@ -11,10 +12,10 @@ from .fields import Fields
 from .file_keys import TLS, UPSTREAM_TLS
 from .limits import Timeouts, TrafficLimits
 from .positions import Place
-from .problems import Problems
-from .settings import ListenerTls, UpstreamTls
+from .problems import Problems, show
+from .settings import ListenerTls, Network, UpstreamTls
 from .traffic_keys import LIMITS, MOST, SIZES, TIMEOUTS
-from .values import positive_duration, size, text, whole
+from .values import elements, positive_duration, size, text, texts, whole
 
 _MOST_SECONDS: Final = 86_400.0
 
@@ -46,6 +47,20 @@ def timeouts(place: Place | None, problems: Problems) -> Timeouts:
         if one is not None:
             found[key.name] = positive_duration(one, problems, high=_MOST_SECONDS)
     return replace(Timeouts(), **{name: n for name, n in found.items() if n is not None})
+
+
+def networks(place: Place | None, problems: Problems) -> tuple[Network, ...]:
+    """Return networks, each with its prefix length; a single address is one as well."""
+    found: list[Network] = []
+    if place is None:
+        return ()
+    for written, one in texts(elements(place, problems), problems):
+        try:
+            found.append(ip_network(written))
+        except ValueError:
+            hint = "for example `10.0.0.0/8`, `192.0.2.7` or `fd00::/8`, no bits behind the prefix"
+            problems.add(one, f"{show(written)} is not a network", hint)
+    return tuple(found)
 
 
 def listener_tls(place: Place | None, files: Files, problems: Problems) -> ListenerTls | None:

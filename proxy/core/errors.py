@@ -241,6 +241,16 @@ class Busy(TrafficError):
     remedy = "Try again later; raise `limits.connections` if the backend can take more."
 
 
+class LoopDetected(TrafficError):
+    """A request that has come back to where it was."""
+
+    code = "loop-detected"
+    status = 508
+    title = "The request has come back to Sealyard."
+    cause = "The Via header names the listener itself: the backend, or who it calls, points back."
+    remedy = "Look at the listener's `upstream` and at the addresses that the backend calls."
+
+
 class UpstreamTimeout(TrafficError):
     """The backend took too long."""
 

@@ -18,11 +18,12 @@ class Forwardable:
     `body` is the bytes to send, or None where the body passes as it comes, unseen. `changed` says
     whether these bytes differ from what arrived, so that length, validators and digests of the
     original must not be passed on. `media_type` is the new Content-Type of a changed body: a text,
-    or None to keep the old one. `marks` are headers to add. `ruled` says that responses of this
+    or None to keep the old one. `decoded` says that the body has lost its content coding. `marks`
+    are headers to add. `ruled` says that responses of this
     route are read or changed, so that nobody may rely on ranges, codings or strong validators.
     """
 
-    __slots__ = ("body", "changed", "head", "marks", "media_type", "ruled")
+    __slots__ = ("body", "changed", "decoded", "head", "marks", "media_type", "ruled")
 
     def __init__(  # noqa: PLR0913 - private: one maker, below
         self,
@@ -31,6 +32,7 @@ class Forwardable:
         body: bytes | None,
         *,
         changed: bool,
+        decoded: bool,
         ruled: bool,
         media_type: str | None,
         marks: Headers,
@@ -42,6 +44,7 @@ class Forwardable:
         self.head = head
         self.body = body
         self.changed = changed
+        self.decoded = decoded
         self.ruled = ruled
         self.media_type = media_type
         self.marks = marks
@@ -57,11 +60,19 @@ def mint(  # noqa: PLR0913 - one argument for each slot
     body: bytes | None = None,
     *,
     changed: bool = False,
+    decoded: bool = False,
     ruled: bool = False,
     media_type: str | None = None,
     marks: Headers = (),
 ) -> Forwardable:
     """Make a Forwardable. For `pipeline` alone: a test holds every other module to that."""
     return Forwardable(
-        _MINT, head, body, changed=changed, ruled=ruled, media_type=media_type, marks=marks
+        _MINT,
+        head,
+        body,
+        changed=changed,
+        decoded=decoded,
+        ruled=ruled,
+        media_type=media_type,
+        marks=marks,
     )

@@ -13,6 +13,7 @@ from typing import Any, Protocol, cast
 from aiohttp import StreamReader, web
 
 from ..core.errors import MalformedRequest, SlowRequest, TrafficError
+from .hop import Peer
 from .incoming import Bounds, Incoming, parse_error
 from .interfaces import Receiver
 from .ticker import NEVER
@@ -60,6 +61,7 @@ class ClientConnection(Incoming):
         "_gone",
         "_owner",
         "_write_deadline",
+        "peer",
     )
 
     def __init__(self, server: web.Server, owner: Owner, loop: asyncio.AbstractEventLoop) -> None:
@@ -68,11 +70,12 @@ class ClientConnection(Incoming):
         self._ended = False
         self._gone: asyncio.Future[None] | None = None
         self._write_deadline = NEVER
+        self.peer = Peer()
 
     @property
     def encrypted(self) -> bool:
         """Whether the client speaks TLS."""
-        return self.ssl_context is not None
+        return self.peer.encrypted
 
     @property
     def last(self) -> bool:
@@ -83,6 +86,7 @@ class ClientConnection(Incoming):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin, if there is room."""
+        self.peer = _peer(transport)
         if not self._owner.admits(self):
             self._force_close = True
             cast("asyncio.Transport", transport).abort()
@@ -287,3 +291,9 @@ class ClientConnection(Incoming):
     def resume(self) -> None:
         """Read on."""
         self._resume_transport_reading()
+
+
+def _peer(transport: asyncio.BaseTransport) -> Peer:
+    name = transport.get_extra_info("peername")
+    address = name[0].partition("%")[0] if isinstance(name, tuple) else ""
+    return Peer(address, encrypted=transport.get_extra_info("ssl_object") is not None)

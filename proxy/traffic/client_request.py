@@ -11,10 +11,11 @@ from ..core.forwardable import Forwardable
 from .client_connection import ClientConnection
 from .framing import ABSENT, CHUNKED, LAST_CHUNK, Framing, as_chunk
 from .gate import HTTP_10, RawRequest
-from .headers import response_head
+from .hop import NOWHERE, Peer, Places
 from .interfaces import RawConnection, UpstreamResponse
 from .problem import Problem
 from .request_body import CONTINUE, ClientBody
+from .response_head import response_head
 
 _ONE_WRITE = 65536
 
@@ -25,7 +26,7 @@ class ClientRequest:
     `keep` tells, once it has been answered, whether the connection may carry another request.
     """
 
-    __slots__ = ("_connection", "_message", "_payload", "answered", "keep", "raw")
+    __slots__ = ("_connection", "_message", "_payload", "_places", "answered", "keep", "raw")
 
     def __init__(
         self,
@@ -36,6 +37,7 @@ class ClientRequest:
         self._connection = connection
         self._message = message
         self._payload = payload
+        self._places = NOWHERE
         self.answered = False
         self.keep = True
         version = (message.version.major, message.version.minor)
@@ -50,14 +52,25 @@ class ClientRequest:
             waiting=self._connection.awaiting_body,
         )
 
+    @property
+    def peer(self) -> Peer:
+        """Who sent it."""
+        return self._connection.peer
+
     async def relay(
-        self, message: Forwardable, response: UpstreamResponse, *, close: bool = False
+        self,
+        message: Forwardable,
+        response: UpstreamResponse,
+        *,
+        places: Places,
+        close: bool = False,
     ) -> int:
         """Answer with a response of the upstream; return how many bytes of body were sent.
 
         Raises:
             TrafficError: The response broke off; if it had begun, the client sees it cut.
         """
+        self._places = places
         if close:
             self.keep = False
         if response.bodiless:
@@ -109,7 +122,9 @@ class ClientRequest:
         return b"keep-alive" if self.raw.version == HTTP_10 else None
 
     def _send(self, message: Forwardable, framing: Framing, body: bytes = b"") -> None:
-        head = response_head(message, framing, connection=self._connection_header())
+        head = response_head(
+            message, framing, connection=self._connection_header(), places=self._places
+        )
         self.answered = True
         if len(body) <= _ONE_WRITE:
             self._connection.write(head + body)

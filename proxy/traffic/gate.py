@@ -48,6 +48,7 @@ _NOTABLE: Final = _OVERRIDES | {
     b"expect",
     b"upgrade",
     b"connection",
+    b"via",
 }
 _WS_KEY: Final = b"sec-websocket-key"
 _WS_VERSION: Final = b"sec-websocket-version"
@@ -69,7 +70,8 @@ class Admitted:
 
     `websocket` says that it asks for a WebSocket (RFC 6455) in every respect; `upgrade` that it
     asked for any other protocol, which is answered as if it had not. `overrides` says that it asks
-    for another method in a header, as Express, Rails, PHP and Spring may be told to heed.
+    for another method in a header, as Express, Rails, PHP and Spring may be told to heed. `host` is
+    empty where an HTTP/1.0 client sent none; `via` says that the request has crossed another proxy.
     """
 
     head: RequestHead
@@ -79,6 +81,8 @@ class Admitted:
     websocket: bool = False
     upgrade: bool = False
     overrides: bool = False
+    host: bytes = b""
+    via: bool = False
 
 
 def admit(raw: RawRequest, *, head_limit: int = 65536) -> Admitted:
@@ -103,6 +107,8 @@ def admit(raw: RawRequest, *, head_limit: int = 65536) -> Admitted:
         websocket=websocket,
         upgrade=b"upgrade" in notable and not websocket,
         overrides=not _OVERRIDES.isdisjoint(notable),
+        host=authority or notable.get(b"host", [b""])[0],
+        via=b"via" in notable,
     )
 
 
@@ -171,11 +177,11 @@ def _check_host(raw: RawRequest, hosts: list[bytes], authority: bytes | None) ->
     """
     if len(hosts) > 1 or (not hosts and raw.version == HTTP_11):
         _refuse("host-count")
-    if hosts and not _is_authority(hosts[0]):
+    if hosts and not is_authority(hosts[0]):
         _refuse("host")
     if authority is None:
         return raw.headers
-    if not _is_authority(authority):
+    if not is_authority(authority):
         _refuse("target-authority")
     if not hosts:
         return ((b"Host", authority), *raw.headers)
@@ -185,7 +191,7 @@ def _check_host(raw: RawRequest, hosts: list[bytes], authority: bytes | None) ->
 
 
 @lru_cache(maxsize=1024)
-def _is_authority(text: bytes) -> bool:
+def is_authority(text: bytes) -> bool:
     """Return whether `text` is `uri-host[:port]`, without userinfo and with a port that exists."""
     match = _AUTHORITY.fullmatch(text)
     if match is None:

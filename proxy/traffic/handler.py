@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import itertools
 import secrets
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from http import HTTPStatus
 from typing import Protocol
 
 from ..config.limits import Timeouts, TrafficLimits
+from ..config.settings import Network
 from ..core import pipeline
 from ..core.errors import AmbiguousRequest, RejectedByRule, TrafficError, UpstreamFailed
 from ..core.exchange import Exchange
@@ -19,10 +20,11 @@ from ..core.pipeline import Plan
 from ..core.rulebook import Decision, Rulebook
 from ..core.session import Session
 from .gate import Admitted, admit
-from .headers import refuse_unreadable, switching_head
+from .hop import Hop, Places
 from .interfaces import Reporter, Request, RequestBody, Upstream, UpstreamResponse
 from .problem import Problem, deliberate, problem, status_of
 from .record import Record
+from .response_head import refuse_parts, switching_head
 from .tunnel import Tunnel
 
 _NO_KEYS = Keys(sealing={}, opening={})
@@ -61,6 +63,7 @@ class Handler:
         name: str = "",
         limits: TrafficLimits | None = None,
         timeouts: Timeouts | None = None,
+        trusted_proxies: Sequence[Network] = (),
     ) -> None:
         self.rulebook = rulebook
         self._keys = keys
@@ -70,6 +73,7 @@ class Handler:
         self._name = name
         self._limits = limits or TrafficLimits()
         self._timeouts = timeouts or Timeouts()
+        self._hop = Hop(f"sealyard-{secrets.token_hex(4)}", trusted_proxies)
         self._prefix = secrets.token_hex(6)
         self._numbers = itertools.count(1)
 
@@ -109,6 +113,38 @@ class Handler:
     async def _answer(self, request: Request, record: Record) -> None:
         admitted = admit(request.raw, head_limit=self._limits.head)
         record.method = admitted.head.method
+        if admitted.via:
+            self._hop.refuse_loop(request.raw.headers)
+        exchange = Exchange(self._decide(admitted, record), admitted.head)
+        body = request.body(admitted.framing, expects_continue=admitted.expects_continue)
+        crossing = self._hop.crossing(request.raw, request.peer, admitted.host)
+        websocket = admitted.websocket
+        try:
+            message = await self._outgoing(exchange, body, record)
+            record.sending()
+            response = await self._upstream.send(
+                message, body, crossing=crossing, websocket=websocket
+            )
+        finally:
+            record.received = body.arrived
+        try:
+            record.responded(response.head.status)
+            if response.head.status == HTTPStatus.SWITCHING_PROTOCOLS:
+                await self._tunnel(request, response, record)
+                return
+            places = Places(self._upstream.names, crossing.place)
+            message = await self._incoming(exchange, response, record)
+            close = websocket or admitted.upgrade
+            record.returned = await request.relay(message, response, places=places, close=close)
+        except TrafficError:
+            record.returned = response.arrived
+            raise
+        finally:
+            record.received = max(record.received, body.arrived)
+            response.close()
+
+    def _decide(self, admitted: Admitted, record: Record) -> Decision:
+        """Return what the rules say of a request, before its body is read."""
         decision = self.rulebook.decide(
             admitted.head.method, admitted.path, websocket=admitted.websocket
         )
@@ -118,20 +154,7 @@ class Handler:
         if admitted.websocket and (decision.reads_request or decision.may_read_response):
             # A tunnel would carry messages past the rule that should have read them.
             raise RejectedByRule("upgrade-on-ruled-route")
-        body = request.body(admitted.framing, expects_continue=admitted.expects_continue)
-        exchange = Exchange(decision, admitted.head)
-        try:
-            message = await self._outgoing(exchange, body, record)
-            record.sending()
-            response = await self._upstream.send(message, body, websocket=admitted.websocket)
-        finally:
-            record.received = body.arrived
-        try:
-            record.responded(response.head.status)
-            await self._return(request, admitted, exchange, response, record)
-        finally:
-            record.received = body.arrived
-            response.close()
+        return decision
 
     async def _outgoing(self, exchange: Exchange, body: RequestBody, record: Record) -> Forwardable:
         """Return the request as it may be forwarded."""
@@ -141,26 +164,6 @@ class Handler:
         plan = pipeline.plan_request(exchange, await body.read(self._body_limit(decision)))
         return await self._apply(plan, record)
 
-    async def _return(
-        self,
-        request: Request,
-        admitted: Admitted,
-        exchange: Exchange,
-        response: UpstreamResponse,
-        record: Record,
-    ) -> None:
-        """Answer the client with what the upstream said."""
-        if response.head.status == HTTPStatus.SWITCHING_PROTOCOLS:
-            await self._tunnel(request, response, record)
-            return
-        message = await self._incoming(exchange, response, record)
-        asked_for_more = admitted.websocket or admitted.upgrade
-        try:
-            record.returned = await request.relay(message, response, close=asked_for_more)
-        except TrafficError:
-            record.returned = response.arrived
-            raise
-
     async def _incoming(
         self, exchange: Exchange, response: UpstreamResponse, record: Record
     ) -> Forwardable:
@@ -168,12 +171,10 @@ class Handler:
         head = response.head
         if response.bodiless or not exchange.decision.may_read_response:
             return pipeline.pass_response(exchange, head, bodiless=response.bodiless)
-        if head.status == HTTPStatus.PARTIAL_CONTENT:
-            refuse_unreadable(head)
+        refuse_parts(head)
         blueprint = pipeline.choose_response(exchange, head)
         if blueprint is None:
             return pipeline.pass_response(exchange, head, bodiless=False)
-        refuse_unreadable(head)
         if not response.delimited:
             # Cut and whole look alike (RFC 9112 section 8): half a body must not pass for all.
             raise UpstreamFailed("response-not-delimited")

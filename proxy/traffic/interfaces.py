@@ -9,6 +9,7 @@ from ..core.forwardable import Forwardable
 from ..core.message import ResponseHead
 from .framing import Framing
 from .gate import RawRequest
+from .hop import Crossing, Peer, Places
 from .problem import Problem
 
 
@@ -111,11 +112,16 @@ class UpstreamResponse(IncomingBody, Protocol):
 class Upstream(Protocol):
     """The one place that messages are forwarded to."""
 
+    @property
+    def names(self) -> frozenset[bytes]:
+        """The authorities that it goes by, in lower case."""
+
     async def send(
         self,
         message: Forwardable,
         body: RequestBody,
         *,
+        crossing: Crossing = ...,
         websocket: bool = False,
     ) -> UpstreamResponse:
         """Send a request and return the response; `body` is read where the message has none."""
@@ -131,11 +137,20 @@ class Request(Protocol):
     def raw(self) -> RawRequest:
         """The head as the parser read it."""
 
+    @property
+    def peer(self) -> Peer:
+        """Who sent it."""
+
     def body(self, framing: Framing, *, expects_continue: bool) -> RequestBody:
         """Return the body, once the gate has told how it is framed."""
 
     async def relay(
-        self, message: Forwardable, response: UpstreamResponse, *, close: bool = False
+        self,
+        message: Forwardable,
+        response: UpstreamResponse,
+        *,
+        places: Places,
+        close: bool = False,
     ) -> int:
         """Answer with a response of the upstream; return how many bytes of body were sent."""
 

@@ -13,6 +13,7 @@ from aiohttp import StreamReader, http_parser, web
 from ..config.limits import Timeouts, TrafficLimits
 from ..config.settings import Address, UnixAddress
 from ..core.errors import TrafficError, UnfitEnvironment
+from .addresses import Addresses
 from .client_connection import ClientConnection
 from .client_request import ClientRequest
 from .interfaces import Request
@@ -71,6 +72,7 @@ class HttpListener:
         self.timeouts = timeouts or Timeouts()
         self.draining = False
         self._connections: set[ClientConnection] = set()
+        self._addresses = Addresses()
         self._tasks: set[asyncio.Task[None]] = set()
         self._empty: asyncio.Future[None] | None = None
         self._servers: list[asyncio.Server] = []
@@ -169,6 +171,8 @@ class HttpListener:
         """Count a new connection in; return whether there was room for it."""
         if self.draining or len(self._connections) >= self.limits.clients:
             return False
+        if not self._addresses.admits(connection.peer.address, self.limits.clients_per_address):
+            return False
         self._connections.add(connection)
         return True
 
@@ -179,7 +183,9 @@ class HttpListener:
 
     def lost(self, connection: ClientConnection) -> None:
         """Count a connection out."""
-        self._connections.discard(connection)
+        if connection in self._connections:
+            self._connections.remove(connection)
+            self._addresses.lost(connection.peer.address)
         if not self._connections and self._empty is not None and not self._empty.done():
             self._empty.set_result(None)
 

@@ -16,20 +16,32 @@ from ..core.errors import BodyTooLarge, UpstreamFailed, UpstreamTimeout
 from ..core.forwardable import Forwardable
 from ..core.message import RequestHead, ResponseHead
 from .framing import ABSENT, LAST_CHUNK, Framing, as_chunk
-from .headers import request_head
+from .hop import STRAIGHT, Crossing
 from .interfaces import RawConnection, RequestBody
 from .pool import Pool
+from .request_head import request_head
 from .response_reader import ResponseReader
 from .upstream_connection import UpstreamConnection
 
 _REPEATABLE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 _ONE_WRITE: Final = 65536
+_HTTP_PORT: Final = 80
+_HTTPS_PORT: Final = 443
 
 
 class HttpUpstream:
     """The upstream of one listener."""
 
-    __slots__ = ("_address", "_host", "_limits", "_pool", "_server_name", "_timeouts", "_tls")
+    __slots__ = (
+        "_address",
+        "_host",
+        "_limits",
+        "_pool",
+        "_server_name",
+        "_timeouts",
+        "_tls",
+        "names",
+    )
 
     def __init__(
         self,
@@ -44,6 +56,7 @@ class HttpUpstream:
         self._address = address
         # The Host of requests whose client sent none: a socket has no name.
         self._host = str(address).encode() if isinstance(address, TcpAddress) else b"localhost"
+        self.names = _names(address, tls=tls is not None)
         self._tls = tls
         self._server_name = server_name
         self._limits = limits or TrafficLimits()
@@ -60,6 +73,7 @@ class HttpUpstream:
         message: Forwardable,
         body: RequestBody,
         *,
+        crossing: Crossing = STRAIGHT,
         websocket: bool = False,
     ) -> PooledResponse:
         """Send a request and return its response, as soon as its head is there.
@@ -69,8 +83,9 @@ class HttpUpstream:
         """
         payload = message.body if message.body is not None else body.take()
         framing = body.framing if payload is None else _whole(payload, body.framing)
-        host = self._host
-        head = request_head(message, framing, host=host, websocket=websocket)
+        head = request_head(
+            message, framing, host=self._host, crossing=crossing, websocket=websocket
+        )
         exchange = _Exchange(message, head, payload, body, framing, websocket=websocket)
         connection = await self._pool.acquire()
         try:
@@ -127,6 +142,16 @@ class HttpUpstream:
     def _protocol(self) -> UpstreamConnection:
         reader = ResponseReader(head_limit=self._limits.head, headers_limit=self._limits.headers)
         return UpstreamConnection(reader, window=self._limits.window, silence=self._timeouts.stream)
+
+
+def _names(address: Address, *, tls: bool) -> frozenset[bytes]:
+    """Return the authorities that the upstream goes by; a socket has none."""
+    if not isinstance(address, TcpAddress):
+        return frozenset()
+    names = {str(address).lower()}
+    if address.port == (_HTTPS_PORT if tls else _HTTP_PORT):
+        names.add(str(address).lower().rpartition(":")[0])
+    return frozenset(name.encode() for name in names)
 
 
 def _whole(payload: bytes, framing: Framing) -> Framing:
