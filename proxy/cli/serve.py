@@ -3,23 +3,43 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import os
 import platform
 import signal
 import time
+from collections.abc import Coroutine
+from dataclasses import dataclass
 from pathlib import Path
 
 import click
 
-from .. import __version__, wiring
-from ..config.settings import Loaded
+from .. import __version__
+from ..config.load import find
 from ..process import fitness
 from ..process.hardening import harden
 from ..telemetry import libraries
 from ..telemetry.logs import Format, Logs, to_stderr
+from ..wiring import source
+from ..wiring.fleet import Fleet, WorkerCommand
+from ..wiring.reload import report_loaded
+from ..wiring.service import Service
+from ..wiring.sidecar import build, counting
+from ..wiring.source import Source
+from ..wiring.subject import Carrier
+from ..wiring.worker import work
 from . import base
-from .loading import load_configuration
+from .stopping import Signals
+
+_MOST_WORKERS = 64
+
+
+@dataclass(frozen=True, slots=True)
+class _Stop:
+    """How to stop, and since when there is something to stop."""
+
+    delay: float
+    grace: float
+    began: float
 
 
 @click.command()
@@ -32,81 +52,106 @@ from .loading import load_configuration
     help="How log lines are written to stderr.",
 )
 @click.option(
+    "--workers",
+    type=click.IntRange(1, _MOST_WORKERS),
+    default=1,
+    show_default=True,
+    metavar="N",
+    help="How many processes carry traffic; above 1 they are watched and replaced when they die.",
+)
+@click.option(
+    "--drain-delay",
+    type=click.FloatRange(0, 3600),
+    default=0.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="How long /readyz says no before connections are refused.",
+)
+@click.option(
     "--grace",
     type=click.FloatRange(0, 3600),
     default=25.0,
     show_default=True,
     metavar="SECONDS",
-    help="How long messages under way may take after SIGTERM.",
+    help="How long messages under way may take after that.",
 )
-def serve(config: Path | None, log_format: Format, grace: float) -> None:
+@click.option("--worker-channel", type=int, hidden=True)
+def serve(  # noqa: PLR0913 - one parameter for each option
+    *,
+    config: Path | None,
+    log_format: Format,
+    workers: int,
+    drain_delay: float,
+    grace: float,
+    worker_channel: int | None,
+) -> None:
     """Run the sidecar. SIGTERM and SIGINT end it once all messages under way are answered.
 
     \b
     sealyard serve --config sealyard.yaml
-    SEALYARD_PASSPHRASE=... sealyard serve --log-format console
+    SEALYARD_PASSPHRASE=... sealyard serve --workers 4 --drain-delay 5
+
+    SIGHUP, a call of the admin API and a change of one of its files reload the configuration. A
+    second SIGTERM or SIGINT ends at once.
 
     Ends with 0 when nothing had to be cut, with 1 when the grace ran out, with 3 when it could not
     start: with a configuration that has mistakes, a keyring that does not open, a place to listen
     that is taken, it never begins.
     """  # noqa: D301 - click's own mark for lines that are not to be wrapped
     began = time.monotonic()
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # by default it would end what is just starting
     logs = to_stderr(log_format)
     hardening = harden()
     fitness.require()
-    loaded = load_configuration(config)
+    if worker_channel is not None:
+        libraries.route(logs)
+        _run(logs, work(worker_channel, logs, environ=os.environ))
+        return
+    read = source.read(find(config, os.environ, Path.cwd()), os.environ)
     libraries.route(logs)  # for good: what is said while the process ends must be clean too
     logs.report(
         "server.started", version=__version__, python=platform.python_version(), pid=os.getpid()
     )
     logs.report("process.hardened", **hardening.fields())
-    _report_configuration(logs, loaded, began)
-    finished = _run(loaded, logs, grace=grace, began=began)
-    raise SystemExit(base.OK if finished else base.NEGATIVE)
+    report_loaded(logs, read, "start", _since(began))
+    command = WorkerCommand(log_format, workers) if workers > 1 else None
+    serving = _serve(read, logs, command, _Stop(drain_delay, grace, began))
+    raise SystemExit(base.OK if _run(logs, serving) else base.NEGATIVE)
 
 
-def _run(loaded: Loaded, logs: Logs, *, grace: float, began: float) -> bool:
+def _run(logs: Logs, serving: Coroutine[object, object, bool]) -> bool:
     import uvloop  # noqa: PLC0415 - the other commands do without an event loop
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(_serve(loaded, logs, grace=grace, began=began))
+        runner.get_loop().set_exception_handler(libraries.asyncio_handler(logs))
+        return runner.run(serving)
 
 
-async def _serve(loaded: Loaded, logs: Logs, *, grace: float, began: float) -> bool:
-    loop = asyncio.get_running_loop()
-    loop.set_exception_handler(libraries.asyncio_handler(logs))
-    stop: asyncio.Future[str] = loop.create_future()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, _stop, stop, number.name)
-    sidecar = await wiring.build(loaded, logs, environ=os.environ)
-    await sidecar.start()
-    logs.report("server.ready", listeners=len(loaded.settings.listeners), duration_ms=_since(began))
-    reason = await stop
-    logs.report("server.stopping", signal=reason, grace_s=grace)
+async def _serve(read: Source, logs: Logs, command: WorkerCommand | None, stop: _Stop) -> bool:
+    signals = Signals(asyncio.get_running_loop())
+    carrier = await _carrier(read, logs, command)
+    service = Service(read, carrier, logs, environ=os.environ)
+    await service.start()
+    signals.on_hangup(lambda: service.reload_soon("signal"))
+    listeners = len(read.loaded.settings.listeners)
+    logs.report("server.ready", listeners=listeners, duration_ms=_since(stop.began))
+    reason = await signals.stop
+    service.announce_drain()
+    if stop.delay:
+        logs.report("server.draining", signal=reason, delay_s=stop.delay)
+        await signals.sleep(stop.delay)
+    logs.report("server.stopping", signal=reason, grace_s=stop.grace)
     stopping = time.monotonic()
-    finished = await sidecar.drain(grace)
+    finished = await signals.unless_hurried(service.drain(stop.grace), service.close)
     logs.report("server.stopped", duration_ms=_since(stopping), aborted=not finished)
     return finished
 
 
-def _stop(stop: asyncio.Future[str], reason: str) -> None:
-    if not stop.done():
-        stop.set_result(reason)
-
-
-def _report_configuration(logs: Logs, loaded: Loaded, began: float) -> None:
-    logs.report(
-        "config.loaded",
-        file=str(loaded.file),
-        sha256=hashlib.sha256(loaded.file.read_bytes()).hexdigest(),
-        listeners=len(loaded.settings.listeners),
-        rules=sum(len(one.rules) for one in loaded.settings.listeners),
-        duration_ms=_since(began),
-    )
-    for warning in loaded.warnings:
-        place, _, rest = warning.partition(" ")
-        path, _, text = rest.partition(" ")
-        logs.report("config.warning", file=str(loaded.file), line=place, path=path, warning=text)
+async def _carrier(read: Source, logs: Logs, command: WorkerCommand | None) -> Carrier:
+    settings = read.loaded.settings
+    if command is not None:
+        return Fleet(read, logs, command)
+    return await build(read.loaded, counting(settings, logs), environ=os.environ)
 
 
 def _since(began: float) -> float:

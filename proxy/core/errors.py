@@ -283,6 +283,13 @@ class ConfigurationError(OperatorError):
         self.problems = problems
 
 
+class RestartNeeded(ConfigurationError):
+    """A new configuration is fine and differs in what only a new process can take."""
+
+    code = "restart-needed"
+    title = "The change needs a restart."
+
+
 class InvalidExpression(OperatorError):
     """A selector, source, pattern or media type of the configuration that does not parse."""
 

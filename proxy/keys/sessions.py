@@ -80,6 +80,16 @@ class Sessions:
         self._locks: WeakValueDictionary[Scope, asyncio.Lock] = WeakValueDictionary()
         self._pid = os.getpid()
 
+    @property
+    def keyring(self) -> Keyring:
+        """The keyring in use."""
+        return self._keyring
+
+    @property
+    def cached(self) -> tuple[int, int]:
+        """How many sessions are at hand for sealing, and how many for opening."""
+        return len(self._sealing), len(self._opening)
+
     async def resolve(self, needs: Needs) -> Keys:
         """Return the sessions of a plan, asking the store for those that are not at hand.
 

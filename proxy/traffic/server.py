@@ -35,6 +35,10 @@ class TrafficServer:
             await self.close()
             raise
 
+    def replace(self, lanes: Sequence[Lane]) -> None:
+        """Take over lanes that run already, some of them with another upstream."""
+        self._lanes = tuple(lanes)
+
     async def drain(self, grace: float) -> bool:
         """Stop in good order within `grace` seconds; return whether nothing had to be cut.
 

@@ -1,0 +1,102 @@
+"""The settings as the admin API shows them: secrets stay references, rules are told in short."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any, Final
+
+from ..config.settings import (
+    ListenerSettings,
+    ListenerTls,
+    SecretReference,
+    Settings,
+    UnixAddress,
+    Upstream,
+    UpstreamTls,
+)
+from ..core.rules import Behaviour, Rule, Verdict
+
+_OPENED_BY: Final = {"file": "key", "passphrase": "passphrase"}
+"""What the configuration calls each kind of root secret."""
+
+
+def masked(settings: Settings) -> dict[str, Any]:
+    """Return the settings as JSON holds them, without anything that is secret."""
+    keys = settings.keys
+    shown: dict[str, Any] = {
+        "version": settings.version,
+        "keys": {
+            "keyring": {
+                "file": str(keys.keyring),
+                _OPENED_BY[keys.root.kind]: _secret(keys.root.secret),
+            },
+            "store": keys.store.partition(":")[0],  # an address may hold a password
+            "sessions": {"mode": keys.mode, "ttl_s": keys.ttl, "grace_s": keys.grace},
+        },
+        "listeners": [_listener(one) for one in settings.listeners],
+    }
+    if settings.admin is not None:
+        token = _secret(settings.admin.token)
+        shown["admin"] = {"listen": str(settings.admin.listen), "token": token}
+    if settings.health is not None:
+        shown["health"] = {"listen": str(settings.health.listen)}
+    return shown
+
+
+def _secret(reference: SecretReference) -> dict[str, str]:
+    if reference.file is not None:
+        return {"file": str(reference.file)}
+    return {"env": reference.env or ""}
+
+
+def _listener(settings: ListenerSettings) -> dict[str, Any]:
+    shown: dict[str, Any] = {
+        "name": settings.name,
+        "listen": str(settings.listen),
+        "upstream": _upstream(settings.upstream),
+        "unmatched": "pass" if settings.pass_unmatched else "reject",
+        "rules": [_rule(rule) for rule in settings.rules],
+        "limits": asdict(settings.limits),
+        "timeouts_s": asdict(settings.timeouts),
+        "trusted_names": settings.trusted_names,
+    }
+    if settings.tls is not None:
+        shown["tls"] = _tls(settings.tls)
+    if settings.upstream_tls is not None:
+        shown["upstream_tls"] = _tls(settings.upstream_tls)
+    return shown
+
+
+def _upstream(upstream: Upstream) -> str:
+    if isinstance(upstream.address, UnixAddress):
+        return str(upstream.address)
+    return f"{'https' if upstream.tls else 'http'}://{upstream.address}"
+
+
+def _tls(tls: ListenerTls | UpstreamTls) -> dict[str, str]:
+    return {name: str(value) for name, value in asdict(tls).items() if value is not None}
+
+
+def _rule(rule: Rule) -> dict[str, Any]:
+    return {
+        "name": rule.name,
+        "match": [pattern.text for pattern in rule.patterns],
+        "request": _behaviour(rule.request),
+        "response": _behaviour(rule.response),
+    }
+
+
+def _behaviour(behaviour: Behaviour) -> Any:  # noqa: ANN401 - a word or a list, for JSON
+    if isinstance(behaviour, Verdict):
+        return behaviour.value
+    return [
+        {
+            action: fields
+            for action, fields in (
+                ("encrypt", [item.field for item in block.encrypt]),
+                ("decrypt", [item.field for item in block.decrypt]),
+            )
+            if fields
+        }
+        for block in behaviour
+    ]

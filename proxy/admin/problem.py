@@ -1,0 +1,67 @@
+"""The errors of the admin API, and the one way to answer with one (RFC 9457)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from aiohttp import web
+
+
+@dataclass(frozen=True, slots=True)
+class AdminError:
+    """One thing that the admin API says no with."""
+
+    code: str
+    status: int
+    title: str
+
+
+UNAUTHORIZED: Final = AdminError("unauthorized", 401, "The bearer token is missing or wrong.")
+FORBIDDEN_HOST: Final = AdminError(
+    "forbidden-host", 403, "The Host header names neither this machine nor an address."
+)
+NOT_FOUND: Final = AdminError("not-found", 404, "There is nothing here.")
+METHOD_NOT_ALLOWED: Final = AdminError("method-not-allowed", 405, "The method is not allowed.")
+TOO_LARGE: Final = AdminError("body-too-large", 413, "This call takes no body.")
+CONFIGURATION: Final = AdminError(
+    "configuration-error", 422, "The configuration cannot be taken; the old one stays in force."
+)
+TOO_MANY: Final = AdminError("too-many-requests", 429, "Too many calls; wait a moment.")
+INTERNAL: Final = AdminError("internal-error", 500, "The admin API failed; the log tells where.")
+
+ERRORS: Final = (
+    UNAUTHORIZED,
+    FORBIDDEN_HOST,
+    NOT_FOUND,
+    METHOD_NOT_ALLOWED,
+    TOO_LARGE,
+    CONFIGURATION,
+    TOO_MANY,
+    INTERNAL,
+)
+
+
+def answer(
+    error: AdminError,
+    *,
+    code: str = "",
+    headers: Mapping[str, str] | None = None,
+    members: Mapping[str, object] | None = None,
+) -> web.Response:
+    """Return the response; `code` replaces the error's own where the cause has a better one."""
+    shown = code or error.code
+    body = {
+        "type": f"urn:sealyard:error:{shown}",
+        "title": error.title,
+        "status": error.status,
+        **(members or {}),
+    }
+    return web.Response(
+        status=error.status,
+        body=json.dumps(body).encode(),
+        content_type="application/problem+json",
+        headers={"Sealyard-Error": shown, **(headers or {})},
+    )

@@ -1,0 +1,45 @@
+"""One admin or health listener: a small HTTP server on sockets of its own."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Sequence
+from typing import Final
+
+from aiohttp import web
+
+from .guard import Guard
+
+_BODY_BYTES: Final = 1024
+_LINE_BYTES: Final = 4096
+_KEEPALIVE_SECONDS: Final = 15.0
+_SHUTDOWN_SECONDS: Final = 2.0
+
+
+class AdminServer:
+    """Serves routes behind a guard."""
+
+    def __init__(self, guard: Guard, routes: Sequence[web.RouteDef]) -> None:
+        self.guard = guard
+        app = web.Application(middlewares=[guard.middleware()], client_max_size=_BODY_BYTES)
+        app.add_routes(routes)
+        self._runner = web.AppRunner(
+            app,
+            access_log=None,
+            handle_signals=False,
+            keepalive_timeout=_KEEPALIVE_SECONDS,
+            shutdown_timeout=_SHUTDOWN_SECONDS,
+            max_line_size=_LINE_BYTES,
+            max_field_size=_LINE_BYTES,
+            max_headers=64,
+        )
+
+    async def start(self, sockets: Sequence[socket.socket]) -> None:
+        """Answer at sockets that listen; they stay their giver's."""
+        await self._runner.setup()
+        for sock in sockets:
+            await web.SockSite(self._runner, sock.dup()).start()
+
+    async def close(self) -> None:
+        """Answer what is under way and stop."""
+        await self._runner.cleanup()

@@ -1,0 +1,42 @@
+"""What the admin API speaks for: one process, or a supervisor with its workers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from ..config.settings import Settings
+from ..telemetry.facts import Check
+from ..telemetry.samples import Samples
+
+
+@dataclass(frozen=True, slots=True)
+class Reloaded:
+    """How a reload ended; `code` and `problems` are those of a refusal."""
+
+    accepted: bool
+    sha256: str
+    code: str = ""
+    problems: tuple[str, ...] = ()
+    swap_ms: float = 0.0
+
+
+class Subject(Protocol):
+    """Answers for the whole of Sealyard that runs here."""
+
+    @property
+    def settings(self) -> Settings:
+        """The settings in force."""
+
+    async def checks(self) -> tuple[Check, ...]:
+        """Return the conditions of readiness."""
+
+    async def samples(self) -> Samples:
+        """Return what all metrics stand at."""
+
+    async def status(self) -> Mapping[str, Any]:
+        """Return names and numbers for an operator."""
+
+    async def reload(self) -> Reloaded:
+        """Take what the configuration file says now, or tell why not."""

@@ -1,0 +1,295 @@
+"""The fleet: workers that carry traffic, kept alive and spoken for as one."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import Coroutine
+from dataclasses import dataclass
+from typing import Any, Final
+
+from ..core.errors import InternalError, SealyardError
+from ..telemetry import metrics
+from ..telemetry.facts import Check, Facts
+from ..telemetry.samples import Samples
+from ..telemetry.tally import Reporter
+from .slots import Slots
+from .source import Source
+from .worker_process import WorkerCommand, WorkerGone, WorkerProcess, spawn
+
+__all__ = ["Fleet", "WorkerCommand"]
+
+_START_SECONDS: Final = 60.0
+_CHANGE_SECONDS: Final = 30.0
+_FACTS_SECONDS: Final = 2.0
+_BEAT_SECONDS: Final = 1.0
+_FIRST_PAUSE: Final = 0.05
+_LONGEST_PAUSE: Final = 5.0
+_STEADY_SECONDS: Final = 10.0
+"""A worker that lived as long is replaced without a growing pause."""
+
+
+@dataclass(slots=True)
+class _Slot:
+    """One worker's place: who is in it, what it counted, how often it was refilled."""
+
+    number: int
+    worker: WorkerProcess | None = None
+    facts: Facts | None = None
+    restarts: int = 0
+
+    @property
+    def check(self) -> Check:
+        """Whether the worker here is ready."""
+        name = f"worker-{self.number}"
+        if self.worker is None or self.facts is None:
+            return Check(name, ok=False, detail="starting")
+        failed = ", ".join(check.name for check in self.facts.checks if not check.ok)
+        return Check(name, self.facts.ready, failed)
+
+
+class Fleet:
+    """Owns the workers of one configuration."""
+
+    def __init__(self, source: Source, reporter: Reporter, command: WorkerCommand) -> None:
+        self._source = source
+        self._reporter = reporter
+        self._command = command
+        self._sockets = Slots(source.loaded.settings.listeners, command.workers)
+        self._slots = [_Slot(number) for number in range(command.workers)]
+        self._gone = Samples()
+        self._draining = False
+        self._tasks: set[asyncio.Task[Any]] = set()
+        # Held while a worker starts and while a configuration changes: none begins with the old
+        # one after the others have gone over.
+        self._changing = asyncio.Lock()
+
+    async def open(self) -> None:
+        """Take all places to listen."""
+        await asyncio.to_thread(self._sockets.open)
+
+    async def start(self) -> None:
+        """Start all workers; raise what keeps the first of them from starting."""
+        try:
+            async with self._changing:
+                await _all(self._fill(slot) for slot in self._slots)
+        except BaseException:
+            await self.close()
+            raise
+        for slot in self._slots:
+            self._hold(self._keep(slot))
+        self._hold(self._beat())
+
+    def announce_drain(self) -> None:
+        """Say no to probes; connections are still accepted."""
+        self._draining = True
+
+    async def drain(self, grace: float) -> bool:
+        """Let all workers finish within `grace` seconds; return whether nothing had to be cut."""
+        self._draining = True
+        self._end_tasks()
+        self._sockets.close()
+        workers = [slot.worker for slot in self._slots if slot.worker is not None]
+        finished = await asyncio.gather(*(_drained(worker, grace) for worker in workers))
+        await self.close()
+        return all(finished)
+
+    async def close(self) -> None:
+        """End all workers at once."""
+        self._draining = True
+        self._end_tasks()
+        self._sockets.close()
+        for slot in self._slots:
+            worker, slot.worker = slot.worker, None
+            if worker is not None:
+                worker.kill()
+                await worker.ended()
+
+    async def prepare(self, source: Source) -> FleetChange:
+        """Return the change of all workers, for which each of them is ready."""
+        await self._changing.acquire()
+        workers = [slot.worker for slot in self._slots if slot.worker is not None]
+        change = FleetChange(self, workers, source)
+        try:
+            await change.prepare()
+        except BaseException:
+            await change.discard()
+            raise
+        return change
+
+    def settle(self, source: Source | None) -> None:
+        """Go on after a change: with another source, or with the one there was."""
+        self._source = source or self._source
+        self._changing.release()
+
+    async def facts(self) -> Facts:
+        """Return how all workers stand together."""
+        if not self._draining:
+            await asyncio.gather(*(self._ask_facts(slot) for slot in self._slots))
+        samples = Samples()
+        samples.merge(self._gone)
+        for slot in self._slots:
+            if slot.facts is not None:
+                samples.merge(slot.facts.samples)
+        checks = tuple(slot.check for slot in self._slots)
+        ready = sum(check.ok for check in checks)
+        samples.add(metrics.WORKERS, len(checks), labels=("wanted",))
+        samples.add(metrics.WORKERS, ready, labels=("ready",))
+        samples.add(metrics.RESTARTS, sum(slot.restarts for slot in self._slots))
+        accepting = Check("accepting", not self._draining, "draining" if self._draining else "")
+        return Facts((accepting, *checks), samples, self._status())
+
+    def _status(self) -> dict[str, Any]:
+        return {
+            "pid": os.getpid(),
+            "draining": self._draining,
+            "workers": [
+                {
+                    "worker": slot.number,
+                    "restarts": slot.restarts,
+                    "ready": slot.check.ok,
+                    **(slot.facts.status if slot.facts is not None else {}),
+                }
+                for slot in self._slots
+            ],
+        }
+
+    async def _fill(self, slot: _Slot) -> None:
+        """Start a worker in a slot, by the source in force."""
+        began = time.monotonic()
+        numbers = self._sockets.numbers(slot.number)
+        worker = await spawn(self._command, [one for each in numbers.values() for one in each])
+        self._reporter.report(
+            "worker.started", worker=slot.number, worker_pid=worker.pid, restarts=slot.restarts
+        )
+        slot.worker = worker
+        await worker.ask(
+            "start",
+            _START_SECONDS,
+            text=self._source.text,
+            file=str(self._source.loaded.file),
+            sockets=numbers,
+        )
+        await self._ask_facts(slot)
+        took = round((time.monotonic() - began) * 1000, 1)
+        self._reporter.report(
+            "worker.ready", worker=slot.number, worker_pid=worker.pid, duration_ms=took
+        )
+
+    async def _keep(self, slot: _Slot) -> None:
+        """Replace the worker of a slot whenever it ends."""
+        pause = _FIRST_PAUSE
+        while True:
+            began = time.monotonic()
+            worker = slot.worker
+            status = await worker.ended() if worker is not None else 0
+            if worker is not None:
+                self._mourn(slot)
+            steady = time.monotonic() - began > _STEADY_SECONDS
+            pause = _FIRST_PAUSE if steady else min(pause * 2, _LONGEST_PAUSE)
+            self._reporter.report(
+                "worker.died",
+                worker=slot.number,
+                worker_pid=worker.pid if worker is not None else None,
+                status=status,
+                restart_in_s=pause,
+            )
+            await asyncio.sleep(pause)
+            slot.restarts += 1
+            await self._refill(slot)
+
+    async def _refill(self, slot: _Slot) -> None:
+        async with self._changing:
+            try:
+                await self._fill(slot)
+            except (SealyardError, OSError):
+                # It is told as dead, and tried again after a longer pause.
+                if slot.worker is not None:
+                    slot.worker.kill()
+
+    def _mourn(self, slot: _Slot) -> None:
+        """Keep what a dead worker had counted: counters never go back."""
+        facts, slot.facts, slot.worker = slot.facts, None, None
+        if facts is not None:
+            self._gone.merge(facts.samples, gauges=False)
+
+    async def _beat(self) -> None:
+        """Ask for facts once a second, so that little is lost of what a killed worker counted."""
+        while True:
+            await asyncio.sleep(_BEAT_SECONDS)
+            await asyncio.gather(*(self._ask_facts(slot) for slot in self._slots))
+
+    async def _ask_facts(self, slot: _Slot) -> None:
+        worker = slot.worker
+        if worker is None:
+            return
+        try:
+            facts = Facts.from_json(await worker.ask("facts", _FACTS_SECONDS))
+        except SealyardError:
+            return
+        if slot.worker is worker:
+            slot.facts = facts
+
+    def _hold(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def _end_tasks(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+
+
+class FleetChange:
+    """Another configuration for all workers of a fleet."""
+
+    def __init__(self, fleet: Fleet, workers: list[WorkerProcess], source: Source) -> None:
+        self._fleet = fleet
+        self._workers = workers
+        self._source = source
+
+    async def prepare(self) -> None:
+        """Let every worker get ready; raise what the first of them met."""
+        text, file = self._source.text, str(self._source.loaded.file)
+        await _all(
+            worker.ask("prepare", _CHANGE_SECONDS, text=text, file=file) for worker in self._workers
+        )
+
+    async def apply(self) -> None:
+        """Let every worker go over; one that cannot is replaced by one that begins with it."""
+        try:
+            await asyncio.gather(*(self._apply(worker) for worker in self._workers))
+        finally:
+            self._fleet.settle(self._source)
+
+    async def discard(self) -> None:
+        """Let every worker forget it."""
+        asking = (worker.ask("discard", _CHANGE_SECONDS) for worker in self._workers)
+        try:
+            await asyncio.gather(*asking, return_exceptions=True)
+        finally:
+            self._fleet.settle(None)
+
+    async def _apply(self, worker: WorkerProcess) -> None:
+        try:
+            await worker.ask("apply", _CHANGE_SECONDS)
+        except SealyardError:
+            worker.kill()
+
+
+async def _drained(worker: WorkerProcess, grace: float) -> bool:
+    try:
+        finished = bool(await worker.ask("drain", grace + _FACTS_SECONDS, grace=grace))
+        async with asyncio.timeout(_FACTS_SECONDS):
+            await worker.ended()
+    except (WorkerGone, InternalError, TimeoutError):
+        return False
+    return finished
+
+
+async def _all(awaitables: Any) -> None:  # noqa: ANN401 - any iterable of coroutines
+    """Await all of them to their end; raise the first error there was."""
+    for result in await asyncio.gather(*awaitables, return_exceptions=True):
+        if isinstance(result, BaseException):
+            raise result

@@ -1,0 +1,172 @@
+"""One listener with its handler and upstream, and how they are exchanged while it serves."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+import weakref
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from ..keys.sessions import Sessions
+from ..telemetry import metrics
+from ..telemetry.samples import Samples
+from ..telemetry.tally import Reporter
+from ..traffic.handler import Handler
+from ..traffic.listener import HttpListener
+from ..traffic.server import Lane
+from ..traffic.sockets import Sockets
+from ..traffic.upstream import HttpUpstream
+from .material import ListenerMaterial
+
+_LOOK_SECONDS: Final = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class LaneChange:
+    """What a lane goes over to. `upstream` is the one that it has, unless that changes."""
+
+    material: ListenerMaterial
+    handler: Handler
+    upstream: HttpUpstream
+    fresh: bool
+    renew_tls: bool
+
+    async def discard(self) -> None:
+        """Let go of an upstream that was made for nothing."""
+        if self.fresh:
+            await self.upstream.close()
+
+
+class WiredLane:
+    """Wires one listener; owns the upstreams that it had."""
+
+    def __init__(
+        self,
+        material: ListenerMaterial,
+        sessions: Sessions,
+        reporter: Reporter,
+        clock: Callable[[], float],
+    ) -> None:
+        self._sessions = sessions
+        self._reporter = reporter
+        self._clock = clock
+        self._material = material
+        self._upstream = _upstream(material)
+        self._handler = self._wire(material, self._upstream)
+        self._listener: HttpListener | None = None
+        self._retired: dict[asyncio.Task[None], HttpUpstream] = {}
+
+    @property
+    def listener(self) -> HttpListener:
+        """The listener; there is one once `open` was called."""
+        if self._listener is None:
+            raise ValueError("the lane was not opened")
+        return self._listener
+
+    @property
+    def lane(self) -> Lane:
+        """The listener with the upstream that new requests go to."""
+        return Lane(self.listener, self._upstream)
+
+    @property
+    def port(self) -> int:
+        """The TCP port."""
+        return self.listener.port
+
+    @property
+    def connections(self) -> int:
+        """How many clients are connected."""
+        return self._listener.connections if self._listener is not None else 0
+
+    def open(self, sockets: Sockets) -> None:
+        """Take the sockets to accept from."""
+        settings = self._material.settings
+        self._listener = HttpListener(
+            settings.listen,
+            self._handler,
+            tls=self._material.tls,
+            limits=settings.limits,
+            timeouts=settings.timeouts,
+            sockets=sockets,
+        )
+
+    def change(self, old: ListenerMaterial, new: ListenerMaterial) -> LaneChange:
+        """Return the change from one material to another, with nothing touched."""
+        fresh = not new.same_upstream(old)
+        upstream = _upstream(new) if fresh else self._upstream
+        return LaneChange(
+            new, self._wire(new, upstream), upstream, fresh, renew_tls=not new.same_tls(old)
+        )
+
+    def take(self, change: LaneChange) -> None:
+        """Let requests that begin from now on be served by `change`; those under way go on."""
+        old_handler, old_upstream = self._handler, self._upstream
+        settings = change.material.settings
+        self._material, self._handler = change.material, change.handler
+        self._upstream = change.upstream
+        self.listener.answer_with(
+            change.handler, limits=settings.limits, timeouts=settings.timeouts
+        )
+        if change.fresh:
+            self._retire(weakref.ref(old_handler), old_upstream)
+
+    async def take_tls(self, change: LaneChange) -> None:
+        """Show new connections another certificate, if it is another."""
+        if change.renew_tls:
+            await self.listener.renew_tls(change.material.tls)
+
+    async def close(self) -> None:
+        """Drop the upstream, and those that this lane had before."""
+        await self._upstream.close()
+        for task, upstream in tuple(self._retired.items()):
+            task.cancel()
+            await upstream.close()
+
+    def count(self, samples: Samples, name: str) -> None:
+        """Add how many connections there are."""
+        samples.add(metrics.CLIENT_CONNECTIONS, self.connections, labels=(name,))
+        pool = self._upstream.pool
+        samples.add(metrics.UPSTREAM_CONNECTIONS, pool.idle, labels=(name, "idle"))
+        samples.add(metrics.UPSTREAM_CONNECTIONS, pool.size - pool.idle, labels=(name, "busy"))
+
+    def _wire(self, material: ListenerMaterial, upstream: HttpUpstream) -> Handler:
+        settings = material.settings
+        return Handler(
+            material.rulebook,
+            self._sessions,
+            upstream,
+            self._reporter,
+            clock=self._clock,
+            name=settings.name,
+            limits=settings.limits,
+            timeouts=settings.timeouts,
+            trusted_proxies=settings.trusted_proxies,
+        )
+
+    def _retire(self, handler: weakref.ref[Handler], upstream: HttpUpstream) -> None:
+        loop = asyncio.get_running_loop()
+        task = loop.create_task(_close_when_unused(handler, upstream))
+        self._retired[task] = upstream
+        task.add_done_callback(self._retired.pop)
+
+
+async def _close_when_unused(handler: weakref.ref[Handler], upstream: HttpUpstream) -> None:
+    # Every request under way holds its handler; with the last of them it is gone, and nobody is
+    # left who could send. Counting requests instead would cost each of them.
+    while handler() is not None or upstream.pool.size > upstream.pool.idle:  # noqa: ASYNC110 - a reference that dies sets no event
+        await asyncio.sleep(_LOOK_SECONDS)
+    await upstream.close()
+
+
+def _upstream(material: ListenerMaterial) -> HttpUpstream:
+    settings = material.settings
+    towards: ssl.SSLContext | None = material.upstream_tls
+    return HttpUpstream(
+        settings.upstream.address,
+        tls=towards,
+        server_name=settings.upstream_tls.server_name if settings.upstream_tls else None,
+        limits=settings.limits,
+        timeouts=settings.timeouts,
+    )

@@ -1,0 +1,115 @@
+"""What a configuration is made into before anything is changed: keyring, rulebooks, TLS contexts.
+
+All of it blocks (files, PBKDF2, PEM), so it is gathered in a thread. Whatever cannot be had raises
+here, and the running configuration has not been touched.
+"""
+
+from __future__ import annotations
+
+import ssl
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from ..config.settings import ListenerSettings, Settings, UpstreamTls
+from ..core.rulebook import Rulebook
+from ..keys.keyring import Keyring
+from ..keys.keyring_file import open_keyring
+from ..keys.roots import ROOTS, RootProvider
+from ..traffic import tls
+from .files import Fingerprint, fingerprint, keyring_files, tls_files
+
+
+@dataclass(frozen=True, slots=True)
+class ListenerMaterial:
+    """One listener, ready to be wired."""
+
+    settings: ListenerSettings
+    rulebook: Rulebook
+    tls: ssl.SSLContext | None
+    upstream_tls: ssl.SSLContext | None
+    files: Fingerprint
+    upstream_files: Fingerprint
+
+    def same_tls(self, other: ListenerMaterial) -> bool:
+        """Whether both show the same certificate to clients."""
+        return self.settings.tls == other.settings.tls and self.files == other.files
+
+    def same_upstream(self, other: ListenerMaterial) -> bool:
+        """Whether both forward to the same place in the same way."""
+        ours, theirs = self.settings, other.settings
+        return (
+            ours.upstream == theirs.upstream
+            and ours.upstream_tls == theirs.upstream_tls
+            and ours.limits == theirs.limits
+            and ours.timeouts == theirs.timeouts
+            and self.upstream_files == other.upstream_files
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Material:
+    """Everything that a configuration is made into."""
+
+    settings: Settings
+    keyring: Keyring
+    keyring_files: Fingerprint
+    keyring_ms: float
+    listeners: Mapping[str, ListenerMaterial]
+
+
+def gather(settings: Settings, environ: Mapping[str, str], old: Material | None = None) -> Material:
+    """Return the material of `settings`; of `old` is kept what has not changed.
+
+    Raises KeyringError or UnfitEnvironment, naming the file, where something cannot be used.
+    """
+    keyring, files, took = _keyring(settings, environ, old)
+    known = old.listeners if old is not None else {}
+    listeners = {one.name: _listener(one, known.get(one.name)) for one in settings.listeners}
+    return Material(settings, keyring, files, took, listeners)
+
+
+def root_provider(settings: Settings, environ: Mapping[str, str]) -> RootProvider:
+    """Return the holder of the secret that opens the configured keyring."""
+    root = settings.keys.root
+    return ROOTS[root.kind](root.secret, environ)
+
+
+def _keyring(
+    settings: Settings, environ: Mapping[str, str], old: Material | None
+) -> tuple[Keyring, Fingerprint, float]:
+    files = fingerprint(keyring_files(settings))
+    if old is not None and old.settings.keys == settings.keys and old.keyring_files == files:
+        return old.keyring, files, 0.0
+    began = time.monotonic()
+    keyring = open_keyring(settings.keys.keyring, root_provider(settings, environ))
+    return keyring, files, round((time.monotonic() - began) * 1000, 1)
+
+
+def _listener(settings: ListenerSettings, old: ListenerMaterial | None) -> ListenerMaterial:
+    files = fingerprint(tls_files(settings.tls))
+    upstream_files = fingerprint(tls_files(settings.upstream_tls))
+    made = ListenerMaterial(
+        settings,
+        Rulebook(settings.rules, pass_unmatched=settings.pass_unmatched),
+        tls.listener_context(settings.tls) if settings.tls else None,
+        _upstream_tls(settings),
+        files,
+        upstream_files,
+    )
+    if old is None:
+        return made
+    return ListenerMaterial(
+        settings,
+        made.rulebook,
+        old.tls if made.same_tls(old) else made.tls,
+        old.upstream_tls if made.same_upstream(old) else made.upstream_tls,
+        files,
+        upstream_files,
+    )
+
+
+def _upstream_tls(settings: ListenerSettings) -> ssl.SSLContext | None:
+    if not settings.upstream.tls:
+        return None
+    return tls.upstream_context(settings.upstream_tls or UpstreamTls())

@@ -1,0 +1,163 @@
+"""Reload: another state of the configuration file, taken whole or not at all."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Final, Literal, Protocol
+
+from ..admin.subject import Reloaded
+from ..core.errors import ConfigurationError, InternalError, SealyardError
+from ..telemetry import metrics, places
+from ..telemetry.samples import Samples
+from ..telemetry.tally import Reporter
+from . import source
+from .source import Source
+
+Cause = Literal["start", "signal", "file", "admin"]
+_MOST_PROBLEMS: Final = 50
+"""Lines that one refusal may write to the log."""
+
+
+class Prepared(Protocol):
+    """A change that is ready: everything that could fail has been done."""
+
+    async def apply(self) -> None:
+        """Put it in force."""
+
+    async def discard(self) -> None:
+        """Let go of what was made for it."""
+
+
+class Target(Protocol):
+    """Who goes by the configuration."""
+
+    async def prepare(self, source: Source) -> Prepared:
+        """Return the change, with nothing touched; raise SealyardError where it cannot be."""
+
+
+class Reloader:
+    """Reloads one configuration file for all its targets, one reload at a time."""
+
+    def __init__(
+        self,
+        source: Source,
+        targets: Sequence[Target],
+        reporter: Reporter,
+        *,
+        environ: Mapping[str, str],
+        clock: Callable[[], float],
+    ) -> None:
+        """Begin with `source` in force."""
+        self.source = source
+        self.loaded_at = clock()
+        self.last: Reloaded | None = None
+        self._targets = tuple(targets)
+        self._reporter = reporter
+        self._environ = environ
+        self._clock = clock
+        self._counts = {"accepted": 0, "refused": 0}
+        self._one_at_a_time = asyncio.Lock()
+
+    @property
+    def path(self) -> Path:
+        """The configuration file."""
+        return self.source.loaded.file
+
+    async def reload(self, cause: Cause) -> Reloaded:
+        """Take what the file says now, or keep what is in force and tell why."""
+        async with self._one_at_a_time:
+            began = time.monotonic()
+            try:
+                new = await asyncio.to_thread(source.read, self.path, self._environ)
+                swap_ms = await self._swap(new)
+            except Exception as error:  # noqa: BLE001 - whatever it is, the old one stays in force
+                outcome = self._refused(deliberate(error))
+                self._report_refusal(outcome, cause, _since(began))
+            else:
+                self.source, self.loaded_at = new, self._clock()
+                outcome = Reloaded(accepted=True, sha256=new.sha256, swap_ms=swap_ms)
+                report_loaded(self._reporter, new, cause, _since(began), swap_ms)
+            self._counts["accepted" if outcome.accepted else "refused"] += 1
+            self.last = outcome
+            return outcome
+
+    def count(self, samples: Samples) -> None:
+        """Add what there is to say of reloads."""
+        for result, number in self._counts.items():
+            samples.add(metrics.RELOADS, number, labels=(result,))
+        samples.add(metrics.RELOADED_OK, int(self.last is None or self.last.accepted))
+        samples.add(metrics.RELOADED_AT, self.loaded_at)
+        samples.add(metrics.CONFIG, 1, labels=(self.source.sha256,))
+
+    async def _swap(self, new: Source) -> float:
+        """Prepare every target, then change all; return how many milliseconds the change took."""
+        prepared: list[Prepared] = []
+        try:
+            for target in self._targets:
+                prepared.append(await target.prepare(new))  # noqa: PERF401 - what is there must go
+        except BaseException:
+            for change in prepared:
+                await change.discard()
+            raise
+        began = time.monotonic()
+        for change in prepared:
+            await change.apply()
+        return round((time.monotonic() - began) * 1000, 3)
+
+    def _refused(self, error: SealyardError) -> Reloaded:
+        problems = error.problems if isinstance(error, ConfigurationError) else (_line(error),)
+        return Reloaded(
+            accepted=False, sha256=self.source.sha256, code=error.code, problems=problems
+        )
+
+    def _report_refusal(self, outcome: Reloaded, cause: Cause, took: float) -> None:
+        shown = outcome.problems[:_MOST_PROBLEMS]
+        self._reporter.report(
+            "config.refused",
+            file=str(self.path),
+            cause=cause,
+            reason=outcome.code,
+            problems=len(outcome.problems),
+            duration_ms=took,
+        )
+        for problem in shown:
+            self._reporter.report("config.problem", problem=problem)
+
+
+def report_loaded(
+    reporter: Reporter, new: Source, cause: Cause, took: float, swap_ms: float | None = None
+) -> None:
+    """Tell that a configuration is in force, and what its author should still look at."""
+    file = str(new.loaded.file)
+    reporter.report(
+        "config.loaded",
+        file=file,
+        sha256=new.sha256,
+        listeners=len(new.loaded.settings.listeners),
+        rules=new.rules,
+        cause=cause,
+        duration_ms=took,
+        swap_ms=swap_ms,
+    )
+    for warning in new.loaded.warnings:
+        place, _, rest = warning.partition(" ")
+        path, _, text = rest.partition(" ")
+        reporter.report("config.warning", file=file, line=place, path=path, warning=text)
+
+
+def deliberate(error: Exception) -> SealyardError:
+    """Return the error as it may be told: what nobody raised on purpose is only named."""
+    return error if isinstance(error, SealyardError) else InternalError(places.name(error))
+
+
+def _line(error: SealyardError) -> str:
+    """Return one line about an error that is not one of the file's text."""
+    parts = [error.title.removesuffix("."), error.reason, error.detail]
+    return ": ".join(part for part in parts if part and part != error.code)
+
+
+def _since(began: float) -> float:
+    return round((time.monotonic() - began) * 1000, 1)

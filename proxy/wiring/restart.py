@@ -1,0 +1,35 @@
+"""What only a new process can take: places to listen, the store, and how sessions are kept."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ..config.settings import Settings
+from ..core.errors import RestartNeeded
+
+
+def require_none(old: Settings, new: Settings, file: str) -> None:
+    """Raise RestartNeeded, naming every difference, unless `new` can be taken while running."""
+    found = tuple(f"{file}: {one}" for one in _differences(old, new))
+    if found:
+        raise RestartNeeded(found)
+
+
+def _differences(old: Settings, new: Settings) -> Iterator[str]:
+    before = {one.name: one.listen for one in old.listeners}
+    after = {one.name: one.listen for one in new.listeners}
+    for name in before.keys() | after.keys():
+        if name not in after:
+            yield f"listeners: `{name}` is gone; restart to close it"
+        elif name not in before:
+            yield f"listeners: `{name}` is new; restart to open it"
+        elif before[name] != after[name]:
+            yield f"listeners: `{name}` listens at another place; restart to move it"
+    if old.keys.store != new.keys.store:
+        yield "keys.store: another store; restart to use it"
+    if (old.keys.ttl, old.keys.grace) != (new.keys.ttl, new.keys.grace):
+        yield "keys.sessions: another ttl or grace; restart to use it"
+    if (old.admin and old.admin.listen) != (new.admin and new.admin.listen):
+        yield "admin.listen: another place; restart to move it"
+    if old.health != new.health:
+        yield "health.listen: another place; restart to move it"

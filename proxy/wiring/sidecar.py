@@ -1,0 +1,271 @@
+"""A sidecar made from one configuration: keys, sessions, and the lanes of its listeners."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import Callable, Mapping
+
+from ..config.settings import Loaded, Settings
+from ..keys.sessions import Sessions, SessionSettings
+from ..keys.stores import Store, open_store
+from ..process import usage
+from ..telemetry import metrics
+from ..telemetry.facts import Check, Facts
+from ..telemetry.samples import Samples
+from ..telemetry.tally import Reporter, Tally
+from ..traffic import sockets
+from ..traffic.server import TrafficServer
+from ..traffic.sockets import Sockets
+from .lanes import LaneChange, WiredLane
+from .material import Material, gather
+from .restart import require_none
+from .source import Source
+
+
+class Sidecar:
+    """Carries traffic by one configuration, which may be exchanged while it does."""
+
+    def __init__(
+        self,
+        material: Material,
+        reporter: Reporter,
+        clock: Callable[[], float],
+        *,
+        environ: Mapping[str, str],
+        given: Mapping[str, Sockets] | None = None,
+    ) -> None:
+        """Wire everything; nothing is opened before `start`. Needs a running event loop.
+
+        `given` are sockets that listen already, by the name of the listener.
+        """
+        settings = material.settings
+        self._reporter = reporter
+        self._environ = environ
+        self._material = material
+        self._given = dict(given) if given is not None else None
+        self._opened: dict[str, Sockets] = {}
+        self._accepting = False
+        self._draining = False
+        self.store: Store = open_store(settings.keys.store, time.monotonic)
+        self.sessions = Sessions(
+            material.keyring,
+            self.store,
+            SessionSettings(ttl=int(settings.keys.ttl), grace=int(settings.keys.grace)),
+            clock=clock,
+            random=os.urandom,
+            notice=self._store_notice,
+        )
+        self.lanes = {
+            name: WiredLane(one, self.sessions, reporter, clock)
+            for name, one in material.listeners.items()
+        }
+        self._server = TrafficServer(())
+
+    @property
+    def settings(self) -> Settings:
+        """The settings in force."""
+        return self._material.settings
+
+    def port(self, listener: str) -> int:
+        """Return the TCP port of a listener once it was started."""
+        return self.lanes[listener].port
+
+    async def open(self) -> None:
+        """Take all places to listen, and answer nobody yet.
+
+        Raises UnfitEnvironment, naming the place, where one cannot be had; then none is kept.
+        """
+        if self._given is not None:
+            self._opened = self._given
+            return
+        try:
+            for one in self.settings.listeners:
+                opening = asyncio.to_thread(sockets.open_sockets, one.listen)
+                self._opened[one.name] = await opening
+        except BaseException:
+            self._close_sockets()
+            raise
+
+    async def start(self) -> None:
+        """Begin to answer at all listeners, which are opened unless they are."""
+        if not self._opened:
+            await self.open()
+        for name, lane in self.lanes.items():
+            lane.open(self._opened[name])
+        self._server.replace([lane.lane for lane in self.lanes.values()])
+        try:
+            await self._server.start()
+        except BaseException:
+            self._close_sockets()
+            raise
+        self._accepting = True
+        for name in self.lanes:
+            self._report_started(name)
+
+    def announce_drain(self) -> None:
+        """Say no to probes; connections are still accepted."""
+        self._draining = True
+
+    async def drain(self, grace: float) -> bool:
+        """Stop in good order within `grace` seconds; return whether nothing had to be cut."""
+        self._draining = True
+        try:
+            # Closed first: a socket that nobody accepts from must not collect connections.
+            self._close_sockets()
+            return await self._server.drain(grace)
+        finally:
+            await self._close_rest()
+
+    async def close(self) -> None:
+        """Drop everything at once."""
+        self._draining = True
+        self._close_sockets()
+        await self._server.close()
+        await self._close_rest()
+
+    async def prepare(self, source: Source) -> Change:
+        """Return the change to another configuration, everything made and nothing touched.
+
+        Raises RestartNeeded, KeyringError or UnfitEnvironment where it cannot be taken.
+        """
+        require_none(self.settings, source.loaded.settings, str(source.loaded.file))
+        material = await asyncio.to_thread(
+            gather, source.loaded.settings, self._environ, self._material
+        )
+        if material.keyring_ms:
+            report_keyring(self._reporter, material)
+        changes = {
+            name: self.lanes[name].change(self._material.listeners[name], one)
+            for name, one in material.listeners.items()
+        }
+        return Change(self, material, changes)
+
+    async def take(self, material: Material, changes: Mapping[str, LaneChange]) -> None:
+        """Go over to another configuration: requests that begin from now on are served by it."""
+        self._material = material
+        self.sessions.replace_keyring(material.keyring)
+        for name, change in changes.items():
+            self.lanes[name].take(change)
+        # Up to here nothing has waited. What follows concerns new connections only.
+        self._server.replace([lane.lane for lane in self.lanes.values()])
+        for name, change in changes.items():
+            await self.lanes[name].take_tls(change)
+
+    async def facts(self) -> Facts:
+        """Return how the sidecar stands."""
+        return Facts(self._checks(), self._samples(), self._status())
+
+    def _checks(self) -> tuple[Check, ...]:
+        primary = [one.id for one in self.sessions.keyring.keks if one.state == "primary"]
+        return (
+            Check("started", self._accepting),
+            Check("accepting", not self._draining, "draining" if self._draining else ""),
+            Check("keyring", bool(primary), f"primary {primary[0]}" if primary else "no primary"),
+        )
+
+    def _samples(self) -> Samples:
+        counted = self._reporter.samples() if isinstance(self._reporter, Tally) else Samples()
+        for name, lane in self.lanes.items():
+            lane.count(counted, name)
+        sealing, opening = self.sessions.cached
+        counted.add(metrics.SESSIONS, sealing, labels=("sealing",))
+        counted.add(metrics.SESSIONS, opening, labels=("opening",))
+        counted.add(metrics.MEMORY, usage.resident_bytes())
+        counted.add(metrics.CPU, usage.cpu_seconds())
+        return counted
+
+    def _status(self) -> dict[str, object]:
+        keyring = self.sessions.keyring
+        return {
+            "pid": os.getpid(),
+            "draining": self._draining,
+            "connections": {name: lane.connections for name, lane in self.lanes.items()},
+            "sessions": dict(zip(("sealing", "opening"), self.sessions.cached, strict=True)),
+            "keks": {one.id: one.state for one in keyring.keks},
+        }
+
+    def _report_started(self, name: str) -> None:
+        settings = self._material.listeners[name].settings
+        place = str(settings.listen)
+        self._reporter.report(
+            "listener.started",
+            listener=name,
+            address=f"{place[:-1]}{self.port(name)}" if place.endswith(":0") else place,
+            upstream=str(settings.upstream.address),
+        )
+
+    def _close_sockets(self) -> None:
+        for one in self.settings.listeners:
+            # What was given is also somebody else's, who removes the path.
+            place = one.listen if self._given is None else None
+            if one.name in self._opened:
+                sockets.close(self._opened.pop(one.name), place)
+
+    async def _close_rest(self) -> None:
+        for lane in self.lanes.values():
+            await lane.close()
+        await self.store.close()
+
+    def _store_notice(self, reason: str) -> None:
+        self._reporter.report(
+            "store.failed", store=self.settings.keys.store.partition(":")[0], reason=reason
+        )
+
+
+class Change:
+    """Another configuration for a running sidecar: taken or let go, once."""
+
+    __slots__ = ("_changes", "_material", "_sidecar")
+
+    def __init__(
+        self, sidecar: Sidecar, material: Material, changes: Mapping[str, LaneChange]
+    ) -> None:
+        self._sidecar = sidecar
+        self._material = material
+        self._changes = changes
+
+    async def apply(self) -> None:
+        """Put it in force."""
+        await self._sidecar.take(self._material, self._changes)
+
+    async def discard(self) -> None:
+        """Let go of what was made for it."""
+        for change in self._changes.values():
+            await change.discard()
+
+
+async def build(
+    loaded: Loaded,
+    reporter: Reporter,
+    *,
+    environ: Mapping[str, str],
+    clock: Callable[[], float] = time.time,
+    given: Mapping[str, Sockets] | None = None,
+) -> Sidecar:
+    """Return a sidecar that is ready to start, its keyring opened off the event loop.
+
+    Raises KeyringError where the keyring does not open, UnfitEnvironment for unusable TLS files.
+    """
+    material = await asyncio.to_thread(gather, loaded.settings, environ)
+    report_keyring(reporter, material)
+    return Sidecar(material, reporter, clock, environ=environ, given=given)
+
+
+def counting(settings: Settings, reporter: Reporter) -> Reporter:
+    """Return the reporter for traffic: one that counts, where somebody can ask for the counts."""
+    wanted = settings.admin is not None or settings.health is not None
+    return Tally(reporter) if wanted else reporter
+
+
+def report_keyring(reporter: Reporter, material: Material) -> None:
+    """Tell that a keyring was opened."""
+    reporter.report(
+        "keyring.opened",
+        file=str(material.settings.keys.keyring),
+        root=material.settings.keys.root.kind,
+        primary=material.keyring.primary.id,
+        keks=len(material.keyring.keks),
+        duration_ms=material.keyring_ms,
+    )

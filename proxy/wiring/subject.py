@@ -1,0 +1,110 @@
+"""What the admin API is told: one answer for everything that runs here."""
+
+from __future__ import annotations
+
+import platform
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Protocol
+
+from .. import __version__
+from ..admin.subject import Reloaded
+from ..config.settings import Settings
+from ..telemetry import metrics
+from ..telemetry.facts import Check, Facts
+from ..telemetry.samples import Samples
+from .reload import Prepared, Reloader
+from .source import Source
+
+
+class Carrier(Protocol):
+    """Who carries the traffic: a sidecar in this process, or a fleet of workers."""
+
+    async def open(self) -> None:
+        """Take all places to listen."""
+
+    async def start(self) -> None:
+        """Begin to answer."""
+
+    def announce_drain(self) -> None:
+        """Say no to probes, and go on."""
+
+    async def drain(self, grace: float) -> bool:
+        """Stop in good order within `grace` seconds; return whether nothing had to be cut."""
+
+    async def close(self) -> None:
+        """Drop everything at once."""
+
+    async def prepare(self, source: Source) -> Prepared:
+        """Return the change to another configuration."""
+
+    async def facts(self) -> Facts:
+        """Return how it stands."""
+
+
+class Whole:
+    """The subject of the admin API."""
+
+    def __init__(
+        self,
+        carrier: Carrier,
+        reloader: Reloader,
+        reload: Callable[[], Awaitable[Reloaded]],
+    ) -> None:
+        self._carrier = carrier
+        self._reloader = reloader
+        self._reload = reload
+        self._began = time.monotonic()
+
+    @property
+    def settings(self) -> Settings:
+        """The settings in force."""
+        return self._reloader.source.loaded.settings
+
+    async def checks(self) -> tuple[Check, ...]:
+        """Return the conditions of readiness."""
+        return (await self._carrier.facts()).checks
+
+    async def samples(self) -> Samples:
+        """Return what all metrics stand at."""
+        facts = await self._carrier.facts()
+        samples = Samples()
+        samples.merge(facts.samples)
+        self._reloader.count(samples)
+        samples.add(metrics.BUILD, 1, labels=(__version__, platform.python_version()))
+        samples.add(metrics.READY, int(facts.ready))
+        return samples
+
+    async def status(self) -> Mapping[str, Any]:
+        """Return names and numbers for an operator."""
+        facts = await self._carrier.facts()
+        source, last = self._reloader.source, self._reloader.last
+        return {
+            "version": __version__,
+            "ready": facts.ready,
+            "uptime_s": round(time.monotonic() - self._began, 1),
+            "configuration": {
+                "file": str(source.loaded.file),
+                "sha256": source.sha256,
+                "loaded_at": round(self._reloader.loaded_at, 3),
+                "rules": source.rules,
+                "warnings": len(source.loaded.warnings),
+            },
+            "last_reload": None
+            if last is None
+            else {"accepted": last.accepted, "code": last.code, "problems": list(last.problems)},
+            "listeners": [
+                {
+                    "name": one.name,
+                    "listen": str(one.listen),
+                    "upstream": str(one.upstream.address),
+                    "rules": len(one.rules),
+                }
+                for one in source.loaded.settings.listeners
+            ],
+            **facts.status,
+        }
+
+    async def reload(self) -> Reloaded:
+        """Take what the configuration file says now, or tell why not."""
+        return await self._reload()

@@ -1,0 +1,111 @@
+"""A worker: a process that carries traffic and does what its supervisor says."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import socket
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from ..core.errors import InternalError, SealyardError
+from ..telemetry import places
+from ..telemetry.tally import Reporter
+from . import source
+from .channel import Channel, connect, error_to_json
+from .reload import Prepared
+from .sidecar import Sidecar, build, counting
+
+_GRACE_SECONDS: Final = 25.0
+"""For messages under way when the supervisor is gone, or somebody stops this worker alone."""
+
+
+async def work(descriptor: int, reporter: Reporter, *, environ: Mapping[str, str]) -> bool:
+    """Carry traffic until told to stop; return whether nothing had to be cut."""
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGINT, lambda: None)  # a terminal's: the supervisor decides
+    stop = asyncio.Event()
+    loop.add_signal_handler(signal.SIGTERM, stop.set)
+    channel = await connect(socket.socket(fileno=descriptor))
+    worker = _Worker(channel, reporter, environ)
+    try:
+        return await worker.run(stop)
+    finally:
+        channel.close()
+
+
+class _Worker:
+    def __init__(self, channel: Channel, reporter: Reporter, environ: Mapping[str, str]) -> None:
+        self._channel = channel
+        self._reporter = reporter
+        self._environ = environ
+        self._sidecar: Sidecar | None = None
+        self._prepared: Prepared | None = None
+        self._finished: bool | None = None
+
+    async def run(self, stop: asyncio.Event) -> bool:
+        """Answer the supervisor until there is no more to do."""
+        async with asyncio.TaskGroup() as group:
+            asking = group.create_task(self._answer_all())
+            stopping = group.create_task(stop.wait())
+            await asyncio.wait((asking, stopping), return_when=asyncio.FIRST_COMPLETED)
+            asking.cancel()
+            stopping.cancel()
+        if self._finished is None and self._sidecar is not None:
+            return await self._sidecar.drain(_GRACE_SECONDS)
+        return bool(self._finished)
+
+    async def _answer_all(self) -> None:
+        while self._finished is None:
+            message = await self._channel.receive()
+            if message is None:
+                return
+            reply = await self._reply(message)
+            await self._channel.send({"id": message["id"], **reply})
+
+    async def _reply(self, message: dict[str, Any]) -> dict[str, Any]:
+        try:
+            return {"result": await self._do(message)}
+        except SealyardError as error:
+            return {"error": error_to_json(error)}
+        except OSError as error:
+            told = InternalError(error.strerror or places.name(error))
+            return {"error": error_to_json(told)}
+        except Exception as error:  # noqa: BLE001 - only its class may leave
+            return {"error": error_to_json(InternalError(places.name(error)))}
+
+    async def _do(self, message: dict[str, Any]) -> Any:  # noqa: ANN401 - anything that JSON holds
+        what = message["do"]
+        if what == "start":
+            return await self._start(message)
+        sidecar = self._sidecar
+        if sidecar is None:
+            raise InternalError("not-started")
+        if what == "facts":
+            return (await sidecar.facts()).to_json()
+        if what == "drain":
+            self._finished = await sidecar.drain(message["grace"])
+            return self._finished
+        return await self._change(what, message, sidecar)
+
+    async def _start(self, message: dict[str, Any]) -> None:
+        read = source.given(message["text"], Path(message["file"]), self._environ)
+        given = {
+            name: tuple(socket.socket(fileno=number) for number in numbers)
+            for name, numbers in message["sockets"].items()
+        }
+        reporter = counting(read.loaded.settings, self._reporter)
+        sidecar = await build(read.loaded, reporter, environ=self._environ, given=given)
+        await sidecar.start()
+        self._sidecar = sidecar
+
+    async def _change(self, what: str, message: dict[str, Any], sidecar: Sidecar) -> None:
+        prepared, self._prepared = self._prepared, None
+        if what == "prepare":
+            read = source.given(message["text"], Path(message["file"]), self._environ)
+            self._prepared = await sidecar.prepare(read)
+        elif prepared is not None and what == "apply":
+            await prepared.apply()
+        elif prepared is not None and what == "discard":
+            await prepared.discard()

@@ -1,0 +1,112 @@
+"""A worker as its supervisor sees it: a process and the channel to it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import signal
+import socket
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from ..core.errors import InternalError
+from .channel import Channel, connect, error_from_json
+
+_PACKAGE: Final = __name__.partition(".")[0]
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerCommand:
+    """How workers are run, and how many."""
+
+    log_format: str
+    workers: int
+
+    def arguments(self, channel: int) -> tuple[str, ...]:
+        """Return the command line of one worker."""
+        safe = ("-P",) if sys.flags.safe_path else ()
+        return (
+            *(sys.executable, *safe, "-m", _PACKAGE, "serve"),
+            *("--log-format", self.log_format, "--worker-channel", str(channel)),
+        )
+
+
+class WorkerGone(InternalError):
+    """The worker has ended, or does not answer in time."""
+
+
+class WorkerProcess:
+    """A running worker. Whoever spawned it waits for its end."""
+
+    def __init__(self, process: asyncio.subprocess.Process, channel: Channel) -> None:
+        self.process = process
+        self._channel = channel
+        self._numbers = itertools.count(1)
+        self._waiting: dict[int, asyncio.Future[Any]] = {}
+        self._reading = asyncio.get_running_loop().create_task(self._read())
+
+    @property
+    def pid(self) -> int:
+        """The id of the process."""
+        return self.process.pid
+
+    async def ask(self, what: str, seconds: float, **arguments: object) -> Any:  # noqa: ANN401 - JSON
+        """Return the worker's answer; raise the error that it met, or WorkerGone."""
+        number = next(self._numbers)
+        answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        self._waiting[number] = answer
+        try:
+            if self._reading.done():
+                raise WorkerGone("worker-gone")
+            async with asyncio.timeout(seconds):
+                await self._channel.send({"id": number, "do": what, **arguments})
+                return await answer
+        except (TimeoutError, ConnectionError):
+            raise WorkerGone("worker-gone") from None
+        finally:
+            del self._waiting[number]
+
+    async def ended(self) -> int:
+        """Wait for the end of the process; return its status, negative for a signal."""
+        status = await self.process.wait()
+        self._reading.cancel()
+        self._channel.close()
+        return status
+
+    def kill(self) -> None:
+        """End it now."""
+        with contextlib.suppress(ProcessLookupError):
+            self.process.send_signal(signal.SIGKILL)
+
+    async def _read(self) -> None:
+        try:
+            while (message := await self._channel.receive()) is not None:
+                answer = self._waiting.get(message["id"])
+                if answer is None or answer.done():
+                    continue
+                if "error" in message:
+                    answer.set_exception(error_from_json(message["error"]))
+                else:
+                    answer.set_result(message["result"])
+        finally:
+            for answer in self._waiting.values():
+                if not answer.done():
+                    answer.set_exception(WorkerGone("worker-gone"))
+
+
+async def spawn(command: WorkerCommand, descriptors: Sequence[int]) -> WorkerProcess:
+    """Start a worker that inherits the descriptors; it waits for its first message."""
+    ours, theirs = socket.socketpair()
+    with theirs:
+        process = await asyncio.create_subprocess_exec(
+            *command.arguments(theirs.fileno()),
+            stdin=asyncio.subprocess.DEVNULL,
+            pass_fds=(theirs.fileno(), *descriptors),
+            # A terminal's Ctrl-C goes to the supervisor alone, which then drains all.
+            start_new_session=True,
+        )
+    ours.setblocking(False)  # noqa: FBT003 - the signature of the standard library
+    return WorkerProcess(process, await connect(ours))
