@@ -7,9 +7,11 @@ from pathlib import Path
 import click
 import pytest
 
+from proxy.admin.problem import ERRORS, AdminError
 from proxy.cli import main, reference
 from proxy.core.errors import TrafficError, traffic_errors
 from proxy.telemetry.events import EVENTS
+from proxy.telemetry.metrics import METRICS
 
 REFERENCE = Path(__file__).parent.parent / "docs" / "reference"
 
@@ -29,6 +31,18 @@ def test_every_error_code_is_documented(error: type[TrafficError]) -> None:
 @pytest.mark.parametrize("event", EVENTS)
 def test_every_event_is_documented(event: str) -> None:
     assert f"| `{event}` |" in (REFERENCE / "events.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_every_metric_is_documented(metric: str) -> None:
+    assert f"| `{metric}` |" in (REFERENCE / "metrics.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("error", ERRORS, ids=lambda error: error.code)
+def test_every_error_of_the_admin_api_is_documented(error: AdminError) -> None:
+    page = (REFERENCE.parent / "how-to" / "operate.md").read_text(encoding="utf-8")
+
+    assert f"`{error.code}`" in page
 
 
 @pytest.mark.parametrize("command", main.list_commands(click.Context(main)))

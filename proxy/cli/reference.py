@@ -1,4 +1,4 @@
-"""Write the reference pages that are made from the code: errors, events and commands.
+"""Write the reference pages that are made from the code: errors, events, metrics and commands.
 
 `python -m proxy.cli.reference docs/reference` writes them; with `--check` it only compares.
 """
@@ -15,6 +15,7 @@ import click
 
 from ..core.errors import MessageError, TrafficError, traffic_errors
 from ..telemetry.events import EVENTS
+from ..telemetry.metrics import METRICS
 from . import base, main
 
 _MADE: Final = "<!-- Made by `./dev docs` from the code: change it there. -->"
@@ -66,6 +67,28 @@ def events_page() -> str:
     )
 
 
+def metrics_page() -> str:
+    """Return the page of everything that is counted."""
+    rows = [
+        (
+            f"`{metric.name}`",
+            metric.kind,
+            ", ".join(f"`{label}`" for label in metric.labels) or "-",
+            metric.meaning,
+        )
+        for metric in METRICS.values()
+    ]
+    return _page(
+        "Metrics",
+        "`/metrics` on the admin and health listeners, in Prometheus' text format. Labels are"
+        " names of the configuration, codes and reasons, never anything of a message. With"
+        " several workers the numbers are those of all together: counters and histograms go on"
+        " when a worker is replaced (of one that was killed, up to a second's counts are lost),"
+        " gauges are those of the workers that run.",
+        _table(("Metric", "Kind", "Labels", "Meaning"), rows),
+    )
+
+
 def commands_page() -> str:
     """Return the page of all commands, groups before their members."""
     sections = [
@@ -84,6 +107,7 @@ def commands_page() -> str:
 PAGES: Final[dict[str, Callable[[], str]]] = {
     "errors.md": errors_page,
     "events.md": events_page,
+    "metrics.md": metrics_page,
     "commands.md": commands_page,
 }
 
