@@ -163,8 +163,10 @@ class Incoming(RequestHandler):
             self._waiter.set_result(None)
 
     def _cut_body(self) -> None:
-        if self._body is not None and not self._body.is_eof():
-            self._body.set_exception(ConnectionResetError("cut"))
+        body = self._body
+        # What was malformed before the end stays so: the client is told, and the log.
+        if body is not None and not body.is_eof() and body.exception() is None:
+            body.set_exception(ConnectionResetError("cut"))
 
     def _make_room(self) -> None:
         """Let the parser go on behind a full queue, as aiohttp's own loop does."""
