@@ -70,6 +70,8 @@ class ClientRequest:
         Raises:
             TrafficError: The response broke off; if it had begun, the client sees it cut.
         """
+        if not isinstance(message, Forwardable):
+            raise TypeError("only a Forwardable can be sent")
         self._places = places
         if close:
             self.keep = False

@@ -81,6 +81,8 @@ class HttpUpstream:
         Raises:
             TrafficError: There is no usable response, or the client's body broke off.
         """
+        if not isinstance(message, Forwardable):
+            raise TypeError("only a Forwardable can be sent")
         payload = message.body if message.body is not None else body.take()
         framing = body.framing if payload is None else _whole(payload, body.framing)
         head = request_head(

@@ -1,0 +1,407 @@
+"""The targets: each takes any bytes and raises only where a law of Sealyard is broken.
+
+A law is written as a raise of Broken, so that it also holds under `python -O`.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final, NamedTuple, NoReturn
+
+from proxy.config import load
+from proxy.core import pipeline, routes, selectors, sources, token
+from proxy.core.context import Context, Scope
+from proxy.core.derivation import session_key
+from proxy.core.edits import Change, SealEdit
+from proxy.core.errors import (
+    AmbiguousRequest,
+    ConfigurationError,
+    InvalidBody,
+    InvalidExpression,
+    MalformedRequest,
+    OpenFailed,
+    SealyardError,
+    TrafficError,
+    UpstreamFailed,
+)
+from proxy.core.exchange import Exchange
+from proxy.core.formats import json as json_format
+from proxy.core.formats import tokens
+from proxy.core.message import RequestHead, ResponseHead
+from proxy.core.needs import Keys, Needs
+from proxy.core.path import canonical
+from proxy.core.rulebook import Rulebook
+from proxy.core.rules import Block, Item, Names, Part, Rule
+from proxy.core.secret import Kek
+from proxy.core.session import Session
+from proxy.traffic.gate import Admitted, RawRequest, admit
+from proxy.traffic.response_reader import ResponseReader
+
+from . import seeds
+
+MOST_SECONDS: Final = 1.0
+"""How much processor time one run may take."""
+
+_NOW: Final = 1_800_000_000
+_SCOPE: Final = Scope("clinic", "c1")
+_SID: Final = (_NOW - 600).to_bytes(4) + bytes(8)
+_SESSION: Final = Session(
+    session_key(Kek(bytes(range(32))), _SID, _SCOPE),
+    sid=_SID,
+    scope=_SCOPE,
+    kek_id="k1",
+    kek_number=1,
+)
+_BIND: Final[frozenset[Part]] = frozenset({"tenant", "conversation", "field"})
+_NAMES: Final = Names(
+    tenant=sources.parse_source("const:clinic"), conversation=sources.parse_source("const:c1")
+)
+
+
+class Broken(Exception):
+    """A law does not hold."""
+
+
+class Target(NamedTuple):
+    """A function of any bytes, and bytes to begin with."""
+
+    run: Callable[[bytes], None]
+    seeds: Callable[[], list[bytes]]
+
+
+def timed(run: Callable[[bytes], None], data: bytes) -> None:
+    """Run a target once; raise Broken where it takes too long."""
+    began = time.thread_time()
+    run(data)
+    if time.thread_time() - began > MOST_SECONDS:
+        _broken("took more than a second")
+
+
+def _broken(law: str) -> NoReturn:
+    raise Broken(law)
+
+
+def _text(data: bytes) -> str:
+    return data.decode("utf-8", "replace")
+
+
+# --- requests ------------------------------------------------------------------------------------
+
+
+def gate(data: bytes) -> None:
+    """A head has one reading or is refused, and what was read is read the same again."""
+    raw = _raw_request(data)
+    if raw is None:
+        return
+    try:
+        admitted = admit(raw)
+    except TrafficError:
+        return
+    _check_admitted(admitted)
+    head = admitted.head
+    target = head.path if head.query is None else f"{head.path}?{head.query}"
+    again = admit(RawRequest(head.method, target, raw.version, head.headers))
+    if again != admitted:
+        _broken("what was admitted is not admitted as the same")
+
+
+def _raw_request(data: bytes) -> RawRequest | None:
+    """Cut bytes as a parser does that checks nothing."""
+    lines = data.split(b"\r\n\r\n", 1)[0].split(b"\r\n")
+    words = lines[0].split(b" ", 1)
+    target, _, version = words[-1].rpartition(b" ")
+    if len(words) == 1 or len(version) != len("HTTP/1.1"):
+        return None
+    headers = []
+    for line in lines[1:]:
+        name, _, value = line.partition(b":")
+        headers.append((name, value.strip(b" \t")))
+    numbers = (version[5] - ord("0"), version[7] - ord("0"))
+    method = words[0].decode("utf-8", "surrogateescape")
+    return RawRequest(method, target.decode("utf-8", "surrogateescape"), numbers, tuple(headers))
+
+
+def _check_admitted(admitted: Admitted) -> None:
+    head = admitted.head
+    if admitted.path.text != head.path or not head.path.startswith("/"):
+        _broken("the path that is matched is not the one that is forwarded")
+    line = f"{head.method} {head.path}?{head.query}"
+    if not line.isascii() or not line.isprintable() or line.count(" ") != 1:
+        _broken("the request line could be read as more than it is")
+    for name, value in head.headers:
+        if set(name + value) & set(b"\r\n\0") or b":" in name:
+            _broken("a header could be read as more than it is")
+
+
+_TABLE: Final = routes.RouteTable(
+    [
+        (index, routes.parse_pattern(text))
+        for index, text in enumerate(
+            (
+                "POST /api/pay",
+                "/api/{name}/items/*",
+                "GET,PUT /public/**",
+                "WS /socket",
+                "/",
+                "/%C3%9F",
+            )
+        )
+    ]
+)
+
+
+def path(data: bytes) -> None:
+    """A canonical path is canonical, and the table finds its rule or refuses."""
+    try:
+        one = canonical(data.decode("utf-8", "surrogateescape"))
+    except (MalformedRequest, AmbiguousRequest):
+        return
+    if canonical(one.text) != one:
+        _broken("the canonical spelling is not canonical")
+    if {"", ".", ".."} & set(one.segments[:-1]) or one.segments[-1] in {".", ".."}:
+        _broken("an empty or a dot segment is left")
+    for method in ("POST", "GET"):
+        try:
+            found = _TABLE.find(method, one)
+        except AmbiguousRequest:
+            continue
+        if found is not None:
+            found[1].captures(one)
+
+
+# --- bodies --------------------------------------------------------------------------------------
+
+_SELECTORS: Final = tuple(
+    selectors.parse_json_selector(text)
+    for text in (
+        *("$.a", "$.b", "$.content", "$.a.b", "$['a b']", "$[0]", "$[1]", "$.*", "$[*]", "$..a"),
+        *("$.a[*].b", "$.a.*.b", "$..b.a", "$..[0]", "$..*", "$.é", "$", "$.a[0][1]", "$..a..b"),
+    )
+)
+
+
+def scanner(data: bytes) -> None:
+    """Selected values are whole JSON values, and a splice keeps the rest."""
+    if len(data) < _MASK_BYTES:
+        return
+    mask, body = int.from_bytes(data[:_MASK_BYTES]), data[_MASK_BYTES:]
+    chosen = tuple(one for at, one in enumerate(_SELECTORS) if mask >> at & 1)
+    try:
+        findings = json_format.Selection(chosen).find(body)
+    except InvalidBody:
+        return
+    json.loads(body)
+    for found in findings.found:
+        for one in found:
+            if not 0 <= one.start < one.end <= len(body):
+                _broken("a span is not within the body")
+            json.loads(body[one.start : one.end])
+            spliced = pipeline.splice(body, [Change(one.start, one.end, b"0", "sealed")])
+            if spliced != body[: one.start] + b"0" + body[one.end :]:
+                _broken("a splice changed the rest")
+            json_format.validate(spliced)
+    _compare_with_walk(chosen, body, findings)
+
+
+_MASK_BYTES: Final = 3
+
+
+def _compare_with_walk(
+    chosen: tuple[selectors.JsonSelector, ...], body: bytes, findings: json_format.Findings
+) -> None:
+    """With one more selector that no shortcut takes, the walk finds what was found."""
+    walked = json_format.Selection((*chosen, _SELECTORS[-1])).find(body)
+    if [sorted(one) for one in walked.found[:-1]] != [sorted(one) for one in findings.found]:
+        _broken("the shortcut finds other values than the walk")
+
+
+def embedded(data: bytes) -> None:
+    """Tokens found in a body are tokens, in order, and what replaces them leaves it JSON."""
+    try:
+        found = tokens.find(data, 64)
+    except InvalidBody:
+        return
+    at = 0
+    changes = []
+    for one in found:
+        if not at <= one.start < one.end <= len(data):
+            _broken("a token is not within the body, or two overlap")
+        at = one.end
+        if one.token is not None and token.decode(data[one.start : one.end]) != one.token:
+            _broken("a found token is not what stands there")
+        is_json = one.token is not None and one.token.cty == token.CTY_JSON
+        text = '{"a":"\\\\"}' if is_json else 'x"\\\n'
+        start, end, new = tokens.replacement(one, text, is_json=is_json)
+        changes.append(Change(start, end, new, "opened"))
+    if changes:
+        json_format.validate(pipeline.splice(data, changes))
+
+
+def _item(text: str) -> Item:
+    return Item(
+        selectors.parse_json_selector(text), "f", _BIND, "jwe", None, optional=True, purpose=None
+    )
+
+
+_RULE: Final = Rule(
+    "fuzzed",
+    (routes.parse_pattern("/f"),),
+    _NAMES,
+    request=(Block(encrypt=(_item("$.content"), _item("$.list[*].text"))),),
+    response=(Block(decrypt=(_item("$.content"), _item("$.list[*].text"))),),
+)
+_BOOK: Final = Rulebook((_RULE,), pass_unmatched=False)
+_HEADERS: Final = ((b"Content-Type", b"application/json"),)
+
+
+def exchange(data: bytes) -> None:
+    """What a rule seals it opens again, and no byte beside the values differs."""
+    head = RequestHead("POST", "/f", None, _HEADERS)
+    trip = Exchange(_BOOK.decide("POST", canonical("/f")), head)
+    response = ResponseHead(200, b"OK", _HEADERS)
+    try:
+        plan = pipeline.plan_request(trip, data)
+        sealed = pipeline.apply(plan, _keys(plan.needs), _NOW)
+    except SealyardError:
+        return
+    body = sealed.forwardable.body or b""
+    if sum(sealed.counts.values()) != len(plan.edits):
+        _broken("an edit was not carried out")
+    for edit in plan.edits:
+        value = data[edit.start : edit.end] if isinstance(edit, SealEdit) else b""
+        if len(value) > _TELLING and data.count(value) == 1 and value in body:
+            _broken("a value that was to be sealed stands in what is forwarded")
+    blueprint = pipeline.choose_response(trip, response)
+    if blueprint is None or not body:
+        return
+    back = pipeline.plan_response(trip, blueprint, response, body)
+    opened = pipeline.apply(back, _keys(back.needs), _NOW).forwardable.body or b""
+    if json.loads(opened) != json.loads(data):
+        _broken("what was sealed does not come back")
+
+
+_TELLING: Final = 12
+
+
+def _keys(needs: Needs) -> Keys:
+    opening = {need: _SESSION for need in needs.opens if need[1].sid == _SID}
+    return Keys(sealing=dict.fromkeys(needs.seals, _SESSION), opening=opening)
+
+
+# --- tokens and expressions ----------------------------------------------------------------------
+
+
+def parser(data: bytes) -> None:
+    """What decodes is spelled the same when encoded again, and opens only if it is ours."""
+    try:
+        one = token.decode(data)
+    except OpenFailed:
+        return
+    if one.form == "jwe":
+        header = token.decode_header(one.head)
+        spelled = token.encode_jwe(
+            token.encode_header(header.key_id, header.commitment, header.cty, header.exp),
+            one.iv,
+            one.sealed,
+        )
+    else:
+        head = token.short_head(one.key_id, json=one.cty is not None)
+        spelled = token.encode_short(head, one.iv, one.sealed)
+    if spelled != data:
+        _broken("a token has two spellings")
+    try:
+        plaintext = _SESSION.open(one, Context(_SCOPE, field="content"), _NOW)
+    except OpenFailed:
+        return
+    if plaintext != seeds.PLAINTEXT:
+        _broken("a token opens that was never sealed")
+
+
+def expressions(data: bytes) -> None:
+    """Selectors, sources and patterns parse or say why not."""
+    text = _text(data)
+    for parse in (selectors.parse_selector, sources.parse_source, routes.parse_pattern):
+        try:
+            parsed = parse(text)
+        except InvalidExpression:
+            continue
+        if parse(text) != parsed and not isinstance(parsed, sources.JsonSource):
+            _broken("one text parses in two ways")
+        if isinstance(parsed, selectors.JsonSelector):
+            json_format.Selection((parsed,)).find(b'{"a":[{"b":[1,{"a":"x"}]}]}')
+        elif isinstance(parsed, routes.Pattern):
+            _check_pattern(parsed)
+
+
+def _check_pattern(pattern: routes.Pattern) -> None:
+    if not all(pattern.segments[:-1]) and None not in pattern.segments:
+        _broken("a pattern has an empty segment")
+    table = routes.RouteTable([(0, pattern)])
+    spelled = "/" + "/".join(one if one is not None else "x" for one in pattern.segments)
+    try:
+        found = table.find(
+            next(iter(pattern.methods), "GET"), canonical(spelled), websocket=pattern.websocket
+        )
+    except AmbiguousRequest:
+        return
+    if found is None and pattern.segments:
+        _broken("a pattern does not match its own spelling")
+
+
+def configuration(data: bytes) -> None:
+    """A file loads, or every mistake in it is told in one line."""
+    name = Path("/etc/sealyard/sealyard.yaml")
+    try:
+        told = load.parse(_text(data), name, {"A": "b\udc80\n"}).warnings
+    except ConfigurationError as error:
+        told = error.problems or ("none",)
+    if not all(one.startswith(f"{name}:") and "\n" not in one for one in told):
+        _broken("a mistake is told without its place, or in more than one line")
+
+
+# --- responses -----------------------------------------------------------------------------------
+
+
+def responses(data: bytes) -> None:
+    """A response means the same however its bytes are cut."""
+    if len(data) < _CUT_BYTES:
+        return
+    flags, cut, raw = data[0], int.from_bytes(data[1:_CUT_BYTES]), data[_CUT_BYTES:]
+    cut %= len(raw) + 1
+    whole = _read([raw], flags)
+    if whole != _read([raw[:cut], raw[cut:]], flags):
+        _broken("a response means something else when it comes in two pieces")
+
+
+_CUT_BYTES: Final = 3
+
+
+def _read(pieces: list[bytes], flags: int) -> object:
+    reader = ResponseReader(head_limit=65536, headers_limit=128)
+    reader.expect(head_only=bool(flags & 1), upgrade=bool(flags & 2))
+    body = b""
+    try:
+        for piece in pieces:
+            body += reader.feed(piece) if piece else b""
+        reader.end()
+    except UpstreamFailed:
+        return "refused" if reader.head is None else (reader.head, "cut")
+    if reader.head is None:
+        _broken("a response without a head is complete")
+    return reader.head, reader.framing, body
+
+
+TARGETS: Final[dict[str, Target]] = {
+    "gate": Target(gate, seeds.requests),
+    "scanner": Target(scanner, seeds.masked_documents),
+    "expressions": Target(expressions, seeds.expressions),
+    "tokens": Target(parser, seeds.tokens),
+    "embedded": Target(embedded, seeds.bodies_with_tokens),
+    "path": Target(path, seeds.paths),
+    "configuration": Target(configuration, seeds.configurations),
+    "exchange": Target(exchange, seeds.documents),
+    "responses": Target(responses, seeds.responses),
+}

@@ -1,0 +1,379 @@
+"""A proxy that can be made to fail at any one point, between a recording origin and a raw client.
+
+Each wait of the request path really waits here, so that it can be thrown into: collaborators give
+up their turn once where they would have gone on at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, SupportsIndex
+
+from proxy.config.limits import Timeouts
+from proxy.config.settings import Address, UnixAddress
+from proxy.core.context import Context, Scope
+from proxy.core.errors import TrafficError
+from proxy.core.needs import Keys, Needs
+from proxy.core.routes import parse_pattern
+from proxy.core.rulebook import Rulebook
+from proxy.core.rules import Block, Item, Names, Part, Rule, Verdict
+from proxy.core.selectors import parse_selector
+from proxy.core.session import Session
+from proxy.core.sources import parse_source
+from proxy.demo.search import search
+from proxy.keys.sessions import Sessions
+from proxy.keys.stores import MemoryStore
+from proxy.traffic.client_connection import ClientConnection
+from proxy.traffic.interfaces import RawConnection
+from proxy.traffic.listener import Answerer
+from proxy.traffic.problem import Problem
+from proxy.traffic.upstream_connection import UpstreamConnection
+from tests.keys.builders import CountingStore, a_keyring, a_world
+from tests.traffic.ours import Ours, local, proxied
+from tests.traffic.wire import PATIENCE, Client, Peer, Response, connected
+
+from .faults import Fault, driven
+
+CANARY = "canary-7b1e <\N{LATIN SMALL LETTER E WITH ACUTE}>"
+JSON = b"Content-Type: application/json"
+BODY = json.dumps({"n": 1, "content": CANARY}).encode()
+SCOPE = Scope("t", "c")
+_LONG_ENOUGH = 0.25
+CALM = Timeouts(linger=0.2, connect=2.0, response=2.0, stream=2.0, idle=60.0, tunnel=2.0)
+
+
+def a_rulebook() -> Rulebook:
+    """Return rules for sealing, opening, lists and refusal; the rest passes."""
+    bind: frozenset[Part] = frozenset({"tenant", "conversation", "field"})
+    content = Item(parse_selector("$.content"), "content", bind)
+    each = Item(parse_selector("$.items[*].content"), "content", bind)
+    names = Names(tenant=parse_source("const:t"), conversation=parse_source("const:c"))
+    opening = (Block(decrypt=(content,)),)
+    rules = (
+        Rule("seal", (parse_pattern("POST /seal"),), names, (Block(encrypt=(content,)),), opening),
+        Rule("open", (parse_pattern("GET /open"),), names, response=opening),
+        Rule("list", (parse_pattern("GET /list"),), names, response=(Block(decrypt=(each,)),)),
+        Rule("closed", (parse_pattern("/closed"),), names, request=Verdict.REJECT),
+    )
+    return Rulebook(rules, pass_unmatched=True)
+
+
+class Tee(asyncio.StreamReader):
+    """A reader that keeps a copy of every byte, whole messages or not."""
+
+    def __init__(self, copy: bytearray) -> None:
+        super().__init__()
+        self._copy = copy
+
+    def feed_data(self, data: Iterable[SupportsIndex]) -> None:
+        piece = bytes(data)
+        self._copy += piece
+        super().feed_data(piece)
+
+
+Script = Callable[[Peer], Awaitable[None]]
+
+
+@dataclass
+class Recorder:
+    """An origin that plays a script and records every byte."""
+
+    script: Script
+    bytes: bytearray = field(default_factory=bytearray)
+    _tasks: set[asyncio.Task[None]] = field(default_factory=set)
+
+    async def play(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._tasks.add(task)
+        try:
+            with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError, ValueError):
+                while True:
+                    await self.script(Peer(reader, writer))
+        except asyncio.CancelledError:
+            pass
+        finally:
+            self._tasks.discard(task)
+            writer.close()
+
+    @contextlib.asynccontextmanager
+    async def running(self, path: Path | None) -> AsyncIterator[Address]:
+        loop = asyncio.get_running_loop()
+
+        def connection() -> asyncio.StreamReaderProtocol:
+            return asyncio.StreamReaderProtocol(Tee(self.bytes), self.play)
+
+        if path is None:
+            server = await loop.create_server(connection, "127.0.0.1", 0)
+            address: Address = local(server.sockets[0].getsockname()[1])
+        else:
+            server = await loop.create_unix_server(connection, str(path))
+            address = UnixAddress(path)
+        try:
+            yield address
+        finally:
+            server.close()
+            for task in tuple(self._tasks):
+                task.cancel()
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+
+
+async def turn() -> None:
+    """Let others go first, once."""
+    await asyncio.sleep(0)
+
+
+class WaitingKeys:
+    """Sessions that are cold for each request, and asked while others hold what they need."""
+
+    def __init__(self, *, busy: bool = False, scopes: int = 1) -> None:
+        self._keyring = a_keyring()
+        self._busy = busy
+        self._more = {Scope("t", f"more{number}"): 1 for number in range(1, scopes)}
+        self._holders: set[asyncio.Task[None]] = set()
+        self.sessions = self._cold()
+
+    def _cold(self) -> Sessions:
+        world = a_world(keyring=self._keyring)
+        store = CountingStore(MemoryStore(world.time))
+        return a_world(keyring=self._keyring, store=store).sessions
+
+    def forget(self) -> None:
+        """Begin as a new process does."""
+        self.sessions = self._cold()
+
+    def resolve_warm(self, needs: Needs) -> Keys | None:
+        return None
+
+    async def resolve(self, needs: Needs) -> Keys:
+        await turn()
+        if self._busy and needs.seals:
+            # By hand, since a call of the sessions' own would be a point of the request's way.
+            lock = self.sessions._locks.setdefault(SCOPE, asyncio.Lock())
+            await lock.acquire()
+            task = asyncio.get_running_loop().create_task(self._hold(lock))
+            self._holders.add(task)
+            task.add_done_callback(self._holders.discard)
+        return await self.sessions.resolve(Needs({**needs.seals, **self._more}, needs.opens))
+
+    async def _hold(self, lock: asyncio.Lock) -> None:
+        for _ in range(3):
+            await turn()
+        lock.release()
+
+    def remember(self, sessions: Iterable[Session]) -> None:
+        self.sessions.remember(sessions)
+
+
+class WaitingUpstreamConnection(UpstreamConnection):
+    """A connection on which every write has to wait."""
+
+    __slots__ = ()
+
+    async def drain(self) -> None:
+        await turn()
+        await super().drain()
+
+
+class WaitingClientConnection(ClientConnection):
+    """A connection on which every write has to wait."""
+
+    __slots__ = ()
+
+    async def drain(self) -> None:
+        await turn()
+        await super().drain()
+
+
+class WaitingRequest:
+    """A request whose switch to another protocol takes a turn."""
+
+    def __init__(self, request: Any) -> None:  # noqa: ANN401 - any Request
+        request._connection.__class__ = WaitingClientConnection
+        self._request = request
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._request, name)
+
+    async def switch(self, head: bytes) -> RawConnection:
+        await turn()
+        connection: RawConnection = await self._request.switch(head)
+        return connection
+
+
+@dataclass
+class FaultyAnswerer:
+    """The handler, with a fault on its way."""
+
+    handler: Any
+    fault: Fault = field(default_factory=Fault)
+
+    def handle(self, request: Any) -> Awaitable[None]:  # noqa: ANN401 - any Request
+        return driven(self.handler.handle(WaitingRequest(request)), self.fault)
+
+    def reject(self, error: TrafficError) -> Problem:
+        problem: Problem = self.handler.reject(error)
+        return problem
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """All that the client got."""
+
+    raw: bytes
+    reset: bool
+
+    @property
+    def status(self) -> int:
+        return Response(self.raw).status
+
+    @property
+    def whole(self) -> bool:
+        """Whether it looks like a complete response."""
+        head, end, body = self.raw.partition(b"\r\n\r\n")
+        if not end:
+            return False
+        response = Response(head)
+        if lengths := response.values(b"content-length"):
+            return len(body) == int(lengths[0])
+        if response.values(b"transfer-encoding"):
+            return body.endswith(b"0\r\n\r\n")
+        return not self.reset
+
+
+Say = Callable[[Client], Awaitable[None]]
+
+
+@dataclass
+class Rig:
+    """One kind of exchange, and the proxy that it goes through."""
+
+    ours: Ours
+    origin: Recorder
+    keys: WaitingKeys
+    answerer: FaultyAnswerer
+    say: Say
+    lost: int = 0
+
+    async def exchange(self) -> Outcome:
+        """Do one exchange from the first byte to the end of the connection."""
+        async with connected(self.ours.port) as client:
+            data = bytearray()
+            try:
+                async with asyncio.timeout(PATIENCE):
+                    await self.say(client)
+                    while part := await client.reader.read(65536):
+                        data += part
+            except ConnectionError:
+                return Outcome(bytes(data), reset=True)
+            return Outcome(bytes(data), reset=False)
+
+    async def with_fault(self, fault: Fault) -> Outcome:
+        """Do one exchange in which the fault happens, and wait until all is quiet again."""
+        self.answerer.fault = fault
+        self.keys.forget()
+        self.origin.bytes.clear()
+        self.ours.ear.heard.clear()
+        try:
+            with fault.watching():
+                outcome = await self.exchange()
+                await self.quiet()
+        finally:
+            self.answerer.fault = Fault()
+        return outcome
+
+    async def quiet(self) -> None:
+        """Wait until nothing is under way: no client, no borrowed connection.
+
+        A connection that nobody gives back is left in `lost`, and its place made free again.
+        """
+        pool = self.ours.upstream.pool
+        async with asyncio.timeout(PATIENCE):
+            while self.ours.listener.connections:  # noqa: ASYNC110 - there is no event to wait for
+                await asyncio.sleep(0.001)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_LONG_ENOUGH):
+                while pool.size != pool.idle:  # noqa: ASYNC110 - as above
+                    await asyncio.sleep(0.001)
+        self.lost = pool.size - pool.idle
+        for connection in tuple(pool._busy):
+            pool.drop(connection)
+        pool._count = pool.idle
+
+    def leaks(self) -> list[tuple[str, str]]:
+        """Return where the canary stands that must stand nowhere."""
+        told = repr(self.ours.ear.heard).encode()
+        return search(CANARY, {"origin": bytes(self.origin.bytes), "log": told})
+
+
+async def tokens_for(keys: WaitingKeys, count: int) -> list[str]:
+    """Return tokens of the canary that `keys` open."""
+    one = (await keys.sessions.resolve(Needs({SCOPE: 1}))).sealing[SCOPE]
+    context = Context(SCOPE, field="content")
+    return [one.seal(CANARY.encode(), context).decode() for _ in range(count)]
+
+
+@contextlib.asynccontextmanager
+async def rigged(
+    script: Script, say: Say, *, keys: WaitingKeys, socket: Path | None = None
+) -> AsyncIterator[Rig]:
+    """Run a proxy in front of an origin, both made to wait wherever they can."""
+    origin = Recorder(script)
+    async with (
+        origin.running(socket) as address,
+        proxied(address, rulebook=a_rulebook(), keys=keys, timeouts=CALM) as ours,
+    ):
+        listener: Any = ours.listener
+        answerer = FaultyAnswerer(listener._answerer)
+        faulty: Answerer = answerer  # type: ignore[assignment] # it hands on another awaitable
+        listener._answerer = faulty
+        _make_writes_wait(ours)
+        with _tasks_through(answerer):
+            yield Rig(ours, origin, keys, answerer, say)
+
+
+def _make_writes_wait(ours: Ours) -> None:
+    pool = ours.upstream.pool
+    connect = pool._connect
+
+    async def waiting() -> UpstreamConnection:
+        connection = await connect()
+        connection.__class__ = WaitingUpstreamConnection
+        return connection
+
+    pool._connect = waiting
+
+
+@contextlib.contextmanager
+def _tasks_through(answerer: FaultyAnswerer) -> Iterator[None]:
+    """Let the fault also reach the tasks that a request starts: its upload, and its look-ups."""
+    loop = asyncio.get_running_loop()
+
+    def task(
+        loop: asyncio.AbstractEventLoop,
+        coroutine: Any,  # noqa: ANN401 - asyncio's signature
+        **options: Any,  # noqa: ANN401 - as above
+    ) -> asyncio.Task[Any]:
+        if getattr(coroutine, "__name__", "") not in {"_upload", "_obtain"}:
+            return asyncio.Task(coroutine, loop=loop, **options)
+        made = asyncio.Task(driven(coroutine, answerer.fault), loop=loop, **options)
+        # A task that is cancelled before it begins never gets to its coroutine.
+        made.add_done_callback(lambda _: coroutine.close())
+        return made
+
+    loop.set_task_factory(task)
+    try:
+        yield
+    finally:
+        loop.set_task_factory(None)
+
+
+def descriptors() -> int:
+    """Return how many files this process has open."""
+    return len(os.listdir("/proc/self/fd"))  # noqa: PTH208 - a count is all that is wanted

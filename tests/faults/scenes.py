@@ -1,0 +1,182 @@
+"""The exchanges that faults are put into: what is asked, and how the origin answers."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+from tests.traffic.wire import Client, Peer, Seen, get
+
+from .rig import BODY, CANARY, JSON, Rig, Say, Script, WaitingKeys, rigged, tokens_for, turn
+
+Scene = Callable[[Path], contextlib.AbstractAsyncContextManager[Rig]]
+
+_CHUNKED = b"Transfer-Encoding: chunked"
+_PAUSE = 3
+
+
+async def _in_pieces(
+    send: Callable[[bytes], None], data: bytes, drain: Callable[[], object]
+) -> None:
+    """Send a message so that its head and each half of its body come alone."""
+    head, end, body = data.partition(b"\r\n\r\n")
+    half = len(body) // 2
+    for piece in (head + end, body[:half], body[half:]):
+        if piece:
+            send(piece)
+        for _ in range(_PAUSE):
+            await turn()
+        drain()
+
+
+def _say(data: bytes) -> Say:
+    async def say(client: Client) -> None:
+        await _in_pieces(client.send, data, lambda: None)
+
+    return say
+
+
+def _chunked(body: bytes) -> bytes:
+    half = len(body) // 2
+    pieces = (body[:half], body[half:])
+    return b"".join(b"%x\r\n%b\r\n" % (len(one), one) for one in pieces) + b"0\r\n\r\n"
+
+
+def _answer(body: bytes | None, *, chunked: bool = False) -> Script:
+    """Answer with `body`, or with what was sent."""
+
+    async def script(peer: Peer) -> None:
+        seen: Seen = await peer.request()
+        reply = seen.body if body is None else body
+        framing = _CHUNKED if chunked else b"Content-Length: %d" % len(reply)
+        head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n" + framing + b"\r\n\r\n"
+        await _in_pieces(peer.send, head + (_chunked(reply) if chunked else reply), lambda: None)
+
+    return script
+
+
+def _upload(target: bytes) -> Say:
+    return _say(get(target, JSON, _CHUNKED, method=b"POST") + _chunked(BODY))
+
+
+@contextlib.asynccontextmanager
+async def sealing(_: Path) -> AsyncIterator[Rig]:
+    """A request is sealed, and its echo opened."""
+    keys = WaitingKeys()
+    async with rigged(_answer(None), _upload(b"/seal"), keys=keys) as rig:
+        yield rig
+
+
+@contextlib.asynccontextmanager
+async def sealing_among_others(_: Path) -> AsyncIterator[Rig]:
+    """As before, while another request obtains the same session, and with more scopes than one."""
+    keys = WaitingKeys(busy=True, scopes=3)
+    async with rigged(_answer(None), _upload(b"/seal"), keys=keys) as rig:
+        yield rig
+
+
+@contextlib.asynccontextmanager
+async def opening(_: Path) -> AsyncIterator[Rig]:
+    """A response is opened."""
+    keys = WaitingKeys()
+    (token,) = await tokens_for(keys, 1)
+    reply = json.dumps({"content": token}).encode()
+    async with rigged(_answer(reply), _say(get(b"/open")), keys=keys) as rig:
+        yield rig
+
+
+@contextlib.asynccontextmanager
+async def listing(_: Path) -> AsyncIterator[Rig]:
+    """A list is opened, item by item."""
+    keys = WaitingKeys()
+    items = [{"content": one} for one in await tokens_for(keys, 3)]
+    reply = json.dumps({"items": items}).encode()
+    async with rigged(_answer(reply, chunked=True), _say(get(b"/list")), keys=keys) as rig:
+        yield rig
+
+
+@contextlib.asynccontextmanager
+async def passing(_: Path) -> AsyncIterator[Rig]:
+    """Bodies pass as they come, in both directions."""
+    script = _answer(BODY, chunked=True)
+    async with rigged(script, _upload(b"/pass"), keys=WaitingKeys()) as rig:
+        yield rig
+
+
+@contextlib.asynccontextmanager
+async def over_a_socket(folder: Path) -> AsyncIterator[Rig]:
+    """A request goes to an upstream at a Unix socket, on a new connection each time."""
+
+    async def once(peer: Peer) -> None:
+        await peer.request()
+        peer.send(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok")
+
+    say, socket = _say(get(b"/pass")), folder / "origin.sock"
+    async with rigged(once, say, keys=WaitingKeys(), socket=socket) as rig:
+        yield rig
+
+
+@contextlib.asynccontextmanager
+async def asking_again(_: Path) -> AsyncIterator[Rig]:
+    """A resting connection dies under a GET, which goes out again on a new one."""
+    answered: set[int] = set()
+
+    async def once(peer: Peer) -> None:
+        await peer.request()
+        if id(peer.writer) in answered:
+            answered.clear()
+            raise ConnectionResetError
+        answered.add(id(peer.writer))
+        peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+
+    async with rigged(once, _say(get(b"/pass")), keys=WaitingKeys()) as rig:
+        yield rig
+
+
+@contextlib.asynccontextmanager
+async def refusing(_: Path) -> AsyncIterator[Rig]:
+    """A request is refused by its rule."""
+    async with rigged(_answer(BODY), _say(get(b"/closed")), keys=WaitingKeys()) as rig:
+        yield rig
+
+
+@contextlib.asynccontextmanager
+async def tunnelling(_: Path) -> AsyncIterator[Rig]:
+    """A WebSocket is let through."""
+
+    async def echo(peer: Peer) -> None:
+        await peer.head()
+        peer.send(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n")
+        peer.send(b"Connection: Upgrade\r\nSec-WebSocket-Accept: x\r\n\r\n")
+        peer.send(await peer.reader.readexactly(len(CANARY.encode())))
+        raise ConnectionResetError
+
+    async def say(client: Client) -> None:
+        client.send(b"GET /ws HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n")
+        client.send(
+            b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: %b\r\n\r\n" % (b"A" * 22 + b"==")
+        )
+        client.send(CANARY.encode())
+
+    async with rigged(echo, say, keys=WaitingKeys()) as rig:
+        yield rig
+
+
+SCENES: dict[str, Scene] = {
+    scene.__name__: scene
+    for scene in (
+        sealing,
+        sealing_among_others,
+        opening,
+        listing,
+        passing,
+        over_a_socket,
+        asking_again,
+        refusing,
+        tunnelling,
+    )
+}
+SECRET_FROM_ORIGIN = {"sealing", "sealing_among_others", "opening", "listing"}
+"""Where the canary must not stand in anything that the origin gets."""

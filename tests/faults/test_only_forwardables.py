@@ -1,0 +1,90 @@
+"""Only a Forwardable can be sent, upstream or to the client; nothing that looks like one."""
+
+from __future__ import annotations
+
+import inspect
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from proxy.core.forwardable import Forwardable
+from proxy.core.message import RequestHead, ResponseHead
+from proxy.traffic.framing import ABSENT
+from proxy.traffic.upstream import HttpUpstream
+from tests.traffic.ours import local, proxied
+from tests.traffic.wire import Origin, connected, get, running, talk
+
+REQUEST = RequestHead("POST", "/seal", None, ())
+RESPONSE = ResponseHead(200, b"OK", ())
+
+
+class NoBody:
+    """A request without a body."""
+
+    framing = ABSENT
+    arrived = 0
+
+    def take(self) -> bytes:
+        return b""
+
+
+def lookalike(head: RequestHead | ResponseHead) -> Any:  # noqa: ANN401 - it shall pass for another
+    """Return what has every attribute of a Forwardable."""
+    slots = dict.fromkeys(Forwardable.__slots__, False)
+    return SimpleNamespace(**{**slots, "head": head, "body": b"x", "media_type": None, "marks": ()})
+
+
+class Child(Forwardable):
+    """A class of its own cannot leave out what the parent asks for."""
+
+
+def test_a_subclass_cannot_be_made_either() -> None:
+    options: Any = dict.fromkeys({*Forwardable.__slots__} - {"head", "body"})
+    with pytest.raises(TypeError, match="only the rule engine"):
+        Child(None, REQUEST, b"x", **options)
+
+
+@pytest.mark.parametrize(
+    "thing", [lookalike(REQUEST), REQUEST, b"POST / HTTP/1.1\r\n\r\n", None, {"body": b"x"}]
+)
+async def test_the_upstream_sends_nothing_else(thing: Any) -> None:  # noqa: ANN401 - anything
+    origin = Origin()
+    async with running(origin), proxied(local(origin.port)) as ours:
+        body: Any = NoBody()
+        with pytest.raises((TypeError, AttributeError)):
+            await ours.upstream.send(thing, body)
+        assert origin.connections == 0
+        assert (await talk(ours.port, get())).status == 200
+
+
+@pytest.mark.parametrize("thing", [lookalike(RESPONSE), RESPONSE, b"HTTP/1.1 200 OK", None])
+async def test_the_client_is_sent_nothing_else(thing: Any) -> None:  # noqa: ANN401 - anything
+    class Forging:
+        """An answerer that relays what no rule has released."""
+
+        def __init__(self, handler: Any) -> None:  # noqa: ANN401 - the handler
+            self.reject = handler.reject
+
+        async def handle(self, request: Any) -> None:  # noqa: ANN401 - any Request
+            framing = SimpleNamespace(length=1, present=True, chunked=False)
+            response = SimpleNamespace(bodiless=False, head=RESPONSE, framing=framing)
+            response.take = lambda: b"x"
+            await request.relay(thing, response)
+
+    origin = Origin()
+    async with running(origin), proxied(local(origin.port)) as ours:
+        listener: Any = ours.listener
+        listener._answerer = Forging(listener._answerer)
+        async with connected(ours.port) as client:
+            client.send(get())
+            assert await client.rest() == b""
+
+
+def test_the_upstream_has_one_way_in() -> None:
+    public = [
+        name
+        for name, member in inspect.getmembers(HttpUpstream)
+        if not name.startswith("_") and inspect.isfunction(member)
+    ]
+    assert sorted(public) == ["close", "send"]
