@@ -76,9 +76,20 @@ class InvalidBody(MessageError):
     title = "The body is malformed."
     cause = (
         "The body is not strict JSON (RFC 8259): bad UTF-8, a byte order mark, NaN, a comment, a"
-        " lone surrogate, nesting beyond 128 levels, or a selected member that stands twice."
+        " lone surrogate, nesting beyond 128 levels, or a selected member that stands twice; or its"
+        " Content-Encoding is cut, damaged or followed by other bytes."
     )
     remedy = "Send strict JSON in UTF-8, each selected member once."
+
+
+class DigestMismatch(MessageError):
+    """A body that is not the one that its digest tells of."""
+
+    code = "digest-mismatch"
+    status = 400
+    title = "The body does not fit its digest."
+    cause = "Content-Digest, Repr-Digest or Content-MD5 is malformed or tells of another body."
+    remedy = "Send the digest of the body as it is sent, after its Content-Encoding, or none."
 
 
 class MissingValue(MessageError):
@@ -153,7 +164,10 @@ class BodyTooLarge(MessageError):
     code = "body-too-large"
     status = 413
     title = "The body is too large."
-    cause = "A body that a rule must read is larger than `limits.body` (16 MiB unless set)."
+    cause = (
+        "A body that a rule must read is larger than `limits.body` (16 MiB unless set), or unfolds"
+        " beyond that or beyond a hundred times its coded size."
+    )
     remedy = "Send less, or raise the limit on the listener."
 
 
@@ -163,8 +177,11 @@ class UnsupportedBody(MessageError):
     code = "unsupported-body"
     status = 415
     title = "The rule cannot read a body of this type."
-    cause = "The Content-Type or Content-Encoding fits no block of the rule."
-    remedy = "Send JSON as application/json without Content-Encoding, or add a block to the rule."
+    cause = (
+        "The Content-Type fits no block of the rule, or the Content-Encoding is none of gzip,"
+        " deflate and, where their packages are installed, br and zstd."
+    )
+    remedy = "Send JSON as application/json, coded once at most, or add a block to the rule."
 
 
 class ExpectationFailed(TrafficError):

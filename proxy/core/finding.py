@@ -89,13 +89,6 @@ def media_type(headers: Headers) -> MediaType | None:
     return parsed
 
 
-def refuse_coded(headers: Headers) -> None:
-    """Raise UnsupportedBody for a Content-Encoding: a rule reads what stands there, as it is."""
-    for value in header_values(headers, b"content-encoding"):
-        if value.strip().lower() not in {b"", b"identity"}:
-            raise UnsupportedBody("content-encoding")
-
-
 def _refuse_present(exchange: Exchange, blueprint: Blueprint, body: bytes) -> None:
     for selector in blueprint.block.absent:
         if selector is Whole.BODY and body:

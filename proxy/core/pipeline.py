@@ -10,11 +10,14 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from .blueprint import JOSE, Blueprint
+from .coding import coding_of, decode
+from .digests import verify
 from .edits import Change, Edit, Fate, OpenEdit, SealEdit
 from .errors import InvalidBody, RejectedByRule, UnsupportedBody
 from .exchange import Exchange
-from .finding import find_edits, media_type, needs_of, refuse_coded
+from .finding import find_edits, media_type, needs_of
 from .forwardable import Forwardable, mint
+from .marks import request_marks, response_marks, vary
 from .message import Headers, MediaType, RequestHead, ResponseHead
 from .needs import Keys, Needs
 from .rulebook import Blueprints
@@ -25,7 +28,11 @@ from .token import Token
 
 
 class Plan(NamedTuple):
-    """What will be done to one message: its edits, and the keys that they need."""
+    """What will be done to one message: its edits, and the keys that they need.
+
+    `body` is what the edits are for; `decoded` says that it has lost its content coding. `varies`
+    are the request headers that a response depends on.
+    """
 
     head: RequestHead | ResponseHead
     body: bytes
@@ -33,6 +40,8 @@ class Plan(NamedTuple):
     edits: tuple[Edit, ...]
     needs: Needs
     ruled: bool
+    decoded: bool = False
+    varies: tuple[bytes, ...] = ()
 
 
 class Applied(NamedTuple):
@@ -64,7 +73,8 @@ def pass_response(exchange: Exchange, head: ResponseHead, *, bodiless: bool) -> 
     if not bodiless and choose_response(exchange, head) is not None:
         message = "a response that a rule reads cannot pass unread"
         raise TypeError(message)
-    return mint(head, ruled=bodiless and exchange.decision.may_read_response)
+    ruled = bodiless and exchange.decision.may_read_response
+    return mint(head, ruled=ruled, marks=vary(head, exchange.decision.varies) if ruled else ())
 
 
 def choose_response(exchange: Exchange, head: ResponseHead) -> Blueprint | None:
@@ -88,34 +98,41 @@ def choose_response(exchange: Exchange, head: ResponseHead) -> Blueprint | None:
         media = None  # of a type that nobody can tell: it fits no block that reads a type
     blueprint = _fitting(compiled.response, media, head.status)
     if blueprint is not None:
-        refuse_coded(head.headers)
+        coding_of(head.headers)
     elif encrypting:
         raise UnsupportedBody("response-fits-no-block")
     return blueprint
 
 
-def plan_request(exchange: Exchange, body: bytes) -> Plan:
-    """Return what the rule does to a request. Raises MessageError where it cannot be done."""
+def plan_request(exchange: Exchange, body: bytes, limit: int | None = None) -> Plan:
+    """Return what the rule does to a request; `limit` bounds its body once decoded.
+
+    Raises MessageError where it cannot be done.
+    """
     compiled = exchange.decision.compiled
     if compiled is None or not compiled.request:
         message = "a request that no rule reads has no plan"
         raise TypeError(message)
     head = exchange.head
     if body:
-        refuse_coded(head.headers)
         blueprint = _fitting(compiled.request, media_type(head.headers), None)
         if blueprint is None:
             raise UnsupportedBody("request-fits-no-block")
     else:
         blueprint = compiled.request[0]
-    return _plan(exchange, blueprint, head, body)
+    verify(head.headers, body)
+    return _plan(exchange, blueprint, head, body, limit)
 
 
 def plan_response(
-    exchange: Exchange, blueprint: Blueprint, head: ResponseHead, body: bytes
+    exchange: Exchange,
+    blueprint: Blueprint,
+    head: ResponseHead,
+    body: bytes,
+    limit: int | None = None,
 ) -> Plan:
     """Return what a block that `choose_response` gave does to a response."""
-    return _plan(exchange, blueprint, head, body)
+    return _plan(exchange, blueprint, head, body, limit)
 
 
 def apply(plan: Plan, keys: Keys, now: float) -> Applied:
@@ -135,13 +152,13 @@ def apply(plan: Plan, keys: Keys, now: float) -> Applied:
             proven.append(change.session)
         if change.text is not None:
             changes.append(change)
-    changed = bool(changes)
     forwardable = mint(
         plan.head,
-        splice(plan.body, changes) if changed else plan.body,
-        changed=changed,
+        splice(plan.body, changes) if changes else plan.body,
+        changed=bool(changes) or plan.decoded,
+        decoded=plan.decoded,
         ruled=plan.ruled,
-        media_type=_new_media_type(plan) if changed else None,
+        media_type=_new_media_type(plan) if changes else None,
         marks=_marks(plan, counts),
     )
     return Applied(forwardable, counts, tuple(proven))
@@ -180,9 +197,24 @@ def _plan(
     blueprint: Blueprint,
     head: RequestHead | ResponseHead,
     body: bytes,
+    limit: int | None,
 ) -> Plan:
+    decision = exchange.decision
+    coding = coding_of(head.headers) if body else None
+    if coding is not None:
+        assert decision.rule is not None  # noqa: S101 - only a rule has blueprints
+        body = decode(body, coding, decision.rule.max_body if limit is None else limit)
     edits = find_edits(exchange, blueprint, head, body)
-    return Plan(head, body, blueprint, edits, needs_of(edits), exchange.decision.may_read_response)
+    return Plan(
+        head,
+        body,
+        blueprint,
+        edits,
+        needs_of(edits),
+        decision.may_read_response,
+        decoded=coding is not None,
+        varies=decision.varies,
+    )
 
 
 def _new_media_type(plan: Plan) -> str | None:
@@ -196,11 +228,9 @@ def _new_media_type(plan: Plan) -> str | None:
 
 
 def _marks(plan: Plan, counts: Mapping[Fate, int]) -> Headers:
-    """Return the headers that tell a client what was left as it was."""
-    if not isinstance(plan.head, ResponseHead):
-        return ()
-    marks = (
-        (b"Sealyard-Kept", counts.get("kept", 0)),
-        (b"Sealyard-Plain", counts.get("plain", 0)),
+    if isinstance(plan.head, RequestHead):
+        return request_marks(plan.head, counts)
+    opaque = any(
+        isinstance(edit, SealEdit) and edit.item.selector is Whole.BODY for edit in plan.edits
     )
-    return tuple((name, str(count).encode()) for name, count in marks if count)
+    return response_marks(plan.head, counts, plan.varies, opaque=opaque)

@@ -10,18 +10,22 @@ from .errors import RejectedByRule
 from .path import CanonicalPath
 from .routes import RouteTable
 from .rules import NAMED_PARTS, Behaviour, Block, NamedPart, Rule, Verdict
-from .sources import JsonSource, json_sources
+from .sources import JsonSource, json_sources, name_sources
 
 Blueprints = tuple[Blueprint, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class CompiledRule:
-    """A rule with its blocks made ready. An empty tuple lets the direction pass unread."""
+    """A rule with its blocks made ready. An empty tuple lets the direction pass unread.
+
+    `varies` are the request headers that bind what a response holds.
+    """
 
     rule: Rule
     request: Blueprints
     response: Blueprints
+    varies: tuple[bytes, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +49,11 @@ class Decision:
     def may_read_response(self) -> bool:
         """Whether some response to this request would be read."""
         return bool(self.compiled and self.compiled.response)
+
+    @property
+    def varies(self) -> tuple[bytes, ...]:
+        """The request headers that bind what a response holds."""
+        return self.compiled.varies if self.compiled else ()
 
 
 class Rulebook:
@@ -93,11 +102,23 @@ def _compile(rule: Rule) -> CompiledRule:
         # The answer's names stand in the request's body: read it, change nothing.
         blocks = (Block(),)
     request = tuple(Blueprint(one, rule.names, "request", keeps=keeps) for one in blocks)
-    return CompiledRule(rule, request, response)
+    return CompiledRule(rule, request, response, tuple(sorted(set(_varies(response)))))
 
 
 def _blocks(behaviour: Behaviour) -> tuple[Block, ...]:
     return () if isinstance(behaviour, Verdict) else behaviour
+
+
+def _varies(response: Blueprints) -> Iterator[bytes]:
+    """Yield the headers in which names stand that bind a value of a response."""
+    for one in response:
+        for part, source in one.sources.items():
+            if _binds(one, part):
+                for name in name_sources(source):
+                    if name.place == "header":
+                        yield name.name.title().encode()
+                    elif name.place == "jwt":
+                        yield b"Authorization"
 
 
 def _kept_names(rule: Rule, response: Blueprints) -> Iterator[JsonSource]:

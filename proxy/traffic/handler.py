@@ -161,7 +161,8 @@ class Handler:
         decision = exchange.decision
         if not decision.reads_request:
             return pipeline.pass_request(exchange)
-        plan = pipeline.plan_request(exchange, await body.read(self._body_limit(decision)))
+        limit = self._body_limit(decision)
+        plan = pipeline.plan_request(exchange, await body.read(limit), limit)
         return await self._apply(plan, record)
 
     async def _incoming(
@@ -178,8 +179,9 @@ class Handler:
         if not response.delimited:
             # Cut and whole look alike (RFC 9112 section 8): half a body must not pass for all.
             raise UpstreamFailed("response-not-delimited")
-        body = await response.read(self._body_limit(exchange.decision))
-        return await self._apply(pipeline.plan_response(exchange, blueprint, head, body), record)
+        limit = self._body_limit(exchange.decision)
+        plan = pipeline.plan_response(exchange, blueprint, head, await response.read(limit), limit)
+        return await self._apply(plan, record)
 
     async def _apply(self, plan: Plan, record: Record) -> Forwardable:
         """Carry a plan out: the one wait between the two pure functions is for keys."""

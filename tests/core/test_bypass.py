@@ -104,7 +104,7 @@ GZIP = (*JSON_TYPE, (b"Content-Encoding", b"gzip"))
         ),
         ("b14", '[{"card":"4111"}]', JSON_TYPE, MissingValue, 400),
         ("b14", '{"x":{"card":"4111"}}', JSON_TYPE, MissingValue, 400),
-        ("b15", gzip.compress(b'{"card":"1"}', mtime=0), GZIP, UnsupportedBody, 415),
+        ("b15", gzip.compress(b'{"card":"1"}', mtime=0)[:-1], GZIP, InvalidBody, 400),
         ("b17", "x", (*JSON_TYPE, (b"Content-Encoding", b"gzip, gzip")), UnsupportedBody, 415),
         ("b18", "x", (*JSON_TYPE, (b"content-encoding", b"foo")), UnsupportedBody, 415),
         ("b21", '{"card":"4111"}\0', JSON_TYPE, InvalidBody, 400),

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gzip
 import json
 from dataclasses import replace
 
@@ -609,16 +610,53 @@ def test_a_response_without_a_rule_passes_unread() -> None:
     assert (passed.body, passed.changed, passed.ruled) == (None, False, False)
 
 
-@pytest.mark.parametrize(
-    "coding", [b"gzip", b"GZIP", b"x-gzip", b"gzip, gzip", b"foo", b"identity, br"]
-)
-def test_a_coded_body_is_refused(coding: bytes) -> None:
+@pytest.mark.parametrize("coding", [b"gzip, gzip", b"foo", b"br, identity, br", b"compress"])
+def test_a_body_in_a_coding_that_nobody_knows_is_refused(coding: bytes) -> None:
     headers = (*JSON_TYPE, (b"Content-Encoding", coding))
     error = refused(encrypts("$.content"), a_message(headers=headers), UnsupportedBody)
     assert (error.status, error.reason) == (415, "content-encoding")
     with pytest.raises(UnsupportedBody) as caught:
         reply(answers("$.content"), "{}", a_response(headers=headers))
     assert caught.value.response_status == 502
+
+
+@pytest.mark.parametrize("coding", [b"gzip", b"GZIP", b" x-gzip", b"identity, gzip"])
+def test_a_coded_body_is_decoded_and_sealed(coding: bytes) -> None:
+    headers = (*JSON_TYPE, (b"Content-Encoding", coding))
+    body = b'{"conversationId":"c1","content":"hello", "n":1.10}'
+
+    coded = send(
+        encrypts("$.content"), Message(a_message(headers=headers).head, gzip.compress(body))
+    )
+    plain = send(encrypts("$.content"), a_message(body))
+
+    assert coded.forwardable.decoded
+    assert coded.forwardable.body is not None
+    assert coded.forwardable.body.startswith(b'{"conversationId":"c1","content":"eyJ')
+    assert plain.forwardable.body is not None
+    assert len(coded.forwardable.body) == len(plain.forwardable.body)
+
+
+def test_a_coded_body_without_a_value_to_change_is_decoded_all_the_same() -> None:
+    headers = (*JSON_TYPE, (b"Content-Encoding", b"gzip"))
+    body = b'{"conversationId":"c1"}'
+
+    sent = send(
+        encrypts("optional $.content"),
+        Message(a_message(headers=headers).head, gzip.compress(body)),
+    )
+
+    assert (sent.forwardable.body, sent.forwardable.changed) == (body, True)
+    assert sent.forwardable.media_type is None
+
+
+def test_a_body_that_unfolds_too_far_is_refused() -> None:
+    headers = (*JSON_TYPE, (b"Content-Encoding", b"gzip"))
+    message = Message(a_message(headers=headers).head, gzip.compress(b" " * 1000))
+    trip = Trip((encrypts("$.content"),), message)
+
+    with pytest.raises(BodyTooLarge):
+        pipeline.plan_request(trip.exchange, message.body, 999)
 
 
 @pytest.mark.parametrize("charset", [b"utf-16", b"latin1", b"utf-7"])

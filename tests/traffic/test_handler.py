@@ -141,8 +141,20 @@ REFUSED = {
     "not json": (post(b"{", JSON, target=b"/seal"), 400),
     "other type": (post(CANARY, b"Content-Type: text/plain", target=b"/seal"), 415),
     "coded": (
-        post(gzip.compress(b'{"content":"x"}'), JSON, b"Content-Encoding: gzip", target=b"/seal"),
+        post(b"x", JSON, b"Content-Encoding: gzip, gzip", target=b"/seal"),
         415,
+    ),
+    "cut coding": (
+        post(gzip.compress(b"{}")[:-1], JSON, b"Content-Encoding: gzip", target=b"/seal"),
+        400,
+    ),
+    "bomb": (
+        post(gzip.compress(bytes(2**25)), JSON, b"Content-Encoding: gzip", target=b"/seal"),
+        413,
+    ),
+    "wrong digest": (
+        post(b'{"content":"x"}', JSON, b"Content-MD5: AAAAAAAAAAAAAAAAAAAAAA==", target=b"/seal"),
+        400,
     ),
     "missing value": (post(b"{}", JSON, target=b"/seal"), 400),
     "closed": (get(b"/closed"), 403),

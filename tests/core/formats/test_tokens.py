@@ -155,7 +155,10 @@ def test_what_does_not_open_stays_and_is_counted() -> None:
     body = json.dumps([foreign, wrong_type, not_text, not_json, sealed("x"), sealed("y")[:-5]])
     applied = reply(RULE, body)
     assert dict(applied.counts) == {"kept": 4, "opened": 1, "cut": 1}
-    assert applied.forwardable.marks == ((b"Sealyard-Kept", b"4"),)
+    assert applied.forwardable.marks == (
+        (b"Sealyard-Kept", b"4"),
+        (b"Cache-Control", b"no-store"),
+    )
     assert json.loads(applied.forwardable.body or b"") == [
         *(foreign, wrong_type, not_text, not_json),
         *("x", "[sealed]"),

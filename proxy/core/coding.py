@@ -1,0 +1,154 @@
+"""Content codings (RFC 9110 section 8.4.1): what a rule must read is decoded, within bounds.
+
+Bounds come first, since a kilobyte can unfold into a gigabyte: nothing grows beyond the limit of
+bodies, nor beyond a hundred times its coded size once that is more than a mebibyte.
+"""
+
+from __future__ import annotations
+
+import importlib
+import zlib
+from collections.abc import Callable
+from typing import Any, Final
+
+from .errors import BodyTooLarge, InvalidBody, UnsupportedBody
+from .message import Headers, header_values
+
+_RATIO: Final = 100
+_RATIO_FREE: Final = 1024 * 1024
+_MEMBERS: Final = 10
+_GZIP: Final = 16 + zlib.MAX_WBITS
+_RAW: Final = -zlib.MAX_WBITS
+_ZLIB_METHOD: Final = 8
+_WINDOW: Final = 8 * 1024 * 1024
+"""The largest window of zstd: what RFC 9659 allows on the web."""
+_SLICE: Final = 128
+"""So little of zstd is fed at a time: each three of its bytes may unfold into 128 KiB."""
+
+Decoder = Callable[[bytes, int], bytes]
+
+
+def coding_of(headers: Headers) -> str | None:
+    """Return the one coding of a body in lower case, None where it has none.
+
+    Raises UnsupportedBody for several, and for one that is not known here.
+    """
+    codings = [
+        word
+        for value in header_values(headers, b"content-encoding")
+        for one in value.lower().split(b",")
+        if (word := one.strip(b" \t")) not in {b"", b"identity"}
+    ]
+    if not codings:
+        return None
+    coding = codings[0].decode("latin-1")
+    if len(codings) > 1 or coding not in _DECODERS:
+        raise UnsupportedBody("content-encoding")
+    return coding
+
+
+def decode(body: bytes, coding: str, limit: int) -> bytes:
+    """Return a body without its coding, which `coding_of` has told.
+
+    Raises BodyTooLarge where it would grow beyond its bounds, InvalidBody where it is cut, damaged
+    or followed by something else, UnsupportedBody where the package for the coding is missing.
+    """
+    return _DECODERS[coding](body, min(limit, max(_RATIO_FREE, _RATIO * len(body))))
+
+
+def _gzip(body: bytes, bound: int) -> bytes:
+    parts: list[bytes] = []
+    size = 0
+    for _ in range(_MEMBERS):
+        part, body = _inflate(body, bound - size, _GZIP)
+        parts.append(part)
+        size += len(part)
+        if not body:
+            return b"".join(parts)
+    raise InvalidBody("coding-members")
+
+
+def _deflate(body: bytes, bound: int) -> bytes:
+    # RFC 9110 section 8.4.1.2: some send the bare stream without zlib's frame.
+    framed = (
+        len(body) > 1
+        and body[0] & 0xF == _ZLIB_METHOD
+        and int.from_bytes(body[:2], "big") % 31 == 0
+    )
+    decoded, rest = _inflate(body, bound, zlib.MAX_WBITS if framed else _RAW)
+    if rest:
+        raise InvalidBody("coding-trailing-bytes")
+    return decoded
+
+
+def _inflate(body: bytes, bound: int, wbits: int) -> tuple[bytes, bytes]:
+    """Return what a stream holds, and the bytes behind it."""
+    stream = zlib.decompressobj(wbits)
+    try:
+        # One byte more than allowed tells too much from just enough; 0 would mean no bound.
+        decoded = stream.decompress(body, bound + 1)
+    except zlib.error:
+        raise InvalidBody("coding-damaged") from None
+    if len(decoded) > bound:
+        raise BodyTooLarge("decoded-body")
+    if not stream.eof:
+        raise InvalidBody("coding-cut")
+    return decoded, stream.unused_data
+
+
+def _brotli(body: bytes, bound: int) -> bytes:
+    module = _package("brotli")
+    stream = module.Decompressor()
+    try:
+        decoded: bytes = stream.process(body, output_buffer_limit=bound + 1)
+    except module.error:
+        raise InvalidBody("coding-damaged") from None
+    if len(decoded) > bound or not stream.can_accept_more_data():
+        raise BodyTooLarge("decoded-body")
+    if not stream.is_finished():
+        raise InvalidBody("coding-cut")
+    return decoded
+
+
+def _zstd(body: bytes, bound: int) -> bytes:
+    module = _package("zstandard")
+    decoded = bytearray()
+    at = 0
+    for _ in range(_MEMBERS):
+        frame = module.ZstdDecompressor(max_window_size=_WINDOW).decompressobj()
+        try:
+            while not frame.eof:
+                at = _feed(frame, body, at, decoded)
+                if len(decoded) > bound:
+                    raise BodyTooLarge("decoded-body")
+        except module.ZstdError:
+            raise InvalidBody("coding-damaged") from None
+        at -= len(frame.unused_data)
+        if at == len(body):
+            return bytes(decoded)
+    raise InvalidBody("coding-members")
+
+
+def _feed(frame: Any, body: bytes, at: int, decoded: bytearray) -> int:  # noqa: ANN401 - a class of a package that may be missing
+    """Feed a slice of `body` from `at` on to a frame of zstd; return where the slice ended."""
+    piece = body[at : at + _SLICE]
+    if not piece:
+        raise InvalidBody("coding-cut")
+    decoded += frame.decompress(piece)
+    return at + len(piece)
+
+
+def _package(name: str) -> Any:  # noqa: ANN401 - a package that may be missing has no type
+    try:
+        return importlib.import_module(name)
+    except ImportError:
+        raise UnsupportedBody("content-encoding", detail=f"{name} is not installed.") from None
+
+
+_DECODERS: Final[dict[str, Decoder]] = {
+    "br": _brotli,
+    "deflate": _deflate,
+    "gzip": _gzip,
+    "x-gzip": _gzip,
+    "zstd": _zstd,
+}
