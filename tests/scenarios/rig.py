@@ -1,0 +1,255 @@
+"""A backend that remembers, configurations, and real `sealyard serve` processes before it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+from aiohttp import web
+
+from proxy.config.settings import SecretReference
+from proxy.keys.keyring import create
+from proxy.keys.keyring_file import create_keyring
+from proxy.keys.roots import FileRoot, create_root_file
+
+ROOT = Path(__file__).parents[2]
+TOKEN = "token-of-the-tests-0123456789"
+PATIENCE_SECONDS = 20.0
+
+A_FORM, B_FORM = "jwe", "short"
+_TEMPLATE = """\
+version: 1
+keys:
+  keyring: {{file: keyring.jwe, key: {{file: root.key}}}}
+admin: {{listen: "127.0.0.1:{admin}", token: {{file: admin.token}}}}
+health: {{listen: "127.0.0.1:{health}"}}
+fields:
+  content: {{form: {form}}}
+  note: {{form: {form}}}
+listeners:
+  - name: api
+    listen: {listen}
+    upstream: http://127.0.0.1:{upstream}
+    unmatched: pass
+    timeouts: {{keepalive: 75s}}
+    defaults: {{tenant: "const:{tenant}"}}
+    rules:
+      - name: {tenant}
+        match: POST /api/messages
+        conversation: $.conversationId
+        request: {{encrypt: [$.content, $.note]}}
+        response: {{decrypt: [$.content, $.note]}}
+"""
+
+
+def a_configuration(  # one argument for each thing that a test may vary
+    upstream: int,
+    *,
+    listen: str = "127.0.0.1:0",
+    form: str = A_FORM,
+    tenant: str = "alpha",
+    admin: int = 0,
+    health: int = 0,
+) -> str:
+    """Return a configuration that seals `content` and `note`, in one form or the other."""
+    return _TEMPLATE.format(
+        upstream=upstream, listen=listen, form=form, tenant=tenant, admin=admin, health=health
+    )
+
+
+def write_keys(folder: Path) -> None:
+    """Write a keyring, the root key that opens it, and the admin token."""
+    root = folder / "root.key"
+    create_root_file(root, random=os.urandom)
+    keyring = create("k1", now=int(time.time()), random=os.urandom)
+    create_keyring(folder / "keyring.jwe", keyring, FileRoot(SecretReference(file=root)))
+    write_token(folder, TOKEN)
+
+
+def write_token(folder: Path, token: str) -> None:
+    """Write the admin token as its operator would."""
+    path = folder / "admin.token"
+    path.write_text(token + "\n")
+    path.chmod(0o600)
+
+
+def free_port() -> int:
+    """Return a port that nobody uses just now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@dataclass
+class Backend:
+    """Remembers every body, and answers with it after `pause` seconds."""
+
+    port: int = 0
+    bodies: list[bytes] = field(default_factory=list)
+    pause: float = 0.0
+
+    async def answer(self, request: web.Request) -> web.Response:
+        body = await request.read()
+        self.bodies.append(body)
+        if self.pause:
+            await asyncio.sleep(self.pause)
+        return web.Response(body=body, content_type=request.content_type)
+
+    def forms(self) -> set[str]:
+        """Return how the bodies are sealed; a body that is not of one form is told as it is."""
+        return {_form(json.loads(body)) for body in self.bodies if body}
+
+
+@asynccontextmanager
+async def backend() -> AsyncIterator[Backend]:
+    """Run a backend."""
+    made = Backend()
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", made.answer)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        made.port = int(runner.addresses[0][1])
+        yield made
+    finally:
+        await runner.cleanup()
+
+
+def _form(body: dict[str, Any]) -> str:
+    found = {_form_of(str(body[name])) for name in ("content", "note")}
+    return found.pop() if len(found) == 1 else f"mixed: {body}"
+
+
+def _form_of(value: str) -> str:
+    if value.startswith("eyJ0eXAiOiJzeTEi"):
+        return A_FORM
+    return B_FORM if value.startswith("sy1.") else f"plain: {value}"
+
+
+@dataclass
+class Load:
+    """Clients that send messages until told to stop, and look at every answer."""
+
+    url: str
+    canary: str = field(default_factory=lambda: secrets.token_hex(16))
+    answered: int = 0
+    wrong: list[str] = field(default_factory=list)
+    cut: int = 0
+    refused: int = 0
+    stop: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def run(self, clients: int) -> None:
+        """Send until `stop`."""
+        async with asyncio.TaskGroup() as group:
+            for number in range(clients):
+                group.create_task(self._client(number))
+
+    async def _client(self, number: int) -> None:
+        async with aiohttp.ClientSession() as session:
+            count = 0
+            while not self.stop.is_set():
+                count += 1
+                await self._message(session, number, count)
+
+    async def _message(self, session: aiohttp.ClientSession, number: int, count: int) -> None:
+        content = f"{self.canary}-{number}-{count}"
+        body = {"conversationId": f"c{number}", "content": content, "note": self.canary}
+        try:
+            async with session.post(self.url, json=body) as response:
+                text = await response.text()
+        except aiohttp.ClientConnectorError:
+            self.refused += 1
+            await asyncio.sleep(0.01)
+        except aiohttp.ClientError:
+            self.cut += 1
+        else:
+            if response.status == 200 and json.loads(text) == body:
+                self.answered += 1
+            else:
+                self.wrong.append(f"{response.status} {text[:300]}")
+
+
+@dataclass
+class Served:
+    """A running `sealyard serve`: its pid is the only one that is ever signalled."""
+
+    process: subprocess.Popen[bytes]
+    log: Path
+    port: int
+    admin: int
+    health: int
+
+    @property
+    def events(self) -> list[dict[str, Any]]:
+        """The log so far."""
+        lines = self.log.read_text().splitlines()
+        return [json.loads(line) for line in lines if line.startswith("{")]
+
+    async def event(self, name: str, count: int = 1) -> dict[str, Any]:
+        """Return an event once it was written `count` times."""
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while time.monotonic() < deadline:
+            found = [event for event in self.events if event["event"] == name]
+            if len(found) >= count:
+                return found[count - 1]
+            await asyncio.sleep(0.02)
+        message = f"no {name}: {self.log.read_text()[-3000:]}"
+        raise AssertionError(message)
+
+    async def ended(self) -> int:
+        """Return the exit code."""
+        return await asyncio.to_thread(self.process.wait, PATIENCE_SECONDS)
+
+
+@contextmanager
+def served(
+    folder: Path, upstream: int, *options: str, listen: str | None = None
+) -> Iterator[Served]:
+    """Run `sealyard serve` with keys and a configuration of its own."""
+    port, admin, health = free_port(), free_port(), free_port()
+    write_keys(folder)
+    (folder / "sealyard.yaml").write_text(
+        a_configuration(upstream, listen=listen or f"127.0.0.1:{port}", admin=admin, health=health)
+    )
+    log = folder / "sealyard.log"
+    with (
+        log.open("wb") as sink,
+        subprocess.Popen(  # noqa: S603 - Sealyard itself
+            command(folder, *options), stderr=sink, stdout=sink, env=environment()
+        ) as process,
+    ):
+        try:
+            yield Served(process, log, port, admin, health)
+        finally:
+            if process.poll() is None:
+                process.send_signal(signal.SIGTERM)
+                process.send_signal(signal.SIGINT)
+                try:
+                    process.wait(PATIENCE_SECONDS)
+                except subprocess.TimeoutExpired:
+                    process.kill()
+
+
+def command(folder: Path, *options: str) -> list[str]:
+    """Return the command line of a server."""
+    configuration = str(folder / "sealyard.yaml")
+    return [sys.executable, "-P", "-m", "proxy", "serve", "--config", configuration, *options]
+
+
+def environment(**more: str) -> dict[str, str]:
+    """Return the environment of a server."""
+    return {**os.environ, "PYTHONPATH": str(ROOT), **more}

@@ -1,0 +1,229 @@
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import time
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from tests.scenarios.rig import (
+    A_FORM,
+    B_FORM,
+    TOKEN,
+    Load,
+    Served,
+    backend,
+    served,
+)
+
+
+def url(ours: Served) -> str:
+    return f"http://127.0.0.1:{ours.port}/api/messages"
+
+
+async def readiness(ours: Served) -> int:
+    """Return the status of /readyz, 0 where nobody answers."""
+    async with aiohttp.ClientSession() as session:
+        try:
+            async with session.get(f"http://127.0.0.1:{ours.health}/readyz") as response:
+                return response.status
+        except aiohttp.ClientConnectionError:
+            return 0
+
+
+def runs(pid: int) -> bool:
+    """Tell whether a process runs; one that has ended and that nobody waited for does not."""
+    try:
+        return "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return False
+
+
+async def metrics(ours: Served) -> str:
+    headers = {"Authorization": f"Bearer {TOKEN}"}
+    address = f"http://127.0.0.1:{ours.admin}/metrics"
+    async with aiohttp.ClientSession(headers=headers) as session, session.get(address) as response:
+        return await response.text()
+
+
+def counted(text: str, name: str) -> float:
+    """Return the sum of all samples of a metric."""
+    lines = [line for line in text.splitlines() if line.startswith(name)]
+    return sum(float(line.rpartition(" ")[2]) for line in lines)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+async def test_a_hangup_reloads_and_a_broken_file_changes_nothing(
+    tmp_path: Path, workers: int
+) -> None:
+    async with backend() as behind:
+        with served(tmp_path, behind.port, "--workers", str(workers)) as ours:
+            await ours.event("server.ready")
+            load = Load(url(ours))
+            loading = asyncio.get_running_loop().create_task(load.run(3))
+            while load.answered < 3:  # noqa: ASYNC110 - the clients wait for nobody
+                await asyncio.sleep(0.01)
+            text = (tmp_path / "sealyard.yaml").read_text()
+            (tmp_path / "sealyard.yaml").write_text(
+                text.replace(f"form: {A_FORM}", f"form: {B_FORM}")
+            )
+            ours.process.send_signal(signal.SIGHUP)
+            await ours.event("config.loaded", 2)
+            (tmp_path / "sealyard.yaml").write_text("version: 1")
+            ours.process.send_signal(signal.SIGHUP)
+            await ours.event("config.refused")
+            start = len(behind.bodies)
+            await asyncio.sleep(0.3)
+            load.stop.set()
+            await loading
+            seen = behind.forms()
+            behind.bodies = behind.bodies[start + 3 :]
+
+    assert (load.wrong, load.cut, load.refused) == ([], 0, 0)
+    assert seen == {A_FORM, B_FORM}
+    assert behind.forms() == {B_FORM}
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+async def test_a_drain_under_load_answers_everything_that_the_backend_got(
+    tmp_path: Path, workers: int
+) -> None:
+    async with backend() as behind:
+        behind.pause = 0.02
+        options = ("--workers", str(workers), "--drain-delay", "0.5", "--grace", "5")
+        with served(tmp_path, behind.port, *options) as ours:
+            await ours.event("server.ready")
+            before = await readiness(ours)
+            load = Load(url(ours))
+            loading = asyncio.get_running_loop().create_task(load.run(8))
+            await asyncio.sleep(0.5)
+            ours.process.send_signal(signal.SIGTERM)
+            await ours.event("server.draining")
+            during, seen = await readiness(ours), load.answered
+            await ours.event("server.stopping")
+            served_while_draining = load.answered - seen
+            code = await ours.ended()
+            load.stop.set()
+            await loading
+
+    assert (before, during, code) == (200, 503, 0)
+    assert served_while_draining > 0
+    assert load.wrong == []
+    # An idle connection may close under its client's next message: nobody has seen that one.
+    assert load.answered == len(behind.bodies)
+    assert load.cut <= 8
+    assert load.canary.encode() not in b"".join(behind.bodies)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+async def test_a_second_signal_ends_it_at_once(tmp_path: Path, workers: int) -> None:
+    async with backend() as behind:
+        behind.pause = 5
+        with served(tmp_path, behind.port, "--workers", str(workers), "--grace", "60") as ours:
+            await ours.event("server.ready")
+            load = Load(url(ours))
+            loading = asyncio.get_running_loop().create_task(load.run(1))
+            await asyncio.sleep(0.3)
+            ours.process.send_signal(signal.SIGTERM)
+            await ours.event("server.stopping")
+            began = time.monotonic()
+            ours.process.send_signal(signal.SIGINT)
+            code = await ours.ended()
+            took = time.monotonic() - began
+            load.stop.set()
+            await loading
+
+    assert code == 1
+    assert took < 2
+
+
+async def test_killed_workers_cost_no_more_than_what_they_had_under_way(tmp_path: Path) -> None:
+    clients, kills = 8, 4
+    async with backend() as behind:
+        with served(tmp_path, behind.port, "--workers", "2") as ours:
+            await ours.event("server.ready")
+            load = Load(url(ours))
+            loading = asyncio.get_running_loop().create_task(load.run(clients))
+            for number in range(kills):
+                await asyncio.sleep(1)
+                worker = await ours.event("worker.ready", 2 + number)
+                os.kill(int(worker["worker_pid"]), signal.SIGKILL)
+                await ours.event("worker.died", number + 1)
+            ready = await ours.event("worker.ready", 2 + kills)
+            await asyncio.sleep(1.2)
+            status = await readiness(ours)
+            load.stop.set()
+            await loading
+            await asyncio.sleep(1.2)
+            text = await metrics(ours)
+            ours.process.send_signal(signal.SIGTERM)
+            code = await ours.ended()
+
+    assert ready["duration_ms"] > 0
+    assert (status, code) == (200, 0)
+    assert load.wrong == []
+    assert load.refused == 0
+    assert load.cut <= clients * kills
+    assert len(behind.bodies) <= load.answered + load.cut
+    assert behind.forms() == {A_FORM}
+    assert load.canary.encode() not in b"".join(behind.bodies)
+    assert counted(text, "sealyard_worker_restarts_total") == kills
+    # What a killed worker counted after its last beat is lost; nothing is counted twice.
+    total = counted(text, "sealyard_messages_total")
+    assert load.answered / 3 < total <= load.answered + load.cut
+
+
+async def test_a_worker_replaced_after_a_refused_reload_begins_with_what_is_in_force(
+    tmp_path: Path,
+) -> None:
+    async with backend() as behind:
+        with served(tmp_path, behind.port, "--workers", "2") as ours:
+            await ours.event("server.ready")
+            (tmp_path / "sealyard.yaml").write_text("broken: [")
+            await ours.event("config.refused")
+            for worker in [one for one in ours.events if one["event"] == "worker.ready"]:
+                os.kill(int(worker["worker_pid"]), signal.SIGKILL)
+            await ours.event("worker.ready", 4)
+            load = Load(url(ours))
+            loading = asyncio.get_running_loop().create_task(load.run(2))
+            await asyncio.sleep(0.3)
+            load.stop.set()
+            await loading
+
+    assert load.answered > 0
+    assert behind.forms() == {A_FORM}
+
+
+async def test_workers_end_when_their_supervisor_is_gone(tmp_path: Path) -> None:
+    async with backend() as behind:
+        with served(tmp_path, behind.port, "--workers", "2") as ours:
+            await ours.event("server.ready")
+            workers = [one for one in ours.events if one["event"] == "worker.ready"]
+            ours.process.kill()
+            await ours.ended()
+            async with asyncio.timeout(10):
+                for worker in workers:
+                    while runs(int(worker["worker_pid"])):  # noqa: ASYNC110 - no child of ours
+                        await asyncio.sleep(0.05)
+
+
+async def test_workers_share_a_unix_socket_and_remove_it_at_the_end(tmp_path: Path) -> None:
+    path = tmp_path / "front.sock"
+    async with backend() as behind:
+        options = ("--workers", "2")
+        with served(tmp_path, behind.port, *options, listen=f"unix:{path}") as ours:
+            await ours.event("server.ready")
+            connector = aiohttp.UnixConnector(str(path))
+            async with aiohttp.ClientSession(connector=connector) as session:
+                body = {"conversationId": "c", "content": "x", "note": "y"}
+                async with session.post("http://localhost/api/messages", json=body) as response:
+                    answer = await response.json()
+            ours.process.send_signal(signal.SIGTERM)
+            code = await ours.ended()
+
+    assert (answer, code) == (body, 0)
+    assert behind.forms() == {A_FORM}
+    assert not path.exists()
