@@ -1,0 +1,202 @@
+"""The admin and health listeners over real connections, for a subject that is made up."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+
+from proxy.admin.guard import Guard
+from proxy.admin.routes import Routes
+from proxy.admin.server import AdminServer
+from proxy.admin.subject import Reloaded
+from proxy.admin.token import BearerToken
+from proxy.config.load import load
+from proxy.config.settings import Settings, TcpAddress
+from proxy.telemetry import metrics
+from proxy.telemetry.facts import Check
+from proxy.telemetry.samples import Samples
+from proxy.traffic import sockets
+
+CONFIGURATION = Path(__file__).parents[2] / "config" / "sealyard.yaml"
+TOKEN = "token-of-the-tests-0123456789"
+LISTEN = TcpAddress("127.0.0.1", 0)
+ALL = (
+    ("GET", "/livez"),
+    ("GET", "/readyz"),
+    ("GET", "/metrics"),
+    ("POST", "/-/reload"),
+    ("GET", "/v1/status"),
+    ("GET", "/v1/config"),
+)
+HEALTH = ALL[:3]
+
+
+@dataclass
+class Everything:
+    """A subject that answers what it was told to."""
+
+    ready: bool = True
+    outcome: Reloaded = field(default_factory=lambda: Reloaded(accepted=True, sha256="ab"))
+    broken: bool = False
+
+    @property
+    def settings(self) -> Settings:
+        return load(CONFIGURATION, {"SEALYARD_PASSPHRASE": "x"}).settings
+
+    async def checks(self) -> tuple[Check, ...]:
+        return (Check("started", ok=True), Check("keyring", self.ready, "primary k1"))
+
+    async def samples(self) -> Samples:
+        samples = Samples()
+        samples.add(metrics.READY, 1)
+        return samples
+
+    async def status(self) -> Mapping[str, Any]:
+        if self.broken:
+            raise RuntimeError("canary")
+        return {"version": "0"}
+
+    async def reload(self) -> Reloaded:
+        return self.outcome
+
+
+@dataclass
+class Open:
+    """A running listener, and a way to call it."""
+
+    port: int
+    heard: list[tuple[str, dict[str, object]]]
+    session: aiohttp.ClientSession
+
+    async def call(
+        self, method: str, path: str, *, token: str | None = TOKEN, **headers: str
+    ) -> tuple[int, dict[str, str], str]:
+        if token is not None:
+            headers["Authorization"] = f"Bearer {token}"
+        url = f"http://127.0.0.1:{self.port}{path}"
+        async with self.session.request(method, url, headers=headers) as response:
+            return response.status, dict(response.headers), await response.text()
+
+
+@asynccontextmanager
+async def listening(name: str = "admin", subject: Everything | None = None) -> AsyncIterator[Open]:
+    heard: list[tuple[str, dict[str, object]]] = []
+
+    class Ear:
+        def report(self, event: str, **fields: object) -> None:
+            heard.append((event, fields))
+
+    routes = Routes(subject or Everything())
+    token = BearerToken(TOKEN.encode()) if name == "admin" else None
+    guard = Guard(name, LISTEN, Ear(), token=token)
+    server = AdminServer(guard, routes.admin() if name == "admin" else routes.health())
+    opened = sockets.open_sockets(LISTEN)
+    await server.start(opened)
+    try:
+        async with aiohttp.ClientSession() as session:
+            yield Open(sockets.port_of(opened), heard, session)
+    finally:
+        await server.close()
+        sockets.close(opened)
+
+
+@pytest.mark.parametrize(("method", "path"), ALL)
+async def test_every_route_wants_the_token_and_says_so_in_the_log(method: str, path: str) -> None:
+    async with listening() as ours:
+        shown = await ours.call(method, path)
+        for wrong in (None, "wrong", TOKEN[:-1], f"{TOKEN}x"):
+            status, headers, _ = await ours.call(method, path, token=wrong)
+            assert (status, headers["Sealyard-Error"]) == (401, "unauthorized")
+            assert headers["WWW-Authenticate"] == "Bearer"
+
+    assert shown[0] == 200
+    assert [fields["status"] for _, fields in ours.heard] == [200, 401, 401, 401, 401]
+    assert all(fields["route"] == path for _, fields in ours.heard)
+    assert TOKEN not in str(ours.heard)
+
+
+async def test_the_health_listener_has_three_paths_and_wants_no_token() -> None:
+    async with listening("health") as ours:
+        for method, path in HEALTH:
+            assert (await ours.call(method, path, token=None))[0] == 200
+        for method, path in ALL[3:]:
+            assert (await ours.call(method, path))[0] == 404
+
+    assert ours.heard == []
+
+
+async def test_readiness_tells_each_check_when_asked() -> None:
+    async with listening(subject=Everything(ready=False)) as ours:
+        plain = await ours.call("GET", "/readyz")
+        verbose = await ours.call("GET", "/readyz?verbose")
+
+    assert (plain[0], plain[2]) == (503, "not ready\n")
+    assert (verbose[0], verbose[2]) == (503, "[+] started\n[-] keyring: primary k1\nnot ready\n")
+
+
+async def test_a_name_that_a_page_could_have_rebound_is_not_answered() -> None:
+    async with listening() as ours:
+        status, headers, _ = await ours.call("GET", "/v1/config", Host="attacker.example")
+
+    assert (status, headers["Sealyard-Error"]) == (403, "forbidden-host")
+
+
+async def test_another_method_is_told_which_there_are_and_no_page_may_ask() -> None:
+    async with listening() as ours:
+        status, headers, _ = await ours.call("DELETE", "/v1/status")
+        preflight = await ours.call("OPTIONS", "/-/reload", Origin="https://attacker.example")
+
+    assert (status, headers["Allow"]) == (405, "GET,HEAD".replace(",", ", "))
+    assert preflight[0] == 405
+    assert not any(name.lower().startswith("access-control") for name in preflight[1])
+
+
+async def test_an_unknown_path_is_not_repeated_in_the_log() -> None:
+    async with listening() as ours:
+        status, _, body = await ours.call("GET", "/canary/path?canary=1")
+
+    assert status == 404
+    assert "canary" not in str(ours.heard) + body
+
+
+async def test_guesses_are_slowed_down_and_then_even_the_token_is_not_told_apart() -> None:
+    async with listening() as ours:
+        statuses = [(await ours.call("GET", "/livez", token="guess"))[0] for _ in range(12)]
+        right = await ours.call("GET", "/livez")
+
+    assert statuses[:10] == [401] * 10
+    assert statuses[10:] == [429, 429]
+    assert (right[0], right[1]["Retry-After"]) == (429, "1")
+
+
+async def test_a_refused_reload_is_told_with_its_problems() -> None:
+    outcome = Reloaded(accepted=False, sha256="ab", code="restart-needed", problems=("one", "two"))
+    async with listening(subject=Everything(outcome=outcome)) as ours:
+        status, headers, body = await ours.call("POST", "/-/reload")
+
+    assert (status, headers["Sealyard-Error"]) == (422, "restart-needed")
+    assert headers["Content-Type"].startswith("application/problem+json")
+    assert '"problems": ["one", "two"]' in body
+
+
+async def test_a_mistake_of_ours_says_nothing_but_its_place() -> None:
+    async with listening(subject=Everything(broken=True)) as ours:
+        status, headers, body = await ours.call("GET", "/v1/status")
+
+    assert (status, headers["Sealyard-Error"]) == (500, "internal-error")
+    assert "canary" not in body + str(ours.heard)
+    assert ours.heard[0][1]["exception"] == "RuntimeError"
+
+
+async def test_an_answer_names_no_library_and_is_not_kept() -> None:
+    async with listening() as ours:
+        _, headers, _ = await ours.call("GET", "/livez")
+
+    assert headers["Server"] == "sealyard"
+    assert headers["Cache-Control"] == "no-store"

@@ -1,0 +1,116 @@
+from __future__ import annotations
+
+from typing import Any
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from proxy.telemetry import metrics
+from proxy.telemetry.exposition import exposed
+from proxy.telemetry.facts import Check, Facts
+from proxy.telemetry.samples import Samples
+from proxy.telemetry.tally import MOST_SERIES, Tally
+
+
+class Ear:
+    def __init__(self) -> None:
+        self.heard: list[str] = []
+
+    def report(self, event: str, **fields: object) -> None:
+        self.heard.append(event)
+
+
+def a_message(**more: Any) -> dict[str, Any]:  # noqa: ANN401 - any field
+    return {
+        "listener": "api",
+        "rule": "send",
+        "status": 200,
+        "request_bytes": 10,
+        "response_bytes": 20,
+        "duration_ms": 3.0,
+        "upstream_ms": 2.0,
+        **more,
+    }
+
+
+def test_values_are_counted_by_direction_and_fate() -> None:
+    tally = Tally(Ear())
+    tally.report("message.handled", **a_message(sealed=3, response_sealed=1, opened=2))
+    samples = tally.samples()
+
+    assert samples.value(metrics.VALUES, "api", "send", "request", "sealed") == 2
+    assert samples.value(metrics.VALUES, "api", "send", "response", "sealed") == 1
+    assert samples.value(metrics.VALUES, "api", "send", "request", "opened") == 2
+    assert samples.value(metrics.MESSAGES, "api", "send", "forwarded") == 1
+    assert samples.value(metrics.RESPONSE_BYTES, "api") == 20
+
+
+def test_refusals_and_upstream_errors_are_counted_by_code() -> None:
+    ear = Ear()
+    tally = Tally(ear)
+    for code, reason in (("upstream-failed", "connect"), ("open-failed", "tag")):
+        fields = a_message(rule=None, error=code, reason=reason, direction="response")
+        tally.report("message.refused", **fields)
+    samples = tally.samples()
+
+    assert samples.value(metrics.MESSAGES, "api", "", "refused") == 2
+    assert samples.value(metrics.REFUSALS, "api", "", "response", "open-failed") == 1
+    assert samples.value(metrics.UPSTREAM_ERRORS, "api", "upstream-failed", "connect") == 1
+    assert samples.value(metrics.UPSTREAM_ERRORS, "api", "open-failed", "tag") == 0
+    assert ear.heard == ["message.refused", "message.refused"]
+
+
+def test_a_client_that_went_away_is_no_forwarded_message() -> None:
+    tally = Tally(Ear())
+    tally.report("message.handled", **a_message(status=499))
+
+    assert tally.samples().value(metrics.MESSAGES, "api", "send", "aborted") == 1
+
+
+def test_series_are_bounded() -> None:
+    tally = Tally(Ear())
+    for number in range(MOST_SERIES + 10):
+        tally.report("message.handled", **a_message(rule=f"r{number}"))
+    rows = [labels for name, labels, _ in tally.samples() if name == metrics.MESSAGES.name]
+
+    assert len(rows) == MOST_SERIES + 1
+    assert tally.samples().value(metrics.MESSAGES, "other", "other", "other") == 10
+
+
+def test_prometheus_reads_what_is_exposed() -> None:
+    tally = Tally(Ear())
+    for milliseconds in (0.2, 0.5, 3.0, 100_000.0):
+        tally.report("message.handled", **a_message(duration_ms=milliseconds))
+    families = {
+        family.name: family
+        for family in text_string_to_metric_families(exposed(tally.samples()).decode())
+    }
+    buckets = {
+        sample.labels["le"]: sample.value
+        for sample in families["sealyard_request_duration_seconds"].samples
+        if sample.name.endswith("_bucket")
+    }
+
+    assert (buckets["0.0005"], buckets["0.005"], buckets["60.0"], buckets["+Inf"]) == (2, 3, 3, 4)
+    assert families["sealyard_messages"].samples[0].value == 4
+
+
+def test_samples_of_workers_add_up_and_gauges_of_the_dead_are_left_out() -> None:
+    dead, alive, together = Samples(), Samples(), Samples()
+    for samples in (dead, alive):
+        samples.add(metrics.MESSAGES, 5, labels=("api", "send", "forwarded"))
+        samples.add(metrics.CLIENT_CONNECTIONS, 7, labels=("api",))
+    together.merge(dead, gauges=False)
+    together.merge(alive)
+
+    assert together.value(metrics.MESSAGES, "api", "send", "forwarded") == 10
+    assert together.value(metrics.CLIENT_CONNECTIONS, "api") == 7
+
+
+def test_facts_survive_the_way_to_another_process() -> None:
+    samples = Samples()
+    samples.add(metrics.READY, 1)
+    facts = Facts((Check("started", ok=True),), samples, {"pid": 1})
+    again = Facts.from_json(facts.to_json())
+
+    assert (again.checks, again.status, again.ready) == (facts.checks, {"pid": 1}, True)
+    assert list(again.samples) == list(samples)
