@@ -7,7 +7,7 @@ malformed bytes with a traceback, and echoes them to the client.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from typing import Any, Protocol, cast
 
 from aiohttp import StreamReader, web
@@ -53,7 +53,8 @@ class Owner(Bounds, Protocol):
 class ClientConnection(Incoming):
     """Requests from one client, one after the other.
 
-    The two deadlines are numbers that the listener's ticker looks at.
+    The two deadlines are numbers that the listener's ticker looks at. `when_leaving` is called when
+    the process is about to end.
     """
 
     __slots__ = (
@@ -62,6 +63,7 @@ class ClientConnection(Incoming):
         "_owner",
         "_write_deadline",
         "peer",
+        "when_leaving",
     )
 
     def __init__(self, server: web.Server, owner: Owner, loop: asyncio.AbstractEventLoop) -> None:
@@ -71,11 +73,17 @@ class ClientConnection(Incoming):
         self._gone: asyncio.Future[None] | None = None
         self._write_deadline = NEVER
         self.peer = Peer()
+        self.when_leaving: Callable[[], None] | None = None
 
     @property
     def encrypted(self) -> bool:
         """Whether the client speaks TLS."""
         return self.peer.encrypted
+
+    @property
+    def leaving(self) -> bool:
+        """Whether the process is about to end."""
+        return self._owner.draining
 
     @property
     def last(self) -> bool:
@@ -227,11 +235,18 @@ class ClientConnection(Incoming):
             self.close_idle()
 
     def close_idle(self) -> None:
-        """Close the connection unless it has a request under way; a tunnel never ends by itself."""
-        if self._receiver is not None and self.transport is not None:
-            self.transport.close()
-        elif not self._busy and not self._messages and not self._head_bytes:
+        """Close the connection unless it has a request under way."""
+        if not self._busy and not self._messages and not self._head_bytes:
             self.force_close()
+
+    def leave(self) -> None:
+        """Close the connection if it is idle; let end what would never end by itself."""
+        if self._receiver is not None:
+            self._receiver.leaving()
+        elif self.when_leaving is not None:
+            self.when_leaving()
+        else:
+            self.close_idle()
 
     def awaiting_body(self, *, waiting: bool) -> None:
         """Let the time for the next piece of the body run, or not."""

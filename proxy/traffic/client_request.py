@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from http import HTTPStatus
 from typing import Any
 
@@ -9,6 +10,7 @@ from aiohttp import StreamReader
 
 from ..core.forwardable import Forwardable
 from .client_connection import ClientConnection
+from .event_borders import EventBorders, streams_events
 from .framing import ABSENT, CHUNKED, LAST_CHUNK, Framing, as_chunk
 from .gate import HTTP_10, RawRequest
 from .hop import NOWHERE, Peer, Places
@@ -143,8 +145,11 @@ class ClientRequest:
                 framing = ABSENT
                 self.keep = False
         self._send(message, framing)
+        chunks = response.chunks()
+        if framing.length is None and streams_events(response.head.headers):
+            chunks = self._until_leaving(response)
         try:
-            async for data in response.chunks():
+            async for data in chunks:
                 self._connection.write(as_chunk(data) if framing.chunked else data)
                 await self._connection.drain()
             if framing.chunked:
@@ -154,6 +159,26 @@ class ClientRequest:
             self._connection.abort()
             raise
         return response.arrived
+
+    async def _until_leaving(self, response: UpstreamResponse) -> AsyncIterator[bytes]:
+        """Return a stream of events up to the end of one, once the process is about to end."""
+        connection = self._connection
+        borders = EventBorders()
+
+        def leave() -> None:
+            if borders.at_border:
+                response.stop()
+
+        connection.when_leaving = leave
+        try:
+            async for data in response.chunks():
+                if connection.leaving and (size := borders.last_border(data)):
+                    yield data[:size]
+                    return
+                borders.pass_by(data)
+                yield data
+        finally:
+            connection.when_leaving = None
 
 
 def _bodiless_framing(message: Forwardable, response: UpstreamResponse, method: str) -> Framing:

@@ -57,6 +57,9 @@ class Receiver(Protocol):
     def lost(self) -> None:
         """Learn that the connection is gone."""
 
+    def leaving(self) -> None:
+        """Learn that the process is about to end."""
+
     def writable(self, *, yes: bool) -> None:
         """Learn whether the connection takes more bytes just now."""
 
@@ -104,6 +107,9 @@ class UpstreamResponse(IncomingBody, Protocol):
 
     def divert(self) -> RawConnection:
         """Return the connection after a 101."""
+
+    def stop(self) -> None:
+        """Let `chunks` end here, although more would come."""
 
     def close(self) -> None:
         """Give the connection back if it is beyond doubt, else drop it."""

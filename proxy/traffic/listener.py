@@ -139,7 +139,7 @@ class HttpListener:
             close(self._sockets, self._address)
             self._sockets = ()
         for connection in tuple(self._connections):
-            connection.close_idle()
+            connection.leave()
 
     async def drained(self, seconds: float) -> bool:
         """Wait until all connections have ended; return whether they did in time."""

@@ -4,19 +4,34 @@ from __future__ import annotations
 
 import asyncio
 
+from .frame_borders import FrameBorders, going_away
 from .interfaces import RawConnection
 
 
 class Tunnel:
     """Joins a client and the upstream until both have ended."""
 
-    __slots__ = ("_active", "_changed", "_client", "_open", "_upstream", "received", "sent")
+    __slots__ = (
+        "_active",
+        "_changed",
+        "_client",
+        "_leaving",
+        "_open",
+        "_to_client",
+        "_to_upstream",
+        "_upstream",
+        "received",
+        "sent",
+    )
 
     def __init__(self, client: RawConnection, upstream: RawConnection) -> None:
         self._client = client
         self._upstream = upstream
+        self._to_upstream = _Way(self, upstream, upward=True)
+        self._to_client = _Way(self, client, upward=False)
         self._open = 2
         self._active = False
+        self._leaving = False
         self._changed: asyncio.Future[None] | None = None
         self.received = 0
         self.sent = 0
@@ -24,30 +39,26 @@ class Tunnel:
     async def run(self, *, idle: float, linger: float) -> None:
         """Pass bytes until both sides have ended, or neither has sent any for `idle` seconds.
 
-        Once one side is gone, the other has `linger` seconds to end, so that its last bytes arrive.
+        Once one side is gone, or the process is about to end, there are `linger` seconds for the
+        last bytes to arrive.
         """
         loop = asyncio.get_running_loop()
         self._join()
-        while self._open:
+        while self._open and not self._parted:
             self._active = False
             self._changed = loop.create_future()
             # asyncio.wait, since a timeout around the future would cancel it.
-            patience = idle if self._open > 1 else max(linger, 0.0)
+            patience = idle if self._open > 1 and not self._leaving else max(linger, 0.0)
             await asyncio.wait({self._changed}, timeout=patience)
-            if not self._changed.done() and not self._active:
+            if not self._changed.done() and not (self._active and self._waits_for_border):
                 return
 
-    def _join(self) -> None:
-        to_upstream = _Way(self, self._upstream, upward=True)
-        to_client = _Way(self, self._client, upward=False)
-        early = self._client.divert(to_upstream)
-        late = self._upstream.divert(to_client)
-        self._client.resume()
-        self._upstream.resume()
-        if early:
-            to_upstream.received(early)
-        if late:
-            to_client.received(late)
+    def leave(self) -> None:
+        """Tell both sides that the process is about to end (RFC 6455 section 7.4.1: 1001)."""
+        self._leaving = True
+        self._to_upstream.leave()
+        self._to_client.leave()
+        self.changed()
 
     def count(self, size: int, *, upward: bool) -> None:
         """Take note of bytes."""
@@ -60,24 +71,88 @@ class Tunnel:
     def one_ended(self) -> None:
         """Take note that one of the two has ended."""
         self._open -= 1
+        self.changed()
+
+    def changed(self) -> None:
+        """Look again at how things stand."""
         if self._changed is not None and not self._changed.done():
             self._changed.set_result(None)
 
+    @property
+    def _parted(self) -> bool:
+        """Whether both sides have been told to leave, and have said that they do."""
+        return self._leaving and self._to_upstream.closed and self._to_client.closed
+
+    @property
+    def _waits_for_border(self) -> bool:
+        return not (self._leaving and self._to_upstream.told and self._to_client.told)
+
+    def _join(self) -> None:
+        early = self._client.divert(self._to_upstream)
+        late = self._upstream.divert(self._to_client)
+        self._client.resume()
+        self._upstream.resume()
+        if early:
+            self._to_upstream.received(early)
+        if late:
+            self._to_client.received(late)
+
 
 class _Way:
-    """What arrives at one end goes out at the other."""
+    """What arrives at one end goes out at the other.
 
-    __slots__ = ("_ended", "_sink", "_tunnel", "_upward")
+    `told` says that the other end has got a close frame, from here or from its peer, and `closed`
+    that this end has sent one.
+    """
+
+    __slots__ = ("_borders", "_ended", "_leaving", "_sink", "_tunnel", "_upward", "told")
 
     def __init__(self, tunnel: Tunnel, sink: RawConnection, *, upward: bool) -> None:
         self._tunnel = tunnel
         self._sink = sink
         self._upward = upward
+        self._borders = FrameBorders()
         self._ended = False
+        self._leaving = False
+        self.told = False
+
+    @property
+    def closed(self) -> bool:
+        """Whether no more is to be expected from this end."""
+        return self._ended or self._borders.closed
 
     def received(self, data: bytes) -> None:
         """Pass bytes on."""
         self._tunnel.count(len(data), upward=self._upward)
+        if self._leaving:
+            self._pass_last(data)
+            return
+        self._borders.pass_by(data)
+        self._write(data)
+
+    def leave(self) -> None:
+        """Say goodbye at the end of the frame that is being passed on, and pass no other on."""
+        self._leaving = True
+        if self._borders.at_border:
+            self._say_goodbye()
+
+    def _pass_last(self, data: bytes) -> None:
+        if not self.told:
+            size = self._borders.to_border(data)
+            self._write(data[:size])
+            data = data[size:]
+            if self._borders.at_border:
+                self._say_goodbye()
+        self._borders.pass_by(data)
+        if self.closed:
+            self._tunnel.changed()
+
+    def _say_goodbye(self) -> None:
+        if not self._borders.closed and not self._ended:
+            self._write(going_away(masked=self._upward))
+        self.told = True
+
+    def _write(self, data: bytes) -> None:
         try:
             self._sink.write(data)
         except ConnectionError:
@@ -94,6 +169,10 @@ class _Way:
     def lost(self) -> None:
         """Pass the end on: what is gone has ended, too."""
         self.ended()
+
+    def leaving(self) -> None:
+        """Let both ends know that the process is about to end."""
+        self._tunnel.leave()
 
     def writable(self, *, yes: bool) -> None:
         """Let the other end wait for a slow reader at this one."""

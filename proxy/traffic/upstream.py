@@ -315,6 +315,11 @@ class PooledResponse:
             raise ValueError("the response has been closed")
         return self._connection
 
+    def stop(self) -> None:
+        """Let `chunks` end here, although more would come; the connection is dropped."""
+        if self._connection is not None:
+            self._connection.stop()
+
     def close(self) -> None:
         """Give the connection back if the message went through in both directions, else drop it."""
         connection, self._connection = self._connection, None

@@ -36,6 +36,7 @@ class UpstreamConnection(asyncio.Protocol):
         "_receiver",
         "_silence",
         "_size",
+        "_stopped",
         "_transport",
         "_window",
         "_writable",
@@ -61,6 +62,7 @@ class UpstreamConnection(asyncio.Protocol):
         self._awaiting = ""
         self._error: BaseException | None = None
         self._receiver: Receiver | None = None
+        self._stopped = False
         self.deadline = NEVER
         self.expires = NEVER
         self.used = False
@@ -208,10 +210,18 @@ class UpstreamConnection(asyncio.Protocol):
                 return b""
             if self._error is not None:
                 raise self._error
+            if self._stopped:
+                return b""
             self._await("stream", self._silence)
             await self._wait()
             self.deadline = NEVER
         return self.take()
+
+    def stop(self) -> None:
+        """End the body here for its reader; the connection carries no other message."""
+        self._stopped = True
+        self.reader.doubt = True
+        self._wake()
 
     def fail(self, error: BaseException) -> None:
         """End the message with `error` and drop the connection."""

@@ -257,7 +257,7 @@ async def test_f15_a_client_that_has_said_all_is_answered(start: Start, *, fault
 
 async def _events(peer: Peer, origin: Origin) -> None:
     origin.seen.append(await peer.request())
-    peer.send(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n")
+    peer.send(b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n")
     peer.send(b"Transfer-Encoding: chunked\r\n\r\n3\r\n:\n\n\r\n")
     await asyncio.sleep(60)
 

@@ -537,3 +537,34 @@ async def test_a_drain_lets_the_last_answer_out_and_closes_what_is_idle() -> Non
 async def _warm(client: Client) -> None:
     client.send(KEPT)
     await client.response()
+
+
+async def _ticking(peer: Peer, origin: Origin) -> None:
+    await peer.request()
+    head = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n"
+    peer.send(head + b"Transfer-Encoding: chunked\r\n\r\n")
+    peer.send(b"9\r\ndata: 1\n\n\r\n")
+    await peer.writer.drain()
+    if origin.reply != OK:
+        peer.send(b"6\r\ndata: \r\n")
+        await asyncio.sleep(0.1)
+        peer.send(b"8\r\n2\n\ndata:\r\n")
+    await peer.reader.read()
+
+
+@pytest.mark.parametrize("reply", [OK, b""], ids=["between events", "within an event"])
+async def test_b16_a_drain_ends_event_streams_between_two_events(reply: bytes) -> None:
+    async with (
+        running(Origin(_ticking, reply=reply)) as origin,
+        proxied(local(origin.port)) as ours,
+        connected(ours.port) as client,
+    ):
+        client.send(KEPT)
+        head = await client.until(b"\r\n\r\n")
+        await client.until(b"data: 1\n\n\r\n" if reply else b"data: \r\n")
+        drain = asyncio.ensure_future(ours.server.drain(5))  # noqa: TID251 - awaited below
+        rest = await client.rest()
+
+        assert head.startswith(b"HTTP/1.1 200 OK\r\n")
+        assert rest == (b"0\r\n\r\n" if reply else b"3\r\n2\n\n\r\n0\r\n\r\n")
+        assert await drain

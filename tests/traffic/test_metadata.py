@@ -198,6 +198,7 @@ async def test_d9_a_coded_response_is_opened() -> None:
         (b"gzip, gzip", b"x"),
         (b"compress", b"x"),
     ],
+    ids=["bomb", "tail", "two", "unknown"],
 )
 async def test_d9_a_response_that_cannot_be_decoded_is_a_502(coding: bytes, body: bytes) -> None:
     origin = replying(b"Content-Encoding: " + coding, body=body)

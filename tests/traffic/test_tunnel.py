@@ -168,13 +168,70 @@ async def test_a_silent_tunnel_ends() -> None:
         assert await client.rest() == b""
 
 
-async def test_a_drain_ends_tunnels() -> None:
-    async with echoing() as port, proxied(local(port)) as ours, connected(ours.port) as client:
+async def test_b16_a_drain_says_going_away_to_both_sides() -> None:
+    heard: list[bytes] = []
+
+    async def listening(peer: Peer, origin: Origin) -> None:
+        await peer.request()
+        peer.send(SWITCH)
+        heard.append(await peer.reader.readexactly(8))
+        peer.send(b"\x88\x02\x03\xe9")
+        await peer.reader.read()
+
+    async with (
+        running(Origin(listening)) as origin,
+        proxied(local(origin.port)) as ours,
+        connected(ours.port) as client,
+    ):
         client.send(SHAKE)
         await client.until(b"\r\n\r\n")
+        drain = asyncio.ensure_future(ours.server.drain(5))  # noqa: TID251 - awaited below
+        told = await client.until(b"\xe9")
+        client.send(b"\x88\x82abcd" + bytes((0x03 ^ ord("a"), 0xE9 ^ ord("b"))))
 
-        assert await ours.server.drain(5)
+        assert await drain
         assert await client.rest() == b""
+    assert told == b"\x88\x02\x03\xe9"
+    mask, hidden = heard[0][2:6], heard[0][6:]
+    assert heard[0][:2] == b"\x88\x82"
+    assert bytes(one ^ key for one, key in zip(hidden, mask, strict=False)) == b"\x03\xe9"
+
+
+async def test_b16_a_goodbye_waits_for_the_end_of_a_frame() -> None:
+    async def slow(peer: Peer, origin: Origin) -> None:
+        await peer.request()
+        peer.send(SWITCH + b"\x82\x04ab")
+        await asyncio.sleep(0.1)
+        peer.send(b"cd\x82\x01x")
+        await peer.reader.read()
+
+    async with (
+        running(Origin(slow)) as origin,
+        proxied(local(origin.port), timeouts=HASTY) as ours,
+        connected(ours.port) as client,
+    ):
+        client.send(SHAKE)
+        await client.until(b"ab")
+        drain = asyncio.ensure_future(ours.server.drain(5))  # noqa: TID251 - awaited below
+
+        assert await client.rest() == b"cd\x88\x02\x03\xe9"
+        assert await drain
+
+
+async def test_b16_a_drain_ends_tunnels_inside_its_grace() -> None:
+    async with (
+        echoing() as port,
+        proxied(local(port)) as ours,
+        aiohttp.ClientSession() as session,
+    ):
+        url = f"http://127.0.0.1:{ours.port}/ws"
+        sockets = [await session.ws_connect(url) for _ in range(20)]
+        drain = asyncio.ensure_future(ours.server.drain(5))  # noqa: TID251 - awaited below
+        for socket in sockets:
+            await socket.receive()
+
+        assert [socket.close_code for socket in sockets] == [1001] * 20
+        assert await drain
 
 
 async def test_a_slow_reader_holds_the_sender_back() -> None:
