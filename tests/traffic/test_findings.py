@@ -257,8 +257,8 @@ async def test_f15_a_client_that_has_said_all_is_answered(start: Start, *, fault
 
 async def _events(peer: Peer, origin: Origin) -> None:
     origin.seen.append(await peer.request())
-    peer.send(b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n")
-    peer.send(b"Transfer-Encoding: chunked\r\n\r\n3\r\n:\n\n\r\n")
+    peer.send(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n")
+    peer.send(b"Transfer-Encoding: chunked\r\n\r\n4\r\n:\n\n:\r\n")
     await asyncio.sleep(60)
 
 
@@ -270,7 +270,7 @@ async def test_f16_a_drain_takes_its_grace_once(*, faulty: bool) -> None:
         async def drained(port: int, stop: Callable[[], Awaitable[object]]) -> float:
             async with connected(port) as client:
                 client.send(get())
-                await client.until(b":\n\n")
+                await client.until(b":\n\n:")
                 began = time.monotonic()
                 await stop()
                 return time.monotonic() - began
