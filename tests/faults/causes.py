@@ -1,0 +1,149 @@
+"""Why a sealed value may not open: one request for each cause, and how to tell causes apart."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from proxy.core import pipeline
+from proxy.core.context import Context, Scope
+from proxy.core.errors import OpenFailed
+from proxy.core.exchange import Exchange
+from proxy.core.message import RequestHead
+from proxy.core.needs import Needs
+from proxy.core.path import canonical
+from proxy.core.routes import parse_pattern
+from proxy.core.rulebook import Rulebook
+from proxy.core.rules import Block, Item, Names, Rule
+from proxy.core.selectors import parse_selector
+from proxy.core.sources import parse_source
+from proxy.keys.sessions import Sessions
+from tests.keys.builders import World, a_keyring, a_world
+
+SCOPE = Scope("t", "c")
+CONTEXT = Context(SCOPE, field="content")
+HEADERS = ((b"Content-Type", b"application/json"),)
+_PLAINTEXT = b"a value of the usual length, that is some dozens of bytes"
+
+
+def opening_rules() -> Rulebook:
+    """Return a rule that opens a request's value."""
+    item = Item(
+        parse_selector("$.content"), "content", frozenset({"tenant", "conversation", "field"})
+    )
+    names = Names(tenant=parse_source("const:t"), conversation=parse_source("const:c"))
+    rule = Rule("open", (parse_pattern("POST /open"),), names, request=(Block(decrypt=(item,)),))
+    return Rulebook((rule,), pass_unmatched=False)
+
+
+@dataclass
+class Causes:
+    """Bodies that do not open, by cause, and the sessions before which they stand."""
+
+    sessions: Sessions
+    bodies: dict[str, bytes]
+    right: bytes
+
+
+async def causes() -> Causes:
+    """Return one body for each cause of a failed open."""
+    keyring = a_keyring("k2")
+    world = a_world(keyring=keyring)
+    sealing = (await world.sessions.resolve(Needs({SCOPE: 1}))).sealing[SCOPE]
+    good = sealing.seal(_PLAINTEXT, CONTEXT)
+    flipped = good[:-8] + (b"A" if good[-8:-7] != b"A" else b"B") + good[-7:]
+    elsewhere = sealing.seal(_PLAINTEXT, Context(SCOPE, field="another"))
+    expired = sealing.seal(_PLAINTEXT, CONTEXT, exp=1_000_000_000)
+    unknown = await _sealed_by(a_world(keyring=a_keyring("k9").promote("k9")))
+    # The KEK k2 is known, and disabled: what it sealed is revoked with it.
+    revoked = await _sealed_by(a_world(keyring=keyring.promote("k2")))
+    later = a_world(keyring=keyring.disable("k2"), time=world.time)
+    tokens = {
+        "bad-tag": flipped,
+        "wrong-context": elsewhere,
+        "unknown-key": unknown,
+        "revoked": revoked,
+        "expired": expired,
+        "not-a-token": b"y" * len(good),
+    }
+    bodies = {name: _body(token) for name, token in tokens.items()}
+    return Causes(later.sessions, bodies, _body(good))
+
+
+async def _sealed_by(world: World) -> bytes:
+    session = (await world.sessions.resolve(Needs({SCOPE: 1}))).sealing[SCOPE]
+    return session.seal(_PLAINTEXT, CONTEXT)
+
+
+def _body(token: bytes) -> bytes:
+    return json.dumps({"content": token.decode()}).encode()
+
+
+@dataclass
+class Opener:
+    """Tries to open bodies as the handler does, without its sockets."""
+
+    sessions: Sessions
+    now: float
+
+    def __post_init__(self) -> None:
+        self._rules = opening_rules()
+
+    def seconds(self, body: bytes) -> float:
+        """Return how long a failed open takes."""
+        head = RequestHead("POST", "/open", None, HEADERS)
+        exchange = Exchange(self._rules.decide("POST", canonical("/open")), head)
+        began = time.perf_counter()
+        try:
+            plan = pipeline.plan_request(exchange, body)
+            keys = self.sessions.resolve_warm(plan.needs)
+            assert keys is not None
+            pipeline.apply(plan, keys, self.now)
+        except OpenFailed:
+            return time.perf_counter() - began
+        raise AssertionError("it opened")
+
+
+def samples(opener: Opener, bodies: dict[str, bytes], number: int) -> dict[str, list[float]]:
+    """Return `number` durations in all, taken in turns whose order changes."""
+    found: dict[str, list[float]] = {name: [] for name in bodies}
+    names = list(bodies)
+    for turn in range(number // len(names)):
+        at = turn % len(names)
+        for name in (*names[at:], *names[:at]):
+            found[name].append(opener.seconds(bodies[name]))
+    return found
+
+
+def trimmed(values: list[float], share: float = 0.1) -> list[float]:
+    """Return the values without the slowest, which tell of other processes."""
+    kept = sorted(values)
+    return kept[: int(len(kept) * (1 - share))]
+
+
+def mean(values: list[float]) -> float:
+    """Return the mean."""
+    return math.fsum(values) / len(values)
+
+
+def welch(one: list[float], other: list[float]) -> float:
+    """Return Welch's t of two samples."""
+    means = mean(one), mean(other)
+    errors = [
+        math.fsum((value - middle) ** 2 for value in values) / (len(values) - 1) / len(values)
+        for values, middle in zip((one, other), means, strict=True)
+    ]
+    return (means[0] - means[1]) / math.sqrt(math.fsum(errors))
+
+
+def pairs(found: dict[str, list[float]]) -> Iterator[tuple[str, str, float, float]]:
+    """Yield each two causes with Welch's t and the difference of their means in microseconds."""
+    kept = {name: trimmed(values) for name, values in found.items()}
+    names = list(kept)
+    for at, one in enumerate(names):
+        for other in names[at + 1 :]:
+            difference = (mean(kept[one]) - mean(kept[other])) * 1e6
+            yield one, other, welch(kept[one], kept[other]), difference
