@@ -1,0 +1,244 @@
+"""Real servers with a handler for POST /api/pay, each in a lax configuration that people run."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from tests.bypass.recorder import recorder
+
+HERE: Final = Path(__file__).parent
+PATIENCE_SECONDS: Final = 30.0
+TOMCAT: Final = Path("/usr/share/tomcat10")
+EXPRESS: Final = HERE / "express" / "node_modules" / "express"
+
+_NGINX: Final = """\
+daemon off; pid {folder}/pid; error_log stderr; worker_processes 1;
+events {{ worker_connections 64; }}
+http {{
+  access_log off; merge_slashes on; underscores_in_headers on; ignore_invalid_headers off;
+  client_body_temp_path {folder}/a; proxy_temp_path {folder}/b; fastcgi_temp_path {folder}/c;
+  uwsgi_temp_path {folder}/d; scgi_temp_path {folder}/e;
+  server {{
+    listen 127.0.0.1:{port};
+    location / {{ return 404; }}
+    location /api/pay {{
+      proxy_pass http://127.0.0.1:{recorder}/run;
+      proxy_set_header X-Target $request_uri;
+    }}
+    location ~* "^/api/pay([;/ .].*)?$" {{
+      rewrite ^ /run break;
+      proxy_pass http://127.0.0.1:{recorder};
+      proxy_set_header X-Target $request_uri;
+    }}
+  }}
+}}
+"""
+_APACHE: Final = """\
+ServerRoot {folder}
+ServerName localhost
+PidFile {folder}/pid
+Listen 127.0.0.1:{port}
+ErrorLog {folder}/error.log
+{modules}
+AllowEncodedSlashes On
+MergeSlashes On
+HttpProtocolOptions Unsafe
+RewriteEngine On
+RewriteRule "^/api/pay([;/ .].*)?$" "http://127.0.0.1:{recorder}/run" [P,NC,L]
+RewriteRule ^ - [R=404,L]
+RequestHeader set X-Target "expr=%{{THE_REQUEST}}"
+"""
+_APACHE_MODULES: Final = ("mpm_event", "authz_core", "proxy", "proxy_http", "rewrite", "headers")
+_APACHE_FOLDER: Final = Path("/usr/lib/apache2/modules")
+_CADDY: Final = """\
+{{
+  admin off
+  auto_https off
+  storage file_system {folder}/storage
+}}
+http://:{port} {{
+  bind 127.0.0.1
+  @pay path /api/pay /api/pay/* /api/pay;*
+  handle @pay {{
+    rewrite * /run?{{query}}
+    reverse_proxy 127.0.0.1:{recorder}
+  }}
+  handle {{
+    respond 404
+  }}
+}}
+"""
+_TOMCAT_SERVER: Final = """\
+<Server port="-1"><Service name="c">
+  <Connector address="127.0.0.1" port="{port}" protocol="HTTP/1.1" allowBackslash="true"
+    encodedSolidusHandling="decode" encodedReverseSolidusHandling="decode"
+    relaxedPathChars="&lt;&gt;[]\\^`{{|}}" relaxedQueryChars="&lt;&gt;[]\\^`{{|}}"/>
+  <Engine name="c" defaultHost="h"><Host name="h" appBase="webapps" autoDeploy="false"/></Engine>
+</Service></Server>
+"""
+_TOMCAT_WEB: Final = """\
+<web-app xmlns="https://jakarta.ee/xml/ns/jakartaee" version="6.0">
+  <servlet><servlet-name>pay</servlet-name><servlet-class>Pay</servlet-class></servlet>
+  <servlet-mapping>
+    <servlet-name>pay</servlet-name>
+    <url-pattern>/api/pay</url-pattern><url-pattern>/api/pay/*</url-pattern>
+  </servlet-mapping>
+</web-app>
+"""
+
+
+@dataclass(frozen=True)
+class Backend:
+    """A server that runs, and the file to which its handler adds a line whenever it runs."""
+
+    name: str
+    port: int
+    record: Path
+
+    def runs(self) -> list[tuple[bytes, bytes]]:
+        """Return the target and body of each run since the last call."""
+        if not self.record.exists():
+            return []
+        lines = self.record.read_text().splitlines()
+        self.record.unlink()
+        pairs = [line.split(" ") for line in lines]
+        return [(bytes.fromhex(target), bytes.fromhex(body)) for target, body in pairs]
+
+
+Plan = Callable[[Path, int, int, Path], list[str]]
+"""From a folder, a port, the recorder's port and the record to the command to run."""
+
+
+def _nginx(folder: Path, port: int, behind: int, record: Path) -> list[str]:
+    file = folder / "nginx.conf"
+    file.write_text(_NGINX.format(folder=folder, port=port, recorder=behind))
+    return [_tool("nginx"), "-p", str(folder), "-e", "stderr", "-c", str(file)]
+
+
+def _apache(folder: Path, port: int, behind: int, record: Path) -> list[str]:
+    modules = "\n".join(
+        f"LoadModule {name}_module {_APACHE_FOLDER}/mod_{name}.so" for name in _APACHE_MODULES
+    )
+    file = folder / "httpd.conf"
+    file.write_text(_APACHE.format(folder=folder, port=port, recorder=behind, modules=modules))
+    return [_tool("apache2"), "-D", "FOREGROUND", "-d", str(folder), "-f", str(file)]
+
+
+def _caddy(folder: Path, port: int, behind: int, record: Path) -> list[str]:
+    file = folder / "Caddyfile"
+    file.write_text(_CADDY.format(folder=folder, port=port, recorder=behind))
+    return [_tool("caddy"), "run", "--config", str(file), "--adapter", "caddyfile"]
+
+
+def _tomcat(folder: Path, port: int, behind: int, record: Path) -> list[str]:
+    classes = folder / "webapps" / "ROOT" / "WEB-INF" / "classes"
+    for one in (classes, folder / "conf", folder / "temp"):
+        one.mkdir(parents=True)
+    (folder / "conf" / "server.xml").write_text(_TOMCAT_SERVER.format(port=port))
+    (classes.parent / "web.xml").write_text(_TOMCAT_WEB)
+    jar = TOMCAT / "lib" / "servlet-api.jar"
+    source = HERE / "tomcat" / "Pay.java"
+    subprocess.run([_tool("javac"), "-cp", str(jar), "-d", str(classes), str(source)], check=True)
+    start = f"{TOMCAT}/bin/bootstrap.jar:{TOMCAT}/bin/tomcat-juli.jar"
+    settings = {
+        "record": record,
+        "catalina.home": TOMCAT,
+        "catalina.base": folder,
+        "java.io.tmpdir": folder / "temp",
+    }
+    options = [f"-D{name}={value}" for name, value in settings.items()]
+    return [_tool("java"), *options, "-cp", start, "org.apache.catalina.startup.Bootstrap", "start"]
+
+
+def _express(folder: Path, port: int, behind: int, record: Path) -> list[str]:
+    return [_tool("node"), str(HERE / "express" / "app.mjs"), str(port), str(record)]
+
+
+def _python(app: str) -> Plan:
+    def plan(folder: Path, port: int, behind: int, record: Path) -> list[str]:
+        return [sys.executable, str(HERE / "apps" / f"{app}.py"), str(port), str(record)]
+
+    return plan
+
+
+PLANS: Final[dict[str, tuple[Plan, tuple[str, ...]]]] = {
+    "nginx": (_nginx, ("nginx",)),
+    "Apache": (_apache, ("apache2", str(_APACHE_FOLDER / "mod_proxy_http.so"))),
+    "Caddy": (_caddy, ("caddy",)),
+    "aiohttp": (_python("aiohttp_app"), ()),
+    "Flask": (_python("flask_app"), ()),
+    "Express": (_express, ("node", str(EXPRESS))),
+    "Tomcat": (_tomcat, ("java", "javac", str(TOMCAT / "bin" / "bootstrap.jar"))),
+}
+"""How each server is started, and the commands and files without which it is not here."""
+
+
+def missing(name: str) -> str | None:
+    """Return what a backend needs that is not installed."""
+    for need in PLANS[name][1]:
+        if not (Path(need).exists() if "/" in need else shutil.which(need, path=_path())):
+            return need
+    return None
+
+
+def _path() -> str:
+    return os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin"
+
+
+def _tool(name: str) -> str:
+    found = shutil.which(name, path=_path())
+    assert found is not None
+    return found
+
+
+@contextlib.contextmanager
+def running(name: str, folder: Path) -> Iterator[Backend]:
+    """Run a backend as a child process; end it, and nothing else."""
+    folder.mkdir()
+    record = folder / "record"
+    port = _free_port()
+    with recorder(record) as behind, (folder / "log").open("wb") as log:
+        command = PLANS[name][0](folder, port, behind, record)
+        # Caddy keeps its state below the home.
+        home = {"HOME": str(folder), "XDG_CONFIG_HOME": str(folder), "XDG_DATA_HOME": str(folder)}
+        process = subprocess.Popen(
+            command, cwd=folder, stdout=log, stderr=log, env={**os.environ, **home}
+        )
+        try:
+            _await_port(process, port, folder / "log")
+            yield Backend(name, port, record)
+        finally:
+            process.send_signal(signal.SIGTERM)
+            try:
+                process.wait(PATIENCE_SECONDS)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _await_port(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while time.monotonic() < deadline and process.poll() is None:
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.05)
+    raise AssertionError(f"{process.args!r} does not listen:\n{log.read_text()[-2000:]}")

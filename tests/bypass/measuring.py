@@ -1,0 +1,110 @@
+"""Sending a row to a backend, with Sealyard in front and without, and what its handler got."""
+
+from __future__ import annotations
+
+import contextlib
+import gzip
+import zlib
+from collections.abc import AsyncIterator, Iterable
+from dataclasses import dataclass
+from typing import Final
+
+from proxy.core.needs import Keys, Needs
+from proxy.core.rulebook import Rulebook
+from proxy.core.session import Session
+from proxy.demo.search import search
+from tests.bypass.backends import Backend
+from tests.bypass.rows import CARD, Row
+from tests.factories import a_block, a_rule, an_item, keys_for
+from tests.traffic.ours import local, proxied
+from tests.traffic.wire import talk
+
+NUMBER: Final = "41119261"
+RULE: Final = a_rule(
+    "POST /api/pay",
+    request=a_block(encrypt=[an_item("$.card", bind=["tenant", "field"])], absent=["query:card"]),
+)
+
+PUBLIC: Final = a_rule("/public/**", name="public")
+"""A rule that reads nothing, before the one that does: a path must not borrow it."""
+
+
+class FactoryKeys:
+    """Keys at hand for everything."""
+
+    def resolve_warm(self, needs: Needs) -> Keys | None:
+        return keys_for(needs)
+
+    async def resolve(self, needs: Needs) -> Keys:
+        return keys_for(needs)
+
+    def remember(self, sessions: Iterable[Session]) -> None:
+        return None
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a row came to: the status that the client saw, and what the handler ran with."""
+
+    status: int
+    runs: tuple[bytes, ...]
+
+    @property
+    def leaked(self) -> bool:
+        """Whether the handler ran with a card that can be read."""
+        places = {str(at): run for at, run in enumerate(self.runs)}
+        return bool(search(CARD, places) or search(NUMBER, places))
+
+    @property
+    def sealed(self) -> bool:
+        """Whether the handler ran, and each time with a token and no card."""
+        tokens = [b"eyJ0eXAiOiJzeTEi" in run for run in self.runs]
+        return bool(tokens) and all(tokens) and not self.leaked
+
+    def __str__(self) -> str:
+        if not self.runs:
+            return str(self.status)
+        if self.leaked:
+            return "plain"
+        return "sealed" if self.sealed else "ran"
+
+
+def _unpacked(body: bytes) -> bytes:
+    """Return a body and, behind it, what is left of it when gzip has been undone."""
+    layers = [body]
+    with contextlib.suppress(gzip.BadGzipFile, EOFError, zlib.error):
+        while layers[-1]:
+            layers.append(gzip.decompress(layers[-1]))
+    return b"\n".join(layers)
+
+
+async def _ask(port: int, backend: Backend, row: Row) -> Result:
+    backend.runs()
+    answer = await talk(port, row.raw)
+    runs = tuple(target + b"\n" + _unpacked(body) for target, body in backend.runs())
+    return Result(answer.status, runs)
+
+
+async def alone(backend: Backend, row: Row) -> Result:
+    """Send a row to a backend that nothing protects."""
+    return await _ask(backend.port, backend, row)
+
+
+class Protected:
+    """A backend behind a Sealyard that has one rule."""
+
+    def __init__(self, port: int, backend: Backend) -> None:
+        self._port = port
+        self._backend = backend
+
+    async def send(self, row: Row) -> Result:
+        """Send a row through Sealyard."""
+        return await _ask(self._port, self._backend, row)
+
+
+@contextlib.asynccontextmanager
+async def protected(backend: Backend) -> AsyncIterator[Protected]:
+    """Put a Sealyard in front of a backend; what no rule takes may pass."""
+    rulebook = Rulebook((PUBLIC, RULE), pass_unmatched=True)
+    async with proxied(local(backend.port), rulebook=rulebook, keys=FactoryKeys()) as ours:
+        yield Protected(ours.port, backend)

@@ -1,0 +1,113 @@
+"""The rows of path-bypass.tsv as requests: spellings of the path, of the method, of the body."""
+
+from __future__ import annotations
+
+import gzip
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+TABLE: Final = Path(__file__).parent.parent / "vectors" / "smuggling" / "path-bypass.tsv"
+CARD: Final = "4111-CANARY-9f2c61"
+BODY: Final = f'{{"card":"{CARD}"}}'.encode()
+JSON: Final = ("Content-Type: application/json",)
+TEXT: Final = ("Content-Type: text/plain",)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One request; `name` is the row's id, with a letter behind it where a row tells of several."""
+
+    name: str
+    spelling: str
+    method: str = "POST"
+    target: str = "/api/pay"
+    headers: tuple[str, ...] = JSON
+    body: bytes = BODY
+
+    @property
+    def raw(self) -> bytes:
+        """The bytes to send."""
+        lines = (
+            f"{self.method} {self.target} HTTP/1.1",
+            "Host: pay.test",
+            f"Content-Length: {len(self.body)}",
+            "Connection: close",
+            *self.headers,
+        )
+        return "\r\n".join([*lines, "", ""]).encode("latin-1") + self.body
+
+
+def _method(name: str, method: str, *headers: str, target: str = "/api/pay") -> Row:
+    told = " + ".join((method, *headers))
+    return Row(name, told, method=method, target=target, headers=(*JSON, *headers))
+
+
+def _body(name: str, spelling: str, body: str | bytes = BODY, *headers: str) -> Row:
+    data = body.replace("4111", CARD).encode() if isinstance(body, str) else body
+    return Row(name, spelling, body=data, headers=headers or JSON)
+
+
+def _coded(name: str, coding: str, body: bytes) -> Row:
+    header = f"Content-Encoding: {coding}"
+    return _body(name, header, body, *JSON, header)
+
+
+_PACKED: Final = gzip.compress(BODY, mtime=0)
+
+METHODS: Final = (
+    _method("m01", "POST"),
+    _method("m02", "post"),
+    _method("m02b", "Post"),
+    _method("m03", "GET", "X-HTTP-Method-Override: POST"),
+    _method("m03b", "PUT", "X-HTTP-Method-Override: POST"),
+    _method("m03c", "GET", "X-HTTP-Method-Override: post"),
+    _method("m05", "PATCH"),
+    _method("m05b", "PUT"),
+)
+BODIES: Final = (
+    _body("b01", "escaped name", '{"\\u0063ard":"4111"}'),
+    _body("b02", "the name twice", '{"card":"4111","card":"4111"}'),
+    _body("b02b", "the name twice, once escaped", '{"card":"4111","\\u0063ard":"4111"}'),
+    _body("b03", "Card", '{"Card":"4111"}'),
+    _body("b03b", "card and CARD", '{"card":"1","CARD":"4111"}'),
+    _body("b07", "text/plain", BODY, *TEXT),
+    _body("b08", "no Content-Type", BODY, "X-Nothing: 1"),
+    _body("b09", "charset=utf-7", BODY, "Content-Type: application/json;charset=utf-7"),
+    Row("b13", "?card= in the query", target=f"/api/pay?card={CARD}"),
+    _body("b14", "in an array", '[{"card":"4111"}]'),
+    _body("b14b", "in an object", '{"x":{"card":"4111"}}'),
+    _coded("b15", "gzip", _PACKED),
+    _coded("b16", "GZIP", _PACKED),
+    _coded("b16b", "x-gzip", _PACKED),
+    _coded("b16c", "identity", BODY),
+    _coded("b17", "gzip, gzip", gzip.compress(_PACKED, mtime=0)),
+    _coded("b18", "foo", BODY),
+    _body("b21", "a NUL behind it", '{"card":"4111"}\0'),
+    _body("b21b", "garbage behind it", '{"card":"4111"}x'),
+    _body("b21c", "two documents", '{"card":"1"}{"card":"4111"}'),
+    _body("b22", "a number", b'{"card":41119261}'),
+    _body("b24", "a comment", '// c\n{"card":"4111"}'),
+    _body("b24b", "a bare name", '{card:"4111"}'),
+    _body("b24c", "single quotes", "{'card':'4111'}"),
+)
+
+
+def table() -> list[tuple[str, str, str]]:
+    """Return id, spelling and expectation of each row of the file."""
+    lines = [line for line in TABLE.read_text().splitlines() if line[0] != "#"]
+    return [(cells[0], cells[1], cells[2]) for cells in (line.split("\t") for line in lines)]
+
+
+def paths() -> tuple[Row, ...]:
+    """Return a request for each spelling of the path."""
+    return tuple(
+        Row(name, spelling, target=spelling.encode().decode("unicode_escape"))
+        for name, spelling, _ in table()
+        if name.startswith("p")
+    )
+
+
+def rows() -> tuple[Row, ...]:
+    """Return all requests."""
+    return (*paths(), *METHODS, *BODIES)
