@@ -80,6 +80,11 @@ class WiredLane:
         """How many clients are connected."""
         return self._listener.connections if self._listener is not None else 0
 
+    @property
+    def retired(self) -> int:
+        """How many upstreams that this lane had before still finish messages."""
+        return len(self._retired)
+
     def open(self, sockets: Sockets) -> None:
         """Take the sockets to accept from."""
         settings = self._material.settings
