@@ -108,7 +108,7 @@ class Handler:
     def _refusal(self, error: TrafficError, record: Record) -> Problem:
         direction: Direction = record.direction
         record.refused(error, status_of(error, direction))
-        return problem(error, record.request_id, direction=direction)
+        return problem(error, record.request_id, direction=direction, now=self._clock())
 
     async def _answer(self, request: Request, record: Record) -> None:
         admitted = admit(request.raw, head_limit=self._limits.head)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from email.utils import formatdate
 from http import HTTPStatus
 from typing import Final
 
@@ -48,8 +49,14 @@ def status_of(error: TrafficError, direction: Direction) -> int:
     return error.status
 
 
-def problem(error: TrafficError, request_id: str, *, direction: Direction = "request") -> Problem:
-    """Return the response that tells a client about `error`."""
+def problem(
+    error: TrafficError,
+    request_id: str,
+    *,
+    direction: Direction = "request",
+    now: float | None = None,
+) -> Problem:
+    """Return the response that tells a client about `error`; `now` is its Date."""
     status = status_of(error, direction)
     members: dict[str, object] = {
         "type": f"urn:sealyard:error:{error.code}",
@@ -65,6 +72,8 @@ def problem(error: TrafficError, request_id: str, *, direction: Direction = "req
         (b"Cache-Control", b"no-store"),
         (b"Sealyard-Error", error.code.encode("ascii")),
     ]
+    if now is not None:
+        headers.append((b"Date", formatdate(now, usegmt=True).encode("ascii")))
     if status == HTTPStatus.METHOD_NOT_ALLOWED:
         headers.append((b"Allow", _ALLOW))  # RFC 9110 section 15.5.6 demands it
     if status == HTTPStatus.SERVICE_UNAVAILABLE:
