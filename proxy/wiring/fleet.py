@@ -14,6 +14,7 @@ from ..telemetry import metrics
 from ..telemetry.facts import Check, Facts
 from ..telemetry.samples import Samples
 from ..telemetry.tally import Reporter
+from .fleet_change import FleetChange, everyone
 from .slots import Slots
 from .source import Source
 from .worker_process import WorkerCommand, WorkerGone, WorkerProcess, spawn
@@ -21,7 +22,6 @@ from .worker_process import WorkerCommand, WorkerGone, WorkerProcess, spawn
 __all__ = ["Fleet", "WorkerCommand"]
 
 _START_SECONDS: Final = 60.0
-_CHANGE_SECONDS: Final = 30.0
 _FACTS_SECONDS: Final = 2.0
 _BEAT_SECONDS: Final = 1.0
 _FIRST_PAUSE: Final = 0.05
@@ -73,7 +73,7 @@ class Fleet:
         """Start all workers; raise what keeps the first of them from starting."""
         try:
             async with self._changing:
-                await _all(self._fill(slot) for slot in self._slots)
+                await everyone(self._fill(slot) for slot in self._slots)
         except BaseException:
             await self.close()
             raise
@@ -110,7 +110,7 @@ class Fleet:
         """Return the change of all workers, for which each of them is ready."""
         await self._changing.acquire()
         workers = [slot.worker for slot in self._slots if slot.worker is not None]
-        change = FleetChange(self, workers, source)
+        change = FleetChange(workers, source, self._settle)
         try:
             await change.prepare()
         except BaseException:
@@ -118,7 +118,7 @@ class Fleet:
             raise
         return change
 
-    def settle(self, source: Source | None) -> None:
+    def _settle(self, source: Source | None) -> None:
         """Go on after a change: with another source, or with the one there was."""
         self._source = source or self._source
         self._changing.release()
@@ -241,43 +241,6 @@ class Fleet:
             task.cancel()
 
 
-class FleetChange:
-    """Another configuration for all workers of a fleet."""
-
-    def __init__(self, fleet: Fleet, workers: list[WorkerProcess], source: Source) -> None:
-        self._fleet = fleet
-        self._workers = workers
-        self._source = source
-
-    async def prepare(self) -> None:
-        """Let every worker get ready; raise what the first of them met."""
-        text, file = self._source.text, str(self._source.loaded.file)
-        await _all(
-            worker.ask("prepare", _CHANGE_SECONDS, text=text, file=file) for worker in self._workers
-        )
-
-    async def apply(self) -> None:
-        """Let every worker go over; one that cannot is replaced by one that begins with it."""
-        try:
-            await asyncio.gather(*(self._apply(worker) for worker in self._workers))
-        finally:
-            self._fleet.settle(self._source)
-
-    async def discard(self) -> None:
-        """Let every worker forget it."""
-        asking = (worker.ask("discard", _CHANGE_SECONDS) for worker in self._workers)
-        try:
-            await asyncio.gather(*asking, return_exceptions=True)
-        finally:
-            self._fleet.settle(None)
-
-    async def _apply(self, worker: WorkerProcess) -> None:
-        try:
-            await worker.ask("apply", _CHANGE_SECONDS)
-        except SealyardError:
-            worker.kill()
-
-
 async def _drained(worker: WorkerProcess, grace: float) -> bool:
     try:
         finished = bool(await worker.ask("drain", grace + _FACTS_SECONDS, grace=grace))
@@ -286,10 +249,3 @@ async def _drained(worker: WorkerProcess, grace: float) -> bool:
     except (WorkerGone, InternalError, TimeoutError):
         return False
     return finished
-
-
-async def _all(awaitables: Any) -> None:  # noqa: ANN401 - any iterable of coroutines
-    """Await all of them to their end; raise the first error there was."""
-    for result in await asyncio.gather(*awaitables, return_exceptions=True):
-        if isinstance(result, BaseException):
-            raise result

@@ -141,7 +141,7 @@ async def test_a_second_signal_ends_it_at_once(tmp_path: Path, workers: int) -> 
 
 
 async def test_killed_workers_cost_no_more_than_what_they_had_under_way(tmp_path: Path) -> None:
-    clients, kills = 8, 4
+    clients, kills = 8, 3
     async with backend() as behind:
         with served(tmp_path, behind.port, "--workers", "2") as ours:
             await ours.event("server.ready")
