@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import secrets
 import shutil
 import signal
 import socket
@@ -153,6 +154,7 @@ def _tomcat(folder: Path, port: int, behind: int, record: Path) -> list[str]:
     start = f"{TOMCAT}/bin/bootstrap.jar:{TOMCAT}/bin/tomcat-juli.jar"
     settings = {
         "record": record,
+        "org.apache.catalina.startup.EXIT_ON_INIT_FAILURE": "true",
         "catalina.home": TOMCAT,
         "catalina.base": folder,
         "java.io.tmpdir": folder / "temp",
@@ -217,7 +219,9 @@ def running(name: str, folder: Path) -> Iterator[Backend]:
         )
         try:
             _await_port(process, port, folder / "log")
-            yield Backend(name, port, record)
+            backend = Backend(name, port, record)
+            _warm_up(backend)
+            yield backend
         finally:
             process.send_signal(signal.SIGTERM)
             try:
@@ -228,10 +232,22 @@ def running(name: str, folder: Path) -> Iterator[Backend]:
 
 
 def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """Return a free port below those that the system gives to clients, who would take it again."""
+    while True:
+        port = 20000 + secrets.randbelow(12000)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+
+
+def _warm_up(backend: Backend) -> None:
+    """Let the handler run once with nothing: what it loads then can take its time."""
+    request = b"POST /api/pay HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", backend.port), PATIENCE_SECONDS) as client:
+        client.sendall(request)
+        while client.recv(65536):
+            pass
+    assert backend.runs(), f"{backend.name} does not run its handler"
 
 
 def _await_port(process: subprocess.Popen[bytes], port: int, log: Path) -> None:

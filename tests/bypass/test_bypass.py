@@ -34,7 +34,8 @@ async def test_no_row_runs_the_handler_with_plaintext(backend: Backend) -> None:
         for row in rows():
             result = await sealyard.send(row)
             assert not result.leaked, (row, result)
-            assert result.status < 500, (row, result)
+            refused = result.status in {400, 415}
+            assert result.sealed or refused or row.name in UNRULED_METHODS, (row, result)
 
 
 async def test_what_is_sound_runs_the_handler_with_a_sealed_value(backend: Backend) -> None:
