@@ -7,6 +7,7 @@ import http.client
 import json
 import os
 import re
+import secrets
 import signal
 import socket
 import subprocess
@@ -211,6 +212,10 @@ def sidecar(folder: Path, example: str, upstream: int) -> Iterator[Process]:
     text = (ROOT / "config" / "examples" / example).read_text()
     text = text.replace("127.0.0.1:8080", f"127.0.0.1:{port}")
     text = re.sub(r"upstream: \S+", f"upstream: http://127.0.0.1:{upstream}", text)
+    text = text.replace("127.0.0.1:9901", f"127.0.0.1:{free_port()}")
+    token = folder / "admin.token"
+    token.write_text(secrets.token_urlsafe(32))
+    token.chmod(0o600)
     configuration = folder / "sealyard.yaml"
     configuration.write_text(text)
     command = [sys.executable, "-P", "-m", "proxy"]

@@ -256,8 +256,9 @@ def test_a_token_behind_what_only_looks_like_one_opens(before: str) -> None:
     assert answer[0].endswith(" x")
 
 
-def test_more_tokens_than_the_limit_are_refused() -> None:
-    body = json.dumps([sealed("x")] * 4).encode()
+@pytest.mark.parametrize("form", ["jwe", "short"])
+def test_more_tokens_than_the_limit_are_refused(form: Form) -> None:
+    body = json.dumps([sealed("x", form)] * 4).encode()
     assert len(tokens.find(body, 4)) == 4
     with pytest.raises(InvalidBody):
         tokens.find(body, 3)
