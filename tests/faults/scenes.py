@@ -106,6 +106,19 @@ async def passing(_: Path) -> AsyncIterator[Rig]:
 
 
 @contextlib.asynccontextmanager
+async def streaming_events(_: Path) -> AsyncIterator[Rig]:
+    """Events pass as they come."""
+
+    async def events(peer: Peer) -> None:
+        await peer.request()
+        head = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n" + _CHUNKED + b"\r\n\r\n"
+        await _in_pieces(peer.send, head + _chunked(b"data: one\n\ndata: two\n\n"), lambda: None)
+
+    async with rigged(events, _say(get(b"/pass")), keys=WaitingKeys()) as rig:
+        yield rig
+
+
+@contextlib.asynccontextmanager
 async def over_a_socket(folder: Path) -> AsyncIterator[Rig]:
     """A request goes to an upstream at a Unix socket, on a new connection each time."""
 
@@ -172,6 +185,7 @@ SCENES: dict[str, Scene] = {
         opening,
         listing,
         passing,
+        streaming_events,
         over_a_socket,
         asking_again,
         refusing,
