@@ -75,15 +75,38 @@ class RootSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class RedisSettings:
+    """Which Redis, how it is verified, and who Sealyard is there.
+
+    `ca` None means the system's authorities; all names in Redis begin with `prefix`.
+    """
+
+    address: Address
+    tls: bool = False
+    db: int = 0
+    user: str | None = None
+    password: SecretReference | None = None
+    ca: Path | None = None
+    cert: Path | None = None
+    key: Path | None = None
+    prefix: str = "sealyard"
+
+
+@dataclass(frozen=True, slots=True)
 class KeySettings:
-    """The keyring, the store and how long session keys are used."""
+    """The keyring, the store and how long session keys are used.
+
+    `store` is `memory`, `sqlite:` and the absolute path of its file, or `redis` with `redis`.
+    """
 
     keyring: Path
     root: RootSettings
-    store: Literal["memory"] = "memory"
-    mode: Literal["durable"] = "durable"
+    store: str = "memory"
+    mode: Literal["durable", "ephemeral"] = "durable"
     ttl: float = 3600.0
     grace: float = 3600.0
+    revocation_max_age: float = 30.0
+    redis: RedisSettings | None = None
 
 
 @dataclass(frozen=True, slots=True)

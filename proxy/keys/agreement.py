@@ -1,24 +1,26 @@
 """Agreeing with other processes, over the store, on the session that seals for a scope.
 
 The store is asked and never trusted: a record that is forged, stale or unfit is replaced, and when
-that fails too, or the store is down, the process goes on with the session it offered itself. For
-durable keys that costs nothing but sharing: the key is derived from the keyring in any case.
+that fails too, or the store is down, there is no agreement. For durable keys that costs nothing but
+sharing, since the key is derived from the keyring in any case.
 """
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from ..core.context import Scope
 from ..core.derivation import SID_BYTES
+from ..core.secret import KEY_BYTES, SessionKey
+from . import ephemeral_record
 from .bounded import BoundedMap
+from .guarded import GuardedStore, Notice
 from .keyring import Keyring, RandomBytes
-from .stores import Held, Offer, Store, StoreFailed
+from .standing import Standing, Standings
+from .stores import Held, Offer, StoreFailed
 from .stores import record as records
-from .stores.record import RecordRefused, SessionRecord
+from .stores.record import RecordRefused, RecordUnknown, SessionRecord
 
 MAX_AGE_SECONDS: Final = 24 * 3600
 MAX_SKEW_SECONDS: Final = 60
@@ -27,8 +29,6 @@ MAX_SKEW_SECONDS: Final = 60
 MAX_MESSAGES: Final = 1 << 22
 
 _SID_TIME_BYTES: Final = 4
-# Long enough to spare a store that hangs, short enough to be back soon after it is.
-_REST_SECONDS: Final = 1.0
 _KNOWN_EPOCHS: Final = 100_000
 
 
@@ -36,8 +36,8 @@ _KNOWN_EPOCHS: Final = 100_000
 class SessionSettings:
     """How long a session seals, and what the process holds.
 
-    `ttl` and `grace` are seconds, `ttl` at most 24 h; `store_timeout` is the deadline in seconds of
-    all that one message asks of the store.
+    `ttl`, `grace` and `revocation_max_age` are seconds, `ttl` at most 24 h; `store_timeout` is the
+    deadline in seconds of each question to the store.
     """
 
     ttl: int = 3600
@@ -45,80 +45,97 @@ class SessionSettings:
     max_messages: int = MAX_MESSAGES
     max_scopes: int = 10_000
     store_timeout: float = 0.25
+    revocation_max_age: float = 30.0
 
 
 @dataclass(frozen=True, slots=True)
 class Agreed:
-    """The session agreed on: its id and when this process stops sealing with it (since 1970)."""
+    """The session agreed on: its id and when this process stops sealing with it (since 1970).
+
+    Only an ephemeral session has a key here; a durable one is derived.
+    """
 
     sid: bytes
     soft_end: float
+    key: SessionKey | None = None
 
 
 Fits = Callable[[bytes], bool]
 """Tells whether the caller can use the session of that id."""
 
-Notice = Callable[[str], None]
-"""Is told a reason code, for the log, when the store failed or its record was refused."""
-
 
 class Agreement:
     """Finds or makes the current session of a scope. `clock` returns seconds since 1970."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what the sessions hand in, each by name
         self,
-        store: Store,
+        store: GuardedStore,
         settings: SessionSettings,
+        standings: Standings,
         *,
         clock: Callable[[], float],
         random: RandomBytes,
         notice: Notice,
+        ephemeral: bool,
     ) -> None:
         """Take the collaborators; nothing is asked yet."""
         self._store = store
         self._settings = settings
+        self._standings = standings
         self._clock = clock
         self._random = random
         self._notice = notice
+        self._ephemeral = ephemeral
         self._epochs: BoundedMap[str, int] = BoundedMap(_KNOWN_EPOCHS)
-        self._resting_until = 0.0
 
-    async def current(self, scope: Scope, keyring: Keyring, fits: Fits) -> Agreed:
-        """Return the session that stands in the store and fits, or else a new one."""
-        name = records.record_name(keyring.name_key, scope)
-        own = self._new_record(name, keyring)
-        if self._clock() < self._resting_until:
-            return _local(own)
+    async def current(self, standing: Standing, keyring: Keyring, fits: Fits) -> Agreed | None:
+        """Return the session that stands in the store and fits, or else a new one in its place.
+
+        What the store says of revocations is learned first. None when there is no agreement.
+        """
         try:
-            async with asyncio.timeout(self._settings.store_timeout):
-                held = await self._store.get_or_create(_offer(own, name, keyring))
-                agreed = self._accept(held, name, keyring)
-                if agreed is not None and fits(agreed.sid):
-                    return agreed
-                own = self._new_record(name, keyring)  # above the epoch just seen
-                agreed = self._accept(
-                    await self._store.replace(_offer(own, name, keyring)), name, keyring
-                )
-                if agreed is not None and fits(agreed.sid):
-                    return agreed
-        except (StoreFailed, OSError) as error:  # a TimeoutError is an OSError
-            self._notice("store-timeout" if isinstance(error, TimeoutError) else "store-failed")
-            self._resting_until = self._clock() + _REST_SECONDS
-        return _local(own)
+            held = await self._store.get_or_create(self._offer(standing, keyring))
+            agreed = self._accept(held, standing, keyring)
+            if agreed is not None and fits(agreed.sid):
+                return agreed
+            # Made anew, so that its epoch is above the one just seen.
+            held = await self._store.replace(self._offer(standing, keyring))
+            agreed = self._accept(held, standing, keyring)
+        except (StoreFailed, RecordUnknown):
+            return None
+        return agreed if agreed is not None and fits(agreed.sid) else None
 
-    async def fresh(self, scope: Scope, keyring: Keyring) -> Agreed:
-        """Return a session made now, put in the place of the one before."""
-        before = await self.current(scope, keyring, lambda _: True)
-        return await self.current(scope, keyring, lambda sid: sid != before.sid)
+    def alone(self, standing: Standing, keyring: Keyring) -> Agreed:
+        """Return a session that nobody else knows of; of use for durable keys alone."""
+        record = self._new_record(standing, keyring)
+        return Agreed(record.sid, record.soft_end / 1000)
 
-    def _new_record(self, name: str, keyring: Keyring) -> SessionRecord:
+    def _offer(self, standing: Standing, keyring: Keyring) -> Offer:
+        record = self._new_record(standing, keyring)
+        if self._ephemeral:
+            record = ephemeral_record.with_key(
+                record, standing.name, keyring.primary.key, SessionKey(self._random(KEY_BYTES))
+            )
+        return Offer(
+            standing.name,
+            records.encode(record, standing.name, keyring.record_key),
+            record.epoch,
+            record.soft_end - record.created,
+            record.key_id,
+            record.hard_end - record.created if self._ephemeral else 0,
+            record.created,
+        )
+
+    def _new_record(self, standing: Standing, keyring: Keyring) -> SessionRecord:
         now = self._clock()
         created = int(now * 1000)
         soft_end = created + self._settings.ttl * 1000
-        sid = int(now).to_bytes(_SID_TIME_BYTES) + self._random(SID_BYTES - _SID_TIME_BYTES)
+        # What was revoked this very second must not revoke what comes after it.
+        begins = max(int(now), standing.not_before)
+        sid = begins.to_bytes(_SID_TIME_BYTES) + self._random(SID_BYTES - _SID_TIME_BYTES)
         return SessionRecord(
             # A process that has seen no epoch yet must not fall behind those that have.
-            epoch=max((self._epochs.get(name) or 0) + 1, created),
+            epoch=max((self._epochs.get(standing.name) or 0) + 1, created),
             created=created,
             soft_end=soft_end,
             hard_end=soft_end + self._settings.grace * 1000,
@@ -126,17 +143,26 @@ class Agreement:
             sid=sid,
         )
 
-    def _accept(self, held: Held, name: str, keyring: Keyring) -> Agreed | None:
+    def _accept(self, held: Held, standing: Standing, keyring: Keyring) -> Agreed | None:
         """Return the session of an authentic record that is not stale; None for any other."""
+        self._standings.learn(standing, held.revocation, self._notice)
         try:
-            record = records.decode(held.record, name, keyring.record_key)
+            record = records.decode(held.record, standing.name, keyring.record_key)
+        except RecordUnknown as unknown:
+            self._notice(str(unknown))
+            raise
         except RecordRefused as refused:
             self._notice(str(refused))
             return None
-        if record.epoch < (self._epochs.get(name) or 0):
+        if record.epoch < (self._epochs.get(standing.name) or 0):
             self._notice("record-stale")
             return None
-        self._epochs.put(name, record.epoch)
+        self._epochs.put(standing.name, record.epoch)
+        return self._usable(record, held, standing, keyring)
+
+    def _usable(
+        self, record: SessionRecord, held: Held, standing: Standing, keyring: Keyring
+    ) -> Agreed | None:
         now = self._clock()
         start = began(record.sid)
         soft_end = min(
@@ -145,18 +171,14 @@ class Agreement:
         # An id from the future would outlive its 24 hours and escape revocation.
         if soft_end <= now or start > now + MAX_SKEW_SECONDS:
             return None
-        return Agreed(record.sid, soft_end) if record.kek_number == keyring.primary.number else None
+        if record.kek_number != keyring.primary.number or bool(record.wrapped) != self._ephemeral:
+            return None
+        if not self._ephemeral:
+            return Agreed(record.sid, soft_end)
+        key = ephemeral_record.key(record, standing.name, keyring)
+        return None if key is None else Agreed(record.sid, soft_end, key)
 
 
 def began(sid: bytes) -> int:
     """Return when a session began, in seconds since 1970, as its id says."""
     return int.from_bytes(sid[:_SID_TIME_BYTES])
-
-
-def _offer(record: SessionRecord, name: str, keyring: Keyring) -> Offer:
-    data = records.encode(record, name, keyring.record_key)
-    return Offer(name, data, record.epoch, record.soft_end - record.created)
-
-
-def _local(record: SessionRecord) -> Agreed:
-    return Agreed(record.sid, record.soft_end / 1000)

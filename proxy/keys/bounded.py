@@ -37,6 +37,10 @@ class BoundedMap(Generic[K, V]):
         if len(self._entries) > self._limit:
             self._entries.popitem(last=False)
 
+    def entries(self) -> tuple[V, ...]:
+        """Return every entry; none counts as used."""
+        return tuple(self._entries.values())
+
     def clear(self) -> None:
         """Forget every entry."""
         self._entries.clear()

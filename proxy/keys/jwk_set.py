@@ -12,11 +12,14 @@ from typing import Any, Final, NoReturn, cast
 from ..core import base64url
 from ..core.errors import KeyringError, OpenFailed
 from ..core.secret import KEY_BYTES, Kek, NameKey, RecordKey, Secret
-from .keyring import KekEntry, KekState, Keyring
+from .keyring import KekEntry, KekState, Keyring, Revocation
 
 VERSION: Final = 1
 
 _SET_MEMBERS: Final = frozenset({"sealyard", "highest_number", "keys"})
+# Only written where there are any, so that a keyring without them opens in older versions too; one
+# with them does not, since those would open what is revoked.
+_REVOCATIONS: Final = "revocations"
 _KEY_MEMBERS: Final = frozenset({"kty", "use", "kid", "k"})
 _KEK_MEMBERS: Final = _KEY_MEMBERS | {"number", "created", "state"}
 # A colon cannot stand in a KEK id, so these two never meet one.
@@ -35,14 +38,20 @@ def encode(keyring: Keyring) -> bytes:
     for entry in keyring.keks:
         more = {"number": entry.number, "created": entry.created, "state": entry.state}
         keys.append(_jwk("kek", entry.id, entry.key) | more)
-    members = {"sealyard": VERSION, "highest_number": keyring.highest_number, "keys": keys}
+    members: _Members = {
+        "sealyard": VERSION,
+        "highest_number": keyring.highest_number,
+        "keys": keys,
+    }
+    if keyring.revocations:
+        members[_REVOCATIONS] = {one.name: one.not_before for one in keyring.revocations}
     return json.dumps(members, separators=(",", ":")).encode()
 
 
 def decode(text: bytes) -> Keyring:
     """Return the keyring of a JWK Set; raise KeyringError for anything but our own form."""
     members = parse_object(text)
-    if members is None or set(members) != _SET_MEMBERS:
+    if members is None or set(members) - {_REVOCATIONS} != _SET_MEMBERS:
         raise KeyringError("the keyring is not a JWK Set of Sealyard")
     if members["sealyard"] != VERSION:
         raise KeyringError("the keyring was written by a newer Sealyard")
@@ -54,6 +63,7 @@ def decode(text: bytes) -> Keyring:
         name_key=NameKey(_only(keys, "name", _NAME_KID)),
         record_key=RecordKey(_only(keys, "record", _RECORD_KID)),
         highest_number=_integer(members["highest_number"]),
+        revocations=_revocations(members.get(_REVOCATIONS, {})),
     )
 
 
@@ -85,6 +95,12 @@ def _kek(jwk: _Members) -> KekEntry:
         state=cast("KekState", jwk["state"]),  # the keyring itself refuses other states
         key=Kek(material),
     )
+
+
+def _revocations(members: object) -> tuple[Revocation, ...]:
+    if not isinstance(members, dict):
+        raise KeyringError("the keyring's revocations are not a JSON object")
+    return tuple(Revocation(name, _integer(value)) for name, value in members.items())
 
 
 def _only(keys: list[_Members], use: str, kid: str) -> bytes:

@@ -6,6 +6,7 @@ goes on with the keyring that it began with.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final, Literal
@@ -19,6 +20,9 @@ STATES: Final[tuple[KekState, ...]] = ("primary", "decrypt", "disabled")
 
 MAX_KEKS: Final = 256
 MAX_NUMBER: Final = 65535
+MAX_REVOCATIONS: Final = 10_000
+
+_NAME: Final = re.compile(r"[A-Za-z0-9_-]{22}")
 
 RandomBytes = Callable[[int], bytes]
 """Returns that many bytes nobody can guess; `os.urandom` outside of tests."""
@@ -36,17 +40,30 @@ class KekEntry:
 
 
 @dataclass(frozen=True, slots=True)
+class Revocation:
+    """Sessions of the conversation `name` that began before `not_before` (seconds) are refused.
+
+    `name` is the conversation's name in the store, which tells nothing.
+    """
+
+    name: str
+    not_before: int
+
+
+@dataclass(frozen=True, slots=True)
 class Keyring:
     """All KEKs in the order in which they came, exactly one of them primary.
 
     `highest_number` is the highest KEK number ever given, so that the number of a removed KEK is
-    never given again: a short-form token would else be tried with the wrong KEK.
+    never given again: a short-form token would else be tried with the wrong KEK. A revocation that
+    stands here survives the loss of every store.
     """
 
     keks: tuple[KekEntry, ...]
     name_key: NameKey
     record_key: RecordKey
     highest_number: int
+    revocations: tuple[Revocation, ...] = ()
 
     def __post_init__(self) -> None:
         """Raise KeyringError, naming the reason, for a keyring that cannot be."""
@@ -63,6 +80,7 @@ class Keyring:
             raise KeyringError("the highest KEK number does not fit the KEKs")
         if sum(entry.state == "primary" for entry in self.keks) != 1:
             raise KeyringError("exactly one KEK is primary")
+        _check_revocations(self.revocations)
 
     @property
     def primary(self) -> KekEntry:
@@ -82,6 +100,19 @@ class Keyring:
             if entry.id == kek_id or (kek_id is None and entry.number == number):
                 return None if entry.state == "disabled" else entry
         return None
+
+    def not_before(self, name: str) -> int:
+        """Return since when the sessions of a conversation count (seconds); 0 for none revoked."""
+        return next((one.not_before for one in self.revocations if one.name == name), 0)
+
+    def revoke(self, name: str, not_before: int) -> Keyring:
+        """Return the keyring that refuses the conversation's sessions from before `not_before`.
+
+        A later time wins over an earlier one. Raises KeyringError when no more revocations fit.
+        """
+        others = tuple(one for one in self.revocations if one.name != name)
+        latest = max(not_before, self.not_before(name))
+        return replace(self, revocations=(*others, Revocation(name, latest)))
 
     def add(self, kek_id: str, *, now: int, random: RandomBytes) -> Keyring:
         """Return the keyring with a new KEK that opens and does not seal yet.
@@ -134,7 +165,12 @@ class Keyring:
             elif (entry.key, entry.number) != (known[entry.id].key, known[entry.id].number):
                 raise KeyringError("one id stands for different KEKs in the two keyrings")
         highest = max(self.highest_number, other.highest_number)
-        return replace(self, keks=(*self.keks, *new), highest_number=highest)
+        latest = {one.name: one.not_before for one in self.revocations}
+        for one in other.revocations:
+            latest[one.name] = max(one.not_before, latest.get(one.name, 0))
+        revocations = tuple(Revocation(*one) for one in latest.items())
+        keks = (*self.keks, *new)
+        return replace(self, keks=keks, highest_number=highest, revocations=revocations)
 
     def _with_states(self, states: dict[str, KekState]) -> Keyring:
         keks = tuple(replace(entry, state=states.get(entry.id, entry.state)) for entry in self.keks)
@@ -145,6 +181,16 @@ def create(kek_id: str, *, now: int, random: RandomBytes) -> Keyring:
     """Return a new keyring whose first KEK `kek_id` is primary. `now` is in seconds since 1970."""
     first = KekEntry(kek_id, 1, now, "primary", Kek(random(KEY_BYTES)))
     return Keyring((first,), NameKey(random(KEY_BYTES)), RecordKey(random(KEY_BYTES)), first.number)
+
+
+def _check_revocations(revocations: tuple[Revocation, ...]) -> None:
+    if len(revocations) > MAX_REVOCATIONS:
+        raise KeyringError(f"a keyring holds at most {MAX_REVOCATIONS} revocations")
+    if len({one.name for one in revocations}) != len(revocations):
+        raise KeyringError("one conversation is revoked twice")
+    for one in revocations:
+        if not _NAME.fullmatch(one.name) or one.not_before < 0:
+            raise KeyringError("a revocation has a malformed name or time")
 
 
 def _check(entry: KekEntry) -> None:

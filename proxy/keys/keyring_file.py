@@ -12,7 +12,8 @@ from . import jwk_set, private_file
 from .keyring import Keyring
 from .roots.provider import Passphrase, RootKey, RootProvider
 
-MAX_FILE_BYTES: Final = 66 * 1024
+# 256 KEKs and 10,000 revocations, in base64url.
+MAX_FILE_BYTES: Final = 640 * 1024
 
 
 def open_keyring(path: Path, root: RootProvider) -> Keyring:

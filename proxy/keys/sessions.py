@@ -1,7 +1,8 @@
 """Session keys: what a plan needs, found in the process, agreed over the store, or derived.
 
-A warm message is answered without a wait. Only the first message of a scope, and the first after
-its session ended, waits for the store. Opening never does: the key travels with the token.
+A warm message is answered without a wait. The first message of a scope waits for the store, and so
+does the first after its session ended or when it is time to look for revocations again. Where no
+other process shares the store, opening durable tokens never waits: the key travels with them.
 """
 
 from __future__ import annotations
@@ -23,14 +24,17 @@ from .agreement import (
     MAX_MESSAGES,
     Agreed,
     Agreement,
-    Notice,
     SessionSettings,
     began,
 )
 from .bounded import BoundedMap
+from .breaker import REST_SECONDS, Breaker
 from .durable import durable_session
+from .ephemeral import EphemeralSessions
+from .guarded import GuardedStore, Notice
 from .keyring import Keyring, RandomBytes
-from .stores import Store
+from .standing import FOREVER, Standing, Standings
+from .stores import Store, StoreFailed, revocation
 
 __all__ = ["SessionMode", "SessionSettings", "Sessions"]
 
@@ -42,10 +46,15 @@ _ROUNDS = 16
 
 @dataclass(slots=True)
 class _Sealing:
-    """A session that seals: until when (seconds since 1970), and how many values it has sealed."""
+    """A session that seals: until when (seconds since 1970), and how many values it has sealed.
+
+    After `fresh_until` the store is asked whether it is still the one.
+    """
 
     session: Session
+    standing: Standing
     soft_end: float
+    fresh_until: float
     used: int = 0
 
 
@@ -71,14 +80,41 @@ class Sessions:
         self._keyring = keyring
         self._settings = settings
         self._clock = clock
-        self._agreement = Agreement(store, settings, clock=clock, random=random, notice=notice)
-        self._sealing: BoundedMap[Scope, _Sealing] = BoundedMap(settings.max_scopes)
-        self._opening: BoundedMap[tuple[Scope, int, bytes], Session] = BoundedMap(
-            settings.max_scopes
+        self._ephemeral = mode == "ephemeral"
+        self._store = GuardedStore(store, settings.store_timeout, clock=clock, notice=notice)
+        limit = settings.max_scopes
+        self._standings = Standings(keyring, limit, shared=store.shared, clock=clock)
+        self._agreement = Agreement(
+            self._store,
+            settings,
+            self._standings,
+            clock=clock,
+            random=random,
+            notice=notice,
+            ephemeral=self._ephemeral,
         )
-        self._not_before: dict[Scope, int] = {}
+        self._found = EphemeralSessions(
+            self._store,
+            self._standings,
+            limit,
+            settings.revocation_max_age,
+            clock=clock,
+            notice=notice,
+        )
+        self._sealing: BoundedMap[Scope, _Sealing] = BoundedMap(limit)
+        self._opening: BoundedMap[tuple[Scope, int, bytes], Session] = BoundedMap(limit)
         self._locks: WeakValueDictionary[Scope, asyncio.Lock] = WeakValueDictionary()
+        self._notice = notice
         self._pid = os.getpid()
+
+    @property
+    def breaker(self) -> Breaker:
+        """The circuit breaker of the store, for those who show how it stands."""
+        return self._store.breaker
+
+    async def open(self) -> None:
+        """Open the store, and from now on hear what other processes rotate and revoke."""
+        await self._store.open(self._changed)
 
     @property
     def keyring(self) -> Keyring:
@@ -99,7 +135,7 @@ class Sessions:
             keys = self.resolve_warm(needs)
             if keys is not None:
                 return keys
-            if max(needs.seals.values()) > self._settings.max_messages:
+            if max(needs.seals.values(), default=0) > self._settings.max_messages:
                 raise KeyUnavailable("too-many-values")
             await self._obtain_all(needs)
         keys = self.resolve_warm(needs)
@@ -115,22 +151,23 @@ class Sessions:
         if os.getpid() != self._pid:
             self._begin_after_fork()
         now = self._clock()
-        sealing: dict[Scope, Session] = {}
+        opening: dict[tuple[Scope, KeyId], Session] = {}
+        for scope, key_id in needs.opens:
+            standing = self._standings.fresh(scope, now)
+            if standing is None or self._must_be_found(scope, key_id, now):
+                return None
+            session = self._opening_session(scope, key_id, standing, now)
+            if session is not None:
+                opening[scope, key_id] = session
         found: list[tuple[_Sealing, int]] = []
         for scope, count in needs.seals.items():
             held = self._sealing.get(scope)
-            if held is None or not self._seals(held, scope, count, now):
+            if held is None or now >= held.fresh_until or not self._seals(held, count, now):
                 return None
-            sealing[scope] = held.session
             found.append((held, count))
         for held, count in found:
             held.used += count
-        opening = {}
-        for scope, key_id in needs.opens:
-            session = self._opening_session(scope, key_id)
-            if session is not None:
-                opening[scope, key_id] = session
-        return Keys(sealing=sealing, opening=opening)
+        return Keys({held.session.scope: held.session for held, _ in found}, opening)
 
     def remember(self, sessions: Iterable[Session]) -> None:
         """Keep sessions under which a tag has verified, so that they need not be derived again.
@@ -143,71 +180,146 @@ class Sessions:
                 self._opening.put((session.scope, session.kek_number, session.sid), session)
 
     async def rotate(self, scope: Scope) -> Session:
-        """Return a new session that seals for the scope from now on; its old tokens still open."""
-        async with self._lock(scope):
-            keyring = self._keyring
-            return self._install(scope, keyring, await self._agreement.fresh(scope, keyring))
+        """Return a new session that seals for the scope from now on; its old tokens still open.
 
-    def revoke(self, scope: Scope, not_before: int) -> None:
+        Other processes hear of it, or find it when they next ask. Raises KeyUnavailable when an
+        ephemeral session cannot be agreed on.
+        """
+        async with self._lock(scope):
+            standing, keyring = self._standings.of(scope), self._keyring
+            before = await self._agreement.current(standing, keyring, lambda _: True)
+            old = before.sid if before is not None else None
+            agreed = await self._agreement.current(standing, keyring, lambda sid: sid != old)
+            return self._install(scope, standing, keyring, agreed).session
+
+    async def revoke(self, scope: Scope, not_before: int) -> bool:
         """Refuse all sessions of the scope that began before `not_before` (seconds since 1970).
 
         They neither seal nor open in this process any more; a later time wins over an earlier one.
-        Raises OperatorError for a time to come, which would refuse sessions not yet made.
+        Returns whether the store took it, and so other processes refuse them too. Raises
+        OperatorError for a time to come, which would refuse sessions not yet made.
         """
-        if not_before > self._clock():
+        if not_before > int(self._clock()) + 1:
             raise OperatorError("not-before-in-the-future")
-        self._not_before[scope] = max(not_before, self._not_before.get(scope, 0))
+        standing = self._standings.of(scope)
+        self._standings.revoke(standing, not_before)
+        held = self._sealing.get(scope)
+        if held is not None:  # it may have outlived the standing that it was made with
+            held.standing = standing
+        key = self._keyring.record_key
+        record = revocation.encode(standing.not_before, standing.name, key)
+        try:
+            await self._store.revoke(standing.name, record, standing.not_before)
+        except StoreFailed:
+            return False
+        return True
 
     def replace_keyring(self, keyring: Keyring) -> None:
         """Go on with another keyring. Plans already resolved keep the sessions they have."""
         if keyring != self._keyring:
             self._keyring = keyring
-            self._sealing.clear()
-            self._opening.clear()
+            self._standings.replace_keyring(keyring)
+            self._forget()
 
-    def _seals(self, held: _Sealing, scope: Scope, count: int, now: float) -> bool:
+    def _changed(self, name: str | None) -> None:
+        """Ask anew about a conversation that another process rotated or revoked, or about all."""
+        self._standings.changed(name)
+        self._found.changed()
+        for held in self._sealing.entries():
+            if self._store.shared and name in {None, held.standing.name}:
+                held.fresh_until = 0.0
+
+    def _seals(self, held: _Sealing, count: int, now: float) -> bool:
         return (
             now < held.soft_end
             and held.used + count <= self._settings.max_messages
-            and not self._revoked(scope, held.session.sid)
+            and began(held.session.sid) >= held.standing.not_before
         )
 
-    def _revoked(self, scope: Scope, sid: bytes) -> bool:
-        # Most processes never see a revocation, and every message passes here.
-        return bool(self._not_before) and began(sid) < self._not_before.get(scope, 0)
+    def _must_be_found(self, scope: Scope, key_id: KeyId, now: float) -> bool:
+        durable = key_id.kek_id is not None or key_id.kek_number is not None
+        return not durable and not self._found.at_hand(scope, key_id.sid, now)
 
     async def _obtain_all(self, needs: Needs) -> None:
-        if len(needs.seals) == 1:
+        now = self._clock()
+        opens: dict[Scope, set[bytes]] = {}
+        for scope, key_id in needs.opens:
+            unknown = self._must_be_found(scope, key_id, now)
+            if unknown or self._standings.fresh(scope, now) is None:
+                opens.setdefault(scope, set()).update({key_id.sid} if unknown else ())
+        if len(needs.seals) == 1 and not opens:
             # Without a task in between, so that the caller counts before anyone else can.
             ((scope, count),) = needs.seals.items()
             await self._obtain(scope, count)
-        else:
-            await asyncio.gather(*(self._obtain(*need) for need in needs.seals.items()))
+            return
+        await asyncio.gather(
+            *(self._obtain(*need) for need in needs.seals.items()),
+            *(self._look_up(*one) for one in opens.items()),
+        )
 
     async def _obtain(self, scope: Scope, count: int) -> None:
         """See that a session of the scope can seal `count` values; callers of one scope queue."""
         async with self._lock(scope):
+            now = self._clock()
             held = self._sealing.get(scope)
-            if held is not None and self._seals(held, scope, count, self._clock()):
+            usable = held is not None and self._seals(held, count, now)
+            if held is not None and usable and now < held.fresh_until:
                 return
-            spent = held.session.sid if held is not None else None
+            standing, keyring = self._standings.of(scope), self._keyring
+            spent = held.session.sid if held is not None and not usable else None
 
             def fits(sid: bytes) -> bool:
-                return sid != spent and not self._revoked(scope, sid)
+                return sid != spent and began(sid) >= standing.not_before
 
-            keyring = self._keyring
-            self._install(scope, keyring, await self._agreement.current(scope, keyring, fits))
+            agreed = await self._agreement.current(standing, keyring, fits)
+            if agreed is None and held is not None and self._seals(held, count, self._clock()):
+                held.fresh_until = self._clock() + REST_SECONDS
+            else:
+                self._install(scope, standing, keyring, agreed)
 
-    def _install(self, scope: Scope, keyring: Keyring, agreed: Agreed) -> Session:
-        session = durable_session(keyring.primary, agreed.sid, scope)
+    async def _look_up(self, scope: Scope, sids: set[bytes]) -> None:
+        """Ask how the scope stands, and for ephemeral sessions; callers of one scope queue."""
+        async with self._lock(scope):
+            now = self._clock()
+            wanted = [sid for sid in sids if not self._found.at_hand(scope, sid, now)]
+            if wanted or self._standings.fresh(scope, now) is None:
+                standing = self._standings.of(scope)
+                await self._found.find(scope, standing, wanted, self._keyring)
+                if self._standings.fresh(scope, self._clock()) is None:  # the store is down
+                    standing.fresh_until = self._clock() + REST_SECONDS
+
+    def _install(
+        self, scope: Scope, standing: Standing, keyring: Keyring, agreed: Agreed | None
+    ) -> _Sealing:
+        """Keep the session agreed on; without an agreement durable sessions go on by themselves."""
+        now = self._clock()
+        if agreed is not None:
+            age = self._settings.revocation_max_age
+            fresh_until = now + age if self._store.shared else FOREVER
+            standing.fresh_until = max(standing.fresh_until, fresh_until)
+        elif self._ephemeral:
+            raise KeyUnavailable("store-unavailable")
+        else:
+            agreed = self._agreement.alone(standing, keyring)
+            fresh_until = now + REST_SECONDS
+        held = self._sealing.get(scope)
+        if held is not None and held.session.sid == agreed.sid:
+            held.standing, held.fresh_until = standing, fresh_until
+            return held
+        session = _session(agreed, scope, keyring)
+        held = _Sealing(session, standing, agreed.soft_end, fresh_until)
         if keyring is self._keyring:  # it may have been replaced while the store was asked
-            self._sealing.put(scope, _Sealing(session, agreed.soft_end))
+            self._sealing.put(scope, held)
             self.remember((session,))
-        return session
+        return held
 
-    def _opening_session(self, scope: Scope, key_id: KeyId) -> Session | None:
-        if self._revoked(scope, key_id.sid):
+    def _opening_session(
+        self, scope: Scope, key_id: KeyId, standing: Standing, now: float
+    ) -> Session | None:
+        if began(key_id.sid) < standing.not_before:
             return None
+        if key_id.kek_id is None and key_id.kek_number is None:
+            return self._found.get(scope, key_id.sid, now)
         entry = self._keyring.opening(kek_id=key_id.kek_id, number=key_id.kek_number)
         if entry is None:
             return None
@@ -224,20 +336,31 @@ class Sessions:
         # A child begins as any new process does: with no session, and with no lock of the
         # parent's event loop. Two processes would else spend one count of messages twice.
         self._pid = os.getpid()
+        self._forget()
+        self._locks = WeakValueDictionary()
+
+    def _forget(self) -> None:
         self._sealing.clear()
         self._opening.clear()
-        self._locks = WeakValueDictionary()
+        self._found.clear()
+        self._standings.clear()
+
+
+def _session(agreed: Agreed, scope: Scope, keyring: Keyring) -> Session:
+    if agreed.key is not None:
+        return Session(agreed.key, sid=agreed.sid, scope=scope)
+    return durable_session(keyring.primary, agreed.sid, scope)
 
 
 def _check(settings: SessionSettings, mode: SessionMode) -> None:
     problems: list[str] = []
-    if mode != "durable":
-        problems.append(f"keys.sessions.mode: {mode} is not supported yet; one of: durable")
+    if mode not in {"durable", "ephemeral"}:
+        problems.append(f"keys.sessions.mode: {mode} is unknown; one of: durable, ephemeral")
     if not 1 <= settings.ttl <= MAX_AGE_SECONDS:
         problems.append(f"keys.sessions.ttl: not within 1s to {MAX_AGE_SECONDS // 3600}h")
     if not 1 <= settings.max_messages <= MAX_MESSAGES or settings.max_scopes < 1:
         problems.append(f"keys.sessions: at most {MAX_MESSAGES} messages, at least 1 scope")
-    if settings.grace < 0:
-        problems.append("keys.sessions.grace: negative")
+    if settings.grace < 0 or settings.revocation_max_age <= 0:
+        problems.append("keys.sessions: negative grace, or no revocation_max_age")
     if problems:
         raise ConfigurationError(tuple(problems))

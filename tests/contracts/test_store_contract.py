@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
-from proxy.keys.stores import STORES, Offer, Store, open_store
+from proxy.keys.stores import STORES, Changed, Found, Held, Offer, Store, open_store
+from tests.redis.server import PROGRAM, Server
 
 
 class Time:
@@ -20,25 +22,73 @@ class Time:
     def __call__(self) -> float:
         return self.now
 
+    async def advance(self, seconds: float) -> None:
+        self.now += seconds
+
 
 @dataclass
 class Subject:
-    """A store under test, and how time passes for it."""
+    """A store under test, how time passes for it, and its sight from another process."""
 
     store: Store
-    advance: Callable[[float], None]
+    advance: Callable[[float], Awaitable[None]]
+    another: Callable[[], Store]
 
 
-def memory() -> Subject:
+def ignore(_: str | None) -> None:
+    """Hear nothing."""
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    server = Server(tmp_path_factory.mktemp("redis"))
+    server.start()
+    yield server
+    server.kill()
+
+
+def memory(request: pytest.FixtureRequest) -> Subject:
+    time = Time()
+    store = open_store("memory", time)
+    return Subject(store, time.advance, lambda: store)
+
+
+def sqlite(request: pytest.FixtureRequest) -> Subject:
+    folder: Path = request.getfixturevalue("tmp_path")
     time = Time()
 
-    def advance(seconds: float) -> None:
-        time.now += seconds
+    def opened() -> Store:
+        return open_store(f"sqlite:{folder / 'keys.db'}", time, wall=time)
 
-    return Subject(open_store("memory", time), advance)
+    return Subject(opened(), time.advance, opened)
 
 
-SUBJECTS: Mapping[str, Callable[[], Subject]] = {"memory": memory}
+def redis(request: pytest.FixtureRequest) -> Subject:
+    if PROGRAM is None:
+        pytest.skip("no redis-server here: apt-get install redis-server")
+    server: Server = request.getfixturevalue("server")
+    server.command("FLUSHALL")
+
+    async def advance(seconds: float) -> None:
+        # Redis' clock cannot be moved, but what is left of each key's time can be shortened.
+        script = """for _, key in ipairs(redis.call('KEYS', '*')) do
+          local left = redis.call('PTTL', key)
+          if left > 0 then redis.call('PEXPIRE', key, math.max(left - ARGV[1], 1)) end
+        end"""
+        await asyncio.to_thread(server.command, "EVAL", script, "0", str(int(seconds * 1000)))
+        await asyncio.sleep(0.005)
+
+    def opened() -> Store:
+        return open_store("redis", redis=server.settings)
+
+    return Subject(opened(), advance, opened)
+
+
+SUBJECTS: Mapping[str, Callable[[pytest.FixtureRequest], Subject]] = {
+    "memory": memory,
+    "sqlite": sqlite,
+    "redis": redis,
+}
 
 
 def test_every_store_is_held_to_the_contract() -> None:
@@ -47,19 +97,29 @@ def test_every_store_is_held_to_the_contract() -> None:
 
 @pytest.fixture(params=sorted(SUBJECTS))
 async def subject(request: pytest.FixtureRequest) -> AsyncIterator[Subject]:
-    subject = SUBJECTS[request.param]()
+    subject = SUBJECTS[request.param](request)
+    await subject.store.open(ignore)
     yield subject
     await subject.store.close()
 
 
-def an_offer(record: bytes = b"one", *, name: str = "n:cur", epoch: int = 1) -> Offer:
-    return Offer(name, record, epoch, ttl_ms=10_000)
+def an_offer(record: bytes = b"one", *, name: str = "n", epoch: int = 1, key: str = "") -> Offer:
+    return Offer(name, record, epoch, ttl_ms=10_000, key_id=key, keep_ms=20_000 if key else 0)
+
+
+def the_record(held: Held | None) -> bytes | None:
+    return None if held is None else held.record
+
+
+# --- agreeing -------------------------------------------------------------------------------------
 
 
 async def test_a_dump_shows_every_record_as_it_stands(subject: Subject) -> None:
-    await subject.store.get_or_create(an_offer(b"one", name="n:cur"))
-    await subject.store.get_or_create(an_offer(b"two", name="m:cur"))
-    assert await subject.store.dump() == {"n:cur": b"one", "m:cur": b"two"}
+    await subject.store.get_or_create(an_offer(b"one", name="n", key="s1"))
+    await subject.store.get_or_create(an_offer(b"two", name="m"))
+    await subject.store.revoke("n", b"three", 1)
+    expected = {"n:cur": b"one", "n:k:s1": b"one", "n:rev": b"three", "m:cur": b"two"}
+    assert await subject.store.dump() == expected
 
 
 async def test_the_first_offer_is_kept(subject: Subject) -> None:
@@ -70,7 +130,7 @@ async def test_the_first_offer_is_kept(subject: Subject) -> None:
 
 async def test_what_stands_is_returned_with_the_time_it_has_left(subject: Subject) -> None:
     await subject.store.get_or_create(an_offer())
-    subject.advance(4)
+    await subject.advance(4)
     held = await subject.store.get_or_create(an_offer(b"two", epoch=2))
     assert held.record == b"one"
     assert 5_000 < held.remaining_ms <= 6_000
@@ -78,13 +138,13 @@ async def test_what_stands_is_returned_with_the_time_it_has_left(subject: Subjec
 
 async def test_what_ended_makes_room(subject: Subject) -> None:
     await subject.store.get_or_create(an_offer())
-    subject.advance(10.5)
+    await subject.advance(10.5)
     assert (await subject.store.get_or_create(an_offer(b"two"))).record == b"two"
 
 
 async def test_names_do_not_meet(subject: Subject) -> None:
     await subject.store.get_or_create(an_offer())
-    held = await subject.store.get_or_create(an_offer(b"two", name="m:cur"))
+    held = await subject.store.get_or_create(an_offer(b"two", name="m"))
     assert held.record == b"two"
 
 
@@ -94,9 +154,18 @@ async def test_concurrent_callers_agree(subject: Subject) -> None:
     assert len({one.record for one in held}) == 1
 
 
+async def test_another_process_sees_the_same(subject: Subject) -> None:
+    await subject.store.get_or_create(an_offer())
+    other = subject.another()
+    held = await other.get_or_create(an_offer(b"two", epoch=2))
+    if other is not subject.store:
+        await other.close()
+    assert held.record == b"one"
+
+
 async def test_a_newer_offer_replaces_and_begins_its_own_time(subject: Subject) -> None:
     await subject.store.get_or_create(an_offer())
-    subject.advance(4)
+    await subject.advance(4)
     held = await subject.store.replace(an_offer(b"two", epoch=2))
     assert held.record == b"two"
     assert held.remaining_ms > 9_000
@@ -119,3 +188,84 @@ async def test_epochs_in_milliseconds_and_any_bytes_are_kept(subject: Subject) -
     await subject.store.replace(an_offer(record, epoch=1_800_000_000_000))
     held = await subject.store.replace(an_offer(b"older", epoch=1_799_999_999_999))
     assert held.record == record
+
+
+async def test_the_largest_epochs_are_told_apart(subject: Subject) -> None:
+    await subject.store.replace(an_offer(epoch=2**62))
+    assert (await subject.store.replace(an_offer(b"two", epoch=2**62 + 1))).record == b"two"
+
+
+# --- keys of ephemeral sessions -------------------------------------------------------------------
+
+
+async def test_a_key_is_found_by_its_id_and_outlives_the_current_session(subject: Subject) -> None:
+    await subject.store.get_or_create(an_offer(key="s1"))
+    await subject.advance(15)
+    found = await subject.store.find("n", ["s1", "s2"])
+    assert [the_record(held) for held in found.keys] == [b"one", None]
+    assert found.keys[0] is not None
+    assert 4_000 < found.keys[0].remaining_ms <= 5_000
+
+
+async def test_a_key_ends(subject: Subject) -> None:
+    await subject.store.get_or_create(an_offer(key="s1"))
+    await subject.advance(20.5)
+    assert (await subject.store.find("n", ["s1"])).keys == (None,)
+
+
+async def test_an_offer_that_was_not_kept_leaves_no_key(subject: Subject) -> None:
+    await subject.store.get_or_create(an_offer(key="s1"))
+    await subject.store.get_or_create(an_offer(b"two", key="s2"))
+    assert (await subject.store.find("n", ["s2"])).keys == (None,)
+
+
+async def test_replacing_leaves_the_earlier_key(subject: Subject) -> None:
+    await subject.store.get_or_create(an_offer(key="s1"))
+    await subject.store.replace(an_offer(b"two", epoch=2, key="s2"))
+    found = await subject.store.find("n", ["s1", "s2"])
+    assert [the_record(held) for held in found.keys] == [b"one", b"two"]
+
+
+async def test_keys_of_other_conversations_are_not_found(subject: Subject) -> None:
+    await subject.store.get_or_create(an_offer(key="s1"))
+    assert (await subject.store.find("m", ["s1"])).keys == (None,)
+
+
+# --- revocations ----------------------------------------------------------------------------------
+
+
+async def test_a_revocation_comes_with_every_answer_and_does_not_end(subject: Subject) -> None:
+    assert (await subject.store.get_or_create(an_offer())).revocation is None
+    assert await subject.store.revoke("n", b"gone", 1) == b"gone"
+    await subject.advance(1_000_000)
+    answers: list[Held | Found] = [
+        await subject.store.get_or_create(an_offer()),
+        await subject.store.get_or_create(an_offer()),
+        await subject.store.replace(an_offer(epoch=2)),
+        await subject.store.find("n", []),
+    ]
+    assert [answer.revocation for answer in answers] == [b"gone"] * 4
+
+
+async def test_of_two_revocations_the_later_stays(subject: Subject) -> None:
+    await subject.store.revoke("n", b"later", 2)
+    assert await subject.store.revoke("n", b"earlier", 1) == b"later"
+    assert await subject.store.revoke("n", b"latest", 3) == b"latest"
+
+
+async def test_a_revocation_ends_at_its_conversation(subject: Subject) -> None:
+    await subject.store.revoke("n", b"gone", 1)
+    assert (await subject.store.find("m", [])).revocation is None
+
+
+async def test_a_store_hears_nothing_after_it_was_closed(subject: Subject) -> None:
+    told: list[str | None] = []
+    changed: Changed = told.append
+    other = subject.another()
+    await other.open(changed)
+    if other is not subject.store:
+        await other.close()
+    told.clear()
+    await subject.store.revoke("n", b"gone", 1)
+    await asyncio.sleep(0.02)
+    assert told == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
@@ -12,8 +13,8 @@ from proxy.core.context import Context, Scope
 from proxy.core.needs import Needs
 from proxy.keys.keyring import Keyring, create
 from proxy.keys.roots import FileRoot, create_root_file
-from proxy.keys.sessions import Sessions, SessionSettings
-from proxy.keys.stores import Held, MemoryStore, Offer, Store, StoreFailed
+from proxy.keys.sessions import SessionMode, Sessions, SessionSettings
+from proxy.keys.stores import Changed, Found, Held, MemoryStore, Offer, Store, StoreFailed
 
 NOW = 1_800_000_000
 SCOPE = Scope("clinic", "c1")
@@ -69,6 +70,26 @@ class CountingStore:
     inner: Store
     asked: list[str] = field(default_factory=list)
 
+    @property
+    def shared(self) -> bool:
+        """As the store inside."""
+        return self.inner.shared
+
+    async def open(self, changed: Changed) -> None:
+        """Open the store inside."""
+        await self.inner.open(changed)
+
+    async def find(self, name: str, key_ids: Sequence[str]) -> Found:
+        """Do as the store inside."""
+        self.asked.append("find")
+        await asyncio.sleep(0)
+        return await self.inner.find(name, key_ids)
+
+    async def revoke(self, name: str, record: bytes, epoch: int) -> bytes:
+        """Do as the store inside."""
+        self.asked.append("revoke")
+        return await self.inner.revoke(name, record, epoch)
+
     async def get_or_create(self, offer: Offer) -> Held:
         """Do as the store inside."""
         self.asked.append("get_or_create")
@@ -96,13 +117,25 @@ class BrokenStore:
 
     hangs: bool = False
     asked: int = 0
+    shared: bool = False
+
+    async def open(self, changed: Changed) -> None:
+        """Do nothing."""
+
+    async def find(self, name: str, key_ids: Sequence[str]) -> Found:
+        """Fail or hang."""
+        await self._fail()
+        return Found(None, ())
+
+    async def revoke(self, name: str, record: bytes, epoch: int) -> bytes:
+        """Fail or hang."""
+        await self._fail()
+        return b""
 
     async def get_or_create(self, offer: Offer) -> Held:
         """Fail or hang."""
-        self.asked += 1
-        if self.hangs:
-            await asyncio.Event().wait()
-        raise StoreFailed
+        await self._fail()
+        return Held(b"", 0)
 
     async def replace(self, offer: Offer) -> Held:
         """Fail or hang."""
@@ -115,6 +148,42 @@ class BrokenStore:
     async def close(self) -> None:
         """Do nothing."""
 
+    async def _fail(self) -> None:
+        self.asked += 1
+        if self.hangs:
+            await asyncio.Event().wait()
+        raise StoreFailed
+
+
+class SharedStore(MemoryStore):
+    """A memory store that several processes use, each of which must ask for what others did."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        """Begin empty."""
+        super().__init__(clock)
+        self.shared = True
+        self.listeners: list[Changed] = []
+
+    async def open(self, changed: Changed) -> None:
+        """Hear of every change."""
+        self.listeners.append(changed)
+
+    async def replace(self, offer: Offer) -> Held:
+        """Do as memory does, and tell."""
+        held = await super().replace(offer)
+        self._tell(offer.name)
+        return held
+
+    async def revoke(self, name: str, record: bytes, epoch: int) -> bytes:
+        """Do as memory does, and tell."""
+        held = await super().revoke(name, record, epoch)
+        self._tell(name)
+        return held
+
+    def _tell(self, name: str) -> None:
+        for changed in self.listeners:
+            changed(name)
+
 
 @dataclass
 class World:
@@ -125,10 +194,18 @@ class World:
     store: Store
     time: Time
     notices: list[str]
+    mode: SessionMode = "durable"
+    settings: SessionSettings = field(default_factory=SessionSettings)
 
-    def another_process(self, keyring: Keyring | None = None) -> World:
+    def another_process(self, keyring: Keyring | None = None, *, time: Time | None = None) -> World:
         """Return the world of another process with the same store, clock and keyring."""
-        return a_world(keyring=keyring or self.keyring, store=self.store, time=self.time)
+        return a_world(
+            keyring=keyring or self.keyring,
+            store=self.store,
+            time=time or self.time,
+            mode=self.mode,
+            settings=self.settings,
+        )
 
 
 def a_world(
@@ -137,6 +214,7 @@ def a_world(
     store: Store | None = None,
     settings: SessionSettings | None = None,
     time: Time | None = None,
+    mode: SessionMode = "durable",
 ) -> World:
     """Return sessions with a keyring, a memory store and a clock of their own."""
     time = time or Time()
@@ -146,9 +224,10 @@ def a_world(
     sessions = Sessions(
         keyring,
         store,
-        settings or SessionSettings(),
+        settings := settings or SessionSettings(),
         clock=time,
         random=some_bytes,
         notice=notices.append,
+        mode=mode,
     )
-    return World(sessions, keyring, store, time, notices)
+    return World(sessions, keyring, store, time, notices, mode, settings)

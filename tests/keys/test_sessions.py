@@ -14,7 +14,7 @@ from proxy.core.errors import ConfigurationError, KeyUnavailable, OperatorError
 from proxy.core.needs import Keys, Needs
 from proxy.core.session import Session
 from proxy.core.token import Form, KeyId, decode
-from proxy.keys.sessions import Sessions, SessionSettings
+from proxy.keys.sessions import SessionSettings
 from proxy.keys.stores import MemoryStore, Offer
 from proxy.keys.stores import record as records
 
@@ -244,7 +244,7 @@ async def test_a_revoked_session_neither_seals_nor_opens() -> None:
     world = a_world()
     text, before = await a_token(world), await sealing(world)
     world.time.advance(10)
-    world.sessions.revoke(SCOPE, NOW + 1)
+    await world.sessions.revoke(SCOPE, NOW + 1)
     assert opened(world, text) is None
     assert world.sessions.resolve_warm(seal_need()) is None
     assert (await sealing(world)).sid != before.sid
@@ -254,8 +254,8 @@ async def test_revocation_ends_at_its_scope_and_an_earlier_one_takes_nothing_bac
     world = a_world()
     text, other = await a_token(world), await sealing(world, Scope("other"))
     world.time.advance(10)
-    world.sessions.revoke(SCOPE, NOW + 5)
-    world.sessions.revoke(SCOPE, NOW)
+    await world.sessions.revoke(SCOPE, NOW + 5)
+    await world.sessions.revoke(SCOPE, NOW)
     assert opened(world, text) is None
     assert (await sealing(world, Scope("other"))) is other
 
@@ -263,7 +263,7 @@ async def test_revocation_ends_at_its_scope_and_an_earlier_one_takes_nothing_bac
 async def test_a_revocation_for_a_time_to_come_is_refused() -> None:
     world = a_world()
     with pytest.raises(OperatorError):
-        world.sessions.revoke(SCOPE, NOW + 1)
+        await world.sessions.revoke(SCOPE, NOW + 2)
 
 
 async def test_after_a_promotion_new_sessions_are_under_the_new_kek() -> None:
@@ -432,17 +432,3 @@ async def test_a_session_cannot_be_copied_out() -> None:
 def test_settings_beyond_the_limits_are_refused(settings: SessionSettings) -> None:
     with pytest.raises(ConfigurationError):
         a_world(settings=settings)
-
-
-def test_the_ephemeral_mode_is_refused_clearly() -> None:
-    store = MemoryStore(Time())
-    with pytest.raises(ConfigurationError) as refused:
-        Sessions(
-            a_keyring(),
-            store,
-            SessionSettings(),
-            clock=Time(),
-            random=some_bytes,
-            mode="ephemeral",
-        )
-    assert "not supported yet" in refused.value.problems[0]

@@ -5,38 +5,97 @@ A new store is one file beside this one and one line in STORES.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Final
 
-from ...core.errors import ConfigurationError
+from ...config.settings import RedisSettings
+from ...core.errors import ConfigurationError, UnfitEnvironment
 from .memory import MemoryStore
-from .store import Held, Offer, Store, StoreFailed
+from .store import Changed, ClockRefused, Found, Held, Offer, Store, StoreFailed
 
-__all__ = ["STORES", "Held", "MemoryStore", "Offer", "Store", "StoreFailed", "open_store"]
+__all__ = [
+    "STORES",
+    "Changed",
+    "ClockRefused",
+    "Found",
+    "Held",
+    "MemoryStore",
+    "Offer",
+    "Store",
+    "StoreFailed",
+    "StorePlace",
+    "open_store",
+]
 
 Clock = Callable[[], float]
 """Returns seconds and never goes back; `time.monotonic` outside of tests."""
 
-StoreFactory = Callable[[str, Clock], Store]
-"""Makes a store from its address (`memory`, `scheme:rest`) and a clock, connecting to nothing."""
+
+@dataclass(frozen=True, slots=True)
+class StorePlace:
+    """Where a store is: its address (`memory`, `sqlite:PATH`, `redis`), and what it is made of.
+
+    `wall` returns seconds since 1970; `environ` holds what secrets refer to.
+    """
+
+    address: str
+    clock: Clock = time.monotonic
+    wall: Callable[[], float] = time.time
+    redis: RedisSettings | None = None
+    environ: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
-def _memory(_: str, clock: Clock) -> Store:
-    return MemoryStore(clock)
+StoreFactory = Callable[[StorePlace], Store]
+"""Makes a store, connecting to nothing."""
+
+
+def _memory(place: StorePlace) -> Store:
+    return MemoryStore(place.clock)
+
+
+def _sqlite(place: StorePlace) -> Store:
+    from .sqlite import SqliteStore  # noqa: PLC0415 - only who uses it pays for it
+
+    return SqliteStore(Path(place.address.partition(":")[2]), place.wall)
+
+
+def _redis(place: StorePlace) -> Store:
+    try:
+        from .redis import RedisStore  # noqa: PLC0415 - redis-py costs 20 MiB and half the start
+    except ModuleNotFoundError as missing:
+        if missing.name != "redis":
+            raise
+        raise UnfitEnvironment("redis-py is not installed: pip install sealyard[redis]") from None
+    if place.redis is None:
+        raise ConfigurationError(("keys.store: which Redis is not said",))
+    return RedisStore(place.redis, place.environ)
 
 
 STORES: Final[Mapping[str, StoreFactory]] = {
     "memory": _memory,
+    "sqlite": _sqlite,
+    "redis": _redis,
 }
 
 
-def open_store(address: str, clock: Clock) -> Store:
+def open_store(
+    address: str,
+    clock: Clock = time.monotonic,
+    *,
+    redis: RedisSettings | None = None,
+    environ: Mapping[str, str] | None = None,
+    wall: Callable[[], float] = time.time,
+) -> Store:
     """Return the store of an address of the configuration.
 
-    Raises ConfigurationError for an unknown kind. The caller closes the store.
+    Raises ConfigurationError for an unknown kind, UnfitEnvironment for files and packages that
+    cannot be used. The caller opens and closes the store.
     """
     kind = address.partition(":")[0]
     factory = STORES.get(kind)
     if factory is None:
         raise ConfigurationError((f"keys.store: {kind} is unknown; one of: {', '.join(STORES)}",))
-    return factory(address, clock)
+    return factory(StorePlace(address, clock, wall, redis, environ or {}))

@@ -1,13 +1,12 @@
 """Session records: what the store holds of a session, authenticated over its name and all values.
 
 Form: u8 version ‖ u64be epoch, created, soft end, hard end (each in milliseconds since 1970) ‖
-u16be KEK number ‖ sid:12 ‖ HMAC:32. The HMAC also covers the record's name, so that a record
-cannot stand under another scope's name. A durable session key is derived, so no record holds it.
+u16be KEK number ‖ sid:12 ‖ HMAC:32. In version 2, which ephemeral sessions have, the wrapped key
+(60 bytes) stands before the HMAC. A durable session key is derived, so no record holds it.
 """
 
 from __future__ import annotations
 
-import hmac
 import struct
 from dataclasses import dataclass
 from typing import Final
@@ -16,13 +15,18 @@ from ...core import base64url, derivation
 from ...core.context import Scope
 from ...core.derivation import SID_BYTES
 from ...core.secret import NameKey, RecordKey
+from ...core.wrapping import WRAPPED_BYTES
+from . import authentic
+from .authentic import RecordRefused, RecordUnknown
 
-VERSION: Final = 1
+__all__ = ["RecordRefused", "RecordUnknown", "SessionRecord", "decode", "encode", "record_name"]
 
-# Records of other kinds will have labels of their own, so none can stand for another.
+DURABLE: Final = 1
+EPHEMERAL: Final = 2
+
 _LABEL: Final = b"sealyard/v1/record/session\x00"
 _FORM: Final = struct.Struct(f">BQQQQH{SID_BYTES}s")
-_TAG_BYTES: Final = 32
+_BYTES: Final = {DURABLE: _FORM.size, EPHEMERAL: _FORM.size + WRAPPED_BYTES}
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +34,7 @@ class SessionRecord:
     """A session as all processes know it. Times and `epoch` are milliseconds since 1970.
 
     `epoch` grows with every new session of a scope; `soft_end` is when sealing stops, `hard_end`
-    when an ephemeral reader stops too.
+    when an ephemeral reader stops too. Only ephemeral sessions have a `wrapped` key.
     """
 
     epoch: int
@@ -39,41 +43,41 @@ class SessionRecord:
     hard_end: int
     kek_number: int
     sid: bytes
+    wrapped: bytes = b""
 
+    @property
+    def key_id(self) -> str:
+        """The session id as text."""
+        return base64url.encode(self.sid).decode()
 
-class RecordRefused(Exception):
-    """A record that its process did not write, or not under this name, or not in this form."""
+    def identity(self, name: str) -> bytes:
+        """Return what the wrapped key of an ephemeral session is bound to: name and all values."""
+        return authentic.identity(self._values(EPHEMERAL), _LABEL, name)
+
+    def encode(self) -> bytes:
+        """Return all values, in the version that has them."""
+        return self._values(EPHEMERAL if self.wrapped else DURABLE) + self.wrapped
+
+    def _values(self, version: int) -> bytes:
+        times = self.epoch, self.created, self.soft_end, self.hard_end
+        return _FORM.pack(version, *times, self.kek_number, self.sid)
 
 
 def record_name(name_key: NameKey, scope: Scope) -> str:
-    """Return the name of a scope's current session: 22 characters that tell nothing, and `:cur`."""
-    return base64url.encode(derivation.record_name(name_key, scope)).decode() + ":cur"
+    """Return the name of a scope's records: 22 characters that tell nothing."""
+    return base64url.encode(derivation.record_name(name_key, scope)).decode()
 
 
 def encode(record: SessionRecord, name: str, key: RecordKey) -> bytes:
-    """Return the record's bytes for the place `name`."""
-    values = _FORM.pack(
-        VERSION,
-        record.epoch,
-        record.created,
-        record.soft_end,
-        record.hard_end,
-        record.kek_number,
-        record.sid,
-    )
-    return values + _tag(values, name, key)
+    """Return the record's bytes for the conversation `name`."""
+    return authentic.sign(record.encode(), _LABEL, name, key)
 
 
 def decode(data: bytes, name: str, key: RecordKey) -> SessionRecord:
-    """Return the record that stood at `name`; raise RecordRefused unless it was made for it."""
-    values, tag = data[:-_TAG_BYTES], data[-_TAG_BYTES:]
-    if not hmac.compare_digest(tag, _tag(values, name, key)):
-        raise RecordRefused("record-forged")
-    if len(values) != _FORM.size or values[0] != VERSION:
-        raise RecordRefused("record-version")
-    return SessionRecord(*_FORM.unpack(values)[1:])
-
-
-def _tag(values: bytes, name: str, key: RecordKey) -> bytes:
-    place = name.encode()
-    return derivation.record_tag(key, _LABEL + len(place).to_bytes(2) + place + values)
+    """Return the record that stood under `name`; raise RecordRefused unless it was made for it."""
+    values = authentic.verified(data, _LABEL, name, key)
+    if not values or _BYTES.get(values[0]) != len(values):
+        raise RecordUnknown("record-version")
+    _, epoch, created, soft_end, hard_end, kek_number, sid = _FORM.unpack_from(values)
+    wrapped = values[_FORM.size :]
+    return SessionRecord(epoch, created, soft_end, hard_end, kek_number, sid, wrapped)

@@ -1,42 +1,87 @@
-"""What a store is: named records that expire, and one atomic way to agree on them."""
+"""What a store is: records that expire, and one atomic way to agree on them.
+
+All records of a conversation stand under its `name`, which tells nothing: the current session, the
+keys of its ephemeral sessions, and its revocation.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
+
+CLOCK_SKEW_MS: Final = 60_000
+"""How far the clock of a process may be from the store's before its offers are refused."""
+
+CURRENT: Final = "cur"
+REVOCATION: Final = "rev"
+
+
+def key_place(key_id: str) -> str:
+    """Return where the key of an ephemeral session stands, below the conversation's name."""
+    return f"k:{key_id}"
 
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """A record that a process offers under `name`, to be kept for `ttl_ms` milliseconds.
+    """A session record that a process offers under `name`, current for `ttl_ms` milliseconds.
 
-    `name` tells nothing to the store, and `record` only what its form shows; `epoch` stands beside
-    the record so that the store can tell the newer of two without reading them.
+    `epoch` stands beside the record so that the store can tell the newer of two without reading
+    them. An ephemeral session also stands under its `key_id`, for `keep_ms`. `made_ms` is when it
+    was made (milliseconds since 1970; 0 is not compared with the store's clock).
     """
 
     name: str
     record: bytes
     epoch: int
     ttl_ms: int
+    key_id: str = ""
+    keep_ms: int = 0
+    made_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """What the store holds under a name, and for how many more milliseconds by its own clock.
+    """What the store holds, for how many more milliseconds by its clock, and the revocation.
 
-    The store is not trusted: the record authenticates itself, and the time left is capped.
+    The store is not trusted: records authenticate themselves, and the time left is capped.
     """
 
     record: bytes
     remaining_ms: int
+    revocation: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The revocation of a conversation, and each key that was asked for (None: there is none)."""
+
+    revocation: bytes | None
+    keys: tuple[Held | None, ...]
+
+
+Changed = Callable[[str | None], None]
+"""Is told the name of a conversation that another process rotated or revoked; None means any."""
 
 
 class Store(Protocol):
     """Keeps records of all processes that share a keyring.
 
-    Both operations are atomic among those processes and judge time by the store's clock alone.
-    They raise StoreFailed when the store does not answer.
+    Operations are atomic among those processes and judge time by the store's clock alone. They
+    raise StoreFailed when the store does not answer.
     """
+
+    @property
+    def shared(self) -> bool:
+        """Whether other processes use the same store."""
+        ...
+
+    async def open(self, changed: Changed) -> None:
+        """Prepare, and from now on tell `changed` what others change, as far as that is heard.
+
+        It waits for nothing on the network. Raises UnfitEnvironment for files that cannot be used.
+        """
+        ...
 
     async def get_or_create(self, offer: Offer) -> Held:
         """Return what stands under the name; where nothing does (any more), keep the offer first.
@@ -48,12 +93,20 @@ class Store(Protocol):
     async def replace(self, offer: Offer) -> Held:
         """Keep the offer if its epoch is above that of what stands there; return what stands then.
 
-        Of offers with one epoch, the first stays.
+        Of offers with one epoch, the first stays. Keys of earlier sessions stay as they are.
         """
         ...
 
+    async def find(self, name: str, key_ids: Sequence[str]) -> Found:
+        """Return the revocation of the conversation and the keys of ephemeral sessions."""
+        ...
+
+    async def revoke(self, name: str, record: bytes, epoch: int) -> bytes:
+        """Keep a revocation, without an end, if its epoch is above; return what stands then."""
+        ...
+
     async def dump(self) -> dict[str, bytes]:
-        """Return every record by its name, as it stands, for those who look for what leaks."""
+        """Return every record by its place, as it stands, for those who look for what leaks."""
         ...
 
     async def close(self) -> None:
@@ -62,4 +115,16 @@ class Store(Protocol):
 
 
 class StoreFailed(Exception):
-    """The store did not answer. It never reaches a client: sessions go on without the store."""
+    """The store did not answer as it should. It never reaches a client; `str` is a reason code."""
+
+    def __init__(self, reason: str = "store-failed") -> None:
+        """Keep the reason for the log."""
+        super().__init__(reason)
+
+
+class ClockRefused(StoreFailed):
+    """The store is well and its clock is too far from ours."""
+
+    def __init__(self) -> None:
+        """Give the reason."""
+        super().__init__("store-clock-skew")

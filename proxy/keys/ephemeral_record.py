@@ -1,0 +1,27 @@
+"""The session key of an ephemeral session: in its record, wrapped, bound to all of the record."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from ..core.errors import OpenFailed
+from ..core.secret import Kek, SessionKey
+from ..core.wrapping import unwrap, wrap
+from .keyring import Keyring
+from .stores.record import SessionRecord
+
+
+def with_key(record: SessionRecord, name: str, kek: Kek, key: SessionKey) -> SessionRecord:
+    """Return the record of the conversation `name` with its key, wrapped under `kek`."""
+    return replace(record, wrapped=wrap(kek, key, record.sid, identity=record.identity(name)))
+
+
+def key(record: SessionRecord, name: str, keyring: Keyring) -> SessionKey | None:
+    """Return the record's session key; None where its KEK may not open, or did not wrap it."""
+    entry = keyring.opening(number=record.kek_number)
+    if entry is None:
+        return None
+    try:
+        return unwrap(entry.key, record.wrapped, record.sid, identity=record.identity(name))
+    except OpenFailed:
+        return None

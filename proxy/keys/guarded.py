@@ -1,0 +1,80 @@
+"""A store behind a deadline and a circuit breaker; whatever goes wrong is one StoreFailed."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TypeVar
+
+from .breaker import Breaker
+from .stores import Changed, ClockRefused, Found, Held, Offer, Store, StoreFailed
+
+_T = TypeVar("_T")
+
+Notice = Callable[[str], None]
+"""Is told a reason code, for the log, when the store failed or its record was refused."""
+
+
+class GuardedStore:
+    """Asks `store`, waiting `timeout` seconds at most. `clock` returns seconds."""
+
+    def __init__(
+        self, store: Store, timeout: float, *, clock: Callable[[], float], notice: Notice
+    ) -> None:
+        """Take the store; the caller goes on to own it."""
+        self._store = store
+        self._timeout = timeout
+        self._notice = notice
+        self._pid = os.getpid()
+        self.breaker = Breaker(clock)
+
+    @property
+    def shared(self) -> bool:
+        """Whether other processes use the same store."""
+        return self._store.shared
+
+    async def open(self, changed: Changed) -> None:
+        """Open the store inside."""
+        await self._store.open(changed)
+
+    async def get_or_create(self, offer: Offer) -> Held:
+        """Do as the store inside."""
+        return await self._ask(lambda: self._store.get_or_create(offer))
+
+    async def replace(self, offer: Offer) -> Held:
+        """Do as the store inside."""
+        return await self._ask(lambda: self._store.replace(offer))
+
+    async def find(self, name: str, key_ids: Sequence[str]) -> Found:
+        """Do as the store inside."""
+        return await self._ask(lambda: self._store.find(name, key_ids))
+
+    async def revoke(self, name: str, record: bytes, epoch: int) -> bytes:
+        """Do as the store inside."""
+        return await self._ask(lambda: self._store.revoke(name, record, epoch))
+
+    async def _ask(self, question: Callable[[], Awaitable[_T]]) -> _T:
+        if self.shared and os.getpid() != self._pid:
+            raise StoreFailed("store-forked")  # the parent's connections are not ours to use
+        if not self.breaker.admits():
+            raise StoreFailed("store-resting")
+        try:
+            async with asyncio.timeout(self._timeout):
+                answer = await question()
+        except ClockRefused as refused:
+            self.breaker.succeeded()
+            self._notice(str(refused))
+            raise
+        except (StoreFailed, OSError) as error:  # a TimeoutError is an OSError
+            reason = str(error) if isinstance(error, StoreFailed) else "store-failed"
+            reason = "store-timeout" if isinstance(error, TimeoutError) else reason
+        except BaseException:
+            self.breaker.released()
+            raise
+        else:
+            self.breaker.succeeded()
+            return answer
+        self.breaker.failed(slow=reason == "store-timeout")
+        self._notice(reason)
+        raise StoreFailed(reason)

@@ -1,0 +1,102 @@
+"""What a process knows of revocations: since when the sessions of each scope count."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from ..core.context import Scope
+from .bounded import BoundedMap
+from .guarded import Notice
+from .keyring import Keyring
+from .stores import record as records
+from .stores import revocation
+from .stores.authentic import RecordRefused
+
+FOREVER: Final = float("inf")
+
+
+@dataclass(slots=True)
+class Standing:
+    """One scope: its name in the store, its revocation, and until when that need not be asked.
+
+    Sessions that began before `not_before` (seconds since 1970) neither seal nor open.
+    """
+
+    name: str
+    not_before: int = 0
+    fresh_until: float = 0.0
+
+
+class Standings:
+    """Knows at most `limit` scopes, and every revocation that it has learned.
+
+    Where the store is not `shared`, nobody else revokes, and what is known is always fresh.
+    """
+
+    def __init__(
+        self, keyring: Keyring, limit: int, *, shared: bool, clock: Callable[[], float]
+    ) -> None:
+        """Begin with the revocations of the keyring."""
+        self._keyring = keyring
+        self._listed = _listed(keyring)
+        self._shared = shared
+        self._clock = clock
+        self._standings: BoundedMap[Scope, Standing] = BoundedMap(limit)
+        # Authentic ones only, so as many as operators have made.
+        self._learned: dict[str, int] = {}
+
+    def fresh(self, scope: Scope, now: float) -> Standing | None:
+        """Return how the scope stands; None when the store must be asked."""
+        standing = self._standings.get(scope)
+        if standing is not None and now < standing.fresh_until:
+            return standing
+        return None if self._shared else self.of(scope)
+
+    def of(self, scope: Scope) -> Standing:
+        """Return how the scope stands as far as is known."""
+        standing = self._standings.get(scope)
+        if standing is None:
+            name = records.record_name(self._keyring.name_key, scope)
+            standing = Standing(name, self._known(name), 0.0 if self._shared else FOREVER)
+            self._standings.put(scope, standing)
+        return standing
+
+    def learn(self, standing: Standing, record: bytes | None, notice: Notice) -> None:
+        """Take what the store says of the scope's revocation, if it is authentic."""
+        if record is None:
+            return
+        try:
+            not_before = revocation.decode(record, standing.name, self._keyring.record_key)
+        except RecordRefused as refused:
+            notice(str(refused))
+            return
+        self.revoke(standing, not_before)
+
+    def revoke(self, standing: Standing, not_before: int) -> None:
+        """Let the sessions before `not_before` count no more; what was revoked stays so."""
+        standing.not_before = max(standing.not_before, not_before)
+        self._learned[standing.name] = standing.not_before
+
+    def changed(self, name: str | None) -> None:
+        """Ask anew about one conversation, or about all."""
+        for standing in self._standings.entries():
+            if self._shared and name in {None, standing.name}:
+                standing.fresh_until = 0.0
+
+    def replace_keyring(self, keyring: Keyring) -> None:
+        """Go on with the revocations of another keyring; what was learned stays."""
+        self._keyring, self._listed = keyring, _listed(keyring)
+        self._standings.clear()
+
+    def clear(self) -> None:
+        """Forget the scopes."""
+        self._standings.clear()
+
+    def _known(self, name: str) -> int:
+        return max(self._learned.get(name, 0), self._listed.get(name, 0))
+
+
+def _listed(keyring: Keyring) -> dict[str, int]:
+    return {one.name: one.not_before for one in keyring.revocations}

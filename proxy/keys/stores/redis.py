@@ -1,0 +1,167 @@
+"""Store `redis`: records shared by all processes that reach one Redis."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
+from typing import Any, Final, cast
+
+from redis.exceptions import NoScriptError
+
+from ...config.settings import RedisSettings
+from . import redis_scripts
+from .redis_client import connect, translated
+from .redis_scripts import CLOCK_REFUSED, EPOCH_DIGITS, Script
+from .store import (
+    CLOCK_SKEW_MS,
+    CURRENT,
+    REVOCATION,
+    Changed,
+    ClockRefused,
+    Found,
+    Held,
+    Offer,
+    StoreFailed,
+    key_place,
+)
+
+FORMAT: Final = "v1"
+_AGAIN_SECONDS: Final = 1.0
+_LISTEN_SECONDS: Final = 5.0
+_CLOSE_SECONDS: Final = 0.2
+
+
+class RedisStore:
+    """Owns the connections to one Redis, and the task that hears what other processes change."""
+
+    shared = True
+
+    def __init__(self, settings: RedisSettings, environ: Mapping[str, str]) -> None:
+        """Connect to nothing yet; raise UnfitEnvironment for TLS files that cannot be used."""
+        self._prefix = f"{settings.prefix}:{FORMAT}"
+        self._client = connect(settings, environ)
+        self._listening: asyncio.Task[None] | None = None
+        self._closed = False
+
+    async def open(self, changed: Changed) -> None:
+        """Begin to listen; whether Redis answers shows when it is asked."""
+        if self._listening is None:
+            self._listening = asyncio.get_running_loop().create_task(self._listen(changed))
+
+    async def get_or_create(self, offer: Offer) -> Held:
+        """Return what stands under the name, or keep the offer."""
+        return await self._agree(redis_scripts.GET_OR_CREATE, offer)
+
+    async def replace(self, offer: Offer) -> Held:
+        """Keep the offer unless what stands there is as new or newer."""
+        return await self._agree(redis_scripts.REPLACE, offer)
+
+    async def find(self, name: str, key_ids: Sequence[str]) -> Found:
+        """Return the revocation and the keys."""
+        places = [REVOCATION, *(key_place(key_id) for key_id in key_ids)]
+        answer = await self._run(
+            redis_scripts.FIND, [self._key(name, place) for place in places], []
+        )
+        revocation, *keys = answer
+        return Found(_record(revocation), tuple(map(_held_key, keys)))
+
+    async def revoke(self, name: str, record: bytes, epoch: int) -> bytes:
+        """Keep the revocation unless a later one stands there."""
+        arguments = [_value(record, epoch), self._channel, name]
+        held = await self._run(redis_scripts.REVOKE, [self._key(name, REVOCATION)], arguments)
+        return _record(held) or b""
+
+    async def dump(self) -> dict[str, bytes]:
+        """Return every record by its place."""
+        found: dict[str, bytes] = {}
+        before = f"{self._prefix}:"
+        async with translated():
+            async for key in self._client.scan_iter(match=f"{before}*", count=1000):
+                value = cast("bytes | None", await self._client.get(key))
+                if value is not None:
+                    name, _, place = key.decode().removeprefix(before).partition(":")
+                    found[f"{name.strip('{}')}:{place}"] = value[EPOCH_DIGITS:]
+        return found
+
+    async def close(self) -> None:
+        """Stop listening and close all connections."""
+        self._closed = True
+        while self._listening is not None and not self._listening.done():
+            # Again and again: a cancellation that meets a time-out inside redis-py can get lost.
+            self._listening.cancel()
+            await asyncio.wait([self._listening], timeout=_CLOSE_SECONDS)
+        self._listening = None
+        with suppress(StoreFailed):
+            async with translated():
+                await self._client.aclose(close_connection_pool=True)
+
+    @property
+    def _channel(self) -> str:
+        return f"{self._prefix}:changed"
+
+    def _key(self, name: str, place: str) -> str:
+        return f"{self._prefix}:{{{name}}}:{place}"
+
+    async def _agree(self, script: Script, offer: Offer) -> Held:
+        places = [CURRENT, REVOCATION, *([key_place(offer.key_id)] if offer.keep_ms else [])]
+        arguments: list[Any] = [
+            _value(offer.record, offer.epoch),
+            offer.ttl_ms,
+            offer.keep_ms,
+            offer.made_ms,
+            CLOCK_SKEW_MS,
+            self._channel,
+            offer.name,
+        ]
+        keys = [self._key(offer.name, place) for place in places]
+        # A nil within a Lua table ends it, so a revocation that is not there may be missing.
+        value, left, *more = await self._run(script, keys, arguments)
+        if more[1:] == [CLOCK_REFUSED]:
+            raise ClockRefused
+        return Held(_record(value) or b"", left, _record(more[0]) if more else None)
+
+    async def _run(self, script: Script, keys: list[str], arguments: list[Any]) -> Any:  # noqa: ANN401 - what the script returns
+        rest = [len(keys), *keys, *arguments]
+        execute: Callable[..., Awaitable[Any]] = self._client.execute_command
+        async with translated():
+            try:
+                return await execute("EVALSHA", script.digest, *rest)
+            except NoScriptError:
+                # Redis forgets its scripts when it restarts; EVAL also makes it learn this one.
+                return await execute("EVAL", script.text, *rest)
+
+    async def _listen(self, changed: Changed) -> None:
+        while not self._closed:
+            with suppress(StoreFailed):
+                async with translated():
+                    await self._hear(changed)
+            await asyncio.sleep(_AGAIN_SECONDS)
+
+    async def _hear(self, changed: Changed) -> None:
+        async with self._client.pubsub() as subscription:
+            await subscription.subscribe(self._channel)
+            changed(None)  # whatever was said before is lost
+            while not self._closed:
+                message = await subscription.get_message(
+                    ignore_subscribe_messages=True, timeout=_LISTEN_SECONDS
+                )
+                if message is None:
+                    await subscription.ping()
+                elif message["type"] == "message":
+                    name = cast("bytes", message["data"])
+                    changed(name.decode("ascii", "replace"))
+
+
+def _value(record: bytes, epoch: int) -> bytes:
+    return b"%0*d" % (EPOCH_DIGITS, epoch) + record
+
+
+def _record(value: bytes | None) -> bytes | None:
+    return None if value is None else value[EPOCH_DIGITS:]
+
+
+def _held_key(answer: list[Any] | None) -> Held | None:
+    if answer is None or answer[1] <= 0:
+        return None
+    return Held(_record(answer[0]) or b"", answer[1])

@@ -1,0 +1,83 @@
+"""Store `sqlite`: records that survive a restart, shared by the processes of one machine."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Concatenate, ParamSpec, TypeVar
+
+from ...core.errors import UnfitEnvironment
+from .sqlite_file import SqliteFile
+from .store import Changed, Found, Held, Offer, StoreFailed
+
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
+
+
+class SqliteStore:
+    """Owns one connection to the file at `path`, and the one thread that uses it.
+
+    `clock` returns seconds since 1970: the processes of one machine have the same.
+    """
+
+    shared = True
+
+    def __init__(self, path: Path, clock: Callable[[], float]) -> None:
+        """Touch nothing yet."""
+        self._path = path
+        self._clock = clock
+        self._file: SqliteFile | None = None
+        self._thread = ThreadPoolExecutor(1, "sqlite-store")
+
+    async def open(self, changed: Changed) -> None:
+        """Open the file. What others change is not heard of; it is found when asked again."""
+        await asyncio.get_running_loop().run_in_executor(self._thread, self._opened)
+
+    async def get_or_create(self, offer: Offer) -> Held:
+        """Return what stands under the name, or keep the offer."""
+        return await self._do(SqliteFile.get_or_create, offer)
+
+    async def replace(self, offer: Offer) -> Held:
+        """Keep the offer unless what stands there is as new or newer."""
+        return await self._do(SqliteFile.replace, offer)
+
+    async def find(self, name: str, key_ids: Sequence[str]) -> Found:
+        """Return the revocation and the keys."""
+        return await self._do(SqliteFile.find, name, key_ids)
+
+    async def revoke(self, name: str, record: bytes, epoch: int) -> bytes:
+        """Keep the revocation unless a later one stands there."""
+        return await self._do(SqliteFile.revoke, name, record, epoch)
+
+    async def dump(self) -> dict[str, bytes]:
+        """Return every record by its place."""
+        return await self._do(SqliteFile.dump)
+
+    async def close(self) -> None:
+        """Close the file once what is under way has ended."""
+        if self._file is not None:
+            await asyncio.get_running_loop().run_in_executor(self._thread, self._file.close)
+            self._file = None
+        self._thread.shutdown(wait=False)
+
+    async def _do(
+        self,
+        operation: Callable[Concatenate[SqliteFile, _P], _T],
+        *args: _P.args,
+        **kwargs: _P.kwargs,
+    ) -> _T:
+        def run() -> _T:
+            return operation(self._opened(), *args, **kwargs)
+
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._thread, run)
+        except (sqlite3.Error, UnfitEnvironment):
+            raise StoreFailed from None
+
+    def _opened(self) -> SqliteFile:
+        if self._file is None:
+            self._file = SqliteFile(self._path, self._clock)
+        return self._file

@@ -1,0 +1,149 @@
+"""The file of the SQLite store: private, and every operation one transaction. It blocks."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import stat
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from ...core.errors import UnfitEnvironment
+from .store import CURRENT, REVOCATION, Found, Held, Offer, key_place
+
+# Below the deadline of a question to the store, so that a busy file is told from a lost one.
+_BUSY_SECONDS: Final = 0.2
+_PRIVATE: Final = 0o600
+_CLEAN_EVERY: Final = 256
+_NEVER: Final = (1 << 63) - 1
+
+_SCHEMA: Final = """
+CREATE TABLE IF NOT EXISTS records (
+  place TEXT PRIMARY KEY, record BLOB NOT NULL, epoch INTEGER NOT NULL, ends INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS by_end ON records (ends);
+"""
+_GET: Final = "SELECT record, epoch, ends FROM records WHERE place = ? AND ends > ?"
+_PUT: Final = "INSERT OR REPLACE INTO records VALUES (?, ?, ?, ?)"
+
+
+class SqliteFile:
+    """One connection, used by one thread at a time. `clock` returns seconds since 1970."""
+
+    def __init__(self, path: Path, clock: Callable[[], float]) -> None:
+        """Open the file, made private where there is none; raise UnfitEnvironment otherwise."""
+        self._clock = clock
+        self._kept = 0
+        _require_private(path)
+        try:
+            self._connection = sqlite3.connect(
+                path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False
+            )
+            # A write-ahead log survives a killed process, and readers do not wait for writers.
+            self._connection.execute("PRAGMA journal_mode = WAL")
+            self._connection.execute("PRAGMA synchronous = NORMAL")
+            self._connection.executescript(_SCHEMA)
+        except sqlite3.Error as error:
+            raise UnfitEnvironment(f"{path}: no store: {error}") from None
+
+    def get_or_create(self, offer: Offer) -> Held:
+        """Do as the store does."""
+        with self._transaction():
+            return self._held(offer.name, CURRENT) or self._keep(offer)
+
+    def replace(self, offer: Offer) -> Held:
+        """Do as the store does."""
+        with self._transaction():
+            row = self._row(f"{offer.name}:{CURRENT}")
+            held = self._held(offer.name, CURRENT)
+            return held if held and row and row[1] >= offer.epoch else self._keep(offer)
+
+    def find(self, name: str, key_ids: Sequence[str]) -> Found:
+        """Do as the store does."""
+        keys = tuple(self._held(name, key_place(key_id)) for key_id in key_ids)
+        return Found(self._revocation(name), keys)
+
+    def revoke(self, name: str, record: bytes, epoch: int) -> bytes:
+        """Do as the store does."""
+        place = f"{name}:{REVOCATION}"
+        with self._transaction():
+            row = self._row(place)
+            if row is not None and row[1] >= epoch:
+                return row[0]
+            self._connection.execute(_PUT, (place, record, epoch, _NEVER))
+            return record
+
+    def dump(self) -> dict[str, bytes]:
+        """Return every record by its place."""
+        return dict(self._connection.execute("SELECT place, record FROM records"))
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._connection.close()
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        # IMMEDIATE takes the write lock before anything is read, so nobody else can write between.
+        self._connection.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+        except BaseException:
+            self._connection.execute("ROLLBACK")
+            raise
+        self._connection.execute("COMMIT")
+
+    def _now_ms(self) -> int:
+        return int(self._clock() * 1000)
+
+    def _row(self, place: str) -> tuple[bytes, int, int] | None:
+        found: tuple[bytes, int, int] | None = self._connection.execute(
+            _GET, (place, self._now_ms())
+        ).fetchone()
+        return found
+
+    def _held(self, name: str, place: str) -> Held | None:
+        row = self._row(f"{name}:{place}")
+        if row is None:
+            return None
+        record, _, ends = row
+        return Held(record, max(ends - self._now_ms(), 1), self._revocation(name))
+
+    def _revocation(self, name: str) -> bytes | None:
+        row = self._row(f"{name}:{REVOCATION}")
+        return None if row is None else row[0]
+
+    def _keep(self, offer: Offer) -> Held:
+        now = self._now_ms()
+        self._clean(now)
+        values = offer.record, offer.epoch
+        place = f"{offer.name}:{CURRENT}"
+        self._connection.execute(_PUT, (place, *values, now + offer.ttl_ms))
+        if offer.keep_ms:
+            place = f"{offer.name}:{key_place(offer.key_id)}"
+            self._connection.execute(_PUT, (place, *values, now + offer.keep_ms))
+        return Held(offer.record, offer.ttl_ms, self._revocation(offer.name))
+
+    def _clean(self, now: int) -> None:
+        self._kept += 1
+        if self._kept % _CLEAN_EVERY == 1:
+            self._connection.execute("DELETE FROM records WHERE ends <= ?", (now,))
+
+
+def _require_private(path: Path) -> None:
+    """Make the file where there is none; SQLite gives its mode to the log beside it."""
+    try:
+        flags = os.O_RDWR | os.O_CREAT | os.O_NONBLOCK | os.O_CLOEXEC
+        descriptor = os.open(path, flags, _PRIVATE)
+        try:
+            status = os.fstat(descriptor)
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        raise UnfitEnvironment(f"{path}: no store: {error.strerror}") from None
+    if not stat.S_ISREG(status.st_mode) or status.st_uid != os.geteuid():
+        raise UnfitEnvironment(f"{path}: no store: not a regular file of this user")
+    if stat.S_IMODE(status.st_mode) & ~_PRIVATE:
+        mode = stat.S_IMODE(status.st_mode)
+        raise UnfitEnvironment(f"{path}: mode {mode:04o} lets others in; make it 0600")
