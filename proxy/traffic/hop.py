@@ -106,9 +106,8 @@ def _appended(headers: Headers, via: bytes, address: bytes, proto: bytes, host: 
     """Return the crossing of a request from a trusted proxy: its word stands, ours comes last."""
     lines = [via]
     dropped = {_FOR}
-    chain = [*header_values(headers, _FOR), *([address] if address else ())]
-    if chain:
-        lines.append(b"X-Forwarded-For: " + b", ".join(chain))
+    chain = [*header_values(headers, _FOR), address]
+    lines.append(b"X-Forwarded-For: " + b", ".join(chain))
     if forwarded := header_values(headers, _FORWARDED):
         dropped.add(_FORWARDED)
         lines.append(b"Forwarded: " + b", ".join([*forwarded, _element(address, proto)]))
@@ -127,8 +126,6 @@ def _appended(headers: Headers, via: bytes, address: bytes, proto: bytes, host: 
 
 def _element(address: bytes, proto: bytes) -> bytes:
     """Return one element of Forwarded (RFC 7239): an IPv6 address stands in brackets and quotes."""
-    if not address:
-        return b"for=unknown;proto=" + proto
     node = b'"[%b]"' % address if b":" in address else address
     return b"for=%b;proto=%b" % (node, proto)
 

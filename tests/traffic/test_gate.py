@@ -68,6 +68,19 @@ def test_the_authority_of_the_target_is_the_host() -> None:
     )
 
 
+def test_http_1_0_may_name_its_host_in_the_target_alone() -> None:
+    request = admit(a_request("http://x.test/a", (b"X", b"y"), host=None, version=(1, 0)))
+
+    assert request.head.headers == ((b"Host", b"x.test"), (b"X", b"y"))
+
+
+@pytest.mark.parametrize("host", [b"h", None])
+def test_the_host_and_the_way_so_far_are_told(host: bytes | None) -> None:
+    request = admit(a_request("/", (b"via", b"1.1 a"), host=host, version=(1, 0)))
+
+    assert (request.host, request.via) == (host or b"", True)
+
+
 def test_headers_keep_order_spelling_and_bytes() -> None:
     headers = ((b"x-B", b"\xff\xfe"), (b"X-a", b""), (b"x-b", b" a\tb"))
 

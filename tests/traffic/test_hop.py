@@ -84,6 +84,22 @@ def test_addresses_are_spelled_as_rfc_7239_says(address: str, element: bytes) ->
     assert element in told[2]
 
 
+def test_a_trusted_proxy_that_names_no_host_adds_none() -> None:
+    assert lines(host=b"") == [
+        b"Via: 1.1 me",
+        b"X-Forwarded-For: 10.1.2.3",
+        b"X-Forwarded-Proto: http",
+    ]
+
+
+def test_a_peer_without_an_address_is_never_trusted() -> None:
+    crossing = Hop("me", TRUSTED).crossing(
+        RawRequest("GET", "/", (1, 1), ((b"X-Forwarded-For", b"1.1.1.1"),)), Peer(), b"h"
+    )
+
+    assert crossing.dropped == TELLING
+
+
 def test_a_mapped_address_is_its_ipv4_address() -> None:
     told = lines((b"X-Forwarded-For", b"1.1.1.1"), peer=Peer("::ffff:10.0.0.1"))
 
