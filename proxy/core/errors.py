@@ -165,8 +165,9 @@ class BodyTooLarge(MessageError):
     status = 413
     title = "The body is too large."
     cause = (
-        "A body that a rule must read is larger than `limits.body` (16 MiB unless set), or unfolds"
-        " beyond that or beyond a hundred times its coded size."
+        "A body that a rule must read is larger than `limits.body` (16 MiB unless set), unfolds"
+        " beyond that or beyond a hundred times its coded size, holds more than a million JSON"
+        " values, or is sealed whole and above 64 KiB."
     )
     remedy = "Send less, or raise the limit on the listener."
 

@@ -44,7 +44,7 @@ def find_edits(
     body: bytes,
 ) -> tuple[Edit, ...]:
     """Return what the block does to the message, unsorted; raise MessageError where it cannot."""
-    _refuse_present(exchange, blueprint, body)
+    refuse_present(exchange, blueprint, body)
     findings = _walk(blueprint, head, body)
     binder = Binder(blueprint, exchange, body, findings)
     if blueprint.keeps:
@@ -89,7 +89,8 @@ def media_type(headers: Headers) -> MediaType | None:
     return parsed
 
 
-def _refuse_present(exchange: Exchange, blueprint: Blueprint, body: bytes) -> None:
+def refuse_present(exchange: Exchange, blueprint: Blueprint, body: bytes) -> None:
+    """Raise ForbiddenValue where a head or body has what the block says must be absent."""
     for selector in blueprint.block.absent:
         if selector is Whole.BODY and body:
             raise ForbiddenValue("body-present", detail="The rule allows no body here.")

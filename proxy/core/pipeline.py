@@ -15,7 +15,7 @@ from .digests import verify
 from .edits import Change, Edit, Fate, OpenEdit, SealEdit
 from .errors import InvalidBody, RejectedByRule, UnsupportedBody
 from .exchange import Exchange
-from .finding import find_edits, media_type, needs_of
+from .finding import find_edits, media_type, needs_of, refuse_present
 from .forwardable import Forwardable, mint
 from .marks import request_marks, response_marks, vary
 from .message import Headers, MediaType, RequestHead, ResponseHead
@@ -119,6 +119,9 @@ def plan_request(exchange: Exchange, body: bytes, limit: int | None = None) -> P
         if blueprint is None:
             raise UnsupportedBody("request-fits-no-block")
     else:
+        # No body tells the blocks apart, so what any of them forbids in the head is forbidden.
+        for one in compiled.request:
+            refuse_present(exchange, one, body)
         blueprint = compiled.request[0]
     verify(head.headers, body)
     return _plan(exchange, blueprint, head, body, limit)

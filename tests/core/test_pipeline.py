@@ -27,6 +27,7 @@ from proxy.core.message import Headers
 from proxy.core.needs import Keys
 from proxy.core.pipeline import splice
 from proxy.core.rules import Block, Item, Names, Rule, Verdict
+from proxy.core.selectors import parse_selector
 from proxy.core.sources import ListSource, MembersSource, join, parse_source
 from proxy.core.token import Form, decode
 from tests.factories import (
@@ -874,3 +875,13 @@ def test_a_body_that_a_missing_name_binds_is_kept_only_where_the_rule_says_so() 
     assert replied(kept, token, head) == token
     with pytest.raises(MissingValue):
         replied(a_rule(response=a_block(decrypt=[item]), names=names), token, head)
+
+
+def test_without_a_body_what_any_block_forbids_in_the_head_is_forbidden() -> None:
+    plain = replace(a_block(), types=("text/plain",))
+    searching = replace(a_block(), absent=(parse_selector("query:content"),))
+    trip = Trip(
+        (a_rule(request=(plain, searching)),), a_message(b"", target="/api/messages?content=x")
+    )
+    with pytest.raises(ForbiddenValue):
+        pipeline.plan_request(trip.exchange, b"")

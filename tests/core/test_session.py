@@ -176,3 +176,10 @@ def test_a_session_shows_nothing_of_its_key() -> None:
 def test_a_session_is_not_copied_or_pickled(spread: Callable[[Session], object]) -> None:
     with pytest.raises(TypeError, match="cannot be pickled or copied"):
         spread(a_session())
+
+
+def test_contexts_in_turn_keep_their_own_commitments() -> None:
+    session = a_session()
+    one, other = Context(SCOPE, field="one"), Context(SCOPE, field="other")
+    for context in (one, other, one):
+        assert opened(session.seal(b"x", context, form="short"), context, session) == b"x"
