@@ -249,6 +249,27 @@ def test_http_1_0_has_no_chunks() -> None:
         admit(a_request("/", (b"Transfer-Encoding", b"chunked"), version=(1, 0)))
 
 
+SHAKE = (
+    (b"Connection", b"keep-alive, Upgrade"),
+    (b"Upgrade", b"WebSocket"),
+    (b"Sec-WebSocket-Version", b"13"),
+    (b"Sec-WebSocket-Key", b"k"),
+)
+
+
+def test_a_handshake_asks_for_a_websocket() -> None:
+    request = admitted("/", *SHAKE)
+
+    assert (request.websocket, request.upgrade) == (True, False)
+
+
+@pytest.mark.parametrize("missing", range(len(SHAKE)))
+def test_anything_less_asks_for_none(missing: int) -> None:
+    request = admitted("/", *SHAKE[:missing], *SHAKE[missing + 1 :])
+
+    assert not request.websocket
+
+
 def test_heads_are_bounded() -> None:
     with pytest.raises(HeadTooLarge):
         admit(a_request("/", (b"X", b"y" * 100)), head_limit=100)
