@@ -1,0 +1,1 @@
+"""The scorecard: what is promised, measured."""
