@@ -15,7 +15,7 @@ from .fields import Fields
 from .file_keys import SECRET
 from .positions import Mapping, Place, Scalar
 from .problems import Problems, show
-from .settings import Address, SecretReference, TcpAddress, UnixAddress, Upstream
+from .settings import Address, RedisSettings, SecretReference, TcpAddress, UnixAddress, Upstream
 from .values import text
 
 _HOST: Final = (
@@ -23,6 +23,10 @@ _HOST: Final = (
 )
 _LISTEN: Final = re.compile(rf"{_HOST}:(?P<port>[0-9]{{1,5}})")
 _UPSTREAM: Final = re.compile(rf"(?P<scheme>https?)://{_HOST}(?::(?P<port>[0-9]{{1,5}}))?/?")
+_REDIS: Final = re.compile(
+    rf"(?P<scheme>rediss?)://{_HOST}(?::(?P<port>[0-9]{{1,5}}))?(?:/(?P<db>[0-9]{{1,5}})?)?"
+)
+_REDIS_PORT: Final = 6379
 _PORTS: Final = 65536
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 _VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -105,6 +109,26 @@ class Files:
             problems.add(place, f"{show(written)} lacks the path of a socket")
             return None
         return UnixAddress(self.folder / path)
+
+
+def redis_place(written: str, place: Place, problems: Problems) -> RedisSettings | None:
+    """Return which Redis an address names; it is not shown, since it may hold a password."""
+    match = _REDIS.fullmatch(written)
+    if match is None:
+        if "@" in written:
+            hint = "give `url`, `user` and `password: {env: NAME}` as a mapping"
+            problems.add(place, "an address of Redis holds no user and password", hint)
+        else:
+            problems.add(place, "is no address of Redis", "write `redis://host:6379/0`")
+        return None
+    port = int(match["port"] or _REDIS_PORT)
+    if port == 0:
+        problems.add(place, "port 0 cannot be connected to")
+        return None
+    address = _tcp(match, port, place, problems)
+    if address is None:
+        return None
+    return RedisSettings(address, tls=match["scheme"] == "rediss", db=int(match["db"] or 0))
 
 
 def _variable(place: Place, problems: Problems) -> SecretReference | None:

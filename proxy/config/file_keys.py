@@ -41,13 +41,46 @@ SESSIONS: Final = Table(
     (
         Key(
             "mode",
-            "`durable`",
-            "How session keys are made.",
-            shapes.choice(("durable",)),
+            "`durable`, `ephemeral`",
+            "How session keys are made: derived from the keyring, or random and only in the store.",
+            shapes.choice(("durable", "ephemeral")),
             "`durable`",
         ),
         Key("ttl", "duration", "How long a session key seals; at most 24h.", shapes.DURATION, "1h"),
-        Key("grace", "duration", "How long it opens after that.", shapes.DURATION, "1h"),
+        Key(
+            "grace",
+            "duration",
+            "How long an ephemeral one opens after that.",
+            shapes.DURATION,
+            "1h",
+        ),
+        Key(
+            "revocation_max_age",
+            "duration",
+            "After how long the store is asked again for revocations; 1s to 1h.",
+            shapes.DURATION,
+            "30s",
+        ),
+    ),
+)
+
+STORE: Final = Table(
+    "store",
+    "`keys.store` as a mapping",
+    (
+        Key(
+            "url",
+            "`redis://host:port/db`, `rediss://host:port/db`, `unix:/path`",
+            "Which Redis; `rediss` is TLS, verified.",
+            shapes.TEXT,
+            required=True,
+        ),
+        Key("user", "name", "The ACL user.", shapes.TEXT, "Redis' default user"),
+        Key("password", "secret", "Its password.", shapes.table("secret")),
+        Key("ca", "path", "Who signs Redis' certificate.", shapes.TEXT, "the system's"),
+        Key("cert", "path", "The certificate that Sealyard shows (PEM); with `key`.", shapes.TEXT),
+        Key("key", "path", "Its private key (PEM); with `cert`.", shapes.TEXT),
+        Key("prefix", "text", "How all names in Redis begin.", shapes.TEXT, "`sealyard`"),
     ),
 )
 
@@ -58,9 +91,9 @@ KEYS: Final = Table(
         Key("keyring", "mapping", "Where the keys are.", shapes.table("keyring"), required=True),
         Key(
             "store",
-            "`memory`",
-            "Where session records live. Others are not supported yet.",
-            shapes.choice(("memory",)),
+            "`memory`, `sqlite:PATH`, `redis://host:port/db`, `rediss://host:port/db`, mapping",
+            "Where session records live. Sentinel and Cluster are not supported yet.",
+            {"anyOf": [shapes.TEXT, shapes.table("store")]},
             "`memory`",
         ),
         Key("sessions", "mapping", "Session keys.", shapes.table("sessions")),
@@ -211,6 +244,7 @@ TABLES: Final = (
     FILE,
     KEYS,
     KEYRING,
+    STORE,
     SECRET,
     SESSIONS,
     ADMIN,

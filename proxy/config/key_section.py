@@ -2,41 +2,43 @@
 
 from __future__ import annotations
 
-import re
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 from .addresses import Files
 from .fields import Fields
 from .file_keys import KEYRING, KEYS, SESSIONS
-from .positions import Mapping, Place, Scalar
-from .problems import Problems, show
+from .positions import Mapping, Place
+from .problems import Problems
 from .settings import KeySettings, RootSettings
-from .values import duration, positive_duration, text
+from .store_section import StoreChoice, store_choice
+from .values import choice, duration, positive_duration
 
 HOUR: Final = 3600.0
 DAY: Final = 24 * HOUR
 _MOST_GRACE: Final = 366 * DAY
-_LATER_STORE: Final = re.compile(r"sqlite:|rediss?:")
-_LATER_MODE: Final = "ephemeral"
 
 
 def key_settings(place: Place, files: Files, problems: Problems) -> KeySettings | None:
     """Return the settings of keys, or None after telling what is wrong."""
     fields = Fields(place, KEYS, problems)
     store, sessions, keyring = fields.get("store"), fields.get("sessions"), fields.get("keyring")
-    if store is not None:
-        _check_store(store, problems)
-    ttl, grace = (None, None) if sessions is None else _sessions(sessions, problems)
+    chosen = StoreChoice() if store is None else store_choice(store, files, problems)
+    kept = _Kept() if sessions is None else _sessions(sessions, problems)
     opened = None if keyring is None else _keyring(keyring, files, problems)
-    if opened is None:
+    if opened is None or chosen is None:
         return None
     path, root = opened
     return KeySettings(
         path,
         root,
-        ttl=HOUR if ttl is None else ttl,
-        grace=HOUR if grace is None else grace,
+        chosen.address,
+        kept.mode,
+        ttl=kept.ttl,
+        grace=kept.grace,
+        revocation_max_age=kept.revocation_max_age,
+        redis=chosen.redis,
     )
 
 
@@ -70,36 +72,30 @@ def _root(fields: Fields, files: Files, problems: Problems) -> RootSettings | No
     return None
 
 
-def _check_store(place: Place, problems: Problems) -> None:
-    if isinstance(place.node, Mapping):
-        problems.add(place, "a store as a mapping is not supported yet", "write `memory`")
-        return
-    word = text(place, problems)
-    if word is None or word == "memory":
-        return
-    match = _LATER_STORE.match(word)
-    if match:
-        # Only the kind is named: an address may hold a password.
-        problems.add(place, f"the store `{match[0]}` is not supported yet", "write `memory`")
-    else:
-        problems.add(place, "is no store", "write `memory`")
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """How sessions are made, and for how many seconds they are kept."""
+
+    mode: Literal["durable", "ephemeral"] = "durable"
+    ttl: float = HOUR
+    grace: float = HOUR
+    revocation_max_age: float = 30.0
 
 
-def _sessions(place: Place, problems: Problems) -> tuple[float | None, float | None]:
+def _sessions(place: Place, problems: Problems) -> _Kept:
     fields = Fields(place, SESSIONS, problems)
+    kept = _Kept()
     mode, ttl, grace = fields.get("mode"), fields.get("ttl"), fields.get("grace")
-    if mode is not None:
-        _check_mode(mode, problems)
-    return (
-        None if ttl is None else positive_duration(ttl, problems, high=DAY),
-        None if grace is None else duration(grace, problems, high=_MOST_GRACE),
-    )
-
-
-def _check_mode(place: Place, problems: Problems) -> None:
-    if isinstance(place.node, Scalar) and place.node.text == _LATER_MODE:
-        problems.add(place, "`ephemeral` is not supported yet", "write `durable`")
-        return
-    word = text(place, problems)
-    if word not in {None, "durable"}:
-        problems.add(place, f"{show(word or '')} is unknown", "write `durable`")
+    if mode is not None and choice(mode, ("durable", "ephemeral"), problems) == "ephemeral":
+        kept = replace(kept, mode="ephemeral")
+    if ttl is not None:
+        kept = replace(kept, ttl=positive_duration(ttl, problems, high=DAY) or HOUR)
+    if grace is not None:
+        kept = replace(kept, grace=duration(grace, problems, high=_MOST_GRACE) or 0.0)
+    age = fields.get("revocation_max_age")
+    if age is not None:
+        seconds = duration(age, problems, high=HOUR)
+        if seconds is not None and seconds < 1:
+            problems.add(age, "is less than the 1s that is allowed")
+        kept = replace(kept, revocation_max_age=seconds or kept.revocation_max_age)
+    return kept

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
 
 from ..core.rules import Rule
 from .limits import Timeouts, TrafficLimits
@@ -74,6 +74,9 @@ class RootSettings:
     secret: SecretReference
 
 
+DEFAULT_PREFIX: Final = "sealyard"
+
+
 @dataclass(frozen=True, slots=True)
 class RedisSettings:
     """Which Redis, how it is verified, and who Sealyard is there.
@@ -89,7 +92,7 @@ class RedisSettings:
     ca: Path | None = None
     cert: Path | None = None
     key: Path | None = None
-    prefix: str = "sealyard"
+    prefix: str = DEFAULT_PREFIX
 
 
 @dataclass(frozen=True, slots=True)

@@ -247,15 +247,15 @@ class Sessions:
             unknown = self._must_be_found(scope, key_id, now)
             if unknown or self._standings.fresh(scope, now) is None:
                 opens.setdefault(scope, set()).update({key_id.sid} if unknown else ())
-        if len(needs.seals) == 1 and not opens:
-            # Without a task in between, so that the caller counts before anyone else can.
-            ((scope, count),) = needs.seals.items()
-            await self._obtain(scope, count)
-            return
-        await asyncio.gather(
+        waits = [
             *(self._obtain(*need) for need in needs.seals.items()),
             *(self._look_up(*one) for one in opens.items()),
-        )
+        ]
+        if len(waits) == 1:
+            # Without a task in between, so that the caller counts before anyone else can.
+            await waits[0]
+        else:
+            await asyncio.gather(*waits)
 
     async def _obtain(self, scope: Scope, count: int) -> None:
         """See that a session of the scope can seal `count` values; callers of one scope queue."""

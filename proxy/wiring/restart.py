@@ -25,11 +25,16 @@ def _differences(old: Settings, new: Settings) -> Iterator[str]:
             yield f"listeners: `{name}` is new; restart to open it"
         elif before[name] != after[name]:
             yield f"listeners: `{name}` listens at another place; restart to move it"
-    if old.keys.store != new.keys.store:
+    if (old.keys.store, old.keys.redis) != (new.keys.store, new.keys.redis):
         yield "keys.store: another store; restart to use it"
-    if (old.keys.ttl, old.keys.grace) != (new.keys.ttl, new.keys.grace):
-        yield "keys.sessions: another ttl or grace; restart to use it"
+    if _sessions(old) != _sessions(new):
+        yield "keys.sessions: another way to keep sessions; restart to use it"
     if (old.admin and old.admin.listen) != (new.admin and new.admin.listen):
         yield "admin.listen: another place; restart to move it"
     if old.health != new.health:
         yield "health.listen: another place; restart to move it"
+
+
+def _sessions(settings: Settings) -> tuple[str, float, float, float]:
+    keys = settings.keys
+    return keys.mode, keys.ttl, keys.grace, keys.revocation_max_age

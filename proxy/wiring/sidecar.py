@@ -48,14 +48,21 @@ class Sidecar:
         self._opened: dict[str, Sockets] = {}
         self._accepting = False
         self._draining = False
-        self.store: Store = open_store(settings.keys.store, time.monotonic)
+        self.store: Store = open_store(
+            settings.keys.store, time.monotonic, redis=settings.keys.redis, environ=environ
+        )
         self.sessions = Sessions(
             material.keyring,
             self.store,
-            SessionSettings(ttl=int(settings.keys.ttl), grace=int(settings.keys.grace)),
+            SessionSettings(
+                ttl=int(settings.keys.ttl),
+                grace=int(settings.keys.grace),
+                revocation_max_age=settings.keys.revocation_max_age,
+            ),
             clock=clock,
             random=os.urandom,
             notice=self._store_notice,
+            mode=settings.keys.mode,
         )
         self.lanes = {
             name: WiredLane(one, self.sessions, reporter, clock)
@@ -96,6 +103,7 @@ class Sidecar:
             lane.open(self._opened[name])
         self._server.replace([lane.lane for lane in self.lanes.values()])
         try:
+            await self.sessions.open()
             await self._server.start()
         except BaseException:
             self._close_sockets()

@@ -11,7 +11,6 @@ LOADING = sorted((ROOT / "config").rglob("*.yaml"))
 LATER = ROOT / "tests" / "config" / "data" / "later"
 NOT_YET = {
     "clinic": [
-        "5:10 keys.store the store `redis:` is not supported yet; write `memory`",
         "58:29 listeners[0].rules[6].request.encrypt[0] `part:` is not supported yet",
         "58:41 listeners[0].rules[6].request.encrypt[1] `filename:` is not supported yet",
     ],

@@ -8,6 +8,7 @@ from proxy.config.settings import (
     HealthSettings,
     KeySettings,
     ListenerTls,
+    RedisSettings,
     RootSettings,
     SecretReference,
     TcpAddress,
@@ -39,6 +40,54 @@ def test_keys_are_as_written() -> None:
 
     assert RootSettings("file", SecretReference(file=Path("/run/root.key"))) == keys.root
     assert (keys.ttl, keys.grace) == (86400.0, 0.0)
+
+
+def with_store(written: str) -> KeySettings:
+    """Return the settings of keys with that store."""
+    return loaded(changed("listeners:\n", f"  store: {written}\nlisteners:\n")).settings.keys
+
+
+@pytest.mark.parametrize(
+    ("written", "expected"),
+    [
+        ("redis://redis", RedisSettings(TcpAddress("redis", 6379))),
+        ("rediss://redis:7000/3", RedisSettings(TcpAddress("redis", 7000), tls=True, db=3)),
+        ("redis://[::1]:7000/", RedisSettings(TcpAddress("::1", 7000))),
+        ("{url: unix:redis.sock}", RedisSettings(UnixAddress(FOLDER / "redis.sock"))),
+        (
+            "{url: rediss://redis, user: u, password: {env: P}, ca: a, cert: c, key: k, prefix: x}",
+            RedisSettings(
+                TcpAddress("redis", 6379),
+                tls=True,
+                user="u",
+                password=SecretReference(env="P"),
+                ca=FOLDER / "a",
+                cert=FOLDER / "c",
+                key=FOLDER / "k",
+                prefix="x",
+            ),
+        ),
+    ],
+)
+def test_a_redis_is_as_written(written: str, expected: RedisSettings) -> None:
+    keys = with_store(written)
+
+    assert ("redis", expected) == (keys.store, keys.redis)
+
+
+def test_a_sqlite_file_is_relative_to_the_configuration() -> None:
+    assert with_store("sqlite:keys.db").store == "sqlite:/etc/sealyard/keys.db"
+    assert with_store("sqlite:/var/keys.db").store == "sqlite:/var/keys.db"
+
+
+def test_ephemeral_sessions_are_as_written() -> None:
+    text = changed(
+        "listeners:\n", "  sessions: {mode: ephemeral, revocation_max_age: 5s}\nlisteners:\n"
+    )
+
+    keys = loaded(text).settings.keys
+
+    assert (keys.mode, keys.revocation_max_age) == ("ephemeral", 5.0)
 
 
 def test_admin_and_health_are_kept() -> None:

@@ -34,7 +34,7 @@ from proxy.traffic.interfaces import RawConnection
 from proxy.traffic.listener import Answerer
 from proxy.traffic.problem import Problem
 from proxy.traffic.upstream_connection import UpstreamConnection
-from tests.keys.builders import CountingStore, a_keyring, a_world
+from tests.keys.builders import CountingStore, SharedStore, a_keyring, a_world
 from tests.traffic.ours import Ours, local, proxied
 from tests.traffic.wire import PATIENCE, Client, Peer, Response, connected
 
@@ -132,16 +132,18 @@ async def turn() -> None:
 class WaitingKeys:
     """Sessions that are cold for each request, and asked while others hold what they need."""
 
-    def __init__(self, *, busy: bool = False, scopes: int = 1) -> None:
+    def __init__(self, *, busy: bool = False, scopes: int = 1, shared: bool = False) -> None:
         self._keyring = a_keyring()
         self._busy = busy
+        self._shared = shared
         self._more = {Scope("t", f"more{number}"): 1 for number in range(1, scopes)}
         self._holders: set[asyncio.Task[None]] = set()
         self.sessions = self._cold()
 
     def _cold(self) -> Sessions:
         world = a_world(keyring=self._keyring)
-        store = CountingStore(MemoryStore(world.time))
+        kind = SharedStore if self._shared else MemoryStore
+        store = CountingStore(kind(world.time))
         return a_world(keyring=self._keyring, store=store).sessions
 
     def forget(self) -> None:
@@ -153,7 +155,7 @@ class WaitingKeys:
 
     async def resolve(self, needs: Needs) -> Keys:
         await turn()
-        if self._busy and needs.seals:
+        if self._busy and (needs.seals or self._shared):
             # By hand, since a call of the sessions' own would be a point of the request's way.
             lock = self.sessions._locks.setdefault(SCOPE, asyncio.Lock())
             await lock.acquire()

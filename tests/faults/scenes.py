@@ -88,6 +88,16 @@ async def opening(_: Path) -> AsyncIterator[Rig]:
 
 
 @contextlib.asynccontextmanager
+async def opening_over_a_shared_store(_: Path) -> AsyncIterator[Rig]:
+    """A response is opened once the store has said how its conversation stands."""
+    keys = WaitingKeys(busy=True, shared=True)
+    (token,) = await tokens_for(keys, 1)
+    reply = json.dumps({"content": token}).encode()
+    async with rigged(_answer(reply), _say(get(b"/open")), keys=keys) as rig:
+        yield rig
+
+
+@contextlib.asynccontextmanager
 async def listing(_: Path) -> AsyncIterator[Rig]:
     """A list is opened, item by item."""
     keys = WaitingKeys()
@@ -183,6 +193,7 @@ SCENES: dict[str, Scene] = {
         sealing,
         sealing_among_others,
         opening,
+        opening_over_a_shared_store,
         listing,
         passing,
         streaming_events,
@@ -192,5 +203,11 @@ SCENES: dict[str, Scene] = {
         tunnelling,
     )
 }
-SECRET_FROM_ORIGIN = {"sealing", "sealing_among_others", "opening", "listing"}
+SECRET_FROM_ORIGIN = {
+    "sealing",
+    "sealing_among_others",
+    "opening",
+    "opening_over_a_shared_store",
+    "listing",
+}
 """Where the canary must not stand in anything that the origin gets."""

@@ -16,7 +16,7 @@ from .faults import EXCEPTIONS, FILES, Fault, FaultAtLine, FaultAtWait, LineWatc
 from .rig import CANARY, Outcome, Rig, descriptors
 from .scenes import SCENES, SECRET_FROM_ORIGIN
 
-BESIDE_THE_PATH = ("rotate", "close")
+BESIDE_THE_PATH = ("open", "rotate", "revoke", "close")
 """Functions of the four files that no request comes through: what an operator asks for."""
 
 HAND_OVER = {"send", "_attempt", "close", "_answer"}

@@ -36,7 +36,7 @@ def test_after_its_rest_one_may_ask_and_its_answer_decides() -> None:
     time.advance(1)
     assert breaker.admits()
     breaker.succeeded()
-    assert breaker.state == "closed"
+    assert [breaker.admits(), breaker.admits()] == [True, True]
 
 
 def test_a_probe_that_nobody_waits_for_leaves_its_place_to_another() -> None:
@@ -55,3 +55,14 @@ def test_a_clock_that_is_set_back_does_not_prolong_the_rest() -> None:
     breaker.failed(slow=True)
     time.advance(-3600)
     assert breaker.admits()
+
+
+def test_its_state_has_a_name() -> None:
+    time = Time()
+    breaker = Breaker(time)
+    states = [breaker.state]
+    breaker.failed(slow=True)
+    states.append(breaker.state)
+    time.advance(1)
+    states.append(breaker.state)
+    assert states == ["closed", "open", "half-open"]
