@@ -165,6 +165,7 @@ def _page(rows: list[tuple[Item, Result]], *, long: bool) -> str:
         f"{machine}; {software}.",
         "",
         "; ".join(f"{counts[one]} {one}" for one in _VERDICTS) + ".",
+        "",
         *(f"- **{one}**: {meaning}" for one, meaning in _VERDICTS.items()),
         "",
         "| # | item | target | measured | verdict |",
