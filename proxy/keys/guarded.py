@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Awaitable, Callable, Sequence
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from .breaker import Breaker
 from .stores import Changed, ClockRefused, Found, Held, Offer, Store, StoreFailed
 
 _T = TypeVar("_T")
+
+QUESTIONS: Final = 8
+"""How many questions a process asks of a shared store at a time."""
 
 Notice = Callable[[str], None]
 """Is told a reason code, for the log, when the store failed or its record was refused."""
@@ -27,6 +30,7 @@ class GuardedStore:
         self._timeout = timeout
         self._notice = notice
         self._pid = os.getpid()
+        self._places = asyncio.Semaphore(QUESTIONS)
         self.breaker = Breaker(clock)
 
     @property
@@ -57,6 +61,14 @@ class GuardedStore:
     async def _ask(self, question: Callable[[], Awaitable[_T]]) -> _T:
         if self.shared and os.getpid() != self._pid:
             raise StoreFailed("store-forked")  # the parent's connections are not ours to use
+        if not self.shared:
+            return await self._ask_now(question)
+        # A crowd of first messages queues here: its deadline begins when its question does. When
+        # the store is down, those in front find out, and the rest is refused at once.
+        async with self._places:
+            return await self._ask_now(question)
+
+    async def _ask_now(self, question: Callable[[], Awaitable[_T]]) -> _T:
         if not self.breaker.admits():
             raise StoreFailed("store-resting")
         try:

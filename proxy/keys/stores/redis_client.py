@@ -26,7 +26,8 @@ from .store import StoreFailed
 
 CONNECT_SECONDS: Final = 0.2
 COMMAND_SECONDS: Final = 0.2
-CONNECTIONS: Final = 8
+# One for each question that a process asks at a time, one to listen, one to spare.
+CONNECTIONS: Final = 10
 _MOST_PASSWORD_BYTES: Final = 1024
 
 

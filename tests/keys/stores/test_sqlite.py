@@ -1,0 +1,88 @@
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from proxy.core.errors import UnfitEnvironment
+from proxy.keys.stores import Offer, StoreFailed
+from proxy.keys.stores.sqlite import SqliteStore
+
+ROOT = Path(__file__).parents[3]
+WRITING = """
+import asyncio, sys, time
+from pathlib import Path
+from proxy.keys.stores import Offer
+from proxy.keys.stores.sqlite import SqliteStore
+async def main():
+    store = SqliteStore(Path(sys.argv[1]), time.time)
+    for number in range(10**6):
+        await store.get_or_create(Offer(f"n{number}", b"r%d" % number, 1, 10**7))
+        print(number, flush=True)
+asyncio.run(main())
+"""
+
+
+def test_what_a_killed_process_kept_is_there(tmp_path: Path) -> None:
+    path = tmp_path / "keys.db"
+    command = [sys.executable, "-c", WRITING, str(path)]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:  # noqa: S603 - our own code
+        assert process.stdout is not None
+        for _ in range(200):
+            last = int(process.stdout.readline())
+        process.send_signal(signal.SIGKILL)
+
+    async def found() -> bytes:
+        store = SqliteStore(path, time.time)
+        held = await store.get_or_create(Offer(f"n{last}", b"new", 1, 10**7))
+        await store.close()
+        return held.record
+
+    assert asyncio.run(found()) == b"r%d" % last
+
+
+async def test_the_file_and_its_log_are_private(tmp_path: Path) -> None:
+    store = SqliteStore(tmp_path / "keys.db", time.time)
+    await store.open(lambda _: None)
+    await store.get_or_create(Offer("n", b"r", 1, 1000))
+    modes = {path.name: path.stat().st_mode & 0o777 for path in tmp_path.iterdir()}  # noqa: ASYNC240 - a test may block
+    await store.close()
+    assert set(modes.values()) == {0o600}
+    assert "keys.db-wal" in modes
+
+
+@pytest.mark.parametrize("mode", [0o644, 0o660])
+async def test_a_file_that_lets_others_in_is_refused(tmp_path: Path, mode: int) -> None:
+    path = tmp_path / "keys.db"
+    path.touch()
+    path.chmod(mode)
+    store = SqliteStore(path, time.time)
+    with pytest.raises(UnfitEnvironment, match="lets others in"):
+        await store.open(lambda _: None)
+    with pytest.raises(StoreFailed):
+        await store.find("n", [])
+    await store.close()
+
+
+@pytest.mark.parametrize("content", [b"this is no database, and long enough to tell" * 30])
+async def test_what_is_no_database_is_refused(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "keys.db"
+    path.write_bytes(content)
+    path.chmod(0o600)
+    store = SqliteStore(path, time.time)
+    with pytest.raises(UnfitEnvironment, match="no store"):
+        await store.open(lambda _: None)
+    await store.close()
+
+
+async def test_a_missing_folder_is_told(tmp_path: Path) -> None:
+    store = SqliteStore(tmp_path / "none" / "keys.db", time.time)
+    with pytest.raises(UnfitEnvironment, match=os.strerror(2)):
+        await store.open(lambda _: None)
+    await store.close()
