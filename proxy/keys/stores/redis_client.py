@@ -57,7 +57,10 @@ def connect(settings: RedisSettings, environ: Mapping[str, str]) -> Redis:
     kind, more = _place(settings)
     if settings.password is not None:
         read = _password(settings.password, environ)
-        read()  # so that a missing secret is told at the start
+        try:
+            read()  # so that a missing secret is told at the start
+        except KeyringError as error:
+            raise UnfitEnvironment(error.reason) from None
         more["credential_provider"] = Credentials(settings.user, read)
     pool = BlockingConnectionPool(
         connection_class=kind,

@@ -1,0 +1,158 @@
+"""How Sealyard reaches Redis: as a user with few rights, over verified TLS, at a socket."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import trustme
+
+from proxy.config.settings import RedisSettings, SecretReference, TcpAddress, UnixAddress
+from proxy.core.errors import UnfitEnvironment
+from proxy.keys.stores import Found, Offer, StoreFailed, open_store
+
+from .server import Server, needs_redis
+
+pytestmark = needs_redis
+
+RIGHTS = (
+    "~sealyard:* &sealyard:* -@all +@connection +evalsha +eval +get +set +pttl +time"
+    " +publish +subscribe +unsubscribe +ping"
+)
+OFFER = Offer("n", b"one", 1, ttl_ms=10_000, key_id="s1", keep_ms=20_000)
+ENVIRON = {"PASSWORD": "correct", "WRONG": "wrong"}
+
+
+async def all_done(settings: RedisSettings) -> list[str | None]:
+    """Do everything that a process does, and return what it heard."""
+    heard: list[str | None] = []
+    store = open_store("redis", redis=settings, environ=ENVIRON)
+    try:
+        await store.open(heard.append)
+        await asyncio.sleep(0.3)
+        await store.get_or_create(OFFER)
+        await store.replace(replace(OFFER, record=b"two", epoch=2))
+        await store.revoke("n", b"gone", 1)
+        found = await store.find("n", ["s1"])
+        await asyncio.sleep(0.1)
+    finally:
+        await store.close()
+    assert isinstance(found, Found)
+    assert (found.revocation, found.keys[0] and found.keys[0].record) == (b"gone", b"two")
+    return heard
+
+
+async def test_the_rights_of_the_documentation_are_enough(server: Server) -> None:
+    page = Path(__file__).parents[2] / "docs" / "how-to" / "redis.md"
+    assert RIGHTS in page.read_text()
+    server.command("ACL", "SETUSER", "sealyard", "on", ">correct", *RIGHTS.split())
+    user = replace(server.settings, user="sealyard", password=SecretReference(env="PASSWORD"))
+    assert await all_done(user) == [None, "n", "n"]
+
+
+async def test_a_wrong_password_is_a_store_that_fails(server: Server) -> None:
+    server.command("ACL", "SETUSER", "sealyard", "on", ">correct", *RIGHTS.split())
+    user = replace(server.settings, user="sealyard", password=SecretReference(env="WRONG"))
+    with pytest.raises(StoreFailed):
+        await all_done(user)
+
+
+async def test_a_password_that_is_not_there_is_told_at_the_start(server: Server) -> None:
+    missing = replace(server.settings, password=SecretReference(env="NONE"))
+    with pytest.raises(UnfitEnvironment, match="NONE"):
+        open_store("redis", redis=missing, environ=ENVIRON)
+
+
+async def test_a_changed_password_file_needs_no_restart(server: Server, tmp_path: Path) -> None:
+    file = tmp_path / "password"
+    file.touch(0o600)
+    file.write_text("first\n")
+    server.command("ACL", "SETUSER", "sealyard", "on", ">first", *RIGHTS.split())
+    user = replace(server.settings, user="sealyard", password=SecretReference(file=file))
+    store = open_store("redis", redis=user)
+    await store.get_or_create(OFFER)
+    server.command("ACL", "SETUSER", "sealyard", "<first", ">second")
+    server.command("CLIENT", "KILL", "USER", "sealyard")
+    file.write_text("second\n")
+    await asyncio.sleep(0.05)  # a connection that closed meanwhile is found out when it is taken
+    assert (await store.get_or_create(OFFER)).record == b"one"
+    await store.close()
+
+
+async def test_other_prefixes_and_databases_do_not_meet(server: Server) -> None:
+    for settings in (
+        server.settings,
+        replace(server.settings, db=3),
+        replace(server.settings, prefix="other"),
+    ):
+        store = open_store("redis", redis=settings)
+        assert await store.dump() == {}
+        await store.get_or_create(OFFER)
+        await store.close()
+
+
+async def test_a_unix_socket_is_reached(tmp_path: Path) -> None:
+    socket = tmp_path / "r.sock"
+    server = Server(tmp_path, ("--unixsocket", str(socket)))
+    server.start()
+    try:
+        assert await all_done(RedisSettings(UnixAddress(socket))) == [None, "n", "n"]
+    finally:
+        server.kill()
+
+
+@pytest.fixture
+def tls(tmp_path: Path) -> Iterator[tuple[Server, RedisSettings]]:
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    for name in ("localhost", "client"):
+        issued = authority.issue_cert(name)
+        issued.private_key_pem.write_to_path(tmp_path / f"{name}.key")
+        issued.cert_chain_pems[0].write_to_path(tmp_path / f"{name}.pem")
+    server = Server(tmp_path)
+    files = [str(tmp_path / name) for name in ("localhost.pem", "localhost.key", "ca.pem")]
+    options = ["--port", "0", "--tls-port", str(server.port), "--tls-cert-file", files[0]]
+    options += ["--tls-key-file", files[1], "--tls-ca-cert-file", files[2]]
+    server.options = tuple(options)
+    server.start()
+    yield (
+        server,
+        RedisSettings(
+            TcpAddress("localhost", server.port),
+            tls=True,
+            ca=tmp_path / "ca.pem",
+            cert=tmp_path / "client.pem",
+            key=tmp_path / "client.key",
+        ),
+    )
+    server.kill()
+
+
+async def test_tls_with_a_client_certificate_is_verified(tls: tuple[Server, RedisSettings]) -> None:
+    assert await all_done(tls[1]) == [None, "n", "n"]
+
+
+async def test_another_authority_name_or_no_certificate_is_refused(
+    tls: tuple[Server, RedisSettings], tmp_path: Path
+) -> None:
+    _, right = tls
+    trustme.CA().cert_pem.write_to_path(tmp_path / "other.pem")
+    wrong = [
+        replace(right, ca=tmp_path / "other.pem"),
+        replace(right, address=TcpAddress("127.0.0.1", right.address.port)),  # type: ignore[union-attr]  # a TcpAddress
+        replace(right, cert=None, key=None),
+        replace(right, tls=False),
+    ]
+    for settings in wrong:
+        with pytest.raises(StoreFailed):
+            await all_done(settings)
+
+
+async def test_a_certificate_that_cannot_be_used_is_told_at_the_start(
+    tls: tuple[Server, RedisSettings], tmp_path: Path
+) -> None:
+    with pytest.raises(UnfitEnvironment, match=r"none\.pem"):
+        open_store("redis", redis=replace(tls[1], ca=tmp_path / "none.pem"))
