@@ -74,7 +74,7 @@ def complaint(text: bytes, error: OpenFailed) -> str:
         return "there is nothing"
     if text != text.strip():
         return "white space stands around it"
-    if text.startswith(token.JWE_PREFIX) and token.JWE_PATTERN.fullmatch(text) is None:
+    if token.is_cut(text):
         cut = token.CUT_PATTERN.fullmatch(text) is not None
         return "its end is missing: it was cut" if cut else _REASONS["malformed-token"]
     if error.reason == "base64-not-canonical":

@@ -108,6 +108,11 @@ def has_prefix(text: bytes) -> bool:
     return text.startswith((JWE_PREFIX, SHORT_PREFIX))
 
 
+def is_cut(text: bytes) -> bool:
+    """Tell whether a value begins as JWE-form tokens do and is not a whole one."""
+    return text.startswith(JWE_PREFIX) and JWE_PATTERN.fullmatch(text) is None
+
+
 def decode(text: bytes) -> Token:
     """Return the token that `text` is; raise OpenFailed for anything but an exact token."""
     if text.startswith(SHORT_PREFIX):

@@ -118,7 +118,7 @@ def _in_literal(literal: bytes, offset: int, *, is_name: bool) -> Iterator[Found
             continue
         at = here + 1
         decoded = _decode(match[0])
-        if decoded is not None or _is_cut(match[0]):
+        if decoded is not None or token.is_cut(match[0]):
             start, end = match.span()
             depth = places[here].depth
             quotes = _quotes(literal, start, end, depth) if places[here].fills else None
@@ -145,10 +145,6 @@ def _decode(text: bytes) -> Token | None:
         return token.decode(text)
     except OpenFailed:
         return None
-
-
-def _is_cut(text: bytes) -> bool:
-    return text.startswith(token.JWE_PREFIX) and token.JWE_PATTERN.fullmatch(text) is None
 
 
 class _Place(NamedTuple):
