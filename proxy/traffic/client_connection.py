@@ -14,8 +14,9 @@ from aiohttp import StreamReader, web
 
 from ..core.errors import MalformedRequest, SlowRequest, TrafficError
 from .hop import Peer
-from .incoming import Bounds, Incoming, parse_error
+from .incoming import Bounds, parse_error
 from .interfaces import Receiver
+from .outgoing import Outgoing
 from .ticker import NEVER
 
 
@@ -50,7 +51,7 @@ class Owner(Bounds, Protocol):
         """Answer what never came to be a request."""
 
 
-class ClientConnection(Incoming):
+class ClientConnection(Outgoing):
     """Requests from one client, one after the other.
 
     The two deadlines are numbers that the listener's ticker looks at. `when_leaving` is called when
@@ -61,7 +62,6 @@ class ClientConnection(Incoming):
         "_ended",
         "_gone",
         "_owner",
-        "_write_deadline",
         "peer",
         "when_leaving",
     )
@@ -71,7 +71,6 @@ class ClientConnection(Incoming):
         self._owner = owner
         self._ended = False
         self._gone: asyncio.Future[None] | None = None
-        self._write_deadline = NEVER
         self.peer = Peer()
         self.when_leaving: Callable[[], None] | None = None
 
@@ -127,18 +126,6 @@ class ClientConnection(Incoming):
         # A tunnel ends by itself, once the last bytes have reached the other side.
         if task is not None and self._receiver is None:
             task.cancel()
-
-    def pause_writing(self) -> None:
-        """Learn that the client does not keep up."""
-        super().pause_writing()
-        if self._receiver is not None:
-            self._receiver.writable(yes=False)
-
-    def resume_writing(self) -> None:
-        """Learn that the client has caught up."""
-        super().resume_writing()
-        if self._receiver is not None:
-            self._receiver.writable(yes=True)
 
     def _wake_linger(self) -> None:
         if self._gone is not None and not self._gone.done():
@@ -253,39 +240,6 @@ class ClientConnection(Incoming):
         self._reading_body = waiting
         wait = self._owner.timeouts.body
         self._read_deadline = self._loop.time() + wait if waiting else NEVER
-
-    # --- writing ------------------------------------------------------------------------------
-
-    def write(self, data: bytes) -> None:
-        """Send bytes; `drain` before sending more."""
-        if self.transport is None:
-            raise ConnectionResetError("the client is gone")
-        self.transport.write(data)
-
-    async def drain(self) -> None:
-        """Wait until the client takes more."""
-        if self._paused:
-            self._write_deadline = self._loop.time() + self._owner.timeouts.write
-            await self._drain_helper()
-            self._write_deadline = NEVER
-        if self.transport is None:
-            raise ConnectionResetError("the client is gone")
-
-    def abort(self) -> None:
-        """Drop the connection, so that the client sees that its answer was cut."""
-        self._force_close = True
-        if self.transport is not None:
-            self.transport.abort()
-
-    def write_eof(self) -> None:
-        """Say that no more bytes will be sent."""
-        transport = self.transport
-        if transport is None or transport.is_closing():
-            return
-        if transport.can_write_eof():
-            transport.write_eof()
-        elif self._receiver is not None:
-            transport.close()  # TLS cannot close one half
 
     # --- the raw connection after a 101 -------------------------------------------------------
 

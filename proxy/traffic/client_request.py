@@ -11,8 +11,8 @@ from aiohttp import StreamReader
 from ..core.forwardable import Forwardable
 from .client_connection import ClientConnection
 from .event_borders import EventBorders, streams_events
-from .framing import ABSENT, CHUNKED, LAST_CHUNK, Framing, as_chunk
-from .gate import HTTP_10, RawRequest
+from .framing import ABSENT, CHUNKED, HTTP_10, LAST_CHUNK, Framing, as_chunk
+from .gate import RawRequest
 from .hop import NOWHERE, Peer, Places
 from .interfaces import RawConnection, UpstreamResponse
 from .problem import Problem

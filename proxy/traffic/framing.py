@@ -5,6 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+HTTP_10: Final = (1, 0)
+"""The version that knows no chunks, and keeps no connection unless asked to."""
+
+HTTP_11: Final = (1, 1)
+
 
 @dataclass(frozen=True, slots=True)
 class Framing:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Final, NoReturn
 
 from ..core.errors import (
@@ -16,14 +15,14 @@ from ..core.errors import (
     HeadTooLarge,
     MalformedRequest,
     MethodNotAllowed,
-    UnsupportedTransferCoding,
 )
 from ..core.message import Headers, RequestHead
 from ..core.path import CanonicalPath, canonical
-from .framing import ABSENT, CHUNKED, Framing
+from .authority import is_authority
+from .framing import ABSENT, HTTP_10, HTTP_11, Framing
+from .request_framing import request_framing
 
-HTTP_10: Final = (1, 0)
-HTTP_11: Final = (1, 1)
+__all__ = ["HTTP_10", "Admitted", "RawRequest", "admit", "check_line", "is_authority"]
 
 _METHOD: Final = re.compile(r"[A-Z]+(?:-[A-Z]+)*")
 _ABSOLUTE: Final = re.compile(r"https?://([^/?]*)(.*)", re.IGNORECASE | re.DOTALL)
@@ -31,10 +30,6 @@ _BAD_TARGET: Final = re.compile(r"[^!-~]|[#\\]")
 # Without the underscore: CGI folds `Content_Length` and `Content-Length` into one.
 _NAMES: Final = re.compile(rb"[!#$%&'*+.^`|~0-9A-Za-z-]*")
 _BAD_VALUE: Final = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
-_AUTHORITY: Final = re.compile(rb"(?:\[[0-9A-Fa-f:.]+\]|[0-9A-Za-z._-]+)(?::([0-9]{1,5}))?")
-_LENGTH: Final = re.compile(rb"[0-9]{1,19}")
-_HIGHEST_PORT: Final = 65535
-_HIGHEST_LENGTH: Final = 2**63 - 1
 
 _LINE_ENDS: Final = (b" HTTP/1.1", b" HTTP/1.0")
 
@@ -95,7 +90,7 @@ def admit(raw: RawRequest, *, head_limit: int = 65536) -> Admitted:
     notable = _check_headers(raw, head_limit)
     authority, target = _split_target(raw.target)
     headers = _check_host(raw, notable.get(b"host", []), authority)
-    framing = _framing(raw.version, notable)
+    framing = request_framing(raw.version, notable)
     raw_path, mark, query = target.partition("?")
     path = canonical(raw_path)
     websocket = b"upgrade" in notable and _asks_for_websocket(raw, notable, framing)
@@ -188,42 +183,6 @@ def _check_host(raw: RawRequest, hosts: list[bytes], authority: bytes | None) ->
     return tuple(
         (name, authority if name.lower() == b"host" else value) for name, value in raw.headers
     )
-
-
-@lru_cache(maxsize=1024)
-def is_authority(text: bytes) -> bool:
-    """Return whether `text` is `uri-host[:port]`, without userinfo and with a port that exists."""
-    match = _AUTHORITY.fullmatch(text)
-    if match is None:
-        return False
-    port = match.group(1)
-    return port is None or 0 < int(port) <= _HIGHEST_PORT
-
-
-def _framing(version: tuple[int, int], notable: dict[bytes, list[bytes]]) -> Framing:
-    """Return how the body is framed (RFC 9112 section 6.3, and stricter)."""
-    codings = notable.get(b"transfer-encoding")
-    lengths = notable.get(b"content-length")
-    if codings is not None:
-        return _coded(version, codings, lengths)
-    if lengths is None:
-        return ABSENT
-    if len(lengths) != 1 or not _LENGTH.fullmatch(lengths[0]):
-        _refuse("content-length")
-    length = int(lengths[0])
-    if length > _HIGHEST_LENGTH:
-        _refuse("content-length")
-    return Framing(length)
-
-
-def _coded(version: tuple[int, int], codings: list[bytes], lengths: list[bytes] | None) -> Framing:
-    if lengths is not None:
-        _refuse("content-length-and-transfer-encoding")
-    if version == HTTP_10 or b"" in codings:
-        _refuse("transfer-encoding")
-    if len(codings) != 1 or codings[0].lower() != b"chunked":
-        raise UnsupportedTransferCoding("transfer-encoding")
-    return CHUNKED
 
 
 def _expects_continue(version: tuple[int, int], notable: dict[bytes, list[bytes]]) -> bool:

@@ -16,7 +16,9 @@ from typing import Final
 from ..config.settings import Network
 from ..core.errors import LoopDetected
 from ..core.message import Headers, header_values
-from .gate import HTTP_10, RawRequest, is_authority
+from .authority import is_authority
+from .framing import HTTP_10
+from .gate import RawRequest
 
 _FORWARDED: Final = b"forwarded"
 _FOR: Final = b"x-forwarded-for"

@@ -40,7 +40,7 @@ class Bounds(Protocol):
 
 
 class Incoming(RequestHandler):
-    """The receiving half of a client's connection; the other half is ClientConnection.
+    """The receiving half of a client's connection; Outgoing is the other half.
 
     `_refusal` is why what follows the requests in the queue is none.
     """

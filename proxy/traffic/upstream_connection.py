@@ -1,4 +1,4 @@
-"""One connection to the upstream: an asyncio protocol with flow control both ways.
+"""One connection to the upstream, as the messages on it see it.
 
 Only the coroutine of one message uses it at a time, beside the task that uploads its body. The
 connection keeps a deadline as a number; the pool's ticker looks at it.
@@ -8,16 +8,16 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from typing import cast
 
 from ..core.errors import UpstreamFailed, UpstreamTimeout
 from ..core.message import ResponseHead
 from .interfaces import Receiver
 from .response_reader import ResponseReader
 from .ticker import NEVER
+from .upstream_socket import UpstreamSocket
 
 
-class UpstreamConnection(asyncio.Protocol):
+class UpstreamConnection(UpstreamSocket):
     """Bytes to and from the upstream.
 
     `deadline` is when the present wait must have ended, and `expires` when an idle connection is
@@ -27,19 +27,12 @@ class UpstreamConnection(asyncio.Protocol):
     __slots__ = (
         "_arrived",
         "_awaiting",
-        "_drain",
         "_error",
-        "_loop",
-        "_open",
         "_pending",
-        "_reading",
-        "_receiver",
         "_silence",
         "_size",
         "_stopped",
-        "_transport",
         "_window",
-        "_writable",
         "deadline",
         "expires",
         "reader",
@@ -47,32 +40,21 @@ class UpstreamConnection(asyncio.Protocol):
     )
 
     def __init__(self, reader: ResponseReader, *, window: int, silence: float) -> None:
+        super().__init__()
         self.reader = reader
         self._window = window
         self._silence = silence
-        self._loop = asyncio.get_running_loop()
-        self._transport: asyncio.Transport | None = None
-        self._open = False
-        self._writable = True
-        self._reading = True
         self._pending: deque[bytes] = deque()
         self._size = 0
         self._arrived: asyncio.Future[None] | None = None
-        self._drain: asyncio.Future[None] | None = None
         self._awaiting = ""
         self._error: BaseException | None = None
-        self._receiver: Receiver | None = None
         self._stopped = False
         self.deadline = NEVER
         self.expires = NEVER
         self.used = False
 
     # --- called by the transport --------------------------------------------------------------
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Begin."""
-        self._transport = cast("asyncio.Transport", transport)
-        self._open = True
 
     def data_received(self, data: bytes) -> None:
         """Take bytes."""
@@ -88,11 +70,11 @@ class UpstreamConnection(asyncio.Protocol):
             self._pending.append(body)
             self._size += len(body)
             if self._size > self._window and not self.reader.complete:
-                self._stop_reading()
+                self.pause()
         if self.deadline is not NEVER and self._awaiting == "stream":
             self.deadline = self._loop.time() + self._silence
         if self.reader.leftover or (self.reader.complete and self.reader.doubt):
-            self._stop_reading()
+            self.pause()
         self._wake()
 
     def eof_received(self) -> bool:
@@ -115,19 +97,6 @@ class UpstreamConnection(asyncio.Protocol):
             self.fail(UpstreamFailed("connection-lost"))
         self.reader.doubt = True
         self._wake()
-        self._wake_writer()
-
-    def pause_writing(self) -> None:
-        """Learn that the upstream does not keep up."""
-        self._writable = False
-        if self._receiver is not None:
-            self._receiver.writable(yes=False)
-
-    def resume_writing(self) -> None:
-        """Learn that the upstream has caught up."""
-        self._writable = True
-        if self._receiver is not None:
-            self._receiver.writable(yes=True)
         self._wake_writer()
 
     def _end(self) -> None:
@@ -198,9 +167,7 @@ class UpstreamConnection(asyncio.Protocol):
         pending.clear()
         self._size = 0
         if not self._reading and not self.reader.complete:
-            self._reading = True
-            if self._transport is not None:
-                self._transport.resume_reading()
+            self.resume()
         return data
 
     async def read(self) -> bytes:
@@ -258,16 +225,6 @@ class UpstreamConnection(asyncio.Protocol):
         if waiter is not None and not waiter.done():
             waiter.set_result(None)
 
-    def _wake_writer(self) -> None:
-        waiter = self._drain
-        if waiter is not None and not waiter.done():
-            waiter.set_result(None)
-
-    def _stop_reading(self) -> None:
-        if self._reading and self._transport is not None and not self._transport.is_closing():
-            self._reading = False
-            self._transport.pause_reading()
-
     # --- the raw connection after a 101 -------------------------------------------------------
 
     def divert(self, receiver: Receiver) -> bytes:
@@ -275,33 +232,3 @@ class UpstreamConnection(asyncio.Protocol):
         self._receiver = receiver
         self.deadline = NEVER
         return self.reader.leftover
-
-    def write_eof(self) -> None:
-        """Say that no more bytes will be sent."""
-        if self._transport is None or self._transport.is_closing():
-            return
-        if self._transport.can_write_eof():
-            self._transport.write_eof()
-        else:
-            self._transport.close()
-
-    def pause(self) -> None:
-        """Stop reading."""
-        self._stop_reading()
-
-    def resume(self) -> None:
-        """Read on."""
-        if not self._reading and self._transport is not None and not self._transport.is_closing():
-            self._reading = True
-            self._transport.resume_reading()
-
-    def close(self) -> None:
-        """End the connection in good order, when it is idle."""
-        if self._transport is not None:
-            self._transport.close()
-
-    def abort(self) -> None:
-        """Drop the connection."""
-        self._open = False
-        if self._transport is not None:
-            self._transport.abort()

@@ -26,6 +26,8 @@ PACKAGE = Path(proxy.__file__).parent
 FILES = (
     "traffic/handler.py",
     "traffic/upstream.py",
+    "traffic/delivery.py",
+    "traffic/pooled_response.py",
     "traffic/client_request.py",
     "keys/sessions.py",
 )
@@ -82,7 +84,7 @@ class FaultAtWait(Fault):
 
 
 class LineWatch(Fault):
-    """Looks at each line of the four files that calls or waits."""
+    """Looks at each line of these files that calls or waits."""
 
     def watching(self) -> contextlib.AbstractContextManager[None]:
         return _traced(self._line)

@@ -17,7 +17,7 @@ from .rig import CANARY, Outcome, Rig, descriptors
 from .scenes import SCENES, SECRET_FROM_ORIGIN
 
 BESIDE_THE_PATH = ("open", "rotate", "revoke", "close")
-"""Functions of the four files that no request comes through: what an operator asks for."""
+"""Functions of these files that no request comes through: what an operator asks for."""
 
 HAND_OVER = {"send", "_attempt", "close", "_answer"}
 """Where a borrowed connection changes hands. An exception between two calls there, which only an

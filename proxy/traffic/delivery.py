@@ -1,0 +1,110 @@
+"""What goes out for one request, and the writing of it to a connection."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final
+
+from ..core.errors import UpstreamFailed
+from ..core.forwardable import Forwardable
+from ..core.message import RequestHead
+from .framing import ABSENT, LAST_CHUNK, Framing, as_chunk
+from .hop import Crossing
+from .interfaces import RequestBody
+from .request_head import request_head
+from .upstream_connection import UpstreamConnection
+
+_REPEATABLE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+_ONE_WRITE: Final = 65536
+
+
+class Delivery:
+    """What goes out for one request, so that it can go out again."""
+
+    __slots__ = ("_body", "_framing", "_head", "_payload", "head_only", "method", "websocket")
+
+    def __init__(
+        self,
+        message: Forwardable,
+        body: RequestBody,
+        *,
+        host: bytes,
+        crossing: Crossing,
+        websocket: bool,
+    ) -> None:
+        """Take the body from `message`, or what has come of the client's."""
+        payload = message.body if message.body is not None else body.take()
+        framing = body.framing if payload is None else _whole(payload, body.framing)
+        self._head = request_head(
+            message, framing, host=host, crossing=crossing, websocket=websocket
+        )
+        self._payload = payload
+        self._body = body
+        self._framing = framing
+        self.method = message.head.method if isinstance(message.head, RequestHead) else ""
+        self.head_only = self.method == "HEAD"
+        self.websocket = websocket
+
+    def repeatable(self, connection: UpstreamConnection) -> bool:
+        """Whether the request may be sent again after `connection` failed (RFC 9110 section 9.2.2).
+
+        Only a connection that had rested in the pool can have died before it saw the request, and
+        even then the upstream may have acted: so only what is safe and has no body.
+        """
+        return (
+            connection.used
+            and not connection.reader.started
+            and self.method in _REPEATABLE
+            and not self._payload
+            and not (self._framing.present and self._framing.length != 0)
+        )
+
+    def start(self, connection: UpstreamConnection, patience: float) -> asyncio.Task[None] | None:
+        """Write what is there in one go; return the task that uploads the rest."""
+        payload = self._payload
+        if payload is None:
+            connection.write(self._head)
+            loop = asyncio.get_running_loop()
+            return loop.create_task(self._upload(connection, patience))
+        if len(payload) <= _ONE_WRITE:
+            connection.write(self._head + payload)
+        else:
+            connection.write(self._head)
+            connection.write(payload)
+        connection.await_response(patience)
+        return None
+
+    async def _upload(self, connection: UpstreamConnection, patience: float) -> None:
+        """Send the client's body as it comes; let the message fail with it."""
+        try:
+            await self._send_body(connection)
+        except asyncio.CancelledError:
+            connection.abort()
+            raise
+        except Exception as error:  # noqa: BLE001 - handed to whoever waits for the response
+            # CVE-2026-33555 elsewhere: after a promise of bytes that never came, the next message
+            # on this connection would be taken for them. `fail` drops it.
+            connection.fail(error)
+            return
+        connection.await_response(patience)
+
+    async def _send_body(self, connection: UpstreamConnection) -> None:
+        sent = 0
+        length = self._framing.length
+        async for data in self._body.chunks():
+            sent += len(data)
+            if length is not None and sent > length:
+                raise UpstreamFailed("body-longer-than-promised")
+            connection.write(data if length is not None else as_chunk(data))
+            await connection.drain()
+        if length is None:
+            connection.write(LAST_CHUNK)
+        elif sent != length:
+            raise UpstreamFailed("body-shorter-than-promised")
+
+
+def _whole(payload: bytes, framing: Framing) -> Framing:
+    """Return the framing of a body that is there; a request that came without one stays so."""
+    if not payload and not framing.present:
+        return ABSENT
+    return Framing(len(payload))

@@ -1,0 +1,90 @@
+"""The socket of a connection to the upstream, with flow control both ways and no idea of HTTP."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import cast
+
+from .interfaces import Receiver
+
+
+class UpstreamSocket(asyncio.Protocol):
+    """What the transport and a tunnel deal with; UpstreamConnection is the messages on it."""
+
+    __slots__ = (
+        "_drain",
+        "_loop",
+        "_open",
+        "_reading",
+        "_receiver",
+        "_transport",
+        "_writable",
+    )
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._transport: asyncio.Transport | None = None
+        self._open = False
+        self._writable = True
+        self._reading = True
+        self._drain: asyncio.Future[None] | None = None
+        self._receiver: Receiver | None = None
+
+    # --- called by the transport --------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin."""
+        self._transport = cast("asyncio.Transport", transport)
+        self._open = True
+
+    def pause_writing(self) -> None:
+        """Learn that the upstream does not keep up."""
+        self._writable = False
+        if self._receiver is not None:
+            self._receiver.writable(yes=False)
+
+    def resume_writing(self) -> None:
+        """Learn that the upstream has caught up."""
+        self._writable = True
+        if self._receiver is not None:
+            self._receiver.writable(yes=True)
+        self._wake_writer()
+
+    def _wake_writer(self) -> None:
+        waiter = self._drain
+        if waiter is not None and not waiter.done():
+            waiter.set_result(None)
+
+    # --- for messages and tunnels alike -------------------------------------------------------
+
+    def write_eof(self) -> None:
+        """Say that no more bytes will be sent."""
+        if self._transport is None or self._transport.is_closing():
+            return
+        if self._transport.can_write_eof():
+            self._transport.write_eof()
+        else:
+            self._transport.close()
+
+    def pause(self) -> None:
+        """Stop reading."""
+        if self._reading and self._transport is not None and not self._transport.is_closing():
+            self._reading = False
+            self._transport.pause_reading()
+
+    def resume(self) -> None:
+        """Read on."""
+        if not self._reading and self._transport is not None and not self._transport.is_closing():
+            self._reading = True
+            self._transport.resume_reading()
+
+    def close(self) -> None:
+        """End the connection in good order, when it is idle."""
+        if self._transport is not None:
+            self._transport.close()
+
+    def abort(self) -> None:
+        """Drop the connection."""
+        self._open = False
+        if self._transport is not None:
+            self._transport.abort()
