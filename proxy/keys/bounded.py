@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Callable
 from typing import Generic, TypeVar
 
 K = TypeVar("K")
@@ -40,6 +41,11 @@ class BoundedMap(Generic[K, V]):
     def entries(self) -> tuple[V, ...]:
         """Return every entry; none counts as used."""
         return tuple(self._entries.values())
+
+    def drop(self, spent: Callable[[V], bool]) -> None:
+        """Forget every entry that is spent."""
+        for key in [key for key, entry in self._entries.items() if spent(entry)]:
+            del self._entries[key]
 
     def clear(self) -> None:
         """Forget every entry."""

@@ -20,6 +20,7 @@ from .agreement import MAX_AGE_SECONDS, MAX_SKEW_SECONDS, began
 from .bounded import BoundedMap
 from .breaker import REST_SECONDS
 from .guarded import GuardedStore, Notice
+from .kek_use import KekUse
 from .keyring import Keyring
 from .standing import Standing, Standings
 from .stores import Held, StoreFailed
@@ -52,6 +53,7 @@ class EphemeralSessions:
         *,
         clock: Callable[[], float],
         notice: Notice,
+        use: KekUse,
     ) -> None:
         """Begin empty; at most `limit` are kept, each asked for again after `max_age` seconds."""
         self._store = store
@@ -59,6 +61,7 @@ class EphemeralSessions:
         self._max_age = max_age
         self._clock = clock
         self._notice = notice
+        self._use = use
         self._known: BoundedMap[tuple[Scope, bytes], _Known] = BoundedMap(limit)
 
     def __len__(self) -> int:
@@ -101,6 +104,12 @@ class EphemeralSessions:
         for known in self._known.entries():
             known.fresh_until = 0.0
 
+    def bury(self, now: float) -> None:
+        """Let go of the sessions whose hard end has come, and of what was absent a while ago."""
+        self._known.drop(
+            lambda known: now >= (known.hard_end if known.session else known.fresh_until)
+        )
+
     def clear(self) -> None:
         """Forget all."""
         self._known.clear()
@@ -128,6 +137,7 @@ class EphemeralSessions:
         key = ephemeral_record.key(record, standing.name, keyring)
         if key is None:
             return None
+        self._use.opened(record.kek_number, now)
         session = Session(key, sid=sid, scope=scope)
         fresh_until = min(now + self._max_age, hard_end)
         return _Known(session, fresh_until, record.soft_end / 1000, hard_end)

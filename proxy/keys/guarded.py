@@ -58,6 +58,10 @@ class GuardedStore:
         """Do as the store inside."""
         return await self._ask(lambda: self._store.revoke(name, record, epoch))
 
+    async def note(self, name: str, record: bytes, epoch: int) -> bytes | None:
+        """Do as the store inside."""
+        return await self._ask(lambda: self._store.note(name, record, epoch))
+
     async def _ask(self, question: Callable[[], Awaitable[_T]]) -> _T:
         if self.shared and os.getpid() != self._pid:
             raise StoreFailed("store-forked")  # the parent's connections are not ours to use

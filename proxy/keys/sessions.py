@@ -28,15 +28,16 @@ from .agreement import (
     began,
 )
 from .bounded import BoundedMap
-from .breaker import REST_SECONDS, Breaker
+from .breaker import REST_SECONDS
 from .durable import durable_session
 from .ephemeral import EphemeralSessions
 from .guarded import GuardedStore, Notice
+from .kek_use import KekUse
 from .keyring import Keyring, RandomBytes
 from .standing import FOREVER, Standing, Standings
 from .stores import Store, StoreFailed, revocation
 
-__all__ = ["SessionMode", "SessionSettings", "Sessions"]
+__all__ = ["Lookups", "Rotated", "SessionMode", "SessionSettings", "SessionView", "Sessions"]
 
 SessionMode = Literal["durable", "ephemeral"]
 
@@ -56,6 +57,37 @@ class _Sealing:
     soft_end: float
     fresh_until: float
     used: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Rotated:
+    """A new session, and whether the store took it, so that other processes take it too."""
+
+    session: Session
+    agreed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SessionView:
+    """What this process holds for a scope; `name` is the scope's in the store.
+
+    `session` is what seals until `soft_end` (seconds since 1970), and has sealed `sealed` values;
+    None where nothing does. Sessions that began before `not_before` are revoked.
+    """
+
+    name: str
+    not_before: int
+    session: Session | None = None
+    soft_end: float = 0.0
+    sealed: int = 0
+
+
+@dataclass(slots=True)
+class Lookups:
+    """How many plans got their sessions, and how often the store had to be asked for one."""
+
+    plans: int = 0
+    asked: int = 0
 
 
 class Sessions:
@@ -81,6 +113,10 @@ class Sessions:
         self._settings = settings
         self._clock = clock
         self._ephemeral = mode == "ephemeral"
+        self.use = KekUse()
+        """How often each KEK was used here."""
+        self.lookups = Lookups()
+        """How often the caches of this process were enough."""
         self._store = GuardedStore(store, settings.store_timeout, clock=clock, notice=notice)
         limit = settings.max_scopes
         self._standings = Standings(keyring, limit, shared=store.shared, clock=clock)
@@ -100,6 +136,7 @@ class Sessions:
             settings.revocation_max_age,
             clock=clock,
             notice=notice,
+            use=self.use,
         )
         self._sealing: BoundedMap[Scope, _Sealing] = BoundedMap(limit)
         self._opening: BoundedMap[tuple[Scope, int, bytes], Session] = BoundedMap(limit)
@@ -108,13 +145,13 @@ class Sessions:
         self._pid = os.getpid()
 
     @property
-    def breaker(self) -> Breaker:
-        """The circuit breaker of the store, for those who show how it stands."""
-        return self._store.breaker
+    def store(self) -> GuardedStore:
+        """The store behind its circuit breaker, for those who show how it stands."""
+        return self._store
 
     async def open(self) -> None:
         """Open the store, and from now on hear what other processes rotate and revoke."""
-        await self._store.open(self._changed)
+        await self._store.open(self.changed)
 
     @property
     def keyring(self) -> Keyring:
@@ -137,6 +174,7 @@ class Sessions:
                 return keys
             if max(needs.seals.values(), default=0) > self._settings.max_messages:
                 raise KeyUnavailable("too-many-values")
+            self.lookups.asked += 1
             await self._obtain_all(needs)
         keys = self.resolve_warm(needs)
         if keys is None:
@@ -167,6 +205,7 @@ class Sessions:
             found.append((held, count))
         for held, count in found:
             held.used += count
+        self.lookups.plans += 1
         return Keys({held.session.scope: held.session for held, _ in found}, opening)
 
     def remember(self, sessions: Iterable[Session]) -> None:
@@ -175,11 +214,31 @@ class Sessions:
         Others must not be kept: anyone can name session ids that never were, and so drive out those
         that are.
         """
+        now = self._clock()
         for session in sessions:
             if session.kek_number is not None:
+                self.use.opened(session.kek_number, now)
                 self._opening.put((session.scope, session.kek_number, session.sid), session)
 
-    async def rotate(self, scope: Scope) -> Session:
+    def view(self, scope: Scope) -> SessionView:
+        """Return what this process knows of a scope; nothing is asked and nothing counts."""
+        standing, held = self._standings.of(scope), self._sealing.get(scope)
+        if held is None or not self._seals(held, 0, self._clock()):
+            return SessionView(standing.name, standing.not_before)
+        ends = held.session, held.soft_end, held.used
+        return SessionView(standing.name, standing.not_before, *ends)
+
+    def bury(self) -> None:
+        """Let go of sessions that are over; nothing opens or seals with them any more.
+
+        They would be refused in any case. Without this their keys would stay in memory until
+        somebody asks for them, or others push them out.
+        """
+        now = self._clock()
+        self._sealing.drop(lambda held: now >= held.soft_end)
+        self._found.bury(now)
+
+    async def rotate(self, scope: Scope) -> Rotated:
         """Return a new session that seals for the scope from now on; its old tokens still open.
 
         Other processes hear of it, or find it when they next ask. Raises KeyUnavailable when an
@@ -190,7 +249,8 @@ class Sessions:
             before = await self._agreement.current(standing, keyring, lambda _: True)
             old = before.sid if before is not None else None
             agreed = await self._agreement.current(standing, keyring, lambda sid: sid != old)
-            return self._install(scope, standing, keyring, agreed).session
+            session = self._install(scope, standing, keyring, agreed).session
+            return Rotated(session, agreed is not None)
 
     async def revoke(self, scope: Scope, not_before: int) -> bool:
         """Refuse all sessions of the scope that began before `not_before` (seconds since 1970).
@@ -221,7 +281,7 @@ class Sessions:
             self._standings.replace_keyring(keyring)
             self._forget()
 
-    def _changed(self, name: str | None) -> None:
+    def changed(self, name: str | None) -> None:
         """Ask anew about a conversation that another process rotated or revoked, or about all."""
         self._standings.changed(name)
         self._found.changed()
@@ -310,7 +370,9 @@ class Sessions:
         held = _Sealing(session, standing, agreed.soft_end, fresh_until)
         if keyring is self._keyring:  # it may have been replaced while the store was asked
             self._sealing.put(scope, held)
-            self.remember((session,))
+            if session.kek_number is not None:
+                self._opening.put((scope, session.kek_number, session.sid), session)
+            self.use.began(keyring.primary.number, now)
         return held
 
     def _opening_session(
@@ -337,6 +399,7 @@ class Sessions:
         # parent's event loop. Two processes would else spend one count of messages twice.
         self._pid = os.getpid()
         self._forget()
+        self.use.clear()
         self._locks = WeakValueDictionary()
 
     def _forget(self) -> None:

@@ -1,4 +1,7 @@
-"""What a keyring can tell of one stored token: its KEK, whether it opens, its session key."""
+"""What a keyring can tell of one stored token: its KEK, whether it opens, its session key.
+
+Revocations that stand in the keyring are honoured. What stands only in a store is not known here.
+"""
 
 from __future__ import annotations
 
@@ -10,9 +13,11 @@ from ..core import base64url, derivation, token
 from ..core.aead import Aead
 from ..core.context import Context, Scope
 from ..core.errors import OpenFailed
-from ..core.token import KeyId
+from ..core.token import KeyId, Token
+from .agreement import began
 from .durable import durable_session
-from .keyring import Keyring
+from .keyring import KekEntry, Keyring
+from .stores.record import record_name
 
 OPENS: Final = "opens"
 
@@ -39,9 +44,7 @@ def verify(keyring: Keyring, text: bytes, context: Context, *, now: float) -> Ve
     try:
         sealed = token.decode(text)
         kek = _named(sealed.key_id)
-        entry = keyring.opening(kek_id=sealed.key_id.kek_id, number=sealed.key_id.kek_number)
-        if entry is None:
-            return Verdict(kek, "unknown-or-disabled-kek")
+        entry = _opening(keyring, sealed, context.scope)
         durable_session(entry, sealed.key_id.sid, context.scope).open(sealed, context, now)
     except OpenFailed as failure:
         return Verdict(kek, failure.reason)
@@ -52,20 +55,29 @@ def session_jwk(keyring: Keyring, text: bytes, scope: Scope) -> str:
     """Return the session key of a JWE-form token of `scope` as a JWK, for any JOSE reader.
 
     Whoever has it reads and forges all messages of that session. Raises OpenFailed unless the token
-    verifies under the key, so that no key is given out for a token that nobody has.
+    verifies under the key, so that no key is given out for a token that nobody has, and unless the
+    keyring lets its session open.
     """
     sealed = token.decode(text)
     if sealed.form != "jwe":
         raise OpenFailed("short-form")  # which no JOSE reader knows
-    key_id = sealed.key_id
-    entry = keyring.opening(kek_id=key_id.kek_id, number=key_id.kek_number)
-    if entry is None:
-        raise OpenFailed("unknown-or-disabled-kek")
+    key_id, entry = sealed.key_id, _opening(keyring, sealed, scope)
     key = derivation.session_key(entry.key, key_id.sid, scope)
     Aead(key).open(sealed.iv, sealed.sealed, sealed.head)
     kid = f"{entry.id}.{base64url.encode(key_id.sid).decode()}"
     k = base64url.encode(key.reveal()).decode()
     return json.dumps({"kty": "oct", "use": "enc", "kid": kid, "k": k})
+
+
+def _opening(keyring: Keyring, sealed: Token, scope: Scope) -> KekEntry:
+    """Return the KEK of the token; raise OpenFailed where it or the session may not open."""
+    key_id = sealed.key_id
+    entry = keyring.opening(kek_id=key_id.kek_id, number=key_id.kek_number)
+    if entry is None:
+        raise OpenFailed("unknown-or-disabled-kek")
+    if began(key_id.sid) < keyring.not_before(record_name(keyring.name_key, scope)):
+        raise OpenFailed("revoked")
+    return entry
 
 
 def _named(key_id: KeyId) -> str:

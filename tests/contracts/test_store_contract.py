@@ -118,7 +118,9 @@ async def test_a_dump_shows_every_record_as_it_stands(subject: Subject) -> None:
     await subject.store.get_or_create(an_offer(b"one", name="n", key="s1"))
     await subject.store.get_or_create(an_offer(b"two", name="m"))
     await subject.store.revoke("n", b"three", 1)
+    await subject.store.note("fleet", b"four", 1)
     expected = {"n:cur": b"one", "n:k:s1": b"one", "n:rev": b"three", "m:cur": b"two"}
+    expected["fleet:note"] = b"four"
     assert await subject.store.dump() == expected
 
 
@@ -269,3 +271,33 @@ async def test_a_store_hears_nothing_after_it_was_closed(subject: Subject) -> No
     await subject.store.revoke("n", b"gone", 1)
     await asyncio.sleep(0.02)
     assert told == []
+
+
+# --- notes of the fleet ---------------------------------------------------------------------------
+
+
+async def test_of_two_notes_the_one_of_the_higher_epoch_stays(subject: Subject) -> None:
+    assert await subject.store.note("fleet", b"", 0) is None
+    assert await subject.store.note("fleet", b"one", 1) == b"one"
+    assert await subject.store.note("fleet", b"other", 1) == b"one"
+    assert await subject.store.note("fleet", b"two", 2) == b"two"
+    await subject.advance(1_000_000)
+    assert await subject.store.note("fleet", b"", 0) == b"two"
+    assert await subject.store.note("n", b"", 0) is None
+    other = subject.another()
+    assert await other.note("fleet", b"", 0) == b"two"
+    if other is not subject.store:
+        await other.close()
+
+
+async def test_nobody_is_told_of_a_note(subject: Subject) -> None:
+    told: list[str | None] = []
+    other = subject.another()
+    await other.open(told.append)
+    await asyncio.sleep(0.2)
+    told.clear()
+    await subject.store.note("fleet", b"one", 1)
+    await asyncio.sleep(0.1)
+    assert told == []
+    if other is not subject.store:
+        await other.close()

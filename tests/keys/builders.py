@@ -90,6 +90,11 @@ class CountingStore:
         self.asked.append("revoke")
         return await self.inner.revoke(name, record, epoch)
 
+    async def note(self, name: str, record: bytes, epoch: int) -> bytes | None:
+        """Do as the store inside."""
+        self.asked.append("note")
+        return await self.inner.note(name, record, epoch)
+
     async def get_or_create(self, offer: Offer) -> Held:
         """Do as the store inside."""
         self.asked.append("get_or_create")
@@ -131,6 +136,11 @@ class BrokenStore:
         """Fail or hang."""
         await self._fail()
         return b""
+
+    async def note(self, name: str, record: bytes, epoch: int) -> bytes | None:
+        """Fail or hang."""
+        await self._fail()
+        return None
 
     async def get_or_create(self, offer: Offer) -> Held:
         """Fail or hang."""

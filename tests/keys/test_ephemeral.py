@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 
 import pytest
 
@@ -171,7 +172,7 @@ async def test_disabling_the_kek_closes_its_ephemeral_sessions() -> None:
 async def test_a_rotation_leaves_old_tokens_readable() -> None:
     world = an_ephemeral_world()
     text, before = await a_token(world), await sealing(world)
-    after = await world.sessions.rotate(SCOPE)
+    after = (await world.sessions.rotate(SCOPE)).session
     assert after.sid != before.sid
     assert await opened(world.another_process(), text) == b"hello"
 
@@ -198,3 +199,24 @@ async def test_the_hard_end_holds_with_no_grace() -> None:
     text = await a_token(world)
     time.advance(HOUR)
     assert await opened(world, text) is None
+
+
+async def test_a_key_leaves_the_memory_of_every_process_at_its_hard_end() -> None:
+    world = an_ephemeral_world()
+    text = await a_token(world)
+    other = world.another_process()
+    assert await opened(other, text) == b"hello"
+    key = decode(text).key_id.sid
+    for ours in (world, other):
+        assert held_in_memory(key)
+        world.time.advance(0 if ours is world else 0.5)
+    world.time.advance(world.settings.ttl + world.settings.grace)
+    for ours in (world, other):
+        ours.sessions.bury()
+    assert not held_in_memory(key)
+
+
+def held_in_memory(sid: bytes) -> bool:
+    """Tell whether any object of this process is the session of that id."""
+    gc.collect()
+    return any(type(one) is Session and one.sid == sid for one in gc.get_objects())

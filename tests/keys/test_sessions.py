@@ -222,7 +222,7 @@ async def test_ephemeral_unknown_and_disabled_keys_are_absent(key_id: KeyId) -> 
 async def test_rotation_makes_a_new_session_and_old_tokens_stay_readable() -> None:
     world = a_world()
     text, before = await a_token(world), await sealing(world)
-    after = await world.sessions.rotate(SCOPE)
+    after = (await world.sessions.rotate(SCOPE)).session
     assert after.sid != before.sid
     assert (await sealing(world)) is after
     assert opened(world, text) == b"hello"
@@ -232,12 +232,12 @@ async def test_a_process_that_joins_after_a_rotation_gets_the_new_session() -> N
     world = a_world()
     await sealing(world)
     rotated = await world.another_process().sessions.rotate(SCOPE)
-    assert (await sealing(world.another_process())).sid == rotated.sid
+    assert (await sealing(world.another_process())).sid == rotated.session.sid
 
 
 async def test_rotation_without_a_session_makes_one() -> None:
     world = a_world()
-    assert await world.sessions.rotate(SCOPE) is await sealing(world)
+    assert (await world.sessions.rotate(SCOPE)).session is await sealing(world)
 
 
 async def test_a_revoked_session_neither_seals_nor_opens() -> None:

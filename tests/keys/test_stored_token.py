@@ -16,6 +16,7 @@ from proxy.core.session import Session
 from proxy.keys import stored_token
 from proxy.keys.durable import durable_session
 from proxy.keys.keyring import Keyring
+from proxy.keys.stores.record import record_name
 
 from .builders import CONTEXT, NOW, SCOPE, a_keyring
 
@@ -89,3 +90,15 @@ def test_no_key_is_derived_for_a_token_that_does_not_verify(
     for ring, sealed, scope, _ in cases:
         with pytest.raises(OpenFailed):
             stored_token.session_jwk(ring, sealed, scope)
+
+
+def test_a_revocation_in_the_keyring_is_honoured(keyring: Keyring, session: Session) -> None:
+    text = session.seal(b"x", CONTEXT)
+    name = record_name(keyring.name_key, SCOPE)
+    before, after = keyring.revoke(name, NOW), keyring.revoke(name, NOW + 1)
+    assert stored_token.verify(before, text, CONTEXT, now=NOW).opens
+    verdict = stored_token.verify(after, text, CONTEXT, now=NOW)
+    assert (verdict.kek, verdict.reason) == ("k1", "revoked")
+    assert stored_token.session_jwk(before, text, SCOPE)
+    with pytest.raises(OpenFailed, match="revoked"):
+        stored_token.session_jwk(after, text, SCOPE)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from .store import CURRENT, REVOCATION, Changed, Found, Held, Offer, key_place
+from .store import CURRENT, NOTE, REVOCATION, Changed, Found, Held, Offer, key_place
 
 MAX_RECORDS: Final = 100_000
 
@@ -33,6 +33,7 @@ class MemoryStore:
         self._max_records = max_records
         self._kept: OrderedDict[str, _Kept] = OrderedDict()
         self._revocations: dict[str, _Kept] = {}
+        self._notes: dict[str, _Kept] = {}
 
     async def open(self, changed: Changed) -> None:
         """Do nothing: no other process changes anything."""
@@ -60,17 +61,25 @@ class MemoryStore:
             kept = self._revocations[name] = _Kept(record, epoch, float("inf"))
         return kept.record
 
+    async def note(self, name: str, record: bytes, epoch: int) -> bytes | None:
+        """Keep the note unless a later one stands there."""
+        kept = self._notes.get(name)
+        if epoch and (kept is None or kept.epoch < epoch):
+            kept = self._notes[name] = _Kept(record, epoch, float("inf"))
+        return None if kept is None else kept.record
+
     async def dump(self) -> dict[str, bytes]:
         """Return every record by its place."""
         places = {place: kept.record for place, kept in self._kept.items()}
-        return places | {
-            f"{name}:{REVOCATION}": kept.record for name, kept in self._revocations.items()
-        }
+        for place, endless in ((REVOCATION, self._revocations), (NOTE, self._notes)):
+            places |= {f"{name}:{place}": kept.record for name, kept in endless.items()}
+        return places
 
     async def close(self) -> None:
         """Forget everything."""
         self._kept.clear()
         self._revocations.clear()
+        self._notes.clear()
 
     def _held(self, name: str, place: str) -> Held | None:
         kept = self._kept.get(f"{name}:{place}")

@@ -16,6 +16,7 @@ from .redis_scripts import CLOCK_REFUSED, EPOCH_DIGITS, Script
 from .store import (
     CLOCK_SKEW_MS,
     CURRENT,
+    NOTE,
     REVOCATION,
     Changed,
     ClockRefused,
@@ -71,6 +72,11 @@ class RedisStore:
         arguments = [_value(record, epoch), self._channel, name]
         held = await self._run(redis_scripts.REVOKE, [self._key(name, REVOCATION)], arguments)
         return _record(held) or b""
+
+    async def note(self, name: str, record: bytes, epoch: int) -> bytes | None:
+        """Keep the note unless a later one stands there."""
+        arguments = [_value(record, epoch)]
+        return _record(await self._run(redis_scripts.NOTE, [self._key(name, NOTE)], arguments))
 
     async def dump(self) -> dict[str, bytes]:
         """Return every record by its place."""

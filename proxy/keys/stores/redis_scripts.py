@@ -101,3 +101,14 @@ redis.call('SET', KEYS[1], ARGV[1])
 return ARGV[1]
 """
 )
+
+# KEYS  note;  ARGV  value, whose epoch is 0 where nothing is to be kept
+NOTE: Final = Script("""
+local held = redis.call('GET', KEYS[1])
+local epoch = string.sub(ARGV[1], 1, 20)
+if (held and string.sub(held, 1, 20) >= epoch) or epoch == string.rep('0', 20) then
+  return held
+end
+redis.call('SET', KEYS[1], ARGV[1])
+return ARGV[1]
+""")

@@ -52,6 +52,10 @@ class SqliteStore:
         """Keep the revocation unless a later one stands there."""
         return await self._do(SqliteFile.revoke, name, record, epoch)
 
+    async def note(self, name: str, record: bytes, epoch: int) -> bytes | None:
+        """Keep the note unless a later one stands there."""
+        return await self._do(SqliteFile.note, name, record, epoch)
+
     async def dump(self) -> dict[str, bytes]:
         """Return every record by its place."""
         return await self._do(SqliteFile.dump)

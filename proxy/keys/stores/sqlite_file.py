@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from ...core.errors import UnfitEnvironment
-from .store import CURRENT, REVOCATION, Found, Held, Offer, key_place
+from .store import CURRENT, NOTE, REVOCATION, Found, Held, Offer, key_place
 
 # Below the deadline of a question to the store, so that a busy file is told from a lost one.
 _BUSY_SECONDS: Final = 0.2
@@ -67,13 +67,15 @@ class SqliteFile:
 
     def revoke(self, name: str, record: bytes, epoch: int) -> bytes:
         """Do as the store does."""
-        place = f"{name}:{REVOCATION}"
-        with self._transaction():
-            row = self._row(place)
-            if row is not None and row[1] >= epoch:
-                return row[0]
-            self._connection.execute(_PUT, (place, record, epoch, _NEVER))
-            return record
+        return self._latest(f"{name}:{REVOCATION}", record, epoch)
+
+    def note(self, name: str, record: bytes, epoch: int) -> bytes | None:
+        """Do as the store does."""
+        place = f"{name}:{NOTE}"
+        if epoch:
+            return self._latest(place, record, epoch)
+        row = self._row(place)
+        return None if row is None else row[0]
 
     def dump(self) -> dict[str, bytes]:
         """Return every record by its place."""
@@ -93,6 +95,15 @@ class SqliteFile:
             self._connection.execute("ROLLBACK")
             raise
         self._connection.execute("COMMIT")
+
+    def _latest(self, place: str, record: bytes, epoch: int) -> bytes:
+        """Keep what has no end unless a later one stands there; return what stands then."""
+        with self._transaction():
+            row = self._row(place)
+            if row is not None and row[1] >= epoch:
+                return row[0]
+            self._connection.execute(_PUT, (place, record, epoch, _NEVER))
+            return record
 
     def _now_ms(self) -> int:
         return int(self._clock() * 1000)

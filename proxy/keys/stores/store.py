@@ -15,6 +15,7 @@ CLOCK_SKEW_MS: Final = 60_000
 
 CURRENT: Final = "cur"
 REVOCATION: Final = "rev"
+NOTE: Final = "note"
 
 
 def key_place(key_id: str) -> str:
@@ -103,6 +104,13 @@ class Store(Protocol):
 
     async def revoke(self, name: str, record: bytes, epoch: int) -> bytes:
         """Keep a revocation, without an end, if its epoch is above; return what stands then."""
+        ...
+
+    async def note(self, name: str, record: bytes, epoch: int) -> bytes | None:
+        """Keep a note of the fleet, without an end, if its epoch is above; return what stands then.
+
+        Nobody is told of it. Epoch 0 keeps nothing and only asks.
+        """
         ...
 
     async def dump(self) -> dict[str, bytes]:

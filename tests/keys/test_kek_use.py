@@ -1,0 +1,159 @@
+"""How often each KEK is used, over all processes."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from proxy.core.needs import Needs
+from proxy.core.token import decode
+from proxy.keys import kek_use
+from proxy.keys.guarded import GuardedStore
+from proxy.keys.kek_use import KekUse, Use, Uses
+from proxy.keys.stores import MemoryStore, authentic
+from proxy.keys.stores.authentic import RecordRefused, RecordUnknown
+
+from .builders import (
+    CONTEXT,
+    NOW,
+    SCOPE,
+    BrokenStore,
+    CountingStore,
+    Time,
+    a_keyring,
+    a_world,
+    seal_need,
+)
+
+KEY = a_keyring().record_key
+
+
+def guarded(store: object = None) -> GuardedStore:
+    inner = store or MemoryStore(Time())
+    return GuardedStore(inner, 1.0, clock=Time(), notice=lambda _: None)  # type: ignore[arg-type]  # a store of the builders
+
+
+async def told(use: KekUse, store: GuardedStore, now: float = NOW) -> list[str]:
+    notices: list[str] = []
+    await use.tell(store, KEY, now, notice=notices.append)
+    return notices
+
+
+async def noted(store: GuardedStore) -> dict[int, Use]:
+    uses = await kek_use.read(store, KEY)
+    assert uses is not None
+    return dict(uses.of)
+
+
+async def test_nothing_is_noted_before_somebody_told_something() -> None:
+    store = guarded()
+    assert await told(KekUse(), store) == []
+    assert await kek_use.read(store, KEY) is None
+
+
+async def test_the_counts_of_all_processes_stand_in_one_note() -> None:
+    store, ours, theirs = guarded(), KekUse(), KekUse()
+    for _ in range(3):
+        ours.opened(1, NOW)
+    theirs.opened(1, NOW + 9)
+    theirs.began(2, NOW + 4)
+    await told(ours, store)
+    await told(theirs, store)
+    assert await noted(store) == {1: Use(4, NOW + 9), 2: Use(0, 0, 1, NOW + 4)}
+    ours.opened(1, NOW + 20)
+    await told(ours, store, NOW + 30)
+    assert (await noted(store))[1] == Use(5, NOW + 20)
+    uses = await kek_use.read(store, KEY)
+    assert uses is not None
+    assert (uses.since, uses.epoch) == (NOW, 3)
+
+
+async def test_twenty_processes_that_tell_at_once_lose_nothing() -> None:
+    store, all_of_them = CountingStore(MemoryStore(Time())), [KekUse() for _ in range(20)]
+    for use in all_of_them:
+        use.opened(1, NOW)
+    for _ in range(20):  # who was too slow five times keeps its counts for the next time
+        await asyncio.gather(*(told(use, guarded(store)) for use in all_of_them))
+    assert (await noted(guarded(store)))[1].opened == 20
+    assert {use.total[1].opened for use in all_of_them} == {1}
+
+
+async def test_what_a_store_that_is_down_does_not_take_is_told_later() -> None:
+    use, store = KekUse(), guarded()
+    use.opened(1, NOW)
+    await told(use, guarded(BrokenStore(shared=True)))
+    use.opened(1, NOW + 1)
+    assert use.total == {1: Use(2, NOW + 1)}
+    await told(use, store)
+    await told(use, store)
+    assert await noted(store) == {1: Use(2, NOW + 1)}
+    assert use.total == {1: Use(2, NOW + 1)}
+
+
+@pytest.mark.parametrize("reason", ["record-version", "record-forged"])
+async def test_a_note_of_another_version_or_of_nobody_is_refused_and_not_overwritten(
+    reason: str,
+) -> None:
+    label = b"sealyard/v1/record/kek-use\x00"
+    foreign = authentic.sign(b"\x02more", label, kek_use.NAME, KEY)
+    foreign = foreign if reason == "record-version" else b"x" * 60
+    store, use = guarded(), KekUse()
+    await store.note(kek_use.NAME, foreign, 5)
+    use.opened(1, NOW)
+    assert await told(use, store) == [reason]
+    assert await store.note(kek_use.NAME, b"", 0) == foreign
+    assert use.total[1].opened == 1
+
+
+NUMBERS = st.integers(0, 2**64 - 1)
+USES = st.builds(Use, NUMBERS, NUMBERS, NUMBERS, NUMBERS)
+
+
+@given(st.builds(Uses, NUMBERS, st.dictionaries(st.integers(1, 65535), USES), NUMBERS))
+def test_a_note_says_what_was_written(uses: Uses) -> None:
+    assert kek_use.decode(kek_use.encode(uses, KEY), KEY) == uses
+
+
+@given(st.data())
+def test_an_altered_note_is_refused(data: st.DataObject) -> None:
+    note = kek_use.encode(Uses(NOW, {1: Use(1, 2, 3, 4)}, 7), KEY)
+    at = data.draw(st.integers(0, len(note) * 8 - 1))
+    altered = bytearray(note)
+    altered[at // 8] ^= 1 << at % 8
+    with pytest.raises(RecordRefused):
+        kek_use.decode(bytes(altered), KEY)
+
+
+def test_a_note_of_half_a_row_is_of_no_version_we_know() -> None:
+    label = b"sealyard/v1/record/kek-use\x00"
+    whole = kek_use.encode(Uses(NOW, {1: Use()}, 7), KEY)[:-33]
+    with pytest.raises(RecordUnknown):
+        kek_use.decode(authentic.sign(whole, label, kek_use.NAME, KEY), KEY)
+
+
+async def test_sessions_count_what_they_open_and_begin() -> None:
+    world = a_world(keyring=a_keyring("k2"))
+    session = (await world.sessions.resolve(seal_need())).sealing[SCOPE]
+    text = session.seal(b"hello", CONTEXT)
+    world.time.advance(100)
+    assert world.sessions.use.total == {1: Use(0, 0, 1, NOW)}
+    world.sessions.replace_keyring(world.keyring.promote("k2"))
+    for _ in range(2):
+        keys = await world.sessions.resolve(Needs({}, frozenset({(SCOPE, decode(text).key_id)})))
+        world.sessions.remember(keys.opening.values())
+    assert world.sessions.use.total == {1: Use(2, NOW + 100, 1, NOW)}
+    await world.sessions.resolve(seal_need())
+    assert world.sessions.use.total[2] == Use(0, 0, 1, NOW + 100)
+
+
+async def test_the_keys_of_ephemeral_sessions_count_when_they_are_unwrapped() -> None:
+    world = a_world(mode="ephemeral")
+    session = (await world.sessions.resolve(seal_need())).sealing[SCOPE]
+    need = Needs({}, frozenset({(SCOPE, decode(session.seal(b"hello", CONTEXT)).key_id)}))
+    other = world.another_process()
+    for _ in range(3):
+        assert (await other.sessions.resolve(need)).opening
+    assert other.sessions.use.total == {1: Use(1, NOW)}
