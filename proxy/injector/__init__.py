@@ -1,0 +1,1 @@
+"""Injection: a pod goes in, the same pod with its sidecar comes out."""

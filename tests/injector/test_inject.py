@@ -1,0 +1,295 @@
+from __future__ import annotations
+
+import json
+from copy import deepcopy
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+
+from proxy import __version__
+from proxy.injector.inject import inject, wanted
+from proxy.injector.names import CONTAINERS, VOLUMES
+from proxy.injector.patch import patch
+from proxy.injector.refusal import CannotInject
+from proxy.injector.shapes import Json
+from tests.injector.pods import SETTINGS, a_container, a_pod, container, injected, pods, variables
+
+GOLDEN = Path(__file__).parent / "golden"
+
+
+def others(pod: Json) -> tuple[list[str], list[str], list[str]]:
+    """Return the names of what is not Sealyard's own, in order."""
+    spec = pod["spec"]
+    return (
+        [one["name"] for one in spec.get("initContainers", []) if one["name"] not in CONTAINERS],
+        [one["name"] for one in spec["containers"] if one["name"] not in CONTAINERS],
+        [one["name"] for one in spec.get("volumes", []) if one["name"] not in VOLUMES],
+    )
+
+
+def without_probes(one: Json) -> Json:
+    """Return a container less what Sealyard may change in it."""
+    kinds = {"startupProbe", "readinessProbe", "livenessProbe", "lifecycle", "env"}
+    return {key: value for key, value in one.items() if key not in kinds}
+
+
+@given(pods())
+def test_a_second_injection_changes_nothing(pod: Json) -> None:
+    once = injected(pod)
+
+    assert patch(once, inject(once, SETTINGS)) == []
+
+
+@given(pods())
+def test_the_patch_makes_what_injection_returns(pod: Json) -> None:
+    assert injected(pod) == inject(pod, SETTINGS)
+
+
+@given(pods())
+def test_a_pod_that_is_given_stays_as_it_is(pod: Json) -> None:
+    before = deepcopy(pod)
+    inject(pod, SETTINGS)
+
+    assert pod == before
+
+
+@given(pods())
+def test_what_is_not_sealyards_own_is_not_touched(pod: Json) -> None:
+    after = injected(pod)
+
+    assert others(after) == others(pod)
+    for name in others(pod)[0] + others(pod)[1]:
+        assert without_probes(container(after, name)) == without_probes(container(pod, name))
+        missing = (
+            variables(container(pod, name)).items() - variables(container(after, name)).items()
+        )
+        assert not missing
+    kept = {**pod["metadata"].get("annotations", {}), "sealyard.io/status": ""}
+    assert kept.items() - {("sealyard.io/status", "")} - after["metadata"][
+        "annotations"
+    ].items() <= {("sealyard.io/status", "injected by 9.9, 000000000000")}
+    assert {key: value for key, value in after["metadata"].items() if key != "annotations"} == {
+        key: value for key, value in pod["metadata"].items() if key != "annotations"
+    }
+
+
+@given(pods())
+def test_no_probe_reaches_a_sealed_port_and_each_is_asked_by_the_sidecar(pod: Json) -> None:
+    after = injected(pod)
+    told = json.loads(variables(container(after, "sealyard"))["SEALYARD_APP_PROBES"])
+    pointed = 0
+    for name in others(after)[0] + others(after)[1]:
+        one = container(after, name)
+        for kind in ("startupProbe", "readinessProbe", "livenessProbe"):
+            get = one.get(kind, {}).get("httpGet", {})
+            if get.get("port") == 15021:
+                pointed += 1
+                assert told[f"{name}/{kind}"]["handler"] in [
+                    {key: container(pod, name)[kind][key]}
+                    for key in ("httpGet", "tcpSocket")
+                    if key in container(pod, name)[kind]
+                ]
+
+    assert pointed == len([key for key in told if not key.endswith(("preStop", "postStart"))])
+
+
+@pytest.mark.parametrize(
+    ("name", "pod"),
+    [
+        ("unprepared", a_pod()),
+        (
+            "everything",
+            a_pod(
+                {
+                    "sealyard.io/ports": "http,9000",
+                    "sealyard.io/config": "rules",
+                    "sealyard.io/keys-secret": "web-keys",
+                    "sealyard.io/cpu-limit": "500m",
+                },
+                containers=[
+                    a_container(
+                        readinessProbe={"httpGet": {"path": "/up", "port": "http"}},
+                        livenessProbe={"tcpSocket": {"port": 9000}, "timeoutSeconds": 3},
+                    )
+                ],
+                initContainers=[{"name": "migrate", "image": "registry.example/web:3"}],
+                terminationGracePeriodSeconds=60,
+            ),
+        ),
+        ("port-env", a_pod({"sealyard.io/interception": "port-env"})),
+        ("legacy", a_pod({"sealyard.io/native-sidecar": "false"})),
+    ],
+)
+def test_the_patch_is_the_one_of_the_golden_file(name: str, pod: Json) -> None:
+    text = json.dumps({"pod": pod, "patch": patch(pod, inject(pod, SETTINGS))}, indent=2)
+
+    golden = (GOLDEN / f"{name}.json").read_text()
+    assert golden == text.replace(f"by {__version__}", "by VERSION") + "\n"
+
+
+def test_own_containers_start_first() -> None:
+    pod = injected(a_pod(initContainers=[{"name": "migrate", "image": "m"}]))
+    names = [one["name"] for one in pod["spec"]["initContainers"]]
+
+    assert names == ["sealyard-redirect", "sealyard", "migrate"]
+
+
+def test_what_another_webhook_put_in_front_stays_there() -> None:
+    pod = injected(a_pod())
+    pod["spec"]["initContainers"].insert(0, {"name": "mesh-init", "image": "m"})
+
+    assert patch(pod, inject(pod, SETTINGS)) == []
+
+
+def test_a_container_that_only_has_the_sidecars_name_is_replaced() -> None:
+    fake = {"name": "sealyard", "image": "evil", "command": ["true"]}
+    pod = injected(
+        a_pod(
+            {"sealyard.io/status": "injected by 1.0, abcdefabcdef"},
+            containers=[a_container(), fake],
+        )
+    )
+
+    assert [one["name"] for one in pod["spec"]["containers"]] == ["web"]
+    assert container(pod, "sealyard")["image"] == SETTINGS.image
+
+
+def test_only_nft_gets_a_capability_and_nobody_is_root() -> None:
+    pod = injected(a_pod())
+    redirect, sidecar = container(pod, "sealyard-redirect"), container(pod, "sealyard")
+
+    assert redirect["securityContext"]["capabilities"] == {"drop": ["ALL"], "add": ["NET_ADMIN"]}
+    assert sidecar["securityContext"]["capabilities"] == {"drop": ["ALL"]}
+    for one in (redirect, sidecar):
+        assert one["securityContext"]["runAsUser"] == 65532
+        assert one["securityContext"]["readOnlyRootFilesystem"]
+        assert not one["securityContext"]["allowPrivilegeEscalation"]
+        assert {"cpu", "memory"} <= one["resources"]["requests"].keys()
+
+
+def test_keys_are_mounted_only_into_the_sidecar() -> None:
+    pod = injected(a_pod(initContainers=[{"name": "migrate", "image": "m"}]))
+    holders = [
+        one["name"]
+        for one in [*pod["spec"]["initContainers"], *pod["spec"]["containers"]]
+        if any(mount["name"] == "sealyard-keys" for mount in one.get("volumeMounts", []))
+    ]
+
+    assert holders == ["sealyard"]
+
+
+def test_port_env_needs_no_capability_and_moves_the_application() -> None:
+    pod = injected(a_pod({"sealyard.io/interception": "port-env"}))
+    sidecar = variables(container(pod, "sealyard"))
+
+    assert [one["name"] for one in pod["spec"]["initContainers"]] == ["sealyard"]
+    assert variables(container(pod, "web")) == {"PORT": "18080"}
+    assert sidecar["SEALYARD_LISTEN"] == "*:8080"
+    assert sidecar["SEALYARD_UPSTREAM"] == "http://127.0.0.1:18080"
+
+
+def test_the_end_of_the_sidecar_fits_into_the_pods() -> None:
+    pod = injected(a_pod(terminationGracePeriodSeconds=12))
+
+    assert container(pod, "sealyard")["args"][-2:] == ["--grace", "7"]
+
+
+@pytest.mark.parametrize(
+    ("pod", "reason"),
+    [
+        (a_pod(hostNetwork=True), "hostNetwork: the pod has no network of its own to redirect"),
+        (a_pod(os={"name": "windows"}), "os windows: the sidecar runs on Linux only"),
+        (
+            a_pod(shareProcessNamespace=True),
+            "shareProcessNamespace: other containers could reach into the sidecar",
+        ),
+        (a_pod(containers=[]), "the pod has no container"),
+        ({"kind": "Pod"}, "the pod has no container"),
+        (
+            a_pod(containers=[{"name": "web", "image": "w"}]),
+            (
+                "no port to seal: declare a TCP port in the first container,"
+                " or name one in the annotation sealyard.io/ports"
+            ),
+        ),
+        (
+            a_pod(containers=[a_container(), a_container("api")]),
+            "port 8080 is declared by api and web",
+        ),
+        (
+            a_pod(containers=[a_container(port=15021)]),
+            "port 15021 of container web is Sealyard's own",
+        ),
+        (
+            a_pod(
+                containers=[
+                    a_container(volumeMounts=[{"name": "sealyard-keys", "mountPath": "/k"}])
+                ]
+            ),
+            "container web mounts sealyard-keys, which is the sidecar's alone",
+        ),
+        (
+            a_pod(containers=[a_container(livenessProbe={"grpc": {"port": 8080}})]),
+            "web/livenessProbe: a gRPC probe cannot ask at port 8080, which is sealed",
+        ),
+        (
+            a_pod(
+                containers=[
+                    a_container(
+                        livenessProbe={
+                            "httpGet": {"path": "/app-probe/web/livenessProbe", "port": 15021}
+                        }
+                    )
+                ]
+            ),
+            "web/livenessProbe points at Sealyard, and what it was is not known",
+        ),
+        (
+            a_pod(
+                {"sealyard.io/interception": "port-env"},
+                containers=[a_container(env=[{"name": "PORT", "value": "3000"}])],
+            ),
+            "container web: variable PORT is set, and not to 8080",
+        ),
+        (
+            a_pod({"sealyard.io/interception": "port-env"}, containers=[a_container(port=80)]),
+            "interception port-env cannot seal port 80: below 1024 only root may listen",
+        ),
+        (
+            a_pod({"sealyard.io/interception": "port-env", "sealyard.io/ports": "8080,8081"}),
+            "interception port-env can seal one port only: name it in sealyard.io/ports",
+        ),
+        (a_pod(containers={}), "`containers` is not a list of objects"),
+        (a_pod(containers=[{}]), "one of `containers` has no name"),
+        (
+            a_pod(containers=[a_container(), a_container()]),
+            "two of `containers` have the same name",
+        ),
+        ({"spec": []}, "`spec` is not an object"),
+    ],
+    ids=lambda value: value[:40] if isinstance(value, str) else "",
+)
+def test_what_cannot_work_is_refused_with_the_reason(pod: Json, reason: str) -> None:
+    with pytest.raises(CannotInject) as refused:
+        inject(pod, SETTINGS)
+
+    assert refused.value.problems == (reason,)
+
+
+@pytest.mark.parametrize(
+    ("label", "expected"), [(None, True), ("enabled", True), ("disabled", False)]
+)
+def test_the_pods_label_decides(label: str | None, expected: bool) -> None:  # noqa: FBT001 - a parameter
+    pod = a_pod()
+    pod["metadata"]["labels"] = {} if label is None else {"sealyard.io/inject": label}
+
+    assert wanted(pod) is expected
+
+
+def test_a_label_with_a_typing_mistake_is_refused() -> None:
+    pod = a_pod()
+    pod["metadata"]["labels"]["sealyard.io/inject"] = "true"
+
+    with pytest.raises(CannotInject):
+        wanted(pod)
