@@ -1,0 +1,50 @@
+"""Items that are a figure rather than the passing of tests."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import subprocess
+from collections.abc import Callable
+from typing import Final
+
+from tests.faults.test_oracle import SEPARABLE, largest_t
+
+from .results import Outcome
+from .testing import PATIENCE, ROOT
+
+_FUZZ_SECONDS: Final = {False: 60, True: 1200}
+_WANTED_RUNS: Final = 100_000_000
+_SAMPLES: Final = {False: 8_000, True: 100_000}
+
+
+def _fuzz(*, long: bool) -> Outcome:
+    """Give what reads bytes many of them, and count."""
+    seconds = _FUZZ_SECONDS[long]
+    done = subprocess.run(  # noqa: S603 - this repository's own command
+        [str(ROOT / "dev"), "fuzz", str(seconds)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE[long] + seconds,
+        check=False,
+    )
+    figures = re.findall(r"([\d,]+) by (?:coverage|examples)", done.stdout)
+    runs = sum(int(one.replace(",", "")) for one in figures)
+    told = f"{runs:,} runs in {seconds} s, {done.stdout.count('CRASHED')} targets crashed"
+    if done.returncode or not runs:
+        return Outcome(told, "missed")
+    return Outcome(told, "ok" if runs >= _WANTED_RUNS else "ok short")
+
+
+def _timing(*, long: bool) -> Outcome:
+    """Compare the times of failed opens."""
+    number = _SAMPLES[long]
+    largest, which = asyncio.run(largest_t(number))
+    told = f"{number:,} samples: |t| up to {largest:.0f}; {which}"
+    if largest >= SEPARABLE:
+        return Outcome(told, "missed")
+    return Outcome(told, "ok" if long else "ok short")
+
+
+FIGURES: Final[dict[str, Callable[..., Outcome]]] = {"fuzz": _fuzz, "timing": _timing}
