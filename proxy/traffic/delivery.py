@@ -21,7 +21,16 @@ _ONE_WRITE: Final = 65536
 class Delivery:
     """What goes out for one request, so that it can go out again."""
 
-    __slots__ = ("_body", "_framing", "_head", "_payload", "head_only", "method", "websocket")
+    __slots__ = (
+        "_body",
+        "_framing",
+        "_head",
+        "_payload",
+        "_upload",
+        "head_only",
+        "method",
+        "websocket",
+    )
 
     def __init__(
         self,
@@ -44,6 +53,7 @@ class Delivery:
         self.method = message.head.method if isinstance(message.head, RequestHead) else ""
         self.head_only = self.method == "HEAD"
         self.websocket = websocket
+        self._upload: asyncio.Task[None] | None = None
 
     def repeatable(self, connection: UpstreamConnection) -> bool:
         """Whether the request may be sent again after `connection` failed (RFC 9110 section 9.2.2).
@@ -65,7 +75,8 @@ class Delivery:
         if payload is None:
             connection.write(self._head)
             loop = asyncio.get_running_loop()
-            return loop.create_task(self._upload(connection, patience))
+            self._upload = loop.create_task(self._send_rest(connection, patience))
+            return self._upload
         if len(payload) <= _ONE_WRITE:
             connection.write(self._head + payload)
         else:
@@ -74,10 +85,16 @@ class Delivery:
         connection.await_response(patience)
         return None
 
-    async def _upload(self, connection: UpstreamConnection, patience: float) -> None:
+    def stop(self) -> None:
+        """Send no more of the body."""
+        if self._upload is not None:
+            self._upload.cancel()
+
+    async def _send_rest(self, connection: UpstreamConnection, patience: float) -> None:
         """Send the client's body as it comes; let the message fail with it."""
         try:
             await self._send_body(connection)
+            connection.await_response(patience)
         except asyncio.CancelledError:
             connection.abort()
             raise
@@ -85,8 +102,6 @@ class Delivery:
             # CVE-2026-33555 elsewhere: after a promise of bytes that never came, the next message
             # on this connection would be taken for them. `fail` drops it.
             connection.fail(error)
-            return
-        connection.await_response(patience)
 
     async def _send_body(self, connection: UpstreamConnection) -> None:
         sent = 0

@@ -93,11 +93,20 @@ class PooledResponse:
         connection, self._connection = self._connection, None
         if connection is None:
             return
-        uploaded = self._upload is None or self._upload.done()
-        if connection.reader.complete and uploaded:
-            connection.take()  # what nobody wanted to read
-            self._pool.release(connection)
-            return
-        if self._upload is not None:
-            self._upload.cancel()
+        try:
+            uploaded = self._upload is None or self._upload.done()
+            if connection.reader.complete and uploaded:
+                connection.take()  # what nobody wanted to read
+                self._pool.release(connection)
+                return
+            if self._upload is not None:
+                self._upload.cancel()
+        except BaseException:
+            self._pool.drop(connection)
+            raise
         self._pool.drop(connection)
+
+    def __del__(self) -> None:
+        """Drop the connection where an exception kept everybody from closing the response."""
+        if self._connection is not None:
+            self._connection.abandon()

@@ -82,31 +82,26 @@ class HttpUpstream:
         if not isinstance(message, Forwardable):
             raise TypeError("only a Forwardable can be sent")
         delivery = Delivery(message, body, host=self._host, crossing=crossing, websocket=websocket)
-        connection = await self._pool.acquire()
-        try:
-            return await self._attempt(connection, delivery)
-        except UpstreamFailed:
-            if not delivery.repeatable(connection):
-                raise
-        connection = await self._pool.acquire(fresh=True)
-        return await self._attempt(connection, delivery)
+        return await self._attempt(delivery)
 
     async def close(self) -> None:
         """Drop all connections."""
         self._pool.close()
 
-    async def _attempt(self, connection: UpstreamConnection, delivery: Delivery) -> PooledResponse:
-        upload: asyncio.Task[None] | None = None
+    async def _attempt(self, delivery: Delivery, *, fresh: bool = False) -> PooledResponse:
+        """Send a request, and once more on a fresh connection where that can do no harm."""
+        connection = await self._pool.acquire(fresh=fresh)
         try:
             connection.begin(head_only=delivery.head_only, upgrade=delivery.websocket)
             upload = delivery.start(connection, self._timeouts.response)
             head = await connection.head()
-        except BaseException:
-            if upload is not None:
-                upload.cancel()
+            return PooledResponse(self._pool, connection, head, upload)
+        except BaseException as error:
             self._pool.drop(connection)
-            raise
-        return PooledResponse(self._pool, connection, head, upload)
+            delivery.stop()
+            if not (isinstance(error, UpstreamFailed) and delivery.repeatable(connection)):
+                raise
+        return await self._attempt(delivery, fresh=True)
 
     async def _connect(self) -> UpstreamConnection:
         """Open a connection to the configured address; nothing that a client sends is read here."""

@@ -55,6 +55,11 @@ class UpstreamSocket(asyncio.Protocol):
         if waiter is not None and not waiter.done():
             waiter.set_result(None)
 
+    @property
+    def gone(self) -> bool:
+        """Whether the connection has ended, or has been dropped."""
+        return not self._open
+
     # --- for messages and tunnels alike -------------------------------------------------------
 
     def write_eof(self) -> None:
@@ -88,3 +93,8 @@ class UpstreamSocket(asyncio.Protocol):
         self._open = False
         if self._transport is not None:
             self._transport.abort()
+
+    def abandon(self) -> None:
+        """Drop the connection from wherever the last reference to a message ended."""
+        if not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self.abort)

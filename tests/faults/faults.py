@@ -31,6 +31,8 @@ FILES = (
     "traffic/client_request.py",
     "keys/sessions.py",
 )
+WITH_LINES = (*FILES, "traffic/pool.py")
+"""Where an exception is put at lines too: all of them, and what borrows connections."""
 EXCEPTIONS: tuple[type[BaseException], ...] = (
     RuntimeError,
     MemoryError,
@@ -38,9 +40,9 @@ EXCEPTIONS: tuple[type[BaseException], ...] = (
     TimeoutError,
     ConnectionResetError,
 )
-CALLED_BACK = frozenset({"_protocol"})
-"""What asyncio calls in the middle of its own work: a fault there is a fault of asyncio."""
-_NAMES = {str(PACKAGE / name): name for name in FILES}
+CALLED_BACK = frozenset({"_protocol", "idle", "size"})
+"""What asyncio or a test calls in the middle of its own work: a fault there is theirs."""
+_NAMES = {str(PACKAGE / name): name for name in WITH_LINES}
 
 
 class Fault:
@@ -51,7 +53,6 @@ class Fault:
         self.waits = 0
         self.lines: list[Place] = []
         self.happened = False
-        self.functions: list[str] = []
 
     def due_at_wait(self) -> BaseException | None:
         """Return what to throw into the present wait."""
@@ -61,6 +62,9 @@ class Fault:
     def due_at_line(self) -> BaseException | None:
         """Return what to raise at the present line."""
         return None
+
+    def forget(self) -> None:
+        """Let go of the frames that the exception came through, as who handles one does."""
 
     def watching(self) -> contextlib.AbstractContextManager[None]:
         """Watch for the fault's point as long as this is open."""
@@ -89,9 +93,8 @@ class LineWatch(Fault):
     def watching(self) -> contextlib.AbstractContextManager[None]:
         return _traced(self._line)
 
-    def _line(self, place: Place, function: str) -> None:
+    def _line(self, place: Place) -> None:
         self.lines.append(place)
-        self.functions.append(function)
         if (error := self.due_at_line()) is not None:
             self.happened = True
             raise error
@@ -104,6 +107,9 @@ class FaultAtLine(LineWatch):
         super().__init__()
         self._at = at
         self._error = error
+
+    def forget(self) -> None:
+        self._error = self._error.with_traceback(None)
 
     def due_at_line(self) -> BaseException | None:
         return self._error if len(self.lines) - 1 == self._at else None
@@ -161,15 +167,15 @@ def _places(awaited: object) -> Iterator[Place]:
 
 
 @contextlib.contextmanager
-def _traced(line: Callable[[Place, str], None]) -> Iterator[None]:
+def _traced(line: Callable[[Place], None]) -> Iterator[None]:
     """Call `line` before each line of the files that calls or waits."""
-    wanted = {name: calling_lines(name) for name in FILES}
+    wanted = {name: calling_lines(name) for name in WITH_LINES}
 
     def local(frame: types.FrameType, event: str, _: object) -> Any:  # noqa: ANN401 - itself
         name = _NAMES[frame.f_code.co_filename]
         wanted_here = frame.f_lineno in wanted[name] and frame.f_code.co_name not in CALLED_BACK
         if event == "line" and wanted_here:
-            line((name, frame.f_lineno), frame.f_code.co_name)
+            line((name, frame.f_lineno))
         return local
 
     def of_call(frame: types.FrameType, _: str, __: object) -> Any:  # noqa: ANN401 - as above
