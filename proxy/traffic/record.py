@@ -17,8 +17,8 @@ class Record:
     __slots__ = (
         "_began",
         "_counts",
-        "_error",
         "_listener",
+        "_refusal",
         "_responded",
         "_sent",
         "direction",
@@ -37,7 +37,7 @@ class Record:
         self._sent = 0.0
         self._responded = 0.0
         self._counts: dict[str, int] = {}
-        self._error: TrafficError | None = None
+        self._refusal: tuple[str, str] | None = None
         self.direction: Direction = "request"
         self.method = ""
         self.rule: str | None = None
@@ -64,8 +64,11 @@ class Record:
         self.direction = "response"
 
     def refused(self, error: TrafficError, status: int) -> None:
-        """Note that the message was refused."""
-        self._error = error
+        """Note that the message was refused.
+
+        The error itself is not kept: by its traceback it would hold the body, in a cycle.
+        """
+        self._refusal = (error.code, error.reason)
         self.status = status
 
     def report(self, reporter: Reporter) -> None:
@@ -84,11 +87,10 @@ class Record:
         }
         if self._sent:
             fields["upstream_ms"] = _milliseconds((self._responded or now) - self._sent)
-        if self._error is not None:
-            fields["error"] = self._error.code
-            fields["reason"] = self._error.reason
+        if self._refusal is not None:
+            fields["error"], fields["reason"] = self._refusal
             fields["direction"] = self.direction
-        reporter.report("message.handled" if self._error is None else "message.refused", **fields)
+        reporter.report("message.handled" if self._refusal is None else "message.refused", **fields)
 
 
 def _milliseconds(seconds: float) -> float:
