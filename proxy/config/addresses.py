@@ -111,7 +111,9 @@ class Files:
         return UnixAddress(self.folder / path)
 
 
-def redis_place(written: str, place: Place, problems: Problems) -> RedisSettings | None:
+def redis_place(
+    written: str, place: Place, problems: Problems, *, default_port: int = _REDIS_PORT
+) -> RedisSettings | None:
     """Return which Redis an address names; it is not shown, since it may hold a password."""
     match = _REDIS.fullmatch(written)
     if match is None:
@@ -121,7 +123,7 @@ def redis_place(written: str, place: Place, problems: Problems) -> RedisSettings
         else:
             problems.add(place, "is no address of Redis", "write `redis://host:6379/0`")
         return None
-    port = int(match["port"] or _REDIS_PORT)
+    port = int(match["port"] or default_port)
     if port == 0:
         problems.add(place, "port 0 cannot be connected to")
         return None

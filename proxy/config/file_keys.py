@@ -10,6 +10,7 @@ from .tables import Key, Table
 from .traffic_keys import LIMITS, TIMEOUTS
 
 _ADDRESS: Final = "`host:port`, `unix:/path`"
+MOST_DATABASE: Final = 99_999
 
 SECRET: Final = Table(
     "secret",
@@ -71,10 +72,31 @@ STORE: Final = Table(
         Key(
             "url",
             "`redis://host:port/db`, `rediss://host:port/db`, `unix:/path`",
-            "Which Redis; `rediss` is TLS, verified.",
+            "Which Redis; `rediss` is TLS, verified. One of `url`, `cluster` and `sentinels`.",
             shapes.TEXT,
-            required=True,
         ),
+        Key(
+            "cluster",
+            "list of `redis://host:port`, `rediss://host:port`",
+            "Nodes of a Redis Cluster; one that answers tells of all the others.",
+            shapes.many(shapes.TEXT),
+        ),
+        Key(
+            "sentinels",
+            "list of `redis://host:port`, `rediss://host:port`",
+            "Sentinels that know which Redis is the master; with `service`.",
+            shapes.many(shapes.TEXT),
+        ),
+        Key("service", "name", "The master's name among the Sentinels.", shapes.TEXT),
+        Key(
+            "db",
+            "whole number",
+            "The database of the Sentinels' master; in a `url` it stands at the end.",
+            shapes.number(0, MOST_DATABASE),
+            "0",
+        ),
+        Key("sentinel_user", "name", "The Sentinels' ACL user.", shapes.TEXT),
+        Key("sentinel_password", "secret", "Its password.", shapes.table("secret")),
         Key("user", "name", "The ACL user.", shapes.TEXT, "Redis' default user"),
         Key("password", "secret", "Its password.", shapes.table("secret")),
         Key("ca", "path", "Who signs Redis' certificate.", shapes.TEXT, "the system's"),
@@ -92,7 +114,7 @@ KEYS: Final = Table(
         Key(
             "store",
             "`memory`, `sqlite:PATH`, `redis://host:port/db`, `rediss://host:port/db`, mapping",
-            "Where session records live. Sentinel and Cluster are not supported yet.",
+            "Where session records live.",
             {"anyOf": [shapes.TEXT, shapes.table("store")]},
             "`memory`",
         ),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from .file_keys import FILE, KEYRING, SECRET, TABLES
+from .file_keys import FILE, KEYRING, SECRET, STORE, TABLES
 from .rule_keys import BLOCK, SOURCES
 from .shapes import TEXT, many, table
 from .tables import Key, Schema, Table
@@ -37,6 +37,9 @@ def _object(one: Table) -> dict[str, object]:
         found |= {"minProperties": 1, "maxProperties": 1}
     if one is KEYRING:
         found["oneOf"] = [{"required": ["passphrase"]}, {"required": ["key"]}]
+    if one is STORE:
+        alternatives = ["url"], ["cluster"], ["sentinels", "service"]
+        found["oneOf"] = [{"required": names} for names in alternatives]
     if one is BLOCK:
         found["minProperties"] = 1
     return found

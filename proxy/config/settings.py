@@ -78,13 +78,31 @@ DEFAULT_PREFIX: Final = "sealyard"
 
 
 @dataclass(frozen=True, slots=True)
+class RedisCluster:
+    """A Redis Cluster, by the nodes that are asked for all the others."""
+
+    nodes: tuple[TcpAddress, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RedisSentinels:
+    """The master of `service`, as the Sentinels know it, and who Sealyard is to them."""
+
+    service: str
+    nodes: tuple[TcpAddress, ...]
+    user: str | None = None
+    password: SecretReference | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class RedisSettings:
     """Which Redis, how it is verified, and who Sealyard is there.
 
-    `ca` None means the system's authorities; all names in Redis begin with `prefix`.
+    `tls` and its files are for every node and every Sentinel. `ca` None means the system's
+    authorities; all names in Redis begin with `prefix`.
     """
 
-    address: Address
+    address: Address | RedisCluster | RedisSentinels
     tls: bool = False
     db: int = 0
     user: str | None = None

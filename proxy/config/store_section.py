@@ -13,9 +13,10 @@ from .file_keys import STORE
 from .positions import Mapping, Place
 from .problems import Problems
 from .settings import DEFAULT_PREFIX, RedisSettings
+from .store_places import named_redis
 from .values import text
 
-_HINT: Final = "write `memory`, `sqlite:keys.db`, `redis://host:6379/0` or a mapping with `url`"
+_HINT: Final = "write `memory`, `sqlite:keys.db`, `redis://host:6379/0` or a mapping"
 _PREFIX: Final = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 _TLS_KEYS: Final = ("ca", "cert", "key")
 
@@ -56,22 +57,14 @@ def _sqlite(path: str, place: Place, files: Files, problems: Problems) -> StoreC
 
 def _mapping(place: Place, files: Files, problems: Problems) -> RedisSettings | None:
     fields = Fields(place, STORE, problems)
-    url = fields.get("url")
-    written = None if url is None else text(url, problems)
-    redis = None
-    if url is not None and written is not None:
-        if written.startswith("unix:"):
-            unix = files.listen(url, problems)
-            redis = None if unix is None else RedisSettings(unix)
-        else:
-            redis = redis_place(written, url, problems)
+    redis = named_redis(fields, files, problems)
     password = fields.get("password")
     secret = None if password is None else files.secret(password, problems)
     ca, cert, key = (
         None if given is None else files.path(given, problems)
         for given in map(fields.get, _TLS_KEYS)
     )
-    if redis is None or not fields.whole:
+    if redis is None:
         return None
     _check_tls(fields, redis, problems)
     if fields.get("user") is not None and password is None:
@@ -91,7 +84,7 @@ def _check_tls(fields: Fields, redis: RedisSettings, problems: Problems) -> None
     for name in _TLS_KEYS:
         given = fields.get(name)
         if given is not None and not redis.tls:
-            problems.add(given, "is for TLS", "write `rediss://` in `url`")
+            problems.add(given, "is for TLS", "write `rediss://`")
     if (fields.get("cert") is None) != (fields.get("key") is None):
         problems.add(fields.place, "`cert` and `key` belong together")
 

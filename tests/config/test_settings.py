@@ -8,6 +8,8 @@ from proxy.config.settings import (
     HealthSettings,
     KeySettings,
     ListenerTls,
+    RedisCluster,
+    RedisSentinels,
     RedisSettings,
     RootSettings,
     SecretReference,
@@ -19,6 +21,7 @@ from proxy.config.settings import (
 from tests.config.builders import changed, loaded
 
 FOLDER = Path("/etc/sealyard")
+BOTH_USERS = "user: u, password: {env: P}, sentinel_user: v, sentinel_password: {file: s}"
 
 
 def test_keys_have_defaults() -> None:
@@ -65,6 +68,28 @@ def with_store(written: str) -> KeySettings:
                 cert=FOLDER / "c",
                 key=FOLDER / "k",
                 prefix="x",
+            ),
+        ),
+        (
+            "{cluster: [rediss://a, 'rediss://b:7000'], ca: ca.pem}",
+            RedisSettings(
+                RedisCluster((TcpAddress("a", 6379), TcpAddress("b", 7000))),
+                tls=True,
+                ca=FOLDER / "ca.pem",
+            ),
+        ),
+        (
+            f"{{sentinels: [redis://a, 'redis://b:7000'], service: s, db: 2, {BOTH_USERS}}}",
+            RedisSettings(
+                RedisSentinels(
+                    "s",
+                    (TcpAddress("a", 26379), TcpAddress("b", 7000)),
+                    "v",
+                    SecretReference(file=FOLDER / "s"),
+                ),
+                db=2,
+                user="u",
+                password=SecretReference(env="P"),
             ),
         ),
     ],

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from .server import Server
+from .topologies import Clustered, Watched
 
 
 @pytest.fixture
@@ -15,3 +16,35 @@ def server(tmp_path: Path) -> Iterator[Server]:
     server.start()
     yield server
     server.kill()
+
+
+@pytest.fixture
+def watched(tmp_path: Path) -> Iterator[Watched]:
+    """A master, a replica and three Sentinels that run."""
+    yield from _watched(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def unharmed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
+    """The same for tests that leave all of them as they are, since it takes seconds to start."""
+    yield from _watched(tmp_path_factory.mktemp("watched"))
+
+
+def _watched(folder: Path) -> Iterator[Watched]:
+    watched = Watched(folder)
+    try:
+        watched.start()
+        yield watched
+    finally:
+        watched.kill()
+
+
+@pytest.fixture
+def clustered(tmp_path: Path) -> Iterator[Clustered]:
+    """A cluster of three that runs."""
+    clustered = Clustered(tmp_path)
+    try:
+        clustered.start()
+        yield clustered
+    finally:
+        clustered.kill()

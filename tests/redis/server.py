@@ -5,12 +5,14 @@ from __future__ import annotations
 import shutil
 import signal
 import socket
+import ssl
 import subprocess
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
+import trustme
 
 from proxy.config.settings import RedisSettings, TcpAddress
 
@@ -19,6 +21,7 @@ needs_redis = pytest.mark.skipif(
     PROGRAM is None, reason="no redis-server here: apt-get install redis-server"
 )
 _START_SECONDS = 10.0
+_TLS_FILES = {"ca-cert": "ca.pem", "cert": "redis.pem", "key": "redis.key"}
 
 
 def free_port() -> int:
@@ -29,28 +32,39 @@ def free_port() -> int:
         return port
 
 
+def write_tls(folder: Path) -> None:
+    """Write an authority, and a certificate of it for 127.0.0.1."""
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(folder / "ca.pem")
+    issued = authority.issue_cert("127.0.0.1")
+    issued.private_key_pem.write_to_path(folder / "redis.key")
+    issued.cert_chain_pems[0].write_to_path(folder / "redis.pem")
+
+
+def trusting(settings: RedisSettings, tls: Path | None) -> RedisSettings:
+    """Return the settings with trust in the authority of the folder `tls`, if there is one."""
+    return settings if tls is None else replace(settings, tls=True, ca=tls / "ca.pem")
+
+
 @dataclass
 class Server:
-    """A Redis that keeps nothing on the disk."""
+    """A Redis that keeps nothing on the disk; with `tls`, which holds its files, it speaks TLS."""
 
     folder: Path
     options: tuple[str, ...] = ()
+    tls: Path | None = None
     port: int = field(default_factory=free_port)
     process: subprocess.Popen[bytes] | None = None
 
     @property
     def settings(self) -> RedisSettings:
         """How Sealyard finds it."""
-        return RedisSettings(TcpAddress("127.0.0.1", self.port))
+        return trusting(RedisSettings(TcpAddress("127.0.0.1", self.port)), self.tls)
 
     def start(self) -> None:
         """Start it, on the port that it had before, and wait until it answers."""
-        assert PROGRAM is not None
-        listen = () if "--tls-port" in self.options else ("--port", str(self.port))
-        command = [PROGRAM, "--bind", "127.0.0.1", *listen, "--save", "", "--appendonly", "no"]
-        command += ["--dir", str(self.folder), "--loglevel", "warning", *self.options]
         self.process = subprocess.Popen(  # noqa: S603 - the server that is installed here
-            command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            self.command_line(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
         deadline = time.monotonic() + _START_SECONDS
         while time.monotonic() < deadline:
@@ -60,6 +74,23 @@ class Server:
             except OSError:
                 time.sleep(0.02)
         raise TimeoutError("redis-server did not start")
+
+    def command_line(self) -> list[str]:
+        """Return how it is started."""
+        assert PROGRAM is not None
+        listen = [word for line in self.listening() for word in f"--{line}".split(" ")]
+        command = [PROGRAM, "--bind", "127.0.0.1", *listen, "--save", "", "--appendonly", "no"]
+        return [*command, "--dir", str(self.folder), "--loglevel", "warning", *self.options]
+
+    def listening(self) -> list[str]:
+        """Return the lines of a configuration that say where it listens, and how."""
+        if "--tls-port" in self.options:
+            return []
+        if self.tls is None:
+            return [f"port {self.port}"]
+        files = [f"tls-{name}-file {self.tls / file}" for name, file in _TLS_FILES.items()]
+        more = ["tls-auth-clients no", "tls-replication yes"]
+        return ["port 0", f"tls-port {self.port}", *files, *more]
 
     def kill(self) -> None:
         """End it as a crash would."""
@@ -83,6 +114,13 @@ class Server:
         parts = [word.encode() if isinstance(word, str) else word for word in words]
         sent = b"*%d\r\n" % len(parts)
         sent += b"".join(b"$%d\r\n%b\r\n" % (len(part), part) for part in parts)
-        with socket.create_connection(("127.0.0.1", self.port), timeout=5) as connection:
+        with self._connected() as connection:
             connection.sendall(sent)
             return connection.recv(65536)
+
+    def _connected(self) -> socket.socket:
+        connection = socket.create_connection(("127.0.0.1", self.port), timeout=5)
+        if self.tls is None:
+            return connection
+        context = ssl.create_default_context(cafile=self.tls / "ca.pem")
+        return context.wrap_socket(connection, server_hostname="127.0.0.1")

@@ -10,39 +10,15 @@ from pathlib import Path
 import pytest
 import trustme
 
+import proxy.keys.stores.redis as redis_store
 from proxy.config.settings import RedisSettings, SecretReference, TcpAddress, UnixAddress
 from proxy.core.errors import UnfitEnvironment
-from proxy.keys.stores import Found, Offer, StoreFailed, open_store
+from proxy.keys.stores import StoreFailed, open_store
 
+from .everything import ENVIRON, OFFER, RIGHTS, all_done
 from .server import Server, needs_redis
 
 pytestmark = needs_redis
-
-RIGHTS = (
-    "~sealyard:* &sealyard:* -@all +@connection +evalsha +eval +get +set +pttl +time"
-    " +publish +subscribe +unsubscribe +ping"
-)
-OFFER = Offer("n", b"one", 1, ttl_ms=10_000, key_id="s1", keep_ms=20_000)
-ENVIRON = {"PASSWORD": "correct", "WRONG": "wrong"}
-
-
-async def all_done(settings: RedisSettings) -> list[str | None]:
-    """Do everything that a process does, and return what it heard."""
-    heard: list[str | None] = []
-    store = open_store("redis", redis=settings, environ=ENVIRON)
-    try:
-        await store.open(heard.append)
-        await asyncio.sleep(0.3)
-        await store.get_or_create(OFFER)
-        await store.replace(replace(OFFER, record=b"two", epoch=2))
-        await store.revoke("n", b"gone", 1)
-        found = await store.find("n", ["s1"])
-        await asyncio.sleep(0.1)
-    finally:
-        await store.close()
-    assert isinstance(found, Found)
-    assert (found.revocation, found.keys[0] and found.keys[0].record) == (b"gone", b"two")
-    return heard
 
 
 async def test_the_rights_of_the_documentation_are_enough(server: Server) -> None:
@@ -79,6 +55,41 @@ async def test_a_changed_password_file_needs_no_restart(server: Server, tmp_path
     file.write_text("second\n")
     await asyncio.sleep(0.05)  # a connection that closed meanwhile is found out when it is taken
     assert (await store.get_or_create(OFFER)).record == b"one"
+    await store.close()
+
+
+async def test_a_password_that_cannot_be_read_for_a_while_leaves_nothing_behind(
+    server: Server, tmp_path: Path
+) -> None:
+    file = tmp_path / "password"
+    file.touch(0o600)
+    file.write_text("first\n")
+    server.command("ACL", "SETUSER", "sealyard", "on", ">first", *RIGHTS.split())
+    server.command("ACL", "SETUSER", "default", "nocommands", "+acl", "+client")
+    user = replace(server.settings, user="sealyard", password=SecretReference(file=file))
+    store = open_store("redis", redis=user)
+    file.write_text("")
+    with pytest.raises(StoreFailed, match="store-password-unreadable"):
+        await store.get_or_create(OFFER)
+    file.write_text("first\n")
+    assert (await store.get_or_create(OFFER)).record == b"one"
+    await store.close()
+
+
+async def test_who_listens_finds_out_that_redis_is_frozen_and_hears_again(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(redis_store, "_LISTEN_SECONDS", 0.2)
+    heard: list[str | None] = []
+    store = open_store("redis", redis=server.settings)
+    await store.open(heard.append)
+    await asyncio.sleep(1)  # answered pings are no silence
+    assert heard == [None]
+    server.freeze()
+    await asyncio.sleep(0.7)
+    server.thaw()
+    await asyncio.sleep(1.5)
+    assert heard == [None, None]
     await store.close()
 
 

@@ -214,7 +214,7 @@ async def mutated(server: Server, rounds: int) -> None:
                 name, _, rest = place.partition(":")
                 key = f"sealyard:v1:{{{name}}}:{rest}".encode()
                 value = b"0" * 20 + altered(records[place], records[other])
-                client = store._client  # type: ignore[attr-defined]  # the store's own connection
+                client = store._reach.any_node()  # type: ignore[attr-defined]  # the store's own connection
                 await client.set(key, value, px=10_000_000)
                 reader._forget()
                 for scope, text in texts.items():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Final, cast
 
@@ -11,7 +11,8 @@ from redis.exceptions import NoScriptError
 
 from ...config.settings import RedisSettings
 from . import redis_scripts
-from .redis_client import connect, translated
+from .redis_client import translated
+from .redis_reach import reach
 from .redis_scripts import CLOCK_REFUSED, EPOCH_DIGITS, Script
 from .store import (
     CLOCK_SKEW_MS,
@@ -41,7 +42,7 @@ class RedisStore:
     def __init__(self, settings: RedisSettings, environ: Mapping[str, str]) -> None:
         """Connect to nothing yet; raise UnfitEnvironment for TLS files that cannot be used."""
         self._prefix = f"{settings.prefix}:{FORMAT}"
-        self._client = connect(settings, environ)
+        self._reach = reach(settings, environ)
         self._listening: asyncio.Task[None] | None = None
         self._closed = False
 
@@ -83,11 +84,12 @@ class RedisStore:
         found: dict[str, bytes] = {}
         before = f"{self._prefix}:"
         async with translated():
-            async for key in self._client.scan_iter(match=f"{before}*", count=1000):
-                value = cast("bytes | None", await self._client.get(key))
-                if value is not None:
-                    name, _, place = key.decode().removeprefix(before).partition(":")
-                    found[f"{name.strip('{}')}:{place}"] = value[EPOCH_DIGITS:]
+            for node in await self._reach.nodes():
+                async for key in node.scan_iter(match=f"{before}*", count=1000):
+                    value = cast("bytes | None", await node.get(key))
+                    if value is not None:
+                        name, _, place = key.decode().removeprefix(before).partition(":")
+                        found[f"{name.strip('{}')}:{place}"] = value[EPOCH_DIGITS:]
         return found
 
     async def close(self) -> None:
@@ -100,7 +102,7 @@ class RedisStore:
         self._listening = None
         with suppress(StoreFailed):
             async with translated():
-                await self._client.aclose(close_connection_pool=True)
+                await self._reach.close()
 
     @property
     def _channel(self) -> str:
@@ -129,13 +131,12 @@ class RedisStore:
 
     async def _run(self, script: Script, keys: list[str], arguments: list[Any]) -> Any:  # noqa: ANN401 - what the script returns
         rest = [len(keys), *keys, *arguments]
-        execute: Callable[..., Awaitable[Any]] = self._client.execute_command
         async with translated():
             try:
-                return await execute("EVALSHA", script.digest, *rest)
+                return await self._reach.ask(keys[0], "EVALSHA", script.digest, *rest)
             except NoScriptError:
                 # Redis forgets its scripts when it restarts; EVAL also makes it learn this one.
-                return await execute("EVAL", script.text, *rest)
+                return await self._reach.ask(keys[0], "EVAL", script.text, *rest)
 
     async def _listen(self, changed: Changed) -> None:
         while not self._closed:
@@ -145,18 +146,21 @@ class RedisStore:
             await asyncio.sleep(_AGAIN_SECONDS)
 
     async def _hear(self, changed: Changed) -> None:
-        async with self._client.pubsub() as subscription:
+        async with self._reach.any_node().pubsub() as subscription:
             await subscription.subscribe(self._channel)
-            changed(None)  # whatever was said before is lost
+            asked = False
             while not self._closed:
-                message = await subscription.get_message(
-                    ignore_subscribe_messages=True, timeout=_LISTEN_SECONDS
-                )
+                message = await subscription.get_message(timeout=_LISTEN_SECONDS)
+                if message is None and asked:
+                    raise StoreFailed("store-timeout")  # frozen, or gone without a word
                 if message is None:
                     await subscription.ping()
+                elif message["type"] == "subscribe":
+                    changed(None)  # whatever was said before is lost
                 elif message["type"] == "message":
                     name = cast("bytes", message["data"])
                     changed(name.decode("ascii", "replace"))
+                asked = message is None
 
 
 def _value(record: bytes, epoch: int) -> bytes:
