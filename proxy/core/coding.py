@@ -22,7 +22,9 @@ _RAW: Final = -zlib.MAX_WBITS
 _ZLIB_METHOD: Final = 8
 _WINDOW: Final = 8 * 1024 * 1024
 """The largest window of zstd: what RFC 9659 allows on the web."""
-_SLICE: Final = 128
+_SLICE: Final = 64 * 1024
+"""How much is inflated at a time: zlib copies what it has not come to when its bound is met."""
+_ZSTD_SLICE: Final = 128
 """So little of zstd is fed at a time: each three of its bytes may unfold into 128 KiB."""
 
 Decoder = Callable[[bytes, int], bytes]
@@ -58,12 +60,12 @@ def decode(body: bytes, coding: str, limit: int) -> bytes:
 
 def _gzip(body: bytes, bound: int) -> bytes:
     parts: list[bytes] = []
-    size = 0
+    at = 0
     for _ in range(_MEMBERS):
-        part, body = _inflate(body, bound - size, _GZIP)
+        part, at = _inflate(body, at, bound, _GZIP)
         parts.append(part)
-        size += len(part)
-        if not body:
+        bound -= len(part)
+        if at == len(body):
             return b"".join(parts)
     raise InvalidBody("coding-members")
 
@@ -75,25 +77,31 @@ def _deflate(body: bytes, bound: int) -> bytes:
         and body[0] & 0xF == _ZLIB_METHOD
         and int.from_bytes(body[:2], "big") % 31 == 0
     )
-    decoded, rest = _inflate(body, bound, zlib.MAX_WBITS if framed else _RAW)
-    if rest:
+    decoded, end = _inflate(body, 0, bound, zlib.MAX_WBITS if framed else _RAW)
+    if end != len(body):
         raise InvalidBody("coding-trailing-bytes")
     return decoded
 
 
-def _inflate(body: bytes, bound: int, wbits: int) -> tuple[bytes, bytes]:
-    """Return what a stream holds, and the bytes behind it."""
+def _inflate(body: bytes, at: int, bound: int, wbits: int) -> tuple[bytes, int]:
+    """Return what the stream that begins at `at` holds, and where it ends."""
     stream = zlib.decompressobj(wbits)
-    try:
-        # One byte more than allowed tells too much from just enough; 0 would mean no bound.
-        decoded = stream.decompress(body, bound + 1)
-    except zlib.error:
-        raise InvalidBody("coding-damaged") from None
-    if len(decoded) > bound:
-        raise BodyTooLarge("decoded-body")
-    if not stream.eof:
-        raise InvalidBody("coding-cut")
-    return decoded, stream.unused_data
+    parts: list[bytes] = []
+    while not stream.eof:
+        piece = body[at : at + _SLICE]
+        if not piece:
+            raise InvalidBody("coding-cut")
+        try:
+            # One byte more than allowed tells too much from just enough; 0 would mean no bound.
+            part = stream.decompress(piece, bound + 1)
+        except zlib.error:
+            raise InvalidBody("coding-damaged") from None
+        bound -= len(part)
+        if bound < 0:
+            raise BodyTooLarge("decoded-body")
+        parts.append(part)
+        at += len(piece)
+    return b"".join(parts), at - len(stream.unused_data)
 
 
 def _brotli(body: bytes, bound: int) -> bytes:
@@ -131,7 +139,7 @@ def _zstd(body: bytes, bound: int) -> bytes:
 
 def _feed(frame: Any, body: bytes, at: int, decoded: bytearray) -> int:  # noqa: ANN401 - a class of a package that may be missing
     """Feed a slice of `body` from `at` on to a frame of zstd; return where the slice ended."""
-    piece = body[at : at + _SLICE]
+    piece = body[at : at + _ZSTD_SLICE]
     if not piece:
         raise InvalidBody("coding-cut")
     decoded += frame.decompress(piece)

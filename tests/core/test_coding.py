@@ -65,6 +65,18 @@ def test_what_was_coded_comes_back(coding: str, data: bytes) -> None:
     assert data == decode(ENCODERS[coding](data), coding, MEBIBYTE)
 
 
+@pytest.mark.parametrize("size", [65_500, 65_536, 65_560, 200_000])
+def test_streams_and_members_may_end_wherever_they_like(size: int) -> None:
+    data = bytes(range(256)) * 1000
+    member = gzip.compress(data[:size], compresslevel=0)  # as long as its data
+    assert decode(member * 3, "gzip", 4 * MEBIBYTE) == data[:size] * 3
+    assert decode(raw_deflate(data), "deflate", MEBIBYTE) == data
+    with pytest.raises(InvalidBody, match="coding-cut"):
+        decode((member * 3)[:-1], "gzip", 4 * MEBIBYTE)
+    with pytest.raises(BodyTooLarge):
+        decode(member * 3, "gzip", 3 * size - 1)
+
+
 @given(data=st.binary(max_size=500))
 def test_deflate_may_lack_its_frame(data: bytes) -> None:
     assert data == decode(raw_deflate(data), "deflate", MEBIBYTE)
