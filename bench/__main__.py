@@ -1,57 +1,124 @@
-"""Run every measurement, print the tables, and write them to docs/benchmarks.md with `--write`."""
+"""`./dev bench`: measure Sealyard and its peers, print tables, and write the page if asked to."""
 
 from __future__ import annotations
 
+import argparse
 import datetime as dt
 import os
 import platform
 import sys
-from importlib import metadata
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Final
 
-from . import transform, weight
+from . import cells, conversations, plots, report, results, scale, transform, weight
+from .cells import Pace, say
+from .check import NotDone
+from .load import LoadFailed
+from .peers import PEERS, Peer, sealyard
+from .peers.base import needs
+from .results import Results
+from .running import DidNotStart, a_backend
 
-PAGE = Path(__file__).parent.parent / "docs" / "benchmarks.md"
-BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
+_DOCS: Final = Path(__file__).parents[1] / "docs"
+PAGE: Final = _DOCS / "benchmarks.md"
+FOUND: Final = _DOCS / "assets" / "benchmarks.json"
+PLOTS: Final = {"throughput.svg": plots.throughput, "growth.svg": plots.growth}
+_NEEDED: Final = ("wrk", "taskset")
 
 
-def main() -> None:
-    """Measure, print, and write the page where asked to."""
-    table = "\n".join(_table())
-    sys.stdout.write(table + "\n")
-    if "--write" in sys.argv[1:]:
-        before, _, rest = PAGE.read_text().partition(BEGIN)
-        behind = rest.partition(END)[2]
-        PAGE.write_text(f"{before}{BEGIN}\n{table}\n{END}{behind}")
+def main() -> int:
+    """Measure, print, and write.
+
+    Returns 1 if a peer did not do its work, 3 if a program that all of it needs is missing.
+    """
+    options = _options()
+    if options.render:
+        _write(results.read(FOUND))
+        return 0
+    if lacking := needs(*_NEEDED):
+        say(lacking)
+        return 3
+    try:
+        found = _measure(quick=options.quick, names=options.peer)
+    except (DidNotStart, NotDone, LoadFailed) as error:
+        say(f"{type(error).__name__}: {error}")
+        return 1
+    sys.stdout.write(report.measured(found) + "\n")
+    if options.write:
+        _write(found)
+    return 0
 
 
-def _table() -> list[str]:
-    versions = ", ".join(f"{name} {metadata.version(name)}" for name in ("aiohttp", "cryptography"))
-    today = dt.datetime.now(dt.UTC).date()
-    lines = [
-        "",
-        (
-            f"Measured on {today} on {_processor()}, {os.cpu_count()} cores,"
-            f" Python {platform.python_version()}, {versions}."
-        ),
-        "",
-        "| what | µs of CPU: median (least to most of 9 rounds) | target |",
-        "|---|---|---|",
-    ]
-    for case, timing in transform.run():
-        figures = f"{timing.median:,.1f} ({timing.least:,.1f} to {timing.most:,.1f})"
-        target = f"{case.target:,.0f}" if case.target is not None else "none"
-        lines.append(f"| {case.name} | {figures} | {target} |")
-    weighed = weight.run()
-    lines += [
-        "",
-        "| what | median of 5 starts | target |",
-        "|---|---|---|",
-        f"| start to ready | {weighed.seconds_to_ready:.2f} s | 1 s |",
-        f"| idle, resident (memory store) | {weighed.idle_mebibytes:.1f} MiB | 60 MiB |",
-        "",
-    ]
-    return lines
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="./dev bench", description=__doc__)
+    parser.add_argument(
+        "--quick", action="store_true", help="see that all of it runs; the figures mean nothing"
+    )
+    parser.add_argument(
+        "--write", action="store_true", help="write docs/benchmarks.md and its plots"
+    )
+    parser.add_argument("--render", action="store_true", help="write them from the last figures")
+    parser.add_argument(
+        "--peer",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="only peers so named, and Sealyard",
+    )
+    options = parser.parse_args()
+    if options.write and (options.quick or options.peer):
+        parser.error("only a whole run is written")
+    return options
+
+
+def _measure(*, quick: bool, names: list[str]) -> Results:
+    pace, growing = (Pace(1, 1), Pace(1, 1)) if quick else (Pace(5, 2), Pace(3, 1))
+    peers, absent = _present(names)
+    with a_backend() as backend:
+        groups = cells.QUICK if quick else cells.FULL
+        side_by_side = cells.measure(groups, peers, backend, pace)
+        curves = scale.measure(backend, scale.QUICK if quick else scale.Sizes(), growing)
+        counts = conversations.COUNTS[:2] if quick else conversations.COUNTS
+        curves += conversations.measure(counts)
+        workers = scale.workers(backend, growing)
+        weighed = [peer for peer in peers if peer.name != sealyard.UNLOGGED]
+        weights = weight.measure(weighed, backend, rounds=growing.rounds, seconds=pace.seconds)
+    return Results(
+        _about(pace),
+        {peer.name: peer.version() for peer in peers},
+        absent,
+        side_by_side,
+        workers,
+        curves,
+        weights,
+        [] if quick else transform.run(),
+    )
+
+
+def _present(names: Sequence[str]) -> tuple[list[Peer], dict[str, str]]:
+    """Return the peers that can run here, and why others cannot."""
+    present, absent = [], {}
+    for peer in PEERS:
+        if names and peer not in sealyard.PEERS and not any(name in peer.name for name in names):
+            continue
+        if reason := peer.absent():
+            absent[peer.name] = reason
+            say(f"{peer.name}: skipped, {reason}")
+        else:
+            present.append(peer)
+    return present, absent
+
+
+def _about(pace: Pace) -> dict[str, str]:
+    return {
+        "date": f"{dt.datetime.now(dt.UTC):%Y-%m-%d}",
+        "processor": _processor(),
+        "cores": str(os.cpu_count()),
+        "system": f"{platform.system()} {platform.release()}",
+        "rounds": str(pace.rounds),
+        "seconds": str(pace.seconds),
+    }
 
 
 def _processor() -> str:
@@ -61,5 +128,13 @@ def _processor() -> str:
     return platform.processor() or "an unnamed processor"
 
 
+def _write(found: Results) -> None:
+    FOUND.parent.mkdir(exist_ok=True)
+    found.write(FOUND)
+    for name, plot in PLOTS.items():
+        (FOUND.parent / name).write_text(plot(found))
+    PAGE.write_text(report.page(found, PAGE.read_text()))
+
+
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -23,7 +23,9 @@ from proxy.core.selectors import Whole, parse_json_selector
 from proxy.core.session import Session
 from proxy.core.sources import parse_source
 
-from .timing import Timing, measure
+from .results import Step
+from .timing import measure
+from .works import a_message
 
 HEADERS = ((b"Content-Type", b"application/json"),)
 KEK = Kek(os.urandom(32))
@@ -40,9 +42,9 @@ class Case:
     function: Callable[[], object]
 
 
-def run() -> list[tuple[Case, Timing]]:
+def run() -> list[Step]:
     """Measure every case."""
-    return [(case, measure(case.function)) for case in cases()]
+    return [Step(case.name, case.target, measure(case.function)) for case in cases()]
 
 
 def cases() -> list[Case]:
@@ -57,23 +59,6 @@ def cases() -> list[Case]:
         Case("list of 50 messages of 256 B: open all (`tokens`)", None, _list(rows)),
         Case("match a path", None, lambda: BOOK.decide("POST", canonical("/api/messages"))),
     ]
-
-
-def a_message(size: int) -> bytes:
-    """Return a chat message of that many bytes."""
-    message = {
-        "id": "01HZX3",
-        "conversationId": "c-1842",
-        "from": "u-17",
-        "subject": "Lab result",
-        "content": "",
-        "priority": 2,
-        "read": False,
-        "tags": ["lab", "urgent"],
-        "meta": {"client": "web", "zone": 3},
-    }
-    message["content"] = "x" * (size - len(json.dumps(message)))
-    return json.dumps(message).encode()
 
 
 def a_large_message(size: int) -> bytes:

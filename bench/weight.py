@@ -1,75 +1,34 @@
-"""What the process weighs: from start to ready, and memory when idle."""
+"""What a peer weighs: from start to ready, and its memory when idle and after a load of 1 KiB."""
 
 from __future__ import annotations
 
-import json
-import os
-import signal
-import statistics
-import subprocess
-import sys
-import tempfile
 import time
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Sequence
+from typing import Final
 
-ROUNDS = 5
-PATIENCE_SECONDS = 20.0
-COMMAND = [sys.executable, "-P", "-m", "proxy"]
+from . import cpu, load
+from .peers import Peer
+from .results import Weight
+from .running import started
+from .works import CONNECTIONS, works
 
-
-@dataclass(frozen=True, slots=True)
-class Weight:
-    """Medians over five starts: seconds from exec to ready, and MiB resident a second later."""
-
-    seconds_to_ready: float
-    idle_mebibytes: float
+_REST_SECONDS: Final = 1.0
 
 
-def run() -> Weight:
-    """Start `sealyard serve` five times with what `sealyard init` writes, and weigh it."""
-    with tempfile.TemporaryDirectory(prefix="sealyard-bench-") as name:
-        folder = Path(name)
-        listen = ["--listen", "127.0.0.1:18473", "--upstream", "http://127.0.0.1:18474"]
-        subprocess.run([*COMMAND, "init", name, *listen], check=True, capture_output=True)
-        weights = [_one(folder) for _ in range(ROUNDS)]
-    return Weight(
-        statistics.median(one.seconds_to_ready for one in weights),
-        statistics.median(one.idle_mebibytes for one in weights),
-    )
+def measure(peers: Sequence[Peer], backend: int, *, rounds: int, seconds: int) -> list[Weight]:
+    """Start each peer several times, in turns, and weigh it."""
+    weights = [Weight(peer.name, [], [], []) for peer in peers]
+    for _ in range(rounds):
+        for peer, weight in zip(peers, weights, strict=True):
+            _weigh(peer, weight, backend, seconds)
+    return weights
 
 
-def _one(folder: Path) -> Weight:
-    log = folder / "log"
-    command = [*COMMAND, "serve", "--config", str(folder / "sealyard.yaml")]
-    with log.open("wb") as sink:
-        began = time.monotonic()
-        process = subprocess.Popen(command, stderr=sink, env={**os.environ})
-        try:
-            _await_ready(log, process)
-            took = time.monotonic() - began
-            time.sleep(1.0)
-            resident = _resident_mebibytes(process.pid)
-        finally:
-            process.send_signal(signal.SIGTERM)
-            process.wait(PATIENCE_SECONDS)
-    return Weight(took, resident)
-
-
-def _await_ready(log: Path, process: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while time.monotonic() < deadline and process.poll() is None:
-        for line in log.read_bytes().splitlines():
-            if json.loads(line).get("event") == "server.ready":
-                return
-        time.sleep(0.005)
-    message = f"sealyard serve did not become ready:\n{log.read_text()}"
-    raise RuntimeError(message)
-
-
-def _resident_mebibytes(pid: int) -> float:
-    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-        if line.startswith("VmRSS:"):
-            return int(line.split()[1]) / 1024
-    message = "no VmRSS"
-    raise RuntimeError(message)
+def _weigh(peer: Peer, weight: Weight, backend: int, seconds: int) -> None:
+    work = works("none")["seal" if "seal" in peer.works else "pass"]
+    with started(peer, backend) as running:
+        weight.ready.append(running.seconds_to_ready)
+        time.sleep(_REST_SECONDS)
+        weight.idle.append(cpu.resident_mebibytes(running.pid))
+        sample = load.run(running, work, CONNECTIONS, seconds)
+        weight.loaded.append(sample.resident)

@@ -1,0 +1,1 @@
+"""Configurations and extensions of the peers, as they run there."""

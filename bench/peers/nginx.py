@@ -1,0 +1,49 @@
+"""nginx: passing through, sealing in Lua with OpenSSL, and sealing in njs with its WebCrypto."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from .base import PASSING, SEALING, Peer, Place, fill, needs, said
+
+_MODULES: Final = Path("/usr/lib/nginx/modules")
+_LUA: Final = _MODULES / "ngx_http_lua_module.so"
+_NJS: Final = _MODULES / "ngx_http_js_module.so"
+_CJSON: Final = Path("/usr/share/lua/5.1/cjson")
+
+
+def _with(template: str) -> Callable[[Place], list[str]]:
+    def prepare(place: Place) -> list[str]:
+        return ["nginx", "-p", str(place.folder), "-c", str(fill(template, place))]
+
+    return prepare
+
+
+def _version() -> str:
+    return "nginx " + said(r"nginx/(\S+)", "nginx", "-v")
+
+
+def _package(name: str) -> str:
+    version = said(r"(.+)", "dpkg-query", "-W", "-f", "${Version}", name)
+    return f"{name} {version}"
+
+
+PEERS: Final = (
+    Peer("nginx", PASSING, lambda: needs("nginx"), _version, _with("nginx.conf")),
+    Peer(
+        "nginx + Lua + OpenSSL",
+        SEALING,
+        lambda: needs("nginx", str(_LUA), str(_CJSON)),
+        lambda: f"{_version()}, {_package('libnginx-mod-http-lua')}",
+        _with("nginx_lua.conf"),
+    ),
+    Peer(
+        "nginx + njs",
+        SEALING,
+        lambda: needs("nginx", str(_NJS)),
+        lambda: f"{_version()}, {_package('libnginx-mod-http-js')}",
+        _with("nginx_njs.conf"),
+    ),
+)

@@ -1,0 +1,54 @@
+"""Sealyard itself, with its line per message in the log and without."""
+
+from __future__ import annotations
+
+import platform
+import subprocess
+import sys
+from collections.abc import Callable
+from importlib import metadata
+from typing import Final
+
+from proxy import __version__
+
+from ..ports import free_port
+from .base import PASSING, SEALING, Peer, Place, fill
+
+NAME: Final = "Sealyard"
+UNLOGGED: Final = "Sealyard, no line per message"
+_WORKS: Final = PASSING | SEALING | {"tokens"}
+
+
+def version() -> str:
+    """Return what Sealyard and what it stands on are."""
+    packages = ("aiohttp", "cryptography", "uvloop")
+    stands_on = ", ".join(f"{name} {metadata.version(name)}" for name in packages)
+    return f"Sealyard {__version__}, {stands_on}, Python {platform.python_version()}"
+
+
+def prepare_keys(place: Place) -> None:
+    """Write a keyring, its root key and an admin token, as `sealyard init` does."""
+    if not (place.folder / "keyring.jwe").exists():
+        command = [sys.executable, "-P", "-m", "proxy", "init", str(place.folder)]
+        subprocess.run(command, check=True, capture_output=True)
+
+
+def serving(place: Place, *options: str, module: str = "proxy") -> list[str]:
+    """Return the command that serves what stands in the folder."""
+    configuration = str(place.folder / "sealyard.yaml")
+    return [sys.executable, "-P", "-m", module, "serve", "--config", configuration, *options]
+
+
+def _with(module: str) -> Callable[[Place], list[str]]:
+    def prepare(place: Place) -> list[str]:
+        prepare_keys(place)
+        fill("sealyard.yaml", place, admin=str(free_port()))
+        return serving(place, module=module)
+
+    return prepare
+
+
+PEERS: Final = (
+    Peer(NAME, _WORKS, lambda: None, version, _with("proxy")),
+    Peer(UNLOGGED, frozenset({"pass", "seal"}), lambda: None, version, _with("bench.unlogged")),
+)

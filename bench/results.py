@@ -1,0 +1,136 @@
+"""What one run of the benchmark found, and the JSON file that holds it."""
+
+from __future__ import annotations
+
+import json
+import statistics
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from .load import Sample
+from .timing import Timing
+
+
+class Spread(NamedTuple):
+    """A median, and the least and the most."""
+
+    median: float
+    least: float
+    most: float
+
+
+def spread(values: Iterable[float]) -> Spread:
+    """Return the spread of at least one value."""
+    found = list(values)
+    return Spread(statistics.median(found), min(found), max(found))
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One peer at one kind of work on so many connections: a sample for each round."""
+
+    peer: str
+    work: str
+    connections: int
+    samples: list[Sample] = field(default_factory=list)
+
+    def of(self, figure: str) -> Spread:
+        """Return the spread of one figure of the samples."""
+        return spread(getattr(sample, figure) for sample in self.samples)
+
+    @property
+    def cost(self) -> Spread:
+        """The CPU time of a request in µs."""
+        return spread(1e6 / sample.per_cpu_second for sample in self.samples)
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """A place on a curve: CPU time of a message in µs where there are `x` of something."""
+
+    x: int
+    costs: list[float]
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """How the cost of a message grows with something."""
+
+    name: str
+    title: str
+    unit: str
+    points: list[Point]
+
+
+@dataclass(frozen=True, slots=True)
+class Weight:
+    """Over some starts of a peer: seconds to ready, MiB when idle, and MiB after a load."""
+
+    peer: str
+    ready: list[float]
+    idle: list[float]
+    loaded: list[float]
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A step of a message's way, measured within the process; `target` is in µs, if it has one."""
+
+    name: str
+    target: float | None
+    timing: Timing
+
+
+@dataclass(frozen=True, slots=True)
+class Results:
+    """Everything that one run found."""
+
+    about: dict[str, str]
+    versions: dict[str, str]
+    absent: dict[str, str]
+    cells: list[Cell]
+    workers: list[Cell]
+    curves: list[Curve]
+    weights: list[Weight]
+    steps: list[Step]
+
+    def cell(self, peer: str, work: str, connections: int) -> Cell | None:
+        """Return one cell, if it was measured."""
+        wanted = (peer, work, connections)
+        return next((c for c in self.cells if (c.peer, c.work, c.connections) == wanted), None)
+
+    def curve(self, name: str) -> Curve:
+        """Return one curve."""
+        return next(curve for curve in self.curves if curve.name == name)
+
+    def weight(self, peer: str) -> Weight | None:
+        """Return what one peer weighs, if it was weighed."""
+        return next((weight for weight in self.weights if weight.peer == peer), None)
+
+    def write(self, path: Path) -> None:
+        """Write everything as JSON."""
+        path.write_text(json.dumps(asdict(self), indent=1) + "\n")
+
+
+def read(path: Path) -> Results:
+    """Return what `Results.write` wrote."""
+    held: dict[str, Any] = json.loads(path.read_text())
+    return Results(
+        held["about"],
+        held["versions"],
+        held["absent"],
+        [_cell(cell) for cell in held["cells"]],
+        [_cell(cell) for cell in held["workers"]],
+        [
+            Curve(**{**curve, "points": [Point(**point) for point in curve["points"]]})
+            for curve in held["curves"]
+        ],
+        [Weight(**weight) for weight in held["weights"]],
+        [Step(**{**step, "timing": Timing(**step["timing"])}) for step in held["steps"]],
+    )
+
+
+def _cell(held: dict[str, Any]) -> Cell:
+    return Cell(**{**held, "samples": [Sample(**sample) for sample in held["samples"]]})

@@ -1,0 +1,167 @@
+"""How the cost of a message grows: with its fields, its body, the rules, and the conversations."""
+
+from __future__ import annotations
+
+import json
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from . import load
+from .cells import Pace, say
+from .peers import Peer, Place, sealyard
+from .peers.base import fill
+from .ports import free_port
+from .results import Cell, Curve, Point
+from .running import Running, started
+from .works import CONNECTIONS, Work, a_message, a_text, posting
+
+_LARGE_BYTES: Final = 1 << 20
+_LARGE_SECONDS: Final = 3
+_FIELD_CHARS: Final = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """At which places each curve is measured."""
+
+    fields: tuple[int, ...] = (1, 10, 100, 1000)
+    bodies: tuple[int, ...] = (64, 1 << 10, 1 << 14, 1 << 17, 1 << 20, 1 << 23)
+    rules: tuple[int, ...] = (1, 10, 100, 1000, 10_000)
+    conversations: tuple[int, ...] = (1, 100, 5_000)
+
+
+QUICK: Final = Sizes((1, 10), (64, 1 << 10), (1, 100), (1, 100))
+
+
+@dataclass(frozen=True, slots=True)
+class _Spot:
+    """A point that is to be measured, and how."""
+
+    curve: str
+    x: int
+    running: Running
+    work: Work
+    connections: int
+    conversations: int = 1
+
+
+_TITLES: Final = {
+    "fields": ("fields of 32 characters, each sealed and opened", "fields"),
+    "bodies": ("size of the body, nearly all of it one field", "bytes"),
+    "rules": ("rules before the one that matches", "rules"),
+    "conversations": ("conversations in turn, their keys at hand", "conversations"),
+}
+
+
+def measure(backend: int, sizes: Sizes, pace: Pace) -> list[Curve]:
+    """Measure every curve through the proxy, point after point, round after round."""
+    with ExitStack() as stack:
+        spots = _spots(stack, backend, sizes)
+        points = [Point(spot.x, []) for spot in spots]
+        for turn in range(-1, pace.rounds):
+            for spot, point in zip(spots, points, strict=True):
+                cost = _cost(spot, pace.seconds)
+                if turn >= 0:  # the round before the first warms up
+                    point.costs.append(cost)
+            say(f"curves: round {turn + 1} of {pace.rounds} done")
+    return [
+        Curve(name, *title, [p for p, s in zip(points, spots, strict=True) if s.curve == name])
+        for name, title in _TITLES.items()
+    ]
+
+
+def workers(backend: int, pace: Pace) -> list[Cell]:
+    """Measure one worker against two, neither kept to a core."""
+    work = posting("seal", "1 KiB", "/api/messages", a_message(1024))
+    with ExitStack() as stack:
+        ready = [stack.enter_context(started(_with_workers(n), backend)) for n in (1, 2)]
+        cells = [Cell(running.peer.name, work.name, CONNECTIONS) for running in ready]
+        for _ in range(pace.rounds):
+            for running, cell in zip(ready, cells, strict=True):
+                cell.samples.append(load.run(running, work, CONNECTIONS, pace.seconds))
+    return cells
+
+
+def _spots(stack: ExitStack, backend: int, sizes: Sizes) -> list[_Spot]:
+    def start(rules: int) -> Running:
+        return stack.enter_context(started(_with_rules(rules), backend))
+
+    plain = start(1)
+    numbered = a_message(1024, conversation="c-@@@@@@@")
+    many = CONNECTIONS
+    return [
+        *(_Spot("fields", n, plain, _with_fields(n), 1) for n in sizes.fields),
+        *(_Spot("bodies", n, plain, _message(_of_size(n)), 1) for n in sizes.bodies),
+        *(_Spot("rules", n, start(n), _message(a_message(1024)), many) for n in sizes.rules),
+        *(
+            _Spot("conversations", n, plain, _message(numbered), many, n)
+            for n in sizes.conversations
+        ),
+    ]
+
+
+def _cost(spot: _Spot, seconds: int) -> float:
+    large = len(spot.work.body) >= _LARGE_BYTES
+    sample = load.run(
+        spot.running,
+        spot.work,
+        spot.connections,
+        max(seconds, _LARGE_SECONDS) if large else seconds,
+        conversations=spot.conversations,
+    )
+    return 1e6 / sample.per_cpu_second
+
+
+def _of_size(size: int) -> bytes:
+    """Return the shortest message of that many bytes that names its conversation."""
+    message = {"conversationId": "c-1", "content": ""}
+    message["content"] = a_text(size - len(json.dumps(message)))
+    return json.dumps(message).encode()
+
+
+def _message(body: bytes) -> Work:
+    return posting("seal", f"{len(body)} bytes", "/api/messages", body)
+
+
+def _with_fields(count: int) -> Work:
+    fields = {f"field{number}": a_text(_FIELD_CHARS) for number in range(count)}
+    body = json.dumps({"conversationId": "c-1", "fields": fields}).encode()
+    return Work("fields", f"{count} fields", "POST", "/api/forms", body)
+
+
+def _with_rules(count: int) -> Peer:
+    """Return a Sealyard with so many rules, of which those that match stand last."""
+
+    def prepare(place: Place) -> list[str]:
+        sealyard.prepare_keys(place)
+        others = "".join(_OTHER_RULE.format(number) for number in range(count - 1))
+        fill("sealyard_scale.yaml", place, others=others).rename(_configuration(place))
+        return sealyard.serving(place)
+
+    name = f"Sealyard with {count:,} rules"
+    return Peer(name, frozenset(), lambda: None, sealyard.version, prepare)
+
+
+def _with_workers(count: int) -> Peer:
+    def prepare(place: Place) -> list[str]:
+        sealyard.prepare_keys(place)
+        fill("sealyard.yaml", place, admin=str(free_port()))
+        return sealyard.serving(place, "--workers", str(count))
+
+    name = f"{count} worker{'s' * (count > 1)}"
+    works: frozenset[str] = frozenset()
+    return Peer(name, works, lambda: None, sealyard.version, prepare, single=False)
+
+
+def _configuration(place: Place) -> Path:
+    return place.folder / "sealyard.yaml"
+
+
+_OTHER_RULE: Final = """
+      - name: other {0}
+        match: POST /api/other{0}/{{id}}/messages
+        conversation: path:id
+        request: {{encrypt: $.content}}
+"""
