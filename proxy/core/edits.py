@@ -94,8 +94,7 @@ class OpenEdit(NamedTuple):
     def _open(self, keys: Keys, now: float) -> Change:
         if isinstance(self.token, OpenFailed):
             raise self.token
-        session = _session(keys, self.context, self.token)
-        plaintext = session.open(self.token, self.context, now)
+        session, plaintext = _open(keys, self.token, self.context, now)
         if self.shape == "json":
             plaintext = as_json(plaintext, self.token.cty)
         elif (self.shape == "text" and self.token.cty is not None) or (
@@ -123,8 +122,8 @@ class EmbeddedEdit(NamedTuple):
         if self.context is None:
             return Change(one.start, one.end, None, "kept")
         try:
-            session = _session(keys, self.context, one.token)
-            text = as_text(session.open(one.token, self.context, now), one.token.cty)
+            session, plaintext = _open(keys, one.token, self.context, now)
+            text = as_text(plaintext, one.token.cty)
         except OpenFailed:
             return Change(one.start, one.end, None, "kept")
         is_json = one.token.cty == CTY_JSON
@@ -156,11 +155,17 @@ def as_text(plaintext: bytes, cty: str | None) -> str:
         raise OpenFailed("not-text") from None
 
 
-def _session(keys: Keys, context: Context, token: Token) -> Session:
-    session = keys.opening.get((context.scope, token.key_id))
-    if session is None:
+def _open(keys: Keys, token: Token, context: Context, now: float) -> tuple[Session, bytes]:
+    """Return the plaintext and who opened it.
+
+    Raises OpenFailed, after the same work whether or not there is a session to open with.
+    """
+    wanted = context.scope, token.key_id
+    session, decoy = keys.opening.get(wanted), keys.decoys.get(wanted)
+    tried = session or decoy
+    if tried is None:
         raise OpenFailed("unknown-key")
-    return session
+    return tried, tried.open(token, context, now, refusal=keys.refusals.get(wanted))
 
 
 def _opens(session: Session, token: Token, context: Context, now: float) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import NamedTuple
 
 from .context import Scope
@@ -25,8 +26,13 @@ class Keys(NamedTuple):
     """The sessions that were found.
 
     `sealing` has every scope that was asked for. `opening` lacks what cannot be had: an unknown or
-    disabled KEK, a revoked or expired session.
+    disabled KEK, a revoked or expired session. For these, `decoys` has what is tried instead: a
+    session with a key that no token was sealed under, so that it fails after as much work as a
+    forged token takes. `refusals` says, for the log, why each of them must not open; None for a
+    session that may.
     """
 
     sealing: Mapping[Scope, Session]
     opening: Mapping[tuple[Scope, KeyId], Session]
+    decoys: Mapping[tuple[Scope, KeyId], Session] = MappingProxyType({})
+    refusals: Mapping[tuple[Scope, KeyId], str | None] = MappingProxyType({})

@@ -13,7 +13,7 @@ from .blueprint import JOSE, Blueprint
 from .coding import coding_of, decode
 from .digests import verify
 from .edits import Change, Edit, Fate, OpenEdit, SealEdit
-from .errors import InvalidBody, RejectedByRule, UnsupportedBody
+from .errors import InvalidBody, OpenFailed, RejectedByRule, UnsupportedBody
 from .exchange import Exchange
 from .finding import find_edits, media_type, needs_of, refuse_present
 from .forwardable import Forwardable, mint
@@ -147,14 +147,22 @@ def apply(plan: Plan, keys: Keys, now: float) -> Applied:
     counts: dict[Fate, int] = {}
     proven: list[Session] = []
     changes: list[Change] = []
+    failed: OpenFailed | None = None
     for edit in plan.edits:
         assert block is not None  # noqa: S101 - only a blueprint makes edits
-        change = edit.carry_out(keys, block, now)
+        try:
+            change = edit.carry_out(keys, block, now)
+        except OpenFailed as error:
+            # The others are tried all the same: else the time would tell which of many it was.
+            failed = failed or error
+            continue
         counts[change.fate] = counts.get(change.fate, 0) + 1
         if change.session is not None:
             proven.append(change.session)
         if change.text is not None:
             changes.append(change)
+    if failed is not None:
+        raise failed
     forwardable = mint(
         plan.head,
         splice(plan.body, changes) if changes else plan.body,

@@ -17,6 +17,8 @@ _V = TypeVar("_V")
 
 _CACHED_CONTEXTS: Final = 16
 EXP_SKEW_SECONDS: Final = 60
+# Neither a header's text nor a CONTEXT goes on with this byte.
+_OF_NO_TOKEN: Final = b"\x00"
 
 
 class Session:
@@ -98,17 +100,29 @@ class Session:
         iv, sealed = self._aead.seal(plaintext, head)
         return token.encode_jwe(head, iv, sealed)
 
-    def open(self, sealed: Token, context: Context, now: float) -> bytes:
+    def open(
+        self, sealed: Token, context: Context, now: float, *, refusal: str | None = None
+    ) -> bytes:
         """Return the plaintext of a token of this session; raise OpenFailed whatever the cause.
 
-        `now` is in seconds since 1970. The commitment is compared before anything is decrypted.
+        `now` is in seconds since 1970. `refusal` says why the token must not open, if that is
+        settled already. The commitment is compared before anything is decrypted. Whatever the
+        cause, as much work is done: a refused token is opened under additional data that no token
+        has, so that its tag does not verify, as that of a forged one.
         """
         encoded, commitment = self._context(context)
         if sealed.commitment is not None and not hmac.compare_digest(sealed.commitment, commitment):
-            raise OpenFailed("wrong-context")
-        plaintext = self._aead.open(sealed.iv, sealed.sealed, sealed.aad(encoded))
+            refusal = refusal or "wrong-context"
         if sealed.exp is not None and now > sealed.exp + EXP_SKEW_SECONDS:
-            raise OpenFailed("expired-token")
+            refusal = refusal or "expired-token"
+        aad = sealed.aad(encoded)
+        tried = (aad, aad + _OF_NO_TOKEN)[refusal is not None]
+        try:
+            plaintext = self._aead.open(sealed.iv, sealed.sealed, tried)
+        except OpenFailed:
+            raise OpenFailed(refusal or "bad-tag") from None
+        if refusal is not None:
+            raise OpenFailed(refusal)
         return plaintext
 
     def _seal_short(

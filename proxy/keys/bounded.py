@@ -38,6 +38,10 @@ class BoundedMap(Generic[K, V]):
         if len(self._entries) > self._limit:
             self._entries.popitem(last=False)
 
+    def forget(self, key: K) -> None:
+        """Forget the entry, if there is one."""
+        self._entries.pop(key, None)
+
     def entries(self) -> tuple[V, ...]:
         """Return every entry; none counts as used."""
         return tuple(self._entries.values())

@@ -2,13 +2,100 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Final, NamedTuple
+
 from ..core import derivation
 from ..core.context import Scope
+from ..core.secret import KEY_BYTES, Kek
 from ..core.session import Session
-from .keyring import KekEntry
+from ..core.token import KeyId
+from .agreement import began
+from .bounded import BoundedMap
+from .keyring import KekEntry, Keyring, RandomBytes
+
+TRIED_SESSIONS: Final = 256
+"""So many sessions are kept under which no tag has verified yet."""
+
+_Place = tuple[Scope, int, bytes]
+"""A session among all: its scope, the number of its KEK, its id."""
 
 
 def durable_session(entry: KekEntry, sid: bytes, scope: Scope) -> Session:
     """Return the session `sid` (12 bytes) of `scope` under a KEK."""
     key = derivation.session_key(entry.key, sid, scope)
     return Session(key, sid=sid, scope=scope, kek_id=entry.id, kek_number=entry.number)
+
+
+class _Source(NamedTuple):
+    """What sessions are derived from, and why they must not open, if they are decoys."""
+
+    entry: KekEntry
+    refusal: str | None
+
+
+class DurableSessions:
+    """Finds the sessions of durable tokens to be opened, and decoys for those that must not open.
+
+    Decoys are derived from a random KEK of this process and kept as any other session is, so that
+    refusing takes as long as trying does, the first time and later. A session is kept for long once
+    a tag has verified under it. Until then it is one of a few hundred, decoys among them: anyone
+    can name session ids that never were, and must not drive out those that are.
+    """
+
+    def __init__(self, keyring: Keyring, limit: int, *, random: RandomBytes) -> None:
+        """Begin empty; at most `limit` sessions are kept for long."""
+        self._decoy = KekEntry("", 0, 0, "disabled", Kek(random(KEY_BYTES)))
+        self._unknown = _Source(self._decoy, "unknown-key")
+        self._revoked = _Source(replace(self._decoy, number=-1), "revoked-session")
+        self._sources: dict[str | int | None, _Source] = {}
+        self._proven: BoundedMap[_Place, Session] = BoundedMap(limit)
+        self._tried: BoundedMap[_Place, Session] = BoundedMap(TRIED_SESSIONS)
+        self.replace_keyring(keyring)
+
+    def __len__(self) -> int:
+        """Return how many sessions are at hand under which a tag has verified."""
+        return len(self._proven)
+
+    def find(self, scope: Scope, key_id: KeyId, not_before: int) -> tuple[Session, str | None]:
+        """Return the session of a token, or a decoy and why the token must not open."""
+        kek = key_id.kek_number if key_id.kek_id is None else key_id.kek_id
+        source = self._sources.get(kek, self._unknown)
+        if began(key_id.sid) < not_before:
+            source = self._revoked
+        return self._session(source.entry, key_id.sid, scope), source.refusal
+
+    def decoy(self, scope: Scope, sid: bytes) -> Session:
+        """Return a new decoy for a session that is not durable."""
+        return durable_session(self._decoy, sid, scope)
+
+    def remember(self, session: Session) -> None:
+        """Keep a durable session for long: a tag has verified under it."""
+        if session.kek_number is not None:
+            place = session.scope, session.kek_number, session.sid
+            self._proven.put(place, session)
+            self._tried.forget(place)
+
+    def replace_keyring(self, keyring: Keyring) -> None:
+        """Derive from another keyring, and forget all sessions."""
+        self._sources = {}
+        for entry in keyring.keks:
+            source = _Source(entry, None)
+            if entry.state == "disabled":
+                source = _Source(replace(entry, key=self._decoy.key), "disabled-key")
+            self._sources[entry.id] = self._sources[entry.number] = source
+        self.clear()
+
+    def clear(self) -> None:
+        """Forget all sessions."""
+        self._proven.clear()
+        self._tried.clear()
+
+    def _session(self, entry: KekEntry, sid: bytes, scope: Scope) -> Session:
+        place = scope, entry.number, sid
+        proven, tried = self._proven.get(place), self._tried.get(place)  # as much for either
+        session = proven or tried
+        if session is None:
+            session = durable_session(entry, sid, scope)
+            self._tried.put(place, session)
+        return session

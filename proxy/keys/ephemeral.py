@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from ..core import base64url
 from ..core.context import Scope
@@ -31,14 +31,24 @@ ABSENT_SECONDS: Final = 1.0
 MAX_GRACE_SECONDS: Final = 366 * 24 * 3600
 
 
+class _Live(NamedTuple):
+    """A session that the store has, with its ends (seconds since 1970)."""
+
+    session: Session
+    soft_end: float
+    hard_end: float
+
+
 @dataclass(slots=True)
 class _Known:
-    """What the store said: a session with its ends (since 1970), or None that there is none."""
+    """What the store said of an id: a session, or None that there is none.
 
-    session: Session | None
+    The decoy is tried where there is none, or where it must not open any more.
+    """
+
+    live: _Live | None
+    decoy: Session
     fresh_until: float
-    soft_end: float = 0.0
-    hard_end: float = 0.0
 
 
 class EphemeralSessions:
@@ -51,14 +61,19 @@ class EphemeralSessions:
         limit: int,
         max_age: float,
         *,
+        decoy: Callable[[Scope, bytes], Session],
         clock: Callable[[], float],
         notice: Notice,
         use: KekUse,
     ) -> None:
-        """Begin empty; at most `limit` are kept, each asked for again after `max_age` seconds."""
+        """Begin empty; at most `limit` are kept, each asked for again after `max_age` seconds.
+
+        `decoy` returns what is tried in place of a session of that scope and id.
+        """
         self._store = store
         self._standings = standings
         self._max_age = max_age
+        self._decoy = decoy
         self._clock = clock
         self._notice = notice
         self._use = use
@@ -73,10 +88,19 @@ class EphemeralSessions:
         known = self._known.get((scope, sid))
         return (known is not None and now < known.fresh_until) or not _possible(sid, now)
 
-    def get(self, scope: Scope, sid: bytes, now: float) -> Session | None:
-        """Return the session if it was found and its hard end is to come."""
+    def get(
+        self, scope: Scope, sid: bytes, not_before: int, now: float
+    ) -> tuple[Session, str | None]:
+        """Return the session, or a decoy and why the token must not open."""
         known = self._known.get((scope, sid))
-        return known.session if known is not None and now < known.hard_end else None
+        if known is None:
+            return self._decoy(scope, sid), "unknown-key"
+        live = known.live
+        if live is None or now >= live.hard_end:
+            return known.decoy, "unknown-key"
+        if began(sid) < not_before:
+            return known.decoy, "revoked-session"
+        return live.session, None
 
     async def find(
         self, scope: Scope, standing: Standing, sids: Sequence[bytes], keyring: Keyring
@@ -96,8 +120,11 @@ class EphemeralSessions:
         standing.fresh_until = max(standing.fresh_until, now + self._max_age)
         self._standings.learn(standing, found.revocation, self._notice)
         for sid, held in zip(sids, found.keys, strict=True):
-            known = None if held is None else self._open(held, sid, scope, standing, keyring)
-            self._known.put((scope, sid), known or _Known(None, now + ABSENT_SECONDS))
+            live = None if held is None else self._open(held, sid, scope, standing, keyring)
+            fresh_until = now + ABSENT_SECONDS
+            if live is not None:
+                fresh_until = min(now + self._max_age, live.hard_end)
+            self._known.put((scope, sid), _Known(live, self._decoy(scope, sid), fresh_until))
 
     def changed(self) -> None:
         """Ask anew about every session when it is next needed."""
@@ -107,7 +134,7 @@ class EphemeralSessions:
     def bury(self, now: float) -> None:
         """Let go of the sessions whose hard end has come, and of what was absent a while ago."""
         self._known.drop(
-            lambda known: now >= (known.hard_end if known.session else known.fresh_until)
+            lambda known: now >= (known.live.hard_end if known.live else known.fresh_until)
         )
 
     def clear(self) -> None:
@@ -117,13 +144,14 @@ class EphemeralSessions:
     def _go_on(self, scope: Scope, sids: Sequence[bytes], now: float) -> None:
         for sid in sids:
             known = self._known.get((scope, sid))
-            if known is None or known.session is None or now >= known.soft_end:
+            live = known.live if known is not None else None
+            if known is None or live is None or now >= live.soft_end:
                 raise KeyUnavailable("store-unavailable")
-            known.fresh_until = min(now + REST_SECONDS, known.soft_end)
+            known.fresh_until = min(now + REST_SECONDS, live.soft_end)
 
     def _open(
         self, held: Held, sid: bytes, scope: Scope, standing: Standing, keyring: Keyring
-    ) -> _Known | None:
+    ) -> _Live | None:
         """Return the session of an authentic record of this id that has not ended."""
         try:
             record = records.decode(held.record, standing.name, keyring.record_key)
@@ -138,9 +166,7 @@ class EphemeralSessions:
         if key is None:
             return None
         self._use.opened(record.kek_number, now)
-        session = Session(key, sid=sid, scope=scope)
-        fresh_until = min(now + self._max_age, hard_end)
-        return _Known(session, fresh_until, record.soft_end / 1000, hard_end)
+        return _Live(Session(key, sid=sid, scope=scope), record.soft_end / 1000, hard_end)
 
 
 def _possible(sid: bytes, now: float) -> bool:

@@ -29,7 +29,7 @@ from .agreement import (
 )
 from .bounded import BoundedMap
 from .breaker import REST_SECONDS
-from .durable import durable_session
+from .durable import DurableSessions, durable_session
 from .ephemeral import EphemeralSessions
 from .guarded import GuardedStore, Notice
 from .kek_use import KekUse
@@ -129,17 +129,18 @@ class Sessions:
             notice=notice,
             ephemeral=self._ephemeral,
         )
+        self._durable = DurableSessions(keyring, limit, random=random)
         self._found = EphemeralSessions(
             self._store,
             self._standings,
             limit,
             settings.revocation_max_age,
+            decoy=self._durable.decoy,
             clock=clock,
             notice=notice,
             use=self.use,
         )
         self._sealing: BoundedMap[Scope, _Sealing] = BoundedMap(limit)
-        self._opening: BoundedMap[tuple[Scope, int, bytes], Session] = BoundedMap(limit)
         self._locks: WeakValueDictionary[Scope, asyncio.Lock] = WeakValueDictionary()
         self._notice = notice
         self._pid = os.getpid()
@@ -161,7 +162,7 @@ class Sessions:
     @property
     def cached(self) -> tuple[int, int]:
         """How many sessions are at hand for sealing, and how many for opening."""
-        return len(self._sealing), len(self._opening)
+        return len(self._sealing), len(self._durable)
 
     async def resolve(self, needs: Needs) -> Keys:
         """Return the sessions of a plan, asking the store for those that are not at hand.
@@ -190,13 +191,16 @@ class Sessions:
             self._begin_after_fork()
         now = self._clock()
         opening: dict[tuple[Scope, KeyId], Session] = {}
-        for scope, key_id in needs.opens:
+        decoys: dict[tuple[Scope, KeyId], Session] = {}
+        refusals: dict[tuple[Scope, KeyId], str | None] = {}
+        for need in needs.opens:
+            scope, key_id = need
             standing = self._standings.fresh(scope, now)
             if standing is None or self._must_be_found(scope, key_id, now):
                 return None
-            session = self._opening_session(scope, key_id, standing, now)
-            if session is not None:
-                opening[scope, key_id] = session
+            session, refusal = self._opening_session(scope, key_id, standing, now)
+            (opening if refusal is None else decoys)[need] = session
+            refusals[need] = refusal
         found: list[tuple[_Sealing, int]] = []
         for scope, count in needs.seals.items():
             held = self._sealing.get(scope)
@@ -206,19 +210,17 @@ class Sessions:
         for held, count in found:
             held.used += count
         self.lookups.plans += 1
-        return Keys({held.session.scope: held.session for held, _ in found}, opening)
+        return Keys(
+            {held.session.scope: held.session for held, _ in found}, opening, decoys, refusals
+        )
 
     def remember(self, sessions: Iterable[Session]) -> None:
-        """Keep sessions under which a tag has verified, so that they need not be derived again.
-
-        Others must not be kept: anyone can name session ids that never were, and so drive out those
-        that are.
-        """
+        """Keep sessions under which a tag has verified, so that they need not be derived again."""
         now = self._clock()
         for session in sessions:
             if session.kek_number is not None:
                 self.use.opened(session.kek_number, now)
-                self._opening.put((session.scope, session.kek_number, session.sid), session)
+                self._durable.remember(session)
 
     def view(self, scope: Scope) -> SessionView:
         """Return what this process knows of a scope; nothing is asked and nothing counts."""
@@ -279,6 +281,7 @@ class Sessions:
         if keyring != self._keyring:
             self._keyring = keyring
             self._standings.replace_keyring(keyring)
+            self._durable.replace_keyring(keyring)
             self._forget()
 
     def changed(self, name: str | None) -> None:
@@ -370,23 +373,17 @@ class Sessions:
         held = _Sealing(session, standing, agreed.soft_end, fresh_until)
         if keyring is self._keyring:  # it may have been replaced while the store was asked
             self._sealing.put(scope, held)
-            if session.kek_number is not None:
-                self._opening.put((scope, session.kek_number, session.sid), session)
+            self._durable.remember(session)
             self.use.began(keyring.primary.number, now)
         return held
 
     def _opening_session(
         self, scope: Scope, key_id: KeyId, standing: Standing, now: float
-    ) -> Session | None:
-        if began(key_id.sid) < standing.not_before:
-            return None
+    ) -> tuple[Session, str | None]:
+        """Return the session of a token, or a decoy and why the token must not open."""
         if key_id.kek_id is None and key_id.kek_number is None:
-            return self._found.get(scope, key_id.sid, now)
-        entry = self._keyring.opening(kek_id=key_id.kek_id, number=key_id.kek_number)
-        if entry is None:
-            return None
-        known = self._opening.get((scope, entry.number, key_id.sid))
-        return known or durable_session(entry, key_id.sid, scope)
+            return self._found.get(scope, key_id.sid, standing.not_before, now)
+        return self._durable.find(scope, key_id, standing.not_before)
 
     def _lock(self, scope: Scope) -> asyncio.Lock:
         lock = self._locks.get(scope)
@@ -404,7 +401,7 @@ class Sessions:
 
     def _forget(self) -> None:
         self._sealing.clear()
-        self._opening.clear()
+        self._durable.clear()
         self._found.clear()
         self._standings.clear()
 

@@ -28,8 +28,9 @@ from proxy.core.needs import Keys
 from proxy.core.pipeline import splice
 from proxy.core.rules import Block, Item, Names, Rule, Verdict
 from proxy.core.selectors import parse_selector
+from proxy.core.session import Session
 from proxy.core.sources import ListSource, MembersSource, join, parse_source
-from proxy.core.token import Form, decode
+from proxy.core.token import Form, Token, decode
 from tests.factories import (
     JSON_TYPE,
     NOW,
@@ -155,6 +156,28 @@ def test_what_does_not_open_is_refused_with_one_answer(token: str, reason: str) 
         error.status,
         error.detail,
     )
+
+
+@pytest.mark.parametrize("bad", range(3))
+def test_the_values_behind_one_that_does_not_open_are_tried_all_the_same(
+    bad: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried: list[bytes] = []
+    usual = Session.open
+
+    def noted(
+        self: Session, token: Token, context: Context, now: float, *, refusal: str | None = None
+    ) -> bytes:
+        tried.append(token.iv)
+        return usual(self, token, context, now, refusal=refusal)
+
+    monkeypatch.setattr(Session, "open", noted)
+    context = Context(SCOPE, field="list")
+    tokens = [sealed(context=context) for _ in range(3)]
+    tokens[bad] = sealed()
+    message = a_message(json.dumps({"list": tokens}))
+    assert refused(decrypts("$.list.*"), message, OpenFailed).reason == "wrong-context"
+    assert len(set(tried)) == 3
 
 
 def test_a_token_under_an_unknown_key_is_refused() -> None:

@@ -4,12 +4,15 @@ import copy
 import hmac
 import pickle
 from collections.abc import Callable
+from typing import ClassVar
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from proxy.core import session as session_module
 from proxy.core import token
+from proxy.core.aead import Aead
 from proxy.core.context import Context, Scope
 from proxy.core.errors import OpenFailed, ValueTooLong
 from proxy.core.session import EXP_SKEW_SECONDS, Session
@@ -101,12 +104,62 @@ def test_an_expired_token_is_refused() -> None:
     assert caught.value.reason == "expired-token"
 
 
-def test_an_expired_and_forged_token_is_told_as_forged() -> None:
+def test_an_expired_token_is_not_asked_whether_it_is_forged() -> None:
+    # A tag that verifies takes another time than one that does not: whoever has an old token must
+    # not learn which of the two it is.
     sealed = a_session().seal(b"x", CONTEXT, exp=0)
     forged = sealed[:-4] + (b"A" if sealed[-4:-3] != b"A" else b"B") + sealed[-3:]
+    reasons = []
+    for one in (sealed, forged):
+        with pytest.raises(OpenFailed) as caught:
+            opened(one)
+        reasons.append(caught.value.reason)
+    assert reasons == ["expired-token"] * 2
+
+
+class Tried(Aead):
+    """Notes every opening, and whether its tag verified."""
+
+    verified: ClassVar[list[bool]] = []
+
+    def open(self, iv: bytes, sealed: bytes, aad: bytes) -> bytes:
+        """Do as the cipher does."""
+        self.verified.append(False)
+        plaintext = super().open(iv, sealed, aad)
+        self.verified[-1] = True
+        return plaintext
+
+
+@pytest.mark.parametrize(
+    ("sealed", "refusal", "reason"),
+    [
+        (a_session().seal(b"x", Context(SCOPE, field="other")), None, "wrong-context"),
+        (a_session().seal(b"x", CONTEXT, exp=0), None, "expired-token"),
+        (a_session().seal(b"x", CONTEXT, exp=0), "revoked-session", "revoked-session"),
+        (a_session().seal(b"x", CONTEXT), "revoked-session", "revoked-session"),
+        (a_session().seal(b"x", CONTEXT, form="short"), "unknown-key", "unknown-key"),
+    ],
+    ids=["context", "expiry", "refused-and-expired", "refused", "refused-short"],
+)
+def test_whatever_is_refused_is_opened_and_its_tag_does_not_verify(
+    sealed: bytes, refusal: str | None, reason: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    verified: list[bool] = []
+    monkeypatch.setattr(session_module, "Aead", Tried)
+    monkeypatch.setattr(Tried, "verified", verified)
     with pytest.raises(OpenFailed) as caught:
-        opened(forged)
-    assert caught.value.reason == "bad-tag"
+        a_session().open(token.decode(sealed), CONTEXT, NOW, refusal=refusal)
+    assert (caught.value.reason, verified) == (reason, [False])
+
+
+def test_a_refused_token_stays_refused_even_if_its_tag_verifies(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(session_module, "_OF_NO_TOKEN", b"")
+    sealed = token.decode(a_session().seal(b"x", CONTEXT))
+    with pytest.raises(OpenFailed) as caught:
+        a_session().open(sealed, CONTEXT, NOW, refusal="revoked-session")
+    assert caught.value.reason == "revoked-session"
 
 
 def test_an_expiry_is_not_kept_for_the_next_token() -> None:

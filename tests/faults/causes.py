@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import math
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from secrets import SystemRandom
 
 from proxy.core import pipeline
 from proxy.core.context import Context, Scope
@@ -20,12 +22,15 @@ from proxy.core.rulebook import Rulebook
 from proxy.core.rules import Block, Item, Names, Rule
 from proxy.core.selectors import parse_selector
 from proxy.core.sources import parse_source
+from proxy.keys.durable import durable_session
 from proxy.keys.sessions import Sessions
 from tests.keys.builders import World, a_keyring, a_world
 
 SCOPE = Scope("t", "c")
 CONTEXT = Context(SCOPE, field="content")
 HEADERS = ((b"Content-Type", b"application/json"),)
+_WARMING = 50
+_KEPT = 0.8
 _PLAINTEXT = b"a value of the usual length, that is some dozens of bytes"
 
 
@@ -51,26 +56,31 @@ class Causes:
 async def causes() -> Causes:
     """Return one body for each cause of a failed open."""
     keyring = a_keyring("k2")
-    world = a_world(keyring=keyring)
+    world = a_world(keyring=keyring.disable("k2"))
+    tokens = {
+        "unknown-key": await _sealed_by(a_world(keyring=a_keyring("k9").promote("k9"))),
+        "disabled-key": await _sealed_by(a_world(keyring=keyring.promote("k2"))),
+        "revoked": await _sealed_by(world),
+    }
+    world.time.advance(5)
+    assert await world.sessions.revoke(SCOPE, int(world.time()))
     sealing = (await world.sessions.resolve(Needs({SCOPE: 1}))).sealing[SCOPE]
     good = sealing.seal(_PLAINTEXT, CONTEXT)
-    flipped = good[:-8] + (b"A" if good[-8:-7] != b"A" else b"B") + good[-7:]
-    elsewhere = sealing.seal(_PLAINTEXT, Context(SCOPE, field="another"))
-    expired = sealing.seal(_PLAINTEXT, CONTEXT, exp=1_000_000_000)
-    unknown = await _sealed_by(a_world(keyring=a_keyring("k9").promote("k9")))
-    # The KEK k2 is known, and disabled: what it sealed is revoked with it.
-    revoked = await _sealed_by(a_world(keyring=keyring.promote("k2")))
-    later = a_world(keyring=keyring.disable("k2"), time=world.time)
-    tokens = {
-        "bad-tag": flipped,
-        "wrong-context": elsewhere,
-        "unknown-key": unknown,
-        "revoked": revoked,
-        "expired": expired,
+    made_up = durable_session(keyring.primary, sealing.sid[:4] + bytes(8), SCOPE)
+    tokens |= {
+        "bad-tag": _flipped(good),
+        "made-up": _flipped(made_up.seal(_PLAINTEXT, CONTEXT)),
+        "wrong-context": sealing.seal(_PLAINTEXT, Context(SCOPE, field="another")),
+        "expired": sealing.seal(_PLAINTEXT, CONTEXT, exp=1_000_000_000),
+        "forged-and-expired": _flipped(sealing.seal(_PLAINTEXT, CONTEXT, exp=1_000_000_000)),
         "not-a-token": b"y" * len(good),
     }
     bodies = {name: _body(token) for name, token in tokens.items()}
-    return Causes(later.sessions, bodies, _body(good))
+    return Causes(world.sessions, bodies, _body(good))
+
+
+def _flipped(token: bytes) -> bytes:
+    return token[:-8] + (b"A" if token[-8:-7] != b"A" else b"B") + token[-7:]
 
 
 async def _sealed_by(world: World) -> bytes:
@@ -84,18 +94,23 @@ def _body(token: bytes) -> bytes:
 
 @dataclass
 class Opener:
-    """Tries to open bodies as the handler does, without its sockets."""
+    """Tries to open bodies as the handler does, without its sockets.
+
+    A body that is named in `slowed` takes that many seconds more.
+    """
 
     sessions: Sessions
     now: float
+    slowed: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self._rules = opening_rules()
 
-    def seconds(self, body: bytes) -> float:
+    def seconds(self, name: str, body: bytes) -> float:
         """Return how long a failed open takes."""
         head = RequestHead("POST", "/open", None, HEADERS)
         exchange = Exchange(self._rules.decide("POST", canonical("/open")), head)
+        extra = self.slowed.get(name, 0.0)
         began = time.perf_counter()
         try:
             plan = pipeline.plan_request(exchange, body)
@@ -103,25 +118,33 @@ class Opener:
             assert keys is not None
             pipeline.apply(plan, keys, self.now)
         except OpenFailed:
+            while extra and time.perf_counter() < began + extra:
+                pass
             return time.perf_counter() - began
         raise AssertionError("it opened")
 
 
 def samples(opener: Opener, bodies: dict[str, bytes], number: int) -> dict[str, list[float]]:
-    """Return `number` durations in all, taken in turns whose order changes."""
+    """Return `number` durations in all, as many for each body, in an order that nobody chose."""
     found: dict[str, list[float]] = {name: [] for name in bodies}
-    names = list(bodies)
-    for turn in range(number // len(names)):
-        at = turn % len(names)
-        for name in (*names[at:], *names[:at]):
-            found[name].append(opener.seconds(bodies[name]))
+    names = list(bodies) * (number // len(bodies))
+    SystemRandom().shuffle(names)
+    gc.disable()  # it would stop whoever comes by
+    try:
+        for name, body in bodies.items():
+            for _ in range(_WARMING):
+                opener.seconds(name, body)
+        for name in names:
+            found[name].append(opener.seconds(name, bodies[name]))
+    finally:
+        gc.enable()
     return found
 
 
-def trimmed(values: list[float], share: float = 0.1) -> list[float]:
+def trimmed(values: list[float]) -> list[float]:
     """Return the values without the slowest, which tell of other processes."""
     kept = sorted(values)
-    return kept[: int(len(kept) * (1 - share))]
+    return kept[: int(len(kept) * _KEPT)]
 
 
 def mean(values: list[float]) -> float:

@@ -13,6 +13,14 @@ def test_what_was_unused_for_longest_is_forgotten() -> None:
     assert len(kept) == 2
 
 
+def test_what_is_to_be_forgotten_is_gone_and_may_be_gone_already() -> None:
+    kept: BoundedMap[str, int] = BoundedMap(2)
+    kept.put("a", 1)
+    kept.forget("a")
+    kept.forget("a")
+    assert (kept.get("a"), len(kept)) == (None, 0)
+
+
 def test_what_is_dropped_or_cleared_is_gone() -> None:
     kept: BoundedMap[str, int] = BoundedMap(2)
     kept.put("a", 1)

@@ -9,7 +9,7 @@ import pytest
 
 from proxy.core import base64url
 from proxy.core.context import Context, Scope
-from proxy.core.errors import KeyUnavailable
+from proxy.core.errors import KeyUnavailable, OpenFailed
 from proxy.core.needs import Needs
 from proxy.core.session import Session
 from proxy.core.token import KeyId, decode
@@ -99,6 +99,33 @@ async def test_an_id_that_cannot_be_alive_is_not_asked_for(began: int) -> None:
     keys = world.sessions.resolve_warm(Needs({}, opens=frozenset({need})))
     assert keys is not None
     assert keys.opening == {}
+
+
+async def test_a_decoy_stands_for_what_was_absent_revoked_or_is_over() -> None:
+    world = an_ephemeral_world()
+    text = await a_token(world)
+    alive, absent = decode(text).key_id, KeyId(NOW.to_bytes(4) + some_bytes(8))
+    impossible = KeyId(bytes(12))
+
+    async def refusals() -> list[str | None]:
+        needs = Needs({}, opens=frozenset((SCOPE, one) for one in (alive, absent, impossible)))
+        keys = await world.sessions.resolve(needs)
+        assert {key_id for _, key_id in (*keys.opening, *keys.decoys)} == {
+            alive,
+            absent,
+            impossible,
+        }
+        for decoy in keys.decoys.values():
+            with pytest.raises(OpenFailed):
+                decoy.open(decode(text), CONTEXT, world.time())
+        return [keys.refusals[SCOPE, one] for one in (alive, absent, impossible)]
+
+    assert await refusals() == [None, "unknown-key", "unknown-key"]
+    world.time.advance(5)
+    assert await world.sessions.revoke(SCOPE, NOW + 5)
+    assert await refusals() == ["revoked-session", "unknown-key", "unknown-key"]
+    world.time.advance(3 * HOUR)
+    assert await refusals() == ["unknown-key"] * 3
 
 
 async def test_it_seals_until_its_soft_end_and_opens_until_its_hard_end() -> None:

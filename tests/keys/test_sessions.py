@@ -167,7 +167,7 @@ async def test_the_cache_is_bounded_and_a_plan_beyond_it_is_refused() -> None:
     world = a_world(settings=SessionSettings(max_scopes=10))
     for number in range(30):
         await sealing(world, Scope("t", str(number)))
-    assert (len(world.sessions._sealing), len(world.sessions._opening)) == (10, 10)
+    assert world.sessions.cached == (10, 10)
     with pytest.raises(KeyUnavailable, match="too-many-scopes"):
         await world.sessions.resolve(Needs(seals={Scope(str(n)): 1 for n in range(11)}))
 
@@ -188,7 +188,7 @@ async def test_only_sessions_that_verified_are_kept() -> None:
     opens = frozenset((SCOPE, KeyId(some_bytes(12), kek_id="k1")) for _ in range(20))
     keys = world.sessions.resolve_warm(Needs({}, opens=opens))
     assert keys is not None
-    assert (len(keys.opening), len(world.sessions._opening)) == (20, 0)
+    assert (len(keys.opening), world.sessions.cached) == (20, (0, 0))
 
 
 async def test_a_remembered_session_is_found_by_both_forms() -> None:
@@ -213,7 +213,9 @@ async def test_a_remembered_session_is_found_by_both_forms() -> None:
 async def test_ephemeral_unknown_and_disabled_keys_are_absent(key_id: KeyId) -> None:
     world = a_world(keyring=a_keyring("k2").disable("k2"))
     keys = world.sessions.resolve_warm(Needs({}, opens=frozenset({(SCOPE, key_id)})))
-    assert keys == Keys({}, {})
+    assert keys is not None
+    assert not keys.opening
+    assert list(keys.decoys) == [(SCOPE, key_id)]
 
 
 # --- rotation, revocation, another keyring --------------------------------------------------------
