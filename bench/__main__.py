@@ -24,6 +24,7 @@ _DOCS: Final = Path(__file__).parents[1] / "docs"
 PAGE: Final = _DOCS / "benchmarks.md"
 FOUND: Final = _DOCS / "assets" / "benchmarks.json"
 PLOTS: Final = {"throughput.svg": plots.throughput, "growth.svg": plots.growth}
+_ROUNDS: Final = 5
 _NEEDED: Final = ("wrk", "taskset")
 
 
@@ -40,7 +41,7 @@ def main() -> int:
         say(lacking)
         return 3
     try:
-        found = _measure(quick=options.quick, names=options.peer)
+        found = _measure(options)
     except (DidNotStart, NotDone, LoadFailed) as error:
         say(f"{type(error).__name__}: {error}")
         return 1
@@ -66,15 +67,20 @@ def _options() -> argparse.Namespace:
         metavar="NAME",
         help="only peers so named, and Sealyard",
     )
+    parser.add_argument(
+        "--rounds", type=int, default=_ROUNDS, metavar="N", help=f"unless given, {_ROUNDS}"
+    )
     options = parser.parse_args()
     if options.write and (options.quick or options.peer):
         parser.error("only a whole run is written")
     return options
 
 
-def _measure(*, quick: bool, names: list[str]) -> Results:
-    pace, growing = (Pace(1, 1), Pace(1, 1)) if quick else (Pace(5, 2), Pace(3, 1))
-    peers, absent = _present(names)
+def _measure(options: argparse.Namespace) -> Results:
+    quick: bool = options.quick
+    pace = Pace(1, 1) if quick else Pace(options.rounds, 2)
+    growing = Pace(min(pace.rounds, 3), 1)
+    peers, absent = _present(options.peer)
     with a_backend() as backend:
         groups = cells.QUICK if quick else cells.FULL
         side_by_side = cells.measure(groups, peers, backend, pace)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from .results import Cell, Curve, Results, spread
@@ -11,6 +11,7 @@ from .svg import Drawing
 from .targets import OURS
 from .works import CONNECTIONS
 
+Plot = Callable[[Results], str]
 _WIDTH: Final = 760
 _LABELS: Final = 210
 _FIGURES: Final = 70

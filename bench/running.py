@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import http.client
 import os
 import subprocess
@@ -111,11 +110,20 @@ def _await_answer(port: int, process: subprocess.Popen[bytes]) -> None:
     while time.monotonic() < deadline:
         if process.poll() is not None:
             raise DidNotStart(f"ended with status {process.returncode}")
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
-        with contextlib.suppress(OSError, http.client.HTTPException):
-            connection.request("GET", LAST)
-            if connection.getresponse().status == HTTPStatus.OK:
-                return
-        connection.close()
+        if _answers(port):
+            return
         time.sleep(_POLL_SECONDS)
     raise DidNotStart("did not answer in time")
+
+
+def _answers(port: int) -> bool:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+    try:
+        connection.request("GET", LAST)
+        answer = connection.getresponse()
+        answer.read()
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
+    return answer.status == HTTPStatus.OK
