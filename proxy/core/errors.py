@@ -167,7 +167,7 @@ class BodyTooLarge(MessageError):
     cause = (
         "A body that a rule must read is larger than `limits.body` (16 MiB unless set), unfolds"
         " beyond that or beyond a hundred times its coded size, holds more than a million JSON"
-        " values, or is sealed whole and above 64 KiB."
+        " values or 30,000 that the rule selects, or is sealed whole and above 64 KiB."
     )
     remedy = "Send less, or raise the limit on the listener."
 

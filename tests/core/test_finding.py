@@ -1,0 +1,37 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from proxy.core.errors import BodyTooLarge
+from proxy.core.finding import SELECTED_MAX
+from tests.factories import a_block, a_message, a_rule, reply, send
+
+SEALING = a_rule(request=a_block(encrypt=["$.list[*].text"]))
+OPENING = a_rule(response=a_block(decrypt=["$.list[*].text"]))
+
+
+def a_list(number: int) -> str:
+    return '{"conversationId":"c1","list":[' + ",".join(['{"text":""}'] * number) + "]}"
+
+
+def test_as_many_values_may_be_selected_as_the_limit_says() -> None:
+    assert send(SEALING, a_message(a_list(SELECTED_MAX))).counts == {"sealed": SELECTED_MAX}
+
+
+@pytest.mark.parametrize(
+    "attempt",
+    [lambda body: send(SEALING, a_message(body)), lambda body: reply(OPENING, body)],
+    ids=["sealing", "opening"],
+)
+def test_more_are_refused_before_any_key_is_asked_for(attempt: Callable[[str], object]) -> None:
+    with pytest.raises(BodyTooLarge) as caught:
+        attempt(a_list(SELECTED_MAX + 1))
+    assert caught.value.reason == "too-many-selected-values"
+    assert caught.value.detail == "30,001 values are selected; at most 30,000 may be."
+
+
+def test_what_no_selector_leads_to_is_not_counted() -> None:
+    body = a_list(1)[:-1] + ',"other":[' + "0," * (SELECTED_MAX + 1) + "0]}"
+    assert send(SEALING, a_message(body)).counts == {"sealed": 1}
