@@ -40,7 +40,11 @@ def run(item: Item, *, long: bool) -> Outcome:
         suite = ET.parse(report).getroot().find("testsuite")  # noqa: S314 - written by pytest
     if suite is None:
         return Outcome("the tests could not be run", "missed")
-    noted = [f"{one.get('name')} {one.get('value')}" for one in suite.iter("property")]
+    noted = [
+        f"{name} {one.get('value')}"
+        for one in suite.iter("property")
+        if not (name := str(one.get("name"))).startswith("hypothesis-")  # its plugin notes much
+    ]
     return judge(item, suite.attrib, noted, long=long)
 
 
