@@ -15,7 +15,8 @@ class TrafficLimits:
     `body` bounds what is held in memory for a rule. `window` is what may wait in each direction of
     a body that only passes. `connections` go to the upstream at a time, and `waiting` messages may
     queue for one; `clients` connections are accepted at a time,
-    `clients_per_address` of them from one address.
+    `clients_per_address` of them from one address. `upload_rate` bytes per second of a request body
+    earn its client more time (see `Timeouts.body`).
     """
 
     body: int = 16 * MEBIBYTE
@@ -27,19 +28,21 @@ class TrafficLimits:
     waiting: int = 1000
     clients: int = 10_000
     clients_per_address: int = 1000
+    upload_rate: int = 240
 
 
 @dataclass(frozen=True, slots=True)
 class Timeouts:
     """Waits in seconds, per listener.
 
-    `head` bounds a whole request head, `body` each silence inside a request body, `keepalive` the
-    rest between two requests, `write` each silence of a client that does not read, and `linger` the
-    reading on after a refused upload. Towards the upstream, `connect`, `response` (from the end of
-    the request to the response head) and `stream` (each silence inside a body) bound a message,
-    `queue` the wait for a connection, and `idle` the age of a connection that waits for its next
-    message: less than the two seconds after which the hastiest backends close theirs. `tunnel`
-    bounds the silence of a WebSocket.
+    `head` bounds a whole request head. `body` bounds each silence inside a request body, and how
+    long it may come more slowly than `limits.upload_rate`: each wait for it uses the time up, and
+    its bytes earn it back. `keepalive` bounds the rest between two requests, `write` the time for
+    the next 48 KiB of a response to be taken, and `linger` the reading on after a refused upload.
+    Towards the upstream, `connect`, `response` (from the end of the request to the response head)
+    and `stream` (each silence inside a body) bound a message, `queue` the wait for a connection,
+    and `idle` the age of a connection that waits for its next message: less than the two seconds
+    after which the hastiest backends close theirs. `tunnel` bounds the silence of a WebSocket.
     """
 
     head: float = 10.0

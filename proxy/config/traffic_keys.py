@@ -50,6 +50,12 @@ LIMITS: Final = Table(
             "The most of them from one address; Unix sockets have none.",
             _LIMITS.clients_per_address,
         ),
+        _size(
+            "upload_rate",
+            "What a second is worth in a request body: a client that sends less than this per"
+            " second uses up `timeouts.body`.",
+            _LIMITS.upload_rate,
+        ),
     ),
 )
 SIZES: Final = frozenset(key.name for key in LIMITS.keys if key.syntax == "size")
@@ -59,9 +65,13 @@ TIMEOUTS: Final = Table(
     "`timeouts` of a listener",
     (
         _wait("head", "For a whole request head.", _TIMEOUTS.head),
-        _wait("body", "For each silence inside a request body.", _TIMEOUTS.body),
+        _wait(
+            "body",
+            "For the silences inside a request body; see `limits.upload_rate`.",
+            _TIMEOUTS.body,
+        ),
         _wait("keepalive", "For the rest between two requests of a client.", _TIMEOUTS.keepalive),
-        _wait("write", "For each silence of a client that does not read.", _TIMEOUTS.write),
+        _wait("write", "For a client to take the next 48 KiB of a response.", _TIMEOUTS.write),
         _wait("linger", "For the reading on after a refused upload.", _TIMEOUTS.linger),
         _wait("connect", "For a connection to the upstream.", _TIMEOUTS.connect),
         _wait(

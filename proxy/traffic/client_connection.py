@@ -27,6 +27,10 @@ class Owner(Bounds, Protocol):
     def draining(self) -> bool:
         """Whether the request under way shall be the last."""
 
+    @property
+    def parting(self) -> float:
+        """How long a drain waits for a request that may be on its way."""
+
     def admits(self, connection: ClientConnection) -> bool:
         """Count a new connection in; return whether there was room for it."""
 
@@ -87,7 +91,7 @@ class ClientConnection(Outgoing):
     @property
     def last(self) -> bool:
         """Whether the request under way is the last."""
-        return self._owner.draining or (self._ended and not self._messages)
+        return (self._owner.draining or self._ended) and not self._messages
 
     # --- called by the transport --------------------------------------------------------------
 
@@ -147,10 +151,7 @@ class ClientConnection(Outgoing):
             self._owner.failed(error)
         finally:
             self._busy = False
-            if self.transport is not None:
-                # A client that does not read its last answer must not hold the connection.
-                self._write_deadline = self._loop.time() + self._owner.timeouts.write
-                self.transport.close()
+            self.finish()
 
     async def _one_request(self) -> bool:
         """Answer the next request; return whether the connection may carry another."""
@@ -172,10 +173,8 @@ class ClientConnection(Outgoing):
     async def _wait_for_request(self) -> None:
         """Return when there is a request to answer, or a reason to refuse one."""
         while not self._messages and self._refusal is None:
-            timeouts = self._owner.timeouts
             if self._request_count:
-                wait = timeouts.head if self._head_bytes else timeouts.keepalive
-                self._read_deadline = self._loop.time() + wait
+                self._read_deadline = self._loop.time() + self._rest_at_most()
             self._waiter = self._loop.create_future()
             try:
                 await self._waiter
@@ -183,6 +182,13 @@ class ClientConnection(Outgoing):
                 self._waiter = None
         self._read_deadline = NEVER
         self._busy = True
+
+    def _rest_at_most(self) -> float:
+        """Return how long the next request may take to come."""
+        owner = self._owner
+        if self._head_bytes:
+            return owner.timeouts.head
+        return owner.parting if owner.draining else owner.timeouts.keepalive
 
     async def _linger(self) -> None:
         """Read on for a while if the client is still sending.
@@ -223,23 +229,25 @@ class ClientConnection(Outgoing):
 
     def close_idle(self) -> None:
         """Close the connection unless it has a request under way."""
-        if not self._busy and not self._messages and not self._head_bytes:
-            self.force_close()
+        if self._idle:
+            self.finish()
+
+    @property
+    def _idle(self) -> bool:
+        return not self._busy and not self._messages and not self._head_bytes
 
     def leave(self) -> None:
-        """Close the connection if it is idle; let end what would never end by itself."""
+        """Close the connection if it rests for long; let end what would never end by itself.
+
+        Not at once: a request may be on its way, and would be answered by a reset.
+        """
         if self._receiver is not None:
             self._receiver.leaving()
         elif self.when_leaving is not None:
             self.when_leaving()
-        else:
-            self.close_idle()
-
-    def awaiting_body(self, *, waiting: bool) -> None:
-        """Let the time for the next piece of the body run, or not."""
-        self._reading_body = waiting
-        wait = self._owner.timeouts.body
-        self._read_deadline = self._loop.time() + wait if waiting else NEVER
+        elif self._idle:
+            deadline = self._loop.time() + self._owner.parting
+            self._read_deadline = min(self._read_deadline, deadline)
 
     # --- the raw connection after a 101 -------------------------------------------------------
 

@@ -42,7 +42,8 @@ class Bounds(Protocol):
 class Incoming(RequestHandler):
     """The receiving half of a client's connection; Outgoing is the other half.
 
-    `_refusal` is why what follows the requests in the queue is none.
+    `_refusal` is why what follows the requests in the queue is none. `_patience` is for how many
+    seconds of waiting the present body is still good, when nobody waits.
     """
 
     __slots__ = (
@@ -52,6 +53,7 @@ class Incoming(RequestHandler):
         "_busy",
         "_discarding",
         "_head_bytes",
+        "_patience",
         "_read_deadline",
         "_reading_body",
         "_receiver",
@@ -81,6 +83,7 @@ class Incoming(RequestHandler):
         self._receiver: Receiver | None = None
         self._refusal: TrafficError | None = None
         self._reading_body = False
+        self._patience = 0.0
         self._read_deadline = NEVER
         self._rest = b""
 
@@ -124,8 +127,7 @@ class Incoming(RequestHandler):
         if self._request_count != count:
             self._take_note_of_request()
         elif in_body:
-            if self._reading_body:
-                self._read_deadline = self._loop.time() + self._bounds.timeouts.body
+            self._earn(len(data))
             self._take_note_of_end()
         elif data and not self._upgraded:
             self._take_note_of_head(len(data))
@@ -140,9 +142,29 @@ class Incoming(RequestHandler):
                 self._body.set_exception(MalformedRequest("body"))
             return
         self._body = payload
+        self._patience = self._bounds.timeouts.body
         if not payload.is_eof():
             self._borders.begin_body(_framing(message))
         self._take_note_of_end()
+
+    def awaiting_body(self, *, waiting: bool) -> None:
+        """Let the time for the body run, or not: it is the client's only while somebody waits."""
+        now = self._loop.time()
+        if waiting:
+            self._read_deadline = now + self._patience
+        elif self._reading_body:
+            self._patience = self._read_deadline - now
+            self._read_deadline = NEVER
+        self._reading_body = waiting
+
+    def _earn(self, size: int) -> None:
+        """Give the body more time for what has come, up to what a new one has."""
+        most = self._bounds.timeouts.body
+        earned = size / self._bounds.limits.upload_rate
+        if self._reading_body:
+            self._read_deadline = min(self._read_deadline + earned, self._loop.time() + most)
+        else:
+            self._patience = min(self._patience + earned, most)
 
     def _take_note_of_end(self) -> None:
         if self._body is not None and self._body.is_eof():

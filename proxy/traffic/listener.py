@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import ssl
 import sys
 from functools import partial
-from typing import Any, NoReturn, Protocol
+from typing import Any, Final, NoReturn, Protocol
 
 from aiohttp import StreamReader, http_parser, web
 
@@ -18,7 +19,7 @@ from .client_connection import ClientConnection
 from .client_request import ClientRequest
 from .interfaces import Request
 from .problem import Problem, deliberate
-from .sockets import BACKLOG, Sockets, close, open_sockets, port_of
+from .sockets import BACKLOG, Sockets, close, open_sockets, port_of, waiting_at
 from .ticker import Ticker, interval
 
 
@@ -45,8 +46,15 @@ def require_c_parser() -> None:
         )
 
 
+PARTING: Final = 1.0
+"""How many seconds a drain leaves to a client that is just about to use its idle connection."""
+
+
 class HttpListener:
-    """Accepts connections at one address."""
+    """Accepts connections at one address.
+
+    `parting` is for how many seconds a drain keeps a connection that rests.
+    """
 
     def __init__(  # noqa: PLR0913 - what the wiring hands in, each by name
         self,
@@ -71,6 +79,9 @@ class HttpListener:
         self.limits = limits or TrafficLimits()
         self.timeouts = timeouts or Timeouts()
         self.draining = False
+        self.parting = PARTING
+        self._closed = False
+        self._adopting: set[asyncio.Task[None]] = set()
         self._connections: set[ClientConnection] = set()
         self._addresses = Addresses()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -111,7 +122,6 @@ class HttpListener:
 
     async def _accept(self) -> list[asyncio.Server]:
         loop = asyncio.get_running_loop()
-        manager = web.Server(_never)
         opener: Any = loop.create_server
         if isinstance(self._address, UnixAddress):
             opener = loop.create_unix_server
@@ -120,29 +130,52 @@ class HttpListener:
                 opener = partial(opener, cleanup_socket=False)
         return [
             await opener(
-                lambda: ClientConnection(manager, self, loop),
+                self._connection,
                 sock=sock.dup(),
                 ssl=self._tls,
                 backlog=BACKLOG,
-                ssl_handshake_timeout=self.timeouts.head if self._tls is not None else None,
+                ssl_handshake_timeout=self._handshake,
             )
             for sock in self._sockets
         ]
 
+    def _connection(self) -> ClientConnection:
+        loop = asyncio.get_running_loop()
+        return ClientConnection(web.Server(_never), self, loop)
+
+    @property
+    def _handshake(self) -> float | None:
+        return self.timeouts.head if self._tls is not None else None
+
     def stop_accepting(self) -> None:
-        """Accept no more, close what is idle, and let what is under way be the last."""
+        """Accept no more than those who have already been told that they are connected."""
         self.draining = True
         for server in self._servers:
+            for sock in waiting_at(server):
+                self._adopting.add(asyncio.get_running_loop().create_task(self._adopt(sock)))
             server.close()
         self._servers = []
         if self._owned and self._sockets:
             close(self._sockets, self._address)
             self._sockets = ()
-        for connection in tuple(self._connections):
-            connection.leave()
+
+    async def _adopt(self, sock: socket.socket) -> None:
+        """Serve a connection that nobody has accepted yet."""
+        loop = asyncio.get_running_loop()
+        try:
+            await loop.connect_accepted_socket(
+                self._connection, sock, ssl=self._tls, ssl_handshake_timeout=self._handshake
+            )
+        except OSError:  # also what ssl raises: the client is gone, or speaks no TLS
+            sock.close()
 
     async def drained(self, seconds: float) -> bool:
-        """Wait until all connections have ended; return whether they did in time."""
+        """Let all connections end, and wait for it; return whether they did in time."""
+        self.parting = min(PARTING, seconds / 2)
+        if self._adopting:
+            await asyncio.wait(self._adopting, timeout=self.parting)
+        for connection in tuple(self._connections):
+            connection.leave()
         if not self._connections:
             return True
         self._empty = asyncio.get_running_loop().create_future()
@@ -158,22 +191,26 @@ class HttpListener:
     async def close(self) -> None:
         """Drop what is left."""
         self.stop_accepting()
+        self._closed = True
         for connection in tuple(self._connections):
             connection.abort()
-        for task in self._tasks:
+        tasks = self._tasks | self._adopting
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
         self._ticker.stop()
 
     # --- called by the connections ------------------------------------------------------------
 
     def admits(self, connection: ClientConnection) -> bool:
         """Count a new connection in; return whether there was room for it."""
-        if self.draining or len(self._connections) >= self.limits.clients:
+        if self._closed or len(self._connections) >= self.limits.clients:
             return False
         if not self._addresses.admits(connection.peer.address, self.limits.clients_per_address):
             return False
         self._connections.add(connection)
+        if self.draining:
+            asyncio.get_running_loop().call_soon(connection.leave)
         return True
 
     def began(self, task: asyncio.Task[None]) -> None:
@@ -198,7 +235,7 @@ class HttpListener:
         """Answer one request; return whether the connection may carry another."""
         request = ClientRequest(connection, message, payload)
         await self._answerer.handle(request)
-        return request.keep and not self.draining
+        return request.keep
 
     async def refuse(self, connection: ClientConnection, error: TrafficError) -> None:
         """Answer what never came to be a request."""

@@ -49,6 +49,13 @@ class Outgoing(Incoming):
         if self.transport is None:
             raise ConnectionResetError("the client is gone")
 
+    def finish(self) -> None:
+        """Close the connection behind what the client has still to read, which it must do soon."""
+        if self.transport is not None:
+            self._force_close = True
+            self._write_deadline = self._loop.time() + self._bounds.timeouts.write
+            self.transport.close()
+
     def abort(self) -> None:
         """Drop the connection, so that the client sees that its answer was cut."""
         self._force_close = True

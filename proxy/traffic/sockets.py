@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import os
 import socket
 import stat
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
@@ -50,6 +53,20 @@ def port_of(sockets: Sockets) -> int:
     """Return the TCP port that the system chose; 0 for a Unix socket."""
     name = sockets[0].getsockname() if sockets else ""
     return int(name[1]) if isinstance(name, tuple) else 0
+
+
+def waiting_at(server: asyncio.Server) -> Iterator[socket.socket]:
+    """Yield the connections that the kernel has made at `server` and that nobody has accepted.
+
+    Closing the server would reset them, and with them requests that have been sent already.
+    """
+    for listening in server.sockets:
+        with (
+            socket.socket(fileno=os.dup(listening.fileno())) as sock,
+            contextlib.suppress(OSError),  # there are no more, or no more can be had
+        ):
+            for _ in range(BACKLOG):
+                yield sock.accept()[0]
 
 
 def _places(address: TcpAddress) -> list[tuple[int, tuple[object, ...]]]:

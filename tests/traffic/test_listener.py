@@ -14,22 +14,18 @@ from pathlib import Path
 import pytest
 import trustme
 
-from proxy.config.limits import TrafficLimits
 from proxy.config.settings import TcpAddress, UnixAddress
 from proxy.core.errors import TrafficError, UnfitEnvironment
 from proxy.traffic.interfaces import Request
 from proxy.traffic.listener import HttpListener
 from proxy.traffic.problem import Problem, problem
 
-from .ours import HASTY, local, proxied
+from .ours import local, proxied
 from .wire import (
-    OK,
-    Client,
     Origin,
     Peer,
     Response,
     connected,
-    eventually,
     get,
     post,
     running,
@@ -200,78 +196,6 @@ async def test_an_unfinished_head_is_bounded_in_size() -> None:
         response = Response(await client.rest())
 
     assert response.status == 431
-
-
-async def test_a_head_that_drips_is_refused_in_time() -> None:
-    async with (
-        running(Origin()) as origin,
-        proxied(local(origin.port), timeouts=HASTY) as ours,
-        connected(ours.port) as client,
-    ):
-        answer = asyncio.ensure_future(client.rest())  # noqa: TID251 - awaited below
-        for byte in b"GET / HTTP/1.1\r\nHost: h\r\nX: yyyyyyyyyyyyyyyyyyyyyyyyyyyyyyy":
-            client.send(bytes([byte]))
-            await asyncio.sleep(0.02)
-            if answer.done():
-                break
-        response = Response(await answer)
-
-    assert response.status == 408
-
-
-async def test_a_body_that_stops_is_refused_in_time() -> None:
-    async with (
-        running(Origin()) as origin,
-        proxied(local(origin.port), timeouts=HASTY) as ours,
-        connected(ours.port) as client,
-    ):
-        client.send(get(b"/", b"Content-Length: 10", method=b"POST") + b"abc")
-        response = Response(await client.rest())
-
-    assert response.status == 408
-    assert origin.seen == []
-
-
-async def test_a_silent_connection_is_closed_without_a_word() -> None:
-    async with (
-        running(Origin()) as origin,
-        proxied(local(origin.port), timeouts=HASTY) as ours,
-        connected(ours.port) as client,
-    ):
-        assert await client.rest() == b""
-
-
-async def test_a_client_that_does_not_read_is_dropped() -> None:
-    async def endless(peer: Peer, origin: Origin) -> None:
-        await peer.request()
-        peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000000\r\n\r\n")
-        while True:
-            peer.send(b"x" * 65536)
-            await peer.writer.drain()
-
-    async with (
-        running(Origin(endless)) as origin,
-        proxied(local(origin.port), timeouts=HASTY) as ours,
-    ):
-        async with connected(ours.port) as client:
-            client.send(get())
-            await eventually(lambda: not (ours.listener.connections))
-        assert ours.upstream.pool.size == 0
-
-
-async def test_clients_above_the_cap_are_dropped() -> None:
-    limits = TrafficLimits(clients=1)
-    async with (
-        running(Origin()) as origin,
-        proxied(local(origin.port), limits=limits) as ours,
-        connected(ours.port) as first,
-        connected(ours.port) as second,
-    ):
-        first.send(KEPT)
-        second.send(KEPT)
-
-        assert (await first.response()).status == 200
-        assert await second.rest() == b""
 
 
 async def test_http_1_0_is_never_answered_in_chunks() -> None:
@@ -501,70 +425,3 @@ async def test_tiny_chunks_arrive_whole() -> None:
 
     assert response.status == 200
     assert origin.seen[0].body == body
-
-
-async def test_a_drain_lets_the_last_answer_out_and_closes_what_is_idle() -> None:
-    go = asyncio.Event()
-
-    async def waiting(peer: Peer, origin: Origin) -> None:
-        while True:
-            seen = await peer.request()
-            if seen.target == b"/slow":
-                await go.wait()
-            peer.send(OK)
-
-    async with (
-        running(Origin(waiting)) as origin,
-        proxied(local(origin.port)) as ours,
-        connected(ours.port) as idle,
-        connected(ours.port) as busy,
-    ):
-        await _warm(idle)
-        busy.send(KEPT.replace(b"/", b"/slow", 1))
-        await asyncio.sleep(0.05)
-        drain = asyncio.ensure_future(ours.server.drain(5))  # noqa: TID251 - awaited below
-        assert await idle.rest() == b""
-        with pytest.raises(ConnectionError):
-            await asyncio.open_connection("127.0.0.1", ours.port or 1)
-        go.set()
-        last = await busy.response()
-
-        assert last.status == 200
-        assert last.values(b"connection") == [b"close"]
-        assert await drain
-
-
-async def _warm(client: Client) -> None:
-    client.send(KEPT)
-    await client.response()
-
-
-async def _ticking(peer: Peer, origin: Origin) -> None:
-    await peer.request()
-    head = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n"
-    peer.send(head + b"Transfer-Encoding: chunked\r\n\r\n")
-    peer.send(b"9\r\ndata: 1\n\n\r\n")
-    await peer.writer.drain()
-    if origin.reply != OK:
-        peer.send(b"6\r\ndata: \r\n")
-        await asyncio.sleep(0.1)
-        peer.send(b"8\r\n2\n\ndata:\r\n")
-    await peer.reader.read()
-
-
-@pytest.mark.parametrize("reply", [OK, b""], ids=["between events", "within an event"])
-async def test_b16_a_drain_ends_event_streams_between_two_events(reply: bytes) -> None:
-    async with (
-        running(Origin(_ticking, reply=reply)) as origin,
-        proxied(local(origin.port)) as ours,
-        connected(ours.port) as client,
-    ):
-        client.send(KEPT)
-        head = await client.until(b"\r\n\r\n")
-        await client.until(b"data: 1\n\n\r\n" if reply else b"data: \r\n")
-        drain = asyncio.ensure_future(ours.server.drain(5))  # noqa: TID251 - awaited below
-        rest = await client.rest()
-
-        assert head.startswith(b"HTTP/1.1 200 OK\r\n")
-        assert rest == (b"0\r\n\r\n" if reply else b"3\r\n2\n\n\r\n0\r\n\r\n")
-        assert await drain

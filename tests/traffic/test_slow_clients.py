@@ -1,0 +1,206 @@
+"""B11: clients that send or read slowly, or not at all."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from proxy.config.limits import TrafficLimits
+from proxy.core.routes import parse_pattern
+from proxy.core.rulebook import Rulebook
+from proxy.core.rules import Block as RuleBlock
+from proxy.core.rules import Item, Names, Rule
+from proxy.core.selectors import parse_selector
+from proxy.core.sources import parse_source
+
+from .ours import HASTY, PASSING, local, proxied
+from .wire import OK, Client, Origin, Peer, Response, connected, eventually, get, running
+
+KEPT = b"GET / HTTP/1.1\r\nHost: h\r\n\r\n"
+
+
+async def test_b11_a_head_that_drips_is_refused_in_time() -> None:
+    async with (
+        running(Origin()) as origin,
+        proxied(local(origin.port), timeouts=HASTY) as ours,
+        connected(ours.port) as client,
+    ):
+        answer = asyncio.ensure_future(client.rest())  # noqa: TID251 - awaited below
+        for byte in b"GET / HTTP/1.1\r\nHost: h\r\nX: yyyyyyyyyyyyyyyyyyyyyyyyyyyyyyy":
+            client.send(bytes([byte]))
+            await asyncio.sleep(0.02)
+            if answer.done():
+                break
+        response = Response(await answer)
+
+    assert response.status == 408
+
+
+async def test_b11_a_body_that_stops_is_refused_in_time() -> None:
+    async with (
+        running(Origin()) as origin,
+        proxied(local(origin.port), timeouts=HASTY) as ours,
+        connected(ours.port) as client,
+    ):
+        client.send(get(b"/", b"Content-Length: 10", method=b"POST") + b"abc")
+        response = Response(await client.rest())
+
+    assert response.status == 408
+    assert origin.seen == []
+
+
+async def test_b11_a_silent_connection_is_closed_without_a_word() -> None:
+    async with (
+        running(Origin()) as origin,
+        proxied(local(origin.port), timeouts=HASTY) as ours,
+        connected(ours.port) as client,
+    ):
+        assert await client.rest() == b""
+
+
+async def test_b11_a_client_that_does_not_read_is_dropped() -> None:
+    async def endless(peer: Peer, origin: Origin) -> None:
+        await peer.request()
+        peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000000\r\n\r\n")
+        while True:
+            peer.send(b"x" * 65536)
+            await peer.writer.drain()
+
+    async with (
+        running(Origin(endless)) as origin,
+        proxied(local(origin.port), timeouts=HASTY) as ours,
+    ):
+        async with connected(ours.port) as client:
+            client.send(get())
+            await eventually(lambda: not (ours.listener.connections))
+        assert ours.upstream.pool.size == 0
+
+
+async def test_b11_clients_above_the_cap_are_dropped() -> None:
+    limits = TrafficLimits(clients=1)
+    async with (
+        running(Origin()) as origin,
+        proxied(local(origin.port), limits=limits) as ours,
+        connected(ours.port) as first,
+        connected(ours.port) as second,
+    ):
+        first.send(KEPT)
+        second.send(KEPT)
+
+        assert (await first.response()).status == 200
+        assert await second.rest() == b""
+
+
+async def _drip(client: Client, piece: bytes, seconds: float) -> Response:
+    """Send a piece each hundredth of a second, until there is an answer, and return it."""
+    loop = asyncio.get_running_loop()
+    answer = loop.create_task(client.rest())
+    end = loop.time() + seconds
+    while loop.time() < end and not answer.done():
+        client.send(piece)
+        await asyncio.sleep(0.01)
+    assert answer.done()
+    return Response(await answer)
+
+
+FRAMINGS = {
+    "length": (b"Content-Length: 1000000", b"x"),
+    "chunks": (b"Transfer-Encoding: chunked", b"1\r\nx\r\n"),
+}
+RULED = Rulebook(
+    (
+        Rule(
+            "ruled",
+            (parse_pattern("/"),),
+            Names(tenant=parse_source("const:t"), conversation=parse_source("const:c")),
+            (RuleBlock(encrypt=(Item(parse_selector("$.a"), "a", frozenset()),)),),
+        ),
+    ),
+    pass_unmatched=True,
+)
+
+
+@pytest.mark.parametrize("framing", FRAMINGS)
+@pytest.mark.parametrize("rulebook", [PASSING, RULED], ids=["passing", "ruled"])
+async def test_b11_a_body_that_drips_is_refused_though_it_never_falls_silent(
+    framing: str, rulebook: Rulebook
+) -> None:
+    line, piece = FRAMINGS[framing]
+    whole: list[bytes] = []
+
+    async def recording(peer: Peer, origin: Origin) -> None:
+        whole.append((await peer.request()).body)
+
+    limits = TrafficLimits(upload_rate=10_000)
+    async with (
+        running(Origin(recording)) as origin,
+        proxied(
+            local(origin.port), rulebook=rulebook, timeouts=replace(HASTY, stream=5), limits=limits
+        ) as ours,
+        connected(ours.port) as client,
+    ):
+        client.send(get(b"/", line, b"Content-Type: application/json", method=b"POST"))
+        response = await _drip(client, piece, 3)
+
+        assert response.status == 408
+        assert ours.ear.last["error"] == "slow-request"
+        await eventually(lambda: ours.upstream.pool.size == 0)
+    assert whole == []
+
+
+async def test_b11_a_body_that_keeps_the_rate_may_take_as_long_as_it_likes() -> None:
+    limits = TrafficLimits(upload_rate=1000)
+    async with (
+        running(Origin()) as origin,
+        proxied(local(origin.port), timeouts=replace(HASTY, stream=5), limits=limits) as ours,
+        connected(ours.port) as client,
+    ):
+        client.send(get(b"/", b"Content-Length: 10000", method=b"POST"))
+        for _ in range(100):  # longer than three times what is left to a silence
+            client.send(b"x" * 100)
+            await asyncio.sleep(0.013)
+        response = Response(await client.rest())
+
+    assert response.status == 200
+    assert origin.seen[0].body == b"x" * 10_000
+
+
+async def test_b11_a_slow_backend_does_not_use_up_the_time_of_its_client() -> None:
+    async def slow(peer: Peer, origin: Origin) -> None:
+        await peer.head()
+        await asyncio.sleep(1.5)
+        await peer.reader.readexactly(20_000_000)
+        peer.send(OK)
+
+    limits = TrafficLimits(upload_rate=1_000_000)
+    async with (
+        running(Origin(slow)) as origin,
+        proxied(local(origin.port), timeouts=replace(HASTY, stream=5), limits=limits) as ours,
+        connected(ours.port) as client,
+    ):
+        client.send(get(b"/", b"Content-Length: 20000000", method=b"POST") + b"x" * 20_000_000)
+        response = await client.response()
+
+    assert response.status == 200
+
+
+async def test_b11_an_answer_that_nobody_reads_does_not_outlast_a_kept_connection() -> None:
+    reply = b"HTTP/1.1 200 OK\r\nContent-Length: 20000\r\n\r\n" + b"x" * 20_000
+    hasty = replace(HASTY, keepalive=0.4)
+    async with (
+        running(Origin(reply=reply)) as origin,
+        proxied(local(origin.port), timeouts=hasty) as ours,
+        connected(ours.port) as client,
+    ):
+        client.reader._transport.pause_reading()  # type: ignore[attr-defined] # not in its stubs
+        client.send(KEPT)
+        await eventually(lambda: origin.seen)
+        connection: Any = next(iter(ours.listener._connections))
+        transport = getattr(connection, "transport", None) or connection._transport
+        while not transport.get_write_buffer_size():
+            client.send(KEPT)
+            await asyncio.sleep(0.001)
+        await eventually(lambda: not ours.listener.connections)
