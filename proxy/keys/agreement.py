@@ -52,12 +52,13 @@ class SessionSettings:
 class Agreed:
     """The session agreed on: its id and when this process stops sealing with it (since 1970).
 
-    Only an ephemeral session has a key here; a durable one is derived.
+    Only an ephemeral session has a key here, and a hard end; a durable one is derived.
     """
 
     sid: bytes
     soft_end: float
     key: SessionKey | None = None
+    hard_end: float = 0.0
 
 
 Fits = Callable[[bytes], bool]
@@ -176,7 +177,11 @@ class Agreement:
         if not self._ephemeral:
             return Agreed(record.sid, soft_end)
         key = ephemeral_record.key(record, standing.name, keyring)
-        return None if key is None else Agreed(record.sid, soft_end, key)
+        if key is None:
+            return None
+        grace_ms = record.hard_end - record.soft_end
+        hard_end = min(now * 1000 + held.remaining_ms + grace_ms, record.hard_end) / 1000
+        return Agreed(record.sid, soft_end, key, hard_end)
 
 
 def began(sid: bytes) -> int:

@@ -126,6 +126,13 @@ class EphemeralSessions:
                 fresh_until = min(now + self._max_age, live.hard_end)
             self._known.put((scope, sid), _Known(live, self._decoy(scope, sid), fresh_until))
 
+    def remember(self, session: Session, soft_end: float, hard_end: float) -> None:
+        """Keep the session that was just agreed on, with its ends (since 1970)."""
+        fresh_until = min(self._clock() + self._max_age, hard_end)
+        decoy = self._decoy(session.scope, session.sid)
+        live = _Live(session, soft_end, hard_end)
+        self._known.put((session.scope, session.sid), _Known(live, decoy, fresh_until))
+
     def changed(self) -> None:
         """Ask anew about every session when it is next needed."""
         for known in self._known.entries():

@@ -374,6 +374,8 @@ class Sessions:
         if keyring is self._keyring:  # it may have been replaced while the store was asked
             self._sealing.put(scope, held)
             self._durable.remember(session)
+            if agreed.key is not None:
+                self._found.remember(session, agreed.soft_end, agreed.hard_end)
             self.use.began(keyring.primary.number, now)
         return held
 

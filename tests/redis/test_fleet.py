@@ -179,6 +179,20 @@ async def test_a_redis_that_forgot_its_scripts_learns_them_again(server: Server)
 
 
 @pytest.mark.parametrize("mode", ["durable", "ephemeral"])
+async def test_a_cold_conversation_asks_redis_once_and_a_warm_one_never(
+    server: Server, mode: SessionMode
+) -> None:
+    async with a_process(server, mode) as (sessions, *_):
+        await sealed(sessions, Scope("t", "before"))  # it makes Redis learn the script
+        server.command("CONFIG", "RESETSTAT")
+        for _ in range(10):
+            assert await opened(sessions, await sealed(sessions)) == CANARY
+        stats = server.command("INFO", "commandstats")
+        assert b"cmdstat_evalsha:calls=1," in stats
+        assert b"cmdstat_eval:" not in stats
+
+
+@pytest.mark.parametrize("mode", ["durable", "ephemeral"])
 async def test_nothing_in_redis_is_a_secret(server: Server, mode: SessionMode) -> None:
     async with a_process(server, mode) as (sessions, store, _, drawn):
         text = await sealed(sessions)
