@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Any, Protocol, cast
+from typing import Any, Protocol
 
 from aiohttp import StreamReader, web
 
@@ -30,9 +30,6 @@ class Owner(Bounds, Protocol):
     @property
     def parting(self) -> float:
         """How long a drain waits for a request that may be on its way."""
-
-    def admits(self, connection: ClientConnection) -> bool:
-        """Count a new connection in; return whether there was room for it."""
 
     def began(self, task: asyncio.Task[None]) -> None:
         """Hold the task of a connection."""
@@ -95,13 +92,14 @@ class ClientConnection(Outgoing):
 
     # --- called by the transport --------------------------------------------------------------
 
+    def take_over(self, transport: asyncio.Transport, peer: Peer) -> None:
+        """Begin on a connection that has been admitted and has carried plain requests."""
+        self.peer = peer
+        transport.set_protocol(self)
+        self.connection_made(transport)
+
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Begin, if there is room."""
-        self.peer = _peer(transport)
-        if not self._owner.admits(self):
-            self._force_close = True
-            cast("asyncio.Transport", transport).abort()
-            return
+        """Begin."""
         self._read_deadline = self._loop.time() + self._owner.timeouts.head
         super().connection_made(transport)
         if self._task_handler is not None:
@@ -268,9 +266,3 @@ class ClientConnection(Outgoing):
     def resume(self) -> None:
         """Read on."""
         self._resume_transport_reading()
-
-
-def _peer(transport: asyncio.BaseTransport) -> Peer:
-    name = transport.get_extra_info("peername")
-    address = name[0].partition("%")[0] if isinstance(name, tuple) else ""
-    return Peer(address, encrypted=transport.get_extra_info("ssl_object") is not None)

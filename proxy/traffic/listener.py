@@ -6,6 +6,7 @@ import asyncio
 import socket
 import ssl
 import sys
+from collections.abc import Coroutine
 from functools import partial
 from typing import Any, Final, NoReturn, Protocol
 
@@ -17,20 +18,44 @@ from ..core.errors import TrafficError, UnfitEnvironment
 from .addresses import Addresses
 from .client_connection import ClientConnection
 from .client_request import ClientRequest
+from .hop import Peer
 from .interfaces import Request
+from .plain_connection import PlainConnection
+from .plain_request import PlainRequest
 from .problem import Problem, deliberate
 from .sockets import BACKLOG, Sockets, close, open_sockets, port_of, waiting_at
 from .ticker import Ticker, interval
+from .trip import Station, Trip
 
 
 class Answerer(Protocol):
     """Who answers what arrives."""
 
-    async def handle(self, request: Request) -> None:
+    def handle(self, request: Request) -> Coroutine[Any, Any, None]:
         """Answer one request."""
+
+    def depart(self, request: PlainRequest, station: Station) -> Trip | None:
+        """Send a plain request on its way without a wait, or return None and do nothing."""
 
     def reject(self, error: TrafficError) -> Problem:
         """Return the answer to what never came to be a request."""
+
+
+class Guest(Protocol):
+    """A connection of a client, as the listener sees it."""
+
+    @property
+    def peer(self) -> Peer:
+        """Who is at the other end."""
+
+    def check(self, now: float) -> None:
+        """End what has lasted too long."""
+
+    def leave(self) -> None:
+        """Close the connection if it is idle; let end what would never end by itself."""
+
+    def abort(self) -> None:
+        """Drop the connection."""
 
 
 def require_c_parser() -> None:
@@ -82,7 +107,7 @@ class HttpListener:
         self.parting = PARTING
         self._closed = False
         self._adopting: set[asyncio.Task[None]] = set()
-        self._connections: set[ClientConnection] = set()
+        self._connections: set[Guest] = set()
         self._addresses = Addresses()
         self._tasks: set[asyncio.Task[None]] = set()
         self._empty: asyncio.Future[None] | None = None
@@ -139,9 +164,8 @@ class HttpListener:
             for sock in self._sockets
         ]
 
-    def _connection(self) -> ClientConnection:
-        loop = asyncio.get_running_loop()
-        return ClientConnection(web.Server(_never), self, loop)
+    def _connection(self) -> PlainConnection:
+        return PlainConnection(self, asyncio.get_running_loop())
 
     @property
     def _handshake(self) -> float | None:
@@ -202,7 +226,7 @@ class HttpListener:
 
     # --- called by the connections ------------------------------------------------------------
 
-    def admits(self, connection: ClientConnection) -> bool:
+    def admits(self, connection: Guest) -> bool:
         """Count a new connection in; return whether there was room for it."""
         if self._closed or len(self._connections) >= self.limits.clients:
             return False
@@ -218,13 +242,35 @@ class HttpListener:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    def lost(self, connection: ClientConnection) -> None:
+    def lost(self, connection: Guest) -> None:
         """Count a connection out."""
         if connection in self._connections:
             self._connections.remove(connection)
             self._addresses.lost(connection.peer.address)
         if not self._connections and self._empty is not None and not self._empty.done():
             self._empty.set_result(None)
+
+    def depart(self, request: PlainRequest, station: Station) -> Trip | None:
+        """Send a plain request on its way without a wait, or return None and do nothing."""
+        return self._answerer.depart(request, station)
+
+    def handle(self, request: PlainRequest) -> Coroutine[Any, Any, None]:
+        """Answer a plain request, with waits."""
+        return self._answerer.handle(request)
+
+    def hand_over(
+        self, connection: PlainConnection, transport: asyncio.Transport, data: bytes, *, ended: bool
+    ) -> bool:
+        """Let a parser read `data` and what comes behind it; `ended` says that nothing does.
+
+        Return whether the connection stays open for writing.
+        """
+        heir = ClientConnection(web.Server(_never), self, asyncio.get_running_loop())
+        self._connections.discard(connection)
+        self._connections.add(heir)
+        heir.take_over(transport, connection.peer)
+        heir.data_received(data)
+        return heir.eof_received() if ended else True
 
     async def serve(
         self,
@@ -243,7 +289,7 @@ class HttpListener:
         connection.write(problem.render(connection=b"close", head_only=False))
         await connection.drain()
 
-    def failed(self, error: Exception) -> None:
+    def failed(self, error: BaseException) -> None:
         """Take note of what should not have happened, by the name of its class alone."""
         self._answerer.reject(deliberate(error))
 

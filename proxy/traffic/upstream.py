@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+from collections.abc import Callable
 from typing import Final
 
 from ..config.limits import Timeouts, TrafficLimits
@@ -20,6 +21,7 @@ from .pool import Pool
 from .pooled_response import PooledResponse
 from .response_reader import ResponseReader
 from .upstream_connection import UpstreamConnection
+from .whole_response import WholeResponse
 
 __all__ = ["HttpUpstream", "PooledResponse"]
 
@@ -83,6 +85,54 @@ class HttpUpstream:
             raise TypeError("only a Forwardable can be sent")
         delivery = Delivery(message, body, host=self._host, crossing=crossing, websocket=websocket)
         return await self._attempt(delivery)
+
+    def delivery(self, message: Forwardable, body: RequestBody, *, crossing: Crossing) -> Delivery:
+        """Return what goes out for a plain request, for `send_at_once`."""
+        if not isinstance(message, Forwardable):
+            raise TypeError("only a Forwardable can be sent")
+        return Delivery(message, body, host=self._host, crossing=crossing, websocket=False)
+
+    def send_at_once(
+        self, delivery: Delivery, progressed: Callable[[], None]
+    ) -> UpstreamConnection | None:
+        """Send a request whose body is there, on a connection that is idle, or return None.
+
+        `progressed` is called whenever the upstream has done something. The caller drops the
+        connection, or hands it to `response` or `whole_response`. What goes wrong in sending is the
+        connection's `error`.
+        """
+        connection = self._pool.take_idle()
+        if connection is None:
+            return None
+        try:
+            connection.begin(head_only=delivery.head_only, upgrade=False, progressed=progressed)
+            delivery.start(connection, self._timeouts.response)
+        except BaseException as error:  # noqa: BLE001 - some bytes may have gone out
+            connection.fail(error)
+        return connection
+
+    def response(self, connection: UpstreamConnection) -> PooledResponse:
+        """Return the response on a connection, whose head is there and which may still come."""
+        head = connection.reader.head
+        if head is None:
+            raise ValueError("there is no response yet")
+        return PooledResponse(self._pool, connection, head, None)
+
+    def whole_response(self, connection: UpstreamConnection) -> WholeResponse:
+        """Return the response on a connection, all of which is there; take the connection back."""
+        reader = connection.reader
+        head = reader.head
+        if head is None:
+            raise ValueError("there is no response yet")
+        response = WholeResponse(
+            head,
+            reader.framing,
+            connection.take(),
+            bodiless=reader.bodiless,
+            delimited=reader.delimited,
+        )
+        self._pool.release(connection)
+        return response
 
     async def close(self) -> None:
         """Drop all connections."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 
 from ..core.errors import UpstreamFailed, UpstreamTimeout
 from ..core.message import ResponseHead
@@ -21,20 +22,23 @@ class UpstreamConnection(UpstreamSocket):
     """Bytes to and from the upstream.
 
     `deadline` is when the present wait must have ended, and `expires` when an idle connection is
-    too old for another message. `used` says that it has carried one before.
+    too old for another message. `used` says that it has carried one before. `error` is what its
+    message has failed with. `progressed`, while there is one, is called whenever something came or
+    ended; else a coroutine waits.
     """
 
     __slots__ = (
         "_arrived",
         "_awaiting",
-        "_error",
         "_pending",
         "_silence",
         "_size",
         "_stopped",
         "_window",
         "deadline",
+        "error",
         "expires",
+        "progressed",
         "reader",
         "used",
     )
@@ -48,8 +52,9 @@ class UpstreamConnection(UpstreamSocket):
         self._size = 0
         self._arrived: asyncio.Future[None] | None = None
         self._awaiting = ""
-        self._error: BaseException | None = None
+        self.error: BaseException | None = None
         self._stopped = False
+        self.progressed: Callable[[], None] | None = None
         self.deadline = NEVER
         self.expires = NEVER
         self.used = False
@@ -114,7 +119,7 @@ class UpstreamConnection(UpstreamSocket):
         return (
             self._open
             and not self.reader.doubt
-            and self._error is None
+            and self.error is None
             and self._transport is not None
             and not self._transport.is_closing()
         )
@@ -124,25 +129,28 @@ class UpstreamConnection(UpstreamSocket):
         """How many bytes of the body wait to be read."""
         return self._size
 
-    def begin(self, *, head_only: bool, upgrade: bool) -> None:
+    def begin(
+        self, *, head_only: bool, upgrade: bool, progressed: Callable[[], None] | None = None
+    ) -> None:
         """Make ready for one message."""
+        self.progressed = progressed
         self.reader.expect(head_only=head_only, upgrade=upgrade)
         self.deadline = NEVER
 
     def write(self, data: bytes) -> None:
         """Send bytes; `drain` before sending more."""
-        if self._transport is not None and self._error is None:
+        if self._transport is not None and self.error is None:
             self._transport.write(data)
 
     async def drain(self) -> None:
         """Wait until the upstream takes more; raise what made the message fail meanwhile."""
-        while self._open and not self._writable and self._error is None:
+        while self._open and not self._writable and self.error is None:
             self._await("upload", self._silence)
             self._drain = self._loop.create_future()
             await self._drain
             self.deadline = NEVER
-        if self._error is not None:
-            raise self._error
+        if self.error is not None:
+            raise self.error
         if not self._open:
             raise UpstreamFailed("connection-lost")
 
@@ -157,6 +165,10 @@ class UpstreamConnection(UpstreamSocket):
         """Let the time for the response head run: the request has gone out."""
         if self.reader.head is None:
             self._await("response", seconds)
+
+    def await_body(self) -> None:
+        """Let the time for the next bytes of the body run."""
+        self._await("stream", self._silence)
 
     def take(self) -> bytes:
         """Return what has come of the body, maybe nothing."""
@@ -175,11 +187,11 @@ class UpstreamConnection(UpstreamSocket):
         while not self._pending:
             if self.reader.complete:
                 return b""
-            if self._error is not None:
-                raise self._error
+            if self.error is not None:
+                raise self.error
             if self._stopped:
                 return b""
-            self._await("stream", self._silence)
+            self.await_body()
             await self._wait()
             self.deadline = NEVER
         return self.take()
@@ -192,8 +204,8 @@ class UpstreamConnection(UpstreamSocket):
 
     def fail(self, error: BaseException) -> None:
         """End the message with `error` and drop the connection."""
-        if self._error is None:
-            self._error = error
+        if self.error is None:
+            self.error = error
         self.reader.doubt = True
         self.abort()
         self._wake()
@@ -210,17 +222,20 @@ class UpstreamConnection(UpstreamSocket):
         self.deadline = self._loop.time() + seconds
 
     async def _wait(self) -> None:
-        if self._error is not None:
-            raise self._error
+        if self.error is not None:
+            raise self.error
         self._arrived = self._loop.create_future()
         try:
             await self._arrived
         finally:
             self._arrived = None
-        if self._error is not None and self.reader.head is None:
-            raise self._error
+        if self.error is not None and self.reader.head is None:
+            raise self.error
 
     def _wake(self) -> None:
+        if self.progressed is not None:
+            self.progressed()
+            return
         waiter = self._arrived
         if waiter is not None and not waiter.done():
             waiter.set_result(None)

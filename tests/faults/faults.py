@@ -28,10 +28,17 @@ FILES = (
     "traffic/upstream.py",
     "traffic/delivery.py",
     "traffic/pooled_response.py",
+    "traffic/answer.py",
     "traffic/client_request.py",
     "keys/sessions.py",
 )
-WITH_LINES = (*FILES, "traffic/pool.py")
+WITH_LINES = (
+    *FILES,
+    "traffic/pool.py",
+    "traffic/course.py",
+    "traffic/express.py",
+    "traffic/trip.py",
+)
 """Where an exception is put at lines too: all of them, and what borrows connections."""
 EXCEPTIONS: tuple[type[BaseException], ...] = (
     RuntimeError,

@@ -33,7 +33,10 @@ from proxy.keys.stores import MemoryStore
 from proxy.traffic.client_connection import ClientConnection
 from proxy.traffic.interfaces import RawConnection
 from proxy.traffic.listener import Answerer
+from proxy.traffic.plain_connection import PlainConnection
+from proxy.traffic.plain_request import PlainRequest
 from proxy.traffic.problem import Problem
+from proxy.traffic.trip import Station, Trip
 from proxy.traffic.upstream_connection import UpstreamConnection
 from tests.keys.builders import CountingStore, SharedStore, a_keyring, a_world
 from tests.traffic.ours import Ours, local, proxied
@@ -194,11 +197,28 @@ class WaitingClientConnection(ClientConnection):
         await super().drain()
 
 
+class WaitingPlainConnection(PlainConnection):
+    """A connection on which every write has to wait."""
+
+    __slots__ = ()
+
+    async def drain(self) -> None:
+        await turn()
+        await super().drain()
+
+
+_WAITING: dict[type, type] = {
+    ClientConnection: WaitingClientConnection,
+    PlainConnection: WaitingPlainConnection,
+}
+
+
 class WaitingRequest:
     """A request whose switch to another protocol takes a turn."""
 
     def __init__(self, request: Any) -> None:  # noqa: ANN401 - any Request
-        request._connection.__class__ = WaitingClientConnection
+        link = request._link
+        link.__class__ = _WAITING.get(link.__class__, link.__class__)
         self._request = request
 
     def __getattr__(self, name: str) -> object:
@@ -216,9 +236,13 @@ class FaultyAnswerer:
 
     handler: Any
     fault: Fault = field(default_factory=Fault)
+    express: bool = False
 
     def handle(self, request: Any) -> Awaitable[None]:  # noqa: ANN401 - any Request
         return driven(self.handler.handle(WaitingRequest(request)), self.fault)
+
+    def depart(self, request: PlainRequest, station: Station) -> Trip | None:
+        return self.handler.depart(request, station) if self.express else None
 
     def reject(self, error: TrafficError) -> Problem:
         problem: Problem = self.handler.reject(error)
@@ -328,7 +352,12 @@ async def tokens_for(keys: WaitingKeys, count: int) -> list[str]:
 
 @contextlib.asynccontextmanager
 async def rigged(
-    script: Script, say: Say, *, keys: WaitingKeys, socket: Path | None = None
+    script: Script,
+    say: Say,
+    *,
+    keys: WaitingKeys,
+    socket: Path | None = None,
+    express: bool = False,
 ) -> AsyncIterator[Rig]:
     """Run a proxy in front of an origin, both made to wait wherever they can."""
     origin = Recorder(script)
@@ -337,7 +366,7 @@ async def rigged(
         proxied(address, rulebook=a_rulebook(), keys=keys, timeouts=CALM) as ours,
     ):
         listener: Any = ours.listener
-        answerer = FaultyAnswerer(listener._answerer)
+        answerer = FaultyAnswerer(listener._answerer, express=express)
         faulty: Answerer = answerer  # type: ignore[assignment] # it hands on another awaitable
         listener._answerer = faulty
         _make_writes_wait(ours)
@@ -357,6 +386,14 @@ def _make_writes_wait(ours: Ours) -> None:
     pool._connect = waiting
 
 
+def _of_a_request(coroutine: Any) -> bool:  # noqa: ANN401 - any coroutine
+    """Tell whether a task is a part of a request's way that is not reached by `handle`."""
+    name = getattr(coroutine, "__name__", "")
+    if name == "_walk":
+        return bool(coroutine.cr_frame.f_locals["way"].__name__ == "finish")
+    return name in {"_send_rest", "_obtain"}
+
+
 @contextlib.contextmanager
 def _tasks_through(answerer: FaultyAnswerer) -> Iterator[None]:
     """Let the fault also reach the tasks that a request starts: its upload, and its look-ups."""
@@ -367,7 +404,7 @@ def _tasks_through(answerer: FaultyAnswerer) -> Iterator[None]:
         coroutine: Any,  # noqa: ANN401 - asyncio's signature
         **options: Any,  # noqa: ANN401 - as above
     ) -> asyncio.Task[Any]:
-        if getattr(coroutine, "__name__", "") not in {"_send_rest", "_obtain"}:
+        if not _of_a_request(coroutine):
             return asyncio.Task(coroutine, loop=loop, **options)
         made = asyncio.Task(driven(coroutine, answerer.fault), loop=loop, **options)
         # A task that is cancelled before it begins never gets to its coroutine.

@@ -159,6 +159,15 @@ async def asking_again(_: Path) -> AsyncIterator[Rig]:
 
 
 @contextlib.asynccontextmanager
+async def handing_on(_: Path) -> AsyncIterator[Rig]:
+    """A plain request goes out without a wait; what comes back is relayed with waits."""
+    script = _answer(BODY, chunked=True)
+    say, keys = _say(get(b"/pass")), WaitingKeys()
+    async with rigged(script, say, keys=keys, express=True) as rig:
+        yield rig
+
+
+@contextlib.asynccontextmanager
 async def refusing(_: Path) -> AsyncIterator[Rig]:
     """A request is refused by its rule."""
     async with rigged(_answer(BODY), _say(get(b"/closed")), keys=WaitingKeys()) as rig:
@@ -199,6 +208,7 @@ SCENES: dict[str, Scene] = {
         streaming_events,
         over_a_socket,
         asking_again,
+        handing_on,
         refusing,
         tunnelling,
     )

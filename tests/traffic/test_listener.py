@@ -18,7 +18,9 @@ from proxy.config.settings import TcpAddress, UnixAddress
 from proxy.core.errors import TrafficError, UnfitEnvironment
 from proxy.traffic.interfaces import Request
 from proxy.traffic.listener import HttpListener
+from proxy.traffic.plain_request import PlainRequest
 from proxy.traffic.problem import Problem, problem
+from proxy.traffic.trip import Station, Trip
 
 from .ours import local, proxied
 from .wire import (
@@ -397,15 +399,26 @@ class Broken:
     async def handle(self, request: Request) -> None:
         raise ZeroDivisionError("canary")
 
+    def depart(self, request: PlainRequest, station: Station) -> Trip | None:
+        return None
+
     def reject(self, error: TrafficError) -> Problem:
         self.told.append(error)
         return problem(error, "id")
 
 
+class BrokenAtOnce(Broken):
+    """One whose fault comes before anything is waited for."""
+
+    def depart(self, request: PlainRequest, station: Station) -> Trip | None:
+        raise ZeroDivisionError("canary")
+
+
+@pytest.mark.parametrize("kind", [Broken, BrokenAtOnce])
 async def test_a_fault_ends_the_connection_and_is_told_by_its_name(
-    caplog: pytest.LogCaptureFixture,
+    kind: type[Broken], caplog: pytest.LogCaptureFixture
 ) -> None:
-    broken = Broken()
+    broken = kind()
     listener = HttpListener(TcpAddress("127.0.0.1", 0), broken)
     await listener.start()
     response = await talk(listener.port, get())

@@ -1,0 +1,197 @@
+"""The answer to one request, in our own bytes."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from http import HTTPStatus
+from typing import Protocol
+
+from ..core.forwardable import Forwardable
+from .event_borders import EventBorders, streams_events
+from .framing import ABSENT, CHUNKED, HTTP_10, LAST_CHUNK, Framing, as_chunk
+from .gate import RawRequest
+from .hop import NOWHERE, Peer, Places
+from .interfaces import UpstreamResponse
+from .problem import Problem
+from .response_head import response_head
+
+_ONE_WRITE = 65536
+
+
+class Connection(Protocol):
+    """A client's connection, as an answer sees it."""
+
+    when_leaving: Callable[[], None] | None
+
+    @property
+    def peer(self) -> Peer:
+        """Who is at the other end."""
+
+    @property
+    def leaving(self) -> bool:
+        """Whether the process is about to end."""
+
+    @property
+    def last(self) -> bool:
+        """Whether the request under way is the last."""
+
+    def write(self, data: bytes) -> None:
+        """Send bytes; raise ConnectionError where the client is gone."""
+
+    async def drain(self) -> None:
+        """Wait until the client takes more."""
+
+    def abort(self) -> None:
+        """Drop the connection, so that the client sees that its answer was cut."""
+
+
+class Answer:
+    """The answer to a request that has arrived as `raw`.
+
+    `keep` tells, once it has been given, whether the connection may carry another request.
+    """
+
+    __slots__ = ("_link", "_places", "answered", "keep", "raw")
+
+    def __init__(self, link: Connection, raw: RawRequest) -> None:
+        self._link = link
+        self._places = NOWHERE
+        self.answered = False
+        self.keep = True
+        self.raw = raw
+
+    @property
+    def peer(self) -> Peer:
+        """Who sent the request."""
+        return self._link.peer
+
+    def _ends(self) -> bool:
+        """Whether the request itself makes its connection end with the answer."""
+        raise NotImplementedError
+
+    async def relay(
+        self,
+        message: Forwardable,
+        response: UpstreamResponse,
+        *,
+        places: Places,
+        close: bool = False,
+    ) -> int:
+        """Answer with a response of the upstream; return how many bytes of body were sent.
+
+        Raises:
+            TrafficError: The response broke off; if it had begun, the client sees it cut.
+        """
+        if close:
+            self.keep = False
+        sent = self.relay_whole(message, response, places=places)
+        if sent is None:
+            return await self._stream(message, response)
+        await self._link.drain()
+        return sent
+
+    def relay_whole(
+        self, message: Forwardable, response: UpstreamResponse, *, places: Places
+    ) -> int | None:
+        """Answer with a response all of which has come, or return None and send nothing."""
+        if not isinstance(message, Forwardable):
+            raise TypeError("only a Forwardable can be sent")
+        self._places = places
+        if response.bodiless:
+            self._send(message, _bodiless_framing(message, response, self.raw.method))
+            response.take()
+            return 0
+        body = message.body if message.body is not None else response.take()
+        if body is None:
+            return None
+        self._send(message, Framing(len(body)), body)
+        return len(body)
+
+    async def refuse(self, problem: Problem, *, close: bool = False) -> None:
+        """Answer with a problem of Sealyard's own; cut the answer if one has begun."""
+        if self.refuse_whole(problem, close=close):
+            await self._link.drain()
+
+    def refuse_whole(self, problem: Problem, *, close: bool = False) -> bool:
+        """Do as `refuse` without a wait; return whether anything was sent."""
+        if self.answered:
+            self._link.abort()
+            return False
+        self.answered = True
+        if close:
+            self.keep = False
+        head_only = self.raw.method == "HEAD"
+        connection = self._connection_header()
+        self._link.write(problem.render(connection=connection, head_only=head_only))
+        return True
+
+    def _connection_header(self) -> bytes | None:
+        """Decide whether the connection goes on, and return what to tell the client about it."""
+        if self._ends() or self._link.last:
+            self.keep = False
+        if not self.keep:
+            return b"close"
+        return b"keep-alive" if self.raw.version == HTTP_10 else None
+
+    def _send(self, message: Forwardable, framing: Framing, body: bytes = b"") -> None:
+        head = response_head(
+            message, framing, connection=self._connection_header(), places=self._places
+        )
+        self.answered = True
+        if len(body) <= _ONE_WRITE:
+            self._link.write(head + body)
+        else:
+            self._link.write(head)
+            self._link.write(body)
+
+    async def _stream(self, message: Forwardable, response: UpstreamResponse) -> int:
+        framing = response.framing
+        if framing.length is None or not framing.present:
+            framing = CHUNKED
+            if self.raw.version == HTTP_10:
+                # RFC 9112 section 6.1: no chunks for HTTP/1.0; the end of the connection ends it.
+                framing = ABSENT
+                self.keep = False
+        self._send(message, framing)
+        chunks = response.chunks()
+        if framing.length is None and streams_events(response.head.headers):
+            chunks = self._until_leaving(response)
+        try:
+            async for data in chunks:
+                self._link.write(as_chunk(data) if framing.chunked else data)
+                await self._link.drain()
+            if framing.chunked:
+                self._link.write(LAST_CHUNK)
+        except BaseException:
+            # Never an end that looks like one: no last chunk, and a reset rather than a close.
+            self._link.abort()
+            raise
+        return response.arrived
+
+    async def _until_leaving(self, response: UpstreamResponse) -> AsyncIterator[bytes]:
+        """Return a stream of events up to the end of one, once the process is about to end."""
+        link = self._link
+        borders = EventBorders()
+
+        def leave() -> None:
+            if borders.at_border:
+                response.stop()
+
+        link.when_leaving = leave
+        try:
+            async for data in response.chunks():
+                if link.leaving and (size := borders.last_border(data)):
+                    yield data[:size]
+                    return
+                borders.pass_by(data)
+                yield data
+        finally:
+            link.when_leaving = None
+
+
+def _bodiless_framing(message: Forwardable, response: UpstreamResponse, method: str) -> Framing:
+    """Return what to say of a body that is not sent: the length that a GET would have shown."""
+    stays_empty = response.head.status in {HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED}
+    if method != "HEAD" or message.ruled or stays_empty or response.framing.length is None:
+        return ABSENT
+    return response.framing

@@ -1,0 +1,167 @@
+"""The steps of one message's way that wait for nothing: gate, rules, plan, apply, answer.
+
+The handler puts its waits between them; the express takes them one after the other. So there is
+one gate and one pipeline, whichever way a message goes.
+"""
+
+from __future__ import annotations
+
+import itertools
+import secrets
+from collections.abc import Callable, Iterable, Sequence
+from typing import Final, NamedTuple, Protocol
+
+from ..config.limits import TrafficLimits
+from ..config.settings import Network
+from ..core import pipeline
+from ..core.blueprint import Blueprint
+from ..core.errors import AmbiguousRequest, RejectedByRule, TrafficError, UpstreamFailed
+from ..core.exchange import Exchange
+from ..core.forwardable import Forwardable
+from ..core.needs import Keys, Needs
+from ..core.pipeline import Plan
+from ..core.rulebook import Decision, Rulebook
+from ..core.session import Session
+from .gate import Admitted, RawRequest, admit
+from .hop import Crossing, Hop, Peer, Places
+from .interfaces import Reporter, UpstreamResponse
+from .problem import Problem, problem, status_of
+from .record import Record
+from .response_head import refuse_parts
+
+CLIENT_CLOSED: Final = 499
+"""What nginx writes in its log for a client that went away; nobody receives it."""
+
+_NO_KEYS: Final = Keys(sealing={}, opening={})
+
+
+class KeySource(Protocol):
+    """Where the sessions of plans come from."""
+
+    def resolve_warm(self, needs: Needs) -> Keys | None:
+        """Return the sessions if they are at hand."""
+
+    async def resolve(self, needs: Needs) -> Keys:
+        """Return the sessions, waiting for the store if need be."""
+
+    def remember(self, sessions: Iterable[Session]) -> None:
+        """Keep sessions under which a tag has verified."""
+
+
+class Arrival(NamedTuple):
+    """A request that passed the gate, with what the rules say of it and what the hop changes."""
+
+    admitted: Admitted
+    exchange: Exchange
+    crossing: Crossing
+
+
+class Course:
+    """The steps that the messages of one listener take. `name` is the listener's, for the log."""
+
+    def __init__(  # noqa: PLR0913 - what the wiring hands in, each by name
+        self,
+        rulebook: Rulebook,
+        keys: KeySource,
+        reporter: Reporter,
+        *,
+        clock: Callable[[], float],
+        name: str,
+        limits: TrafficLimits,
+        trusted_proxies: Sequence[Network],
+        upstream_names: frozenset[bytes],
+    ) -> None:
+        self.keys = keys
+        self.reporter = reporter
+        self._rulebook = rulebook
+        self._clock = clock
+        self._name = name
+        self._limits = limits
+        self._names = upstream_names
+        self._hop = Hop(f"sealyard-{secrets.token_hex(4)}", trusted_proxies)
+        self._prefix = secrets.token_hex(6)
+        self._numbers = itertools.count(1)
+
+    def record(self) -> Record:
+        """Return the record of a new message."""
+        return Record(f"{self._prefix}-{next(self._numbers):x}", self._name)
+
+    def refusal(self, error: TrafficError, record: Record) -> Problem:
+        """Note that a message was refused, and return what its client is told."""
+        direction = record.direction
+        record.refused(error, status_of(error, direction))
+        return problem(error, record.request_id, direction=direction, now=self._clock())
+
+    def arrive(self, raw: RawRequest, peer: Peer, record: Record) -> Arrival:
+        """Let a request through the gate and find its rule, before its body is read.
+
+        Raises:
+            TrafficError: The gate or a rule refuses it.
+        """
+        admitted = admit(raw, head_limit=self._limits.head)
+        record.method = admitted.head.method
+        if admitted.via:
+            self._hop.refuse_loop(raw.headers)
+        exchange = Exchange(self._decide(admitted, record), admitted.head)
+        return Arrival(admitted, exchange, self._hop.crossing(raw, peer, admitted.host))
+
+    def places(self, crossing: Crossing) -> Places:
+        """Return where a Location of the upstream points, for this client."""
+        return Places(self._names, crossing.place)
+
+    def plan_request(self, exchange: Exchange, body: bytes) -> Plan:
+        """Return what the rule does to the request; raise TrafficError where it cannot be done."""
+        return pipeline.plan_request(exchange, body, self.body_limit(exchange.decision))
+
+    def plan_response(
+        self, exchange: Exchange, blueprint: Blueprint, response: UpstreamResponse, body: bytes
+    ) -> Plan:
+        """Return what a block of the rule does to the response."""
+        limit = self.body_limit(exchange.decision)
+        return pipeline.plan_response(exchange, blueprint, response.head, body, limit)
+
+    def reading(self, exchange: Exchange, response: UpstreamResponse) -> Blueprint | None:
+        """Return the block that reads the response, or None where it passes unread.
+
+        Raises:
+            TrafficError: It cannot be read, or what comes may not be all of it.
+        """
+        if response.bodiless or not exchange.decision.may_read_response:
+            return None
+        refuse_parts(response.head)
+        blueprint = pipeline.choose_response(exchange, response.head)
+        if blueprint is not None and not response.delimited:
+            # Cut and whole look alike (RFC 9112 section 8): half a body must not pass for all.
+            raise UpstreamFailed("response-not-delimited")
+        return blueprint
+
+    def warm(self, plan: Plan) -> Keys | None:
+        """Return the keys of a plan if no wait is needed for them."""
+        if plan.needs.seals or plan.needs.opens:
+            return self.keys.resolve_warm(plan.needs)
+        return _NO_KEYS
+
+    def apply(self, plan: Plan, keys: Keys, record: Record) -> Forwardable:
+        """Carry a plan out."""
+        applied = pipeline.apply(plan, keys, self._clock())
+        if applied.proven:
+            self.keys.remember(applied.proven)
+        record.count(applied.counts)
+        return applied.forwardable
+
+    def body_limit(self, decision: Decision) -> int:
+        """Return how many bytes a body may have that a rule reads."""
+        rule = decision.rule
+        return self._limits.body if rule is None else min(self._limits.body, rule.max_body)
+
+    def _decide(self, admitted: Admitted, record: Record) -> Decision:
+        decision = self._rulebook.decide(
+            admitted.head.method, admitted.path, websocket=admitted.websocket
+        )
+        record.rule = decision.rule.name if decision.rule is not None else None
+        if admitted.overrides and self._rulebook.rules_path(admitted.path):
+            raise AmbiguousRequest("method-override")
+        if admitted.websocket and (decision.reads_request or decision.may_read_response):
+            # A tunnel would carry messages past the rule that should have read them.
+            raise RejectedByRule("upgrade-on-ruled-route")
+        return decision

@@ -1,0 +1,92 @@
+"""Request heads that can be read in one way only, read by one regular expression.
+
+This is a small part of the grammar of RFC 9112, chosen so that no two parsers differ on it: one
+space here, one there, CR LF at each end, no empty value, no byte above 0x7E, no coding of the body
+but its length. A head that is not in it is none of this module's business: it goes to aiohttp's
+parser, and so does everything that comes behind it.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final, NamedTuple
+
+from ..core.message import Headers
+from .framing import HTTP_11
+from .gate import RawRequest
+
+HELD_HEAD: Final = 16384
+"""Up to so many bytes wait here for the end of their head."""
+
+_TARGET: Final = rb"/[A-Za-z0-9._~!$&'()*+,;=:@%/?-]*"
+_LINE: Final = rb"(GET|HEAD|POST|PUT|PATCH|DELETE|OPTIONS) (%b) HTTP/1\.1\r\n" % _TARGET
+_NAME: Final = rb"[A-Za-z0-9-]+"
+_VALUE: Final = rb"[!-~](?:[\t -~]*[!-~])?"
+_FIELD: Final = rb"%b: %b\r\n" % (_NAME, _VALUE)
+_HEAD: Final = re.compile(rb"%b((?:%b)+)\r\n" % (_LINE, _FIELD))
+_FIELDS: Final = re.compile(rb"(%b): ([^\r]+)\r\n" % _NAME)
+
+_PART_OF_FIELD: Final = rb"(?:%b(?::(?: [\t -~]*)?\r?)?|\r)?" % _NAME
+_PART_OF_HEAD: Final = re.compile(rb"%b(?:%b)*%b" % (_LINE, _FIELD, _PART_OF_FIELD))
+_PART_OF_LINE: Final = re.compile(rb"[A-Z]{1,7}(?: (?:%b(?: [HTTP/1.]{0,8}\r?)?)?)?" % _TARGET)
+_LENGTH: Final = re.compile(rb"[0-9]{1,10}")
+
+# What asks for more than a plain answer, or may be read in more than one way.
+_NOT_PLAIN: Final = frozenset(
+    {
+        b"expect",
+        b"http2-settings",
+        b"keep-alive",
+        b"proxy-connection",
+        b"te",
+        b"trailer",
+        b"transfer-encoding",
+        b"upgrade",
+    }
+)
+
+
+class PlainHead(NamedTuple):
+    """A head that was read: `size` is its own in bytes, `length` that of the body behind it.
+
+    `length` is None where no Content-Length came; `close` says that this request is the last.
+    """
+
+    raw: RawRequest
+    size: int
+    length: int | None
+    close: bool
+
+
+def read_plain(data: bytes) -> PlainHead | None:
+    """Return the head that `data` begins with, or None where that is not a plain one."""
+    match = _HEAD.match(data)
+    if match is None:
+        return None
+    headers: Headers = tuple(_FIELDS.findall(data, match.start(3), match.end(3)))
+    length: int | None = None
+    close = False
+    for name, value in headers:
+        low = name.lower()
+        if low == b"content-length":
+            if length is not None or not _LENGTH.fullmatch(value):
+                return None
+            length = int(value)
+        elif low == b"connection":
+            option = value.lower()
+            if option == b"close":
+                close = True
+            elif option != b"keep-alive":
+                return None
+        elif low in _NOT_PLAIN:
+            return None
+    raw = RawRequest(match[1].decode("ascii"), match[2].decode("ascii"), HTTP_11, headers)
+    return PlainHead(raw, match.end(), length, close)
+
+
+def may_become_plain(data: bytes) -> bool:
+    """Tell whether `data` has no end of a head yet, and is the beginning of a plain one."""
+    if len(data) > HELD_HEAD:
+        return False
+    part = _PART_OF_HEAD if b"\n" in data else _PART_OF_LINE
+    return part.fullmatch(data) is not None

@@ -1,0 +1,210 @@
+"""One plain request between its sending and its answer, moved on by what the upstream sends."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from typing import Any, Final, Protocol
+
+from ..core import pipeline
+from ..core.errors import UpstreamFailed
+from ..core.forwardable import Forwardable
+from .course import CLIENT_CLOSED, Arrival, Course
+from .delivery import Delivery
+from .interfaces import Request, UpstreamResponse
+from .plain_request import PlainRequest
+from .problem import deliberate
+from .record import Record
+from .upstream import HttpUpstream
+from .upstream_connection import UpstreamConnection
+from .whole_response import WholeResponse
+
+WORTH_WAITING: Final = 32768
+"""A response up to so many bytes is relayed whole; a longer one goes on as it comes."""
+
+Finish = Callable[[Request, Arrival, UpstreamResponse, Record], Coroutine[Any, Any, None]]
+
+
+class Station(Protocol):
+    """The client's connection, as a trip sees it."""
+
+    def ended(self, request: PlainRequest) -> None:
+        """Learn that the request has been answered, or that the client is gone."""
+
+    def begin_anew(self, request: PlainRequest) -> None:
+        """Let the handler answer the request from its beginning: nothing of it was heeded."""
+
+    def go_on(self, request: PlainRequest, way: Coroutine[Any, Any, None]) -> None:
+        """Let a task walk the rest of the way."""
+
+    def abort(self) -> None:
+        """Drop the connection: the client is gone, or must see that its answer was cut."""
+
+    def broke(self, error: BaseException) -> None:
+        """Learn of what should not have happened, and drop the connection."""
+
+
+class Trip:
+    """Owns one upstream connection from `start` until `over`.
+
+    Every way out of it gives the connection back or drops it, and answers the client or lets the
+    handler do so.
+    """
+
+    __slots__ = (
+        "_arrival",
+        "_connection",
+        "_course",
+        "_delivery",
+        "_finish",
+        "_record",
+        "_request",
+        "_station",
+        "_upstream",
+        "over",
+    )
+
+    def __init__(  # noqa: PLR0913, PLR0917 - made in one place
+        self,
+        course: Course,
+        upstream: HttpUpstream,
+        station: Station,
+        finish: Finish,
+        request: PlainRequest,
+        arrival: Arrival,
+        record: Record,
+    ) -> None:
+        self._course = course
+        self._upstream = upstream
+        self._station = station
+        # It is the handler's, and holds the handler for as long as the message is under way.
+        self._finish = finish
+        self._request = request
+        self._arrival = arrival
+        self._record = record
+        self._delivery: Delivery | None = None
+        self._connection: UpstreamConnection | None = None
+        self.over = False
+
+    def start(self, delivery: Delivery) -> bool:
+        """Send the request; return whether there was a connection for it."""
+        connection = self._upstream.send_at_once(delivery, self.progressed)
+        if connection is None:
+            return False
+        self._connection, self._delivery = connection, delivery
+        try:
+            self._record.sending()
+            if connection.error is not None:
+                self.progressed()
+        except BaseException:
+            self.abandon()
+            raise
+        return True
+
+    def progressed(self) -> None:
+        """Look at what the upstream has done."""
+        connection = self._connection
+        if connection is None:
+            return
+        try:
+            self._look(connection)
+        except BaseException as error:
+            self._leave(connection)
+            self._upstream.pool.drop(connection)
+            self._station.broke(error)
+            if not isinstance(error, Exception):
+                raise
+
+    def abandon(self) -> None:
+        """Learn that the client is gone."""
+        connection = self._connection
+        if connection is not None:
+            self._leave(connection)
+            self._upstream.pool.drop(connection)
+            self._record.status = CLIENT_CLOSED
+            self._record.report(self._course.reporter)
+
+    def _look(self, connection: UpstreamConnection) -> None:
+        reader = connection.reader
+        if connection.error is not None:
+            # First: after an error, what the reader holds may be the response before.
+            self._failed(connection, connection.error)
+        elif reader.complete:
+            self._arrived(connection)
+        elif reader.head is not None:
+            framing = reader.framing
+            if framing.present and framing.length is not None and framing.length <= WORTH_WAITING:
+                connection.await_body()
+            else:
+                # It is relayed while it comes: that takes waits.
+                self._leave(connection)
+                self._go_on(self._upstream.response(connection))
+
+    def _leave(self, connection: UpstreamConnection) -> None:
+        """Look no more at the connection."""
+        self._connection = connection.progressed = None
+        self.over = True
+
+    def _go_on(self, response: UpstreamResponse) -> None:
+        """Let the handler relay the response."""
+        way = self._finish(self._request, self._arrival, response, self._record)
+        self._station.go_on(self._request, way)
+
+    def _failed(self, connection: UpstreamConnection, error: BaseException) -> None:
+        """Answer for an upstream that has not."""
+        self._leave(connection)
+        self._upstream.pool.drop(connection)
+        if (
+            isinstance(error, UpstreamFailed)
+            and self._delivery is not None
+            and self._delivery.repeatable(connection)
+        ):
+            self._station.begin_anew(self._request)
+            return
+        self._refuse(error)
+        self._end()
+
+    def _arrived(self, connection: UpstreamConnection) -> None:
+        """Relay a response all of which is there."""
+        self._leave(connection)
+        record = self._record
+        response = self._upstream.whole_response(connection)
+        record.responded(response.head.status)
+        try:
+            message = self._incoming(response)
+            if message is None:
+                self._go_on(response)
+                return
+            places = self._course.places(self._arrival.crossing)
+            record.returned = self._request.relay_whole(message, response, places=places) or 0
+        except ConnectionError:
+            self._lost()
+        except Exception as error:  # noqa: BLE001 - nothing may escape into a log or an answer
+            record.returned = response.arrived
+            self._refuse(error)
+        self._end()
+
+    def _lost(self) -> None:
+        self._record.status = CLIENT_CLOSED
+        self._station.abort()
+
+    def _end(self) -> None:
+        self._record.report(self._course.reporter)
+        self._station.ended(self._request)
+
+    def _incoming(self, response: WholeResponse) -> Forwardable | None:
+        """Return the response as it may be relayed, or None where keys must be waited for."""
+        exchange = self._arrival.exchange
+        blueprint = self._course.reading(exchange, response)
+        if blueprint is None:
+            return pipeline.pass_response(exchange, response.head, bodiless=response.bodiless)
+        whole = response.take_up_to(self._course.body_limit(exchange.decision))
+        plan = self._course.plan_response(exchange, blueprint, response, whole)
+        keys = self._course.warm(plan)
+        return self._course.apply(plan, keys, self._record) if keys is not None else None
+
+    def _refuse(self, error: BaseException) -> None:
+        refusal = self._course.refusal(deliberate(error), self._record)
+        try:
+            self._request.refuse_whole(refusal)
+        except ConnectionError:
+            self._lost()

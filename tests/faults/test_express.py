@@ -1,0 +1,123 @@
+"""Whatever fails on the way of a plain message, which has no waits: it fails closed too."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import json
+from collections.abc import AsyncIterator, Callable
+
+import pytest
+
+from proxy.core.needs import Keys, Needs
+from proxy.demo.search import search
+from proxy.telemetry.libraries import asyncio_handler, routed
+from proxy.telemetry.logs import Logs
+from tests.traffic.wire import Client, Peer, get, post
+
+from .faults import EXCEPTIONS, FaultAtLine
+from .rig import BODY, CANARY, JSON, Rig, Say, Script, WaitingKeys, rigged, tokens_for
+from .test_fail_closed import check, clean, lines_of
+
+Scene = Callable[[], contextlib.AbstractAsyncContextManager[Rig]]
+_ON_THE_WAY = ("traffic/express.py", "traffic/trip.py")
+
+
+class WarmKeys(WaitingKeys):
+    """Sessions that are at hand once they have been asked for."""
+
+    def forget(self) -> None:
+        """Keep them."""
+
+    def resolve_warm(self, needs: Needs) -> Keys | None:
+        return self.sessions.resolve_warm(needs)
+
+
+def _say(data: bytes) -> Say:
+    async def say(client: Client) -> None:
+        client.send(data)
+
+    return say
+
+
+def _answer(body: bytes | None, *, framing: bytes = b"Content-Length: %d") -> Script:
+    async def script(peer: Peer) -> None:
+        seen = await peer.request()
+        reply = seen.body if body is None else body
+        length = framing % len(reply) if b"%" in framing else framing
+        peer.send(b"HTTP/1.1 200 OK\r\n" + JSON + b"\r\n" + length + b"\r\n\r\n" + reply)
+
+    return script
+
+
+@contextlib.asynccontextmanager
+async def sealing() -> AsyncIterator[Rig]:
+    """A request is sealed, and its echo opened."""
+    say, keys = _say(post(BODY, JSON, target=b"/seal")), WarmKeys()
+    async with rigged(_answer(None), say, keys=keys, express=True) as rig:
+        yield rig
+
+
+@contextlib.asynccontextmanager
+async def opening() -> AsyncIterator[Rig]:
+    """A response is opened."""
+    keys = WarmKeys()
+    (token,) = await tokens_for(keys, 1)
+    reply = json.dumps({"content": token}).encode()
+    async with rigged(_answer(reply), _say(get(b"/open")), keys=keys, express=True) as rig:
+        yield rig
+
+
+@contextlib.asynccontextmanager
+async def passing() -> AsyncIterator[Rig]:
+    """Bodies pass as they come, in both directions."""
+    say, keys = _say(post(BODY, JSON, target=b"/pass")), WarmKeys()
+    async with rigged(_answer(BODY), say, keys=keys, express=True) as rig:
+        yield rig
+
+
+@contextlib.asynccontextmanager
+async def asking_again() -> AsyncIterator[Rig]:
+    """A resting connection dies under a GET, which goes out again on a new one."""
+    answered: set[int] = set()
+
+    async def once(peer: Peer) -> None:
+        await peer.request()
+        if id(peer.writer) in answered:
+            answered.clear()
+            raise ConnectionResetError
+        answered.add(id(peer.writer))
+        peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+
+    say, keys = _say(get(b"/pass")), WarmKeys()
+    async with rigged(once, say, keys=keys, express=True) as rig:
+        yield rig
+
+
+SCENES: dict[str, Scene] = {
+    scene.__name__: scene for scene in (sealing, opening, passing, asking_again)
+}
+
+
+@pytest.mark.parametrize("name", SCENES)
+async def test_an_exception_at_any_line_of_the_express_fails_closed(name: str) -> None:
+    log: list[bytes] = []
+    logs = Logs(log.append)
+    asyncio.get_running_loop().set_exception_handler(asyncio_handler(logs))
+    travelled: set[str] = set()
+    with routed(logs):
+        async with SCENES[name]() as rig:
+            await clean(rig)
+            right = await clean(rig)
+            for at in range(await lines_of(rig)):
+                fault = FaultAtLine(at, EXCEPTIONS[at % len(EXCEPTIONS)](CANARY))
+                outcome = await rig.with_fault(fault)
+                travelled.update(file for file, _ in fault.lines)
+                if fault.happened:
+                    check(name, rig, fault, outcome, right)
+                assert not rig.lost, fault.lines[at]
+                assert (await clean(rig)).raw == right.raw, fault.lines[at]
+        gc.collect()
+    assert travelled.issuperset(_ON_THE_WAY)
+    assert not search(CANARY, {"log": b"".join(log)})
