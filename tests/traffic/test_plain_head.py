@@ -95,7 +95,7 @@ def test_what_is_not_plain_does_not_wait_for_its_end(name: str) -> None:
 
 async def _by_the_parser(data: bytes) -> list[object]:
     loop = asyncio.get_running_loop()
-    parser = HttpRequestParser(None, loop, 65536)  # type: ignore[arg-type] # it has no protocol
+    parser = HttpRequestParser(None, loop, 65536)
     messages, upgraded, tail = parser.feed_data(data)
     assert not upgraded
     assert not tail
