@@ -270,9 +270,7 @@ class PlainConnection(asyncio.Protocol):
         if transport is None or transport.is_closing():
             return
         if not request.keep or self.last:
-            # A client that does not read its last answer must not hold the connection.
-            self._write_deadline = self._loop.time() + self._owner.timeouts.write
-            transport.close()
+            self._finish(transport)
         elif self._paused:
             return
         elif self._rest:
@@ -280,6 +278,11 @@ class PlainConnection(asyncio.Protocol):
             self._hand_over(self._rest)
         else:
             self._read_deadline = self._loop.time() + self._owner.timeouts.keepalive
+
+    def _finish(self, transport: asyncio.Transport) -> None:
+        """Close the connection behind what the client has still to read, which it must do soon."""
+        self._write_deadline = self._loop.time() + self._owner.timeouts.write
+        transport.close()
 
     # --- called by the ticker and by the listener ---------------------------------------------
 
@@ -292,7 +295,7 @@ class PlainConnection(asyncio.Protocol):
             if self._held:
                 self._hand_over(self._held)
             elif self._request is None and self._transport is not None:
-                self._transport.close()
+                self._finish(self._transport)
 
     def leave(self) -> None:
         """Close the connection if it rests for long; let end what would never end by itself."""
