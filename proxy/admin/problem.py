@@ -19,20 +19,31 @@ class AdminError:
     title: str
 
 
+MALFORMED: Final = AdminError("malformed-call", 400, "The call does not say what it must.")
 UNAUTHORIZED: Final = AdminError("unauthorized", 401, "The bearer token is missing or wrong.")
 FORBIDDEN_HOST: Final = AdminError(
     "forbidden-host", 403, "The Host header names neither this machine nor an address."
 )
 NOT_FOUND: Final = AdminError("not-found", 404, "There is nothing here.")
 METHOD_NOT_ALLOWED: Final = AdminError("method-not-allowed", 405, "The method is not allowed.")
-TOO_LARGE: Final = AdminError("body-too-large", 413, "This call takes no body.")
+TOO_LARGE: Final = AdminError("body-too-large", 413, "The body of the call is too large.")
 CONFIGURATION: Final = AdminError(
     "configuration-error", 422, "The configuration cannot be taken; the old one stays in force."
 )
 TOO_MANY: Final = AdminError("too-many-requests", 429, "Too many calls; wait a moment.")
 INTERNAL: Final = AdminError("internal-error", 500, "The admin API failed; the log tells where.")
 
+KEY_UNAVAILABLE: Final = AdminError(
+    "key-unavailable", 503, "The store does not answer, so there is no session to be had."
+)
+NOT_KEPT: Final = AdminError(
+    "revocation-not-kept",
+    503,
+    "This Sealyard refuses the sessions until it restarts; neither store nor keyring took it.",
+)
+
 ERRORS: Final = (
+    MALFORMED,
     UNAUTHORIZED,
     FORBIDDEN_HOST,
     NOT_FOUND,
@@ -41,6 +52,8 @@ ERRORS: Final = (
     CONFIGURATION,
     TOO_MANY,
     INTERNAL,
+    KEY_UNAVAILABLE,
+    NOT_KEPT,
 )
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from typing import Any
 
@@ -13,14 +14,16 @@ from ..telemetry.exposition import CONTENT_TYPE_LATEST, exposed
 from ..telemetry.facts import Check
 from . import problem
 from .masked import masked
+from .session_routes import SessionRoutes
 from .subject import Subject
 
 
 class Routes:
     """Answers for one subject."""
 
-    def __init__(self, subject: Subject) -> None:
+    def __init__(self, subject: Subject, *, clock: Callable[[], float] = time.time) -> None:
         self._subject = subject
+        self._sessions = SessionRoutes(subject, clock)
 
     def health(self) -> list[web.RouteDef]:
         """Return what probes and scrapers ask for."""
@@ -37,6 +40,7 @@ class Routes:
             web.post("/-/reload", self._reload),
             web.get("/v1/status", self._status),
             web.get("/v1/config", self._config),
+            *self._sessions.all(),
         ]
 
     async def _livez(self, _: web.Request) -> web.Response:
@@ -72,7 +76,7 @@ class Routes:
 
 
 def _line(check: Check) -> str:
-    mark = "+" if check.ok else "-"
+    mark = "-" if not check.ok else "!" if check.degraded else "+"
     detail = f": {check.detail}" if check.detail else ""
     return f"[{mark}] {check.name}{detail}"
 

@@ -10,7 +10,7 @@ from aiohttp import web
 
 from .guard import Guard
 
-_BODY_BYTES: Final = 1024
+_BODY_BYTES: Final = 16 * 1024
 _LINE_BYTES: Final = 4096
 _KEEPALIVE_SECONDS: Final = 15.0
 _SHUTDOWN_SECONDS: Final = 2.0

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from ..config.settings import Settings
+from ..keys.desk import Answer, Call
 from ..telemetry.facts import Check
 from ..telemetry.samples import Samples
 
@@ -37,6 +38,13 @@ class Subject(Protocol):
 
     async def status(self) -> Mapping[str, Any]:
         """Return names and numbers for an operator."""
+
+    async def operate(self, call: Call) -> Answer:
+        """Do what is asked of the sessions of a scope.
+
+        Raises KeyUnavailable where an ephemeral session cannot be had, OperatorError for a
+        revocation of a time to come.
+        """
 
     async def reload(self) -> Reloaded:
         """Take what the configuration file says now, or tell why not."""

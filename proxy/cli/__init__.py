@@ -16,6 +16,7 @@ COMMANDS: Final = {
     "inspect": CommandPlace("inspect", "Tell what a token says about itself; needs no key."),
     "encrypt": CommandPlace("seal", "Seal a value as a rule would."),
     "decrypt": CommandPlace("seal", "Open a token as a rule would."),
+    "sessions": CommandPlace("sessions", "Rotate and revoke the sessions of a conversation."),
     "keys": CommandPlace("keys", "Make, change, check and back up the keyring."),
     "doctor": CommandPlace("doctor", "Find out what keeps Sealyard from working here."),
     "demo": CommandPlace("demo", "Show it all with nothing installed."),

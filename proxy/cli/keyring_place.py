@@ -12,8 +12,9 @@ from typing import Concatenate, Final, ParamSpec
 
 import click
 
-from ..config.settings import SecretReference
+from ..config.settings import KeySettings, SecretReference
 from ..keys.audit import AuditLog
+from ..keys.audit import file_beside as beside
 from ..keys.roots import ROOTS, FileRoot, PassphraseRoot, RootProvider
 from . import base
 from .loading import configuration_if_any
@@ -31,6 +32,17 @@ class Place:
     path: Path
     root: RootProvider
     audit: AuditLog
+    config: Path | None = None
+
+    def keys(self) -> KeySettings:
+        """Return what the configuration says of keys: the one named, or the first of the usual.
+
+        Raises a usage error where there is none.
+        """
+        loaded = configuration_if_any(self.config)
+        if loaded is None:
+            raise click.UsageError("which store is shared says the configuration: give --config")
+        return loaded.settings.keys
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,16 +98,16 @@ def keyring_options(
     ) -> None:
         options = _Options(config, keyring, passphrase_env, passphrase_file, root_file)
         path, root = _find(options)
-        audit = audit_file or path.with_name(path.name + ".audit")
-        command(Place(path, root, AuditLog(audit, time.time)), *args, **kwargs)
+        audit = AuditLog(audit_file or beside(path), time.time)
+        command(Place(path, root, audit, config), *args, **kwargs)
 
     return with_place
 
 
 def context_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command the options that name the scope of a token."""
-    tenant = click.option("--tenant", help="The tenant that the token is bound to.")
-    conversation = click.option("--conversation", help="The conversation that it is bound to.")
+    """Give a command the options that name a scope."""
+    tenant = click.option("--tenant", help="The tenant that values are bound to.")
+    conversation = click.option("--conversation", help="The conversation that they are bound to.")
     return tenant(conversation(command))
 
 

@@ -72,7 +72,7 @@ def metrics_page() -> str:
     rows = [
         (
             f"`{metric.name}`",
-            metric.kind,
+            "gauge" if metric.kind == "latest" else metric.kind,
             ", ".join(f"`{label}`" for label in metric.labels) or "-",
             metric.meaning,
         )

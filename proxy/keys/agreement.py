@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
+from ..config.settings import KeySettings
 from ..core.derivation import SID_BYTES
 from ..core.secret import KEY_BYTES, SessionKey
 from . import ephemeral_record
@@ -46,6 +47,13 @@ class SessionSettings:
     max_scopes: int = 10_000
     store_timeout: float = 0.25
     revocation_max_age: float = 30.0
+
+    @classmethod
+    def of(cls, keys: KeySettings) -> SessionSettings:
+        """Return what the configuration says."""
+        return cls(
+            ttl=int(keys.ttl), grace=int(keys.grace), revocation_max_age=keys.revocation_max_age
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,3 +49,8 @@ class AuditLog:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+
+
+def file_beside(keyring: Path) -> Path:
+    """Return where operations with a keyring are written down unless something else is said."""
+    return keyring.with_name(keyring.name + ".audit")

@@ -32,11 +32,18 @@ class GuardedStore:
         self._pid = os.getpid()
         self._places = asyncio.Semaphore(QUESTIONS)
         self.breaker = Breaker(clock)
+        self.answered = self.failed = self.spared = 0
+        """How many questions were answered, failed, or were not asked while the store rests."""
 
     @property
     def shared(self) -> bool:
         """Whether other processes use the same store."""
         return self._store.shared
+
+    @property
+    def hears(self) -> bool:
+        """Whether what other processes change is heard as it happens."""
+        return self._store.hears
 
     async def open(self, changed: Changed) -> None:
         """Open the store inside."""
@@ -74,12 +81,13 @@ class GuardedStore:
 
     async def _ask_now(self, question: Callable[[], Awaitable[_T]]) -> _T:
         if not self.breaker.admits():
+            self.spared += 1
             raise StoreFailed("store-resting")
         try:
             async with asyncio.timeout(self._timeout):
                 answer = await question()
         except ClockRefused as refused:
-            self.breaker.succeeded()
+            self._succeeded()
             self._notice(str(refused))
             raise
         except (StoreFailed, OSError) as error:  # a TimeoutError is an OSError
@@ -89,8 +97,13 @@ class GuardedStore:
             self.breaker.released()
             raise
         else:
-            self.breaker.succeeded()
+            self._succeeded()
             return answer
+        self.failed += 1
         self.breaker.failed(slow=reason == "store-timeout")
         self._notice(reason)
         raise StoreFailed(reason)
+
+    def _succeeded(self) -> None:
+        self.answered += 1
+        self.breaker.succeeded()

@@ -35,7 +35,7 @@ from .guarded import GuardedStore, Notice
 from .kek_use import KekUse
 from .keyring import Keyring, RandomBytes
 from .standing import FOREVER, Standing, Standings
-from .stores import Store, StoreFailed, revocation
+from .stores import ClockRefused, Store, StoreFailed, revocation
 
 __all__ = ["Lookups", "Rotated", "SessionMode", "SessionSettings", "SessionView", "Sessions"]
 
@@ -259,8 +259,22 @@ class Sessions:
 
         They neither seal nor open in this process any more; a later time wins over an earlier one.
         Returns whether the store took it, and so other processes refuse them too. Raises
-        OperatorError for a time to come, which would refuse sessions not yet made.
+        OperatorError for a time to come, by our clock or the store's, which would refuse sessions
+        not yet made.
         """
+        standing = self.refuse(scope, not_before)
+        key = self._keyring.record_key
+        record = revocation.encode(standing.not_before, standing.name, key)
+        try:
+            await self._store.revoke(standing.name, record, standing.not_before)
+        except ClockRefused:
+            raise OperatorError("not-before-in-the-future") from None
+        except StoreFailed:
+            return False
+        return True
+
+    def refuse(self, scope: Scope, not_before: int) -> Standing:
+        """Do what `revoke` does in this process alone, and return how the scope stands."""
         if not_before > int(self._clock()) + 1:
             raise OperatorError("not-before-in-the-future")
         standing = self._standings.of(scope)
@@ -268,13 +282,7 @@ class Sessions:
         held = self._sealing.get(scope)
         if held is not None:  # it may have outlived the standing that it was made with
             held.standing = standing
-        key = self._keyring.record_key
-        record = revocation.encode(standing.not_before, standing.name, key)
-        try:
-            await self._store.revoke(standing.name, record, standing.not_before)
-        except StoreFailed:
-            return False
-        return True
+        return standing
 
     def replace_keyring(self, keyring: Keyring) -> None:
         """Go on with another keyring. Plans already resolved keep the sessions they have."""

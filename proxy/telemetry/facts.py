@@ -11,11 +11,15 @@ from .samples import Samples
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One condition of readiness; `detail` says in a few words how it stands."""
+    """One condition of readiness; `detail` says in a few words how it stands.
+
+    What is `degraded` goes on in part, so that it stays ready.
+    """
 
     name: str
     ok: bool
     detail: str = ""
+    degraded: bool = False
 
 
 @dataclass(frozen=True, slots=True)

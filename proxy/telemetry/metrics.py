@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, Literal
 
-Kind = Literal["counter", "gauge", "histogram"]
+Kind = Literal["counter", "gauge", "histogram", "latest"]
 
 _MILLISECONDS: Final = (0.5, 1, 2.5, 5, 10, 25, 50, 100, 250, 500)
 SECONDS: Final = (*(each / 1000 for each in _MILLISECONDS), 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
@@ -18,7 +18,10 @@ SECONDS: Final = (*(each / 1000 for each in _MILLISECONDS), 1.0, 2.5, 5.0, 10.0,
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """One metric: counters and histograms are summed over workers for ever, gauges while alive."""
+    """One metric: counters and histograms are summed over workers for ever, gauges while alive.
+
+    Of `latest`, a time, the highest counts; for a scraper it is a gauge.
+    """
 
     name: str
     kind: Kind
@@ -88,6 +91,53 @@ UPSTREAM_CONNECTIONS: Final = Metric(
 SESSIONS: Final = Metric(
     "sealyard_sessions_cached", "gauge", ("use",), "Session keys at hand, for `sealing`, `opening`."
 )
+LOOKUPS: Final = Metric(
+    "sealyard_session_lookups_total",
+    "counter",
+    ("result",),
+    "Messages that needed session keys: `hit` had them at hand, `miss` had to ask the store first.",
+)
+KEK_OPENED: Final = Metric(
+    "sealyard_kek_opened_total",
+    "counter",
+    ("kek",),
+    "Values that opened under each KEK, and keys of ephemeral sessions that it unwrapped.",
+)
+KEK_OPENED_AT: Final = Metric(
+    "sealyard_kek_last_opened_timestamp_seconds",
+    "latest",
+    ("kek",),
+    "When something last opened under each KEK, in seconds since 1970.",
+)
+KEK_SESSIONS: Final = Metric(
+    "sealyard_kek_sessions_total", "counter", ("kek",), "Sessions begun under each KEK."
+)
+STORE_QUESTIONS: Final = Metric(
+    "sealyard_store_questions_total",
+    "counter",
+    ("store", "result"),
+    "Questions to the store: `answered`, `failed`, or `spared` while it was left alone.",
+)
+STORE_BREAKER: Final = Metric(
+    "sealyard_store_breaker",
+    "gauge",
+    ("store", "state"),
+    "Processes whose circuit breaker is `closed` (all is well), `open` (the store is left alone) or"
+    " `half-open` (one question tries it).",
+)
+STORE_OPENED: Final = Metric(
+    "sealyard_store_breaker_opened_total",
+    "counter",
+    ("store",),
+    "Times that a circuit breaker opened.",
+)
+STORE_HEARS: Final = Metric(
+    "sealyard_store_hears",
+    "gauge",
+    ("store",),
+    "Processes that hear at once what others rotate and revoke; the rest find out within"
+    " `revocation_max_age`.",
+)
 MEMORY: Final = Metric(
     "sealyard_resident_memory_bytes", "gauge", (), "Memory of all processes that carry traffic."
 )
@@ -136,6 +186,14 @@ METRICS: Final = {
         CLIENT_CONNECTIONS,
         UPSTREAM_CONNECTIONS,
         SESSIONS,
+        LOOKUPS,
+        KEK_OPENED,
+        KEK_OPENED_AT,
+        KEK_SESSIONS,
+        STORE_QUESTIONS,
+        STORE_BREAKER,
+        STORE_OPENED,
+        STORE_HEARS,
         MEMORY,
         CPU,
         RELOADS,

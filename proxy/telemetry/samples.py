@@ -24,11 +24,12 @@ class Samples:
         self._held: dict[tuple[str, Labels], Values] = {}
 
     def add(self, metric: Metric, *values: float, labels: Labels = ()) -> None:
-        """Add to what the metric stands at."""
+        """Add to what the metric stands at; of times, keep the latest."""
         key = metric.name, labels
         held = self._held.get(key)
+        both = max if metric.kind == "latest" else sum
         self._held[key] = (
-            values if held is None else tuple(map(sum, zip(held, values, strict=True)))
+            values if held is None else tuple(map(both, zip(held, values, strict=True)))
         )
 
     def merge(self, other: Samples, *, gauges: bool = True) -> None:

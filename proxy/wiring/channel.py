@@ -12,6 +12,8 @@ from ..core.errors import (
     ConfigurationError,
     InternalError,
     KeyringError,
+    KeyUnavailable,
+    OperatorError,
     RestartNeeded,
     SealyardError,
     UnfitEnvironment,
@@ -20,7 +22,8 @@ from ..core.errors import (
 _LENGTH: Final = struct.Struct("!I")
 _MOST_BYTES: Final = 64 * 1024 * 1024
 _PLAIN: Final[dict[str, type[SealyardError]]] = {
-    error.code: error for error in (KeyringError, UnfitEnvironment, InternalError)
+    error.code: error
+    for error in (KeyringError, KeyUnavailable, OperatorError, UnfitEnvironment, InternalError)
 }
 _LISTS: Final[dict[str, type[ConfigurationError]]] = {
     error.code: error for error in (ConfigurationError, RestartNeeded)

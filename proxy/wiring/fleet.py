@@ -10,10 +10,12 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from ..core.errors import InternalError, SealyardError
+from ..keys.desk import Answer, Call
 from ..telemetry import metrics
 from ..telemetry.facts import Check, Facts
 from ..telemetry.samples import Samples
 from ..telemetry.tally import Reporter
+from . import session_calls
 from .fleet_change import FleetChange, everyone
 from .slots import Slots
 from .source import Source
@@ -45,8 +47,10 @@ class _Slot:
         name = f"worker-{self.number}"
         if self.worker is None or self.facts is None:
             return Check(name, ok=False, detail="starting")
-        failed = ", ".join(check.name for check in self.facts.checks if not check.ok)
-        return Check(name, self.facts.ready, failed)
+        failed = [check.name for check in self.facts.checks if not check.ok]
+        degraded = [check for check in self.facts.checks if check.degraded]
+        told = failed or [f"{check.name} {check.detail}" for check in degraded]
+        return Check(name, self.facts.ready, ", ".join(told), degraded=bool(degraded))
 
 
 class Fleet:
@@ -139,6 +143,12 @@ class Fleet:
         samples.add(metrics.RESTARTS, sum(slot.restarts for slot in self._slots))
         accepting = Check("accepting", not self._draining, "draining" if self._draining else "")
         return Facts((accepting, *checks), samples, self._status())
+
+    async def operate(self, call: Call) -> Answer:
+        """Let the workers do what an operator asks of the sessions of a scope."""
+        workers = [slot.worker for slot in self._slots if slot.worker is not None]
+        shared = self._source.loaded.settings.keys.store != "memory"
+        return await session_calls.of_workers(workers, call, shared=shared)
 
     def _status(self) -> dict[str, Any]:
         return {

@@ -33,6 +33,7 @@ class Service:
     ) -> None:
         """Open nothing yet. Needs a running event loop."""
         self.carrier = carrier
+        self._reporter = reporter
         self.admin = AdminListeners(source.loaded.settings, reporter, environ)
         self.reloader = Reloader(
             source, (carrier, self.admin), reporter, environ=environ, clock=clock
@@ -46,7 +47,9 @@ class Service:
             # Every place is taken before anybody is answered at one of them.
             await self.admin.open()
             await self.carrier.open()
-            subject = Whole(self.carrier, self.reloader, lambda: self.reload("admin"))
+            subject = Whole(
+                self.carrier, self.reloader, lambda: self.reload("admin"), self._reporter
+            )
             await self.admin.start(subject)
             await self.carrier.start()
         except BaseException:

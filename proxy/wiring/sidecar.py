@@ -8,8 +8,10 @@ import time
 from collections.abc import Callable, Mapping
 
 from ..config.settings import Loaded, Settings
+from ..keys.desk import Answer, Call
 from ..keys.sessions import Sessions, SessionSettings
 from ..keys.stores import Store, open_store
+from ..keys.upkeep import Upkeep
 from ..process import usage
 from ..telemetry import metrics
 from ..telemetry.facts import Check, Facts
@@ -18,6 +20,7 @@ from ..telemetry.tally import Reporter, Tally
 from ..traffic import sockets
 from ..traffic.server import TrafficServer
 from ..traffic.sockets import Sockets
+from . import session_calls, session_facts
 from .lanes import LaneChange, WiredLane
 from .material import Material, gather
 from .restart import require_none
@@ -43,6 +46,7 @@ class Sidecar:
         settings = material.settings
         self._reporter = reporter
         self._environ = environ
+        self._clock = clock
         self._material = material
         self._given = dict(given) if given is not None else None
         self._opened: dict[str, Sockets] = {}
@@ -54,16 +58,13 @@ class Sidecar:
         self.sessions = Sessions(
             material.keyring,
             self.store,
-            SessionSettings(
-                ttl=int(settings.keys.ttl),
-                grace=int(settings.keys.grace),
-                revocation_max_age=settings.keys.revocation_max_age,
-            ),
+            SessionSettings.of(settings.keys),
             clock=clock,
             random=os.urandom,
             notice=self._store_notice,
             mode=settings.keys.mode,
         )
+        self._upkeep = Upkeep(self.sessions, clock=clock, notice=self._store_notice)
         self.lanes = {
             name: WiredLane(one, self.sessions, reporter, clock)
             for name, one in material.listeners.items()
@@ -108,6 +109,7 @@ class Sidecar:
         except BaseException:
             self._close_sockets()
             raise
+        self._upkeep.start()
         self._accepting = True
         for name in self.lanes:
             self._report_started(name)
@@ -161,37 +163,37 @@ class Sidecar:
         for name, change in changes.items():
             await self.lanes[name].take_tls(change)
 
+    async def operate(self, call: Call) -> Answer:
+        """Do what an operator asks of the sessions of a scope."""
+        desk = session_calls.desk(self.sessions, self.settings, self._environ, clock=self._clock)
+        return await desk.answer(call)
+
     async def facts(self) -> Facts:
         """Return how the sidecar stands."""
         return Facts(self._checks(), self._samples(), self._status())
 
     def _checks(self) -> tuple[Check, ...]:
-        primary = [one.id for one in self.sessions.keyring.keks if one.state == "primary"]
         return (
             Check("started", self._accepting),
             Check("accepting", not self._draining, "draining" if self._draining else ""),
-            Check("keyring", bool(primary), f"primary {primary[0]}" if primary else "no primary"),
+            *session_facts.checks(self.sessions, self.settings.keys),
         )
 
     def _samples(self) -> Samples:
         counted = self._reporter.samples() if isinstance(self._reporter, Tally) else Samples()
         for name, lane in self.lanes.items():
             lane.count(counted, name)
-        sealing, opening = self.sessions.cached
-        counted.add(metrics.SESSIONS, sealing, labels=("sealing",))
-        counted.add(metrics.SESSIONS, opening, labels=("opening",))
+        session_facts.count(self.sessions, self.settings.keys, counted)
         counted.add(metrics.MEMORY, usage.resident_bytes())
         counted.add(metrics.CPU, usage.cpu_seconds())
         return counted
 
     def _status(self) -> dict[str, object]:
-        keyring = self.sessions.keyring
         return {
             "pid": os.getpid(),
             "draining": self._draining,
             "connections": {name: lane.connections for name, lane in self.lanes.items()},
-            "sessions": dict(zip(("sealing", "opening"), self.sessions.cached, strict=True)),
-            "keks": {one.id: one.state for one in keyring.keks},
+            **session_facts.status(self.sessions),
         }
 
     def _report_started(self, name: str) -> None:
@@ -214,12 +216,12 @@ class Sidecar:
     async def _close_rest(self) -> None:
         for lane in self.lanes.values():
             await lane.close()
+        await self._upkeep.close()
         await self.store.close()
 
     def _store_notice(self, reason: str) -> None:
-        self._reporter.report(
-            "store.failed", store=self.settings.keys.store.partition(":")[0], reason=reason
-        )
+        store = session_facts.kind_of(self.settings.keys)
+        self._reporter.report("store.failed", store=store, reason=reason)
 
 
 class Change:

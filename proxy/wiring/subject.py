@@ -10,9 +10,12 @@ from typing import Any, Protocol
 from .. import __version__
 from ..admin.subject import Reloaded
 from ..config.settings import Settings
+from ..keys.desk import Answer, Call
 from ..telemetry import metrics
 from ..telemetry.facts import Check, Facts
 from ..telemetry.samples import Samples
+from ..telemetry.tally import Reporter
+from . import session_calls
 from .reload import Prepared, Reloader
 from .source import Source
 
@@ -41,6 +44,9 @@ class Carrier(Protocol):
     async def facts(self) -> Facts:
         """Return how it stands."""
 
+    async def operate(self, call: Call) -> Answer:
+        """Do what an operator asks of the sessions of a scope."""
+
 
 class Whole:
     """The subject of the admin API."""
@@ -50,10 +56,12 @@ class Whole:
         carrier: Carrier,
         reloader: Reloader,
         reload: Callable[[], Awaitable[Reloaded]],
+        reporter: Reporter,
     ) -> None:
         self._carrier = carrier
         self._reloader = reloader
         self._reload = reload
+        self._reporter = reporter
         self._began = time.monotonic()
 
     @property
@@ -104,6 +112,12 @@ class Whole:
             ],
             **facts.status,
         }
+
+    async def operate(self, call: Call) -> Answer:
+        """Do what an operator asks of the sessions of a scope."""
+        answer = await self._carrier.operate(call)
+        session_calls.report(self._reporter, call, answer, self.settings.keys)
+        return answer
 
     async def reload(self) -> Reloaded:
         """Take what the configuration file says now, or tell why not."""

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from ..core.errors import InternalError, SealyardError
+from ..keys.desk import Call
 from ..telemetry import places
 from ..telemetry.tally import Reporter
 from . import source
@@ -84,6 +85,8 @@ class _Worker:
             raise InternalError("not-started")
         if what == "facts":
             return (await sidecar.facts()).to_json()
+        if what == "operate":
+            return (await sidecar.operate(Call.from_json(message["call"]))).to_json()
         if what == "drain":
             self._finished = await sidecar.drain(message["grace"])
             return self._finished

@@ -18,6 +18,8 @@ from proxy.admin.subject import Reloaded
 from proxy.admin.token import BearerToken
 from proxy.config.load import load
 from proxy.config.settings import Settings, TcpAddress
+from proxy.core.errors import SealyardError
+from proxy.keys.desk import Answer, Call
 from proxy.telemetry import metrics
 from proxy.telemetry.facts import Check
 from proxy.telemetry.samples import Samples
@@ -33,6 +35,10 @@ ALL = (
     ("POST", "/-/reload"),
     ("GET", "/v1/status"),
     ("GET", "/v1/config"),
+    ("GET", "/v1/sessions"),
+    ("POST", "/v1/sessions"),
+    ("POST", "/v1/sessions/rotate"),
+    ("POST", "/v1/sessions/revoke"),
 )
 HEALTH = ALL[:3]
 
@@ -44,6 +50,9 @@ class Everything:
     ready: bool = True
     outcome: Reloaded = field(default_factory=lambda: Reloaded(accepted=True, sha256="ab"))
     broken: bool = False
+    calls: list[Call] = field(default_factory=list)
+    answer: Answer = field(default_factory=lambda: Answer("A" * 22, 5))
+    raises: SealyardError | None = None
 
     @property
     def settings(self) -> Settings:
@@ -62,6 +71,12 @@ class Everything:
             raise RuntimeError("canary")
         return {"version": "0"}
 
+    async def operate(self, call: Call) -> Answer:
+        self.calls.append(call)
+        if self.raises is not None:
+            raise self.raises
+        return self.answer
+
     async def reload(self) -> Reloaded:
         return self.outcome
 
@@ -75,12 +90,18 @@ class Open:
     session: aiohttp.ClientSession
 
     async def call(
-        self, method: str, path: str, *, token: str | None = TOKEN, **headers: str
+        self,
+        method: str,
+        path: str,
+        *,
+        token: str | None = TOKEN,
+        body: bytes | None = None,
+        **headers: str,
     ) -> tuple[int, dict[str, str], str]:
         if token is not None:
             headers["Authorization"] = f"Bearer {token}"
         url = f"http://127.0.0.1:{self.port}{path}"
-        async with self.session.request(method, url, headers=headers) as response:
+        async with self.session.request(method, url, headers=headers, data=body) as response:
             return response.status, dict(response.headers), await response.text()
 
 
@@ -115,8 +136,9 @@ async def test_every_route_wants_the_token_and_says_so_in_the_log(method: str, p
             assert (status, headers["Sealyard-Error"]) == (401, "unauthorized")
             assert headers["WWW-Authenticate"] == "Bearer"
 
-    assert shown[0] == 200
-    assert [fields["status"] for _, fields in ours.heard] == [200, 401, 401, 401, 401]
+    expected = 400 if path.startswith("/v1/sessions") else 200  # they want to know which
+    assert shown[0] == expected
+    assert [fields["status"] for _, fields in ours.heard] == [expected, 401, 401, 401, 401]
     assert all(fields["route"] == path for _, fields in ours.heard)
     assert TOKEN not in str(ours.heard)
 

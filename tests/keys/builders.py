@@ -75,6 +75,11 @@ class CountingStore:
         """As the store inside."""
         return self.inner.shared
 
+    @property
+    def hears(self) -> bool:
+        """As the store inside."""
+        return self.inner.hears
+
     async def open(self, changed: Changed) -> None:
         """Open the store inside."""
         await self.inner.open(changed)
@@ -123,6 +128,7 @@ class BrokenStore:
     hangs: bool = False
     asked: int = 0
     shared: bool = False
+    hears: bool = False
 
     async def open(self, changed: Changed) -> None:
         """Do nothing."""
@@ -172,6 +178,7 @@ class SharedStore(MemoryStore):
         """Begin empty."""
         super().__init__(clock)
         self.shared = True
+        self.hears = True
         self.listeners: list[Changed] = []
 
     async def open(self, changed: Changed) -> None:

@@ -26,6 +26,7 @@ class MemoryStore:
     """
 
     shared = False
+    hears = False
 
     def __init__(self, clock: Callable[[], float], *, max_records: int = MAX_RECORDS) -> None:
         """Begin empty."""

@@ -45,6 +45,7 @@ class RedisStore:
         self._reach = reach(settings, environ)
         self._listening: asyncio.Task[None] | None = None
         self._closed = False
+        self.hears = False
 
     async def open(self, changed: Changed) -> None:
         """Begin to listen; whether Redis answers shows when it is asked."""
@@ -70,8 +71,10 @@ class RedisStore:
 
     async def revoke(self, name: str, record: bytes, epoch: int) -> bytes:
         """Keep the revocation unless a later one stands there."""
-        arguments = [_value(record, epoch), self._channel, name]
+        arguments = [_value(record, epoch), self._channel, name, CLOCK_SKEW_MS // 1000]
         held = await self._run(redis_scripts.REVOKE, [self._key(name, REVOCATION)], arguments)
+        if held == [CLOCK_REFUSED]:
+            raise ClockRefused
         return _record(held) or b""
 
     async def note(self, name: str, record: bytes, epoch: int) -> bytes | None:
@@ -143,6 +146,7 @@ class RedisStore:
             with suppress(StoreFailed):
                 async with translated():
                     await self._hear(changed)
+            self.hears = False
             await asyncio.sleep(_AGAIN_SECONDS)
 
     async def _hear(self, changed: Changed) -> None:
@@ -156,6 +160,7 @@ class RedisStore:
                 if message is None:
                     await subscription.ping()
                 elif message["type"] == "subscribe":
+                    self.hears = True
                     changed(None)  # whatever was said before is lost
                 elif message["type"] == "message":
                     name = cast("bytes", message["data"])

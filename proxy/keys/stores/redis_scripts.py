@@ -87,9 +87,13 @@ end
 return found
 """)
 
-# KEYS  revocation;  ARGV  value, channel, name
+# KEYS  revocation;  ARGV  value, whose epoch is a time in seconds, channel, name, most skew s
 REVOKE: Final = Script(
     """
+local latest = redis.call('TIME')[1] + tonumber(ARGV[4])
+if tonumber(string.sub(ARGV[1], 1, 20)) > latest then
+  return {'clock'}
+end
 local held = redis.call('GET', KEYS[1])
 if held and string.sub(held, 1, 20) >= string.sub(ARGV[1], 1, 20) then
   return held

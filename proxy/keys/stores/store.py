@@ -77,6 +77,11 @@ class Store(Protocol):
         """Whether other processes use the same store."""
         ...
 
+    @property
+    def hears(self) -> bool:
+        """Whether what others change is heard as it happens; else it is found when asked again."""
+        ...
+
     async def open(self, changed: Changed) -> None:
         """Prepare, and from now on tell `changed` what others change, as far as that is heard.
 
@@ -103,7 +108,11 @@ class Store(Protocol):
         ...
 
     async def revoke(self, name: str, record: bytes, epoch: int) -> bytes:
-        """Keep a revocation, without an end, if its epoch is above; return what stands then."""
+        """Keep a revocation, without an end, if its epoch is above; return what stands then.
+
+        The epoch is the time (seconds since 1970) that it revokes. A store with a clock of its own
+        raises ClockRefused for a time to come.
+        """
         ...
 
     async def note(self, name: str, record: bytes, epoch: int) -> bytes | None:

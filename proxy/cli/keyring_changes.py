@@ -1,0 +1,48 @@
+"""How every command changes the keyring: as its laws allow, written down first."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from functools import partial
+
+from ..core.errors import KeyringError
+from ..keys import keyring_file
+from ..keys.keyring import Keyring
+from ..keys.roots import FileRoot, create_root_file
+from . import base
+from .keyring_place import Place
+
+
+def update(
+    place: Place, event: str, change: Callable[[Keyring], Keyring], **values: str
+) -> Keyring:
+    """Change the keyring's file by `change` and return what stands there then."""
+
+    def audited(keyring: Keyring) -> Keyring:
+        changed = asked(partial(change, keyring))
+        # Before the file changes: what cannot be written down is not done.
+        known = {kek.id for kek in keyring.keks}
+        added = ",".join(kek.id for kek in changed.keks if kek.id not in known)
+        place.audit.write(event, keyring=str(place.path), added=added, **values)
+        return changed
+
+    return keyring_file.update_keyring(place.path, place.root, audited)
+
+
+def asked(make: Callable[[], Keyring]) -> Keyring:
+    """Return the keyring asked for; where the keyring's laws forbid it, the answer is no."""
+    try:
+        return make()
+    except KeyringError as error:
+        raise base.Failure(error.reason, base.NEGATIVE) from None
+
+
+def prepare_new(place: Place) -> None:
+    """Refuse an existing keyring before anything is made, then see that there is a root key."""
+    if place.path.exists():
+        raise KeyringError(f"{place.path}: exists already and is not overwritten")
+    path = place.root.reference.file if isinstance(place.root, FileRoot) else None
+    if path is not None and not path.exists():
+        create_root_file(path, random=os.urandom)
+        base.say(f"made the root key {path}; keep a copy of it apart from the keyring")

@@ -1,0 +1,75 @@
+"""`sealyard keys export` and `sealyard keys import`: the backup of the keyring."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+import click
+
+from ..keys import keyring_file
+from . import base
+from .keyring_changes import prepare_new, update
+from .keyring_place import FILE, Place, keyring_options, passphrase_root
+
+backup_options: Final = (
+    click.option(
+        "--backup-passphrase-env",
+        default="SEALYARD_BACKUP_PASSPHRASE",
+        show_default=True,
+        metavar="NAME",
+    ),
+    click.option("--backup-passphrase-file", type=FILE),
+)
+
+
+@click.command()
+@click.argument("backup", type=FILE)
+@backup_options[0]
+@backup_options[1]
+@keyring_options
+def export(
+    place: Place, backup: Path, backup_passphrase_env: str, backup_passphrase_file: Path | None
+) -> None:
+    """Write the keyring to BACKUP, encrypted under a passphrase of its own.
+
+    \b
+    sealyard keys export backup.jwe
+    sealyard keys export backup.jwe --backup-passphrase-file backup.pass
+    """  # noqa: D301 - click's own mark for lines that are not to be wrapped
+    keyring = keyring_file.open_keyring(place.path, place.root)
+    place.audit.write("keys.export", keyring=str(place.path), backup=str(backup))
+    root = passphrase_root(backup_passphrase_env, backup_passphrase_file)
+    keyring_file.create_keyring(backup, keyring, root)
+    base.say(f"wrote {backup}; keep it and its passphrase in different places")
+
+
+@click.command("import")
+@click.argument("backup", type=FILE)
+@click.option("--merge", is_flag=True, help="Add the KEKs that an existing keyring lacks.")
+@backup_options[0]
+@backup_options[1]
+@keyring_options
+def import_backup(
+    place: Place,
+    backup: Path,
+    backup_passphrase_env: str,
+    backup_passphrase_file: Path | None,
+    *,
+    merge: bool,
+) -> None:
+    """Restore the keyring from BACKUP; an existing keyring is never overwritten.
+
+    \b
+    sealyard keys import backup.jwe
+    sealyard keys import backup.jwe --merge
+    """  # noqa: D301 - click's own mark for lines that are not to be wrapped
+    root = passphrase_root(backup_passphrase_env, backup_passphrase_file)
+    restored = keyring_file.open_keyring(backup, root)
+    if merge:
+        update(place, "keys.import", lambda keyring: keyring.merge(restored), backup=str(backup))
+    else:
+        prepare_new(place)
+        place.audit.write("keys.import", keyring=str(place.path), backup=str(backup))
+        keyring_file.create_keyring(place.path, restored, place.root)
+    base.say(f"restored {place.path}; check it: sealyard keys verify TOKEN")

@@ -1,0 +1,87 @@
+"""`sealyard keys verify` and `sealyard keys derive`: the keyring against one stored token."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from typing import Final
+
+import click
+
+from ..core.context import Context, Scope
+from ..core.errors import OpenFailed
+from ..keys import keyring_file, stored_token
+from . import base
+from .keyring_place import Place, context_options, keyring_options
+
+_MAX_TOKEN_BYTES: Final = 16 << 20
+
+
+@click.command()
+@click.argument("stored", metavar="[TOKEN]", required=False)
+@context_options
+@click.option("--field", help="The field that the token is bound to.")
+@click.option("--message", help="The message id that it is bound to.")
+@click.option("--purpose", help="The purpose that it is bound to.")
+@click.option("--kind", type=click.Choice(["body", "stream"]), help="For tokens of whole bodies.")
+@base.as_json
+@keyring_options
+def verify(  # noqa: PLR0913 - one parameter for each part of a context
+    place: Place,
+    *,
+    stored: str | None,
+    tenant: str | None,
+    conversation: str | None,
+    field: str | None,
+    message: str | None,
+    purpose: str | None,
+    kind: str | None,
+    as_json: bool,
+) -> None:
+    """Check that the keyring opens, and with it a stored TOKEN (- reads it from stdin).
+
+    \b
+    sealyard keys verify
+    sealyard keys verify - --tenant clinic --conversation c1 --field content < token.txt
+    """  # noqa: D301 - click's own mark for lines that are not to be wrapped
+    keyring = keyring_file.open_keyring(place.path, place.root)
+    if stored is None:
+        answer = {"keks": len(keyring.keks), "primary": keyring.primary.id}
+        click.echo(json.dumps(answer) if as_json else f"{place.path} opens: {answer}")
+        return
+    context = Context(Scope(tenant, conversation), field, message, purpose, kind)
+    verdict = stored_token.verify(keyring, _token(stored), context, now=time.time())
+    answer = {"kek": verdict.kek, "opens": verdict.opens, "reason": verdict.reason}
+    click.echo(json.dumps(answer) if as_json else f"KEK {verdict.kek}: {verdict.reason}")
+    sys.exit(0 if verdict.opens else 1)
+
+
+@click.command()
+@click.argument("stored", metavar="TOKEN")
+@context_options
+@keyring_options
+def derive(place: Place, stored: str, tenant: str | None, conversation: str | None) -> None:
+    """Print the session key of one TOKEN (- reads it from stdin) as a JWK for JOSE readers.
+
+    \b
+    sealyard keys derive eyJ0eXAiOiJzeTEi... --tenant clinic --conversation c1
+    sealyard keys derive - --tenant clinic --conversation c1 < token.txt > session.jwk
+
+    Whoever has the key reads and forges every message of that session. The audit log is written
+    before the key is printed.
+    """  # noqa: D301 - click's own mark for lines that are not to be wrapped
+    keyring = keyring_file.open_keyring(place.path, place.root)
+    scope = Scope(tenant, conversation)
+    text = _token(stored)
+    try:
+        jwk = stored_token.session_jwk(keyring, text, scope)
+    except OpenFailed as failure:
+        raise base.Failure(f"the token does not open: {failure.reason}", base.NEGATIVE) from None
+    kid: str = json.loads(jwk)["kid"]
+    place.audit.write("keys.derive", keyring=str(place.path), kid=kid)
+    click.echo(jwk)
+
+
+def _token(stored: str) -> bytes:
+    return base.read_argument(stored, limit=_MAX_TOKEN_BYTES).strip()

@@ -1,0 +1,146 @@
+"""The `sessions` commands: rotate and revoke the sessions of one scope."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import time
+from collections.abc import Iterator
+
+import click
+
+from ..config.settings import KeySettings
+from ..core.context import Scope
+from ..keys.desk import Answer, Call, Desk, latest_not_before
+from ..keys.keeper import Keeper
+from ..keys.sessions import Sessions
+from . import base, times
+from .at_store import at_store
+from .keyring_place import Place, context_options, keyring_options
+
+_NO_STORE = (
+    "keys.store is memory, so each process has sessions of its own: ask its admin port,"
+    " POST /v1/sessions/rotate"
+)
+
+
+@click.group()
+def sessions() -> None:
+    """Rotate and revoke the sessions of one conversation (or tenant, where that is all).
+
+    \b
+    sealyard sessions rotate --tenant clinic --conversation c1
+    sealyard sessions revoke --tenant clinic --conversation c1
+
+    Name what the rules bind and no more: sessions are per tenant and conversation as bound.
+    """  # noqa: D301 - click's own mark for lines that are not to be wrapped
+
+
+@sessions.command()
+@context_options
+@base.as_json
+@keyring_options
+def rotate(place: Place, tenant: str | None, conversation: str | None, *, as_json: bool) -> None:
+    """Begin a new session in the shared store; what the old one sealed still opens.
+
+    \b
+    sealyard sessions rotate --tenant clinic --conversation c1
+    sealyard sessions rotate --tenant clinic --conversation c1 --json
+
+    Processes that hear of it take it at once, others within `revocation_max_age`. Ends with 1 where
+    the store is not shared or does not take it.
+    """  # noqa: D301 - click's own mark for lines that are not to be wrapped
+    scope, keys = _scope(tenant, conversation), place.keys()
+    if keys.store == "memory":
+        raise base.Failure(_NO_STORE, base.NEGATIVE)
+    answer = asyncio.run(_rotate(place, keys, scope))
+    new = answer.sessions[0]
+    if as_json:
+        base.print_json(answer.to_json())
+    else:
+        ends = times.utc(new.soft_end)
+        click.echo(f"{answer.scope}: session {new.sid} seals until {ends}")
+
+
+@sessions.command()
+@context_options
+@click.option(
+    "--not-before",
+    metavar="TIME",
+    help="Refuse what began before this time, such as 2026-11-24T18:00:00Z; default: now.",
+)
+@base.as_json
+@keyring_options
+def revoke(
+    place: Place,
+    tenant: str | None,
+    conversation: str | None,
+    not_before: str | None,
+    *,
+    as_json: bool,
+) -> None:
+    """Refuse the sessions that began before a time: they neither seal nor open any more.
+
+    \b
+    sealyard sessions revoke --tenant clinic --conversation c1
+    sealyard sessions revoke --tenant clinic --conversation c1 --not-before 2026-11-24T18:00:00Z
+
+    It is written to the shared store and published, and to the keyring, so that it outlives the
+    store. Nothing takes it back. Ends with 1 where one of the two did not take it.
+    """  # noqa: D301 - click's own mark for lines that are not to be wrapped
+    scope, keys = _scope(tenant, conversation), place.keys()
+    now = time.time()
+    before = latest_not_before(now) if not_before is None else times.seconds(not_before)
+    if before > latest_not_before(now):
+        raise click.UsageError("--not-before is a time to come")
+    answer, reason = asyncio.run(_revoke(place, keys, Call("revoke", scope, before)))
+    if as_json:
+        base.print_json(answer.to_json())
+    else:
+        click.echo("\n".join(_told(answer, place, keys, reason)))
+    if not answer.reaches_others:
+        raise base.Failure("neither the keyring nor the store took it", base.ENVIRONMENT)
+    sys.exit(base.OK if answer.durable and answer.store is not False else base.NEGATIVE)
+
+
+async def _rotate(place: Place, keys: KeySettings, scope: Scope) -> Answer:
+    async with at_store(place, keys) as at:
+        name = at.sessions.view(scope).name
+        place.audit.write("sessions.rotate", keyring=str(place.path), scope=name)
+        answer = await _desk(place, at.sessions).answer(Call("rotate", scope))
+        if not answer.agreed:
+            raise base.Failure(f"the store did not take it: {at.reason}", base.NEGATIVE)
+        return answer
+
+
+async def _revoke(place: Place, keys: KeySettings, call: Call) -> tuple[Answer, str]:
+    async with at_store(place, keys) as at:
+        name = at.sessions.view(call.scope).name
+        place.audit.write(
+            "sessions.revoke", keyring=str(place.path), scope=name, not_before=call.not_before
+        )
+        return await _desk(place, at.sessions).answer(call), at.reason
+
+
+def _desk(place: Place, held: Sessions) -> Desk:
+    return Desk(held, Keeper(place.path, place.root, place.audit).revoke)
+
+
+def _told(answer: Answer, place: Place, keys: KeySettings, reason: str) -> Iterator[str]:
+    before, kind = times.utc(answer.not_before), keys.store.partition(":")[0]
+    yield f"{answer.scope}: what began before {before} is refused"
+    yield f"keyring  {place.path}" if answer.durable else f"keyring  NOT WRITTEN: {answer.problem}"
+    if answer.store is None:
+        yield f"store    {kind}: processes learn it from the keyring, when it reaches them"
+    elif answer.store:
+        within = f"{keys.revocation_max_age:g} s"
+        yield f"store    {kind}: every process refuses at once, or within {within} if unheard"
+    else:
+        yield f"store    NOT WRITTEN: {reason}: processes learn it from the keyring alone"
+
+
+def _scope(tenant: str | None, conversation: str | None) -> Scope:
+    scope = Scope(tenant, conversation)
+    if scope == Scope():
+        raise click.UsageError("name --tenant, --conversation or both, as the rules bind them")
+    return scope

@@ -1,0 +1,163 @@
+"""What operators ask of the sessions of one scope: show, create, rotate, revoke.
+
+A revocation is refused by this process at once, by those that share the store as soon as they hear
+of it or ask again, and for good once it stands in the keyring: what stands only in a store dies
+with it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Final, Literal
+
+from ..core import base64url
+from ..core.context import Scope
+from ..core.errors import SealyardError
+from ..core.needs import Needs
+from .sessions import Sessions, SessionView
+
+Action = Literal["show", "create", "rotate", "revoke", "hear"]
+
+Keep = Callable[[str, int], None]
+"""Writes into the keyring's file that the sessions of a scope's name from before a time (seconds
+since 1970) are revoked. It blocks; raises SealyardError."""
+
+REVOKE_MARGIN_SECONDS: Final = 1
+"""Session ids count whole seconds: what began in this second is revoked with the one to come."""
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """What is asked about a scope. `not_before` (seconds since 1970) is for `revoke`.
+
+    `keep` says whether a revocation is to be written to the store and the keyring as well; of
+    several workers one does. `hear` makes a worker ask anew that another one has changed something.
+    """
+
+    action: Action
+    scope: Scope
+    not_before: int = 0
+    keep: bool = True
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the call as JSON holds it, for another process."""
+        scope = {"tenant": self.scope.tenant, "conversation": self.scope.conversation}
+        return {"action": self.action, "not_before": self.not_before, "keep": self.keep, **scope}
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> Call:
+        """Return the call that another process of the same version sent."""
+        scope = Scope(value["tenant"], value["conversation"])
+        return cls(value["action"], scope, value["not_before"], value["keep"])
+
+
+@dataclass(frozen=True, slots=True)
+class SessionFacts:
+    """A session that seals: its id, its KEK (None: ephemeral), its times (seconds since 1970)."""
+
+    sid: str
+    kek: str | None
+    began: int
+    soft_end: int
+    sealed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """How the sessions of a scope stand now; `scope` is its name in the store, which tells nothing.
+
+    `agreed` tells whether other processes take a new session too; None where nobody else could.
+    `store` tells the same of a revocation; `durable` whether it stands in the keyring, and
+    `problem` why not.
+    """
+
+    scope: str
+    not_before: int
+    sessions: tuple[SessionFacts, ...] = ()
+    agreed: bool | None = None
+    store: bool | None = None
+    durable: bool | None = None
+    problem: str = ""
+
+    @property
+    def reaches_others(self) -> bool:
+        """Whether a revocation is known anywhere but in this process."""
+        return bool(self.store or self.durable)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the answer as JSON holds it, without what does not apply."""
+        return {key: value for key, value in asdict(self).items() if value not in (None, "")}
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> Answer:
+        """Return the answer that another process of the same version sent."""
+        sessions = tuple(SessionFacts(**one) for one in value["sessions"])
+        return cls(**{**value, "sessions": sessions})
+
+    def joined(self, other: Answer) -> Answer:
+        """Return this answer with what another worker holds as well."""
+        held = {one.sid: one for one in self.sessions}
+        for one in other.sessions:
+            before = held[one.sid].sealed if one.sid in held else 0
+            held[one.sid] = replace(one, sealed=before + one.sealed)
+        not_before = max(self.not_before, other.not_before)
+        return replace(self, not_before=not_before, sessions=tuple(held.values()))
+
+
+class Desk:
+    """Answers calls for the sessions of one process."""
+
+    def __init__(self, sessions: Sessions, keep: Keep) -> None:
+        """Take the sessions, and what writes a revocation into the keyring's file."""
+        self._sessions = sessions
+        self._keep = keep
+
+    async def answer(self, call: Call) -> Answer:
+        """Do what is asked.
+
+        Raises KeyUnavailable where an ephemeral session cannot be agreed on, OperatorError for a
+        revocation of a time to come.
+        """
+        if call.action == "revoke":
+            return await self._revoke(call)
+        agreed: bool | None = None
+        if call.action == "create":
+            await self._sessions.resolve(Needs({call.scope: 0}))
+        elif call.action == "rotate":
+            rotated = await self._sessions.rotate(call.scope)
+            agreed = rotated.agreed if self._sessions.store.shared else None
+        view = self._sessions.view(call.scope)
+        if call.action == "hear":
+            self._sessions.changed(view.name)
+        return Answer(view.name, view.not_before, _facts(view), agreed)
+
+    async def _revoke(self, call: Call) -> Answer:
+        if not call.keep:
+            self._sessions.refuse(call.scope, call.not_before)
+            view = self._sessions.view(call.scope)
+            return Answer(view.name, view.not_before)
+        taken = await self._sessions.revoke(call.scope, call.not_before)
+        view = self._sessions.view(call.scope)
+        durable, problem = True, ""
+        try:
+            # What stands in the keyring is what was asked for, or what was already revoked.
+            await asyncio.to_thread(self._keep, view.name, view.not_before)
+        except SealyardError as error:
+            durable, problem = False, error.reason
+        store = taken if self._sessions.store.shared else None
+        return Answer(view.name, view.not_before, (), None, store, durable, problem)
+
+
+def latest_not_before(now: float) -> int:
+    """Return the time (seconds since 1970) before which every session made until now began."""
+    return int(now) + REVOKE_MARGIN_SECONDS
+
+
+def _facts(view: SessionView) -> tuple[SessionFacts, ...]:
+    session = view.session
+    if session is None:
+        return ()
+    sid = base64url.encode(session.sid).decode()
+    return (SessionFacts(sid, session.kek_id, session.created, int(view.soft_end), view.sealed),)

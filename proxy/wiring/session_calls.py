@@ -1,0 +1,87 @@
+"""What operators ask of sessions, carried to whoever holds them: this process, or its workers."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from functools import reduce
+from typing import Final
+
+from ..config.settings import KeySettings, Settings
+from ..core.errors import InternalError
+from ..keys.audit import AuditLog, file_beside
+from ..keys.desk import Answer, Call, Desk
+from ..keys.keeper import Keeper
+from ..keys.sessions import Sessions
+from ..telemetry.tally import Reporter
+from .material import root_provider
+from .worker_process import WorkerProcess
+
+CALL_SECONDS: Final = 10.0
+"""A revocation opens the keyring and seals it again: under a passphrase, 0.3 s of CPU or more."""
+
+
+def desk(
+    sessions: Sessions,
+    settings: Settings,
+    environ: Mapping[str, str],
+    *,
+    clock: Callable[[], float],
+) -> Desk:
+    """Return who answers for the sessions of this process, and keeps revocations in the keyring."""
+    path = settings.keys.keyring
+    audit = AuditLog(file_beside(path), clock)
+    return Desk(sessions, Keeper(path, root_provider(settings, environ), audit).revoke)
+
+
+async def of_workers(workers: Sequence[WorkerProcess], call: Call, *, shared: bool) -> Answer:
+    """Let workers do what is asked, so that all of them go by it, and return it as one answer.
+
+    Raises what one of them met, and InternalError where there is no worker.
+    """
+    if not workers:
+        raise InternalError("no-worker")
+    first, *rest = workers
+    answer = await _ask(first, call)
+    others = _for_the_rest(call, shared=shared)
+    if others is None:
+        return answer
+    answers = await asyncio.gather(*(_ask(worker, others) for worker in rest))
+    return answer if others.action == "hear" else reduce(Answer.joined, answers, answer)
+
+
+def report(reporter: Reporter, call: Call, answer: Answer, keys: KeySettings) -> None:
+    """Tell the log what an operator did."""
+    if call.action == "revoke":
+        reporter.report(
+            "key.revoked",
+            scope=answer.scope,
+            not_before=answer.not_before,
+            durable=answer.durable,
+            source="admin",
+        )
+    elif call.action == "rotate":
+        for one in answer.sessions:
+            reporter.report(
+                "key.session_rotated",
+                sid=one.sid,
+                kek=one.kek,
+                mode=keys.mode,
+                cause="admin",
+                ttl_s=keys.ttl,
+            )
+
+
+def _for_the_rest(call: Call, *, shared: bool) -> Call | None:
+    """Return what is asked of the other workers once the first has answered."""
+    if call.action == "revoke":
+        return replace(call, keep=False)
+    if shared and call.action == "rotate":
+        return replace(call, action="hear")
+    # Without a store in common, each has a session of its own.
+    return call if call.action == "show" or not shared else None
+
+
+async def _ask(worker: WorkerProcess, call: Call) -> Answer:
+    return Answer.from_json(await worker.ask("operate", CALL_SECONDS, call=call.to_json()))

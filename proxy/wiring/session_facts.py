@@ -1,0 +1,97 @@
+"""How session keys and their store stand in one process: for probes, scrapers and operators."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from ..config.settings import KeySettings
+from ..keys.sessions import Sessions
+from ..telemetry import metrics
+from ..telemetry.facts import Check
+from ..telemetry.samples import Samples
+
+_GOES_ON = {
+    "durable": "durable goes on, and processes do not share sessions or hear of revocations",
+    "ephemeral": "ephemeral seals with the keys at hand until their soft end, and refuses (503)"
+    " what needs another one",
+}
+"""What a store that does not answer means for each kind of sessions."""
+
+
+def checks(sessions: Sessions, keys: KeySettings) -> Iterator[Check]:
+    """Yield the conditions of readiness.
+
+    A store that is down takes no process out of service: what goes on without it would stop too.
+    """
+    primary = [one.id for one in sessions.keyring.keks if one.state == "primary"]
+    yield Check("keyring", bool(primary), f"primary {primary[0]}" if primary else "no primary")
+    store = sessions.store
+    if not store.shared:
+        return
+    kind = kind_of(keys)
+    if store.breaker.state != "closed":
+        yield Check("store", True, f"{kind} does not answer: {_GOES_ON[keys.mode]}", degraded=True)  # noqa: FBT003 - the check's own `ok`
+    elif kind == "redis" and not store.hears:
+        within = f"{keys.revocation_max_age:g} s"
+        text = f"{kind} answers and is not heard: revocations arrive within {within}"
+        yield Check("store", True, text, degraded=True)  # noqa: FBT003 - see above
+    else:
+        yield Check("store", True, f"{kind} answers, {keys.mode}")  # noqa: FBT003 - see above
+
+
+def count(sessions: Sessions, keys: KeySettings, samples: Samples) -> None:
+    """Add what there is to say of sessions, KEKs and the store."""
+    sealing, opening = sessions.cached
+    samples.add(metrics.SESSIONS, sealing, labels=("sealing",))
+    samples.add(metrics.SESSIONS, opening, labels=("opening",))
+    hits, misses = _lookups(sessions)
+    samples.add(metrics.LOOKUPS, hits, labels=("hit",))
+    samples.add(metrics.LOOKUPS, misses, labels=("miss",))
+    names = {one.number: one.id for one in sessions.keyring.keks}
+    for number, use in sessions.use.total.items():
+        labels = (names.get(number, f"removed-{number}"),)
+        samples.add(metrics.KEK_OPENED, use.opened, labels=labels)
+        samples.add(metrics.KEK_SESSIONS, use.sessions, labels=labels)
+        if use.last_opened:
+            samples.add(metrics.KEK_OPENED_AT, use.last_opened, labels=labels)
+    if sessions.store.shared:
+        _count_store(sessions, kind_of(keys), samples)
+
+
+def status(sessions: Sessions) -> dict[str, Any]:
+    """Return names and numbers for an operator."""
+    hits, misses = _lookups(sessions)
+    uses = sessions.use.total
+    return {
+        "sessions": dict(zip(("sealing", "opening"), sessions.cached, strict=True)),
+        "session_hit_ratio": round(hits / (hits + misses), 4) if hits + misses else None,
+        "keks": {one.id: one.state for one in sessions.keyring.keks},
+        "keks_opened": {
+            one.id: {"opened": uses[one.number].opened, "last": uses[one.number].last_opened}
+            for one in sessions.keyring.keks
+            if one.number in uses
+        },
+    }
+
+
+def kind_of(keys: KeySettings) -> str:
+    """Return the kind of the store; its address may hold names that concern nobody."""
+    return keys.store.partition(":")[0]
+
+
+def _count_store(sessions: Sessions, kind: str, samples: Samples) -> None:
+    store = sessions.store
+    asked = {"answered": store.answered, "failed": store.failed, "spared": store.spared}
+    for result, number in asked.items():
+        samples.add(metrics.STORE_QUESTIONS, number, labels=(kind, result))
+    for state in ("closed", "open", "half-open"):
+        samples.add(metrics.STORE_BREAKER, int(store.breaker.state == state), labels=(kind, state))
+    samples.add(metrics.STORE_OPENED, store.breaker.opened, labels=(kind,))
+    samples.add(metrics.STORE_HEARS, int(store.hears), labels=(kind,))
+
+
+def _lookups(sessions: Sessions) -> tuple[int, int]:
+    """Return how many plans found their sessions at hand, and how many did not."""
+    plans, asked = sessions.lookups.plans, sessions.lookups.asked
+    return max(plans - asked, 0), asked

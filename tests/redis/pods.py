@@ -1,0 +1,162 @@
+"""Real `sealyard serve` processes that share one Redis, and an operator's commands beside them."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+
+from tests.scenarios.rig import (
+    PATIENCE_SECONDS,
+    TOKEN,
+    Served,
+    command,
+    environment,
+    free_port,
+    write_keys,
+)
+
+CONFIGURATION = """\
+version: 1
+keys:
+  keyring: {{file: keyring.jwe, key: {{file: root.key}}}}
+  store: {store}
+  sessions: {{mode: {mode}, revocation_max_age: {age}}}
+admin: {{listen: "127.0.0.1:{admin}", token: {{file: admin.token}}}}
+health: {{listen: "127.0.0.1:{health}"}}
+listeners:
+  - name: api
+    listen: 127.0.0.1:{port}
+    upstream: http://127.0.0.1:{upstream}
+    unmatched: reject
+    defaults: {{tenant: "const:clinic"}}
+    rules:
+      - name: write
+        match: POST /write
+        conversation: $.conversation
+        request: {{encrypt: [$.content]}}
+        response: pass
+      - name: read
+        match: POST /read
+        conversation: $.conversation
+        request: pass
+        response: {{decrypt: [$.content]}}
+"""
+NAMED = ("--tenant", "clinic", "--conversation", "c1")
+
+
+@dataclass
+class Place:
+    """A folder with a keyring and a configuration: a pod's, or the operator's."""
+
+    folder: Path
+    upstream: int
+    store: str
+    mode: str = "durable"
+    age: str = "30s"
+    ports: tuple[int, int, int] = field(
+        default_factory=lambda: (free_port(), free_port(), free_port())
+    )
+
+    def write(self, keys: Place | None = None) -> Place:
+        """Write it, with a keyring of its own or a copy of another place's."""
+        self.folder.mkdir(parents=True)
+        if keys is None:
+            write_keys(self.folder)
+        else:
+            for name in ("keyring.jwe", "root.key", "admin.token"):
+                shutil.copy2(keys.folder / name, self.folder / name)
+        port, admin, health = self.ports
+        text = CONFIGURATION.format(
+            store=self.store,
+            mode=self.mode,
+            age=self.age,
+            port=port,
+            admin=admin,
+            health=health,
+            upstream=self.upstream,
+        )
+        (self.folder / "sealyard.yaml").write_text(text)
+        return self
+
+    def sealyard(self, *words: str, status: int = 0) -> Any:  # noqa: ANN401 - JSON
+        """Run a command of the operator here and return its JSON."""
+        config = ("--config", str(self.folder / "sealyard.yaml"))
+        done = subprocess.run(  # noqa: S603 - Sealyard itself
+            [sys.executable, "-P", "-m", "proxy", *words, "--json", *config],
+            env=environment(),
+            capture_output=True,
+            timeout=30,
+            check=False,
+        )
+        assert done.returncode == status, done.stderr.decode() + done.stdout.decode()
+        return json.loads(done.stdout) if done.stdout else done.stderr.decode()
+
+    @contextmanager
+    def serving(self, *options: str) -> Iterator[Served]:
+        """Run the sidecar here."""
+        log = self.folder / "sealyard.log"
+        with (
+            log.open("wb") as sink,
+            subprocess.Popen(  # noqa: S603 - Sealyard itself
+                command(self.folder, *options), stderr=sink, stdout=sink, env=environment()
+            ) as process,
+        ):
+            try:
+                yield Served(process, log, *self.ports)
+            finally:
+                process.send_signal(signal.SIGTERM)
+                try:
+                    process.wait(PATIENCE_SECONDS)
+                except subprocess.TimeoutExpired:
+                    process.kill()
+
+
+@dataclass
+class Pod:
+    """A running sidecar as its clients and its operator see it."""
+
+    served: Served
+    session: aiohttp.ClientSession
+
+    async def sealed(self, content: str = "canary") -> str:
+        """Write a message and return its token, which the backend echoes."""
+        return await self._content("/write", content)
+
+    async def opens(self, token: str) -> bool:
+        """Tell whether a token that the backend holds comes back open."""
+        body = {"conversation": "c1", "content": token}
+        url = f"http://127.0.0.1:{self.served.port}/read"
+        async with self.session.post(url, json=body) as response:
+            text = await response.text()
+            assert response.status in {200, 502}, text
+            opened = response.status == 200 and json.loads(text)["content"] == "canary"
+            assert opened or "canary" not in text
+            return opened
+
+    async def admin(self, method: str, path: str, **body: object) -> tuple[int, Any]:
+        """Call the admin port."""
+        url = f"http://127.0.0.1:{self.served.admin}{path}"
+        headers = {"Authorization": f"Bearer {TOKEN}"}
+        sent = {"json": body} if method == "POST" else {}
+        async with self.session.request(method, url, headers=headers, **sent) as response:  # type: ignore[arg-type]  # aiohttp's own options
+            if "json" in response.content_type:
+                return response.status, await response.json(content_type=None)
+            return response.status, await response.text()
+
+    async def _content(self, path: str, content: str) -> str:
+        body = {"conversation": "c1", "content": content}
+        url = f"http://127.0.0.1:{self.served.port}{path}"
+        async with self.session.post(url, json=body) as response:
+            text = await response.text()
+            assert response.status == 200, text
+            return str(json.loads(text)["content"])
