@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from .errors import BodyTooLarge, InvalidBody, UnsupportedBody
-from .message import Headers, header_values
+from .message import Told
 
 _RATIO: Final = 100
 _RATIO_FREE: Final = 1024 * 1024
@@ -30,14 +30,19 @@ _ZSTD_SLICE: Final = 128
 Decoder = Callable[[bytes, int], bytes]
 
 
-def coding_of(headers: Headers) -> str | None:
+def coding_of(told: Told) -> str | None:
     """Return the one coding of a body in lower case, None where it has none.
+
+    `told` are the headers of its message.
 
     Raises UnsupportedBody for several, and for one that is not known here.
     """
+    values = told.get(b"content-encoding")
+    if values is None:
+        return None
     codings = [
         word
-        for value in header_values(headers, b"content-encoding")
+        for value in values
         for one in value.lower().split(b",")
         if (word := one.strip(b" \t")) not in {b"", b"identity"}
     ]
@@ -120,30 +125,27 @@ def _brotli(body: bytes, bound: int) -> bytes:
 
 def _zstd(body: bytes, bound: int) -> bytes:
     module = _package("zstandard")
-    decoded = bytearray()
+    parts: list[bytes] = []
     at = 0
     for _ in range(_MEMBERS):
         frame = module.ZstdDecompressor(max_window_size=_WINDOW).decompressobj()
-        try:
-            while not frame.eof:
-                at = _feed(frame, body, at, decoded)
-                if len(decoded) > bound:
-                    raise BodyTooLarge("decoded-body")
-        except module.ZstdError:
-            raise InvalidBody("coding-damaged") from None
+        while not frame.eof:
+            piece = body[at : at + _ZSTD_SLICE]
+            if not piece:
+                raise InvalidBody("coding-cut")
+            try:
+                part = frame.decompress(piece)
+            except module.ZstdError:
+                raise InvalidBody("coding-damaged") from None
+            bound -= len(part)
+            if bound < 0:
+                raise BodyTooLarge("decoded-body")
+            parts.append(part)
+            at += len(piece)
         at -= len(frame.unused_data)
         if at == len(body):
-            return bytes(decoded)
+            return b"".join(parts)
     raise InvalidBody("coding-members")
-
-
-def _feed(frame: Any, body: bytes, at: int, decoded: bytearray) -> int:  # noqa: ANN401 - a class of a package that may be missing
-    """Feed a slice of `body` from `at` on to a frame of zstd; return where the slice ended."""
-    piece = body[at : at + _ZSTD_SLICE]
-    if not piece:
-        raise InvalidBody("coding-cut")
-    decoded += frame.decompress(piece)
-    return at + len(piece)
 
 
 def _package(name: str) -> Any:  # noqa: ANN401 - a package that may be missing has no type

@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Final
 
-from ...errors import InvalidBody
+from ...errors import BodyTooLarge, InvalidBody
 from .findings import Findings, Found, Path
 from .lexer import AFTER_ELEMENT, AFTER_MEMBER, after, after_space, enter, member, scan
 from .tree import Node
+
+SELECTED_MAX: Final = 30_000
+"""How many values of one text may be selected. A dozen bytes of a list may become a token of two
+hundred, and each takes 15 microseconds in which nobody else is served."""
 
 
 class Walk:
     """One walk over one text."""
 
-    __slots__ = ("findings", "text")
+    __slots__ = ("_room", "findings", "text")
 
     def __init__(self, text: str, findings: Findings) -> None:
         self.text = text
         self.findings = findings
+        self._room = SELECTED_MAX
 
     def value(self, at: int, states: tuple[Node, ...], path: Path) -> int:
         """Walk the value at `at` for the selectors of `states`; return where it ends."""
@@ -106,6 +112,9 @@ class Walk:
         return at
 
     def _select(self, selectors: tuple[int, ...], path: Path, start: int, end: int) -> None:
+        self._room -= len(selectors)
+        if self._room < 0:
+            raise BodyTooLarge("too-many-selected-values")
         null = end - start == len("null") and self.text.startswith("null", start)
         for selector in selectors:
             if null:
