@@ -19,6 +19,8 @@ COMMANDS: Final = {
     "sessions": CommandPlace("sessions", "Rotate and revoke the sessions of a conversation."),
     "keys": CommandPlace("keys", "Make, change, check and back up the keyring."),
     "doctor": CommandPlace("doctor", "Find out what keeps Sealyard from working here."),
+    "inject": CommandPlace("inject", "Put the sidecar into Kubernetes manifests."),
+    "injector": CommandPlace("injector", "Run the webhook that puts it into pods."),
     "demo": CommandPlace("demo", "Show it all with nothing installed."),
     "init": CommandPlace("init", "Write a first configuration and keyring."),
     "schema": CommandPlace("schema", "Print the JSON Schema of the configuration."),

@@ -211,6 +211,27 @@ _TABLE: Final = (
         ("category", "where"),
         "Python issued a warning; its text is withheld.",
     ),
+    Event("injector.started", "info", ("version", "address"), "The injector's webhook accepts."),
+    Event(
+        "injector.reviewed",
+        "info",
+        ("namespace", "outcome", "problems"),
+        "A pod was looked at: `injected`, `unchanged`, `disabled` by its label, or `denied` for as"
+        " many reasons as `problems` tells; they stand in the answer to the API server.",
+    ),
+    Event(
+        "injector.refused",
+        "warning",
+        ("reason", "status"),
+        "A call of the webhook that was no AdmissionReview.",
+    ),
+    Event(
+        "injector.certificate",
+        "warning",
+        ("renewed", "reason"),
+        "The files of the webhook's certificate changed. Where they cannot be used, the one before"
+        " stays in force.",
+    ),
     Event(
         "exception.unhandled",
         "error",

@@ -15,6 +15,7 @@ from ..config.settings import Address, TcpAddress, UnixAddress
 from ..core.errors import UnfitEnvironment
 
 BACKLOG: Final = 1024
+EVERY: Final = "*"
 _SOCKET_MASK: Final = 0o117  # leaves 0660
 
 Sockets = tuple[socket.socket, ...]
@@ -23,6 +24,7 @@ Sockets = tuple[socket.socket, ...]
 def open_sockets(address: Address, *, reuse_port: bool = False) -> Sockets:
     """Return sockets that listen at `address`: one, or one for each address of a host's name.
 
+    The host `*` is every address, of IPv4 and, where the machine has it, of IPv6.
     With `reuse_port`, more of them may be opened at the same address. It blocks while a name is
     looked up. Raises UnfitEnvironment, naming the address, where it cannot be had.
     """
@@ -33,6 +35,8 @@ def open_sockets(address: Address, *, reuse_port: bool = False) -> Sockets:
     opened: list[socket.socket] = []
     try:
         for family, place in _places(address):
+            if address.host == EVERY and family == socket.AF_INET6 and not _has_ipv6():
+                continue
             opened.append(_bind(family, place, reuse_port=reuse_port))
     except OSError as error:
         close(opened)
@@ -70,10 +74,19 @@ def waiting_at(server: asyncio.Server) -> Iterator[socket.socket]:
 
 
 def _places(address: TcpAddress) -> list[tuple[int, tuple[object, ...]]]:
-    found = socket.getaddrinfo(
-        address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-    )
+    host = None if address.host == EVERY else address.host
+    found = socket.getaddrinfo(host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     return list(dict.fromkeys((int(family), place) for family, _, _, _, place in found))
+
+
+def _has_ipv6() -> bool:
+    """Tell whether an IPv6 socket can be bound here at all; a kernel may come without."""
+    try:
+        with socket.socket(socket.AF_INET6, socket.SOCK_STREAM) as probe:
+            probe.bind(("::", 0))
+    except OSError:
+        return False
+    return True
 
 
 def _bind(family: int, place: tuple[object, ...], *, reuse_port: bool) -> socket.socket:

@@ -1,0 +1,136 @@
+"""`sealyard injector`: the webhook that gives pods their sidecar."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from pathlib import Path
+from typing import Any
+
+import click
+
+from .. import __version__
+from ..config.settings import ListenerTls, TcpAddress
+from ..core.errors import UnfitEnvironment
+from ..injector.webhook import Webhook
+from ..injector.wishes import InjectorSettings
+from ..process.hardening import harden
+from ..telemetry import libraries
+from ..telemetry.logs import Format, Logs, to_stderr
+from ..traffic import sockets
+from ..traffic.sockets import Sockets
+from ..traffic.tls import listener_context
+from ..wiring.files import tls_files
+from ..wiring.watch import Watch
+from .inject_options import injector_options, settings_of
+from .stopping import Signals
+
+_GRACE_SECONDS = 10.0
+_PORTS = 65536
+
+
+class _Place(click.ParamType[TcpAddress]):
+    """An address and a port; `*` stands for every address."""
+
+    name = "address"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> TcpAddress:  # noqa: ANN401 - click's own
+        """Return the place."""
+        if isinstance(value, TcpAddress):
+            return value
+        host, colon, port = str(value).rpartition(":")
+        if not colon or not host or not port.isdecimal() or int(port) >= _PORTS:
+            self.fail(f"{value} is not HOST:PORT", param, ctx)
+        return TcpAddress(host.removeprefix("[").removesuffix("]"), int(port))
+
+
+@click.command()
+@click.option(
+    "--listen",
+    type=_Place(),
+    default="*:10250",
+    show_default=True,
+    metavar="HOST:PORT",
+    help="Where the API server calls; * is every address.",
+)
+@click.option(
+    "--cert",
+    required=True,
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="The certificate, with those between it and the CA.",
+)
+@click.option(
+    "--key",
+    required=True,
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Its key.",
+)
+@click.option(
+    "--log-format",
+    type=click.Choice(["json", "console"]),
+    default="json",
+    show_default=True,
+    help="How log lines are written to stderr.",
+)
+@injector_options
+def injector(
+    *,
+    listen: TcpAddress,
+    cert: Path,
+    key: Path,
+    log_format: Format,
+    **given: Any,  # noqa: ANN401 - options by name
+) -> None:
+    """Run the webhook that puts the sidecar into pods as they are created.
+
+    \b
+    sealyard injector --image registry.example/sealyard:1.0 --cert tls.crt --key tls.key
+    SEALYARD_IMAGE=... sealyard injector --cert tls.crt --key tls.key --interception port-env
+
+    The chart in helm/sealyard runs it. A certificate that changes is shown from then on; one that
+    cannot be used is told in the log, and the one before stays.
+    """  # noqa: D301 - click's own mark for lines that are not to be wrapped
+    import uvloop  # noqa: PLC0415 - the other commands do without an event loop
+
+    settings = settings_of(given)
+    logs = to_stderr(log_format)
+    logs.report("process.hardened", **harden().fields())
+    libraries.route(logs)
+    running = _run(listen, ListenerTls(cert, key), settings, logs)
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.get_loop().set_exception_handler(libraries.asyncio_handler(logs))
+        runner.run(running)
+
+
+async def _run(
+    listen: TcpAddress, tls: ListenerTls, settings: InjectorSettings, logs: Logs
+) -> None:
+    signals = Signals(asyncio.get_running_loop())
+    # The files as they are before they are read: what changes in between is read again.
+    watch = Watch(lambda: tls_files(tls), lambda: _renew(webhook, opened, tls, logs))
+    context = listener_context(tls)
+    webhook = Webhook(settings, logs)
+    opened = await asyncio.to_thread(sockets.open_sockets, listen)
+    try:
+        await webhook.start(opened, context)
+        logs.report("injector.started", version=__version__, address=str(listen))
+        async with asyncio.TaskGroup() as group:
+            watching = group.create_task(watch.run())
+            reason = await signals.stop
+            watching.cancel()
+        logs.report("server.stopping", signal=reason, grace_s=_GRACE_SECONDS)
+    finally:
+        await webhook.close()
+        sockets.close(opened)
+
+
+async def _renew(webhook: Webhook, opened: Sockets, tls: ListenerTls, logs: Logs) -> None:
+    try:
+        context: ssl.SSLContext = await asyncio.to_thread(listener_context, tls)
+    except UnfitEnvironment as error:
+        logs.report("injector.certificate", renewed=False, reason=error.detail)
+        return
+    await webhook.renew(opened, context)
+    logs.report("injector.certificate", renewed=True)

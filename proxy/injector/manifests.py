@@ -1,0 +1,142 @@
+"""Manifests as YAML: documents that do not change keep every byte, the others are written anew."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Final
+
+import yaml
+
+from .refusal import CannotInject
+from .wishes import InjectorSettings
+from .workloads import inject_manifest
+
+_BORDER: Final = re.compile(r"^---(?=[ \t\r\n]|\Z)", re.MULTILINE)
+
+
+@dataclass(frozen=True, slots=True)
+class Manifests:
+    """The text of all documents, and how many of them were sealed."""
+
+    text: str
+    sealed: int
+
+
+def inject_text(text: str, settings: InjectorSettings, *, every: bool) -> Manifests:
+    """Return the documents with their pods sealed, one after the other as they stood.
+
+    A document with nothing to seal stays byte for byte, comments included. One that is sealed is
+    written anew: its values stay, its comments and anchors do not. Raises CannotInject for what is
+    no YAML, and for pods that cannot be sealed: all of them, and then there is no text at all.
+    """
+    parts = []
+    problems: list[str] = []
+    sealed = 0
+    for part in _parts(text):
+        try:
+            document = _load(part)
+            changed = inject_manifest(document, settings, every=every)
+        except CannotInject as refusal:
+            problems.extend(refusal.problems)
+            continue
+        if changed is document:
+            parts.append(part)
+            continue
+        sealed += 1
+        begin = "---\n" if _BORDER.match(part) else ""
+        parts.append(begin + _dump(changed))
+    if problems:
+        raise CannotInject(*problems)
+    return Manifests("".join(parts), sealed)
+
+
+def _parts(text: str) -> Iterator[str]:
+    """Yield the pieces of a stream, each from its `---` on; together they are the stream."""
+    starts = [match.start() for match in _BORDER.finditer(text)]
+    if not starts or text[: starts[0]]:
+        starts.insert(0, 0)
+    for start, end in zip(starts, [*starts[1:], len(text)], strict=True):
+        yield text[start:end]
+
+
+class _Loader(yaml.SafeLoader):
+    """Reads YAML as Kubernetes does: a date and `1:30` are texts, a key that stands twice is not.
+
+    Booleans are those of YAML 1.1 (`yes`, `on`) there as well.
+    """
+
+
+_OWN_TAGS: Final = ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
+_Loader.yaml_implicit_resolvers = {
+    first: [one for one in resolvers if one[0] not in {*_OWN_TAGS, "tag:yaml.org,2002:timestamp"}]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+_Loader.add_implicit_resolver(
+    _OWN_TAGS[0],
+    re.compile(r"[-+]?(?:0|[1-9][0-9_]*|0b[01_]+|0o?[0-7_]+|0x[0-9a-fA-F_]+)\Z"),
+    list("-+0123456789"),
+)
+_Loader.add_implicit_resolver(
+    _OWN_TAGS[1],
+    re.compile(r"[-+]?(?:[0-9][0-9_]*\.[0-9_]*|\.[0-9][0-9_]*)(?:[eE][-+]?[0-9]+)?\Z"),
+    list("-+0123456789."),
+)
+
+
+def _integer(loader: _Loader, node: yaml.ScalarNode) -> int:
+    written = str(loader.construct_scalar(node)).replace("_", "").replace("0o", "0")
+    return int(loader.construct_yaml_int(yaml.ScalarNode(node.tag, written)))
+
+
+def _unique(loader: _Loader, node: yaml.MappingNode) -> dict[Any, Any]:
+    seen: set[object] = set()
+    for key, _ in node.value:
+        name = key.value if isinstance(key, yaml.ScalarNode) else None
+        if name in seen and key.tag != "tag:yaml.org,2002:merge":
+            raise CannotInject(f"line {key.start_mark.line + 1}: {name} stands twice")
+        seen.add(name)
+    loader.flatten_mapping(node)
+    found = loader.construct_mapping(node, deep=True)
+    return {_key(key): value for key, value in found.items()}
+
+
+def _key(key: object) -> str:
+    """Return a key as Kubernetes makes JSON of it."""
+    if isinstance(key, bool):
+        return "true" if key else "false"
+    return str(key)
+
+
+_Loader.add_constructor("tag:yaml.org,2002:int", _integer)
+_Loader.add_constructor("tag:yaml.org,2002:map", _unique)
+
+
+class _Dumper(yaml.SafeDumper):
+    """Writes texts of several lines as such, and repeats what stood behind an anchor."""
+
+    def ignore_aliases(self, data: object) -> bool:
+        return True
+
+
+def _text(dumper: _Dumper, text: str) -> yaml.ScalarNode:
+    style = "|" if "\n" in text else None
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+
+
+_Dumper.add_representer(str, _text)
+
+
+def _load(part: str) -> Any:  # noqa: ANN401 - YAML may hold anything
+    try:
+        return yaml.load(part, _Loader)  # noqa: S506, TID251 - derived from SafeLoader
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 0
+        raise CannotInject(f"line {line} of a document is not YAML: {error.problem}") from None
+    except (yaml.YAMLError, ValueError, RecursionError):
+        raise CannotInject("a document is not YAML") from None
+
+
+def _dump(document: object) -> str:
+    return yaml.dump(document, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=2**20)

@@ -1,0 +1,109 @@
+"""The webhook: AdmissionReviews over TLS, with a certificate that changes while it serves."""
+
+from __future__ import annotations
+
+import json
+import socket
+import ssl
+from collections.abc import Sequence
+from http import HTTPStatus
+from typing import Final, Protocol
+
+from aiohttp import web
+
+from ..telemetry import places
+from .refusal import CannotInject
+from .review import MalformedReview, review
+from .wishes import InjectorSettings
+
+MOST_BODY: Final = 10 * 1024 * 1024
+"""Above what an API server can send: etcd takes 1.5 MiB, a request 3 MiB."""
+
+_SHUTDOWN_SECONDS: Final = 10.0
+
+
+class Reporter(Protocol):
+    """Where events go."""
+
+    def report(self, event: str, **fields: object) -> None:
+        """Take note of one event."""
+
+
+class Webhook:
+    """Answers `POST /mutate`, and `/livez` and `/readyz` to the kubelet, over TLS alone."""
+
+    def __init__(self, settings: InjectorSettings, reporter: Reporter) -> None:
+        self._settings = settings
+        self._reporter = reporter
+        app = web.Application(client_max_size=MOST_BODY)
+        app.add_routes(
+            [
+                web.post("/mutate", self._mutate),
+                web.get("/livez", self._well),
+                web.get("/readyz", self._well),
+            ]
+        )
+        self._runner = web.AppRunner(
+            app, access_log=None, handle_signals=False, shutdown_timeout=_SHUTDOWN_SECONDS
+        )
+        self._sites: list[web.SockSite] = []
+
+    async def start(self, sockets: Sequence[socket.socket], tls: ssl.SSLContext) -> None:
+        """Answer at sockets that listen; they stay their giver's."""
+        if self._runner.server is None:
+            await self._runner.setup()
+        self._sites = [
+            web.SockSite(self._runner, one.dup(), ssl_context=tls, backlog=1024) for one in sockets
+        ]
+        for site in self._sites:
+            await site.start()
+
+    async def renew(self, sockets: Sequence[socket.socket], tls: ssl.SSLContext) -> None:
+        """Show another certificate to connections that begin from now on.
+
+        The new acceptors stand before the old ones go, and the sockets stay open in between, so
+        that nobody is turned away.
+        """
+        old = self._sites
+        await self.start(sockets, tls)
+        for site in old:
+            await site.stop()
+
+    async def close(self) -> None:
+        """Answer what is under way and stop."""
+        await self._runner.cleanup()
+
+    async def _well(self, _: web.Request) -> web.Response:
+        return web.Response(text="ok\n")
+
+    async def _mutate(self, request: web.Request) -> web.Response:
+        if request.content_type != "application/json":
+            return self._refused(HTTPStatus.BAD_REQUEST, "content-type")
+        try:
+            reviewed = review(json.loads(await request.read()), self._settings)
+        except web.HTTPRequestEntityTooLarge:
+            return self._refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "too-large")
+        except (MalformedReview, CannotInject, ValueError, RecursionError):
+            return self._refused(HTTPStatus.BAD_REQUEST, "malformed")
+        except Exception as error:  # noqa: BLE001 - aiohttp would log it with what it holds
+            self._reporter.report(
+                "exception.unhandled",
+                source="injector",
+                exception=places.name(error),
+                raised_at=places.raised_at(error.__traceback__),
+            )
+            return self._refused(HTTPStatus.INTERNAL_SERVER_ERROR, "internal-error")
+        self._reporter.report(
+            "injector.reviewed",
+            namespace=reviewed.namespace,
+            outcome=reviewed.outcome,
+            problems=len(reviewed.problems) or None,
+        )
+        return web.Response(
+            body=json.dumps(reviewed.answer).encode(), content_type="application/json"
+        )
+
+    def _refused(self, status: HTTPStatus, reason: str) -> web.Response:
+        """Answer with an error of HTTP: with `failurePolicy: Fail`, the pod is not created."""
+        self._reporter.report("injector.refused", reason=reason, status=int(status))
+        return web.Response(status=status, text=f"{reason}\n")

@@ -1,0 +1,121 @@
+from __future__ import annotations
+
+import base64
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from proxy.injector.review import MalformedReview, review
+from proxy.injector.shapes import Json
+from tests.injector.pods import SETTINGS, a_pod, applied, container, injected, pods
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=4),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner),
+)
+
+
+def a_review(pod: object, **changed: object) -> Json:
+    """Return what an API server asks when a Deployment makes a pod."""
+    return {
+        "apiVersion": "admission.k8s.io/v1",
+        "kind": "AdmissionReview",
+        "request": {
+            "uid": "705ab4f5-6393-11e8-b7cc-42010a800002",
+            "kind": {"group": "", "version": "v1", "kind": "Pod"},
+            "resource": {"group": "", "version": "v1", "resource": "pods"},
+            "namespace": "shop",
+            "operation": "CREATE",
+            "userInfo": {"username": "system:serviceaccount:kube-system:replicaset-controller"},
+            "object": pod,
+            "oldObject": None,
+            "dryRun": False,
+            **changed,
+        },
+    }
+
+
+def test_a_pod_is_answered_with_its_patch() -> None:
+    pod = a_pod()
+    reviewed = review(a_review(pod), SETTINGS)
+    response = reviewed.answer["response"]
+
+    assert reviewed.outcome == "injected"
+    assert (response["uid"], response["allowed"], response["patchType"]) == (
+        "705ab4f5-6393-11e8-b7cc-42010a800002",
+        True,
+        "JSONPatch",
+    )
+    patched = applied(pod, json.loads(base64.b64decode(response["patch"])))
+    assert container(patched, "sealyard")["image"] == SETTINGS.image
+
+
+@given(pods())
+def test_the_second_review_has_no_patch(pod: Json) -> None:
+    reviewed = review(a_review(injected(pod)), SETTINGS)
+
+    assert reviewed.outcome == "unchanged"
+    assert reviewed.answer["response"] == {
+        "uid": reviewed.answer["response"]["uid"],
+        "allowed": True,
+    }
+
+
+def test_a_pod_that_says_no_is_left_alone() -> None:
+    pod = a_pod()
+    pod["metadata"]["labels"]["sealyard.io/inject"] = "disabled"
+
+    assert review(a_review(pod), SETTINGS).outcome == "disabled"
+
+
+def test_a_pod_that_cannot_be_sealed_is_denied_with_the_reason() -> None:
+    reviewed = review(a_review(a_pod(hostNetwork=True)), SETTINGS)
+
+    assert reviewed.outcome == "denied"
+    assert reviewed.answer["response"]["allowed"] is False
+    assert reviewed.answer["response"]["status"] == {
+        "code": 403,
+        "message": "Sealyard: hostNetwork: the pod has no network of its own to redirect",
+    }
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"operation": "UPDATE"},
+        {"kind": {"group": "apps", "version": "v1", "kind": "Deployment"}},
+        {"object": None},
+        {"object": "pod"},
+    ],
+)
+def test_what_is_no_new_pod_is_never_let_through(changed: Json) -> None:
+    assert review(a_review(a_pod(), **changed), SETTINGS).outcome == "denied"
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        None,
+        [],
+        {},
+        {**a_review(a_pod()), "apiVersion": "admission.k8s.io/v1beta1"},
+        {**a_review(a_pod()), "request": "x"},
+        a_review(a_pod(), uid=""),
+        a_review(a_pod(), uid=7),
+    ],
+)
+def test_what_is_no_review_is_malformed(asked: object) -> None:
+    with pytest.raises(MalformedReview):
+        review(asked, SETTINGS)
+
+
+@given(JSON, JSON)
+def test_no_pod_however_shaped_is_answered_with_anything_but_yes_with_a_patch_or_no(
+    metadata: object, spec: object
+) -> None:
+    reviewed = review(a_review({"metadata": metadata, "spec": spec}), SETTINGS)
+    response = reviewed.answer["response"]
+
+    assert reviewed.outcome == "denied" or (response["allowed"] and "patch" in response)

@@ -1,0 +1,243 @@
+"""The real command over real TLS, as an API server would call it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import re
+import shutil
+import socket
+import ssl
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import trustme
+
+from tests.injector.pods import SETTINGS, a_pod
+from tests.injector.test_review import a_review
+
+NAME = "sealyard-injector.sealyard.svc"
+ROOT = Path(__file__).parent.parent.parent
+
+
+def publish(folder: Path, issued: trustme.LeafCert) -> None:
+    """Put a certificate where the webhook reads it, as Kubernetes does: by swapping a link."""
+    generation = folder / f"..{time.monotonic_ns()}"
+    generation.mkdir()
+    issued.private_key_pem.write_to_path(generation / "tls.key")
+    for pem in issued.cert_chain_pems:
+        pem.write_to_path(generation / "tls.crt", append=True)
+    fresh = folder / "..new"
+    fresh.symlink_to(generation.name)
+    fresh.replace(folder / "..data")
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A webhook that runs, its CA, and where it reads its certificate."""
+
+    port: int
+    ca: trustme.CA
+    folder: Path
+    log: Path
+    process: subprocess.Popen[bytes]
+
+    def trusting(self, *authorities: trustme.CA) -> ssl.SSLContext:
+        """Return the context of an API server whose caBundle holds these."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        for one in authorities or (self.ca,):
+            one.configure_trust(context)
+        return context
+
+    def events(self) -> list[dict[str, object]]:
+        """Return what the log tells so far."""
+        return [json.loads(line) for line in self.log.read_text().splitlines()]
+
+
+@pytest.fixture
+def running(tmp_path: Path) -> Iterator[Running]:
+    """Start `sealyard injector`, and end it by SIGTERM."""
+    ca = trustme.CA()
+    folder = tmp_path / "tls"
+    folder.mkdir()
+    publish(folder, ca.issue_cert(NAME))
+    for name in ("tls.crt", "tls.key"):
+        (folder / name).symlink_to(f"..data/{name}")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    log = tmp_path / "log"
+    command = [sys.executable, "-P", "-m", "proxy", "injector", "--image", SETTINGS.image]
+    command += ["--listen", f"127.0.0.1:{port}"]
+    command += ["--cert", str(folder / "tls.crt"), "--key", str(folder / "tls.key")]
+    with log.open("wb") as stderr:
+        process = subprocess.Popen(
+            command, env={**os.environ, "PYTHONPATH": str(ROOT)}, stderr=stderr
+        )
+    try:
+        made = Running(port, ca, folder, log, process)
+        deadline = time.monotonic() + 20
+        while "injector.started" not in log.read_text():
+            assert process.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        yield made
+        process.terminate()
+        assert process.wait(15) == 0
+    finally:
+        process.kill()
+        process.wait()
+
+
+async def mutate(
+    running: Running,
+    tls: ssl.SSLContext,
+    body: bytes,
+    *,
+    name: str = NAME,
+    content_type: str = "application/json",
+) -> tuple[int, bytes]:
+    """Call the webhook over a connection of its own; return the status and the answer."""
+    head = (
+        f"POST /mutate?timeout=5s HTTP/1.1\r\nHost: {name}\r\nConnection: close\r\n"
+        f"Content-Type: {content_type}\r\nContent-Length: {len(body)}\r\n\r\n"
+    )
+    answer = await asyncio.to_thread(exchange, running.port, tls, name, head.encode() + body)
+    told, _, content = answer.partition(b"\r\n\r\n")
+    return int(told.split()[1]), content
+
+
+def exchange(port: int, tls: ssl.SSLContext, name: str, request: bytes) -> bytes:
+    """Send a request over a connection of its own; return all that comes back."""
+    with (
+        socket.create_connection(("127.0.0.1", port), timeout=20) as raw,
+        tls.wrap_socket(raw, server_hostname=name) as connection,
+    ):
+        with suppress(BrokenPipeError, ConnectionResetError):
+            connection.sendall(request)  # an answer may come before all was sent
+        return b"".join(iter(lambda: connection.recv(65536), b""))
+
+
+def a_body() -> bytes:
+    """Return a review as it comes over the wire."""
+    return json.dumps(a_review(a_pod())).encode()
+
+
+async def test_an_api_server_gets_the_patch(running: Running) -> None:
+    tls = running.trusting()
+    status, answer = await mutate(running, tls, a_body())
+
+    assert status == 200
+    assert json.loads(answer)["response"]["patchType"] == "JSONPatch"
+    assert running.events()[-1]["outcome"] == "injected"
+
+
+async def test_who_does_not_know_the_ca_or_asks_for_another_name_gets_nothing(
+    running: Running,
+) -> None:
+    tls = running.trusting(trustme.CA())
+    with pytest.raises(ssl.SSLCertVerificationError):
+        await mutate(running, tls, a_body())
+    tls = running.trusting()
+    with pytest.raises(ssl.SSLCertVerificationError):
+        await mutate(running, tls, a_body(), name="other.sealyard.svc")
+
+
+async def test_what_is_no_review_is_an_error_of_http(running: Running) -> None:
+    tls = running.trusting()
+    assert (await mutate(running, tls, a_body(), content_type="text/yaml"))[0] == 400
+    assert (await mutate(running, tls, b"{"))[0] == 400
+    assert (await mutate(running, tls, b"[" * 100_000))[0] == 400
+    assert (await mutate(running, tls, b"\xff"))[0] == 400
+    assert (await mutate(running, tls, b" " * (10 * 1024 * 1024 + 1)))[0] == 413
+
+
+async def test_neither_log_nor_refusal_holds_what_stands_in_a_pod(running: Running) -> None:
+    pod = a_pod(
+        {"sealyard.io/unknown": "canary-annotation"},
+        containers=[{"name": "web", "env": [{"name": "SECRET", "value": "canary-value"}]}],
+    )
+    tls = running.trusting()
+    _, answer = await mutate(running, tls, json.dumps(a_review(pod)).encode())
+
+    assert b"sealyard.io/unknown is unknown" in answer
+    assert b"canary" not in answer
+    assert "canary" not in running.log.read_text()
+
+
+async def test_certificates_change_under_load_and_nobody_is_turned_away(running: Running) -> None:
+    """Six changes, each to another CA; an API server that trusts both sees no error."""
+    authorities = [running.ca, *(trustme.CA() for _ in range(6))]
+    tls = running.trusting(*authorities)
+    answered = 0
+    changing = True
+
+    async def calls() -> None:
+        nonlocal answered
+        while changing:
+            status, _ = await mutate(running, tls, a_body())
+            assert status == 200
+            answered += 1
+
+    async with asyncio.TaskGroup() as group:
+        for _ in range(4):
+            group.create_task(calls())
+        for ca in authorities[1:]:
+            publish(running.folder, ca.issue_cert(NAME))
+            await until_trusted(running, running.trusting(ca))
+        changing = False
+
+    assert answered > 50
+    renewed = [one for one in running.events() if one["event"] == "injector.certificate"]
+    assert [one["renewed"] for one in renewed] == [True] * 6
+
+
+async def until_trusted(running: Running, tls: ssl.SSLContext) -> None:
+    """Wait until the certificate is one that this context trusts."""
+    async with asyncio.timeout(20):
+        while True:
+            try:
+                await mutate(running, tls, a_body())
+            except ssl.SSLCertVerificationError:
+                await asyncio.sleep(0.05)
+            else:
+                return
+
+
+async def test_a_certificate_that_cannot_be_used_leaves_the_one_before(running: Running) -> None:
+    other = trustme.CA().issue_cert(NAME)
+    broken = running.folder / "..broken"
+    broken.mkdir()
+    (broken / "tls.crt").write_text("not a certificate")
+    other.private_key_pem.write_to_path(broken / "tls.key")
+    (running.folder / "..new").symlink_to(broken.name)
+    (running.folder / "..new").replace(running.folder / "..data")
+    deadline = time.monotonic() + 20
+    while not any(one["event"] == "injector.certificate" for one in running.events()):
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0.05)
+    tls = running.trusting()
+    assert (await mutate(running, tls, a_body()))[0] == 200
+
+    assert running.events()[-2]["renewed"] is False
+
+
+def test_old_tls_is_not_spoken(running: Running) -> None:
+    openssl = shutil.which("openssl")
+    assert openssl is not None
+    tried = subprocess.run(
+        [openssl, "s_client", "-connect", f"127.0.0.1:{running.port}", "-tls1_1"],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        timeout=15,
+        check=False,
+    )
+
+    assert not re.search(rb"Cipher\s*(is|:) [A-Z]", tried.stdout)
