@@ -42,6 +42,8 @@ class Delivery:
         websocket: bool,
     ) -> None:
         """Take the body from `message`, or what has come of the client's."""
+        if not isinstance(message, Forwardable):
+            raise TypeError("only a Forwardable can be sent")
         payload = message.body if message.body is not None else body.take()
         framing = body.framing if payload is None else _whole(payload, body.framing)
         self._head = request_head(

@@ -1,9 +1,9 @@
 """Request heads that can be read in one way only, read by one regular expression.
 
 This is a small part of the grammar of RFC 9112, chosen so that no two parsers differ on it: one
-space here, one there, CR LF at each end, no empty value, no byte above 0x7E, no coding of the body
-but its length. A head that is not in it is none of this module's business: it goes to aiohttp's
-parser, and so does everything that comes behind it.
+space here, one there, CR LF at each end, no name twice, no empty value, no byte above 0x7E, no
+coding of the body but its length. A head that is not in it is none of this module's business: it
+goes to aiohttp's parser, and so does everything that comes behind it.
 """
 
 from __future__ import annotations
@@ -44,6 +44,7 @@ _NOT_PLAIN: Final = frozenset(
         b"upgrade",
     }
 )
+_OPTIONS: Final = frozenset({b"close", b"keep-alive"})
 
 
 class PlainHead(NamedTuple):
@@ -64,24 +65,18 @@ def read_plain(data: bytes) -> PlainHead | None:
     if match is None:
         return None
     headers: Headers = tuple(_FIELDS.findall(data, match.start(3), match.end(3)))
-    length: int | None = None
-    close = False
-    for name, value in headers:
-        low = name.lower()
-        if low == b"content-length":
-            if length is not None or not _LENGTH.fullmatch(value):
-                return None
-            length = int(value)
-        elif low == b"connection":
-            option = value.lower()
-            if option == b"close":
-                close = True
-            elif option != b"keep-alive":
-                return None
-        elif low in _NOT_PLAIN:
-            return None
+    values = {name.lower(): value for name, value in headers}
+    if len(values) < len(headers) or not _NOT_PLAIN.isdisjoint(values):
+        return None
+    length = values.get(b"content-length")
+    if length is not None and not _LENGTH.fullmatch(length):
+        return None
+    option = values.get(b"connection", b"keep-alive").lower()
+    if option not in _OPTIONS:
+        return None
     raw = RawRequest(match[1].decode("ascii"), match[2].decode("ascii"), HTTP_11, headers)
-    return PlainHead(raw, match.end(), length, close)
+    size = int(length) if length is not None else None
+    return PlainHead(raw, match.end(), size, option == b"close")
 
 
 def may_become_plain(data: bytes) -> bool:

@@ -81,15 +81,11 @@ class HttpUpstream:
         Raises:
             TrafficError: There is no usable response, or the client's body broke off.
         """
-        if not isinstance(message, Forwardable):
-            raise TypeError("only a Forwardable can be sent")
         delivery = Delivery(message, body, host=self._host, crossing=crossing, websocket=websocket)
         return await self._attempt(delivery)
 
     def delivery(self, message: Forwardable, body: RequestBody, *, crossing: Crossing) -> Delivery:
         """Return what goes out for a plain request, for `send_at_once`."""
-        if not isinstance(message, Forwardable):
-            raise TypeError("only a Forwardable can be sent")
         return Delivery(message, body, host=self._host, crossing=crossing, websocket=False)
 
     def send_at_once(

@@ -11,6 +11,7 @@ import pytest
 from proxy.core.forwardable import Forwardable
 from proxy.core.message import RequestHead, ResponseHead
 from proxy.traffic.framing import ABSENT
+from proxy.traffic.hop import NOWHERE
 from proxy.traffic.upstream import HttpUpstream
 from tests.traffic.ours import local, proxied
 from tests.traffic.wire import Origin, connected, get, running, talk
@@ -65,26 +66,38 @@ async def test_the_client_is_sent_nothing_else(thing: Any) -> None:  # noqa: ANN
 
         def __init__(self, handler: Any) -> None:  # noqa: ANN401 - the handler
             self.reject = handler.reject
+            self.told: list[str] = []
+
+        def depart(self, *_: object) -> None:
+            return None
 
         async def handle(self, request: Any) -> None:  # noqa: ANN401 - any Request
             framing = SimpleNamespace(length=1, present=True, chunked=False)
             response = SimpleNamespace(bodiless=False, head=RESPONSE, framing=framing)
             response.take = lambda: b"x"
-            await request.relay(thing, response)
+            try:
+                await request.relay(thing, response, places=NOWHERE)
+            except TypeError as error:
+                self.told.append(str(error))
+                raise
 
     origin = Origin()
     async with running(origin), proxied(local(origin.port)) as ours:
         listener: Any = ours.listener
-        listener._answerer = Forging(listener._answerer)
+        forging = listener._answerer = Forging(listener._answerer)
         async with connected(ours.port) as client:
             client.send(get())
             assert await client.rest() == b""
+        assert forging.told == ["only a Forwardable can be sent"]
 
 
-def test_the_upstream_has_one_way_in() -> None:
-    public = [
-        name
+def test_the_upstream_sends_nothing_but_deliveries() -> None:
+    """Each of which holds a Forwardable, as the tests above show."""
+    ways = {
+        name: [str(one.annotation) for one in inspect.signature(member).parameters.values()]
         for name, member in inspect.getmembers(HttpUpstream)
         if not name.startswith("_") and inspect.isfunction(member)
-    ]
-    assert sorted(public) == ["close", "send"]
+    }
+    sending = {name for name, taken in ways.items() if {"Forwardable", "Delivery"} & set(taken)}
+    assert sending == {"send", "delivery", "send_at_once"}
+    assert set(ways) - sending == {"close", "response", "whole_response"}

@@ -47,6 +47,7 @@ NOT_PLAIN = {
     "upgrading": HEAD.replace(b"X-Y: a b: c", b"Upgrade: websocket"),
     "another connection option": HEAD.replace(b"X-Y: a b: c", b"Connection: X-Y"),
     "two connection options": HEAD.replace(b"X-Y: a b: c", b"Connection: close, upgrade"),
+    "a name twice": HEAD.replace(b"X-Y: a b: c", b"host: h"),
     "trailer": HEAD.replace(b"X-Y: a b: c", b"Trailer: X"),
     "no header": b"GET / HTTP/1.1\r\n\r\n",
 }
