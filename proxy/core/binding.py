@@ -9,10 +9,10 @@ from typing import Final
 from .blueprint import Blueprint, Placed
 from .context import Context, Scope
 from .errors import MissingValue
-from .exchange import Exchange
+from .exchange import Exchange, JsonReader
 from .formats.json import Findings, Path, unescape
 from .rules import Item, NamedPart
-from .sources import JsonSource, join
+from .sources import JsonSource, NameSource, join
 
 _CANONICAL_INTEGER: Final = re.compile(rb"0|-?[1-9][0-9]*")
 
@@ -56,14 +56,14 @@ class Binder:
         path: Path,
         kind: str | None = None,
     ) -> Context:
-        bind = item.bind
+        bind, part = item.bind, self._part
         return Context(
             Scope(
-                self._part("tenant", shared, path) if "tenant" in bind else None,
-                self._part("conversation", shared, path) if "conversation" in bind else None,
+                part("tenant", shared, path) if "tenant" in bind else None,
+                part("conversation", shared, path) if "conversation" in bind else None,
             ),
             item.field if "field" in bind else None,
-            self._part("message", shared, path) if "message" in bind else None,
+            part("message", shared, path) if "message" in bind else None,
             item.purpose if "purpose" in bind else None,
             kind,
         )
@@ -76,33 +76,32 @@ class Binder:
     def _part(self, part: NamedPart, shared: Mapping[JsonSource, int], path: Path) -> str:
         source = self._blueprint.sources.get(part)
         text = None
-        if source is not None:
-            if isinstance(source, JsonSource) and part in self._blueprint.from_message:
-                text = self._value(source, shared.get(source, 0), path)
-            elif part in self._blueprint.from_message:
-                text = self._exchange.read(
-                    source, lambda one: self._value(one, shared.get(one, 0), path)
-                )
-            else:
-                text = self._exchange.read(source, self._exchange.facts.get)
+        if isinstance(source, JsonSource) and part in self._blueprint.from_message:
+            text = self._value(source, shared.get(source, 0), path)
+        elif isinstance(source, NameSource):
+            text = self._exchange.name(source)
+        elif source is not None:
+            text = self._exchange.read(source, self._reader(part, shared, path))
         if text is None:
             raise MissingValue(f"missing-{part}", detail=f"The {part} of the message is missing.")
         return text
+
+    def _reader(self, part: NamedPart, shared: Mapping[JsonSource, int], path: Path) -> JsonReader:
+        if part in self._blueprint.from_message:
+            return lambda one: self._value(one, shared.get(one, 0), path)
+        return self._exchange.facts.get
 
     def _value(self, source: JsonSource, shared: int, path: Path) -> str | None:
         index, single_from = self._blueprint.source_index[source]
         texts = self._texts.get(source)
         if texts is None:
             texts = self._texts[source] = self._read(source, index)
-        element = path[:shared]
-        chosen = (
-            [text for at, text in texts if at[:shared] == element]
-            if shared
-            else [text for _, text in texts]
-        )
-        if not chosen:
+        if shared:
+            element = path[:shared]
+            texts = [one for one in texts if one[0][:shared] == element]
+        if not texts:
             return None
-        return join(chosen) if single_from > shared else chosen[0]
+        return join([text for _, text in texts]) if single_from > shared else texts[0][1]
 
     def _read(self, source: JsonSource, index: int) -> list[tuple[Path, str]]:
         """Return every text that a source has in this message, with its path."""

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from .errors import BodyTooLarge, InvalidBody, UnsupportedBody
-from .message import Headers, header_values
+from .message import Told
 
 _RATIO: Final = 100
 _RATIO_FREE: Final = 1024 * 1024
@@ -30,14 +30,19 @@ _ZSTD_SLICE: Final = 128
 Decoder = Callable[[bytes, int], bytes]
 
 
-def coding_of(headers: Headers) -> str | None:
+def coding_of(told: Told) -> str | None:
     """Return the one coding of a body in lower case, None where it has none.
+
+    `told` are the headers of its message.
 
     Raises UnsupportedBody for several, and for one that is not known here.
     """
+    values = told.get(b"content-encoding")
+    if values is None:
+        return None
     codings = [
         word
-        for value in header_values(headers, b"content-encoding")
+        for value in values
         for one in value.lower().split(b",")
         if (word := one.strip(b" \t")) not in {b"", b"identity"}
     ]

@@ -13,31 +13,29 @@ import re
 from typing import Final
 
 from .errors import DigestMismatch
-from .message import Headers
+from .message import Told
 
-_DIGESTS: Final = frozenset({b"content-digest", b"repr-digest"})
+_DIGESTS: Final = (b"content-digest", b"repr-digest")
 _MD5: Final = b"content-md5"
-_CHECKED: Final = _DIGESTS | {_MD5}
+_CHECKED: Final = frozenset({*_DIGESTS, _MD5})
 _MEMBER: Final = re.compile(
     rb"[ \t]*([a-z*][a-z0-9_.*-]*)=:([A-Za-z0-9+/]*={0,2}):(?:;[^,;]*)*[ \t]*"
 )
 _HASHES: Final = {b"sha-256": hashlib.sha256, b"sha-512": hashlib.sha512}
 
 
-def verify(headers: Headers, body: bytes) -> None:
+def verify(told: Told, body: bytes) -> None:
     """Refuse a body that is not the one its digests tell of; `body` is as it came, still coded.
 
-    Other algorithms than SHA-256, SHA-512 and MD5 are passed over, as RFC 9530 section 2 allows.
-    Raises DigestMismatch.
+    `told` are the headers of its message. Other algorithms than SHA-256, SHA-512 and MD5 are passed
+    over, as RFC 9530 section 2 allows. Raises DigestMismatch.
     """
-    for name, value in headers:
-        low = name.lower()
-        if low not in _CHECKED:
-            continue
-        if low == _MD5:
-            md5 = hashlib.md5(body, usedforsecurity=False).digest()
-            _compare(value.strip(b" \t"), md5)
-        else:
+    if _CHECKED.isdisjoint(told):
+        return
+    for value in told.get(_MD5, ()):
+        _compare(value.strip(b" \t"), hashlib.md5(body, usedforsecurity=False).digest())
+    for name in _DIGESTS:
+        for value in told.get(name, ()):
             _verify_members(value, body)
 
 

@@ -35,7 +35,7 @@ class Change(NamedTuple):
 
 
 class SealEdit(NamedTuple):
-    """A value to be sealed. `sealed` is the token that it already looks to be, if any."""
+    """A value to be sealed. `token` is what it already looks to be, if it is one."""
 
     start: int
     end: int
@@ -44,17 +44,17 @@ class SealEdit(NamedTuple):
     plaintext: bytes
     cty: str | None
     quoted: bool
-    sealed: Token | None = None
+    token: Token | None = None
 
     def carry_out(self, keys: Keys, block: Block, now: float) -> Change:
         """Return the sealed value; raise ValueTooLong above the field's `max_chars`."""
-        if self.sealed is not None and block.already_sealed != "seal":
+        if self.token is not None and block.already_sealed != "seal":
             if block.already_sealed == "reject":
                 raise ForbiddenValue(
                     "already-sealed", detail=f"{self.item.field}: the value is sealed already."
                 )
-            session = keys.opening.get((self.context.scope, self.sealed.key_id))
-            if session is not None and _opens(session, self.sealed, self.context, now):
+            session = keys.opening.get((self.context.scope, self.token.key_id))
+            if session is not None and _opens(session, self.token, self.context, now):
                 return Change(self.start, self.end, None, "already_sealed", session)
         session = keys.sealing[self.context.scope]
         text = session.seal(
@@ -107,27 +107,27 @@ class OpenEdit(NamedTuple):
 class EmbeddedEdit(NamedTuple):
     """A token found somewhere in a string. What does not open stays; what was cut is replaced.
 
-    `context` is None where a name that would bind the token is missing.
+    `context` is None where a name that would bind the token is missing, `token` where it was cut.
     """
 
     found: FoundToken
     context: Context | None
+    token: Token | None
 
     def carry_out(self, keys: Keys, block: Block, now: float) -> Change:
         """Return the opened value in place of the token, the placeholder, or the token."""
-        one = self.found
-        if one.token is None:
+        one, token = self.found, self.token
+        if token is None:
             start, end, new = tokens.replacement(one, block.placeholder, is_json=False)
             return Change(start, end, new, "cut")
         if self.context is None:
             return Change(one.start, one.end, None, "kept")
         try:
-            session, plaintext = _open(keys, one.token, self.context, now)
-            text = as_text(plaintext, one.token.cty)
+            session, plaintext = _open(keys, token, self.context, now)
+            text = as_text(plaintext, token.cty)
         except OpenFailed:
             return Change(one.start, one.end, None, "kept")
-        is_json = one.token.cty == CTY_JSON
-        start, end, new = tokens.replacement(one, text, is_json=is_json)
+        start, end, new = tokens.replacement(one, text, is_json=token.cty == CTY_JSON)
         return Change(start, end, new, "opened", session)
 
 
@@ -137,7 +137,7 @@ Edit = SealEdit | OpenEdit | EmbeddedEdit
 def as_json(plaintext: bytes, cty: str | None) -> bytes:
     """Return an opened field as JSON text; raise OpenFailed where it is neither text nor JSON."""
     text = as_text(plaintext, cty)
-    return plaintext if cty == CTY_JSON else b'"%b"' % json_format.escape(text).encode()
+    return plaintext if cty == CTY_JSON else json_format.quote(text).encode()
 
 
 def as_text(plaintext: bytes, cty: str | None) -> str:

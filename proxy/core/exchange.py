@@ -39,7 +39,7 @@ class Exchange:
         Raises AmbiguousRequest where a name stands twice, MissingValue where it is not text.
         """
         if isinstance(source, NameSource):
-            return self._name(source)
+            return self.name(source)
         if isinstance(source, JsonSource):
             return json_reader(source)
         texts = (self.read(part, json_reader) for part in source.parts)
@@ -50,7 +50,8 @@ class Exchange:
             return None
         return join(sorted(found) if isinstance(source, MembersSource) else found)
 
-    def _name(self, source: NameSource) -> str | None:
+    def name(self, source: NameSource) -> str | None:
+        """Return the text of a name outside the body, or None; raise as `read` does."""
         if source.place == "const":
             return source.name
         if source not in self._texts:

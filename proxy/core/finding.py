@@ -22,10 +22,10 @@ from .formats import json as json_format
 from .formats import tokens
 from .formats.json import Findings, Found
 from .message import (
-    Headers,
     MediaType,
     RequestHead,
     ResponseHead,
+    Told,
     header_values,
     parse_media_type,
 )
@@ -60,26 +60,23 @@ def needs_of(edits: tuple[Edit, ...]) -> Needs:
     seals: dict[Scope, int] = {}
     opens: set[tuple[Scope, KeyId]] = set()
     for edit in edits:
-        if edit.context is None:
+        context, token = edit.context, edit.token
+        if context is None:
             continue
-        scope = edit.context.scope
-        if isinstance(edit, SealEdit):
-            seals[scope] = seals.get(scope, 0) + 1
-            token: Token | OpenFailed | None = edit.sealed
-        else:
-            token = edit.token if isinstance(edit, OpenEdit) else edit.found.token
-        if isinstance(token, Token):
-            opens.add((scope, token.key_id))
+        if type(edit) is SealEdit:
+            seals[context.scope] = seals.get(context.scope, 0) + 1
+        if type(token) is Token:
+            opens.add((context.scope, token.key_id))
     return Needs(seals, frozenset(opens))
 
 
-def media_type(headers: Headers) -> MediaType | None:
-    """Return the media type of a message, or None where it names none.
+def media_type(told: Told) -> MediaType | None:
+    """Return the media type of a message with these headers, or None where it names none.
 
     Raises AmbiguousRequest where Content-Type stands twice, UnsupportedBody where it is malformed.
     """
-    values = header_values(headers, b"content-type")
-    if not values:
+    values = told.get(b"content-type")
+    if values is None:
         return None
     if len(values) > 1:
         raise UnsupportedBody("content-type-stands-twice")
@@ -111,7 +108,7 @@ def _walk(blueprint: Blueprint, head: RequestHead | ResponseHead, body: bytes) -
     """Return what the block's JSON selectors find; None where the body is no JSON for it."""
     if blueprint.selection is None or not body:
         return None
-    media = media_type(head.headers)
+    media = media_type(head.told)
     if not blueprint.reads_json and not (media is not None and media.is_json):
         return None  # only names of the rule would be read from it
     if media is not None and not media.is_utf8:
@@ -158,7 +155,7 @@ def _seal_json(item: Item, context: Context, raw: bytes, start: int, end: int) -
     if not raw.startswith(b'"'):
         return SealEdit(start, end, item, context, raw, CTY_JSON, quoted=True)
     text = raw[1:-1] if b"\\" not in raw else json_format.unescape(raw).encode()
-    return SealEdit(start, end, item, context, text, None, quoted=True, sealed=_token_or_none(text))
+    return SealEdit(start, end, item, context, text, None, quoted=True, token=_token_or_none(text))
 
 
 def _open_json(
@@ -190,19 +187,19 @@ def _seal_whole(
 ) -> SealEdit:
     if len(body) > BODY_TOKEN_MAX:
         raise BodyTooLarge("body-above-token", detail=f"At most {BODY_TOKEN_MAX} bytes are sealed.")
-    media = media_type(head.headers)
+    media = media_type(head.told)
     if item.selector is Whole.TEXT:
         _require_text(body, media)
         sealed = _token_or_none(body)
         return SealEdit(
-            0, len(body), item, binder.whole_context(item), body, None, quoted=False, sealed=sealed
+            0, len(body), item, binder.whole_context(item), body, None, quoted=False, token=sealed
         )
     if media is not None and (len(media.text) > CTY_MAX or {'"', "\\"} & set(media.text)):
         raise UnsupportedBody("content-type-not-sealable")
     cty = media.text if media is not None else None
     sealed = _token_or_none(body) if media is not None and media.essence == JOSE else None
     context = binder.whole_context(item, kind=KIND_BODY)
-    return SealEdit(0, len(body), item, context, body, cty, quoted=False, sealed=sealed)
+    return SealEdit(0, len(body), item, context, body, cty, quoted=False, token=sealed)
 
 
 def _open_whole(blueprint: Blueprint, binder: Binder, item: Item, body: bytes) -> OpenEdit:
@@ -226,7 +223,7 @@ def _embedded(blueprint: Blueprint, binder: Binder, item: Item, body: bytes) -> 
     if found:
         context = _context_if_named(binder, item)
         for one in found:
-            yield EmbeddedEdit(one, context)
+            yield EmbeddedEdit(one, context, one.token)
 
 
 def _context_if_named(binder: Binder, item: Item) -> Context | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from .edits import Fate
-from .message import Headers, RequestHead, ResponseHead, header_values
+from .message import Headers, RequestHead, ResponseHead, Told
 
 _NO_TRANSFORM = (b"Cache-Control", b"no-transform")
 _NO_STORE = (b"Cache-Control", b"no-store")
@@ -14,7 +14,7 @@ _NOSNIFF = (b"X-Content-Type-Options", b"nosniff")
 
 def request_marks(head: RequestHead, counts: Mapping[Fate, int]) -> Headers:
     """Return what a request gains: nobody behind Sealyard may recode what it sealed."""
-    if counts.get("sealed") and b"no-transform" not in _directives(head.headers):
+    if counts.get("sealed") and b"no-transform" not in _directives(head.told):
         return (_NO_TRANSFORM,)
     return ()
 
@@ -31,19 +31,16 @@ def response_marks(
     What was opened here the backend holds sealed, on purpose; no cache on the way may hold it open.
     A backend that says `private` has decided for the client's own cache, and that stands.
     """
-    marks = [
-        (name, str(count).encode())
-        for name, count in (
-            (b"Sealyard-Kept", counts.get("kept", 0)),
-            (b"Sealyard-Plain", counts.get("plain", 0)),
-        )
-        if count
-    ]
-    if counts.get("opened") and not _directives(head.headers) & {b"no-store", b"private"}:
+    marks: list[tuple[bytes, bytes]] = []
+    if kept := counts.get("kept"):
+        marks.append((b"Sealyard-Kept", b"%d" % kept))
+    if plain := counts.get("plain"):
+        marks.append((b"Sealyard-Plain", b"%d" % plain))
+    if counts.get("opened") and not _directives(head.told) & {b"no-store", b"private"}:
         marks.append(_NO_STORE)
-    if counts.get("sealed") and b"no-transform" not in _directives(head.headers):
+    if counts.get("sealed") and b"no-transform" not in _directives(head.told):
         marks.append(_NO_TRANSFORM)
-    if opaque and not header_values(head.headers, b"x-content-type-options"):
+    if opaque and b"x-content-type-options" not in head.told:
         marks.append(_NOSNIFF)
     return (*marks, *vary(head, varies))
 
@@ -52,18 +49,17 @@ def vary(head: ResponseHead, names: tuple[bytes, ...]) -> Headers:
     """Return the Vary that is missing: `names` are request headers that the response depends on."""
     if not names:
         return ()
-    said = _words(head.headers, b"vary")
+    said = _words(head.told, b"vary")
     missing = [name for name in names if name.lower() not in said]
     return ((b"Vary", b", ".join(missing)),) if missing and b"*" not in said else ()
 
 
-def _directives(headers: Headers) -> set[bytes]:
-    return {one.partition(b"=")[0] for one in _words(headers, b"cache-control")}
+def _directives(told: Told) -> set[bytes]:
+    if b"cache-control" not in told:
+        return set()
+    return {one.partition(b"=")[0] for one in _words(told, b"cache-control")}
 
 
-def _words(headers: Headers, name: bytes) -> set[bytes]:
-    return {
-        one.strip(b" \t").lower()
-        for value in header_values(headers, name)
-        for one in value.split(b",")
-    }
+def _words(told: Told, name: bytes) -> set[bytes]:
+    values = told.get(name, ())
+    return {one.strip(b" \t").lower() for value in values for one in value.split(b",")}

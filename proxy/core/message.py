@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Final, Literal
 
@@ -18,6 +19,34 @@ _PLAIN_QUOTED: Final = re.compile(r'"[A-Za-z0-9!#$%&\'*+.^_`|~-]+"')
 Direction = Literal["request", "response"]
 Headers = tuple[tuple[bytes, bytes], ...]
 """Names and values in the order and spelling in which they came."""
+
+
+Told = Mapping[bytes, Sequence[bytes]]
+"""Some headers: their values in order, by name in lower case."""
+
+# What rules know of a message besides the names that they give themselves.
+_TOLD: Final = frozenset(
+    {
+        b"cache-control",
+        b"content-digest",
+        b"content-encoding",
+        b"content-md5",
+        b"content-type",
+        b"repr-digest",
+        b"vary",
+        b"x-content-type-options",
+    }
+)
+
+
+def told(headers: Headers) -> Told:
+    """Return the headers that rules read, in one pass over all of them."""
+    found: dict[bytes, list[bytes]] = {}
+    for name, value in headers:
+        low = name.lower()
+        if low in _TOLD:
+            found.setdefault(low, []).append(value)
+    return found
 
 
 def header_values(headers: Headers, name: bytes) -> list[bytes]:
@@ -36,6 +65,14 @@ class RequestHead:
     path: str
     query: str | None
     headers: Headers
+    _told: list[Told] = field(default_factory=list, init=False, repr=False, compare=False)
+
+    @property
+    def told(self) -> Told:
+        """The headers that rules read; the others are not looked at again."""
+        if not self._told:
+            self._told.append(told(self.headers))
+        return self._told[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +82,14 @@ class ResponseHead:
     status: int
     reason: bytes
     headers: Headers
+    _told: list[Told] = field(default_factory=list, init=False, repr=False, compare=False)
+
+    @property
+    def told(self) -> Told:
+        """The headers that rules read; the others are not looked at again."""
+        if not self._told:
+            self._told.append(told(self.headers))
+        return self._told[0]
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,8 @@ Forwardables made, so whatever leaves Sealyard has passed the rules.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from operator import itemgetter
+from typing import Final, NamedTuple
 
 from .blueprint import JOSE, Blueprint
 from .coding import coding_of, decode
@@ -25,6 +26,8 @@ from .rules import Verdict
 from .selectors import Whole
 from .session import Session
 from .token import Token
+
+_BY_START: Final = itemgetter(0)
 
 
 class Plan(NamedTuple):
@@ -91,14 +94,14 @@ def choose_response(exchange: Exchange, head: ResponseHead) -> Blueprint | None:
         one.block.encrypt and one.fits_status(head.status) for one in compiled.response
     )
     try:
-        media = media_type(head.headers)
+        media = media_type(head.told)
     except UnsupportedBody:
         if encrypting:
             raise
         media = None  # of a type that nobody can tell: it fits no block that reads a type
     blueprint = _fitting(compiled.response, media, head.status)
     if blueprint is not None:
-        coding_of(head.headers)
+        coding_of(head.told)
     elif encrypting:
         raise UnsupportedBody("response-fits-no-block")
     return blueprint
@@ -115,7 +118,7 @@ def plan_request(exchange: Exchange, body: bytes, limit: int | None = None) -> P
         raise TypeError(message)
     head = exchange.head
     if body:
-        blueprint = _fitting(compiled.request, media_type(head.headers), None)
+        blueprint = _fitting(compiled.request, media_type(head.told), None)
         if blueprint is None:
             raise UnsupportedBody("request-fits-no-block")
     else:
@@ -123,7 +126,7 @@ def plan_request(exchange: Exchange, body: bytes, limit: int | None = None) -> P
         for one in compiled.request:
             refuse_present(exchange, one, body)
         blueprint = compiled.request[0]
-    verify(head.headers, body)
+    verify(head.told, body)
     return _plan(exchange, blueprint, head, body, limit)
 
 
@@ -182,11 +185,11 @@ def splice(body: bytes, changes: list[Change]) -> bytes:
         return b"%b%b%b" % (body[: only.start], only.text or b"", body[only.end :])
     pieces: list[bytes] = []
     at = 0
-    for change in sorted(changes, key=lambda one: one.start):
-        if change.start < at:
+    for start, end, text, _, _ in sorted(changes, key=_BY_START):
+        if start < at:
             raise InvalidBody("spans-overlap")
-        pieces += (body[at : change.start], change.text or b"")
-        at = change.end
+        pieces += (body[at:start], text or b"")
+        at = end
     pieces.append(body[at:])
     return b"".join(pieces)
 
@@ -211,7 +214,7 @@ def _plan(
     limit: int | None,
 ) -> Plan:
     decision = exchange.decision
-    coding = coding_of(head.headers) if body else None
+    coding = coding_of(head.told) if body else None
     if coding is not None:
         assert decision.rule is not None  # noqa: S101 - only a rule has blueprints
         body = decode(body, coding, decision.rule.max_body if limit is None else limit)

@@ -8,7 +8,6 @@ one character is refused before a key is touched.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final, Literal, NamedTuple
 
@@ -55,8 +54,7 @@ _SHORT_HEAD: Final = 3 + SID_BYTES + IV_BYTES
 _JWE_REST: Final = len("..") + 16 + len(".") + len(".") + 22
 
 
-@dataclass(frozen=True, slots=True)
-class KeyId:
+class KeyId(NamedTuple):
     """Which session key: the KEK by id (JWE form) or number (short form), and the session id.
 
     A durable key has one of `kek_id` and `kek_number`; an ephemeral key has neither.
@@ -72,8 +70,7 @@ class KeyId:
         return int.from_bytes(self.sid[:4])
 
 
-@dataclass(frozen=True, slots=True)
-class Header:
+class Header(NamedTuple):
     """What the protected header of a JWE-form token says."""
 
     key_id: KeyId
@@ -120,22 +117,19 @@ def decode(text: bytes) -> Token:
     if not text.startswith(JWE_PREFIX):
         raise OpenFailed("not-a-token")
     parts = text.split(b".")
-    if len(parts) != _JWE_PARTS or text.translate(None, _TOKEN_CHARS):
+    if len(parts) != _JWE_PARTS:
         raise OpenFailed("malformed-token")
     head, encrypted_key, iv, ciphertext, tag = parts
     if encrypted_key or len(iv) != _IV_CHARS or len(tag) != _TAG_CHARS:
         raise OpenFailed("malformed-token")
-    header = decode_header(head)
-    return Token(
-        form="jwe",
-        key_id=header.key_id,
-        head=head,
-        iv=base64url.decode(iv),
-        sealed=base64url.decode(ciphertext) + base64url.decode(tag),
-        cty=header.cty,
-        exp=header.exp,
-        commitment=header.commitment,
-    )
+    try:
+        key_id, commitment, cty, exp = decode_header(head)
+        sealed = base64url.decode(ciphertext) + base64url.decode(tag)
+        return Token("jwe", key_id, head, base64url.decode(iv), sealed, cty, exp, commitment)
+    except OpenFailed:
+        if text.translate(None, _TOKEN_CHARS):
+            raise OpenFailed("malformed-token") from None
+        raise
 
 
 @lru_cache(maxsize=4096)

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 
 import pytest
 from joserfc import jwe
@@ -49,7 +48,7 @@ def test_what_does_not_open_tells_why(keyring: Keyring, session: Session) -> Non
     disabled = keyring.promote("k2").disable("k1")
     short = session.seal(b"x", CONTEXT, form="short")
     cases = [
-        (keyring, text, replace(CONTEXT, field="other"), "k1", "wrong-context"),
+        (keyring, text, CONTEXT._replace(field="other"), "k1", "wrong-context"),
         (keyring, text[:-1], CONTEXT, "none", "malformed-token"),
         (keyring, b"hello", CONTEXT, "none", "not-a-token"),
         (disabled, text, CONTEXT, "k1", "unknown-or-disabled-kek"),

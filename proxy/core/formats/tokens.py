@@ -21,6 +21,8 @@ _CANDIDATE: Final = re.compile(
 )
 _LITERAL: Final = re.compile(rb'"(?:[^"\\]|\\.)*+"', re.DOTALL)
 _COLON: Final = re.compile(rb"[ \t\n\r]*:")
+_QUOTE, _BACKSLASH = b'"\\'
+_ENDS_OF_VALUES: Final = frozenset({b",", b"]", b"}"})
 _MAX_NESTING: Final = 8
 _PLAIN_QUOTES: Final = (1, 1)
 # A quote is spelled with one more backslash for every string around it, each itself escaped.
@@ -71,8 +73,9 @@ def _all_plain(body: bytes, limit: int) -> list[FoundToken] | None:
     while start != -1:
         end = body.find(b'"', start)
         decoded = _decode(body[start:end])
-        opened = body[start - 1 : start] == b'"' and body[start - 2 : start - 1] != b"\\"
-        if decoded is None or not opened or _COLON.match(body, end + 1):
+        opened = body[start - 1] == _QUOTE and body[start - 2] != _BACKSLASH
+        is_value = body[end + 1 : end + 2] in _ENDS_OF_VALUES or not _COLON.match(body, end + 1)
+        if decoded is None or not opened or not is_value:
             return None
         found.append(FoundToken(start, end, decoded, 1, _PLAIN_QUOTES))
         if len(found) > limit:
@@ -104,6 +107,8 @@ def replacement(one: FoundToken, plaintext: str, *, is_json: bool) -> tuple[int,
         before, behind = one.quotes
         text = _escape(plaintext, one.depth - 1)
         return one.start - before, one.end + behind, text.encode()
+    if one.quotes is _PLAIN_QUOTES:
+        return one.start - 1, one.end + 1, json_format.quote(plaintext).encode()
     return one.start, one.end, _escape(plaintext, one.depth).encode()
 
 

@@ -9,6 +9,6 @@ from __future__ import annotations
 
 from .findings import Findings, Found, Path
 from .selection import Selection, validate
-from .text import escape, unescape
+from .text import escape, quote, unescape
 
-__all__ = ["Findings", "Found", "Path", "Selection", "escape", "unescape", "validate"]
+__all__ = ["Findings", "Found", "Path", "Selection", "escape", "quote", "unescape", "validate"]

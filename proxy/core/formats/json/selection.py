@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Final
+from typing import Any, Final
 
 from ...errors import InvalidBody
 from ...selectors import JsonSelector
@@ -61,35 +61,68 @@ class Selection:
         any case, is then the member that the scanner has read there. Escapes could spell a name
         otherwise, and names beyond ASCII have other cases, so such messages take the walk.
         """
-        if self._plain is None or "\\u" in text:
+        if self._plain is None or ("\\" in text and "\\u" in text):
             return None
         if len(text) > _PROBED_MAX and text.count(",") < _CROWDED:
             return None  # a walk over few members costs less than a search in much text
         document: object
         end: int
         document, end = scan(text, start)
+        if self._plain and not _has_plain_names(document):
+            return None
         lower = text.lower()
         for index, path in enumerate(self._plain):
-            level = document
+            level: Any = document
+            at = 0
             for name, quoted in path:
-                count = lower.count(quoted)
-                if type(level) is not dict or count > 1 or not "".join(level).isascii():
-                    return None
-                if count != (name in level):
+                certain = level is document or _has_plain_names(level)
+                at = lower.find(quoted)
+                stands = at >= 0
+                at += len(quoted)
+                twice = stands and lower.find(quoted, at) >= 0
+                if not certain or twice or stands != (name in level):
                     return None
                 level = level.get(name)
                 if level is None:
                     findings.missing.add(index)
                     break
             else:
-                at = after_space(text, text.index(":", lower.index(quoted) + len(quoted)) + 1)
-                findings.found[index].append(Found(self._paths[index], at, scan(text, at)[1]))
+                start = _value_start(text, at)
+                found = Found(self._paths[index], start, _value_end(text, start, level))
+                findings.found[index].append(found)
         return end
+
+
+def _has_plain_names(value: object) -> bool:
+    """Tell whether a value is an object with no name that has other cases than those of ASCII."""
+    return type(value) is dict and "".join(value).isascii()
+
+
+def _value_start(text: str, at: int) -> int:
+    """Return where a member's value begins; its name ends at `at`."""
+    at = text.index(":", at) + 1
+    if text[at] == " ":
+        at += 1
+    return at if text[at] > " " else after_space(text, at)
+
+
+def _value_end(text: str, at: int, value: object) -> int:
+    """Return where the value at `at` ends, which the scanner has read as `value`."""
+    if type(value) is str and "\\" not in value and text.startswith(value, at + 1):
+        # Spelled as it reads, so without escapes: the next quote closes it.
+        end = at + 1 + len(value)
+        if text[end] == '"':
+            return end + 1
+    end_of_value: int = scan(text, at)[1]
+    return end_of_value
 
 
 def validate(body: bytes) -> None:
     """Raise InvalidBody unless `body` is strict JSON."""
-    Selection(()).find(body)
+    _NOTHING.find(body)
+
+
+_NOTHING: Final = Selection(())
 
 
 def _plain_path(selector: JsonSelector) -> tuple[str, ...] | None:

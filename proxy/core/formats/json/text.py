@@ -39,12 +39,12 @@ def check(body: bytes) -> str:
             raise InvalidBody("not-utf-8") from None
         if body.startswith(b"\xef\xbb\xbf"):
             raise InvalidBody("byte-order-mark")
-    if _SURROGATE_ESCAPE.search(body):
+    if b"\\" in body and _SURROGATE_ESCAPE.search(body):
         _check_surrogates(body)
     brackets = body.count(b"[") + body.count(b"{")
     if brackets > MAX_DEPTH:
         _check_depth(body)
-    if brackets + body.count(b",") > MAX_VALUES:
+    if len(body) > MAX_VALUES and brackets + body.count(b",") > MAX_VALUES:
         raise BodyTooLarge("too-many-values")
     return body.decode("latin-1")
 
@@ -57,10 +57,15 @@ def unescape(literal: bytes) -> str:
     return text
 
 
-def escape(text: str) -> str:
-    """Return `text` as the inside of a JSON string: only what must be escaped is."""
+def quote(text: str) -> str:
+    """Return `text` as a JSON string: only what must be escaped is."""
     quoted: str = encode_basestring(text)
-    return quoted[1:-1]
+    return quoted
+
+
+def escape(text: str) -> str:
+    """Return `text` as the inside of a JSON string."""
+    return quote(text)[1:-1]
 
 
 def _check_surrogates(body: bytes) -> None:
@@ -78,8 +83,9 @@ def _check_depth(body: bytes) -> None:
     inside. Every bracket that is left outside is a step down or up. Whether brackets fit each other
     is for the scanner to tell.
     """
-    unescaped = body.replace(b"\\\\", b"").replace(b'\\"', b"")
-    marks = unescaped.translate(_STEPS, _NOT_MARKS).replace(b'""', b"")
+    if b"\\" in body:
+        body = body.replace(b"\\\\", b"").replace(b'\\"', b"")
+    marks = body.translate(_STEPS, _NOT_MARKS).replace(b'""', b"")
     steps = b"".join(marks.split(b'"')[::2])
     if max(accumulate(memoryview(steps).cast("b")), default=0) > MAX_DEPTH:
         raise InvalidBody("nested-too-deeply")
