@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from dataclasses import dataclass
-from typing import Final
+from functools import lru_cache
+from typing import Final, NamedTuple
 from urllib.parse import unquote, unquote_to_bytes
 
 from .errors import AmbiguousRequest, MalformedRequest
@@ -26,10 +26,12 @@ _FORBIDDEN: Final = re.compile(r"[\x00-\x20\x7f-\U0010ffff\\#?]")
 _SLASHES: Final = re.compile(r"/{2,}")
 _PARAMETERS: Final = re.compile(r";[^/]*")
 _SHADOW_DECODES: Final = 4
+REMEMBERED: Final = 512
+REMEMBERED_MAX: Final = 128
+"""So many paths, and what rules say of them, are remembered if they are no longer than this."""
 
 
-@dataclass(frozen=True, slots=True)
-class CanonicalPath:
+class CanonicalPath(NamedTuple):
     """A path in its one spelling, cut into segments; `shadow` is cut likewise."""
 
     text: str
@@ -43,11 +45,19 @@ def canonical(raw: str) -> CanonicalPath:
     Raises MalformedRequest where the text is no path, AmbiguousRequest where it hides control
     characters or is not UTF-8 once decoded.
     """
+    return _remembered(raw) if len(raw) <= REMEMBERED_MAX else _canonical(raw)
+
+
+def _canonical(raw: str) -> CanonicalPath:
     if _PLAIN.fullmatch(raw):
         segments = tuple(raw[1:].split("/"))
         return CanonicalPath(raw, segments, _fold(segments))
     text = _spell(raw)
     return CanonicalPath(text, tuple(text[1:].split("/")), _fold(_lax_segments(text)))
+
+
+# Clients choose paths: so many are remembered, and none that is long.
+_remembered = lru_cache(maxsize=REMEMBERED)(_canonical)
 
 
 def decode_segment(segment: str) -> str:

@@ -192,20 +192,34 @@ def _find(
     waiting = [(root, 0)]
     while waiting:
         node, depth = waiting.pop()
-        at_end = depth == len(segments)
-        for candidates in (node.rests, node.ends if at_end else ()):
-            for end in candidates:
-                if best is not None and end.order >= best.order:
-                    break
-                takes = method is None or end.pattern.takes(method)
-                if takes and end.pattern.websocket == websocket:
-                    best = end
-                    break
-        if not at_end:
+        child: _Node | None = node
+        while child is not None:
+            node = child
+            if node.rests:
+                best = _first(node.rests, best, method, websocket=websocket)
+            if depth == len(segments):
+                if node.ends:
+                    best = _first(node.ends, best, method, websocket=websocket)
+                break
             segment = segments[depth]
+            depth += 1
             child = node.literals.get(segment)
-            if child is not None:
-                waiting.append((child, depth + 1))
             if node.any is not None and segment:
-                waiting.append((node.any, depth + 1))
+                if child is None:
+                    child = node.any
+                else:
+                    waiting.append((node.any, depth))
+    return best
+
+
+def _first(
+    ends: list[_End], best: _End | None, method: str | None, *, websocket: bool
+) -> _End | None:
+    """Return the first of `ends`, or of what was best so far, that takes such a request."""
+    for end in ends:
+        if best is not None and end.order >= best.order:
+            break
+        takes = method is None or end.pattern.takes(method)
+        if takes and end.pattern.websocket == websocket:
+            return end
     return best

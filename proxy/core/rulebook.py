@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import lru_cache
+from types import MappingProxyType
+from typing import NamedTuple
 
 from .blueprint import Blueprint
 from .errors import RejectedByRule
-from .path import CanonicalPath
+from .path import REMEMBERED, REMEMBERED_MAX, CanonicalPath
 from .routes import RouteTable
 from .rules import NAMED_PARTS, Behaviour, Block, NamedPart, Rule, Verdict
 from .sources import JsonSource, json_sources, name_sources
@@ -28,12 +31,11 @@ class CompiledRule:
     varies: tuple[bytes, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(NamedTuple):
     """Which rule takes a request, with its captures; `compiled` is None for unmatched traffic."""
 
     compiled: CompiledRule | None
-    captures: Mapping[str, str] = field(default_factory=dict)
+    captures: Mapping[str, str] = MappingProxyType({})
 
     @property
     def rule(self) -> Rule | None:
@@ -59,7 +61,7 @@ class Decision:
 class Rulebook:
     """The rules of one listener. The first match wins."""
 
-    __slots__ = ("_pass_unmatched", "_table", "rules")
+    __slots__ = ("_pass_unmatched", "_remembered", "_table", "rules")
 
     def __init__(self, rules: tuple[Rule, ...], *, pass_unmatched: bool) -> None:
         """Build the route table of `rules`; unmatched requests pass or are rejected."""
@@ -68,6 +70,7 @@ class Rulebook:
         self._table = RouteTable(
             [(index, pattern) for index, rule in enumerate(rules) for pattern in rule.patterns]
         )
+        self._remembered = lru_cache(maxsize=REMEMBERED)(self._decide)
 
     def decide(self, method: str, path: CanonicalPath, *, websocket: bool = False) -> Decision:
         """Return the decision for a request, before its body is read.
@@ -75,6 +78,16 @@ class Rulebook:
         `websocket` marks an upgrade request. Raises RejectedByRule where the configuration says no,
         AmbiguousRequest where the path can be read in more than one way.
         """
+        short = len(path.text) + len(method) <= REMEMBERED_MAX  # clients choose both
+        decide = self._remembered if short else self._decide
+        return decide(method, path, websocket)
+
+    def _decide(
+        self,
+        method: str,
+        path: CanonicalPath,
+        websocket: bool,  # noqa: FBT001 - private
+    ) -> Decision:
         found = self._table.find(method, path, websocket=websocket)
         if websocket and found is None and self._table.find(method, path) is not None:
             # A handshake must not carry messages around the rules of its route.
@@ -87,7 +100,7 @@ class Rulebook:
         compiled = self.rules[index]
         if compiled.rule.request is Verdict.REJECT:
             raise RejectedByRule("rule-rejects")
-        return Decision(compiled, pattern.captures(path))
+        return Decision(compiled, MappingProxyType(pattern.captures(path)))
 
     def rules_path(self, path: CanonicalPath) -> bool:
         """Tell whether some rule takes some request to this path, be it in a laxer reading."""

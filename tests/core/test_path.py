@@ -5,7 +5,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from proxy.core.errors import AmbiguousRequest, MalformedRequest, SealyardError
-from proxy.core.path import canonical, decode_segment, fold_literal
+from proxy.core.path import REMEMBERED_MAX, canonical, decode_segment, fold_literal
 
 
 @pytest.mark.parametrize(
@@ -159,3 +159,13 @@ def test_a_segment_is_decoded_once(segment: str, expected: str) -> None:
 
 def test_a_literal_is_folded_as_shadows_are() -> None:
     assert fold_literal("%EF%BD%99Pay") == "ypay"
+
+
+@pytest.mark.parametrize("length", [REMEMBERED_MAX - 1, REMEMBERED_MAX, REMEMBERED_MAX + 1])
+@pytest.mark.parametrize("start", ["/a/", "/%61//b/../", "/A%2f;p/"])
+def test_a_remembered_path_is_what_it_was(start: str, length: int) -> None:
+    raw = start.ljust(length, "x")
+    first, second = canonical(raw), canonical(raw)
+    assert first == second
+    assert (first is second) == (length <= REMEMBERED_MAX)
+    assert canonical(first.text).text == first.text

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from proxy.core.errors import AmbiguousRequest, RejectedByRule
-from proxy.core.path import canonical
+from proxy.core.path import REMEMBERED, REMEMBERED_MAX, canonical
 from proxy.core.rulebook import Decision, Rulebook
 from proxy.core.rules import Names, Rule, Verdict
 from proxy.core.sources import parse_source
@@ -117,3 +117,35 @@ def test_a_path_is_ruled_if_a_rule_takes_it_in_some_reading(path: str, *, ruled:
     book = Rulebook((a_rule("PUT /api/messages"), a_rule("WS /ws")), pass_unmatched=True)
 
     assert book.rules_path(canonical(path)) == ruled
+
+
+@pytest.mark.parametrize("length", [20, REMEMBERED_MAX - len("GET"), REMEMBERED_MAX, 5000])
+def test_a_remembered_decision_is_the_one_that_was_made(length: int) -> None:
+    book = Rulebook((a_rule("GET /a/{name}"), a_rule("/b/**", name="b")), pass_unmatched=True)
+    text = "/a/".ljust(length, "x")
+    for method, target in [("GET", text), ("PUT", text), ("GET", "/b" + text[:-2])] * 2:
+        path = canonical(target)
+        made, again = (book.decide(method, path) for _ in range(2))
+        assert (made.rule, dict(made.captures)) == (again.rule, dict(again.captures))
+        fresh = Rulebook((a_rule("GET /a/{name}"), a_rule("/b/**", name="b")), pass_unmatched=True)
+        assert fresh.decide(method, path).captures == again.captures
+    assert book.decide("PUT", canonical(text)).rule is None
+    assert dict(book.decide("GET", canonical(text)).captures) == {"name": text[3:]}
+
+
+def test_a_refusal_is_made_each_time() -> None:
+    book = Rulebook((a_rule("GET /a"),), pass_unmatched=False)
+    for _ in range(3):
+        with pytest.raises(RejectedByRule):
+            book.decide("GET", canonical("/b"))
+
+
+def test_what_is_remembered_is_bounded_by_count_and_by_length() -> None:
+    book = Rulebook((a_rule("GET /a/{name}"),), pass_unmatched=True)
+    for number in range(2 * REMEMBERED):
+        book.decide("GET", canonical(f"/a/{number}"))
+    assert book._remembered.cache_info().currsize == REMEMBERED
+    asked = book._remembered.cache_info().misses
+    book.decide("GET", canonical("/a/" + "x" * REMEMBERED_MAX))
+    book.decide("X" * REMEMBERED_MAX, canonical("/a/1"))
+    assert book._remembered.cache_info().misses == asked
