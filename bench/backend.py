@@ -20,7 +20,7 @@ from .works import ROWS
 
 LAST: Final = "/-/last"
 FREEZE: Final = "/-/freeze"
-_REMEMBERED_BYTES: Final = 64 * 1024
+_LISTED_BYTES: Final = 64 * 1024
 _END: Final = b"\r\n\r\n"
 _LENGTH: Final = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 _TYPE: Final = re.compile(rb"\r\ncontent-type: *([^\r]+)", re.IGNORECASE)
@@ -30,6 +30,7 @@ class Memory:
     """The last bodies that were posted, and the lists that were made of them."""
 
     def __init__(self) -> None:
+        self._last = b""
         self._bodies: deque[bytes] = deque(maxlen=ROWS)
         self._lists: dict[bytes, bytes] = {}
 
@@ -37,14 +38,16 @@ class Memory:
         """Remember a body and return it; or make a list, named by the body, of the last ones."""
         if target == FREEZE.encode():
             self._lists[body] = b'{"data": [' + b", ".join(self._bodies) + b"]}"
-        elif len(body) < _REMEMBERED_BYTES:
+            return body
+        self._last = body
+        if len(body) < _LISTED_BYTES:
             self._bodies.append(body)
         return body
 
     def read(self, target: bytes) -> bytes:
         """Return the last body, or the list that `/…/NAME/…` names."""
         if target == LAST.encode():
-            return self._bodies[-1] if self._bodies else b""
+            return self._last
         return self._lists[target.split(b"/")[-2]]
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import http.client
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
@@ -12,7 +14,6 @@ from .backend import FREEZE, LAST
 from .running import Running
 from .works import ROWS, Work, a_message, works
 
-_SEALED_WHOLE = "whole"
 _READABLE = 24
 """So many characters of a secret in a row, found at the backend, are a leak."""
 
@@ -50,11 +51,28 @@ def prepared(running: Running, backend: int, conversation: str) -> dict[str, Wor
     peer, origin = _Server(running.port), _Server(backend)
     rows = _make_list(peer, origin, conversation, sealed="seal" in mine)
     for work in mine.values():
-        try:
-            _check(peer, origin, work, rows)
-        except (NotDone, ValueError, KeyError) as error:
-            raise NotDone(f"{running.peer.name} does not do “{work.title}”: {error}") from error
+        if work.secret:
+            must_seal(running, backend, work)
+        else:
+            with _telling_what(running, work):
+                _check(peer, origin, work, rows)
     return mine
+
+
+def must_seal(running: Running, backend: int, work: Work) -> None:
+    """Raise NotDone unless the peer seals what is posted, each time anew, and opens the answer."""
+    peer, origin = _Server(running.port), _Server(backend)
+    with _telling_what(running, work):
+        first, second = _sealed(peer, origin, work), _sealed(peer, origin, work)
+        _must(first != second, "two messages are sealed alike")
+
+
+@contextmanager
+def _telling_what(running: Running, work: Work) -> Iterator[None]:
+    try:
+        yield
+    except (NotDone, ValueError, KeyError) as error:
+        raise NotDone(f"{running.peer.name} does not do “{work.title}”: {error}") from error
 
 
 def _make_list(
@@ -80,13 +98,10 @@ def _check(peer: _Server, origin: _Server, work: Work, rows: list[dict[str, Any]
         raw = origin.ask("GET", work.path)
         _must(len(json.loads(raw)["data"]) == len(rows), "the list is not whole")
         _must(peer.ask("GET", work.path) == raw, "another list came back")
-    elif work.method == "GET":
+    else:
         raw = origin.ask("GET", work.path)
         _must_not_hold(raw, rows[0]["content"])
         _must(json.loads(peer.ask("GET", work.path))["data"] == rows, "the list is not opened")
-    else:
-        first, second = _sealed(peer, origin, work), _sealed(peer, origin, work)
-        _must(first != second, "two messages are sealed alike")
 
 
 def _sealed(peer: _Server, origin: _Server, work: Work) -> bytes:
@@ -95,9 +110,9 @@ def _sealed(peer: _Server, origin: _Server, work: Work) -> bytes:
     raw = origin.ask("GET", LAST)
     _must_not_hold(raw, work.secret)
     _must(json.loads(answer) == json.loads(work.body), "another message came back")
-    if work.name != _SEALED_WHOLE:
+    if work.field:
         arrived, sent = json.loads(raw), json.loads(work.body)
-        _must(arrived.pop("content") != sent.pop("content"), "the field arrived in the clear")
+        _must(arrived.pop(work.field) != sent.pop(work.field), "the field arrived in the clear")
         _must(arrived == sent, "another message arrived")
     return raw
 

@@ -1,21 +1,25 @@
-"""Load from wrk: one request over and over, on so many connections, for so many seconds."""
+"""Load: one request over and over, from wrk on many connections, or one after the other."""
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
 import subprocess
 import tempfile
+import time
 from dataclasses import dataclass
+from http import HTTPStatus
 from pathlib import Path
 from typing import Final
 
 from . import cpu
-from .running import Running, on_core
+from .running import Running
 from .works import Work
 
 _SCRIPT: Final = Path(__file__).with_name("wrk.lua")
 _SPARE_SECONDS: Final = 30
+_LEAST_MESSAGES: Final = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,9 +67,35 @@ def run(
     )
 
 
+def cost_one_by_one(running: Running, work: Work, seconds: int) -> float:
+    """Return the CPU time of a message in µs, of at least ten sent one after the other.
+
+    No message is under way when the time is up, so that this is right for slow ones as well.
+    Raises LoadFailed.
+    """
+    connection = http.client.HTTPConnection("127.0.0.1", running.port, timeout=_SPARE_SECONDS)
+    count, ends = 0, time.monotonic() + seconds
+    try:
+        connection.connect()
+        before = cpu.cpu_seconds(running.pid)
+        while count < _LEAST_MESSAGES or time.monotonic() < ends:
+            connection.request(
+                work.method, work.path, work.body, {"Content-Type": "application/json"}
+            )
+            answer = connection.getresponse()
+            answer.read()
+            if answer.status != HTTPStatus.OK:
+                raise LoadFailed(f"{running.peer.name}, {work.title}: status {answer.status}")
+            count += 1
+    finally:
+        connection.close()
+        running.forget_log()
+    return 1e6 * (cpu.cpu_seconds(running.pid) - before) / count
+
+
 def _wrk(command: list[str], seconds: int, *, numbered: bool) -> dict[str, float]:
     done = subprocess.run(
-        on_core(command, of_proxy=False),
+        command,
         capture_output=True,
         text=True,
         check=False,

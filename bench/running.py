@@ -21,6 +21,7 @@ from .peers import Peer, Place
 from .ports import free_port
 
 KEY: Final = os.urandom(32)
+_CORES: Final = sorted(os.sched_getaffinity(0))
 _PATIENCE_SECONDS: Final = 60.0
 _POLL_SECONDS: Final = 0.002
 _SHOWN_CHARS: Final = 1000
@@ -45,23 +46,17 @@ class DidNotStart(Exception):
     """A process ended, or did not answer in time; the text is what it said."""
 
 
-def cores() -> tuple[str, str] | None:
-    """Return the core of the proxy and those of all others, for taskset; None with one core."""
-    every = sorted(os.sched_getaffinity(0))
-    return (str(every[-1]), ",".join(map(str, every[:-1]))) if len(every) > 1 else None
-
-
-def on_core(command: list[str], *, of_proxy: bool) -> list[str]:
-    """Return the command, kept to the proxy's core or kept off it."""
-    split = cores()
-    return ["taskset", "-c", split[not of_proxy], *command] if split else command
+def leave_a_core() -> None:
+    """Leave the last core to the proxies: keep this process, and what it starts, to the others."""
+    if len(_CORES) > 1:
+        os.sched_setaffinity(0, _CORES[:-1])
 
 
 @contextmanager
 def a_backend() -> Iterator[int]:
     """Run the backend; yield its port."""
     port = free_port()
-    command = on_core([sys.executable, "-m", "bench.backend", str(port)], of_proxy=False)
+    command = [sys.executable, "-m", "bench.backend", str(port)]
     with tempfile.TemporaryFile() as log, _process(command, log.fileno()) as process:
         _await_answer(port, process)
         yield port
@@ -73,9 +68,8 @@ def started(peer: Peer, backend: int) -> Iterator[Running]:
     with tempfile.TemporaryDirectory(prefix="sealyard-bench-") as name:
         place = Place(Path(name), free_port(), backend, KEY)
         log = place.folder / "log"
-        command = peer.prepare(place)
-        if peer.single:
-            command = on_core(command, of_proxy=True)
+        cores = ",".join(map(str, _CORES[-1:] if peer.single else _CORES))
+        command = ["taskset", "-c", cores, *peer.prepare(place)]
         with log.open("ab") as sink, _process(command, sink.fileno()) as process:
             began = time.monotonic()
             try:

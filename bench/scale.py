@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 from . import load
 from .cells import Pace, say
+from .check import must_seal
 from .peers import Peer, Place, sealyard
 from .peers.base import fill
 from .ports import free_port
@@ -17,8 +20,6 @@ from .results import Cell, Curve, Point
 from .running import Running, started
 from .works import CONNECTIONS, Work, a_message, a_text, posting
 
-_LARGE_BYTES: Final = 1 << 20
-_LARGE_SECONDS: Final = 3
 _FIELD_CHARS: Final = 32
 
 
@@ -35,16 +36,16 @@ class Sizes:
 QUICK: Final = Sizes((1, 10), (64, 1 << 10), (1, 100), (1, 100))
 
 
+_Cost = Callable[[Running, Work, int], float]
+
+
 @dataclass(frozen=True, slots=True)
 class _Spot:
-    """A point that is to be measured, and how."""
+    """A point that is to be measured: `cost` returns the CPU time of a message in µs."""
 
     curve: str
     x: int
-    running: Running
-    work: Work
-    connections: int
-    conversations: int = 1
+    cost: Callable[[], float]
 
 
 _TITLES: Final = {
@@ -58,11 +59,11 @@ _TITLES: Final = {
 def measure(backend: int, sizes: Sizes, pace: Pace) -> list[Curve]:
     """Measure every curve through the proxy, point after point, round after round."""
     with ExitStack() as stack:
-        spots = _spots(stack, backend, sizes)
+        spots = _spots(stack, backend, sizes, pace.seconds)
         points = [Point(spot.x, []) for spot in spots]
         for turn in range(-1, pace.rounds):
             for spot, point in zip(spots, points, strict=True):
-                cost = _cost(spot, pace.seconds)
+                cost = spot.cost()
                 if turn >= 0:  # the round before the first warms up
                     point.costs.append(cost)
             say(f"curves: round {turn + 1} of {pace.rounds} done")
@@ -74,9 +75,11 @@ def measure(backend: int, sizes: Sizes, pace: Pace) -> list[Curve]:
 
 def workers(backend: int, pace: Pace) -> list[Cell]:
     """Measure one worker against two, neither kept to a core."""
-    work = posting("seal", "1 KiB", "/api/messages", a_message(1024))
+    work = _message(a_message(1024))
     with ExitStack() as stack:
         ready = [stack.enter_context(started(_with_workers(n), backend)) for n in (1, 2)]
+        for running in ready:
+            must_seal(running, backend, work)
         cells = [Cell(running.peer.name, work.name, CONNECTIONS) for running in ready]
         for _ in range(pace.rounds):
             for running, cell in zip(ready, cells, strict=True):
@@ -84,33 +87,30 @@ def workers(backend: int, pace: Pace) -> list[Cell]:
     return cells
 
 
-def _spots(stack: ExitStack, backend: int, sizes: Sizes) -> list[_Spot]:
+def _spots(stack: ExitStack, backend: int, sizes: Sizes, seconds: int) -> list[_Spot]:
     def start(rules: int) -> Running:
         return stack.enter_context(started(_with_rules(rules), backend))
 
-    plain = start(1)
-    numbered = a_message(1024, conversation="c-@@@@@@@")
-    many = CONNECTIONS
+    def spot(curve: str, x: int, running: Running, work: Work, cost: _Cost) -> _Spot:
+        must_seal(running, backend, work)
+        return _Spot(curve, x, lambda: cost(running, work, seconds))
+
+    plain, alone = start(1), load.cost_one_by_one
+    numbered = _message(a_message(1024, conversation="c-@@@@@@@"))
+    usual = _message(a_message(1024))
     return [
-        *(_Spot("fields", n, plain, _with_fields(n), 1) for n in sizes.fields),
-        *(_Spot("bodies", n, plain, _message(_of_size(n)), 1) for n in sizes.bodies),
-        *(_Spot("rules", n, start(n), _message(a_message(1024)), many) for n in sizes.rules),
+        *(spot("fields", n, plain, _with_fields(n), alone) for n in sizes.fields),
+        *(spot("bodies", n, plain, _message(_of_size(n)), alone) for n in sizes.bodies),
+        *(spot("rules", n, start(n), usual, _cost) for n in sizes.rules),
         *(
-            _Spot("conversations", n, plain, _message(numbered), many, n)
+            spot("conversations", n, plain, numbered, partial(_cost, conversations=n))
             for n in sizes.conversations
         ),
     ]
 
 
-def _cost(spot: _Spot, seconds: int) -> float:
-    large = len(spot.work.body) >= _LARGE_BYTES
-    sample = load.run(
-        spot.running,
-        spot.work,
-        spot.connections,
-        max(seconds, _LARGE_SECONDS) if large else seconds,
-        conversations=spot.conversations,
-    )
+def _cost(running: Running, work: Work, seconds: int, *, conversations: int = 1) -> float:
+    sample = load.run(running, work, CONNECTIONS, seconds, conversations=conversations)
     return 1e6 / sample.per_cpu_second
 
 
@@ -128,7 +128,8 @@ def _message(body: bytes) -> Work:
 def _with_fields(count: int) -> Work:
     fields = {f"field{number}": a_text(_FIELD_CHARS) for number in range(count)}
     body = json.dumps({"conversationId": "c-1", "fields": fields}).encode()
-    return Work("fields", f"{count} fields", "POST", "/api/forms", body)
+    secret = a_text(_FIELD_CHARS)
+    return Work("fields", f"{count} fields", "POST", "/api/forms", body, secret, "fields")
 
 
 def _with_rules(count: int) -> Peer:

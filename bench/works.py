@@ -15,7 +15,10 @@ _WORDS: Final = "the patient slept well and asks when the results of the blood t
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """One kind of request: how it is sent, and which text the backend must never see."""
+    """One kind of request: how it is sent, and which text the backend must never see.
+
+    `field` is the member of the body that is sealed; without one the whole body is.
+    """
 
     name: str
     title: str
@@ -23,6 +26,7 @@ class Work:
     path: str
     body: bytes = b""
     secret: str = ""
+    field: str = ""
 
 
 def a_text(size: int) -> str:
@@ -49,7 +53,7 @@ def a_message(size: int, *, conversation: str = "c-1842") -> bytes:
 
 def posting(name: str, title: str, path: str, body: bytes) -> Work:
     """Return the work of posting a message whose `content` is secret."""
-    return Work(name, title, "POST", path, body, json.loads(body)["content"])
+    return Work(name, title, "POST", path, body, json.loads(body)["content"], "content")
 
 
 def works(conversation: str) -> dict[str, Work]:
@@ -57,10 +61,17 @@ def works(conversation: str) -> dict[str, Work]:
     small, large = a_message(1024), a_message(16 * 1024)
     listed = f"conversations/{conversation}"
     every = (
-        posting("pass", "1 KiB passed through", "/plain/messages", small),
+        Work("pass", "1 KiB passed through", "POST", "/plain/messages", small),
         posting("seal", "1 KiB, one field sealed and opened", "/api/messages", small),
         posting("seal_16k", "16 KiB, one field sealed and opened", "/api/messages", large),
-        posting("whole", "1 KiB, the whole body sealed and opened", "/api/documents", small),
+        Work(
+            "whole",
+            "1 KiB, the whole body sealed and opened",
+            "POST",
+            "/api/documents",
+            small,
+            a_text(100),
+        ),
         Work("list_pass", f"list of {ROWS} passed through", "GET", f"/plain/{listed}/messages"),
         Work("list", f"list of {ROWS}, each one's field opened", "GET", f"/api/{listed}/messages"),
         Work("tokens", f"list of {ROWS}, searched for tokens", "GET", f"/api/{listed}/timeline"),
