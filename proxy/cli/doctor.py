@@ -9,45 +9,40 @@ import socket
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final
 
 import click
 
 from ..config.settings import Address, ListenerSettings, Settings, TcpAddress
 from ..core.errors import ConfigurationError, SealyardError
 from ..keys.keyring_file import open_keyring
+from ..keys.stores import examination
 from ..process import fitness
+from ..process.finding import Finding
 from ..wiring import root_provider
 from . import base, failure
 from .loading import load_configuration
 
 _CONNECT_SECONDS: Final = 2.0
+_STORE_SECONDS: Final = 5.0
 _SANE_YEAR: Final = 1_700_000_000
 """A clock before this (2023) was never set: session ids would be born in the past."""
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """The result of one check, and what to do where it failed."""
-
-    check: str
-    verdict: Literal["ok", "warning", "failed"]
-    text: str
 
 
 @click.command()
 @base.config_option
 @base.as_json
 def doctor(config: Path | None, *, as_json: bool) -> None:
-    """Check this machine, the configuration, the keyring, and the places that it names.
+    """Check this machine, the configuration, the keyring, the store, and the places that it names.
 
     \b
     sealyard doctor --config sealyard.yaml
     sealyard doctor --json
 
-    Connects to the upstreams and sends nothing. Ends with 3 when a check failed.
+    Connects to the upstreams and sends nothing; tries in the store what Sealyard does there, under
+    a name that no conversation has. Ends with 3 when a check failed.
     """  # noqa: D301 - click's own mark for lines that are not to be wrapped
     findings = list(_examine(config))
     if as_json:
@@ -71,6 +66,7 @@ def _examine(config: Path | None) -> Iterator[Finding]:
     for warning in loaded.warnings:
         yield Finding("configuration", "warning", warning)
     yield _keyring(loaded.settings)
+    yield from _store(loaded.settings)
     for listener in loaded.settings.listeners:
         yield _place_to_listen(listener)
         yield _upstream(listener)
@@ -103,6 +99,13 @@ def _keyring(settings: Settings) -> Finding:
     primary = keyring.primary.id
     text = f"{path} opens in {took} ms: {len(keyring.keks)} KEK, primary {primary}"
     return Finding("keyring", "ok", text)
+
+
+def _store(settings: Settings) -> tuple[Finding, ...]:
+    examining = examination.examined(
+        settings.keys, os.environ, clock=time.time, seconds=_STORE_SECONDS
+    )
+    return asyncio.run(examining)
 
 
 def _place_to_listen(listener: ListenerSettings) -> Finding:

@@ -176,6 +176,12 @@ _TABLE: Final = (
         "The store did not answer as it should; durable sessions go on without it.",
     ),
     Event(
+        "store.warning",
+        "warning",
+        ("store", "check", "warning"),
+        "Something about the store is risky, or it did not answer at the start.",
+    ),
+    Event(
         "tunnel.opened",
         "info",
         ("request_id", "listener", "rule"),

@@ -180,6 +180,8 @@ class Fleet:
             text=self._source.text,
             file=str(self._source.loaded.file),
             sockets=numbers,
+            # Once for all of them; who replaces a dead worker must not be kept from it.
+            check_store=slot.number == 0 and slot.restarts == 0,
         )
         await self._ask_facts(slot)
         took = round((time.monotonic() - began) * 1000, 1)

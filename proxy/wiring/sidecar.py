@@ -20,7 +20,7 @@ from ..telemetry.tally import Reporter, Tally
 from ..traffic import sockets
 from ..traffic.server import TrafficServer
 from ..traffic.sockets import Sockets
-from . import session_calls, session_facts
+from . import session_calls, session_facts, store_check
 from .lanes import LaneChange, WiredLane
 from .material import Material, gather
 from .restart import require_none
@@ -30,7 +30,7 @@ from .source import Source
 class Sidecar:
     """Carries traffic by one configuration, which may be exchanged while it does."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what `build` hands in, each by name
         self,
         material: Material,
         reporter: Reporter,
@@ -38,15 +38,18 @@ class Sidecar:
         *,
         environ: Mapping[str, str],
         given: Mapping[str, Sockets] | None = None,
+        check_store: bool = True,
     ) -> None:
         """Wire everything; nothing is opened before `start`. Needs a running event loop.
 
-        `given` are sockets that listen already, by the name of the listener.
+        `given` are sockets that listen already, by the name of the listener. `check_store` says
+        whether to refuse a store that cannot work; who takes the place of a dead one does not.
         """
         settings = material.settings
         self._reporter = reporter
         self._environ = environ
         self._clock = clock
+        self._check_store = check_store
         self._material = material
         self._given = dict(given) if given is not None else None
         self._opened: dict[str, Sockets] = {}
@@ -98,6 +101,10 @@ class Sidecar:
 
     async def start(self) -> None:
         """Begin to answer at all listeners, which are opened unless they are."""
+        if self._check_store:
+            await store_check.require(
+                self.settings.keys, self._reporter, self._environ, clock=self._clock
+            )
         if not self._opened:
             await self.open()
         for name, lane in self.lanes.items():
@@ -246,13 +253,14 @@ class Change:
             await change.discard()
 
 
-async def build(
+async def build(  # noqa: PLR0913 - what the command hands in, each by name
     loaded: Loaded,
     reporter: Reporter,
     *,
     environ: Mapping[str, str],
     clock: Callable[[], float] = time.time,
     given: Mapping[str, Sockets] | None = None,
+    check_store: bool = True,
 ) -> Sidecar:
     """Return a sidecar that is ready to start, its keyring opened off the event loop.
 
@@ -260,7 +268,7 @@ async def build(
     """
     material = await asyncio.to_thread(gather, loaded.settings, environ)
     report_keyring(reporter, material)
-    return Sidecar(material, reporter, clock, environ=environ, given=given)
+    return Sidecar(material, reporter, clock, environ=environ, given=given, check_store=check_store)
 
 
 def counting(settings: Settings, reporter: Reporter) -> Reporter:

@@ -99,7 +99,13 @@ class _Worker:
             for name, numbers in message["sockets"].items()
         }
         reporter = counting(read.loaded.settings, self._reporter)
-        sidecar = await build(read.loaded, reporter, environ=self._environ, given=given)
+        sidecar = await build(
+            read.loaded,
+            reporter,
+            environ=self._environ,
+            given=given,
+            check_store=message["check_store"],
+        )
         await sidecar.start()
         self._sidecar = sidecar
 

@@ -128,9 +128,14 @@ class Pod:
     served: Served
     session: aiohttp.ClientSession
 
-    async def sealed(self, content: str = "canary") -> str:
+    async def sealed(self, conversation: str = "c1") -> str:
         """Write a message and return its token, which the backend echoes."""
-        return await self._content("/write", content)
+        body = {"conversation": conversation, "content": "canary"}
+        url = f"http://127.0.0.1:{self.served.port}/write"
+        async with self.session.post(url, json=body) as response:
+            text = await response.text()
+            assert response.status == 200, text
+            return str(json.loads(text)["content"])
 
     async def opens(self, token: str) -> bool:
         """Tell whether a token that the backend holds comes back open."""
@@ -152,11 +157,3 @@ class Pod:
             if "json" in response.content_type:
                 return response.status, await response.json(content_type=None)
             return response.status, await response.text()
-
-    async def _content(self, path: str, content: str) -> str:
-        body = {"conversation": "c1", "content": content}
-        url = f"http://127.0.0.1:{self.served.port}{path}"
-        async with self.session.post(url, json=body) as response:
-            text = await response.text()
-            assert response.status == 200, text
-            return str(json.loads(text)["content"])

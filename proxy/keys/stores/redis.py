@@ -13,7 +13,7 @@ from ...config.settings import RedisSettings
 from . import redis_scripts
 from .redis_client import translated
 from .redis_reach import reach
-from .redis_scripts import CLOCK_REFUSED, EPOCH_DIGITS, Script
+from .redis_scripts import CLOCK_REFUSED, EPOCH_DIGITS, PROBE, Script
 from .store import (
     CLOCK_SKEW_MS,
     CURRENT,
@@ -163,8 +163,9 @@ class RedisStore:
                     self.hears = True
                     changed(None)  # whatever was said before is lost
                 elif message["type"] == "message":
-                    name = cast("bytes", message["data"])
-                    changed(name.decode("ascii", "replace"))
+                    name = cast("bytes", message["data"]).decode("ascii", "replace")
+                    if name != PROBE:
+                        changed(name)
                 asked = message is None
 
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
 
+from redis.asyncio import Connection, SSLConnection
 from redis.credentials import CredentialProvider
 from redis.exceptions import RedisError
 
@@ -23,6 +25,24 @@ class PasswordUnreadable(RedisError):
     It is an error of redis-py's family because only for those a connection that was being made is
     closed; any other would leave one behind that never logged in.
     """
+
+
+class TlsUnusable(RedisError):
+    """A file of TLS cannot be used now; it is of redis-py's family for the same reason."""
+
+
+class TlsConnection(SSLConnection):
+    """Trusts the configured authority alone, and sees changed files at the next connection.
+
+    redis-py's own way trusts the system's authorities beside it, and reads each file once.
+    """
+
+    def _connection_arguments(self) -> Mapping[str, Any]:
+        try:
+            made = context(self.ca_certs, self.certfile, self.keyfile)
+        except UnfitEnvironment:
+            raise TlsUnusable from None
+        return {**Connection._connection_arguments(self), "ssl": made}  # noqa: SLF001 - redis-py's own
 
 
 class Credentials(CredentialProvider):
@@ -70,27 +90,51 @@ def tls(settings: RedisSettings) -> dict[str, Any]:
     """
     if not settings.tls:
         return {}
-    _require_pem(settings)
+    context(_path(settings.ca), _path(settings.cert), _path(settings.key))
     return {
-        "ssl_ca_certs": None if settings.ca is None else str(settings.ca),
-        "ssl_certfile": None if settings.cert is None else str(settings.cert),
-        "ssl_keyfile": None if settings.key is None else str(settings.key),
+        "ssl_ca_certs": _path(settings.ca),
+        "ssl_certfile": _path(settings.cert),
+        "ssl_keyfile": _path(settings.key),
         "ssl_cert_reqs": "required",
         "ssl_check_hostname": True,
-        "ssl_min_version": ssl.TLSVersion.TLSv1_2,
     }
 
 
-def _require_pem(settings: RedisSettings) -> None:
-    """Read the TLS files once, so that an unusable one is told at the start."""
-    path: Path | None = settings.ca
+def context(ca: str | None, cert: str | None, key: str | None) -> ssl.SSLContext:
+    """Return what verifies a Redis by `ca` alone (None: by the system's authorities).
+
+    The files are read again when one of them has changed. Raises UnfitEnvironment where one cannot
+    be used.
+    """
+    return _context(ca, cert, key, tuple(map(_state, (ca, cert, key))))
+
+
+@lru_cache(maxsize=8)  # the system's authorities take 20 ms to read
+def _context(
+    ca: str | None, cert: str | None, key: str | None, _: tuple[tuple[int, ...], ...]
+) -> ssl.SSLContext:
+    path = ca
     try:
-        context = ssl.create_default_context(cafile=settings.ca)
-        if settings.cert is not None:
-            path = settings.cert
-            context.load_cert_chain(settings.cert, settings.key)
+        made = ssl.create_default_context(cafile=ca)
+        made.minimum_version = ssl.TLSVersion.TLSv1_2
+        if cert is not None:
+            path = cert
+            made.load_cert_chain(cert, key)
     except (OSError, ssl.SSLError) as error:
         raise UnfitEnvironment(f"{path}: not usable for TLS: {type(error).__name__}") from None
+    return made
+
+
+def _state(path: str | None) -> tuple[int, ...]:
+    try:
+        found = Path(path).stat() if path is not None else None
+    except OSError as error:
+        return (-(error.errno or 1),)
+    return () if found is None else (found.st_ino, found.st_size, found.st_mtime_ns)
+
+
+def _path(path: Path | None) -> str | None:
+    return None if path is None else str(path)
 
 
 def _reader(reference: SecretReference, environ: Mapping[str, str]) -> Callable[[], str]:

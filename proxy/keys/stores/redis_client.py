@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
-from redis.asyncio import BlockingConnectionPool, Connection, Redis, SSLConnection
+from redis.asyncio import BlockingConnectionPool, Connection, Redis
 from redis.asyncio.connection import UnixDomainSocketConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
@@ -18,7 +18,7 @@ from redis.exceptions import RedisError
 
 from ...config.settings import Address, RedisSettings, UnixAddress
 from . import redis_access
-from .redis_access import PasswordUnreadable
+from .redis_access import PasswordUnreadable, TlsConnection, TlsUnusable
 from .store import StoreFailed
 
 CONNECT_SECONDS: Final = 0.2
@@ -57,7 +57,7 @@ def client(address: Address, made_with: Mapping[str, Any]) -> Redis:
     if isinstance(address, UnixAddress):
         kind, place = UnixDomainSocketConnection, {"path": str(address.path)}
     else:
-        kind = SSLConnection if "ssl_cert_reqs" in made_with else Connection
+        kind = TlsConnection if "ssl_cert_reqs" in made_with else Connection
         place = {"host": address.host, "port": address.port}
     return Redis.from_pool(
         BlockingConnectionPool(
@@ -77,11 +77,17 @@ async def translated() -> AsyncIterator[None]:
     """Turn whatever redis-py raises into StoreFailed; its texts may hold addresses and values."""
     try:
         yield
-    except PasswordUnreadable:
-        reason = "store-password-unreadable"
     except (RedisError, OSError, ValueError) as error:
-        slow = isinstance(error, TimeoutError) or type(error).__name__ == "TimeoutError"
-        reason = "store-timeout" if slow else "store-failed"
+        reason = _reason(error)
     else:
         return
     raise StoreFailed(reason)
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, PasswordUnreadable):
+        return "store-password-unreadable"
+    if isinstance(error.__cause__, TlsUnusable):  # redis-py wraps what connecting raises
+        return "store-tls-unusable"
+    slow = isinstance(error, TimeoutError) or type(error).__name__ == "TimeoutError"
+    return "store-timeout" if slow else "store-failed"

@@ -12,6 +12,8 @@ from typing import Final
 
 EPOCH_DIGITS: Final = 20
 CLOCK_REFUSED: Final = b"clock"
+PROBE: Final = "probe"
+"""A name that no conversation has, for those who try whether Redis does what it must."""
 
 
 @dataclass(frozen=True, slots=True)

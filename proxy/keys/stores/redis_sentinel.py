@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from redis.asyncio import Redis, SSLConnection
+from redis.asyncio import Redis
 from redis.asyncio.sentinel import (
     MasterNotFoundError,
     SentinelConnectionPool,
@@ -18,6 +18,7 @@ from redis.asyncio.sentinel import (
 
 from ...config.settings import RedisSentinels, RedisSettings
 from . import redis_access
+from .redis_access import TlsConnection
 from .redis_client import arguments, client, command, patience
 from .redis_race import first_answer
 
@@ -34,7 +35,7 @@ class MasterConnection(SentinelManagedConnection):
             raise MasterNotFoundError("not the master")
 
 
-class MasterTlsConnection(MasterConnection, SSLConnection):
+class MasterTlsConnection(MasterConnection, TlsConnection):
     """The same over TLS."""
 
 

@@ -1,0 +1,210 @@
+"""Asking a Redis whether Sealyard can work with it, by doing what Sealyard does."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Final
+
+from redis.asyncio import Redis
+from redis.exceptions import (
+    AuthenticationError,
+    AuthenticationWrongNumberOfArgsError,
+    NoPermissionError,
+    NoScriptError,
+    OutOfMemoryError,
+    ReadOnlyError,
+    RedisError,
+    ResponseError,
+)
+
+from ...config.settings import RedisSettings
+from ...process.finding import Finding
+from .redis import FORMAT
+from .redis_access import PasswordUnreadable, TlsUnusable
+from .redis_client import command
+from .redis_facts import Mode, RedisFacts, judged
+from .redis_reach import Reach, reach
+from .redis_scripts import PROBE, Script
+
+# What a process does, on a name that no conversation has. ACLs are met within scripts as well.
+_TRY: Final = Script("""
+local said = {}
+local function try(...)
+  local answer = redis.pcall(...)
+  said[#said + 1] = type(answer) == 'table' and answer.err or ''
+end
+try('TIME')
+try('SET', KEYS[1], ARGV[2], 'PX', '1000')
+try('GET', KEYS[1])
+try('PTTL', KEYS[1])
+try('PUBLISH', ARGV[1], ARGV[2])
+return said
+""")
+_HEAR_SECONDS: Final = 0.2
+_TRIED: Final = ("TIME", "SET", "GET", "PTTL", "PUBLISH")
+
+
+async def examined(
+    settings: RedisSettings,
+    environ: Mapping[str, str],
+    mode: Mode,
+    *,
+    clock: Callable[[], float],
+    seconds: float,
+) -> tuple[Finding, ...]:
+    """Return what was found within `seconds`. `clock` returns seconds since 1970.
+
+    Raises UnfitEnvironment where a certificate, a key or the password cannot be read.
+    """
+    way = reach(settings, environ)
+    try:
+        async with asyncio.timeout(seconds):
+            facts = await _facts(way, settings, clock)
+    except (RedisError, OSError, ValueError) as error:  # a TimeoutError is an OSError
+        return (_unreached(error, settings),)
+    finally:
+        await way.close()
+    return tuple(judged(facts, settings, mode))
+
+
+async def _facts(way: Reach, settings: RedisSettings, clock: Callable[[], float]) -> RedisFacts:
+    hellos: list[dict[bytes, Any]] = []
+    policies: list[str] = []
+    skews = [0]
+    for node in await way.nodes():
+        hellos.append(await _hello(node))
+        policies += await _policy(node)
+        skews.append(await _skew(node, clock))
+    return RedisFacts(
+        versions=tuple(_texts(hellos, b"version")),
+        roles=tuple(_texts(hellos, b"role")),
+        policies=tuple(policies),
+        skew_ms=max(skews, key=abs),
+        said=await _tried(way, settings.prefix),
+    )
+
+
+async def _hello(node: Redis) -> dict[bytes, Any]:
+    try:
+        said = await command(node, "HELLO")
+    except NoPermissionError:
+        return {}
+    except ResponseError:  # unknown before Redis 6
+        return {b"version": b"5 or older"}
+    return said if isinstance(said, dict) else dict(zip(said[::2], said[1::2], strict=True))
+
+
+async def _policy(node: Redis) -> list[str]:
+    try:
+        said = await command(node, "CONFIG", "GET", "maxmemory-policy")
+    except ResponseError:
+        return []
+    values = list(said.values()) if isinstance(said, dict) else said[1::2]
+    return [one.decode() if isinstance(one, bytes) else str(one) for one in values]
+
+
+async def _skew(node: Redis, clock: Callable[[], float]) -> int:
+    """Return how many milliseconds the node's clock is ahead of ours."""
+    before = clock()
+    try:
+        seconds, microseconds = await command(node, "TIME")
+    except NoPermissionError:
+        return 0  # the trial tells
+    ours = (before + clock()) / 2
+    return round((int(seconds) + int(microseconds) / 1e6 - ours) * 1000)
+
+
+async def _tried(way: Reach, prefix: str) -> dict[str, str]:
+    """Return the error code of each command, or an empty text where it went well."""
+    key, channel = f"{prefix}:{FORMAT}:{{{PROBE}}}:try", f"{prefix}:{FORMAT}:changed"
+    words = 1, key, channel, PROBE
+    said: dict[str, str] = {}
+    try:
+        answers = await way.ask(key, "EVAL", _TRY.text, *words)
+    except ResponseError as error:
+        said["EVAL"] = _code(error)
+    else:
+        said |= {"EVAL": "", **dict(zip(_TRIED, map(_code_of, answers), strict=True))}
+    try:
+        await way.ask(key, "EVALSHA", _TRY.digest, *words)
+    except NoScriptError:
+        said["EVALSHA"] = ""
+    except ResponseError as error:
+        said["EVALSHA"] = _code(error)
+    said["SUBSCRIBE"] = await _subscribed(way.any_node(), channel)
+    return said
+
+
+async def _subscribed(node: Redis, channel: str) -> str:
+    async with node.pubsub() as subscription:
+        try:
+            await subscription.subscribe(channel)
+            await subscription.get_message(timeout=_HEAR_SECONDS)
+        except ResponseError as error:
+            return _code(error)
+    return ""
+
+
+_CODES: Final = {NoPermissionError: "NOPERM", ReadOnlyError: "READONLY", OutOfMemoryError: "OOM"}
+_DENIED: Final = ("ACL failure", "The user executing the script", "NOPERM")
+"""How Redis 6 and later say within a script that the user may not."""
+
+
+def _code(error: ResponseError) -> str:
+    """Return the error code, which redis-py turns into a class where it knows it."""
+    return _CODES.get(type(error)) or _code_of(str(error).encode()) or "ERR"
+
+
+def _code_of(text: bytes) -> str:
+    said = text.decode("ascii", "replace")
+    if any(part in said for part in _DENIED):
+        return "NOPERM"
+    return said.partition(" ")[0]
+
+
+def _texts(hellos: list[dict[bytes, Any]], name: bytes) -> Iterator[str]:
+    for hello in hellos:
+        value = hello.get(name)
+        if value is not None:
+            yield value.decode("ascii", "replace")
+
+
+def _unreached(error: BaseException, settings: RedisSettings) -> Finding:
+    """Return what keeps us from Redis: a mistake, or something that may pass by itself."""
+    causes = tuple(_chain(error))
+    for kind, text in _MISTAKES.items():
+        if any(isinstance(one, kind) for one in causes):
+            user = settings.user or "default"
+            return Finding("redis", "failed", text.format(user=user))
+    text = "Redis does not answer: see that it runs, that its address is right, and the network."
+    return Finding("redis", "failed", text, passing=True)
+
+
+_MISTAKES: Final[Mapping[type[BaseException], str]] = {
+    PasswordUnreadable: "The file of Redis' password cannot be read: see its path and mode.",
+    TlsUnusable: "A TLS file for Redis cannot be used: see its path and content.",
+    ssl.SSLCertVerificationError: (
+        "Redis' certificate does not verify: `ca` must hold its authority, and it must be issued"
+        " for the name in `url`."
+    ),
+    ssl.SSLError: (
+        "TLS with Redis fails: see that it speaks TLS there, and that `cert` and `key` are what it"
+        " asks for."
+    ),
+    AuthenticationError: (
+        "Redis refuses the user `{user}`: see `user` and `password` of keys.store, and ACL SETUSER"
+        " {user} there."
+    ),
+    AuthenticationWrongNumberOfArgsError: "Redis is too old for users: use 6 or newer.",
+}
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        yield error
+        yield from (one for one in error.args if isinstance(one, BaseException))
+        error = error.__cause__ or error.__context__

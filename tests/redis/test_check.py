@@ -1,0 +1,265 @@
+"""What `doctor` and the start find out about a real Redis."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from proxy.config.settings import (
+    KeySettings,
+    RedisSettings,
+    RootSettings,
+    SecretReference,
+    TcpAddress,
+)
+from proxy.core.errors import UnfitEnvironment
+from proxy.keys.stores import examination, open_store
+from proxy.process.finding import Finding
+from proxy.wiring import store_check
+from tests.scenarios.rig import backend
+
+from .everything import RIGHTS
+from .pods import Place
+from .server import Server, free_port, needs_redis
+from .test_connections import tls
+from .topologies import Clustered, Watched
+
+pytestmark = needs_redis
+
+__all__ = ["tls"]
+ENVIRON = {"PASSWORD": "correct", "WRONG": "wrong"}
+ROOT = RootSettings("file", SecretReference(env="X"))
+
+
+def the_keys(settings: RedisSettings, mode: str = "durable") -> KeySettings:
+    return KeySettings(Path("keyring"), ROOT, "redis", mode, redis=settings)  # type: ignore[arg-type]  # one of the modes
+
+
+async def found(
+    settings: RedisSettings, mode: str = "durable", clock: Callable[[], float] = time.time
+) -> dict[str, Finding]:
+    findings = await examination.examined(
+        the_keys(settings, mode), ENVIRON, clock=clock, seconds=3.0
+    )
+    return {one.check.removeprefix("redis "): one for one in findings}
+
+
+def told(findings: Mapping[str, Finding]) -> dict[str, str]:
+    return {check: one.verdict for check, one in findings.items() if one.verdict != "ok"}
+
+
+def a_user(server: Server, *more: str) -> RedisSettings:
+    server.command("ACL", "SETUSER", "sealyard", "on", ">correct", *RIGHTS.split(), *more)
+    return replace(server.settings, user="sealyard", password=SecretReference(env="PASSWORD"))
+
+
+class Reported:
+    def __init__(self) -> None:
+        self.events: list[dict[str, object]] = []
+
+    def report(self, event: str, **fields: object) -> None:
+        self.events.append({"event": event, **fields})
+
+
+async def started(
+    settings: RedisSettings, mode: str = "durable", clock: Callable[[], float] = time.time
+) -> list[dict[str, object]]:
+    """Return what a start reports; raise what keeps it from starting."""
+    reported = Reported()
+    await store_check.require(the_keys(settings, mode), reported, ENVIRON, clock=clock)
+    return reported.events
+
+
+async def test_a_redis_of_this_machine_passes_every_check(server: Server) -> None:
+    findings = await found(server.settings)
+    assert told(findings) == {}
+    assert list(findings) == ["version", "TLS", "rights", "writes", "eviction", "clock"]
+    assert await started(server.settings, "ephemeral") == []
+
+
+async def test_a_user_with_the_documented_rights_passes_and_the_policy_is_not_its_to_ask(
+    server: Server,
+) -> None:
+    findings = await found(a_user(server))
+    assert told(findings) == {"eviction": "unknown"}
+    assert "`sealyard`" in findings["rights"].text
+    assert await started(a_user(server)) == []
+
+
+@pytest.mark.parametrize("name", ["eval", "evalsha", "set", "get", "pttl", "time"])
+async def test_a_missing_right_is_named_and_refused(server: Server, name: str) -> None:
+    settings = a_user(server, f"-{name}")
+    rights = (await found(settings))["rights"]
+    assert (rights.verdict, f"+{name}" in rights.text) == ("failed", True)
+    with pytest.raises(UnfitEnvironment, match="unfit-store"):
+        await started(settings)
+    server.command(*grant(rights.text))
+    assert told(await found(settings)) == {"eviction": "unknown"}
+
+
+def grant(text: str) -> list[str]:
+    """Return the command that the text ends with."""
+    return text[text.index("ACL SETUSER") :].split()
+
+
+@pytest.mark.parametrize("name", ["publish", "subscribe"])
+async def test_a_right_to_be_heard_is_only_missed(server: Server, name: str) -> None:
+    settings = a_user(server, f"-{name}")
+    rights = (await found(settings))["rights"]
+    assert (rights.verdict, f"+{name}" in rights.text) == ("warning", True)
+    (event,) = await started(settings)
+    assert (event["event"], event["check"]) == ("store.warning", "redis rights")
+    server.command(*grant(rights.text))
+    assert await started(settings) == []
+
+
+async def test_other_names_and_channels_than_those_granted_are_missed(server: Server) -> None:
+    settings = replace(a_user(server), prefix="other")
+    rights = (await found(settings))["rights"]
+    assert (rights.verdict, "~other:* &other:*" in rights.text) == ("failed", True)
+    server.command(*grant(rights.text))
+    assert told(await found(settings)) == {"eviction": "unknown"}
+
+
+async def test_a_wrong_password_is_refused_at_the_start(server: Server) -> None:
+    settings = replace(a_user(server), password=SecretReference(env="WRONG"))
+    (finding,) = (await found(settings)).values()
+    assert (finding.verdict, finding.passing) == ("failed", False)
+    assert "refuses the user `sealyard`" in finding.text
+    assert "wrong" not in finding.text
+    with pytest.raises(UnfitEnvironment):
+        await started(settings)
+
+
+async def test_a_password_that_is_asked_for_and_not_given_is_refused(server: Server) -> None:
+    server.command("CONFIG", "SET", "requirepass", "correct")
+    (finding,) = (await found(server.settings)).values()
+    assert (finding.verdict, finding.passing) == ("failed", False)
+    assert "user `default`" in finding.text
+
+
+async def test_a_redis_that_is_not_there_keeps_nobody_from_starting(server: Server) -> None:
+    nowhere = RedisSettings(TcpAddress("127.0.0.1", free_port()))
+    (finding,) = (await found(nowhere)).values()
+    assert (finding.verdict, finding.passing) == ("failed", True)
+    (event,) = await started(nowhere)
+    assert "does not answer" in str(event["warning"])
+    server.freeze()
+    began = time.monotonic()
+    assert len(await started(server.settings)) == 1
+    assert time.monotonic() - began < 2
+    server.thaw()
+
+
+async def test_eviction_that_loses_records_is_told(server: Server) -> None:
+    server.command("CONFIG", "SET", "maxmemory-policy", "allkeys-lru")
+    (event,) = await started(server.settings)
+    assert "CONFIG SET maxmemory-policy noeviction" in str(event["warning"])
+    server.command("CONFIG", "SET", "maxmemory-policy", "volatile-lru")
+    assert await started(server.settings) == []
+    assert "lost for ever" in str((await started(server.settings, "ephemeral"))[0]["warning"])
+
+
+async def test_a_full_redis_and_a_replica_are_told_and_may_pass(
+    server: Server, tmp_path: Path
+) -> None:
+    server.command("CONFIG", "SET", "maxmemory", "1")
+    findings = await found(server.settings)
+    assert told(findings) == {"writes": "failed"}
+    assert "maxmemory" in findings["writes"].text
+    assert len(await started(server.settings)) == 1
+    server.command("CONFIG", "SET", "maxmemory", "0")
+    server.command("REPLICAOF", "127.0.0.1", str(free_port()))
+    findings = await found(server.settings)
+    assert "replica" in findings["writes"].text
+    assert findings["writes"].passing
+
+
+async def test_a_clock_that_is_off_is_told_and_stops_ephemeral_sessions(server: Server) -> None:
+    def two_minutes_behind() -> float:
+        return time.time() - 120
+
+    clock = (await found(server.settings, clock=two_minutes_behind))["clock"]
+    assert (clock.verdict, "120.0 s ahead" in clock.text) == ("warning", True)
+    assert len(await started(server.settings, clock=two_minutes_behind)) == 1
+    with pytest.raises(UnfitEnvironment):
+        await started(server.settings, "ephemeral", clock=two_minutes_behind)
+
+
+async def test_tls_that_does_not_verify_is_refused_at_the_start(
+    tls: tuple[Server, RedisSettings], tmp_path: Path
+) -> None:
+    _, right = tls
+    assert told(await found(right)) == {}
+    assert isinstance(right.address, TcpAddress)
+    wrong_name = replace(right, address=TcpAddress("127.0.0.1", right.address.port))
+    no_certificate = replace(right, cert=None, key=None)
+    for settings, said in ((wrong_name, "certificate does not verify"), (no_certificate, "TLS")):
+        (finding,) = (await found(settings)).values()
+        assert (finding.verdict, finding.passing) == ("failed", False), finding
+        assert said in finding.text
+        with pytest.raises(UnfitEnvironment):
+            await started(settings)
+    plain = replace(right, tls=False, ca=None, cert=None, key=None)
+    assert (await found(plain))["redis"].verdict == "failed"
+    missing = replace(right, ca=tmp_path / "none.pem")
+    assert "none.pem" in (await found(missing))["redis"].text
+
+
+async def test_the_trial_leaves_nothing_and_alarms_nobody(server: Server) -> None:
+    heard: list[str | None] = []
+    store = open_store("redis", redis=server.settings)
+    await store.open(heard.append)
+    await asyncio.sleep(0.2)
+    heard.clear()
+    await found(server.settings)
+    await asyncio.sleep(1.2)
+    assert (heard, server.command("DBSIZE")) == ([], b":0\r\n")
+    await store.close()
+
+
+async def test_stores_of_one_process_or_machine_have_less_to_ask(tmp_path: Path) -> None:
+    async def verdicts(address: str) -> list[str]:
+        keys = KeySettings(Path("keyring"), ROOT, address)
+        findings = await examination.examined(keys, {}, clock=time.time, seconds=1.0)
+        return [one.verdict for one in findings]
+
+    assert await verdicts("memory") == []
+    assert await verdicts(f"sqlite:{tmp_path}/keys.db") == ["ok"]
+    assert await verdicts(f"sqlite:{tmp_path}/none/keys.db") == ["failed"]
+
+
+async def test_doctor_and_serve_say_it_and_end_with_3(server: Server, tmp_path: Path) -> None:
+    a_user(server, "-set")
+    (tmp_path / "password").touch(0o600)
+    (tmp_path / "password").write_text("correct\n")
+    store = (
+        f"{{url: redis://127.0.0.1:{server.port}, user: sealyard,"
+        f" password: {{file: {tmp_path}/password}}}}"
+    )
+    async with backend() as behind:
+        place = Place(tmp_path / "place", behind.port, store).write()
+        findings = await asyncio.to_thread(place.sealyard, "doctor", status=3)
+        (rights,) = [one for one in findings if one["check"] == "redis rights"]
+        assert (rights["verdict"], "+set" in rights["text"]) == ("failed", True)
+        for options in ((), ("--workers", "2")):
+            with place.serving(*options) as served:
+                assert await served.ended() == 3
+                assert "+set" in served.log.read_text()
+                assert not [event for event in served.events if event["event"] == "server.ready"]
+
+
+async def test_the_master_of_sentinels_and_a_cluster_pass_every_check(
+    unharmed: Watched, clustered: Clustered
+) -> None:
+    for settings, nodes in ((unharmed.settings, 1), (clustered.settings, 3)):
+        findings = await found(settings)
+        assert (told(findings), len(findings)) == ({}, 6), nodes
+    for node in clustered.nodes:
+        node.command("CONFIG", "SET", "maxmemory-policy", "allkeys-random")
+    assert told(await found(clustered.settings)) == {"eviction": "warning"}

@@ -1,0 +1,136 @@
+"""What changes about a Redis while Sealyard runs: its password, its certificate and ours."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from pathlib import Path
+
+import aiohttp
+import pytest
+import trustme
+
+from proxy.config.settings import RedisSettings, TcpAddress
+from proxy.keys.stores import Offer, StoreFailed, open_store
+from tests.scenarios.rig import backend
+
+from .everything import RIGHTS
+from .pods import Place, Pod
+from .server import Server, needs_redis
+
+pytestmark = needs_redis
+
+OFFER = Offer("n", b"one", 1, ttl_ms=10_000)
+
+
+async def test_a_sidecar_goes_on_sharing_after_the_password_of_its_user_changed(
+    server: Server, tmp_path: Path
+) -> None:
+    server.command("ACL", "SETUSER", "sealyard", "on", ">first", *RIGHTS.split())
+    password = tmp_path / "password"
+    password.touch(0o600)
+    password.write_text("first\n")
+    url = f"redis://127.0.0.1:{server.port}"
+    store = f"{{url: {url}, user: sealyard, password: {{file: {password}}}}}"
+    async with backend() as behind, aiohttp.ClientSession() as session:
+        place = Place(tmp_path / "pod", behind.port, store).write()
+        with place.serving() as served:
+            await served.event("server.ready")
+            pod = Pod(served, session)
+            await pod.sealed()
+            assert records(server) == 1
+            server.command("ACL", "SETUSER", "sealyard", "<first", ">second")
+            server.command("CLIENT", "KILL", "USER", "sealyard")
+            await pod.sealed(conversation="c2")  # durable goes on, alone
+            failed = await served.event("store.failed")
+            assert failed["reason"] == "store-failed"
+            assert records(server) == 1
+            password.write_text("second\n")
+            await asyncio.sleep(1.5)
+            await pod.sealed(conversation="c3")
+            assert records(server) == 2
+            await asyncio.sleep(1.5)
+            verbose = await pod.admin("GET", "/readyz?verbose")
+            assert "[+] store: redis answers, durable" in verbose[1]
+
+
+def records(server: Server) -> int:
+    """Return how many sessions stand in Redis."""
+    found = server.command("EVAL", "return #redis.call('KEYS', '*:cur')", "0")
+    return int(found[1:])
+
+
+def issue(folder: Path, authority: trustme.CA) -> None:
+    """Write the files of both sides, in place of those that are there."""
+    authority.cert_pem.write_to_path(folder / "ca.pem")
+    for name in ("localhost", "client"):
+        issued = authority.issue_cert(name)
+        issued.private_key_pem.write_to_path(folder / f"{name}.key")
+        issued.cert_chain_pems[0].write_to_path(folder / f"{name}.pem")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder with an authority, and certificates of both sides."""
+    issue(tmp_path, trustme.CA())
+    return tmp_path
+
+
+def a_tls_server(folder: Path) -> tuple[Server, RedisSettings]:
+    server = Server(folder)
+    files = [str(folder / name) for name in ("localhost.pem", "localhost.key", "ca.pem")]
+    options = ["--port", "0", "--tls-port", str(server.port), "--tls-cert-file", files[0]]
+    server.options = (*options, "--tls-key-file", files[1], "--tls-ca-cert-file", files[2])
+    settings = RedisSettings(
+        TcpAddress("localhost", server.port),
+        tls=True,
+        ca=folder / "ca.pem",
+        cert=folder / "client.pem",
+        key=folder / "client.key",
+    )
+    return server, settings
+
+
+async def test_changed_tls_files_are_seen_by_the_next_connection(folder: Path) -> None:
+    server, settings = a_tls_server(folder)
+    server.start()
+    store = open_store("redis", redis=settings)
+    try:
+        assert (await store.get_or_create(OFFER)).record == b"one"
+        server.kill()
+        issue(folder, trustme.CA())  # another authority for both sides
+        server.start()
+        await asyncio.sleep(0.05)  # a connection that closed is found out when it is taken
+        assert (await store.get_or_create(OFFER)).record == b"one"
+        server.kill()
+        (folder / "ca.pem").write_text("half written")
+        await asyncio.sleep(0.05)
+        with pytest.raises(StoreFailed, match="store-tls-unusable"):
+            await store.get_or_create(OFFER)
+        issue(folder, trustme.CA())
+        server.start()
+        await asyncio.sleep(0.05)  # a connection that closed is found out when it is taken
+        assert (await store.get_or_create(OFFER)).record == b"one"
+    finally:
+        await store.close()
+        server.kill()
+
+
+async def test_with_an_authority_of_its_own_no_other_is_trusted(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server, settings = a_tls_server(folder)
+    server.start()
+    trustme.CA().cert_pem.write_to_path(folder / "other.pem")
+    # Where OpenSSL looks for the system's authorities: there stands the one of the server.
+    monkeypatch.setenv("SSL_CERT_FILE", str(folder / "ca.pem"))
+    system = open_store("redis", redis=replace(settings, ca=None))
+    other = open_store("redis", redis=replace(settings, ca=folder / "other.pem"))
+    try:
+        assert (await system.get_or_create(OFFER)).record == b"one"
+        with pytest.raises(StoreFailed):
+            await other.get_or_create(OFFER)
+    finally:
+        await system.close()
+        await other.close()
+        server.kill()
