@@ -5,6 +5,7 @@ A sealed value is the base64 of nonce, ciphertext and tag.
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import os
 import sys
@@ -88,7 +89,7 @@ async def client(app: web.Application) -> AsyncIterator[None]:
         yield
 
 
-def main(port: int, backend: int) -> None:
+def main(port: int, backend: int, loop: asyncio.AbstractEventLoop) -> None:
     """Serve until told to stop."""
     app = web.Application(client_max_size=16 * 1024 * 1024)
     app[BACKEND] = f"http://127.0.0.1:{backend}"
@@ -97,10 +98,9 @@ def main(port: int, backend: int) -> None:
     app.router.add_post("/api/documents", forwarding(lambda body: seal(body).encode(), unseal))
     app.router.add_get("/api/conversations/{id}/messages", forwarding(same, open_list))
     app.router.add_route("*", "/{path:.*}", forwarding(same, same))
-    web.run_app(app, host="127.0.0.1", port=port, access_log=None, print=None)
+    web.run_app(app, host="127.0.0.1", port=port, access_log=None, print=None, loop=loop)
 
 
 if __name__ == "__main__":
-    if "--uvloop" in sys.argv:
-        uvloop.install()
-    main(int(sys.argv[1]), int(sys.argv[2]))
+    new_loop = uvloop.new_event_loop if "--uvloop" in sys.argv else asyncio.new_event_loop
+    main(int(sys.argv[1]), int(sys.argv[2]), new_loop())
