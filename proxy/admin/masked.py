@@ -10,7 +10,7 @@ from ..config.settings import (
     ListenerTls,
     SecretReference,
     Settings,
-    UnixAddress,
+    TcpAddress,
     Upstream,
     UpstreamTls,
 )
@@ -68,7 +68,7 @@ def _listener(settings: ListenerSettings) -> dict[str, Any]:
 
 
 def _upstream(upstream: Upstream) -> str:
-    if isinstance(upstream.address, UnixAddress):
+    if not isinstance(upstream.address, TcpAddress):
         return str(upstream.address)
     return f"{'https' if upstream.tls else 'http'}://{upstream.address}"
 

@@ -15,7 +15,7 @@ from typing import Final
 
 import click
 
-from ..config.settings import Address, ListenerSettings, Settings, TcpAddress
+from ..config.settings import Address, ListenerSettings, OriginalPort, Settings, TcpAddress
 from ..core.errors import ConfigurationError, SealyardError
 from ..keys.keyring_file import open_keyring
 from ..keys.stores import examination
@@ -117,7 +117,10 @@ def _place_to_listen(listener: ListenerSettings) -> Finding:
         return Finding("listen", "ok" if fits else "failed", text)
     try:
         family, kind, protocol, _, place = socket.getaddrinfo(
-            listener.listen.host, listener.listen.port, type=socket.SOCK_STREAM
+            None if listener.listen.host == "*" else listener.listen.host,
+            listener.listen.port,
+            type=socket.SOCK_STREAM,
+            flags=socket.AI_PASSIVE,
         )[0]
         with socket.socket(family, kind, protocol) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -129,15 +132,18 @@ def _place_to_listen(listener: ListenerSettings) -> Finding:
 
 
 def _upstream(listener: ListenerSettings) -> Finding:
-    where = str(listener.upstream.address)
+    address = listener.upstream.address
+    where = str(address)
+    if isinstance(address, OriginalPort):
+        return Finding("upstream", "ok", f"{where}: known only when a client calls")
     try:
-        asyncio.run(_connect(listener.upstream.address))
+        asyncio.run(_connect(address))
     except TimeoutError:
         return Finding("upstream", "failed", f"{where}: no answer in {_CONNECT_SECONDS:g} s")
     except OSError as error:
         text = os.strerror(error.errno) if error.errno else "cannot be reached"
         return Finding("upstream", "failed", f"{where}: {text}; start the backend there")
-    if not listener.upstream.tls and not _is_local(listener.upstream.address):
+    if not listener.upstream.tls and not _is_local(address):
         return Finding(
             "upstream", "warning", f"{where} answers, without TLS: what rules do not seal is open"
         )

@@ -15,13 +15,22 @@ from .fields import Fields
 from .file_keys import SECRET
 from .positions import Mapping, Place, Scalar
 from .problems import Problems, show
-from .settings import Address, RedisSettings, SecretReference, TcpAddress, UnixAddress, Upstream
+from .settings import (
+    Address,
+    OriginalPort,
+    RedisSettings,
+    SecretReference,
+    TcpAddress,
+    UnixAddress,
+    Upstream,
+)
 from .values import text
 
 _HOST: Final = (
     r"(?:\[(?P<six>[0-9A-Fa-f:.]+)\]|(?P<host>[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?))"
 )
 _LISTEN: Final = re.compile(rf"{_HOST}:(?P<port>[0-9]{{1,5}})")
+_EVERYWHERE: Final = re.compile(r"\*:(?P<port>[0-9]{1,5})")
 _UPSTREAM: Final = re.compile(rf"(?P<scheme>https?)://{_HOST}(?::(?P<port>[0-9]{{1,5}}))?/?")
 _REDIS: Final = re.compile(
     rf"(?P<scheme>rediss?)://{_HOST}(?::(?P<port>[0-9]{{1,5}}))?(?:/(?P<db>[0-9]{{1,5}})?)?"
@@ -50,6 +59,8 @@ class Files:
             return None
         if written.startswith("unix:"):
             return self._unix(written, place, problems)
+        if match := _EVERYWHERE.fullmatch(written):
+            return _tcp(match, int(match["port"]), place, problems)
         match = _LISTEN.fullmatch(written)
         if match is None:
             hint = (
@@ -67,8 +78,7 @@ class Files:
         if written is None:
             return None
         if written == "original-port":
-            problems.add(place, "`original-port` is not supported yet")
-            return None
+            return Upstream(OriginalPort())
         if written.startswith("unix:"):
             socket = self._unix(written, place, problems)
             return None if socket is None else Upstream(socket)
@@ -155,6 +165,8 @@ def _tcp(match: re.Match[str], port: int, place: Place, problems: Problems) -> T
     if port >= _PORTS:
         problems.add(place, f"{port} is not a port; at most {_PORTS - 1}")
         return None
+    if match.re is _EVERYWHERE:
+        return TcpAddress("*", port)
     if match["six"] is None:
         return TcpAddress(match["host"], port)
     try:

@@ -9,7 +9,7 @@ from .rule_keys import BLOCK, DEFAULTS, FIELD, ITEM, RULE, SOURCES
 from .tables import Key, Table
 from .traffic_keys import LIMITS, TIMEOUTS
 
-_ADDRESS: Final = "`host:port`, `unix:/path`"
+_ADDRESS: Final = "`host:port`, `'*:port'`, `unix:/path`"
 MOST_DATABASE: Final = 99_999
 
 SECRET: Final = Table(
@@ -186,8 +186,9 @@ LISTENER: Final = Table(
         Key("listen", _ADDRESS, "Where it accepts.", shapes.TEXT, required=True),
         Key(
             "upstream",
-            "`http://host:port`, `https://host:port`, `unix:/path`",
-            "Where it forwards to. `original-port` is not supported yet.",
+            "`http://host:port`, `https://host:port`, `unix:/path`, `original-port`",
+            "Where it forwards to; `original-port` is 127.0.0.1 at the port that the client of a"
+            " redirected connection called (in pods).",
             shapes.TEXT,
             required=True,
         ),

@@ -13,7 +13,14 @@ from .positions import Place
 from .problems import Problems, show
 from .rulebook import ResolvedRule
 from .rules_section import rules
-from .settings import Address, ListenerSettings, TcpAddress
+from .settings import (
+    Address,
+    ListenerSettings,
+    OriginalPort,
+    TcpAddress,
+    UnixAddress,
+    Upstream,
+)
 from .syntax import FieldSyntax
 from .traffic_section import limits, listener_tls, networks, timeouts, upstream_tls
 from .values import choice, switch, text
@@ -47,6 +54,11 @@ def listener(
     towards = upstream_tls(fields.get("upstream_tls"), files, problems, plain=plain)
     waits = timeouts(fields.get("timeouts"), problems)
     proxies = networks(fields.get("trusted_proxies"), problems)
+    if isinstance(listen, UnixAddress) and upstream == Upstream(OriginalPort()):
+        problems.add(
+            fields.get("upstream") or place,
+            "`original-port` needs a listener with a port, since connections are redirected to one",
+        )
     if name is None or listen is None or upstream is None or unmatched is None:
         return ResolvedListener(place, None, resolved)
     settings = ListenerSettings(

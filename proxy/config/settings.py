@@ -59,10 +59,19 @@ Address = TcpAddress | UnixAddress
 
 
 @dataclass(frozen=True, slots=True)
+class OriginalPort:
+    """127.0.0.1, at the port that the client of a redirected connection called."""
+
+    def __str__(self) -> str:
+        """Return `original-port`, as the configuration spells it."""
+        return "original-port"
+
+
+@dataclass(frozen=True, slots=True)
 class Upstream:
     """The one place where a listener forwards to, with or without TLS."""
 
-    address: Address
+    address: Address | OriginalPort
     tls: bool = False
 
 

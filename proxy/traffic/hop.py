@@ -46,10 +46,14 @@ _LIST: Final = re.compile(rb"[ \t]*,[ \t]*")
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """Who is at the other end of a client's connection; `address` is empty on a Unix socket."""
+    """Who is at the other end of a client's connection; `address` is empty on a Unix socket.
+
+    `called` is the port that a redirected client called, 0 where nobody asked for it.
+    """
 
     address: str = ""
     encrypted: bool = False
+    called: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -90,10 +90,12 @@ class HttpListener:
         limits: TrafficLimits | None = None,
         timeouts: Timeouts | None = None,
         sockets: Sockets | None = None,
+        redirected: bool = False,
     ) -> None:
         """Check the environment; nothing is opened before `start`.
 
-        With `sockets`, which listen already and stay their giver's, nothing is bound here.
+        With `sockets`, which listen already and stay their giver's, nothing is bound here. Where
+        clients are `redirected`, each connection is asked which port it was for.
         """
         require_c_parser()
         self._sockets: Sockets = sockets or ()
@@ -104,6 +106,7 @@ class HttpListener:
         self.limits = limits or TrafficLimits()
         self.timeouts = timeouts or Timeouts()
         self.draining = False
+        self.redirected = redirected
         self.parting = PARTING
         self._closed = False
         self._adopting: set[asyncio.Task[None]] = set()

@@ -15,6 +15,7 @@ from .hop import Peer
 from .incoming import Bounds
 from .plain_head import may_become_plain, read_plain
 from .plain_request import PlainRequest
+from .redirected import called_port
 from .ticker import NEVER
 from .trip import Station, Trip
 
@@ -30,6 +31,10 @@ class PlainOwner(Bounds, Protocol):
     @property
     def draining(self) -> bool:
         """Whether the request under way shall be the last."""
+
+    @property
+    def redirected(self) -> bool:
+        """Whether clients may have called another port than the listener's."""
 
     @property
     def parting(self) -> float:
@@ -121,7 +126,7 @@ class PlainConnection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin, if there is room."""
         self._transport = cast("asyncio.Transport", transport)
-        self.peer = peer_of(transport)
+        self.peer = peer_of(transport, redirected=self._owner.redirected)
         if not self._owner.admits(self):
             self._transport.abort()
             return
@@ -331,8 +336,9 @@ class PlainConnection(asyncio.Protocol):
             self._transport.abort()
 
 
-def peer_of(transport: asyncio.BaseTransport) -> Peer:
-    """Return who is at the other end."""
+def peer_of(transport: asyncio.BaseTransport, *, redirected: bool) -> Peer:
+    """Return who is at the other end, and of `redirected` clients which port they called."""
     name = transport.get_extra_info("peername")
     address = name[0].partition("%")[0] if isinstance(name, tuple) else ""
-    return Peer(address, encrypted=transport.get_extra_info("ssl_object") is not None)
+    encrypted = transport.get_extra_info("ssl_object") is not None
+    return Peer(address, encrypted=encrypted, called=called_port(transport) if redirected else 0)

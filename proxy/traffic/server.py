@@ -5,8 +5,16 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
-from .interfaces import Listener, Upstream
+from .interfaces import Listener
+
+
+class Closable(Protocol):
+    """An upstream, or several, as the server sees them."""
+
+    async def close(self) -> None:
+        """Drop all connections."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,7 +22,7 @@ class Lane:
     """A listener and the upstream behind it."""
 
     listener: Listener
-    upstream: Upstream
+    upstream: Closable
 
 
 class TrafficServer:

@@ -50,15 +50,18 @@ class AdminListeners:
     async def start(self, subject: Whole) -> None:
         """Begin to answer."""
         # Prometheus' client is worth 12 ms and a megabyte: only where somebody can ask for it.
+        from ..admin.app_probes import app_probe_routes, app_probes  # noqa: PLC0415
         from ..admin.guard import Guard  # noqa: PLC0415
         from ..admin.routes import Routes  # noqa: PLC0415
         from ..admin.server import AdminServer  # noqa: PLC0415
 
         routes = Routes(subject)
+        probing = app_probe_routes(app_probes(self._environ))
         for name, (address, opened) in self._places.items():
             token = self._token if name == "admin" else None
             guard = Guard(name, address, self._reporter, token=token)
-            server = AdminServer(guard, routes.admin() if name == "admin" else routes.health())
+            served = routes.admin() if name == "admin" else [*routes.health(), *probing]
+            server = AdminServer(guard, served)
             self._servers[name] = server
             await server.start(opened)
             self._reporter.report("admin.started", listener=name, address=str(address))

@@ -9,12 +9,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
+from ..config.settings import Address, OriginalPort
 from ..keys.sessions import Sessions
 from ..telemetry import metrics
 from ..telemetry.samples import Samples
 from ..telemetry.tally import Reporter
 from ..traffic.handler import Handler
 from ..traffic.listener import HttpListener
+from ..traffic.original_port import PortHandlers, PortUpstreams
 from ..traffic.server import Lane
 from ..traffic.sockets import Sockets
 from ..traffic.upstream import HttpUpstream
@@ -22,14 +24,17 @@ from .material import ListenerMaterial
 
 _LOOK_SECONDS: Final = 0.5
 
+LaneUpstream = HttpUpstream | PortUpstreams
+LaneHandler = Handler | PortHandlers
+
 
 @dataclass(frozen=True, slots=True)
 class LaneChange:
     """What a lane goes over to. `upstream` is the one that it has, unless that changes."""
 
     material: ListenerMaterial
-    handler: Handler
-    upstream: HttpUpstream
+    handler: LaneHandler
+    upstream: LaneUpstream
     fresh: bool
     renew_tls: bool
 
@@ -56,7 +61,7 @@ class WiredLane:
         self._upstream = _upstream(material)
         self._handler = self._wire(material, self._upstream)
         self._listener: HttpListener | None = None
-        self._retired: dict[asyncio.Task[None], HttpUpstream] = {}
+        self._retired: dict[asyncio.Task[None], LaneUpstream] = {}
 
     @property
     def listener(self) -> HttpListener:
@@ -95,6 +100,7 @@ class WiredLane:
             limits=settings.limits,
             timeouts=settings.timeouts,
             sockets=sockets,
+            redirected=isinstance(settings.upstream.address, OriginalPort),
         )
 
     def change(self, old: ListenerMaterial, new: ListenerMaterial) -> LaneChange:
@@ -136,7 +142,12 @@ class WiredLane:
         samples.add(metrics.UPSTREAM_CONNECTIONS, pool.idle, labels=(name, "idle"))
         samples.add(metrics.UPSTREAM_CONNECTIONS, pool.size - pool.idle, labels=(name, "busy"))
 
-    def _wire(self, material: ListenerMaterial, upstream: HttpUpstream) -> Handler:
+    def _wire(self, material: ListenerMaterial, upstream: LaneUpstream) -> LaneHandler:
+        if isinstance(upstream, PortUpstreams):
+            return PortHandlers(upstream, lambda one: self._handler_for(material, one))
+        return self._handler_for(material, upstream)
+
+    def _handler_for(self, material: ListenerMaterial, upstream: HttpUpstream) -> Handler:
         settings = material.settings
         return Handler(
             material.rulebook,
@@ -150,14 +161,14 @@ class WiredLane:
             trusted_proxies=settings.trusted_proxies,
         )
 
-    def _retire(self, handler: weakref.ref[Handler], upstream: HttpUpstream) -> None:
+    def _retire(self, handler: weakref.ref[LaneHandler], upstream: LaneUpstream) -> None:
         loop = asyncio.get_running_loop()
         task = loop.create_task(_close_when_unused(handler, upstream))
         self._retired[task] = upstream
         task.add_done_callback(self._retired.pop)
 
 
-async def _close_when_unused(handler: weakref.ref[Handler], upstream: HttpUpstream) -> None:
+async def _close_when_unused(handler: weakref.ref[LaneHandler], upstream: LaneUpstream) -> None:
     # Every request under way holds its handler; with the last of them it is gone, and nobody is
     # left who could send. Counting requests instead would cost each of them.
     while handler() is not None or upstream.pool.size > upstream.pool.idle:  # noqa: ASYNC110 - a reference that dies sets no event
@@ -165,11 +176,18 @@ async def _close_when_unused(handler: weakref.ref[Handler], upstream: HttpUpstre
     await upstream.close()
 
 
-def _upstream(material: ListenerMaterial) -> HttpUpstream:
+def _upstream(material: ListenerMaterial) -> LaneUpstream:
+    address = material.settings.upstream.address
+    if isinstance(address, OriginalPort):
+        return PortUpstreams(lambda one: _one_upstream(material, one))
+    return _one_upstream(material, address)
+
+
+def _one_upstream(material: ListenerMaterial, address: Address) -> HttpUpstream:
     settings = material.settings
     towards: ssl.SSLContext | None = material.upstream_tls
     return HttpUpstream(
-        settings.upstream.address,
+        address,
         tls=towards,
         server_name=settings.upstream_tls.server_name if settings.upstream_tls else None,
         limits=settings.limits,

@@ -1,0 +1,118 @@
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+from aiohttp import web
+
+from proxy.admin.app_probes import VARIABLE, AppProbe, app_probes, ask
+from proxy.core.errors import UnfitEnvironment
+
+
+@asynccontextmanager
+async def an_application() -> AsyncIterator[int]:
+    """Run an application that answers in every way; yield its port."""
+
+    async def answer(request: web.Request) -> web.Response:
+        headers = {}
+        if "to" in request.query:
+            headers["Location"] = request.query["to"]
+        if "circle" in request.query:
+            headers["Location"] = "/302?circle"
+        if request.headers.get("X-Token") != "t" and "token" in request.query:
+            return web.Response(status=403)
+        return web.Response(status=int(request.match_info["status"]), headers=headers)
+
+    app = web.Application()
+    app.add_routes([web.get("/{status}", answer)])
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    try:
+        yield runner.addresses[0][1]
+    finally:
+        await runner.cleanup()
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        ("/200", ""),
+        ("/399", ""),
+        ("/400", "status 400"),
+        ("/503", "status 503"),
+        ("/302?to=/200", ""),
+        ("/302?to=/500", "status 500"),
+        ("/302?to=http://elsewhere.example/500", ""),  # as the kubelet has it
+        ("/302?to=/302?to=/302", ""),
+        ("/200?token", "status 403"),
+    ],
+)
+async def test_the_answer_tells_how_the_application_is(path: str, expected: str) -> None:
+    async with an_application() as port:
+        assert await ask(AppProbe(port, 5, "http", path)) == expected
+
+
+async def test_headers_of_the_probe_are_sent() -> None:
+    async with an_application() as port:
+        assert await ask(AppProbe(port, 5, "http", "/200?token", (("X-Token", "t"),))) == ""
+
+
+async def test_endless_redirects_are_no_sign_of_life() -> None:
+    async with an_application() as port:
+        assert await ask(AppProbe(port, 5, "http", "/302?circle")) == "too many redirects"
+
+
+async def test_a_connection_is_enough_where_nothing_else_was_asked() -> None:
+    async with an_application() as port:
+        assert await ask(AppProbe(port, 5)) == ""
+    assert await ask(AppProbe(port, 5)) == "no usable answer"
+
+
+async def test_no_answer_in_time_is_no() -> None:
+    # An address of TEST-NET would leave the machine; a listener that never answers does not.
+    async with an_application() as port:
+        assert await ask(AppProbe(port, 0.000001, "http", "/200")) == "no answer in time"
+
+
+def test_probes_are_read_as_the_injector_tells_them() -> None:
+    told = {
+        "web/readinessProbe": {
+            "handler": {
+                "httpGet": {
+                    "path": "up",
+                    "port": "http",
+                    "scheme": "HTTPS",
+                    "httpHeaders": [{"name": "A", "value": "b"}],
+                }
+            },
+            "port": 8080,
+            "timeout": 3,
+        },
+        "web/livenessProbe": {"handler": {"tcpSocket": {"port": 1}}, "port": 1, "timeout": 1},
+    }
+
+    assert app_probes({VARIABLE: json.dumps(told)}) == {
+        "web/readinessProbe": AppProbe(8080, 3, "https", "/up", (("A", "b"),)),
+        "web/livenessProbe": AppProbe(1, 1),
+    }
+    assert app_probes({}) == {}
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        "{",
+        "[]x",
+        "[1]",
+        '{"a": 1}',
+        '{"a": {"handler": {}, "port": 1, "timeout": 1}}',
+        '{"a": {"handler": {"tcpSocket": {}}, "port": 0, "timeout": 1}}',
+        '{"a": {"handler": {"httpGet": {"scheme": "FTP"}}, "port": 1, "timeout": 1}}',
+    ],
+)
+def test_what_cannot_be_read_keeps_the_sidecar_from_starting(written: str) -> None:
+    with pytest.raises(UnfitEnvironment):
+        app_probes({VARIABLE: written})
