@@ -22,6 +22,7 @@ from ..core.token import KeyId
 from .agreement import (
     MAX_AGE_SECONDS,
     MAX_MESSAGES,
+    MAX_SKEW_SECONDS,
     Agreed,
     Agreement,
     SessionSettings,
@@ -43,6 +44,8 @@ SessionMode = Literal["durable", "ephemeral"]
 
 # Each round one message gets its session, so only a plan of more scopes than fit fails.
 _ROUNDS = 16
+# Above all times that a session id can name.
+_NEVER = 1 << 32
 
 
 @dataclass(slots=True)
@@ -266,10 +269,13 @@ class Sessions:
         key = self._keyring.record_key
         record = revocation.encode(standing.not_before, standing.name, key)
         try:
+            # Another version's record is not overwritten: it may say more than ours would.
+            found = await self._store.find(standing.name, ())
+            self._standings.learn(standing, found.revocation, self._notice)
             await self._store.revoke(standing.name, record, standing.not_before)
         except ClockRefused:
             raise OperatorError("not-before-in-the-future") from None
-        except StoreFailed:
+        except (StoreFailed, KeyUnavailable):
             return False
         return True
 
@@ -391,9 +397,13 @@ class Sessions:
         self, scope: Scope, key_id: KeyId, standing: Standing, now: float
     ) -> tuple[Session, str | None]:
         """Return the session of a token, or a decoy and why the token must not open."""
+        not_before = standing.not_before
+        if not_before and began(key_id.sid) > now + MAX_SKEW_SECONDS:
+            # Its clock was wrong, so that it came after the revocation is not to be believed.
+            not_before = _NEVER
         if key_id.kek_id is None and key_id.kek_number is None:
-            return self._found.get(scope, key_id.sid, standing.not_before, now)
-        return self._durable.find(scope, key_id, standing.not_before)
+            return self._found.get(scope, key_id.sid, not_before, now)
+        return self._durable.find(scope, key_id, not_before)
 
     def _lock(self, scope: Scope) -> asyncio.Lock:
         lock = self._locks.get(scope)

@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from typing import Final
 
 from ..core.context import Scope
+from ..core.errors import KeyUnavailable
 from .bounded import BoundedMap
 from .guarded import Notice
 from .keyring import Keyring
 from .stores import record as records
 from .stores import revocation
-from .stores.authentic import RecordRefused
+from .stores.authentic import RecordRefused, RecordUnknown
 
 FOREVER: Final = float("inf")
 
@@ -64,11 +65,17 @@ class Standings:
         return standing
 
     def learn(self, standing: Standing, record: bytes | None, notice: Notice) -> None:
-        """Take what the store says of the scope's revocation, if it is authentic."""
+        """Take what the store says of the scope's revocation, if it is authentic.
+
+        Raises KeyUnavailable where another version wrote it: it may be about any of the sessions.
+        """
         if record is None:
             return
         try:
             not_before = revocation.decode(record, standing.name, self._keyring.record_key)
+        except RecordUnknown as unknown:
+            notice(str(unknown))
+            raise KeyUnavailable(str(unknown)) from None
         except RecordRefused as refused:
             notice(str(refused))
             return

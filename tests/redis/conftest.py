@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from proxy.keys.stores import redis_client
+
 from .server import Server
 from .topologies import Clustered, Watched
 
@@ -16,6 +18,13 @@ def server(tmp_path: Path) -> Iterator[Server]:
     server.start()
     yield server
     server.kill()
+
+
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let redis-py wait for long, where a law is tried that has nothing to do with deadlines."""
+    monkeypatch.setattr(redis_client, "CONNECT_SECONDS", 20.0)
+    monkeypatch.setattr(redis_client, "COMMAND_SECONDS", 20.0)
 
 
 @pytest.fixture

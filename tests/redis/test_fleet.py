@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import json
 import os
-import secrets
 import subprocess
 import sys
 import time
@@ -16,6 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from chaos import traces
+from proxy.core import derivation
 from proxy.core.context import Context, Scope
 from proxy.core.errors import KeyUnavailable, OpenFailed
 from proxy.core.needs import Needs
@@ -197,62 +197,17 @@ async def test_nothing_in_redis_is_a_secret(server: Server, mode: SessionMode) -
     async with a_process(server, mode) as (sessions, store, _, drawn):
         text = await sealed(sessions)
         assert await opened(sessions, text) == CANARY
+        await sessions.rotate(SCOPE)
         await sessions.revoke(Scope("t", "gone"), 5)
         dump = await store.dump()
-        found = b"\n".join(name.encode() + b" " + record for name, record in dump.items())
-    assert len(dump) == (2 if mode == "durable" else 3)
+    assert len(dump) == (2 if mode == "durable" else 4)
+    # As the disk has it: names, values, and the texts of the scripts.
+    on_the_disk = await asyncio.to_thread(traces.dumped, server)
+    assert all(record in on_the_disk for record in dump.values())
     keyring = the_keyring()
-    keys = [keyring.name_key, keyring.record_key, keyring.primary.key]
+    derived = derivation.session_key(keyring.primary.key, decode(text).key_id.sid, SCOPE)
+    keys = [keyring.name_key, keyring.record_key, keyring.primary.key, derived]
     wanted = [key.reveal() for key in keys] + [one for one in drawn if len(one) == 32]
+    assert len(wanted) >= (5 if mode == "durable" else 7)
     wanted += [CANARY, b"conversation-canary-77", b"clinic"]
-    for secret in wanted:
-        forms = [secret, secret.hex().encode(), secret.hex().upper().encode()]
-        for offset in range(3):
-            padded = b"\0" * offset + secret
-            encoded = base64.b64encode(padded[: len(padded) // 3 * 3])[4 if offset else 0 :]
-            forms += [encoded, encoded.replace(b"+", b"-").replace(b"/", b"_")]
-        assert not [form for form in forms if form in found]
-
-
-async def mutated(server: Server, rounds: int) -> None:
-    settings = SessionSettings(ttl=3600, grace=3600)
-    scopes = [Scope("t", f"c{number}") for number in range(20)]
-    async with a_process(server, "ephemeral", settings) as (sessions, *_rest):
-        texts = {scope: await sealed(sessions, scope) for scope in scopes}
-        async with a_process(server, "ephemeral", settings) as (reader, store, _notices, _drawn):
-            records = await store.dump()
-            keys = [place for place in records if ":k:" in place]
-            right = 0
-            for _ in range(rounds):
-                place, other = secrets.choice(keys), secrets.choice(list(records))
-                name, _, rest = place.partition(":")
-                key = f"sealyard:v1:{{{name}}}:{rest}".encode()
-                value = b"0" * 20 + altered(records[place], records[other])
-                client = store._reach.any_node()  # type: ignore[attr-defined]  # the store's own connection
-                await client.set(key, value, px=10_000_000)
-                reader._forget()
-                for scope, text in texts.items():
-                    if decode(text).key_id.sid == base64.urlsafe_b64decode(rest[2:]):
-                        plain = await opened(reader, text, scope)
-                        assert plain in {None, CANARY}
-                        assert plain is None or value[20:] == records[place]
-                        right += plain is not None
-                await client.set(key, b"0" * 20 + records[place], px=10_000_000)
-            assert right < rounds / 5
-
-
-def altered(record: bytes, other: bytes) -> bytes:
-    """Return the record with a bit flipped, cut, lengthened, spliced, or another in its place."""
-    at = secrets.randbelow(len(record))
-    flipped = record[:at] + bytes((record[at] ^ 1 << secrets.randbelow(8),)) + record[at + 1 :]
-    changes = [flipped, flipped, flipped, record[:at], record + b"x", other]
-    return secrets.choice([*changes, record[:at] + other[at:], secrets.token_bytes(len(record))])
-
-
-async def test_no_altered_record_gives_a_wrong_key(server: Server) -> None:
-    await mutated(server, 3_000)
-
-
-@pytest.mark.slow
-async def test_no_altered_record_of_100_000_gives_a_wrong_key(server: Server) -> None:
-    await mutated(server, 100_000)
+    assert traces.holders(wanted, {"Redis": on_the_disk}) == []

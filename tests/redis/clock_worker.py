@@ -1,0 +1,79 @@
+"""A process whose clock is wrong: it does what it is asked on stdin, a line of JSON at a time.
+
+Argument: the port of Redis. It is started under libfaketime.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+import time
+
+from proxy.config.settings import RedisSettings, TcpAddress
+from proxy.core.context import Context, Scope
+from proxy.core.errors import KeyUnavailable, OpenFailed
+from proxy.core.needs import Needs
+from proxy.core.token import decode
+from proxy.keys.sessions import SessionMode, Sessions, SessionSettings
+from proxy.keys.stores import open_store
+
+from .worker import the_keyring
+
+
+def _context(scope: Scope) -> Context:
+    return Context(scope, field="content")
+
+
+async def _seal(sessions: Sessions, scope: Scope) -> str | None:
+    try:
+        session = (await sessions.resolve(Needs({scope: 1}))).sealing[scope]
+    except KeyUnavailable:
+        return None
+    return session.seal(b"canary", _context(scope)).decode()
+
+
+async def _open(sessions: Sessions, scope: Scope, text: str) -> bool | None:
+    token = decode(text.encode())
+    try:
+        keys = await sessions.resolve(Needs({}, frozenset({(scope, token.key_id)})))
+        session = keys.opening.get((scope, token.key_id))
+        return (
+            session is not None and session.open(token, _context(scope), time.time()) == b"canary"
+        )
+    except KeyUnavailable:
+        return None
+    except OpenFailed:
+        return False
+
+
+async def _work(port: int) -> None:
+    notices: list[str] = []
+    store = open_store("redis", redis=RedisSettings(TcpAddress("127.0.0.1", port)))
+    modes: dict[SessionMode, Sessions] = {
+        mode: Sessions(
+            the_keyring(),
+            store,
+            SessionSettings(ttl=3600, grace=3600),
+            clock=time.time,
+            random=os.urandom,
+            notice=notices.append,
+            mode=mode,
+        )
+        for mode in ("durable", "ephemeral")
+    }
+    print(json.dumps({"now": time.time()}), flush=True)  # noqa: T201 - how it talks to the test
+    for line in sys.stdin:
+        asked = json.loads(line)
+        sessions, scope = modes[asked["mode"]], Scope("t", asked["conversation"])
+        if "open" in asked:
+            answer: object = await _open(sessions, scope, asked["open"])
+        else:
+            answer = await _seal(sessions, scope)
+        print(json.dumps({"answer": answer, "notices": notices}), flush=True)  # noqa: T201 - as above
+    await store.close()
+
+
+if __name__ == "__main__":
+    asyncio.run(_work(int(sys.argv[1])))
