@@ -76,9 +76,9 @@ class KekUse:
         """All that this process has counted, by KEK number."""
         return _sum(self._told, self._untold, self._counted())
 
-    def opened(self, number: int, now: float) -> None:
-        """Count a value of the KEK that opened."""
-        _count(self._opened, number, now)
+    def opened(self, number: int, now: float, values: int = 1) -> None:
+        """Count values of the KEK that opened."""
+        _count(self._opened, number, now, values)
 
     def began(self, number: int, now: float) -> None:
         """Count a session that begins under the KEK."""
@@ -115,12 +115,12 @@ class KekUse:
         }
 
 
-def _count(counts: dict[int, list[int]], number: int, now: float) -> None:
+def _count(counts: dict[int, list[int]], number: int, now: float, more: int = 1) -> None:
     held = counts.get(number)
     if held is None:
-        counts[number] = [1, int(now)]
+        counts[number] = [more, int(now)]
     else:
-        held[0] += 1
+        held[0] += more
         held[1] = int(now)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Literal
@@ -218,11 +219,14 @@ class Sessions:
         )
 
     def remember(self, sessions: Iterable[Session]) -> None:
-        """Keep sessions under which a tag has verified, so that they need not be derived again."""
+        """Keep sessions under which a tag has verified, so that they need not be derived again.
+
+        A session stands there once for each value that it opened.
+        """
         now = self._clock()
-        for session in sessions:
+        for session, values in Counter(sessions).items():
             if session.kek_number is not None:
-                self.use.opened(session.kek_number, now)
+                self.use.opened(session.kek_number, now, values)
                 self._durable.remember(session)
 
     def view(self, scope: Scope) -> SessionView:
