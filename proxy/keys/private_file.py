@@ -13,6 +13,7 @@ from typing import Final
 from ..core.errors import KeyringError
 
 PRIVATE: Final = 0o600
+_GROUP_READS: Final = 0o040
 _LINE_END_BYTES: Final = 2
 
 
@@ -20,7 +21,8 @@ def read(path: Path, limit: int) -> bytes:
     """Return the content of a regular file that only we (or root) may read or write.
 
     Raises KeyringError, naming the path, for a missing file, another owner, a mode beyond 0600, and
-    more than `limit` bytes. Links are followed, since Kubernetes mounts secrets through them.
+    more than `limit` bytes. A file of root's may also be read by our group (0440). Links are
+    followed, since Kubernetes mounts secrets through them.
     """
     try:
         # Without O_NONBLOCK a FIFO would make the open wait for a writer.
@@ -92,8 +94,19 @@ def _check(path: Path, status: os.stat_result) -> None:
     if status.st_uid not in {os.geteuid(), 0}:
         raise KeyringError(f"{path}: belongs to another user")
     mode = stat.S_IMODE(status.st_mode)
-    if mode & ~PRIVATE:
+    if mode & ~_allowed(status):
         raise KeyringError(f"{path}: mode {mode:04o} lets others in; make it 0600 or 0400")
+
+
+def _allowed(status: os.stat_result) -> int:
+    """Return the most that the mode of a file may allow.
+
+    Kubernetes mounts a Secret as root's: a process that is not root can read it only by a group
+    that root gave both. To read, not to write, and only where root itself is the owner.
+    """
+    given = status.st_uid == 0 and os.geteuid() != 0
+    ours = given and status.st_gid in {os.getegid(), *os.getgroups()}
+    return PRIVATE | _GROUP_READS if ours else PRIVATE
 
 
 def _write_new(path: Path, content: bytes) -> None:

@@ -28,6 +28,34 @@ def test_private_modes_are_read(path: Path, mode: int) -> None:
     assert private_file.read(path, 10) == b"old"
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can make a file of root's")
+@pytest.mark.parametrize(
+    ("mode", "owner", "group", "may"),
+    [
+        (0o440, 0, 0, True),
+        (0o640, 0, 4000, True),
+        (0o440, 0, 4001, False),  # not a group of ours
+        (0o440, 65532, 0, False),  # not root's to give
+        (0o460, 0, 0, False),
+        (0o444, 0, 0, False),
+    ],
+)
+def test_who_is_not_root_may_read_roots_file_by_a_group(
+    path: Path, monkeypatch: pytest.MonkeyPatch, mode: int, owner: int, group: int, *, may: bool
+) -> None:
+    os.chown(path, owner, group)
+    path.chmod(mode)
+    monkeypatch.setattr(os, "geteuid", lambda: 65532)
+    monkeypatch.setattr(os, "getegid", lambda: 0)
+    monkeypatch.setattr(os, "getgroups", lambda: [4000])
+
+    if may:
+        assert private_file.read(path, 100)
+    else:
+        with pytest.raises(KeyringError, match=f"{mode:04o}"):
+            private_file.read(path, 100)
+
+
 @pytest.mark.parametrize("mode", [0o640, 0o604, 0o700, 0o660, 0o644])
 def test_open_modes_are_refused(path: Path, mode: int) -> None:
     path.chmod(mode)
