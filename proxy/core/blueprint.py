@@ -39,7 +39,7 @@ class Blueprint:
     the JSON sources of the rule, to be kept from a request for its answer. `source_index` gives for
     each JSON source its index in the selection, and how many of its leading steps must be fixed for
     it to give one value at most. `whole_encrypt` and
-    `whole_decrypt` are the items that take the whole body.
+    `whole_decrypt` are the items that take the whole body; `takes_whole` says that there is one.
     """
 
     __slots__ = (
@@ -55,6 +55,7 @@ class Blueprint:
         "selection",
         "source_index",
         "sources",
+        "takes_whole",
         "variants_checked",
         "whole_decrypt",
         "whole_encrypt",
@@ -86,6 +87,7 @@ class Blueprint:
         self.absent = tuple(enumerate(absent, start=len(self.encrypt) + len(self.decrypt)))
         self.whole_encrypt = _whole(block.encrypt)
         self.whole_decrypt = _whole(block.decrypt)
+        self.takes_whole = self.whole_encrypt is not None or self.whole_decrypt is not None
         self.reads_json = _reads_json(block)
         tokens = self.whole_decrypt is not None and self.whole_decrypt.selector is Whole.TOKENS
         self._statuses = block.statuses or (_SUCCESS if tokens else _ANY_STATUS)
@@ -112,7 +114,10 @@ class Blueprint:
 
     def fits_status(self, status: int) -> bool:
         """Tell whether responses with this status are for this block."""
-        return any(low <= status <= high for low, high in self._statuses)
+        for low, high in self._statuses:  # noqa: SIM110 - twice as fast as any(), for every answer
+            if low <= status <= high:
+                return True
+        return False
 
     def _choose_sources(self, names: Names) -> None:
         for part in NAMED_PARTS:

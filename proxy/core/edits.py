@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Literal, NamedTuple
 
-from .context import Context
+from .context import Context, Scope
 from .errors import ForbiddenValue, OpenFailed, SealyardError
 from .formats import json as json_format
 from .formats import tokens
@@ -16,7 +16,7 @@ from .formats.tokens import FoundToken
 from .needs import Keys
 from .rules import Block, Item
 from .session import Session
-from .token import CTY_JSON, Token
+from .token import CTY_JSON, KeyId, Token
 
 Fate = Literal["sealed", "opened", "already_sealed", "plain", "kept", "cut"]
 
@@ -34,6 +34,43 @@ class Change(NamedTuple):
     session: Session | None = None
 
 
+class AtHand:
+    """The sessions of one plan, to be used for one edit after the other.
+
+    Tokens of one conversation often follow each other, with the very same scope and key id: what
+    was looked up for one is kept for the next.
+    """
+
+    __slots__ = ("_key_id", "_keys", "_refusal", "_scope", "_session", "sealing")
+
+    def __init__(self, keys: Keys) -> None:
+        """Begin with nothing looked up."""
+        self.sealing = keys.sealing
+        self._keys = keys
+        self._scope: Scope | None = None
+        self._key_id: KeyId | None = None
+        self._session: Session | None = None
+        self._refusal: str | None = None
+
+    def open(self, token: Token, context: Context, now: float) -> tuple[Session, bytes]:
+        """Return who opened a token, and the plaintext.
+
+        Raises OpenFailed, after the same work whether or not there is a session to open with.
+        """
+        if token.key_id is not self._key_id or context.scope is not self._scope:
+            self._look_up(context.scope, token.key_id)
+        session = self._session
+        if session is None:
+            raise OpenFailed("unknown-key")
+        return session, session.open(token, context, now, refusal=self._refusal)
+
+    def _look_up(self, scope: Scope, key_id: KeyId) -> None:
+        keys, wanted = self._keys, (scope, key_id)
+        session, decoy = keys.opening.get(wanted), keys.decoys.get(wanted)
+        self._scope, self._key_id = wanted
+        self._session, self._refusal = session or decoy, keys.refusals.get(wanted)
+
+
 class SealEdit(NamedTuple):
     """A value to be sealed. `token` is what it already looks to be, if it is one."""
 
@@ -46,16 +83,16 @@ class SealEdit(NamedTuple):
     quoted: bool
     token: Token | None = None
 
-    def carry_out(self, keys: Keys, block: Block, now: float) -> Change:
+    def carry_out(self, keys: AtHand, block: Block, now: float) -> Change:
         """Return the sealed value; raise ValueTooLong above the field's `max_chars`."""
         if self.token is not None and block.already_sealed != "seal":
             if block.already_sealed == "reject":
                 raise ForbiddenValue(
                     "already-sealed", detail=f"{self.item.field}: the value is sealed already."
                 )
-            session = keys.opening.get((self.context.scope, self.token.key_id))
-            if session is not None and _opens(session, self.token, self.context, now):
-                return Change(self.start, self.end, None, "already_sealed", session)
+            opener = _opener(keys, self.token, self.context, now)
+            if opener is not None:
+                return Change(self.start, self.end, None, "already_sealed", opener)
         session = keys.sealing[self.context.scope]
         text = session.seal(
             self.plaintext,
@@ -80,7 +117,7 @@ class OpenEdit(NamedTuple):
     token: Token | OpenFailed
     shape: Literal["json", "body", "text"]
 
-    def carry_out(self, keys: Keys, block: Block, now: float) -> Change:
+    def carry_out(self, keys: AtHand, block: Block, now: float) -> Change:
         """Return the opened value, or the old one where the block lets it stay; else raise."""
         try:
             return self._open(keys, now)
@@ -91,10 +128,10 @@ class OpenEdit(NamedTuple):
                 return Change(self.start, self.end, None, "kept")
             raise
 
-    def _open(self, keys: Keys, now: float) -> Change:
+    def _open(self, keys: AtHand, now: float) -> Change:
         if isinstance(self.token, OpenFailed):
             raise self.token
-        session, plaintext = _open(keys, self.token, self.context, now)
+        session, plaintext = keys.open(self.token, self.context, now)
         if self.shape == "json":
             plaintext = as_json(plaintext, self.token.cty)
         elif (self.shape == "text" and self.token.cty is not None) or (
@@ -114,16 +151,16 @@ class EmbeddedEdit(NamedTuple):
     context: Context | None
     token: Token | None
 
-    def carry_out(self, keys: Keys, block: Block, now: float) -> Change:
+    def carry_out(self, keys: AtHand, block: Block, now: float) -> Change:
         """Return the opened value in place of the token, the placeholder, or the token."""
-        one, token = self.found, self.token
+        one, context, token = self
         if token is None:
             start, end, new = tokens.replacement(one, block.placeholder, is_json=False)
             return Change(start, end, new, "cut")
-        if self.context is None:
+        if context is None:
             return Change(one.start, one.end, None, "kept")
         try:
-            session, plaintext = _open(keys, token, self.context, now)
+            session, plaintext = keys.open(token, context, now)
             text = as_text(plaintext, token.cty)
         except OpenFailed:
             return Change(one.start, one.end, None, "kept")
@@ -155,25 +192,12 @@ def as_text(plaintext: bytes, cty: str | None) -> str:
         raise OpenFailed("not-text") from None
 
 
-def _open(keys: Keys, token: Token, context: Context, now: float) -> tuple[Session, bytes]:
-    """Return the plaintext and who opened it.
-
-    Raises OpenFailed, after the same work whether or not there is a session to open with.
-    """
-    wanted = context.scope, token.key_id
-    session, decoy = keys.opening.get(wanted), keys.decoys.get(wanted)
-    tried = session or decoy
-    if tried is None:
-        raise OpenFailed("unknown-key")
-    return tried, tried.open(token, context, now, refusal=keys.refusals.get(wanted))
-
-
-def _opens(session: Session, token: Token, context: Context, now: float) -> bool:
+def _opener(keys: AtHand, token: Token, context: Context, now: float) -> Session | None:
+    """Return the session that opens a token, or None where it does not open."""
     try:
-        session.open(token, context, now)
+        return keys.open(token, context, now)[0]
     except OpenFailed:
-        return False
-    return True
+        return None
 
 
 def _permissive(block: Block, now: float) -> bool:

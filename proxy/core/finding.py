@@ -44,15 +44,16 @@ def find_edits(
     body: bytes,
 ) -> tuple[Edit, ...]:
     """Return what the block does to the message, unsorted; raise MessageError where it cannot."""
-    refuse_present(exchange, blueprint, body)
+    if blueprint.block.absent:
+        refuse_present(exchange, blueprint, body)
     findings = _walk(blueprint, head, body)
     binder = Binder(blueprint, exchange, body, findings)
     if blueprint.keeps:
         binder.keep_facts()
-    return (
-        *_json_edits(blueprint, binder, findings, body),
-        *_whole_edits(blueprint, binder, head, body),
-    )
+    edits = _json_edits(blueprint, binder, findings, body)
+    if blueprint.takes_whole:
+        edits += _whole_edits(blueprint, binder, head, body)
+    return tuple(edits)
 
 
 def needs_of(edits: tuple[Edit, ...]) -> Needs:
@@ -124,21 +125,24 @@ def _walk(blueprint: Blueprint, head: RequestHead | ResponseHead, body: bytes) -
 
 def _json_edits(
     blueprint: Blueprint, binder: Binder, findings: Findings | None, body: bytes
-) -> Iterator[Edit]:
-    _refuse_missing(blueprint, findings)
+) -> list[Edit]:
+    if findings is None or findings.missing:
+        _refuse_missing(blueprint, findings)
+    edits: list[Edit] = []
     if findings is None:
-        return
+        return edits
     for index, selector in blueprint.absent:
         if findings.found[index]:
             raise ForbiddenValue("value-present", detail=f"The rule forbids {selector.text}.")
     for placed in blueprint.encrypt:
-        for one in findings.found[placed.index]:
-            context = binder.context(placed, one.path)
-            yield _seal_json(placed.item, context, body[one.start : one.end], one.start, one.end)
+        for path, start, end in findings.found[placed.index]:
+            context = binder.context(placed, path)
+            edits.append(_seal_json(placed.item, context, body[start:end], start, end))
     for placed in blueprint.decrypt:
         for one in findings.found[placed.index]:
             token = _token_of_json(body[one.start : one.end])
-            yield _open_json(blueprint, binder, placed, one, token)
+            edits.append(_open_json(blueprint, binder, placed, one, token))
+    return edits
 
 
 def _refuse_missing(blueprint: Blueprint, findings: Findings | None) -> None:
@@ -161,8 +165,9 @@ def _seal_json(item: Item, context: Context, raw: bytes, start: int, end: int) -
 def _open_json(
     blueprint: Blueprint, binder: Binder, placed: Placed, found: Found, token: Token | OpenFailed
 ) -> OpenEdit:
-    bound, context = _bound(blueprint, token, lambda: binder.context(placed, found.path))
-    return OpenEdit(found.start, found.end, context, bound, "json")
+    path, start, end = found
+    bound, context = _bound(blueprint, token, lambda: binder.context(placed, path))
+    return OpenEdit(start, end, context, bound, "json")
 
 
 def _whole_edits(
@@ -218,12 +223,10 @@ def _require_text(body: bytes, media: MediaType | None) -> None:
         raise InvalidBody("not-utf-8") from None
 
 
-def _embedded(blueprint: Blueprint, binder: Binder, item: Item, body: bytes) -> Iterator[Edit]:
+def _embedded(blueprint: Blueprint, binder: Binder, item: Item, body: bytes) -> list[EmbeddedEdit]:
     found = tokens.find(body, blueprint.block.max_tokens)
-    if found:
-        context = _context_if_named(binder, item)
-        for one in found:
-            yield EmbeddedEdit(one, context, one.token)
+    context = _context_if_named(binder, item) if found else None
+    return [EmbeddedEdit(one, context, one.token) for one in found]
 
 
 def _context_if_named(binder: Binder, item: Item) -> Context | None:

@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 from .blueprint import JOSE, Blueprint
 from .coding import coding_of, decode
 from .digests import verify
-from .edits import Change, Edit, Fate, OpenEdit, SealEdit
+from .edits import AtHand, Change, Edit, Fate, OpenEdit, SealEdit
 from .errors import InvalidBody, OpenFailed, RejectedByRule, UnsupportedBody
 from .exchange import Exchange
 from .finding import find_edits, media_type, needs_of, refuse_present
@@ -90,7 +90,7 @@ def choose_response(exchange: Exchange, head: ResponseHead) -> Blueprint | None:
     compiled = exchange.decision.compiled
     if compiled is None or not compiled.response:
         return None
-    encrypting = any(
+    encrypting = compiled.seals_response and any(
         one.block.encrypt and one.fits_status(head.status) for one in compiled.response
     )
     try:
@@ -147,6 +147,7 @@ def apply(plan: Plan, keys: Keys, now: float) -> Applied:
     `now` is in seconds since 1970. Raises MessageError, and then nothing may be forwarded.
     """
     block = plan.blueprint.block if plan.blueprint else None
+    at_hand = AtHand(keys)
     counts: dict[Fate, int] = {}
     proven: list[Session] = []
     changes: list[Change] = []
@@ -154,7 +155,7 @@ def apply(plan: Plan, keys: Keys, now: float) -> Applied:
     for edit in plan.edits:
         assert block is not None  # noqa: S101 - only a blueprint makes edits
         try:
-            change = edit.carry_out(keys, block, now)
+            change = edit.carry_out(at_hand, block, now)
         except OpenFailed as error:
             # The others are tried all the same: else the time would tell which of many it was.
             failed = failed or error
@@ -203,7 +204,10 @@ def _refuse_rejected(exchange: Exchange) -> None:
 def _fitting(
     blueprints: Blueprints, media: MediaType | None, status: int | None
 ) -> Blueprint | None:
-    return next((one for one in blueprints if one.fits(media, status)), None)
+    for one in blueprints:
+        if one.fits(media, status):
+            return one
+    return None
 
 
 def _plan(
@@ -233,6 +237,8 @@ def _plan(
 
 def _new_media_type(plan: Plan) -> str | None:
     """Return the new Content-Type: JOSE once sealed whole, the old one once opened whole."""
+    if plan.blueprint is None or not plan.blueprint.takes_whole:
+        return None
     for edit in plan.edits:
         if isinstance(edit, SealEdit) and edit.item.selector is Whole.BODY:
             return JOSE
@@ -244,7 +250,6 @@ def _new_media_type(plan: Plan) -> str | None:
 def _marks(plan: Plan, counts: Mapping[Fate, int]) -> Headers:
     if isinstance(plan.head, RequestHead):
         return request_marks(plan.head, counts)
-    opaque = any(
-        isinstance(edit, SealEdit) and edit.item.selector is Whole.BODY for edit in plan.edits
-    )
+    whole = plan.blueprint.whole_encrypt if plan.blueprint is not None else None
+    opaque = whole is not None and whole.selector is Whole.BODY and bool(plan.body)
     return response_marks(plan.head, counts, plan.varies, opaque=opaque)

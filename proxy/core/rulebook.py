@@ -22,13 +22,15 @@ Blueprints = tuple[Blueprint, ...]
 class CompiledRule:
     """A rule with its blocks made ready. An empty tuple lets the direction pass unread.
 
-    `varies` are the request headers that bind what a response holds.
+    `varies` are the request headers that bind what a response holds; `seals_response` says that
+    some block encrypts responses.
     """
 
     rule: Rule
     request: Blueprints
     response: Blueprints
-    varies: tuple[bytes, ...] = ()
+    varies: tuple[bytes, ...]
+    seals_response: bool
 
 
 class Decision(NamedTuple):
@@ -115,7 +117,8 @@ def _compile(rule: Rule) -> CompiledRule:
         # The answer's names stand in the request's body: read it, change nothing.
         blocks = (Block(),)
     request = tuple(Blueprint(one, rule.names, "request", keeps=keeps) for one in blocks)
-    return CompiledRule(rule, request, response, tuple(sorted(set(_varies(response)))))
+    varies = tuple(sorted(set(_varies(response))))
+    return CompiledRule(rule, request, response, varies, any(one.block.encrypt for one in response))
 
 
 def _blocks(behaviour: Behaviour) -> tuple[Block, ...]:

@@ -112,9 +112,9 @@ def is_cut(text: bytes) -> bool:
 
 def decode(text: bytes) -> Token:
     """Return the token that `text` is; raise OpenFailed for anything but an exact token."""
-    if text.startswith(SHORT_PREFIX):
-        return _decode_short(text)
     if not text.startswith(JWE_PREFIX):
+        if text.startswith(SHORT_PREFIX):
+            return _decode_short(text)
         raise OpenFailed("not-a-token")
     parts = text.split(b".")
     if len(parts) != _JWE_PARTS:

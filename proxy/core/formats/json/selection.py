@@ -40,7 +40,7 @@ class Selection:
     def find(self, body: bytes) -> Findings:
         """Return where the selected values lie; raise InvalidBody unless `body` is strict JSON."""
         text = check(body)
-        start = after_space(text, 0)
+        start = 0 if text.startswith("{") else after_space(text, 0)
         findings = Findings(self._size)
         try:
             end = self._probe(text, start, findings)
@@ -49,9 +49,10 @@ class Selection:
                 end = Walk(text, findings).value(start, (self._root,), ())
         except (ValueError, StopIteration):  # what the C scanner raises
             raise InvalidBody("not-json") from None
-        if after_space(text, end) != len(text):
+        if end != len(text) and after_space(text, end) != len(text):
             raise InvalidBody("trailing-bytes")
-        findings.missing.update(index for index in self._deep if not findings.found[index])
+        if self._deep:
+            findings.missing.update(index for index in self._deep if not findings.found[index])
         return findings
 
     def _probe(self, text: str, start: int, findings: Findings) -> int | None:
