@@ -1,6 +1,7 @@
 """`./dev chaos [--seconds N] [--mode MODE] [--write] [NAME ...]`: take Redis away and measure.
 
-Every outage at both kinds of sessions takes about 22 minutes at the 60 seconds that are usual.
+Every outage at both kinds of sessions takes about 25 minutes at the 60 seconds that are usual.
+`./dev chaos conversations [COUNT]` measures what many conversations cost.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from . import trial
+from . import conversations, trial
 from .outages import OUTAGES, Outage
 from .page import row, write
 from .sealyard import MODES, Mode
@@ -20,6 +21,8 @@ from .trial import Outcome
 
 def main(arguments: list[str]) -> int:
     """Return 1 if a promise was broken, 2 for wrong arguments."""
+    if arguments[:1] == ["conversations"]:
+        return conversations.main(arguments[1:])
     parser = argparse.ArgumentParser("./dev chaos", description=(__doc__ or "").split(":")[0])
     parser.add_argument("--seconds", type=float, default=60.0, help="how long each one lasts")
     parser.add_argument("--mode", choices=MODES, help="one kind of sessions")
