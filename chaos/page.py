@@ -49,5 +49,6 @@ def _where(outcomes: list[Outcome]) -> str:
     return (
         f"Measured on {dt.datetime.now(dt.UTC).date()} on {os.cpu_count()} cores, Python"
         f" {platform.python_version()}, redis-py {metadata.version('redis')}; each outage lasted"
-        f" {lasted:.0f} s."
+        f" {lasted:.0f} s. Other work shared the machine: its load was"
+        f" {os.getloadavg()[2]:.1f} over the last quarter of an hour."
     )

@@ -13,6 +13,7 @@ from redis.crc import key_slot
 
 from proxy.config.settings import RedisCluster, RedisSettings, SecretReference, TcpAddress
 from proxy.keys.stores import Held, Offer, Store, StoreFailed, open_store
+from proxy.keys.stores.redis_check import examined
 
 from .everything import OFFER, RIGHTS, all_done
 from .server import Server, free_port, needs_redis, write_tls
@@ -272,3 +273,8 @@ async def test_rights_passwords_and_tls_are_for_every_node(tmp_path: Path) -> No
                 await all_done(settings)
     finally:
         clustered.kill()
+
+
+async def test_the_start_finds_nothing_to_mend_in_a_cluster(clustered: Clustered) -> None:
+    found = await examined(clustered.settings, {}, "ephemeral", clock=time.time, seconds=5)
+    assert {one.verdict for one in found} == {"ok"}, found

@@ -13,6 +13,7 @@ import pytest
 from proxy.config.settings import RedisSentinels, RedisSettings, SecretReference, TcpAddress
 from proxy.core.errors import UnfitEnvironment
 from proxy.keys.stores import Offer, Store, StoreFailed, open_store
+from proxy.keys.stores.redis_check import examined
 
 from .everything import OFFER, RIGHTS, all_done
 from .server import Server, needs_redis, write_tls
@@ -173,3 +174,8 @@ def with_passwords(settings: RedisSettings, redis: str, sentinel: str) -> RedisS
     assert isinstance(place, RedisSentinels)
     place = replace(place, user="watcher", password=SecretReference(env=sentinel))
     return replace(settings, address=place, user="sealyard", password=SecretReference(env=redis))
+
+
+async def test_the_start_finds_nothing_to_mend_behind_sentinels(unharmed: Watched) -> None:
+    found = await examined(unharmed.settings, {}, "ephemeral", clock=time.time, seconds=5)
+    assert {one.verdict for one in found} == {"ok"}, found
