@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 HTTP_10: Final = (1, 0)
 """The version that knows no chunks, and keeps no connection unless asked to."""
@@ -11,8 +10,7 @@ HTTP_10: Final = (1, 0)
 HTTP_11: Final = (1, 1)
 
 
-@dataclass(frozen=True, slots=True)
-class Framing:
+class Framing(NamedTuple):
     """The length of a body, None where it is chunked; `present` is False where there is none."""
 
     length: int | None

@@ -7,8 +7,7 @@ The parser before it knows the grammar of messages; the gate knows what a proxy 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from typing import Final, NoReturn
+from typing import Final, NamedTuple, NoReturn
 
 from ..core.errors import (
     ExpectationFailed,
@@ -24,6 +23,7 @@ from .request_framing import request_framing
 
 __all__ = ["HTTP_10", "Admitted", "RawRequest", "admit", "check_line", "is_authority"]
 
+_COMMON: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _METHOD: Final = re.compile(r"[A-Z]+(?:-[A-Z]+)*")
 _ABSOLUTE: Final = re.compile(r"https?://([^/?]*)(.*)", re.IGNORECASE | re.DOTALL)
 _BAD_TARGET: Final = re.compile(r"[^!-~]|[#\\]")
@@ -49,8 +49,7 @@ _WS_KEY: Final = b"sec-websocket-key"
 _WS_VERSION: Final = b"sec-websocket-version"
 
 
-@dataclass(frozen=True, slots=True)
-class RawRequest:
+class RawRequest(NamedTuple):
     """A request head as the parser read it."""
 
     method: str
@@ -59,8 +58,7 @@ class RawRequest:
     headers: Headers
 
 
-@dataclass(frozen=True, slots=True)
-class Admitted:
+class Admitted(NamedTuple):
     """A request that passed the gate.
 
     `websocket` says that it asks for a WebSocket (RFC 6455) in every respect; `upgrade` that it
@@ -89,20 +87,22 @@ def admit(raw: RawRequest, *, head_limit: int = 65536) -> Admitted:
     _check_line(raw)
     notable = _check_headers(raw, head_limit)
     authority, target = _split_target(raw.target)
-    headers = _check_host(raw, notable.get(b"host", []), authority)
+    hosts = notable.get(b"host", [])
+    headers = _check_host(raw, hosts, authority)
     framing = request_framing(raw.version, notable)
     raw_path, mark, query = target.partition("?")
     path = canonical(raw_path)
-    websocket = b"upgrade" in notable and _asks_for_websocket(raw, notable, framing)
+    upgrade = b"upgrade" in notable
+    websocket = upgrade and _asks_for_websocket(raw, notable, framing)
     return Admitted(
         RequestHead(raw.method, path.text, query if mark else None, headers),
         path,
         framing,
         expects_continue=b"expect" in notable and _expects_continue(raw.version, notable),
         websocket=websocket,
-        upgrade=b"upgrade" in notable and not websocket,
+        upgrade=upgrade and not websocket,
         overrides=not _OVERRIDES.isdisjoint(notable),
-        host=authority or notable.get(b"host", [b""])[0],
+        host=authority or (hosts[0] if hosts else b""),
         via=b"via" in notable,
     )
 
@@ -122,32 +122,36 @@ def _refuse(reason: str) -> NoReturn:
 
 
 def _check_line(raw: RawRequest) -> None:
-    if raw.version not in {HTTP_10, HTTP_11}:
+    if raw.version != HTTP_11 and raw.version != HTTP_10:  # noqa: PLR1714 - a set would hash both
         _refuse("version")
-    if raw.method in {"CONNECT", "TRACE"}:
-        raise MethodNotAllowed(raw.method.lower())
-    if not _METHOD.fullmatch(raw.method):
-        _refuse("method")
+    if raw.method not in _COMMON:
+        if raw.method in {"CONNECT", "TRACE"}:
+            raise MethodNotAllowed(raw.method.lower())
+        if not _METHOD.fullmatch(raw.method):
+            _refuse("method")
     if _BAD_TARGET.search(raw.target):
         _refuse("target-character")
 
 
 def _check_headers(raw: RawRequest, head_limit: int) -> dict[bytes, list[bytes]]:
     """Return the values of the headers that the gate must know, by name in lower case."""
+    headers = raw.headers
     notable: dict[bytes, list[bytes]] = {}
-    for name, value in raw.headers:
+    for name, value in headers:
         low = name.lower()
         if low in _NOTABLE:
-            notable.setdefault(low, []).append(value)
+            if low in notable:
+                notable[low].append(value)
+            else:
+                notable[low] = [value]
     # One search over all of them costs less than one for each.
-    names = b"".join([name for name, _ in raw.headers])
-    values = b"".join([value for _, value in raw.headers])
+    names = b"".join([name for name, _ in headers])
+    values = b"".join([value for _, value in headers])
     if not _NAMES.fullmatch(names):
         _refuse("header-name")
     if _BAD_VALUE.search(values):
         _refuse("header-value")
-    line_ends = 4 * len(raw.headers)
-    if len(raw.target) + len(names) + len(values) + line_ends > head_limit:
+    if len(raw.target) + len(names) + len(values) + 4 * len(headers) > head_limit:
         raise HeadTooLarge("head")
     return notable
 

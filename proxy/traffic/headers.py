@@ -6,6 +6,7 @@ earlier. Nothing is invented but the framing and what a hop must say of itself.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Final
 
 from ..core.forwardable import Forwardable
@@ -40,29 +41,41 @@ _DIGESTS: Final = frozenset(
     }
 )
 """What vouches for bytes that are no longer these (RFC 9530, RFC 9421)."""
+_CHECKSUM: Final = b"x-amz-checksum-"
+_CODING: Final = frozenset({b"content-encoding"})
 
 _PROTECTED: Final = frozenset({b"host", b"authorization", b"cookie", b"set-cookie", b"via"})
 """What Connection must not take away: a client could switch off what the upstream relies on."""
 
 
 def kept(
-    message: Forwardable, headers: Headers, dropped: frozenset[bytes]
+    message: Forwardable, headers: Headers, dropped: frozenset[bytes], *, digests: bool
 ) -> list[tuple[bytes, bytes]]:
-    """Return the headers that stay, with the Content-Type and without the digests of a new body."""
-    staying = passing(headers, dropped)
+    """Return the headers that stay, with the Content-Type, and the digests only if they hold."""
+    if not digests:
+        dropped = together(dropped, _DIGESTS)
     if message.decoded:
-        staying = [pair for pair in staying if pair[0].lower() != b"content-encoding"]
-    if message.changed:
-        staying = [(name, value) for name, value in staying if not vouches(name.lower())]
+        dropped = together(dropped, _CODING)
+    staying = passing(headers, dropped)
+    if not digests:
+        staying = [pair for pair in staying if not pair[0].lower().startswith(_CHECKSUM)]
     if message.media_type is not None:
         staying = _retyped(staying, message.media_type.encode("ascii"))
     return staying
 
 
+@lru_cache(maxsize=64)
+def together(one: frozenset[bytes], other: frozenset[bytes]) -> frozenset[bytes]:
+    """Return the union of two sets of names of this package's own."""
+    return one | other
+
+
 def passing(headers: Headers, dropped: frozenset[bytes]) -> list[tuple[bytes, bytes]]:
     """Return the headers that are neither `dropped` nor listed in Connection."""
-    dropped = _with_listed(headers, dropped)
-    return [pair for pair in headers if pair[0].lower() not in dropped]
+    lows = [name.lower() for name, _ in headers]
+    if b"connection" in lows:
+        dropped = _with_listed(headers, dropped)
+    return [pair for pair, low in zip(headers, lows, strict=True) if low not in dropped]
 
 
 def _with_listed(headers: Headers, dropped: frozenset[bytes]) -> frozenset[bytes]:
@@ -76,11 +89,6 @@ def _with_listed(headers: Headers, dropped: frozenset[bytes]) -> frozenset[bytes
     return dropped | {
         name for name in listed if name not in _PROTECTED and not name.startswith(b"content-")
     }
-
-
-def vouches(low: bytes) -> bool:
-    """Return whether a header, by its name in lower case, holds a digest or a signature."""
-    return low in _DIGESTS or low.startswith(b"x-amz-checksum-")
 
 
 def _retyped(headers: list[tuple[bytes, bytes]], media_type: bytes) -> list[tuple[bytes, bytes]]:
@@ -100,11 +108,12 @@ def _retyped(headers: list[tuple[bytes, bytes]], media_type: bytes) -> list[tupl
 
 def joined(lines: list[bytes], marks: Headers, framing: Framing) -> bytes:
     """Return a whole head: its lines so far, the marks, and the framing."""
-    lines += [b"%b: %b" % pair for pair in marks]
-    if framing.present:
-        if framing.length is None:
-            lines.append(b"Transfer-Encoding: chunked")
-        else:
-            lines.append(b"Content-Length: %d" % framing.length)
-    lines += (b"", b"")
+    if marks:
+        lines += map(b": ".join, marks)
+    if not framing.present:
+        lines += (b"", b"")
+    elif framing.length is None:
+        lines.append(b"Transfer-Encoding: chunked\r\n\r\n")
+    else:
+        lines.append(b"Content-Length: %d\r\n\r\n" % framing.length)
     return b"\r\n".join(lines)

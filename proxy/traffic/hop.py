@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from ipaddress import ip_address
-from typing import Final
+from typing import Final, NamedTuple
 
 from ..config.settings import Network
 from ..core.errors import LoopDetected
@@ -44,8 +43,7 @@ _ABSOLUTE: Final = re.compile(rb"(https?:)?//([^/?#]*)", re.IGNORECASE)
 _LIST: Final = re.compile(rb"[ \t]*,[ \t]*")
 
 
-@dataclass(frozen=True, slots=True)
-class Peer:
+class Peer(NamedTuple):
     """Who is at the other end of a client's connection; `address` is empty on a Unix socket.
 
     `called` is the port that a redirected client called, 0 where nobody asked for it.
@@ -56,8 +54,7 @@ class Peer:
     called: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Crossing:
+class Crossing(NamedTuple):
     """What the hop changes in one request, and `place`: scheme and authority as the client says."""
 
     dropped: frozenset[bytes] = frozenset()
@@ -145,8 +142,7 @@ def _trusts(networks: tuple[Network, ...], address: str) -> bool:
     return any((mapped or parsed) in network for network in networks)
 
 
-@dataclass(frozen=True, slots=True)
-class Places:
+class Places(NamedTuple):
     """Where the upstream is by its own account, and where the client found it.
 
     A backend that builds a Location from its own address would send the client past Sealyard.

@@ -18,16 +18,16 @@ from .gate import RawRequest
 HELD_HEAD: Final = 16384
 """Up to so many bytes wait here for the end of their head."""
 
-_TARGET: Final = rb"/[A-Za-z0-9._~!$&'()*+,;=:@%/?-]*"
+_TARGET: Final = rb"/[A-Za-z0-9._~!$&'()*+,;=:@%/?-]*+"
 _LINE: Final = rb"(GET|HEAD|POST|PUT|PATCH|DELETE|OPTIONS) (%b) HTTP/1\.1\r\n" % _TARGET
-_NAME: Final = rb"[A-Za-z0-9-]+"
-_VALUE: Final = rb"[!-~](?:[\t -~]*[!-~])?"
-_FIELD: Final = rb"%b: %b\r\n" % (_NAME, _VALUE)
-_HEAD: Final = re.compile(rb"%b((?:%b)+)\r\n" % (_LINE, _FIELD))
-_FIELDS: Final = re.compile(rb"(%b): ([^\r]+)\r\n" % _NAME)
+_NAME: Final = rb"[A-Za-z0-9-]++"
+_VALUE: Final = rb"[!-~][\t -~]*+(?<![\t ])"
+FIELD: Final = rb"%b: %b\r\n" % (_NAME, _VALUE)
+_HEAD: Final = re.compile(rb"%b((?:%b)++)\r\n" % (_LINE, FIELD))
+FIELDS: Final = re.compile(rb"(%b): ([^\r]++)\r\n" % _NAME)
 
 _PART_OF_FIELD: Final = rb"(?:%b(?::(?: [\t -~]*)?\r?)?|\r)?" % _NAME
-_PART_OF_HEAD: Final = re.compile(rb"%b(?:%b)*%b" % (_LINE, _FIELD, _PART_OF_FIELD))
+_PART_OF_HEAD: Final = re.compile(rb"%b(?:%b)*%b" % (_LINE, FIELD, _PART_OF_FIELD))
 _PART_OF_LINE: Final = re.compile(rb"[A-Z]{1,7}(?: (?:%b(?: [HTTP/1.]{0,8}\r?)?)?)?" % _TARGET)
 _LENGTH: Final = re.compile(rb"[0-9]{1,10}")
 
@@ -64,9 +64,9 @@ def read_plain(data: bytes) -> PlainHead | None:
     match = _HEAD.match(data)
     if match is None:
         return None
-    headers: Headers = tuple(_FIELDS.findall(data, match.start(3), match.end(3)))
+    headers: Headers = tuple(FIELDS.findall(data, match.start(3), match.end(3)))
     values = {name.lower(): value for name, value in headers}
-    if len(values) < len(headers) or not _NOT_PLAIN.isdisjoint(values):
+    if len(values) < len(headers) or b"host" not in values or not _NOT_PLAIN.isdisjoint(values):
         return None
     length = values.get(b"content-length")
     if length is not None and not _LENGTH.fullmatch(length):

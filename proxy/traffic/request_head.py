@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import re
-from functools import lru_cache
 from typing import Final
 
 from ..core.forwardable import Forwardable
 from ..core.message import Headers, RequestHead, header_values
 from .framing import Framing
-from .headers import HOP_BY_HOP, joined, kept
+from .headers import HOP_BY_HOP, joined, kept, together
 from .hop import STRAIGHT, Crossing
 
 _REQUEST: Final = HOP_BY_HOP | {b"expect"}
 _RULED_REQUEST: Final = _REQUEST | {b"accept-encoding", b"range", b"if-range"}
 
+_PRECONDITIONS: Final = frozenset({b"if-match", b"if-none-match"})
 _WEAK_PREFIX: Final = re.compile(rb'W/(?=")')
 
 
@@ -37,7 +37,7 @@ def request_head(
     target = head.path if head.query is None else f"{head.path}?{head.query}"
     lines = [f"{head.method} {target} HTTP/1.1".encode("ascii")]
     lines += _request_lines(message, head.headers, crossing)
-    if not header_values(head.headers, b"host"):
+    if not _names_host(head.headers):
         lines.append(b"Host: " + host)
     if message.ruled:
         lines.append(b"Accept-Encoding: identity")
@@ -48,21 +48,22 @@ def request_head(
     return joined(lines, message.marks, framing)
 
 
+def _names_host(headers: Headers) -> bool:
+    # Most clients send it first.
+    first = bool(headers) and headers[0][0].lower() == b"host"
+    return first or bool(header_values(headers, b"host"))
+
+
 def _request_lines(message: Forwardable, headers: Headers, crossing: Crossing) -> list[bytes]:
-    dropped = _both(_RULED_REQUEST if message.ruled else _REQUEST, crossing.dropped)
-    staying = kept(message, headers, dropped)
+    dropped = together(_RULED_REQUEST if message.ruled else _REQUEST, crossing.dropped)
+    staying = kept(message, headers, dropped, digests=not message.changed)
     if not message.ruled:
-        return [b"%b: %b" % pair for pair in staying]
-    return [b"%b: %b" % (name, _upward(name, value)) for name, value in staying]
-
-
-@lru_cache(maxsize=16)
-def _both(one: frozenset[bytes], other: frozenset[bytes]) -> frozenset[bytes]:
-    return one | other
+        return list(map(b": ".join, staying))
+    return [b": ".join((name, _upward(name, value))) for name, value in staying]
 
 
 def _upward(name: bytes, value: bytes) -> bytes:
     """Return a precondition as the upstream knows it: it never saw the weak form of its tags."""
-    if name.lower() in {b"if-match", b"if-none-match"}:
+    if name.lower() in _PRECONDITIONS:
         return _WEAK_PREFIX.sub(b"", value)
     return value

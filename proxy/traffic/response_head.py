@@ -10,7 +10,7 @@ from ..core.errors import UpstreamFailed
 from ..core.forwardable import Forwardable
 from ..core.message import Headers, ResponseHead, header_values
 from .framing import Framing
-from .headers import HOP_BY_HOP, joined, kept, passing, vouches
+from .headers import HOP_BY_HOP, joined, kept, passing
 from .hop import NOWHERE, Places
 
 _RULED_RESPONSE: Final = HOP_BY_HOP | {b"accept-ranges"}
@@ -50,23 +50,18 @@ def switching_head(head: ResponseHead) -> bytes:
 
 def _response_lines(message: Forwardable, headers: Headers, places: Places) -> list[bytes]:
     altered = message.ruled or message.changed
-    staying = kept(message, headers, _RULED_RESPONSE if altered else HOP_BY_HOP)
-    if places.own:
-        staying = [
-            (name, places.as_seen(value) if name.lower() in _POINTING else value)
-            for name, value in staying
-        ]
-    if not altered:
-        return [b"%b: %b" % pair for pair in staying]
+    dropped = _RULED_RESPONSE if altered else HOP_BY_HOP
     lines = []
-    for name, value in staying:
+    for name, value in kept(message, headers, dropped, digests=not altered):
         low = name.lower()
-        if low == b"etag":
-            if (weak := _weakened(value)) is not None:
-                lines.append(b"%b: %b" % (name, weak))
-        elif not vouches(low):
-            lines.append(b"%b: %b" % (name, value))
-    lines.append(b"Accept-Ranges: none")
+        if low in _POINTING:
+            lines.append(b": ".join((name, places.as_seen(value))))
+        elif low != b"etag" or not altered:
+            lines.append(b": ".join((name, value)))
+        elif (weak := _weakened(value)) is not None:
+            lines.append(b": ".join((name, weak)))
+    if altered:
+        lines.append(b"Accept-Ranges: none")
     return lines
 
 

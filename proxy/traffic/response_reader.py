@@ -16,6 +16,7 @@ import httptools
 from ..core.errors import UpstreamFailed
 from ..core.message import ResponseHead
 from .framing import ABSENT, CHUNKED, Framing
+from .plain_response import PlainResponse, read_plain_response
 
 _BAD_REASON: Final = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 _LENGTH: Final = re.compile(rb"[0-9]{1,18}")
@@ -90,10 +91,14 @@ class ResponseReader:
         Raises:
             UpstreamFailed: They are not a response that may be passed on.
         """
-        self.started = True
+        first, self.started = not self.started, True
         if self._parser is None or self.complete:
             self.doubt = True
             return b""
+        if first and not self._head_only:
+            plain = read_plain_response(data)
+            if plain is not None and self._bears(plain):
+                return self._take(plain, data)
         heading = self.head is None
         self._parse(self._parser, data)
         if heading and self.head is None:
@@ -103,6 +108,17 @@ class ResponseReader:
             return b""
         self._chunks = []
         return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+    def _bears(self, plain: PlainResponse) -> bool:
+        return plain.size <= self._head_limit and len(plain.headers) <= self._headers_limit
+
+    def _take(self, plain: PlainResponse, data: bytes) -> bytes:
+        """Take a whole response, of which the parser never hears."""
+        body = data[plain.size :]
+        self.framing = Framing(len(body))
+        self.head = ResponseHead(plain.status, plain.reason, plain.headers)
+        self.complete = True
+        return body
 
     def _parse(self, parser: httptools.HttpResponseParser, data: bytes) -> None:
         try:

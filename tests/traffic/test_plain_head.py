@@ -49,6 +49,7 @@ NOT_PLAIN = {
     "two connection options": HEAD.replace(b"X-Y: a b: c", b"Connection: close, upgrade"),
     "a name twice": HEAD.replace(b"X-Y: a b: c", b"host: h"),
     "trailer": HEAD.replace(b"X-Y: a b: c", b"Trailer: X"),
+    "no host": HEAD.replace(b"Host", b"Hose"),
     "no header": b"GET / HTTP/1.1\r\n\r\n",
 }
 
