@@ -22,6 +22,7 @@ from ..traffic.sockets import Sockets
 from ..traffic.tls import listener_context
 from ..wiring.files import tls_files
 from ..wiring.watch import Watch
+from . import running
 from .inject_options import injector_options, settings_of
 from .stopping import Signals
 
@@ -67,13 +68,7 @@ class _Place(click.ParamType[TcpAddress]):
     metavar="FILE",
     help="Its key.",
 )
-@click.option(
-    "--log-format",
-    type=click.Choice(["json", "console"]),
-    default="json",
-    show_default=True,
-    help="How log lines are written to stderr.",
-)
+@running.log_format_option
 @injector_options
 def injector(
     *,
@@ -92,16 +87,11 @@ def injector(
     The chart in helm/sealyard runs it. A certificate that changes is shown from then on; one that
     cannot be used is told in the log, and the one before stays.
     """  # noqa: D301 - click's own mark for lines that are not to be wrapped
-    import uvloop  # noqa: PLC0415 - the other commands do without an event loop
-
     settings = settings_of(given)
     logs = to_stderr(log_format)
     logs.report("process.hardened", **harden().fields())
     libraries.route(logs)
-    running = _run(listen, ListenerTls(cert, key), settings, logs)
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.get_loop().set_exception_handler(libraries.asyncio_handler(logs))
-        runner.run(running)
+    running.run(logs, _run(listen, ListenerTls(cert, key), settings, logs))
 
 
 async def _run(

@@ -7,7 +7,6 @@ import os
 import platform
 import signal
 import time
-from collections.abc import Coroutine
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,7 +26,7 @@ from ..wiring.sidecar import build, counting
 from ..wiring.source import Source
 from ..wiring.subject import Carrier
 from ..wiring.worker import work
-from . import base
+from . import base, running
 from .stopping import Signals
 
 _MOST_WORKERS = 64
@@ -44,13 +43,7 @@ class _Stop:
 
 @click.command()
 @base.config_option
-@click.option(
-    "--log-format",
-    type=click.Choice(["json", "console"]),
-    default="json",
-    show_default=True,
-    help="How log lines are written to stderr.",
-)
+@running.log_format_option
 @click.option(
     "--workers",
     type=click.IntRange(1, _MOST_WORKERS),
@@ -59,22 +52,10 @@ class _Stop:
     metavar="N",
     help="How many processes carry traffic; above 1 they are watched and replaced when they die.",
 )
-@click.option(
-    "--drain-delay",
-    type=click.FloatRange(0, 3600),
-    default=0.0,
-    show_default=True,
-    metavar="SECONDS",
-    help="How long /readyz says no before connections are refused.",
+@running.seconds_option(
+    "--drain-delay", 0.0, "How long /readyz says no before connections are refused."
 )
-@click.option(
-    "--grace",
-    type=click.FloatRange(0, 3600),
-    default=25.0,
-    show_default=True,
-    metavar="SECONDS",
-    help="How long messages under way may take after that.",
-)
+@running.seconds_option("--grace", 25.0, "How long messages under way may take after that.")
 @click.option("--worker-channel", type=int, hidden=True)
 def serve(  # noqa: PLR0913 - one parameter for each option
     *,
@@ -105,7 +86,7 @@ def serve(  # noqa: PLR0913 - one parameter for each option
     fitness.require()
     if worker_channel is not None:
         libraries.route(logs)
-        _run(logs, work(worker_channel, logs, environ=os.environ))
+        running.run(logs, work(worker_channel, logs, environ=os.environ))
         return
     read = source.read(find(config, os.environ, Path.cwd()), os.environ)
     libraries.route(logs)  # for good: what is said while the process ends must be clean too
@@ -116,15 +97,7 @@ def serve(  # noqa: PLR0913 - one parameter for each option
     report_loaded(logs, read, "start", _since(began))
     command = WorkerCommand(log_format, workers) if workers > 1 else None
     serving = _serve(read, logs, command, _Stop(drain_delay, grace, began))
-    raise SystemExit(base.OK if _run(logs, serving) else base.NEGATIVE)
-
-
-def _run(logs: Logs, serving: Coroutine[object, object, bool]) -> bool:
-    import uvloop  # noqa: PLC0415 - the other commands do without an event loop
-
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.get_loop().set_exception_handler(libraries.asyncio_handler(logs))
-        return runner.run(serving)
+    raise SystemExit(base.OK if running.run(logs, serving) else base.NEGATIVE)
 
 
 async def _serve(read: Source, logs: Logs, command: WorkerCommand | None, stop: _Stop) -> bool:

@@ -31,12 +31,13 @@ class BoundedMap(Generic[K, V]):
             self._entries.move_to_end(key)
         return entry
 
-    def put(self, key: K, entry: V) -> None:
-        """Keep the entry, and forget the one unused for longest if it is one too many."""
+    def put(self, key: K, entry: V) -> V | None:
+        """Keep the entry; forget and return the one unused for longest if it is one too many."""
         self._entries[key] = entry
         self._entries.move_to_end(key)
         if len(self._entries) > self._limit:
-            self._entries.popitem(last=False)
+            return self._entries.popitem(last=False)[1]
+        return None
 
     def forget(self, key: K) -> None:
         """Forget the entry, if there is one."""

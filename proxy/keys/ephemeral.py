@@ -139,10 +139,16 @@ class EphemeralSessions:
             known.fresh_until = 0.0
 
     def bury(self, now: float) -> None:
-        """Let go of the sessions whose hard end has come, and of what was absent a while ago."""
-        self._known.drop(
-            lambda known: now >= (known.live.hard_end if known.live else known.fresh_until)
-        )
+        """Let go of the sessions that are over or revoked, and of what was absent a while ago."""
+
+        def over(known: _Known) -> bool:
+            if known.live is None:
+                return now >= known.fresh_until
+            session = known.live.session
+            revoked = session.created < self._standings.not_before(session.scope)
+            return revoked or now >= known.live.hard_end
+
+        self._known.drop(over)
 
     def clear(self) -> None:
         """Forget all."""

@@ -45,6 +45,7 @@ SessionMode = Literal["durable", "ephemeral"]
 
 # Each round one message gets its session, so only a plan of more scopes than fit fails.
 _ROUNDS = 16
+_SPENT_SESSIONS = 100_000
 # Above all times that a session id can name.
 _NEVER = 1 << 32
 
@@ -145,6 +146,8 @@ class Sessions:
             use=self.use,
         )
         self._sealing: BoundedMap[Scope, _Sealing] = BoundedMap(limit)
+        # What sessions had sealed when the cache lost them: they go on counting from there.
+        self._spent: BoundedMap[bytes, int] = BoundedMap(_SPENT_SESSIONS)
         self._locks: WeakValueDictionary[Scope, asyncio.Lock] = WeakValueDictionary()
         self._notice = notice
         self._pid = os.getpid()
@@ -238,13 +241,15 @@ class Sessions:
         return SessionView(standing.name, standing.not_before, *ends)
 
     def bury(self) -> None:
-        """Let go of sessions that are over; nothing opens or seals with them any more.
+        """Let go of sessions that are over or revoked; nothing opens or seals with them any more.
 
         They would be refused in any case. Without this their keys would stay in memory until
         somebody asks for them, or others push them out.
         """
         now = self._clock()
-        self._sealing.drop(lambda held: now >= held.soft_end)
+        self._sealing.drop(
+            lambda held: now >= held.soft_end or began(held.session.sid) < held.standing.not_before
+        )
         self._found.bury(now)
 
     async def rotate(self, scope: Scope) -> Rotated:
@@ -388,9 +393,10 @@ class Sessions:
             held.standing, held.fresh_until = standing, fresh_until
             return held
         session = _session(agreed, scope, keyring)
-        held = _Sealing(session, standing, agreed.soft_end, fresh_until)
+        used = self._spent.get(agreed.sid) or 0
+        before, held = held, _Sealing(session, standing, agreed.soft_end, fresh_until, used)
         if keyring is self._keyring:  # it may have been replaced while the store was asked
-            self._sealing.put(scope, held)
+            self._lose(before, self._sealing.put(scope, held))
             self._durable.remember(session)
             if agreed.key is not None:
                 self._found.remember(session, agreed.soft_end, agreed.hard_end)
@@ -420,10 +426,18 @@ class Sessions:
         # parent's event loop. Two processes would else spend one count of messages twice.
         self._pid = os.getpid()
         self._forget()
+        self._spent.clear()
         self.use.clear()
         self._locks = WeakValueDictionary()
 
+    def _lose(self, *sealing: _Sealing | None) -> None:
+        """Take note of what sessions have sealed that are not kept any longer."""
+        for held in sealing:
+            if held is not None and held.used:
+                self._spent.put(held.session.sid, held.used)
+
     def _forget(self) -> None:
+        self._lose(*self._sealing.entries())
         self._sealing.clear()
         self._durable.clear()
         self._found.clear()

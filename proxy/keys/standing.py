@@ -64,6 +64,13 @@ class Standings:
             self._standings.put(scope, standing)
         return standing
 
+    def not_before(self, scope: Scope) -> int:
+        """Return since when the sessions of a scope count, as far as is known."""
+        standing = self._standings.get(scope)
+        if standing is not None or not (self._learned or self._listed):
+            return 0 if standing is None else standing.not_before
+        return self._known(records.record_name(self._keyring.name_key, scope))
+
     def learn(self, standing: Standing, record: bytes | None, notice: Notice) -> None:
         """Take what the store says of the scope's revocation, if it is authentic.
 

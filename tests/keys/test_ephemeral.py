@@ -243,6 +243,21 @@ async def test_a_key_leaves_the_memory_of_every_process_at_its_hard_end() -> Non
     assert not held_in_memory(key)
 
 
+@pytest.mark.parametrize("how", ["revocation", "reload"])
+async def test_a_key_leaves_the_memory_when_it_is_revoked_or_its_kek_is_disabled(how: str) -> None:
+    world = an_ephemeral_world("k2")
+    text = await a_token(world)
+    assert await opened(world, text) == b"hello"
+    sid = decode(text).key_id.sid
+    if how == "revocation":
+        await world.sessions.revoke(SCOPE, NOW + 1)
+    else:
+        world.sessions.replace_keyring(world.keyring.promote("k2").disable("k1"))
+    world.sessions.bury()
+    assert not held_in_memory(sid)
+    assert await opened(world, text) is None
+
+
 def held_in_memory(sid: bytes) -> bool:
     """Tell whether any object of this process is the session of that id."""
     gc.collect()

@@ -148,6 +148,19 @@ async def test_the_cap_counts_values_and_holds_among_concurrent_messages() -> No
     assert max(sids.count(sid) for sid in sids) <= 2
 
 
+@pytest.mark.parametrize("how", ["reload", "pushed out"])
+async def test_a_session_that_the_cache_lost_goes_on_counting_where_it_was(how: str) -> None:
+    world = a_world(settings=SessionSettings(max_messages=5, max_scopes=1))
+    first = (await world.sessions.resolve(seal_need(values=3))).sealing[SCOPE]
+    if how == "reload":
+        world.sessions.replace_keyring(world.keyring.revoke("A" * 22, 1))
+    else:
+        await sealing(world, Scope("other"))
+    again = (await world.sessions.resolve(seal_need(values=2))).sealing[SCOPE]
+    assert again.sid == first.sid
+    assert (await sealing(world)).sid != first.sid
+
+
 async def test_a_message_of_more_values_than_the_cap_is_refused() -> None:
     world = a_world(settings=SessionSettings(max_messages=3))
     with pytest.raises(KeyUnavailable, match="too-many-values"):
