@@ -71,7 +71,7 @@ def require_c_parser() -> None:
         )
 
 
-PARTING: Final = 1.0
+PARTING: Final = 3.0
 """How many seconds a drain leaves to a client that is just about to use its idle connection."""
 
 

@@ -175,8 +175,8 @@ class PlainConnection(asyncio.Protocol):
         self._write_deadline = NEVER
         if self._drained is not None and not self._drained.done():
             self._drained.set_result(None)
-        elif self._request is None and self._rest:
-            self._hand_over(self._rest)
+        elif self._request is None:
+            self._rest_or_go_on()
 
     # --- requests -----------------------------------------------------------------------------
 
@@ -274,15 +274,19 @@ class PlainConnection(asyncio.Protocol):
         transport = self._transport
         if transport is None or transport.is_closing():
             return
-        if not request.keep or self.last:
+        if not request.keep or (self._ended and not self._rest):
             self._finish(transport)
-        elif self._paused:
-            return
-        elif self._rest:
+        elif not self._paused:
+            self._rest_or_go_on()
+
+    def _rest_or_go_on(self) -> None:
+        if self._rest:
             # A client that does not wait for its answers: the parser's queue keeps their order.
             self._hand_over(self._rest)
         else:
-            self._read_deadline = self._loop.time() + self._owner.timeouts.keepalive
+            owner = self._owner
+            rest = owner.parting if owner.draining else owner.timeouts.keepalive
+            self._read_deadline = self._loop.time() + rest
 
     def _finish(self, transport: asyncio.Transport) -> None:
         """Close the connection behind what the client has still to read, which it must do soon."""

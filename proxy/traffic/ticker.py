@@ -24,20 +24,26 @@ def interval(timeouts: Timeouts) -> float:
 
 
 class Ticker:
-    """Calls `tick(now)` again and again while it runs."""
+    """Calls `tick(then)` again and again while it runs; `then` is when it did so before.
 
-    __slots__ = ("_handle", "_interval", "_loop", "_tick")
+    A loop that was held up looks at its timers first and at its sockets after. So a deadline has
+    passed only once the sockets have been looked at behind it: what had come in time is in time.
+    """
+
+    __slots__ = ("_handle", "_interval", "_loop", "_then", "_tick")
 
     def __init__(self, tick: Callable[[float], None], *, interval: float = TICK) -> None:
         self._tick = tick
         self._interval = interval
         self._loop: asyncio.AbstractEventLoop | None = None
         self._handle: asyncio.TimerHandle | None = None
+        self._then = 0.0
 
     def start(self) -> None:
         """Begin, unless begun already."""
         if self._handle is None:
             self._loop = asyncio.get_running_loop()
+            self._then = self._loop.time()
             self._handle = self._loop.call_later(self._interval, self._run, self._loop)
 
     def stop(self) -> None:
@@ -49,4 +55,5 @@ class Ticker:
     def _run(self, loop: asyncio.AbstractEventLoop) -> None:
         # Set first: a tick that fails must not be the last.
         self._handle = loop.call_later(self._interval, self._run, loop)
-        self._tick(loop.time())
+        then, self._then = self._then, loop.time()
+        self._tick(then)

@@ -45,6 +45,7 @@ listeners:
     upstream: http://127.0.0.1:{upstream}
     unmatched: pass
     timeouts: {{keepalive: 75s}}
+    limits: {{connections: 2000, clients_per_address: 2000}}
     defaults: {{tenant: "const:{tenant}"}}
     rules:
       - name: {tenant}
@@ -114,10 +115,11 @@ class Backend:
 
 
 @asynccontextmanager
-async def backend() -> AsyncIterator[Backend]:
-    """Run a backend."""
+async def backend(*routes: web.RouteDef) -> AsyncIterator[Backend]:
+    """Run a backend, which answers at `routes` as they say."""
     made = Backend()
     app = web.Application()
+    app.router.add_routes(routes)
     app.router.add_route("*", "/{path:.*}", made.answer)
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
     await runner.setup()
@@ -142,9 +144,13 @@ def _form_of(value: str) -> str:
 
 @dataclass
 class Load:
-    """Clients that send messages until told to stop, and look at every answer."""
+    """Clients that send messages until told to stop, and look at every answer.
+
+    Each of them rests for `pause` seconds between two.
+    """
 
     url: str
+    pause: float = 0.0
     canary: str = field(default_factory=lambda: secrets.token_hex(16))
     answered: int = 0
     wrong: list[str] = field(default_factory=list)
@@ -164,6 +170,7 @@ class Load:
             while not self.stop.is_set():
                 count += 1
                 await self._message(session, number, count)
+                await asyncio.sleep(self.pause)
 
     async def _message(self, session: aiohttp.ClientSession, number: int, count: int) -> None:
         content = f"{self.canary}-{number}-{count}"

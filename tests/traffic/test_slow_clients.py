@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+import time
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import pytest
+import uvloop
 
 from proxy.config.limits import TrafficLimits
 from proxy.core.routes import parse_pattern
@@ -92,6 +96,47 @@ async def test_b11_clients_above_the_cap_are_dropped() -> None:
 
         assert (await first.response()).status == 200
         assert await second.rest() == b""
+
+
+class _Holding(asyncio.Protocol):
+    """Holds the loop up for longer than a connection may rest."""
+
+    def data_received(self, data: bytes) -> None:
+        time.sleep(0.7)
+
+
+async def _held_up() -> list[bytes]:
+    """Return the answers to requests that came in time while the loop was held up beyond it."""
+    loop = asyncio.get_running_loop()
+    holding = await loop.create_server(_Holding, "127.0.0.1", 0)
+    async with running(Origin()) as origin:
+        hasty = replace(HASTY, keepalive=0.4)
+        async with holding, proxied(local(origin.port), timeouts=hasty) as ours:
+            port = holding.sockets[0].getsockname()[1]
+            return await asyncio.to_thread(_ask_meanwhile, port, ours.port)
+
+
+def _ask_meanwhile(holding: int, ours: int) -> list[bytes]:
+    with (
+        socket.create_connection(("127.0.0.1", holding)) as holder,
+        socket.create_connection(("127.0.0.1", ours)) as client,
+    ):
+        client.sendall(KEPT)
+        answers = [client.recv(4096)]
+        for _ in range(5):
+            holder.sendall(b"x")
+            time.sleep(0.2)
+            client.sendall(KEPT)
+            answers.append(client.recv(4096))
+        return answers
+
+
+@pytest.mark.parametrize("loop", [asyncio.new_event_loop, uvloop.new_event_loop])
+def test_b11_what_came_in_time_is_in_time_though_nobody_looked(
+    loop: Callable[[], asyncio.AbstractEventLoop],
+) -> None:
+    with asyncio.Runner(loop_factory=loop) as runner:
+        assert runner.run(_held_up()) == [OK] * 6
 
 
 async def _drip(client: Client, piece: bytes, seconds: float) -> Response:
