@@ -130,12 +130,14 @@ class _Node:
 class RouteTable:
     """Finds the first of many patterns for a path, and refuses paths with two readings."""
 
-    __slots__ = ("_canonical", "_shadow")
+    __slots__ = ("_canonical", "_folded", "_shadow")
 
     def __init__(self, patterns: list[tuple[int, Pattern]]) -> None:
         """Take patterns with the index of their rule, in the order of the rules."""
         self._canonical = _Node()
         self._shadow = _Node()
+        # Whether every pattern is its own shadow, so that the two tables are one.
+        self._folded = all(one.segments == _shadow_segments(one.segments) for _, one in patterns)
         for order, (index, pattern) in enumerate(patterns):
             end = _End(order, index, pattern)
             _insert(self._canonical, end, pattern.segments)
@@ -149,7 +151,10 @@ class RouteTable:
         Raises AmbiguousRequest where a laxer reading of the path would meet another rule.
         """
         found = _find(self._canonical, path.segments, method, websocket=websocket)
-        lax = _find(self._shadow, path.shadow, method, websocket=websocket)
+        if self._folded and path.shadow == path.segments:
+            lax = found
+        else:
+            lax = _find(self._shadow, path.shadow, method, websocket=websocket)
         if lax is None and found is None and "." in path.shadow[-1]:
             # Rails and older Spring route `/pay.json` to the handler of `/pay`.
             stem = (*path.shadow[:-1], path.shadow[-1].partition(".")[0])
@@ -219,7 +224,7 @@ def _first(
     for end in ends:
         if best is not None and end.order >= best.order:
             break
-        takes = method is None or end.pattern.takes(method)
-        if takes and end.pattern.websocket == websocket:
+        pattern = end.pattern
+        if pattern.websocket == websocket and (method is None or pattern.takes(method)):
             return end
     return best

@@ -73,8 +73,9 @@ class DurableSessions:
         """Keep a durable session for long: a tag has verified under it."""
         if session.kek_number is not None:
             place = session.scope, session.kek_number, session.sid
-            self._proven.put(place, session)
-            self._tried.forget(place)
+            if self._proven.get(place) is not session:
+                self._proven.put(place, session)
+                self._tried.forget(place)
 
     def replace_keyring(self, keyring: Keyring) -> None:
         """Derive from another keyring, and forget all sessions."""

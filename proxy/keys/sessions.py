@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Literal
@@ -227,7 +226,10 @@ class Sessions:
         A session stands there once for each value that it opened.
         """
         now = self._clock()
-        for session, values in Counter(sessions).items():
+        opened: dict[Session, int] = {}
+        for session in sessions:
+            opened[session] = opened.get(session, 0) + 1
+        for session, values in opened.items():
             if session.kek_number is not None:
                 self.use.opened(session.kek_number, now, values)
                 self._durable.remember(session)

@@ -12,7 +12,7 @@ from proxy.core.errors import OpenFailed
 ALPHABET = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 
 
-@given(st.binary(max_size=1000))
+@given(st.binary(max_size=1000) | st.binary(min_size=185, max_size=200))
 def test_encoding_agrees_with_the_standard_library(data: bytes) -> None:
     text = base64url.encode(data)
     assert base64.urlsafe_b64encode(data).rstrip(b"=") == text
@@ -55,6 +55,16 @@ def test_no_other_spelling_is_taken(text: bytes) -> None:
     with pytest.raises(OpenFailed) as caught:
         base64url.decode(text)
     assert caught.value.reason == "base64-not-canonical"
+
+
+@pytest.mark.parametrize("size", [190, 191, 192, 193, 750, 9000])
+@pytest.mark.parametrize("stray", [b"+", b"/", b"=", b" ", b"\n", b".", b"\xe9", b"\x00"])
+def test_no_other_character_is_taken_in_a_text_of_any_length(size: int, stray: bytes) -> None:
+    text = base64url.encode(bytes(size))
+    for at in (0, len(text) // 2, len(text) - 1):
+        with pytest.raises(OpenFailed) as caught:
+            base64url.decode(text[:at] + stray + text[at + 1 :])
+        assert caught.value.reason == "base64-not-canonical"
 
 
 def test_the_empty_text_is_no_bytes() -> None:

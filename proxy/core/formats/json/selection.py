@@ -109,11 +109,8 @@ def _value_start(text: str, at: int) -> int:
 
 def _value_end(text: str, at: int, value: object) -> int:
     """Return where the value at `at` ends, which the scanner has read as `value`."""
-    if type(value) is str and "\\" not in value and text.startswith(value, at + 1):
-        # Spelled as it reads, so without escapes: the next quote closes it.
-        end = at + 1 + len(value)
-        if text[end] == '"':
-            return end + 1
+    if type(value) is str and "\\" not in value and text.startswith(f'{value}"', at + 1):
+        return at + len(value) + 2  # spelled as it reads, so without escapes: that quote closes it
     end_of_value: int = scan(text, at)[1]
     return end_of_value
 
