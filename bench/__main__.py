@@ -83,6 +83,7 @@ def _measure(options: argparse.Namespace) -> Results:
     quick: bool = options.quick
     pace = Pace(1, 1) if quick else Pace(options.rounds, 2)
     growing = Pace(min(pace.rounds, 3), 1)
+    about = _about(pace)
     peers, absent = _present(options.peer)
     with a_backend() as backend:
         groups = cells.QUICK if quick else cells.FULL
@@ -94,7 +95,7 @@ def _measure(options: argparse.Namespace) -> Results:
         weighed = [peer for peer in peers if peer.name != sealyard.UNLOGGED]
         weights = weight.measure(weighed, backend, rounds=growing.rounds, seconds=pace.seconds)
     return Results(
-        _about(pace),
+        about,
         {peer.name: peer.version() for peer in peers},
         absent,
         side_by_side,
@@ -124,6 +125,7 @@ def _about(pace: Pace) -> dict[str, str]:
         "date": f"{dt.datetime.now(dt.UTC):%Y-%m-%d}",
         "processor": _processor(),
         "cores": str(os.cpu_count()),
+        "load": f"{os.getloadavg()[0]:.1f}",
         "system": f"{platform.system()} {platform.release()}",
         "rounds": str(pace.rounds),
         "seconds": str(pace.seconds),

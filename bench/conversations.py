@@ -55,10 +55,10 @@ async def _measure(counts: tuple[int, ...]) -> tuple[Curve, Curve]:
         first.append(Point(count, [await _cost(sessions, needs) for needs in parts]))
         following.append(Point(count, [await _cost(sessions, needs) for needs in parts]))
         known = count
-    unit = "conversations"
+    meaning = "conversations so far; within the process"
     return (
-        Curve("first", "conversations, the key of a first message (in process)", unit, first),
-        Curve("next", "conversations, the key of a next message (in process)", unit, following),
+        Curve("first", "Key of a conversation's first message", meaning, first),
+        Curve("next", "Key of its next message", meaning, following),
     )
 
 

@@ -16,7 +16,7 @@ _WIDTH: Final = 760
 _LABELS: Final = 210
 _FIGURES: Final = 70
 _BAR, _GAP, _HEAD = 18, 8, 44
-_PANEL, _PANEL_HEIGHT, _MARGIN = 380, 230, 46
+_PANEL, _PANEL_HEIGHT, _MARGIN = _WIDTH // 2, 230, 46
 
 
 def throughput(results: Results) -> str:
@@ -67,17 +67,18 @@ def growth(results: Results) -> str:
     """Return the cost of a message against each thing that grows, as SVG."""
     curves = results.curves
     rows = math.ceil(len(curves) / 2)
-    drawing = Drawing(2 * _PANEL, rows * _PANEL_HEIGHT, "Cost of a message as things grow")
+    drawing = Drawing(_WIDTH, rows * _PANEL_HEIGHT + _HEAD, "Cost of a message as things grow")
+    drawing.text(8, 26, "CPU time of a message in µs, both axes in powers of ten", "quiet")
     for number, curve in enumerate(curves):
-        _panel(drawing, number % 2 * _PANEL, number // 2 * _PANEL_HEIGHT, curve)
+        _panel(drawing, number % 2 * _PANEL, _HEAD + number // 2 * _PANEL_HEIGHT, curve)
     return drawing.render()
 
 
 def _panel(drawing: Drawing, left: int, top: int, curve: Curve) -> None:
-    """Draw one curve, both axes in powers of ten."""
+    """Draw one curve over its logarithm."""
     points = [(point.x, spread(point.costs).median) for point in curve.points]
     x0, x1 = left + _MARGIN, left + _PANEL - 24
-    y0, y1 = top + _PANEL_HEIGHT - 34, top + 40
+    y0, y1 = top + _PANEL_HEIGHT - 44, top + 46
     lowest, highest = _decades([cost for _, cost in points])
     first, last = math.log10(points[0][0]), math.log10(points[-1][0])
 
@@ -86,7 +87,8 @@ def _panel(drawing: Drawing, left: int, top: int, curve: Curve) -> None:
         up = (math.log10(cost) - lowest) / (highest - lowest)
         return x0 + across * (x1 - x0), y0 + up * (y1 - y0)
 
-    drawing.text(left + 8, top + 24, f"µs against {curve.title}", "title")
+    drawing.text(left + 8, top + 16, curve.title, "title")
+    drawing.text(left + 8, top + 33, curve.meaning, "quiet")
     for decade in range(lowest, highest + 1):
         y = place(points[0][0], 10**decade)[1]
         drawing.line(x0, y, x1, y, "grid")

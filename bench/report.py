@@ -42,7 +42,8 @@ def _about(results: Results) -> str:
     lines = [
         (
             f"Measured on {about['date']} on {about['processor']}, {about['cores']} cores,"
-            f" {about['system']}: {about['rounds']} rounds of {about['seconds']} s each."
+            f" {about['system']}: {about['rounds']} rounds of {about['seconds']} s each, with a load of"
+            f" {about['load']} by others before."
         ),
         "",
         *(f"- {name}: {version}" for name, version in results.versions.items()),
@@ -112,7 +113,9 @@ def _group(cells: list[Cell]) -> Iterator[str]:
 def _curves(results: Results) -> Iterator[str]:
     for curve in results.curves:
         points = [(f"{point.x:,}", shown(spread(point.costs), 1)) for point in curve.points]
-        yield from _table((curve.title, "µs of CPU a message"), points)
+        yield f"{curve.title}: {curve.meaning}."
+        yield ""
+        yield from _table((curve.title, "µs of CPU"), points)
         yield ""
 
 

@@ -56,11 +56,11 @@ class Point:
 
 @dataclass(frozen=True, slots=True)
 class Curve:
-    """How the cost of a message grows with something."""
+    """How the cost of a message grows with something; `meaning` says with what exactly."""
 
     name: str
     title: str
-    unit: str
+    meaning: str
     points: list[Point]
 
 

@@ -49,10 +49,10 @@ class _Spot:
 
 
 _TITLES: Final = {
-    "fields": ("fields of 32 characters, each sealed and opened", "fields"),
-    "bodies": ("size of the body, nearly all of it one field", "bytes"),
-    "rules": ("rules before the one that matches", "rules"),
-    "conversations": ("conversations in turn, their keys at hand", "conversations"),
+    "fields": ("Fields", "fields of 32 characters, each sealed and opened"),
+    "bodies": ("Body", "bytes of the body, nearly all of it one field"),
+    "rules": ("Rules", "rules, of which the last matches"),
+    "conversations": ("Conversations", "conversations in turn, their keys at hand"),
 }
 
 

@@ -83,7 +83,7 @@ def _line(results: Results) -> Target:
     if ours is None or unlogged is None:
         return _missing(text)
     found = paired(ours, unlogged)
-    return Target(text, shown(found), found.median >= _LINE_SHARE)
+    return Target(text, shown(found, 3), found.median >= _LINE_SHARE)
 
 
 def _latency(results: Results) -> Target:

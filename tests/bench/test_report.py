@@ -27,11 +27,13 @@ def some_results(ours: float = 24_000.0) -> Results:
         if work in peer.works
     ]
     curves = [
-        Curve(name, f"many {name}", name, [Point(1, [40.0, 41.0]), Point(100, [44.0, 43.0])])
+        Curve(
+            name, name.title(), f"many {name}", [Point(1, [40.0, 41.0]), Point(100, [44.0, 43.0])]
+        )
         for name in ("fields", "bodies", "rules")
     ]
     return Results(
-        dict.fromkeys(("date", "processor", "cores", "system", "rounds", "seconds"), "1"),
+        dict.fromkeys(("date", "processor", "cores", "system", "rounds", "seconds", "load"), "1"),
         {peer.name: "1.0" for peer in PEERS},
         {"Envoy": "it was not there"},
         cells,
