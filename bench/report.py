@@ -42,8 +42,8 @@ def _about(results: Results) -> str:
     lines = [
         (
             f"Measured on {about['date']} on {about['processor']}, {about['cores']} cores,"
-            f" {about['system']}: {about['rounds']} rounds of {about['seconds']} s each, with a load of"
-            f" {about['load']} by others before."
+            f" {about['system']}. Rounds: {about['rounds']}, each load {about['seconds']} s."
+            f" Load of the machine before: {about['load']}."
         ),
         "",
         *(f"- {name}: {version}" for name, version in results.versions.items()),
