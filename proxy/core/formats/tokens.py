@@ -163,7 +163,8 @@ def _places(text: str, depth: int, *, is_name: bool) -> Iterator[_Place]:
 
     A member's name cannot be anything but a string, so no token fills one.
     """
-    encoded = text.encode()
+    # A document in a string may spell half a surrogate pair; it has no UTF-8, and no token has it.
+    encoded = text.encode(errors="replace")
     if depth < _MAX_NESTING and text.lstrip(" \t\n\r")[:1] in {"{", "[", '"'} and _is_json(text):
         for literal in _LITERAL.finditer(encoded):
             inner_name = _COLON.match(encoded, literal.end()) is not None

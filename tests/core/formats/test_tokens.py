@@ -192,6 +192,13 @@ def test_the_end_of_an_escape_is_no_beginning_of_a_token(depth: int) -> None:
     assert answer == [json.loads(looks), "y"]
 
 
+@pytest.mark.parametrize("depth", [1, 2, 3])
+def test_half_a_pair_in_a_nested_text_keeps_no_token_shut(depth: int) -> None:
+    inner = wrapped(f'["\\ud83d", "{sealed("x")}", "\\ud83d{sealed("z")}"]', depth)
+    answer = json.loads(replied(RULE, json.dumps({"in": inner, "at": sealed("y")})))
+    assert (unwrapped(answer["in"], depth), answer["at"]) == ('["\\ud83d", "x", "\\ud83dz"]', "y")
+
+
 def test_a_token_deeper_than_eight_texts_is_opened_as_part_of_text() -> None:
     assert json.loads(replied(RULE, json.dumps([wrapped(sealed("x"), 9)])))
 
