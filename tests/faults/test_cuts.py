@@ -93,7 +93,7 @@ def in_chunks(body: bytes) -> bytes:
 
 @pytest.mark.parametrize("target", [b"/pass", b"/seal"])
 @pytest.mark.parametrize("chunked", [False, True])
-async def test_an_upload_that_was_cut_never_reaches_the_origin_whole(
+async def test_b1_an_upload_that_was_cut_never_reaches_the_origin_whole(
     target: bytes,
     chunked: bool,  # noqa: FBT001 - a parameter of the test
 ) -> None:
@@ -124,7 +124,7 @@ async def test_an_upload_that_was_cut_never_reaches_the_origin_whole(
 
 @pytest.mark.parametrize("target", [b"/pass", b"/open"])
 @pytest.mark.parametrize("chunked", [False, True])
-async def test_a_response_that_was_cut_is_seen_to_be_cut(
+async def test_b4_b5_a_response_that_was_cut_is_seen_to_be_cut(
     target: bytes,
     chunked: bool,  # noqa: FBT001 - a parameter of the test
 ) -> None:
@@ -151,7 +151,8 @@ async def test_a_response_that_was_cut_is_seen_to_be_cut(
 
     async def ask(at: int) -> None:
         outcome = await exchange(ours.port, get(target, b"X-Cut: %d" % at))
-        if outcome.status < 400 and outcome.whole:
+        # Where a rule opens it, nothing of a message is let out before all of it has verified.
+        if outcome.status < 400 and (outcome.whole or target == b"/open"):
             wrong.append((at, outcome))
 
     async with (
@@ -179,7 +180,7 @@ async def test_a_client_that_has_closed_its_half_is_answered() -> None:
         assert len(origin.seen) == 1
 
 
-async def test_an_answer_before_the_end_of_the_upload_is_read_and_nothing_used_again() -> None:
+async def test_a11_an_answer_before_the_end_of_the_upload_is_read_and_nothing_used_again() -> None:
     async def early(peer: Peer, origin: Origin) -> None:
         await peer.head()
         peer.send(b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 2\r\n\r\nno")
@@ -246,7 +247,7 @@ async def posts_at_the_border(rounds: int, lanes: int) -> tuple[int, int, int]:
 
 
 @pytest.mark.parametrize("rounds", [6, pytest.param(125, marks=pytest.mark.slow)])
-async def test_no_post_is_lost_or_doubled_where_idle_connections_end(rounds: int) -> None:
+async def test_b7_no_post_is_lost_or_doubled_where_idle_connections_end(rounds: int) -> None:
     sent, failed, doubled = await posts_at_the_border(rounds, 80)
     assert (sent, failed, doubled) == (rounds * 80, 0, 0)
 
@@ -261,7 +262,7 @@ async def endless(peer: Peer, origin: Origin) -> None:
 
 
 @pytest.mark.parametrize("number", [1000, pytest.param(10_000, marks=pytest.mark.slow)])
-async def test_clients_that_go_in_mid_download_leave_nothing_behind(number: int) -> None:
+async def test_b2_clients_that_go_in_mid_download_leave_nothing_behind(number: int) -> None:
     origin = Origin(endless)
 
     async def go(at: int) -> None:
@@ -315,7 +316,7 @@ async def beside_slow_clients(slow: int, good: int) -> tuple[int, list[float]]:
 @pytest.mark.parametrize(
     ("slow", "good"), [(200, 300), pytest.param(2000, 3000, marks=pytest.mark.slow)]
 )
-async def test_good_clients_are_served_beside_slow_ones(
+async def test_b11_good_clients_are_served_beside_slow_ones(
     slow: int, good: int, record_property: Callable[[str, object], None]
 ) -> None:
     failed, durations = await beside_slow_clients(slow, good)
@@ -396,7 +397,7 @@ MEBIBYTE = 1024 * 1024
 
 @pytest.mark.parametrize("way", [slow_download, slow_upload])
 @pytest.mark.parametrize("size", [64, pytest.param(1024, marks=pytest.mark.slow)])
-async def test_a_slow_reader_holds_up_the_writer(
+async def test_b9_b10_a_slow_reader_holds_up_the_writer(
     way: Callable[[int], Awaitable[int]],
     size: int,
     record_property: Callable[[str, object], None],

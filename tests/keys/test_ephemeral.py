@@ -211,7 +211,7 @@ async def test_a_durable_process_opens_what_an_ephemeral_one_sealed_before() -> 
     assert await opened(durable, text) == b"hello"
 
 
-async def test_a_pod_whose_clock_is_40_days_ahead_takes_no_key() -> None:
+async def test_b19_a_pod_whose_clock_is_40_days_ahead_takes_no_key() -> None:
     world = an_ephemeral_world()
     text = await a_token(world)
     ahead = world.another_process(time=Time(NOW + 40 * 24 * HOUR))

@@ -224,7 +224,11 @@ class Served:
 
 @contextmanager
 def served(
-    folder: Path, upstream: int, *options: str, listen: str | None = None
+    folder: Path,
+    upstream: int,
+    *options: str,
+    listen: str | None = None,
+    log: Path | None = None,
 ) -> Iterator[Served]:
     """Run `sealyard serve` with keys and a configuration of its own."""
     port, admin, health = free_port(), free_port(), free_port()
@@ -232,7 +236,7 @@ def served(
     (folder / "sealyard.yaml").write_text(
         a_configuration(upstream, listen=listen or f"127.0.0.1:{port}", admin=admin, health=health)
     )
-    log = folder / "sealyard.log"
+    log = log or folder / "sealyard.log"
     with (
         log.open("wb") as sink,
         subprocess.Popen(  # noqa: S603 - Sealyard itself

@@ -56,7 +56,7 @@ def counted(text: str, name: str) -> float:
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-async def test_a_hangup_reloads_and_a_broken_file_changes_nothing(
+async def test_b17_a_hangup_reloads_and_a_broken_file_changes_nothing(
     tmp_path: Path, workers: int
 ) -> None:
     async with backend() as behind:
@@ -88,7 +88,7 @@ async def test_a_hangup_reloads_and_a_broken_file_changes_nothing(
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-async def test_a_drain_under_load_answers_everything_that_the_backend_got(
+async def test_b16_a_drain_under_load_answers_everything_that_the_backend_got(
     tmp_path: Path, workers: int
 ) -> None:
     async with backend() as behind:
@@ -140,7 +140,7 @@ async def test_a_second_signal_ends_it_at_once(tmp_path: Path, workers: int) -> 
     assert took < 2
 
 
-async def test_killed_workers_cost_no_more_than_what_they_had_under_way(tmp_path: Path) -> None:
+async def test_b18_killed_workers_cost_no_more_than_what_they_had_under_way(tmp_path: Path) -> None:
     clients, kills = 8, 3
     async with backend() as behind:
         with served(tmp_path, behind.port, "--workers", "2") as ours:

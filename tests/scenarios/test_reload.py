@@ -93,7 +93,7 @@ async def running(folder: Path, text: str, *, interval: float = 3600) -> AsyncIt
 
 
 @pytest.mark.parametrize("reloads", [200, pytest.param(1000, marks=pytest.mark.slow)])
-async def test_many_reloads_under_load_drop_mix_and_leak_nothing(
+async def test_b17_many_reloads_under_load_drop_mix_and_leak_nothing(
     tmp_path: Path, reloads: int
 ) -> None:
     async with backend() as behind, running(tmp_path, a_configuration(behind.port)) as ours:
@@ -123,7 +123,7 @@ async def test_many_reloads_under_load_drop_mix_and_leak_nothing(
     assert sorted(swaps)[int(len(swaps) * 0.99)] < 50
 
 
-async def test_a_request_keeps_the_configuration_it_began_with(tmp_path: Path) -> None:
+async def test_b17_a_request_keeps_the_configuration_it_began_with(tmp_path: Path) -> None:
     async with backend() as behind, running(tmp_path, a_configuration(behind.port)) as ours:
         behind.pause = 0.4
         asking = asyncio.get_running_loop().create_task(ours.send(content="secret"))
@@ -140,7 +140,7 @@ async def test_a_request_keeps_the_configuration_it_began_with(tmp_path: Path) -
     assert (behind.forms(), other.forms()) == ({A_FORM}, {B_FORM})
 
 
-async def test_a_broken_file_is_told_problem_by_problem_and_the_old_one_stays(
+async def test_b17_a_broken_file_is_told_problem_by_problem_and_the_old_one_stays(
     tmp_path: Path,
 ) -> None:
     async with backend() as behind, running(tmp_path, a_configuration(behind.port)) as ours:

@@ -210,7 +210,9 @@ TABLE: dict[Callable[[Place], None], str] = {
 
 
 @pytest.mark.parametrize("broken", TABLE, ids=lambda broken: broken.__name__)
-def test_a_broken_environment_ends_the_start(place: Place, broken: Callable[[Place], None]) -> None:
+def test_b21_a_broken_environment_ends_the_start(
+    place: Place, broken: Callable[[Place], None]
+) -> None:
     broken(place)
     ended = subprocess.run(  # noqa: S603 - Sealyard itself
         command(place.folder, *place.options),

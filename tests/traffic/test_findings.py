@@ -120,7 +120,7 @@ async def test_f4_a_target_cannot_name_another_host(start: Start, *, faulty: boo
         assert bool(origin.seen) != faulty
 
 
-async def test_f5_the_cookie_of_one_user_never_reaches_another(
+async def test_f5_a29_the_cookie_of_one_user_never_reaches_another(
     start: Start, *, faulty: bool
 ) -> None:
     origin = Origin(reply=OK.replace(b"\r\n\r\n", b"\r\nSet-Cookie: sid=ALICE\r\n\r\n"))
@@ -164,7 +164,7 @@ async def test_f8_a_coded_response_stays_as_its_header_says(start: Start, *, fau
     assert (response.body != coded) == faulty
 
 
-async def test_f9_expect_ends_here(start: Start, *, faulty: bool) -> None:
+async def test_f9_a10_expect_ends_here(start: Start, *, faulty: bool) -> None:
     origin = Origin()
 
     async def careful(peer: Peer, origin: Origin) -> None:
@@ -183,7 +183,7 @@ async def test_f9_expect_ends_here(start: Start, *, faulty: bool) -> None:
     assert bool(forwarded) == faulty
 
 
-async def test_f10_hop_by_hop_headers_end_here(start: Start, *, faulty: bool) -> None:
+async def test_f10_a1_hop_by_hop_headers_end_here(start: Start, *, faulty: bool) -> None:
     origin = Origin()
     hops = [b"X-Hop: 1", b"Keep-Alive: x", b"TE: gzip", b"Proxy-Authorization: x", b"Trailer: a"]
     request = get(b"/", *hops).replace(b"Connection: close", b"Connection: close, X-Hop")
@@ -195,7 +195,7 @@ async def test_f10_hop_by_hop_headers_end_here(start: Start, *, faulty: bool) ->
 
 
 @pytest.mark.parametrize("direction", ["request", "response"])
-async def test_f11_bytes_that_are_not_utf_8_pass_unchanged(
+async def test_f11_a26_bytes_that_are_not_utf_8_pass_unchanged(
     start: Start, *, faulty: bool, direction: str
 ) -> None:
     line = b"X-Bin: \xff\xfe"
@@ -207,7 +207,7 @@ async def test_f11_bytes_that_are_not_utf_8_pass_unchanged(
     assert (seen.values(b"x-bin") != [b"\xff\xfe"]) == faulty
 
 
-async def test_f12_every_cookie_arrives(start: Start, *, faulty: bool) -> None:
+async def test_f12_a29_every_cookie_arrives(start: Start, *, faulty: bool) -> None:
     cookies = b"\r\nSet-Cookie: a=1\r\nset-cookie: b=2\r\n\r\n"
 
     response = await _sent(start, Origin(reply=OK.replace(b"\r\n\r\n", cookies)), get())
@@ -226,7 +226,7 @@ async def test_f13_nothing_is_invented(start: Start, *, faulty: bool) -> None:
 
 
 @pytest.mark.parametrize("method", [b"PUT", b"DELETE", b"POST"])
-async def test_f14_what_may_have_acted_is_not_sent_again(
+async def test_f14_b6_what_may_have_acted_is_not_sent_again(
     start: Start, *, faulty: bool, method: bytes
 ) -> None:
     async def dying(peer: Peer, origin: Origin) -> None:
@@ -321,7 +321,7 @@ F18 = {
 
 
 @pytest.mark.parametrize("name", F18)
-async def test_f18_what_the_parser_lets_through_stops_at_the_gate(
+async def test_f18_a16_what_the_parser_lets_through_stops_at_the_gate(
     start: Start, *, faulty: bool, name: str
 ) -> None:
     origin = Origin()
@@ -333,7 +333,7 @@ async def test_f18_what_the_parser_lets_through_stops_at_the_gate(
     assert (response.status in {400, 405}) != faulty
 
 
-async def test_f20_trailers_never_become_headers(start: Start) -> None:
+async def test_f20_a12_trailers_never_become_headers(start: Start) -> None:
     origin = Origin()
     head = b"POST / HTTP/1.1\r\nHost: h\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n"
     trailer = b"X-Evil: evil\r\nAuthorization: x\r\n"

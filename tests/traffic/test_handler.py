@@ -124,7 +124,7 @@ async def test_the_origin_sees_a_token_and_the_client_its_own_text() -> None:
     assert CANARY.decode() not in repr(told)
 
 
-async def test_a_chunked_body_is_sealed_like_any_other() -> None:
+async def test_a6_a_chunked_body_is_sealed_like_any_other() -> None:
     origin = Origin(mirror)
     body = b'{"content": "%b"}' % CANARY
     head = get(b"/seal", JSON, b"Transfer-Encoding: chunked", method=b"POST")
@@ -179,7 +179,7 @@ async def test_what_a_rule_refuses_never_reaches_the_origin(name: str) -> None:
     assert json.loads(response.body)["instance"] == told["request_id"]
 
 
-async def test_an_override_of_the_method_passes_where_no_rule_looks() -> None:
+async def test_a19_an_override_of_the_method_passes_where_no_rule_looks() -> None:
     origin = Origin()
 
     response, _ = await through(origin, get(b"/free", b"X-HTTP-Method-Override: PUT"))
@@ -198,7 +198,9 @@ async def test_unmatched_traffic_can_be_rejected() -> None:
 
 
 @pytest.mark.parametrize("framing", [b"Content-Length: 1000000000000", b"Content-Length: 101"])
-async def test_a_body_that_is_too_large_is_refused_before_it_is_sent(framing: bytes) -> None:
+async def test_a10_b10_a_body_that_is_too_large_is_refused_before_it_is_sent(
+    framing: bytes,
+) -> None:
     origin = Origin()
     lines = (JSON, framing, b"Expect: 100-continue")
 
@@ -210,7 +212,7 @@ async def test_a_body_that_is_too_large_is_refused_before_it_is_sent(framing: by
     assert origin.connections == 0
 
 
-async def test_a_chunked_body_that_grows_too_large_is_refused() -> None:
+async def test_b10_a_chunked_body_that_grows_too_large_is_refused() -> None:
     origin = Origin()
     head = get(b"/seal", JSON, b"Transfer-Encoding: chunked", method=b"POST")
 
@@ -248,7 +250,7 @@ BAD_RESPONSES = {
 
 
 @pytest.mark.parametrize("name", BAD_RESPONSES)
-async def test_a_response_that_a_rule_cannot_read_is_a_502(name: str) -> None:
+async def test_b4_a_response_that_a_rule_cannot_read_is_a_502(name: str) -> None:
     async def once(peer: Peer, origin: Origin) -> None:
         origin.seen.append(await peer.request())
         peer.send(BAD_RESPONSES[name])
@@ -296,3 +298,34 @@ async def test_a_refusal_without_a_body_lets_the_connection_go_on() -> None:
         assert (await client.response()).status == 403
         client.send(get(b"/free"))
         assert (await client.response()).status == 200
+
+
+async def _one_event(peer: Peer, origin: Origin) -> None:
+    """Send one event of a stream that does not end."""
+    origin.seen.append(await peer.request())
+    peer.send(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n")
+    event = b"data: %b\n\n" % CANARY
+    peer.send(b"Transfer-Encoding: chunked\r\n\r\n%x\r\n%b\r\n" % (len(event), event))
+    await peer.reader.read()
+
+
+async def test_b15_events_that_a_rule_would_seal_are_a_502() -> None:
+    rule = Rule("seal", (parse_pattern("/"),), NAMES, response=(Block(encrypt=(CONTENT,)),))
+
+    response, _ = await through(
+        Origin(_one_event), get(), rulebook=Rulebook((rule,), pass_unmatched=True)
+    )
+
+    assert response.status == 502
+    assert CANARY not in response.raw
+
+
+async def test_b15_events_where_a_rule_opens_json_pass_as_they_come() -> None:
+    async with (
+        running(Origin(_one_event)) as origin,
+        proxied(local(origin.port), rulebook=a_rulebook(), keys=a_world().sessions) as ours,
+        connected(ours.port) as client,
+    ):
+        client.send(get(b"/open"))
+
+        assert (await client.until(b"\n\n\r\n")).endswith(b"data: %b\n\n\r\n" % CANARY)

@@ -38,7 +38,7 @@ NOWHERE = TcpAddress("127.0.0.1", 1)
 KEPT = b"GET / HTTP/1.1\r\nHost: h\r\n\r\n"
 
 
-async def test_pipelined_requests_are_answered_in_order() -> None:
+async def test_a22_pipelined_requests_are_answered_in_order() -> None:
     async def echo(peer: Peer, origin: Origin) -> None:
         while True:
             seen = await peer.request()
@@ -72,7 +72,9 @@ GOOD_HEADS = [
 
 @pytest.mark.parametrize("name", BAD_TAILS)
 @pytest.mark.parametrize("count", [1, 3, 40])
-async def test_what_stands_before_a_malformed_request_is_answered(name: str, count: int) -> None:
+async def test_a22_a23_what_stands_before_a_malformed_request_is_answered(
+    name: str, count: int
+) -> None:
     good = [GOOD_HEADS[number % 3] for number in range(count)]
     async with (
         running(Origin()) as origin,
@@ -88,7 +90,7 @@ async def test_what_stands_before_a_malformed_request_is_answered(name: str, cou
 
 
 @pytest.mark.parametrize("line", [b"GET / RTSP/1.0", b"SOURCE / ICE/1.0", b"POST / RTSP/1.0"])
-async def test_other_protocols_are_refused(line: bytes) -> None:
+async def test_a21_other_protocols_are_refused(line: bytes) -> None:
     for cut in range(1, len(line) + 2):
         async with (
             running(Origin()) as origin,
@@ -103,7 +105,7 @@ async def test_other_protocols_are_refused(line: bytes) -> None:
         assert origin.seen == []
 
 
-async def test_a_pipeline_of_large_bodies_is_read_as_it_is_answered() -> None:
+async def test_a22_a_pipeline_of_large_bodies_is_read_as_it_is_answered() -> None:
     body = b"\r\n\r\nx" * 100_000
     head = b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: %d\r\n\r\n" % len(body)
     chunked = b"PUT / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -154,7 +156,7 @@ MALFORMED = {
 
 
 @pytest.mark.parametrize("name", MALFORMED)
-async def test_malformed_requests_end_the_connection(name: str) -> None:
+async def test_a3_a4_a5_a23_malformed_requests_end_the_connection(name: str) -> None:
     request = b"POST / HTTP/1.1\r\nHost: h\r\n" + MALFORMED[name] + KEPT
     async with running(Origin()) as origin, proxied(local(origin.port)) as ours:
         response = await talk(ours.port, request)
@@ -177,7 +179,7 @@ async def test_malformed_requests_end_the_connection(name: str) -> None:
         ((b"X: " + b"y" * 8000 + b"\r\n") * 9, 431),
     ],
 )
-async def test_what_is_not_done_has_its_own_status(lines: bytes, status: int) -> None:
+async def test_a5_a10_a24_what_is_not_done_has_its_own_status(lines: bytes, status: int) -> None:
     async with running(Origin()) as origin, proxied(local(origin.port)) as ours:
         response = await talk(ours.port, b"POST / HTTP/1.1\r\nHost: h\r\n" + lines + b"\r\n")
 
@@ -185,7 +187,7 @@ async def test_what_is_not_done_has_its_own_status(lines: bytes, status: int) ->
     assert origin.seen == []
 
 
-async def test_an_unfinished_head_is_bounded_in_size() -> None:
+async def test_a24_an_unfinished_head_is_bounded_in_size() -> None:
     async with (
         running(Origin()) as origin,
         proxied(local(origin.port)) as ours,
@@ -200,7 +202,7 @@ async def test_an_unfinished_head_is_bounded_in_size() -> None:
     assert response.status == 431
 
 
-async def test_http_1_0_is_never_answered_in_chunks() -> None:
+async def test_a20_http_1_0_is_never_answered_in_chunks() -> None:
     reply = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 
     async def chunked(peer: Peer, origin: Origin) -> None:
@@ -218,7 +220,7 @@ async def test_http_1_0_is_never_answered_in_chunks() -> None:
     assert origin.seen[0].values(b"host") == [b"127.0.0.1:%d" % origin.port]
 
 
-async def test_http_1_0_keeps_its_connection_on_demand() -> None:
+async def test_a20_http_1_0_keeps_its_connection_on_demand() -> None:
     async with (
         running(Origin()) as origin,
         proxied(local(origin.port)) as ours,
@@ -230,7 +232,7 @@ async def test_http_1_0_keeps_its_connection_on_demand() -> None:
             assert response.values(b"connection") == [b"keep-alive"]
 
 
-async def test_absolute_form_goes_on_in_origin_form() -> None:
+async def test_a17_absolute_form_goes_on_in_origin_form() -> None:
     async with running(Origin()) as origin, proxied(local(origin.port)) as ours:
         await talk(ours.port, get(b"http://real.test:81/a?b"))
 
@@ -238,7 +240,7 @@ async def test_absolute_form_goes_on_in_origin_form() -> None:
     assert origin.seen[0].values(b"host") == [b"real.test:81"]
 
 
-async def test_other_upgrades_are_answered_as_plain_requests() -> None:
+async def test_a13_other_upgrades_are_answered_as_plain_requests() -> None:
     request = get(b"/", b"Upgrade: h2c", b"HTTP2-Settings: AAMAAABk").replace(
         b"Connection: close", b"Connection: Upgrade, HTTP2-Settings"
     )
@@ -263,7 +265,7 @@ async def _large(peer: Peer, origin: Origin) -> None:
         await peer.writer.drain()
 
 
-async def test_large_bodies_stream_in_bounded_memory() -> None:
+async def test_b9_b10_large_bodies_stream_in_bounded_memory() -> None:
     blocks = 1024  # 64 MiB each way
     async with running(Origin(_large)) as origin, proxied(local(origin.port)) as ours:
         tracemalloc.start()
@@ -284,7 +286,7 @@ async def test_large_bodies_stream_in_bounded_memory() -> None:
     assert peak < 16 * 1024 * 1024
 
 
-async def test_events_are_not_held_back() -> None:
+async def test_b15_events_are_not_held_back() -> None:
     async def events(peer: Peer, origin: Origin) -> None:
         await peer.request()
         peer.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
@@ -429,7 +431,7 @@ async def test_a_fault_ends_the_connection_and_is_told_by_its_name(
     assert caplog.text == ""
 
 
-async def test_tiny_chunks_arrive_whole() -> None:
+async def test_b12_tiny_chunks_arrive_whole() -> None:
     body = b"abcdefgh" * 4096
     head = get(b"/", b"Transfer-Encoding: chunked", method=b"POST")
     chunks = b"".join(b"1\r\n%c\r\n" % byte for byte in body)

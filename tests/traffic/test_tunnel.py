@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 import aiohttp
 import pytest
 from aiohttp import web
 
+from proxy.config.limits import Timeouts
 from proxy.core.routes import parse_pattern
 from proxy.core.rulebook import Rulebook
 from proxy.core.rules import Block, Rule
 
-from .ours import HASTY, local, proxied
-from .wire import OK, Origin, Peer, Response, connected, eventually, get, running, talk
+from .ours import HASTY, Ours, local, proxied
+from .wire import OK, Client, Origin, Peer, Response, connected, eventually, get, running, talk
 
 SHAKE = (
     b"GET /ws HTTP/1.1\r\nHost: h\r\nConnection: keep-alive, Upgrade\r\nUpgrade: websocket\r\n"
@@ -26,6 +27,32 @@ SWITCH = (
     b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
     b"Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\nSec-WebSocket-Protocol: chat\r\n\r\n"
 )
+
+
+@contextlib.asynccontextmanager
+async def tunnelled(
+    script: Callable[[Peer], Awaitable[object]], *, timeouts: Timeouts | None = None
+) -> AsyncIterator[tuple[Ours, Client]]:
+    """Shake hands with an origin that then plays `script`; yield the proxy and the client."""
+
+    async def switching(peer: Peer, origin: Origin) -> None:
+        await peer.request()
+        peer.send(SWITCH)
+        await script(peer)
+
+    async with (
+        running(Origin(switching)) as origin,
+        proxied(local(origin.port), timeouts=timeouts) as ours,
+        connected(ours.port) as client,
+    ):
+        client.send(SHAKE)
+        await client.until(b"\r\n\r\n")
+        yield ours, client
+
+
+async def nothing(peer: Peer) -> None:
+    """Wait for the end."""
+    await peer.reader.read()
 
 
 @contextlib.asynccontextmanager
@@ -51,7 +78,7 @@ async def echoing() -> AsyncIterator[int]:
         await runner.cleanup()
 
 
-async def test_messages_go_both_ways_and_the_close_code_arrives() -> None:
+async def test_b13_messages_go_both_ways_and_the_close_code_arrives() -> None:
     async with echoing() as port, proxied(local(port)) as ours:
         async with aiohttp.ClientSession() as session:
             async with session.ws_connect(f"http://127.0.0.1:{ours.port}/ws") as socket:
@@ -66,7 +93,7 @@ async def test_messages_go_both_ways_and_the_close_code_arrives() -> None:
     assert ours.ear.last["status"] == 101
 
 
-async def test_bytes_behind_both_handshakes_are_not_lost() -> None:
+async def test_b14_bytes_behind_both_handshakes_are_not_lost() -> None:
     async def early(peer: Peer, origin: Origin) -> None:
         origin.seen.append(await peer.request())
         peer.send(SWITCH + b"late")
@@ -87,27 +114,18 @@ async def test_bytes_behind_both_handshakes_are_not_lost() -> None:
     assert origin.seen[0].values(b"connection") == [b"Upgrade"]
 
 
-async def test_a_half_closed_side_still_receives() -> None:
-    async def last_word(peer: Peer, origin: Origin) -> None:
-        await peer.request()
-        peer.send(SWITCH)
-        told = await peer.reader.read(-1)
-        peer.send(b"you said " + told)
+async def test_b13_a_half_closed_side_still_receives() -> None:
+    async def last_word(peer: Peer) -> None:
+        peer.send(b"you said " + await peer.reader.read(-1))
 
-    async with (
-        running(Origin(last_word)) as origin,
-        proxied(local(origin.port)) as ours,
-        connected(ours.port) as client,
-    ):
-        client.send(SHAKE)
-        await client.until(b"\r\n\r\n")
+    async with tunnelled(last_word) as (_, client):
         client.send(b"all")
         client.writer.write_eof()
 
         assert await client.rest() == b"you said all"
 
 
-async def test_a_declined_handshake_is_a_plain_answer_and_the_end() -> None:
+async def test_b14_a_declined_handshake_is_a_plain_answer_and_the_end() -> None:
     async with (
         running(Origin()) as origin,
         proxied(local(origin.port)) as ours,
@@ -130,7 +148,9 @@ async def test_a_declined_handshake_is_a_plain_answer_and_the_end() -> None:
         (b"keep-alive, Upgrade", b"keep-alive"),
     ],
 )
-async def test_anything_less_than_a_handshake_is_a_plain_request(old: bytes, new: bytes) -> None:
+async def test_b14_anything_less_than_a_handshake_is_a_plain_request(
+    old: bytes, new: bytes
+) -> None:
     async with running(Origin()) as origin, proxied(local(origin.port)) as ours:
         response = await talk(
             ours.port, SHAKE.replace(old, new, 1).replace(b"keep-alive", b"close")
@@ -140,7 +160,7 @@ async def test_anything_less_than_a_handshake_is_a_plain_request(old: bytes, new
     assert origin.seen[0].values(b"upgrade") == []
 
 
-async def test_a_route_with_rules_has_no_tunnel() -> None:
+async def test_b13_a_route_with_rules_has_no_tunnel() -> None:
     rule = Rule("ruled", (parse_pattern("/ws"),), request=(Block(),))
     rulebook = Rulebook((rule,), pass_unmatched=True)
     async with running(Origin()) as origin, proxied(local(origin.port), rulebook=rulebook) as ours:
@@ -151,40 +171,20 @@ async def test_a_route_with_rules_has_no_tunnel() -> None:
     assert origin.seen == []
 
 
-async def test_a_silent_tunnel_ends() -> None:
-    async def silent(peer: Peer, origin: Origin) -> None:
-        await peer.request()
-        peer.send(SWITCH)
-        await peer.reader.read()
-
-    async with (
-        running(Origin(silent)) as origin,
-        proxied(local(origin.port), timeouts=HASTY) as ours,
-        connected(ours.port) as client,
-    ):
-        client.send(SHAKE)
-        await client.until(b"\r\n\r\n")
-
+async def test_b13_a_silent_tunnel_ends() -> None:
+    async with tunnelled(nothing, timeouts=HASTY) as (_, client):
         assert await client.rest() == b""
 
 
 async def test_b16_a_drain_says_going_away_to_both_sides() -> None:
     heard: list[bytes] = []
 
-    async def listening(peer: Peer, origin: Origin) -> None:
-        await peer.request()
-        peer.send(SWITCH)
+    async def listening(peer: Peer) -> None:
         heard.append(await peer.reader.readexactly(8))
         peer.send(b"\x88\x02\x03\xe9")
         await peer.reader.read()
 
-    async with (
-        running(Origin(listening)) as origin,
-        proxied(local(origin.port)) as ours,
-        connected(ours.port) as client,
-    ):
-        client.send(SHAKE)
-        await client.until(b"\r\n\r\n")
+    async with tunnelled(listening) as (ours, client):
         drain = asyncio.ensure_future(ours.server.drain(5))  # noqa: TID251 - awaited below
         told = await client.until(b"\xe9")
         client.send(b"\x88\x82abcd" + bytes((0x03 ^ ord("a"), 0xE9 ^ ord("b"))))
@@ -198,19 +198,13 @@ async def test_b16_a_drain_says_going_away_to_both_sides() -> None:
 
 
 async def test_b16_a_goodbye_waits_for_the_end_of_a_frame() -> None:
-    async def slow(peer: Peer, origin: Origin) -> None:
-        await peer.request()
-        peer.send(SWITCH + b"\x82\x04ab")
+    async def slow(peer: Peer) -> None:
+        peer.send(b"\x82\x04ab")
         await asyncio.sleep(0.1)
         peer.send(b"cd\x82\x01x")
         await peer.reader.read()
 
-    async with (
-        running(Origin(slow)) as origin,
-        proxied(local(origin.port), timeouts=HASTY) as ours,
-        connected(ours.port) as client,
-    ):
-        client.send(SHAKE)
+    async with tunnelled(slow, timeouts=HASTY) as (ours, client):
         await client.until(b"ab")
         drain = asyncio.ensure_future(ours.server.drain(5))  # noqa: TID251 - awaited below
 
@@ -234,25 +228,17 @@ async def test_b16_a_drain_ends_tunnels_inside_its_grace() -> None:
         assert await drain
 
 
-async def test_a_slow_reader_holds_the_sender_back() -> None:
+async def test_b13_a_slow_reader_holds_the_sender_back() -> None:
     sent = 0
 
-    async def eager(peer: Peer, origin: Origin) -> None:
+    async def eager(peer: Peer) -> None:
         nonlocal sent
-        await peer.request()
-        peer.send(SWITCH)
         while True:
             peer.send(b"x" * 65536)
             await peer.writer.drain()
             sent += 65536
 
-    async with (
-        running(Origin(eager)) as origin,
-        proxied(local(origin.port)) as ours,
-        connected(ours.port) as client,
-    ):
-        client.send(SHAKE)
-        await client.until(b"\r\n\r\n")
+    async with tunnelled(eager):
         await asyncio.sleep(0.3)
         held = sent
         await asyncio.sleep(0.2)
@@ -260,7 +246,7 @@ async def test_a_slow_reader_holds_the_sender_back() -> None:
         assert sent == held
 
 
-async def test_the_answer_of_the_origin_decides() -> None:
+async def test_b14_the_answer_of_the_origin_decides() -> None:
     async with running(Origin(reply=OK)) as origin, proxied(local(origin.port)) as ours:
         response = await talk(ours.port, SHAKE)
 

@@ -53,7 +53,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("name", REFUSED)
-async def test_a_response_that_breaks_http_becomes_a_502(name: str) -> None:
+async def test_a27_a_response_that_breaks_http_becomes_a_502(name: str) -> None:
     script = saying(REFUSED[name], then_close=name == "nothing")
     async with running(Origin(script)) as origin, proxied(local(origin.port)) as ours:
         response = await talk(ours.port, get())
@@ -64,7 +64,7 @@ async def test_a_response_that_breaks_http_becomes_a_502(name: str) -> None:
 
 
 @pytest.mark.parametrize("status", [102, 103])
-async def test_interim_responses_are_dropped(status: int) -> None:
+async def test_a9_interim_responses_are_dropped(status: int) -> None:
     interim = b"HTTP/1.1 %d Wait\r\nLink: <a>\r\n\r\n" % status
     async with (
         running(Origin(saying(interim * 2 + OK))) as origin,
@@ -84,7 +84,7 @@ CUT = {
 
 
 @pytest.mark.parametrize("name", CUT)
-async def test_a_cut_response_is_seen_to_be_cut(name: str) -> None:
+async def test_b4_a_cut_response_is_seen_to_be_cut(name: str) -> None:
     async with (
         running(Origin(saying(CUT[name], then_close=True))) as origin,
         proxied(local(origin.port)) as ours,
@@ -103,7 +103,7 @@ async def test_a_cut_response_is_seen_to_be_cut(name: str) -> None:
 
 
 @pytest.mark.parametrize("extra", [b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil", b"x"])
-async def test_bytes_behind_a_response_reach_nobody(extra: bytes) -> None:
+async def test_a30_bytes_behind_a_response_reach_nobody(extra: bytes) -> None:
     async with running(Origin(saying(OK + extra))) as origin, proxied(local(origin.port)) as ours:
         first = await talk(ours.port, get())
         second = await talk(ours.port, get())
@@ -112,7 +112,7 @@ async def test_bytes_behind_a_response_reach_nobody(extra: bytes) -> None:
     assert origin.connections == 2
 
 
-async def test_late_bytes_on_an_idle_connection_end_it() -> None:
+async def test_a30_late_bytes_on_an_idle_connection_end_it() -> None:
     async def script(peer: Peer, origin: Origin) -> None:
         origin.seen.append(await peer.request())
         peer.send(OK)
@@ -139,7 +139,7 @@ async def test_connections_are_used_again() -> None:
         assert ours.upstream.pool.idle == 1
 
 
-async def test_an_idle_connection_is_closed_before_the_backend_would() -> None:
+async def test_b7_an_idle_connection_is_closed_before_the_backend_would() -> None:
     async with running(Origin()) as origin, proxied(local(origin.port), timeouts=HASTY) as ours:
         await talk(ours.port, get())
         await asyncio.sleep(HASTY.idle + 0.3)
@@ -159,7 +159,7 @@ async def _stale(peer: Peer, origin: Origin) -> None:
 
 
 @pytest.mark.parametrize(("method", "status", "sent"), [(b"GET", 200, 3), (b"POST", 502, 2)])
-async def test_only_what_is_safe_is_sent_again(method: bytes, status: int, sent: int) -> None:
+async def test_b6_only_what_is_safe_is_sent_again(method: bytes, status: int, sent: int) -> None:
     async with running(Origin(_stale)) as origin, proxied(local(origin.port)) as ours:
         await talk(ours.port, get())
         response = await talk(ours.port, get(method=method))
@@ -168,7 +168,7 @@ async def test_only_what_is_safe_is_sent_again(method: bytes, status: int, sent:
         assert len(origin.seen) == sent
 
 
-async def test_a_dead_idle_connection_is_not_used() -> None:
+async def test_b7_a_dead_idle_connection_is_not_used() -> None:
     async with (
         running(Origin(saying(OK, then_close=True))) as origin,
         proxied(local(origin.port)) as ours,
@@ -185,7 +185,7 @@ async def _silent(peer: Peer, origin: Origin) -> None:
     await asyncio.sleep(60)
 
 
-async def test_a_silent_backend_becomes_a_504() -> None:
+async def test_b3_a_silent_backend_becomes_a_504() -> None:
     async with (
         running(Origin(_silent)) as origin,
         proxied(local(origin.port), timeouts=HASTY) as ours,
@@ -197,7 +197,7 @@ async def test_a_silent_backend_becomes_a_504() -> None:
         assert ours.upstream.pool.size == 0
 
 
-async def test_a_backend_that_falls_silent_in_a_body_is_cut() -> None:
+async def test_b4_a_backend_that_falls_silent_in_a_body_is_cut() -> None:
     async with (
         running(Origin(saying(HEAD + b"Content-Length: 10\r\n\r\nabc"))) as origin,
         proxied(local(origin.port), timeouts=HASTY) as ours,
@@ -208,7 +208,7 @@ async def test_a_backend_that_falls_silent_in_a_body_is_cut() -> None:
         assert ours.ear.last["reason"] == "stream"
 
 
-async def test_a_refused_connection_becomes_a_502() -> None:
+async def test_b3_a_refused_connection_becomes_a_502() -> None:
     async with running(Origin()) as origin:
         port = origin.port
     async with proxied(local(port)) as ours:
@@ -218,7 +218,7 @@ async def test_a_refused_connection_becomes_a_502() -> None:
     assert ours.ear.last["reason"] == "connect"
 
 
-async def test_the_pool_and_its_queue_are_bounded() -> None:
+async def test_b8_the_pool_and_its_queue_are_bounded() -> None:
     limits = TrafficLimits(connections=1, waiting=1)
     async with (
         running(Origin(_silent)) as origin,
@@ -242,7 +242,7 @@ async def test_who_waits_gets_the_connection_that_is_given_back() -> None:
         assert origin.connections <= 2
 
 
-async def test_a_client_that_leaves_frees_the_connection() -> None:
+async def test_b2_a_client_that_leaves_frees_the_connection() -> None:
     async def endless(peer: Peer, origin: Origin) -> None:
         await peer.request()
         peer.send(HEAD + b"Content-Length: 1000000000\r\n\r\n")
@@ -264,7 +264,7 @@ BODILESS = {
 
 
 @pytest.mark.parametrize("name", BODILESS)
-async def test_a_response_without_a_body_has_none(name: str) -> None:
+async def test_a8_a_response_without_a_body_has_none(name: str) -> None:
     async with (
         running(Origin(saying(BODILESS[name]))) as origin,
         proxied(local(origin.port)) as ours,
@@ -279,7 +279,7 @@ async def test_a_response_without_a_body_has_none(name: str) -> None:
     assert origin.connections == 1
 
 
-async def test_head_shows_the_length_that_get_would_show() -> None:
+async def test_a7_head_shows_the_length_that_get_would_show() -> None:
     reply = HEAD + b"Content-Length: 1000\r\n\r\n"
     async with running(Origin(saying(reply))) as origin, proxied(local(origin.port)) as ours:
         for _ in range(3):
@@ -303,7 +303,7 @@ async def test_a_body_that_ends_with_its_connection_passes() -> None:
     assert response.body == b"hello"
 
 
-async def test_an_early_response_is_relayed_and_nothing_is_used_again() -> None:
+async def test_a11_an_early_response_is_relayed_and_nothing_is_used_again() -> None:
     async def hasty(peer: Peer, origin: Origin) -> None:
         await peer.head()
         peer.send(b"HTTP/1.1 401 No\r\nContent-Length: 2\r\n\r\nno")
@@ -325,7 +325,7 @@ async def test_an_early_response_is_relayed_and_nothing_is_used_again() -> None:
         assert ours.upstream.pool.size == 0
 
 
-async def test_a_cut_upload_never_looks_whole() -> None:
+async def test_b1_a_cut_upload_never_looks_whole() -> None:
     ends: list[bytes] = []
 
     async def recording(peer: Peer, origin: Origin) -> None:

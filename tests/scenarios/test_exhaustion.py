@@ -1,0 +1,74 @@
+"""B20: `sealyard serve` without free descriptors, and without room for its log."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import resource
+import time
+from pathlib import Path
+
+import aiohttp
+
+from tests.scenarios.rig import A_FORM, Served, backend, served
+
+SPARE = 12
+_MESSAGE = {"conversationId": "c", "content": "x", "note": "y"}
+
+
+async def send_one(ours: Served) -> int:
+    """Send a message on a connection of its own; return the status, 0 where there was none."""
+    timeout = aiohttp.ClientTimeout(total=5)
+    async with aiohttp.ClientSession(timeout=timeout) as session:
+        url = f"http://127.0.0.1:{ours.port}/api/messages"
+        with contextlib.suppress(aiohttp.ClientError, TimeoutError):
+            async with session.post(url, json=_MESSAGE) as response:
+                await response.read()
+                return response.status
+    return 0
+
+
+def cpu_seconds(pid: int) -> float:
+    """Return for how long a process has worked."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+async def test_b20_without_descriptors_it_neither_spins_nor_ends(tmp_path: Path) -> None:
+    async with backend() as behind:
+        with served(tmp_path, behind.port) as ours:
+            await ours.event("server.ready")
+            pid = ours.process.pid
+            assert await send_one(ours) == 200
+            used = len(list(Path(f"/proc/{pid}/fd").iterdir()))  # noqa: ASYNC240 - procfs
+            resource.prlimit(pid, resource.RLIMIT_NOFILE, (used + SPARE, used + SPARE))
+            async with contextlib.AsyncExitStack() as held:
+                for _ in range(4 * SPARE):
+                    with contextlib.suppress(ConnectionError):
+                        _, writer = await asyncio.open_connection("127.0.0.1", ours.port)
+                        held.callback(writer.close)
+                before, began = cpu_seconds(pid), time.monotonic()
+                await asyncio.sleep(2)
+                busy = (cpu_seconds(pid) - before) / (time.monotonic() - began)
+            async with asyncio.timeout(10):
+                while await send_one(ours) != 200:  # noqa: ASYNC110 - nobody tells
+                    await asyncio.sleep(0.1)
+            running = ours.process.poll()
+
+    assert busy < 0.5
+    assert running is None
+    assert behind.forms() == {A_FORM}
+
+
+async def test_b20_a_log_that_cannot_be_written_holds_no_message_up(tmp_path: Path) -> None:
+    async with backend() as behind:
+        with served(tmp_path, behind.port, log=Path("/dev/full")) as ours:
+            async with asyncio.timeout(20):
+                while await send_one(ours) != 200:  # noqa: ASYNC110 - it cannot say that it is ready
+                    await asyncio.sleep(0.1)
+            statuses = [await send_one(ours) for _ in range(10)]
+            running = ours.process.poll()
+
+    assert statuses == [200] * 10
+    assert running is None
