@@ -15,6 +15,7 @@ from .testing import PATIENCE, ROOT
 
 _FUZZ_SECONDS: Final = {False: 60, True: 1200}
 _WANTED_RUNS: Final = 100_000_000
+_WANTED_SHARE: Final = 0.9
 _SAMPLES: Final = {False: 8_000, True: 100_000}
 
 
@@ -37,6 +38,23 @@ def _fuzz(*, long: bool) -> Outcome:
     return Outcome(told, "ok" if runs >= _WANTED_RUNS else "ok short")
 
 
+def _mutants(*, long: bool) -> Outcome:
+    """Change gate and rules in every way that mutmut knows; both forms are whole."""
+    done = subprocess.run(  # noqa: S603 - this repository's own command
+        [str(ROOT / "dev"), "mutants"],
+        cwd=ROOT,
+        capture_output=True,
+        timeout=PATIENCE[long],
+        check=False,
+    )
+    found = re.findall(rb"(\d+)/(\d+) +\S+ (\d+) +\S+ (\d+) +\S+ (\d+)", done.stdout)
+    if done.returncode or not found:
+        return Outcome("it could not be run", "missed")
+    _, total, killed, _, slow = (int(one) for one in found[-1])
+    told = f"{killed} of {total} changes killed ({killed / total:.1%}), {slow} did not end"
+    return Outcome(told, "ok" if killed >= _WANTED_SHARE * total else "missed")
+
+
 def _timing(*, long: bool) -> Outcome:
     """Compare the times of failed opens."""
     number = _SAMPLES[long]
@@ -47,4 +65,8 @@ def _timing(*, long: bool) -> Outcome:
     return Outcome(told, "ok" if long else "ok short")
 
 
-FIGURES: Final[dict[str, Callable[..., Outcome]]] = {"fuzz": _fuzz, "timing": _timing}
+FIGURES: Final[dict[str, Callable[..., Outcome]]] = {
+    "fuzz": _fuzz,
+    "mutants": _mutants,
+    "timing": _timing,
+}

@@ -1,0 +1,181 @@
+"""Where one rule ends and another begins."""
+
+from __future__ import annotations
+
+import pytest
+
+from proxy.core.blueprint import Blueprint
+from proxy.core.errors import AmbiguousRequest, InvalidExpression, RejectedByRule
+from proxy.core.message import parse_media_type
+from proxy.core.path import canonical
+from proxy.core.routes import RouteTable, parse_pattern
+from proxy.core.rulebook import Rulebook
+from proxy.core.rules import Names, Rule
+from proxy.core.selectors import NamedSelector, parse_selector
+from proxy.core.sources import parse_source
+from tests.factories import a_block, a_rule, an_item
+
+BLOCK = a_block(encrypt=["$.content"])
+
+
+def table(*patterns: str) -> RouteTable:
+    return RouteTable(list(enumerate(parse_pattern(one) for one in patterns)))
+
+
+@pytest.mark.parametrize(
+    ("pattern", "method", "path"),
+    [
+        ("/pay", "POST", "/pay/"),
+        ("/pay/", "POST", "/pay"),
+        ("/pay", "POST", "/pay.tar.gz"),
+        ("/api/v1/pay", "POST", "/api/v1/pay.json"),
+        ("/pay", "POST", "/x%2f%2f..%2f..%2fpay"),
+        ("POST /pay", "POST", "/pay.json"),
+        ("/pay", "POST", "/pay%3Fa%3Fb"),
+        ("/pay", "POST", "/pay%23a?"),
+    ],
+)
+def test_a_laxer_reading_meets_the_rule(pattern: str, method: str, path: str) -> None:
+    with pytest.raises(AmbiguousRequest):
+        table(pattern).find(method, canonical(path.rstrip("?")))
+
+
+@pytest.mark.parametrize("path", ["/pay.json", "/PAY", "/pay/"])
+def test_a_laxer_reading_for_another_method_meets_nothing(path: str) -> None:
+    assert table("POST /pay").find("GET", canonical(path)) is None
+
+
+def test_the_rulebook_asks_for_the_method() -> None:
+    book = Rulebook((a_rule("POST /a", request=BLOCK), a_rule("GET /b")), pass_unmatched=True)
+    assert book.decide("POST", canonical("/a")).rule == book.rules[0].rule
+    assert book.decide("GET", canonical("/a")).rule is None
+    assert book.decide("POST", canonical("/b")).rule is None
+
+
+def test_a_handshake_passes_where_only_another_method_is_ruled() -> None:
+    book = Rulebook((a_rule("POST /a", request=BLOCK),), pass_unmatched=True)
+    assert book.decide("GET", canonical("/a"), websocket=True).rule is None
+    with pytest.raises(RejectedByRule):
+        Rulebook((a_rule("GET /a"),), pass_unmatched=True).decide(
+            "GET", canonical("/a"), websocket=True
+        )
+
+
+def reading(*, tenant: str, conversation: str = "const:c") -> Rule:
+    names = Names(tenant=parse_source(tenant), conversation=parse_source(conversation))
+    return a_rule(response=a_block(decrypt=["$.content"]), names=names)
+
+
+@pytest.mark.parametrize(
+    ("tenant", "conversation", "varies"),
+    [
+        ("const:t", "const:c", ()),
+        ("header:x-tenant", "const:c", (b"X-Tenant",)),
+        ("header:x-tenant", "header:a-room", (b"A-Room", b"X-Tenant")),
+        ("header:x-tenant", "header:x-tenant", (b"X-Tenant",)),
+        ("jwt:org", "const:c", (b"Authorization",)),
+        ("const:t", "query:room", ()),
+    ],
+)
+def test_caches_learn_which_headers_choose_the_key(
+    tenant: str, conversation: str, varies: tuple[bytes, ...]
+) -> None:
+    book = Rulebook((reading(tenant=tenant, conversation=conversation),), pass_unmatched=True)
+    assert book.rules[0].varies == varies
+
+
+def test_what_is_not_bound_chooses_nothing() -> None:
+    names = Names(tenant=parse_source("header:x-tenant"), conversation=parse_source("const:c"))
+    block = a_block(decrypt=[an_item("$.content", bind={"conversation", "field"})])
+    rule = a_rule(response=block, names=names)
+    assert Rulebook((rule,), pass_unmatched=True).rules[0].varies == ()
+
+
+def test_each_direction_knows_itself() -> None:
+    rule = a_rule(request=BLOCK, response=a_block(decrypt=["$.content"]))
+    compiled = Rulebook((rule,), pass_unmatched=True).rules[0]
+    assert [one.direction for one in compiled.request] == ["request"]
+    assert [one.direction for one in compiled.response] == ["response"]
+
+
+def test_every_selector_has_an_index_of_its_own() -> None:
+    block = a_block(encrypt=["$.a", "$.b"], decrypt=["$.c", "$.d", "$.e"], absent=["$.f", "$.g"])
+    blueprint = Blueprint(block, Names(tenant=parse_source("$.t")), "request")
+    indexes = [one.index for one in (*blueprint.encrypt, *blueprint.decrypt)]
+    assert indexes == [0, 1, 2, 3, 4]
+    assert [index for index, _ in blueprint.absent] == [5, 6]
+    assert [index for index, _ in blueprint.source_index.values()] == [7]
+
+
+def test_a_block_without_selectors_walks_nothing() -> None:
+    block = a_block(encrypt=[an_item("body", field="body")])
+    names = Names(tenant=parse_source("const:t"), conversation=parse_source("const:c"))
+    assert Blueprint(block, names, "request").selection is None
+
+
+@pytest.mark.parametrize(
+    ("selector", "source", "shared"),
+    [
+        ("$.list[*].a", "$.list[*].id", 2),
+        ("$.list[*].a[*].b", "$.list[*].a[*].c", 4),
+        ("$.list[*].a", "$.other[*].id", 0),
+        ("$.a.b", "$.a.c", 0),
+        ("$..x[*].a", "$..x[*].b", 0),
+        ("$.x[*].a", "$.x[*]..b", 2),
+    ],
+)
+def test_a_source_is_read_from_the_element_of_its_value(
+    selector: str, source: str, shared: int
+) -> None:
+    names = Names(tenant=parse_source("const:t"), conversation=parse_source(source))
+    blueprint = Blueprint(a_block(encrypt=[selector]), names, "request")
+    assert list(blueprint.encrypt[0].shared.values()) == ([shared] if shared else [])
+
+
+@pytest.mark.parametrize(
+    ("essence", "fits"), [("text/plain", True), ("text/html", True), ("x/text", False)]
+)
+def test_a_type_is_covered_by_its_kind(essence: str, *, fits: bool) -> None:
+    block = a_block(encrypt=[an_item("body", field="body")], types=("text/*",))
+    names = Names(tenant=parse_source("const:t"), conversation=parse_source("const:c"))
+    media = parse_media_type(essence.encode())
+    assert Blueprint(block, names, "request").fits(media, None) is fits
+
+
+def test_a_whole_body_has_no_short_form() -> None:
+    block = a_block(encrypt=[an_item("body", field="body", form="short")])
+    with pytest.raises(InvalidExpression, match=r"^a whole body has no short form: its media"):
+        Blueprint(block, Names(), "request")
+
+
+@pytest.mark.parametrize(
+    ("text", "selector"),
+    [
+        ("query:Name", NamedSelector("query", "Name")),
+        ("header:X-Name", NamedSelector("header", "x-name")),
+        ("query:a:b", NamedSelector("query", "a:b")),
+    ],
+)
+def test_headers_have_no_case_and_parameters_do(text: str, selector: NamedSelector) -> None:
+    assert parse_selector(text) == selector
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence", "hint"),
+    [
+        ("api", "a match is `[METHOD,METHOD ]/path`", "for example `POST /api/messages`"),
+        ("post /a", "`post` is not a method", "methods are in upper case: `POST`"),
+        ("POST,WS /a", "`WS` stands alone before its path", ""),
+        ("/a/p%61y", "`p%61y` in `/a/p%61y` is not in canonical spelling", "write `pay`"),
+        ("/x/a%2Fb", "`a%2Fb` in `/x/a%2Fb` can be read in more than one way", ""),
+        ("/aX{", "`aX{` in `/aX{`: a segment is a literal, `{name}` or `*`; `/**` may end it", ""),
+    ],
+)
+def test_a_refused_pattern_is_told_with_what_to_write(text: str, sentence: str, hint: str) -> None:
+    with pytest.raises(InvalidExpression) as caught:
+        parse_pattern(text)
+    assert (str(caught.value), caught.value.hint) == (sentence, hint)
+
+
+def test_an_x_is_no_brace() -> None:
+    assert parse_pattern("/aXb").segments == ("aXb",)

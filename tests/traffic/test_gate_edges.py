@@ -1,0 +1,142 @@
+"""The gate to the last bit: each refusal names its part, each bound is where it is said to be."""
+
+from __future__ import annotations
+
+import pytest
+
+from proxy.core.errors import HeadTooLarge, TrafficError
+from proxy.core.message import Headers
+from proxy.core.path import canonical
+from proxy.traffic.framing import Framing
+from proxy.traffic.gate import RawRequest, admit, check_line
+
+HOST: Headers = ((b"Host", b"h"),)
+SHAKE: Headers = (
+    (b"Connection", b"Upgrade"),
+    (b"Upgrade", b"websocket"),
+    (b"Sec-WebSocket-Version", b"13"),
+    (b"Sec-WebSocket-Key", b"k"),
+)
+
+
+def a_head(
+    *headers: tuple[bytes, bytes],
+    method: str = "GET",
+    target: str = "/",
+    version: tuple[int, int] = (1, 1),
+    hosts: Headers = HOST,
+) -> RawRequest:
+    return RawRequest(method, target, version, (*hosts, *headers))
+
+
+def a_length(text: bytes) -> tuple[bytes, bytes]:
+    return b"Content-Length", text
+
+
+def a_coding(text: bytes) -> tuple[bytes, bytes]:
+    return b"Transfer-Encoding", text
+
+
+@pytest.mark.parametrize(
+    ("raw", "reason"),
+    [
+        (a_head(version=(2, 0)), "version"),
+        (a_head(method="TRACE"), "trace"),
+        (a_head(method="CONNECT"), "connect"),
+        (a_head(method="get"), "method"),
+        (a_head(target="/a b"), "target-character"),
+        (a_head(target="abc"), "target-form"),
+        (a_head(target="http://u@h/"), "target-authority"),
+        (a_head(hosts=()), "host-count"),
+        (a_head(hosts=HOST + HOST), "host-count"),
+        (a_head(hosts=((b"Host", b""),)), "host"),
+        (a_head((b"a_b", b"c")), "header-name"),
+        (a_head((b"a", b"\0")), "header-value"),
+        (a_head((b"a", b"b" * 65536)), "head"),
+        (a_head(a_length(b"x")), "content-length"),
+        (a_head(a_length(b"9300000000000000000")), "content-length"),
+        (a_head(a_length(b"1"), a_coding(b"chunked")), "content-length-and-transfer-encoding"),
+        (a_head(a_coding(b"")), "transfer-encoding"),
+        (a_head(a_coding(b"gzip")), "transfer-encoding"),
+        (a_head((b"Expect", b"x")), "expect"),
+        (a_head(target="/%zz"), "malformed-path"),
+    ],
+)
+def test_the_log_learns_which_part_was_refused(raw: RawRequest, reason: str) -> None:
+    with pytest.raises(TrafficError) as caught:
+        admit(raw)
+    assert caught.value.reason == reason
+
+
+def test_the_log_learns_of_another_protocol() -> None:
+    check_line(b"GET / HTTP/1.0")
+    with pytest.raises(TrafficError) as caught:
+        check_line(b"GET / RTSP/1.0")
+    assert caught.value.reason == "version"
+
+
+def test_a_head_may_be_as_long_as_the_limit_and_no_longer() -> None:
+    # A target of 3, names of 4 + 2 and values of 1 + 5, and 4 for each of two lines.
+    raw = a_head((b"Ab", b"12345"), target="/ab")
+    assert admit(raw, head_limit=3 + 6 + 6 + 8).head.path == "/ab"
+    with pytest.raises(HeadTooLarge):
+        admit(raw, head_limit=3 + 6 + 6 + 8 - 1)
+
+
+def test_names_and_values_are_looked_at_one_by_one() -> None:
+    headers = ((b"X-One", b"1"), (b"Y-Two", b"2"))
+    assert admit(a_head(*headers)).head.headers == (*HOST, *headers)
+    with pytest.raises(TrafficError):
+        admit(a_head(*headers, (b"Z", b"\x7f")))
+
+
+def test_what_is_matched_and_what_is_sent_are_told() -> None:
+    admitted = admit(a_head(method="PUT", target="/a/./b"))
+    assert admitted.path == canonical("/a/b")
+    assert admitted.head.method == "PUT"
+
+
+@pytest.mark.parametrize(("target", "path"), [("http://h/a", "/a"), ("http://h", "/")])
+def test_the_path_of_a_target_in_absolute_form(target: str, path: str) -> None:
+    assert admit(a_head(target=target)).path == canonical(path)
+
+
+def test_the_longest_body_is_that_of_a_signed_64_bit_number() -> None:
+    assert admit(a_head(a_length(b"%d" % (2**63 - 1)))).framing == Framing(2**63 - 1)
+    with pytest.raises(TrafficError):
+        admit(a_head(a_length(b"%d" % 2**63)))
+
+
+def test_only_an_upgrade_asks_for_one() -> None:
+    plain, other = admit(a_head()), admit(a_head((b"Upgrade", b"h2c")))
+    assert (plain.upgrade, plain.websocket) == (False, False)
+    assert (other.upgrade, other.websocket) == (True, False)
+
+
+@pytest.mark.parametrize("length", [(), (a_length(b"0"),)])
+def test_a_handshake_has_no_body(length: Headers) -> None:
+    assert admit(a_head(*SHAKE, *length)).websocket
+    assert not admit(a_head(*SHAKE, a_length(b"1"))).websocket
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ((b"Connection", b"keep-alive"), (b"Connection", b"Upgrade")),
+        ((b"Connection", b"close,Upgrade,keep-alive"),),
+        ((b"Connection", b"close ,\tUpgrade\t, x"),),
+    ],
+)
+def test_upgrade_may_be_one_of_several_options(lines: Headers) -> None:
+    assert admit(a_head(*SHAKE[1:], *lines)).websocket
+
+
+@pytest.mark.parametrize(
+    "option", [b"Upgrades", b"no Upgrade", b"X Upgrade", b"\x0bUpgrade", b"upgradeX", b"upgrade;x"]
+)
+def test_what_only_looks_like_the_option_is_none(option: bytes) -> None:
+    lines = ((b"Connection", option),)
+    try:
+        assert not admit(a_head(*SHAKE[1:], *lines)).websocket
+    except TrafficError as error:
+        assert error.reason == "header-value"  # noqa: PT017 - some are no values at all
