@@ -31,7 +31,12 @@ def masked(settings: Settings) -> dict[str, Any]:
                 _OPENED_BY[keys.root.kind]: _secret(keys.root.secret),
             },
             "store": keys.store.partition(":")[0],  # an address may hold a password
-            "sessions": {"mode": keys.mode, "ttl_s": keys.ttl, "grace_s": keys.grace},
+            "sessions": {
+                "mode": keys.mode,
+                "ttl_s": keys.ttl,
+                "grace_s": keys.grace,
+                "revocation_max_age_s": keys.revocation_max_age,
+            },
         },
         "listeners": [_listener(one) for one in settings.listeners],
     }

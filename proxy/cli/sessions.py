@@ -133,8 +133,9 @@ def _told(answer: Answer, place: Place, keys: KeySettings, reason: str) -> Itera
     if answer.store is None:
         yield f"store    {kind}: processes learn it from the keyring, when it reaches them"
     elif answer.store:
-        within = f"{keys.revocation_max_age:g} s"
-        yield f"store    {kind}: every process refuses at once, or within {within} if unheard"
+        within = f"within {keys.revocation_max_age:g} s"
+        when = f"at once, or {within} if it was not heard" if kind == "redis" else within
+        yield f"store    {kind}: every process refuses {when}"
     else:
         yield f"store    NOT WRITTEN: {reason}: processes learn it from the keyring alone"
 

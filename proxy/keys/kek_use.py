@@ -61,10 +61,11 @@ class Uses:
 class KekUse:
     """The counts of one process: all of them, and those that the store has not been told yet."""
 
-    __slots__ = ("_opened", "_sessions", "_told", "_untold")
+    __slots__ = ("_opened", "_sessions", "_since", "_told", "_untold")
 
-    def __init__(self) -> None:
-        """Begin with nothing counted."""
+    def __init__(self, now: float) -> None:
+        """Begin with nothing counted; times are seconds since 1970."""
+        self._since = int(now)
         # Number and time of each, in lists: counting a value must cost next to nothing.
         self._opened: dict[int, list[int]] = {}
         self._sessions: dict[int, list[int]] = {}
@@ -94,7 +95,7 @@ class KekUse:
         self._untold = telling = _sum(self._untold, self._counted())
         self._opened, self._sessions = {}, {}
         try:
-            taken = await _add(store, key, telling, int(now))
+            taken = await _add(store, key, telling, self._since)
         except RecordRefused as refused:
             notice(str(refused))
             return
@@ -102,6 +103,7 @@ class KekUse:
             return
         if taken:
             self._untold, self._told = {}, _sum(self._told, telling)
+            self._since = int(now)
 
     def clear(self) -> None:
         """Forget all: a forked child counts anew, since the parent tells its own."""
@@ -162,13 +164,13 @@ def decode(record: bytes, key: RecordKey) -> Uses:
     return Uses(since, of, epoch)
 
 
-async def _add(store: GuardedStore, key: RecordKey, told: Mapping[int, Use], now: int) -> bool:
+async def _add(store: GuardedStore, key: RecordKey, told: Mapping[int, Use], since: int) -> bool:
     """Try until no other process was faster; return whether the note holds what was told."""
     held = await read(store, key)
     for _ in range(_MOST_TRIES):
         if not told:
             return True
-        before = held or Uses(now, {})
+        before = held or Uses(since, {})
         mine = encode(Uses(before.since, _sum(before.of, told), before.epoch + 1), key)
         answer = await store.note(NAME, mine, before.epoch + 1)
         if answer == mine:

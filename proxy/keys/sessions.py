@@ -117,7 +117,7 @@ class Sessions:
         self._settings = settings
         self._clock = clock
         self._ephemeral = mode == "ephemeral"
-        self.use = KekUse()
+        self.use = KekUse(clock())
         """How often each KEK was used here."""
         self.lookups = Lookups()
         """How often the caches of this process were enough."""

@@ -76,7 +76,7 @@ def _opening(keyring: Keyring, sealed: Token, scope: Scope) -> KekEntry:
     if entry is None:
         raise OpenFailed("unknown-or-disabled-kek")
     if began(key_id.sid) < keyring.not_before(record_name(keyring.name_key, scope)):
-        raise OpenFailed("revoked")
+        raise OpenFailed("revoked-session")
     return entry
 
 

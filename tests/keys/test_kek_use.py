@@ -50,12 +50,12 @@ async def noted(store: GuardedStore) -> dict[int, Use]:
 
 async def test_nothing_is_noted_before_somebody_told_something() -> None:
     store = guarded()
-    assert await told(KekUse(), store) == []
+    assert await told(KekUse(NOW), store) == []
     assert await kek_use.read(store, KEY) is None
 
 
 async def test_the_counts_of_all_processes_stand_in_one_note() -> None:
-    store, ours, theirs = guarded(), KekUse(), KekUse()
+    store, ours, theirs = guarded(), KekUse(NOW), KekUse(NOW)
     for _ in range(3):
         ours.opened(1, NOW)
     theirs.opened(1, NOW + 9)
@@ -72,7 +72,7 @@ async def test_the_counts_of_all_processes_stand_in_one_note() -> None:
 
 
 async def test_twenty_processes_that_tell_at_once_lose_nothing() -> None:
-    store, all_of_them = CountingStore(MemoryStore(Time())), [KekUse() for _ in range(20)]
+    store, all_of_them = CountingStore(MemoryStore(Time())), [KekUse(NOW) for _ in range(20)]
     for use in all_of_them:
         use.opened(1, NOW)
     for _ in range(20):  # who was too slow five times keeps its counts for the next time
@@ -82,7 +82,7 @@ async def test_twenty_processes_that_tell_at_once_lose_nothing() -> None:
 
 
 async def test_what_a_store_that_is_down_does_not_take_is_told_later() -> None:
-    use, store = KekUse(), guarded()
+    use, store = KekUse(NOW), guarded()
     use.opened(1, NOW)
     await told(use, guarded(BrokenStore(shared=True)))
     use.opened(1, NOW + 1)
@@ -100,7 +100,7 @@ async def test_a_note_of_another_version_or_of_nobody_is_refused_and_not_overwri
     label = b"sealyard/v1/record/kek-use\x00"
     foreign = authentic.sign(b"\x02more", label, kek_use.NAME, KEY)
     foreign = foreign if reason == "record-version" else b"x" * 60
-    store, use = guarded(), KekUse()
+    store, use = guarded(), KekUse(NOW)
     await store.note(kek_use.NAME, foreign, 5)
     use.opened(1, NOW)
     assert await told(use, store) == [reason]

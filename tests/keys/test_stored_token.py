@@ -97,7 +97,7 @@ def test_a_revocation_in_the_keyring_is_honoured(keyring: Keyring, session: Sess
     before, after = keyring.revoke(name, NOW), keyring.revoke(name, NOW + 1)
     assert stored_token.verify(before, text, CONTEXT, now=NOW).opens
     verdict = stored_token.verify(after, text, CONTEXT, now=NOW)
-    assert (verdict.kek, verdict.reason) == ("k1", "revoked")
+    assert (verdict.kek, verdict.reason) == ("k1", "revoked-session")
     assert stored_token.session_jwk(before, text, SCOPE)
     with pytest.raises(OpenFailed, match="revoked"):
         stored_token.session_jwk(after, text, SCOPE)

@@ -1,0 +1,213 @@
+"""`sealyard sessions` and `sealyard keys usage`, over a store of one machine."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+from click.testing import CliRunner, Result
+
+from proxy.cli import main
+from proxy.cli.sessions import sessions as group
+from proxy.config.settings import SecretReference
+from proxy.core.context import Context, Scope
+from proxy.core.needs import Needs
+from proxy.core.token import decode
+from proxy.keys.keyring_file import open_keyring
+from proxy.keys.roots import FileRoot
+from proxy.keys.sessions import Sessions, SessionSettings
+from proxy.keys.stores import Store, open_store
+
+NAMED = ("--tenant", "clinic", "--conversation", "c1")
+SCOPE = Scope("clinic", "c1")
+CONTEXT = Context(SCOPE, field="content")
+CONFIGURATION = """\
+version: 1
+keys:
+  keyring: {{file: keyring.jwe, key: {{file: root.key}}}}
+  store: {store}
+listeners: [{{name: api, listen: "127.0.0.1:1", upstream: "http://127.0.0.1:2", unmatched: pass}}]
+"""
+Run = Callable[..., Result]
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Run a command in a folder with a keyring and a store of this machine."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("SEALYARD_CONFIG", raising=False)
+
+    def run(*args: str, status: int = 0) -> Result:
+        result = CliRunner().invoke(main, args)
+        assert result.exit_code == status, result.output
+        return result
+
+    run("keys", "init", "--root-file", "root.key")
+    configure("sqlite:keys.db")
+    return run
+
+
+def configure(store: str) -> None:
+    Path("sealyard.yaml").write_text(CONFIGURATION.format(store=store))
+
+
+@contextmanager
+def a_process() -> Iterator[tuple[Sessions, asyncio.Runner]]:
+    """Return the sessions of a process that works on the same keyring and store."""
+    keyring = open_keyring(Path("keyring.jwe"), FileRoot(SecretReference(file=Path("root.key"))))
+    store: Store = open_store(f"sqlite:{Path.cwd()}/keys.db")
+    sessions = Sessions(
+        keyring, store, SessionSettings(), clock=time.time, random=lambda size: b"r" * size
+    )
+    with asyncio.Runner() as runner:
+        yield sessions, runner
+        runner.run(store.close())
+
+
+def audited() -> list[dict[str, Any]]:
+    return [json.loads(line) for line in Path("keyring.jwe.audit").read_text().splitlines()]
+
+
+def a_token() -> bytes:
+    """Return a token of the conversation, and let the store know its session."""
+    with a_process() as (sessions, runner):
+        session = runner.run(sessions.resolve(Needs({SCOPE: 1}))).sealing[SCOPE]
+        return session.seal(b"hello", CONTEXT)
+
+
+def opens(text: bytes) -> bool:
+    need = (SCOPE, decode(text).key_id)
+    with a_process() as (sessions, runner):
+        return need in runner.run(sessions.resolve(Needs({}, frozenset({need})))).opening
+
+
+def test_a_rotation_is_in_the_store_and_old_tokens_open(run: Run) -> None:
+    before = a_token()
+    answer = json.loads(run("sessions", "rotate", *NAMED, "--json").stdout)
+    after = a_token()
+    assert decode(before).key_id.sid != decode(after).key_id.sid
+    assert (answer["agreed"], opens(before), opens(after)) == (True, True, True)
+    assert answer["sessions"][0]["began"] == int.from_bytes(decode(after).key_id.sid[:4])
+    assert "seals until 20" in run("sessions", "rotate", *NAMED).stdout
+    assert [line["event"] for line in audited()[1:]] == ["sessions.rotate"] * 2
+
+
+def test_a_revocation_is_in_the_store_and_in_the_keyring(run: Run) -> None:
+    text = a_token()
+    answer = json.loads(run("sessions", "revoke", *NAMED, "--json").stdout)
+    assert (answer["durable"], answer["store"], opens(text)) == (True, True, False)
+    Path("keys.db").unlink()
+    assert not opens(text)
+    words = ("keys", "verify", text.decode(), *NAMED, "--field", "content", "--json")
+    assert json.loads(run(*words, status=1).stdout)["reason"] == "revoked-session"
+    run("keys", "derive", text.decode(), *NAMED, status=1)
+    run("decrypt", text.decode(), *NAMED, "--field", "content", status=1)
+    assert [line["event"] for line in audited()[1:]] == ["sessions.revoke", "keys.revoke"]
+    assert "clinic" not in Path("keyring.jwe.audit").read_text()
+
+
+def test_a_time_may_be_said_and_spares_what_began_after_it(run: Run) -> None:
+    text = a_token()
+    began = time.strftime(
+        "%Y-%m-%dT%H:%M:%SZ", time.gmtime(int.from_bytes(decode(text).key_id.sid[:4]))
+    )
+    told = run("sessions", "revoke", *NAMED, "--not-before", began).stdout.splitlines()
+    assert told[0].endswith(f"what began before {began} is refused")
+    assert told[1].startswith("keyring  ")
+    assert told[2] == "store    sqlite: every process refuses within 30 s"
+    assert opens(text)
+
+
+def test_without_a_shared_store_only_the_keyring_is_changed(run: Run) -> None:
+    configure("memory")
+    run("sessions", "rotate", *NAMED, status=1)
+    run("keys", "usage", status=1)
+    answer = json.loads(run("sessions", "revoke", *NAMED, "--json").stdout)
+    assert (answer["durable"], "store" in answer) == (True, False)
+    assert "learn it from the keyring" in run("sessions", "revoke", *NAMED).stdout
+
+
+def test_a_keyring_that_cannot_be_written_says_so_and_the_store_is(run: Run) -> None:
+    text = a_token()
+    Path(".keyring.jwe.lock").unlink()
+    Path(".keyring.jwe.lock").mkdir()  # nobody can take this lock
+    result = run("sessions", "revoke", *NAMED, status=1)
+    assert "keyring  NOT WRITTEN: " in result.stdout
+    assert not opens(text)
+    configure("memory")
+    result = run("sessions", "revoke", *NAMED, status=3)
+    assert "neither the keyring nor the store took it" in result.stderr
+
+
+def test_a_store_that_fails_says_so_and_the_keyring_is_changed(run: Run) -> None:
+    text = a_token()
+    Path("keys.db").chmod(0o666)  # which the store refuses to use
+    result = run("sessions", "revoke", *NAMED, status=1)
+    assert "store    NOT WRITTEN: store-failed" in result.stdout
+    run("sessions", "rotate", *NAMED, status=1)
+    run("keys", "usage", status=3)
+    Path("keys.db").chmod(0o600)
+    assert not opens(text)
+
+
+def test_what_is_not_written_down_is_not_done(run: Run) -> None:
+    text, before = a_token(), Path("keyring.jwe").read_bytes()
+    for command in ("revoke", "rotate"):
+        run("sessions", command, *NAMED, "--audit-file", "missing/audit", status=3)
+    assert (Path("keyring.jwe").read_bytes(), opens(text)) == (before, True)
+    assert decode(a_token()).key_id.sid == decode(text).key_id.sid
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("revoke",),
+        ("rotate",),
+        ("revoke", *NAMED, "--not-before", "yesterday"),
+        ("revoke", *NAMED, "--not-before", "2026-11-24T18:00:00"),
+        ("revoke", *NAMED, "--not-before", "9999-11-24T18:00:00Z"),
+    ],
+)
+def test_what_is_not_said_clearly_is_a_mistake_of_usage(run: Run, words: tuple[str, ...]) -> None:
+    before = Path("keyring.jwe").read_bytes()
+    run("sessions", *words, status=2)
+    assert Path("keyring.jwe").read_bytes() == before
+
+
+def test_which_store_is_shared_says_the_configuration(run: Run) -> None:
+    Path("sealyard.yaml").unlink()
+    assert (
+        "give --config"
+        in run("sessions", "revoke", *NAMED, "--root-file", "root.key", status=2).stderr
+    )
+
+
+def test_usage_tells_of_each_kek_what_processes_have_noted(run: Run) -> None:
+    assert "nothing has been counted yet" in run("keys", "usage").stderr
+    text = a_token()
+    with a_process() as (sessions, runner):
+        need = Needs({}, frozenset({(SCOPE, decode(text).key_id)}))
+        sessions.remember(runner.run(sessions.resolve(need)).opening.values())
+        key = sessions.keyring.record_key
+        runner.run(sessions.use.tell(sessions.store, key, time.time(), notice=pytest.fail))
+    run("keys", "add")
+    answer = json.loads(run("keys", "usage", "--json").stdout)
+    assert [(kek["id"], kek["opened"]) for kek in answer["keks"]] == [("k1", 1), ("k2", 0)]
+    told = run("keys", "usage")
+    assert "counted since 20" in told.stderr
+    assert [line.split()[0] for line in told.stdout.splitlines()] == ["KEK", "k1", "k2"]
+    assert told.stdout.splitlines()[2].split()[2:4] == ["0", "never"]
+
+
+@pytest.mark.parametrize("name", ["", *group.commands])
+def test_help_opens_with_two_examples(name: str) -> None:
+    command: click.Command = group.commands[name] if name else group
+    text = command.get_help(click.Context(command))
+    assert sum(line.strip().startswith("sealyard sessions ") for line in text.splitlines()) >= 2
