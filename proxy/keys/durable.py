@@ -17,8 +17,8 @@ from .keyring import KekEntry, Keyring, RandomBytes
 TRIED_SESSIONS: Final = 256
 """So many sessions are kept under which no tag has verified yet."""
 
-_Place = tuple[Scope, int, bytes]
-"""A session among all: its scope, the number of its KEK, its id."""
+_Place = tuple[Scope, bytes]
+"""A session among all: its scope, and the number of its KEK before its id."""
 
 
 def durable_session(entry: KekEntry, sid: bytes, scope: Scope) -> Session:
@@ -72,7 +72,7 @@ class DurableSessions:
     def remember(self, session: Session) -> None:
         """Keep a durable session for long: a tag has verified under it."""
         if session.kek_number is not None:
-            place = session.scope, session.kek_number, session.sid
+            place = _place(session.scope, session.kek_number, session.sid)
             if self._proven.get(place) is not session:
                 self._proven.put(place, session)
                 self._tried.forget(place)
@@ -93,10 +93,16 @@ class DurableSessions:
         self._tried.clear()
 
     def _session(self, entry: KekEntry, sid: bytes, scope: Scope) -> Session:
-        place = scope, entry.number, sid
+        place = _place(scope, entry.number, sid)
         proven, tried = self._proven.get(place), self._tried.get(place)  # as much for either
         session = proven or tried
         if session is None:
             session = durable_session(entry, sid, scope)
             self._tried.put(place, session)
         return session
+
+
+def _place(scope: Scope, number: int, sid: bytes) -> _Place:
+    # New bytes each time: what is compared by identity at one look-up and by value at another would
+    # tell a session that was sealed with from one that was only tried.
+    return scope, number.to_bytes(4, signed=True) + sid
