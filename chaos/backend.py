@@ -13,11 +13,15 @@ from aiohttp import web
 
 OLD: Final = "/api/old"
 SENT: Final = "/api/messages"
+BARE: Final = "/bare"
 
 
 @dataclass
 class Backend:
-    """What arrived: how many requests of each conversation, and those that held `canary`."""
+    """What arrived: how many requests of each conversation, and those that held `canary`.
+
+    Requests of `BARE` are not counted: they come without Sealyard, to show what the machine takes.
+    """
 
     canary: bytes
     port: int = 0
@@ -25,9 +29,16 @@ class Backend:
     leaked: int = 0
     first: dict[str, bytes] = field(default_factory=dict)
 
+    @property
+    def url(self) -> str:
+        """Where it is without Sealyard."""
+        return f"http://127.0.0.1:{self.port}"
+
     async def answer(self, request: web.Request) -> web.Response:
         """Keep the first message of a conversation; return it, or the one that was just sent."""
         body = await request.read()
+        if request.path == BARE:
+            return web.Response(body=body, content_type="application/json")
         if self.canary in body:
             self.leaked += 1
         conversation = str(json.loads(body)["conversationId"])

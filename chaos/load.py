@@ -15,7 +15,7 @@ from typing import Final
 
 import aiohttp
 
-from .backend import OLD, SENT
+from .backend import BARE, OLD, SENT
 
 KNOWN: Final = "known-conversation-of-the-load"
 NEW: Final = "new-conversation-of-the-load"
@@ -50,10 +50,12 @@ class Load:
     """Clients of Sealyard at `url`. Each message holds `canary`; an answer must hold it again.
 
     `cached` are messages of the `conversations` that were begun before, every other one a read of
-    an old message, unless none are `known`; `new` are first messages.
+    an old message, unless none are `known`; `new` are first messages. `bare` are requests to the
+    backend itself at `bare_url`, as many as the new ones: what they take, the machine takes.
     """
 
     url: str
+    bare_url: str
     canary: str
     session: aiohttp.ClientSession
     conversations: int = 40
@@ -62,12 +64,14 @@ class Load:
     known: bool = True
     cached: Figures = field(default_factory=Figures)
     new: Figures = field(default_factory=Figures)
+    bare: Figures = field(default_factory=Figures)
     refused_last: float = 0.0
     _beat: int = 0
 
     def forget(self) -> None:
         """Count anew."""
-        self.cached, self.new, self.refused_last = Figures(), Figures(), 0.0
+        self.cached, self.new, self.bare = Figures(), Figures(), Figures()
+        self.refused_last = 0.0
 
     async def warm(self) -> None:
         """Begin every conversation and read it once; raise AssertionError where that fails."""
@@ -91,6 +95,7 @@ class Load:
                     group.create_task(self._known())
                 if self._beat % every == 0:
                     group.create_task(self._stranger())
+                    group.create_task(self._ask(BARE, "", self.bare))
                 await asyncio.sleep(max(begun + beat * interval - now, 0))
 
     async def _known(self) -> None:
@@ -102,13 +107,15 @@ class Load:
         await self._ask(SENT, f"{NEW}-{self._beat}", self.new)
 
     async def _ask(self, path: str, conversation: str, figures: Figures) -> None:
-        content = f"{self.canary} of {conversation}"
+        bare = path == BARE
+        url = self.bare_url if bare else self.url
+        content = "no canary" if bare else f"{self.canary} of {conversation}"
         body = {"conversationId": conversation, "content": content}
         figures.sent += 1
         began = time.monotonic()
         try:
             async with asyncio.timeout(_SECONDS):
-                async with self.session.post(self.url + path, json=body) as response:
+                async with self.session.post(url + path, json=body) as response:
                     text = await response.text()
         except (aiohttp.ClientError, TimeoutError) as error:
             figures.failed += 1

@@ -16,8 +16,8 @@ _BEGIN: Final = "<!-- measured: begin -->"
 _END: Final = "<!-- measured: end -->"
 _HEAD: Final = (
     "| Redis is | sessions | known conversations served | their p99, worst | first messages:"
-    " served, refused by 503 | their p99, worst | found again after |"
-    "\n|---|---|---|---|---|---|---|"
+    " served, refused by 503 | their p99, worst | found again after"
+    " | without Sealyard: p99 |\n|---|---|---|---|---|---|---|---|"
 )
 
 
@@ -32,7 +32,7 @@ def row(outcome: Outcome) -> str:
     return (
         f"| {outcome.outage} | {outcome.mode} | {served} | {latency}"
         f" | {new.served}, {new.refused} of {new.sent} | {new.at(0.99):.0f}, {new.at(1):.0f} ms"
-        f" | {recovery} |"
+        f" | {recovery} | {outcome.bare.at(0.99):.0f} ms |"
     )
 
 

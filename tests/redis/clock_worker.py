@@ -17,9 +17,9 @@ from proxy.core.errors import KeyUnavailable, OpenFailed
 from proxy.core.needs import Needs
 from proxy.core.token import decode
 from proxy.keys.sessions import SessionMode, Sessions, SessionSettings
-from proxy.keys.stores import open_store
+from proxy.keys.stores import open_store, redis_client
 
-from .worker import the_keyring
+from .worker import PATIENCE_SECONDS, the_keyring
 
 
 def _context(scope: Scope) -> Context:
@@ -50,12 +50,13 @@ async def _open(sessions: Sessions, scope: Scope, text: str) -> bool | None:
 
 async def _work(port: int) -> None:
     notices: list[str] = []
+    redis_client.CONNECT_SECONDS = redis_client.COMMAND_SECONDS = PATIENCE_SECONDS  # type: ignore[misc]  # a constant elsewhere
     store = open_store("redis", redis=RedisSettings(TcpAddress("127.0.0.1", port)))
     modes: dict[SessionMode, Sessions] = {
         mode: Sessions(
             the_keyring(),
             store,
-            SessionSettings(ttl=3600, grace=3600),
+            SessionSettings(ttl=3600, grace=3600, store_timeout=PATIENCE_SECONDS),
             clock=time.time,
             random=os.urandom,
             notice=notices.append,

@@ -19,7 +19,7 @@ from proxy.core.token import decode
 from proxy.keys.sessions import SessionMode
 
 from .server import Server, needs_redis
-from .test_fleet import CANARY, ROOT, a_process, opened, sealed
+from .test_fleet import CANARY, PATIENT, ROOT, a_process, opened, sealed
 
 FAKETIME = shutil.which("faketime")
 DAYS = 40
@@ -27,6 +27,7 @@ MODES = pytest.mark.parametrize("mode", ["durable", "ephemeral"])
 
 pytestmark = [
     needs_redis,
+    pytest.mark.usefixtures("patient"),
     pytest.mark.skipif(FAKETIME is None, reason="no faketime here: apt-get install faketime"),
 ]
 
@@ -88,7 +89,7 @@ async def test_a_pod_with_a_wrong_clock_puts_nothing_into_redis(
 async def test_a_pod_with_a_wrong_clock_opens_no_ephemeral_key_out_of_its_time(
     server: Server, days: int
 ) -> None:
-    async with a_process(server, "ephemeral") as (sessions, *_):
+    async with a_process(server, "ephemeral", PATIENT) as (sessions, *_):
         text = await sealed(sessions, Scope("t", "c1"))
         with a_pod(server, "ephemeral", days) as pod:
             # By its own clock the key has ended, or is yet to be made.
@@ -101,7 +102,7 @@ async def test_a_pod_with_a_wrong_clock_opens_no_ephemeral_key_out_of_its_time(
 async def test_what_redis_says_has_ended_has_ended_whatever_a_pod_thinks(
     server: Server, days: int
 ) -> None:
-    async with a_process(server, "ephemeral") as (sessions, *_):
+    async with a_process(server, "ephemeral", PATIENT) as (sessions, *_):
         text = await sealed(sessions, Scope("t", "c1"))
         keys = server.command("KEYS", "*:k:*").split(b"\r\n")[2::2]
         for key in keys:
@@ -109,7 +110,7 @@ async def test_what_redis_says_has_ended_has_ended_whatever_a_pod_thinks(
         await asyncio.sleep(0.02)
         with a_pod(server, "ephemeral", days) as pod:
             assert pod.ask("c1", open=text.decode()) is False
-        async with a_process(server, "ephemeral") as (other, *_rest):
+        async with a_process(server, "ephemeral", PATIENT) as (other, *_rest):
             assert await opened(other, text, Scope("t", "c1")) is None
 
 
@@ -118,7 +119,7 @@ async def test_a_session_from_the_future_does_not_escape_a_revocation(server: Se
     with a_pod(server, "durable", DAYS) as pod:
         early = pod.ask("c1").encode()
     assert decode(early).key_id.created > time.time() + (DAYS - 1) * 86400
-    async with a_process(server) as (sessions, *_):
+    async with a_process(server, settings=PATIENT) as (sessions, *_):
         assert await opened(sessions, early, scope) == b"canary"
         assert await sessions.revoke(scope, int(time.time()))
         assert await opened(sessions, early, scope) is None
@@ -130,7 +131,7 @@ async def test_a_session_from_the_future_does_not_escape_a_revocation(server: Se
 async def test_a_pod_with_a_wrong_clock_ends_no_session_of_the_others(
     server: Server, mode: SessionMode
 ) -> None:
-    async with a_process(server, mode) as (sessions, *_):
+    async with a_process(server, mode, PATIENT) as (sessions, *_):
         text = await sealed(sessions, Scope("t", "c1"))
         before = server.command("PTTL", *server.command("KEYS", "*:cur").split(b"\r\n")[2:3])
         with a_pod(server, mode, DAYS) as pod:

@@ -29,6 +29,7 @@ from .worker import the_keyring
 pytestmark = needs_redis
 
 ROOT = Path(__file__).parents[2]
+PATIENT = SessionSettings(store_timeout=20.0)  # where a law has nothing to do with deadlines
 CANARY = b"canary-3f9a61c07d"
 SCOPE = Scope("clinic", "conversation-canary-77")
 CONTEXT = Context(SCOPE, field="content")

@@ -13,11 +13,11 @@ from proxy.keys.sessions import SessionMode, Sessions
 from proxy.keys.stores import authentic, record, revocation
 
 from .server import Server, needs_redis
-from .test_fleet import CANARY, SCOPE, a_process, opened, sealed
+from .test_fleet import CANARY, PATIENT, SCOPE, a_process, opened, sealed
 from .test_lies import connection
 from .worker import the_keyring
 
-pytestmark = needs_redis
+pytestmark = [needs_redis, pytest.mark.usefixtures("patient")]
 
 FUTURE = b"\x03" + bytes(range(200))
 MODES = pytest.mark.parametrize("mode", ["durable", "ephemeral"])
@@ -42,7 +42,7 @@ async def everything(redis: Redis) -> dict[bytes, bytes | str | None]:
 async def test_a_session_of_the_future_is_neither_used_nor_overwritten(
     server: Server, mode: SessionMode
 ) -> None:
-    async with a_process(server, mode) as (sessions, store, notices, _):
+    async with a_process(server, mode, PATIENT) as (sessions, store, notices, _):
         redis, name = connection(store), sessions._standings.of(SCOPE).name
         await redis.set(place(sessions, "cur"), of_the_future(name), px=3_600_000)
         before = await everything(redis)
@@ -60,7 +60,7 @@ async def test_a_session_of_the_future_is_neither_used_nor_overwritten(
 
 
 async def test_a_key_of_the_future_opens_nothing(server: Server) -> None:
-    async with a_process(server, "ephemeral") as (sessions, store, notices, _):
+    async with a_process(server, "ephemeral", PATIENT) as (sessions, store, notices, _):
         text = await sealed(sessions)
         redis, name = connection(store), sessions._standings.of(SCOPE).name
         keys = [key async for key in redis.scan_iter(match="*:k:*")]
@@ -75,7 +75,7 @@ async def test_a_key_of_the_future_opens_nothing(server: Server) -> None:
 async def test_a_revocation_of_the_future_stops_its_conversation_and_stays(
     server: Server, mode: SessionMode
 ) -> None:
-    async with a_process(server, mode) as (sessions, store, notices, _):
+    async with a_process(server, mode, PATIENT) as (sessions, store, notices, _):
         text, other = await sealed(sessions), await sealed(sessions, Scope("t", "other"))
         redis, name = connection(store), sessions._standings.of(SCOPE).name
         put = of_the_future(name, label=revocation._LABEL, epoch=5)
@@ -97,7 +97,7 @@ async def test_processes_of_two_versions_work_side_by_side(
     server: Server, mode: SessionMode
 ) -> None:
     """The other version writes its records for its conversations, and reads none of ours."""
-    async with a_process(server, mode) as (sessions, store, _, _):
+    async with a_process(server, mode, PATIENT) as (sessions, store, _, _):
         redis = connection(store)
         theirs = [Scope("t", f"theirs{number}") for number in range(20)]
         for scope in theirs:

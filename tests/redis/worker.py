@@ -18,7 +18,7 @@ from proxy.keys.keyring import Keyring, create
 from proxy.keys.sessions import Sessions, SessionSettings
 from proxy.keys.stores import open_store, redis_client
 
-_PATIENCE_SECONDS = 20.0
+PATIENCE_SECONDS = 20.0
 
 
 def the_keyring() -> Keyring:
@@ -29,12 +29,12 @@ def the_keyring() -> Keyring:
 async def _work(port: int, conversations: int) -> None:
     notices: list[str] = []
     # What is tried is that all agree, also on a machine that has other work to do.
-    redis_client.CONNECT_SECONDS = redis_client.COMMAND_SECONDS = _PATIENCE_SECONDS  # type: ignore[misc]  # a constant elsewhere
+    redis_client.CONNECT_SECONDS = redis_client.COMMAND_SECONDS = PATIENCE_SECONDS  # type: ignore[misc]  # a constant elsewhere
     store = open_store("redis", redis=RedisSettings(TcpAddress("127.0.0.1", port)))
     sessions = Sessions(
         the_keyring(),
         store,
-        SessionSettings(store_timeout=_PATIENCE_SECONDS),
+        SessionSettings(store_timeout=PATIENCE_SECONDS),
         clock=time.time,
         random=os.urandom,
         notice=notices.append,
