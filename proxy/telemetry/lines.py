@@ -73,6 +73,8 @@ class JsonLines:
                 parts.append(f"{opening}{value}")
             elif type(value) is str and len(value) <= VALUE_CHARS:
                 parts.append(opening + _quote(value))
+            elif type(value) is float and math.isfinite(value):
+                parts.append(f"{opening}{value:.3f}")
             else:
                 parts.append(opening + _json(value))
         parts.append(f',"dropped":{dropped}}}\n' if dropped else "}\n")
@@ -87,6 +89,4 @@ class JsonLines:
 
 
 def _json(value: object) -> str:
-    if type(value) is float and math.isfinite(value):
-        return f"{value:.3f}"
     return json.dumps(shown(value))

@@ -6,28 +6,12 @@ lock for each increment. What a scraper reads is made only when it asks.
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections.abc import Mapping
 from typing import Any, Final, Protocol
 
-from .metrics import (
-    MESSAGES,
-    METRICS,
-    REFUSALS,
-    REQUEST_BYTES,
-    REQUEST_DURATION,
-    RESPONSE_BYTES,
-    SECONDS,
-    STORE_ERRORS,
-    UPSTREAM_DURATION,
-    UPSTREAM_ERRORS,
-    VALUES,
-    Metric,
-)
-from .samples import WIDTH, Labels, Samples
-
-MOST_SERIES: Final = 5000
-"""Of one metric; what comes above (rules renamed by many reloads) is counted as `other`."""
+from .message_counts import MOST_SERIES, MessageCounts
+from .metrics import METRICS, REFUSALS, STORE_ERRORS, UPSTREAM_ERRORS, VALUES, Metric
+from .samples import Labels, Samples
 
 _FATES: Final = ("sealed", "opened", "already_sealed", "plain", "kept", "cut")
 _ABORTED: Final = 499
@@ -44,22 +28,24 @@ class Reporter(Protocol):
 class Tally:
     """Counts messages by what is reported of them. One object serves one process."""
 
-    __slots__ = ("_counts", "_inner", "_times")
+    __slots__ = ("_counts", "_inner", "_messages")
 
     def __init__(self, inner: Reporter) -> None:
         """Hand every event on to `inner`."""
         self._inner = inner
         self._counts: dict[str, dict[Labels, float]] = {}
-        self._times: dict[str, dict[Labels, list[float]]] = {}
+        self._messages = MessageCounts()
 
     def report(self, event: str, **fields: object) -> None:
         """Write the event, then count it."""
         self._inner.report(event, **fields)
         if event == "message.handled":
             outcome = "aborted" if fields.get("status") == _ABORTED else "forwarded"
-            self._message(fields, outcome)
+            self._messages.count(fields, outcome)
+            self._values(fields)
         elif event == "message.refused":
-            self._message(fields, "refused")
+            self._messages.count(fields, "refused")
+            self._values(fields)
             self._refusal(fields)
         elif event == "store.failed":
             self._add(STORE_ERRORS, (_text(fields, "store"), _text(fields, "reason")))
@@ -70,18 +56,12 @@ class Tally:
         for name, counts in self._counts.items():
             for labels, number in counts.items():
                 made.add(METRICS[name], number, labels=labels)
-        for name, times in self._times.items():
-            for labels, values in times.items():
-                made.add(METRICS[name], *values, labels=labels)
+        for metric, values, labels in self._messages:
+            made.add(metric, *values, labels=labels)
         return made
 
-    def _message(self, fields: Mapping[str, Any], outcome: str) -> None:
+    def _values(self, fields: Mapping[str, Any]) -> None:
         listener, rule = _text(fields, "listener"), _text(fields, "rule")
-        self._add(MESSAGES, (listener, rule, outcome))
-        self._add(REQUEST_BYTES, (listener,), fields.get("request_bytes") or 0)
-        self._add(RESPONSE_BYTES, (listener,), fields.get("response_bytes") or 0)
-        self._time(REQUEST_DURATION, listener, fields.get("duration_ms"))
-        self._time(UPSTREAM_DURATION, listener, fields.get("upstream_ms"))
         for fate in _FATES:
             if number := fields.get(fate):
                 back = fields.get(f"response_{fate}", 0)
@@ -107,17 +87,6 @@ class Tally:
             labels = ("other",) * len(labels)
             held = counts.get(labels)
         counts[labels] = number if held is None else held + number
-
-    def _time(self, metric: Metric, listener: str, milliseconds: float | None) -> None:
-        if milliseconds is None:
-            return
-        times = self._times.setdefault(metric.name, {})
-        values = times.get((listener,))
-        if values is None:
-            values = times[listener,] = [0.0] * WIDTH
-        seconds = milliseconds / 1000
-        values[bisect_left(SECONDS, seconds)] += 1
-        values[-1] += seconds
 
 
 def _text(fields: Mapping[str, Any], key: str) -> str:

@@ -82,16 +82,13 @@ class Record:
             "status": self.status,
             "request_bytes": self.received,
             "response_bytes": self.returned,
-            "duration_ms": _milliseconds(now - self._began),
-            **self._counts,
+            "duration_ms": (now - self._began) * 1000,
         }
+        if self._counts:
+            fields |= self._counts
         if self._sent:
-            fields["upstream_ms"] = _milliseconds((self._responded or now) - self._sent)
+            fields["upstream_ms"] = ((self._responded or now) - self._sent) * 1000
         if self._refusal is not None:
             fields["error"], fields["reason"] = self._refusal
             fields["direction"] = self.direction
         reporter.report("message.handled" if self._refusal is None else "message.refused", **fields)
-
-
-def _milliseconds(seconds: float) -> float:
-    return round(seconds * 1000, 3)
