@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable
-from typing import Generic, TypeVar
+from collections.abc import Callable, Iterator
+from typing import Final, Generic, TypeVar
 
 K = TypeVar("K")
 V = TypeVar("V")
+
+_STEP: Final = 250
 
 
 class BoundedMap(Generic[K, V]):
@@ -47,10 +49,15 @@ class BoundedMap(Generic[K, V]):
         """Return every entry; none counts as used."""
         return tuple(self._entries.values())
 
-    def drop(self, spent: Callable[[V], bool]) -> None:
-        """Forget every entry that is spent."""
-        for key in [key for key, entry in self._entries.items() if spent(entry)]:
-            del self._entries[key]
+    def dropping(self, spent: Callable[[V], bool]) -> Iterator[None]:
+        """Forget every entry that is spent, a few at each step; others may go on in between."""
+        keys = tuple(self._entries)
+        for at in range(0, len(keys), _STEP):
+            for key in keys[at : at + _STEP]:
+                entry = self._entries.get(key)
+                if entry is not None and spent(entry):
+                    del self._entries[key]
+            yield
 
     def clear(self) -> None:
         """Forget every entry."""

@@ -7,7 +7,7 @@ opens until its soft end.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
@@ -138,8 +138,11 @@ class EphemeralSessions:
         for known in self._known.entries():
             known.fresh_until = 0.0
 
-    def bury(self, now: float) -> None:
-        """Let go of the sessions that are over or revoked, and of what was absent a while ago."""
+    def bury(self, now: float) -> Iterator[None]:
+        """Let go of the sessions that are over or revoked, and of what was absent a while ago.
+
+        It takes a few at each step.
+        """
 
         def over(known: _Known) -> bool:
             if known.live is None:
@@ -148,7 +151,7 @@ class EphemeralSessions:
             revoked = session.created < self._standings.not_before(session.scope)
             return revoked or now >= known.live.hard_end
 
-        self._known.drop(over)
+        yield from self._known.dropping(over)
 
     def clear(self) -> None:
         """Forget all."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 from weakref import WeakValueDictionary
@@ -242,17 +242,17 @@ class Sessions:
         ends = held.session, held.soft_end, held.used
         return SessionView(standing.name, standing.not_before, *ends)
 
-    def bury(self) -> None:
-        """Let go of sessions that are over or revoked; nothing opens or seals with them any more.
+    def bury(self) -> Iterator[None]:
+        """Let go of sessions that are over or revoked, a few at each step.
 
-        They would be refused in any case. Without this their keys would stay in memory until
-        somebody asks for them, or others push them out.
+        Nothing opens or seals with them any more, and they would be refused in any case. Without
+        this their keys would stay in memory until somebody asks for them, or others push them out.
         """
         now = self._clock()
-        self._sealing.drop(
+        yield from self._sealing.dropping(
             lambda held: now >= held.soft_end or began(held.session.sid) < held.standing.not_before
         )
-        self._found.bury(now)
+        yield from self._found.bury(now)
 
     async def rotate(self, scope: Scope) -> Rotated:
         """Return a new session that seals for the scope from now on; its old tokens still open.

@@ -38,7 +38,8 @@ class Upkeep:
 
     async def once(self) -> None:
         """Do it now. The store is asked one question at least, which shows how it stands."""
-        self._sessions.bury()
+        for _ in self._sessions.bury():
+            await asyncio.sleep(0)
         await self._sessions.use.tell(
             self._sessions.store,
             self._sessions.keyring.record_key,

@@ -26,3 +26,15 @@ def test_what_is_dropped_or_cleared_is_gone() -> None:
     kept.put("a", 1)
     kept.clear()
     assert kept.get("a") is None
+
+
+def test_what_is_spent_is_dropped_in_steps_and_what_goes_in_between_is_no_matter() -> None:
+    entries: BoundedMap[int, int] = BoundedMap(2000)
+    for number in range(1000):
+        entries.put(number, number)
+    steps = 0
+    for _ in entries.dropping(lambda number: number % 2 == 0):
+        steps += 1
+        entries.forget(999)
+    assert steps > 1
+    assert entries.entries() == tuple(number for number in range(1, 999, 2))
