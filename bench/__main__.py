@@ -69,12 +69,15 @@ def _options() -> argparse.Namespace:
         help="only peers so named, and Sealyard",
     )
     parser.add_argument(
+        "--side-by-side", action="store_true", help="only the peers: no curves and no weights"
+    )
+    parser.add_argument(
         "--rounds", type=int, default=_ROUNDS, metavar="N", help=f"unless given, {_ROUNDS}"
     )
     options = parser.parse_args()
     if options.rounds < 1:
         parser.error("at least one round is needed")
-    if options.write and (options.quick or options.peer):
+    if options.write and (options.quick or options.peer or options.side_by_side):
         parser.error("only a whole run is written")
     return options
 
@@ -85,25 +88,23 @@ def _measure(options: argparse.Namespace) -> Results:
     growing = Pace(min(pace.rounds, 3), 1)
     about = _about(pace)
     peers, absent = _present(options.peer)
+    found = Results(about, {peer.name: peer.version() for peer in peers}, absent)
     with a_backend() as backend:
-        groups = cells.QUICK if quick else cells.FULL
-        side_by_side = cells.measure(groups, peers, backend, pace)
-        curves = scale.measure(backend, scale.QUICK if quick else scale.Sizes(), growing)
-        counts = conversations.COUNTS[:2] if quick else conversations.COUNTS
-        curves += conversations.measure(counts)
-        workers = scale.workers(backend, growing)
+        found.cells.extend(
+            cells.measure(cells.QUICK if quick else cells.FULL, peers, backend, pace)
+        )
+        if options.side_by_side:
+            return found
+        found.curves.extend(
+            scale.measure(backend, scale.QUICK if quick else scale.Sizes(), growing)
+        )
+        found.workers.extend(scale.workers(backend, growing))
         weighed = [peer for peer in peers if peer.name != sealyard.UNLOGGED]
-        weights = weight.measure(weighed, backend, rounds=growing.rounds, seconds=pace.seconds)
-    return Results(
-        about,
-        {peer.name: peer.version() for peer in peers},
-        absent,
-        side_by_side,
-        workers,
-        curves,
-        weights,
-        [] if quick else transform.run(),
-    )
+        found.weights.extend(weight.measure(weighed, backend, growing.rounds, pace.seconds))
+    found.curves.extend(conversations.measure(conversations.COUNTS[: 2 if quick else None]))
+    if not quick:
+        found.steps.extend(transform.run())
+    return found
 
 
 def _present(names: Sequence[str]) -> tuple[list[Peer], dict[str, str]]:

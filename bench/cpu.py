@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Final
 
 _PROC: Final = Path("/proc")
-_TICK: Final = 1 / os.sysconf("SC_CLK_TCK")
+TICK: Final = 1 / os.sysconf("SC_CLK_TCK")
+"""What CPU time is counted in, in seconds."""
 # Places in /proc/PID/stat, counted from the state, which stands behind the name (proc(5)).
 _PARENT, _USER, _SYSTEM = 1, 11, 12
 
@@ -31,7 +32,7 @@ def cpu_seconds(root: int) -> float:
     for pid in tree(root):
         if fields := _stat(pid):
             ticks += int(fields[_USER]) + int(fields[_SYSTEM])
-    return ticks * _TICK
+    return ticks * TICK
 
 
 def resident_mebibytes(root: int) -> float:

@@ -53,14 +53,15 @@ def run(
         command = ["wrk", *options, "-s", str(_SCRIPT), url, "--", *arguments]
         before = cpu.cpu_seconds(running.pid)
         figures = _wrk(command, seconds, numbered=conversations > 1)
-        spent = cpu.cpu_seconds(running.pid) - before
+        # Less than a tick cannot be told from nothing.
+        spent = max(cpu.cpu_seconds(running.pid) - before, cpu.TICK)
     resident = cpu.resident_mebibytes(running.pid)
     running.forget_log()
     if figures["failed"] or not figures["requests"]:
         raise LoadFailed(f"{running.peer.name}, {work.title}: {figures}")
     return Sample(
         figures["requests"] / figures["seconds"],
-        figures["requests"] / spent if spent else 0.0,
+        figures["requests"] / spent,
         figures["p50"],
         figures["p99"],
         resident,

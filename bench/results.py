@@ -90,20 +90,20 @@ class Results:
     about: dict[str, str]
     versions: dict[str, str]
     absent: dict[str, str]
-    cells: list[Cell]
-    workers: list[Cell]
-    curves: list[Curve]
-    weights: list[Weight]
-    steps: list[Step]
+    cells: list[Cell] = field(default_factory=list)
+    workers: list[Cell] = field(default_factory=list)
+    curves: list[Curve] = field(default_factory=list)
+    weights: list[Weight] = field(default_factory=list)
+    steps: list[Step] = field(default_factory=list)
 
     def cell(self, peer: str, work: str, connections: int) -> Cell | None:
         """Return one cell, if it was measured."""
         wanted = (peer, work, connections)
         return next((c for c in self.cells if (c.peer, c.work, c.connections) == wanted), None)
 
-    def curve(self, name: str) -> Curve:
-        """Return one curve."""
-        return next(curve for curve in self.curves if curve.name == name)
+    def curve(self, name: str) -> Curve | None:
+        """Return one curve, if it was measured."""
+        return next((curve for curve in self.curves if curve.name == name), None)
 
     def weight(self, peer: str) -> Weight | None:
         """Return what one peer weighs, if it was weighed."""

@@ -46,8 +46,9 @@ def targets(results: Results) -> list[Target]:
         _latency(results),
         _list(results),
         *_weight(results),
-        *(_linear(results.curve(name)) for name in ("fields", "bodies")),
-        _flat(results.curve("rules")),
+        _linear(results.curve("fields"), "fields: the cost grows no faster than their number"),
+        _linear(results.curve("bodies"), "bodies: the cost grows no faster than their size"),
+        _flat(results.curve("rules"), "rules: the cost does not grow visibly with them"),
         *_steps(results),
     ]
 
@@ -121,22 +122,21 @@ def _weight(results: Results) -> Iterator[Target]:
             yield _missing(text)
 
 
-def _linear(curve: Curve) -> Target:
+def _linear(curve: Curve | None, text: str) -> Target:
     """No point may cost more than the one before it by more than the factor between them."""
-    text = f"{curve.name}: the cost grows no faster than their number"
-    if curve.name == "bodies":
-        text = "bodies: the cost grows no faster than their size"
+    if curve is None:
+        return _missing(text)
     medians = [(point.x, spread(point.costs).median) for point in curve.points]
     met = all(b / a <= _SLACK * y / x for (x, a), (y, b) in pairwise(medians))
     return Target(text, _ends(medians), met)
 
 
-def _flat(curve: Curve) -> Target:
+def _flat(curve: Curve | None, text: str) -> Target:
+    if curve is None:
+        return _missing(text)
     medians = [(point.x, spread(point.costs).median) for point in curve.points]
     (_, least), (_, most) = medians[0], medians[-1]
-    return Target(
-        "rules: the cost does not grow visibly with them", _ends(medians), most <= _SLACK * least
-    )
+    return Target(text, _ends(medians), most <= _SLACK * least)
 
 
 def _ends(medians: list[tuple[int, float]]) -> str:
@@ -153,4 +153,4 @@ def _steps(results: Results) -> Iterable[Target]:
 
 
 def _missing(text: str) -> Target:
-    return Target(text, "not measured: a peer was absent", None)
+    return Target(text, "not measured", None)

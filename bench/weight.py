@@ -15,7 +15,7 @@ from .works import CONNECTIONS, works
 _REST_SECONDS: Final = 1.0
 
 
-def measure(peers: Sequence[Peer], backend: int, *, rounds: int, seconds: int) -> list[Weight]:
+def measure(peers: Sequence[Peer], backend: int, rounds: int, seconds: int) -> list[Weight]:
     """Start each peer several times, in turns, and weigh it."""
     weights = [Weight(peer.name, [], [], []) for peer in peers]
     for _ in range(rounds):

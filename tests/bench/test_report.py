@@ -72,9 +72,18 @@ def test_a_target_whose_peer_was_absent_is_not_judged() -> None:
 @pytest.mark.parametrize(("last", "met"), [(4_300.0, True), (4_600.0, False)])
 def test_a_cost_must_not_grow_faster_than_what_grows(last: float, met: bool) -> None:  # noqa: FBT001 - a parameter
     found = some_results()
-    found.curve("fields").points[1].costs[:] = [last]
+    found.curves[0].points[1].costs[:] = [last]
 
     assert _verdicts(found)["fields: the cost grows no faster than their number"] is met
+
+
+def test_what_was_not_measured_is_not_judged() -> None:
+    found = some_results()
+    found.curves.clear()
+    found.weights.clear()
+
+    assert None in _verdicts(found).values()
+    assert "## As things grow" not in report.measured(found)
 
 
 def test_only_the_measured_part_of_the_page_changes() -> None:
