@@ -9,7 +9,7 @@ from proxy.config.settings import RedisSettings
 from proxy.keys.stores import Found, Offer, open_store
 
 RIGHTS = (
-    "~sealyard:* &sealyard:* -@all +@connection +evalsha +eval +get +set +pttl +time"
+    "~sealyard:* &sealyard:* -@all +select +evalsha +eval +get +set +pttl +time"
     " +publish +subscribe +unsubscribe +ping"
 )
 OFFER = Offer("n", b"one", 1, ttl_ms=10_000, key_id="s1", keep_ms=20_000)

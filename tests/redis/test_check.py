@@ -143,6 +143,20 @@ async def test_a_password_that_is_asked_for_and_not_given_is_refused(server: Ser
     assert "user `default`" in finding.text
 
 
+async def test_a_database_that_is_not_there_or_not_allowed_is_refused(server: Server) -> None:
+    user = a_user(server)
+    assert told(await found(replace(user, db=3))) == {"eviction": "unknown"}
+    missing = replace(user, db=99)
+    server.command("ACL", "SETUSER", "sealyard", "-select")
+    for settings in (missing, replace(user, db=3)):
+        (finding,) = (await found(settings)).values()
+        assert (finding.verdict, finding.passing) == ("failed", False)
+        assert f"no database {settings.db}" in finding.text
+    server.command(*grant(finding.text))
+    assert told(await found(replace(user, db=3))) == {"eviction": "unknown"}
+    assert (await found(missing))["redis"].verdict == "failed"
+
+
 async def test_a_redis_that_is_not_there_keeps_nobody_from_starting(server: Server) -> None:
     nowhere = RedisSettings(TcpAddress("127.0.0.1", free_port()))
     (finding,) = (await found(nowhere)).values()

@@ -251,14 +251,14 @@ async def test_a_redis_that_is_no_cluster_is_a_store_that_fails(server: Server) 
 
 
 async def test_rights_passwords_and_tls_are_for_every_node(tmp_path: Path) -> None:
-    assert f"{RIGHTS} +cluster|slots" in PAGE.read_text()
+    assert f"{RIGHTS} +asking +cluster|slots" in PAGE.read_text()
     write_tls(tmp_path)
     clustered = Clustered(tmp_path, tls=tmp_path)
     try:
         clustered.start()
         for node in clustered.nodes:
             node.command("ACL", "SETUSER", "sealyard", "on", ">correct", *RIGHTS.split())
-            node.command("ACL", "SETUSER", "sealyard", "+cluster|slots")
+            node.command("ACL", "SETUSER", "sealyard", "+asking", "+cluster|slots")
             node.command("ACL", "SETUSER", "default", "nocommands", "+ping")
         password, wrong = SecretReference(env="PASSWORD"), SecretReference(env="WRONG")
         right = replace(clustered.settings, user="sealyard", password=password)

@@ -167,3 +167,19 @@ async def test_a_certificate_that_cannot_be_used_is_told_at_the_start(
 ) -> None:
     with pytest.raises(UnfitEnvironment, match=r"none\.pem"):
         open_store("redis", redis=replace(tls[1], ca=tmp_path / "none.pem"))
+
+
+async def test_those_rights_reach_no_other_client_name_or_command(server: Server) -> None:
+    server.command("ACL", "SETUSER", "sealyard", "on", ">correct", *RIGHTS.split())
+    for words in (
+        ("CLIENT", "KILL", "TYPE", "normal"),
+        ("CLIENT", "PAUSE", "1000"),
+        ("CLIENT", "LIST"),
+        ("CONFIG", "GET", "requirepass"),
+        ("KEYS", "*"),
+        ("FLUSHALL",),
+        ("DEL", "sealyard:v1:{n}:rev"),
+        ("SET", "other", "1"),
+    ):
+        said = server.command("ACL", "DRYRUN", "sealyard", *words)
+        assert b"permission" in said, words

@@ -21,7 +21,7 @@ from .topologies import SERVICE, Watched
 
 pytestmark = needs_redis
 
-SENTINEL_RIGHTS = "-@all +@connection +sentinel|get-master-addr-by-name"
+SENTINEL_RIGHTS = "-@all +sentinel|get-master-addr-by-name"
 PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "redis.md"
 
 

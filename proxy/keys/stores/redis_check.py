@@ -174,6 +174,10 @@ def _texts(hellos: list[dict[bytes, Any]], name: bytes) -> Iterator[str]:
 def _unreached(error: BaseException, settings: RedisSettings) -> Finding:
     """Return what keeps us from Redis: a mistake, or something that may pass by itself."""
     causes = tuple(_chain(error))
+    if any("Invalid Database" in str(one) for one in causes):  # as redis-py puts both
+        text = f"There is no database {settings.db} in Redis, or the user may not select it:"
+        user = settings.user or "default"
+        return Finding("redis", "failed", f"{text} ACL SETUSER {user} +select")
     for kind, text in _MISTAKES.items():
         if any(isinstance(one, kind) for one in causes):
             user = settings.user or "default"
