@@ -191,16 +191,11 @@ def _field(status: Path, name: str) -> int:
 
 
 @contextlib.contextmanager
-def running(folder: Path) -> Iterator[Sidecar]:
-    """Run a sidecar that has sealed and opened once, so that its base is that of one at work."""
+def serving(folder: Path, text: str) -> Iterator[tuple[subprocess.Popen[bytes], Path]]:
+    """Run `sealyard serve` with this configuration and keys of its own; give process and log."""
     write_keys(folder)
-    port = free_port()
-    backend = _Backend()
-    thread = threading.Thread(target=backend.serve_forever, daemon=True)
-    thread.start()
-    file = folder / "sealyard.yaml"
-    file.write_text(_CONFIGURATION.format(port=port, upstream=backend.server_address[1]))
-    log = folder / "sealyard.log"
+    file, log = folder / "sealyard.yaml", folder / "sealyard.log"
+    file.write_text(text)
     command = [sys.executable, "-P", "-m", "proxy", "serve", "--config", str(file)]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     with (
@@ -211,14 +206,25 @@ def running(folder: Path) -> Iterator[Sidecar]:
     ):
         try:
             _await_ready(process, log)
-            sidecar = Sidecar(process, port, backend)
-            _warm_up(sidecar)
-            yield sidecar
+            yield process, log
         finally:
             process.send_signal(signal.SIGTERM)
             process.wait(PATIENCE_SECONDS)
-            backend.shutdown()
-            backend.server_close()
+
+
+@contextlib.contextmanager
+def running(folder: Path) -> Iterator[Sidecar]:
+    """Run a sidecar that has sealed and opened once, so that its base is that of one at work."""
+    port = free_port()
+    backend = _Backend()
+    threading.Thread(target=backend.serve_forever, daemon=True).start()
+    text = _CONFIGURATION.format(port=port, upstream=backend.server_address[1])
+    with serving(folder, text) as (process, _):
+        sidecar = Sidecar(process, port, backend)
+        _warm_up(sidecar)
+        yield sidecar
+    backend.shutdown()
+    backend.server_close()
 
 
 def _await_ready(process: subprocess.Popen[bytes], log: Path) -> None:

@@ -1,0 +1,188 @@
+"""A real sidecar with two listeners before recording origins: one rules everything, one nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import contextlib
+import json
+import re
+import socket
+import subprocess
+from collections import Counter
+from collections.abc import AsyncIterator, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from tests.bombs.rig import serving
+from tests.scenarios.rig import free_port
+from tests.smuggling.parsers import Disagreement, Read, agreed
+from tests.traffic.wire import OK
+
+from .messages import BEGINNING
+
+PATIENCE_SECONDS: Final = 20.0
+AT_A_TIME: Final = 24
+_CONFIGURATION: Final = """\
+version: 1
+keys:
+  keyring: {{file: keyring.jwe, key: {{file: root.key}}}}
+admin: {{listen: "127.0.0.1:0", token: {{file: admin.token}}}}
+listeners:
+  - name: ruled
+    listen: 127.0.0.1:{ports[0]}
+    upstream: http://127.0.0.1:{origins[0]}
+    unmatched: reject
+    timeouts: {{linger: 200ms}}
+    defaults: {{tenant: "const:t", conversation: "const:c"}}
+    rules:
+      - name: every
+        match: /**
+        request: {{encrypt: [{selector}]}}
+  - name: passed
+    listen: 127.0.0.1:{ports[1]}
+    upstream: http://127.0.0.1:{origins[1]}
+    unmatched: pass
+    timeouts: {{linger: 200ms}}
+"""
+
+
+def _spellings(text: bytes) -> Iterable[bytes]:
+    """Yield what cannot be missed of a text in the forms in which it might travel."""
+    yield text
+    yield text.hex().encode()
+    yield text.hex().upper().encode()
+    for shift in range(3):
+        coded = base64.b64encode(bytes(shift) + text)
+        # What the neighbours on either side have a share in is left out.
+        yield coded[4 if shift else 0 :][: len(text) * 4 // 3 - 4]
+
+
+_CANARY: Final = re.compile(b"|".join(re.escape(one) for one in _spellings(BEGINNING)))
+
+
+class _Line(asyncio.Protocol):
+    """One connection of an origin: read by two parsers, and each request answered."""
+
+    def __init__(self, origin: Origin) -> None:
+        self._origin = origin
+        self._transport: asyncio.WriteTransport | None = None
+        self._pending = b""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.WriteTransport)
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        assert self._transport is not None
+        self._pending += data
+        if _CANARY.search(self._pending):
+            self._origin.leaks.append(self._pending)
+        try:
+            view = agreed(self._pending)
+        except Disagreement as error:
+            self._origin.disagreements.append(str(error))
+            self._transport.abort()
+            return
+        self._pending = view.rest
+        self._origin.requests += view.requests
+        self._transport.write(OK * len(view.requests))
+
+
+@dataclass
+class Origin:
+    """What one listener's backend got."""
+
+    requests: list[Read] = field(default_factory=list)
+    disagreements: list[str] = field(default_factory=list)
+    leaks: list[bytes] = field(default_factory=list)
+
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncIterator[int]:
+        """Accept connections; give the port."""
+        loop = asyncio.get_running_loop()
+        server = await loop.create_server(lambda: _Line(self), "127.0.0.1", 0)
+        try:
+            yield int(server.sockets[0].getsockname()[1])
+        finally:
+            server.close()
+
+
+Told = Counter[tuple[str, int]]
+"""How many requests were forwarded, by method and bytes of body."""
+
+
+@dataclass
+class Rig:
+    """The sidecar, what it says in its log, and what its two origins got."""
+
+    process: subprocess.Popen[bytes]
+    log: Path
+    ports: tuple[int, int]
+    ruled: Origin
+    passed: Origin
+    _read: int = 0
+
+    async def round(self, streams: list[bytes]) -> tuple[Told, Told]:
+        """Send each stream over a connection of its own to either listener.
+
+        Return what the log says was forwarded, by listener.
+        """
+        waiting = iter([(port, data) for data in streams for port in self.ports])
+
+        async def client() -> None:
+            for port, data in waiting:
+                await _deliver(port, data)
+
+        async with asyncio.TaskGroup() as group:
+            for _ in range(AT_A_TIME):
+                group.create_task(client())
+        told = {"ruled": Told(), "passed": Told()}
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while True:
+                self._read_log(told)
+                if told["ruled"].total() >= len(self.ruled.requests) and (
+                    told["passed"].total() >= len(self.passed.requests)
+                ):
+                    return told["ruled"], told["passed"]
+                await asyncio.sleep(0.02)
+
+    def _read_log(self, told: dict[str, Told]) -> None:
+        with self.log.open("rb") as file:
+            file.seek(self._read)
+            data = file.read()
+        whole = data.rpartition(b"\n")[0]
+        self._read += len(whole) + bool(whole)
+        assert not _CANARY.search(whole), whole
+        for line in whole.splitlines():
+            event: dict[str, Any] = json.loads(line)
+            name = event["event"]
+            assert name not in {"exception.unhandled", "library.message", "worker.died"}, event
+            if name == "message.handled" and event["status"] == 200:
+                told[event["listener"]][event["method"], event["request_bytes"]] += 1
+
+
+async def _deliver(port: int, data: bytes) -> None:
+    """Send the bytes and an end, and wait until the other side has ended too."""
+    loop = asyncio.get_running_loop()
+    with socket.socket() as client, contextlib.suppress(ConnectionError, OSError):
+        client.setblocking(False)  # noqa: FBT003 - the signature of the standard library
+        await loop.sock_connect(client, ("127.0.0.1", port))
+        await loop.sock_sendall(client, data)
+        client.shutdown(socket.SHUT_WR)
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while await loop.sock_recv(client, 65536):
+                pass
+
+
+@contextlib.asynccontextmanager
+async def rigged(folder: Path, *, selector: str = "$..content") -> AsyncIterator[Rig]:
+    """Run it all; `selector` is what the rule seals."""
+    ruled, passed = Origin(), Origin()
+    ports = (free_port(), free_port())
+    async with ruled.running() as behind_ruled, passed.running() as behind_passed:
+        origins = (behind_ruled, behind_passed)
+        text = _CONFIGURATION.format(ports=ports, origins=origins, selector=selector)
+        with serving(folder, text) as (process, log):
+            yield Rig(process, log, ports, ruled, passed)

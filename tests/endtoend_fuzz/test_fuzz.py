@@ -1,0 +1,68 @@
+"""Changed bytes through a real sidecar: no canary comes out, and nobody sees another request."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from .messages import Fuzzer
+from .rig import Origin, Rig, rigged
+
+ROUND = 400
+
+
+def methods(told: Counter[tuple[str, int]]) -> Counter[str]:
+    found: Counter[str] = Counter()
+    for (method, _), number in told.items():
+        found[method] += number
+    return found
+
+
+def seen(origin: Origin) -> Counter[tuple[str, int]]:
+    """Return what an origin got since it was last asked."""
+    requests, origin.requests = origin.requests, []
+    return Counter((one.method.decode(), len(one.body)) for one in requests)
+
+
+async def one_round(rig: Rig, fuzzer: Fuzzer) -> int:
+    """Send a round; return how many requests got through where everything is ruled."""
+    told_ruled, told_passed = await rig.round([fuzzer.next() for _ in range(ROUND)])
+    assert rig.process.poll() is None
+    assert rig.ruled.leaks == []
+    assert (rig.ruled.disagreements, rig.passed.disagreements) == ([], [])
+    # What is sealed has another length, so the ruled ones are compared by method and number.
+    sealed = seen(rig.ruled)
+    assert methods(sealed) == methods(told_ruled)
+    assert seen(rig.passed) == told_passed
+    return sealed.total()
+
+
+@pytest.mark.parametrize("seconds", [15, pytest.param(600, marks=pytest.mark.slow)])
+async def test_changed_bytes_leak_nothing_and_are_seen_alike_on_both_sides(
+    tmp_path: Path, seconds: int, record_property: Callable[[str, object], None]
+) -> None:
+    seed = secrets.randbits(32)
+    fuzzer, through = Fuzzer(seed), 0
+    async with rigged(tmp_path) as rig:
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            try:
+                through += await one_round(rig, fuzzer)
+            except BaseException as error:
+                error.add_note(f"seed {seed}, {fuzzer.made} streams made")
+                raise
+    record_property("streams", f"{fuzzer.made:,} to each listener in {seconds} s")
+    record_property("sealed", f"{through:,}")
+    assert through > fuzzer.made // 20
+
+
+async def test_a_leak_would_be_seen(tmp_path: Path) -> None:
+    async with rigged(tmp_path, selector="optional $.other") as rig:
+        with pytest.raises(AssertionError):
+            await one_round(rig, Fuzzer(1))
+        assert rig.ruled.leaks
