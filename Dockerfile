@@ -1,0 +1,58 @@
+# The one image of Sealyard: the sidecar, the injector, and nft for the redirect of injected pods.
+#
+#   docker build --build-arg VERSION=0.1.0 --build-arg REVISION="$(git rev-parse HEAD)" -t sealyard .
+#
+# BASE must be Debian with Python 3.11 to 3.13 as python3; pin it by digest for a release. Nothing
+# here depends on where its Python lives.
+ARG BASE=docker.io/library/python:3.13-slim-trixie
+
+FROM ${BASE} AS build
+WORKDIR /build
+COPY docker/requirements-image.lock ./
+# The environment has no pip of its own, so that the image has none to call.
+RUN python3 -m venv --without-pip /opt/sealyard \
+ && python3 -m pip --python /opt/sealyard/bin/python install --no-cache-dir --no-compile \
+      --disable-pip-version-check --only-binary :all: --require-hashes \
+      --requirement requirements-image.lock
+COPY proxy /opt/sealyard/lib/sealyard/proxy
+COPY --chmod=0755 docker/sealyard /opt/sealyard/bin/sealyard
+# Modules are compiled here, since the image is read-only where it runs.
+RUN site="$(/opt/sealyard/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')" \
+ && printf '/opt/sealyard/lib/sealyard\n' >"$site/sealyard.pth" \
+ && /opt/sealyard/bin/python -m compileall -q -j 0 "$site" /opt/sealyard/lib/sealyard
+
+FROM ${BASE} AS run
+# nft gets its one capability by the file, so that the container need not be root's. Debian's
+# security updates are wanted, so no version is pinned.
+# hadolint ignore=DL3008
+RUN apt-get update \
+ && apt-get install --yes --no-install-recommends nftables libcap2-bin \
+ && setcap cap_net_admin+ep /usr/sbin/nft \
+ && apt-get purge --yes --auto-remove libcap2-bin \
+ && rm -rf /var/lib/apt/lists/* /var/cache/apt /var/log/dpkg.log /var/log/apt
+COPY --from=build /opt/sealyard /opt/sealyard
+COPY docker/sbom.py /tmp/sbom.py
+ARG VERSION=0.0.0
+# What is in the image, as CycloneDX; `docker run --entrypoint python3 IMAGE ...` is not needed to
+# read it: `docker cp` takes it out.
+RUN /opt/sealyard/bin/python -I /tmp/sbom.py "$VERSION" >/opt/sealyard/sbom.cdx.json \
+ && rm /tmp/sbom.py
+
+ARG REVISION=unknown
+LABEL org.opencontainers.image.title="Sealyard" \
+      org.opencontainers.image.description="A sidecar that encrypts and decrypts messages" \
+      org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.version="${VERSION}" \
+      org.opencontainers.image.revision="${REVISION}"
+ENV PATH=/opt/sealyard/bin:/usr/local/bin:/usr/bin:/bin \
+    PYTHONDONTWRITEBYTECODE=1 \
+    SEALYARD_CONFIG=/etc/sealyard/config/sealyard.yaml
+# 15080 redirected traffic, 15021 health, 9901 admin, 10250 the injector's webhook
+EXPOSE 15080 15021 9901 10250
+USER 65532:65532
+WORKDIR /
+# For engines that look at it (Kubernetes does not): the configuration needs `health` on this port.
+HEALTHCHECK --interval=10s --timeout=3s --start-period=10s --retries=3 \
+  CMD ["/opt/sealyard/bin/python", "-I", "-c", "import urllib.request as r; r.urlopen('http://127.0.0.1:15021/readyz', timeout=2)"]
+ENTRYPOINT ["/opt/sealyard/bin/sealyard"]
+CMD ["serve"]

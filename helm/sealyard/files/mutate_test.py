@@ -1,0 +1,33 @@
+"""Ask the webhook about a pod, and see that it gets its sidecar. argv: URL, [PEM of the CA]."""
+
+import base64
+import json
+import ssl
+import sys
+import urllib.request
+
+url, *pem = sys.argv[1:]
+trust = ssl.create_default_context(cafile=None if pem else "/ca/ca.crt", cadata="".join(pem))
+pod = {
+    "metadata": {"labels": {"sealyard.io/inject": "enabled"}},
+    "spec": {"containers": [{"name": "web", "ports": [{"containerPort": 8080}]}]},
+}
+request = {
+    "uid": "helm-test",
+    "kind": {"group": "", "version": "v1", "kind": "Pod"},
+    "operation": "CREATE",
+    "object": pod,
+}
+review = {"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": request}
+headers = {"Content-Type": "application/json"}
+call = urllib.request.Request(url, json.dumps(review).encode(), headers)
+with urllib.request.urlopen(call, timeout=10, context=trust) as answer:
+    response = json.load(answer)["response"]
+if not response["allowed"]:
+    sys.exit(f"The webhook denied a pod that it should seal: {response}")
+operations = json.loads(base64.b64decode(response["patch"]))
+added = [each for each in operations if each["path"] == "/spec/initContainers"]
+names = [one["name"] for each in added for one in each["value"]]
+if "sealyard" not in names:
+    sys.exit(f"The webhook gave a pod no sidecar: {operations}")
+print("The webhook gives pods their sidecar:", ", ".join(names))

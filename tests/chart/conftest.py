@@ -1,0 +1,94 @@
+"""The tools that know Kubernetes, and what the chart renders with them."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import yaml
+
+from proxy.injector.shapes import Json
+
+ROOT = Path(__file__).parent.parent.parent
+CHART = ROOT / "helm" / "sealyard"
+TOOLS = ROOT / ".venv-k8s" / "bin"
+CASES = sorted((CHART / "ci").glob("*.yaml"))
+HELMS = ("helm3", "helm4")
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """How a tool ended."""
+
+    code: int
+    said: str
+    complained: str
+
+
+Tool = Callable[..., Done]
+
+
+@pytest.fixture(scope="session")
+def tool() -> Tool:
+    """Run a tool of `.venv-k8s` by its name."""
+    if not TOOLS.exists() and not os.environ.get("REQUIRE_RUNTIME"):
+        pytest.skip("`./dev test-k8s` installs the tools")
+
+    def run(name: str, *arguments: str | Path, given: str | None = None) -> Done:
+        environ = {
+            **os.environ,
+            "HELM_CACHE_HOME": "/nonexistent",
+            "PATH": f"{TOOLS}:/usr/bin:/bin",
+        }
+        done = subprocess.run(
+            [str(TOOLS / name), *map(str, arguments)],
+            capture_output=True,
+            text=True,
+            input=given,
+            timeout=120,
+            check=False,
+            env=environ,
+        )
+        return Done(done.returncode, done.stdout, done.stderr)
+
+    return run
+
+
+@dataclass(frozen=True, slots=True)
+class Rendered:
+    """The objects of one rendering."""
+
+    text: str
+
+    def objects(self) -> list[Json]:
+        """Return all objects."""
+        return [one for one in yaml.safe_load_all(self.text) if one]
+
+    def one(self, kind: str, ending: str = "") -> Json:
+        """Return the one object of a kind whose name ends so."""
+        [found] = [
+            each
+            for each in self.objects()
+            if each["kind"] == kind and each["metadata"]["name"].endswith(ending)
+        ]
+        return found
+
+
+Render = Callable[..., Rendered]
+
+
+@pytest.fixture(scope="session")
+def render(tool: Tool) -> Render:
+    """Render the chart."""
+
+    def rendered(case: Path, *arguments: str, helm: str = "helm4") -> Rendered:
+        name, namespace = "seal", "sealyard"
+        done = tool(helm, "template", name, CHART, "-n", namespace, "-f", case, *arguments)
+        assert done.code == 0, done.complained
+        return Rendered(done.said)
+
+    return rendered

@@ -1,0 +1,150 @@
+"""A small admission chain: the rendered webhook configuration, the real server, kubectl's patch.
+
+What an API server would read from the cluster is read from what the chart renders: where to call,
+whom to trust, with which arguments the injector runs.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import socket
+import ssl
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+from proxy.injector.shapes import Json
+from tests.chart.conftest import CHART, ROOT, Render, Tool
+from tests.injector.pods import a_container, a_pod
+from tests.injector.test_review import a_review
+
+Admit = Callable[[Json], tuple[Json, list[Json]]]
+
+
+@pytest.fixture
+def admit(render: Render, tool: Tool, tmp_path: Path) -> Iterator[Admit]:
+    """Run the injector as the chart would; return what reviews a pod and applies the patch."""
+    rendered = render(CHART / "ci" / "default-values.yaml")
+    secret = rendered.one("Secret")["data"]
+    for name in ("tls.crt", "tls.key"):
+        (tmp_path / name).write_bytes(base64.b64decode(secret[name]))
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    arguments = rendered.one("Deployment")["spec"]["template"]["spec"]["containers"][0]["args"]
+    arguments = [
+        one.replace("--listen=*:10250", f"--listen=127.0.0.1:{port}").replace(
+            "/etc/sealyard/tls", str(tmp_path)
+        )
+        for one in arguments
+    ]
+    client = rendered.one("MutatingWebhookConfiguration")["webhooks"][0]["clientConfig"]
+    trust = ssl.create_default_context(cadata=base64.b64decode(client["caBundle"]).decode())
+    host = f"{client['service']['name']}.{client['service']['namespace']}.svc"
+    process = subprocess.Popen(
+        [sys.executable, "-P", "-m", "proxy", *arguments],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+
+    def call(body: bytes) -> Json:
+        head = (
+            f"POST {client['service']['path']}?timeout=5s HTTP/1.1\r\nHost: {host}\r\n"
+            f"Connection: close\r\nContent-Type: application/json\r\n"
+            f"Content-Length: {len(body)}\r\n\r\n"
+        )
+        with (
+            socket.create_connection(("127.0.0.1", port), 10) as raw,
+            trust.wrap_socket(raw, server_hostname=host) as connection,
+        ):
+            connection.sendall(head.encode() + body)
+            answer = b"".join(iter(lambda: connection.recv(65536), b""))
+        response: Json = json.loads(answer.partition(b"\r\n\r\n")[2])["response"]
+        return response
+
+    def admitted(pod: Json) -> tuple[Json, list[Json]]:
+        response = call(json.dumps(a_review(pod)).encode())
+        assert response["allowed"], response
+        if "patch" not in response:
+            return pod, []
+        operations = base64.b64decode(response["patch"]).decode()
+        (tmp_path / "pod.json").write_text(json.dumps(pod))
+        (tmp_path / "patch.json").write_text(operations)
+        done = tool(
+            *("kubectl", "patch", "--local", "--type=json", "-o", "json"),
+            *("--patch-file", tmp_path / "patch.json", "-f", tmp_path / "pod.json"),
+        )
+        assert done.code == 0, done.complained
+        return json.loads(done.said), json.loads(operations)
+
+    try:
+        deadline = time.monotonic() + 20
+        while not listening(port):
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        yield admitted
+    finally:
+        process.terminate()
+        assert process.wait(15) == 0
+
+
+def listening(port: int) -> bool:
+    """Tell whether somebody accepts at a port."""
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+PODS = {
+    "plain": a_pod(),
+    "probes": a_pod(
+        containers=[a_container(readinessProbe={"httpGet": {"path": "/", "port": "http"}})],
+        initContainers=[{"name": "migrate", "image": "m:1"}],
+        volumes=[{"name": "data", "emptyDir": {}}],
+    ),
+    "port-env": a_pod({"sealyard.io/interception": "port-env"}),
+    "legacy": a_pod({"sealyard.io/native-sidecar": "false"}),
+}
+
+
+def test_pods_pass_the_chain_and_come_back_unchanged(
+    admit: Admit, tool: Tool, tmp_path: Path
+) -> None:
+    files = []
+    for name, pod in PODS.items():
+        first, operations = admit({**pod, "metadata": {**pod["metadata"], "name": "web"}})
+        assert operations
+        second, again = admit(first)
+        assert (second, again) == (first, [])
+        files.append(tmp_path / f"{name}.yaml")
+        files[-1].write_text(yaml.safe_dump(first))
+    for version in ("1.29", "1.33", "1.37"):
+        done = tool("kubernetes-validate", "--strict", "-k", version, *files)
+        assert done.code == 0, done.said + done.complained
+        assert "WARN" not in done.said + done.complained
+
+
+def test_the_test_of_the_chart_passes(render: Render, admit: Admit) -> None:
+    """What `helm test` runs is a script of the chart; here its pod's review is put to the chain."""
+    script = (CHART / "files" / "mutate_test.py").read_text()
+    test = render(CHART / "ci" / "default-values.yaml").one("Pod")
+
+    assert test["spec"]["containers"][0]["args"][0].strip() == script.strip()
+    pod = {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": "web", "labels": {"sealyard.io/inject": "enabled"}},
+        "spec": {"containers": [{"name": "web", "ports": [{"containerPort": 8080}]}]},
+    }
+    _, operations = admit(pod)
+    assert "sealyard" in [
+        one["name"]
+        for each in operations
+        if each["path"] == "/spec/initContainers"
+        for one in each["value"]
+    ]

@@ -1,0 +1,219 @@
+"""The real Dockerfile, built; and a patched pod, run of that image by podman.
+
+It builds on a stand-in for the base image (Debian's own Python), so that no registry is needed, and
+takes minutes: `REQUIRE_RUNTIME=1 ./dev test-k8s -m slow tests/chart/test_image.py`.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+from proxy.injector.inject import inject
+from proxy.injector.wishes import InjectorSettings
+from tests.chart.conftest import ROOT
+from tests.injector.pods import a_container, a_pod
+from tests.injector.test_redirect import CANARY, CONFIGURATION
+
+IMAGE = "localhost/sealyard:test"
+BASE = "docker.io/library/python:3.13-slim-trixie"
+ENGINE = """\
+[containers]
+default_ulimits=["nofile=4096:4096","nproc=8192:8192"]
+[engine]
+runtime="runc"
+"""
+
+MISSING = [one for one in ("podman", "buildah", "runc", "mmdebstrap") if shutil.which(one) is None]
+if os.geteuid() != 0:
+    MISSING.append("root")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        bool(MISSING) and not os.environ.get("REQUIRE_RUNTIME"),
+        reason=f"no image can be built here: {', '.join(MISSING)} missing",
+    ),
+]
+
+Engine = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture(scope="module")
+def engine(tmp_path_factory: pytest.TempPathFactory) -> Engine:
+    """Run podman or buildah, with settings that also suit a machine inside of another."""
+    settings = tmp_path_factory.mktemp("engine") / "containers.conf"
+    settings.write_text(ENGINE)
+    environ = {
+        **os.environ,
+        "CONTAINERS_CONF": str(settings),
+        "PODMAN_IGNORE_CGROUPSV1_WARNING": "1",
+    }
+
+    def run(*command: str, good: bool = True) -> subprocess.CompletedProcess[str]:
+        done = subprocess.run(
+            command, capture_output=True, text=True, timeout=600, check=False, env=environ
+        )
+        assert not good or done.returncode == 0, done.stderr
+        return done
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def image(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Build the image, on a base that is made once."""
+    if engine("podman", "image", "exists", BASE, good=False).returncode:
+        archive = tmp_path_factory.mktemp("base") / "base.tar"
+        packages = "--include=python3,python3-venv,python3-pip,ca-certificates"
+        engine("mmdebstrap", "--variant=apt", packages, "trixie", str(archive))
+        engine("podman", "import", "-q", "-c", 'CMD ["python3"]', str(archive), BASE)
+    # The builder reaches the package index as this machine does.
+    mounts = [
+        f"--volume={one}:{one}:ro"
+        for one in ("/etc/ssl/certs/ca-certificates.crt", "/etc/pip.conf")
+        if Path(one).exists()
+    ]
+    engine(
+        *("buildah", "bud", "--isolation", "chroot", "--network", "host", "--pull=never"),
+        *mounts,
+        *("--build-arg", "VERSION=9.9.9", "-t", IMAGE, str(ROOT)),
+    )
+    return IMAGE
+
+
+def hardened(*, capability: str = "") -> list[str]:
+    """Return how Kubernetes would start a container of ours."""
+    added = [f"--cap-add={capability}"] if capability else []
+    return [
+        *("podman", "run", "--rm", "--network=none", "--read-only", "--cap-drop=ALL", *added),
+        *("--user=65532:0", "--security-opt=no-new-privileges"),
+    ]
+
+
+def test_the_command_runs_with_nothing_but_its_own_files(engine: Engine, image: str) -> None:
+    assert "sealyard" in engine(*hardened(), image, "version").stdout
+
+
+def test_nft_works_for_who_is_not_root_by_its_one_capability(engine: Engine, image: str) -> None:
+    ruleset = "table inet sealyard; list ruleset"
+    with_it = engine(
+        *hardened(capability="NET_ADMIN"), "--entrypoint=/usr/sbin/nft", image, ruleset
+    )
+    without = engine(*hardened(), "--entrypoint=/usr/sbin/nft", image, ruleset, good=False)
+
+    assert "table inet sealyard" in with_it.stdout
+    assert without.returncode != 0
+
+
+def test_the_image_tells_what_is_in_it(engine: Engine, image: str) -> None:
+    script = "print(open('/opt/sealyard/sbom.cdx.json').read())"
+    python = "--entrypoint=/opt/sealyard/bin/python"
+    document = json.loads(engine(*hardened(), python, image, "-c", script).stdout)
+    found = {one["purl"].partition("@")[0] for one in document["components"]}
+
+    assert {"pkg:pypi/cryptography", "pkg:pypi/redis", "pkg:deb/debian/nftables"} <= found
+    assert "pkg:pypi/pip" not in found
+    assert document["metadata"]["component"]["version"] == "9.9.9"
+
+
+@pytest.fixture
+def address(engine: Engine, image: str, tmp_path: Path) -> Iterator[str]:
+    """Run an injected pod of that image; yield the pod's address."""
+    subprocess.run(
+        [sys.executable, "-P", "-m", "proxy", "init", str(tmp_path / "keys")],
+        check=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+    manifest = tmp_path / "pod.yaml"
+    manifest.write_text(yaml.safe_dump_all(manifests(tmp_path / "keys", image)))
+    engine("podman", "kube", "play", str(manifest))
+    try:
+        infra = engine("podman", "pod", "inspect", "web", "--format", "{{.InfraContainerID}}")
+        form = "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}"
+        yield engine("podman", "inspect", infra.stdout.strip(), "--format", form).stdout.strip()
+    finally:
+        engine("podman", "kube", "down", "--force", str(manifest), good=False)
+
+
+def manifests(keys: Path, image: str) -> list[object]:
+    """Return the pod as the injector makes it, and what it mounts."""
+    backend = (Path(__file__).parent.parent / "injector" / "backend.py").read_text()
+    configuration = CONFIGURATION.replace("file: keys/", "file: /etc/sealyard/keys/")
+    app = a_container(
+        image=image,
+        imagePullPolicy="Never",
+        command=["/opt/sealyard/bin/python", "/app/backend.py", "8080", "/dev/shm/data"],  # noqa: S108 - in the container
+        volumeMounts=[{"name": "app", "mountPath": "/app"}],
+    )
+    pod = a_pod(containers=[app], volumes=[{"name": "app", "configMap": {"name": "app"}}])
+    pod["metadata"]["name"] = "web"
+    pod = inject(pod, InjectorSettings(image=image, pull_policy="Never"))
+    # podman knows no native sidecars: it would wait for the end of one.
+    inits = pod["spec"]["initContainers"]
+    [sidecar] = [one for one in inits if one["name"] == "sealyard"]
+    for key in ("restartPolicy", "startupProbe", "readinessProbe", "livenessProbe"):
+        del sidecar[key]
+    inits.remove(sidecar)
+    pod["spec"]["containers"].insert(0, sidecar)
+    secrets = {
+        name: base64.b64encode((keys / name).read_bytes()).decode()
+        for name in ("keyring.jwe", "root.key")
+    }
+    return [
+        config_map("app", {"backend.py": backend}),
+        config_map("sealyard", {"sealyard.yaml": configuration}),
+        {
+            "apiVersion": "v1",
+            "kind": "Secret",
+            "metadata": {"name": "sealyard-keys"},
+            "data": secrets,
+        },
+        pod,
+    ]
+
+
+def config_map(name: str, data: dict[str, str]) -> object:
+    """Return a ConfigMap."""
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": data}
+
+
+def curl(*arguments: str) -> tuple[int, str]:
+    """Call from outside the pod."""
+    done = subprocess.run(
+        [shutil.which("curl") or "", "-s", "-m", "10", *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return done.returncode, done.stdout
+
+
+def test_an_injected_pod_seals_what_its_application_keeps(engine: Engine, address: str) -> None:
+    url = f"http://{address}:8080/messages"
+    message = json.dumps({"conversationId": "c1", "content": CANARY})
+    deadline = time.monotonic() + 30
+    while curl(f"http://{address}:15021/readyz")[1] != "ready\n":
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+    code, answer = curl("-H", "Content-Type: application/json", "-d", message, url)
+    python = ("podman", "exec", "web-web", "/opt/sealyard/bin/python", "-c")
+    kept = engine(*python, "print(open('/dev/shm/data').read())").stdout
+    seen = engine(*python, "import os; print(os.path.exists('/etc/sealyard'))").stdout
+
+    assert (code, json.loads(answer)["content"]) == (0, CANARY)
+    assert CANARY not in kept
+    assert json.loads(kept)["content"].startswith("eyJ0eXAiOiJzeTEi")
+    assert seen.strip() == "False"
+    engine("podman", "kill", "web-sealyard")
+    refused = 7
+    assert curl(url)[0] == refused
