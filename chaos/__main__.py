@@ -1,7 +1,7 @@
 """`./dev chaos [--seconds N] [--mode MODE] [--write] [NAME ...]`: take Redis away and measure.
 
 Every outage at both kinds of sessions takes about 25 minutes at the 60 seconds that are usual.
-`./dev chaos conversations [COUNT]` measures what many conversations cost.
+`./dev chaos conversations [COUNT] [MODE]` measures what many conversations cost.
 """
 
 from __future__ import annotations

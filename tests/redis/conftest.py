@@ -28,6 +28,13 @@ def patient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
+def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give redis-py a second where it has a fifth, for machines that have other work to do."""
+    monkeypatch.setattr(redis_client, "CONNECT_SECONDS", 1.0)
+    monkeypatch.setattr(redis_client, "COMMAND_SECONDS", 1.0)
+
+
+@pytest.fixture
 def watched(tmp_path: Path) -> Iterator[Watched]:
     """A master, a replica and three Sentinels that run."""
     yield from _watched(tmp_path)

@@ -19,10 +19,11 @@ from .everything import OFFER, RIGHTS, all_done
 from .server import Server, free_port, needs_redis, write_tls
 from .topologies import Clustered
 
-pytestmark = needs_redis
+pytestmark = [needs_redis, pytest.mark.usefixtures("unhurried")]
 
 PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "redis.md"
 SLOTS = 16384
+DEADLINE = 1.2
 LONG = replace(OFFER, ttl_ms=600_000, keep_ms=900_000)
 
 
@@ -49,8 +50,8 @@ def named_at(clustered: Clustered, node: int) -> Offer:
 
 
 async def in_time(store: Store, offer: Offer) -> Held:
-    """Ask within the deadline of a question."""
-    async with asyncio.timeout(0.25):
+    """Ask within a deadline."""
+    async with asyncio.timeout(DEADLINE):
         return await store.get_or_create(offer)
 
 
@@ -135,7 +136,7 @@ async def test_a_slot_on_its_way_gives_no_second_session(
         try:
             assert (await in_time(store, second)).record == OFFER.record
         except StoreFailed:  # asked to come again until the turns were used up
-            assert time.monotonic() - began < 0.25
+            assert time.monotonic() - began < DEADLINE
     # A question of one key is redirected at once: the node that was not told keeps none.
     assert (await store.find(offer.name, [])).revocation is None
     move.end()
@@ -213,7 +214,7 @@ async def test_a_lost_node_is_a_store_that_fails_at_once_and_is_found_again(
     clustered.nodes[1].start()
     await asyncio.to_thread(clustered.settle)
     assert (await in_time(store, offer)).record == OFFER.record
-    assert slowest < 0.3
+    assert slowest < DEADLINE + 0.2
 
 
 async def test_a_frozen_node_stops_only_its_own_conversations(
