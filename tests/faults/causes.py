@@ -21,12 +21,15 @@ from proxy.core.routes import parse_pattern
 from proxy.core.rulebook import Rulebook
 from proxy.core.rules import Block, Item, Names, Rule
 from proxy.core.selectors import parse_selector
-from proxy.core.sources import parse_source
+from proxy.core.sources import NameSource
 from proxy.keys.durable import durable_session
 from proxy.keys.sessions import Sessions
 from tests.keys.builders import World, a_keyring, a_world
 
-SCOPE = Scope("t", "c")
+TENANT, CONVERSATION = NameSource("const", "tenant"), NameSource("const", "conversation")
+# The very texts of the rule, as sessions that messages have made hold them: texts that are merely
+# equal take some nanoseconds more to compare.
+SCOPE = Scope(TENANT.name, CONVERSATION.name)
 CONTEXT = Context(SCOPE, field="content")
 HEADERS = ((b"Content-Type", b"application/json"),)
 _WARMING = 50
@@ -39,7 +42,7 @@ def opening_rules() -> Rulebook:
     item = Item(
         parse_selector("$.content"), "content", frozenset({"tenant", "conversation", "field"})
     )
-    names = Names(tenant=parse_source("const:t"), conversation=parse_source("const:c"))
+    names = Names(TENANT, CONVERSATION)
     rule = Rule("open", (parse_pattern("POST /open"),), names, request=(Block(decrypt=(item,)),))
     return Rulebook((rule,), pass_unmatched=False)
 

@@ -74,8 +74,9 @@ async def test_the_comparison_tells_two_microseconds_apart() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "names",
-    [FOUR, ("bad-tag", "made-up", "disabled-key", "revoked"), ("expired", "forged-and-expired")],
-    ids=["four-causes", "keys", "expiry"],
+    # As many with a session at hand as without: a processor is faster at what comes more often.
+    [FOUR, ("bad-tag", "made-up"), ("bad-tag", "disabled-key"), ("expired", "forged-and-expired")],
+    ids=["four-causes", "made-up", "disabled-key", "expiry"],
 )
 async def test_no_cause_can_be_told_by_its_time(names: Sequence[str]) -> None:
     # What is there is there each time; what another process on this machine did is not.
