@@ -191,12 +191,14 @@ def _field(status: Path, name: str) -> int:
 
 
 @contextlib.contextmanager
-def serving(folder: Path, text: str) -> Iterator[tuple[subprocess.Popen[bytes], Path]]:
+def serving(
+    folder: Path, text: str, *options: str
+) -> Iterator[tuple[subprocess.Popen[bytes], Path]]:
     """Run `sealyard serve` with this configuration and keys of its own; give process and log."""
     write_keys(folder)
     file, log = folder / "sealyard.yaml", folder / "sealyard.log"
     file.write_text(text)
-    command = [sys.executable, "-P", "-m", "proxy", "serve", "--config", str(file)]
+    command = [sys.executable, "-P", "-m", "proxy", "serve", "--config", str(file), *options]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     with (
         log.open("wb") as sink,

@@ -1,0 +1,67 @@
+"""A backend in a process of its own: takes WebSockets, echoes their bytes, answers other requests.
+
+`python -m tests.idle.backend` prints its port. It ends when its input does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import hashlib
+import sys
+
+_GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455 section 1.3
+_BACKLOG = 4096
+_OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+
+
+class Line(asyncio.Protocol):
+    """One connection."""
+
+    def __init__(self) -> None:
+        """Begin in HTTP."""
+        self._transport: asyncio.WriteTransport | None = None
+        self._head = b""
+        self._switched = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin."""
+        assert isinstance(transport, asyncio.WriteTransport)
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        """Echo, or answer a whole head."""
+        assert self._transport is not None
+        if self._switched:
+            self._transport.write(data)
+            return
+        self._head += data
+        if not self._head.endswith(b"\r\n\r\n"):
+            return
+        lines = dict(line.lower().split(b": ", 1) for line in self._head.split(b"\r\n")[1:-2])
+        key = next(
+            (one.split(b": ")[1] for one in self._head.split(b"\r\n") if b"-Key: " in one), None
+        )
+        self._head = b""
+        if key is None or b"upgrade" not in lines:
+            self._transport.write(_OK)
+            return
+        self._switched = True
+        accept = base64.b64encode(hashlib.sha1(key + _GUID).digest())  # noqa: S324 - RFC 6455
+        self._transport.write(
+            b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            b"Sec-WebSocket-Accept: " + accept + b"\r\n\r\n"
+        )
+
+
+async def main() -> None:
+    """Serve until the input ends."""
+    loop = asyncio.get_running_loop()
+    server = await loop.create_server(Line, "127.0.0.1", 0, backlog=_BACKLOG)
+    sys.stdout.write(f"{server.sockets[0].getsockname()[1]}\n")
+    sys.stdout.flush()
+    await asyncio.to_thread(sys.stdin.read)
+
+
+if __name__ == "__main__":
+    asyncio.run(main())
