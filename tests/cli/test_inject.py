@@ -1,0 +1,49 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import Run
+from tests.injector.test_manifests import DEPLOYMENT, SERVICE
+
+IMAGE = ("--image", "registry.example/sealyard:1.0")
+
+
+@pytest.fixture
+def manifest(tmp_path: Path) -> Path:
+    """Return a manifest with one pod to seal."""
+    file = tmp_path / "web.yaml"
+    file.write_text(f"{SERVICE}---\n{DEPLOYMENT}")
+    return file
+
+
+def test_manifests_come_out_sealed(run: Run, manifest: Path) -> None:
+    done = run("inject", *IMAGE, "-f", str(manifest))
+
+    assert done.exit_code == 0
+    assert "name: sealyard-redirect" in done.stdout
+    assert done.stderr == "1 sealed.\n"
+
+
+def test_stdin_is_a_manifest_too(run: Run) -> None:
+    assert run("inject", *IMAGE, "-f", "-", stdin=DEPLOYMENT).stderr == "1 sealed.\n"
+
+
+def test_nothing_is_printed_where_one_pod_cannot_be_sealed(run: Run, manifest: Path) -> None:
+    broken = manifest.with_name("broken.yaml")
+    broken.write_text(DEPLOYMENT.replace("8080", "15021"))
+    done = run("inject", *IMAGE, "-f", str(manifest), "-f", str(broken))
+
+    assert done.exit_code == 1
+    assert done.stdout == ""
+    assert "Deployment web: port 15021 of container web is Sealyard's own" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "options", [("--cpu-limit", "lots"), ("--config-map", "Not a name"), ("--image", " ")]
+)
+def test_an_option_that_cannot_be_meant_is_a_usage_error(
+    run: Run, manifest: Path, options: tuple[str, str]
+) -> None:
+    assert run("inject", *IMAGE, *options, "-f", str(manifest)).exit_code == 2

@@ -1,0 +1,114 @@
+from __future__ import annotations
+
+import pytest
+import yaml
+
+from proxy.injector.manifests import Manifests, inject_text
+from proxy.injector.refusal import CannotInject
+from tests.injector.pods import SETTINGS
+
+SERVICE = "# stays\napiVersion: v1\nkind: Service\nmetadata: {name: web}  # stays too\n"
+DEPLOYMENT = """\
+# goes
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: web}
+spec:
+  template:
+    metadata:
+      labels: {sealyard.io/inject: enabled}
+      annotations: {since: 2024-01-01, window: 1:30, mode: 0644, part: 1.0}
+    spec:
+      containers:
+        - {name: web, image: w, ports: [{containerPort: 8080}]}
+"""
+
+
+def sealed(text: str, *, every: bool = False) -> Manifests:
+    """Return the manifests with their pods sealed."""
+    return inject_text(text, SETTINGS, every=every)
+
+
+def test_documents_with_nothing_to_seal_keep_every_byte() -> None:
+    made = sealed(f"{SERVICE}---\n{DEPLOYMENT}---\n{SERVICE}")
+
+    assert made.sealed == 1
+    assert made.text.startswith(SERVICE + "---\n")
+    assert made.text.endswith("---\n" + SERVICE)
+    assert "# goes" not in made.text
+
+
+def test_a_text_with_nothing_to_seal_is_returned_as_it_is() -> None:
+    text = f"--- # first\n{SERVICE}---\n\n...\n--- {{a: [1, 2}}}}\n".replace("2}}", "2]}")
+
+    assert sealed(text) == Manifests(text, 0)
+
+
+def test_values_mean_what_they_mean_to_kubernetes() -> None:
+    [made] = yaml.safe_load_all(sealed(DEPLOYMENT).text)
+    annotations = made["spec"]["template"]["metadata"]["annotations"]
+
+    assert {key: annotations[key] for key in ("since", "window", "mode", "part")} == {
+        "since": "2024-01-01",
+        "window": "1:30",
+        "mode": 0o644,
+        "part": 1.0,
+    }
+
+
+def test_a_second_run_changes_nothing() -> None:
+    once = sealed(DEPLOYMENT).text
+
+    assert sealed(once) == Manifests(once, 0)
+
+
+@pytest.mark.parametrize(
+    ("kind", "spec"),
+    [
+        ("Pod", "{POD}"),
+        ("StatefulSet", "{template: {POD}}"),
+        ("CronJob", "{jobTemplate: {spec: {template: {POD}}}}"),
+    ],
+)
+def test_pods_are_found_in_what_makes_pods(kind: str, spec: str) -> None:
+    pod = "spec: {containers: [{name: web, ports: [{containerPort: 8080}]}]}"
+    inner = spec.replace("POD", pod) if kind != "Pod" else pod.removeprefix("spec: ")
+    text = f"kind: {kind}\nmetadata: {{name: x}}\nspec: {inner}\n"
+
+    assert sealed(text).sealed == 0
+    made = sealed(text, every=True)
+    assert made.sealed == 1
+    assert "sealyard.io/inject: enabled" in made.text
+
+
+def test_lists_are_looked_into() -> None:
+    item = yaml.safe_load(DEPLOYMENT)
+    text = yaml.safe_dump({"kind": "List", "items": [{"kind": "Service"}, item]})
+
+    assert sealed(text).sealed == 1
+
+
+def test_who_says_no_is_left_alone() -> None:
+    text = DEPLOYMENT.replace("inject: enabled", "inject: disabled")
+
+    assert sealed(text, every=True) == Manifests(text, 0)
+
+
+def test_every_pod_that_cannot_be_sealed_is_named() -> None:
+    broken = DEPLOYMENT.replace("[{containerPort: 8080}]", "[]")
+    with pytest.raises(CannotInject) as refused:
+        sealed(f"{broken}---\n{DEPLOYMENT}---\n{broken.replace('name: web}', 'name: api}', 1)}")
+
+    assert [one.partition(":")[0] for one in refused.value.problems] == [
+        "Deployment web",
+        "Deployment api",
+    ]
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["a: [", "a: 1\na: 2\n", "a: &x [*x]\nb: !!python/object:os.system {}\n", "\t- a"],
+)
+def test_what_is_no_yaml_is_refused(text: str) -> None:
+    with pytest.raises(CannotInject):
+        sealed(text)
