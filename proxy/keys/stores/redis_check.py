@@ -74,6 +74,7 @@ async def _facts(way: Reach, settings: RedisSettings, clock: Callable[[], float]
     policies: list[str] = []
     skews = [0]
     for node in await way.nodes():
+        await _connect(node)
         hellos.append(await _hello(node))
         policies += await _policy(node)
         skews.append(await _skew(node, clock))
@@ -84,6 +85,19 @@ async def _facts(way: Reach, settings: RedisSettings, clock: Callable[[], float]
         skew_ms=max(skews, key=abs),
         said=await _tried(way, settings.prefix),
     )
+
+
+class _NoDatabase(RedisError):
+    """The database cannot be selected."""
+
+
+async def _connect(node: Redis) -> None:
+    """Make a connection, so that what stops it is not taken for an answer to another command."""
+    try:
+        await command(node, "PING")
+    except ResponseError as error:
+        if "'select'" in str(error) or "DB index" in str(error):
+            raise _NoDatabase from None
 
 
 async def _hello(node: Redis) -> dict[bytes, Any]:
@@ -174,14 +188,10 @@ def _texts(hellos: list[dict[bytes, Any]], name: bytes) -> Iterator[str]:
 def _unreached(error: BaseException, settings: RedisSettings) -> Finding:
     """Return what keeps us from Redis: a mistake, or something that may pass by itself."""
     causes = tuple(_chain(error))
-    if any("Invalid Database" in str(one) for one in causes):  # as redis-py puts both
-        text = f"There is no database {settings.db} in Redis, or the user may not select it:"
-        user = settings.user or "default"
-        return Finding("redis", "failed", f"{text} ACL SETUSER {user} +select")
     for kind, text in _MISTAKES.items():
         if any(isinstance(one, kind) for one in causes):
             user = settings.user or "default"
-            return Finding("redis", "failed", text.format(user=user))
+            return Finding("redis", "failed", text.format(user=user, db=settings.db))
     text = "Redis does not answer: see that it runs, that its address is right, and the network."
     return Finding("redis", "failed", text, passing=True)
 
@@ -200,6 +210,10 @@ _MISTAKES: Final[Mapping[type[BaseException], str]] = {
     AuthenticationError: (
         "Redis refuses the user `{user}`: see `user` and `password` of keys.store, and ACL SETUSER"
         " {user} there."
+    ),
+    _NoDatabase: (
+        "There is no database {db} in Redis, or the user may not select it: ACL SETUSER {user}"
+        " +select"
     ),
     AuthenticationWrongNumberOfArgsError: "Redis is too old for users: use 6 or newer.",
 }
