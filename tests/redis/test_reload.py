@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 from dataclasses import replace
 from pathlib import Path
 
@@ -52,6 +54,32 @@ async def test_a_sidecar_goes_on_sharing_after_the_password_of_its_user_changed(
             await asyncio.sleep(1.5)
             verbose = await pod.admin("GET", "/readyz?verbose")
             assert "[+] store: redis answers, durable" in verbose[1]
+
+
+async def test_a_start_with_a_refused_password_fails_and_a_dead_worker_is_replaced_all_the_same(
+    server: Server, tmp_path: Path
+) -> None:
+    server.command("ACL", "SETUSER", "sealyard", "on", ">first", *RIGHTS.split())
+    password = tmp_path / "password"
+    password.touch(0o600)
+    password.write_text("first\n")
+    url = f"redis://127.0.0.1:{server.port}"
+    store = f"{{url: {url}, user: sealyard, password: {{file: {password}}}}}"
+    async with backend() as behind, aiohttp.ClientSession() as session:
+        place = Place(tmp_path / "pod", behind.port, store).write()
+        with place.serving("--workers", "2") as served:
+            await served.event("server.ready")
+            server.command("ACL", "SETUSER", "sealyard", "<first", ">second")
+            server.command("CLIENT", "KILL", "USER", "sealyard")
+            for number in range(2):  # the one that looked at the store when it started, too
+                worker = (await served.event("worker.started", number + 1))["worker_pid"]
+                os.kill(worker, signal.SIGKILL)
+            await served.event("worker.ready", 4)
+            pod = Pod(served, session)
+            assert await pod.opens(await pod.sealed())
+        with place.serving() as served:
+            assert await served.ended() == 3
+            assert "refuses the user `sealyard`" in served.log.read_text()
 
 
 def records(server: Server) -> int:
