@@ -11,7 +11,7 @@ from pathlib import Path
 from proxy.config.settings import SecretReference
 from proxy.core.context import Context, Scope
 from proxy.core.needs import Needs
-from proxy.keys.keyring import Keyring, create
+from proxy.keys.keyring import Keyring, RandomBytes, create
 from proxy.keys.roots import FileRoot, create_root_file
 from proxy.keys.sessions import SessionMode, Sessions, SessionSettings
 from proxy.keys.stores import Changed, Found, Held, MemoryStore, Offer, Store, StoreFailed
@@ -232,6 +232,7 @@ def a_world(
     settings: SessionSettings | None = None,
     time: Time | None = None,
     mode: SessionMode = "durable",
+    random: RandomBytes = some_bytes,
 ) -> World:
     """Return sessions with a keyring, a memory store and a clock of their own."""
     time = time or Time()
@@ -243,7 +244,7 @@ def a_world(
         store,
         settings := settings or SessionSettings(),
         clock=time,
-        random=some_bytes,
+        random=random,
         notice=notices.append,
         mode=mode,
     )

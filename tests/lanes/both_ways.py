@@ -1,0 +1,195 @@
+"""One exchange sent through a Sealyard that takes it as plain, and through one that never does."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import re
+import socket
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import pytest
+
+from proxy.core.needs import Keys, Needs
+from proxy.core.rulebook import Rulebook
+from proxy.keys.keyring import create
+from proxy.keys.sessions import Sessions
+from proxy.traffic.course import CLIENT_CLOSED
+from proxy.traffic.plain_connection import PlainConnection
+from proxy.traffic.trip import Trip
+from tests.keys.builders import NOW, a_world
+from tests.smuggling.parsers import Disagreement, agreed
+from tests.traffic.ours import Ours, local, proxied
+from tests.traffic.wire import PATIENCE, eventually
+
+_OURS: Final = (
+    (re.compile(rb"sealyard-[0-9a-f]{8}"), b"sealyard"),
+    (re.compile(rb'"instance":"[^"]*"'), b'"instance":""'),
+    (re.compile(rb"\r\nDate: [^\r]*"), b""),
+)
+"""What differs from one message to the next: the pseudonym, the request's id, the date."""
+
+
+def _alike(data: bytes) -> bytes:
+    for pattern, text in _OURS:
+        data = pattern.sub(text, data)
+    return data
+
+
+@dataclass(frozen=True)
+class Exchanged:
+    """Every byte that the client and the origin got, and what the log tells."""
+
+    answer: bytes
+    forwarded: bytes
+    told: tuple[tuple[str, dict[str, object]], ...]
+
+
+@dataclass
+class Echo:
+    """An origin that sends back the body of each request, in the way that it is told to."""
+
+    chunked: bool = False
+    got: bytearray = field(default_factory=bytearray)
+    lines: set[asyncio.Protocol] = field(default_factory=set)
+
+    def reply(self, body: bytes) -> bytes:
+        head = b'HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nETag: "x"\r\n'
+        if self.chunked:
+            piece = b"%x\r\n%b\r\n" % (len(body), body) if body else b""
+            return head + b"Transfer-Encoding: chunked\r\n\r\n" + piece + b"0\r\n\r\n"
+        return head + b"Content-Length: %d\r\n\r\n" % len(body) + body
+
+
+class _Line(asyncio.Protocol):
+    def __init__(self, echo: Echo) -> None:
+        self.echo = echo
+        self.pending = b""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.WriteTransport)
+        self.transport = transport
+        self.echo.lines.add(self)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.echo.lines.discard(self)
+
+    def data_received(self, data: bytes) -> None:
+        self.echo.got += data
+        self.pending += data
+        try:
+            view = agreed(self.pending)
+        except Disagreement:
+            self.transport.abort()
+            return
+        self.pending = view.rest
+        for read in view.requests:
+            self.transport.write(self.echo.reply(read.body))
+
+
+class WarmSessions:
+    """Sessions that are always at hand, as they are for nearly every message."""
+
+    def __init__(self, sessions: Sessions) -> None:
+        self.remember = sessions.remember
+        self.resolve = sessions.resolve
+        self._sessions = sessions
+
+    def resolve_warm(self, needs: Needs) -> Keys | None:
+        keys = self._sessions.resolve_warm(needs)
+        if keys is None:
+            with contextlib.suppress(StopIteration):
+                self._sessions.resolve(needs).send(None)
+            keys = self._sessions.resolve_warm(needs)
+        return keys
+
+
+@dataclass
+class Way:
+    """A Sealyard, and the echo behind it."""
+
+    ours: Ours
+    echo: Echo
+    host: bytes
+
+    async def send(self, data: bytes, monkeypatch: pytest.MonkeyPatch) -> Exchanged:
+        """Send the bytes at once, and an end; nothing is drawn at random."""
+        with monkeypatch.context() as patched:
+            patched.setattr("os.urandom", bytes)
+            answer = await _deliver(self.ours.port, data)
+            await eventually(lambda: not self.ours.listener.connections)
+        heard, self.ours.ear.heard = self.ours.ear.heard, []
+        forwarded = bytes(self.echo.got).replace(self.host, b"origin")
+        self.echo.got.clear()
+        told = tuple((event, _facts(fields)) for event, fields in heard)
+        return Exchanged(_alike(answer), _alike(forwarded), told)
+
+
+def _facts(fields: dict[str, object]) -> dict[str, object]:
+    passing = {"request_id", "duration_ms", "upstream_ms"}
+    if fields["status"] == CLIENT_CLOSED:
+        passing.add("request_bytes")  # how many of them came before the end is chance
+    return {name: value for name, value in fields.items() if name not in passing}
+
+
+async def _deliver(port: int, data: bytes) -> bytes:
+    loop = asyncio.get_running_loop()
+    with socket.socket() as client:
+        client.setblocking(False)  # noqa: FBT003 - the signature of the standard library
+        await loop.sock_connect(client, ("127.0.0.1", port))
+        answer = b""
+        with contextlib.suppress(ConnectionError, OSError):
+            await loop.sock_sendall(client, data)
+            client.shutdown(socket.SHUT_WR)
+        with contextlib.suppress(ConnectionError):
+            async with asyncio.timeout(PATIENCE):
+                while part := await loop.sock_recv(client, 65536):
+                    answer += part
+        return answer
+
+
+@contextlib.asynccontextmanager
+async def a_way(rulebook: Rulebook, *, chunked: bool = False) -> AsyncIterator[Way]:
+    """Run a Sealyard in front of an echo."""
+    echo = Echo(chunked)
+    server = await asyncio.get_running_loop().create_server(lambda: _Line(echo), "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    world = a_world(keyring=create("k1", now=NOW, random=bytes), random=bytes)
+    keys = WarmSessions(world.sessions)
+    try:
+        async with proxied(local(port), rulebook=rulebook, keys=keys) as ours:
+            # Ids of one length, or the length of an answer would tell how many went before.
+            answerer: Any = ours.listener._answerer
+            answerer._course._numbers = itertools.count(0x10000)
+            yield Way(ours, echo, b"127.0.0.1:%d" % port)
+    finally:
+        server.close()
+
+
+@contextlib.contextmanager
+def nothing_is_plain(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Let every byte go to the parser, and every request to the handler."""
+    with monkeypatch.context() as patched:
+        patched.setattr("proxy.traffic.plain_connection.read_plain", lambda _: None)
+        patched.setattr("proxy.traffic.plain_connection.may_become_plain", lambda _: False)
+        patched.setattr("proxy.traffic.response_reader.read_plain_response", lambda _: None)
+        yield
+
+
+@contextlib.contextmanager
+def departures(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Trip]]:
+    """Collect the trips that end with an answer: what has really been sent as plain."""
+    made: list[Trip] = []
+    begin = PlainConnection._begin
+
+    def beginning(self: PlainConnection, request: object) -> None:
+        begin(self, request)  # type: ignore[arg-type] # it is handed through
+        if self._trip is not None:
+            made.append(self._trip)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(PlainConnection, "_begin", beginning)
+        yield made

@@ -1,0 +1,156 @@
+"""Whether a message is taken as plain or goes through the parser: every byte is the same.
+
+The corpora of smuggling and of JSON, combined and altered heads; both sides and the log compared.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from proxy.core.routes import parse_pattern
+from proxy.core.rulebook import Rulebook
+from proxy.core.rules import Block, Item, Names, Part, Rule, Verdict
+from proxy.core.selectors import parse_selector
+from proxy.core.sources import parse_source
+from tests.smuggling.corpus import rows
+
+from .both_ways import a_way, departures, nothing_is_plain
+
+SUITE = Path(__file__).parent.parent / "vectors" / "json-suite" / "test_parsing"
+
+
+def a_rulebook() -> Rulebook:
+    """Return rules that seal and open, seal anywhere, open alone, and refuse; the rest passes."""
+    bind: frozenset[Part] = frozenset({"tenant", "conversation", "field"})
+    content = Item(parse_selector("$.content"), "content", bind)
+    anywhere = Item(parse_selector("$..content"), "content", bind, optional=True)
+    names = Names(tenant=parse_source("const:t"), conversation=parse_source("path:id"))
+    opening = (Block(decrypt=(content,)),)
+    both = (Block(encrypt=(content,)),)
+    rules = (
+        Rule("seal", (parse_pattern("POST /c/{id}"),), names, both, opening),
+        Rule("loose", (parse_pattern("PUT /c/{id}"),), names, (Block(encrypt=(anywhere,)),)),
+        Rule("open", (parse_pattern("GET /c/{id}"),), names, response=opening),
+        Rule("closed", (parse_pattern("DELETE /c/{id}"),), names, request=Verdict.REJECT),
+    )
+    return Rulebook(rules, pass_unmatched=True)
+
+
+def _post(body: bytes, *lines: bytes, line: bytes = b"POST /c/1 HTTP/1.1") -> bytes:
+    length = b"Content-Length: %d" % len(body)
+    json = b"Content-Type: application/json"
+    return b"\r\n".join([line, b"Host: h", json, length, *lines, b"", body])
+
+
+def _json() -> Iterator[bytes]:
+    for file in sorted(SUITE.iterdir()):
+        text = file.read_bytes()
+        yield _post(text)
+        yield _post(b'{"content": ' + text + b"}")
+        yield _post(b'{"x": ' + text + b', "content": "c"}', line=b"PUT /c/1 HTTP/1.1")
+
+
+_LINES = (
+    b"X-A: b",
+    b"x-a:  b",
+    b"Cookie: a=b; c=d",
+    b"Connection: close",
+    b"Connection: keep-alive",
+    b"Connection: X-A",
+    b"Accept-Encoding: gzip",
+    b"Range: bytes=0-1",
+    b'If-None-Match: W/"x"',
+    b"Via: 1.1 a",
+    b"X-Forwarded-For: 1.2.3.4",
+    b"Expect: 100-continue",
+    b"Expect: 200-ok",
+    b"Content-Encoding: gzip",
+    b"Content-Encoding: identity",
+    b"Digest: sha-256=AA==",
+    b"X-HTTP-Method-Override: PUT",
+    b"TE: trailers",
+    b"Upgrade: h2c",
+    b"X_Y: z",
+    b"X-E:",
+    b"Authorization: Bearer a.b.c",
+    b"Transfer-Encoding: chunked",
+    b"Content-Length: 3",
+    b"Host: other",
+    b"X-N: caf\xc3\xa9",
+)
+_BODIES = (
+    b'{"content": "c"}',
+    b'{"content": "' + b"long " * 2000 + b'"}',
+    b'{"content": ["a", 1]}',
+    b'{"content": null}',
+    b'{"Content": "c"}',
+    b'{"other": "c"}',
+    b"{}",
+    b"",
+    b"[",
+)
+_STARTS = (
+    b"POST /c/1 HTTP/1.1",
+    b"PUT /c/%31 HTTP/1.1",
+    b"GET /c/1?a=b HTTP/1.1",
+    b"DELETE /c/1 HTTP/1.1",
+    b"HEAD /c/1 HTTP/1.1",
+    b"POST /other/../c/1 HTTP/1.1",
+    b"POST /C/1 HTTP/1.1",
+    b"POST /elsewhere HTTP/1.1",
+    b"OPTIONS * HTTP/1.1",
+    b"POST http://h/c/1 HTTP/1.1",
+    b"POST /c/1 HTTP/1.0",
+    b"PATCH /c/1%2f HTTP/1.1",
+    b"TRACE / HTTP/1.1",
+)
+
+
+def _combined() -> Iterator[bytes]:
+    """Yield one in five of all that a start, a line and a body make, some with a request behind."""
+    every = itertools.product(_STARTS, (None, *_LINES), _BODIES)
+    for number, (start, line, body) in enumerate(every):
+        if number % 5 == 0:
+            one = _post(body, *([line] if line else []), line=start)
+            yield one + (_post(_BODIES[0]) if number % 7 == 0 else b"")
+
+
+def _altered() -> Iterator[bytes]:
+    """Yield a request in which one byte is missing, stands twice, or is another."""
+    whole = _post(_BODIES[0], b"X-A: b", b"Cookie: c")
+    for at in range(len(whole)):
+        for put in (b"", whole[at : at + 1] * 2, b" ", b"\n", b"\xff", b"0"):
+            yield whole[:at] + put + whole[at + 1 :]
+
+
+def _smuggling() -> Iterator[bytes]:
+    return (row.raw for row in rows())
+
+
+INPUTS: dict[str, Callable[[], Iterator[bytes]]] = {
+    "smuggling": _smuggling,
+    "json": _json,
+    "combined": _combined,
+    "altered": _altered,
+}
+
+
+@pytest.mark.parametrize("chunked", [False, True], ids=["whole", "chunked"])
+@pytest.mark.parametrize("name", INPUTS)
+async def test_every_byte_is_the_same(
+    name: str, monkeypatch: pytest.MonkeyPatch, *, chunked: bool
+) -> None:
+    inputs = list(INPUTS[name]())
+    async with a_way(a_rulebook(), chunked=chunked) as way:
+        with departures(monkeypatch) as made:
+            plainly = [await way.send(data, monkeypatch) for data in inputs]
+    async with a_way(a_rulebook(), chunked=chunked) as way:
+        with nothing_is_plain(monkeypatch), departures(monkeypatch) as none:
+            for data, before in zip(inputs, plainly, strict=True):
+                assert await way.send(data, monkeypatch) == before, data
+    assert len(made) >= len(inputs) // 30
+    assert not none
