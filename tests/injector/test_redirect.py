@@ -15,6 +15,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -176,44 +177,44 @@ def link(name: str) -> None:
         run(*here, "link", "set", "lo", "up")
 
 
-@pytest.fixture
-def pod(tmp_path: Path) -> Iterator[RunningPod]:
-    """Run a pod with two sealed ports: an application at each, the sidecar, the redirect."""
+@contextmanager
+def running(manifest: Json, folder: Path) -> Iterator[RunningPod]:
+    """Make the namespaces for a pod, with its configuration and keys; end what runs in them."""
     name = f"sy{secrets.token_hex(3)}"
-    manifest = injected(
-        a_pod(
-            {"sealyard.io/ports": "8080,9000"},
-            containers=[
-                a_container(
-                    readinessProbe={
-                        "httpGet": {
-                            "path": "/up",
-                            "port": "http",
-                            "httpHeaders": [{"name": "X-Probe", "value": "yes"}],
-                        }
-                    },
-                    livenessProbe={"tcpSocket": {"port": 9000}},
-                    startupProbe={"httpGet": {"path": "/up", "port": 8080}},
-                )
-            ],
-        )
-    )
-    (tmp_path / "sealyard.yaml").write_text(CONFIGURATION)
-    run(sys.executable, "-P", "-m", "proxy", "init", str(tmp_path / "keys"))
-    running = RunningPod(name, tmp_path, manifest)
+    (folder / "sealyard.yaml").write_text(CONFIGURATION)
+    run(sys.executable, "-P", "-m", "proxy", "init", str(folder / "keys"))
+    made = RunningPod(name, folder, injected(manifest))
     try:
         link(name)
-        for port in (8080, 9000):
-            running.start_application(port)
-        running.redirect()
-        running.start_sidecar()
-        yield running
+        yield made
     finally:
-        for process in running.processes.values():
+        for process in made.processes.values():
             process.kill()
             process.wait()
         for one in ("pod", "client"):
             subprocess.run(["ip", "netns", "del", f"{name}-{one}"], check=False)  # noqa: S607 - found above
+
+
+@pytest.fixture
+def pod(tmp_path: Path) -> Iterator[RunningPod]:
+    """Run a pod with two sealed ports: an application at each, the sidecar, the redirect."""
+    app = a_container(
+        readinessProbe={
+            "httpGet": {
+                "path": "/up",
+                "port": "http",
+                "httpHeaders": [{"name": "X-Probe", "value": "yes"}],
+            }
+        },
+        livenessProbe={"tcpSocket": {"port": 9000}},
+        startupProbe={"httpGet": {"path": "/up", "port": 8080}},
+    )
+    with running(a_pod({"sealyard.io/ports": "8080,9000"}, containers=[app]), tmp_path) as made:
+        for port in (8080, 9000):
+            made.start_application(port)
+        made.redirect()
+        made.start_sidecar()
+        yield made
 
 
 @pytest.mark.parametrize("address", [V4, f"[{V6}]"])
@@ -297,3 +298,23 @@ def test_what_is_under_way_is_answered_when_the_pod_ends(pod: RunningPod) -> Non
     assert [json.loads(one)["content"] for one in answers] == [CANARY] * len(waiting)
     assert pod.processes["sidecar"].wait(15) == 0
     assert CANARY not in pod.file(8080).read_text()
+
+
+def test_without_any_privilege_the_application_moves_and_the_sidecar_takes_its_place(
+    tmp_path: Path,
+) -> None:
+    app = a_container(livenessProbe={"tcpSocket": {"port": "http"}})
+    manifest = a_pod({"sealyard.io/interception": "port-env"}, containers=[app])
+    with running(manifest, tmp_path) as pod:
+        moved = int(variables(container(pod.pod, "web"))["PORT"])
+        pod.start_application(moved)
+        pod.start_sidecar()
+        for address in (V4, f"[{V6}]"):
+            code, answer = pod.post(f"http://{address}:8080/messages", CANARY)
+            assert (code, json.loads(answer)["content"]) == (0, CANARY)
+        get = container(pod.pod, "web")["livenessProbe"]["httpGet"]
+        probe = f"http://{V4}:{get['port']}{get['path']}"
+        assert pod.curl(probe, "-f")[0] == 0
+        assert CANARY not in pod.file(moved).read_text()
+        pod.kill(f"app{moved}")
+        assert pod.curl(probe, "-f")[0] != 0
