@@ -42,6 +42,7 @@ from tests.factories import (
     a_response,
     a_rule,
     a_session,
+    a_sid,
     an_item,
     keys_for,
     replied,
@@ -186,6 +187,25 @@ def test_a_token_under_an_unknown_key_is_refused() -> None:
     with pytest.raises(OpenFailed) as caught:
         pipeline.apply(plan, Keys({}, {}), NOW)
     assert caught.value.reason == "unknown-key"
+
+
+@pytest.mark.parametrize("decoy", [a_session(), a_session(sid=a_sid(1))], ids=["its-own", "other"])
+def test_a_decoy_opens_nothing_and_its_refusal_is_the_reason(decoy: Session) -> None:
+    trip = Trip((decrypts("$.content"),), a_message(json.dumps({"content": sealed()})))
+    plan = pipeline.plan_request(trip.exchange, trip.message.body)
+    (need,) = plan.needs.opens
+    with pytest.raises(OpenFailed) as caught:
+        pipeline.apply(plan, Keys({}, {}, {need: decoy}, {need: "revoked-session"}), NOW)
+    assert caught.value.reason == "revoked-session"
+
+
+def test_what_only_a_decoy_would_open_is_sealed_again() -> None:
+    rule = encrypts("$.content", already_sealed="keep")
+    trip = Trip((rule,), a_message(json.dumps({"conversationId": "c1", "content": sealed()})))
+    plan = pipeline.plan_request(trip.exchange, trip.message.body)
+    (need,) = plan.needs.opens
+    keys = Keys(keys_for(plan.needs).sealing, {}, {need: a_session()}, {need: "unknown-key"})
+    assert dict(pipeline.apply(plan, keys, NOW).counts) == {"sealed": 1}
 
 
 def test_the_needs_name_every_session_once() -> None:
