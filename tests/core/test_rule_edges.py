@@ -33,6 +33,7 @@ def table(*patterns: str) -> RouteTable:
         ("POST /pay", "POST", "/pay.json"),
         ("/pay", "POST", "/pay%3Fa%3Fb"),
         ("/pay", "POST", "/pay%23a?"),
+        ("/pay.json", "POST", "/PAY.json"),
     ],
 )
 def test_a_laxer_reading_meets_the_rule(pattern: str, method: str, path: str) -> None:
@@ -43,6 +44,25 @@ def test_a_laxer_reading_meets_the_rule(pattern: str, method: str, path: str) ->
 @pytest.mark.parametrize("path", ["/pay.json", "/PAY", "/pay/"])
 def test_a_laxer_reading_for_another_method_meets_nothing(path: str) -> None:
     assert table("POST /pay").find("GET", canonical(path)) is None
+
+
+@pytest.mark.parametrize(
+    ("patterns", "method", "path", "expected"),
+    [
+        (("/pay", "/pay.json"), "POST", "/pay.json", 1),
+        (("POST /a/**", "/a/b"), "GET", "/a/b", 1),
+        (("POST /a/**", "/a/b"), "POST", "/a/b", 0),
+        (("/a/**", "/a/b/**"), "GET", "/a/b/c", 0),
+        (("/a/b/**", "/a/**"), "GET", "/a/b/c", 0),
+        (("POST /a/**", "/**"), "GET", "/a/b", 1),
+    ],
+)
+def test_the_first_of_several_patterns_is_found(
+    patterns: tuple[str, ...], method: str, path: str, expected: int
+) -> None:
+    found = table(*patterns).find(method, canonical(path))
+    assert found is not None
+    assert found[0] == expected
 
 
 def test_the_rulebook_asks_for_the_method() -> None:
