@@ -88,7 +88,8 @@ def _measure(options: argparse.Namespace) -> Results:
     growing = Pace(min(pace.rounds, 3), 1)
     about = _about(pace)
     peers, absent = _present(options.peer)
-    found = Results(about, {peer.name: peer.version() for peer in peers}, absent)
+    others = [peer for peer in peers if peer.name != sealyard.UNLOGGED]
+    found = Results(about, {peer.name: peer.version() for peer in others}, absent)
     with a_backend() as backend:
         found.cells.extend(
             cells.measure(cells.QUICK if quick else cells.FULL, peers, backend, pace)
@@ -99,8 +100,7 @@ def _measure(options: argparse.Namespace) -> Results:
             scale.measure(backend, scale.QUICK if quick else scale.Sizes(), growing)
         )
         found.workers.extend(scale.workers(backend, growing))
-        weighed = [peer for peer in peers if peer.name != sealyard.UNLOGGED]
-        found.weights.extend(weight.measure(weighed, backend, growing.rounds, pace.seconds))
+        found.weights.extend(weight.measure(others, backend, growing.rounds, pace.seconds))
     found.curves.extend(conversations.measure(conversations.COUNTS[: 2 if quick else None]))
     if not quick:
         found.steps.extend(transform.run())
