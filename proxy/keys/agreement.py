@@ -11,49 +11,21 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from ..config.settings import KeySettings
 from ..core.derivation import SID_BYTES
 from ..core.secret import KEY_BYTES, SessionKey
 from . import ephemeral_record
 from .bounded import BoundedMap
 from .guarded import GuardedStore, Notice
 from .keyring import Keyring, RandomBytes
+from .session_settings import MAX_AGE_SECONDS, SessionSettings
 from .standing import Standing, Standings
 from .stores import Held, Offer, StoreFailed
 from .stores import record as records
 from .stores.record import RecordRefused, RecordUnknown, SessionRecord
 
-MAX_AGE_SECONDS: Final = 24 * 3600
 MAX_SKEW_SECONDS: Final = 60
-# With random 96-bit IVs a key is good for 2^32 messages (SP 800-38D, 8.3): 1,024 processes may each
-# spend this many under one session key without counting together.
-MAX_MESSAGES: Final = 1 << 22
-
 _SID_TIME_BYTES: Final = 4
 _KNOWN_EPOCHS: Final = 100_000
-
-
-@dataclass(frozen=True, slots=True)
-class SessionSettings:
-    """How long a session seals, and what the process holds.
-
-    `ttl`, `grace` and `revocation_max_age` are seconds, `ttl` at most 24 h; `store_timeout` is the
-    deadline in seconds of each question to the store.
-    """
-
-    ttl: int = 3600
-    grace: int = 3600
-    max_messages: int = MAX_MESSAGES
-    max_scopes: int = 10_000
-    store_timeout: float = 0.25
-    revocation_max_age: float = 30.0
-
-    @classmethod
-    def of(cls, keys: KeySettings) -> SessionSettings:
-        """Return what the configuration says."""
-        return cls(
-            ttl=int(keys.ttl), grace=int(keys.grace), revocation_max_age=keys.revocation_max_age
-        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,8 @@ from ..core import base64url
 from ..core.context import Scope
 from ..core.errors import SealyardError
 from ..core.needs import Needs
-from .sessions import Sessions, SessionView
+from .session_view import SessionView
+from .sessions import Sessions
 
 Action = Literal["show", "create", "rotate", "revoke", "hear"]
 

@@ -10,88 +10,32 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
-from typing import Literal
 from weakref import WeakValueDictionary
 
 from ..core.context import Scope
-from ..core.errors import ConfigurationError, KeyUnavailable, OperatorError
+from ..core.errors import KeyUnavailable, OperatorError
 from ..core.needs import Keys, Needs
 from ..core.session import Session
 from ..core.token import KeyId
-from .agreement import (
-    MAX_AGE_SECONDS,
-    MAX_MESSAGES,
-    MAX_SKEW_SECONDS,
-    Agreed,
-    Agreement,
-    SessionSettings,
-    began,
-)
-from .bounded import BoundedMap
+from .agreement import MAX_SKEW_SECONDS, Agreed, Agreement, began
 from .breaker import REST_SECONDS
 from .durable import DurableSessions, durable_session
 from .ephemeral import EphemeralSessions
 from .guarded import GuardedStore, Notice
 from .kek_use import KekUse
 from .keyring import Keyring, RandomBytes
+from .sealing import SealingSessions
+from .session_settings import SessionMode, SessionSettings, require_possible
+from .session_view import Lookups, Rotated, SessionView
 from .standing import FOREVER, Standing, Standings
 from .stores import ClockRefused, Store, StoreFailed, revocation
 
-__all__ = ["Lookups", "Rotated", "SessionMode", "SessionSettings", "SessionView", "Sessions"]
-
-SessionMode = Literal["durable", "ephemeral"]
+__all__ = ["SessionMode", "SessionSettings", "Sessions"]
 
 # Each round one message gets its session, so only a plan of more scopes than fit fails.
 _ROUNDS = 16
-_SPENT_SESSIONS = 100_000
 # Above all times that a session id can name.
 _NEVER = 1 << 32
-
-
-@dataclass(slots=True)
-class _Sealing:
-    """A session that seals: until when (seconds since 1970), and how many values it has sealed.
-
-    After `fresh_until` the store is asked whether it is still the one.
-    """
-
-    session: Session
-    standing: Standing
-    soft_end: float
-    fresh_until: float
-    used: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Rotated:
-    """A new session, and whether the store took it, so that other processes take it too."""
-
-    session: Session
-    agreed: bool
-
-
-@dataclass(frozen=True, slots=True)
-class SessionView:
-    """What this process holds for a scope; `name` is the scope's in the store.
-
-    `session` is what seals until `soft_end` (seconds since 1970), and has sealed `sealed` values;
-    None where nothing does. Sessions that began before `not_before` are revoked.
-    """
-
-    name: str
-    not_before: int
-    session: Session | None = None
-    soft_end: float = 0.0
-    sealed: int = 0
-
-
-@dataclass(slots=True)
-class Lookups:
-    """How many plans got their sessions, and how often the store had to be asked for one."""
-
-    plans: int = 0
-    asked: int = 0
 
 
 class Sessions:
@@ -112,7 +56,7 @@ class Sessions:
         mode: SessionMode = "durable",
     ) -> None:
         """Begin with empty caches; raise ConfigurationError for settings that cannot be."""
-        _check(settings, mode)
+        require_possible(settings, mode)
         self._keyring = keyring
         self._settings = settings
         self._clock = clock
@@ -144,9 +88,7 @@ class Sessions:
             notice=notice,
             use=self.use,
         )
-        self._sealing: BoundedMap[Scope, _Sealing] = BoundedMap(limit)
-        # What sessions had sealed when the cache lost them: they go on counting from there.
-        self._spent: BoundedMap[bytes, int] = BoundedMap(_SPENT_SESSIONS)
+        self._sealing = SealingSessions(limit, settings.max_messages)
         self._locks: WeakValueDictionary[Scope, asyncio.Lock] = WeakValueDictionary()
         self._notice = notice
         self._pid = os.getpid()
@@ -207,18 +149,11 @@ class Sessions:
             session, refusal = self._opening_session(scope, key_id, standing, now)
             (opening if refusal is None else decoys)[need] = session
             refusals[need] = refusal
-        found: list[tuple[_Sealing, int]] = []
-        for scope, count in needs.seals.items():
-            held = self._sealing.get(scope)
-            if held is None or now >= held.fresh_until or not self._seals(held, count, now):
-                return None
-            found.append((held, count))
-        for held, count in found:
-            held.used += count
+        sealing = self._sealing.take(needs.seals, now)
+        if sealing is None:
+            return None
         self.lookups.plans += 1
-        return Keys(
-            {held.session.scope: held.session for held, _ in found}, opening, decoys, refusals
-        )
+        return Keys(sealing, opening, decoys, refusals)
 
     def remember(self, sessions: Iterable[Session]) -> None:
         """Keep sessions under which a tag has verified, so that they need not be derived again.
@@ -237,7 +172,7 @@ class Sessions:
     def view(self, scope: Scope) -> SessionView:
         """Return what this process knows of a scope; nothing is asked and nothing counts."""
         standing, held = self._standings.of(scope), self._sealing.get(scope)
-        if held is None or not self._seals(held, 0, self._clock()):
+        if held is None or not self._sealing.able(held, 0, self._clock()):
             return SessionView(standing.name, standing.not_before)
         ends = held.session, held.soft_end, held.used
         return SessionView(standing.name, standing.not_before, *ends)
@@ -249,9 +184,7 @@ class Sessions:
         this their keys would stay in memory until somebody asks for them, or others push them out.
         """
         now = self._clock()
-        yield from self._sealing.dropping(
-            lambda held: now >= held.soft_end or began(held.session.sid) < held.standing.not_before
-        )
+        yield from self._sealing.bury(now)
         yield from self._found.bury(now)
 
     async def rotate(self, scope: Scope) -> Rotated:
@@ -265,7 +198,7 @@ class Sessions:
             before = await self._agreement.current(standing, keyring, lambda _: True)
             old = before.sid if before is not None else None
             agreed = await self._agreement.current(standing, keyring, lambda sid: sid != old)
-            session = self._install(scope, standing, keyring, agreed).session
+            session = self._install(scope, standing, keyring, agreed)
             return Rotated(session, agreed is not None)
 
     async def revoke(self, scope: Scope, not_before: int) -> bool:
@@ -313,16 +246,8 @@ class Sessions:
         """Ask anew about a conversation that another process rotated or revoked, or about all."""
         self._standings.changed(name)
         self._found.changed()
-        for held in self._sealing.entries():
-            if self._store.shared and name in {None, held.standing.name}:
-                held.fresh_until = 0.0
-
-    def _seals(self, held: _Sealing, count: int, now: float) -> bool:
-        return (
-            now < held.soft_end
-            and held.used + count <= self._settings.max_messages
-            and began(held.session.sid) >= held.standing.not_before
-        )
+        if self._store.shared:
+            self._sealing.ask_anew(name)
 
     def _must_be_found(self, scope: Scope, key_id: KeyId, now: float) -> bool:
         durable = key_id.kek_id is not None or key_id.kek_number is not None
@@ -350,7 +275,7 @@ class Sessions:
         async with self._lock(scope):
             now = self._clock()
             held = self._sealing.get(scope)
-            usable = held is not None and self._seals(held, count, now)
+            usable = held is not None and self._sealing.able(held, count, now)
             if held is not None and usable and now < held.fresh_until:
                 return
             standing, keyring = self._standings.of(scope), self._keyring
@@ -360,8 +285,9 @@ class Sessions:
                 return sid != spent and began(sid) >= standing.not_before
 
             agreed = await self._agreement.current(standing, keyring, fits)
-            if agreed is None and held is not None and self._seals(held, count, self._clock()):
-                held.fresh_until = self._clock() + REST_SECONDS
+            now = self._clock()
+            if agreed is None and held is not None and self._sealing.able(held, count, now):
+                held.fresh_until = now + REST_SECONDS
             else:
                 self._install(scope, standing, keyring, agreed)
 
@@ -378,7 +304,7 @@ class Sessions:
 
     def _install(
         self, scope: Scope, standing: Standing, keyring: Keyring, agreed: Agreed | None
-    ) -> _Sealing:
+    ) -> Session:
         """Keep the session agreed on; without an agreement durable sessions go on by themselves."""
         now = self._clock()
         if agreed is not None:
@@ -393,17 +319,16 @@ class Sessions:
         held = self._sealing.get(scope)
         if held is not None and held.session.sid == agreed.sid:
             held.standing, held.fresh_until = standing, fresh_until
-            return held
+            return held.session
         session = _session(agreed, scope, keyring)
-        used = self._spent.get(agreed.sid) or 0
-        before, held = held, _Sealing(session, standing, agreed.soft_end, fresh_until, used)
         if keyring is self._keyring:  # it may have been replaced while the store was asked
-            self._lose(before, self._sealing.put(scope, held))
+            ends = {"soft_end": agreed.soft_end, "fresh_until": fresh_until}
+            self._sealing.put(session, standing, **ends)
             self._durable.remember(session)
             if agreed.key is not None:
                 self._found.remember(session, agreed.soft_end, agreed.hard_end)
             self.use.began(keyring.primary.number, now)
-        return held
+        return session
 
     def _opening_session(
         self, scope: Scope, key_id: KeyId, standing: Standing, now: float
@@ -428,19 +353,12 @@ class Sessions:
         # parent's event loop. Two processes would else spend one count of messages twice.
         self._pid = os.getpid()
         self._forget()
-        self._spent.clear()
+        self._sealing.begin_anew()
         self.use.clear()
         self._locks = WeakValueDictionary()
 
-    def _lose(self, *sealing: _Sealing | None) -> None:
-        """Take note of what sessions have sealed that are not kept any longer."""
-        for held in sealing:
-            if held is not None and held.used:
-                self._spent.put(held.session.sid, held.used)
-
     def _forget(self) -> None:
-        self._lose(*self._sealing.entries())
-        self._sealing.clear()
+        self._sealing.forget()
         self._durable.clear()
         self._found.clear()
         self._standings.clear()
@@ -450,17 +368,3 @@ def _session(agreed: Agreed, scope: Scope, keyring: Keyring) -> Session:
     if agreed.key is not None:
         return Session(agreed.key, sid=agreed.sid, scope=scope)
     return durable_session(keyring.primary, agreed.sid, scope)
-
-
-def _check(settings: SessionSettings, mode: SessionMode) -> None:
-    problems: list[str] = []
-    if mode not in {"durable", "ephemeral"}:
-        problems.append(f"keys.sessions.mode: {mode} is unknown; one of: durable, ephemeral")
-    if not 1 <= settings.ttl <= MAX_AGE_SECONDS:
-        problems.append(f"keys.sessions.ttl: not within 1s to {MAX_AGE_SECONDS // 3600}h")
-    if not 1 <= settings.max_messages <= MAX_MESSAGES or settings.max_scopes < 1:
-        problems.append(f"keys.sessions: at most {MAX_MESSAGES} messages, at least 1 scope")
-    if settings.grace < 0 or settings.revocation_max_age <= 0:
-        problems.append("keys.sessions: negative grace, or no revocation_max_age")
-    if problems:
-        raise ConfigurationError(tuple(problems))

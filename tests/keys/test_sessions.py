@@ -374,7 +374,7 @@ async def test_an_older_record_than_one_seen_before_is_refused() -> None:
     first = await sealing(world)
     offer = await current_offer(world, records.record_name(world.keyring.name_key, SCOPE))
     await world.sessions.rotate(SCOPE)
-    world.sessions._sealing.clear()
+    world.sessions._sealing.forget()
     await world.store.replace(offer)
     assert (await sealing(world)).sid != first.sid
     assert world.notices == ["record-stale"] * 2

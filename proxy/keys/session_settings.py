@@ -1,0 +1,54 @@
+"""How long a session seals, how much, and what a process holds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from ..config.settings import KeySettings
+from ..core.errors import ConfigurationError
+
+SessionMode = Literal["durable", "ephemeral"]
+
+MAX_AGE_SECONDS: Final = 24 * 3600
+# With random 96-bit IVs a key is good for 2^32 messages (SP 800-38D, 8.3): 1,024 processes may each
+# spend this many under one session key without counting together.
+MAX_MESSAGES: Final = 1 << 22
+
+
+@dataclass(frozen=True, slots=True)
+class SessionSettings:
+    """How long a session seals, and what the process holds.
+
+    `ttl`, `grace` and `revocation_max_age` are seconds, `ttl` at most 24 h; `store_timeout` is the
+    deadline in seconds of each question to the store.
+    """
+
+    ttl: int = 3600
+    grace: int = 3600
+    max_messages: int = MAX_MESSAGES
+    max_scopes: int = 10_000
+    store_timeout: float = 0.25
+    revocation_max_age: float = 30.0
+
+    @classmethod
+    def of(cls, keys: KeySettings) -> SessionSettings:
+        """Return what the configuration says."""
+        return cls(
+            ttl=int(keys.ttl), grace=int(keys.grace), revocation_max_age=keys.revocation_max_age
+        )
+
+
+def require_possible(settings: SessionSettings, mode: SessionMode) -> None:
+    """Raise ConfigurationError, telling every mistake, unless sessions can be kept like this."""
+    problems: list[str] = []
+    if mode not in {"durable", "ephemeral"}:
+        problems.append(f"keys.sessions.mode: {mode} is unknown; one of: durable, ephemeral")
+    if not 1 <= settings.ttl <= MAX_AGE_SECONDS:
+        problems.append(f"keys.sessions.ttl: not within 1s to {MAX_AGE_SECONDS // 3600}h")
+    if not 1 <= settings.max_messages <= MAX_MESSAGES or settings.max_scopes < 1:
+        problems.append(f"keys.sessions: at most {MAX_MESSAGES} messages, at least 1 scope")
+    if settings.grace < 0 or settings.revocation_max_age <= 0:
+        problems.append("keys.sessions: negative grace, or no revocation_max_age")
+    if problems:
+        raise ConfigurationError(tuple(problems))
