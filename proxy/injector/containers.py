@@ -146,12 +146,16 @@ def _probe(path: str, *, period: int, failures: int) -> Json:
 
 
 def _resources(wanted: Resources) -> Json:
-    limits = {"cpu": wanted.cpu_limit, "memory": wanted.memory_limit}
-    requests = {"cpu": wanted.cpu_request, "memory": wanted.memory_request}
-    return {
-        "limits": {name: value for name, value in limits.items() if value},
-        "requests": {name: value for name, value in requests.items() if value},
+    asked = {
+        "limits": {"cpu": wanted.cpu_limit, "memory": wanted.memory_limit},
+        "requests": {"cpu": wanted.cpu_request, "memory": wanted.memory_request},
     }
+    given = {
+        kind: {name: value for name, value in values.items() if value}
+        for kind, values in asked.items()
+    }
+    # An empty object would not come back from an API server.
+    return {kind: values for kind, values in given.items() if values}
 
 
 def _security(add: list[str] | None = None) -> Json:

@@ -44,10 +44,22 @@ def inject_manifest(document: Any, settings: InjectorSettings, *, every: bool) -
     if way is None:
         return document
     try:
+        if way and not every:
+            _refuse_misplaced_label(document, way)
         return _sealed(document, way, lambda pod: _pod(pod, settings, every=every))
     except CannotInject as refusal:
         name = text(mapping(document, "metadata"), "name")
         raise CannotInject(*(f"{kind} {name}: {one}" for one in refusal.problems)) from None
+
+
+def _refuse_misplaced_label(document: Json, way: tuple[str, ...]) -> None:
+    """Refuse a label that does not reach the pods: whoever wrote it believes them sealed."""
+    pod = document
+    for step in way:
+        pod = mapping(pod, step)
+    said = mapping(mapping(document, "metadata"), "labels").get(LABEL)
+    if said == ENABLED and LABEL not in mapping(mapping(pod, "metadata"), "labels"):
+        raise CannotInject(f"label {LABEL} belongs on the pod template, not on the object itself")
 
 
 def _pod(pod: Json, settings: InjectorSettings, *, every: bool) -> Json:

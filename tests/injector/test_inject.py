@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from copy import deepcopy
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from proxy.injector.names import CONTAINERS, VOLUMES
 from proxy.injector.patch import patch
 from proxy.injector.refusal import CannotInject
 from proxy.injector.shapes import Json
+from proxy.injector.wishes import Resources
 from tests.injector.pods import SETTINGS, a_container, a_pod, container, injected, pods, variables
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -168,6 +170,16 @@ def test_only_nft_gets_a_capability_and_nobody_is_root() -> None:
         assert {"cpu", "memory"} <= one["resources"]["requests"].keys()
 
 
+def test_nothing_empty_is_written_since_it_would_not_come_back() -> None:
+    """An API server leaves empty objects out, and the second admission would put them in again."""
+    settings = replace(SETTINGS, resources=Resources("", "", "", ""))
+    own = container(injected(a_pod(), settings), "sealyard")
+
+    assert own["resources"] == {}
+    own.pop("resources")
+    assert all(value not in ({}, [], None, "") for value in own.values())
+
+
 def test_keys_are_mounted_only_into_the_sidecar() -> None:
     pod = injected(a_pod(initContainers=[{"name": "migrate", "image": "m"}]))
     holders = [
@@ -185,6 +197,16 @@ def test_port_env_needs_no_capability_and_moves_the_application() -> None:
 
     assert [one["name"] for one in pod["spec"]["initContainers"]] == ["sealyard"]
     assert variables(container(pod, "web")) == {"PORT": "18080"}
+    # What the Pod Security level `restricted` demands of a container.
+    security = container(pod, "sealyard")["securityContext"]
+    assert security["capabilities"] == {"drop": ["ALL"]}
+    assert security["runAsNonRoot"]
+    assert security["allowPrivilegeEscalation"] is security["privileged"] is False
+    assert security["seccompProfile"] == {"type": "RuntimeDefault"}
+    assert {next(iter(one.keys() - {"name"})) for one in pod["spec"]["volumes"]} == {
+        "configMap",
+        "secret",
+    }
     assert sidecar["SEALYARD_LISTEN"] == "*:8080"
     assert sidecar["SEALYARD_UPSTREAM"] == "http://127.0.0.1:18080"
 

@@ -94,6 +94,18 @@ def test_who_says_no_is_left_alone() -> None:
     assert sealed(text, every=True) == Manifests(text, 0)
 
 
+def test_a_label_that_does_not_reach_the_pods_is_refused() -> None:
+    text = DEPLOYMENT.replace("      labels: {sealyard.io/inject: enabled}\n", "").replace(
+        "{name: web}", "{name: web, labels: {sealyard.io/inject: enabled}}", 1
+    )
+    with pytest.raises(CannotInject) as refused:
+        sealed(text)
+
+    [problem] = refused.value.problems
+    assert problem.startswith("Deployment web: label sealyard.io/inject belongs on the pod templ")
+    assert sealed(text, every=True).sealed == 1
+
+
 def test_every_pod_that_cannot_be_sealed_is_named() -> None:
     broken = DEPLOYMENT.replace("[{containerPort: 8080}]", "[]")
     with pytest.raises(CannotInject) as refused:
