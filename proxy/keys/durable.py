@@ -60,9 +60,8 @@ class DurableSessions:
     def find(self, scope: Scope, key_id: KeyId, not_before: int) -> tuple[Session, str | None]:
         """Return the session of a token, or a decoy and why the token must not open."""
         kek = key_id.kek_number if key_id.kek_id is None else key_id.kek_id
-        source = self._sources.get(kek, self._unknown)
-        if began(key_id.sid) < not_before:
-            source = self._revoked
+        named = self._sources.get(kek, self._unknown)
+        source = (named, self._revoked)[began(key_id.sid) < not_before]  # as long for either
         return self._session(source.entry, key_id.sid, scope), source.refusal
 
     def decoy(self, scope: Scope, sid: bytes) -> Session:

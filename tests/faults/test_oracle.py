@@ -49,9 +49,19 @@ async def test_every_cause_has_one_answer() -> None:
 async def largest_t(number: int, names: Sequence[str] = FOUR) -> tuple[float, str]:
     """Return the largest |t| of those causes over that many samples, and which two it was.
 
-    Where objects happen to lie in memory makes some nanoseconds, which tell of no cause: so there
-    are several rounds, each with keys, sessions and tokens of its own.
+    What is there is there each time; what another process on this machine did is not. So causes
+    that seem to differ are compared again, at most twice, and the smallest of the |t| counts.
     """
+    told = await _largest_t(number, names)
+    for _ in range(2):
+        if told[0] >= SEPARABLE:
+            told = min(told, await _largest_t(number, names))
+    return told
+
+
+async def _largest_t(number: int, names: Sequence[str]) -> tuple[float, str]:
+    # Where objects happen to lie in memory makes some nanoseconds, which tell of no cause: so there
+    # are several rounds, each with keys, sessions and tokens of its own.
     found: dict[str, list[float]] = {name: [] for name in names}
     for _ in range(ROUNDS):
         known = await causes()
@@ -79,11 +89,5 @@ async def test_the_comparison_tells_two_microseconds_apart() -> None:
     ids=["four-causes", "made-up", "disabled-key", "expiry"],
 )
 async def test_no_cause_can_be_told_by_its_time(names: Sequence[str]) -> None:
-    # What is there is there each time; what another process on this machine did is not.
-    told = []
-    for _ in range(3):
-        largest, which = await largest_t(100_000, names)
-        if largest < SEPARABLE:
-            return
-        told.append(f"{which} (|t| {largest:.1f})")
-    pytest.fail("; ".join(told))
+    largest, which = await largest_t(100_000, names)
+    assert largest < SEPARABLE, which
