@@ -65,6 +65,8 @@ def bodies_with_tokens() -> list[bytes]:
     some = [one.decode() for one in tokens() if len(one) < 400][:12]  # noqa: PLR2004 - short ones
     bodies = [json.dumps({"a": one, "b": [f"see {one}, {one[:-8]}"], one: 1}) for one in some]
     bodies += [json.dumps(json.dumps([one, json.dumps({"x": one})])) for one in some]
+    # Half of a surrogate pair, which only a text inside of a text may hold.
+    bodies += [json.dumps(json.dumps(["\ud83d", "\udc0e" + one, one])) for one in some]
     return _short([one.encode() for one in bodies])
 
 

@@ -9,6 +9,7 @@ import json
 import re
 import socket
 import subprocess
+import unicodedata
 from collections import Counter
 from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass, field
@@ -62,6 +63,35 @@ def _spellings(text: bytes) -> Iterable[bytes]:
 _CANARY: Final = re.compile(b"|".join(re.escape(one) for one in _spellings(BEGINNING)))
 
 
+def leaks(read: Read) -> bool:
+    """Tell whether a canary stands where the rule selects, or where that cannot be told.
+
+    A mistake in a name, `conte@t`, makes it one that the rule does not know: its value passes.
+    """
+    if not _CANARY.search(read.body):
+        return False
+    try:
+        document = json.loads(read.body, object_pairs_hook=tuple)
+    except ValueError:
+        return True
+    return _selected(document, inside=False)
+
+
+def _selected(value: object, *, inside: bool) -> bool:
+    """Tell whether a canary stands in a member that reads as `content`; objects come as pairs."""
+    if isinstance(value, str):
+        return inside and _CANARY.search(value.encode(errors="replace")) is not None
+    if isinstance(value, list):
+        return any(_selected(one, inside=inside) for one in value)
+    if isinstance(value, tuple):
+        return any(_selected(one, inside=inside or _is_content(name)) for name, one in value)
+    return False
+
+
+def _is_content(name: str) -> bool:
+    return unicodedata.normalize("NFKC", name).casefold() == "content"
+
+
 class _Line(asyncio.Protocol):
     """One connection of an origin: read by two parsers, and each request answered."""
 
@@ -77,17 +107,25 @@ class _Line(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         assert self._transport is not None
         self._pending += data
-        if _CANARY.search(self._pending):
-            self._origin.leaks.append(self._pending)
         try:
             view = agreed(self._pending)
         except Disagreement as error:
             self._origin.disagreements.append(str(error))
             self._transport.abort()
             return
+        self._look(self._pending[: len(self._pending) - len(view.rest)], view.requests)
         self._pending = view.rest
         self._origin.requests += view.requests
         self._transport.write(OK * len(view.requests))
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._look(self._pending, [])
+
+    def _look(self, data: bytes, requests: list[Read]) -> None:
+        """Look for canaries in requests, and in bytes that are no part of a body."""
+        inside = sum(len(_CANARY.findall(one.body)) for one in requests)
+        if len(_CANARY.findall(data)) != inside or any(leaks(one) for one in requests):
+            self._origin.leaks.append(data)
 
 
 @dataclass

@@ -10,8 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from .messages import Fuzzer
-from .rig import Origin, Rig, rigged
+from tests.smuggling.parsers import Read
+
+from .messages import BEGINNING, Fuzzer
+from .rig import Origin, Rig, leaks, rigged
 
 ROUND = 400
 
@@ -59,6 +61,22 @@ async def test_changed_bytes_leak_nothing_and_are_seen_alike_on_both_sides(
     record_property("streams", f"{fuzzer.made:,} to each listener in {seconds} s")
     record_property("sealed", f"{through:,}")
     assert through > fuzzer.made // 20
+
+
+@pytest.mark.parametrize(
+    ("body", "leak"),
+    [
+        (b'{"content":"%b"}', True),
+        (b'[{"a":{"Content":["x","-%b-"]}}]', True),
+        (b'{"content":"x","content":{"y":"%b"}}', True),
+        (b'{"\\u0063ontent":"%b"}', True),
+        (b"%b", True),
+        (b'{"content":"x","conte@t":"%b"}', False),
+        (b'{"content":"x"}', False),
+    ],
+)
+def test_a_leak_is_told_from_what_no_rule_selects(body: bytes, *, leak: bool) -> None:
+    assert leaks(Read(b"POST", b"/", body.replace(b"%b", BEGINNING + b"0123456789ab"))) is leak
 
 
 async def test_a_leak_would_be_seen(tmp_path: Path) -> None:
