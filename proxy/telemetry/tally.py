@@ -13,6 +13,8 @@ from .message_counts import MOST_SERIES, MessageCounts
 from .metrics import METRICS, REFUSALS, STORE_ERRORS, UPSTREAM_ERRORS, VALUES, Metric
 from .samples import Labels, Samples
 
+__all__ = ["MOST_SERIES", "Reporter", "Tally"]
+
 _FATES: Final = ("sealed", "opened", "already_sealed", "plain", "kept", "cut")
 _ABORTED: Final = 499
 _UPSTREAM: Final = frozenset({"upstream-failed", "upstream-timeout", "busy"})

@@ -34,7 +34,7 @@ class Owner(Bounds, Protocol):
     def began(self, task: asyncio.Task[None]) -> None:
         """Hold the task of a connection."""
 
-    def lost(self, connection: ClientConnection) -> None:
+    def lost(self, guest: ClientConnection) -> None:
         """Count a connection out."""
 
     def serve(

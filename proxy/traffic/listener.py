@@ -3,27 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 import ssl
-import sys
 from collections.abc import Coroutine
-from functools import partial
 from typing import Any, Final, NoReturn, Protocol
 
 from aiohttp import StreamReader, http_parser, web
 
 from ..config.limits import Timeouts, TrafficLimits
-from ..config.settings import Address, UnixAddress
+from ..config.settings import Address
 from ..core.errors import TrafficError, UnfitEnvironment
-from .addresses import Addresses
+from .acceptor import Acceptor
 from .client_connection import ClientConnection
 from .client_request import ClientRequest
-from .hop import Peer
+from .guests import Guest, Guests
 from .interfaces import Request
 from .plain_connection import PlainConnection
+from .plain_incoming import PlainIncoming
 from .plain_request import PlainRequest
 from .problem import Problem, deliberate
-from .sockets import BACKLOG, Sockets, close, open_sockets, port_of, waiting_at
+from .sockets import Sockets
 from .ticker import Ticker, interval
 from .trip import Station, Trip
 
@@ -39,23 +37,6 @@ class Answerer(Protocol):
 
     def reject(self, error: TrafficError) -> Problem:
         """Return the answer to what never came to be a request."""
-
-
-class Guest(Protocol):
-    """A connection of a client, as the listener sees it."""
-
-    @property
-    def peer(self) -> Peer:
-        """Who is at the other end."""
-
-    def check(self, now: float) -> None:
-        """End what has lasted too long."""
-
-    def leave(self) -> None:
-        """Close the connection if it is idle; let end what would never end by itself."""
-
-    def abort(self) -> None:
-        """Drop the connection."""
 
 
 def require_c_parser() -> None:
@@ -98,40 +79,37 @@ class HttpListener:
         clients are `redirected`, each connection is asked which port it was for.
         """
         require_c_parser()
-        self._sockets: Sockets = sockets or ()
-        self._owned = sockets is None
-        self._address = address
         self._answerer = answerer
-        self._tls = tls
         self.limits = limits or TrafficLimits()
         self.timeouts = timeouts or Timeouts()
         self.draining = False
         self.redirected = redirected
         self.parting = PARTING
         self._closed = False
-        self._adopting: set[asyncio.Task[None]] = set()
-        self._connections: set[Guest] = set()
-        self._addresses = Addresses()
+        self._guests = Guests()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._empty: asyncio.Future[None] | None = None
-        self._servers: list[asyncio.Server] = []
-        self._ticker = Ticker(self._check, interval=interval(self.timeouts))
+        self._acceptor = Acceptor(
+            address,
+            lambda: PlainConnection(self, asyncio.get_running_loop()),
+            tls=tls,
+            patience=lambda: self.timeouts.head,
+            sockets=sockets,
+        )
+        self._ticker = Ticker(self._guests.check, interval=interval(self.timeouts))
 
     @property
     def connections(self) -> int:
         """How many clients are connected."""
-        return len(self._connections)
+        return len(self._guests)
 
     @property
     def port(self) -> int:
         """The TCP port, once started: it was chosen by the system where the settings say 0."""
-        return port_of(self._sockets)
+        return self._acceptor.port
 
     async def start(self) -> None:
         """Begin to accept connections."""
-        if self._owned:
-            self._sockets = await asyncio.to_thread(open_sockets, self._address)
-        self._servers = await self._accept()
+        await self._acceptor.start()
         self._ticker.start()
 
     def answer_with(self, answerer: Answerer, *, limits: TrafficLimits, timeouts: Timeouts) -> None:
@@ -140,104 +118,39 @@ class HttpListener:
 
     async def renew_tls(self, tls: ssl.SSLContext | None) -> None:
         """Show new connections another certificate; those that stand keep theirs."""
-        if self.draining:
-            return
-        old, self._tls = self._servers, tls
-        # Both accept from the same sockets, so no connection meets a closed port in between.
-        self._servers = await self._accept()
-        for server in old:
-            server.close()
-
-    async def _accept(self) -> list[asyncio.Server]:
-        loop = asyncio.get_running_loop()
-        opener: Any = loop.create_server
-        if isinstance(self._address, UnixAddress):
-            opener = loop.create_unix_server
-            if sys.version_info >= (3, 13):
-                # The path is not the server's to remove: others may still accept there.
-                opener = partial(opener, cleanup_socket=False)
-        return [
-            await opener(
-                self._connection,
-                sock=sock.dup(),
-                ssl=self._tls,
-                backlog=BACKLOG,
-                ssl_handshake_timeout=self._handshake,
-            )
-            for sock in self._sockets
-        ]
-
-    def _connection(self) -> PlainConnection:
-        return PlainConnection(self, asyncio.get_running_loop())
-
-    @property
-    def _handshake(self) -> float | None:
-        return self.timeouts.head if self._tls is not None else None
+        if not self.draining:
+            await self._acceptor.renew_tls(tls)
 
     def stop_accepting(self) -> None:
         """Accept no more than those who have already been told that they are connected."""
         self.draining = True
-        for server in self._servers:
-            for sock in waiting_at(server):
-                self._adopting.add(asyncio.get_running_loop().create_task(self._adopt(sock)))
-            server.close()
-        self._servers = []
-        if self._owned and self._sockets:
-            close(self._sockets, self._address)
-            self._sockets = ()
-
-    async def _adopt(self, sock: socket.socket) -> None:
-        """Serve a connection that nobody has accepted yet."""
-        loop = asyncio.get_running_loop()
-        try:
-            await loop.connect_accepted_socket(
-                self._connection, sock, ssl=self._tls, ssl_handshake_timeout=self._handshake
-            )
-        except OSError:  # also what ssl raises: the client is gone, or speaks no TLS
-            sock.close()
+        self._acceptor.stop()
 
     async def drained(self, seconds: float) -> bool:
         """Let all connections end, and wait for it; return whether they did in time."""
         self.parting = min(PARTING, seconds / 2)
-        if self._adopting:
-            await asyncio.wait(self._adopting, timeout=self.parting)
-        for connection in tuple(self._connections):
-            connection.leave()
-        if not self._connections:
-            return True
-        self._empty = asyncio.get_running_loop().create_future()
-        try:
-            async with asyncio.timeout(seconds):
-                await self._empty
-        except TimeoutError:
-            return False
-        finally:
-            self._empty = None
-        return True
+        await self._acceptor.stopped(self.parting)
+        return await self._guests.gone(seconds)
 
     async def close(self) -> None:
         """Drop what is left."""
         self.stop_accepting()
         self._closed = True
-        for connection in tuple(self._connections):
-            connection.abort()
-        tasks = self._tasks | self._adopting
-        for task in tasks:
+        self._guests.abort()
+        await self._acceptor.close()
+        for task in self._tasks:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.gather(*self._tasks, return_exceptions=True)
         self._ticker.stop()
 
     # --- called by the connections ------------------------------------------------------------
 
-    def admits(self, connection: Guest) -> bool:
+    def admits(self, guest: Guest) -> bool:
         """Count a new connection in; return whether there was room for it."""
-        if self._closed or len(self._connections) >= self.limits.clients:
+        if self._closed or not self._guests.admits(guest, self.limits):
             return False
-        if not self._addresses.admits(connection.peer.address, self.limits.clients_per_address):
-            return False
-        self._connections.add(connection)
         if self.draining:
-            asyncio.get_running_loop().call_soon(connection.leave)
+            asyncio.get_running_loop().call_soon(guest.leave)
         return True
 
     def began(self, task: asyncio.Task[None]) -> None:
@@ -245,13 +158,9 @@ class HttpListener:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    def lost(self, connection: Guest) -> None:
+    def lost(self, guest: Guest) -> None:
         """Count a connection out."""
-        if connection in self._connections:
-            self._connections.remove(connection)
-            self._addresses.lost(connection.peer.address)
-        if not self._connections and self._empty is not None and not self._empty.done():
-            self._empty.set_result(None)
+        self._guests.lost(guest)
 
     def depart(self, request: PlainRequest, station: Station) -> Trip | None:
         """Send a plain request on its way without a wait, or return None and do nothing."""
@@ -262,16 +171,15 @@ class HttpListener:
         return self._answerer.handle(request)
 
     def hand_over(
-        self, connection: PlainConnection, transport: asyncio.Transport, data: bytes, *, ended: bool
+        self, guest: PlainIncoming, transport: asyncio.Transport, data: bytes, *, ended: bool
     ) -> bool:
         """Let a parser read `data` and what comes behind it; `ended` says that nothing does.
 
         Return whether the connection stays open for writing.
         """
         heir = ClientConnection(web.Server(_never), self, asyncio.get_running_loop())
-        self._connections.discard(connection)
-        self._connections.add(heir)
-        heir.take_over(transport, connection.peer)
+        self._guests.replace(guest, heir)
+        heir.take_over(transport, guest.peer)
         heir.data_received(data)
         return heir.eof_received() if ended else True
 
@@ -295,10 +203,6 @@ class HttpListener:
     def failed(self, error: BaseException) -> None:
         """Take note of what should not have happened, by the name of its class alone."""
         self._answerer.reject(deliberate(error))
-
-    def _check(self, now: float) -> None:
-        for connection in tuple(self._connections):
-            connection.check(now)
 
 
 async def _never(_: web.BaseRequest) -> NoReturn:

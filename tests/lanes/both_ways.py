@@ -19,6 +19,7 @@ from proxy.keys.keyring import create
 from proxy.keys.sessions import Sessions
 from proxy.traffic.course import CLIENT_CLOSED
 from proxy.traffic.plain_connection import PlainConnection
+from proxy.traffic.plain_head import PlainHead
 from proxy.traffic.trip import Trip
 from tests.keys.builders import NOW, a_world
 from tests.smuggling.parsers import Disagreement, agreed
@@ -173,8 +174,8 @@ async def a_way(rulebook: Rulebook, *, chunked: bool = False) -> AsyncIterator[W
 def nothing_is_plain(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Let every byte go to the parser, and every request to the handler."""
     with monkeypatch.context() as patched:
-        patched.setattr("proxy.traffic.plain_connection.read_plain", lambda _: None)
-        patched.setattr("proxy.traffic.plain_connection.may_become_plain", lambda _: False)
+        patched.setattr("proxy.traffic.plain_incoming.read_plain", lambda _: None)
+        patched.setattr("proxy.traffic.plain_incoming.may_become_plain", lambda _: False)
         patched.setattr("proxy.traffic.response_reader.read_plain_response", lambda _: None)
         yield
 
@@ -185,8 +186,8 @@ def departures(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Trip]]:
     made: list[Trip] = []
     begin = PlainConnection._begin
 
-    def beginning(self: PlainConnection, request: object) -> None:
-        begin(self, request)  # type: ignore[arg-type] # it is handed through
+    def beginning(self: PlainConnection, head: PlainHead, body: bytes) -> None:
+        begin(self, head, body)
         if self._trip is not None:
             made.append(self._trip)
 

@@ -1,0 +1,160 @@
+"""The receiving half of a connection whose requests are plain."""
+
+from __future__ import annotations
+
+import asyncio
+from abc import abstractmethod
+from collections.abc import Coroutine
+from typing import Any, Final, Protocol
+
+from .hop import Peer
+from .incoming import Bounds
+from .plain_head import PlainHead, may_become_plain, read_plain
+from .plain_outgoing import PlainOutgoing
+from .plain_request import PlainRequest
+from .ticker import NEVER
+from .trip import Station, Trip
+
+HELD_BODY: Final = 262144
+"""A body up to so many bytes waits here until all of it has come."""
+HELD_SECONDS: Final = 0.25
+"""What has not come whole by then is the parser's, with its deadlines for slow clients."""
+
+
+class PlainOwner(Bounds, Protocol):
+    """The listener, as its plain connections see it."""
+
+    @property
+    def draining(self) -> bool:
+        """Whether the request under way shall be the last."""
+
+    @property
+    def redirected(self) -> bool:
+        """Whether clients may have called another port than the listener's."""
+
+    @property
+    def parting(self) -> float:
+        """How long a drain waits for a request that may be on its way."""
+
+    def admits(self, guest: PlainIncoming) -> bool:
+        """Count a new connection in; return whether there was room for it."""
+
+    def lost(self, guest: PlainIncoming) -> None:
+        """Count a connection out."""
+
+    def began(self, task: asyncio.Task[None]) -> None:
+        """Hold a task."""
+
+    def failed(self, error: BaseException) -> None:
+        """Take note of what should not have happened."""
+
+    def depart(self, request: PlainRequest, station: Station) -> Trip | None:
+        """Send a request upstream without a wait, or return None and send nothing."""
+
+    def handle(self, request: PlainRequest) -> Coroutine[Any, Any, None]:
+        """Answer a request."""
+
+    def hand_over(
+        self, guest: PlainIncoming, transport: asyncio.Transport, data: bytes, *, ended: bool
+    ) -> bool:
+        """Let a parser read `data` and what comes behind it; `ended` says that nothing does.
+
+        Return whether the connection stays open for writing.
+        """
+
+
+class PlainIncoming(PlainOutgoing):
+    """Reads one plain request after the other; hands the connection over when one is not.
+
+    `_read_deadline` is a number that the listener's ticker looks at.
+    """
+
+    __slots__ = (
+        "_ended",
+        "_held",
+        "_missing",
+        "_owner",
+        "_read_deadline",
+        "_request",
+        "_rest",
+        "peer",
+    )
+
+    def __init__(self, owner: PlainOwner, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(owner, loop)
+        self._owner = owner
+        self._held = b""  # the beginning of a request
+        self._missing = 0  # how many bytes of its body are still to come, at least
+        self._rest = b""  # what came behind the request under way
+        self._request: PlainRequest | None = None
+        self._ended = False
+        self._read_deadline = NEVER
+        self.peer = Peer()
+
+    @abstractmethod
+    def _begin(self, head: PlainHead, body: bytes) -> None:
+        """Answer a request."""
+
+    @abstractmethod
+    def check(self, now: float) -> None:
+        """End what has lasted too long."""
+
+    @abstractmethod
+    def leave(self) -> None:
+        """Close the connection if it is idle; let end what would never end by itself."""
+
+    def data_received(self, data: bytes) -> None:
+        """Take bytes."""
+        if self._request is not None or self._paused:
+            self._keep_for_later(data)
+        elif not self._held:
+            self._take(data)
+        else:
+            self._held += data
+            self._missing -= len(data)
+            if self._missing <= 0:
+                held, self._held = self._held, b""
+                self._take(held)
+
+    def _take(self, data: bytes) -> None:
+        """Take the beginning of a request, or all of it."""
+        head = read_plain(data)
+        if head is None:
+            if may_become_plain(data):
+                self._hold(data, 1)
+            else:
+                self._hand_over(data)
+            return
+        end = head.size + (head.length or 0)
+        limits = self._owner.limits
+        if (
+            head.size > min(limits.header_line, limits.head)
+            or len(head.raw.headers) > limits.headers
+            or end - head.size > HELD_BODY
+            or len(data) > end
+        ):
+            self._hand_over(data)
+        elif len(data) < end:
+            self._hold(data, end - len(data))
+        else:
+            self._read_deadline = NEVER
+            self._begin(head, data[head.size :])
+
+    def _hold(self, data: bytes, missing: int) -> None:
+        self._held = data
+        self._missing = missing
+        self._read_deadline = min(self._read_deadline, self._loop.time() + HELD_SECONDS)
+
+    def _hand_over(self, data: bytes) -> bool:
+        """Leave the connection to a parser; return whether it stays open for writing."""
+        transport, self._transport = self._transport, None
+        if transport is None:
+            return False
+        if not transport.is_reading():
+            transport.resume_reading()
+        return self._owner.hand_over(self, transport, data, ended=self._ended)
+
+    def _keep_for_later(self, data: bytes) -> None:
+        self._rest += data
+        if len(self._rest) > self._owner.limits.window and self._transport is not None:
+            self._transport.pause_reading()
