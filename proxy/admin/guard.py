@@ -13,13 +13,13 @@ from aiohttp.typedefs import Handler, Middleware
 
 from ..config.settings import Address
 from ..telemetry import places
+from ..telemetry.naming import METHODS, OTHER_METHOD
 from ..telemetry.tally import Reporter
 from . import hosts, problem
 from .limit import RateLimit
 from .problem import AdminError
 from .token import BearerToken
 
-_METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _FAILURES_PER_SECOND: Final = 1.0
 _FAILURES_AT_ONCE: Final = 10
 _CALLS_PER_SECOND: Final = 50.0
@@ -113,7 +113,7 @@ class Guard:
             "admin.called",
             listener=self._name,
             request_id=request_id,
-            method=request.method if request.method in _METHODS else "<other>",
+            method=request.method if request.method in METHODS else OTHER_METHOD,
             # What was asked for may hold anything; a route is one of our own.
             route=resource.canonical if resource is not None else None,
             status=response.status,

@@ -16,6 +16,7 @@ import click
 from ..core.errors import MessageError, TrafficError, traffic_errors
 from ..telemetry.events import EVENTS
 from ..telemetry.metrics import METRICS
+from ..telemetry.naming import ECS, OTEL
 from . import base, main
 
 _MADE: Final = "<!-- Made by `./dev docs` from the code: change it there. -->"
@@ -53,17 +54,27 @@ def events_page() -> str:
             f"`{event.name}`",
             event.level,
             event.meaning,
-            ", ".join(f"`{key}`" for key in event.keys),
+            ", ".join(f"`{OTEL.key(key)}`" for key in event.keys),
         )
         for event in EVENTS.values()
     ]
+    renamed = [(f"`{OTEL.key(key)}`", f"`{name}`") for key, name in ECS.names.items()]
     return _page(
         "Log events",
         "Each line is one JSON object on stderr with `at` (UTC), `level`, `event` and the event's"
         " keys; keys without a value are left out. Nothing else is ever written: a key that is not"
         " in this table is left out and counted in `dropped`, text is cut at 256 characters, and"
-        " texts of libraries and exceptions are withheld.",
+        " texts of libraries and exceptions are withheld. What looks like a secret (by its name, or"
+        " because it looks random) is written as `<hidden>`.",
+        "With a dot are the names of OpenTelemetry's semantic conventions. `--log-format ecs`"
+        " writes the same lines in the Elastic Common Schema, by the second table;"
+        " `--log-format console` writes them for people.",
         _table(("Event", "Level", "Meaning", "Keys"), rows),
+        "## Names in `ecs`",
+        "`at` is `@timestamp`, `level` is `log.level`, `event` is both `event.action` and"
+        " `message`; `event.duration` is in nanoseconds. Every key that is not here keeps its plain"
+        f" name below `{ECS.prefix}`.",
+        _table(("Key in `json`", "Key in `ecs`"), renamed),
     )
 
 

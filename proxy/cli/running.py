@@ -16,10 +16,10 @@ _MOST_SECONDS: Final = 3600.0
 
 log_format_option: Final = click.option(
     "--log-format",
-    type=click.Choice(["json", "console"]),
+    type=click.Choice(["json", "console", "ecs"]),
     default="json",
     show_default=True,
-    help="How log lines are written to stderr.",
+    help="How log lines are written to stderr: JSON (json, ecs: Elastic's names) or for people.",
 )
 
 

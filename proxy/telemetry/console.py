@@ -30,7 +30,7 @@ class ConsoleLines:
             "event": event.name,
         }
         for key in event.keys:
-            value = shown(fields[key]) if fields.get(key) is not None else None
+            value = shown(key, fields[key]) if fields.get(key) is not None else None
             if value is not None:
                 entry[key] = _escaped(value) if isinstance(value, str) else value
         return (self._render(None, level, entry) + "\n").encode("ascii", "backslashreplace")

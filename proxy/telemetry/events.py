@@ -50,6 +50,9 @@ _MESSAGE_KEYS: Final = (
     "response_cut",
 )
 
+OWN_KEYS: Final = frozenset({"previous", "request_id", "scope", "sha256", "sid"})
+"""Keys of what Sealyard makes itself: random by nature and no secret, so the scrubber passes by."""
+
 _TABLE: Final = (
     Event("server.started", "info", ("version", "python", "pid"), "The process has begun."),
     Event("server.ready", "info", ("listeners", "duration_ms"), "Every listener accepts."),
@@ -117,8 +120,8 @@ _TABLE: Final = (
     Event(
         "worker.died",
         "error",
-        ("worker", "worker_pid", "status", "restart_in_s"),
-        "A worker ended without having been asked; negative `status` is a signal's number.",
+        ("worker", "worker_pid", "exit_code", "restart_in_s"),
+        "A worker ended without having been asked; a negative `exit_code` is a signal's number.",
     ),
     Event(
         "config.warning",

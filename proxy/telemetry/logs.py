@@ -10,10 +10,10 @@ from collections.abc import Callable, Mapping
 from typing import Final, Literal
 
 from .events import EVENTS, Event, Level
-from .lines import LEVELS, JsonLines, Renderer
+from .lines import LEVELS, EcsLines, JsonLines, Renderer
 from .sink import DescriptorSink
 
-Format = Literal["json", "console"]
+Format = Literal["json", "console", "ecs"]
 Sink = Callable[[bytes], None]
 
 _EVENT_NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,31}(?:\.[a-z][a-z0-9_]{0,31}){1,2}")
@@ -63,7 +63,7 @@ class Logs:
 def to_stderr(log_format: Format = "json", *, level: Level = "info") -> Logs:
     """Return the log of a server: to stderr, in the format that the operator chose."""
     descriptor = sys.stderr.fileno()
-    render: Renderer = JsonLines()
+    render: Renderer = EcsLines() if log_format == "ecs" else JsonLines()
     if log_format == "console":
         from .console import ConsoleLines  # noqa: PLC0415 - structlog is for people's eyes only
 

@@ -22,6 +22,7 @@ from ..core.needs import Keys, Needs
 from ..core.pipeline import Plan
 from ..core.rulebook import Decision, Rulebook
 from ..core.session import Session
+from ..telemetry.naming import METHODS, OTHER_METHOD
 from .gate import Admitted, RawRequest, admit
 from .hop import Crossing, Hop, Peer, Places
 from .interfaces import Reporter, UpstreamResponse
@@ -99,7 +100,8 @@ class Course:
             TrafficError: The gate or a rule refuses it.
         """
         admitted = admit(raw, head_limit=self._limits.head)
-        record.method = admitted.head.method
+        method = admitted.head.method
+        record.method = method if method in METHODS else OTHER_METHOD
         if admitted.via:
             self._hop.refuse_loop(raw.headers)
         exchange = Exchange(self._decide(admitted, record), admitted.head)

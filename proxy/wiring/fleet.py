@@ -204,7 +204,7 @@ class Fleet:
                 "worker.died",
                 worker=slot.number,
                 worker_pid=worker.pid if worker is not None else None,
-                status=status,
+                exit_code=status,
                 restart_in_s=pause,
             )
             await asyncio.sleep(pause)

@@ -75,7 +75,7 @@ async def test_a_handler_that_fails_is_logged_by_class_and_place(routed: Logs, p
     assert [
         line["logger"],
         line["level"],
-        line["exception"],
+        line["exception.type"],
     ] == ["aiohttp.server", "error", "ValueError"]
     assert line["raised_at"].startswith(__name__ + ":")
     assert CANARY not in page.text
@@ -110,7 +110,7 @@ def test_an_exception_with_causes_and_notes_shows_neither(routed: Logs, page: Pa
     except RuntimeError:
         logging.getLogger("x").exception("failed", stack_info=True)
 
-    assert page.lines[0]["exception"] == "RuntimeError"
+    assert page.lines[0]["exception.type"] == "RuntimeError"
     assert CANARY not in page.text
 
 
@@ -176,7 +176,7 @@ def test_unhandled_exceptions_are_named_by_class(source: str, routed: Logs, page
     }
     hooks[source]()
 
-    assert [(source, "ValueError")] == [(e["source"], e["exception"]) for e in page.lines]
+    assert [(source, "ValueError")] == [(e["source"], e["exception.type"]) for e in page.lines]
     assert CANARY not in page.text
 
 
@@ -196,7 +196,7 @@ async def test_a_task_whose_exception_nobody_fetched_shows_no_value(
     line = page.of("exception.unhandled")[0]
     assert [
         line["source"],
-        line["exception"],
+        line["exception.type"],
         line["context"],
     ] == ["asyncio", "ValueError", "exception,future"]
     assert CANARY not in page.text
@@ -247,5 +247,5 @@ def test_even_the_end_of_the_process_shows_no_value() -> None:
     )
 
     lines = [json.loads(line) for line in done.stderr.splitlines()]
-    assert [line["exception"] for line in lines] == ["KeyError", "ValueError"]
+    assert [line["exception.type"] for line in lines] == ["KeyError", "ValueError"]
     assert CANARY not in done.stdout + done.stderr

@@ -7,8 +7,9 @@ from prometheus_client.parser import text_string_to_metric_families
 from proxy.telemetry import metrics
 from proxy.telemetry.exposition import exposed
 from proxy.telemetry.facts import Check, Facts
+from proxy.telemetry.message_counts import MOST_SERIES
 from proxy.telemetry.samples import Samples
-from proxy.telemetry.tally import MOST_SERIES, Tally
+from proxy.telemetry.tally import Tally
 
 
 class Ear:

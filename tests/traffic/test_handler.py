@@ -124,6 +124,15 @@ async def test_the_origin_sees_a_token_and_the_client_its_own_text() -> None:
     assert CANARY.decode() not in repr(told)
 
 
+async def test_a_method_of_the_clients_own_is_not_repeated_in_the_log() -> None:
+    origin = Origin(mirror)
+
+    _, told = await through(origin, get(b"/plain", method=b"PURGE"))
+
+    assert origin.seen[0].head.startswith(b"PURGE ")
+    assert told["method"] == "_OTHER"
+
+
 async def test_a6_a_chunked_body_is_sealed_like_any_other() -> None:
     origin = Origin(mirror)
     body = b'{"content": "%b"}' % CANARY

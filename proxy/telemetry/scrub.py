@@ -1,0 +1,110 @@
+"""A net below the table of events: what looks like a secret is hidden, wherever it comes from.
+
+Nothing of a message or a key is ever reported, and texts of libraries are not written at all. What
+is left are words of the configuration and of our own errors: a password that was typed in the
+wrong place must not be repeated in the log that tells of the mistake. The net goes by name
+(`password=…`, `Cookie: …`) and by shape (PEM, JWK, tokens, bearer tokens, what looks random).
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import Counter
+from typing import Final
+
+HIDDEN: Final = "<hidden>"
+MOST_CHARS: Final = 4096
+"""How much of a text is looked at; a line shows far less of it."""
+
+_NAMES: Final = (
+    "authorization|cookie|passphrase|passwd|password|pwd|secret|credentials?"
+    "|api[_-]?key|access[_-]?key|private[_-]?key|session[_-]?(?:id|key)|token"
+)
+_ANY_CASE: Final = re.IGNORECASE | re.DOTALL
+_SHAPES: Final = (
+    # Up to the end, since the rest of a cut PEM block is a key too.
+    re.compile(r"(?P<kept>)-----BEGIN [A-Z0-9 ]+-----.*", re.DOTALL),
+    # The private members of RFC 7518 section 6, in JSON or as Python prints it.
+    re.compile(r"""(?P<kept>["'](?:d|k|p|q|dp|dq|qi)["']\s*:\s*["'])[A-Za-z0-9_=-]{8,}"""),
+    # JWE, JWS and our own tokens, also where only their beginning is there.
+    re.compile(
+        r"(?P<kept>)(?:eyJ[A-Za-z0-9_-]{8,}(?:\.[A-Za-z0-9_-]*){0,4}|sy1\.[A-Za-z0-9_-]{8,})"
+    ),
+    re.compile(
+        r"(?P<kept>\b(?:bearer|basic|digest|negotiate)\s+)[A-Za-z0-9._~+/=-]{6,}", _ANY_CASE
+    ),
+    re.compile(r"(?P<kept>\b(?:set-)?cookie\s*:\s*).*", _ANY_CASE),
+    # RFC 3986 section 3.2.1: what may hold a password.
+    re.compile(r"(?P<kept>://)[^\s/@\"']+(?=@)"),
+    # A word of small letters after a colon is a sentence about the name, not its value.
+    re.compile(
+        rf"""(?P<kept>(?:{_NAMES})["']?\s*(?:=|:(?!\s*[a-z]+(?:[\s,.;]|$))(?!//))\s*["']?)"""
+        r"""[^\s"',;&]+""",
+        _ANY_CASE,
+    ),
+)
+_RUN: Final = re.compile(r"[A-Za-z0-9+/_=-]{20,}")
+_HEX: Final = re.compile(r"(?=.*[0-9])(?=.*[A-Fa-f])[0-9A-Fa-f]{32,}")
+_DIGIT, _UPPER, _LOWER = re.compile("[0-9]"), re.compile("[A-Z]"), re.compile("[a-z]")
+_CONTROLS: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+_ESCAPES: Final = re.compile(r"\\x[0-9a-f]{2}")
+_HIGH: Final = re.compile(r"[\xa0-\xff]")
+_MOST_CONTROLS: Final = 3
+_MOST_HIGH: Final = 5
+_SHORTEST: Final = 20
+_SHORTEST_OF_TWO: Final = 32
+_MIXED_BITS: Final = 3.5
+_BITS_OF_TWO: Final = 3.8
+_BITS_OF_BASE64: Final = 4.4
+
+
+def scrubbed(text: str) -> str:
+    """Return at most `MOST_CHARS` of the text, with everything hidden that looks like a secret."""
+    text = text[:MOST_CHARS]
+    if _read_from_bytes(text):
+        return HIDDEN
+    for shape in _SHAPES:
+        text = shape.sub(_hidden, text)
+    return _RUN.sub(_run, text)
+
+
+def _hidden(match: re.Match[str]) -> str:
+    # A template (r"\1…") would need an import, and none can be had while the process ends.
+    return match["kept"] + HIDDEN
+
+
+def _read_from_bytes(text: str) -> bool:
+    """Tell whether the text is more likely bytes of a key: taken for Latin-1, or printed."""
+    controls = len(_CONTROLS.findall(text)) + len(_ESCAPES.findall(text))
+    return controls > _MOST_CONTROLS or (controls > 0 and len(_HIGH.findall(text)) > _MOST_HIGH)
+
+
+def _run(match: re.Match[str]) -> str:
+    # Base64 of 32 bytes holds a slash now and then, a path many: the pieces tell them apart.
+    run = match.group()
+    whole = run.replace("/", "")
+    found = any(map(_looks_random, run.split("/"))) or (
+        not run.startswith("/") and _looks_random(whole) and _bits(whole) >= _BITS_OF_BASE64
+    )
+    return HIDDEN if found else run
+
+
+def _looks_random(piece: str) -> bool:
+    """Tell whether letters and digits are mixed as people and programs do not mix them."""
+    if len(piece) < _SHORTEST:
+        return False
+    if _HEX.fullmatch(piece):
+        return True
+    mixed = _UPPER.search(piece) and _LOWER.search(piece)
+    if not _DIGIT.search(piece):
+        return bool(mixed) and len(piece) >= _SHORTEST_OF_TWO and _bits(piece) >= _BITS_OF_BASE64
+    if mixed:
+        return _bits(piece) >= _MIXED_BITS
+    return len(piece) >= _SHORTEST_OF_TWO and piece.isalnum() and _bits(piece) >= _BITS_OF_TWO
+
+
+def _bits(text: str) -> float:
+    """Return the entropy of the text's characters, in bits for each."""
+    whole = len(text)
+    return -sum(n / whole * math.log2(n / whole) for n in Counter(text).values())
