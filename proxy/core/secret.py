@@ -62,6 +62,12 @@ class SessionKey(Secret):
     __slots__ = ()
 
 
+class StreamKey(Secret):
+    """The key of one frame, sealed at its beginning."""
+
+    __slots__ = ()
+
+
 class NameKey(Secret):
     """The key that hashes record names in the store."""
 

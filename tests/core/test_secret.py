@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from proxy.core import secret
-from proxy.core.secret import Kek, NameKey, RecordKey, Secret, SessionKey
+from proxy.core.secret import Kek, NameKey, RecordKey, Secret, SessionKey, StreamKey
 
 CANARY = b"CANARY-CANARY-CANARY-CANARY-32by"
-KINDS = (Secret, Kek, SessionKey, NameKey, RecordKey)
+KINDS = (Secret, Kek, SessionKey, StreamKey, NameKey, RecordKey)
 
 each_kind = pytest.mark.parametrize("kind", KINDS)
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import hmac
 import json
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +13,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.core import derivation
+from proxy.core import derivation, frame
 from proxy.core.aead import Aead
 from proxy.core.context import Scope
 from proxy.core.errors import OpenFailed
-from proxy.core.secret import Kek, SessionKey
+from proxy.core.secret import Kek, SessionKey, StreamKey
 
 FOLDER = Path(__file__).parent.parent / "vectors" / "wycheproof"
 Vector = dict[str, Any]
@@ -48,6 +50,49 @@ def test_a_valid_ciphertext_opens(vector: Vector) -> None:
 def test_an_invalid_ciphertext_is_refused(vector: Vector) -> None:
     with pytest.raises(OpenFailed, match="bad-tag"):
         open_it(vector)
+
+
+CHUNKED = vectors("c2sp_chunked_encryption_aes_256_gcm_test.json")
+
+
+def open_chunks(vector: Vector, size: int, given_out: bytearray) -> None:
+    """Open what stands behind the head of a frame, in pieces of `size`."""
+    opener = frame.Opener(StreamKey(bytes.fromhex(vector["key"])), bytes.fromhex(vector["ctx"]))
+    sealed = zlib.decompress(bytes.fromhex(vector["ct"]))
+    for at in range(0, len(sealed), size):
+        given_out += opener.update(sealed[at : at + size])
+    given_out += opener.finish()
+
+
+def assert_told(vector: Vector, plaintext: bytearray) -> None:
+    assert len(plaintext) == vector["msgLength"]
+    assert hashlib.sha512(plaintext).hexdigest() == vector["msgSha512"]
+
+
+each_size = pytest.mark.parametrize("size", [1000, 16400, 2**23])
+
+
+@each_size
+@pytest.mark.parametrize("vector", [one for one in CHUNKED if one["result"] == "valid"], ids=named)
+def test_valid_chunks_open(vector: Vector, size: int) -> None:
+    given_out = bytearray()
+    open_chunks(vector, size, given_out)
+    assert_told(vector, given_out)
+
+
+@each_size
+@pytest.mark.parametrize("vector", [one for one in CHUNKED if one["result"] != "valid"], ids=named)
+def test_invalid_chunks_are_refused(vector: Vector, size: int) -> None:
+    given_out = bytearray()
+    refusal = ValueError if "InvalidKeySize" in vector["flags"] else OpenFailed
+    with pytest.raises(refusal):
+        open_chunks(vector, size, given_out)
+    if given_out:  # only what the vector says may come out of it
+        assert_told(vector, given_out)
+
+
+def test_every_chunked_vector_was_read() -> None:
+    assert len(CHUNKED) == 35
 
 
 def expand(key: bytes, info: bytes, size: int) -> bytes:
