@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from ..core.rules import PARTS, Item, Part
-from ..core.selectors import JsonSelector, Whole
+from ..core.selectors import NamedSelector, Selector, Whole
 from .problems import Problems, show
 from .rulebook import PlacedItem, ResolvedRule
 
@@ -97,13 +97,17 @@ def _warn_of_shared_names(sealed: list[PlacedItem], problems: Problems) -> None:
 
 def _same_meaning(first: Item, second: Item) -> bool:
     one, other = first.selector, second.selector
-    if not isinstance(one, JsonSelector) or not isinstance(other, JsonSelector):
+    if isinstance(one, Whole) or isinstance(other, Whole):
         return one == other
     short, long = sorted((_members(one), _members(other)), key=len)
     return not short or long[-len(short) :] == short
 
 
-def _members(selector: JsonSelector) -> list[str]:
+def _members(selector: Selector) -> list[str]:
+    if isinstance(selector, Whole):
+        return []
+    if isinstance(selector, NamedSelector):
+        return [selector.name]
     return [step.key for step in selector.steps if isinstance(step.key, str)]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Final, cast
+from typing import Final, TypeGuard, cast
 
 from ..core.errors import InvalidExpression
 from ..core.message import Direction
@@ -43,7 +43,7 @@ def selectors(
             problems.add(one, "what must be absent cannot be optional")
             continue
         selector = _selector(written, one, problems)
-        if isinstance(selector, NamedSelector) and direction == "response":
+        if _is_of_head(selector) and direction == "response":
             problems.add(one, f"`{selector.place}:` in a response is not supported yet")
         elif selector in {Whole.TEXT, Whole.TOKENS}:
             problems.add(one, f"{show(written)} cannot be absent", "write `body`")
@@ -116,7 +116,7 @@ def _long(place: Place, problems: Problems) -> _Written | None:
 
 def _complaint(written: _Written, selector: Selector, action: str) -> tuple[str, str]:
     """Return what is wrong with an item and what to write instead; empty where nothing is."""
-    if isinstance(selector, NamedSelector):
+    if _is_of_head(selector):
         return f"`{selector.place}:` in {action} is not supported yet", ""
     if selector is Whole.TOKENS:
         return _tokens_complaint(written, action), ""
@@ -143,7 +143,11 @@ def _tokens_complaint(written: _Written, action: str) -> str:
 def _field(selector: Selector) -> str | None:
     if isinstance(selector, JsonSelector):
         return selector.field
-    return selector.value if isinstance(selector, Whole) else None
+    return selector.value if isinstance(selector, Whole) else selector.name
+
+
+def _is_of_head(selector: Selector | None) -> TypeGuard[NamedSelector]:
+    return isinstance(selector, NamedSelector) and selector.of_head
 
 
 def _selector(written: str, place: Place, problems: Problems) -> Selector | None:

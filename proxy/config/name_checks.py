@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Final, Literal
 
 from ..core.rules import NAMED_PARTS
-from ..core.selectors import Whole
+from ..core.selectors import NamedSelector, Whole
 from ..core.sources import FirstSource, JsonSource, NameSource, Source, json_sources, name_sources
 from .problems import Problems, show, suggest
 from .rulebook import PlacedItem, ResolvedRule
@@ -90,6 +90,17 @@ def _check_bodies(part: NamedPart, resolved: ResolvedRule, problems: Problems) -
                 source.place,
                 f"cannot be read from a sealed body, as rule {show(resolved.rule.name)} needs it",
             )
+        if (
+            kept is not None
+            and source is kept
+            and _in_form(placed, part)
+            and _needs_body(kept.source)
+        ):
+            problems.add(
+                kept.place,
+                f"cannot be read from a form, as rule {show(resolved.rule.name)} needs it",
+                "use `path:`, `query:`, `header:` or `jwt:`",
+            )
 
 
 def _check_trust(resolved: ResolvedRule, problems: Problems) -> None:
@@ -127,6 +138,12 @@ def _from_rule(part: NamedPart, resolved: ResolvedRule) -> Iterator[PlacedItem]:
 def _opens_whole(placed: PlacedItem, part: NamedPart) -> bool:
     opens = placed.action == "decrypt" and placed.item.selector in {Whole.BODY, Whole.TEXT}
     return opens and part in placed.item.bind
+
+
+def _in_form(placed: PlacedItem, part: NamedPart) -> bool:
+    selector = placed.item.selector
+    in_form = isinstance(selector, NamedSelector) and not selector.of_head
+    return in_form and part in placed.item.bind
 
 
 def _needs_body(source: Source) -> bool:

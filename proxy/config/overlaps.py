@@ -1,16 +1,22 @@
-"""Which items of one block cannot stand together, since they would change the same bytes."""
+"""Which items of one block cannot stand together.
+
+Some would change the same bytes, some read different kinds of bodies.
+"""
 
 from __future__ import annotations
 
 from itertools import combinations
 
-from ..core.selectors import Any, JsonSelector, Selector, Step, Whole
+from ..core.formats.lax_names import LaxName
+from ..core.selectors import Any, JsonSelector, NamedSelector, Selector, Step, Whole
+from ..core.sources import json_sources
 from .problems import Problems, show
 from .syntax import BlockSyntax, ItemSyntax
 
 
 def check(block: BlockSyntax, problems: Problems) -> None:
-    """Tell of every item that overlaps an earlier one of its block."""
+    """Tell of every item that overlaps an earlier one, and of what reads another kind of body."""
+    _check_kinds(block, problems)
     placed = [(item, "encrypt") for item in block.encrypt]
     placed += [(item, "decrypt") for item in block.decrypt]
     for (first, first_action), (second, second_action) in combinations(placed, 2):
@@ -20,6 +26,24 @@ def check(block: BlockSyntax, problems: Problems) -> None:
             second.place,
             f"{_name(second.selector)} overlaps {_name(first.selector)} in {first_action}",
         )
+
+
+def _check_kinds(block: BlockSyntax, problems: Problems) -> None:
+    """Tell of what stands in JSON beside what stands in a form."""
+    written = [(one.selector, one.place) for one in (*block.encrypt, *block.decrypt)]
+    written += block.absent
+    pairs = [one for one, _ in written if isinstance(one, NamedSelector) and not one.of_head]
+    if not pairs:
+        return
+    hint = "write a block for each kind of body"
+    for selector, place in written:
+        if isinstance(selector, JsonSelector):
+            problems.add(
+                place, f"{show(selector.text)} is for JSON, {show(pairs[0].text)} for forms", hint
+            )
+    for source in (block.names.tenant, block.names.conversation, block.names.message):
+        if source is not None and any(True for _ in json_sources(source.source)):
+            problems.add(source.place, "cannot be read from a form")
 
 
 def overlap(first: JsonSelector, second: JsonSelector) -> bool:
@@ -46,10 +70,12 @@ def _may_stand_together(first: ItemSyntax, second: ItemSyntax, *, same_action: b
     one, other = first.selector, second.selector
     if isinstance(one, JsonSelector) and isinstance(other, JsonSelector):
         return not overlap(one, other)
-    tokens = Whole.TOKENS in {one, other}
-    json = isinstance(one, JsonSelector) or isinstance(other, JsonSelector)
-    # Sealing a member and opening tokens elsewhere in the body is fine.
-    return tokens and json and not same_action
+    if isinstance(one, NamedSelector) and isinstance(other, NamedSelector):
+        return not LaxName(one.name).may_be(LaxName(other.name), any_case=True)
+    if isinstance(one, Whole) == isinstance(other, Whole):
+        return not isinstance(one, Whole)  # a member beside a pair: told of as two kinds of bodies
+    # Sealing a value and opening tokens elsewhere in the body is fine.
+    return Whole.TOKENS in {one, other} and not same_action
 
 
 def _together(
@@ -75,4 +101,4 @@ def _moves(steps: tuple[Step, ...], at: int) -> list[tuple[int, str | int | Any]
 def _name(selector: Selector) -> str:
     if isinstance(selector, JsonSelector):
         return show(selector.text)
-    return show(selector.value if isinstance(selector, Whole) else selector.name)
+    return show(selector.value if isinstance(selector, Whole) else selector.text)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeGuard
 
 from .errors import InvalidExpression
+from .formats.form import FormSelection
 from .formats.json import Selection
+from .formats.kinds import KINDS, Kind, kind_of
 from .message import Direction, MediaType
 from .rules import NAMED_PARTS, Block, Item, NamedPart, Names
-from .selectors import Any, JsonSelector, Selector, Whole
+from .selectors import Any, JsonSelector, NamedSelector, Selector, Whole
 from .sources import JsonSource, Source, json_sources
 
 JOSE: Final = "application/jose"
@@ -20,7 +22,7 @@ _SUCCESS: Final = ((200, 299),)
 
 @dataclass(frozen=True, slots=True)
 class Placed:
-    """An item with the index of its JSON selector in the selection.
+    """An item with the index of its selector in the selection of its kind of body.
 
     `shared` tells for each source how many leading steps it takes from the element of the selected
     value; where that is none for all of them, all values of the item have one context.
@@ -38,8 +40,9 @@ class Blueprint:
     sources are read from the message at hand, the others were kept from the request. `keeps` are
     the JSON sources of the rule, to be kept from a request for its answer. `source_index` gives for
     each JSON source its index in the selection, and how many of its leading steps must be fixed for
-    it to give one value at most. `whole_encrypt` and
-    `whole_decrypt` are the items that take the whole body; `takes_whole` says that there is one.
+    it to give one value at most. `reads` are the kinds of bodies that its selectors read; `form`
+    finds the pairs of a form, `selection` what stands in JSON. `whole_encrypt` and `whole_decrypt`
+    are the items that take the whole body; `takes_whole` says that there is one.
     """
 
     __slots__ = (
@@ -49,8 +52,10 @@ class Blueprint:
         "decrypt",
         "direction",
         "encrypt",
+        "form",
         "from_message",
         "keeps",
+        "reads",
         "reads_json",
         "selection",
         "source_index",
@@ -80,15 +85,16 @@ class Blueprint:
         self.from_message: set[NamedPart] = set()
         self._choose_sources(names)
         self.keeps = keeps
-        self.source_index = self._number_sources(first=_count_json(block))
+        self.source_index = self._number_sources(first=_count_placed(block))
         self.encrypt = self._place(block.encrypt, first=0)
         self.decrypt = self._place(block.decrypt, first=len(self.encrypt))
-        absent = tuple(one for one in block.absent if isinstance(one, JsonSelector))
+        absent = tuple(one for one in block.absent if _is_placed(one))
         self.absent = tuple(enumerate(absent, start=len(self.encrypt) + len(self.decrypt)))
         self.whole_encrypt = _whole(block.encrypt)
         self.whole_decrypt = _whole(block.decrypt)
         self.takes_whole = self.whole_encrypt is not None or self.whole_decrypt is not None
-        self.reads_json = _reads_json(block)
+        self.reads = _reads(block)
+        self.reads_json = "json" in self.reads
         tokens = self.whole_decrypt is not None and self.whole_decrypt.selector is Whole.TOKENS
         self._statuses = block.statuses or (_SUCCESS if tokens else _ANY_STATUS)
         selectors = (
@@ -97,8 +103,11 @@ class Blueprint:
             *(source.selector for source in self.source_index),
         )
         found = tuple(one for one in selectors if isinstance(one, JsonSelector))
-        self.selection = Selection(found) if found else None
-        self.variants_checked = self._checked_for_variants()
+        self.form = self._form_selection(selectors)
+        self.selection = Selection(found) if found and self.form is None else None
+        self.variants_checked = (
+            frozenset() if block.case_variants_allowed else self._checked_for_spelling()
+        )
 
     def fits(self, media_type: MediaType | None, status: int | None) -> bool:
         """Tell whether a message with this type (and, for responses, status) is for this block."""
@@ -106,11 +115,18 @@ class Blueprint:
             return False
         if self.block.types:
             return media_type is not None and _covered(self.block.types, media_type.essence)
-        if self.reads_json:
-            return media_type is not None and media_type.is_json
+        if self.reads:
+            return kind_of(media_type) in self.reads
         if self.whole_decrypt is not None and self.whole_decrypt.selector is Whole.BODY:
             return media_type is not None and media_type.essence == JOSE
         return True
+
+    def kind(self, media_type: MediaType | None) -> Kind:
+        """Return which kind of body one with this type is to this block."""
+        kind = kind_of(media_type)
+        if kind in self.reads:
+            return kind
+        return "form" if self.form is not None else "json"
 
     def fits_status(self, status: int) -> bool:
         """Tell whether responses with this status are for this block."""
@@ -138,19 +154,27 @@ class Blueprint:
         }
 
     def _place(self, items: tuple[Item, ...], *, first: int) -> tuple[Placed, ...]:
-        chosen = [(one, one.selector) for one in items if isinstance(one.selector, JsonSelector)]
+        chosen = [(one, one.selector) for one in items if _is_placed(one.selector)]
         return tuple(
             Placed(first + at, item, self._shared(selector))
             for at, (item, selector) in enumerate(chosen)
         )
 
-    def _shared(self, selector: JsonSelector) -> dict[JsonSource, int]:
+    def _shared(self, selector: Selector) -> dict[JsonSource, int]:
+        if not isinstance(selector, JsonSelector):
+            return {}
         steps = {one: _shared_steps(selector, one.selector) for one in self.source_index}
         return {source: count for source, count in steps.items() if count}
 
-    def _checked_for_variants(self) -> frozenset[int]:
-        if self.block.case_variants_allowed:
-            return frozenset()
+    def _form_selection(self, selectors: tuple[Selector, ...]) -> FormSelection | None:
+        names = {
+            index: one.name for index, one in enumerate(selectors) if isinstance(one, NamedSelector)
+        }
+        if not names:
+            return None
+        return FormSelection(names, len(selectors), self._checked_for_spelling())
+
+    def _checked_for_spelling(self) -> frozenset[int]:
         checked = {index for index, _ in self.absent} | {one.index for one in self.encrypt}
         if self.direction == "request":
             checked |= {one.index for one in self.decrypt}
@@ -169,22 +193,41 @@ def _single_from(source: JsonSource) -> int:
     return max(many, default=0)
 
 
-def _reads_json(block: Block) -> bool:
+def _is_placed(selector: Selector) -> TypeGuard[JsonSelector | NamedSelector]:
+    """Tell whether a selector selects values at places within one kind of body."""
+    return isinstance(selector, JsonSelector) or _is_form(selector)
+
+
+def _is_form(selector: Selector) -> bool:
+    return isinstance(selector, NamedSelector) and not selector.of_head
+
+
+def _reads(block: Block) -> frozenset[Kind]:
+    """Return the kinds of bodies that a block's selectors read; raise where there can be none."""
     selectors: tuple[Selector, ...] = (
         *(item.selector for item in (*block.encrypt, *block.decrypt)),
         *block.absent,
     )
-    found = any(isinstance(one, JsonSelector) or one is Whole.TOKENS for one in selectors)
-    return found or bool(_json_sources(block.names))
+    json = any(isinstance(one, JsonSelector) for one in selectors) or bool(
+        _json_sources(block.names)
+    )
+    form = any(_is_form(one) for one in selectors)
+    if json and form:
+        raise InvalidExpression("a form has no `$.` selectors, and JSON no `form:`")
+    if form:
+        return frozenset({"form"})
+    if json:
+        return frozenset({"json"})
+    return KINDS if Whole.TOKENS in selectors else frozenset()
 
 
 def _json_sources(names: Names) -> tuple[JsonSource, ...]:
     return tuple(one for part in NAMED_PARTS for one in json_sources(names.get(part)))
 
 
-def _count_json(block: Block) -> int:
+def _count_placed(block: Block) -> int:
     items = (item.selector for item in (*block.encrypt, *block.decrypt))
-    return sum(isinstance(one, JsonSelector) for one in (*items, *block.absent))
+    return sum(_is_placed(one) for one in (*items, *block.absent))
 
 
 def _whole(items: tuple[Item, ...]) -> Item | None:

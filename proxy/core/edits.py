@@ -108,14 +108,15 @@ class SealEdit(NamedTuple):
 class OpenEdit(NamedTuple):
     """A value to be opened. `token` is the decoded token, or the error that decoding met.
 
-    `shape` says what the value is: a JSON string, the whole body, or a text.
+    `shape` says what the value is: a JSON string, the whole body, the body as a text, or a value
+    of a format in which everything is text.
     """
 
     start: int
     end: int
     context: Context
     token: Token | OpenFailed
-    shape: Literal["json", "body", "text"]
+    shape: Literal["json", "body", "text", "value"]
 
     def carry_out(self, keys: AtHand, block: Block, now: float) -> Change:
         """Return the opened value, or the old one where the block lets it stay; else raise."""
@@ -134,6 +135,8 @@ class OpenEdit(NamedTuple):
         session, plaintext = keys.open(self.token, self.context, now)
         if self.shape == "json":
             plaintext = as_json(plaintext, self.token.cty)
+        elif self.shape == "value":
+            plaintext = as_text(plaintext, self.token.cty).encode()
         elif (self.shape == "text" and self.token.cty is not None) or (
             self.shape == "body" and self.token.cty is not None and "/" not in self.token.cty
         ):
@@ -166,9 +169,6 @@ class EmbeddedEdit(NamedTuple):
             return Change(one.start, one.end, None, "kept")
         start, end, new = tokens.replacement(one, text, is_json=token.cty == CTY_JSON)
         return Change(start, end, new, "opened", session)
-
-
-Edit = SealEdit | OpenEdit | EmbeddedEdit
 
 
 def as_json(plaintext: bytes, cty: str | None) -> bytes:

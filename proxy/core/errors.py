@@ -76,10 +76,11 @@ class InvalidBody(MessageError):
     title = "The body is malformed."
     cause = (
         "The body is not strict JSON (RFC 8259): bad UTF-8, a byte order mark, NaN, a comment, a"
-        " lone surrogate, nesting beyond 128 levels, or a selected member that stands twice; or its"
+        " lone surrogate, nesting beyond 128 levels, or a selected member that stands twice; or a"
+        " form has a name or a selected value that is not UTF-8, or a selected name twice; or its"
         " Content-Encoding is cut, damaged or followed by other bytes."
     )
-    remedy = "Send strict JSON in UTF-8, each selected member once."
+    remedy = "Send strict JSON in UTF-8, each selected member once; forms likewise."
 
 
 class DigestMismatch(MessageError):
@@ -109,7 +110,8 @@ class ForbiddenValue(MessageError):
     status = 400
     title = "A value is present that the rule forbids."
     cause = (
-        "The rule lists the selector under `absent`, or a case variant of a selected member came."
+        "The rule lists the selector under `absent`, or a case variant of a selected member came,"
+        " or a name that a form's rule selects in a second spelling or in the query."
     )
     remedy = "Leave the value out, or change the rule."
 
@@ -167,7 +169,8 @@ class BodyTooLarge(MessageError):
     cause = (
         "A body that a rule must read is larger than `limits.body` (16 MiB unless set), unfolds"
         " beyond that or beyond a hundred times its coded size, holds more than a million JSON"
-        " values or 30,000 that the rule selects, or is sealed whole and above 64 KiB."
+        " values, 10,000 pairs of a form or 30,000 values that the rule selects, or is sealed whole"
+        " and above 64 KiB."
     )
     remedy = "Send less, or raise the limit on the listener."
 
@@ -182,7 +185,10 @@ class UnsupportedBody(MessageError):
         "The Content-Type fits no block of the rule, or the Content-Encoding is none of gzip,"
         " deflate and, where their packages are installed, br and zstd."
     )
-    remedy = "Send JSON as application/json, coded once at most, or add a block to the rule."
+    remedy = (
+        "Send JSON as application/json and forms as application/x-www-form-urlencoded, coded once"
+        " at most, or add a block to the rule."
+    )
 
 
 class ExpectationFailed(TrafficError):

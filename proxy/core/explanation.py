@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from . import pipeline, token
+from .carried import CarriedEdit
 from .context import Context
 from .derivation import COMMITMENT_BYTES, SID_BYTES
-from .edits import Change, Edit, OpenEdit, SealEdit
+from .edits import Change, OpenEdit, SealEdit
 from .errors import SealyardError
 from .exchange import Exchange
+from .finding import Edit
 from .message import RequestHead, ResponseHead
 from .path import CanonicalPath
 from .pipeline import Plan
@@ -34,7 +36,8 @@ class Considered:
 class Value:
     """One value that would change: what happens, where it lies, what it is bound to.
 
-    `characters` is the length of the sealed value; None for values to be opened.
+    `characters` is the length of the sealed value; None for values to be opened. `quoted` says that
+    it is a JSON value, so that what stands for it is a string.
     """
 
     action: str
@@ -44,6 +47,7 @@ class Value:
     context: Context
     characters: int | None
     note: str = ""
+    quoted: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,28 +152,36 @@ def _path_mismatch(pattern: Pattern, path: CanonicalPath) -> str | None:
 
 def _mask(plan: Plan) -> tuple[tuple[Value, ...], bytes]:
     values = tuple(_value(edit) for edit in plan.edits)
-    changes = [
-        Change(one.start, one.end, _masked(plan.body[one.start : one.end], one), "sealed")
-        for one in values
-    ]
+    changes = [Change(one.start, one.end, _masked(one), "sealed") for one in values]
     return values, pipeline.splice(plan.body, changes) if changes else plan.body
 
 
-def _masked(old: bytes, value: Value) -> bytes:
+def _masked(value: Value) -> bytes:
     size = f", {value.characters} characters" if value.characters is not None else ""
     text = f"<{value.field} {value.action}{size}>".encode()
-    return b'"%b"' % text if old[:1] in b'"{[-0123456789tfn' and value.field != "body" else text
+    return b'"%b"' % text if value.quoted else text
 
 
 def _value(edit: Edit) -> Value:
+    if isinstance(edit, CarriedEdit):
+        value = _value(edit.edit)
+        return replace(value, start=edit.at(value.start), end=edit.at(value.end))
     if isinstance(edit, SealEdit):
+        size = _characters(edit)
         return Value(
-            "sealed", edit.item.field, edit.start, edit.end, edit.context, _characters(edit)
+            "sealed",
+            edit.item.field,
+            edit.start,
+            edit.end,
+            edit.context,
+            size,
+            quoted=edit.quoted,
         )
     if isinstance(edit, OpenEdit):
         field = edit.context.field or "value"
         note = "" if isinstance(edit.token, Token) else edit.token.reason
-        return Value("opened", field, edit.start, edit.end, edit.context, None, note)
+        quoted = edit.shape == "json"
+        return Value("opened", field, edit.start, edit.end, edit.context, None, note, quoted=quoted)
     found = edit.found
     note = "" if found.token is not None else "cut"
     if edit.context is None:

@@ -7,8 +7,9 @@ from typing import Final
 
 from .binding import Binder
 from .blueprint import JOSE, Blueprint, Placed
+from .carried import CarriedEdit
 from .context import KIND_BODY, Context, Scope
-from .edits import Edit, EmbeddedEdit, OpenEdit, SealEdit
+from .edits import EmbeddedEdit, OpenEdit, SealEdit
 from .errors import (
     BodyTooLarge,
     ForbiddenValue,
@@ -18,8 +19,8 @@ from .errors import (
     UnsupportedBody,
 )
 from .exchange import Exchange, has_query_parameter
+from .formats import form, tokens
 from .formats import json as json_format
-from .formats import tokens
 from .formats.json import Findings, Found
 from .message import (
     MediaType,
@@ -34,6 +35,7 @@ from .rules import Item
 from .selectors import NamedSelector, Whole
 from .token import CTY_JSON, CTY_MAX, KeyId, Token, decode, has_prefix
 
+Edit = SealEdit | OpenEdit | EmbeddedEdit | CarriedEdit
 BODY_TOKEN_MAX: Final = 64 * 1024
 
 
@@ -46,11 +48,14 @@ def find_edits(
     """Return what the block does to the message, unsorted; raise MessageError where it cannot."""
     if blueprint.block.absent:
         refuse_present(exchange, blueprint, body)
+    query = exchange.head.query
+    if blueprint.form is not None and blueprint.direction == "request" and query:
+        blueprint.form.refuse_in_query(query)
     findings = _walk(blueprint, head, body)
     binder = Binder(blueprint, exchange, body, findings)
     if blueprint.keeps:
         binder.keep_facts()
-    edits = _json_edits(blueprint, binder, findings, body)
+    edits = _selected_edits(blueprint, binder, findings, body)
     if blueprint.takes_whole:
         edits += _whole_edits(blueprint, binder, head, body)
     return tuple(edits)
@@ -92,7 +97,11 @@ def refuse_present(exchange: Exchange, blueprint: Blueprint, body: bytes) -> Non
     for selector in blueprint.block.absent:
         if selector is Whole.BODY and body:
             raise ForbiddenValue("body-present", detail="The rule allows no body here.")
-        if isinstance(selector, NamedSelector) and _named_present(exchange, selector):
+        if (
+            isinstance(selector, NamedSelector)
+            and selector.of_head
+            and _named_present(exchange, selector)
+        ):
             raise ForbiddenValue(
                 f"{selector.place}-present",
                 detail=f"The rule forbids {selector.place}:{selector.name}.",
@@ -106,15 +115,16 @@ def _named_present(exchange: Exchange, selector: NamedSelector) -> bool:
 
 
 def _walk(blueprint: Blueprint, head: RequestHead | ResponseHead, body: bytes) -> Findings | None:
-    """Return what the block's JSON selectors find; None where the body is no JSON for it."""
-    if blueprint.selection is None or not body:
+    """Return what the block's selectors find; None where the body is none that they read."""
+    selection = blueprint.selection or blueprint.form
+    if selection is None or not body:
         return None
     media = media_type(head.told)
-    if not blueprint.reads_json and not (media is not None and media.is_json):
+    if not blueprint.reads and not (media is not None and media.is_json):
         return None  # only names of the rule would be read from it
     if media is not None and not media.is_utf8:
         raise UnsupportedBody("charset")
-    findings = blueprint.selection.find(body)
+    findings = selection.find(body)
     if findings.variants and findings.variants & blueprint.variants_checked:
         # Go's encoding/json, .NET and Jackson can be told to read `Content` as `content`.
         raise ForbiddenValue(
@@ -123,7 +133,7 @@ def _walk(blueprint: Blueprint, head: RequestHead | ResponseHead, body: bytes) -
     return findings
 
 
-def _json_edits(
+def _selected_edits(
     blueprint: Blueprint, binder: Binder, findings: Findings | None, body: bytes
 ) -> list[Edit]:
     if findings is None or findings.missing:
@@ -134,14 +144,19 @@ def _json_edits(
     for index, selector in blueprint.absent:
         if findings.found[index]:
             raise ForbiddenValue("value-present", detail=f"The rule forbids {selector.text}.")
+    seal, token_of, opened = (
+        (_seal_json, _token_of_json, _open_json)
+        if blueprint.form is None
+        else (_seal_pair, _token_of_pair, _open_pair)
+    )
     for placed in blueprint.encrypt:
         for path, start, end in findings.found[placed.index]:
             context = binder.context(placed, path)
-            edits.append(_seal_json(placed.item, context, body[start:end], start, end))
+            edits.append(seal(placed.item, context, body[start:end], start, end))
     for placed in blueprint.decrypt:
         for one in findings.found[placed.index]:
-            token = _token_of_json(body[one.start : one.end])
-            edits.append(_open_json(blueprint, binder, placed, one, token))
+            token = token_of(body[one.start : one.end])
+            edits.append(opened(blueprint, binder, placed, one, token))
     return edits
 
 
@@ -170,6 +185,20 @@ def _open_json(
     return OpenEdit(start, end, context, bound, "json")
 
 
+def _seal_pair(item: Item, context: Context, raw: bytes, start: int, end: int) -> SealEdit:
+    text = form.decode(raw)
+    token = _token_or_none(text)
+    return SealEdit(start, end, item, context, text, None, quoted=False, token=token)
+
+
+def _open_pair(
+    blueprint: Blueprint, binder: Binder, placed: Placed, found: Found, token: Token | OpenFailed
+) -> CarriedEdit:
+    path, start, end = found
+    bound, context = _bound(blueprint, token, lambda: binder.context(placed, path))
+    return CarriedEdit(OpenEdit(start, end, context, bound, "value"), form.encode)
+
+
 def _whole_edits(
     blueprint: Blueprint, binder: Binder, head: RequestHead | ResponseHead, body: bytes
 ) -> Iterator[Edit]:
@@ -177,7 +206,7 @@ def _whole_edits(
         if item is None:
             continue
         if item.selector is Whole.TOKENS:
-            yield from _embedded(blueprint, binder, item, body)
+            yield from _embedded(blueprint, binder, item, head, body)
         elif body:
             if encrypt:
                 yield _seal_whole(binder, item, head, body)
@@ -223,8 +252,22 @@ def _require_text(body: bytes, media: MediaType | None) -> None:
         raise InvalidBody("not-utf-8") from None
 
 
-def _embedded(blueprint: Blueprint, binder: Binder, item: Item, body: bytes) -> list[EmbeddedEdit]:
-    found = tokens.find(body, blueprint.block.max_tokens)
+def _embedded(
+    blueprint: Blueprint,
+    binder: Binder,
+    item: Item,
+    head: RequestHead | ResponseHead,
+    body: bytes,
+) -> list[Edit]:
+    limit = blueprint.block.max_tokens
+    if blueprint.kind(media_type(head.told)) == "form":
+        carried = list(form.find_tokens(body, limit))
+        context = _context_if_named(binder, item) if carried else None
+        return [
+            CarriedEdit(EmbeddedEdit(one, context, one.token), form.encode, offset, places)
+            for one, offset, places in carried
+        ]
+    found = tokens.find(body, limit)
     context = _context_if_named(binder, item) if found else None
     return [EmbeddedEdit(one, context, one.token) for one in found]
 
@@ -255,6 +298,10 @@ def _token_of_json(raw: bytes) -> Token | OpenFailed:
     if not raw.startswith(b'"'):
         return OpenFailed("not-a-token")
     return _token(raw[1:-1] if b"\\" not in raw else json_format.unescape(raw).encode())
+
+
+def _token_of_pair(raw: bytes) -> Token | OpenFailed:
+    return _token(form.decode(raw))
 
 
 def _token(text: bytes) -> Token | OpenFailed:

@@ -13,10 +13,10 @@ from typing import Final, NamedTuple
 from .blueprint import JOSE, Blueprint
 from .coding import coding_of, decode
 from .digests import verify
-from .edits import AtHand, Change, Edit, Fate, OpenEdit, SealEdit
+from .edits import AtHand, Change, Fate, OpenEdit, SealEdit
 from .errors import InvalidBody, OpenFailed, RejectedByRule, UnsupportedBody
 from .exchange import Exchange
-from .finding import find_edits, media_type, needs_of, refuse_present
+from .finding import Edit, find_edits, media_type, needs_of, refuse_present
 from .forwardable import Forwardable, mint
 from .marks import request_marks, response_marks, vary
 from .message import Headers, MediaType, RequestHead, ResponseHead

@@ -1,8 +1,8 @@
 """Selectors: which values of a message, as written in rules.
 
 JSON selectors are the part of RFC 9535 that names places: `$.name`, `$['name']`, `$[0]`, `.*`,
-`[*]`, `..name`. The others name a whole part of a message: `body`, `text`, `tokens`, and, where a
-rule only asks whether something is there, `query:name` and `header:name`.
+`[*]`, `..name`. The others name a whole part of a message: `body`, `text`, `tokens`; a pair of a
+form: `form:name`; and, where a rule only asks whether it is there, `query:name` and `header:name`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ _STEP: Final = re.compile(
     r"|(?P<index>0|[1-9][0-9]{0,8})|(?P<star>\*))\s*\])"
 )
 _HEADER_NAME: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^`|~-]+")
-_LATER: Final = ("form", "part", "filename")
+_LATER: Final = ("part", "filename")
+_PLACES: Final = ("form", "query", "header")
 
 
 class Any(Enum):
@@ -62,10 +63,20 @@ class Whole(Enum):
 
 @dataclass(frozen=True, slots=True)
 class NamedSelector:
-    """`query:name` or `header:name`: the parts of a head."""
+    """`form:name`, a pair of a form; `query:name` or `header:name`, the parts of a head."""
 
     place: str
     name: str
+
+    @property
+    def text(self) -> str:
+        """The selector as it is written."""
+        return f"{self.place}:{self.name}"
+
+    @property
+    def of_head(self) -> bool:
+        """Whether it names a part of a head, not of a body."""
+        return self.place != "form"
 
 
 Selector = JsonSelector | Whole | NamedSelector
@@ -79,10 +90,11 @@ def parse_selector(text: str) -> Selector:
         if text == whole.value:
             return whole
     place, colon, name = text.partition(":")
-    if colon and place in {"query", "header"}:
-        if not name or (place == "header" and not _HEADER_NAME.fullmatch(name)):
+    if colon and place in _PLACES:
+        valid = _HEADER_NAME.fullmatch(name) if place == "header" else re.search(r"\w", name)
+        if not valid:
             raise InvalidExpression(f"`{text}` lacks a valid name after the colon")
-        return NamedSelector(place, name if place == "query" else name.lower())
+        return NamedSelector(place, name.lower() if place == "header" else name)
     if colon and place in _LATER:
         raise InvalidExpression(f"`{place}:` is not supported yet")
     hint = f"write `$.{text}`" if re.fullmatch(rf"{_SHORTHAND}(?:\.{_SHORTHAND})*", text) else ""

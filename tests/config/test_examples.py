@@ -23,10 +23,6 @@ NOT_YET = {
         "22:13 listeners[0].rules[0].request[0].when is not supported yet",
         "29:16 listeners[0].rules[1].match `WS` is not supported yet",
     ],
-    "fhir": [
-        "37:57 listeners[0].rules[2].request.absent[2] `form:` is not supported yet",
-        "37:72 listeners[0].rules[2].request.absent[3] `form:` is not supported yet",
-    ],
     "socketio": [
         "17:13 listeners[0].rules[0].match[0] `WS` is not supported yet",
         "20:13 listeners[0].rules[0].request[0].format is not supported yet",

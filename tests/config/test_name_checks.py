@@ -94,3 +94,14 @@ def test_what_a_rule_gives_but_does_not_bind_is_warned_of() -> None:
         "13:18 listeners[0].rules[0].message is read but bound to nothing; add `message` to `bind`",
         "14:18 listeners[0].rules[0].purpose is bound to nothing; add `purpose` to `bind`",
     ]
+
+
+def test_g9_a_form_takes_no_name_from_json() -> None:
+    rule = "      - {name: a, match: POST /a, conversation: $.c, request: {encrypt: 'form:x'}}\n"
+
+    assert problems_of(with_rules(rule)) == [
+        (
+            "11:49 listeners[0].rules[0].conversation cannot be read from a form, as rule `a` needs"
+            " it; use `path:`, `query:`, `header:` or `jwt:`"
+        )
+    ]

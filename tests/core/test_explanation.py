@@ -102,7 +102,9 @@ def test_a_value_is_foretold_and_masked(form: Form, value: str) -> None:
     assert b"4111" not in told.outgoing
     length = len(json.loads(sent(rule, a_message(body)))["content"])
     start = body.index(value)
-    assert told.values == (Value("sealed", "content", start, start + len(value), CONTENT, length),)
+    assert told.values == (
+        Value("sealed", "content", start, start + len(value), CONTENT, length, quoted=True),
+    )
     masked = json.loads(told.outgoing)
     assert masked == {"content": f"<content sealed, {length} characters>", "n": 1.1}
     assert (told.rule, told.refusal) == ("rule", None)

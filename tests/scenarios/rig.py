@@ -229,13 +229,17 @@ def served(
     *options: str,
     listen: str | None = None,
     log: Path | None = None,
+    rules: str | None = None,
 ) -> Iterator[Served]:
-    """Run `sealyard serve` with keys and a configuration of its own."""
+    """Run `sealyard serve` with keys and a configuration of its own, or with other rules in it."""
     port, admin, health = free_port(), free_port(), free_port()
     write_keys(folder)
-    (folder / "sealyard.yaml").write_text(
-        a_configuration(upstream, listen=listen or f"127.0.0.1:{port}", admin=admin, health=health)
+    configuration = a_configuration(
+        upstream, listen=listen or f"127.0.0.1:{port}", admin=admin, health=health
     )
+    if rules is not None:
+        configuration = configuration.partition("    rules:\n")[0] + f"    rules:\n{rules}"
+    (folder / "sealyard.yaml").write_text(configuration)
     log = log or folder / "sealyard.log"
     with (
         log.open("wb") as sink,

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 from .. import token
-from ..errors import InvalidBody, OpenFailed
+from ..errors import BodyTooLarge, InvalidBody, OpenFailed
 from ..token import Token
 from . import json as json_format
 
@@ -35,9 +35,9 @@ _QUOTES: Final = tuple(
 class FoundToken(NamedTuple):
     """A token's place; `token` is None where it was cut.
 
-    `depth` counts the strings around it: 1 in a plain string, 2 in a JSON text that is itself a
-    string, and so on. Where it is all of a value, `quotes` has the bytes that the quotes before and
-    behind it take.
+    `depth` counts the strings around it: 0 in a text that is no JSON, 1 in a plain string, 2 in a
+    JSON text that is itself a string, and so on. Where it is all of a value, `quotes` has the bytes
+    that the quotes before and behind it take.
     """
 
     start: int
@@ -53,11 +53,35 @@ def find(body: bytes, limit: int) -> list[FoundToken]:
     What looks like a token and is none (a wrong header, say) is not returned: it stays as it is.
     Raises InvalidBody where a body with tokens is not JSON, or has more of them than `limit`.
     """
-    if token.JWE_PREFIX not in body and token.SHORT_PREFIX not in body:
+    if not any_in(body):
         return []
     json_format.validate(body)
     found = _all_plain(body, limit)
     return _anywhere(body, limit) if found is None else found
+
+
+def find_in_text(text: bytes, limit: int) -> list[FoundToken]:
+    """Do as `find` in a text, which may be JSON or not.
+
+    A token that no string holds is at depth 0: what replaces it is spelled as it reads.
+    """
+    if not any_in(text):
+        return []
+    if text.lstrip(b" \t\n\r")[:1] in {b"{", b"[", b'"'} and _is_strict_json(text):
+        return find(text, limit)
+    found: list[FoundToken] = []
+    for match in _CANDIDATE.finditer(text):
+        decoded = _decode(match[0])
+        if decoded is not None or token.is_cut(match[0]):
+            found.append(FoundToken(*match.span(), decoded, 0, None))
+            if len(found) > limit:
+                raise InvalidBody("too-many-tokens")
+    return found
+
+
+def any_in(text: bytes) -> bool:
+    """Tell whether anything in a text begins as tokens do."""
+    return token.JWE_PREFIX in text or token.SHORT_PREFIX in text
 
 
 def _all_plain(body: bytes, limit: int) -> list[FoundToken] | None:
@@ -179,6 +203,14 @@ def _is_json(text: str) -> bool:
     try:
         json.loads(text)
     except (ValueError, RecursionError):
+        return False
+    return True
+
+
+def _is_strict_json(text: bytes) -> bool:
+    try:
+        json_format.validate(text)
+    except (InvalidBody, BodyTooLarge):
         return False
     return True
 
