@@ -20,6 +20,10 @@ from . import places
 from .events import EVENTS, Level
 from .logs import Logs
 
+_CONTEXT: Final = frozenset(
+    {"asyncgen", "exception", "future", "handle", "protocol", "socket", "task", "transport"}
+)
+"""What asyncio's own contexts hold, by loop.call_exception_handler's documentation."""
 _MESSAGE: Final = EVENTS["library.message"]
 
 
@@ -74,9 +78,8 @@ def asyncio_handler(
     """Return a handler for `loop.set_exception_handler`."""
 
     def handle(_: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-        # The keys of the context are words of asyncio; its message may name a task, its values
-        # hold everything.
-        known = ",".join(sorted(key for key in context if key != "message"))
+        # Its message may name a task, its values hold everything, and a library may add keys.
+        known = ",".join(sorted(_CONTEXT.intersection(context)))
         error = context.get("exception")
         _unhandled(logs, "asyncio", error, context=known)
 

@@ -1,0 +1,129 @@
+"""Sealyard with bad company in its process: libraries that tell all they know, at every level.
+
+`python company.py FILE LINES serve …` runs the command beside code that puts the canaries of FILE
+into whatever Python lets a library say something by, until LINES records were made.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import importlib
+import json
+import logging
+import sys
+import threading
+import warnings
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Any
+
+from proxy.cli import main, running
+from proxy.telemetry.logs import Format, Logs, to_stderr
+
+DONE = "company.done"
+_LEVELS = (logging.DEBUG, logging.INFO, logging.WARNING, logging.ERROR, logging.CRITICAL)
+_LOGGERS = tuple(map(logging.getLogger, ("aiohttp.server", "asyncio", "redis", "some.library")))
+
+
+class Dying:
+    def __init__(self, secret: str) -> None:
+        self.secret = secret
+
+    def __del__(self) -> None:
+        raise ValueError(self.secret)
+
+    def __repr__(self) -> str:
+        return self.secret
+
+
+def fail(secret: str) -> None:
+    """Raise an exception with a cause, a note and arguments."""
+    try:
+        _ = dict[str, str]()[secret]
+    except KeyError as cause:
+        cause.add_note(secret)
+        raise RuntimeError(secret, {"key": secret.encode("latin-1")}) from cause
+
+
+def records(secret: str) -> int:
+    """Log the secret in every way that `logging` knows; return how many lines that makes."""
+    for logger in _LOGGERS:
+        for level in _LEVELS:
+            logger.log(level, "value %s of %r", secret, {secret: secret}, extra={"body": secret})
+            logger.log(level, secret)
+        try:
+            fail(secret)
+        except RuntimeError:
+            logger.exception(secret, stack_info=True)
+    return len(_LOGGERS) * (2 * len(_LEVELS) + 1)
+
+
+def rarely(secret: str, loop: asyncio.AbstractEventLoop) -> None:
+    """Say the secret in the ways that are too slow to be taken each time."""
+    warnings.warn_explicit(secret, UserWarning, "library.py", 1, registry={})
+    logging.getLogger("x").error("%d", secret)
+    loop.call_soon(fail, secret)
+    loop.call_exception_handler(
+        {"message": secret, "exception": ValueError(secret), secret: secret}
+    )
+    thread = threading.Thread(target=fail, args=(secret,), name=secret)
+    thread.start()
+    thread.join()
+    Dying(secret)
+
+    async def failing() -> None:
+        fail(secret)
+
+    loop.create_task(failing(), name=secret)
+
+
+async def tell(secrets: list[str], lines: int) -> None:
+    """Say secrets until so many records were made."""
+    loop = asyncio.get_running_loop()
+    logging.getLogger().setLevel(logging.DEBUG)
+    warnings.simplefilter("always")
+    made = rounds = 0
+    while made < lines:
+        for secret in secrets:
+            if rounds == 0:
+                rarely(secret, loop)
+            made += records(secret)
+            await asyncio.sleep(0)
+            if made >= lines and rounds:
+                break
+        rounds += 1
+        gc.collect()
+    logging.getLogger(DONE).error("done")
+
+
+def beside(secrets: list[str], lines: int) -> None:
+    """Let every command that runs do so beside `tell`."""
+    alone = running.run
+
+    def run(logs: Logs, command: Coroutine[object, object, Any]) -> Any:  # noqa: ANN401 - as there
+        async def both() -> Any:  # noqa: ANN401 - as above
+            loop = asyncio.get_running_loop()
+            loop.set_debug(True)
+            loop.slow_callback_duration = 0.005
+            telling = loop.create_task(tell(secrets, lines))
+            try:
+                return await command
+            finally:
+                telling.cancel()
+
+        return alone(logs, both())
+
+    running.run = run  # type: ignore[assignment] # the type variable says nothing here
+
+    def at_every_level(log_format: Format) -> Logs:
+        return to_stderr(log_format, level="debug")
+
+    importlib.import_module("proxy.cli.serve").to_stderr = at_every_level  # type: ignore[attr-defined] # as imported there
+
+
+if __name__ == "__main__":
+    told, number = json.loads(Path(sys.argv[1]).read_text()), int(sys.argv[2])
+    sys.argv[1:] = sys.argv[3:]
+    beside(told, number)
+    main()
