@@ -1,0 +1,188 @@
+"""`python -m bench.profile`: where the time of one message goes, taken on its whole way.
+
+A sealed and opened message of 1 KiB goes through the sidecar's own objects, from the bytes of the
+client to the answer, between two transports that keep what is written: so all stages are as cold,
+and as warm, as they are in a process that serves, but no socket is in the figures. A stage that is
+timed alone in a loop, as `bench.stages` does it, takes little more than half as long.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import statistics
+import sys
+import time
+from collections import defaultdict
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+from proxy.config.settings import TcpAddress
+from proxy.core import pipeline
+from proxy.core.session import Session
+from proxy.keys import keyring
+from proxy.keys.sessions import Sessions, SessionSettings
+from proxy.keys.stores import MemoryStore
+from proxy.telemetry.logs import Logs, Sink
+from proxy.telemetry.tally import Tally
+from proxy.traffic import answer, course, delivery, plain_incoming, response_reader
+from proxy.traffic.handler import Handler
+from proxy.traffic.listener import HttpListener
+from proxy.traffic.plain_connection import PlainConnection
+from proxy.traffic.record import Record
+from proxy.traffic.upstream import HttpUpstream
+from proxy.traffic.upstream_connection import UpstreamConnection
+
+from .transform import BOOK
+from .works import a_message
+
+_NOWHERE: Final = TcpAddress("127.0.0.1", 0)
+_MESSAGES: Final = 6000
+_UNCOUNTED: Final = 1000
+_HEAD: Final = (
+    b"POST /api/messages HTTP/1.1\r\nHost: localhost:8080\r\nUser-Agent: bench\r\n"
+    b"Accept: application/json\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
+)
+_REPLY: Final = (
+    b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nServer: bench\r\n"
+    b"Content-Length: %d\r\n\r\n"
+)
+_STAGES: Final[tuple[tuple[str, object, str], ...]] = (
+    ("parse the request's head", plain_incoming, "read_plain"),
+    ("gate", course, "admit"),
+    ("match", course.Course, "_decide"),
+    ("plan the request", pipeline, "plan_request"),
+    ("plan the response", pipeline, "plan_response"),
+    ("- find the values (both)", pipeline, "find_edits"),
+    ("keys, at hand (both)", course.Course, "warm"),
+    ("apply (both)", pipeline, "apply"),
+    ("- seal", Session, "seal"),
+    ("- open", Session, "open"),
+    ("- splice (both)", pipeline, "splice"),
+    ("head of the request upstream", delivery, "request_head"),
+    ("parse the response", response_reader, "read_plain_response"),
+    ("head of the answer", answer, "response_head"),
+    ("log line and counters", Record, "report"),
+)
+
+
+class _Transport:
+    """What a connection needs of its transport; it keeps what is written."""
+
+    def __init__(self) -> None:
+        self.written: list[bytes] = []
+        self.write = self.written.append
+
+    def get_extra_info(self, name: str, default: object = None) -> object:
+        """Tell the client's address, and nothing else."""
+        return ("127.0.0.1", 5) if name == "peername" else default
+
+    def is_closing(self) -> bool:
+        """Return that it stays."""
+        return False
+
+    def is_reading(self) -> bool:
+        """Return that it reads."""
+        return True
+
+    def resume_reading(self) -> None:
+        """Do nothing: it never stops."""
+
+    def taken(self) -> bytes:
+        """Return what was written since the last time."""
+        data = b"".join(self.written)
+        self.written.clear()
+        return data
+
+
+def main() -> None:
+    """Measure, and print the table."""
+    with Path(os.devnull).open("wb", buffering=0) as log:
+        sys.stdout.write(asyncio.run(_measured(lambda line: void(log.write(line)))))
+
+
+def void(_: object) -> None:
+    """Return nothing, as a sink does."""
+
+
+async def _measured(sink: Sink) -> str:
+    loop = asyncio.get_running_loop()
+    client, origin = _Transport(), _Transport()
+    origins: list[UpstreamConnection] = []
+
+    async def connected(
+        made: Callable[[], UpstreamConnection], *_: object, **__: object
+    ) -> tuple[object, UpstreamConnection]:
+        origins.append(made())
+        origins[-1].connection_made(origin)  # type: ignore[arg-type] # all that it uses is there
+        return origin, origins[-1]
+
+    loop.create_connection = connected  # type: ignore[assignment, method-assign] # of this loop alone
+    handler = Handler(
+        BOOK, _sessions(), HttpUpstream(_NOWHERE), Tally(Logs(sink)), clock=time.time, name="in"
+    )
+    connection = PlainConnection(HttpListener(_NOWHERE, handler), loop)
+    connection.connection_made(client)  # type: ignore[arg-type] # as above
+    body = a_message(1024)
+    request = _HEAD % len(body) + body
+    connection.data_received(request)  # cold: a task obtains the session and a connection
+    await asyncio.sleep(0.1)
+    _reply(origins[0], origin)
+    await asyncio.sleep(0.1)
+
+    taken: dict[str, list[float]] = defaultdict(list)
+    for name, owner, function in _STAGES:
+        _time(owner, function, taken[name])
+    _time(PlainConnection, "data_received", taken["all of the request's half"])
+    _time(UpstreamConnection, "data_received", taken["all of the response's half"])
+    for _ in range(_MESSAGES):
+        client.written.clear()
+        connection.data_received(request)
+        _reply(origins[0], origin)
+    if body not in client.taken():
+        message = "the message did not come back"
+        raise AssertionError(message)
+    return "".join(_table(taken))
+
+
+def _sessions() -> Sessions:
+    return Sessions(
+        keyring.create("k1", now=int(time.time()), random=os.urandom),
+        MemoryStore(time.time),
+        SessionSettings(),
+        clock=time.time,
+        random=os.urandom,
+    )
+
+
+def _reply(away: UpstreamConnection, origin: _Transport) -> None:
+    sealed = origin.taken().partition(b"\r\n\r\n")[2]
+    away.data_received(_REPLY % len(sealed) + sealed)
+
+
+def _time(owner: Any, name: str, into: list[float]) -> None:  # noqa: ANN401 - module or class
+    function: Callable[..., object] = getattr(owner, name)
+    clock, put = time.perf_counter, into.append
+
+    def timed(*given: object, **named: object) -> object:
+        began = clock()
+        result = function(*given, **named)
+        put(clock() - began)
+        return result
+
+    setattr(owner, name, timed)
+
+
+def _table(taken: dict[str, list[float]]) -> list[str]:
+    lines = ["| stage | µs a message |\n|---|--:|\n"]
+    for name, times in taken.items():
+        each = len(times) // _MESSAGES
+        rest = times[_UNCOUNTED * each :]
+        whole = [sum(rest[at : at + each]) for at in range(0, len(rest), each)]
+        lines.append(f"| {name} | {statistics.median(whole) * 1e6:.1f} |\n")
+    return lines
+
+
+if __name__ == "__main__":
+    main()
