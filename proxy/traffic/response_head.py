@@ -8,13 +8,14 @@ from typing import Final
 
 from ..core.errors import UpstreamFailed
 from ..core.forwardable import Forwardable
-from ..core.message import Headers, ResponseHead, header_values
+from ..core.message import Headers, ResponseHead
 from .framing import Framing
 from .headers import HOP_BY_HOP, joined, kept, passing
 from .hop import NOWHERE, Places
 
 _RULED_RESPONSE: Final = HOP_BY_HOP | {b"accept-ranges"}
 _POINTING: Final = frozenset({b"content-location", b"location"})
+_PARTIAL: Final = HTTPStatus.PARTIAL_CONTENT.value  # a member is looked up at some cost
 _STRONG_TAG: Final = re.compile(rb'"[^"]*"')
 
 
@@ -78,8 +79,8 @@ def refuse_parts(head: ResponseHead) -> None:
     Raises:
         UpstreamFailed: The upstream sent a part although none was asked for.
     """
-    if head.status == HTTPStatus.PARTIAL_CONTENT:
+    if head.status == _PARTIAL:
         raise UpstreamFailed("unexpected-partial-content")
-    for value in header_values(head.headers, b"content-type"):
+    for value in head.told.get(b"content-type", ()):
         if value.lower().startswith(b"multipart/byteranges"):
             raise UpstreamFailed("unexpected-partial-content")
