@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final, NamedTuple, NoReturn
 
 from proxy.config import load
-from proxy.core import pipeline, routes, selectors, sources, token
+from proxy.core import frame, pipeline, routes, selectors, sources, token
 from proxy.core.context import Context, Scope
 from proxy.core.derivation import session_key
 from proxy.core.edits import Change, SealEdit
@@ -293,7 +293,9 @@ def _keys(needs: Needs) -> Keys:
     return Keys(sealing=dict.fromkeys(needs.seals, _SESSION), opening=opening)
 
 
-# --- tokens and expressions ----------------------------------------------------------------------
+# --- tokens, frames and expressions --------------------------------------------------------------
+
+_CUT_BYTES: Final = 3
 
 
 def parser(data: bytes) -> None:
@@ -320,6 +322,62 @@ def parser(data: bytes) -> None:
         return
     if plaintext != seeds.PLAINTEXT:
         _broken("a token opens that was never sealed")
+
+
+def frames(data: bytes) -> None:
+    """Nothing comes out of a frame but what was sealed, however it is cut, and only to its end."""
+    if len(data) < _CUT_BYTES:
+        return
+    cut, sealed = int.from_bytes(data[:_CUT_BYTES]), data[_CUT_BYTES:]
+    cut %= len(sealed) + 1
+    whole = _open_frame([sealed])
+    pieces = _open_frame([sealed[:cut], sealed[cut:]])
+    if whole.refused != pieces.refused or not pieces.given_out.startswith(whole.given_out):
+        _broken("a frame means something else when it comes in two pieces")
+    if not _BODY.startswith(pieces.given_out):
+        _broken("a frame gives out what was never sealed")
+    if not pieces.refused and len(pieces.given_out) not in _BODY_SIZES:
+        _broken("a frame ends where it was cut")
+
+
+class _FromFrame(NamedTuple):
+    given_out: bytes
+    refused: bool
+
+
+_STREAM: Final = Context(_SCOPE, kind="stream")
+_BODY: Final = seeds.PLAINTEXT * 600
+_BODY_SIZES: Final = (0, 20, frame.CHUNK_BYTES, len(_BODY))
+
+
+def _open_frame(pieces: list[bytes]) -> _FromFrame:
+    begun = given_out = b""
+    opener = None
+    try:
+        for piece in pieces:
+            if opener is None:
+                begun += piece
+                head = frame.read_head(begun)
+                if head is None:
+                    continue
+                stream = frame.read_stream(_SESSION.open(head.token, _STREAM, _NOW))
+                opener = frame.opener(head, stream, _STREAM)
+                given_out += opener.update(begun[len(head.raw) :])
+            else:
+                given_out += opener.update(piece)
+        if opener is None:
+            return _FromFrame(given_out, refused=True)
+        return _FromFrame(given_out + opener.finish(), refused=False)
+    except OpenFailed:
+        return _FromFrame(given_out, refused=True)
+
+
+def _frames() -> list[bytes]:
+    made = []
+    for size in _BODY_SIZES:
+        head, sealer = frame.begin(_SESSION, _STREAM, "text/plain")
+        made.append(bytes(_CUT_BYTES) + head + sealer.update(_BODY[:size]) + sealer.finish())
+    return made
 
 
 def expressions(data: bytes) -> None:
@@ -378,9 +436,6 @@ def responses(data: bytes) -> None:
         _broken("a response means something else when it comes in two pieces")
 
 
-_CUT_BYTES: Final = 3
-
-
 def _read(pieces: list[bytes], flags: int) -> object:
     reader = ResponseReader(head_limit=65536, headers_limit=128)
     reader.expect(head_only=bool(flags & 1), upgrade=bool(flags & 2))
@@ -401,6 +456,7 @@ TARGETS: Final[dict[str, Target]] = {
     "scanner": Target(scanner, seeds.masked_documents),
     "expressions": Target(expressions, seeds.expressions),
     "tokens": Target(parser, seeds.tokens),
+    "frames": Target(frames, _frames),
     "embedded": Target(embedded, seeds.bodies_with_tokens),
     "path": Target(path, seeds.paths),
     "configuration": Target(configuration, seeds.configurations),
