@@ -21,6 +21,7 @@ from .server import Server, needs_redis
 pytestmark = needs_redis
 
 
+@pytest.mark.usefixtures("patient")
 async def test_the_rights_of_the_documentation_are_enough(server: Server) -> None:
     page = Path(__file__).parents[2] / "docs" / "how-to" / "redis.md"
     assert RIGHTS in page.read_text()

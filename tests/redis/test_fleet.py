@@ -110,6 +110,7 @@ def test_six_processes_agree_on_500_conversations_at_once(server: Server) -> Non
     assert server.command("DBSIZE") == b":500\r\n"
 
 
+@pytest.mark.usefixtures("patient")
 async def test_a_revocation_is_heard_by_another_process(server: Server) -> None:
     async with a_process(server) as (ours, *_), a_process(server) as (theirs, *_):
         await theirs.open()
