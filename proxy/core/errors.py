@@ -138,6 +138,8 @@ class RejectedByRule(TrafficError):
     title = "The route is closed by configuration."
     cause = "The rule says `reject`, or no rule matches and the listener says `unmatched: reject`."
     remedy = "`sealyard explain METHOD PATH` tells which rule decided; change it if that is wrong."
+    rule: str | None = None
+    """The name of the rule that says it, for the log."""
 
 
 class MethodNotAllowed(TrafficError):

@@ -101,7 +101,9 @@ class Rulebook:
         index, pattern = found
         compiled = self.rules[index]
         if compiled.rule.request is Verdict.REJECT:
-            raise RejectedByRule("rule-rejects")
+            refusal = RejectedByRule("rule-rejects")
+            refusal.rule = compiled.rule.name
+            raise refusal
         return Decision(compiled, MappingProxyType(pattern.captures(path)))
 
     def rules_path(self, path: CanonicalPath) -> bool:

@@ -41,6 +41,11 @@ class Logs:
         self._clock = clock
         self._wanted = frozenset(LEVELS[LEVELS.index(level) :])
 
+    @property
+    def lost(self) -> int:
+        """How many lines could not be written."""
+        return self._sink.lost if isinstance(self._sink, DescriptorSink) else 0
+
     def report(self, event: str, **fields: object) -> None:
         """Write the line of one event. Fields hold names, codes, sizes: never a value."""
         declared = EVENTS.get(event)

@@ -34,7 +34,8 @@ MESSAGES: Final = Metric(
     "counter",
     ("listener", "rule", "outcome"),
     "Messages: `forwarded`, `refused` by Sealyard, or `aborted` by the client. `rule` is empty"
-    " where no rule matched.",
+    " where no rule matched. Every rule in force has a series from the start, so that one that"
+    " matches nothing shows.",
 )
 VALUES: Final = Metric(
     "sealyard_values_total",
@@ -48,6 +49,13 @@ REFUSALS: Final = Metric(
     "counter",
     ("listener", "rule", "direction", "code"),
     "Messages that Sealyard refused, by the code that the client got.",
+)
+REFUSAL_REASONS: Final = Metric(
+    "sealyard_refusal_reasons_total",
+    "counter",
+    ("listener", "code", "reason"),
+    "The same refusals by the reason that the log gives; of `open-failed` it is why nothing opened,"
+    " which no client is told.",
 )
 UPSTREAM_ERRORS: Final = Metric(
     "sealyard_upstream_errors_total",
@@ -109,6 +117,18 @@ KEK_OPENED_AT: Final = Metric(
     ("kek",),
     "When something last opened under each KEK, in seconds since 1970.",
 )
+KEK_CREATED: Final = Metric(
+    "sealyard_kek_created_timestamp_seconds",
+    "latest",
+    ("kek",),
+    "When each KEK was made, in seconds since 1970.",
+)
+KEK_STATE: Final = Metric(
+    "sealyard_kek_state",
+    "gauge",
+    ("kek", "state"),
+    "Processes for which a KEK is `primary`, `decrypt` or `disabled`.",
+)
 KEK_SESSIONS: Final = Metric(
     "sealyard_kek_sessions_total", "counter", ("kek",), "Sessions begun under each KEK."
 )
@@ -137,6 +157,12 @@ STORE_HEARS: Final = Metric(
     ("store",),
     "Processes that hear at once what others rotate and revoke; the rest find out within"
     " `revocation_max_age`.",
+)
+LINES_LOST: Final = Metric(
+    "sealyard_log_lines_lost_total",
+    "counter",
+    (),
+    "Log lines that could not be written, since the reader of stderr is gone or too slow.",
 )
 MEMORY: Final = Metric(
     "sealyard_resident_memory_bytes", "gauge", (), "Memory of all processes that carry traffic."
@@ -177,6 +203,7 @@ METRICS: Final = {
         MESSAGES,
         VALUES,
         REFUSALS,
+        REFUSAL_REASONS,
         UPSTREAM_ERRORS,
         REQUEST_BYTES,
         RESPONSE_BYTES,
@@ -189,11 +216,14 @@ METRICS: Final = {
         LOOKUPS,
         KEK_OPENED,
         KEK_OPENED_AT,
+        KEK_CREATED,
+        KEK_STATE,
         KEK_SESSIONS,
         STORE_QUESTIONS,
         STORE_BREAKER,
         STORE_OPENED,
         STORE_HEARS,
+        LINES_LOST,
         MEMORY,
         CPU,
         RELOADS,

@@ -9,8 +9,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final, Protocol
 
+from .logs import Logs
 from .message_counts import MOST_SERIES, MessageCounts
-from .metrics import METRICS, REFUSALS, STORE_ERRORS, UPSTREAM_ERRORS, VALUES, Metric
+from .metrics import (
+    LINES_LOST,
+    METRICS,
+    REFUSAL_REASONS,
+    REFUSALS,
+    STORE_ERRORS,
+    UPSTREAM_ERRORS,
+    VALUES,
+    Metric,
+)
 from .samples import Labels, Samples
 
 __all__ = ["MOST_SERIES", "Reporter", "Tally"]
@@ -60,6 +70,8 @@ class Tally:
                 made.add(METRICS[name], number, labels=labels)
         for metric, values, labels in self._messages:
             made.add(metric, *values, labels=labels)
+        if isinstance(self._inner, Logs):
+            made.add(LINES_LOST, self._inner.lost)
         return made
 
     def _values(self, fields: Mapping[str, Any]) -> None:
@@ -76,6 +88,7 @@ class Tally:
         listener, code = _text(fields, "listener"), _text(fields, "error")
         rule, direction = _text(fields, "rule"), _text(fields, "direction")
         self._add(REFUSALS, (listener, rule, direction, code))
+        self._add(REFUSAL_REASONS, (listener, code, _text(fields, "reason")))
         if code in _UPSTREAM:
             self._add(UPSTREAM_ERRORS, (listener, code, _text(fields, "reason")))
 

@@ -157,9 +157,13 @@ class Course:
         return self._limits.body if rule is None else min(self._limits.body, rule.max_body)
 
     def _decide(self, admitted: Admitted, record: Record) -> Decision:
-        decision = self._rulebook.decide(
-            admitted.head.method, admitted.path, websocket=admitted.websocket
-        )
+        try:
+            decision = self._rulebook.decide(
+                admitted.head.method, admitted.path, websocket=admitted.websocket
+            )
+        except RejectedByRule as refusal:
+            record.rule = refusal.rule
+            raise
         record.rule = decision.rule.name if decision.rule is not None else None
         if admitted.overrides and self._rulebook.rules_path(admitted.path):
             raise AmbiguousRequest("method-override")

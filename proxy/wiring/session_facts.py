@@ -55,6 +55,9 @@ def count(sessions: Sessions, keys: KeySettings, samples: Samples) -> None:
         samples.add(metrics.KEK_SESSIONS, use.sessions, labels=labels)
         if use.last_opened:
             samples.add(metrics.KEK_OPENED_AT, use.last_opened, labels=labels)
+    for one in sessions.keyring.keks:
+        samples.add(metrics.KEK_CREATED, one.created, labels=(one.id,))
+        samples.add(metrics.KEK_STATE, 1, labels=(one.id, one.state))
     if sessions.store.shared:
         _count_store(sessions, kind_of(keys), samples)
 

@@ -190,6 +190,9 @@ class Sidecar:
         counted = self._reporter.samples() if isinstance(self._reporter, Tally) else Samples()
         for name, lane in self.lanes.items():
             lane.count(counted, name)
+            for rule in self._material.listeners[name].rulebook.rules:
+                labels = (name, rule.rule.name, "forwarded")
+                counted.add(metrics.MESSAGES, 0, labels=labels)
         session_facts.count(self.sessions, self.settings.keys, counted)
         counted.add(metrics.MEMORY, usage.resident_bytes())
         counted.add(metrics.CPU, usage.cpu_seconds())

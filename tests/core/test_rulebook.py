@@ -41,13 +41,13 @@ def test_unmatched_requests_pass_or_are_rejected_as_the_listener_says() -> None:
     ) == (None, False, False)
     with pytest.raises(RejectedByRule) as caught:
         decide(request="GET /else", passes=False)
-    assert caught.value.reason == "no-rule"
+    assert (caught.value.reason, caught.value.rule) == ("no-rule", None)
 
 
 def test_a_rule_can_reject() -> None:
     with pytest.raises(RejectedByRule) as caught:
         decide(a_rule(request=Verdict.REJECT))
-    assert caught.value.reason == "rule-rejects"
+    assert (caught.value.reason, caught.value.rule) == ("rule-rejects", a_rule().name)
 
 
 def test_an_ambiguous_path_is_refused_whether_unmatched_requests_pass_or_not() -> None:
@@ -68,7 +68,7 @@ def test_a_handshake_meets_its_own_rule_or_passes_unmatched() -> None:
     assert decide(rule, request="GET /else", websocket=True).rule is None
     with pytest.raises(RejectedByRule) as caught:
         decide(rule, request="GET /else", websocket=True, passes=False)
-    assert caught.value.reason == "no-rule"
+    assert (caught.value.reason, caught.value.rule) == ("no-rule", None)
 
 
 @pytest.mark.parametrize(

@@ -140,6 +140,20 @@ async def test_a_second_signal_ends_it_at_once(tmp_path: Path, workers: int) -> 
     assert took < 2
 
 
+@pytest.mark.parametrize("workers", [1, 2])
+async def test_a_rule_that_nothing_matched_shows_in_the_metrics(
+    tmp_path: Path, workers: int
+) -> None:
+    async with backend() as behind:
+        with served(tmp_path, behind.port, "--workers", str(workers)) as ours:
+            await ours.event("server.ready")
+            text = await metrics(ours)
+
+    labels = '{listener="api",outcome="forwarded",rule="alpha"}'
+    assert f"sealyard_messages_total{labels} 0.0" in text.splitlines()
+    assert f'sealyard_kek_state{{kek="k1",state="primary"}} {workers}.0' in text.splitlines()
+
+
 async def test_b18_killed_workers_cost_no_more_than_what_they_had_under_way(tmp_path: Path) -> None:
     clients, kills = 8, 3
     async with backend() as behind:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from typing import Any
 
 from prometheus_client.parser import text_string_to_metric_families
@@ -7,8 +8,10 @@ from prometheus_client.parser import text_string_to_metric_families
 from proxy.telemetry import metrics
 from proxy.telemetry.exposition import exposed
 from proxy.telemetry.facts import Check, Facts
+from proxy.telemetry.logs import Logs
 from proxy.telemetry.message_counts import MOST_SERIES
 from proxy.telemetry.samples import Samples
+from proxy.telemetry.sink import DescriptorSink
 from proxy.telemetry.tally import Tally
 
 
@@ -115,3 +118,23 @@ def test_facts_survive_the_way_to_another_process() -> None:
 
     assert (again.checks, again.status, again.ready) == (facts.checks, {"pid": 1}, True)
     assert list(again.samples) == list(samples)
+
+
+def test_refusals_are_counted_by_the_reason_that_only_the_log_tells() -> None:
+    tally = Tally(Ear())
+    for reason in ("tag", "tag", "revoked-session"):
+        tally.report("message.refused", **a_message(error="open-failed", reason=reason))
+    samples = tally.samples()
+
+    assert samples.value(metrics.REFUSAL_REASONS, "api", "open-failed", "tag") == 2
+    assert samples.value(metrics.REFUSAL_REASONS, "api", "open-failed", "revoked-session") == 1
+
+
+def test_lines_that_nobody_reads_are_counted() -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    tally = Tally(Logs(DescriptorSink(writing)))
+    tally.report("message.handled", **a_message())
+    os.close(writing)
+
+    assert tally.samples().value(metrics.LINES_LOST) == 1

@@ -197,6 +197,13 @@ async def test_a19_an_override_of_the_method_passes_where_no_rule_looks() -> Non
     assert origin.seen[0].values(b"x-http-method-override") == [b"PUT"]
 
 
+async def test_the_log_tells_which_rule_rejects() -> None:
+    response, told = await through(Origin(mirror), get(b"/closed"))
+
+    assert response.status == 403
+    assert (told["rule"], told["reason"]) == ("closed", "rule-rejects")
+
+
 async def test_unmatched_traffic_can_be_rejected() -> None:
     origin = Origin()
 

@@ -121,3 +121,12 @@ def test_of_times_of_several_workers_the_latest_counts_and_a_scraper_sees_a_gaug
     text = exposed(ours).decode()
     assert "# TYPE sealyard_kek_last_opened_timestamp_seconds gauge" in text
     assert 'sealyard_kek_last_opened_timestamp_seconds{kek="k1"} 9.0' in text
+
+
+async def test_a_kek_tells_when_it_was_made_and_what_it_is_for() -> None:
+    world = a_world()
+    samples = counted(world, the_keys("memory"))
+    (one,) = world.sessions.keyring.keks
+
+    assert samples.value(metrics.KEK_CREATED, one.id) == one.created > 0
+    assert samples.value(metrics.KEK_STATE, one.id, "primary") == 1
