@@ -173,7 +173,7 @@ def test_rules_and_dashboard_ask_for_metrics_that_there_are(render: Render) -> N
     names = set(re.findall(r"sealyard_\w+", asked)) - {"sealyard_io_status"}
 
     assert names
-    assert {re.sub("_bucket$", "", name) for name in names} <= set(METRICS)
+    assert {re.sub("_(bucket|sum|count)$", "", name) for name in names} <= set(METRICS)
     assert json.loads(rendered.one("ConfigMap", "dashboard")["data"]["sealyard.json"])["panels"]
 
 

@@ -287,3 +287,26 @@ async def test_a28_what_was_opened_stays_in_the_body() -> None:
 
     assert response.values(b"set-cookie") == []
     assert response.body == text
+
+
+TRACE = (
+    (b"traceparent", b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"),
+    (b"traceparent", b"not one at all"),
+    (b"tracestate", b"congo=t61rcWkgMzE,rojo=00f067aa0ba902b7"),
+    (b"baggage", b"userId=alice,serverNode=DF%2028"),
+    (b"traceresponse", b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"),
+)
+
+
+@pytest.mark.parametrize("target", [b"/seal", b"/plain"])
+@pytest.mark.parametrize(("name", "value"), TRACE)
+async def test_what_traces_a_message_passes_untouched_both_ways(
+    name: bytes, value: bytes, target: bytes
+) -> None:
+    origin = replying(name + b": " + value, body=b'{"content":null}')
+
+    response, told = await through(origin, post(BODY, JSON, name + b": " + value, target=target))
+
+    assert origin.seen[0].values(name) == [value]
+    assert response.values(name) == [value]
+    assert value.decode() not in repr(told)
