@@ -17,6 +17,7 @@ COMMANDS: Final = {
     "encrypt": CommandPlace("seal", "Seal a value as a rule would."),
     "decrypt": CommandPlace("seal", "Open a token as a rule would."),
     "sessions": CommandPlace("sessions", "Rotate and revoke the sessions of a conversation."),
+    "participants": CommandPlace("participants", "Make, rotate and revoke participants' keys."),
     "keys": CommandPlace("keys", "Make, change, check and back up the keyring."),
     "doctor": CommandPlace("doctor", "Find out what keeps Sealyard from working here."),
     "inject": CommandPlace("inject", "Put the sidecar into Kubernetes manifests."),

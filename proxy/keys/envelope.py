@@ -1,8 +1,9 @@
-"""The keyring's encryption: JWE Compact (RFC 7516), one algorithm for each kind of root secret.
+"""How the keyring and private keys are encrypted: JWE Compact (RFC 7516).
 
-The header is read here, strictly, before joserfc sees it, and joserfc is given a registry that
-knows the two algorithms of that header and no other. Only this module imports joserfc; the module
-itself is imported only when a keyring is opened or written.
+There is one algorithm for each kind of root secret. The header is read here, strictly, before
+joserfc sees it, and joserfc is given a registry that knows the two algorithms of that header and no
+other. Only this module imports joserfc; the module itself is imported only when a keyring or a
+private key is opened or written.
 """
 
 from __future__ import annotations
@@ -32,28 +33,30 @@ P2C_MIN: Final = 220_000
 P2C_MAX: Final = 1_000_000
 
 _SEGMENTS: Final = 5
-_FIXED: Final = {"enc": ENC, "cty": CTY}
 _SEGMENT_BYTES: Final = {1: 40, 2: 12, 4: 16}  # wrapped content key, IV, tag
 
 
-def encrypt(plaintext: bytes, secret: RootKey | Passphrase) -> bytes:
-    """Return the JWE of `plaintext`; raise KeyringError for a passphrase too short to guard it."""
-    header: dict[str, Any] = {"alg": _alg(secret), **_FIXED}
+def encrypt(plaintext: bytes, secret: RootKey | Passphrase, *, cty: str = CTY) -> bytes:
+    """Return the JWE of `plaintext`; raise KeyringError for a passphrase too short to guard it.
+
+    `cty` tells what it is: a keyring, or one private key (RFC 7517, section 7).
+    """
+    header: dict[str, Any] = {"alg": _alg(secret), "enc": ENC, "cty": cty}
     if isinstance(secret, Passphrase):
         secret.require_strength()
         header["p2c"] = P2C  # joserfc adds a random p2s of 16 bytes
     return jwe.encrypt_compact(header, plaintext, _key(secret), registry=_registry(secret)).encode()
 
 
-def decrypt(text: bytes, secret: RootKey | Passphrase) -> bytes:
-    """Return the plaintext of a JWE that `encrypt` could have written under `secret`.
+def decrypt(text: bytes, secret: RootKey | Passphrase, *, cty: str = CTY) -> bytes:
+    """Return the plaintext of a JWE that `encrypt` could have written under `secret` and `cty`.
 
     Raises KeyringError for any other header, before a key is touched, and for a wrong secret.
     """
     segments = text.split(b".")
     if len(segments) != _SEGMENTS:
         raise KeyringError("the keyring is not a JWE in compact form")
-    _check_header(_bytes(segments[0]), secret)
+    _check_header(_bytes(segments[0]), secret, cty)
     for index, size in _SEGMENT_BYTES.items():
         if len(_bytes(segments[index])) != size:
             raise KeyringError("a part of the keyring's JWE has the wrong length")
@@ -66,15 +69,16 @@ def decrypt(text: bytes, secret: RootKey | Passphrase) -> bytes:
     return plaintext
 
 
-def _check_header(text: bytes, secret: RootKey | Passphrase) -> None:
+def _check_header(text: bytes, secret: RootKey | Passphrase, cty: str) -> None:
     header = parse_object(text)
     if header is None:
         raise KeyringError("the header of the keyring's JWE is not a JSON object")
     alg = _alg(secret)
     if header.get("alg") != alg:
         raise KeyringError(f"the keyring is not encrypted with {alg}, as its root provider needs")
-    expected = {"alg", *_FIXED} | ({"p2s", "p2c"} if isinstance(secret, Passphrase) else set())
-    if set(header) != expected or any(header[name] != value for name, value in _FIXED.items()):
+    fixed = {"enc": ENC, "cty": cty}
+    expected = {"alg", *fixed} | ({"p2s", "p2c"} if isinstance(secret, Passphrase) else set())
+    if set(header) != expected or any(header[name] != value for name, value in fixed.items()):
         raise KeyringError(f"the keyring's JWE has other header members than {sorted(expected)}")
     if isinstance(secret, Passphrase):
         if type(header["p2c"]) is not int or not P2C_MIN <= header["p2c"] <= P2C_MAX:

@@ -1,0 +1,113 @@
+"""What the `participants` commands share: the new key that options describe, and the store."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Final
+
+from ..config.settings import SecretReference
+from ..keys.participants import private_key, public_key
+from ..keys.participants.failure import ParticipantError
+from ..keys.participants.participant import Participant, ParticipantKey
+from ..keys.participants.public_key import Use
+from ..keys.participants.registry import Change, Participants
+from ..keys.roots import PassphraseRoot
+from . import base, times
+from .at_store import at_store
+from .keyring_place import Place
+
+_NO_STORE: Final = "keys.store is memory, which ends with its process: set sqlite: or redis:"
+_JWK_BYTES: Final = 8192
+
+
+def new_key(  # noqa: PLR0913 - each is one option
+    *,
+    device: str,
+    use: Use,
+    jwk: Path | None,
+    expires: str | None,
+    private_passphrase_env: str,
+    private_passphrase_file: Path | None,
+) -> ParticipantKey:
+    """Return the key that a command's options describe: made here, or taken from a file.
+
+    An RSA pair takes seconds. Raises ParticipantError for a key that does not fit.
+    """
+    ends = 0 if expires is None else times.seconds(expires)
+    if jwk is not None:
+        return ParticipantKey(_taken(jwk, use), device, int(time.time()), expires=ends)
+    reference = SecretReference(
+        file=private_passphrase_file,
+        env=None if private_passphrase_file else private_passphrase_env,
+    )
+    public, sealed = private_key.generate(use, PassphraseRoot(reference, os.environ).fetch())
+    return ParticipantKey(public, device, int(time.time()), private=sealed, expires=ends)
+
+
+def find(place: Place, participant: str) -> Participant:
+    """Return the participant; raise ParticipantError where the store cannot tell."""
+
+    async def work() -> Participant:
+        async with _participants(place) as held:
+            return await held.find(participant)
+
+    return asyncio.run(work())
+
+
+def change(place: Place, event: str, participant: str, kid: str, how: Change) -> Participant:
+    """Make a change and return the participant; it is written to the audit log before it stands.
+
+    Raises ParticipantError, with nothing changed and nothing written, for what cannot be.
+    """
+
+    async def work() -> Participant:
+        async with _participants(place) as held:
+            how(await held.find(participant))  # what is refused is no event
+            _write(place, held, event, participant, kid)
+            return await held.change(participant, how)
+
+    return asyncio.run(work())
+
+
+def hand_out(place: Place, participant: str, kid: str) -> str:
+    """Return the encrypted private key, once it stands in the audit log that it was handed out."""
+
+    async def work() -> str:
+        async with _participants(place) as held:
+            sealed = (await held.find(participant)).find(kid).private
+            if not sealed:
+                raise base.Failure("only the public part of that key is here", base.NEGATIVE)
+            _write(place, held, "participants.private", participant, kid)
+            return sealed
+
+    return asyncio.run(work())
+
+
+def _write(place: Place, held: Participants, event: str, participant: str, kid: str) -> None:
+    name = held.name(participant)
+    place.audit.write(event, keyring=str(place.path), participant=name, kid=kid)
+
+
+def _taken(file: Path, use: Use) -> public_key.PublicKey:
+    with file.open("rb") as opened:
+        text = opened.read(_JWK_BYTES + 1)
+    if len(text) > _JWK_BYTES:
+        raise ParticipantError(f"{file}: more than {_JWK_BYTES} bytes")
+    key = public_key.parse(text)
+    if key.use != use:
+        raise ParticipantError(f"the key is for --use {key.use}")
+    return key
+
+
+@asynccontextmanager
+async def _participants(place: Place) -> AsyncIterator[Participants]:
+    keys = place.keys()
+    if keys.store == "memory":
+        raise base.Failure(_NO_STORE, base.NEGATIVE)
+    async with at_store(place, keys) as at:
+        yield Participants(at.sessions.store, at.sessions.keyring)

@@ -1,0 +1,228 @@
+"""The `participants` commands: key pairs of parties that are to read what is sealed for them."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+import click
+
+from ..keys.participants.participant import ParticipantKey
+from ..keys.participants.public_key import Use
+from ..keys.private_file import write
+from . import base, times
+from .keyring_place import FILE, Place, keyring_options
+from .participant_store import change, find, hand_out, new_key
+
+_WEEK_SECONDS: Final = 604_800
+_YEAR_SECONDS: Final = 366 * 86_400
+
+_use = click.option(
+    "--use",
+    type=click.Choice(["enc", "sig"]),
+    default="enc",
+    show_default=True,
+    help="RSA-4096 to wrap session keys for them, or Ed25519 to sign.",
+)
+
+
+def _key_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options that describe a new key."""
+    for option in (
+        click.option("--private-passphrase-file", type=FILE, help="Read it from this file."),
+        click.option(
+            "--private-passphrase-env",
+            default="SEALYARD_PARTICIPANT_PASSPHRASE",
+            show_default=True,
+            metavar="NAME",
+            help="What the private key is encrypted under.",
+        ),
+        click.option("--expires", metavar="TIME", help="Such as 2027-11-24T00:00:00Z."),
+        click.option("--jwk", type=FILE, help="Take the public JWK in this file; make no pair."),
+        _use,
+        click.option("--device", default="main", show_default=True, help="Whose key it is."),
+    ):
+        command = option(command)
+    return command
+
+
+@click.group()
+def participants() -> None:
+    """Make, take, rotate, revoke and list the key pairs of participants.
+
+    \b
+    sealyard participants add alice --device phone
+    sealyard participants jwks alice
+
+    They live in the configured store, which other processes share: sqlite: or redis:.
+    """  # noqa: D301 - click's own mark for lines that are not to be wrapped
+
+
+@participants.command()
+@click.argument("participant")
+@_key_options
+@base.as_json
+@keyring_options
+def add(place: Place, /, participant: str, *, as_json: bool, **said: Any) -> None:  # noqa: ANN401 - the options of a new key
+    """Give PARTICIPANT a key pair, or take the public key that they made themselves.
+
+    \b
+    sealyard participants add alice --device phone
+    sealyard participants add bob --jwk bob.pub.json
+
+    A pair's private key is kept encrypted under a passphrase of its own. RSA takes seconds.
+    """  # noqa: D301 - click's own mark for lines that are not to be wrapped
+    key = new_key(**said)
+    change(place, "participants.add", participant, key.public.kid, lambda one: one.add(key))
+    _tell(key, as_json=as_json)
+
+
+@participants.command()
+@click.argument("participant")
+@_key_options
+@click.option(
+    "--grace",
+    type=click.IntRange(0, _YEAR_SECONDS),
+    default=_WEEK_SECONDS,
+    show_default=True,
+    help="For how many seconds the old key still opens.",
+)
+@base.as_json
+@keyring_options
+def rotate(
+    place: Place,
+    /,
+    participant: str,
+    grace: int,
+    *,
+    as_json: bool,
+    **said: Any,  # noqa: ANN401 - the options of a new key
+) -> None:
+    """Put a new key in place of the active one of a device; the old one opens for a while.
+
+    \b
+    sealyard participants rotate alice --device phone
+    sealyard participants rotate alice --device phone --grace 3600
+    """  # noqa: D301 - click's own mark for lines that are not to be wrapped
+    key = new_key(**said)
+    change(
+        place,
+        "participants.rotate",
+        participant,
+        key.public.kid,
+        lambda one: one.rotate(key, grace=grace),
+    )
+    _tell(key, as_json=as_json)
+
+
+@participants.command()
+@click.argument("participant")
+@click.argument("kid")
+@click.option("--reason", required=True, help="Why: one line, kept with the key.")
+@keyring_options
+def revoke(place: Place, participant: str, kid: str, reason: str) -> None:
+    """Let the key KID neither seal nor open any more, for good.
+
+    \b
+    sealyard participants revoke alice KID --reason "phone lost"
+    sealyard participants list alice
+    """  # noqa: D301 - click's own mark for lines that are not to be wrapped
+    now = int(time.time())
+    change(place, "participants.revoke", participant, kid, lambda one: one.revoke(kid, reason, now))
+    base.say(f"revoked {kid}; it is never taken again")
+
+
+@participants.command()
+@click.argument("participant")
+@click.argument("kid")
+@click.option("--at", metavar="TIME", help="When, such as 2027-11-24T00:00:00Z; default: now.")
+@keyring_options
+def expire(place: Place, participant: str, kid: str, at: str | None) -> None:
+    """Let the key KID end at a time, or now. An end that is set is never put off.
+
+    \b
+    sealyard participants expire alice KID
+    sealyard participants expire alice KID --at 2027-11-24T00:00:00Z
+    """  # noqa: D301 - click's own mark for lines that are not to be wrapped
+    ends = int(time.time()) if at is None else times.seconds(at)
+    after = change(
+        place, "participants.expire", participant, kid, lambda one: one.expire(kid, ends)
+    )
+    base.say(f"{kid} ends at {times.utc(after.find(kid).expires)}")
+
+
+@participants.command("list")
+@click.argument("participant")
+@base.as_json
+@keyring_options
+def list_keys(place: Place, participant: str, *, as_json: bool) -> None:
+    """List all keys that PARTICIPANT has and had.
+
+    \b
+    sealyard participants list alice
+    sealyard participants list alice --json
+    """  # noqa: D301 - click's own mark for lines that are not to be wrapped
+    facts = [one.facts(time.time()) for one in find(place, participant).keys]
+    if as_json:
+        base.print_json({"keys": facts})
+        return
+    for one in facts:
+        reason = f"  {one['reason']}" if "reason" in one else ""
+        click.echo(f"{one['kid']}  {one['use']}  {one['status']:<8}  {one['device']}{reason}")
+
+
+@participants.command()
+@click.argument("participant")
+@keyring_options
+def jwks(place: Place, participant: str) -> None:
+    """Print the active public keys of PARTICIPANT as a JWK Set.
+
+    \b
+    sealyard participants jwks alice
+    sealyard participants jwks alice > alice.jwks.json
+    """  # noqa: D301 - click's own mark for lines that are not to be wrapped
+    base.print_json(find(place, participant).jwks(time.time()))
+
+
+@participants.command()
+@click.argument("participant")
+@click.argument("kid")
+@click.argument("file", type=FILE)
+@keyring_options
+def private(place: Place, participant: str, kid: str, file: Path) -> None:
+    """Write the private key KID to FILE as it is stored: an encrypted JWK.
+
+    \b
+    sealyard participants private alice KID alice.jwe
+    sealyard participants private alice KID ~/keys/alice.jwe --config sealyard.yaml
+    """  # noqa: D301 - click's own mark for lines that are not to be wrapped
+    if file.exists():
+        raise base.Failure(f"{file}: exists already", base.ENVIRONMENT)
+    write(file, hand_out(place, participant, kid).encode() + b"\n")
+    base.say(f"wrote {file}; its passphrase opens it in any JOSE library")
+
+
+@participants.command("has-valid-keys")
+@click.argument("participant")
+@_use
+@keyring_options
+def has_valid_keys(place: Place, participant: str, use: Use) -> None:
+    """End with 0 where PARTICIPANT has an active key, with 1 otherwise.
+
+    \b
+    sealyard participants has-valid-keys alice
+    sealyard participants has-valid-keys alice --use sig
+    """  # noqa: D301 - click's own mark for lines that are not to be wrapped
+    valid = find(place, participant).has_valid_keys(time.time(), use)
+    click.echo("yes" if valid else "no")
+    sys.exit(base.OK if valid else base.NEGATIVE)
+
+
+def _tell(key: ParticipantKey, *, as_json: bool) -> None:
+    if as_json:
+        base.print_json(key.facts(time.time()))
+    else:
+        click.echo(key.public.kid)

@@ -1,0 +1,144 @@
+"""A participant and their keys: which may seal, which may open, and since when not.
+
+All of it is values and pure functions; times are seconds since 1970. No key is ever taken out: a
+key id that was there once is known, so that a revoked key cannot come back.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from typing import Any, Final, Literal
+
+from .failure import ParticipantError
+from .public_key import PublicKey, Use
+
+Status = Literal["active", "rotated", "revoked", "expired"]
+
+MAX_KEYS: Final = 32
+MAX_REASON_CHARS: Final = 200
+_DEVICE: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
+
+
+@dataclass(frozen=True, slots=True)
+class ParticipantKey:
+    """One key of one device. A time of 0 means that it is not set.
+
+    `private` is the encrypted JWK, empty where only the public key was given to us. From `expires`
+    on nothing seals or opens with it; `retires` is the same for a key that was rotated.
+    """
+
+    public: PublicKey
+    device: str
+    created: int
+    private: str = ""
+    expires: int = 0
+    retires: int = 0
+    revoked: int = 0
+    reason: str = ""
+
+    def status(self, now: float) -> Status:
+        """Return how the key stands; only an active one seals, an active or rotated one opens."""
+        if self.revoked:
+            return "revoked"
+        if any(end and now >= end for end in (self.expires, self.retires)):
+            return "expired"
+        return "rotated" if self.retires else "active"
+
+    def opens(self, now: float) -> bool:
+        """Whether what was sealed for the key may be opened with it."""
+        return self.status(now) in {"active", "rotated"}
+
+    def facts(self, now: float) -> dict[str, Any]:
+        """Return what may be told about the key, as JSON holds it."""
+        told = {"kid": self.public.kid, "device": self.device, "use": self.public.use}
+        times = {
+            name: value
+            for name in ("created", "expires", "retires", "revoked", "reason")
+            if (value := getattr(self, name))
+        }
+        return {**told, "status": self.status(now), "private": bool(self.private), **times}
+
+
+@dataclass(frozen=True, slots=True)
+class Participant:
+    """All keys of one participant; `epoch` grows with every change."""
+
+    epoch: int = 0
+    keys: tuple[ParticipantKey, ...] = ()
+
+    def jwks(self, now: float) -> dict[str, Any]:
+        """Return the keys that others may seal for or check signatures with, as a JWK Set."""
+        return {"keys": [one.public.to_jwk() for one in self.keys if one.status(now) == "active"]}
+
+    def has_valid_keys(self, now: float, use: Use = "enc") -> bool:
+        """Whether there is an active key of that use."""
+        return any(one.public.use == use and one.status(now) == "active" for one in self.keys)
+
+    def find(self, kid: str) -> ParticipantKey:
+        """Return the key of that id; raise ParticipantError where there is none."""
+        for one in self.keys:
+            if one.public.kid == kid:
+                return one
+        raise ParticipantError("the participant has no key of that id")
+
+    def add(self, key: ParticipantKey) -> Participant:
+        """Return the participant with one more key, whose id was never there before."""
+        _check(key)
+        if any(one.public.kid == key.public.kid for one in self.keys):
+            raise ParticipantError("the participant has, or had, that key already")
+        if len(self.keys) >= MAX_KEYS:
+            raise ParticipantError(f"a participant has at most {MAX_KEYS} keys, old ones included")
+        return replace(self, keys=(*self.keys, key))
+
+    def rotate(self, key: ParticipantKey, *, grace: int) -> Participant:
+        """Return the participant with `key` in place of the active keys of its device and use.
+
+        Those still open for `grace` seconds. Raises ParticipantError where there are none.
+        """
+        now = key.created
+
+        def goes(one: ParticipantKey) -> bool:
+            same = (one.device, one.public.use) == (key.device, key.public.use)
+            return same and one.status(now) == "active"
+
+        if not any(map(goes, self.keys)):
+            raise ParticipantError("the device has no active key to rotate: add one")
+        retires = now + grace
+        return self._with(goes, lambda one: replace(one, retires=retires)).add(key)
+
+    def revoke(self, kid: str, reason: str, now: int) -> Participant:
+        """Return the participant whose key neither seals nor opens any more, for good.
+
+        A key that is revoked already keeps its time and reason.
+        """
+        if not reason or len(reason) > MAX_REASON_CHARS or not reason.isprintable():
+            raise ParticipantError(f"a reason is 1 to {MAX_REASON_CHARS} printable characters")
+        if self.find(kid).revoked:
+            return self
+        return self._with(_is(kid), lambda one: replace(one, revoked=now, reason=reason))
+
+    def expire(self, kid: str, at: int) -> Participant:
+        """Return the participant whose key ends at `at`, or earlier where it already did."""
+        self.find(kid)
+        return self._with(_is(kid), lambda one: replace(one, expires=min(one.expires or at, at)))
+
+    def _with(
+        self,
+        which: Callable[[ParticipantKey], bool],
+        change: Callable[[ParticipantKey], ParticipantKey],
+    ) -> Participant:
+        keys: Iterable[ParticipantKey] = (change(one) if which(one) else one for one in self.keys)
+        return replace(self, keys=tuple(keys))
+
+
+def _is(kid: str) -> Callable[[ParticipantKey], bool]:
+    return lambda one: one.public.kid == kid
+
+
+def _check(key: ParticipantKey) -> None:
+    if not _DEVICE.fullmatch(key.device):
+        raise ParticipantError("a device's name is 1 to 64 of A-Z a-z 0-9 . _ -")
+    if key.expires and key.expires <= key.created:
+        raise ParticipantError("the key would have expired already")

@@ -1,0 +1,128 @@
+"""Private keys of participants: made, sealed under a passphrase, opened again.
+
+They exist at rest only as encrypted JWK (RFC 7517, section 7): PBES2-HS512+A256KW and A256GCM. Any
+JOSE library opens one, given the passphrase.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Final
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.rsa import (
+    RSAPrivateKey,
+    RSAPrivateNumbers,
+    RSAPublicNumbers,
+    generate_private_key,
+)
+
+from ...core import base64url
+from ...core.errors import KeyringError
+from .. import envelope
+from ..jwk_set import decoded, parse_object
+from ..roots.provider import Passphrase
+from . import public_key
+from .failure import ParticipantError
+from .public_key import ED25519_BYTES, RSA_BITS, RSA_EXPONENT, PublicKey, Use, integer
+
+CTY: Final = "jwk+json"
+_RSA_PRIVATE: Final = ("d", "p", "q", "dp", "dq", "qi")
+
+_Members = dict[str, Any]
+
+
+def generate(use: Use, passphrase: Passphrase) -> tuple[PublicKey, str]:
+    """Return a new key pair: the public key, and the private one as encrypted JWK.
+
+    RSA takes seconds and much of a core: call it in a process that carries no traffic. Raises
+    ParticipantError for a passphrase below 12 characters.
+    """
+    private = (
+        _rsa_members(generate_private_key(RSA_EXPONENT, RSA_BITS))
+        if use == "enc"
+        else _ed25519_members(Ed25519PrivateKey.generate())
+    )
+    return seal(private, passphrase)
+
+
+def seal(members: _Members, passphrase: Passphrase) -> tuple[PublicKey, str]:
+    """Return the public key of a private JWK, and that JWK encrypted under `passphrase`.
+
+    Raises ParticipantError where the two parts do not belong together, or for a weak passphrase.
+    """
+    public = _checked(members)
+    text = json.dumps({**members, **public.to_jwk()}, separators=(",", ":")).encode()
+    try:
+        return public, envelope.encrypt(text, passphrase, cty=CTY).decode()
+    except KeyringError as error:
+        raise ParticipantError(error.reason) from None
+
+
+def unseal(sealed: str, passphrase: Passphrase, expected: PublicKey) -> _Members:
+    """Return the private JWK; raise ParticipantError unless it is the one of `expected`.
+
+    The passphrase derivation takes about 0.3 s.
+    """
+    try:
+        text = envelope.decrypt(sealed.encode(), passphrase, cty=CTY)
+    except KeyringError:
+        raise ParticipantError(
+            "the private key does not open: wrong passphrase, or not an encrypted JWK of ours"
+        ) from None
+    members = parse_object(text)
+    if members is None or _checked(members) != expected:
+        raise ParticipantError("the private key does not belong to the public key")
+    return members
+
+
+def _checked(members: _Members) -> PublicKey:
+    """Return the public key that the private members really belong to."""
+    private = _RSA_PRIVATE if members.get("kty") == "RSA" else ("d",)
+    public = public_key.from_members({k: v for k, v in members.items() if k not in private})
+    fits = _fits_rsa(members) if public.kty == "RSA" else _fits_ed25519(members)
+    if not fits:
+        raise ParticipantError("the private key does not belong to the public key")
+    return public
+
+
+def _fits_rsa(members: _Members) -> bool:
+    n, e, d, p, q, dp, dq, qi = (integer(members.get(k)) for k in ("n", "e", *_RSA_PRIVATE))
+    if not (n and e and d and p and q and dp and dq and qi):
+        return False
+    numbers = RSAPrivateNumbers(p, q, d, dp, dq, qi, RSAPublicNumbers(e, n))
+    try:
+        numbers.private_key()  # checks that all of the numbers belong together
+    except ValueError:
+        return False
+    return True
+
+
+def _fits_ed25519(members: _Members) -> bool:
+    seed = decoded(members.get("d"))
+    if seed is None or len(seed) != ED25519_BYTES:
+        return False
+    made = Ed25519PrivateKey.from_private_bytes(seed).public_key().public_bytes_raw()
+    return made == decoded(members["x"])
+
+
+def _rsa_members(key: RSAPrivateKey) -> _Members:
+    numbers = key.private_numbers()
+    public = numbers.public_numbers
+    values = {"n": public.n, "e": public.e, "d": numbers.d, "p": numbers.p, "q": numbers.q}
+    values |= {"dp": numbers.dmp1, "dq": numbers.dmq1, "qi": numbers.iqmp}
+    return {"kty": "RSA", **{name: _number(value) for name, value in values.items()}}
+
+
+def _ed25519_members(key: Ed25519PrivateKey) -> _Members:
+    x = base64url.encode(key.public_key().public_bytes_raw()).decode()
+    return {
+        "kty": "OKP",
+        "crv": "Ed25519",
+        "x": x,
+        "d": base64url.encode(key.private_bytes_raw()).decode(),
+    }
+
+
+def _number(value: int) -> str:
+    return base64url.encode(value.to_bytes((value.bit_length() + 7) // 8)).decode()

@@ -1,0 +1,134 @@
+"""Participants in the store: one record each, under a name that tells nothing.
+
+A record is `u8 version ‖ u64be epoch ‖ JSON ‖ HMAC:32`, authenticated over its name and all its
+values under the record key of the keyring. It is written as a note, which takes a later epoch
+alone, so that of two changes at a time one is made on top of the other and none is lost.
+"""
+
+from __future__ import annotations
+
+import hmac
+import json
+import struct
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, Final
+
+from ...core import base64url
+from ...core.derivation import NAME_BYTES
+from ...core.secret import NameKey, RecordKey
+from ..guarded import GuardedStore
+from ..jwk_set import parse_object
+from ..keyring import Keyring
+from ..stores import StoreFailed, authentic
+from ..stores.authentic import RecordRefused, RecordUnknown
+from . import public_key
+from .failure import ParticipantError
+from .participant import Participant, ParticipantKey
+
+VERSION: Final = 1
+MAX_ID_BYTES: Final = 256
+
+_LABEL: Final = b"sealyard/v1/record/participant\x00"
+# A SCOPE begins with a label byte of 1 or 2, so that no conversation has such a name.
+_NAME_LABEL: Final = b"sealyard/v1/participant\x00"
+_HEAD: Final = struct.Struct(">BQ")
+_MOST_TRIES: Final = 16
+
+Change = Callable[[Participant], Participant]
+"""Returns the participant as it is to be; raises ParticipantError for what cannot be."""
+
+
+class Participants:
+    """Finds and changes participants in a store that others share."""
+
+    def __init__(self, store: GuardedStore, keyring: Keyring) -> None:
+        """Take the collaborators; nothing is asked yet."""
+        self._store = store
+        self._keyring = keyring
+
+    def name(self, participant_id: str) -> str:
+        """Return where the participant's record stands; raise ParticipantError for no fit id."""
+        return record_name(self._keyring.name_key, participant_id)
+
+    async def find(self, participant_id: str) -> Participant:
+        """Return the participant; one whom nobody added has no keys.
+
+        Raises ParticipantError where the store does not answer, or holds what is not ours.
+        """
+        name = self.name(participant_id)
+        return self._decode(await self._note(name, b"", 0), name)
+
+    async def change(self, participant_id: str, change: Change) -> Participant:
+        """Make a change on top of whatever others changed meanwhile; return what stands then.
+
+        Raises ParticipantError as `find` and `change` do; then nothing is changed.
+        """
+        name = self.name(participant_id)
+        before = await self.find(participant_id)
+        for _ in range(_MOST_TRIES):
+            after = change(before)
+            if after == before:
+                return before
+            after = replace(after, epoch=before.epoch + 1)
+            record = encode(after, name, self._keyring.record_key)
+            held = await self._note(name, record, after.epoch)
+            if held == record:
+                return after
+            before = self._decode(held, name)
+        raise ParticipantError("others change the participant all the time: try again")
+
+    async def _note(self, name: str, record: bytes, epoch: int) -> bytes | None:
+        try:
+            return await self._store.note(name, record, epoch)
+        except StoreFailed as failed:
+            raise ParticipantError(f"the store does not answer: {failed}") from None
+
+    def _decode(self, record: bytes | None, name: str) -> Participant:
+        if record is None:
+            return Participant()
+        try:
+            return decode(record, name, self._keyring.record_key)
+        except RecordRefused as refused:
+            raise ParticipantError(f"the participant's record is refused: {refused}") from None
+
+
+def record_name(name_key: NameKey, participant_id: str) -> str:
+    """Return the 22 characters that name a participant's record."""
+    try:
+        text = participant_id.encode()
+    except UnicodeEncodeError:
+        text = b""
+    if not 0 < len(text) <= MAX_ID_BYTES or not participant_id.isprintable():
+        raise ParticipantError(f"a participant's id is 1 to {MAX_ID_BYTES} printable bytes")
+    digest = hmac.digest(name_key.reveal(), _NAME_LABEL + text, "sha256")
+    return base64url.encode(digest[:NAME_BYTES]).decode()
+
+
+def encode(participant: Participant, name: str, key: RecordKey) -> bytes:
+    """Return the participant's record."""
+    members = {"keys": [_members(one) for one in participant.keys]}
+    text = json.dumps(members, separators=(",", ":")).encode()
+    return authentic.sign(_HEAD.pack(VERSION, participant.epoch) + text, _LABEL, name, key)
+
+
+def decode(record: bytes, name: str, key: RecordKey) -> Participant:
+    """Return the participant; raise RecordRefused unless the record was made for `name`."""
+    values = authentic.verified(record, _LABEL, name, key)
+    members = parse_object(values[_HEAD.size :])
+    if len(values) < _HEAD.size or values[0] != VERSION or members is None:
+        raise RecordUnknown("record-version")
+    _, epoch = _HEAD.unpack_from(values)
+    try:
+        return Participant(epoch, tuple(_key(one) for one in members["keys"]))
+    except (KeyError, TypeError):
+        raise RecordUnknown("record-version") from None
+
+
+def _members(key: ParticipantKey) -> dict[str, Any]:
+    names = ("device", "created", "private", "expires", "retires", "revoked", "reason")
+    return {"public": key.public.to_jwk(), **{name: getattr(key, name) for name in names}}
+
+
+def _key(members: dict[str, Any]) -> ParticipantKey:
+    return ParticipantKey(**{**members, "public": public_key.from_members(members["public"])})

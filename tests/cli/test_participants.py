@@ -1,0 +1,151 @@
+"""`sealyard participants`, over a store of this machine. Pairs made here are Ed25519, for speed."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from proxy.cli import main
+from proxy.keys.participants import private_key, public_key
+from proxy.keys.roots.provider import Passphrase
+from tests.cli.test_sessions import configure
+from tests.keys.participants.builders import a_private_jwk, a_public_jwk, a_public_key
+
+WORDS = "a passphrase for tests"
+Run = Callable[..., Result]
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Run `sealyard participants` in a folder with a keyring and a store of this machine."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("SEALYARD_CONFIG", raising=False)
+    monkeypatch.setenv("SEALYARD_PARTICIPANT_PASSPHRASE", WORDS)
+    made = CliRunner().invoke(main, ["keys", "init", "--root-file", "root.key"])
+    assert made.exit_code == 0, made.output
+    configure("sqlite:keys.db")
+    for name in ("alice", "bob"):
+        Path(f"{name}.json").write_text(json.dumps(a_public_jwk(f"{name}-enc")))
+
+    def run(*args: str, status: int = 0) -> Result:
+        result = CliRunner().invoke(main, ["participants", *args])
+        assert result.exit_code == status, result.output
+        return result
+
+    return run
+
+
+def listed(run: Run) -> list[dict[str, Any]]:
+    keys: list[dict[str, Any]] = json.loads(run("list", "alice", "--json").stdout)["keys"]
+    return keys
+
+
+def test_a_public_key_is_taken_and_published(run: Run) -> None:
+    run("has-valid-keys", "alice", status=1)
+
+    kid = run("add", "alice", "--jwk", "alice.json").stdout.strip()
+
+    key = a_public_key("alice-enc")
+    assert kid == key.kid
+    assert json.loads(run("jwks", "alice").stdout) == {"keys": [key.to_jwk()]}
+    assert run("has-valid-keys", "alice").stdout == "yes\n"
+
+
+def test_a_pair_is_made_and_its_private_part_is_handed_out_encrypted(run: Run) -> None:
+    told = json.loads(run("add", "alice", "--use", "sig", "--json").stdout)
+
+    run("private", "alice", told["kid"], "alice.jwe")
+
+    sealed = Path("alice.jwe").read_text().strip()
+    (published,) = json.loads(run("jwks", "alice").stdout)["keys"]
+    public = public_key.from_members(published)
+    opened = private_key.unseal(sealed, Passphrase(WORDS), public)
+    assert opened["kid"] == told["kid"]
+    assert Path("alice.jwe").stat().st_mode & 0o777 == 0o600
+    assert opened["d"].encode() not in Path("keys.db").read_bytes()
+
+
+def test_a_rotation_keeps_the_old_key_for_its_grace(run: Run) -> None:
+    run("add", "alice", "--jwk", "alice.json")
+    run("rotate", "alice", "--jwk", "bob.json", "--grace", "60")
+
+    old, new = listed(run)
+    assert (old["status"], new["status"]) == ("rotated", "active")
+    assert 55 <= old["retires"] - time.time() <= 61
+    assert len(json.loads(run("jwks", "alice").stdout)["keys"]) == 1
+
+
+def test_a_revoked_key_is_told_with_its_reason_and_not_taken_again(run: Run) -> None:
+    kid = run("add", "alice", "--jwk", "alice.json").stdout.strip()
+
+    run("revoke", "alice", kid, "--reason", "phone lost")
+
+    assert "revoked   main  phone lost" in run("list", "alice").stdout
+    run("has-valid-keys", "alice", status=1)
+    assert "already" in run("add", "alice", "--jwk", "alice.json", status=3).output
+
+
+def test_a_key_ends_when_it_is_told(run: Run) -> None:
+    kid = run("add", "alice", "--jwk", "alice.json").stdout.strip()
+    run("expire", "alice", kid)
+
+    assert [one["status"] for one in listed(run)] == ["expired"]
+
+
+def test_every_change_stands_in_the_audit_log_under_a_name_that_tells_nothing(run: Run) -> None:
+    kid = run("add", "alice", "--jwk", "alice.json").stdout.strip()
+    run("expire", "alice", kid)
+    run("revoke", "alice", kid, "--reason", "lost")
+    run("revoke", "alice", "unknown", "--reason", "lost", status=3)
+
+    text = Path("keyring.jwe.audit").read_text()
+    lines = [json.loads(line) for line in text.splitlines()]
+    events = ["participants.add", "participants.expire", "participants.revoke"]
+    assert [one["event"] for one in lines if one["event"].startswith("participants")] == events
+    assert {one.get("kid") for one in lines[-3:]} == {kid}
+    assert "alice" not in text
+
+
+def test_a_private_key_that_we_do_not_have_is_not_handed_out(run: Run) -> None:
+    kid = run("add", "alice", "--jwk", "alice.json").stdout.strip()
+
+    run("private", "alice", kid, "alice.jwe", status=1)
+
+    assert not Path("alice.jwe").exists()
+
+
+def test_a_private_key_is_not_taken_for_a_public_one(run: Run) -> None:
+    Path("secret.json").write_text(json.dumps(a_private_jwk("alice-enc")))
+
+    result = run("add", "alice", "--jwk", "secret.json", status=3)
+
+    assert a_private_jwk("alice-enc")["d"] not in result.output
+    assert listed(run) == []
+
+
+def test_a_key_for_another_use_is_refused(run: Run) -> None:
+    assert (
+        "--use enc" in run("add", "alice", "--use", "sig", "--jwk", "alice.json", status=3).output
+    )
+
+
+def test_a_store_that_ends_with_its_process_takes_no_participant(run: Run) -> None:
+    configure("memory")
+
+    assert "memory" in run("list", "alice", status=1).output
+
+
+def test_a_private_key_is_not_made_without_a_passphrase(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SEALYARD_PARTICIPANT_PASSPHRASE", "")
+
+    run("add", "alice", "--use", "sig", status=3)
+
+    assert listed(run) == []

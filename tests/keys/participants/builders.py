@@ -1,0 +1,46 @@
+"""Keys and participants for tests. The keys stand in test-keys.json, for everybody to read."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Any, Final
+
+from proxy.keys.guarded import GuardedStore
+from proxy.keys.participants import public_key
+from proxy.keys.participants.participant import ParticipantKey
+from proxy.keys.participants.public_key import PublicKey
+from proxy.keys.roots.provider import Passphrase
+from proxy.keys.stores import MemoryStore
+from tests.keys.builders import NOW
+
+PASSPHRASE: Final = Passphrase("a passphrase for tests")
+_FILE: Final = Path(__file__).with_name("test-keys.json")
+_KEYS: Final[dict[str, dict[str, Any]]] = json.loads(_FILE.read_text())["keys"]
+_PRIVATE: Final = {"d", "p", "q", "dp", "dq", "qi"}
+
+
+def a_private_jwk(name: str) -> dict[str, Any]:
+    """Return a fixed private key, such as alice-enc or bob-sig."""
+    return dict(_KEYS[name])
+
+
+def a_public_jwk(name: str) -> dict[str, Any]:
+    """Return the public part of such a key, without `use`, `alg` and `kid`."""
+    return {k: v for k, v in a_private_jwk(name).items() if k not in _PRIVATE}
+
+
+def a_public_key(name: str) -> PublicKey:
+    return public_key.from_members(a_public_jwk(name))
+
+
+def a_key(name: str = "alice-enc", *, device: str = "phone", **more: Any) -> ParticipantKey:  # noqa: ANN401 - values of any field
+    return ParticipantKey(a_public_key(name), device, more.pop("created", NOW), **more)
+
+
+def guarded(store: MemoryStore | None = None) -> GuardedStore:
+    """Return a store of this process behind its guard."""
+    return GuardedStore(
+        store or MemoryStore(time.monotonic), 1.0, clock=time.monotonic, notice=lambda _: None
+    )
