@@ -37,6 +37,7 @@ from proxy.core.rulebook import Rulebook
 from proxy.core.rules import Block, Item, Names, Part, Rule
 from proxy.core.secret import Kek
 from proxy.core.session import Session
+from proxy.core.splicing import splice
 from proxy.traffic.gate import Admitted, RawRequest, admit
 from proxy.traffic.response_reader import ResponseReader
 
@@ -199,7 +200,7 @@ def scanner(data: bytes) -> None:
             if not 0 <= one.start < one.end <= len(body):
                 _broken("a span is not within the body")
             json.loads(body[one.start : one.end])
-            spliced = pipeline.splice(body, [Change(one.start, one.end, b"0", "sealed")])
+            spliced = splice(body, [Change(one.start, one.end, b"0", "sealed")])
             if spliced != body[: one.start] + b"0" + body[one.end :]:
                 _broken("a splice changed the rest")
             json_format.validate(spliced)
@@ -239,7 +240,7 @@ def embedded(data: bytes) -> None:
         start, end, new = tokens.replacement(one, text, is_json=is_json)
         changes.append(Change(start, end, new, "opened"))
     if changes:
-        json_format.validate(pipeline.splice(data, changes))
+        json_format.validate(splice(data, changes))
 
 
 def _item(text: str) -> Item:

@@ -144,7 +144,9 @@ def _lines(which: str, one: Explanation, listener: ListenerSettings) -> list[str
         size = f", {value.characters} characters" if value.characters is not None else ""
         note = f" ({value.note})" if value.note else ""
         lines.append(f"  {value.field}: {value.action}{size}{note}")
-        lines.append(f"    bytes {value.start} to {value.end}, bound to {_bound(value.context)}")
+        where = "" if value.place == "body" else f" of the {value.place}"
+        span = f"bytes {value.start} to {value.end}{where}"
+        lines.append(f"    {span}, bound to {_bound(value.context)}")
     if one.values and one.outgoing is not None:
         lines.append(f"  goes out as: {one.outgoing.decode('utf-8', 'replace')}")
     return lines
@@ -190,6 +192,7 @@ def _value_document(value: Value) -> dict[str, object]:
     return {
         "action": value.action,
         "field": value.field,
+        "place": value.place,
         "bytes": [value.start, value.end],
         "bound_to": _parts(value.context),
         "characters": value.characters,

@@ -7,6 +7,7 @@ from typing import Final
 
 from ..core.message import Direction
 from ..core.rules import Verdict
+from ..core.selectors import NamedSelector
 from .fields import Fields
 from .items import items, selectors
 from .options import bind, options
@@ -61,10 +62,10 @@ def _block(
     if not place.node.entries or (not several and not _acts(place.node)):
         problems.add(place, "a block needs encrypt, decrypt or absent")
     max_tokens, placeholder = fields.get("max_tokens"), fields.get("placeholder")
-    return BlockSyntax(
+    made = BlockSyntax(
         place,
-        encrypt=items(fields.get("encrypt"), "encrypt", problems),
-        decrypt=items(fields.get("decrypt"), "decrypt", problems),
+        encrypt=items(fields.get("encrypt"), "encrypt", direction, problems),
+        decrypt=items(fields.get("decrypt"), "decrypt", direction, problems),
         absent=selectors(fields.get("absent"), direction, problems),
         types=_types(fields.get("type"), problems),
         statuses=_statuses(fields.get("status"), problems),
@@ -76,6 +77,19 @@ def _block(
         else whole(max_tokens, problems, low=1, high=MOST_TOKENS),
         placeholder=None if placeholder is None else text(placeholder, problems),
     )
+    if several:
+        _refuse_head_in_lists(made, problems)
+    return made
+
+
+def _refuse_head_in_lists(block: BlockSyntax, problems: Problems) -> None:
+    for one in (*block.encrypt, *block.decrypt):
+        if isinstance(one.selector, NamedSelector) and one.selector.of_head:
+            problems.add(
+                one.place,
+                f"{show(one.selector.text)} stands in a rule's only block: without a body nothing"
+                " tells blocks apart",
+            )
 
 
 def _acts(node: Mapping) -> bool:

@@ -17,14 +17,52 @@ from .rule_keys import FORMS, ITEM, MOST_CHARS
 from .syntax import ItemSyntax
 from .values import choice, one_or_more, switch, text, whole
 
+# What servers and proxies read themselves, be it the backend's own or Sealyard.
+_RESERVED: Final = frozenset(
+    {
+        "authorization",
+        "connection",
+        "date",
+        "expect",
+        "forwarded",
+        "host",
+        "http2-settings",
+        "keep-alive",
+        "max-forwards",
+        "range",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+        "via",
+        "x-real-ip",
+    }
+)
+_RESERVED_BEGINNINGS: Final = (
+    "accept",
+    "access-control-",
+    "cache-",
+    "content-",
+    "if-",
+    "proxy-",
+    "repr-digest",
+    "sealyard-",
+    "sec-",
+    "signature",
+    "x-forwarded-",
+    "x-http-method",
+    "x-method",
+)
 _AS: Final = re.compile(r"(.*\S) +as +([\w.-]+)", re.DOTALL)
 
 
-def items(place: Place | None, action: str, problems: Problems) -> tuple[ItemSyntax, ...]:
+def items(
+    place: Place | None, action: str, direction: Direction, problems: Problems
+) -> tuple[ItemSyntax, ...]:
     """Return the items of an action."""
     if place is None:
         return ()
-    found = (_item(one, action, problems) for one in one_or_more(place, problems))
+    found = (_item(one, action, direction, problems) for one in one_or_more(place, problems))
     return tuple(one for one in found if one is not None)
 
 
@@ -72,14 +110,16 @@ class _Written:
     max_chars: int | None = None
 
 
-def _item(place: Place, action: str, problems: Problems) -> ItemSyntax | None:
+def _item(place: Place, action: str, direction: Direction, problems: Problems) -> ItemSyntax | None:
     node = place.node
     long = isinstance(node, Mapping) and not _is_bare(node)
     written = (_long if long else _short)(place, problems)
     selector = None if written is None else _selector(written.selector, written.place, problems)
     if written is None or selector is None:
         return None
-    complaint, hint = _complaint(written, selector, action)
+    complaint, hint = _of_head_complaint(selector, direction) or _complaint(
+        written, selector, action
+    )
     if complaint:
         problems.add(written.place, complaint, hint)
         return None
@@ -116,8 +156,6 @@ def _long(place: Place, problems: Problems) -> _Written | None:
 
 def _complaint(written: _Written, selector: Selector, action: str) -> tuple[str, str]:
     """Return what is wrong with an item and what to write instead; empty where nothing is."""
-    if _is_of_head(selector):
-        return f"`{selector.place}:` in {action} is not supported yet", ""
     if selector is Whole.TOKENS:
         return _tokens_complaint(written, action), ""
     if action == "decrypt" and (written.form or written.max_chars):
@@ -126,6 +164,17 @@ def _complaint(written: _Written, selector: Selector, action: str) -> tuple[str,
         word = written.selector
         return f"{show(word)} has no member name to name its field", f"write `{word} as NAME`"
     return "", ""
+
+
+def _of_head_complaint(selector: Selector, direction: Direction) -> tuple[str, str] | None:
+    if not _is_of_head(selector):
+        return None
+    if direction == "response":
+        return f"`{selector.place}:` in a response is not supported yet", ""
+    reserved = selector.name in _RESERVED or selector.name.startswith(_RESERVED_BEGINNINGS)
+    if selector.place == "header" and reserved:
+        return f"{show(selector.text)} is read on the way, so it cannot be a token", ""
+    return None
 
 
 def _tokens_complaint(written: _Written, action: str) -> str:

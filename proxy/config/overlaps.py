@@ -71,7 +71,11 @@ def _may_stand_together(first: ItemSyntax, second: ItemSyntax, *, same_action: b
     if isinstance(one, JsonSelector) and isinstance(other, JsonSelector):
         return not overlap(one, other)
     if isinstance(one, NamedSelector) and isinstance(other, NamedSelector):
+        if "header" in {one.place, other.place}:
+            return one != other
         return not LaxName(one.name).may_be(LaxName(other.name), any_case=True)
+    if any(isinstance(each, NamedSelector) and each.of_head for each in (one, other)):
+        return True
     if isinstance(one, Whole) == isinstance(other, Whole):
         return not isinstance(one, Whole)  # a member beside a pair: told of as two kinds of bodies
     # Sealing a value and opening tokens elsewhere in the body is fine.

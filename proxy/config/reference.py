@@ -33,10 +33,10 @@ A *duration* is a number with `ms`, `s`, `m`, `h` or `d`; a *size* a number with
 or `GiB`.
 
 A *selector* is a path into JSON (`$.name`, `$['a name']`, `$[0]`, `.*`, `..name`), `form:name`
-for a pair of a form (`application/x-www-form-urlencoded`), `body`, `text`, or, in decrypt,
-`tokens`: every token in a string of JSON or in a value of a form. A block reads one kind of body:
-`$.` and `form:` stand in blocks of their own. An *item* is `[optional ]SELECTOR[ as FIELD]`, or
-the long form below.
+for a pair of a form (`application/x-www-form-urlencoded`), `query:name` and `header:name` on
+requests, `body`, `text`, or, in decrypt, `tokens`: every token in a string of JSON or in a value of
+a form. A block reads one kind of body: `$.` and `form:` stand in blocks of their own. An *item* is
+`[optional ]SELECTOR[ as FIELD]`, or the long form below.
 
 A *source* is `$.path` (with `~` at the end the member's name), `path:name`, `query:name`,
 `header:name`, `jwt:claim` or `const:text`; a list of sources is joined in order.

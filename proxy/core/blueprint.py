@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final, TypeGuard
 
@@ -41,8 +41,9 @@ class Blueprint:
     the JSON sources of the rule, to be kept from a request for its answer. `source_index` gives for
     each JSON source its index in the selection, and how many of its leading steps must be fixed for
     it to give one value at most. `reads` are the kinds of bodies that its selectors read; `form`
-    finds the pairs of a form, `selection` what stands in JSON. `whole_encrypt` and `whole_decrypt`
-    are the items that take the whole body; `takes_whole` says that there is one.
+    finds the pairs of a form, `query` the parameters of a query, `selection` what stands in JSON;
+    `in_head` are the items of the head. `whole_encrypt` and `whole_decrypt` are the items that take
+    the whole body; `takes_whole` says that there is one.
     """
 
     __slots__ = (
@@ -54,7 +55,9 @@ class Blueprint:
         "encrypt",
         "form",
         "from_message",
+        "in_head",
         "keeps",
+        "query",
         "reads",
         "reads_json",
         "selection",
@@ -108,6 +111,8 @@ class Blueprint:
         self.variants_checked = (
             frozenset() if block.case_variants_allowed else self._checked_for_spelling()
         )
+        self.in_head = tuple(self._in_head(first=len(selectors)))
+        self.query = self._query_selection()
 
     def fits(self, media_type: MediaType | None, status: int | None) -> bool:
         """Tell whether a message with this type (and, for responses, status) is for this block."""
@@ -173,6 +178,36 @@ class Blueprint:
         if not names:
             return None
         return FormSelection(names, len(selectors), self._checked_for_spelling())
+
+    def _in_head(self, *, first: int) -> Iterator[tuple[Placed, str | None, bool]]:
+        """Yield the items of the head, the header's name (None: the query), whether it is sealed.
+
+        Raises InvalidExpression on responses: one without a body would pass unread.
+        """
+        index = first
+        for items, encrypt in ((self.block.encrypt, True), (self.block.decrypt, False)):
+            for item in items:
+                selector = item.selector
+                if isinstance(selector, NamedSelector) and selector.of_head:
+                    if self.direction == "response":
+                        raise InvalidExpression(f"`{selector.text}` is for requests alone")
+                    name = selector.name if selector.place == "header" else None
+                    yield Placed(index, item, {}), name, encrypt
+                    index += 1
+
+    def _query_selection(self) -> FormSelection | None:
+        placed = [one for one, header, _ in self.in_head if header is None]
+        if not placed:
+            return None
+        names = {
+            one.index: one.item.selector.name
+            for one in placed
+            if isinstance(one.item.selector, NamedSelector)
+        }
+        checked = frozenset(names)
+        if not self.block.case_variants_allowed:
+            self.variants_checked |= checked
+        return FormSelection(names, max(names) + 1, checked)
 
     def _checked_for_spelling(self) -> frozenset[int]:
         checked = {index for index, _ in self.absent} | {one.index for one in self.encrypt}

@@ -77,7 +77,8 @@ class InvalidBody(MessageError):
     cause = (
         "The body is not strict JSON (RFC 8259): bad UTF-8, a byte order mark, NaN, a comment, a"
         " lone surrogate, nesting beyond 128 levels, or a selected member that stands twice; or a"
-        " form has a name or a selected value that is not UTF-8, or a selected name twice; or its"
+        " form or query has a name or a selected value that is not UTF-8, or a selected name twice;"
+        " or a selected header stands twice or is not UTF-8; or its"
         " Content-Encoding is cut, damaged or followed by other bytes."
     )
     remedy = "Send strict JSON in UTF-8, each selected member once; forms likewise."
@@ -99,7 +100,7 @@ class MissingValue(MessageError):
     code = "missing-value"
     status = 400
     title = "A value that the rule needs is missing."
-    cause = "A selected member or a name that binds it (tenant, conversation) is absent or null."
+    cause = "A selected value or a name that binds it (tenant, conversation) is absent or null."
     remedy = "Send the value, or mark the selector `optional` in the rule."
 
 
@@ -111,7 +112,8 @@ class ForbiddenValue(MessageError):
     title = "A value is present that the rule forbids."
     cause = (
         "The rule lists the selector under `absent`, or a case variant of a selected member came,"
-        " or a name that a form's rule selects in a second spelling or in the query."
+        " or a name that the rule selects in a form, a query or a header in a second spelling, or"
+        " one of a form also in the query."
     )
     remedy = "Leave the value out, or change the rule."
 

@@ -12,12 +12,15 @@ from .edits import Change, OpenEdit, SealEdit
 from .errors import SealyardError
 from .exchange import Exchange
 from .finding import Edit
+from .finding_in_head import HeadEdit
+from .head_values import QUERY
 from .message import RequestHead, ResponseHead
 from .path import CanonicalPath
 from .pipeline import Plan
 from .routes import Pattern
 from .rulebook import Decision, Rulebook
 from .rules import Rule
+from .splicing import splice
 from .token import KeyId, Token
 
 # Lengths depend on the KEK's id; two characters are what `keys init` gives.
@@ -37,7 +40,7 @@ class Value:
     """One value that would change: what happens, where it lies, what it is bound to.
 
     `characters` is the length of the sealed value; None for values to be opened. `quoted` says that
-    it is a JSON value, so that what stands for it is a string.
+    it is a JSON value, so that what stands for it is a string, `place` where it lies.
     """
 
     action: str
@@ -48,6 +51,7 @@ class Value:
     characters: int | None
     note: str = ""
     quoted: bool = False
+    place: str = "body"
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,8 +156,9 @@ def _path_mismatch(pattern: Pattern, path: CanonicalPath) -> str | None:
 
 def _mask(plan: Plan) -> tuple[tuple[Value, ...], bytes]:
     values = tuple(_value(edit) for edit in plan.edits)
-    changes = [Change(one.start, one.end, _masked(one), "sealed") for one in values]
-    return values, pipeline.splice(plan.body, changes) if changes else plan.body
+    in_body = [one for one in values if one.place == "body"]
+    changes = [Change(one.start, one.end, _masked(one), "sealed") for one in in_body]
+    return values, splice(plan.body, changes) if changes else plan.body
 
 
 def _masked(value: Value) -> bytes:
@@ -163,6 +168,8 @@ def _masked(value: Value) -> bytes:
 
 
 def _value(edit: Edit) -> Value:
+    if isinstance(edit, HeadEdit):
+        return replace(_value(edit.edit), place="query" if edit.place == QUERY else "header")
     if isinstance(edit, CarriedEdit):
         value = _value(edit.edit)
         return replace(value, start=edit.at(value.start), end=edit.at(value.end))

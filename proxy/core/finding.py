@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Final
 
 from .binding import Binder
 from .blueprint import JOSE, Blueprint, Placed
 from .carried import CarriedEdit
 from .context import KIND_BODY, Context, Scope
+from .decoded import bind_token, decoded_token, token_or_none
 from .edits import EmbeddedEdit, OpenEdit, SealEdit
 from .errors import (
     BodyTooLarge,
@@ -19,6 +20,7 @@ from .errors import (
     UnsupportedBody,
 )
 from .exchange import Exchange, has_query_parameter
+from .finding_in_head import HeadEdit, find_head_edits
 from .formats import form, tokens
 from .formats import json as json_format
 from .formats.json import Findings, Found
@@ -33,9 +35,9 @@ from .message import (
 from .needs import Needs
 from .rules import Item
 from .selectors import NamedSelector, Whole
-from .token import CTY_JSON, CTY_MAX, KeyId, Token, decode, has_prefix
+from .token import CTY_JSON, CTY_MAX, KeyId, Token
 
-Edit = SealEdit | OpenEdit | EmbeddedEdit | CarriedEdit
+Edit = SealEdit | OpenEdit | EmbeddedEdit | CarriedEdit | HeadEdit
 BODY_TOKEN_MAX: Final = 64 * 1024
 
 
@@ -58,6 +60,8 @@ def find_edits(
     edits = _selected_edits(blueprint, binder, findings, body)
     if blueprint.takes_whole:
         edits += _whole_edits(blueprint, binder, head, body)
+    if blueprint.in_head:
+        edits += find_head_edits(blueprint, binder, exchange.head)
     return tuple(edits)
 
 
@@ -69,7 +73,7 @@ def needs_of(edits: tuple[Edit, ...]) -> Needs:
         context, token = edit.context, edit.token
         if context is None:
             continue
-        if type(edit) is SealEdit:
+        if type(edit.edit if type(edit) is HeadEdit else edit) is SealEdit:
             seals[context.scope] = seals.get(context.scope, 0) + 1
         if type(token) is Token:
             opens.add((context.scope, token.key_id))
@@ -174,20 +178,20 @@ def _seal_json(item: Item, context: Context, raw: bytes, start: int, end: int) -
     if not raw.startswith(b'"'):
         return SealEdit(start, end, item, context, raw, CTY_JSON, quoted=True)
     text = raw[1:-1] if b"\\" not in raw else json_format.unescape(raw).encode()
-    return SealEdit(start, end, item, context, text, None, quoted=True, token=_token_or_none(text))
+    return SealEdit(start, end, item, context, text, None, quoted=True, token=token_or_none(text))
 
 
 def _open_json(
     blueprint: Blueprint, binder: Binder, placed: Placed, found: Found, token: Token | OpenFailed
 ) -> OpenEdit:
     path, start, end = found
-    bound, context = _bound(blueprint, token, lambda: binder.context(placed, path))
+    bound, context = bind_token(blueprint, token, lambda: binder.context(placed, path))
     return OpenEdit(start, end, context, bound, "json")
 
 
 def _seal_pair(item: Item, context: Context, raw: bytes, start: int, end: int) -> SealEdit:
     text = form.decode(raw)
-    token = _token_or_none(text)
+    token = token_or_none(text)
     return SealEdit(start, end, item, context, text, None, quoted=False, token=token)
 
 
@@ -195,7 +199,7 @@ def _open_pair(
     blueprint: Blueprint, binder: Binder, placed: Placed, found: Found, token: Token | OpenFailed
 ) -> CarriedEdit:
     path, start, end = found
-    bound, context = _bound(blueprint, token, lambda: binder.context(placed, path))
+    bound, context = bind_token(blueprint, token, lambda: binder.context(placed, path))
     return CarriedEdit(OpenEdit(start, end, context, bound, "value"), form.encode)
 
 
@@ -224,14 +228,14 @@ def _seal_whole(
     media = media_type(head.told)
     if item.selector is Whole.TEXT:
         _require_text(body, media)
-        sealed = _token_or_none(body)
+        sealed = token_or_none(body)
         return SealEdit(
             0, len(body), item, binder.whole_context(item), body, None, quoted=False, token=sealed
         )
     if media is not None and (len(media.text) > CTY_MAX or {'"', "\\"} & set(media.text)):
         raise UnsupportedBody("content-type-not-sealable")
     cty = media.text if media is not None else None
-    sealed = _token_or_none(body) if media is not None and media.essence == JOSE else None
+    sealed = token_or_none(body) if media is not None and media.essence == JOSE else None
     context = binder.whole_context(item, kind=KIND_BODY)
     return SealEdit(0, len(body), item, context, body, cty, quoted=False, token=sealed)
 
@@ -239,7 +243,9 @@ def _seal_whole(
 def _open_whole(blueprint: Blueprint, binder: Binder, item: Item, body: bytes) -> OpenEdit:
     is_text = item.selector is Whole.TEXT
     kind = None if is_text else KIND_BODY
-    token, context = _bound(blueprint, _token(body), lambda: binder.whole_context(item, kind=kind))
+    token, context = bind_token(
+        blueprint, decoded_token(body), lambda: binder.whole_context(item, kind=kind)
+    )
     return OpenEdit(0, len(body), context, token, "text" if is_text else "body")
 
 
@@ -280,39 +286,11 @@ def _context_if_named(binder: Binder, item: Item) -> Context | None:
         return None
 
 
-def _bound(
-    blueprint: Blueprint, token: Token | OpenFailed, make: Callable[[], Context]
-) -> tuple[Token | OpenFailed, Context]:
-    """Return a token with its context; what is no token needs no names, and none are looked for."""
-    if isinstance(token, OpenFailed):
-        return token, Context()
-    try:
-        return token, make()
-    except MissingValue as error:
-        if not blueprint.block.keep_unopened:
-            raise
-        return OpenFailed(error.reason), Context()
-
-
 def _token_of_json(raw: bytes) -> Token | OpenFailed:
     if not raw.startswith(b'"'):
         return OpenFailed("not-a-token")
-    return _token(raw[1:-1] if b"\\" not in raw else json_format.unescape(raw).encode())
+    return decoded_token(raw[1:-1] if b"\\" not in raw else json_format.unescape(raw).encode())
 
 
 def _token_of_pair(raw: bytes) -> Token | OpenFailed:
-    return _token(form.decode(raw))
-
-
-def _token(text: bytes) -> Token | OpenFailed:
-    try:
-        return decode(text)
-    except OpenFailed as error:
-        return error
-
-
-def _token_or_none(text: bytes) -> Token | None:
-    if not has_prefix(text):
-        return None
-    token = _token(text)
-    return token if isinstance(token, Token) else None
+    return decoded_token(form.decode(raw))

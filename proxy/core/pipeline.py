@@ -7,17 +7,18 @@ Forwardables made, so whatever leaves Sealyard has passed the rules.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from operator import itemgetter
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from .blueprint import JOSE, Blueprint
 from .coding import coding_of, decode
 from .digests import verify
 from .edits import AtHand, Change, Fate, OpenEdit, SealEdit
-from .errors import InvalidBody, OpenFailed, RejectedByRule, UnsupportedBody
+from .errors import OpenFailed, RejectedByRule, UnsupportedBody
 from .exchange import Exchange
 from .finding import Edit, find_edits, media_type, needs_of, refuse_present
+from .finding_in_head import HeadEdit
 from .forwardable import Forwardable, mint
+from .head_values import with_changes
 from .marks import request_marks, response_marks, vary
 from .message import Headers, MediaType, RequestHead, ResponseHead
 from .needs import Keys, Needs
@@ -25,16 +26,15 @@ from .rulebook import Blueprints
 from .rules import Verdict
 from .selectors import Whole
 from .session import Session
+from .splicing import splice
 from .token import Token
-
-_BY_START: Final = itemgetter(0)
 
 
 class Plan(NamedTuple):
     """What will be done to one message: its edits, and the keys that they need.
 
-    `body` is what the edits are for; `decoded` says that it has lost its content coding. `varies`
-    are the request headers that a response depends on.
+    `body` is what the edits are for, those of the head aside; `decoded` says that it has lost its
+    content coding. `varies` are the request headers that a response depends on.
     """
 
     head: RequestHead | ResponseHead
@@ -151,6 +151,7 @@ def apply(plan: Plan, keys: Keys, now: float) -> Applied:
     counts: dict[Fate, int] = {}
     proven: list[Session] = []
     changes: list[Change] = []
+    head_changes: list[tuple[int, Change]] = []
     failed: OpenFailed | None = None
     for edit in plan.edits:
         assert block is not None  # noqa: S101 - only a blueprint makes edits
@@ -164,35 +165,26 @@ def apply(plan: Plan, keys: Keys, now: float) -> Applied:
         if change.session is not None:
             proven.append(change.session)
         if change.text is not None:
-            changes.append(change)
+            if type(edit) is HeadEdit:
+                head_changes.append((edit.place, change))
+            else:
+                changes.append(change)
     if failed is not None:
         raise failed
+    head = plan.head
+    if head_changes:
+        assert isinstance(head, RequestHead)  # noqa: S101 - no other head has edits
+        head = with_changes(head, head_changes)
     forwardable = mint(
-        plan.head,
+        head,
         splice(plan.body, changes) if changes else plan.body,
-        changed=bool(changes) or plan.decoded,
+        changed=bool(changes or head_changes) or plan.decoded,
         decoded=plan.decoded,
         ruled=plan.ruled,
         media_type=_new_media_type(plan) if changes else None,
         marks=_marks(plan, counts),
     )
     return Applied(forwardable, counts, tuple(proven))
-
-
-def splice(body: bytes, changes: list[Change]) -> bytes:
-    """Return `body` with each span replaced; raise InvalidBody where two spans overlap."""
-    if len(changes) == 1:
-        only = changes[0]
-        return b"%b%b%b" % (body[: only.start], only.text or b"", body[only.end :])
-    pieces: list[bytes] = []
-    at = 0
-    for start, end, text, _, _ in sorted(changes, key=_BY_START):
-        if start < at:
-            raise InvalidBody("spans-overlap")
-        pieces += (body[at:start], text or b"")
-        at = end
-    pieces.append(body[at:])
-    return b"".join(pieces)
 
 
 def _refuse_rejected(exchange: Exchange) -> None:

@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from .blueprint import Blueprint
-from .errors import RejectedByRule
+from .errors import InvalidExpression, RejectedByRule
 from .path import REMEMBERED, REMEMBERED_MAX, CanonicalPath
 from .routes import RouteTable
 from .rules import NAMED_PARTS, Behaviour, Block, NamedPart, Rule, Verdict
@@ -119,6 +119,9 @@ def _compile(rule: Rule) -> CompiledRule:
         # The answer's names stand in the request's body: read it, change nothing.
         blocks = (Block(),)
     request = tuple(Blueprint(one, rule.names, "request", keeps=keeps) for one in blocks)
+    if len(request) > 1 and any(one.in_head for one in request):
+        # Without a body the first block would be taken, and what the others select would pass.
+        raise InvalidExpression("`query:` and `header:` stand in a rule's only block")
     varies = tuple(sorted(set(_varies(response))))
     return CompiledRule(rule, request, response, varies, any(one.block.encrypt for one in response))
 

@@ -2,7 +2,7 @@
 
 JSON selectors are the part of RFC 9535 that names places: `$.name`, `$['name']`, `$[0]`, `.*`,
 `[*]`, `..name`. The others name a whole part of a message: `body`, `text`, `tokens`; a pair of a
-form: `form:name`; and, where a rule only asks whether it is there, `query:name` and `header:name`.
+form: `form:name`; and of a request's head `query:name` and `header:name`.
 """
 
 from __future__ import annotations

@@ -17,7 +17,6 @@ NOT_YET = {
     "ntfy": [
         "26:11 listeners[0].rules[0].request.format is not supported yet",
         "40:13 listeners[0].rules[2].match[2] `WS` is not supported yet",
-        "48:15 listeners[0].rules[3].request.encrypt[1] `header:` in encrypt is not supported yet",
     ],
     "graphql": [
         "22:13 listeners[0].rules[0].request[0].when is not supported yet",

@@ -313,3 +313,14 @@ def test_something_is_bound_to_every_value() -> None:
     (told,) = _told("request: {decrypt: tokens}", defaults="{bind: [tenant]}")
 
     assert told.endswith("request.decrypt nothing binds this value; give the rule a `tenant`")
+
+
+@pytest.mark.parametrize(
+    "name", ["host", "Authorization", "content-type", "If-Match", "X-Forwarded-For"]
+)
+def test_h6_a_header_that_is_read_on_the_way_cannot_be_selected(name: str) -> None:
+    rule = f"      - {{name: a, match: POST /a, request: {{encrypt: 'header:{name}'}}}}\n"
+
+    (told,) = problems_of(with_rules(rule))
+
+    assert told.endswith(f"`header:{name.lower()}` is read on the way, so it cannot be a token")

@@ -16,10 +16,11 @@ from proxy.core.errors import OpenFailed, SealyardError
 from proxy.core.exchange import Exchange
 from proxy.core.message import Headers
 from proxy.core.path import canonical
-from proxy.core.pipeline import plan_request, splice
+from proxy.core.pipeline import plan_request
 from proxy.core.rulebook import Rulebook
 from proxy.core.rules import Names, Rule
 from proxy.core.sources import parse_source
+from proxy.core.splicing import splice
 from proxy.core.token import Form
 from tests.core.json_texts import documents, literals, spaces
 from tests.factories import (

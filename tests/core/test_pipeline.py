@@ -25,11 +25,11 @@ from proxy.core.errors import (
 from proxy.core.finding import BODY_TOKEN_MAX
 from proxy.core.message import Headers
 from proxy.core.needs import Keys
-from proxy.core.pipeline import splice
 from proxy.core.rules import Block, Item, Names, Rule, Verdict
 from proxy.core.selectors import parse_selector
 from proxy.core.session import Session
 from proxy.core.sources import ListSource, MembersSource, join, parse_source
+from proxy.core.splicing import splice
 from proxy.core.token import Form, Token, decode
 from tests.factories import (
     JSON_TYPE,

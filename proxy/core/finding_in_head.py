@@ -1,0 +1,84 @@
+"""From a request's head and a block to edits: the values of `query:name` and `header:name`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from . import head_values
+from .binding import Binder
+from .blueprint import Blueprint, Placed
+from .carried import CarriedEdit
+from .context import Context
+from .decoded import bind_token, decoded_token, token_or_none
+from .edits import AtHand, Change, OpenEdit, SealEdit
+from .errors import MissingValue, OpenFailed
+from .formats import form
+from .head_values import QUERY, HeadSpan
+from .message import RequestHead
+from .rules import Block
+from .token import Token
+
+
+class HeadEdit(NamedTuple):
+    """An edit of the query or of a header line: `place` tells which, as in `HeadSpan`."""
+
+    edit: SealEdit | CarriedEdit
+    place: int
+
+    @property
+    def context(self) -> Context | None:
+        """What the value is bound to."""
+        return self.edit.context
+
+    @property
+    def token(self) -> Token | OpenFailed | None:
+        """The token, or what was met in its place."""
+        return self.edit.token
+
+    def carry_out(self, keys: AtHand, block: Block, now: float) -> Change:
+        """Return what becomes of the value; raise as the edit does."""
+        return self.edit.carry_out(keys, block, now)
+
+
+def find_head_edits(blueprint: Blueprint, binder: Binder, head: RequestHead) -> Iterator[HeadEdit]:
+    """Yield what the block does to the request's head; raise MessageError where it cannot."""
+    in_query = {}
+    if blueprint.query is not None:
+        in_query = head_values.find_in_query(head, blueprint.query, blueprint.variants_checked)
+    for placed, name, encrypt in blueprint.in_head:
+        span = in_query.get(placed.index) if name is None else head_values.find_header(head, name)
+        if span is not None:
+            make = _seal if encrypt else _open
+            yield HeadEdit(make(blueprint, binder, placed, head, span), span.place)
+        elif not placed.item.optional:
+            raise MissingValue("missing-value", detail=f"{placed.item.field}: a value is needed.")
+
+
+def _seal(
+    _: Blueprint, binder: Binder, placed: Placed, head: RequestHead, span: HeadSpan
+) -> SealEdit:
+    text, context = _text(head, span), binder.context(placed, ())
+    token = token_or_none(text)
+    return SealEdit(
+        span.start, span.end, placed.item, context, text, None, quoted=False, token=token
+    )
+
+
+def _open(
+    blueprint: Blueprint, binder: Binder, placed: Placed, head: RequestHead, span: HeadSpan
+) -> CarriedEdit:
+    token, context = bind_token(
+        blueprint, decoded_token(_text(head, span)), lambda: binder.context(placed, ())
+    )
+    edit = OpenEdit(span.start, span.end, context, token, "value")
+    in_query = span.place == QUERY
+    return CarriedEdit(
+        edit, head_values.spell_in_query if in_query else head_values.spell_in_header
+    )
+
+
+def _text(head: RequestHead, span: HeadSpan) -> bytes:
+    if span.place == QUERY:
+        return form.decode(head_values.query_bytes(head)[span.start : span.end])
+    return head_values.text_of_header(head.headers[span.place][1][span.start : span.end])
