@@ -90,7 +90,8 @@ _TABLE: Final = (
         "config.problem",
         "error",
         ("problem",),
-        "One reason why a configuration was refused.",
+        "One reason why a configuration was refused. What the file says there is not repeated,"
+        " since it may be a secret in the wrong place; `sealyard validate` shows it.",
     ),
     Event(
         "admin.started",

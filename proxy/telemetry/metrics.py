@@ -132,6 +132,14 @@ KEK_STATE: Final = Metric(
 KEK_SESSIONS: Final = Metric(
     "sealyard_kek_sessions_total", "counter", ("kek",), "Sessions begun under each KEK."
 )
+REVOCATIONS: Final = Metric(
+    "sealyard_revocations_total",
+    "counter",
+    ("kept",),
+    "Revocations by the admin API: kept in the `keyring`, in the `store` alone, or by `process`"
+    " alone, which forgets it when it ends. What the audit log does not take is not kept in the"
+    " keyring.",
+)
 STORE_QUESTIONS: Final = Metric(
     "sealyard_store_questions_total",
     "counter",
@@ -219,6 +227,7 @@ METRICS: Final = {
         KEK_CREATED,
         KEK_STATE,
         KEK_SESSIONS,
+        REVOCATIONS,
         STORE_QUESTIONS,
         STORE_BREAKER,
         STORE_OPENED,

@@ -44,6 +44,7 @@ _SHAPES: Final = (
         _ANY_CASE,
     ),
 )
+_MEANT: Final = re.compile(r"; did you mean `[a-z_]+`\?$")
 _RUN: Final = re.compile(r"[A-Za-z0-9+/_=-]{20,}")
 _HEX: Final = re.compile(r"(?=.*[0-9])(?=.*[A-Fa-f])[0-9A-Fa-f]{32,}")
 _DIGIT, _UPPER, _LOWER = re.compile("[0-9]"), re.compile("[A-Z]"), re.compile("[a-z]")
@@ -72,6 +73,17 @@ def scrubbed(text: str) -> str:
 def _hidden(match: re.Match[str]) -> str:
     # A template (r"\1…") would need an import, and none can be had while the process ends.
     return match["kept"] + HIDDEN
+
+
+def without_quotes(problem: str) -> str:
+    """Return a mistake in the configuration without what it quotes, which may be a secret astray.
+
+    Place and path stay, and the known word that was probably meant. `validate` shows it whole.
+    """
+    meant = _MEANT.search(problem)
+    text, hint = (problem[: meant.start()], meant.group()) if meant else (problem, "")
+    first, last = text.find("`"), text.rfind("`")
+    return (f"{text[:first]}{HIDDEN}{text[last + 1 :]}" if first < last else text) + hint
 
 
 def _read_from_bytes(text: str) -> bool:

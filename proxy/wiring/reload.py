@@ -12,6 +12,7 @@ from ..admin.subject import Reloaded
 from ..core.errors import ConfigurationError, InternalError, SealyardError
 from ..telemetry import metrics, places
 from ..telemetry.samples import Samples
+from ..telemetry.scrub import without_quotes
 from ..telemetry.tally import Reporter
 from . import source
 from .source import Source
@@ -124,7 +125,7 @@ class Reloader:
             duration_ms=took,
         )
         for problem in shown:
-            self._reporter.report("config.problem", problem=problem)
+            self._reporter.report("config.problem", problem=without_quotes(problem))
 
 
 def report_loaded(

@@ -63,6 +63,7 @@ class Whole:
         self._reload = reload
         self._reporter = reporter
         self._began = time.monotonic()
+        self._revoked = dict.fromkeys(("keyring", "store", "process"), 0)
 
     @property
     def settings(self) -> Settings:
@@ -79,6 +80,8 @@ class Whole:
         samples = Samples()
         samples.merge(facts.samples)
         self._reloader.count(samples)
+        for kept, number in self._revoked.items():
+            samples.add(metrics.REVOCATIONS, number, labels=(kept,))
         samples.add(metrics.BUILD, 1, labels=(__version__, platform.python_version()))
         samples.add(metrics.READY, int(facts.ready))
         return samples
@@ -116,6 +119,9 @@ class Whole:
     async def operate(self, call: Call) -> Answer:
         """Do what an operator asks of the sessions of a scope."""
         answer = await self._carrier.operate(call)
+        if call.action == "revoke":
+            kept = "keyring" if answer.durable else "store" if answer.store else "process"
+            self._revoked[kept] += 1
         session_calls.report(self._reporter, call, answer, self.settings.keys)
         return answer
 

@@ -16,6 +16,7 @@ import pytest
 from proxy.config.settings import SecretReference
 from proxy.keys.keyring_file import update_keyring
 from proxy.keys.roots import FileRoot
+from proxy.telemetry.scrub import without_quotes
 from proxy.wiring import build, source
 from proxy.wiring.service import Service
 from proxy.wiring.sidecar import Sidecar
@@ -158,7 +159,11 @@ async def test_b17_a_broken_file_is_told_problem_by_problem_and_the_old_one_stay
     assert len(body["problems"]) == 3
     assert all(problem.startswith(f"{ours.file}:") for problem in body["problems"])
     assert ours.ear.all("config.refused")[0]["problems"] == 3
-    assert [one["problem"] for one in ours.ear.all("config.problem")] == body["problems"]
+    told = [one["problem"] for one in ours.ear.all("config.problem")]
+    assert told == [without_quotes(problem) for problem in body["problems"]]
+    assert "encript" in str(body["problems"])
+    assert "encript" not in str(told)
+    assert "did you mean `encrypt`?" in str(told)
     assert 'sealyard_reloads_total{result="refused"} 1.0' in scraped
     assert "sealyard_last_reload_successful 0.0" in scraped
     assert behind.forms() == {A_FORM}

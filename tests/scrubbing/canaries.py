@@ -7,7 +7,7 @@ import json
 import os
 import secrets
 import string
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -34,6 +34,11 @@ def make(count: int = COUNT) -> tuple[Canary, ...]:
     """Return so many canaries, of every kind as many."""
     kinds = list(_KINDS.items())
     return tuple(_one(*kinds[number % len(kinds)]) for number in range(count))
+
+
+def own(secrets_of_the_process: Iterable[bytes]) -> frozenset[bytes]:
+    """Return what to look for of the secrets that the process itself works with."""
+    return frozenset(needle for one in secrets_of_the_process for needle in _needles(one))
 
 
 def _one(kind: str, make_one: Callable[[], tuple[bytes, bytes]]) -> Canary:

@@ -70,9 +70,12 @@ class Searched:
             self.found += line
 
 
-def write_needles(folder: Path, canaries: Iterable[Canary], control: str) -> Path:
+def write_needles(
+    folder: Path, canaries: Iterable[Canary], more: Iterable[bytes], control: str
+) -> Path:
     """Write everything that is looked for, and one word that must be found."""
-    needles = {needle for canary in canaries for needle in canary.needles} | {control.encode()}
+    needles = {needle for canary in canaries for needle in canary.needles}
+    needles |= {*more, control.encode()}
     path = folder / "needles"
     path.write_bytes(b"\n".join(sorted(needles)) + b"\n")
     return path

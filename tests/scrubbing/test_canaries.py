@@ -7,6 +7,7 @@ import itertools
 import os
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,7 @@ from proxy.keys.keyring_file import create_keyring
 from proxy.keys.roots import FileRoot, create_root_file
 from tests.scenarios.rig import free_port
 
-from .canaries import COUNT, Canary, make
+from .canaries import COUNT, Canary, make, own
 from .carriers import ADMIN, TRAFFIC, authorized, request
 from .rig import Searched, odd_backend, send_all, watched, write_needles
 
@@ -58,18 +59,30 @@ listeners:
 {more}
 """
 
+KINDS = 12
 MISTAKES = (
     'tenants: "@"',
     '"@": 1',
-    "keys: {{passphrase: '@'}}",
-    "admin: {{listen: 'http://user:@@127.0.0.1:1'}}",
+    "fields: {content: {form: '@'}}",
+    "fields: {content: {'@': short}}",
     "- '@'",
-    "fields: {{content: {{form: '@'}}}}",
+    "a: '@",
 )
 
 
-def prepare(folder: Path, upstream: int, token: str) -> tuple[int, int, int, Callable[[str], None]]:
-    """Write keys and a configuration; return the ports and what changes the configuration."""
+@dataclass(frozen=True)
+class Prepared:
+    """Where the process listens, what changes its configuration, and what its own secrets are."""
+
+    port: int
+    admin: int
+    health: int
+    write: Callable[[str], None]
+    needles: frozenset[bytes]
+
+
+def prepare(folder: Path, upstream: int, token: str) -> Prepared:
+    """Write keys and a configuration."""
     create_root_file(folder / "root.key", random=os.urandom)
     keyring = create("k1", now=int(time.time()), random=os.urandom)
     root = FileRoot(SecretReference(file=folder / "root.key"))
@@ -84,7 +97,10 @@ def prepare(folder: Path, upstream: int, token: str) -> tuple[int, int, int, Cal
         (folder / "sealyard.yaml").write_text(text)
 
     write("")
-    return port, admin, health, write
+    keys = [entry.key.reveal() for entry in keyring.keks]
+    keys += [keyring.name_key.reveal(), keyring.record_key.reveal()]
+    keys += [(folder / "root.key").read_bytes().strip()[-32:]]
+    return Prepared(port, admin, health, write, own(keys))
 
 
 def share(canaries: tuple[Canary, ...], each: int) -> Iterator[bytes]:
@@ -109,22 +125,22 @@ async def exercise(
     """Run one process through everything, and return what its log was like."""
     token = next(one.text for one in canaries if one.kind == "token").replace(".", "-")
     async with odd_backend() as upstream:
-        port, admin, health, write = prepare(folder, upstream, token)
-        needles = write_needles(folder, canaries, CONTROL)
+        made = prepare(folder, upstream, token)
+        needles = write_needles(folder, canaries, made.needles, CONTROL)
         with watched(
             folder, canaries, needles, "--log-format", log_format, lines=lines
         ) as searched:
-            await _accepting(health)
-            await send_all(port, share(canaries, each))
-            await send_all(port, [request(b"/control")])
+            await _accepting(made.health)
+            await send_all(made.port, share(canaries, each))
+            await send_all(made.port, [request(b"/control")])
             few = canaries[:admin_each]
-            for wanted in (admin, health):
+            for wanted in (made.admin, made.health):
                 await send_all(wanted, (way(one.sent) for one in few for way in ADMIN.values()))
             for one in few:
-                await send_all(admin, authorized(token, one.sent), clients=1)
+                await send_all(made.admin, authorized(token, one.sent), clients=1)
                 # The guard lets fifty calls a second in; what it refuses proves less.
                 await asyncio.sleep(0.25)
-            await _reload(admin, token, few[: 2 * len(MISTAKES)], write)
+            await _reload(made, token, canaries[:KINDS])
             await asyncio.to_thread(searched.done.wait, 3600)
     return searched
 
@@ -141,15 +157,12 @@ async def _accepting(port: int) -> None:
     raise AssertionError("it does not listen")
 
 
-async def _reload(
-    admin: int, token: str, canaries: tuple[Canary, ...], write: Callable[[str], None]
-) -> None:
+async def _reload(made: Prepared, token: str, canaries: tuple[Canary, ...]) -> None:
     lines = f"Authorization: Bearer {token}\r\n".encode()
-    for canary, mistake in zip(canaries, itertools.cycle(MISTAKES), strict=False):
+    for canary, mistake in itertools.product(canaries, MISTAKES):
         text = "".join(char for char in canary.text if char.isprintable() and char not in "'\"")
-        write(mistake.replace("{{", "{").replace("}}", "}").replace("@", text))
-        await send_all(admin, [request(b"/-/reload", method=b"POST", lines=lines, body=b"")])
-        await asyncio.sleep(0.05)
+        made.write(mistake.replace("@", text))
+        await send_all(made.admin, [request(b"/-/reload", method=b"POST", lines=lines, body=b"")])
 
 
 def judge(searched: Searched, lines: int) -> None:

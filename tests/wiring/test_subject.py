@@ -1,0 +1,70 @@
+"""What the admin API is told of everything that runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from proxy.config.settings import KeySettings, RootSettings, SecretReference
+from proxy.core.context import Scope
+from proxy.keys.desk import Answer, Call
+from proxy.telemetry import metrics
+from proxy.telemetry.facts import Facts
+from proxy.telemetry.samples import Samples
+from proxy.wiring.reload import Reloader
+from proxy.wiring.subject import Carrier, Whole
+
+KEYS = KeySettings(Path("keyring"), RootSettings("file", SecretReference(env="X")), "redis:")
+
+
+class OneAnswer:
+    """A carrier that gives one answer to every call."""
+
+    def __init__(self, answer: Answer) -> None:
+        self.answer = answer
+
+    async def facts(self) -> Facts:
+        return Facts((), Samples(), {})
+
+    async def operate(self, call: Call) -> Answer:
+        return self.answer
+
+
+class NoReloads:
+    source = SimpleNamespace(loaded=SimpleNamespace(settings=SimpleNamespace(keys=KEYS)))
+
+    def count(self, samples: Samples) -> None:
+        pass
+
+
+class Deaf:
+    def report(self, event: str, **fields: object) -> None:
+        pass
+
+
+async def never() -> Any:  # noqa: ANN401 - nobody waits for it
+    raise AssertionError
+
+
+@pytest.mark.parametrize(
+    ("store", "durable", "kept"),
+    [(True, True, "keyring"), (False, True, "keyring"), (True, False, "store"),
+     (False, False, "process")],
+)  # fmt: skip
+async def test_a_revocation_is_counted_by_where_it_is_kept(
+    *, store: bool, durable: bool, kept: str
+) -> None:
+    answer = Answer("scope", 7, (), None, store, durable)
+    carrier = cast("Carrier", OneAnswer(answer))
+    whole = Whole(carrier, cast("Reloader", NoReloads()), never, Deaf())
+
+    await whole.operate(Call("revoke", Scope("t", "c"), 7))
+    await whole.operate(Call("show", Scope("t", "c")))
+    samples = await whole.samples()
+
+    counts = {name: samples.value(metrics.REVOCATIONS, name)
+              for name in ("keyring", "store", "process")}  # fmt: skip
+    assert counts == {**dict.fromkeys(counts, 0), kept: 1}
