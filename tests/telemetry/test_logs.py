@@ -4,13 +4,17 @@ import json
 import os
 import sys
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.core.secret import SessionKey
-from proxy.telemetry.logs import Logs, to_stderr
+from proxy.telemetry.console import ConsoleLines
+from proxy.telemetry.events import EVENTS
+from proxy.telemetry.lines import EcsLines, JsonLines, Renderer
+from proxy.telemetry.logs import Format, Logs, to_stderr
 
 from .conftest import CANARY, Page
 
@@ -89,6 +93,16 @@ def test_no_value_can_break_a_line_or_steer_a_terminal(value: str) -> None:
     assert json.loads(text)["rule"] == "x\n\x1b[2J\u2028\u2029\x7f\x9b"
 
 
+@given(st.text(), st.sampled_from([JsonLines(), EcsLines(), ConsoleLines(colors=False)]))
+def test_a_line_is_one_line_of_printable_ascii_in_every_format(
+    value: str, render: Renderer
+) -> None:
+    line = render(0.0, EVENTS["message.refused"], "warning", {"rule": value, "reason": "\r\n\x85"})
+
+    assert line.endswith(b"\n")
+    assert line[:-1].decode("ascii").isprintable()
+
+
 def test_lines_below_the_level_are_left_out(page: Page) -> None:
     logs = Logs(page, level="warning")
     logs.report("message.handled", status=200)
@@ -97,13 +111,13 @@ def test_lines_below_the_level_are_left_out(page: Page) -> None:
     assert [line["event"] for line in page.lines] == ["message.refused"]
 
 
-@pytest.mark.parametrize("log_format", ["json", "console"])
+@pytest.mark.parametrize("log_format", get_args(Format))
 def test_the_log_of_a_server_goes_to_stderr(
-    log_format: str, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    log_format: Format, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with os.fdopen(os.dup(2), "w") as stderr:
         monkeypatch.setattr(sys, "stderr", stderr)
-        logs = to_stderr("console" if log_format == "console" else "json")
+        logs = to_stderr(log_format)
         logs.report("server.started", version="1", python="3\n\x1b[2J\u2028", pid=7, x=CANARY)
 
     out, err = capfd.readouterr()
