@@ -6,6 +6,7 @@ import asyncio
 import os
 import platform
 import signal
+import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,10 +15,12 @@ import click
 
 from .. import __version__
 from ..config.load import find
+from ..core.errors import ConfigurationError
 from ..process import fitness
 from ..process.hardening import harden
 from ..telemetry import libraries
 from ..telemetry.logs import Format, Logs, to_stderr
+from ..telemetry.scrub import without_quotes
 from ..wiring import source
 from ..wiring.fleet import Fleet, WorkerCommand
 from ..wiring.reload import report_loaded
@@ -88,7 +91,7 @@ def serve(  # noqa: PLR0913 - one parameter for each option
         libraries.route(logs)
         running.run(logs, work(worker_channel, logs, environ=os.environ))
         return
-    read = source.read(find(config, os.environ, Path.cwd()), os.environ)
+    read = _read(find(config, os.environ, Path.cwd()))
     libraries.route(logs)  # for good: what is said while the process ends must be clean too
     logs.report(
         "server.started", version=__version__, python=platform.python_version(), pid=os.getpid()
@@ -98,6 +101,19 @@ def serve(  # noqa: PLR0913 - one parameter for each option
     command = WorkerCommand(log_format, workers) if workers > 1 else None
     serving = _serve(read, logs, command, _Stop(drain_delay, grace, began))
     raise SystemExit(base.OK if running.run(logs, serving) else base.NEGATIVE)
+
+
+def _read(file: Path) -> Source:
+    """Return what the file says; raise ConfigurationError with its mistakes.
+
+    A person at a terminal sees what it quotes. In a log it may be a secret in the wrong place.
+    """
+    try:
+        return source.read(file, os.environ)
+    except ConfigurationError as error:
+        if sys.stderr.isatty():
+            raise
+        raise ConfigurationError(tuple(map(without_quotes, error.problems))) from None
 
 
 async def _serve(read: Source, logs: Logs, command: WorkerCommand | None, stop: _Stop) -> bool:

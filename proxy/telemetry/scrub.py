@@ -44,6 +44,7 @@ _SHAPES: Final = (
         _ANY_CASE,
     ),
 )
+_LACKS: Final = re.compile(r"^[^`]* lacks the key `[a-z_]+`")
 _MEANT: Final = re.compile(r"; did you mean `[a-z_]+`\?$")
 _RUN: Final = re.compile(r"[A-Za-z0-9+/_=-]{20,}")
 _HEX: Final = re.compile(r"(?=.*[0-9])(?=.*[A-Fa-f])[0-9A-Fa-f]{32,}")
@@ -78,8 +79,11 @@ def _hidden(match: re.Match[str]) -> str:
 def without_quotes(problem: str) -> str:
     """Return a mistake in the configuration without what it quotes, which may be a secret astray.
 
-    Place and path stay, and the known word that was probably meant. `validate` shows it whole.
+    Place and path stay, and the known word that was probably meant, or that is missing. `validate`
+    shows it whole.
     """
+    if _LACKS.search(problem):
+        return problem  # it quotes nothing but our own words
     meant = _MEANT.search(problem)
     text, hint = (problem[: meant.start()], meant.group()) if meant else (problem, "")
     first, last = text.find("`"), text.rfind("`")

@@ -125,7 +125,9 @@ class Reloader:
             duration_ms=took,
         )
         for problem in shown:
-            self._reporter.report("config.problem", problem=without_quotes(problem))
+            # What needs a restart was taken for a configuration before: its quotes are names.
+            told = without_quotes(problem) if outcome.code == ConfigurationError.code else problem
+            self._reporter.report("config.problem", problem=told)
 
 
 def report_loaded(

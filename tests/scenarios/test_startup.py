@@ -201,9 +201,9 @@ TABLE: dict[Callable[[Place], None], str] = {
     no_folder_for_the_socket: "missing/front.sock: No such file",
     a_file_in_place_of_the_socket: "exists and is not a socket",
     no_configuration: "there is no such file",
-    unknown_key: "the key `unknown` is unknown",
+    unknown_key: "the key <hidden> is unknown",
     no_unmatched: "`unmatched`",
-    unknown_form: "`rot13`",
+    unknown_form: "fields.content.form <hidden> is unknown; one of: jwe, short",
     no_c_parser: "without its C parser",
     proxy_py_installed: "proxy.py 2.4.0 is installed",
 }

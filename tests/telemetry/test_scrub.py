@@ -139,6 +139,8 @@ def test_long_texts_take_no_time(text: str) -> None:
         ),
         ("a.yaml:1:2 x is `a`b` and `c`; write `d`", "a.yaml:1:2 x is <hidden>"),
         ("a.yaml:1:2 keys lacks what it needs", "a.yaml:1:2 keys lacks what it needs"),
+        ("a.yaml:1:2 x lacks the key `match` (`a`)", "a.yaml:1:2 x lacks the key `match` (`a`)"),
+        ("a.yaml:1:2 `s lacks the key `k` x`", "a.yaml:1:2 <hidden>"),
         ("a lone ` stays", "a lone ` stays"),
     ],
 )
