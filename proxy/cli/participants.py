@@ -58,6 +58,7 @@ def participants() -> None:
     sealyard participants jwks alice
 
     They live in the configured store, which other processes share: sqlite: or redis:.
+    Put -- before a key id that begins with a dash.
     """  # noqa: D301 - click's own mark for lines that are not to be wrapped
 
 

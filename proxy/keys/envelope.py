@@ -2,7 +2,7 @@
 
 There is one algorithm for each kind of root secret. The header is read here, strictly, before
 joserfc sees it, and joserfc is given a registry that knows the two algorithms of that header and no
-other. Only this module imports joserfc; the module itself is imported only when a keyring or a
+other. joserfc is imported here and in `participants.package` alone, and only when a keyring or a
 private key is opened or written.
 """
 

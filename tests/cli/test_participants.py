@@ -91,6 +91,12 @@ def test_a_revoked_key_is_told_with_its_reason_and_not_taken_again(run: Run) -> 
     assert "already" in run("add", "alice", "--jwk", "alice.json", status=3).output
 
 
+def test_a_key_id_that_begins_with_a_dash_goes_behind_two(run: Run) -> None:
+    told = run("expire", "alice", "--", "-hidden", status=3).output
+
+    assert "no key of that id" in told
+
+
 def test_a_key_ends_when_it_is_told(run: Run) -> None:
     kid = run("add", "alice", "--jwk", "alice.json").stdout.strip()
     run("expire", "alice", kid)

@@ -1,0 +1,154 @@
+"""Key packages: the session key of a conversation, wrapped for several recipients, signed.
+
+JWE General JSON (RFC 7516) by RSA-OAEP-256 and A256GCM around a JWS (RFC 7515, EdDSA) of the sender
+over the session key, the conversation and everybody for whom it is. The signature stands inside, so
+that nobody else learns who wrote; that it names its recipients keeps one of them from passing it on
+under the sender's name. The shapes are read strictly before any library sees them.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from joserfc import jwe
+from joserfc.errors import JoseError
+from joserfc.jwk import RSAKey
+
+from ...core import base64url
+from ...core.context import Scope
+from ...core.derivation import SID_BYTES
+from ...core.errors import OpenFailed
+from ...core.secret import SessionKey
+from . import package_shape, signature
+from .failure import ParticipantError
+from .package_shape import ALG, ENC, MAX_RECIPIENTS, TYP, Shape
+from .public_key import PublicKey
+
+SKEW_SECONDS: Final = 60
+MAX_TTL_SECONDS: Final = 366 * 86_400
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """A participant's key with its private side; `private` is the opened JWK and never printed.
+
+    Keep it where several packages are opened: an RSA key is checked at length when it is made.
+    """
+
+    public: PublicKey
+    private: dict[str, Any] = field(repr=False)
+    rsa: RSAKey | None = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Load the key as the JOSE library wants it."""
+        rsa = RSAKey.import_key(self.private) if self.public.use == "enc" else None
+        object.__setattr__(self, "rsa", rsa)
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """What a package held: the session key, its id, who sent it and when it ends."""
+
+    key: SessionKey
+    sid: bytes
+    issuer: str
+    exp: int
+
+
+def seal(  # noqa: PLR0913 - each stands in the package, each by its name
+    key: SessionKey,
+    *,
+    sid: bytes,
+    scope: Scope,
+    sender: Identity,
+    recipients: Sequence[PublicKey],
+    now: int,
+    ttl: int,
+) -> bytes:
+    """Return the package of the session `sid` for all `recipients`, valid for `ttl` seconds.
+
+    Raises ParticipantError where a key does not fit its part, is listed twice, or there are none
+    or more than 16.
+    """
+    if sender.public.use != "sig" or any(one.use != "enc" for one in recipients):
+        raise ParticipantError("a package is signed by a sig key and wrapped for enc keys")
+    audience = [one.kid for one in recipients]
+    if not 0 < len(audience) <= MAX_RECIPIENTS or len(set(audience)) != len(audience):
+        raise ParticipantError(f"a package has 1 to {MAX_RECIPIENTS} recipients, each once")
+    if not 0 < ttl <= MAX_TTL_SECONDS or len(sid) != SID_BYTES:
+        raise ParticipantError("a package has a session id of 12 bytes and at most a year to live")
+    claims = {
+        "jwk": {
+            "kty": "oct",
+            "k": base64url.encode(key.reveal()).decode(),
+            "kid": base64url.encode(sid).decode(),
+        },
+        "iss": sender.public.kid,
+        "aud": audience,
+        **_scope_claims(scope),
+        "iat": now,
+        "exp": now + ttl,
+    }
+    made = jwe.GeneralJSONEncryption(
+        {"typ": TYP, "enc": ENC}, signature.sign(claims, sender.private, sender.public)
+    )
+    for one in recipients:
+        made.add_recipient({"alg": ALG, "kid": one.kid}, RSAKey.import_key(_bare(one)))
+    written = jwe.encrypt_json(made, None, algorithms=[ALG, ENC])
+    return json.dumps(written, separators=(",", ":")).encode()
+
+
+def unseal(
+    text: bytes, identity: Identity, *, sender: PublicKey, scope: Scope, now: float
+) -> Opened:
+    """Return what `sender` sent to `identity` for `scope`; raise OpenFailed whatever the cause.
+
+    The caller knows the sender's key from elsewhere: nothing in a package says whom to trust.
+    """
+    shape = package_shape.parse(text)
+    signed = _decrypt(shape, identity)
+    claims = signature.verified(signed, sender)
+    if claims is None:
+        raise OpenFailed("package-signature")
+    if claims.get("iss") != sender.kid:
+        raise OpenFailed("package-issuer")
+    audience = claims.get("aud")
+    if not isinstance(audience, list) or sorted(map(str, audience)) != sorted(shape.recipients):
+        raise OpenFailed("package-audience")
+    said = {name: claims[name] for name in ("tenant", "cid") if name in claims}
+    if said != _scope_claims(scope):
+        raise OpenFailed("package-conversation")
+    issued, ends = claims.get("iat"), claims.get("exp")
+    if type(issued) is not int or type(ends) is not int or issued > now + SKEW_SECONDS:
+        raise OpenFailed("package-times")
+    if now > ends + SKEW_SECONDS:
+        raise OpenFailed("package-expired")
+    key, sid = package_shape.session_key(claims.get("jwk"))
+    return Opened(key, sid, sender.kid, ends)
+
+
+def _decrypt(shape: Shape, identity: Identity) -> bytes:
+    """Return the JWS inside, opened by the one recipient entry that is ours."""
+    mine = shape.only_for(identity.public.kid)
+    if mine is None or identity.rsa is None:
+        raise OpenFailed("package-not-for-us")
+    registry = jwe.JWERegistry(algorithms=[ALG, ENC])
+    try:
+        plaintext = jwe.decrypt_json(mine, identity.rsa, registry=registry).plaintext
+    except (JoseError, ValueError):
+        plaintext = None
+    if plaintext is None:  # raised here, so that no traceback drags joserfc's frames along
+        raise OpenFailed("package-bad-tag")
+    return plaintext
+
+
+def _scope_claims(scope: Scope) -> dict[str, str]:
+    named = {"tenant": scope.tenant, "cid": scope.conversation}
+    return {name: value for name, value in named.items() if value is not None}
+
+
+def _bare(key: PublicKey) -> dict[str, Any]:
+    return dict(key.required)

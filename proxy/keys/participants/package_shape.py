@@ -1,0 +1,84 @@
+"""The outer shape of a key package, and of the session key inside: exactly what we write."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+from ...core.derivation import SID_BYTES
+from ...core.errors import OpenFailed
+from ...core.secret import KEY_BYTES, SessionKey
+from ..jwk_set import decoded, parse_object
+from .public_key import RSA_BITS
+
+TYP: Final = "sy1-package"
+ALG: Final = "RSA-OAEP-256"
+ENC: Final = "A256GCM"
+MAX_RECIPIENTS: Final = 16
+"""As many as joserfc opens unless it is told otherwise."""
+
+MAX_BYTES: Final = 32 * 1024
+_HEADER: Final = {"typ": TYP, "enc": ENC}
+_MEMBERS: Final = {"protected", "iv", "ciphertext", "tag", "recipients"}
+_IV_BYTES: Final = 12
+_TAG_BYTES: Final = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """A package whose outer shape is right; nothing of it is authentic yet."""
+
+    members: dict[str, Any]
+    recipients: tuple[str, ...]
+
+    def only_for(self, kid: str) -> Any:  # noqa: ANN401 - JSON, in joserfc's own form
+        """Return the package with the one entry of `kid`; None where there is none."""
+        mine = [one for one in self.members["recipients"] if one["header"]["kid"] == kid]
+        return {**self.members, "recipients": mine} if mine else None
+
+
+def parse(text: bytes) -> Shape:
+    """Return the shape of a package; raise OpenFailed, before a key is touched, for any other."""
+    members = parse_object(text) if len(text) <= MAX_BYTES else None
+    if members is None or set(members) != _MEMBERS:
+        raise OpenFailed("package-malformed")
+    protected = decoded(members["protected"])
+    if protected is None or parse_object(protected) != _HEADER:
+        raise OpenFailed("package-header")
+    sizes = (_size(members["iv"]), _size(members["tag"]))
+    if sizes != (_IV_BYTES, _TAG_BYTES) or not _size(members["ciphertext"]):
+        raise OpenFailed("package-malformed")
+    entries = members["recipients"]
+    if not isinstance(entries, list) or not 0 < len(entries) <= MAX_RECIPIENTS:
+        raise OpenFailed("package-recipients")
+    kids = tuple(_kid(one) for one in entries)
+    if len(set(kids)) != len(kids):
+        raise OpenFailed("package-recipients")
+    return Shape(members, kids)
+
+
+def session_key(jwk: object) -> tuple[SessionKey, bytes]:
+    """Return the key and the session id of the JWK in a package."""
+    if not isinstance(jwk, dict) or set(jwk) != {"kty", "k", "kid"} or jwk["kty"] != "oct":
+        raise OpenFailed("package-key")
+    material, sid = decoded(jwk["k"]), decoded(jwk["kid"])
+    if material is None or len(material) != KEY_BYTES or sid is None or len(sid) != SID_BYTES:
+        raise OpenFailed("package-key")
+    return SessionKey(material), sid
+
+
+def _kid(entry: object) -> str:
+    """Return whose entry it is: an `alg` that is not that of the keys is no entry."""
+    if not isinstance(entry, dict) or set(entry) != {"header", "encrypted_key"}:
+        raise OpenFailed("package-recipients")
+    header = entry["header"]
+    if not isinstance(header, dict) or set(header) != {"alg", "kid"} or header["alg"] != ALG:
+        raise OpenFailed("package-recipients")
+    kid = header["kid"]
+    if _size(kid) != KEY_BYTES or _size(entry["encrypted_key"]) != RSA_BITS // 8:
+        raise OpenFailed("package-recipients")
+    return str(kid)
+
+
+def _size(text: object) -> int:
+    return len(decoded(text) or b"")
