@@ -17,6 +17,7 @@ from .client_connection import ClientConnection
 from .client_request import ClientRequest
 from .guests import Guest, Guests
 from .interfaces import Request
+from .outbox import Outbox
 from .plain_connection import PlainConnection
 from .plain_incoming import PlainIncoming
 from .plain_request import PlainRequest
@@ -86,6 +87,7 @@ class HttpListener:
         self.redirected = redirected
         self.parting = PARTING
         self._closed = False
+        self._outbox: Outbox | None = None
         self._guests = Guests()
         self._tasks: set[asyncio.Task[None]] = set()
         self._acceptor = Acceptor(
@@ -106,6 +108,13 @@ class HttpListener:
     def port(self) -> int:
         """The TCP port, once started: it was chosen by the system where the settings say 0."""
         return self._acceptor.port
+
+    @property
+    def outbox(self) -> Outbox:
+        """Where bytes wait for the end of the loop's turn."""
+        if self._outbox is None:
+            self._outbox = Outbox(asyncio.get_running_loop())
+        return self._outbox
 
     async def start(self) -> None:
         """Begin to accept connections."""

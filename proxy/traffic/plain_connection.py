@@ -57,6 +57,7 @@ class PlainConnection(PlainIncoming):
     def eof_received(self) -> bool:
         """Learn that the client sends no more: its last request is answered all the same."""
         self._ended = True
+        self.flush()  # what the transport does not have when it closes is lost
         if self._held:
             return self._hand_over(self._held)
         # TLS has no half-closed connections in asyncio.

@@ -9,6 +9,7 @@ from typing import Any, Final, Protocol
 
 from .hop import Peer
 from .incoming import Bounds
+from .outbox import Outbox
 from .plain_head import PlainHead, may_become_plain, read_plain
 from .plain_outgoing import PlainOutgoing
 from .plain_request import PlainRequest
@@ -27,6 +28,10 @@ class PlainOwner(Bounds, Protocol):
     @property
     def draining(self) -> bool:
         """Whether the request under way shall be the last."""
+
+    @property
+    def outbox(self) -> Outbox:
+        """Where bytes wait for the end of the loop's turn."""
 
     @property
     def redirected(self) -> bool:
@@ -81,7 +86,7 @@ class PlainIncoming(PlainOutgoing):
     )
 
     def __init__(self, owner: PlainOwner, loop: asyncio.AbstractEventLoop) -> None:
-        super().__init__(owner, loop)
+        super().__init__(owner, owner.outbox, loop)
         self._owner = owner
         self._held = b""  # the beginning of a request
         self._missing = 0  # how many bytes of its body are still to come, at least
@@ -147,6 +152,7 @@ class PlainIncoming(PlainOutgoing):
 
     def _hand_over(self, data: bytes) -> bool:
         """Leave the connection to a parser; return whether it stays open for writing."""
+        self.flush()
         transport, self._transport = self._transport, None
         if transport is None:
             return False

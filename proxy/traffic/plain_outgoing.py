@@ -5,21 +5,22 @@ from __future__ import annotations
 import asyncio
 
 from .incoming import Bounds
+from .outbox import Outbox, Sending
 from .ticker import NEVER
 
 
-class PlainOutgoing(asyncio.Protocol):
+class PlainOutgoing(Sending):
     """Sends bytes no faster than the client reads them.
 
     `_write_deadline` is when a client that does not read must have taken something.
     """
 
-    __slots__ = ("_bounds", "_drained", "_loop", "_paused", "_transport", "_write_deadline")
+    __slots__ = ("_bounds", "_drained", "_loop", "_paused", "_write_deadline")
 
-    def __init__(self, bounds: Bounds, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, bounds: Bounds, outbox: Outbox, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(outbox)
         self._bounds = bounds
         self._loop = loop
-        self._transport: asyncio.Transport | None = None
         self._paused = False
         self._drained: asyncio.Future[None] | None = None
         self._write_deadline = NEVER
@@ -46,10 +47,11 @@ class PlainOutgoing(asyncio.Protocol):
         """Send bytes; `drain` before sending more."""
         if self._transport is None:
             raise ConnectionResetError("the client is gone")
-        self._transport.write(data)
+        self._put(data)
 
     async def drain(self) -> None:
         """Wait until the client takes more."""
+        self.flush()
         if self._paused and self._transport is not None:
             self._drained = self._loop.create_future()
             try:
@@ -62,10 +64,12 @@ class PlainOutgoing(asyncio.Protocol):
     def finish(self) -> None:
         """Close the connection behind what the client has still to read, which it must do soon."""
         if self._transport is not None:
+            self.flush()
             self._write_deadline = self._loop.time() + self._bounds.timeouts.write
             self._transport.close()
 
     def abort(self) -> None:
         """Drop the connection, so that the client sees that its answer was cut."""
+        self._unsent.clear()
         if self._transport is not None:
             self._transport.abort()

@@ -17,6 +17,7 @@ from ..core.forwardable import Forwardable
 from .delivery import Delivery
 from .hop import STRAIGHT, Crossing
 from .interfaces import RequestBody
+from .outbox import Outbox
 from .pool import Pool
 from .pooled_response import PooledResponse
 from .response_reader import ResponseReader
@@ -36,6 +37,7 @@ class HttpUpstream:
         "_address",
         "_host",
         "_limits",
+        "_outbox",
         "_pool",
         "_server_name",
         "_timeouts",
@@ -61,6 +63,7 @@ class HttpUpstream:
         self._server_name = server_name
         self._limits = limits or TrafficLimits()
         self._timeouts = timeouts or Timeouts()
+        self._outbox = Outbox(asyncio.get_running_loop())
         self._pool = Pool(self._connect, self._limits, self._timeouts)
 
     @property
@@ -177,7 +180,10 @@ class HttpUpstream:
 
     def _protocol(self) -> UpstreamConnection:
         reader = ResponseReader(head_limit=self._limits.head, headers_limit=self._limits.headers)
-        return UpstreamConnection(reader, window=self._limits.window, silence=self._timeouts.stream)
+        limits, timeouts = self._limits, self._timeouts
+        return UpstreamConnection(
+            reader, self._outbox, window=limits.window, silence=timeouts.stream
+        )
 
 
 def _names(address: Address, *, tls: bool) -> frozenset[bytes]:

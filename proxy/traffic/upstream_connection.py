@@ -13,6 +13,7 @@ from collections.abc import Callable
 from ..core.errors import UpstreamFailed, UpstreamTimeout
 from ..core.message import ResponseHead
 from .interfaces import Receiver
+from .outbox import Outbox
 from .response_reader import ResponseReader
 from .ticker import NEVER
 from .upstream_socket import UpstreamSocket
@@ -43,8 +44,10 @@ class UpstreamConnection(UpstreamSocket):
         "used",
     )
 
-    def __init__(self, reader: ResponseReader, *, window: int, silence: float) -> None:
-        super().__init__()
+    def __init__(
+        self, reader: ResponseReader, outbox: Outbox, *, window: int, silence: float
+    ) -> None:
+        super().__init__(outbox)
         self.reader = reader
         self._window = window
         self._silence = silence
@@ -140,10 +143,11 @@ class UpstreamConnection(UpstreamSocket):
     def write(self, data: bytes) -> None:
         """Send bytes; `drain` before sending more."""
         if self._transport is not None and self.error is None:
-            self._transport.write(data)
+            self._put(data)
 
     async def drain(self) -> None:
         """Wait until the upstream takes more; raise what made the message fail meanwhile."""
+        self.flush()
         while self._open and not self._writable and self.error is None:
             self._await("upload", self._silence)
             self._drain = self._loop.create_future()

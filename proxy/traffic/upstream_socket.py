@@ -6,9 +6,10 @@ import asyncio
 from typing import cast
 
 from .interfaces import Receiver
+from .outbox import Outbox, Sending
 
 
-class UpstreamSocket(asyncio.Protocol):
+class UpstreamSocket(Sending):
     """What the transport and a tunnel deal with; UpstreamConnection is the messages on it."""
 
     __slots__ = (
@@ -17,13 +18,12 @@ class UpstreamSocket(asyncio.Protocol):
         "_open",
         "_reading",
         "_receiver",
-        "_transport",
         "_writable",
     )
 
-    def __init__(self) -> None:
+    def __init__(self, outbox: Outbox) -> None:
+        super().__init__(outbox)
         self._loop = asyncio.get_running_loop()
-        self._transport: asyncio.Transport | None = None
         self._open = False
         self._writable = True
         self._reading = True
@@ -64,6 +64,7 @@ class UpstreamSocket(asyncio.Protocol):
 
     def write_eof(self) -> None:
         """Say that no more bytes will be sent."""
+        self.flush()
         if self._transport is None or self._transport.is_closing():
             return
         if self._transport.can_write_eof():
@@ -85,12 +86,14 @@ class UpstreamSocket(asyncio.Protocol):
 
     def close(self) -> None:
         """End the connection in good order, when it is idle."""
+        self.flush()
         if self._transport is not None:
             self._transport.close()
 
     def abort(self) -> None:
         """Drop the connection."""
         self._open = False
+        self._unsent.clear()
         if self._transport is not None:
             self._transport.abort()
 

@@ -197,8 +197,9 @@ class Rig:
             event: dict[str, Any] = json.loads(line)
             name = event["event"]
             assert name not in {"exception.unhandled", "library.message", "worker.died"}, event
-            if name == "message.handled" and event["status"] == 200:
-                told[event["listener"]][event["method"], event["request_bytes"]] += 1
+            if name == "message.handled" and event["http.response.status_code"] == 200:
+                request = event["http.request.method"], event["http.request.body.size"]
+                told[event["listener"]][request] += 1
 
 
 async def _deliver(port: int, data: bytes) -> None:

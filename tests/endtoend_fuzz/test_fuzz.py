@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.smuggling.parsers import Read
+from tests.smuggling.parsers import Read, as_logged
 
 from .messages import BEGINNING, Fuzzer
 from .rig import Origin, Rig, leaks, rigged
@@ -28,7 +28,7 @@ def methods(told: Counter[tuple[str, int]]) -> Counter[str]:
 def seen(origin: Origin) -> Counter[tuple[str, int]]:
     """Return what an origin got since it was last asked."""
     requests, origin.requests = origin.requests, []
-    return Counter((one.method.decode(), len(one.body)) for one in requests)
+    return Counter((as_logged(one.method), len(one.body)) for one in requests)
 
 
 async def one_round(rig: Rig, fuzzer: Fuzzer) -> int:

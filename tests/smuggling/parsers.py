@@ -7,6 +7,8 @@ from typing import NamedTuple
 import h11
 import httptools
 
+from proxy.telemetry.naming import METHODS, OTHER_METHOD
+
 
 class Read(NamedTuple):
     """One request as a parser reads it."""
@@ -101,3 +103,8 @@ def agreed(data: bytes) -> View:
     if view.requests != others:
         raise Disagreement(f"{view.requests} and {others} at {data!r}")
     return view
+
+
+def as_logged(method: bytes) -> str:
+    """Return the method as a line tells it: only those of the standards stand there."""
+    return method.decode() if method.decode() in METHODS else OTHER_METHOD

@@ -16,7 +16,7 @@ import pytest
 from proxy.core.path import canonical
 from tests.smuggling.corpus import Row, rows
 from tests.smuggling.must_refuse import VALID_BEFORE, WAIVED, must_refuse
-from tests.smuggling.parsers import Read, by_h11
+from tests.smuggling.parsers import Read, as_logged, by_h11
 from tests.smuggling.sending import Lane, Outcome, byte_by_byte, cut_at, lane
 
 PARTS = 8
@@ -40,7 +40,7 @@ def offsets(raw: bytes) -> Iterable[int]:
 
 def check(row: Row, outcome: Outcome) -> None:
     """Assert what holds for every row, however it is sent."""
-    told = tuple((read.method.decode(), len(read.body)) for read in outcome.requests)
+    told = tuple((as_logged(read.method), len(read.body)) for read in outcome.requests)
     assert outcome.logged == told, row
     assert len(outcome.statuses) >= len(outcome.requests), row
     if row.id in REFUSED:

@@ -1,0 +1,92 @@
+"""What is written in one turn of the loop is sent behind it, in order, and never lost by an end."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from proxy.traffic.outbox import Outbox, Sending
+
+from .ours import local, proxied
+from .wire import Origin, connected, running
+
+
+class Transport:
+    """What a connection sends through."""
+
+    def __init__(self, sent: list[tuple[str, bytes]], name: str) -> None:
+        self._sent = sent
+        self._name = name
+        self.closing = False
+
+    def write(self, data: bytes) -> None:
+        self._sent.append((self._name, data))
+
+    def is_closing(self) -> bool:
+        return self.closing
+
+
+class Connection(Sending):
+    def __init__(self, outbox: Outbox, transport: Any) -> None:  # noqa: ANN401 - a stand-in
+        super().__init__(outbox)
+        self._transport = transport
+
+    def write(self, data: bytes) -> None:
+        self._put(data)
+
+
+async def test_a_turn_is_sent_as_one_in_the_order_of_the_connections() -> None:
+    sent: list[tuple[str, bytes]] = []
+    outbox = Outbox(asyncio.get_running_loop())
+    one, other = (Connection(outbox, Transport(sent, name)) for name in ("one", "other"))
+    one.write(b"a")
+    other.write(b"b")
+    one.write(b"c")
+    assert sent == []
+    await asyncio.sleep(0)
+    assert sent == [("one", b"ac"), ("other", b"b")]
+    one.write(b"d")
+    await asyncio.sleep(0)
+    assert sent[2:] == [("one", b"d")]
+
+
+async def test_what_was_flushed_is_not_sent_again_and_an_end_swallows_the_rest() -> None:
+    sent: list[tuple[str, bytes]] = []
+    transport = Transport(sent, "one")
+    connection = Connection(Outbox(asyncio.get_running_loop()), transport)
+    connection.write(b"a")
+    connection.flush()
+    await asyncio.sleep(0)
+    assert sent == [("one", b"a")]
+    connection.write(b"b")
+    transport.closing = True
+    await asyncio.sleep(0)
+    assert len(sent) == 1
+
+
+async def test_a_half_closed_client_gets_the_answer_that_waits() -> None:
+    request = b"GET / HTTP/1.1\r\nHost: h\r\n\r\n"
+    async with running(Origin()) as origin, proxied(local(origin.port)) as ours:
+        for _ in range(20):
+            async with connected(ours.port) as client:
+                client.send(request)
+                client.writer.write_eof()
+                assert (await client.rest()).endswith(b"\r\n\r\nok")
+
+
+async def test_many_clients_in_one_turn_get_each_their_own_answer() -> None:
+    async def echo(peer: Any, origin: Origin) -> None:  # noqa: ANN401 - a Peer
+        while True:
+            seen = await peer.request()
+            length = b"Content-Length: %d\r\n\r\n" % len(seen.target)
+            peer.send(b"HTTP/1.1 200 OK\r\n" + length + seen.target)
+
+    async def ask(port: int, number: int) -> None:
+        target = b"/%d" % number
+        async with connected(port) as client:
+            for _ in range(20):
+                client.send(b"GET %b HTTP/1.1\r\nHost: h\r\n\r\n" % target)
+                assert (await client.response()).body == target
+
+    async with running(Origin(script=echo)) as origin, proxied(local(origin.port)) as ours:
+        await asyncio.gather(*[ask(ours.port, number) for number in range(50)])
