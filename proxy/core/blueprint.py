@@ -9,7 +9,7 @@ from typing import Final, TypeGuard
 from .errors import InvalidExpression
 from .formats.form import FormSelection
 from .formats.json import Selection
-from .formats.kinds import KINDS, Kind, kind_of
+from .formats.kinds import KINDS, RECORDS, Kind, kind_of
 from .message import Direction, MediaType
 from .rules import NAMED_PARTS, Block, Item, NamedPart, Names
 from .selectors import Any, JsonSelector, NamedSelector, Selector, Whole
@@ -121,7 +121,10 @@ class Blueprint:
         if self.block.types:
             return media_type is not None and _covered(self.block.types, media_type.essence)
         if self.reads:
-            return kind_of(media_type) in self.reads
+            kind = kind_of(media_type)
+            if kind in RECORDS and self.direction == "response":
+                return False  # it may be a stream without an end: only where a rule names the type
+            return kind in self.reads
         if self.whole_decrypt is not None and self.whole_decrypt.selector is Whole.BODY:
             return media_type is not None and media_type.essence == JOSE
         return True
@@ -252,7 +255,7 @@ def _reads(block: Block) -> frozenset[Kind]:
     if form:
         return frozenset({"form"})
     if json:
-        return frozenset({"json"})
+        return RECORDS | {"json"}
     return KINDS if Whole.TOKENS in selectors else frozenset()
 
 

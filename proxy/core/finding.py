@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Final
 
 from .binding import Binder
@@ -21,9 +21,11 @@ from .errors import (
 )
 from .exchange import Exchange, has_query_parameter
 from .finding_in_head import HeadEdit, find_head_edits
-from .formats import form, tokens
+from .formats import form, records, tokens
 from .formats import json as json_format
 from .formats.json import Findings, Found
+from .formats.json.walk import SELECTED_MAX
+from .formats.kinds import RECORDS, Kind
 from .message import (
     MediaType,
     RequestHead,
@@ -35,6 +37,7 @@ from .message import (
 from .needs import Needs
 from .rules import Item
 from .selectors import NamedSelector, Whole
+from .sources import JsonSource
 from .token import CTY_JSON, CTY_MAX, KeyId, Token
 
 Edit = SealEdit | OpenEdit | EmbeddedEdit | CarriedEdit | HeadEdit
@@ -53,6 +56,21 @@ def find_edits(
     query = exchange.head.query
     if blueprint.form is not None and blueprint.direction == "request" and query:
         blueprint.form.refuse_in_query(query)
+    kind = blueprint.kind(media_type(head.told)) if blueprint.reads and body else None
+    if kind in RECORDS:
+        edits = _record_edits(exchange, blueprint, head, body, kind)
+        binder = Binder(blueprint, exchange, b"", None)  # no record's names are those of the head
+    else:
+        binder, edits = _text_edits(exchange, blueprint, head, body)
+    if blueprint.in_head:
+        edits += find_head_edits(blueprint, binder, exchange.head)
+    return tuple(edits)
+
+
+def _text_edits(
+    exchange: Exchange, blueprint: Blueprint, head: RequestHead | ResponseHead, body: bytes
+) -> tuple[Binder, list[Edit]]:
+    """Return the edits of a body, or of one record, and who binds its values."""
     findings = _walk(blueprint, head, body)
     binder = Binder(blueprint, exchange, body, findings)
     if blueprint.keeps:
@@ -60,9 +78,47 @@ def find_edits(
     edits = _selected_edits(blueprint, binder, findings, body)
     if blueprint.takes_whole:
         edits += _whole_edits(blueprint, binder, head, body)
-    if blueprint.in_head:
-        edits += find_head_edits(blueprint, binder, exchange.head)
-    return tuple(edits)
+    return binder, edits
+
+
+def _record_edits(
+    exchange: Exchange,
+    blueprint: Blueprint,
+    head: RequestHead | ResponseHead,
+    body: bytes,
+    kind: Kind,
+) -> list[Edit]:
+    """Return the edits of every record, each with names and values of its own.
+
+    Of names that are kept for the answer, only those stay in which all records agree.
+    """
+    spell = records.on_one_line if kind == "ndjson" else records.as_it_is
+    edits: list[Edit] = []
+    kept: list[dict[JsonSource, str | None]] = []
+    for start, end in records.find(body, kind):
+        found = _text_edits(exchange, blueprint, head, body[start:end])[1]
+        edits += (_moved(one, start, spell) for one in found)
+        kept.append({source: exchange.facts[source] for source in blueprint.keeps})
+        if len(edits) > _most_edits(blueprint):
+            raise BodyTooLarge("too-many-selected-values")
+    if not kept:
+        _refuse_missing(blueprint, None)
+    for source in blueprint.keeps:
+        texts = {facts[source] for facts in kept}
+        exchange.facts[source] = texts.pop() if len(texts) == 1 else None
+    return edits
+
+
+def _most_edits(blueprint: Blueprint) -> int:
+    return SELECTED_MAX + (blueprint.block.max_tokens if blueprint.takes_whole else 0)
+
+
+def _moved(edit: Edit, offset: int, spell: Callable[[bytes], bytes]) -> Edit:
+    """Return an edit of a record as one of the body."""
+    if type(edit) is SealEdit:
+        return edit._replace(start=edit.start + offset, end=edit.end + offset)
+    assert isinstance(edit, OpenEdit | EmbeddedEdit)  # noqa: S101 - nothing else is in JSON
+    return CarriedEdit(edit, spell, offset)
 
 
 def needs_of(edits: tuple[Edit, ...]) -> Needs:

@@ -159,7 +159,7 @@ async def test_e10_whatever_keeps_a_token_from_opening_has_one_answer() -> None:
 
 
 @pytest.mark.parametrize(
-    "media", [b"application/x-ndjson", b"application/json-seq", b"application/graphql"]
+    "media", [b"application/xml", b"text/event-stream", b"application/graphql"]
 )
 async def test_e11_what_no_selector_fits_is_a_415(media: bytes) -> None:
     origin = Origin(mirror)
