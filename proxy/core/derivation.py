@@ -19,6 +19,8 @@ COMMITMENT_LABEL: Final = b"sealyard/v1/ctx"
 
 SID_BYTES: Final = 12
 COMMITMENT_BYTES: Final = 16
+PACKAGE_COMMITMENT_BYTES: Final = 32
+"""Under keys from key packages, whose sender could look for two keys that share 16 bytes."""
 NAME_BYTES: Final = 16
 
 
@@ -35,9 +37,9 @@ def commitment_key(key: SessionKey) -> bytes:
     return _expand(key.reveal(), COMMITMENT_LABEL)
 
 
-def commitment(kctx: bytes, context: bytes) -> bytes:
-    """Return the 16 bytes by which a token commits to its session key and its CONTEXT."""
-    return hmac.digest(kctx, context, "sha256")[:COMMITMENT_BYTES]
+def commitment(kctx: bytes, context: bytes, size: int = COMMITMENT_BYTES) -> bytes:
+    """Return the `size` bytes by which a token commits to its session key and its CONTEXT."""
+    return hmac.digest(kctx, context, "sha256")[:size]
 
 
 def record_name(name_key: NameKey, scope: Scope) -> bytes:

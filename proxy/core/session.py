@@ -8,6 +8,7 @@ from typing import Final, NoReturn, TypeVar
 from . import derivation, token
 from .aead import Aead
 from .context import Context, Scope
+from .derivation import COMMITMENT_BYTES, PACKAGE_COMMITMENT_BYTES
 from .errors import OpenFailed, ValueTooLong
 from .secret import SessionKey
 from .token import Form, KeyId, Token
@@ -31,6 +32,7 @@ class Session:
 
     __slots__ = (
         "_aead",
+        "_commitment_bytes",
         "_contexts",
         "_headers",
         "_kctx",
@@ -41,7 +43,7 @@ class Session:
         "sid",
     )
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what makes a session, each by name
         self,
         key: SessionKey,
         *,
@@ -49,14 +51,20 @@ class Session:
         scope: Scope,
         kek_id: str | None = None,
         kek_number: int | None = None,
+        packaged: bool = False,
     ) -> None:
-        """Prepare cipher and commitment key of `key`; the key itself is not kept."""
+        """Prepare cipher and commitment key of `key`; the key itself is not kept.
+
+        A key that came in a key package (`packaged`) has tokens that commit to it with 32 bytes,
+        and none in the short form, which does not commit to its key.
+        """
         self.sid = sid
         self.scope = scope
         self.kek_id = kek_id
         self.kek_number = kek_number
         self._aead = Aead(key)
         self._kctx = derivation.commitment_key(key)
+        self._commitment_bytes = PACKAGE_COMMITMENT_BYTES if packaged else COMMITMENT_BYTES
         self._contexts: dict[Context, tuple[bytes, bytes]] = {}
         self._recent: tuple[Context | None, tuple[bytes, bytes]] = None, (b"", b"")
         self._headers: dict[tuple[Context, str | None], bytes] = {}
@@ -113,6 +121,8 @@ class Session:
         encoded, commitment = self._context(context)
         if sealed.commitment is not None and not hmac.compare_digest(sealed.commitment, commitment):
             refusal = refusal or "wrong-context"
+        if sealed.commitment is None and self._packaged:
+            refusal = refusal or "short-form-of-package-key"
         if sealed.exp is not None and now > sealed.exp + EXP_SKEW_SECONDS:
             refusal = refusal or "expired-token"
         aad = sealed.aad(encoded)
@@ -128,6 +138,8 @@ class Session:
     def _seal_short(
         self, plaintext: bytes, context: Context, *, json: bool, limit: tuple[int | None, str]
     ) -> bytes:
+        if self._packaged:
+            raise ValueError("a key from a key package has no tokens in the short form")
         max_chars, name = limit
         if max_chars is not None and token.short_length(len(plaintext)) > max_chars:
             raise _too_long(name, token.short_capacity(max_chars), max_chars)
@@ -136,13 +148,17 @@ class Session:
         iv, sealed = self._aead.seal_covering_iv(plaintext, token.SHORT_PREFIX + head, encoded)
         return token.encode_short(head, iv, sealed)
 
+    @property
+    def _packaged(self) -> bool:
+        return self._commitment_bytes == PACKAGE_COMMITMENT_BYTES
+
     def _context(self, context: Context) -> tuple[bytes, bytes]:
         if context is self._recent[0]:  # a list of messages opens many values of one context
             return self._recent[1]
         known = self._contexts.get(context)
         if known is None:
             encoded = context.encode()
-            known = encoded, derivation.commitment(self._kctx, encoded)
+            known = encoded, derivation.commitment(self._kctx, encoded, self._commitment_bytes)
             _remember(self._contexts, context, known)
         self._recent = context, known
         return known

@@ -236,3 +236,37 @@ def test_contexts_in_turn_keep_their_own_commitments() -> None:
     one, other = Context(SCOPE, field="one"), Context(SCOPE, field="other")
     for context in (one, other, one):
         assert opened(session.seal(b"x", context, form="short"), context, session) == b"x"
+
+
+def packaged() -> Session:
+    return Session(EPHEMERAL_KEY, sid=a_sid(), scope=SCOPE, packaged=True)
+
+
+def test_a_key_from_a_package_commits_with_all_32_bytes() -> None:
+    sealed = packaged().seal(b"x", CONTEXT)
+
+    assert len(token.decode(sealed).commitment or b"") == 32
+    assert opened(sealed, session=packaged()) == b"x"
+
+
+def test_a_short_commitment_does_not_open_under_a_package_key_nor_the_other_way() -> None:
+    """The key is the same: only the number of bytes that commit to it tells them apart."""
+    plain = a_session(ephemeral=True)
+
+    for sealed, session in (
+        (plain.seal(b"x", CONTEXT), packaged()),
+        (packaged().seal(b"x", CONTEXT), plain),
+    ):
+        with pytest.raises(OpenFailed) as failed:
+            opened(sealed, session=session)
+        assert failed.value.reason == "wrong-context"
+
+
+def test_the_short_form_is_never_used_with_a_package_key() -> None:
+    sealed = a_session(ephemeral=True).seal(b"x", CONTEXT, form="short")
+
+    with pytest.raises(OpenFailed) as failed:
+        opened(sealed, session=packaged())
+    assert failed.value.reason == "short-form-of-package-key"
+    with pytest.raises(ValueError, match="short form"):
+        packaged().seal(b"x", CONTEXT, form="short")

@@ -22,6 +22,7 @@ from ...core.context import Scope
 from ...core.derivation import SID_BYTES
 from ...core.errors import OpenFailed
 from ...core.secret import SessionKey
+from ...core.session import Session
 from . import package_shape, signature
 from .failure import ParticipantError
 from .package_shape import ALG, ENC, MAX_RECIPIENTS, TYP, Shape
@@ -56,6 +57,11 @@ class Opened:
     sid: bytes
     issuer: str
     exp: int
+    scope: Scope
+
+    def session(self) -> Session:
+        """Return the session under that key, whose tokens commit to it with all 32 bytes."""
+        return Session(self.key, sid=self.sid, scope=self.scope, packaged=True)
 
 
 def seal(  # noqa: PLR0913 - each stands in the package, each by its name
@@ -127,7 +133,7 @@ def unseal(
     if now > ends + SKEW_SECONDS:
         raise OpenFailed("package-expired")
     key, sid = package_shape.session_key(claims.get("jwk"))
-    return Opened(key, sid, sender.kid, ends)
+    return Opened(key, sid, sender.kid, ends, scope)
 
 
 def _decrypt(shape: Shape, identity: Identity) -> bytes:

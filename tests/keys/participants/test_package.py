@@ -13,9 +13,10 @@ from joserfc import jwe
 from joserfc.jwk import RSAKey
 
 from proxy.core import base64url
-from proxy.core.context import Scope
+from proxy.core.context import Context, Scope
 from proxy.core.errors import OpenFailed
 from proxy.core.secret import SessionKey
+from proxy.core.token import decode
 from proxy.keys.participants import package, signature
 from proxy.keys.participants.failure import ParticipantError
 from proxy.keys.participants.package import Identity, Opened
@@ -87,9 +88,18 @@ def rewrapped(change: Callable[[Members], None] | bytes, sender: str = "alice-si
 
 @pytest.mark.parametrize("name", ["alice-enc", "bob-enc"])
 def test_every_recipient_opens_it(name: str) -> None:
-    expected = Opened(KEY, SID, a_public_key("alice-sig").kid, NOW + 3600)
+    expected = Opened(KEY, SID, a_public_key("alice-sig").kid, NOW + 3600, SCOPE)
 
     assert opened(PACKAGE, name) == expected
+
+
+def test_what_one_recipient_seals_the_other_opens_with_a_long_commitment() -> None:
+    context = Context(SCOPE, field="content")
+
+    token = decode(opened(PACKAGE, "alice-enc").session().seal(b"Grippe", context))
+
+    assert (len(token.commitment or b""), token.key_id.kek_id) == (32, None)
+    assert opened(PACKAGE).session().open(token, context, NOW) == b"Grippe"
 
 
 def test_a_signing_key_opens_nothing() -> None:
