@@ -50,7 +50,9 @@ def _needles(core: bytes) -> Iterator[bytes]:
     """Yield pieces of the secret as they would look in any of the forms that a log may give it."""
     whole = [base64.b64encode(core), base64.urlsafe_b64encode(core), core.hex().encode()]
     for form in (*whole, core.hex().upper().encode()):
-        yield from (form[at : at + 16] for at in (0, 16, 24))
+        pieces = (form[at : at + _PIECE_CHARS] for at in range(0, len(form), _PIECE_CHARS))
+        # What is left at the end may be any four characters: "ems=" is in "problems=1" too.
+        yield from (piece for piece in pieces if len(piece) == _PIECE_CHARS)
     for at in range(0, len(core) - _PIECE_BYTES + 1, 4):
         piece = core[at : at + _PIECE_BYTES]
         text = piece.decode("latin-1")

@@ -11,7 +11,7 @@ import sys
 import threading
 from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import asynccontextmanager, closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import unquote_to_bytes
@@ -196,9 +196,9 @@ async def send_all(port: int, requests: Iterable[bytes], *, clients: int = 8) ->
             with suppress(ConnectionError, TimeoutError):
                 async with asyncio.timeout(2):
                     reader, writer = await asyncio.open_connection("127.0.0.1", port)
-                    writer.write(data)
-                    await reader.read(-1)
-                    writer.close()
+                    with closing(writer):
+                        writer.write(data)
+                        await reader.read(-1)
 
     async with asyncio.TaskGroup() as group:
         for _ in range(clients):

@@ -197,6 +197,12 @@ async def test_canaries_are_not_in_the_log(
     record_property("lines searched", f"{searched.lines:,}")
 
 
+def test_no_needle_is_so_short_that_anything_might_hold_it() -> None:
+    needles = {needle for canary in make() for needle in canary.needles}
+
+    assert min(map(len, needles)) >= 8
+
+
 @pytest.mark.slow
 async def test_canaries_are_not_in_ten_million_lines(
     tmp_path: Path, record_property: Callable[[str, object], None]
