@@ -11,7 +11,7 @@ from .framing import Framing
 
 
 class WholeResponse:
-    """A head and a whole body, which can be taken once. `delimited` says that it was not cut."""
+    """A head and a whole body, given out as often as asked. `delimited`: it was not cut."""
 
     __slots__ = ("_data", "arrived", "bodiless", "delimited", "framing", "head")
 
