@@ -2,46 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import Final
+from collections.abc import Callable
 
 from .binding import Binder
-from .blueprint import JOSE, Blueprint, Placed
+from .blueprint import Blueprint, Placed
 from .carried import CarriedEdit
-from .context import KIND_BODY, Context, Scope
+from .context import Context, Scope
 from .decoded import bind_token, decoded_token, token_or_none
 from .edits import EmbeddedEdit, OpenEdit, SealEdit
 from .errors import (
     BodyTooLarge,
     ForbiddenValue,
-    InvalidBody,
     MissingValue,
     OpenFailed,
     UnsupportedBody,
 )
 from .exchange import Exchange, has_query_parameter
 from .finding_in_head import HeadEdit, find_head_edits
-from .formats import form, records, tokens
+from .finding_whole import whole_edits
+from .formats import form, records
 from .formats import json as json_format
 from .formats.json import Findings, Found
 from .formats.json.walk import SELECTED_MAX
 from .formats.kinds import RECORDS, Kind
 from .message import (
-    MediaType,
     RequestHead,
     ResponseHead,
-    Told,
     header_values,
-    parse_media_type,
+    media_type,
 )
 from .needs import Needs
 from .rules import Item
 from .selectors import NamedSelector, Whole
 from .sources import JsonSource
-from .token import CTY_JSON, CTY_MAX, KeyId, Token
+from .token import CTY_JSON, KeyId, Token
 
 Edit = SealEdit | OpenEdit | EmbeddedEdit | CarriedEdit | HeadEdit
-BODY_TOKEN_MAX: Final = 64 * 1024
 
 
 def find_edits(
@@ -77,7 +73,7 @@ def _text_edits(
         binder.keep_facts()
     edits = _selected_edits(blueprint, binder, findings, body)
     if blueprint.takes_whole:
-        edits += _whole_edits(blueprint, binder, head, body)
+        edits += whole_edits(blueprint, binder, head, body)
     return binder, edits
 
 
@@ -134,22 +130,6 @@ def needs_of(edits: tuple[Edit, ...]) -> Needs:
         if type(token) is Token:
             opens.add((context.scope, token.key_id))
     return Needs(seals, frozenset(opens))
-
-
-def media_type(told: Told) -> MediaType | None:
-    """Return the media type of a message with these headers, or None where it names none.
-
-    Raises AmbiguousRequest where Content-Type stands twice, UnsupportedBody where it is malformed.
-    """
-    values = told.get(b"content-type")
-    if values is None:
-        return None
-    if len(values) > 1:
-        raise UnsupportedBody("content-type-stands-twice")
-    parsed = parse_media_type(values[0])
-    if parsed is None:
-        raise UnsupportedBody("content-type-malformed")
-    return parsed
 
 
 def refuse_present(exchange: Exchange, blueprint: Blueprint, body: bytes) -> None:
@@ -257,89 +237,6 @@ def _open_pair(
     path, start, end = found
     bound, context = bind_token(blueprint, token, lambda: binder.context(placed, path))
     return CarriedEdit(OpenEdit(start, end, context, bound, "value"), form.encode)
-
-
-def _whole_edits(
-    blueprint: Blueprint, binder: Binder, head: RequestHead | ResponseHead, body: bytes
-) -> Iterator[Edit]:
-    for item, encrypt in ((blueprint.whole_encrypt, True), (blueprint.whole_decrypt, False)):
-        if item is None:
-            continue
-        if item.selector is Whole.TOKENS:
-            yield from _embedded(blueprint, binder, item, head, body)
-        elif body:
-            if encrypt:
-                yield _seal_whole(binder, item, head, body)
-            else:
-                yield _open_whole(blueprint, binder, item, body)
-        elif not item.optional and (encrypt or blueprint.direction == "request"):
-            raise MissingValue("missing-body", detail=f"{item.field}: a body is needed.")
-
-
-def _seal_whole(
-    binder: Binder, item: Item, head: RequestHead | ResponseHead, body: bytes
-) -> SealEdit:
-    if len(body) > BODY_TOKEN_MAX:
-        raise BodyTooLarge("body-above-token", detail=f"At most {BODY_TOKEN_MAX} bytes are sealed.")
-    media = media_type(head.told)
-    if item.selector is Whole.TEXT:
-        _require_text(body, media)
-        sealed = token_or_none(body)
-        return SealEdit(
-            0, len(body), item, binder.whole_context(item), body, None, quoted=False, token=sealed
-        )
-    if media is not None and (len(media.text) > CTY_MAX or {'"', "\\"} & set(media.text)):
-        raise UnsupportedBody("content-type-not-sealable")
-    cty = media.text if media is not None else None
-    sealed = token_or_none(body) if media is not None and media.essence == JOSE else None
-    context = binder.whole_context(item, kind=KIND_BODY)
-    return SealEdit(0, len(body), item, context, body, cty, quoted=False, token=sealed)
-
-
-def _open_whole(blueprint: Blueprint, binder: Binder, item: Item, body: bytes) -> OpenEdit:
-    is_text = item.selector is Whole.TEXT
-    kind = None if is_text else KIND_BODY
-    token, context = bind_token(
-        blueprint, decoded_token(body), lambda: binder.whole_context(item, kind=kind)
-    )
-    return OpenEdit(0, len(body), context, token, "text" if is_text else "body")
-
-
-def _require_text(body: bytes, media: MediaType | None) -> None:
-    if media is not None and not media.is_utf8:
-        raise UnsupportedBody("charset")
-    try:
-        body.decode()
-    except UnicodeDecodeError:
-        raise InvalidBody("not-utf-8") from None
-
-
-def _embedded(
-    blueprint: Blueprint,
-    binder: Binder,
-    item: Item,
-    head: RequestHead | ResponseHead,
-    body: bytes,
-) -> list[Edit]:
-    limit = blueprint.block.max_tokens
-    if blueprint.kind(media_type(head.told)) == "form":
-        carried = list(form.find_tokens(body, limit))
-        context = _context_if_named(binder, item) if carried else None
-        return [
-            CarriedEdit(EmbeddedEdit(one, context, one.token), form.encode, offset, places)
-            for one, offset, places in carried
-        ]
-    found = tokens.find(body, limit)
-    context = _context_if_named(binder, item) if found else None
-    return [EmbeddedEdit(one, context, one.token) for one in found]
-
-
-def _context_if_named(binder: Binder, item: Item) -> Context | None:
-    """Return the context of embedded tokens, or None where a name is missing: then none opens."""
-    try:
-        return binder.whole_context(item)
-    except MissingValue:
-        return None
 
 
 def _token_of_json(raw: bytes) -> Token | OpenFailed:

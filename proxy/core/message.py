@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Final, Literal
 
+from .errors import UnsupportedBody
+
 _TOKEN: Final = rb"[A-Za-z0-9!#$%&'*+.^_`|~-]+"
 _QUOTED: Final = rb'"(?:[^"\\\x00-\x1f\x7f-\xff]|\\[\x21-\x7e])*"'
 _PARAMETER: Final = re.compile(rb"[ \t]*;[ \t]*(%s)=(%s|%s)" % (_TOKEN, _TOKEN, _QUOTED))
@@ -134,3 +136,19 @@ def parse_media_type(value: bytes) -> MediaType | None:
             given = given[1:-1]
         text += f"; {name}={given}"
     return MediaType(essence, text, charset)
+
+
+def media_type(told: Told) -> MediaType | None:
+    """Return the media type of a message with these headers, or None where it names none.
+
+    Raises AmbiguousRequest where Content-Type stands twice, UnsupportedBody where it is malformed.
+    """
+    values = told.get(b"content-type")
+    if values is None:
+        return None
+    if len(values) > 1:
+        raise UnsupportedBody("content-type-stands-twice")
+    parsed = parse_media_type(values[0])
+    if parsed is None:
+        raise UnsupportedBody("content-type-malformed")
+    return parsed

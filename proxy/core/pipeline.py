@@ -15,12 +15,12 @@ from .digests import verify
 from .edits import AtHand, Change, Fate, OpenEdit, SealEdit
 from .errors import OpenFailed, RejectedByRule, UnsupportedBody
 from .exchange import Exchange
-from .finding import Edit, find_edits, media_type, needs_of, refuse_present
+from .finding import Edit, find_edits, needs_of, refuse_present
 from .finding_in_head import HeadEdit
 from .forwardable import Forwardable, mint
 from .head_values import with_changes
 from .marks import request_marks, response_marks, vary
-from .message import Headers, MediaType, RequestHead, ResponseHead
+from .message import Headers, MediaType, RequestHead, ResponseHead, media_type
 from .needs import Keys, Needs
 from .rulebook import Blueprints
 from .rules import Verdict

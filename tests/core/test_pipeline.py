@@ -22,7 +22,7 @@ from proxy.core.errors import (
     UnsupportedBody,
     ValueTooLong,
 )
-from proxy.core.finding import BODY_TOKEN_MAX
+from proxy.core.finding_whole import BODY_TOKEN_MAX
 from proxy.core.message import Headers
 from proxy.core.needs import Keys
 from proxy.core.rules import Block, Item, Names, Rule, Verdict
