@@ -139,7 +139,9 @@ async def _measured(sink: Sink) -> str:
     for _ in range(_MESSAGES):
         client.written.clear()
         connection.data_received(request)
+        await asyncio.sleep(0)  # what is written is sent when the turn of the loop is over
         _reply(origins[0], origin)
+        await asyncio.sleep(0)
     if body not in client.taken():
         message = "the message did not come back"
         raise AssertionError(message)
