@@ -198,7 +198,7 @@ async def test_the_admin_port_rotates_and_revokes_for_every_worker_and_pod(
         events = [event for event in pods[1].served.events if event["event"] == "key.revoked"]
         assert [event["scope"] for event in events] == [answer["scope"]]
         called = await pods[1].served.event("admin.called", 2)
-        assert called["route"] == "/v1/sessions/revoke"
+        assert called["http.route"] == "/v1/sessions/revoke"
 
 
 async def a_message(pod: Pod) -> str:
