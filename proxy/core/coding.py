@@ -64,10 +64,18 @@ def decode(body: bytes, coding: str, limit: int) -> bytes:
 
 
 def _gzip(body: bytes, bound: int) -> bytes:
+    return _members(body, bound, lambda at, left: _inflate(body, at, left, _GZIP))
+
+
+def _members(body: bytes, bound: int, member: Callable[[int, int], tuple[bytes, int]]) -> bytes:
+    """Return what the members hold that stand one behind the other and fill the body.
+
+    `member` takes where one begins and its bound; it returns what it holds and where it ends.
+    """
     parts: list[bytes] = []
     at = 0
     for _ in range(_MEMBERS):
-        part, at = _inflate(body, at, bound, _GZIP)
+        part, at = member(at, bound)
         parts.append(part)
         bound -= len(part)
         if at == len(body):
@@ -91,15 +99,33 @@ def _deflate(body: bytes, bound: int) -> bytes:
 def _inflate(body: bytes, at: int, bound: int, wbits: int) -> tuple[bytes, int]:
     """Return what the stream that begins at `at` holds, and where it ends."""
     stream = zlib.decompressobj(wbits)
+
+    def unfold(piece: bytes, left: int) -> bytes:
+        # One byte more than allowed tells too much from just enough; 0 would mean no bound.
+        return stream.decompress(piece, left + 1)
+
+    return _unfolded(stream, unfold, body, at, bound, size=_SLICE, damaged=zlib.error)
+
+
+def _unfolded(  # noqa: PLR0913 - what differs between the codings, the last two by name
+    stream: Any,  # noqa: ANN401 - zlib's or zstandard's, which have `eof` and `unused_data` alike
+    unfold: Callable[[bytes, int], bytes],
+    body: bytes,
+    at: int,
+    bound: int,
+    *,
+    size: int,
+    damaged: type[Exception],
+) -> tuple[bytes, int]:
+    """Return what a stream that begins at `at` holds, read slice by slice, and where it ends."""
     parts: list[bytes] = []
     while not stream.eof:
-        piece = body[at : at + _SLICE]
+        piece = body[at : at + size]
         if not piece:
             raise InvalidBody("coding-cut")
         try:
-            # One byte more than allowed tells too much from just enough; 0 would mean no bound.
-            part = stream.decompress(piece, bound + 1)
-        except zlib.error:
+            part = unfold(piece, bound)
+        except damaged:
             raise InvalidBody("coding-damaged") from None
         bound -= len(part)
         if bound < 0:
@@ -125,27 +151,20 @@ def _brotli(body: bytes, bound: int) -> bytes:
 
 def _zstd(body: bytes, bound: int) -> bytes:
     module = _package("zstandard")
-    parts: list[bytes] = []
-    at = 0
-    for _ in range(_MEMBERS):
-        frame = module.ZstdDecompressor(max_window_size=_WINDOW).decompressobj()
-        while not frame.eof:
-            piece = body[at : at + _ZSTD_SLICE]
-            if not piece:
-                raise InvalidBody("coding-cut")
-            try:
-                part = frame.decompress(piece)
-            except module.ZstdError:
-                raise InvalidBody("coding-damaged") from None
-            bound -= len(part)
-            if bound < 0:
-                raise BodyTooLarge("decoded-body")
-            parts.append(part)
-            at += len(piece)
-        at -= len(frame.unused_data)
-        if at == len(body):
-            return b"".join(parts)
-    raise InvalidBody("coding-members")
+
+    def frame(at: int, left: int) -> tuple[bytes, int]:
+        stream = module.ZstdDecompressor(max_window_size=_WINDOW).decompressobj()
+        return _unfolded(
+            stream,
+            lambda piece, _: stream.decompress(piece),
+            body,
+            at,
+            left,
+            size=_ZSTD_SLICE,
+            damaged=module.ZstdError,
+        )
+
+    return _members(body, bound, frame)
 
 
 def _package(name: str) -> Any:  # noqa: ANN401 - a package that may be missing has no type

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from typing import NoReturn
 
 from ..core.errors import BodyTooLarge
 from .answer import Answer, Connection
@@ -65,9 +64,6 @@ class PlainRequest(Answer):
 
     async def switch(self, _: bytes) -> RawConnection:
         """Refuse: a plain request asks for no other protocol, so nobody can have agreed to one."""
-        self._never()
-
-    def _never(self) -> NoReturn:
         raise TypeError("a plain request cannot leave HTTP")
 
     def _ends(self) -> bool:

@@ -25,15 +25,21 @@ pytestmark = needs_redis
 OFFER = Offer("n", b"one", 1, ttl_ms=10_000)
 
 
-async def test_a_sidecar_goes_on_sharing_after_the_password_of_its_user_changed(
-    server: Server, tmp_path: Path
-) -> None:
+def a_user(server: Server, folder: Path) -> tuple[Path, str]:
+    """Make the user whose password is `first`; return the password's file, and `keys.store`."""
     server.command("ACL", "SETUSER", "sealyard", "on", ">first", *RIGHTS.split())
-    password = tmp_path / "password"
+    password = folder / "password"
     password.touch(0o600)
     password.write_text("first\n")
     url = f"redis://127.0.0.1:{server.port}"
     store = f"{{url: {url}, user: sealyard, password: {{file: {password}}}}}"
+    return password, store
+
+
+async def test_a_sidecar_goes_on_sharing_after_the_password_of_its_user_changed(
+    server: Server, tmp_path: Path
+) -> None:
+    password, store = a_user(server, tmp_path)
     async with backend() as behind, aiohttp.ClientSession() as session:
         place = Place(tmp_path / "pod", behind.port, store).write()
         with place.serving() as served:
@@ -59,12 +65,7 @@ async def test_a_sidecar_goes_on_sharing_after_the_password_of_its_user_changed(
 async def test_a_start_with_a_refused_password_fails_and_a_dead_worker_is_replaced_all_the_same(
     server: Server, tmp_path: Path
 ) -> None:
-    server.command("ACL", "SETUSER", "sealyard", "on", ">first", *RIGHTS.split())
-    password = tmp_path / "password"
-    password.touch(0o600)
-    password.write_text("first\n")
-    url = f"redis://127.0.0.1:{server.port}"
-    store = f"{{url: {url}, user: sealyard, password: {{file: {password}}}}}"
+    _, store = a_user(server, tmp_path)
     async with backend() as behind, aiohttp.ClientSession() as session:
         place = Place(tmp_path / "pod", behind.port, store).write()
         with place.serving("--workers", "2") as served:
