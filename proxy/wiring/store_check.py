@@ -21,9 +21,13 @@ async def require(
     environ: Mapping[str, str],
     *,
     clock: Callable[[], float],
+    seconds: float = SECONDS,
 ) -> None:
-    """Report what is risky; raise UnfitEnvironment, naming it all, for what will never work."""
-    findings = await examination.examined(keys, environ, clock=clock, seconds=SECONDS)
+    """Report what is risky; raise UnfitEnvironment, naming it all, for what will never work.
+
+    A store that says nothing for `seconds` may be well again soon: it is reported.
+    """
+    findings = await examination.examined(keys, environ, clock=clock, seconds=seconds)
     hopeless = [one.text for one in findings if one.verdict == "failed" and not one.passing]
     if hopeless:
         raise UnfitEnvironment("unfit-store", detail=" ".join(hopeless))

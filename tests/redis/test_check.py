@@ -34,6 +34,8 @@ pytestmark = needs_redis
 __all__ = ["tls"]
 ENVIRON = {"PASSWORD": "correct", "WRONG": "wrong"}
 ROOT = RootSettings("file", SecretReference(env="X"))
+PATIENCE = 20.0
+"""Seconds for an answer beside other tests; how long a start waits has a test of its own."""
 
 
 def the_keys(settings: RedisSettings, mode: str = "durable") -> KeySettings:
@@ -44,7 +46,7 @@ async def found(
     settings: RedisSettings, mode: str = "durable", clock: Callable[[], float] = time.time
 ) -> dict[str, Finding]:
     findings = await examination.examined(
-        the_keys(settings, mode), ENVIRON, clock=clock, seconds=3.0
+        the_keys(settings, mode), ENVIRON, clock=clock, seconds=PATIENCE
     )
     return {one.check.removeprefix("redis "): one for one in findings}
 
@@ -67,11 +69,15 @@ class Reported:
 
 
 async def started(
-    settings: RedisSettings, mode: str = "durable", clock: Callable[[], float] = time.time
+    settings: RedisSettings,
+    mode: str = "durable",
+    clock: Callable[[], float] = time.time,
+    seconds: float = PATIENCE,
 ) -> list[dict[str, object]]:
     """Return what a start reports; raise what keeps it from starting."""
     reported = Reported()
-    await store_check.require(the_keys(settings, mode), reported, ENVIRON, clock=clock)
+    keys = the_keys(settings, mode)
+    await store_check.require(keys, reported, ENVIRON, clock=clock, seconds=seconds)
     return reported.events
 
 
@@ -165,7 +171,7 @@ async def test_a_redis_that_is_not_there_keeps_nobody_from_starting(server: Serv
     assert "does not answer" in str(event["warning"])
     server.freeze()
     began = time.monotonic()
-    assert len(await started(server.settings)) == 1
+    assert len(await started(server.settings, seconds=store_check.SECONDS)) == 1
     assert time.monotonic() - began < 2
     server.thaw()
 
