@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Final
 
 from ..config.settings import SecretReference
+from ..core.errors import ParticipantError
 from ..keys.participants import private_key, public_key
-from ..keys.participants.failure import ParticipantError
 from ..keys.participants.participant import Participant, ParticipantKey
 from ..keys.participants.public_key import Use
 from ..keys.participants.registry import Change, Participants

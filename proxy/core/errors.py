@@ -338,6 +338,13 @@ class KeyringError(OperatorError):
     title = "The keyring cannot be used."
 
 
+class ParticipantError(OperatorError):
+    """A participant's key cannot be taken, found, opened or changed as asked."""
+
+    code = "participant-error"
+    title = "The participant's key cannot be used."
+
+
 class UnfitEnvironment(OperatorError):
     """The machine lacks something that Sealyard needs."""
 

@@ -20,11 +20,10 @@ from joserfc.jwk import RSAKey
 from ...core import base64url
 from ...core.context import Scope
 from ...core.derivation import SID_BYTES
-from ...core.errors import OpenFailed
+from ...core.errors import OpenFailed, ParticipantError
 from ...core.secret import SessionKey
 from ...core.session import Session
 from . import package_shape, signature
-from .failure import ParticipantError
 from .package_shape import ALG, ENC, MAX_RECIPIENTS, TYP, Shape
 from .public_key import PublicKey
 

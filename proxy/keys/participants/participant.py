@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Any, Final, Literal
 
-from .failure import ParticipantError
+from ...core.errors import ParticipantError
 from .public_key import PublicKey, Use
 
 Status = Literal["active", "rotated", "revoked", "expired"]

@@ -18,12 +18,11 @@ from cryptography.hazmat.primitives.asymmetric.rsa import (
 )
 
 from ...core import base64url
-from ...core.errors import KeyringError
+from ...core.errors import KeyringError, ParticipantError
 from .. import envelope
 from ..jwk_set import decoded, parse_object
 from ..roots.provider import Passphrase
 from . import public_key
-from .failure import ParticipantError
 from .public_key import ED25519_BYTES, RSA_BITS, RSA_EXPONENT, PublicKey, Use, integer
 
 CTY: Final = "jwk+json"

@@ -17,8 +17,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicNumbers
 
 from ...core import base64url
+from ...core.errors import ParticipantError
 from ..jwk_set import decoded, parse_object
-from .failure import ParticipantError
 
 Use = Literal["enc", "sig"]
 

@@ -16,6 +16,7 @@ from typing import Any, Final
 
 from ...core import base64url
 from ...core.derivation import NAME_BYTES
+from ...core.errors import ParticipantError
 from ...core.secret import NameKey, RecordKey
 from ..guarded import GuardedStore
 from ..jwk_set import parse_object
@@ -23,7 +24,6 @@ from ..keyring import Keyring
 from ..stores import StoreFailed, authentic
 from ..stores.authentic import RecordRefused, RecordUnknown
 from . import public_key
-from .failure import ParticipantError
 from .participant import Participant, ParticipantKey
 
 VERSION: Final = 1

@@ -14,11 +14,10 @@ from joserfc.jwk import RSAKey
 
 from proxy.core import base64url
 from proxy.core.context import Context, Scope
-from proxy.core.errors import OpenFailed
+from proxy.core.errors import OpenFailed, ParticipantError
 from proxy.core.secret import SessionKey
 from proxy.core.token import decode
 from proxy.keys.participants import package, signature
-from proxy.keys.participants.failure import ParticipantError
 from proxy.keys.participants.package import Identity, Opened
 from tests.keys.builders import NOW
 

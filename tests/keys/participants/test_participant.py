@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.core import base64url
-from proxy.keys.participants.failure import ParticipantError
+from proxy.core.errors import ParticipantError
 from proxy.keys.participants.participant import MAX_KEYS, Participant, ParticipantKey
 from proxy.keys.participants.public_key import PublicKey
 from tests.keys.builders import NOW

@@ -11,10 +11,9 @@ from jwcrypto import jwe as crypto_jwe
 from jwcrypto import jwk as crypto_jwk
 
 from proxy.core import base64url
-from proxy.core.errors import KeyringError
+from proxy.core.errors import KeyringError, ParticipantError
 from proxy.keys import envelope
 from proxy.keys.participants import private_key
-from proxy.keys.participants.failure import ParticipantError
 from proxy.keys.roots.provider import Passphrase
 
 from .builders import PASSPHRASE, a_private_jwk, a_public_key

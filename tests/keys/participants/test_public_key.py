@@ -7,8 +7,8 @@ import pytest
 from joserfc.jwk import OKPKey, RSAKey
 
 from proxy.core import base64url
+from proxy.core.errors import ParticipantError
 from proxy.keys.participants import public_key
-from proxy.keys.participants.failure import ParticipantError
 
 from .builders import a_private_jwk, a_public_jwk, a_public_key
 

@@ -5,8 +5,8 @@ import asyncio
 import pytest
 
 from proxy.core.context import Scope
+from proxy.core.errors import ParticipantError
 from proxy.keys.participants import registry
-from proxy.keys.participants.failure import ParticipantError
 from proxy.keys.participants.participant import Participant
 from proxy.keys.participants.registry import Participants
 from proxy.keys.stores import MemoryStore, StoreFailed
