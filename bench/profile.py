@@ -26,11 +26,12 @@ from proxy.keys.sessions import Sessions, SessionSettings
 from proxy.keys.stores import MemoryStore
 from proxy.telemetry.logs import Logs, Sink
 from proxy.telemetry.tally import Tally
-from proxy.traffic import answer, course, delivery, plain_incoming, response_reader
+from proxy.traffic import answer, course, upstream
 from proxy.traffic.handler import Handler
 from proxy.traffic.listener import HttpListener
 from proxy.traffic.plain_connection import PlainConnection
 from proxy.traffic.record import Record
+from proxy.traffic.repeats import Repeats
 from proxy.traffic.upstream import HttpUpstream
 from proxy.traffic.upstream_connection import UpstreamConnection
 
@@ -49,7 +50,7 @@ _REPLY: Final = (
     b"Content-Length: %d\r\n\r\n"
 )
 _STAGES: Final[tuple[tuple[str, object, str], ...]] = (
-    ("parse the request's head", plain_incoming, "read_plain"),
+    ("parse the request's head, or know it", Repeats, "find"),
     ("gate", course, "admit"),
     ("match", course.Course, "_decide"),
     ("plan the request", pipeline, "plan_request"),
@@ -60,9 +61,8 @@ _STAGES: Final[tuple[tuple[str, object, str], ...]] = (
     ("- seal", Session, "seal"),
     ("- open", Session, "open"),
     ("- splice (both)", pipeline, "splice"),
-    ("head of the request upstream", delivery, "request_head"),
-    ("parse the response", response_reader, "read_plain_response"),
-    ("head of the answer", answer, "response_head"),
+    ("head of the request upstream", upstream, "request_lines_again"),
+    ("head of the answer", answer, "response_lines_again"),
     ("log line and counters", Record, "report"),
 )
 

@@ -10,10 +10,12 @@ from ..core.forwardable import Forwardable
 from .event_borders import EventBorders, streams_events
 from .framing import ABSENT, CHUNKED, HTTP_10, LAST_CHUNK, Framing, as_chunk
 from .gate import RawRequest
+from .headers import framed
 from .hop import NOWHERE, Peer, Places
 from .interfaces import UpstreamResponse
+from .precedent import Precedent
 from .problem import Problem
-from .response_head import response_head
+from .response_head import response_lines, response_lines_again
 
 _ONE_WRITE = 65536
 
@@ -91,9 +93,17 @@ class Answer:
         return sent
 
     def relay_whole(
-        self, message: Forwardable, response: UpstreamResponse, *, places: Places
+        self,
+        message: Forwardable,
+        response: UpstreamResponse,
+        *,
+        places: Places,
+        precedent: Precedent | None = None,
     ) -> int | None:
-        """Answer with a response all of which has come, or return None and send nothing."""
+        """Answer with a response all of which has come, or return None and send nothing.
+
+        `precedent` is that of the message's head, where the head may have been relayed before.
+        """
         if not isinstance(message, Forwardable):
             raise TypeError("only a Forwardable can be sent")
         self._places = places
@@ -104,7 +114,7 @@ class Answer:
         body = message.body if message.body is not None else response.take()
         if body is None:
             return None
-        self._send(message, Framing(len(body)), body)
+        self._send(message, Framing(len(body)), body, precedent)
         return len(body)
 
     async def refuse(self, problem: Problem, *, close: bool = False) -> None:
@@ -133,10 +143,21 @@ class Answer:
             return b"close"
         return b"keep-alive" if self.raw.version == HTTP_10 else None
 
-    def _send(self, message: Forwardable, framing: Framing, body: bytes = b"") -> None:
-        head = response_head(
-            message, framing, connection=self._connection_header(), places=self._places
-        )
+    def _send(
+        self,
+        message: Forwardable,
+        framing: Framing,
+        body: bytes = b"",
+        precedent: Precedent | None = None,
+    ) -> None:
+        connection = self._connection_header()
+        if precedent is None:
+            lines = response_lines(message, connection=connection, places=self._places)
+        else:
+            lines = response_lines_again(
+                message, precedent, connection=connection, places=self._places
+            )
+        head = framed(lines, framing)
         self.answered = True
         if len(body) <= _ONE_WRITE:
             self._link.write(head + body)

@@ -26,9 +26,11 @@ from ..telemetry.naming import METHODS, OTHER_METHOD
 from .gate import Admitted, RawRequest, admit
 from .hop import Crossing, Hop, Peer, Places
 from .interfaces import Reporter, UpstreamResponse
+from .plain_head import PlainHead
 from .problem import Problem, problem, status_of
 from .record import Record
 from .response_head import refuse_parts
+from .whole_response import WholeResponse
 
 CLIENT_CLOSED: Final = 499
 """What nginx writes in its log for a client that went away; nobody receives it."""
@@ -55,6 +57,16 @@ class Arrival(NamedTuple):
     admitted: Admitted
     exchange: Exchange
     crossing: Crossing
+
+    def again(self, raw: RawRequest) -> Arrival:
+        """Return the arrival of a request whose plain head differs in its length alone, if at all.
+
+        The exchange is a new one: it holds what is read from one message and its answer.
+        """
+        admitted = self.admitted
+        if raw.headers is not admitted.head.headers:
+            admitted = admitted.with_length(raw)
+        return Arrival(admitted, Exchange(self.exchange.decision, admitted.head), self.crossing)
 
 
 class Course:
@@ -107,6 +119,17 @@ class Course:
         exchange = Exchange(self._decide(admitted, record), admitted.head)
         return Arrival(admitted, exchange, self._hop.crossing(raw, peer, admitted.host))
 
+    def arrive_plain(self, head: PlainHead, peer: Peer, record: Record) -> Arrival:
+        """Do as `arrive`, for a head whose like may have arrived on this connection before."""
+        precedent = head.precedent
+        if precedent.owner is not self:
+            arrival = self.arrive(head.raw, peer, record)
+            precedent.verdict, precedent.owner = (arrival, record.method, record.rule), self
+            return arrival
+        before: Arrival
+        before, record.method, record.rule = precedent.verdict
+        return before.again(head.raw)
+
     def places(self, crossing: Crossing) -> Places:
         """Return where a Location of the upstream points, for this client."""
         return Places(self._names, crossing.place)
@@ -135,6 +158,19 @@ class Course:
         if blueprint is not None and not response.delimited:
             # Cut and whole look alike (RFC 9112 section 8): half a body must not pass for all.
             raise UpstreamFailed("response-not-delimited")
+        return blueprint
+
+    def reading_whole(self, exchange: Exchange, response: WholeResponse) -> Blueprint | None:
+        """Do as `reading`, for a response whose head's like may have been read before."""
+        precedent, compiled = response.precedent, exchange.decision.compiled
+        if precedent is None or compiled is None or response.bodiless:
+            return self.reading(exchange, response)
+        blueprint: Blueprint | None
+        if precedent.owner is compiled:
+            blueprint = precedent.verdict
+        else:
+            blueprint = self.reading(exchange, response)
+            precedent.verdict, precedent.owner = blueprint, compiled
         return blueprint
 
     def warm(self, plan: Plan) -> Keys | None:

@@ -9,9 +9,8 @@ from ..core.errors import UpstreamFailed
 from ..core.forwardable import Forwardable
 from ..core.message import RequestHead
 from .framing import ABSENT, LAST_CHUNK, Framing, as_chunk
-from .hop import Crossing
+from .headers import framed
 from .interfaces import RequestBody
-from .request_head import request_head
 from .upstream_connection import UpstreamConnection
 
 _REPEATABLE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -19,7 +18,10 @@ _ONE_WRITE: Final = 65536
 
 
 class Delivery:
-    """What goes out for one request, so that it can go out again."""
+    """What goes out for one request, so that it can go out again.
+
+    `lines` are those of its head, up to the framing.
+    """
 
     __slots__ = (
         "_body",
@@ -36,9 +38,8 @@ class Delivery:
         self,
         message: Forwardable,
         body: RequestBody,
+        lines: bytes,
         *,
-        host: bytes,
-        crossing: Crossing,
         websocket: bool,
     ) -> None:
         """Take the body from `message`, or what has come of the client's."""
@@ -46,9 +47,7 @@ class Delivery:
             raise TypeError("only a Forwardable can be sent")
         payload = message.body if message.body is not None else body.take()
         framing = body.framing if payload is None else _whole(payload, body.framing)
-        self._head = request_head(
-            message, framing, host=host, crossing=crossing, websocket=websocket
-        )
+        self._head = framed(lines, framing)
         self._payload = payload
         self._body = body
         self._framing = framing

@@ -11,6 +11,7 @@ from ..core import pipeline
 from ..core.forwardable import Forwardable
 from .course import Arrival, Course
 from .plain_request import PlainRequest, WholeBody
+from .precedent import Precedent
 from .record import Record
 from .trip import Finish, Station, Trip
 from .upstream import HttpUpstream
@@ -33,12 +34,19 @@ class Express:
         """
         record = self._course.record()
         try:
-            arrival = self._course.arrive(request.raw, request.peer, record)
+            arrival = self._course.arrive_plain(request.head, request.peer, record)
             body = request.body(arrival.admitted.framing)
             message = self._outgoing(arrival, body, record)
             if message is None:
                 return None
-            delivery = self._upstream.delivery(message, body, crossing=arrival.crossing)
+            # A head in which values were sealed is like no other.
+            unedited = message.head is arrival.exchange.head
+            delivery = self._upstream.delivery(
+                message,
+                body,
+                crossing=arrival.crossing,
+                precedent=request.head.precedent if unedited else Precedent(),
+            )
         except Exception:  # noqa: BLE001 - the handler comes to it once more, and tells
             return None
         record.received = body.arrived

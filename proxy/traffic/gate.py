@@ -77,6 +77,18 @@ class Admitted(NamedTuple):
     host: bytes = b""
     via: bool = False
 
+    def with_length(self, raw: RawRequest) -> Admitted:
+        """Return the same for a request that differs in its Content-Length alone.
+
+        `raw` is a plain request: its target is a path, and its one length a number.
+        """
+        method, path, query = self.head.method, self.head.path, self.head.query
+        notable = {b"content-length": _values(raw.headers, b"content-length")}
+        return self._replace(
+            head=RequestHead(method, path, query, raw.headers),
+            framing=request_framing(raw.version, notable),
+        )
+
 
 def admit(raw: RawRequest, *, head_limit: int = 65536) -> Admitted:
     """Return the request in its one reading.

@@ -106,14 +106,15 @@ def _retyped(headers: list[tuple[bytes, bytes]], media_type: bytes) -> list[tupl
     return result
 
 
-def joined(lines: list[bytes], marks: Headers, framing: Framing) -> bytes:
-    """Return a whole head: its lines so far, the marks, and the framing."""
-    if marks:
-        lines += map(b": ".join, marks)
+def joined(lines: list[bytes], marks: Headers) -> bytes:
+    """Return the lines of a head, up to its framing: those given and the marks."""
+    return b"\r\n".join([*lines, *map(b": ".join, marks), b""])
+
+
+def framed(lines: bytes, framing: Framing) -> bytes:
+    """Return a whole head: its lines up to the framing, and the framing."""
     if not framing.present:
-        lines += (b"", b"")
-    elif framing.length is None:
-        lines.append(b"Transfer-Encoding: chunked\r\n\r\n")
-    else:
-        lines.append(b"Content-Length: %d\r\n\r\n" % framing.length)
-    return b"\r\n".join(lines)
+        return lines + b"\r\n"
+    if framing.length is None:
+        return lines + b"Transfer-Encoding: chunked\r\n\r\n"
+    return b"%bContent-Length: %d\r\n\r\n" % (lines, framing.length)

@@ -14,6 +14,8 @@ from typing import Final, NamedTuple
 from ..core.message import Headers
 from .framing import HTTP_11
 from .gate import RawRequest
+from .precedent import Precedent
+from .repeats import Repeats, with_length
 
 HELD_HEAD: Final = 16384
 """Up to so many bytes wait here for the end of their head."""
@@ -48,19 +50,20 @@ _OPTIONS: Final = frozenset({b"close", b"keep-alive"})
 
 
 class PlainHead(NamedTuple):
-    """A head that was read: `size` is its own in bytes, `length` that of the body behind it.
+    """A head that was read: `length` is that of the body behind it, None where none was told.
 
-    `length` is None where no Content-Length came; `close` says that this request is the last.
+    `close` says that this request is the last; `precedent` is shared by all heads that differ in
+    the length alone.
     """
 
     raw: RawRequest
-    size: int
     length: int | None
     close: bool
+    precedent: Precedent
 
 
-def read_plain(data: bytes) -> PlainHead | None:
-    """Return the head that `data` begins with, or None where that is not a plain one."""
+def read_plain(data: bytes) -> tuple[PlainHead, int] | None:
+    """Return the head that `data` begins with, and its bytes, or None where it is not plain."""
     match = _HEAD.match(data)
     if match is None:
         return None
@@ -76,7 +79,17 @@ def read_plain(data: bytes) -> PlainHead | None:
         return None
     raw = RawRequest(match[1].decode("ascii"), match[2].decode("ascii"), HTTP_11, headers)
     size = int(length) if length is not None else None
-    return PlainHead(raw, match.end(), size, option == b"close")
+    return PlainHead(raw, size, option == b"close", Precedent()), match.end()
+
+
+def repeats() -> Repeats[PlainHead]:
+    """Return the memory of one connection for its plain heads."""
+    return Repeats(read_plain, _resized)
+
+
+def _resized(head: PlainHead, digits: bytes) -> PlainHead:
+    raw = head.raw._replace(headers=with_length(head.raw.headers, digits))
+    return head._replace(raw=raw, length=int(digits))
 
 
 def may_become_plain(data: bytes) -> bool:

@@ -10,7 +10,7 @@ from typing import Any, Final, Protocol
 from .hop import Peer
 from .incoming import Bounds
 from .outbox import Outbox
-from .plain_head import PlainHead, may_become_plain, read_plain
+from .plain_head import PlainHead, may_become_plain, repeats
 from .plain_outgoing import PlainOutgoing
 from .plain_request import PlainRequest
 from .ticker import NEVER
@@ -76,6 +76,7 @@ class PlainIncoming(PlainOutgoing):
 
     __slots__ = (
         "_ended",
+        "_heads",
         "_held",
         "_missing",
         "_owner",
@@ -88,6 +89,7 @@ class PlainIncoming(PlainOutgoing):
     def __init__(self, owner: PlainOwner, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__(owner, owner.outbox, loop)
         self._owner = owner
+        self._heads = repeats()
         self._held = b""  # the beginning of a request
         self._missing = 0  # how many bytes of its body are still to come, at least
         self._rest = b""  # what came behind the request under way
@@ -123,19 +125,22 @@ class PlainIncoming(PlainOutgoing):
 
     def _take(self, data: bytes) -> None:
         """Take the beginning of a request, or all of it."""
-        head = read_plain(data)
-        if head is None:
+        found = self._heads.find(data)
+        if found is None:
             if may_become_plain(data):
                 self._hold(data, 1)
             else:
                 self._hand_over(data)
             return
-        end = head.size + (head.length or 0)
+        head, size = found
+        length = head.length or 0
+        end = size + length
         limits = self._owner.limits
         if (
-            head.size > min(limits.header_line, limits.head)
+            size > limits.header_line
+            or size > limits.head
             or len(head.raw.headers) > limits.headers
-            or end - head.size > HELD_BODY
+            or length > HELD_BODY
             or len(data) > end
         ):
             self._hand_over(data)
@@ -143,7 +148,7 @@ class PlainIncoming(PlainOutgoing):
             self._hold(data, end - len(data))
         else:
             self._read_deadline = NEVER
-            self._begin(head, data[head.size :])
+            self._begin(head, data[size:])
 
     def _hold(self, data: bytes, missing: int) -> None:
         self._held = data

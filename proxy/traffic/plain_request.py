@@ -46,11 +46,11 @@ class WholeBody:
 class PlainRequest(Answer):
     """A request that has arrived, and the way to answer it, with or without waits."""
 
-    __slots__ = ("_close", "_data")
+    __slots__ = ("_data", "head")
 
     def __init__(self, link: Connection, head: PlainHead, data: bytes) -> None:
         super().__init__(link, head.raw)
-        self._close = head.close
+        self.head = head
         self._data = data
 
     def body(self, framing: Framing, *, expects_continue: bool = False) -> WholeBody:
@@ -67,4 +67,4 @@ class PlainRequest(Answer):
         raise TypeError("a plain request cannot leave HTTP")
 
     def _ends(self) -> bool:
-        return self._close
+        return self.head.close

@@ -1,4 +1,4 @@
-"""Responses that came whole and can be read in one way only, read by one regular expression.
+"""Heads of responses that can be read in one way only, read by one regular expression.
 
 What `plain_head` is for requests. Anything else goes to llhttp, with the judgement of
 ResponseReader: a response in pieces, in chunks, without a body, that closes its connection.
@@ -9,8 +9,10 @@ from __future__ import annotations
 import re
 from typing import Final, NamedTuple
 
-from ..core.message import Headers
+from ..core.message import Headers, ResponseHead
 from .plain_head import FIELD, FIELDS
+from .precedent import Precedent
+from .repeats import Repeats, with_length
 
 _HEAD: Final = re.compile(rb"HTTP/1\.1 ([2-5][0-9][0-9]) ([!-~ ]*+)\r\n((?:%b)++)\r\n" % FIELD)
 _LENGTH: Final = re.compile(rb"[0-9]{1,9}")
@@ -19,16 +21,18 @@ _BODILESS: Final = frozenset({b"204", b"304"})
 
 
 class PlainResponse(NamedTuple):
-    """A response that was read; `size` is that of its head in bytes, the rest is its body."""
+    """The head of a response that was read; `length` is that of the body behind it.
 
-    status: int
-    reason: bytes
-    headers: Headers
-    size: int
+    `precedent` is shared by all heads that differ in the length alone.
+    """
+
+    head: ResponseHead
+    length: int
+    precedent: Precedent
 
 
-def read_plain_response(data: bytes) -> PlainResponse | None:
-    """Return the one response that `data` is, or None where that is not a plain one."""
+def read_plain_response(data: bytes) -> tuple[PlainResponse, int] | None:
+    """Return the head that `data` begins with, and its bytes, or None where it is not plain."""
     match = _HEAD.match(data)
     if match is None or match[1] in _BODILESS:
         return None
@@ -37,11 +41,23 @@ def read_plain_response(data: bytes) -> PlainResponse | None:
     if lows.count(b"content-length") != 1 or not _NOT_PLAIN.isdisjoint(lows):
         return None
     length = headers[lows.index(b"content-length")][1]
-    if not _LENGTH.fullmatch(length) or len(data) - match.end() != int(length):
+    if not _LENGTH.fullmatch(length):
         return None
     if b"connection" in lows and not _stays(headers, lows):
         return None
-    return PlainResponse(int(match[1]), match[2], headers, match.end())
+    head = ResponseHead(int(match[1]), match[2], headers)
+    return PlainResponse(head, int(length), Precedent()), match.end()
+
+
+def repeats() -> Repeats[PlainResponse]:
+    """Return the memory of one connection for its plain heads."""
+    return Repeats(read_plain_response, _resized)
+
+
+def _resized(plain: PlainResponse, digits: bytes) -> PlainResponse:
+    head = plain.head
+    resized = ResponseHead(head.status, head.reason, with_length(head.headers, digits))
+    return plain._replace(head=resized, length=int(digits))
 
 
 def _stays(headers: Headers, lows: list[bytes]) -> bool:

@@ -7,9 +7,9 @@ from typing import Final
 
 from ..core.forwardable import Forwardable
 from ..core.message import Headers, RequestHead, header_values
-from .framing import Framing
 from .headers import HOP_BY_HOP, joined, kept, together
 from .hop import STRAIGHT, Crossing
+from .precedent import Precedent
 
 _REQUEST: Final = HOP_BY_HOP | {b"expect"}
 _RULED_REQUEST: Final = _REQUEST | {b"accept-encoding", b"range", b"if-range"}
@@ -18,15 +18,14 @@ _PRECONDITIONS: Final = frozenset({b"if-match", b"if-none-match"})
 _WEAK_PREFIX: Final = re.compile(rb'W/(?=")')
 
 
-def request_head(
+def request_lines(
     message: Forwardable,
-    framing: Framing,
     *,
     host: bytes,
     crossing: Crossing = STRAIGHT,
     websocket: bool = False,
 ) -> bytes:
-    """Return the head that goes upstream.
+    """Return the head that goes upstream, up to its framing.
 
     Where a rule may read the response, it must come whole and uncoded. `host` stands in for the
     Host that an HTTP/1.0 client need not send; `crossing` is what the hop changes.
@@ -45,7 +44,26 @@ def request_head(
     if websocket:
         # Sec-WebSocket-* are end-to-end by name and have already been copied.
         lines += (b"Connection: Upgrade", b"Upgrade: websocket")
-    return joined(lines, message.marks, framing)
+    return joined(lines, message.marks)
+
+
+def request_lines_again(
+    message: Forwardable, precedent: Precedent, *, host: bytes, crossing: Crossing
+) -> bytes:
+    """Do as `request_lines`, for a head whose like may have been passed on before."""
+    terms = (
+        message.changed,
+        message.decoded,
+        message.ruled,
+        message.media_type,
+        message.marks,
+        crossing,
+        host,
+    )
+    if precedent.terms != terms:
+        precedent.lines = request_lines(message, host=host, crossing=crossing)
+        precedent.terms = terms
+    return precedent.lines
 
 
 def _names_host(headers: Headers) -> bool:

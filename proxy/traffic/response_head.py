@@ -9,9 +9,9 @@ from typing import Final
 from ..core.errors import UpstreamFailed
 from ..core.forwardable import Forwardable
 from ..core.message import Headers, ResponseHead
-from .framing import Framing
 from .headers import HOP_BY_HOP, joined, kept, passing
 from .hop import NOWHERE, Places
+from .precedent import Precedent
 
 _RULED_RESPONSE: Final = HOP_BY_HOP | {b"accept-ranges"}
 _POINTING: Final = frozenset({b"content-location", b"location"})
@@ -19,14 +19,10 @@ _PARTIAL: Final = HTTPStatus.PARTIAL_CONTENT.value  # a member is looked up at s
 _STRONG_TAG: Final = re.compile(rb'"[^"]*"')
 
 
-def response_head(
-    message: Forwardable,
-    framing: Framing,
-    *,
-    connection: bytes | None,
-    places: Places = NOWHERE,
+def response_lines(
+    message: Forwardable, *, connection: bytes | None, places: Places = NOWHERE
 ) -> bytes:
-    """Return the head that goes to the client.
+    """Return the head that goes to the client, up to its framing.
 
     Where a rule reads bodies of this route, validators and digests of the original are not passed
     on, be it on a HEAD or a 304 without a body. `connection` is the value of the Connection
@@ -39,7 +35,26 @@ def response_head(
     lines += _response_lines(message, head.headers, places)
     if connection is not None:
         lines.append(b"Connection: " + connection)
-    return joined(lines, message.marks, framing)
+    return joined(lines, message.marks)
+
+
+def response_lines_again(
+    message: Forwardable, precedent: Precedent, *, connection: bytes | None, places: Places
+) -> bytes:
+    """Do as `response_lines`, for a head whose like may have been passed on before."""
+    terms = (
+        message.changed,
+        message.decoded,
+        message.ruled,
+        message.media_type,
+        message.marks,
+        connection,
+        places,
+    )
+    if precedent.terms != terms:
+        precedent.lines = response_lines(message, connection=connection, places=places)
+        precedent.terms = terms
+    return precedent.lines
 
 
 def switching_head(head: ResponseHead) -> bytes:

@@ -16,7 +16,8 @@ import httptools
 from ..core.errors import UpstreamFailed
 from ..core.message import ResponseHead
 from .framing import ABSENT, CHUNKED, Framing
-from .plain_response import PlainResponse, read_plain_response
+from .plain_response import PlainResponse, repeats
+from .precedent import Precedent
 
 _BAD_REASON: Final = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 _LENGTH: Final = re.compile(rb"[0-9]{1,18}")
@@ -28,7 +29,8 @@ _LINE_ENDS: Final = 4
 class ResponseReader:
     """One response after the other, each announced by `expect`.
 
-    `doubt` is set for ever once the connection must not carry another message.
+    `doubt` is set for ever once the connection must not carry another message. `precedent` belongs
+    to a response whose head may come again.
     """
 
     __slots__ = (
@@ -38,6 +40,7 @@ class ResponseReader:
         "_head_only",
         "_headers",
         "_headers_limit",
+        "_heads",
         "_interim",
         "_parser",
         "_reason",
@@ -48,12 +51,14 @@ class ResponseReader:
         "framing",
         "head",
         "leftover",
+        "precedent",
         "started",
     )
 
     def __init__(self, *, head_limit: int, headers_limit: int) -> None:
         self._head_limit = head_limit
         self._headers_limit = headers_limit
+        self._heads = repeats()
         self._parser: httptools.HttpResponseParser | None = None
         self.doubt = False
         self._begin(head_only=False, upgrade=False)
@@ -75,6 +80,7 @@ class ResponseReader:
         self._headers: list[tuple[bytes, bytes]] = []
         self.started = False
         self.head: ResponseHead | None = None
+        self.precedent: Precedent | None = None
         self.framing = ABSENT
         self.bodiless = False
         self.complete = False
@@ -96,9 +102,9 @@ class ResponseReader:
             self.doubt = True
             return b""
         if first and not self._head_only:
-            plain = read_plain_response(data)
-            if plain is not None and self._bears(plain):
-                return self._take(plain, data)
+            found = self._heads.find(data)
+            if found is not None and self._bears(*found, len(data)):
+                return self._take(*found, data)
         heading = self.head is None
         self._parse(self._parser, data)
         if heading and self.head is None:
@@ -109,16 +115,20 @@ class ResponseReader:
         self._chunks = []
         return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
-    def _bears(self, plain: PlainResponse) -> bool:
-        return plain.size <= self._head_limit and len(plain.headers) <= self._headers_limit
+    def _bears(self, plain: PlainResponse, size: int, came: int) -> bool:
+        """Tell whether what came is one whole response within the limits."""
+        return (
+            came - size == plain.length
+            and size <= self._head_limit
+            and len(plain.head.headers) <= self._headers_limit
+        )
 
-    def _take(self, plain: PlainResponse, data: bytes) -> bytes:
+    def _take(self, plain: PlainResponse, size: int, data: bytes) -> bytes:
         """Take a whole response, of which the parser never hears."""
-        body = data[plain.size :]
-        self.framing = Framing(len(body))
-        self.head = ResponseHead(plain.status, plain.reason, plain.headers)
+        self.framing = Framing(plain.length)
+        self.head, self.precedent = plain.head, plain.precedent
         self.complete = True
-        return body
+        return data[size:]
 
     def _parse(self, parser: httptools.HttpResponseParser, data: bytes) -> None:
         try:

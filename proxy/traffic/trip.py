@@ -175,7 +175,9 @@ class Trip:
                 self._go_on(response)
                 return
             places = self._course.places(self._arrival.crossing)
-            record.returned = self._request.relay_whole(message, response, places=places) or 0
+            precedent = response.precedent if message.head is response.head else None
+            sent = self._request.relay_whole(message, response, places=places, precedent=precedent)
+            record.returned = sent or 0
         except ConnectionError:
             self._lost()
         except Exception as error:  # noqa: BLE001 - nothing may escape into a log or an answer
@@ -194,7 +196,7 @@ class Trip:
     def _incoming(self, response: WholeResponse) -> Forwardable | None:
         """Return the response as it may be relayed, or None where keys must be waited for."""
         exchange = self._arrival.exchange
-        blueprint = self._course.reading(exchange, response)
+        blueprint = self._course.reading_whole(exchange, response)
         if blueprint is None:
             return pipeline.pass_response(exchange, response.head, bodiless=response.bodiless)
         whole = response.take_up_to(self._course.body_limit(exchange.decision))

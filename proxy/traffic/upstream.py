@@ -20,6 +20,8 @@ from .interfaces import RequestBody
 from .outbox import Outbox
 from .pool import Pool
 from .pooled_response import PooledResponse
+from .precedent import Precedent
+from .request_head import request_lines, request_lines_again
 from .response_reader import ResponseReader
 from .upstream_connection import UpstreamConnection
 from .whole_response import WholeResponse
@@ -84,12 +86,20 @@ class HttpUpstream:
         Raises:
             TrafficError: There is no usable response, or the client's body broke off.
         """
-        delivery = Delivery(message, body, host=self._host, crossing=crossing, websocket=websocket)
-        return await self._attempt(delivery)
+        lines = request_lines(message, host=self._host, crossing=crossing, websocket=websocket)
+        return await self._attempt(Delivery(message, body, lines, websocket=websocket))
 
-    def delivery(self, message: Forwardable, body: RequestBody, *, crossing: Crossing) -> Delivery:
+    def delivery(
+        self,
+        message: Forwardable,
+        body: RequestBody,
+        *,
+        crossing: Crossing,
+        precedent: Precedent,
+    ) -> Delivery:
         """Return what goes out for a plain request, for `send_at_once`."""
-        return Delivery(message, body, host=self._host, crossing=crossing, websocket=False)
+        lines = request_lines_again(message, precedent, host=self._host, crossing=crossing)
+        return Delivery(message, body, lines, websocket=False)
 
     def send_at_once(
         self, delivery: Delivery, progressed: Callable[[], None]
@@ -127,6 +137,7 @@ class HttpUpstream:
             head,
             reader.framing,
             connection.take(),
+            reader.precedent,
             bodiless=reader.bodiless,
             delimited=reader.delimited,
         )

@@ -8,17 +8,29 @@ from typing import NoReturn
 from ..core.errors import BodyTooLarge
 from ..core.message import ResponseHead
 from .framing import Framing
+from .precedent import Precedent
 
 
 class WholeResponse:
-    """A head and a whole body, given out as often as asked. `delimited`: it was not cut."""
+    """A head and a whole body, given out as often as asked. `delimited`: it was not cut.
 
-    __slots__ = ("_data", "arrived", "bodiless", "delimited", "framing", "head")
+    `precedent` is there where the head is one that may come again.
+    """
 
-    def __init__(
-        self, head: ResponseHead, framing: Framing, data: bytes, *, bodiless: bool, delimited: bool
+    __slots__ = ("_data", "arrived", "bodiless", "delimited", "framing", "head", "precedent")
+
+    def __init__(  # noqa: PLR0913 - made in one place
+        self,
+        head: ResponseHead,
+        framing: Framing,
+        data: bytes,
+        precedent: Precedent | None,
+        *,
+        bodiless: bool,
+        delimited: bool,
     ) -> None:
         self._data = data
+        self.precedent = precedent
         self.head = head
         self.framing = framing
         self.bodiless = bodiless

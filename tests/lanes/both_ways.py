@@ -7,7 +7,7 @@ import contextlib
 import itertools
 import re
 import socket
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -118,9 +118,20 @@ class Way:
 
     async def send(self, data: bytes, monkeypatch: pytest.MonkeyPatch) -> Exchanged:
         """Send the bytes at once, and an end; nothing is drawn at random."""
+        return await self._exchanged(_deliver(self.ours.port, data), monkeypatch)
+
+    async def send_in_turn(
+        self, messages: Iterable[bytes], monkeypatch: pytest.MonkeyPatch
+    ) -> Exchanged:
+        """Send one after the other on one connection, each when the one before is answered."""
+        return await self._exchanged(_in_turn(self.ours.port, messages), monkeypatch)
+
+    async def _exchanged(
+        self, delivery: Awaitable[bytes], monkeypatch: pytest.MonkeyPatch
+    ) -> Exchanged:
         with monkeypatch.context() as patched:
             patched.setattr("os.urandom", bytes)
-            answer = await _deliver(self.ours.port, data)
+            answer = await delivery
             await eventually(lambda: not self.ours.listener.connections)
         heard, self.ours.ear.heard = self.ours.ear.heard, []
         forwarded = bytes(self.echo.got).replace(self.host, b"origin")
@@ -152,6 +163,24 @@ async def _deliver(port: int, data: bytes) -> bytes:
         return answer
 
 
+async def _in_turn(port: int, messages: Iterable[bytes]) -> bytes:
+    """Return the answers, each of which must tell its length; the last may close instead."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    answers = b""
+    try:
+        async with asyncio.timeout(PATIENCE):
+            for message in messages:
+                writer.write(message)
+                head = await reader.readuntil(b"\r\n\r\n")
+                length = re.search(rb"\r\ncontent-length: (\d+)", head, re.IGNORECASE)
+                answers += head + await reader.readexactly(int(length[1]) if length else 0)
+            writer.write_eof()
+            answers += await reader.read()
+    finally:
+        writer.close()
+    return answers
+
+
 @contextlib.asynccontextmanager
 async def a_way(rulebook: Rulebook, *, chunked: bool = False) -> AsyncIterator[Way]:
     """Run a Sealyard in front of an echo."""
@@ -174,9 +203,17 @@ async def a_way(rulebook: Rulebook, *, chunked: bool = False) -> AsyncIterator[W
 def nothing_is_plain(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Let every byte go to the parser, and every request to the handler."""
     with monkeypatch.context() as patched:
-        patched.setattr("proxy.traffic.plain_incoming.read_plain", lambda _: None)
+        patched.setattr("proxy.traffic.plain_head.read_plain", lambda _: None)
         patched.setattr("proxy.traffic.plain_incoming.may_become_plain", lambda _: False)
-        patched.setattr("proxy.traffic.response_reader.read_plain_response", lambda _: None)
+        patched.setattr("proxy.traffic.plain_response.read_plain_response", lambda _: None)
+        yield
+
+
+@contextlib.contextmanager
+def no_head_is_known(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Let every plain head be read anew, whatever came before it."""
+    with monkeypatch.context() as patched:
+        patched.setattr("proxy.traffic.repeats.HELD_BYTES", -1)
         yield
 
 

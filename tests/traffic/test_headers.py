@@ -6,9 +6,10 @@ from proxy.core.errors import UpstreamFailed
 from proxy.core.forwardable import mint
 from proxy.core.message import Headers, RequestHead, ResponseHead
 from proxy.traffic.framing import ABSENT, CHUNKED, Framing, as_chunk
+from proxy.traffic.headers import framed
 from proxy.traffic.hop import Crossing, Places
-from proxy.traffic.request_head import request_head
-from proxy.traffic.response_head import refuse_parts, response_head, switching_head
+from proxy.traffic.request_head import request_lines
+from proxy.traffic.response_head import refuse_parts, response_lines, switching_head
 
 Pair = tuple[bytes, bytes]
 
@@ -25,7 +26,8 @@ def lines_up(
     """Return the lines that go upstream, without Host and the empty ones."""
     head = RequestHead("GET", "/a", "b=c", ((b"Host", b"h"), *headers))
     message = mint(head, changed=changed, decoded=decoded, ruled=ruled, media_type=media_type)
-    lines = request_head(message, framing, host=b"other", websocket=websocket).split(b"\r\n")
+    whole = framed(request_lines(message, host=b"other", websocket=websocket), framing)
+    lines = whole.split(b"\r\n")
     assert lines[:2] == [b"GET /a?b=c HTTP/1.1", b"Host: h"]
     assert lines[-2:] == [b"", b""]
     return lines[2:-2]
@@ -43,7 +45,7 @@ def lines_down(
     """Return the lines that go to the client, without the empty ones."""
     head = ResponseHead(200, b"Fine", headers)
     message = mint(head, changed=changed, ruled=ruled, media_type=media_type, marks=marks)
-    lines = response_head(message, framing, connection=connection).split(b"\r\n")
+    lines = framed(response_lines(message, connection=connection), framing).split(b"\r\n")
     assert lines[0] == b"HTTP/1.1 200 Fine"
     return lines[1:-2]
 
@@ -99,7 +101,8 @@ def test_connection_cannot_take_away_what_the_upstream_relies_on(name: bytes) ->
 def test_a_host_is_added_only_where_none_came() -> None:
     message = mint(RequestHead("GET", "/", None, ()))
 
-    assert request_head(message, ABSENT, host=b"b:1") == b"GET / HTTP/1.1\r\nHost: b:1\r\n\r\n"
+    head = framed(request_lines(message, host=b"b:1"), ABSENT)
+    assert head == b"GET / HTTP/1.1\r\nHost: b:1\r\n\r\n"
 
 
 @pytest.mark.parametrize(
@@ -205,9 +208,9 @@ def test_a_message_goes_only_its_own_way() -> None:
     response = mint(ResponseHead(200, b"OK", ()))
 
     with pytest.raises(TypeError):
-        request_head(response, ABSENT, host=b"h")
+        request_lines(response, host=b"h")
     with pytest.raises(TypeError):
-        response_head(request, ABSENT, connection=None)
+        response_lines(request, connection=None)
 
 
 def test_parts_cannot_be_read() -> None:
@@ -230,7 +233,8 @@ def test_a_crossing_replaces_what_a_client_says_of_itself() -> None:
     message = mint(RequestHead("GET", "/", None, ((b"X-Forwarded-For", b"spoof"), (b"Host", b"h"))))
     crossing = Crossing(frozenset({b"x-forwarded-for"}), (b"X-Forwarded-For: 1.2.3.4",))
 
-    assert request_head(message, ABSENT, host=b"h", crossing=crossing).split(b"\r\n")[1:-2] == [
+    head = framed(request_lines(message, host=b"h", crossing=crossing), ABSENT)
+    assert head.split(b"\r\n")[1:-2] == [
         b"Host: h",
         b"X-Forwarded-For: 1.2.3.4",
     ]
@@ -241,7 +245,7 @@ def test_a_location_at_the_upstream_becomes_one_at_sealyard(name: bytes) -> None
     places = Places(frozenset({b"127.0.0.1:3000"}), b"https://api.test")
     head = ResponseHead(201, b"C", ((name, b"http://127.0.0.1:3000/a"), (b"Link", b"<http://x>")))
 
-    response = response_head(mint(head), ABSENT, connection=None, places=places)
+    response = framed(response_lines(mint(head), connection=None, places=places), ABSENT)
 
     assert response.split(b"\r\n")[1:3] == [name + b": https://api.test/a", b"Link: <http://x>"]
 
