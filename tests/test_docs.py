@@ -40,7 +40,7 @@ def test_every_metric_is_documented(metric: str) -> None:
 
 @pytest.mark.parametrize("error", ERRORS, ids=lambda error: error.code)
 def test_every_error_of_the_admin_api_is_documented(error: AdminError) -> None:
-    page = (REFERENCE.parent / "how-to" / "operate.md").read_text(encoding="utf-8")
+    page = (REFERENCE.parent / "how-to" / "admin.md").read_text(encoding="utf-8")
 
     assert f"`{error.code}`" in page
 

@@ -1,24 +1,34 @@
-"""Who may call: Host, rate, token; and one line in the log for each call before it is answered."""
+"""Who may call what: Host, origin, credentials, scope and rate; and each call is written down.
+
+A call is in the log and in the audit log before it is answered. Whoever shows the right
+credentials is heard, however many wrong ones come from the same place.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Final
 
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler, Middleware
 
-from ..config.settings import Address
+from ..config.settings import Address, AdminScope
+from ..core.errors import SealyardError
+from ..keys.audit import AuditLog
 from ..telemetry import places
 from ..telemetry.naming import METHODS, OTHER_METHOD
 from ..telemetry.tally import Reporter
 from . import hosts, problem
-from .limit import RateLimit
+from .access import Access
+from .caller import Caller
+from .peers import Limits, peer
 from .problem import AdminError
-from .token import BearerToken
+from .reading import Malformed
 
 _FAILURES_PER_SECOND: Final = 1.0
 _FAILURES_AT_ONCE: Final = 10
@@ -26,11 +36,20 @@ _CALLS_PER_SECOND: Final = 50.0
 _CALLS_AT_ONCE: Final = 100
 
 
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """What a guard of the admin API goes by: who is admitted to what, and where calls are kept."""
+
+    access: Access
+    scopes: Mapping[tuple[str, str], AdminScope]
+    audit: AuditLog | None = None
+
+
 class Guard:
     """Stands before every route of one admin or health listener.
 
-    `token` may be exchanged at any time; None asks nobody for one. `name` is `admin` or `health`:
-    calls of the latter are not written to the log, since probes come every second.
+    `access` may be exchanged at any time. Without a `gate` nobody is asked who they are, and
+    nothing is written down: probes come every second. `name` is `admin` or `health`.
     """
 
     def __init__(
@@ -39,15 +58,16 @@ class Guard:
         listen: Address,
         reporter: Reporter,
         *,
-        token: BearerToken | None,
+        gate: Gate | None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.token = token
+        self.access = gate.access if gate is not None else None
+        self._gate = gate
         self._name = name
         self._listen = listen
         self._reporter = reporter
-        self._calls = RateLimit(_CALLS_PER_SECOND, _CALLS_AT_ONCE, clock)
-        self._failures = RateLimit(_FAILURES_PER_SECOND, _FAILURES_AT_ONCE, clock)
+        self._calls = Limits(_CALLS_PER_SECOND, _CALLS_AT_ONCE, clock)
+        self._failures = Limits(_FAILURES_PER_SECOND, _FAILURES_AT_ONCE, clock)
         self._prefix = secrets.token_hex(4)
         self._numbers = itertools.count(1)
 
@@ -56,24 +76,53 @@ class Guard:
 
         @web.middleware
         async def guarded(request: web.Request, handler: Handler) -> web.StreamResponse:
-            response = await self._answer(request, handler)
             request_id = f"{self._prefix}-{next(self._numbers):x}"
-            response.headers["Server"] = "sealyard"  # aiohttp would name itself and its version
-            response.headers["Cache-Control"] = "no-store"
-            response.headers["X-Content-Type-Options"] = "nosniff"
-            response.headers["Sealyard-Request-Id"] = request_id
-            if self._name == "admin":
-                self._report(request, response, request_id)
+            caller = await self._caller(request)
+            if isinstance(caller, AdminError):
+                response: web.StreamResponse = _refused(caller)
+            else:
+                response = await self._answer(request, handler)
+            if self._gate is not None:
+                name = caller.name if isinstance(caller, Caller) else ""
+                response = await self._written(request, response, name, request_id)
+            headers = response.headers
+            headers["Server"] = "sealyard"  # aiohttp would name itself and its version
+            headers.setdefault("Cache-Control", "no-store")
+            headers["X-Content-Type-Options"] = "nosniff"
+            headers["Sealyard-Request-Id"] = request_id
             return response
 
         return guarded
 
+    async def _caller(self, request: web.Request) -> Caller | AdminError | None:
+        """Return who calls and may, None where nobody is asked, or what to refuse the call with."""
+        sent = request.headers.getall(hdrs.HOST, [])
+        if len(sent) != 1 or not hosts.allowed(sent[0], self._listen):
+            return problem.FORBIDDEN_HOST
+        if not _same_origin(request.headers.getall(hdrs.ORIGIN, []), sent[0]):
+            return problem.FORBIDDEN_ORIGIN
+        if self.access is None or self._gate is None:
+            return None if self._calls.of(peer(request.remote)).take() else problem.TOO_MANY
+        return await self._known(request, self.access, self._gate)
+
+    async def _known(self, request: web.Request, access: Access, gate: Gate) -> Caller | AdminError:
+        failures = self._failures.of(peer(request.remote))
+        caller = await access.caller(request, patient=not failures.spent())
+        if isinstance(caller, AdminError):
+            return caller if failures.take() else problem.TOO_MANY
+        if not self._calls.of(caller.name).take():
+            return problem.TOO_MANY
+        resource = request.match_info.route.resource
+        if resource is None:
+            return caller  # there is nothing at that path, or not by that method
+        scope = gate.scopes.get((request.method, resource.canonical))
+        return caller if scope in caller.scopes else problem.FORBIDDEN_SCOPE
+
     async def _answer(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        refusal = self._refusal(request)
-        if refusal is not None:
-            return refusal
         try:
             return await handler(request)
+        except Malformed as malformed:
+            return malformed.answer()
         except web.HTTPMethodNotAllowed as error:
             allow = ", ".join(sorted(error.allowed_methods))
             return problem.answer(problem.METHOD_NOT_ALLOWED, headers={"Allow": allow})
@@ -90,37 +139,45 @@ class Guard:
             )
             return problem.answer(problem.INTERNAL)
 
-    def _refusal(self, request: web.Request) -> web.Response | None:
-        hosts_sent = request.headers.getall(hdrs.HOST, [])
-        if len(hosts_sent) != 1 or not hosts.allowed(hosts_sent[0], self._listen):
-            return problem.answer(problem.FORBIDDEN_HOST)
-        if not self._calls.take():
-            return _wait(problem.TOO_MANY)
-        if self.token is None:
-            return None
-        if self._failures.spent():
-            # Also with the right token: else an answer would tell that a guess was right.
-            return _wait(problem.TOO_MANY)
-        shown = request.headers.getall(hdrs.AUTHORIZATION, [])
-        if len(shown) == 1 and self.token.admits(shown[0].encode(errors="surrogateescape")):
-            return None
-        self._failures.take()
-        return problem.answer(problem.UNAUTHORIZED, headers={"WWW-Authenticate": "Bearer"})
-
-    def _report(self, request: web.Request, response: web.StreamResponse, request_id: str) -> None:
+    async def _written(
+        self, request: web.Request, response: web.StreamResponse, caller: str, request_id: str
+    ) -> web.StreamResponse:
+        """Write the call down; return its response, or a refusal where that failed."""
         resource = request.match_info.route.resource
-        self._reporter.report(
-            "admin.called",
-            listener=self._name,
-            request_id=request_id,
-            method=request.method if request.method in METHODS else OTHER_METHOD,
+        told: dict[str, str | int] = {
+            "request_id": request_id,
+            "method": request.method if request.method in METHODS else OTHER_METHOD,
             # What was asked for may hold anything; a route is one of our own.
-            route=resource.canonical if resource is not None else None,
-            status=response.status,
-            error=response.headers.get("Sealyard-Error"),
-            peer=request.remote,
-        )
+            "route": resource.canonical if resource is not None else "",
+            "status": response.status,
+            "error": response.headers.get("Sealyard-Error", ""),
+            "caller": caller,
+            "peer": request.remote or "",
+        }
+        told = {key: value for key, value in told.items() if value != ""}
+        # What is refused for its rate must not fill the disk.
+        if self._gate is not None and self._gate.audit is not None and not _too_many(response):
+            try:
+                await asyncio.to_thread(self._gate.audit.write, "admin.called", **told)
+            except SealyardError:
+                response = problem.answer(problem.NOT_AUDITED)
+                told |= {"status": response.status, "error": problem.NOT_AUDITED.code}
+        self._reporter.report("admin.called", listener=self._name, **told)
+        return response
 
 
-def _wait(error: AdminError) -> web.Response:
-    return problem.answer(error, headers={"Retry-After": "1"})
+def _too_many(response: web.StreamResponse) -> bool:
+    return response.status == problem.TOO_MANY.status
+
+
+def _refused(error: AdminError) -> web.Response:
+    if error is problem.UNAUTHORIZED:
+        return problem.answer(error, headers={"WWW-Authenticate": "Bearer"})
+    waits = error in {problem.TOO_MANY, problem.NOT_REVIEWED}
+    return problem.answer(error, headers={"Retry-After": "1"} if waits else None)
+
+
+def _same_origin(origins: list[str], host: str) -> bool:
+    """Whether no page of another origin sent this; a browser names the origin of what it posts."""
+    ours = {f"http://{host}", f"https://{host}"}
+    return not origins or (len(origins) == 1 and origins[0] in ours)

@@ -6,6 +6,7 @@ from dataclasses import asdict
 from typing import Any, Final
 
 from ..config.settings import (
+    AdminSettings,
     ListenerSettings,
     ListenerTls,
     SecretReference,
@@ -41,10 +42,40 @@ def masked(settings: Settings) -> dict[str, Any]:
         "listeners": [_listener(one) for one in settings.listeners],
     }
     if settings.admin is not None:
-        token = _secret(settings.admin.token)
-        shown["admin"] = {"listen": str(settings.admin.listen), "token": token}
+        shown["admin"] = _admin(settings.admin)
     if settings.health is not None:
         shown["health"] = {"listen": str(settings.health.listen)}
+    return shown
+
+
+def _admin(settings: AdminSettings) -> dict[str, Any]:
+    shown: dict[str, Any] = {
+        "listen": str(settings.listen),
+        "tokens": [
+            {
+                "name": one.name,
+                "token": _secret(one.secret),
+                "scopes": sorted(one.scopes),
+                **({"expires": one.expires} if one.expires else {}),
+            }
+            for one in settings.tokens
+        ],
+        "clients": [
+            {"name": one.name, one.kind: one.value, "scopes": sorted(one.scopes)}
+            for one in settings.clients
+        ],
+    }
+    if settings.tls is not None:
+        shown["tls"] = _tls(settings.tls)
+    if settings.kubernetes is not None:
+        cluster = settings.kubernetes
+        shown["kubernetes"] = {
+            "api": f"https://{cluster.api}",
+            "audience": cluster.audience,
+            "accounts": [
+                {"account": one.account, "scopes": sorted(one.scopes)} for one in cluster.accounts
+            ],
+        }
     return shown
 
 

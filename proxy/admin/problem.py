@@ -20,9 +20,17 @@ class AdminError:
 
 
 MALFORMED: Final = AdminError("malformed-call", 400, "The call does not say what it must.")
-UNAUTHORIZED: Final = AdminError("unauthorized", 401, "The bearer token is missing or wrong.")
+UNAUTHORIZED: Final = AdminError(
+    "unauthorized", 401, "The credentials are missing, wrong or have ended."
+)
 FORBIDDEN_HOST: Final = AdminError(
     "forbidden-host", 403, "The Host header names neither this machine nor an address."
+)
+FORBIDDEN_ORIGIN: Final = AdminError(
+    "forbidden-origin", 403, "A page of another origin may not call."
+)
+FORBIDDEN_SCOPE: Final = AdminError(
+    "forbidden-scope", 403, "The credentials are right and do not allow this call."
 )
 NOT_FOUND: Final = AdminError("not-found", 404, "There is nothing here.")
 METHOD_NOT_ALLOWED: Final = AdminError("method-not-allowed", 405, "The method is not allowed.")
@@ -31,6 +39,12 @@ CONFIGURATION: Final = AdminError(
     "configuration-error", 422, "The configuration cannot be taken; the old one stays in force."
 )
 TOO_MANY: Final = AdminError("too-many-requests", 429, "Too many calls; wait a moment.")
+NOT_REVIEWED: Final = AdminError(
+    "token-not-reviewed", 503, "Kubernetes did not tell whose the token is; try again."
+)
+NOT_AUDITED: Final = AdminError(
+    "audit-failed", 503, "The call could not be written to the audit log; it may have been done."
+)
 INTERNAL: Final = AdminError("internal-error", 500, "The admin API failed; the log tells where.")
 
 KEY_UNAVAILABLE: Final = AdminError(
@@ -46,12 +60,16 @@ ERRORS: Final = (
     MALFORMED,
     UNAUTHORIZED,
     FORBIDDEN_HOST,
+    FORBIDDEN_ORIGIN,
+    FORBIDDEN_SCOPE,
     NOT_FOUND,
     METHOD_NOT_ALLOWED,
     TOO_LARGE,
     CONFIGURATION,
     TOO_MANY,
     INTERNAL,
+    NOT_REVIEWED,
+    NOT_AUDITED,
     KEY_UNAVAILABLE,
     NOT_KEPT,
 )

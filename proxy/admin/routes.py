@@ -1,4 +1,4 @@
-"""The routes of the admin API and of the health listener."""
+"""The operations of the admin API and of the health listener; all that there is."""
 
 from __future__ import annotations
 
@@ -6,40 +6,111 @@ import json
 import time
 from collections.abc import Callable, Mapping
 from http import HTTPStatus
-from typing import Any
+from typing import Any, Final
 
 from aiohttp import web
 
 from ..telemetry.exposition import CONTENT_TYPE_LATEST, exposed
 from ..telemetry.facts import Check
-from . import problem
+from . import problem, schemas
 from .masked import masked
+from .operation import Answered, Endpoint, Operation, Parameter
 from .session_routes import SessionRoutes
 from .subject import Subject
 
+_TEXT: Final = {"type": "string"}
+
+LIVEZ: Final = Operation(
+    "livez",
+    "GET",
+    "/livez",
+    "read",
+    "Whether the process runs.",
+    (Answered("It runs.", _TEXT, media_type="text/plain"),),
+)
+READYZ: Final = Operation(
+    "readyz",
+    "GET",
+    "/readyz",
+    "read",
+    "Whether messages are carried.",
+    (
+        Answered("They are.", _TEXT, media_type="text/plain"),
+        Answered("They are not.", _TEXT, status=503, media_type="text/plain"),
+    ),
+    parameters=(
+        Parameter("verbose", "query", "Name each check, whatever it says.", _TEXT, required=False),
+    ),
+)
+METRICS: Final = Operation(
+    "metrics",
+    "GET",
+    "/metrics",
+    "read",
+    "All that is counted.",
+    (Answered("Prometheus' text format.", _TEXT, media_type="text/plain"),),
+)
+RELOAD: Final = Operation(
+    "reload",
+    "POST",
+    "/-/reload",
+    "reload",
+    "Take what the configuration file says now.",
+    (
+        Answered(
+            "It is in force.",
+            schemas.record(
+                {
+                    "reloaded": {"const": True},
+                    "sha256": {"type": "string"},
+                    "swap_ms": {"type": "number"},
+                },
+                ("reloaded", "sha256", "swap_ms"),
+            ),
+        ),
+    ),
+    errors=(problem.CONFIGURATION,),
+)
+STATUS: Final = Operation(
+    "status",
+    "GET",
+    "/v1/status",
+    "read",
+    "Names and numbers for an operator.",
+    (Answered("How Sealyard stands.", schemas.anything()),),
+)
+CONFIG: Final = Operation(
+    "config",
+    "GET",
+    "/v1/config",
+    "read",
+    "The configuration in force, secrets as references.",
+    (Answered("The configuration.", schemas.anything()),),
+)
+
 
 class Routes:
-    """Answers for one subject."""
+    """Answers for one subject. A family of operations is one file and one line in `admin`."""
 
     def __init__(self, subject: Subject, *, clock: Callable[[], float] = time.time) -> None:
         self._subject = subject
         self._sessions = SessionRoutes(subject, clock)
 
-    def health(self) -> list[web.RouteDef]:
+    def health(self) -> list[Endpoint]:
         """Return what probes and scrapers ask for."""
         return [
-            web.get("/livez", self._livez),
-            web.get("/readyz", self._readyz),
-            web.get("/metrics", self._metrics),
+            Endpoint(LIVEZ, self._livez),
+            Endpoint(READYZ, self._readyz),
+            Endpoint(METRICS, self._metrics),
         ]
 
-    def admin(self) -> list[web.RouteDef]:
+    def admin(self) -> list[Endpoint]:
         """Return all that there is."""
         return [
             *self.health(),
-            web.post("/-/reload", self._reload),
-            web.get("/v1/status", self._status),
-            web.get("/v1/config", self._config),
+            Endpoint(RELOAD, self._reload),
+            Endpoint(STATUS, self._status),
+            Endpoint(CONFIG, self._config),
             *self._sessions.all(),
         ]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import ssl
 from collections.abc import Sequence
 from typing import Final
 
@@ -21,6 +22,8 @@ class AdminServer:
 
     def __init__(self, guard: Guard, routes: Sequence[web.RouteDef]) -> None:
         self.guard = guard
+        self._sockets: tuple[socket.socket, ...] = ()
+        self._sites: list[web.SockSite] = []
         app = web.Application(middlewares=[guard.middleware()], client_max_size=_BODY_BYTES)
         app.add_routes(routes)
         self._runner = web.AppRunner(
@@ -34,11 +37,23 @@ class AdminServer:
             max_headers=64,
         )
 
-    async def start(self, sockets: Sequence[socket.socket]) -> None:
+    async def start(
+        self, sockets: Sequence[socket.socket], tls: ssl.SSLContext | None = None
+    ) -> None:
         """Answer at sockets that listen; they stay their giver's."""
         await self._runner.setup()
-        for sock in sockets:
-            await web.SockSite(self._runner, sock.dup()).start()
+        self._sockets = tuple(sockets)
+        await self.renew_tls(tls)
+
+    async def renew_tls(self, tls: ssl.SSLContext | None) -> None:
+        """Show another certificate to connections that begin from now on."""
+        before, self._sites = self._sites, []
+        for sock in self._sockets:
+            site = web.SockSite(self._runner, sock.dup(), ssl_context=tls)
+            await site.start()
+            self._sites.append(site)
+        for site in before:
+            await site.stop()
 
     async def close(self) -> None:
         """Answer what is under way and stop."""

@@ -1,4 +1,4 @@
-"""The routes of the admin API for the sessions of one scope: look, begin, rotate, revoke."""
+"""The operations on the sessions of one scope: look, begin, rotate, revoke."""
 
 from __future__ import annotations
 
@@ -11,16 +11,87 @@ from aiohttp import web
 from ..core.context import Scope
 from ..core.errors import KeyUnavailable, OperatorError
 from ..keys.desk import Action, Call, latest_not_before
-from ..keys.jwk_set import parse_object
-from . import problem
+from . import problem, reading, schemas
+from .operation import Answered, Endpoint, Operation, Parameter
+from .reading import Malformed
 from .subject import Subject
 
 _PARTS: Final = ("tenant", "conversation")
-_LATEST: Final = (1 << 62) - 1
+_SCOPE: Final = {one: schemas.nullable(schemas.NAME) for one in _PARTS}
+# One of the two must say something.
+_SOME: Final = {"anyOf": [{"required": [one], "properties": {one: schemas.NAME}} for one in _PARTS]}
+_TIME: Final = {"type": "integer", "minimum": 0}
+_SESSION: Final = schemas.record(
+    {
+        "sid": {"type": "string"},
+        "kek": schemas.nullable({"type": "string"}),
+        "began": _TIME,
+        "soft_end": _TIME,
+        "sealed": _TIME,
+    },
+    ("sid", "kek", "began", "soft_end", "sealed"),
+)
+ANSWER: Final = schemas.record(
+    {
+        "scope": {"type": "string"},
+        "not_before": _TIME,
+        "sessions": schemas.many(_SESSION),
+        "agreed": {"type": "boolean"},
+        "store": {"type": "boolean"},
+        "durable": {"type": "boolean"},
+        "problem": {"type": "string"},
+    },
+    ("scope", "not_before", "sessions"),
+)
+_STANDS: Final = (Answered("How the sessions of the scope stand now.", ANSWER),)
+_NAMED: Final = {**schemas.record(_SCOPE), **_SOME}
 
-
-class _Malformed(Exception):
-    """The call does not say what it must, or says more; `str` is a sentence for the caller."""
+SHOW: Final = Operation(
+    "showSessions",
+    "GET",
+    "/v1/sessions",
+    "read",
+    "Show the sessions that this Sealyard holds for a scope.",
+    _STANDS,
+    parameters=tuple(
+        Parameter(one, "query", f"The {one}; one of them is enough.", schemas.NAME, required=False)
+        for one in _PARTS
+    ),
+    errors=(problem.MALFORMED,),
+)
+CREATE: Final = Operation(
+    "createSession",
+    "POST",
+    "/v1/sessions",
+    "keys",
+    "See that a scope has a session.",
+    _STANDS,
+    body=_NAMED,
+    errors=(problem.KEY_UNAVAILABLE,),
+)
+ROTATE: Final = Operation(
+    "rotateSession",
+    "POST",
+    "/v1/sessions/rotate",
+    "keys",
+    "Begin a new session for a scope; what was sealed still opens.",
+    _STANDS,
+    body=_NAMED,
+    errors=(problem.KEY_UNAVAILABLE,),
+)
+REVOKE: Final = Operation(
+    "revokeSessions",
+    "POST",
+    "/v1/sessions/revoke",
+    "keys",
+    "Refuse, for good, all sessions of a scope that began before a time; now, unless one is said.",
+    _STANDS,
+    body={
+        **schemas.record({**_SCOPE, "not_before": schemas.nullable(schemas.SECONDS)}),
+        **_SOME,
+    },
+    errors=(problem.NOT_KEPT,),
+)
 
 
 class SessionRoutes:
@@ -30,35 +101,31 @@ class SessionRoutes:
         self._subject = subject
         self._clock = clock
 
-    def all(self) -> list[web.RouteDef]:
-        """Return the routes."""
+    def all(self) -> list[Endpoint]:
+        """Return the operations."""
         return [
-            web.get("/v1/sessions", self._show),
-            web.post("/v1/sessions", self._create),
-            web.post("/v1/sessions/rotate", self._rotate),
-            web.post("/v1/sessions/revoke", self._revoke),
+            Endpoint(SHOW, self._show),
+            Endpoint(CREATE, self._create),
+            Endpoint(ROTATE, self._rotate),
+            Endpoint(REVOKE, self._revoke),
         ]
 
     async def _show(self, request: web.Request) -> web.Response:
-        if len(request.query) != len(set(request.query)):
-            return _malformed("A parameter is given twice.")
-        return await self._answer("show", request.query)
+        return await self._do("show", reading.query(request, _PARTS))
 
     async def _create(self, request: web.Request) -> web.Response:
-        return await self._answer("create", await _body(request))
+        return await self._do("create", await reading.body(request, _PARTS))
 
     async def _rotate(self, request: web.Request) -> web.Response:
-        return await self._answer("rotate", await _body(request))
+        return await self._do("rotate", await reading.body(request, _PARTS))
 
     async def _revoke(self, request: web.Request) -> web.Response:
-        return await self._answer("revoke", await _body(request))
+        return await self._do("revoke", await reading.body(request, (*_PARTS, "not_before")))
 
-    async def _answer(self, action: Action, said: Mapping[str, Any] | None) -> web.Response:
+    async def _do(self, action: Action, said: Mapping[str, Any]) -> web.Response:
+        call = self._call(action, said)
         try:
-            call = self._call(action, said)
             answer = await self._subject.operate(call)
-        except _Malformed as malformed:
-            return _malformed(str(malformed))
         except OperatorError as error:
             return problem.answer(problem.MALFORMED, code=error.reason)
         except KeyUnavailable:
@@ -68,39 +135,17 @@ class SessionRoutes:
         body = json.dumps(answer.to_json()).encode()
         return web.Response(body=body, content_type="application/json")
 
-    def _call(self, action: Action, said: Mapping[str, Any] | None) -> Call:
-        if said is None:
-            raise _Malformed("The body is not a JSON object with unique members.")
-        known = {*_PARTS, "not_before"} if action == "revoke" else set(_PARTS)
-        if set(said) - known:
-            raise _Malformed(f"The call takes {', '.join(sorted(known))} and nothing else.")
-        scope = Scope(*(_text(said, name) for name in _PARTS))
-        if scope == Scope():
-            raise _Malformed("The call names neither a tenant nor a conversation.")
+    def _call(self, action: Action, said: Mapping[str, Any]) -> Call:
+        scope = named_scope(said)
         if action != "revoke":
             return Call(action, scope)
-        return Call(action, scope, _time(said) or latest_not_before(self._clock()))
+        not_before = reading.whole(said, "not_before")
+        return Call(action, scope, not_before or latest_not_before(self._clock()))
 
 
-def _text(said: Mapping[str, Any], name: str) -> str | None:
-    value = said.get(name)
-    if value is not None and not isinstance(value, str):
-        raise _Malformed(f"`{name}` is not a string.")
-    if value is not None and any("\ud800" <= char <= "\udfff" for char in value):
-        raise _Malformed(f"`{name}` is not Unicode text.")
-    return value
-
-
-def _time(said: Mapping[str, Any]) -> int | None:
-    value = said.get("not_before")
-    if value is not None and (type(value) is not int or not 0 < value < _LATEST):
-        raise _Malformed("`not_before` is not a whole number of seconds since 1970.")
-    return value
-
-
-def _malformed(sentence: str) -> web.Response:
-    return problem.answer(problem.MALFORMED, members={"detail": sentence})
-
-
-async def _body(request: web.Request) -> Mapping[str, Any] | None:
-    return parse_object(await request.read())
+def named_scope(said: Mapping[str, Any]) -> Scope:
+    """Return the scope that a call names; raise Malformed where it names none."""
+    scope = Scope(*(reading.text(said, name) for name in _PARTS))
+    if scope == Scope():
+        raise Malformed("The call names neither a tenant nor a conversation.")
+    return scope

@@ -6,15 +6,16 @@ from typing import Final
 
 from . import agreement
 from .addresses import Files
+from .admin_section import admin_settings
 from .fields import Fields
-from .file_keys import ADMIN, FILE, HEALTH
+from .file_keys import FILE, HEALTH
 from .key_section import key_settings
 from .listeners import check_together, listener
 from .positions import Place
 from .problems import Problems
 from .rule_syntax import fields_by_name
 from .rules_section import MAX_RULES
-from .settings import AdminSettings, HealthSettings, ListenerSettings, Settings
+from .settings import HealthSettings, ListenerSettings, Settings
 from .values import elements, whole
 
 VERSION: Final = 1
@@ -28,7 +29,7 @@ def settings(place: Place, files: Files, problems: Problems) -> Settings | None:
     if version is not None and whole(version, problems, low=0, high=MOST) not in {None, VERSION}:
         problems.add(version, "is another version", f"this program reads version {VERSION}")
     keys = None if keys_place is None else key_settings(keys_place, files, problems)
-    admin = _admin(fields.get("admin"), files, problems)
+    admin = admin_settings(fields.get("admin"), files, problems)
     health = _health(fields.get("health"), files, problems)
     listeners = _listeners(fields, files, problems)
     if keys is None:
@@ -50,16 +51,6 @@ def _listeners(fields: Fields, files: Files, problems: Problems) -> tuple[Listen
         # A rule that is not understood would look as if its fields were not sealed.
         agreement.check(rules, problems)
     return tuple(one.settings for one in found if one.settings is not None)
-
-
-def _admin(place: Place | None, files: Files, problems: Problems) -> AdminSettings | None:
-    if place is None:
-        return None
-    fields = Fields(place, ADMIN, problems)
-    listen_place, token_place = fields.get("listen"), fields.get("token")
-    listen = None if listen_place is None else files.listen(listen_place, problems)
-    token = None if token_place is None else files.secret(token_place, problems)
-    return None if listen is None or token is None else AdminSettings(listen, token)
 
 
 def _health(place: Place | None, files: Files, problems: Problems) -> HealthSettings | None:

@@ -5,11 +5,18 @@ from __future__ import annotations
 from typing import Final
 
 from . import shapes
+from .admin_keys import (
+    ADDRESS,
+    ADMIN,
+    ADMIN_ACCOUNT,
+    ADMIN_CLIENT,
+    ADMIN_KUBERNETES,
+    ADMIN_TOKEN,
+)
 from .rule_keys import BLOCK, DEFAULTS, FIELD, ITEM, RULE, SOURCES
 from .tables import Key, Table
 from .traffic_keys import LIMITS, TIMEOUTS
 
-_ADDRESS: Final = "`host:port`, `'*:port'`, `unix:/path`"
 MOST_DATABASE: Final = 99_999
 
 SECRET: Final = Table(
@@ -122,25 +129,10 @@ KEYS: Final = Table(
     ),
 )
 
-ADMIN: Final = Table(
-    "admin",
-    "`admin`",
-    (
-        Key("listen", _ADDRESS, "Where the admin API listens.", shapes.TEXT, required=True),
-        Key(
-            "token",
-            "secret",
-            "The bearer token it asks for.",
-            shapes.table("secret"),
-            required=True,
-        ),
-    ),
-)
-
 HEALTH: Final = Table(
     "health",
     "`health`",
-    (Key("listen", _ADDRESS, "Where probes ask, without a token.", shapes.TEXT, required=True),),
+    (Key("listen", ADDRESS, "Where probes ask, without a token.", shapes.TEXT, required=True),),
 )
 
 TLS: Final = Table(
@@ -183,7 +175,7 @@ LISTENER: Final = Table(
             shapes.TEXT,
             required=True,
         ),
-        Key("listen", _ADDRESS, "Where it accepts.", shapes.TEXT, required=True),
+        Key("listen", ADDRESS, "Where it accepts.", shapes.TEXT, required=True),
         Key(
             "upstream",
             "`http://host:port`, `https://host:port`, `unix:/path`, `original-port`",
@@ -271,6 +263,10 @@ TABLES: Final = (
     SECRET,
     SESSIONS,
     ADMIN,
+    ADMIN_TOKEN,
+    ADMIN_CLIENT,
+    ADMIN_KUBERNETES,
+    ADMIN_ACCOUNT,
     HEALTH,
     FIELD,
     LISTENER,

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final, Literal, get_args
 
 from ..core.rules import Rule
 from .limits import Timeouts, TrafficLimits
@@ -140,14 +140,6 @@ class KeySettings:
 
 
 @dataclass(frozen=True, slots=True)
-class AdminSettings:
-    """Where the admin API listens, and the bearer token that it asks for."""
-
-    listen: Address
-    token: SecretReference
-
-
-@dataclass(frozen=True, slots=True)
 class HealthSettings:
     """Where probes and scrapers ask, without a token."""
 
@@ -161,6 +153,64 @@ class ListenerTls:
     cert: Path
     key: Path
     client_ca: Path | None = None
+
+
+AdminScope = Literal["read", "keys", "reload", "seal", "open"]
+ADMIN_SCOPES: Final[tuple[AdminScope, ...]] = get_args(AdminScope)
+"""What a caller of the admin API may be allowed to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class AdminToken:
+    """A bearer token, what its holder may do, and when it ends (seconds since 1970; 0: never)."""
+
+    name: str
+    secret: SecretReference
+    scopes: frozenset[AdminScope]
+    expires: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class AdminClient:
+    """A certificate, by its `subject` (RFC 4514) or a `dns` or `uri` of its subjectAltName."""
+
+    name: str
+    kind: str
+    value: str
+    scopes: frozenset[AdminScope]
+
+
+@dataclass(frozen=True, slots=True)
+class AdminAccount:
+    """A service account of Kubernetes, as `namespace/name`, and what it may do."""
+
+    account: str
+    scopes: frozenset[AdminScope]
+
+
+@dataclass(frozen=True, slots=True)
+class AdminKubernetes:
+    """Which service accounts are admitted, and the API server (HTTPS) that reviews their tokens.
+
+    `ca` signs its certificate; `token_file` holds what Sealyard shows it.
+    """
+
+    accounts: tuple[AdminAccount, ...]
+    audience: str
+    api: TcpAddress
+    ca: Path
+    token_file: Path
+
+
+@dataclass(frozen=True, slots=True)
+class AdminSettings:
+    """Where the admin API listens, and whom it admits."""
+
+    listen: Address
+    tokens: tuple[AdminToken, ...] = ()
+    tls: ListenerTls | None = None
+    clients: tuple[AdminClient, ...] = ()
+    kubernetes: AdminKubernetes | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -102,9 +102,9 @@ _TABLE: Final = (
     Event(
         "admin.called",
         "info",
-        ("listener", "request_id", "method", "route", "status", "error", "peer"),
+        ("listener", "request_id", "method", "route", "status", "error", "caller", "peer"),
         "Somebody called the admin API. Written before the answer goes out; `route` is one of"
-        " the API's own, never what was asked for.",
+        " the API's own, never what was asked for; `caller` is the name of right credentials.",
     ),
     Event(
         "worker.started",

@@ -1,21 +1,35 @@
-"""The admin and health listeners of one configuration, with the token that is read again."""
+"""The admin and health listeners of one configuration, with the credentials that are read again."""
 
 from __future__ import annotations
 
 import asyncio
+import ssl
+import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ..admin.token import BearerToken, read_token
-from ..config.settings import Address, Settings
+from ..config.settings import Address, AdminSettings, Settings
+from ..keys.audit import AuditLog, file_beside
 from ..telemetry.tally import Reporter
-from ..traffic import sockets
+from ..traffic import sockets, tls
 from ..traffic.sockets import Sockets
+from .files import Fingerprint, fingerprint, tls_files
 from .source import Source
 from .subject import Whole
 
 if TYPE_CHECKING:
+    from ..admin.access import Access
     from ..admin.server import AdminServer
+
+
+@dataclass(frozen=True, slots=True)
+class _Material:
+    """What the files of `admin` hold just now."""
+
+    access: Access
+    tls: ssl.SSLContext | None
+    files: Fingerprint
 
 
 class AdminListeners:
@@ -25,7 +39,7 @@ class AdminListeners:
         self._settings = settings
         self._reporter = reporter
         self._environ = environ
-        self._token: BearerToken | None = None
+        self._material: _Material | None = None
         self._places: dict[str, tuple[Address, Sockets]] = {}
         self._servers: dict[str, AdminServer] = {}
 
@@ -39,10 +53,9 @@ class AdminListeners:
         return sockets.port_of(self._places[name][1])
 
     async def open(self) -> None:
-        """Read the token and take the places to listen, or raise UnfitEnvironment."""
+        """Read the credentials and take the places to listen, or raise UnfitEnvironment."""
         if self._settings.admin is not None:
-            token = self._settings.admin.token
-            self._token = await asyncio.to_thread(read_token, token, self._environ)
+            self._material = await asyncio.to_thread(_gather, self._settings.admin, self._environ)
             await self._open("admin", self._settings.admin.listen)
         if self._settings.health is not None:
             await self._open("health", self._settings.health.listen)
@@ -51,19 +64,25 @@ class AdminListeners:
         """Begin to answer."""
         # Prometheus' client is worth 12 ms and a megabyte: only where somebody can ask for it.
         from ..admin.app_probes import app_probe_routes, app_probes  # noqa: PLC0415
-        from ..admin.guard import Guard  # noqa: PLC0415
+        from ..admin.guard import Gate, Guard  # noqa: PLC0415
+        from ..admin.operation import scopes  # noqa: PLC0415
         from ..admin.routes import Routes  # noqa: PLC0415
         from ..admin.server import AdminServer  # noqa: PLC0415
 
         routes = Routes(subject)
         probing = app_probe_routes(app_probes(self._environ))
         for name, (address, opened) in self._places.items():
-            token = self._token if name == "admin" else None
-            guard = Guard(name, address, self._reporter, token=token)
-            served = routes.admin() if name == "admin" else [*routes.health(), *probing]
-            server = AdminServer(guard, served)
+            gate, shown = None, None
+            if name == "admin" and self._material is not None:
+                audit = AuditLog(file_beside(self._settings.keys.keyring), time.time)
+                gate = Gate(self._material.access, scopes(routes.admin()), audit)
+                shown = self._material.tls
+            guard = Guard(name, address, self._reporter, gate=gate)
+            endpoints = routes.admin() if name == "admin" else routes.health()
+            served = [one.route() for one in endpoints]
+            server = AdminServer(guard, served if name == "admin" else [*served, *probing])
             self._servers[name] = server
-            await server.start(opened)
+            await server.start(opened, shown)
             self._reporter.report("admin.started", listener=name, address=str(address))
 
     async def close(self) -> None:
@@ -75,29 +94,49 @@ class AdminListeners:
         self._servers.clear()
         self._places.clear()
 
-    async def prepare(self, source: Source) -> TokenChange:
-        """Return the change to the token as it stands now; raise UnfitEnvironment without one."""
+    async def prepare(self, source: Source) -> AdminChange:
+        """Return the change to what the files say now; raise UnfitEnvironment for an unfit one."""
         admin = source.loaded.settings.admin
         if admin is None or "admin" not in self._servers:
-            return TokenChange(None, None)
-        token = await asyncio.to_thread(read_token, admin.token, self._environ)
-        return TokenChange(self._servers["admin"], token)
+            return AdminChange(self, None)
+        return AdminChange(self, await asyncio.to_thread(_gather, admin, self._environ))
+
+    async def take(self, material: _Material) -> None:
+        """Go over to other credentials and another certificate."""
+        before, self._material = self._material, material
+        server = self._servers["admin"]
+        server.guard.access = material.access
+        if before is None or before.files != material.files:
+            await server.renew_tls(material.tls)
 
     async def _open(self, name: str, address: Address) -> None:
         self._places[name] = address, await asyncio.to_thread(sockets.open_sockets, address)
 
 
-class TokenChange:
-    """Another token for callers of the admin API."""
+class AdminChange:
+    """Other credentials for callers of the admin API."""
 
-    def __init__(self, server: AdminServer | None, token: BearerToken | None) -> None:
-        self._server = server
-        self._token = token
+    def __init__(self, listeners: AdminListeners, material: _Material | None) -> None:
+        self._listeners = listeners
+        self._material = material
 
     async def apply(self) -> None:
-        """Put it in force."""
-        if self._server is not None:
-            self._server.guard.token = self._token
+        """Put them in force."""
+        if self._material is not None:
+            await self._listeners.take(self._material)
 
     async def discard(self) -> None:
-        """Forget it."""
+        """Forget them."""
+
+
+def _gather(settings: AdminSettings, environ: Mapping[str, str]) -> _Material:
+    from ..admin.access import read_access  # noqa: PLC0415 - see above
+
+    context = None
+    if settings.tls is not None:
+        context = tls.listener_context(settings.tls)
+        if settings.clients and settings.tls.client_ca is not None:
+            # Who shows none may still have a token; who shows a wrong one is cut off.
+            context.verify_mode = ssl.CERT_OPTIONAL
+    access = read_access(settings, environ)
+    return _Material(access, context, fingerprint(tls_files(settings.tls)))

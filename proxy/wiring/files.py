@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from ..config.settings import ListenerTls, SecretReference, Settings, UpstreamTls
+from ..config.settings import AdminSettings, ListenerTls, SecretReference, Settings, UpstreamTls
 
 Fingerprint = tuple[tuple[str, tuple[int, ...]], ...]
 """Each path with what the file system says of the file that it leads to."""
@@ -26,8 +26,17 @@ def all_files(configuration: Path, settings: Settings) -> tuple[Path, ...]:
         found += tls_files(listener.tls)
         found += tls_files(listener.upstream_tls)
     if settings.admin is not None:
-        found += secret_files(settings.admin.token)
+        found += admin_files(settings.admin)
     return tuple(dict.fromkeys(found))
+
+
+def admin_files(settings: AdminSettings) -> tuple[Path, ...]:
+    """Return the files of those who are admitted to the admin API."""
+    found = [*tls_files(settings.tls)]
+    for token in settings.tokens:
+        found += secret_files(token.secret)
+    # Not the token for the API server, which is read for each review.
+    return (*found, settings.kubernetes.ca) if settings.kubernetes is not None else tuple(found)
 
 
 def keyring_files(settings: Settings) -> tuple[Path, ...]:

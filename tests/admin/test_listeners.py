@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -11,14 +12,18 @@ from typing import Any
 import aiohttp
 import pytest
 
-from proxy.admin.guard import Guard
+from proxy.admin.access import Access
+from proxy.admin.caller import Caller
+from proxy.admin.guard import Gate, Guard
+from proxy.admin.operation import scopes
 from proxy.admin.routes import Routes
 from proxy.admin.server import AdminServer
 from proxy.admin.subject import Reloaded
-from proxy.admin.token import BearerToken
+from proxy.admin.token import BearerToken, Issued, Tokens
 from proxy.config.load import load
-from proxy.config.settings import Settings, TcpAddress
+from proxy.config.settings import ADMIN_SCOPES, AdminScope, Settings, TcpAddress
 from proxy.core.errors import SealyardError
+from proxy.keys.audit import AuditLog
 from proxy.keys.desk import Answer, Call
 from proxy.telemetry import metrics
 from proxy.telemetry.facts import Check
@@ -105,8 +110,23 @@ class Open:
             return response.status, dict(response.headers), await response.text()
 
 
+def issued(token: str, *allowed: AdminScope, name: str = "", expires: int = 0) -> Issued:
+    caller = Caller(name or token, frozenset(allowed or ADMIN_SCOPES))
+    return Issued(BearerToken(token.encode()), caller, expires)
+
+
+def an_access(*tokens: Issued) -> Access:
+    return Access(Tokens(tokens or (issued(TOKEN, name="token"),)), frozenset(ADMIN_SCOPES))
+
+
 @asynccontextmanager
-async def listening(name: str = "admin", subject: Everything | None = None) -> AsyncIterator[Open]:
+async def listening(
+    name: str = "admin",
+    subject: Everything | None = None,
+    *,
+    access: Access | None = None,
+    audit: AuditLog | None = None,
+) -> AsyncIterator[Open]:
     heard: list[tuple[str, dict[str, object]]] = []
 
     class Ear:
@@ -114,9 +134,10 @@ async def listening(name: str = "admin", subject: Everything | None = None) -> A
             heard.append((event, fields))
 
     routes = Routes(subject or Everything())
-    token = BearerToken(TOKEN.encode()) if name == "admin" else None
-    guard = Guard(name, LISTEN, Ear(), token=token)
-    server = AdminServer(guard, routes.admin() if name == "admin" else routes.health())
+    endpoints = routes.admin() if name == "admin" else routes.health()
+    gate = Gate(access or an_access(), scopes(endpoints), audit) if name == "admin" else None
+    guard = Guard(name, LISTEN, Ear(), gate=gate)
+    server = AdminServer(guard, [one.route() for one in endpoints])
     opened = sockets.open_sockets(LISTEN)
     await server.start(opened)
     try:
@@ -173,9 +194,10 @@ async def test_another_method_is_told_which_there_are_and_no_page_may_ask() -> N
     async with listening() as ours:
         status, headers, _ = await ours.call("DELETE", "/v1/status")
         preflight = await ours.call("OPTIONS", "/-/reload", Origin="https://attacker.example")
+        asked = await ours.call("OPTIONS", "/-/reload")
 
-    assert (status, headers["Allow"]) == (405, "GET,HEAD".replace(",", ", "))
-    assert preflight[0] == 405
+    assert (status, headers["Allow"]) == (405, "GET")
+    assert (preflight[0], asked[0]) == (403, 405)
     assert not any(name.lower().startswith("access-control") for name in preflight[1])
 
 
@@ -187,14 +209,65 @@ async def test_an_unknown_path_is_not_repeated_in_the_log() -> None:
     assert "canary" not in str(ours.heard) + body
 
 
-async def test_guesses_are_slowed_down_and_then_even_the_token_is_not_told_apart() -> None:
+async def test_guesses_are_slowed_down_and_do_not_keep_out_who_has_the_token() -> None:
     async with listening() as ours:
-        statuses = [(await ours.call("GET", "/livez", token="guess"))[0] for _ in range(12)]
+        wrong = [await ours.call("GET", "/livez", token="guess") for _ in range(12)]
         right = await ours.call("GET", "/livez")
 
-    assert statuses[:10] == [401] * 10
-    assert statuses[10:] == [429, 429]
-    assert (right[0], right[1]["Retry-After"]) == (429, "1")
+    assert [status for status, *_ in wrong] == [401] * 10 + [429] * 2
+    assert wrong[-1][1]["Retry-After"] == "1"
+    assert right[0] == 200
+
+
+async def test_a_caller_who_calls_too_often_waits_and_others_do_not() -> None:
+    access = an_access(issued("busy-token-0123456"), issued("calm-token-0123456"))
+    async with listening(access=access) as ours:
+        busy = [(await ours.call("GET", "/livez", token="busy-token-0123456"))[0]
+                for _ in range(200)]  # fmt: skip
+        calm = await ours.call("GET", "/livez", token="calm-token-0123456")
+
+    assert busy[:100] == [200] * 100
+    assert 429 in busy
+    assert calm[0] == 200
+
+
+async def test_a_page_of_another_origin_is_refused() -> None:
+    async with listening() as ours:
+        own = f"http://127.0.0.1:{ours.port}"
+        same = await ours.call("GET", "/livez", Origin=own)
+        other = await ours.call("GET", "/livez", Origin="http://attacker.example")
+        none = await ours.call("GET", "/livez", Origin="null")
+
+    assert same[0] == 200
+    assert [one[1]["Sealyard-Error"] for one in (other, none)] == ["forbidden-origin"] * 2
+
+
+async def test_each_call_stands_in_the_audit_log_before_it_is_answered(tmp_path: Path) -> None:
+    file = tmp_path / "audit"
+    async with listening(audit=AuditLog(file, lambda: 5.0)) as ours:
+        _, headers, _ = await ours.call("GET", "/v1/config")
+        after_one = file.read_text()
+        await ours.call("POST", "/-/reload", token="guess")
+        for _ in range(20):
+            await ours.call("GET", "/livez", token="guess")
+
+    line = json.loads(after_one)
+    assert (line["event"], line["caller"], line["route"]) == ("admin.called", "token", "/v1/config")
+    assert (line["request_id"], line["status"]) == (headers["Sealyard-Request-Id"], 200)
+    lines = [json.loads(one) for one in file.read_text().splitlines()]
+    assert lines[1]["error"] == "unauthorized"
+    assert "caller" not in lines[1]
+    assert {one["status"] for one in lines} == {200, 401}  # and no flood of 429
+    assert TOKEN not in file.read_text()
+
+
+async def test_what_cannot_be_written_down_is_not_answered(tmp_path: Path) -> None:
+    async with listening(audit=AuditLog(tmp_path / "none" / "audit", lambda: 5.0)) as ours:
+        status, headers, body = await ours.call("GET", "/v1/status")
+
+    assert (status, headers["Sealyard-Error"]) == (503, "audit-failed")
+    assert "version" not in body
+    assert ours.heard[0][1]["error"] == "audit-failed"
 
 
 async def test_a_refused_reload_is_told_with_its_problems() -> None:

@@ -4,28 +4,37 @@ from pathlib import Path
 
 import pytest
 
-from proxy.admin.token import BearerToken, read_token
-from proxy.config.settings import SecretReference
+from proxy.admin.caller import Caller
+from proxy.admin.token import BearerToken, Issued, Tokens, read_token, read_tokens
+from proxy.config.settings import AdminToken, SecretReference
 from proxy.core.errors import UnfitEnvironment
 
 TOKEN = b"0123456789abcdef"
 
 
-@pytest.mark.parametrize(
-    ("authorization", "admitted"),
-    [
-        (b"Bearer " + TOKEN, True),
-        (b"bearer  " + TOKEN + b" ", True),
-        (TOKEN, False),
-        (b"Basic " + TOKEN, False),
-        (b"Bearer " + TOKEN[:-1], False),
-        (b"Bearer " + TOKEN + b"0", False),
-        (b"Bearer ", False),
-        (b"", False),
-    ],
-)
-def test_only_the_token_itself_is_admitted(authorization: bytes, *, admitted: bool) -> None:
-    assert BearerToken(TOKEN).admits(authorization) is admitted
+READER = Caller("reader", frozenset({"read"}))
+
+
+def shown(tokens: Tokens, token: bytes, now: float = 0.0) -> Caller | None:
+    return tokens.caller(token, now)
+
+
+@pytest.mark.parametrize("wrong", [b"", TOKEN[:-1], TOKEN + b"0", TOKEN.upper(), TOKEN + b"\n"])
+def test_only_the_token_itself_is_admitted(wrong: bytes) -> None:
+    tokens = Tokens([Issued(BearerToken(TOKEN), READER)])
+
+    assert shown(tokens, TOKEN) == READER
+    assert shown(tokens, wrong) is None
+
+
+def test_each_token_has_scopes_of_its_own_and_an_end() -> None:
+    keeper = Caller("keeper", frozenset({"keys"}))
+    other = b"other-token-of-the-tests"
+    tokens = Tokens([Issued(BearerToken(TOKEN), READER, 10), Issued(BearerToken(other), keeper)])
+
+    assert shown(tokens, TOKEN, 9.9) == READER
+    assert shown(tokens, TOKEN, 10.0) is None
+    assert shown(tokens, other, 1e12) == keeper
 
 
 def test_a_token_shows_nothing_of_itself() -> None:
@@ -37,13 +46,15 @@ def test_a_token_is_read_from_a_private_file_without_its_line_end(tmp_path: Path
     path.write_bytes(TOKEN + b"\n")
     path.chmod(0o400)
 
-    assert read_token(SecretReference(file=path), {}).admits(b"Bearer " + TOKEN)
+    setting = AdminToken("reader", SecretReference(file=path), READER.scopes)
+
+    assert shown(read_tokens([setting], {}), TOKEN) == READER
 
 
 def test_a_token_is_read_from_the_environment() -> None:
-    token = read_token(SecretReference(env="TOKEN"), {"TOKEN": TOKEN.decode()})
+    setting = AdminToken("reader", SecretReference(env="TOKEN"), READER.scopes)
 
-    assert token.admits(b"Bearer " + TOKEN)
+    assert shown(read_tokens([setting], {"TOKEN": TOKEN.decode()}), TOKEN) == READER
 
 
 @pytest.mark.parametrize("text", ["", "short", "0123456789 abcdef", "0123456789abcdeé"])

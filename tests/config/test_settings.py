@@ -5,6 +5,7 @@ import pytest
 
 from proxy.config.settings import (
     AdminSettings,
+    AdminToken,
     HealthSettings,
     KeySettings,
     ListenerTls,
@@ -122,8 +123,9 @@ def test_admin_and_health_are_kept() -> None:
 
     settings = loaded(changed("listeners:\n", f"{more}listeners:\n")).settings
 
-    token = SecretReference(file=FOLDER / "admin.token")
-    assert AdminSettings(TcpAddress("127.0.0.1", 9901), token) == settings.admin
+    secret = SecretReference(file=FOLDER / "admin.token")
+    token = AdminToken("token", secret, frozenset({"read", "keys", "reload"}))
+    assert AdminSettings(TcpAddress("127.0.0.1", 9901), (token,)) == settings.admin
     assert HealthSettings(UnixAddress(FOLDER / "h")) == settings.health
 
 

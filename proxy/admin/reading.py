@@ -1,0 +1,77 @@
+"""What a call says, read strictly: each member known, each of its kind."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import Any, Final
+
+from aiohttp import web
+
+from ..keys.jwk_set import parse_object
+from . import problem
+
+LATEST: Final = (1 << 62) - 2
+
+
+class Malformed(Exception):
+    """The call does not say what it must, or says more; `str` is a sentence for the caller."""
+
+    def answer(self) -> web.Response:
+        """Return the response that tells so."""
+        return problem.answer(problem.MALFORMED, members={"detail": str(self)})
+
+
+async def body(request: web.Request, known: Collection[str]) -> Mapping[str, Any]:
+    """Return the JSON object of a body, none of whose members is unknown; raise Malformed."""
+    said = parse_object(await request.read())
+    if said is None:
+        raise Malformed("The body is not a JSON object with unique members.")
+    return only(said, known)
+
+
+def query(request: web.Request, known: Collection[str]) -> Mapping[str, Any]:
+    """Return the parameters of a query, each given once and none unknown; raise Malformed."""
+    if len(request.query) != len(set(request.query)):
+        raise Malformed("A parameter is given twice.")
+    return only(request.query, known)
+
+
+def only(said: Mapping[str, Any], known: Collection[str]) -> Mapping[str, Any]:
+    """Return what is said if all of it is known; raise Malformed."""
+    if set(said) - set(known):
+        raise Malformed(f"The call takes {', '.join(sorted(known)) or 'nothing'} and no more.")
+    return said
+
+
+def text(said: Mapping[str, Any], name: str) -> str | None:
+    """Return a text, None where it is absent or null; raise Malformed."""
+    value = said.get(name)
+    if value is not None and not isinstance(value, str):
+        raise Malformed(f"`{name}` is not a string.")
+    if value is not None and any("\ud800" <= char <= "\udfff" for char in value):
+        raise Malformed(f"`{name}` is not Unicode text.")
+    return value
+
+
+def needed(said: Mapping[str, Any], name: str) -> str:
+    """Return a text that must be there; raise Malformed."""
+    value = text(said, name)
+    if value is None:
+        raise Malformed(f"`{name}` is missing.")
+    return value
+
+
+def choice(said: Mapping[str, Any], name: str, options: Collection[str], default: str) -> str:
+    """Return one of a few words; raise Malformed."""
+    value = text(said, name)
+    if value is not None and value not in options:
+        raise Malformed(f"`{name}` is one of {', '.join(options)}.")
+    return default if value is None else value
+
+
+def whole(said: Mapping[str, Any], name: str, *, low: int = 1, high: int = LATEST) -> int | None:
+    """Return a whole number within its bounds, None where it is absent or null."""
+    value = said.get(name)
+    if value is not None and (type(value) is not int or not low <= value <= high):
+        raise Malformed(f"`{name}` is not a whole number from {low} to {high}.")
+    return value
