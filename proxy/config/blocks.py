@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from typing import Final
+from typing import Final, cast
 
+from ..core.formats.kinds import Kind
 from ..core.message import Direction
 from ..core.rules import Verdict
 from ..core.selectors import NamedSelector
@@ -13,14 +14,15 @@ from .items import items, selectors
 from .options import bind, options
 from .positions import Mapping, Place, Scalar, Sequence
 from .problems import Problems, show, suggest
-from .rule_keys import BLOCK, MOST_TOKENS
+from .rule_keys import BLOCK, BODY_FORMATS, MOST_TOKENS
 from .source_values import names
 from .syntax import BehaviourSyntax, BlockSyntax
-from .values import elements, one_or_more, text, texts, whole
+from .values import choice, elements, one_or_more, text, texts, whole
 
 _TYPE: Final = re.compile(r"[a-z0-9!#$&^_.+-]+/(?:[a-z0-9!#$&^_.+-]+|\*)|\*/\*")
 _STATUS: Final = re.compile(r"[1-5][0-9]{2}")
 _STATUS_CLASS: Final = re.compile(r"[1-5]xx")
+_LATER_FORMATS: Final = ("multipart", "socketio")
 _ACTIONS: Final = ("encrypt", "decrypt", "absent")
 
 
@@ -76,6 +78,7 @@ def _block(
         if max_tokens is None
         else whole(max_tokens, problems, low=1, high=MOST_TOKENS),
         placeholder=None if placeholder is None else text(placeholder, problems),
+        format=_format(fields.get("format"), problems),
     )
     if several:
         _refuse_head_in_lists(made, problems)
@@ -115,6 +118,16 @@ def _types(place: Place | None, problems: Problems) -> tuple[str, ...]:
         else:
             found.append(word.lower())
     return tuple(found)
+
+
+def _format(place: Place | None, problems: Problems) -> tuple[Kind, Place] | None:
+    if place is None:
+        return None
+    word = choice(place, (*BODY_FORMATS, *_LATER_FORMATS), problems)
+    if word in _LATER_FORMATS:
+        problems.add(place, f"{show(word)} is not supported yet")
+        return None
+    return None if word is None else (cast("Kind", word), place)
 
 
 def _statuses(place: Place | None, problems: Problems) -> tuple[tuple[int, int], ...]:

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from itertools import combinations
 
+from ..core.errors import InvalidExpression
 from ..core.formats.lax_names import LaxName
+from ..core.kinds_read import kinds_read_as
 from ..core.selectors import Any, JsonSelector, NamedSelector, Selector, Step, Whole
 from ..core.sources import json_sources
 from .problems import Problems, show
@@ -17,6 +19,7 @@ from .syntax import BlockSyntax, ItemSyntax
 def check(block: BlockSyntax, problems: Problems) -> None:
     """Tell of every item that overlaps an earlier one, and of what reads another kind of body."""
     _check_kinds(block, problems)
+    _check_format(block, problems)
     placed = [(item, "encrypt") for item in block.encrypt]
     placed += [(item, "decrypt") for item in block.decrypt]
     for (first, first_action), (second, second_action) in combinations(placed, 2):
@@ -44,6 +47,21 @@ def _check_kinds(block: BlockSyntax, problems: Problems) -> None:
     for source in (block.names.tenant, block.names.conversation, block.names.message):
         if source is not None and any(True for _ in json_sources(source.source)):
             problems.add(source.place, "cannot be read from a form")
+
+
+def _check_format(block: BlockSyntax, problems: Problems) -> None:
+    """Tell where no selector of a block reads bodies of the format that it names."""
+    if block.format is None:
+        return
+    kind, place = block.format
+    selectors = [one.selector for one in (*block.encrypt, *block.decrypt)]
+    selectors += [one for one, _ in block.absent]
+    names = (block.names.tenant, block.names.conversation, block.names.message)
+    named = any(one is not None and any(True for _ in json_sources(one.source)) for one in names)
+    try:
+        kinds_read_as(kind, selectors, names_in_json=named)
+    except InvalidExpression as error:
+        problems.add(place, error.message)
 
 
 def overlap(first: JsonSelector, second: JsonSelector) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from ..core.formats.kinds import Kind
 from ..core.rules import PARTS
 from . import shapes
 from .tables import Key, Schema, Table
@@ -12,6 +13,7 @@ FORMS: Final = ("jwe", "short")
 ON_ERROR: Final = ("reject", "keep")
 ALREADY_SEALED: Final = ("seal", "keep", "reject")
 CASE_VARIANTS: Final = ("refuse", "allow")
+BODY_FORMATS: Final[tuple[Kind, ...]] = ("json", "ndjson", "sse", "form", "text")
 MOST_CHARS: Final = 1_000_000_000
 MOST_TOKENS: Final = 1_000_000
 
@@ -169,7 +171,13 @@ BLOCK: Final = Table(
             "`[sealed]`",
         ),
         Key("when", "mapping", "Which values the block is for.", shapes.NOT_YET, later=True),
-        Key("format", "text", "Overrides the content type.", shapes.NOT_YET, later=True),
+        Key(
+            "format",
+            ", ".join(f"`{one}`" for one in BODY_FORMATS),
+            "What bodies are read as, whatever content type they name.",
+            shapes.choice(BODY_FORMATS),
+            "what the content type says",
+        ),
     ),
 )
 

@@ -127,6 +127,7 @@ class _Resolver:
             case_variants_allowed=bool(options.case_variants_allowed),
             max_tokens=block.max_tokens or plain.max_tokens,
             placeholder=block.placeholder or plain.placeholder,
+            format=block.format[0] if block.format else None,
         )
 
     def _act(

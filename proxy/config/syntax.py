@@ -6,6 +6,7 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Literal, TypeVar
 
+from ..core.formats.kinds import Kind
 from ..core.routes import Pattern
 from ..core.rules import Part, Verdict
 from ..core.selectors import Selector
@@ -72,7 +73,7 @@ class ItemSyntax:
 
 @dataclass(frozen=True, slots=True)
 class BlockSyntax:
-    """A block and where it stands; `on_error` and `status` are the places of those keys."""
+    """A block and where it stands; `format` has the place of that key beside its word."""
 
     place: Place
     encrypt: tuple[ItemSyntax, ...] = ()
@@ -85,6 +86,7 @@ class BlockSyntax:
     bind: BindSyntax | None = None
     max_tokens: int | None = None
     placeholder: str | None = None
+    format: tuple[Kind, Place] | None = None
 
 
 BehaviourSyntax = Verdict | tuple[BlockSyntax, ...]

@@ -9,7 +9,8 @@ from typing import Final, TypeGuard
 from .errors import InvalidExpression
 from .formats.form import FormSelection
 from .formats.json import Selection
-from .formats.kinds import KINDS, RECORDS, Kind, kind_of
+from .formats.kinds import RECORDS, Kind, kind_of
+from .kinds_read import kinds_read, kinds_read_as
 from .message import Direction, MediaType
 from .rules import NAMED_PARTS, Block, Item, NamedPart, Names
 from .selectors import Any, JsonSelector, NamedSelector, Selector, Whole
@@ -43,11 +44,13 @@ class Blueprint:
     it to give one value at most. `reads` are the kinds of bodies that its selectors read; `form`
     finds the pairs of a form, `query` the parameters of a query, `selection` what stands in JSON;
     `in_head` are the items of the head. `whole_encrypt` and `whole_decrypt` are the items that take
-    the whole body; `takes_whole` says that there is one.
+    the whole body; `takes_whole` says that there is one. `only_opens_responses`: it seals nothing,
+    forbids nothing, and is for no request.
     """
 
     __slots__ = (
         "_statuses",
+        "_wholes",
         "absent",
         "block",
         "decrypt",
@@ -57,6 +60,7 @@ class Blueprint:
         "from_message",
         "in_head",
         "keeps",
+        "only_opens_responses",
         "query",
         "reads",
         "reads_json",
@@ -92,10 +96,14 @@ class Blueprint:
         self.encrypt = self._place(block.encrypt, first=0)
         self.decrypt = self._place(block.decrypt, first=len(self.encrypt))
         absent = tuple(one for one in block.absent if _is_placed(one))
+        self.only_opens_responses = direction == "response" and not (block.encrypt or block.absent)
         self.absent = tuple(enumerate(absent, start=len(self.encrypt) + len(self.decrypt)))
         self.whole_encrypt = _whole(block.encrypt)
         self.whole_decrypt = _whole(block.decrypt)
         self.takes_whole = self.whole_encrypt is not None or self.whole_decrypt is not None
+        self._wholes = {
+            one.selector for one in (self.whole_encrypt, self.whole_decrypt) if one is not None
+        }
         self.reads = _reads(block)
         self.reads_json = "json" in self.reads
         tokens = self.whole_decrypt is not None and self.whole_decrypt.selector is Whole.TOKENS
@@ -120,6 +128,9 @@ class Blueprint:
             return False
         if self.block.types:
             return media_type is not None and _covered(self.block.types, media_type.essence)
+        return self.block.format is not None or self._reads_type(media_type)
+
+    def _reads_type(self, media_type: MediaType | None) -> bool:
         if self.reads:
             kind = kind_of(media_type)
             if kind in RECORDS and self.direction == "response":
@@ -131,10 +142,20 @@ class Blueprint:
 
     def kind(self, media_type: MediaType | None) -> Kind:
         """Return which kind of body one with this type is to this block."""
+        if self.block.format is not None:
+            return self.block.format
         kind = kind_of(media_type)
         if kind in self.reads:
             return kind
         return "form" if self.form is not None else "json"
+
+    def records(self, media_type: MediaType | None) -> Kind | None:
+        """Return which records this block reads in a body with this type; None for none."""
+        kind = self.block.format or kind_of(media_type)
+        if kind not in RECORDS or Whole.BODY in self._wholes:
+            return None
+        read = kind in self.reads or (kind == "sse" and Whole.TEXT in self._wholes)
+        return kind if read else None
 
     def fits_status(self, status: int) -> bool:
         """Tell whether responses with this status are for this block."""
@@ -246,17 +267,10 @@ def _reads(block: Block) -> frozenset[Kind]:
         *(item.selector for item in (*block.encrypt, *block.decrypt)),
         *block.absent,
     )
-    json = any(isinstance(one, JsonSelector) for one in selectors) or bool(
-        _json_sources(block.names)
-    )
-    form = any(_is_form(one) for one in selectors)
-    if json and form:
-        raise InvalidExpression("a form has no `$.` selectors, and JSON no `form:`")
-    if form:
-        return frozenset({"form"})
-    if json:
-        return RECORDS | {"json"}
-    return KINDS if Whole.TOKENS in selectors else frozenset()
+    named = bool(_json_sources(block.names))
+    if block.format is not None:
+        return kinds_read_as(block.format, selectors, names_in_json=named)
+    return kinds_read(selectors, names_in_json=named)
 
 
 def _json_sources(names: Names) -> tuple[JsonSource, ...]:

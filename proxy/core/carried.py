@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple, Protocol
 
 from .context import Context
 from .edits import AtHand, Change, EmbeddedEdit, OpenEdit
 from .errors import OpenFailed
 from .rules import Block
 from .token import Token
+
+
+class Places(Protocol):
+    """For each place in what is read, the place in what is spelled."""
+
+    def __getitem__(self, place: int, /) -> int:
+        """Return where a place lies."""
 
 
 class CarriedEdit(NamedTuple):
@@ -22,7 +29,7 @@ class CarriedEdit(NamedTuple):
     edit: OpenEdit | EmbeddedEdit
     spell: Callable[[bytes], bytes]
     offset: int = 0
-    places: Sequence[int] | None = None
+    places: Places | None = None
 
     @property
     def context(self) -> Context | None:
@@ -41,5 +48,13 @@ class CarriedEdit(NamedTuple):
     def carry_out(self, keys: AtHand, block: Block, now: float) -> Change:
         """Return what becomes of the value, spelled; raise as the edit does."""
         start, end, text, fate, session = self.edit.carry_out(keys, block, now)
-        spelled = None if text is None else self.spell(text)
-        return Change(self.at(start), self.at(end), spelled, fate, session)
+        start, end = self.at(start), self.at(end)
+        if text is None:
+            return Change(start, end, None, fate, session)
+        try:
+            return Change(start, end, self.spell(text), fate, session)
+        except OpenFailed:
+            # A text that has no spelling here is as good as one that does not open.
+            if type(self.edit) is OpenEdit and not block.keep_unopened:
+                raise
+            return Change(start, end, None, "kept")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from .binding import Binder
 from .blueprint import Blueprint, Placed
 from .carried import CarriedEdit
@@ -11,20 +9,20 @@ from .context import Context, Scope
 from .decoded import bind_token, decoded_token, token_or_none
 from .edits import EmbeddedEdit, OpenEdit, SealEdit
 from .errors import (
-    BodyTooLarge,
     ForbiddenValue,
+    InvalidBody,
     MissingValue,
     OpenFailed,
     UnsupportedBody,
 )
 from .exchange import Exchange, has_query_parameter
 from .finding_in_head import HeadEdit, find_head_edits
+from .finding_in_records import record_edits, records_in
 from .finding_whole import whole_edits
-from .formats import form, records
+from .formats import form
 from .formats import json as json_format
 from .formats.json import Findings, Found
-from .formats.json.walk import SELECTED_MAX
-from .formats.kinds import RECORDS, Kind
+from .formats.kinds import Kind
 from .message import (
     RequestHead,
     ResponseHead,
@@ -34,7 +32,6 @@ from .message import (
 from .needs import Needs
 from .rules import Item
 from .selectors import NamedSelector, Whole
-from .sources import JsonSource
 from .token import CTY_JSON, KeyId, Token
 
 Edit = SealEdit | OpenEdit | EmbeddedEdit | CarriedEdit | HeadEdit
@@ -45,16 +42,21 @@ def find_edits(
     blueprint: Blueprint,
     head: RequestHead | ResponseHead,
     body: bytes,
+    *,
+    piece: bool = False,
 ) -> tuple[Edit, ...]:
-    """Return what the block does to the message, unsorted; raise MessageError where it cannot."""
+    """Return what the block does to the message, unsorted; raise MessageError where it cannot.
+
+    A `piece` of a stream is some whole records of it, or what stands between them.
+    """
     if blueprint.block.absent:
         refuse_present(exchange, blueprint, body)
     query = exchange.head.query
     if blueprint.form is not None and blueprint.direction == "request" and query:
         blueprint.form.refuse_in_query(query)
-    kind = blueprint.kind(media_type(head.told)) if blueprint.reads and body else None
-    if kind in RECORDS:
-        edits = _record_edits(exchange, blueprint, head, body, kind)
+    kind = blueprint.records(media_type(head.told)) if body else None
+    if kind is not None:
+        edits = _record_edits(exchange, blueprint, head, body, kind, piece=piece)
         binder = Binder(blueprint, exchange, b"", None)  # no record's names are those of the head
     else:
         binder, edits = _text_edits(exchange, blueprint, head, body)
@@ -64,10 +66,23 @@ def find_edits(
 
 
 def _text_edits(
-    exchange: Exchange, blueprint: Blueprint, head: RequestHead | ResponseHead, body: bytes
+    exchange: Exchange,
+    blueprint: Blueprint,
+    head: RequestHead | ResponseHead,
+    body: bytes,
+    *,
+    lenient: bool = False,
 ) -> tuple[Binder, list[Edit]]:
-    """Return the edits of a body, or of one record, and who binds its values."""
-    findings = _walk(blueprint, head, body)
+    """Return the edits of a body, or of one record, and who binds its values.
+
+    In what is no JSON, nothing is selected where that is `lenient`.
+    """
+    try:
+        findings = _walk(blueprint, head, body)
+    except InvalidBody:
+        if not lenient:
+            raise
+        findings = None
     binder = Binder(blueprint, exchange, body, findings)
     if blueprint.keeps:
         binder.keep_facts()
@@ -77,44 +92,27 @@ def _text_edits(
     return binder, edits
 
 
-def _record_edits(
+def _record_edits(  # noqa: PLR0913 - those of find_edits, and the kind
     exchange: Exchange,
     blueprint: Blueprint,
     head: RequestHead | ResponseHead,
     body: bytes,
     kind: Kind,
+    *,
+    piece: bool,
 ) -> list[Edit]:
-    """Return the edits of every record, each with names and values of its own.
+    """Return the edits of every record, each with names and values of its own."""
+    lenient = kind == "sse" and blueprint.only_opens_responses
+    strict = not lenient and not blueprint.block.case_variants_allowed
 
-    Of names that are kept for the answer, only those stay in which all records agree.
-    """
-    spell = records.on_one_line if kind == "ndjson" else records.as_it_is
-    edits: list[Edit] = []
-    kept: list[dict[JsonSource, str | None]] = []
-    for start, end in records.find(body, kind):
-        found = _text_edits(exchange, blueprint, head, body[start:end])[1]
-        edits += (_moved(one, start, spell) for one in found)
-        kept.append({source: exchange.facts[source] for source in blueprint.keeps})
-        if len(edits) > _most_edits(blueprint):
-            raise BodyTooLarge("too-many-selected-values")
-    if not kept:
+    def edits_of(text: bytes) -> list[Edit]:
+        return _text_edits(exchange, blueprint, head, text, lenient=lenient)[1]
+
+    records = records_in(body, kind, strict=strict)
+    edits, count = record_edits(exchange, blueprint, records, edits_of)
+    if not count and not piece:
         _refuse_missing(blueprint, None)
-    for source in blueprint.keeps:
-        texts = {facts[source] for facts in kept}
-        exchange.facts[source] = texts.pop() if len(texts) == 1 else None
     return edits
-
-
-def _most_edits(blueprint: Blueprint) -> int:
-    return SELECTED_MAX + (blueprint.block.max_tokens if blueprint.takes_whole else 0)
-
-
-def _moved(edit: Edit, offset: int, spell: Callable[[bytes], bytes]) -> Edit:
-    """Return an edit of a record as one of the body."""
-    if type(edit) is SealEdit:
-        return edit._replace(start=edit.start + offset, end=edit.end + offset)
-    assert isinstance(edit, OpenEdit | EmbeddedEdit)  # noqa: S101 - nothing else is in JSON
-    return CarriedEdit(edit, spell, offset)
 
 
 def needs_of(edits: tuple[Edit, ...]) -> Needs:

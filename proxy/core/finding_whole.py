@@ -87,14 +87,16 @@ def _embedded(
     body: bytes,
 ) -> list[EmbeddedEdit] | list[CarriedEdit]:
     limit = blueprint.block.max_tokens
-    if blueprint.kind(media_type(head.told)) == "form":
+    kind = blueprint.kind(media_type(head.told))
+    if kind == "form":
         carried = list(form.find_tokens(body, limit))
         context = _context_if_named(binder, item) if carried else None
         return [
             CarriedEdit(EmbeddedEdit(one, context, one.token), form.encode, offset, places)
             for one, offset, places in carried
         ]
-    found = tokens.find(body, limit)
+    find = tokens.find_in_text if kind in {"sse", "text"} else tokens.find
+    found = find(body, limit)
     context = _context_if_named(binder, item) if found else None
     return [EmbeddedEdit(one, context, one.token) for one in found]
 

@@ -141,6 +141,15 @@ def plan_response(
     return _plan(exchange, blueprint, head, body, limit)
 
 
+def plan_records(
+    exchange: Exchange, blueprint: Blueprint, head: RequestHead | ResponseHead, records: bytes
+) -> Plan:
+    """Return what a block does to a piece of a body of records: some whole ones, or none."""
+    edits = find_edits(exchange, blueprint, head, records, piece=True)
+    ruled = exchange.decision.may_read_response
+    return Plan(head, records, blueprint, edits, needs_of(edits), ruled)
+
+
 def apply(plan: Plan, keys: Keys, now: float) -> Applied:
     """Return the message with every edit carried out; no other byte differs.
 

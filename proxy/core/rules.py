@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Literal
 
+from .formats.kinds import Kind
 from .message import Direction
 from .routes import Pattern
 from .selectors import Selector
@@ -54,7 +55,8 @@ class Block:
     """What happens to the messages of one direction that fit its conditions.
 
     `types` and `statuses` are empty where the block does not name any. `permissive_until` is in
-    seconds since 1970; None is mode `enforce`. `placeholder` stands for cut tokens.
+    seconds since 1970; None is mode `enforce`. `placeholder` stands for cut tokens. `format` is
+    what bodies are read as, whatever type they name.
     """
 
     encrypt: tuple[Item, ...] = ()
@@ -69,6 +71,7 @@ class Block:
     case_variants_allowed: bool = False
     max_tokens: int = 10_000
     placeholder: str = "[sealed]"
+    format: Kind | None = None
 
 
 class Verdict(Enum):

@@ -15,7 +15,6 @@ NOT_YET = {
         "58:41 listeners[0].rules[6].request.encrypt[1] `filename:` is not supported yet",
     ],
     "ntfy": [
-        "26:11 listeners[0].rules[0].request.format is not supported yet",
         "40:13 listeners[0].rules[2].match[2] `WS` is not supported yet",
     ],
     "graphql": [
@@ -24,10 +23,10 @@ NOT_YET = {
     ],
     "socketio": [
         "17:13 listeners[0].rules[0].match[0] `WS` is not supported yet",
-        "20:13 listeners[0].rules[0].request[0].format is not supported yet",
+        "20:21 listeners[0].rules[0].request[0].format `socketio` is not supported yet",
         "21:13 listeners[0].rules[0].request[0].when is not supported yet",
-        "25:13 listeners[0].rules[0].request[1].format is not supported yet",
-        "29:11 listeners[0].rules[0].response.format is not supported yet",
+        "25:21 listeners[0].rules[0].request[1].format `socketio` is not supported yet",
+        "29:19 listeners[0].rules[0].response.format `socketio` is not supported yet",
     ],
     "e2e": [
         "18:9 listeners[0].rules[0].sender is not supported yet",

@@ -6,12 +6,14 @@ from typing import Final, Literal
 
 from ..message import MediaType
 
-Kind = Literal["json", "form", "ndjson", "json-seq"]
+Kind = Literal["json", "form", "ndjson", "json-seq", "sse", "text"]
 
-RECORDS: Final[frozenset[Kind]] = frozenset({"ndjson", "json-seq"})
-"""Kinds that hold one JSON text behind the other."""
+RECORDS: Final[frozenset[Kind]] = frozenset({"ndjson", "json-seq", "sse"})
+"""Kinds that hold one record behind the other, each of them read by itself."""
 
 KINDS: Final[frozenset[Kind]] = RECORDS | {"json", "form"}
+"""Kinds that are told by a media type; a `text` is one where a rule says so."""
+
 _BY_ESSENCE: Final[dict[str, Kind]] = {
     "application/json-seq": "json-seq",
     "application/jsonl": "ndjson",
@@ -20,6 +22,7 @@ _BY_ESSENCE: Final[dict[str, Kind]] = {
     "application/x-jsonlines": "ndjson",
     "application/x-ndjson": "ndjson",
     "application/x-www-form-urlencoded": "form",
+    "text/event-stream": "sse",
 }
 
 
