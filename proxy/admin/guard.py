@@ -6,11 +6,10 @@ credentials is heard, however many wrong ones come from the same place.
 
 from __future__ import annotations
 
-import asyncio
 import itertools
 import secrets
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -19,7 +18,6 @@ from aiohttp.typedefs import Handler, Middleware
 
 from ..config.settings import Address, AdminScope
 from ..core.errors import SealyardError
-from ..keys.audit import AuditLog
 from ..telemetry import places
 from ..telemetry.naming import METHODS, OTHER_METHOD
 from ..telemetry.tally import Reporter
@@ -36,13 +34,20 @@ _CALLS_PER_SECOND: Final = 50.0
 _CALLS_AT_ONCE: Final = 100
 
 
+Record = Callable[[Mapping[str, str | int]], Awaitable[None]]
+"""Writes a call into the audit log; returns once it is on the disk, raises SealyardError if not."""
+
+
 @dataclass(frozen=True, slots=True)
 class Gate:
-    """What a guard of the admin API goes by: who is admitted to what, and where calls are kept."""
+    """What a guard of the admin API goes by: who is admitted to what, and where calls are kept.
+
+    `scopes` has each method of each route; with None it is open to all, as a page's files are.
+    """
 
     access: Access
-    scopes: Mapping[tuple[str, str], AdminScope]
-    audit: AuditLog | None = None
+    scopes: Mapping[tuple[str, str], AdminScope | None]
+    record: Record | None = None
 
 
 class Guard:
@@ -101,22 +106,21 @@ class Guard:
             return problem.FORBIDDEN_HOST
         if not _same_origin(request.headers.getall(hdrs.ORIGIN, []), sent[0]):
             return problem.FORBIDDEN_ORIGIN
-        if self.access is None or self._gate is None:
+        resource = request.match_info.route.resource
+        place = request.method, resource.canonical if resource is not None else ""
+        if self.access is None or self._gate is None or self._gate.scopes.get(place, "") is None:
             return None if self._calls.of(peer(request.remote)).take() else problem.TOO_MANY
-        return await self._known(request, self.access, self._gate)
+        caller = await self._known(request, self.access)
+        if isinstance(caller, AdminError) or resource is None:
+            return caller  # without a resource there is nothing at that path, or by that method
+        return caller if self._gate.scopes.get(place) in caller.scopes else problem.FORBIDDEN_SCOPE
 
-    async def _known(self, request: web.Request, access: Access, gate: Gate) -> Caller | AdminError:
+    async def _known(self, request: web.Request, access: Access) -> Caller | AdminError:
         failures = self._failures.of(peer(request.remote))
         caller = await access.caller(request, patient=not failures.spent())
         if isinstance(caller, AdminError):
             return caller if failures.take() else problem.TOO_MANY
-        if not self._calls.of(caller.name).take():
-            return problem.TOO_MANY
-        resource = request.match_info.route.resource
-        if resource is None:
-            return caller  # there is nothing at that path, or not by that method
-        scope = gate.scopes.get((request.method, resource.canonical))
-        return caller if scope in caller.scopes else problem.FORBIDDEN_SCOPE
+        return caller if self._calls.of(caller.name).take() else problem.TOO_MANY
 
     async def _answer(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         try:
@@ -156,9 +160,10 @@ class Guard:
         }
         told = {key: value for key, value in told.items() if value != ""}
         # What is refused for its rate must not fill the disk.
-        if self._gate is not None and self._gate.audit is not None and not _too_many(response):
+        record = self._gate.record if self._gate is not None else None
+        if record is not None and not _too_many(response):
             try:
-                await asyncio.to_thread(self._gate.audit.write, "admin.called", **told)
+                await record(told)
             except SealyardError:
                 response = problem.answer(problem.NOT_AUDITED)
                 told |= {"status": response.status, "error": problem.NOT_AUDITED.code}

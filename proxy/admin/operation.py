@@ -47,13 +47,14 @@ class Answered:
 class Operation:
     """One method of one path: what it does, who may call it, what it takes and answers.
 
-    `name` is its operationId. Of `errors` those are left out that any call can meet.
+    `name` is its operationId. Without a `scope` it is open to all. Of `errors` those are left out
+    that any call can meet.
     """
 
     name: str
     method: str
     path: str
-    scope: AdminScope
+    scope: AdminScope | None
     summary: str
     answers: tuple[Answered, ...]
     errors: tuple[AdminError, ...] = ()
@@ -75,6 +76,6 @@ class Endpoint:
         return web.RouteDef(one.method, one.path, self.handle, extra)
 
 
-def scopes(endpoints: Iterable[Endpoint]) -> dict[tuple[str, str], AdminScope]:
+def scopes(endpoints: Iterable[Endpoint]) -> dict[tuple[str, str], AdminScope | None]:
     """Return what it takes to call a method of a route."""
     return {(one.operation.method, one.operation.path): one.operation.scope for one in endpoints}

@@ -74,8 +74,7 @@ class AdminListeners:
         for name, (address, opened) in self._places.items():
             gate, shown = None, None
             if name == "admin" and self._material is not None:
-                audit = AuditLog(file_beside(self._settings.keys.keyring), time.time)
-                gate = Gate(self._material.access, scopes(routes.admin()), audit)
+                gate = Gate(self._material.access, scopes(routes.admin()), self._record)
                 shown = self._material.tls
             guard = Guard(name, address, self._reporter, gate=gate)
             endpoints = routes.admin() if name == "admin" else routes.health()
@@ -108,6 +107,10 @@ class AdminListeners:
         server.guard.access = material.access
         if before is None or before.files != material.files:
             await server.renew_tls(material.tls)
+
+    async def _record(self, told: Mapping[str, str | int]) -> None:
+        audit = AuditLog(file_beside(self._settings.keys.keyring), time.time)
+        await asyncio.to_thread(audit.write, "admin.called", **told)
 
     async def _open(self, name: str, address: Address) -> None:
         self._places[name] = address, await asyncio.to_thread(sockets.open_sockets, address)
