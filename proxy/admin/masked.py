@@ -65,6 +65,7 @@ def _admin(settings: AdminSettings) -> dict[str, Any]:
             for one in settings.clients
         ],
     }
+    shown |= {"status_page": settings.status_page, "tap": settings.tap}
     if settings.tls is not None:
         shown["tls"] = _tls(settings.tls)
     if settings.kubernetes is not None:

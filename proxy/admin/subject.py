@@ -23,6 +23,13 @@ class Reloaded:
     swap_ms: float = 0.0
 
 
+class Viewer(Protocol):
+    """Somebody who looks on while messages pass."""
+
+    async def more(self) -> Mapping[str, Any]:
+        """Return the messages since the last time, and how many more are not shown."""
+
+
 class Subject(Protocol):
     """Answers for the whole of Sealyard that runs here."""
 
@@ -38,6 +45,9 @@ class Subject(Protocol):
 
     async def status(self) -> Mapping[str, Any]:
         """Return names and numbers for an operator."""
+
+    def viewer(self) -> Viewer:
+        """Return somebody who looks on from now on."""
 
     async def operate(self, call: Call) -> Answer:
         """Do what is asked of the sessions of a scope.

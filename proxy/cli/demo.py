@@ -45,7 +45,11 @@ async def _show(folder: Path, screen: Screen, *, stay: bool) -> None:
         if not stay or screen.failed:
             return
         url = f"http://127.0.0.1:{scene.port}/api"
-        screen.chapter("Your turn", "It stays up until you press Ctrl-C. Try:")
+        screen.chapter(
+            "Your turn", "It stays up until you press Ctrl-C. Watch it in a browser, live:"
+        )
+        screen.write(f"    http://127.0.0.1:{scene.page}/")
+        screen.write("and send something:")
         screen.quote(f"curl -s {url}/messages -H 'Content-Type: application/json' \\")
         screen.quote("""  -d '{"conversationId": "ward-7", "content": "Hello"}'""")
         screen.quote(f"curl -s {url}/conversations/ward-7/messages")

@@ -132,5 +132,19 @@ ADMIN: Final = Table(
             "Service accounts as callers.",
             shapes.table("admin_kubernetes"),
         ),
+        Key(
+            "status_page",
+            "`true`, `false`",
+            "Whether `/` serves the status page.",
+            shapes.SWITCH,
+            "`false`",
+        ),
+        Key(
+            "tap",
+            "`true`, `false`",
+            "Whether `GET /v1/tap` shows messages as they pass, by shape and size.",
+            shapes.SWITCH,
+            "`false`",
+        ),
     ),
 )

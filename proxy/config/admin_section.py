@@ -24,7 +24,7 @@ from .settings import (
     TcpAddress,
 )
 from .traffic_section import listener_tls
-from .values import choice, elements, text
+from .values import choice, elements, switch, text
 
 SIMPLE_SCOPES: Final[frozenset[AdminScope]] = frozenset({"read", "keys", "reload"})
 """What the one `token` may do: everything but to seal and open values."""
@@ -60,7 +60,12 @@ def admin_settings(place: Place | None, files: Files, problems: Problems) -> Adm
     _tell_doubles(place, (*(one.name for one in tokens), *(one.name for one in clients)), problems)
     if listen is None:
         return None
-    return AdminSettings(listen, tokens, tls, clients, cluster)
+    page, tap = (_switch(fields.get(name), problems) for name in ("status_page", "tap"))
+    return AdminSettings(listen, tokens, tls, clients, cluster, page, tap)
+
+
+def _switch(place: Place | None, problems: Problems) -> bool:
+    return place is not None and bool(switch(place, problems))
 
 
 def _simple(place: Place | None, files: Files, problems: Problems) -> tuple[AdminToken, ...]:

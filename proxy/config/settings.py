@@ -204,13 +204,15 @@ class AdminKubernetes:
 
 @dataclass(frozen=True, slots=True)
 class AdminSettings:
-    """Where the admin API listens, and whom it admits."""
+    """Where the admin API listens, whom it admits, and what it shows to those who look on."""
 
     listen: Address
     tokens: tuple[AdminToken, ...] = ()
     tls: ListenerTls | None = None
     clients: tuple[AdminClient, ...] = ()
     kubernetes: AdminKubernetes | None = None
+    status_page: bool = False
+    tap: bool = False
 
 
 @dataclass(frozen=True, slots=True)

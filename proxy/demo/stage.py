@@ -16,15 +16,18 @@ from typing import Any
 import aiohttp
 
 from .. import wiring
-from ..config.load import load
-from ..config.settings import Loaded, SecretReference
+from ..config.settings import SecretReference
 from ..keys.keyring import create
 from ..keys.keyring_file import create_keyring
 from ..keys.roots import FileRoot, create_root_file
 from ..telemetry.logs import Logs
 from ..telemetry.sink import DescriptorSink
-from ..wiring import Sidecar
+from ..telemetry.tally import Tally
+from ..telemetry.tap import Tap
+from ..wiring import Sidecar, source
+from ..wiring.source import Source
 from .backend import ChatBackend
+from .page import status_page
 
 RULES = """\
     defaults:
@@ -78,6 +81,7 @@ class Stage:
     sidecar: Sidecar
     log: Path
     port: int
+    page: int
     client: aiohttp.ClientSession
 
     async def send(self, conversation: str, content: str, *, by: str = "ada") -> Answer:
@@ -117,22 +121,24 @@ async def stage(folder: Path, *, rules: str = RULES) -> AsyncIterator[Stage]:
         await backend.start()
         stack.push_async_callback(backend.stop)
         port = _free_port()
-        loaded = _configuration(folder, port, backend.port, rules)
+        read = _configuration(folder, port, backend.port, rules)
         log = folder / "sealyard.log"
         descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         stack.callback(os.close, descriptor)
-        logs = Logs(DescriptorSink(descriptor))
-        sidecar = await wiring.build(loaded, logs, environ=os.environ)
+        # The chat is made up: only here does the status page show values.
+        tally = Tally(Logs(DescriptorSink(descriptor)), Tap(time.time, values=True))
+        sidecar = await wiring.build(read.loaded, tally, environ=os.environ)
         await sidecar.start()
         stack.push_async_callback(sidecar.drain, 2.0)
+        page = await stack.enter_async_context(status_page(sidecar, read, tally))
         client = await stack.enter_async_context(aiohttp.ClientSession())
-        yield Stage(folder, backend, sidecar, log, port, client)
+        yield Stage(folder, backend, sidecar, log, port, page, client)
 
 
-def _configuration(folder: Path, port: int, upstream: int, rules: str) -> Loaded:
+def _configuration(folder: Path, port: int, upstream: int, rules: str) -> Source:
     path = folder / "sealyard.yaml"
     path.write_text(_CONFIGURATION.format(port=port, upstream=upstream, rules=rules))
-    return load(path, os.environ)
+    return source.read(path, os.environ)
 
 
 def _make_keys(folder: Path) -> None:

@@ -46,6 +46,10 @@ class SealingSessions:
         """Return how many are held."""
         return len(self._held)
 
+    def alive(self, now: float) -> Iterator[Sealing]:
+        """Yield the sessions that may still seal."""
+        return (held for held in self._held.entries() if self._alive(held, now))
+
     def get(self, scope: Scope) -> Sealing | None:
         """Return the session of a scope, if one is held; it may not seal any more."""
         return self._held.get(scope)

@@ -19,6 +19,7 @@ from ..core.session import Session
 from ..core.token import KeyId
 from .agreement import MAX_SKEW_SECONDS, Agreed, Agreement, began
 from .breaker import REST_SECONDS
+from .due import Due, due
 from .durable import DurableSessions, durable_session
 from .ephemeral import EphemeralSessions
 from .guarded import GuardedStore, Notice
@@ -34,6 +35,9 @@ __all__ = ["SessionMode", "SessionSettings", "Sessions"]
 
 # Each round one message gets its session, so only a plan of more scopes than fit fails.
 _ROUNDS = 16
+_DUE_SECONDS = 2.0
+"""So long holds what was found of up to 10,000 sessions, since probes and viewers ask often."""
+
 # Above all times that a session id can name.
 _NEVER = 1 << 32
 
@@ -91,6 +95,7 @@ class Sessions:
         self._sealing = SealingSessions(limit, settings.max_messages)
         self._locks: WeakValueDictionary[Scope, asyncio.Lock] = WeakValueDictionary()
         self._notice = notice
+        self._due, self._due_at = Due(), -_DUE_SECONDS
         self._pid = os.getpid()
 
     @property
@@ -111,6 +116,13 @@ class Sessions:
     def cached(self) -> tuple[int, int]:
         """How many sessions are at hand for sealing, and how many for opening."""
         return len(self._sealing), len(self._durable)
+
+    def due(self) -> Due:
+        """Return when the sessions that seal are due; looked up anew every few seconds."""
+        now = self._clock()
+        if not 0 <= now - self._due_at < _DUE_SECONDS:
+            self._due, self._due_at = due(self._sealing.alive(now)), now
+        return self._due
 
     async def resolve(self, needs: Needs) -> Keys:
         """Return the sessions of a plan, asking the store for those that are not at hand.

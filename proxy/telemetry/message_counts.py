@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterator, Mapping
+from time import time
 from typing import Any, Final
 
 from .metrics import (
@@ -11,6 +12,7 @@ from .metrics import (
     REQUEST_BYTES,
     REQUEST_DURATION,
     RESPONSE_BYTES,
+    RULE_MATCHED,
     SECONDS,
     UPSTREAM_DURATION,
     Metric,
@@ -36,13 +38,14 @@ class _Listener:
 
 
 class _Series:
-    """Messages of one rule that met one end."""
+    """Messages of one rule that met one end, and when the last of them did."""
 
-    __slots__ = ("listener", "number")
+    __slots__ = ("last", "listener", "number")
 
     def __init__(self, listener: _Listener) -> None:
         self.listener = listener
         self.number = 0
+        self.last = 0.0
 
 
 class MessageCounts:
@@ -61,6 +64,7 @@ class MessageCounts:
         if series is None:
             series = self._begin(labels)
         series.number += 1
+        series.last = time()
         listener = series.listener
         listener.received += fields.get("request_bytes") or 0
         listener.returned += fields.get("response_bytes") or 0
@@ -84,6 +88,8 @@ class MessageCounts:
         """Yield what has been counted so far."""
         for labels, series in self._series.items():
             yield MESSAGES, (series.number,), labels
+            if labels[1]:
+                yield RULE_MATCHED, (round(series.last, 3),), labels[:2]
         for name, listener in self._listeners.items():
             yield REQUEST_BYTES, (listener.received,), (name,)
             yield RESPONSE_BYTES, (listener.returned,), (name,)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, Literal
 
-Kind = Literal["counter", "gauge", "histogram", "latest"]
+Kind = Literal["counter", "gauge", "histogram", "latest", "soonest"]
 
 _MILLISECONDS: Final = (0.5, 1, 2.5, 5, 10, 25, 50, 100, 250, 500)
 SECONDS: Final = (*(each / 1000 for each in _MILLISECONDS), 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
@@ -20,7 +20,8 @@ SECONDS: Final = (*(each / 1000 for each in _MILLISECONDS), 1.0, 2.5, 5.0, 10.0,
 class Metric:
     """One metric: counters and histograms are summed over workers for ever, gauges while alive.
 
-    Of `latest`, a time, the highest counts; for a scraper it is a gauge.
+    Of `latest`, a time, the highest counts, also of workers that are gone; of `soonest` the lowest,
+    of those that are alive. For a scraper both are gauges.
     """
 
     name: str
@@ -36,6 +37,12 @@ MESSAGES: Final = Metric(
     "Messages: `forwarded`, `refused` by Sealyard, or `aborted` by the client. `rule` is empty"
     " where no rule matched. Every rule in force has a series from the start, so that one that"
     " matches nothing shows.",
+)
+RULE_MATCHED: Final = Metric(
+    "sealyard_rule_last_matched_timestamp_seconds",
+    "latest",
+    ("listener", "rule"),
+    "When the rule last took a message, in seconds since 1970; 0 where it has not since the start.",
 )
 VALUES: Final = Metric(
     "sealyard_values_total",
@@ -98,6 +105,27 @@ UPSTREAM_CONNECTIONS: Final = Metric(
 )
 SESSIONS: Final = Metric(
     "sealyard_sessions_cached", "gauge", ("use",), "Session keys at hand, for `sealing`, `opening`."
+)
+SESSION_CREATED: Final = Metric(
+    "sealyard_session_created_timestamp_seconds",
+    "soonest",
+    (),
+    "When the oldest session key that seals was made, in seconds since 1970; none while none is at"
+    " hand.",
+)
+SESSION_DUE: Final = Metric(
+    "sealyard_session_due_timestamp_seconds",
+    "soonest",
+    (),
+    "When the first of the session keys that seal reaches its soft end and makes room for another,"
+    " in seconds since 1970.",
+)
+SESSION_EXPIRY: Final = Metric(
+    "sealyard_session_expiry_timestamp_seconds",
+    "soonest",
+    (),
+    "When the first of them reaches its hard end, after which nobody opens what it sealed, in"
+    " seconds since 1970; ephemeral sessions alone have one.",
 )
 LOOKUPS: Final = Metric(
     "sealyard_session_lookups_total",
@@ -209,6 +237,7 @@ METRICS: Final = {
     metric.name: metric
     for metric in (
         MESSAGES,
+        RULE_MATCHED,
         VALUES,
         REFUSALS,
         REFUSAL_REASONS,
@@ -221,6 +250,9 @@ METRICS: Final = {
         CLIENT_CONNECTIONS,
         UPSTREAM_CONNECTIONS,
         SESSIONS,
+        SESSION_CREATED,
+        SESSION_DUE,
+        SESSION_EXPIRY,
         LOOKUPS,
         KEK_OPENED,
         KEK_OPENED_AT,

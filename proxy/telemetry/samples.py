@@ -13,6 +13,9 @@ Values = tuple[float, ...]
 WIDTH: Final = len(SECONDS) + 2
 """A histogram's values: the count of each bucket, of what lies above them, and the sum."""
 
+_OF_BOTH: Final = {"latest": max, "soonest": min}
+"""What is kept of two values, where it is not their sum."""
+
 
 class Samples:
     """Values by metric and labels. One value for counters and gauges, WIDTH for histograms."""
@@ -24,10 +27,10 @@ class Samples:
         self._held: dict[tuple[str, Labels], Values] = {}
 
     def add(self, metric: Metric, *values: float, labels: Labels = ()) -> None:
-        """Add to what the metric stands at; of times, keep the latest."""
+        """Add to what the metric stands at; of times, keep the latest or the soonest."""
         key = metric.name, labels
         held = self._held.get(key)
-        both = max if metric.kind == "latest" else sum
+        both = _OF_BOTH.get(metric.kind, sum)
         self._held[key] = (
             values if held is None else tuple(map(both, zip(held, values, strict=True)))
         )
@@ -36,7 +39,7 @@ class Samples:
         """Add all of `other`, without its gauges where they are no longer true."""
         for name, labels, values in other:
             metric = METRICS[name]
-            if gauges or metric.kind != "gauge":
+            if gauges or metric.kind not in {"gauge", "soonest"}:
                 self.add(metric, *values, labels=labels)
 
     def __iter__(self) -> Iterator[tuple[str, Labels, Values]]:

@@ -6,6 +6,7 @@ lock for each increment. What a scraper reads is made only when it asks.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from typing import Any, Final, Protocol
 
@@ -22,6 +23,7 @@ from .metrics import (
     Metric,
 )
 from .samples import Labels, Samples
+from .tap import Tap
 
 __all__ = ["MOST_SERIES", "Reporter", "Tally"]
 
@@ -40,11 +42,12 @@ class Reporter(Protocol):
 class Tally:
     """Counts messages by what is reported of them. One object serves one process."""
 
-    __slots__ = ("_counts", "_inner", "_messages")
+    __slots__ = ("_counts", "_inner", "_messages", "tap")
 
-    def __init__(self, inner: Reporter) -> None:
-        """Hand every event on to `inner`."""
+    def __init__(self, inner: Reporter, tap: Tap | None = None) -> None:
+        """Hand every event on to `inner`, and lines of messages to `tap` while it is watched."""
         self._inner = inner
+        self.tap = tap or Tap(time.time)
         self._counts: dict[str, dict[Labels, float]] = {}
         self._messages = MessageCounts()
 
@@ -55,10 +58,14 @@ class Tally:
             outcome = "aborted" if fields.get("status") == _ABORTED else "forwarded"
             self._messages.count(fields, outcome)
             self._values(fields)
+            if self.tap.watched:
+                self.tap.line(fields)
         elif event == "message.refused":
             self._messages.count(fields, "refused")
             self._values(fields)
             self._refusal(fields)
+            if self.tap.watched:
+                self.tap.line(fields)
         elif event == "store.failed":
             self._add(STORE_ERRORS, (_text(fields, "store"), _text(fields, "reason")))
 

@@ -22,7 +22,9 @@ from ..core.needs import Keys, Needs
 from ..core.pipeline import Plan
 from ..core.rulebook import Decision, Rulebook
 from ..core.session import Session
+from ..telemetry.known_names import known_names
 from ..telemetry.naming import METHODS, OTHER_METHOD
+from ..telemetry.tap import Tap
 from .gate import Admitted, RawRequest, admit
 from .hop import Crossing, Hop, Peer, Places
 from .interfaces import Reporter, UpstreamResponse
@@ -83,10 +85,13 @@ class Course:
         limits: TrafficLimits,
         trusted_proxies: Sequence[Network],
         upstream_names: frozenset[bytes],
+        tap: Tap,
     ) -> None:
         self.keys = keys
         self.reporter = reporter
         self._rulebook = rulebook
+        self._tap = tap
+        self._known_names = known_names(one.rule for one in rulebook.rules)
         self._clock = clock
         self._name = name
         self._limits = limits
@@ -185,6 +190,10 @@ class Course:
         if applied.proven:
             self.keys.remember(applied.proven)
         record.count(applied.counts)
+        if self._tap.watched:
+            after = applied.forwardable.body
+            names = self._known_names
+            self._tap.body(record.request_id, record.direction, plan.body, after, names)
         return applied.forwardable
 
     def body_limit(self, decision: Decision) -> int:

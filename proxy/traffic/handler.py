@@ -13,6 +13,7 @@ from ..core.exchange import Exchange
 from ..core.forwardable import Forwardable
 from ..core.pipeline import Plan
 from ..core.rulebook import Rulebook
+from ..telemetry.tap import Tap
 from .course import CLIENT_CLOSED, Arrival, Course, KeySource
 from .express import Express
 from .interfaces import Reporter, Request, RequestBody, UpstreamResponse
@@ -42,6 +43,7 @@ class Handler:
         limits: TrafficLimits | None = None,
         timeouts: Timeouts | None = None,
         trusted_proxies: Sequence[Network] = (),
+        tap: Tap | None = None,
     ) -> None:
         self._upstream = upstream
         self._reporter = reporter
@@ -55,6 +57,7 @@ class Handler:
             limits=limits or TrafficLimits(),
             trusted_proxies=trusted_proxies,
             upstream_names=upstream.names,
+            tap=tap or Tap(clock),
         )
         self._express = Express(self._course, upstream)
 

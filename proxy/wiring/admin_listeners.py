@@ -20,7 +20,9 @@ from .subject import Whole
 
 if TYPE_CHECKING:
     from ..admin.access import Access
+    from ..admin.operation import Endpoint
     from ..admin.server import AdminServer
+    from ..admin.tap_routes import TapRoutes
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +44,7 @@ class AdminListeners:
         self._material: _Material | None = None
         self._places: dict[str, tuple[Address, Sockets]] = {}
         self._servers: dict[str, AdminServer] = {}
+        self._tap: TapRoutes | None = None
 
     @property
     def wanted(self) -> bool:
@@ -73,19 +76,36 @@ class AdminListeners:
         probing = app_probe_routes(app_probes(self._environ))
         for name, (address, opened) in self._places.items():
             gate, shown = None, None
+            endpoints = routes.health()
             if name == "admin" and self._material is not None:
-                gate = Gate(self._material.access, scopes(routes.admin()), self._record)
+                endpoints = [*routes.admin(), *self._viewing(subject)]
+                gate = Gate(self._material.access, scopes(endpoints), self._record)
                 shown = self._material.tls
             guard = Guard(name, address, self._reporter, gate=gate)
-            endpoints = routes.admin() if name == "admin" else routes.health()
             served = [one.route() for one in endpoints]
             server = AdminServer(guard, served if name == "admin" else [*served, *probing])
             self._servers[name] = server
             await server.start(opened, shown)
             self._reporter.report("admin.started", listener=name, address=str(address))
 
+    def _viewing(self, subject: Whole) -> list[Endpoint]:
+        """Return what there is for those who look on, as far as the configuration has any."""
+        from ..admin.page_routes import page  # noqa: PLC0415 - see above
+        from ..admin.tap_routes import TapRoutes  # noqa: PLC0415 - see above
+
+        admin = self._settings.admin
+        served: list[Endpoint] = []
+        if admin is not None and admin.tap:
+            self._tap = TapRoutes(subject)
+            served += self._tap.all()
+        if admin is not None and admin.status_page:
+            served += page()
+        return served
+
     async def close(self) -> None:
         """Stop to answer."""
+        if self._tap is not None:
+            self._tap.close()
         for server in self._servers.values():
             await server.close()
         for address, opened in self._places.values():

@@ -15,6 +15,7 @@ from ..telemetry import metrics
 from ..telemetry.facts import Check, Facts
 from ..telemetry.samples import Samples
 from ..telemetry.tally import Reporter
+from ..telemetry.tap import joined
 from . import session_calls
 from .fleet_change import FleetChange, everyone
 from .slots import Slots
@@ -150,6 +151,11 @@ class Fleet:
         shared = self._source.loaded.settings.keys.store != "memory"
         return await session_calls.of_workers(workers, call, shared=shared)
 
+    async def look(self) -> dict[str, Any]:
+        """Return what all workers saw of messages since the last look, in the order of time."""
+        workers = [slot.worker for slot in self._slots if slot.worker is not None]
+        return joined(await asyncio.gather(*(_look(worker) for worker in workers)))
+
     def _status(self) -> dict[str, Any]:
         return {
             "pid": os.getpid(),
@@ -251,6 +257,14 @@ class Fleet:
     def _end_tasks(self) -> None:
         for task in self._tasks:
             task.cancel()
+
+
+async def _look(worker: WorkerProcess) -> dict[str, Any]:
+    try:
+        seen: dict[str, Any] = await worker.ask("look", _FACTS_SECONDS)
+    except SealyardError:
+        return {}
+    return seen
 
 
 async def _drained(worker: WorkerProcess, grace: float) -> bool:

@@ -14,6 +14,7 @@ from ..keys.sessions import Sessions
 from ..telemetry import metrics
 from ..telemetry.samples import Samples
 from ..telemetry.tally import Reporter
+from ..telemetry.tap import Tap
 from ..traffic.handler import Handler
 from ..traffic.listener import HttpListener
 from ..traffic.original_port import PortHandlers, PortUpstreams
@@ -53,8 +54,10 @@ class WiredLane:
         sessions: Sessions,
         reporter: Reporter,
         clock: Callable[[], float],
+        tap: Tap,
     ) -> None:
         self._sessions = sessions
+        self._tap = tap
         self._reporter = reporter
         self._clock = clock
         self._material = material
@@ -159,6 +162,7 @@ class WiredLane:
             limits=settings.limits,
             timeouts=settings.timeouts,
             trusted_proxies=settings.trusted_proxies,
+            tap=self._tap,
         )
 
     def _retire(self, handler: weakref.ref[LaneHandler], upstream: LaneUpstream) -> None:

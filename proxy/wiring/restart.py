@@ -31,8 +31,15 @@ def _differences(old: Settings, new: Settings) -> Iterator[str]:
         yield "keys.sessions: another way to keep sessions; restart to use it"
     if (old.admin and old.admin.listen) != (new.admin and new.admin.listen):
         yield "admin.listen: another place; restart to move it"
+    if _shown(old) != _shown(new):
+        yield "admin.status_page, admin.tap: another choice; restart to take it"
     if old.health != new.health:
         yield "health.listen: another place; restart to move it"
+
+
+def _shown(settings: Settings) -> tuple[bool, bool]:
+    admin = settings.admin
+    return (False, False) if admin is None else (admin.status_page, admin.tap)
 
 
 def _sessions(settings: Settings) -> tuple[str, float, float, float]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import asdict
 from typing import Any
 
 from ..config.settings import KeySettings
@@ -45,6 +46,7 @@ def count(sessions: Sessions, keys: KeySettings, samples: Samples) -> None:
     sealing, opening = sessions.cached
     samples.add(metrics.SESSIONS, sealing, labels=("sealing",))
     samples.add(metrics.SESSIONS, opening, labels=("opening",))
+    _count_due(sessions, keys, samples)
     hits, misses = _lookups(sessions)
     samples.add(metrics.LOOKUPS, hits, labels=("hit",))
     samples.add(metrics.LOOKUPS, misses, labels=("miss",))
@@ -69,6 +71,7 @@ def status(sessions: Sessions) -> dict[str, Any]:
     return {
         "sessions": dict(zip(("sealing", "opening"), sessions.cached, strict=True)),
         "session_hit_ratio": round(hits / (hits + misses), 4) if hits + misses else None,
+        "sessions_due": [asdict(one) for one in sessions.due().first],
         "keks": {one.id: one.state for one in sessions.keyring.keks},
         "keks_opened": {
             one.id: {"opened": uses[one.number].opened, "last": uses[one.number].last_opened}
@@ -81,6 +84,16 @@ def status(sessions: Sessions) -> dict[str, Any]:
 def kind_of(keys: KeySettings) -> str:
     """Return the kind of the store; its address may hold names that concern nobody."""
     return keys.store.partition(":")[0]
+
+
+def _count_due(sessions: Sessions, keys: KeySettings, samples: Samples) -> None:
+    dates = sessions.due()
+    if not dates.first:
+        return
+    samples.add(metrics.SESSION_CREATED, dates.created)
+    samples.add(metrics.SESSION_DUE, dates.due)
+    if keys.mode == "ephemeral":
+        samples.add(metrics.SESSION_EXPIRY, dates.due + keys.grace)
 
 
 def _count_store(sessions: Sessions, kind: str, samples: Samples) -> None:

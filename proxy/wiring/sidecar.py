@@ -6,6 +6,7 @@ import asyncio
 import os
 import time
 from collections.abc import Callable, Mapping
+from typing import Any
 
 from ..config.settings import Loaded, Settings
 from ..keys.desk import Answer, Call
@@ -17,6 +18,7 @@ from ..telemetry import metrics
 from ..telemetry.facts import Check, Facts
 from ..telemetry.samples import Samples
 from ..telemetry.tally import Reporter, Tally
+from ..telemetry.tap import Tap
 from ..traffic import sockets
 from ..traffic.server import TrafficServer
 from ..traffic.sockets import Sockets
@@ -68,8 +70,9 @@ class Sidecar:
             mode=settings.keys.mode,
         )
         self._upkeep = Upkeep(self.sessions, clock=clock, notice=self._store_notice)
+        self._tap = reporter.tap if isinstance(reporter, Tally) else Tap(clock)
         self.lanes = {
-            name: WiredLane(one, self.sessions, reporter, clock)
+            name: WiredLane(one, self.sessions, reporter, clock, self._tap)
             for name, one in material.listeners.items()
         }
         self._server = TrafficServer(())
@@ -175,6 +178,10 @@ class Sidecar:
         desk = session_calls.desk(self.sessions, self.settings, self._environ, clock=self._clock)
         return await desk.answer(call)
 
+    async def look(self) -> dict[str, Any]:
+        """Return the shapes of the messages since the last look, and go on making them."""
+        return self._tap.look()
+
     async def facts(self) -> Facts:
         """Return how the sidecar stands."""
         return Facts(self._checks(), self._samples(), self._status())
@@ -193,6 +200,7 @@ class Sidecar:
             for rule in self._material.listeners[name].rulebook.rules:
                 labels = (name, rule.rule.name, "forwarded")
                 counted.add(metrics.MESSAGES, 0, labels=labels)
+                counted.add(metrics.RULE_MATCHED, 0, labels=labels[:2])
         session_facts.count(self.sessions, self.settings.keys, counted)
         counted.add(metrics.MEMORY, usage.resident_bytes())
         counted.add(metrics.CPU, usage.cpu_seconds())

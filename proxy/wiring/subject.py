@@ -16,8 +16,10 @@ from ..telemetry.facts import Check, Facts
 from ..telemetry.samples import Samples
 from ..telemetry.tally import Reporter
 from . import session_calls
+from .overview import overview
 from .reload import Prepared, Reloader
 from .source import Source
+from .viewing import Viewer, Viewing
 
 
 class Carrier(Protocol):
@@ -44,6 +46,9 @@ class Carrier(Protocol):
     async def facts(self) -> Facts:
         """Return how it stands."""
 
+    async def look(self) -> dict[str, Any]:
+        """Return what was seen of messages since the last look."""
+
     async def operate(self, call: Call) -> Answer:
         """Do what an operator asks of the sessions of a scope."""
 
@@ -63,6 +68,7 @@ class Whole:
         self._reload = reload
         self._reporter = reporter
         self._began = time.monotonic()
+        self._viewing = Viewing(carrier.look)
         self._revoked = dict.fromkeys(("keyring", "store", "process"), 0)
 
     @property
@@ -113,8 +119,13 @@ class Whole:
                 }
                 for one in source.loaded.settings.listeners
             ],
+            **overview(source.loaded.settings, facts),
             **facts.status,
         }
+
+    def viewer(self) -> Viewer:
+        """Return somebody who looks on from now on."""
+        return self._viewing.viewer()
 
     async def operate(self, call: Call) -> Answer:
         """Do what an operator asks of the sessions of a scope."""

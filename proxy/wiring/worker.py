@@ -85,6 +85,8 @@ class _Worker:
             raise InternalError("not-started")
         if what == "facts":
             return (await sidecar.facts()).to_json()
+        if what == "look":
+            return await sidecar.look()
         if what == "operate":
             return (await sidecar.operate(Call.from_json(message["call"]))).to_json()
         if what == "drain":

@@ -17,7 +17,7 @@ from proxy.admin.guard import Gate, Guard, Record
 from proxy.admin.operation import scopes
 from proxy.admin.routes import Routes
 from proxy.admin.server import AdminServer
-from proxy.admin.subject import Reloaded
+from proxy.admin.subject import Reloaded, Viewer
 from proxy.admin.token import BearerToken, Issued, Tokens
 from proxy.config.load import load
 from proxy.config.settings import ADMIN_SCOPES, AdminScope, Settings, TcpAddress
@@ -73,6 +73,9 @@ class Everything:
         if self.broken:
             raise RuntimeError("canary")
         return {"version": "0"}
+
+    def viewer(self) -> Viewer:
+        raise NotImplementedError
 
     async def operate(self, call: Call) -> Answer:
         self.calls.append(call)

@@ -230,13 +230,20 @@ def served(
     listen: str | None = None,
     log: Path | None = None,
     rules: str | None = None,
+    admin_more: str = "",
 ) -> Iterator[Served]:
-    """Run `sealyard serve` with keys and a configuration of its own, or with other rules in it."""
+    """Run `sealyard serve` with keys and a configuration of its own, or with other rules in it.
+
+    `admin_more` are further keys of `admin`, such as `tap: true`.
+    """
     port, admin, health = free_port(), free_port(), free_port()
     write_keys(folder)
     configuration = a_configuration(
         upstream, listen=listen or f"127.0.0.1:{port}", admin=admin, health=health
     )
+    if admin_more:
+        token = "token: {file: admin.token}"
+        configuration = configuration.replace(token, f"{token}, {admin_more}")
     if rules is not None:
         configuration = configuration.partition("    rules:\n")[0] + f"    rules:\n{rules}"
     (folder / "sealyard.yaml").write_text(configuration)

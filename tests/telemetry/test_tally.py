@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import time
 from typing import Any
 
 from prometheus_client.parser import text_string_to_metric_families
@@ -138,3 +139,49 @@ def test_lines_that_nobody_reads_are_counted() -> None:
     os.close(writing)
 
     assert tally.samples().value(metrics.LINES_LOST) == 1
+
+
+def test_a_rule_tells_when_it_last_matched() -> None:
+    tally = Tally(Ear())
+    began = time.time()
+    tally.report("message.handled", **a_message())
+    tally.report("message.refused", **a_message(rule=None, error="x", reason="y"))
+    matched = [row for row in tally.samples() if row[0] == metrics.RULE_MATCHED.name]
+
+    ((_, labels, (last,)),) = matched
+    assert labels == ("api", "send")
+    assert began - 1 <= last <= time.time() + 1
+
+
+def test_of_several_workers_the_first_due_and_the_last_match_count() -> None:
+    whole = Samples()
+    for due, matched in ((100.0, 7.0), (50.0, 9.0)):
+        one = Samples()
+        one.add(metrics.SESSION_DUE, due)
+        one.add(metrics.RULE_MATCHED, matched, labels=("api", "send"))
+        whole.merge(one)
+
+    assert whole.value(metrics.SESSION_DUE) == 50
+    assert whole.value(metrics.RULE_MATCHED, "api", "send") == 9
+
+
+def test_of_a_worker_that_is_gone_the_last_match_stays_and_its_sessions_do_not() -> None:
+    gone, whole = Samples(), Samples()
+    gone.add(metrics.SESSION_DUE, 100.0)
+    gone.add(metrics.RULE_MATCHED, 7.0, labels=("api", "send"))
+    whole.merge(gone, gauges=False)
+
+    assert whole.value(metrics.SESSION_DUE) == 0
+    assert whole.value(metrics.RULE_MATCHED, "api", "send") == 7
+
+
+async def test_lines_of_messages_go_to_the_tap_only_while_somebody_looks() -> None:
+    tally = Tally(Ear())
+    tally.report("message.handled", **a_message())
+    tally.tap.look()
+    tally.report("message.handled", **a_message())
+    tally.report("message.refused", **a_message(error="x", reason="y"))
+    tally.report("store.failed", store="redis", reason="down")
+
+    seen = tally.tap.look()["messages"]
+    assert [one["error"] for one in seen] == [None, "x"]

@@ -130,3 +130,26 @@ async def test_a_kek_tells_when_it_was_made_and_what_it_is_for() -> None:
 
     assert samples.value(metrics.KEK_CREATED, one.id) == one.created > 0
     assert samples.value(metrics.KEK_STATE, one.id, "primary") == 1
+
+
+async def test_the_dates_of_sessions_are_counted_and_told() -> None:
+    world = a_world()
+    assert counted(world, the_keys("memory")).value(metrics.SESSION_DUE) == 0
+    await world.sessions.resolve(seal_need())
+    world.time.advance(3)  # what was found is kept for a moment
+    samples, told = counted(world, the_keys("memory")), session_facts.status(world.sessions)
+
+    assert samples.value(metrics.SESSION_CREATED) == NOW
+    due = samples.value(metrics.SESSION_DUE)
+    assert NOW < due <= NOW + 3600
+    assert samples.value(metrics.SESSION_EXPIRY) == 0
+    assert [one["soft_end"] for one in told["sessions_due"]] == [due]
+
+
+async def test_ephemeral_sessions_have_a_hard_end() -> None:
+    world = a_world(mode="ephemeral")
+    await world.sessions.resolve(seal_need())
+    keys = the_keys("memory", "ephemeral")
+    samples = counted(world, keys)
+
+    assert samples.value(metrics.SESSION_EXPIRY) == samples.value(metrics.SESSION_DUE) + keys.grace

@@ -32,6 +32,9 @@ class OneAnswer:
     async def operate(self, call: Call) -> Answer:
         return self.answer
 
+    async def look(self) -> dict[str, Any]:
+        raise NotImplementedError
+
 
 class NoReloads:
     source = SimpleNamespace(loaded=SimpleNamespace(settings=SimpleNamespace(keys=KEYS)))

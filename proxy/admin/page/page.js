@@ -1,0 +1,278 @@
+'use strict';
+// The status page. Every text of an answer goes into the page as text, never as markup.
+const KEPT = 40, WAIT = 2000, SPARK = 60;
+const $ = (id) => document.getElementById(id);
+const store = window.sessionStorage;
+let token = store.getItem('token') || '';
+let stop = null, turn = 0, paused = false, waiting = [], rates = [], before = null;
+
+function make(tag, className, ...inside) {
+  const made = document.createElement(tag);
+  if (className) made.className = className;
+  for (const one of inside) {
+    if (one !== null && one !== undefined) made.append(one.nodeType ? one : String(one));
+  }
+  return made;
+}
+function fill(node, ...inside) { node.replaceChildren(...inside); }
+function many(number, one, more) { return number.toLocaleString('en') + ' ' + (number === 1 ? one : more || one + 's'); }
+function span(seconds) {
+  const s = Math.max(0, Math.round(seconds));
+  if (s < 60) return s + ' s';
+  if (s < 3600) return Math.floor(s / 60) + ' min';
+  if (s < 172800) return Math.floor(s / 3600) + ' h ' + Math.floor(s % 3600 / 60) + ' min';
+  return Math.floor(s / 86400) + ' days';
+}
+const now = () => Date.now() / 1000;
+function bytes(n) { return n < 1024 ? n + ' B' : n < 1048576 ? (n / 1024).toFixed(1) + ' KiB' : (n / 1048576).toFixed(1) + ' MiB'; }
+
+// --- asking ---------------------------------------------------------------------------------
+
+function ask(path, more) {
+  const headers = token ? { Authorization: 'Bearer ' + token } : {};
+  return fetch(path, { ...more, headers: { ...headers, ...(more && more.headers) }, cache: 'no-store', credentials: 'omit' });
+}
+function link(state, text) { $('link').className = 'link ' + state; $('link-text').textContent = text; }
+function gate(message) {
+  $('gate').hidden = false; $('all').hidden = true;
+  $('gate-error').textContent = message;
+  link('', 'not connected'); $('token').focus();
+}
+const pause = (ms) => new Promise((done) => setTimeout(done, ms));
+
+async function watch() { // one at a time: a later call ends the earlier ones
+  if (stop) stop.abort();
+  const mine = ++turn;
+  while (mine === turn) {
+    stop = new AbortController();
+    try {
+      const answer = await ask('/v1/tap?status', { signal: stop.signal });
+      if (answer.status === 401 || answer.status === 403) {
+        store.removeItem('token');
+        return gate(token ? 'That is not the token, or it may not read.' : '');
+      }
+      if (answer.ok) await read(answer.body);
+      else if (answer.status === 404) await poll();
+      else link('', 'asked too often, waiting');
+    } catch { /* gone, or not to be had: tried again below */ }
+    if (mine !== turn) return;
+    link('', 'connection lost, trying again');
+    await pause(WAIT);
+  }
+}
+async function read(body) {
+  const reader = body.pipeThrough(new TextDecoderStream()).getReader();
+  let rest = '';
+  for (;;) {
+    const { value, done } = await reader.read();
+    if (done) return;
+    const lines = (rest + value).split('\n');
+    rest = lines.pop();
+    for (const line of lines) if (line) take(JSON.parse(line));
+  }
+}
+async function poll() { // the tap is off: everything but the traffic
+  $('silent').textContent = 'The tap is off. Set `admin.tap: true` to see messages pass, by kind and size.';
+  for (;;) {
+    const answer = await ask('/v1/status', { signal: stop.signal });
+    if (!answer.ok) return;
+    take({ status: await answer.json() });
+    await pause(WAIT);
+  }
+}
+function take(event) {
+  $('gate').hidden = true; $('all').hidden = false; link('live', 'live');
+  if (event.status) status(event.status);
+  if (event.messages) traffic(event);
+}
+
+// --- status ---------------------------------------------------------------------------------
+
+function status(s) {
+  const half = s.checks.some((one) => one.degraded);
+  const pill = $('ready');
+  const word = s.draining ? 'Draining' : !s.ready ? 'Not ready' : half ? 'Ready, in part' : 'Ready';
+  if (pill.textContent !== word) pill.textContent = word;
+  pill.className = 'pill ' + (!s.ready || s.draining ? 'no' : half ? 'half' : 'good');
+  document.title = word + ' · Sealyard';
+  $('about').textContent = 'version ' + s.version + ' · up ' + span(s.uptime_s) + (s.workers ? ' · ' + many(s.workers.length, 'worker') : '');
+  totals(s.rules);
+  rules(s.rules);
+  keys(s.keys);
+  health(s);
+  const select = $('x-listener');
+  if (select.options.length !== s.listeners.length) fill(select, ...s.listeners.map((one) => make('option', '', one.name)));
+}
+function sum(all, ...names) { return all.reduce((n, one) => n + names.reduce((m, name) => m + (one.counts[name] || 0), 0), 0); }
+function totals(all) {
+  const messages = sum(all, 'forwarded', 'refused', 'aborted'), refused = sum(all, 'refused');
+  const show = (id, n) => { $(id).textContent = n.toLocaleString('en'); };
+  show('n-messages', messages); show('n-sealed', sum(all, 'sealed'));
+  show('n-opened', sum(all, 'opened')); show('n-refused', refused);
+  $('n-refused').parentNode.classList.toggle('some', refused > 0);
+  const at = performance.now();
+  if (before && messages >= before.messages) {
+    const rate = (messages - before.messages) / ((at - before.at) / 1000);
+    rates.push(rate); rates = rates.slice(-SPARK);
+    $('n-rate').textContent = (rate < 10 ? rate.toFixed(1) : Math.round(rate).toLocaleString('en')) + ' a second';
+    const top = Math.max(1, ...rates);
+    const points = rates.map((r, i) => (120 - (rates.length - 1 - i) * (120 / SPARK)).toFixed(1) + ' ' + (26 - r / top * 22).toFixed(1));
+    if (rates.length > 2) $('spark-line').setAttribute('d', 'M' + points.join('L'));
+    if (rates.length > 2) $('spark-area').setAttribute('d', 'M' + points.join('L') + 'L120 28L' + points[0].split(' ')[0] + ' 28Z');
+  }
+  before = { messages, at };
+}
+function rules(all) {
+  const cell = (n, kind) => make('td', 'n ' + (n ? kind : 'zero'), (n || 0).toLocaleString('en'));
+  fill($('rules'), ...all.map((one) => {
+    const c = one.counts, matched = (c.forwarded || 0) + (c.refused || 0) + (c.aborted || 0);
+    const name = make('td', '', make('strong', '', one.rule === null ? 'no rule' : one.rule), make('span', 'does', one.does.join(' · ') || 'passes'));
+    const takes = make('td', 'mono', ...(one.rule === null ? [make('span', 'takes quiet', 'all else at ' + one.listener)] : one.match.map((m) => make('span', 'takes', m))));
+    const last = one.rule === null ? '' : one.last_matched ? span(now() - one.last_matched) + ' ago' : make('span', 'tag', 'never');
+    return make('tr', '', name, takes, cell(matched, ''), cell(c.sealed, 'seal'), cell(c.opened, 'open'), cell((c.plain || 0) + (c.kept || 0), 'no'), cell(c.refused, 'no'), make('td', 'quiet', last));
+  }));
+}
+function bar(share, late) {
+  const inside = make('span'), outside = make('div', 'due' + (late ? ' late' : ''), inside);
+  inside.style.width = (100 * Math.min(1, Math.max(0.01, share))).toFixed(1) + '%';
+  return outside;
+}
+function keys(k) {
+  const year = 365 * 86400;
+  $('keys-note').textContent = k.mode + ' sessions for ' + span(k.ttl_s) + ', store: ' + k.store;
+  fill($('keks'), ...k.keks.map((one) => {
+    const age = now() - one.created;
+    return make('li', '',
+      make('div', 'line', make('span', '', make('strong', 'mono', one.kek), ' ', make('span', 'tag' + (one.state === 'primary' ? ' seal' : ''), one.state)), make('span', 'quiet', span(age) + ' old, a year is due')),
+      bar(age / year, age > year),
+      make('p', 'quiet', many(one.opened, 'value') + ' opened' + (one.last_opened ? ', the last ' + span(now() - one.last_opened) + ' ago' : '')));
+  }));
+  const shown = k.sessions.map((one) => {
+    const left = one.soft_end - now(), whole = one.soft_end - one.created;
+    return make('li', '',
+      make('div', 'line', make('span', 'mono', one.sid), make('span', 'quiet', many(one.sealed, 'value') + ' sealed · ' + (left > 0 ? 'due in ' + span(left) : 'over'))),
+      bar(1 - left / whole, left < whole / 10));
+  });
+  if (k.sealing > shown.length) shown.push(make('li', 'quiet', 'and ' + (k.sealing - shown.length).toLocaleString('en') + ' more'));
+  fill($('sessions'), ...(shown.length ? shown : [make('li', 'quiet', 'none until the first value is sealed')]));
+}
+function health(s) {
+  fill($('checks'), ...s.checks.map((one) => make('li', !one.ok ? 'no' : one.degraded ? 'half' : 'good',
+    make('span', 'sign', !one.ok ? '✕' : one.degraded ? '!' : '✓'), make('span', '', make('strong', '', one.name), one.detail ? ' ' + one.detail : ''))));
+  const each = s.workers || [s], facts = [];
+  const connected = each.reduce((n, one) => n + Object.values(one.connections || {}).reduce((a, b) => a + b, 0), 0);
+  facts.push(['Configuration', s.configuration.file], ['In force since', new Date(s.configuration.loaded_at * 1000).toLocaleString()]);
+  facts.push(['Its hash', s.configuration.sha256.slice(0, 16)], ['Clients connected', connected]);
+  for (const one of s.listeners) facts.push([one.name, one.listen + ' → ' + one.upstream]);
+  if (s.last_reload && !s.last_reload.accepted) facts.push(['Last reload', 'refused: ' + s.last_reload.problems.join('; ')]);
+  fill($('facts'), ...facts.flatMap(([name, value]) => [make('dt', '', name), make('dd', '', value)]));
+}
+
+// --- traffic --------------------------------------------------------------------------------
+
+function traffic(seen) {
+  if (seen.values) $('traffic-note').textContent = 'This is the demonstration: its chat is made up, so values are shown. Elsewhere, kinds and sizes alone.';
+  if (seen.missed) $('foot').textContent = many(seen.missed, 'message') + ' passed that are not shown.';
+  waiting = waiting.concat(seen.messages).slice(-KEPT);
+  if (!paused) show();
+}
+function show() {
+  const list = $('messages'), fresh = waiting.map(message).reverse();
+  waiting = [];
+  if (!fresh.length) return;
+  $('silent').hidden = true;
+  list.prepend(...fresh);
+  while (list.children.length > KEPT) list.lastChild.remove();
+}
+function message(m) {
+  const f = m.fates, what = make('div', 'what');
+  const at = make('time', '', new Date(m.at * 1000).toLocaleTimeString('en-GB'));
+  what.append(at, make('strong', 'mono', m.method || '?'), make('span', '', m.rule === null || m.rule === undefined ? 'no rule' : m.rule));
+  const tag = (n, kind, word) => { if (n) what.append(make('span', 'tag ' + kind, n + ' ' + word)); };
+  tag(f.sealed, 'seal', 'sealed'); tag(f.opened, 'open', 'opened'); tag(f.plain, 'no', 'plain'); tag(f.kept, 'no', 'kept'); tag(f.cut, 'no', 'cut');
+  if (m.error) what.append(make('span', 'tag no', 'refused: ' + m.error));
+  what.append(make('span', 'end', m.status + ' · ' + m.ms + ' ms'));
+  const whole = (n) => n ? bytes(n) : 'no body';
+  const asks = m.sent > 0 || m.client;
+  const stopped = m.error && m.direction === 'request';
+  const cells = make('div', 'cells',
+    cell('Client sent', '', m.client, null, asks ? whole(m.sent) : 'asks, without a body'),
+    stopped ? cell('Backend got', 'mid', null, null, 'nothing: it was refused')
+      : asks ? cell('Backend got', 'mid', m.backend, m.client, m.backend ? bytes(m.backend_bytes) : whole(m.sent) + ', unchanged')
+      : cell('Backend answers', 'mid', m.answer, null, 'answers with ' + (m.answer ? bytes(m.answer_bytes) : whole(m.got) + ', unchanged')),
+    m.error ? cell('Reader gets', '', null, null, 'an error, and nothing of the message') : cell('Reader gets', '', m.reader, m.answer, whole(m.got)));
+  return make('li', 'message new' + (m.error ? ' refusal' : ''), what, cells);
+}
+function cell(title, kind, rows, was, size) {
+  const made = make('div', 'cell ' + kind, make('h4', '', title), make('div', 'size', size));
+  (rows || []).forEach((row, i) => {
+    const old = was && was.length === rows.length ? was[i] : null;
+    made.append(line(row, old));
+  });
+  return made;
+}
+function line([depth, name, kind, size, value], old) {
+  if (kind === 'more') return make('div', 'row quiet', '…');
+  if (kind === 'object' && name === null) return make('div', 'gap');
+  const opened = old && old[2] === 'sealed' && kind !== 'sealed';
+  const made = make('div', 'row d' + Math.min(depth, 3) + (kind === 'sealed' ? ' seal' : opened ? ' opened' : ''));
+  if (name !== null) made.append(make('span', 'key', name));
+  const words = { list: many(size || 0, 'element'), object: '{ }', flag: 'yes or no', more: '…' };
+  if (value !== undefined) {
+    made.append(make('span', 'text', value));
+    if (kind === 'sealed') made.append(make('span', 'much', size + ' characters'));
+  } else if (kind === 'text' || kind === 'sealed' || kind === 'body' || kind === 'frame') {
+    const ink = make('span', 'ink');
+    ink.style.width = Math.round(8 + 13 * Math.log2(1 + size)) + 'px';
+    made.append(ink, make('span', 'much', (kind === 'text' ? '' : kind + ' ') + size + (kind === 'body' || kind === 'frame' ? ' bytes' : '')));
+  } else made.append(make('span', 'much', words[kind] || kind));
+  return made;
+}
+
+// --- explain --------------------------------------------------------------------------------
+
+async function explain(event) {
+  event.preventDefault();
+  $('x-error').textContent = '';
+  const asked = { listener: $('x-listener').value, method: $('x-method').value, path: $('x-path').value };
+  if ($('x-body').value) { asked.body = $('x-body').value; asked.headers = [['Content-Type', 'application/json']]; }
+  try {
+    const answer = await ask('/v1/explain', { method: 'POST', body: JSON.stringify(asked), headers: { 'Content-Type': 'application/json' } });
+    const told = await answer.json();
+    if (!answer.ok) throw new Error(told.detail || told.title);
+    explained(told.request);
+  } catch (error) { fill($('x-answer')); $('x-error').textContent = error.message; }
+}
+function explained(told) {
+  const list = make('ul', 'checks', ...told.considered.map((one) => make('li', one.because === null ? 'good' : '',
+    make('span', 'sign', one.because === null ? '✓' : '·'), make('span', '', make('strong', '', one.rule), one.because === null ? ' takes it' : ' does not: ' + one.because))));
+  if (!told.rule) list.append(make('li', '', make('span', 'sign', '·'), 'no rule takes it'));
+  const values = told.values.map((one) => make('li', '', make('span', 'sign', one.action === 'sealed' ? '🔒' : '🔓'),
+    make('span', '', make('strong', '', one.field), ' is ' + one.action + (one.characters ? ', ' + one.characters + ' characters then' : '') + (one.note ? ' (' + one.note + ')' : ''))));
+  const parts = [list, make('ul', 'checks', ...values)];
+  if (told.refusal) parts.push(make('p', 'bad', 'Refused: ' + told.refusal.code + (told.refusal.detail ? '. ' + told.refusal.detail : '')));
+  else if (told.outgoing) parts.push(make('p', 'quiet', 'What would go out:'), make('pre', '', told.outgoing));
+  fill($('x-answer'), ...parts);
+}
+
+// --- the reader -----------------------------------------------------------------------------
+
+$('gate-form').addEventListener('submit', (event) => {
+  event.preventDefault();
+  token = $('token').value.trim();
+  $('token').value = '';
+  store.setItem('token', token);
+  watch();
+});
+$('pause').addEventListener('click', () => {
+  paused = !paused;
+  $('pause').setAttribute('aria-pressed', String(paused));
+  $('pause').textContent = paused ? 'Go on' : 'Pause';
+  if (!paused) show();
+});
+$('explain-form').addEventListener('submit', explain);
+document.addEventListener('visibilitychange', () => {
+  if (!document.hidden && $('gate').hidden) watch();
+  else if (document.hidden && stop) { turn += 1; stop.abort(); link('', 'paused while hidden'); }
+});
+watch();

@@ -1,0 +1,139 @@
+"""The shape of a body: which members it has, of what kind and how large, and never a value.
+
+A member's name is shown only where the configuration says it, since a client's names may be values
+too: `{"ada@example.org": true}`. Shapes are made only while somebody looks at the tap.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any, Final, NamedTuple
+
+MOST_BYTES: Final = 64 * 1024
+"""The largest body that is looked into; of a larger one only the size is told."""
+MOST_ROWS: Final = 12
+MOST_DEPTH: Final = 8
+VALUE_CHARS: Final = 160
+"""How much of a value the demonstration shows."""
+
+_SHORT: Final = "sy1."
+_JWE: Final = "eyJ0eXAiOiJzeTEi"  # `typ` comes first, so every token begins like this
+_FRAME: Final = b"SYST"
+
+
+class Row(NamedTuple):
+    """One value: how deep it lies, its name (None: not to be shown), its kind and its size.
+
+    The size is in characters for `text` and `sealed`, in elements for `list`, in bytes for
+    `body` and `frame`; None for others, since the size of a number or a flag says its value.
+    `value` is None, but for the synthetic chat of the demonstration.
+    """
+
+    depth: int
+    name: str | None
+    kind: str
+    size: int | None = None
+    value: str | None = None
+
+
+Shape = tuple[Row, ...]
+
+
+def shape(body: bytes | None, names: frozenset[str], *, values: bool = False) -> Shape:
+    """Return the rows of a body, at most `MOST_ROWS`; `names` are those that may be shown.
+
+    `values` is for the demonstration alone, whose messages are made up.
+    """
+    if not body:
+        return ()
+    if body.startswith(_FRAME):
+        return (Row(0, None, "frame", len(body)),)
+    if len(body) <= MOST_BYTES:
+        text = body.decode("utf-8", "replace")
+        if _sealed(text):
+            return (Row(0, None, "sealed", len(text), _value(text, values)),)
+        try:
+            read = json.loads(
+                text,
+                object_pairs_hook=tuple,  # of pairs, so that members that stand twice both show
+                parse_int=_number,
+                parse_float=_number,
+                parse_constant=_number,
+            )
+        except (ValueError, RecursionError):
+            pass
+        else:
+            return tuple(_limited(_rows(read, names, 0, None, values)))
+    return (Row(0, None, "body", len(body)),)
+
+
+def to_json(rows: Shape) -> list[list[object]]:
+    """Return the rows as JSON holds them: depth, name, kind, size, and a value if there is one."""
+    return [list(row) if row.value is not None else list(row[:4]) for row in rows]
+
+
+class _Number(str):
+    """A number as it is written: none is computed, since that takes long for many digits."""
+
+    __slots__ = ()
+
+
+def _number(text: str) -> _Number:
+    return _Number(text)
+
+
+def _limited(rows: Iterator[Row]) -> Iterator[Row]:
+    for number, row in enumerate(rows):
+        if number == MOST_ROWS:
+            yield Row(0, None, "more")
+            return
+        yield row
+
+
+def _rows(
+    read: Any,  # noqa: ANN401 - whatever JSON holds
+    names: frozenset[str],
+    depth: int,
+    name: str | None,
+    values: bool,  # noqa: FBT001 - private
+) -> Iterator[Row]:
+    if isinstance(read, tuple):
+        if depth or name is not None:
+            yield Row(depth, name, "object")
+            depth += 1
+        for key, one in read if depth < MOST_DEPTH else ():
+            shown = key if key in names or values else "·"
+            yield from _rows(one, names, depth, shown, values)
+    elif isinstance(read, list):
+        yield Row(depth, name, "list", len(read))
+        for one in read if depth + 1 < MOST_DEPTH else ():
+            yield from _rows(one, names, depth + 1, None, values)
+    else:
+        yield _leaf(read, depth, name, values)
+
+
+def _leaf(
+    read: Any,  # noqa: ANN401 - whatever JSON holds
+    depth: int,
+    name: str | None,
+    values: bool,  # noqa: FBT001 - private
+) -> Row:
+    if isinstance(read, _Number):
+        return Row(depth, name, "number", None, _value(read, values))
+    if isinstance(read, str):
+        kind = "sealed" if _sealed(read) else "text"
+        return Row(depth, name, kind, len(read), _value(read, values))
+    if read is None:
+        return Row(depth, name, "null")
+    return Row(depth, name, "flag", None, _value(str(read).lower(), values))
+
+
+def _sealed(text: str) -> bool:
+    return text.startswith((_JWE, _SHORT))
+
+
+def _value(text: str, wanted: bool) -> str | None:  # noqa: FBT001 - private
+    if not wanted:
+        return None
+    return text if len(text) <= VALUE_CHARS else text[: VALUE_CHARS - 1] + "…"

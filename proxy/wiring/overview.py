@@ -1,0 +1,129 @@
+"""What the status page shows of checks, rules and keys, made from the facts of all workers."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
+from typing import Any
+
+from ..config.settings import ListenerSettings, Settings
+from ..core.rules import Behaviour, Rule, Verdict
+from ..keys.due import MOST_TOLD
+from ..telemetry import metrics
+from ..telemetry.facts import Facts
+from ..telemetry.samples import Labels, Samples
+
+
+def overview(settings: Settings, facts: Facts) -> dict[str, Any]:
+    """Return checks, rules with their counts, and keys with their dates, as JSON holds them."""
+    return {
+        "checks": [asdict(check) for check in facts.checks],
+        "rules": _rules(settings, facts.samples),
+        "keys": {
+            "mode": settings.keys.mode,
+            "ttl_s": settings.keys.ttl,
+            "grace_s": settings.keys.grace,
+            "store": settings.keys.store.partition(":")[0],
+            "keks": _keks(facts.samples),
+            "sessions": _sessions(facts.status),
+            "sealing": int(facts.samples.value(metrics.SESSIONS, "sealing")),
+        },
+    }
+
+
+def _rules(settings: Settings, samples: Samples) -> list[dict[str, Any]]:
+    messages, values = _by_rule(samples, metrics.MESSAGES), _by_rule(samples, metrics.VALUES)
+    matched = dict(_rows(samples, metrics.RULE_MATCHED))
+
+    def counted(listener: str, rule: str) -> dict[str, int]:
+        key = listener, rule
+        return {**messages[key], **values[key]}
+
+    told: list[dict[str, Any]] = []
+    for listener in settings.listeners:
+        for rule in listener.rules:
+            last = matched.get((listener.name, rule.name), 0)
+            shown = {**_rule(listener, rule), "counts": counted(listener.name, rule.name)}
+            told.append({**shown, "last_matched": last or None})
+        told.append(
+            {
+                "listener": listener.name,
+                "rule": None,
+                "match": [],
+                "does": ["passes" if listener.pass_unmatched else "is rejected"],
+                "counts": counted(listener.name, ""),
+                "last_matched": None,
+            }
+        )
+    return told
+
+
+def _rule(listener: ListenerSettings, rule: Rule) -> dict[str, Any]:
+    return {
+        "listener": listener.name,
+        "rule": rule.name,
+        "match": [pattern.text for pattern in rule.patterns],
+        "does": [*_does("request", rule.request), *_does("response", rule.response)],
+    }
+
+
+def _does(direction: str, behaviour: Behaviour) -> Iterator[str]:
+    if isinstance(behaviour, Verdict):
+        if behaviour is Verdict.REJECT:
+            yield f"rejects {direction}s"
+        return
+    for verb, items in (
+        ("seals", [item for block in behaviour for item in block.encrypt]),
+        ("opens", [item for block in behaviour for item in block.decrypt]),
+    ):
+        fields = dict.fromkeys(item.field or "tokens" for item in items)
+        if fields:
+            yield f"{verb} {', '.join(fields)} of {direction}s"
+
+
+def _keks(samples: Samples) -> list[dict[str, Any]]:
+    opened = dict(_rows(samples, metrics.KEK_OPENED))
+    opened_at = dict(_rows(samples, metrics.KEK_OPENED_AT))
+    begun = dict(_rows(samples, metrics.KEK_SESSIONS))
+    states: dict[str, str] = {}
+    for (kek, state), _ in _rows(samples, metrics.KEK_STATE):
+        # In the moment of a change, workers may differ.
+        states[kek] = state if states.get(kek, state) == state else "changing"
+    return [
+        {
+            "kek": kek,
+            "state": states.get(kek, ""),
+            "created": created,
+            "opened": int(opened.get((kek,), 0)),
+            "last_opened": opened_at.get((kek,)),
+            "sessions": int(begun.get((kek,), 0)),
+        }
+        for (kek,), created in _rows(samples, metrics.KEK_CREATED)
+    ]
+
+
+def _sessions(status: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the sessions that are due first; one that several workers use is told once."""
+    told: dict[tuple[str, str], dict[str, Any]] = {}
+    for process in status.get("workers", [status]):
+        for one in process.get("sessions_due", ()):
+            key = one["scope"], one["sid"]
+            sealed = one["sealed"] + (told[key]["sealed"] if key in told else 0)
+            told[key] = {**one, "sealed": sealed}
+    return sorted(told.values(), key=lambda one: float(one["soft_end"]))[:MOST_TOLD]
+
+
+def _by_rule(
+    samples: Samples, metric: metrics.Metric
+) -> defaultdict[tuple[str, str], dict[str, int]]:
+    """Return counts by listener and rule, and by the last label, over all others."""
+    found: defaultdict[tuple[str, str], dict[str, int]] = defaultdict(dict)
+    for labels, value in _rows(samples, metric):
+        counts, last = found[labels[0], labels[1]], labels[-1]
+        counts[last] = counts.get(last, 0) + int(value)
+    return found
+
+
+def _rows(samples: Samples, metric: metrics.Metric) -> Iterator[tuple[Labels, float]]:
+    return ((labels, values[0]) for name, labels, values in samples if name == metric.name)

@@ -1,0 +1,184 @@
+"""The tap and the status of a real process: what passes is seen by shape, and never by value."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import secrets
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+
+from proxy.admin.page_routes import FILES
+from tests.scenarios.rig import TOKEN, Served, backend, served
+
+BOTH = "status_page: true, tap: true"
+
+
+@asynccontextmanager
+async def admin_client() -> AsyncIterator[aiohttp.ClientSession]:
+    async with aiohttp.ClientSession(headers={"Authorization": f"Bearer {TOKEN}"}) as session:
+        yield session
+
+
+class Watched:
+    """Everything that one call of the tap has sent so far."""
+
+    def __init__(self, answer: aiohttp.ClientResponse) -> None:
+        self.answer = answer
+        self.text = ""
+
+    def __call__(self, what: str) -> list[Any]:
+        events = [json.loads(line) for line in self.text.splitlines() if line]
+        return [event[what] for event in events if what in event]
+
+    async def until(self, messages: int) -> list[dict[str, Any]]:
+        """Read until so many messages were seen."""
+        async with asyncio.timeout(20):
+            while True:
+                seen = [one for some in self("messages") for one in some]
+                if len(seen) >= messages:
+                    return seen
+                self.text += (await self.answer.content.readline()).decode()
+
+
+@asynccontextmanager
+async def watching(ours: Served, query: str = "") -> AsyncIterator[Watched]:
+    async with (
+        admin_client() as session,
+        session.get(f"http://127.0.0.1:{ours.admin}/v1/tap{query}") as answer,
+    ):
+        assert answer.status == 200
+        watched = Watched(answer)
+        while not watched("messages"):  # the first look, from which on all is seen
+            watched.text += (await answer.content.readline()).decode()
+        yield watched
+
+
+async def send(ours: Served, canary: str, count: int) -> None:
+    """Send messages, each on a connection of its own, so that all workers get some."""
+    for number in range(count):
+        body = {"conversationId": f"c{number}", "content": canary, "note": "n", canary: canary}
+        async with (
+            aiohttp.ClientSession() as session,
+            session.post(f"http://127.0.0.1:{ours.port}/api/messages", json=body) as answer,
+        ):
+            assert answer.status == 200
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+async def test_messages_of_all_workers_are_seen_by_shape_and_never_by_value(
+    tmp_path: Path, workers: int
+) -> None:
+    canary = secrets.token_hex(16)
+    async with backend() as behind:
+        with served(tmp_path, behind.port, "--workers", str(workers), admin_more=BOTH) as ours:
+            await ours.event("server.ready")
+            async with watching(ours, "?status") as watched:
+                await send(ours, canary, 12)
+                seen = await watched.until(12)
+                async with asyncio.timeout(20):
+                    while watched("status")[-1]["rules"][0]["counts"].get("sealed") != 24:
+                        watched.text += (await watched.answer.content.readline()).decode()
+            status = watched("status")[-1]
+
+    for one in seen:
+        assert one["rule"] == "alpha"
+        shown = [["content", "text", 32], ["note", "text", 1]]
+        assert [row[1:] for row in one["client"][1:3]] == shown
+        assert [row[2] for row in one["backend"]] == ["text", "sealed", "sealed", "text"]
+        assert [row[1] for row in one["reader"]] == ["conversationId", "content", "note", "·"]
+        assert one["fates"] == {"sealed": 2, "opened": 2}
+    assert canary not in watched.text
+    assert "values" not in status
+    assert len(status.get("workers", [status])) == workers
+    rule, unmatched = status["rules"]
+    assert rule["does"] == ["seals content, note of requests", "opens content, note of responses"]
+    assert rule["counts"] == {"forwarded": 12, "sealed": 24, "opened": 24}
+    assert time.time() - 60 < rule["last_matched"] <= time.time() + 1
+    assert (unmatched["rule"], unmatched["does"]) == (None, ["passes"])
+    assert status["keys"]["keks"][0]["state"] == "primary"
+    assert 0 < len(status["keys"]["sessions"]) <= 8
+    assert all(one["soft_end"] > one["created"] for one in status["keys"]["sessions"])
+
+
+async def test_the_page_is_open_and_all_that_it_shows_is_guarded(tmp_path: Path) -> None:
+    async with backend() as behind:
+        with served(tmp_path, behind.port, admin_more=BOTH) as ours:
+            await ours.event("server.ready")
+            address = f"http://127.0.0.1:{ours.admin}"
+            async with aiohttp.ClientSession() as session:
+                size = 0
+                for path in FILES:
+                    async with session.get(address + path) as answer:
+                        assert answer.status == 200
+                        policy = answer.headers["Content-Security-Policy"]
+                        assert policy.startswith("default-src 'none'; script-src 'self'")
+                        assert "unsafe" not in policy
+                        assert answer.headers["Cache-Control"] == "no-store"
+                        size += len(await answer.read())
+                for path in ("/v1/tap", "/v1/tap?status", "/v1/status", "/readyz", "/metrics"):
+                    async with session.get(address + path) as answer:
+                        assert answer.status == 401, path
+            assert size < 60 * 1024
+
+
+async def test_neither_is_there_unless_it_is_asked_for(tmp_path: Path) -> None:
+    async with backend() as behind:
+        with served(tmp_path, behind.port) as ours:
+            await ours.event("server.ready")
+            async with admin_client() as session:
+                for path in (*FILES, "/v1/tap"):
+                    async with session.get(f"http://127.0.0.1:{ours.admin}{path}") as answer:
+                        assert answer.status == 404, path
+
+
+async def test_a_call_is_in_the_log_before_the_first_line_of_its_answer(tmp_path: Path) -> None:
+    async with backend() as behind:
+        with served(tmp_path, behind.port, admin_more=BOTH) as ours:
+            await ours.event("server.ready")
+            async with watching(ours):
+                called = [one for one in ours.events if one["event"] == "admin.called"]
+
+    told = [(one["http.route"], one["http.response.status_code"]) for one in called]
+    assert told == [("/v1/tap", 200)]
+
+
+async def test_those_who_look_on_keep_nobody_from_ending(tmp_path: Path) -> None:
+    async with backend() as behind:
+        with served(tmp_path, behind.port, admin_more=BOTH) as ours:
+            await ours.event("server.ready")
+            async with watching(ours):
+                began = time.monotonic()
+                ours.process.terminate()
+                assert await ours.ended() == 0
+                took = time.monotonic() - began
+
+    assert took < 5
+
+
+async def test_more_than_a_few_who_look_on_are_turned_away(tmp_path: Path) -> None:
+    async with backend() as behind:
+        with served(tmp_path, behind.port, admin_more="tap: true") as ours:
+            await ours.event("server.ready")
+            async with admin_client() as session:
+                address = f"http://127.0.0.1:{ours.admin}/v1/tap"
+                answers = [await session.get(address) for _ in range(8)]
+                for one in answers:
+                    await one.content.readline()
+                async with session.get(address) as ninth:
+                    assert ninth.status == 429
+                answers[0].close()
+                async with asyncio.timeout(20):
+                    while True:
+                        async with session.get(address) as again:
+                            if again.status == 200:
+                                break
+                        await asyncio.sleep(0.2)
+                for one in answers:
+                    one.close()
