@@ -43,6 +43,9 @@ def masked(settings: Settings) -> dict[str, Any]:
     }
     if settings.admin is not None:
         shown["admin"] = _admin(settings.admin)
+    if settings.audit is not None:
+        on_failure = "block" if settings.audit.block else "warn"
+        shown["audit"] = {"file": str(settings.audit.file), "on_failure": on_failure}
     if settings.health is not None:
         shown["health"] = {"listen": str(settings.health.listen)}
     return shown

@@ -18,6 +18,7 @@ COMMANDS: Final = {
     "decrypt": CommandPlace("seal", "Open a token as a rule would."),
     "sessions": CommandPlace("sessions", "Rotate and revoke the sessions of a conversation."),
     "participants": CommandPlace("participants", "Make, rotate and revoke participants' keys."),
+    "audit": CommandPlace("audit", "Check and show the audit log."),
     "keys": CommandPlace("keys", "Make, change, check and back up the keyring."),
     "doctor": CommandPlace("doctor", "Find out what keeps Sealyard from working here."),
     "inject": CommandPlace("inject", "Put the sidecar into Kubernetes manifests."),

@@ -12,6 +12,7 @@ import click
 
 from ..config.load import load
 from ..config.settings import SecretReference
+from ..core.derivation import audit_key
 from ..core.errors import ConfigurationError, UnfitEnvironment
 from ..keys import private_file
 from ..keys.audit import AuditLog
@@ -23,6 +24,7 @@ from . import base
 CONFIGURATION: Final = "sealyard.yaml"
 KEYRING: Final = "keyring.jwe"
 ROOT: Final = "root.key"
+AUDIT: Final = "audit.log"
 ADMIN_TOKEN: Final = "admin.token"  # noqa: S105 - a file's name
 
 _TEMPLATE: Final = """\
@@ -39,6 +41,9 @@ keys:
   sessions: {{mode: durable, ttl: 1h, grace: 1h}}
 
 admin: {{listen: 127.0.0.1:9901, token: {{file: {admin}}}}}
+
+# What is done with keys; where it cannot be written, nothing is. `sealyard audit verify` checks it.
+audit: {{file: {audit}, on_failure: block}}
 
 fields:
   content: {{max_chars: 10000}}          # what the backend allows, in characters
@@ -97,7 +102,12 @@ def init(folder: Path, listen: str, upstream: str) -> None:
 
 def _write_configuration(path: Path, listen: str, upstream: str) -> None:
     text = _TEMPLATE.format(
-        keyring=KEYRING, root=ROOT, admin=ADMIN_TOKEN, listen=listen, upstream=upstream
+        keyring=KEYRING,
+        root=ROOT,
+        admin=ADMIN_TOKEN,
+        audit=AUDIT,
+        listen=listen,
+        upstream=upstream,
     )
     path.write_text(text)
     try:
@@ -110,7 +120,8 @@ def _write_configuration(path: Path, listen: str, upstream: str) -> None:
 def _make_keyring(path: Path, root_path: Path) -> None:
     create_root_file(root_path, random=os.urandom)
     root = FileRoot(SecretReference(file=root_path))
-    AuditLog(path.with_name(path.name + ".audit"), time.time).write(
-        "keys.init", keyring=str(path), kek="k1"
+    keyring = create("k1", now=int(time.time()), random=os.urandom)
+    AuditLog(path.with_name(AUDIT), time.time).write(
+        audit_key(keyring.record_key), "keys.init", keyring=str(path), kek="k1"
     )
-    create_keyring(path, create("k1", now=int(time.time()), random=os.urandom), root)
+    create_keyring(path, keyring, root)

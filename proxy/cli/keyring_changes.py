@@ -24,7 +24,7 @@ def update(
         # Before the file changes: what cannot be written down is not done.
         known = {kek.id for kek in keyring.keks}
         added = ",".join(kek.id for kek in changed.keks if kek.id not in known)
-        place.audit.write(event, keyring=str(place.path), added=added, **values)
+        place.write_down(keyring, event, added=added, **values)
         return changed
 
     return keyring_file.update_keyring(place.path, place.root, audited)

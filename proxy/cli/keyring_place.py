@@ -13,8 +13,10 @@ from typing import Concatenate, Final, ParamSpec
 import click
 
 from ..config.settings import KeySettings, SecretReference
+from ..core.derivation import audit_key
 from ..keys.audit import AuditLog
 from ..keys.audit import file_beside as beside
+from ..keys.keyring import Keyring
 from ..keys.roots import ROOTS, FileRoot, PassphraseRoot, RootProvider
 from . import base
 from .loading import configuration_if_any
@@ -33,6 +35,14 @@ class Place:
     root: RootProvider
     audit: AuditLog
     config: Path | None = None
+
+    def write_down(self, keyring: Keyring, event: str, **values: str | int) -> None:
+        """Write what is about to be done with the keyring to the audit log.
+
+        Raises UnfitEnvironment when it is not safely on the disk; then it is not to be done.
+        """
+        key = audit_key(keyring.record_key)
+        self.audit.write(key, event, keyring=str(self.path), **values)
 
     def keys(self) -> KeySettings:
         """Return what the configuration says of keys: the one named, or the first of the usual.
@@ -84,7 +94,11 @@ def keyring_options(
     @click.option("--passphrase-env", metavar="NAME", help="Read the passphrase from $NAME.")
     @click.option("--passphrase-file", type=FILE, help="Read the passphrase from this file.")
     @click.option("--root-file", type=FILE, help="Use the root key in this file instead.")
-    @click.option("--audit-file", type=FILE, help="Default: the keyring's path and .audit.")
+    @click.option(
+        "--audit-file",
+        type=FILE,
+        help="Default: the configuration's, or the keyring's path and .audit.",
+    )
     @wraps(command)
     def with_place(  # noqa: PLR0913, PLR0917 - each is one option
         config: Path | None,
@@ -97,8 +111,8 @@ def keyring_options(
         **kwargs: _P.kwargs,
     ) -> None:
         options = _Options(config, keyring, passphrase_env, passphrase_file, root_file)
-        path, root = _find(options)
-        audit = AuditLog(audit_file or beside(path), time.time)
+        path, root, configured = _find(options)
+        audit = AuditLog(audit_file or configured or beside(path), time.time)
         command(Place(path, root, audit, config), *args, **kwargs)
 
     return with_place
@@ -117,21 +131,18 @@ def passphrase_root(env: str, file: Path | None) -> PassphraseRoot:
     return PassphraseRoot(reference, os.environ)
 
 
-def _find(options: _Options) -> tuple[Path, RootProvider]:
+def _find(options: _Options) -> tuple[Path, RootProvider, Path | None]:
+    """Return where the keyring is, what opens it, and where the configuration has its audit log."""
     root = options.root
     if options.keyring is not None and (root is not None or options.config is None):
-        return options.keyring, root or passphrase_root(DEFAULT_VARIABLE, None)
-    configured = _configured(options)
-    if configured is None:
-        path = options.keyring or DEFAULT_KEYRING
-        return path, root or passphrase_root(DEFAULT_VARIABLE, None)
-    return options.keyring or configured[0], root or configured[1]
-
-
-def _configured(options: _Options) -> tuple[Path, RootProvider] | None:
-    """Return keyring and root of the configuration; None where none was named and none found."""
+        return options.keyring, root or passphrase_root(DEFAULT_VARIABLE, None), None
     loaded = configuration_if_any(options.config)
     if loaded is None:
-        return None
-    keys = loaded.settings.keys
-    return keys.keyring, ROOTS[keys.root.kind](keys.root.secret, os.environ)
+        path = options.keyring or DEFAULT_KEYRING
+        return path, root or passphrase_root(DEFAULT_VARIABLE, None), None
+    keys, audit = loaded.settings.keys, loaded.settings.audit
+    if root is None:
+        root = ROOTS[keys.root.kind](keys.root.secret, os.environ)
+    # Of another keyring than the configured one, the log is another too.
+    mine = options.keyring is None or options.keyring.resolve() == keys.keyring.resolve()
+    return options.keyring or keys.keyring, root, audit.file if audit and mine else None

@@ -40,7 +40,7 @@ def init(place: Place, kek_id: str) -> None:
     """  # noqa: D301 - see above
     keyring = asked(partial(create, kek_id, now=int(time.time()), random=os.urandom))
     prepare_new(place)
-    place.audit.write("keys.init", keyring=str(place.path), kek=kek_id)
+    place.write_down(keyring, "keys.init", kek=kek_id)
     keyring_file.create_keyring(place.path, keyring, place.root)
     base.say(f"made {place.path} with KEK {kek_id}; back it up now: sealyard keys export")
 

@@ -38,7 +38,7 @@ def export(
     sealyard keys export backup.jwe --backup-passphrase-file backup.pass
     """  # noqa: D301 - click's own mark for lines that are not to be wrapped
     keyring = keyring_file.open_keyring(place.path, place.root)
-    place.audit.write("keys.export", keyring=str(place.path), backup=str(backup))
+    place.write_down(keyring, "keys.export", backup=str(backup))
     root = passphrase_root(backup_passphrase_env, backup_passphrase_file)
     keyring_file.create_keyring(backup, keyring, root)
     base.say(f"wrote {backup}; keep it and its passphrase in different places")
@@ -70,6 +70,6 @@ def import_backup(
         update(place, "keys.import", lambda keyring: keyring.merge(restored), backup=str(backup))
     else:
         prepare_new(place)
-        place.audit.write("keys.import", keyring=str(place.path), backup=str(backup))
+        place.write_down(restored, "keys.import", backup=str(backup))
         keyring_file.create_keyring(place.path, restored, place.root)
     base.say(f"restored {place.path}; check it: sealyard keys verify TOKEN")

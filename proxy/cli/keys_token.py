@@ -79,7 +79,7 @@ def derive(place: Place, stored: str, tenant: str | None, conversation: str | No
     except OpenFailed as failure:
         raise base.Failure(f"the token does not open: {failure.reason}", base.NEGATIVE) from None
     kid: str = json.loads(jwk)["kid"]
-    place.audit.write("keys.derive", keyring=str(place.path), kid=kid)
+    place.write_down(keyring, "keys.derive", kid=kid)
     click.echo(jwk)
 
 

@@ -90,7 +90,7 @@ def hand_out(place: Place, participant: str, kid: str) -> str:
 
 def _write(place: Place, held: Participants, event: str, participant: str, kid: str) -> None:
     name = held.name(participant)
-    place.audit.write(event, keyring=str(place.path), participant=name, kid=kid)
+    place.write_down(held.keyring, event, participant=name, kid=kid)
 
 
 def _taken(file: Path, use: Use) -> public_key.PublicKey:

@@ -104,7 +104,7 @@ def decrypt(  # noqa: PLR0913 - each is one option
     except OpenFailed as failure:
         reason = f"the token does not open: {failure.reason}"
         raise base.Failure(reason, base.NEGATIVE) from None
-    place.audit.write("tokens.decrypt", keyring=str(place.path))
+    place.write_down(keyring, "tokens.decrypt")
     sys.stdout.buffer.write(plaintext)
     if sys.stdout.isatty():
         click.echo()

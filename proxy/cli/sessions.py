@@ -106,7 +106,7 @@ def revoke(
 async def _rotate(place: Place, keys: KeySettings, scope: Scope) -> Answer:
     async with at_store(place, keys) as at:
         name = at.sessions.view(scope).name
-        place.audit.write("sessions.rotate", keyring=str(place.path), scope=name)
+        place.write_down(at.sessions.keyring, "sessions.rotate", scope=name)
         answer = await _desk(place, at.sessions).answer(Call("rotate", scope))
         if not answer.agreed:
             raise base.Failure(f"the store did not take it: {at.reason}", base.NEGATIVE)
@@ -116,9 +116,8 @@ async def _rotate(place: Place, keys: KeySettings, scope: Scope) -> Answer:
 async def _revoke(place: Place, keys: KeySettings, call: Call) -> tuple[Answer, str]:
     async with at_store(place, keys) as at:
         name = at.sessions.view(call.scope).name
-        place.audit.write(
-            "sessions.revoke", keyring=str(place.path), scope=name, not_before=call.not_before
-        )
+        keyring, before = at.sessions.keyring, call.not_before
+        place.write_down(keyring, "sessions.revoke", scope=name, not_before=before)
         return await _desk(place, at.sessions).answer(call), at.reason
 
 

@@ -7,6 +7,7 @@ from typing import Final
 from . import agreement
 from .addresses import Files
 from .admin_section import admin_settings
+from .audit_section import audit_settings
 from .fields import Fields
 from .file_keys import FILE, HEALTH
 from .key_section import key_settings
@@ -31,10 +32,11 @@ def settings(place: Place, files: Files, problems: Problems) -> Settings | None:
     keys = None if keys_place is None else key_settings(keys_place, files, problems)
     admin = admin_settings(fields.get("admin"), files, problems)
     health = _health(fields.get("health"), files, problems)
+    audit = audit_settings(fields.get("audit"), keys, files, problems)
     listeners = _listeners(fields, files, problems)
     if keys is None:
         return None
-    return Settings(VERSION, keys, listeners, admin, health)
+    return Settings(VERSION, keys, listeners, admin, health, audit)
 
 
 def _listeners(fields: Fields, files: Files, problems: Problems) -> tuple[ListenerSettings, ...]:

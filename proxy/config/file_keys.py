@@ -135,6 +135,30 @@ HEALTH: Final = Table(
     (Key("listen", ADDRESS, "Where probes ask, without a token.", shapes.TEXT, required=True),),
 )
 
+ON_FAILURE: Final = ("block", "warn")
+
+AUDIT: Final = Table(
+    "audit",
+    "`audit`",
+    (
+        Key(
+            "file",
+            "path",
+            "The log, a file that every process of this machine appends to.",
+            shapes.TEXT,
+            "the keyring's path and `.audit`",
+        ),
+        Key(
+            "on_failure",
+            "`block`, `warn`",
+            "What happens to what cannot be written down: it is refused, and so is every message"
+            " that would open something; or it is done, counted and told in the log.",
+            shapes.choice(ON_FAILURE),
+            "`block`",
+        ),
+    ),
+)
+
 TLS: Final = Table(
     "tls",
     "`tls` of a listener",
@@ -240,6 +264,13 @@ FILE: Final = Table(
         Key("admin", "mapping", "The admin API.", shapes.table("admin")),
         Key("health", "mapping", "Health for probes.", shapes.table("health")),
         Key(
+            "audit",
+            "mapping",
+            "The audit log of running processes. Without it, only changes of the keyring are"
+            " written down, beside it.",
+            shapes.table("audit"),
+        ),
+        Key(
             "fields",
             "fields by name",
             "What the backend allows.",
@@ -268,6 +299,7 @@ TABLES: Final = (
     ADMIN_KUBERNETES,
     ADMIN_ACCOUNT,
     HEALTH,
+    AUDIT,
     FIELD,
     LISTENER,
     TLS,

@@ -147,6 +147,17 @@ class HealthSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class AuditSettings:
+    """Where running processes and commands write what is done with keys.
+
+    With `block`, what cannot be written down is refused; else it is done, counted and told.
+    """
+
+    file: Path
+    block: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class ListenerTls:
     """The certificate that a listener shows; with `client_ca`, clients must show one as well."""
 
@@ -251,6 +262,7 @@ class Settings:
     listeners: tuple[ListenerSettings, ...]
     admin: AdminSettings | None = None
     health: HealthSettings | None = None
+    audit: AuditSettings | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,10 +12,11 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
 
 from .context import Scope
-from .secret import KEY_BYTES, Kek, NameKey, RecordKey, SessionKey
+from .secret import KEY_BYTES, AuditKey, Kek, NameKey, RecordKey, SessionKey
 
 SESSION_LABEL: Final = b"sealyard/v1/sk\x00"
 COMMITMENT_LABEL: Final = b"sealyard/v1/ctx"
+AUDIT_LABEL: Final = b"sealyard/v1/audit"
 
 SID_BYTES: Final = 12
 COMMITMENT_BYTES: Final = 16
@@ -50,6 +51,11 @@ def record_name(name_key: NameKey, scope: Scope) -> bytes:
 def record_tag(record_key: RecordKey, record: bytes) -> bytes:
     """Return the 32 bytes that authenticate a record of the store."""
     return hmac.digest(record_key.reveal(), record, "sha256")
+
+
+def audit_key(record_key: RecordKey) -> AuditKey:
+    """Return the key that chains the audit log: it outlives every KEK, as the record key does."""
+    return AuditKey(_expand(record_key.reveal(), AUDIT_LABEL))
 
 
 def _expand(material: bytes, info: bytes) -> bytes:

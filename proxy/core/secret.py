@@ -78,3 +78,9 @@ class RecordKey(Secret):
     """The key that authenticates records in the store."""
 
     __slots__ = ()
+
+
+class AuditKey(Secret):
+    """The key that chains the lines of the audit log."""
+
+    __slots__ = ()

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..core.derivation import audit_key
 from . import keyring_file
-from .audit import AuditLog
+from .audit import AuditLog, Value
 from .keyring import Keyring
 from .roots import RootProvider
 
@@ -28,9 +29,9 @@ class Keeper:
 
         def change(keyring: Keyring) -> Keyring:
             changed = keyring.revoke(name, not_before)
-            self.audit.write(
-                "keys.revoke", keyring=str(self.path), scope=name, not_before=not_before
-            )
+            key, path = audit_key(keyring.record_key), str(self.path)
+            told: dict[str, Value] = {"keyring": path, "scope": name, "not_before": not_before}
+            self.audit.write(key, "keys.revoke", **told)
             return changed
 
         keyring_file.update_keyring(self.path, self.root, change)

@@ -6,6 +6,7 @@ import pytest
 from proxy.config.settings import (
     AdminSettings,
     AdminToken,
+    AuditSettings,
     HealthSettings,
     KeySettings,
     ListenerTls,
@@ -183,3 +184,18 @@ def test_a_secret_is_named_by_one_place() -> None:
     for env, file in ((None, None), ("P", Path("p"))):
         with pytest.raises(ValueError, match="one of env and file"):
             SecretReference(env, file)
+
+
+@pytest.mark.parametrize(
+    ("said", "file", "block"),
+    [
+        ("{file: audit.log}", "audit.log", True),
+        ("{file: audit.log, on_failure: warn}", "audit.log", False),
+        ("{on_failure: block}", "keyring.jwe.audit", True),
+    ],
+)
+def test_the_audit_log_stands_beside_the_keyring_unless_said(
+    said: str, file: str, *, block: bool
+) -> None:
+    settings = loaded(changed("listeners:\n", f"audit: {said}\nlisteners:\n")).settings
+    assert settings.audit == AuditSettings(FOLDER / file, block)

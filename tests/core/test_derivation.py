@@ -3,6 +3,8 @@ from __future__ import annotations
 import hmac
 
 import pytest
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
 
 from proxy.core import derivation
 from proxy.core.context import Scope
@@ -52,3 +54,10 @@ def test_a_record_name_does_not_tell_its_scope() -> None:
 def test_a_record_tag_is_a_whole_hmac() -> None:
     tag = derivation.record_tag(RecordKey(bytes(32)), b"record")
     assert hmac.digest(bytes(32), b"record", "sha256") == tag
+
+
+def test_the_key_of_the_audit_log_is_no_other_key() -> None:
+    key = derivation.audit_key(RecordKey(bytes(32))).reveal()
+    expected = HKDFExpand(SHA256(), 32, b"sealyard/v1/audit").derive(bytes(32))
+    assert key == expected
+    assert key != derivation.audit_key(RecordKey(b"1" * 32)).reveal()

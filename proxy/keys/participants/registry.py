@@ -47,6 +47,11 @@ class Participants:
         self._store = store
         self._keyring = keyring
 
+    @property
+    def keyring(self) -> Keyring:
+        """The keyring by whose keys records are named and authenticated."""
+        return self._keyring
+
     def name(self, participant_id: str) -> str:
         """Return where the participant's record stands; raise ParticipantError for no fit id."""
         return record_name(self._keyring.name_key, participant_id)

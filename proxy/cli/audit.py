@@ -1,0 +1,208 @@
+"""The `audit` commands: check the audit log, show it, tell its last line, hand out its key."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any, Final
+
+import click
+
+from ..core import base64url
+from ..core.context import Scope
+from ..core.derivation import audit_key
+from ..core.errors import UnfitEnvironment
+from ..core.secret import AuditKey
+from ..keys import private_file
+from ..keys.audit import head as heads
+from ..keys.audit import reading
+from ..keys.audit.head import Head
+from ..keys.audit.verify import Verdict
+from ..keys.audit.verify import verify as verified
+from ..keys.keyring_file import open_keyring
+from ..keys.stores.record import record_name
+from . import base
+from .keyring_place import FILE, Place, context_options, keyring_options
+
+_KEY_BYTES: Final = 256
+
+_files = click.argument("files", nargs=-1, type=FILE, metavar="[FILE]...")
+
+
+@click.group()
+def audit() -> None:
+    """Check and show the audit log, in which each line commits to all lines before it.
+
+    \b
+    sealyard audit verify
+    sealyard audit show --last 20
+
+    FILEs are rotated logs first, then the log itself; unless given, the configured log alone.
+    """  # noqa: D301 - click's own mark for lines that are not to be wrapped
+
+
+@audit.command()
+@_files
+@click.option("--anchor", metavar="SEQ:MAC", help="A line that `audit head` told some time ago.")
+@click.option("--key", "key_file", type=FILE, help="The key of the log, in place of the keyring.")
+@base.as_json
+@keyring_options
+def verify(
+    place: Place,
+    *,
+    files: tuple[Path, ...],
+    anchor: str | None,
+    key_file: Path | None,
+    as_json: bool,
+) -> None:
+    """Check that every line stands as it was written; tell the first that does not.
+
+    \b
+    sealyard audit verify
+    sealyard audit verify audit.log.1 audit.log --anchor 812:Zm9v...
+
+    It works offline. Ends with 1 where the log is broken. A cut at the end shows as far as the
+    head record beside the log or the anchor reaches.
+    """  # noqa: D301 - click's own mark for lines that are not to be wrapped
+    known = None if anchor is None else heads.parse_anchor(anchor)
+    if anchor is not None and known is None:
+        raise click.UsageError("--anchor is SEQ:MAC, as `sealyard audit head` tells it")
+    key = _key(place, key_file)
+    chosen = files or (place.audit.path,)
+    verdict = verified(chosen, key, head=reading.head(chosen[-1], key), anchor=known)
+    if as_json:
+        base.print_json(_as_json(verdict))
+    else:
+        click.echo(base.printable("\n".join(_told(verdict))))
+    sys.exit(base.NEGATIVE if verdict.broken else base.OK)
+
+
+@audit.command()
+@_files
+@click.option("--event", help="Only lines of this event, or whose event begins with it and a dot.")
+@click.option("--last", type=click.IntRange(1), metavar="N", help="Only the last N of them.")
+@context_options
+@base.as_json
+@keyring_options
+def show(  # noqa: PLR0913 - each is one option
+    place: Place,
+    *,
+    files: tuple[Path, ...],
+    event: str | None,
+    last: int | None,
+    tenant: str | None,
+    conversation: str | None,
+    as_json: bool,
+) -> None:
+    """Show the lines of the log, marking those that are not as they were written.
+
+    \b
+    sealyard audit show --event sessions --last 20
+    sealyard audit show --tenant clinic --conversation c1 --json
+
+    Conversations stand in the log under a name that only the keyring can tell.
+    """  # noqa: D301 - click's own mark for lines that are not to be wrapped
+    keyring = open_keyring(place.path, place.root)
+    scope = Scope(tenant, conversation)
+    name = None if scope == Scope() else record_name(keyring.name_key, scope)
+
+    def wanted(line: reading.Read) -> bool:
+        told = line.event
+        fits = event is None or told == event or told.startswith(f"{event}.")
+        return fits and (name is None or line.members.get("scope") == name)
+
+    chosen = files or (place.audit.path,)
+    found = reading.select(chosen, audit_key(keyring.record_key), wanted, last=last)
+    for line in found:
+        if as_json:
+            base.print_json({**line.members, "authentic": line.authentic})
+        else:
+            click.echo(base.printable(_row(line)))
+
+
+@audit.command()
+@base.as_json
+@keyring_options
+def head(place: Place, *, as_json: bool) -> None:
+    """Tell the last line of the log, to be kept where nobody who writes the log can write.
+
+    \b
+    sealyard audit head
+    sealyard audit head --json
+
+    `sealyard audit verify --anchor` later shows whether the log still holds it.
+    """  # noqa: D301 - click's own mark for lines that are not to be wrapped
+    key = _key(place, None)
+    found = reading.head(place.audit.path, key)
+    if found is None:
+        raise base.Failure(f"{place.audit.path}: no head record of this keyring", base.NEGATIVE)
+    if as_json:
+        base.print_json({"seq": found.seq, "mac": found.mac})
+    else:
+        click.echo(found.anchor)
+
+
+@audit.command("key")
+@click.argument("file", type=FILE)
+@keyring_options
+def export_key(place: Place, file: Path) -> None:
+    """Write the key of the log to FILE, for whoever is to check it without the keyring.
+
+    \b
+    sealyard audit key audit.jwk
+    sealyard audit verify --key audit.jwk audit.log
+
+    It opens no message. Whoever has it can also write lines that look genuine.
+    """  # noqa: D301 - click's own mark for lines that are not to be wrapped
+    if file.exists():
+        raise base.Failure(f"{file}: exists already", base.ENVIRONMENT)
+    keyring = open_keyring(place.path, place.root)
+    place.write_down(keyring, "audit.key", file=str(file))
+    k = base64url.encode(audit_key(keyring.record_key).reveal()).decode()
+    jwk = {"kty": "oct", "use": "sig", "alg": "HS256", "kid": "sealyard:audit", "k": k}
+    private_file.write(file, json.dumps(jwk).encode() + b"\n")
+    base.say(f"wrote {file}; whoever has it can also forge the log")
+
+
+def _key(place: Place, file: Path | None) -> AuditKey:
+    if file is None:
+        return audit_key(open_keyring(place.path, place.root).record_key)
+    try:
+        return AuditKey(reading.key_material(private_file.read(file, _KEY_BYTES)))
+    except ValueError:
+        raise UnfitEnvironment(f"{file}: not a key that `audit key` wrote") from None
+
+
+def _as_json(verdict: Verdict) -> dict[str, Any]:
+    return {
+        "intact": not verdict.broken,
+        "lines": verdict.lines,
+        "first": verdict.first,
+        "last": _anchor(verdict.last),
+        "broken": verdict.broken,
+        "problems": [str(one) for one in verdict.problems],
+        "notes": [str(one) for one in verdict.notes],
+    }
+
+
+def _told(verdict: Verdict) -> list[str]:
+    rows = [f"note: {one}" for one in verdict.notes]
+    rows += [f"BROKEN: {one}" for one in verdict.problems]
+    if verdict.broken > len(verdict.problems):
+        rows.append(f"BROKEN: and {verdict.broken - len(verdict.problems)} more")
+    state = "broken" if verdict.broken else "intact"
+    rows.append(f"{state}: {verdict.lines} lines, the last is {_anchor(verdict.last)}")
+    return rows
+
+
+def _anchor(last: Head) -> str:
+    return last.anchor if last.seq else "none"
+
+
+def _row(line: reading.Read) -> str:
+    mark = " " if line.authentic else "!"
+    shown = {key: value for key, value in line.members.items() if key not in reading.FRAME}
+    values = " ".join(f"{key}={value}" for key, value in shown.items())
+    at = line.members.get("at", "")
+    return f"{mark} {line.members.get('seq', '?'):>6} {at} {line.event} {values}"

@@ -1,0 +1,8 @@
+"""The audit log: one JSON line an event, each of which commits to all lines before it."""
+
+from __future__ import annotations
+
+from .line import Value
+from .log import AuditLog, Entry, file_beside
+
+__all__ = ["AuditLog", "Entry", "Value", "file_beside"]

@@ -1,0 +1,81 @@
+"""One line of the audit log: what it says, its number, and the MAC that chains it to others.
+
+Form: a JSON object in ASCII, `seq` first, `prev` and `mac` last. `mac` is HMAC-SHA-256 over all
+bytes of the line before `,"mac"`; `prev` is the `mac` of the line before, empty in the first line
+of all. So each line is authentic by itself, and says where it belongs.
+"""
+
+from __future__ import annotations
+
+import hmac
+import json
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any, Final, NamedTuple
+
+from ...core import base64url
+from ...core.secret import AuditKey
+from ..jwk_set import parse_object
+
+Value = str | int
+"""What a line may tell: names, codes and numbers, never key material and never a value."""
+
+TEXT_CHARS: Final = 256
+LINE_BYTES: Final = 65536
+"""No line is longer."""
+
+RESERVED: Final = frozenset({"seq", "at", "event", "uid", "pid", "prev", "mac"})
+
+_LABEL: Final = b"sealyard/v1/audit/line\x00"
+_SEALED: Final = re.compile(rb'(.*),"mac":"([A-Za-z0-9_-]{43})"\}', re.DOTALL)
+
+
+class Line(NamedTuple):
+    """An authentic line: its number and MAC, the MAC it follows, and all that it says."""
+
+    seq: int
+    mac: str
+    prev: str
+    members: Mapping[str, Any]
+
+
+def encode(seq: int, prev: str, members: Mapping[str, Value], key: AuditKey) -> tuple[bytes, str]:
+    """Return the line with its line feed, and its MAC."""
+    shown = {name: _bounded(value) for name, value in members.items()}
+    text = json.dumps({"seq": seq, **shown, "prev": prev}, separators=(",", ":"))
+    body = text.removesuffix("}").encode("ascii")
+    mac = _mac(body, key)
+    return b'%b,"mac":"%b"}\n' % (body, mac.encode("ascii")), mac
+
+
+def decode(text: bytes, key: AuditKey) -> Line | None:
+    """Return the line whose bytes these are, without a line feed; None unless it is authentic."""
+    match = _SEALED.fullmatch(text)
+    if match is None or len(text) > LINE_BYTES:
+        return None
+    mac = match[2].decode("ascii")
+    # As text, so that no second spelling of the same bytes passes.
+    if not hmac.compare_digest(_mac(match[1], key), mac):
+        return None
+    members = parse_object(text)
+    if members is None:
+        return None
+    seq, prev = members.pop("seq"), members.pop("prev")
+    del members["mac"]
+    return Line(seq, mac, prev, members)
+
+
+def stamp(at: float) -> str:
+    """Return a time (seconds since 1970) as lines tell it: UTC, to the millisecond."""
+    return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds")
+
+
+def _bounded(value: Value) -> Value:
+    if isinstance(value, str) and len(value) > TEXT_CHARS:
+        return value[: TEXT_CHARS - 1] + "…"
+    return value
+
+
+def _mac(body: bytes, key: AuditKey) -> str:
+    return base64url.encode(hmac.digest(key.reveal(), _LABEL + body, "sha256")).decode()

@@ -1,0 +1,166 @@
+"""Writing the audit log: lines are on the disk, chained to those before, when a write returns.
+
+Any number of processes write to one log, one after the other: a lock on the head record orders
+them. The log is opened for each write, so it may be renamed at any time (logrotate), and the next
+line stands in a new file and follows the last one of the old.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import secrets
+import stat
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import BinaryIO, Final, NamedTuple
+
+from ...core.errors import UnfitEnvironment
+from ...core.secret import AuditKey
+from . import head as heads
+from . import line
+from .head import Head
+from .line import Value
+from .tail import CUT, Tail, find_tail
+
+_COMMON: Final = os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
+_PRIVATE: Final = 0o600
+
+
+class Entry(NamedTuple):
+    """An event at a time (seconds since 1970), with names, codes and numbers."""
+
+    event: str
+    at: float
+    values: dict[str, Value]
+
+
+class AuditLog:
+    """Appends to `path` (mode 0600). `clock` returns seconds since 1970.
+
+    One object remembers the last line that it wrote, so that a log that is cut or replaced while a
+    process runs is found out even where its head record was replaced too.
+    """
+
+    def __init__(self, path: Path, clock: Callable[[], float]) -> None:
+        """Touch nothing yet."""
+        self.path = path
+        self.clock = clock
+        self._known: Head | None = None
+
+    def write(self, key: AuditKey, event: str, **values: Value) -> None:
+        """Append one line with `event` and its values: names and numbers, never key material.
+
+        Raises UnfitEnvironment when the line is not safely on the disk; the caller then refuses.
+        """
+        self.append(key, [Entry(event, self.clock(), values)])
+
+    def append(self, key: AuditKey, entries: Sequence[Entry]) -> Head:
+        """Append a line for each entry, and return the last one; it blocks.
+
+        Raises UnfitEnvironment when not all of them are safely on the disk.
+        """
+        if not entries:
+            raise ValueError("nothing to append")
+        try:
+            with self._locked() as lock, self._opened() as file:
+                known = _later(heads.load(lock, key), self._known)
+                new = _append(file, find_tail(file, known, key), entries, key)
+                # After the log is on the disk: a head never tells of lines that may be lost.
+                heads.store(lock, new, key)
+        except OSError as error:
+            reason = error.strerror or "short write"
+            raise UnfitEnvironment(
+                f"{self.path}: the audit line was not written: {reason}"
+            ) from None
+        self._known = new
+        return new
+
+    @contextmanager
+    def _locked(self) -> Iterator[int]:
+        descriptor = os.open(heads.beside(self.path), os.O_RDWR | _COMMON, _PRIVATE)
+        try:
+            _require_regular(descriptor)
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            yield descriptor
+        finally:
+            os.close(descriptor)
+
+    @contextmanager
+    def _opened(self) -> Iterator[BinaryIO]:
+        descriptor = os.open(self.path, os.O_RDWR | os.O_APPEND | _COMMON, _PRIVATE)
+        with os.fdopen(descriptor, "rb") as file:
+            _require_regular(descriptor)
+            if os.fstat(descriptor).st_size == 0:
+                _sync_folder(self.path)
+            yield file
+
+
+def file_beside(keyring: Path) -> Path:
+    """Return where operations with a keyring are written down unless something else is said."""
+    return keyring.with_name(keyring.name + ".audit")
+
+
+def _append(file: BinaryIO, tail: Tail, entries: Sequence[Entry], key: AuditKey) -> Head:
+    seq, mac = (tail.head.seq, tail.head.mac) if tail.head is not None else (0, "")
+    text = b"\n" if tail.open_ended else b""
+    if tail.torn.size:
+        tail.torn.add(text)
+    for members in _told(tail, entries):
+        seq += 1
+        one, mac = line.encode(seq, mac, members, key)
+        text += one
+    before = os.fstat(file.fileno())
+    try:
+        _write(file.fileno(), text)
+    except OSError:
+        with suppress(OSError):
+            os.ftruncate(file.fileno(), before.st_size)
+        raise
+    return Head(seq, mac, before.st_dev, before.st_ino, before.st_size + len(text))
+
+
+def _write(descriptor: int, text: bytes) -> None:
+    # One write, so that a reader never sees half of it.
+    if os.write(descriptor, text) != len(text):
+        raise OSError
+    os.fsync(descriptor)
+
+
+def _told(tail: Tail, entries: Sequence[Entry]) -> Iterator[dict[str, Value]]:
+    """Yield what each new line tells, first what became of the log itself."""
+    who: dict[str, Value] = {"uid": os.getuid(), "pid": os.getpid()}
+    torn = tail.torn.told()
+    own: dict[str, dict[str, Value]] = {}
+    if tail.head is None:
+        # Two chains never begin alike, so that one can never be put in place of another.
+        own["audit.began"] = {"chain": secrets.token_hex(8), **torn}
+    elif tail.cut:
+        own[CUT] = torn
+    elif torn:
+        own["audit.torn"] = torn
+    for event, told in own.items():
+        yield {"at": line.stamp(entries[0].at), "event": event, **who, **told}
+    for entry in entries:
+        told = {name: value for name, value in entry.values.items() if name not in line.RESERVED}
+        yield {"at": line.stamp(entry.at), "event": entry.event, **who, **told}
+
+
+def _later(one: Head | None, other: Head | None) -> Head | None:
+    if one is None or other is None:
+        return one or other
+    return one if one.seq >= other.seq else other
+
+
+def _require_regular(descriptor: int) -> None:
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        raise OSError(0, "not a regular file")
+
+
+def _sync_folder(path: Path) -> None:
+    descriptor = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

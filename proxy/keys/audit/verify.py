@@ -1,0 +1,173 @@
+"""Reading an audit log with distrust: whether every line is as it was written and where it was.
+
+It shows each edit, insertion, removal and change of order, and a cut at the end as far as the head
+record or an anchor reaches. It cannot show what the holder of the keyring's record key does: they
+can write the whole log anew.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from ...core.errors import UnfitEnvironment
+from ...core.secret import AuditKey
+from .head import Head
+from .line import Line
+from .tail import CUT, TOLD, Torn, line_of, pieces
+
+_MOST_TOLD: Final = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something about a log, at a line of a file (counted from 1)."""
+
+    file: str
+    number: int
+    text: str
+
+    def __str__(self) -> str:
+        """Return it as `file:line text`."""
+        return f"{self.file}:{self.number} {self.text}"
+
+
+@dataclass(slots=True)
+class Verdict:
+    """How many lines are good, the first and the last of them, and what is wrong or noteworthy.
+
+    `broken` counts all problems; only the first few are told.
+    """
+
+    lines: int = 0
+    first: int = 0
+    last: Head = field(default_factory=lambda: Head(0, ""))
+    broken: int = 0
+    problems: list[Finding] = field(default_factory=list)
+    notes: list[Finding] = field(default_factory=list)
+
+    def wrong(self, finding: Finding) -> None:
+        """Take note of a problem."""
+        self.broken += 1
+        if len(self.problems) < _MOST_TOLD:
+            self.problems.append(finding)
+
+    def notice(self, finding: Finding) -> None:
+        """Take note of what is no problem."""
+        if len(self.notes) < _MOST_TOLD:
+            self.notes.append(finding)
+
+
+def verify(
+    files: Sequence[Path], key: AuditKey, *, head: Head | None = None, anchor: Head | None = None
+) -> Verdict:
+    """Return the verdict on a log, its rotated files first.
+
+    `head` is what the head record says, `anchor` a line that somebody kept elsewhere. Raises
+    UnfitEnvironment for a file that cannot be read.
+    """
+    reading = _Reading(anchor)
+    for piece, line, place in _lines(files, key):
+        reading.take(piece, line, place)
+    reading.end(head)
+    return reading.verdict
+
+
+class _Reading:
+    """One pass over all lines."""
+
+    def __init__(self, anchor: Head | None) -> None:
+        self.verdict = Verdict()
+        self._anchor = anchor
+        self._anchored = anchor is None
+        self._torn = Torn()
+        self._torn_at = Finding("", 0, "")
+        self._place = Finding("", 0, "")
+
+    def take(self, piece: bytes, line: Line | None, place: Finding) -> None:
+        """Take the next piece of the log."""
+        self._place = place
+        if line is None:
+            if not self._torn.size:
+                self._torn_at = place
+            self._torn.add(piece)
+            return
+        self._settle_torn(line, place)
+        self._follow(line, place)
+        verdict = self.verdict
+        verdict.lines += 1
+        verdict.last = Head(line.seq, line.mac)
+        if self._anchor is not None and self._anchor == verdict.last:
+            self._anchored = True
+
+    def end(self, head: Head | None) -> None:
+        """Look at what stands behind the last line, and at what should stand there."""
+        verdict, last = self.verdict, self.verdict.last
+        if self._torn.size:
+            # The head was sealed once its line was on the disk: a piece behind it is of a crash.
+            safe = head is not None and head.seq <= last.seq
+            if safe and self._torn_at == self._place:
+                verdict.notice(_said(self._torn_at, "the last line is torn: a crash, or an edit"))
+            else:
+                verdict.wrong(_said(self._torn_at, _UNREADABLE))
+        if head is None:
+            verdict.notice(_said(self._place, "no head record: a cut at the end does not show"))
+        elif head.seq > last.seq:
+            text = f"the end is cut: lines {last.seq + 1} to {head.seq} are missing"
+            verdict.wrong(_said(self._place, text))
+        elif head.seq == last.seq and head.mac != last.mac:
+            verdict.wrong(_said(self._place, "the last line is not that of the head record"))
+        if self._anchor is not None and not self._anchored:
+            verdict.wrong(_said(self._place, f"line {self._anchor.seq} of the anchor is missing"))
+
+    def _settle_torn(self, line: Line, place: Finding) -> None:
+        told = {name: line.members[name] for name in TOLD if name in line.members}
+        if told != self._torn.told():
+            # A file that was rotated after a crash ends with a piece that no line tells of.
+            rotated = not told and self._torn_at.file != place.file and not self._torn.whole
+            if rotated:
+                self.verdict.notice(_said(self._torn_at, "the last line of the file is torn"))
+            else:
+                self.verdict.wrong(_said(self._torn_at if self._torn.size else place, _UNREADABLE))
+        elif told:
+            before = "what stands before line 1 has another form, and is covered from there on"
+            text = before if line.seq == 1 else "a torn line (a crash), as the next one tells"
+            self.verdict.notice(_said(self._torn_at, text))
+        self._torn = Torn()
+
+    def _follow(self, line: Line, place: Finding) -> None:
+        verdict, last = self.verdict, self.verdict.last
+        if line.members.get("event") == CUT:
+            verdict.wrong(_said(place, "tells that the log was shorter than it had been"))
+        if not verdict.lines:
+            verdict.first = line.seq
+            if line.seq != 1:
+                text = f"begins at line {line.seq}: name the earlier files to check those before"
+                verdict.notice(_said(place, text))
+        elif line.seq == last.seq + 1:
+            if line.prev != last.mac:
+                verdict.wrong(_said(place, "does not follow the line before it"))
+        elif line.seq > last.seq:
+            text = f"lines {last.seq + 1} to {line.seq - 1} are missing before it"
+            verdict.wrong(_said(place, text))
+        else:
+            verdict.wrong(_said(place, f"line {line.seq} stands out of order, or twice"))
+
+
+_UNREADABLE: Final = "was edited or inserted: it is not as it was written"
+
+
+def _said(place: Finding, text: str) -> Finding:
+    return Finding(place.file, place.number, text)
+
+
+def _lines(files: Sequence[Path], key: AuditKey) -> Iterator[tuple[bytes, Line | None, Finding]]:
+    for path in files:
+        try:
+            with path.open("rb") as file:
+                for number, piece in enumerate(pieces(file), 1):
+                    yield piece, line_of(piece, key), Finding(str(path), number, "")
+        except OSError as error:
+            raise UnfitEnvironment(f"{path}: {error.strerror}") from None

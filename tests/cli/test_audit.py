@@ -1,0 +1,102 @@
+from __future__ import annotations
+
+import json
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from proxy.cli import main
+
+from .conftest import Run as AnyRun
+
+Run = Any
+CANARY = "canary-7f3a"
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, run: AnyRun) -> Run:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("SEALYARD_PASSPHRASE", "correct horse")
+
+    def invoke(*arguments: str, status: int = 0) -> Result:
+        result = run(*arguments)
+        assert result.exit_code == status, result.output
+        return result
+
+    invoke("init", ".")
+    return invoke
+
+
+def test_what_init_and_the_commands_write_is_intact(run: Run) -> None:
+    run("keys", "add")
+    run("keys", "promote", "k2")
+    result = json.loads(run("audit", "verify", "--json").stdout)
+    assert (result["intact"], result["lines"], result["problems"]) == (True, 4, [])
+    assert "intact: 4 lines" in run("audit", "verify").stdout
+    events = [
+        json.loads(line)["event"] for line in run("audit", "show", "--json").stdout.splitlines()
+    ]
+    assert events == ["audit.began", "keys.init", "keys.add", "keys.promote"]
+    assert not Path("keyring.jwe.audit").exists()
+
+
+def test_an_edit_ends_with_1_and_the_line(run: Run) -> None:
+    run("keys", "add")
+    log = Path("audit.log")
+    log.write_text(log.read_text().replace('"keys.init"', '"keys.list"'))
+    result = run("audit", "verify", status=1)
+    assert "BROKEN" in result.stdout
+    assert "audit.log:2 was edited or inserted" in result.stdout
+    shown = run("audit", "show", "--event", "keys").stdout.splitlines()
+    assert [line[0] for line in shown] == ["!", " "]
+
+
+def test_a_head_that_was_kept_shows_a_cut(run: Run) -> None:
+    run("keys", "add")
+    anchor = run("audit", "head").stdout.strip()
+    assert json.loads(run("audit", "head", "--json").stdout)["seq"] == int(anchor.split(":")[0])
+    run("audit", "verify", "--anchor", anchor)
+    log = Path("audit.log")
+    log.write_text("".join(log.read_text().splitlines(keepends=True)[:-1]))
+    Path(".audit.log.head").unlink()
+    assert "no head record" in run("audit", "verify").stdout
+    assert "anchor is missing" in run("audit", "verify", "--anchor", anchor, status=1).stdout
+    run("audit", "head", status=1)
+    run("audit", "verify", "--anchor", "nonsense", status=2)
+
+
+def test_whoever_has_the_key_of_the_log_verifies_without_the_keyring(run: Run) -> None:
+    run("audit", "key", "audit.jwk")
+    run("audit", "key", "audit.jwk", status=3)
+    Path("keyring.jwe").unlink()
+    run("audit", "verify", status=3)
+    assert "intact" in run("audit", "verify", "--key", "audit.jwk", "audit.log").stdout
+    Path("audit.jwk").write_text('{"kid": "sealyard:audit", "k": "AA"}')
+    run("audit", "verify", "--key", "audit.jwk", status=3)
+    Path("audit.jwk").write_text("nothing")
+    run("audit", "verify", "--key", "audit.jwk", status=3)
+
+
+def test_lines_are_found_by_conversation_and_tell_no_name(run: Run) -> None:
+    named = ("--tenant", CANARY, "--conversation")
+    show = partial(run, "audit", "show", "--json", *named)
+    for conversation in ("c1", "c2"):
+        run("sessions", "revoke", *named, conversation)
+    found = [json.loads(line) for line in show("c1").stdout.splitlines()]
+    assert [line["event"] for line in found] == ["sessions.revoke", "keys.revoke"]
+    assert len(run("audit", "show", "--last", "1").stdout.splitlines()) == 1
+    assert CANARY not in Path("audit.log").read_text()
+
+
+def test_another_keyring_than_the_configured_has_a_log_of_its_own(run: Run) -> None:
+    before = Path("audit.log").read_text()
+    run("keys", "init", "--keyring", "other.jwe", "--passphrase-env", "SEALYARD_PASSPHRASE")
+    assert Path("other.jwe.audit").exists()
+    assert Path("audit.log").read_text() == before
+
+
+def test_a_file_that_is_not_there_ends_with_3() -> None:
+    assert CliRunner().invoke(main, ["audit", "verify", "none"]).exit_code == 3
