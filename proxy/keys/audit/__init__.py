@@ -4,5 +4,6 @@ from __future__ import annotations
 
 from .line import Value
 from .log import AuditLog, Entry, file_beside
+from .trail import Trail
 
-__all__ = ["AuditLog", "Entry", "Value", "file_beside"]
+__all__ = ["AuditLog", "Entry", "Trail", "Value", "file_beside"]

@@ -1,0 +1,163 @@
+"""The audit log of one running process: many events at a time, and none of them on the event loop.
+
+What must be on the disk before it is done waits for its line; all that wait at a time share one
+write. What was refused in any case is only noted, and is on the disk a moment later.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Final, NamedTuple
+
+from ...core.errors import UnfitEnvironment
+from ...core.secret import AuditKey
+from .line import Value
+from .log import AuditLog, Entry
+
+GATHER_SECONDS: Final = 0.2
+"""For so long what is only noted may wait for more of its kind."""
+RETRY_SECONDS: Final = 1.0
+CLOSE_SECONDS: Final = 3.0
+MOST_AT_ONCE: Final = 500
+MOST_KEPT: Final = 2000
+"""Notes that are kept while nothing can be written; what comes above is counted."""
+
+
+class _Waiting(NamedTuple):
+    entry: Entry
+    done: asyncio.Future[None] | None
+
+
+class Trail:
+    """Writes to a log under a key. Needs a running event loop once something is written.
+
+    With `block`, what cannot be written down is refused. `failed` is told a reason, at most once
+    for each try; `changed` whenever `blocked` has.
+    """
+
+    def __init__(
+        self,
+        log: AuditLog,
+        key: AuditKey,
+        *,
+        block: bool,
+        failed: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        """Touch nothing yet."""
+        self._log = log
+        self._key = key
+        self._block = block
+        self._failed = failed
+        self._pending: deque[_Waiting] = deque()
+        self._flushing: asyncio.Task[None] | None = None
+        self._urgent = asyncio.Event()
+        self._lost = 0
+        self._closing = False
+        self.changed: Callable[[bool], None] = lambda _: None
+        self.failing = False
+        self.failures = 0
+        """How many events could not be written when they should have been."""
+        self.written = 0
+        self.sequence = 0
+        """The number of the last line that this process has written."""
+
+    @property
+    def blocks(self) -> bool:
+        """Whether what cannot be written down is refused."""
+        return self._block
+
+    @property
+    def blocked(self) -> bool:
+        """Whether nothing can be written just now, so that nothing may be done."""
+        return self._block and self.failing
+
+    async def write(self, event: str, **values: Value) -> None:
+        """Write an event down, and return once it is on the disk.
+
+        Raises UnfitEnvironment where it is not, unless such things are let pass.
+        """
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._take(_Waiting(Entry(event, self._log.clock(), values), done))
+        self._urgent.set()
+        await done
+
+    def note(self, event: str, **values: Value) -> None:
+        """Have an event written down soon."""
+        self._take(_Waiting(Entry(event, self._log.clock(), values), None))
+
+    async def close(self) -> None:
+        """Write what still waits, in one last try that takes a few seconds at most."""
+        self._closing = True
+        self._urgent.set()
+        if self._flushing is not None:
+            await asyncio.wait([self._flushing], timeout=CLOSE_SECONDS)
+
+    def _take(self, one: _Waiting) -> None:
+        if one.done is None and len(self._pending) >= MOST_KEPT:
+            self._lost += 1
+            self.failures += 1
+            return
+        self._pending.append(one)
+        if self._flushing is None or self._flushing.done():
+            self._flushing = asyncio.get_running_loop().create_task(self._flush())
+
+    async def _flush(self) -> None:
+        while self._pending:
+            wait = RETRY_SECONDS if self.failing else GATHER_SECONDS
+            with suppress(TimeoutError):
+                async with asyncio.timeout(wait):
+                    await self._urgent.wait()
+            self._urgent.clear()
+            if not await self._write_some() and self._closing:
+                return
+
+    async def _write_some(self) -> bool:
+        """Write what waits, up to a bound; return whether it is on the disk."""
+        batch = [self._pending.popleft() for _ in range(min(len(self._pending), MOST_AT_ONCE))]
+        entries = [one.entry for one in batch]
+        if self._lost:
+            lost = {"number": self._lost}
+            entries.append(Entry("audit.lost", self._log.clock(), dict(lost)))
+        try:
+            head = await asyncio.to_thread(self._log.append, self._key, entries)
+        except UnfitEnvironment as error:
+            self._did_not_write(batch, error)
+            return False
+        self._lost = 0
+        self.written += len(entries)
+        self.sequence = head.seq
+        self._settle(failing=False)
+        for one in batch:
+            if one.done is not None and not one.done.done():
+                one.done.set_result(None)
+        return True
+
+    def _did_not_write(self, batch: list[_Waiting], error: UnfitEnvironment) -> None:
+        self.failures += 1 if self.failing else len(batch)
+        kept: list[_Waiting] = []
+        for one in batch:
+            if one.done is None:
+                kept.append(one)
+            elif self._block:
+                if not one.done.done():
+                    one.done.set_exception(error)
+            else:
+                # It is done all the same, and written down once that is possible.
+                kept.append(_Waiting(one.entry, None))
+                if not one.done.done():
+                    one.done.set_result(None)
+        if not kept and not self._pending:
+            # Something to try with, until it can be written.
+            kept.append(_Waiting(Entry("audit.failed", self._log.clock(), {}), None))
+        self._pending.extendleft(reversed(kept))
+        self._failed(error.reason)
+        self._settle(failing=True)
+
+    def _settle(self, *, failing: bool) -> None:
+        before = self.blocked
+        self.failing = failing
+        if self.blocked != before:
+            self.changed(self.blocked)
