@@ -12,7 +12,7 @@ from typing import Concatenate, Final, ParamSpec
 
 import click
 
-from ..config.settings import KeySettings, SecretReference
+from ..config.settings import AuditSettings, KeySettings, SecretReference
 from ..core.derivation import audit_key
 from ..keys.audit import AuditLog
 from ..keys.audit import file_beside as beside
@@ -112,7 +112,11 @@ def keyring_options(
     ) -> None:
         options = _Options(config, keyring, passphrase_env, passphrase_file, root_file)
         path, root, configured = _find(options)
-        audit = AuditLog(audit_file or configured or beside(path), time.time)
+        warn = None
+        if configured is not None and not configured.block and audit_file is None:
+            warn = _warn
+        named = audit_file or (configured.file if configured is not None else beside(path))
+        audit = AuditLog(named, time.time, warn=warn)
         command(Place(path, root, audit, config), *args, **kwargs)
 
     return with_place
@@ -131,7 +135,11 @@ def passphrase_root(env: str, file: Path | None) -> PassphraseRoot:
     return PassphraseRoot(reference, os.environ)
 
 
-def _find(options: _Options) -> tuple[Path, RootProvider, Path | None]:
+def _warn(reason: str) -> None:
+    base.say(f"warning: {reason}")
+
+
+def _find(options: _Options) -> tuple[Path, RootProvider, AuditSettings | None]:
     """Return where the keyring is, what opens it, and where the configuration has its audit log."""
     root = options.root
     if options.keyring is not None and (root is not None or options.config is None):
@@ -145,4 +153,4 @@ def _find(options: _Options) -> tuple[Path, RootProvider, Path | None]:
         root = ROOTS[keys.root.kind](keys.root.secret, os.environ)
     # Of another keyring than the configured one, the log is another too.
     mine = options.keyring is None or options.keyring.resolve() == keys.keyring.resolve()
-    return options.keyring or keys.keyring, root, audit.file if audit and mine else None
+    return options.keyring or keys.keyring, root, audit if mine else None

@@ -12,13 +12,16 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
 
 from .context import Scope
-from .secret import KEY_BYTES, AuditKey, Kek, NameKey, RecordKey, SessionKey
+from .secret import KEY_BYTES, AuditKey, Kek, NameKey, PoisonKey, RecordKey, SessionKey
 
 SESSION_LABEL: Final = b"sealyard/v1/sk\x00"
 COMMITMENT_LABEL: Final = b"sealyard/v1/ctx"
 AUDIT_LABEL: Final = b"sealyard/v1/audit"
+POISON_LABEL: Final = b"sealyard/v1/poison"
 
 SID_BYTES: Final = 12
+SID_TIME_BYTES: Final = 4
+"""A session id begins with when the session did, in seconds since 1970 (big-endian)."""
 COMMITMENT_BYTES: Final = 16
 PACKAGE_COMMITMENT_BYTES: Final = 32
 """Under keys from key packages, whose sender could look for two keys that share 16 bytes."""
@@ -56,6 +59,22 @@ def record_tag(record_key: RecordKey, record: bytes) -> bytes:
 def audit_key(record_key: RecordKey) -> AuditKey:
     """Return the key that chains the audit log: it outlives every KEK, as the record key does."""
     return AuditKey(_expand(record_key.reveal(), AUDIT_LABEL))
+
+
+def poison_key(record_key: RecordKey) -> PoisonKey:
+    """Return the key by which the holders of a keyring recognise poison tokens."""
+    return PoisonKey(_expand(record_key.reveal(), POISON_LABEL))
+
+
+def poison_sid(key: PoisonKey, began: int) -> bytes:
+    """Return the session id of the poison tokens of one second (since 1970).
+
+    To whoever has no keyring it looks like any other. That a session draws it by chance has the
+    probability 2^-64.
+    """
+    time = began.to_bytes(SID_TIME_BYTES)
+    tag = hmac.digest(key.reveal(), time, "sha256")
+    return time + tag[: SID_BYTES - SID_TIME_BYTES]
 
 
 def _expand(material: bytes, info: bytes) -> bytes:

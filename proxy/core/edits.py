@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Literal, NamedTuple
 
 from .context import Context, Scope
-from .errors import ForbiddenValue, OpenFailed, SealyardError
+from .errors import ForbiddenValue, OpenFailed, SealyardError, Unopened
 from .formats import json as json_format
 from .formats import tokens
 from .formats.tokens import FoundToken
@@ -41,7 +41,7 @@ class AtHand:
     was looked up for one is kept for the next.
     """
 
-    __slots__ = ("_key_id", "_keys", "_refusal", "_scope", "_session", "sealing")
+    __slots__ = ("_key_id", "_keys", "_refusal", "_scope", "_session", "sealing", "unopened")
 
     def __init__(self, keys: Keys) -> None:
         """Begin with nothing looked up."""
@@ -51,6 +51,7 @@ class AtHand:
         self._key_id: KeyId | None = None
         self._session: Session | None = None
         self._refusal: str | None = None
+        self.unopened: list[Unopened] = []
 
     def open(self, token: Token, context: Context, now: float) -> tuple[Session, bytes]:
         """Return who opened a token, and the plaintext.
@@ -61,8 +62,13 @@ class AtHand:
             self._look_up(context.scope, token.key_id)
         session = self._session
         if session is None:
+            self.unopened.append(Unopened("unknown-key", token.key_id.sid))
             raise OpenFailed("unknown-key")
-        return session, session.open(token, context, now, refusal=self._refusal)
+        try:
+            return session, session.open(token, context, now, refusal=self._refusal)
+        except OpenFailed as error:
+            self.unopened.append(Unopened(error.reason, token.key_id.sid))
+            raise
 
     def _look_up(self, scope: Scope, key_id: KeyId) -> None:
         keys, wanted = self._keys, (scope, key_id)

@@ -7,7 +7,7 @@ never a value) and, where it helps, a *detail* for the client (names and sizes, 
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 
 class SealyardError(Exception):
@@ -118,6 +118,13 @@ class ForbiddenValue(MessageError):
     remedy = "Leave the value out, or change the rule."
 
 
+class Unopened(NamedTuple):
+    """A token that did not open: why, for the log, and the id of the session that it names."""
+
+    reason: str
+    sid: bytes
+
+
 class OpenFailed(MessageError):
     """A sealed value does not open. One answer for every cause, so that nobody can probe."""
 
@@ -130,6 +137,8 @@ class OpenFailed(MessageError):
         " at all."
     )
     remedy = "Look up the request id in the log: its reason tells the cases apart."
+    unopened: tuple[Unopened, ...] = ()
+    """The tokens of the message that did not open."""
 
 
 class RejectedByRule(TrafficError):

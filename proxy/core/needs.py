@@ -7,6 +7,7 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from .context import Scope
+from .message import Direction
 from .session import Session
 from .token import KeyId
 
@@ -36,3 +37,16 @@ class Keys(NamedTuple):
     opening: Mapping[tuple[Scope, KeyId], Session]
     decoys: Mapping[tuple[Scope, KeyId], Session] = MappingProxyType({})
     refusals: Mapping[tuple[Scope, KeyId], str | None] = MappingProxyType({})
+
+
+class Attempt(NamedTuple):
+    """Where somebody tried to open tokens that did not open; `listener` and `rule` are names.
+
+    `shuts` says whether the rule is shut where a poison token is among them.
+    """
+
+    listener: str
+    rule: str
+    direction: Direction
+    request_id: str
+    shuts: bool = False

@@ -13,7 +13,7 @@ from .blueprint import JOSE, Blueprint
 from .coding import coding_of, decode
 from .digests import verify
 from .edits import AtHand, Change, Fate, OpenEdit, SealEdit
-from .errors import OpenFailed, RejectedByRule, UnsupportedBody
+from .errors import OpenFailed, RejectedByRule, Unopened, UnsupportedBody
 from .exchange import Exchange
 from .finding import Edit, find_edits, needs_of, refuse_present
 from .finding_in_head import HeadEdit
@@ -50,12 +50,14 @@ class Plan(NamedTuple):
 class Applied(NamedTuple):
     """A message that may be forwarded, how many values met which fate, and who opened them.
 
-    `proven` are the sessions with which a tag has verified, worth keeping in a cache.
+    `proven` are the sessions with which a tag has verified, worth keeping in a cache; `unopened`
+    are tokens that did not open and may stay.
     """
 
     forwardable: Forwardable
     counts: Mapping[Fate, int]
     proven: tuple[Session, ...]
+    unopened: tuple[Unopened, ...] = ()
 
 
 def pass_request(exchange: Exchange) -> Forwardable:
@@ -179,6 +181,7 @@ def apply(plan: Plan, keys: Keys, now: float) -> Applied:
             else:
                 changes.append(change)
     if failed is not None:
+        failed.unopened = tuple(at_hand.unopened)
         raise failed
     head = plan.head
     if head_changes:
@@ -193,7 +196,7 @@ def apply(plan: Plan, keys: Keys, now: float) -> Applied:
         media_type=_new_media_type(plan) if changes else None,
         marks=_marks(plan, counts),
     )
-    return Applied(forwardable, counts, tuple(proven))
+    return Applied(forwardable, counts, tuple(proven), tuple(at_hand.unopened))
 
 
 def _refuse_rejected(exchange: Exchange) -> None:

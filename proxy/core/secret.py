@@ -80,6 +80,12 @@ class RecordKey(Secret):
     __slots__ = ()
 
 
+class PoisonKey(Secret):
+    """The key by which poison tokens are recognised."""
+
+    __slots__ = ()
+
+
 class AuditKey(Secret):
     """The key that chains the lines of the audit log."""
 

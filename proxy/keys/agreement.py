@@ -8,7 +8,7 @@ sharing, since the key is derived from the keyring in any case.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from ..core.derivation import SID_BYTES
@@ -39,6 +39,10 @@ class Agreed:
     soft_end: float
     key: SessionKey | None = None
     hard_end: float = 0.0
+    made: bool = False
+    """Whether it began here and now."""
+    shared: bool = True
+    """Whether other processes can know of it."""
 
 
 Fits = Callable[[bytes], bool]
@@ -75,13 +79,15 @@ class Agreement:
         What the store says of revocations is learned first. None when there is no agreement.
         """
         try:
-            held = await self._store.get_or_create(self._offer(standing, keyring))
-            agreed = self._accept(held, standing, keyring)
+            offer = self._offer(standing, keyring)
+            held = await self._store.get_or_create(offer)
+            agreed = self._accept(held, standing, keyring, offer)
             if agreed is not None and fits(agreed.sid):
                 return agreed
             # Made anew, so that its epoch is above the one just seen.
-            held = await self._store.replace(self._offer(standing, keyring))
-            agreed = self._accept(held, standing, keyring)
+            offer = self._offer(standing, keyring)
+            held = await self._store.replace(offer)
+            agreed = self._accept(held, standing, keyring, offer)
         except (StoreFailed, RecordUnknown):
             return None
         return agreed if agreed is not None and fits(agreed.sid) else None
@@ -89,7 +95,7 @@ class Agreement:
     def alone(self, standing: Standing, keyring: Keyring) -> Agreed:
         """Return a session that nobody else knows of; of use for durable keys alone."""
         record = self._new_record(standing, keyring)
-        return Agreed(record.sid, record.soft_end / 1000)
+        return Agreed(record.sid, record.soft_end / 1000, made=True, shared=False)
 
     def _offer(self, standing: Standing, keyring: Keyring) -> Offer:
         record = self._new_record(standing, keyring)
@@ -124,7 +130,9 @@ class Agreement:
             sid=sid,
         )
 
-    def _accept(self, held: Held, standing: Standing, keyring: Keyring) -> Agreed | None:
+    def _accept(
+        self, held: Held, standing: Standing, keyring: Keyring, offer: Offer
+    ) -> Agreed | None:
         """Return the session of an authentic record that is not stale; None for any other."""
         self._standings.learn(standing, held.revocation, self._notice)
         try:
@@ -139,7 +147,9 @@ class Agreement:
             self._notice("record-stale")
             return None
         self._epochs.put(standing.name, record.epoch)
-        return self._usable(record, held, standing, keyring)
+        agreed = self._usable(record, held, standing, keyring)
+        ours = agreed is not None and held.record == offer.record
+        return replace(agreed, made=True) if agreed is not None and ours else agreed
 
     def _usable(
         self, record: SessionRecord, held: Held, standing: Standing, keyring: Keyring

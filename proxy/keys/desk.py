@@ -139,6 +139,8 @@ class Desk:
             self._sessions.refuse(call.scope, call.not_before)
             view = self._sessions.view(call.scope)
             return Answer(view.name, view.not_before)
+        name = self._sessions.view(call.scope).name
+        await self._sessions.write_down("sessions.revoke", scope=name, not_before=call.not_before)
         taken = await self._sessions.revoke(call.scope, call.not_before)
         view = self._sessions.view(call.scope)
         durable, problem = True, ""

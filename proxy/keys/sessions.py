@@ -9,15 +9,17 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from weakref import WeakValueDictionary
 
 from ..core.context import Scope
-from ..core.errors import KeyUnavailable, OperatorError
-from ..core.needs import Keys, Needs
+from ..core.errors import KeyUnavailable, OperatorError, Unopened
+from ..core.needs import Attempt, Keys, Needs
 from ..core.session import Session
 from ..core.token import KeyId
 from .agreement import MAX_SKEW_SECONDS, Agreed, Agreement, began
+from .audit import Value
+from .bounded import BoundedMap
 from .breaker import REST_SECONDS
 from .due import Due, due
 from .durable import DurableSessions, durable_session
@@ -25,11 +27,12 @@ from .ephemeral import EphemeralSessions
 from .guarded import GuardedStore, Notice
 from .kek_use import KekUse
 from .keyring import Keyring, RandomBytes
-from .sealing import SealingSessions
+from .sealing import Sealing, SealingSessions
 from .session_settings import SessionMode, SessionSettings, require_possible
 from .session_view import Lookups, Rotated, SessionView
 from .standing import FOREVER, Standing, Standings
 from .stores import ClockRefused, Store, StoreFailed, revocation
+from .witness import BLOCKED, Beginning, Cause, Witness
 
 __all__ = ["SessionMode", "SessionSettings", "Sessions"]
 
@@ -58,6 +61,7 @@ class Sessions:
         random: RandomBytes,
         notice: Notice = lambda _: None,
         mode: SessionMode = "durable",
+        witness: Witness | None = None,
     ) -> None:
         """Begin with empty caches; raise ConfigurationError for settings that cannot be."""
         require_possible(settings, mode)
@@ -96,6 +100,10 @@ class Sessions:
         self._locks: WeakValueDictionary[Scope, asyncio.Lock] = WeakValueDictionary()
         self._notice = notice
         self._due, self._due_at = Due(), -_DUE_SECONDS
+        self._witness = witness
+        self._untold: BoundedMap[bytes, bool] = BoundedMap(limit)
+        self.blocked = False
+        """Whether nothing is opened just now, since it could not be written down."""
         self._pid = os.getpid()
 
     @property
@@ -145,10 +153,13 @@ class Sessions:
     def resolve_warm(self, needs: Needs) -> Keys | None:
         """Return the sessions of a plan, or None when the store must be asked.
 
-        What is returned counts as used; None counts nothing.
+        What is returned counts as used; None counts nothing. Raises KeyUnavailable for tokens to
+        be opened while nothing can be written to an audit log that blocks.
         """
         if os.getpid() != self._pid:
             self._begin_after_fork()
+        if self.blocked and needs.opens:
+            raise KeyUnavailable(BLOCKED)
         now = self._clock()
         opening: dict[tuple[Scope, KeyId], Session] = {}
         decoys: dict[tuple[Scope, KeyId], Session] = {}
@@ -181,6 +192,19 @@ class Sessions:
                 self.use.opened(session.kek_number, now, values)
                 self._durable.remember(session)
 
+    def refused(self, unopened: Sequence[Unopened], attempt: Attempt) -> bool:
+        """Tell of tokens that did not open; return whether a poison token is among them."""
+        return self._witness is not None and self._witness.refused(unopened, attempt)
+
+    def block(self, blocked: bool) -> None:  # noqa: FBT001 - what a Trail tells
+        """Open nothing from now on, or open again."""
+        self.blocked = blocked
+
+    async def write_down(self, event: str, **values: Value) -> None:
+        """Write down what is about to be done; raise KeyUnavailable where it must not be done."""
+        if self._witness is not None:
+            await self._witness.write_down(event, **values)
+
     def view(self, scope: Scope) -> SessionView:
         """Return what this process knows of a scope; nothing is asked and nothing counts."""
         standing, held = self._standings.of(scope), self._sealing.get(scope)
@@ -210,7 +234,7 @@ class Sessions:
             before = await self._agreement.current(standing, keyring, lambda _: True)
             old = before.sid if before is not None else None
             agreed = await self._agreement.current(standing, keyring, lambda sid: sid != old)
-            session = self._install(scope, standing, keyring, agreed)
+            session = await self._begin(scope, standing, keyring, agreed, cause="admin")
             return Rotated(session, agreed is not None)
 
     async def revoke(self, scope: Scope, not_before: int) -> bool:
@@ -250,6 +274,8 @@ class Sessions:
         """Go on with another keyring. Plans already resolved keep the sessions they have."""
         if keyring != self._keyring:
             self._keyring = keyring
+            if self._witness is not None:
+                self._witness.replace_record_key(keyring.record_key)
             self._standings.replace_keyring(keyring)
             self._durable.replace_keyring(keyring)
             self._forget()
@@ -301,7 +327,8 @@ class Sessions:
             if agreed is None and held is not None and self._sealing.able(held, count, now):
                 held.fresh_until = now + REST_SECONDS
             else:
-                self._install(scope, standing, keyring, agreed)
+                cause = self._cause(held, count, now)
+                await self._begin(scope, standing, keyring, agreed, cause=cause)
 
     async def _look_up(self, scope: Scope, sids: set[bytes]) -> None:
         """Ask how the scope stands, and for ephemeral sessions; callers of one scope queue."""
@@ -314,19 +341,55 @@ class Sessions:
                 if self._standings.fresh(scope, self._clock()) is None:  # the store is down
                     standing.fresh_until = self._clock() + REST_SECONDS
 
-    def _install(
-        self, scope: Scope, standing: Standing, keyring: Keyring, agreed: Agreed | None
+    async def _begin(
+        self,
+        scope: Scope,
+        standing: Standing,
+        keyring: Keyring,
+        agreed: Agreed | None,
+        *,
+        cause: Cause,
     ) -> Session:
-        """Keep the session agreed on; without an agreement durable sessions go on by themselves."""
+        """Keep the session agreed on; without an agreement durable sessions go on by themselves.
+
+        One that begins here is written down first.
+        """
+        if agreed is None:
+            if self._ephemeral:
+                raise KeyUnavailable("store-unavailable")
+            agreed = self._agreement.alone(standing, keyring)
+        if self._witness is not None and (agreed.made or self._untold.get(agreed.sid)):
+            # It stands in the store from here on, and is to be told of when that is possible.
+            self._untold.put(agreed.sid, entry=True)
+            held = self._sealing.get(scope)
+            kek = None if agreed.key is not None else keyring.primary.id
+            previous = None if held is None else held.session.sid
+            ttl = agreed.soft_end - self._clock()
+            await self._witness.begins(
+                Beginning(standing.name, agreed.sid, kek, cause, round(ttl, 3), previous)
+            )
+            self._untold.forget(agreed.sid)
+        return self._install(scope, standing, keyring, agreed)
+
+    def _cause(self, held: Sealing | None, count: int, now: float) -> Cause:
+        """Return why another session than the one held has to begin, if one does."""
+        if held is None:
+            return "first"
+        if began(held.session.sid) < held.standing.not_before:
+            return "revoked"
+        if now < held.soft_end and not self._sealing.able(held, count, now):
+            return "use"
+        return "age"
+
+    def _install(
+        self, scope: Scope, standing: Standing, keyring: Keyring, agreed: Agreed
+    ) -> Session:
         now = self._clock()
-        if agreed is not None:
+        if agreed.shared:
             age = self._settings.revocation_max_age
             fresh_until = now + age if self._store.shared else FOREVER
             standing.fresh_until = max(standing.fresh_until, fresh_until)
-        elif self._ephemeral:
-            raise KeyUnavailable("store-unavailable")
         else:
-            agreed = self._agreement.alone(standing, keyring)
             fresh_until = now + REST_SECONDS
         held = self._sealing.get(scope)
         if held is not None and held.session.sid == agreed.sid:

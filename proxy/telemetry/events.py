@@ -50,7 +50,7 @@ _MESSAGE_KEYS: Final = (
     "response_cut",
 )
 
-OWN_KEYS: Final = frozenset({"previous", "request_id", "scope", "sha256", "sid"})
+OWN_KEYS: Final = frozenset({"mac", "previous", "request_id", "scope", "sha256", "sid"})
 """Keys of what Sealyard makes itself: random by nature and no secret, so the scrubber passes by."""
 
 _TABLE: Final = (
@@ -140,13 +140,49 @@ _TABLE: Final = (
         "key.session_created",
         "info",
         ("sid", "kek", "mode", "ttl_s"),
-        "A conversation has its first session key.",
+        "A conversation has its first session key, as far as the process knows that made it.",
     ),
     Event(
         "key.session_rotated",
         "info",
         ("sid", "previous", "kek", "mode", "cause", "ttl_s"),
-        "A new session key takes over; the previous one still opens.",
+        "A new session key takes over; the previous one still opens. `cause` is `age`, `use` (it"
+        " has sealed as much as it may), `revoked` or `admin`.",
+    ),
+    Event(
+        "key.erased",
+        "warning",
+        ("scope", "keys", "store", "source"),
+        "The ephemeral session keys of a conversation were destroyed, on demand.",
+    ),
+    Event(
+        "audit.failed",
+        "error",
+        ("file", "reason", "blocks"),
+        "The audit log could not be written. Where it `blocks`, nothing is done that should stand"
+        " there, and no message is opened until it can be.",
+    ),
+    Event(
+        "audit.off",
+        "warning",
+        ("file", "reason"),
+        "There is no audit log: the configuration names none, and none can be written beside the"
+        " keyring.",
+    ),
+    Event(
+        "audit.anchored",
+        "info",
+        ("file", "sequence", "mac"),
+        "How far the audit log has come: told at the start, each ten minutes and in the end."
+        " `sealyard audit verify --anchor SEQUENCE:MAC` shows whether the log still holds that"
+        " line.",
+    ),
+    Event(
+        "poison.opened",
+        "error",
+        ("sid", "listener", "rule", "direction", "request_id", "shut"),
+        "Somebody tried to open a poison token, which nobody should ever do. `sid` is the one that"
+        " `sealyard audit plant` told; `shut` says whether the rule is shut now.",
     ),
     Event(
         "key.revoked",

@@ -200,6 +200,33 @@ LINES_LOST: Final = Metric(
     (),
     "Log lines that could not be written, since the reader of stderr is gone or too slow.",
 )
+AUDIT_FAILURES: Final = Metric(
+    "sealyard_audit_failures_total",
+    "counter",
+    (),
+    "Events that could not be written to the audit log, and tries to make up for it.",
+)
+AUDIT_LINES: Final = Metric(
+    "sealyard_audit_lines_total", "counter", (), "Lines written to the audit log."
+)
+AUDIT_BLOCKED: Final = Metric(
+    "sealyard_audit_blocked",
+    "gauge",
+    (),
+    "Processes that open nothing, since the audit log cannot be written (`on_failure: block`).",
+)
+AUDIT_SEQUENCE: Final = Metric(
+    "sealyard_audit_last_sequence",
+    "latest",
+    (),
+    "The number of the last line of the audit log. It goes back only where the log was replaced.",
+)
+POISON: Final = Metric(
+    "sealyard_poison_opened_total",
+    "counter",
+    ("listener", "rule"),
+    "Times that somebody tried to open a poison token.",
+)
 MEMORY: Final = Metric(
     "sealyard_resident_memory_bytes", "gauge", (), "Memory of all processes that carry traffic."
 )
@@ -265,6 +292,11 @@ METRICS: Final = {
         STORE_OPENED,
         STORE_HEARS,
         LINES_LOST,
+        AUDIT_FAILURES,
+        AUDIT_LINES,
+        AUDIT_BLOCKED,
+        AUDIT_SEQUENCE,
+        POISON,
         MEMORY,
         CPU,
         RELOADS,

@@ -15,6 +15,7 @@ from .message_counts import MOST_SERIES, MessageCounts
 from .metrics import (
     LINES_LOST,
     METRICS,
+    POISON,
     REFUSAL_REASONS,
     REFUSALS,
     STORE_ERRORS,
@@ -68,6 +69,8 @@ class Tally:
                 self.tap.line(fields)
         elif event == "store.failed":
             self._add(STORE_ERRORS, (_text(fields, "store"), _text(fields, "reason")))
+        elif event == "poison.opened":
+            self._add(POISON, (_text(fields, "listener"), _text(fields, "rule")))
 
     def samples(self) -> Samples:
         """Return what has been counted so far."""

@@ -15,10 +15,17 @@ from ..config.limits import TrafficLimits
 from ..config.settings import Network
 from ..core import pipeline
 from ..core.blueprint import Blueprint
-from ..core.errors import AmbiguousRequest, RejectedByRule, TrafficError, UpstreamFailed
+from ..core.errors import (
+    AmbiguousRequest,
+    OpenFailed,
+    RejectedByRule,
+    TrafficError,
+    Unopened,
+    UpstreamFailed,
+)
 from ..core.exchange import Exchange
 from ..core.forwardable import Forwardable
-from ..core.needs import Keys, Needs
+from ..core.needs import Attempt, Keys, Needs
 from ..core.pipeline import Plan
 from ..core.rulebook import Decision, Rulebook
 from ..core.session import Session
@@ -51,6 +58,9 @@ class KeySource(Protocol):
 
     def remember(self, sessions: Iterable[Session]) -> None:
         """Keep sessions under which a tag has verified."""
+
+    def refused(self, unopened: Sequence[Unopened], attempt: Attempt) -> bool:
+        """Tell of tokens that did not open; return whether a poison token is among them."""
 
 
 class Arrival(NamedTuple):
@@ -107,6 +117,8 @@ class Course:
     def refusal(self, error: TrafficError, record: Record) -> Problem:
         """Note that a message was refused, and return what its client is told."""
         direction = record.direction
+        if isinstance(error, OpenFailed):
+            self._unopened(error.unopened or (Unopened(error.reason, b""),), record)
         record.refused(error, status_of(error, direction))
         return problem(error, record.request_id, direction=direction, now=self._clock())
 
@@ -189,6 +201,8 @@ class Course:
         applied = pipeline.apply(plan, keys, self._clock())
         if applied.proven:
             self.keys.remember(applied.proven)
+        if applied.unopened:
+            self._unopened(applied.unopened, record)
         record.count(applied.counts)
         if self._tap.watched:
             after = applied.forwardable.body
@@ -200,6 +214,10 @@ class Course:
         """Return how many bytes a body may have that a rule reads."""
         rule = decision.rule
         return self._limits.body if rule is None else min(self._limits.body, rule.max_body)
+
+    def _unopened(self, unopened: Sequence[Unopened], record: Record) -> None:
+        attempt = Attempt(self._name, record.rule or "", record.direction, record.request_id)
+        self.keys.refused(unopened, attempt)
 
     def _decide(self, admitted: Admitted, record: Record) -> Decision:
         try:

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..config.settings import Address, AdminSettings, Settings
-from ..keys.audit import AuditLog, file_beside
 from ..telemetry.tally import Reporter
 from ..traffic import sockets, tls
 from ..traffic.sockets import Sockets
+from .audited_calls import AuditedCalls
 from .files import Fingerprint, fingerprint, tls_files
 from .source import Source
 from .subject import Whole
@@ -45,6 +44,8 @@ class AdminListeners:
         self._places: dict[str, tuple[Address, Sockets]] = {}
         self._servers: dict[str, AdminServer] = {}
         self._tap: TapRoutes | None = None
+        self.calls: AuditedCalls | None = None
+        """Where calls are written down."""
 
     @property
     def wanted(self) -> bool:
@@ -129,8 +130,8 @@ class AdminListeners:
             await server.renew_tls(material.tls)
 
     async def _record(self, told: Mapping[str, str | int]) -> None:
-        audit = AuditLog(file_beside(self._settings.keys.keyring), time.time)
-        await asyncio.to_thread(audit.write, "admin.called", **told)
+        if self.calls is not None:
+            await self.calls.write_down(told)
 
     async def _open(self, name: str, address: Address) -> None:
         self._places[name] = address, await asyncio.to_thread(sockets.open_sockets, address)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from ..core.errors import InternalError, SealyardError
+from ..keys.audit import Trail
 from ..keys.desk import Answer, Call
 from ..telemetry import metrics
 from ..telemetry.facts import Check, Facts
@@ -69,6 +70,16 @@ class Fleet:
         # Held while a worker starts and while a configuration changes: none begins with the old
         # one after the others have gone over.
         self._changing = asyncio.Lock()
+
+    @property
+    def holds_keys(self) -> bool:
+        """Say that the workers have them."""
+        return False
+
+    @property
+    def trail(self) -> Trail | None:
+        """Say that each worker has its own."""
+        return None
 
     async def open(self) -> None:
         """Take all places to listen."""

@@ -10,6 +10,7 @@ from typing import Final, Literal, Protocol
 
 from ..admin.subject import Reloaded
 from ..core.errors import ConfigurationError, InternalError, SealyardError
+from ..keys.audit import Trail
 from ..telemetry import metrics, places
 from ..telemetry.samples import Samples
 from ..telemetry.scrub import without_quotes
@@ -61,6 +62,8 @@ class Reloader:
         self._clock = clock
         self._counts = {"accepted": 0, "refused": 0}
         self._one_at_a_time = asyncio.Lock()
+        self.trail: Trail | None = None
+        """Where reloads are written down."""
 
     @property
     def path(self) -> Path:
@@ -73,10 +76,12 @@ class Reloader:
             began = time.monotonic()
             try:
                 new = await asyncio.to_thread(source.read, self.path, self._environ)
-                swap_ms = await self._swap(new)
+                swap_ms = await self._swap(new, cause)
             except Exception as error:  # noqa: BLE001 - whatever it is, the old one stays in force
                 outcome = self._refused(deliberate(error))
                 self._report_refusal(outcome, cause, _since(began))
+                if self.trail is not None:
+                    self.trail.note("config.refused", cause=cause, reason=outcome.code)
             else:
                 self.source, self.loaded_at = new, self._clock()
                 outcome = Reloaded(accepted=True, sha256=new.sha256, swap_ms=swap_ms)
@@ -93,12 +98,14 @@ class Reloader:
         samples.add(metrics.RELOADED_AT, self.loaded_at)
         samples.add(metrics.CONFIG, 1, labels=(self.source.sha256,))
 
-    async def _swap(self, new: Source) -> float:
+    async def _swap(self, new: Source, cause: Cause) -> float:
         """Prepare every target, then change all; return how many milliseconds the change took."""
         prepared: list[Prepared] = []
         try:
             for target in self._targets:
                 prepared.append(await target.prepare(new))  # noqa: PERF401 - what is there must go
+            if self.trail is not None:
+                await self.trail.write("config.loaded", cause=cause, sha256=new.sha256)
         except BaseException:
             for change in prepared:
                 await change.discard()

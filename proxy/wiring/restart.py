@@ -16,6 +16,22 @@ def require_none(old: Settings, new: Settings, file: str) -> None:
 
 
 def _differences(old: Settings, new: Settings) -> Iterator[str]:
+    yield from _listeners(old, new)
+    if (old.keys.store, old.keys.redis) != (new.keys.store, new.keys.redis):
+        yield "keys.store: another store; restart to use it"
+    if _sessions(old) != _sessions(new):
+        yield "keys.sessions: another way to keep sessions; restart to use it"
+    if old.audit != new.audit:
+        yield "audit: another audit log; restart to use it"
+    if (old.admin and old.admin.listen) != (new.admin and new.admin.listen):
+        yield "admin.listen: another place; restart to move it"
+    if _shown(old) != _shown(new):
+        yield "admin.status_page, admin.tap: another choice; restart to take it"
+    if old.health != new.health:
+        yield "health.listen: another place; restart to move it"
+
+
+def _listeners(old: Settings, new: Settings) -> Iterator[str]:
     before = {one.name: one.listen for one in old.listeners}
     after = {one.name: one.listen for one in new.listeners}
     for name in before.keys() | after.keys():
@@ -25,16 +41,6 @@ def _differences(old: Settings, new: Settings) -> Iterator[str]:
             yield f"listeners: `{name}` is new; restart to open it"
         elif before[name] != after[name]:
             yield f"listeners: `{name}` listens at another place; restart to move it"
-    if (old.keys.store, old.keys.redis) != (new.keys.store, new.keys.redis):
-        yield "keys.store: another store; restart to use it"
-    if _sessions(old) != _sessions(new):
-        yield "keys.sessions: another way to keep sessions; restart to use it"
-    if (old.admin and old.admin.listen) != (new.admin and new.admin.listen):
-        yield "admin.listen: another place; restart to move it"
-    if _shown(old) != _shown(new):
-        yield "admin.status_page, admin.tap: another choice; restart to take it"
-    if old.health != new.health:
-        yield "health.listen: another place; restart to move it"
 
 
 def _shown(settings: Settings) -> tuple[bool, bool]:

@@ -9,8 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from ..admin.subject import Reloaded
+from ..keys.audit import Trail
 from ..telemetry.tally import Reporter
+from . import auditing
 from .admin_listeners import AdminListeners
+from .audited_calls import AuditedCalls
 from .files import all_files
 from .reload import Cause, Reloader
 from .source import Source
@@ -39,6 +42,10 @@ class Service:
             source, (carrier, self.admin), reporter, environ=environ, clock=clock
         )
         self._watch = Watch(self._files, self._changed, interval=watch_interval)
+        self._environ = environ
+        self._clock = clock
+        self._trail: Trail | None = None
+        self._own: Trail | None = None
         self._tasks: set[asyncio.Task[Any]] = set()
 
     async def start(self) -> None:
@@ -47,8 +54,13 @@ class Service:
             # Every place is taken before anybody is answered at one of them.
             await self.admin.open()
             await self.carrier.open()
+            await self._open_trail()
             subject = Whole(
-                self.carrier, self.reloader, lambda: self.reload("admin"), self._reporter
+                self.carrier,
+                self.reloader,
+                lambda: self.reload("admin"),
+                self._reporter,
+                trail=self._own,
             )
             await self.admin.start(subject)
             await self.carrier.start()
@@ -78,12 +90,33 @@ class Service:
         finally:
             # Last, so that probes see that it is not ready, rather than nothing.
             await self.admin.close()
+            await self._close_trail()
 
     async def close(self) -> None:
         """Drop everything at once."""
         self._end_tasks()
         await self.carrier.close()
         await self.admin.close()
+        await self._close_trail()
+
+    async def _open_trail(self) -> None:
+        """Write to the audit log of the carrier, or else to one of our own."""
+        self._trail = self.carrier.trail
+        if self._trail is None and not self.carrier.holds_keys:
+            settings = self.reloader.source.loaded.settings
+            self._own = await auditing.open_own(
+                settings, self._environ, self._reporter, self._clock
+            )
+            self._trail = self._own
+        self.reloader.trail = self._trail
+        if self._trail is not None:
+            self.admin.calls = AuditedCalls(self._trail, time.monotonic)
+
+    async def _close_trail(self) -> None:
+        if self.admin.calls is not None:
+            self.admin.calls.close()
+        if self._trail is not None:
+            await self._trail.close()
 
     def _files(self) -> tuple[Path, ...]:
         source = self.reloader.source

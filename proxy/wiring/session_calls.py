@@ -8,13 +8,13 @@ from dataclasses import replace
 from functools import reduce
 from typing import Final
 
-from ..config.settings import KeySettings, Settings
+from ..config.settings import Settings
 from ..core.errors import InternalError
-from ..keys.audit import AuditLog, file_beside
 from ..keys.desk import Answer, Call, Desk
 from ..keys.keeper import Keeper
 from ..keys.sessions import Sessions
 from ..telemetry.tally import Reporter
+from .auditing import log_of
 from .material import root_provider
 from .worker_process import WorkerProcess
 
@@ -26,13 +26,13 @@ def desk(
     sessions: Sessions,
     settings: Settings,
     environ: Mapping[str, str],
+    reporter: Reporter,
     *,
     clock: Callable[[], float],
 ) -> Desk:
     """Return who answers for the sessions of this process, and keeps revocations in the keyring."""
-    path = settings.keys.keyring
-    audit = AuditLog(file_beside(path), clock)
-    return Desk(sessions, Keeper(path, root_provider(settings, environ), audit).revoke)
+    path, log = settings.keys.keyring, log_of(settings, reporter, clock)
+    return Desk(sessions, Keeper(path, root_provider(settings, environ), log).revoke)
 
 
 async def of_workers(workers: Sequence[WorkerProcess], call: Call, *, shared: bool) -> Answer:
@@ -51,8 +51,8 @@ async def of_workers(workers: Sequence[WorkerProcess], call: Call, *, shared: bo
     return answer if others.action == "hear" else reduce(Answer.joined, answers, answer)
 
 
-def report(reporter: Reporter, call: Call, answer: Answer, keys: KeySettings) -> None:
-    """Tell the log what an operator did."""
+def report(reporter: Reporter, call: Call, answer: Answer) -> None:
+    """Tell the log what an operator did; who begins a session tells of it."""
     if call.action == "revoke":
         reporter.report(
             "key.revoked",
@@ -61,16 +61,6 @@ def report(reporter: Reporter, call: Call, answer: Answer, keys: KeySettings) ->
             durable=answer.durable,
             source="admin",
         )
-    elif call.action == "rotate":
-        for one in answer.sessions:
-            reporter.report(
-                "key.session_rotated",
-                sid=one.sid,
-                kek=one.kek,
-                mode=keys.mode,
-                cause="admin",
-                ttl_s=keys.ttl,
-            )
 
 
 def _for_the_rest(call: Call, *, shared: bool) -> Call | None:

@@ -8,11 +8,13 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from .. import __version__
 from ..config.settings import Loaded, Settings
 from ..keys.desk import Answer, Call
 from ..keys.sessions import Sessions, SessionSettings
 from ..keys.stores import Store, open_store
 from ..keys.upkeep import Upkeep
+from ..keys.witness import Witness
 from ..process import usage
 from ..telemetry import metrics
 from ..telemetry.facts import Check, Facts
@@ -22,7 +24,7 @@ from ..telemetry.tap import Tap
 from ..traffic import sockets
 from ..traffic.server import TrafficServer
 from ..traffic.sockets import Sockets
-from . import session_calls, session_facts, store_check
+from . import auditing, session_calls, session_facts, store_check
 from .lanes import LaneChange, WiredLane
 from .material import Material, gather
 from .restart import require_none
@@ -60,6 +62,10 @@ class Sidecar:
         self.store: Store = open_store(
             settings.keys.store, time.monotonic, redis=settings.keys.redis, environ=environ
         )
+        self.trail = auditing.open_trail(settings, material.keyring.record_key, reporter, clock)
+        self._witness = Witness(
+            reporter, self.trail, material.keyring.record_key, clock=time.monotonic
+        )
         self.sessions = Sessions(
             material.keyring,
             self.store,
@@ -68,7 +74,10 @@ class Sidecar:
             random=os.urandom,
             notice=self._store_notice,
             mode=settings.keys.mode,
+            witness=self._witness,
         )
+        if self.trail is not None:
+            self.trail.changed = self.sessions.block
         self._upkeep = Upkeep(self.sessions, clock=clock, notice=self._store_notice)
         self._tap = reporter.tap if isinstance(reporter, Tally) else Tap(clock)
         self.lanes = {
@@ -76,6 +85,11 @@ class Sidecar:
             for name, one in material.listeners.items()
         }
         self._server = TrafficServer(())
+
+    @property
+    def holds_keys(self) -> bool:
+        """Say that they are here."""
+        return True
 
     @property
     def settings(self) -> Settings:
@@ -108,6 +122,9 @@ class Sidecar:
             await store_check.require(
                 self.settings.keys, self._reporter, self._environ, clock=self._clock
             )
+        if self.trail is not None:
+            # Before anything is opened: where nothing can be written down, nothing begins.
+            await self.trail.write("process.started", version=__version__)
         if not self._opened:
             await self.open()
         for name, lane in self.lanes.items():
@@ -175,7 +192,9 @@ class Sidecar:
 
     async def operate(self, call: Call) -> Answer:
         """Do what an operator asks of the sessions of a scope."""
-        desk = session_calls.desk(self.sessions, self.settings, self._environ, clock=self._clock)
+        desk = session_calls.desk(
+            self.sessions, self.settings, self._environ, self._reporter, clock=self._clock
+        )
         return await desk.answer(call)
 
     async def look(self) -> dict[str, Any]:
@@ -191,6 +210,7 @@ class Sidecar:
             Check("started", self._accepting),
             Check("accepting", not self._draining, "draining" if self._draining else ""),
             *session_facts.checks(self.sessions, self.settings.keys),
+            *auditing.checks(self.trail),
         )
 
     def _samples(self) -> Samples:
@@ -202,6 +222,7 @@ class Sidecar:
                 counted.add(metrics.MESSAGES, 0, labels=labels)
                 counted.add(metrics.RULE_MATCHED, 0, labels=labels[:2])
         session_facts.count(self.sessions, self.settings.keys, counted)
+        auditing.count(self.trail, counted)
         counted.add(metrics.MEMORY, usage.resident_bytes())
         counted.add(metrics.CPU, usage.cpu_seconds())
         return counted
@@ -236,6 +257,10 @@ class Sidecar:
             await lane.close()
         await self._upkeep.close()
         await self.store.close()
+        if self.trail is not None:
+            self._witness.close()
+            self.trail.note("process.stopped")
+            await self.trail.close()
 
     def _store_notice(self, reason: str) -> None:
         store = session_facts.kind_of(self.settings.keys)

@@ -10,12 +10,13 @@ from typing import Any, Protocol
 from .. import __version__
 from ..admin.subject import Reloaded
 from ..config.settings import Settings
+from ..keys.audit import Trail
 from ..keys.desk import Answer, Call
 from ..telemetry import metrics
 from ..telemetry.facts import Check, Facts
 from ..telemetry.samples import Samples
 from ..telemetry.tally import Reporter
-from . import session_calls
+from . import auditing, session_calls
 from .overview import overview
 from .reload import Prepared, Reloader
 from .source import Source
@@ -24,6 +25,14 @@ from .viewing import Viewer, Viewing
 
 class Carrier(Protocol):
     """Who carries the traffic: a sidecar in this process, or a fleet of workers."""
+
+    @property
+    def holds_keys(self) -> bool:
+        """Whether keys are held in this very process, which then has an audit log, if any has."""
+
+    @property
+    def trail(self) -> Trail | None:
+        """The audit log of a carrier that holds keys."""
 
     async def open(self) -> None:
         """Take all places to listen."""
@@ -62,7 +71,11 @@ class Whole:
         reloader: Reloader,
         reload: Callable[[], Awaitable[Reloaded]],
         reporter: Reporter,
+        *,
+        trail: Trail | None = None,
     ) -> None:
+        """`trail` is an audit log of this process that is not the carrier's."""
+        self._trail = trail
         self._carrier = carrier
         self._reloader = reloader
         self._reload = reload
@@ -86,6 +99,7 @@ class Whole:
         samples = Samples()
         samples.merge(facts.samples)
         self._reloader.count(samples)
+        auditing.count(self._trail, samples)
         for kept, number in self._revoked.items():
             samples.add(metrics.REVOCATIONS, number, labels=(kept,))
         samples.add(metrics.BUILD, 1, labels=(__version__, platform.python_version()))
@@ -133,7 +147,7 @@ class Whole:
         if call.action == "revoke":
             kept = "keyring" if answer.durable else "store" if answer.store else "process"
             self._revoked[kept] += 1
-        session_calls.report(self._reporter, call, answer, self.settings.keys)
+        session_calls.report(self._reporter, call, answer)
         return answer
 
     async def reload(self) -> Reloaded:

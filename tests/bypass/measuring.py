@@ -5,11 +5,12 @@ from __future__ import annotations
 import contextlib
 import gzip
 import zlib
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from proxy.core.needs import Keys, Needs
+from proxy.core.errors import Unopened
+from proxy.core.needs import Attempt, Keys, Needs
 from proxy.core.rulebook import Rulebook
 from proxy.core.session import Session
 from proxy.demo.search import search
@@ -40,6 +41,9 @@ class FactoryKeys:
 
     def remember(self, sessions: Iterable[Session]) -> None:
         return None
+
+    def refused(self, unopened: Sequence[Unopened], attempt: Attempt) -> bool:
+        return False
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import contextlib
 import gc
 import json
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, SupportsIndex
@@ -19,8 +19,8 @@ from typing import Any, SupportsIndex
 from proxy.config.limits import Timeouts
 from proxy.config.settings import Address, UnixAddress
 from proxy.core.context import Context, Scope
-from proxy.core.errors import TrafficError
-from proxy.core.needs import Keys, Needs
+from proxy.core.errors import TrafficError, Unopened
+from proxy.core.needs import Attempt, Keys, Needs
 from proxy.core.routes import parse_pattern
 from proxy.core.rulebook import Rulebook
 from proxy.core.rules import Block, Item, Names, Part, Rule, Verdict
@@ -175,6 +175,9 @@ class WaitingKeys:
 
     def remember(self, sessions: Iterable[Session]) -> None:
         self.sessions.remember(sessions)
+
+    def refused(self, unopened: Sequence[Unopened], attempt: Attempt) -> bool:
+        return self.sessions.refused(unopened, attempt)
 
 
 class WaitingUpstreamConnection(UpstreamConnection):

@@ -96,6 +96,7 @@ class WarmSessions:
 
     def __init__(self, sessions: Sessions) -> None:
         self.remember = sessions.remember
+        self.refused = sessions.refused
         self.resolve = sessions.resolve
         self._sessions = sessions
 

@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 
 from proxy.config.limits import Timeouts, TrafficLimits
 from proxy.config.settings import Address, Network, TcpAddress
-from proxy.core.needs import Keys, Needs
+from proxy.core.errors import Unopened
+from proxy.core.needs import Attempt, Keys, Needs
 from proxy.core.rulebook import Rulebook
 from proxy.core.session import Session
 from proxy.traffic.handler import Handler, KeySource
@@ -60,6 +61,9 @@ class NoKeys:
 
     def remember(self, sessions: Iterable[Session]) -> None:
         return None
+
+    def refused(self, unopened: Sequence[Unopened], attempt: Attempt) -> bool:
+        return False
 
 
 @dataclass

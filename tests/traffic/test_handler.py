@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import gzip
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import pytest
 
 from proxy.config.limits import TrafficLimits
-from proxy.core.errors import KeyUnavailable
-from proxy.core.needs import Keys, Needs
+from proxy.core.errors import KeyUnavailable, Unopened
+from proxy.core.needs import Attempt, Keys, Needs
 from proxy.core.routes import parse_pattern
 from proxy.core.rulebook import Rulebook
 from proxy.core.rules import Block, Item, Names, Rule, Verdict
@@ -62,6 +62,9 @@ class BrokenKeys:
     def remember(self, sessions: Iterable[Session]) -> None:
         raise AssertionError
 
+    def refused(self, unopened: Sequence[Unopened], attempt: Attempt) -> bool:
+        raise AssertionError
+
 
 class Crash:
     """A key source with a fault."""
@@ -73,6 +76,9 @@ class Crash:
         raise AssertionError
 
     def remember(self, sessions: Iterable[Session]) -> None:
+        raise AssertionError
+
+    def refused(self, unopened: Sequence[Unopened], attempt: Attempt) -> bool:
         raise AssertionError
 
 

@@ -43,8 +43,15 @@ class AuditLog:
     process runs is found out even where its head record was replaced too.
     """
 
-    def __init__(self, path: Path, clock: Callable[[], float]) -> None:
-        """Touch nothing yet."""
+    def __init__(
+        self,
+        path: Path,
+        clock: Callable[[], float],
+        *,
+        warn: Callable[[str], None] | None = None,
+    ) -> None:
+        """Touch nothing yet. `warn` is told why a line is missing, where that refuses nothing."""
+        self._warn = warn
         self.path = path
         self.clock = clock
         self._known: Head | None = None
@@ -53,8 +60,14 @@ class AuditLog:
         """Append one line with `event` and its values: names and numbers, never key material.
 
         Raises UnfitEnvironment when the line is not safely on the disk; the caller then refuses.
+        With `warn`, that is told alone.
         """
-        self.append(key, [Entry(event, self.clock(), values)])
+        try:
+            self.append(key, [Entry(event, self.clock(), values)])
+        except UnfitEnvironment as error:
+            if self._warn is None:
+                raise
+            self._warn(error.reason)
 
     def append(self, key: AuditKey, entries: Sequence[Entry]) -> Head:
         """Append a line for each entry, and return the last one; it blocks.

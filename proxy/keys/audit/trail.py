@@ -14,12 +14,14 @@ from typing import Final, NamedTuple
 
 from ...core.errors import UnfitEnvironment
 from ...core.secret import AuditKey
+from .head import Head
 from .line import Value
 from .log import AuditLog, Entry
 
 GATHER_SECONDS: Final = 0.2
 """For so long what is only noted may wait for more of its kind."""
 RETRY_SECONDS: Final = 1.0
+ANCHOR_SECONDS: Final = 600.0
 CLOSE_SECONDS: Final = 3.0
 MOST_AT_ONCE: Final = 500
 MOST_KEPT: Final = 2000
@@ -34,8 +36,9 @@ class _Waiting(NamedTuple):
 class Trail:
     """Writes to a log under a key. Needs a running event loop once something is written.
 
-    With `block`, what cannot be written down is refused. `failed` is told a reason, at most once
-    for each try; `changed` whenever `blocked` has.
+    With `block`, what cannot be written down is refused. `failed` is told a reason for each try
+    that failed, `anchored` how far the log has come, now and then; `changed` whenever `blocked`
+    has.
     """
 
     def __init__(
@@ -45,8 +48,12 @@ class Trail:
         *,
         block: bool,
         failed: Callable[[str], None] = lambda _: None,
+        anchored: Callable[[Head], None] = lambda _: None,
     ) -> None:
         """Touch nothing yet."""
+        self._anchored = anchored
+        self._anchor_at = 0.0
+        self._head: Head | None = None
         self._log = log
         self._key = key
         self._block = block
@@ -61,8 +68,6 @@ class Trail:
         self.failures = 0
         """How many events could not be written when they should have been."""
         self.written = 0
-        self.sequence = 0
-        """The number of the last line that this process has written."""
 
     @property
     def blocks(self) -> bool:
@@ -73,6 +78,11 @@ class Trail:
     def blocked(self) -> bool:
         """Whether nothing can be written just now, so that nothing may be done."""
         return self._block and self.failing
+
+    @property
+    def sequence(self) -> int:
+        """The number of the last line that this process has written; 0 for none."""
+        return 0 if self._head is None else self._head.seq
 
     async def write(self, event: str, **values: Value) -> None:
         """Write an event down, and return once it is on the disk.
@@ -94,6 +104,8 @@ class Trail:
         self._urgent.set()
         if self._flushing is not None:
             await asyncio.wait([self._flushing], timeout=CLOSE_SECONDS)
+        if self._head is not None:
+            self._anchored(self._head)
 
     def _take(self, one: _Waiting) -> None:
         if one.done is None and len(self._pending) >= MOST_KEPT:
@@ -128,7 +140,10 @@ class Trail:
             return False
         self._lost = 0
         self.written += len(entries)
-        self.sequence = head.seq
+        self._head = head
+        if self._log.clock() >= self._anchor_at:
+            self._anchor_at = self._log.clock() + ANCHOR_SECONDS
+            self._anchored(head)
         self._settle(failing=False)
         for one in batch:
             if one.done is not None and not one.done.done():

@@ -1,0 +1,97 @@
+"""The audit log of this process: where it is, what becomes of its failures, what is counted."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from ..config.settings import Settings
+from ..core.derivation import audit_key
+from ..core.secret import RecordKey
+from ..keys.audit import AuditLog, Trail, file_beside
+from ..keys.audit.head import Head
+from ..keys.keyring_file import open_keyring
+from ..telemetry import metrics
+from ..telemetry.facts import Check
+from ..telemetry.samples import Samples
+from ..telemetry.tally import Reporter
+from .material import root_provider
+
+
+def log_of(settings: Settings, reporter: Reporter, clock: Callable[[], float]) -> AuditLog:
+    """Return the log that the configuration names, or else the one beside the keyring."""
+    audit = settings.audit
+    path = audit.file if audit else file_beside(settings.keys.keyring)
+
+    def warn(reason: str) -> None:
+        reporter.report("audit.failed", file=str(path), reason=_short(reason), blocks=False)
+
+    return AuditLog(path, clock, warn=warn if audit and not audit.block else None)
+
+
+def open_trail(
+    settings: Settings, record_key: RecordKey, reporter: Reporter, clock: Callable[[], float]
+) -> Trail | None:
+    """Return the audit log of a process.
+
+    Where none is configured, it is the one beside the keyring, and keeps nothing from being done;
+    None where that cannot be written, as with a keyring that is mounted to be read.
+    """
+    log = log_of(settings, reporter, clock)
+    file = str(log.path)
+    block = settings.audit is not None and settings.audit.block
+    if settings.audit is None and not _writable(log.path):
+        reporter.report("audit.off", file=file, reason="not-writable")
+        return None
+
+    def failed(reason: str) -> None:
+        reporter.report("audit.failed", file=file, reason=_short(reason), blocks=block)
+
+    def anchored(head: Head) -> None:
+        reporter.report("audit.anchored", file=file, sequence=head.seq, mac=head.mac)
+
+    return Trail(log, audit_key(record_key), block=block, failed=failed, anchored=anchored)
+
+
+async def open_own(
+    settings: Settings,
+    environ: Mapping[str, str],
+    reporter: Reporter,
+    clock: Callable[[], float],
+) -> Trail | None:
+    """Return the audit log of a process that has no keyring open; it is opened for a moment."""
+    root = root_provider(settings, environ)
+    keyring = await asyncio.to_thread(open_keyring, settings.keys.keyring, root)
+    return open_trail(settings, keyring.record_key, reporter, clock)
+
+
+def count(trail: Trail | None, samples: Samples) -> None:
+    """Add what there is to say of the audit log."""
+    if trail is not None:
+        samples.add(metrics.AUDIT_FAILURES, trail.failures)
+        samples.add(metrics.AUDIT_LINES, trail.written)
+        samples.add(metrics.AUDIT_BLOCKED, int(trail.blocked))
+        samples.add(metrics.AUDIT_SEQUENCE, trail.sequence)
+
+
+def checks(trail: Trail | None) -> tuple[Check, ...]:
+    """Return what a log that cannot be written means: nothing is opened, or nothing at all.
+
+    The process stays in service: what seals goes on.
+    """
+    if trail is None or not trail.failing:
+        return ()
+    what = "nothing is opened until it can" if trail.blocks else "what is done is not written down"
+    text = f"the audit log cannot be written: {what}"
+    return (Check("audit", True, text, degraded=True),)  # noqa: FBT003 - the check's own `ok`
+
+
+def _short(reason: str) -> str:
+    # The path stands beside it; it is a sentence for those who run a command.
+    return reason.rpartition(": ")[2]
+
+
+def _writable(path: Path) -> bool:
+    return os.access(path.parent, os.W_OK) and (not path.exists() or os.access(path, os.W_OK))

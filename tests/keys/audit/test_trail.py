@@ -1,0 +1,148 @@
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+
+import pytest
+
+from proxy.core.errors import UnfitEnvironment
+from proxy.keys.audit import AuditLog, Trail
+from proxy.keys.audit import trail as trails
+from proxy.keys.audit.head import Head
+
+from .builders import KEY, NOW, checked
+
+
+class Ear:
+    """Hears what a trail tells."""
+
+    def __init__(self) -> None:
+        self.reasons: list[str] = []
+        self.heads: list[Head] = []
+        self.blocked: list[bool] = []
+
+
+def a_trail(folder: Path, *, block: bool = True) -> tuple[Trail, AuditLog, Ear]:
+    """Return a trail to a log in a folder that need not be there, and who hears of it."""
+    ear, log = Ear(), AuditLog(folder / "audit.log", lambda: NOW)
+    trail = Trail(log, KEY, block=block, failed=ear.reasons.append, anchored=ear.heads.append)
+    trail.changed = ear.blocked.append
+    return trail, log, ear
+
+
+def told(log: AuditLog) -> list[str]:
+    return [json.loads(line)["event"] for line in log.path.read_text().splitlines()]
+
+
+@pytest.fixture(autouse=True)
+def soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let notes and new tries come soon."""
+    monkeypatch.setattr(trails, "GATHER_SECONDS", 0.02)
+    monkeypatch.setattr(trails, "RETRY_SECONDS", 0.02)
+
+
+async def test_what_is_written_is_on_the_disk_when_it_returns(tmp_path: Path) -> None:
+    trail, log, ear = a_trail(tmp_path)
+    await trail.write("keys.revoke", scope="x")
+    assert told(log) == ["audit.began", "keys.revoke"]
+    assert [head.seq for head in ear.heads] == [2]
+    await trail.close()
+
+
+async def test_many_at_a_time_share_a_write_and_keep_their_order(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trail, log, _ = a_trail(tmp_path)
+    appends: list[int] = []
+    append = AuditLog.append
+
+    def counted(self: AuditLog, key: object, entries: list[object]) -> Head:
+        appends.append(len(entries))
+        return append(self, key, entries)  # type: ignore[arg-type]  # handed on as it came
+
+    monkeypatch.setattr(AuditLog, "append", counted)
+    await asyncio.gather(*(trail.write(f"keys.{number}") for number in range(100)))
+    assert told(log)[1:] == [f"keys.{number}" for number in range(100)]
+    assert len(appends) < 10
+    assert trail.written == 100
+    await trail.close()
+
+
+async def test_what_is_noted_is_on_the_disk_soon_and_at_the_end(tmp_path: Path) -> None:
+    trail, log, ear = a_trail(tmp_path)
+    trail.note("open.refused", reason="bad-tag")
+    await asyncio.sleep(0.2)
+    assert told(log) == ["audit.began", "open.refused"]
+    trail.note("open.refused", reason="bad-tag")
+    await trail.close()
+    assert told(log)[-1] == "open.refused"
+    assert ear.heads[-1].seq == 3
+    assert not checked(log).broken
+
+
+async def test_a_log_that_blocks_refuses_until_it_can_be_written(tmp_path: Path) -> None:
+    folder = tmp_path / "gone"
+    trail, log, ear = a_trail(folder)
+    with pytest.raises(UnfitEnvironment):
+        await trail.write("keys.revoke")
+    trail.note("open.refused")
+    assert (trail.blocked, ear.blocked) == (True, [True])
+    assert trail.failures > 0
+    assert ear.reasons
+    folder.mkdir()
+    await asyncio.sleep(0.3)
+    assert (trail.blocked, ear.blocked) == (False, [True, False])
+    # What was refused did not happen; what was noted did.
+    assert "keys.revoke" not in told(log)
+    assert "open.refused" in told(log)
+    await trail.write("keys.revoke")
+    await trail.close()
+
+
+async def test_a_log_that_warns_lets_pass_and_makes_up_for_it(tmp_path: Path) -> None:
+    folder = tmp_path / "gone"
+    trail, log, ear = a_trail(folder, block=False)
+    await trail.write("keys.revoke")
+    assert (trail.blocked, trail.failing, ear.blocked) == (False, True, [])
+    folder.mkdir()
+    await asyncio.sleep(0.3)
+    assert told(log) == ["audit.began", "keys.revoke"]
+    await trail.close()
+
+
+async def test_what_is_too_much_to_keep_is_counted_in_the_log(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trails, "MOST_KEPT", 3)
+    folder = tmp_path / "gone"
+    trail, log, _ = a_trail(folder)
+    for _ in range(10):
+        trail.note("open.refused")
+    folder.mkdir()
+    await asyncio.sleep(0.3)
+    lines = [json.loads(line) for line in log.path.read_text().splitlines()]
+    assert [line["event"] for line in lines] == [
+        "audit.began", *["open.refused"] * 3, "audit.lost"
+    ]  # fmt: skip
+    assert lines[-1]["number"] == 7
+    await trail.close()
+
+
+async def test_an_end_with_a_log_that_cannot_be_written_comes_to_an_end(tmp_path: Path) -> None:
+    trail, _, _ = a_trail(tmp_path / "gone")
+    trail.note("open.refused")
+    await asyncio.wait_for(trail.close(), 3)
+    with pytest.raises(UnfitEnvironment):
+        await asyncio.wait_for(trail.write("late"), 3)
+
+
+async def test_who_does_not_wait_any_more_does_no_harm(tmp_path: Path) -> None:
+    for block in (True, False):
+        for folder in (tmp_path, tmp_path / "gone"):
+            trail, _, _ = a_trail(folder, block=block)
+            waiting = asyncio.get_running_loop().create_task(trail.write("keys.revoke"))
+            await asyncio.sleep(0)
+            waiting.cancel()
+            await asyncio.sleep(0.1)
+            await trail.close()
