@@ -27,7 +27,8 @@ def check(rules: Iterable[ResolvedRule], problems: Problems) -> None:
                 tokens.append(placed)
             else:
                 kind = sealing if placed.action == "encrypt" else opening
-                kind[_field(placed.item)].append(placed)
+                for field in _fields(placed.item):
+                    kind[field].append(placed)
     for field, opened in opening.items():
         _check_parts(sealing.get(field, []), opened, problems)
     by_tokens = {_parts(placed.item) for placed in tokens}
@@ -38,8 +39,14 @@ def check(rules: Iterable[ResolvedRule], problems: Problems) -> None:
         _warn_of_few_parts(placed, problems)
 
 
-def _field(item: Item) -> _Field:
-    return item.field, item.selector is Whole.BODY
+def _fields(item: Item) -> tuple[_Field, ...]:
+    """Return the fields of an item, each with whether it is sealed as a body is.
+
+    A part may hold a text or a file, and a file is sealed as a body is.
+    """
+    if _is_part(item.selector):
+        return (item.field, False), (item.field, True)
+    return ((item.field, item.selector is Whole.BODY),)
 
 
 def _parts(item: Item) -> _Parts:
@@ -65,17 +72,22 @@ def _warn_of_unopened(
     by_tokens: set[_Parts],
     problems: Problems,
 ) -> None:
+    name, as_body = field
     opened = {_parts(placed.item) for placed in opening.get(field, [])}
-    if not field[1]:
+    if not as_body:
         opened |= {one for one in by_tokens if "field" not in one[0]}
     told: set[_Parts] = set()
     for placed in sealed:
         parts = _parts(placed.item)
+        if _is_part(placed.item.selector):
+            if as_body:
+                continue  # told of as a text
+            opened |= {_parts(one.item) for one in opening.get((name, True), [])}
         if parts not in opened | told:
             told.add(parts)
             problems.warn(
                 placed.place,
-                f"nothing here opens the field {show(field[0])} under {_words(placed.item)}",
+                f"nothing here opens the field {show(name)} under {_words(placed.item)}",
             )
 
 
@@ -97,10 +109,20 @@ def _warn_of_shared_names(sealed: list[PlacedItem], problems: Problems) -> None:
 
 def _same_meaning(first: Item, second: Item) -> bool:
     one, other = first.selector, second.selector
+    if _is_filename(one) != _is_filename(other):
+        return False
     if isinstance(one, Whole) or isinstance(other, Whole):
         return one == other
     short, long = sorted((_members(one), _members(other)), key=len)
     return not short or long[-len(short) :] == short
+
+
+def _is_part(selector: Selector) -> bool:
+    return isinstance(selector, NamedSelector) and selector.place == "part"
+
+
+def _is_filename(selector: Selector) -> bool:
+    return isinstance(selector, NamedSelector) and selector.place == "filename"
 
 
 def _members(selector: Selector) -> list[str]:

@@ -22,7 +22,7 @@ from .values import choice, elements, one_or_more, text, texts, whole
 _TYPE: Final = re.compile(r"[a-z0-9!#$&^_.+-]+/(?:[a-z0-9!#$&^_.+-]+|\*)|\*/\*")
 _STATUS: Final = re.compile(r"[1-5][0-9]{2}")
 _STATUS_CLASS: Final = re.compile(r"[1-5]xx")
-_LATER_FORMATS: Final = ("multipart", "socketio")
+_LATER_FORMATS: Final = ("socketio",)
 _ACTIONS: Final = ("encrypt", "decrypt", "absent")
 
 

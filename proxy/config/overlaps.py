@@ -32,21 +32,31 @@ def check(block: BlockSyntax, problems: Problems) -> None:
 
 
 def _check_kinds(block: BlockSyntax, problems: Problems) -> None:
-    """Tell of what stands in JSON beside what stands in a form."""
+    """Tell of what stands in one kind of body beside what stands in another."""
     written = [(one.selector, one.place) for one in (*block.encrypt, *block.decrypt)]
     written += block.absent
-    pairs = [one for one, _ in written if isinstance(one, NamedSelector) and not one.of_head]
-    if not pairs:
+    named = [one for one, _ in written if _form_of(one)]
+    if not named:
         return
-    hint = "write a block for each kind of body"
+    first = named[0]
     for selector, place in written:
-        if isinstance(selector, JsonSelector):
+        if isinstance(selector, JsonSelector) or _form_of(selector) not in {"", _form_of(first)}:
             problems.add(
-                place, f"{show(selector.text)} is for JSON, {show(pairs[0].text)} for forms", hint
+                place,
+                f"{_name(selector)} is for {_form_of(selector) or 'JSON'}, {_name(first)} for"
+                f" {_form_of(first)}",
+                "write a block for each kind of body",
             )
     for source in (block.names.tenant, block.names.conversation, block.names.message):
         if source is not None and any(True for _ in json_sources(source.source)):
             problems.add(source.place, "cannot be read from a form")
+
+
+def _form_of(selector: Selector) -> str:
+    """Return which kind of form a selector is for; empty where it is for none."""
+    if not isinstance(selector, NamedSelector) or selector.of_head:
+        return ""
+    return "multipart forms" if selector.of_parts else "forms"
 
 
 def _check_format(block: BlockSyntax, problems: Problems) -> None:
@@ -89,15 +99,22 @@ def _may_stand_together(first: ItemSyntax, second: ItemSyntax, *, same_action: b
     if isinstance(one, JsonSelector) and isinstance(other, JsonSelector):
         return not overlap(one, other)
     if isinstance(one, NamedSelector) and isinstance(other, NamedSelector):
-        if "header" in {one.place, other.place}:
-            return one != other
-        return not LaxName(one.name).may_be(LaxName(other.name), any_case=True)
+        return not _same_named(one, other)
     if any(isinstance(each, NamedSelector) and each.of_head for each in (one, other)):
         return True
     if isinstance(one, Whole) == isinstance(other, Whole):
         return not isinstance(one, Whole)  # a member beside a pair: told of as two kinds of bodies
     # Sealing a value and opening tokens elsewhere in the body is fine.
     return Whole.TOKENS in {one, other} and not same_action
+
+
+def _same_named(one: NamedSelector, other: NamedSelector) -> bool:
+    """Tell whether two may name the same; a part and its filename are two."""
+    if "header" in {one.place, other.place}:
+        return one == other
+    if {one.place, other.place} == {"part", "filename"}:
+        return False
+    return LaxName(one.name).may_be(LaxName(other.name), any_case=True)
 
 
 def _together(

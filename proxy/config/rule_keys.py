@@ -13,7 +13,7 @@ FORMS: Final = ("jwe", "short")
 ON_ERROR: Final = ("reject", "keep")
 ALREADY_SEALED: Final = ("seal", "keep", "reject")
 CASE_VARIANTS: Final = ("refuse", "allow")
-BODY_FORMATS: Final[tuple[Kind, ...]] = ("json", "ndjson", "sse", "form", "text")
+BODY_FORMATS: Final[tuple[Kind, ...]] = ("json", "ndjson", "sse", "form", "multipart", "text")
 MOST_CHARS: Final = 1_000_000_000
 MOST_TOKENS: Final = 1_000_000
 

@@ -49,6 +49,16 @@ class Binder:
         """Return the context of the whole body, or of what stands anywhere in it."""
         return self._bind(item, {}, (), kind)
 
+    def embedded_context(self, item: Item) -> Context | None:
+        """Return the context of tokens that stand anywhere; None where a name is missing.
+
+        Then none of them opens.
+        """
+        try:
+            return self.whole_context(item)
+        except MissingValue:
+            return None
+
     def _bind(
         self,
         item: Item,

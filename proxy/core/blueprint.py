@@ -10,7 +10,8 @@ from .errors import InvalidExpression
 from .formats.form import FormSelection
 from .formats.json import Selection
 from .formats.kinds import RECORDS, Kind, kind_of
-from .kinds_read import kinds_read, kinds_read_as
+from .formats.part_selection import PartSelection
+from .kinds_read import kind_by_name, kinds_read, kinds_read_as
 from .message import Direction, MediaType
 from .rules import NAMED_PARTS, Block, Item, NamedPart, Names
 from .selectors import Any, JsonSelector, NamedSelector, Selector, Whole
@@ -42,10 +43,10 @@ class Blueprint:
     the JSON sources of the rule, to be kept from a request for its answer. `source_index` gives for
     each JSON source its index in the selection, and how many of its leading steps must be fixed for
     it to give one value at most. `reads` are the kinds of bodies that its selectors read; `form`
-    finds the pairs of a form, `query` the parameters of a query, `selection` what stands in JSON;
-    `in_head` are the items of the head. `whole_encrypt` and `whole_decrypt` are the items that take
-    the whole body; `takes_whole` says that there is one. `only_opens_responses`: it seals nothing,
-    forbids nothing, and is for no request.
+    finds the pairs of a form, `parts` the parts of one, `query` the parameters of a query,
+    `selection` what stands in JSON; `in_head` are the items of the head. `whole_encrypt` and
+    `whole_decrypt` are the items that take the whole body; `takes_whole` says that there is one.
+    `only_opens_responses`: it seals nothing, forbids nothing, and is for no request.
     """
 
     __slots__ = (
@@ -61,6 +62,7 @@ class Blueprint:
         "in_head",
         "keeps",
         "only_opens_responses",
+        "parts",
         "query",
         "reads",
         "reads_json",
@@ -115,7 +117,9 @@ class Blueprint:
         )
         found = tuple(one for one in selectors if isinstance(one, JsonSelector))
         self.form = self._form_selection(selectors)
-        self.selection = Selection(found) if found and self.form is None else None
+        self.parts = self._part_selection(selectors)
+        named = self.form is not None or self.parts is not None
+        self.selection = Selection(found) if found and not named else None
         self.variants_checked = (
             frozenset() if block.case_variants_allowed else self._checked_for_spelling()
         )
@@ -197,11 +201,23 @@ class Blueprint:
 
     def _form_selection(self, selectors: tuple[Selector, ...]) -> FormSelection | None:
         names = {
-            index: one.name for index, one in enumerate(selectors) if isinstance(one, NamedSelector)
+            index: one.name
+            for index, one in enumerate(selectors)
+            if isinstance(one, NamedSelector) and not one.of_parts
         }
         if not names:
             return None
         return FormSelection(names, len(selectors), self._checked_for_spelling())
+
+    def _part_selection(self, selectors: tuple[Selector, ...]) -> PartSelection | None:
+        chosen = {
+            index: one
+            for index, one in enumerate(selectors)
+            if isinstance(one, NamedSelector) and one.of_parts
+        }
+        if not chosen:
+            return None
+        return PartSelection(chosen, len(selectors), self._checked_for_spelling())
 
     def _in_head(self, *, first: int) -> Iterator[tuple[Placed, str | None, bool]]:
         """Yield the items of the head, the header's name (None: the query), whether it is sealed.
@@ -254,11 +270,7 @@ def _single_from(source: JsonSource) -> int:
 
 def _is_placed(selector: Selector) -> TypeGuard[JsonSelector | NamedSelector]:
     """Tell whether a selector selects values at places within one kind of body."""
-    return isinstance(selector, JsonSelector) or _is_form(selector)
-
-
-def _is_form(selector: Selector) -> bool:
-    return isinstance(selector, NamedSelector) and not selector.of_head
+    return isinstance(selector, JsonSelector) or kind_by_name(selector) is not None
 
 
 def _reads(block: Block) -> frozenset[Kind]:

@@ -47,7 +47,7 @@ class CarriedEdit(NamedTuple):
 
     def carry_out(self, keys: AtHand, block: Block, now: float) -> Change:
         """Return what becomes of the value, spelled; raise as the edit does."""
-        start, end, text, fate, session = self.edit.carry_out(keys, block, now)
+        start, end, text, fate, session, _ = self.edit.carry_out(keys, block, now)
         start, end = self.at(start), self.at(end)
         if text is None:
             return Change(start, end, None, fate, session)

@@ -24,7 +24,8 @@ Fate = Literal["sealed", "opened", "already_sealed", "plain", "kept", "cut"]
 class Change(NamedTuple):
     """What becomes of a span: its new bytes (None: it stays), and the word to count it under.
 
-    `start` and `end` may reach beyond the token itself, to its quotes.
+    `start` and `end` may reach beyond the token itself, to its quotes. `also` are changes elsewhere
+    that come with it and are not counted.
     """
 
     start: int
@@ -32,6 +33,7 @@ class Change(NamedTuple):
     text: bytes | None
     fate: Fate
     session: Session | None = None
+    also: tuple[Change, ...] = ()
 
 
 class AtHand:

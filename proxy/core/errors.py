@@ -78,10 +78,14 @@ class InvalidBody(MessageError):
         "The body is not strict JSON (RFC 8259): bad UTF-8, a byte order mark, NaN, a comment, a"
         " lone surrogate, nesting beyond 128 levels, or a selected member that stands twice; or a"
         " form or query has a name or a selected value that is not UTF-8, or a selected name twice;"
+        " or a form in parts could be read in more than one way;"
         " or a selected header stands twice or is not UTF-8; or its"
         " Content-Encoding is cut, damaged or followed by other bytes."
     )
-    remedy = "Send strict JSON in UTF-8, each selected member once; forms likewise."
+    remedy = (
+        "Send strict JSON in UTF-8, each selected member once; forms likewise, in parts as browsers"
+        " send them."
+    )
 
 
 class DigestMismatch(MessageError):
@@ -182,8 +186,8 @@ class BodyTooLarge(MessageError):
     cause = (
         "A body that a rule must read is larger than `limits.body` (16 MiB unless set), unfolds"
         " beyond that or beyond a hundred times its coded size, holds more than a million JSON"
-        " values, 10,000 pairs of a form or 30,000 values that the rule selects, or is sealed whole"
-        " and above 64 KiB."
+        " values, 10,000 pairs or 1,000 parts of a form or 30,000 values that the rule selects, or"
+        " is sealed whole and above 64 KiB."
     )
     remedy = "Send less, or raise the limit on the listener."
 
@@ -196,11 +200,12 @@ class UnsupportedBody(MessageError):
     title = "The rule cannot read a body of this type."
     cause = (
         "The Content-Type fits no block of the rule, or the Content-Encoding is none of gzip,"
-        " deflate and, where their packages are installed, br and zstd."
+        " deflate and, where their packages are installed, br and zstd; or a form in parts has a"
+        " boundary or a part in a spelling that not all read alike: coded, nested, with a charset."
     )
     remedy = (
-        "Send JSON as application/json and forms as application/x-www-form-urlencoded, coded once"
-        " at most, or add a block to the rule."
+        "Send JSON as application/json and forms as application/x-www-form-urlencoded or"
+        " multipart/form-data, coded once at most, or add a block to the rule."
     )
 
 

@@ -5,16 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from . import pipeline, token
+from .any_edit import Edit
 from .carried import CarriedEdit
 from .context import Context
 from .derivation import COMMITMENT_BYTES, SID_BYTES
 from .edits import Change, OpenEdit, SealEdit
-from .errors import SealyardError
+from .errors import OpenFailed, SealyardError
 from .exchange import Exchange
-from .finding import Edit
 from .finding_in_head import HeadEdit
 from .head_values import QUERY
 from .message import RequestHead, ResponseHead
+from .part_edits import OpenFrameEdit, PartEdit, SealFrameEdit
 from .path import CanonicalPath
 from .pipeline import Plan
 from .routes import Pattern
@@ -170,6 +171,9 @@ def _masked(value: Value) -> bytes:
 def _value(edit: Edit) -> Value:
     if isinstance(edit, HeadEdit):
         return replace(_value(edit.edit), place="query" if edit.place == QUERY else "header")
+    edit = edit.edit if isinstance(edit, PartEdit) else edit
+    if isinstance(edit, SealFrameEdit | OpenFrameEdit):
+        return _frame(edit)
     if isinstance(edit, CarriedEdit):
         value = _value(edit.edit)
         return replace(value, start=edit.at(value.start), end=edit.at(value.end))
@@ -195,6 +199,15 @@ def _value(edit: Edit) -> Value:
         note = "a name that binds it is missing"
     context = edit.context or Context()
     return Value("opened", "token", found.start, found.end, context, None, note)
+
+
+def _frame(edit: SealFrameEdit | OpenFrameEdit) -> Value:
+    start, end = edit.part.start, edit.part.end
+    if isinstance(edit, SealFrameEdit):
+        field, note = edit.item.field, "as a frame"
+        return Value("sealed", field, start, end, edit.context, None, note)
+    note = edit.head.reason if isinstance(edit.head, OpenFailed) else "a frame"
+    return Value("opened", edit.context.field or "value", start, end, edit.context, None, note)
 
 
 def _characters(edit: SealEdit) -> int:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from .any_edit import Edit
 from .binding import Binder
 from .blueprint import Blueprint, Placed
 from .carried import CarriedEdit
 from .context import Context, Scope
 from .decoded import bind_token, decoded_token, token_or_none
-from .edits import EmbeddedEdit, OpenEdit, SealEdit
+from .edits import OpenEdit, SealEdit
 from .errors import (
     ForbiddenValue,
     InvalidBody,
@@ -18,6 +19,7 @@ from .errors import (
 from .exchange import Exchange, has_query_parameter
 from .finding_in_head import HeadEdit, find_head_edits
 from .finding_in_records import record_edits, records_in
+from .finding_parts import part_edits
 from .finding_whole import whole_edits
 from .formats import form
 from .formats import json as json_format
@@ -30,11 +32,10 @@ from .message import (
     media_type,
 )
 from .needs import Needs
+from .part_edits import PartEdit, SealFrameEdit
 from .rules import Item
 from .selectors import NamedSelector, Whole
 from .token import CTY_JSON, KeyId, Token
-
-Edit = SealEdit | OpenEdit | EmbeddedEdit | CarriedEdit | HeadEdit
 
 
 def find_edits(
@@ -51,9 +52,9 @@ def find_edits(
     """
     if blueprint.block.absent:
         refuse_present(exchange, blueprint, body)
-    query = exchange.head.query
-    if blueprint.form is not None and blueprint.direction == "request" and query:
-        blueprint.form.refuse_in_query(query)
+    query, named = exchange.head.query, blueprint.form or blueprint.parts
+    if named is not None and blueprint.direction == "request" and query:
+        named.refuse_in_query(query)
     kind = blueprint.records(media_type(head.told)) if body else None
     if kind is not None:
         edits = _record_edits(exchange, blueprint, head, body, kind, piece=piece)
@@ -86,7 +87,10 @@ def _text_edits(
     binder = Binder(blueprint, exchange, body, findings)
     if blueprint.keeps:
         binder.keep_facts()
-    edits = _selected_edits(blueprint, binder, findings, body)
+    if blueprint.parts is not None and body:
+        edits = _part_edits(blueprint, binder, head, body)
+    else:
+        edits = _selected_edits(blueprint, binder, findings, body)
     if blueprint.takes_whole:
         edits += whole_edits(blueprint, binder, head, body)
     return binder, edits
@@ -123,11 +127,18 @@ def needs_of(edits: tuple[Edit, ...]) -> Needs:
         context, token = edit.context, edit.token
         if context is None:
             continue
-        if type(edit.edit if type(edit) is HeadEdit else edit) is SealEdit:
+        if _seals(edit):
             seals[context.scope] = seals.get(context.scope, 0) + 1
         if type(token) is Token:
             opens.add((context.scope, token.key_id))
     return Needs(seals, frozenset(opens))
+
+
+def _seals(edit: Edit) -> bool:
+    kind = type(edit)
+    if kind is SealEdit or kind is SealFrameEdit:
+        return True
+    return isinstance(edit, HeadEdit | PartEdit) and type(edit.edit) is SealEdit
 
 
 def refuse_present(exchange: Exchange, blueprint: Blueprint, body: bytes) -> None:
@@ -163,19 +174,33 @@ def _walk(blueprint: Blueprint, head: RequestHead | ResponseHead, body: bytes) -
     if media is not None and not media.is_utf8:
         raise UnsupportedBody("charset")
     findings = selection.find(body)
-    if findings.variants and findings.variants & blueprint.variants_checked:
+    _refuse_variants(blueprint, findings.variants)
+    return findings
+
+
+def _refuse_variants(blueprint: Blueprint, variants: set[int]) -> None:
+    if variants and variants & blueprint.variants_checked:
         # Go's encoding/json, .NET and Jackson can be told to read `Content` as `content`.
         raise ForbiddenValue(
             "case-variant", detail="A selected member stands there in another case."
         )
-    return findings
+
+
+def _part_edits(
+    blueprint: Blueprint, binder: Binder, head: RequestHead | ResponseHead, body: bytes
+) -> list[Edit]:
+    assert blueprint.parts is not None  # noqa: S101 - asked for only there
+    findings = blueprint.parts.find(body, head.told.get(b"content-type", ()))
+    _refuse_variants(blueprint, findings.variants)
+    _refuse_missing(blueprint, findings.missing)
+    return list(part_edits(blueprint, binder, findings, body))
 
 
 def _selected_edits(
     blueprint: Blueprint, binder: Binder, findings: Findings | None, body: bytes
 ) -> list[Edit]:
     if findings is None or findings.missing:
-        _refuse_missing(blueprint, findings)
+        _refuse_missing(blueprint, None if findings is None else findings.missing)
     edits: list[Edit] = []
     if findings is None:
         return edits
@@ -198,13 +223,13 @@ def _selected_edits(
     return edits
 
 
-def _refuse_missing(blueprint: Blueprint, findings: Findings | None) -> None:
+def _refuse_missing(blueprint: Blueprint, missing: set[int] | None) -> None:
+    """Raise MissingValue for what is not optional and missing; None stands for all."""
     checked: tuple[Placed, ...] = blueprint.encrypt
     if blueprint.direction == "request":
         checked += blueprint.decrypt
     for placed in checked:
-        missing = findings is None or placed.index in findings.missing
-        if missing and not placed.item.optional:
+        if (missing is None or placed.index in missing) and not placed.item.optional:
             raise MissingValue("missing-value", detail=f"{placed.item.field}: a value is needed.")
 
 

@@ -6,19 +6,17 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import NamedTuple
 
+from .any_edit import Edit
 from .blueprint import Blueprint
 from .carried import CarriedEdit
 from .edits import EmbeddedEdit, OpenEdit, SealEdit
 from .errors import BodyTooLarge
 from .exchange import Exchange
-from .finding_in_head import HeadEdit
 from .formats import records, sse
 from .formats.json.walk import SELECTED_MAX
 from .formats.kinds import Kind
 from .formats.sse import Event
 from .sources import JsonSource
-
-Edit = SealEdit | OpenEdit | EmbeddedEdit | CarriedEdit | HeadEdit
 
 
 class Record(NamedTuple):

@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 from .binding import Binder
 from .blueprint import JOSE, Blueprint
 from .carried import CarriedEdit
-from .context import KIND_BODY, Context
+from .context import KIND_BODY
 from .decoded import bind_token, decoded_token, token_or_none
 from .edits import EmbeddedEdit, OpenEdit, SealEdit
 from .errors import BodyTooLarge, InvalidBody, MissingValue, UnsupportedBody
+from .finding_part_tokens import token_edits
 from .formats import form, tokens
 from .message import MediaType, RequestHead, ResponseHead, media_type
+from .part_edits import PartEdit
 from .rules import Item
 from .selectors import Whole
 from .token import CTY_MAX
 
 BODY_TOKEN_MAX: Final = 64 * 1024
 
-WholeEdit = SealEdit | OpenEdit | EmbeddedEdit | CarriedEdit
+WholeEdit = SealEdit | OpenEdit | EmbeddedEdit | CarriedEdit | PartEdit
 
 
 def whole_edits(
@@ -53,12 +55,17 @@ def _seal_whole(
         return SealEdit(
             0, len(body), item, binder.whole_context(item), body, None, quoted=False, token=sealed
         )
-    if media is not None and (len(media.text) > CTY_MAX or {'"', "\\"} & set(media.text)):
-        raise UnsupportedBody("content-type-not-sealable")
-    cty = media.text if media is not None else None
+    cty = sealable_type(media)
     sealed = token_or_none(body) if media is not None and media.essence == JOSE else None
     context = binder.whole_context(item, kind=KIND_BODY)
     return SealEdit(0, len(body), item, context, body, cty, quoted=False, token=sealed)
+
+
+def sealable_type(media: MediaType | None) -> str | None:
+    """Return a media type as it is sealed; raise UnsupportedBody where a token has no place."""
+    if media is not None and (len(media.text) > CTY_MAX or {'"', "\\"} & set(media.text)):
+        raise UnsupportedBody("content-type-not-sealable")
+    return media.text if media is not None else None
 
 
 def _open_whole(blueprint: Blueprint, binder: Binder, item: Item, body: bytes) -> OpenEdit:
@@ -85,25 +92,19 @@ def _embedded(
     item: Item,
     head: RequestHead | ResponseHead,
     body: bytes,
-) -> list[EmbeddedEdit] | list[CarriedEdit]:
+) -> Iterable[WholeEdit]:
     limit = blueprint.block.max_tokens
     kind = blueprint.kind(media_type(head.told))
+    if kind == "multipart":
+        return token_edits(binder, item, head.told, body, limit)
     if kind == "form":
         carried = list(form.find_tokens(body, limit))
-        context = _context_if_named(binder, item) if carried else None
+        context = binder.embedded_context(item) if carried else None
         return [
             CarriedEdit(EmbeddedEdit(one, context, one.token), form.encode, offset, places)
             for one, offset, places in carried
         ]
     find = tokens.find_in_text if kind in {"sse", "text"} else tokens.find
     found = find(body, limit)
-    context = _context_if_named(binder, item) if found else None
+    context = binder.embedded_context(item) if found else None
     return [EmbeddedEdit(one, context, one.token) for one in found]
-
-
-def _context_if_named(binder: Binder, item: Item) -> Context | None:
-    """Return the context of embedded tokens, or None where a name is missing: then none opens."""
-    try:
-        return binder.whole_context(item)
-    except MissingValue:
-        return None

@@ -16,14 +16,21 @@ def kinds_read(selectors: Sequence[Selector], *, names_in_json: bool) -> frozens
     where no body can be read by all selectors.
     """
     json = names_in_json or any(isinstance(one, JsonSelector) for one in selectors)
-    form = any(isinstance(one, NamedSelector) and not one.of_head for one in selectors)
-    if json and form:
-        raise InvalidExpression("a form has no `$.` selectors, and JSON no `form:`")
-    if form:
-        return frozenset({"form"})
+    named = frozenset(kind for one in selectors if (kind := kind_by_name(one)))
+    if len(named) + json > 1:
+        raise InvalidExpression("`$.`, `form:` and `part:` are for different kinds of bodies")
+    if named:
+        return named
     if json:
         return RECORDS | {"json"}
     return KINDS if Whole.TOKENS in selectors else frozenset()
+
+
+def kind_by_name(selector: Selector) -> Kind | None:
+    """Return the kind of bodies in which a selector finds a name; None where it finds none."""
+    if not isinstance(selector, NamedSelector) or selector.of_head:
+        return None
+    return "multipart" if selector.of_parts else "form"
 
 
 def kinds_read_as(

@@ -9,14 +9,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from .any_edit import Edit
 from .blueprint import JOSE, Blueprint
 from .coding import coding_of, decode
 from .digests import verify
 from .edits import AtHand, Change, Fate, OpenEdit, SealEdit
 from .errors import OpenFailed, RejectedByRule, Unopened, UnsupportedBody
 from .exchange import Exchange
-from .finding import Edit, find_edits, needs_of, refuse_present
+from .finding import find_edits, needs_of, refuse_present
 from .finding_in_head import HeadEdit
+from .finding_parts import refuse_new_delimiters
 from .forwardable import Forwardable, mint
 from .head_values import with_changes
 from .marks import request_marks, response_marks, vary
@@ -162,6 +164,7 @@ def apply(plan: Plan, keys: Keys, now: float) -> Applied:
     counts: dict[Fate, int] = {}
     proven: list[Session] = []
     changes: list[Change] = []
+    beside: dict[Change, None] = {}  # more than one value may ask for the same
     head_changes: list[tuple[int, Change]] = []
     failed: OpenFailed | None = None
     for edit in plan.edits:
@@ -180,6 +183,8 @@ def apply(plan: Plan, keys: Keys, now: float) -> Applied:
                 head_changes.append((edit.place, change))
             else:
                 changes.append(change)
+        if change.also:
+            beside.update(dict.fromkeys(change.also))
     if failed is not None:
         failed.unopened = tuple(at_hand.unopened)
         raise failed
@@ -187,9 +192,13 @@ def apply(plan: Plan, keys: Keys, now: float) -> Applied:
     if head_changes:
         assert isinstance(head, RequestHead)  # noqa: S101 - no other head has edits
         head = with_changes(head, head_changes)
+    changes += beside
+    body = splice(plan.body, changes) if changes else plan.body
+    if changes and _has_parts(plan):
+        refuse_new_delimiters(plan.head.told, plan.body, body)
     forwardable = mint(
         head,
-        splice(plan.body, changes) if changes else plan.body,
+        body,
         changed=bool(changes or head_changes) or plan.decoded,
         decoded=plan.decoded,
         ruled=plan.ruled,
@@ -237,6 +246,13 @@ def _plan(
         decoded=coding is not None,
         varies=decision.varies,
     )
+
+
+def _has_parts(plan: Plan) -> bool:
+    blueprint = plan.blueprint
+    if blueprint is None or "multipart" not in blueprint.reads:
+        return False
+    return blueprint.kind(media_type(plan.head.told)) == "multipart"
 
 
 def _new_media_type(plan: Plan) -> str | None:

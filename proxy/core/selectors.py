@@ -2,7 +2,8 @@
 
 JSON selectors are the part of RFC 9535 that names places: `$.name`, `$['name']`, `$[0]`, `.*`,
 `[*]`, `..name`. The others name a whole part of a message: `body`, `text`, `tokens`; a pair of a
-form: `form:name`; and of a request's head `query:name` and `header:name`.
+form: `form:name`; a part of a form: `part:name`, with its `filename:name`; and of a message's head
+`query:name` and `header:name`.
 """
 
 from __future__ import annotations
@@ -21,8 +22,9 @@ _STEP: Final = re.compile(
     r"|(?P<index>0|[1-9][0-9]{0,8})|(?P<star>\*))\s*\])"
 )
 _HEADER_NAME: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^`|~-]+")
-_LATER: Final = ("part", "filename")
-_PLACES: Final = ("form", "query", "header")
+_PLACES: Final = ("form", "part", "filename", "query", "header")
+_OF_HEAD: Final = frozenset({"query", "header"})
+_OF_PARTS: Final = frozenset({"part", "filename"})
 
 
 class Any(Enum):
@@ -63,7 +65,11 @@ class Whole(Enum):
 
 @dataclass(frozen=True, slots=True)
 class NamedSelector:
-    """`form:name`, a pair of a form; `query:name` or `header:name`, the parts of a head."""
+    """One of a form or of a head, by its name.
+
+    `form:name` is a pair of a form, `part:name` a part of one and `filename:name` the filename that
+    stands there; `query:name` and `header:name` are of a head.
+    """
 
     place: str
     name: str
@@ -76,7 +82,12 @@ class NamedSelector:
     @property
     def of_head(self) -> bool:
         """Whether it names a part of a head, not of a body."""
-        return self.place != "form"
+        return self.place in _OF_HEAD
+
+    @property
+    def of_parts(self) -> bool:
+        """Whether it names a part of `multipart/form-data`."""
+        return self.place in _OF_PARTS
 
 
 Selector = JsonSelector | Whole | NamedSelector
@@ -95,8 +106,6 @@ def parse_selector(text: str) -> Selector:
         if not valid:
             raise InvalidExpression(f"`{text}` lacks a valid name after the colon")
         return NamedSelector(place, name.lower() if place == "header" else name)
-    if colon and place in _LATER:
-        raise InvalidExpression(f"`{place}:` is not supported yet")
     hint = f"write `$.{text}`" if re.fullmatch(rf"{_SHORTHAND}(?:\.{_SHORTHAND})*", text) else ""
     raise InvalidExpression(f"`{text}` is not a selector", hint=hint)
 

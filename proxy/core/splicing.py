@@ -18,7 +18,7 @@ def splice(body: bytes, changes: list[Change]) -> bytes:
         return b"%b%b%b" % (body[: only.start], only.text or b"", body[only.end :])
     pieces: list[bytes] = []
     at = 0
-    for start, end, text, _, _ in sorted(changes, key=_BY_START):
+    for start, end, text, _, _, _ in sorted(changes, key=_BY_START):
         if start < at:
             raise InvalidBody("spans-overlap")
         pieces += (body[at:start], text or b"")

@@ -10,10 +10,7 @@ from tests.config.builders import ROOT
 LOADING = sorted((ROOT / "config").rglob("*.yaml"))
 LATER = ROOT / "tests" / "config" / "data" / "later"
 NOT_YET = {
-    "clinic": [
-        "58:29 listeners[0].rules[6].request.encrypt[0] `part:` is not supported yet",
-        "58:41 listeners[0].rules[6].request.encrypt[1] `filename:` is not supported yet",
-    ],
+    "clinic": [],
     "ntfy": [
         "40:13 listeners[0].rules[2].match[2] `WS` is not supported yet",
     ],

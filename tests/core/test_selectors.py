@@ -112,8 +112,8 @@ def test_other_selectors_name_parts_of_a_message(text: str, expected: object) ->
         ("header:a_b", "lacks a valid name", ""),
         ("form:", "lacks a valid name", ""),
         ("form:[]", "lacks a valid name", ""),
-        ("part:a", "is not supported yet", ""),
-        ("filename:a", "is not supported yet", ""),
+        ("part:", "lacks a valid name", ""),
+        ("filename:[]", "lacks a valid name", ""),
     ],
 )
 def test_what_is_no_selector_is_refused_with_a_hint(text: str, complaint: str, hint: str) -> None:

@@ -6,12 +6,12 @@ from typing import Final, Literal
 
 from ..message import MediaType
 
-Kind = Literal["json", "form", "ndjson", "json-seq", "sse", "text"]
+Kind = Literal["json", "form", "multipart", "ndjson", "json-seq", "sse", "text"]
 
 RECORDS: Final[frozenset[Kind]] = frozenset({"ndjson", "json-seq", "sse"})
 """Kinds that hold one record behind the other, each of them read by itself."""
 
-KINDS: Final[frozenset[Kind]] = RECORDS | {"json", "form"}
+KINDS: Final[frozenset[Kind]] = RECORDS | {"json", "form", "multipart"}
 """Kinds that are told by a media type; a `text` is one where a rule says so."""
 
 _BY_ESSENCE: Final[dict[str, Kind]] = {
@@ -23,6 +23,7 @@ _BY_ESSENCE: Final[dict[str, Kind]] = {
     "application/x-ndjson": "ndjson",
     "application/x-www-form-urlencoded": "form",
     "text/event-stream": "sse",
+    "multipart/form-data": "multipart",
 }
 
 

@@ -1,0 +1,19 @@
+"""All that can be done to a message, as one type."""
+
+from __future__ import annotations
+
+from .carried import CarriedEdit
+from .edits import EmbeddedEdit, OpenEdit, SealEdit
+from .finding_in_head import HeadEdit
+from .part_edits import OpenFrameEdit, PartEdit, SealFrameEdit
+
+Edit = (
+    SealEdit
+    | OpenEdit
+    | EmbeddedEdit
+    | CarriedEdit
+    | HeadEdit
+    | PartEdit
+    | SealFrameEdit
+    | OpenFrameEdit
+)

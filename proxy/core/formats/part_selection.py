@@ -1,0 +1,88 @@
+"""The parts of a form that a block selects: `part:name` and `filename:name`."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+
+from ..errors import ForbiddenValue
+from ..selectors import NamedSelector
+from . import multipart
+from .disposition import spell_name
+from .form import FormSelection
+from .lax_names import LaxName
+from .multipart import Part
+
+
+class PartFindings:
+    """What was found, by the index of the selector.
+
+    `missing` holds each selector that somewhere had no value to select, `variants` each whose name
+    stood there in another case.
+    """
+
+    __slots__ = ("found", "missing", "variants")
+
+    def __init__(self, selectors: int) -> None:
+        """Begin with nothing found for that many selectors."""
+        self.found: list[list[Part]] = [[] for _ in range(selectors)]
+        self.missing: set[int] = set()
+        self.variants: set[int] = set()
+
+
+class PartSelection:
+    """The names that a block selects, known by index.
+
+    `size` counts all that findings hold; `checked` are those of which no variant may stand there.
+    """
+
+    __slots__ = ("_checked", "_in_query", "_names", "_selectors", "_size")
+
+    def __init__(
+        self, selectors: Mapping[int, NamedSelector], size: int, checked: frozenset[int]
+    ) -> None:
+        """Prepare the selectors by their indexes."""
+        self._size = size
+        self._selectors = selectors
+        self._names: dict[str, list[int]] = defaultdict(list)
+        for index, one in selectors.items():
+            self._names[spell_name(one.name)].append(index)
+        self._checked = [(one, LaxName(selectors[one].name)) for one in sorted(checked)]
+        names = {index: one.name for index, one in selectors.items()}
+        self._in_query = FormSelection(names, size, checked)
+
+    def find(self, body: bytes, content_types: Sequence[bytes]) -> PartFindings:
+        """Return the parts that hold selected values; one name may stand in many.
+
+        A file that nobody chose has neither content nor name. Raises as `multipart.parts` does, and
+        ForbiddenValue where a name stands in a spelling that some backends read as a selected one.
+        """
+        findings = PartFindings(self._size)
+        for part in multipart.parts(body, multipart.read_boundary(content_types)):
+            indexes = self._names.get(part.name)
+            if indexes is None:
+                self._look_for_variants(part.name, findings)
+                continue
+            for index in indexes if not part.is_unfilled else ():
+                if self._selectors[index].place == "part" or part.filename is not None:
+                    findings.found[index].append(part)
+                else:
+                    findings.missing.add(index)
+        findings.missing.update(one for one in self._selectors if not findings.found[one])
+        return findings
+
+    def refuse_in_query(self, query: str) -> None:
+        """Raise ForbiddenValue where a selected name stands in the query: many read it as well."""
+        self._in_query.refuse_in_query(query)
+
+    def _look_for_variants(self, name: str, findings: PartFindings) -> None:
+        if not self._checked:
+            return
+        lax = LaxName(name)
+        for index, selected in self._checked:
+            if selected.may_be(lax, any_case=False):
+                raise ForbiddenValue(
+                    "name-variant", detail="A selected name stands there in another spelling."
+                )
+            if selected.may_be(lax, any_case=True):
+                findings.variants.add(index)

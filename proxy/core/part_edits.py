@@ -1,0 +1,152 @@
+"""Edits of parts of a form: what the head of a part says of its content changes with it."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from . import frame
+from .carried import CarriedEdit
+from .context import Context
+from .edits import AtHand, Change, EmbeddedEdit, OpenEdit, SealEdit
+from .errors import ForbiddenValue, OpenFailed, ValueTooLong
+from .formats.multipart import Line, Part
+from .frame import FrameHead
+from .rules import Block, Item
+from .session import Session
+from .token import Token
+
+_CRLF = b"\r\n"
+
+
+class PartEdit(NamedTuple):
+    """An edit in the content of a part; `media` is its new type (None: it stays, empty: none)."""
+
+    edit: SealEdit | OpenEdit | CarriedEdit
+    part: Part
+    media: str | None = None
+
+    @property
+    def context(self) -> Context | None:
+        """What the value is bound to."""
+        return self.edit.context
+
+    @property
+    def token(self) -> Token | OpenFailed | None:
+        """The token, or what was met in its place."""
+        return self.edit.token
+
+    def carry_out(self, keys: AtHand, block: Block, now: float) -> Change:
+        """Return what becomes of the value, and of the head beside it; raise as the edit does."""
+        change = self.edit.carry_out(keys, block, now)
+        if type(self.edit) is CarriedEdit and type(self.edit.edit) is EmbeddedEdit:
+            # One of several tokens in the content: none knows how long it will be.
+            return change._replace(also=_without(self.part.length))
+        return _with_head(change, self.part, self.media)
+
+
+class SealFrameEdit(NamedTuple):
+    """A content to be sealed as a frame. `sealed` is the frame that it already looks to be."""
+
+    part: Part
+    item: Item
+    context: Context
+    content: bytes
+    media: str
+    sealed: FrameHead | None
+
+    @property
+    def token(self) -> Token | None:
+        """The token of the frame that the content is already."""
+        return None if self.sealed is None else self.sealed.token
+
+    def carry_out(self, keys: AtHand, block: Block, now: float) -> Change:
+        """Return the frame; raise ValueTooLong where it is longer than `max_chars`."""
+        part = self.part
+        if self.sealed is not None and block.already_sealed != "seal":
+            if block.already_sealed == "reject":
+                raise ForbiddenValue(
+                    "already-sealed", detail=f"{self.item.field}: the value is sealed already."
+                )
+            if (opener := self._opener(self.sealed, keys, now)) is not None:
+                return Change(part.start, part.end, None, "already_sealed", opener)
+        head, sealer = frame.begin(keys.sealing[self.context.scope], self.context, self.media)
+        text = b"".join((head, sealer.update(self.content), sealer.finish()))
+        limit = self.item.max_chars
+        if limit is not None and len(text) > limit:
+            raise ValueTooLong(
+                "value-too-long", detail=f"{self.item.field}: above {limit} sealed characters."
+            )
+        change = Change(part.start, part.end, text, "sealed")
+        return _with_head(change, part, frame.MEDIA_TYPE)
+
+    def _opener(self, head: FrameHead, keys: AtHand, now: float) -> Session | None:
+        try:
+            return _open(head, self.context, self.content, keys, now)[0]
+        except OpenFailed:
+            return None
+
+
+class OpenFrameEdit(NamedTuple):
+    """A frame to be opened. `head` is its beginning, or the error that reading it met."""
+
+    part: Part
+    context: Context
+    content: bytes
+    head: FrameHead | OpenFailed
+
+    @property
+    def token(self) -> Token | OpenFailed:
+        """The token at the frame's beginning, or what was met in its place."""
+        return self.head.token if isinstance(self.head, FrameHead) else self.head
+
+    def carry_out(self, keys: AtHand, block: Block, now: float) -> Change:
+        """Return the opened content, or the old one where the block lets it stay; else raise."""
+        part = self.part
+        try:
+            if isinstance(self.head, OpenFailed):
+                raise self.head
+            session, plaintext, media = _open(self.head, self.context, self.content, keys, now)
+        except OpenFailed:
+            if block.keep_unopened:
+                return Change(part.start, part.end, None, "kept")
+            raise
+        change = Change(part.start, part.end, plaintext, "opened", session)
+        return _with_head(change, part, media)
+
+
+def _open(
+    head: FrameHead, context: Context, content: bytes, keys: AtHand, now: float
+) -> tuple[Session, bytes, str]:
+    """Return who opened a frame, what it holds, and the media type of that."""
+    session, sealed = keys.open(head.token, context, now)
+    stream = frame.read_stream(sealed)
+    opener = frame.opener(head, stream, context)
+    return session, opener.update(content[len(head.raw) :]) + opener.finish(), stream.media_type
+
+
+def _with_head(change: Change, part: Part, media: str | None) -> Change:
+    """Return a change of a content with those of its type and length."""
+    if change.text is None:
+        return change
+    also = [] if media is None else [_retyped(part, media.encode("ascii"))]
+    if part.length is not None:
+        also.append(
+            Change(part.length.value, part.length.end, b"%d" % len(change.text), change.fate)
+        )
+    return change._replace(also=tuple(also))
+
+
+def _retyped(part: Part, media: bytes) -> Change:
+    line = part.kind
+    if line is None:
+        text = b"\r\nContent-Type: " + media if media else b""
+        return Change(part.head_end, part.head_end, text, "sealed")
+    if not media:
+        return _without(line)[0]
+    return Change(line.value, line.end, media, "sealed")
+
+
+def _without(line: Line | None) -> tuple[Change, ...]:
+    if line is None:
+        return ()
+    return (Change(line.start, line.end + len(_CRLF), b"", "opened"),)
