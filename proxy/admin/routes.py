@@ -13,6 +13,7 @@ from aiohttp import web
 from ..telemetry.exposition import CONTENT_TYPE_LATEST, exposed
 from ..telemetry.facts import Check
 from . import problem, schemas
+from .explain_routes import ExplainRoutes
 from .masked import masked
 from .operation import Answered, Endpoint, Operation, Parameter
 from .session_routes import SessionRoutes
@@ -95,6 +96,7 @@ class Routes:
     def __init__(self, subject: Subject, *, clock: Callable[[], float] = time.time) -> None:
         self._subject = subject
         self._sessions = SessionRoutes(subject, clock)
+        self._explaining = ExplainRoutes(subject)
 
     def health(self) -> list[Endpoint]:
         """Return what probes and scrapers ask for."""
@@ -112,6 +114,7 @@ class Routes:
             Endpoint(STATUS, self._status),
             Endpoint(CONFIG, self._config),
             *self._sessions.all(),
+            *self._explaining.all(),
         ]
 
     async def _livez(self, _: web.Request) -> web.Response:

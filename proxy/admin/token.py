@@ -69,6 +69,11 @@ def read_tokens(settings: Sequence[AdminToken], environ: Mapping[str, str]) -> T
 
 def read_token(reference: SecretReference, environ: Mapping[str, str]) -> BearerToken:
     """Return the token that `reference` leads to, as `read_tokens` does."""
+    return BearerToken(token_bytes(reference, environ))
+
+
+def token_bytes(reference: SecretReference, environ: Mapping[str, str]) -> bytes:
+    """Return the token itself, for who must show it; raise as `read_tokens` does."""
     if reference.file is not None:
         try:
             token = private_file.read_line(reference.file, _MAX_BYTES)
@@ -82,4 +87,4 @@ def read_token(reference: SecretReference, environ: Mapping[str, str]) -> Bearer
         raise UnfitEnvironment(
             "admin-token", detail=f"{place}: not a token of at least {MIN_CHARS} characters"
         )
-    return BearerToken(token)
+    return token

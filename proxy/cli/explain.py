@@ -9,11 +9,11 @@ from typing import Final
 import click
 
 from ..config.settings import ListenerSettings, Settings
-from ..core import path as paths
 from ..core.context import Context
 from ..core.errors import SealyardError
-from ..core.explanation import Explanation, Value, explain_request, explain_response
-from ..core.message import Headers, RequestHead, ResponseHead
+from ..core.explained import bound_parts, document, explain_target
+from ..core.explanation import Explanation, explain_response
+from ..core.message import Headers, ResponseHead
 from ..core.rulebook import Rulebook
 from . import base
 from .loading import load_configuration
@@ -57,22 +57,13 @@ def explain(  # noqa: PLR0913 - each is one option
     """  # noqa: D301 - click's own mark for lines that are not to be wrapped
     chosen = _listener(load_configuration(config).settings, listener)
     rulebook = Rulebook(chosen.rules, pass_unmatched=chosen.pass_unmatched)
-    raw_path, question, query = target.partition("?")
     body = _body(data)
     headers = _headers(header, with_type=bool(body))
-    explanations: list[tuple[str, Explanation]] = []
-    try:
-        path = paths.canonical(raw_path)
-    except SealyardError as error:
-        explanations.append(("request", Explanation((), None, refusal=error)))
-    else:
-        head = RequestHead(method, path.text, query if question else None, headers)
-        told, exchange = explain_request(rulebook, head, path, body)
-        explanations.append(("request", told))
-        if response is not None and exchange is not None:
-            answer = ResponseHead(status, b"", (_JSON_TYPE,))
-            told = explain_response(exchange, answer, _body(response))
-            explanations.append(("response", told))
+    told, exchange = explain_target(rulebook, method, target, headers, body)
+    explanations = [("request", told)]
+    if response is not None and exchange is not None:
+        answer = ResponseHead(status, b"", (_JSON_TYPE,))
+        explanations.append(("response", explain_response(exchange, answer, _body(response))))
     _print(chosen, explanations, as_json=as_json)
     sys.exit(base.NEGATIVE if any(one.refusal for _, one in explanations) else base.OK)
 
@@ -117,8 +108,8 @@ def _print(
     listener: ListenerSettings, explanations: list[tuple[str, Explanation]], *, as_json: bool
 ) -> None:
     if as_json:
-        document = {which: _document(one) for which, one in explanations}
-        base.print_json({"listener": listener.name, **document})
+        told = {which: document(one) for which, one in explanations}
+        base.print_json({"listener": listener.name, **told})
         return
     for which, one in explanations:
         for line in _lines(which, one, listener):
@@ -159,42 +150,5 @@ def _status(which: str, error: SealyardError) -> int:
 
 
 def _bound(context: Context) -> str:
-    parts = _parts(context)
+    parts = bound_parts(context)
     return ", ".join(f"{name} {text!r}" for name, text in parts.items()) or "nothing"
-
-
-def _parts(context: Context) -> dict[str, str]:
-    parts = {
-        "tenant": context.scope.tenant,
-        "conversation": context.scope.conversation,
-        "field": context.field,
-        "message": context.message,
-        "purpose": context.purpose,
-        "kind": context.kind,
-    }
-    return {name: text for name, text in parts.items() if text is not None}
-
-
-def _document(one: Explanation) -> dict[str, object]:
-    refusal = one.refusal
-    return {
-        "rule": one.rule,
-        "considered": [{"rule": each.rule, "because": each.because} for each in one.considered],
-        "values": [_value_document(value) for value in one.values],
-        "outgoing": one.outgoing.decode("utf-8", "replace") if one.outgoing is not None else None,
-        "refusal": {"code": refusal.code, "reason": refusal.reason, "detail": refusal.detail}
-        if refusal is not None
-        else None,
-    }
-
-
-def _value_document(value: Value) -> dict[str, object]:
-    return {
-        "action": value.action,
-        "field": value.field,
-        "place": value.place,
-        "bytes": [value.start, value.end],
-        "bound_to": _parts(value.context),
-        "characters": value.characters,
-        "note": value.note,
-    }

@@ -42,6 +42,7 @@ ALL = (
     ("POST", "/v1/sessions"),
     ("POST", "/v1/sessions/rotate"),
     ("POST", "/v1/sessions/revoke"),
+    ("POST", "/v1/explain"),
 )
 HEALTH = ALL[:3]
 
@@ -158,7 +159,8 @@ async def test_every_route_wants_the_token_and_says_so_in_the_log(method: str, p
             assert (status, headers["Sealyard-Error"]) == (401, "unauthorized")
             assert headers["WWW-Authenticate"] == "Bearer"
 
-    expected = 400 if path.startswith("/v1/sessions") else 200  # they want to know which
+    # They want to know which session, or which message.
+    expected = 400 if path.startswith(("/v1/sessions", "/v1/explain")) else 200
     assert shown[0] == expected
     assert [fields["status"] for _, fields in ours.heard] == [expected, 401, 401, 401, 401]
     assert all(fields["route"] == path for _, fields in ours.heard)

@@ -80,6 +80,7 @@ class Page:
             await self.call(f"{domain}.enable")
         await self.resize(width, height)
         await self.call("Page.navigate", url=url)
+        await self.until("location.href !== 'about:blank' && document.readyState === 'complete'")
 
     async def resize(self, width: int, height: int, *, scale: float = 1.0) -> None:
         """Give the window another size."""

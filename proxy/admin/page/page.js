@@ -161,9 +161,9 @@ function health(s) {
     make('span', 'sign', !one.ok ? '✕' : one.degraded ? '!' : '✓'), make('span', '', make('strong', '', one.name), one.detail ? ' ' + one.detail : ''))));
   const each = s.workers || [s], facts = [];
   const connected = each.reduce((n, one) => n + Object.values(one.connections || {}).reduce((a, b) => a + b, 0), 0);
-  facts.push(['Configuration', s.configuration.file], ['In force since', new Date(s.configuration.loaded_at * 1000).toLocaleString()]);
-  facts.push(['Its hash', s.configuration.sha256.slice(0, 16)], ['Clients connected', connected]);
   for (const one of s.listeners) facts.push([one.name, one.listen + ' → ' + one.upstream]);
+  facts.push(['Clients connected', connected], ['In force since', new Date(s.configuration.loaded_at * 1000).toLocaleString('en-GB')]);
+  facts.push(['Its hash', s.configuration.sha256.slice(0, 16)], ['Configuration', s.configuration.file]);
   if (s.last_reload && !s.last_reload.accepted) facts.push(['Last reload', 'refused: ' + s.last_reload.problems.join('; ')]);
   fill($('facts'), ...facts.flatMap(([name, value]) => [make('dt', '', name), make('dd', '', value)]));
 }
@@ -235,7 +235,7 @@ async function explain(event) {
   event.preventDefault();
   $('x-error').textContent = '';
   const asked = { listener: $('x-listener').value, method: $('x-method').value, path: $('x-path').value };
-  if ($('x-body').value) { asked.body = $('x-body').value; asked.headers = [['Content-Type', 'application/json']]; }
+  if ($('x-body').value) asked.body = $('x-body').value;
   try {
     const answer = await ask('/v1/explain', { method: 'POST', body: JSON.stringify(asked), headers: { 'Content-Type': 'application/json' } });
     const told = await answer.json();

@@ -1,0 +1,196 @@
+"""`sealyard tap`: messages as they pass, in a terminal, by kind and size."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import ssl
+import sys
+from collections.abc import AsyncGenerator
+from datetime import UTC, datetime
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any, Final
+
+import aiohttp
+import click
+
+from ..admin.token import token_bytes
+from ..config.settings import AdminSettings, SecretReference, TcpAddress, UnixAddress
+from . import base
+from .loading import load_configuration
+
+_CONNECT_SECONDS: Final = 10.0
+_COLUMNS: Final = (
+    ("client", "client sent"),
+    ("backend", "backend got"),
+    ("answer", "backend answers"),
+    ("reader", "reader gets"),
+)
+_WIDTH: Final = max(len(title) for _, title in _COLUMNS)
+_STATUSES: Final = {
+    401: "the admin token is not the one that it asks for",
+    403: "this token may not read",
+    404: "it has no tap: set `admin.tap: true` and restart it",
+    429: "too many look on already; try again later",
+}
+_ANYWHERE: Final = frozenset({"*", "0.0.0.0", "::"})  # noqa: S104 - where it listens, not we
+_BOLD: Final = "\x1b[1m"
+_DIM: Final = "\x1b[2m"
+_SEALED: Final = "\x1b[36m"
+_REFUSED: Final = "\x1b[31m"
+_END: Final = "\x1b[0m"
+
+
+@click.command()
+@base.config_option
+@click.option(
+    "--token-file",
+    type=click.Path(path_type=Path),
+    help="A token that may `read`; by default the configuration's `admin.token`.",
+)
+@click.option(
+    "--ca",
+    type=click.Path(path_type=Path),
+    help="Who signs the certificate of an admin listener with TLS.",
+)
+@click.option("--count", type=click.IntRange(1), metavar="N", help="End after so many messages.")
+@base.as_json
+def tap(
+    *,
+    config: Path | None,
+    token_file: Path | None,
+    ca: Path | None,
+    count: int | None,
+    as_json: bool,
+) -> None:
+    """Show messages as they pass a running Sealyard: kinds and sizes, never a value.
+
+    \b
+    sealyard tap
+    sealyard tap --json --count 100
+
+    Asks the admin listener of the configuration, which must say `tap: true`. Names show only where
+    the rules say them. Of more than twenty messages a second, some are shown and the rest counted.
+    Ends with Ctrl-C.
+    """  # noqa: D301 - click's own mark for lines that are not to be wrapped
+    admin = load_configuration(config).settings.admin
+    if admin is None:
+        raise base.Failure("the configuration has no `admin` listener", base.ENVIRONMENT)
+    token = _token(admin, token_file)
+    paint = _Paint(colors=not as_json and sys.stdout.isatty() and "NO_COLOR" not in os.environ)
+    with contextlib.suppress(KeyboardInterrupt):
+        asyncio.run(_show(admin, token, ca, _Output(paint, as_json=as_json, left=count)))
+
+
+class _Paint:
+    def __init__(self, *, colors: bool) -> None:
+        self._colors = colors
+
+    def __call__(self, color: str, text: str) -> str:
+        return f"{color}{text}{_END}" if self._colors and text else text
+
+
+class _Output:
+    """Writes messages until enough of them are written."""
+
+    def __init__(self, paint: _Paint, *, as_json: bool, left: int | None) -> None:
+        self._paint = paint
+        self._as_json = as_json
+        self._left = left
+
+    def take(self, seen: dict[str, Any]) -> bool:
+        """Write what was seen; return whether more is wanted."""
+        for message in seen["messages"]:
+            if self._as_json:
+                click.echo(json.dumps(message))
+            else:
+                click.echo("\n".join(_lines(message, self._paint)))
+            if self._left is not None:
+                self._left -= 1
+                if self._left == 0:
+                    return False
+        if seen["missed"]:
+            base.say(f"{seen['missed']} more passed that are not shown")
+        return True
+
+
+def _token(admin: AdminSettings, file: Path | None) -> str:
+    if file is not None:
+        reference = SecretReference(file=file)
+    elif admin.tokens:
+        reference = admin.tokens[0].secret
+    else:
+        raise click.UsageError("the configuration names no token: give one by --token-file")
+    return token_bytes(reference, os.environ).decode("ascii")
+
+
+async def _show(admin: AdminSettings, token: str, ca: Path | None, output: _Output) -> None:
+    try:
+        async with contextlib.aclosing(_events(admin, token, ca)) as events:
+            async for seen in events:
+                if not output.take(seen):
+                    return
+    except aiohttp.ClientError:
+        raise base.Failure(
+            f"nobody answers at {admin.listen}, or no longer", base.ENVIRONMENT
+        ) from None
+
+
+async def _events(
+    admin: AdminSettings, token: str, ca: Path | None
+) -> AsyncGenerator[dict[str, Any]]:
+    connector, authority = _way(admin)
+    secured = admin.tls is not None
+    trust = ssl.create_default_context(cafile=ca) if secured else False
+    url = f"{'https' if secured else 'http'}://{authority}/v1/tap"
+    timeout = aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_SECONDS)
+    async with (
+        aiohttp.ClientSession(connector=connector, timeout=timeout) as session,
+        session.get(url, headers={"Authorization": f"Bearer {token}"}, ssl=trust or True) as answer,
+    ):
+        if answer.status != HTTPStatus.OK:
+            told = _STATUSES.get(answer.status, f"it answers {answer.status}")
+            raise base.Failure(f"{admin.listen}: {told}", base.NEGATIVE)
+        async for line in answer.content:
+            if line.strip():
+                yield json.loads(line)
+    raise base.Failure("it has ended", base.NEGATIVE)
+
+
+def _way(admin: AdminSettings) -> tuple[aiohttp.BaseConnector | None, str]:
+    if isinstance(admin.listen, UnixAddress):
+        return aiohttp.UnixConnector(str(admin.listen.path)), "localhost"
+    anywhere = admin.listen.host in _ANYWHERE
+    return None, str(TcpAddress("127.0.0.1", admin.listen.port) if anywhere else admin.listen)
+
+
+def _lines(message: dict[str, Any], paint: _Paint) -> list[str]:
+    at = datetime.fromtimestamp(message["at"], UTC).astimezone().strftime("%H:%M:%S")
+    fates = [f"{number} {fate.replace('_', ' ')}" for fate, number in message["fates"].items()]
+    if message["error"]:
+        fates.append(paint(_REFUSED, f"refused: {message['error']}"))
+    head = f"{message['method'] or '?'} {message['rule'] or 'no rule'}"
+    told = ", ".join(fates) or f"{message['sent']} B sent, {message['got']} B got"
+    lines = [
+        f"{paint(_DIM, at)} {paint(_BOLD, head)} {message['status']} {message['ms']} ms  {told}"
+    ]
+    for side, title in _COLUMNS:
+        # What a rule leaves as it was need not be told twice.
+        if message.get(side) and not (side == "answer" and message[side] == message.get("reader")):
+            cells = ", ".join(_cell(row, paint) for row in message[side])
+            lines.append(f"  {paint(_DIM, title.ljust(_WIDTH))} {cells}")
+    return lines
+
+
+def _cell(row: list[Any], paint: _Paint) -> str:
+    _, name, kind, size, *value = row
+    if kind == "more":
+        return "…"
+    words = f"{kind} {size}" if size is not None else kind
+    if value:
+        words = repr(value[0])
+    text = f"{name}: {words}" if name is not None else words
+    return paint(_SEALED, text) if kind in {"sealed", "frame"} else text
