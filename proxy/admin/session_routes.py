@@ -145,7 +145,8 @@ class SessionRoutes:
 
 def named_scope(said: Mapping[str, Any]) -> Scope:
     """Return the scope that a call names; raise Malformed where it names none."""
-    scope = Scope(*(reading.text(said, name) for name in _PARTS))
+    tenant, conversation = (reading.text(said, name) for name in _PARTS)
+    scope = Scope(tenant, conversation)
     if scope == Scope():
         raise Malformed("The call names neither a tenant nor a conversation.")
     return scope

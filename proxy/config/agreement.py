@@ -11,7 +11,7 @@ from ..core.selectors import NamedSelector, Selector, Whole
 from .problems import Problems, show
 from .rulebook import PlacedItem, ResolvedRule
 
-_Parts = tuple[frozenset[Part], str | None]
+_Parts = tuple[frozenset[Part], str | None, bool]
 _Field = tuple[str, bool]
 _FEW: Final[frozenset[Part]] = frozenset({"tenant", "purpose"})
 
@@ -50,7 +50,7 @@ def _fields(item: Item) -> tuple[_Field, ...]:
 
 
 def _parts(item: Item) -> _Parts:
-    return item.bind, item.purpose if "purpose" in item.bind else None
+    return item.bind, item.purpose if "purpose" in item.bind else None, bool(item.parties)
 
 
 def _check_parts(sealed: list[PlacedItem], opened: list[PlacedItem], problems: Problems) -> None:
@@ -83,7 +83,8 @@ def _warn_of_unopened(
             if as_body:
                 continue  # told of as a text
             opened |= {_parts(one.item) for one in opening.get((name, True), [])}
-        if parts not in opened | told:
+        # What is sealed end to end is for others to open.
+        if parts not in opened | told and not placed.item.parties:
             told.add(parts)
             problems.warn(
                 placed.place,
@@ -145,4 +146,4 @@ def _warn_of_few_parts(placed: PlacedItem, problems: Problems) -> None:
 def _words(item: Item) -> str:
     words = ", ".join(part for part in PARTS if part in item.bind)
     purpose = f" {show(item.purpose or '')}" if "purpose" in item.bind else ""
-    return f"[{words}]{purpose}"
+    return f"[{words}]{purpose}{' end to end' if item.parties else ''}"

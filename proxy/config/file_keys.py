@@ -126,6 +126,34 @@ KEYS: Final = Table(
             "`memory`",
         ),
         Key("sessions", "mapping", "Session keys.", shapes.table("sessions")),
+        Key(
+            "identities",
+            "list of identities",
+            "For whom Sealyard signs and opens what is end to end; no one else, where it is given.",
+            shapes.many(shapes.table("identity")),
+            "every participant whose private keys are under the keyring",
+        ),
+    ),
+)
+
+IDENTITY: Final = Table(
+    "identity",
+    "An element of `keys.identities`: a participant whose private keys Sealyard may use",
+    (
+        Key("participant", "text", "The participant's id.", shapes.TEXT, required=True),
+        Key(
+            "passphrase",
+            "secret",
+            "What opens the private keys.",
+            shapes.table("secret"),
+            "the keyring",
+        ),
+        Key(
+            "file",
+            "path",
+            "An encrypted private JWK, where the store holds the public one alone.",
+            shapes.TEXT,
+        ),
     ),
 )
 
@@ -290,6 +318,7 @@ TABLES: Final = (
     FILE,
     KEYS,
     KEYRING,
+    IDENTITY,
     STORE,
     SECRET,
     SESSIONS,

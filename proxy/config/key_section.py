@@ -8,12 +8,12 @@ from typing import Final, Literal
 
 from .addresses import Files
 from .fields import Fields
-from .file_keys import KEYRING, KEYS, SESSIONS
-from .positions import Mapping, Place
+from .file_keys import IDENTITY, KEYRING, KEYS, SESSIONS
+from .positions import Mapping, Place, Sequence
 from .problems import Problems
-from .settings import KeySettings, RootSettings
+from .settings import IdentitySettings, KeySettings, RootSettings
 from .store_section import StoreChoice, store_choice
-from .values import choice, duration, positive_duration
+from .values import choice, duration, elements, expected, positive_duration, text
 
 HOUR: Final = 3600.0
 DAY: Final = 24 * HOUR
@@ -24,6 +24,8 @@ def key_settings(place: Place, files: Files, problems: Problems) -> KeySettings 
     """Return the settings of keys, or None after telling what is wrong."""
     fields = Fields(place, KEYS, problems)
     store, sessions, keyring = fields.get("store"), fields.get("sessions"), fields.get("keyring")
+    named = fields.get("identities")
+    identities = None if named is None else _identities(named, files, problems)
     chosen = StoreChoice() if store is None else store_choice(store, files, problems)
     kept = _Kept() if sessions is None else _sessions(sessions, problems)
     opened = None if keyring is None else _keyring(keyring, files, problems)
@@ -39,7 +41,27 @@ def key_settings(place: Place, files: Files, problems: Problems) -> KeySettings 
         grace=kept.grace,
         revocation_max_age=kept.revocation_max_age,
         redis=chosen.redis,
+        identities=identities,
     )
+
+
+def _identities(
+    place: Place, files: Files, problems: Problems
+) -> tuple[IdentitySettings, ...] | None:
+    if not isinstance(place.node, Sequence):
+        expected(place, "a list of identities", problems)
+        return None
+    found = [_identity(one, files, problems) for one in elements(place, problems)]
+    return tuple(one for one in found if one is not None)
+
+
+def _identity(place: Place, files: Files, problems: Problems) -> IdentitySettings | None:
+    fields = Fields(place, IDENTITY, problems)
+    named, secret, file = (fields.get(one) for one in ("participant", "passphrase", "file"))
+    participant = None if named is None else text(named, problems)
+    passphrase = None if secret is None else files.secret(secret, problems)
+    path = None if file is None else files.path(file, problems)
+    return None if participant is None else IdentitySettings(participant, passphrase, path)
 
 
 def _keyring(place: Place, files: Files, problems: Problems) -> tuple[Path, RootSettings] | None:

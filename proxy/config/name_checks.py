@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Final, Literal
+from typing import Final
 
-from ..core.rules import NAMED_PARTS
+from ..core.rules import NAMED_PARTS, NamedPart
 from ..core.selectors import NamedSelector, Whole
 from ..core.sources import FirstSource, JsonSource, NameSource, Source, json_sources, name_sources
 from .problems import Problems, show, suggest
 from .rulebook import PlacedItem, ResolvedRule
-from .syntax import BlockSyntax, NamesSyntax, SourceSyntax
+from .syntax import BlockSyntax, SourceSyntax
 
 _BODILESS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 _CHOSEN_BY_CLIENTS: Final = frozenset({"header", "query", "jwt"})
-NamedPart = Literal["tenant", "conversation", "message"]
 
 
 def check(resolved: ResolvedRule, *, trusted_names: bool, problems: Problems) -> None:
@@ -32,14 +31,12 @@ def _sources(resolved: ResolvedRule) -> Iterator[SourceSyntax]:
     """Yield the sources that the rule says itself, and those of its defaults that it needs."""
     own = resolved.syntax.shared.names
     for part in NAMED_PARTS:
-        inherited = _get(resolved.shared.names, part)
-        if inherited is not None and (
-            _get(own, part) is not None or any(_from_rule(part, resolved))
-        ):
+        inherited = resolved.shared.names.get(part)
+        if inherited is not None and (own.get(part) is not None or any(_from_rule(part, resolved))):
             yield inherited
     for block in _blocks(resolved):
         for part in NAMED_PARTS:
-            source = _get(block.names, part)
+            source = block.names.get(part)
             if source is not None:
                 yield source
 
@@ -71,7 +68,7 @@ def _captures(source: Source, *, everywhere: bool) -> Iterator[tuple[str, bool]]
 
 
 def _check_bodies(part: NamedPart, resolved: ResolvedRule, problems: Problems) -> None:
-    kept = _get(resolved.shared.names, part)
+    kept = resolved.shared.names.get(part)
     if kept is not None and _needs_body(kept.source):
         answers = any(one.direction == "response" for one in _from_rule(part, resolved))
         methods = [one.methods for one in resolved.rule.patterns]
@@ -82,7 +79,7 @@ def _check_bodies(part: NamedPart, resolved: ResolvedRule, problems: Problems) -
                 "name the source in the response's block, or use `path:` or `query:`",
             )
     for placed in resolved.items:
-        source = _get(placed.block.names, part)
+        source = placed.block.names.get(part)
         if source is None and placed.direction == "request":
             source = kept
         if source is not None and _opens_whole(placed, part) and _needs_body(source.source):
@@ -131,19 +128,19 @@ def _warn_of_unbound(resolved: ResolvedRule, problems: Problems) -> None:
 def _from_rule(part: NamedPart, resolved: ResolvedRule) -> Iterator[PlacedItem]:
     """Yield the items that bind a part whose source stands on the rule, not in their block."""
     for placed in resolved.items:
-        if part in placed.item.bind and _get(placed.block.names, part) is None:
+        if placed.item.needs(part) and placed.block.names.get(part) is None:
             yield placed
 
 
 def _opens_whole(placed: PlacedItem, part: NamedPart) -> bool:
     opens = placed.action == "decrypt" and placed.item.selector in {Whole.BODY, Whole.TEXT}
-    return opens and part in placed.item.bind
+    return opens and placed.item.needs(part)
 
 
 def _in_form(placed: PlacedItem, part: NamedPart) -> bool:
     selector = placed.item.selector
     in_form = isinstance(selector, NamedSelector) and not selector.of_head
-    return in_form and part in placed.item.bind
+    return in_form and placed.item.needs(part)
 
 
 def _needs_body(source: Source) -> bool:
@@ -154,9 +151,3 @@ def _blocks(resolved: ResolvedRule) -> Iterator[BlockSyntax]:
     for said in (resolved.shared.request, resolved.shared.response):
         if isinstance(said, tuple):
             yield from said
-
-
-def _get(names: NamesSyntax, part: NamedPart) -> SourceSyntax | None:
-    if part == "tenant":
-        return names.tenant
-    return names.conversation if part == "conversation" else names.message

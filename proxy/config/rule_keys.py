@@ -71,6 +71,25 @@ def _names(where: str) -> tuple[Key, ...]:
         Key("tenant", "source", f"Whose keys are used; {where}.", shapes.SOURCE),
         Key("conversation", "source", f"Which conversation's key is used; {where}.", shapes.SOURCE),
         Key("message", "source", f"The message's id, to be bound; {where}.", shapes.SOURCE),
+        Key(
+            "sender",
+            "source",
+            f"The participant who signs key packages; with `recipients`; {where}.",
+            shapes.SOURCE,
+        ),
+        Key(
+            "recipients",
+            "source",
+            "The participants for whom values are sealed end to end, each element of a list one;"
+            f" {where}.",
+            shapes.SOURCE,
+        ),
+        Key(
+            "reader",
+            "source",
+            f"The participant whose private key opens what was sealed end to end; {where}.",
+            shapes.SOURCE,
+        ),
     )
 
 
@@ -84,21 +103,12 @@ def _direction(name: str, words: str, block: Schema, options: list[str]) -> Key:
     )
 
 
-_LATER_NAMES: Final = tuple(
-    Key(name, "source", doc, shapes.NOT_YET, later=True)
-    for name, doc in (
-        ("sender", "Who signs key packages."),
-        ("recipients", "For whom session keys are wrapped."),
-        ("reader", "Whose identity opens key packages."),
-    )
-)
 _SHARED: Final = (
     *_names("read from the request and kept for its response"),
     Key("purpose", "text", "A constant to be bound.", shapes.TEXT),
     _direction("request", "`pass`, `reject`", shapes.table("block"), ["pass", "reject"]),
     _direction("response", "`pass`", shapes.table("block"), ["pass"]),
     *_OPTIONS,
-    *_LATER_NAMES,
 )
 
 RULE: Final = Table(

@@ -8,10 +8,12 @@ from typing import Final, Literal
 
 from ..core.message import Direction
 from ..core.rules import (
+    NAMED_PARTS,
     PARTS,
     Behaviour,
     Block,
     Item,
+    NamedPart,
     Names,
     Part,
     Rule,
@@ -145,8 +147,10 @@ class _Resolver:
     ) -> Item:
         field = self._around.fields.get(syntax.field or "", FieldSyntax())
         bind = self._bind(syntax, field, block, inherited=inherited)
+        parties = _parties(action, overlay(self._shared.names, block.names))
         if syntax.selector is Whole.TOKENS:
-            return Item(syntax.selector, "tokens", bind, purpose=self._shared.purpose)
+            purpose = self._shared.purpose
+            return Item(syntax.selector, "tokens", bind, purpose=purpose, parties=parties)
         form = syntax.form or field.form or "jwe"
         max_chars = syntax.max_chars or field.max_chars
         if action == "encrypt":
@@ -159,6 +163,7 @@ class _Resolver:
             max_chars=max_chars,
             optional=syntax.optional,
             purpose=self._shared.purpose if "purpose" in bind else None,
+            parties=parties,
         )
 
     def _bind(
@@ -210,11 +215,12 @@ class _Resolver:
 
 
 def _names(syntax: NamesSyntax) -> Names:
-    return Names(
-        tenant=_source(syntax.tenant),
-        conversation=_source(syntax.conversation),
-        message=_source(syntax.message),
-    )
+    return Names(**{part: _source(syntax.get(part)) for part in NAMED_PARTS})
+
+
+def _parties(action: Action, names: NamesSyntax) -> frozenset[NamedPart]:
+    parts: tuple[NamedPart, ...] = ("sender", "recipients") if action == "encrypt" else ("reader",)
+    return frozenset(part for part in parts if names.get(part) is not None)
 
 
 def _source(syntax: SourceSyntax | None) -> Source | None:

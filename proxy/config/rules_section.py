@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from . import coverage, name_checks, rule_syntax
+from . import coverage, end_to_end, name_checks, rule_syntax
 from .fields import Fields
 from .limits import TrafficLimits
 from .positions import Place, Sequence
@@ -35,6 +35,7 @@ def rules(
     resolved = tuple(resolve(one, around, problems) for one in written)
     for one in resolved:
         name_checks.check(one, trusted_names=trusted_names, problems=problems)
+        end_to_end.check(one, trusted_names=trusted_names, problems=problems)
     return resolved
 
 

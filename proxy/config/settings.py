@@ -123,10 +123,23 @@ class RedisSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class IdentitySettings:
+    """A participant whose private keys Sealyard may use, and what opens them.
+
+    Without a `passphrase` that is the keyring. `file` is an encrypted JWK that the store lacks.
+    """
+
+    participant: str
+    passphrase: SecretReference | None = None
+    file: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class KeySettings:
     """The keyring, the store and how long session keys are used.
 
     `store` is `memory`, `sqlite:` and the absolute path of its file, or `redis` with `redis`.
+    `identities` None stands for every participant whose private keys the keyring opens.
     """
 
     keyring: Path
@@ -137,6 +150,7 @@ class KeySettings:
     grace: float = 3600.0
     revocation_max_age: float = 30.0
     redis: RedisSettings | None = None
+    identities: tuple[IdentitySettings, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)

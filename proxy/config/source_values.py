@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Final
 
 from ..core.errors import InvalidExpression
+from ..core.rules import NAMED_PARTS
 from ..core.sources import FirstSource, ListSource, MembersSource, Source, parse_source
 from .fields import Fields
 from .positions import Mapping, Place, Scalar, Sequence
@@ -23,11 +24,7 @@ _KINDS: Final[dict[str, Callable[[tuple[Source, ...]], Joined]]] = {
 
 def names(fields: Fields, problems: Problems) -> NamesSyntax:
     """Return the sources of a rule or block."""
-    return NamesSyntax(
-        tenant=_named(fields.get("tenant"), problems),
-        conversation=_named(fields.get("conversation"), problems),
-        message=_named(fields.get("message"), problems),
-    )
+    return NamesSyntax(**{part: _named(fields.get(part), problems) for part in NAMED_PARTS})
 
 
 def source(place: Place, problems: Problems) -> Source | None:

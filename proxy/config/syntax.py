@@ -8,7 +8,7 @@ from typing import Literal, TypeVar
 
 from ..core.formats.kinds import Kind
 from ..core.routes import Pattern
-from ..core.rules import Part, Verdict
+from ..core.rules import NamedPart, Part, Verdict
 from ..core.selectors import Selector
 from ..core.sources import Source
 from ..core.token import Form
@@ -32,6 +32,14 @@ class NamesSyntax:
     tenant: SourceSyntax | None = None
     conversation: SourceSyntax | None = None
     message: SourceSyntax | None = None
+    sender: SourceSyntax | None = None
+    recipients: SourceSyntax | None = None
+    reader: SourceSyntax | None = None
+
+    def get(self, part: NamedPart) -> SourceSyntax | None:
+        """Return the source of one part."""
+        source: SourceSyntax | None = getattr(self, part)
+        return source
 
 
 @dataclass(frozen=True, slots=True)

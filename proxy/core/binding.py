@@ -6,13 +6,13 @@ import re
 from collections.abc import Mapping
 from typing import Final
 
-from .blueprint import Blueprint, Placed
-from .context import Context, Scope
+from .blueprint import Blueprint, Placed, single_from
+from .context import Context, Parties, Scope
 from .errors import MissingValue
 from .exchange import Exchange, JsonReader
 from .formats.json import Findings, Path, unescape
 from .rules import Item, NamedPart
-from .sources import JsonSource, NameSource, join
+from .sources import FirstSource, JsonSource, NameSource, Source, join, split
 
 _CANONICAL_INTEGER: Final = re.compile(rb"0|-?[1-9][0-9]*")
 
@@ -71,6 +71,7 @@ class Binder:
             Scope(
                 part("tenant", shared, path) if "tenant" in bind else None,
                 part("conversation", shared, path) if "conversation" in bind else None,
+                self._parties(item, shared, path) if item.parties else None,
             ),
             item.field if "field" in bind else None,
             part("message", shared, path) if "message" in bind else None,
@@ -95,6 +96,35 @@ class Binder:
         if text is None:
             raise MissingValue(f"missing-{part}", detail=f"The {part} of the message is missing.")
         return text
+
+    def _parties(self, item: Item, shared: Mapping[JsonSource, int], path: Path) -> Parties:
+        if "reader" in item.parties:
+            return Parties(reader=self._part("reader", shared, path))
+        found = self._each("recipients", self._blueprint.sources.get("recipients"), shared, path)
+        if not found:
+            raise MissingValue("missing-recipients", detail="The message names no recipient.")
+        return Parties(self._part("sender", shared, path), tuple(sorted(set(found))))
+
+    def _each(
+        self,
+        part: NamedPart,
+        source: Source | None,
+        shared: Mapping[JsonSource, int],
+        path: Path,
+    ) -> list[str]:
+        """Return every text that a source gives, where `_part` would make one of them."""
+        if source is None or isinstance(source, NameSource):
+            text = self._exchange.name(source) if source is not None else None
+            return [] if text is None else [text]
+        if isinstance(source, JsonSource):
+            text = self._reader(part, shared, path)(source)
+            here = shared.get(source, 0) if part in self._blueprint.from_message else 0
+            return [] if text is None else split(text) if single_from(source) > here else [text]
+        parts = (self._each(part, one, shared, path) for one in source.parts)
+        if isinstance(source, FirstSource):
+            return next((one for one in parts if one), [])
+        found = list(parts)
+        return [text for one in found for text in one] if all(found) else []
 
     def _reader(self, part: NamedPart, shared: Mapping[JsonSource, int], path: Path) -> JsonReader:
         if part in self._blueprint.from_message:

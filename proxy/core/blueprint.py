@@ -182,7 +182,7 @@ class Blueprint:
         wanted = [one for part in parts for one in json_sources(self.sources[part])]
         wanted += self.keeps
         return {
-            source: (first + at, _single_from(source))
+            source: (first + at, single_from(source))
             for at, source in enumerate(dict.fromkeys(wanted))
         }
 
@@ -261,7 +261,7 @@ def _refuse_short_bodies(block: Block) -> None:
         raise InvalidExpression("a whole body has no short form: its media type would be lost")
 
 
-def _single_from(source: JsonSource) -> int:
+def single_from(source: JsonSource) -> int:
     """Return how many leading steps must be fixed for a source to give one value at most."""
     steps = source.selector.steps
     many = (at for at, step in enumerate(steps, 1) if step.deep or isinstance(step.key, Any))

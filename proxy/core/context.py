@@ -24,14 +24,30 @@ KIND_BODY: Final = "body"
 KIND_STREAM: Final = "stream"
 
 
+class Parties(NamedTuple):
+    """Between whom a value is end to end: who seals it for whom, or who is to open it.
+
+    They choose the key and are bound to no ciphertext: the key package says for whom the key is.
+    `recipients` are in order, each once.
+    """
+
+    sender: str | None = None
+    recipients: tuple[str, ...] = ()
+    reader: str | None = None
+
+
 class Scope(NamedTuple):
-    """Whose session key is used: a tenant, a conversation, both, or neither."""
+    """Whose session key is used: a tenant, a conversation, both, or neither.
+
+    Where there are `parties`, it is one from a key package.
+    """
 
     tenant: str | None = None
     conversation: str | None = None
+    parties: Parties | None = None
 
     def encode(self) -> bytes:
-        """Return SCOPE; raise MissingValue where a name is not Unicode text."""
+        """Return SCOPE, which has no parties; raise MissingValue for names not in Unicode."""
         return _entry(TENANT, self.tenant) + _entry(CONVERSATION, self.conversation)
 
 

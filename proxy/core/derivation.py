@@ -18,6 +18,8 @@ SESSION_LABEL: Final = b"sealyard/v1/sk\x00"
 COMMITMENT_LABEL: Final = b"sealyard/v1/ctx"
 AUDIT_LABEL: Final = b"sealyard/v1/audit"
 POISON_LABEL: Final = b"sealyard/v1/poison"
+# No record's authentication begins with it, so that the record key has two uses that never meet.
+PRIVATE_KEY_LABEL: Final = b"sealyard/v1/private-key"
 
 SID_BYTES: Final = 12
 SID_TIME_BYTES: Final = 4
@@ -33,7 +35,7 @@ def session_key(kek: Kek, sid: bytes, scope: Scope) -> SessionKey:
     if len(sid) != SID_BYTES:
         message = f"a session id is exactly {SID_BYTES} bytes"
         raise ValueError(message)
-    return SessionKey(_expand(kek.reveal(), SESSION_LABEL + sid + scope.encode()))
+    return SessionKey(_expand(kek.reveal(), SESSION_LABEL + sid + _own(scope)))
 
 
 def commitment_key(key: SessionKey) -> bytes:
@@ -48,7 +50,7 @@ def commitment(kctx: bytes, context: bytes, size: int = COMMITMENT_BYTES) -> byt
 
 def record_name(name_key: NameKey, scope: Scope) -> bytes:
     """Return the 16 bytes that name a scope in the store without telling what it is."""
-    return hmac.digest(name_key.reveal(), scope.encode(), "sha256")[:NAME_BYTES]
+    return hmac.digest(name_key.reveal(), _own(scope), "sha256")[:NAME_BYTES]
 
 
 def record_tag(record_key: RecordKey, record: bytes) -> bytes:
@@ -75,6 +77,17 @@ def poison_sid(key: PoisonKey, began: int) -> bytes:
     time = began.to_bytes(SID_TIME_BYTES)
     tag = hmac.digest(key.reveal(), time, "sha256")
     return time + tag[: SID_BYTES - SID_TIME_BYTES]
+
+
+def private_key_wrapping(record_key: RecordKey) -> bytes:
+    """Return the 32 bytes under which private keys of participants are kept without passphrase."""
+    return _expand(record_key.reveal(), PRIVATE_KEY_LABEL)
+
+
+def _own(scope: Scope) -> bytes:
+    if scope.parties is not None:
+        raise ValueError("a scope with parties has keys from key packages alone")
+    return scope.encode()
 
 
 def _expand(material: bytes, info: bytes) -> bytes:

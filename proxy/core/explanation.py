@@ -8,7 +8,7 @@ from . import pipeline, token
 from .any_edit import Edit
 from .carried import CarriedEdit
 from .context import Context
-from .derivation import COMMITMENT_BYTES, SID_BYTES
+from .derivation import COMMITMENT_BYTES, PACKAGE_COMMITMENT_BYTES, SID_BYTES
 from .edits import Change, OpenEdit, SealEdit
 from .errors import OpenFailed, SealyardError
 from .exchange import Exchange
@@ -214,6 +214,8 @@ def _characters(edit: SealEdit) -> int:
     size = len(edit.plaintext)
     if edit.item.form == "short":
         return token.short_length(size)
-    key_id = KeyId(bytes(SID_BYTES), kek_id=_ASSUMED_KEK_ID)
-    head = token.encode_header(key_id, bytes(COMMITMENT_BYTES), edit.cty)
+    packaged = edit.context.scope.parties is not None
+    key_id = KeyId(bytes(SID_BYTES), kek_id=None if packaged else _ASSUMED_KEK_ID)
+    commitment = bytes(PACKAGE_COMMITMENT_BYTES if packaged else COMMITMENT_BYTES)
+    head = token.encode_header(key_id, commitment, edit.cty)
     return token.jwe_length(head, size)

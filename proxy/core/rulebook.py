@@ -61,13 +61,17 @@ class Decision(NamedTuple):
 
 
 class Rulebook:
-    """The rules of one listener. The first match wins."""
+    """The rules of one listener. The first match wins.
 
-    __slots__ = ("_pass_unmatched", "_remembered", "_table", "rules")
+    `end_to_end` tells whether some rule takes keys from key packages.
+    """
+
+    __slots__ = ("_pass_unmatched", "_remembered", "_table", "end_to_end", "rules")
 
     def __init__(self, rules: tuple[Rule, ...], *, pass_unmatched: bool) -> None:
         """Build the route table of `rules`; unmatched requests pass or are rejected."""
         self.rules = tuple(_compile(rule) for rule in rules)
+        self.end_to_end = any(map(_has_parties, rules))
         self._pass_unmatched = pass_unmatched
         self._table = RouteTable(
             [(index, pattern) for index, rule in enumerate(rules) for pattern in rule.patterns]
@@ -126,6 +130,11 @@ def _compile(rule: Rule) -> CompiledRule:
     return CompiledRule(rule, request, response, varies, any(one.block.encrypt for one in response))
 
 
+def _has_parties(rule: Rule) -> bool:
+    blocks = (*_blocks(rule.request), *_blocks(rule.response))
+    return any(item.parties for one in blocks for item in (*one.encrypt, *one.decrypt))
+
+
 def _blocks(behaviour: Behaviour) -> tuple[Block, ...]:
     return () if isinstance(behaviour, Verdict) else behaviour
 
@@ -151,4 +160,4 @@ def _kept_names(rule: Rule, response: Blueprints) -> Iterator[JsonSource]:
 
 def _binds(blueprint: Blueprint, part: NamedPart) -> bool:
     items = (*blueprint.block.encrypt, *blueprint.block.decrypt)
-    return any(part in item.bind for item in items)
+    return any(item.needs(part) for item in items)

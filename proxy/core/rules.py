@@ -15,23 +15,32 @@ from .token import Form
 
 Part = Literal["tenant", "conversation", "field", "message", "purpose"]
 PARTS: tuple[Part, ...] = ("tenant", "conversation", "field", "message", "purpose")
-NamedPart = Literal["tenant", "conversation", "message"]
-NAMED_PARTS: tuple[NamedPart, ...] = ("tenant", "conversation", "message")
+NamedPart = Literal["tenant", "conversation", "message", "sender", "recipients", "reader"]
+NAMED_PARTS: tuple[NamedPart, ...] = (
+    "tenant",
+    "conversation",
+    "message",
+    "sender",
+    "recipients",
+    "reader",
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Names:
-    """Where the names that bind a message are read. None where a rule gives none."""
+    """Where the names that bind a message, or choose its keys, are read; None: nowhere."""
 
     tenant: Source | None = None
     conversation: Source | None = None
     message: Source | None = None
+    sender: Source | None = None
+    recipients: Source | None = None
+    reader: Source | None = None
 
     def get(self, part: NamedPart) -> Source | None:
         """Return the source of one part."""
-        if part == "tenant":
-            return self.tenant
-        return self.conversation if part == "conversation" else self.message
+        source: Source | None = getattr(self, part)
+        return source
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +48,7 @@ class Item:
     """One selector with how its values are sealed.
 
     `bind` holds the parts that are bound; `max_chars` counts characters of the sealed value.
+    `parties` are those who choose the key of what is end to end: sender and recipients, or reader.
     """
 
     selector: Selector
@@ -48,6 +58,11 @@ class Item:
     max_chars: int | None = None
     optional: bool = False
     purpose: str | None = None
+    parties: frozenset[NamedPart] = frozenset()
+
+    def needs(self, part: NamedPart) -> bool:
+        """Whether the values of the item need this name."""
+        return part in self.bind or part in self.parties
 
 
 @dataclass(frozen=True, slots=True)

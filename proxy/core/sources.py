@@ -100,3 +100,13 @@ def name_sources(source: Source | None) -> Iterator[NameSource]:
 def join(parts: Iterable[str]) -> str:
     """Return the parts as one text, each with its length in UTF-8 bytes before it."""
     return "".join(f"{len(part.encode(errors='surrogatepass'))}:{part}" for part in parts)
+
+
+def split(joined: str) -> list[str]:
+    """Return the parts that `join` made one text of."""
+    rest, parts = joined.encode(errors="surrogatepass"), []
+    while rest:
+        size, _, rest = rest.partition(b":")
+        parts.append(rest[: int(size)].decode(errors="surrogatepass"))
+        rest = rest[int(size) :]
+    return parts

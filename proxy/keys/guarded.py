@@ -65,9 +65,15 @@ class GuardedStore:
         """Do as the store inside."""
         return await self._ask(lambda: self._store.revoke(name, record, epoch))
 
-    async def note(self, name: str, record: bytes, epoch: int) -> bytes | None:
+    async def note(
+        self, name: str, record: bytes, epoch: int, *, tell: bool = False
+    ) -> bytes | None:
         """Do as the store inside."""
-        return await self._ask(lambda: self._store.note(name, record, epoch))
+        return await self._ask(lambda: self._store.note(name, record, epoch, tell=tell))
+
+    async def keep(self, name: str, key_id: str, record: bytes, epoch: int, keep_ms: int) -> Held:
+        """Do as the store inside."""
+        return await self._ask(lambda: self._store.keep(name, key_id, record, epoch, keep_ms))
 
     async def _ask(self, question: Callable[[], Awaitable[_T]]) -> _T:
         if self.shared and os.getpid() != self._pid:

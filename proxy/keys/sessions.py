@@ -31,7 +31,7 @@ from .sealing import Sealing, SealingSessions
 from .session_settings import SessionMode, SessionSettings, require_possible
 from .session_view import Lookups, Rotated, SessionView
 from .standing import FOREVER, Standing, Standings
-from .stores import ClockRefused, Store, StoreFailed, revocation
+from .stores import Changed, ClockRefused, Store, StoreFailed, revocation
 from .witness import BLOCKED, Beginning, Cause, Witness
 
 __all__ = ["SessionMode", "SessionSettings", "Sessions"]
@@ -104,6 +104,7 @@ class Sessions:
         self._untold: BoundedMap[bytes, bool] = BoundedMap(limit)
         self.blocked = False
         """Whether nothing is opened just now, since it could not be written down."""
+        self._also: Changed = lambda _: None
         self._pid = os.getpid()
 
     @property
@@ -111,9 +112,18 @@ class Sessions:
         """The store behind its circuit breaker, for those who show how it stands."""
         return self._store
 
-    async def open(self) -> None:
-        """Open the store, and from now on hear what other processes rotate and revoke."""
-        await self._store.open(self.changed)
+    async def open(self, also: Changed = lambda _: None) -> None:
+        """Open the store, and from now on hear what other processes rotate and revoke.
+
+        `also` is told what is heard as well.
+        """
+        self._also = also
+
+        def changed(name: str | None) -> None:
+            self.changed(name)
+            also(name)
+
+        await self._store.open(changed)
 
     @property
     def keyring(self) -> Keyring:
@@ -178,6 +188,23 @@ class Sessions:
         self.lookups.plans += 1
         return Keys(sealing, opening, decoys, refusals)
 
+    def name(self, scope: Scope) -> str:
+        """Return the name under which the records of a scope stand."""
+        return self._standings.of(scope).name
+
+    def not_before(self, scope: Scope, now: float) -> int | None:
+        """Return since when the sessions of a scope count; None when the store must be asked."""
+        standing = self._standings.fresh(scope, now)
+        return None if standing is None else standing.not_before
+
+    async def ask(self, scope: Scope) -> None:
+        """Ask the store since when the sessions of a scope count, where that is not known."""
+        await self._look_up(scope, set())
+
+    def decoy(self, scope: Scope, sid: bytes) -> Session:
+        """Return a session under a key that no token was sealed under."""
+        return self._durable.decoy(scope, sid)
+
     def remember(self, sessions: Iterable[Session]) -> None:
         """Keep sessions under which a tag has verified, so that they need not be derived again.
 
@@ -235,6 +262,7 @@ class Sessions:
             old = before.sid if before is not None else None
             agreed = await self._agreement.current(standing, keyring, lambda sid: sid != old)
             session = await self._begin(scope, standing, keyring, agreed, cause="admin")
+            self._also(standing.name)
             return Rotated(session, agreed is not None)
 
     async def revoke(self, scope: Scope, not_before: int) -> bool:

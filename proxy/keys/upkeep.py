@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import Final
 
@@ -24,12 +24,14 @@ class Upkeep:
         clock: Callable[[], float],
         notice: Notice,
         interval: float = INTERVAL_SECONDS,
+        bury: Callable[[], Iterable[None]] = tuple,
     ) -> None:
-        """Begin nothing yet."""
+        """Begin nothing yet. `bury` lets go of what is over elsewhere, a step at a time."""
         self._sessions = sessions
         self._clock = clock
         self._notice = notice
         self._interval = interval
+        self._bury = bury
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -38,8 +40,9 @@ class Upkeep:
 
     async def once(self) -> None:
         """Do it now. The store is asked one question at least, which shows how it stands."""
-        for _ in self._sessions.bury():
-            await asyncio.sleep(0)
+        for steps in (self._sessions.bury(), self._bury()):
+            for _ in steps:
+                await asyncio.sleep(0)
         await self._sessions.use.tell(
             self._sessions.store,
             self._sessions.keyring.record_key,

@@ -185,6 +185,20 @@ _TABLE: Final = (
         " `sealyard audit plant` told; `shut` says whether the rule is shut now.",
     ),
     Event(
+        "package.issued",
+        "info",
+        ("sid", "issue", "cause", "recipients", "keys", "ttl_s"),
+        "A key package was made and stored. `cause` is first, spent, revoked, rotated,"
+        " recipient-added (the same session key, one `issue` more) or key-gone (a new one).",
+    ),
+    Event(
+        "identity.unopened",
+        "warning",
+        ("kid",),
+        "A participant's private key does not open by what `keys.identities` says; it is tried"
+        " again in a minute.",
+    ),
+    Event(
         "key.revoked",
         "warning",
         ("scope", "not_before", "durable", "source"),

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from ..config.settings import Address, OriginalPort
-from ..keys.sessions import Sessions
+from ..keys.end_to_end.facade import EndToEnd
 from ..telemetry import metrics
 from ..telemetry.samples import Samples
 from ..telemetry.tally import Reporter
@@ -51,13 +51,13 @@ class WiredLane:
     def __init__(
         self,
         material: ListenerMaterial,
-        sessions: Sessions,
+        end_to_end: EndToEnd,
         reporter: Reporter,
         clock: Callable[[], float],
         tap: Tap,
     ) -> None:
-        self._sessions = sessions
         self._tap = tap
+        self._end_to_end = end_to_end
         self._reporter = reporter
         self._clock = clock
         self._material = material
@@ -154,7 +154,7 @@ class WiredLane:
         settings = material.settings
         return Handler(
             material.rulebook,
-            self._sessions,
+            self._end_to_end.keys_for(material.rulebook),
             upstream,
             self._reporter,
             clock=self._clock,

@@ -11,6 +11,7 @@ from typing import Any
 from .. import __version__
 from ..config.settings import Loaded, Settings
 from ..keys.desk import Answer, Call
+from ..keys.end_to_end.facade import EndToEnd
 from ..keys.sessions import Sessions, SessionSettings
 from ..keys.stores import Store, open_store
 from ..keys.upkeep import Upkeep
@@ -78,10 +79,22 @@ class Sidecar:
         )
         if self.trail is not None:
             self.trail.changed = self.sessions.block
-        self._upkeep = Upkeep(self.sessions, clock=clock, notice=self._store_notice)
+        self.end_to_end = EndToEnd(
+            self.sessions,
+            SessionSettings.of(settings.keys),
+            settings.keys.identities,
+            environ,
+            clock=clock,
+            random=os.urandom,
+            notice=self._store_notice,
+            reporter=reporter,
+        )
+        self._upkeep = Upkeep(
+            self.sessions, clock=clock, notice=self._store_notice, bury=self.end_to_end.bury
+        )
         self._tap = reporter.tap if isinstance(reporter, Tally) else Tap(clock)
         self.lanes = {
-            name: WiredLane(one, self.sessions, reporter, clock, self._tap)
+            name: WiredLane(one, self.end_to_end, reporter, clock, self._tap)
             for name, one in material.listeners.items()
         }
         self._server = TrafficServer(())
@@ -131,7 +144,7 @@ class Sidecar:
             lane.open(self._opened[name])
         self._server.replace([lane.lane for lane in self.lanes.values()])
         try:
-            await self.sessions.open()
+            await self.sessions.open(self.end_to_end.changed)
             await self._server.start()
         except BaseException:
             self._close_sockets()
@@ -181,8 +194,13 @@ class Sidecar:
 
     async def take(self, material: Material, changes: Mapping[str, LaneChange]) -> None:
         """Go over to another configuration: requests that begin from now on are served by it."""
-        self._material = material
+        before, self._material = self._material, material
         self.sessions.replace_keyring(material.keyring)
+        if (
+            before.keyring != material.keyring
+            or before.settings.keys.identities != material.settings.keys.identities
+        ):
+            self.end_to_end.replace_identities(material.settings.keys.identities)
         for name, change in changes.items():
             self.lanes[name].take(change)
         # Up to here nothing has waited. What follows concerns new connections only.

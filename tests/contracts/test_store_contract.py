@@ -301,3 +301,51 @@ async def test_nobody_is_told_of_a_note(subject: Subject) -> None:
     assert told == []
     if other is not subject.store:
         await other.close()
+
+
+async def test_others_are_told_of_a_note_where_they_should_be(subject: Subject) -> None:
+    told: list[str | None] = []
+    other = subject.another()
+    await other.open(told.append)
+    await asyncio.sleep(0.2)
+    told.clear()
+    await subject.store.note("p", b"one", 1, tell=True)
+    await subject.store.note("p", b"other", 1, tell=True)
+    await subject.store.note("p", b"", 0, tell=True)
+    await asyncio.sleep(0.1)
+    assert told == (["p"] if other.hears else [])
+    if other is not subject.store:
+        await other.close()
+
+
+# --- what stands under a key id for a while -------------------------------------------------------
+
+
+async def test_what_is_kept_is_found_until_its_end(subject: Subject) -> None:
+    held = await subject.store.keep("n", "s1", b"one", 1, 10_000)
+    assert (held.record, held.remaining_ms) == (b"one", 10_000)
+    found = await subject.store.find("n", ["s1", "s2"])
+    assert [the_record(one) for one in found.keys] == [b"one", None]
+    await subject.advance(10.5)
+    assert (await subject.store.find("n", ["s1"])).keys == (None,)
+    assert (await subject.store.keep("n", "s1", b"two", 1, 10_000)).record == b"two"
+
+
+async def test_of_two_kept_the_one_of_the_higher_epoch_stays(subject: Subject) -> None:
+    await subject.store.keep("n", "s1", b"one", 2, 10_000)
+    assert (await subject.store.keep("n", "s1", b"same", 2, 10_000)).record == b"one"
+    assert (await subject.store.keep("n", "s1", b"older", 1, 10_000)).record == b"one"
+    assert (await subject.store.keep("n", "s1", b"newer", 3, 10_000)).record == b"newer"
+    assert (await subject.store.keep("m", "s1", b"else", 1, 10_000)).record == b"else"
+
+
+async def test_what_is_kept_is_no_current_session(subject: Subject) -> None:
+    await subject.store.keep("n", "s1", b"one", 1, 10_000)
+    assert (await subject.store.get_or_create(an_offer(b"two"))).record == b"two"
+
+
+async def test_who_keeps_learns_of_the_revocation(subject: Subject) -> None:
+    assert (await subject.store.keep("n", "s1", b"one", 1, 10_000)).revocation is None
+    await subject.store.revoke("n", b"gone", 1)
+    assert (await subject.store.keep("n", "s1", b"one", 1, 10_000)).revocation == b"gone"
+    assert (await subject.store.keep("n", "s1", b"two", 2, 10_000)).revocation == b"gone"

@@ -95,10 +95,17 @@ class CountingStore:
         self.asked.append("revoke")
         return await self.inner.revoke(name, record, epoch)
 
-    async def note(self, name: str, record: bytes, epoch: int) -> bytes | None:
+    async def note(
+        self, name: str, record: bytes, epoch: int, *, tell: bool = False
+    ) -> bytes | None:
         """Do as the store inside."""
         self.asked.append("note")
-        return await self.inner.note(name, record, epoch)
+        return await self.inner.note(name, record, epoch, tell=tell)
+
+    async def keep(self, name: str, key_id: str, record: bytes, epoch: int, keep_ms: int) -> Held:
+        """Do as the store inside."""
+        self.asked.append("keep")
+        return await self.inner.keep(name, key_id, record, epoch, keep_ms)
 
     async def get_or_create(self, offer: Offer) -> Held:
         """Do as the store inside."""
@@ -143,10 +150,16 @@ class BrokenStore:
         await self._fail()
         return b""
 
-    async def note(self, name: str, record: bytes, epoch: int) -> bytes | None:
+    async def note(
+        self, name: str, record: bytes, epoch: int, *, tell: bool = False
+    ) -> bytes | None:
         """Fail or hang."""
         await self._fail()
         return None
+
+    async def keep(self, name: str, key_id: str, record: bytes, epoch: int, keep_ms: int) -> Held:
+        """Fail or hang."""
+        return await self.get_or_create(Offer(name, record, epoch, keep_ms, key_id))
 
     async def get_or_create(self, offer: Offer) -> Held:
         """Fail or hang."""
@@ -195,6 +208,16 @@ class SharedStore(MemoryStore):
         """Do as memory does, and tell."""
         held = await super().revoke(name, record, epoch)
         self._tell(name)
+        return held
+
+    async def note(
+        self, name: str, record: bytes, epoch: int, *, tell: bool = False
+    ) -> bytes | None:
+        """Do as memory does, and tell where that is asked for."""
+        before = await super().note(name, b"", 0)
+        held = await super().note(name, record, epoch)
+        if tell and held != before:
+            self._tell(name)
         return held
 
     def _tell(self, name: str) -> None:

@@ -25,6 +25,7 @@ from ...core.secret import SessionKey
 from ...core.session import Session
 from . import package_shape, signature
 from .package_shape import ALG, ENC, MAX_RECIPIENTS, TYP, Shape
+from .private_key import native_rsa
 from .public_key import PublicKey
 
 SKEW_SECONDS: Final = 60
@@ -35,7 +36,7 @@ MAX_TTL_SECONDS: Final = 366 * 86_400
 class Identity:
     """A participant's key with its private side; `private` is the opened JWK and never printed.
 
-    Keep it where several packages are opened: an RSA key is checked at length when it is made.
+    Keep it where several packages are opened: an RSA key takes a while to load.
     """
 
     public: PublicKey
@@ -44,8 +45,12 @@ class Identity:
 
     def __post_init__(self) -> None:
         """Load the key as the JOSE library wants it."""
-        rsa = RSAKey.import_key(self.private) if self.public.use == "enc" else None
-        object.__setattr__(self, "rsa", rsa)
+        if self.public.use != "enc":
+            object.__setattr__(self, "rsa", None)
+            return
+        native = native_rsa(self.private)
+        # Not import_key, which checks for primes and holds every thread for 0.25 s.
+        object.__setattr__(self, "rsa", RSAKey(native, native))
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +109,14 @@ def seal(  # noqa: PLR0913 - each stands in the package, each by its name
         made.add_recipient({"alg": ALG, "kid": one.kid}, RSAKey.import_key(_bare(one)))
     written = jwe.encrypt_json(made, None, algorithms=[ALG, ENC])
     return json.dumps(written, separators=(",", ":")).encode()
+
+
+def is_for(text: bytes, kid: str) -> bool:
+    """Whether a package lists the key of that id; nothing of it is authentic yet."""
+    try:
+        return kid in package_shape.parse(text).recipients
+    except OpenFailed:
+        return False
 
 
 def unseal(

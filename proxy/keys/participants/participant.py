@@ -50,6 +50,10 @@ class ParticipantKey:
         """Whether what was sealed for the key may be opened with it."""
         return self.status(now) in {"active", "rotated"}
 
+    def seals(self, now: float) -> bool:
+        """Whether others may seal for the key, or its holder may sign with it."""
+        return self.status(now) == "active"
+
     def facts(self, now: float) -> dict[str, Any]:
         """Return what may be told about the key, as JSON holds it."""
         told = {"kid": self.public.kid, "device": self.device, "use": self.public.use}
@@ -71,6 +75,17 @@ class Participant:
     def jwks(self, now: float) -> dict[str, Any]:
         """Return the keys that others may seal for or check signatures with, as a JWK Set."""
         return {"keys": [one.public.to_jwk() for one in self.keys if one.status(now) == "active"]}
+
+    def sealing_keys(self, now: float) -> list[PublicKey]:
+        """Return the keys that session keys are wrapped for now: one or more for each device."""
+        return [one.public for one in self.keys if one.public.use == "enc" and one.seals(now)]
+
+    def verifying_key(self, kid: str, now: float) -> PublicKey | None:
+        """Return the key of that id if what it signed is believed: it is active or in its grace."""
+        for one in self.keys:
+            if one.public.kid == kid and one.public.use == "sig" and one.opens(now):
+                return one.public
+        return None
 
     def has_valid_keys(self, now: float, use: Use = "enc") -> bool:
         """Whether there is an active key of that use."""

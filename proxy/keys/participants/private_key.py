@@ -17,11 +17,12 @@ from cryptography.hazmat.primitives.asymmetric.rsa import (
     generate_private_key,
 )
 
-from ...core import base64url
+from ...core import base64url, derivation
 from ...core.errors import KeyringError, ParticipantError
 from .. import envelope
 from ..jwk_set import decoded, parse_object
-from ..roots.provider import Passphrase
+from ..keyring import Keyring
+from ..roots.provider import Passphrase, RootKey
 from . import public_key
 from .public_key import ED25519_BYTES, RSA_BITS, RSA_EXPONENT, PublicKey, Use, integer
 
@@ -31,7 +32,16 @@ _RSA_PRIVATE: Final = ("d", "p", "q", "dp", "dq", "qi")
 _Members = dict[str, Any]
 
 
-def generate(use: Use, passphrase: Passphrase) -> tuple[PublicKey, str]:
+Opener = Passphrase | RootKey
+"""What a private key is encrypted under: a passphrase, or the key that the keyring has for it."""
+
+
+def keyring_opener(keyring: Keyring) -> RootKey:
+    """Return what private keys are under that the keyring opens; it outlives every KEK."""
+    return RootKey(derivation.private_key_wrapping(keyring.record_key))
+
+
+def generate(use: Use, passphrase: Opener) -> tuple[PublicKey, str]:
     """Return a new key pair: the public key, and the private one as encrypted JWK.
 
     RSA takes seconds and much of a core: call it in a process that carries no traffic. Raises
@@ -45,12 +55,12 @@ def generate(use: Use, passphrase: Passphrase) -> tuple[PublicKey, str]:
     return seal(private, passphrase)
 
 
-def seal(members: _Members, passphrase: Passphrase) -> tuple[PublicKey, str]:
+def seal(members: _Members, passphrase: Opener) -> tuple[PublicKey, str]:
     """Return the public key of a private JWK, and that JWK encrypted under `passphrase`.
 
     Raises ParticipantError where the two parts do not belong together, or for a weak passphrase.
     """
-    public = _checked(members)
+    public = _checked(members, primes=True)
     text = json.dumps({**members, **public.to_jwk()}, separators=(",", ":")).encode()
     try:
         return public, envelope.encrypt(text, passphrase, cty=CTY).decode()
@@ -58,10 +68,11 @@ def seal(members: _Members, passphrase: Passphrase) -> tuple[PublicKey, str]:
         raise ParticipantError(error.reason) from None
 
 
-def unseal(sealed: str, passphrase: Passphrase, expected: PublicKey) -> _Members:
+def unseal(sealed: str, passphrase: Opener, expected: PublicKey) -> _Members:
     """Return the private JWK; raise ParticipantError unless it is the one of `expected`.
 
-    The passphrase derivation takes about 0.3 s.
+    From a passphrase that takes about 0.3 s, in which other threads run. That the numbers of RSA
+    are primes was checked when the key was sealed: checking it holds all threads for 0.25 s.
     """
     try:
         text = envelope.decrypt(sealed.encode(), passphrase, cty=CTY)
@@ -70,31 +81,64 @@ def unseal(sealed: str, passphrase: Passphrase, expected: PublicKey) -> _Members
             "the private key does not open: wrong passphrase, or not an encrypted JWK of ours"
         ) from None
     members = parse_object(text)
-    if members is None or _checked(members) != expected:
+    if members is None or _checked(members, primes=False) != expected:
         raise ParticipantError("the private key does not belong to the public key")
     return members
 
 
-def _checked(members: _Members) -> PublicKey:
+def native_rsa(members: _Members) -> RSAPrivateKey:
+    """Return the key of members that `unseal` returned, for the cryptographic library."""
+    numbers = _rsa_numbers(members)
+    if numbers is None or not _belong_together(numbers):
+        raise ParticipantError("the private key does not belong to the public key")
+    return numbers.private_key(unsafe_skip_rsa_key_validation=True)  # see `unseal`
+
+
+def _checked(members: _Members, *, primes: bool) -> PublicKey:
     """Return the public key that the private members really belong to."""
     private = _RSA_PRIVATE if members.get("kty") == "RSA" else ("d",)
     public = public_key.from_members({k: v for k, v in members.items() if k not in private})
-    fits = _fits_rsa(members) if public.kty == "RSA" else _fits_ed25519(members)
+    fits = _fits_rsa(members, primes=primes) if public.kty == "RSA" else _fits_ed25519(members)
     if not fits:
         raise ParticipantError("the private key does not belong to the public key")
     return public
 
 
-def _fits_rsa(members: _Members) -> bool:
+def _fits_rsa(members: _Members, *, primes: bool) -> bool:
+    numbers = _rsa_numbers(members)
+    if numbers is None or not _belong_together(numbers):
+        return False
+    if primes:
+        try:
+            numbers.private_key()
+        except ValueError:
+            return False
+    return True
+
+
+def _rsa_numbers(members: _Members) -> RSAPrivateNumbers | None:
     n, e, d, p, q, dp, dq, qi = (integer(members.get(k)) for k in ("n", "e", *_RSA_PRIVATE))
     if not (n and e and d and p and q and dp and dq and qi):
-        return False
-    numbers = RSAPrivateNumbers(p, q, d, dp, dq, qi, RSAPublicNumbers(e, n))
-    try:
-        numbers.private_key()  # checks that all of the numbers belong together
-    except ValueError:
-        return False
-    return True
+        return None
+    return RSAPrivateNumbers(p, q, d, dp, dq, qi, RSAPublicNumbers(e, n))
+
+
+def _belong_together(numbers: RSAPrivateNumbers) -> bool:
+    """Whether the numbers are those of one key (RFC 8017, section 3.2), if its factors are prime.
+
+    Without this a wrong factor could leak the right one by what it decrypts.
+    """
+    p, q, d = numbers.p, numbers.q, numbers.d
+    e, n = numbers.public_numbers.e, numbers.public_numbers.n
+    return (
+        min(p, q) > 1
+        and p * q == n
+        and d < n
+        and (e * d - 1) % (p - 1) == (e * d - 1) % (q - 1) == 0
+        and (numbers.dmp1, numbers.dmq1) == (d % (p - 1), d % (q - 1))
+        and numbers.iqmp < p
+        and numbers.iqmp * q % p == 1
+    )
 
 
 def _fits_ed25519(members: _Members) -> bool:

@@ -61,7 +61,10 @@ class Participants:
 
         Raises ParticipantError where the store does not answer, or holds what is not ours.
         """
-        name = self.name(participant_id)
+        return await self.find_named(self.name(participant_id))
+
+    async def find_named(self, name: str) -> Participant:
+        """Do as `find` by the name of the participant's record."""
         return self._decode(await self._note(name, b"", 0), name)
 
     async def change(self, participant_id: str, change: Change) -> Participant:
@@ -77,15 +80,17 @@ class Participants:
                 return before
             after = replace(after, epoch=before.epoch + 1)
             record = encode(after, name, self._keyring.record_key)
-            held = await self._note(name, record, after.epoch)
+            held = await self._note(name, record, after.epoch, tell=True)
             if held == record:
                 return after
             before = self._decode(held, name)
         raise ParticipantError("others change the participant all the time: try again")
 
-    async def _note(self, name: str, record: bytes, epoch: int) -> bytes | None:
+    async def _note(
+        self, name: str, record: bytes, epoch: int, *, tell: bool = False
+    ) -> bytes | None:
         try:
-            return await self._store.note(name, record, epoch)
+            return await self._store.note(name, record, epoch, tell=tell)
         except StoreFailed as failed:
             raise ParticipantError(f"the store does not answer: {failed}") from None
 

@@ -62,7 +62,18 @@ class MemoryStore:
             kept = self._revocations[name] = _Kept(record, epoch, float("inf"))
         return kept.record
 
-    async def note(self, name: str, record: bytes, epoch: int) -> bytes | None:
+    async def keep(self, name: str, key_id: str, record: bytes, epoch: int, keep_ms: int) -> Held:
+        """Keep the record unless what stands there is as new or newer."""
+        place = key_place(key_id)
+        held = self._held(name, place)
+        if held is None or self._kept[f"{name}:{place}"].epoch < epoch:
+            self._put(f"{name}:{place}", Offer(name, record, epoch, keep_ms), keep_ms)
+            held = Held(record, keep_ms, self._revocation(name))
+        return held
+
+    async def note(
+        self, name: str, record: bytes, epoch: int, *, tell: bool = False
+    ) -> bytes | None:
         """Keep the note unless a later one stands there."""
         kept = self._notes.get(name)
         if epoch and (kept is None or kept.epoch < epoch):

@@ -77,9 +77,18 @@ class RedisStore:
             raise ClockRefused
         return _record(held) or b""
 
-    async def note(self, name: str, record: bytes, epoch: int) -> bytes | None:
+    async def keep(self, name: str, key_id: str, record: bytes, epoch: int, keep_ms: int) -> Held:
+        """Keep the record unless what stands there is as new or newer."""
+        keys = [self._key(name, place) for place in (key_place(key_id), REVOCATION)]
+        arguments = [_value(record, epoch), keep_ms]
+        value, left, *more = await self._run(redis_scripts.KEEP, keys, arguments)
+        return Held(_record(value) or b"", left, _record(more[0]) if more else None)
+
+    async def note(
+        self, name: str, record: bytes, epoch: int, *, tell: bool = False
+    ) -> bytes | None:
         """Keep the note unless a later one stands there."""
-        arguments = [_value(record, epoch)]
+        arguments = [_value(record, epoch), self._channel if tell else "", name]
         return _record(await self._run(redis_scripts.NOTE, [self._key(name, NOTE)], arguments))
 
     async def dump(self) -> dict[str, bytes]:

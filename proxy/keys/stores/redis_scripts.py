@@ -108,13 +108,32 @@ return ARGV[1]
 """
 )
 
-# KEYS  note;  ARGV  value, whose epoch is 0 where nothing is to be kept
-NOTE: Final = Script("""
+# KEYS  what is kept, revocation;  ARGV  value, keep ms
+KEEP: Final = Script("""
+local revocation = redis.call('GET', KEYS[2])
+local held = redis.call('GET', KEYS[1])
+local left = held and redis.call('PTTL', KEYS[1]) or 0
+if held and left > 0 and string.sub(held, 1, 20) >= string.sub(ARGV[1], 1, 20) then
+  return {held, left, revocation}
+end
+redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+return {ARGV[1], tonumber(ARGV[2]), revocation}
+""")
+
+# KEYS  note;  ARGV  value, whose epoch is 0 where nothing is to be kept, channel or nothing, name
+NOTE: Final = Script(
+    """
 local held = redis.call('GET', KEYS[1])
 local epoch = string.sub(ARGV[1], 1, 20)
 if (held and string.sub(held, 1, 20) >= epoch) or epoch == string.rep('0', 20) then
   return held
 end
 redis.call('SET', KEYS[1], ARGV[1])
+if ARGV[2] ~= '' then
+"""
+    + _TELL.format(channel="ARGV[2]", name="ARGV[3]")
+    + """
+end
 return ARGV[1]
-""")
+"""
+)

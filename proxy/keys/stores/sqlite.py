@@ -53,7 +53,13 @@ class SqliteStore:
         """Keep the revocation unless a later one stands there."""
         return await self._do(SqliteFile.revoke, name, record, epoch)
 
-    async def note(self, name: str, record: bytes, epoch: int) -> bytes | None:
+    async def keep(self, name: str, key_id: str, record: bytes, epoch: int, keep_ms: int) -> Held:
+        """Keep the record unless what stands there is as new or newer."""
+        return await self._do(SqliteFile.keep, name, key_id, record, epoch, keep_ms)
+
+    async def note(
+        self, name: str, record: bytes, epoch: int, *, tell: bool = False
+    ) -> bytes | None:
         """Keep the note unless a later one stands there."""
         return await self._do(SqliteFile.note, name, record, epoch)
 

@@ -69,6 +69,18 @@ class SqliteFile:
         """Do as the store does."""
         return self._latest(f"{name}:{REVOCATION}", record, epoch)
 
+    def keep(self, name: str, key_id: str, record: bytes, epoch: int, keep_ms: int) -> Held:
+        """Do as the store does."""
+        place = key_place(key_id)
+        with self._transaction():
+            row, held = self._row(f"{name}:{place}"), self._held(name, place)
+            if held is not None and row is not None and row[1] >= epoch:
+                return held
+            now = self._now_ms()
+            self._clean(now)
+            self._connection.execute(_PUT, (f"{name}:{place}", record, epoch, now + keep_ms))
+            return Held(record, keep_ms, self._revocation(name))
+
     def note(self, name: str, record: bytes, epoch: int) -> bytes | None:
         """Do as the store does."""
         place = f"{name}:{NOTE}"

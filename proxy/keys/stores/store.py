@@ -115,10 +115,19 @@ class Store(Protocol):
         """
         ...
 
-    async def note(self, name: str, record: bytes, epoch: int) -> bytes | None:
+    async def note(
+        self, name: str, record: bytes, epoch: int, *, tell: bool = False
+    ) -> bytes | None:
         """Keep a note of the fleet, without an end, if its epoch is above; return what stands then.
 
-        Nobody is told of it. Epoch 0 keeps nothing and only asks.
+        Others are told its name where `tell` says so. Epoch 0 keeps nothing and only asks.
+        """
+        ...
+
+    async def keep(self, name: str, key_id: str, record: bytes, epoch: int, keep_ms: int) -> Held:
+        """Keep what stands under a key id for `keep_ms` if its epoch is above; return what stands.
+
+        Nobody is told of it. `find` finds it as it finds the key of an ephemeral session.
         """
         ...
 

@@ -104,7 +104,9 @@ async def test_an_id_that_does_not_fit_is_refused(participant_id: str) -> None:
 
 async def test_a_store_that_is_down_is_told() -> None:
     class Down(MemoryStore):
-        async def note(self, name: str, record: bytes, epoch: int) -> bytes | None:
+        async def note(
+            self, name: str, record: bytes, epoch: int, *, tell: bool = False
+        ) -> bytes | None:
             raise StoreFailed("store-down")
 
     with pytest.raises(ParticipantError, match="store-down"):

@@ -1,0 +1,1 @@
+"""End to end: session keys that leave the sender only in key packages for their recipients."""

@@ -1,0 +1,115 @@
+"""Private keys that this process may use: opened once, off the event loop, and held in memory.
+
+Whose they are is said by the configuration. What opens them is a passphrase, which stands in a file
+or the environment, or the keyring.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from ...config.settings import IdentitySettings
+from ...core.errors import KeyringError, ParticipantError
+from ...telemetry.tally import Reporter
+from .. import private_file
+from ..bounded import BoundedMap
+from ..participants import private_key
+from ..participants.package import Identity
+from ..participants.participant import Participant, ParticipantKey
+from ..participants.private_key import Opener
+from ..participants.public_key import Use
+from ..roots import PassphraseRoot
+from ..sessions import Sessions
+
+_HELD: Final = 10_000
+_AGAIN_SECONDS: Final = 60.0
+_MAX_FILE_BYTES: Final = 32 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class _Opened:
+    """What came of opening a key: an identity, or None until it is tried again."""
+
+    identity: Identity | None
+    again: float
+
+
+class Identities:
+    """Opens private keys of participants. `clock` returns seconds since 1970.
+
+    With `settings` None it takes every participant whose private keys the keyring opens.
+    """
+
+    def __init__(
+        self,
+        sessions: Sessions,
+        settings: Sequence[IdentitySettings] | None,
+        environ: Mapping[str, str],
+        *,
+        clock: Callable[[], float],
+        reporter: Reporter,
+    ) -> None:
+        """Open nothing yet."""
+        self._sessions = sessions
+        self._settings = settings
+        self._environ = environ
+        self._clock = clock
+        self._reporter = reporter
+        self._opened: BoundedMap[tuple[str, str], _Opened] = BoundedMap(_HELD)
+
+    def replace(self, settings: Sequence[IdentitySettings] | None) -> None:
+        """Go by other settings, and forget every private key."""
+        self._settings = settings
+        self._opened.clear()
+
+    def forget(self) -> None:
+        """Forget every private key."""
+        self._opened.clear()
+
+    async def find(self, participant_id: str, participant: Participant, use: Use) -> list[Identity]:
+        """Return the keys of a use that still open and whose private side is at hand, newest first.
+
+        Opening one takes a thread, and up to 0.3 s the first time.
+        """
+        now = self._clock()
+        wanted = [one for one in participant.keys if one.public.use == use and one.opens(now)]
+        found = [await self._identity(participant_id, one) for one in reversed(wanted)]
+        return [one for one in found if one is not None]
+
+    async def _identity(self, participant_id: str, key: ParticipantKey) -> Identity | None:
+        place = participant_id, key.public.kid
+        opened, now = self._opened.get(place), self._clock()
+        if opened is None or (opened.identity is None and now >= opened.again):
+            identity = await asyncio.to_thread(self._open, participant_id, key)
+            opened = _Opened(identity, now + _AGAIN_SECONDS)
+            self._opened.put(place, opened)
+        return opened.identity
+
+    def _open(self, participant_id: str, key: ParticipantKey) -> Identity | None:
+        """Try everything that may open the key; it takes as long as a passphrase takes."""
+        if self._settings is None:
+            chosen: Iterable[IdentitySettings] = (IdentitySettings(participant_id),)
+        else:
+            chosen = (one for one in self._settings if one.participant == participant_id)
+        for one in chosen:
+            try:
+                sealed = key.private if one.file is None else self._read(one)
+                if sealed:
+                    members = private_key.unseal(sealed, self._opener(one), key.public)
+                    return Identity(key.public, members)
+            except (ParticipantError, KeyringError):
+                self._reporter.report("identity.unopened", kid=key.public.kid)
+        return None
+
+    def _opener(self, one: IdentitySettings) -> Opener:
+        if one.passphrase is None:
+            return private_key.keyring_opener(self._sessions.keyring)
+        return PassphraseRoot(one.passphrase, self._environ).fetch()
+
+    @staticmethod
+    def _read(one: IdentitySettings) -> str:
+        assert one.file is not None  # noqa: S101 - the caller looked
+        return private_file.read(one.file, _MAX_FILE_BYTES).decode("ascii", "replace").strip()

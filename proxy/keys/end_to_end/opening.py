@@ -1,0 +1,253 @@
+"""Sessions that open end to end: out of key packages, by the private keys of a reader.
+
+A package is looked for where its session's id is found in a token, and opened in a thread. What key
+it held is known from then on and never replaced by another one, whatever the store says later.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Final
+
+from ...core.context import Scope
+from ...core.errors import OpenFailed
+from ...core.secret import SessionKey
+from ...core.session import Session
+from ...core.token import KeyId
+from ..bounded import BoundedMap
+from ..ephemeral import ABSENT_SECONDS, MAX_GRACE_SECONDS
+from ..participants import package
+from ..participants.package import Identity
+from ..participants.public_key import PublicKey
+from ..session_settings import MAX_AGE_SECONDS, SessionSettings
+from ..sessions import Sessions
+from .identities import Identities
+from .people import People
+from .shelf import PackageShelf
+from .stored import StoredPackage
+
+MAX_SKEW_SECONDS: Final = 60
+
+Need = tuple[Scope, KeyId]
+_Place = tuple[Scope, bytes]
+"""A scope with its reader, and a session id."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Live:
+    """A session out of a package, with its key, who signed it and when it ends (since 1970)."""
+
+    session: Session
+    key: SessionKey = field(repr=False)
+    issuer: str
+    kid: str
+    issue: int
+    ends: float
+
+
+@dataclass(slots=True)
+class _Known:
+    """What is known of a session id: a live session, or None and why there is none."""
+
+    live: _Live | None
+    refusal: str
+    decoy: Session
+    fresh_until: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """A package to be opened, with what that takes."""
+
+    stored: StoredPackage
+    identity: Identity
+    sender: PublicKey
+
+
+class PackagedOpening:
+    """Holds the sessions that open. `clock` returns seconds since 1970."""
+
+    def __init__(  # noqa: PLR0913 - what the facade hands in, each by name
+        self,
+        sessions: Sessions,
+        settings: SessionSettings,
+        shelf: PackageShelf,
+        people: People,
+        identities: Identities,
+        *,
+        clock: Callable[[], float],
+    ) -> None:
+        """Begin with none."""
+        self._sessions = sessions
+        self._max_age = settings.revocation_max_age
+        self._shelf = shelf
+        self._people = people
+        self._identities = identities
+        self._clock = clock
+        self._known: BoundedMap[_Place, _Known] = BoundedMap(settings.max_scopes)
+        self._keys: BoundedMap[tuple[Scope, str, bytes], _Live] = BoundedMap(settings.max_scopes)
+
+    def __len__(self) -> int:
+        """Return how many session ids are known."""
+        return len(self._known)
+
+    def warm(
+        self, needs: Iterable[Need], now: float
+    ) -> dict[Need, tuple[Session, str | None]] | None:
+        """Return for each need a session, or a decoy and why the token must not open.
+
+        None where one must wait.
+        """
+        found: dict[Need, tuple[Session, str | None]] = {}
+        for need in needs:
+            scope, key_id = need
+            if not self.possible(scope, key_id, now):
+                found[need] = self._decoy(scope, key_id.sid), "not-from-a-package"
+                continue
+            known = self._known.get((scope, key_id.sid))
+            not_before = self._sessions.not_before(scope._replace(parties=None), now)
+            if known is None or now >= known.fresh_until or not_before is None:
+                return None
+            found[need] = self._judged(known, not_before, now)
+        return found
+
+    async def obtain(self, scope: Scope, sids: list[bytes]) -> None:
+        """Look for the packages of sessions; raise KeyUnavailable where the store cannot tell."""
+        now = self._clock()
+        wanted = []
+        for sid in sids:
+            known = self._known.get((scope, sid))
+            if known is None or now >= known.fresh_until:
+                wanted.append(sid)
+        if not wanted:
+            return
+        conversation = scope._replace(parties=None)
+        found = await self._shelf.find(conversation, wanted)
+        jobs: dict[bytes, tuple[_Job, float]] = {}
+        for sid, stored in zip(wanted, found, strict=True):
+            if stored is None:
+                self._settle(scope, sid, "no-package", self._clock() + ABSENT_SECONDS)
+                continue
+            job, fresh_until = await self._job(scope, stored)
+            if isinstance(job, str):
+                self._settle(scope, sid, job, fresh_until)
+            elif not self._still_good(scope, sid, stored, fresh_until):
+                jobs[sid] = job, fresh_until
+        if jobs:
+            # Private operations of RSA: 1.5 ms each, in which OpenSSL lets other threads run.
+            opened = await asyncio.to_thread(_open_all, jobs, conversation, self._clock())
+            for sid, live in opened.items():
+                self._settle(scope, sid, self._unreplaced(scope, live), jobs[sid][1])
+
+    def changed(self) -> None:
+        """Ask anew about every session when it is next needed."""
+        for known in self._known.entries():
+            known.fresh_until = 0.0
+
+    def bury(self, now: float) -> Iterator[None]:
+        """Let go of what is over or was not there, a few at each step."""
+
+        def over(known: _Known) -> bool:
+            ends = known.fresh_until if known.live is None else known.live.ends
+            return now >= ends
+
+        yield from self._known.dropping(over)
+        yield from self._keys.dropping(lambda kept: now >= kept.ends)
+
+    def clear(self) -> None:
+        """Forget all."""
+        self._known.clear()
+        self._keys.clear()
+
+    def possible(self, scope: Scope, key_id: KeyId, now: float) -> bool:
+        """Whether a package can have made that session at all."""
+        durable = key_id.kek_id is not None or key_id.kek_number is not None
+        reader = scope.parties is not None and scope.parties.reader is not None
+        oldest = now - MAX_AGE_SECONDS - MAX_GRACE_SECONDS
+        return reader and not durable and oldest < key_id.created <= now + MAX_SKEW_SECONDS
+
+    def _judged(self, known: _Known, not_before: int, now: float) -> tuple[Session, str | None]:
+        live = known.live
+        if live is None:
+            return known.decoy, known.refusal
+        if live.session.created < not_before:
+            return known.decoy, "revoked-session"
+        if now >= live.ends:
+            return known.decoy, "package-expired"
+        return live.session, None
+
+    async def _job(self, scope: Scope, stored: StoredPackage) -> tuple[_Job | str, float]:
+        """Return what opens a package for the scope's reader, or why nothing does.
+
+        With it comes until when (seconds since 1970) that is believed.
+        """
+        assert scope.parties is not None  # noqa: S101 - see `possible`
+        reader = scope.parties.reader or ""
+        mine = await self._people.find(self._people.name(reader))
+        theirs = await self._people.find(stored.issuer)
+        fresh_until = min(mine.fresh_until, theirs.fresh_until)
+        sender = theirs.participant.verifying_key(stored.kid, self._clock())
+        if sender is None:
+            return "sender-key-not-valid", fresh_until
+        identities = await self._identities.find(reader, mine.participant, "enc")
+        for identity in identities:
+            if package.is_for(stored.package, identity.public.kid):
+                return _Job(stored, identity, sender), fresh_until
+        return "package-not-for-us" if identities else "no-identity", fresh_until
+
+    def _still_good(
+        self, scope: Scope, sid: bytes, stored: StoredPackage, fresh_until: float
+    ) -> bool:
+        """Whether the session is known out of this very package; then it is believed further."""
+        known = self._known.get((scope, sid))
+        live = known.live if known is not None else None
+        if known is None or live is None:
+            return False
+        same = (live.issuer, live.kid, live.issue) == (stored.issuer, stored.kid, stored.issue)
+        if same:
+            known.fresh_until = fresh_until
+        return same
+
+    def _unreplaced(self, scope: Scope, live: _Live | str) -> _Live | str:
+        """Return a session, unless another key was in an earlier package of its issuer and id."""
+        if isinstance(live, str):
+            return live
+        place = scope._replace(parties=None), live.issuer, live.session.sid
+        kept = self._keys.get(place)
+        if kept is not None and kept.key != live.key:
+            return "package-key-replaced"
+        self._keys.put(place, live)
+        return live
+
+    def _settle(self, scope: Scope, sid: bytes, live: _Live | str, fresh_until: float) -> None:
+        """Know from now on that there is a session, or why there is none."""
+        known = self._known.get((scope, sid))
+        decoy = known.decoy if known is not None else self._decoy(scope, sid)
+        held, refusal = (None, live) if isinstance(live, str) else (live, "")
+        self._known.put((scope, sid), _Known(held, refusal, decoy, fresh_until))
+
+    def _decoy(self, scope: Scope, sid: bytes) -> Session:
+        return self._sessions.decoy(scope._replace(parties=None), sid)
+
+
+def _open_all(
+    jobs: dict[bytes, tuple[_Job, float]], conversation: Scope, now: float
+) -> dict[bytes, _Live | str]:
+    return {sid: _open(sid, job, conversation, now) for sid, (job, _) in jobs.items()}
+
+
+def _open(sid: bytes, job: _Job, conversation: Scope, now: float) -> _Live | str:
+    """Return the session in a package, or why it is refused."""
+    stored = job.stored
+    try:
+        opened = package.unseal(
+            stored.package, job.identity, sender=job.sender, scope=conversation, now=now
+        )
+    except OpenFailed as failed:
+        return failed.reason
+    if opened.sid != sid or opened.exp != stored.ends:
+        return "package-session"
+    names = stored.issuer, stored.kid, stored.issue
+    return _Live(opened.session(), opened.key, *names, float(opened.exp))

@@ -1,0 +1,332 @@
+"""Sessions that seal end to end: random keys of this process, which leave it in packages alone.
+
+For each conversation, sender and set of recipients there is one session. Its package is for exactly
+the keys that these recipients have. A recipient or a key more, and the package is issued again; a
+key less, and a new session takes over at once, so that nobody opens what was not for them. No other
+process has the key: each makes its own, and no more is sealed with it once that process ends.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Final, Literal, NamedTuple
+
+from ...core.context import Parties, Scope
+from ...core.derivation import SID_BYTES
+from ...core.errors import KeyUnavailable, ParticipantError
+from ...core.secret import KEY_BYTES, SessionKey
+from ...core.session import Session
+from ...telemetry.tally import Reporter
+from ..bounded import BoundedMap
+from ..breaker import REST_SECONDS
+from ..keyring import RandomBytes
+from ..participants import package
+from ..participants.package import MAX_TTL_SECONDS, Identity
+from ..participants.package_shape import MAX_RECIPIENTS
+from ..participants.public_key import PublicKey
+from ..session_settings import SessionSettings
+from ..sessions import Sessions
+from .identities import Identities
+from .people import People
+from .shelf import PackageShelf
+from .stored import StoredPackage
+
+_SID_TIME_BYTES: Final = 4
+
+Cause = Literal["first", "spent", "revoked", "rotated", "recipient-added", "key-gone"]
+"""Why a package is issued."""
+
+Place = tuple[Scope, str]
+"""A conversation without parties, and the sender."""
+
+
+class Audience(NamedTuple):
+    """For whom a package is: who signs it, whose keys it has, and until when that is believed.
+
+    `members` are the names of the recipients' records.
+    """
+
+    sender: Identity
+    issuer: str
+    members: tuple[str, ...]
+    keys: tuple[PublicKey, ...]
+    fresh_until: float
+    heard: int
+
+    @property
+    def kids(self) -> frozenset[str]:
+        """The ids of the recipients' keys."""
+        return frozenset(one.kid for one in self.keys)
+
+    def fits(self, other: Audience) -> bool:
+        """Whether a package for this one is a package for the other as it is."""
+        return self.kids == other.kids and self.sender.public == other.sender.public
+
+    def grows_into(self, other: Audience) -> bool:
+        """Whether nobody loses a key: then the same session key may go to the others as well."""
+        return self.kids <= other.kids and self.sender.public == other.sender.public
+
+
+@dataclass(slots=True)
+class Held:
+    """A session that seals until `soft_end` and opens until `ends`, both seconds since 1970.
+
+    After `fresh_until` the participants are asked about again; once `turned` another takes over.
+    """
+
+    scope: Scope
+    session: Session
+    key: SessionKey = field(repr=False)
+    audience: Audience
+    soft_end: float
+    ends: int
+    fresh_until: float
+    issue: int = 1
+    used: int = 0
+    turned: bool = False
+
+
+class PackagedSealing:
+    """Holds the sessions that seal. `clock` returns seconds since 1970."""
+
+    def __init__(  # noqa: PLR0913 - what the facade hands in, each by name
+        self,
+        sessions: Sessions,
+        settings: SessionSettings,
+        shelf: PackageShelf,
+        people: People,
+        identities: Identities,
+        *,
+        clock: Callable[[], float],
+        random: RandomBytes,
+        reporter: Reporter,
+    ) -> None:
+        """Begin with none."""
+        self._sessions = sessions
+        self._settings = settings
+        self._shelf = shelf
+        self._people = people
+        self._identities = identities
+        self._clock = clock
+        self._random = random
+        self._reporter = reporter
+        self._held: BoundedMap[Scope, Held] = BoundedMap(settings.max_scopes)
+        self._latest: BoundedMap[Place, Held] = BoundedMap(settings.max_scopes)
+
+    def __len__(self) -> int:
+        """Return how many are held."""
+        return len(self._held)
+
+    def warm(self, seals: Mapping[Scope, int], now: float) -> list[tuple[Held, int]] | None:
+        """Return a session for each need, with how much it is to seal; None where one must wait.
+
+        Nothing is counted yet: see `take`.
+        """
+        found: list[tuple[Held, int]] = []
+        for scope, count in seals.items():
+            held = self._held.get(scope)
+            if held is None or now >= held.fresh_until or not self._able(held, count, now):
+                return None
+            found.append((held, count))
+        return found
+
+    def take(self, found: list[tuple[Held, int]]) -> dict[Scope, Session]:
+        """Count what `warm` returned as used."""
+        for held, count in found:
+            held.used += count
+        return {held.scope: held.session for held, _ in found}
+
+    async def obtain(self, scope: Scope, count: int) -> None:
+        """See that a session can seal `count` values for the recipients that the scope names.
+
+        Raises KeyUnavailable where the sender cannot sign, a recipient has no key, or the package
+        cannot be stored. The caller sees to it that nobody else asks for the same place meanwhile.
+        """
+        held, now = self._held.get(scope), self._clock()
+        usable = held is not None and self._able(held, count, now)
+        if held is not None and usable and now < held.fresh_until:
+            return
+        try:
+            audience = await self._audience(_parties(scope))
+        except KeyUnavailable as error:
+            if held is None or not usable or error.reason != "participant-unavailable":
+                raise
+            held.fresh_until = self._clock() + REST_SECONDS  # the store is down: go on meanwhile
+            return
+        if held is None:
+            smaller = self._latest.get(place(scope))
+            grows = smaller is not None and self._grows(smaller, scope, audience, count)
+            if smaller is not None and grows:
+                await self._issue_again(smaller, scope, audience)
+            else:
+                await self._begin(scope, audience, "first")
+        elif not usable:
+            await self._begin(scope, audience, self._why_unable(held))
+        elif held.audience.fits(audience):
+            held.audience, held.fresh_until = audience, self._fresh_until(audience)
+        elif held.audience.grows_into(audience):
+            await self._issue_again(held, scope, audience)
+        else:
+            await self._begin(scope, audience, "key-gone")
+
+    def turn(self, name: str | None) -> None:
+        """Begin new sessions at the next message in the conversation of that name, or ask anew.
+
+        Without a name something was missed: participants are asked about, sessions go on.
+        """
+        for held in self._held.entries():
+            if name is None:
+                held.fresh_until = 0.0
+            elif self._sessions.name(place(held.scope)[0]) == name:
+                held.turned = True
+
+    def doubt(self, name: str) -> None:
+        """Ask anew about the participants of every session that the one of that record is in."""
+        for held in self._held.entries():
+            if name == held.audience.issuer or name in held.audience.members:
+                held.fresh_until = 0.0
+
+    def bury(self, now: float) -> Iterator[None]:
+        """Let go of what is over, a few at each step."""
+        yield from self._held.dropping(lambda held: now >= held.soft_end)
+        yield from self._latest.dropping(lambda held: now >= held.soft_end)
+
+    def clear(self) -> None:
+        """Hold none; what they sealed opens as long as their packages stand."""
+        self._held.clear()
+        self._latest.clear()
+
+    def _able(self, held: Held, count: int, now: float) -> bool:
+        not_before = self._sessions.not_before(place(held.scope)[0], now)
+        return (
+            not held.turned
+            and now < held.soft_end
+            and held.used + count <= self._settings.max_messages
+            and not_before is not None
+            and held.session.created >= not_before
+        )
+
+    def _why_unable(self, held: Held) -> Cause:
+        not_before = self._sessions.not_before(place(held.scope)[0], self._clock()) or 0
+        if held.session.created < not_before:
+            return "revoked"
+        return "rotated" if held.turned else "spent"
+
+    def _grows(self, held: Held, scope: Scope, audience: Audience, count: int) -> bool:
+        """Whether a session for fewer recipients can go on for those of `scope`.
+
+        Those who come to a conversation may open what was sealed in it. Where none is bound, a
+        larger circle is not the smaller one grown.
+        """
+        if scope.conversation is None:
+            return False
+        before, after = _parties(held.scope).recipients, _parties(scope).recipients
+        able = self._able(held, count, self._clock())
+        return able and set(before) < set(after) and held.audience.grows_into(audience)
+
+    async def _audience(self, parties: Parties) -> Audience:
+        heard = self._people.heard
+        sender, issuer = parties.sender or "", self._people.name(parties.sender or "")
+        members = tuple(self._people.name(one) for one in parties.recipients)
+        known = [await self._people.find(name) for name in (issuer, *members)]
+        identities = await self._identities.find(sender, known[0].participant, "sig")
+        now = self._clock()
+        active = {one.public.kid for one in known[0].participant.keys if one.seals(now)}
+        signing = next((one for one in identities if one.public.kid in active), None)
+        if signing is None:
+            raise KeyUnavailable("sender-has-no-key")
+        keys: dict[str, PublicKey] = {}
+        for one in known[1:]:
+            found = one.participant.sealing_keys(now)
+            if not found:
+                raise KeyUnavailable("recipient-has-no-key")
+            keys |= {key.kid: key for key in found}
+        if len(keys) > MAX_RECIPIENTS:
+            raise KeyUnavailable("too-many-recipients")
+        fresh_until = min(one.fresh_until for one in known)
+        return Audience(signing, issuer, members, tuple(keys.values()), fresh_until, heard)
+
+    async def _begin(self, scope: Scope, audience: Audience, cause: Cause) -> None:
+        now, (conversation, _) = self._clock(), place(scope)
+        not_before = self._sessions.not_before(conversation, now) or 0
+        # What was revoked this very second must not revoke what comes after it.
+        begins = max(int(now), not_before)
+        sid = begins.to_bytes(_SID_TIME_BYTES) + self._random(SID_BYTES - _SID_TIME_BYTES)
+        key = SessionKey(self._random(KEY_BYTES))
+        session = Session(key, sid=sid, scope=conversation, packaged=True)
+        soft_end = now + self._settings.ttl
+        ends = int(now) + min(int(self._settings.ttl + self._settings.grace), MAX_TTL_SECONDS)
+        held = Held(scope, session, key, audience, soft_end, ends, 0.0)
+        await self._store(held, cause)
+        held.fresh_until = self._fresh_until(audience)
+        self._hold(held)
+
+    async def _issue_again(self, held: Held, scope: Scope, audience: Audience) -> None:
+        """Issue the package of a session to more keys; it seals for those of `scope` then."""
+        grown = replace(held, scope=scope, audience=audience, issue=held.issue + 1)
+        held.issue += 1  # this number is spent, whatever becomes of it
+        await self._store(grown, "recipient-added")
+        grown.used, grown.fresh_until = held.used, self._fresh_until(audience)
+        self._held.forget(held.scope)
+        self._hold(grown)
+
+    def _fresh_until(self, audience: Audience) -> float:
+        # What was heard meanwhile may be that one of them was revoked.
+        return audience.fresh_until if audience.heard == self._people.heard else 0.0
+
+    def _hold(self, held: Held) -> None:
+        self._held.put(held.scope, held)
+        self._latest.put(place(held.scope), held)
+
+    async def _store(self, held: Held, cause: Cause) -> None:
+        """Make the package of a session and keep it where its recipients look for it."""
+        audience, now = held.audience, int(self._clock())
+        conversation, _ = place(held.scope)
+        try:
+            text = await asyncio.to_thread(
+                package.seal,
+                held.key,
+                sid=held.session.sid,
+                scope=conversation,
+                sender=audience.sender,
+                recipients=audience.keys,
+                now=now,
+                ttl=max(held.ends - now, 1),
+            )
+        except ParticipantError:
+            raise KeyUnavailable("package-not-made") from None
+        kid = audience.sender.public.kid
+        parts = audience.issuer, kid, audience.members, now, held.ends, text
+        stored = StoredPackage(held.session.sid, held.issue, *parts)
+        # Raises where it cannot stand in an audit log that blocks: then no package is given out.
+        await self._sessions.write_down(
+            "package.issued",
+            scope=self._sessions.name(conversation),
+            sid=stored.key_id,
+            issue=held.issue,
+            cause=cause,
+            sender=audience.issuer,
+            keys=len(audience.keys),
+        )
+        await self._shelf.put(conversation, stored)
+        self._reporter.report(
+            "package.issued",
+            sid=stored.key_id,
+            issue=held.issue,
+            cause=cause,
+            recipients=len(audience.members),
+            keys=len(audience.keys),
+            ttl_s=held.ends - now,
+        )
+
+
+def place(scope: Scope) -> Place:
+    """Return the conversation and the sender of a scope with parties."""
+    return scope._replace(parties=None), _parties(scope).sender or ""
+
+
+def _parties(scope: Scope) -> Parties:
+    assert scope.parties is not None  # noqa: S101 - the facade gives no other
+    return scope.parties

@@ -1,0 +1,120 @@
+"""Where key packages stand: in the store, each under its session's id, for as long as it opens."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from ...core import base64url
+from ...core.context import Scope
+from ...core.errors import KeyUnavailable
+from ..bounded import BoundedMap
+from ..guarded import Notice
+from ..sessions import Sessions
+from ..stores import Held, StoreFailed
+from ..stores.authentic import RecordRefused
+from . import stored
+from .stored import LIST, Listed, StoredPackage
+
+_MOST_TRIES: Final = 16
+_KNOWN_ISSUES: Final = 100_000
+
+
+class PackageShelf:
+    """Puts packages into the store that the sessions use, and finds them there.
+
+    `clock` returns seconds since 1970. A package of an older issue than this process has seen is
+    refused as if it were not there.
+    """
+
+    def __init__(self, sessions: Sessions, *, clock: Callable[[], float], notice: Notice) -> None:
+        """Take the collaborators; nothing is asked yet."""
+        self._sessions = sessions
+        self._clock = clock
+        self._notice = notice
+        self._issues: BoundedMap[tuple[str, str], int] = BoundedMap(_KNOWN_ISSUES)
+
+    def name(self, scope: Scope) -> str:
+        """Return the name under which the packages of a conversation stand."""
+        return stored.record_name(self._sessions.keyring.name_key, scope)
+
+    async def put(self, scope: Scope, package: StoredPackage) -> None:
+        """Keep a package and list it; raise KeyUnavailable unless the store has both."""
+        name, key = self.name(scope), self._sessions.keyring.record_key
+        record = stored.encode(package, name, key)
+        keep_ms = int((package.ends - self._clock()) * 1000)
+        try:
+            held = await self._sessions.store.keep(
+                name, package.key_id, record, package.issue, keep_ms
+            )
+            if held.record != record:
+                raise KeyUnavailable("package-not-kept")
+            await self._list(name, package)
+        except StoreFailed:
+            raise KeyUnavailable("store-unavailable") from None
+
+    async def find(self, scope: Scope, sids: Sequence[bytes]) -> list[StoredPackage | None]:
+        """Return the package of each session; raise KeyUnavailable where the store is down."""
+        return await self._find(scope, [base64url.encode(sid).decode() for sid in sids])
+
+    async def listed(self, scope: Scope) -> list[StoredPackage]:
+        """Return all packages of a conversation that have not ended, the newest first."""
+        name = self.name(scope)
+        try:
+            listed = await self._read_list(name)
+        except StoreFailed:
+            raise KeyUnavailable("store-unavailable") from None
+        found = await self._find(scope, [key_id for key_id, _ in reversed(listed.ends)])
+        return [one for one in found if one is not None]
+
+    async def _find(self, scope: Scope, key_ids: Sequence[str]) -> list[StoredPackage | None]:
+        name = self.name(scope)
+        try:
+            found = await self._sessions.store.find(name, key_ids)
+        except StoreFailed:
+            raise KeyUnavailable("store-unavailable") from None
+        return [
+            None if held is None else self._opened(held, name, key_id)
+            for key_id, held in zip(key_ids, found.keys, strict=True)
+        ]
+
+    def _opened(self, held: Held, name: str, key_id: str) -> StoredPackage | None:
+        try:
+            package = stored.decode(held.record, name, self._sessions.keyring.record_key)
+        except RecordRefused as refused:
+            self._notice(str(refused))
+            return None
+        if package.key_id != key_id or package.ends <= self._clock():
+            return None
+        place = name, key_id
+        if package.issue < (self._issues.get(place) or 0):
+            self._notice("record-stale")
+            return None
+        self._issues.put(place, package.issue)
+        return package
+
+    async def _list(self, name: str, package: StoredPackage) -> None:
+        listed = await self._read_list(name)
+        for _ in range(_MOST_TRIES):
+            now = self._clock()
+            after = listed.with_one(package.key_id, package.ends, now)
+            keep_ms = int((max(ends for _, ends in after.ends) - now) * 1000)
+            key = self._sessions.keyring.record_key
+            record = stored.encode_list(after, name, key)
+            held = await self._sessions.store.keep(name, LIST, record, after.issue, keep_ms)
+            if held.record == record:
+                return
+            listed = self._decode_list(held, name)
+        raise KeyUnavailable("package-not-listed")
+
+    async def _read_list(self, name: str) -> Listed:
+        found = await self._sessions.store.find(name, [LIST])
+        held = found.keys[0]
+        return Listed() if held is None else self._decode_list(held, name)
+
+    def _decode_list(self, held: Held, name: str) -> Listed:
+        try:
+            return stored.decode_list(held.record, name, self._sessions.keyring.record_key)
+        except RecordRefused as refused:
+            self._notice(str(refused))
+            raise KeyUnavailable(str(refused)) from None
