@@ -10,8 +10,8 @@ from weakref import WeakValueDictionary
 
 from ...config.settings import IdentitySettings
 from ...core.context import Scope
-from ...core.errors import KeyUnavailable
-from ...core.needs import Attempt, Keys, Needs, Unopened
+from ...core.errors import KeyUnavailable, Unopened
+from ...core.needs import Attempt, Keys, Needs
 from ...core.rulebook import Rulebook
 from ...core.session import Session
 from ...core.token import KeyId
