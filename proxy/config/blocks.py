@@ -81,16 +81,19 @@ def _block(
         format=_format(fields.get("format"), problems),
     )
     if several:
-        _refuse_head_in_lists(made, problems)
+        _refuse_head_in_lists(made, direction, problems)
     return made
 
 
-def _refuse_head_in_lists(block: BlockSyntax, problems: Problems) -> None:
-    for one in (*block.encrypt, *block.decrypt):
-        if isinstance(one.selector, NamedSelector) and one.selector.of_head:
+def _refuse_head_in_lists(block: BlockSyntax, direction: Direction, problems: Problems) -> None:
+    written = [(one.selector, one.place) for one in (*block.encrypt, *block.decrypt)]
+    if direction == "response":  # of a request's, what any block forbids is forbidden
+        written += block.absent
+    for selector, place in written:
+        if isinstance(selector, NamedSelector) and selector.of_head:
             problems.add(
-                one.place,
-                f"{show(one.selector.text)} stands in a rule's only block: without a body nothing"
+                place,
+                f"{show(selector.text)} stands in a rule's only block: without a body nothing"
                 " tells blocks apart",
             )
 

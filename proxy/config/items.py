@@ -21,20 +21,36 @@ from .values import choice, one_or_more, switch, text, whole
 _RESERVED: Final = frozenset(
     {
         "authorization",
+        "age",
+        "allow",
+        "alt-svc",
+        "clear-site-data",
         "connection",
         "date",
+        "etag",
         "expect",
+        "expires",
         "forwarded",
         "host",
         "http2-settings",
         "keep-alive",
+        "last-modified",
+        "link",
+        "location",
         "max-forwards",
+        "pragma",
         "range",
+        "refresh",
+        "retry-after",
+        "set-cookie",
+        "strict-transport-security",
         "te",
         "trailer",
         "transfer-encoding",
         "upgrade",
+        "vary",
         "via",
+        "www-authenticate",
         "x-real-ip",
     }
 )
@@ -53,6 +69,7 @@ _RESERVED_BEGINNINGS: Final = (
     "x-http-method",
     "x-method",
 )
+_NO_QUERY: Final = ("`query:` is for requests: a response has no query", "or write `header:NAME`")
 _AS: Final = re.compile(r"(.*\S) +as +([\w.-]+)", re.DOTALL)
 
 
@@ -81,8 +98,8 @@ def selectors(
             problems.add(one, "what must be absent cannot be optional")
             continue
         selector = _selector(written, one, problems)
-        if _is_of_head(selector) and direction == "response":
-            problems.add(one, f"`{selector.place}:` in a response is not supported yet")
+        if _is_query(selector) and direction == "response":
+            problems.add(one, *_NO_QUERY)
         elif selector in {Whole.TEXT, Whole.TOKENS}:
             problems.add(one, f"{show(written)} cannot be absent", "write `body`")
         elif selector is not None:
@@ -169,8 +186,8 @@ def _complaint(written: _Written, selector: Selector, action: str) -> tuple[str,
 def _of_head_complaint(selector: Selector, direction: Direction) -> tuple[str, str] | None:
     if not _is_of_head(selector):
         return None
-    if direction == "response":
-        return f"`{selector.place}:` in a response is not supported yet", ""
+    if direction == "response" and _is_query(selector):
+        return _NO_QUERY
     reserved = selector.name in _RESERVED or selector.name.startswith(_RESERVED_BEGINNINGS)
     if selector.place == "header" and reserved:
         return f"{show(selector.text)} is read on the way, so it cannot be a token", ""
@@ -193,6 +210,10 @@ def _field(selector: Selector) -> str | None:
     if isinstance(selector, JsonSelector):
         return selector.field
     return selector.value if isinstance(selector, Whole) else selector.name
+
+
+def _is_query(selector: Selector | None) -> bool:
+    return isinstance(selector, NamedSelector) and selector.place == "query"
 
 
 def _is_of_head(selector: Selector | None) -> TypeGuard[NamedSelector]:

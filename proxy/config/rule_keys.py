@@ -145,7 +145,7 @@ BLOCK: Final = Table(
         Key(
             "absent",
             "selector or list of selectors",
-            "What must not be there (400); also `query:name` and `header:name` on requests.",
+            "What must not be there (400); also `header:name`, and `query:name` on requests.",
             shapes.one_or_more(shapes.TEXT),
         ),
         Key(

@@ -46,6 +46,7 @@ class Blueprint:
     finds the pairs of a form, `parts` the parts of one, `query` the parameters of a query,
     `selection` what stands in JSON; `in_head` are the items of the head. `whole_encrypt` and
     `whole_decrypt` are the items that take the whole body; `takes_whole` says that there is one.
+    `heeds_head` says that it does something in the head, or forbids something there.
     `only_opens_responses`: it seals nothing, forbids nothing, and is for no request.
     """
 
@@ -59,6 +60,7 @@ class Blueprint:
         "encrypt",
         "form",
         "from_message",
+        "heeds_head",
         "in_head",
         "keeps",
         "only_opens_responses",
@@ -125,6 +127,7 @@ class Blueprint:
         )
         self.in_head = tuple(self._in_head(first=len(selectors)))
         self.query = self._query_selection()
+        self.heeds_head = bool(self.in_head) or any(_is_of_head(one) for one in block.absent)
 
     def fits(self, media_type: MediaType | None, status: int | None) -> bool:
         """Tell whether a message with this type (and, for responses, status) is for this block."""
@@ -222,14 +225,14 @@ class Blueprint:
     def _in_head(self, *, first: int) -> Iterator[tuple[Placed, str | None, bool]]:
         """Yield the items of the head, the header's name (None: the query), whether it is sealed.
 
-        Raises InvalidExpression on responses: one without a body would pass unread.
+        Raises InvalidExpression for the query of a response: it has none.
         """
         index = first
         for items, encrypt in ((self.block.encrypt, True), (self.block.decrypt, False)):
             for item in items:
                 selector = item.selector
                 if isinstance(selector, NamedSelector) and selector.of_head:
-                    if self.direction == "response":
+                    if self.direction == "response" and selector.place == "query":
                         raise InvalidExpression(f"`{selector.text}` is for requests alone")
                     name = selector.name if selector.place == "header" else None
                     yield Placed(index, item, {}), name, encrypt
@@ -283,6 +286,10 @@ def _reads(block: Block) -> frozenset[Kind]:
     if block.format is not None:
         return kinds_read_as(block.format, selectors, names_in_json=named)
     return kinds_read(selectors, names_in_json=named)
+
+
+def _is_of_head(selector: Selector) -> bool:
+    return isinstance(selector, NamedSelector) and selector.of_head
 
 
 def _json_sources(names: Names) -> tuple[JsonSource, ...]:

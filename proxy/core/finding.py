@@ -51,7 +51,7 @@ def find_edits(
     A `piece` of a stream is some whole records of it, or what stands between them.
     """
     if blueprint.block.absent:
-        refuse_present(exchange, blueprint, body)
+        refuse_present(head, blueprint, body)
     query, named = exchange.head.query, blueprint.form or blueprint.parts
     if named is not None and blueprint.direction == "request" and query:
         named.refuse_in_query(query)
@@ -61,9 +61,16 @@ def find_edits(
         binder = Binder(blueprint, exchange, b"", None)  # no record's names are those of the head
     else:
         binder, edits = _text_edits(exchange, blueprint, head, body)
-    if blueprint.in_head:
-        edits += find_head_edits(blueprint, binder, exchange.head)
+    if blueprint.in_head and not piece:
+        edits += find_head_edits(blueprint, binder, head)
     return tuple(edits)
+
+
+def head_edits(exchange: Exchange, blueprint: Blueprint, head: ResponseHead) -> tuple[Edit, ...]:
+    """Return what the block does to a response without a body; raise as `find_edits` does."""
+    refuse_present(head, blueprint, b"")
+    binder = Binder(blueprint, exchange, b"", None)
+    return tuple(find_head_edits(blueprint, binder, head, bodiless=True))
 
 
 def _text_edits(
@@ -141,7 +148,7 @@ def _seals(edit: Edit) -> bool:
     return isinstance(edit, HeadEdit | PartEdit) and type(edit.edit) is SealEdit
 
 
-def refuse_present(exchange: Exchange, blueprint: Blueprint, body: bytes) -> None:
+def refuse_present(head: RequestHead | ResponseHead, blueprint: Blueprint, body: bytes) -> None:
     """Raise ForbiddenValue where a head or body has what the block says must be absent."""
     for selector in blueprint.block.absent:
         if selector is Whole.BODY and body:
@@ -149,7 +156,7 @@ def refuse_present(exchange: Exchange, blueprint: Blueprint, body: bytes) -> Non
         if (
             isinstance(selector, NamedSelector)
             and selector.of_head
-            and _named_present(exchange, selector)
+            and _named_present(head, selector)
         ):
             raise ForbiddenValue(
                 f"{selector.place}-present",
@@ -157,10 +164,10 @@ def refuse_present(exchange: Exchange, blueprint: Blueprint, body: bytes) -> Non
             )
 
 
-def _named_present(exchange: Exchange, selector: NamedSelector) -> bool:
-    if selector.place == "query":
-        return has_query_parameter(exchange.head, selector.name)
-    return bool(header_values(exchange.head.headers, selector.name.encode()))
+def _named_present(head: RequestHead | ResponseHead, selector: NamedSelector) -> bool:
+    if selector.place == "query" and isinstance(head, RequestHead):
+        return has_query_parameter(head, selector.name)
+    return bool(header_values(head.headers, selector.name.encode()))
 
 
 def _walk(blueprint: Blueprint, head: RequestHead | ResponseHead, body: bytes) -> Findings | None:

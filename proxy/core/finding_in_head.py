@@ -1,4 +1,4 @@
-"""From a request's head and a block to edits: the values of `query:name` and `header:name`."""
+"""From a head and a block to edits: the values of `query:name` and `header:name`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .edits import AtHand, Change, OpenEdit, SealEdit
 from .errors import MissingValue, OpenFailed
 from .formats import form
 from .head_values import QUERY, HeadSpan
-from .message import RequestHead
+from .message import RequestHead, ResponseHead
 from .rules import Block
 from .token import Token
 
@@ -41,22 +41,32 @@ class HeadEdit(NamedTuple):
         return self.edit.carry_out(keys, block, now)
 
 
-def find_head_edits(blueprint: Blueprint, binder: Binder, head: RequestHead) -> Iterator[HeadEdit]:
-    """Yield what the block does to the request's head; raise MessageError where it cannot."""
+def find_head_edits(
+    blueprint: Blueprint,
+    binder: Binder,
+    head: RequestHead | ResponseHead,
+    *,
+    bodiless: bool = False,
+) -> Iterator[HeadEdit]:
+    """Yield what the block does to the head; raise MessageError where it cannot.
+
+    In a `bodiless` response nothing is missing: a 304 need not repeat what it stands for.
+    """
+    opens_at_most = blueprint.direction == "response"  # there, nothing to be opened is missing
     in_query = {}
-    if blueprint.query is not None:
+    if blueprint.query is not None and isinstance(head, RequestHead):
         in_query = head_values.find_in_query(head, blueprint.query, blueprint.variants_checked)
     for placed, name, encrypt in blueprint.in_head:
         span = in_query.get(placed.index) if name is None else head_values.find_header(head, name)
         if span is not None:
             make = _seal if encrypt else _open
             yield HeadEdit(make(blueprint, binder, placed, head, span), span.place)
-        elif not placed.item.optional:
+        elif not (placed.item.optional or bodiless or (opens_at_most and not encrypt)):
             raise MissingValue("missing-value", detail=f"{placed.item.field}: a value is needed.")
 
 
 def _seal(
-    _: Blueprint, binder: Binder, placed: Placed, head: RequestHead, span: HeadSpan
+    _: Blueprint, binder: Binder, placed: Placed, head: RequestHead | ResponseHead, span: HeadSpan
 ) -> SealEdit:
     text, context = _text(head, span), binder.context(placed, ())
     token = token_or_none(text)
@@ -66,7 +76,11 @@ def _seal(
 
 
 def _open(
-    blueprint: Blueprint, binder: Binder, placed: Placed, head: RequestHead, span: HeadSpan
+    blueprint: Blueprint,
+    binder: Binder,
+    placed: Placed,
+    head: RequestHead | ResponseHead,
+    span: HeadSpan,
 ) -> CarriedEdit:
     token, context = bind_token(
         blueprint, decoded_token(_text(head, span)), lambda: binder.context(placed, ())
@@ -78,7 +92,7 @@ def _open(
     )
 
 
-def _text(head: RequestHead, span: HeadSpan) -> bytes:
-    if span.place == QUERY:
+def _text(head: RequestHead | ResponseHead, span: HeadSpan) -> bytes:
+    if span.place == QUERY and isinstance(head, RequestHead):
         return form.decode(head_values.query_bytes(head)[span.start : span.end])
     return head_values.text_of_header(head.headers[span.place][1][span.start : span.end])

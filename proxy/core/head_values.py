@@ -1,4 +1,4 @@
-"""Values in a request's head: `query:name` and `header:name`, sealed or opened in place.
+"""Values in a head: `query:name` of requests and `header:name`, sealed or opened in place.
 
 A token needs no quoting in either. What comes out of one may hold anything, so a query spells it in
 percent triplets, and a header takes no control character at all.
@@ -15,7 +15,7 @@ from urllib.parse import quote
 from .edits import Change
 from .errors import ForbiddenValue, InvalidBody, OpenFailed
 from .formats.form import FormSelection
-from .message import RequestHead
+from .message import RequestHead, ResponseHead
 from .splicing import splice
 
 QUERY: Final = -1
@@ -51,7 +51,7 @@ def find_in_query(
     }
 
 
-def find_header(head: RequestHead, name: str) -> HeadSpan | None:
+def find_header(head: RequestHead | ResponseHead, name: str) -> HeadSpan | None:
     """Return where the value of a header (in lower case) lies.
 
     Raises InvalidBody where the header stands twice, ForbiddenValue where a name stands there that
@@ -99,7 +99,9 @@ def spell_in_header(text: bytes) -> bytes:
     return text
 
 
-def with_changes(head: RequestHead, changes: Iterable[tuple[int, Change]]) -> RequestHead:
+def with_changes(
+    head: RequestHead | ResponseHead, changes: Iterable[tuple[int, Change]]
+) -> RequestHead | ResponseHead:
     """Return the head with each change made at its place."""
     headers = list(head.headers)
     in_query: list[Change] = []
@@ -109,7 +111,7 @@ def with_changes(head: RequestHead, changes: Iterable[tuple[int, Change]]) -> Re
         else:
             name, value = headers[place]
             headers[place] = name, splice(value, [change])
-    query = head.query
-    if in_query:
+    if in_query and isinstance(head, RequestHead):
         query = splice(query_bytes(head), in_query).decode("latin-1")
-    return replace(head, query=query, headers=tuple(headers))
+        head = replace(head, query=query)
+    return replace(head, headers=tuple(headers))

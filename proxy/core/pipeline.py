@@ -16,7 +16,7 @@ from .digests import verify
 from .edits import AtHand, Change, Fate, OpenEdit, SealEdit
 from .errors import OpenFailed, RejectedByRule, Unopened, UnsupportedBody
 from .exchange import Exchange
-from .finding import find_edits, needs_of, refuse_present
+from .finding import find_edits, head_edits, needs_of, refuse_present
 from .finding_in_head import HeadEdit
 from .finding_parts import refuse_new_delimiters
 from .forwardable import Forwardable, mint
@@ -73,11 +73,12 @@ def pass_request(exchange: Exchange) -> Forwardable:
 def pass_response(exchange: Exchange, head: ResponseHead, *, bodiless: bool) -> Forwardable:
     """Return a response to be relayed with its body unread.
 
-    `bodiless` says that the response has no body by HTTP's own rules (HEAD, 204, 304); any other
-    must not fit a block. Raises RejectedByRule where the rule rejects all responses.
+    `bodiless` says that the response has no body by HTTP's own rules (HEAD, 204, 304). It must not
+    fit a block. Raises RejectedByRule where the rule rejects all responses.
     """
     _refuse_rejected(exchange)
-    if not bodiless and choose_response(exchange, head) is not None:
+    choose = choose_bodiless if bodiless else choose_response
+    if choose(exchange, head) is not None:
         message = "a response that a rule reads cannot pass unread"
         raise TypeError(message)
     ruled = bodiless and exchange.decision.may_read_response
@@ -111,6 +112,30 @@ def choose_response(exchange: Exchange, head: ResponseHead) -> Blueprint | None:
     return blueprint
 
 
+def choose_bodiless(exchange: Exchange, head: ResponseHead) -> Blueprint | None:
+    """Return the block that does something in the head of a response without a body, or None."""
+    compiled = exchange.decision.compiled
+    for one in compiled.response if compiled is not None else ():
+        if one.heeds_head and one.fits_status(head.status):
+            return one
+    return None
+
+
+def plan_bodiless(exchange: Exchange, blueprint: Blueprint, head: ResponseHead) -> Plan:
+    """Return what a block that `choose_bodiless` gave does to a response without a body."""
+    edits = head_edits(exchange, blueprint, head)
+    decision = exchange.decision
+    return Plan(
+        head,
+        b"",
+        blueprint,
+        edits,
+        needs_of(edits),
+        decision.may_read_response,
+        varies=decision.varies,
+    )
+
+
 def plan_request(exchange: Exchange, body: bytes, limit: int | None = None) -> Plan:
     """Return what the rule does to a request; `limit` bounds its body once decoded.
 
@@ -128,7 +153,7 @@ def plan_request(exchange: Exchange, body: bytes, limit: int | None = None) -> P
     else:
         # No body tells the blocks apart, so what any of them forbids in the head is forbidden.
         for one in compiled.request:
-            refuse_present(exchange, one, body)
+            refuse_present(head, one, body)
         blueprint = compiled.request[0]
     verify(head.told, body)
     return _plan(exchange, blueprint, head, body, limit)
@@ -190,7 +215,6 @@ def apply(plan: Plan, keys: Keys, now: float) -> Applied:
         raise failed
     head = plan.head
     if head_changes:
-        assert isinstance(head, RequestHead)  # noqa: S101 - no other head has edits
         head = with_changes(head, head_changes)
     changes += beside
     body = splice(plan.body, changes) if changes else plan.body

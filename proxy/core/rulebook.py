@@ -126,6 +126,8 @@ def _compile(rule: Rule) -> CompiledRule:
     if len(request) > 1 and any(one.in_head for one in request):
         # Without a body the first block would be taken, and what the others select would pass.
         raise InvalidExpression("`query:` and `header:` stand in a rule's only block")
+    if len(response) > 1 and any(one.heeds_head for one in response):
+        raise InvalidExpression("`header:` stands in the only block of responses")
     varies = tuple(sorted(set(_varies(response))))
     return CompiledRule(rule, request, response, varies, any(one.block.encrypt for one in response))
 

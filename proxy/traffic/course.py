@@ -159,6 +159,8 @@ class Course:
         self, exchange: Exchange, blueprint: Blueprint, response: UpstreamResponse, body: bytes
     ) -> Plan:
         """Return what a block of the rule does to the response."""
+        if response.bodiless:
+            return pipeline.plan_bodiless(exchange, blueprint, response.head)
         limit = self.body_limit(exchange.decision)
         return pipeline.plan_response(exchange, blueprint, response.head, body, limit)
 
@@ -168,8 +170,10 @@ class Course:
         Raises:
             TrafficError: It cannot be read, or what comes may not be all of it.
         """
-        if response.bodiless or not exchange.decision.may_read_response:
+        if not exchange.decision.may_read_response:
             return None
+        if response.bodiless:
+            return pipeline.choose_bodiless(exchange, response.head)
         refuse_parts(response.head)
         blueprint = pipeline.choose_response(exchange, response.head)
         if blueprint is not None and not response.delimited:

@@ -176,7 +176,6 @@ def test_absent_takes_parts_of_the_head() -> None:
         ("request", "tokens"),
         ("request", "optional $.a"),
         ("response", "query:q"),
-        ("response", "header:a"),
     ],
 )
 def test_what_cannot_be_absent_is_told(direction: str, written: str) -> None:

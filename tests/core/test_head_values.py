@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from proxy.core import pipeline
 from proxy.core.context import Context, Scope
 from proxy.core.errors import (
     ForbiddenValue,
@@ -20,13 +21,25 @@ from proxy.core.errors import (
     SealyardError,
 )
 from proxy.core.explanation import explain_request
-from proxy.core.message import Headers, RequestHead
+from proxy.core.message import Headers, RequestHead, ResponseHead
 from proxy.core.path import canonical
 from proxy.core.pipeline import Applied
 from proxy.core.rulebook import Rulebook
-from proxy.core.rules import Item, Names, Rule
+from proxy.core.rules import Block, Item, Names, Rule
 from proxy.core.sources import parse_source
-from tests.factories import JSON_TYPE, a_block, a_message, a_rule, a_session, an_item, send
+from tests.factories import (
+    JSON_TYPE,
+    NOW,
+    Trip,
+    a_block,
+    a_message,
+    a_rule,
+    a_session,
+    an_item,
+    keys_for,
+    reply,
+    send,
+)
 
 NAMES = Names(tenant=parse_source("const:clinic"), conversation=parse_source("const:c1"))
 PREFIX = "eyJ0eXAiOiJzeTEi"
@@ -248,7 +261,9 @@ def test_h7_values_of_the_head_stand_in_a_request_s_only_block() -> None:
 
     for rule in (
         a_rule("/a", request=(json, query), names=NAMES),
-        a_rule("/a", response=a_block(decrypt=["header:title"]), names=NAMES),
+        a_rule("/a", response=(a_block(decrypt=["header:title"]), json), names=NAMES),
+        a_rule("/a", response=(a_block(absent=["header:title"]), json), names=NAMES),
+        a_rule("/a", response=query, names=NAMES),
     ):
         with pytest.raises(InvalidExpression):
             Rulebook((rule,), pass_unmatched=True)
@@ -267,3 +282,113 @@ def test_values_of_the_head_are_explained_with_their_place() -> None:
         ("header", 0, 6),
     ]
     assert told.outgoing == b""
+
+
+# --- responses -----------------------------------------------------------------------------------
+
+
+def a_reply_rule(encrypt: Sequence[str] = (), decrypt: Sequence[str] = ()) -> Rule:
+    block = a_block(
+        encrypt=[a_head_item(one) for one in encrypt], decrypt=[a_head_item(one) for one in decrypt]
+    )
+    return a_rule(response=block, names=NAMES)
+
+
+SEAL_REPLY, OPEN_REPLY = (
+    a_reply_rule(encrypt=["header:title"]),
+    a_reply_rule(decrypt=["header:title"]),
+)
+
+
+def replied_headers(rule: Rule, headers: Headers, *, bodiless: bool = False) -> Headers:
+    return answered(rule, headers, bodiless=bodiless).forwardable.head.headers
+
+
+def answered(rule: Rule, headers: Headers, *, bodiless: bool = False) -> Applied:
+    head = ResponseHead(204 if bodiless else 200, b"", headers)
+    if not bodiless:
+        return reply(rule, b"a body", head)
+    exchange = Trip((rule,), a_message()).exchange
+    blueprint = pipeline.choose_bodiless(exchange, head)
+    assert blueprint is not None
+    plan = pipeline.plan_bodiless(exchange, blueprint, head)
+    return pipeline.apply(plan, keys_for(plan.needs), NOW)
+
+
+@given(st.text(st.characters(codec="utf-8", exclude_categories=["Cc"]), max_size=12), st.booleans())
+def test_h10_a_header_of_a_response_comes_back_and_no_other_byte_changes(
+    value: str,
+    bodiless: bool,  # noqa: FBT001 - drawn
+) -> None:
+    headers = ((b"A", b"1"), (b"tItLe", b" " + value.strip().encode()), (b"X-Title", b"2"))
+
+    sealed = replied_headers(SEAL_REPLY, headers, bodiless=bodiless)
+
+    assert (headers[0], headers[2]) == (sealed[0], sealed[2])
+    assert sealed[1][1].strip().startswith(PREFIX.encode())
+    assert headers[1][1].strip(b" ") == (
+        replied_headers(OPEN_REPLY, sealed, bodiless=bodiless)[1][1].strip(b" ")
+    )
+    came = answered(SEAL_REPLY, headers, bodiless=bodiless).forwardable
+    assert came.body == (b"" if bodiless else b"a body")
+    assert came.changed
+
+
+@pytest.mark.parametrize("control", ["\r\nX-Admin: 1", "\n", "\r", "\0", "\x7f"])
+def test_h11_what_opens_with_control_characters_reaches_no_header_of_a_response(
+    control: str,
+) -> None:
+    headers = ((b"Title", a_token(f"a{control}", "title").encode()),)
+    keeping = replace(OPEN_REPLY, response=(replace(_only(OPEN_REPLY), keep_unopened=True),))
+
+    for bodiless in (False, True):
+        with pytest.raises(OpenFailed):
+            answered(OPEN_REPLY, headers, bodiless=bodiless)
+        kept = answered(keeping, headers, bodiless=bodiless)
+        assert headers == kept.forwardable.head.headers
+        assert kept.counts == {"kept": 1}
+
+
+def _only(rule: Rule) -> Block:
+    assert isinstance(rule.response, tuple)
+    return rule.response[0]
+
+
+def test_a_header_that_a_response_lacks_is_missing_only_where_there_is_a_body_to_seal_beside() -> (
+    None
+):
+    with pytest.raises(MissingValue):
+        answered(SEAL_REPLY, ())
+    assert answered(SEAL_REPLY, (), bodiless=True).counts == {}
+    assert answered(OPEN_REPLY, ()).counts == {}
+    assert answered(OPEN_REPLY, (), bodiless=True).counts == {}
+
+
+@pytest.mark.parametrize("name", [b"Title", b"X_Title"])
+def test_a_header_of_a_response_that_stands_twice_is_refused(name: bytes) -> None:
+    rule = a_reply_rule(encrypt=["header:x-title"])
+    headers = ((b"X-Title", b"1"), (b"X-Title" if name == b"Title" else name, b"2"))
+
+    with pytest.raises((InvalidBody, ForbiddenValue)):
+        answered(rule, headers)
+
+
+def test_a_response_may_be_forbidden_to_have_a_header() -> None:
+    rule = a_rule(response=a_block(absent=["header:title"]), names=NAMES)
+
+    for bodiless in (False, True):
+        with pytest.raises(ForbiddenValue):
+            answered(rule, ((b"TITLE", b"1"),), bodiless=bodiless)
+        assert answered(rule, ((b"A", b"1"),), bodiless=bodiless).counts == {}
+
+
+def test_a_response_without_a_body_whose_head_a_rule_reads_never_passes_unread() -> None:
+    head = ResponseHead(204, b"", ())
+    exchange = Trip((SEAL_REPLY,), a_message()).exchange
+
+    with pytest.raises(TypeError):
+        pipeline.pass_response(exchange, head, bodiless=True)
+    other = Trip((a_reply_rule(encrypt=["$.a"]),), a_message()).exchange
+    assert pipeline.choose_bodiless(other, head) is None
+    unmatched = Trip((SEAL_REPLY,), a_message(target="/other")).exchange
+    assert pipeline.choose_bodiless(unmatched, head) is None

@@ -66,3 +66,58 @@ async def test_values_of_the_head_are_sealed_and_opened_again(tmp_path: Path) ->
     assert canary not in f"{path}{title}{log}"
     assert seen[1] == (f"/pull/c1?{query}", f"T {canary}")
     assert [one for _, one in seen[2:]] == [None, None, "a: 1"]
+
+
+REPLIES = """\
+      - name: reply
+        match: /reply/{id}
+        conversation: path:id
+        response: {encrypt: "header:title"}
+      - name: deliver
+        match: /deliver/{id}
+        conversation: path:id
+        response: {decrypt: "header:title"}
+"""
+
+
+async def test_headers_of_responses_are_sealed_and_opened_also_where_there_is_no_body(
+    tmp_path: Path,
+) -> None:
+    canary = secrets.token_hex(16)
+
+    async def answer(request: web.Request) -> web.Response:
+        status = int(request.query.get("status", "200"))
+        text = "ok" if status == 200 else None
+        title = request.headers.get("Echo", f"T {canary}")
+        return web.Response(text=text, status=status, headers={"Title": title, "Other": canary})
+
+    async with backend(web.route("*", "/{kind}/{id}", answer)) as behind:
+        with served(tmp_path, behind.port, rules=REPLIES) as ours:
+            await ours.event("server.ready")
+            base = f"http://127.0.0.1:{ours.port}"
+            async with aiohttp.ClientSession() as session:
+
+                async def title(method: str, target: str, echo: str | None = None) -> str | int:
+                    headers = {} if echo is None else {"Echo": echo}
+                    async with session.request(method, base + target, headers=headers) as response:
+                        text = await response.text()
+                        if "Sealyard-Error" in response.headers:
+                            assert canary not in text
+                            return response.status
+                        return response.headers["Title"]
+
+                for method, query in (
+                    ("GET", ""),
+                    ("HEAD", ""),
+                    ("GET", "?status=204"),
+                    ("GET", "?status=304"),
+                    ("POST", "?status=201"),
+                ):
+                    sealed = await title(method, f"/reply/c1{query}")
+                    assert isinstance(sealed, str)
+                    assert sealed.startswith("eyJ0eXAiOiJzeTEi")
+                    assert await title(method, f"/deliver/c1{query}", sealed) == f"T {canary}"
+                    assert await title(method, f"/deliver/c2{query}", sealed) == 502
+                    assert await title(method, f"/deliver/c1{query}", "plain") == 502
+        log = ours.log.read_text()
+    assert canary not in log
