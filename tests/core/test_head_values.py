@@ -316,7 +316,7 @@ def answered(rule: Rule, headers: Headers, *, bodiless: bool = False) -> Applied
 
 
 @given(st.text(st.characters(codec="utf-8", exclude_categories=["Cc"]), max_size=12), st.booleans())
-def test_h10_a_header_of_a_response_comes_back_and_no_other_byte_changes(
+def test_a_header_of_a_response_comes_back_and_no_other_byte_changes(
     value: str,
     bodiless: bool,  # noqa: FBT001 - drawn
 ) -> None:
@@ -335,7 +335,7 @@ def test_h10_a_header_of_a_response_comes_back_and_no_other_byte_changes(
 
 
 @pytest.mark.parametrize("control", ["\r\nX-Admin: 1", "\n", "\r", "\0", "\x7f"])
-def test_h11_what_opens_with_control_characters_reaches_no_header_of_a_response(
+def test_what_opens_with_control_characters_reaches_no_header_of_a_response(
     control: str,
 ) -> None:
     headers = ((b"Title", a_token(f"a{control}", "title").encode()),)
