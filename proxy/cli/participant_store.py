@@ -12,8 +12,10 @@ from typing import Final
 
 from ..config.settings import SecretReference
 from ..core.errors import ParticipantError
+from ..keys import keyring_file
 from ..keys.participants import private_key, public_key
 from ..keys.participants.participant import Participant, ParticipantKey
+from ..keys.participants.private_key import Opener
 from ..keys.participants.public_key import Use
 from ..keys.participants.registry import Change, Participants
 from ..keys.roots import PassphraseRoot
@@ -26,11 +28,13 @@ _JWK_BYTES: Final = 8192
 
 
 def new_key(  # noqa: PLR0913 - each is one option
+    place: Place,
     *,
     device: str,
     use: Use,
     jwk: Path | None,
     expires: str | None,
+    under: str,
     private_passphrase_env: str,
     private_passphrase_file: Path | None,
 ) -> ParticipantKey:
@@ -41,11 +45,16 @@ def new_key(  # noqa: PLR0913 - each is one option
     ends = 0 if expires is None else times.seconds(expires)
     if jwk is not None:
         return ParticipantKey(_taken(jwk, use), device, int(time.time()), expires=ends)
-    reference = SecretReference(
-        file=private_passphrase_file,
-        env=None if private_passphrase_file else private_passphrase_env,
-    )
-    public, sealed = private_key.generate(use, PassphraseRoot(reference, os.environ).fetch())
+    if under == "keyring":
+        keyring = keyring_file.open_keyring(place.path, place.root)
+        opener: Opener = private_key.keyring_opener(keyring)
+    else:
+        reference = SecretReference(
+            file=private_passphrase_file,
+            env=None if private_passphrase_file else private_passphrase_env,
+        )
+        opener = PassphraseRoot(reference, os.environ).fetch()
+    public, sealed = private_key.generate(use, opener)
     return ParticipantKey(public, device, int(time.time()), private=sealed, expires=ends)
 
 

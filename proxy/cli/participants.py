@@ -32,6 +32,13 @@ _use = click.option(
 def _key_options(command: Callable[..., None]) -> Callable[..., None]:
     """Give a command the options that describe a new key."""
     for option in (
+        click.option(
+            "--under",
+            type=click.Choice(["passphrase", "keyring"]),
+            default="passphrase",
+            show_default=True,
+            help="What the private key is encrypted under; the keyring's opens at every Sealyard.",
+        ),
         click.option("--private-passphrase-file", type=FILE, help="Read it from this file."),
         click.option(
             "--private-passphrase-env",
@@ -76,7 +83,7 @@ def add(place: Place, /, participant: str, *, as_json: bool, **said: Any) -> Non
 
     A pair's private key is kept encrypted under a passphrase of its own. RSA takes seconds.
     """  # noqa: D301 - click's own mark for lines that are not to be wrapped
-    key = new_key(**said)
+    key = new_key(place, **said)
     change(place, "participants.add", participant, key.public.kid, lambda one: one.add(key))
     _tell(key, as_json=as_json)
 
@@ -108,7 +115,7 @@ def rotate(
     sealyard participants rotate alice --device phone
     sealyard participants rotate alice --device phone --grace 3600
     """  # noqa: D301 - click's own mark for lines that are not to be wrapped
-    key = new_key(**said)
+    key = new_key(place, **said)
     change(
         place,
         "participants.rotate",

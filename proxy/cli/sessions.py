@@ -11,7 +11,10 @@ import click
 
 from ..config.settings import KeySettings
 from ..core.context import Scope
+from ..core.errors import KeyUnavailable
 from ..keys.desk import Answer, Call, Desk, latest_not_before
+from ..keys.end_to_end.shelf import PackageShelf
+from ..keys.end_to_end.stored import StoredPackage
 from ..keys.keeper import Keeper
 from ..keys.sessions import Sessions
 from . import base, times
@@ -101,6 +104,41 @@ def revoke(
     if not answer.reaches_others:
         raise base.Failure("neither the keyring nor the store took it", base.ENVIRONMENT)
     sys.exit(base.OK if answer.durable and answer.store is not False else base.NEGATIVE)
+
+
+@sessions.command("package")
+@context_options
+@click.option("--recipient", required=True, metavar="ID", help="For which participant.")
+@click.option("--sid", help="Of this session alone, as `kid` of a token names it.")
+@keyring_options
+def packages(
+    place: Place, tenant: str | None, conversation: str | None, recipient: str, sid: str | None
+) -> None:
+    """Print the key packages of a conversation that are for one participant, the newest first.
+
+    \b
+    sealyard sessions package --tenant clinic --conversation c1 --recipient bob
+    sealyard sessions package --tenant clinic --conversation c1 --recipient bob --sid SID
+
+    A package opens with the participant's private key in any JOSE library. Ends with 1 where there
+    is none.
+    """  # noqa: D301 - click's own mark for lines that are not to be wrapped
+    scope, keys = _scope(tenant, conversation), place.keys()
+    found = asyncio.run(_packages(place, keys, scope, recipient))
+    told = [one.facts() for one in found if sid in {None, one.key_id}]
+    base.print_json({"packages": told})
+    sys.exit(base.OK if told else base.NEGATIVE)
+
+
+async def _packages(
+    place: Place, keys: KeySettings, scope: Scope, recipient: str
+) -> tuple[StoredPackage, ...]:
+    async with at_store(place, keys) as at:
+        shelf = PackageShelf(at.sessions, clock=time.time, notice=at.notices.append)
+        try:
+            return await shelf.packages(scope, recipient)
+        except KeyUnavailable:
+            raise base.Failure(f"the store does not tell: {at.reason}", base.ENVIRONMENT) from None
 
 
 async def _rotate(place: Place, keys: KeySettings, scope: Scope) -> Answer:

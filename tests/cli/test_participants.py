@@ -12,7 +12,11 @@ import pytest
 from click.testing import CliRunner, Result
 
 from proxy.cli import main
+from proxy.config.settings import SecretReference
+from proxy.core.errors import ParticipantError
+from proxy.keys.keyring_file import open_keyring
 from proxy.keys.participants import private_key, public_key
+from proxy.keys.roots import FileRoot
 from proxy.keys.roots.provider import Passphrase
 from tests.cli.test_sessions import configure
 from tests.keys.participants.builders import a_private_jwk, a_public_jwk, a_public_key
@@ -155,3 +159,17 @@ def test_a_private_key_is_not_made_without_a_passphrase(
     run("add", "alice", "--use", "sig", status=3)
 
     assert listed(run) == []
+
+
+def test_a_private_key_can_stand_under_the_keyring(run: Run) -> None:
+    kid = run("add", "alice", "--use", "sig", "--under", "keyring").stdout.strip()
+    run("private", "alice", kid, "alice.jwe")
+
+    sealed = Path("alice.jwe").read_text().strip()
+    (published,) = json.loads(run("jwks", "alice").stdout)["keys"]
+    keyring = open_keyring(Path("keyring.jwe"), FileRoot(SecretReference(file=Path("root.key"))))
+    opener = private_key.keyring_opener(keyring)
+    public = public_key.from_members(published)
+    assert private_key.unseal(sealed, opener, public)["kid"] == kid
+    with pytest.raises(ParticipantError):
+        private_key.unseal(sealed, Passphrase(WORDS), public)

@@ -211,3 +211,19 @@ def test_help_opens_with_two_examples(name: str) -> None:
     command: click.Command = group.commands[name] if name else group
     text = command.get_help(click.Context(command))
     assert sum(line.strip().startswith("sealyard sessions ") for line in text.splitlines()) >= 2
+
+
+def test_a_conversation_without_packages_is_told(run: Run) -> None:
+    configure("sqlite:keys.db")
+    words = (
+        "sessions",
+        "package",
+        "--tenant",
+        "clinic",
+        "--conversation",
+        "c1",
+        "--recipient",
+        "bob",
+    )
+    result = run(*words, status=1)
+    assert json.loads(result.stdout) == {"packages": []}

@@ -231,10 +231,12 @@ def served(
     log: Path | None = None,
     rules: str | None = None,
     admin_more: str = "",
+    keys_more: str = "",
 ) -> Iterator[Served]:
     """Run `sealyard serve` with keys and a configuration of its own, or with other rules in it.
 
-    `admin_more` are further keys of `admin`, such as `tap: true`.
+    `admin_more` are further keys of `admin`, such as `tap: true`; `keys_more` those of `keys`, a
+    line each.
     """
     port, admin, health = free_port(), free_port(), free_port()
     write_keys(folder)
@@ -244,6 +246,7 @@ def served(
     if admin_more:
         token = "token: {file: admin.token}"
         configuration = configuration.replace(token, f"{token}, {admin_more}")
+    configuration = configuration.replace("admin:", f"{keys_more}admin:", 1)
     if rules is not None:
         configuration = configuration.partition("    rules:\n")[0] + f"    rules:\n{rules}"
     (folder / "sealyard.yaml").write_text(configuration)

@@ -126,10 +126,10 @@ class EndToEnd:
     async def packages(self, scope: Scope, recipient: str) -> tuple[StoredPackage, ...]:
         """Return the packages of a conversation that are for a participant, the newest first.
 
-        Raises KeyUnavailable where the store does not answer, or for an id that is none.
+        Raises KeyUnavailable where the store does not answer, ParticipantError for an id that is
+        none.
         """
-        name = self._people.name(recipient)
-        return tuple(one for one in await self._shelf.listed(scope) if name in one.audience)
+        return await self._shelf.packages(scope, recipient)
 
     def changed(self, name: str | None) -> None:
         """Hear that a conversation was rotated or revoked, or that a participant changed.

@@ -10,6 +10,7 @@ from ...core.context import Scope
 from ...core.errors import KeyUnavailable
 from ..bounded import BoundedMap
 from ..guarded import Notice
+from ..participants.registry import record_name
 from ..sessions import Sessions
 from ..stores import Held, StoreFailed
 from ..stores.authentic import RecordRefused
@@ -66,6 +67,15 @@ class PackageShelf:
             raise KeyUnavailable("store-unavailable") from None
         found = await self._find(scope, [key_id for key_id, _ in reversed(listed.ends)])
         return [one for one in found if one is not None]
+
+    async def packages(self, scope: Scope, recipient: str) -> tuple[StoredPackage, ...]:
+        """Return those that are for a participant, the newest first.
+
+        Raises KeyUnavailable where the store does not answer, ParticipantError for an id that is
+        none.
+        """
+        name = record_name(self._sessions.keyring.name_key, recipient)
+        return tuple(one for one in await self.listed(scope) if name in one.audience)
 
     async def _find(self, scope: Scope, key_ids: Sequence[str]) -> list[StoredPackage | None]:
         name = self.name(scope)

@@ -54,6 +54,12 @@ class StoredPackage:
         """The session id as text."""
         return base64url.encode(self.sid).decode()
 
+    def facts(self) -> dict[str, Any]:
+        """Return the package as JSON holds it, with what its finder must know: who signed it."""
+        told = {"sid": self.key_id, "issue": self.issue, "kid": self.kid}
+        times = {"iat": self.issued, "exp": self.ends}
+        return {**told, **times, "package": json.loads(self.package)}
+
 
 @dataclass(frozen=True, slots=True)
 class Listed:

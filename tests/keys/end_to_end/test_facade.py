@@ -11,7 +11,7 @@ import pytest
 
 from proxy.config.settings import IdentitySettings, SecretReference
 from proxy.core.context import Scope
-from proxy.core.errors import KeyUnavailable, OpenFailed
+from proxy.core.errors import KeyUnavailable, OpenFailed, ParticipantError
 from proxy.core.needs import Needs
 from proxy.core.token import decode
 from proxy.keys.participants import private_key
@@ -321,7 +321,7 @@ async def test_an_id_that_is_none_is_told() -> None:
     (one,) = await a_fleet()
     with pytest.raises(KeyUnavailable, match="participant-id"):
         await one.session("alice", ["a\n"])
-    with pytest.raises(KeyUnavailable, match="participant-id"):
+    with pytest.raises(ParticipantError):
         await one.keys.packages(Scope("clinic", "c1"), "")
 
 
