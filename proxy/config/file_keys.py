@@ -13,6 +13,7 @@ from .admin_keys import (
     ADMIN_KUBERNETES,
     ADMIN_TOKEN,
 )
+from .log_keys import LOG
 from .rule_keys import BLOCK, DEFAULTS, FIELD, ITEM, RULE, SOURCES
 from .tables import Key, Table
 from .traffic_keys import LIMITS, TIMEOUTS
@@ -337,6 +338,7 @@ TABLES: Final = (
     TIMEOUTS,
     DEFAULTS,
     RULE,
+    LOG,
     SOURCES,
     BLOCK,
     ITEM,

@@ -73,6 +73,7 @@ def listener(
         timeouts=waits,
         trusted_names=trusted,
         trusted_proxies=proxies,
+        log={one.rule.name: one.shared.log for one in resolved if one.shared.log is not None},
     )
     return ResolvedListener(place, settings, resolved)
 

@@ -104,6 +104,7 @@ def _direction(name: str, words: str, block: Schema, options: list[str]) -> Key:
 
 
 _SHARED: Final = (
+    Key("log", "mapping", "Which lines of its messages the log has.", shapes.table("log"), "all"),
     *_names("read from the request and kept for its response"),
     Key("purpose", "text", "A constant to be bound.", shapes.TEXT),
     _direction("request", "`pass`, `reject`", shapes.table("block"), ["pass", "reject"]),

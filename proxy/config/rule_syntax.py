@@ -7,6 +7,7 @@ from ..core.routes import Pattern, parse_pattern
 from .blocks import behaviour
 from .fields import Fields
 from .items import sealing
+from .log_keys import rule_log
 from .options import bind, options
 from .positions import Mapping, Place
 from .problems import Problems
@@ -60,6 +61,7 @@ def _shared(fields: Fields, problems: Problems) -> SharedSyntax:
         response=None if response is None else behaviour(response, "response", problems),
         options=options(fields, problems),
         bind=bind(fields, problems),
+        log=rule_log(fields.get("log"), problems),
     )
 
 

@@ -6,6 +6,7 @@ secret stands, never the secret.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
@@ -251,8 +252,19 @@ class UpstreamTls:
 
 
 @dataclass(frozen=True, slots=True)
+class RuleLog:
+    """How much the log says of a rule's messages: a share of those that went well, or none."""
+
+    sample: float = 1.0
+    errors_only: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class ListenerSettings:
-    """One listener: where it accepts, where it forwards to, and its rules in order."""
+    """One listener: where it accepts, where it forwards to, and its rules in order.
+
+    `log` has what the rules of some names say of the log.
+    """
 
     name: str
     listen: Address
@@ -265,6 +277,7 @@ class ListenerSettings:
     timeouts: Timeouts = field(default_factory=Timeouts)
     trusted_names: bool = False
     trusted_proxies: tuple[Network, ...] = ()
+    log: Mapping[str, RuleLog] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

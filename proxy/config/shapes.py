@@ -11,6 +11,9 @@ REFERENCE: Final = r"\$\{env:"
 TEXT: Final[Schema] = {"type": "string", "minLength": 1}
 _FROM_ENVIRONMENT: Final[Schema] = {"type": "string", "pattern": REFERENCE}
 SWITCH: Final[Schema] = {"anyOf": [{"type": "boolean"}, _FROM_ENVIRONMENT]}
+SHARE: Final[Schema] = {
+    "anyOf": [{"type": "number", "exclusiveMinimum": 0, "maximum": 1}, _FROM_ENVIRONMENT]
+}
 DURATION: Final[Schema] = {
     "type": "string",
     "pattern": rf"^[0-9]+(\.[0-9]+)?(ms|s|m|h|d)$|{REFERENCE}",

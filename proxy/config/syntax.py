@@ -13,6 +13,7 @@ from ..core.selectors import Selector
 from ..core.sources import Source
 from ..core.token import Form
 from .positions import Place
+from .settings import RuleLog
 
 AlreadySealed = Literal["seal", "keep", "reject"]
 
@@ -111,6 +112,7 @@ class SharedSyntax:
     response: BehaviourSyntax | None = None
     options: OptionsSyntax = OptionsSyntax()
     bind: BindSyntax | None = None
+    log: RuleLog | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,4 +153,5 @@ def inherit(defaults: SharedSyntax, own: SharedSyntax) -> SharedSyntax:
         response=defaults.response if own.response is None else own.response,
         options=overlay(defaults.options, own.options),
         bind=own.bind,
+        log=own.log or defaults.log,
     )

@@ -15,6 +15,7 @@ from .positions import Mapping, Place, Scalar, Sequence
 from .problems import Problems, show, suggest
 
 _WHOLE: Final = re.compile(r"0|[1-9][0-9]{0,14}")
+_SHARE: Final = re.compile(r"0\.[0-9]{1,6}|1(?:\.0{1,6})?")
 _DURATION: Final = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,6})?)(ms|s|m|h|d)")
 _SECONDS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _SIZE: Final = re.compile(r"([0-9]{1,12})(B|KiB|MiB|GiB)")
@@ -49,6 +50,20 @@ def whole(place: Place, problems: Problems, *, low: int, high: int) -> int | Non
         problems.add(place, f"{show(node.text)} is out of range; {low} to {high}")
     else:
         return int(node.text)
+    return None
+
+
+def share(place: Place, problems: Problems) -> float | None:
+    """Return a share: a number above 0, up to 1, of at most six decimals."""
+    node = place.node
+    if not isinstance(node, Scalar):
+        expected(place, "a share", problems)
+    elif node.kind == "text" or not _SHARE.fullmatch(node.text) or not float(node.text):
+        problems.add(
+            place, f"{show(node.text)} is not a share", "write `0.1` for a tenth; 1 is all"
+        )
+    else:
+        return float(node.text)
     return None
 
 

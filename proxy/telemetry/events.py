@@ -48,6 +48,7 @@ _MESSAGE_KEYS: Final = (
     "response_kept",
     "response_plain",
     "response_cut",
+    "sample",
 )
 
 OWN_KEYS: Final = frozenset({"mac", "previous", "request_id", "scope", "sha256", "sid"})
@@ -208,7 +209,8 @@ _TABLE: Final = (
         "message.handled",
         "info",
         _MESSAGE_KEYS,
-        "A message went through: one line for each.",
+        "A message went through: one line for each, or for a share of them where the rule says so:"
+        " then `sample` is that share.",
     ),
     Event(
         "message.refused",

@@ -11,6 +11,7 @@ from typing import Final, Literal
 
 from .events import EVENTS, Event, Level
 from .lines import LEVELS, EcsLines, JsonLines, Renderer
+from .sampling import Sampling
 from .sink import DescriptorSink
 
 Format = Literal["json", "console", "ecs"]
@@ -25,7 +26,7 @@ class Logs:
     This is the Reporter of traffic and keys. Lines below `level` are not written.
     """
 
-    __slots__ = ("_clock", "_render", "_sink", "_wanted")
+    __slots__ = ("_clock", "_render", "_sink", "_wanted", "sampling")
 
     def __init__(
         self,
@@ -39,6 +40,7 @@ class Logs:
         self._sink = sink
         self._render = render or JsonLines()
         self._clock = clock
+        self.sampling: Sampling | None = None
         self._wanted = frozenset(LEVELS[LEVELS.index(level) :])
 
     @property
@@ -52,7 +54,9 @@ class Logs:
         if declared is None:
             self._undeclared(event)
         elif declared.level in self._wanted:
-            self._sink(self._render(self._clock(), declared, declared.level, fields))
+            sampling = self.sampling
+            if sampling is None or event != sampling.event or sampling.takes(fields):
+                self._sink(self._render(self._clock(), declared, declared.level, fields))
 
     def report_at(self, level: Level, event: Event, fields: Mapping[str, object]) -> None:
         """Write a line whose level is not the event's own, as messages of libraries need it."""

@@ -52,6 +52,11 @@ class Tally:
         self._counts: dict[str, dict[Labels, float]] = {}
         self._messages = MessageCounts()
 
+    @property
+    def inner(self) -> Reporter:
+        """Where every event goes on to."""
+        return self._inner
+
     def report(self, event: str, **fields: object) -> None:
         """Write the event, then count it."""
         self._inner.report(event, **fields)

@@ -25,7 +25,7 @@ from ..telemetry.tap import Tap
 from ..traffic import sockets
 from ..traffic.server import TrafficServer
 from ..traffic.sockets import Sockets
-from . import auditing, session_calls, session_facts, store_check
+from . import auditing, log_sampling, session_calls, session_facts, store_check
 from .lanes import LaneChange, WiredLane
 from .material import Material, gather
 from .restart import require_none
@@ -98,6 +98,7 @@ class Sidecar:
             for name, one in material.listeners.items()
         }
         self._server = TrafficServer(())
+        log_sampling.follow(reporter, settings)
 
     @property
     def holds_keys(self) -> bool:
@@ -195,6 +196,7 @@ class Sidecar:
     async def take(self, material: Material, changes: Mapping[str, LaneChange]) -> None:
         """Go over to another configuration: requests that begin from now on are served by it."""
         before, self._material = self._material, material
+        log_sampling.follow(self._reporter, material.settings)
         self.sessions.replace_keyring(material.keyring)
         if (
             before.keyring != material.keyring

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import secrets
+import signal
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -182,3 +183,34 @@ async def test_more_than_a_few_who_look_on_are_turned_away(tmp_path: Path) -> No
                         await asyncio.sleep(0.2)
                 for one in answers:
                     one.close()
+
+
+async def test_a_rule_says_how_many_of_its_lines_are_written_and_a_reload_changes_it(
+    tmp_path: Path,
+) -> None:
+    rules = """\
+      - name: send
+        match: POST /api/messages
+        conversation: const:c
+        log: {sample: 0.25}
+        request: {encrypt: $.content}
+"""
+    async with backend() as behind:
+        with served(tmp_path, behind.port, rules=rules) as ours:
+            await ours.event("server.ready")
+            await send(ours, "x", 8)
+            file = tmp_path / "sealyard.yaml"
+            file.write_text(file.read_text().replace("sample: 0.25", "level: warning"))
+            ours.process.send_signal(signal.SIGHUP)
+            await ours.event("config.loaded", 2)
+            await send(ours, "x", 3)
+            async with (
+                aiohttp.ClientSession() as session,
+                session.post(f"http://127.0.0.1:{ours.port}/api/messages", json={}) as answer,
+            ):
+                assert answer.status == 400
+            await ours.event("message.refused")
+            lines = [one for one in ours.events if one["event"].startswith("message.")]
+
+    assert [one["event"] for one in lines] == ["message.handled"] * 2 + ["message.refused"]
+    assert [one.get("sample") for one in lines] == [0.25, 0.25, None]
