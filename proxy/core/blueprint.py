@@ -139,10 +139,7 @@ class Blueprint:
 
     def _reads_type(self, media_type: MediaType | None) -> bool:
         if self.reads:
-            kind = kind_of(media_type)
-            if kind in RECORDS and self.direction == "response":
-                return False  # it may be a stream without an end: only where a rule names the type
-            return kind in self.reads
+            return kind_of(media_type) in self.reads
         if self.whole_decrypt is not None and self.whole_decrypt.selector is Whole.BODY:
             return media_type is not None and media_type.essence == JOSE
         return True

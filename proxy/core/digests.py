@@ -24,13 +24,18 @@ _MEMBER: Final = re.compile(
 _HASHES: Final = {b"sha-256": hashlib.sha256, b"sha-512": hashlib.sha512}
 
 
+def promised(told: Told) -> bool:
+    """Tell whether these headers hold a digest that `verify` looks at."""
+    return not _CHECKED.isdisjoint(told)
+
+
 def verify(told: Told, body: bytes) -> None:
     """Refuse a body that is not the one its digests tell of; `body` is as it came, still coded.
 
     `told` are the headers of its message. Other algorithms than SHA-256, SHA-512 and MD5 are passed
     over, as RFC 9530 section 2 allows. Raises DigestMismatch.
     """
-    if _CHECKED.isdisjoint(told):
+    if not promised(told):
         return
     for value in told.get(_MD5, ()):
         _compare(value.strip(b" \t"), hashlib.md5(body, usedforsecurity=False).digest())

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Final, NoReturn
 
 from .message import Headers, RequestHead, ResponseHead
+from .record_flow import RecordFlow
 
 _MINT: Final = object()
 
@@ -15,7 +16,8 @@ _MINT: Final = object()
 class Forwardable:
     """A head with what becomes of its body.
 
-    `body` is the bytes to send, or None where the body passes as it comes, unseen. `changed` says
+    `body` is the bytes to send, or None where the body passes as it comes: unseen, or through
+    `flow`, which changes it on its way and says when it may end. `changed` says
     whether these bytes differ from what arrived, so that length, validators and digests of the
     original must not be passed on. `media_type` is the new Content-Type of a changed body: a text,
     or None to keep the old one. `decoded` says that the body has lost its content coding. `marks`
@@ -23,7 +25,7 @@ class Forwardable:
     route are read or changed, so that nobody may rely on ranges, codings or strong validators.
     """
 
-    __slots__ = ("body", "changed", "decoded", "head", "marks", "media_type", "ruled")
+    __slots__ = ("body", "changed", "decoded", "flow", "head", "marks", "media_type", "ruled")
 
     def __init__(  # noqa: PLR0913 - private: one maker, below
         self,
@@ -36,6 +38,7 @@ class Forwardable:
         ruled: bool,
         media_type: str | None,
         marks: Headers,
+        flow: RecordFlow | None,
     ) -> None:
         """Refuse everybody but the rule engine."""
         if mint is not _MINT:
@@ -48,6 +51,7 @@ class Forwardable:
         self.ruled = ruled
         self.media_type = media_type
         self.marks = marks
+        self.flow = flow
 
     def __reduce_ex__(self, protocol: object) -> NoReturn:
         """Refuse to be pickled or copied: a copy could be sent with another body."""
@@ -64,6 +68,7 @@ def mint(  # noqa: PLR0913 - one argument for each slot
     ruled: bool = False,
     media_type: str | None = None,
     marks: Headers = (),
+    flow: RecordFlow | None = None,
 ) -> Forwardable:
     """Make a Forwardable. For `pipeline` alone: a test holds every other module to that."""
     return Forwardable(
@@ -75,4 +80,5 @@ def mint(  # noqa: PLR0913 - one argument for each slot
         ruled=ruled,
         media_type=media_type,
         marks=marks,
+        flow=flow,
     )

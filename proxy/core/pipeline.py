@@ -7,6 +7,7 @@ Forwardables made, so whatever leaves Sealyard has passed the rules.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import NamedTuple
 
 from .any_edit import Edit
@@ -19,11 +20,14 @@ from .exchange import Exchange
 from .finding import find_edits, head_edits, needs_of, refuse_present
 from .finding_in_head import HeadEdit
 from .finding_parts import refuse_new_delimiters
+from .formats.cutting import cutter
+from .formats.kinds import Kind
 from .forwardable import Forwardable, mint
 from .head_values import with_changes
 from .marks import request_marks, response_marks, vary
 from .message import Headers, MediaType, RequestHead, ResponseHead, media_type
 from .needs import Keys, Needs
+from .record_flow import RecordFlow, streamed_request, streamed_response
 from .rulebook import Blueprints
 from .rules import Verdict
 from .selectors import Whole
@@ -168,6 +172,55 @@ def plan_response(
 ) -> Plan:
     """Return what a block that `choose_response` gave does to a response."""
     return _plan(exchange, blueprint, head, body, limit)
+
+
+def streaming_request(
+    exchange: Exchange, length: int | None, limit: int
+) -> tuple[Blueprint, Kind] | None:
+    """Return the block that takes a request record by record, and the kind of its records.
+
+    None: it is read whole, and so it is up to `limit` bytes where it tells its `length`. Raises
+    UnsupportedBody where nobody can tell its type or coding.
+    """
+    compiled = exchange.decision.compiled
+    if compiled is None or not compiled.request or (length is not None and length <= limit):
+        return None
+    blueprint = _fitting(compiled.request, media_type(exchange.head.told), None)
+    kind = None if blueprint is None else streamed_request(blueprint, exchange.head)
+    return None if blueprint is None or kind is None else (blueprint, kind)
+
+
+def streaming_response(blueprint: Blueprint, head: ResponseHead, length: int | None) -> Kind | None:
+    """Return the kind of records of a response that passes record by record; None for no such.
+
+    `blueprint` is what `choose_response` gave, `length` what the response tells.
+    """
+    return streamed_response(blueprint, head, length)
+
+
+def begin_stream(
+    exchange: Exchange,
+    blueprint: Blueprint,
+    head: RequestHead | ResponseHead,
+    kind: Kind,
+    limit: int,
+) -> Forwardable:
+    """Return a message whose records are planned as they come, each of `limit` bytes at most.
+
+    What becomes of its values is not known yet: it is marked as if all were sealed or opened.
+    """
+    flow = RecordFlow(cutter(kind, limit), partial(plan_records, exchange, blueprint, head))
+    counts: dict[Fate, int] = {}
+    if blueprint.block.encrypt:
+        counts["sealed"] = 1
+    if blueprint.block.decrypt:
+        counts["opened"] = 1
+    if isinstance(head, RequestHead):
+        marks = request_marks(head, counts)
+    else:
+        marks = response_marks(head, counts, exchange.decision.varies, opaque=False)
+    ruled = exchange.decision.may_read_response
+    return mint(head, changed=True, ruled=ruled, marks=marks, flow=flow)
 
 
 def plan_records(

@@ -7,7 +7,7 @@ from http import HTTPStatus
 from typing import Protocol
 
 from ..core.forwardable import Forwardable
-from .event_borders import EventBorders, streams_events
+from .event_borders import EventBorders, streams_events, streams_records
 from .framing import ABSENT, CHUNKED, HTTP_10, LAST_CHUNK, Framing, as_chunk
 from .gate import RawRequest
 from .headers import framed
@@ -15,6 +15,7 @@ from .hop import NOWHERE, Peer, Places
 from .interfaces import UpstreamResponse
 from .precedent import Precedent
 from .problem import Problem
+from .record_streams import refuse_beside
 from .response_head import response_lines, response_lines_again
 
 _ONE_WRITE = 65536
@@ -24,6 +25,7 @@ class Connection(Protocol):
     """A client's connection, as an answer sees it."""
 
     when_leaving: Callable[[], None] | None
+    live: bool
 
     @property
     def peer(self) -> Peer:
@@ -106,6 +108,7 @@ class Answer:
         """
         if not isinstance(message, Forwardable):
             raise TypeError("only a Forwardable can be sent")
+        refuse_beside(message, response)
         self._places = places
         if response.bodiless:
             self._send(message, _bodiless_framing(message, response, self.raw.method))
@@ -177,6 +180,7 @@ class Answer:
         chunks = response.chunks()
         if framing.length is None and streams_events(response.head.headers):
             chunks = self._until_leaving(response)
+        self._link.live = response.framing.told is None and streams_records(response.head.headers)
         try:
             async for data in chunks:
                 self._link.write(as_chunk(data) if framing.chunked else data)
@@ -187,6 +191,8 @@ class Answer:
             # Never an end that looks like one: no last chunk, and a reset rather than a close.
             self._link.abort()
             raise
+        finally:
+            self._link.live = False
         return response.arrived
 
     async def _until_leaving(self, response: UpstreamResponse) -> AsyncIterator[bytes]:

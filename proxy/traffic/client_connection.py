@@ -56,13 +56,15 @@ class ClientConnection(Outgoing):
     """Requests from one client, one after the other.
 
     The two deadlines are numbers that the listener's ticker looks at. `when_leaving` is called when
-    the process is about to end.
+    the process is about to end. `live` says that the answer under way is a stream without an end,
+    so that a client that sends no more has left it.
     """
 
     __slots__ = (
         "_ended",
         "_gone",
         "_owner",
+        "live",
         "peer",
         "when_leaving",
     )
@@ -74,6 +76,7 @@ class ClientConnection(Outgoing):
         self._gone: asyncio.Future[None] | None = None
         self.peer = Peer()
         self.when_leaving: Callable[[], None] | None = None
+        self.live = False
 
     @property
     def encrypted(self) -> bool:
@@ -114,7 +117,8 @@ class ClientConnection(Outgoing):
         self._cut_body()
         self._wake_linger()
         # TLS has no half-closed connections in asyncio.
-        return (self._busy or bool(self._messages)) and not self.encrypted
+        awaited = (self._busy and not self.live) or bool(self._messages)
+        return awaited and not self.encrypted
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """Learn that the client is gone, and stop working for it."""

@@ -24,6 +24,7 @@ from ..core.errors import (
     UpstreamFailed,
 )
 from ..core.exchange import Exchange
+from ..core.formats.kinds import Kind
 from ..core.forwardable import Forwardable
 from ..core.needs import Attempt, Keys, Needs
 from ..core.pipeline import Plan
@@ -176,7 +177,9 @@ class Course:
             return pipeline.choose_bodiless(exchange, response.head)
         refuse_parts(response.head)
         blueprint = pipeline.choose_response(exchange, response.head)
-        if blueprint is not None and not response.delimited:
+        if blueprint is None or response.delimited:
+            return blueprint
+        if self.streaming(blueprint, response) != "sse":
             # Cut and whole look alike (RFC 9112 section 8): half a body must not pass for all.
             raise UpstreamFailed("response-not-delimited")
         return blueprint
@@ -193,6 +196,10 @@ class Course:
             blueprint = self.reading(exchange, response)
             precedent.verdict, precedent.owner = blueprint, compiled
         return blueprint
+
+    def streaming(self, blueprint: Blueprint, response: UpstreamResponse) -> Kind | None:
+        """Return the kind of records of a response that passes record by record."""
+        return pipeline.streaming_response(blueprint, response.head, response.framing.told)
 
     def warm(self, plan: Plan) -> Keys | None:
         """Return the keys of a plan if no wait is needed for them."""

@@ -11,6 +11,7 @@ from ..core.message import RequestHead
 from .framing import ABSENT, LAST_CHUNK, Framing, as_chunk
 from .headers import framed
 from .interfaces import RequestBody
+from .record_streams import refuse_beside
 from .upstream_connection import UpstreamConnection
 
 _REPEATABLE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -45,6 +46,7 @@ class Delivery:
         """Take the body from `message`, or what has come of the client's."""
         if not isinstance(message, Forwardable):
             raise TypeError("only a Forwardable can be sent")
+        refuse_beside(message, body)
         payload = message.body if message.body is not None else body.take()
         framing = body.framing if payload is None else _whole(payload, body.framing)
         self._head = framed(lines, framing)

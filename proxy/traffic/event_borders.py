@@ -9,7 +9,8 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from ..core.message import Headers, header_values
+from ..core.formats.kinds import RECORDS, kind_of
+from ..core.message import Headers, header_values, parse_media_type
 
 _BORDER: Final = re.compile(rb"\r\n\r\n|\n\n|\r\r(?!\n)|\n\r\n")
 _OVERLAP: Final = 3
@@ -19,6 +20,12 @@ def streams_events(headers: Headers) -> bool:
     """Return whether a response is a stream of events, and so never ends by itself."""
     types = header_values(headers, b"content-type")
     return bool(types) and types[0].lower().startswith(b"text/event-stream")
+
+
+def streams_records(headers: Headers) -> bool:
+    """Return whether a response is one record behind the other, maybe with long rests between."""
+    types = header_values(headers, b"content-type")
+    return bool(types) and kind_of(parse_media_type(types[0])) in RECORDS
 
 
 class EventBorders:

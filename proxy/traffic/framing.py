@@ -17,6 +17,11 @@ class Framing(NamedTuple):
     present: bool = True
 
     @property
+    def told(self) -> int | None:
+        """The length that was told; None where it is not, be it that the connection ends it."""
+        return self.length if self.present else None
+
+    @property
     def chunked(self) -> bool:
         """Whether the body goes out in chunks."""
         return self.present and self.length is None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from http import HTTPStatus
 
 from ..config.limits import Timeouts, TrafficLimits
@@ -15,11 +16,13 @@ from ..core.pipeline import Plan
 from ..core.rulebook import Rulebook
 from ..telemetry.tap import Tap
 from .course import CLIENT_CLOSED, Arrival, Course, KeySource
+from .event_borders import streams_records
 from .express import Express
 from .interfaces import Reporter, Request, RequestBody, UpstreamResponse
 from .plain_request import PlainRequest
 from .problem import Problem, deliberate
 from .record import Record
+from .record_streams import StreamedBody, StreamedResponse
 from .response_head import switching_head
 from .trip import Station, Trip
 from .tunnel import Tunnel
@@ -104,10 +107,10 @@ class Handler:
         admitted = arrival.admitted
         body = request.body(admitted.framing, expects_continue=admitted.expects_continue)
         try:
-            message = await self._outgoing(arrival.exchange, body, record)
+            message, sent = await self._outgoing(arrival.exchange, body, record)
             record.sending()
             response = await self._upstream.send(
-                message, body, crossing=arrival.crossing, websocket=admitted.websocket
+                message, sent, crossing=arrival.crossing, websocket=admitted.websocket
             )
         finally:
             record.received = body.arrived
@@ -125,7 +128,9 @@ class Handler:
             if response.head.status == HTTPStatus.SWITCHING_PROTOCOLS:
                 await self._tunnel(request, response, record)
                 return
-            message = await self._incoming(arrival.exchange, response, record)
+            if response.framing.told is None and streams_records(response.head.headers):
+                response.wait_longer(self._timeouts.tunnel)
+            message, response = await self._incoming(arrival.exchange, response, record)
             places = self._course.places(arrival.crossing)
             close = admitted.websocket or admitted.upgrade
             record.returned = await request.relay(message, response, places=places, close=close)
@@ -135,23 +140,41 @@ class Handler:
         finally:
             response.close()
 
-    async def _outgoing(self, exchange: Exchange, body: RequestBody, record: Record) -> Forwardable:
-        """Return the request as it may be forwarded."""
+    async def _outgoing(
+        self, exchange: Exchange, body: RequestBody, record: Record
+    ) -> tuple[Forwardable, RequestBody]:
+        """Return the request as it may be forwarded, and its body if it is still to come."""
         if not exchange.decision.reads_request:
-            return pipeline.pass_request(exchange)
-        whole = await body.read(self._course.body_limit(exchange.decision))
-        return await self._apply(self._course.plan_request(exchange, whole), record)
+            return pipeline.pass_request(exchange), body
+        limit = self._course.body_limit(exchange.decision)
+        chosen = pipeline.streaming_request(exchange, body.framing.length, limit)
+        if chosen is None:
+            whole = await body.read(limit)
+        else:
+            message = pipeline.begin_stream(exchange, chosen[0], exchange.head, chosen[1], limit)
+            streamed = StreamedBody(body, message, partial(self._apply, record=record))
+            if await streamed.prime():
+                return message, streamed
+            whole = b""
+        return await self._apply(self._course.plan_request(exchange, whole), record), body
 
     async def _incoming(
         self, exchange: Exchange, response: UpstreamResponse, record: Record
-    ) -> Forwardable:
-        """Return the response as it may be relayed."""
+    ) -> tuple[Forwardable, UpstreamResponse]:
+        """Return the response as it may be relayed, and its body if it is still to come."""
         blueprint = self._course.reading(exchange, response)
         if blueprint is None:
-            return pipeline.pass_response(exchange, response.head, bodiless=response.bodiless)
-        whole = await response.read(self._course.body_limit(exchange.decision))
+            bodiless = response.bodiless
+            return pipeline.pass_response(exchange, response.head, bodiless=bodiless), response
+        limit = self._course.body_limit(exchange.decision)
+        kind = self._course.streaming(blueprint, response)
+        if kind is not None:
+            message = pipeline.begin_stream(exchange, blueprint, response.head, kind, limit)
+            apply = partial(self._apply, record=record)
+            return message, StreamedResponse(response, message, apply)
+        whole = await response.read(limit)
         plan = self._course.plan_response(exchange, blueprint, response, whole)
-        return await self._apply(plan, record)
+        return await self._apply(plan, record), response
 
     async def _apply(self, plan: Plan, record: Record) -> Forwardable:
         """Carry a plan out: the one wait between the two pure functions is for keys."""

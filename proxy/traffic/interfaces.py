@@ -108,6 +108,9 @@ class UpstreamResponse(IncomingBody, Protocol):
     def divert(self) -> RawConnection:
         """Return the connection after a 101."""
 
+    def wait_longer(self, seconds: float) -> None:
+        """Let each silence of the body last up to so many seconds."""
+
     def stop(self) -> None:
         """Let `chunks` end here, although more would come."""
 

@@ -7,6 +7,7 @@ import asyncio
 from aiohttp import web
 
 from .incoming import Bounds, Incoming
+from .resetting import reset
 from .ticker import NEVER
 
 
@@ -60,7 +61,7 @@ class Outgoing(Incoming):
         """Drop the connection, so that the client sees that its answer was cut."""
         self._force_close = True
         if self.transport is not None:
-            self.transport.abort()
+            reset(self.transport)
 
     def write_eof(self) -> None:
         """Say that no more bytes will be sent."""

@@ -22,16 +22,18 @@ from .trip import Trip
 class PlainConnection(PlainIncoming):
     """Plain requests from one client, one after the other.
 
-    `when_leaving` is called when the process is about to end.
+    `when_leaving` is called when the process is about to end. `live` says that the answer under way
+    is a stream without an end, so that a client that sends no more has left it.
     """
 
-    __slots__ = ("_task", "_trip", "when_leaving")
+    __slots__ = ("_task", "_trip", "live", "when_leaving")
 
     def __init__(self, owner: PlainOwner, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__(owner, loop)
         self._trip: Trip | None = None
         self._task: asyncio.Task[None] | None = None
         self.when_leaving: Callable[[], None] | None = None
+        self.live = False
 
     @property
     def leaving(self) -> bool:
@@ -61,7 +63,7 @@ class PlainConnection(PlainIncoming):
         if self._held:
             return self._hand_over(self._held)
         # TLS has no half-closed connections in asyncio.
-        return self._request is not None and not self.peer.encrypted
+        return self._request is not None and not self.peer.encrypted and not self.live
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Learn that the client is gone, and stop working for it."""

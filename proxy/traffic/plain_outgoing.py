@@ -6,6 +6,7 @@ import asyncio
 
 from .incoming import Bounds
 from .outbox import Outbox, Sending
+from .resetting import reset
 from .ticker import NEVER
 
 
@@ -72,4 +73,4 @@ class PlainOutgoing(Sending):
         """Drop the connection, so that the client sees that its answer was cut."""
         self._unsent.clear()
         if self._transport is not None:
-            self._transport.abort()
+            reset(self._transport)

@@ -83,6 +83,11 @@ class PooledResponse:
             raise ValueError("the response has been closed")
         return self._connection
 
+    def wait_longer(self, seconds: float) -> None:
+        """Let each silence of the body last up to so many seconds."""
+        if self._connection is not None:
+            self._connection.wait_longer(seconds)
+
     def stop(self) -> None:
         """Let `chunks` end here, although more would come; the connection is dropped."""
         if self._connection is not None:

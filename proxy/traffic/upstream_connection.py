@@ -35,6 +35,7 @@ class UpstreamConnection(UpstreamSocket):
         "_silence",
         "_size",
         "_stopped",
+        "_usual_silence",
         "_window",
         "deadline",
         "error",
@@ -50,7 +51,7 @@ class UpstreamConnection(UpstreamSocket):
         super().__init__(outbox)
         self.reader = reader
         self._window = window
-        self._silence = silence
+        self._silence = self._usual_silence = silence
         self._pending: deque[bytes] = deque()
         self._size = 0
         self._arrived: asyncio.Future[None] | None = None
@@ -137,6 +138,7 @@ class UpstreamConnection(UpstreamSocket):
     ) -> None:
         """Make ready for one message."""
         self.progressed = progressed
+        self._silence = self._usual_silence
         self.reader.expect(head_only=head_only, upgrade=upgrade)
         self.deadline = NEVER
 
@@ -173,6 +175,10 @@ class UpstreamConnection(UpstreamSocket):
     def await_body(self) -> None:
         """Let the time for the next bytes of the body run."""
         self._await("stream", self._silence)
+
+    def wait_longer(self, seconds: float) -> None:
+        """Let each silence of this message's body last so long, if that is longer than usual."""
+        self._silence = max(self._silence, seconds)
 
     def take(self) -> bytes:
         """Return what has come of the body, maybe nothing."""

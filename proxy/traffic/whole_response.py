@@ -62,6 +62,9 @@ class WholeResponse:
         """Refuse: nobody asked for another protocol."""
         raise TypeError("a plain request cannot leave HTTP")
 
+    def wait_longer(self, _: float) -> None:
+        """Do nothing: all of it is there."""
+
     def stop(self) -> None:
         """Do nothing: there is nothing more to come."""
 

@@ -59,6 +59,7 @@ def test_the_class_refuses_who_is_not_the_rule_engine(forged: object) -> None:
             ruled=False,
             media_type=None,
             marks=(),
+            flow=None,
         )
 
 

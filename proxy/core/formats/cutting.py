@@ -9,7 +9,7 @@ import re
 from abc import ABC, abstractmethod
 from typing import Final
 
-from ..errors import BodyTooLarge, InvalidBody
+from ..errors import BodyTooLarge
 from .kinds import Kind
 
 _BLANK: Final = b" \t\r\n"

@@ -1,0 +1,72 @@
+"""Bodies of records that change while they pass: each record is planned once all of it has come."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from .blueprint import Blueprint
+from .coding import coding_of
+from .digests import promised
+from .formats.cutting import Cutter
+from .formats.kinds import Kind
+from .message import RequestHead, ResponseHead, media_type
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from .pipeline import Plan
+
+WHOLE_MAX: Final = 64 * 1024
+"""A response that tells a length up to so many bytes is read whole: one record that fails refuses
+all of it with a status, where a stream can only break off."""
+
+
+class RecordFlow:
+    """Gives a plan for whole records as they come; what they become is for `pipeline.apply`.
+
+    Nothing that came in comes out of it but as a plan. After an error nothing more comes: whoever
+    sends the records on must let their receiver see that they were cut.
+    """
+
+    __slots__ = ("_cutter", "_plan")
+
+    def __init__(self, cutter: Cutter, plan: Callable[[bytes], Plan]) -> None:
+        """Begin; `plan` makes a plan of some whole records."""
+        self._cutter = cutter
+        self._plan = plan
+
+    def feed(self, data: bytes) -> Plan | None:
+        """Take bytes; return the plan for the records that are whole with them, if there are any.
+
+        Raises MessageError.
+        """
+        records = self._cutter.feed(data)
+        return self._plan(records) if records else None
+
+    def end(self) -> Plan | None:
+        """Learn that the body ends here; return the plan for the rest. Raises MessageError."""
+        rest = self._cutter.end()
+        return self._plan(rest) if rest else None
+
+
+def streamed_request(blueprint: Blueprint, head: RequestHead) -> Kind | None:
+    """Return the kind of records of a request that passes record by record; None: it is read whole.
+
+    It is read whole where something must be known of all of it: digests, names that its answer
+    needs, values of its head.
+    """
+    if blueprint.keeps or blueprint.in_head or promised(head.told):
+        return None
+    return _kind(blueprint, head)
+
+
+def streamed_response(blueprint: Blueprint, head: ResponseHead, length: int | None) -> Kind | None:
+    """Return the kind of records of a response that passes record by record; None for no such one.
+
+    `length` is what its message tells.
+    """
+    return None if length is not None and length <= WHOLE_MAX else _kind(blueprint, head)
+
+
+def _kind(blueprint: Blueprint, head: RequestHead | ResponseHead) -> Kind | None:
+    return None if coding_of(head.told) is not None else blueprint.records(media_type(head.told))
