@@ -7,135 +7,24 @@ import json
 import re
 import secrets
 import subprocess
-import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
-import aiohttp
 import pytest
 
-from proxy.config.settings import SecretReference
-from proxy.core import base64url
-from proxy.keys.guarded import GuardedStore
-from proxy.keys.keyring_file import open_keyring
-from proxy.keys.participants import private_key
-from proxy.keys.participants.participant import ParticipantKey
-from proxy.keys.participants.registry import Change, Participants
-from proxy.keys.roots import FileRoot
-from proxy.keys.stores import open_store
 from tests.interop.test_jwe import HERE, NODE
 from tests.interop.test_packages import PAGE, in_python, lines, whole
-from tests.keys.participants.builders import a_private_jwk, a_public_key
-from tests.scenarios.rig import Backend, Served, backend, command, environment, served
+from tests.keys.participants.builders import a_public_key
+from tests.scenarios.end_to_end import World, a_world
 
 pytestmark = pytest.mark.filterwarnings("ignore:EdDSA is deprecated")
-RULES: Final = """\
-      - name: send
-        match: POST /send/{id}
-        conversation: path:id
-        sender: jwt:sub
-        recipients: $.to.*
-        request: {encrypt: $.content}
-      - name: read, beside a recipient
-        match: POST /read/{id}
-        conversation: path:id
-        reader: jwt:sub
-        response: {decrypt: $.content, on_error: keep}
-"""
-
-
-@dataclass
-class World:
-    """A running Sealyard, the backend behind it, and the participants in its store."""
-
-    folder: Path
-    ours: Served
-    behind: Backend
-    client: aiohttp.ClientSession
-    participants: Participants
-
-    async def change(self, participant: str, change: Change) -> None:
-        await self.participants.change(participant, change)
-
-    async def add(self, participant: str, name: str) -> None:
-        opener = private_key.keyring_opener(self.participants._keyring)
-        _, sealed = private_key.seal(a_private_jwk(name), opener)
-        key = ParticipantKey(a_public_key(name), "phone", int(time.time()), private=sealed)
-        await self.change(participant, lambda one: one.add(key))
-
-    async def post(self, path: str, who: str, body: object) -> tuple[int, Any]:
-        url = f"http://127.0.0.1:{self.ours.port}{path}"
-        headers = {"Authorization": f"Bearer {a_jwt(who)}"}
-        async with self.client.post(url, json=body, headers=headers) as response:
-            return response.status, await response.json(content_type=None)
-
-    async def send(self, content: str, *to: str, who: str = "alice") -> str:
-        """Send a message and return the token that the backend has."""
-        status, _ = await self.post("/send/c1", who, {"to": list(to), "content": content})
-        assert status == 200
-        token: str = json.loads(self.behind.bodies[-1])["content"]
-        return token
-
-    async def read(self, token: str, who: str) -> str:
-        """Return what the proxy beside a reader makes of the token that the backend answers."""
-        status, answer = await self.post("/read/c1", who, {"content": token})
-        assert status == 200
-        content: str = answer["content"]
-        return content
-
-    def packages(self, recipient: str, status: int = 0) -> list[dict[str, Any]]:
-        """Return the packages that the command prints."""
-        words = ["--tenant", "alpha", "--conversation", "c1", "--recipient", recipient]
-        serve = command(self.folder)
-        config = serve[serve.index("--config") :][:2]
-        ran = subprocess.run(  # noqa: S603 - Sealyard itself
-            [*serve[: serve.index("serve")], "sessions", "package", *words, *config],
-            capture_output=True,
-            text=True,
-            check=False,
-            env=environment(),
-        )
-        assert ran.returncode == status, ran.stderr
-        found: list[dict[str, Any]] = json.loads(ran.stdout)["packages"]
-        return found
 
 
 @pytest.fixture
 async def world(tmp_path: Path) -> AsyncIterator[World]:
-    more = f"  store: 'sqlite:{tmp_path / 'keys.db'}'\n"
-    async with backend() as behind, aiohttp.ClientSession() as client:
-        with served(tmp_path, behind.port, rules=RULES, keys_more=more) as ours:
-            await ours.event("server.ready")
-            async with participants(tmp_path) as held:
-                world = World(tmp_path, ours, behind, client, held)
-                for who, name in PEOPLE:
-                    await world.add(who, name)
-                yield world
-
-
-PEOPLE: Final = (
-    ("alice", "alice-sig"),
-    ("alice", "alice-enc"),
-    ("bob", "bob-enc"),
-    ("eve", "outsider-enc"),
-)
-
-
-@asynccontextmanager
-async def participants(folder: Path) -> AsyncIterator[Participants]:
-    store = open_store(f"sqlite:{folder / 'keys.db'}", time.monotonic)
-    guarded = GuardedStore(store, 5.0, clock=time.monotonic, notice=lambda _: None)
-    root = FileRoot(SecretReference(file=folder / "root.key"))
-    yield Participants(guarded, open_keyring(folder / "keyring.jwe", root))
-    await store.close()
-
-
-def a_jwt(who: str) -> str:
-    claims = base64url.encode(json.dumps({"sub": who}).encode()).decode()
-    return f"e30.{claims}.x"
+    async with a_world(tmp_path) as world:
+        yield world
 
 
 def opening_lines(language: str) -> str:
@@ -199,7 +88,7 @@ async def test_a_recipient_reads_with_a_stock_library_and_the_outsider_does_not(
         with pytest.raises(Exception, match=r"recipient|another conversation|decrypt"):
             opened_in_python(wrong, token)
 
-    records = b"".join((await world.participants._store._store.dump()).values())
+    records = b"".join((await world.records()).values())
     leaks = (world.ours.log.read_bytes(), records, *world.behind.bodies)
     assert not any(canary.encode() in one for one in leaks)
 

@@ -232,11 +232,12 @@ def served(
     rules: str | None = None,
     admin_more: str = "",
     keys_more: str = "",
+    trusted: bool = False,
 ) -> Iterator[Served]:
     """Run `sealyard serve` with keys and a configuration of its own, or with other rules in it.
 
     `admin_more` are further keys of `admin`, such as `tap: true`; `keys_more` those of `keys`, a
-    line each.
+    line each; `trusted` lets a tenant be a name that the client chooses.
     """
     port, admin, health = free_port(), free_port(), free_port()
     write_keys(folder)
@@ -247,6 +248,8 @@ def served(
         token = "token: {file: admin.token}"
         configuration = configuration.replace(token, f"{token}, {admin_more}")
     configuration = configuration.replace("admin:", f"{keys_more}admin:", 1)
+    if trusted:
+        configuration = configuration.replace("unmatched:", "trusted_names: true\n    unmatched:")
     if rules is not None:
         configuration = configuration.partition("    rules:\n")[0] + f"    rules:\n{rules}"
     (folder / "sealyard.yaml").write_text(configuration)

@@ -1,0 +1,145 @@
+"""A live end-to-end rule: a real Sealyard with participants in its store, before a backend."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import aiohttp
+
+from proxy.config.settings import SecretReference
+from proxy.core import base64url
+from proxy.keys.guarded import GuardedStore
+from proxy.keys.keyring_file import open_keyring
+from proxy.keys.participants import private_key
+from proxy.keys.participants.participant import ParticipantKey
+from proxy.keys.participants.registry import Change, Participants
+from proxy.keys.roots import FileRoot
+from proxy.keys.stores import open_store
+from tests.keys.participants.builders import a_private_jwk, a_public_key
+from tests.scenarios.rig import Backend, Served, backend, command, environment, served
+
+RULES: Final = """\
+      - name: send
+        match: POST /send/{id}
+        conversation: path:id
+        sender: jwt:sub
+        recipients: $.to.*
+        request: {encrypt: $.content}
+      - name: read, beside a recipient
+        match: POST /read/{id}
+        conversation: path:id
+        reader: jwt:sub
+        response: {decrypt: $.content, on_error: keep}
+"""
+
+
+@dataclass
+class World:
+    """A running Sealyard, the backend behind it, and the participants in its store."""
+
+    folder: Path
+    ours: Served
+    behind: Backend
+    client: aiohttp.ClientSession
+    participants: Participants
+
+    async def change(self, participant: str, change: Change) -> None:
+        await self.participants.change(participant, change)
+
+    async def add(self, participant: str, name: str) -> None:
+        opener = private_key.keyring_opener(self.participants._keyring)
+        _, sealed = private_key.seal(a_private_jwk(name), opener)
+        key = ParticipantKey(a_public_key(name), "phone", int(time.time()), private=sealed)
+        await self.change(participant, lambda one: one.add(key))
+
+    async def post(self, path: str, who: str, body: object) -> tuple[int, Any]:
+        url = f"http://127.0.0.1:{self.ours.port}{path}"
+        headers = {"Authorization": f"Bearer {a_jwt(who)}"}
+        if not isinstance(body, bytes):
+            body = json.dumps(body).encode()
+        headers["Content-Type"] = "application/json"
+        async with self.client.post(url, data=body, headers=headers) as response:
+            return response.status, await response.json(content_type=None)
+
+    async def send(self, content: str, *to: str, who: str = "alice") -> str:
+        """Send a message and return the token that the backend has."""
+        status, _ = await self.post("/send/c1", who, {"to": list(to), "content": content})
+        assert status == 200
+        token: str = json.loads(self.behind.bodies[-1])["content"]
+        return token
+
+    async def read(self, token: str, who: str) -> str:
+        """Return what the proxy beside a reader makes of the token that the backend answers."""
+        status, answer = await self.post("/read/c1", who, {"content": token})
+        assert status == 200
+        content: str = answer["content"]
+        return content
+
+    def issued(self) -> int:
+        """Return how many packages the log tells of."""
+        return sum(one["event"] == "package.issued" for one in self.ours.events)
+
+    async def records(self) -> dict[str, bytes]:
+        """Return everything that stands in the store."""
+        return await self.participants._store._store.dump()  # the store behind its guard
+
+    def packages(self, recipient: str, status: int = 0) -> list[dict[str, Any]]:
+        """Return the packages that the command prints."""
+        words = ["--tenant", "alpha", "--conversation", "c1", "--recipient", recipient]
+        serve = command(self.folder)
+        config = serve[serve.index("--config") :][:2]
+        ran = subprocess.run(  # noqa: S603 - Sealyard itself
+            [*serve[: serve.index("serve")], "sessions", "package", *words, *config],
+            capture_output=True,
+            text=True,
+            check=False,
+            env=environment(),
+        )
+        assert ran.returncode == status, ran.stderr
+        found: list[dict[str, Any]] = json.loads(ran.stdout)["packages"]
+        return found
+
+
+PEOPLE: Final = (
+    ("alice", "alice-sig"),
+    ("alice", "alice-enc"),
+    ("bob", "bob-enc"),
+    ("eve", "outsider-enc"),
+)
+
+
+@asynccontextmanager
+async def participants(folder: Path) -> AsyncIterator[Participants]:
+    store = open_store(f"sqlite:{folder / 'keys.db'}", time.monotonic)
+    guarded = GuardedStore(store, 5.0, clock=time.monotonic, notice=lambda _: None)
+    root = FileRoot(SecretReference(file=folder / "root.key"))
+    yield Participants(guarded, open_keyring(folder / "keyring.jwe", root))
+    await store.close()
+
+
+def a_jwt(who: str) -> str:
+    claims = base64url.encode(json.dumps({"sub": who}).encode()).decode()
+    return f"e30.{claims}.x"
+
+
+@asynccontextmanager
+async def a_world(
+    folder: Path, rules: str = RULES, *, trusted: bool = False
+) -> AsyncIterator[World]:
+    """Run one, with alice, bob and the outsider eve in its store."""
+    more = f"  store: 'sqlite:{folder / 'keys.db'}'\n"
+    async with backend() as behind, aiohttp.ClientSession() as client:
+        with served(folder, behind.port, rules=rules, keys_more=more, trusted=trusted) as ours:
+            await ours.event("server.ready")
+            async with participants(folder) as held:
+                world = World(folder, ours, behind, client, held)
+                for who, name in PEOPLE:
+                    await world.add(who, name)
+                yield world
