@@ -8,6 +8,7 @@ from typing import Final
 
 ROOT: Final = Path(__file__).parents[1]
 PLAINTEXT: Final = b"a plaintext that only seeds have"
+CARD: Final = b"4111-CANARY"
 _VECTORS: Final = ROOT / "tests" / "vectors"
 _LONGEST: Final = 4096
 
@@ -54,6 +55,13 @@ def masked_documents() -> list[bytes]:
     return [mask + one for one in documents() for mask in masks]
 
 
+def parts() -> list[bytes]:
+    """Return forms in parts behind a byte that chooses their Content-Type."""
+    rows = [json.loads(line) for line in (_VECTORS / "multipart.jsonl").read_text().splitlines()]
+    bodies = [one["body"].encode("latin-1") for one in rows]
+    return _short([bytes((at,)) + one for one in bodies for at in range(2)])
+
+
 def tokens() -> list[bytes]:
     """Return tokens that open, and some that do not."""
     vectors = json.loads((_VECTORS / "sy1.json").read_text())["must_open"]
@@ -74,7 +82,7 @@ def expressions() -> list[bytes]:
     """Return selectors, sources and patterns."""
     return [
         *(b"$.a", b"$['a b'][0]..c[*]", b"$..*", b"body", b"text", b"tokens", b"query:x"),
-        *(b"header:X-Id", b"const:clinic", b"path:id", b"$.a.b~", b"jwt:sub", b"form:x"),
+        *(b"header:X-Id", b"const:clinic", b"path:id", b"$.a.b~", b"jwt:sub", b"form:x", b"part:x"),
         *(b"POST /a/{id}/*", b"GET,PUT /a/**", b"WS /socket", b"/%C3%9F/b", b"/"),
     ]
 

@@ -41,7 +41,7 @@ from proxy.core.splicing import splice
 from proxy.traffic.gate import Admitted, RawRequest, admit
 from proxy.traffic.response_reader import ResponseReader
 
-from . import seeds
+from . import form_readers, seeds
 
 MOST_SECONDS: Final = 1.0
 """How much processor time one run may take."""
@@ -287,6 +287,49 @@ def exchange(data: bytes) -> None:
 
 
 _TELLING: Final = 12
+_CARD: Final = Item(selectors.parse_selector("part:card"), "card", _BIND)
+_FILE: Final = Item(selectors.parse_selector("filename:card"), "file", _BIND, optional=True)
+_FORM_BOOK: Final = Rulebook(
+    (
+        Rule(
+            "fuzzed",
+            (routes.parse_pattern("/f"),),
+            _NAMES,
+            request=(Block(encrypt=(_CARD, _FILE)),),
+            response=(Block(decrypt=(_CARD, _FILE)),),
+        ),
+    ),
+    pass_unmatched=False,
+)
+_FORM_TYPES: Final = ("multipart/form-data; boundary=X-1", 'multipart/form-data; boundary="X-1"')
+
+
+def parts(data: bytes) -> None:
+    """No reader finds a selected value in what is forwarded, and all of it comes back."""
+    if not data:
+        return
+    told, body = _FORM_TYPES[data[0] % 2], data[1:]
+    headers = ((b"Content-Type", told.encode()),)
+    trip = Exchange(
+        _FORM_BOOK.decide("POST", canonical("/f")), RequestHead("POST", "/f", None, headers)
+    )
+    try:
+        plan = pipeline.plan_request(trip, body)
+        sealed = pipeline.apply(plan, _keys(plan.needs), _NOW).forwardable.body or b""
+    except SealyardError:
+        return
+    for name, content in form_readers.all_of(told, sealed):
+        if form_readers.names(name, "card") and seeds.CARD in content:
+            _broken("a reader finds a value that was to be sealed")
+    response = ResponseHead(200, b"OK", headers)
+    blueprint = pipeline.choose_response(trip, response)
+    if blueprint is None:
+        _broken("what was sealed is not read again")
+    back = pipeline.plan_response(trip, blueprint, response, sealed)
+    opened = pipeline.apply(back, _keys(back.needs), _NOW).forwardable.body
+    # A media type comes back in its plain spelling, and only that may differ.
+    if opened != body and b"content-type" not in body.lower():
+        _broken("what was sealed does not come back")
 
 
 def _keys(needs: Needs) -> Keys:
@@ -461,6 +504,7 @@ TARGETS: Final[dict[str, Target]] = {
     "embedded": Target(embedded, seeds.bodies_with_tokens),
     "path": Target(path, seeds.paths),
     "configuration": Target(configuration, seeds.configurations),
+    "parts": Target(parts, seeds.parts),
     "exchange": Target(exchange, seeds.documents),
     "responses": Target(responses, seeds.responses),
 }

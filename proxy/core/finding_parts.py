@@ -125,8 +125,6 @@ def _seal_filename(binder: Binder, placed: Placed, part: Part, body: bytes) -> S
     assert found is not None  # noqa: S101 - only such parts are found for it
     if found.repeated:
         raise InvalidBody("filename-stands-twice")
-    if part.media is not None and "name=" in part.media.text:
-        raise InvalidBody("filename-in-type")
     text = body[found.start : found.end]
     context = binder.context(placed, ())
     return _seal(found.start, found.end, placed.item, context, text, None, token_or_none(text))

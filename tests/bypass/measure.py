@@ -17,7 +17,7 @@ from tests.bypass.rows import Row, rows
 HEAD = """\
 # No way around a rule
 
-The rule is `POST /api/pay`, which seals `$.card`;
+The rule is `POST /api/pay`, which seals `$.card`, `form:card` or `part:card`;
 before it stands a rule that lets `/public/**` pass, and what no rule takes may pass.
 Each row below is one request, sent to each of these servers twice:
 by itself, and with Sealyard in front.
@@ -30,6 +30,9 @@ and what comes of the same request through Sealyard behind it:
 `sealed` that it ran and found a token in its place,
 and a number is the status of an answer for which the handler did not run.
 What must never stand behind an arrow is `plain`.
+
+Rows f are forms; rows part- are forms in parts, their bytes in `tests/vectors/multipart.jsonl`.
+The handlers record bytes, so `plain` there means that the laxest reader could find the card.
 
 This page is measured, with `python -m tests.bypass.measure docs/explanation/bypass.md`.
 

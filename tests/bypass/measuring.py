@@ -21,9 +21,14 @@ from tests.traffic.ours import local, proxied
 from tests.traffic.wire import talk
 
 NUMBER: Final = "41119261"
+PART_CARD: Final = "4111-CANARY"
 RULE: Final = a_rule(
     "POST /api/pay",
-    request=a_block(encrypt=[an_item("$.card", bind=["tenant", "field"])], absent=["query:card"]),
+    request=(
+        a_block(encrypt=[an_item("$.card", bind=["tenant", "field"])], absent=["query:card"]),
+        a_block(encrypt=[an_item("form:card", bind=["tenant", "field"])]),
+        a_block(encrypt=[an_item("part:card", bind=["tenant", "field"])]),
+    ),
 )
 
 PUBLIC: Final = a_rule("/public/**", name="public")
@@ -57,7 +62,7 @@ class Result:
     def leaked(self) -> bool:
         """Whether the handler ran with a card that can be read."""
         places = {str(at): run for at, run in enumerate(self.runs)}
-        return bool(search(CARD, places) or search(NUMBER, places))
+        return any(search(one, places) for one in (CARD, PART_CARD, NUMBER))
 
     @property
     def sealed(self) -> bool:

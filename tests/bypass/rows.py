@@ -1,17 +1,21 @@
-"""The rows of path-bypass.tsv as requests: spellings of the path, of the method, of the body."""
+"""The rows as requests: spellings of the path, of the method, of the body, of forms."""
 
 from __future__ import annotations
 
 import gzip
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 TABLE: Final = Path(__file__).parent.parent / "vectors" / "smuggling" / "path-bypass.tsv"
+PARTS: Final = Path(__file__).parent.parent / "vectors" / "multipart.jsonl"
 CARD: Final = "4111-CANARY-9f2c61"
 BODY: Final = f'{{"card":"{CARD}"}}'.encode()
 JSON: Final = ("Content-Type: application/json",)
 TEXT: Final = ("Content-Type: text/plain",)
+_UTF_16: Final = ("Content-Type: application/x-www-form-urlencoded; charset=utf-16",)
+_UTF_7: Final = ("Content-Type: application/x-www-form-urlencoded; charset=utf-7",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +97,53 @@ BODIES: Final = (
 )
 
 
+def _form(name: str, spelling: str, target: str = "/api/pay", more: tuple[str, ...] = ()) -> Row:
+    body = spelling.replace("4111", CARD).encode("latin-1")
+    headers = ("Content-Type: application/x-www-form-urlencoded", *more)
+    return Row(name, spelling, target=target, headers=headers, body=body)
+
+
+FORMS: Final = (
+    _form("f01", "card=4111"),
+    _form("f02", "c%61rd=4111"),
+    _form("f03", "card=1&card=4111"),
+    _form("f04", "card=1&Card=4111"),
+    _form("f05", "card=1&card[]=4111"),
+    _form("f06", "card=1&card%5B%5D=4111"),
+    _form("f07", "card=1&card[x]=4111"),
+    _form("f08", "card=1&+card=4111"),
+    _form("f09", "card=1&card%00=4111"),
+    _form("f10", "card=1&c%2561rd=4111"),
+    _form("f11", "card=1&c%u0061rd=4111"),
+    _form("f12", "card=1;card=4111"),
+    _form("f13", "card=1&n=1;card=4111"),
+    _form("f14", "card=1&%EF%BD%83ard=4111"),
+    _form("f15", "card=1&%EF%BB%BFcard=4111"),
+    _form("f16", "card=1&%FFcard=4111"),
+    _form("f17", "card=%E44111"),
+    _form("f18", "card=1", f"/api/pay?card={CARD}"),
+    _form("f19", "card=1", f"/api/pay?card[]={CARD}"),
+    _form("f20", "card=4111", more=("Content-Type: text/plain",)),
+    Row("f21", "charset=utf-16", headers=_UTF_16, body=f"card={CARD}".encode("utf-16")),
+    Row("f22", "charset=utf-7", headers=_UTF_7, body=f"card={CARD}".encode()),
+    Row("f23", "text/plain", headers=TEXT, body=f"card={CARD}\r\n".encode()),
+)
+
+
+def parts() -> tuple[Row, ...]:
+    """Return a request for each form in parts among the vectors, which have a card of their own."""
+    found = [json.loads(line) for line in PARTS.read_text().splitlines()]
+    return tuple(
+        Row(
+            f"part-{one['id']}",
+            one["note"],
+            headers=(f"Content-Type: {one['content_type']}",),
+            body=one["body"].encode("latin-1"),
+        )
+        for one in found
+    )
+
+
 def table() -> list[tuple[str, str, str]]:
     """Return id, spelling and expectation of each row of the file."""
     lines = [line for line in TABLE.read_text().splitlines() if line[0] != "#"]
@@ -110,4 +161,4 @@ def paths() -> tuple[Row, ...]:
 
 def rows() -> tuple[Row, ...]:
     """Return all requests."""
-    return (*paths(), *METHODS, *BODIES)
+    return (*paths(), *METHODS, *BODIES, *FORMS, *parts())

@@ -8,7 +8,7 @@ import pytest
 
 from tests.bypass.backends import PLANS, Backend, missing, running
 from tests.bypass.measuring import alone, protected
-from tests.bypass.rows import rows, table
+from tests.bypass.rows import parts, rows, table
 
 pytestmark = pytest.mark.bypass
 
@@ -39,7 +39,8 @@ async def test_no_row_runs_the_handler_with_plaintext(backend: Backend) -> None:
 
 
 async def test_what_is_sound_runs_the_handler_with_a_sealed_value(backend: Backend) -> None:
-    sound = {"m01", "b01", "b16c", "b22", "p18", "p31", "p32", "p36"}
+    sound = {"m01", "b01", "b16c", "b22", "p18", "p31", "p32", "p36", "f01", "f02"}
+    sound |= {"part-boundary/plain", "part-boundary/quoted", "part-file/plain", "part-value/json"}
     async with protected(backend) as sealyard:
         for row in rows():
             if row.name in sound:
@@ -54,4 +55,5 @@ async def test_without_sealyard_many_rows_would_have_leaked(backend: Backend) ->
 
 def test_every_row_of_the_table_is_sent() -> None:
     sent = {row.name[:3] for row in rows()}
-    assert {name for name, _, _ in table()} == sent
+    assert {name for name, _, _ in table()} <= sent
+    assert len(parts()) > 100

@@ -20,7 +20,8 @@ _DISPOSITION: Final = re.compile(
     rb"(?:; *filename\*=(?i:utf-8)''(?:%%[0-9A-Fa-f]{2}|%b)*)?)?"
     % (_TEXT, _TOKEN, _TEXT, _TOKEN, _CHARACTER)
 )
-_PARAMETER: Final = re.compile(rb"name[0-9*]*\s*=", re.IGNORECASE)
+PARAMETER: Final = re.compile(rb"name[0-9*]*\s*=", re.IGNORECASE)
+"""What some readers look for in all of a head."""
 _CONTROL_OR_BACKSLASH: Final = re.compile(rb"[\x00-\x1f\x7f\\]")
 _QUOTED: Final = {b'"': b"%22", b"\r": b"%0D", b"\n": b"%0A"}
 _SPELLED: Final = re.compile(rb'["\r\n]')
@@ -40,7 +41,7 @@ class Filename(NamedTuple):
         Raises OpenFailed for what cannot stand there in one reading.
         """
         spelled = _as_browsers_do(text)
-        if _CONTROL_OR_BACKSLASH.search(spelled) or _PARAMETER.search(spelled):
+        if _CONTROL_OR_BACKSLASH.search(spelled) or PARAMETER.search(spelled):
             raise OpenFailed("not-a-filename")
         if self.quoted or re.fullmatch(_TOKEN, spelled):
             return spelled
@@ -66,7 +67,7 @@ def read(value: bytes, at: int) -> Disposition:
     name = bare if quoted is None else quoted
     if not name:
         raise InvalidBody("part-without-name")
-    if _PARAMETER.search(name) or _PARAMETER.search(quoted_file or b""):
+    if PARAMETER.search(name) or PARAMETER.search(quoted_file or b""):
         raise InvalidBody("part-name-in-value")
     filename = None
     if quoted_file is not None or bare_file is not None:

@@ -169,6 +169,8 @@ def _lines(body: bytes, start: int, end: int) -> dict[bytes, Line]:
         match = _LINE.fullmatch(line)
         if match is None or (name := match[1].lower()) in lines:
             raise InvalidBody("part-head")
+        if name != b"content-disposition" and disposition.PARAMETER.search(match[2]):
+            raise InvalidBody("part-name-in-value")
         lines[name] = Line(at, at + match.start(2), at + match.end(2))
         at += len(line) + 2
     return lines
