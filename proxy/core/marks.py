@@ -9,6 +9,7 @@ from .message import Headers, RequestHead, ResponseHead, Told
 
 _NO_TRANSFORM = (b"Cache-Control", b"no-transform")
 _NO_STORE = (b"Cache-Control", b"no-store")
+_NONE = frozenset[bytes]()
 _NOSNIFF = (b"X-Content-Type-Options", b"nosniff")
 
 
@@ -54,9 +55,9 @@ def vary(head: ResponseHead, names: tuple[bytes, ...]) -> Headers:
     return ((b"Vary", b", ".join(missing)),) if missing and b"*" not in said else ()
 
 
-def _directives(told: Told) -> set[bytes]:
+def _directives(told: Told) -> set[bytes] | frozenset[bytes]:
     if b"cache-control" not in told:
-        return set()
+        return _NONE
     return {one.partition(b"=")[0] for one in _words(told, b"cache-control")}
 
 

@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from types import MappingProxyType
-from typing import NamedTuple
 
 from .blueprint import Blueprint
 from .errors import InvalidExpression, RejectedByRule
@@ -33,31 +32,26 @@ class CompiledRule:
     seals_response: bool
 
 
-class Decision(NamedTuple):
-    """Which rule takes a request, with its captures; `compiled` is None for unmatched traffic."""
+class Decision:
+    """Which rule takes a request, with its captures; `compiled` is None for unmatched traffic.
 
-    compiled: CompiledRule | None
-    captures: Mapping[str, str] = MappingProxyType({})
+    `rule` is the rule that matched. `reads_request` says that the request's body must be read
+    before anything is forwarded, `may_read_response` that some response to it would be read.
+    `varies` are the request headers that bind what a response holds.
+    """
 
-    @property
-    def rule(self) -> Rule | None:
-        """The rule that matched."""
-        return self.compiled.rule if self.compiled else None
+    __slots__ = ("captures", "compiled", "may_read_response", "reads_request", "rule", "varies")
 
-    @property
-    def reads_request(self) -> bool:
-        """Whether the request's body must be read before anything is forwarded."""
-        return bool(self.compiled and self.compiled.request)
-
-    @property
-    def may_read_response(self) -> bool:
-        """Whether some response to this request would be read."""
-        return bool(self.compiled and self.compiled.response)
-
-    @property
-    def varies(self) -> tuple[bytes, ...]:
-        """The request headers that bind what a response holds."""
-        return self.compiled.varies if self.compiled else ()
+    def __init__(
+        self, compiled: CompiledRule | None, captures: Mapping[str, str] = MappingProxyType({})
+    ) -> None:
+        """Draw from the rule what every message asks."""
+        self.compiled = compiled
+        self.captures = captures
+        self.rule = compiled.rule if compiled else None
+        self.reads_request = bool(compiled and compiled.request)
+        self.may_read_response = bool(compiled and compiled.response)
+        self.varies = compiled.varies if compiled else ()
 
 
 class Rulebook:

@@ -36,6 +36,12 @@ from .witness import BLOCKED, Beginning, Cause, Witness
 
 __all__ = ["SessionMode", "SessionSettings", "Sessions"]
 
+_Opening = tuple[
+    dict[tuple[Scope, KeyId], Session],
+    dict[tuple[Scope, KeyId], Session],
+    dict[tuple[Scope, KeyId], str | None],
+]
+
 # Each round one message gets its session, so only a plan of more scopes than fit fails.
 _ROUNDS = 16
 _DUE_SECONDS = 2.0
@@ -171,22 +177,12 @@ class Sessions:
         if self.blocked and needs.opens:
             raise KeyUnavailable(BLOCKED)
         now = self._clock()
-        opening: dict[tuple[Scope, KeyId], Session] = {}
-        decoys: dict[tuple[Scope, KeyId], Session] = {}
-        refusals: dict[tuple[Scope, KeyId], str | None] = {}
-        for need in needs.opens:
-            scope, key_id = need
-            standing = self._standings.fresh(scope, now)
-            if standing is None or self._must_be_found(scope, key_id, now):
-                return None
-            session, refusal = self._opening_session(scope, key_id, standing, now)
-            (opening if refusal is None else decoys)[need] = session
-            refusals[need] = refusal
-        sealing = self._sealing.take(needs.seals, now)
-        if sealing is None:
+        opening = self._opening(needs.opens, now) if needs.opens else ({}, {}, {})
+        sealing = self._sealing.take(needs.seals, now) if needs.seals and opening else {}
+        if opening is None or sealing is None:
             return None
         self.lookups.plans += 1
-        return Keys(sealing, opening, decoys, refusals)
+        return Keys(sealing, *opening)
 
     def name(self, scope: Scope) -> str:
         """Return the name under which the records of a scope stand."""
@@ -314,6 +310,21 @@ class Sessions:
         self._found.changed()
         if self._store.shared:
             self._sealing.ask_anew(name)
+
+    def _opening(self, opens: frozenset[tuple[Scope, KeyId]], now: float) -> _Opening | None:
+        """Return the sessions that open, the decoys, and the refusals; None if one is not known."""
+        opening: dict[tuple[Scope, KeyId], Session] = {}
+        decoys: dict[tuple[Scope, KeyId], Session] = {}
+        refusals: dict[tuple[Scope, KeyId], str | None] = {}
+        for need in opens:
+            scope, key_id = need
+            standing = self._standings.fresh(scope, now)
+            if standing is None or self._must_be_found(scope, key_id, now):
+                return None
+            session, refusal = self._opening_session(scope, key_id, standing, now)
+            (opening if refusal is None else decoys)[need] = session
+            refusals[need] = refusal
+        return opening, decoys, refusals
 
     def _must_be_found(self, scope: Scope, key_id: KeyId, now: float) -> bool:
         durable = key_id.kek_id is not None or key_id.kek_number is not None
