@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from proxy.core import selectors
@@ -518,6 +518,25 @@ def outcome(texts: list[str], body: bytes, known: int) -> object:
 def test_plain_names_are_found_as_a_walk_finds_them(text: str, chosen: list[str], end: str) -> None:
     body = (text + end).encode()
     walked = outcome([*chosen, "$[99]"], body, len(chosen))  # an index is never found by name
+    assert walked == outcome(chosen, body, len(chosen))
+
+
+listed = st.lists(plain_texts, max_size=5).map(lambda all_: f"[{' , '.join(all_)}]")
+listed_selectors = st.lists(
+    st.sampled_from(["$.*.a", "$.*.b", "$.*.a.b", "$.*.a.*", "$.*.k", "$.*.A", "$.*.a.*.b", "$.*"]),
+    max_size=3,
+)
+
+
+@given(listed, listed_selectors)
+@example('[{"a" : 1 ,"b" : "a"}]', ["$.*.a"])
+@example('[{"b" : {"a" : 1}}]', ["$.*.a"])
+@example('[{"b" : "\\u0061"},{"\\u0061" : 1}]', ["$.*.a"])
+@example('[{"a" : 1 ,"a" : 2}]', ["$.*.a"])
+@settings(max_examples=600)
+def test_names_in_lists_are_found_as_a_walk_finds_them(text: str, chosen: list[str]) -> None:
+    body = text.encode()
+    walked = outcome([*chosen, "$.*[99]"], body, len(chosen))  # as above
     assert walked == outcome(chosen, body, len(chosen))
 
 

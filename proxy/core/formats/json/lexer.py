@@ -59,6 +59,8 @@ def member(text: str, at: int) -> tuple[str, int, int, str]:
 
 def after(pattern: re.Pattern[str], text: str, at: int) -> tuple[int, str]:
     """Return the place behind a separator, and the separator."""
+    if text.startswith(",", at):  # as nearly always
+        return at + 1, ","
     match = pattern.match(text, at)
     if match is None:
         raise InvalidBody("not-json")
@@ -67,6 +69,24 @@ def after(pattern: re.Pattern[str], text: str, at: int) -> tuple[int, str]:
 
 def after_space(text: str, at: int) -> int:
     """Return the place behind white space."""
+    if text[at : at + 1] > " ":
+        return at
     match = _SPACE.match(text, at)
     assert match is not None  # noqa: S101 - the pattern matches everywhere, if only emptily
     return match.end()
+
+
+def value_start(text: str, at: int) -> int:
+    """Return where a member's value begins; its name ends at `at`."""
+    at = text.index(":", at) + 1
+    if text[at] == " ":
+        at += 1
+    return at if text[at] > " " else after_space(text, at)
+
+
+def value_end(text: str, at: int, value: object) -> int:
+    """Return where the value at `at` ends, which the scanner has read as `value`."""
+    if type(value) is str and "\\" not in value and text.startswith(f'{value}"', at + 1):
+        return at + len(value) + 2  # spelled as it reads, so without escapes: that quote closes it
+    end_of_value: int = scan(text, at)[1]
+    return end_of_value

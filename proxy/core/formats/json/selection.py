@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any, Final
 
 from ...errors import InvalidBody
 from ...selectors import JsonSelector
 from .findings import Findings, Found
-from .lexer import after_space, scan
+from .lexer import after_space, scan, value_end, value_start
+from .names import all_plain, is_plain, quoted
 from .text import check
 from .tree import Node, finish, insert
 from .walk import Walk
 
 _PROBED_MAX: Final = 16 * 1024
 _CROWDED: Final = 50_000
-_PLAIN_NAME: Final = re.compile(r"[A-Za-z0-9_.$@-]+")
 
 
 class Selection:
@@ -69,18 +68,18 @@ class Selection:
         document: object
         end: int
         document, end = scan(text, start)
-        if self._plain and not _has_plain_names(document):
+        if self._plain and not all_plain(document):
             return None
         lower = text.lower()
         for index, path in enumerate(self._plain):
             level: Any = document
             at = 0
-            for name, quoted in path:
-                certain = level is document or _has_plain_names(level)
-                at = lower.find(quoted)
+            for name, spelled in path:
+                certain = level is document or all_plain(level)
+                at = lower.find(spelled)
                 stands = at >= 0
-                at += len(quoted)
-                twice = stands and lower.find(quoted, at) >= 0
+                at += len(spelled)
+                twice = stands and lower.find(spelled, at) >= 0
                 if not certain or twice or stands != (name in level):
                     return None
                 level = level.get(name)
@@ -88,31 +87,10 @@ class Selection:
                     findings.missing.add(index)
                     break
             else:
-                start = _value_start(text, at)
-                found = Found(self._paths[index], start, _value_end(text, start, level))
+                start = value_start(text, at)
+                found = Found(self._paths[index], start, value_end(text, start, level))
                 findings.found[index].append(found)
         return end
-
-
-def _has_plain_names(value: object) -> bool:
-    """Tell whether a value is an object with no name that has other cases than those of ASCII."""
-    return type(value) is dict and "".join(value).isascii()
-
-
-def _value_start(text: str, at: int) -> int:
-    """Return where a member's value begins; its name ends at `at`."""
-    at = text.index(":", at) + 1
-    if text[at] == " ":
-        at += 1
-    return at if text[at] > " " else after_space(text, at)
-
-
-def _value_end(text: str, at: int, value: object) -> int:
-    """Return where the value at `at` ends, which the scanner has read as `value`."""
-    if type(value) is str and "\\" not in value and text.startswith(f'{value}"', at + 1):
-        return at + len(value) + 2  # spelled as it reads, so without escapes: that quote closes it
-    end_of_value: int = scan(text, at)[1]
-    return end_of_value
 
 
 def validate(body: bytes) -> None:
@@ -128,8 +106,8 @@ def _plain_path(selector: JsonSelector) -> tuple[str, ...] | None:
     names = tuple(step.key for step in selector.steps if isinstance(step.key, str))
     deep = any(step.deep for step in selector.steps)
     plain = names and len(names) == len(selector.steps) and not deep
-    return names if plain and all(_PLAIN_NAME.fullmatch(name) for name in names) else None
+    return names if plain and all(map(is_plain, names)) else None
 
 
 def _quoted(path: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
-    return tuple((name, f'"{name}"'.lower()) for name in path)
+    return tuple((name, quoted(name)) for name in path)

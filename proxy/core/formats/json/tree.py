@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from ...selectors import Any, JsonSelector
+from .names import is_plain, quoted
 
 
 @dataclass(slots=True)
@@ -13,7 +14,8 @@ class Node:
 
     A `sticky` node (`..`) stays with every descendant. `ends` are the selectors that end here,
     `beyond` those that lead on from here, `below` both; selectors with `..` count in neither of the
-    last two, since they are missing only if they find nothing at all.
+    last two, since they are missing only if they find nothing at all. `probes` has the names, each
+    as it stands quoted in a text in lower case, where all of them are spelled in one way.
     """
 
     names: dict[str, Node] = field(default_factory=dict)
@@ -28,6 +30,7 @@ class Node:
     into_objects: bool = False
     into_arrays: bool = False
     only_names: bool = False
+    probes: tuple[tuple[str, str, Node], ...] | None = None
 
 
 def insert(root: Node, index: int, selector: JsonSelector, *, deep: bool) -> None:
@@ -60,6 +63,8 @@ def finish(node: Node) -> None:
     node.into_objects = anywhere or bool(node.names)
     node.into_arrays = anywhere or bool(node.indexes)
     node.only_names = not anywhere and not node.indexes
+    if node.names and node.only_names and all(map(is_plain, node.names)):
+        node.probes = tuple((name, quoted(name), child) for name, child in node.names.items())
     for child in children:
         if child is not None:
             finish(child)

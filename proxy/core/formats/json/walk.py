@@ -7,8 +7,22 @@ from typing import Final
 
 from ...errors import BodyTooLarge, InvalidBody
 from .findings import Findings, Found, Path
-from .lexer import AFTER_ELEMENT, AFTER_MEMBER, after, after_space, enter, member, scan
+from .lexer import (
+    AFTER_ELEMENT,
+    AFTER_MEMBER,
+    after,
+    after_space,
+    enter,
+    member,
+    scan,
+    value_end,
+    value_start,
+)
+from .names import all_plain
 from .tree import Node
+
+Probes = tuple[tuple[str, str, Node], ...]
+"""Names, each also as it stands quoted in a text in lower case, and where they lead."""
 
 SELECTED_MAX: Final = 30_000
 """How many values of one text may be selected. A dozen bytes of a list may become a token of two
@@ -18,12 +32,13 @@ hundred, and each takes 15 microseconds in which nobody else is served."""
 class Walk:
     """One walk over one text."""
 
-    __slots__ = ("_room", "findings", "text")
+    __slots__ = ("_lower", "_room", "findings", "text")
 
     def __init__(self, text: str, findings: Findings) -> None:
         self.text = text
         self.findings = findings
         self._room = SELECTED_MAX
+        self._lower: str | None = None
 
     def value(self, at: int, states: tuple[Node, ...], path: Path) -> int:
         """Walk the value at `at` for the selectors of `states`; return where it ends."""
@@ -97,19 +112,66 @@ class Walk:
 
     def _array(self, at: int, states: tuple[Node, ...], path: Path) -> int:
         text = self.text
+        probes = self._probes(states)
         index = 0
         at, closing = enter(text, at, "]")
         while closing == ",":
             at = after_space(text, at)
-            onward = _elements(states, index)
-            at = self.value(at, onward, (*path, index)) if onward else scan(text, at)[1]
-            at, closing = after(AFTER_ELEMENT, text, at)
+            end = self._probe(at, probes, (*path, index)) if probes else None
+            if end is None:
+                onward = _elements(states, index)
+                end = self.value(at, onward, (*path, index)) if onward else scan(text, at)[1]
+            at, closing = after(AFTER_ELEMENT, text, end)
             index += 1
         for state in states:
             if state.beyond:
                 absent = [number for number in state.indexes if number >= index]
                 self._miss(state, state.names, absent, empty=not index)
         return at
+
+    def _probes(self, states: tuple[Node, ...]) -> Probes | None:
+        """Return what to search for in the elements of an array, where that can be certain."""
+        if len(states) > 1 or states[0].any is None or states[0].indexes or states[0].sticky:
+            return None
+        node = states[0].any
+        if node.ends or node.deep is not None or (self._lower is None and "\\u" in self.text):
+            return None
+        if self._lower is None:
+            self._lower = self.text.lower()
+        return node.probes
+
+    def _probe(self, at: int, probes: Probes, path: Path) -> int | None:
+        """Find members of an object by their names alone; return None where that is not certain.
+
+        A name that stands once in the object's text, in any case, is the member that the scanner
+        has read there. Lists of objects are long, and a walk over all their members would be.
+        """
+        text, lower = self.text, self._lower
+        if lower is None or text[at : at + 1] != "{":
+            return None
+        value, end = scan(text, at)
+        if not all_plain(value):
+            return None
+        places = []
+        for name, spelled, child in probes:
+            place = lower.find(spelled, at, end)
+            behind = place + len(spelled)
+            if (place >= 0) != (name in value) or (
+                place >= 0 and lower.find(spelled, behind, end) >= 0
+            ):
+                return None
+            if place >= 0:
+                places.append((name, child, value_start(text, behind)))
+        if len(places) < len(probes):
+            self.findings.missing.update(
+                *(one.below for name, _, one in probes if name not in value)
+            )
+        for name, child, start in places:
+            if child.into_objects or child.into_arrays:
+                self.value(start, (child,), (*path, name))
+            else:
+                self._select(child.ends, (*path, name), start, value_end(text, start, value[name]))
+        return end  # type: ignore[no-any-return]  # the scanner's
 
     def _select(self, selectors: tuple[int, ...], path: Path, start: int, end: int) -> None:
         self._room -= len(selectors)
