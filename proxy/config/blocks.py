@@ -9,6 +9,7 @@ from ..core.formats.kinds import Kind
 from ..core.message import Direction
 from ..core.rules import Verdict
 from ..core.selectors import NamedSelector
+from .conditions import conditions
 from .fields import Fields
 from .items import items, selectors
 from .options import bind, options
@@ -22,7 +23,6 @@ from .values import choice, elements, one_or_more, text, texts, whole
 _TYPE: Final = re.compile(r"[a-z0-9!#$&^_.+-]+/(?:[a-z0-9!#$&^_.+-]+|\*)|\*/\*")
 _STATUS: Final = re.compile(r"[1-5][0-9]{2}")
 _STATUS_CLASS: Final = re.compile(r"[1-5]xx")
-_LATER_FORMATS: Final = ("socketio",)
 _ACTIONS: Final = ("encrypt", "decrypt", "absent")
 
 
@@ -79,8 +79,9 @@ def _block(
         else whole(max_tokens, problems, low=1, high=MOST_TOKENS),
         placeholder=None if placeholder is None else text(placeholder, problems),
         format=_format(fields.get("format"), problems),
+        when=conditions(fields.get("when"), problems),
     )
-    if several:
+    if several or made.when:
         _refuse_head_in_lists(made, direction, problems)
     return made
 
@@ -126,10 +127,7 @@ def _types(place: Place | None, problems: Problems) -> tuple[str, ...]:
 def _format(place: Place | None, problems: Problems) -> tuple[Kind, Place] | None:
     if place is None:
         return None
-    word = choice(place, (*BODY_FORMATS, *_LATER_FORMATS), problems)
-    if word in _LATER_FORMATS:
-        problems.add(place, f"{show(word)} is not supported yet")
-        return None
+    word = choice(place, BODY_FORMATS, problems)
     return None if word is None else (cast("Kind", word), place)
 
 

@@ -39,6 +39,8 @@ def _check_kinds(block: BlockSyntax, problems: Problems) -> None:
     if not named:
         return
     first = named[0]
+    if block.when:
+        problems.add(block.place, "`when` is for JSON", "write a block for each kind of body")
     for selector, place in written:
         if isinstance(selector, JsonSelector) or _form_of(selector) not in {"", _form_of(first)}:
             problems.add(
@@ -67,7 +69,9 @@ def _check_format(block: BlockSyntax, problems: Problems) -> None:
     selectors = [one.selector for one in (*block.encrypt, *block.decrypt)]
     selectors += [one for one, _ in block.absent]
     names = (block.names.tenant, block.names.conversation, block.names.message)
-    named = any(one is not None and any(True for _ in json_sources(one.source)) for one in names)
+    named = bool(block.when) or any(
+        one is not None and any(True for _ in json_sources(one.source)) for one in names
+    )
     try:
         kinds_read_as(kind, selectors, names_in_json=named)
     except InvalidExpression as error:

@@ -13,7 +13,15 @@ FORMS: Final = ("jwe", "short")
 ON_ERROR: Final = ("reject", "keep")
 ALREADY_SEALED: Final = ("seal", "keep", "reject")
 CASE_VARIANTS: Final = ("refuse", "allow")
-BODY_FORMATS: Final[tuple[Kind, ...]] = ("json", "ndjson", "sse", "form", "multipart", "text")
+BODY_FORMATS: Final[tuple[Kind, ...]] = (
+    "json",
+    "ndjson",
+    "sse",
+    "form",
+    "multipart",
+    "text",
+    "socketio",
+)
 MOST_CHARS: Final = 1_000_000_000
 MOST_TOKENS: Final = 1_000_000
 
@@ -125,8 +133,9 @@ RULE: Final = Table(
         ),
         Key(
             "match",
-            "`[METHOD,METHOD ]/path`, or a list of them",
-            "Which requests it takes: literal segments, `{name}`, `*`, and `/**` at the end.",
+            "`[METHOD,METHOD ]/path`, `WS /path`, or a list of them",
+            "Which requests it takes: literal segments, `{name}`, `*`, and `/**` at the end. `WS`"
+            " is for WebSockets: what their clients send are requests, what they get responses.",
             shapes.one_or_more(shapes.TEXT),
             required=True,
         ),
@@ -136,6 +145,7 @@ RULE: Final = Table(
 
 DEFAULTS: Final = Table("defaults", "`defaults` of a listener", _SHARED)
 
+_SCALAR: Final[Schema] = {"type": ["string", "integer", "boolean"]}
 _ITEMS: Final = shapes.one_or_more({"anyOf": [shapes.TEXT, shapes.table("item")]})
 BLOCK: Final = Table(
     "block",
@@ -181,7 +191,13 @@ BLOCK: Final = Table(
             shapes.TEXT,
             "`[sealed]`",
         ),
-        Key("when", "mapping", "Which values the block is for.", shapes.NOT_YET, later=True),
+        Key(
+            "when",
+            "mapping of JSON selectors, each with a value or a list of values",
+            "Which bodies the block is for, by what stands in them; of bodies of many records,"
+            " which records.",
+            shapes.by_name(shapes.one_or_more(_SCALAR)),
+        ),
         Key(
             "format",
             ", ".join(f"`{one}`" for one in BODY_FORMATS),

@@ -73,8 +73,5 @@ def _patterns(place: Place, problems: Problems) -> tuple[tuple[Pattern, Place], 
         except InvalidExpression as error:
             problems.add(at, error.message, error.hint)
             continue
-        if pattern.websocket:
-            problems.add(at, "`WS` is not supported yet")
-        else:
-            found.append((pattern, at))
+        found.append((pattern, at))
     return tuple(found)

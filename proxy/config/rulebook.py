@@ -130,6 +130,7 @@ class _Resolver:
             max_tokens=block.max_tokens or plain.max_tokens,
             placeholder=block.placeholder or plain.placeholder,
             format=block.format[0] if block.format else None,
+            when=block.when,
         )
 
     def _act(

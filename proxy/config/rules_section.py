@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from . import coverage, end_to_end, name_checks, rule_syntax
+from . import coverage, end_to_end, name_checks, rule_syntax, websockets
 from .fields import Fields
 from .limits import TrafficLimits
 from .positions import Place, Sequence
@@ -36,6 +36,7 @@ def rules(
     for one in resolved:
         name_checks.check(one, trusted_names=trusted_names, problems=problems)
         end_to_end.check(one, trusted_names=trusted_names, problems=problems)
+        websockets.check(one, problems)
     return resolved
 
 

@@ -6,6 +6,7 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Literal, TypeVar
 
+from ..core.conditions import Condition
 from ..core.formats.kinds import Kind
 from ..core.routes import Pattern
 from ..core.rules import NamedPart, Part, Verdict
@@ -96,6 +97,7 @@ class BlockSyntax:
     max_tokens: int | None = None
     placeholder: str | None = None
     format: tuple[Kind, Place] | None = None
+    when: tuple[Condition, ...] = ()
 
 
 BehaviourSyntax = Verdict | tuple[BlockSyntax, ...]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .carried import CarriedEdit
+from .carried import CarriedEdit, OwnEdit
 from .edits import EmbeddedEdit, OpenEdit, SealEdit
 from .finding_in_head import HeadEdit
 from .part_edits import OpenFrameEdit, PartEdit, SealFrameEdit
@@ -13,6 +13,7 @@ Edit = (
     | EmbeddedEdit
     | CarriedEdit
     | HeadEdit
+    | OwnEdit
     | PartEdit
     | SealFrameEdit
     | OpenFrameEdit

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final, TypeGuard
 
+from .conditions import Conditions
 from .errors import InvalidExpression
 from .formats.form import FormSelection
 from .formats.json import Selection
@@ -47,7 +48,8 @@ class Blueprint:
     `selection` what stands in JSON; `in_head` are the items of the head. `whole_encrypt` and
     `whole_decrypt` are the items that take the whole body; `takes_whole` says that there is one.
     `heeds_head` says that it does something in the head, or forbids something there.
-    `only_opens_responses`: it seals nothing, forbids nothing, and is for no request.
+    `only_opens_responses`: it seals nothing, forbids nothing, and is for no request. `when` are its
+    conditions on the body, None without any.
     """
 
     __slots__ = (
@@ -73,6 +75,7 @@ class Blueprint:
         "sources",
         "takes_whole",
         "variants_checked",
+        "when",
         "whole_decrypt",
         "whole_encrypt",
     )
@@ -111,7 +114,8 @@ class Blueprint:
         self.reads = _reads(block)
         self.reads_json = "json" in self.reads
         tokens = self.whole_decrypt is not None and self.whole_decrypt.selector is Whole.TOKENS
-        self._statuses = block.statuses or (_SUCCESS if tokens else _ANY_STATUS)
+        polls = block.format == "socketio"  # what refuses a poll is no packet
+        self._statuses = block.statuses or (_SUCCESS if tokens or polls else _ANY_STATUS)
         selectors = (
             *(one.item.selector for one in (*self.encrypt, *self.decrypt)),
             *absent,
@@ -125,6 +129,8 @@ class Blueprint:
         self.variants_checked = (
             frozenset() if block.case_variants_allowed else self._checked_for_spelling()
         )
+        conditions = Conditions(block.when, variants_allowed=block.case_variants_allowed)
+        self.when = conditions if block.when else None
         self.in_head = tuple(self._in_head(first=len(selectors)))
         self.query = self._query_selection()
         self.heeds_head = bool(self.in_head) or any(_is_of_head(one) for one in block.absent)
@@ -143,6 +149,11 @@ class Blueprint:
         if self.whole_decrypt is not None and self.whole_decrypt.selector is Whole.BODY:
             return media_type is not None and media_type.essence == JOSE
         return True
+
+    def fits_message(self, *, binary: bool) -> bool:
+        """Tell whether a message of a WebSocket is for this block."""
+        essence = "application/octet-stream" if binary else "text/plain"
+        return not self.block.types or _covered(self.block.types, essence)
 
     def kind(self, media_type: MediaType | None) -> Kind:
         """Return which kind of body one with this type is to this block."""
@@ -279,7 +290,7 @@ def _reads(block: Block) -> frozenset[Kind]:
         *(item.selector for item in (*block.encrypt, *block.decrypt)),
         *block.absent,
     )
-    named = bool(_json_sources(block.names))
+    named = bool(_json_sources(block.names) or block.when)
     if block.format is not None:
         return kinds_read_as(block.format, selectors, names_in_json=named)
     return kinds_read(selectors, names_in_json=named)

@@ -1,4 +1,4 @@
-"""Edits of a value that a format spells in its own way: found in what it reads as."""
+"""Edits around edits: of a value that a format spells in its own way, or of a block of its own."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
 from .context import Context
-from .edits import AtHand, Change, EmbeddedEdit, OpenEdit
+from .edits import AtHand, Change, EmbeddedEdit, OpenEdit, SealEdit
 from .errors import OpenFailed
 from .rules import Block
 from .token import Token
@@ -58,3 +58,24 @@ class CarriedEdit(NamedTuple):
             if type(self.edit) is OpenEdit and not block.keep_unopened:
                 raise
             return Change(start, end, None, "kept")
+
+
+class OwnEdit(NamedTuple):
+    """An edit of a record that another block takes than the one that the message was given."""
+
+    edit: SealEdit | OpenEdit | EmbeddedEdit | CarriedEdit
+    block: Block
+
+    @property
+    def context(self) -> Context | None:
+        """What the value is bound to."""
+        return self.edit.context
+
+    @property
+    def token(self) -> Token | OpenFailed | None:
+        """The token, or what was met in its place."""
+        return self.edit.token
+
+    def carry_out(self, keys: AtHand, _: Block, now: float) -> Change:
+        """Return what becomes of the value, as its own block says; raise as the edit does."""
+        return self.edit.carry_out(keys, self.block, now)

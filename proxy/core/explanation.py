@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from . import pipeline, token
 from .any_edit import Edit
-from .carried import CarriedEdit
+from .carried import CarriedEdit, OwnEdit
 from .context import Context
 from .derivation import COMMITMENT_BYTES, PACKAGE_COMMITMENT_BYTES, SID_BYTES
 from .edits import Change, OpenEdit, SealEdit
@@ -171,7 +171,7 @@ def _masked(value: Value) -> bytes:
 def _value(edit: Edit) -> Value:
     if isinstance(edit, HeadEdit):
         return replace(_value(edit.edit), place="query" if edit.place == QUERY else "header")
-    edit = edit.edit if isinstance(edit, PartEdit) else edit
+    edit = edit.edit if isinstance(edit, PartEdit | OwnEdit) else edit
     if isinstance(edit, SealFrameEdit | OpenFrameEdit):
         return _frame(edit)
     if isinstance(edit, CarriedEdit):

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Final
+
+from .alternatives import alternatives, choose
 from .any_edit import Edit
 from .binding import Binder
 from .blueprint import Blueprint, Placed
-from .carried import CarriedEdit
+from .carried import CarriedEdit, OwnEdit
 from .context import Context, Scope
 from .decoded import bind_token, decoded_token, token_or_none
 from .edits import OpenEdit, SealEdit
@@ -18,30 +21,28 @@ from .errors import (
 )
 from .exchange import Exchange, has_query_parameter
 from .finding_in_head import HeadEdit, find_head_edits
-from .finding_in_records import record_edits, records_in
+from .finding_in_records import packets_in, record_edits, records_in
 from .finding_parts import part_edits
 from .finding_whole import whole_edits
 from .formats import form
 from .formats import json as json_format
 from .formats.json import Findings, Found
 from .formats.kinds import Kind
-from .message import (
-    RequestHead,
-    ResponseHead,
-    header_values,
-    media_type,
-)
+from .message import Head, RequestHead, ResponseHead, SocketHead, header_values, media_type
 from .needs import Needs
 from .part_edits import PartEdit, SealFrameEdit
 from .rules import Item
 from .selectors import NamedSelector, Whole
 from .token import CTY_JSON, KeyId, Token
 
+_RECEIVED: Final = b"ok"
+"""What Engine.IO answers to a POST of packets."""
+
 
 def find_edits(
     exchange: Exchange,
     blueprint: Blueprint,
-    head: RequestHead | ResponseHead,
+    head: Head,
     body: bytes,
     *,
     piece: bool = False,
@@ -61,7 +62,7 @@ def find_edits(
         binder = Binder(blueprint, exchange, b"", None)  # no record's names are those of the head
     else:
         binder, edits = _text_edits(exchange, blueprint, head, body)
-    if blueprint.in_head and not piece:
+    if blueprint.in_head and not piece and not isinstance(head, SocketHead):
         edits += find_head_edits(blueprint, binder, head)
     return tuple(edits)
 
@@ -76,7 +77,7 @@ def head_edits(exchange: Exchange, blueprint: Blueprint, head: ResponseHead) -> 
 def _text_edits(
     exchange: Exchange,
     blueprint: Blueprint,
-    head: RequestHead | ResponseHead,
+    head: Head,
     body: bytes,
     *,
     lenient: bool = False,
@@ -106,22 +107,35 @@ def _text_edits(
 def _record_edits(  # noqa: PLR0913 - those of find_edits, and the kind
     exchange: Exchange,
     blueprint: Blueprint,
-    head: RequestHead | ResponseHead,
+    head: Head,
     body: bytes,
     kind: Kind,
     *,
     piece: bool,
 ) -> list[Edit]:
-    """Return the edits of every record, each with names and values of its own."""
+    """Return the edits of every record, each with a block, names and values of its own."""
     lenient = kind == "sse" and blueprint.only_opens_responses
     strict = not lenient and not blueprint.block.case_variants_allowed
+    blueprints = alternatives(exchange, blueprint, head)
 
     def edits_of(text: bytes) -> list[Edit]:
-        return _text_edits(exchange, blueprint, head, text, lenient=lenient)[1]
+        taker = choose(blueprints, text, lenient=lenient)
+        if taker is None:
+            return []
+        edits = _text_edits(exchange, taker, head, text, lenient=lenient)[1]
+        if taker is blueprint:
+            return edits
+        refuse_present(head, taker, body)
+        return [OwnEdit(one, taker.block) for one in edits]  # type: ignore[arg-type]  # none of a head
 
-    records = records_in(body, kind, strict=strict)
+    if kind == "socketio":
+        if isinstance(head, ResponseHead) and body == _RECEIVED:
+            return []
+        records = packets_in(body, head.awaited if isinstance(head, SocketHead) else 0)
+    else:
+        records = records_in(body, kind, strict=strict)
     edits, count = record_edits(exchange, blueprint, records, edits_of)
-    if not count and not piece:
+    if not count and not piece and kind != "socketio":
         _refuse_missing(blueprint, None)
     return edits
 
@@ -145,10 +159,10 @@ def _seals(edit: Edit) -> bool:
     kind = type(edit)
     if kind is SealEdit or kind is SealFrameEdit:
         return True
-    return isinstance(edit, HeadEdit | PartEdit) and type(edit.edit) is SealEdit
+    return isinstance(edit, HeadEdit | PartEdit | OwnEdit) and type(edit.edit) is SealEdit
 
 
-def refuse_present(head: RequestHead | ResponseHead, blueprint: Blueprint, body: bytes) -> None:
+def refuse_present(head: Head, blueprint: Blueprint, body: bytes) -> None:
     """Raise ForbiddenValue where a head or body has what the block says must be absent."""
     for selector in blueprint.block.absent:
         if selector is Whole.BODY and body:
@@ -164,13 +178,13 @@ def refuse_present(head: RequestHead | ResponseHead, blueprint: Blueprint, body:
             )
 
 
-def _named_present(head: RequestHead | ResponseHead, selector: NamedSelector) -> bool:
+def _named_present(head: Head, selector: NamedSelector) -> bool:
     if selector.place == "query" and isinstance(head, RequestHead):
         return has_query_parameter(head, selector.name)
     return bool(header_values(head.headers, selector.name.encode()))
 
 
-def _walk(blueprint: Blueprint, head: RequestHead | ResponseHead, body: bytes) -> Findings | None:
+def _walk(blueprint: Blueprint, head: Head, body: bytes) -> Findings | None:
     """Return what the block's selectors find; None where the body is none that they read."""
     selection = blueprint.selection or blueprint.form
     if selection is None or not body:
@@ -193,9 +207,7 @@ def _refuse_variants(blueprint: Blueprint, variants: set[int]) -> None:
         )
 
 
-def _part_edits(
-    blueprint: Blueprint, binder: Binder, head: RequestHead | ResponseHead, body: bytes
-) -> list[Edit]:
+def _part_edits(blueprint: Blueprint, binder: Binder, head: Head, body: bytes) -> list[Edit]:
     assert blueprint.parts is not None  # noqa: S101 - asked for only there
     findings = blueprint.parts.find(body, head.told.get(b"content-type", ()))
     _refuse_variants(blueprint, findings.variants)

@@ -8,11 +8,11 @@ from typing import NamedTuple
 
 from .any_edit import Edit
 from .blueprint import Blueprint
-from .carried import CarriedEdit
+from .carried import CarriedEdit, OwnEdit
 from .edits import EmbeddedEdit, OpenEdit, SealEdit
 from .errors import BodyTooLarge
 from .exchange import Exchange
-from .formats import records, sse
+from .formats import records, socketio, sse
 from .formats.json.walk import SELECTED_MAX
 from .formats.kinds import Kind
 from .formats.sse import Event
@@ -42,6 +42,16 @@ def records_in(body: bytes, kind: Kind, *, strict: bool) -> Iterator[Record]:
         yield Record(body[start:end], partial(_moved, start, spell))
 
 
+def packets_in(body: bytes, awaited: int) -> Iterator[Record]:
+    """Yield the events and acks of a body of packets, where `awaited` attachments come first.
+
+    Raises InvalidBody and BodyTooLarge as the format does.
+    """
+    for start, end, attachments in socketio.find(body, awaited):
+        text = body[start:end]
+        yield Record(text, partial(_moved_in_packet, start, text if attachments else b""))
+
+
 def record_edits(
     exchange: Exchange,
     blueprint: Blueprint,
@@ -57,7 +67,7 @@ def record_edits(
     for record in found:
         if len(kept) == records.RECORDS_MAX:
             raise BodyTooLarge("too-many-records")
-        edits += map(record.move, edits_of(record.text))
+        edits += (_move(record, one) for one in edits_of(record.text))
         kept.append({source: exchange.facts[source] for source in blueprint.keeps})
         if len(edits) > _most_edits(blueprint):
             raise BodyTooLarge("too-many-selected-values")
@@ -69,6 +79,21 @@ def record_edits(
 
 def _most_edits(blueprint: Blueprint) -> int:
     return SELECTED_MAX + (blueprint.block.max_tokens if blueprint.takes_whole else 0)
+
+
+def _move(record: Record, edit: Edit) -> Edit:
+    if type(edit) is OwnEdit:
+        moved = record.move(edit.edit)
+        assert isinstance(moved, SealEdit | CarriedEdit)  # noqa: S101 - nothing else is in a record
+        return OwnEdit(moved, edit.block)
+    return record.move(edit)
+
+
+def _moved_in_packet(offset: int, attached: bytes, edit: Edit) -> Edit:
+    """Return an edit of the body; `attached` is the text of a packet with attachments."""
+    if attached and type(edit) is SealEdit:
+        socketio.refuse_placeholders(attached[edit.start : edit.end])
+    return _moved(offset, records.as_it_is, edit)
 
 
 def _moved(offset: int, spell: Callable[[bytes], bytes], edit: Edit) -> Edit:

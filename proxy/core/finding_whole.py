@@ -14,7 +14,7 @@ from .edits import EmbeddedEdit, OpenEdit, SealEdit
 from .errors import BodyTooLarge, InvalidBody, MissingValue, UnsupportedBody
 from .finding_part_tokens import token_edits
 from .formats import form, tokens
-from .message import MediaType, RequestHead, ResponseHead, media_type
+from .message import Head, MediaType, SocketHead, media_type
 from .part_edits import PartEdit
 from .rules import Item
 from .selectors import Whole
@@ -26,7 +26,7 @@ WholeEdit = SealEdit | OpenEdit | EmbeddedEdit | CarriedEdit | PartEdit
 
 
 def whole_edits(
-    blueprint: Blueprint, binder: Binder, head: RequestHead | ResponseHead, body: bytes
+    blueprint: Blueprint, binder: Binder, head: Head, body: bytes
 ) -> Iterator[WholeEdit]:
     """Yield what the block does to a body as a whole; raise MessageError where it cannot."""
     for item, encrypt in ((blueprint.whole_encrypt, True), (blueprint.whole_decrypt, False)):
@@ -43,9 +43,7 @@ def whole_edits(
             raise MissingValue("missing-body", detail=f"{item.field}: a body is needed.")
 
 
-def _seal_whole(
-    binder: Binder, item: Item, head: RequestHead | ResponseHead, body: bytes
-) -> SealEdit:
+def _seal_whole(binder: Binder, item: Item, head: Head, body: bytes) -> SealEdit:
     if len(body) > BODY_TOKEN_MAX:
         raise BodyTooLarge("body-above-token", detail=f"At most {BODY_TOKEN_MAX} bytes are sealed.")
     media = media_type(head.told)
@@ -90,7 +88,7 @@ def _embedded(
     blueprint: Blueprint,
     binder: Binder,
     item: Item,
-    head: RequestHead | ResponseHead,
+    head: Head,
     body: bytes,
 ) -> Iterable[WholeEdit]:
     limit = blueprint.block.max_tokens
@@ -104,7 +102,8 @@ def _embedded(
             CarriedEdit(EmbeddedEdit(one, context, one.token), form.encode, offset, places)
             for one, offset, places in carried
         ]
-    find = tokens.find_in_text if kind in {"sse", "text"} else tokens.find
+    in_text = kind in {"sse", "text"} or (kind == "json" and isinstance(head, SocketHead))
+    find = tokens.find_in_text if in_text else tokens.find
     found = find(body, limit)
     context = binder.embedded_context(item) if found else None
     return [EmbeddedEdit(one, context, one.token) for one in found]

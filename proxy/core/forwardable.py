@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Final, NoReturn
 
-from .message import Headers, RequestHead, ResponseHead
+from .message import Head, Headers
 from .record_flow import RecordFlow
 
 _MINT: Final = object()
@@ -30,7 +30,7 @@ class Forwardable:
     def __init__(  # noqa: PLR0913 - private: one maker, below
         self,
         mint: object,
-        head: RequestHead | ResponseHead,
+        head: Head,
         body: bytes | None,
         *,
         changed: bool,
@@ -60,7 +60,7 @@ class Forwardable:
 
 
 def mint(  # noqa: PLR0913 - one argument for each slot
-    head: RequestHead | ResponseHead,
+    head: Head,
     body: bytes | None = None,
     *,
     changed: bool = False,

@@ -95,6 +95,32 @@ class ResponseHead:
 
 
 @dataclass(frozen=True, slots=True)
+class SocketHead:
+    """What stands for the head of a message of a WebSocket, which has none.
+
+    `direction` is where it goes; `binary` says that it need not be UTF-8. `awaited` attachments
+    have been announced by those before it and are still to come.
+    """
+
+    direction: Direction
+    binary: bool = False
+    awaited: int = 0
+
+    @property
+    def headers(self) -> Headers:
+        """No headers."""
+        return ()
+
+    @property
+    def told(self) -> Told:
+        """No headers."""
+        return {}
+
+
+Head = RequestHead | ResponseHead | SocketHead
+
+
+@dataclass(frozen=True, slots=True)
 class MediaType:
     """A Content-Type (RFC 9110 section 8.3.1): its essence in lower case, and all of it as text.
 

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from functools import partial
 from typing import NamedTuple
 
+from .alternatives import alternatives, choose, fits, refuse_unfit
 from .any_edit import Edit
 from .blueprint import JOSE, Blueprint
 from .coding import coding_of, decode
@@ -25,7 +26,16 @@ from .formats.kinds import Kind
 from .forwardable import Forwardable, mint
 from .head_values import with_changes
 from .marks import request_marks, response_marks, vary
-from .message import Headers, MediaType, RequestHead, ResponseHead, media_type
+from .message import (
+    Head,
+    Headers,
+    MediaType,
+    RequestHead,
+    ResponseHead,
+    SocketHead,
+    media_type,
+)
+from .messages import Messages
 from .needs import Keys, Needs
 from .record_flow import RecordFlow, streamed_request, streamed_response
 from .rulebook import Blueprints
@@ -43,7 +53,7 @@ class Plan(NamedTuple):
     content coding. `varies` are the request headers that a response depends on.
     """
 
-    head: RequestHead | ResponseHead
+    head: Head
     body: bytes
     blueprint: Blueprint | None
     edits: tuple[Edit, ...]
@@ -71,6 +81,19 @@ def pass_request(exchange: Exchange) -> Forwardable:
     if exchange.decision.reads_request:
         message = "a request that a rule reads cannot pass unread"
         raise TypeError(message)
+    return mint(exchange.head, ruled=exchange.decision.may_read_response)
+
+
+def pass_handshake(exchange: Exchange) -> Forwardable:
+    """Return the handshake of a WebSocket whose messages are read, each by itself.
+
+    Raises ForbiddenValue for what the rule forbids in its head, RejectedByRule where the rule
+    rejects what the backend would say.
+    """
+    _refuse_rejected(exchange)
+    compiled = exchange.decision.compiled
+    for one in compiled.request if compiled is not None else ():
+        refuse_present(exchange.head, one, b"")
     return mint(exchange.head, ruled=exchange.decision.may_read_response)
 
 
@@ -150,6 +173,7 @@ def plan_request(exchange: Exchange, body: bytes, limit: int | None = None) -> P
         message = "a request that no rule reads has no plan"
         raise TypeError(message)
     head = exchange.head
+    blueprint: Blueprint | None
     if body:
         blueprint = _fitting(compiled.request, media_type(head.told), None)
         if blueprint is None:
@@ -158,7 +182,7 @@ def plan_request(exchange: Exchange, body: bytes, limit: int | None = None) -> P
         # No body tells the blocks apart, so what any of them forbids in the head is forbidden.
         for one in compiled.request:
             refuse_present(head, one, body)
-        blueprint = compiled.request[0]
+        blueprint = next((one for one in compiled.request if one.when is None), None)
     verify(head.told, body)
     return _plan(exchange, blueprint, head, body, limit)
 
@@ -170,8 +194,22 @@ def plan_response(
     body: bytes,
     limit: int | None = None,
 ) -> Plan:
-    """Return what a block that `choose_response` gave does to a response."""
+    """Return what a block that `choose_response` gave does to a response, or one behind it."""
     return _plan(exchange, blueprint, head, body, limit)
+
+
+def plan_message(messages: Messages, body: bytes, *, binary: bool = False) -> Plan:
+    """Return what the rule does to the next message of a WebSocket; each is planned once, in order.
+
+    Raises MessageError where it cannot be done: then no other may follow.
+    """
+    head = SocketHead(messages.direction, binary, messages.awaited)
+    blueprint = next((one for one in messages.blueprints if fits(one, head)), None)
+    if blueprint is None:
+        refuse_unfit(messages.blueprints)
+    elif messages.take_note(blueprint, body, binary=binary):
+        blueprint = None
+    return _plan(messages.exchange, blueprint, head, body, None)
 
 
 def streaming_request(
@@ -268,11 +306,10 @@ def apply(plan: Plan, keys: Keys, now: float) -> Applied:
         raise failed
     head = plan.head
     if head_changes:
+        assert not isinstance(head, SocketHead)  # noqa: S101 - it has nothing to change
         head = with_changes(head, head_changes)
     changes += beside
-    body = splice(plan.body, changes) if changes else plan.body
-    if changes and _has_parts(plan):
-        refuse_new_delimiters(plan.head.told, plan.body, body)
+    body = _spliced(plan, changes) if changes else plan.body
     forwardable = mint(
         head,
         body,
@@ -283,6 +320,19 @@ def apply(plan: Plan, keys: Keys, now: float) -> Applied:
         marks=_marks(plan, counts),
     )
     return Applied(forwardable, counts, tuple(proven), tuple(at_hand.unopened))
+
+
+def _spliced(plan: Plan, changes: list[Change]) -> bytes:
+    """Return the changed body; raise MessageError where it would not be read as it was meant."""
+    body = splice(plan.body, changes)
+    if _has_parts(plan):
+        refuse_new_delimiters(plan.head.told, plan.body, body)
+    if isinstance(plan.head, SocketHead) and not plan.head.binary:
+        try:
+            body.decode()
+        except UnicodeDecodeError:
+            raise OpenFailed("not-text") from None
+    return body
 
 
 def _refuse_rejected(exchange: Exchange) -> None:
@@ -302,17 +352,24 @@ def _fitting(
 
 def _plan(
     exchange: Exchange,
-    blueprint: Blueprint,
-    head: RequestHead | ResponseHead,
+    blueprint: Blueprint | None,
+    head: Head,
     body: bytes,
     limit: int | None,
 ) -> Plan:
     decision = exchange.decision
+    original = body
     coding = coding_of(head.told) if body else None
     if coding is not None:
         assert decision.rule is not None  # noqa: S101 - only a rule has blueprints
         body = decode(body, coding, decision.rule.max_body if limit is None else limit)
-    edits = find_edits(exchange, blueprint, head, body)
+    if blueprint is not None and blueprint.when is not None:
+        blueprint = _taking(exchange, blueprint, head, body)
+    edits: tuple[Edit, ...] = ()
+    if blueprint is not None:
+        edits = find_edits(exchange, blueprint, head, body)
+    else:
+        body, coding = original, None  # it passes as it came
     return Plan(
         head,
         body,
@@ -332,6 +389,13 @@ def _has_parts(plan: Plan) -> bool:
     return blueprint.kind(media_type(plan.head.told)) == "multipart"
 
 
+def _taking(exchange: Exchange, blueprint: Blueprint, head: Head, body: bytes) -> Blueprint | None:
+    """Return the block that takes a body, that or one behind it; records choose one each."""
+    if blueprint.records(media_type(head.told)) is not None:
+        return blueprint
+    return choose(alternatives(exchange, blueprint, head), body)
+
+
 def _new_media_type(plan: Plan) -> str | None:
     """Return the new Content-Type: JOSE once sealed whole, the old one once opened whole."""
     if plan.blueprint is None or not plan.blueprint.takes_whole:
@@ -347,6 +411,8 @@ def _new_media_type(plan: Plan) -> str | None:
 def _marks(plan: Plan, counts: Mapping[Fate, int]) -> Headers:
     if isinstance(plan.head, RequestHead):
         return request_marks(plan.head, counts)
+    if isinstance(plan.head, SocketHead):
+        return ()
     whole = plan.blueprint.whole_encrypt if plan.blueprint is not None else None
     opaque = whole is not None and whole.selector is Whole.BODY and bool(plan.body)
     return response_marks(plan.head, counts, plan.varies, opaque=opaque)

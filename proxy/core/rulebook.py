@@ -117,11 +117,15 @@ def _compile(rule: Rule) -> CompiledRule:
         # The answer's names stand in the request's body: read it, change nothing.
         blocks = (Block(),)
     request = tuple(Blueprint(one, rule.names, "request", keeps=keeps) for one in blocks)
-    if len(request) > 1 and any(one.in_head for one in request):
+    several = len(request) > 1 or any(one.when for one in request)
+    if several and any(one.in_head for one in request):
         # Without a body the first block would be taken, and what the others select would pass.
         raise InvalidExpression("`query:` and `header:` stand in a rule's only block")
-    if len(response) > 1 and any(one.heeds_head for one in response):
+    several = len(response) > 1 or any(one.when for one in response)
+    if several and any(one.heeds_head for one in response):
         raise InvalidExpression("`header:` stands in the only block of responses")
+    if any(one.websocket for one in rule.patterns):
+        _refuse_misfits(request, response, keeps)
     varies = tuple(sorted(set(_varies(response))))
     return CompiledRule(rule, request, response, varies, any(one.block.encrypt for one in response))
 
@@ -129,6 +133,18 @@ def _compile(rule: Rule) -> CompiledRule:
 def _has_parties(rule: Rule) -> bool:
     blocks = (*_blocks(rule.request), *_blocks(rule.response))
     return any(item.parties for one in blocks for item in (*one.encrypt, *one.decrypt))
+
+
+def _refuse_misfits(
+    request: Blueprints, response: Blueprints, keeps: tuple[JsonSource, ...]
+) -> None:
+    """Raise InvalidExpression for what the messages of a WebSocket do not have."""
+    if keeps:
+        raise InvalidExpression("a WebSocket has no one request to keep a name from")
+    if any(one.heeds_head for one in response) or any(
+        one.in_head or one.form or one.parts for one in (*request, *response)
+    ):
+        raise InvalidExpression("no message of a WebSocket has pairs, parts or headers")
 
 
 def _blocks(behaviour: Behaviour) -> tuple[Block, ...]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Literal
 
+from .conditions import Condition
 from .formats.kinds import Kind
 from .message import Direction
 from .routes import Pattern
@@ -71,7 +72,7 @@ class Block:
 
     `types` and `statuses` are empty where the block does not name any. `permissive_until` is in
     seconds since 1970; None is mode `enforce`. `placeholder` stands for cut tokens. `format` is
-    what bodies are read as, whatever type they name.
+    what bodies are read as, whatever type they name, `when` what must stand in them.
     """
 
     encrypt: tuple[Item, ...] = ()
@@ -87,6 +88,7 @@ class Block:
     max_tokens: int = 10_000
     placeholder: str = "[sealed]"
     format: Kind | None = None
+    when: tuple[Condition, ...] = ()
 
 
 class Verdict(Enum):

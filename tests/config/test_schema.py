@@ -37,7 +37,7 @@ def test_what_loads_is_valid(path: Path) -> None:
         ("passphrase: {env: P}", "passphrase: hunter2"),
         ("passphrase: {env: P}", "passphrase: {env: P, file: p}"),
         (", passphrase: {env: P}", ""),
-        ("{encrypt: $.content}", "{encrypt: $.content, when: {$.a: b}}"),
+        ("{encrypt: $.content}", "{encrypt: $.content, when: $.a}"),
         ("{encrypt: $.content}", "rejct"),
         ("{decrypt: $.content}", "reject"),
         ("version: 1", "version: 2"),

@@ -6,13 +6,13 @@ from typing import Final, Literal
 
 from ..message import MediaType
 
-Kind = Literal["json", "form", "multipart", "ndjson", "json-seq", "sse", "text"]
+Kind = Literal["json", "form", "multipart", "ndjson", "json-seq", "sse", "text", "socketio"]
 
-RECORDS: Final[frozenset[Kind]] = frozenset({"ndjson", "json-seq", "sse"})
+RECORDS: Final[frozenset[Kind]] = frozenset({"ndjson", "json-seq", "sse", "socketio"})
 """Kinds that hold one record behind the other, each of them read by itself."""
 
 KINDS: Final[frozenset[Kind]] = RECORDS | {"json", "form", "multipart"}
-"""Kinds that are told by a media type; a `text` is one where a rule says so."""
+"""Kinds that tokens stand in; a `text` is one where a rule says so."""
 
 _BY_ESSENCE: Final[dict[str, Kind]] = {
     "application/json-seq": "json-seq",
