@@ -96,10 +96,10 @@ class Stage:
         async with self.client.post(url, data=body, headers=headers) as response:
             return await _answer(response)
 
-    async def read(self, conversation: str) -> Answer:
+    async def read(self, conversation: str, **query: str) -> Answer:
         """Read a conversation as any client would."""
         url = f"http://127.0.0.1:{self.port}/api/conversations/{conversation}/messages"
-        async with self.client.get(url) as response:
+        async with self.client.get(url, params=query) as response:
             return await _answer(response)
 
     async def places(self) -> dict[str, bytes]:

@@ -18,6 +18,7 @@ from ...core.token import KeyId
 from ...telemetry.tally import Reporter
 from ..guarded import Notice
 from ..keyring import RandomBytes
+from ..participants.registry import Participants
 from ..session_settings import SessionSettings
 from ..sessions import Sessions
 from ..witness import BLOCKED
@@ -130,6 +131,11 @@ class EndToEnd:
         none.
         """
         return await self._shelf.packages(scope, recipient)
+
+    def participants(self) -> Participants:
+        """Return the participants; what is changed through them counts here at once."""
+        store, keyring = self._sessions.store, self._sessions.keyring
+        return Participants(store, keyring, changed=self.changed)
 
     def changed(self, name: str | None) -> None:
         """Hear that a conversation was rotated or revoked, or that a participant changed.

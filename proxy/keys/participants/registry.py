@@ -42,8 +42,18 @@ Change = Callable[[Participant], Participant]
 class Participants:
     """Finds and changes participants in a store that others share."""
 
-    def __init__(self, store: GuardedStore, keyring: Keyring) -> None:
-        """Take the collaborators; nothing is asked yet."""
+    def __init__(
+        self,
+        store: GuardedStore,
+        keyring: Keyring,
+        *,
+        changed: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        """Take the collaborators; nothing is asked yet.
+
+        `changed` is told the name of the record of each participant who was changed by this object.
+        """
+        self._changed = changed
         self._store = store
         self._keyring = keyring
 
@@ -82,6 +92,7 @@ class Participants:
             record = encode(after, name, self._keyring.record_key)
             held = await self._note(name, record, after.epoch, tell=True)
             if held == record:
+                self._changed(name)
                 return after
             before = self._decode(held, name)
         raise ParticipantError("others change the participant all the time: try again")

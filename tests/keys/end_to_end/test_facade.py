@@ -15,6 +15,7 @@ from proxy.core.errors import KeyUnavailable, OpenFailed, ParticipantError
 from proxy.core.needs import Needs
 from proxy.core.token import decode
 from proxy.keys.participants import private_key
+from proxy.keys.stores import MemoryStore
 from tests.keys.builders import BrokenStore, CountingStore, SharedStore, Time, some_bytes
 from tests.keys.end_to_end.builders import (
     GRACE,
@@ -202,6 +203,16 @@ async def test_what_nobody_told_of_is_found_after_a_while() -> None:
     assert (await other.session("alice", ["bob"])).sid == before.sid
     other.time.advance(MAX_AGE)
     assert (await other.session("alice", ["bob"])).sid != before.sid
+
+
+async def test_what_a_process_changes_itself_it_heeds_at_once_whatever_the_store() -> None:
+    time = Time()
+    (one,) = await a_fleet(store=MemoryStore(lambda: time.now))
+    await one.seal(b"hello", "alice", ["bob"])
+    kid, now = a_public_key("bob-enc").kid, int(one.time.now)
+    await one.keys.participants().change("bob", lambda bob: bob.revoke(kid, "lost", now))
+    with pytest.raises(KeyUnavailable, match="recipient-has-no-key"):
+        await one.session("alice", ["bob"])
 
 
 async def test_an_expired_key_gets_no_package_and_a_rotated_one_opens_in_its_grace() -> None:

@@ -1,0 +1,201 @@
+"""The chapter on end to end: two participants and an outsider, with keys of their own."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+import warnings
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from joserfc import jwe, jws
+from joserfc.errors import JoseError
+from joserfc.jwk import OctKey, OKPKey, RSAKey
+
+from ..core.context import Scope
+from ..keys.participants import private_key
+from ..keys.participants.participant import ParticipantKey
+from ..keys.participants.private_key import Opener
+from ..keys.participants.public_key import PublicKey
+from .screen import Screen
+from .stage import Stage, stage
+
+RULES: Final = """\
+    trusted_names: true
+    defaults:
+      tenant: const:clinic
+    rules:
+      - name: send
+        match: POST /api/messages
+        conversation: $.conversationId
+        sender: $.from
+        recipients: $.to.*
+        request: {encrypt: $.content}
+      - name: list
+        match: GET /api/conversations/{id}/messages
+        conversation: path:id
+        reader: query:reader
+        response: {decrypt: $.messages.*.content, on_error: keep}
+"""
+MESSAGE: Final = "For your eyes only: the biopsy is benign"
+_PLACE: Final = Scope("clinic", "private")
+_PAIRS: Final = (("ada", "sig"), ("ada", "enc"), ("grace", "enc"), ("mallory", "enc"))
+
+
+@dataclass(frozen=True, slots=True)
+class _Talk:
+    """The stage with the keys of everybody, by their names."""
+
+    scene: Stage
+    keys: dict[tuple[str, str], tuple[PublicKey, str]]
+    opener: Opener
+
+    async def send(self, content: str, *to: str) -> str:
+        """Let Ada send a message, and return what the backend has of it."""
+        message = {"conversationId": "private", "from": "ada", "to": to, "content": content}
+        await self.scene.post(json.dumps(message).encode())
+        token: str = self.scene.backend.rows[-1]["content"]
+        return token
+
+    async def read(self, who: str) -> list[str]:
+        """Return what the Sealyard beside a reader makes of the conversation."""
+        answer = await self.scene.read("private", reader=who)
+        return [message["content"] for message in answer.json["messages"]]
+
+    def jwk(self, who: str, use: str) -> dict[str, Any]:
+        """Return a private key as its holder has it."""
+        public, sealed = self.keys[who, use]
+        return {**private_key.unseal(sealed, self.opener, public), **public.to_jwk()}
+
+    async def by_themselves(self, who: str, token: str) -> str | None:
+        """Open a token with a stock JOSE library, the key of `who` and Ada's public key alone."""
+        packages = await self.scene.sidecar.end_to_end.packages(_PLACE, "ada")
+        mine, sender = self.jwk(who, "enc"), self.keys["ada", "sig"][0].to_jwk()
+        for one in packages:
+            opened = await asyncio.to_thread(_opened, json.loads(one.package), mine, sender, token)
+            if opened is not None:
+                return opened
+        return None
+
+
+async def play(folder: Path, screen: Screen, *, rules: str = RULES) -> None:
+    """Make everybody keys, and play the chapter."""
+    screen.chapter(
+        "8. End to end",
+        "Ada and Grace have key pairs of their own, and so has Mallory. Ada's Sealyard wraps the"
+        " session key for Ada and Grace and signs the package; the backend and the store hold what"
+        " neither can open. (Making three RSA keys of 4096 bits takes a few seconds.)",
+    )
+    async with stage(folder, rules=rules) as scene:
+        talk = await _people(scene)
+        first = await _one_message(talk, screen)
+        await _changes(talk, screen, first)
+
+
+async def _people(scene: Stage) -> _Talk:
+    opener = private_key.keyring_opener(scene.sidecar.sessions.keyring)
+    loop = asyncio.get_running_loop()
+    with ThreadPoolExecutor(2) as threads:
+        making: list[Awaitable[tuple[PublicKey, str]]] = [
+            loop.run_in_executor(threads, private_key.generate, use, opener) for _, use in _PAIRS
+        ]
+        made = await asyncio.gather(*making)
+    people = scene.sidecar.end_to_end.participants()
+    for (who, _), (public, sealed) in zip(_PAIRS, made, strict=True):
+        key = ParticipantKey(public, "laptop", int(time.time()), private=sealed)
+        await people.change(who, _adding(key))
+    return _Talk(scene, dict(zip(_PAIRS, made, strict=True)), opener)
+
+
+def _adding(key: ParticipantKey) -> Callable[..., Any]:
+    return lambda participant: participant.add(key)
+
+
+async def _one_message(talk: _Talk, screen: Screen) -> str:
+    token = await talk.send(MESSAGE, "ada", "grace")
+    by_grace = await talk.by_themselves("grace", token)
+    by_mallory = await talk.by_themselves("mallory", token)
+    screen.side_by_side(
+        {
+            "the backend holds": token,
+            "Grace, with joserfc and her key": by_grace or "nothing",
+            "Mallory, with joserfc and his": by_mallory or "nothing",
+        }
+    )
+    screen.claim(by_grace == MESSAGE, "the recipient reads with her own key, without Sealyard")
+    screen.claim(by_mallory is None, "the outsider cannot")
+    screen.claim(await talk.read("grace") == [MESSAGE], "Grace's Sealyard opens it for her")
+    screen.claim(await talk.read("mallory") == [token], "for Mallory it stays sealed")
+    places = await talk.scene.places()
+    screen.claim(
+        not any(MESSAGE.encode() in content for content in places.values()),
+        "the backend, the log and the store do not have it",
+    )
+    return token
+
+
+async def _changes(talk: _Talk, screen: Screen, first: str) -> None:
+    """A rotation, the removal of a participant, and a key that was revoked."""
+    await talk.scene.sidecar.sessions.rotate(_PLACE)
+    second = await talk.send("After the rotation", "ada", "grace")
+    screen.claim(_session(first) != _session(second), "a rotation makes a new session key")
+    screen.claim(
+        await talk.read("grace") == [MESSAGE, "After the rotation"], "and Grace still reads both"
+    )
+    third = await talk.send("Without Grace", "ada")
+    read = await talk.read("grace")
+    screen.claim(_session(second) != _session(third), "without Grace there is a new key at once")
+    screen.claim(read[-1] == third, "which she does not get")
+    screen.claim(await talk.by_themselves("grace", third) is None, "not by herself either")
+    kid, now = talk.keys["grace", "enc"][0].kid, int(time.time())
+    people = talk.scene.sidecar.end_to_end.participants()
+    await people.change("grace", lambda grace: grace.revoke(kid, "laptop lost", now))
+    before = len(talk.scene.backend.rows)
+    answer = await talk.scene.post(
+        json.dumps(
+            {"conversationId": "private", "from": "ada", "to": ["grace"], "content": MESSAGE}
+        ).encode()
+    )
+    _problem(screen, answer.status, answer.body)
+    screen.claim(
+        answer.code == "key-unavailable" and len(talk.scene.backend.rows) == before,
+        "for a revoked key nothing is sealed, and nothing goes on",
+    )
+
+
+def _opened(
+    package: dict[str, Any], mine: dict[str, Any], sender: dict[str, Any], token: str
+) -> str | None:
+    """Do what any program with a JOSE library would, and nothing of Sealyard's."""
+    only: dict[str, Any] = {
+        "algorithms": ["RSA-OAEP-256", "A256GCM"],
+        "verify_all_recipients": False,
+    }
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # joserfc prefers a newer name for EdDSA
+            inner = jwe.decrypt_json(
+                package, RSAKey.import_key(mine), registry=jwe.JWERegistry(**only)
+            ).plaintext
+            signed = jws.deserialize_compact(
+                inner or b"", OKPKey.import_key(sender), algorithms=["EdDSA"]
+            )
+        session = json.loads(signed.payload)["jwk"]
+        anything = jwe.JWERegistry(algorithms=["dir", "A256GCM"], strict_check_header=False)
+        opened = jwe.decrypt_compact(token, OctKey.import_key(session), registry=anything)
+    except (JoseError, ValueError):
+        return None
+    return (opened.plaintext or b"").decode()
+
+
+def _session(token: str) -> str:
+    return token.partition(".")[0]
+
+
+def _problem(screen: Screen, status: int, body: bytes) -> None:
+    problem = json.loads(body)
+    screen.quote(f"{status} {problem.get('title')} ({problem.get('type')})")
