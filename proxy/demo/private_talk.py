@@ -20,7 +20,7 @@ from ..core.context import Scope
 from ..keys.participants import private_key
 from ..keys.participants.participant import ParticipantKey
 from ..keys.participants.private_key import Opener
-from ..keys.participants.public_key import PublicKey
+from ..keys.participants.public_key import PublicKey, Use
 from .screen import Screen
 from .stage import Stage, stage
 
@@ -43,7 +43,12 @@ RULES: Final = """\
 """
 MESSAGE: Final = "For your eyes only: the biopsy is benign"
 _PLACE: Final = Scope("clinic", "private")
-_PAIRS: Final = (("ada", "sig"), ("ada", "enc"), ("grace", "enc"), ("mallory", "enc"))
+_PAIRS: Final[tuple[tuple[str, Use], ...]] = (
+    ("ada", "sig"),
+    ("ada", "enc"),
+    ("grace", "enc"),
+    ("mallory", "enc"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +173,10 @@ async def _changes(talk: _Talk, screen: Screen, first: str) -> None:
 
 
 def _opened(
-    package: dict[str, Any], mine: dict[str, Any], sender: dict[str, Any], token: str
+    package: Any,  # noqa: ANN401 - JSON, in joserfc's own form
+    mine: dict[str, Any],
+    sender: dict[str, Any],
+    token: str,
 ) -> str | None:
     """Do what any program with a JOSE library would, and nothing of Sealyard's."""
     only: dict[str, Any] = {

@@ -13,5 +13,5 @@ async def test_without_rules_the_chapter_on_end_to_end_does_not_hold(tmp_path: P
     await private_talk.play(tmp_path / "bare", screen, rules=CONTROL_RULES)
 
     assert "the backend, the log and the store do not have it" in screen.failed
-    assert "for Mallory it stays sealed" in screen.failed
+    assert "the recipient reads with her own key, without Sealyard" in screen.failed
     assert "for a revoked key nothing is sealed, and nothing goes on" in screen.failed
