@@ -10,7 +10,7 @@ from proxy.core.errors import MissingValue
 names = st.none() | st.text(max_size=5)
 contexts = st.builds(
     Context,
-    scope=st.builds(Scope, tenant=names, conversation=names),
+    scope=st.builds(Scope, tenant=names, conversation=names, parties=st.none()),
     field=names,
     message=names,
     purpose=names,

@@ -129,7 +129,7 @@ BOUND = ("tenant", "conversation", "field", "message", "purpose")
 names = st.none() | st.text(max_size=4)
 contexts = st.builds(
     Context,
-    scope=st.builds(Scope, tenant=names, conversation=names),
+    scope=st.builds(Scope, tenant=names, conversation=names, parties=st.none()),
     field=names,
     message=names,
     purpose=names,
