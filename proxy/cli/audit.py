@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import secrets
 import sys
+import time
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,18 +17,22 @@ from ..core.context import Scope
 from ..core.derivation import audit_key
 from ..core.errors import UnfitEnvironment
 from ..core.secret import AuditKey
-from ..keys import private_file
+from ..core.token import Form
+from ..keys import poison, private_file
 from ..keys.audit import head as heads
 from ..keys.audit import reading
 from ..keys.audit.head import Head
 from ..keys.audit.verify import Verdict
 from ..keys.audit.verify import verify as verified
 from ..keys.keyring_file import open_keyring
+from ..keys.poison import Looks
 from ..keys.stores.record import record_name
-from . import base
+from . import base, times
 from .keyring_place import FILE, Place, context_options, keyring_options
 
 _KEY_BYTES: Final = 256
+_DAY_SECONDS: Final = 86_400
+_MOST_POISON: Final = 65_536
 
 _files = click.argument("files", nargs=-1, type=FILE, metavar="[FILE]...")
 
@@ -163,6 +170,55 @@ def export_key(place: Place, file: Path) -> None:
     jwk = {"kty": "oct", "use": "sig", "alg": "HS256", "kid": "sealyard:audit", "k": k}
     private_file.write(file, json.dumps(jwk).encode() + b"\n")
     base.say(f"wrote {file}; whoever has it can also forge the log")
+
+
+@audit.command()
+@click.option("--form", type=click.Choice(["jwe", "short"]), default="jwe", show_default=True)
+@click.option("--ephemeral", is_flag=True, help="As ephemeral sessions seal.")
+@click.option("--json-value", is_flag=True, help="As a value that is no string is sealed.")
+@click.option(
+    "--length",
+    type=click.IntRange(0, _MOST_POISON),
+    default=48,
+    show_default=True,
+    help="How many bytes it looks to hold.",
+)
+@click.option("--at", metavar="TIME", help="When its session began; default: within a day.")
+@click.option("--label", default="", help="Where it is planted, for the audit log.")
+@base.as_json
+@keyring_options
+def plant(  # noqa: PLR0913 - each is one option
+    place: Place,
+    *,
+    form: Form,
+    ephemeral: bool,
+    json_value: bool,
+    length: int,
+    at: str | None,
+    label: str,
+    as_json: bool,
+) -> None:
+    """Make a poison token, to be planted where nobody has reason to open anything.
+
+    \b
+    sealyard audit plant --label "patients, row 17"
+    sealyard audit plant --form short --at 2026-11-24T18:00:00Z --json
+
+    It looks like any token and opens nowhere. Whoever tries, by any way, raises an alarm in every
+    process that has this keyring.
+    """  # noqa: D301 - click's own mark for lines that are not to be wrapped
+    keyring = open_keyring(place.path, place.root)
+    now = int(time.time())
+    began = now - secrets.randbelow(_DAY_SECONDS) if at is None else times.seconds(at)
+    if not 0 <= began <= now:
+        raise click.UsageError("--at is a time to come, or before 1970")
+    looks = Looks(form, length, ephemeral=ephemeral, json_value=json_value)
+    token, sid = poison.make(keyring, began, looks, random=os.urandom)
+    place.write_down(keyring, "poison.planted", sid=sid, form=form, label=label)
+    if as_json:
+        base.print_json({"token": token, "sid": sid})
+    else:
+        click.echo(token)
 
 
 def _key(place: Place, file: Path | None) -> AuditKey:

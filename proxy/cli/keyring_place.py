@@ -14,6 +14,7 @@ import click
 
 from ..config.settings import AuditSettings, KeySettings, SecretReference
 from ..core.derivation import audit_key
+from ..keys import poison
 from ..keys.audit import AuditLog
 from ..keys.audit import file_beside as beside
 from ..keys.keyring import Keyring
@@ -43,6 +44,13 @@ class Place:
         """
         key = audit_key(keyring.record_key)
         self.audit.write(key, event, keyring=str(self.path), **values)
+
+    def refused(self, keyring: Keyring, reason: str, text: bytes) -> None:
+        """Write down that a token did not open, and whether it is a poison token."""
+        self.write_down(keyring, "open.refused", reason=reason, source="cli")
+        sid = poison.planted(keyring, text)
+        if sid is not None:
+            self.write_down(keyring, "poison.opened", sid=sid, source="cli")
 
     def keys(self) -> KeySettings:
         """Return what the configuration says of keys: the one named, or the first of the usual.

@@ -51,7 +51,10 @@ def verify(  # noqa: PLR0913 - one parameter for each part of a context
         click.echo(json.dumps(answer) if as_json else f"{place.path} opens: {answer}")
         return
     context = Context(Scope(tenant, conversation), field, message, purpose, kind)
-    verdict = stored_token.verify(keyring, _token(stored), context, now=time.time())
+    text = _token(stored)
+    verdict = stored_token.verify(keyring, text, context, now=time.time())
+    if not verdict.opens:
+        place.refused(keyring, verdict.reason, text)
     answer = {"kek": verdict.kek, "opens": verdict.opens, "reason": verdict.reason}
     click.echo(json.dumps(answer) if as_json else f"KEK {verdict.kek}: {verdict.reason}")
     sys.exit(0 if verdict.opens else 1)
@@ -77,6 +80,7 @@ def derive(place: Place, stored: str, tenant: str | None, conversation: str | No
     try:
         jwk = stored_token.session_jwk(keyring, text, scope)
     except OpenFailed as failure:
+        place.refused(keyring, failure.reason, text)
         raise base.Failure(f"the token does not open: {failure.reason}", base.NEGATIVE) from None
     kid: str = json.loads(jwk)["kid"]
     place.write_down(keyring, "keys.derive", kid=kid)

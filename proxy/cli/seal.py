@@ -102,6 +102,7 @@ def decrypt(  # noqa: PLR0913 - each is one option
     try:
         plaintext = asyncio.run(_open(keyring, text, context))
     except OpenFailed as failure:
+        place.refused(keyring, failure.reason, text)
         reason = f"the token does not open: {failure.reason}"
         raise base.Failure(reason, base.NEGATIVE) from None
     place.write_down(keyring, "tokens.decrypt")

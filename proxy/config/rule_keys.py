@@ -111,6 +111,7 @@ def _direction(name: str, words: str, block: Schema, options: list[str]) -> Key:
     )
 
 
+POISON: Final = ("alert", "shut")
 _SHARED: Final = (
     Key("log", "mapping", "Which lines of its messages the log has.", shapes.table("log"), "all"),
     *_names("read from the request and kept for its response"),
@@ -118,6 +119,14 @@ _SHARED: Final = (
     _direction("request", "`pass`, `reject`", shapes.table("block"), ["pass", "reject"]),
     _direction("response", "`pass`", shapes.table("block"), ["pass"]),
     *_OPTIONS,
+    Key(
+        "poison",
+        "`alert`, `shut`",
+        "What happens besides the alarm when somebody tries to open a poison token: nothing, or the"
+        " rule refuses all messages (403) until the next reload.",
+        shapes.choice(POISON),
+        "`alert`",
+    ),
 )
 
 RULE: Final = Table(

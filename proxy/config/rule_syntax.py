@@ -11,10 +11,10 @@ from .log_keys import rule_log
 from .options import bind, options
 from .positions import Mapping, Place
 from .problems import Problems
-from .rule_keys import DEFAULTS, FIELD, RULE
+from .rule_keys import DEFAULTS, FIELD, POISON, RULE
 from .source_values import names
 from .syntax import FieldSyntax, RuleSyntax, SharedSyntax
-from .values import expected, one_or_more, text, texts
+from .values import choice, expected, one_or_more, text, texts
 
 
 def defaults(place: Place | None, problems: Problems) -> SharedSyntax:
@@ -52,7 +52,8 @@ def fields_by_name(place: Place | None, problems: Problems) -> dict[str, FieldSy
 
 def _shared(fields: Fields, problems: Problems) -> SharedSyntax:
     request, response = fields.get("request"), fields.get("response")
-    purpose = fields.get("purpose")
+    purpose, poison = fields.get("purpose"), fields.get("poison")
+    on_poison = None if poison is None else choice(poison, POISON, problems)
     return SharedSyntax(
         names=names(fields, problems),
         purpose=None if purpose is None else text(purpose, problems),
@@ -62,6 +63,7 @@ def _shared(fields: Fields, problems: Problems) -> SharedSyntax:
         options=options(fields, problems),
         bind=bind(fields, problems),
         log=rule_log(fields.get("log"), problems),
+        shuts_on_poison=None if on_poison is None else on_poison == "shut",
     )
 
 

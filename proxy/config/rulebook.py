@@ -95,6 +95,7 @@ class _Resolver:
             request=self._behaviour("request"),
             response=self._behaviour("response"),
             max_body=self._around.max_body,
+            shuts_on_poison=bool(self._shared.shuts_on_poison),
         )
         return ResolvedRule(rule, self._syntax, self._shared, tuple(self._items))
 

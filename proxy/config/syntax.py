@@ -115,6 +115,7 @@ class SharedSyntax:
     options: OptionsSyntax = OptionsSyntax()
     bind: BindSyntax | None = None
     log: RuleLog | None = None
+    shuts_on_poison: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +155,9 @@ def inherit(defaults: SharedSyntax, own: SharedSyntax) -> SharedSyntax:
         request=defaults.request if own.request is None else own.request,
         response=defaults.response if own.response is None else own.response,
         options=overlay(defaults.options, own.options),
+        shuts_on_poison=(
+            defaults.shuts_on_poison if own.shuts_on_poison is None else own.shuts_on_poison
+        ),
         bind=own.bind,
         log=own.log or defaults.log,
     )

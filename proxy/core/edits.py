@@ -169,6 +169,7 @@ class EmbeddedEdit(NamedTuple):
             start, end, new = tokens.replacement(one, block.placeholder, is_json=False)
             return Change(start, end, new, "cut")
         if context is None:
+            keys.unopened.append(Unopened("missing-name", token.key_id.sid))
             return Change(one.start, one.end, None, "kept")
         try:
             session, plaintext = keys.open(token, context, now)

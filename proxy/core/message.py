@@ -19,6 +19,7 @@ _MEDIA_TYPE: Final = re.compile(
 _PLAIN_QUOTED: Final = re.compile(r'"[A-Za-z0-9!#$%&\'*+.^_`|~-]+"')
 
 Direction = Literal["request", "response"]
+DIRECTIONS: Final[tuple[Direction, ...]] = ("request", "response")
 Headers = tuple[tuple[bytes, bytes], ...]
 """Names and values in the order and spelling in which they came."""
 

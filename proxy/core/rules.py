@@ -103,7 +103,10 @@ Behaviour = Verdict | tuple[Block, ...]
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """A route plus what happens to its requests and responses."""
+    """A route plus what happens to its requests and responses.
+
+    `shuts_on_poison` says that it refuses all messages once somebody tried to open a poison token.
+    """
 
     name: str
     patterns: tuple[Pattern, ...]
@@ -111,6 +114,7 @@ class Rule:
     request: Behaviour = Verdict.PASS
     response: Behaviour = Verdict.PASS
     max_body: int = 16 * 1024 * 1024
+    shuts_on_poison: bool = False
 
     def behaviour(self, direction: Direction) -> Behaviour:
         """Return what the rule does in one direction."""

@@ -108,6 +108,8 @@ class Sessions:
         self._due, self._due_at = Due(), -_DUE_SECONDS
         self._witness = witness
         self._untold: BoundedMap[bytes, bool] = BoundedMap(limit)
+        self.shut: set[tuple[str, str]] = set()
+        """Listeners and rules that refuse all messages, since somebody tried a poison token."""
         self.blocked = False
         """Whether nothing is opened just now, since it could not be written down."""
         self._also: Changed = lambda _: None
@@ -217,7 +219,10 @@ class Sessions:
 
     def refused(self, unopened: Sequence[Unopened], attempt: Attempt) -> bool:
         """Tell of tokens that did not open; return whether a poison token is among them."""
-        return self._witness is not None and self._witness.refused(unopened, attempt)
+        poison = self._witness is not None and self._witness.refused(unopened, attempt)
+        if poison and attempt.shuts:
+            self.shut.add((attempt.listener, attempt.rule))
+        return poison
 
     def block(self, blocked: bool) -> None:  # noqa: FBT001 - what a Trail tells
         """Open nothing from now on, or open again."""

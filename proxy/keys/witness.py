@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from ..core import base64url, derivation
-from ..core.derivation import SID_TIME_BYTES
 from ..core.errors import KeyUnavailable, UnfitEnvironment, Unopened
 from ..core.needs import Attempt
 from ..core.secret import RecordKey
 from ..telemetry.tally import Reporter
 from .audit import Trail, Value
 from .audit.bound import Bound
+from .poison import is_poison
 
 Cause = Literal["first", "age", "use", "revoked", "admin"]
 
@@ -106,15 +106,10 @@ class Witness:
             for reason, values in reasons.items():
                 kind = {**where, "reason": reason}
                 bound.note("open.refused", kind, request_id=attempt.request_id, values=values)
-        poison = sorted(sid for sid in sids if self.is_poison(sid))
+        poison = sorted(sid for sid in sids if is_poison(self._poison, sid))
         for sid in poison:
             self._poisoned(base64url.encode(sid).decode(), attempt, where)
         return bool(poison)
-
-    def is_poison(self, sid: bytes) -> bool:
-        """Whether a session id is that of poison tokens."""
-        began = int.from_bytes(sid[:SID_TIME_BYTES])
-        return sid == derivation.poison_sid(self._poison, began)
 
     def close(self) -> None:
         """Have written down what was only counted."""

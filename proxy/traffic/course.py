@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 import secrets
 from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Set as AbstractSet
 from typing import Final, NamedTuple, Protocol
 
 from ..config.limits import TrafficLimits
@@ -26,6 +27,7 @@ from ..core.errors import (
 from ..core.exchange import Exchange
 from ..core.formats.kinds import Kind
 from ..core.forwardable import Forwardable
+from ..core.message import DIRECTIONS
 from ..core.needs import Attempt, Keys, Needs
 from ..core.pipeline import Plan
 from ..core.rulebook import Decision, Rulebook
@@ -50,6 +52,10 @@ _NO_KEYS: Final = Keys(sealing={}, opening={})
 
 class KeySource(Protocol):
     """Where the sessions of plans come from."""
+
+    @property
+    def shut(self) -> AbstractSet[tuple[str, str]]:
+        """Listeners and rules that refuse all messages."""
 
     def resolve_warm(self, needs: Needs) -> Keys | None:
         """Return the sessions if they are at hand."""
@@ -108,6 +114,9 @@ class Course:
         self._limits = limits
         self._names = upstream_names
         self._hop = Hop(f"sealyard-{secrets.token_hex(4)}", trusted_proxies)
+        self._shutting = frozenset(
+            one.rule.name for one in rulebook.rules if one.rule.shuts_on_poison
+        )
         self._prefix = secrets.token_hex(6)
         self._numbers = itertools.count(1)
 
@@ -119,9 +128,17 @@ class Course:
         """Note that a message was refused, and return what its client is told."""
         direction = record.direction
         if isinstance(error, OpenFailed):
-            self._unopened(error.unopened or (Unopened(error.reason, b""),), record)
+            record.did_not_open(error.unopened or (Unopened(error.reason, b""),))
         record.refused(error, status_of(error, direction))
         return problem(error, record.request_id, direction=direction, now=self._clock())
+
+    def report(self, record: Record) -> None:
+        """Write the line of a message that is over, and tell of tokens that did not open.
+
+        By then the answer is out: by its time nobody can tell what is told.
+        """
+        record.report(self.reporter)
+        self.tell(record)
 
     def arrive(self, raw: RawRequest, peer: Peer, record: Record) -> Arrival:
         """Let a request through the gate and find its rule, before its body is read.
@@ -213,7 +230,7 @@ class Course:
         if applied.proven:
             self.keys.remember(applied.proven)
         if applied.unopened:
-            self._unopened(applied.unopened, record)
+            record.did_not_open(applied.unopened)
         record.count(applied.counts)
         if self._tap.watched:
             after = applied.forwardable.body
@@ -226,9 +243,18 @@ class Course:
         rule = decision.rule
         return self._limits.body if rule is None else min(self._limits.body, rule.max_body)
 
-    def _unopened(self, unopened: Sequence[Unopened], record: Record) -> None:
-        attempt = Attempt(self._name, record.rule or "", record.direction, record.request_id)
-        self.keys.refused(unopened, attempt)
+    def tell(self, record: Record) -> None:
+        """Tell of the tokens that did not open so far, if there are any."""
+        if not record.unopened:
+            return
+        told, record.unopened = record.unopened, []
+        rule = record.rule or ""
+        for direction in DIRECTIONS:
+            unopened = [one for on, one in told if on == direction]
+            shuts = rule in self._shutting
+            if unopened:
+                attempt = Attempt(self._name, rule, direction, record.request_id, shuts)
+                self.keys.refused(unopened, attempt)
 
     def _decide(self, admitted: Admitted, record: Record) -> Decision:
         try:
@@ -239,6 +265,8 @@ class Course:
             record.rule = refusal.rule
             raise
         record.rule = decision.rule.name if decision.rule is not None else None
+        if self.keys.shut and (self._name, record.rule) in self.keys.shut:
+            raise RejectedByRule("poison-shut")
         if admitted.overrides and self._rulebook.rules_path(admitted.path):
             raise AmbiguousRequest("method-override")
         if admitted.websocket and (decision.reads_request or decision.may_read_response):

@@ -49,7 +49,6 @@ class Handler:
         tap: Tap | None = None,
     ) -> None:
         self._upstream = upstream
-        self._reporter = reporter
         self._timeouts = timeouts or Timeouts()
         self._course = Course(
             rulebook,
@@ -83,7 +82,7 @@ class Handler:
         """Return the answer to what never came to be a request."""
         record = self._course.record()
         refusal = self._course.refusal(error, record)
-        record.report(self._reporter)
+        self._course.report(record)
         return refusal
 
     async def _guard(self, way: Awaitable[None], request: Request, record: Record) -> None:
@@ -100,7 +99,7 @@ class Handler:
             record.status = CLIENT_CLOSED
             raise
         finally:
-            record.report(self._reporter)
+            self._course.report(record)
 
     async def _answer(self, request: Request, record: Record) -> None:
         arrival = self._course.arrive(request.raw, request.peer, record)
@@ -152,7 +151,7 @@ class Handler:
             whole = await body.read(limit)
         else:
             message = pipeline.begin_stream(exchange, chosen[0], exchange.head, chosen[1], limit)
-            streamed = StreamedBody(body, message, partial(self._apply, record=record))
+            streamed = StreamedBody(body, message, partial(self._apply_records, record=record))
             if await streamed.prime():
                 return message, streamed
             whole = b""
@@ -170,7 +169,7 @@ class Handler:
         kind = self._course.streaming(blueprint, response)
         if kind is not None:
             message = pipeline.begin_stream(exchange, blueprint, response.head, kind, limit)
-            apply = partial(self._apply, record=record)
+            apply = partial(self._apply_records, record=record)
             return message, StreamedResponse(response, message, apply)
         whole = await response.read(limit)
         plan = self._course.plan_response(exchange, blueprint, response, whole)
@@ -182,6 +181,12 @@ class Handler:
         if keys is None:
             keys = await self._course.keys.resolve(plan.needs)
         return self._course.apply(plan, keys, record)
+
+    async def _apply_records(self, plan: Plan, record: Record) -> Forwardable:
+        """Carry out a plan for records of a stream, whose end may be far."""
+        message = await self._apply(plan, record)
+        self._course.tell(record)
+        return message
 
     async def _tunnel(self, request: Request, response: UpstreamResponse, record: Record) -> None:
         """Let a WebSocket through; the upstream has agreed to it."""

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from ..core.edits import Fate
-from ..core.errors import TrafficError
+from ..core.errors import TrafficError, Unopened
 from ..core.message import Direction
 from .interfaces import Reporter
 
@@ -28,6 +28,7 @@ class Record:
         "returned",
         "rule",
         "status",
+        "unopened",
     )
 
     def __init__(self, request_id: str, listener: str) -> None:
@@ -44,6 +45,7 @@ class Record:
         self.status = 0
         self.received = 0
         self.returned = 0
+        self.unopened: list[tuple[Direction, Unopened]] = []
 
     def count(self, fates: Mapping[Fate, int]) -> None:
         """Add how many values met which fate; those of the response are told on their own too."""
@@ -70,6 +72,10 @@ class Record:
         """
         self._refusal = (error.code, error.reason)
         self.status = status
+
+    def did_not_open(self, unopened: Iterable[Unopened]) -> None:
+        """Note tokens that did not open."""
+        self.unopened.extend((self.direction, one) for one in unopened)
 
     def report(self, reporter: Reporter) -> None:
         """Write the line."""

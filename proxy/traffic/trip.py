@@ -121,7 +121,7 @@ class Trip:
             self._leave(connection)
             self._upstream.pool.drop(connection)
             self._record.status = CLIENT_CLOSED
-            self._record.report(self._course.reporter)
+            self._course.report(self._record)
 
     def _look(self, connection: UpstreamConnection) -> None:
         reader = connection.reader
@@ -190,7 +190,7 @@ class Trip:
         self._station.abort()
 
     def _end(self) -> None:
-        self._record.report(self._course.reporter)
+        self._course.report(self._record)
         self._station.ended(self._request)
 
     def _incoming(self, response: WholeResponse) -> Forwardable | None:

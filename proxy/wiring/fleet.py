@@ -66,6 +66,8 @@ class Fleet:
         self._slots = [_Slot(number) for number in range(command.workers)]
         self._gone = Samples()
         self._draining = False
+        self._shut: set[tuple[str, str]] = set()
+        """Listeners and rules that one worker has shut, and so all are to."""
         self._tasks: set[asyncio.Task[Any]] = set()
         # Held while a worker starts and while a configuration changes: none begins with the old
         # one after the others have gone over.
@@ -136,7 +138,9 @@ class Fleet:
 
     def _settle(self, source: Source | None) -> None:
         """Go on after a change: with another source, or with the one there was."""
-        self._source = source or self._source
+        if source is not None:
+            self._source = source
+            self._shut.clear()
         self._changing.release()
 
     async def facts(self) -> Facts:
@@ -253,12 +257,22 @@ class Fleet:
         worker = slot.worker
         if worker is None:
             return
+        source = self._source
         try:
             facts = Facts.from_json(await worker.ask("facts", _FACTS_SECONDS))
+            if source is self._source:  # a reload opens what was shut before it
+                await self._shut_alike(worker, facts)
         except SealyardError:
             return
         if slot.worker is worker:
             slot.facts = facts
+
+    async def _shut_alike(self, worker: WorkerProcess, facts: Facts) -> None:
+        """Let a worker shut the rules that another one has shut, and learn which it has."""
+        found = {(listener, rule) for listener, rule in facts.status.get("shut", ())}
+        self._shut |= found
+        if missing := sorted(self._shut - found):
+            await worker.ask("shut", _FACTS_SECONDS, rules=missing)
 
     def _hold(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)

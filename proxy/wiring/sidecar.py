@@ -203,6 +203,7 @@ class Sidecar:
             or before.settings.keys.identities != material.settings.keys.identities
         ):
             self.end_to_end.replace_identities(material.settings.keys.identities)
+        self.sessions.shut.clear()  # whoever reloads has seen the alarm
         for name, change in changes.items():
             self.lanes[name].take(change)
         # Up to here nothing has waited. What follows concerns new connections only.
@@ -252,6 +253,7 @@ class Sidecar:
             "pid": os.getpid(),
             "draining": self._draining,
             "connections": {name: lane.connections for name, lane in self.lanes.items()},
+            "shut": sorted(map(list, self.sessions.shut)),
             **session_facts.status(self.sessions),
         }
 

@@ -112,6 +112,9 @@ class _Worker:
         self._sidecar = sidecar
 
     async def _change(self, what: str, message: dict[str, Any], sidecar: Sidecar) -> None:
+        if what == "shut":
+            sidecar.sessions.shut.update((listener, rule) for listener, rule in message["rules"])
+            return
         prepared, self._prepared = self._prepared, None
         if what == "prepare":
             read = source.given(message["text"], Path(message["file"]), self._environ)

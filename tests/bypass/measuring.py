@@ -47,6 +47,8 @@ class FactoryKeys:
     def remember(self, sessions: Iterable[Session]) -> None:
         return None
 
+    shut: frozenset[tuple[str, str]] = frozenset()
+
     def refused(self, unopened: Sequence[Unopened], attempt: Attempt) -> bool:
         return False
 

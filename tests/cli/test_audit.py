@@ -100,3 +100,26 @@ def test_another_keyring_than_the_configured_has_a_log_of_its_own(run: Run) -> N
 
 def test_a_file_that_is_not_there_ends_with_3() -> None:
     assert CliRunner().invoke(main, ["audit", "verify", "none"]).exit_code == 3
+
+
+def test_who_opens_a_poison_token_by_hand_is_written_down(run: Run) -> None:
+    made = json.loads(run("audit", "plant", "--label", "row 17", "--json").stdout)
+    bound = ("--tenant", "t", "--conversation", "c")
+    answer = run("decrypt", *bound, "--field", "f", made["token"], status=1)
+    run("keys", "verify", made["token"], *bound, status=1)
+    run("keys", "derive", made["token"], *bound, status=1)
+    forged = run("decrypt", *bound, "--field", "f", made["token"][:-1] + "A", status=1)
+    assert answer.output == forged.output  # nothing tells that it is one
+    shown = run("audit", "show", "--event", "poison", "--json").stdout.splitlines()
+    lines = [json.loads(line) for line in shown]
+    assert [line["event"] for line in lines] == ["poison.planted"] + ["poison.opened"] * 4
+    assert {line["sid"] for line in lines} == {made["sid"]}
+    assert lines[0]["label"] == "row 17"
+    refused = run("audit", "show", "--event", "open", "--json").stdout.splitlines()
+    assert len(refused) == 4
+
+
+def test_a_poison_token_is_of_the_past(run: Run) -> None:
+    run("audit", "plant", "--at", "2999-01-01T00:00:00Z", status=2)
+    one = run("audit", "plant", "--form", "short", "--at", "2026-01-01T00:00:00Z").stdout.strip()
+    assert one.startswith("sy1.")

@@ -13,7 +13,7 @@ from proxy.core.sources import (
     NameSource,
     Source,
 )
-from tests.config.builders import loaded, problems_of, with_rules
+from tests.config.builders import changed, loaded, problems_of, with_rules
 
 A, B = NameSource("const", "a"), NameSource("path", "id")
 TENANT = "{tenant: const:t}"
@@ -323,3 +323,18 @@ def test_h6_a_header_that_is_read_on_the_way_cannot_be_selected(name: str) -> No
     (told,) = problems_of(with_rules(rule))
 
     assert told.endswith(f"`header:{name.lower()}` is read on the way, so it cannot be a token")
+
+
+@pytest.mark.parametrize(
+    ("defaults", "own", "shuts"),
+    [("", "", False), ("", "shut", True), ("shut", "", True), ("shut", "alert", False)],
+)
+def test_a_rule_shuts_on_poison_where_it_or_the_defaults_say_so(
+    defaults: str, own: str, *, shuts: bool
+) -> None:
+    more = f", poison: {defaults}" if defaults else ""
+    text = changed("defaults: {tenant: const:t}", f"defaults: {{tenant: const:t{more}}}")
+    if own:
+        text = text.replace("      - name: send\n", f"      - name: send\n        poison: {own}\n")
+    (rule,) = loaded(text).settings.listeners[0].rules
+    assert rule.shuts_on_poison == shuts

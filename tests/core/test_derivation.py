@@ -61,3 +61,11 @@ def test_the_key_of_the_audit_log_is_no_other_key() -> None:
     expected = HKDFExpand(SHA256(), 32, b"sealyard/v1/audit").derive(bytes(32))
     assert key == expected
     assert key != derivation.audit_key(RecordKey(b"1" * 32)).reveal()
+
+
+def test_a_poison_session_id_has_its_time_and_a_tag() -> None:
+    key = derivation.poison_key(RecordKey(bytes(32)))
+    sid = derivation.poison_sid(key, 1_800_000_000)
+    assert sid[:4] == (1_800_000_000).to_bytes(4)
+    assert sid[4:] == hmac.digest(key.reveal(), sid[:4], "sha256")[:8]
+    assert key.reveal() != derivation.audit_key(RecordKey(bytes(32))).reveal()

@@ -189,6 +189,34 @@ def test_a_token_under_an_unknown_key_is_refused() -> None:
     assert caught.value.reason == "unknown-key"
 
 
+@pytest.mark.parametrize("keep", [True, False])
+def test_which_tokens_did_not_open_is_told(*, keep: bool) -> None:
+    wrong = sealed(context=Context(SCOPE, field="another"))
+    body = json.dumps({"content": [sealed(), wrong, "plain"]})
+    rule = answers("$.content.*", keep_unopened=keep)
+    if keep:
+        unopened = reply(rule, body).unopened
+    else:
+        with pytest.raises(OpenFailed) as caught:
+            reply(rule, body)
+        unopened = caught.value.unopened
+    reasons = [(one.reason, one.sid) for one in unopened]
+    assert reasons == [("wrong-context", a_sid())]
+
+
+def test_a_token_that_no_name_binds_is_told_as_well() -> None:
+    names = replace(BY_PATH, conversation=parse_source("$.conversationId"))
+    block = a_block(decrypt=["tokens"], names=names)
+    applied = reply(a_rule(response=block), json.dumps({"content": sealed()}))
+    assert [one.reason for one in applied.unopened] == ["missing-name"]
+
+
+def test_what_opens_is_told_of_by_nothing() -> None:
+    item = replace(an_item("$.content.*"), field="content")
+    applied = reply(answers(item), json.dumps({"content": [sealed()]}))
+    assert (dict(applied.counts), applied.unopened) == ({"opened": 1}, ())
+
+
 @pytest.mark.parametrize("decoy", [a_session(), a_session(sid=a_sid(1))], ids=["its-own", "other"])
 def test_a_decoy_opens_nothing_and_its_refusal_is_the_reason(decoy: Session) -> None:
     trip = Trip((decrypts("$.content"),), a_message(json.dumps({"content": sealed()})))

@@ -22,9 +22,11 @@ from proxy.core.rulebook import Rulebook
 from proxy.core.rules import Block, Item, Names, Rule
 from proxy.core.selectors import parse_selector
 from proxy.core.sources import NameSource
+from proxy.keys import poison
 from proxy.keys.durable import durable_session
+from proxy.keys.keyring import Keyring
 from proxy.keys.sessions import Sessions
-from tests.keys.builders import World, a_keyring, a_world
+from tests.keys.builders import NOW, World, a_keyring, a_world, some_bytes
 
 TENANT, CONVERSATION = NameSource("const", "tenant"), NameSource("const", "conversation")
 # The very texts of the rule, as sessions that messages have made hold them: texts that are merely
@@ -77,9 +79,15 @@ async def causes() -> Causes:
         "expired": sealing.seal(_PLAINTEXT, CONTEXT, exp=1_000_000_000),
         "forged-and-expired": _flipped(sealing.seal(_PLAINTEXT, CONTEXT, exp=1_000_000_000)),
         "not-a-token": b"y" * len(good),
+        "poison": _poison(keyring, len(_PLAINTEXT)),
     }
     bodies = {name: _body(token) for name, token in tokens.items()}
     return Causes(world.sessions, bodies, _body(good))
+
+
+def _poison(keyring: Keyring, length: int) -> bytes:
+    looks = poison.Looks("jwe", length)
+    return poison.make(keyring, NOW - 60, looks, random=some_bytes)[0].encode()
 
 
 def _flipped(token: bytes) -> bytes:

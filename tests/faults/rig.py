@@ -30,6 +30,7 @@ from proxy.core.sources import parse_source
 from proxy.demo.search import search
 from proxy.keys.sessions import Sessions
 from proxy.keys.stores import MemoryStore
+from proxy.keys.witness import Beginning, Witness
 from proxy.traffic.client_connection import ClientConnection
 from proxy.traffic.interfaces import RawConnection
 from proxy.traffic.listener import Answerer
@@ -133,6 +134,21 @@ async def turn() -> None:
     await asyncio.sleep(0)
 
 
+class Deaf:
+    """A reporter that nobody listens to."""
+
+    def report(self, event: str, **fields: object) -> None:
+        return
+
+
+class WaitingWitness(Witness):
+    """A witness that others come before, as a disk makes it wait."""
+
+    async def begins(self, one: Beginning) -> None:
+        await turn()
+        await super().begins(one)
+
+
 class WaitingKeys:
     """Sessions that are cold for each request, and asked while others hold what they need."""
 
@@ -148,7 +164,8 @@ class WaitingKeys:
         world = a_world(keyring=self._keyring)
         kind = SharedStore if self._shared else MemoryStore
         store = CountingStore(kind(world.time))
-        return a_world(keyring=self._keyring, store=store).sessions
+        witness = WaitingWitness(Deaf(), None, self._keyring.record_key, clock=world.time)
+        return a_world(keyring=self._keyring, store=store, witness=witness).sessions
 
     def forget(self) -> None:
         """Begin as a new process does."""
@@ -175,6 +192,10 @@ class WaitingKeys:
 
     def remember(self, sessions: Iterable[Session]) -> None:
         self.sessions.remember(sessions)
+
+    @property
+    def shut(self) -> set[tuple[str, str]]:
+        return self.sessions.shut
 
     def refused(self, unopened: Sequence[Unopened], attempt: Attempt) -> bool:
         return self.sessions.refused(unopened, attempt)

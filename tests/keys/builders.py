@@ -15,6 +15,7 @@ from proxy.keys.keyring import Keyring, RandomBytes, create
 from proxy.keys.roots import FileRoot, create_root_file
 from proxy.keys.sessions import SessionMode, Sessions, SessionSettings
 from proxy.keys.stores import Changed, Found, Held, MemoryStore, Offer, Store, StoreFailed
+from proxy.keys.witness import Witness
 
 NOW = 1_800_000_000
 SCOPE = Scope("clinic", "c1")
@@ -256,6 +257,7 @@ def a_world(
     time: Time | None = None,
     mode: SessionMode = "durable",
     random: RandomBytes = some_bytes,
+    witness: Witness | None = None,
 ) -> World:
     """Return sessions with a keyring, a memory store and a clock of their own."""
     time = time or Time()
@@ -270,5 +272,6 @@ def a_world(
         random=random,
         notice=notices.append,
         mode=mode,
+        witness=witness,
     )
     return World(sessions, keyring, store, time, notices, mode, settings)

@@ -97,6 +97,7 @@ class WarmSessions:
     def __init__(self, sessions: Sessions) -> None:
         self.remember = sessions.remember
         self.refused = sessions.refused
+        self.shut = sessions.shut
         self.resolve = sessions.resolve
         self._sessions = sessions
 

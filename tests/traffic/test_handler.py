@@ -62,6 +62,8 @@ class BrokenKeys:
     def remember(self, sessions: Iterable[Session]) -> None:
         raise AssertionError
 
+    shut: frozenset[tuple[str, str]] = frozenset()
+
     def refused(self, unopened: Sequence[Unopened], attempt: Attempt) -> bool:
         raise AssertionError
 
@@ -77,6 +79,8 @@ class Crash:
 
     def remember(self, sessions: Iterable[Session]) -> None:
         raise AssertionError
+
+    shut: frozenset[tuple[str, str]] = frozenset()
 
     def refused(self, unopened: Sequence[Unopened], attempt: Attempt) -> bool:
         raise AssertionError

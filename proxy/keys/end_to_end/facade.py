@@ -120,6 +120,11 @@ class EndToEnd:
         """Keep sessions under which a tag has verified; those out of packages are kept anyway."""
         self._sessions.remember(sessions)
 
+    @property
+    def shut(self) -> set[tuple[str, str]]:
+        """Listeners and rules that refuse all messages."""
+        return self._sessions.shut
+
     def refused(self, unopened: Sequence[Unopened], attempt: Attempt) -> bool:
         """Tell of tokens that did not open; return whether a poison token is among them."""
         return self._sessions.refused(unopened, attempt)
