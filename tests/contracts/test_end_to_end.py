@@ -1,0 +1,92 @@
+"""End to end over every kind of store: two processes, and what one of them changes."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+
+from proxy.core.context import Scope
+from proxy.core.errors import KeyUnavailable, OpenFailed
+from proxy.core.token import decode
+from tests.contracts.test_store_contract import SUBJECTS, server
+from tests.keys.builders import Time
+from tests.keys.end_to_end.builders import MAX_AGE, Process, a_held_key
+from tests.keys.participants.builders import a_public_key
+
+__all__ = ["server"]
+"""The fixture of a Redis."""
+
+SCOPE = Scope("clinic", "c1")
+Fleet = tuple[Process, Process]
+
+
+@pytest.fixture(params=sorted(SUBJECTS))
+async def fleet(request: pytest.FixtureRequest) -> AsyncIterator[Fleet]:
+    subject = SUBJECTS[request.param](request)
+    other = subject.another()
+    time = Time()
+    one, two = Process(subject.store, time), Process(other, time)
+    await one.open()
+    await two.open()
+    await asyncio.sleep(0.2 if other.shared else 0)
+    await one.add("alice", a_held_key("alice-sig"), a_held_key("alice-enc"))
+    await one.add("bob", a_held_key("bob-enc"), a_held_key("bob-sig"))
+    await one.add("eve", a_held_key("outsider-enc"))
+    yield one, two
+    await two.store.close()
+    if other is not subject.store:
+        await one.store.close()
+
+
+async def heard(process: Process) -> None:
+    """Let a process hear, or ask again where its store tells nothing."""
+    if process.store.hears:
+        await asyncio.sleep(0.2)
+    else:
+        process.time.advance(MAX_AGE)
+
+
+async def test_what_one_process_seals_another_opens_for_its_recipients_alone(fleet: Fleet) -> None:
+    one, two = fleet
+    sealed = await one.seal(b"hello", "alice", ["bob"])
+    assert await two.open_for("bob", sealed) == b"hello"
+    with pytest.raises(OpenFailed, match="package-not-for-us"):
+        await two.open_for("eve", sealed)
+    assert [one.sid for one in await two.keys.packages(SCOPE, "bob")] == [decode(sealed).key_id.sid]
+
+
+async def test_who_is_added_opens_and_who_is_left_out_does_not(fleet: Fleet) -> None:
+    one, two = fleet
+    await one.seal(b"to bob", "alice", ["bob"])
+    both = await one.seal(b"to both", "alice", ["bob", "eve"])
+    again = await one.seal(b"to bob again", "alice", ["bob"])
+    assert decode(both).key_id != decode(again).key_id
+    assert await two.open_for("eve", both) == b"to both"
+    with pytest.raises(OpenFailed, match="package-not-for-us"):
+        await two.open_for("eve", again)
+    assert len(await two.keys.packages(SCOPE, "bob")) == 2
+
+
+async def test_a_revocation_of_another_process_ends_the_session(fleet: Fleet) -> None:
+    one, two = fleet
+    sealed = await two.seal(b"hello", "alice", ["bob"])
+    assert await one.open_for("bob", sealed) == b"hello"
+    await one.revoke("bob", "bob-enc")
+    await heard(two)
+    with pytest.raises(KeyUnavailable, match="recipient-has-no-key"):
+        await two.session("alice", ["bob"])
+    await heard(one)
+    with pytest.raises(OpenFailed, match="no-identity"):
+        await one.open_for("bob", sealed)
+
+
+async def test_both_sides_of_a_conversation_seal_with_keys_of_their_own(fleet: Fleet) -> None:
+    one, two = fleet
+    to_bob = await one.seal(b"hello bob", "alice", ["bob"])
+    to_alice = await two.seal(b"hello alice", "bob", ["alice"])
+    assert await two.open_for("bob", to_bob) == b"hello bob"
+    assert await one.open_for("alice", to_alice) == b"hello alice"
+    found = await one.keys.packages(SCOPE, "alice")
+    assert [package.kid for package in found] == [a_public_key("bob-sig").kid]
