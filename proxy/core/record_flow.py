@@ -55,7 +55,7 @@ def streamed_request(blueprint: Blueprint, head: RequestHead) -> Kind | None:
     It is read whole where something must be known of all of it: digests, names that its answer
     needs, values of its head.
     """
-    if blueprint.keeps or blueprint.in_head or promised(head.told):
+    if blueprint.keeps or blueprint.heeds_head or promised(head.told):
         return None
     return _kind(blueprint, head)
 
@@ -63,9 +63,11 @@ def streamed_request(blueprint: Blueprint, head: RequestHead) -> Kind | None:
 def streamed_response(blueprint: Blueprint, head: ResponseHead, length: int | None) -> Kind | None:
     """Return the kind of records of a response that passes record by record; None for no such one.
 
-    `length` is what its message tells.
+    `length` is what its message tells. Values of its head are known only once it is read whole.
     """
-    return None if length is not None and length <= WHOLE_MAX else _kind(blueprint, head)
+    if blueprint.heeds_head or (length is not None and length <= WHOLE_MAX):
+        return None
+    return _kind(blueprint, head)
 
 
 def _kind(blueprint: Blueprint, head: RequestHead | ResponseHead) -> Kind | None:

@@ -392,3 +392,21 @@ def test_a_response_without_a_body_whose_head_a_rule_reads_never_passes_unread()
     assert pipeline.choose_bodiless(other, head) is None
     unmatched = Trip((SEAL_REPLY,), a_message(target="/other")).exchange
     assert pipeline.choose_bodiless(unmatched, head) is None
+
+
+@pytest.mark.parametrize("action", ["encrypt", "absent"])
+def test_what_has_values_in_its_head_does_not_pass_record_by_record(action: str) -> None:
+    headers = ((b"Content-Type", b"application/x-ndjson"),)
+    title = [an_item("header:title", field="title")]
+    both = a_block(encrypt=[an_item("$.a"), *title])
+    if action == "absent":
+        both = a_block(encrypt=["$.a"], absent=["header:title"])
+    rule = a_rule(response=replace(both, types=("*/*",)), names=NAMES)
+    blueprint = pipeline.choose_response(
+        Trip((rule,), a_message()).exchange, ResponseHead(200, b"", headers)
+    )
+
+    assert blueprint is not None
+    assert (
+        pipeline.streaming_response(blueprint, ResponseHead(200, b"", headers), length=None) is None
+    )
