@@ -35,6 +35,7 @@ from .rules import Item
 from .selectors import NamedSelector, Whole
 from .token import CTY_JSON, KeyId, Token
 
+_AROUND: Final = (HeadEdit, PartEdit, OwnEdit)  # a union in its place would be made for each edit
 _RECEIVED: Final = b"ok"
 """What Engine.IO answers to a POST of packets."""
 
@@ -159,7 +160,7 @@ def _seals(edit: Edit) -> bool:
     kind = type(edit)
     if kind is SealEdit or kind is SealFrameEdit:
         return True
-    return isinstance(edit, HeadEdit | PartEdit | OwnEdit) and type(edit.edit) is SealEdit
+    return isinstance(edit, _AROUND) and type(edit.edit) is SealEdit
 
 
 def refuse_present(head: Head, blueprint: Blueprint, body: bytes) -> None:
