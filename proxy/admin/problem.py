@@ -50,6 +50,19 @@ INTERNAL: Final = AdminError("internal-error", 500, "The admin API failed; the l
 KEY_UNAVAILABLE: Final = AdminError(
     "key-unavailable", 503, "The store does not answer, so there is no session to be had."
 )
+UNKNOWN_KEY: Final = AdminError("unknown-participant-key", 404, "There is no such key.")
+PARTICIPANT: Final = AdminError(
+    "participant-error", 409, "The participant's keys cannot be changed so; `detail` says why."
+)
+NO_COMMON_STORE: Final = AdminError(
+    "store-not-shared", 409, "The workers have no store in common: set sqlite: or redis:."
+)
+PARTICIPANTS_UNAVAILABLE: Final = AdminError(
+    "participants-unavailable", 503, "The store does not answer, or holds what is not ours."
+)
+KEY_MAKER_BUSY: Final = AdminError(
+    "key-maker-busy", 503, "So many key pairs are being made that another would wait for long."
+)
 NOT_KEPT: Final = AdminError(
     "revocation-not-kept",
     503,
@@ -71,6 +84,11 @@ ERRORS: Final = (
     NOT_REVIEWED,
     NOT_AUDITED,
     KEY_UNAVAILABLE,
+    UNKNOWN_KEY,
+    PARTICIPANT,
+    NO_COMMON_STORE,
+    PARTICIPANTS_UNAVAILABLE,
+    KEY_MAKER_BUSY,
     NOT_KEPT,
 )
 

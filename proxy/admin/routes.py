@@ -5,19 +5,26 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import cache
 from http import HTTPStatus
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from aiohttp import web
 
+from .. import __version__
 from ..telemetry.exposition import CONTENT_TYPE_LATEST, exposed
 from ..telemetry.facts import Check
 from . import problem, schemas
 from .explain_routes import ExplainRoutes
 from .masked import masked
+from .openapi import document
 from .operation import Answered, Endpoint, Operation, Parameter
+from .page_routes import page
+from .participant_routes import ParticipantRoutes
 from .session_routes import SessionRoutes
 from .subject import Subject
+from .tap_routes import TAP
 
 _TEXT: Final = {"type": "string"}
 
@@ -90,6 +97,16 @@ CONFIG: Final = Operation(
 )
 
 
+OPENAPI: Final = Operation(
+    "openapi",
+    "GET",
+    "/openapi.json",
+    "read",
+    "This document.",
+    (Answered("OpenAPI 3.1.", schemas.anything()),),
+)
+
+
 class Routes:
     """Answers for one subject. A family of operations is one file and one line in `admin`."""
 
@@ -97,6 +114,7 @@ class Routes:
         self._subject = subject
         self._sessions = SessionRoutes(subject, clock)
         self._explaining = ExplainRoutes(subject)
+        self._participants = ParticipantRoutes(subject, clock)
 
     def health(self) -> list[Endpoint]:
         """Return what probes and scrapers ask for."""
@@ -113,8 +131,10 @@ class Routes:
             Endpoint(RELOAD, self._reload),
             Endpoint(STATUS, self._status),
             Endpoint(CONFIG, self._config),
+            Endpoint(OPENAPI, self._openapi),
             *self._sessions.all(),
             *self._explaining.all(),
+            *self._participants.all(),
         ]
 
     async def _livez(self, _: web.Request) -> web.Response:
@@ -147,6 +167,19 @@ class Routes:
 
     async def _config(self, _: web.Request) -> web.Response:
         return _json(masked(self._subject.settings))
+
+    async def _openapi(self, _: web.Request) -> web.Response:
+        return _json(api())
+
+
+@cache
+def api() -> dict[str, Any]:
+    """Return the OpenAPI document of all that can be served; nothing of it needs a subject."""
+    always = [one.operation for one in Routes(cast("Subject", None)).admin()]
+    # Whether these are served says the configuration.
+    some = [TAP, *(one.operation for one in page())]
+    told = [replace(one, errors=(*one.errors, problem.NOT_FOUND)) for one in some]
+    return document([*always, *told], __version__)
 
 
 def _line(check: Check) -> str:

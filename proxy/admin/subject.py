@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from ..config.settings import Settings
 from ..keys.desk import Answer, Call
+from ..keys.participants.desk import ParticipantAnswer, ParticipantCall
 from ..telemetry.facts import Check
 from ..telemetry.samples import Samples
 
@@ -54,6 +55,14 @@ class Subject(Protocol):
 
         Raises KeyUnavailable where an ephemeral session cannot be had, OperatorError for a
         revocation of a time to come.
+        """
+
+    async def participants(self, call: ParticipantCall) -> ParticipantAnswer:
+        """Do what is asked of a participant.
+
+        Raises ParticipantError for what cannot be, UnknownParticipantKey, ParticipantsUnavailable
+        and KeyMakerBusy; OperatorError where workers have no store in common, UnfitEnvironment
+        where it cannot be written down.
         """
 
     async def reload(self) -> Reloaded:

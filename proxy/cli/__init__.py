@@ -27,6 +27,7 @@ COMMANDS: Final = {
     "demo": CommandPlace("demo", "Show it all with nothing installed."),
     "init": CommandPlace("init", "Write a first configuration and keyring."),
     "schema": CommandPlace("schema", "Print the JSON Schema of the configuration."),
+    "openapi": CommandPlace("openapi", "Print the OpenAPI document of the admin API."),
     "version": CommandPlace("version", "Print the versions of Sealyard and what it stands on."),
 }
 

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from inspect import cleandoc
@@ -13,6 +14,7 @@ from typing import Final
 
 import click
 
+from ..admin.routes import api
 from ..core.errors import MessageError, TrafficError, traffic_errors
 from ..telemetry.events import EVENTS
 from ..telemetry.metrics import METRICS
@@ -115,11 +117,17 @@ def commands_page() -> str:
     )
 
 
+def openapi_page() -> str:
+    """Return the OpenAPI document of the admin API."""
+    return json.dumps(api(), indent=2, ensure_ascii=False) + "\n"
+
+
 PAGES: Final[dict[str, Callable[[], str]]] = {
     "errors.md": errors_page,
     "events.md": events_page,
     "metrics.md": metrics_page,
     "commands.md": commands_page,
+    "openapi.json": openapi_page,
 }
 
 

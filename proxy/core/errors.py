@@ -359,6 +359,27 @@ class ParticipantError(OperatorError):
     title = "The participant's key cannot be used."
 
 
+class UnknownParticipantKey(ParticipantError):
+    """A participant has no key of that id, or not the part of it that is asked for."""
+
+    code = "unknown-participant-key"
+    title = "There is no such key."
+
+
+class ParticipantsUnavailable(ParticipantError):
+    """The store that keeps participants' keys does not answer."""
+
+    code = "participants-unavailable"
+    title = "Participants cannot be looked up now."
+
+
+class KeyMakerBusy(ParticipantError):
+    """So many key pairs are being made that another one would wait for too long."""
+
+    code = "key-maker-busy"
+    title = "Too many key pairs are being made; try again."
+
+
 class UnfitEnvironment(OperatorError):
     """The machine lacks something that Sealyard needs."""
 

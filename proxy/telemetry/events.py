@@ -51,7 +51,9 @@ _MESSAGE_KEYS: Final = (
     "sample",
 )
 
-OWN_KEYS: Final = frozenset({"mac", "previous", "request_id", "scope", "sha256", "sid"})
+OWN_KEYS: Final = frozenset(
+    {"kid", "mac", "participant", "previous", "request_id", "scope", "sha256", "sid"}
+)
 """Keys of what Sealyard makes itself: random by nature and no secret, so the scrubber passes by."""
 
 _TABLE: Final = (
@@ -106,6 +108,13 @@ _TABLE: Final = (
         ("listener", "request_id", "method", "route", "status", "error", "caller", "peer"),
         "Somebody called the admin API. Written before the answer goes out; `route` is one of"
         " the API's own, never what was asked for; `caller` is the name of right credentials.",
+    ),
+    Event(
+        "participant.changed",
+        "warning",
+        ("participant", "kid", "action"),
+        "The keys of a participant changed by the admin API: `action` is add, rotate, revoke or"
+        " expire; `participant` is the name of their record, a keyed hash.",
     ),
     Event(
         "worker.started",

@@ -11,19 +11,33 @@ from typing import Any, Final
 from ..core.errors import (
     ConfigurationError,
     InternalError,
+    KeyMakerBusy,
     KeyringError,
     KeyUnavailable,
     OperatorError,
+    ParticipantError,
+    ParticipantsUnavailable,
     RestartNeeded,
     SealyardError,
     UnfitEnvironment,
+    UnknownParticipantKey,
 )
 
 _LENGTH: Final = struct.Struct("!I")
 _MOST_BYTES: Final = 64 * 1024 * 1024
 _PLAIN: Final[dict[str, type[SealyardError]]] = {
     error.code: error
-    for error in (KeyringError, KeyUnavailable, OperatorError, UnfitEnvironment, InternalError)
+    for error in (
+        InternalError,
+        KeyMakerBusy,
+        KeyUnavailable,
+        KeyringError,
+        OperatorError,
+        ParticipantError,
+        ParticipantsUnavailable,
+        UnfitEnvironment,
+        UnknownParticipantKey,
+    )
 }
 _LISTS: Final[dict[str, type[ConfigurationError]]] = {
     error.code: error for error in (ConfigurationError, RestartNeeded)

@@ -9,15 +9,16 @@ from collections.abc import Coroutine
 from dataclasses import dataclass
 from typing import Any, Final
 
-from ..core.errors import InternalError, SealyardError
+from ..core.errors import InternalError, OperatorError, SealyardError
 from ..keys.audit import Trail
 from ..keys.desk import Answer, Call
+from ..keys.participants.desk import ParticipantAnswer, ParticipantCall
 from ..telemetry import metrics
 from ..telemetry.facts import Check, Facts
 from ..telemetry.samples import Samples
 from ..telemetry.tally import Reporter
 from ..telemetry.tap import joined
-from . import session_calls
+from . import participant_calls, session_calls
 from .fleet_change import FleetChange, everyone
 from .slots import Slots
 from .source import Source
@@ -170,6 +171,16 @@ class Fleet:
         """Return what all workers saw of messages since the last look, in the order of time."""
         workers = [slot.worker for slot in self._slots if slot.worker is not None]
         return joined(await asyncio.gather(*(_look(worker) for worker in workers)))
+
+    async def participants(self, call: ParticipantCall) -> ParticipantAnswer:
+        """Let one worker do what an operator asks of a participant.
+
+        Raises OperatorError where the workers have no store in common.
+        """
+        if self._source.loaded.settings.keys.store == "memory":
+            raise OperatorError("store-not-shared")
+        workers = [slot.worker for slot in self._slots if slot.worker is not None]
+        return await participant_calls.of_workers(workers, call)
 
     def _status(self) -> dict[str, Any]:
         return {

@@ -12,6 +12,8 @@ from .. import __version__
 from ..config.settings import Loaded, Settings
 from ..keys.desk import Answer, Call
 from ..keys.end_to_end.facade import EndToEnd
+from ..keys.participants.desk import ParticipantAnswer, ParticipantCall
+from ..keys.participants.making import KeyMaker
 from ..keys.sessions import Sessions, SessionSettings
 from ..keys.stores import Store, open_store
 from ..keys.upkeep import Upkeep
@@ -25,7 +27,14 @@ from ..telemetry.tap import Tap
 from ..traffic import sockets
 from ..traffic.server import TrafficServer
 from ..traffic.sockets import Sockets
-from . import auditing, log_sampling, session_calls, session_facts, store_check
+from . import (
+    auditing,
+    log_sampling,
+    participant_calls,
+    session_calls,
+    session_facts,
+    store_check,
+)
 from .lanes import LaneChange, WiredLane
 from .material import Material, gather
 from .restart import require_none
@@ -60,6 +69,7 @@ class Sidecar:
         self._opened: dict[str, Sockets] = {}
         self._accepting = False
         self._draining = False
+        self._maker = KeyMaker()
         self.store: Store = open_store(
             settings.keys.store, time.monotonic, redis=settings.keys.redis, environ=environ
         )
@@ -221,6 +231,18 @@ class Sidecar:
     async def look(self) -> dict[str, Any]:
         """Return the shapes of the messages since the last look, and go on making them."""
         return self._tap.look()
+
+    async def participants(self, call: ParticipantCall) -> ParticipantAnswer:
+        """Do what an operator asks of a participant."""
+        desk = participant_calls.desk(
+            self.end_to_end.participants(),
+            self.sessions.keyring,
+            self.settings,
+            self._maker,
+            self._reporter,
+            clock=self._clock,
+        )
+        return await desk.answer(call)
 
     async def facts(self) -> Facts:
         """Return how the sidecar stands."""

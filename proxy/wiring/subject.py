@@ -12,11 +12,12 @@ from ..admin.subject import Reloaded
 from ..config.settings import Settings
 from ..keys.audit import Trail
 from ..keys.desk import Answer, Call
+from ..keys.participants.desk import ParticipantAnswer, ParticipantCall
 from ..telemetry import metrics
 from ..telemetry.facts import Check, Facts
 from ..telemetry.samples import Samples
 from ..telemetry.tally import Reporter
-from . import auditing, session_calls
+from . import auditing, participant_calls, session_calls
 from .overview import overview
 from .reload import Prepared, Reloader
 from .source import Source
@@ -60,6 +61,9 @@ class Carrier(Protocol):
 
     async def operate(self, call: Call) -> Answer:
         """Do what an operator asks of the sessions of a scope."""
+
+    async def participants(self, call: ParticipantCall) -> ParticipantAnswer:
+        """Do what an operator asks of a participant."""
 
 
 class Whole:
@@ -148,6 +152,12 @@ class Whole:
             kept = "keyring" if answer.durable else "store" if answer.store else "process"
             self._revoked[kept] += 1
         session_calls.report(self._reporter, call, answer)
+        return answer
+
+    async def participants(self, call: ParticipantCall) -> ParticipantAnswer:
+        """Do what an operator asks of a participant."""
+        answer = await self._carrier.participants(call)
+        participant_calls.report(self._reporter, call, answer)
         return answer
 
     async def reload(self) -> Reloaded:

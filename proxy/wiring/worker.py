@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import signal
 import socket
 from collections.abc import Mapping
@@ -11,6 +12,7 @@ from typing import Any, Final
 
 from ..core.errors import InternalError, SealyardError
 from ..keys.desk import Call
+from ..keys.participants.desk import ParticipantCall
 from ..telemetry import places
 from ..telemetry.tally import Reporter
 from . import source
@@ -36,6 +38,10 @@ async def work(descriptor: int, reporter: Reporter, *, environ: Mapping[str, str
         channel.close()
 
 
+_BESIDE: Final = frozenset({"participants"})
+"""What takes seconds, and keeps nobody else from an answer."""
+
+
 class _Worker:
     def __init__(self, channel: Channel, reporter: Reporter, environ: Mapping[str, str]) -> None:
         self._channel = channel
@@ -44,6 +50,7 @@ class _Worker:
         self._sidecar: Sidecar | None = None
         self._prepared: Prepared | None = None
         self._finished: bool | None = None
+        self._beside: set[asyncio.Task[None]] = set()
 
     async def run(self, stop: asyncio.Event) -> bool:
         """Answer the supervisor until there is no more to do."""
@@ -62,7 +69,16 @@ class _Worker:
             message = await self._channel.receive()
             if message is None:
                 return
-            reply = await self._reply(message)
+            if message["do"] in _BESIDE:
+                task = asyncio.get_running_loop().create_task(self._answer(message))
+                self._beside.add(task)
+                task.add_done_callback(self._beside.discard)
+            else:
+                await self._answer(message)
+
+    async def _answer(self, message: dict[str, Any]) -> None:
+        reply = await self._reply(message)
+        with contextlib.suppress(ConnectionError):
             await self._channel.send({"id": message["id"], **reply})
 
     async def _reply(self, message: dict[str, Any]) -> dict[str, Any]:
@@ -87,12 +103,18 @@ class _Worker:
             return (await sidecar.facts()).to_json()
         if what == "look":
             return await sidecar.look()
-        if what == "operate":
-            return (await sidecar.operate(Call.from_json(message["call"]))).to_json()
+        if what in {"operate", "participants"}:
+            return await self._operate(what, message["call"], sidecar)
         if what == "drain":
             self._finished = await sidecar.drain(message["grace"])
             return self._finished
         return await self._change(what, message, sidecar)
+
+    async def _operate(self, what: str, call: dict[str, Any], sidecar: Sidecar) -> dict[str, Any]:
+        if what == "participants":
+            asked = ParticipantCall.from_json(call)
+            return (await sidecar.participants(asked)).to_json()
+        return (await sidecar.operate(Call.from_json(call))).to_json()
 
     async def _start(self, message: dict[str, Any]) -> None:
         read = source.given(message["text"], Path(message["file"]), self._environ)

@@ -23,6 +23,7 @@ from proxy.config.load import load
 from proxy.config.settings import ADMIN_SCOPES, AdminScope, Settings, TcpAddress
 from proxy.core.errors import SealyardError, UnfitEnvironment
 from proxy.keys.desk import Answer, Call
+from proxy.keys.participants.desk import ParticipantAnswer, ParticipantCall
 from proxy.telemetry import metrics
 from proxy.telemetry.facts import Check
 from proxy.telemetry.samples import Samples
@@ -83,6 +84,9 @@ class Everything:
         if self.raises is not None:
             raise self.raises
         return self.answer
+
+    async def participants(self, call: ParticipantCall) -> ParticipantAnswer:
+        raise AssertionError(call.action)
 
     async def reload(self) -> Reloaded:
         return self.outcome

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Any, Final, Literal
 
-from ...core.errors import ParticipantError
+from ...core.errors import ParticipantError, UnknownParticipantKey
 from .public_key import PublicKey, Use
 
 Status = Literal["active", "rotated", "revoked", "expired"]
@@ -96,7 +96,7 @@ class Participant:
         for one in self.keys:
             if one.public.kid == kid:
                 return one
-        raise ParticipantError("the participant has no key of that id")
+        raise UnknownParticipantKey("the participant has no key of that id")
 
     def add(self, key: ParticipantKey) -> Participant:
         """Return the participant with one more key, whose id was never there before."""

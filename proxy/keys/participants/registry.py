@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from ...core import base64url
 from ...core.derivation import NAME_BYTES
-from ...core.errors import ParticipantError
+from ...core.errors import ParticipantError, ParticipantsUnavailable
 from ...core.secret import NameKey, RecordKey
 from ..guarded import GuardedStore
 from ..jwk_set import parse_object
@@ -103,7 +103,7 @@ class Participants:
         try:
             return await self._store.note(name, record, epoch, tell=tell)
         except StoreFailed as failed:
-            raise ParticipantError(f"the store does not answer: {failed}") from None
+            raise ParticipantsUnavailable(f"the store does not answer: {failed}") from None
 
     def _decode(self, record: bytes | None, name: str) -> Participant:
         if record is None:
@@ -128,7 +128,7 @@ def record_name(name_key: NameKey, participant_id: str) -> str:
 
 def encode(participant: Participant, name: str, key: RecordKey) -> bytes:
     """Return the participant's record."""
-    members = {"keys": [_members(one) for one in participant.keys]}
+    members = {"keys": [key_members(one) for one in participant.keys]}
     text = json.dumps(members, separators=(",", ":")).encode()
     return authentic.sign(_HEAD.pack(VERSION, participant.epoch) + text, _LABEL, name, key)
 
@@ -141,15 +141,17 @@ def decode(record: bytes, name: str, key: RecordKey) -> Participant:
         raise RecordUnknown("record-version")
     _, epoch = _HEAD.unpack_from(values)
     try:
-        return Participant(epoch, tuple(_key(one) for one in members["keys"]))
+        return Participant(epoch, tuple(key_of(one) for one in members["keys"]))
     except (KeyError, TypeError):
         raise RecordUnknown("record-version") from None
 
 
-def _members(key: ParticipantKey) -> dict[str, Any]:
+def key_members(key: ParticipantKey) -> dict[str, Any]:
+    """Return a key as JSON holds it, its encrypted private part included."""
     names = ("device", "created", "private", "expires", "retires", "revoked", "reason")
     return {"public": key.public.to_jwk(), **{name: getattr(key, name) for name in names}}
 
 
-def _key(members: dict[str, Any]) -> ParticipantKey:
+def key_of(members: dict[str, Any]) -> ParticipantKey:
+    """Return the key of such members; raise KeyError or TypeError for others."""
     return ParticipantKey(**{**members, "public": public_key.from_members(members["public"])})

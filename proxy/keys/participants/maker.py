@@ -1,0 +1,41 @@
+"""A process that makes one key pair and ends: `python -m proxy.keys.participants.maker`.
+
+Checking an RSA key of 4096 bits holds the interpreter for a quarter of a second, in whatever thread
+it runs, and no message would pass meanwhile. So it is done beside the process that carries traffic,
+and with less right to the CPU. stdin tells what is wanted, stdout holds the result, both as JSON.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from typing import Any, Final
+
+from ...core.errors import SealyardError
+from ...process.hardening import harden
+from ..roots.provider import Passphrase
+from . import private_key
+
+NICENESS: Final = 10
+
+
+def main() -> None:
+    """Make the pair that stdin asks for."""
+    harden()
+    os.nice(NICENESS)
+    try:
+        answer = make(json.load(sys.stdin))
+    except SealyardError as error:
+        answer = {"problem": error.reason}
+    json.dump(answer, sys.stdout)
+
+
+def make(wanted: dict[str, Any]) -> dict[str, Any]:
+    """Return the public JWK, and the encrypted private one, of a new pair."""
+    public, sealed = private_key.generate(wanted["use"], Passphrase(wanted["passphrase"]))
+    return {"public": dict(public.required), "private": sealed}
+
+
+if __name__ == "__main__":
+    main()

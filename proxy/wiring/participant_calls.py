@@ -1,0 +1,59 @@
+"""What operators ask of participants, carried to the process that has the store."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final
+
+from ..config.settings import Settings
+from ..core.derivation import audit_key
+from ..core.errors import InternalError
+from ..keys.keyring import Keyring
+from ..keys.participants.desk import ParticipantAnswer, ParticipantCall, ParticipantDesk
+from ..keys.participants.making import MOST_WAITING, SECONDS, KeyMaker
+from ..keys.participants.registry import Participants
+from ..telemetry.tally import Reporter
+from .auditing import log_of
+from .worker_process import WorkerProcess
+
+_CALL_SECONDS: Final = (MOST_WAITING + 1) * SECONDS
+"""The last of those who wait for a key pair waits for all others."""
+
+
+def desk(  # noqa: PLR0913 - what the sidecar hands in
+    participants: Participants,
+    keyring: Keyring,
+    settings: Settings,
+    maker: KeyMaker,
+    reporter: Reporter,
+    *,
+    clock: Callable[[], float],
+) -> ParticipantDesk:
+    """Return who answers for the participants in the store of this process."""
+    path, log = settings.keys.keyring, log_of(settings, reporter, clock)
+    key = audit_key(keyring.record_key)
+
+    async def write(event: str, values: Mapping[str, str]) -> None:
+        await asyncio.to_thread(log.write, key, event, keyring=str(path), **values)
+
+    return ParticipantDesk(participants, maker, write, clock=clock)
+
+
+async def of_workers(workers: Sequence[WorkerProcess], call: ParticipantCall) -> ParticipantAnswer:
+    """Let one of the workers, which share a store, do what is asked.
+
+    Raises what it met, and InternalError where there is no worker.
+    """
+    if not workers:
+        raise InternalError("no-worker")
+    answer = await workers[0].ask("participants", _CALL_SECONDS, call=call.to_json())
+    return ParticipantAnswer.from_json(answer)
+
+
+def report(reporter: Reporter, call: ParticipantCall, answer: ParticipantAnswer) -> None:
+    """Tell the log of a change; whoever trusts a participant's keys may want to look."""
+    if call.action in {"add", "rotate", "revoke", "expire"}:
+        reporter.report(
+            "participant.changed", participant=answer.name, kid=answer.kid, action=call.action
+        )

@@ -1,0 +1,203 @@
+"""The operations on participants, over real connections and a real registry in memory."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+
+from proxy.core.errors import (
+    KeyMakerBusy,
+    OperatorError,
+    ParticipantError,
+    ParticipantsUnavailable,
+    SealyardError,
+)
+from proxy.keys.participants.desk import ParticipantAnswer, ParticipantCall, ParticipantDesk
+from proxy.keys.participants.making import KeyMaker
+from proxy.keys.participants.registry import Participants
+from tests.keys.builders import a_keyring
+from tests.keys.participants.builders import a_private_jwk, a_public_jwk, a_public_key, guarded
+
+from .test_listeners import Everything, Open, listening
+
+ALICE = a_public_key("alice-enc").kid
+PASSPHRASE = "canary-passphrase-0123"
+
+
+class Registered(Everything):
+    """A subject whose participants are real."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.participant_calls: list[ParticipantCall] = []
+        self.desk = ParticipantDesk(Participants(guarded(), a_keyring()), KeyMaker(), self._write)
+
+    async def _write(self, _: str, __: Mapping[str, str]) -> None:
+        pass
+
+    async def participants(self, call: ParticipantCall) -> ParticipantAnswer:
+        self.participant_calls.append(call)
+        if self.raises is not None:
+            raise self.raises
+        return await self.desk.answer(call)
+
+
+@asynccontextmanager
+async def registry() -> AsyncIterator[Open]:
+    async with listening(subject=Registered()) as ours:
+        yield ours
+
+
+async def post(ours: Open, path: str, body: Any) -> tuple[int, dict[str, str], Any]:  # noqa: ANN401 - JSON
+    sent = json.dumps(body).encode()
+    status, headers, text = await ours.call("POST", f"/v1/participants/{path}", body=sent)
+    return status, headers, json.loads(text)
+
+
+async def get(ours: Open, path: str, etag: str = "") -> tuple[int, dict[str, str], str]:
+    headers = {"If-None-Match": etag} if etag else {}
+    return await ours.call("GET", f"/v1/participants/{path}", body=None, **headers)
+
+
+async def test_a_public_key_is_taken_and_given_out() -> None:
+    async with registry() as ours:
+        before = json.loads((await get(ours, "alice/has-valid-keys"))[2])
+        status, _, added = await post(ours, "alice/keys", {"jwk": a_public_jwk("alice-enc")})
+        after = json.loads((await get(ours, "alice/has-valid-keys"))[2])
+        _, headers, text = await get(ours, "alice/keys")
+        listed = json.loads((await get(ours, "alice"))[2])
+        nobody = json.loads((await get(ours, "bob/keys"))[2])
+
+    assert (status, added["kid"], added["private"]) == (201, ALICE, False)
+    assert (before, after) == ({"has_valid_keys": False}, {"has_valid_keys": True})
+    assert json.loads(text) == {"keys": [a_public_key("alice-enc").to_jwk()]}
+    assert headers["Content-Type"].startswith("application/jwk-set+json")
+    assert [one["kid"] for one in listed["keys"]] == [ALICE]
+    assert nobody == {"keys": []}
+
+
+async def test_a_jwk_set_is_sent_again_only_when_it_has_changed() -> None:
+    async with registry() as ours:
+        await post(ours, "alice/keys", {"jwk": a_public_jwk("alice-enc")})
+        _, first, _ = await get(ours, "alice/keys")
+        same = await get(ours, "alice/keys", f'"x", W/{first["Etag"]}')
+        await post(ours, "alice/keys", {"jwk": a_public_jwk("alice-sig")})
+        changed = await get(ours, "alice/keys", first["Etag"])
+
+    assert (same[0], same[2], same[1]["Etag"]) == (304, "", first["Etag"])
+    assert (changed[0], changed[1]["Etag"] != first["Etag"]) == (200, True)
+    assert first["Cache-Control"] == "private, max-age=300"
+    assert "Expires" in first
+
+
+async def test_a_jwk_set_is_kept_no_longer_than_its_keys_live() -> None:
+    async with registry() as ours:
+        now = int(Registered().desk._clock())
+        body = {"jwk": a_public_jwk("alice-enc"), "expires": now + 60}
+        await post(ours, "alice/keys", body)
+        _, headers, _ = await get(ours, "alice/keys")
+
+    assert 50 <= int(headers["Cache-Control"].rpartition("=")[2]) <= 60
+
+
+async def test_a_pair_is_made_rotated_and_handed_out_as_it_is_stored() -> None:
+    async with registry() as ours:
+        made = await post(ours, "alice/keys", {"passphrase": PASSPHRASE, "use": "sig"})
+        rotated = await post(
+            ours, "alice/rotate", {"passphrase": PASSPHRASE, "use": "sig", "grace": 0}
+        )
+        kid = rotated[2]["kid"]
+        status, headers, sealed = await get(ours, f"alice/private?kid={kid}")
+        listed = json.loads((await get(ours, "alice"))[2])["keys"]
+
+    assert (made[0], rotated[0], made[2]["private"]) == (201, 201, True)
+    assert (status, headers["Content-Type"].split(";")[0]) == (200, "application/jose")
+    assert (sealed.count("."), headers["Cache-Control"]) == (4, "no-store")
+    assert [one["status"] for one in listed] == ["expired", "active"]
+    assert PASSPHRASE not in str(ours.heard) + str(made) + sealed
+
+
+async def test_a_revoked_key_is_never_taken_again() -> None:
+    async with registry() as ours:
+        await post(ours, "alice/keys", {"jwk": a_public_jwk("alice-enc")})
+        revoked = await post(ours, "alice/revoke", {"kid": ALICE, "reason": "phone lost"})
+        again = await post(ours, "alice/keys", {"jwk": a_public_jwk("alice-enc")})
+
+    assert (revoked[0], revoked[2]["status"], revoked[2]["reason"]) == (
+        200,
+        "revoked",
+        "phone lost",
+    )
+    assert (again[0], again[1]["Sealyard-Error"]) == (409, "participant-error")
+    assert "already" in again[2]["detail"]
+
+
+async def test_a_key_ends_when_it_is_told_to() -> None:
+    async with registry() as ours:
+        await post(ours, "alice/keys", {"jwk": a_public_jwk("alice-enc")})
+        ended = await post(ours, "alice/expire", {"kid": ALICE})
+        unknown = await post(ours, "bob/expire", {"kid": ALICE})
+
+    assert (ended[0], ended[2]["status"]) == (200, "expired")
+    assert (unknown[0], unknown[1]["Sealyard-Error"]) == (404, "unknown-participant-key")
+
+
+JWK = a_public_jwk("alice-enc")
+MALFORMED: list[tuple[str, Any]] = [
+    ("keys", {}),
+    ("keys", {"jwk": JWK, "passphrase": PASSPHRASE}),
+    ("keys", {"jwk": "text"}),
+    ("keys", {"jwk": {**JWK, "e": "AQAD"}}),
+    ("keys", {"jwk": a_private_jwk("alice-enc")}),
+    ("keys", {"jwk": JWK, "use": "sig"}),
+    ("keys", {"jwk": JWK, "use": "both"}),
+    ("keys", {"jwk": JWK, "expires": "tomorrow"}),
+    ("keys", {"jwk": JWK, "colour": "red"}),
+    ("keys", {"passphrase": 5}),
+    ("rotate", {"jwk": JWK, "grace": -1}),
+    ("revoke", {"kid": ALICE}),
+    ("revoke", {"kid": "short", "reason": "lost"}),
+    ("expire", {"kid": ALICE, "at": 0}),
+]
+
+
+@pytest.mark.parametrize(("path", "body"), MALFORMED)
+async def test_what_is_malformed_is_not_asked(path: str, body: Any) -> None:  # noqa: ANN401 - JSON
+    subject = Registered()
+    async with listening(subject=subject) as ours:
+        status, headers, told = await post(ours, f"alice/{path}", body)
+
+    assert (status, headers["Sealyard-Error"]) == (400, "malformed-call")
+    assert subject.participant_calls == []
+    assert a_private_jwk("alice-enc")["d"] not in json.dumps(told)
+
+
+@pytest.mark.parametrize("who", ["a" * 257, "%00", "%0A", "a%E2%80%AE"])
+async def test_an_id_that_nobody_has_is_refused(who: str) -> None:
+    async with registry() as ours:
+        assert (await get(ours, f"{who}/keys"))[0] == 400
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "code"),
+    [
+        (ParticipantError("no"), 409, "participant-error"),
+        (ParticipantsUnavailable("down"), 503, "participants-unavailable"),
+        (KeyMakerBusy(), 503, "key-maker-busy"),
+        (OperatorError("store-not-shared"), 409, "store-not-shared"),
+        (OperatorError("anything"), 500, "internal-error"),
+    ],
+)
+async def test_what_stops_a_call_is_told_by_its_code(
+    error: SealyardError, status: int, code: str
+) -> None:
+    subject = Registered()
+    subject.raises = error
+    async with listening(subject=subject) as ours:
+        answer = await get(ours, "alice/keys")
+
+    assert (answer[0], answer[1]["Sealyard-Error"]) == (status, code)

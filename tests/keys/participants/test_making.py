@@ -1,0 +1,53 @@
+"""Key pairs made in a process of their own."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+import pytest
+
+from proxy.core.errors import KeyMakerBusy
+from proxy.keys.participants import making, private_key
+from proxy.keys.participants.making import KeyMaker
+
+from .builders import PASSPHRASE
+
+
+async def test_a_pair_belongs_together_and_opens_with_its_passphrase() -> None:
+    public, sealed = await KeyMaker().make("sig", PASSPHRASE)
+
+    assert private_key.unseal(sealed, PASSPHRASE, public)["kty"] == "OKP"
+
+
+async def test_the_loop_goes_on_while_a_pair_of_4096_bits_is_made() -> None:
+    """In a thread, the check of the new key alone holds the interpreter for 250 ms."""
+    gaps: list[float] = []
+    loop = asyncio.get_running_loop()
+    task = loop.create_task(KeyMaker().make("enc", PASSPHRASE))
+    while not task.done():
+        before = time.thread_time()
+        await asyncio.sleep(0.002)
+        gaps.append(time.thread_time() - before)  # of the CPU: others may keep us from it
+    public, _ = await task
+
+    assert public.kty == "RSA"
+    assert len(gaps) > 10
+    assert max(gaps) < 0.1
+
+
+async def test_more_than_a_few_at_once_are_sent_away() -> None:
+    maker = KeyMaker()
+    tasks = [
+        asyncio.get_running_loop().create_task(maker.make("sig", PASSPHRASE))
+        for _ in range(making.MOST_WAITING + 1)
+    ]
+    await asyncio.sleep(0)
+    with pytest.raises(KeyMakerBusy):
+        await maker.make("sig", PASSPHRASE)
+    for task in tasks[1:]:
+        task.cancel()
+    await tasks[0]
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+    assert (await maker.make("sig", PASSPHRASE))[0].kty == "OKP"
