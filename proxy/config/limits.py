@@ -12,7 +12,8 @@ MEBIBYTE = 1024 * KIBIBYTE
 class TrafficLimits:
     """Sizes and numbers, per listener.
 
-    `body` bounds what is held in memory for a rule. `window` is what may wait in each direction of
+    `body` bounds what is held in memory for a rule, and `frame`, if not None, what a rule seals or
+    opens while it passes. `window` is what may wait in each direction of
     a body that only passes. `connections` go to the upstream at a time, and `waiting` messages may
     queue for one; `clients` connections are accepted at a time,
     `clients_per_address` of them from one address. `upload_rate` bytes per second of a request body
@@ -20,6 +21,7 @@ class TrafficLimits:
     """
 
     body: int = 16 * MEBIBYTE
+    frame: int | None = None
     window: int = 64 * KIBIBYTE
     head: int = 64 * KIBIBYTE
     header_line: int = 8190

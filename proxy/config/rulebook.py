@@ -153,7 +153,8 @@ class _Resolver:
         if syntax.selector is Whole.TOKENS:
             purpose = self._shared.purpose
             return Item(syntax.selector, "tokens", bind, purpose=purpose, parties=parties)
-        form = syntax.form or field.form or "jwe"
+        said = syntax.form or field.form
+        form = said or "jwe"
         max_chars = syntax.max_chars or field.max_chars
         if action == "encrypt":
             self._check_form(syntax, form, max_chars)
@@ -166,6 +167,7 @@ class _Resolver:
             optional=syntax.optional,
             purpose=self._shared.purpose if "purpose" in bind else None,
             parties=parties,
+            framed=said is None and max_chars is None,
         )
 
     def _bind(

@@ -13,7 +13,9 @@ _LIMITS: Final = TrafficLimits()
 _TIMEOUTS: Final = Timeouts()
 
 
-def _size(name: str, doc: str, default: int) -> Key:
+def _size(name: str, doc: str, default: int | None) -> Key:
+    if default is None:
+        return Key(name, "size", doc, shapes.SIZE)
     if default % MEBIBYTE == 0:
         written = f"{default // MEBIBYTE}MiB"
     elif default % KIBIBYTE == 0:
@@ -36,6 +38,12 @@ LIMITS: Final = Table(
     "`limits` of a listener",
     (
         _size("body", "The largest body that is held in memory for a rule.", _LIMITS.body),
+        _size(
+            "frame",
+            "The largest body that is sealed or opened as a frame while it passes, in bytes as they"
+            " come. Unless given there is no bound: the memory for it does not grow.",
+            _LIMITS.frame,
+        ),
         _size(
             "window", "What may wait in each direction of a body that only passes.", _LIMITS.window
         ),

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final, TypeGuard
 
+from . import frame
 from .conditions import Conditions
 from .errors import InvalidExpression
 from .formats.form import FormSelection
@@ -19,6 +20,8 @@ from .selectors import Any, JsonSelector, NamedSelector, Selector, Whole
 from .sources import JsonSource, Source, json_sources
 
 JOSE: Final = "application/jose"
+SEALED_TYPES: Final = frozenset({JOSE, frame.MEDIA_TYPE})
+"""What a body is once it has been sealed as one value."""
 _ANY_STATUS: Final = ((100, 599),)
 _SUCCESS: Final = ((200, 299),)
 
@@ -46,7 +49,9 @@ class Blueprint:
     it to give one value at most. `reads` are the kinds of bodies that its selectors read; `form`
     finds the pairs of a form, `parts` the parts of one, `query` the parameters of a query,
     `selection` what stands in JSON; `in_head` are the items of the head. `whole_encrypt` and
-    `whole_decrypt` are the items that take the whole body; `takes_whole` says that there is one.
+    `whole_decrypt` are the items that take the whole body; `takes_whole` says that there is one,
+    `takes_body` that it is `body`. `alone` is the one that seals or opens the body where nothing
+    else is read from it, so that it may pass piece by piece.
     `heeds_head` says that it does something in the head, or forbids something there.
     `only_opens_responses`: it seals nothing, forbids nothing, and is for no request. `when` are its
     conditions on the body, None without any.
@@ -56,6 +61,7 @@ class Blueprint:
         "_statuses",
         "_wholes",
         "absent",
+        "alone",
         "block",
         "decrypt",
         "direction",
@@ -73,6 +79,7 @@ class Blueprint:
         "selection",
         "source_index",
         "sources",
+        "takes_body",
         "takes_whole",
         "variants_checked",
         "when",
@@ -108,9 +115,9 @@ class Blueprint:
         self.whole_encrypt = _whole(block.encrypt)
         self.whole_decrypt = _whole(block.decrypt)
         self.takes_whole = self.whole_encrypt is not None or self.whole_decrypt is not None
-        self._wholes = {
-            one.selector for one in (self.whole_encrypt, self.whole_decrypt) if one is not None
-        }
+        wholes = [one for one in (self.whole_encrypt, self.whole_decrypt) if one is not None]
+        self._wholes = {one.selector for one in wholes}
+        self.takes_body = Whole.BODY in self._wholes
         self.reads = _reads(block)
         self.reads_json = "json" in self.reads
         tokens = self.whole_decrypt is not None and self.whole_decrypt.selector is Whole.TOKENS
@@ -134,6 +141,9 @@ class Blueprint:
         self.in_head = tuple(self._in_head(first=len(selectors)))
         self.query = self._query_selection()
         self.heeds_head = bool(self.in_head) or any(_is_of_head(one) for one in block.absent)
+        reads_more = self.form is not None or self.selection is not None or bool(block.when)
+        alone = self.takes_body and len(wholes) == 1 and not reads_more
+        self.alone = wholes[0] if alone else None
 
     def fits(self, media_type: MediaType | None, status: int | None) -> bool:
         """Tell whether a message with this type (and, for responses, status) is for this block."""
@@ -147,7 +157,7 @@ class Blueprint:
         if self.reads:
             return kind_of(media_type) in self.reads
         if self.whole_decrypt is not None and self.whole_decrypt.selector is Whole.BODY:
-            return media_type is not None and media_type.essence == JOSE
+            return media_type is not None and media_type.essence in SEALED_TYPES
         return True
 
     def fits_message(self, *, binary: bool) -> bool:
@@ -167,7 +177,7 @@ class Blueprint:
     def records(self, media_type: MediaType | None) -> Kind | None:
         """Return which records this block reads in a body with this type; None for none."""
         kind = self.block.format or kind_of(media_type)
-        if kind not in RECORDS or Whole.BODY in self._wholes:
+        if kind not in RECORDS or self.takes_body:
             return None
         read = kind in self.reads or (kind == "sse" and Whole.TEXT in self._wholes)
         return kind if read else None

@@ -13,6 +13,7 @@ from .edits import Change, OpenEdit, SealEdit
 from .errors import OpenFailed, SealyardError
 from .exchange import Exchange
 from .finding_in_head import HeadEdit
+from .frame_edits import FrameEdit, SealFrame
 from .head_values import QUERY
 from .message import RequestHead, ResponseHead
 from .part_edits import OpenFrameEdit, PartEdit, SealFrameEdit
@@ -157,9 +158,19 @@ def _path_mismatch(pattern: Pattern, path: CanonicalPath) -> str | None:
 
 def _mask(plan: Plan) -> tuple[tuple[Value, ...], bytes]:
     values = tuple(_value(edit) for edit in plan.edits)
+    if plan.framing is not None:
+        values += (_whole(plan.framing, len(plan.body)),)
     in_body = [one for one in values if one.place == "body"]
     changes = [Change(one.start, one.end, _masked(one), "sealed") for one in in_body]
     return values, splice(plan.body, changes) if changes else plan.body
+
+
+def _whole(edit: FrameEdit, size: int) -> Value:
+    context = edit.context
+    if isinstance(edit, SealFrame):
+        return Value("sealed as a frame", edit.item.field, 0, size, context, None)
+    note = edit.head.reason if isinstance(edit.head, OpenFailed) else ""
+    return Value("opened", context.field or "value", 0, size, context, None, note)
 
 
 def _masked(value: Value) -> bytes:

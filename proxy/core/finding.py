@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, cast
 
 from .alternatives import alternatives, choose
 from .any_edit import Edit
@@ -28,6 +28,7 @@ from .formats import form
 from .formats import json as json_format
 from .formats.json import Findings, Found
 from .formats.kinds import Kind
+from .frame_edits import FrameEdit, SealFrame
 from .message import Head, RequestHead, ResponseHead, SocketHead, header_values, media_type
 from .needs import Needs
 from .part_edits import PartEdit, SealFrameEdit
@@ -40,17 +41,19 @@ _RECEIVED: Final = b"ok"
 """What Engine.IO answers to a POST of packets."""
 
 
-def find_edits(
+def find_edits(  # noqa: PLR0913 - the message and what is known of it
     exchange: Exchange,
     blueprint: Blueprint,
     head: Head,
     body: bytes,
     *,
     piece: bool = False,
-) -> tuple[Edit, ...]:
+    measured: bool = True,
+) -> tuple[Edit | FrameEdit, ...]:
     """Return what the block does to the message, unsorted; raise MessageError where it cannot.
 
-    A `piece` of a stream is some whole records of it, or what stands between them.
+    A `piece` of a stream is some whole records of it, or what stands between them. `measured` says
+    that all of the body is there and that its message told its length.
     """
     if blueprint.block.absent:
         refuse_present(head, blueprint, body)
@@ -58,11 +61,12 @@ def find_edits(
     if named is not None and blueprint.direction == "request" and query:
         named.refuse_in_query(query)
     kind = blueprint.records(media_type(head.told)) if body else None
+    edits: list[Edit | FrameEdit]
     if kind is not None:
-        edits = _record_edits(exchange, blueprint, head, body, kind, piece=piece)
+        edits = [*_record_edits(exchange, blueprint, head, body, kind, piece=piece)]
         binder = Binder(blueprint, exchange, b"", None)  # no record's names are those of the head
     else:
-        binder, edits = _text_edits(exchange, blueprint, head, body)
+        binder, edits = _text_edits(exchange, blueprint, head, body, measured=measured)
     if blueprint.in_head and not piece and not isinstance(head, SocketHead):
         edits += find_head_edits(blueprint, binder, head)
     return tuple(edits)
@@ -75,14 +79,15 @@ def head_edits(exchange: Exchange, blueprint: Blueprint, head: ResponseHead) -> 
     return tuple(find_head_edits(blueprint, binder, head, bodiless=True))
 
 
-def _text_edits(
+def _text_edits(  # noqa: PLR0913 - those of find_edits
     exchange: Exchange,
     blueprint: Blueprint,
     head: Head,
     body: bytes,
     *,
     lenient: bool = False,
-) -> tuple[Binder, list[Edit]]:
+    measured: bool = True,
+) -> tuple[Binder, list[Edit | FrameEdit]]:
     """Return the edits of a body, or of one record, and who binds its values.
 
     In what is no JSON, nothing is selected where that is `lenient`.
@@ -96,12 +101,14 @@ def _text_edits(
     binder = Binder(blueprint, exchange, body, findings)
     if blueprint.keeps:
         binder.keep_facts()
-    if blueprint.parts is not None and body:
-        edits = _part_edits(blueprint, binder, head, body)
-    else:
-        edits = _selected_edits(blueprint, binder, findings, body)
+    found = (
+        _part_edits(blueprint, binder, head, body)
+        if blueprint.parts is not None and body
+        else _selected_edits(blueprint, binder, findings, body)
+    )
+    edits: list[Edit | FrameEdit] = [*found]
     if blueprint.takes_whole:
-        edits += whole_edits(blueprint, binder, head, body)
+        edits += whole_edits(blueprint, binder, head, body, measured=measured)
     return binder, edits
 
 
@@ -123,7 +130,8 @@ def _record_edits(  # noqa: PLR0913 - those of find_edits, and the kind
         taker = choose(blueprints, text, lenient=lenient)
         if taker is None:
             return []
-        edits = _text_edits(exchange, taker, head, text, lenient=lenient)[1]
+        # A block that takes the body as a whole reads no records.
+        edits = cast("list[Edit]", _text_edits(exchange, taker, head, text, lenient=lenient)[1])
         if taker is blueprint:
             return edits
         refuse_present(head, taker, body)
@@ -141,7 +149,7 @@ def _record_edits(  # noqa: PLR0913 - those of find_edits, and the kind
     return edits
 
 
-def needs_of(edits: tuple[Edit, ...]) -> Needs:
+def needs_of(edits: tuple[Edit | FrameEdit, ...]) -> Needs:
     """Return the sessions that edits need."""
     seals: dict[Scope, int] = {}
     opens: set[tuple[Scope, KeyId]] = set()
@@ -156,9 +164,9 @@ def needs_of(edits: tuple[Edit, ...]) -> Needs:
     return Needs(seals, frozenset(opens))
 
 
-def _seals(edit: Edit) -> bool:
+def _seals(edit: Edit | FrameEdit) -> bool:
     kind = type(edit)
-    if kind is SealEdit or kind is SealFrameEdit:
+    if kind is SealEdit or kind is SealFrameEdit or kind is SealFrame:
         return True
     return isinstance(edit, _AROUND) and type(edit.edit) is SealEdit
 

@@ -1,19 +1,26 @@
-"""The edits of a body taken whole: sealed or opened as one, or searched for tokens."""
+"""The edits of a body taken whole: sealed or opened as one, or searched for tokens.
+
+A body becomes a token up to `BODY_TOKEN_MAX` bytes, and a frame above or where its message does not
+tell its length. What is opened is what its Content-Type says.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from typing import Final
 
+from . import frame
 from .binding import Binder
 from .blueprint import JOSE, Blueprint
 from .carried import CarriedEdit
-from .context import KIND_BODY
+from .context import KIND_BODY, KIND_STREAM, Context
 from .decoded import bind_token, decoded_token, token_or_none
 from .edits import EmbeddedEdit, OpenEdit, SealEdit
-from .errors import BodyTooLarge, InvalidBody, MissingValue, UnsupportedBody
+from .errors import BodyTooLarge, InvalidBody, MissingValue, OpenFailed, UnsupportedBody
 from .finding_part_tokens import token_edits
 from .formats import form, tokens
+from .frame import FrameHead
+from .frame_edits import FrameEdit, OpenFrame, SealFrame
 from .message import Head, MediaType, SocketHead, media_type
 from .part_edits import PartEdit
 from .rules import Item
@@ -22,13 +29,17 @@ from .token import CTY_MAX
 
 BODY_TOKEN_MAX: Final = 64 * 1024
 
-WholeEdit = SealEdit | OpenEdit | EmbeddedEdit | CarriedEdit | PartEdit
+WholeEdit = SealEdit | OpenEdit | EmbeddedEdit | CarriedEdit | PartEdit | FrameEdit
 
 
 def whole_edits(
-    blueprint: Blueprint, binder: Binder, head: Head, body: bytes
+    blueprint: Blueprint, binder: Binder, head: Head, body: bytes, *, measured: bool
 ) -> Iterator[WholeEdit]:
-    """Yield what the block does to a body as a whole; raise MessageError where it cannot."""
+    """Yield what the block does to a body as a whole; raise MessageError where it cannot.
+
+    `measured` says that all of the body is there and that its message told its length; else `body`
+    may be only as much of it as tells what it is.
+    """
     for item, encrypt in ((blueprint.whole_encrypt, True), (blueprint.whole_decrypt, False)):
         if item is None:
             continue
@@ -36,15 +47,19 @@ def whole_edits(
             yield from _embedded(blueprint, binder, item, head, body)
         elif body:
             if encrypt:
-                yield _seal_whole(binder, item, head, body)
+                yield _seal_whole(binder, item, head, body, measured=measured)
             else:
-                yield _open_whole(blueprint, binder, item, body)
+                yield _open_whole(blueprint, binder, item, head, body)
         elif not item.optional and (encrypt or blueprint.direction == "request"):
             raise MissingValue("missing-body", detail=f"{item.field}: a body is needed.")
 
 
-def _seal_whole(binder: Binder, item: Item, head: Head, body: bytes) -> SealEdit:
-    if len(body) > BODY_TOKEN_MAX:
+def _seal_whole(
+    binder: Binder, item: Item, head: Head, body: bytes, *, measured: bool
+) -> SealEdit | SealFrame:
+    fits = len(body) <= BODY_TOKEN_MAX
+    framed = item.framed and item.selector is Whole.BODY and not isinstance(head, SocketHead)
+    if not fits and not framed:
         raise BodyTooLarge("body-above-token", detail=f"At most {BODY_TOKEN_MAX} bytes are sealed.")
     media = media_type(head.told)
     if item.selector is Whole.TEXT:
@@ -54,6 +69,13 @@ def _seal_whole(binder: Binder, item: Item, head: Head, body: bytes) -> SealEdit
             0, len(body), item, binder.whole_context(item), body, None, quoted=False, token=sealed
         )
     cty = sealable_type(media)
+    if framed and not (fits and measured):
+        return SealFrame(
+            item,
+            binder.whole_context(item, kind=KIND_STREAM),
+            cty or "",
+            _already(binder, item, media, body),
+        )
     sealed = token_or_none(body) if media is not None and media.essence == JOSE else None
     context = binder.whole_context(item, kind=KIND_BODY)
     return SealEdit(0, len(body), item, context, body, cty, quoted=False, token=sealed)
@@ -66,13 +88,59 @@ def sealable_type(media: MediaType | None) -> str | None:
     return media.text if media is not None else None
 
 
-def _open_whole(blueprint: Blueprint, binder: Binder, item: Item, body: bytes) -> OpenEdit:
+def _already(
+    binder: Binder, item: Item, media: MediaType | None, body: bytes
+) -> OpenFrame | OpenEdit | None:
+    """Return what opens a body that looks to be sealed already."""
+    if _is_frame(media):
+        head = _frame_head(body)
+        if isinstance(head, FrameHead):
+            return OpenFrame(head, binder.whole_context(item, kind=KIND_STREAM))
+    elif media is not None and media.essence == JOSE:
+        token = token_or_none(body)
+        if token is not None:
+            context = binder.whole_context(item, kind=KIND_BODY)
+            return OpenEdit(0, len(body), context, token, "body")
+    return None
+
+
+def _open_whole(
+    blueprint: Blueprint,
+    binder: Binder,
+    item: Item,
+    head: Head,
+    body: bytes,
+) -> OpenEdit | OpenFrame:
     is_text = item.selector is Whole.TEXT
+    if not is_text and _is_frame(media_type(head.told)):
+        return _open_frame(blueprint, binder, item, body)
     kind = None if is_text else KIND_BODY
     token, context = bind_token(
         blueprint, decoded_token(body), lambda: binder.whole_context(item, kind=kind)
     )
     return OpenEdit(0, len(body), context, token, "text" if is_text else "body")
+
+
+def _open_frame(blueprint: Blueprint, binder: Binder, item: Item, body: bytes) -> OpenFrame:
+    found = _frame_head(body)
+    if isinstance(found, OpenFailed):
+        return OpenFrame(found, Context())
+    token, context = bind_token(
+        blueprint, found.token, lambda: binder.whole_context(item, kind=KIND_STREAM)
+    )
+    return OpenFrame(token if isinstance(token, OpenFailed) else found, context)
+
+
+def _is_frame(media: MediaType | None) -> bool:
+    return media is not None and media.essence == frame.MEDIA_TYPE
+
+
+def _frame_head(body: bytes) -> FrameHead | OpenFailed:
+    """Return the head that a body begins with, or the error that reading it met."""
+    try:
+        return frame.read_head(body) or OpenFailed("malformed-frame")
+    except OpenFailed as error:
+        return error
 
 
 def _require_text(body: bytes, media: MediaType | None) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Final, NoReturn
 
+from .flow import Flow
 from .message import Head, Headers
 from .record_flow import RecordFlow
 
@@ -38,7 +39,7 @@ class Forwardable:
         ruled: bool,
         media_type: str | None,
         marks: Headers,
-        flow: RecordFlow | None,
+        flow: Flow | RecordFlow | None,
     ) -> None:
         """Refuse everybody but the rule engine."""
         if mint is not _MINT:
@@ -68,7 +69,7 @@ def mint(  # noqa: PLR0913 - one argument for each slot
     ruled: bool = False,
     media_type: str | None = None,
     marks: Headers = (),
-    flow: RecordFlow | None = None,
+    flow: Flow | RecordFlow | None = None,
 ) -> Forwardable:
     """Make a Forwardable. For `pipeline` alone: a test holds every other module to that."""
     return Forwardable(

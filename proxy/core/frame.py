@@ -19,6 +19,7 @@ from cryptography.cobblestone import Cobblestone256Decryptor, Cobblestone256Encr
 from cryptography.exceptions import AlreadyFinalized, InvalidTag
 
 from . import token
+from .aead import TAG_BYTES
 from .context import Context
 from .errors import OpenFailed
 from .message import parse_media_type
@@ -36,6 +37,11 @@ _J_AT: Final = len(MAGIC) + _LENGTH_BYTES
 # The longest J that is possible has 506 characters; nobody makes us wait for more than twice that.
 _J_MAX: Final = 1024
 HEAD_MAX: Final = _J_AT + _J_MAX
+
+_SALT_BYTES: Final = 24
+_COMMITMENT_BYTES: Final = 32
+_PREFIX_BYTES: Final = _SALT_BYTES + _COMMITMENT_BYTES
+_SEALED_CHUNK_BYTES: Final = CHUNK_BYTES + TAG_BYTES
 
 
 class FrameHead(NamedTuple):
@@ -143,3 +149,21 @@ def read_stream(plaintext: bytes) -> Stream:
 def opener(head: FrameHead, stream: Stream, context: Context) -> Opener:
     """Return who opens the body behind `head`, whose J was opened for the same `context`."""
     return Opener(stream.key, head.raw + context.encode())
+
+
+def sealed_length(head: bytes, length: int) -> int:
+    """Return how many bytes the frame with this head has whose body has `length` of them."""
+    chunks = length // CHUNK_BYTES + 1
+    return len(head) + _PREFIX_BYTES + length + chunks * TAG_BYTES
+
+
+def opened_length(head: bytes, length: int) -> int:
+    """Return how many bytes a frame of `length` bytes holds; raise OpenFailed if none is so long.
+
+    `head` is that of the frame, as far as the end of J.
+    """
+    sealed = length - len(head) - _PREFIX_BYTES
+    chunks, last = divmod(sealed, _SEALED_CHUNK_BYTES)
+    if sealed < 0 or last < TAG_BYTES:
+        raise OpenFailed("malformed-frame")
+    return sealed - (chunks + 1) * TAG_BYTES

@@ -8,59 +8,92 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 from .alternatives import alternatives, choose, fits, refuse_unfit
 from .any_edit import Edit
 from .blueprint import JOSE, Blueprint
+from .choosing import (
+    choose_bodiless,
+    choose_response,
+    fitting,
+    flowing_request,
+    flows,
+    refuse_rejected,
+    streaming_request,
+    streaming_response,
+    suffices,
+)
 from .coding import coding_of, decode
-from .digests import verify
+from .digests import Digests, digests_of, verify
 from .edits import AtHand, Change, Fate, OpenEdit, SealEdit
-from .errors import OpenFailed, RejectedByRule, Unopened, UnsupportedBody
+from .errors import InvalidBody, OpenFailed, Unopened, UnsupportedBody
 from .exchange import Exchange
 from .finding import find_edits, head_edits, needs_of, refuse_present
 from .finding_in_head import HeadEdit
 from .finding_parts import refuse_new_delimiters
+from .flow import CheckedFlow
 from .formats.cutting import cutter
 from .formats.kinds import Kind
 from .forwardable import Forwardable, mint
+from .frame_edits import Begun, FrameEdit
 from .head_values import with_changes
 from .marks import request_marks, response_marks, vary
-from .message import (
-    Head,
-    Headers,
-    MediaType,
-    RequestHead,
-    ResponseHead,
-    SocketHead,
-    media_type,
-)
+from .message import Head, Headers, RequestHead, ResponseHead, SocketHead, media_type
 from .messages import Messages
 from .needs import Keys, Needs
-from .record_flow import RecordFlow, streamed_request, streamed_response
-from .rulebook import Blueprints
-from .rules import Verdict
+from .record_flow import RecordFlow
 from .selectors import Whole
 from .session import Session
 from .splicing import splice
 from .token import Token
+
+__all__ = [
+    "Applied",
+    "Plan",
+    "apply",
+    "begin_stream",
+    "choose_bodiless",
+    "choose_response",
+    "flowing_request",
+    "flows",
+    "pass_request",
+    "pass_response",
+    "plan_bodiless",
+    "plan_flowing_request",
+    "plan_flowing_response",
+    "plan_records",
+    "plan_request",
+    "plan_response",
+    "streaming_request",
+    "streaming_response",
+    "suffices",
+]
+
+
+Edits = tuple[Edit, ...]
 
 
 class Plan(NamedTuple):
     """What will be done to one message: its edits, and the keys that they need.
 
     `body` is what the edits are for, those of the head aside; `decoded` says that it has lost its
-    content coding. `varies` are the request headers that a response depends on.
+    content coding. `varies` are the request headers that a response depends on. `framing` is the
+    change of the body to or from a frame. Where the body `flows`, `body` is only its beginning, and
+    `digests` are what the whole of it must fit.
     """
 
     head: Head
     body: bytes
     blueprint: Blueprint | None
-    edits: tuple[Edit, ...]
+    edits: Edits
     needs: Needs
     ruled: bool
     decoded: bool = False
     varies: tuple[bytes, ...] = ()
+    framing: FrameEdit | None = None
+    flows: bool = False
+    digests: Digests | None = None
 
 
 class Applied(NamedTuple):
@@ -90,7 +123,7 @@ def pass_handshake(exchange: Exchange) -> Forwardable:
     Raises ForbiddenValue for what the rule forbids in its head, RejectedByRule where the rule
     rejects what the backend would say.
     """
-    _refuse_rejected(exchange)
+    refuse_rejected(exchange)
     compiled = exchange.decision.compiled
     for one in compiled.request if compiled is not None else ():
         refuse_present(exchange.head, one, b"")
@@ -103,49 +136,13 @@ def pass_response(exchange: Exchange, head: ResponseHead, *, bodiless: bool) -> 
     `bodiless` says that the response has no body by HTTP's own rules (HEAD, 204, 304). It must not
     fit a block. Raises RejectedByRule where the rule rejects all responses.
     """
-    _refuse_rejected(exchange)
+    refuse_rejected(exchange)
     choose = choose_bodiless if bodiless else choose_response
     if choose(exchange, head) is not None:
         message = "a response that a rule reads cannot pass unread"
         raise TypeError(message)
     ruled = bodiless and exchange.decision.may_read_response
     return mint(head, ruled=ruled, marks=vary(head, exchange.decision.varies) if ruled else ())
-
-
-def choose_response(exchange: Exchange, head: ResponseHead) -> Blueprint | None:
-    """Return the block that takes a response, or None where it passes as it is.
-
-    Raises UnsupportedBody where a block that encrypts cannot read it, RejectedByRule where the rule
-    rejects all responses.
-    """
-    _refuse_rejected(exchange)
-    compiled = exchange.decision.compiled
-    if compiled is None or not compiled.response:
-        return None
-    encrypting = compiled.seals_response and any(
-        one.block.encrypt and one.fits_status(head.status) for one in compiled.response
-    )
-    try:
-        media = media_type(head.told)
-    except UnsupportedBody:
-        if encrypting:
-            raise
-        media = None  # of a type that nobody can tell: it fits no block that reads a type
-    blueprint = _fitting(compiled.response, media, head.status)
-    if blueprint is not None:
-        coding_of(head.told)
-    elif encrypting:
-        raise UnsupportedBody("response-fits-no-block")
-    return blueprint
-
-
-def choose_bodiless(exchange: Exchange, head: ResponseHead) -> Blueprint | None:
-    """Return the block that does something in the head of a response without a body, or None."""
-    compiled = exchange.decision.compiled
-    for one in compiled.response if compiled is not None else ():
-        if one.heeds_head and one.fits_status(head.status):
-            return one
-    return None
 
 
 def plan_bodiless(exchange: Exchange, blueprint: Blueprint, head: ResponseHead) -> Plan:
@@ -163,10 +160,12 @@ def plan_bodiless(exchange: Exchange, blueprint: Blueprint, head: ResponseHead) 
     )
 
 
-def plan_request(exchange: Exchange, body: bytes, limit: int | None = None) -> Plan:
+def plan_request(
+    exchange: Exchange, body: bytes, limit: int | None = None, *, measured: bool = True
+) -> Plan:
     """Return what the rule does to a request; `limit` bounds its body once decoded.
 
-    Raises MessageError where it cannot be done.
+    `measured` says that the request told its length. Raises MessageError where it cannot be done.
     """
     compiled = exchange.decision.compiled
     if compiled is None or not compiled.request:
@@ -175,7 +174,7 @@ def plan_request(exchange: Exchange, body: bytes, limit: int | None = None) -> P
     head = exchange.head
     blueprint: Blueprint | None
     if body:
-        blueprint = _fitting(compiled.request, media_type(head.told), None)
+        blueprint = fitting(compiled.request, media_type(head.told), None)
         if blueprint is None:
             raise UnsupportedBody("request-fits-no-block")
     else:
@@ -184,18 +183,20 @@ def plan_request(exchange: Exchange, body: bytes, limit: int | None = None) -> P
             refuse_present(head, one, body)
         blueprint = next((one for one in compiled.request if one.when is None), None)
     verify(head.told, body)
-    return _plan(exchange, blueprint, head, body, limit)
+    return _plan(exchange, blueprint, head, body, limit, measured=measured)
 
 
-def plan_response(
+def plan_response(  # noqa: PLR0913 - the message and what is known of it
     exchange: Exchange,
     blueprint: Blueprint,
     head: ResponseHead,
     body: bytes,
     limit: int | None = None,
+    *,
+    measured: bool = True,
 ) -> Plan:
     """Return what a block that `choose_response` gave does to a response, or one behind it."""
-    return _plan(exchange, blueprint, head, body, limit)
+    return _plan(exchange, blueprint, head, body, limit, measured=measured)
 
 
 def plan_message(messages: Messages, body: bytes, *, binary: bool = False) -> Plan:
@@ -209,31 +210,24 @@ def plan_message(messages: Messages, body: bytes, *, binary: bool = False) -> Pl
         refuse_unfit(messages.blueprints)
     elif messages.take_note(blueprint, body, binary=binary):
         blueprint = None
-    return _plan(messages.exchange, blueprint, head, body, None)
+    return _plan(messages.exchange, blueprint, head, body, None, measured=True)
 
 
-def streaming_request(
-    exchange: Exchange, length: int | None, limit: int
-) -> tuple[Blueprint, Kind] | None:
-    """Return the block that takes a request record by record, and the kind of its records.
+def plan_flowing_request(exchange: Exchange, blueprint: Blueprint, beginning: bytes) -> Plan:
+    """Return what a block that `flowing_request` gave does to a request.
 
-    None: it is read whole, and so it is up to `limit` bytes where it tells its `length`. Raises
-    UnsupportedBody where nobody can tell its type or coding.
+    `beginning` is as much of the body as `suffices` asks for, and not empty. Raises MessageError
+    where it cannot be done.
     """
-    compiled = exchange.decision.compiled
-    if compiled is None or not compiled.request or (length is not None and length <= limit):
-        return None
-    blueprint = _fitting(compiled.request, media_type(exchange.head.told), None)
-    kind = None if blueprint is None else streamed_request(blueprint, exchange.head)
-    return None if blueprint is None or kind is None else (blueprint, kind)
+    plan = _plan_flowing(exchange, blueprint, exchange.head, beginning)
+    return plan._replace(digests=digests_of(exchange.head.told))
 
 
-def streaming_response(blueprint: Blueprint, head: ResponseHead, length: int | None) -> Kind | None:
-    """Return the kind of records of a response that passes record by record; None for no such.
-
-    `blueprint` is what `choose_response` gave, `length` what the response tells.
-    """
-    return streamed_response(blueprint, head, length)
+def plan_flowing_response(
+    exchange: Exchange, blueprint: Blueprint, head: ResponseHead, beginning: bytes
+) -> Plan:
+    """Return what a block does to a response that `flows`."""
+    return _plan_flowing(exchange, blueprint, head, beginning)
 
 
 def begin_stream(
@@ -265,7 +259,7 @@ def plan_records(
     exchange: Exchange, blueprint: Blueprint, head: RequestHead | ResponseHead, records: bytes
 ) -> Plan:
     """Return what a block does to a piece of a body of records: some whole ones, or none."""
-    edits = find_edits(exchange, blueprint, head, records, piece=True)
+    edits = cast("Edits", find_edits(exchange, blueprint, head, records, piece=True))
     ruled = exchange.decision.may_read_response
     return Plan(head, records, blueprint, edits, needs_of(edits), ruled)
 
@@ -301,18 +295,21 @@ def apply(plan: Plan, keys: Keys, now: float) -> Applied:
                 changes.append(change)
         if change.also:
             beside.update(dict.fromkeys(change.also))
+    begun = _begun(plan, at_hand, now)
+    if isinstance(begun, OpenFailed):
+        failed = failed or begun
     if failed is not None:
         failed.unopened = tuple(at_hand.unopened)
         raise failed
-    head = plan.head
-    if head_changes:
-        assert not isinstance(head, SocketHead)  # noqa: S101 - it has nothing to change
-        head = with_changes(head, head_changes)
+    head = _changed(plan.head, head_changes) if head_changes else plan.head
+    if isinstance(begun, Begun):
+        proven += [begun.session] if begun.session is not None else []
+        framed = _framed(plan, begun, head, counts)
+        return Applied(framed, counts, tuple(proven), tuple(at_hand.unopened))
     changes += beside
-    body = _spliced(plan, changes) if changes else plan.body
     forwardable = mint(
         head,
-        body,
+        _spliced(plan, changes) if changes else plan.body,
         changed=bool(changes or head_changes) or plan.decoded,
         decoded=plan.decoded,
         ruled=plan.ruled,
@@ -320,6 +317,11 @@ def apply(plan: Plan, keys: Keys, now: float) -> Applied:
         marks=_marks(plan, counts),
     )
     return Applied(forwardable, counts, tuple(proven), tuple(at_hand.unopened))
+
+
+def _changed(head: Head, changes: list[tuple[int, Change]]) -> Head:
+    assert not isinstance(head, SocketHead)  # noqa: S101 - it has nothing to change
+    return with_changes(head, changes)
 
 
 def _spliced(plan: Plan, changes: list[Change]) -> bytes:
@@ -335,27 +337,45 @@ def _spliced(plan: Plan, changes: list[Change]) -> bytes:
     return body
 
 
-def _refuse_rejected(exchange: Exchange) -> None:
-    rule = exchange.decision.rule
-    if rule is not None and rule.response is Verdict.REJECT:
-        raise RejectedByRule("rule-rejects-response")
+def _begun(plan: Plan, keys: AtHand, now: float) -> Begun | OpenFailed | None:
+    """Begin the change of the body to or from a frame, and return the error if it does not open."""
+    if plan.framing is None:
+        return None
+    assert plan.blueprint is not None  # noqa: S101 - only a blueprint makes edits
+    try:
+        return plan.framing.begin(keys, plan.blueprint.block, now, plan.body)
+    except OpenFailed as error:
+        return error
 
 
-def _fitting(
-    blueprints: Blueprints, media: MediaType | None, status: int | None
-) -> Blueprint | None:
-    for one in blueprints:
-        if one.fits(media, status):
-            return one
-    return None
+def _framed(plan: Plan, begun: Begun, head: Head, counts: dict[Fate, int]) -> Forwardable:
+    """Return a message whose body becomes a frame or comes out of one, now or while it passes."""
+    counts[begun.fate] = counts.get(begun.fate, 0) + 1
+    body, flow = None if plan.flows else plan.body, begun.flow
+    if flow is not None and body is not None:
+        body, flow = flow.feed(body) + flow.end(), None
+    if flow is not None and plan.digests is not None:
+        flow = CheckedFlow(flow, plan.digests)
+    return mint(
+        head,
+        body,
+        changed=begun.flow is not None or head is not plan.head or plan.decoded,
+        decoded=plan.decoded,
+        ruled=plan.ruled,
+        media_type=begun.media_type,
+        marks=_marks(plan, counts),
+        flow=flow,
+    )
 
 
-def _plan(
+def _plan(  # noqa: PLR0913 - the message and what is known of it
     exchange: Exchange,
     blueprint: Blueprint | None,
     head: Head,
     body: bytes,
     limit: int | None,
+    *,
+    measured: bool,
 ) -> Plan:
     decision = exchange.decision
     original = body
@@ -365,20 +385,23 @@ def _plan(
         body = decode(body, coding, decision.rule.max_body if limit is None else limit)
     if blueprint is not None and blueprint.when is not None:
         blueprint = _taking(exchange, blueprint, head, body)
-    edits: tuple[Edit, ...] = ()
+    found: tuple[Edit | FrameEdit, ...] = ()
     if blueprint is not None:
-        edits = find_edits(exchange, blueprint, head, body)
+        found = find_edits(exchange, blueprint, head, body, measured=measured)
     else:
         body, coding = original, None  # it passes as it came
+    takes_body = blueprint is not None and blueprint.takes_body
+    edits, framing = _apart(found) if takes_body else (cast("Edits", found), None)
     return Plan(
         head,
         body,
         blueprint,
         edits,
-        needs_of(edits),
+        needs_of(found),
         decision.may_read_response,
         decoded=coding is not None,
         varies=decision.varies,
+        framing=framing,
     )
 
 
@@ -394,6 +417,26 @@ def _taking(exchange: Exchange, blueprint: Blueprint, head: Head, body: bytes) -
     if blueprint.records(media_type(head.told)) is not None:
         return blueprint
     return choose(alternatives(exchange, blueprint, head), body)
+
+
+def _plan_flowing(
+    exchange: Exchange, blueprint: Blueprint, head: RequestHead | ResponseHead, beginning: bytes
+) -> Plan:
+    if not flows(blueprint, head, None) or not beginning:
+        message = "a body that a rule must read whole does not flow"
+        raise TypeError(message)
+    plan = _plan(exchange, blueprint, head, beginning, None, measured=False)
+    assert plan.framing is not None  # noqa: S101 - what else could flow is refused above
+    return plan._replace(flows=True)
+
+
+def _apart(found: tuple[Edit | FrameEdit, ...]) -> tuple[Edits, FrameEdit | None]:
+    """Return the edits of spans, and the one of all of the body if there is one."""
+    edits = tuple(one for one in found if not isinstance(one, FrameEdit))
+    framing = [one for one in found if isinstance(one, FrameEdit)]
+    if len(framing) > 1 or (framing and any(type(one) is not HeadEdit for one in edits)):
+        raise InvalidBody("spans-overlap")
+    return edits, framing[0] if framing else None
 
 
 def _new_media_type(plan: Plan) -> str | None:

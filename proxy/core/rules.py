@@ -50,6 +50,7 @@ class Item:
 
     `bind` holds the parts that are bound; `max_chars` counts characters of the sealed value.
     `parties` are those who choose the key of what is end to end: sender and recipients, or reader.
+    `framed` says that a body may become a frame, where a token is too small for it.
     """
 
     selector: Selector
@@ -59,6 +60,7 @@ class Item:
     max_chars: int | None = None
     optional: bool = False
     purpose: str | None = None
+    framed: bool = True
     parties: frozenset[NamedPart] = frozenset()
 
     def needs(self, part: NamedPart) -> bool:

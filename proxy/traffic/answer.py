@@ -6,7 +6,9 @@ from collections.abc import AsyncIterator, Callable
 from http import HTTPStatus
 from typing import Protocol
 
+from ..core.errors import UpstreamFailed
 from ..core.forwardable import Forwardable
+from ..core.record_flow import RecordFlow
 from .event_borders import EventBorders, streams_events, streams_records
 from .framing import ABSENT, CHUNKED, HTTP_10, LAST_CHUNK, Framing, as_chunk
 from .gate import RawRequest
@@ -169,6 +171,7 @@ class Answer:
             self._link.write(body)
 
     async def _stream(self, message: Forwardable, response: UpstreamResponse) -> int:
+        as_one = message.flow is not None and not isinstance(message.flow, RecordFlow)
         framing = response.framing
         if framing.length is None or not framing.present:
             framing = CHUNKED
@@ -176,9 +179,12 @@ class Answer:
                 # RFC 9112 section 6.1: no chunks for HTTP/1.0; the end of the connection ends it.
                 framing = ABSENT
                 self.keep = False
+                if as_one and not self.peer.address:
+                    # A Unix socket has no resets: cut and whole would look alike.
+                    raise UpstreamFailed("cut-cannot-be-shown")
         self._send(message, framing)
         chunks = response.chunks()
-        if framing.length is None and streams_events(response.head.headers):
+        if framing.length is None and not as_one and streams_events(response.head.headers):
             chunks = self._until_leaving(response)
         self._link.live = response.framing.told is None and streams_records(response.head.headers)
         try:

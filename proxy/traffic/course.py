@@ -35,6 +35,7 @@ from ..core.session import Session
 from ..telemetry.known_names import known_names
 from ..telemetry.naming import METHODS, OTHER_METHOD
 from ..telemetry.tap import Tap
+from .framing import Framing
 from .gate import Admitted, RawRequest, admit
 from .hop import Crossing, Hop, Peer, Places
 from .interfaces import Reporter, UpstreamResponse
@@ -169,9 +170,11 @@ class Course:
         """Return where a Location of the upstream points, for this client."""
         return Places(self._names, crossing.place)
 
-    def plan_request(self, exchange: Exchange, body: bytes) -> Plan:
+    def plan_request(self, exchange: Exchange, body: bytes, framing: Framing) -> Plan:
         """Return what the rule does to the request; raise TrafficError where it cannot be done."""
-        return pipeline.plan_request(exchange, body, self.body_limit(exchange.decision))
+        limit = self.body_limit(exchange.decision)
+        measured = framing.length is not None
+        return pipeline.plan_request(exchange, body, limit, measured=measured)
 
     def plan_response(
         self, exchange: Exchange, blueprint: Blueprint, response: UpstreamResponse, body: bytes
@@ -180,7 +183,10 @@ class Course:
         if response.bodiless:
             return pipeline.plan_bodiless(exchange, blueprint, response.head)
         limit = self.body_limit(exchange.decision)
-        return pipeline.plan_response(exchange, blueprint, response.head, body, limit)
+        measured = response.framing.told is not None
+        return pipeline.plan_response(
+            exchange, blueprint, response.head, body, limit, measured=measured
+        )
 
     def reading(self, exchange: Exchange, response: UpstreamResponse) -> Blueprint | None:
         """Return the block that reads the response, or None where it passes unread.
@@ -218,6 +224,12 @@ class Course:
         """Return the kind of records of a response that passes record by record."""
         return pipeline.streaming_response(blueprint, response.head, response.framing.told)
 
+    def flows(self, blueprint: Blueprint, response: UpstreamResponse) -> bool:
+        """Tell whether the body of a response is sealed or opened while it passes."""
+        if response.bodiless:
+            return False
+        return pipeline.flows(blueprint, response.head, response.framing.told)
+
     def warm(self, plan: Plan) -> Keys | None:
         """Return the keys of a plan if no wait is needed for them."""
         if plan.needs.seals or plan.needs.opens:
@@ -235,7 +247,8 @@ class Course:
         if self._tap.watched:
             after = applied.forwardable.body
             names = self._known_names
-            self._tap.body(record.request_id, record.direction, plan.body, after, names)
+            before = None if plan.flows else plan.body
+            self._tap.body(record.request_id, record.direction, before, after, names)
         return applied.forwardable
 
     def body_limit(self, decision: Decision) -> int:
@@ -255,6 +268,11 @@ class Course:
             if unopened:
                 attempt = Attempt(self._name, rule, direction, record.request_id, shuts)
                 self.keys.refused(unopened, attempt)
+
+    @property
+    def flow_limit(self) -> int | None:
+        """How many bytes a body may have that a rule changes while it passes."""
+        return self._limits.frame
 
     def _decide(self, admitted: Admitted, record: Record) -> Decision:
         try:

@@ -59,6 +59,6 @@ class Express:
         if not exchange.decision.reads_request:
             return pipeline.pass_request(exchange)
         whole = body.take_up_to(self._course.body_limit(exchange.decision))
-        plan = self._course.plan_request(exchange, whole)
+        plan = self._course.plan_request(exchange, whole, body.framing)
         keys = self._course.warm(plan)
         return self._course.apply(plan, keys, record) if keys is not None else None

@@ -18,6 +18,7 @@ from ..telemetry.tap import Tap
 from .course import CLIENT_CLOSED, Arrival, Course, KeySource
 from .event_borders import streams_records
 from .express import Express
+from .flowing import FlowingBody, FlowingResponse, Pieces
 from .interfaces import Reporter, Request, RequestBody, UpstreamResponse
 from .plain_request import PlainRequest
 from .problem import Problem, deliberate
@@ -146,16 +147,26 @@ class Handler:
         if not exchange.decision.reads_request:
             return pipeline.pass_request(exchange), body
         limit = self._course.body_limit(exchange.decision)
-        chosen = pipeline.streaming_request(exchange, body.framing.length, limit)
-        if chosen is None:
-            whole = await body.read(limit)
-        else:
+        length = body.framing.length
+        if (chosen := pipeline.streaming_request(exchange, length, limit)) is not None:
             message = pipeline.begin_stream(exchange, chosen[0], exchange.head, chosen[1], limit)
             streamed = StreamedBody(body, message, partial(self._apply_records, record=record))
             if await streamed.prime():
                 return message, streamed
             whole = b""
-        return await self._apply(self._course.plan_request(exchange, whole), record), body
+        elif (blueprint := pipeline.flowing_request(exchange, length)) is not None:
+            pieces = Pieces(body, body.framing, self._course.flow_limit)
+            whole = await pieces.beginning(partial(pipeline.suffices, blueprint))
+            if whole:
+                plan = pipeline.plan_flowing_request(exchange, blueprint, whole)
+                message = await self._apply(plan, record)
+                flowing = FlowingBody(pieces, message.flow, body.framing)
+                await flowing.prime()
+                return message, flowing
+        else:
+            whole = await body.read(limit)
+        plan = self._course.plan_request(exchange, whole, body.framing)
+        return await self._apply(plan, record), body
 
     async def _incoming(
         self, exchange: Exchange, response: UpstreamResponse, record: Record
@@ -171,7 +182,17 @@ class Handler:
             message = pipeline.begin_stream(exchange, blueprint, response.head, kind, limit)
             apply = partial(self._apply_records, record=record)
             return message, StreamedResponse(response, message, apply)
-        whole = await response.read(limit)
+        if self._course.flows(blueprint, response):
+            pieces = Pieces(response, response.framing, self._course.flow_limit)
+            whole = await pieces.beginning(partial(pipeline.suffices, blueprint))
+            if whole:
+                plan = pipeline.plan_flowing_response(exchange, blueprint, response.head, whole)
+                message = await self._apply(plan, record)
+                flowing = FlowingResponse(response, pieces, message.flow)
+                await flowing.prime()
+                return message, flowing
+        else:
+            whole = await response.read(limit)
         plan = self._course.plan_response(exchange, blueprint, response, whole)
         return await self._apply(plan, record), response
 

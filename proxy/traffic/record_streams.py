@@ -27,7 +27,7 @@ class StreamedBody:
 
     def __init__(self, body: IncomingBody, message: Forwardable, apply: Apply) -> None:
         """Begin; `apply` carries the plan of some records out."""
-        if message.flow is None:
+        if not isinstance(message.flow, RecordFlow):
             raise TypeError("the message has no records")
         self.flow = message.flow
         self.framing = CHUNKED

@@ -15,7 +15,7 @@ def test_there_is_a_key_for_every_timeout() -> None:
 
 
 def test_each_written_default_is_the_default() -> None:
-    limits = ", ".join(f"{key.name}: {key.default}" for key in LIMITS.keys)
+    limits = ", ".join(f"{key.name}: {key.default}" for key in LIMITS.keys if key.default)
     timeouts = ", ".join(f"{key.name}: {key.default}" for key in TIMEOUTS.keys)
     more = f"\n    limits: {{{limits}}}\n    timeouts: {{{timeouts}}}"
 
@@ -25,7 +25,15 @@ def test_each_written_default_is_the_default() -> None:
 
 
 def test_sizes_are_those_with_a_unit() -> None:
-    assert {key.name for key in LIMITS.keys if key.default.endswith("B")} == SIZES
+    assert {key.name for key in LIMITS.keys if key.default.endswith("B")} == SIZES - {"frame"}
+
+
+def test_frames_have_no_bound_unless_given() -> None:
+    more = "unmatched: pass\n    limits: {frame: 4GiB}"
+
+    (listener,) = loaded(changed("unmatched: pass", more)).settings.listeners
+
+    assert (TrafficLimits().frame, listener.limits.frame) == (None, 4 * 1024**3)
 
 
 def test_trusted_proxies_are_networks() -> None:

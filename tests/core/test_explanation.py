@@ -28,6 +28,7 @@ from tests.factories import (
     a_rule,
     a_session,
     an_item,
+    send,
     sent,
 )
 
@@ -188,3 +189,26 @@ def test_a_token_whose_name_is_missing_says_so() -> None:
     block = a_block(decrypt=[an_item("tokens", bind=["conversation"])], names=names)
     told = answered(a_rule(response=block), json.dumps({"a": TOKEN}))
     assert [value.note for value in told.values] == ["a name that binds it is missing"]
+
+
+def test_a_body_that_becomes_a_frame_and_one_that_is_one_are_told() -> None:
+    names = Names(tenant=parse_source("const:clinic"), conversation=parse_source("const:c1"))
+    sealing = a_rule(request=a_block(encrypt=["body"]), names=names)
+    opening = a_rule(request=a_block(decrypt=["body"]), names=names)
+    text = a_message(b"x" * 100_000, headers=((b"Content-Type", b"text/plain"),))
+
+    (value,) = explained(text, sealing).values
+    assert (value.action, value.field, value.context.kind) == (
+        "sealed as a frame",
+        "body",
+        "stream",
+    )
+    assert explained(text, sealing).outgoing == b"<body sealed as a frame>"
+
+    headers = ((b"Content-Type", b"application/vnd.sealyard.stream"),)
+    (value,) = explained(a_message(b"SYST", headers=headers), opening).values
+    assert (value.action, value.note) == ("opened", "malformed-frame")
+    sealed = send(sealing, text).forwardable.body
+    assert sealed is not None
+    (value,) = explained(a_message(sealed, headers=headers), opening).values
+    assert (value.action, value.field, value.note) == ("opened", "body", "")

@@ -505,13 +505,21 @@ def test_a_body_and_a_field_never_stand_for_each_other() -> None:
 
 
 @pytest.mark.parametrize("size", [BODY_TOKEN_MAX, BODY_TOKEN_MAX + 1])
-def test_a_body_up_to_64_kib_is_sealed_as_a_token(size: int) -> None:
+def test_a_body_up_to_64_kib_is_sealed_as_a_token_and_a_longer_one_as_a_frame(size: int) -> None:
     message = a_message(b"x" * size, headers=TEXT)
-    if size <= BODY_TOKEN_MAX:
-        assert sent(encrypts("body"), message).startswith(b"eyJ0eXAiOiJzeTEi")
-    else:
-        error = refused(encrypts("body"), message, BodyTooLarge)
-        assert (error.status, error.reason) == (413, "body-above-token")
+    forwardable = send(encrypts("body"), message).forwardable
+    as_token = forwardable.media_type == "application/jose"
+    assert as_token == (size <= BODY_TOKEN_MAX)
+    assert forwardable.body is not None
+    assert forwardable.body.startswith(b"eyJ0eXAiOiJzeTEi" if as_token else b"SYST")
+
+
+@pytest.mark.parametrize("selector", ["body", "text"])
+def test_a_body_above_64_kib_is_refused_where_it_must_be_a_token(selector: str) -> None:
+    item = replace(an_item(selector), framed=selector == "text")
+    message = a_message(b"x" * (BODY_TOKEN_MAX + 1), headers=TEXT)
+    error = refused(encrypts(item), message, BodyTooLarge)
+    assert (error.status, error.reason) == (413, "body-above-token")
 
 
 @pytest.mark.parametrize("media", [b'a/b; c="d e"', b"a/" + b"b" * 126])

@@ -16,7 +16,7 @@ from proxy.core.errors import BodyTooLarge, InvalidBody, MissingValue, OpenFaile
 from proxy.core.formats.kinds import Kind
 from proxy.core.forwardable import Forwardable
 from proxy.core.message import Headers, RequestHead, ResponseHead
-from proxy.core.record_flow import WHOLE_MAX
+from proxy.core.record_flow import WHOLE_MAX, RecordFlow
 from proxy.core.rules import Names, Rule
 from proxy.core.sources import parse_source
 from tests.factories import (
@@ -59,7 +59,7 @@ def begun(rule: Rule, head: ResponseHead, limit: int = LIMIT) -> Forwardable:
 
 def flowed(message: Forwardable, parts: list[bytes]) -> list[bytes]:
     """Return what comes out with each part, and what comes out in the end."""
-    assert message.flow is not None
+    assert isinstance(message.flow, RecordFlow)
     plans = [*(message.flow.feed(part) for part in parts), message.flow.end()]
     out = []
     for plan in plans:

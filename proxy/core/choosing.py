@@ -1,0 +1,136 @@
+"""Which block of a rule takes a message, and whether it changes the body while it passes."""
+
+from __future__ import annotations
+
+from .blueprint import SEALED_TYPES, Blueprint
+from .coding import coding_of
+from .errors import OpenFailed, RejectedByRule, UnsupportedBody
+from .exchange import Exchange
+from .finding_whole import BODY_TOKEN_MAX
+from .formats.kinds import Kind
+from .frame import MEDIA_TYPE, read_head
+from .message import MediaType, RequestHead, ResponseHead, media_type
+from .record_flow import streamed_request, streamed_response
+from .rulebook import Blueprints
+from .rules import Verdict
+
+
+def choose_response(exchange: Exchange, head: ResponseHead) -> Blueprint | None:
+    """Return the block that takes a response, or None where it passes as it is.
+
+    Raises UnsupportedBody where a block that encrypts cannot read it, RejectedByRule where the rule
+    rejects all responses.
+    """
+    refuse_rejected(exchange)
+    compiled = exchange.decision.compiled
+    if compiled is None or not compiled.response:
+        return None
+    encrypting = compiled.seals_response and any(
+        one.block.encrypt and one.fits_status(head.status) for one in compiled.response
+    )
+    try:
+        media = media_type(head.told)
+    except UnsupportedBody:
+        if encrypting:
+            raise
+        media = None  # of a type that nobody can tell: it fits no block that reads a type
+    blueprint = fitting(compiled.response, media, head.status)
+    if blueprint is not None:
+        coding_of(head.told)
+    elif encrypting:
+        raise UnsupportedBody("response-fits-no-block")
+    return blueprint
+
+
+def choose_bodiless(exchange: Exchange, head: ResponseHead) -> Blueprint | None:
+    """Return the block that does something in the head of a response without a body, or None."""
+    compiled = exchange.decision.compiled
+    for one in compiled.response if compiled is not None else ():
+        if one.heeds_head and one.fits_status(head.status):
+            return one
+    return None
+
+
+def streaming_request(
+    exchange: Exchange, length: int | None, limit: int
+) -> tuple[Blueprint, Kind] | None:
+    """Return the block that takes a request record by record, and the kind of its records.
+
+    None: it is read whole, and so it is up to `limit` bytes where it tells its `length`. Raises
+    UnsupportedBody where nobody can tell its type or coding.
+    """
+    compiled = exchange.decision.compiled
+    if compiled is None or not compiled.request or (length is not None and length <= limit):
+        return None
+    blueprint = fitting(compiled.request, media_type(exchange.head.told), None)
+    kind = None if blueprint is None else streamed_request(blueprint, exchange.head)
+    return None if blueprint is None or kind is None else (blueprint, kind)
+
+
+def streaming_response(blueprint: Blueprint, head: ResponseHead, length: int | None) -> Kind | None:
+    """Return the kind of records of a response that passes record by record; None for no such.
+
+    `blueprint` is what `choose_response` gave, `length` what the response tells.
+    """
+    return streamed_response(blueprint, head, length)
+
+
+def flowing_request(exchange: Exchange, length: int | None) -> Blueprint | None:
+    """Return the block that changes a request's body while it passes; None: it is read whole.
+
+    `length` is what its message tells. Raises UnsupportedBody where nobody can tell its type.
+    """
+    compiled = exchange.decision.compiled
+    if compiled is None or not any(one.alone for one in compiled.request):
+        return None
+    blueprint = fitting(compiled.request, media_type(exchange.head.told), None)
+    return blueprint if blueprint is not None and flows(blueprint, exchange.head, length) else None
+
+
+def flows(blueprint: Blueprint, head: RequestHead | ResponseHead, length: int | None) -> bool:
+    """Tell whether a block changes a message's body while it passes.
+
+    It does where the body is a frame or becomes one, is not coded, and is too long to be held as a
+    token would be; and where nothing else must be read from it.
+    """
+    item = blueprint.alone
+    if item is None or (length is not None and length <= BODY_TOKEN_MAX):
+        return False
+    media = media_type(head.told)
+    essence = media.essence if media is not None else ""
+    if coding_of(head.told) is not None:
+        return False
+    if item is blueprint.whole_decrypt:
+        return essence == MEDIA_TYPE
+    # Whether it is sealed already is known once all of it has been looked at.
+    return item.framed and (blueprint.block.already_sealed == "seal" or essence not in SEALED_TYPES)
+
+
+def suffices(blueprint: Blueprint, beginning: bytes) -> bool:
+    """Tell whether so much of a body that flows is enough to make a plan for it.
+
+    It never takes more than `frame.HEAD_MAX` bytes.
+    """
+    if blueprint.alone is not blueprint.whole_decrypt:
+        return bool(beginning)
+    try:
+        return read_head(beginning) is not None
+    except OpenFailed:
+        return True  # nothing that follows could make a frame of it
+
+
+def fitting(
+    blueprints: Blueprints, media: MediaType | None, status: int | None
+) -> Blueprint | None:
+    """Return the first block for messages of this type and, for responses, status."""
+    for one in blueprints:
+        if one.fits(media, status):
+            return one
+    return None
+
+
+def refuse_rejected(exchange: Exchange) -> None:
+    """Raise RejectedByRule where the rule rejects all responses."""
+    rule = exchange.decision.rule
+    if rule is not None and rule.response is Verdict.REJECT:
+        raise RejectedByRule("rule-rejects-response")

@@ -1,0 +1,168 @@
+"""A body sealed as a frame, or a frame opened: what that needs, and the flow that does it."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from . import frame
+from .context import Context
+from .edits import AtHand, Fate, OpenEdit
+from .errors import ForbiddenValue, OpenFailed
+from .flow import Flow
+from .frame import FrameHead, Opener, Sealer
+from .rules import Block, Item
+from .session import Session
+from .token import Token
+
+
+class Begun(NamedTuple):
+    """A body about to change: the flow that does it, its new type, and the word to count it under.
+
+    Where `flow` is None the body stays as it is, and `media_type` is None.
+    """
+
+    flow: Flow | None
+    media_type: str | None
+    fate: Fate
+    session: Session | None = None
+
+
+class OpenFrame(NamedTuple):
+    """A frame to be opened. `head` is its beginning, or the error that reading it met."""
+
+    head: FrameHead | OpenFailed
+    context: Context
+
+    @property
+    def token(self) -> Token | OpenFailed:
+        """J, decoded."""
+        return self.head if isinstance(self.head, OpenFailed) else self.head.token
+
+    def begin(self, keys: AtHand, block: Block, now: float, _: bytes) -> Begun:
+        """Return the flow that opens, or none where the block lets a frame stay; else raise."""
+        try:
+            if isinstance(self.head, OpenFailed):
+                raise self.head
+            session, plaintext = keys.open(self.head.token, self.context, now)
+            stream = frame.read_stream(plaintext)
+        except OpenFailed:
+            if block.keep_unopened:
+                return Begun(None, None, "kept")
+            raise
+        opener = frame.opener(self.head, stream, self.context)
+        return Begun(OpenFlow(self.head.raw, opener), stream.media_type, "opened", session)
+
+
+class SealFrame(NamedTuple):
+    """A body to be sealed as a frame; `media_type` is its own, empty where it has none.
+
+    `already` opens what the body looks to be, if that is a token or a frame.
+    """
+
+    item: Item
+    context: Context
+    media_type: str
+    already: OpenFrame | OpenEdit | None = None
+
+    @property
+    def token(self) -> Token | OpenFailed | None:
+        """The token that may have to be opened."""
+        return self.already.token if self.already is not None else None
+
+    def begin(self, keys: AtHand, block: Block, now: float, body: bytes) -> Begun:
+        """Return the flow that seals; `body` is as much as is there.
+
+        All of it is there unless the block seals whatever comes. Raises ForbiddenValue for what is
+        sealed already, where the block refuses that.
+        """
+        if self.already is not None and block.already_sealed != "seal":
+            if block.already_sealed == "reject":
+                raise ForbiddenValue(
+                    "already-sealed", detail=f"{self.item.field}: the body is sealed already."
+                )
+            opener = _opener(self.already, keys, now, body)
+            if opener is not None:
+                return Begun(None, None, "already_sealed", opener)
+        session = keys.sealing[self.context.scope]
+        head, sealer = frame.begin(session, self.context, self.media_type)
+        return Begun(SealFlow(head, sealer), frame.MEDIA_TYPE, "sealed")
+
+
+FrameEdit = SealFrame | OpenFrame
+
+
+def _opener(already: OpenFrame | OpenEdit, keys: AtHand, now: float, body: bytes) -> Session | None:
+    """Return the session that opens all of a sealed body, or None."""
+    try:
+        if isinstance(already, OpenEdit):
+            return already.carry_out(keys, Block(), now).session
+        begun = already.begin(keys, Block(), now, body)
+        assert begun.flow is not None  # noqa: S101 - a plain block lets no frame stay
+        begun.flow.feed(body)
+        begun.flow.end()
+    except OpenFailed:
+        return None
+    return begun.session
+
+
+class SealFlow:
+    """A body that becomes a frame."""
+
+    __slots__ = ("_head", "_sealer", "_unsent")
+
+    def __init__(self, head: bytes, sealer: Sealer) -> None:
+        """Begin with the head of the frame."""
+        self._head = self._unsent = head
+        self._sealer = sealer
+
+    @property
+    def holds_head(self) -> bool:
+        """Nothing can fail in the beginning."""
+        return False
+
+    def length(self, length: int | None) -> int | None:
+        """Return the length of the frame."""
+        return None if length is None else frame.sealed_length(self._head, length)
+
+    def feed(self, data: bytes) -> bytes:
+        """Return the chunks that are full now, behind the frame's head."""
+        unsent, self._unsent = self._unsent, b""
+        return unsent + self._sealer.update(data)
+
+    def end(self) -> bytes:
+        """Return the last chunk."""
+        unsent, self._unsent = self._unsent, b""
+        return unsent + self._sealer.finish()
+
+
+class OpenFlow:
+    """A frame that becomes the body that it holds, each chunk once its tag has verified."""
+
+    __slots__ = ("_head", "_opener", "_skip")
+
+    def __init__(self, head: bytes, opener: Opener) -> None:
+        """Begin; the head of the frame, which has been read, comes once more."""
+        self._head = head
+        self._skip = len(head)
+        self._opener = opener
+
+    @property
+    def holds_head(self) -> bool:
+        """What does not open from its beginning reaches nobody."""
+        return True
+
+    def length(self, length: int | None) -> int | None:
+        """Return the length of the body; raise OpenFailed where no frame has this length."""
+        return None if length is None else frame.opened_length(self._head, length)
+
+    def feed(self, data: bytes) -> bytes:
+        """Return the plaintext of the chunks that are full now; raise OpenFailed."""
+        if self._skip:
+            skipped = min(self._skip, len(data))
+            self._skip -= skipped
+            data = data[skipped:]
+        return self._opener.update(data)
+
+    def end(self) -> bytes:
+        """Return the plaintext of the last chunk; raise OpenFailed where it is not the last."""
+        return self._opener.finish()
