@@ -16,7 +16,7 @@ from ..keys import keyring_file
 from ..keys.participants import private_key, public_key
 from ..keys.participants.participant import Participant, ParticipantKey
 from ..keys.participants.private_key import Opener
-from ..keys.participants.public_key import Use
+from ..keys.participants.public_key import Kind, Use
 from ..keys.participants.registry import Change, Participants
 from ..keys.roots import PassphraseRoot
 from . import base, times
@@ -32,6 +32,7 @@ def new_key(  # noqa: PLR0913 - each is one option
     *,
     device: str,
     use: Use,
+    x25519: bool,
     jwk: Path | None,
     expires: str | None,
     under: str,
@@ -54,7 +55,7 @@ def new_key(  # noqa: PLR0913 - each is one option
             env=None if private_passphrase_file else private_passphrase_env,
         )
         opener = PassphraseRoot(reference, os.environ).fetch()
-    public, sealed = private_key.generate(use, opener)
+    public, sealed = private_key.generate(_kind(use, x25519=x25519), opener)
     return ParticipantKey(public, device, int(time.time()), private=sealed, expires=ends)
 
 
@@ -100,6 +101,14 @@ def hand_out(place: Place, participant: str, kid: str) -> str:
 def _write(place: Place, held: Participants, event: str, participant: str, kid: str) -> None:
     name = held.name(participant)
     place.write_down(held.keyring, event, participant=name, kid=kid)
+
+
+def _kind(use: Use, *, x25519: bool) -> Kind:
+    if use == "sig":
+        if x25519:
+            raise ParticipantError("X25519 does not sign: leave --x25519 out")
+        return "Ed25519"
+    return "X25519" if x25519 else "RSA"
 
 
 def _taken(file: Path, use: Use) -> public_key.PublicKey:

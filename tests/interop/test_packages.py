@@ -29,6 +29,7 @@ JWK: Final = {
     "kid": base64url.encode(bytes(12)).decode(),
 }
 MOST_LINES: Final = 20
+NAMES: Final = ("alice-enc", "bob-enc", "bob-x")
 # joserfc prefers the name that RFC 9864 gives to the same signature.
 pytestmark = pytest.mark.filterwarnings("ignore:EdDSA is deprecated")
 Call = dict[str, Any]
@@ -121,9 +122,9 @@ def in_python(call: Call) -> Any:  # noqa: ANN401 - JSON
     return names["session_key"](**call)
 
 
-@pytest.mark.parametrize("name", ["alice-enc", "bob-enc"])
+@pytest.mark.parametrize("name", NAMES)
 def test_python_opens_a_package_by_the_lines_of_the_page(name: str) -> None:
-    assert in_python(a_call(mine=whole(name))) == JWK
+    assert in_python(a_call(mine=whole(name), package=sealed(recipients=NAMES))) == JWK
 
 
 @each_bad
@@ -164,9 +165,10 @@ process.stdout.write(JSON.stringify(answers));
 
 @pytest.mark.interop
 def test_node_opens_a_package_by_the_lines_of_the_page() -> None:
-    calls = [a_call(mine=whole(name)) for name in ("alice-enc", "bob-enc")]
+    package = sealed(recipients=NAMES)
+    calls = [a_call(mine=whole(name), package=package) for name in NAMES]
 
-    assert in_node(calls) == [{"jwk": JWK}] * 2
+    assert in_node(calls) == [{"jwk": JWK}] * len(NAMES)
 
 
 @pytest.mark.interop

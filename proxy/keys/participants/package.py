@@ -1,9 +1,10 @@
 """Key packages: the session key of a conversation, wrapped for several recipients, signed.
 
-JWE General JSON (RFC 7516) by RSA-OAEP-256 and A256GCM around a JWS (RFC 7515, EdDSA) of the sender
-over the session key, the conversation and everybody for whom it is. The signature stands inside, so
-that nobody else learns who wrote; that it names its recipients keeps one of them from passing it on
-under the sender's name. The shapes are read strictly before any library sees them.
+JWE General JSON (RFC 7516) by A256GCM, and by RSA-OAEP-256 or ECDH-ES+A256KW for each recipient,
+around a JWS (RFC 7515, EdDSA) of the sender over the session key, the conversation and everybody
+for whom it is. The signature stands inside, so that nobody else learns who wrote; that it names its
+recipients keeps one of them from passing it on under the sender's name. The shapes are read
+strictly before any library sees them.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import Any, Final
 
 from joserfc import jwe
 from joserfc.errors import JoseError
-from joserfc.jwk import RSAKey
+from joserfc.jwk import OKPKey, RSAKey
 
 from ...core import base64url
 from ...core.context import Scope
@@ -24,12 +25,13 @@ from ...core.errors import OpenFailed, ParticipantError
 from ...core.secret import SessionKey
 from ...core.session import Session
 from . import package_shape, signature
-from .package_shape import ALG, ENC, MAX_RECIPIENTS, TYP, Shape
+from .package_shape import ALGS, ENC, MAX_RECIPIENTS, TYP, Shape
 from .private_key import native_rsa
 from .public_key import PublicKey
 
 SKEW_SECONDS: Final = 60
 MAX_TTL_SECONDS: Final = 366 * 86_400
+_OKP_MEMBERS: Final = ("kty", "crv", "x", "d")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,16 +43,18 @@ class Identity:
 
     public: PublicKey
     private: dict[str, Any] = field(repr=False)
-    rsa: RSAKey | None = field(init=False, repr=False, compare=False)
+    opener: RSAKey | OKPKey | None = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         """Load the key as the JOSE library wants it."""
-        if self.public.use != "enc":
-            object.__setattr__(self, "rsa", None)
-            return
-        native = native_rsa(self.private)
-        # Not import_key, which checks for primes and holds every thread for 0.25 s.
-        object.__setattr__(self, "rsa", RSAKey(native, native))
+        opener: RSAKey | OKPKey | None = None
+        if self.public.kind == "RSA":
+            native = native_rsa(self.private)
+            # Not import_key, which checks for primes and holds every thread for 0.25 s.
+            opener = RSAKey(native, native)
+        elif self.public.kind == "X25519":
+            opener = OKPKey.import_key({name: self.private[name] for name in _OKP_MEMBERS})
+        object.__setattr__(self, "opener", opener)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,8 +110,9 @@ def seal(  # noqa: PLR0913 - each stands in the package, each by its name
         {"typ": TYP, "enc": ENC}, signature.sign(claims, sender.private, sender.public)
     )
     for one in recipients:
-        made.add_recipient({"alg": ALG, "kid": one.kid}, RSAKey.import_key(_bare(one)))
-    written = jwe.encrypt_json(made, None, algorithms=[ALG, ENC])
+        loaded = (RSAKey if one.kty == "RSA" else OKPKey).import_key(_bare(one))
+        made.add_recipient({"alg": one.alg, "kid": one.kid}, loaded)
+    written = jwe.encrypt_json(made, None, algorithms=[*ALGS, ENC])
     return json.dumps(written, separators=(",", ":")).encode()
 
 
@@ -150,12 +155,12 @@ def unseal(
 
 def _decrypt(shape: Shape, identity: Identity) -> bytes:
     """Return the JWS inside, opened by the one recipient entry that is ours."""
-    mine = shape.only_for(identity.public.kid)
-    if mine is None or identity.rsa is None:
+    mine = shape.only_for(identity.public.kid, identity.public.alg)
+    if mine is None or identity.opener is None:
         raise OpenFailed("package-not-for-us")
-    registry = jwe.JWERegistry(algorithms=[ALG, ENC])
+    registry = jwe.JWERegistry(algorithms=[identity.public.alg, ENC])
     try:
-        plaintext = jwe.decrypt_json(mine, identity.rsa, registry=registry).plaintext
+        plaintext = jwe.decrypt_json(mine, identity.opener, registry=registry).plaintext
     except (JoseError, ValueError):
         plaintext = None
     if plaintext is None:  # raised here, so that no traceback drags joserfc's frames along

@@ -9,10 +9,12 @@ from ...core.derivation import SID_BYTES
 from ...core.errors import OpenFailed
 from ...core.secret import KEY_BYTES, SessionKey
 from ..jwk_set import decoded, parse_object
-from .public_key import RSA_BITS
+from .public_key import POINT_BYTES, RSA_BITS
 
 TYP: Final = "sy1-package"
-ALG: Final = "RSA-OAEP-256"
+RSA: Final = "RSA-OAEP-256"
+ECDH: Final = "ECDH-ES+A256KW"
+ALGS: Final = (RSA, ECDH)
 ENC: Final = "A256GCM"
 MAX_RECIPIENTS: Final = 16
 """As many as joserfc opens unless it is told otherwise."""
@@ -22,6 +24,7 @@ _HEADER: Final = {"typ": TYP, "enc": ENC}
 _MEMBERS: Final = {"protected", "iv", "ciphertext", "tag", "recipients"}
 _IV_BYTES: Final = 12
 _TAG_BYTES: Final = 16
+_WRAPPED_BYTES: Final = 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,9 +34,14 @@ class Shape:
     members: dict[str, Any]
     recipients: tuple[str, ...]
 
-    def only_for(self, kid: str) -> Any:  # noqa: ANN401 - JSON, in joserfc's own form
-        """Return the package with the one entry of `kid`; None where there is none."""
-        mine = [one for one in self.members["recipients"] if one["header"]["kid"] == kid]
+    def only_for(self, kid: str, alg: str) -> Any:  # noqa: ANN401 - JSON, in joserfc's own form
+        """Return the package with the entry of one key alone; None where it has none for it."""
+        wanted = kid, alg
+        mine = [
+            one
+            for one in self.members["recipients"]
+            if (one["header"]["kid"], one["header"]["alg"]) == wanted
+        ]
         return {**self.members, "recipients": mine} if mine else None
 
 
@@ -72,12 +80,23 @@ def _kid(entry: object) -> str:
     if not isinstance(entry, dict) or set(entry) != {"header", "encrypted_key"}:
         raise OpenFailed("package-recipients")
     header = entry["header"]
-    if not isinstance(header, dict) or set(header) != {"alg", "kid"} or header["alg"] != ALG:
+    if not isinstance(header, dict) or header.get("alg") not in ALGS:
         raise OpenFailed("package-recipients")
-    kid = header["kid"]
-    if _size(kid) != KEY_BYTES or _size(entry["encrypted_key"]) != RSA_BITS // 8:
+    ecdh = header["alg"] == ECDH
+    if set(header) != ({"alg", "kid", "epk"} if ecdh else {"alg", "kid"}):
         raise OpenFailed("package-recipients")
-    return str(kid)
+    size = _WRAPPED_BYTES if ecdh else RSA_BITS // 8
+    if _size(header["kid"]) != KEY_BYTES or _size(entry["encrypted_key"]) != size:
+        raise OpenFailed("package-recipients")
+    if ecdh and not _is_point(header["epk"]):
+        raise OpenFailed("package-recipients")
+    return str(header["kid"])
+
+
+def _is_point(epk: object) -> bool:
+    if not isinstance(epk, dict) or set(epk) != {"kty", "crv", "x"}:
+        return False
+    return (epk["kty"], epk["crv"]) == ("OKP", "X25519") and _size(epk["x"]) == POINT_BYTES
 
 
 def _size(text: object) -> int:

@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import (
     RSAPublicNumbers,
     generate_private_key,
 )
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from ...core import base64url, derivation
 from ...core.errors import KeyringError, ParticipantError
@@ -24,7 +25,7 @@ from ..jwk_set import decoded, parse_object
 from ..keyring import Keyring
 from ..roots.provider import Passphrase, RootKey
 from . import public_key
-from .public_key import ED25519_BYTES, RSA_BITS, RSA_EXPONENT, PublicKey, Use, integer
+from .public_key import POINT_BYTES, RSA_BITS, RSA_EXPONENT, Kind, PublicKey, integer
 
 CTY: Final = "jwk+json"
 _RSA_PRIVATE: Final = ("d", "p", "q", "dp", "dq", "qi")
@@ -41,17 +42,17 @@ def keyring_opener(keyring: Keyring) -> RootKey:
     return RootKey(derivation.private_key_wrapping(keyring.record_key))
 
 
-def generate(use: Use, passphrase: Opener) -> tuple[PublicKey, str]:
+def generate(kind: Kind, passphrase: Opener) -> tuple[PublicKey, str]:
     """Return a new key pair: the public key, and the private one as encrypted JWK.
 
     RSA takes seconds and much of a core: call it in a process that carries no traffic. Raises
     ParticipantError for a passphrase below 12 characters.
     """
-    private = (
-        _rsa_members(generate_private_key(RSA_EXPONENT, RSA_BITS))
-        if use == "enc"
-        else _ed25519_members(Ed25519PrivateKey.generate())
-    )
+    if kind == "RSA":
+        private = _rsa_members(generate_private_key(RSA_EXPONENT, RSA_BITS))
+    else:
+        made = (X25519PrivateKey if kind == "X25519" else Ed25519PrivateKey).generate()
+        private = _okp_members(kind, made)
     return seal(private, passphrase)
 
 
@@ -98,7 +99,7 @@ def _checked(members: _Members, *, primes: bool) -> PublicKey:
     """Return the public key that the private members really belong to."""
     private = _RSA_PRIVATE if members.get("kty") == "RSA" else ("d",)
     public = public_key.from_members({k: v for k, v in members.items() if k not in private})
-    fits = _fits_rsa(members, primes=primes) if public.kty == "RSA" else _fits_ed25519(members)
+    fits = _fits_rsa(members, primes=primes) if public.kty == "RSA" else _fits_okp(members)
     if not fits:
         raise ParticipantError("the private key does not belong to the public key")
     return public
@@ -141,12 +142,12 @@ def _belong_together(numbers: RSAPrivateNumbers) -> bool:
     )
 
 
-def _fits_ed25519(members: _Members) -> bool:
+def _fits_okp(members: _Members) -> bool:
     seed = decoded(members.get("d"))
-    if seed is None or len(seed) != ED25519_BYTES:
+    if seed is None or len(seed) != POINT_BYTES:
         return False
-    made = Ed25519PrivateKey.from_private_bytes(seed).public_key().public_bytes_raw()
-    return made == decoded(members["x"])
+    kind = X25519PrivateKey if members["crv"] == "X25519" else Ed25519PrivateKey
+    return kind.from_private_bytes(seed).public_key().public_bytes_raw() == decoded(members["x"])
 
 
 def _rsa_members(key: RSAPrivateKey) -> _Members:
@@ -157,12 +158,11 @@ def _rsa_members(key: RSAPrivateKey) -> _Members:
     return {"kty": "RSA", **{name: _number(value) for name, value in values.items()}}
 
 
-def _ed25519_members(key: Ed25519PrivateKey) -> _Members:
-    x = base64url.encode(key.public_key().public_bytes_raw()).decode()
+def _okp_members(kind: Kind, key: Ed25519PrivateKey | X25519PrivateKey) -> _Members:
     return {
         "kty": "OKP",
-        "crv": "Ed25519",
-        "x": x,
+        "crv": kind,
+        "x": base64url.encode(key.public_key().public_bytes_raw()).decode(),
         "d": base64url.encode(key.private_bytes_raw()).decode(),
     }
 

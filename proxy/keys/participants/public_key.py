@@ -1,7 +1,8 @@
-"""Public keys of participants as JWK (RFC 7517): two kinds, read strictly.
+"""Public keys of participants as JWK (RFC 7517): three kinds, read strictly.
 
-RSA of 4096 bits wraps session keys (RSA-OAEP-256, RFC 7518); Ed25519 signs (EdDSA, RFC 8037). JOSE
-libraries do not hold a JWK to its own `alg`, so what a key may do is settled here, by its kind.
+RSA of 4096 bits (RSA-OAEP-256, RFC 7518) and X25519 (ECDH-ES+A256KW, RFC 8037) wrap session keys,
+Ed25519 (EdDSA, RFC 8037) signs. JOSE libraries do not hold a JWK to its own `alg`, so what a key
+may do is settled here, by its kind.
 """
 
 from __future__ import annotations
@@ -15,20 +16,22 @@ from typing import Any, Final, Literal
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicNumbers
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 
 from ...core import base64url
 from ...core.errors import ParticipantError
 from ..jwk_set import decoded, parse_object
 
 Use = Literal["enc", "sig"]
+Kind = Literal["RSA", "X25519", "Ed25519"]
 
 RSA_BITS: Final = 4096
 RSA_EXPONENT: Final = 65537
-ED25519_BYTES: Final = 32
+POINT_BYTES: Final = 32
 
 _REQUIRED: Final = {"RSA": ("e", "kty", "n"), "OKP": ("crv", "kty", "x")}
-_ALG: Final = {"RSA": "RSA-OAEP-256", "OKP": "EdDSA"}
-_USE: Final[dict[str, Use]] = {"RSA": "enc", "OKP": "sig"}
+_ALG: Final = {"RSA": "RSA-OAEP-256", "X25519": "ECDH-ES+A256KW", "Ed25519": "EdDSA"}
+_USE: Final[dict[str, Use]] = {"RSA": "enc", "X25519": "enc", "Ed25519": "sig"}
 _PRIVATE: Final = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k"})
 # NIST SP 800-89, section 5.3.3: a modulus has no factor below 752.
 _SMALL_FACTORS: Final = math.factorial(751)
@@ -46,14 +49,19 @@ class PublicKey:
         return dict(self.required)["kty"]
 
     @property
+    def kind(self) -> Kind:
+        """RSA, X25519 or Ed25519."""
+        return _kind(dict(self.required))
+
+    @property
     def use(self) -> Use:
         """Whether it wraps keys or checks signatures."""
-        return _USE[self.kty]
+        return _USE[self.kind]
 
     @property
     def alg(self) -> str:
         """The one JOSE algorithm that it may be used with."""
-        return _ALG[self.kty]
+        return _ALG[self.kind]
 
     @property
     def kid(self) -> str:
@@ -84,10 +92,13 @@ def from_members(members: Mapping[str, Any]) -> PublicKey:
     required = _REQUIRED[kty]
     if set(members) - {*required, "use", "alg", "kid"}:
         raise ParticipantError(f"the key has other members than {', '.join(required)}, use, alg")
-    if members.get("alg", _ALG[kty]) != _ALG[kty]:
-        raise ParticipantError(f"the key's alg is not {_ALG[kty]}")
-    if members.get("use", _USE[kty]) != _USE[kty]:
-        raise ParticipantError(f"the key's use is not {_USE[kty]}")
+    if kty == "OKP" and members.get("crv") not in {"X25519", "Ed25519"}:
+        raise ParticipantError("the key's crv is neither X25519 nor Ed25519")
+    kind = _kind(members)
+    if members.get("alg", _ALG[kind]) != _ALG[kind]:
+        raise ParticipantError(f"the key's alg is not {_ALG[kind]}")
+    if members.get("use", _USE[kind]) != _USE[kind]:
+        raise ParticipantError(f"the key's use is not {_USE[kind]}")
     (_check_rsa if kty == "RSA" else _check_okp)(members)
     key = PublicKey(tuple((name, str(members[name])) for name in required))
     if members.get("kid", key.kid) != key.kid:
@@ -108,9 +119,22 @@ def _check_rsa(members: Mapping[str, Any]) -> None:
 
 def _check_okp(members: Mapping[str, Any]) -> None:
     point = decoded(members.get("x"))
-    if members.get("crv") != "Ed25519" or point is None or len(point) != ED25519_BYTES:
-        raise ParticipantError("the key is not an Ed25519 key of 32 bytes in canonical base64url")
-    Ed25519PublicKey.from_public_bytes(point)
+    if point is None or len(point) != POINT_BYTES:
+        raise ParticipantError("the key is not 32 bytes in canonical base64url")
+    if members["crv"] == "Ed25519":
+        Ed25519PublicKey.from_public_bytes(point)
+        return
+    try:
+        # A point of small order gives everybody the same secret (RFC 7748, section 6.1).
+        X25519PrivateKey.generate().exchange(X25519PublicKey.from_public_bytes(point))
+    except ValueError:
+        raise ParticipantError("the key is a point of small order") from None
+
+
+def _kind(members: Mapping[str, Any]) -> Kind:
+    if members["kty"] == "RSA":
+        return "RSA"
+    return "X25519" if members["crv"] == "X25519" else "Ed25519"
 
 
 def integer(text: object) -> int | None:

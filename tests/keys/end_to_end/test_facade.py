@@ -83,6 +83,14 @@ async def test_all_devices_of_a_recipient_have_the_key() -> None:
     assert sorted(kids) == sorted(a_public_key(name).kid for name in ("bob-enc", "outsider-enc"))
 
 
+async def test_a_device_may_have_an_x25519_key() -> None:
+    (one,) = await a_fleet()
+    await one.add("carol", a_held_key("bob-x"))
+    sealed = await one.seal(b"hello", "alice", ["bob", "carol"])
+    assert [await one.open_for(who, sealed) for who in ("bob", "carol")] == [b"hello"] * 2
+    assert await refusal(one, "eve", sealed) == "package-not-for-us"
+
+
 async def test_the_second_message_waits_for_nothing() -> None:
     (one,) = await a_fleet()
     await one.seal(b"hello", "alice", ["bob"])

@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 from typing import Any, Final
 
+from proxy.core import base64url
 from proxy.keys.guarded import GuardedStore
 from proxy.keys.participants import public_key
 from proxy.keys.participants.participant import ParticipantKey
@@ -21,8 +22,20 @@ _KEYS: Final[dict[str, dict[str, Any]]] = json.loads(_FILE.read_text())["keys"]
 _PRIVATE: Final = {"d", "p", "q", "dp", "dq", "qi"}
 
 
+# Keys of the test in RFC 7748, section 6.1.
+_X25519: Final = {
+    "bob-x": (
+        "5dab087e624a8a4b79e17f8b83800ee66f3bb1292618b6fd1c2f8b27ff88e0eb",
+        "de9edb7d7b7dc1b4d35b61c2ece435373f8343c85b78674dadfc7e146f882b4f",
+    ),
+}
+
+
 def a_private_jwk(name: str) -> dict[str, Any]:
-    """Return a fixed private key, such as alice-enc or bob-sig."""
+    """Return a fixed private key, such as alice-enc, bob-sig or bob-x (X25519)."""
+    if name in _X25519:
+        private, public = (base64url.encode(bytes.fromhex(one)).decode() for one in _X25519[name])
+        return {"kty": "OKP", "crv": "X25519", "x": public, "d": private}
     return dict(_KEYS[name])
 
 

@@ -66,7 +66,7 @@ def rewrapped(change: Callable[[Members], None] | bytes, sender: str = "alice-si
     if isinstance(change, bytes):
         inner = change
     else:
-        bob = identity("bob-enc").rsa
+        bob = identity("bob-enc").opener
         assert bob is not None
         registry = jwe.JWERegistry(
             algorithms=["RSA-OAEP-256", "A256GCM"], verify_all_recipients=False
@@ -118,7 +118,7 @@ def test_an_entry_renamed_to_an_outsider_does_not_open() -> None:
 
 def test_a_recipient_cannot_pass_it_on_under_the_senders_name() -> None:
     """Bob has the signed JWS and wraps it for the outsider: it names its audience."""
-    bob = identity("bob-enc").rsa
+    bob = identity("bob-enc").opener
     assert bob is not None
     registry = jwe.JWERegistry(algorithms=["RSA-OAEP-256", "A256GCM"], verify_all_recipients=False)
     inner = jwe.decrypt_json(json.loads(PACKAGE), bob, registry=registry).plaintext
@@ -323,3 +323,58 @@ def test_a_frozen_package_still_opens(name: str) -> None:
     found = opened(json.dumps(vector["package"]).encode(), name, now=vector["now"])
 
     assert (found.key, found.sid, found.exp) == (KEY, SID, vector["exp"])
+
+
+# --- recipients with X25519 -----------------------------------------------------------------------
+
+
+def an_entry(package: bytes, name: str) -> dict[str, Any]:
+    kid = a_public_key(name).kid
+    members = json.loads(package)
+    found: dict[str, Any] = next(
+        one for one in members["recipients"] if one["header"]["kid"] == kid
+    )
+    return found
+
+
+def for_both() -> bytes:
+    return package.seal(
+        SessionKey(bytes(32)),
+        sid=bytes(12),
+        scope=Scope("clinic", "c1"),
+        sender=Identity(a_public_key("alice-sig"), a_private_jwk("alice-sig")),
+        recipients=[a_public_key("bob-x"), a_public_key("bob-enc")],
+        now=NOW,
+        ttl=60,
+    )
+
+
+def unsealed(text: bytes, name: str) -> package.Opened:
+    me = Identity(a_public_key(name), a_private_jwk(name))
+    sender, scope = a_public_key("alice-sig"), Scope("clinic", "c1")
+    return package.unseal(text, me, sender=sender, scope=scope, now=NOW)
+
+
+def test_recipients_of_both_kinds_open_one_package() -> None:
+    text = for_both()
+    assert unsealed(text, "bob-x").key == unsealed(text, "bob-enc").key == SessionKey(bytes(32))
+    assert an_entry(text, "bob-x")["header"]["alg"] == "ECDH-ES+A256KW"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"alg": "RSA-OAEP-256"},
+        {"alg": "ECDH-ES"},
+        {"epk": {"kty": "OKP", "crv": "X25519", "x": "A" * 43}},
+        {"epk": {"kty": "OKP", "crv": "Ed25519", "x": "A" * 43}},
+        {"epk": {"kty": "EC", "crv": "P-256", "x": "A" * 43, "y": "A" * 43}},
+        {"epk": "x"},
+        {"apu": "x"},
+    ],
+)
+def test_an_agreement_that_is_not_ours_is_refused(change: dict[str, Any]) -> None:
+    members = json.loads(for_both())
+    members["recipients"][0]["header"] |= change
+    with pytest.raises(OpenFailed):
+        unsealed(json.dumps(members).encode(), "bob-x")

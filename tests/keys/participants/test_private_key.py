@@ -21,7 +21,7 @@ from .builders import PASSPHRASE, a_private_jwk, a_public_key
 
 def test_a_key_pair_is_made_sealed_and_opened() -> None:
     """The one test that makes an RSA key."""
-    public, sealed = private_key.generate("enc", PASSPHRASE)
+    public, sealed = private_key.generate("RSA", PASSPHRASE)
     members = private_key.unseal(sealed, PASSPHRASE, public)
 
     assert (public.use, members["kid"], members["alg"]) == ("enc", public.kid, "RSA-OAEP-256")
@@ -29,7 +29,7 @@ def test_a_key_pair_is_made_sealed_and_opened() -> None:
 
 
 def test_a_signing_key_pair_is_made() -> None:
-    public, sealed = private_key.generate("sig", PASSPHRASE)
+    public, sealed = private_key.generate("Ed25519", PASSPHRASE)
 
     assert private_key.unseal(sealed, PASSPHRASE, public)["kid"] == public.kid
 
@@ -111,3 +111,13 @@ def test_a_private_part_that_is_missing_is_refused(name: str) -> None:
 
     with pytest.raises(ParticipantError, match="belong"):
         private_key.seal(members, PASSPHRASE)
+
+
+def test_an_x25519_pair_wraps_by_agreement_and_is_opened_again() -> None:
+    public, sealed = private_key.generate("X25519", PASSPHRASE)
+    assert (public.kind, public.use, public.alg) == ("X25519", "enc", "ECDH-ES+A256KW")
+    members = private_key.unseal(sealed, PASSPHRASE, public)
+    assert {name: members[name] for name in ("kty", "crv")} == {"kty": "OKP", "crv": "X25519"}
+    other, _ = private_key.generate("X25519", PASSPHRASE)
+    with pytest.raises(ParticipantError):
+        private_key.unseal(sealed, PASSPHRASE, other)

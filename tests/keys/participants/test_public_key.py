@@ -74,8 +74,12 @@ CHANGES: list[tuple[str, dict[str, Any], str]] = [
     ("alice-enc", {"kty": "oct"}, "kty"),
     ("alice-enc", {"kty": ["RSA"]}, "kty"),
     ("alice-sig", {"alg": "RSA-OAEP-256"}, "alg"),
-    ("alice-sig", {"crv": "X25519"}, "Ed25519"),
-    ("alice-sig", {"x": "AAAA"}, "Ed25519"),
+    ("alice-sig", {"crv": "X448"}, "Ed25519"),
+    ("alice-sig", {"crv": "X25519", "use": "sig"}, "use"),
+    ("alice-sig", {"x": "AAAA"}, "32 bytes"),
+    ("bob-x", {"x": "AAAA"}, "32 bytes"),
+    ("bob-x", {"x": "A" * 43}, "small order"),
+    ("bob-x", {"alg": "ECDH-ES"}, "alg"),
 ]
 
 
