@@ -20,7 +20,7 @@ from ..core.context import Scope
 from ..keys.participants import private_key
 from ..keys.participants.participant import ParticipantKey
 from ..keys.participants.private_key import Opener
-from ..keys.participants.public_key import Kind, PublicKey, Use
+from ..keys.participants.public_key import USUAL, PublicKey, Use
 from .screen import Screen
 from .stage import Stage, stage
 
@@ -43,7 +43,6 @@ RULES: Final = """\
 """
 MESSAGE: Final = "For your eyes only: the biopsy is benign"
 _PLACE: Final = Scope("clinic", "private")
-_KINDS: Final[dict[Use, Kind]] = {"sig": "Ed25519", "enc": "RSA"}
 _PAIRS: Final[tuple[tuple[str, Use], ...]] = (
     ("ada", "sig"),
     ("ada", "enc"),
@@ -107,7 +106,7 @@ async def _people(scene: Stage) -> _Talk:
     loop = asyncio.get_running_loop()
     with ThreadPoolExecutor(2) as threads:
         making: list[Awaitable[tuple[PublicKey, str]]] = [
-            loop.run_in_executor(threads, private_key.generate, _KINDS[use], opener)
+            loop.run_in_executor(threads, private_key.generate, USUAL[use], opener)
             for _, use in _PAIRS
         ]
         made = await asyncio.gather(*making)

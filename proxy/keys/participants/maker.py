@@ -16,6 +16,7 @@ from ...core.errors import SealyardError
 from ...process.hardening import harden
 from ..roots.provider import Passphrase
 from . import private_key
+from .public_key import USUAL
 
 NICENESS: Final = 10
 
@@ -33,7 +34,7 @@ def main() -> None:
 
 def make(wanted: dict[str, Any]) -> dict[str, Any]:
     """Return the public JWK, and the encrypted private one, of a new pair."""
-    public, sealed = private_key.generate(wanted["use"], Passphrase(wanted["passphrase"]))
+    public, sealed = private_key.generate(USUAL[wanted["use"]], Passphrase(wanted["passphrase"]))
     return {"public": dict(public.required), "private": sealed}
 
 

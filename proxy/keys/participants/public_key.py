@@ -32,6 +32,9 @@ POINT_BYTES: Final = 32
 _REQUIRED: Final = {"RSA": ("e", "kty", "n"), "OKP": ("crv", "kty", "x")}
 _ALG: Final = {"RSA": "RSA-OAEP-256", "X25519": "ECDH-ES+A256KW", "Ed25519": "EdDSA"}
 _USE: Final[dict[str, Use]] = {"RSA": "enc", "X25519": "enc", "Ed25519": "sig"}
+USUAL: Final[dict[Use, Kind]] = {"enc": "RSA", "sig": "Ed25519"}
+"""The kind of key that a use has where no other is asked for."""
+
 _PRIVATE: Final = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k"})
 # NIST SP 800-89, section 5.3.3: a modulus has no factor below 752.
 _SMALL_FACTORS: Final = math.factorial(751)
