@@ -30,6 +30,8 @@ FILES = (
     "traffic/pooled_response.py",
     "traffic/answer.py",
     "traffic/client_request.py",
+    "traffic/flowing.py",
+    "traffic/record_streams.py",
     "keys/sessions.py",
 )
 WITH_LINES = (

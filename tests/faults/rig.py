@@ -18,6 +18,7 @@ from typing import Any, SupportsIndex
 
 from proxy.config.limits import Timeouts
 from proxy.config.settings import Address, UnixAddress
+from proxy.core import frame
 from proxy.core.context import Context, Scope
 from proxy.core.errors import TrafficError, Unopened
 from proxy.core.needs import Attempt, Keys, Needs
@@ -59,11 +60,16 @@ def a_rulebook() -> Rulebook:
     content = Item(parse_selector("$.content"), "content", bind)
     each = Item(parse_selector("$.items[*].content"), "content", bind)
     names = Names(tenant=parse_source("const:t"), conversation=parse_source("const:c"))
+    whole = Item(parse_selector("body"), "body", bind)
     opening = (Block(decrypt=(content,)),)
+    store, receive = (Block(encrypt=(whole,)),), (Block(decrypt=(whole,)),)
     rules = (
         Rule("seal", (parse_pattern("POST /seal"),), names, (Block(encrypt=(content,)),), opening),
         Rule("open", (parse_pattern("GET /open"),), names, response=opening),
         Rule("list", (parse_pattern("GET /list"),), names, response=(Block(decrypt=(each,)),)),
+        Rule("store", (parse_pattern("POST /store"),), names, store),
+        Rule("receive", (parse_pattern("POST /receive"),), names, receive),
+        Rule("fetch", (parse_pattern("GET /store"),), names, response=receive),
         Rule("closed", (parse_pattern("/closed"),), names, request=Verdict.REJECT),
     )
     return Rulebook(rules, pass_unmatched=True)
@@ -372,6 +378,14 @@ async def tokens_for(keys: WaitingKeys, count: int) -> list[str]:
     one = (await keys.sessions.resolve(Needs({SCOPE: 1}))).sealing[SCOPE]
     context = Context(SCOPE, field="content")
     return [one.seal(CANARY.encode(), context).decode() for _ in range(count)]
+
+
+async def frame_for(keys: WaitingKeys) -> bytes:
+    """Return a frame of three chunks that `keys` open, with the canary at both ends."""
+    one = (await keys.sessions.resolve(Needs({SCOPE: 1}))).sealing[SCOPE]
+    head, sealer = frame.begin(one, Context(SCOPE, field="body", kind="stream"), "text/plain")
+    text = CANARY.encode()
+    return head + sealer.update(text + bytes(2 * frame.CHUNK_BYTES) + text) + sealer.finish()
 
 
 @contextlib.asynccontextmanager

@@ -9,12 +9,27 @@ from pathlib import Path
 
 from tests.traffic.wire import Client, Peer, Seen, get
 
-from .rig import BODY, CANARY, JSON, Rig, Say, Script, WaitingKeys, rigged, tokens_for, turn
+from .rig import (
+    BODY,
+    CANARY,
+    JSON,
+    Rig,
+    Say,
+    Script,
+    WaitingKeys,
+    frame_for,
+    rigged,
+    tokens_for,
+    turn,
+)
 
 Scene = Callable[[Path], contextlib.AbstractAsyncContextManager[Rig]]
 
 _CHUNKED = b"Transfer-Encoding: chunked"
+_FRAME = b"Content-Type: application/vnd.sealyard.stream"
+_RECORDS = b"Content-Type: application/x-ndjson"
 _PAUSE = 3
+_LATE = 30
 
 
 async def _in_pieces(
@@ -44,21 +59,21 @@ def _chunked(body: bytes) -> bytes:
     return b"".join(b"%x\r\n%b\r\n" % (len(one), one) for one in pieces) + b"0\r\n\r\n"
 
 
-def _answer(body: bytes | None, *, chunked: bool = False) -> Script:
+def _answer(body: bytes | None, *, chunked: bool = False, kind: bytes = JSON) -> Script:
     """Answer with `body`, or with what was sent."""
 
     async def script(peer: Peer) -> None:
         seen: Seen = await peer.request()
         reply = seen.body if body is None else body
         framing = _CHUNKED if chunked else b"Content-Length: %d" % len(reply)
-        head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n" + framing + b"\r\n\r\n"
+        head = b"HTTP/1.1 200 OK\r\n" + kind + b"\r\n" + framing + b"\r\n\r\n"
         await _in_pieces(peer.send, head + (_chunked(reply) if chunked else reply), lambda: None)
 
     return script
 
 
-def _upload(target: bytes) -> Say:
-    return _say(get(target, JSON, _CHUNKED, method=b"POST") + _chunked(BODY))
+def _upload(target: bytes, body: bytes = BODY, kind: bytes = JSON) -> Say:
+    return _say(get(target, kind, _CHUNKED, method=b"POST") + _chunked(body))
 
 
 @contextlib.asynccontextmanager
@@ -104,6 +119,60 @@ async def listing(_: Path) -> AsyncIterator[Rig]:
     items = [{"content": one} for one in await tokens_for(keys, 3)]
     reply = json.dumps({"items": items}).encode()
     async with rigged(_answer(reply, chunked=True), _say(get(b"/list")), keys=keys) as rig:
+        yield rig
+
+
+@contextlib.asynccontextmanager
+async def sealing_a_frame(_: Path) -> AsyncIterator[Rig]:
+    """A body of unknown length becomes a frame while it passes."""
+    body = CANARY.encode() + bytes(20_000)
+    async with rigged(_answer(b"{}"), _upload(b"/store", body), keys=WaitingKeys()) as rig:
+        yield rig
+
+
+@contextlib.asynccontextmanager
+async def opening_a_frame(_: Path) -> AsyncIterator[Rig]:
+    """A frame is opened for the origin while it passes."""
+    keys = WaitingKeys()
+    say = _upload(b"/receive", await frame_for(keys), _FRAME)
+    async with rigged(_answer(b"{}"), say, keys=keys) as rig:
+        yield rig
+
+
+@contextlib.asynccontextmanager
+async def fetching_a_frame(_: Path) -> AsyncIterator[Rig]:
+    """A frame is opened for the client while it passes."""
+    keys = WaitingKeys()
+    whole = await frame_for(keys)
+
+    async def late(peer: Peer) -> None:
+        await peer.request()
+        head = b"HTTP/1.1 200 OK\r\n" + _FRAME + b"\r\n" + _CHUNKED + b"\r\n\r\n"
+        data = head + _chunked(whole)
+        await _in_pieces(peer.send, data[:-20], lambda: None)
+        for _ in range(_LATE):
+            await turn()
+        peer.send(data[-20:])
+
+    async with rigged(late, _say(get(b"/store")), keys=keys) as rig:
+        yield rig
+
+
+@contextlib.asynccontextmanager
+async def sealing_records(_: Path) -> AsyncIterator[Rig]:
+    """Records are sealed one by one."""
+    say = _upload(b"/seal", BODY + b"\n" + BODY + b"\n", _RECORDS)
+    async with rigged(_answer(b'{"content":null}'), say, keys=WaitingKeys()) as rig:
+        yield rig
+
+
+@contextlib.asynccontextmanager
+async def opening_records(_: Path) -> AsyncIterator[Rig]:
+    """Records are opened one by one."""
+    keys = WaitingKeys()
+    lines = [json.dumps({"content": one}).encode() for one in await tokens_for(keys, 2)]
+    script = _answer(b"\n".join(lines), chunked=True, kind=_RECORDS)
+    async with rigged(script, _say(get(b"/open")), keys=keys) as rig:
         yield rig
 
 
@@ -204,6 +273,11 @@ SCENES: dict[str, Scene] = {
         opening,
         opening_over_a_shared_store,
         listing,
+        sealing_a_frame,
+        opening_a_frame,
+        fetching_a_frame,
+        sealing_records,
+        opening_records,
         passing,
         streaming_events,
         over_a_socket,
@@ -219,5 +293,9 @@ SECRET_FROM_ORIGIN = {
     "opening",
     "opening_over_a_shared_store",
     "listing",
+    "sealing_a_frame",
+    "fetching_a_frame",
+    "sealing_records",
+    "opening_records",
 }
 """Where the canary must not stand in anything that the origin gets."""
