@@ -106,5 +106,13 @@ def responses() -> list[bytes]:
     return [bytes((flags, 0, 20)) + one for one in heads for flags in range(4)]
 
 
+def streams() -> list[bytes]:
+    """Return streams of records behind their kind and a place to cut."""
+    events = json.loads((_VECTORS / "events.json").read_text())["streams"]
+    made = [(0, one["stream"].encode("latin-1")) for one in events]
+    made += [(1, b'{"a":1}\n\n[2]\r\n"x"'), (2, b'\x1e{"a":\n"}\\""}\n\x1e1\n\x1e[\n]\n')]
+    return [bytes((kind, 0, at)) + one for kind, one in made for at in (0, 7, 12)]
+
+
 def _short(found: list[bytes]) -> list[bytes]:
     return [one for one in found if len(one) <= _LONGEST]

@@ -18,6 +18,7 @@ from proxy.core.derivation import session_key
 from proxy.core.edits import Change, SealEdit
 from proxy.core.errors import (
     AmbiguousRequest,
+    BodyTooLarge,
     ConfigurationError,
     InvalidBody,
     InvalidExpression,
@@ -28,8 +29,11 @@ from proxy.core.errors import (
     UpstreamFailed,
 )
 from proxy.core.exchange import Exchange
+from proxy.core.finding_in_records import records_in
 from proxy.core.formats import json as json_format
 from proxy.core.formats import tokens
+from proxy.core.formats.cutting import cutter
+from proxy.core.formats.kinds import Kind
 from proxy.core.message import RequestHead, ResponseHead
 from proxy.core.needs import Keys, Needs
 from proxy.core.path import canonical
@@ -495,6 +499,37 @@ def _read(pieces: list[bytes], flags: int) -> object:
     return reader.head, reader.framing, body
 
 
+# --- records -------------------------------------------------------------------------------------
+
+_KINDS: Final[tuple[Kind, ...]] = ("sse", "ndjson", "json-seq")
+
+
+def records(data: bytes) -> None:
+    """A stream of records means the same however its bytes are cut, and none of them is lost."""
+    if len(data) < _CUT_BYTES:
+        return
+    kind, cut, stream = _KINDS[data[0] % 3], int.from_bytes(data[1:_CUT_BYTES]), data[_CUT_BYTES:]
+    cut %= len(stream) + 1
+    made = cutter(kind, len(stream) + 1)
+    pieces = [made.feed(one) for one in (stream[:cut], stream[cut:]) if one]
+    pieces.append(made.end())
+    if b"".join(pieces) != stream:
+        _broken("what is cut off a stream is not the stream")
+    try:
+        parted = [text for piece in pieces for text in _texts(piece, kind)]
+        whole = _texts(stream, kind)
+    except (InvalidBody, BodyTooLarge):
+        return
+    if parted != whole:
+        _broken("a stream holds other records when it comes in two pieces")
+
+
+def _texts(stream: bytes, kind: Kind) -> list[bytes]:
+    # A piece ends with the line feed of a JSON text; empty lines behind it are of the next one.
+    blank = b"" if kind == "sse" else b" \t\r\n"
+    return [record.text.rstrip(blank) for record in records_in(stream, kind, strict=False)]
+
+
 TARGETS: Final[dict[str, Target]] = {
     "gate": Target(gate, seeds.requests),
     "scanner": Target(scanner, seeds.masked_documents),
@@ -507,4 +542,5 @@ TARGETS: Final[dict[str, Target]] = {
     "parts": Target(parts, seeds.parts),
     "exchange": Target(exchange, seeds.documents),
     "responses": Target(responses, seeds.responses),
+    "records": Target(records, seeds.streams),
 }

@@ -36,9 +36,9 @@ A *selector* is a path into JSON (`$.name`, `$['a name']`, `$[0]`, `.*`, `..name
 for a pair of a form (`application/x-www-form-urlencoded`), `query:name` and `header:name` on
 requests, `body`, `text`, or, in decrypt, `tokens`: every token in a string of JSON or in a value of
 a form. A block reads one kind of body: `$.` and `form:` stand in blocks of their own. JSON is also
-each record of NDJSON or of a JSON text sequence, and the data of each server-sent event; in
-responses where `type` or `format` names such a body: they are read whole. There `text` is the data
-of an event. An *item* is `[optional ]SELECTOR[ as FIELD]`, or the long form below.
+each record of NDJSON or of a JSON text sequence, and the data of each server-sent event. There
+`text` is the data of an event. An *item* is `[optional ]SELECTOR[ as FIELD]`, or the long form
+below.
 
 A *source* is `$.path` (with `~` at the end the member's name), `path:name`, `query:name`,
 `header:name`, `jwt:claim` or `const:text`; a list of sources is joined in order.

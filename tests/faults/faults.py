@@ -28,6 +28,7 @@ FILES = (
     "traffic/upstream.py",
     "traffic/delivery.py",
     "traffic/pooled_response.py",
+    "traffic/record_streams.py",
     "traffic/answer.py",
     "traffic/client_request.py",
     "traffic/flowing.py",

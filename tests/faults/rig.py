@@ -61,8 +61,8 @@ def a_rulebook() -> Rulebook:
     each = Item(parse_selector("$.items[*].content"), "content", bind)
     names = Names(tenant=parse_source("const:t"), conversation=parse_source("const:c"))
     whole = Item(parse_selector("body"), "body", bind)
-    opening = (Block(decrypt=(content,)),)
     store, receive = (Block(encrypt=(whole,)),), (Block(decrypt=(whole,)),)
+    opening, sealing = (Block(decrypt=(content,)),), (Block(encrypt=(content,)),)
     rules = (
         Rule("seal", (parse_pattern("POST /seal"),), names, (Block(encrypt=(content,)),), opening),
         Rule("open", (parse_pattern("GET /open"),), names, response=opening),
@@ -70,6 +70,9 @@ def a_rulebook() -> Rulebook:
         Rule("store", (parse_pattern("POST /store"),), names, store),
         Rule("receive", (parse_pattern("POST /receive"),), names, receive),
         Rule("fetch", (parse_pattern("GET /store"),), names, response=receive),
+        Rule("sealed events", (parse_pattern("GET /events"),), names, response=sealing),
+        Rule("opened events", (parse_pattern("GET /opened"),), names, response=opening),
+        Rule("lines", (parse_pattern("POST /lines"),), names, (Block(encrypt=(content,)),)),
         Rule("closed", (parse_pattern("/closed"),), names, request=Verdict.REJECT),
     )
     return Rulebook(rules, pass_unmatched=True)

@@ -197,6 +197,57 @@ async def streaming_events(_: Path) -> AsyncIterator[Rig]:
         yield rig
 
 
+async def _event_in_pieces(peer: Peer, event: bytes) -> None:
+    half = len(event) // 2
+    for piece in (event[:half], event[half:]):
+        peer.send(b"%x\r\n%b\r\n" % (len(piece), piece))
+        for _ in range(_PAUSE):
+            await turn()
+
+
+def _events(*contents: str) -> Script:
+    """Answer with an event for each content, each of which comes in two pieces."""
+
+    async def script(peer: Peer) -> None:
+        await peer.request()
+        peer.send(
+            b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n" + _CHUNKED + b"\r\n\r\n"
+        )
+        for content in contents:
+            event = f"id: 1\ndata: {json.dumps({'content': content})}\n\n".encode()
+            await _event_in_pieces(peer, event)
+        peer.send(b"0\r\n\r\n")
+
+    return script
+
+
+@contextlib.asynccontextmanager
+async def sealing_events(_: Path) -> AsyncIterator[Rig]:
+    """Each event of a response is sealed as it comes, and a part of one is left in the end."""
+    script, say = _events(CANARY, CANARY), _say(get(b"/events"))
+    async with rigged(script, say, keys=WaitingKeys()) as rig:
+        yield rig
+
+
+@contextlib.asynccontextmanager
+async def opening_events(_: Path) -> AsyncIterator[Rig]:
+    """Each event of a response is opened as it comes."""
+    keys = WaitingKeys()
+    script = _events(*await tokens_for(keys, 2))
+    async with rigged(script, _say(get(b"/opened")), keys=keys) as rig:
+        yield rig
+
+
+@contextlib.asynccontextmanager
+async def sealing_lines(_: Path) -> AsyncIterator[Rig]:
+    """Each line of a request is sealed as it comes; the last has no end."""
+    body = b"\n".join((BODY, BODY, BODY))
+    request = get(b"/lines", b"Content-Type: application/x-ndjson", _CHUNKED, method=b"POST")
+    say = _say(request + _chunked(body))
+    async with rigged(_answer(b"{}"), say, keys=WaitingKeys()) as rig:
+        yield rig
+
+
 @contextlib.asynccontextmanager
 async def over_a_socket(folder: Path) -> AsyncIterator[Rig]:
     """A request goes to an upstream at a Unix socket, on a new connection each time."""
@@ -280,6 +331,9 @@ SCENES: dict[str, Scene] = {
         opening_records,
         passing,
         streaming_events,
+        sealing_events,
+        opening_events,
+        sealing_lines,
         over_a_socket,
         asking_again,
         handing_on,
@@ -297,5 +351,7 @@ SECRET_FROM_ORIGIN = {
     "fetching_a_frame",
     "sealing_records",
     "opening_records",
+    "opening_events",
+    "sealing_lines",
 }
 """Where the canary must not stand in anything that the origin gets."""

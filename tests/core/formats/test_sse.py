@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -94,6 +96,16 @@ def data_of(stream: bytes) -> list[str]:
         if name == "data":
             data += value.removeprefix(" ") + "\n"
     return found
+
+
+VECTORS = json.loads((Path(__file__).parents[2] / "vectors" / "events.json").read_text())["streams"]
+
+
+@pytest.mark.parametrize("row", VECTORS, ids=[one["name"] for one in VECTORS])
+def test_a_stream_holds_the_data_that_readers_dispatch(row: dict[str, Any]) -> None:
+    stream = row["stream"].encode("latin-1")
+
+    assert [one.text.decode() for one in sse.find(stream, strict=False)] == row["data"]
 
 
 ends = st.sampled_from(["\n", "\r\n", "\r"])

@@ -1,0 +1,208 @@
+"""Sealyard before an unchanged ntfy: published through it, read in its streams, sealed within."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import secrets
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+
+from proxy.demo.search import search
+
+from .conftest import PATIENCE_SECONDS, Client, Process, free_port, running, sidecar
+
+NTFY = shutil.which("ntfy")
+JWE = "eyJ0eXAiOiJzeTEi"
+
+pytestmark = [
+    pytest.mark.acceptance,
+    pytest.mark.skipif(
+        NTFY is None,
+        reason="there is no ntfy here: install the package ntfy (.ci/run does as root)",
+    ),
+]
+
+
+@dataclass
+class Scene:
+    """ntfy, the sidecar in front of it, and what they keep."""
+
+    ntfy: Process
+    sidecar: Process
+    cache: Path
+
+    @property
+    def through(self) -> Client:
+        return Client(self.sidecar.port)
+
+    @property
+    def direct(self) -> Client:
+        return Client(self.ntfy.port)
+
+    def kept(self) -> dict[str, bytes]:
+        """Return what ntfy and the sidecar have written."""
+        files = {one.name: one.read_bytes() for one in self.cache.parent.glob("cache.db*")}
+        logs = {one.log.name: one.log.read_bytes() for one in (self.ntfy, self.sidecar)}
+        return files | logs
+
+
+@contextmanager
+def ntfy(folder: Path) -> Iterator[Process]:
+    """Run an ntfy of its own, which keeps its messages in a file and calls nobody."""
+    port = free_port()
+    (folder / "server.yml").write_text("")
+    command = [str(NTFY), "serve", "--config", str(folder / "server.yml"), "--trace"]
+    command += ["--listen-http", f"127.0.0.1:{port}", "--cache-file", str(folder / "cache.db")]
+    with running(command, port, folder / "ntfy.log", HOME=str(folder)) as process:
+        yield process
+
+
+@pytest.fixture(scope="module")
+def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
+    folder = tmp_path_factory.mktemp("ntfy")
+    with ntfy(folder) as backend, sidecar(folder, "ntfy.yaml", backend.port) as front:
+        yield Scene(backend, front, folder / "cache.db")
+
+
+@pytest.fixture
+def canary() -> str:
+    return secrets.token_hex(8) + " \u00e9"
+
+
+def polled(client: Client, topic: str) -> list[dict[str, str]]:
+    answer = client.ask("GET", f"/{topic}/json?poll=1")
+    assert answer.status == 200
+    return [json.loads(line) for line in answer.body.splitlines()]
+
+
+def test_a_text_is_sealed_in_ntfy_and_opened_for_who_reads_it(scene: Scene, canary: str) -> None:
+    topic = "t" + secrets.token_hex(4)
+    title = f"title {secrets.token_hex(8)}"
+
+    published = scene.through.ask(
+        "POST",
+        f"/{topic}",
+        body=canary.encode(),
+        headers={"Content-Type": "application/x-www-form-urlencoded", "Title": title},
+    )
+
+    assert published.status == 200
+    assert (published.json["message"], published.json["title"]) == (canary, title)
+    (opened,), (sealed,) = polled(scene.through, topic), polled(scene.direct, topic)
+    assert (opened["message"], opened["title"]) == (canary, title)
+    assert sealed["message"].startswith(JWE)
+    assert sealed["title"].startswith("sy1.")
+    assert not search(canary, scene.kept())
+    assert not search(title, scene.kept())
+
+
+def test_json_is_sealed_whatever_type_it_names(scene: Scene, canary: str) -> None:
+    topic = "t" + secrets.token_hex(4)
+    body = json.dumps({"topic": topic, "message": canary, "title": canary, "priority": 4})
+
+    published = scene.through.ask(
+        "POST",
+        "/",
+        body=body.encode(),
+        headers={"Content-Type": "application/x-www-form-urlencoded"},
+    )
+
+    assert (published.status, published.json["message"]) == (200, canary)
+    (sealed,) = polled(scene.direct, topic)
+    assert sealed["message"].startswith(JWE)
+    assert not search(canary, scene.kept())
+
+
+@contextmanager
+def reading(client: Client, path: str) -> Iterator[http.client.HTTPResponse]:
+    connection = http.client.HTTPConnection("127.0.0.1", client.port, timeout=PATIENCE_SECONDS)
+    try:
+        connection.request("GET", path)
+        yield connection.getresponse()
+    finally:
+        connection.close()
+
+
+@pytest.mark.parametrize(("kind", "field"), [("json", b""), ("sse", b"data: ")])
+def test_who_reads_a_stream_sees_each_message_as_it_is_published(
+    scene: Scene, canary: str, kind: str, field: bytes
+) -> None:
+    topic = "t" + secrets.token_hex(4)
+
+    def messages(response: http.client.HTTPResponse) -> Iterator[dict[str, str]]:
+        while line := response.readline():
+            if line.startswith(field + b"{"):
+                yield json.loads(line.removeprefix(field))
+
+    with (
+        reading(scene.through, f"/{topic}/{kind}") as through,
+        reading(scene.direct, f"/{topic}/{kind}") as direct,
+    ):
+        opened, sealed = messages(through), messages(direct)
+        assert next(opened)["event"] == next(sealed)["event"] == "open"
+        for number in range(3):
+            text = f"{canary} {number}"
+            assert scene.through.ask("PUT", f"/{topic}", body=text.encode()).status == 200
+
+            seen, held = next(opened), next(sealed)
+            assert seen["message"] == text
+            assert held["message"].startswith(JWE)
+            assert seen == held | {"message": text}
+        # What nobody sealed passes as it is: old messages stay readable.
+        assert scene.direct.ask("PUT", f"/{topic}", body=b"old").status == 200
+        assert next(opened)["message"] == "old"
+    assert not search(canary, scene.kept())
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "headers"),
+    [
+        ("GET", "/{topic}/publish?message={text}", {}),
+        ("GET", "/{topic}/send?message={text}", {}),
+        ("GET", "/{topic}/trigger?m={text}", {}),
+        ("POST", "/{topic}?message={text}", {}),
+        ("POST", "/{topic}?title={text}", {}),
+        ("POST", "/{topic}", {"X-Title": "{text}"}),
+        ("POST", "/{topic}", {"m": "{text}"}),
+    ],
+)
+def test_other_ways_to_publish_are_refused(
+    scene: Scene, method: str, path: str, headers: dict[str, str]
+) -> None:
+    topic, text = "t" + secrets.token_hex(4), secrets.token_hex(8)
+
+    answer = scene.through.ask(
+        method,
+        path.format(topic=topic, text=quote(text)),
+        body=b"x" if method == "POST" else None,
+        headers={name: value.format(text=text) for name, value in headers.items()},
+    )
+
+    assert answer.status in {400, 403}
+    assert not search(text, scene.kept())
+    assert polled(scene.direct, topic) == []
+
+
+def test_a_message_that_ntfy_would_make_an_attachment_of_is_refused(scene: Scene) -> None:
+    answer = scene.through.ask("PUT", "/long", body=b"x" * 4000)
+
+    assert answer.status == 422
+    assert answer.header("Sealyard-Error") is not None
+
+
+def test_messages_do_not_open_under_another_topic(scene: Scene, canary: str) -> None:
+    one, other = "t" + secrets.token_hex(4), "t" + secrets.token_hex(4)
+    assert scene.through.ask("PUT", f"/{one}", body=canary.encode()).status == 200
+    (sealed,) = polled(scene.direct, one)
+
+    assert scene.direct.ask("PUT", f"/{other}", body=sealed["message"].encode()).status == 200
+
+    (moved,) = polled(scene.through, other)
+    assert moved["message"] == sealed["message"]
