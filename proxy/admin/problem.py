@@ -9,6 +9,8 @@ from typing import Final
 
 from aiohttp import web
 
+from ..core.errors import NotErasable
+
 
 @dataclass(frozen=True, slots=True)
 class AdminError:
@@ -63,6 +65,7 @@ PARTICIPANTS_UNAVAILABLE: Final = AdminError(
 KEY_MAKER_BUSY: Final = AdminError(
     "key-maker-busy", 503, "So many key pairs are being made that another would wait for long."
 )
+NOT_ERASABLE: Final = AdminError("not-erasable", 409, NotErasable.title)
 NOT_KEPT: Final = AdminError(
     "revocation-not-kept",
     503,
@@ -89,6 +92,7 @@ ERRORS: Final = (
     NO_COMMON_STORE,
     PARTICIPANTS_UNAVAILABLE,
     KEY_MAKER_BUSY,
+    NOT_ERASABLE,
     NOT_KEPT,
 )
 

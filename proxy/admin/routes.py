@@ -16,6 +16,7 @@ from .. import __version__
 from ..telemetry.exposition import CONTENT_TYPE_LATEST, exposed
 from ..telemetry.facts import Check
 from . import problem, schemas
+from .erase_routes import EraseRoutes
 from .explain_routes import ExplainRoutes
 from .masked import masked
 from .openapi import document
@@ -113,6 +114,7 @@ class Routes:
     def __init__(self, subject: Subject, *, clock: Callable[[], float] = time.time) -> None:
         self._subject = subject
         self._sessions = SessionRoutes(subject, clock)
+        self._erasing = EraseRoutes(subject, clock)
         self._explaining = ExplainRoutes(subject)
         self._participants = ParticipantRoutes(subject, clock)
 
@@ -133,6 +135,7 @@ class Routes:
             Endpoint(CONFIG, self._config),
             Endpoint(OPENAPI, self._openapi),
             *self._sessions.all(),
+            *self._erasing.all(),
             *self._explaining.all(),
             *self._participants.all(),
         ]

@@ -18,12 +18,13 @@ from ..core.derivation import audit_key
 from ..core.errors import UnfitEnvironment
 from ..core.secret import AuditKey
 from ..core.token import Form
-from ..keys import poison, private_file
+from ..keys import poison, private_file, receipt
 from ..keys.audit import head as heads
 from ..keys.audit import reading
 from ..keys.audit.head import Head
 from ..keys.audit.verify import Verdict
 from ..keys.audit.verify import verify as verified
+from ..keys.jwk_set import parse_object
 from ..keys.keyring_file import open_keyring
 from ..keys.poison import Looks
 from ..keys.stores.record import record_name
@@ -32,6 +33,7 @@ from .keyring_place import FILE, Place, context_options, keyring_options
 
 _KEY_BYTES: Final = 256
 _DAY_SECONDS: Final = 86_400
+_RECEIPT_BYTES: Final = 1 << 20
 _MOST_POISON: Final = 65_536
 
 _files = click.argument("files", nargs=-1, type=FILE, metavar="[FILE]...")
@@ -219,6 +221,63 @@ def plant(  # noqa: PLR0913 - each is one option
         base.print_json({"token": token, "sid": sid})
     else:
         click.echo(token)
+
+
+@audit.command("receipt-key")
+@keyring_options
+def receipt_key(place: Place) -> None:
+    """Print the public JWK that verifies the erase receipts of this keyring.
+
+    \b
+    sealyard audit receipt-key
+    sealyard audit receipt-key > receipts.jwk
+    """  # noqa: D301 - click's own mark for lines that are not to be wrapped
+    base.print_json(receipt.public_jwk(open_keyring(place.path, place.root).record_key))
+
+
+@audit.command("verify-receipt")
+@click.argument("file", type=FILE)
+@click.option("--key", "key_file", type=FILE, help="The public JWK, in place of the keyring.")
+@context_options
+@base.as_json
+@keyring_options
+def verify_receipt(  # noqa: PLR0913 - each is one option
+    place: Place,
+    *,
+    file: Path,
+    key_file: Path | None,
+    tenant: str | None,
+    conversation: str | None,
+    as_json: bool,
+) -> None:
+    """Check the signature of an erase receipt and say what was destroyed.
+
+    \b
+    sealyard audit verify-receipt c1.jws --tenant clinic --conversation c1
+    sealyard audit verify-receipt k1.jws --key receipts.jwk --json
+
+    It works offline. Ends with 1 where nobody with that key has signed it, or where it is about
+    another conversation than the one named.
+    """  # noqa: D301 - click's own mark for lines that are not to be wrapped
+    if key_file is None:
+        jwk = receipt.public_jwk(open_keyring(place.path, place.root).record_key)
+    else:
+        jwk = parse_object(_read(key_file)) or {}
+    said = receipt.verified(_read(file), jwk)
+    if said is None:
+        raise base.Failure(f"{file}: not signed by that key", base.NEGATIVE)
+    scope = Scope(tenant, conversation)
+    if scope != Scope() and not receipt.is_about(said, scope):
+        raise base.Failure(f"{file}: about another conversation", base.NEGATIVE)
+    if as_json:
+        base.print_json(said)
+        return
+    click.echo(base.printable("\n".join(f"{key}: {value}" for key, value in said.items())))
+
+
+def _read(file: Path) -> bytes:
+    with file.open("rb") as opened:
+        return opened.read(_RECEIPT_BYTES)
 
 
 def _key(place: Place, file: Path | None) -> AuditKey:

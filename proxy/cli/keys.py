@@ -6,15 +6,16 @@ import json
 import os
 import time
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import click
 
-from ..keys import keyring_file
-from ..keys.keyring import Keyring, create
+from ..keys import keyring_file, receipt
+from ..keys.keyring import KekEntry, Keyring, create
 from . import base, keys_backup, keys_token, keys_usage
 from .keyring_changes import asked, prepare_new, update
-from .keyring_place import Place, keyring_options
+from .keyring_place import FILE, Place, keyring_options
 from .times import utc
 
 
@@ -111,6 +112,37 @@ def disable(place: Place, kek_id: str) -> None:
     """  # noqa: D301 - see above
     update(place, "keys.disable", lambda keyring: keyring.disable(kek_id), kek=kek_id)
     base.say(f"{kek_id} is disabled; reload Sealyard")
+
+
+@keys.command()
+@click.argument("kek_id")
+@click.option("--receipt", "file", type=FILE, help="Write the receipt to this file.")
+@keyring_options
+def destroy(place: Place, kek_id: str, file: Path | None) -> None:
+    """Take a disabled KEK out of the keyring, and print a signed receipt.
+
+    \b
+    sealyard keys destroy k1 --receipt k1.jws
+    sealyard keys destroy k1 > k1.jws
+
+    Check it with `sealyard audit verify-receipt`. What the KEK sealed opens never again, once the
+    backups that the receipt names are gone too.
+    """  # noqa: D301 - see above
+    if file is not None and file.exists():
+        raise base.Failure(f"{file}: exists already", base.ENVIRONMENT)
+    gone: list[KekEntry] = []
+
+    def change(keyring: Keyring) -> Keyring:
+        changed = keyring.remove(kek_id)
+        gone.append(keyring.entry(kek_id))
+        return changed
+
+    keyring = update(place, "keys.destroy", change, kek=kek_id)
+    said = receipt.sign(receipt.of_kek(gone[-1]), keyring.record_key, now=int(time.time()))
+    if file is not None:
+        file.write_text(said + "\n")
+    click.echo(said)
+    base.say(f"{kek_id} is gone from {place.path}; reload Sealyard, and destroy its backups")
 
 
 for _command in (

@@ -1,4 +1,4 @@
-"""The `sessions` commands: rotate and revoke the sessions of one scope."""
+"""The `sessions` commands: rotate, revoke and erase the sessions of one scope."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ import asyncio
 import sys
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import click
 
 from ..config.settings import KeySettings
 from ..core.context import Scope
-from ..core.errors import KeyUnavailable
+from ..core.errors import KeyUnavailable, NotErasable
 from ..keys.desk import Answer, Call, Desk, latest_not_before
 from ..keys.end_to_end.shelf import PackageShelf
 from ..keys.end_to_end.stored import StoredPackage
@@ -19,17 +20,14 @@ from ..keys.keeper import Keeper
 from ..keys.sessions import Sessions
 from . import base, times
 from .at_store import at_store
-from .keyring_place import Place, context_options, keyring_options
+from .keyring_place import FILE, Place, context_options, keyring_options
 
-_NO_STORE = (
-    "keys.store is memory, so each process has sessions of its own: ask its admin port,"
-    " POST /v1/sessions/rotate"
-)
+_NO_STORE = "keys.store is memory, so each process has sessions of its own: ask its admin port, "
 
 
 @click.group()
 def sessions() -> None:
-    """Rotate and revoke the sessions of one conversation (or tenant, where that is all).
+    """Rotate, revoke and erase the sessions of one conversation (or tenant, where that is all).
 
     \b
     sealyard sessions rotate --tenant clinic --conversation c1
@@ -55,7 +53,7 @@ def rotate(place: Place, tenant: str | None, conversation: str | None, *, as_jso
     """  # noqa: D301 - click's own mark for lines that are not to be wrapped
     scope, keys = _scope(tenant, conversation), place.keys()
     if keys.store == "memory":
-        raise base.Failure(_NO_STORE, base.NEGATIVE)
+        raise base.Failure(_NO_STORE + "POST /v1/sessions/rotate", base.NEGATIVE)
     answer = asyncio.run(_rotate(place, keys, scope))
     new = answer.sessions[0]
     if as_json:
@@ -139,6 +137,60 @@ async def _packages(
             return await shelf.packages(scope, recipient)
         except KeyUnavailable:
             raise base.Failure(f"the store does not tell: {at.reason}", base.ENVIRONMENT) from None
+
+
+@sessions.command()
+@context_options
+@click.option("--receipt", "file", type=FILE, help="Write the receipt to this file.")
+@base.as_json
+@keyring_options
+def erase(
+    place: Place,
+    tenant: str | None,
+    conversation: str | None,
+    file: Path | None,
+    *,
+    as_json: bool,
+) -> None:
+    """Destroy the ephemeral session keys of a conversation, and print a signed receipt.
+
+    \b
+    sealyard sessions erase --tenant clinic --conversation c1 --receipt c1.jws
+    sealyard sessions erase --tenant clinic --conversation c1 > c1.jws
+
+    Check it with `sealyard audit verify-receipt`. What they sealed opens never again. They are
+    revoked as well, so that a copy out of a backup does not open either. Ends with
+    1 for durable sessions, whose keys come from the KEK.
+    """  # noqa: D301 - click's own mark for lines that are not to be wrapped
+    scope, keys = _scope(tenant, conversation), place.keys()
+    if keys.mode != "ephemeral":
+        raise base.Failure(NotErasable.title, base.NEGATIVE)
+    if keys.store == "memory":
+        raise base.Failure(
+            _NO_STORE.replace("POST /v1/sessions/rotate", "DELETE /v1/sessions"), base.NEGATIVE
+        )
+    if file is not None and file.exists():
+        raise base.Failure(f"{file}: exists already", base.ENVIRONMENT)
+    before = latest_not_before(time.time())
+    answer = asyncio.run(_erase(place, keys, Call("erase", scope, before)))
+    if file is not None:
+        file.write_text(answer.receipt + "\n")
+    if as_json:
+        base.print_json(answer.to_json())
+    else:
+        click.echo(answer.receipt)
+        base.say(f"{answer.scope}: {len(answer.erased or ())} session keys destroyed")
+        base.say("\n".join(_told(answer, place, keys, "")))
+
+
+async def _erase(place: Place, keys: KeySettings, call: Call) -> Answer:
+    async with at_store(place, keys) as at:
+        name = at.sessions.view(call.scope).name
+        place.write_down(at.sessions.keyring, "sessions.erase", scope=name)
+        answer = await _desk(place, at.sessions).answer(call)
+        number = len(answer.erased or ())
+        place.write_down(at.sessions.keyring, "sessions.erased", scope=name, keys=number)
+        return answer
 
 
 async def _rotate(place: Place, keys: KeySettings, scope: Scope) -> Answer:

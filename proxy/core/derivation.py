@@ -18,6 +18,7 @@ SESSION_LABEL: Final = b"sealyard/v1/sk\x00"
 COMMITMENT_LABEL: Final = b"sealyard/v1/ctx"
 AUDIT_LABEL: Final = b"sealyard/v1/audit"
 POISON_LABEL: Final = b"sealyard/v1/poison"
+RECEIPT_LABEL: Final = b"sealyard/v1/receipt"
 # No record's authentication begins with it, so that the record key has two uses that never meet.
 PRIVATE_KEY_LABEL: Final = b"sealyard/v1/private-key"
 
@@ -61,6 +62,11 @@ def record_tag(record_key: RecordKey, record: bytes) -> bytes:
 def audit_key(record_key: RecordKey) -> AuditKey:
     """Return the key that chains the audit log: it outlives every KEK, as the record key does."""
     return AuditKey(_expand(record_key.reveal(), AUDIT_LABEL))
+
+
+def receipt_seed(record_key: RecordKey) -> bytes:
+    """Return the 32 bytes of the Ed25519 key (RFC 8032) that signs what was destroyed."""
+    return _expand(record_key.reveal(), RECEIPT_LABEL)
 
 
 def poison_key(record_key: RecordKey) -> PoisonKey:

@@ -381,6 +381,13 @@ class KeyMakerBusy(ParticipantError):
     title = "Too many key pairs are being made; try again."
 
 
+class NotErasable(OperatorError):
+    """Durable session keys are derived: only the KEK that they come from can be destroyed."""
+
+    code = "not-erasable"
+    title = "Durable session keys cannot be erased; destroy their KEK, or use ephemeral ones."
+
+
 class UnfitEnvironment(OperatorError):
     """The machine lacks something that Sealyard needs."""
 

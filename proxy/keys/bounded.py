@@ -49,6 +49,10 @@ class BoundedMap(Generic[K, V]):
         """Return every entry; none counts as used."""
         return tuple(self._entries.values())
 
+    def items(self) -> tuple[tuple[K, V], ...]:
+        """Return every entry with its key; none counts as used."""
+        return tuple(self._entries.items())
+
     def dropping(self, spent: Callable[[V], bool]) -> Iterator[None]:
         """Forget every entry that is spent, a few at each step; others may go on in between."""
         keys = tuple(self._entries)

@@ -14,12 +14,13 @@ from typing import Any, Final, Literal
 
 from ..core import base64url
 from ..core.context import Scope
-from ..core.errors import SealyardError
+from ..core.errors import NotErasable, SealyardError
 from ..core.needs import Needs
+from . import receipt
 from .session_view import SessionView
 from .sessions import Sessions
 
-Action = Literal["show", "create", "rotate", "revoke", "hear"]
+Action = Literal["show", "create", "rotate", "revoke", "erase", "hear"]
 
 Keep = Callable[[str, int], None]
 """Writes into the keyring's file that the sessions of a scope's name from before a time (seconds
@@ -71,7 +72,8 @@ class Answer:
 
     `agreed` tells whether other processes take a new session too; None where nobody else could.
     `store` tells the same of a revocation; `durable` whether it stands in the keyring, and
-    `problem` why not.
+    `problem` why not. `erased` are the ids of session keys that were destroyed, `receipt` the
+    signed statement of it (a compact JWS), and `key` the public JWK that verifies it.
     """
 
     scope: str
@@ -81,6 +83,9 @@ class Answer:
     store: bool | None = None
     durable: bool | None = None
     problem: str = ""
+    erased: tuple[str, ...] | None = None
+    receipt: str = ""
+    key: dict[str, str] | None = None
 
     @property
     def reaches_others(self) -> bool:
@@ -95,7 +100,8 @@ class Answer:
     def from_json(cls, value: dict[str, Any]) -> Answer:
         """Return the answer that another process of the same version sent."""
         sessions = tuple(SessionFacts(**one) for one in value["sessions"])
-        return cls(**{**value, "sessions": sessions})
+        made = cls(**{**value, "sessions": sessions})
+        return made if made.erased is None else replace(made, erased=tuple(made.erased))
 
     def joined(self, other: Answer) -> Answer:
         """Return this answer with what another worker holds as well."""
@@ -118,11 +124,13 @@ class Desk:
     async def answer(self, call: Call) -> Answer:
         """Do what is asked.
 
-        Raises KeyUnavailable where an ephemeral session cannot be agreed on, OperatorError for a
-        revocation of a time to come.
+        Raises KeyUnavailable where an ephemeral session cannot be agreed on or erased,
+        OperatorError for a revocation of a time to come, NotErasable for durable sessions.
         """
         if call.action == "revoke":
             return await self._revoke(call)
+        if call.action == "erase":
+            return await self._erase(call)
         agreed: bool | None = None
         if call.action == "create":
             await self._sessions.resolve(Needs({call.scope: 0}))
@@ -151,6 +159,37 @@ class Desk:
             durable, problem = False, error.reason
         store = taken if self._sessions.store.shared else None
         return Answer(view.name, view.not_before, (), None, store, durable, problem)
+
+    async def _erase(self, call: Call) -> Answer:
+        """Destroy the keys, and refuse them wherever a copy may come from: both, or an error."""
+        if not self._sessions.ephemeral:
+            raise NotErasable
+        if not call.keep:
+            self._sessions.refuse(call.scope, call.not_before)
+            self._sessions.let_go(call.scope)
+            view = self._sessions.view(call.scope)
+            return Answer(view.name, view.not_before)
+        name = self._sessions.view(call.scope).name
+        await self._sessions.write_down("sessions.erase", scope=name)
+        revoked = await self._revoke(call)
+        gone = await self._sessions.erase(call.scope)
+        await self._sessions.write_down("sessions.erased", scope=name, keys=len(gone))
+        key = self._sessions.keyring.record_key
+        said = receipt.of_sessions(
+            call.scope,
+            gone,
+            name=name,
+            not_before=revoked.not_before,
+            revoked_in_store=revoked.store,
+            revoked_in_keyring=bool(revoked.durable),
+            shared=self._sessions.store.shared,
+        )
+        return replace(
+            revoked,
+            erased=gone,
+            receipt=receipt.sign(said, key, now=int(self._sessions.now())),
+            key=receipt.public_jwk(key),
+        )
 
 
 def latest_not_before(now: float) -> int:

@@ -139,6 +139,12 @@ class EphemeralSessions:
         for known in self._known.entries():
             known.fresh_until = 0.0
 
+    def forget(self, scope: Scope) -> None:
+        """Let go of all sessions of a scope at once."""
+        for scope_and_sid, _ in self._known.items():  # noqa: PERF102 - no dict: a copy of its entries
+            if scope_and_sid[0] == scope:
+                self._known.forget(scope_and_sid)
+
     def bury(self, now: float) -> Iterator[None]:
         """Let go of the sessions that are over or revoked, and of what was absent a while ago.
 

@@ -12,6 +12,7 @@ from .stores import Changed, ClockRefused, Found, Held, Offer, Store, StoreFaile
 
 _T = TypeVar("_T")
 
+ERASE_SECONDS: Final = 8.0
 QUESTIONS: Final = 8
 """How many questions a process asks of a shared store at a time."""
 
@@ -75,6 +76,14 @@ class GuardedStore:
         """Do as the store inside."""
         return await self._ask(lambda: self._store.keep(name, key_id, record, epoch, keep_ms))
 
+    async def erase(self, name: str) -> tuple[str, ...]:
+        """Do as the store inside, with more patience: it may have to look at every record."""
+        try:
+            async with asyncio.timeout(ERASE_SECONDS):
+                return await self._store.erase(name)
+        except (StoreFailed, OSError) as error:
+            raise StoreFailed(_reason(error)) from None
+
     async def _ask(self, question: Callable[[], Awaitable[_T]]) -> _T:
         if self.shared and os.getpid() != self._pid:
             raise StoreFailed("store-forked")  # the parent's connections are not ours to use
@@ -97,8 +106,7 @@ class GuardedStore:
             self._notice(str(refused))
             raise
         except (StoreFailed, OSError) as error:  # a TimeoutError is an OSError
-            reason = str(error) if isinstance(error, StoreFailed) else "store-failed"
-            reason = "store-timeout" if isinstance(error, TimeoutError) else reason
+            reason = _reason(error)
         except BaseException:
             self.breaker.released()
             raise
@@ -113,3 +121,9 @@ class GuardedStore:
     def _succeeded(self) -> None:
         self.answered += 1
         self.breaker.succeeded()
+
+
+def _reason(error: StoreFailed | OSError) -> str:
+    if isinstance(error, TimeoutError):
+        return "store-timeout"
+    return str(error) if isinstance(error, StoreFailed) else "store-failed"

@@ -92,6 +92,11 @@ class SealingSessions:
             if name in {None, held.standing.name}:
                 held.fresh_until = 0.0
 
+    def let_go(self, scope: Scope) -> None:
+        """Let go of the session of a scope at once."""
+        self._lose(self._held.get(scope))
+        self._held.forget(scope)
+
     def bury(self, now: float) -> Iterator[None]:
         """Let go of what is over or revoked, a few at each step."""
         yield from self._held.dropping(lambda held: not self._alive(held, now))

@@ -31,7 +31,7 @@ from .sealing import Sealing, SealingSessions
 from .session_settings import SessionMode, SessionSettings, require_possible
 from .session_view import Lookups, Rotated, SessionView
 from .standing import FOREVER, Standing, Standings
-from .stores import Changed, ClockRefused, Store, StoreFailed, revocation
+from .stores import Changed, ClockRefused, Store, StoreFailed, erased, revocation
 from .witness import BLOCKED, Beginning, Cause, Witness
 
 __all__ = ["SessionMode", "SessionSettings", "Sessions"]
@@ -137,6 +137,15 @@ class Sessions:
     def keyring(self) -> Keyring:
         """The keyring in use."""
         return self._keyring
+
+    @property
+    def ephemeral(self) -> bool:
+        """Whether session keys are random and stand in the store alone."""
+        return self._ephemeral
+
+    def now(self) -> float:
+        """Return the time, in seconds since 1970."""
+        return self._clock()
 
     @property
     def cached(self) -> tuple[int, int]:
@@ -299,6 +308,24 @@ class Sessions:
             held.standing = standing
         return standing
 
+    async def erase(self, scope: Scope) -> tuple[str, ...]:
+        """Destroy the ephemeral session keys of the scope, in the store and here.
+
+        Returns their ids. Raises KeyUnavailable where the store does not answer; then they may all
+        still be there.
+        """
+        async with self._lock(scope):
+            self.let_go(scope)
+            try:
+                return await self._store.erase(self._standings.of(scope).name)
+            except StoreFailed:
+                raise KeyUnavailable("store-unavailable") from None
+
+    def let_go(self, scope: Scope) -> None:
+        """Let go of the ephemeral session keys of the scope that are held here."""
+        self._sealing.let_go(scope)
+        self._found.forget(scope)
+
     def replace_keyring(self, keyring: Keyring) -> None:
         """Go on with another keyring. Plans already resolved keep the sessions they have."""
         if keyring != self._keyring:
@@ -310,7 +337,15 @@ class Sessions:
             self._forget()
 
     def changed(self, name: str | None) -> None:
-        """Ask anew about a conversation that another process rotated or revoked, or about all."""
+        """Ask anew about a conversation that another process rotated or revoked, or about all.
+
+        Of one that another process erased, nothing is kept.
+        """
+        if name is not None and name.endswith(erased("")):
+            name = name.removesuffix(erased(""))
+            scope = self._standings.scope_of(name)
+            if scope is not None and self._ephemeral:
+                self.let_go(scope)
         self._standings.changed(name)
         self._found.changed()
         if self._store.shared:

@@ -64,6 +64,13 @@ class Standings:
             self._standings.put(scope, standing)
         return standing
 
+    def scope_of(self, name: str) -> Scope | None:
+        """Return the scope of that name, if it is one of those known here."""
+        for scope, standing in self._standings.items():
+            if standing.name == name:
+                return scope
+        return None
+
     def not_before(self, scope: Scope) -> int:
         """Return since when the sessions of a scope count, as far as is known."""
         standing = self._standings.get(scope)

@@ -8,7 +8,7 @@ from dataclasses import replace
 from functools import reduce
 from typing import Final
 
-from ..config.settings import Settings
+from ..config.settings import KeySettings, Settings
 from ..core.errors import InternalError
 from ..keys.desk import Answer, Call, Desk
 from ..keys.keeper import Keeper
@@ -51,7 +51,7 @@ async def of_workers(workers: Sequence[WorkerProcess], call: Call, *, shared: bo
     return answer if others.action == "hear" else reduce(Answer.joined, answers, answer)
 
 
-def report(reporter: Reporter, call: Call, answer: Answer) -> None:
+def report(reporter: Reporter, call: Call, answer: Answer, keys: KeySettings) -> None:
     """Tell the log what an operator did; who begins a session tells of it."""
     if call.action == "revoke":
         reporter.report(
@@ -61,11 +61,14 @@ def report(reporter: Reporter, call: Call, answer: Answer) -> None:
             durable=answer.durable,
             source="admin",
         )
+    elif call.action == "erase":
+        kind, number = keys.store.partition(":")[0], len(answer.erased or ())
+        reporter.report("key.erased", scope=answer.scope, keys=number, store=kind, source="admin")
 
 
 def _for_the_rest(call: Call, *, shared: bool) -> Call | None:
     """Return what is asked of the other workers once the first has answered."""
-    if call.action == "revoke":
+    if call.action in {"revoke", "erase"}:
         return replace(call, keep=False)
     if shared and call.action == "rotate":
         return replace(call, action="hear")

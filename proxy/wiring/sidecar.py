@@ -15,7 +15,7 @@ from ..keys.end_to_end.facade import EndToEnd
 from ..keys.participants.desk import ParticipantAnswer, ParticipantCall
 from ..keys.participants.making import KeyMaker
 from ..keys.sessions import Sessions, SessionSettings
-from ..keys.stores import Store, open_store
+from ..keys.stores import Store, erased, open_store
 from ..keys.upkeep import Upkeep
 from ..keys.witness import Witness
 from ..process import usage
@@ -226,7 +226,10 @@ class Sidecar:
         desk = session_calls.desk(
             self.sessions, self.settings, self._environ, self._reporter, clock=self._clock
         )
-        return await desk.answer(call)
+        answer = await desk.answer(call)
+        if call.action == "erase":
+            self.end_to_end.changed(erased(answer.scope))
+        return answer
 
     async def look(self) -> dict[str, Any]:
         """Return the shapes of the messages since the last look, and go on making them."""

@@ -151,7 +151,7 @@ class Whole:
         if call.action == "revoke":
             kept = "keyring" if answer.durable else "store" if answer.store else "process"
             self._revoked[kept] += 1
-        session_calls.report(self._reporter, call, answer)
+        session_calls.report(self._reporter, call, answer, self.settings.keys)
         return answer
 
     async def participants(self, call: ParticipantCall) -> ParticipantAnswer:

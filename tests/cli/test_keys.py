@@ -165,3 +165,23 @@ def test_help_opens_with_two_examples(name: str) -> None:
     command: click.Command = keys.commands[name] if name else keys
     text = command.get_help(click.Context(command))
     assert sum(line.strip().startswith("sealyard keys ") for line in text.splitlines()) >= 2
+
+
+def verified(*args: str) -> Result:
+    words = ("audit", "verify-receipt", *args, "--root-file", "root.key")
+    return CliRunner().invoke(main, words)
+
+
+def test_a_kek_that_is_destroyed_leaves_a_receipt(run: Run) -> None:
+    run("init")
+    run("add")
+    run("destroy", "k2", status=1)  # it is not disabled
+    run("disable", "k2")
+    text = run("destroy", "k2", "--receipt", "k2.jws").stdout.strip()
+    assert Path("k2.jws").read_text() == text + "\n"
+    said = json.loads(verified("k2.jws", "--json").stdout)
+    assert (said["destroyed"], said["kek"], said["number"]) == ("kek", "k2", 2)
+    Path("k2.jws").write_text(text[:-2] + "AA")
+    assert verified("k2.jws").exit_code == 1
+    run("destroy", "k1", "--receipt", "k2.jws", status=3)
+    assert [row["id"] for row in json.loads(run("list", "--json").stdout)] == ["k1"]

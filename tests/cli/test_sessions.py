@@ -228,3 +228,28 @@ def test_a_conversation_without_packages_is_told(run: Run) -> None:
     )
     result = run(*words, status=1)
     assert json.loads(result.stdout) == {"packages": []}
+
+
+EPHEMERAL = "  sessions: {mode: ephemeral}\n"
+
+
+def test_what_is_erased_opens_no_more_and_the_receipt_tells(run: Run) -> None:
+    config = Path("sealyard.yaml")
+    run("sessions", "erase", *NAMED, status=1)  # durable
+    config.write_text(config.read_text().replace("listeners:", EPHEMERAL + "listeners:", 1))
+    run("sessions", "rotate", *NAMED)
+    answer = json.loads(run("sessions", "erase", *NAMED, "--receipt", "r.jws", "--json").stdout)
+    assert answer["erased"]
+    assert (answer["store"], answer["durable"]) == (True, True)
+    told = run("audit", "verify-receipt", "r.jws", *NAMED).stdout
+    assert answer["erased"][0] in told
+    assert "not_covered" in told
+    run("audit", "verify-receipt", "r.jws", "--tenant", "another", status=1)
+    Path("key.jwk").write_text(run("audit", "receipt-key").stdout)
+    said = run("audit", "verify-receipt", "r.jws", "--key", "key.jwk", "--json").stdout
+    assert json.loads(said)["scope"] == answer["scope"]
+    run("sessions", "erase", *NAMED, "--receipt", "r.jws", status=3)  # nothing is overwritten
+    assert run("sessions", "erase", *NAMED).stdout.count(".") == 2
+    events = [line["event"] for line in audited()]
+    assert events[-3:] == ["sessions.erase", "keys.revoke", "sessions.erased"]
+    assert "clinic" not in Path("keyring.jwe.audit").read_text() + Path("r.jws").read_text()

@@ -349,3 +349,33 @@ async def test_who_keeps_learns_of_the_revocation(subject: Subject) -> None:
     await subject.store.revoke("n", b"gone", 1)
     assert (await subject.store.keep("n", "s1", b"one", 1, 10_000)).revocation == b"gone"
     assert (await subject.store.keep("n", "s1", b"two", 2, 10_000)).revocation == b"gone"
+
+
+# --- destroying -----------------------------------------------------------------------------------
+
+
+async def test_what_is_erased_is_gone_and_its_revocation_stays(subject: Subject) -> None:
+    await subject.store.get_or_create(an_offer(b"one", key="s1"))
+    await subject.store.replace(an_offer(b"two", epoch=2, key="s2"))
+    await subject.store.keep("n", "s3", b"three", 1, 10_000)
+    await subject.store.get_or_create(an_offer(b"else", name="nn", key="s1"))
+    await subject.store.revoke("n", b"gone", 1)
+    assert sorted(await subject.store.erase("n")) == ["s1", "s2", "s3"]
+    expected = {"n:rev": b"gone", "nn:cur": b"else", "nn:k:s1": b"else"}
+    assert await subject.store.dump() == expected
+    assert (await subject.store.get_or_create(an_offer(b"new"))).record == b"new"
+    assert await subject.store.erase("m") == ()
+
+
+async def test_others_hear_of_what_is_erased(subject: Subject) -> None:
+    told: list[str | None] = []
+    other = subject.another()
+    await other.open(told.append)
+    await asyncio.sleep(0.2)
+    told.clear()
+    await subject.store.get_or_create(an_offer(key="s1"))
+    await subject.store.erase("n")
+    await asyncio.sleep(0.1)
+    assert told == (["n!"] if other.hears else [])
+    if other is not subject.store:
+        await other.close()

@@ -69,3 +69,9 @@ def test_a_poison_session_id_has_its_time_and_a_tag() -> None:
     assert sid[:4] == (1_800_000_000).to_bytes(4)
     assert sid[4:] == hmac.digest(key.reveal(), sid[:4], "sha256")[:8]
     assert key.reveal() != derivation.audit_key(RecordKey(bytes(32))).reveal()
+
+
+def test_the_seed_of_receipts_is_no_other_key() -> None:
+    seeds = {derivation.receipt_seed(RecordKey(one * 32)) for one in (b"0", b"1")}
+    assert len(seeds) == 2
+    assert derivation.audit_key(RecordKey(b"0" * 32)).reveal() not in seeds

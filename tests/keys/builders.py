@@ -14,7 +14,7 @@ from proxy.core.needs import Needs
 from proxy.keys.keyring import Keyring, RandomBytes, create
 from proxy.keys.roots import FileRoot, create_root_file
 from proxy.keys.sessions import SessionMode, Sessions, SessionSettings
-from proxy.keys.stores import Changed, Found, Held, MemoryStore, Offer, Store, StoreFailed
+from proxy.keys.stores import Changed, Found, Held, MemoryStore, Offer, Store, StoreFailed, erased
 from proxy.keys.witness import Witness
 
 NOW = 1_800_000_000
@@ -120,6 +120,11 @@ class CountingStore:
         await asyncio.sleep(0)
         return await self.inner.replace(offer)
 
+    async def erase(self, name: str) -> tuple[str, ...]:
+        """Do as the store inside."""
+        self.asked.append("erase")
+        return await self.inner.erase(name)
+
     async def dump(self) -> dict[str, bytes]:
         """Do as the store inside."""
         return await self.inner.dump()
@@ -171,6 +176,11 @@ class BrokenStore:
         """Fail or hang."""
         return await self.get_or_create(offer)
 
+    async def erase(self, name: str) -> tuple[str, ...]:
+        """Fail or hang."""
+        await self._fail()
+        return ()
+
     async def dump(self) -> dict[str, bytes]:
         """Return nothing."""
         return {}
@@ -220,6 +230,12 @@ class SharedStore(MemoryStore):
         if tell and held != before:
             self._tell(name)
         return held
+
+    async def erase(self, name: str) -> tuple[str, ...]:
+        """Do as memory does, and tell."""
+        gone = await super().erase(name)
+        self._tell(erased(name))
+        return gone
 
     def _tell(self, name: str) -> None:
         for changed in self.listeners:

@@ -21,6 +21,7 @@ from ..keyring import RandomBytes
 from ..participants.registry import Participants
 from ..session_settings import SessionSettings
 from ..sessions import Sessions
+from ..stores import erased
 from ..witness import BLOCKED
 from .identities import Identities
 from .opening import PackagedOpening
@@ -147,6 +148,9 @@ class EndToEnd:
 
         Without a name something was missed, and all is asked about anew.
         """
+        if name is not None and name.endswith(erased("")):
+            self._opening.clear()
+            self._sealing.clear()
         if self._people.changed(name):
             self._opening.changed()
             if name is not None:

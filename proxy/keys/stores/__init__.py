@@ -14,7 +14,7 @@ from typing import Final
 from ...config.settings import RedisSettings
 from ...core.errors import ConfigurationError, UnfitEnvironment
 from .memory import MemoryStore
-from .store import Changed, ClockRefused, Found, Held, Offer, Store, StoreFailed
+from .store import Changed, ClockRefused, Found, Held, Offer, Store, StoreFailed, erased
 
 __all__ = [
     "STORES",
@@ -27,6 +27,7 @@ __all__ = [
     "Store",
     "StoreFailed",
     "StorePlace",
+    "erased",
     "open_store",
 ]
 

@@ -80,6 +80,14 @@ class MemoryStore:
             kept = self._notes[name] = _Kept(record, epoch, float("inf"))
         return None if kept is None else kept.record
 
+    async def erase(self, name: str) -> tuple[str, ...]:
+        """Forget the current session and the keys."""
+        before = f"{name}:{key_place('')}"
+        ids = tuple(place.removeprefix(before) for place in self._kept if place.startswith(before))
+        for place in (CURRENT, *map(key_place, ids)):
+            self._kept.pop(f"{name}:{place}", None)
+        return ids
+
     async def dump(self) -> dict[str, bytes]:
         """Return every record by its place."""
         places = {place: kept.record for place, kept in self._kept.items()}

@@ -25,6 +25,7 @@ from .store import (
     Held,
     Offer,
     StoreFailed,
+    erased,
     key_place,
 )
 
@@ -90,6 +91,18 @@ class RedisStore:
         """Keep the note unless a later one stands there."""
         arguments = [_value(record, epoch), self._channel if tell else "", name]
         return _record(await self._run(redis_scripts.NOTE, [self._key(name, NOTE)], arguments))
+
+    async def erase(self, name: str) -> tuple[str, ...]:
+        """Delete the current session and the keys, which takes a look at every name in Redis."""
+        before = self._key(name, key_place(""))
+        found: set[str] = set()
+        async with translated():
+            for node in await self._reach.nodes():
+                async for key in node.scan_iter(match=f"{before}*", count=1000):
+                    found.add(key.decode())
+        keys = [self._key(name, CURRENT), *sorted(found)]
+        await self._run(redis_scripts.ERASE, keys, [self._channel, erased(name)])
+        return tuple(key.removeprefix(before) for key in keys[1:])
 
     async def dump(self) -> dict[str, bytes]:
         """Return every record by its place."""

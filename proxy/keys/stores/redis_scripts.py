@@ -137,3 +137,14 @@ end
 return ARGV[1]
 """
 )
+
+# KEYS  current session, keys of ephemeral sessions;  ARGV  channel, what is told
+ERASE: Final = Script(
+    """
+redis.call('DEL', unpack(KEYS))
+"""
+    + _TELL.format(channel="ARGV[1]", name="ARGV[2]")
+    + """
+return #KEYS
+"""
+)

@@ -63,6 +63,10 @@ class SqliteStore:
         """Keep the note unless a later one stands there."""
         return await self._do(SqliteFile.note, name, record, epoch)
 
+    async def erase(self, name: str) -> tuple[str, ...]:
+        """Delete the current session and the keys, and overwrite where they stood in the file."""
+        return await self._do(SqliteFile.erase, name)
+
     async def dump(self) -> dict[str, bytes]:
         """Return every record by its place."""
         return await self._do(SqliteFile.dump)

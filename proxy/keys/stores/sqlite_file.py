@@ -44,6 +44,7 @@ class SqliteFile:
             # A write-ahead log survives a killed process, and readers do not wait for writers.
             self._connection.execute("PRAGMA journal_mode = WAL")
             self._connection.execute("PRAGMA synchronous = NORMAL")
+            self._connection.execute("PRAGMA secure_delete = ON")
             self._connection.executescript(_SCHEMA)
         except sqlite3.Error as error:
             raise UnfitEnvironment(f"{path}: no store: {error}") from None
@@ -88,6 +89,21 @@ class SqliteFile:
             return self._latest(place, record, epoch)
         row = self._row(place)
         return None if row is None else row[0]
+
+    def erase(self, name: str) -> tuple[str, ...]:
+        """Do as the store does; what was deleted is overwritten with zeros, in file and log."""
+        before = f"{name}:{key_place('')}"
+        with self._transaction():
+            rows = self._connection.execute(
+                "SELECT place FROM records WHERE place >= ? AND place < ?", (before, f"{before}~")
+            ).fetchall()
+            self._connection.execute(
+                "DELETE FROM records WHERE place = ? OR (place >= ? AND place < ?)",
+                (f"{name}:{CURRENT}", before, f"{before}~"),
+            )
+        # Old pages stand in the write-ahead log until it begins anew.
+        self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        return tuple(row[0].removeprefix(before) for row in rows)
 
     def dump(self) -> dict[str, bytes]:
         """Return every record by its place."""

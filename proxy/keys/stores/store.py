@@ -23,6 +23,11 @@ def key_place(key_id: str) -> str:
     return f"k:{key_id}"
 
 
+def erased(name: str) -> str:
+    """Return what others are told of a conversation whose session keys were destroyed."""
+    return f"{name}!"
+
+
 @dataclass(frozen=True, slots=True)
 class Offer:
     """A session record that a process offers under `name`, current for `ttl_ms` milliseconds.
@@ -62,7 +67,8 @@ class Found:
 
 
 Changed = Callable[[str | None], None]
-"""Is told the name of a conversation that another process rotated or revoked; None means any."""
+"""Is told the name of a conversation that another process rotated or revoked, or `erased` of it;
+None means any."""
 
 
 class Store(Protocol):
@@ -128,6 +134,13 @@ class Store(Protocol):
         """Keep what stands under a key id for `keep_ms` if its epoch is above; return what stands.
 
         Nobody is told of it. `find` finds it as it finds the key of an ephemeral session.
+        """
+        ...
+
+    async def erase(self, name: str) -> tuple[str, ...]:
+        """Destroy the current session and all session keys; return the ids of the latter.
+
+        Revocations stay. Others are told `erased(name)`.
         """
         ...
 

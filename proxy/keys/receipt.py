@@ -1,0 +1,148 @@
+"""Erase receipts: signed statements of what was destroyed, when, and what they cannot cover.
+
+A compact JWS (RFC 7515), EdDSA over Ed25519 (RFC 8037), by a key that is derived from the keyring's
+record key. Any JOSE library verifies it with the public JWK alone.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import secrets
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+
+from ..core import base64url, derivation
+from ..core.context import Scope
+from ..core.errors import ParticipantError
+from ..core.secret import RecordKey
+from .agreement import began
+from .jwk_set import decoded, parse_object
+from .keyring import KekEntry
+from .participants import public_key
+from .participants.public_key import PublicKey
+
+TYP: Final = "sealyard-erased+jwt"
+
+_SEGMENTS: Final = 3
+_STORE_COPIES: Final = (
+    "backups, snapshots, replicas and append-only files of the store",
+    "processes that were not told: they let go when they next ask the store, or at the key's end",
+    "key packages that others keep",
+    "what was opened before",
+)
+_KEK_COPIES: Final = (
+    "backups and exports of the keyring, and versions of the secret that it is mounted from",
+    "processes that hold the keyring as it was, until they reload",
+    "remains on the disk where the file stood",
+    "session keys that were derived and handed out before",
+    "what was opened before",
+)
+
+
+def of_sessions(  # noqa: PLR0913 - each is one fact
+    scope: Scope,
+    sids: Sequence[str],
+    *,
+    name: str,
+    not_before: int,
+    revoked_in_store: bool | None,
+    revoked_in_keyring: bool,
+    shared: bool,
+) -> dict[str, Any]:
+    """Return what is said of ephemeral session keys; the scope only under a salt of its own.
+
+    `name` is that of the scope in the store.
+    """
+    salt = secrets.token_bytes(16)
+    return {
+        "destroyed": "session-keys",
+        "scope": name,
+        "subject": {"salt": _text(salt), "sha256": _subject(scope, salt)},
+        "sids": [{"sid": sid, "began": began(base64url.decode(sid.encode()))} for sid in sids],
+        "revoked": {
+            "not_before": not_before,
+            "store": revoked_in_store,
+            "keyring": revoked_in_keyring,
+        },
+        "shared_store": shared,
+        "not_covered": list(_STORE_COPIES),
+    }
+
+
+def of_kek(entry: KekEntry) -> dict[str, Any]:
+    """Return what is said of a KEK that was destroyed."""
+    return {
+        "destroyed": "kek",
+        "kek": entry.id,
+        "number": entry.number,
+        "created": entry.created,
+        "not_covered": list(_KEK_COPIES),
+    }
+
+
+def sign(said: Mapping[str, Any], record_key: RecordKey, *, now: int) -> str:
+    """Return the receipt, made at `now` (seconds since 1970)."""
+    key = Ed25519PrivateKey.from_private_bytes(derivation.receipt_seed(record_key))
+    claims = {"iss": "sealyard", "iat": now, "jti": secrets.token_hex(16), **said}
+    head = _head(_public(key.public_key()))
+    text = head + b"." + base64url.encode(json.dumps(claims).encode())
+    return (text + b"." + base64url.encode(key.sign(text))).decode()
+
+
+def public_jwk(record_key: RecordKey) -> dict[str, str]:
+    """Return the public JWK that verifies the receipts of a keyring."""
+    seed = derivation.receipt_seed(record_key)
+    return _public(Ed25519PrivateKey.from_private_bytes(seed).public_key()).to_jwk()
+
+
+def verified(text: bytes, jwk: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return what a receipt says; None unless the key of that JWK has signed it."""
+    try:
+        public = public_key.from_members(jwk)
+    except ParticipantError:
+        return None
+    segments = text.strip().split(b".")
+    # Compared as a whole, so that no other `alg` is ever read.
+    if public.use != "sig" or len(segments) != _SEGMENTS or segments[0] != _head(public):
+        return None
+    claims = decoded(segments[1].decode("latin-1"))
+    tag = decoded(segments[2].decode("latin-1"))
+    point = decoded(dict(public.required)["x"])
+    if claims is None or tag is None or point is None:
+        return None
+    try:
+        Ed25519PublicKey.from_public_bytes(point).verify(tag, b".".join(segments[:2]))
+    except InvalidSignature:
+        return None
+    return parse_object(claims)
+
+
+def is_about(said: Mapping[str, Any], scope: Scope) -> bool:
+    """Whether a receipt of session keys is about that conversation; it takes no key to tell."""
+    subject = said.get("subject")
+    if not isinstance(subject, dict):
+        return False
+    salt = decoded(subject.get("salt"))
+    return salt is not None and subject.get("sha256") == _subject(scope, salt)
+
+
+def _subject(scope: Scope, salt: bytes) -> str:
+    return _text(hashlib.sha256(salt + scope.encode()).digest())
+
+
+def _public(key: Ed25519PublicKey) -> PublicKey:
+    point = _text(key.public_bytes_raw())
+    return public_key.from_members({"kty": "OKP", "crv": "Ed25519", "x": point})
+
+
+def _head(public: PublicKey) -> bytes:
+    header = {"typ": TYP, "alg": public.alg, "kid": public.kid}
+    return base64url.encode(json.dumps(header, separators=(",", ":")).encode())
+
+
+def _text(data: bytes) -> str:
+    return base64url.encode(data).decode()

@@ -1,0 +1,156 @@
+"""Erasing the ephemeral session keys of a conversation, in the store and in every process."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from proxy.core import token
+from proxy.core.context import Scope
+from proxy.core.errors import KeyringError, KeyUnavailable, NotErasable
+from proxy.core.needs import Needs
+from proxy.keys import receipt
+from proxy.keys.desk import Call, Desk, latest_not_before
+from proxy.keys.stores import Store, open_store
+
+from .builders import CONTEXT, SCOPE, BrokenStore, SharedStore, Time, World, a_world, seal_need
+
+OTHER = Scope("clinic", "c2")
+
+
+@pytest.fixture(params=["memory", "shared", "sqlite"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[Store, Time]]:
+    time = Time()
+    if request.param == "shared":
+        yield SharedStore(time), time
+    else:
+        address = "memory" if request.param == "memory" else f"sqlite:{tmp_path}/keys.db"
+        yield open_store(address, time, wall=time), time
+
+
+def a_desk(world: World) -> Desk:
+    return Desk(world.sessions, lambda *_: None)
+
+
+def a_call(world: World, *, keep: bool = True) -> Call:
+    return Call("erase", SCOPE, latest_not_before(world.time()), keep)
+
+
+async def sealed(world: World, scope: Scope = SCOPE) -> bytes:
+    session = (await world.sessions.resolve(seal_need(scope))).sealing[scope]
+    return session.seal(b"hello", CONTEXT)
+
+
+async def opens(world: World, text: bytes, scope: Scope = SCOPE) -> bool:
+    need = scope, token.decode(text).key_id
+    return need in (await world.sessions.resolve(Needs({}, frozenset({need})))).opening
+
+
+async def test_what_was_erased_opens_never_again_and_nothing_else_is_lost(
+    store: tuple[Store, Time],
+) -> None:
+    world = a_world(store=store[0], time=store[1], mode="ephemeral")
+    first, other = await sealed(world), await sealed(world, OTHER)
+    await world.sessions.rotate(SCOPE)
+    assert await opens(world, first)
+    answer = await a_desk(world).answer(a_call(world))
+    assert len(answer.erased or ()) == 2
+    assert not await opens(world, first)
+    assert await opens(world, other, OTHER)
+    places = [place for place in await store[0].dump() if place.startswith(answer.scope)]
+    assert places == [f"{answer.scope}:rev"]
+    world.time.advance(2)
+    again = await sealed(world)
+    assert await opens(world, again)
+    found = receipt.verified(answer.receipt.encode(), answer.key or {})
+    assert found is not None
+    assert {one["sid"] for one in found["sids"]} == set(answer.erased or ())
+    assert receipt.is_about(found, SCOPE)
+
+
+async def test_another_process_lets_go_as_soon_as_it_hears() -> None:
+    time = Time()
+    shared = SharedStore(time)
+    one = a_world(store=shared, time=time, mode="ephemeral")
+    other = one.another_process()
+    for world in (one, other):
+        await world.sessions.open()
+    text = await sealed(one)
+    await sealed(other, OTHER)
+    assert await opens(other, text)
+    await sealed(other)
+    await a_desk(one).answer(a_call(one))
+    assert SCOPE not in [scope for scope, _ in other.sessions._found._known._entries]
+    assert other.sessions._sealing.get(SCOPE) is None
+    assert other.sessions._sealing.get(OTHER) is not None
+    assert not await opens(other, text)
+
+
+async def test_a_worker_lets_go_when_it_is_told() -> None:
+    time = Time()
+    one = a_world(store=SharedStore(time), time=time, mode="ephemeral")
+    other = one.another_process()
+    text = await sealed(one)
+    assert await opens(other, text)
+    await a_desk(other).answer(a_call(other, keep=False))
+    assert len(other.sessions._found) == 0
+    assert not await opens(other, text)
+
+
+async def test_a_copy_that_comes_back_is_refused(tmp_path: Path) -> None:
+    time = Time()
+    shared = SharedStore(time)
+    world = a_world(store=shared, time=time, mode="ephemeral")
+    text = await sealed(world)
+    backup = dict(shared._kept)
+    await a_desk(world).answer(a_call(world))
+    shared._kept.update(backup)
+    assert not await opens(world, text)
+    assert not await opens(world.another_process(), text)
+
+
+def holding(folder: Path, data: bytes) -> list[Path]:
+    """Return the files that hold these bytes."""
+    return [path for path in folder.iterdir() if data in path.read_bytes()]
+
+
+async def test_the_bytes_of_a_key_are_gone_from_the_file(tmp_path: Path) -> None:
+    time = Time()
+    store = open_store(f"sqlite:{tmp_path}/keys.db", time, wall=time)
+    world = a_world(store=store, time=time, mode="ephemeral")
+    await sealed(world)
+    name = world.sessions.view(SCOPE).name
+    (record,) = [v for k, v in (await store.dump()).items() if k.startswith(f"{name}:k:")]
+    wrapped = record[-92:-32]
+    assert holding(tmp_path, wrapped)
+    await a_desk(world).answer(a_call(world))
+    assert not holding(tmp_path, wrapped)
+    await store.close()
+
+
+async def test_durable_sessions_cannot_be_erased() -> None:
+    world = a_world()
+    text = await sealed(world)
+    with pytest.raises(NotErasable):
+        await a_desk(world).answer(a_call(world))
+    assert await opens(world, text)
+
+
+async def test_without_an_answer_of_the_store_there_is_no_receipt() -> None:
+    world = a_world(store=BrokenStore(shared=True), mode="ephemeral")
+    with pytest.raises(KeyUnavailable):
+        await a_desk(world).answer(a_call(world))
+
+
+async def test_what_the_keyring_did_not_take_stands_in_the_receipt() -> None:
+    def refuse(name: str, not_before: int) -> None:
+        raise KeyringError("read-only")
+
+    world = a_world(mode="ephemeral")
+    await sealed(world)
+    answer = await Desk(world.sessions, refuse).answer(a_call(world))
+    found = receipt.verified(answer.receipt.encode(), answer.key or {})
+    assert found is not None
+    assert (answer.problem, found["revoked"]["keyring"]) == ("read-only", False)
