@@ -21,6 +21,7 @@ COMMANDS: Final = {
     "audit": CommandPlace("audit", "Check and show the audit log."),
     "keys": CommandPlace("keys", "Make, change, check and back up the keyring."),
     "tap": CommandPlace("tap", "Show messages as they pass, by kind and size."),
+    "observed": CommandPlace("observed", "Tell what rules that only observe would have done."),
     "doctor": CommandPlace("doctor", "Find out what keeps Sealyard from working here."),
     "inject": CommandPlace("inject", "Put the sidecar into Kubernetes manifests."),
     "injector": CommandPlace("injector", "Run the webhook that puts it into pods."),

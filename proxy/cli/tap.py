@@ -6,23 +6,16 @@ import asyncio
 import contextlib
 import json
 import os
-import ssl
 import sys
-from collections.abc import AsyncGenerator
 from datetime import UTC, datetime
-from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Final
 
-import aiohttp
 import click
 
-from ..admin.token import token_bytes
-from ..config.settings import AdminSettings, SecretReference, TcpAddress, UnixAddress
 from . import base
-from .loading import load_configuration
+from .at_admin import AdminListener
 
-_CONNECT_SECONDS: Final = 10.0
 _COLUMNS: Final = (
     ("client", "client sent"),
     ("backend", "backend got"),
@@ -30,13 +23,7 @@ _COLUMNS: Final = (
     ("reader", "reader gets"),
 )
 _WIDTH: Final = max(len(title) for _, title in _COLUMNS)
-_STATUSES: Final = {
-    401: "the admin token is not the one that it asks for",
-    403: "this token may not read",
-    404: "it has no tap: set `admin.tap: true` and restart it",
-    429: "too many look on already; try again later",
-}
-_ANYWHERE: Final = frozenset({"*", "0.0.0.0", "::"})  # noqa: S104 - where it listens, not we
+_NO_TAP: Final = "it has no tap: set `admin.tap: true` and restart it"
 _BOLD: Final = "\x1b[1m"
 _DIM: Final = "\x1b[2m"
 _SEALED: Final = "\x1b[36m"
@@ -76,13 +63,10 @@ def tap(
     the rules say them. Of more than twenty messages a second, some are shown and the rest counted.
     Ends with Ctrl-C.
     """  # noqa: D301 - click's own mark for lines that are not to be wrapped
-    admin = load_configuration(config).settings.admin
-    if admin is None:
-        raise base.Failure("the configuration has no `admin` listener", base.ENVIRONMENT)
-    token = _token(admin, token_file)
+    admin = AdminListener(config, token_file, ca)
     paint = _Paint(colors=not as_json and sys.stdout.isatty() and "NO_COLOR" not in os.environ)
     with contextlib.suppress(KeyboardInterrupt):
-        asyncio.run(_show(admin, token, ca, _Output(paint, as_json=as_json, left=count)))
+        asyncio.run(_show(admin, _Output(paint, as_json=as_json, left=count)))
 
 
 class _Paint:
@@ -117,54 +101,12 @@ class _Output:
         return True
 
 
-def _token(admin: AdminSettings, file: Path | None) -> str:
-    if file is not None:
-        reference = SecretReference(file=file)
-    elif admin.tokens:
-        reference = admin.tokens[0].secret
-    else:
-        raise click.UsageError("the configuration names no token: give one by --token-file")
-    return token_bytes(reference, os.environ).decode("ascii")
-
-
-async def _show(admin: AdminSettings, token: str, ca: Path | None, output: _Output) -> None:
-    try:
-        async with contextlib.aclosing(_events(admin, token, ca)) as events:
-            async for seen in events:
-                if not output.take(seen):
-                    return
-    except aiohttp.ClientError:
-        raise base.Failure(
-            f"nobody answers at {admin.listen}, or no longer", base.ENVIRONMENT
-        ) from None
-
-
-async def _events(
-    admin: AdminSettings, token: str, ca: Path | None
-) -> AsyncGenerator[dict[str, Any]]:
-    connector, authority = _way(admin)
-    secured = admin.tls is not None
-    trust = ssl.create_default_context(cafile=ca) if secured else False
-    url = f"{'https' if secured else 'http'}://{authority}/v1/tap"
-    timeout = aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_SECONDS)
-    async with (
-        aiohttp.ClientSession(connector=connector, timeout=timeout) as session,
-        session.get(url, headers={"Authorization": f"Bearer {token}"}, ssl=trust or True) as answer,
-    ):
-        if answer.status != HTTPStatus.OK:
-            told = _STATUSES.get(answer.status, f"it answers {answer.status}")
-            raise base.Failure(f"{admin.listen}: {told}", base.NEGATIVE)
+async def _show(admin: AdminListener, output: _Output) -> None:
+    async with admin.get("/v1/tap", missing=_NO_TAP) as answer:
         async for line in answer.content:
-            if line.strip():
-                yield json.loads(line)
+            if line.strip() and not output.take(json.loads(line)):
+                return
     raise base.Failure("it has ended", base.NEGATIVE)
-
-
-def _way(admin: AdminSettings) -> tuple[aiohttp.BaseConnector | None, str]:
-    if isinstance(admin.listen, UnixAddress):
-        return aiohttp.UnixConnector(str(admin.listen.path)), "localhost"
-    anywhere = admin.listen.host in _ANYWHERE
-    return None, str(TcpAddress("127.0.0.1", admin.listen.port) if anywhere else admin.listen)
 
 
 def _lines(message: dict[str, Any], paint: _Paint) -> list[str]:

@@ -54,12 +54,13 @@ def _mode(place: Place, problems: Problems) -> Mode | None:
     if word == "enforce":
         return Mode()
     if word == "observe":
-        problems.add(place, "`observe` is not supported yet")
-        return None
+        return Mode(observes=True)
     match = _UNTIL.fullmatch(word)
     if match is None:
         hint = "`permissive until 2027-03-31`" if word.startswith("permissive") else ""
-        message = f"{show(word)} is not a mode; one of: enforce, permissive until YYYY-MM-DD"
+        message = (
+            f"{show(word)} is not a mode; one of: enforce, observe, permissive until YYYY-MM-DD"
+        )
         problems.add(place, message, f"for example {hint}" if hint else "")
         return None
     try:

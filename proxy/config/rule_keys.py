@@ -36,11 +36,12 @@ _BIND: Final = Key(
 _OPTIONS: Final = (
     Key(
         "mode",
-        "`enforce`, `permissive until YYYY-MM-DD`",
-        "`permissive` lets old plaintext through on decrypt until that day begins (UTC).",
+        "`enforce`, `observe`, `permissive until YYYY-MM-DD`",
+        "`observe`, for whole rules: messages pass as they are, and what the rule would do is told."
+        " `permissive` lets old plaintext through on decrypt until that day begins (UTC).",
         {
             "anyOf": [
-                {"const": "enforce"},
+                {"enum": ["enforce", "observe"]},
                 {
                     "type": "string",
                     "pattern": rf"^permissive until [0-9-]{{10}}$|{shapes.REFERENCE}",

@@ -96,8 +96,23 @@ class _Resolver:
             response=self._behaviour("response"),
             max_body=self._around.max_body,
             shuts_on_poison=bool(self._shared.shuts_on_poison),
+            observes=self._observes(),
         )
         return ResolvedRule(rule, self._syntax, self._shared, tuple(self._items))
+
+    def _observes(self) -> bool:
+        mode = self._shared.options.mode
+        observes = mode is not None and mode.observes
+        for said in (self._shared.request, self._shared.response):
+            for block in () if said is None or isinstance(said, Verdict) else said:
+                if block.options.mode is not None and block.options.mode.observes:
+                    self._problems.add(block.place, "`observe` is the mode of a whole rule")
+        if observes:
+            self._problems.warn(
+                self._syntax.place,
+                "observes: its messages pass as they are, and nothing of them is sealed",
+            )
+        return observes
 
     def _behaviour(self, direction: Direction) -> Behaviour:
         said = self._shared.request if direction == "request" else self._shared.response

@@ -54,9 +54,10 @@ class BindSyntax:
 
 @dataclass(frozen=True, slots=True)
 class Mode:
-    """`enforce`, or `permissive` until a moment in seconds since 1970."""
+    """`enforce`, `observe`, or `permissive` until a moment in seconds since 1970."""
 
     permissive_until: float | None = None
+    observes: bool = False
 
 
 @dataclass(frozen=True, slots=True)

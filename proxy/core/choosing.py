@@ -131,6 +131,6 @@ def fitting(
 
 def refuse_rejected(exchange: Exchange) -> None:
     """Raise RejectedByRule where the rule rejects all responses."""
-    rule = exchange.decision.rule
-    if rule is not None and rule.response is Verdict.REJECT:
+    compiled = exchange.decision.compiled
+    if compiled is not None and compiled.rule.response is Verdict.REJECT:
         raise RejectedByRule("rule-rejects-response")

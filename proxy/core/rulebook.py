@@ -37,18 +37,33 @@ class Decision:
 
     `rule` is the rule that matched. `reads_request` says that the request's body must be read
     before anything is forwarded, `may_read_response` that some response to it would be read.
-    `varies` are the request headers that bind what a response holds.
+    `varies` are the request headers that bind what a response holds. A rule that only `observes`
+    stands there, and the message passes as if there were none.
     """
 
-    __slots__ = ("captures", "compiled", "may_read_response", "reads_request", "rule", "varies")
+    __slots__ = (
+        "captures",
+        "compiled",
+        "may_read_response",
+        "observes",
+        "reads_request",
+        "rule",
+        "varies",
+    )
 
     def __init__(
-        self, compiled: CompiledRule | None, captures: Mapping[str, str] = MappingProxyType({})
+        self,
+        compiled: CompiledRule | None,
+        captures: Mapping[str, str] = MappingProxyType({}),
+        *,
+        observes: CompiledRule | None = None,
     ) -> None:
         """Draw from the rule what every message asks."""
         self.compiled = compiled
         self.captures = captures
-        self.rule = compiled.rule if compiled else None
+        self.observes = observes
+        named = compiled or observes
+        self.rule = named.rule if named else None
         self.reads_request = bool(compiled and compiled.request)
         self.may_read_response = bool(compiled and compiled.response)
         self.varies = compiled.varies if compiled else ()
@@ -98,6 +113,9 @@ class Rulebook:
             raise RejectedByRule("no-rule")
         index, pattern = found
         compiled = self.rules[index]
+        if compiled.rule.observes:
+            captures = MappingProxyType(pattern.captures(path))
+            return Decision(None, captures, observes=compiled)
         if compiled.rule.request is Verdict.REJECT:
             refusal = RejectedByRule("rule-rejects")
             refusal.rule = compiled.rule.name

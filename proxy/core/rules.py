@@ -107,7 +107,8 @@ Behaviour = Verdict | tuple[Block, ...]
 class Rule:
     """A route plus what happens to its requests and responses.
 
-    `shuts_on_poison` says that it refuses all messages once somebody tried to open a poison token.
+    `shuts_on_poison` says that it refuses all messages once somebody tried to open a poison token;
+    `observes` that it changes nothing, and what it would do is told.
     """
 
     name: str
@@ -117,6 +118,7 @@ class Rule:
     response: Behaviour = Verdict.PASS
     max_body: int = 16 * 1024 * 1024
     shuts_on_poison: bool = False
+    observes: bool = False
 
     def behaviour(self, direction: Direction) -> Behaviour:
         """Return what the rule does in one direction."""

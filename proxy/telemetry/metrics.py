@@ -51,6 +51,26 @@ VALUES: Final = Metric(
     "Values by what became of them: `sealed`, `opened`, `already_sealed`, `plain` (passed as they"
     " were), `kept` (did not open and stayed) or `cut` (cut tokens).",
 )
+TRIALS: Final = Metric(
+    "sealyard_trials_total",
+    "counter",
+    ("listener", "rule", "direction", "outcome"),
+    "Messages of rules in mode `observe`, by what the rule would have done: `changed`, `unchanged`"
+    " (it found nothing to change), or the reason why it would have refused.",
+)
+TRIAL_VALUES: Final = Metric(
+    "sealyard_trial_values_total",
+    "counter",
+    ("listener", "rule", "direction", "fate"),
+    "Values that rules in mode `observe` would have changed, by what would have become of them.",
+)
+UNCOVERED: Final = Metric(
+    "sealyard_uncovered_messages_total",
+    "counter",
+    ("listener", "method", "shape", "request_type", "response_type"),
+    "Messages with a body that no rule covers, on listeners with a rule in mode `observe`, by the"
+    " shape of their path and the kinds of their bodies.",
+)
 REFUSALS: Final = Metric(
     "sealyard_refusals_total",
     "counter",
@@ -266,6 +286,9 @@ METRICS: Final = {
         MESSAGES,
         RULE_MATCHED,
         VALUES,
+        TRIALS,
+        TRIAL_VALUES,
+        UNCOVERED,
         REFUSALS,
         REFUSAL_REASONS,
         UPSTREAM_ERRORS,

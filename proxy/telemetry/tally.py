@@ -19,6 +19,9 @@ from .metrics import (
     REFUSAL_REASONS,
     REFUSALS,
     STORE_ERRORS,
+    TRIAL_VALUES,
+    TRIALS,
+    UNCOVERED,
     UPSTREAM_ERRORS,
     VALUES,
     Metric,
@@ -64,6 +67,10 @@ class Tally:
             outcome = "aborted" if fields.get("status") == _ABORTED else "forwarded"
             self._messages.count(fields, outcome)
             self._values(fields)
+            if "shape" in fields:
+                self._uncovered(fields)
+            elif fields.get("observed"):
+                self._trials(fields)
             if self.tap.watched:
                 self.tap.line(fields)
         elif event == "message.refused":
@@ -98,6 +105,23 @@ class Tally:
                     self._add(VALUES, (listener, rule, "response", fate), back)
                 if number > back:
                     self._add(VALUES, (listener, rule, "request", fate), number - back)
+
+    def _trials(self, fields: Mapping[str, Any]) -> None:
+        listener, rule = _text(fields, "listener"), _text(fields, "rule")
+        for direction, before in (("request", ""), ("response", "response_")):
+            if direction not in fields["observed"]:
+                continue
+            found = False
+            for fate in _FATES:
+                if number := fields.get(f"{before}would_be_{fate}"):
+                    found = True
+                    self._add(TRIAL_VALUES, (listener, rule, direction, fate), number)
+            outcome = _text(fields, f"{before}would_fail") or ("changed" if found else "unchanged")
+            self._add(TRIALS, (listener, rule, direction, outcome))
+
+    def _uncovered(self, fields: Mapping[str, Any]) -> None:
+        keys = ("listener", "method", "shape", "request_type", "response_type")
+        self._add(UNCOVERED, tuple(_text(fields, key) for key in keys))
 
     def _refusal(self, fields: Mapping[str, Any]) -> None:
         listener, code = _text(fields, "listener"), _text(fields, "error")

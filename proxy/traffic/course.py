@@ -27,7 +27,7 @@ from ..core.errors import (
 from ..core.exchange import Exchange
 from ..core.formats.kinds import Kind
 from ..core.forwardable import Forwardable
-from ..core.message import DIRECTIONS
+from ..core.message import DIRECTIONS, ResponseHead
 from ..core.needs import Attempt, Keys, Needs
 from ..core.pipeline import Plan
 from ..core.rulebook import Decision, Rulebook
@@ -39,6 +39,7 @@ from .framing import Framing
 from .gate import Admitted, RawRequest, admit
 from .hop import Crossing, Hop, Peer, Places
 from .interfaces import Reporter, UpstreamResponse
+from .path_shapes import NO_BODY, PathShapes, kind_told
 from .plain_head import PlainHead
 from .problem import Problem, problem, status_of
 from .record import Record
@@ -120,6 +121,8 @@ class Course:
         )
         self._prefix = secrets.token_hex(6)
         self._numbers = itertools.count(1)
+        observes = any(one.rule.observes for one in rulebook.rules)
+        self._shapes = PathShapes() if observes else None
 
     def record(self) -> Record:
         """Return the record of a new message."""
@@ -250,6 +253,17 @@ class Course:
             before = None if plan.flows else plan.body
             self._tap.body(record.request_id, record.direction, before, after, names)
         return applied.forwardable
+
+    def now(self) -> float:
+        """Return the time in seconds since 1970."""
+        return self._clock()
+
+    def uncovered(self, exchange: Exchange, head: ResponseHead, record: Record) -> None:
+        """Note a message that no rule covers, where somebody finds out which rules are needed."""
+        if self._shapes is not None and exchange.decision.rule is None:
+            asked, answered = kind_told(exchange.head.told), kind_told(head.told)
+            if asked != NO_BODY or answered != NO_BODY:
+                record.uncovered(self._shapes.shape(exchange.head.path), asked, answered)
 
     def body_limit(self, decision: Decision) -> int:
         """Return how many bytes a body may have that a rule reads."""

@@ -35,6 +35,8 @@ class Express:
         record = self._course.record()
         try:
             arrival = self._course.arrive_plain(request.head, request.peer, record)
+            if arrival.exchange.decision.observes is not None:
+                return None  # whoever overhears a message has waits
             body = request.body(arrival.admitted.framing)
             message = self._outgoing(arrival, body, record)
             if message is None:

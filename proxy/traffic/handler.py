@@ -20,6 +20,7 @@ from .event_borders import streams_records
 from .express import Express
 from .flowing import FlowingBody, FlowingResponse, Pieces
 from .interfaces import Reporter, Request, RequestBody, UpstreamResponse
+from .observation import Observation
 from .plain_request import PlainRequest
 from .problem import Problem, deliberate
 from .record import Record
@@ -105,7 +106,13 @@ class Handler:
     async def _answer(self, request: Request, record: Record) -> None:
         arrival = self._course.arrive(request.raw, request.peer, record)
         admitted = arrival.admitted
-        body = request.body(admitted.framing, expects_continue=admitted.expects_continue)
+        body: RequestBody = request.body(
+            admitted.framing, expects_continue=admitted.expects_continue
+        )
+        observation = None
+        if arrival.exchange.decision.observes is not None and not admitted.websocket:
+            observation = Observation(self._course, arrival.exchange, record)
+            body = observation.request(body)
         try:
             message, sent = await self._outgoing(arrival.exchange, body, record)
             record.sending()
@@ -114,10 +121,13 @@ class Handler:
             )
         finally:
             record.received = body.arrived
+        overheard = response if observation is None else observation.response(response)
         try:
-            await self._respond(request, arrival, response, record)
+            await self._respond(request, arrival, overheard, record)
         finally:
             record.received = max(record.received, body.arrived)
+        if observation is not None:
+            await observation.conclude()
 
     async def _respond(
         self, request: Request, arrival: Arrival, response: UpstreamResponse, record: Record
@@ -128,6 +138,7 @@ class Handler:
             if response.head.status == HTTPStatus.SWITCHING_PROTOCOLS:
                 await self._tunnel(request, response, record)
                 return
+            self._course.uncovered(arrival.exchange, response.head, record)
             if response.framing.told is None and streams_records(response.head.headers):
                 response.wait_longer(self._timeouts.tunnel)
             message, response = await self._incoming(arrival.exchange, response, record)

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from ..core.edits import Fate
 from ..core.errors import TrafficError, Unopened
 from ..core.message import Direction
+from ..core.trial import Trial
 from .interfaces import Reporter
 
 
@@ -21,6 +22,7 @@ class Record:
         "_refusal",
         "_responded",
         "_sent",
+        "_told",
         "direction",
         "method",
         "received",
@@ -38,6 +40,7 @@ class Record:
         self._sent = 0.0
         self._responded = 0.0
         self._counts: dict[str, int] = {}
+        self._told: dict[str, str] = {}
         self._refusal: tuple[str, str] | None = None
         self.direction: Direction = "request"
         self.method = ""
@@ -73,6 +76,20 @@ class Record:
         self._refusal = (error.code, error.reason)
         self.status = status
 
+    def observed(self, direction: Direction, trial: Trial) -> None:
+        """Note what a rule that only observes would have done to one direction."""
+        before = "" if direction == "request" else "response_"
+        for fate, number in trial.counts.items():
+            self._counts[f"{before}would_be_{fate}"] = number
+        self._told["observed"] = " ".join([*self._told.get("observed", "").split(), direction])
+        if trial.reason is not None:
+            self._told[f"{before}would_fail"] = trial.reason
+
+    def uncovered(self, route: str, request_type: str, response_type: str) -> None:
+        """Note the shape and the types of a message that no rule covers."""
+        self._told["shape"] = route
+        self._told["request_type"], self._told["response_type"] = request_type, response_type
+
     def did_not_open(self, unopened: Iterable[Unopened]) -> None:
         """Note tokens that did not open."""
         self.unopened.extend((self.direction, one) for one in unopened)
@@ -92,6 +109,8 @@ class Record:
         }
         if self._counts:
             fields |= self._counts
+        if self._told:
+            fields |= self._told
         if self._sent:
             fields["upstream_ms"] = ((self._responded or now) - self._sent) * 1000
         if self._refusal is not None:

@@ -170,6 +170,7 @@ class Trip:
         response = self._upstream.whole_response(connection)
         record.responded(response.head.status)
         try:
+            self._course.uncovered(self._arrival.exchange, response.head, record)
             message = self._incoming(response)
             if message is None:
                 self._go_on(response)

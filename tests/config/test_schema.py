@@ -41,7 +41,7 @@ def test_what_loads_is_valid(path: Path) -> None:
         ("{encrypt: $.content}", "rejct"),
         ("{decrypt: $.content}", "reject"),
         ("version: 1", "version: 2"),
-        ("name: send", "name: send\n        mode: observe"),
+        ("name: send", "name: send\n        mode: watch"),
         ("unmatched: pass", "unmatched: pass\n    limits: {body: 16MB}"),
     ],
 )

@@ -1,0 +1,60 @@
+"""Trying a rule on a message that passes as it is: what the rule would do, and nothing of it done.
+
+The same plan is made and carried out as in mode `enforce`; what comes out is thrown away. Values to
+be sealed are sealed under a key of the trial's own, so that no session counts them.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from . import pipeline
+from .edits import Fate
+from .exchange import Exchange
+from .needs import Keys, Needs
+from .pipeline import Plan
+from .rulebook import Decision
+from .secret import KEY_BYTES, SessionKey
+from .session import Session
+
+_SID = bytes(12)
+
+
+class Trial(NamedTuple):
+    """What a rule would do to one message: how many values would meet which fate.
+
+    `reason` says why the message would be refused; None where it would not.
+    """
+
+    counts: Mapping[Fate, int]
+    reason: str | None = None
+
+
+def trial_exchange(exchange: Exchange) -> Exchange:
+    """Return the exchange as it would be if the rule that observes it enforced.
+
+    Raises TypeError where none does.
+    """
+    decision = exchange.decision
+    if decision.observes is None:
+        raise TypeError("no rule observes this message")
+    return Exchange(Decision(decision.observes, decision.captures), exchange.head)
+
+
+def needs_of_trial(plan: Plan) -> Needs:
+    """Return the sessions that a trial asks for: those that open."""
+    return Needs({}, plan.needs.opens)
+
+
+def try_out(plan: Plan, keys: Keys, now: float) -> Trial:
+    """Return what carrying out a plan comes to; `keys` has sessions for opening.
+
+    Raises MessageError where the message would be refused.
+    """
+    sealing = {
+        scope: Session(SessionKey(os.urandom(KEY_BYTES)), sid=_SID, scope=scope, kek_id="k1")
+        for scope in plan.needs.seals
+    }
+    return Trial(pipeline.apply(plan, keys._replace(sealing=sealing), now).counts)
