@@ -13,7 +13,7 @@ from typing import Final
 from ..config.settings import SecretReference
 from ..core.errors import ParticipantError
 from ..keys import keyring_file
-from ..keys.participants import private_key, public_key
+from ..keys.participants import prekey, private_key, public_key
 from ..keys.participants.participant import Participant, ParticipantKey
 from ..keys.participants.private_key import Opener
 from ..keys.participants.public_key import Kind, Use
@@ -46,17 +46,45 @@ def new_key(  # noqa: PLR0913 - each is one option
     ends = 0 if expires is None else times.seconds(expires)
     if jwk is not None:
         return ParticipantKey(_taken(jwk, use), device, int(time.time()), expires=ends)
-    if under == "keyring":
-        keyring = keyring_file.open_keyring(place.path, place.root)
-        opener: Opener = private_key.keyring_opener(keyring)
-    else:
-        reference = SecretReference(
-            file=private_passphrase_file,
-            env=None if private_passphrase_file else private_passphrase_env,
-        )
-        opener = PassphraseRoot(reference, os.environ).fetch()
+    opener = opener_of(place, under, private_passphrase_env, private_passphrase_file)
     public, sealed = private_key.generate(_kind(use, x25519=x25519), opener)
     return ParticipantKey(public, device, int(time.time()), private=sealed, expires=ends)
+
+
+def opener_of(place: Place, under: str, env: str, file: Path | None) -> Opener:
+    """Return what private keys are encrypted under: the keyring's, or a passphrase."""
+    if under == "keyring":
+        keyring = keyring_file.open_keyring(place.path, place.root)
+        return private_key.keyring_opener(keyring)
+    reference = SecretReference(file=file, env=None if file else env)
+    return PassphraseRoot(reference, os.environ).fetch()
+
+
+def new_prekey(  # noqa: PLR0913 - each is one option
+    place: Place, participant: str, *, device: str, ttl: int, grace: int, opener: Opener
+) -> ParticipantKey:
+    """Return a new prekey, signed by the participant's active signing key.
+
+    Raises ParticipantError where there is none, or `opener` does not open it.
+    """
+    now = int(time.time())
+    signing = [
+        one
+        for one in find(place, participant).keys
+        if one.public.use == "sig" and one.seals(now) and one.private
+    ]
+    if not signing:
+        raise ParticipantError("the participant has no active signing key here: add one")
+    signer = signing[-1]
+    private = private_key.unseal(signer.private, opener, signer.public)
+    public, sealed = private_key.generate("X25519", opener)
+    expires = now + ttl
+    signed = prekey.sign(
+        public, device=device, expires=expires, private=private, signer=signer.public
+    )
+    return ParticipantKey(
+        public, device, now, private=sealed, expires=expires, prekey=signed, lingers=grace
+    )
 
 
 def find(place: Place, participant: str) -> Participant:

@@ -11,11 +11,12 @@ from typing import Any, Final
 import click
 
 from ..keys.participants.participant import ParticipantKey
+from ..keys.participants.prekey import DEFAULT_SECONDS
 from ..keys.participants.public_key import Use
 from ..keys.private_file import write
 from . import base, times
 from .keyring_place import FILE, Place, keyring_options
-from .participant_store import change, find, hand_out, new_key
+from .participant_store import change, find, hand_out, new_key, new_prekey, opener_of
 
 _WEEK_SECONDS: Final = 604_800
 _YEAR_SECONDS: Final = 366 * 86_400
@@ -29,8 +30,8 @@ _use = click.option(
 )
 
 
-def _key_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command the options that describe a new key."""
+def _opener_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options that say what private keys are encrypted under."""
     for option in (
         click.option(
             "--under",
@@ -47,6 +48,14 @@ def _key_options(command: Callable[..., None]) -> Callable[..., None]:
             metavar="NAME",
             help="What the private key is encrypted under.",
         ),
+    ):
+        command = option(command)
+    return command
+
+
+def _key_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options that describe a new key."""
+    for option in (
         click.option("--expires", metavar="TIME", help="Such as 2027-11-24T00:00:00Z."),
         click.option("--jwk", type=FILE, help="Take the public JWK in this file; make no pair."),
         click.option("--x25519", is_flag=True, help="X25519 in place of RSA, with --use enc."),
@@ -54,7 +63,7 @@ def _key_options(command: Callable[..., None]) -> Callable[..., None]:
         click.option("--device", default="main", show_default=True, help="Whose key it is."),
     ):
         command = option(command)
-    return command
+    return _opener_options(command)
 
 
 @click.group()
@@ -125,6 +134,57 @@ def rotate(
         lambda one: one.rotate(key, grace=grace),
     )
     _tell(key, as_json=as_json)
+
+
+@participants.command("prekey")
+@click.argument("participant")
+@click.option("--device", default="main", show_default=True, help="Whose prekey it is.")
+@click.option(
+    "--ttl",
+    type=click.IntRange(60, _YEAR_SECONDS),
+    default=DEFAULT_SECONDS,
+    show_default=True,
+    help="For how many seconds others seal for it.",
+)
+@click.option(
+    "--grace",
+    type=click.IntRange(0, _YEAR_SECONDS),
+    default=_WEEK_SECONDS,
+    show_default=True,
+    help="For how many seconds it still opens after that.",
+)
+@_opener_options
+@keyring_options
+def add_prekey(  # noqa: PLR0913 - each is one option
+    place: Place,
+    participant: str,
+    *,
+    device: str,
+    ttl: int,
+    grace: int,
+    under: str,
+    private_passphrase_env: str,
+    private_passphrase_file: Path | None,
+) -> None:
+    """Give a device a signed X25519 key for a while, and delete those that are over.
+
+    \b
+    sealyard participants prekey alice --device phone --under keyring
+    sealyard participants prekey alice --device phone --ttl 86400 --grace 86400
+
+    Run it before the last one ends, such as each week: without one, others seal for the device's
+    other keys again. The participant's signing key is opened by what --under says.
+    """  # noqa: D301 - click's own mark for lines that are not to be wrapped
+    opener = opener_of(place, under, private_passphrase_env, private_passphrase_file)
+    key = new_prekey(place, participant, device=device, ttl=ttl, grace=grace, opener=opener)
+    change(
+        place,
+        "participants.prekey",
+        participant,
+        key.public.kid,
+        lambda one: one.add_prekey(key, grace=grace),
+    )
+    click.echo(key.public.kid)
 
 
 @participants.command()

@@ -173,3 +173,16 @@ def test_a_private_key_can_stand_under_the_keyring(run: Run) -> None:
     assert private_key.unseal(sealed, opener, public)["kid"] == kid
     with pytest.raises(ParticipantError):
         private_key.unseal(sealed, Passphrase(WORDS), public)
+
+
+def test_a_prekey_is_made_signed_and_taken_before_the_static_key(run: Run) -> None:
+    run("add", "alice", "--jwk", "alice.json")
+    run("prekey", "alice", status=3)
+    run("add", "alice", "--use", "sig")
+
+    kid = run("prekey", "alice").stdout.strip()
+    again = run("prekey", "alice", "--ttl", "60", "--grace", "60").stdout.strip()
+
+    told = {one["kid"]: one for one in listed(run) if one.get("prekey")}
+    assert {kid: one["status"] for kid, one in told.items()} == {kid: "rotated", again: "active"}
+    run("prekey", "alice", "--under", "keyring", status=3)

@@ -168,6 +168,7 @@ class EndToEnd:
         now = self._clock()
         yield from self._sealing.bury(now)
         yield from self._opening.bury(now)
+        yield from self._identities.bury(now)
 
     async def _obtain(
         self, seals: Mapping[Scope, int], opens: Iterable[tuple[Scope, KeyId]]

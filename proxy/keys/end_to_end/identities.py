@@ -7,7 +7,7 @@ or the environment, or the keyring.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -26,6 +26,7 @@ from ..sessions import Sessions
 
 _HELD: Final = 10_000
 _AGAIN_SECONDS: Final = 60.0
+_NEVER: Final = float("inf")
 _MAX_FILE_BYTES: Final = 32 * 1024
 
 
@@ -35,6 +36,7 @@ class _Opened:
 
     identity: Identity | None
     again: float
+    ends: float
 
 
 class Identities:
@@ -69,6 +71,10 @@ class Identities:
         """Forget every private key."""
         self._opened.clear()
 
+    def bury(self, now: float) -> Iterator[None]:
+        """Let go of private keys that open nothing any more, a few at each step."""
+        yield from self._opened.dropping(lambda one: now >= one.ends)
+
     async def find(self, participant_id: str, participant: Participant, use: Use) -> list[Identity]:
         """Return the keys of a use that still open and whose private side is at hand, newest first.
 
@@ -84,7 +90,8 @@ class Identities:
         opened, now = self._opened.get(place), self._clock()
         if opened is None or (opened.identity is None and now >= opened.again):
             identity = await asyncio.to_thread(self._open, participant_id, key)
-            opened = _Opened(identity, now + _AGAIN_SECONDS)
+            ends = min((end for end in (key.ends, key.retires) if end), default=_NEVER)
+            opened = _Opened(identity, now + _AGAIN_SECONDS, ends)
             self._opened.put(place, opened)
         return opened.identity
 

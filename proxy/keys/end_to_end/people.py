@@ -68,7 +68,12 @@ class People:
             self._notice("record-stale")
             participant = known.participant
         now = self._clock()
-        ends = [end for one in participant.keys for end in (one.expires, one.retires) if end > now]
+        ends = [
+            end
+            for one in participant.keys
+            for end in (one.expires, one.ends, one.retires)
+            if end > now
+        ]
         fresh_until = min([now + self._max_age, *ends])
         found = Known(participant, fresh_until if heard == self.heard else 0.0)
         self._known.put(name, found)

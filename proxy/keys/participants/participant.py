@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final, Literal
 
 from ...core.errors import ParticipantError, UnknownParticipantKey
+from . import prekey
 from .public_key import PublicKey, Use
 
 Status = Literal["active", "rotated", "revoked", "expired"]
@@ -26,7 +27,8 @@ class ParticipantKey:
     """One key of one device. A time of 0 means that it is not set.
 
     `private` is the encrypted JWK, empty where only the public key was given to us. From `expires`
-    on nothing seals or opens with it; `retires` is the same for a key that was rotated.
+    on nothing is sealed for it and, `lingers` seconds later, nothing opened; `retires` is the end
+    of a key that was rotated. A prekey has the participant's signature over it in `prekey`.
     """
 
     public: PublicKey
@@ -37,14 +39,22 @@ class ParticipantKey:
     retires: int = 0
     revoked: int = 0
     reason: str = ""
+    prekey: str = ""
+    lingers: int = 0
 
     def status(self, now: float) -> Status:
         """Return how the key stands; only an active one seals, an active or rotated one opens."""
         if self.revoked:
             return "revoked"
-        if any(end and now >= end for end in (self.expires, self.retires)):
+        if any(end and now >= end for end in (self.ends, self.retires)):
             return "expired"
-        return "rotated" if self.retires else "active"
+        over = bool(self.expires) and now >= self.expires
+        return "rotated" if self.retires or over else "active"
+
+    @property
+    def ends(self) -> int:
+        """When it opens nothing any more, rotation aside; 0: that is not set."""
+        return self.expires + self.lingers if self.expires else 0
 
     def opens(self, now: float) -> bool:
         """Whether what was sealed for the key may be opened with it."""
@@ -62,7 +72,11 @@ class ParticipantKey:
             for name in ("created", "expires", "retires", "revoked", "reason")
             if (value := getattr(self, name))
         }
-        return {**told, "status": self.status(now), "private": bool(self.private), **times}
+        return {**told, "status": self.status(now), **self._holds(), **times}
+
+    def _holds(self) -> dict[str, bool]:
+        prekey = {"prekey": True} if self.prekey else {}
+        return {"private": bool(self.private), **prekey}
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,8 +91,15 @@ class Participant:
         return {"keys": [one.public.to_jwk() for one in self.keys if one.status(now) == "active"]}
 
     def sealing_keys(self, now: float) -> list[PublicKey]:
-        """Return the keys that session keys are wrapped for now: one or more for each device."""
-        return [one.public for one in self.keys if one.public.use == "enc" and one.seals(now)]
+        """Return the keys that session keys are wrapped for now: one or more for each device.
+
+        A device that has a prekey is reached by that alone.
+        """
+        wanted = [one for one in self.keys if one.public.use == "enc" and one.seals(now)]
+        signed = [one for one in wanted if one.prekey and self._signed(one, now)]
+        devices = {one.device for one in signed}
+        static = [one for one in wanted if not one.prekey and one.device not in devices]
+        return [one.public for one in (*static, *signed)]
 
     def verifying_key(self, kid: str, now: float) -> PublicKey | None:
         """Return the key of that id if what it signed is believed: it is active or in its grace."""
@@ -116,23 +137,59 @@ class Participant:
 
         def goes(one: ParticipantKey) -> bool:
             same = (one.device, one.public.use) == (key.device, key.public.use)
-            return same and one.status(now) == "active"
+            return same and not one.prekey and one.status(now) == "active"
 
         if not any(map(goes, self.keys)):
             raise ParticipantError("the device has no active key to rotate: add one")
         retires = now + grace
         return self._with(goes, lambda one: replace(one, retires=retires)).add(key)
 
+    def add_prekey(self, key: ParticipantKey, *, grace: int) -> Participant:
+        """Return the participant with a new prekey of a device, in place of the one before.
+
+        That one still opens for `grace` seconds. Prekeys that open nothing any more are taken out
+        altogether, with their private sides. Raises ParticipantError where the key is none, or is
+        not signed by the participant.
+        """
+        now = key.created
+        if key.public.kind != "X25519" or not key.expires or not self._signed(key, now):
+            raise ParticipantError("a prekey is X25519, ends, and is signed by its participant")
+        retires = now + grace
+        kept = tuple(
+            replace(one, retires=retires)
+            if one.prekey and one.device == key.device and one.seals(now)
+            else one
+            for one in self.keys
+            if not _is_over(one, now)
+        )
+        return replace(self, keys=kept).add(key)
+
+    def _signed(self, key: ParticipantKey, now: float) -> bool:
+        """Whether a signing key of the participant that is believed stands behind a prekey."""
+        said, public, device, expires = key.prekey, key.public, key.device, key.expires
+        return any(
+            prekey.is_signed(said, public, device=device, expires=expires, signer=one.public)
+            for one in self.keys
+            if one.public.use == "sig" and one.opens(now)
+        )
+
     def revoke(self, kid: str, reason: str, now: int) -> Participant:
         """Return the participant whose key neither seals nor opens any more, for good.
 
-        A key that is revoked already keeps its time and reason.
+        With a key of a device that opens go the device's prekeys. A key that is revoked already
+        keeps its time and reason.
         """
         if not reason or len(reason) > MAX_REASON_CHARS or not reason.isprintable():
             raise ParticipantError(f"a reason is 1 to {MAX_REASON_CHARS} printable characters")
-        if self.find(kid).revoked:
+        found = self.find(kid)
+        if found.revoked:
             return self
-        return self._with(_is(kid), lambda one: replace(one, revoked=now, reason=reason))
+
+        def goes(one: ParticipantKey) -> bool:
+            of_device = bool(one.prekey) and one.device == found.device and not one.revoked
+            return one is found or (of_device and found.public.use == "enc")
+
+        return self._with(goes, lambda one: replace(one, revoked=now, reason=reason))
 
     def expire(self, kid: str, at: int) -> Participant:
         """Return the participant whose key ends at `at`, or earlier where it already did."""
@@ -150,6 +207,10 @@ class Participant:
 
 def _is(kid: str) -> Callable[[ParticipantKey], bool]:
     return lambda one: one.public.kid == kid
+
+
+def _is_over(key: ParticipantKey, now: float) -> bool:
+    return bool(key.prekey) and (now >= key.ends or key.status(now) == "expired")
 
 
 def _check(key: ParticipantKey) -> None:

@@ -149,7 +149,10 @@ def decode(record: bytes, name: str, key: RecordKey) -> Participant:
 def key_members(key: ParticipantKey) -> dict[str, Any]:
     """Return a key as JSON holds it, its encrypted private part included."""
     names = ("device", "created", "private", "expires", "retires", "revoked", "reason")
-    return {"public": key.public.to_jwk(), **{name: getattr(key, name) for name in names}}
+    # Only written where there are any, so that records without prekeys stay as they were.
+    more = ("prekey", "lingers") if key.prekey else ()
+    members = {name: getattr(key, name) for name in (*names, *more)}
+    return {"public": key.public.to_jwk(), **members}
 
 
 def key_of(members: dict[str, Any]) -> ParticipantKey:

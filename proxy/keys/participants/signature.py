@@ -1,4 +1,4 @@
-"""The JWS inside a key package: compact (RFC 7515), EdDSA over Ed25519 (RFC 8037), one header."""
+"""The JWS in a key package, or of a prekey: compact (RFC 7515), EdDSA (RFC 8037), one header."""
 
 from __future__ import annotations
 
@@ -16,20 +16,22 @@ from .public_key import PublicKey
 _SEGMENTS: Final = 3
 
 
-def sign(claims: dict[str, Any], private: dict[str, Any], public: PublicKey) -> bytes:
+def sign(
+    claims: dict[str, Any], private: dict[str, Any], public: PublicKey, *, typ: str = TYP
+) -> bytes:
     """Return the JWS of `claims` by an Ed25519 key whose private JWK is given."""
-    text = _head(public) + b"." + base64url.encode(json.dumps(claims).encode())
+    text = _head(public, typ) + b"." + base64url.encode(json.dumps(claims).encode())
     key = Ed25519PrivateKey.from_private_bytes(base64url.decode(private["d"].encode()))
     return text + b"." + base64url.encode(key.sign(text))
 
 
-def verified(signed: bytes, sender: PublicKey) -> dict[str, Any] | None:
-    """Return the claims of a JWS that `sender` signed; None for anything else.
+def verified(signed: bytes, sender: PublicKey, *, typ: str = TYP) -> dict[str, Any] | None:
+    """Return the claims of a JWS of that `typ` that `sender` signed; None for anything else.
 
     The header is compared with the one that `sign` writes, so that no other `alg` is ever read.
     """
     segments = signed.split(b".")
-    if sender.use != "sig" or len(segments) != _SEGMENTS or segments[0] != _head(sender):
+    if sender.use != "sig" or len(segments) != _SEGMENTS or segments[0] != _head(sender, typ):
         return None
     claims = decoded(segments[1].decode("latin-1"))
     tag = decoded(segments[2].decode("latin-1"))
@@ -43,6 +45,6 @@ def verified(signed: bytes, sender: PublicKey) -> dict[str, Any] | None:
     return parse_object(claims)
 
 
-def _head(public: PublicKey) -> bytes:
-    header = {"typ": TYP, "alg": public.alg, "kid": public.kid}
+def _head(public: PublicKey, typ: str) -> bytes:
+    header = {"typ": typ, "alg": public.alg, "kid": public.kid}
     return base64url.encode(json.dumps(header, separators=(",", ":")).encode())

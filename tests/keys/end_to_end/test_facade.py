@@ -14,7 +14,8 @@ from proxy.core.context import Scope
 from proxy.core.errors import KeyUnavailable, OpenFailed, ParticipantError
 from proxy.core.needs import Needs
 from proxy.core.token import decode
-from proxy.keys.participants import private_key
+from proxy.keys.participants import prekey, private_key
+from proxy.keys.participants.participant import ParticipantKey
 from proxy.keys.stores import MemoryStore
 from tests.keys.builders import BrokenStore, CountingStore, SharedStore, Time, some_bytes
 from tests.keys.end_to_end.builders import (
@@ -443,3 +444,34 @@ async def test_a_child_process_begins_with_no_key() -> None:
     before = await one.session("alice", ["bob"])
     one.keys._pid = one.sessions._pid = 0
     assert (await one.session("alice", ["bob"])).sid != before.sid
+
+
+async def test_packages_are_for_a_prekey_and_are_lost_with_it() -> None:
+    (one,) = await a_fleet()
+    await one.add("carol", a_held_key("alice-enc"), a_held_key("bob-sig"))
+    key = prekey_of_carol(int(one.time.now))
+    await one.people.change("carol", lambda carol: carol.add_prekey(key, grace=TTL))
+    sealed = await one.seal(b"hello", "alice", ["carol"])
+    (package,) = await one.keys.packages(Scope("clinic", "c1"), "carol")
+    assert [each["header"]["kid"] for each in json.loads(package.package)["recipients"]] == [
+        key.public.kid
+    ]
+    assert await one.open_for("carol", sealed) == b"hello"
+    one.time.advance(TTL + 1)
+    await one.seal(b"more", "alice", ["carol"])
+    for _ in one.keys.bury():
+        pass
+    newer = prekey_of_carol(int(one.time.now))
+    await one.people.change("carol", lambda carol: carol.add_prekey(newer, grace=TTL))
+    assert await refusal(one, "carol", sealed) == "package-not-for-us"
+
+
+def prekey_of_carol(now: int) -> ParticipantKey:
+    public, private = private_key.generate("X25519", private_key.keyring_opener(KEYRING))
+    signer, ends = a_public_key("bob-sig"), now + TTL // 2
+    said = prekey.sign(
+        public, device="phone", expires=ends, private=a_private_jwk("bob-sig"), signer=signer
+    )
+    return ParticipantKey(
+        public, "phone", now, private=private, expires=ends, prekey=said, lingers=TTL // 2
+    )
