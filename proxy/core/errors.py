@@ -64,8 +64,15 @@ class AmbiguousRequest(TrafficError):
     code = "ambiguous-request"
     status = 400
     title = "The request can be read in more than one way."
-    cause = "The path is spelled so that a backend might route it otherwise than the rules do."
-    remedy = "Send the plain spelling of the path: no encoded slashes, parameters or odd cases."
+    cause = (
+        "The path is spelled so that a backend might route it otherwise than the rules do; or on a"
+        " path with rules the request asks for another method, in a header, in the query or in a"
+        " form's field `_method`, or is a form that no rule reads and that might."
+    )
+    remedy = (
+        "Send the plain spelling of the path: no encoded slashes, parameters or odd cases. Give"
+        " POST a rule that reads its forms where other methods of the path have one."
+    )
 
 
 class InvalidBody(MessageError):

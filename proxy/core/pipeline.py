@@ -41,6 +41,7 @@ from .head_values import with_changes
 from .marks import request_marks, response_marks, vary
 from .message import Head, Headers, RequestHead, ResponseHead, SocketHead, media_type
 from .messages import Messages
+from .method_override import refuse_in_body
 from .needs import Keys, Needs
 from .record_flow import RecordFlow
 from .selectors import Whole
@@ -183,7 +184,10 @@ def plan_request(
             refuse_present(head, one, body)
         blueprint = next((one for one in compiled.request if one.when is None), None)
     verify(head.told, body)
-    return _plan(exchange, blueprint, head, body, limit, measured=measured)
+    plan = _plan(exchange, blueprint, head, body, limit, measured=measured)
+    if exchange.decision.overridable and plan.body and not _hidden(blueprint):
+        refuse_in_body(head, plan.body)
+    return plan
 
 
 def plan_response(  # noqa: PLR0913 - the message and what is known of it
@@ -403,6 +407,12 @@ def _plan(  # noqa: PLR0913 - the message and what is known of it
         varies=decision.varies,
         framing=framing,
     )
+
+
+def _hidden(blueprint: Blueprint | None) -> bool:
+    """Tell whether the backend gets a sealed body, in which it finds no field."""
+    whole = None if blueprint is None else blueprint.whole_encrypt
+    return whole is not None and whole.selector is Whole.BODY
 
 
 def _has_parts(plan: Plan) -> bool:

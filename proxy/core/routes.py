@@ -163,6 +163,14 @@ class RouteTable:
             raise AmbiguousRequest("two-readings-of-path")
         return None if found is None else (found.rule, found.pattern)
 
+    def takers(self, method: str, path: CanonicalPath) -> frozenset[int]:
+        """Return the rules that take requests with this method to this path, in any reading."""
+        found = (
+            _find(self._canonical, path.segments, method, websocket=False),
+            _find(self._shadow, path.shadow, method, websocket=False),
+        )
+        return frozenset(one.rule for one in found if one is not None)
+
     def touches(self, path: CanonicalPath) -> bool:
         """Tell whether a pattern takes this path, whatever the method, be it in a laxer reading."""
         return any(

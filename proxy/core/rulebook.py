@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from types import MappingProxyType
+from typing import Final
 
 from .blueprint import Blueprint
 from .errors import InvalidExpression, RejectedByRule
@@ -15,6 +16,9 @@ from .rules import NAMED_PARTS, Behaviour, Block, NamedPart, Rule, Verdict
 from .sources import JsonSource, json_sources, name_sources
 
 Blueprints = tuple[Blueprint, ...]
+
+_OVERRIDDEN: Final = "POST"
+"""The method that frameworks let a form replace by its field `_method`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +35,13 @@ class CompiledRule:
     varies: tuple[bytes, ...]
     seals_response: bool
 
+    @property
+    def guards(self) -> bool:
+        """Whether something gets out, or in, where a request goes around the rule."""
+        rejects = self.rule.request is Verdict.REJECT
+        acts = rejects or bool(self.request) or self.seals_response
+        return acts and not self.rule.observes
+
 
 class Decision:
     """Which rule takes a request, with its captures; `compiled` is None for unmatched traffic.
@@ -38,7 +49,8 @@ class Decision:
     `rule` is the rule that matched. `reads_request` says that the request's body must be read
     before anything is forwarded, `may_read_response` that some response to it would be read.
     `varies` are the request headers that bind what a response holds. A rule that only `observes`
-    stands there, and the message passes as if there were none.
+    stands there, and the message passes as if there were none. `overridable`: with another method,
+    another rule would take the request, and one that must not be gone around.
     """
 
     __slots__ = (
@@ -46,6 +58,7 @@ class Decision:
         "compiled",
         "may_read_response",
         "observes",
+        "overridable",
         "reads_request",
         "rule",
         "varies",
@@ -57,8 +70,10 @@ class Decision:
         captures: Mapping[str, str] = MappingProxyType({}),
         *,
         observes: CompiledRule | None = None,
+        overridable: bool = False,
     ) -> None:
         """Draw from the rule what every message asks."""
+        self.overridable = overridable
         self.compiled = compiled
         self.captures = captures
         self.observes = observes
@@ -75,7 +90,7 @@ class Rulebook:
     `end_to_end` tells whether some rule takes keys from key packages.
     """
 
-    __slots__ = ("_pass_unmatched", "_remembered", "_table", "end_to_end", "rules")
+    __slots__ = ("_methods", "_pass_unmatched", "_remembered", "_table", "end_to_end", "rules")
 
     def __init__(self, rules: tuple[Rule, ...], *, pass_unmatched: bool) -> None:
         """Build the route table of `rules`; unmatched requests pass or are rejected."""
@@ -85,6 +100,8 @@ class Rulebook:
         self._table = RouteTable(
             [(index, pattern) for index, rule in enumerate(rules) for pattern in rule.patterns]
         )
+        named = (pattern.methods for rule in rules for pattern in rule.patterns)
+        self._methods = frozenset({"PUT"}.union(*named)) - {_OVERRIDDEN}
         self._remembered = lru_cache(maxsize=REMEMBERED)(self._decide)
 
     def decide(self, method: str, path: CanonicalPath, *, websocket: bool = False) -> Decision:
@@ -109,18 +126,28 @@ class Rulebook:
             raise RejectedByRule("upgrade-on-ruled-route")
         if found is None:
             if self._pass_unmatched:
-                return Decision(None)
+                return Decision(None, overridable=self._overridable(method, path, None))
             raise RejectedByRule("no-rule")
         index, pattern = found
         compiled = self.rules[index]
+        captures = MappingProxyType(pattern.captures(path))
+        overridable = self._overridable(method, path, index)
         if compiled.rule.observes:
-            captures = MappingProxyType(pattern.captures(path))
-            return Decision(None, captures, observes=compiled)
+            return Decision(None, captures, observes=compiled, overridable=overridable)
         if compiled.rule.request is Verdict.REJECT:
             refusal = RejectedByRule("rule-rejects")
             refusal.rule = compiled.rule.name
             raise refusal
-        return Decision(compiled, MappingProxyType(pattern.captures(path)))
+        return Decision(compiled, captures, overridable=overridable)
+
+    def _overridable(self, method: str, path: CanonicalPath, taking: int | None) -> bool:
+        if method != _OVERRIDDEN:
+            return False
+        return any(
+            other != taking and self.rules[other].guards
+            for one in self._methods
+            for other in self._table.takers(one, path)
+        )
 
     def rules_path(self, path: CanonicalPath) -> bool:
         """Tell whether some rule takes some request to this path, be it in a laxer reading."""

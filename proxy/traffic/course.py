@@ -28,6 +28,7 @@ from ..core.exchange import Exchange
 from ..core.formats.kinds import Kind
 from ..core.forwardable import Forwardable
 from ..core.message import DIRECTIONS, ResponseHead
+from ..core.method_override import may_ask_in_body
 from ..core.needs import Attempt, Keys, Needs
 from ..core.pipeline import Plan
 from ..core.rulebook import Decision, Rulebook
@@ -301,6 +302,16 @@ class Course:
             raise RejectedByRule("poison-shut")
         if admitted.overrides and self._rulebook.rules_path(admitted.path):
             raise AmbiguousRequest("method-override")
+        if (
+            decision.overridable
+            and not decision.reads_request
+            and admitted.framing.present
+            and may_ask_in_body(admitted.head)
+        ):
+            detail = (
+                "A form could ask for a method that a rule takes: give POST a rule here as well."
+            )
+            raise AmbiguousRequest("method-override", detail=detail)
         if admitted.websocket and (decision.reads_request or decision.may_read_response):
             # A tunnel would carry messages past the rule that should have read them.
             raise RejectedByRule("upgrade-on-ruled-route")

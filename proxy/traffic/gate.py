@@ -16,6 +16,7 @@ from ..core.errors import (
     MethodNotAllowed,
 )
 from ..core.message import Headers, RequestHead
+from ..core.method_override import asked_in_query
 from ..core.path import CanonicalPath, canonical
 from .authority import is_authority
 from .framing import ABSENT, HTTP_10, HTTP_11, Framing
@@ -63,8 +64,9 @@ class Admitted(NamedTuple):
 
     `websocket` says that it asks for a WebSocket (RFC 6455) in every respect; `upgrade` that it
     asked for any other protocol, which is answered as if it had not. `overrides` says that it asks
-    for another method in a header, as Express, Rails, PHP and Spring may be told to heed. `host` is
-    empty where an HTTP/1.0 client sent none; `via` says that the request has crossed another proxy.
+    for another method in a header or in its query, as Express, Rails, PHP and Spring may be told to
+    heed. `host` is empty where an HTTP/1.0 client sent none; `via` says that the request has
+    crossed another proxy.
     """
 
     head: RequestHead
@@ -113,7 +115,7 @@ def admit(raw: RawRequest, *, head_limit: int = 65536) -> Admitted:
         expects_continue=b"expect" in notable and _expects_continue(raw.version, notable),
         websocket=websocket,
         upgrade=upgrade and not websocket,
-        overrides=not _OVERRIDES.isdisjoint(notable),
+        overrides=not _OVERRIDES.isdisjoint(notable) or asked_in_query(query),
         host=authority or (hosts[0] if hosts else b""),
         via=b"via" in notable,
     )

@@ -34,6 +34,9 @@ What must never stand behind an arrow is `plain`.
 Rows f are forms; rows part- are forms in parts, their bytes in `tests/vectors/multipart.jsonl`.
 The handlers record bytes, so `plain` there means that the laxest reader could find the card.
 
+A field `_method` in a form is another way, for which no server here has a handler:
+[what Sealyard does about it](../how-to/bodies.md) is tested by itself.
+
 This page is measured, with `python -m tests.bypass.measure docs/explanation/bypass.md`.
 
 """

@@ -64,7 +64,18 @@ async def test_a_form_is_sealed_on_its_way_in_and_opened_on_its_way_out(tmp_path
 
 
 @pytest.mark.parametrize(
-    "kind", ["multipart/form-data; boundary=x", "application/x-ndjson", "text/plain", "text/xml"]
+    "kind",
+    [
+        "multipart/form-data; boundary=x",
+        "application/x-ndjson",
+        "text/plain",
+        "text/xml",
+        "application/xml",
+        "application/soap+xml",
+        "application/protobuf",
+        "application/x-protobuf",
+        "application/grpc",
+    ],
 )
 async def test_what_is_not_read_is_refused_before_it_is_sent(tmp_path: Path, kind: str) -> None:
     async with backend() as behind, aiohttp.ClientSession() as session:

@@ -28,6 +28,8 @@ JSON = b"Content-Type: application/json"
 CONTENT = Item(
     parse_selector("$.content"), "content", frozenset({"tenant", "conversation", "field"})
 )
+FORM = b"Content-Type: application/x-www-form-urlencoded"
+PARTS = b"Content-Type: multipart/form-data; boundary=x"
 NAMES = Names(tenant=parse_source("const:t"), conversation=parse_source("const:c"))
 
 
@@ -46,7 +48,8 @@ def a_rulebook(*, pass_unmatched: bool = True) -> Rulebook:
         response=(Block(decrypt=(CONTENT,)),),
     )
     closed = Rule("closed", (parse_pattern("/closed"),), request=Verdict.REJECT)
-    return Rulebook((sealing, opening, closed), pass_unmatched=pass_unmatched)
+    putting = Rule("put", (parse_pattern("PUT /put"),), NAMES, request=(Block(encrypt=(CONTENT,)),))
+    return Rulebook((sealing, opening, closed, putting), pass_unmatched=pass_unmatched)
 
 
 class BrokenKeys:
@@ -181,6 +184,11 @@ REFUSED = {
     "override": (post(b"{}", b"X-HTTP-Method-Override: PUT", target=b"/seal"), 400),
     "override of a method": (get(b"/seal", b"X-Method-Override: POST", method=b"PUT"), 400),
     "override of a lax spelling": (get(b"/Open/", b"X-HTTP-Method: GET", method=b"PUT"), 400),
+    "override in the query": (post(b"{}", JSON, target=b"/put?_method=PUT"), 400),
+    "override in an encoded query": (get(b"/put?%5fmethod=PUT"), 400),
+    "a form that could override": (post(b"_method=PUT", FORM, target=b"/put"), 400),
+    "parts that could override": (post(b"--x", PARTS, target=b"/put"), 400),
+    "a body of two types": (post(b"_method=PUT", JSON, FORM, target=b"/put"), 400),
     "encoded slash": (post(b"{}", target=b"/x/..%2fseal"), 400),
 }
 
@@ -205,6 +213,23 @@ async def test_a19_an_override_of_the_method_passes_where_no_rule_looks() -> Non
 
     assert response.status == 200
     assert origin.seen[0].values(b"x-http-method-override") == [b"PUT"]
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        post(b"{}", JSON, target=b"/put"),
+        post(b"_method=PUT", FORM, target=b"/free"),
+        post(b"{}", JSON, target=b"/free?_method=PUT"),
+        get(b"/put"),
+    ],
+)
+async def test_what_cannot_ask_for_a_ruled_method_passes(request_: bytes) -> None:
+    origin = Origin()
+
+    response, _ = await through(origin, request_)
+
+    assert response.status == 200
 
 
 async def test_the_log_tells_which_rule_rejects() -> None:

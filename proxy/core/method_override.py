@@ -1,0 +1,50 @@
+"""`_method`: the field by which Rails, Laravel, Symfony and Express let a form ask for a method.
+
+Where that method would lead to another rule, such a field is a way around the rule.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+from urllib.parse import unquote
+
+from .errors import AmbiguousRequest, UnsupportedBody
+from .formats.form import FormSelection
+from .formats.kinds import kind_of
+from .formats.part_selection import PartSelection
+from .message import RequestHead, media_type
+from .selectors import NamedSelector
+
+_FIELD: Final = "_method"
+_INDEX: Final = frozenset({0})
+_PAIRS: Final = FormSelection({0: _FIELD}, 1, _INDEX)
+_PARTS: Final = PartSelection({0: NamedSelector("part", _FIELD)}, 1, _INDEX)
+
+
+def asked_in_query(query: str | None) -> bool:
+    """Tell whether a query has the field, in a spelling that a backend may read as it."""
+    return query is not None and _FIELD in unquote(query).lower()
+
+
+def may_ask_in_body(head: RequestHead) -> bool:
+    """Tell whether a request has a body in which backends look for the field."""
+    try:
+        kind = kind_of(media_type(head.told))
+    except UnsupportedBody:
+        return True  # of a type that nobody can tell
+    return kind in {"form", "multipart"}
+
+
+def refuse_in_body(head: RequestHead, body: bytes) -> None:
+    """Raise AmbiguousRequest where a form has the field; raise as forms do that cannot be read."""
+    kind = kind_of(media_type(head.told))
+    if kind == "form":
+        found = _PAIRS.find(body)
+        asked = bool(found.found[0] or found.variants)
+    elif kind == "multipart":
+        parts = _PARTS.find(body, head.told.get(b"content-type", ()))
+        asked = bool(parts.found[0] or parts.variants)
+    else:
+        return
+    if asked:
+        raise AmbiguousRequest("method-override")
