@@ -62,7 +62,7 @@ class ExplainRoutes:
 
     async def _explain(self, request: web.Request) -> web.Response:
         said = await reading.body(request, _MEMBERS)
-        listener = _listener(self._subject.settings, reading.text(said, "listener"))
+        listener = _listener(self._subject.settings, reading.text(said, "listener", nullable=True))
         # Ten thousand rules take a while to be made ready, which traffic must not wait for.
         told = await asyncio.to_thread(_explained, listener, said)
         return web.Response(body=json.dumps(told).encode(), content_type="application/json")
@@ -70,7 +70,7 @@ class ExplainRoutes:
 
 def _explained(listener: ListenerSettings, said: Mapping[str, Any]) -> dict[str, object]:
     method, target = reading.needed(said, "method"), reading.needed(said, "path")
-    body, response = reading.text(said, "body"), reading.text(said, "response")
+    body, response = (reading.text(said, name, nullable=True) for name in ("body", "response"))
     status = reading.whole(said, "status", low=_LOWEST_STATUS, high=_HIGHEST_STATUS)
     headers = _headers(said)
     if body and not any(name.lower() == b"content-type" for name, _ in headers):
@@ -92,7 +92,7 @@ def _listener(settings: Settings, name: str | None) -> ListenerSettings:
 
 
 def _headers(said: Mapping[str, Any]) -> Headers:
-    pairs = said.get("headers") or []
+    pairs = said.get("headers", [])
     if not isinstance(pairs, list):
         raise Malformed("`headers` is not a list of pairs.")
     made: list[tuple[bytes, bytes]] = []

@@ -168,10 +168,10 @@ def _new_key(
     action: ParticipantAction, who: str, said: Mapping[str, Any], *, seconds: int = 0
 ) -> ParticipantCall:
     jwk, passphrase = said.get("jwk"), reading.text(said, "passphrase")
-    if (jwk is None) == (passphrase is None):
+    if ("jwk" in said) == (passphrase is not None):
         raise Malformed("Give one of `jwk` and `passphrase`.")
     use = _use(said, "enc")
-    if jwk is not None:
+    if "jwk" in said:
         public = _public(jwk)
         if public.use != _use(said, public.use):
             raise Malformed(f"The key is for use {public.use}.")

@@ -43,9 +43,9 @@ def only(said: Mapping[str, Any], known: Collection[str]) -> Mapping[str, Any]:
     return said
 
 
-def text(said: Mapping[str, Any], name: str) -> str | None:
-    """Return a text, None where it is absent or null; raise Malformed."""
-    value = said.get(name)
+def text(said: Mapping[str, Any], name: str, *, nullable: bool = False) -> str | None:
+    """Return a text, None where it is absent or, if `nullable`, null; raise Malformed."""
+    value = _value(said, name, nullable=nullable)
     if value is not None and not isinstance(value, str):
         raise Malformed(f"`{name}` is not a string.")
     if value is not None and any("\ud800" <= char <= "\udfff" for char in value):
@@ -69,9 +69,23 @@ def choice(said: Mapping[str, Any], name: str, options: Collection[str], default
     return default if value is None else value
 
 
-def whole(said: Mapping[str, Any], name: str, *, low: int = 1, high: int = LATEST) -> int | None:
-    """Return a whole number within its bounds, None where it is absent or null."""
-    value = said.get(name)
+def whole(
+    said: Mapping[str, Any],
+    name: str,
+    *,
+    low: int = 1,
+    high: int = LATEST,
+    nullable: bool = False,
+) -> int | None:
+    """Return a whole number within its bounds, None where it is absent or, if `nullable`, null."""
+    value = _value(said, name, nullable=nullable)
     if value is not None and (type(value) is not int or not low <= value <= high):
         raise Malformed(f"`{name}` is not a whole number from {low} to {high}.")
+    return value
+
+
+def _value(said: Mapping[str, Any], name: str, *, nullable: bool) -> object:
+    value = said.get(name)
+    if value is None and name in said and not nullable:
+        raise Malformed(f"`{name}` is null: leave it out.")
     return value

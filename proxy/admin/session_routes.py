@@ -139,13 +139,13 @@ class SessionRoutes:
         scope = named_scope(said)
         if action != "revoke":
             return Call(action, scope)
-        not_before = reading.whole(said, "not_before")
+        not_before = reading.whole(said, "not_before", nullable=True)
         return Call(action, scope, not_before or latest_not_before(self._clock()))
 
 
 def named_scope(said: Mapping[str, Any]) -> Scope:
     """Return the scope that a call names; raise Malformed where it names none."""
-    tenant, conversation = (reading.text(said, name) for name in _PARTS)
+    tenant, conversation = (reading.text(said, name, nullable=True) for name in _PARTS)
     scope = Scope(tenant, conversation)
     if scope == Scope():
         raise Malformed("The call names neither a tenant nor a conversation.")

@@ -252,6 +252,22 @@ def served(
         configuration = configuration.replace("unmatched:", "trusted_names: true\n    unmatched:")
     if rules is not None:
         configuration = configuration.partition("    rules:\n")[0] + f"    rules:\n{rules}"
+    ports = {"port": port, "admin": admin, "health": health}
+    with running(folder, configuration, *options, log=log, **ports) as process:
+        yield process
+
+
+@contextmanager
+def running(
+    folder: Path,
+    configuration: str,
+    *options: str,
+    port: int,
+    admin: int,
+    health: int,
+    log: Path | None = None,
+) -> Iterator[Served]:
+    """Run `sealyard serve` by a configuration that names these ports."""
     (folder / "sealyard.yaml").write_text(configuration)
     log = log or folder / "sealyard.log"
     with (
