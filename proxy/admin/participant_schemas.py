@@ -43,7 +43,7 @@ JWK: Final = {
         schemas.record(
             {
                 "kty": {"const": "OKP"},
-                "crv": {"const": "Ed25519"},
+                "crv": {"enum": ["Ed25519", "X25519"]},
                 "x": {"type": "string", "pattern": "^[A-Za-z0-9_-]{43}$"},
                 **_OURS,
             },
@@ -51,7 +51,7 @@ JWK: Final = {
         ),
     ]
 }
-"""A public key (RFC 7517): RSA of 4096 bits to wrap keys for, or Ed25519 to sign with."""
+"""A public key (RFC 7517): RSA (4096 bits) or X25519 to wrap keys for, Ed25519 to sign with."""
 
 KEY: Final = schemas.record(
     {
