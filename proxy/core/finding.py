@@ -122,9 +122,9 @@ def _record_edits(  # noqa: PLR0913 - those of find_edits, and the kind
     piece: bool,
 ) -> list[Edit]:
     """Return the edits of every record, each with a block, names and values of its own."""
-    lenient = kind == "sse" and blueprint.only_opens_responses
-    strict = not lenient and not blueprint.block.case_variants_allowed
     blueprints = alternatives(exchange, blueprint, head)
+    lenient = kind == "sse" and all(one.only_opens_responses for one in blueprints)
+    strict = not lenient and not all(one.block.case_variants_allowed for one in blueprints)
 
     def edits_of(text: bytes) -> list[Edit]:
         taker = choose(blueprints, text, lenient=lenient)
@@ -134,6 +134,8 @@ def _record_edits(  # noqa: PLR0913 - those of find_edits, and the kind
         edits = cast("list[Edit]", _text_edits(exchange, taker, head, text, lenient=lenient)[1])
         if taker is blueprint:
             return edits
+        if taker.records(media_type(head.told)) != kind:
+            raise UnsupportedBody("block-reads-no-records")
         refuse_present(head, taker, body)
         return [OwnEdit(one, taker.block) for one in edits]  # type: ignore[arg-type]  # none of a head
 

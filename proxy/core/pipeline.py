@@ -247,9 +247,10 @@ def begin_stream(
     """
     flow = RecordFlow(cutter(kind, limit), partial(plan_records, exchange, blueprint, head))
     counts: dict[Fate, int] = {}
-    if blueprint.block.encrypt:
+    takers = alternatives(exchange, blueprint, head)
+    if any(one.block.encrypt for one in takers):
         counts["sealed"] = 1
-    if blueprint.block.decrypt:
+    if any(one.block.decrypt for one in takers):
         counts["opened"] = 1
     if isinstance(head, RequestHead):
         marks = request_marks(head, counts)

@@ -11,13 +11,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.core import pipeline
+from proxy.core.conditions import Condition, text_value
 from proxy.core.context import Context, Scope
-from proxy.core.errors import BodyTooLarge, InvalidBody, MissingValue, OpenFailed
+from proxy.core.errors import (
+    BodyTooLarge,
+    InvalidBody,
+    MissingValue,
+    OpenFailed,
+    SealyardError,
+    UnsupportedBody,
+)
 from proxy.core.formats.kinds import Kind
 from proxy.core.forwardable import Forwardable
 from proxy.core.message import Headers, RequestHead, ResponseHead
 from proxy.core.record_flow import WHOLE_MAX, RecordFlow
-from proxy.core.rules import Names, Rule
+from proxy.core.rules import Block, Names, Rule
+from proxy.core.selectors import parse_json_selector
 from proxy.core.sources import parse_source
 from tests.factories import (
     JSON_TYPE,
@@ -232,3 +241,46 @@ def test_a_request_is_sealed_record_by_record() -> None:
 
     assert [one.count(b"eyJ0eXAi") for one in (first, second, rest)] == [1, 0, 1]
     assert message.marks == ((b"Cache-Control", b"no-transform"),)
+
+
+def only(kind: str, block: Block) -> Block:
+    """Return a block for records of one type."""
+    return replace(
+        block, when=(Condition(parse_json_selector("$.type"), frozenset({text_value(kind)})),)
+    )
+
+
+OPENS_OR_SEALS = a_rule(
+    response=(only("open", a_block(decrypt=["$.v"])), a_block(encrypt=["optional $.v"])),
+    names=CONST,
+)
+
+
+def test_each_record_chooses_its_block() -> None:
+    head = a_response(headers=TYPES["sse"])
+    message = begun(OPENS_OR_SEALS, head)
+    token = a_session().seal(b"a", Context(Scope("clinic", "c1"), field="v"))
+
+    opened, sealed, _ = flowed(
+        message, [b'data: {"type":"open","v":"%b"}\n\n' % token, b'data: {"type":"x","v":1}\n\n']
+    )
+
+    assert opened == b'data: {"type":"open","v":"a"}\n\n'
+    assert b'"v":"eyJ0eXAi' in sealed
+    assert {value for _, value in message.marks} == {b"no-store", b"no-transform"}
+
+
+@pytest.mark.parametrize("stream", [b"data: no JSON\n\n", b'Data: {"v":1}\n\n'])
+def test_what_a_later_block_would_seal_does_not_pass_unread(stream: bytes) -> None:
+    with pytest.raises(SealyardError):
+        flowed(begun(OPENS_OR_SEALS, a_response(headers=TYPES["sse"])), [stream])
+
+
+def test_a_block_for_whole_bodies_takes_no_record() -> None:
+    body = an_item("body", field="b")
+    rule = a_rule(
+        response=(only("open", a_block(decrypt=["$.v"])), a_block(encrypt=[body])), names=CONST
+    )
+
+    with pytest.raises(UnsupportedBody):
+        flowed(begun(rule, a_response(headers=TYPES["ndjson"])), [b'{"type":"x"}\n'])
