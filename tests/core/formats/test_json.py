@@ -533,6 +533,7 @@ listed_selectors = st.lists(
 @example('[{"b" : {"a" : 1}}]', ["$.*.a"])
 @example('[{"b" : "\\u0061"},{"\\u0061" : 1}]', ["$.*.a"])
 @example('[{"a" : 1 ,"a" : 2}]', ["$.*.a"])
+@example('[{"a" : [{"b" : 1}]},{"a" : [{"b" : 2}]}]', ["$.*.a.*.b"])
 @settings(max_examples=600)
 def test_names_in_lists_are_found_as_a_walk_finds_them(text: str, chosen: list[str]) -> None:
     body = text.encode()
