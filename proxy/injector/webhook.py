@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import platform
 import socket
 import ssl
 from collections.abc import Sequence
@@ -11,7 +12,11 @@ from typing import Final, Protocol
 
 from aiohttp import web
 
+from .. import __version__
 from ..telemetry import places
+from ..telemetry.exposition import CONTENT_TYPE_LATEST, exposed
+from ..telemetry.metrics import BUILD, INJECTOR_REFUSALS, INJECTOR_REVIEWS
+from ..telemetry.samples import Samples
 from .refusal import CannotInject
 from .review import MalformedReview, review
 from .wishes import InjectorSettings
@@ -30,17 +35,20 @@ class Reporter(Protocol):
 
 
 class Webhook:
-    """Answers `POST /mutate`, and `/livez` and `/readyz` to the kubelet, over TLS alone."""
+    """Answers `POST /mutate`, `/livez`, `/readyz` and `/metrics`, over TLS alone."""
 
     def __init__(self, settings: InjectorSettings, reporter: Reporter) -> None:
         self._settings = settings
         self._reporter = reporter
+        self._samples = Samples()
+        self._samples.add(BUILD, 1, labels=(__version__, platform.python_version()))
         app = web.Application(client_max_size=MOST_BODY)
         app.add_routes(
             [
                 web.post("/mutate", self._mutate),
                 web.get("/livez", self._well),
                 web.get("/readyz", self._well),
+                web.get("/metrics", self._metrics),
             ]
         )
         self._runner = web.AppRunner(
@@ -76,6 +84,11 @@ class Webhook:
     async def _well(self, _: web.Request) -> web.Response:
         return web.Response(text="ok\n")
 
+    async def _metrics(self, _: web.Request) -> web.Response:
+        return web.Response(
+            body=exposed(self._samples), headers={"Content-Type": CONTENT_TYPE_LATEST}
+        )
+
     async def _mutate(self, request: web.Request) -> web.Response:
         if request.content_type != "application/json":
             return self._refused(HTTPStatus.BAD_REQUEST, "content-type")
@@ -93,6 +106,7 @@ class Webhook:
                 raised_at=places.raised_at(error.__traceback__),
             )
             return self._refused(HTTPStatus.INTERNAL_SERVER_ERROR, "internal-error")
+        self._samples.add(INJECTOR_REVIEWS, 1, labels=(reviewed.outcome,))
         self._reporter.report(
             "injector.reviewed",
             namespace=reviewed.namespace,
@@ -105,5 +119,6 @@ class Webhook:
 
     def _refused(self, status: HTTPStatus, reason: str) -> web.Response:
         """Answer with an error of HTTP: with `failurePolicy: Fail`, the pod is not created."""
+        self._samples.add(INJECTOR_REFUSALS, 1, labels=(reason,))
         self._reporter.report("injector.refused", reason=reason, status=int(status))
         return web.Response(status=status, text=f"{reason}\n")

@@ -279,6 +279,18 @@ WORKERS: Final = Metric("sealyard_workers", "gauge", ("state",), "Workers `wante
 RESTARTS: Final = Metric(
     "sealyard_worker_restarts_total", "counter", (), "Times that a dead worker was replaced."
 )
+INJECTOR_REVIEWS: Final = Metric(
+    "sealyard_injector_reviews_total",
+    "counter",
+    ("outcome",),
+    "Of the injector: pods that it looked at, by what became of them.",
+)
+INJECTOR_REFUSALS: Final = Metric(
+    "sealyard_injector_refusals_total",
+    "counter",
+    ("reason",),
+    "Of the injector: calls that it answered with an error of HTTP, so that no pod was made.",
+)
 
 METRICS: Final = {
     metric.name: metric
@@ -330,5 +342,7 @@ METRICS: Final = {
         READY,
         WORKERS,
         RESTARTS,
+        INJECTOR_REVIEWS,
+        INJECTOR_REFUSALS,
     )
 }

@@ -159,6 +159,18 @@ async def test_what_is_no_review_is_an_error_of_http(running: Running) -> None:
     assert (await mutate(running, tls, b" " * (10 * 1024 * 1024 + 1)))[0] == 413
 
 
+async def test_metrics_count_what_became_of_pods(running: Running) -> None:
+    tls = running.trusting()
+    assert (await mutate(running, tls, a_body()))[0] == 200
+    assert (await mutate(running, tls, b"{"))[0] == 400
+    request = f"GET /metrics HTTP/1.1\r\nHost: {NAME}\r\nConnection: close\r\n\r\n"
+    answer = await asyncio.to_thread(exchange, running.port, tls, NAME, request.encode())
+    text = answer.decode()
+    assert 'sealyard_injector_reviews_total{outcome="injected"} 1.0' in text
+    assert 'sealyard_injector_refusals_total{reason="malformed"} 1.0' in text
+    assert "sealyard_build_info" in text
+
+
 async def test_neither_log_nor_refusal_holds_what_stands_in_a_pod(running: Running) -> None:
     pod = a_pod(
         {"sealyard.io/unknown": "canary-annotation"},
