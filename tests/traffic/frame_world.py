@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 
 from proxy.config.limits import Timeouts, TrafficLimits
+from proxy.config.settings import Address
 from proxy.core import frame
 from proxy.core.context import Context, Scope
 from proxy.core.frame import CHUNK_BYTES
@@ -20,7 +21,7 @@ from proxy.core.selectors import parse_selector
 from proxy.core.sources import parse_source
 from tests.keys.builders import World, a_world
 
-from .ours import Ours, local, proxied
+from .ours import ANY_PORT, Ours, local, proxied
 from .wire import Origin, Peer, Response, Seen, connected, running
 
 CANARY = b"canary-f7a3e1"
@@ -134,7 +135,10 @@ class FrameWorld:
 
 @contextlib.asynccontextmanager
 async def a_frame_world(
-    *, limits: TrafficLimits | None = None, timeouts: Timeouts | None = None
+    *,
+    limits: TrafficLimits | None = None,
+    timeouts: Timeouts | None = None,
+    listen: Address = ANY_PORT,
 ) -> AsyncIterator[FrameWorld]:
     """Run a proxy with the rules of this module between a client and a backend."""
     backend, world = Backend(keeping), a_world()
@@ -142,6 +146,7 @@ async def a_frame_world(
         running(backend),
         proxied(
             local(backend.port),
+            listen=listen,
             rulebook=a_rulebook(),
             keys=world.sessions,
             limits=limits,

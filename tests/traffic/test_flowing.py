@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import hashlib
 from base64 import b64encode
+from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from proxy.config.limits import TrafficLimits
+from proxy.config.settings import UnixAddress
 from proxy.core.context import Context, Scope
 from proxy.core.frame import CHUNK_BYTES
 from proxy.demo.search import search
@@ -20,13 +26,14 @@ from tests.traffic.frame_world import (
     a_request,
     a_text,
     an_answer,
+    chunked,
     damages,
     opened,
     sealed,
     settled,
 )
 
-from .wire import Origin, Peer, Response, connected, get
+from .wire import PATIENCE, Origin, Peer, Response, connected, get
 
 LONG = 5 * CHUNK_BYTES
 OTHERS = (
@@ -322,3 +329,112 @@ async def test_an_old_client_sees_a_reset_where_its_answer_is_cut() -> None:
         async with connected(world.ours.port) as client:
             client.send(b"GET /store HTTP/1.0\r\nHost: h\r\n\r\n")
             assert Response(await client.rest()).body == text
+
+
+@given(
+    size=st.integers(65_537, 200_000),
+    cuts=st.lists(st.integers(1, 200_000), max_size=8),
+)
+@settings(max_examples=20, deadline=None)
+def test_a_body_comes_through_whole_however_it_is_cut_on_the_wire(
+    size: int, cuts: list[int]
+) -> None:
+    async def both_ways() -> None:
+        text = a_text(size)
+        async with a_frame_world() as world:
+            head = a_request(b"/store", b"", in_chunks=True).removesuffix(b"0\r\n\r\n")
+            assert (await world.talk(head + chunked(text, cuts))).status == 200
+            (seen,) = world.backend.seen
+            assert (await opened(world.world, seen.body))[0] == text
+            world.backend.reply = an_answer(b"", FRAME, in_chunks=True).removesuffix(
+                b"0\r\n\r\n"
+            ) + chunked(seen.body, cuts)
+            assert body_of(await world.talk(get(b"/store"))) == text
+
+    asyncio.run(both_ways())
+
+
+async def test_a_reader_that_rests_holds_up_the_backend() -> None:
+    text = a_text(65_536)
+    sent = 0
+
+    async def endless(peer: Peer, _: Origin) -> None:
+        nonlocal sent
+        await peer.head()
+        peer.send(b"HTTP/1.1 200 OK\r\n" + PNG + b"\r\nTransfer-Encoding: chunked\r\n\r\n")
+        while True:
+            peer.send(b"%x\r\n%b\r\n" % (len(text), text))
+            await peer.writer.drain()
+            sent += len(text)
+
+    async with a_frame_world() as world:
+        world.backend.script = endless
+        async with connected(world.ours.port) as client:
+            client.send(get(b"/receive"))
+            await client.until(b"\r\n\r\n")
+            before = -1
+            while sent != before:
+                before = sent
+                await asyncio.sleep(0.3)
+            # What the sockets of either side hold, and no more: nothing gathers between them.
+            assert before < 32 * 2**20
+
+
+async def test_a_backend_that_rests_holds_up_its_client() -> None:
+    text = a_text(65_536)
+
+    async def resting(peer: Peer, _: Origin) -> None:
+        await peer.head()
+        await asyncio.sleep(1.5)
+
+    async with a_frame_world() as world:
+        world.backend.script = resting
+        async with connected(world.ours.port) as client:
+            client.send(a_request(b"/store", b"", PNG, in_chunks=True).removesuffix(b"0\r\n\r\n"))
+            sent = 0
+            with contextlib.suppress(TimeoutError):
+                while sent < 64 * 2**20:
+                    client.send(b"%x\r\n%b\r\n" % (len(text), text))
+                    async with asyncio.timeout(0.3):
+                        await client.writer.drain()
+                    sent += len(text)
+            assert sent < 32 * 2**20
+
+
+async def test_a_client_that_leaves_ends_the_download() -> None:
+    text = a_text(65_536)
+    left = asyncio.Event()
+
+    async def endless(peer: Peer, _: Origin) -> None:
+        await peer.head()
+        peer.send(b"HTTP/1.1 200 OK\r\n" + PNG + b"\r\nTransfer-Encoding: chunked\r\n\r\n")
+        try:
+            while True:
+                peer.send(b"%x\r\n%b\r\n" % (len(text), text))
+                await peer.writer.drain()
+        finally:
+            left.set()
+
+    async with a_frame_world() as world:
+        world.backend.script = endless
+        async with connected(world.ours.port) as client:
+            client.send(get(b"/receive"))
+            await client.until(b"\r\n\r\n")
+        async with asyncio.timeout(PATIENCE):
+            await left.wait()
+        await settled(world)
+
+
+async def test_a_client_on_a_unix_socket_is_never_shown_a_cut_body_as_a_whole_one(
+    tmp_path: Path,
+) -> None:
+    text, path = a_text(LONG), tmp_path / "s"
+    async with a_frame_world(listen=UnixAddress(path)) as world:
+        data = await sealed(world.world, text)
+        world.backend.reply = an_answer(data, FRAME, in_chunks=True)
+        async with connected(path=str(path)) as client:
+            client.send(b"GET /store HTTP/1.0\r\nHost: h\r\n\r\n")
+            assert Response(await client.rest()).status == 502
+        async with connected(path=str(path)) as client:
+            client.send(get(b"/store"))
+            assert body_of(Response(await client.rest())) == text
