@@ -23,7 +23,17 @@ Apply = Callable[[Plan], Awaitable[Forwardable]]
 class StreamedBody:
     """A body as its records come out. `arrived` counts what has been handed out."""
 
-    __slots__ = ("_apply", "_body", "_first", "_pieces", "_stopped", "arrived", "flow", "framing")
+    __slots__ = (
+        "_apply",
+        "_body",
+        "_first",
+        "_pieces",
+        "_stopped",
+        "_whole",
+        "arrived",
+        "flow",
+        "framing",
+    )
 
     def __init__(self, body: IncomingBody, message: Forwardable, apply: Apply) -> None:
         """Begin; `apply` carries the plan of some records out."""
@@ -35,6 +45,7 @@ class StreamedBody:
         self._body = body
         self._apply = apply
         self._stopped = False
+        self._whole = False
         self._first = b""
         self._pieces = self._changed(self.flow)
 
@@ -59,6 +70,9 @@ class StreamedBody:
         async for data in self._pieces:
             self.arrived += len(data)
             yield data
+        if not self._whole:
+            # After an error nothing more comes, which must not look like the end to anybody.
+            raise ConnectionError("the body broke off before")
 
     async def _changed(self, flow: RecordFlow) -> AsyncIterator[bytes]:
         async for data in self._body.chunks():
@@ -67,6 +81,7 @@ class StreamedBody:
         # What was stopped is not its end: what is held of a record is no record.
         if not self._stopped and (plan := flow.end()) is not None:
             yield await self._records(plan)
+        self._whole = True
 
     async def _records(self, plan: Plan) -> bytes:
         message = await self._apply(plan)

@@ -15,9 +15,11 @@ from proxy.core import pipeline
 from proxy.core.context import Context, Scope
 from proxy.core.errors import KeyUnavailable
 from proxy.core.exchange import Exchange
-from proxy.core.message import RequestHead
+from proxy.core.forwardable import Forwardable
+from proxy.core.message import RequestHead, ResponseHead
 from proxy.core.needs import Keys, Needs
 from proxy.core.path import canonical
+from proxy.core.pipeline import Plan
 from proxy.core.routes import parse_pattern
 from proxy.core.rulebook import Rulebook
 from proxy.core.rules import Block, Item, Names, Rule
@@ -386,6 +388,44 @@ async def test_e15_a_record_of_a_request_that_fails_is_a_400_and_the_upload_is_c
 
     assert arrived.empty()
     assert origin.connections == 1
+
+
+@dataclass
+class Body:
+    """A body that comes in one piece."""
+
+    data: bytes
+    arrived: int = 0
+
+    def take(self) -> None:
+        return None
+
+    async def read(self, limit: int) -> bytes:
+        raise NotImplementedError
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        yield self.data
+
+
+async def test_a_stream_that_has_failed_never_ends_well() -> None:
+    exchange = Exchange(
+        BOOK.decide("GET", canonical("/seal")), RequestHead("GET", "/seal", None, ())
+    )
+    head = ResponseHead(200, b"OK", ((b"Content-Type", LINES),))
+    blueprint = pipeline.choose_response(exchange, head)
+    assert blueprint is not None
+    message = pipeline.begin_stream(exchange, blueprint, head, "ndjson", 1000)
+
+    async def fail(_: Plan) -> Forwardable:
+        raise KeyUnavailable("store")
+
+    body = StreamedBody(Body(b'{"content":1}\n'), message, fail)
+    with pytest.raises(KeyUnavailable):
+        await body.prime()
+    with pytest.raises(ConnectionError):
+        _ = [piece async for piece in body.chunks()]
+    with pytest.raises(TypeError):
+        await body.read(1)
 
 
 def test_a_message_without_records_is_not_streamed() -> None:
