@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from . import cells, conversations, plots, report, results, scale, transform, weight
+from . import cells, conversations, frames, plots, report, results, scale, transform, weight
 from .cells import Pace, say
 from .check import NotDone
 from .load import LoadFailed
@@ -101,6 +101,7 @@ def _measure(options: argparse.Namespace) -> Results:
         )
         found.workers.extend(scale.workers(backend, growing))
         found.weights.extend(weight.measure(others, backend, growing.rounds, pace.seconds))
+    found.frames.extend(frames.measure(frames.MEBIBYTES[: 1 if quick else None], growing.rounds))
     found.curves.extend(conversations.measure(conversations.COUNTS[: 2 if quick else None]))
     if not quick:
         found.steps.extend(transform.run())

@@ -20,6 +20,8 @@ from io import BufferedReader
 from pathlib import Path
 from typing import Final, cast
 
+from .backend import LAST
+
 MEBIBYTE: Final = 1024 * 1024
 _PIECE: Final = 256 * 1024
 _SECONDS: Final = 600.0
@@ -108,6 +110,11 @@ class _Keeper(http.server.BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         """Give a body back."""
+        if self.path == LAST:
+            self.send_response(200)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+            return
         name = Path(self.path.rpartition("/")[2])
         self.send_response(200)
         self.send_header("Content-Length", str(name.stat().st_size))

@@ -30,6 +30,7 @@ def measured(results: Results) -> str:
         *_section("Peers side by side", _cells(results)),
         *_section("As things grow", _curves(results)),
         *_section("Workers", _workers(results)),
+        *_section("Large bodies as frames", _frames(results)),
         *_section("Weight", _weights(results)),
         *_profile(),
         *_section("Steps within the process", _steps(results)),
@@ -138,6 +139,20 @@ def _weights(results: Results) -> Iterator[str]:
         for weight in results.weights
     )
     head = ("peer", "start to first answer, s", "resident when idle, MiB", "after the load, MiB")
+    return _table(head, rows)
+
+
+def _frames(results: Results) -> Iterator[str]:
+    rows = (
+        (
+            f"{one.mebibytes} MiB {one.way}",
+            shown(spread(one.through), 0),
+            shown(spread(one.bare), 0),
+            shown(spread(one.more), 1),
+        )
+        for one in results.frames
+    )
+    head = ("body", "through a frame rule, MiB/s", "without Sealyard, MiB/s", "above idle, MiB")
     return _table(head, rows)
 
 

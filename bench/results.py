@@ -84,6 +84,20 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True)
+class Bulk:
+    """One large body, `up` or `down`, round by round: MiB/s through Sealyard and without it.
+
+    `more` is how many MiB it held at most above what it holds when idle.
+    """
+
+    mebibytes: int
+    way: str
+    through: list[float]
+    bare: list[float]
+    more: list[float]
+
+
+@dataclass(frozen=True, slots=True)
 class Results:
     """Everything that one run found."""
 
@@ -95,6 +109,7 @@ class Results:
     curves: list[Curve] = field(default_factory=list)
     weights: list[Weight] = field(default_factory=list)
     steps: list[Step] = field(default_factory=list)
+    frames: list[Bulk] = field(default_factory=list)
 
     def cell(self, peer: str, work: str, connections: int) -> Cell | None:
         """Return one cell, if it was measured."""
@@ -129,6 +144,7 @@ def read(path: Path) -> Results:
         ],
         [Weight(**weight) for weight in held["weights"]],
         [Step(**{**step, "timing": Timing(**step["timing"])}) for step in held["steps"]],
+        [Bulk(**one) for one in held.get("frames", ())],
     )
 
 

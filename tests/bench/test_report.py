@@ -8,7 +8,7 @@ import pytest
 from bench import plots, report, results, targets
 from bench.load import Sample
 from bench.peers import PEERS, sealyard
-from bench.results import Cell, Curve, Point, Results, Step, Weight
+from bench.results import Bulk, Cell, Curve, Point, Results, Step, Weight
 from bench.timing import Timing
 
 
@@ -41,6 +41,7 @@ def some_results(ours: float = 24_000.0) -> Results:
         curves,
         [Weight(sealyard.NAME, [0.4, 0.5], [58.0], [70.0])],
         [Step("find", 20.0, Timing(10.0, 9.0, 30.0))],
+        [Bulk(16, "up", [300.0, 310.0], [500.0, 520.0], [1.0, 2.0])],
     )
 
 
