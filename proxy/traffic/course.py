@@ -29,6 +29,7 @@ from ..core.formats.kinds import Kind
 from ..core.forwardable import Forwardable
 from ..core.message import DIRECTIONS, ResponseHead
 from ..core.method_override import may_ask_in_body
+from ..core.messages import Messages
 from ..core.needs import Attempt, Keys, Needs
 from ..core.pipeline import Plan
 from ..core.rulebook import Decision, Rulebook
@@ -45,6 +46,7 @@ from .plain_head import PlainHead
 from .problem import Problem, problem, status_of
 from .record import Record
 from .response_head import refuse_parts
+from .websocket.handshake import Agreement, agree
 from .whole_response import WholeResponse
 
 CLIENT_CLOSED: Final = 499
@@ -79,6 +81,17 @@ class Arrival(NamedTuple):
     admitted: Admitted
     exchange: Exchange
     crossing: Crossing
+
+    @property
+    def reads_messages(self) -> bool:
+        """Whether it asks for a WebSocket whose messages a rule reads."""
+        decision = self.exchange.decision
+        return self.admitted.websocket and (decision.reads_request or decision.may_read_response)
+
+    @property
+    def agreement(self) -> Agreement | None:
+        """What its client and Sealyard agree on for such a WebSocket."""
+        return agree(self.admitted.head.headers)
 
     def again(self, raw: RawRequest) -> Arrival:
         """Return the arrival of a request whose plain head differs in its length alone, if at all.
@@ -234,6 +247,12 @@ class Course:
             return False
         return pipeline.flows(blueprint, response.head, response.framing.told)
 
+    def plan_message(self, messages: Messages, payload: bytes, *, binary: bool) -> Plan:
+        """Return what the rule does to the next message of a WebSocket."""
+        rule = messages.exchange.decision.rule
+        self._refuse_shut(None if rule is None else rule.name)
+        return pipeline.plan_message(messages, payload, binary=binary)
+
     def warm(self, plan: Plan) -> Keys | None:
         """Return the keys of a plan if no wait is needed for them."""
         if plan.needs.seals or plan.needs.opens:
@@ -298,8 +317,7 @@ class Course:
             record.rule = refusal.rule
             raise
         record.rule = decision.rule.name if decision.rule is not None else None
-        if self.keys.shut and (self._name, record.rule) in self.keys.shut:
-            raise RejectedByRule("poison-shut")
+        self._refuse_shut(record.rule)
         if admitted.overrides and self._rulebook.rules_path(admitted.path):
             raise AmbiguousRequest("method-override")
         if (
@@ -312,7 +330,8 @@ class Course:
                 "A form could ask for a method that a rule takes: give POST a rule here as well."
             )
             raise AmbiguousRequest("method-override", detail=detail)
-        if admitted.websocket and (decision.reads_request or decision.may_read_response):
-            # A tunnel would carry messages past the rule that should have read them.
-            raise RejectedByRule("upgrade-on-ruled-route")
         return decision
+
+    def _refuse_shut(self, rule: str | None) -> None:
+        if self.keys.shut and (self._name, rule) in self.keys.shut:
+            raise RejectedByRule("poison-shut")

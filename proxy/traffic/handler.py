@@ -12,6 +12,7 @@ from ..core import pipeline
 from ..core.errors import TrafficError
 from ..core.exchange import Exchange
 from ..core.forwardable import Forwardable
+from ..core.messages import Messages
 from ..core.pipeline import Plan
 from ..core.rulebook import Rulebook
 from ..telemetry.tap import Tap
@@ -29,6 +30,9 @@ from .response_head import switching_head
 from .trip import Station, Trip
 from .tunnel import Tunnel
 from .upstream import HttpUpstream
+from .websocket import handshake
+from .websocket.leg import Leg
+from .websocket.relay import Relay
 
 __all__ = ["Handler", "KeySource"]
 
@@ -109,15 +113,20 @@ class Handler:
         body: RequestBody = request.body(
             admitted.framing, expects_continue=admitted.expects_continue
         )
+        crossing = arrival.crossing
         observation = None
         if arrival.exchange.decision.observes is not None and not admitted.websocket:
             observation = Observation(self._course, arrival.exchange, record)
             body = observation.request(body)
         try:
-            message, sent = await self._outgoing(arrival.exchange, body, record)
+            if arrival.reads_messages:
+                message, sent = pipeline.pass_handshake(arrival.exchange), body
+                crossing = handshake.upward(crossing, offer=arrival.agreement is not None)
+            else:
+                message, sent = await self._outgoing(arrival.exchange, body, record)
             record.sending()
             response = await self._upstream.send(
-                message, sent, crossing=arrival.crossing, websocket=admitted.websocket
+                message, sent, crossing=crossing, websocket=admitted.websocket
             )
         finally:
             record.received = body.arrived
@@ -136,7 +145,10 @@ class Handler:
         try:
             record.responded(response.head.status)
             if response.head.status == HTTPStatus.SWITCHING_PROTOCOLS:
-                await self._tunnel(request, response, record)
+                if arrival.reads_messages:
+                    await self._relay(request, arrival, response, record)
+                else:
+                    await self._tunnel(request, response, record)
                 return
             self._course.uncovered(arrival.exchange, response.head, record)
             if response.framing.told is None and streams_records(response.head.headers):
@@ -229,3 +241,19 @@ class Handler:
             await tunnel.run(idle=self._timeouts.tunnel, linger=self._timeouts.linger)
         finally:
             record.received, record.returned = tunnel.received, tunnel.sent
+
+    async def _relay(
+        self, request: Request, arrival: Arrival, response: UpstreamResponse, record: Record
+    ) -> None:
+        """Let the messages of a WebSocket through, each as its rule says."""
+        exchange = arrival.exchange
+        agreed = arrival.agreement
+        asked = arrival.admitted.head.headers
+        accepted = handshake.accepted(asked, response.head, offered=agreed is not None)
+        limit = self._course.body_limit(exchange.decision)
+        upstream = Leg(response.divert(), accepted, client=False, limit=limit)
+        head = handshake.downward(response.head, agreed)
+        client = Leg(await request.switch(switching_head(head)), agreed, client=True, limit=limit)
+        ways = (Messages(exchange, "request"), Messages(exchange, "response"))
+        relay = Relay(self._course, record, client, upstream, ways)
+        await relay.run(idle=self._timeouts.tunnel, linger=self._timeouts.linger)

@@ -74,6 +74,7 @@ def a_rulebook() -> Rulebook:
         Rule("opened events", (parse_pattern("GET /opened"),), names, response=opening),
         Rule("lines", (parse_pattern("POST /lines"),), names, (Block(encrypt=(content,)),)),
         Rule("closed", (parse_pattern("/closed"),), names, request=Verdict.REJECT),
+        Rule("chat", (parse_pattern("WS /chat"),), names, (Block(encrypt=(content,)),), opening),
     )
     return Rulebook(rules, pass_unmatched=True)
 

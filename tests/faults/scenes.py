@@ -7,6 +7,7 @@ import json
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
+from proxy.demo.search import search
 from tests.traffic.wire import Client, Peer, Seen, get
 
 from .rig import (
@@ -316,6 +317,41 @@ async def tunnelling(_: Path) -> AsyncIterator[Rig]:
         yield rig
 
 
+@contextlib.asynccontextmanager
+async def relaying(_: Path) -> AsyncIterator[Rig]:
+    """A message of a WebSocket is sealed, its echo opened."""
+    length = 0x7E
+    got: list[bytes] = []
+
+    async def echo(peer: Peer) -> None:
+        await peer.head()
+        peer.send(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n")
+        accept = b"ICX+Yqv66kxgM0FcWaLWlFLwTAI="
+        peer.send(b"Connection: Upgrade\r\nSec-WebSocket-Accept: %b\r\n\r\n" % accept)
+        first, second, *size = await peer.reader.readexactly(4)
+        assert (first, second) == (0x81, 0x80 | length)
+        mask = await peer.reader.readexactly(4)
+        masked = await peer.reader.readexactly(int.from_bytes(size, "big"))
+        plain = bytes(one ^ mask[at % 4] for at, one in enumerate(masked))
+        got.append(plain)
+        peer.send(bytes((0x81, length, *size)) + plain + b"\x88\x02\x03\xe8")
+        await peer.reader.read()
+
+    async def say(client: Client) -> None:
+        client.send(b"GET /chat HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\n")
+        client.send(b"Connection: Upgrade\r\n")
+        key = b"A" * 22 + b"=="
+        client.send(b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: %b\r\n\r\n" % key)
+        client.send(b"\x81" + bytes((0x80 | len(BODY),)) + bytes(4) + BODY)
+        client.send(b"\x88\x82" + bytes(4) + b"\x03\xe8")
+
+    async with rigged(echo, say, keys=WaitingKeys()) as rig:
+        yield rig
+    # What goes to an origin is masked, so that a search of its bytes would find nothing.
+    assert got
+    assert not search(CANARY, {"origin": b"".join(got)})
+
+
 SCENES: dict[str, Scene] = {
     scene.__name__: scene
     for scene in (
@@ -339,6 +375,7 @@ SCENES: dict[str, Scene] = {
         handing_on,
         refusing,
         tunnelling,
+        relaying,
     )
 }
 SECRET_FROM_ORIGIN = {

@@ -1,0 +1,69 @@
+"""Why and how a WebSocket ends (RFC 6455 section 7.4): codes and reasons, never a value."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from ...core.errors import (
+    BodyTooLarge,
+    KeyUnavailable,
+    MessageError,
+    RejectedByRule,
+    TrafficError,
+)
+
+GOING_AWAY: Final = 1001
+PROTOCOL_ERROR: Final = 1002
+INVALID_TEXT: Final = 1007
+POLICY_VIOLATION: Final = 1008
+TOO_BIG: Final = 1009
+INTERNAL_ERROR: Final = 1011
+TRY_AGAIN_LATER: Final = 1013
+BAD_GATEWAY: Final = 1014
+
+_RESERVED: Final = frozenset({1004, 1005, 1006})
+_STANDARD: Final = range(1000, 1015)
+_OWN: Final = range(3000, 5000)
+
+
+class Breach(Exception):
+    """A peer breaks the protocol; `code` is what it is told."""
+
+    def __init__(self, code: int, reason: str) -> None:
+        """Keep the code for the peer and a reason, which holds no value."""
+        super().__init__(reason)
+        self.code = code
+        self.reason = reason
+
+
+def close_payload(code: int, reason: str = "") -> bytes:
+    """Return what a close frame carries; the reason is ASCII and short."""
+    return code.to_bytes(2, "big") + reason.encode("ascii")
+
+
+def check_close(payload: bytes) -> None:
+    """Refuse a malformed close frame; an empty one has no code, and may.
+
+    Raises:
+        Breach: Its code may not be sent, or its reason is not UTF-8.
+    """
+    if not payload:
+        return
+    code = int.from_bytes(payload[:2], "big")
+    if len(payload) == 1 or code in _RESERVED or not (code in _STANDARD or code in _OWN):
+        raise Breach(PROTOCOL_ERROR, "close-code")
+    try:
+        payload[2:].decode()
+    except UnicodeDecodeError:
+        raise Breach(INVALID_TEXT, "close-reason") from None
+
+
+def code_of(error: TrafficError) -> int:
+    """Return the code that tells both sides of a message that was refused."""
+    if isinstance(error, BodyTooLarge):
+        return TOO_BIG
+    if isinstance(error, KeyUnavailable):
+        return TRY_AGAIN_LATER
+    if isinstance(error, MessageError | RejectedByRule):
+        return POLICY_VIOLATION
+    return INTERNAL_ERROR

@@ -1,0 +1,58 @@
+"""permessage-deflate (RFC 7692) without context takeover: nothing is held between messages."""
+
+from __future__ import annotations
+
+import zlib
+from typing import Final
+
+from .closing import INVALID_TEXT, TOO_BIG, Breach
+
+MOST_BITS: Final = 15
+_TAIL: Final = b"\x00\x00\xff\xff"
+_RATIO: Final = 100
+_RATIO_FREE: Final = 1024 * 1024
+_STREAMS: Final = 10
+_SLICE: Final = 64 * 1024
+_LEVEL: Final = 6
+_MEMORY: Final = 8
+
+
+def compress(data: bytes, bits: int) -> bytes:
+    """Return a message compressed with a window of 2^`bits` bytes (9 to 15)."""
+    stream = zlib.compressobj(_LEVEL, zlib.DEFLATED, -bits, _MEMORY)
+    return (stream.compress(data) + stream.flush(zlib.Z_SYNC_FLUSH)).removesuffix(_TAIL)
+
+
+def inflate(data: bytes, limit: int) -> bytes:
+    """Return a message that came compressed.
+
+    It grows to `limit` bytes at most, and to a hundred times its size once that is more than a
+    mebibyte.
+
+    Raises:
+        Breach: It would grow beyond, or is damaged.
+    """
+    bound = min(limit, max(_RATIO_FREE, _RATIO * len(data)))
+    parts: list[bytes] = []
+    rest = data + _TAIL
+    for _ in range(_STREAMS):
+        stream = zlib.decompressobj(-MOST_BITS)
+        at = 0
+        while at < len(rest) and not stream.eof:
+            piece = rest[at : at + _SLICE]
+            at += len(piece)
+            try:
+                part = stream.decompress(piece, bound + 1)
+            except zlib.error:
+                raise Breach(INVALID_TEXT, "compressed-data") from None
+            bound -= len(part)
+            if bound < 0:
+                raise Breach(TOO_BIG, "decompressed-size")
+            parts.append(part)
+        if not stream.eof:
+            return b"".join(parts)
+        # A stream that says it is the last may be followed by another (section 7.2.3.5).
+        rest = stream.unused_data + rest[at:]
+        if not rest:
+            return b"".join(parts)
+    raise Breach(INVALID_TEXT, "compressed-data")

@@ -1,0 +1,144 @@
+"""The handshake on each leg: permessage-deflate is agreed with each peer by itself."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+from typing import Final, NamedTuple
+
+from ...core.errors import UpstreamFailed
+from ...core.message import Headers, ResponseHead, header_values
+from ..hop import Crossing
+from .deflate import MOST_BITS
+
+_GUID: Final = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455 section 1.3
+_EXTENSIONS: Final = b"sec-websocket-extensions"
+_PROTOCOL: Final = b"sec-websocket-protocol"
+_KEY: Final = b"sec-websocket-key"
+_ACCEPT: Final = b"sec-websocket-accept"
+_DEFLATE: Final = "permessage-deflate"
+_ALONE: Final = "client_no_context_takeover; server_no_context_takeover"
+_PARAMETER: Final = re.compile(r"([a-z_]+)(?:\s*=\s*(?:\"([0-9]+)\"|([0-9]+)))?", re.ASCII)
+LEAST_BITS: Final = 9  # zlib has no window of 2^8
+_FLAGS: Final = frozenset({"client_no_context_takeover", "server_no_context_takeover"})
+_SIZES: Final = frozenset({"client_max_window_bits", "server_max_window_bits"})
+_WINDOWS: Final = frozenset(str(one) for one in range(8, MOST_BITS + 1))
+_OFFER: Final = f"{_DEFLATE}; {_ALONE}; client_max_window_bits".encode("ascii")
+
+
+class Agreement(NamedTuple):
+    """permessage-deflate on one leg: the window of what we send, and what was answered.
+
+    A window of less than nine `bits` is one that we cannot make: then nothing is sent compressed.
+    """
+
+    bits: int = MOST_BITS
+    answer: bytes = b""
+
+
+def agree(headers: Headers) -> Agreement | None:
+    """Return what is agreed with a client, of what it offers: the first that can be done."""
+    for name, parameters in _offers(headers):
+        if name != _DEFLATE or parameters is None:
+            continue
+        bits = _bits(parameters)
+        if bits is None:
+            continue
+        answer = f"{_DEFLATE}; {_ALONE}"
+        if "server_max_window_bits" in parameters:
+            answer += f"; server_max_window_bits={bits}"
+        return Agreement(bits, answer.encode("ascii"))
+    return None
+
+
+def upward(crossing: Crossing, *, offer: bool) -> Crossing:
+    """Return what changes in the handshake that goes upstream: our own offer, or none."""
+    lines = (*crossing.lines, b"Sec-WebSocket-Extensions: " + _OFFER) if offer else crossing.lines
+    return crossing._replace(dropped=crossing.dropped | {_EXTENSIONS}, lines=lines)
+
+
+def accepted(asked: Headers, answer: ResponseHead, *, offered: bool) -> Agreement | None:
+    """Return what the upstream has agreed to.
+
+    Raises:
+        UpstreamFailed: It accepts another key, a subprotocol or an extension that was not offered.
+    """
+    headers = answer.headers
+    key = header_values(asked, _KEY)[0]
+    expected = base64.b64encode(hashlib.sha1(key + _GUID).digest())  # noqa: S324 - RFC 6455
+    if header_values(headers, _ACCEPT) != [expected]:
+        raise UpstreamFailed("websocket-accept")
+    chosen = header_values(headers, _PROTOCOL)
+    proposed = {
+        one.strip(b" \t") for value in header_values(asked, _PROTOCOL) for one in value.split(b",")
+    }
+    if len(chosen) > 1 or not proposed.issuperset(chosen):
+        raise UpstreamFailed("websocket-subprotocol")
+    answers = _offers(headers)
+    if not answers:
+        return None
+    name, parameters = answers[0]
+    if not offered or len(answers) > 1 or name != _DEFLATE or parameters is None:
+        raise UpstreamFailed("websocket-extension")
+    bits = _accepted_bits(parameters)
+    if bits is None:
+        raise UpstreamFailed("websocket-extension")
+    return Agreement(bits)
+
+
+def _accepted_bits(parameters: dict[str, str | None]) -> int | None:
+    """Return the window for what we send; None for an answer that is none to our offer."""
+    for name, value in parameters.items():
+        known = value is None if name in _FLAGS else name in _SIZES and value in _WINDOWS
+        if not known:
+            return None
+    if "server_no_context_takeover" not in parameters:
+        return None
+    return int(parameters.get("client_max_window_bits") or MOST_BITS)
+
+
+def downward(head: ResponseHead, agreement: Agreement | None) -> ResponseHead:
+    """Return the head of the 101 that goes to the client, with what was agreed with it."""
+    headers = tuple(pair for pair in head.headers if pair[0].lower() != _EXTENSIONS)
+    if agreement is not None:
+        headers += ((b"Sec-WebSocket-Extensions", agreement.answer),)
+    return ResponseHead(head.status, head.reason, headers)
+
+
+def _bits(parameters: dict[str, str | None]) -> int | None:
+    """Return the window that a client asks of us, None for what cannot be done."""
+    for name, value in parameters.items():
+        if name in _FLAGS:
+            if value is not None:
+                return None
+        elif name in _SIZES:
+            if value is not None and value not in _WINDOWS:
+                return None
+        else:
+            return None
+    if "server_max_window_bits" not in parameters:
+        return MOST_BITS
+    bits = int(parameters["server_max_window_bits"] or 0)
+    return bits if bits >= LEAST_BITS else None
+
+
+def _offers(headers: Headers) -> list[tuple[str, dict[str, str | None] | None]]:
+    """Return extensions with their parameters; None for parameters that nobody can read."""
+    found: list[tuple[str, dict[str, str | None] | None]] = []
+    for value in header_values(headers, _EXTENSIONS):
+        for one in value.decode("latin-1").split(","):
+            name, *parameters = (part.strip(" \t") for part in one.split(";"))
+            if name:
+                found.append((name, _parameters(parameters)))
+    return found
+
+
+def _parameters(parts: list[str]) -> dict[str, str | None] | None:
+    found: dict[str, str | None] = {}
+    for part in parts:
+        match = _PARAMETER.fullmatch(part)
+        if match is None or match[1] in found:
+            return None
+        found[match[1]] = match[2] or match[3]
+    return found

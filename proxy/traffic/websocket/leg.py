@@ -1,0 +1,90 @@
+"""One leg of a WebSocket: what its peer sends as messages, and what goes to it as frames."""
+
+from __future__ import annotations
+
+from ...core.forwardable import Forwardable
+from ...core.message import SocketHead
+from ..interfaces import RawConnection
+from .closing import close_payload
+from .deflate import compress
+from .frames import BINARY, CLOSE, TEXT, frame
+from .handshake import LEAST_BITS, Agreement
+from .reader import MessageReader
+
+
+class Leg:
+    """A connection to a peer; `client` says that the peer is one, `limit` bounds its messages.
+
+    `told` says that a close frame went to it, `gone` that it takes and sends no more. Reading
+    rests while there is any reason to.
+    """
+
+    __slots__ = ("_agreement", "_client", "_reasons", "connection", "gone", "reader", "told")
+
+    def __init__(
+        self, connection: RawConnection, agreement: Agreement | None, *, client: bool, limit: int
+    ) -> None:
+        self.connection = connection
+        self._agreement = agreement
+        self._client = client
+        self._reasons: set[str] = set()
+        self.reader = MessageReader(masked=client, limit=limit, deflate=agreement is not None)
+        self.told = False
+        self.gone = False
+
+    @property
+    def parted(self) -> bool:
+        """Whether both sides have said that they leave."""
+        return self.gone or (self.told and self.reader.closed)
+
+    def send(self, message: Forwardable, *, compressed: bool) -> int:
+        """Send a message that the rule engine has released; return its size on the wire.
+
+        It goes out compressed if it came so, and this peer takes it.
+        """
+        if not isinstance(message, Forwardable) or not isinstance(message.head, SocketHead):
+            raise TypeError("only a Forwardable can be sent")
+        payload = message.body or b""
+        opcode = BINARY if message.head.binary else TEXT
+        agreement = self._agreement
+        packed = compressed and agreement is not None and agreement.bits >= LEAST_BITS
+        if packed and agreement is not None:
+            payload = compress(payload, agreement.bits)
+        return self._write(frame(opcode, payload, masked=not self._client, compressed=packed))
+
+    def control(self, opcode: int, payload: bytes) -> int:
+        """Send a control frame; nothing is sent behind a close frame."""
+        if self.told:
+            return 0
+        self.told = opcode == CLOSE
+        return self._write(frame(opcode, payload, masked=not self._client))
+
+    def close(self, code: int, reason: str = "") -> int:
+        """Tell the peer that it ends, unless it has been told."""
+        return self.control(CLOSE, close_payload(code, reason))
+
+    def end(self) -> None:
+        """Say that no more bytes will be sent."""
+        self.connection.write_eof()
+
+    def rest(self, reason: str) -> None:
+        """Stop reading for a reason."""
+        if not self._reasons:
+            self.connection.pause()
+        self._reasons.add(reason)
+
+    def go_on(self, reason: str) -> None:
+        """Read on, if that was the only reason not to."""
+        if self._reasons == {reason}:
+            self.connection.resume()
+        self._reasons.discard(reason)
+
+    def _write(self, data: bytes) -> int:
+        if self.gone:
+            return 0
+        try:
+            self.connection.write(data)
+        except ConnectionError:
+            self.gone = True
+            return 0
+        return len(data)

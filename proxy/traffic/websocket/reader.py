@@ -1,0 +1,213 @@
+"""What a peer sends, from bytes to messages (RFC 6455); no I/O, and no guess where it is broken."""
+
+from __future__ import annotations
+
+import codecs
+from typing import Final, NamedTuple
+
+from .closing import INVALID_TEXT, PROTOCOL_ERROR, TOO_BIG, Breach, check_close
+from .deflate import inflate
+from .frames import (
+    BINARY,
+    CLOSE,
+    COMPRESSED,
+    CONTINUATION,
+    CONTROL_MAX,
+    FINAL,
+    LENGTH_16,
+    LENGTH_64,
+    MASK_SIZE,
+    MASKED,
+    PING,
+    PONG,
+    TEXT,
+    masking,
+)
+
+_RESERVED: Final = 0x70
+_OPCODE: Final = 0x0F
+_LENGTH: Final = 0x7F
+_CONTROL: Final = 0x8
+_KNOWN: Final = frozenset({CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG})
+_Utf8 = codecs.getincrementaldecoder("utf-8")
+
+
+class Arrived(NamedTuple):
+    """A whole message or a control frame. `compressed` says how it came."""
+
+    opcode: int
+    payload: bytes
+    compressed: bool = False
+
+
+class MessageReader:
+    """Reads the frames of one peer and puts messages together.
+
+    `masked` says that the peer is a client, whose frames are masked; `limit` bounds a message in
+    bytes, also once it is decompressed; `deflate` says that messages may come compressed. Nothing
+    is read behind a close frame.
+    """
+
+    __slots__ = (
+        "_at",
+        "_buffer",
+        "_compressed",
+        "_deflate",
+        "_final",
+        "_left",
+        "_limit",
+        "_mask",
+        "_masked",
+        "_message",
+        "_opcode",
+        "_present",
+        "_utf8",
+        "closed",
+    )
+
+    def __init__(self, *, masked: bool, limit: int, deflate: bool) -> None:
+        """Begin at the border of a frame."""
+        self._masked = masked
+        self._limit = limit
+        self._deflate = deflate
+        self._buffer = b""
+        self._at = 0
+        self._present: int | None = None  # the opcode of the frame whose payload is coming
+        self._final = False
+        self._left = 0
+        self._mask = b""
+        self._opcode: int | None = None  # of the message that is coming
+        self._compressed = False
+        self._message = bytearray()
+        self._utf8: codecs.IncrementalDecoder | None = None
+        self.closed = False
+
+    def put(self, data: bytes) -> None:
+        """Take bytes."""
+        if not self.closed:
+            self._buffer = self._buffer[self._at :] + data if self._buffer else data
+            self._at = 0
+
+    def next(self) -> Arrived | None:
+        """Return the next message or control frame, or None until more bytes have come.
+
+        Raises:
+            Breach: The peer breaks the protocol; nothing that follows has a meaning.
+        """
+        while not self.closed:
+            if self._present is None and not self._read_head():
+                break
+            if self._present is not None and self._present & _CONTROL:
+                if len(self._buffer) - self._at < self._left:
+                    break
+                return self._control(self._present)
+            if not self._read_payload():
+                break
+            self._present = None
+            if self._final:
+                return self._whole()
+        if self._at == len(self._buffer):
+            self._buffer, self._at = b"", 0
+        return None
+
+    def _read_head(self) -> bool:
+        """Read the head of a frame; return whether it was all there."""
+        buffer, at = self._buffer, self._at
+        if len(buffer) - at < 2:  # noqa: PLR2004 - a head has two bytes at least
+            return False
+        first, second = buffer[at], buffer[at + 1]
+        self._check_first(first)
+        masked, size = bool(second & MASKED), second & _LENGTH
+        if masked != self._masked:
+            raise Breach(PROTOCOL_ERROR, "mask")
+        if first & _CONTROL and (size > CONTROL_MAX or not first & FINAL):
+            raise Breach(PROTOCOL_ERROR, "control-frame")
+        more = {LENGTH_16: 2, LENGTH_64: 8}.get(size, 0)
+        end = at + 2 + more + (MASK_SIZE if masked else 0)
+        if len(buffer) < end:
+            return False
+        if more:
+            size = _long(buffer[at + 2 : at + 2 + more])
+        if not first & _CONTROL:
+            self._begin(first, size)
+        self._mask = buffer[end - MASK_SIZE : end] if masked else b""
+        self._present, self._left, self._at = first & _OPCODE, size, end
+        return True
+
+    def _check_first(self, first: int) -> None:
+        opcode = first & _OPCODE
+        if opcode not in _KNOWN:
+            raise Breach(PROTOCOL_ERROR, "opcode")
+        begins = opcode in {TEXT, BINARY}
+        if first & _RESERVED & ~(COMPRESSED if self._deflate and begins else 0):
+            raise Breach(PROTOCOL_ERROR, "reserved-bits")
+        if begins and self._opcode is not None:
+            raise Breach(PROTOCOL_ERROR, "message-within-message")
+        if opcode == CONTINUATION and self._opcode is None:
+            raise Breach(PROTOCOL_ERROR, "continuation-of-nothing")
+
+    def _begin(self, first: int, size: int) -> None:
+        """Begin a frame of data."""
+        self._final = bool(first & FINAL)
+        if first & _OPCODE != CONTINUATION:
+            self._opcode = first & _OPCODE
+            self._compressed = bool(first & COMPRESSED)
+            self._utf8 = _Utf8() if self._opcode == TEXT and not self._compressed else None
+        if len(self._message) + size > self._limit:
+            raise Breach(TOO_BIG, "message-size")
+
+    def _read_payload(self) -> bool:
+        """Take what has come of a frame of data; return whether all of it has."""
+        data = self._buffer[self._at : self._at + self._left]
+        self._at += len(data)
+        self._left -= len(data)
+        if self._mask and data:
+            turned = len(data) % MASK_SIZE
+            data = masking(data, self._mask)
+            self._mask = self._mask[turned:] + self._mask[:turned]
+        self._message += data
+        if self._utf8 is not None:
+            self._check_text(data)
+        return not self._left
+
+    def _check_text(self, data: bytes) -> None:
+        assert self._utf8 is not None  # noqa: S101 - the caller has looked
+        try:
+            self._utf8.decode(data, final=self._final and not self._left)
+        except UnicodeDecodeError:
+            raise Breach(INVALID_TEXT, "not-utf-8") from None
+
+    def _whole(self) -> Arrived:
+        """Return the message whose last frame has come."""
+        opcode, payload, compressed = self._opcode, bytes(self._message), self._compressed
+        assert opcode is not None  # noqa: S101 - a frame of data begins or goes on with one
+        self._opcode, self._message, self._utf8 = None, bytearray(), None
+        if compressed:
+            payload = inflate(payload, self._limit)
+            if opcode == TEXT:
+                try:
+                    payload.decode()
+                except UnicodeDecodeError:
+                    raise Breach(INVALID_TEXT, "not-utf-8") from None
+        return Arrived(opcode, payload, compressed)
+
+    def _control(self, opcode: int) -> Arrived:
+        payload = self._buffer[self._at : self._at + self._left]
+        if self._mask:
+            payload = masking(payload, self._mask)
+        self._at += self._left
+        self._present = None
+        if opcode == CLOSE:
+            check_close(payload)
+            self.closed = True
+            self._buffer, self._at = b"", 0
+        return Arrived(opcode, payload)
+
+
+def _long(raw: bytes) -> int:
+    """Return an extended length; raise Breach where it is not the shortest, or has its top bit."""
+    size = int.from_bytes(raw, "big")
+    least = LENGTH_16 if len(raw) == 2 else 0x10000  # noqa: PLR2004 - bytes of the shorter one
+    if size < least or size >> 63:
+        raise Breach(PROTOCOL_ERROR, "length")
+    return size

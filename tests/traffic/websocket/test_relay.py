@@ -1,0 +1,391 @@
+"""Messages of WebSockets through a rule, over real sockets: sealed, opened, refused."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import aiohttp
+import pytest
+from aiohttp import web
+
+from proxy.config.limits import Timeouts, TrafficLimits
+from proxy.core.errors import KeyUnavailable
+from proxy.core.needs import Keys, Needs
+from proxy.core.routes import parse_pattern
+from proxy.core.rulebook import Rulebook
+from proxy.core.rules import Block, Item, Names, Part, Rule
+from proxy.core.selectors import parse_selector
+from proxy.core.sources import parse_source
+from tests.keys.builders import World, a_world
+from tests.traffic.ours import HASTY, Ours, local, proxied
+from tests.traffic.wire import eventually, get, talk
+
+CANARY = "canary-7c41d0"
+NAMES = Names(tenant=parse_source("const:t"), conversation=parse_source("$.cid"))
+PARTS: frozenset[Part] = frozenset({"tenant", "conversation", "field"})
+CONTENT = Item(parse_selector("$.content"), "content", PARTS, optional=True)
+WHOLE = Item(parse_selector("body"), "message", frozenset({"tenant", "field"}))
+OPENS = Block(decrypt=(replace(CONTENT, optional=False),), names=NAMES)
+RULES = (
+    Rule(
+        "chat",
+        (parse_pattern("WS /chat"),),
+        NAMES,
+        request=(Block(encrypt=(CONTENT,)),),
+        response=(OPENS,),
+    ),
+    Rule(
+        "stored",
+        (parse_pattern("WS /stored"),),
+        NAMES,
+        request=(Block(encrypt=(CONTENT,)),),
+    ),
+    Rule("opened", (parse_pattern("WS /opened"),), NAMES, response=(OPENS,)),
+    Rule(
+        "kept",
+        (parse_pattern("WS /kept"),),
+        NAMES,
+        response=(replace(OPENS, keep_unopened=True),),
+    ),
+    Rule(
+        "whole",
+        (parse_pattern("WS /whole"),),
+        replace(NAMES, conversation=None),
+        request=(Block(encrypt=(WHOLE,)),),
+        response=(Block(decrypt=(WHOLE,)),),
+    ),
+    Rule(
+        "guarded",
+        (parse_pattern("WS /guarded"),),
+        NAMES,
+        request=(Block(encrypt=(CONTENT,), absent=(parse_selector("query:token"),)),),
+    ),
+)
+BOOK = Rulebook(RULES, pass_unmatched=True)
+
+
+@dataclass
+class Backend:
+    """A backend that remembers what it got, and echoes."""
+
+    port: int = 0
+    got: list[str | bytes] = field(default_factory=list)
+    codes: list[int | None] = field(default_factory=list)
+    headers: list[dict[str, str]] = field(default_factory=list)
+    sockets: list[web.WebSocketResponse] = field(default_factory=list)
+    protocols: tuple[str, ...] = ()
+
+
+@contextlib.asynccontextmanager
+async def backend(*, compress: bool = True) -> AsyncIterator[Backend]:
+    one = Backend()
+
+    async def answer(request: web.Request) -> web.WebSocketResponse:
+        one.headers.append(dict(request.headers))
+        socket = web.WebSocketResponse(protocols=("v2", "v1"), compress=compress, autoping=True)
+        await socket.prepare(request)
+        one.sockets.append(socket)
+        async for message in socket:
+            one.got.append(message.data)
+            if message.type is aiohttp.WSMsgType.TEXT:
+                await socket.send_str(message.data)
+            else:
+                await socket.send_bytes(message.data)
+        one.codes.append(socket.close_code)
+        return socket
+
+    app = web.Application()
+    app.router.add_get("/{path:.*}", answer)
+    runner = web.AppRunner(app, shutdown_timeout=0.1)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    one.port = runner.addresses[0][1]
+    try:
+        yield one
+    finally:
+        await runner.cleanup()
+
+
+@dataclass
+class Scene:
+    ours: Ours
+    origin: Backend
+    world: World
+    session: aiohttp.ClientSession
+
+    def connect(
+        self,
+        path: str,
+        **options: Any,  # noqa: ANN401 - what aiohttp takes
+    ) -> contextlib.AbstractAsyncContextManager[aiohttp.ClientWebSocketResponse]:
+        url = f"http://127.0.0.1:{self.ours.port}{path}"
+        return self.session.ws_connect(url, **options)
+
+    @property
+    def lines(self) -> str:
+        return repr(self.ours.ear.heard)
+
+
+@contextlib.asynccontextmanager
+async def scene(
+    *,
+    keys: Callable[[World], object] | None = None,
+    limits: TrafficLimits | None = None,
+    timeouts: Timeouts | None = None,
+    compress: bool = True,
+) -> AsyncIterator[Scene]:
+    world = a_world()
+    source = world.sessions if keys is None else keys(world)
+    async with (
+        backend(compress=compress) as origin,
+        proxied(
+            local(origin.port),
+            rulebook=BOOK,
+            keys=source,  # type: ignore[arg-type]  # stands in for sessions
+            limits=limits,
+            timeouts=timeouts or HASTY,
+        ) as ours,
+        aiohttp.ClientSession() as session,
+    ):
+        yield Scene(ours, origin, world, session)
+
+
+def message(text: str = CANARY, cid: str = "c1") -> str:
+    return json.dumps({"cid": cid, "content": text})
+
+
+async def closed(socket: aiohttp.ClientWebSocketResponse) -> tuple[int | None, str]:
+    """Return the code and reason that the client is told."""
+    told = await asyncio.wait_for(socket.receive(), 5)
+    assert told.type is aiohttp.WSMsgType.CLOSE, told
+    return told.data, told.extra or ""
+
+
+@pytest.mark.parametrize("compress", [0, 15])
+async def test_messages_are_sealed_on_the_way_up_and_opened_on_the_way_down(compress: int) -> None:
+    async with scene() as at, at.connect("/chat", compress=compress) as socket:
+        for cid in ("c1", "c2", "c1"):
+            await socket.send_str(message(cid=cid))
+            assert json.loads((await socket.receive()).data)["content"] == CANARY
+        await socket.send_bytes(message().encode())
+        assert json.loads((await socket.receive()).data)["content"] == CANARY
+        await socket.close(code=4000, message=b"done")
+        await eventually(lambda: at.origin.codes == [4000])
+
+    assert len(at.origin.got) == 4
+    assert CANARY not in repr(at.origin.got) + at.lines
+    assert all("eyJ" in repr(one) for one in at.origin.got)
+    name, fields = at.ours.ear.heard[-1]
+    assert (name, fields["rule"], fields["sealed"], fields["opened"]) == (
+        "message.handled",
+        "chat",
+        4,
+        4,
+    )
+
+
+async def test_whole_messages_keep_being_text_or_binary() -> None:
+    async with scene() as at, at.connect("/whole") as socket:
+        await socket.send_str(CANARY)
+        assert (await socket.receive()).data == CANARY
+        await socket.send_bytes(b"\xff" + CANARY.encode())
+        assert (await socket.receive()).data == b"\xff" + CANARY.encode()
+    assert [type(one) for one in at.origin.got] == [str, bytes]
+    assert CANARY not in repr(at.origin.got)
+
+
+@pytest.mark.parametrize(
+    "sent", ["no json", '{"content":"x"}', '{"cid":"c","Content":"x"}', '{"cid":"c","content":"x"']
+)
+async def test_what_cannot_be_sealed_closes_both_legs_and_passes_nothing(sent: str) -> None:
+    async with scene() as at, at.connect("/stored") as socket:
+        await socket.send_str(message())
+        await socket.receive()
+        await socket.send_str(sent)
+        await socket.send_str(message())
+        code, reason = await closed(socket)
+        await eventually(lambda: bool(at.origin.codes))
+    assert code == 1008
+    assert reason in {"invalid-body", "missing-value", "forbidden-value"}
+    assert len(at.origin.got) == 1
+    assert at.origin.codes == [1008]
+    name, fields = at.ours.ear.heard[-1]
+    assert (name, fields["error"], fields["direction"]) == ("message.refused", reason, "request")
+
+
+async def test_what_does_not_open_closes_both_legs_and_passes_nothing() -> None:
+    async with scene() as at, at.connect("/opened") as socket:
+        await socket.send_str(message())
+        assert await closed(socket) == (1008, "open-failed")
+        await eventually(lambda: at.origin.codes == [1008])
+    assert at.ours.ear.last["direction"] == "response"
+
+
+async def test_what_does_not_open_stays_where_the_rule_says_so() -> None:
+    async with scene() as at, at.connect("/kept") as socket:
+        await socket.send_str(message("plain"))
+        assert json.loads((await socket.receive()).data)["content"] == "plain"
+        await socket.close()
+        await eventually(lambda: bool(at.ours.ear.heard))
+    assert at.ours.ear.last["kept"] == 1
+
+
+async def test_a_message_above_the_limit_closes_with_too_big() -> None:
+    async with scene(limits=TrafficLimits(body=1000)) as at, at.connect("/stored") as socket:
+        await socket.send_str(message("x" * 2000))
+        assert (await closed(socket))[0] == 1009
+        await eventually(lambda: bool(at.origin.codes))
+    assert at.origin.got == []
+
+
+class Cold:
+    """Keys that come after a while, or never."""
+
+    shut: frozenset[tuple[str, str]] = frozenset()
+
+    def __init__(self, world: World, *, fails: bool = False) -> None:
+        self.sessions = world.sessions
+        self.go = asyncio.Event()
+        self.fails = fails
+        self.waiting = 0
+
+    def resolve_warm(self, _: Needs) -> Keys | None:
+        return None
+
+    async def resolve(self, needs: Needs) -> Keys:
+        self.waiting += 1
+        await self.go.wait()
+        if self.fails:
+            raise KeyUnavailable("store")
+        return await self.sessions.resolve(needs)
+
+    def remember(self, _: object) -> None:
+        return None
+
+
+async def test_messages_wait_for_keys_in_their_order() -> None:
+    made: list[Cold] = []
+
+    def cold(world: World) -> Cold:
+        made.append(Cold(world))
+        return made[-1]
+
+    async with scene(keys=cold) as at, at.connect("/stored") as socket:
+        for at_once in range(5):
+            await socket.send_str(message(str(at_once), cid=f"c{at_once}"))
+        await socket.ping(b"behind them")
+        await eventually(lambda: made[0].waiting == 1)
+        assert at.origin.got == []
+        made[0].go.set()
+        for number in range(5):
+            assert json.loads((await socket.receive()).data)["cid"] == f"c{number}"
+
+
+async def test_a_key_that_is_not_to_be_had_closes_with_try_again_later() -> None:
+    made: list[Cold] = []
+
+    def cold(world: World) -> Cold:
+        made.append(Cold(world, fails=True))
+        made[-1].go.set()
+        return made[-1]
+
+    async with scene(keys=cold) as at, at.connect("/stored") as socket:
+        await socket.send_str(message())
+        assert await closed(socket) == (1013, "key-unavailable")
+        await eventually(lambda: at.origin.codes == [1013])
+    assert at.origin.got == []
+
+
+async def test_a_client_that_leaves_while_keys_are_waited_for_sends_nothing() -> None:
+    made: list[Cold] = []
+
+    def cold(world: World) -> Cold:
+        made.append(Cold(world))
+        return made[-1]
+
+    async with scene(keys=cold) as at:
+        async with at.connect("/stored") as socket:
+            await socket.send_str(message())
+            await eventually(lambda: made[0].waiting == 1)
+            connection = socket._response.connection
+            assert connection is not None
+            assert connection.transport is not None
+            connection.transport.abort()
+        await eventually(lambda: bool(at.ours.ear.heard))
+        assert at.origin.got == []
+
+
+async def test_the_handshake_is_agreed_with_each_leg() -> None:
+    async with scene() as at:
+        async with at.connect("/chat", compress=15, protocols=("v1", "v2")) as socket:
+            assert socket.protocol == "v1"
+            assert socket.compress == 15
+            await socket.send_str(message())
+            assert json.loads((await socket.receive()).data)["content"] == CANARY
+        async with at.connect("/chat") as socket:
+            assert socket.compress == 0
+    offers = [one.get("Sec-WebSocket-Extensions") for one in at.origin.headers]
+    ours = "permessage-deflate; client_no_context_takeover; server_no_context_takeover;"
+    assert offers == [f"{ours} client_max_window_bits", None]
+
+
+async def test_a_backend_without_compression_gets_none() -> None:
+    async with scene(compress=False) as at, at.connect("/chat", compress=15) as socket:
+        await socket.send_str(message())
+        assert json.loads((await socket.receive()).data)["content"] == CANARY
+
+
+async def test_what_a_rule_forbids_in_the_handshake_is_refused_before_the_backend() -> None:
+    async with scene() as at:
+        with pytest.raises(aiohttp.WSServerHandshakeError) as caught:
+            async with at.connect("/guarded?token=x"):
+                pass
+        assert caught.value.status == 400
+    assert at.origin.headers == []
+
+
+async def test_a_route_with_a_rule_for_websockets_passes_other_requests() -> None:
+    async with scene() as at:
+        response = await talk(at.ours.port, get(b"/nothing"))
+        assert response.status in {400, 426}
+
+
+async def test_a_drain_says_going_away_on_both_legs() -> None:
+    async with scene() as at, at.connect("/chat") as socket:
+        await socket.send_str(message())
+        await socket.receive()
+        async with asyncio.TaskGroup() as group:
+            drain = group.create_task(at.ours.server.drain(5))
+            assert (await closed(socket))[0] == 1001
+            await eventually(lambda: at.origin.codes == [1001])
+        assert drain.result()
+
+
+async def test_a_silent_websocket_ends_in_time() -> None:
+    timeouts = replace(HASTY, tunnel=0.3)
+    async with scene(timeouts=timeouts) as at, at.connect("/chat") as socket:
+        assert await closed(socket) == (1001, "")
+        await eventually(lambda: at.origin.codes == [1001])
+
+
+async def test_a_backend_that_closes_is_heard() -> None:
+    async with scene() as at, at.connect("/chat") as socket:
+        await socket.send_str(message())
+        await socket.receive()
+        await at.origin.sockets[0].close(code=3001, message=b"enough")
+        assert await closed(socket) == (3001, "enough")
+
+
+async def test_pings_pass_both_ways() -> None:
+    async with scene() as at, at.connect("/chat", autoping=False) as socket:
+        await socket.ping(b"are you there")
+        told = await asyncio.wait_for(socket.receive(), 5)
+        assert (told.type, bytes(told.data)) == (aiohttp.WSMsgType.PONG, b"are you there")
+        await at.origin.sockets[0].ping(b"and you")
+        told = await asyncio.wait_for(socket.receive(), 5)
+        assert (told.type, bytes(told.data)) == (aiohttp.WSMsgType.PING, b"and you")
