@@ -44,7 +44,8 @@ class Timeouts:
     Towards the upstream, `connect`, `response` (from the end of the request to the response head)
     and `stream` (each silence inside a body) bound a message, `queue` the wait for a connection,
     and `idle` the age of a connection that waits for its next message: less than the two seconds
-    after which the hastiest backends close theirs. `tunnel` bounds the silence of a WebSocket.
+    after which the hastiest backends close theirs. `tunnel` bounds the silence of a WebSocket,
+    and of a response that is a stream of events or other records without a length.
     """
 
     head: float = 10.0

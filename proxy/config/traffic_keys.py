@@ -90,6 +90,10 @@ TIMEOUTS: Final = Table(
         _wait(
             "idle", "The age of an upstream connection that waits for a message.", _TIMEOUTS.idle
         ),
-        _wait("tunnel", "For the silence of a WebSocket.", _TIMEOUTS.tunnel),
+        _wait(
+            "tunnel",
+            "For the silence of a WebSocket, or of a stream of events or other records.",
+            _TIMEOUTS.tunnel,
+        ),
     ),
 )
