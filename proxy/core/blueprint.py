@@ -141,7 +141,7 @@ class Blueprint:
         self.in_head = tuple(self._in_head(first=len(selectors)))
         self.query = self._query_selection()
         self.heeds_head = bool(self.in_head) or any(_is_of_head(one) for one in block.absent)
-        reads_more = self.form is not None or self.selection is not None or bool(block.when)
+        reads_more = named or self.selection is not None or bool(block.when)
         alone = self.takes_body and len(wholes) == 1 and not reads_more
         self.alone = wholes[0] if alone else None
 

@@ -17,7 +17,7 @@ from .carried import CarriedEdit
 from .context import KIND_BODY, KIND_STREAM, Context
 from .decoded import bind_token, decoded_token, token_or_none
 from .edits import OpenEdit, SealEdit
-from .errors import ForbiddenValue, InvalidBody, OpenFailed, UnsupportedBody
+from .errors import BodyTooLarge, ForbiddenValue, InvalidBody, OpenFailed, UnsupportedBody
 from .finding_whole import BODY_TOKEN_MAX, sealable_type
 from .formats import multipart
 from .formats.multipart import Part
@@ -80,9 +80,13 @@ def _seal_content(
         )
     media = sealable_type(part.media)
     head = _frame_head(part, content)
-    if len(content) > BODY_TOKEN_MAX or isinstance(head, FrameHead):
+    known = head if isinstance(head, FrameHead) else None
+    if len(content) > BODY_TOKEN_MAX and not item.framed:
+        raise BodyTooLarge(
+            "part-above-token", detail=f"{item.field}: at most {BODY_TOKEN_MAX} bytes are sealed."
+        )
+    if len(content) > BODY_TOKEN_MAX or (known is not None and item.framed):
         context = binder.whole_context(item, kind=KIND_STREAM)
-        known = head if isinstance(head, FrameHead) else None
         return SealFrameEdit(part, item, context, content, media or "", known)
     context = binder.whole_context(item, kind=KIND_BODY)
     is_jose = part.media is not None and part.media.essence == JOSE

@@ -8,7 +8,7 @@ from . import frame
 from .carried import CarriedEdit
 from .context import Context
 from .edits import AtHand, Change, EmbeddedEdit, OpenEdit, SealEdit
-from .errors import ForbiddenValue, OpenFailed, ValueTooLong
+from .errors import ForbiddenValue, OpenFailed
 from .formats.multipart import Line, Part
 from .frame import FrameHead
 from .rules import Block, Item
@@ -60,7 +60,7 @@ class SealFrameEdit(NamedTuple):
         return None if self.sealed is None else self.sealed.token
 
     def carry_out(self, keys: AtHand, block: Block, now: float) -> Change:
-        """Return the frame; raise ValueTooLong where it is longer than `max_chars`."""
+        """Return the frame; raise ForbiddenValue for one already, where the block refuses that."""
         part = self.part
         if self.sealed is not None and block.already_sealed != "seal":
             if block.already_sealed == "reject":
@@ -71,11 +71,6 @@ class SealFrameEdit(NamedTuple):
                 return Change(part.start, part.end, None, "already_sealed", opener)
         head, sealer = frame.begin(keys.sealing[self.context.scope], self.context, self.media)
         text = b"".join((head, sealer.update(self.content), sealer.finish()))
-        limit = self.item.max_chars
-        if limit is not None and len(text) > limit:
-            raise ValueTooLong(
-                "value-too-long", detail=f"{self.item.field}: above {limit} sealed characters."
-            )
         change = Change(part.start, part.end, text, "sealed")
         return _with_head(change, part, frame.MEDIA_TYPE)
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.core import frame
+from proxy.core import frame, pipeline
 from proxy.core.context import Context, Scope
 from proxy.core.errors import (
     BodyTooLarge,
@@ -23,6 +23,7 @@ from proxy.core.errors import (
     UnsupportedBody,
     ValueTooLong,
 )
+from proxy.core.exchange import Exchange
 from proxy.core.explanation import explain_request
 from proxy.core.formats import multipart
 from proxy.core.formats.multipart import Boundary
@@ -369,12 +370,34 @@ def test_a_short_form_is_for_texts_and_not_for_files() -> None:
         through(rule, a_body(a_part("card", CANARY, filename="a")))
 
 
-@pytest.mark.parametrize("size", [20, LARGE])
-def test_max_chars_holds_for_tokens_and_frames(size: int) -> None:
-    rule = a_rule(request=a_block(encrypt=[an_item_of("part:file", max_chars=200)]), names=NAMES)
+def test_max_chars_holds_and_a_file_that_may_be_no_frame_has_a_bound() -> None:
+    bounded = replace(an_item_of("part:file", max_chars=200), framed=False)
+    roomy = replace(an_item_of("part:file"), framed=False)
 
     with pytest.raises(ValueTooLong):
-        through(rule, a_body(a_part("file", b"x" * size, filename="a")))
+        through(sealing(bounded), a_body(a_part("file", b"x" * 20, filename="a")))
+    for size, error in ((SMALL, None), (LARGE, BodyTooLarge)):
+        body = a_body(a_part("file", b"x" * size, filename="a"))
+        if error is None:
+            assert JWE_PREFIX in through(sealing(roomy), body)
+        else:
+            with pytest.raises(error):
+                through(sealing(roomy), body)
+    again = a_body(a_part("file", a_frame(b"x"), f"Content-Type: {frame.MEDIA_TYPE}"))
+    assert JWE_PREFIX in through(sealing(roomy), again)
+
+
+def sealing(item: Item) -> Rule:
+    return a_rule(request=a_block(encrypt=[item]), names=NAMES)
+
+
+def test_what_must_be_absent_beside_a_sealed_body_is_looked_for() -> None:
+    block = a_block(encrypt=[an_item("body", field="b")], absent=["part:n"])
+    book = Rulebook((a_rule(request=block, names=NAMES),), pass_unmatched=True)
+    head = a_message(b"", headers=TYPE).head
+    exchange = Exchange(book.decide("POST", canonical("/api/messages")), head)
+
+    assert pipeline.flowing_request(exchange, None) is None
 
 
 def test_a_block_may_be_told_that_bodies_are_forms_in_parts() -> None:
