@@ -18,12 +18,12 @@ class Forwardable:
     """A head with what becomes of its body.
 
     `body` is the bytes to send, or None where the body passes as it comes: unseen, or through
-    `flow`, which changes it on its way and says when it may end. `changed` says
-    whether these bytes differ from what arrived, so that length, validators and digests of the
-    original must not be passed on. `media_type` is the new Content-Type of a changed body: a text,
-    or None to keep the old one. `decoded` says that the body has lost its content coding. `marks`
-    are headers to add. `ruled` says that responses of this
-    route are read or changed, so that nobody may rely on ranges, codings or strong validators.
+    `flow`, which changes it on its way and says when it may end. `changed` says whether these bytes
+    differ from what arrived, so that length, validators and digests of the original must not be
+    passed on. `media_type` is the new Content-Type of a changed body: a text, empty for none at
+    all, or None to keep the old one. `decoded` says that the body has lost its content coding.
+    `marks` are headers to add. `ruled` says that responses of this route are read or changed, so
+    that nobody may rely on ranges, codings or strong validators.
     """
 
     __slots__ = ("body", "changed", "decoded", "flow", "head", "marks", "media_type", "ruled")

@@ -92,7 +92,12 @@ def _with_listed(headers: Headers, dropped: frozenset[bytes]) -> frozenset[bytes
 
 
 def _retyped(headers: list[tuple[bytes, bytes]], media_type: bytes) -> list[tuple[bytes, bytes]]:
-    """Return the headers with one Content-Type, where the first one stood or at the end."""
+    """Return the headers with one Content-Type, where the first one stood or at the end.
+
+    None is left where the type is empty: what was sealed without one is opened without one.
+    """
+    if not media_type:
+        return [pair for pair in headers if pair[0].lower() != b"content-type"]
     result = []
     placed = False
     for name, value in headers:

@@ -132,6 +132,18 @@ async def test_a_response_is_opened_and_its_type_restored(size: int, *, in_chunk
             assert response.values(b"content-length") == [b"%d" % len(text)]
 
 
+@pytest.mark.parametrize("size", [10, 100_000])
+async def test_what_was_sealed_without_a_type_is_opened_without_one(size: int) -> None:
+    async with a_frame_world() as world:
+        await world.talk(a_request(b"/store", a_text(size)))
+        (seen,) = world.backend.seen
+        (kind,) = seen.values(b"content-type")
+        response = await world.talk(a_request(b"/receive", seen.body, b"Content-Type: " + kind))
+        assert response.status == 200
+        assert world.backend.seen[1].body == a_text(size)
+        assert world.backend.seen[1].values(b"content-type") == []
+
+
 @pytest.mark.parametrize("in_chunks", [False, True])
 async def test_a_response_is_sealed_as_a_frame(*, in_chunks: bool) -> None:
     text = a_text(300_000)
