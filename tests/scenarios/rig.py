@@ -203,7 +203,7 @@ class Served:
     @property
     def events(self) -> list[dict[str, Any]]:
         """The log so far."""
-        lines = self.log.read_text().splitlines()
+        lines = self.log.read_text().rpartition("\n")[0].splitlines()  # the last may be half
         return [json.loads(line) for line in lines if line.startswith("{")]
 
     async def event(self, name: str, count: int = 1) -> dict[str, Any]:
