@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
+import grp
 import os
+import pwd
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -15,20 +18,22 @@ from ..core.errors import KeyringError
 PRIVATE: Final = 0o600
 _GROUP_READS: Final = 0o040
 _LINE_END_BYTES: Final = 2
+_ACCESS_LIST: Final = "system.posix_acl_access"
 
 
 def read(path: Path, limit: int) -> bytes:
     """Return the content of a regular file that only we (or root) may read or write.
 
     Raises KeyringError, naming the path, for a missing file, another owner, a mode beyond 0600, and
-    more than `limit` bytes. A file of root's may also be read by our group (0440). Links are
-    followed, since Kubernetes mounts secrets through them.
+    more than `limit` bytes. A file of root's may also be read by our group (0440), where nobody
+    else is in it. Links are followed, since Kubernetes mounts secrets through them.
     """
     try:
         # Without O_NONBLOCK a FIFO would make the open wait for a writer.
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         try:
             _check(path, os.fstat(descriptor))
+            _refuse_list(path, descriptor)
             with os.fdopen(descriptor, "rb", closefd=False) as file:
                 content = file.read(limit + 1)
         finally:
@@ -96,6 +101,35 @@ def _check(path: Path, status: os.stat_result) -> None:
     mode = stat.S_IMODE(status.st_mode)
     if mode & ~_allowed(status):
         raise KeyringError(f"{path}: mode {mode:04o} lets others in; make it 0600 or 0400")
+    if mode & _GROUP_READS and (others := _others(status.st_gid)):
+        raise KeyringError(f"{path}: its group lets others in: {', '.join(others)}")
+
+
+def _others(group: int) -> list[str]:
+    """Return who is listed in a group besides us; a group of Kubernetes' making lists nobody."""
+    try:
+        listed = grp.getgrgid(group).gr_mem
+    except KeyError:
+        return []
+    try:
+        mine = pwd.getpwuid(os.geteuid()).pw_name
+    except KeyError:
+        mine = ""
+    return sorted(set(listed) - {mine, "root"})
+
+
+def _refuse_list(path: Path, descriptor: int) -> None:
+    """Refuse a file with an access list (POSIX ACL): its mode does not tell who may read it."""
+    getxattr = getattr(os, "getxattr", None)  # of Linux alone
+    if getxattr is None:
+        return
+    try:
+        getxattr(descriptor, _ACCESS_LIST)
+    except OSError as error:
+        if error.errno in {errno.ENODATA, errno.ENOTSUP}:
+            return
+        raise
+    raise KeyringError(f"{path}: an access list lets others in; remove it: setfacl -b")
 
 
 def _allowed(status: os.stat_result) -> int:

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import fcntl
+import grp
 import os
+import pwd
 import stat
 from pathlib import Path
 
@@ -54,6 +56,54 @@ def test_who_is_not_root_may_read_roots_file_by_a_group(
     else:
         with pytest.raises(KeyringError, match=f"{mode:04o}"):
             private_file.read(path, 100)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can make a file of root's")
+@pytest.mark.parametrize(
+    ("listed", "may"), [([], True), (["root"], True), (["ours"], True), (["ours", "bob"], False)]
+)
+def test_a_group_that_others_are_in_lets_nobody_read(
+    path: Path, monkeypatch: pytest.MonkeyPatch, listed: list[str], *, may: bool
+) -> None:
+    path.chmod(0o440)
+    monkeypatch.setattr(os, "geteuid", lambda: 65532)
+    monkeypatch.setattr(os, "getegid", lambda: 0)
+    monkeypatch.setattr(grp, "getgrgid", lambda _: grp.struct_group(("g", "x", 0, listed)))
+    passwd = pwd.struct_passwd(("ours", "x", 65532, 0, "", "/", "/bin/sh"))
+    monkeypatch.setattr(pwd, "getpwuid", lambda _: passwd)
+    if may:
+        assert private_file.read(path, 100)
+    else:
+        with pytest.raises(KeyringError, match="bob"):
+            private_file.read(path, 100)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can make a file of root's")
+def test_a_group_that_no_list_knows_is_of_kubernetes_making(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    os.chown(path, 0, 987_654)
+    path.chmod(0o440)
+    monkeypatch.setattr(os, "geteuid", lambda: 876_543)
+    monkeypatch.setattr(os, "getgroups", lambda: [987_654])
+    assert private_file.read(path, 100) == b"old"
+
+
+def test_an_access_list_is_refused(path: Path) -> None:
+    # Version 2; user::rw-, user:12345:r--, group::---, mask::---, other::---.
+    entries = [(1, 6, -1), (2, 4, 12345), (4, 0, -1), (16, 0, -1), (32, 0, -1)]
+    packed = b"\x02\0\0\0" + b"".join(
+        tag.to_bytes(2, "little")
+        + mode.to_bytes(2, "little")
+        + who.to_bytes(4, "little", signed=True)
+        for tag, mode, who in entries
+    )
+    try:
+        os.setxattr(path, "system.posix_acl_access", packed)
+    except OSError:
+        pytest.skip("this file system knows no access lists")
+    with pytest.raises(KeyringError, match="access list"):
+        private_file.read(path, 100)
 
 
 @pytest.mark.parametrize("mode", [0o640, 0o604, 0o700, 0o660, 0o644])
