@@ -11,7 +11,7 @@ from typing import Final
 from .blueprint import Blueprint
 from .errors import InvalidExpression, RejectedByRule
 from .path import REMEMBERED, REMEMBERED_MAX, CanonicalPath
-from .routes import RouteTable
+from .routes import Pattern, RouteTable
 from .rules import NAMED_PARTS, Behaviour, Block, NamedPart, Rule, Verdict
 from .sources import JsonSource, json_sources, name_sources
 
@@ -50,7 +50,8 @@ class Decision:
     before anything is forwarded, `may_read_response` that some response to it would be read.
     `varies` are the request headers that bind what a response holds. A rule that only `observes`
     stands there, and the message passes as if there were none. `overridable`: with another method,
-    another rule would take the request, and one that must not be gone around.
+    another rule would take the request, and one that must not be gone around. `pattern` is the one
+    of the rule's that took it.
     """
 
     __slots__ = (
@@ -59,6 +60,7 @@ class Decision:
         "may_read_response",
         "observes",
         "overridable",
+        "pattern",
         "reads_request",
         "rule",
         "varies",
@@ -71,8 +73,10 @@ class Decision:
         *,
         observes: CompiledRule | None = None,
         overridable: bool = False,
+        pattern: Pattern | None = None,
     ) -> None:
         """Draw from the rule what every message asks."""
+        self.pattern = pattern
         self.overridable = overridable
         self.compiled = compiled
         self.captures = captures
@@ -133,12 +137,14 @@ class Rulebook:
         captures = MappingProxyType(pattern.captures(path))
         overridable = self._overridable(method, path, index)
         if compiled.rule.observes:
-            return Decision(None, captures, observes=compiled, overridable=overridable)
+            return Decision(
+                None, captures, observes=compiled, overridable=overridable, pattern=pattern
+            )
         if compiled.rule.request is Verdict.REJECT:
             refusal = RejectedByRule("rule-rejects")
             refusal.rule = compiled.rule.name
             raise refusal
-        return Decision(compiled, captures, overridable=overridable)
+        return Decision(compiled, captures, overridable=overridable, pattern=pattern)
 
     def _overridable(self, method: str, path: CanonicalPath, taking: int | None) -> bool:
         if method != _OVERRIDDEN:

@@ -300,6 +300,15 @@ _TABLE: Final = (
         ("category", "where"),
         "Python issued a warning; its text is withheld.",
     ),
+    Event("tracing.started", "info", (), "Spans of messages are sent to a collector."),
+    Event(
+        "tracing.unavailable",
+        "warning",
+        ("reason",),
+        "The environment asks for traces (OTEL_EXPORTER_OTLP_ENDPOINT), and they cannot be made:"
+        " the packages of `sealyard[otel]` are missing, or a variable is wrong. Messages are"
+        " carried without.",
+    ),
     Event("injector.started", "info", ("version", "address"), "The injector's webhook accepts."),
     Event(
         "injector.reviewed",

@@ -28,8 +28,8 @@ from ..core.exchange import Exchange
 from ..core.formats.kinds import Kind
 from ..core.forwardable import Forwardable
 from ..core.message import DIRECTIONS, ResponseHead
-from ..core.method_override import may_ask_in_body
 from ..core.messages import Messages
+from ..core.method_override import may_ask_in_body
 from ..core.needs import Attempt, Keys, Needs
 from ..core.pipeline import Plan
 from ..core.rulebook import Decision, Rulebook
@@ -258,6 +258,10 @@ class Course:
         if plan.needs.seals or plan.needs.opens:
             return self.keys.resolve_warm(plan.needs)
         return _NO_KEYS
+
+    async def resolve(self, plan: Plan, record: Record) -> Keys:
+        """Return the keys of a plan, waiting for the store if need be."""
+        return await self.keys.resolve(plan.needs)
 
     def apply(self, plan: Plan, keys: Keys, record: Record) -> Forwardable:
         """Carry a plan out."""

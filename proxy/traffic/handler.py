@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from http import HTTPStatus
@@ -16,6 +17,7 @@ from ..core.messages import Messages
 from ..core.pipeline import Plan
 from ..core.rulebook import Rulebook
 from ..telemetry.tap import Tap
+from ..telemetry.traces import Traces
 from .course import CLIENT_CLOSED, Arrival, Course, KeySource
 from .event_borders import streams_records
 from .express import Express
@@ -27,6 +29,7 @@ from .problem import Problem, deliberate
 from .record import Record
 from .record_streams import StreamedBody, StreamedResponse
 from .response_head import switching_head
+from .traced import TracedCourse
 from .trip import Station, Trip
 from .tunnel import Tunnel
 from .upstream import HttpUpstream
@@ -53,10 +56,13 @@ class Handler:
         timeouts: Timeouts | None = None,
         trusted_proxies: Sequence[Network] = (),
         tap: Tap | None = None,
+        traces: Traces | None = None,
     ) -> None:
         self._upstream = upstream
         self._timeouts = timeouts or Timeouts()
-        self._course = Course(
+        # Only where traces are wanted does anything measure for them.
+        course = Course if traces is None else functools.partial(TracedCourse, traces=traces)
+        self._course = course(
             rulebook,
             keys,
             reporter,
@@ -223,7 +229,7 @@ class Handler:
         """Carry a plan out: the one wait between the two pure functions is for keys."""
         keys = self._course.warm(plan)
         if keys is None:
-            keys = await self._course.keys.resolve(plan.needs)
+            keys = await self._course.resolve(plan, record)
         return self._course.apply(plan, keys, record)
 
     async def _apply_records(self, plan: Plan, record: Record) -> Forwardable:

@@ -15,6 +15,7 @@ from ..telemetry import metrics
 from ..telemetry.samples import Samples
 from ..telemetry.tally import Reporter
 from ..telemetry.tap import Tap
+from ..telemetry.traces import Traces
 from ..traffic.handler import Handler
 from ..traffic.listener import HttpListener
 from ..traffic.original_port import PortHandlers, PortUpstreams
@@ -48,15 +49,18 @@ class LaneChange:
 class WiredLane:
     """Wires one listener; owns the upstreams that it had."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what the sidecar hands in, once
         self,
         material: ListenerMaterial,
         end_to_end: EndToEnd,
         reporter: Reporter,
         clock: Callable[[], float],
+        *,
         tap: Tap,
+        traces: Traces | None,
     ) -> None:
         self._tap = tap
+        self._traces = traces
         self._end_to_end = end_to_end
         self._reporter = reporter
         self._clock = clock
@@ -163,6 +167,7 @@ class WiredLane:
             timeouts=settings.timeouts,
             trusted_proxies=settings.trusted_proxies,
             tap=self._tap,
+            traces=self._traces,
         )
 
     def _retire(self, handler: weakref.ref[LaneHandler], upstream: LaneUpstream) -> None:

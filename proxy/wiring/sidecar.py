@@ -34,6 +34,7 @@ from . import (
     session_calls,
     session_facts,
     store_check,
+    tracing,
 )
 from .lanes import LaneChange, WiredLane
 from .material import Material, gather
@@ -103,8 +104,11 @@ class Sidecar:
             self.sessions, clock=clock, notice=self._store_notice, bury=self.end_to_end.bury
         )
         self._tap = reporter.tap if isinstance(reporter, Tally) else Tap(clock)
+        self._traces = tracing.begin(environ, reporter)
         self.lanes = {
-            name: WiredLane(one, self.end_to_end, reporter, clock, self._tap)
+            name: WiredLane(
+                one, self.end_to_end, reporter, clock, tap=self._tap, traces=self._traces
+            )
             for name, one in material.listeners.items()
         }
         self._server = TrafficServer(())
@@ -304,6 +308,8 @@ class Sidecar:
             await lane.close()
         await self._upkeep.close()
         await self.store.close()
+        if self._traces is not None:
+            await asyncio.to_thread(self._traces.close)
         if self.trail is not None:
             self._witness.close()
             self.trail.note("process.stopped")

@@ -11,7 +11,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -233,11 +233,13 @@ def served(
     admin_more: str = "",
     keys_more: str = "",
     trusted: bool = False,
+    variables: Mapping[str, str] | None = None,
 ) -> Iterator[Served]:
     """Run `sealyard serve` with keys and a configuration of its own, or with other rules in it.
 
     `admin_more` are further keys of `admin`, such as `tap: true`; `keys_more` those of `keys`, a
-    line each; `trusted` lets a tenant be a name that the client chooses.
+    line each; `trusted` lets a tenant be a name that the client chooses; `variables` go into the
+    environment.
     """
     port, admin, health = free_port(), free_port(), free_port()
     write_keys(folder)
@@ -253,7 +255,7 @@ def served(
     if rules is not None:
         configuration = configuration.partition("    rules:\n")[0] + f"    rules:\n{rules}"
     ports = {"port": port, "admin": admin, "health": health}
-    with running(folder, configuration, *options, log=log, **ports) as process:
+    with running(folder, configuration, *options, log=log, variables=variables, **ports) as process:
         yield process
 
 
@@ -266,6 +268,7 @@ def running(
     admin: int,
     health: int,
     log: Path | None = None,
+    variables: Mapping[str, str] | None = None,
 ) -> Iterator[Served]:
     """Run `sealyard serve` by a configuration that names these ports."""
     (folder / "sealyard.yaml").write_text(configuration)
@@ -273,7 +276,10 @@ def running(
     with (
         log.open("wb") as sink,
         subprocess.Popen(  # noqa: S603 - Sealyard itself
-            command(folder, *options), stderr=sink, stdout=sink, env=environment()
+            command(folder, *options),
+            stderr=sink,
+            stdout=sink,
+            env=environment(**(variables or {})),
         ) as process,
     ):
         try:

@@ -1,0 +1,161 @@
+"""Spans of messages, for OpenTelemetry: made once a message is over, from the times that it took.
+
+OpenTelemetry is an extra (`sealyard[otel]`), imported only where the environment asks for traces by
+the variables that all of its programs read (OTEL_EXPORTER_OTLP_ENDPOINT and others). Spans hold
+names of the configuration, codes, sizes and times. Of the client's headers nothing is taken but the
+ids and the flag in `traceparent`; not the path, since it holds names.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+from .. import __version__
+from .naming import OTHER_METHOD
+
+if TYPE_CHECKING:
+    from opentelemetry.context import Context
+    from opentelemetry.sdk.trace import TracerProvider
+    from opentelemetry.trace import Tracer
+    from opentelemetry.util.types import AttributeValue
+
+_ENDPOINTS: Final = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
+_CLOSE_SECONDS: Final = 3.0
+_FIRST_ERROR: Final = 500
+"""What semantic conventions call an error of a server; 4xx is the client's."""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One part of a message's way, between two readings of `perf_counter`; `error` is a code."""
+
+    name: str
+    began: float
+    ended: float
+    attributes: Mapping[str, str | int] = field(default_factory=dict)
+    error: str = ""
+    outward: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Trip:
+    """A message that is over. `parent` is its `traceparent` as it came, empty without one."""
+
+    method: str
+    route: str
+    status: int
+    began: float
+    ended: float
+    attributes: Mapping[str, str | int]
+    error: str
+    parent: str
+    parts: tuple[Part, ...]
+
+
+def wanted(environ: Mapping[str, str]) -> bool:
+    """Tell whether the environment asks for traces."""
+    if environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
+        return False
+    if environ.get("OTEL_TRACES_EXPORTER", "otlp").strip().lower() not in {"", "otlp"}:
+        return False
+    return any(environ.get(name, "").strip() for name in _ENDPOINTS)
+
+
+class Traces:
+    """Sends spans to the collector that the environment names. One object serves one process.
+
+    They are sent by a thread, in batches; what it cannot keep up with is dropped, never waited for.
+    """
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        """Begin; raise ImportError where the packages are missing."""
+        from opentelemetry.exporter.otlp.proto.http.trace_exporter import (  # noqa: PLC0415 - an extra
+            OTLPSpanExporter,
+        )
+        from opentelemetry.sdk.resources import Resource  # noqa: PLC0415 - see above
+        from opentelemetry.sdk.trace import TracerProvider  # noqa: PLC0415 - see above
+        from opentelemetry.sdk.trace.export import BatchSpanProcessor  # noqa: PLC0415 - see above
+
+        told = {"service.version": __version__}
+        if "OTEL_SERVICE_NAME" not in environ and "service.name=" not in environ.get(
+            "OTEL_RESOURCE_ATTRIBUTES", ""
+        ):
+            told["service.name"] = "sealyard"
+        self._provider: TracerProvider = TracerProvider(
+            resource=Resource.create(told), shutdown_on_exit=False
+        )
+        self._provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
+        self._tracer: Tracer = self._provider.get_tracer("sealyard", __version__)
+
+    def tell(self, trip: Trip) -> None:
+        """Make the spans of a message that is over."""
+        from opentelemetry.trace import (  # noqa: PLC0415 - see above
+            SpanKind,
+            StatusCode,
+            set_span_in_context,
+        )
+
+        # Durations are measured by a clock that never goes back; only here are they put in time.
+        base = time.time_ns() - int(time.perf_counter() * 1e9)
+
+        def at(moment: float) -> int:
+            return base + int(moment * 1e9)
+
+        method = "HTTP" if trip.method in {"", OTHER_METHOD} else trip.method
+        attributes: dict[str, AttributeValue] = {
+            "http.request.method": trip.method or OTHER_METHOD,
+            **({"http.route": trip.route} if trip.route else {}),
+            "http.response.status_code": trip.status,
+            "network.protocol.version": "1.1",
+            **trip.attributes,
+        }
+        failed = trip.error or (str(trip.status) if trip.status >= _FIRST_ERROR else "")
+        if failed:
+            attributes["error.type"] = failed
+        span = self._tracer.start_span(
+            f"{method} {trip.route}".rstrip(),
+            _parent(trip.parent),
+            SpanKind.SERVER,
+            attributes,
+            start_time=at(trip.began),
+        )
+        if trip.status >= _FIRST_ERROR:
+            span.set_status(StatusCode.ERROR)
+        inside = set_span_in_context(span)
+        for part in trip.parts if span.is_recording() else ():
+            more: dict[str, AttributeValue] = dict(part.attributes)
+            if part.error:
+                more["error.type"] = part.error
+            kind = SpanKind.CLIENT if part.outward else SpanKind.INTERNAL
+            child = self._tracer.start_span(
+                part.name, inside, kind, more, start_time=at(part.began)
+            )
+            if part.error:
+                child.set_status(StatusCode.ERROR)
+            child.end(at(part.ended))
+        span.end(at(trip.ended))
+
+    def close(self) -> None:
+        """Send what is left, for some seconds at most."""
+        # Its own thread: a collector that does not answer must not keep the process from ending.
+        last = threading.Thread(target=self._provider.shutdown, daemon=True)
+        last.start()
+        last.join(_CLOSE_SECONDS)
+
+
+def _parent(traceparent: str) -> Context:
+    """Return the context that a `traceparent` names, an empty one where it names none.
+
+    Its `tracestate` goes on to the backend untouched, and into no span: it is the client's text.
+    """
+    from opentelemetry.context import Context  # noqa: PLC0415 - an extra
+    from opentelemetry.trace.propagation.tracecontext import (  # noqa: PLC0415 - an extra
+        TraceContextTextMapPropagator,
+    )
+
+    carrier = {"traceparent": traceparent}
+    return TraceContextTextMapPropagator().extract(carrier, Context())

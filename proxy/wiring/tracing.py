@@ -1,0 +1,28 @@
+"""Whether this process sends spans, as the environment asks for it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from ..telemetry import places
+from ..telemetry.tally import Reporter
+from ..telemetry.traces import Traces, wanted
+
+
+def begin(environ: Mapping[str, str], reporter: Reporter) -> Traces | None:
+    """Return what sends spans, None where nobody asks for them or they cannot be made.
+
+    Messages are worth more than spans: without the packages, they are carried all the same.
+    """
+    if not wanted(environ):
+        return None
+    try:
+        traces = Traces(environ)
+    except ImportError:
+        reporter.report("tracing.unavailable", reason="no-packages")
+        return None
+    except Exception as error:  # noqa: BLE001 - whatever a variable of the environment led to
+        reporter.report("tracing.unavailable", reason=places.name(error))
+        return None
+    reporter.report("tracing.started")
+    return traces

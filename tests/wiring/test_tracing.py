@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+import sys
+
+import pytest
+
+from proxy.telemetry.traces import wanted
+from proxy.wiring.tracing import begin
+
+ENDPOINT = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:1"}
+
+
+class Ear:
+    def __init__(self) -> None:
+        self.heard: list[tuple[str, dict[str, object]]] = []
+
+    def report(self, event: str, **fields: object) -> None:
+        self.heard.append((event, fields))
+
+
+@pytest.mark.parametrize(
+    ("environ", "told"),
+    [
+        ({}, False),
+        (ENDPOINT, True),
+        ({"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "http://127.0.0.1:1"}, True),
+        ({"OTEL_EXPORTER_OTLP_ENDPOINT": " "}, False),
+        ({**ENDPOINT, "OTEL_SDK_DISABLED": "TRUE"}, False),
+        ({**ENDPOINT, "OTEL_TRACES_EXPORTER": "none"}, False),
+        ({**ENDPOINT, "OTEL_TRACES_EXPORTER": "otlp"}, True),
+    ],
+)
+def test_traces_are_wanted_where_the_environment_names_a_collector(
+    environ: dict[str, str], *, told: bool
+) -> None:
+    assert wanted(environ) is told
+
+
+def test_without_a_collector_nothing_begins() -> None:
+    ear = Ear()
+
+    assert begin({}, ear) is None
+    assert ear.heard == []
+
+
+def test_without_the_packages_messages_are_carried_and_the_log_says_so(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(sys.modules, "opentelemetry.exporter.otlp.proto.http.trace_exporter", None)
+    ear = Ear()
+
+    assert begin(ENDPOINT, ear) is None
+    assert ear.heard == [("tracing.unavailable", {"reason": "no-packages"})]
+
+
+def test_a_variable_that_cannot_be_used_keeps_no_message_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_TRACES_TIMEOUT", "soon")
+    ear = Ear()
+    traces = begin(ENDPOINT, ear)
+
+    if traces is None:
+        assert ear.heard == [("tracing.unavailable", {"reason": "ValueError"})]
+    else:
+        traces.close()
+        assert ear.heard == [("tracing.started", {})]
