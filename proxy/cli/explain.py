@@ -9,7 +9,7 @@ from typing import Final
 import click
 
 from ..config.settings import ListenerSettings, Settings
-from ..core.context import Context
+from ..core.context import Context, Parties
 from ..core.errors import SealyardError
 from ..core.explained import bound_parts, document, explain_target
 from ..core.explanation import Explanation, explain_response
@@ -151,4 +151,14 @@ def _status(which: str, error: SealyardError) -> int:
 
 def _bound(context: Context) -> str:
     parts = bound_parts(context)
-    return ", ".join(f"{name} {text!r}" for name, text in parts.items()) or "nothing"
+    bound = ", ".join(f"{name} {text!r}" for name, text in parts.items()) or "nothing"
+    return bound + _between(context.scope.parties)
+
+
+def _between(parties: Parties | None) -> str:
+    if parties is None:
+        return ""
+    if parties.reader is not None:
+        return f"; by a key of {parties.reader!r}"
+    recipients = ", ".join(map(repr, parties.recipients))
+    return f"; for {recipients}, signed by {parties.sender!r}"

@@ -7,6 +7,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from proxy.cli import main
+from proxy.core.context import Context
+from tests.factories import SCOPE, a_session
 
 CONFIGURATION = str(Path(__file__).parents[2] / "config" / "sealyard.yaml")
 CANARY = "canary of the explain command"
@@ -83,3 +85,22 @@ def test_what_no_rule_takes_is_said_to_pass() -> None:
 )
 def test_bad_arguments_are_a_usage_error(arguments: tuple[str, ...]) -> None:
     assert explain(*arguments).exit_code == 2
+
+
+def test_it_tells_for_whom_a_value_is_sealed_end_to_end_and_who_opens_it() -> None:
+    example = str(Path(CONFIGURATION).parent / "examples" / "end-to-end.yaml")
+    bearer = "Authorization: Bearer e30.eyJzdWIiOiJhbGljZSJ9.x"
+    path = "/api/v1/enhanced-messages"
+    body = {"conversationId": "c1", "recipients": [{"id": "carol"}, {"id": "bob"}]}
+    sent = (f"{path}/group", "-d", json.dumps({**body, "content": CANARY}))
+    words = ("explain", "--config", example)
+
+    result = CliRunner().invoke(main, [*words, "POST", *sent, "-H", bearer])
+    assert "; for 'bob', 'carol', signed by 'alice'" in result.stdout
+    assert CANARY not in result.stdout
+
+    token = a_session(ephemeral=True).seal(b"x", Context(SCOPE)).decode()
+    answer = json.dumps({"data": {"messages": [{"content": token}]}})
+    asked = (f"{path}/history?conversationId=c1", "--response", answer)
+    result = CliRunner().invoke(main, [*words, "GET", *asked, "-H", bearer])
+    assert "; by a key of 'alice'" in result.stdout, result.output
