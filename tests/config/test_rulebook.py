@@ -124,6 +124,23 @@ def test_max_chars_holds_at_least_an_empty_token() -> None:
         assert len(_told(keys.replace(str(least), str(least - 1)))) == 1
 
 
+@pytest.mark.parametrize(
+    ("item", "framed"),
+    [
+        ("body", True),
+        ("{select: body, form: jwe}", False),
+        ("{select: body, max_chars: 90000}", False),
+        ("body as told", False),
+    ],
+)
+def test_a_body_whose_form_is_given_never_becomes_a_frame(item: str, *, framed: bool) -> None:
+    top = "fields: {told: {form: jwe}}\n"
+
+    block = _request(_rule(f"request: {{encrypt: {item}}}", top=top))
+
+    assert block.encrypt[0].framed == framed
+
+
 def test_a_body_has_no_short_form() -> None:
     assert len(_told("request: {encrypt: {select: body, form: short}}")) == 1
 

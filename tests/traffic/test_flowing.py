@@ -6,7 +6,9 @@ import asyncio
 import contextlib
 import hashlib
 from base64 import b64encode
+from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -15,8 +17,13 @@ from hypothesis import strategies as st
 from proxy.config.limits import TrafficLimits
 from proxy.config.settings import UnixAddress
 from proxy.core.context import Context, Scope
+from proxy.core.errors import OpenFailed
+from proxy.core.forwardable import Forwardable
 from proxy.core.frame import CHUNK_BYTES
 from proxy.demo.search import search
+from proxy.traffic.flowing import FlowingBody, Pieces
+from proxy.traffic.framing import CHUNKED
+from proxy.traffic.record_streams import refuse_beside
 from tests.traffic.frame_world import (
     CANARY,
     FRAME,
@@ -450,3 +457,78 @@ async def test_a_client_on_a_unix_socket_is_never_shown_a_cut_body_as_a_whole_on
         async with connected(path=str(path)) as client:
             client.send(get(b"/store"))
             assert body_of(Response(await client.rest())) == text
+
+
+class Torn:
+    """A flow that fails at its second piece."""
+
+    holds_head = False
+
+    def __init__(self) -> None:
+        self.fed = 0
+
+    def length(self, length: int | None) -> int | None:
+        return length
+
+    def feed(self, data: bytes) -> bytes:
+        self.fed += 1
+        if self.fed > 1:
+            raise OpenFailed("bad-frame")
+        return data
+
+    def end(self) -> bytes:
+        raise AssertionError
+
+
+class Given:
+    """A body of two pieces."""
+
+    arrived = 0
+
+    def take(self) -> None:
+        return None
+
+    async def read(self, limit: int) -> bytes:
+        raise AssertionError
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        yield b"one"
+        yield b"two"
+
+
+async def test_after_an_error_a_body_never_seems_to_end() -> None:
+    body = FlowingBody(Pieces(Given(), CHUNKED, None), Torn(), CHUNKED)
+    with pytest.raises(OpenFailed):
+        [piece async for piece in body.chunks()]
+    with pytest.raises(ConnectionError):
+        [piece async for piece in body.chunks()]
+    assert body.take() is None  # type: ignore[func-returns-value] # so the protocol has it
+    with pytest.raises(TypeError):
+        await body.read(10)
+
+
+async def test_pieces_that_were_looked_at_come_again() -> None:
+    pieces = Pieces(Given(), CHUNKED, None)
+    assert await pieces.beginning(lambda seen: len(seen) > 2) == b"one"
+    assert await pieces.beginning(lambda seen: len(seen) > 100) == b"onetwo"
+    assert [piece async for piece in pieces.all()] == [b"onetwo"]
+
+
+async def test_nothing_is_sent_beside_its_flow() -> None:
+    text = a_text(LONG)
+    async with a_frame_world() as world:
+        course = world.ours.listener._answerer._course  # type: ignore[attr-defined] # the handler's
+        told: list[Forwardable] = []
+        apply = course.apply
+
+        def watched(*given: Any) -> Forwardable:  # noqa: ANN401 - as the course has them
+            told.append(apply(*given))
+            return told[-1]
+
+        course.apply = watched
+        assert (await world.talk(a_request(b"/store", text, PNG, in_chunks=True))).status == 200
+        (message,) = told
+        assert message.flow is not None
+        for body in (Given(), FlowingBody(Pieces(Given(), CHUNKED, None), Torn(), CHUNKED)):
+            with pytest.raises(TypeError, match="flow"):
+                refuse_beside(message, body)
