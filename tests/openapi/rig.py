@@ -32,7 +32,7 @@ health: {{listen: "127.0.0.1:{health}"}}
 listeners:
   - name: api
     listen: "127.0.0.1:{port}"
-    upstream: http://127.0.0.1:9
+    upstream: http://127.0.0.1:{upstream}
     unmatched: pass
     rules: [{{name: send, match: POST /a, conversation: $.c, request: {{encrypt: $.text}}}}]
 """
@@ -65,7 +65,7 @@ def _token(folder: Path, name: str, token: str, scopes: tuple[str, ...], more: s
 
 
 @contextmanager
-def admin(folder: Path, *options: str) -> Iterator[Running]:
+def admin(folder: Path, *options: str, upstream: int = 9) -> Iterator[Running]:
     """Run a server with a caller for each scope, one with all, and one whose time is over."""
     rig.write_keys(folder)
     tokens = [_token(folder, scope, token, (scope,)) for scope, token in TOKENS.items()]
@@ -73,6 +73,7 @@ def admin(folder: Path, *options: str) -> Iterator[Running]:
     ended = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() - 60))
     tokens.append(_token(folder, "expired", EXPIRED, ADMIN_SCOPES, f', expires: "{ended}"'))
     port, admin, health = rig.free_port(), rig.free_port(), rig.free_port()
-    text = _CONFIGURATION.format(tokens="\n".join(tokens), port=port, admin=admin, health=health)
+    ports = {"port": port, "admin": admin, "health": health, "upstream": upstream}
+    text = _CONFIGURATION.format(tokens="\n".join(tokens), **ports)
     with rig.running(folder, text, *options, port=port, admin=admin, health=health) as served:
         yield Running(served, folder)
