@@ -66,6 +66,9 @@ KEY_MAKER_BUSY: Final = AdminError(
     "key-maker-busy", 503, "So many key pairs are being made that another would wait for long."
 )
 NOT_ERASABLE: Final = AdminError("not-erasable", 409, NotErasable.title)
+NO_PACKAGE: Final = AdminError(
+    "no-package", 404, "The conversation has no such key package for that recipient."
+)
 NOT_KEPT: Final = AdminError(
     "revocation-not-kept",
     503,
@@ -93,6 +96,7 @@ ERRORS: Final = (
     PARTICIPANTS_UNAVAILABLE,
     KEY_MAKER_BUSY,
     NOT_ERASABLE,
+    NO_PACKAGE,
     NOT_KEPT,
 )
 

@@ -21,6 +21,7 @@ from .explain_routes import ExplainRoutes
 from .masked import masked
 from .openapi import document
 from .operation import Answered, Endpoint, Operation, Parameter
+from .package_routes import PackageRoutes
 from .page_routes import page
 from .participant_routes import ParticipantRoutes
 from .session_routes import SessionRoutes
@@ -117,6 +118,7 @@ class Routes:
         self._erasing = EraseRoutes(subject, clock)
         self._explaining = ExplainRoutes(subject)
         self._participants = ParticipantRoutes(subject, clock)
+        self._packages = PackageRoutes(subject)
 
     def health(self) -> list[Endpoint]:
         """Return what probes and scrapers ask for."""
@@ -138,6 +140,7 @@ class Routes:
             *self._erasing.all(),
             *self._explaining.all(),
             *self._participants.all(),
+            *self._packages.all(),
         ]
 
     async def _livez(self, _: web.Request) -> web.Response:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from ..config.settings import Settings
+from ..core.context import Scope
 from ..keys.desk import Answer, Call
 from ..keys.participants.desk import ParticipantAnswer, ParticipantCall
 from ..telemetry.facts import Check
@@ -63,6 +64,13 @@ class Subject(Protocol):
         Raises ParticipantError for what cannot be, UnknownParticipantKey, ParticipantsUnavailable
         and KeyMakerBusy; OperatorError where workers have no store in common, UnfitEnvironment
         where it cannot be written down.
+        """
+
+    async def packages(self, scope: Scope, recipient: str) -> list[dict[str, Any]]:
+        """Return the key packages of a conversation that are for a participant, the newest first.
+
+        Raises KeyUnavailable where the store does not answer, ParticipantError for an id that is
+        none, OperatorError where workers have no store in common.
         """
 
     async def reload(self) -> Reloaded:

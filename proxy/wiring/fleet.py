@@ -9,6 +9,7 @@ from collections.abc import Coroutine
 from dataclasses import dataclass
 from typing import Any, Final
 
+from ..core.context import Scope
 from ..core.errors import InternalError, OperatorError, SealyardError
 from ..keys.audit import Trail
 from ..keys.desk import Answer, Call
@@ -177,10 +178,17 @@ class Fleet:
 
         Raises OperatorError where the workers have no store in common.
         """
+        return await participant_calls.of_workers(self._sharing(), call)
+
+    async def packages(self, scope: Scope, recipient: str) -> list[dict[str, Any]]:
+        """Let one worker look up the key packages of a conversation for a participant."""
+        return await participant_calls.packages(self._sharing(), scope, recipient)
+
+    def _sharing(self) -> list[WorkerProcess]:
+        """Return the workers; raise OperatorError where they have no store in common."""
         if self._source.loaded.settings.keys.store == "memory":
             raise OperatorError("store-not-shared")
-        workers = [slot.worker for slot in self._slots if slot.worker is not None]
-        return await participant_calls.of_workers(workers, call)
+        return [slot.worker for slot in self._slots if slot.worker is not None]
 
     def _status(self) -> dict[str, Any]:
         return {

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from typing import Final
+from typing import Any, Final
 
 from ..config.settings import Settings
+from ..core.context import Scope
 from ..core.derivation import audit_key
 from ..core.errors import InternalError
 from ..keys.keyring import Keyring
@@ -17,6 +18,7 @@ from ..telemetry.tally import Reporter
 from .auditing import log_of
 from .worker_process import WorkerProcess
 
+_LOOK_SECONDS: Final = 10.0
 _CALL_SECONDS: Final = (MOST_WAITING + 1) * SECONDS
 """The last of those who wait for a key pair waits for all others."""
 
@@ -49,6 +51,17 @@ async def of_workers(workers: Sequence[WorkerProcess], call: ParticipantCall) ->
         raise InternalError("no-worker")
     answer = await workers[0].ask("participants", _CALL_SECONDS, call=call.to_json())
     return ParticipantAnswer.from_json(answer)
+
+
+async def packages(
+    workers: Sequence[WorkerProcess], scope: Scope, recipient: str
+) -> list[dict[str, Any]]:
+    """Return what one of the workers finds; raise as `of_workers` does."""
+    if not workers:
+        raise InternalError("no-worker")
+    told = {"tenant": scope.tenant, "conversation": scope.conversation, "recipient": recipient}
+    found: list[dict[str, Any]] = await workers[0].ask("packages", _LOOK_SECONDS, call=told)
+    return found
 
 
 def report(reporter: Reporter, call: ParticipantCall, answer: ParticipantAnswer) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 from .. import __version__
 from ..config.settings import Loaded, Settings
+from ..core.context import Scope
 from ..keys.desk import Answer, Call
 from ..keys.end_to_end.facade import EndToEnd
 from ..keys.participants.desk import ParticipantAnswer, ParticipantCall
@@ -250,6 +251,10 @@ class Sidecar:
             clock=self._clock,
         )
         return await desk.answer(call)
+
+    async def packages(self, scope: Scope, recipient: str) -> list[dict[str, Any]]:
+        """Return the key packages of a conversation that are for a participant, newest first."""
+        return [one.facts() for one in await self.end_to_end.packages(scope, recipient)]
 
     async def facts(self) -> Facts:
         """Return how the sidecar stands."""

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from .. import __version__
 from ..admin.subject import Reloaded
 from ..config.settings import Settings
+from ..core.context import Scope
 from ..keys.audit import Trail
 from ..keys.desk import Answer, Call
 from ..keys.participants.desk import ParticipantAnswer, ParticipantCall
@@ -64,6 +65,9 @@ class Carrier(Protocol):
 
     async def participants(self, call: ParticipantCall) -> ParticipantAnswer:
         """Do what an operator asks of a participant."""
+
+    async def packages(self, scope: Scope, recipient: str) -> list[dict[str, Any]]:
+        """Return the key packages of a conversation that are for a participant."""
 
 
 class Whole:
@@ -159,6 +163,10 @@ class Whole:
         answer = await self._carrier.participants(call)
         participant_calls.report(self._reporter, call, answer)
         return answer
+
+    async def packages(self, scope: Scope, recipient: str) -> list[dict[str, Any]]:
+        """Return the key packages of a conversation that are for a participant, newest first."""
+        return await self._carrier.packages(scope, recipient)
 
     async def reload(self) -> Reloaded:
         """Take what the configuration file says now, or tell why not."""

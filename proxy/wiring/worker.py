@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
+from ..core.context import Scope
 from ..core.errors import InternalError, SealyardError
 from ..keys.desk import Call
 from ..keys.participants.desk import ParticipantCall
@@ -38,7 +39,7 @@ async def work(descriptor: int, reporter: Reporter, *, environ: Mapping[str, str
         channel.close()
 
 
-_BESIDE: Final = frozenset({"participants"})
+_BESIDE: Final = frozenset({"packages", "participants"})
 """What takes seconds, and keeps nobody else from an answer."""
 
 
@@ -103,14 +104,17 @@ class _Worker:
             return (await sidecar.facts()).to_json()
         if what == "look":
             return await sidecar.look()
-        if what in {"operate", "participants"}:
+        if what in {"operate", "packages", "participants"}:
             return await self._operate(what, message["call"], sidecar)
         if what == "drain":
             self._finished = await sidecar.drain(message["grace"])
             return self._finished
         return await self._change(what, message, sidecar)
 
-    async def _operate(self, what: str, call: dict[str, Any], sidecar: Sidecar) -> dict[str, Any]:
+    async def _operate(self, what: str, call: dict[str, Any], sidecar: Sidecar) -> Any:  # noqa: ANN401 - JSON
+        if what == "packages":
+            scope = Scope(call["tenant"], call["conversation"])
+            return await sidecar.packages(scope, call["recipient"])
         if what == "participants":
             asked = ParticipantCall.from_json(call)
             return (await sidecar.participants(asked)).to_json()

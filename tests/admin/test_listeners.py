@@ -21,6 +21,7 @@ from proxy.admin.subject import Reloaded, Viewer
 from proxy.admin.token import BearerToken, Issued, Tokens
 from proxy.config.load import load
 from proxy.config.settings import ADMIN_SCOPES, AdminScope, Settings, TcpAddress
+from proxy.core.context import Scope
 from proxy.core.errors import SealyardError, UnfitEnvironment
 from proxy.keys.desk import Answer, Call
 from proxy.keys.participants.desk import ParticipantAnswer, ParticipantCall
@@ -58,6 +59,7 @@ class Everything:
     calls: list[Call] = field(default_factory=list)
     answer: Answer = field(default_factory=lambda: Answer("A" * 22, 5))
     raises: SealyardError | None = None
+    found: list[dict[str, Any]] = field(default_factory=list)
 
     @property
     def settings(self) -> Settings:
@@ -87,6 +89,11 @@ class Everything:
 
     async def participants(self, call: ParticipantCall) -> ParticipantAnswer:
         raise AssertionError(call.action)
+
+    async def packages(self, scope: Scope, recipient: str) -> list[dict[str, Any]]:
+        if self.raises is not None:
+            raise self.raises
+        return [one for one in self.found if (scope, recipient) == (Scope("clinic", "c1"), "bob")]
 
     async def reload(self) -> Reloaded:
         return self.outcome
