@@ -15,6 +15,11 @@ KEY = a_public_key("alice-enc")
 CANARY = "canary-passphrase-0123456789"
 
 
+def everything(folder: Path) -> bytes:
+    """Return all that was written: log, audit log and store."""
+    return b"".join(one.read_bytes() for one in folder.iterdir() if one.is_file())
+
+
 @pytest.mark.parametrize("workers", ["1", "2"])
 async def test_keys_are_taken_made_and_given_out_by_any_number_of_workers(
     tmp_path: Path, workers: str
@@ -42,7 +47,7 @@ async def test_keys_are_taken_made_and_given_out_by_any_number_of_workers(
         ):
             keys = await response.json(content_type="application/jwk-set+json")
         changed = await ours.served.event("participant.changed", 3)
-        kept = b"".join(one.read_bytes() for one in tmp_path.iterdir() if one.is_file())
+        kept = everything(tmp_path)
 
     assert (taken, made, revoked, package) == (201, (201, True), "revoked", 404)
     assert [one["use"] for one in keys["keys"]] == ["sig"]
