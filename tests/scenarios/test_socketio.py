@@ -1,0 +1,184 @@
+"""config/examples/socketio.yaml in front of a backend that speaks Engine.IO 4 and Socket.IO 5."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+from collections import defaultdict
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+
+import aiohttp
+import pytest
+from aiohttp import web
+
+from proxy.config.load import load
+from proxy.core.rulebook import Rulebook
+from tests.keys.builders import a_world
+from tests.scenarios.rig import ROOT
+from tests.traffic.ours import local, proxied
+from tests.traffic.wire import eventually
+
+CANARY = "canary-51e0aa"
+EXAMPLE = ROOT / "config" / "examples" / "socketio.yaml"
+OPEN = '0{"sid":"s1","upgrades":["websocket"],"pingInterval":25000,"pingTimeout":20000}'
+
+
+@dataclass
+class Room:
+    """What the backend was told, and what waits for those who poll."""
+
+    port: int = 0
+    events: list[list[object]] = field(default_factory=list)
+    attached: list[bytes] = field(default_factory=list)
+    waiting: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
+
+    def answers(self, packet: str) -> list[str]:
+        """Take a packet of Engine.IO; return what it is answered with."""
+        if packet == "2probe":
+            return ["3probe"]
+        if packet.startswith("40"):
+            return ['40{"sid":"n1"}']
+        if not packet.startswith(("42", "451-")):
+            return []
+        head, bracket, rest = packet.partition("[")
+        name, message = json.loads(bracket + rest)
+        self.events.append([name, message])
+        if head.startswith("45"):
+            return []
+        answers = ["42" + json.dumps([name.replace("send", "new"), message])]
+        if number := head.removeprefix("42"):
+            answers.append(f'43{number}["stored"]')
+        return answers
+
+
+async def over_websocket(request: web.Request, room: Room) -> web.WebSocketResponse:
+    answer = web.WebSocketResponse()
+    await answer.prepare(request)
+    if "sid" not in request.query:
+        await answer.send_str(OPEN)
+    async for message in answer:
+        if message.type is aiohttp.WSMsgType.BINARY:
+            room.attached.append(message.data)
+            continue
+        for packet in room.answers(message.data):
+            await answer.send_str(packet)
+    return answer
+
+
+@contextlib.asynccontextmanager
+async def backend() -> AsyncIterator[Room]:
+    room = Room()
+
+    async def poll(request: web.Request) -> web.StreamResponse:
+        assert request.query["EIO"] == "4"
+        if request.query["transport"] == "websocket":
+            return await over_websocket(request, room)
+        sid = request.query.get("sid")
+        if request.method == "POST":
+            for packet in (await request.text()).split("\x1e"):
+                room.waiting[sid or ""] += room.answers(packet)
+            return web.Response(text="ok", content_type="text/html")
+        if sid is None:
+            return web.Response(text=OPEN)
+        packets, room.waiting[sid] = room.waiting[sid], []
+        return web.Response(text="\x1e".join(packets or ["6"]))
+
+    app = web.Application()
+    app.router.add_route("*", "/socket.io/", poll)
+    runner = web.AppRunner(app, shutdown_timeout=0.1)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    room.port = runner.addresses[0][1]
+    try:
+        yield room
+    finally:
+        await runner.cleanup()
+
+
+@contextlib.asynccontextmanager
+async def chat() -> AsyncIterator[tuple[Room, aiohttp.ClientSession, str]]:
+    (listener,) = load(EXAMPLE, {}).settings.listeners
+    book = Rulebook(listener.rules, pass_unmatched=listener.pass_unmatched)
+    async with (
+        backend() as room,
+        proxied(local(room.port), rulebook=book, keys=a_world().sessions) as ours,
+        aiohttp.ClientSession() as session,
+    ):
+        yield room, session, f"http://127.0.0.1:{ours.port}/socket.io/?EIO=4&transport="
+        assert CANARY not in repr(ours.ear.heard)
+    assert CANARY not in repr(room.events)
+
+
+def sending(content: str = CANARY, name: str = "message:send") -> str:
+    return json.dumps([name, {"conversationId": "c1", "content": content}])
+
+
+async def heard(socket: aiohttp.ClientWebSocketResponse) -> str:
+    text: str = (await asyncio.wait_for(socket.receive(), 5)).data
+    return text
+
+
+async def test_events_are_sealed_and_opened_over_a_websocket() -> None:
+    async with chat() as (room, session, url), session.ws_connect(url + "websocket") as socket:
+        assert await heard(socket) == OPEN
+        await socket.send_str("40")
+        assert await heard(socket) == '40{"sid":"n1"}'
+        await socket.send_str("427" + sending())
+        assert json.loads((await heard(socket))[2:])[1]["content"] == CANARY
+        assert await heard(socket) == '437["stored"]'
+        await socket.send_str('42["typing",{"conversationId":"c1"}]')
+        assert await heard(socket) == '42["typing", {"conversationId": "c1"}]'
+    assert str(room.events[0][1]).count("eyJ") == 1
+
+
+async def test_events_are_sealed_and_opened_over_polls() -> None:
+    async with chat() as (room, session, url):
+        async with session.get(url + "polling") as opening:
+            assert await opening.text() == OPEN
+        async with session.post(
+            url + "polling&sid=s1", data=f"40\x1e42{sending()}\x1e42{sending('two')}"
+        ) as posted:
+            assert (posted.status, await posted.text()) == (200, "ok")
+        async with session.get(url + "polling&sid=s1") as polled:
+            connected, first, second = (await polled.text()).split("\x1e")
+    assert connected == '40{"sid":"n1"}'
+    assert json.loads(first[2:])[1]["content"] == CANARY
+    assert json.loads(second[2:])[1]["content"] == "two"
+    assert len(room.events) == 2
+
+
+async def test_attachments_pass_behind_their_event_and_nowhere_else() -> None:
+    async with chat() as (room, session, url), session.ws_connect(url + "websocket") as socket:
+        await heard(socket)
+        place = {"_placeholder": True, "num": 0}
+        event = ["message:send", {"conversationId": "c1", "content": CANARY, "file": place}]
+        await socket.send_str("451-" + json.dumps(event))
+        await socket.send_bytes(b"\x00\x01")
+        await eventually(lambda: room.attached == [b"\x00\x01"])
+        await socket.send_bytes(b"\x00\x02")
+        told = await asyncio.wait_for(socket.receive(), 5)
+        assert (told.type, told.data) == (aiohttp.WSMsgType.CLOSE, 1008)
+    assert room.attached == [b"\x00\x01"]
+
+
+@pytest.mark.parametrize(
+    "packet",
+    [
+        '42["message:send",{"conversationId":"c1"}]',
+        '451-["message:send",{"conversationId":"c1","content":{"_placeholder":true,"num":0}}]',
+        f"29:42{sending()}",
+        "hello",
+    ],
+)
+async def test_what_cannot_be_sealed_is_refused_on_both_transports(packet: str) -> None:
+    async with chat() as (room, session, url):
+        async with session.post(url + "polling&sid=s1", data=packet) as posted:
+            assert posted.status == 400
+        async with session.ws_connect(url + "websocket") as socket:
+            await heard(socket)
+            await socket.send_str(packet)
+            told = await asyncio.wait_for(socket.receive(), 5)
+            assert (told.type, told.data) == (aiohttp.WSMsgType.CLOSE, 1008)
+    assert room.events == []
