@@ -45,7 +45,7 @@ from proxy.core.splicing import splice
 from proxy.traffic.gate import Admitted, RawRequest, admit
 from proxy.traffic.response_reader import ResponseReader
 
-from . import form_readers, seeds
+from . import form_readers, seeds, sockets
 
 MOST_SECONDS: Final = 1.0
 """How much processor time one run may take."""
@@ -543,4 +543,6 @@ TARGETS: Final[dict[str, Target]] = {
     "exchange": Target(exchange, seeds.documents),
     "responses": Target(responses, seeds.responses),
     "records": Target(records, seeds.streams),
+    "messages": Target(sockets.messages, sockets.frames),
+    "packets": Target(sockets.packets, sockets.packet_seeds),
 }
