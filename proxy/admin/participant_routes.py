@@ -33,7 +33,7 @@ from .subject import Subject
 
 MAX_AGE_SECONDS: Final = 300
 _KID: Final = re.compile(r"[A-Za-z0-9_-]{43}")
-_NEW_KEY: Final = ("jwk", "passphrase", "device", "use", "expires")
+_NEW_KEY: Final = ("jwk", "passphrase", "under", "device", "use", "expires")
 _USES: Final = ("enc", "sig")
 _PROBLEMS: Final = (
     (UnknownParticipantKey, problem.UNKNOWN_KEY),
@@ -168,8 +168,9 @@ def _new_key(
     action: ParticipantAction, who: str, said: Mapping[str, Any], *, seconds: int = 0
 ) -> ParticipantCall:
     jwk, passphrase = said.get("jwk"), reading.text(said, "passphrase")
-    if ("jwk" in said) == (passphrase is not None):
-        raise Malformed("Give one of `jwk` and `passphrase`.")
+    under = reading.choice(said, "under", ("keyring",), "")
+    if sum(("jwk" in said, passphrase is not None, bool(under))) != 1:
+        raise Malformed("Give one of `jwk`, `passphrase` and `under`.")
     use = _use(said, "enc")
     if "jwk" in said:
         public = _public(jwk)
@@ -185,6 +186,7 @@ def _new_key(
         expires=reading.whole(said, "expires") or 0,
         jwk=jwk,
         passphrase=passphrase,
+        keyring=bool(under),
         seconds=seconds,
     )
 

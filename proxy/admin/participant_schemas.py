@@ -82,11 +82,12 @@ REASON: Final = {"type": "string", "minLength": 1, "maxLength": MAX_REASON_CHARS
 
 
 def new_key(**more: Any) -> dict[str, Any]:  # noqa: ANN401 - further members, as JSON Schema
-    """Return the schema of what describes a new key: a JWK, or a passphrase for a pair."""
+    """Return the schema of a new key: a JWK, or what opens the private key of a new pair."""
     return {
         "oneOf": [
             schemas.record({"jwk": JWK, **_NEW, **more}, ("jwk",)),
             schemas.record({"passphrase": _PASSPHRASE, **_NEW, **more}, ("passphrase",)),
+            schemas.record({"under": {"const": "keyring"}, **_NEW, **more}, ("under",)),
         ]
     }
 

@@ -121,6 +121,13 @@ async def test_a_pair_is_made_rotated_and_handed_out_as_it_is_stored() -> None:
     assert PASSPHRASE not in str(ours.heard) + str(made) + sealed
 
 
+async def test_a_pair_under_the_keyring_needs_no_passphrase() -> None:
+    async with registry() as ours:
+        status, _, made = await post(ours, "alice/keys", {"under": "keyring", "use": "sig"})
+
+    assert (status, made["private"], made["use"]) == (201, True, "sig")
+
+
 async def test_a_revoked_key_is_never_taken_again() -> None:
     async with registry() as ours:
         await post(ours, "alice/keys", {"jwk": a_public_jwk("alice-enc")})
@@ -158,6 +165,8 @@ MALFORMED: list[tuple[str, Any]] = [
     ("keys", {"jwk": JWK, "expires": "tomorrow"}),
     ("keys", {"jwk": JWK, "colour": "red"}),
     ("keys", {"passphrase": 5}),
+    ("keys", {"passphrase": PASSPHRASE, "under": "keyring"}),
+    ("keys", {"under": "passphrase"}),
     ("rotate", {"jwk": JWK, "grace": -1}),
     ("revoke", {"kid": ALICE}),
     ("revoke", {"kid": "short", "reason": "lost"}),

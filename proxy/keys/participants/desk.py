@@ -10,8 +10,9 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, get_args
 
+from ...core import derivation
 from ...core.errors import KeyringError, ParticipantError, UnknownParticipantKey
-from ..roots.provider import Passphrase
+from ..roots.provider import Passphrase, RootKey
 from . import public_key, registry
 from .making import KeyMaker
 from .participant import Participant, ParticipantKey
@@ -29,9 +30,9 @@ Write = Callable[[str, Mapping[str, str]], Awaitable[None]]
 class ParticipantCall:
     """What is asked about a participant. Times are seconds since 1970, 0 where there is none.
 
-    For `add` and `rotate`: the public `jwk` that they made themselves, or else the `passphrase`
-    that the private key of a new pair is to be under. `seconds` is the grace of `rotate` and the
-    time of `expire`. `kid` names the key of the other actions.
+    For `add` and `rotate`: the public `jwk` that they made themselves, or else what the private key
+    of a new pair is to be under: the `passphrase`, or the `keyring`. `seconds` is the grace of
+    `rotate` and the time of `expire`. `kid` names the key of the other actions.
     """
 
     action: ParticipantAction
@@ -41,6 +42,7 @@ class ParticipantCall:
     expires: int = 0
     jwk: Mapping[str, Any] | None = None
     passphrase: str | None = field(default=None, repr=False)
+    keyring: bool = False
     kid: str = ""
     reason: str = ""
     seconds: int = 0
@@ -136,12 +138,20 @@ class ParticipantDesk:
             public = public_key.from_members(call.jwk)
             if public.use != call.use:
                 raise ParticipantError(f"the key is for use {public.use}")
-        elif call.passphrase is not None:
-            public, private = await self._maker.make(call.use, _passphrase(call.passphrase))
+        elif call.keyring or call.passphrase is not None:
+            public, private = await self._maker.make(call.use, self._opener(call))
         else:
-            raise ParticipantError("neither a public key nor a passphrase for a new pair is given")
+            raise ParticipantError(
+                "neither a public key nor what a new pair is to be under is given"
+            )
         now = int(self._clock())
         return ParticipantKey(public, call.device, now, private=private, expires=call.expires)
+
+    def _opener(self, call: ParticipantCall) -> Passphrase | RootKey:
+        if call.passphrase is not None:
+            return _passphrase(call.passphrase)
+        record_key = self._participants.keyring.record_key
+        return RootKey(derivation.private_key_wrapping(record_key))
 
 
 def _passphrase(text: str) -> Passphrase:

@@ -12,9 +12,10 @@ import os
 import sys
 from typing import Any, Final
 
+from ...core import base64url
 from ...core.errors import SealyardError
 from ...process.hardening import harden
-from ..roots.provider import Passphrase
+from ..roots.provider import Passphrase, RootKey
 from . import private_key
 from .public_key import USUAL
 
@@ -34,8 +35,14 @@ def main() -> None:
 
 def make(wanted: dict[str, Any]) -> dict[str, Any]:
     """Return the public JWK, and the encrypted private one, of a new pair."""
-    public, sealed = private_key.generate(USUAL[wanted["use"]], Passphrase(wanted["passphrase"]))
+    public, sealed = private_key.generate(USUAL[wanted["use"]], _opener(wanted))
     return {"public": dict(public.required), "private": sealed}
+
+
+def _opener(wanted: dict[str, Any]) -> Passphrase | RootKey:
+    if "root" in wanted:
+        return RootKey(base64url.decode(wanted["root"].encode()))
+    return Passphrase(wanted["passphrase"])
 
 
 if __name__ == "__main__":

@@ -8,8 +8,9 @@ import json
 import sys
 from typing import Final
 
+from ...core import base64url
 from ...core.errors import InternalError, KeyMakerBusy, ParticipantError
-from ..roots.provider import Passphrase
+from ..roots.provider import Passphrase, RootKey
 from . import public_key
 from .public_key import PublicKey, Use
 
@@ -25,8 +26,8 @@ class KeyMaker:
         self._turn = asyncio.Lock()
         self._waiting = 0
 
-    async def make(self, use: Use, passphrase: Passphrase) -> tuple[PublicKey, str]:
-        """Return a new public key, and its private one as encrypted JWK under `passphrase`.
+    async def make(self, use: Use, opener: Passphrase | RootKey) -> tuple[PublicKey, str]:
+        """Return a new public key, and its private one as encrypted JWK that `opener` opens.
 
         Raises ParticipantError for a weak passphrase, KeyMakerBusy, and InternalError where the
         process did not do it within `SECONDS`.
@@ -36,13 +37,19 @@ class KeyMaker:
         self._waiting += 1
         try:
             async with self._turn:
-                return await _make(use, passphrase)
+                return await _make(use, opener)
         finally:
             self._waiting -= 1
 
 
-async def _make(use: Use, passphrase: Passphrase) -> tuple[PublicKey, str]:
-    wanted = {"use": use, "passphrase": passphrase.reveal().decode()}
+def _told(opener: Passphrase | RootKey) -> dict[str, str]:
+    if isinstance(opener, RootKey):
+        return {"root": base64url.encode(opener.reveal()).decode()}
+    return {"passphrase": opener.reveal().decode()}
+
+
+async def _make(use: Use, opener: Passphrase | RootKey) -> tuple[PublicKey, str]:
+    wanted = {"use": use, **_told(opener)}
     safe = ("-P",) if sys.flags.safe_path else ()
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, *safe, "-m", f"{__package__}.maker"),

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from proxy.core.errors import ParticipantError, UnfitEnvironment, UnknownParticipantKey
+from proxy.keys.participants import private_key
 from proxy.keys.participants.desk import (
     ACTIONS,
     ParticipantAnswer,
@@ -91,6 +92,15 @@ async def test_a_pair_needs_a_passphrase_that_guards_it(passphrase: str | None) 
         await rig.ask("add", passphrase=passphrase)
 
     assert not passphrase or passphrase not in str(caught.value)
+
+
+async def test_a_pair_may_be_under_the_keyring() -> None:
+    rig = Rig()
+    answer = await rig.ask("add", use="sig", keyring=True)
+    key = answer.participant.find(answer.kid)
+    opener = private_key.keyring_opener(rig.participants.keyring)
+
+    assert private_key.unseal(key.private, opener, key.public)["kty"] == "OKP"
 
 
 async def test_calls_and_answers_survive_the_channel_between_processes() -> None:
