@@ -73,6 +73,7 @@ class Relay:
                     return
                 self.leave()
         finally:
+            self._over = True
             for way in self._ways:
                 way.abandon()
 
@@ -260,9 +261,12 @@ class _Way:
             keys = await self._relay.course.keys.resolve(plan.needs)
             if not self._relay.over:
                 self._send(plan, keys, arrived)
-        except Exception as error:  # noqa: BLE001 - as in `_go_on`
+        except BaseException as error:
+            # Cancelled by whoever: a direction that waits for ever would look like a silent peer.
             if not self._relay.over:
                 self._relay.refused(error, self._messages.direction)
+            if not isinstance(error, Exception):
+                raise
         self._waiting = None
         self.source.go_on("keys")
         self._go_on()

@@ -248,7 +248,7 @@ class Cold:
 
     shut: frozenset[tuple[str, str]] = frozenset()
 
-    def __init__(self, world: World, *, fails: bool = False) -> None:
+    def __init__(self, world: World, *, fails: BaseException | None = None) -> None:
         self.sessions = world.sessions
         self.go = asyncio.Event()
         self.fails = fails
@@ -260,8 +260,8 @@ class Cold:
     async def resolve(self, needs: Needs) -> Keys:
         self.waiting += 1
         await self.go.wait()
-        if self.fails:
-            raise KeyUnavailable("store")
+        if self.fails is not None:
+            raise self.fails
         return await self.sessions.resolve(needs)
 
     def remember(self, _: object) -> None:
@@ -286,19 +286,33 @@ async def test_messages_wait_for_keys_in_their_order() -> None:
             assert json.loads((await socket.receive()).data)["cid"] == f"c{number}"
 
 
-async def test_a_key_that_is_not_to_be_had_closes_with_try_again_later() -> None:
+@pytest.mark.parametrize(
+    ("fails", "told"),
+    [
+        (KeyUnavailable("store"), (1013, "key-unavailable")),
+        (RuntimeError(CANARY), (1011, "internal-error")),
+        (MemoryError(CANARY), (1011, "internal-error")),
+        (TimeoutError(CANARY), (1011, "internal-error")),
+        (ConnectionResetError(CANARY), (1011, "internal-error")),
+        (asyncio.CancelledError(CANARY), (1011, "internal-error")),
+    ],
+)
+async def test_a_key_that_is_not_to_be_had_closes_both_legs(
+    fails: BaseException, told: tuple[int, str]
+) -> None:
     made: list[Cold] = []
 
     def cold(world: World) -> Cold:
-        made.append(Cold(world, fails=True))
+        made.append(Cold(world, fails=fails))
         made[-1].go.set()
         return made[-1]
 
     async with scene(keys=cold) as at, at.connect("/stored") as socket:
         await socket.send_str(message())
-        assert await closed(socket) == (1013, "key-unavailable")
-        await eventually(lambda: at.origin.codes == [1013])
+        assert await closed(socket) == told
+        await eventually(lambda: at.origin.codes == [told[0]])
     assert at.origin.got == []
+    assert CANARY not in at.lines
 
 
 async def test_a_client_that_leaves_while_keys_are_waited_for_sends_nothing() -> None:
