@@ -94,6 +94,16 @@ async def sealing_among_others(_: Path) -> AsyncIterator[Rig]:
 
 
 @contextlib.asynccontextmanager
+async def observing(_: Path) -> AsyncIterator[Rig]:
+    """A request passes as it is, and what a rule would do is tried behind its answer."""
+    keys = WaitingKeys()
+    (token,) = await tokens_for(keys, 1)
+    reply = json.dumps({"content": token}).encode()
+    async with rigged(_answer(reply), _upload(b"/tried"), keys=keys) as rig:
+        yield rig
+
+
+@contextlib.asynccontextmanager
 async def opening(_: Path) -> AsyncIterator[Rig]:
     """A response is opened."""
     keys = WaitingKeys()
@@ -357,6 +367,7 @@ SCENES: dict[str, Scene] = {
     for scene in (
         sealing,
         sealing_among_others,
+        observing,
         opening,
         opening_over_a_shared_store,
         listing,
