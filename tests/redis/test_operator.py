@@ -82,8 +82,9 @@ async def test_a_revocation_by_command_is_refused_by_every_pod(
             json.loads(line)
             for line in (mine.folder / "keyring.jwe.audit").read_text().splitlines()
         ]
-        assert [line["event"] for line in lines[1:]] == ["sessions.revoke", "keys.revoke"]
-        assert all(line["scope"] == answer["scope"] for line in lines[1:])
+        told = [line for line in lines if line["event"].endswith(".revoke")]
+        assert [line["event"] for line in told] == ["sessions.revoke", "keys.revoke"]
+        assert all(line["scope"] == answer["scope"] for line in told)
 
 
 async def test_a_lost_publication_costs_no_more_than_revocation_max_age(
