@@ -95,7 +95,8 @@ def from_members(members: Mapping[str, Any]) -> PublicKey:
     required = _REQUIRED[kty]
     if set(members) - {*required, "use", "alg", "kid"}:
         raise ParticipantError(f"the key has other members than {', '.join(required)}, use, alg")
-    if kty == "OKP" and members.get("crv") not in {"X25519", "Ed25519"}:
+    # A tuple, since what stands there may be anything that JSON holds, also unhashable.
+    if kty == "OKP" and members.get("crv") not in ("X25519", "Ed25519"):
         raise ParticipantError("the key's crv is neither X25519 nor Ed25519")
     kind = _kind(members)
     if members.get("alg", _ALG[kind]) != _ALG[kind]:
