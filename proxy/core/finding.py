@@ -37,8 +37,8 @@ from .selectors import NamedSelector, Whole
 from .token import CTY_JSON, KeyId, Token
 
 _AROUND: Final = (HeadEdit, PartEdit, OwnEdit)  # a union in its place would be made for each edit
-_RECEIVED: Final = b"ok"
-"""What Engine.IO answers to a POST of packets."""
+_RECEIVED: Final = frozenset({b"ok", b"OK"})
+"""What Engine.IO answers to a POST of packets, in JavaScript and in Python."""
 
 
 def find_edits(  # noqa: PLR0913 - the message and what is known of it
@@ -140,7 +140,7 @@ def _record_edits(  # noqa: PLR0913 - those of find_edits, and the kind
         return [OwnEdit(one, taker.block) for one in edits]  # type: ignore[arg-type]  # none of a head
 
     if kind == "socketio":
-        if isinstance(head, ResponseHead) and body == _RECEIVED:
+        if isinstance(head, ResponseHead) and body in _RECEIVED:
             return []
         records = packets_in(body, head.awaited if isinstance(head, SocketHead) else 0)
     else:

@@ -228,12 +228,15 @@ def test_a_poll_is_opened_and_what_answers_a_post_passes() -> None:
     trip = Trip((a_rule(response=packets(a_block(decrypt=[opening])), names=CONST),), a_message())
 
     applied = trip.response(body, a_response(headers=TEXT))
-    answered = trip.response(b"ok", a_response(headers=((b"Content-Type", b"text/html"),)))
+    html = a_response(headers=((b"Content-Type", b"text/html"),))
+    answered = trip.response(b"ok", html)
+    in_python = trip.response(b"OK", html)
 
     assert applied is not None
     assert applied.forwardable.body == b'42["m",{"content":"a\x7f\\u001eb"}]'
     assert answered is not None
     assert answered.forwardable.body == b"ok"
+    assert in_python is not None
     assert trip.response(b'{"code":1}', a_response(400)) is None
     with pytest.raises(InvalidBody):
         send(SEAL, a_message("ok", headers=TEXT))
