@@ -16,8 +16,6 @@ from aiohttp import web
 from tests.scenarios.rig import ROOT
 
 MOST_BYTES = 32 * 1024 * 1024
-UNFOLDING = 1024 * 1024
-"""What is longer goes uncompressed: nothing but one character, it would be taken for a bomb."""
 SUITE = Path(os.environ.get("SEALYARD_WEBSOCKET_SUITE", ROOT / ".venv-websocket")) / "bin/python"
 CONFIGURATION = """\
 version: 1
@@ -64,11 +62,9 @@ async def send_back(socket: web.WebSocketResponse | aiohttp.ClientWebSocketRespo
     with contextlib.suppress(ConnectionError):
         async for message in socket:
             if message.type is aiohttp.WSMsgType.TEXT:
-                packed = None if len(message.data) <= UNFOLDING else 0
-                await socket.send_str(message.data, compress=packed)
+                await socket.send_str(message.data)
             elif message.type is aiohttp.WSMsgType.BINARY:
-                packed = None if len(message.data) <= UNFOLDING else 0
-                await socket.send_bytes(message.data, compress=packed)
+                await socket.send_bytes(message.data)
 
 
 async def suite(*arguments: str) -> dict[str, str]:
