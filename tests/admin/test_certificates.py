@@ -30,8 +30,11 @@ def client(kind: str, value: str) -> AdminClient:
     return AdminClient("ops", kind, value, SCOPES)
 
 
+# The certificate is made anew for each run: names of tests must not hold anything of it.
 @pytest.mark.parametrize(
-    ("kind", "value"), [("subject", SUBJECT), ("dns", "ops.example"), ("dns", "OPS.example")]
+    ("kind", "value"),
+    [("subject", SUBJECT), ("dns", "ops.example"), ("dns", "OPS.example")],
+    ids=["subject", "name", "name in capitals"],
 )
 def test_a_certificate_is_known_by_its_names(kind: str, value: str) -> None:
     found = certificates.caller(SHOWN, [client("dns", "a.example"), client(kind, value)], NOW)
@@ -49,6 +52,7 @@ def test_a_certificate_is_known_by_its_names(kind: str, value: str) -> None:
         ("dns", "ops"),
         ("uri", "ops.example"),
     ],
+    ids=["part", "capitals", "parent", "wildcard", "host", "another kind"],
 )
 def test_what_is_not_quite_the_name_is_nobody(kind: str, value: str) -> None:
     assert certificates.caller(SHOWN, [client(kind, value)], NOW) is None
@@ -62,6 +66,8 @@ def test_a_certificate_that_has_ended_is_nobody() -> None:
     assert certificates.caller(SHOWN, known, ends + 1) is None
 
 
-@pytest.mark.parametrize("shown", [b"", b"0", SHOWN[:-1], SHOWN[:100]])
+@pytest.mark.parametrize(
+    "shown", [b"", b"0", SHOWN[:-1], SHOWN[:100]], ids=["nothing", "a byte", "cut", "cut early"]
+)
 def test_what_is_no_certificate_is_nobody(shown: bytes) -> None:
     assert certificates.caller(shown, [client("subject", SUBJECT)], NOW) is None
