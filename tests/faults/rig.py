@@ -161,11 +161,17 @@ class WaitingWitness(Witness):
 
 
 class WaitingKeys:
-    """Sessions that are cold for each request, and asked while others hold what they need."""
+    """Sessions that are cold for each request, and asked while others hold what they need.
 
-    def __init__(self, *, busy: bool = False, scopes: int = 1, shared: bool = False) -> None:
+    One that `asks` first asks how the conversation stands, as it is done for end-to-end rules.
+    """
+
+    def __init__(
+        self, *, busy: bool = False, scopes: int = 1, shared: bool = False, asks: bool = False
+    ) -> None:
         self._keyring = a_keyring()
         self._busy = busy
+        self._asks = asks
         self._shared = shared
         self._more = {Scope("t", f"more{number}"): 1 for number in range(1, scopes)}
         self._holders: set[asyncio.Task[None]] = set()
@@ -194,6 +200,8 @@ class WaitingKeys:
             task = asyncio.get_running_loop().create_task(self._hold(lock))
             self._holders.add(task)
             task.add_done_callback(self._holders.discard)
+        if self._asks:
+            await self.sessions.ask(SCOPE)
         return await self.sessions.resolve(Needs({**needs.seals, **self._more}, needs.opens))
 
     async def _hold(self, lock: asyncio.Lock) -> None:

@@ -124,6 +124,16 @@ async def opening_over_a_shared_store(_: Path) -> AsyncIterator[Rig]:
 
 
 @contextlib.asynccontextmanager
+async def opening_once_asked(_: Path) -> AsyncIterator[Rig]:
+    """A response is opened after the store was asked how its conversation stands."""
+    keys = WaitingKeys(busy=True, shared=True, asks=True)
+    (token,) = await tokens_for(keys, 1)
+    reply = json.dumps({"content": token}).encode()
+    async with rigged(_answer(reply), _say(get(b"/open")), keys=keys) as rig:
+        yield rig
+
+
+@contextlib.asynccontextmanager
 async def listing(_: Path) -> AsyncIterator[Rig]:
     """A list is opened, item by item."""
     keys = WaitingKeys()
@@ -370,6 +380,7 @@ SCENES: dict[str, Scene] = {
         observing,
         opening,
         opening_over_a_shared_store,
+        opening_once_asked,
         listing,
         sealing_a_frame,
         opening_a_frame,
@@ -394,6 +405,7 @@ SECRET_FROM_ORIGIN = {
     "sealing_among_others",
     "opening",
     "opening_over_a_shared_store",
+    "opening_once_asked",
     "listing",
     "sealing_a_frame",
     "fetching_a_frame",
