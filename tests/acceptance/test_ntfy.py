@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import http.client
 import json
 import secrets
@@ -12,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
+import aiohttp
 import pytest
 
 from proxy.demo.search import search
@@ -158,6 +160,29 @@ def test_who_reads_a_stream_sees_each_message_as_it_is_published(
         # What nobody sealed passes as it is: old messages stay readable.
         assert scene.direct.ask("PUT", f"/{topic}", body=b"old").status == 200
         assert next(opened)["message"] == "old"
+    assert not search(canary, scene.kept())
+
+
+async def test_who_listens_by_websocket_sees_each_message_as_it_is_published(
+    scene: Scene, canary: str
+) -> None:
+    topic = "t" + secrets.token_hex(4)
+    async with aiohttp.ClientSession() as session, asyncio.timeout(PATIENCE_SECONDS):
+        through = await session.ws_connect(f"http://127.0.0.1:{scene.sidecar.port}/{topic}/ws")
+        direct = await session.ws_connect(f"http://127.0.0.1:{scene.ntfy.port}/{topic}/ws")
+        for socket in (through, direct):
+            assert (await socket.receive_json())["event"] == "open"
+        publish = scene.through.ask
+        assert (
+            await asyncio.to_thread(publish, "PUT", f"/{topic}", body=canary.encode())
+        ).status == 200
+
+        opened, sealed = await through.receive_json(), await direct.receive_json()
+
+        assert opened == sealed | {"message": canary}
+        assert sealed["message"].startswith(JWE)
+        for socket in (through, direct):
+            await socket.close()
     assert not search(canary, scene.kept())
 
 
