@@ -1,0 +1,164 @@
+"""A file of config/examples as it stands, run by `sealyard serve` before a backend of its shape.
+
+Only addresses are made ours: the listener's, the admin API's, the store's and the backend's.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+import time
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import aiohttp
+from aiohttp import web
+from aiohttp.typedefs import Handler
+
+from proxy.config.settings import SecretReference
+from proxy.demo.search import search
+from proxy.keys.keyring import create
+from proxy.keys.keyring_file import create_keyring
+from proxy.keys.roots import PassphraseRoot
+from tests.scenarios.rig import ROOT, TOKEN, Served, free_port, running, write_token
+
+EXAMPLES: Final = ROOT / "config" / "examples"
+PASSPHRASE: Final = {"SEALYARD_PASSPHRASE": "passphrase of the examples"}
+SEALED: Final = re.compile(rb"eyJ0eXAiOiJzeTEi[\w.-]+|sy1\.[\w.-]+")
+JSON: Final = {"Content-Type": "application/json"}
+
+
+@dataclass
+class Kept:
+    """What a backend was sent: every head and every body, in the order of their coming."""
+
+    port: int = 0
+    heads: list[bytes] = field(default_factory=list)
+    bodies: list[bytes] = field(default_factory=list)
+
+    @web.middleware
+    async def keep(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        lines = [f"{request.method} {request.raw_path}".encode()]
+        lines += [b"%b: %b" % pair for pair in request.raw_headers]
+        self.heads.append(b"\n".join(lines))
+        self.bodies.append(await request.read())
+        return await handler(request)
+
+    def has(self, text: str) -> bool:
+        return bool(search(text, {"backend": b"\n".join((*self.heads, *self.bodies))}))
+
+
+@asynccontextmanager
+async def keeping(routes: Iterable[web.RouteDef]) -> AsyncIterator[Kept]:
+    """Run a backend that keeps what it gets, and answers at `routes` as they say."""
+    kept = Kept()
+    app = web.Application(middlewares=[kept.keep])
+    app.router.add_routes(routes)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        kept.port = int(runner.addresses[0][1])
+        yield kept
+    finally:
+        await runner.cleanup()
+
+
+def write_keyring(folder: Path) -> None:
+    """Write the keyring and the admin token under the names that the examples give them."""
+    root = PassphraseRoot(SecretReference(env="SEALYARD_PASSPHRASE"), PASSPHRASE)
+    keyring = create("k1", now=int(time.time()), random=os.urandom)
+    create_keyring(folder / "keyring.jwe", keyring, root)
+    write_token(folder, TOKEN)
+
+
+@asynccontextmanager
+async def sealyard(folder: Path, name: str, upstream: int) -> AsyncIterator[Served]:
+    """Run `sealyard serve` with an example, before a backend at port `upstream`."""
+    port, admin = free_port(), free_port()
+    text = (EXAMPLES / name).read_text()
+    text, listeners = re.subn(r"127\.0\.0\.1:808\d", f"127.0.0.1:{port}", text)
+    text, upstreams = re.subn(r"upstream: \S+", f"upstream: http://127.0.0.1:{upstream}", text)
+    assert (listeners, upstreams) == (1, 1)
+    text = text.replace("127.0.0.1:9901", f"127.0.0.1:{admin}")
+    text = re.sub("redis://[^ \n]+", "memory", text)
+    with running(folder, text, variables=PASSPHRASE, port=port, admin=admin, health=0) as ours:
+        await ours.event("server.ready")
+        yield ours
+
+
+@dataclass
+class Scene:
+    """An example at work. `client` goes through Sealyard, `direct` to the backend itself."""
+
+    ours: Served
+    kept: Kept
+    client: aiohttp.ClientSession
+    direct: aiohttp.ClientSession
+    canary: str = field(default_factory=lambda: f"canary-{secrets.token_hex(8)}")
+
+    async def ask(self, method: str, path: str, body: object = None, **more: Any) -> Any:  # noqa: ANN401 - any JSON
+        """Return the JSON that clients get, in an answer that must be a good one."""
+        return await asked(self.client, method, path, body, **more)
+
+    async def stored(self, path: str, **more: Any) -> Any:  # noqa: ANN401 - any JSON
+        """Return the JSON that the backend itself answers."""
+        return await asked(self.direct, "GET", path, None, **more)
+
+    async def status(self, method: str, path: str, **more: Any) -> tuple[int, int]:  # noqa: ANN401 - what aiohttp takes
+        """Return what clients are told, and how many requests came to the backend."""
+        before = len(self.kept.bodies)
+        async with self.client.request(method, path, **more) as response:
+            await response.read()
+            return response.status, len(self.kept.bodies) - before
+
+    def opened(self, body: bytes | None = None) -> bytes:
+        """Return a body that the backend was sent, the last one, its tokens replaced by the canary.
+
+        What is sealed must be the canary alone, and all other bytes as they were sent.
+        """
+        return SEALED.sub(self.canary.encode(), self.kept.bodies[-1] if body is None else body)
+
+    async def told(self) -> dict[str, bytes]:
+        """Return what Sealyard says of what it did: its log and its metrics."""
+        url = f"http://127.0.0.1:{self.ours.admin}/metrics"
+        headers = {"Authorization": f"Bearer {TOKEN}"}
+        async with self.client.get(url, headers=headers) as response:
+            assert response.status == 200
+            return {"metrics": await response.read(), "log": self.ours.log.read_bytes()}
+
+
+async def asked(
+    session: aiohttp.ClientSession,
+    method: str,
+    path: str,
+    body: object,
+    **more: Any,  # noqa: ANN401 - what aiohttp takes
+) -> Any:  # noqa: ANN401 - any JSON
+    if isinstance(body, bytes):
+        more = {"data": body, **more, "headers": {**JSON, **more.get("headers", {})}}
+    elif body is not None:
+        more["json"] = body
+    async with session.request(method, path, **more) as response:
+        assert response.status < 300, (response.status, await response.text())
+        return await response.json(content_type=None)
+
+
+@asynccontextmanager
+async def example(folder: Path, name: str, routes: Iterable[web.RouteDef]) -> AsyncIterator[Scene]:
+    """Run an example; at the end see that its canary has come nowhere that it must not be."""
+    write_keyring(folder)
+    async with (
+        keeping(routes) as kept,
+        sealyard(folder, name, kept.port) as ours,
+        aiohttp.ClientSession(f"http://127.0.0.1:{ours.port}") as client,
+        aiohttp.ClientSession(f"http://127.0.0.1:{kept.port}") as direct,
+    ):
+        scene = Scene(ours, kept, client, direct)
+        yield scene
+        assert not kept.has(scene.canary)
+        assert not search(scene.canary, await scene.told())
