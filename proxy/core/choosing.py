@@ -75,16 +75,22 @@ def streaming_response(blueprint: Blueprint, head: ResponseHead, length: int | N
     return streamed_response(blueprint, head, length)
 
 
-def flowing_request(exchange: Exchange, length: int | None) -> Blueprint | None:
+def flowing_request(exchange: Exchange, length: int | None, limit: int) -> Blueprint | None:
     """Return the block that changes a request's body while it passes; None: it is read whole.
 
-    `length` is what its message tells. Raises UnsupportedBody where nobody can tell its type.
+    `length` is what its message tells; a form in parts up to `limit` bytes is read whole. Raises
+    UnsupportedBody where nobody can tell its type or coding.
     """
     compiled = exchange.decision.compiled
-    if compiled is None or not any(one.alone for one in compiled.request):
+    if compiled is None or not any(one.alone or one.flows_in_parts for one in compiled.request):
         return None
     blueprint = fitting(compiled.request, media_type(exchange.head.told), None)
-    return blueprint if blueprint is not None and flows(blueprint, exchange.head, length) else None
+    if blueprint is None:
+        return None
+    if blueprint.flows_in_parts:
+        long = length is None or length > limit
+        return blueprint if long and coding_of(exchange.head.told) is None else None
+    return blueprint if flows(blueprint, exchange.head, length) else None
 
 
 def flows(blueprint: Blueprint, head: RequestHead | ResponseHead, length: int | None) -> bool:
@@ -111,7 +117,7 @@ def suffices(blueprint: Blueprint, beginning: bytes) -> bool:
 
     It never takes more than `frame.HEAD_MAX` bytes.
     """
-    if blueprint.alone is not blueprint.whole_decrypt:
+    if blueprint.alone is None or blueprint.alone is not blueprint.whole_decrypt:
         return bool(beginning)
     try:
         return read_head(beginning) is not None

@@ -147,7 +147,7 @@ def _record_edits(  # noqa: PLR0913 - those of find_edits, and the kind
         records = records_in(body, kind, strict=strict)
     edits, count = record_edits(exchange, blueprint, records, edits_of)
     if not count and not piece and kind != "socketio":
-        _refuse_missing(blueprint, None)
+        refuse_missing(blueprint, None)
     return edits
 
 
@@ -206,11 +206,12 @@ def _walk(blueprint: Blueprint, head: Head, body: bytes) -> Findings | None:
     if media is not None and not media.is_utf8:
         raise UnsupportedBody("charset")
     findings = selection.find(body)
-    _refuse_variants(blueprint, findings.variants)
+    refuse_variants(blueprint, findings.variants)
     return findings
 
 
-def _refuse_variants(blueprint: Blueprint, variants: set[int]) -> None:
+def refuse_variants(blueprint: Blueprint, variants: set[int]) -> None:
+    """Raise ForbiddenValue where a selected name stands there in another case."""
     if variants and variants & blueprint.variants_checked:
         # Go's encoding/json, .NET and Jackson can be told to read `Content` as `content`.
         raise ForbiddenValue(
@@ -221,8 +222,8 @@ def _refuse_variants(blueprint: Blueprint, variants: set[int]) -> None:
 def _part_edits(blueprint: Blueprint, binder: Binder, head: Head, body: bytes) -> list[Edit]:
     assert blueprint.parts is not None  # noqa: S101 - asked for only there
     findings = blueprint.parts.find(body, head.told.get(b"content-type", ()))
-    _refuse_variants(blueprint, findings.variants)
-    _refuse_missing(blueprint, findings.missing)
+    refuse_variants(blueprint, findings.variants)
+    refuse_missing(blueprint, findings.missing)
     return list(part_edits(blueprint, binder, findings, body))
 
 
@@ -230,7 +231,7 @@ def _selected_edits(
     blueprint: Blueprint, binder: Binder, findings: Findings | None, body: bytes
 ) -> list[Edit]:
     if findings is None or findings.missing:
-        _refuse_missing(blueprint, None if findings is None else findings.missing)
+        refuse_missing(blueprint, None if findings is None else findings.missing)
     edits: list[Edit] = []
     if findings is None:
         return edits
@@ -253,7 +254,7 @@ def _selected_edits(
     return edits
 
 
-def _refuse_missing(blueprint: Blueprint, missing: set[int] | None) -> None:
+def refuse_missing(blueprint: Blueprint, missing: set[int] | None) -> None:
     """Raise MissingValue for what is not optional and missing; None stands for all."""
     checked: tuple[Placed, ...] = blueprint.encrypt
     if blueprint.direction == "request":

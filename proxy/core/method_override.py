@@ -11,6 +11,7 @@ from urllib.parse import unquote
 from .errors import AmbiguousRequest, UnsupportedBody
 from .formats.form import FormSelection
 from .formats.kinds import kind_of
+from .formats.multipart import Part
 from .formats.part_selection import PartSelection
 from .message import RequestHead, media_type
 from .selectors import NamedSelector
@@ -47,4 +48,12 @@ def refuse_in_body(head: RequestHead, body: bytes) -> None:
     else:
         return
     if asked:
+        raise AmbiguousRequest("method-override")
+
+
+def refuse_in_part(part: Part) -> None:
+    """Raise AmbiguousRequest where a part of a form is the field."""
+    found = _PARTS.new_findings()
+    _PARTS.take(part, found)
+    if found.found[0] or found.variants:
         raise AmbiguousRequest("method-override")

@@ -123,12 +123,19 @@ def _with_head(change: Change, part: Part, media: str | None) -> Change:
     """Return a change of a content with those of its type and length."""
     if change.text is None:
         return change
+    return change._replace(also=_of_head(part, media, len(change.text)))
+
+
+def of_framed(part: Part, length: int) -> tuple[Change, ...]:
+    """Return the changes in the head of a part whose content becomes a frame of `length` bytes."""
+    return _of_head(part, frame.MEDIA_TYPE, length)
+
+
+def _of_head(part: Part, media: str | None, length: int) -> tuple[Change, ...]:
     also = [] if media is None else [_retyped(part, media.encode("ascii"))]
     if part.length is not None:
-        also.append(
-            Change(part.length.value, part.length.end, b"%d" % len(change.text), change.fate)
-        )
-    return change._replace(also=tuple(also))
+        also.append(Change(part.length.value, part.length.end, b"%d" % length, "sealed"))
+    return tuple(also)
 
 
 def _retyped(part: Part, media: bytes) -> Change:

@@ -33,6 +33,7 @@ from .finding import find_edits, head_edits, needs_of, refuse_present
 from .finding_in_head import HeadEdit
 from .finding_parts import refuse_new_delimiters
 from .flow import CheckedFlow
+from .form_flow import SealForm, form_to_seal
 from .formats.cutting import cutter
 from .formats.kinds import Kind
 from .forwardable import Forwardable, mint
@@ -81,7 +82,7 @@ class Plan(NamedTuple):
     `body` is what the edits are for, those of the head aside; `decoded` says that it has lost its
     content coding. `varies` are the request headers that a response depends on. `framing` is the
     change of the body to or from a frame. Where the body `flows`, `body` is only its beginning, and
-    `digests` are what the whole of it must fit.
+    `digests` are what the whole of it must fit; `form` is what is done to one that is a form.
     """
 
     head: Head
@@ -95,6 +96,7 @@ class Plan(NamedTuple):
     framing: FrameEdit | None = None
     flows: bool = False
     digests: Digests | None = None
+    form: SealForm | None = None
 
 
 class Applied(NamedTuple):
@@ -217,13 +219,18 @@ def plan_message(messages: Messages, body: bytes, *, binary: bool = False) -> Pl
     return _plan(messages.exchange, blueprint, head, body, None, measured=True)
 
 
-def plan_flowing_request(exchange: Exchange, blueprint: Blueprint, beginning: bytes) -> Plan:
+def plan_flowing_request(
+    exchange: Exchange, blueprint: Blueprint, beginning: bytes, limit: int
+) -> Plan:
     """Return what a block that `flowing_request` gave does to a request.
 
-    `beginning` is as much of the body as `suffices` asks for, and not empty. Raises MessageError
-    where it cannot be done.
+    `beginning` is as much of the body as `suffices` asks for, and not empty; `limit` is for the
+    texts of a form that are sealed. Raises MessageError where it cannot be done.
     """
-    plan = _plan_flowing(exchange, blueprint, exchange.head, beginning)
+    if blueprint.flows_in_parts and beginning:
+        plan = _plan_form(exchange, blueprint, beginning, limit)
+    else:
+        plan = _plan_flowing(exchange, blueprint, exchange.head, beginning)
     return plan._replace(digests=digests_of(exchange.head.told))
 
 
@@ -343,12 +350,13 @@ def _spliced(plan: Plan, changes: list[Change]) -> bytes:
 
 
 def _begun(plan: Plan, keys: AtHand, now: float) -> Begun | OpenFailed | None:
-    """Begin the change of the body to or from a frame, and return the error if it does not open."""
-    if plan.framing is None:
+    """Begin to change the body as one or part by part; return the error if it does not open."""
+    changes = plan.framing or plan.form
+    if changes is None:
         return None
     assert plan.blueprint is not None  # noqa: S101 - only a blueprint makes edits
     try:
-        return plan.framing.begin(keys, plan.blueprint.block, now, plan.body)
+        return changes.begin(keys, plan.blueprint.block, now, plan.body)
     except OpenFailed as error:
         return error
 
@@ -439,6 +447,21 @@ def _plan_flowing(
     plan = _plan(exchange, blueprint, head, beginning, None, measured=False)
     assert plan.framing is not None  # noqa: S101 - what else could flow is refused above
     return plan._replace(flows=True)
+
+
+def _plan_form(exchange: Exchange, blueprint: Blueprint, beginning: bytes, limit: int) -> Plan:
+    head, decision = exchange.head, exchange.decision
+    form, edits = form_to_seal(exchange, blueprint, beginning, limit)
+    return Plan(
+        head,
+        beginning,
+        blueprint,
+        edits,
+        form.needs(edits),
+        decision.may_read_response,
+        flows=True,
+        form=form,
+    )
 
 
 def _apart(found: tuple[Edit | FrameEdit, ...]) -> tuple[Edits, FrameEdit | None]:

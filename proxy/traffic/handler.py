@@ -183,11 +183,11 @@ class Handler:
             if await streamed.prime():
                 return message, streamed
             whole = b""
-        elif (blueprint := pipeline.flowing_request(exchange, length)) is not None:
+        elif (blueprint := pipeline.flowing_request(exchange, length, limit)) is not None:
             pieces = Pieces(body, body.framing, self._course.flow_limit)
             whole = await pieces.beginning(partial(pipeline.suffices, blueprint))
             if whole:
-                plan = pipeline.plan_flowing_request(exchange, blueprint, whole)
+                plan = pipeline.plan_flowing_request(exchange, blueprint, whole, limit)
                 message = await self._apply(plan, record)
                 flowing = FlowingBody(pieces, message.flow, body.framing)
                 await flowing.prime()

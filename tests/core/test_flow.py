@@ -53,6 +53,7 @@ TEXT: Headers = ((b"Content-Type", b"text/plain"),)
 JOSE: Headers = ((b"Content-Type", b"application/jose"),)
 FRAME: Headers = ((b"Content-Type", frame.MEDIA_TYPE.encode()),)
 LONG = 5 * CHUNK_BYTES
+LIMIT = 1 << 24
 
 
 def encrypts(*items: str | Item, **changes: object) -> Rule:
@@ -72,10 +73,10 @@ def framed(text: bytes, media_type: str = "text/plain", context: Context = BODY)
 
 def planned(rule: Rule, beginning: bytes, headers: Headers, length: int | None = None) -> Plan:
     trip = Trip((rule,), a_message(b"", headers=headers))
-    blueprint = pipeline.flowing_request(trip.exchange, length)
+    blueprint = pipeline.flowing_request(trip.exchange, length, LIMIT)
     assert blueprint is not None
     assert pipeline.suffices(blueprint, beginning)
-    return pipeline.plan_flowing_request(trip.exchange, blueprint, beginning)
+    return pipeline.plan_flowing_request(trip.exchange, blueprint, beginning, LIMIT)
 
 
 def flowing(rule: Rule, beginning: bytes, headers: Headers) -> Applied:
@@ -176,11 +177,11 @@ def test_a_body_flows_where_it_is_a_frame_and_nothing_else_is_read_from_it(
     rule: Rule, headers: Headers, length: int | None, *, expected: bool
 ) -> None:
     trip = Trip((rule,), a_message(b"", headers=headers))
-    assert (pipeline.flowing_request(trip.exchange, length) is not None) == expected
+    assert (pipeline.flowing_request(trip.exchange, length, LIMIT) is not None) == expected
 
 
 def test_what_no_rule_reads_has_no_block_that_flows() -> None:
-    assert pipeline.flowing_request(Trip((), a_message(b"")).exchange, None) is None
+    assert pipeline.flowing_request(Trip((), a_message(b"")).exchange, None, LIMIT) is None
 
 
 def test_a_block_that_opens_needs_the_head_of_a_frame_to_begin() -> None:
@@ -198,19 +199,19 @@ def test_what_does_not_flow_gets_no_plan_for_it() -> None:
     trip = Trip((encrypts("text"),), a_message(b"", headers=TEXT))
     (block,) = trip.exchange.decision.compiled.request  # type: ignore[union-attr]  # a rule
     with pytest.raises(TypeError, match="does not flow"):
-        pipeline.plan_flowing_request(trip.exchange, block, b"x")
+        pipeline.plan_flowing_request(trip.exchange, block, b"x", LIMIT)
     trip = Trip((encrypts(),), a_message(b"", headers=TEXT))
     (block,) = trip.exchange.decision.compiled.request  # type: ignore[union-attr]  # a rule
     with pytest.raises(TypeError, match="does not flow"):
-        pipeline.plan_flowing_request(trip.exchange, block, b"")
+        pipeline.plan_flowing_request(trip.exchange, block, b"", LIMIT)
 
 
 @pytest.mark.parametrize("beginning", [b"SYST", b"no frame at all", b"SYST\x02"])
 def test_what_is_no_frame_does_not_open(beginning: bytes) -> None:
     trip = Trip((decrypts(),), a_message(b"", headers=FRAME))
-    blueprint = pipeline.flowing_request(trip.exchange, None)
+    blueprint = pipeline.flowing_request(trip.exchange, None, LIMIT)
     assert blueprint is not None
-    plan = pipeline.plan_flowing_request(trip.exchange, blueprint, beginning)
+    plan = pipeline.plan_flowing_request(trip.exchange, blueprint, beginning, LIMIT)
     with pytest.raises(OpenFailed):
         pipeline.apply(plan, keys_for(plan.needs), NOW)
 

@@ -61,12 +61,14 @@ def a_rulebook() -> Rulebook:
     each = Item(parse_selector("$.items[*].content"), "content", bind)
     names = Names(tenant=parse_source("const:t"), conversation=parse_source("const:c"))
     whole = Item(parse_selector("body"), "body", bind)
+    parts = tuple(Item(parse_selector(f"part:{one}"), one, bind) for one in ("note", "file"))
     store, receive = (Block(encrypt=(whole,)),), (Block(decrypt=(whole,)),)
     opening, sealing = (Block(decrypt=(content,)),), (Block(encrypt=(content,)),)
     rules = (
         Rule("seal", (parse_pattern("POST /seal"),), names, (Block(encrypt=(content,)),), opening),
         Rule("open", (parse_pattern("GET /open"),), names, response=opening),
         Rule("list", (parse_pattern("GET /list"),), names, response=(Block(decrypt=(each,)),)),
+        Rule("form", (parse_pattern("POST /form"),), names, (Block(encrypt=parts),)),
         Rule("store", (parse_pattern("POST /store"),), names, store),
         Rule("receive", (parse_pattern("POST /receive"),), names, receive),
         Rule("fetch", (parse_pattern("GET /store"),), names, response=receive),

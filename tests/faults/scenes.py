@@ -152,6 +152,19 @@ async def sealing_a_frame(_: Path) -> AsyncIterator[Rig]:
 
 
 @contextlib.asynccontextmanager
+async def sealing_a_form(_: Path) -> AsyncIterator[Rig]:
+    """A form of unknown length is sealed part by part."""
+    disposition = b"Content-Disposition: form-data; name="
+    note = b'%b"note"\r\n\r\n%b' % (disposition, CANARY.encode())
+    file = b'%b"file"; filename="f"\r\n\r\n%b' % (disposition, bytes(80_000) + CANARY.encode())
+    body = b"--of-parts\r\n%b\r\n--of-parts\r\n%b\r\n--of-parts--\r\n" % (note, file)
+    kind = b"Content-Type: multipart/form-data; boundary=of-parts"
+    say = _upload(b"/form", body, kind)
+    async with rigged(_answer(b"{}"), say, keys=WaitingKeys()) as rig:
+        yield rig
+
+
+@contextlib.asynccontextmanager
 async def opening_a_frame(_: Path) -> AsyncIterator[Rig]:
     """A frame is opened for the origin while it passes."""
     keys = WaitingKeys()
@@ -383,6 +396,7 @@ SCENES: dict[str, Scene] = {
         opening_once_asked,
         listing,
         sealing_a_frame,
+        sealing_a_form,
         opening_a_frame,
         fetching_a_frame,
         sealing_records,
@@ -408,6 +422,7 @@ SECRET_FROM_ORIGIN = {
     "opening_once_asked",
     "listing",
     "sealing_a_frame",
+    "sealing_a_form",
     "fetching_a_frame",
     "sealing_records",
     "opening_records",

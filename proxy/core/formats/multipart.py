@@ -123,11 +123,16 @@ def parts(body: bytes, boundary: Boundary) -> Iterator[Part]:
             raise InvalidBody("multipart-not-closed")
         if not body.startswith(b"\r\n", start) or body[at - 2 : at] != b"\r\n":
             raise InvalidBody("boundary-inside")
-        yield _part(body, start + 2, at - 2)
+        yield read_part(body, start + 2, at - 2)
     raise BodyTooLarge("too-many-parts")
 
 
-def _part(body: bytes, start: int, end: int) -> Part:
+def read_part(body: bytes, start: int, end: int, *, whole: bool = True) -> Part:
+    """Return the part that lies from `start` to `end`.
+
+    Where it is not `whole`, more than is there is to come, and nobody compares the length it tells.
+    Raises as `parts` does.
+    """
     head_end = body.find(b"\r\n\r\n", start, min(end, start + HEAD_MAX))
     if head_end < 0:
         raise InvalidBody("part-head")
@@ -139,7 +144,7 @@ def _part(body: bytes, start: int, end: int) -> Part:
     if told.get(b"content-transfer-encoding", b"binary").lower() not in _TRANSFER:
         raise UnsupportedBody("part-transfer-encoding")
     content = head_end + len(b"\r\n\r\n")
-    if told.get(b"content-length", size := b"%d" % (end - content)) != size:
+    if whole and told.get(b"content-length", size := b"%d" % (end - content)) != size:
         raise InvalidBody("part-length")
     if named.name.lower() == "_charset_" and body[content:end].lower() != b"utf-8":
         raise UnsupportedBody("part-charset")

@@ -57,19 +57,31 @@ class PartSelection:
         A file that nobody chose has neither content nor name. Raises as `multipart.parts` does, and
         ForbiddenValue where a name stands in a spelling that some backends read as a selected one.
         """
-        findings = PartFindings(self._size)
+        findings = self.new_findings()
         for part in multipart.parts(body, multipart.read_boundary(content_types)):
-            indexes = self._names.get(part.name)
-            if indexes is None:
-                self._look_for_variants(part.name, findings)
-                continue
-            for index in indexes if not part.is_unfilled else ():
-                if self._selectors[index].place == "part" or part.filename is not None:
-                    findings.found[index].append(part)
-                else:
-                    findings.missing.add(index)
+            self.take(part, findings)
         findings.missing.update(one for one in self._selectors if not findings.found[one])
         return findings
+
+    def take(self, part: Part, findings: PartFindings) -> None:
+        """Add what is selected of one part to findings; raise ForbiddenValue as `find` does."""
+        indexes = self._names.get(part.name)
+        if indexes is None:
+            self._look_for_variants(part.name, findings)
+            return
+        for index in indexes if not part.is_unfilled else ():
+            if self._selectors[index].place == "part" or part.filename is not None:
+                findings.found[index].append(part)
+            else:
+                findings.missing.add(index)
+
+    def new_findings(self) -> PartFindings:
+        """Return findings of nothing yet."""
+        return PartFindings(self._size)
+
+    def lacking(self, found: set[int]) -> set[int]:
+        """Return the selectors that are not among those `found`."""
+        return self._selectors.keys() - found
 
     def refuse_in_query(self, query: str) -> None:
         """Raise ForbiddenValue where a selected name stands in the query: many read it as well."""

@@ -397,7 +397,7 @@ def test_what_must_be_absent_beside_a_sealed_body_is_looked_for() -> None:
     head = a_message(b"", headers=TYPE).head
     exchange = Exchange(book.decide("POST", canonical("/api/messages")), head)
 
-    assert pipeline.flowing_request(exchange, None) is None
+    assert pipeline.flowing_request(exchange, None, 1) is None
 
 
 def test_a_block_may_be_told_that_bodies_are_forms_in_parts() -> None:

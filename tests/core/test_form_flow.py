@@ -1,0 +1,459 @@
+"""Forms that flow: at any split what a form held whole becomes, and refused wherever that is."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from base64 import b64encode
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from proxy.core import frame, pipeline
+from proxy.core.errors import (
+    AmbiguousRequest,
+    BodyTooLarge,
+    DigestMismatch,
+    ForbiddenValue,
+    InvalidBody,
+    MissingValue,
+    OpenFailed,
+    SealyardError,
+    UnsupportedBody,
+)
+from proxy.core.flow import Flow
+from proxy.core.formats import multipart
+from proxy.core.formats.multipart import Boundary
+from proxy.core.message import Headers
+from proxy.core.pipeline import Applied
+from proxy.core.record_flow import RecordFlow
+from proxy.core.rules import Item, Names, Rule
+from proxy.core.sources import parse_source
+from proxy.core.token import JWE_PREFIX, Form
+from tests.factories import NOW, Trip, a_block, a_message, a_rule, an_item, keys_for, sent
+
+ROWS = [
+    json.loads(line)
+    for line in (Path(__file__).parents[1] / "vectors" / "multipart.jsonl").read_text().splitlines()
+]
+TYPE = ((b"Content-Type", b"multipart/form-data; boundary=X-1"),)
+NAMES = Names(tenant=parse_source("const:clinic"), conversation=parse_source("const:c1"))
+CANARY = b"4111-CANARY"
+HELD = 72 * 1024
+LIMIT = 100_000
+
+
+def an_item_of(written: str, *, form: Form = "jwe", max_chars: int | None = None) -> Item:
+    selector = written.removeprefix("optional ")
+    field = "file name" if selector.startswith("filename:") else selector.rpartition(":")[2]
+    optional = written != selector
+    return an_item(selector, field=field, form=form, max_chars=max_chars, optional=optional)
+
+
+ALL = [an_item_of(one) for one in ("part:card", "optional part:file", "optional filename:file")]
+SEAL = a_rule(request=a_block(encrypt=ALL), names=NAMES)
+OPEN = a_rule(request=a_block(decrypt=ALL), names=NAMES)
+
+
+def a_part(name: str, content: bytes = b"", *lines: str, filename: str | None = None) -> bytes:
+    named = f'Content-Disposition: form-data; name="{name}"'
+    if filename is not None:
+        named += f'; filename="{filename}"'
+    return "\r\n".join([named, *lines, "", ""]).encode() + content
+
+
+def a_body(*parts: bytes) -> bytes:
+    return b"".join(b"--X-1\r\n%b\r\n" % one for one in parts) + b"--X-1--\r\n"
+
+
+CARD = a_part("card", CANARY)
+
+
+def begun(
+    rules: Rule | tuple[Rule, ...], beginning: bytes, headers: Headers = TYPE, query: str = ""
+) -> Applied:
+    rules = (rules,) if isinstance(rules, Rule) else rules
+    message = a_message(beginning, headers=headers, target=f"/api/messages{query}")
+    trip = Trip(rules, message)
+    blueprint = pipeline.flowing_request(trip.exchange, None, LIMIT)
+    if blueprint is None:
+        return trip.request()  # which is for no block of the rule
+    assert not pipeline.suffices(blueprint, b"")
+    assert pipeline.suffices(blueprint, b"-")
+    plan = pipeline.plan_flowing_request(trip.exchange, blueprint, beginning, LIMIT)
+    return pipeline.apply(plan, keys_for(plan.needs), NOW)
+
+
+def flow_of(applied: Applied) -> Flow:
+    flow = applied.forwardable.flow
+    assert flow is not None
+    assert not isinstance(flow, RecordFlow)
+    return flow
+
+
+def flowed(
+    rules: Rule | tuple[Rule, ...],
+    body: bytes,
+    cuts: Sequence[int] = (),
+    headers: Headers = TYPE,
+) -> bytes:
+    flow = flow_of(begun(rules, body[:1], headers))
+    places = [0, *sorted(one % (len(body) + 1) for one in cuts), len(body)]
+    pieces = [flow.feed(body[start:end]) for start, end in pairwise(places)]
+    return b"".join([*pieces, flow.end()])
+
+
+def every(body: bytes, step: int = 1) -> list[int]:
+    return list(range(0, len(body), step))
+
+
+def through(rule: Rule, body: bytes, headers: Headers = TYPE) -> bytes:
+    return sent(rule, a_message(body, headers=headers))
+
+
+def parts_of(body: bytes) -> list[multipart.Part]:
+    return list(multipart.parts(body, Boundary(b"--X-1", quoted=False)))
+
+
+# --- laws ----------------------------------------------------------------------------------------
+
+contents = st.one_of(
+    st.binary(max_size=40),
+    st.lists(st.sampled_from([b"\r\n", b"--", b"--X-", b"-1", b"\n", b"\r", b"a: b"])).map(
+        b"".join
+    ),
+).filter(lambda one: b"--X-1" not in one)
+long_contents = st.builds(
+    lambda fill, size, tail: fill * (size // len(fill)) + tail,
+    st.sampled_from([b"\xff", b"\r\n--X-", b"\r", b"-"]),
+    st.sampled_from([0, 10, frame.CHUNK_BYTES * 4, HELD - 100, HELD, 2 * HELD]),
+    contents,
+).filter(lambda one: b"--X-1" not in one)
+others = st.builds(
+    a_part,
+    st.sampled_from(["a", "b c", "é", "note"]),
+    long_contents,
+    filename=st.none() | st.sampled_from(["", "a.txt", "ü %22.png"]),
+)
+files = st.builds(
+    lambda content, filename, media, told: a_part(
+        "file",
+        content,
+        *([f"Content-Type: {media}"] if media else []),
+        *([f"Content-Length: {len(content)}"] if told else []),
+        filename=filename,
+    ),
+    long_contents,
+    st.sampled_from(["a.png", "ü x.png", ""]),
+    st.sampled_from(["", "image/png", "application/jose"]),
+    st.booleans(),
+)
+cuts = st.lists(st.integers(0, 2**20), max_size=8)
+
+
+@given(st.lists(others | files, max_size=3), st.lists(others | files, max_size=2), cuts)
+def test_at_any_split_a_form_becomes_what_it_becomes_when_held(
+    before: list[bytes], after: list[bytes], cuts: list[int]
+) -> None:
+    body = b"\r\n" + a_body(*before, CARD, *after) + b"\r\n"
+
+    came = flowed(SEAL, body, cuts)
+
+    held = through(SEAL, body)
+    assert through(OPEN, came) == through(OPEN, held) == body
+    assert CANARY not in came
+    assert [one.media for one in parts_of(came)] == [one.media for one in parts_of(held)]
+    for one in (*before, *after):
+        assert b'name="file"' in one or b"\r\n%b\r\n--X-1" % one in came
+
+
+SMALL = a_body(
+    a_part("n", b"x"), CARD, a_part("file", CANARY, "Content-Type: a/b", filename="CANARY.png")
+)
+
+
+def verdict(seal: bytes | None) -> bytes | None:
+    return None if seal is None else through(OPEN, seal)
+
+
+@given(st.integers(0, len(SMALL) - 1), st.integers(0, 255), st.integers(1, 9))
+def test_a_changed_byte_is_refused_where_a_form_held_is(at: int, change: int, step: int) -> None:
+    body = bytearray(SMALL)
+    body[at] ^= change
+    text = bytes(body)
+    try:
+        held = through(SEAL, text)
+    except SealyardError:
+        with pytest.raises(SealyardError):
+            flowed(SEAL, text, every(text, step))
+        return
+    assert through(OPEN, flowed(SEAL, text, every(text, step))) == through(OPEN, held)
+
+
+@given(st.integers(1, len(SMALL) - 3))
+def test_a_form_that_is_cut_never_ends(end: int) -> None:
+    flow = flow_of(begun(SEAL, b"-"))
+    came = flow.feed(SMALL[:end])
+    with pytest.raises(SealyardError):
+        flow.end()
+    assert CANARY not in came
+    assert b"--X-1--" not in came
+
+
+@pytest.mark.parametrize("step", [1, 7, 100_000])
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row["id"])
+def test_every_oddity_is_sealed_or_refused_in_pieces_too(row: dict[str, str], step: int) -> None:
+    rule = a_rule(request=a_block(encrypt=[an_item_of("part:card")]), names=NAMES)
+    headers = ((b"Content-Type", row["content_type"].encode("latin-1")),)
+    body = row["body"].encode("latin-1")
+
+    if row["expect"] == "sealed":
+        came = flowed(rule, body, every(body, step), headers)
+        assert CANARY not in came
+        assert JWE_PREFIX in came
+        return
+    with pytest.raises(SealyardError) as caught:
+        flowed(rule, body, every(body, step), headers)
+    assert caught.value.status in {400, 415}
+
+
+# --- what flows, and how -------------------------------------------------------------------------
+
+
+def flows(rule: Rule, length: int | None, headers: Headers = TYPE) -> bool:
+    exchange = Trip((rule,), a_message(b"", headers=headers)).exchange
+    return pipeline.flowing_request(exchange, length, LIMIT) is not None
+
+
+def test_a_form_flows_where_it_is_long_or_tells_no_length() -> None:
+    assert [flows(SEAL, one) for one in (None, LIMIT + 1, LIMIT, 1)] == [True, True, False, False]
+    assert not flows(SEAL, None, (*TYPE, (b"Content-Encoding", b"gzip")))
+    assert not flows(SEAL, None, ((b"Content-Type", b"text/plain"),))
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        OPEN,
+        a_rule(request=replace(a_block(encrypt=ALL), already_sealed="keep"), names=NAMES),
+        a_rule(request=a_block(absent=["part:x"]), names=NAMES),
+        a_rule(
+            request=a_block(encrypt=[an_item_of("part:a")], decrypt=[an_item_of("part:b")]),
+            names=NAMES,
+        ),
+    ],
+    ids=["opening", "keep", "absent", "both"],
+)
+def test_what_needs_keys_that_a_part_names_is_held(rule: Rule) -> None:
+    assert not flows(rule, None)
+
+
+def test_a_form_that_flows_holds_its_head_and_keeps_its_type() -> None:
+    applied = begun(SEAL, b"-")
+    message, flow = applied.forwardable, flow_of(applied)
+    assert (message.body, message.changed, message.media_type) == (None, True, None)
+    assert (flow.holds_head, flow.length(None), flow.length(9)) == (True, None, None)
+    assert applied.counts == {"sealed": 1}
+    assert (b"Cache-Control", b"no-transform") in message.marks
+
+
+def test_a_query_may_be_sealed_beside() -> None:
+    rule = a_rule(request=a_block(encrypt=["query:q", *ALL]), names=NAMES)
+    applied = begun(rule, b"-", query="?q=CANARY")
+    assert "CANARY" not in str(applied.forwardable.head)
+
+
+def test_what_the_head_forbids_is_refused_before_the_body() -> None:
+    with pytest.raises(ForbiddenValue):
+        begun(SEAL, b"-", query="?card=1")
+    rule = a_rule(request=a_block(encrypt=ALL, absent=["query:x"]), names=NAMES)
+    with pytest.raises(ForbiddenValue):
+        begun(rule, b"-", query="?x=1")
+    with pytest.raises(UnsupportedBody):
+        begun(SEAL, b"-", ((b"Content-Type", b"multipart/form-data"),))
+
+
+def test_a_name_that_is_missing_matters_where_a_value_needs_it() -> None:
+    names = Names(parse_source("const:clinic"), parse_source("header:x-conversation"))
+    items = [an_item_of("optional part:card")]
+    rule = a_rule(request=a_block(encrypt=items), names=names)
+    body = a_body(a_part("other", b"1"))
+    assert flowed(rule, body) == body
+    with pytest.raises(MissingValue):
+        flowed(rule, a_body(CARD))
+
+
+# --- refusals on the way -------------------------------------------------------------------------
+
+
+def refusal(rule: Rule | tuple[Rule, ...], body: bytes, step: int = 50_000) -> SealyardError:
+    with pytest.raises(SealyardError) as caught:
+        flowed(rule, body, every(body, step))
+    return caught.value
+
+
+def test_what_is_missing_is_told_at_the_end_and_what_a_part_lacks_at_once() -> None:
+    assert isinstance(refusal(SEAL, a_body(a_part("n", b"1"))), MissingValue)
+    rule = a_rule(request=a_block(encrypt=[an_item_of("filename:card")]), names=NAMES)
+    flow = flow_of(begun(rule, b"-"))
+    with pytest.raises(MissingValue):
+        flow.feed(a_body(CARD, CARD))
+
+
+def test_what_must_be_absent_is_refused_short_or_long() -> None:
+    rule = a_rule(request=a_block(encrypt=ALL, absent=["part:x"]), names=NAMES)
+    for content in (b"1", bytes(2 * HELD)):
+        assert isinstance(refusal(rule, a_body(CARD, a_part("x", content))), ForbiddenValue)
+
+
+def test_another_case_is_refused_short_or_long() -> None:
+    for content in (b"1", bytes(2 * HELD)):
+        assert isinstance(refusal(SEAL, a_body(CARD, a_part("Card", content))), ForbiddenValue)
+
+
+def test_a_part_that_asks_for_another_method_is_refused_short_or_long() -> None:
+    other = a_rule("PUT /api/messages", name="put", request=a_block(encrypt=["$.a"]), names=NAMES)
+    for content in (b"PUT", bytes(2 * HELD)):
+        for name in ("_method", "_Method"):
+            body = a_body(CARD, a_part(name, content))
+            assert isinstance(refusal((SEAL, other), body), AmbiguousRequest)
+    assert CANARY not in flowed((SEAL, other), a_body(CARD))
+
+
+@pytest.mark.parametrize("size", [LIMIT - 200, LIMIT + 200])
+def test_a_text_to_be_sealed_is_held_up_to_the_limit(size: int) -> None:
+    body = a_body(a_part("n", b"1"), a_part("card", b"x" * size), a_part("n", b"2"))
+    for step in (1000, 10 * LIMIT):
+        if size > LIMIT:
+            assert isinstance(refusal(SEAL, body, step), BodyTooLarge)
+        else:
+            came = flowed(SEAL, body, every(body, step))
+            assert b"xxxx" not in came
+            assert through(OPEN, came) == body
+
+
+def test_a_text_that_only_has_a_selected_neighbour_passes() -> None:
+    body = a_body(CARD, a_part("n", b"x" * 2 * LIMIT), a_part("file", b"x" * LIMIT, filename="f"))
+    came = flowed(SEAL, body, every(body, 1000))
+    assert b"x" * 2 * LIMIT in came
+    assert through(OPEN, came) == body
+
+
+def test_only_the_name_of_a_long_file_may_be_sealed() -> None:
+    rule = a_rule(request=a_block(encrypt=[an_item_of("filename:file")]), names=NAMES)
+    content = b"x" * 2 * HELD
+    came = flowed(rule, a_body(a_part("file", content, filename="CANARY")))
+    assert content in came
+    assert b"CANARY" not in came
+
+
+@pytest.mark.parametrize("told", ["1", "+150000", "0150000", "9" * 17])
+@pytest.mark.parametrize("name", ["file", "n"])
+def test_a_long_part_has_the_length_that_it_tells(name: str, told: str) -> None:
+    part = a_part(name, bytes(150_000), f"Content-Length: {told}", filename="f")
+    error = refusal(SEAL, a_body(CARD, part))
+    assert (type(error), error.reason) == (InvalidBody, "part-length")
+
+
+@pytest.mark.parametrize(
+    ("lines", "item"),
+    [
+        (("Content-Digest: a",), "part:file"),
+        (("Content-Type: multipart/mixed",), "part:file"),
+        (("Content-Transfer-Encoding: base64",), "part:file"),
+    ],
+)
+def test_a_long_part_is_as_strictly_read_as_a_short_one(lines: tuple[str, ...], item: str) -> None:
+    rule = a_rule(request=a_block(encrypt=[an_item_of(item)]), names=NAMES)
+    for size in (10, 2 * HELD):
+        body = a_body(a_part("file", bytes(size), *lines, filename="f"))
+        assert isinstance(refusal(rule, body), UnsupportedBody)
+
+
+def test_a_charset_field_is_never_long() -> None:
+    body = a_body(CARD, a_part("_charset_", b"utf-8" + bytes(2 * HELD)))
+    assert isinstance(refusal(SEAL, body), UnsupportedBody)
+
+
+def test_a_head_without_an_end_is_refused() -> None:
+    body = b"--X-1\r\n" + b"x" * 2 * HELD
+    assert isinstance(refusal(SEAL, body), InvalidBody)
+
+
+@pytest.mark.parametrize("form", ["max_chars", "short"])
+def test_a_long_file_that_may_be_no_frame_is_refused(form: str) -> None:
+    item = (
+        replace(an_item_of("part:file", max_chars=10**6), framed=False)
+        if form == "max_chars"
+        else an_item_of("part:file", form="short")
+    )
+    rule = a_rule(request=a_block(encrypt=[item]), names=NAMES)
+    error = refusal(rule, a_body(a_part("file", bytes(2 * HELD), filename="f")))
+    assert isinstance(error, BodyTooLarge | UnsupportedBody)
+
+
+def test_a_file_that_two_items_select_is_refused() -> None:
+    twice = [an_item("part:file", field="a"), an_item("part:file", field="b")]
+    rule = a_rule(request=a_block(encrypt=twice), names=NAMES)
+    for size in (10, 2 * HELD):
+        error = refusal(rule, a_body(a_part("file", bytes(size), filename="f")))
+        assert (type(error), error.reason) == (InvalidBody, "spans-overlap")
+
+
+def test_a_thousand_parts_flow_and_no_more() -> None:
+    one = a_part("n", b"1")
+    assert CANARY not in flowed(SEAL, a_body(CARD, *([one] * 999)))
+    assert isinstance(refusal(SEAL, a_body(CARD, *([one] * 1000))), BodyTooLarge)
+
+
+def often(body: bytes, headers: Headers) -> None:
+    for _ in range(200):
+        flowed(SEAL, body, every(body, 60_000), headers)
+
+
+def test_a_delimiter_that_comes_about_by_chance_is_refused() -> None:
+    headers = ((b"Content-Type", b"multipart/form-data; boundary=a"),)
+    for size in (40_000, 4_000_000):  # in so many bytes `--a` stands somewhere
+        body = a_body(a_part("file", bytes(size), filename="f"), CARD).replace(b"--X-1", b"--a")
+        with pytest.raises(OpenFailed, match="boundary-in-value"):
+            often(body, headers)
+
+
+def test_a_boundary_between_quotes_is_found_at_any_split() -> None:
+    headers = ((b"Content-Type", b'multipart/form-data; boundary="X-1"'),)
+    body = a_body(CARD, a_part("n", bytes(HELD) + b'--"X-1' + bytes(HELD)))
+    for step in (1000, 7, 10**6):
+        with pytest.raises(InvalidBody) as caught:
+            flowed(SEAL, body, every(body, step), headers)
+        assert caught.value.reason == "boundary-in-quotes"
+    body = a_body(CARD, a_part("n", b"1"))
+    assert CANARY not in flowed(SEAL, body, every(body), headers)
+
+
+@pytest.mark.parametrize("right", [True, False])
+def test_a_digest_is_checked_before_the_form_ends(right: bool) -> None:  # noqa: FBT001 - a parameter
+    body = a_body(CARD, a_part("file", bytes(2 * HELD), filename="f"))
+    digest = b64encode(hashlib.sha256(body if right else b"").digest())
+    headers = (*TYPE, (b"Content-Digest", b"sha-256=:%b:" % digest))
+    flow = flow_of(begun(SEAL, b"-", headers))
+    came = flow.feed(body)
+    assert not came.endswith(b"--X-1--")
+    if right:
+        assert flow.end() == b"--\r\n"
+        return
+    with pytest.raises(DigestMismatch):
+        flow.end()
+
+
+def test_a_large_file_flows_on_while_it_comes() -> None:
+    flow = flow_of(begun(SEAL, b"-"))
+    start = b"--X-1\r\n" + a_part("file", b"", "Content-Type: image/png", filename="f")
+    sizes = [len(flow.feed(start))]
+    sizes += [len(flow.feed(bytes(frame.CHUNK_BYTES))) for _ in range(200)]
+    assert sum(size > 0 for size in sizes[10:]) > 180
+    assert max(sizes) < 2 * HELD
