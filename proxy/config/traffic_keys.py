@@ -40,8 +40,8 @@ LIMITS: Final = Table(
         _size("body", "The largest body that is held in memory for a rule.", _LIMITS.body),
         _size(
             "frame",
-            "The largest body that is sealed or opened as a frame while it passes, in bytes as they"
-            " come. Unless given there is no bound: the memory for it does not grow.",
+            "The largest body that is sealed or opened while it passes, as a frame or as a form, in"
+            " bytes as they come. Unless given there is no bound: the memory for it does not grow.",
             _LIMITS.frame,
         ),
         _size(
