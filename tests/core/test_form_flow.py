@@ -11,10 +11,10 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from proxy.core import frame, pipeline
+from proxy.core import finding_parts, frame, pipeline
 from proxy.core.errors import (
     AmbiguousRequest,
     BodyTooLarge,
@@ -27,7 +27,7 @@ from proxy.core.errors import (
     UnsupportedBody,
 )
 from proxy.core.flow import Flow
-from proxy.core.formats import multipart
+from proxy.core.formats import multipart, part_pieces
 from proxy.core.formats.multipart import Boundary
 from proxy.core.message import Headers
 from proxy.core.pipeline import Applied
@@ -42,6 +42,7 @@ ROWS = [
     for line in (Path(__file__).parents[1] / "vectors" / "multipart.jsonl").read_text().splitlines()
 ]
 TYPE = ((b"Content-Type", b"multipart/form-data; boundary=X-1"),)
+QUOTED = ((b"Content-Type", b'multipart/form-data; boundary="X-1"'),)
 NAMES = Names(tenant=parse_source("const:clinic"), conversation=parse_source("const:c1"))
 CANARY = b"4111-CANARY"
 HELD = 72 * 1024
@@ -177,10 +178,6 @@ SMALL = a_body(
 )
 
 
-def verdict(seal: bytes | None) -> bytes | None:
-    return None if seal is None else through(OPEN, seal)
-
-
 @given(st.integers(0, len(SMALL) - 1), st.integers(0, 255), st.integers(1, 9))
 def test_a_changed_byte_is_refused_where_a_form_held_is(at: int, change: int, step: int) -> None:
     body = bytearray(SMALL)
@@ -193,6 +190,58 @@ def test_a_changed_byte_is_refused_where_a_form_held_is(at: int, change: int, st
             flowed(SEAL, text, every(text, step))
         return
     assert through(OPEN, flowed(SEAL, text, every(text, step))) == through(OPEN, held)
+
+
+few = st.lists(
+    st.sampled_from([b"x" * 80, b"\r\n", b"--X-", b"--X-1", b'--"X-1', b"-", b"\xff", b"\r"]),
+    max_size=9,
+).map(b"".join)
+damages = st.lists(
+    st.tuples(
+        st.integers(0, 2**20),
+        st.integers(0, 4),
+        st.sampled_from(
+            [b"", b"\r\n--X-1\r\n", b"--X-1--", b"\r\n", b"\n", b'"', b"; ", b"\r\n\r\n"]
+        ),
+    ),
+    max_size=2,
+)
+
+
+@settings(max_examples=400)
+@given(
+    st.lists(st.tuples(st.sampled_from(["file", "n"]), few, st.booleans()), max_size=3),
+    damages,
+    cuts,
+    st.booleans(),
+)
+def test_a_damaged_form_is_refused_where_a_form_held_is(
+    told: list[tuple[str, bytes, bool]],
+    damages: list[tuple[int, int, bytes]],
+    cuts: list[int],
+    quoted: bool,  # noqa: FBT001 - drawn
+) -> None:
+    parts = [
+        a_part(name, text, *[f"Content-Length: {len(text)}"] * measured, filename="f")
+        for name, text, measured in told
+    ]
+    body = a_body(*parts[:1], CARD, *parts[1:])
+    for at, gone, come in damages:
+        place = at % len(body)
+        body = body[:place] + come + body[place + gone :]
+    headers = QUOTED if quoted else TYPE
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(part_pieces, "_HELD", 230)  # else no part of these would be long
+        patch.setattr(finding_parts, "BODY_TOKEN_MAX", 20)
+        try:
+            held = through(SEAL, body, headers)
+        except SealyardError:
+            with pytest.raises(SealyardError):
+                flowed(SEAL, body, cuts, headers)
+            return
+        came = flowed(SEAL, body, cuts, headers)
+    assert through(OPEN, came, headers) == through(OPEN, held, headers)
+    assert (CANARY in came) == (CANARY in held)
 
 
 @given(st.integers(1, len(SMALL) - 3))
@@ -425,7 +474,7 @@ def test_a_delimiter_that_comes_about_by_chance_is_refused() -> None:
 
 
 def test_a_boundary_between_quotes_is_found_at_any_split() -> None:
-    headers = ((b"Content-Type", b'multipart/form-data; boundary="X-1"'),)
+    headers = QUOTED
     body = a_body(CARD, a_part("n", bytes(HELD) + b'--"X-1' + bytes(HELD)))
     for step in (1000, 7, 10**6):
         with pytest.raises(InvalidBody) as caught:
@@ -457,3 +506,11 @@ def test_a_large_file_flows_on_while_it_comes() -> None:
     sizes += [len(flow.feed(bytes(frame.CHUNK_BYTES))) for _ in range(200)]
     assert sum(size > 0 for size in sizes[10:]) > 180
     assert max(sizes) < 2 * HELD
+
+
+@pytest.mark.parametrize("more", [b"\r", b"\n", b"x", b"\r\n\r", b"--X-1"])
+@pytest.mark.parametrize("step", [1, 10**6])
+def test_nothing_but_empty_lines_stands_behind(more: bytes, step: int) -> None:
+    body = a_body(CARD)
+    assert isinstance(refusal(SEAL, body + more, step), InvalidBody)
+    assert flowed(SEAL, body + b"\r\n\r\n", every(body, step)).endswith(b"--X-1--\r\n\r\n\r\n")
