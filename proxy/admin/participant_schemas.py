@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from ..keys.participants import x_wing
 from ..keys.participants.participant import MAX_REASON_CHARS
 from ..keys.participants.public_key import RSA_BITS
 from . import schemas
@@ -49,9 +50,21 @@ JWK: Final = {
             },
             ("kty", "crv", "x"),
         ),
+        schemas.record(
+            {
+                "kty": {"const": "AKP"},
+                "pub": {"type": "string", "pattern": "^[A-Za-z0-9_-]{1622}$"},
+                **_OURS,
+                "alg": {"const": x_wing.ALG},
+            },
+            ("kty", "alg", "pub"),
+        ),
     ]
 }
-"""A public key (RFC 7517): RSA (4096 bits) or X25519 to wrap keys for, Ed25519 to sign with."""
+"""A public key (RFC 7517): RSA (4096 bits) or X25519 to wrap keys for, Ed25519 to sign with.
+
+AKP is X-Wing, experimental: to wrap keys for.
+"""
 
 KEY: Final = schemas.record(
     {

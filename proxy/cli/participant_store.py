@@ -33,6 +33,7 @@ def new_key(  # noqa: PLR0913 - each is one option
     device: str,
     use: Use,
     x25519: bool,
+    x_wing: bool,
     jwk: Path | None,
     expires: str | None,
     under: str,
@@ -47,7 +48,7 @@ def new_key(  # noqa: PLR0913 - each is one option
     if jwk is not None:
         return ParticipantKey(_taken(jwk, use), device, int(time.time()), expires=ends)
     opener = opener_of(place, under, private_passphrase_env, private_passphrase_file)
-    public, sealed = private_key.generate(_kind(use, x25519=x25519), opener)
+    public, sealed = private_key.generate(_kind(use, x25519=x25519, x_wing=x_wing), opener)
     return ParticipantKey(public, device, int(time.time()), private=sealed, expires=ends)
 
 
@@ -131,11 +132,15 @@ def _write(place: Place, held: Participants, event: str, participant: str, kid: 
     place.write_down(held.keyring, event, participant=name, kid=kid)
 
 
-def _kind(use: Use, *, x25519: bool) -> Kind:
+def _kind(use: Use, *, x25519: bool, x_wing: bool) -> Kind:
+    if x25519 and x_wing:
+        raise ParticipantError("a key is X25519 or X-Wing: X-Wing has X25519 inside")
     if use == "sig":
-        if x25519:
-            raise ParticipantError("X25519 does not sign: leave --x25519 out")
+        if x25519 or x_wing:
+            raise ParticipantError("X25519 and X-Wing do not sign: leave --x25519, --x-wing out")
         return "Ed25519"
+    if x_wing:
+        return "X-Wing"
     return "X25519" if x25519 else "RSA"
 
 

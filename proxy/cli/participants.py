@@ -58,6 +58,11 @@ def _key_options(command: Callable[..., None]) -> Callable[..., None]:
     for option in (
         click.option("--expires", metavar="TIME", help="Such as 2027-11-24T00:00:00Z."),
         click.option("--jwk", type=FILE, help="Take the public JWK in this file; make no pair."),
+        click.option(
+            "--x-wing",
+            is_flag=True,
+            help="X-Wing (ML-KEM-768 and X25519) in place of RSA, with --use enc; experimental.",
+        ),
         click.option("--x25519", is_flag=True, help="X25519 in place of RSA, with --use enc."),
         _use,
         click.option("--device", default="main", show_default=True, help="Whose key it is."),

@@ -80,6 +80,17 @@ async def test_a_public_key_is_taken_and_given_out() -> None:
     assert nobody == {"keys": []}
 
 
+async def test_an_x_wing_key_that_they_made_themselves_is_taken() -> None:
+    async with registry() as ours:
+        status, _, _ = await post(ours, "alice/keys", {"jwk": a_public_jwk("bob-xw")})
+        assert status == 201
+        other = {**a_public_jwk("bob-xw"), "alg": "ML-KEM-768"}
+        status, _, _ = await post(ours, "alice/keys", {"jwk": other})
+        assert status == 400
+        _, _, text = await get(ours, "alice/keys")
+    assert json.loads(text) == {"keys": [a_public_key("bob-xw").to_jwk()]}
+
+
 async def test_a_jwk_set_is_sent_again_only_when_it_has_changed() -> None:
     async with registry() as ours:
         await post(ours, "alice/keys", {"jwk": a_public_jwk("alice-enc")})

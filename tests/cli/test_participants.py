@@ -186,3 +186,25 @@ def test_a_prekey_is_made_signed_and_taken_before_the_static_key(run: Run) -> No
     told = {one["kid"]: one for one in listed(run) if one.get("prekey")}
     assert {kid: one["status"] for kid, one in told.items()} == {kid: "rotated", again: "active"}
     run("prekey", "alice", "--under", "keyring", status=3)
+
+
+def test_an_x_wing_key_is_made_beside_others_where_it_is_asked_for(run: Run) -> None:
+    run("add", "alice", "--jwk", "alice.json")
+    kid = run("add", "alice", "--x-wing").stdout.strip()
+    found = json.loads(run("jwks", "alice").stdout)["keys"]
+    assert [one["kty"] for one in found] == ["RSA", "AKP"]
+    run("private", "alice", kid, "mine.jwe")
+    public = public_key.from_members(found[1])
+    members = private_key.unseal(Path("mine.jwe").read_text().strip(), Passphrase(WORDS), public)
+    assert (members["kid"], members["alg"]) == (kid, "x-sealyard-HPKE-X-Wing")
+
+
+def test_a_key_is_of_one_kind(run: Run) -> None:
+    assert "do not sign" in run("add", "alice", "--use", "sig", "--x-wing", status=3).output
+    assert "X-Wing" in run("add", "alice", "--x25519", "--x-wing", status=3).output
+
+
+def test_an_x_wing_key_that_they_made_themselves_is_taken(run: Run) -> None:
+    Path("bob-xw.json").write_text(json.dumps(a_public_jwk("bob-xw")))
+    kid = run("add", "bob", "--jwk", "bob-xw.json").stdout.strip()
+    assert kid == a_public_key("bob-xw").kid

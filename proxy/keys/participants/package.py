@@ -1,37 +1,45 @@
 """Key packages: the session key of a conversation, wrapped for several recipients, signed.
 
-JWE General JSON (RFC 7516) by A256GCM, and by RSA-OAEP-256 or ECDH-ES+A256KW for each recipient,
-around a JWS (RFC 7515, EdDSA) of the sender over the session key, the conversation and everybody
-for whom it is. The signature stands inside, so that nobody else learns who wrote; that it names its
-recipients keeps one of them from passing it on under the sender's name. The shapes are read
-strictly before any library sees them.
+JWE General JSON (RFC 7516) by A256GCM, and by RSA-OAEP-256, ECDH-ES+A256KW or X-Wing (experimental,
+see x_wing) for each recipient, around a JWS (RFC 7515, EdDSA) of the sender over the session key,
+the conversation and everybody for whom it is. The signature stands inside, so that nobody else
+learns who wrote; that it names its recipients keeps one of them from passing it on under the
+sender's name. The shapes are read strictly before any library sees them.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
+import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.hpke import MLKEM768X25519PrivateKey
+from cryptography.hazmat.primitives.keywrap import aes_key_unwrap
 from joserfc import jwe
 from joserfc.errors import JoseError
-from joserfc.jwk import OKPKey, RSAKey
+from joserfc.jwk import OctKey, OKPKey, RSAKey
 
 from ...core import base64url
 from ...core.context import Scope
 from ...core.derivation import SID_BYTES
 from ...core.errors import OpenFailed, ParticipantError
-from ...core.secret import SessionKey
+from ...core.secret import KEY_BYTES, SessionKey
 from ...core.session import Session
-from . import package_shape, signature
-from .package_shape import ALGS, ENC, MAX_RECIPIENTS, TYP, Shape
+from ..jwk_set import decoded
+from . import package_shape, signature, x_wing
+from .package_shape import ENC, JOSE_ALGS, MAX_RECIPIENTS, TYP, Shape
 from .private_key import native_rsa
 from .public_key import PublicKey
 
 SKEW_SECONDS: Final = 60
 MAX_TTL_SECONDS: Final = 366 * 86_400
 _OKP_MEMBERS: Final = ("kty", "crv", "x", "d")
+_OURS: Final = "A256KW"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +52,11 @@ class Identity:
     public: PublicKey
     private: dict[str, Any] = field(repr=False)
     opener: RSAKey | OKPKey | None = field(init=False, repr=False, compare=False)
+    hybrid: MLKEM768X25519PrivateKey | None = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        """Load the key as the JOSE library wants it."""
+        """Load the key as the JOSE library wants it, or as X-Wing does."""
+        hybrid: MLKEM768X25519PrivateKey | None = None
         opener: RSAKey | OKPKey | None = None
         if self.public.kind == "RSA":
             native = native_rsa(self.private)
@@ -54,7 +64,10 @@ class Identity:
             opener = RSAKey(native, native)
         elif self.public.kind == "X25519":
             opener = OKPKey.import_key({name: self.private[name] for name in _OKP_MEMBERS})
+        elif self.public.kind == "X-Wing":
+            hybrid = x_wing.private_key(decoded(self.private["priv"]) or b"")
         object.__setattr__(self, "opener", opener)
+        object.__setattr__(self, "hybrid", hybrid)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,13 +119,7 @@ def seal(  # noqa: PLR0913 - each stands in the package, each by its name
         "iat": now,
         "exp": now + ttl,
     }
-    made = jwe.GeneralJSONEncryption(
-        {"typ": TYP, "enc": ENC}, signature.sign(claims, sender.private, sender.public)
-    )
-    for one in recipients:
-        loaded = (RSAKey if one.kty == "RSA" else OKPKey).import_key(_bare(one))
-        made.add_recipient({"alg": one.alg, "kid": one.kid}, loaded)
-    written = jwe.encrypt_json(made, None, algorithms=[*ALGS, ENC])
+    written = _encrypt(signature.sign(claims, sender.private, sender.public), recipients)
     return json.dumps(written, separators=(",", ":")).encode()
 
 
@@ -153,9 +160,40 @@ def unseal(
     return Opened(key, sid, sender.kid, ends, scope)
 
 
+def _encrypt(signed: bytes, recipients: Sequence[PublicKey]) -> Any:  # noqa: ANN401 - JSON, in joserfc's own form
+    """Return the JWE around the JWS.
+
+    joserfc knows no X-Wing and hands out no content key. It wraps that key for one of ours as well,
+    whose entry is taken out again.
+    """
+    made = jwe.GeneralJSONEncryption({"typ": TYP, "enc": ENC}, signed)
+    for one in recipients:
+        if one.kind != "X-Wing":
+            loaded = (RSAKey if one.kty == "RSA" else OKPKey).import_key(_bare(one))
+            made.add_recipient({"alg": one.alg, "kid": one.kid}, loaded)
+    hybrid = [one for one in recipients if one.kind == "X-Wing"]
+    if not hybrid:
+        return jwe.encrypt_json(made, None, algorithms=[*JOSE_ALGS, ENC])
+    ours = secrets.token_bytes(KEY_BYTES)
+    made.add_recipient({"alg": _OURS}, OctKey.import_key(ours))
+    written: Any = jwe.encrypt_json(made, None, algorithms=[*JOSE_ALGS, _OURS, ENC])
+    content_key = aes_key_unwrap(ours, decoded(written["recipients"].pop()["encrypted_key"]) or b"")
+    for one in hybrid:
+        wrapped = x_wing.wrap(content_key, decoded(_bare(one)["pub"]) or b"", one.kid)
+        written["recipients"].append(
+            {
+                "header": {"alg": one.alg, "kid": one.kid},
+                "encrypted_key": base64url.encode(wrapped).decode(),
+            }
+        )
+    return written
+
+
 def _decrypt(shape: Shape, identity: Identity) -> bytes:
     """Return the JWS inside, opened by the one recipient entry that is ours."""
     mine = shape.only_for(identity.public.kid, identity.public.alg)
+    if mine is not None and identity.hybrid is not None:
+        return _decrypt_hybrid(mine, identity.hybrid, identity.public.kid)
     if mine is None or identity.opener is None:
         raise OpenFailed("package-not-for-us")
     registry = jwe.JWERegistry(algorithms=[identity.public.alg, ENC])
@@ -166,6 +204,27 @@ def _decrypt(shape: Shape, identity: Identity) -> bytes:
     if plaintext is None:  # raised here, so that no traceback drags joserfc's frames along
         raise OpenFailed("package-bad-tag")
     return plaintext
+
+
+def _decrypt_hybrid(mine: Any, private: MLKEM768X25519PrivateKey, kid: str) -> bytes:  # noqa: ANN401 - JSON
+    """Return the JWS inside by X-Wing, and by RFC 7516, section 5.2, after it."""
+    wrapped, iv, ciphertext, tag = (
+        decoded(one) or b""
+        for one in (
+            mine["recipients"][0]["encrypted_key"],
+            *map(mine.get, ("iv", "ciphertext", "tag")),
+        )
+    )
+    content_key = x_wing.unwrap(wrapped, private, kid)
+    if content_key is None or len(content_key) != KEY_BYTES:
+        raise OpenFailed("package-bad-tag")
+    signed: bytes | None = None
+    with contextlib.suppress(InvalidTag):
+        aad = mine["protected"].encode()
+        signed = AESGCM(content_key).decrypt(iv, ciphertext + tag, aad)
+    if signed is None:
+        raise OpenFailed("package-bad-tag")
+    return signed
 
 
 def _scope_claims(scope: Scope) -> dict[str, str]:

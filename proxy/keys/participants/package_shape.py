@@ -9,22 +9,25 @@ from ...core.derivation import SID_BYTES
 from ...core.errors import OpenFailed
 from ...core.secret import KEY_BYTES, SessionKey
 from ..jwk_set import decoded, parse_object
+from . import x_wing
 from .public_key import POINT_BYTES, RSA_BITS
 
 TYP: Final = "sy1-package"
 RSA: Final = "RSA-OAEP-256"
 ECDH: Final = "ECDH-ES+A256KW"
-ALGS: Final = (RSA, ECDH)
+JOSE_ALGS: Final = (RSA, ECDH)
+"""Those that joserfc wraps by."""
+
 ENC: Final = "A256GCM"
 MAX_RECIPIENTS: Final = 16
 """As many as joserfc opens unless it is told otherwise."""
 
-MAX_BYTES: Final = 32 * 1024
+MAX_BYTES: Final = 64 * 1024
 _HEADER: Final = {"typ": TYP, "enc": ENC}
 _MEMBERS: Final = {"protected", "iv", "ciphertext", "tag", "recipients"}
 _IV_BYTES: Final = 12
 _TAG_BYTES: Final = 16
-_WRAPPED_BYTES: Final = 40
+_WRAPPED_BYTES: Final = {RSA: RSA_BITS // 8, ECDH: 40, x_wing.ALG: x_wing.WRAPPED_BYTES}
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,13 +83,13 @@ def _kid(entry: object) -> str:
     if not isinstance(entry, dict) or set(entry) != {"header", "encrypted_key"}:
         raise OpenFailed("package-recipients")
     header = entry["header"]
-    if not isinstance(header, dict) or header.get("alg") not in ALGS:
+    if not isinstance(header, dict) or header.get("alg") not in (*JOSE_ALGS, x_wing.ALG):
         raise OpenFailed("package-recipients")
-    ecdh = header["alg"] == ECDH
+    alg = header["alg"]
+    ecdh = alg == ECDH
     if set(header) != ({"alg", "kid", "epk"} if ecdh else {"alg", "kid"}):
         raise OpenFailed("package-recipients")
-    size = _WRAPPED_BYTES if ecdh else RSA_BITS // 8
-    if _size(header["kid"]) != KEY_BYTES or _size(entry["encrypted_key"]) != size:
+    if _size(header["kid"]) != KEY_BYTES or _size(entry["encrypted_key"]) != _WRAPPED_BYTES[alg]:
         raise OpenFailed("package-recipients")
     if ecdh and not _is_point(header["epk"]):
         raise OpenFailed("package-recipients")

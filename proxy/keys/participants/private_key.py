@@ -24,11 +24,12 @@ from .. import envelope
 from ..jwk_set import decoded, parse_object
 from ..keyring import Keyring
 from ..roots.provider import Passphrase, RootKey
-from . import public_key
+from . import public_key, x_wing
 from .public_key import POINT_BYTES, RSA_BITS, RSA_EXPONENT, Kind, PublicKey, integer
 
 CTY: Final = "jwk+json"
 _RSA_PRIVATE: Final = ("d", "p", "q", "dp", "dq", "qi")
+_PRIVATE: Final = {"RSA": _RSA_PRIVATE, "AKP": ("priv",)}
 
 _Members = dict[str, Any]
 
@@ -50,6 +51,8 @@ def generate(kind: Kind, passphrase: Opener) -> tuple[PublicKey, str]:
     """
     if kind == "RSA":
         private = _rsa_members(generate_private_key(RSA_EXPONENT, RSA_BITS))
+    elif kind == "X-Wing":
+        private = _x_wing_members(x_wing.new_seed())
     else:
         made = (X25519PrivateKey if kind == "X25519" else Ed25519PrivateKey).generate()
         private = _okp_members(kind, made)
@@ -97,9 +100,12 @@ def native_rsa(members: _Members) -> RSAPrivateKey:
 
 def _checked(members: _Members, *, primes: bool) -> PublicKey:
     """Return the public key that the private members really belong to."""
-    private = _RSA_PRIVATE if members.get("kty") == "RSA" else ("d",)
+    private = _PRIVATE.get(str(members.get("kty")), ("d",))
     public = public_key.from_members({k: v for k, v in members.items() if k not in private})
-    fits = _fits_rsa(members, primes=primes) if public.kty == "RSA" else _fits_okp(members)
+    if public.kty == "RSA":
+        fits = _fits_rsa(members, primes=primes)
+    else:
+        fits = (_fits_okp if public.kty == "OKP" else _fits_x_wing)(members)
     if not fits:
         raise ParticipantError("the private key does not belong to the public key")
     return public
@@ -150,12 +156,28 @@ def _fits_okp(members: _Members) -> bool:
     return kind.from_private_bytes(seed).public_key().public_bytes_raw() == decoded(members["x"])
 
 
+def _fits_x_wing(members: _Members) -> bool:
+    seed = decoded(members.get("priv"))
+    if seed is None or len(seed) != x_wing.SEED_BYTES:
+        return False
+    return x_wing.public_bytes(seed) == decoded(members["pub"])
+
+
 def _rsa_members(key: RSAPrivateKey) -> _Members:
     numbers = key.private_numbers()
     public = numbers.public_numbers
     values = {"n": public.n, "e": public.e, "d": numbers.d, "p": numbers.p, "q": numbers.q}
     values |= {"dp": numbers.dmp1, "dq": numbers.dmq1, "qi": numbers.iqmp}
     return {"kty": "RSA", **{name: _number(value) for name, value in values.items()}}
+
+
+def _x_wing_members(seed: bytes) -> _Members:
+    return {
+        "kty": "AKP",
+        "alg": x_wing.ALG,
+        "pub": base64url.encode(x_wing.public_bytes(seed)).decode(),
+        "priv": base64url.encode(seed).decode(),
+    }
 
 
 def _okp_members(kind: Kind, key: Ed25519PrivateKey | X25519PrivateKey) -> _Members:

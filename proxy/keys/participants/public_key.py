@@ -1,8 +1,8 @@
-"""Public keys of participants as JWK (RFC 7517): three kinds, read strictly.
+"""Public keys of participants as JWK (RFC 7517): four kinds, read strictly.
 
-RSA of 4096 bits (RSA-OAEP-256, RFC 7518) and X25519 (ECDH-ES+A256KW, RFC 8037) wrap session keys,
-Ed25519 (EdDSA, RFC 8037) signs. JOSE libraries do not hold a JWK to its own `alg`, so what a key
-may do is settled here, by its kind.
+RSA of 4096 bits (RSA-OAEP-256, RFC 7518), X25519 (ECDH-ES+A256KW, RFC 8037) and, experimental,
+X-Wing wrap session keys; Ed25519 (EdDSA, RFC 8037) signs. JOSE libraries do not hold a JWK to its
+own `alg`, so what a key may do is settled here, by its kind.
 """
 
 from __future__ import annotations
@@ -21,21 +21,31 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X
 from ...core import base64url
 from ...core.errors import ParticipantError
 from ..jwk_set import decoded, parse_object
+from . import x_wing
 
 Use = Literal["enc", "sig"]
-Kind = Literal["RSA", "X25519", "Ed25519"]
+Kind = Literal["RSA", "X25519", "X-Wing", "Ed25519"]
 
 RSA_BITS: Final = 4096
 RSA_EXPONENT: Final = 65537
 POINT_BYTES: Final = 32
 
-_REQUIRED: Final = {"RSA": ("e", "kty", "n"), "OKP": ("crv", "kty", "x")}
-_ALG: Final = {"RSA": "RSA-OAEP-256", "X25519": "ECDH-ES+A256KW", "Ed25519": "EdDSA"}
-_USE: Final[dict[str, Use]] = {"RSA": "enc", "X25519": "enc", "Ed25519": "sig"}
+_REQUIRED: Final = {
+    "RSA": ("e", "kty", "n"),
+    "OKP": ("crv", "kty", "x"),
+    "AKP": ("alg", "kty", "pub"),
+}
+_ALG: Final = {
+    "RSA": "RSA-OAEP-256",
+    "X25519": "ECDH-ES+A256KW",
+    "X-Wing": x_wing.ALG,
+    "Ed25519": "EdDSA",
+}
+_USE: Final[dict[str, Use]] = {"RSA": "enc", "X25519": "enc", "X-Wing": "enc", "Ed25519": "sig"}
 USUAL: Final[dict[Use, Kind]] = {"enc": "RSA", "sig": "Ed25519"}
 """The kind of key that a use has where no other is asked for."""
 
-_PRIVATE: Final = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k"})
+_PRIVATE: Final = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k", "priv"})
 # NIST SP 800-89, section 5.3.3: a modulus has no factor below 752.
 _SMALL_FACTORS: Final = math.factorial(751)
 
@@ -48,12 +58,12 @@ class PublicKey:
 
     @property
     def kty(self) -> str:
-        """RSA or OKP."""
+        """RSA, OKP or AKP."""
         return dict(self.required)["kty"]
 
     @property
     def kind(self) -> Kind:
-        """RSA, X25519 or Ed25519."""
+        """RSA, X25519, X-Wing or Ed25519."""
         return _kind(dict(self.required))
 
     @property
@@ -63,7 +73,7 @@ class PublicKey:
 
     @property
     def alg(self) -> str:
-        """The one JOSE algorithm that it may be used with."""
+        """The one JOSE algorithm that it may be used with; that of X-Wing is our own."""
         return _ALG[self.kind]
 
     @property
@@ -91,7 +101,7 @@ def from_members(members: Mapping[str, Any]) -> PublicKey:
         raise ParticipantError("the key is a private or secret key: give the public part alone")
     kty = members.get("kty")
     if not isinstance(kty, str) or kty not in _REQUIRED:
-        raise ParticipantError("the key's kty is neither RSA nor OKP")
+        raise ParticipantError("the key's kty is neither RSA, OKP nor AKP")
     required = _REQUIRED[kty]
     if set(members) - {*required, "use", "alg", "kid"}:
         raise ParticipantError(f"the key has other members than {', '.join(required)}, use, alg")
@@ -99,11 +109,11 @@ def from_members(members: Mapping[str, Any]) -> PublicKey:
     if kty == "OKP" and members.get("crv") not in ("X25519", "Ed25519"):
         raise ParticipantError("the key's crv is neither X25519 nor Ed25519")
     kind = _kind(members)
-    if members.get("alg", _ALG[kind]) != _ALG[kind]:
+    if members.get("alg", None if kty == "AKP" else _ALG[kind]) != _ALG[kind]:
         raise ParticipantError(f"the key's alg is not {_ALG[kind]}")
     if members.get("use", _USE[kind]) != _USE[kind]:
         raise ParticipantError(f"the key's use is not {_USE[kind]}")
-    (_check_rsa if kty == "RSA" else _check_okp)(members)
+    _CHECKS[kty](members)
     key = PublicKey(tuple((name, str(members[name])) for name in required))
     if members.get("kid", key.kid) != key.kid:
         raise ParticipantError("the key's kid is not its thumbprint (RFC 7638): leave it out")
@@ -135,9 +145,18 @@ def _check_okp(members: Mapping[str, Any]) -> None:
         raise ParticipantError("the key is a point of small order") from None
 
 
+def _check_akp(members: Mapping[str, Any]) -> None:
+    x_wing.check(decoded(members.get("pub")) or b"")
+
+
+_CHECKS: Final = {"RSA": _check_rsa, "OKP": _check_okp, "AKP": _check_akp}
+
+
 def _kind(members: Mapping[str, Any]) -> Kind:
     if members["kty"] == "RSA":
         return "RSA"
+    if members["kty"] == "AKP":
+        return "X-Wing"
     return "X25519" if members["crv"] == "X25519" else "Ed25519"
 
 

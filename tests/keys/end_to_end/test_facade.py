@@ -92,6 +92,50 @@ async def test_a_device_may_have_an_x25519_key() -> None:
     assert await refusal(one, "eve", sealed) == "package-not-for-us"
 
 
+async def test_a_device_may_have_an_x_wing_key_beside_rsa() -> None:
+    (one,) = await a_fleet()
+    await one.add("bob", a_held_key("bob-xw"))
+    sealed = await one.seal(b"hello", "alice", ["bob"])
+    (package,) = await one.keys.packages(Scope("clinic", "c1"), "bob")
+    assert [each["header"]["alg"] for each in json.loads(package.package)["recipients"]] == [
+        "RSA-OAEP-256",
+        "x-sealyard-HPKE-X-Wing",
+    ]
+    assert await one.open_for("bob", sealed) == b"hello"
+    assert await refusal(one, "eve", sealed) == "package-not-for-us"
+
+
+async def test_a_device_whose_rsa_key_has_ended_is_reached_by_x_wing_alone() -> None:
+    (one,) = await a_fleet()
+    await one.add("bob", a_held_key("bob-xw"))
+    kid, now = a_public_key("bob-enc").kid, int(one.time.now)
+    await one.people.change("bob", lambda bob: bob.expire(kid, now))
+    sealed = await one.seal(b"hello", "alice", ["bob"])
+    (package,) = await one.keys.packages(Scope("clinic", "c1"), "bob")
+    assert [each["header"]["alg"] for each in json.loads(package.package)["recipients"]] == [
+        "x-sealyard-HPKE-X-Wing"
+    ]
+    assert await one.open_for("bob", sealed) == b"hello"
+
+
+async def test_a_package_has_at_most_sixteen_keys_and_nothing_is_sealed_for_fewer() -> None:
+    (one,) = await a_fleet()
+    names = [f"reader-{number}" for number in range(17)]
+    for name in names:
+        public, _ = private_key.generate("X25519", private_key.keyring_opener(KEYRING))
+        await one.add(name, ParticipantKey(public, "phone", int(one.time.now)))
+    await one.seal(b"hello", "alice", names[:16])
+    with pytest.raises(KeyUnavailable, match="too-many-recipients") as refused:
+        await one.seal(b"hello", "alice", names)
+    assert refused.value.status == 503
+    # Devices count: fifteen participants and one with two keys are seventeen keys with bob.
+    public, _ = private_key.generate("X25519", private_key.keyring_opener(KEYRING))
+    await one.add(names[0], ParticipantKey(public, "laptop", int(one.time.now)))
+    with pytest.raises(KeyUnavailable, match="too-many-recipients"):
+        await one.seal(b"hello", "alice", [*names[:15], "bob"])
+    assert one.reports.causes() == ["first"]
+
+
 async def test_the_second_message_waits_for_nothing() -> None:
     (one,) = await a_fleet()
     await one.seal(b"hello", "alice", ["bob"])

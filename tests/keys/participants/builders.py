@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from proxy.core import base64url
 from proxy.keys.guarded import GuardedStore
-from proxy.keys.participants import public_key
+from proxy.keys.participants import public_key, x_wing
 from proxy.keys.participants.participant import ParticipantKey
 from proxy.keys.participants.public_key import PublicKey
 from proxy.keys.roots.provider import Passphrase
@@ -19,7 +19,7 @@ from tests.keys.builders import NOW
 PASSPHRASE: Final = Passphrase("a passphrase for tests")
 _FILE: Final = Path(__file__).with_name("test-keys.json")
 _KEYS: Final[dict[str, dict[str, Any]]] = json.loads(_FILE.read_text())["keys"]
-_PRIVATE: Final = {"d", "p", "q", "dp", "dq", "qi"}
+_PRIVATE: Final = {"d", "p", "q", "dp", "dq", "qi", "priv"}
 
 
 # Keys of the test in RFC 7748, section 6.1.
@@ -31,8 +31,18 @@ _X25519: Final = {
 }
 
 
+# Seeds of X-Wing keys, for everybody to read.
+_X_WING: Final = {"bob-xw": bytes(range(32)), "outsider-xw": bytes(range(1, 33))}
+
+
 def a_private_jwk(name: str) -> dict[str, Any]:
-    """Return a fixed private key, such as alice-enc, bob-sig or bob-x (X25519)."""
+    """Return a fixed private key, such as alice-enc, bob-sig, bob-x (X25519), bob-xw (X-Wing)."""
+    if name in _X_WING:
+        seed = _X_WING[name]
+        public, private = (
+            base64url.encode(one).decode() for one in (x_wing.public_bytes(seed), seed)
+        )
+        return {"kty": "AKP", "alg": x_wing.ALG, "pub": public, "priv": private}
     if name in _X25519:
         private, public = (base64url.encode(bytes.fromhex(one)).decode() for one in _X25519[name])
         return {"kty": "OKP", "crv": "X25519", "x": public, "d": private}

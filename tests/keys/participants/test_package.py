@@ -17,7 +17,7 @@ from proxy.core.context import Context, Scope
 from proxy.core.errors import OpenFailed, ParticipantError
 from proxy.core.secret import SessionKey
 from proxy.core.token import decode
-from proxy.keys.participants import package, signature
+from proxy.keys.participants import package, package_shape, public_key, signature, x_wing
 from proxy.keys.participants.package import Identity, Opened
 from tests.keys.builders import NOW
 
@@ -256,7 +256,7 @@ def test_a_shape_that_is_not_ours_is_refused(change: Callable[[Members], object]
     }
 
 
-@pytest.mark.parametrize("text", [b"", b"[]", b"{}", b'{"a":1,"a":2}', b" " * 40_000])
+@pytest.mark.parametrize("text", [b"", b"[]", b"{}", b'{"a":1,"a":2}', b" " * 70_000])
 def test_what_is_no_package_is_refused(text: bytes) -> None:
     assert refused(text) == "package-malformed"
 
@@ -378,3 +378,101 @@ def test_an_agreement_that_is_not_ours_is_refused(change: dict[str, Any]) -> Non
     members["recipients"][0]["header"] |= change
     with pytest.raises(OpenFailed):
         unsealed(json.dumps(members).encode(), "bob-x")
+
+
+# --- recipients with X-Wing -----------------------------------------------------------------------
+
+BESIDE: Final = sealed(recipients=[a_public_key(one) for one in ("bob-xw", "bob-enc", "bob-x")])
+
+
+def with_entry(name: str, change: Members) -> bytes:
+    members = json.loads(BESIDE)
+    kid = a_public_key(name).kid
+    (entry,) = (one for one in members["recipients"] if one["header"]["kid"] == kid)
+    entry["header"] |= change.pop("header", {})
+    entry |= change
+    return json.dumps(members).encode()
+
+
+def test_each_kind_of_key_opens_one_package_by_itself() -> None:
+    found = [opened(BESIDE, one) for one in ("bob-xw", "bob-enc", "bob-x")]
+    assert found == [found[0]] * 3
+    assert found[0].key == KEY
+    assert set(an_entry(BESIDE, "bob-xw")["header"]) == {"alg", "kid"}
+    assert an_entry(BESIDE, "bob-xw")["header"]["alg"] == "x-sealyard-HPKE-X-Wing"
+    assert refused(BESIDE, "outsider-xw") == "package-not-for-us"
+
+
+def test_a_package_may_be_for_x_wing_keys_alone_and_names_no_other_alg() -> None:
+    text = sealed(recipients=[a_public_key("bob-xw")])
+    assert opened(text, "bob-xw").key == KEY
+    assert [one["header"]["alg"] for one in json.loads(text)["recipients"]] == [
+        "x-sealyard-HPKE-X-Wing"
+    ]
+    assert a_private_jwk("bob-xw")["priv"] not in repr(identity("bob-xw"))
+
+
+def test_sixteen_x_wing_keys_fit_into_a_package_and_no_more() -> None:
+    seeds = [bytes([number]) * 32 for number in range(17)]
+    keys = [
+        public_key.from_members(
+            {
+                "kty": "AKP",
+                "alg": x_wing.ALG,
+                "pub": base64url.encode(x_wing.public_bytes(seed)).decode(),
+            }
+        )
+        for seed in seeds
+    ]
+    scope = Scope("t" * 200, "c" * 1000)
+    text = sealed(recipients=[*keys[:15], a_public_key("bob-xw")], scope=scope)
+    assert len(text) < package_shape.MAX_BYTES
+    assert opened(text, "bob-xw", scope=scope).key == KEY
+    with pytest.raises(ParticipantError, match="16"):
+        sealed(recipients=keys)
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"header": {"alg": "RSA-OAEP-256"}}, "package-recipients"),
+        ({"header": {"alg": "HPKE-0"}}, "package-recipients"),
+        ({"header": {"ek": "AA"}}, "package-recipients"),
+        ({"encrypted_key": "AA"}, "package-recipients"),
+        ({"encrypted_key": base64url.encode(bytes(1168)).decode()}, "package-bad-tag"),
+        (
+            {"encrypted_key": an_entry(BESIDE, "bob-x")["encrypted_key"]},
+            "package-recipients",
+        ),
+        ({"header": {"kid": a_public_key("outsider-xw").kid}}, "package-not-for-us"),
+    ],
+)
+def test_an_x_wing_entry_that_is_not_ours_is_refused(change: Members, reason: str) -> None:
+    assert refused(with_entry("bob-xw", dict(change)), "bob-xw") == reason
+
+
+def test_an_x_wing_entry_of_another_package_opens_nothing() -> None:
+    other = sealed(recipients=[a_public_key(one) for one in ("bob-xw", "bob-enc", "bob-x")])
+    entry = {"encrypted_key": an_entry(other, "bob-xw")["encrypted_key"]}
+    assert refused(with_entry("bob-xw", entry), "bob-xw") == "package-bad-tag"
+
+
+def test_an_x_wing_entry_renamed_to_an_outsider_does_not_open() -> None:
+    kid = a_public_key("outsider-xw").kid
+    assert refused(with_entry("bob-xw", {"header": {"kid": kid}}), "outsider-xw") == (
+        "package-bad-tag"
+    )
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, len(BESIDE) - 1), st.integers(1, 255))
+def test_by_x_wing_too_whatever_byte_is_changed_it_opens_as_it_was_or_not(
+    place: int, by: int
+) -> None:
+    changed = bytearray(BESIDE)
+    changed[place] ^= by
+    try:
+        found = opened(bytes(changed), "bob-xw")
+    except OpenFailed:
+        return
+    assert found == opened(BESIDE, "bob-xw")  # the byte was in the entry of another key

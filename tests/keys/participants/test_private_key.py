@@ -121,3 +121,21 @@ def test_an_x25519_pair_wraps_by_agreement_and_is_opened_again() -> None:
     other, _ = private_key.generate("X25519", PASSPHRASE)
     with pytest.raises(ParticipantError):
         private_key.unseal(sealed, PASSPHRASE, other)
+
+
+def test_an_x_wing_pair_is_made_sealed_and_opened_again() -> None:
+    public, sealed = private_key.generate("X-Wing", PASSPHRASE)
+    assert (public.kty, public.kind, public.use) == ("AKP", "X-Wing", "enc")
+    members = private_key.unseal(sealed, PASSPHRASE, public)
+    assert len(members["priv"]) == 43
+    assert members["priv"] not in sealed
+    assert members["priv"] not in json.dumps(public.to_jwk())
+    other, _ = private_key.generate("X-Wing", PASSPHRASE)
+    with pytest.raises(ParticipantError, match="belong"):
+        private_key.unseal(sealed, PASSPHRASE, other)
+
+
+@pytest.mark.parametrize("priv", [None, "AA", a_private_jwk("outsider-xw")["priv"]])
+def test_a_seed_that_is_not_that_of_the_public_key_is_refused(priv: str | None) -> None:
+    with pytest.raises(ParticipantError, match="belong"):
+        private_key.seal({**a_private_jwk("bob-xw"), "priv": priv}, PASSPHRASE)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import json
 from typing import Any
 
@@ -42,7 +43,25 @@ def test_the_thumbprint_of_the_rfc() -> None:
     assert key.kid == "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k"
 
 
-@pytest.mark.parametrize("name", ["alice-enc", "alice-sig"])
+def test_an_x_wing_key_names_its_alg() -> None:
+    members = a_public_jwk("bob-xw")
+    del members["alg"]
+
+    with pytest.raises(ParticipantError, match="alg"):
+        parsed(members)
+    with pytest.raises(ParticipantError, match="private") as refused:
+        parsed(a_private_jwk("bob-xw"))
+    assert a_private_jwk("bob-xw")["priv"] not in str(refused.value)
+
+
+def test_the_thumbprint_of_an_x_wing_key_is_over_alg_kty_and_pub() -> None:
+    members = json.dumps(a_public_jwk("bob-xw"), separators=(",", ":"), sort_keys=True)
+    digest = hashlib.sha256(members.encode()).digest()
+
+    assert a_public_key("bob-xw").kid == base64url.encode(digest).decode()
+
+
+@pytest.mark.parametrize("name", ["alice-enc", "alice-sig", "bob-xw"])
 def test_what_is_published_is_taken_again(name: str) -> None:
     key = a_public_key(name)
 
@@ -80,6 +99,13 @@ CHANGES: list[tuple[str, dict[str, Any], str]] = [
     ("bob-x", {"x": "AAAA"}, "32 bytes"),
     ("bob-x", {"x": "A" * 43}, "small order"),
     ("bob-x", {"alg": "ECDH-ES"}, "alg"),
+    ("bob-xw", {"alg": "ML-DSA-65"}, "alg"),
+    ("bob-xw", {"alg": None}, "alg"),
+    ("bob-xw", {"use": "sig"}, "use"),
+    ("bob-xw", {"kid": "mine"}, "kid"),
+    ("bob-xw", {"pub": None}, "1216 bytes"),
+    ("bob-xw", {"pub": a_public_jwk("bob-xw")["pub"] + "="}, "1216 bytes"),
+    ("bob-xw", {"crv": "X25519"}, "members"),
 ]
 
 
