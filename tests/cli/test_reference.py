@@ -36,7 +36,7 @@ def test_the_page_of_commands_shows_examples_as_code() -> None:
     assert "\b" not in page
 
 
-@pytest.mark.parametrize("name", PAGES)
+@pytest.mark.parametrize("name", [one for one in PAGES if one.endswith(".md")])
 def test_every_row_of_a_table_has_as_many_cells_as_its_head(name: str) -> None:
     tables = [block for block in PAGES[name]().split("\n\n") if block.startswith("| ")]
 
