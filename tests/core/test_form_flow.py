@@ -41,8 +41,9 @@ ROWS = [
     json.loads(line)
     for line in (Path(__file__).parents[1] / "vectors" / "multipart.jsonl").read_text().splitlines()
 ]
-TYPE = ((b"Content-Type", b"multipart/form-data; boundary=X-1"),)
-QUOTED = ((b"Content-Type", b'multipart/form-data; boundary="X-1"'),)
+TYPE = ((b"Content-Type", b"multipart/form-data; boundary=X+1"),)
+# `+` is in no token, so that no delimiter comes about in one by chance.
+QUOTED = ((b"Content-Type", b'multipart/form-data; boundary="X+1"'),)
 NAMES = Names(tenant=parse_source("const:clinic"), conversation=parse_source("const:c1"))
 CANARY = b"4111-CANARY"
 HELD = 72 * 1024
@@ -69,7 +70,7 @@ def a_part(name: str, content: bytes = b"", *lines: str, filename: str | None = 
 
 
 def a_body(*parts: bytes) -> bytes:
-    return b"".join(b"--X-1\r\n%b\r\n" % one for one in parts) + b"--X-1--\r\n"
+    return b"".join(b"--X+1\r\n%b\r\n" % one for one in parts) + b"--X+1--\r\n"
 
 
 CARD = a_part("card", CANARY)
@@ -118,23 +119,23 @@ def through(rule: Rule, body: bytes, headers: Headers = TYPE) -> bytes:
 
 
 def parts_of(body: bytes) -> list[multipart.Part]:
-    return list(multipart.parts(body, Boundary(b"--X-1", quoted=False)))
+    return list(multipart.parts(body, Boundary(b"--X+1", quoted=False)))
 
 
 # --- laws ----------------------------------------------------------------------------------------
 
 contents = st.one_of(
     st.binary(max_size=40),
-    st.lists(st.sampled_from([b"\r\n", b"--", b"--X-", b"-1", b"\n", b"\r", b"a: b"])).map(
+    st.lists(st.sampled_from([b"\r\n", b"--", b"--X+", b"+1", b"\n", b"\r", b"a: b"])).map(
         b"".join
     ),
-).filter(lambda one: b"--X-1" not in one)
+).filter(lambda one: b"--X+1" not in one)
 long_contents = st.builds(
     lambda fill, size, tail: fill * (size // len(fill)) + tail,
-    st.sampled_from([b"\xff", b"\r\n--X-", b"\r", b"-"]),
+    st.sampled_from([b"\xff", b"\r\n--X+", b"\r", b"-"]),
     st.sampled_from([0, 10, frame.CHUNK_BYTES * 4, HELD - 100, HELD, 2 * HELD]),
     contents,
-).filter(lambda one: b"--X-1" not in one)
+).filter(lambda one: b"--X+1" not in one)
 others = st.builds(
     a_part,
     st.sampled_from(["a", "b c", "é", "note"]),
@@ -170,7 +171,7 @@ def test_at_any_split_a_form_becomes_what_it_becomes_when_held(
     assert CANARY not in came
     assert [one.media for one in parts_of(came)] == [one.media for one in parts_of(held)]
     for one in (*before, *after):
-        assert b'name="file"' in one or b"\r\n%b\r\n--X-1" % one in came
+        assert b'name="file"' in one or b"\r\n%b\r\n--X+1" % one in came
 
 
 SMALL = a_body(
@@ -193,7 +194,7 @@ def test_a_changed_byte_is_refused_where_a_form_held_is(at: int, change: int, st
 
 
 few = st.lists(
-    st.sampled_from([b"x" * 80, b"\r\n", b"--X-", b"--X-1", b'--"X-1', b"-", b"\xff", b"\r"]),
+    st.sampled_from([b"x" * 80, b"\r\n", b"--X+", b"--X+1", b'--"X+1', b"-", b"\xff", b"\r"]),
     max_size=9,
 ).map(b"".join)
 damages = st.lists(
@@ -201,7 +202,7 @@ damages = st.lists(
         st.integers(0, 2**20),
         st.integers(0, 4),
         st.sampled_from(
-            [b"", b"\r\n--X-1\r\n", b"--X-1--", b"\r\n", b"\n", b'"', b"; ", b"\r\n\r\n"]
+            [b"", b"\r\n--X+1\r\n", b"--X+1--", b"\r\n", b"\n", b'"', b"; ", b"\r\n\r\n"]
         ),
     ),
     max_size=2,
@@ -251,7 +252,7 @@ def test_a_form_that_is_cut_never_ends(end: int) -> None:
     with pytest.raises(SealyardError):
         flow.end()
     assert CANARY not in came
-    assert b"--X-1--" not in came
+    assert b"--X+1--" not in came
 
 
 @pytest.mark.parametrize("step", [1, 7, 100_000])
@@ -382,7 +383,7 @@ def test_a_text_to_be_sealed_is_held_up_to_the_limit(size: int) -> None:
             assert isinstance(refusal(SEAL, body, step), BodyTooLarge)
         else:
             came = flowed(SEAL, body, every(body, step))
-            assert b"xxxx" not in came
+            assert b"x" * 20 not in came
             assert through(OPEN, came) == body
 
 
@@ -430,7 +431,7 @@ def test_a_charset_field_is_never_long() -> None:
 
 
 def test_a_head_without_an_end_is_refused() -> None:
-    body = b"--X-1\r\n" + b"x" * 2 * HELD
+    body = b"--X+1\r\n" + b"x" * 2 * HELD
     assert isinstance(refusal(SEAL, body), InvalidBody)
 
 
@@ -468,14 +469,14 @@ def often(body: bytes, headers: Headers) -> None:
 def test_a_delimiter_that_comes_about_by_chance_is_refused() -> None:
     headers = ((b"Content-Type", b"multipart/form-data; boundary=a"),)
     for size in (40_000, 4_000_000):  # in so many bytes `--a` stands somewhere
-        body = a_body(a_part("file", bytes(size), filename="f"), CARD).replace(b"--X-1", b"--a")
+        body = a_body(a_part("file", bytes(size), filename="f"), CARD).replace(b"--X+1", b"--a")
         with pytest.raises(OpenFailed, match="boundary-in-value"):
             often(body, headers)
 
 
 def test_a_boundary_between_quotes_is_found_at_any_split() -> None:
     headers = QUOTED
-    body = a_body(CARD, a_part("n", bytes(HELD) + b'--"X-1' + bytes(HELD)))
+    body = a_body(CARD, a_part("n", bytes(HELD) + b'--"X+1' + bytes(HELD)))
     for step in (1000, 7, 10**6):
         with pytest.raises(InvalidBody) as caught:
             flowed(SEAL, body, every(body, step), headers)
@@ -491,7 +492,7 @@ def test_a_digest_is_checked_before_the_form_ends(right: bool) -> None:  # noqa:
     headers = (*TYPE, (b"Content-Digest", b"sha-256=:%b:" % digest))
     flow = flow_of(begun(SEAL, b"-", headers))
     came = flow.feed(body)
-    assert not came.endswith(b"--X-1--")
+    assert not came.endswith(b"--X+1--")
     if right:
         assert flow.end() == b"--\r\n"
         return
@@ -501,16 +502,16 @@ def test_a_digest_is_checked_before_the_form_ends(right: bool) -> None:  # noqa:
 
 def test_a_large_file_flows_on_while_it_comes() -> None:
     flow = flow_of(begun(SEAL, b"-"))
-    start = b"--X-1\r\n" + a_part("file", b"", "Content-Type: image/png", filename="f")
+    start = b"--X+1\r\n" + a_part("file", b"", "Content-Type: image/png", filename="f")
     sizes = [len(flow.feed(start))]
     sizes += [len(flow.feed(bytes(frame.CHUNK_BYTES))) for _ in range(200)]
     assert sum(size > 0 for size in sizes[10:]) > 180
     assert max(sizes) < 2 * HELD
 
 
-@pytest.mark.parametrize("more", [b"\r", b"\n", b"x", b"\r\n\r", b"--X-1"])
+@pytest.mark.parametrize("more", [b"\r", b"\n", b"x", b"\r\n\r", b"--X+1"])
 @pytest.mark.parametrize("step", [1, 10**6])
 def test_nothing_but_empty_lines_stands_behind(more: bytes, step: int) -> None:
     body = a_body(CARD)
     assert isinstance(refusal(SEAL, body + more, step), InvalidBody)
-    assert flowed(SEAL, body + b"\r\n\r\n", every(body, step)).endswith(b"--X-1--\r\n\r\n\r\n")
+    assert flowed(SEAL, body + b"\r\n\r\n", every(body, step)).endswith(b"--X+1--\r\n\r\n\r\n")
