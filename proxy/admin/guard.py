@@ -26,7 +26,7 @@ from .access import Access
 from .caller import Caller
 from .peers import Limits, peer
 from .problem import AdminError
-from .reading import Malformed
+from .reading import Malformed, name_request
 
 _FAILURES_PER_SECOND: Final = 1.0
 _FAILURES_AT_ONCE: Final = 10
@@ -82,6 +82,7 @@ class Guard:
         @web.middleware
         async def guarded(request: web.Request, handler: Handler) -> web.StreamResponse:
             request_id = f"{self._prefix}-{next(self._numbers):x}"
+            name_request(request, request_id)
             caller = await self._caller(request)
             if isinstance(caller, AdminError):
                 response: web.StreamResponse = _refused(caller)

@@ -9,7 +9,7 @@ from typing import Final
 
 from aiohttp import web
 
-from ..core.errors import NotErasable
+from ..core.errors import NotErasable, OpenFailed
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +52,7 @@ INTERNAL: Final = AdminError("internal-error", 500, "The admin API failed; the l
 KEY_UNAVAILABLE: Final = AdminError(
     "key-unavailable", 503, "The store does not answer, so there is no session to be had."
 )
+OPEN_FAILED: Final = AdminError(OpenFailed.code, 400, OpenFailed.title)
 UNKNOWN_KEY: Final = AdminError("unknown-participant-key", 404, "There is no such key.")
 PARTICIPANT: Final = AdminError(
     "participant-error", 409, "The participant's keys cannot be changed so; `detail` says why."
@@ -90,6 +91,7 @@ ERRORS: Final = (
     NOT_REVIEWED,
     NOT_AUDITED,
     KEY_UNAVAILABLE,
+    OPEN_FAILED,
     UNKNOWN_KEY,
     PARTICIPANT,
     NO_COMMON_STORE,

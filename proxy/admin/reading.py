@@ -21,8 +21,28 @@ class Malformed(Exception):
         return problem.answer(problem.MALFORMED, members={"detail": str(self)})
 
 
-async def body(request: web.Request, known: Collection[str]) -> Mapping[str, Any]:
-    """Return the JSON object of a body, none of whose members is unknown; raise Malformed."""
+_REQUEST_ID: Final = web.RequestKey("request_id", str)
+
+
+def name_request(request: web.Request, request_id: str) -> None:
+    """Give a call its id in the log and in the audit log."""
+    request[_REQUEST_ID] = request_id
+
+
+def request_id(request: web.Request) -> str:
+    """Return the id of a call in the log and in the audit log."""
+    return request[_REQUEST_ID]
+
+
+async def body(
+    request: web.Request, known: Collection[str], *, most_bytes: int = 0
+) -> Mapping[str, Any]:
+    """Return the JSON object of a body, none of whose members is unknown; raise Malformed.
+
+    It may have `most_bytes`, where calls of its kind may have more than others.
+    """
+    if most_bytes:
+        request = request.clone(client_max_size=most_bytes)
     said = parse_object(await request.read())
     if said is None:
         raise Malformed("The body is not a JSON object with unique members.")
@@ -67,6 +87,14 @@ def choice(said: Mapping[str, Any], name: str, options: Collection[str], default
     if value is not None and value not in options:
         raise Malformed(f"`{name}` is one of {', '.join(options)}.")
     return default if value is None else value
+
+
+def switch(said: Mapping[str, Any], name: str) -> bool:
+    """Return true or false, the latter where it is absent; raise Malformed."""
+    value = _value(said, name, nullable=False)
+    if value is not None and not isinstance(value, bool):
+        raise Malformed(f"`{name}` is neither true nor false.")
+    return bool(value)
 
 
 def whole(

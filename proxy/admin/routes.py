@@ -27,6 +27,7 @@ from .participant_routes import ParticipantRoutes
 from .session_routes import SessionRoutes
 from .subject import Subject
 from .tap_routes import TAP
+from .value_routes import ValueRoutes
 
 _TEXT: Final = {"type": "string"}
 
@@ -119,6 +120,7 @@ class Routes:
         self._explaining = ExplainRoutes(subject)
         self._participants = ParticipantRoutes(subject, clock)
         self._packages = PackageRoutes(subject)
+        self._values = ValueRoutes(subject)
 
     def health(self) -> list[Endpoint]:
         """Return what probes and scrapers ask for."""
@@ -141,6 +143,7 @@ class Routes:
             *self._explaining.all(),
             *self._participants.all(),
             *self._packages.all(),
+            *self._values.all(),
         ]
 
     async def _livez(self, _: web.Request) -> web.Response:

@@ -10,6 +10,7 @@ from ..config.settings import Settings
 from ..core.context import Scope
 from ..keys.desk import Answer, Call
 from ..keys.participants.desk import ParticipantAnswer, ParticipantCall
+from ..keys.value_desk import Value, ValueCall
 from ..telemetry.facts import Check
 from ..telemetry.samples import Samples
 
@@ -71,6 +72,13 @@ class Subject(Protocol):
 
         Raises KeyUnavailable where the store does not answer, ParticipantError for an id that is
         none, OperatorError where workers have no store in common.
+        """
+
+    async def values(self, call: ValueCall) -> list[Value]:
+        """Return the tokens of values, or the values of tokens: all of them, or none.
+
+        Raises OpenFailed whatever the cause, KeyUnavailable where a session is not to be had,
+        OperatorError where workers with ephemeral sessions have no store in common.
         """
 
     async def reload(self) -> Reloaded:

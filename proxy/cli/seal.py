@@ -11,13 +11,11 @@ from typing import Final
 
 import click
 
-from ..core import token
 from ..core.context import Context, Scope
 from ..core.errors import OpenFailed
 from ..core.formats import json as json_format
-from ..core.needs import Needs
-from ..core.session import Session
-from ..core.token import CTY_JSON, Form
+from ..core.token import Form
+from ..keys import values
 from ..keys.keyring import Keyring
 from ..keys.keyring_file import open_keyring
 from ..keys.sessions import Sessions, SessionSettings
@@ -68,9 +66,10 @@ def encrypt(  # noqa: PLR0913 - each is one option
     plaintext = base.read_argument(value, limit=_MAX_VALUE)
     if json_value:
         json_format.validate(plaintext)
-    session = asyncio.run(_new_session(open_keyring(place.path, place.root), context.scope))
-    cty = CTY_JSON if json_value else None
-    click.echo(session.seal(plaintext, context, cty=cty, form=form).decode())
+    sessions = _sessions(open_keyring(place.path, place.root))
+    asked = values.ToSeal(plaintext, context, json_value, form)
+    (token,) = asyncio.run(values.seal(sessions, [asked]))
+    click.echo(token.decode())
 
 
 @click.command()
@@ -100,30 +99,16 @@ def decrypt(  # noqa: PLR0913 - each is one option
     text = base.read_argument(sealed, limit=_MAX_VALUE).strip()
     keyring = open_keyring(place.path, place.root)
     try:
-        plaintext = asyncio.run(_open(keyring, text, context))
+        asked = values.ToOpen(text, context)
+        (opened,) = asyncio.run(values.open_tokens(_sessions(keyring), [asked]))
     except OpenFailed as failure:
         place.refused(keyring, failure.reason, text)
         reason = f"the token does not open: {failure.reason}"
         raise base.Failure(reason, base.NEGATIVE) from None
     place.write_down(keyring, "tokens.decrypt")
-    sys.stdout.buffer.write(plaintext)
+    sys.stdout.buffer.write(opened.plaintext)
     if sys.stdout.isatty():
         click.echo()
-
-
-async def _new_session(keyring: Keyring, scope: Scope) -> Session:
-    keys = await _sessions(keyring).resolve(Needs(seals={scope: 1}))
-    return keys.sealing[scope]
-
-
-async def _open(keyring: Keyring, text: bytes, context: Context) -> bytes:
-    decoded = token.decode(text)
-    wanted = (context.scope, decoded.key_id)
-    keys = await _sessions(keyring).resolve(Needs(seals={}, opens=frozenset({wanted})))
-    session = keys.opening.get(wanted)
-    if session is None:
-        raise OpenFailed("unknown-key")
-    return session.open(decoded, context, time.time())
 
 
 def _sessions(keyring: Keyring) -> Sessions:

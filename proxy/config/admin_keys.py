@@ -12,7 +12,7 @@ ADDRESS: Final = "`host:port`, `'*:port'`, `unix:/path`"
 _SCOPES: Final = Key(
     "scopes",
     "list of `read`, `keys`, `reload`, `seal`, `open`",
-    "What its holder may do; `seal` and `open` allow nothing yet.",
+    "What its holder may do.",
     shapes.many(shapes.choice(ADMIN_SCOPES)),
     required=True,
 )

@@ -27,7 +27,7 @@ from .traffic_section import listener_tls
 from .values import choice, elements, switch, text
 
 SIMPLE_SCOPES: Final[frozenset[AdminScope]] = frozenset({"read", "keys", "reload"})
-"""What the one `token` may do: everything but what `seal` and `open` are kept for."""
+"""What the one `token` may do: everything but to seal and to open values."""
 
 SIMPLE_NAME: Final = "token"
 _POD: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount")

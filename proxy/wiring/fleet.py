@@ -14,12 +14,13 @@ from ..core.errors import InternalError, OperatorError, SealyardError
 from ..keys.audit import Trail
 from ..keys.desk import Answer, Call
 from ..keys.participants.desk import ParticipantAnswer, ParticipantCall
+from ..keys.value_desk import Value, ValueCall
 from ..telemetry import metrics
 from ..telemetry.facts import Check, Facts
 from ..telemetry.samples import Samples
 from ..telemetry.tally import Reporter
 from ..telemetry.tap import joined
-from . import participant_calls, session_calls
+from . import participant_calls, session_calls, value_calls
 from .fleet_change import FleetChange, everyone
 from .slots import Slots
 from .source import Source
@@ -183,6 +184,16 @@ class Fleet:
     async def packages(self, scope: Scope, recipient: str) -> list[dict[str, Any]]:
         """Let one worker look up the key packages of a conversation for a participant."""
         return await participant_calls.packages(self._sharing(), scope, recipient)
+
+    async def values(self, call: ValueCall) -> list[Value]:
+        """Let one worker seal values, or open tokens.
+
+        Raises OperatorError where the workers have ephemeral sessions and no store in common.
+        """
+        if self._source.loaded.settings.keys.mode == "ephemeral":
+            return await value_calls.of_workers(self._sharing(), call)
+        workers = [slot.worker for slot in self._slots if slot.worker is not None]
+        return await value_calls.of_workers(workers, call)
 
     def _sharing(self) -> list[WorkerProcess]:
         """Return the workers; raise OperatorError where they have no store in common."""

@@ -18,6 +18,7 @@ from ..keys.participants.making import KeyMaker
 from ..keys.sessions import Sessions, SessionSettings
 from ..keys.stores import Store, erased, open_store
 from ..keys.upkeep import Upkeep
+from ..keys.value_desk import Value, ValueCall, ValueDesk
 from ..keys.witness import Witness
 from ..process import usage
 from ..telemetry import metrics
@@ -101,6 +102,7 @@ class Sidecar:
             notice=self._store_notice,
             reporter=reporter,
         )
+        self._values = ValueDesk(self.sessions)
         self._upkeep = Upkeep(
             self.sessions, clock=clock, notice=self._store_notice, bury=self.end_to_end.bury
         )
@@ -256,6 +258,10 @@ class Sidecar:
         """Return the key packages of a conversation that are for a participant, newest first."""
         return [one.facts() for one in await self.end_to_end.packages(scope, recipient)]
 
+    async def values(self, call: ValueCall) -> list[Value]:
+        """Seal values, or open tokens."""
+        return await self._values.answer(call)
+
     async def facts(self) -> Facts:
         """Return how the sidecar stands."""
         return Facts(self._checks(), self._samples(), self._status())
@@ -312,6 +318,7 @@ class Sidecar:
         for lane in self.lanes.values():
             await lane.close()
         await self._upkeep.close()
+        self._values.tell()
         await self.store.close()
         if self._traces is not None:
             await asyncio.to_thread(self._traces.close)

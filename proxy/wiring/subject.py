@@ -14,6 +14,7 @@ from ..core.context import Scope
 from ..keys.audit import Trail
 from ..keys.desk import Answer, Call
 from ..keys.participants.desk import ParticipantAnswer, ParticipantCall
+from ..keys.value_desk import Value, ValueCall
 from ..telemetry import metrics
 from ..telemetry.facts import Check, Facts
 from ..telemetry.samples import Samples
@@ -68,6 +69,9 @@ class Carrier(Protocol):
 
     async def packages(self, scope: Scope, recipient: str) -> list[dict[str, Any]]:
         """Return the key packages of a conversation that are for a participant."""
+
+    async def values(self, call: ValueCall) -> list[Value]:
+        """Seal values, or open tokens."""
 
 
 class Whole:
@@ -167,6 +171,10 @@ class Whole:
     async def packages(self, scope: Scope, recipient: str) -> list[dict[str, Any]]:
         """Return the key packages of a conversation that are for a participant, newest first."""
         return await self._carrier.packages(scope, recipient)
+
+    async def values(self, call: ValueCall) -> list[Value]:
+        """Seal values, or open tokens."""
+        return await self._carrier.values(call)
 
     async def reload(self) -> Reloaded:
         """Take what the configuration file says now, or tell why not."""

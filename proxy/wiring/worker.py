@@ -14,6 +14,7 @@ from ..core.context import Scope
 from ..core.errors import InternalError, SealyardError
 from ..keys.desk import Call
 from ..keys.participants.desk import ParticipantCall
+from ..keys.value_desk import ValueCall
 from ..telemetry import places
 from ..telemetry.tally import Reporter
 from . import source
@@ -39,7 +40,7 @@ async def work(descriptor: int, reporter: Reporter, *, environ: Mapping[str, str
         channel.close()
 
 
-_BESIDE: Final = frozenset({"packages", "participants"})
+_BESIDE: Final = frozenset({"packages", "participants", "values"})
 """What takes seconds, and keeps nobody else from an answer."""
 
 
@@ -104,7 +105,7 @@ class _Worker:
             return (await sidecar.facts()).to_json()
         if what == "look":
             return await sidecar.look()
-        if what in {"operate", "packages", "participants"}:
+        if what in {"operate", *_BESIDE}:
             return await self._operate(what, message["call"], sidecar)
         if what == "drain":
             self._finished = await sidecar.drain(message["grace"])
@@ -115,6 +116,8 @@ class _Worker:
         if what == "packages":
             scope = Scope(call["tenant"], call["conversation"])
             return await sidecar.packages(scope, call["recipient"])
+        if what == "values":
+            return await sidecar.values(ValueCall.from_json(call))
         if what == "participants":
             asked = ParticipantCall.from_json(call)
             return (await sidecar.participants(asked)).to_json()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -25,6 +26,7 @@ from proxy.core.context import Scope
 from proxy.core.errors import SealyardError, UnfitEnvironment
 from proxy.keys.desk import Answer, Call
 from proxy.keys.participants.desk import ParticipantAnswer, ParticipantCall
+from proxy.keys.value_desk import Value, ValueCall
 from proxy.telemetry import metrics
 from proxy.telemetry.facts import Check
 from proxy.telemetry.samples import Samples
@@ -45,6 +47,8 @@ ALL = (
     ("POST", "/v1/sessions/rotate"),
     ("POST", "/v1/sessions/revoke"),
     ("POST", "/v1/explain"),
+    ("POST", "/v1/seal"),
+    ("POST", "/v1/open"),
 )
 HEALTH = ALL[:3]
 
@@ -59,6 +63,7 @@ class Everything:
     calls: list[Call] = field(default_factory=list)
     answer: Answer = field(default_factory=lambda: Answer("A" * 22, 5))
     raises: SealyardError | None = None
+    asked: list[ValueCall] = field(default_factory=list)
     found: list[dict[str, Any]] = field(default_factory=list)
 
     @property
@@ -95,6 +100,12 @@ class Everything:
             raise self.raises
         return [one for one in self.found if (scope, recipient) == (Scope("clinic", "c1"), "bob")]
 
+    async def values(self, call: ValueCall) -> list[Value]:
+        self.asked.append(call)
+        if self.raises is not None:
+            raise self.raises
+        return [Value(one.value.text[::-1], one.value.json_value) for one in call.values]
+
     async def reload(self) -> Reloaded:
         return self.outcome
 
@@ -113,7 +124,7 @@ class Open:
         path: str,
         *,
         token: str | None = TOKEN,
-        body: bytes | None = None,
+        body: bytes | io.BytesIO | None = None,
         **headers: str,
     ) -> tuple[int, dict[str, str], str]:
         if token is not None:
@@ -170,8 +181,9 @@ async def test_every_route_wants_the_token_and_says_so_in_the_log(method: str, p
             assert (status, headers["Sealyard-Error"]) == (401, "unauthorized")
             assert headers["WWW-Authenticate"] == "Bearer"
 
-    # They want to know which session, or which message.
-    expected = 400 if path.startswith(("/v1/sessions", "/v1/explain")) else 200
+    # They want to know which session, which message, or which value.
+    wanting = ("/v1/sessions", "/v1/explain", "/v1/seal", "/v1/open")
+    expected = 400 if path.startswith(wanting) else 200
     assert shown[0] == expected
     assert [fields["status"] for _, fields in ours.heard] == [expected, 401, 401, 401, 401]
     assert all(fields["route"] == path for _, fields in ours.heard)

@@ -1,0 +1,112 @@
+"""What services ask of values by the admin API: to seal them, and to open tokens."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal, NamedTuple
+
+from ..core.context import Context, Scope
+from ..core.edits import as_text
+from ..core.errors import OpenFailed, Unopened
+from ..core.needs import Attempt
+from ..core.token import CTY_JSON, Form
+from . import values
+from .sessions import Sessions
+from .values import ToOpen, ToSeal
+
+LISTENER: Final = "admin"
+"""Where, for the log and the audit log, tokens were tried that did not open."""
+
+_TELL_AFTER_SECONDS: Final = 0.25
+
+
+class Value(NamedTuple):
+    """A value or a token as a text; `json_value` says that the value is a JSON text."""
+
+    text: str
+    json_value: bool = False
+
+
+class Bound(NamedTuple):
+    """A value to be sealed, or a token to be opened, and its context. `form` is for sealing."""
+
+    value: Value
+    context: Context
+    form: Form = "jwe"
+
+
+@dataclass(frozen=True, slots=True)
+class ValueCall:
+    """What is asked: to seal values, or to open tokens. `request_id` is that of the call."""
+
+    action: Literal["seal", "open"]
+    values: tuple[Bound, ...] = field(repr=False)
+    request_id: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the call as JSON holds it, for another process."""
+        told = [
+            (*one.value, *one.context.scope[:2], *one.context[1:4], one.form) for one in self.values
+        ]
+        return {"action": self.action, "values": told, "request_id": self.request_id}
+
+    @classmethod
+    def from_json(cls, said: dict[str, Any]) -> ValueCall:
+        """Return the call that another process of the same version sent."""
+        made = [
+            Bound(Value(text, json_value), Context(Scope(tenant, conversation), *parts), form)
+            for text, json_value, tenant, conversation, *parts, form in said["values"]
+        ]
+        return cls(said["action"], tuple(made), said["request_id"])
+
+
+class ValueDesk:
+    """Seals and opens with the sessions of this process."""
+
+    def __init__(self, sessions: Sessions) -> None:
+        """Begin with nothing to tell."""
+        self._sessions = sessions
+        self._untold: list[tuple[tuple[Unopened, ...], Attempt]] = []
+
+    async def answer(self, call: ValueCall) -> list[Value]:
+        """Return the tokens of values, or the values of tokens: all of them, or none.
+
+        Raises OpenFailed whatever the cause, KeyUnavailable where a session is not to be had.
+        """
+        if call.action == "seal":
+            return await self._seal(call)
+        try:
+            return await self._open(call)
+        except OpenFailed as failed:
+            unopened = failed.unopened or (Unopened(failed.reason, b""),)
+            self._tell_later(unopened, call.request_id)
+            raise
+
+    def tell(self) -> None:
+        """Tell of the tokens that did not open so far."""
+        untold, self._untold = self._untold, []
+        for unopened, attempt in untold:
+            self._sessions.refused(unopened, attempt)
+
+    async def _seal(self, call: ValueCall) -> list[Value]:
+        asked = [
+            ToSeal(one.value.text.encode(), one.context, one.value.json_value, one.form)
+            for one in call.values
+        ]
+        return [Value(one.decode()) for one in await values.seal(self._sessions, asked)]
+
+    async def _open(self, call: ValueCall) -> list[Value]:
+        asked = [
+            # What is not ASCII is no token, and is told so like any other text that is none.
+            ToOpen(one.value.text.encode(), one.context)
+            for one in call.values
+        ]
+        opened = await values.open_tokens(self._sessions, asked)
+        return [Value(as_text(*one), one.cty == CTY_JSON) for one in opened]
+
+    def _tell_later(self, unopened: tuple[Unopened, ...], request_id: str) -> None:
+        # Once the answer is out: by its time nobody can tell what is told.
+        if not self._untold:
+            asyncio.get_running_loop().call_later(_TELL_AFTER_SECONDS, self.tell)
+        self._untold.append((unopened, Attempt(LISTENER, "", "request", request_id)))
