@@ -20,8 +20,8 @@ _CONFIGURATION: Final = """\
 version: 1
 keys:
   keyring: {{file: keyring.jwe, key: {{file: root.key}}}}
-  store: sqlite:keys.db
-  sessions: {{mode: durable}}
+  store: {store}
+  sessions: {{mode: {mode}}}
 admin:
   listen: "127.0.0.1:{admin}"
   status_page: true
@@ -67,7 +67,13 @@ def _token(folder: Path, name: str, token: str, scopes: tuple[str, ...], more: s
 
 
 @contextmanager
-def admin(folder: Path, *options: str, upstream: int = 9) -> Iterator[Running]:
+def admin(
+    folder: Path,
+    *options: str,
+    upstream: int = 9,
+    store: str = "sqlite:keys.db",
+    mode: str = "durable",
+) -> Iterator[Running]:
     """Run a server with a caller for each scope, one with all, and one whose time is over."""
     rig.write_keys(folder)
     tokens = [_token(folder, scope, token, (scope,)) for scope, token in TOKENS.items()]
@@ -76,6 +82,7 @@ def admin(folder: Path, *options: str, upstream: int = 9) -> Iterator[Running]:
     tokens.append(_token(folder, "expired", EXPIRED, ADMIN_SCOPES, f', expires: "{ended}"'))
     port, admin, health = rig.free_port(), rig.free_port(), rig.free_port()
     ports = {"port": port, "admin": admin, "health": health, "upstream": upstream}
-    text = _CONFIGURATION.format(tokens="\n".join(tokens), **ports)
+    kept = {"store": store, "mode": mode}
+    text = _CONFIGURATION.format(tokens="\n".join(tokens), **kept, **ports)
     with rig.running(folder, text, *options, port=port, admin=admin, health=health) as served:
         yield Running(served, folder)

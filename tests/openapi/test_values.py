@@ -173,3 +173,24 @@ async def test_whatever_does_not_open_is_answered_alike_byte_for_byte(
     assert (alarm["listener"], alarm["request_id"]) == ("admin", ids["poison"])
     assert refused == set(ids.values())
     assert b"canary" not in kept
+
+
+@pytest.mark.parametrize(
+    ("mode", "store", "workers", "status"),
+    [
+        ("ephemeral", "sqlite:keys.db", "2", 200),
+        ("ephemeral", "memory", "1", 200),
+        ("ephemeral", "memory", "2", 409),
+        ("durable", "memory", "2", 200),
+    ],
+)
+async def test_tokens_are_made_only_where_every_worker_opens_them(
+    tmp_path: Path, mode: str, store: str, workers: str, status: int
+) -> None:
+    with admin(tmp_path, "--workers", workers, mode=mode, store=store) as ours:
+        await ours.served.event("server.ready")
+        answer, _, body = await call(ours, "seal", values=[{**WHERE, "value": CANARY}])
+        assert answer == status
+        if status == 200:
+            (token,) = json.loads(body)["tokens"]
+            assert await opened(ours, **WHERE, token=token) == CANARY
