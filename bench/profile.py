@@ -50,9 +50,8 @@ _REPLY: Final = (
     b"Content-Length: %d\r\n\r\n"
 )
 _STAGES: Final[tuple[tuple[str, object, str], ...]] = (
-    ("parse the request's head, or know it", Repeats, "find"),
-    ("gate", course, "admit"),
-    ("match", course.Course, "_decide"),
+    ("know the heads (both)", Repeats, "find"),
+    ("gate and rules, by their precedent", course.Course, "arrive_plain"),
     ("plan the request", pipeline, "plan_request"),
     ("plan the response", pipeline, "plan_response"),
     ("- find the values (both)", pipeline, "find_edits"),
