@@ -55,7 +55,7 @@ class Echo:
 
     chunked: bool = False
     got: bytearray = field(default_factory=bytearray)
-    lines: set[asyncio.Protocol] = field(default_factory=set)
+    lines: set[_Line] = field(default_factory=set)
 
     def reply(self, body: bytes) -> bytes:
         head = b'HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nETag: "x"\r\n'
@@ -199,6 +199,9 @@ async def a_way(rulebook: Rulebook, *, chunked: bool = False) -> AsyncIterator[W
             yield Way(ours, echo, b"127.0.0.1:%d" % port)
     finally:
         server.close()
+        for line in tuple(echo.lines):
+            line.transport.abort()
+        await asyncio.sleep(0)  # so that they are closed before the loop is
 
 
 @contextlib.contextmanager
