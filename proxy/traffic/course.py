@@ -181,6 +181,7 @@ class Course:
             return arrival
         before: Arrival
         before, record.method, record.rule = precedent.verdict
+        self._refuse_shut(record.rule)  # it may have been shut since
         return before.again(head.raw)
 
     def places(self, crossing: Crossing) -> Places:

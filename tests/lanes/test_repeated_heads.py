@@ -81,3 +81,20 @@ async def test_a_reload_decides_anew(monkeypatch: pytest.MonkeyPatch) -> None:
         assert exchanged.forwarded.count(b"POST /c/1") == 2
         assert other.echo.got.count(b"POST /c/1") == 1
         assert exchanged.answer.count(b"HTTP/1.1 200 ") == 3
+
+
+async def test_a_rule_that_was_shut_refuses_a_known_head(monkeypatch: pytest.MonkeyPatch) -> None:
+    message = _message(_STARTS[0], (), _BODIES[0])
+    async with a_way(a_rulebook()) as way:
+        course = way.ours.listener._answerer._course  # type: ignore[attr-defined]  # the handler's
+
+        def shut_in_between() -> Iterator[bytes]:
+            yield message
+            yield message
+            monkeypatch.setattr(course.keys, "shut", {(course._name, "seal")}, raising=False)
+            yield message
+
+        exchanged = await way.send_in_turn(shut_in_between(), monkeypatch)
+        assert exchanged.forwarded.count(b"POST /c/1") == 2
+        assert exchanged.answer.count(b"HTTP/1.1 200 ") == 2
+        assert exchanged.answer.count(b"HTTP/1.1 403 ") == 1
