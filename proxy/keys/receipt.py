@@ -7,12 +7,10 @@ record key. Any JOSE library verifies it with the public JWK alone.
 from __future__ import annotations
 
 import hashlib
-import json
 import secrets
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from ..core import base64url, derivation
@@ -20,14 +18,13 @@ from ..core.context import Scope
 from ..core.errors import ParticipantError
 from ..core.secret import RecordKey
 from .agreement import began
-from .jwk_set import decoded, parse_object
+from .jwk_set import decoded
 from .keyring import KekEntry
-from .participants import public_key
+from .participants import public_key, signature
 from .participants.public_key import PublicKey
 
 TYP: Final = "sealyard-erased+jwt"
 
-_SEGMENTS: Final = 3
 _STORE_COPIES: Final = (
     "backups, snapshots, replicas and append-only files of the store",
     "processes that were not told: they let go when they next ask the store, or at the key's end",
@@ -86,11 +83,10 @@ def of_kek(entry: KekEntry) -> dict[str, Any]:
 
 def sign(said: Mapping[str, Any], record_key: RecordKey, *, now: int) -> str:
     """Return the receipt, made at `now` (seconds since 1970)."""
-    key = Ed25519PrivateKey.from_private_bytes(derivation.receipt_seed(record_key))
+    seed = derivation.receipt_seed(record_key)
+    public = _public(Ed25519PrivateKey.from_private_bytes(seed).public_key())
     claims = {"iss": "sealyard", "iat": now, "jti": secrets.token_hex(16), **said}
-    head = _head(_public(key.public_key()))
-    text = head + b"." + base64url.encode(json.dumps(claims).encode())
-    return (text + b"." + base64url.encode(key.sign(text))).decode()
+    return signature.sign(claims, {"d": _text(seed)}, public, typ=TYP).decode()
 
 
 def public_jwk(record_key: RecordKey) -> dict[str, str]:
@@ -105,20 +101,7 @@ def verified(text: bytes, jwk: Mapping[str, Any]) -> dict[str, Any] | None:
         public = public_key.from_members(jwk)
     except ParticipantError:
         return None
-    segments = text.strip().split(b".")
-    # Compared as a whole, so that no other `alg` is ever read.
-    if public.use != "sig" or len(segments) != _SEGMENTS or segments[0] != _head(public):
-        return None
-    claims = decoded(segments[1].decode("latin-1"))
-    tag = decoded(segments[2].decode("latin-1"))
-    point = decoded(dict(public.required)["x"])
-    if claims is None or tag is None or point is None:
-        return None
-    try:
-        Ed25519PublicKey.from_public_bytes(point).verify(tag, b".".join(segments[:2]))
-    except InvalidSignature:
-        return None
-    return parse_object(claims)
+    return signature.verified(text.strip(), public, typ=TYP)
 
 
 def is_about(said: Mapping[str, Any], scope: Scope) -> bool:
@@ -137,11 +120,6 @@ def _subject(scope: Scope, salt: bytes) -> str:
 def _public(key: Ed25519PublicKey) -> PublicKey:
     point = _text(key.public_bytes_raw())
     return public_key.from_members({"kty": "OKP", "crv": "Ed25519", "x": point})
-
-
-def _head(public: PublicKey) -> bytes:
-    header = {"typ": TYP, "alg": public.alg, "kid": public.kid}
-    return base64url.encode(json.dumps(header, separators=(",", ":")).encode())
 
 
 def _text(data: bytes) -> str:

@@ -1,4 +1,7 @@
-"""The JWS in a key package, or of a prekey: compact (RFC 7515), EdDSA (RFC 8037), one header."""
+"""The JWS in a key package, of a prekey or of an erase receipt.
+
+Compact (RFC 7515), EdDSA (RFC 8037), one header.
+"""
 
 from __future__ import annotations
 
