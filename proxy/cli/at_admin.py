@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 import aiohttp
+import click
 
 from ..admin.token import token_bytes
 from ..config.settings import AdminSettings, SecretReference, TcpAddress, UnixAddress
@@ -24,6 +25,17 @@ _STATUSES: Final = {
     429: "too many ask already; try again later",
 }
 _ANYWHERE: Final = frozenset({"*", "0.0.0.0", "::"})  # noqa: S104 - where it listens, not we
+
+token_file_option = click.option(
+    "--token-file",
+    type=click.Path(path_type=Path),
+    help="A token that may `read`; by default the configuration's `admin.token`.",
+)
+ca_option = click.option(
+    "--ca",
+    type=click.Path(path_type=Path),
+    help="Who signs the certificate of an admin listener with TLS.",
+)
 
 
 class AdminListener:

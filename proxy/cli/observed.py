@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 import click
 
 from . import base
-from .at_admin import AdminListener
+from .at_admin import AdminListener, ca_option, token_file_option
 
 _TRIALS: Final = "sealyard_trials_total"
 _VALUES: Final = "sealyard_trial_values_total"
@@ -28,16 +28,8 @@ class _Counted(NamedTuple):
 
 @click.command()
 @base.config_option
-@click.option(
-    "--token-file",
-    type=click.Path(path_type=Path),
-    help="A token that may `read`; by default the configuration's `admin.token`.",
-)
-@click.option(
-    "--ca",
-    type=click.Path(path_type=Path),
-    help="Who signs the certificate of an admin listener with TLS.",
-)
+@token_file_option
+@ca_option
 @base.as_json
 def observed(
     *, config: Path | None, token_file: Path | None, ca: Path | None, as_json: bool

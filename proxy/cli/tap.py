@@ -14,7 +14,7 @@ from typing import Any, Final
 import click
 
 from . import base
-from .at_admin import AdminListener
+from .at_admin import AdminListener, ca_option, token_file_option
 
 _COLUMNS: Final = (
     ("client", "client sent"),
@@ -33,16 +33,8 @@ _END: Final = "\x1b[0m"
 
 @click.command()
 @base.config_option
-@click.option(
-    "--token-file",
-    type=click.Path(path_type=Path),
-    help="A token that may `read`; by default the configuration's `admin.token`.",
-)
-@click.option(
-    "--ca",
-    type=click.Path(path_type=Path),
-    help="Who signs the certificate of an admin listener with TLS.",
-)
+@token_file_option
+@ca_option
 @click.option("--count", type=click.IntRange(1), metavar="N", help="End after so many messages.")
 @base.as_json
 def tap(
