@@ -132,6 +132,22 @@ def decode(text: bytes) -> Token:
         raise
 
 
+def decoded_token(text: bytes) -> Token | OpenFailed:
+    """Return the token that a text is, or the error that decoding met."""
+    try:
+        return decode(text)
+    except OpenFailed as error:
+        return error
+
+
+def token_or_none(text: bytes) -> Token | None:
+    """Return the token that a text is, if it is one."""
+    if not has_prefix(text):
+        return None
+    token = decoded_token(text)
+    return token if isinstance(token, Token) else None
+
+
 @lru_cache(maxsize=4096)
 def decode_header(head: bytes) -> Header:
     """Return what a protected header says; raise OpenFailed unless it is spelled as ours is."""

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.core.message import told
+from proxy.core.message import Told
 from proxy.traffic.path_shapes import MOST_LEVELS, MOST_SIBLINGS, PathShapes, kind_told
 
 
@@ -58,4 +58,4 @@ def test_shapes_are_few(paths: list[str]) -> None:
 )
 def test_a_body_has_a_kind(value: bytes | None, kind: str) -> None:
     headers = () if value is None else ((b"Content-Type", value),)
-    assert kind_told(told(headers)) == kind
+    assert kind_told(Told(headers)) == kind
