@@ -302,16 +302,17 @@ def apply(plan: Plan, keys: Keys, now: float) -> Applied:
             # The others are tried all the same: else the time would tell which of many it was.
             failed = failed or error
             continue
-        counts[change.fate] = counts.get(change.fate, 0) + 1
-        if change.session is not None:
-            proven.append(change.session)
-        if change.text is not None:
+        _, _, text, fate, session, also = change
+        counts[fate] = counts.get(fate, 0) + 1
+        if session is not None:
+            proven.append(session)
+        if text is not None:
             if type(edit) is HeadEdit:
                 head_changes.append((edit.place, change))
             else:
                 changes.append(change)
-        if change.also:
-            beside.update(dict.fromkeys(change.also))
+        if also:
+            beside.update(dict.fromkeys(also))
     begun = _begun(plan, at_hand, now)
     if isinstance(begun, OpenFailed):
         failed = failed or begun
