@@ -8,7 +8,7 @@ tells what is wrong with a message.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, cast
 
 from .context import Context, Scope
 from .edits import OpenEdit, SealEdit
@@ -41,12 +41,11 @@ class Found(NamedTuple):
 
 
 class _Name(NamedTuple):
-    """Where one name is read: a place in the message, what was kept, or outside of bodies."""
+    """Which name is read: at its place in the message, or else what was kept or is outside."""
 
     at: int
     here: int | None
-    kept: JsonSource | None
-    outside: NameSource | None
+    source: JsonSource | NameSource
 
 
 class Ordinary:
@@ -60,6 +59,7 @@ class Ordinary:
         "_names",
         "_opens",
         "_probe",
+        "_required",
         "_seals",
     )
 
@@ -81,7 +81,10 @@ class Ordinary:
         """
         self._probe = probe
         self._seals = tuple((one.index, one.item) for one in encrypt)
-        self._opens = tuple((one.index, lenient or one.item.optional) for one in decrypt)
+        self._opens = tuple(one.index for one in decrypt)
+        self._required = frozenset(
+            one.index for one in (*encrypt, *(() if lenient else decrypt)) if not one.item.optional
+        )
         self._items = tuple(one.item for one in (*encrypt, *decrypt))
         self._keeps = tuple((one, here[one]) for one in keeps)
         bound = {part for one in self._items for part in one.bind}
@@ -107,36 +110,36 @@ class Ordinary:
             return None
         if probed is None:
             return None
-        end, seen = probed
+        end, seen, missing = probed
         if end != len(text) and after_space(text, end) != len(text):
             return None
         for source, index in self._keeps:
-            one = seen[index]
-            if one is None:
+            if not seen[index]:
                 facts[source] = None
-            elif type(one[0]) is str:
-                facts[source] = _text(one[0])
+            elif type(value := seen[index][0][0]) is str:
+                facts[source] = _text(value)
             else:
                 return None
+        if not self._required.isdisjoint(missing):
+            return None
         contexts = self._bind(seen, facts, read)
         return None if contexts is None else self._found(body, text, seen, contexts)
 
     def _bind(
-        self, seen: Sequence[Seen | None], facts: Facts, read: NameReader
+        self, seen: Sequence[Sequence[Seen]], facts: Facts, read: NameReader
     ) -> tuple[Context, ...] | None:
         """Return the context of each item, or None where a name is missing or is no string."""
         found = [*self._constants]
-        for at, here, kept, outside in self._names:
+        for at, here, source in self._names:
             text: str | None
             if here is not None:
-                one = seen[here]
-                if one is None or type(one[0]) is not str:
+                if not seen[here] or type(value := seen[here][0][0]) is not str:
                     return None
-                text = _text(one[0])
-            elif kept is not None:
-                text = facts.get(kept)
+                text = _text(value)
+            elif type(source) is JsonSource:
+                text = facts.get(source)
             else:
-                text = read(outside) if outside is not None else None
+                text = read(cast("NameSource", source))
             if text is None:
                 return None
             found[at] = text
@@ -150,42 +153,38 @@ class Ordinary:
         return contexts
 
     def _found(
-        self, body: bytes, text: str, seen: Sequence[Seen | None], contexts: tuple[Context, ...]
+        self, body: bytes, text: str, seen: Sequence[Sequence[Seen]], contexts: tuple[Context, ...]
     ) -> Found | None:
         edits: list[SealEdit | OpenEdit] = []
         seals: dict[Scope, int] = {}
         opens: set[tuple[Scope, KeyId]] = set()
-        at = 0
-        for index, item in self._seals:
+        for at, (index, item) in enumerate(self._seals):
             context = contexts[at]
-            at += 1
-            one = seen[index]
-            if one is not None:
+            for one in seen[index]:
                 sealing = _seal(body, text, one, item, context)
                 edits.append(sealing)
-                seals[context.scope] = seals.get(context.scope, 0) + 1
                 if sealing.token is not None:
                     opens.add((context.scope, sealing.token.key_id))
-            elif not item.optional:
-                return None
-        for index, may_lack in self._opens:
+            if seen[index]:
+                seals[context.scope] = seals.get(context.scope, 0) + len(seen[index])
+        for at, index in enumerate(self._opens, start=len(self._seals)):
             context = contexts[at]
-            at += 1
-            one = seen[index]
-            if one is not None:
+            recent: KeyId | None = None  # tokens of one session often follow each other
+            for one in seen[index]:
                 opening = _open(text, one, context)
                 edits.append(opening)
-                if type(opening.token) is Token:
-                    opens.add((context.scope, opening.token.key_id))
-            elif not may_lack:
-                return None
+                token = opening.token
+                if type(token) is Token and token.key_id is not recent:
+                    recent = token.key_id
+                    opens.add((context.scope, recent))
         return Found(tuple(edits), Needs(seals, frozenset(opens)))
 
 
 def is_simple(source: Source) -> bool:
     """Tell whether a source gives one text, where it is read from the message at a plain path."""
     if isinstance(source, JsonSource):
-        return not source.member_name
+        steps = source.selector.steps
+        return not source.member_name and all(isinstance(one.key, str) for one in steps)
     return isinstance(source, NameSource)
 
 
@@ -194,11 +193,8 @@ def _constant(source: Source | None) -> str | None:
 
 
 def _name(at: int, source: Source, here: Mapping[JsonSource, int]) -> _Name:
-    if isinstance(source, JsonSource):
-        index = here.get(source)
-        return _Name(at, index, source if index is None else None, None)
-    assert isinstance(source, NameSource)  # noqa: S101 - `is_simple` says so
-    return _Name(at, None, None, source)
+    assert isinstance(source, JsonSource | NameSource)  # noqa: S101 - `is_simple` says so
+    return _Name(at, here.get(source) if isinstance(source, JsonSource) else None, source)
 
 
 def _context(item: Item, names: _Names) -> Context:
@@ -216,7 +212,7 @@ def _text(value: str) -> str:
 
 
 def _seal(body: bytes, text: str, one: Seen, item: Item, context: Context) -> SealEdit:
-    value, start = one
+    value, start, _ = one
     end = value_end(text, value, start)
     if type(value) is not str:
         return SealEdit(start, end, item, context, body[start:end], CTY_JSON, quoted=True)
@@ -226,7 +222,7 @@ def _seal(body: bytes, text: str, one: Seen, item: Item, context: Context) -> Se
 
 
 def _open(text: str, one: Seen, context: Context) -> OpenEdit:
-    value, start = one
+    value, start, _ = one
     end = value_end(text, value, start)
     if type(value) is str:
         token = decoded_token(value.encode("latin-1"))

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from proxy.core import pipeline
 from proxy.core.blueprint import Blueprint
 from proxy.core.context import Context
-from proxy.core.edits import OpenEdit
+from proxy.core.edits import OpenEdit, SealEdit
 from proxy.core.errors import OpenFailed, SealyardError
+from proxy.core.ordinary import Found
 from proxy.core.rules import Names, Rule
 from proxy.core.sources import parse_source
 from tests.core.json_texts import documents, literals, scalars, spaces
@@ -36,6 +37,11 @@ OUTSIDE: Final = Names(
 DEEP: Final = Names(parse_source("path:tenant"), parse_source("$.meta.room"))
 WITH_MESSAGE: Final = ("tenant", "conversation", "message", "field")
 
+LISTS: Final = a_rule(
+    request=a_block(encrypt=["$.meta[*].content", "optional $.meta[*].subject"]),
+    response=a_block(decrypt=["$.meta[*].content", "$.subject"]),
+    names=HERE,
+)
 RULES: Final[tuple[Rule, ...]] = (
     a_rule(
         request=a_block(encrypt=["$.content", "optional $.subject"]),
@@ -56,6 +62,12 @@ RULES: Final[tuple[Rule, ...]] = (
         "/api/{tenant}",
         request=a_block(encrypt=[an_item("$.content", bind=())], decrypt=["$.subject"]),
         names=DEEP,
+    ),
+    LISTS,
+    a_rule(
+        request=a_block(encrypt=["optional $.meta[*][*].content"]),
+        response=a_block(decrypt=["$.meta[*].meta[*].content"]),
+        names=HERE,
     ),
 )
 
@@ -90,13 +102,35 @@ def objects(draw: st.DrawFn, nested: st.SearchStrategy[str]) -> str:
     members['"meta"'] = draw(nested)
     if draw(st.integers(0, 3)):
         members['"conversationId"'] = draw(_texts)
+    if draw(st.booleans()):
+        members.pop('"content"')  # it may stand in `meta` alone then
     spelled = [f"{key}{draw(spaces)}:{draw(spaces)}{value}" for key, value in members.items()]
     if not draw(st.integers(0, 5)):
         spelled.append(f"{draw(_odd_keys)}:{draw(values)}")
     return draw(spaces) + "{" + ",".join(spelled) + "}" + draw(spaces)
 
 
-_ordinary = objects(st.one_of(_plain, st.sampled_from(['{"room":"r"}', "{}"]), objects(_plain)))
+@st.composite
+def arrays(draw: st.DrawFn, elements: st.SearchStrategy[str]) -> str:
+    """Return an array of elements."""
+    return f"[{draw(spaces)}{','.join(draw(st.lists(elements, max_size=3)))}]"
+
+
+_rows = st.one_of(
+    st.sampled_from(['{"content":"é"}', '{"content":"a","subject":""}', '{"content":null}', "{}"]),
+    _tokens.map('{{"x":1, "content":{}}}'.format),
+    objects(_plain),
+    _plain,
+)
+_nested = st.one_of(
+    st.sampled_from(['{"room":"r"}', "{}"]),
+    objects(_plain),
+    arrays(_rows),
+    arrays(arrays(_rows)),
+    arrays(arrays(_rows).map('{{"meta":{}}}'.format)),
+    _plain,
+)
+_ordinary = objects(_nested)
 _endings = st.sampled_from(["", "", "", "x", ",", "{}", "\x00", "é"])
 bodies = st.one_of(
     st.tuples(_ordinary, _endings).map("".join).map(str.encode),
@@ -155,6 +189,20 @@ def test_both_ways_find_the_same(rule: Rule, asked: bytes, answered: bytes) -> N
     assert generally == ordinarily
 
 
+def first_block(rule: Rule) -> Blueprint:
+    """Return the block that reads the requests of a rule."""
+    compiled = Trip((rule,), a_message()).exchange.decision.compiled
+    assert compiled is not None
+    return compiled.request[0]
+
+
+def found_in(rule: Rule, body: str) -> Found | None:
+    """Return what the ordinary way finds in a request."""
+    ordinary = first_block(rule).ordinary
+    assert ordinary is not None
+    return ordinary.find(body.encode(), {}, lambda _: "acme")
+
+
 @pytest.mark.parametrize(
     "body",
     [
@@ -164,25 +212,72 @@ def test_both_ways_find_the_same(rule: Rule, asked: bytes, answered: bytes) -> N
     ],
 )
 def test_usual_messages_are_ordinary(body: str) -> None:
-    trip = Trip((RULES[0],), a_message(body))
-    compiled = trip.exchange.decision.compiled
-    assert compiled is not None
-    (block,) = compiled.request
-    assert block.ordinary is not None
-
-    found = block.ordinary.find(body.encode(), {}, trip.exchange.name)
+    found = found_in(RULES[0], body)
 
     assert found is not None
     assert found.edits
 
 
+def test_usual_lists_are_ordinary() -> None:
+    rows = [{"content": "a", "subject": "b"}, {"content": "é"}, {"content": 1, "x": "y"}]
+    body = json.dumps({"conversationId": "c1", "meta": rows}, ensure_ascii=False)
+
+    found = found_in(LISTS, body)
+
+    assert found is not None
+    contents = [
+        one for one in found.edits if isinstance(one, SealEdit) and one.item.field == "content"
+    ]
+    assert [b"a", "é".encode(), b"1"] == [one.plaintext for one in contents]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        '{"conversationId":"c1","content":"a"}x',
+        '{"conversationId":"c1","content":"a"',
+        '{"conversationId":"c1","content":"a","Content":"b"}',
+        '{"conversationId":"c1","content":"a","content":"b"}',
+        '{"conversationId":17,"content":"a"}',
+        '{"conversationId":"c1","content":null}',
+        '{"conversationId":null,"content":"a"}',
+        '{"conversationId":"c1","content":"\\u0061"}',
+        '["content"]',
+    ],
+)
+def test_what_is_not_certain_is_left_to_the_general_way(body: str) -> None:
+    assert found_in(RULES[0], body) is None
+
+
+def test_a_list_of_more_values_than_may_be_selected_is_left_to_the_general_way() -> None:
+    body = '{"conversationId":"c1","meta":[' + ",".join(['{"content":1}'] * 30_001) + "]}"
+
+    assert found_in(LISTS, body) is None
+
+
+def test_messages_of_one_conversation_share_their_contexts() -> None:
+    ordinary = first_block(RULES[0]).ordinary
+    assert ordinary is not None
+    body = b'{"conversationId":"c1","content":"a"}'
+    first, second = (ordinary.find(body, {}, lambda _: None) for _ in range(2))
+    assert first is not None
+    assert second is not None
+
+    assert first.edits[0].context is second.edits[0].context
+
+
+def test_a_list_may_lack_what_is_optional() -> None:
+    rule = a_rule(request=a_block(encrypt=["optional $.meta[*].content"]), names=HERE)
+    found = found_in(rule, '{"conversationId":"c1","meta":[{"content":null},{"content":"a"},{}]}')
+
+    assert found is not None
+    assert len(found.edits) == 1
+
+
 def test_contexts_of_many_conversations_are_not_kept_without_end() -> None:
-    trip = Trip((RULES[0],), a_message())
-    compiled = trip.exchange.decision.compiled
-    assert compiled is not None
-    ordinary = compiled.request[0].ordinary
+    ordinary = first_block(RULES[0]).ordinary
     assert ordinary is not None
     for number in range(3000):
-        ordinary.find(b'{"conversationId":"%d","content":""}' % number, {}, trip.exchange.name)
+        ordinary.find(b'{"conversationId":"%d","content":""}' % number, {}, lambda _: None)
 
     assert len(ordinary._contexts) <= 1024

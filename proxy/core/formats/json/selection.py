@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, cast
 
 from ...errors import InvalidBody
 from ...selectors import JsonSelector
-from .findings import Findings, Found
+from .findings import Findings, Found, Path
 from .lexer import after_space, value_end
 from .names import is_plain
-from .probe import Probe
+from .probe import PlainPath, Probe
 from .text import check
 from .tree import Node, finish, insert
 from .walk import Walk
@@ -60,13 +60,13 @@ class Selection:
         probed = None if self.plain is None else self.plain.find(text, start)
         if probed is None:
             return None
-        end, seen = probed
-        for index, one in enumerate(seen):
-            if one is None:
-                findings.missing.add(index)
-            else:
-                place = Found(self._paths[index], one.start, value_end(text, *one))
-                findings.found[index].append(place)
+        end, found, findings.missing = probed
+        for index, ones in enumerate(found):
+            path = self._paths[index]
+            findings.found[index] = [
+                Found(_place(path, one.indexes), one.start, value_end(text, one.value, one.start))
+                for one in ones
+            ]
         return end
 
 
@@ -78,9 +78,24 @@ def validate(body: bytes) -> None:
 _NOTHING: Final = Selection(())
 
 
-def _plain_path(selector: JsonSelector) -> tuple[str, ...] | None:
-    """Return the names of a selector that is nothing but names which JSON spells one way."""
-    names = tuple(step.key for step in selector.steps if isinstance(step.key, str))
-    deep = any(step.deep for step in selector.steps)
-    plain = names and len(names) == len(selector.steps) and not deep
-    return names if plain and all(map(is_plain, names)) else None
+def _plain_path(selector: JsonSelector) -> PlainPath | None:
+    """Return the steps of a selector that ends in a name, and has only names or `*` before it.
+
+    All of these names are spelled in one way.
+    """
+    path: PlainPath = ()
+    for step in selector.steps:
+        if step.deep or isinstance(step.key, int):
+            return None
+        if isinstance(step.key, str) and not is_plain(step.key):
+            return None
+        path += (step.key,)
+    return path if path and isinstance(path[-1], str) else None
+
+
+def _place(path: PlainPath, indexes: tuple[int, ...]) -> Path:
+    """Return the path to one value; each `*` is an index there."""
+    if not indexes:
+        return cast("Path", path)
+    rest = iter(indexes)
+    return tuple(name if isinstance(name, str) else next(rest) for name in path)

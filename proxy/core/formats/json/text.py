@@ -21,8 +21,8 @@ _LONE_SURROGATE: Final = re.compile(
     rb"\\u[dD][89abAB](?![0-9a-fA-F]{2}\\u[dD][c-fC-F])"
     rb"|(?<!\\u[dD][89abAB][0-9a-fA-F]{2})\\u[dD][c-fC-F]"
 )
-# Each byte as it is, but for those that a JSON string must escape.
-_UNESCAPED: Final = bytes(one if one >= 0x20 and one not in b'"\\' else 0 for one in range(256))
+# Each byte as it is, but for those that a JSON string must escape: they become another.
+_UNESCAPED: Final = bytes.maketrans(bytes(range(ord(" "))) + b'"\\', b"?" * (ord(" ") + 2))
 _NOT_MARKS: Final = bytes(set(range(256)) - set(b'[]{}"'))
 _STEPS: Final = bytes.maketrans(b"[{]}", b"\x01\x01\xff\xff")  # as signed bytes: 1 and -1
 
