@@ -339,8 +339,9 @@ _TABLE: Final = (
     Event(
         "log.undeclared",
         "warning",
-        ("name",),
-        "The code reported an event that this table does not know: a mistake in Sealyard.",
+        ("where",),
+        "The code reported an event that this table does not know: a mistake in Sealyard, in its"
+        " code at `where`.",
     ),
 )
 

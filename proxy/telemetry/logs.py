@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-import re
 import sys
 import time
 from collections.abc import Callable, Mapping
-from typing import Final, Literal
+from typing import Literal
 
+from . import places
 from .events import EVENTS, Event, Level
 from .lines import LEVELS, EcsLines, JsonLines, Renderer
 from .sampling import Sampling
@@ -16,8 +16,6 @@ from .sink import DescriptorSink
 
 Format = Literal["json", "console", "ecs"]
 Sink = Callable[[bytes], None]
-
-_EVENT_NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,31}(?:\.[a-z][a-z0-9_]{0,31}){1,2}")
 
 
 class Logs:
@@ -52,7 +50,8 @@ class Logs:
         """Write the line of one event. Fields hold names, codes, sizes: never a value."""
         declared = EVENTS.get(event)
         if declared is None:
-            self._undeclared(event)
+            # Its name is not shown: it may have been formatted, and hold a value.
+            self.report("log.undeclared", where=places.calling())
         elif declared.level in self._wanted:
             sampling = self.sampling
             if sampling is None or event != sampling.event or sampling.takes(fields):
@@ -62,11 +61,6 @@ class Logs:
         """Write a line whose level is not the event's own, as messages of libraries need it."""
         if level in self._wanted:
             self._sink(self._render(self._clock(), event, level, fields))
-
-    def _undeclared(self, name: str) -> None:
-        # A sentence in place of a name has probably been formatted, and may hold a value.
-        shown = name if _EVENT_NAME.fullmatch(name) else "<not a name>"
-        self.report("log.undeclared", name=shown)
 
 
 def to_stderr(log_format: Format = "json", *, level: Level = "info") -> Logs:

@@ -33,7 +33,8 @@ class Searched:
     lines: int = 0
     of: Counter[bytes] = field(default_factory=Counter)
     found: bytes = b""
-    done: threading.Event = field(default_factory=threading.Event)
+    over: threading.Event = field(default_factory=threading.Event)
+    whole: bool = False
     last: bytes = b""
 
     def read(self, descriptor: int) -> None:
@@ -54,6 +55,7 @@ class Searched:
                 self._count(whole)
             grep.stdin.close()
             collect.join()
+        self.over.set()  # also where the process ended by itself
 
     def _count(self, whole: bytes) -> None:
         if not whole:
@@ -62,7 +64,8 @@ class Searched:
         for name in _EVENTS:
             self.of[name] += whole.count(name)
         if DONE.encode() in whole:
-            self.done.set()
+            self.whole = True
+            self.over.set()
         self.last = whole[-3000:]
 
     def _collect(self, stdout: Iterable[bytes]) -> None:
