@@ -75,9 +75,10 @@ def report(secret: str, logs: Logs) -> int:
     """Report the secret where no text belongs, as a mistake of our own would."""
     error, nested = ValueError(secret), {secret: [secret, (secret.encode("latin-1"),)]}
     logs.report(f"message.{secret}", body=secret)
-    logs.report("message.handled", body=secret, headers=nested, url=secret)
-    logs.report("message.refused", rule=nested, reason=secret.encode("latin-1"), error=error)
-    logs.report("upstream.failed", exception=error, upstream=Shown(secret))
+    # None of the events that messages leave: those are counted, and must come from messages.
+    logs.report("tunnel.opened", body=secret, headers=nested, url=secret)
+    logs.report("tunnel.closed", rule=nested, reason=secret.encode("latin-1"), sealed=error)
+    logs.report("store.failed", exception=error, store=Shown(secret))
     return 4
 
 

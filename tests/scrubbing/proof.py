@@ -28,7 +28,6 @@ class Batch:
 
     log_format: str
     lines: int
-    messages: int
     canaries: int = COUNT
     requests: int = COUNT * len(TRAFFIC)
 
