@@ -11,7 +11,8 @@ from typing import Literal
 from . import places
 from .events import EVENTS, Event, Level
 from .lines import LEVELS, EcsLines, JsonLines, Renderer
-from .sampling import Sampling
+from .message_line import MessageLine
+from .sampling import ALL, Sampling
 from .sink import DescriptorSink
 
 Format = Literal["json", "console", "ecs"]
@@ -24,7 +25,7 @@ class Logs:
     This is the Reporter of traffic and keys. Lines below `level` are not written.
     """
 
-    __slots__ = ("_clock", "_render", "_sink", "_wanted", "sampling")
+    __slots__ = ("_clock", "_render", "_sink", "_wanted", "_wants_messages", "sampling")
 
     def __init__(
         self,
@@ -40,6 +41,7 @@ class Logs:
         self._clock = clock
         self.sampling: Sampling | None = None
         self._wanted = frozenset(LEVELS[LEVELS.index(level) :])
+        self._wants_messages = EVENTS["message.handled"].level in self._wanted
 
     @property
     def lost(self) -> int:
@@ -53,9 +55,16 @@ class Logs:
             # Its name is not shown: it may have been formatted, and hold a value.
             self.report("log.undeclared", where=places.calling())
         elif declared.level in self._wanted:
-            sampling = self.sampling
-            if sampling is None or event != sampling.event or sampling.takes(fields):
-                self._sink(self._render(self._clock(), declared, declared.level, fields))
+            self._sink(self._render(self._clock(), declared, declared.level, fields))
+
+    def message(self, line: MessageLine) -> None:
+        """Write the line of one message, if its rule does not leave it out."""
+        if line.refusal is not None:
+            self.report(line.event, **line.fields())
+        elif self._wants_messages:
+            share = ALL if self.sampling is None else self.sampling.share(line)
+            if share is not None:
+                self._sink(self._render.message(self._clock(), line, share))
 
     def report_at(self, level: Level, event: Event, fields: Mapping[str, object]) -> None:
         """Write a line whose level is not the event's own, as messages of libraries need it."""

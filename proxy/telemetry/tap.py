@@ -12,6 +12,8 @@ from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
+from .message_counts import FATES
+from .message_line import MessageLine
 from .shapes import shape, to_json
 
 LEASE_SECONDS: Final = 5.0
@@ -19,8 +21,6 @@ MOST_PER_SECOND: Final = 20
 MOST_KEPT: Final = 200
 _MOST_PENDING: Final = 100
 """Messages of which the line has not come yet: an answer may take its time."""
-
-_FATES: Final = ("sealed", "opened", "already_sealed", "plain", "kept", "cut")
 
 Sighting = dict[str, Any]
 """One message as JSON holds it: names of the configuration, kinds, sizes and codes."""
@@ -91,25 +91,25 @@ class Tap:
             held[name] = to_json(shape(body, names, values=self.values))
             held[f"{name}_bytes"] = len(body or b"")
 
-    def line(self, fields: Mapping[str, Any]) -> None:
+    def line(self, line: MessageLine) -> None:
         """Take the line of a message, with the shapes that it had on its way."""
-        shapes = self._pending.pop(fields.get("request_id", ""), None)
+        shapes = self._pending.pop(line.request_id, None)
         if shapes is None and not self._take():
             self.missed += 1
             return
         self.missed += len(self._kept) == MOST_KEPT
         told: Sighting = {
             "at": round(self._clock(), 3),
-            "listener": fields.get("listener"),
-            "rule": fields.get("rule"),
-            "method": fields.get("method"),
-            "status": fields.get("status"),
-            "error": fields.get("error"),
-            "direction": fields.get("direction"),
-            "ms": round(fields.get("duration_ms") or 0.0, 2),
-            "sent": fields.get("request_bytes") or 0,
-            "got": fields.get("response_bytes") or 0,
-            "fates": {fate: fields[fate] for fate in _FATES if fields.get(fate)},
+            "listener": line.listener,
+            "rule": line.rule,
+            "method": line.method,
+            "status": line.status,
+            "error": line.refusal.error if line.refusal else None,
+            "direction": line.refusal.direction if line.refusal else None,
+            "ms": round(line.duration_ms, 2),
+            "sent": line.request_bytes,
+            "got": line.response_bytes,
+            "fates": {fate: line.counts[fate] for fate in FATES if line.counts.get(fate)},
         }
         self._kept.append(told | (shapes or {}))
 

@@ -13,7 +13,7 @@ from ..config.settings import Address, OriginalPort
 from ..keys.end_to_end.facade import EndToEnd
 from ..telemetry import metrics
 from ..telemetry.samples import Samples
-from ..telemetry.tally import Reporter
+from ..telemetry.tally import MessageReporter
 from ..telemetry.tap import Tap
 from ..telemetry.traces import Traces
 from ..traffic.handler import Handler
@@ -53,7 +53,7 @@ class WiredLane:
         self,
         material: ListenerMaterial,
         end_to_end: EndToEnd,
-        reporter: Reporter,
+        reporter: MessageReporter,
         clock: Callable[[], float],
         *,
         tap: Tap,

@@ -1,22 +1,17 @@
 from __future__ import annotations
 
-from typing import Any
-
 from proxy.telemetry.tap import LEASE_SECONDS, MOST_PER_SECOND, Tap
 
+from .conftest import a_line
+
 NAMES = frozenset({"content"})
-LINE: dict[str, Any] = {
-    "request_id": "r-1",
-    "listener": "api",
-    "rule": "send",
-    "method": "POST",
-    "status": 201,
-    "request_bytes": 30,
-    "response_bytes": 40,
-    "duration_ms": 1.234567,
-    "sealed": 1,
-    "response_opened": 1,
-}
+LINE = a_line(
+    status=201,
+    request_bytes=30,
+    response_bytes=40,
+    duration_ms=1.234567,
+    counts={"sealed": 1, "response_opened": 1},
+)
 
 
 class Clock:
@@ -49,7 +44,7 @@ async def test_of_many_messages_a_second_some_are_shown_and_the_rest_counted() -
     tap = Tap(clock)
     tap.look()
     for _ in range(MOST_PER_SECOND + 30):
-        tap.line({**LINE, "request_id": "other"})
+        tap.line(LINE._replace(request_id="other"))
     first = tap.look()
     clock.now += 1
     tap.line(LINE)
@@ -64,7 +59,7 @@ async def test_no_shape_is_made_beyond_what_a_second_shows() -> None:
     for number in range(MOST_PER_SECOND + 5):
         tap.body(f"r-{number}", "request", b"{}", b"{}", NAMES)
     for number in range(MOST_PER_SECOND + 5):
-        tap.line({**LINE, "request_id": f"r-{number}"})
+        tap.line(LINE._replace(request_id=f"r-{number}"))
 
     seen = tap.look()
     assert (len(seen["messages"]), seen["missed"]) == (MOST_PER_SECOND, 5)
