@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from time import time
 from typing import Final
 
+from ..core.edits import Fate
 from .message_line import MessageLine
 from .metrics import (
     MESSAGES,
@@ -24,7 +25,7 @@ from .samples import WIDTH, Labels, Values
 MOST_SERIES: Final = 5000
 """Of one metric; what comes above (rules renamed by many reloads) is counted as `other`."""
 
-FATES: Final = ("sealed", "opened", "already_sealed", "plain", "kept", "cut")
+FATES: Final[tuple[Fate, ...]] = ("sealed", "opened", "already_sealed", "plain", "kept", "cut")
 _BOUNDS: Final = tuple(seconds * 1000 for seconds in SECONDS)
 
 
