@@ -76,8 +76,8 @@ def report(secret: str, logs: Logs) -> int:
     error, nested = ValueError(secret), {secret: [secret, (secret.encode("latin-1"),)]}
     logs.report(f"message.{secret}", body=secret)
     # None of the events that messages leave: those are counted, and must come from messages.
-    logs.report("tunnel.opened", body=secret, headers=nested, url=secret)
-    logs.report("tunnel.closed", rule=nested, reason=secret.encode("latin-1"), sealed=error)
+    logs.report("listener.started", body=secret, headers=nested, url=secret)
+    logs.report("poison.opened", rule=nested, direction=secret.encode("latin-1"), shut=error)
     logs.report("store.failed", exception=error, store=Shown(secret))
     return 4
 
