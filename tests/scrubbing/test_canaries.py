@@ -21,7 +21,7 @@ from tests.scenarios.rig import free_port
 from .canaries import COUNT, Canary, make, own
 from .carriers import ADMIN, TRAFFIC, authorized, request
 from .proof import BATCH, WANTED, Batch, Batches
-from .rig import Searched, odd_backend, send_all, watched, write_needles
+from .rig import Searched, ask, odd_backend, send_all, watched, write_needles
 
 CONTROL = "control-word-that-is-found"
 
@@ -29,7 +29,7 @@ CONFIGURATION = """\
 version: 1
 keys:
   keyring: {{file: keyring.jwe, key: {{file: root.key}}}}
-admin: {{listen: "127.0.0.1:{admin}", token: {{file: admin.token}}}}
+admin: {{listen: "127.0.0.1:{admin}", token: {{file: admin.token}}, status_page: true, tap: true}}
 health: {{listen: "127.0.0.1:{health}"}}
 listeners:
   - name: api
@@ -59,6 +59,7 @@ listeners:
 {more}
 """
 
+SEEN = ("/metrics", "/v1/status", "/v1/config", "/readyz?verbose", "/v1/tap?status")
 KINDS = 12
 MISTAKES = (
     'tenants: "@"',
@@ -121,6 +122,7 @@ async def exercise(
     lines: int,
     each: int,
     admin_each: int,
+    options: tuple[str, ...] = (),
 ) -> Searched:
     """Run one process through everything, and return what its log was like."""
     token = next(one.text for one in canaries if one.kind == "token").replace(".", "-")
@@ -128,10 +130,14 @@ async def exercise(
         made = prepare(folder, upstream, token)
         needles = write_needles(folder, canaries, made.needles, CONTROL)
         with watched(
-            folder, canaries, needles, "--log-format", log_format, lines=lines
+            folder, canaries, needles, "--log-format", log_format, *options, lines=lines
         ) as searched:
             await _accepting(made.health)
+            loop = asyncio.get_running_loop()
+            watching = loop.create_task(ask(made.admin, "/v1/tap?status", token, seconds=4))
             await send_all(made.port, share(canaries, each))
+            searched.told["the tap while they pass"] = await watching
+            assert b'"sealed"' in searched.told["the tap while they pass"]
             await send_all(made.port, [request(b"/control")])
             few = canaries[:admin_each]
             for wanted in (made.admin, made.health):
@@ -141,7 +147,15 @@ async def exercise(
                 # The guard lets fifty calls a second in; what it refuses proves less.
                 await asyncio.sleep(0.25)
             await _reload(made, token, canaries[:KINDS])
+            for path in SEEN:
+                searched.told[path] = await ask(made.admin, path, token)
             await asyncio.to_thread(searched.over.wait, 3600)
+        needed = [
+            one for one in needles.read_bytes().split(b"\n") if one and one != CONTROL.encode()
+        ]
+    for path, text in searched.told.items():
+        assert text.startswith(b"HTTP/1.1 200"), (path, text[:80])
+        assert not [one for one in needed if one in text], path
     return searched
 
 
@@ -202,6 +216,21 @@ def test_no_needle_is_so_short_that_anything_might_hold_it() -> None:
     needles = {needle for canary in make() for needle in canary.needles}
 
     assert min(map(len, needles)) >= 8
+
+
+async def test_canaries_are_not_in_the_log_of_workers(tmp_path: Path) -> None:
+    wanted = 5_000
+    searched = await exercise(
+        tmp_path,
+        make(),
+        log_format="json",
+        lines=wanted,
+        each=1,
+        admin_each=2,
+        options=("--workers", "2"),
+    )
+
+    judge(searched, wanted)
 
 
 @pytest.mark.slow
