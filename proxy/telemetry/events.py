@@ -247,12 +247,6 @@ _TABLE: Final = (
         " Stands in place of `message.handled`.",
     ),
     Event(
-        "upstream.failed",
-        "warning",
-        ("listener", "upstream", "reason", "exception", "request_id", "duration_ms"),
-        "The backend could not be reached, or its response was unusable.",
-    ),
-    Event(
         "store.failed",
         "warning",
         ("store", "operation", "reason", "exception", "duration_ms"),
@@ -263,29 +257,6 @@ _TABLE: Final = (
         "warning",
         ("store", "check", "warning"),
         "Something about the store is risky, or it did not answer at the start.",
-    ),
-    Event(
-        "tunnel.opened",
-        "info",
-        ("request_id", "listener", "rule"),
-        "A connection left HTTP after a 101 (WebSocket).",
-    ),
-    Event(
-        "tunnel.closed",
-        "info",
-        (
-            "request_id",
-            "listener",
-            "rule",
-            "reason",
-            "duration_ms",
-            "request_bytes",
-            "response_bytes",
-            "sealed",
-            "opened",
-            "kept",
-        ),
-        "Such a connection has ended.",
     ),
     Event(
         "library.message",
@@ -339,8 +310,9 @@ _TABLE: Final = (
     Event(
         "log.undeclared",
         "warning",
-        ("name",),
-        "The code reported an event that this table does not know: a mistake in Sealyard.",
+        ("where",),
+        "The code reported an event that this table does not know: a mistake in Sealyard, in its"
+        " code at `where`.",
     ),
 )
 

@@ -167,7 +167,7 @@ KEK_OPENED_AT: Final = Metric(
 )
 KEK_CREATED: Final = Metric(
     "sealyard_kek_created_timestamp_seconds",
-    "latest",
+    "soonest",  # so that a KEK that was removed does not live on in what a dead worker counted
     ("kek",),
     "When each KEK was made, in seconds since 1970.",
 )
