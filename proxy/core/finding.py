@@ -32,7 +32,7 @@ from .frame_edits import FrameEdit, SealFrame
 from .message import Head, RequestHead, ResponseHead, SocketHead, header_values, media_type
 from .needs import Needs
 from .part_edits import PartEdit, SealFrameEdit
-from .rules import Item
+from .rules import Block, Item
 from .selectors import NamedSelector, Whole
 from .token import CTY_JSON, KeyId, Token
 
@@ -181,7 +181,7 @@ def refuse_present(head: Head, blueprint: Blueprint, body: bytes) -> None:
         if (
             isinstance(selector, NamedSelector)
             and selector.of_head
-            and _named_present(head, selector)
+            and _named_present(head, selector, blueprint.block)
         ):
             raise ForbiddenValue(
                 f"{selector.place}-present",
@@ -189,9 +189,9 @@ def refuse_present(head: Head, blueprint: Blueprint, body: bytes) -> None:
             )
 
 
-def _named_present(head: Head, selector: NamedSelector) -> bool:
+def _named_present(head: Head, selector: NamedSelector, block: Block) -> bool:
     if selector.place == "query" and isinstance(head, RequestHead):
-        return has_query_parameter(head, selector.name)
+        return has_query_parameter(head, selector.name, any_case=not block.case_variants_allowed)
     return bool(header_values(head.headers, selector.name.encode()))
 
 
