@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Set as AbstractSet
 from typing import Final, cast
 
 from .alternatives import alternatives, choose
-from .any_edit import Edit
+from .any_edit import Edit, PieceEdit
 from .binding import Binder
 from .blueprint import Blueprint, Placed
 from .carried import CarriedEdit, OwnEdit
@@ -31,7 +32,7 @@ from .formats.kinds import Kind
 from .frame_edits import FrameEdit, SealFrame
 from .message import Head, RequestHead, ResponseHead, SocketHead, header_values, media_type
 from .needs import Needs
-from .part_edits import PartEdit, SealFrameEdit
+from .part_edits import BegunEdit, PartEdit, SealFrameEdit
 from .rules import Block, Item
 from .selectors import NamedSelector, Whole
 from .token import CTY_JSON, KeyId, Token
@@ -151,7 +152,7 @@ def _record_edits(  # noqa: PLR0913 - those of find_edits, and the kind
     return edits
 
 
-def needs_of(edits: tuple[Edit | FrameEdit, ...]) -> Needs:
+def needs_of(edits: tuple[PieceEdit | FrameEdit, ...]) -> Needs:
     """Return the sessions that edits need."""
     seals: dict[Scope, int] = {}
     opens: set[tuple[Scope, KeyId]] = set()
@@ -166,7 +167,9 @@ def needs_of(edits: tuple[Edit | FrameEdit, ...]) -> Needs:
     return Needs(seals, frozenset(opens))
 
 
-def _seals(edit: Edit | FrameEdit) -> bool:
+def _seals(edit: PieceEdit | FrameEdit) -> bool:
+    if type(edit) is BegunEdit:
+        edit = edit.edit
     kind = type(edit)
     if kind is SealEdit or kind is SealFrameEdit or kind is SealFrame:
         return True
@@ -254,7 +257,7 @@ def _selected_edits(
     return edits
 
 
-def refuse_missing(blueprint: Blueprint, missing: set[int] | None) -> None:
+def refuse_missing(blueprint: Blueprint, missing: AbstractSet[int] | None) -> None:
     """Raise MissingValue for what is not optional and missing; None stands for all."""
     checked: tuple[Placed, ...] = blueprint.encrypt
     if blueprint.direction == "request":

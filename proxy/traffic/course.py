@@ -242,11 +242,12 @@ class Course:
         """Return the kind of records of a response that passes record by record."""
         return pipeline.streaming_response(blueprint, response.head, response.framing.told)
 
-    def flows(self, blueprint: Blueprint, response: UpstreamResponse) -> bool:
+    def flows(self, exchange: Exchange, blueprint: Blueprint, response: UpstreamResponse) -> bool:
         """Tell whether the body of a response is sealed or opened while it passes."""
         if response.bodiless:
             return False
-        return pipeline.flows(blueprint, response.head, response.framing.told)
+        limit = self.body_limit(exchange.decision)
+        return pipeline.flows(blueprint, response.head, response.framing.told, limit)
 
     def plan_message(self, messages: Messages, payload: bytes, *, binary: bool) -> Plan:
         """Return what the rule does to the next message of a WebSocket."""

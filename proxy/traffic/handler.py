@@ -15,6 +15,7 @@ from ..core.exchange import Exchange
 from ..core.forwardable import Forwardable
 from ..core.messages import Messages
 from ..core.pipeline import Plan
+from ..core.planned import PlannedFlow
 from ..core.rulebook import Rulebook
 from ..telemetry.tap import Tap
 from ..telemetry.traces import Traces
@@ -179,7 +180,7 @@ class Handler:
         length = body.framing.length
         if (chosen := pipeline.streaming_request(exchange, length, limit)) is not None:
             message = pipeline.begin_stream(exchange, chosen[0], exchange.head, chosen[1], limit)
-            streamed = StreamedBody(body, message, partial(self._apply_records, record=record))
+            streamed = StreamedBody(body.chunks(), message, self._applying(record))
             if await streamed.prime():
                 return message, streamed
             whole = b""
@@ -189,7 +190,11 @@ class Handler:
             if whole:
                 plan = pipeline.plan_flowing_request(exchange, blueprint, whole, limit)
                 message = await self._apply(plan, record)
-                flowing = FlowingBody(pieces, message.flow, body.framing)
+                flowing: FlowingBody | StreamedBody
+                if isinstance(message.flow, PlannedFlow):
+                    flowing = StreamedBody(pieces.all(), message, self._applying(record))
+                else:
+                    flowing = FlowingBody(pieces, message.flow, body.framing)
                 await flowing.prime()
                 return message, flowing
         else:
@@ -209,15 +214,21 @@ class Handler:
         kind = self._course.streaming(blueprint, response)
         if kind is not None:
             message = pipeline.begin_stream(exchange, blueprint, response.head, kind, limit)
-            apply = partial(self._apply_records, record=record)
-            return message, StreamedResponse(response, message, apply)
-        if self._course.flows(blueprint, response):
+            apply = self._applying(record)
+            return message, StreamedResponse(response, response.chunks(), message, apply)
+        if self._course.flows(exchange, blueprint, response):
             pieces = Pieces(response, response.framing, self._course.flow_limit)
             whole = await pieces.beginning(partial(pipeline.suffices, blueprint))
             if whole:
-                plan = pipeline.plan_flowing_response(exchange, blueprint, response.head, whole)
+                head = response.head
+                plan = pipeline.plan_flowing_response(exchange, blueprint, head, whole, limit)
                 message = await self._apply(plan, record)
-                flowing = FlowingResponse(response, pieces, message.flow)
+                flowing: FlowingResponse | StreamedResponse
+                if isinstance(message.flow, PlannedFlow):
+                    apply = self._applying(record)
+                    flowing = StreamedResponse(response, pieces.all(), message, apply)
+                else:
+                    flowing = FlowingResponse(response, pieces, message.flow)
                 await flowing.prime()
                 return message, flowing
         else:
@@ -232,8 +243,11 @@ class Handler:
             keys = await self._course.resolve(plan, record)
         return self._course.apply(plan, keys, record)
 
-    async def _apply_records(self, plan: Plan, record: Record) -> Forwardable:
-        """Carry out a plan for records of a stream, whose end may be far."""
+    def _applying(self, record: Record) -> Callable[[Plan], Awaitable[Forwardable]]:
+        return partial(self._apply_piece, record=record)
+
+    async def _apply_piece(self, plan: Plan, record: Record) -> Forwardable:
+        """Carry out a plan for a piece of a body, whose end may be far."""
         message = await self._apply(plan, record)
         self._course.tell(record)
         return message
