@@ -67,10 +67,8 @@ class Tally:
             outcome = "aborted" if fields.get("status") == _ABORTED else "forwarded"
             self._messages.count(fields, outcome)
             self._values(fields)
-            if "shape" in fields:
-                self._uncovered(fields)
-            elif fields.get("observed"):
-                self._trials(fields)
+            if "shape" in fields or fields.get("observed"):
+                self._observed(fields)
             if self.tap.watched:
                 self.tap.line(fields)
         elif event == "message.refused":
@@ -79,6 +77,12 @@ class Tally:
             self._refusal(fields)
             if self.tap.watched:
                 self.tap.line(fields)
+        else:
+            self._count_rare(event, fields)
+
+    def _count_rare(self, event: str, fields: Mapping[str, Any]) -> None:
+        if event == "message.observed":
+            self._observed(fields)
         elif event == "store.failed":
             self._add(STORE_ERRORS, (_text(fields, "store"), _text(fields, "reason")))
         elif event == "poison.opened":
@@ -105,6 +109,12 @@ class Tally:
                     self._add(VALUES, (listener, rule, "response", fate), back)
                 if number > back:
                     self._add(VALUES, (listener, rule, "request", fate), number - back)
+
+    def _observed(self, fields: Mapping[str, Any]) -> None:
+        if "shape" in fields:
+            self._uncovered(fields)
+        else:
+            self._trials(fields)
 
     def _trials(self, fields: Mapping[str, Any]) -> None:
         listener, rule = _text(fields, "listener"), _text(fields, "rule")

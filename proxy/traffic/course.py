@@ -41,7 +41,7 @@ from .framing import Framing
 from .gate import Admitted, RawRequest, admit
 from .hop import Crossing, Hop, Peer, Places
 from .interfaces import Reporter, UpstreamResponse
-from .path_shapes import NO_BODY, PathShapes, kind_told
+from .path_shapes import NO_BODY, WEBSOCKET, PathShapes, kind_told
 from .plain_head import PlainHead
 from .problem import Problem, problem, status_of
 from .record import Record
@@ -290,6 +290,12 @@ class Course:
             asked, answered = kind_told(exchange.head.told), kind_told(head.told)
             if asked != NO_BODY or answered != NO_BODY:
                 record.uncovered(self._shapes.shape(exchange.head.path), asked, answered)
+
+    def uncovered_socket(self, exchange: Exchange, record: Record) -> None:
+        """Tell of a WebSocket that no rule covers, where somebody finds that out."""
+        if self._shapes is not None and exchange.decision.rule is None:
+            shape = self._shapes.shape(exchange.head.path)
+            record.uncovered_messages(self.reporter, shape, WEBSOCKET)
 
     def body_limit(self, decision: Decision) -> int:
         """Return how many bytes a body may have that a rule reads."""

@@ -36,6 +36,7 @@ from .tunnel import Tunnel
 from .upstream import HttpUpstream
 from .websocket import handshake
 from .websocket.leg import Leg
+from .websocket.overheard import OverheardSocket, overhearing
 from .websocket.relay import Relay
 
 __all__ = ["Handler", "KeySource"]
@@ -155,7 +156,7 @@ class Handler:
                 if arrival.reads_messages:
                     await self._relay(request, arrival, response, record)
                 else:
-                    await self._tunnel(request, response, record)
+                    await self._tunnel(request, arrival.exchange, response, record)
                 return
             self._course.uncovered(arrival.exchange, response.head, record)
             if response.framing.told is None and streams_records(response.head.headers):
@@ -252,13 +253,20 @@ class Handler:
         self._course.tell(record)
         return message
 
-    async def _tunnel(self, request: Request, response: UpstreamResponse, record: Record) -> None:
+    async def _tunnel(
+        self, request: Request, exchange: Exchange, response: UpstreamResponse, record: Record
+    ) -> None:
         """Let a WebSocket through; the upstream has agreed to it."""
+        self._course.uncovered_socket(exchange, record)
+        heard = None
+        if exchange.decision.observes is not None:
+            heard = OverheardSocket(self._course, exchange, record, response.head)
         upstream = response.divert()
         client = await request.switch(switching_head(response.head))
-        tunnel = Tunnel(client, upstream)
+        tunnel = Tunnel(client, upstream, (None, None) if heard is None else heard.ears)
         try:
-            await tunnel.run(idle=self._timeouts.tunnel, linger=self._timeouts.linger)
+            async with overhearing(heard):
+                await tunnel.run(idle=self._timeouts.tunnel, linger=self._timeouts.linger)
         finally:
             record.received, record.returned = tunnel.received, tunnel.sent
 
