@@ -39,8 +39,8 @@ class Blueprint:
     `selection` what stands in JSON; `in_head` are the items of the head. `whole_encrypt` and
     `whole_decrypt` are the items that take the whole body; `takes_whole` says that there is one,
     `takes_body` that it is `body`. `alone` is the one that seals or opens the body where nothing
-    else is read from it, so that it may pass piece by piece. `flows_in_parts` says that it seals
-    parts of a form and reads nothing else from it, so that they may pass one by one.
+    else is read from it, so that it may pass piece by piece. `flows_in_parts` says that it seals or
+    opens parts of a form and reads nothing else from it, so that they may pass one by one.
     `heeds_head` says that it does something in the head, or forbids something there.
     `only_opens_responses`: it seals nothing, forbids nothing, and is for no request. `when` are its
     conditions on the body, None without any. `ordinary` finds the values of JSON in fewer steps;
@@ -136,12 +136,9 @@ class Blueprint:
         reads_more = named or self.selection is not None or bool(block.when)
         alone = self.takes_body and len(wholes) == 1 and not reads_more
         self.alone = wholes[0] if alone else None
-        self.flows_in_parts = (
-            self.parts is not None
-            and bool(self.encrypt)
-            and not (self.decrypt or wholes or block.when or self.source_index)
-            and block.already_sealed == "seal"  # else a key may be needed that a part names
-        )
+        acts = tokens or (self.parts is not None and bool(self.encrypt or self.decrypt))
+        reads_whole = block.when or self.source_index or self._wholes - {Whole.TOKENS}
+        self.flows_in_parts = acts and not reads_whole and "multipart" in self.reads
 
         self.ordinary = self._ordinary()
 

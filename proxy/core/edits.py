@@ -161,8 +161,7 @@ class EmbeddedEdit(NamedTuple):
         """Return the opened value in place of the token, the placeholder, or the token."""
         one, context, token = self
         if token is None:
-            start, end, new = tokens.replacement(one, block.placeholder, is_json=False)
-            return Change(start, end, new, "cut")
+            return self._cut(block)
         if context is None:
             keys.unopened.append(Unopened("missing-name", token.key_id.sid))
             return Change(one.start, one.end, None, "kept")
@@ -170,9 +169,15 @@ class EmbeddedEdit(NamedTuple):
             session, plaintext = keys.open(token, context, now)
             text = as_text(plaintext, token.cty)
         except OpenFailed:
+            if one.trails_off:
+                return self._cut(block)
             return Change(one.start, one.end, None, "kept")
         start, end, new = tokens.replacement(one, text, is_json=token.cty == CTY_JSON)
         return Change(start, end, new, "opened", session)
+
+    def _cut(self, block: Block) -> Change:
+        start, end, new = tokens.replacement(self.found, block.placeholder, is_json=False)
+        return Change(start, end, new, "cut")
 
 
 def as_json(plaintext: bytes, cty: str | None) -> bytes:

@@ -182,9 +182,9 @@ def parse_media_type(value: bytes) -> MediaType | None:
     for parameter in _PARAMETER.finditer(match[2]):
         name = parameter[1].decode("ascii").lower()
         given = parameter[2].decode("ascii")
-        if name == "charset":
-            if charset is not None:
-                return None
+        if name.partition("*")[0] == "charset":
+            if charset is not None or name != "charset":
+                return None  # in the spelling of RFC 2231, which some readers take for the charset
             charset = given.strip('"').lower()
         if _PLAIN_QUOTED.fullmatch(given):
             given = given[1:-1]

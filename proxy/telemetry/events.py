@@ -22,6 +22,28 @@ class Event:
     meaning: str
 
 
+_TRIAL_KEYS: Final = (
+    "observed",
+    "would_be_sealed",
+    "would_be_opened",
+    "would_be_already_sealed",
+    "would_be_kept",
+    "would_be_plain",
+    "would_be_cut",
+    "would_fail",
+    "response_would_be_sealed",
+    "response_would_be_opened",
+    "response_would_be_already_sealed",
+    "response_would_be_kept",
+    "response_would_be_plain",
+    "response_would_be_cut",
+    "response_would_fail",
+    "shape",
+    "request_type",
+    "response_type",
+)
+_OBSERVED_KEYS: Final = ("request_id", "listener", "method", "rule", *_TRIAL_KEYS)
+
 # The one canonical line of a message, whether it was forwarded or refused.
 _MESSAGE_KEYS: Final = (
     "request_id",
@@ -48,24 +70,7 @@ _MESSAGE_KEYS: Final = (
     "response_kept",
     "response_plain",
     "response_cut",
-    "observed",
-    "would_be_sealed",
-    "would_be_opened",
-    "would_be_already_sealed",
-    "would_be_kept",
-    "would_be_plain",
-    "would_be_cut",
-    "would_fail",
-    "response_would_be_sealed",
-    "response_would_be_opened",
-    "response_would_be_already_sealed",
-    "response_would_be_kept",
-    "response_would_be_plain",
-    "response_would_be_cut",
-    "response_would_fail",
-    "shape",
-    "request_type",
-    "response_type",
+    *_TRIAL_KEYS,
     "sample",
 )
 
@@ -238,6 +243,13 @@ _TABLE: Final = (
         _MESSAGE_KEYS,
         "A message went through: one line for each, or for a share of them where the rule says so:"
         " then `sample` is that share.",
+    ),
+    Event(
+        "message.observed",
+        "debug",
+        _OBSERVED_KEYS,
+        "What a rule in mode `observe` would have done to one message of a WebSocket; with `shape`,"
+        " a WebSocket that no rule covers.",
     ),
     Event(
         "message.refused",

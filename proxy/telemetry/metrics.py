@@ -68,8 +68,8 @@ UNCOVERED: Final = Metric(
     "sealyard_uncovered_messages_total",
     "counter",
     ("listener", "method", "shape", "request_type", "response_type"),
-    "Messages with a body that no rule covers, on listeners with a rule in mode `observe`, by the"
-    " shape of their path and the kinds of their bodies.",
+    "Messages with a body, and WebSockets, that no rule covers, on listeners with a rule in mode"
+    " `observe`, by the shape of their path and the kinds of their bodies.",
 )
 REFUSALS: Final = Metric(
     "sealyard_refusals_total",
