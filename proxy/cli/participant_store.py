@@ -15,6 +15,7 @@ from ..core.errors import ParticipantError
 from ..keys import keyring_file
 from ..keys.participants import prekey, private_key, public_key
 from ..keys.participants.participant import Participant, ParticipantKey
+from ..keys.participants.pins import PinBook, Pins
 from ..keys.participants.private_key import Opener
 from ..keys.participants.public_key import Kind, Use
 from ..keys.participants.registry import Change, Participants
@@ -90,12 +91,35 @@ def new_prekey(  # noqa: PLR0913 - each is one option
 
 def find(place: Place, participant: str) -> Participant:
     """Return the participant; raise ParticipantError where the store cannot tell."""
+    return look(place, participant)[0]
 
-    async def work() -> Participant:
+
+def look(place: Place, participant: str) -> tuple[Participant, Pins]:
+    """Return the participant and which keys are accepted; raise as `find` does."""
+
+    async def work() -> tuple[Participant, Pins]:
         async with _participants(place) as held:
-            return await held.find(participant)
+            found = await held.find(participant)
+            return found, await _book(place, held).find(held.name(participant))
 
     return asyncio.run(work())
+
+
+def accept(place: Place, participant: str, kid: str) -> None:
+    """Accept a key of the participant; it is written to the audit log first.
+
+    Raises ParticipantError, with nothing changed and nothing written, for what cannot be.
+    """
+
+    async def work() -> None:
+        async with _participants(place) as held:
+            key, name = (await held.find(participant)).find(kid), held.name(participant)
+            book = _book(place, held)
+            book.require_acceptable(name, key, time.time())
+            _write(place, held, "participants.accept", participant, kid)
+            await book.accept(name, key)
+
+    asyncio.run(work())
 
 
 def change(place: Place, event: str, participant: str, kid: str, how: Change) -> Participant:
@@ -130,6 +154,10 @@ def hand_out(place: Place, participant: str, kid: str) -> str:
 def _write(place: Place, held: Participants, event: str, participant: str, kid: str) -> None:
     name = held.name(participant)
     place.write_down(held.keyring, event, participant=name, kid=kid)
+
+
+def _book(place: Place, held: Participants) -> PinBook:
+    return PinBook(held.store, held.keyring, place.keys().pins.listed)
 
 
 def _kind(use: Use, *, x25519: bool, x_wing: bool) -> Kind:

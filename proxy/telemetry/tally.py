@@ -21,6 +21,7 @@ from .metrics import (
     STORE_ERRORS,
     TRIAL_VALUES,
     TRIALS,
+    UNACCEPTED,
     UNCOVERED,
     UPSTREAM_ERRORS,
     VALUES,
@@ -83,6 +84,9 @@ class Tally:
             self._add(STORE_ERRORS, (_text(fields, "store"), _text(fields, "reason")))
         elif event == "poison.opened":
             self._add(POISON, (_text(fields, "listener"), _text(fields, "rule")))
+        elif event == "participant.unaccepted":
+            refused = "yes" if fields.get("refused") else "no"
+            self._add(UNACCEPTED, (_text(fields, "use"), refused))
 
     def samples(self) -> Samples:
         """Return what has been counted so far."""

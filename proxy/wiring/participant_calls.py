@@ -13,6 +13,7 @@ from ..core.errors import InternalError
 from ..keys.keyring import Keyring
 from ..keys.participants.desk import ParticipantAnswer, ParticipantCall, ParticipantDesk
 from ..keys.participants.making import MOST_WAITING, SECONDS, KeyMaker
+from ..keys.participants.pins import PinBook
 from ..keys.participants.registry import Participants
 from ..telemetry.tally import Reporter
 from .auditing import log_of
@@ -25,11 +26,12 @@ _CALL_SECONDS: Final = (MOST_WAITING + 1) * SECONDS
 
 def desk(  # noqa: PLR0913 - what the sidecar hands in
     participants: Participants,
+    pins: PinBook,
     keyring: Keyring,
     settings: Settings,
+    *,
     maker: KeyMaker,
     reporter: Reporter,
-    *,
     clock: Callable[[], float],
 ) -> ParticipantDesk:
     """Return who answers for the participants in the store of this process."""
@@ -39,7 +41,7 @@ def desk(  # noqa: PLR0913 - what the sidecar hands in
     async def write(event: str, values: Mapping[str, str]) -> None:
         await asyncio.to_thread(log.write, key, event, keyring=str(path), **values)
 
-    return ParticipantDesk(participants, maker, write, clock=clock)
+    return ParticipantDesk(participants, pins, maker, write, clock=clock)
 
 
 async def of_workers(workers: Sequence[WorkerProcess], call: ParticipantCall) -> ParticipantAnswer:
@@ -66,7 +68,7 @@ async def packages(
 
 def report(reporter: Reporter, call: ParticipantCall, answer: ParticipantAnswer) -> None:
     """Tell the log of a change; whoever trusts a participant's keys may want to look."""
-    if call.action in {"add", "rotate", "revoke", "expire"}:
+    if call.action in {"add", "rotate", "revoke", "expire", "accept"}:
         reporter.report(
             "participant.changed", participant=answer.name, kid=answer.kid, action=call.action
         )

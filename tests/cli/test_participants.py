@@ -208,3 +208,26 @@ def test_an_x_wing_key_that_they_made_themselves_is_taken(run: Run) -> None:
     Path("bob-xw.json").write_text(json.dumps(a_public_jwk("bob-xw")))
     kid = run("add", "bob", "--jwk", "bob-xw.json").stdout.strip()
     assert kid == a_public_key("bob-xw").kid
+
+
+def test_a_key_that_nobody_accepted_is_shown_and_accepted(run: Run) -> None:
+    first = run("add", "alice", "--jwk", "alice.json", "--accept").stdout.strip()
+    other = run("add", "alice", "--jwk", "bob.json", "--device", "new").stdout.strip()
+    shown = {one["kid"]: one["accepted"] for one in listed(run)}
+    assert shown == {first: True, other: False}
+    assert "new  NOT ACCEPTED" in run("list", "alice").stdout
+
+    assert f"accepted {other}" in run("accept", "alice", "--", other).stderr
+    assert all(one["accepted"] for one in listed(run))
+    lines = [json.loads(one) for one in Path("keyring.jwe.audit").read_text().splitlines()]
+    found = [one["kid"] for one in lines if one["event"] == "participants.accept"]
+    assert found == [first, other]
+
+
+def test_a_key_that_is_not_there_or_over_is_not_accepted(run: Run) -> None:
+    kid = run("add", "alice", "--jwk", "alice.json").stdout.strip()
+    run("revoke", "alice", "--reason", "lost", "--", kid)
+
+    run("accept", "alice", "--", kid, status=3)
+    run("accept", "alice", "--", "x" * 43, status=3)
+    assert "participants.accept" not in Path("keyring.jwe.audit").read_text()

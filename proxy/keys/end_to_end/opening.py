@@ -188,9 +188,10 @@ class PackagedOpening:
         mine = await self._people.find(self._people.name(reader))
         theirs = await self._people.find(stored.issuer)
         fresh_until = min(mine.fresh_until, theirs.fresh_until)
-        sender = theirs.participant.verifying_key(stored.kid, self._clock())
+        sender = theirs.trusted.verifying_key(stored.kid, self._clock())
         if sender is None:
-            return "sender-key-not-valid", fresh_until
+            some = theirs.participant.verifying_key(stored.kid, self._clock()) is not None
+            return "sender-key-not-accepted" if some else "sender-key-not-valid", fresh_until
         identities = await self._identities.find(reader, mine.participant, "enc")
         for identity in identities:
             if package.is_for(stored.package, identity.public.kid):

@@ -245,11 +245,16 @@ class PackagedSealing:
         signing = next((one for one in identities if one.public.kid in active), None)
         if signing is None:
             raise KeyUnavailable("sender-has-no-key")
+        if known[0].trusted.verifying_key(signing.public.kid, now) is None:
+            raise KeyUnavailable("sender-key-not-accepted")
         keys: dict[str, PublicKey] = {}
         for one in known[1:]:
-            found = one.participant.sealing_keys(now)
+            found = one.trusted.sealing_keys(now)
             if not found:
-                raise KeyUnavailable("recipient-has-no-key")
+                some = bool(one.participant.sealing_keys(now))
+                raise KeyUnavailable(
+                    "recipient-key-not-accepted" if some else "recipient-has-no-key"
+                )
             keys |= {key.kid: key for key in found}
         if len(keys) > MAX_RECIPIENTS:
             raise KeyUnavailable("too-many-recipients")
