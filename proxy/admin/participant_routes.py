@@ -179,7 +179,7 @@ def _new_key(
         raise Malformed("Give one of `jwk`, `passphrase` and `under`.")
     use = _use(said, "enc")
     if "jwk" in said:
-        public = _public(jwk)
+        public = _public(jwk, _use(said, "enc"))
         if public.use != _use(said, public.use):
             raise Malformed(f"The key is for use {public.use}.")
         jwk, use = dict(public.required), public.use
@@ -197,11 +197,11 @@ def _new_key(
     )
 
 
-def _public(jwk: object) -> public_key.PublicKey:
+def _public(jwk: object, use: Use) -> public_key.PublicKey:
     if not isinstance(jwk, dict):
         raise Malformed("`jwk` is not an object.")
     try:
-        return public_key.from_members(jwk)
+        return public_key.from_members(jwk, use)
     except ParticipantError as error:
         raise Malformed(f"`jwk`: {error.reason}.") from None
 

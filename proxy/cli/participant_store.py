@@ -35,6 +35,7 @@ def new_key(  # noqa: PLR0913 - each is one option
     use: Use,
     x25519: bool,
     x_wing: bool,
+    ps256: bool,
     jwk: Path | None,
     expires: str | None,
     under: str,
@@ -49,7 +50,9 @@ def new_key(  # noqa: PLR0913 - each is one option
     if jwk is not None:
         return ParticipantKey(_taken(jwk, use), device, int(time.time()), expires=ends)
     opener = opener_of(place, under, private_passphrase_env, private_passphrase_file)
-    public, sealed = private_key.generate(_kind(use, x25519=x25519, x_wing=x_wing), opener)
+    public, sealed = private_key.generate(
+        _kind(use, x25519=x25519, x_wing=x_wing, ps256=ps256), opener
+    )
     return ParticipantKey(public, device, int(time.time()), private=sealed, expires=ends)
 
 
@@ -160,13 +163,15 @@ def _book(place: Place, held: Participants) -> PinBook:
     return PinBook(held.store, held.keyring, place.keys().pins.listed)
 
 
-def _kind(use: Use, *, x25519: bool, x_wing: bool) -> Kind:
+def _kind(use: Use, *, x25519: bool, x_wing: bool, ps256: bool) -> Kind:
     if x25519 and x_wing:
         raise ParticipantError("a key is X25519 or X-Wing: X-Wing has X25519 inside")
     if use == "sig":
         if x25519 or x_wing:
             raise ParticipantError("X25519 and X-Wing do not sign: leave --x25519, --x-wing out")
-        return "Ed25519"
+        return "RSA-PSS" if ps256 else "Ed25519"
+    if ps256:
+        raise ParticipantError("PS256 signs: give --use sig")
     if x_wing:
         return "X-Wing"
     return "X25519" if x25519 else "RSA"
@@ -177,7 +182,7 @@ def _taken(file: Path, use: Use) -> public_key.PublicKey:
         text = opened.read(_JWK_BYTES + 1)
     if len(text) > _JWK_BYTES:
         raise ParticipantError(f"{file}: more than {_JWK_BYTES} bytes")
-    key = public_key.parse(text)
+    key = public_key.parse(text, use)
     if key.use != use:
         raise ParticipantError(f"the key is for --use {key.use}")
     return key

@@ -35,7 +35,7 @@ _use = click.option(
     type=click.Choice(["enc", "sig"]),
     default="enc",
     show_default=True,
-    help="RSA-4096 to wrap session keys for them, or Ed25519 to sign.",
+    help="To wrap session keys for them (RSA-4096), or to sign (Ed25519).",
 )
 
 
@@ -72,6 +72,7 @@ def _key_options(command: Callable[..., None]) -> Callable[..., None]:
             is_flag=True,
             help="X-Wing (ML-KEM-768 and X25519) in place of RSA, with --use enc; experimental.",
         ),
+        click.option("--ps256", is_flag=True, help="RSA-4096 in place of Ed25519, with --use sig."),
         click.option("--x25519", is_flag=True, help="X25519 in place of RSA, with --use enc."),
         click.option(
             "--accept",

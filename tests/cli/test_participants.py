@@ -140,9 +140,9 @@ def test_a_private_key_is_not_taken_for_a_public_one(run: Run) -> None:
 
 
 def test_a_key_for_another_use_is_refused(run: Run) -> None:
-    assert (
-        "--use enc" in run("add", "alice", "--use", "sig", "--jwk", "alice.json", status=3).output
-    )
+    Path("enc.json").write_text(json.dumps(a_public_key("alice-enc").to_jwk()))
+    told = run("add", "alice", "--use", "sig", "--jwk", "enc.json", status=3).output
+    assert "--use enc" in told
 
 
 def test_a_store_that_ends_with_its_process_takes_no_participant(run: Run) -> None:
@@ -186,6 +186,18 @@ def test_a_prekey_is_made_signed_and_taken_before_the_static_key(run: Run) -> No
     told = {one["kid"]: one for one in listed(run) if one.get("prekey")}
     assert {kid: one["status"] for kid, one in told.items()} == {kid: "rotated", again: "active"}
     run("prekey", "alice", "--under", "keyring", status=3)
+
+
+def test_an_rsa_key_is_made_or_taken_to_sign_with(run: Run) -> None:
+    made = run("add", "alice", "--use", "sig", "--ps256").stdout.strip()
+    taken = run("add", "alice", "--use", "sig", "--device", "hsm", "--jwk", "alice.json")
+    found = json.loads(run("jwks", "alice").stdout)["keys"]
+    assert [one["alg"] for one in found] == ["PS256", "PS256"]
+    assert [one["kid"] for one in found] == [made, taken.stdout.strip()]
+    assert run("prekey", "alice").stdout  # which an RSA key signs as well
+    # The same numbers are not taken to wrap for.
+    assert "already" in run("add", "alice", "--jwk", "alice.json", status=3).output
+    assert "--use sig" in run("add", "bob", "--ps256", status=3).output
 
 
 def test_an_x_wing_key_is_made_beside_others_where_it_is_asked_for(run: Run) -> None:

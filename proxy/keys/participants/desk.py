@@ -153,7 +153,7 @@ class ParticipantDesk:
     async def _new_key(self, call: ParticipantCall) -> ParticipantKey:
         private = ""
         if call.jwk is not None:
-            public = public_key.from_members(call.jwk)
+            public = public_key.from_members(call.jwk, call.use)
             if public.use != call.use:
                 raise ParticipantError(f"the key is for use {public.use}")
         elif call.keyring or call.passphrase is not None:

@@ -443,6 +443,15 @@ async def test_a_private_key_under_a_passphrase_opens_where_it_is_said() -> None
     assert [event for event, _ in wrong.reports.events] == ["identity.unopened"]
 
 
+async def test_a_sender_may_sign_with_an_rsa_key() -> None:
+    (one,) = await a_fleet()
+    await one.add("carol", a_held_key("alice-ps"))
+    sealed = await one.seal(b"hello", "carol", ["bob"])
+    assert await one.open_for("bob", sealed) == b"hello"
+    (package,) = await one.keys.packages(Scope("clinic", "c1"), "bob")
+    assert package.kid == a_public_key("alice-ps").kid
+
+
 async def test_who_is_not_listed_cannot_be_signed_or_opened_for() -> None:
     (one,) = await a_fleet()
     sealed = await one.seal(b"hello", "alice", ["bob"])
