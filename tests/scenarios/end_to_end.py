@@ -137,12 +137,19 @@ def a_jwt(who: str) -> str:
 
 @asynccontextmanager
 async def a_world(
-    folder: Path, rules: str = RULES, *, trusted: bool = False, keys: str = ""
+    folder: Path,
+    rules: str = RULES,
+    *,
+    trusted: bool = False,
+    keys: str = "",
+    options: tuple[str, ...] = (),
 ) -> AsyncIterator[World]:
     """Run one, with alice, bob and the outsider eve in its store."""
     more = f"  store: 'sqlite:{folder / 'keys.db'}'\n{keys}"
     async with backend() as behind, aiohttp.ClientSession() as client:
-        with served(folder, behind.port, rules=rules, keys_more=more, trusted=trusted) as ours:
+        with served(
+            folder, behind.port, *options, rules=rules, keys_more=more, trusted=trusted
+        ) as ours:
             await ours.event("server.ready")
             async with participants(folder) as held:
                 world = World(folder, ours, behind, client, held)
