@@ -136,8 +136,8 @@ _TABLE: Final = (
         "participant.changed",
         "warning",
         ("participant", "kid", "action"),
-        "The keys of a participant changed by the admin API: `action` is add, rotate, revoke or"
-        " expire; `participant` is the name of their record, a keyed hash.",
+        "The keys of a participant changed by the admin API: `action` is add, rotate, revoke,"
+        " expire or accept; `participant` is the name of their record, a keyed hash.",
     ),
     Event(
         "worker.started",
@@ -223,6 +223,20 @@ _TABLE: Final = (
         ("sid", "issue", "cause", "recipients", "keys", "ttl_s"),
         "A key package was made and stored. `cause` is first, spent, revoked, rotated,"
         " recipient-added (the same session key, one `issue` more) or key-gone (a new one).",
+    ),
+    Event(
+        "participant.pinned",
+        "info",
+        ("participant", "kid", "use"),
+        "A participant's key was used for the first time: from now on a key in its place is told"
+        " of. `participant` is the name of their record, a keyed hash.",
+    ),
+    Event(
+        "participant.unaccepted",
+        "error",
+        ("participant", "kid", "use", "refused"),
+        "A participant has a key that nobody accepted (`keys.pins`); with `refused` it is not used."
+        " Told once by each process.",
     ),
     Event(
         "identity.unopened",

@@ -247,6 +247,12 @@ POISON: Final = Metric(
     ("listener", "rule"),
     "Times that somebody tried to open a poison token.",
 )
+UNACCEPTED: Final = Metric(
+    "sealyard_participant_keys_unaccepted_total",
+    "counter",
+    ("use", "refused"),
+    "Keys of participants that nobody accepted (`keys.pins`), counted once by each process.",
+)
 MEMORY: Final = Metric(
     "sealyard_resident_memory_bytes", "gauge", (), "Memory of all processes that carry traffic."
 )
@@ -332,6 +338,7 @@ METRICS: Final = {
         AUDIT_BLOCKED,
         AUDIT_SEQUENCE,
         POISON,
+        UNACCEPTED,
         MEMORY,
         CPU,
         RELOADS,

@@ -22,6 +22,7 @@ from .metrics import (
     STORE_ERRORS,
     TRIAL_VALUES,
     TRIALS,
+    UNACCEPTED,
     UNCOVERED,
     UPSTREAM_ERRORS,
     Metric,
@@ -75,6 +76,9 @@ class Tally:
             self._add(STORE_ERRORS, (_text(fields, "store"), _text(fields, "reason")))
         elif event == "poison.opened":
             self._add(POISON, (_text(fields, "listener"), _text(fields, "rule")))
+        elif event == "participant.unaccepted":
+            refused = "yes" if fields.get("refused") else "no"
+            self._add(UNACCEPTED, (_text(fields, "use"), refused))
 
     def message(self, line: MessageLine) -> None:
         """Write the line of a message, then count it."""
