@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
-import contextlib
 import hashlib
 
 import pytest
 
 from tests.keys.builders import a_world
 from tests.traffic.ours import local, proxied
-from tests.traffic.wire import Origin, Peer, Response, connected, running
+from tests.traffic.wire import Origin, Peer, Response, connected, eventually, running
 
 from .test_relay import BOOK, CANARY
 
@@ -76,10 +74,8 @@ async def answered(path: bytes, lines: tuple[bytes, ...]) -> tuple[Response, byt
     ):
         client.send(a_handshake(path) + a_frame(b'{"cid": "c", "content": "%b"}' % CANARY.encode()))
         head = Response(await client.until(b"\r\n\r\n"))
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(2):
-                while head.status == 101 and not got:
-                    await asyncio.sleep(0.01)
+        if head.status == 101:
+            await eventually(lambda: got)
     return head, bytes(got)
 
 
