@@ -45,7 +45,7 @@ from proxy.core.splicing import splice
 from proxy.traffic.gate import Admitted, RawRequest, admit
 from proxy.traffic.response_reader import ResponseReader
 
-from . import form_readers, seeds, sockets
+from . import form_readers, ordinary, seeds, sockets
 
 MOST_SECONDS: Final = 1.0
 """How much processor time one run may take."""
@@ -541,6 +541,7 @@ TARGETS: Final[dict[str, Target]] = {
     "configuration": Target(configuration, seeds.configurations),
     "parts": Target(parts, seeds.parts),
     "exchange": Target(exchange, seeds.documents),
+    "ordinary": Target(ordinary.ordinary, ordinary.ordinary_seeds),
     "responses": Target(responses, seeds.responses),
     "records": Target(records, seeds.streams),
     "messages": Target(sockets.messages, sockets.frames),
