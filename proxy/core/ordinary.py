@@ -103,6 +103,8 @@ class Ordinary:
         `facts` holds what was kept from the request, or takes it; `read` reads a name outside of
         the body. Raises MessageError for what the general way would refuse before it looks further.
         """
+        if not self._probe.suits(body):
+            return None
         text = check(body)
         try:
             probed = self._probe.find(text, 0 if text.startswith("{") else after_space(text, 0))

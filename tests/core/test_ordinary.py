@@ -243,6 +243,7 @@ def test_usual_lists_are_ordinary() -> None:
         '{"conversationId":null,"content":"a"}',
         '{"conversationId":"c1","content":"\\u0061"}',
         '["content"]',
+        '{"conversationId":"c1","content":"' + "a" * 20_000 + '"}',
     ],
 )
 def test_what_is_not_certain_is_left_to_the_general_way(body: str) -> None:

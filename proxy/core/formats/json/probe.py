@@ -49,6 +49,12 @@ class Probe:
         self._many = any(many for _, many in self._paths)
         self._longest = _LISTED_MAX if self._many else _PROBED_MAX
 
+    def suits(self, text: str | bytes) -> bool:
+        """Tell whether a text is of a size that a search is worth it."""
+        if len(text) <= self._longest:
+            return True
+        return (text.count(",") if isinstance(text, str) else text.count(b",")) >= _CROWDED
+
     def find(self, text: str, start: int) -> tuple[int, list[list[Seen]], set[int]] | None:
         """Return where the value at `start` ends, the values at each path, and what is missing.
 
@@ -56,9 +62,9 @@ class Probe:
         None where any of it is not certain. Raises ValueError or StopIteration for what the scanner
         does not read, as it does.
         """
-        if "\\" in text and "\\u" in text:  # one character is looked for much faster than two
+        if not self.suits(text):
             return None
-        if len(text) > self._longest and text.count(",") < _CROWDED:
+        if "\\" in text and "\\u" in text:  # one character is looked for much faster than two
             return None
         document: Any
         end: int
