@@ -105,7 +105,15 @@ class Ordinary:
         """
         if not self._probe.suits(body):
             return None
-        text = check(body)
+        probed = self._probed(check(body))
+        if probed is None:
+            return None
+        text, seen = probed
+        contexts = self._bind(seen, facts, read) if self._keep(seen, facts) else None
+        return None if contexts is None else self._found(body, text, seen, contexts)
+
+    def _probed(self, text: str) -> tuple[str, Sequence[Sequence[Seen]]] | None:
+        """Return what stands at each path, where all of the text is one value that has it all."""
         try:
             probed = self._probe.find(text, 0 if text.startswith("{") else after_space(text, 0))
         except (ValueError, StopIteration):
@@ -115,17 +123,18 @@ class Ordinary:
         end, seen, missing = probed
         if end != len(text) and after_space(text, end) != len(text):
             return None
+        return (text, seen) if self._required.isdisjoint(missing) else None
+
+    def _keep(self, seen: Sequence[Sequence[Seen]], facts: Facts) -> bool:
+        """Keep names of this message for its answer; return whether each is a string or missing."""
         for source, index in self._keeps:
             if not seen[index]:
                 facts[source] = None
             elif type(value := seen[index][0][0]) is str:
                 facts[source] = _text(value)
             else:
-                return None
-        if not self._required.isdisjoint(missing):
-            return None
-        contexts = self._bind(seen, facts, read)
-        return None if contexts is None else self._found(body, text, seen, contexts)
+                return False
+        return True
 
     def _bind(
         self, seen: Sequence[Sequence[Seen]], facts: Facts, read: NameReader
