@@ -8,44 +8,45 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from functools import partial
-from typing import NamedTuple, cast
+from typing import NamedTuple
 
-from .alternatives import alternatives, choose, fits, refuse_unfit
-from .any_edit import Edit, PieceEdit
+from .alternatives import alternatives
 from .blueprint import JOSE, Blueprint
 from .choosing import (
     choose_bodiless,
     choose_response,
-    fitting,
     flowing_request,
     flows,
-    flows_as_one,
-    flows_in_parts,
     refuse_rejected,
     streaming_request,
     streaming_response,
     suffices,
 )
-from .coding import coding_of, decode
-from .digests import Digests, digests_of, verify
 from .edits import AtHand, Change, Fate, OpenEdit, SealEdit
-from .errors import InvalidBody, OpenFailed, Unopened, UnsupportedBody
+from .errors import OpenFailed, Unopened
 from .exchange import Exchange
-from .finding import find_edits, head_edits, needs_of, refuse_present
+from .finding import refuse_present
 from .finding_in_head import HeadEdit
 from .finding_parts import refuse_new_delimiters
 from .flow import CheckedFlow
-from .form_flow import FormFlow, form_that_passes
 from .formats.cutting import cutter
 from .formats.kinds import Kind
 from .forwardable import Forwardable, mint
-from .frame_edits import Begun, FrameEdit
+from .frame_edits import Begun
 from .head_values import with_changes
 from .marks import request_marks, response_marks, vary
 from .message import Head, Headers, RequestHead, ResponseHead, SocketHead, media_type
-from .messages import Messages
-from .method_override import refuse_in_body
-from .needs import Keys, Needs
+from .needs import Keys
+from .planning import (
+    Plan,
+    plan_bodiless,
+    plan_flowing_request,
+    plan_flowing_response,
+    plan_message,
+    plan_records,
+    plan_request,
+    plan_response,
+)
 from .record_flow import RecordFlow
 from .selectors import Whole
 from .session import Session
@@ -61,11 +62,13 @@ __all__ = [
     "choose_response",
     "flowing_request",
     "flows",
+    "pass_handshake",
     "pass_request",
     "pass_response",
     "plan_bodiless",
     "plan_flowing_request",
     "plan_flowing_response",
+    "plan_message",
     "plan_records",
     "plan_request",
     "plan_response",
@@ -73,32 +76,6 @@ __all__ = [
     "streaming_response",
     "suffices",
 ]
-
-
-Edits = tuple[PieceEdit, ...]
-
-
-class Plan(NamedTuple):
-    """What will be done to one message: its edits, and the keys that they need.
-
-    `body` is what the edits are for, those of the head aside; `decoded` says that it has lost its
-    content coding. `varies` are the request headers that a response depends on. `framing` is the
-    change of the body to or from a frame. Where the body `flows`, `body` is only its beginning, and
-    `digests` are what the whole of it must fit; `form` is what is done to one that is a form.
-    """
-
-    head: Head
-    body: bytes
-    blueprint: Blueprint | None
-    edits: Edits
-    needs: Needs
-    ruled: bool
-    decoded: bool = False
-    varies: tuple[bytes, ...] = ()
-    framing: FrameEdit | None = None
-    flows: bool = False
-    digests: Digests | None = None
-    form: FormFlow | None = None
 
 
 class Applied(NamedTuple):
@@ -150,105 +127,6 @@ def pass_response(exchange: Exchange, head: ResponseHead, *, bodiless: bool) -> 
     return mint(head, ruled=ruled, marks=vary(head, exchange.decision.varies) if ruled else ())
 
 
-def plan_bodiless(exchange: Exchange, blueprint: Blueprint, head: ResponseHead) -> Plan:
-    """Return what a block that `choose_bodiless` gave does to a response without a body."""
-    edits = head_edits(exchange, blueprint, head)
-    decision = exchange.decision
-    return Plan(
-        head,
-        b"",
-        blueprint,
-        edits,
-        needs_of(edits),
-        decision.may_read_response,
-        varies=decision.varies,
-    )
-
-
-def plan_request(
-    exchange: Exchange, body: bytes, limit: int | None = None, *, measured: bool = True
-) -> Plan:
-    """Return what the rule does to a request; `limit` bounds its body once decoded.
-
-    `measured` says that the request told its length. Raises MessageError where it cannot be done.
-    """
-    compiled = exchange.decision.compiled
-    if compiled is None or not compiled.request:
-        message = "a request that no rule reads has no plan"
-        raise TypeError(message)
-    head = exchange.head
-    blueprint: Blueprint | None
-    if body:
-        first = compiled.request[0]
-        if first.ordinary is not None and head.told.plain_json:
-            blueprint = first
-        else:
-            blueprint = fitting(compiled.request, media_type(head.told), None)
-            if blueprint is None:
-                raise UnsupportedBody("request-fits-no-block")
-    else:
-        # No body tells the blocks apart, so what any of them forbids in the head is forbidden.
-        for one in compiled.request:
-            refuse_present(head, one, body)
-        blueprint = next((one for one in compiled.request if one.when is None), None)
-    if not head.told.plain_json:
-        verify(head.told, body)
-    plan = _plan(exchange, blueprint, head, body, limit, measured=measured)
-    if exchange.decision.overridable and plan.body and not _hidden(blueprint):
-        refuse_in_body(head, plan.body)
-    return plan
-
-
-def plan_response(  # noqa: PLR0913 - the message and what is known of it
-    exchange: Exchange,
-    blueprint: Blueprint,
-    head: ResponseHead,
-    body: bytes,
-    limit: int | None = None,
-    *,
-    measured: bool = True,
-) -> Plan:
-    """Return what a block that `choose_response` gave does to a response, or one behind it."""
-    return _plan(exchange, blueprint, head, body, limit, measured=measured)
-
-
-def plan_message(messages: Messages, body: bytes, *, binary: bool = False) -> Plan:
-    """Return what the rule does to the next message of a WebSocket; each is planned once, in order.
-
-    Raises MessageError where it cannot be done: then no other may follow.
-    """
-    head = SocketHead(messages.direction, binary, messages.awaited)
-    blueprint = next((one for one in messages.blueprints if fits(one, head)), None)
-    if blueprint is None:
-        refuse_unfit(messages.blueprints)
-    elif messages.take_note(blueprint, body, binary=binary):
-        blueprint = None
-    return _plan(messages.exchange, blueprint, head, body, None, measured=True)
-
-
-def plan_flowing_request(
-    exchange: Exchange, blueprint: Blueprint, beginning: bytes, limit: int
-) -> Plan:
-    """Return what a block that `flowing_request` gave does to a request.
-
-    `beginning` is as much of the body as `suffices` asks for, and not empty; `limit` is for the
-    parts of a form that must be there whole. Raises MessageError where it cannot be done.
-    """
-    digests = digests_of(exchange.head.told)
-    if blueprint.flows_in_parts:
-        return _plan_form(exchange, blueprint, exchange.head, beginning, limit, digests)
-    return _plan_flowing(exchange, blueprint, exchange.head, beginning)._replace(digests=digests)
-
-
-def plan_flowing_response(
-    exchange: Exchange, blueprint: Blueprint, head: ResponseHead, beginning: bytes, limit: int
-) -> Plan:
-    """Return what a block does to a response that `flows`."""
-    if blueprint.flows_in_parts:
-        return _plan_form(exchange, blueprint, head, beginning, limit, None)
-    return _plan_flowing(exchange, blueprint, head, beginning)
-
-
 def begin_stream(
     exchange: Exchange,
     blueprint: Blueprint,
@@ -279,15 +157,6 @@ def _foreseen(takers: Iterable[Blueprint]) -> dict[Fate, int]:
     if any(one.decrypt for one in blocks):
         counts["opened"] = 1
     return counts
-
-
-def plan_records(
-    exchange: Exchange, blueprint: Blueprint, head: RequestHead | ResponseHead, records: bytes
-) -> Plan:
-    """Return what a block does to a piece of a body of records: some whole ones, or none."""
-    edits = cast("Edits", find_edits(exchange, blueprint, head, records, piece=True))
-    ruled = exchange.decision.may_read_response
-    return Plan(head, records, blueprint, edits, needs_of(edits), ruled)
 
 
 def apply(plan: Plan, keys: Keys, now: float) -> Applied:
@@ -406,119 +275,11 @@ def _framed(plan: Plan, begun: Begun, head: Head, counts: dict[Fate, int]) -> Fo
     )
 
 
-def _plan(  # noqa: PLR0913 - the message and what is known of it
-    exchange: Exchange,
-    blueprint: Blueprint | None,
-    head: Head,
-    body: bytes,
-    limit: int | None,
-    *,
-    measured: bool,
-) -> Plan:
-    decision = exchange.decision
-    if body and blueprint is not None and blueprint.ordinary is not None and head.told.plain_json:
-        ordinary = blueprint.ordinary.find(body, exchange.facts, exchange.name)
-        if ordinary is not None:
-            ruled, varies = decision.may_read_response, decision.varies
-            return Plan(head, body, blueprint, *ordinary, ruled, varies=varies)
-    original = body
-    coding = coding_of(head.told) if body else None
-    if coding is not None:
-        assert decision.rule is not None  # noqa: S101 - only a rule has blueprints
-        body = decode(body, coding, decision.rule.max_body if limit is None else limit)
-    if blueprint is not None and blueprint.when is not None:
-        blueprint = _taking(exchange, blueprint, head, body)
-    found: tuple[Edit | FrameEdit, ...] = ()
-    if blueprint is not None:
-        found = find_edits(exchange, blueprint, head, body, measured=measured)
-    else:
-        body, coding = original, None  # it passes as it came
-    takes_body = blueprint is not None and blueprint.takes_body
-    edits, framing = _apart(found) if takes_body else (cast("Edits", found), None)
-    return Plan(
-        head,
-        body,
-        blueprint,
-        edits,
-        needs_of(found),
-        decision.may_read_response,
-        decoded=coding is not None,
-        varies=decision.varies,
-        framing=framing,
-    )
-
-
-def _hidden(blueprint: Blueprint | None) -> bool:
-    """Tell whether the backend gets a sealed body, in which it finds no field."""
-    whole = None if blueprint is None else blueprint.whole_encrypt
-    return whole is not None and whole.selector is Whole.BODY
-
-
 def _has_parts(plan: Plan) -> bool:
     blueprint = plan.blueprint
     if blueprint is None or "multipart" not in blueprint.reads:
         return False
     return blueprint.kind(media_type(plan.head.told)) == "multipart"
-
-
-def _taking(exchange: Exchange, blueprint: Blueprint, head: Head, body: bytes) -> Blueprint | None:
-    """Return the block that takes a body, that or one behind it; records choose one each."""
-    if blueprint.records(media_type(head.told)) is not None:
-        return blueprint
-    return choose(alternatives(exchange, blueprint, head), body)
-
-
-def _plan_flowing(
-    exchange: Exchange, blueprint: Blueprint, head: RequestHead | ResponseHead, beginning: bytes
-) -> Plan:
-    if not flows_as_one(blueprint, head, None) or not beginning:
-        message = "a body that a rule must read whole does not flow"
-        raise TypeError(message)
-    plan = _plan(exchange, blueprint, head, beginning, None, measured=False)
-    assert plan.framing is not None  # noqa: S101 - what else could flow is refused above
-    return plan._replace(flows=True)
-
-
-def _plan_form(  # noqa: PLR0913, PLR0917 - the message and what is known of it
-    exchange: Exchange,
-    blueprint: Blueprint,
-    head: RequestHead | ResponseHead,
-    beginning: bytes,
-    limit: int,
-    digests: Digests | None,
-) -> Plan:
-    if not flows_in_parts(blueprint, head) or not beginning:
-        message = "a body that a rule must read whole does not flow"
-        raise TypeError(message)
-    decision = exchange.decision
-    form, edits = form_that_passes(
-        exchange, blueprint, head, beginning, limit=limit, digests=digests
-    )
-    ruled = decision.may_read_response
-
-    def plan(text: bytes, of_part: Edits) -> Plan:
-        return Plan(head, text, blueprint, of_part, needs_of(of_part), ruled)
-
-    return Plan(
-        head,
-        beginning,
-        blueprint,
-        edits,
-        needs_of(edits),
-        ruled,
-        varies=decision.varies,
-        flows=True,
-        form=FormFlow(form, plan),
-    )
-
-
-def _apart(found: tuple[Edit | FrameEdit, ...]) -> tuple[Edits, FrameEdit | None]:
-    """Return the edits of spans, and the one of all of the body if there is one."""
-    edits = tuple(one for one in found if not isinstance(one, FrameEdit))
-    framing = [one for one in found if isinstance(one, FrameEdit)]
-    if len(framing) > 1 or (framing and any(type(one) is not HeadEdit for one in edits)):
-        raise InvalidBody("spans-overlap")
-    return edits, framing[0] if framing else None
 
 
 def _new_media_type(plan: Plan) -> str | None:
