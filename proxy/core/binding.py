@@ -6,11 +6,12 @@ import re
 from collections.abc import Mapping
 from typing import Final
 
-from .blueprint import Blueprint, Placed, single_from
+from .blueprint import Blueprint, single_from
 from .context import Context, Parties, Scope
 from .errors import MissingValue
 from .exchange import Exchange, JsonReader
 from .formats.json import Findings, Path, unescape
+from .placed import Placed
 from .rules import Item, NamedPart
 from .sources import FirstSource, JsonSource, NameSource, Source, join, split
 

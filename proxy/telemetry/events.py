@@ -22,6 +22,28 @@ class Event:
     meaning: str
 
 
+_TRIAL_KEYS: Final = (
+    "observed",
+    "would_be_sealed",
+    "would_be_opened",
+    "would_be_already_sealed",
+    "would_be_kept",
+    "would_be_plain",
+    "would_be_cut",
+    "would_fail",
+    "response_would_be_sealed",
+    "response_would_be_opened",
+    "response_would_be_already_sealed",
+    "response_would_be_kept",
+    "response_would_be_plain",
+    "response_would_be_cut",
+    "response_would_fail",
+    "shape",
+    "request_type",
+    "response_type",
+)
+_OBSERVED_KEYS: Final = ("request_id", "listener", "method", "rule", *_TRIAL_KEYS)
+
 # The one canonical line of a message, whether it was forwarded or refused.
 _MESSAGE_KEYS: Final = (
     "request_id",
@@ -48,24 +70,7 @@ _MESSAGE_KEYS: Final = (
     "response_kept",
     "response_plain",
     "response_cut",
-    "observed",
-    "would_be_sealed",
-    "would_be_opened",
-    "would_be_already_sealed",
-    "would_be_kept",
-    "would_be_plain",
-    "would_be_cut",
-    "would_fail",
-    "response_would_be_sealed",
-    "response_would_be_opened",
-    "response_would_be_already_sealed",
-    "response_would_be_kept",
-    "response_would_be_plain",
-    "response_would_be_cut",
-    "response_would_fail",
-    "shape",
-    "request_type",
-    "response_type",
+    *_TRIAL_KEYS,
     "sample",
 )
 
@@ -254,17 +259,18 @@ _TABLE: Final = (
         " then `sample` is that share.",
     ),
     Event(
+        "message.observed",
+        "debug",
+        _OBSERVED_KEYS,
+        "What a rule in mode `observe` would have done to one message of a WebSocket; with `shape`,"
+        " a WebSocket that no rule covers.",
+    ),
+    Event(
         "message.refused",
         "warning",
         _MESSAGE_KEYS,
         "Sealyard refused a message: `error` is the code that the client got, `reason` the cause."
         " Stands in place of `message.handled`.",
-    ),
-    Event(
-        "upstream.failed",
-        "warning",
-        ("listener", "upstream", "reason", "exception", "request_id", "duration_ms"),
-        "The backend could not be reached, or its response was unusable.",
     ),
     Event(
         "store.failed",
@@ -277,29 +283,6 @@ _TABLE: Final = (
         "warning",
         ("store", "check", "warning"),
         "Something about the store is risky, or it did not answer at the start.",
-    ),
-    Event(
-        "tunnel.opened",
-        "info",
-        ("request_id", "listener", "rule"),
-        "A connection left HTTP after a 101 (WebSocket).",
-    ),
-    Event(
-        "tunnel.closed",
-        "info",
-        (
-            "request_id",
-            "listener",
-            "rule",
-            "reason",
-            "duration_ms",
-            "request_bytes",
-            "response_bytes",
-            "sealed",
-            "opened",
-            "kept",
-        ),
-        "Such a connection has ended.",
     ),
     Event(
         "library.message",
@@ -353,8 +336,9 @@ _TABLE: Final = (
     Event(
         "log.undeclared",
         "warning",
-        ("name",),
-        "The code reported an event that this table does not know: a mistake in Sealyard.",
+        ("where",),
+        "The code reported an event that this table does not know: a mistake in Sealyard, in its"
+        " code at `where`.",
     ),
 )
 

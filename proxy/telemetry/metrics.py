@@ -68,8 +68,8 @@ UNCOVERED: Final = Metric(
     "sealyard_uncovered_messages_total",
     "counter",
     ("listener", "method", "shape", "request_type", "response_type"),
-    "Messages with a body that no rule covers, on listeners with a rule in mode `observe`, by the"
-    " shape of their path and the kinds of their bodies.",
+    "Messages with a body, and WebSockets, that no rule covers, on listeners with a rule in mode"
+    " `observe`, by the shape of their path and the kinds of their bodies.",
 )
 REFUSALS: Final = Metric(
     "sealyard_refusals_total",
@@ -167,7 +167,7 @@ KEK_OPENED_AT: Final = Metric(
 )
 KEK_CREATED: Final = Metric(
     "sealyard_kek_created_timestamp_seconds",
-    "latest",
+    "soonest",  # so that a KEK that was removed does not live on in what a dead worker counted
     ("kek",),
     "When each KEK was made, in seconds since 1970.",
 )

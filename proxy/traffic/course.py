@@ -31,17 +31,18 @@ from ..core.message import DIRECTIONS, ResponseHead
 from ..core.messages import Messages
 from ..core.method_override import may_ask_in_body
 from ..core.needs import Attempt, Keys, Needs
-from ..core.pipeline import Plan
+from ..core.pipeline import Applied, Plan
 from ..core.rulebook import Decision, Rulebook
 from ..core.session import Session
 from ..telemetry.known_names import known_names
 from ..telemetry.naming import METHODS, OTHER_METHOD
-from ..telemetry.tap import Tap
+from ..telemetry.shapes import Flowing
+from ..telemetry.tap import Passing, Piece, Tap
 from .framing import Framing
 from .gate import Admitted, RawRequest, admit
 from .hop import Crossing, Hop, Peer, Places
 from .interfaces import Reporter, UpstreamResponse
-from .path_shapes import NO_BODY, PathShapes, kind_told
+from .path_shapes import NO_BODY, WEBSOCKET, PathShapes, kind_told
 from .plain_head import PlainHead
 from .problem import Problem, problem, status_of
 from .record import Record
@@ -242,11 +243,12 @@ class Course:
         """Return the kind of records of a response that passes record by record."""
         return pipeline.streaming_response(blueprint, response.head, response.framing.told)
 
-    def flows(self, blueprint: Blueprint, response: UpstreamResponse) -> bool:
+    def flows(self, exchange: Exchange, blueprint: Blueprint, response: UpstreamResponse) -> bool:
         """Tell whether the body of a response is sealed or opened while it passes."""
         if response.bodiless:
             return False
-        return pipeline.flows(blueprint, response.head, response.framing.told)
+        limit = self.body_limit(exchange.decision)
+        return pipeline.flows(blueprint, response.head, response.framing.told, limit)
 
     def plan_message(self, messages: Messages, payload: bytes, *, binary: bool) -> Plan:
         """Return what the rule does to the next message of a WebSocket."""
@@ -264,8 +266,8 @@ class Course:
         """Return the keys of a plan, waiting for the store if need be."""
         return await self.keys.resolve(plan.needs)
 
-    def apply(self, plan: Plan, keys: Keys, record: Record) -> Forwardable:
-        """Carry a plan out."""
+    def apply(self, plan: Plan, keys: Keys, record: Record, *, piece: Piece = "") -> Forwardable:
+        """Carry a plan out; `piece` says what it is of a message that has many."""
         applied = pipeline.apply(plan, keys, self._clock())
         if applied.proven:
             self.keys.remember(applied.proven)
@@ -273,10 +275,9 @@ class Course:
             record.did_not_open(applied.unopened)
         record.count(applied.counts)
         if self._tap.watched:
-            after = applied.forwardable.body
+            who = record.request_id, self._name, record.rule, record.method, record.direction
             names = self._known_names
-            before = None if plan.flows else plan.body
-            self._tap.body(record.request_id, record.direction, before, after, names)
+            self._tap.body(Passing(*who, piece), *_sides(plan, applied), names, applied.counts)
         return applied.forwardable
 
     def now(self) -> float:
@@ -289,6 +290,12 @@ class Course:
             asked, answered = kind_told(exchange.head.told), kind_told(head.told)
             if asked != NO_BODY or answered != NO_BODY:
                 record.uncovered(self._shapes.shape(exchange.head.path), asked, answered)
+
+    def uncovered_socket(self, exchange: Exchange, record: Record) -> None:
+        """Tell of a WebSocket that no rule covers, where somebody finds that out."""
+        if self._shapes is not None and exchange.decision.rule is None:
+            shape = self._shapes.shape(exchange.head.path)
+            record.uncovered_messages(self.reporter, shape, WEBSOCKET)
 
     def body_limit(self, decision: Decision) -> int:
         """Return how many bytes a body may have that a rule reads."""
@@ -340,3 +347,14 @@ class Course:
     def _refuse_shut(self, rule: str | None) -> None:
         if self.keys.shut and (self._name, rule) in self.keys.shut:
             raise RejectedByRule("poison-shut")
+
+
+def _sides(plan: Plan, applied: Applied) -> tuple[bytes | Flowing | None, bytes | Flowing | None]:
+    """Return a body before and after it was changed; what flows is held by nobody."""
+    if applied.forwardable.flow is None:
+        return plan.body, applied.forwardable.body
+    if plan.form is not None:
+        return "form", "form"
+    if "sealed" in applied.counts:
+        return "body", "frame"
+    return ("frame", "body") if "opened" in applied.counts else ("body", "body")

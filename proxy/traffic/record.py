@@ -9,6 +9,7 @@ from ..core.edits import Fate
 from ..core.errors import TrafficError, Unopened
 from ..core.message import Direction
 from ..core.trial import Trial
+from ..telemetry.message_line import MessageLine, Refusal
 from .interfaces import Reporter
 
 
@@ -78,12 +79,29 @@ class Record:
 
     def observed(self, direction: Direction, trial: Trial) -> None:
         """Note what a rule that only observes would have done to one direction."""
-        before = "" if direction == "request" else "response_"
-        for fate, number in trial.counts.items():
-            self._counts[f"{before}would_be_{fate}"] = number
-        self._told["observed"] = " ".join([*self._told.get("observed", "").split(), direction])
-        if trial.reason is not None:
-            self._told[f"{before}would_fail"] = trial.reason
+        directions = [*self._told.get("observed", "").split(), direction]
+        counts, told = told_of_trial(direction, trial)
+        self._counts |= counts
+        self._told |= {**told, "observed": " ".join(directions)}
+
+    def observed_message(self, reporter: Reporter, direction: Direction, trial: Trial) -> None:
+        """Tell at once what such a rule would have done to a message of a WebSocket."""
+        counts, told = told_of_trial(direction, trial)
+        reporter.report("message.observed", **self._who, **counts, **told)
+
+    def uncovered_messages(self, reporter: Reporter, route: str, kind: str) -> None:
+        """Tell at once that no rule covers the messages of a WebSocket."""
+        types = {"request_type": kind, "response_type": kind}
+        reporter.report("message.observed", **{**self._who, "method": "WS"}, shape=route, **types)
+
+    @property
+    def _who(self) -> dict[str, object]:
+        return {
+            "request_id": self.request_id,
+            "listener": self._listener,
+            "method": self.method,
+            "rule": self.rule,
+        }
 
     def uncovered(self, route: str, request_type: str, response_type: str) -> None:
         """Note the shape and the types of a message that no rule covers."""
@@ -97,23 +115,30 @@ class Record:
     def report(self, reporter: Reporter) -> None:
         """Write the line."""
         now = time.perf_counter()
-        fields: dict[str, object] = {
-            "request_id": self.request_id,
-            "listener": self._listener,
-            "method": self.method,
-            "rule": self.rule,
-            "status": self.status,
-            "request_bytes": self.received,
-            "response_bytes": self.returned,
-            "duration_ms": (now - self._began) * 1000,
-        }
-        if self._counts:
-            fields |= self._counts
-        if self._told:
-            fields |= self._told
-        if self._sent:
-            fields["upstream_ms"] = ((self._responded or now) - self._sent) * 1000
-        if self._refusal is not None:
-            fields["error"], fields["reason"] = self._refusal
-            fields["direction"] = self.direction
-        reporter.report("message.handled" if self._refusal is None else "message.refused", **fields)
+        refusal = self._refusal
+        reporter.message(
+            MessageLine(
+                self.request_id,
+                self._listener,
+                self.method,
+                self.rule,
+                self.status,
+                self.received,
+                self.returned,
+                (now - self._began) * 1000,
+                self._counts,
+                self._told,
+                ((self._responded or now) - self._sent) * 1000 if self._sent else None,
+                None if refusal is None else Refusal(*refusal, self.direction),
+            )
+        )
+
+
+def told_of_trial(direction: Direction, trial: Trial) -> tuple[dict[str, int], dict[str, str]]:
+    """Return as fields of an event what a rule would have done to a message."""
+    before = "" if direction == "request" else "response_"
+    counts = {f"{before}would_be_{fate}": number for fate, number in trial.counts.items()}
+    told = {"observed": str(direction)}
+    if trial.reason is not None:
+        told[f"{before}would_fail"] = trial.reason
+    return counts, told

@@ -25,7 +25,7 @@ from ..process import usage
 from ..telemetry import metrics
 from ..telemetry.facts import Check, Facts
 from ..telemetry.samples import Samples
-from ..telemetry.tally import Reporter, Tally
+from ..telemetry.tally import MessageReporter, Reporter, Tally
 from ..telemetry.tap import Tap
 from ..traffic import sockets
 from ..traffic.server import TrafficServer
@@ -51,7 +51,7 @@ class Sidecar:
     def __init__(  # noqa: PLR0913 - what `build` hands in, each by name
         self,
         material: Material,
-        reporter: Reporter,
+        reporter: MessageReporter,
         clock: Callable[[], float],
         *,
         environ: Mapping[str, str],
@@ -368,7 +368,7 @@ class Change:
 
 async def build(  # noqa: PLR0913 - what the command hands in, each by name
     loaded: Loaded,
-    reporter: Reporter,
+    reporter: MessageReporter,
     *,
     environ: Mapping[str, str],
     clock: Callable[[], float] = time.time,
@@ -384,7 +384,7 @@ async def build(  # noqa: PLR0913 - what the command hands in, each by name
     return Sidecar(material, reporter, clock, environ=environ, given=given, check_store=check_store)
 
 
-def counting(settings: Settings, reporter: Reporter) -> Reporter:
+def counting(settings: Settings, reporter: MessageReporter) -> MessageReporter:
     """Return the reporter for traffic: one that counts, where somebody can ask for the counts."""
     wanted = settings.admin is not None or settings.health is not None
     return Tally(reporter) if wanted else reporter
