@@ -36,8 +36,9 @@ def show(  # noqa: PLR0913 - each is one option
     sealyard sessions show --tenant clinic --conversation c1
     sealyard sessions show --tenant clinic --conversation c1 --json
 
-    Asks the admin listener of the configuration: sessions live in its processes. Ends with 1 where
-    they hold none.
+    Asks the admin listener of the configuration: sessions live in its processes. Those of
+    end-to-end rules have key packages: see `sealyard sessions package`. Ends with 1 where there is
+    none.
     """  # noqa: D301 - click's own mark for lines that are not to be wrapped
     named = {"tenant": tenant, "conversation": conversation}
     parts = {name: value for name, value in named.items() if value is not None}
