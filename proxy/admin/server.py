@@ -64,8 +64,15 @@ class AdminServer:
         """Show another certificate to connections that begin from now on."""
         before, self._servers = self._servers, []
         create = asyncio.get_running_loop().create_server
+        patience = None if tls is None else _KEEPALIVE_SECONDS
         for sock in self._sockets:
-            server = await create(self._connection, sock=sock.dup(), ssl=tls, backlog=_BACKLOG)
+            server = await create(
+                self._connection,
+                sock=sock.dup(),
+                ssl=tls,
+                backlog=_BACKLOG,
+                ssl_handshake_timeout=patience,
+            )
             self._servers.append(server)
         for server in before:
             server.close()

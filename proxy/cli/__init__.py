@@ -16,7 +16,9 @@ COMMANDS: Final = {
     "inspect": CommandPlace("inspect", "Tell what a token says about itself; needs no key."),
     "encrypt": CommandPlace("seal", "Seal a value as a rule would."),
     "decrypt": CommandPlace("seal", "Open a token as a rule would."),
-    "sessions": CommandPlace("sessions", "Rotate, revoke and erase sessions of a conversation."),
+    "sessions": CommandPlace(
+        "sessions", "Show, rotate, revoke and erase sessions of a conversation."
+    ),
     "participants": CommandPlace("participants", "Make, rotate and revoke participants' keys."),
     "audit": CommandPlace("audit", "Check and show the audit log."),
     "keys": CommandPlace("keys", "Make, change, check and back up the keyring."),

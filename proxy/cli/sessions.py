@@ -1,4 +1,4 @@
-"""The `sessions` commands: rotate, revoke and erase the sessions of one scope."""
+"""The `sessions` commands: show, rotate, revoke and erase the sessions of one scope."""
 
 from __future__ import annotations
 
@@ -21,13 +21,14 @@ from ..keys.sessions import Sessions
 from . import base, times
 from .at_store import AtStore, at_store
 from .keyring_place import FILE, Place, context_options, keyring_options
+from .sessions_show import show
 
 _NO_STORE = "keys.store is memory, so each process has sessions of its own: ask its admin port, "
 
 
 @click.group()
 def sessions() -> None:
-    """Rotate, revoke and erase the sessions of one conversation (or tenant, where that is all).
+    """Show, rotate, revoke, erase the sessions of one conversation (or tenant, where that is all).
 
     \b
     sealyard sessions rotate --tenant clinic --conversation c1
@@ -35,6 +36,9 @@ def sessions() -> None:
 
     Name what the rules bind and no more: sessions are per tenant and conversation as bound.
     """  # noqa: D301 - click's own mark for lines that are not to be wrapped
+
+
+sessions.add_command(show)
 
 
 @sessions.command()

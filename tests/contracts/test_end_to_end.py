@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 
 import pytest
 
+from proxy.config.settings import PinSettings
 from proxy.core import base64url
 from proxy.core.context import Scope
 from proxy.core.errors import KeyUnavailable, NotErasable, OpenFailed
@@ -136,6 +138,26 @@ async def test_who_did_not_hear_of_an_erasure_does_not_bring_the_key_back(fleet:
     both = await two.seal(b"hello", "alice", ["bob", "eve"])
     if two.store.shared:  # two processes with one memory there are in tests alone
         assert decode(both).key_id != decode(sealed).key_id
+
+
+async def test_a_key_that_one_process_accepts_the_other_uses(fleet: Fleet) -> None:
+    one, two = fleet
+    await two.seal(b"hello", "alice", ["bob"])
+    for each in fleet:
+        each.keys.replace_pins(PinSettings("enforce"))
+    await one.add("bob", a_held_key("bob-x", device="new"))
+    await heard(two)
+    before = await two.session("alice", ["bob"])
+    assert len(json.loads((await two.keys.packages(SCOPE, "bob"))[0].package)["recipients"]) == 1
+    bob = await one.people.find("bob")
+    await one.keys.pins().accept(one.people.name("bob"), bob.find(a_public_key("bob-x").kid))
+    if two.store.shared:
+        await heard(two)
+    else:  # two processes with one memory there are in tests alone
+        two.keys.changed(None)
+
+    assert (await two.session("alice", ["bob"])).sid == before.sid
+    assert len(json.loads((await two.keys.packages(SCOPE, "bob"))[0].package)["recipients"]) == 2
 
 
 async def test_both_sides_of_a_conversation_seal_with_keys_of_their_own(fleet: Fleet) -> None:

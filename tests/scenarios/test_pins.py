@@ -78,3 +78,21 @@ async def test_packages_are_erased_by_the_command_where_sessions_are_durable(
         assert await world.read(again, "bob") == canary
         events = [one["event"] for one in audited(world)]
         assert events.count("sessions.erase") == events.count("sessions.erased") == 1
+
+
+async def test_keys_that_the_configuration_lists_count_from_the_reload_on(tmp_path: Path) -> None:
+    async with a_world(tmp_path, keys=ENFORCE) as world:
+        await world.send("one", "bob")
+        file = tmp_path / "sealyard.yaml"
+        listed = f"{{participants: [{{participant: bob, keys: [{OTHER}]}}]}}"
+        file.write_text(file.read_text().replace("{mode: enforce}", listed))
+        await world.ours.event("config.loaded", 2)
+        status, _ = await world.post("/send/c1", "alice", {"to": ["bob"], "content": "two"})
+        assert status == 503
+        refused = await world.ours.event("message.refused")
+        assert refused["reason"] == "recipient-key-not-accepted"
+        told = await world.ours.event("participant.unaccepted")
+        assert (told["kid"], told["refused"]) == (BOB, True)
+        file.write_text(file.read_text().replace(OTHER, BOB))
+        await world.ours.event("config.loaded", 3)
+        assert await world.read(await world.send("three", "bob"), "bob") == "three"

@@ -77,6 +77,7 @@ class People:
             if known is not None and participant.epoch < known.participant.epoch:
                 self._notice("record-stale")
                 participant = known.participant
+            participant = await self._without_ended(name, participant)
             trusted = await self._pinning.trusted(name, participant)
         except ParticipantError:
             raise KeyUnavailable("participant-unavailable") from None
@@ -100,6 +101,16 @@ class People:
             if one is not None:
                 one.fresh_until = 0.0
         return any(known)
+
+    async def _without_ended(self, name: str, participant: Participant) -> Participant:
+        """Delete prekeys whose grace is over: whoever looks first sees to it."""
+        now = self._clock()
+        ended = len(participant.keys) - len(participant.without_ended(now).keys)
+        if not ended:
+            return participant
+        event = "participants.prekeys_deleted"
+        await self._sessions.write_down(event, participant=name, keys=ended)
+        return await self._registry().drop_ended(name, participant, now)
 
     def _registry(self) -> Participants:
         return Participants(self._sessions.store, self._sessions.keyring)

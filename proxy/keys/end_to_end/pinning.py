@@ -48,7 +48,8 @@ class Pinning:
         self.replace(settings)
 
     def replace(self, settings: PinSettings) -> None:
-        """Go by other settings."""
+        """Go by other settings; what is not accepted is told of again, as it is treated now."""
+        self._told.clear()
         self._mode = settings.mode
         store, keyring = self._sessions.store, self._sessions.keyring
         self._book = PinBook(store, keyring, settings.listed, changed=self._changed)

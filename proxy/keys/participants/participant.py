@@ -159,10 +159,13 @@ class Participant:
             replace(one, retires=retires)
             if one.prekey and one.device == key.device and one.seals(now)
             else one
-            for one in self.keys
-            if not _is_over(one, now)
+            for one in self.without_ended(now).keys
         )
         return replace(self, keys=kept).add(key)
+
+    def without_ended(self, now: float) -> Participant:
+        """Return the participant without prekeys that open nothing more, private sides included."""
+        return replace(self, keys=tuple(one for one in self.keys if not _is_over(one, now)))
 
     def _signed(self, key: ParticipantKey, now: float) -> bool:
         """Whether a signing key of the participant that is believed stands behind a prekey."""

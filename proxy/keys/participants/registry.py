@@ -83,6 +83,13 @@ class Participants:
         """Do as `find` by the name of the participant's record."""
         return await self._notes.find(name)
 
+    async def drop_ended(self, name: str, participant: Participant, now: float) -> Participant:
+        """Delete the prekeys of the participant found under `name` that open nothing any more.
+
+        Raises as `find` does.
+        """
+        return await self._notes.change(name, participant, lambda one: one.without_ended(now))
+
     async def change(self, participant_id: str, change: Change) -> Participant:
         """Make a change on top of whatever others changed meanwhile; return what stands then.
 

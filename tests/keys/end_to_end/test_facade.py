@@ -533,6 +533,24 @@ async def test_packages_are_for_a_prekey_and_are_lost_with_it() -> None:
     assert await refusal(one, "carol", sealed) == "package-not-for-us"
 
 
+async def test_a_prekey_is_deleted_after_its_grace_though_nobody_makes_another() -> None:
+    (one,) = await a_fleet()
+    await one.add("carol", a_held_key("alice-enc"), a_held_key("bob-sig"))
+    key = prekey_of_carol(int(one.time.now))
+    await one.people.change("carol", lambda carol: carol.add_prekey(key, grace=TTL))
+    sealed = await one.seal(b"hello", "alice", ["carol"])
+    one.time.advance(TTL - 1)
+    await one.seal(b"more", "alice", ["carol"])
+    assert await one.open_for("carol", sealed) == b"hello"
+    assert (await one.people.find("carol")).find(key.public.kid).private
+    one.time.advance(2)
+    # As a timer that has stopped would leave it: somebody has only to look.
+    await one.seal(b"more", "alice", ["carol"])
+    assert key.public.kid not in [each.public.kid for each in (await one.people.find("carol")).keys]
+    assert not any(key.private.encode() in each for each in (await one.store.dump()).values())
+    assert one.notices == []
+
+
 def prekey_of_carol(now: int) -> ParticipantKey:
     public, private = private_key.generate("X25519", private_key.keyring_opener(KEYRING))
     signer, ends = a_public_key("bob-sig"), now + TTL // 2

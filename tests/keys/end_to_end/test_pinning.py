@@ -94,6 +94,10 @@ async def test_where_it_is_only_told_of_the_key_is_used() -> None:
         one.time.advance(MAX_AGE)
     assert await kids(one) == {BOB, BOB_X}
     assert alarms(one) == [(BOB_X, False)]
+    one.keys.replace_pins(ENFORCE)
+    await one.seal(b"more", "alice", ["bob"])
+    assert alarms(one) == [(BOB_X, False), (BOB_X, True)]
+    assert await kids(one) == {BOB}
 
 
 async def test_without_pins_nothing_is_told_and_nothing_written() -> None:
