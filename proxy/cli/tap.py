@@ -22,6 +22,7 @@ _COLUMNS: Final = (
     ("answer", "backend answers"),
     ("reader", "reader gets"),
 )
+_WAYS: Final = {"request": "to the backend", "response": "to the reader"}
 _WIDTH: Final = max(len(title) for _, title in _COLUMNS)
 _NO_TAP: Final = "it has no tap: set `admin.tap: true` and restart it"
 _BOLD: Final = "\x1b[1m"
@@ -107,10 +108,13 @@ def _lines(message: dict[str, Any], paint: _Paint) -> list[str]:
     if message["error"]:
         fates.append(paint(_REFUSED, f"refused: {message['error']}"))
     head = f"{message['method'] or '?'} {message['rule'] or 'no rule'}"
-    told = ", ".join(fates) or f"{message['sent']} B sent, {message['got']} B got"
-    lines = [
-        f"{paint(_DIM, at)} {paint(_BOLD, head)} {message['status']} {message['ms']} ms  {told}"
-    ]
+    if part := message.get("part"):
+        way = _WAYS[message["direction"]]
+        ended, told = f"{part} {way}", ", ".join(fates) or "passed"
+    else:
+        ended = f"{message['status']} {message['ms']} ms"
+        told = ", ".join(fates) or f"{message['sent']} B sent, {message['got']} B got"
+    lines = [f"{paint(_DIM, at)} {paint(_BOLD, head)} {ended}  {told}"]
     for side, title in _COLUMNS:
         # What a rule leaves as it was need not be told twice.
         if message.get(side) and not (side == "answer" and message[side] == message.get("reader")):

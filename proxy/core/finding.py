@@ -8,10 +8,10 @@ from typing import Final, cast
 from .alternatives import alternatives, choose
 from .any_edit import Edit, PieceEdit
 from .binding import Binder
-from .blueprint import Blueprint, Placed
+from .blueprint import Blueprint
 from .carried import CarriedEdit, OwnEdit
 from .context import Context, Scope
-from .decoded import bind_token, decoded_token, token_or_none
+from .decoded import bind_token
 from .edits import OpenEdit, SealEdit
 from .errors import (
     ForbiddenValue,
@@ -33,9 +33,10 @@ from .frame_edits import FrameEdit, SealFrame
 from .message import Head, RequestHead, ResponseHead, SocketHead, header_values, media_type
 from .needs import Needs
 from .part_edits import BegunEdit, PartEdit, SealFrameEdit
+from .placed import Placed
 from .rules import Block, Item
 from .selectors import NamedSelector, Whole
-from .token import CTY_JSON, KeyId, Token
+from .token import CTY_JSON, KeyId, Token, decoded_token, token_or_none
 
 _AROUND: Final = (HeadEdit, PartEdit, OwnEdit)  # a union in its place would be made for each edit
 _RECEIVED: Final = frozenset({b"ok", b"OK"})

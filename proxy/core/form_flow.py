@@ -27,11 +27,11 @@ from .formats.part_selection import PartFindings
 from .message import RequestHead, ResponseHead
 from .method_override import refuse_in_part
 from .part_edits import BegunEdit, Content, OpenFrameEdit, SealFrameEdit
+from .placed import Placed
 from .planned import PlannedFlow
 from .selectors import NamedSelector
 
 if TYPE_CHECKING:
-    from .blueprint import Placed
     from .pipeline import Plan
 
 _LENGTH: Final = re.compile(rb"0|[1-9][0-9]{0,15}")

@@ -179,15 +179,20 @@ def plan_request(
     head = exchange.head
     blueprint: Blueprint | None
     if body:
-        blueprint = fitting(compiled.request, media_type(head.told), None)
-        if blueprint is None:
-            raise UnsupportedBody("request-fits-no-block")
+        first = compiled.request[0]
+        if first.ordinary is not None and head.told.plain_json:
+            blueprint = first
+        else:
+            blueprint = fitting(compiled.request, media_type(head.told), None)
+            if blueprint is None:
+                raise UnsupportedBody("request-fits-no-block")
     else:
         # No body tells the blocks apart, so what any of them forbids in the head is forbidden.
         for one in compiled.request:
             refuse_present(head, one, body)
         blueprint = next((one for one in compiled.request if one.when is None), None)
-    verify(head.told, body)
+    if not head.told.plain_json:
+        verify(head.told, body)
     plan = _plan(exchange, blueprint, head, body, limit, measured=measured)
     if exchange.decision.overridable and plan.body and not _hidden(blueprint):
         refuse_in_body(head, plan.body)
@@ -306,16 +311,17 @@ def apply(plan: Plan, keys: Keys, now: float) -> Applied:
             # The others are tried all the same: else the time would tell which of many it was.
             failed = failed or error
             continue
-        counts[change.fate] = counts.get(change.fate, 0) + 1
-        if change.session is not None:
-            proven.append(change.session)
-        if change.text is not None:
+        _, _, text, fate, session, also = change
+        counts[fate] = counts.get(fate, 0) + 1
+        if session is not None:
+            proven.append(session)
+        if text is not None:
             if type(edit) is HeadEdit:
                 head_changes.append((edit.place, change))
             else:
                 changes.append(change)
-        if change.also:
-            beside.update(dict.fromkeys(change.also))
+        if also:
+            beside.update(dict.fromkeys(also))
     begun: Begun | None = None
     try:
         begun = _begun(plan, at_hand, now)
@@ -410,6 +416,11 @@ def _plan(  # noqa: PLR0913 - the message and what is known of it
     measured: bool,
 ) -> Plan:
     decision = exchange.decision
+    if body and blueprint is not None and blueprint.ordinary is not None and head.told.plain_json:
+        ordinary = blueprint.ordinary.find(body, exchange.facts, exchange.name)
+        if ordinary is not None:
+            ruled, varies = decision.may_read_response, decision.varies
+            return Plan(head, body, blueprint, *ordinary, ruled, varies=varies)
     original = body
     coding = coding_of(head.told) if body else None
     if coding is not None:

@@ -151,12 +151,29 @@ def decode(text: bytes) -> Token:
         raise OpenFailed("malformed-token")
     try:
         key_id, commitment, cty, exp = decode_header(head)
-        sealed = base64url.decode(ciphertext) + base64url.decode(tag)
-        return Token("jwe", key_id, head, base64url.decode(iv), sealed, cty, exp, commitment)
+        beside = base64url.decode(iv + tag)  # the IV's text ends where its bytes do
+        sealed = base64url.decode(ciphertext) + beside[IV_BYTES:]
+        return Token("jwe", key_id, head, beside[:IV_BYTES], sealed, cty, exp, commitment)
     except OpenFailed:
         if text.translate(None, _TOKEN_CHARS):
             raise OpenFailed("malformed-token") from None
         raise
+
+
+def decoded_token(text: bytes) -> Token | OpenFailed:
+    """Return the token that a text is, or the error that decoding met."""
+    try:
+        return decode(text)
+    except OpenFailed as error:
+        return error
+
+
+def token_or_none(text: bytes) -> Token | None:
+    """Return the token that a text is, if it is one."""
+    if not has_prefix(text):
+        return None
+    token = decoded_token(text)
+    return token if isinstance(token, Token) else None
 
 
 @lru_cache(maxsize=4096)

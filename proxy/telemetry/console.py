@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from structlog.dev import ConsoleRenderer
 
 from .events import Event, Level
-from .lines import shown
+from .lines import message_by_fields, shown
+from .message_line import MessageLine
 
 
 class ConsoleLines:
@@ -34,6 +35,10 @@ class ConsoleLines:
             if value is not None:
                 entry[key] = _escaped(value) if isinstance(value, str) else value
         return (self._render(None, level, entry) + "\n").encode("ascii", "backslashreplace")
+
+    def message(self, now: float, line: MessageLine, share: float) -> bytes:
+        """Return the line of a message."""
+        return message_by_fields(self, now, line, share)
 
 
 def _escaped(text: str) -> str:

@@ -136,8 +136,8 @@ _TABLE: Final = (
         "participant.changed",
         "warning",
         ("participant", "kid", "action"),
-        "The keys of a participant changed by the admin API: `action` is add, rotate, revoke or"
-        " expire; `participant` is the name of their record, a keyed hash.",
+        "The keys of a participant changed by the admin API: `action` is add, rotate, revoke,"
+        " expire or accept; `participant` is the name of their record, a keyed hash.",
     ),
     Event(
         "worker.started",
@@ -225,6 +225,20 @@ _TABLE: Final = (
         " recipient-added (the same session key, one `issue` more) or key-gone (a new one).",
     ),
     Event(
+        "participant.pinned",
+        "info",
+        ("participant", "kid", "use"),
+        "A participant's key was used for the first time: from now on a key in its place is told"
+        " of. `participant` is the name of their record, a keyed hash.",
+    ),
+    Event(
+        "participant.unaccepted",
+        "error",
+        ("participant", "kid", "use", "refused"),
+        "A participant has a key that nobody accepted (`keys.pins`); with `refused` it is not used."
+        " Told once by each process.",
+    ),
+    Event(
         "identity.unopened",
         "warning",
         ("kid",),
@@ -259,12 +273,6 @@ _TABLE: Final = (
         " Stands in place of `message.handled`.",
     ),
     Event(
-        "upstream.failed",
-        "warning",
-        ("listener", "upstream", "reason", "exception", "request_id", "duration_ms"),
-        "The backend could not be reached, or its response was unusable.",
-    ),
-    Event(
         "store.failed",
         "warning",
         ("store", "operation", "reason", "exception", "duration_ms"),
@@ -275,29 +283,6 @@ _TABLE: Final = (
         "warning",
         ("store", "check", "warning"),
         "Something about the store is risky, or it did not answer at the start.",
-    ),
-    Event(
-        "tunnel.opened",
-        "info",
-        ("request_id", "listener", "rule"),
-        "A connection left HTTP after a 101 (WebSocket).",
-    ),
-    Event(
-        "tunnel.closed",
-        "info",
-        (
-            "request_id",
-            "listener",
-            "rule",
-            "reason",
-            "duration_ms",
-            "request_bytes",
-            "response_bytes",
-            "sealed",
-            "opened",
-            "kept",
-        ),
-        "Such a connection has ended.",
     ),
     Event(
         "library.message",
@@ -351,8 +336,9 @@ _TABLE: Final = (
     Event(
         "log.undeclared",
         "warning",
-        ("name",),
-        "The code reported an event that this table does not know: a mistake in Sealyard.",
+        ("where",),
+        "The code reported an event that this table does not know: a mistake in Sealyard, in its"
+        " code at `where`.",
     ),
 )
 

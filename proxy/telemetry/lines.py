@@ -9,12 +9,14 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from json.encoder import encode_basestring_ascii as _quote
-from typing import Final
+from typing import Final, Protocol
 
 from .events import EVENTS, OWN_KEYS, Event, Level
+from .message_line import MessageLine
 from .naming import ECS, OTEL, Naming
+from .sampling import ALL
 from .scrub import scrubbed
 
 VALUE_CHARS: Final = 256
@@ -22,8 +24,17 @@ LEVELS: Final[tuple[Level, ...]] = ("debug", "info", "warning", "error")
 MOST_WORDS: Final = 1024
 """How many texts are remembered with what the scrubber made of them."""
 
-Renderer = Callable[[float, Event, Level, Mapping[str, object]], bytes]
-"""Makes a line of: seconds since 1970, event, level, fields."""
+
+class Renderer(Protocol):
+    """Makes lines, each with its line feed; `now` is in seconds since 1970."""
+
+    def __call__(
+        self, now: float, event: Event, level: Level, fields: Mapping[str, object]
+    ) -> bytes:
+        """Return the line of an event."""
+
+    def message(self, now: float, line: MessageLine, share: float) -> bytes:
+        """Return the line of a message that went well and stands for a `share` of such."""
 
 
 def shown(key: str, value: object) -> str | int | float | None:
@@ -42,6 +53,14 @@ def shown(key: str, value: object) -> str | int | float | None:
     return f"<{type(value).__name__}>"
 
 
+def message_by_fields(render: Renderer, now: float, line: MessageLine, share: float) -> bytes:
+    """Return the line of a message as that of any other event."""
+    fields, event = line.fields(), EVENTS["message.handled"]
+    if share != ALL:
+        fields["sample"] = share
+    return render(now, event, event.level, fields)
+
+
 class JsonLines:
     """Renders events as JSON lines: time, level, event, then the declared fields in turn.
 
@@ -49,11 +68,24 @@ class JsonLines:
     `dropped`.
     """
 
-    __slots__ = ("_dropped", "_keys", "_openings", "_second", "_stamp", "_stamp_form", "_words")
+    __slots__ = (
+        "_at",
+        "_dropped",
+        "_keys",
+        "_message_keys",
+        "_message_opening",
+        "_names",
+        "_openings",
+        "_stamp",
+        "_stamp_form",
+        "_tick",
+        "_words",
+    )
 
     def __init__(self, naming: Naming = OTEL) -> None:
         """Call things as `naming` does."""
-        self._second = -1
+        self._tick = -1
+        self._at = ""
         self._stamp = ""
         self._stamp_form = naming.stamp
         self._dropped = f",{_quote(naming.key('dropped'))}:"
@@ -68,6 +100,12 @@ class JsonLines:
         }
         # Names of listeners and rules, codes, reasons: a look-up in place of scrubber and quotes.
         self._words: dict[str, str] = {}
+        self._message_keys = self._keys["message.handled"]
+        self._message_opening = (
+            self._openings["message.handled", "info"] + self._message_keys["request_id"]
+        )
+        # How the names of a message are written: listener, method, rule, status.
+        self._names: dict[tuple[str, str, str | None, int], str] = {}
 
     def __call__(
         self, now: float, event: Event, level: Level, fields: Mapping[str, object]
@@ -94,6 +132,38 @@ class JsonLines:
         parts.append(f"{self._dropped}{dropped}}}\n" if dropped else "}\n")
         return "".join(parts).encode("ascii")
 
+    def message(self, now: float, line: MessageLine, share: float) -> bytes:
+        """Return the line of a message, the same as by its fields and in half the time."""
+        if line.told or share != ALL:
+            return message_by_fields(self, now, line, share)
+        keys, names = self._message_keys, self._names.get(line[1:5])
+        if names is None:
+            names = self._name(line)
+        text = (
+            f"{self._time(now)}{self._message_opening}{_quote(line.request_id)}{names}"
+            f"{keys['request_bytes']}{line.request_bytes}"
+            f"{keys['response_bytes']}{line.response_bytes}"
+            f"{keys['duration_ms']}{line.duration_ms:.3f}"
+        )
+        for name, number in line.counts.items():
+            text += f"{keys[name]}{number}"
+        if line.upstream_ms is not None:
+            text += f"{keys['upstream_ms']}{line.upstream_ms:.3f}"
+        return f"{text}}}\n".encode("ascii")
+
+    def _name(self, line: MessageLine) -> str:
+        """Return how the names of a message are written, and remember it."""
+        told = zip(("listener", "method", "rule", "status"), line[1:5], strict=True)
+        names = "".join(
+            self._message_keys[key] + json.dumps(shown(key, value))
+            for key, value in told
+            if value is not None
+        )
+        if len(self._names) >= MOST_WORDS:
+            self._names.clear()
+        self._names[line[1:5]] = names
+        return names
+
     def _word(self, key: str, value: str) -> str:
         """Return a text as it is written, and remember what may come again."""
         if key in OWN_KEYS and len(value) <= VALUE_CHARS:
@@ -106,11 +176,14 @@ class JsonLines:
         return quoted
 
     def _time(self, now: float) -> str:
-        second = int(now)
-        if second != self._second:
-            self._second = second
-            self._stamp = time.strftime(self._stamp_form, time.gmtime(second))
-        return f"{self._stamp}{int((now - second) * 1000):03d}"
+        # Under load many lines share a thousandth of a second, and all that come soon its second.
+        tick = int(now * 1000)
+        if tick != self._tick:
+            second, thousandth = divmod(tick, 1000)
+            if second != self._tick // 1000:
+                self._stamp = time.strftime(self._stamp_form, time.gmtime(second))
+            self._tick, self._at = tick, f"{self._stamp}{thousandth:03d}"
+        return self._at
 
 
 class EcsLines(JsonLines):
@@ -129,3 +202,7 @@ class EcsLines(JsonLines):
         if isinstance(took, int | float) and math.isfinite(took):
             fields = {**fields, "duration_ms": round(took * 1_000_000)}
         return super().__call__(now, event, level, fields)
+
+    def message(self, now: float, line: MessageLine, share: float) -> bytes:
+        """Return the line of a message."""
+        return message_by_fields(self, now, line, share)

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import os
-import re
 import sys
 import time
 from collections.abc import Callable, Mapping
-from typing import Final, Literal
+from typing import Literal
 
+from . import places
 from .events import EVENTS, Event, Level
 from .lines import LEVELS, EcsLines, JsonLines, Renderer
-from .sampling import Sampling
+from .message_line import MessageLine
+from .sampling import ALL, Sampling
 from .sink import DescriptorSink
 
 Format = Literal["json", "console", "ecs"]
 Sink = Callable[[bytes], None]
-
-_EVENT_NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,31}(?:\.[a-z][a-z0-9_]{0,31}){1,2}")
 
 
 class Logs:
@@ -26,7 +25,7 @@ class Logs:
     This is the Reporter of traffic and keys. Lines below `level` are not written.
     """
 
-    __slots__ = ("_clock", "_render", "_sink", "_wanted", "sampling")
+    __slots__ = ("_clock", "_render", "_sink", "_wanted", "_wants_messages", "sampling")
 
     def __init__(
         self,
@@ -42,6 +41,7 @@ class Logs:
         self._clock = clock
         self.sampling: Sampling | None = None
         self._wanted = frozenset(LEVELS[LEVELS.index(level) :])
+        self._wants_messages = EVENTS["message.handled"].level in self._wanted
 
     @property
     def lost(self) -> int:
@@ -52,21 +52,24 @@ class Logs:
         """Write the line of one event. Fields hold names, codes, sizes: never a value."""
         declared = EVENTS.get(event)
         if declared is None:
-            self._undeclared(event)
+            # Its name is not shown: it may have been formatted, and hold a value.
+            self.report("log.undeclared", where=places.calling())
         elif declared.level in self._wanted:
-            sampling = self.sampling
-            if sampling is None or event != sampling.event or sampling.takes(fields):
-                self._sink(self._render(self._clock(), declared, declared.level, fields))
+            self._sink(self._render(self._clock(), declared, declared.level, fields))
+
+    def message(self, line: MessageLine) -> None:
+        """Write the line of one message, if its rule does not leave it out."""
+        if line.refusal is not None:
+            self.report(line.event, **line.fields())
+        elif self._wants_messages:
+            share = ALL if self.sampling is None else self.sampling.share(line)
+            if share is not None:
+                self._sink(self._render.message(self._clock(), line, share))
 
     def report_at(self, level: Level, event: Event, fields: Mapping[str, object]) -> None:
         """Write a line whose level is not the event's own, as messages of libraries need it."""
         if level in self._wanted:
             self._sink(self._render(self._clock(), event, level, fields))
-
-    def _undeclared(self, name: str) -> None:
-        # A sentence in place of a name has probably been formatted, and may hold a value.
-        shown = name if _EVENT_NAME.fullmatch(name) else "<not a name>"
-        self.report("log.undeclared", name=shown)
 
 
 def to_stderr(log_format: Format = "json", *, level: Level = "info") -> Logs:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Iterator, Mapping
 from time import time
-from typing import Any, Final
+from typing import Final
 
+from ..core.edits import Fate
+from .message_line import MessageLine
 from .metrics import (
     MESSAGES,
     REQUEST_BYTES,
@@ -15,6 +17,7 @@ from .metrics import (
     RULE_MATCHED,
     SECONDS,
     UPSTREAM_DURATION,
+    VALUES,
     Metric,
 )
 from .samples import WIDTH, Labels, Values
@@ -22,6 +25,7 @@ from .samples import WIDTH, Labels, Values
 MOST_SERIES: Final = 5000
 """Of one metric; what comes above (rules renamed by many reloads) is counted as `other`."""
 
+FATES: Final[tuple[Fate, ...]] = ("sealed", "opened", "already_sealed", "plain", "kept", "cut")
 _BOUNDS: Final = tuple(seconds * 1000 for seconds in SECONDS)
 
 
@@ -38,14 +42,15 @@ class _Listener:
 
 
 class _Series:
-    """Messages of one rule that met one end, and when the last of them did."""
+    """Messages of one rule that met one end, their values, and when the last of them did."""
 
-    __slots__ = ("last", "listener", "number")
+    __slots__ = ("last", "listener", "number", "values")
 
     def __init__(self, listener: _Listener) -> None:
         self.listener = listener
         self.number = 0
         self.last = 0.0
+        self.values: dict[str, int] = {}
 
 
 class MessageCounts:
@@ -57,23 +62,26 @@ class MessageCounts:
         self._listeners: dict[str, _Listener] = {}
         self._series: dict[Labels, _Series] = {}
 
-    def count(self, fields: Mapping[str, Any], outcome: str) -> None:
-        """Add a message, by the fields of its line."""
-        labels = (fields.get("listener") or "", fields.get("rule") or "", outcome)
+    def count(self, line: MessageLine, outcome: str) -> None:
+        """Add a message."""
+        labels = (line.listener, line.rule or "", outcome)
         series = self._series.get(labels)
         if series is None:
             series = self._begin(labels)
         series.number += 1
         series.last = time()
         listener = series.listener
-        listener.received += fields.get("request_bytes") or 0
-        listener.returned += fields.get("response_bytes") or 0
-        if (took := fields.get("duration_ms")) is not None:
-            listener.durations[bisect_left(_BOUNDS, took)] += 1
-            listener.durations[-1] += took
-        if (took := fields.get("upstream_ms")) is not None:
+        listener.received += line.request_bytes
+        listener.returned += line.response_bytes
+        listener.durations[bisect_left(_BOUNDS, line.duration_ms)] += 1
+        listener.durations[-1] += line.duration_ms
+        if (took := line.upstream_ms) is not None:
             listener.upstream[bisect_left(_BOUNDS, took)] += 1
             listener.upstream[-1] += took
+        if line.counts:
+            values = series.values
+            for name, number in line.counts.items():
+                values[name] = values.get(name, 0) + number
 
     def _begin(self, labels: Labels) -> _Series:
         listener = self._listeners.setdefault(labels[0], _Listener())
@@ -90,12 +98,25 @@ class MessageCounts:
             yield MESSAGES, (series.number,), labels
             if labels[1]:
                 yield RULE_MATCHED, (round(series.last, 3),), labels[:2]
+            yield from _values(series.values, *labels[:2])
         for name, listener in self._listeners.items():
             yield REQUEST_BYTES, (listener.received,), (name,)
             yield RESPONSE_BYTES, (listener.returned,), (name,)
             yield REQUEST_DURATION, _in_seconds(listener.durations), (name,)
             if any(listener.upstream):
                 yield UPSTREAM_DURATION, _in_seconds(listener.upstream), (name,)
+
+
+def _values(
+    counted: Mapping[str, int], listener: str, rule: str
+) -> Iterator[tuple[Metric, Values, Labels]]:
+    """Yield values by direction: counted are those of both, and those of the response."""
+    for fate in FATES:
+        back = counted.get(f"response_{fate}", 0)
+        if back:
+            yield VALUES, (back,), (listener, rule, "response", fate)
+        if (number := counted.get(fate, 0)) > back:
+            yield VALUES, (number - back,), (listener, rule, "request", fate)
 
 
 def _in_seconds(values: list[float]) -> Values:

@@ -167,7 +167,7 @@ KEK_OPENED_AT: Final = Metric(
 )
 KEK_CREATED: Final = Metric(
     "sealyard_kek_created_timestamp_seconds",
-    "latest",
+    "soonest",  # so that a KEK that was removed does not live on in what a dead worker counted
     ("kek",),
     "When each KEK was made, in seconds since 1970.",
 )
@@ -246,6 +246,12 @@ POISON: Final = Metric(
     "counter",
     ("listener", "rule"),
     "Times that somebody tried to open a poison token.",
+)
+UNACCEPTED: Final = Metric(
+    "sealyard_participant_keys_unaccepted_total",
+    "counter",
+    ("use", "refused"),
+    "Keys of participants that nobody accepted (`keys.pins`), counted once by each process.",
 )
 MEMORY: Final = Metric(
     "sealyard_resident_memory_bytes", "gauge", (), "Memory of all processes that carry traffic."
@@ -332,6 +338,7 @@ METRICS: Final = {
         AUDIT_BLOCKED,
         AUDIT_SEQUENCE,
         POISON,
+        UNACCEPTED,
         MEMORY,
         CPU,
         RELOADS,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from pathlib import PurePath
 from types import TracebackType
 
@@ -21,6 +22,14 @@ def raised_at(traceback: TracebackType | None) -> str | None:
         traceback = traceback.tb_next
     module = traceback.tb_frame.f_globals.get("__name__", "?")
     return f"{module}:{traceback.tb_lineno}"
+
+
+def calling() -> str:
+    """Return `module:line` of the innermost frame that is no part of telemetry."""
+    frame = inspect.currentframe()
+    while frame is not None and frame.f_globals.get("__package__") == __package__:
+        frame = frame.f_back
+    return "?" if frame is None else f"{frame.f_globals.get('__name__', '?')}:{frame.f_lineno}"
 
 
 def in_file(filename: str, line: int) -> str:

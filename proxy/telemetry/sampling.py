@@ -7,8 +7,11 @@ every n-th line and not a random one, so that a share is exact and nothing depen
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final
 
+from .message_line import MessageLine
+
+ALL: Final = 1.0
 _WHOLE: Final = 1_000_000
 _FIRST_FAILURE: Final = 499
 """The status of a client that went away; what the backend failed at is above."""
@@ -35,18 +38,13 @@ class _Share:
 class Sampling:
     """The shares of some rules, by listener and rule; 0 leaves the failures alone."""
 
-    event: Final = "message.handled"
-
     def __init__(self, shares: Mapping[tuple[str, str], float]) -> None:
         """Take all lines of rules that are not in `shares`."""
         self._shares = {key: _Share(share) for key, share in shares.items()}
 
-    def takes(self, fields: dict[str, Any]) -> bool:
-        """Tell whether a line is written, and note in it what it stands for."""
-        one = self._shares.get((fields.get("listener", ""), fields.get("rule") or ""))
-        if one is None or (fields.get("status") or 0) >= _FIRST_FAILURE:
-            return True
-        if not one.share:
-            return False
-        fields["sample"] = one.share
-        return one.take()
+    def share(self, line: MessageLine) -> float | None:
+        """Return what share the line of a message stands for, or None where it is not written."""
+        one = self._shares.get((line.listener, line.rule or ""))
+        if one is None or line.status >= _FIRST_FAILURE:
+            return ALL
+        return one.share if one.share and one.take() else None

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 
 MOST_BYTES: Final = 64 * 1024
 """The largest body that is looked into; of a larger one only the size is told."""
@@ -26,7 +26,8 @@ class Row(NamedTuple):
     """One value: how deep it lies, its name (None: not to be shown), its kind and its size.
 
     The size is in characters for `text` and `sealed`, in elements for `list`, in bytes for
-    `body` and `frame`; None for others, since the size of a number or a flag says its value.
+    `body` and `frame`; None for others, since the size of a number or a flag says its value, and
+    for what flows, whose size is known when it is over.
     `value` is None, but for the synthetic chat of the demonstration.
     """
 
@@ -38,15 +39,19 @@ class Row(NamedTuple):
 
 
 Shape = tuple[Row, ...]
+Flowing = Literal["body", "form", "frame"]
+"""A body that nobody holds, since it is changed while it passes."""
 
 
-def shape(body: bytes | None, names: frozenset[str], *, values: bool = False) -> Shape:
+def shape(body: bytes | Flowing | None, names: frozenset[str], *, values: bool = False) -> Shape:
     """Return the rows of a body, at most `MOST_ROWS`; `names` are those that may be shown.
 
     `values` is for the demonstration alone, whose messages are made up.
     """
     if not body:
         return ()
+    if isinstance(body, str):
+        return (Row(0, None, body),)
     if body.startswith(_FRAME):
         return (Row(0, None, "frame", len(body)),)
     if len(body) <= MOST_BYTES:

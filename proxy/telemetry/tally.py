@@ -11,7 +11,8 @@ from collections.abc import Mapping
 from typing import Any, Final, Protocol
 
 from .logs import Logs
-from .message_counts import MOST_SERIES, MessageCounts
+from .message_counts import FATES, MOST_SERIES, MessageCounts
+from .message_line import MessageLine, Refusal
 from .metrics import (
     LINES_LOST,
     METRICS,
@@ -21,26 +22,32 @@ from .metrics import (
     STORE_ERRORS,
     TRIAL_VALUES,
     TRIALS,
+    UNACCEPTED,
     UNCOVERED,
     UPSTREAM_ERRORS,
-    VALUES,
     Metric,
 )
 from .samples import Labels, Samples
 from .tap import Tap
 
-__all__ = ["MOST_SERIES", "Reporter", "Tally"]
+__all__ = ["MOST_SERIES", "MessageReporter", "Reporter", "Tally"]
 
-_FATES: Final = ("sealed", "opened", "already_sealed", "plain", "kept", "cut")
 _ABORTED: Final = 499
 _UPSTREAM: Final = frozenset({"upstream-failed", "upstream-timeout", "busy"})
 
 
 class Reporter(Protocol):
-    """Where events go."""
+    """Where events go. Fields hold names, codes, sizes and durations: never a value."""
 
     def report(self, event: str, **fields: object) -> None:
         """Take note of one event."""
+
+
+class MessageReporter(Reporter, Protocol):
+    """Where events and the lines of messages go."""
+
+    def message(self, line: MessageLine) -> None:
+        """Take note of one message that is over."""
 
 
 class Tally:
@@ -48,7 +55,7 @@ class Tally:
 
     __slots__ = ("_counts", "_inner", "_messages", "tap")
 
-    def __init__(self, inner: Reporter, tap: Tap | None = None) -> None:
+    def __init__(self, inner: MessageReporter, tap: Tap | None = None) -> None:
         """Hand every event on to `inner`, and lines of messages to `tap` while it is watched."""
         self._inner = inner
         self.tap = tap or Tap(time.time)
@@ -56,37 +63,35 @@ class Tally:
         self._messages = MessageCounts()
 
     @property
-    def inner(self) -> Reporter:
+    def inner(self) -> MessageReporter:
         """Where every event goes on to."""
         return self._inner
 
     def report(self, event: str, **fields: object) -> None:
         """Write the event, then count it."""
         self._inner.report(event, **fields)
-        if event == "message.handled":
-            outcome = "aborted" if fields.get("status") == _ABORTED else "forwarded"
-            self._messages.count(fields, outcome)
-            self._values(fields)
-            if "shape" in fields or fields.get("observed"):
-                self._observed(fields)
-            if self.tap.watched:
-                self.tap.line(fields)
-        elif event == "message.refused":
-            self._messages.count(fields, "refused")
-            self._values(fields)
-            self._refusal(fields)
-            if self.tap.watched:
-                self.tap.line(fields)
-        else:
-            self._count_rare(event, fields)
-
-    def _count_rare(self, event: str, fields: Mapping[str, Any]) -> None:
         if event == "message.observed":
-            self._observed(fields)
+            self._told(fields, fields)
         elif event == "store.failed":
             self._add(STORE_ERRORS, (_text(fields, "store"), _text(fields, "reason")))
         elif event == "poison.opened":
             self._add(POISON, (_text(fields, "listener"), _text(fields, "rule")))
+        elif event == "participant.unaccepted":
+            refused = "yes" if fields.get("refused") else "no"
+            self._add(UNACCEPTED, (_text(fields, "use"), refused))
+
+    def message(self, line: MessageLine) -> None:
+        """Write the line of a message, then count it."""
+        self._inner.message(line)
+        if line.refusal is not None:
+            self._messages.count(line, "refused")
+            self._refusal(line, line.refusal)
+        else:
+            self._messages.count(line, "aborted" if line.status == _ABORTED else "forwarded")
+            if line.told:
+                self._told(line._asdict(), {**line.counts, **line.told})
+        if self.tap.watched:
+            self.tap.line(line)
 
     def samples(self) -> Samples:
         """Return what has been counted so far."""
@@ -100,46 +105,30 @@ class Tally:
             made.add(LINES_LOST, self._inner.lost)
         return made
 
-    def _values(self, fields: Mapping[str, Any]) -> None:
-        listener, rule = _text(fields, "listener"), _text(fields, "rule")
-        for fate in _FATES:
-            if number := fields.get(fate):
-                back = fields.get(f"response_{fate}", 0)
-                if back:
-                    self._add(VALUES, (listener, rule, "response", fate), back)
-                if number > back:
-                    self._add(VALUES, (listener, rule, "request", fate), number - back)
-
-    def _observed(self, fields: Mapping[str, Any]) -> None:
-        if "shape" in fields:
-            self._uncovered(fields)
-        else:
-            self._trials(fields)
-
-    def _trials(self, fields: Mapping[str, Any]) -> None:
-        listener, rule = _text(fields, "listener"), _text(fields, "rule")
+    def _told(self, who: Mapping[str, Any], told: Mapping[str, Any]) -> None:
+        """Count what a rule that only observes would have done, or a message that none covers."""
+        listener, rule = _text(who, "listener"), _text(who, "rule")
+        if "shape" in told:
+            shown = [_text(told, key) for key in ("shape", "request_type", "response_type")]
+            self._add(UNCOVERED, (listener, _text(who, "method"), *shown))
+            return
         for direction, before in (("request", ""), ("response", "response_")):
-            if direction not in fields["observed"]:
+            if direction not in told.get("observed", ""):
                 continue
             found = False
-            for fate in _FATES:
-                if number := fields.get(f"{before}would_be_{fate}"):
+            for fate in FATES:
+                if number := told.get(f"{before}would_be_{fate}"):
                     found = True
                     self._add(TRIAL_VALUES, (listener, rule, direction, fate), number)
-            outcome = _text(fields, f"{before}would_fail") or ("changed" if found else "unchanged")
+            outcome = _text(told, f"{before}would_fail") or ("changed" if found else "unchanged")
             self._add(TRIALS, (listener, rule, direction, outcome))
 
-    def _uncovered(self, fields: Mapping[str, Any]) -> None:
-        keys = ("listener", "method", "shape", "request_type", "response_type")
-        self._add(UNCOVERED, tuple(_text(fields, key) for key in keys))
-
-    def _refusal(self, fields: Mapping[str, Any]) -> None:
-        listener, code = _text(fields, "listener"), _text(fields, "error")
-        rule, direction = _text(fields, "rule"), _text(fields, "direction")
-        self._add(REFUSALS, (listener, rule, direction, code))
-        self._add(REFUSAL_REASONS, (listener, code, _text(fields, "reason")))
+    def _refusal(self, line: MessageLine, refusal: Refusal) -> None:
+        listener, (code, reason, direction) = line.listener, refusal
+        self._add(REFUSALS, (listener, line.rule or "", direction, code))
+        self._add(REFUSAL_REASONS, (listener, code, reason))
         if code in _UPSTREAM:
-            self._add(UPSTREAM_ERRORS, (listener, code, _text(fields, "reason")))
+            self._add(UPSTREAM_ERRORS, (listener, code, reason))
 
     def _add(self, metric: Metric, labels: Labels, number: float = 1) -> None:
         # By name: a dataclass computes its hash anew each time.

@@ -10,9 +10,12 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Final
+from typing import Any, Final, Literal, NamedTuple
 
-from .shapes import shape, to_json
+from ..core.edits import Fate
+from .message_counts import FATES
+from .message_line import MessageLine
+from .shapes import Flowing, shape, to_json
 
 LEASE_SECONDS: Final = 5.0
 MOST_PER_SECOND: Final = 20
@@ -20,7 +23,21 @@ MOST_KEPT: Final = 200
 _MOST_PENDING: Final = 100
 """Messages of which the line has not come yet: an answer may take its time."""
 
-_FATES: Final = ("sealed", "opened", "already_sealed", "plain", "kept", "cut")
+Piece = Literal["", "message", "record"]
+"""What a body is of a message: all of one direction, or one of those that a WebSocket or a stream
+has."""
+
+
+class Passing(NamedTuple):
+    """Whose body is seen: names of the configuration, and what it is of its message."""
+
+    request_id: str
+    listener: str
+    rule: str | None
+    method: str
+    direction: str
+    piece: Piece
+
 
 Sighting = dict[str, Any]
 """One message as JSON holds it: names of the configuration, kinds, sizes and codes."""
@@ -69,49 +86,88 @@ class Tap:
 
     def body(
         self,
-        request_id: str,
-        side: str,
-        before: bytes | None,
-        after: bytes | None,
+        passing: Passing,
+        before: bytes | Flowing | None,
+        after: bytes | Flowing | None,
         names: frozenset[str],
+        fates: Mapping[Fate, int],
     ) -> None:
-        """Take the shape of a body before and after a rule changed it; `side` is a direction."""
-        held = self._pending.get(request_id)
+        """Take the shape of a body before and after a rule changed it.
+
+        What is part of a longer message is told at once, since its line may be hours away.
+        """
+        if passing.piece:
+            self._part(passing, self._sides(passing, before, after, names), fates)
+            return
+        held = self._pending.get(passing.request_id)
         if held is None:
             if not self._take():
                 return
-            held = self._pending[request_id] = {}
+            held = self._pending[passing.request_id] = {}
             if len(self._pending) > _MOST_PENDING:
                 del self._pending[next(iter(self._pending))]
-        if side == "request":
-            sides = ("client", before), ("backend", after)
-        else:
-            sides = ("answer", before), ("reader", after)
-        for name, body in sides:
-            held[name] = to_json(shape(body, names, values=self.values))
-            held[f"{name}_bytes"] = len(body or b"")
+        held |= self._sides(passing, before, after, names)
 
-    def line(self, fields: Mapping[str, Any]) -> None:
+    def line(self, line: MessageLine) -> None:
         """Take the line of a message, with the shapes that it had on its way."""
-        shapes = self._pending.pop(fields.get("request_id", ""), None)
+        shapes = self._pending.pop(line.request_id, None)
         if shapes is None and not self._take():
             self.missed += 1
             return
-        self.missed += len(self._kept) == MOST_KEPT
         told: Sighting = {
-            "at": round(self._clock(), 3),
-            "listener": fields.get("listener"),
-            "rule": fields.get("rule"),
-            "method": fields.get("method"),
-            "status": fields.get("status"),
-            "error": fields.get("error"),
-            "direction": fields.get("direction"),
-            "ms": round(fields.get("duration_ms") or 0.0, 2),
-            "sent": fields.get("request_bytes") or 0,
-            "got": fields.get("response_bytes") or 0,
-            "fates": {fate: fields[fate] for fate in _FATES if fields.get(fate)},
+            "listener": line.listener,
+            "rule": line.rule,
+            "method": line.method,
+            "status": line.status,
+            "error": line.refusal.error if line.refusal else None,
+            "direction": line.refusal.direction if line.refusal else None,
+            "ms": round(line.duration_ms, 2),
+            "sent": line.request_bytes,
+            "got": line.response_bytes,
+            "fates": {fate: line.counts[fate] for fate in FATES if line.counts.get(fate)},
         }
-        self._kept.append(told | (shapes or {}))
+        self._keep(told | (shapes or {}))
+
+    def _part(self, passing: Passing, sides: Sighting, fates: Mapping[Fate, int]) -> None:
+        """Tell of a part of a message, and of what its request had been before it."""
+        told: Sighting = {
+            "listener": passing.listener,
+            "rule": passing.rule,
+            "method": passing.method,
+            "status": None,
+            "error": None,
+            "ms": None,
+            "sent": 0,
+            "got": 0,
+        }
+        if (request := self._pending.pop(passing.request_id, None)) is not None:
+            self._keep({**told, "part": "request", "direction": "request", "fates": {}, **request})
+        if not self._take():
+            self.missed += 1
+            return
+        shown = {fate: fates[fate] for fate in FATES if fates.get(fate)}
+        part = {"part": passing.piece, "direction": passing.direction, "fates": shown}
+        self._keep(told | part | sides)
+
+    def _sides(
+        self,
+        passing: Passing,
+        before: bytes | Flowing | None,
+        after: bytes | Flowing | None,
+        names: frozenset[str],
+    ) -> Sighting:
+        first, second = (
+            ("client", "backend") if passing.direction == "request" else ("answer", "reader")
+        )
+        sides: Sighting = {}
+        for name, body in ((first, before), (second, after)):
+            sides[name] = to_json(shape(body, names, values=self.values))
+            sides[f"{name}_bytes"] = None if isinstance(body, str) else len(body or b"")
+        return sides
+
+    def _keep(self, told: Sighting) -> None:
+        self.missed += len(self._kept) == MOST_KEPT
+        self._kept.append({"at": round(self._clock(), 3), **told})
 
     def _take(self) -> bool:
         """Tell whether one more message may be looked at in this second."""

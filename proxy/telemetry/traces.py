@@ -3,7 +3,8 @@
 OpenTelemetry is an extra (`sealyard[otel]`), imported only where the environment asks for traces by
 the variables that all of its programs read (OTEL_EXPORTER_OTLP_ENDPOINT and others). Spans hold
 names of the configuration, codes, sizes and times. Of the client's headers nothing is taken but the
-ids and the flag in `traceparent`; not the path, since it holds names.
+ids and the flag in `traceparent`; not the path, since it holds names: where the conventions ask for
+one, the pattern of the rule stands.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 
 _ENDPOINTS: Final = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
 _CLOSE_SECONDS: Final = 3.0
+_REDACTED: Final = "/REDACTED"
+"""In place of a path that no pattern of the configuration stands for: paths hold names."""
 _FIRST_ERROR: Final = 500
 """What semantic conventions call an error of a server; 4xx is the client's."""
 
@@ -39,6 +42,36 @@ class Part:
     attributes: Mapping[str, str | int] = field(default_factory=dict)
     error: str = ""
     outward: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """One end of a message's way, as the configuration says it: a listener, or its upstream.
+
+    `address` is a host's name or address, or the path of a Unix socket; that has no port.
+    """
+
+    scheme: str
+    address: str
+    port: int | None
+
+    @property
+    def attributes(self) -> dict[str, AttributeValue]:
+        """What the conventions call it."""
+        told: dict[str, AttributeValue] = {
+            "url.scheme": self.scheme,
+            "server.address": self.address,
+        }
+        return (
+            {**told, "network.transport": "unix"}
+            if self.port is None
+            else {**told, "server.port": self.port}
+        )
+
+    def url(self, path: str) -> str:
+        """Return what stands for an address at this end; the path of a socket is no part of it."""
+        host = "localhost" if self.port is None else f"{_bracketed(self.address)}:{self.port}"
+        return f"{self.scheme}://{host}{path}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +124,11 @@ class Traces:
         self._provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
         self._tracer: Tracer = self._provider.get_tracer("sealyard", __version__)
 
-    def tell(self, trip: Trip) -> None:
+    def between(self, server: End, upstream: End) -> LaneTraces:
+        """Return what tells of messages that come to `server` and go on to `upstream`."""
+        return LaneTraces(self, server, upstream)
+
+    def tell(self, trip: Trip, server: End, upstream: End) -> None:
         """Make the spans of a message that is over."""
         from opentelemetry.trace import (  # noqa: PLC0415 - see above
             SpanKind,
@@ -108,7 +145,9 @@ class Traces:
         method = "HTTP" if trip.method in {"", OTHER_METHOD} else trip.method
         attributes: dict[str, AttributeValue] = {
             "http.request.method": trip.method or OTHER_METHOD,
+            "url.path": trip.route or _REDACTED,
             **({"http.route": trip.route} if trip.route else {}),
+            **server.attributes,
             "http.response.status_code": trip.status,
             "network.protocol.version": "1.1",
             **trip.attributes,
@@ -128,6 +167,8 @@ class Traces:
         inside = set_span_in_context(span)
         for part in trip.parts if span.is_recording() else ():
             more: dict[str, AttributeValue] = dict(part.attributes)
+            if part.outward:
+                more |= upstream.attributes | _targets(upstream, trip.route)
             if part.error:
                 more["error.type"] = part.error
             kind = SpanKind.CLIENT if part.outward else SpanKind.INTERNAL
@@ -145,6 +186,29 @@ class Traces:
         last = threading.Thread(target=self._provider.shutdown, daemon=True)
         last.start()
         last.join(_CLOSE_SECONDS)
+
+
+@dataclass(frozen=True, slots=True)
+class LaneTraces:
+    """Tells of the messages of one listener and one upstream."""
+
+    traces: Traces
+    server: End
+    upstream: End
+
+    def tell(self, trip: Trip) -> None:
+        """Make the spans of a message that is over."""
+        self.traces.tell(trip, self.server, self.upstream)
+
+
+def _targets(upstream: End, route: str) -> dict[str, AttributeValue]:
+    """Return what was asked of the upstream, with the rule's pattern for the path."""
+    told: dict[str, AttributeValue] = {"url.full": upstream.url(route or _REDACTED)}
+    return {**told, "url.template": route} if route else told
+
+
+def _bracketed(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
 
 
 def _parent(traceparent: str) -> Context:

@@ -31,12 +31,13 @@ from ..core.message import DIRECTIONS, ResponseHead
 from ..core.messages import Messages
 from ..core.method_override import may_ask_in_body
 from ..core.needs import Attempt, Keys, Needs
-from ..core.pipeline import Plan
+from ..core.pipeline import Applied, Plan
 from ..core.rulebook import Decision, Rulebook
 from ..core.session import Session
 from ..telemetry.known_names import known_names
 from ..telemetry.naming import METHODS, OTHER_METHOD
-from ..telemetry.tap import Tap
+from ..telemetry.shapes import Flowing
+from ..telemetry.tap import Passing, Piece, Tap
 from .framing import Framing
 from .gate import Admitted, RawRequest, admit
 from .hop import Crossing, Hop, Peer, Places
@@ -265,8 +266,8 @@ class Course:
         """Return the keys of a plan, waiting for the store if need be."""
         return await self.keys.resolve(plan.needs)
 
-    def apply(self, plan: Plan, keys: Keys, record: Record) -> Forwardable:
-        """Carry a plan out."""
+    def apply(self, plan: Plan, keys: Keys, record: Record, *, piece: Piece = "") -> Forwardable:
+        """Carry a plan out; `piece` says what it is of a message that has many."""
         applied = pipeline.apply(plan, keys, self._clock())
         if applied.proven:
             self.keys.remember(applied.proven)
@@ -274,10 +275,9 @@ class Course:
             record.did_not_open(applied.unopened)
         record.count(applied.counts)
         if self._tap.watched:
-            after = applied.forwardable.body
+            who = record.request_id, self._name, record.rule, record.method, record.direction
             names = self._known_names
-            before = None if plan.flows else plan.body
-            self._tap.body(record.request_id, record.direction, before, after, names)
+            self._tap.body(Passing(*who, piece), *_sides(plan, applied), names, applied.counts)
         return applied.forwardable
 
     def now(self) -> float:
@@ -347,3 +347,14 @@ class Course:
     def _refuse_shut(self, rule: str | None) -> None:
         if self.keys.shut and (self._name, rule) in self.keys.shut:
             raise RejectedByRule("poison-shut")
+
+
+def _sides(plan: Plan, applied: Applied) -> tuple[bytes | Flowing | None, bytes | Flowing | None]:
+    """Return a body before and after it was changed; what flows is held by nobody."""
+    if applied.forwardable.flow is None:
+        return plan.body, applied.forwardable.body
+    if plan.form is not None:
+        return "form", "form"
+    if "sealed" in applied.counts:
+        return "body", "frame"
+    return ("frame", "body") if "opened" in applied.counts else ("body", "body")

@@ -17,8 +17,8 @@ from ..core.messages import Messages
 from ..core.pipeline import Plan
 from ..core.planned import PlannedFlow
 from ..core.rulebook import Rulebook
-from ..telemetry.tap import Tap
-from ..telemetry.traces import Traces
+from ..telemetry.tap import Piece, Tap
+from ..telemetry.traces import LaneTraces
 from .course import CLIENT_CLOSED, Arrival, Course, KeySource
 from .event_borders import streams_records
 from .express import Express
@@ -58,7 +58,7 @@ class Handler:
         timeouts: Timeouts | None = None,
         trusted_proxies: Sequence[Network] = (),
         tap: Tap | None = None,
-        traces: Traces | None = None,
+        traces: LaneTraces | None = None,
     ) -> None:
         self._upstream = upstream
         self._timeouts = timeouts or Timeouts()
@@ -237,19 +237,19 @@ class Handler:
         plan = self._course.plan_response(exchange, blueprint, response, whole)
         return await self._apply(plan, record), response
 
-    async def _apply(self, plan: Plan, record: Record) -> Forwardable:
+    async def _apply(self, plan: Plan, record: Record, *, piece: Piece = "") -> Forwardable:
         """Carry a plan out: the one wait between the two pure functions is for keys."""
         keys = self._course.warm(plan)
         if keys is None:
             keys = await self._course.resolve(plan, record)
-        return self._course.apply(plan, keys, record)
+        return self._course.apply(plan, keys, record, piece=piece)
 
     def _applying(self, record: Record) -> Callable[[Plan], Awaitable[Forwardable]]:
         return partial(self._apply_piece, record=record)
 
     async def _apply_piece(self, plan: Plan, record: Record) -> Forwardable:
         """Carry out a plan for a piece of a body, whose end may be far."""
-        message = await self._apply(plan, record)
+        message = await self._apply(plan, record, piece="record")
         self._course.tell(record)
         return message
 

@@ -7,6 +7,7 @@ from typing import Protocol
 
 from ..core.forwardable import Forwardable
 from ..core.message import ResponseHead
+from ..telemetry.message_line import MessageLine
 from .framing import Framing
 from .gate import RawRequest
 from .hop import Crossing, Peer, Places
@@ -14,10 +15,13 @@ from .problem import Problem
 
 
 class Reporter(Protocol):
-    """Where events go. Fields hold names, codes, sizes and durations: never a value."""
+    """Where events and the lines of messages go."""
 
     def report(self, event: str, **fields: object) -> None:
         """Take note of one event."""
+
+    def message(self, line: MessageLine) -> None:
+        """Take note of one message that is over."""
 
 
 class IncomingBody(Protocol):

@@ -19,6 +19,8 @@ WEBSOCKET: Final = "websocket"
 MOST_SIBLINGS: Final = 8
 """Where more names than so many stand in one place, they are taken for values."""
 MOST_LEVELS: Final = 8
+MOST_PLACES: Final = 4096
+"""So many places are remembered; a client that makes names up fills them and no more memory."""
 ANY: Final = "*"
 REST: Final = "**"
 
@@ -38,6 +40,7 @@ class PathShapes:
 
     def __init__(self) -> None:
         self._root = _Place()
+        self._places = 1
 
     def shape(self, path: str) -> str:
         """Return a canonical path with `*` for every segment that is taken for a value."""
@@ -45,14 +48,19 @@ class PathShapes:
         place, shown = self._root, [""]
         for segment in segments[:MOST_LEVELS]:
             name = segment if not segment or _WORD.fullmatch(segment) else ANY
+            if name not in place.names and len(place.names) >= MOST_SIBLINGS:
+                name = ANY
             if name not in place.names:
-                if len(place.names) >= MOST_SIBLINGS:
-                    name = ANY
-                place.names.setdefault(name, _Place())
+                if self._places >= MOST_PLACES:
+                    shown.append(REST)
+                    break
+                place.names[name] = _Place()
+                self._places += 1
             place = place.names[name]
             shown.append(name)
-        if len(segments) > MOST_LEVELS:
-            shown.append(REST)
+        else:
+            if len(segments) > MOST_LEVELS:
+                shown.append(REST)
         return "/".join(shown)
 
 

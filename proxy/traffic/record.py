@@ -9,6 +9,7 @@ from ..core.edits import Fate
 from ..core.errors import TrafficError, Unopened
 from ..core.message import Direction
 from ..core.trial import Trial
+from ..telemetry.message_line import MessageLine, Refusal
 from .interfaces import Reporter
 
 
@@ -114,23 +115,23 @@ class Record:
     def report(self, reporter: Reporter) -> None:
         """Write the line."""
         now = time.perf_counter()
-        fields: dict[str, object] = {
-            **self._who,
-            "status": self.status,
-            "request_bytes": self.received,
-            "response_bytes": self.returned,
-            "duration_ms": (now - self._began) * 1000,
-        }
-        if self._counts:
-            fields |= self._counts
-        if self._told:
-            fields |= self._told
-        if self._sent:
-            fields["upstream_ms"] = ((self._responded or now) - self._sent) * 1000
-        if self._refusal is not None:
-            fields["error"], fields["reason"] = self._refusal
-            fields["direction"] = self.direction
-        reporter.report("message.handled" if self._refusal is None else "message.refused", **fields)
+        refusal = self._refusal
+        reporter.message(
+            MessageLine(
+                self.request_id,
+                self._listener,
+                self.method,
+                self.rule,
+                self.status,
+                self.received,
+                self.returned,
+                (now - self._began) * 1000,
+                self._counts,
+                self._told,
+                ((self._responded or now) - self._sent) * 1000 if self._sent else None,
+                None if refusal is None else Refusal(*refusal, self.direction),
+            )
+        )
 
 
 def told_of_trial(direction: Direction, trial: Trial) -> tuple[dict[str, int], dict[str, str]]:

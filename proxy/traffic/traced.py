@@ -16,7 +16,8 @@ from ..core.forwardable import Forwardable
 from ..core.message import Headers, header_values
 from ..core.needs import Keys
 from ..core.pipeline import Plan
-from ..telemetry.traces import Part, Traces, Trip
+from ..telemetry.tap import Piece
+from ..telemetry.traces import LaneTraces, Part, Trip
 from .course import Arrival, Course
 from .framing import Framing
 from .gate import RawRequest
@@ -31,7 +32,7 @@ class TracedRecord(Record):
 
     __slots__ = ("_answered", "_parts", "_planned", "_traces", "parent", "route")
 
-    def __init__(self, request_id: str, listener: str, traces: Traces) -> None:
+    def __init__(self, request_id: str, listener: str, traces: LaneTraces) -> None:
         super().__init__(request_id, listener)
         self._traces = traces
         self._parts: list[Part] = []
@@ -109,7 +110,7 @@ class TracedCourse(Course):
     Between a plan and what is done with it nothing waits, so the last plan is the one at hand.
     """
 
-    def __init__(self, *args: Any, traces: Traces, **kwargs: Any) -> None:  # noqa: ANN401 - as Course
+    def __init__(self, *args: Any, traces: LaneTraces, **kwargs: Any) -> None:  # noqa: ANN401 - as Course
         super().__init__(*args, **kwargs)
         self._traces = traces
         self._last: tuple[Plan, float, float] | None = None
@@ -154,12 +155,12 @@ class TracedCourse(Course):
                 record.resolved(error=error.code)
             raise
 
-    def apply(self, plan: Plan, keys: Keys, record: Record) -> Forwardable:
+    def apply(self, plan: Plan, keys: Keys, record: Record, *, piece: Piece = "") -> Forwardable:
         """Do as a course does, and note that there are keys now."""
         self._note(plan, record)
         if isinstance(record, TracedRecord):
             record.resolved()
-        return super().apply(plan, keys, record)
+        return super().apply(plan, keys, record, piece=piece)
 
     def _timed(self, plan: Plan, began: float) -> Plan:
         self._last = plan, began, time.perf_counter()

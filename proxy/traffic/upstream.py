@@ -36,7 +36,6 @@ class HttpUpstream:
     """The upstream of one listener."""
 
     __slots__ = (
-        "_address",
         "_host",
         "_limits",
         "_outbox",
@@ -44,6 +43,7 @@ class HttpUpstream:
         "_server_name",
         "_timeouts",
         "_tls",
+        "address",
         "names",
     )
 
@@ -57,7 +57,7 @@ class HttpUpstream:
         timeouts: Timeouts | None = None,
     ) -> None:
         """Connect to nothing yet. `server_name` is the TLS name, unless it is the host's."""
-        self._address = address
+        self.address = address
         # The Host of requests whose client sent none: a socket has no name.
         self._host = str(address).encode() if isinstance(address, TcpAddress) else b"localhost"
         self.names = _names(address, tls=tls is not None)
@@ -175,7 +175,7 @@ class HttpUpstream:
 
     async def _open(self) -> UpstreamConnection:
         loop = asyncio.get_running_loop()
-        address = self._address
+        address = self.address
         if isinstance(address, TcpAddress):
             _, connection = await loop.create_connection(
                 self._protocol,

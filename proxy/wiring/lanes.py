@@ -13,15 +13,16 @@ from ..config.settings import Address, OriginalPort
 from ..keys.end_to_end.facade import EndToEnd
 from ..telemetry import metrics
 from ..telemetry.samples import Samples
-from ..telemetry.tally import Reporter
+from ..telemetry.tally import MessageReporter
 from ..telemetry.tap import Tap
-from ..telemetry.traces import Traces
+from ..telemetry.traces import LaneTraces, Traces
 from ..traffic.handler import Handler
 from ..traffic.listener import HttpListener
 from ..traffic.original_port import PortHandlers, PortUpstreams
 from ..traffic.server import Lane
 from ..traffic.sockets import Sockets
 from ..traffic.upstream import HttpUpstream
+from . import tracing
 from .material import ListenerMaterial
 
 _LOOK_SECONDS: Final = 0.5
@@ -53,7 +54,7 @@ class WiredLane:
         self,
         material: ListenerMaterial,
         end_to_end: EndToEnd,
-        reporter: Reporter,
+        reporter: MessageReporter,
         clock: Callable[[], float],
         *,
         tap: Tap,
@@ -167,7 +168,15 @@ class WiredLane:
             timeouts=settings.timeouts,
             trusted_proxies=settings.trusted_proxies,
             tap=self._tap,
-            traces=self._traces,
+            traces=self._lane_traces(material, upstream.address),
+        )
+
+    def _lane_traces(self, material: ListenerMaterial, address: Address) -> LaneTraces | None:
+        if self._traces is None:
+            return None
+        return self._traces.between(
+            tracing.end(material.settings.listen, secure=material.tls is not None),
+            tracing.end(address, secure=material.upstream_tls is not None),
         )
 
     def _retire(self, handler: weakref.ref[LaneHandler], upstream: LaneUpstream) -> None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from ..config.settings import Address, TcpAddress
 from ..telemetry import places
 from ..telemetry.tally import Reporter
-from ..telemetry.traces import Traces, wanted
+from ..telemetry.traces import End, Traces, wanted
 
 
 def begin(environ: Mapping[str, str], reporter: Reporter) -> Traces | None:
@@ -26,3 +27,11 @@ def begin(environ: Mapping[str, str], reporter: Reporter) -> Traces | None:
         return None
     reporter.report("tracing.started")
     return traces
+
+
+def end(address: Address, *, secure: bool) -> End:
+    """Return one end of a message's way, for its spans."""
+    scheme = "https" if secure else "http"
+    if isinstance(address, TcpAddress):
+        return End(scheme, address.host, address.port)
+    return End(scheme, str(address.path), None)

@@ -16,7 +16,7 @@ from ..keys.desk import Call
 from ..keys.participants.desk import ParticipantCall
 from ..keys.value_desk import ValueCall
 from ..telemetry import places
-from ..telemetry.tally import Reporter
+from ..telemetry.tally import MessageReporter
 from . import source
 from .channel import Channel, connect, error_to_json
 from .reload import Prepared
@@ -26,7 +26,7 @@ _GRACE_SECONDS: Final = 25.0
 """For messages under way when the supervisor is gone, or somebody stops this worker alone."""
 
 
-async def work(descriptor: int, reporter: Reporter, *, environ: Mapping[str, str]) -> bool:
+async def work(descriptor: int, reporter: MessageReporter, *, environ: Mapping[str, str]) -> bool:
     """Carry traffic until told to stop; return whether nothing had to be cut."""
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGINT, lambda: None)  # a terminal's: the supervisor decides
@@ -45,7 +45,9 @@ _BESIDE: Final = frozenset({"packages", "participants", "values"})
 
 
 class _Worker:
-    def __init__(self, channel: Channel, reporter: Reporter, environ: Mapping[str, str]) -> None:
+    def __init__(
+        self, channel: Channel, reporter: MessageReporter, environ: Mapping[str, str]
+    ) -> None:
         self._channel = channel
         self._reporter = reporter
         self._environ = environ
@@ -141,6 +143,9 @@ class _Worker:
         self._sidecar = sidecar
 
     async def _change(self, what: str, message: dict[str, Any], sidecar: Sidecar) -> None:
+        if what == "hear":
+            sidecar.end_to_end.changed(None)
+            return
         if what == "shut":
             sidecar.sessions.shut.update((listener, rule) for listener, rule in message["rules"])
             return

@@ -32,6 +32,7 @@ from proxy.demo.search import search
 from proxy.keys.sessions import Sessions
 from proxy.keys.stores import MemoryStore
 from proxy.keys.witness import Beginning, Witness
+from proxy.telemetry.message_line import MessageLine
 from proxy.traffic.client_connection import ClientConnection
 from proxy.traffic.interfaces import RawConnection
 from proxy.traffic.listener import Answerer
@@ -151,6 +152,9 @@ class Deaf:
     """A reporter that nobody listens to."""
 
     def report(self, event: str, **fields: object) -> None:
+        return
+
+    def message(self, line: MessageLine) -> None:
         return
 
 

@@ -16,6 +16,7 @@ import pytest
 from proxy.config.settings import SecretReference
 from proxy.keys.keyring_file import update_keyring
 from proxy.keys.roots import FileRoot
+from proxy.telemetry.message_line import MessageLine
 from proxy.telemetry.scrub import without_quotes
 from proxy.wiring import build, source
 from proxy.wiring.service import Service
@@ -42,6 +43,9 @@ class Ear:
 
     def report(self, event: str, **fields: object) -> None:
         self.heard.append((event, fields))
+
+    def message(self, line: MessageLine) -> None:
+        self.heard.append((line.event, line.fields()))
 
     def all(self, event: str) -> list[dict[str, object]]:
         return [fields for name, fields in self.heard if name == event]

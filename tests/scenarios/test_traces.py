@@ -140,6 +140,9 @@ async def test_a_message_is_a_trace_and_nothing_of_it_is_in_a_span(
     assert shown["http.route"] == "/api/{room}/messages"
     assert shown["http.request.method"] == "POST"
     assert shown["http.response.status_code"] == 200
+    # What the conventions of HTTP spans require of a server, and of a client below.
+    assert (shown["url.scheme"], shown["url.path"]) == ("http", "/api/{room}/messages")
+    assert (shown["server.address"], shown["server.port"]) == ("127.0.0.1", ours.port)
     assert (shown["sealyard.rule"], shown["sealyard.listener"]) == ("send", "api")
     assert (shown["sealyard.sealed"], shown["sealyard.opened"]) == (1, 1)
     assert {name: len(found) for name, found in spans.items()} == {
@@ -154,7 +157,12 @@ async def test_a_message_is_a_trace_and_nothing_of_it_is_in_a_span(
             assert any(span.parent_span_id == one.span_id for one in spans[root.name])
             assert span.start_time_unix_nano <= span.end_time_unix_nano
     assert spans["POST"][0].kind == Span.SPAN_KIND_CLIENT
-    assert attributes(spans["POST"][0])["http.response.status_code"] == 200
+    outward = attributes(spans["POST"][0])
+    assert outward["http.response.status_code"] == 200
+    assert outward["http.request.method"] == "POST"
+    assert (outward["server.address"], outward["server.port"]) == ("127.0.0.1", behind.port)
+    assert outward["url.full"] == f"http://127.0.0.1:{behind.port}/api/{{room}}/messages"
+    assert outward["url.template"] == "/api/{room}/messages"
     assert told.resources[0]["service.name"] == "sealyard"
     assert not any(canary.encode() in body for body in told.bodies)
     # What the client sent goes on as it came.
@@ -180,6 +188,7 @@ async def test_what_is_refused_is_told_by_its_code(tmp_path: Path) -> None:
 
     (refused,) = spans["POST /api/{room}/messages"]
     assert attributes(refused)["error.type"] == "missing-value"
+    assert attributes(refused)["url.scheme"] == "http"
     assert refused.status.code == Status.STATUS_CODE_UNSET  # 4xx is the client's error
     (failed,) = later["POST /api/{room}/messages"]
     assert attributes(failed)["error.type"] == "upstream-failed"
@@ -227,3 +236,25 @@ async def test_without_an_endpoint_there_are_no_spans(tmp_path: Path) -> None:
             events = {one["event"] for one in ours.events}
 
     assert "tracing.started" not in events
+
+
+async def test_a_path_that_no_rule_stands_for_is_not_told(tmp_path: Path) -> None:
+    canary = secrets.token_hex(16)
+
+    async def answer(_: web.Request) -> web.Response:
+        return web.Response()
+
+    async with backend(web.get("/{name}", answer)) as behind, collector() as told:
+        with served(tmp_path, behind.port, rules=RULES, variables=variables(told.port)) as ours:
+            await ours.event("server.ready")
+            url = f"http://127.0.0.1:{ours.port}/{canary}?q={canary}"
+            async with aiohttp.ClientSession() as session, session.get(url) as answered:
+                assert answered.status == 200
+            spans = {span.kind: attributes(span) for span in await told.until(2)}
+
+    server, client = spans[Span.SPAN_KIND_SERVER], spans[Span.SPAN_KIND_CLIENT]
+    assert server["url.path"] == "/REDACTED"
+    assert client["url.full"] == f"http://127.0.0.1:{behind.port}/REDACTED"
+    assert "http.route" not in server
+    assert "url.template" not in client
+    assert not any(canary.encode() in body for body in told.bodies)

@@ -26,6 +26,18 @@ _LEVELS = (logging.DEBUG, logging.INFO, logging.WARNING, logging.ERROR, logging.
 _LOGGERS = tuple(map(logging.getLogger, ("aiohttp.server", "asyncio", "redis", "some.library")))
 
 
+class Shown:
+    """What gives itself away when it is printed."""
+
+    def __init__(self, secret: str) -> None:
+        self.secret = secret
+
+    def __repr__(self) -> str:
+        return self.secret
+
+    __str__ = __repr__
+
+
 class Dying:
     def __init__(self, secret: str) -> None:
         self.secret = secret
@@ -59,6 +71,17 @@ def records(secret: str) -> int:
     return len(_LOGGERS) * (2 * len(_LEVELS) + 1)
 
 
+def report(secret: str, logs: Logs) -> int:
+    """Report the secret where no text belongs, as a mistake of our own would."""
+    error, nested = ValueError(secret), {secret: [secret, (secret.encode("latin-1"),)]}
+    logs.report(f"message.{secret}", body=secret)
+    # None of the events that messages leave: those are counted, and must come from messages.
+    logs.report("listener.started", body=secret, headers=nested, url=secret)
+    logs.report("poison.opened", rule=nested, direction=secret.encode("latin-1"), shut=error)
+    logs.report("store.failed", exception=error, store=Shown(secret))
+    return 4
+
+
 def rarely(secret: str, loop: asyncio.AbstractEventLoop) -> None:
     """Say the secret in the ways that are too slow to be taken each time."""
     warnings.warn_explicit(secret, UserWarning, "library.py", 1, registry={})
@@ -78,7 +101,7 @@ def rarely(secret: str, loop: asyncio.AbstractEventLoop) -> None:
     loop.create_task(failing(), name=secret)
 
 
-async def tell(secrets: list[str], lines: int) -> None:
+async def tell(logs: Logs, secrets: list[str], lines: int) -> None:
     """Say secrets until so many records were made."""
     loop = asyncio.get_running_loop()
     logging.getLogger().setLevel(logging.DEBUG)
@@ -88,7 +111,7 @@ async def tell(secrets: list[str], lines: int) -> None:
         for secret in secrets:
             if rounds == 0:
                 rarely(secret, loop)
-            made += records(secret)
+            made += records(secret) + report(secret, logs)
             await asyncio.sleep(0)
             if made >= lines and rounds:
                 break
@@ -106,7 +129,7 @@ def beside(secrets: list[str], lines: int) -> None:
             loop = asyncio.get_running_loop()
             loop.set_debug(True)
             loop.slow_callback_duration = 0.005
-            telling = loop.create_task(tell(secrets, lines))
+            telling = loop.create_task(tell(logs, secrets, lines))
             try:
                 return await command
             finally:

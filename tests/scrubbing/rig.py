@@ -33,8 +33,11 @@ class Searched:
     lines: int = 0
     of: Counter[bytes] = field(default_factory=Counter)
     found: bytes = b""
-    done: threading.Event = field(default_factory=threading.Event)
+    over: threading.Event = field(default_factory=threading.Event)
+    whole: bool = False
     last: bytes = b""
+    told: dict[str, bytes] = field(default_factory=dict)
+    """What else an operator can see: metrics, status, configuration, the tap."""
 
     def read(self, descriptor: int) -> None:
         """Read until the end."""
@@ -54,6 +57,7 @@ class Searched:
                 self._count(whole)
             grep.stdin.close()
             collect.join()
+        self.over.set()  # also where the process ended by itself
 
     def _count(self, whole: bytes) -> None:
         if not whole:
@@ -62,7 +66,8 @@ class Searched:
         for name in _EVENTS:
             self.of[name] += whole.count(name)
         if DONE.encode() in whole:
-            self.done.set()
+            self.whole = True
+            self.over.set()
         self.last = whole[-3000:]
 
     def _collect(self, stdout: Iterable[bytes]) -> None:
@@ -185,6 +190,20 @@ def _reply(target: bytes, body: bytes) -> tuple[bytes, bool]:
     )
     head = b"HTTP/1.1 200 OK\r\nContent-Type: %b\r\n%bContent-Length: %d\r\n\r\n"
     return head % (kind, place, len(body)) + body, False
+
+
+async def ask(port: int, path: str, token: str, *, seconds: float = 1.0) -> bytes:
+    """Return what the admin listener answers, or how far that comes in some seconds."""
+    found = b""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            with closing(writer):
+                head = f"GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
+                writer.write(f"{head}Authorization: Bearer {token}\r\n\r\n".encode())
+                while data := await reader.read(1 << 20):
+                    found += data
+    return found
 
 
 async def send_all(port: int, requests: Iterable[bytes], *, clients: int = 8) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from proxy.telemetry import libraries
 from proxy.telemetry.logs import Logs
+from proxy.telemetry.message_line import MessageLine, Refusal
 
 CANARY = "CANARY-4f1d9a"
 
@@ -32,6 +33,19 @@ class Page:
 
     def of(self, event: str) -> list[dict[str, Any]]:
         return [line for line in self.lines if line["event"] == event]
+
+
+def a_line(
+    *,
+    refused: str = "",
+    reason: str = "",
+    direction: str = "request",
+    **more: Any,  # noqa: ANN401 - any field
+) -> MessageLine:
+    """Return the line of a message; `refused` is the code of an error."""
+    line = MessageLine("r-1", "api", "POST", "send", 200, 10, 20, 3.0, {}, {}, 2.0)
+    refusal = Refusal(refused, reason, direction) if refused else None
+    return line._replace(refusal=refusal, **more)
 
 
 @pytest.fixture

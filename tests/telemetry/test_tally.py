@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import os
 import time
-from typing import Any
 
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -11,9 +10,12 @@ from proxy.telemetry.exposition import exposed
 from proxy.telemetry.facts import Check, Facts
 from proxy.telemetry.logs import Logs
 from proxy.telemetry.message_counts import MOST_SERIES
+from proxy.telemetry.message_line import MessageLine
 from proxy.telemetry.samples import Samples
 from proxy.telemetry.sink import DescriptorSink
 from proxy.telemetry.tally import Tally
+
+from .conftest import a_line
 
 
 class Ear:
@@ -23,23 +25,13 @@ class Ear:
     def report(self, event: str, **fields: object) -> None:
         self.heard.append(event)
 
-
-def a_message(**more: Any) -> dict[str, Any]:  # noqa: ANN401 - any field
-    return {
-        "listener": "api",
-        "rule": "send",
-        "status": 200,
-        "request_bytes": 10,
-        "response_bytes": 20,
-        "duration_ms": 3.0,
-        "upstream_ms": 2.0,
-        **more,
-    }
+    def message(self, line: MessageLine) -> None:
+        self.heard.append(line.event)
 
 
 def test_values_are_counted_by_direction_and_fate() -> None:
     tally = Tally(Ear())
-    tally.report("message.handled", **a_message(sealed=3, response_sealed=1, opened=2))
+    tally.message(a_line(counts={"sealed": 3, "response_sealed": 1, "opened": 2}))
     samples = tally.samples()
 
     assert samples.value(metrics.VALUES, "api", "send", "request", "sealed") == 2
@@ -53,8 +45,7 @@ def test_refusals_and_upstream_errors_are_counted_by_code() -> None:
     ear = Ear()
     tally = Tally(ear)
     for code, reason in (("upstream-failed", "connect"), ("open-failed", "tag")):
-        fields = a_message(rule=None, error=code, reason=reason, direction="response")
-        tally.report("message.refused", **fields)
+        tally.message(a_line(rule=None, refused=code, reason=reason, direction="response"))
     samples = tally.samples()
 
     assert samples.value(metrics.MESSAGES, "api", "", "refused") == 2
@@ -66,7 +57,7 @@ def test_refusals_and_upstream_errors_are_counted_by_code() -> None:
 
 def test_a_client_that_went_away_is_no_forwarded_message() -> None:
     tally = Tally(Ear())
-    tally.report("message.handled", **a_message(status=499))
+    tally.message(a_line(status=499))
 
     assert tally.samples().value(metrics.MESSAGES, "api", "send", "aborted") == 1
 
@@ -74,7 +65,7 @@ def test_a_client_that_went_away_is_no_forwarded_message() -> None:
 def test_series_are_bounded() -> None:
     tally = Tally(Ear())
     for number in range(MOST_SERIES + 10):
-        tally.report("message.handled", **a_message(rule=f"r{number}"))
+        tally.message(a_line(rule=f"r{number}"))
     rows = [labels for name, labels, _ in tally.samples() if name == metrics.MESSAGES.name]
 
     assert len(rows) == MOST_SERIES + 1
@@ -84,7 +75,7 @@ def test_series_are_bounded() -> None:
 def test_prometheus_reads_what_is_exposed() -> None:
     tally = Tally(Ear())
     for milliseconds in (0.2, 0.5, 3.0, 100_000.0):
-        tally.report("message.handled", **a_message(duration_ms=milliseconds))
+        tally.message(a_line(duration_ms=milliseconds))
     families = {
         family.name: family
         for family in text_string_to_metric_families(exposed(tally.samples()).decode())
@@ -124,7 +115,7 @@ def test_facts_survive_the_way_to_another_process() -> None:
 def test_refusals_are_counted_by_the_reason_that_only_the_log_tells() -> None:
     tally = Tally(Ear())
     for reason in ("tag", "tag", "revoked-session"):
-        tally.report("message.refused", **a_message(error="open-failed", reason=reason))
+        tally.message(a_line(refused="open-failed", reason=reason))
     samples = tally.samples()
 
     assert samples.value(metrics.REFUSAL_REASONS, "api", "open-failed", "tag") == 2
@@ -135,7 +126,7 @@ def test_lines_that_nobody_reads_are_counted() -> None:
     reading, writing = os.pipe()
     os.close(reading)
     tally = Tally(Logs(DescriptorSink(writing)))
-    tally.report("message.handled", **a_message())
+    tally.message(a_line())
     os.close(writing)
 
     assert tally.samples().value(metrics.LINES_LOST) == 1
@@ -144,8 +135,8 @@ def test_lines_that_nobody_reads_are_counted() -> None:
 def test_a_rule_tells_when_it_last_matched() -> None:
     tally = Tally(Ear())
     began = time.time()
-    tally.report("message.handled", **a_message())
-    tally.report("message.refused", **a_message(rule=None, error="x", reason="y"))
+    tally.message(a_line())
+    tally.message(a_line(rule=None, refused="x", reason="y"))
     matched = [row for row in tally.samples() if row[0] == metrics.RULE_MATCHED.name]
 
     ((_, labels, (last,)),) = matched
@@ -177,10 +168,10 @@ def test_of_a_worker_that_is_gone_the_last_match_stays_and_its_sessions_do_not()
 
 async def test_lines_of_messages_go_to_the_tap_only_while_somebody_looks() -> None:
     tally = Tally(Ear())
-    tally.report("message.handled", **a_message())
+    tally.message(a_line())
     tally.tap.look()
-    tally.report("message.handled", **a_message())
-    tally.report("message.refused", **a_message(error="x", reason="y"))
+    tally.message(a_line())
+    tally.message(a_line(refused="x", reason="y"))
     tally.report("store.failed", store="redis", reason="down")
 
     seen = tally.tap.look()["messages"]

@@ -14,6 +14,7 @@ from proxy.core.errors import Unopened
 from proxy.core.needs import Attempt, Keys, Needs
 from proxy.core.rulebook import Rulebook
 from proxy.core.session import Session
+from proxy.telemetry.message_line import MessageLine
 from proxy.traffic.handler import Handler, KeySource
 from proxy.traffic.listener import HttpListener
 from proxy.traffic.server import Lane, TrafficServer
@@ -44,6 +45,9 @@ class Ear:
 
     def report(self, event: str, **fields: object) -> None:
         self.heard.append((event, fields))
+
+    def message(self, line: MessageLine) -> None:
+        self.heard.append((line.event, line.fields()))
 
     @property
     def last(self) -> dict[str, object]:

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.core.message import told
-from proxy.traffic.path_shapes import MOST_LEVELS, MOST_SIBLINGS, PathShapes, kind_told
+from proxy.core.message import Told
+from proxy.traffic.path_shapes import (
+    MOST_LEVELS,
+    MOST_PLACES,
+    MOST_SIBLINGS,
+    PathShapes,
+    _Place,
+    kind_told,
+)
 
 
 @pytest.mark.parametrize(
@@ -45,6 +54,21 @@ def test_shapes_are_few(paths: list[str]) -> None:
     assert len(shapes._root.names) <= MOST_SIBLINGS + 1
 
 
+def test_a_client_that_makes_names_up_fills_no_memory() -> None:
+    shapes = PathShapes()
+    words = itertools.product("abcdefgh", repeat=MOST_LEVELS)
+    for word in itertools.islice(words, 3 * MOST_PLACES):
+        shapes.shape("/" + "/".join(word))
+
+    assert count(shapes._root) <= MOST_PLACES
+    assert shapes.shape("/a/a") == "/a/a"
+    assert shapes.shape("/h/h/h") == "/**"
+
+
+def count(place: _Place) -> int:
+    return 1 + sum(count(one) for one in place.names.values())
+
+
 @pytest.mark.parametrize(
     ("value", "kind"),
     [
@@ -58,4 +82,4 @@ def test_shapes_are_few(paths: list[str]) -> None:
 )
 def test_a_body_has_a_kind(value: bytes | None, kind: str) -> None:
     headers = () if value is None else ((b"Content-Type", value),)
-    assert kind_told(told(headers)) == kind
+    assert kind_told(Told(headers)) == kind

@@ -123,6 +123,15 @@ def test_of_times_of_several_workers_the_latest_counts_and_a_scraper_sees_a_gaug
     assert 'sealyard_kek_last_opened_timestamp_seconds{kek="k1"} 9.0' in text
 
 
+def test_a_kek_that_was_removed_is_not_told_by_what_a_dead_worker_counted() -> None:
+    alive, gone = Samples(), Samples()
+    gone.add(metrics.KEK_CREATED, 7, labels=("removed",))
+    gone.add(metrics.KEK_STATE, 1, labels=("removed", "primary"))
+    alive.merge(gone, gauges=False)
+
+    assert list(alive) == []
+
+
 async def test_a_kek_tells_when_it_was_made_and_what_it_is_for() -> None:
     world = a_world()
     samples = counted(world, the_keys("memory"))

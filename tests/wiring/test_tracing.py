@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 import pytest
 
+from proxy.config.settings import TcpAddress, UnixAddress
 from proxy.telemetry.traces import wanted
-from proxy.wiring.tracing import begin
+from proxy.wiring.tracing import begin, end
 
 ENDPOINT = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:1"}
 
@@ -65,3 +67,25 @@ def test_a_variable_that_cannot_be_used_keeps_no_message_back(
     else:
         traces.close()
         assert ear.heard == [("tracing.started", {})]
+
+
+def test_an_end_of_the_way_is_told_as_the_conventions_call_it() -> None:
+    told = end(TcpAddress("::1", 8443), secure=True)
+
+    assert told.attributes == {
+        "url.scheme": "https",
+        "server.address": "::1",
+        "server.port": 8443,
+    }
+    assert told.url("/a/{id}") == "https://[::1]:8443/a/{id}"
+
+
+def test_a_unix_socket_has_a_path_and_no_port() -> None:
+    told = end(UnixAddress(Path("/run/app.sock")), secure=False)
+
+    assert told.attributes == {
+        "url.scheme": "http",
+        "server.address": "/run/app.sock",
+        "network.transport": "unix",
+    }
+    assert told.url("/a") == "http://localhost/a"

@@ -191,17 +191,26 @@ function message(m) {
   const tag = (n, kind, word) => { if (n) what.append(make('span', 'tag ' + kind, n + ' ' + word)); };
   tag(f.sealed, 'seal', 'sealed'); tag(f.opened, 'open', 'opened'); tag(f.plain, 'no', 'plain'); tag(f.kept, 'no', 'kept'); tag(f.cut, 'no', 'cut');
   if (m.error) what.append(make('span', 'tag no', 'refused: ' + m.error));
-  what.append(make('span', 'end', m.status + ' · ' + m.ms + ' ms'));
+  what.append(make('span', 'end', m.part ? m.part + (m.direction === 'request' ? ' to the backend' : ' to the reader') : m.status + ' · ' + m.ms + ' ms'));
+  if (m.part) return make('li', 'message new', what, piece(m));
   const whole = (n) => n ? bytes(n) : 'no body';
   const asks = m.sent > 0 || m.client;
   const stopped = m.error && m.direction === 'request';
   const cells = make('div', 'cells',
     cell('Client sent', '', m.client, null, asks ? whole(m.sent) : 'asks, without a body'),
     stopped ? cell('Backend got', 'mid', null, null, 'nothing: it was refused')
-      : asks ? cell('Backend got', 'mid', m.backend, m.client, m.backend ? bytes(m.backend_bytes) : whole(m.sent) + ', unchanged')
-      : cell('Backend answers', 'mid', m.answer, null, 'answers with ' + (m.answer ? bytes(m.answer_bytes) : whole(m.got) + ', unchanged')),
+      : asks ? cell('Backend got', 'mid', m.backend, m.client, m.backend ? size(m.backend_bytes) : whole(m.sent) + ', unchanged')
+      : cell('Backend answers', 'mid', m.answer, null, m.answer ? 'answers with ' + size(m.answer_bytes) : 'answers with ' + whole(m.got) + ', unchanged'),
     m.error ? cell('Reader gets', '', null, null, 'an error, and nothing of the message') : cell('Reader gets', '', m.reader, m.answer, whole(m.got)));
   return make('li', 'message new' + (m.error ? ' refusal' : ''), what, cells);
+}
+function size(n) { return n === null ? 'as it passes' : bytes(n); }
+function piece(m) { // one message of a WebSocket, or one piece of a stream
+  const up = m.direction === 'request', none = () => make('div');
+  return make('div', 'cells',
+    up ? cell('Client sent', '', m.client, null, size(m.client_bytes)) : none(),
+    up ? cell('Backend got', 'mid', m.backend, m.client, size(m.backend_bytes)) : cell('Backend sent', 'mid', m.answer, null, 'sends ' + size(m.answer_bytes)),
+    up ? none() : cell('Reader gets', '', m.reader, m.answer, size(m.reader_bytes)));
 }
 function cell(title, kind, rows, was, size) {
   const made = make('div', 'cell ' + kind, make('h4', '', title), make('div', 'size', size));
@@ -214,17 +223,17 @@ function cell(title, kind, rows, was, size) {
 function line([depth, name, kind, size, value], old) {
   if (kind === 'more') return make('div', 'row quiet', '…');
   if (kind === 'object' && name === null) return make('div', 'gap');
-  const opened = old && old[2] === 'sealed' && kind !== 'sealed';
-  const made = make('div', 'row d' + Math.min(depth, 3) + (kind === 'sealed' ? ' seal' : opened ? ' opened' : ''));
+  const opened = old && (old[2] === 'sealed' || old[2] === 'frame') && kind !== old[2];
+  const made = make('div', 'row d' + Math.min(depth, 3) + (kind === 'sealed' || kind === 'frame' ? ' seal' : opened ? ' opened' : ''));
   if (name !== null) made.append(make('span', 'key', name));
   const words = { list: many(size || 0, 'element'), object: '{ }', flag: 'yes or no', more: '…' };
   if (value !== undefined) {
     made.append(make('span', 'text', value));
     if (kind === 'sealed') made.append(make('span', 'much', size + ' characters'));
-  } else if (kind === 'text' || kind === 'sealed' || kind === 'body' || kind === 'frame') {
+  } else if (kind === 'text' || kind === 'sealed' || kind === 'body' || kind === 'frame' || kind === 'form') {
     const ink = make('span', 'ink');
-    ink.style.width = Math.round(8 + 13 * Math.log2(1 + size)) + 'px';
-    made.append(ink, make('span', 'much', (kind === 'text' ? '' : kind + ' ') + size + (kind === 'body' || kind === 'frame' ? ' bytes' : '')));
+    ink.style.width = size === null ? '40%' : Math.round(8 + 13 * Math.log2(1 + size)) + 'px';
+    made.append(ink, make('span', 'much', (kind === 'text' ? '' : kind + ' ') + (size === null ? '' : size + (kind === 'body' || kind === 'frame' ? ' bytes' : ''))));
   } else made.append(make('span', 'much', words[kind] || kind));
   return made;
 }

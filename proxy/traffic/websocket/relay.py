@@ -251,7 +251,7 @@ class _Way:
     def _send(self, plan: Plan, keys: Keys, arrived: Arrived) -> None:
         relay = self._relay
         relay.record.direction = self._messages.direction
-        message = relay.course.apply(plan, keys, relay.record)
+        message = relay.course.apply(plan, keys, relay.record, piece="message")
         size = self._sink.send(message, compressed=arrived.compressed)
         relay.sent(size, upward=self._upward)
 

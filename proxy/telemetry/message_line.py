@@ -1,0 +1,59 @@
+"""What is told of one message that is over: its line in the log, and what is counted of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+
+class Refusal(NamedTuple):
+    """Why Sealyard refused a message: the code that the client got, the cause, the direction."""
+
+    error: str
+    reason: str
+    direction: str
+
+
+class MessageLine(NamedTuple):
+    """Names, codes, sizes and times of one message: never a value.
+
+    `counts` says by name how many values met which fate, of both directions and of the response
+    alone. `told` holds what few messages have: what a rule that only observes would have done, and
+    the shape of what no rule covers. `upstream_ms` is None where nothing was sent.
+    """
+
+    request_id: str
+    listener: str
+    method: str
+    rule: str | None
+    status: int
+    request_bytes: int
+    response_bytes: int
+    duration_ms: float
+    counts: Mapping[str, int] = {}
+    told: Mapping[str, str] = {}
+    upstream_ms: float | None = None
+    refusal: Refusal | None = None
+
+    @property
+    def event(self) -> str:
+        """The event of the table."""
+        return "message.handled" if self.refusal is None else "message.refused"
+
+    def fields(self) -> dict[str, object]:
+        """Return what the table declares for the line, in its order there."""
+        fields: dict[str, object] = {
+            "request_id": self.request_id,
+            "listener": self.listener,
+            "method": self.method,
+            "rule": self.rule,
+            "status": self.status,
+            "request_bytes": self.request_bytes,
+            "response_bytes": self.response_bytes,
+            "duration_ms": self.duration_ms,
+            **self.counts,
+            **self.told,
+        }
+        if self.upstream_ms is not None:
+            fields["upstream_ms"] = self.upstream_ms
+        return fields if self.refusal is None else {**fields, **self.refusal._asdict()}
