@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+from typing import Final
 
 from .errors import ForbiddenValue
 from .formats import json as json_format
 from .formats.json import Selection
 from .selectors import JsonSelector
+
+# A number that is no plain whole one as JSON spells it, but may be read as one.
+_NUMBER: Final = re.compile(rb"-0|-?[0-9]+(?:\.[0-9]+(?:[eE][-+]?[0-9]+)?|[eE][-+]?[0-9]+)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +60,9 @@ class Conditions:
 
 
 def _spelled(raw: bytes) -> bytes:
-    if raw.startswith(b'"') and b"\\" in raw:
-        return text_value(json_format.unescape(raw))
+    """Return a value as conditions hold it: most backends read `1.0` and `10e-1` as 1."""
+    if raw.startswith(b'"'):
+        return raw if b"\\" not in raw else text_value(json_format.unescape(raw))
+    if _NUMBER.fullmatch(raw) and (number := float(raw)).is_integer():
+        return b"%d" % number
     return raw

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 from .blueprint import Blueprint
 from .coding import coding_of
 from .digests import promised
-from .formats.cutting import Cutter
+from .formats.cutting import STREAMED, Cutter
 from .formats.kinds import Kind
 from .message import RequestHead, ResponseHead, media_type
 from .planned import PlannedFlow
@@ -67,4 +67,8 @@ def streamed_response(blueprint: Blueprint, head: ResponseHead, length: int | No
 
 
 def _kind(blueprint: Blueprint, head: RequestHead | ResponseHead) -> Kind | None:
-    return None if coding_of(head.told) is not None else blueprint.records(media_type(head.told))
+    if coding_of(head.told) is not None:
+        return None
+    kind = blueprint.records(media_type(head.told))
+    # A poll ends with its packets, so nobody waits for one of them.
+    return kind if kind in STREAMED else None

@@ -341,7 +341,15 @@ def test_what_is_not_there_is_not_refused(absent: str) -> None:
 
 
 @pytest.mark.parametrize("rule", [encrypts("$.content"), decrypts("optional $.content")])
-@pytest.mark.parametrize("body", ['{"Content":1}', '{"content":"x","CONTENT":1}'])
+@pytest.mark.parametrize(
+    "body",
+    [
+        '{"Content":1}',
+        '{"content":"x","CONTENT":1}',
+        '{"content\\u0000":"x"}',
+        '{"content":"x","Content\\u0000y":1}',
+    ],
+)
 def test_a_case_variant_is_refused(rule: Rule, body: str) -> None:
     assert refused(rule, a_message(body), ForbiddenValue).reason == "case-variant"
 

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from proxy.core import token
 from proxy.core.context import Context, Scope
 from proxy.core.errors import OpenFailed, SealyardError
-from proxy.core.token import KeyId
-from tests.factories import NOW, a_session, a_sid
+from proxy.core.token import Form, KeyId
+from tests.factories import NOW, SCOPE, a_session, a_sid
 
 CONTEXT = Context(Scope("clinic", "c1"), field="content")
 
@@ -124,3 +124,10 @@ def test_what_only_begins_like_a_token_raises_nothing_else(
         assert error.code == "open-failed"  # noqa: PT017 - either outcome is lawful
     else:
         assert decoded.form == "short"
+
+
+@pytest.mark.parametrize("form", ["jwe", "short"])
+def test_a_whole_token_was_not_cut(form: Form) -> None:
+    whole = a_session().seal(b"x", Context(SCOPE), form=form)
+    assert not token.is_cut(whole)
+    assert token.is_cut(whole[:40])

@@ -30,6 +30,7 @@ class Room:
     """What the backend was told, and what waits for those who poll."""
 
     port: int = 0
+    chunked: bool = False
     events: list[list[object]] = field(default_factory=list)
     attached: list[bytes] = field(default_factory=list)
     waiting: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
@@ -83,7 +84,10 @@ async def backend() -> AsyncIterator[Room]:
         if sid is None:
             return web.Response(text=OPEN)
         packets, room.waiting[sid] = room.waiting[sid], []
-        return web.Response(text="\x1e".join(packets or ["6"]))
+        answer = web.Response(text="\x1e".join(packets or ["6"]))
+        if room.chunked:
+            answer.enable_chunked_encoding()
+        return answer
 
     app = web.Application()
     app.router.add_route("*", "/socket.io/", poll)
@@ -133,12 +137,22 @@ async def test_events_are_sealed_and_opened_over_a_websocket() -> None:
     assert str(room.events[0][1]).count("eyJ") == 1
 
 
-async def test_events_are_sealed_and_opened_over_polls() -> None:
+async def in_chunks(text: str) -> AsyncIterator[bytes]:
+    for at in range(0, len(text), 20):
+        yield text[at : at + 20].encode()
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+async def test_events_are_sealed_and_opened_over_polls(
+    chunked: bool,  # noqa: FBT001 - a parameter
+) -> None:
     async with chat() as (room, session, url):
+        room.chunked = chunked
         async with session.get(url + "polling") as opening:
             assert await opening.text() == OPEN
+        packets = f"40\x1e42{sending()}\x1e42{sending('two')}"
         async with session.post(
-            url + "polling&sid=s1", data=f"40\x1e42{sending()}\x1e42{sending('two')}"
+            url + "polling&sid=s1", data=in_chunks(packets) if chunked else packets
         ) as posted:
             assert (posted.status, await posted.text()) == (200, "ok")
         async with session.get(url + "polling&sid=s1") as polled:

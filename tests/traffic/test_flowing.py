@@ -521,8 +521,8 @@ async def test_nothing_is_sent_beside_its_flow() -> None:
         told: list[Forwardable] = []
         apply = course.apply
 
-        def watched(*given: Any) -> Forwardable:  # noqa: ANN401 - as the course has them
-            told.append(apply(*given))
+        def watched(*given: Any, **named: Any) -> Forwardable:  # noqa: ANN401 - as the course has them
+            told.append(apply(*given, **named))
             return told[-1]
 
         course.apply = watched

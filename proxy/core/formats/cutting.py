@@ -163,6 +163,9 @@ _CUTTERS: Final[dict[Kind, type[Cutter]]] = {
     "sse": _Events,
 }
 
+STREAMED: Final = frozenset(_CUTTERS)
+"""The kinds of bodies that may have no end, so that their records pass one by one."""
+
 
 def cutter(kind: Kind, limit: int) -> Cutter:
     """Return what cuts a stream of some kind of records, each of `limit` bytes at most."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from bisect import bisect_left
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
@@ -148,11 +149,16 @@ def _in_literal(literal: bytes, offset: int, *, is_name: bool) -> Iterator[Found
     # A token has no character that JSON escapes, so it is spelled the same at every depth. One that
     # is spelled with escapes all the same stands in the decoded text only, and stays as it is.
     places = list(_places(json_format.unescape(literal), 1, is_name=is_name))
+    numbers: dict[bytes, list[int]] = {}
+    for number, place in enumerate(places):
+        numbers.setdefault(place.text, []).append(number)
     at = 0
     for match in _CANDIDATE.finditer(literal):
-        here = next((one for one in range(at, len(places)) if places[one].text == match[0]), None)
-        if here is None:
+        alike = numbers.get(match[0], ())
+        first = bisect_left(alike, at)
+        if first == len(alike):
             continue
+        here = alike[first]
         at = here + 1
         decoded = _decode(match[0])
         if decoded is not None or token.is_cut(match[0]):

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import Any
 
 import pytest
@@ -317,6 +318,14 @@ def test_a_cut_token_of_nothing_leaves_no_remains() -> None:
 def test_a_token_behind_what_only_looks_like_one_opens(before: str) -> None:
     answer = json.loads(replied(RULE, f'["{before} {sealed("x")}"]'))
     assert answer[0].endswith(" x")
+
+
+@pytest.mark.parametrize("piece", ["eyJ0eXAiOiJzeTEi", "sy1.AAAAa0nXAAAAA"])
+def test_what_only_looks_like_tokens_is_passed_over_in_linear_time(piece: str) -> None:
+    body = b'["%b"]' % (f"{piece}\\u0041 ".encode() * 30_000)
+    began = time.process_time()
+    assert tokens.find(body, LIMIT) == []
+    assert time.process_time() - began < 10  # a second; each compared with all took a minute
 
 
 @pytest.mark.parametrize("form", ["jwe", "short"])

@@ -18,6 +18,15 @@ def quoted(name: str) -> str:
     return f'"{name}"'.lower()
 
 
+def fold(name: str) -> str:
+    """Return a name in the one case in which names are compared, up to its first NUL.
+
+    Parsers in C end a name there.
+    """
+    folded = name.casefold()
+    return folded if "\0" not in folded else folded.partition("\0")[0]
+
+
 def all_plain(value: object) -> bool:
     """Tell whether a value is an object with no name that has other cases than those of ASCII."""
     return type(value) is dict and "".join(value).isascii()

@@ -18,7 +18,7 @@ from .lexer import (
     value_end,
     value_start,
 )
-from .names import all_plain
+from .names import all_plain, fold
 from .tree import Node
 
 Probes = tuple[tuple[str, str, Node], ...]
@@ -76,8 +76,8 @@ class Walk:
                 end = self.value(start, (child,), (*path, key))
                 if not closing:
                     at = end
-            elif key.casefold() in folded:
-                self.findings.variants |= folded[key.casefold()]
+            elif (other := fold(key)) in folded:
+                self.findings.variants |= folded[other]
             if not closing:
                 if child is None:
                     at = scan(text, at)[1]
@@ -190,8 +190,8 @@ class Walk:
             child = state.names.get(key)
             if child is not None:
                 onward += (child,)
-            elif key.casefold() in state.folded:
-                self.findings.variants |= state.folded[key.casefold()]
+            elif (other := fold(key)) in state.folded:
+                self.findings.variants |= state.folded[other]
             if state.any is not None:
                 onward += (state.any,)
             if state.sticky:
