@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from proxy.core import token
 from proxy.core.context import Context, Scope
 from proxy.core.errors import OpenFailed, SealyardError
-from proxy.core.token import KeyId
+from proxy.core.token import Form, KeyId
 from tests.factories import NOW, a_session, a_sid
 
 CONTEXT = Context(Scope("clinic", "c1"), field="content")
@@ -124,3 +124,13 @@ def test_what_only_begins_like_a_token_raises_nothing_else(
         assert error.code == "open-failed"  # noqa: PT017 - either outcome is lawful
     else:
         assert decoded.form == "short"
+
+
+@pytest.mark.parametrize("size", [0, 1, 20, 300])
+def test_a_whole_token_is_not_taken_for_a_cut_one(size: int) -> None:
+    context = Context(Scope("t", "c"), field="f")
+    forms: tuple[Form, ...] = ("jwe", "short")
+    for form in forms:
+        whole = a_session(context.scope).seal(b"x" * size, context, form=form)
+
+        assert not token.is_cut(whole)
