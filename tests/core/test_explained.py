@@ -1,9 +1,17 @@
 from __future__ import annotations
 
-from proxy.core.explained import document, explain_target
+import json
+
+from proxy.core.context import Context, Scope
+from proxy.core.explained import bound_parts, document, explain_target
+from proxy.core.routes import parse_pattern
 from proxy.core.rulebook import Rulebook
+from proxy.core.rules import Block, Item, Names, Part, Rule
+from proxy.core.selectors import parse_selector
+from proxy.core.sources import parse_source
 
 NOTHING = Rulebook((), pass_unmatched=True)
+CANARY = "canary-51c0"
 
 
 def test_a_request_that_passes_is_told_with_what_goes_out() -> None:
@@ -28,3 +36,33 @@ def test_a_path_that_nobody_can_read_is_told_as_refused() -> None:
     assert isinstance(refusal, dict)
     assert refusal["code"] == "malformed-request"
     assert document(told)["outgoing"] is None
+
+
+def test_a_message_is_told_without_its_values() -> None:
+    bind: frozenset[Part] = frozenset({"tenant", "conversation", "field"})
+    rule = Rule(
+        "send",
+        (parse_pattern("POST /c/{id}"),),
+        Names(tenant=parse_source("const:t"), conversation=parse_source("path:id")),
+        request=(Block(encrypt=(Item(parse_selector("$.content"), "content", bind),)),),
+    )
+    body = json.dumps({"content": CANARY}).encode()
+    book = Rulebook((rule,), pass_unmatched=True)
+    json_type = ((b"Content-Type", b"application/json"),)
+    held = document(explain_target(book, "POST", "/c/7", json_type, body)[0])
+
+    assert (held["rule"], held["refusal"]) == ("send", None)
+    assert CANARY not in json.dumps(held)
+    assert isinstance(held["values"], list)
+    (value,) = held["values"]
+    assert (value["action"], value["field"], value["place"]) == ("sealed", "content", "body")
+    assert value["bytes"] == [body.index(b'"canary'), len(body) - 1]
+    assert value["bound_to"] == {"tenant": "t", "conversation": "7", "field": "content"}
+
+
+def test_only_what_is_bound_has_a_name() -> None:
+    assert bound_parts(Context(Scope("t", None), field="f", purpose="p")) == {
+        "tenant": "t",
+        "field": "f",
+        "purpose": "p",
+    }

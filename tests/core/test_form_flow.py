@@ -212,6 +212,7 @@ files = st.builds(
 cuts = st.lists(st.integers(0, 2**20), max_size=8)
 
 
+@pytest.mark.no_cover
 @given(st.lists(others | files, max_size=3), st.lists(others | files, max_size=2), cuts)
 def test_at_any_split_a_form_becomes_what_it_becomes_when_held(
     before: list[bytes], after: list[bytes], cuts: list[int]
@@ -264,6 +265,7 @@ damages = st.lists(
 )
 
 
+@pytest.mark.no_cover
 @settings(max_examples=400)
 @given(
     st.lists(st.tuples(st.sampled_from(["file", "n"]), few, st.booleans()), max_size=3),

@@ -55,6 +55,7 @@ def round_trip_rule(form: Form) -> Rule:
 small = documents(literals.filter(lambda one: json.loads(one) != "x"))
 
 
+@pytest.mark.no_cover
 @given(small, small, small, spaces, FORMS)
 def test_any_value_comes_back_and_nothing_beside_it_changes(
     value: str, wide: str, rest: str, space: str, form: Form

@@ -4,7 +4,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.core.message import MediaType, header_values, parse_media_type
+from proxy.core.message import (
+    MediaType,
+    RequestHead,
+    ResponseHead,
+    header_values,
+    parse_media_type,
+)
 
 
 @pytest.mark.parametrize(
@@ -85,3 +91,23 @@ def test_any_bytes_are_a_media_type_or_none(value: bytes) -> None:
     if media is not None:
         again = parse_media_type(media.text.encode())
         assert media == again
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        RequestHead("POST", "/a", None, ((b"Content-Type", b"a/b"), (b"Content-Length", b"1"))),
+        ResponseHead(200, b"OK", ((b"Content-Type", b"a/b"), (b"Content-Length", b"1"))),
+    ],
+    ids=["request", "response"],
+)
+def test_what_rules_read_is_not_read_again_where_it_is_the_same(
+    head: RequestHead | ResponseHead,
+) -> None:
+    headers = ((b"Content-Type", b"a/b"), (b"Content-Length", b"22"))
+    told = head.told
+    again = head.with_headers(headers)
+
+    assert again.told is told
+    assert again.headers == headers
+    assert head.headers != headers

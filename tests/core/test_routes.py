@@ -208,6 +208,7 @@ def test_the_trie_finds_what_a_list_would(all_: list[Pattern], method: str, path
         assert expected == found(routes, f"{method} {path}")
 
 
+@pytest.mark.no_cover
 def test_ten_thousand_rules_are_found_one_by_one() -> None:
     routes = table(*(f"GET /v1/r{number}/{{id}}" for number in range(10_000)))
     assert found(routes, "GET /v1/r9999/7") == 9_999

@@ -131,3 +131,13 @@ def test_a_whole_token_was_not_cut(form: Form) -> None:
     whole = a_session().seal(b"x", Context(SCOPE), form=form)
     assert not token.is_cut(whole)
     assert token.is_cut(whole[:40])
+
+
+@pytest.mark.parametrize("size", [0, 1, 20, 300])
+def test_a_whole_token_is_not_taken_for_a_cut_one(size: int) -> None:
+    context = Context(Scope("t", "c"), field="f")
+    forms: tuple[Form, ...] = ("jwe", "short")
+    for form in forms:
+        whole = a_session(context.scope).seal(b"x" * size, context, form=form)
+
+        assert not token.is_cut(whole)

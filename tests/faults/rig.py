@@ -78,6 +78,7 @@ def a_rulebook() -> Rulebook:
         Rule("lines", (parse_pattern("POST /lines"),), names, (Block(encrypt=(content,)),)),
         Rule("closed", (parse_pattern("/closed"),), names, request=Verdict.REJECT),
         Rule("chat", (parse_pattern("WS /chat"),), names, (Block(encrypt=(content,)),), opening),
+        Rule("heard", (parse_pattern("WS /overheard"),), names, sealing, opening, observes=True),
         Rule("tried", (parse_pattern("POST /tried"),), names, sealing, opening, observes=True),
     )
     return Rulebook(rules, pass_unmatched=True)

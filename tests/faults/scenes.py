@@ -351,6 +351,29 @@ async def tunnelling(_: Path) -> AsyncIterator[Rig]:
 
 
 @contextlib.asynccontextmanager
+async def overhearing(_: Path) -> AsyncIterator[Rig]:
+    """A WebSocket is let through, and what a rule would do to its messages is tried beside it."""
+    sent = b"\x81" + bytes((0x80 | len(BODY),)) + bytes(4) + BODY
+
+    async def echo(peer: Peer) -> None:
+        await peer.head()
+        peer.send(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n")
+        peer.send(b"Connection: Upgrade\r\nSec-WebSocket-Accept: x\r\n\r\n")
+        await peer.reader.readexactly(len(sent))
+        peer.send(b"\x81" + bytes((len(BODY),)) + BODY)
+        raise ConnectionResetError
+
+    async def say(client: Client) -> None:
+        client.send(b"GET /overheard HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\n")
+        client.send(b"Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n")
+        client.send(b"Sec-WebSocket-Key: %b\r\n\r\n" % (b"A" * 22 + b"=="))
+        client.send(sent)
+
+    async with rigged(echo, say, keys=WaitingKeys()) as rig:
+        yield rig
+
+
+@contextlib.asynccontextmanager
 async def relaying(_: Path) -> AsyncIterator[Rig]:
     """A message of a WebSocket is sealed, its echo opened."""
     length = 0x7E
@@ -411,6 +434,7 @@ SCENES: dict[str, Scene] = {
         handing_on,
         refusing,
         tunnelling,
+        overhearing,
         relaying,
     )
 }

@@ -42,7 +42,7 @@ def check(name: str, rig: Rig, fault: Fault, outcome: Outcome, right: Outcome) -
         outcome.status >= 400
         or not outcome.whole
         or alike(name, outcome, right)
-        or name in {"tunnelling", "relaying"}
+        or name in {"tunnelling", "overhearing", "relaying"}
     ), (fault.lines[-1:], outcome)
     leaks = rig.leaks()
     if name not in SECRET_FROM_ORIGIN:

@@ -60,6 +60,7 @@ def test_the_events_of_the_pieces_are_those_of_the_stream(body: bytes, cuts: lis
     assert texts(body) == [text for part in pieces("sse", body, cuts) for text in texts(part)]
 
 
+@pytest.mark.no_cover
 @given(
     st.lists(documents(literals), max_size=4),
     st.lists(st.integers(0, 5000), max_size=8),

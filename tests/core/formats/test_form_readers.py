@@ -33,6 +33,7 @@ def test_an_oddity_leaves_nothing_for_a_reader(row: dict[str, str]) -> None:
     targets.parts(b"\1" + row["body"].encode("latin-1"))
 
 
+@pytest.mark.no_cover
 @settings(max_examples=400)
 @given(st.data())
 def test_a_changed_form_leaves_nothing_for_a_reader(data: st.DataObject) -> None:

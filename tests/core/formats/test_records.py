@@ -68,6 +68,7 @@ names = st.sampled_from(["c1", "c2", "é"])
 gaps = st.sampled_from(["\n", "\r\n", "\n\n", " \n", "\n \t\n"])
 
 
+@pytest.mark.no_cover
 @given(
     st.lists(st.tuples(names, values, rests, gaps), min_size=1, max_size=4),
     st.sampled_from(["", "\n"]),

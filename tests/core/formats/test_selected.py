@@ -16,6 +16,7 @@ def a_list(number: int) -> str:
     return '{"conversationId":"c1","list":[' + ",".join(['{"text":""}'] * number) + "]}"
 
 
+@pytest.mark.no_cover
 def test_as_many_values_may_be_selected_as_the_limit_says() -> None:
     # The conversation is selected, too.
     most = SELECTED_MAX - 1

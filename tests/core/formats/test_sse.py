@@ -140,6 +140,7 @@ def events(draw: st.DrawFn) -> tuple[str, str]:
     return "".join(line + end for line in (*before, *spelled, *behind, "")), text
 
 
+@pytest.mark.no_cover
 @given(st.lists(events(), min_size=1, max_size=4), st.sampled_from(["", "\ufeff"]))
 def test_values_come_back_and_no_other_line_changes(
     drawn: list[tuple[str, str]], mark: str
