@@ -20,6 +20,7 @@ from typing import Any, Final
 
 from proxy.config.settings import TcpAddress
 from proxy.core import pipeline
+from proxy.core.ordinary import Ordinary
 from proxy.core.session import Session
 from proxy.keys import keyring
 from proxy.keys.sessions import Sessions, SessionSettings
@@ -54,7 +55,7 @@ _STAGES: Final[tuple[tuple[str, object, str], ...]] = (
     ("gate and rules, by their precedent", course.Course, "arrive_plain"),
     ("plan the request", pipeline, "plan_request"),
     ("plan the response", pipeline, "plan_response"),
-    ("- find the values (both)", pipeline, "find_edits"),
+    ("- find the values (both)", Ordinary, "find"),
     ("keys, at hand (both)", course.Course, "warm"),
     ("apply (both)", pipeline, "apply"),
     ("- seal", Session, "seal"),

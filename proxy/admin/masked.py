@@ -38,6 +38,7 @@ def masked(settings: Settings) -> dict[str, Any]:
                 "grace_s": keys.grace,
                 "revocation_max_age_s": keys.revocation_max_age,
             },
+            "pins": {"mode": keys.pins.mode, "participants": len(keys.pins.listed)},
         },
         "listeners": [_listener(one) for one in settings.listeners],
     }

@@ -99,6 +99,17 @@ EXPIRE: Final = Operation(
     parameters=(shapes.PATH,),
     body=shapes.EXPIRE_BODY,
 )
+ACCEPT: Final = Operation(
+    "acceptParticipantKey",
+    "POST",
+    f"{_AT}/accept",
+    "accept",
+    "Accept a key of a participant, so that it is believed to be theirs (`keys.pins`).",
+    (Answered("The key as it stands now.", shapes.KEY),),
+    errors=(*_CHANGED, problem.UNKNOWN_KEY),
+    parameters=(shapes.PATH,),
+    body=shapes.ACCEPT_BODY,
+)
 PRIVATE: Final = Operation(
     "participantPrivateKey",
     "GET",

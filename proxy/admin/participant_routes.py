@@ -22,6 +22,7 @@ from ..core.errors import (
 from ..keys.participants import public_key
 from ..keys.participants.desk import ParticipantAction, ParticipantAnswer, ParticipantCall
 from ..keys.participants.participant import Participant, ParticipantKey
+from ..keys.participants.pins import Pins
 from ..keys.participants.public_key import Use
 from ..keys.participants.registry import MAX_ID_BYTES
 from . import participant_operations as operations
@@ -60,6 +61,7 @@ class ParticipantRoutes:
             Endpoint(operations.ROTATE, self._rotate),
             Endpoint(operations.REVOKE, self._revoke),
             Endpoint(operations.EXPIRE, self._expire),
+            Endpoint(operations.ACCEPT, self._accept),
             Endpoint(operations.PRIVATE, self._private),
         ]
 
@@ -68,7 +70,7 @@ class ParticipantRoutes:
         found = await self._do(ParticipantCall("find", _who(request)))
         if isinstance(found, web.Response):
             return found
-        keys = [self._facts(one) for one in found.participant.keys]
+        keys = [self._facts(one, found.pins) for one in found.participant.keys]
         return _json({"keys": keys})
 
     async def _has_valid(self, request: web.Request) -> web.Response:
@@ -121,6 +123,10 @@ class ParticipantRoutes:
             ParticipantCall("expire", _who(request), kid=_kid(said), seconds=seconds)
         )
 
+    async def _accept(self, request: web.Request) -> web.Response:
+        said = await reading.body(request, ("kid",))
+        return await self._changed(ParticipantCall("accept", _who(request), kid=_kid(said)))
+
     async def _private(self, request: web.Request) -> web.Response:
         kid = _kid(reading.query(request, ("kid",)))
         found = await self._do(ParticipantCall("private", _who(request), kid=kid))
@@ -135,7 +141,7 @@ class ParticipantRoutes:
         answer = await self._do(call)
         if isinstance(answer, web.Response):
             return answer
-        return _json(self._facts(answer.participant.find(answer.kid)), status)
+        return _json(self._facts(answer.participant.find(answer.kid), answer.pins), status)
 
     async def _do(self, call: ParticipantCall) -> ParticipantAnswer | web.Response:
         try:
@@ -148,8 +154,8 @@ class ParticipantRoutes:
                 return problem.answer(problem.NO_COMMON_STORE)
             raise
 
-    def _facts(self, key: ParticipantKey) -> dict[str, Any]:
-        return {**key.facts(self._clock()), "jwk": key.public.to_jwk()}
+    def _facts(self, key: ParticipantKey, pins: Pins) -> dict[str, Any]:
+        return {**key.facts(self._clock()), **pins.facts(key), "jwk": key.public.to_jwk()}
 
 
 def _who(request: web.Request) -> str:
@@ -173,7 +179,7 @@ def _new_key(
         raise Malformed("Give one of `jwk`, `passphrase` and `under`.")
     use = _use(said, "enc")
     if "jwk" in said:
-        public = _public(jwk)
+        public = _public(jwk, _use(said, "enc"))
         if public.use != _use(said, public.use):
             raise Malformed(f"The key is for use {public.use}.")
         jwk, use = dict(public.required), public.use
@@ -191,11 +197,11 @@ def _new_key(
     )
 
 
-def _public(jwk: object) -> public_key.PublicKey:
+def _public(jwk: object, use: Use) -> public_key.PublicKey:
     if not isinstance(jwk, dict):
         raise Malformed("`jwk` is not an object.")
     try:
-        return public_key.from_members(jwk)
+        return public_key.from_members(jwk, use)
     except ParticipantError as error:
         raise Malformed(f"`jwk`: {error.reason}.") from None
 

@@ -73,6 +73,8 @@ KEY: Final = schemas.record(
         "use": _USE,
         "status": {"enum": ["active", "rotated", "revoked", "expired"]},
         "private": {"type": "boolean"},
+        "prekey": {"const": True},
+        "accepted": {"type": "boolean"},
         "created": _TIME,
         "expires": _TIME,
         "retires": _TIME,
@@ -109,6 +111,7 @@ ADD_BODY: Final = new_key()
 ROTATE_BODY: Final = new_key(grace=_GRACE)
 REVOKE_BODY: Final = schemas.record({"kid": schemas.KID, "reason": REASON}, ("kid", "reason"))
 EXPIRE_BODY: Final = schemas.record({"kid": schemas.KID, "at": schemas.SECONDS}, ("kid",))
+ACCEPT_BODY: Final = schemas.record({"kid": schemas.KID}, ("kid",))
 LISTED: Final = schemas.record({"keys": schemas.many(KEY)}, ("keys",))
 JWKS: Final = schemas.record({"keys": schemas.many(JWK)}, ("keys",))
 VALID: Final = schemas.record({"has_valid_keys": {"type": "boolean"}}, ("has_valid_keys",))

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import ssl
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, cast
 
 from aiohttp import web
 
@@ -15,6 +16,20 @@ _BODY_BYTES: Final = 16 * 1024
 _LINE_BYTES: Final = 4096
 _KEEPALIVE_SECONDS: Final = 15.0
 _SHUTDOWN_SECONDS: Final = 2.0
+_BACKLOG: Final = 128
+MOST_CONNECTIONS: Final = 256
+"""So many callers at once are answered, and no more: what carries messages needs descriptors too.
+
+Who sends nothing, or half of a head, is gone after the time of an idle connection.
+"""
+
+
+class _Refusal(asyncio.Protocol):
+    """A connection that is one too many."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Drop it at once."""
+        cast("asyncio.Transport", transport).abort()
 
 
 class AdminServer:
@@ -23,7 +38,7 @@ class AdminServer:
     def __init__(self, guard: Guard, routes: Sequence[web.RouteDef]) -> None:
         self.guard = guard
         self._sockets: tuple[socket.socket, ...] = ()
-        self._sites: list[web.SockSite] = []
+        self._servers: list[asyncio.Server] = []
         app = web.Application(middlewares=[guard.middleware()], client_max_size=_BODY_BYTES)
         app.add_routes(routes)
         self._runner = web.AppRunner(
@@ -47,14 +62,22 @@ class AdminServer:
 
     async def renew_tls(self, tls: ssl.SSLContext | None) -> None:
         """Show another certificate to connections that begin from now on."""
-        before, self._sites = self._sites, []
+        before, self._servers = self._servers, []
+        create = asyncio.get_running_loop().create_server
         for sock in self._sockets:
-            site = web.SockSite(self._runner, sock.dup(), ssl_context=tls)
-            await site.start()
-            self._sites.append(site)
-        for site in before:
-            await site.stop()
+            server = await create(self._connection, sock=sock.dup(), ssl=tls, backlog=_BACKLOG)
+            self._servers.append(server)
+        for server in before:
+            server.close()
 
     async def close(self) -> None:
         """Answer what is under way and stop."""
+        for server in self._servers:
+            server.close()
         await self._runner.cleanup()
+
+    def _connection(self) -> asyncio.Protocol:
+        served = self._runner.server
+        if served is None or len(served.connections) >= MOST_CONNECTIONS:
+            return _Refusal()
+        return served()

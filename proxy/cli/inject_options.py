@@ -41,6 +41,11 @@ _OPTIONS: Final = (
         "How connections come to the sidecar.",
         type=click.Choice(["redirect", "port-env"]),
     ),
+    _option(
+        "--audit-volume",
+        _DEFAULTS.audit_volume,
+        "Where audit logs are kept: a PersistentVolumeClaim, or emptyDir; none unless given.",
+    ),
     _option("--cpu-request", _LATER_DEFAULTS.cpu_request, "CPU that a sidecar is sure of."),
     _option("--cpu-limit", _LATER_DEFAULTS.cpu_limit, "CPU that it may use at most."),
     _option("--memory-request", _LATER_DEFAULTS.memory_request, "Memory that it is sure of."),
@@ -80,12 +85,14 @@ def settings_of(given: dict[str, Any]) -> InjectorSettings:
         keys_secret=wanted.keys_secret,
         interception=cast("Interception", given["interception"]),
         resources=wanted.resources,
+        audit_volume=wanted.audit_volume,
     )
 
 
 _ANNOTATIONS: Final = {
     "config_map": "config",
     "keys_secret": "keys-secret",
+    "audit_volume": "audit-volume",
     "cpu_request": "cpu-request",
     "cpu_limit": "cpu-limit",
     "memory_request": "memory-request",

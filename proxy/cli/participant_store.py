@@ -15,6 +15,7 @@ from ..core.errors import ParticipantError
 from ..keys import keyring_file
 from ..keys.participants import prekey, private_key, public_key
 from ..keys.participants.participant import Participant, ParticipantKey
+from ..keys.participants.pins import PinBook, Pins
 from ..keys.participants.private_key import Opener
 from ..keys.participants.public_key import Kind, Use
 from ..keys.participants.registry import Change, Participants
@@ -34,6 +35,7 @@ def new_key(  # noqa: PLR0913 - each is one option
     use: Use,
     x25519: bool,
     x_wing: bool,
+    ps256: bool,
     jwk: Path | None,
     expires: str | None,
     under: str,
@@ -48,7 +50,9 @@ def new_key(  # noqa: PLR0913 - each is one option
     if jwk is not None:
         return ParticipantKey(_taken(jwk, use), device, int(time.time()), expires=ends)
     opener = opener_of(place, under, private_passphrase_env, private_passphrase_file)
-    public, sealed = private_key.generate(_kind(use, x25519=x25519, x_wing=x_wing), opener)
+    public, sealed = private_key.generate(
+        _kind(use, x25519=x25519, x_wing=x_wing, ps256=ps256), opener
+    )
     return ParticipantKey(public, device, int(time.time()), private=sealed, expires=ends)
 
 
@@ -90,12 +94,35 @@ def new_prekey(  # noqa: PLR0913 - each is one option
 
 def find(place: Place, participant: str) -> Participant:
     """Return the participant; raise ParticipantError where the store cannot tell."""
+    return look(place, participant)[0]
 
-    async def work() -> Participant:
+
+def look(place: Place, participant: str) -> tuple[Participant, Pins]:
+    """Return the participant and which keys are accepted; raise as `find` does."""
+
+    async def work() -> tuple[Participant, Pins]:
         async with _participants(place) as held:
-            return await held.find(participant)
+            found = await held.find(participant)
+            return found, await _book(place, held).find(held.name(participant))
 
     return asyncio.run(work())
+
+
+def accept(place: Place, participant: str, kid: str) -> None:
+    """Accept a key of the participant; it is written to the audit log first.
+
+    Raises ParticipantError, with nothing changed and nothing written, for what cannot be.
+    """
+
+    async def work() -> None:
+        async with _participants(place) as held:
+            key, name = (await held.find(participant)).find(kid), held.name(participant)
+            book = _book(place, held)
+            book.require_acceptable(name, key, time.time())
+            _write(place, held, "participants.accept", participant, kid)
+            await book.accept(name, key)
+
+    asyncio.run(work())
 
 
 def change(place: Place, event: str, participant: str, kid: str, how: Change) -> Participant:
@@ -132,13 +159,19 @@ def _write(place: Place, held: Participants, event: str, participant: str, kid: 
     place.write_down(held.keyring, event, participant=name, kid=kid)
 
 
-def _kind(use: Use, *, x25519: bool, x_wing: bool) -> Kind:
+def _book(place: Place, held: Participants) -> PinBook:
+    return PinBook(held.store, held.keyring, place.keys().pins.listed)
+
+
+def _kind(use: Use, *, x25519: bool, x_wing: bool, ps256: bool) -> Kind:
     if x25519 and x_wing:
         raise ParticipantError("a key is X25519 or X-Wing: X-Wing has X25519 inside")
     if use == "sig":
         if x25519 or x_wing:
             raise ParticipantError("X25519 and X-Wing do not sign: leave --x25519, --x-wing out")
-        return "Ed25519"
+        return "RSA-PSS" if ps256 else "Ed25519"
+    if ps256:
+        raise ParticipantError("PS256 signs: give --use sig")
     if x_wing:
         return "X-Wing"
     return "X25519" if x25519 else "RSA"
@@ -149,7 +182,7 @@ def _taken(file: Path, use: Use) -> public_key.PublicKey:
         text = opened.read(_JWK_BYTES + 1)
     if len(text) > _JWK_BYTES:
         raise ParticipantError(f"{file}: more than {_JWK_BYTES} bytes")
-    key = public_key.parse(text)
+    key = public_key.parse(text, use)
     if key.use != use:
         raise ParticipantError(f"the key is for --use {key.use}")
     return key

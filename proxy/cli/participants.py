@@ -16,7 +16,16 @@ from ..keys.participants.public_key import Use
 from ..keys.private_file import write
 from . import base, times
 from .keyring_place import FILE, Place, keyring_options
-from .participant_store import change, find, hand_out, new_key, new_prekey, opener_of
+from .participant_store import (
+    accept,
+    change,
+    find,
+    hand_out,
+    look,
+    new_key,
+    new_prekey,
+    opener_of,
+)
 
 _WEEK_SECONDS: Final = 604_800
 _YEAR_SECONDS: Final = 366 * 86_400
@@ -26,7 +35,7 @@ _use = click.option(
     type=click.Choice(["enc", "sig"]),
     default="enc",
     show_default=True,
-    help="RSA-4096 to wrap session keys for them, or Ed25519 to sign.",
+    help="To wrap session keys for them (RSA-4096), or to sign (Ed25519).",
 )
 
 
@@ -63,7 +72,14 @@ def _key_options(command: Callable[..., None]) -> Callable[..., None]:
             is_flag=True,
             help="X-Wing (ML-KEM-768 and X25519) in place of RSA, with --use enc; experimental.",
         ),
+        click.option("--ps256", is_flag=True, help="RSA-4096 in place of Ed25519, with --use sig."),
         click.option("--x25519", is_flag=True, help="X25519 in place of RSA, with --use enc."),
+        click.option(
+            "--accept",
+            "accepted",
+            is_flag=True,
+            help="Accept the key at once, as `participants accept` does.",
+        ),
         _use,
         click.option("--device", default="main", show_default=True, help="Whose key it is."),
     ):
@@ -89,7 +105,15 @@ def participants() -> None:
 @_key_options
 @base.as_json
 @keyring_options
-def add(place: Place, /, participant: str, *, as_json: bool, **said: Any) -> None:  # noqa: ANN401 - the options of a new key
+def add(
+    place: Place,
+    /,
+    participant: str,
+    *,
+    accepted: bool,
+    as_json: bool,
+    **said: Any,  # noqa: ANN401 - the options of a new key
+) -> None:
     """Give PARTICIPANT a key pair, or take the public key that they made themselves.
 
     \b
@@ -100,6 +124,8 @@ def add(place: Place, /, participant: str, *, as_json: bool, **said: Any) -> Non
     """  # noqa: D301 - click's own mark for lines that are not to be wrapped
     key = new_key(place, **said)
     change(place, "participants.add", participant, key.public.kid, lambda one: one.add(key))
+    if accepted:
+        accept(place, participant, key.public.kid)
     _tell(key, as_json=as_json)
 
 
@@ -121,6 +147,7 @@ def rotate(
     participant: str,
     grace: int,
     *,
+    accepted: bool,
     as_json: bool,
     **said: Any,  # noqa: ANN401 - the options of a new key
 ) -> None:
@@ -138,6 +165,8 @@ def rotate(
         key.public.kid,
         lambda one: one.rotate(key, grace=grace),
     )
+    if accepted:
+        accept(place, participant, key.public.kid)
     _tell(key, as_json=as_json)
 
 
@@ -228,6 +257,24 @@ def expire(place: Place, participant: str, kid: str, at: str | None) -> None:
     base.say(f"{kid} ends at {times.utc(after.find(kid).expires)}")
 
 
+@participants.command("accept")
+@click.argument("participant")
+@click.argument("kid")
+@keyring_options
+def accept_key(place: Place, participant: str, kid: str) -> None:
+    """Accept the key KID: senders and readers go on to believe that it is theirs.
+
+    \b
+    sealyard participants list alice
+    sealyard participants accept alice KID
+
+    Compare it with the one that PARTICIPANT has, over the telephone or face to face. A key that
+    nobody accepted is told of, or not used at all, as `keys.pins` says.
+    """  # noqa: D301 - click's own mark for lines that are not to be wrapped
+    accept(place, participant, kid)
+    base.say(f"accepted {kid}")
+
+
 @participants.command("list")
 @click.argument("participant")
 @base.as_json
@@ -239,13 +286,15 @@ def list_keys(place: Place, participant: str, *, as_json: bool) -> None:
     sealyard participants list alice
     sealyard participants list alice --json
     """  # noqa: D301 - click's own mark for lines that are not to be wrapped
-    facts = [one.facts(time.time()) for one in find(place, participant).keys]
+    found, pins = look(place, participant)
+    facts = [{**one.facts(time.time()), **pins.facts(one)} for one in found.keys]
     if as_json:
         base.print_json({"keys": facts})
         return
     for one in facts:
         reason = f"  {one['reason']}" if "reason" in one else ""
-        click.echo(f"{one['kid']}  {one['use']}  {one['status']:<8}  {one['device']}{reason}")
+        new = "  NOT ACCEPTED" if one.get("accepted") is False else ""
+        click.echo(f"{one['kid']}  {one['use']}  {one['status']:<8}  {one['device']}{new}{reason}")
 
 
 @participants.command()

@@ -19,7 +19,7 @@ from ..keys.end_to_end.stored import StoredPackage
 from ..keys.keeper import Keeper
 from ..keys.sessions import Sessions
 from . import base, times
-from .at_store import at_store
+from .at_store import AtStore, at_store
 from .keyring_place import FILE, Place, context_options, keyring_options
 
 _NO_STORE = "keys.store is memory, so each process has sessions of its own: ask its admin port, "
@@ -159,11 +159,12 @@ def erase(
     sealyard sessions erase --tenant clinic --conversation c1 > c1.jws
 
     Check it with `sealyard audit verify-receipt`. What they sealed opens never again. They are
-    revoked as well, so that a copy out of a backup does not open either. Ends with
-    1 for durable sessions, whose keys come from the KEK.
+    revoked as well, so that a copy out of a backup does not open either. Durable keys come from
+    the KEK: of a conversation under `mode: durable` only what was sealed end to end is erased,
+    without a revocation, and it ends with 1 where there is none of that.
     """  # noqa: D301 - click's own mark for lines that are not to be wrapped
     scope, keys = _scope(tenant, conversation), place.keys()
-    if keys.mode != "ephemeral":
+    if keys.store == "memory" and keys.mode != "ephemeral":
         raise base.Failure(NotErasable.title, base.NEGATIVE)
     if keys.store == "memory":
         raise base.Failure(
@@ -180,17 +181,27 @@ def erase(
     else:
         click.echo(answer.receipt)
         base.say(f"{answer.scope}: {len(answer.erased or ())} session keys destroyed")
-        base.say("\n".join(_told(answer, place, keys, "")))
+        if keys.mode == "ephemeral":
+            base.say("\n".join(_told(answer, place, keys, "")))
+        else:
+            base.say("durable session keys are not among them, and nothing was revoked")
 
 
 async def _erase(place: Place, keys: KeySettings, call: Call) -> Answer:
     async with at_store(place, keys) as at:
         name = at.sessions.view(call.scope).name
+        await _require_erasable(at, call.scope)
         place.write_down(at.sessions.keyring, "sessions.erase", scope=name)
         answer = await _desk(place, at.sessions).answer(call)
         number = len(answer.erased or ())
         place.write_down(at.sessions.keyring, "sessions.erased", scope=name, keys=number)
         return answer
+
+
+async def _require_erasable(at: AtStore, scope: Scope) -> None:
+    shelf = PackageShelf(at.sessions, clock=time.time, notice=at.notices.append)
+    if not at.sessions.ephemeral and not await shelf.listed(scope):
+        raise base.Failure(NotErasable.title, base.NEGATIVE)
 
 
 async def _rotate(place: Place, keys: KeySettings, scope: Scope) -> Answer:

@@ -75,7 +75,8 @@ def complaint(text: bytes, error: OpenFailed) -> str:
     if text != text.strip():
         return "white space stands around it"
     if token.is_cut(text):
-        cut = token.CUT_PATTERN.fullmatch(text) is not None
+        short = text.startswith(token.SHORT_PREFIX)
+        cut = short or token.CUT_PATTERN.fullmatch(text) is not None
         return "its end is missing: it was cut" if cut else _REASONS["malformed-token"]
     if error.reason == "base64-not-canonical":
         return _REASONS[error.reason]

@@ -11,7 +11,7 @@ from .tables import Key, Table
 ADDRESS: Final = "`host:port`, `'*:port'`, `unix:/path`"
 _SCOPES: Final = Key(
     "scopes",
-    "list of `read`, `keys`, `reload`, `seal`, `open`",
+    "list of `read`, `keys`, `accept`, `reload`, `seal`, `open`",
     "What its holder may do.",
     shapes.many(shapes.choice(ADMIN_SCOPES)),
     required=True,

@@ -15,6 +15,7 @@ from .admin_keys import (
 )
 from .log_keys import LOG
 from .rule_keys import BLOCK, DEFAULTS, FIELD, ITEM, RULE, SOURCES
+from .settings import PIN_MODES
 from .tables import Key, Table
 from .traffic_keys import LIMITS, TIMEOUTS
 
@@ -133,6 +134,48 @@ KEYS: Final = Table(
             "For whom Sealyard signs and opens what is end to end; no one else, where it is given.",
             shapes.many(shapes.table("identity")),
             "every participant whose private keys are under the keyring",
+        ),
+        Key(
+            "pins",
+            "mapping",
+            "Which keys of participants are believed to be theirs.",
+            shapes.table("pins"),
+        ),
+    ),
+)
+
+PINS: Final = Table(
+    "pins",
+    "`keys.pins`: keys of participants are pinned when they are first used",
+    (
+        Key(
+            "mode",
+            "`off`, `alert`, `enforce`",
+            "What becomes of a key that nobody accepted: it is used, it is used and told of, or it"
+            " is told of and not used.",
+            shapes.choice(PIN_MODES),
+            "`alert`",
+        ),
+        Key(
+            "participants",
+            "list",
+            "Participants whose keys stand here: no others of theirs are used, in any mode.",
+            shapes.many(shapes.table("pin")),
+        ),
+    ),
+)
+
+PIN: Final = Table(
+    "pin",
+    "An element of `keys.pins.participants`",
+    (
+        Key("participant", "text", "The participant's id.", shapes.TEXT, required=True),
+        Key(
+            "keys",
+            "list of thumbprints (RFC 7638)",
+            "Their keys, those they sign with among them.",
+            shapes.many(shapes.TEXT),
+            required=True,
         ),
     ),
 )
@@ -320,6 +363,8 @@ TABLES: Final = (
     KEYS,
     KEYRING,
     IDENTITY,
+    PINS,
+    PIN,
     STORE,
     SECRET,
     SESSIONS,

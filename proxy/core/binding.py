@@ -6,11 +6,12 @@ import re
 from collections.abc import Mapping
 from typing import Final
 
-from .blueprint import Blueprint, Placed, single_from
+from .blueprint import Blueprint, single_from
 from .context import Context, Parties, Scope
 from .errors import MissingValue
 from .exchange import Exchange, JsonReader
 from .formats.json import Findings, Path, unescape
+from .placed import Placed
 from .rules import Item, NamedPart
 from .sources import FirstSource, JsonSource, NameSource, Source, join, split
 
@@ -99,7 +100,8 @@ class Binder:
 
     def _parties(self, item: Item, shared: Mapping[JsonSource, int], path: Path) -> Parties:
         if "reader" in item.parties:
-            return Parties(reader=self._part("reader", shared, path))
+            from_whom = self._part("sender", shared, path) if "sender" in item.parties else None
+            return Parties(from_whom, reader=self._part("reader", shared, path))
         found = self._each("recipients", self._blueprint.sources.get("recipients"), shared, path)
         if not found:
             raise MissingValue("missing-recipients", detail="The message names no recipient.")

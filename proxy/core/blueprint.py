@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator
 from typing import Final, TypeGuard
 
 from . import frame
@@ -15,6 +14,8 @@ from .formats.kinds import RECORDS, Kind, kind_of
 from .formats.part_selection import PartSelection
 from .kinds_read import kind_by_name, kinds_read, kinds_read_as
 from .message import Direction, MediaType
+from .ordinary import Ordinary, is_simple
+from .placed import Placed
 from .rules import NAMED_PARTS, Block, Item, NamedPart, Names
 from .selectors import Any, JsonSelector, NamedSelector, Selector, Whole
 from .sources import JsonSource, Source, json_sources
@@ -24,19 +25,6 @@ SEALED_TYPES: Final = frozenset({JOSE, frame.MEDIA_TYPE})
 """What a body is once it has been sealed as one value."""
 _ANY_STATUS: Final = ((100, 599),)
 _SUCCESS: Final = ((200, 299),)
-
-
-@dataclass(frozen=True, slots=True)
-class Placed:
-    """An item with the index of its selector in the selection of its kind of body.
-
-    `shared` tells for each source how many leading steps it takes from the element of the selected
-    value; where that is none for all of them, all values of the item have one context.
-    """
-
-    index: int
-    item: Item
-    shared: Mapping[JsonSource, int]
 
 
 class Blueprint:
@@ -51,11 +39,12 @@ class Blueprint:
     `selection` what stands in JSON; `in_head` are the items of the head. `whole_encrypt` and
     `whole_decrypt` are the items that take the whole body; `takes_whole` says that there is one,
     `takes_body` that it is `body`. `alone` is the one that seals or opens the body where nothing
-    else is read from it, so that it may pass piece by piece. `flows_in_parts` says that it seals
-    parts of a form and reads nothing else from it, so that they may pass one by one.
+    else is read from it, so that it may pass piece by piece. `flows_in_parts` says that it seals or
+    opens parts of a form and reads nothing else from it, so that they may pass one by one.
     `heeds_head` says that it does something in the head, or forbids something there.
     `only_opens_responses`: it seals nothing, forbids nothing, and is for no request. `when` are its
-    conditions on the body, None without any.
+    conditions on the body, None without any. `ordinary` finds the values of JSON in fewer steps;
+    where it is there, the block takes JSON of every name.
     """
 
     __slots__ = (
@@ -74,6 +63,7 @@ class Blueprint:
         "in_head",
         "keeps",
         "only_opens_responses",
+        "ordinary",
         "parts",
         "query",
         "reads",
@@ -146,12 +136,11 @@ class Blueprint:
         reads_more = named or self.selection is not None or bool(block.when)
         alone = self.takes_body and len(wholes) == 1 and not reads_more
         self.alone = wholes[0] if alone else None
-        self.flows_in_parts = (
-            self.parts is not None
-            and bool(self.encrypt)
-            and not (self.decrypt or wholes or block.when or self.source_index)
-            and block.already_sealed == "seal"  # else a key may be needed that a part names
-        )
+        acts = tokens or (self.parts is not None and bool(self.encrypt or self.decrypt))
+        reads_whole = block.when or self.source_index or self._wholes - {Whole.TOKENS}
+        self.flows_in_parts = acts and not reads_whole and "multipart" in self.reads
+
+        self.ordinary = self._ordinary()
 
     def fits(self, media_type: MediaType | None, status: int | None) -> bool:
         """Tell whether a message with this type (and, for responses, status) is for this block."""
@@ -247,6 +236,29 @@ class Blueprint:
         if not chosen:
             return None
         return PartSelection(chosen, len(selectors), self._checked_for_spelling())
+
+    def _ordinary(self) -> Ordinary | None:
+        """Return what finds the values of ordinary messages, where the block does nothing else."""
+        block, selection, placed = self.block, self.selection, (*self.encrypt, *self.decrypt)
+        plain = None if selection is None else selection.plain
+        if plain is None or not self.reads_json or self.takes_whole or self.heeds_head:
+            return None
+        if block.absent or block.when or block.types or block.format is not None:
+            return None
+        bound = {part for one in placed for part in one.item.bind} & set(NAMED_PARTS)
+        if any(one.shared or one.item.parties for one in placed) or bound - self.sources.keys():
+            return None
+        if not all(map(is_simple, (*self.sources.values(), *self.keeps))):
+            return None
+        return Ordinary(
+            plain,
+            self.encrypt,
+            self.decrypt,
+            sources=self.sources,
+            here={source: index for source, (index, _) in self.source_index.items()},
+            keeps=self.keeps,
+            lenient=self.direction == "response",
+        )
 
     def _in_head(self, *, first: int) -> Iterator[tuple[Placed, str | None, bool]]:
         """Yield the items of the head, the header's name (None: the query), whether it is sealed.

@@ -87,14 +87,32 @@ def flowing_request(exchange: Exchange, length: int | None, limit: int) -> Bluep
     blueprint = fitting(compiled.request, media_type(exchange.head.told), None)
     if blueprint is None:
         return None
-    if blueprint.flows_in_parts:
-        long = length is None or length > limit
-        return blueprint if long and coding_of(exchange.head.told) is None else None
-    return blueprint if flows(blueprint, exchange.head, length) else None
+    return blueprint if flows(blueprint, exchange.head, length, limit) else None
 
 
-def flows(blueprint: Blueprint, head: RequestHead | ResponseHead, length: int | None) -> bool:
+def flows(
+    blueprint: Blueprint, head: RequestHead | ResponseHead, length: int | None, limit: int
+) -> bool:
     """Tell whether a block changes a message's body while it passes.
+
+    A form in parts up to `limit` bytes is read whole.
+    """
+    if blueprint.flows_in_parts:
+        return flows_in_parts(blueprint, head) and (length is None or length > limit)
+    return flows_as_one(blueprint, head, length)
+
+
+def flows_in_parts(blueprint: Blueprint, head: RequestHead | ResponseHead) -> bool:
+    """Tell whether a message's body is a form that a block can change part by part."""
+    if not blueprint.flows_in_parts or coding_of(head.told) is not None:
+        return False
+    return blueprint.kind(media_type(head.told)) == "multipart"
+
+
+def flows_as_one(
+    blueprint: Blueprint, head: RequestHead | ResponseHead, length: int | None
+) -> bool:
+    """Tell whether a block changes a message's body as one while it passes.
 
     It does where the body is a frame or becomes one, is not coded, and is too long to be held as a
     token would be; and where nothing else must be read from it.

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from .blueprint import Blueprint
 from .context import Context
 from .errors import MissingValue, OpenFailed
-from .token import Token, decode, has_prefix
+from .token import Token
 
 
 def bind_token(
@@ -22,19 +22,3 @@ def bind_token(
         if not blueprint.block.keep_unopened:
             raise
         return OpenFailed(error.reason), Context()
-
-
-def decoded_token(text: bytes) -> Token | OpenFailed:
-    """Return the token that a text is, or the error that decoding met."""
-    try:
-        return decode(text)
-    except OpenFailed as error:
-        return error
-
-
-def token_or_none(text: bytes) -> Token | None:
-    """Return the token that a text is, if it is one."""
-    if not has_prefix(text):
-        return None
-    token = decoded_token(text)
-    return token if isinstance(token, Token) else None

@@ -101,16 +101,11 @@ class SealEdit(NamedTuple):
             opener = _opener(keys, self.token, self.context, now)
             if opener is not None:
                 return Change(self.start, self.end, None, "already_sealed", opener)
-        session = keys.sealing[self.context.scope]
-        text = session.seal(
-            self.plaintext,
-            self.context,
-            cty=self.cty,
-            form=self.item.form,
-            max_chars=self.item.max_chars,
-            name=self.item.field,
+        start, end, item, context, plaintext, cty, quoted, _ = self
+        text = keys.sealing[context.scope].seal(
+            plaintext, context, cty=cty, form=item.form, max_chars=item.max_chars, name=item.field
         )
-        return Change(self.start, self.end, b'"%b"' % text if self.quoted else text, "sealed")
+        return Change(start, end, b'"%b"' % text if quoted else text, "sealed")
 
 
 class OpenEdit(NamedTuple):
@@ -138,18 +133,18 @@ class OpenEdit(NamedTuple):
             raise
 
     def _open(self, keys: AtHand, now: float) -> Change:
-        if isinstance(self.token, OpenFailed):
-            raise self.token
-        session, plaintext = keys.open(self.token, self.context, now)
-        if self.shape == "json":
-            plaintext = as_json(plaintext, self.token.cty)
-        elif self.shape == "value":
-            plaintext = as_text(plaintext, self.token.cty).encode()
-        elif (self.shape == "text" and self.token.cty is not None) or (
-            self.shape == "body" and self.token.cty is not None and "/" not in self.token.cty
-        ):
+        start, end, context, token, shape = self
+        if isinstance(token, OpenFailed):
+            raise token
+        session, plaintext = keys.open(token, context, now)
+        cty = token.cty
+        if shape == "json":
+            plaintext = as_json(plaintext, cty)
+        elif shape == "value":
+            plaintext = as_text(plaintext, cty).encode()
+        elif cty is not None and (shape == "text" or (shape == "body" and "/" not in cty)):
             raise OpenFailed("wrong-content-type")
-        return Change(self.start, self.end, plaintext, "opened", session)
+        return Change(start, end, plaintext, "opened", session)
 
 
 class EmbeddedEdit(NamedTuple):
@@ -166,8 +161,7 @@ class EmbeddedEdit(NamedTuple):
         """Return the opened value in place of the token, the placeholder, or the token."""
         one, context, token = self
         if token is None:
-            start, end, new = tokens.replacement(one, block.placeholder, is_json=False)
-            return Change(start, end, new, "cut")
+            return self._cut(block)
         if context is None:
             keys.unopened.append(Unopened("missing-name", token.key_id.sid))
             return Change(one.start, one.end, None, "kept")
@@ -175,15 +169,21 @@ class EmbeddedEdit(NamedTuple):
             session, plaintext = keys.open(token, context, now)
             text = as_text(plaintext, token.cty)
         except OpenFailed:
+            if one.trails_off:
+                return self._cut(block)
             return Change(one.start, one.end, None, "kept")
         start, end, new = tokens.replacement(one, text, is_json=token.cty == CTY_JSON)
         return Change(start, end, new, "opened", session)
 
+    def _cut(self, block: Block) -> Change:
+        start, end, new = tokens.replacement(self.found, block.placeholder, is_json=False)
+        return Change(start, end, new, "cut")
+
 
 def as_json(plaintext: bytes, cty: str | None) -> bytes:
     """Return an opened field as JSON text; raise OpenFailed where it is neither text nor JSON."""
-    text = as_text(plaintext, cty)
-    return plaintext if cty == CTY_JSON else json_format.quote(text).encode()
+    as_text(plaintext, cty)
+    return plaintext if cty == CTY_JSON else json_format.quote_utf8(plaintext)
 
 
 def as_text(plaintext: bytes, cty: str | None) -> str:

@@ -12,6 +12,7 @@ from urllib.parse import parse_qsl
 
 from . import base64url
 from .errors import AmbiguousRequest, InvalidBody, MissingValue, OpenFailed
+from .formats.lax_names import LaxName
 from .message import RequestHead, header_values
 from .rulebook import Decision
 from .sources import FirstSource, JsonSource, MembersSource, NameSource, Source, join
@@ -96,15 +97,11 @@ class Exchange:
         return self._claims
 
 
-def has_query_parameter(head: RequestHead, name: str) -> bool:
-    """Tell whether the query holds a parameter `name`, in any spelling a backend would decode."""
+def has_query_parameter(head: RequestHead, name: str, *, any_case: bool) -> bool:
+    """Tell whether the query holds a parameter `name`, in any spelling that some backend reads."""
     pairs = parse_qsl((head.query or "").replace(";", "&"), keep_blank_values=True)
-    return any(_stem(key) == name for key, _ in pairs)
-
-
-def _stem(key: str) -> str:
-    # `name[]=` and `name[0]=` are the same parameter to PHP, Rails and Express.
-    return key.strip().partition("[")[0]
+    wanted = LaxName(name)
+    return any(wanted.may_be(LaxName(key), any_case=any_case) for key, _ in pairs)
 
 
 def _only(values: list[str]) -> str | None:

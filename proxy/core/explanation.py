@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import cast
 
 from . import pipeline, token
 from .any_edit import Edit
@@ -157,7 +158,8 @@ def _path_mismatch(pattern: Pattern, path: CanonicalPath) -> str | None:
 
 
 def _mask(plan: Plan) -> tuple[tuple[Value, ...], bytes]:
-    values = tuple(_value(edit) for edit in plan.edits)
+    edits = cast("tuple[Edit, ...]", plan.edits)  # the others are of pieces of a message
+    values = tuple(_value(edit) for edit in edits)
     if plan.framing is not None:
         values += (_whole(plan.framing, len(plan.body)),)
     in_body = [one for one in values if one.place == "body"]

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Set as AbstractSet
 from typing import Final, cast
 
 from .alternatives import alternatives, choose
-from .any_edit import Edit
+from .any_edit import Edit, PieceEdit
 from .binding import Binder
-from .blueprint import Blueprint, Placed
+from .blueprint import Blueprint
 from .carried import CarriedEdit, OwnEdit
 from .context import Context, Scope
-from .decoded import bind_token, decoded_token, token_or_none
+from .decoded import bind_token
 from .edits import OpenEdit, SealEdit
 from .errors import (
     ForbiddenValue,
@@ -31,10 +32,11 @@ from .formats.kinds import Kind
 from .frame_edits import FrameEdit, SealFrame
 from .message import Head, RequestHead, ResponseHead, SocketHead, header_values, media_type
 from .needs import Needs
-from .part_edits import PartEdit, SealFrameEdit
-from .rules import Item
+from .part_edits import BegunEdit, PartEdit, SealFrameEdit
+from .placed import Placed
+from .rules import Block, Item
 from .selectors import NamedSelector, Whole
-from .token import CTY_JSON, KeyId, Token
+from .token import CTY_JSON, KeyId, Token, decoded_token, token_or_none
 
 _AROUND: Final = (HeadEdit, PartEdit, OwnEdit)  # a union in its place would be made for each edit
 _RECEIVED: Final = frozenset({b"ok", b"OK"})
@@ -151,7 +153,7 @@ def _record_edits(  # noqa: PLR0913 - those of find_edits, and the kind
     return edits
 
 
-def needs_of(edits: tuple[Edit | FrameEdit, ...]) -> Needs:
+def needs_of(edits: tuple[PieceEdit | FrameEdit, ...]) -> Needs:
     """Return the sessions that edits need."""
     seals: dict[Scope, int] = {}
     opens: set[tuple[Scope, KeyId]] = set()
@@ -166,7 +168,9 @@ def needs_of(edits: tuple[Edit | FrameEdit, ...]) -> Needs:
     return Needs(seals, frozenset(opens))
 
 
-def _seals(edit: Edit | FrameEdit) -> bool:
+def _seals(edit: PieceEdit | FrameEdit) -> bool:
+    if type(edit) is BegunEdit:
+        edit = edit.edit
     kind = type(edit)
     if kind is SealEdit or kind is SealFrameEdit or kind is SealFrame:
         return True
@@ -181,7 +185,7 @@ def refuse_present(head: Head, blueprint: Blueprint, body: bytes) -> None:
         if (
             isinstance(selector, NamedSelector)
             and selector.of_head
-            and _named_present(head, selector)
+            and _named_present(head, selector, blueprint.block)
         ):
             raise ForbiddenValue(
                 f"{selector.place}-present",
@@ -189,9 +193,9 @@ def refuse_present(head: Head, blueprint: Blueprint, body: bytes) -> None:
             )
 
 
-def _named_present(head: Head, selector: NamedSelector) -> bool:
+def _named_present(head: Head, selector: NamedSelector, block: Block) -> bool:
     if selector.place == "query" and isinstance(head, RequestHead):
-        return has_query_parameter(head, selector.name)
+        return has_query_parameter(head, selector.name, any_case=not block.case_variants_allowed)
     return bool(header_values(head.headers, selector.name.encode()))
 
 
@@ -254,7 +258,7 @@ def _selected_edits(
     return edits
 
 
-def refuse_missing(blueprint: Blueprint, missing: set[int] | None) -> None:
+def refuse_missing(blueprint: Blueprint, missing: AbstractSet[int] | None) -> None:
     """Raise MissingValue for what is not optional and missing; None stands for all."""
     checked: tuple[Placed, ...] = blueprint.encrypt
     if blueprint.direction == "request":

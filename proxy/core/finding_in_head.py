@@ -7,17 +7,18 @@ from typing import NamedTuple
 
 from . import head_values
 from .binding import Binder
-from .blueprint import Blueprint, Placed
+from .blueprint import Blueprint
 from .carried import CarriedEdit
 from .context import Context
-from .decoded import bind_token, decoded_token, token_or_none
+from .decoded import bind_token
 from .edits import AtHand, Change, OpenEdit, SealEdit
 from .errors import MissingValue, OpenFailed
 from .formats import form
 from .head_values import QUERY, HeadSpan
 from .message import RequestHead, ResponseHead
+from .placed import Placed
 from .rules import Block
-from .token import Token
+from .token import Token, decoded_token, token_or_none
 
 
 class HeadEdit(NamedTuple):

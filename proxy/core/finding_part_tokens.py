@@ -6,13 +6,16 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from .binding import Binder
+from .blueprint import Blueprint
 from .carried import CarriedEdit
+from .context import Context
 from .edits import EmbeddedEdit
 from .formats import multipart, tokens
 from .formats.multipart import Part
 from .message import Told
 from .part_edits import PartEdit
 from .rules import Item
+from .selectors import Whole
 
 
 class _Text(NamedTuple):
@@ -36,10 +39,48 @@ def token_edits(
     context = binder.embedded_context(item)
     boundary = multipart.read_boundary(told.get(b"content-type", ()))
     for text in (one for part in multipart.parts(body, boundary) for one in _texts(part)):
-        for one in tokens.find_in_text(body[text.start : text.end], limit):
+        for edit in _edits_in(text, body, context, limit):
             limit -= 1
-            edit = CarriedEdit(EmbeddedEdit(one, context, one.token), text.spell, text.start)
-            yield edit if text.part is None else PartEdit(edit, text.part)
+            yield edit
+
+
+class PartTokens:
+    """Finds the tokens in the parts of a form that comes part by part, if its block opens any."""
+
+    __slots__ = ("_binder", "_item", "_left")
+
+    def __init__(self, blueprint: Blueprint, binder: Binder) -> None:
+        """Begin before the first part."""
+        item = blueprint.whole_decrypt
+        self._item = item if item is not None and item.selector is Whole.TOKENS else None
+        self._binder = binder
+        self._left = blueprint.block.max_tokens
+
+    def looks_at(self, part: Part) -> bool:
+        """Tell whether the content of a part is searched, so that all of it must be there."""
+        return self._item is not None and any(one.part is not None for one in _texts(part))
+
+    def edits(self, part: Part, text: bytes, *, whole: bool) -> Iterator[CarriedEdit | PartEdit]:
+        """Yield an edit for each token in a part that lies in `text`.
+
+        Where it is not `whole`, it is one that is not searched but for its filename. Raises
+        InvalidBody where all parts have more tokens than the block allows.
+        """
+        if self._item is None or not tokens.any_in(text[: part.end if whole else part.start]):
+            return
+        context = self._binder.embedded_context(self._item)
+        for one in _texts(part):
+            for edit in _edits_in(one, text, context, self._left):
+                self._left -= 1
+                yield edit
+
+
+def _edits_in(
+    text: _Text, body: bytes, context: Context | None, limit: int
+) -> Iterator[CarriedEdit | PartEdit]:
+    for one in tokens.find_in_text(body[text.start : text.end], limit):
+        edit = CarriedEdit(EmbeddedEdit(one, context, one.token), text.spell, text.start)
+        yield edit if text.part is None else PartEdit(edit, text.part)
 
 
 def _texts(part: Part) -> Iterator[_Text]:

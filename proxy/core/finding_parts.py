@@ -12,10 +12,10 @@ from functools import partial
 
 from . import frame
 from .binding import Binder
-from .blueprint import JOSE, Blueprint, Placed
+from .blueprint import JOSE, Blueprint
 from .carried import CarriedEdit
 from .context import KIND_BODY, KIND_STREAM, Context
-from .decoded import bind_token, decoded_token, token_or_none
+from .decoded import bind_token
 from .edits import OpenEdit, SealEdit
 from .errors import BodyTooLarge, ForbiddenValue, InvalidBody, OpenFailed, UnsupportedBody
 from .finding_whole import BODY_TOKEN_MAX, sealable_type
@@ -25,9 +25,10 @@ from .formats.part_selection import PartFindings
 from .frame import FrameHead
 from .message import Told
 from .part_edits import OpenFrameEdit, PartEdit, SealFrameEdit
+from .placed import Placed
 from .rules import Item
 from .selectors import NamedSelector
-from .token import Token
+from .token import Token, decoded_token, token_or_none
 
 FoundEdit = SealEdit | CarriedEdit | PartEdit | SealFrameEdit | OpenFrameEdit
 

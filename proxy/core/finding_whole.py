@@ -14,7 +14,7 @@ from .binding import Binder
 from .blueprint import JOSE, Blueprint
 from .carried import CarriedEdit
 from .context import KIND_BODY, KIND_STREAM, Context
-from .decoded import bind_token, decoded_token, token_or_none
+from .decoded import bind_token
 from .edits import EmbeddedEdit, OpenEdit, SealEdit
 from .errors import BodyTooLarge, InvalidBody, MissingValue, OpenFailed, UnsupportedBody
 from .finding_part_tokens import token_edits
@@ -25,7 +25,7 @@ from .message import Head, MediaType, SocketHead, media_type
 from .part_edits import PartEdit
 from .rules import Item
 from .selectors import Whole
-from .token import CTY_MAX
+from .token import CTY_MAX, decoded_token, token_or_none
 
 BODY_TOKEN_MAX: Final = 64 * 1024
 

@@ -1,39 +1,48 @@
-"""Forms in parts that are sealed while they pass: values as tokens, large files as frames."""
+"""Forms in parts that change while they pass: each part is planned once it, or its head, has come.
+
+Values and short files are held until they are there. A long file is sealed to a frame, or opened
+from one, while it passes.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
-from typing import Final, NamedTuple
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from . import frame
+from .any_edit import PieceEdit
 from .binding import Binder
 from .blueprint import Blueprint
-from .edits import AtHand, Change
+from .digests import Digests
 from .errors import InvalidBody, MissingValue, OpenFailed
 from .exchange import Exchange
-from .finding import needs_of, refuse_missing, refuse_present, refuse_variants
+from .finding import refuse_missing, refuse_present, refuse_variants
 from .finding_in_head import HeadEdit, find_head_edits
-from .finding_parts import FoundEdit, part_edits
-from .formats.multipart import PARTS_MAX, Boundary, Part, read_boundary
-from .formats.part_pieces import PartReader
-from .formats.part_selection import PartFindings, PartSelection
-from .frame_edits import Begun, SealFlow
+from .finding_part_tokens import PartTokens
+from .finding_parts import part_edits
+from .formats.multipart import Boundary, Part, read_boundary
+from .formats.part_pieces import Came, More, PartReader
+from .formats.part_selection import PartFindings
+from .message import RequestHead, ResponseHead
 from .method_override import refuse_in_part
-from .needs import Needs
-from .part_edits import SealFrameEdit, of_framed
-from .rules import Block
+from .part_edits import BegunEdit, Content, OpenFrameEdit, SealFrameEdit
+from .placed import Placed
+from .planned import PlannedFlow
 from .selectors import NamedSelector
-from .splicing import splice
+
+if TYPE_CHECKING:
+    from .pipeline import Plan
 
 _LENGTH: Final = re.compile(rb"0|[1-9][0-9]{0,15}")
+MakePlan = Callable[[bytes, tuple[PieceEdit, ...]], "Plan"]
 
 
-class SealForm(NamedTuple):
-    """A form to be sealed part by part.
+class PassingForm(NamedTuple):
+    """What is known of a form before it comes.
 
-    A part that is sealed as a token may have `limit` bytes where it is a text. `watched` says that
-    no part may ask for another method.
+    A part that must be there whole may have `limit` bytes, and so far may those reach without which
+    there is no such message. `watched` says that no part may ask for another method.
     """
 
     blueprint: Blueprint
@@ -41,173 +50,170 @@ class SealForm(NamedTuple):
     boundary: Boundary
     limit: int
     watched: bool
-
-    def needs(self, beside: tuple[HeadEdit, ...]) -> Needs:
-        """Return the sessions of these edits and of all values that there may be in the form."""
-        of_head = needs_of(beside)
-        seals = {**of_head.seals}
-        for placed in self.blueprint.encrypt:
-            try:
-                scope = self.binder.context(placed, ()).scope
-            except MissingValue:
-                continue  # it is raised where there is such a part
-            seals[scope] = seals.get(scope, 0) + PARTS_MAX
-        return Needs(seals, of_head.opens)
-
-    def begin(self, keys: AtHand, block: Block, now: float, _: bytes) -> Begun:
-        """Return the flow; the form keeps its type."""
-        return Begun(FormFlow(self, keys, block, now), None, "sealed")
+    digests: Digests | None
 
 
-class FormFlow:
-    """A form whose selected parts are sealed as they come; all others pass as they are."""
+class FormFlow(PlannedFlow):
+    """A form whose selected parts change as they come; all others pass as they are."""
 
-    __slots__ = ("_reader", "_sealer")
+    __slots__ = ("_came", "_content", "_form", "_lacking", "_plan", "_reader", "_sent", "_tokens")
 
-    def __init__(self, form: SealForm, keys: AtHand, block: Block, now: float) -> None:
-        """Begin; `keys` has the sessions that the form needs."""
-        self._sealer = _PartSealer(form, keys, block, now)
-        self._reader = PartReader(form.boundary, self._sealer, form.limit)
-
-    @property
-    def holds_head(self) -> bool:
-        """A form that is refused before anything of it goes on reaches nobody."""
-        return True
-
-    def length(self, _: int | None) -> None:
-        """Return None: what becomes of the parts is known once they have come."""
-
-    def feed(self, data: bytes) -> bytes:
-        """Return the parts that may go on now."""
-        return self._reader.feed(data)
-
-    def end(self) -> bytes:
-        """Return the end; raise MissingValue where a part has not come that must be there."""
-        self._sealer.refuse_missing()
-        return self._reader.end()
-
-
-class _PartSealer:
-    """What becomes of each part."""
-
-    __slots__ = ("_block", "_delimiter", "_flow", "_form", "_found", "_keys", "_now", "_sent")
-
-    def __init__(self, form: SealForm, keys: AtHand, block: Block, now: float) -> None:
+    def __init__(self, form: PassingForm, plan: MakePlan) -> None:
+        """Begin before the first byte; `plan` makes a plan of a part's text and its edits."""
         self._form = form
-        self._keys = keys
-        self._block = block
-        self._now = now
-        self._delimiter = form.boundary.delimiter
-        self._found: set[int] = set()
-        self._flow: SealFlow | None = None
+        self._plan = plan
+        self._reader = PartReader(form.boundary, self._needs_whole, form.limit)
+        self._tokens = PartTokens(form.blueprint, form.binder)
+        self._lacking = _required(form.blueprint)
+        self._came = 0
+        self._content = Content()
         self._sent = b""
 
-    def whole(self, text: bytes, part: Part) -> bytes:
-        """Return the part with all that is selected of it sealed."""
-        edits = part_edits(self._form.blueprint, self._form.binder, self._select(part), text)
-        changes = self._changes(edits)
-        return self._checked(splice(text, changes), begins=True) if changes else text
+    @property
+    def holds(self) -> bool:
+        """Whether a part has not come yet without which nothing of the form may go on."""
+        return bool(self._lacking)
 
-    def begin(self, text: bytes, part: Part) -> bytes | None:
-        """Return a part's head and the beginning of its content; None for a text to be sealed."""
+    def feed(self, data: bytes) -> Iterator[bytes | Plan]:
+        """Take bytes of the form; yield what may go on and what is to be done first.
+
+        Raises MessageError, MissingValue among them where a part that must be there has not begun
+        within `limit` bytes.
+        """
+        if self._form.digests is not None:
+            self._form.digests.update(data)
+        self._came += len(data)
+        for step in self._reader.feed(data):
+            if isinstance(step, bytes):
+                yield step
+            elif isinstance(step, Came):
+                yield self._part(step)
+            else:
+                yield self._more(step)
+        if self._lacking and self._came > self._form.limit:
+            raise MissingValue(
+                "missing-value",
+                detail=f"{self._lacked}: a value is needed within {self._form.limit} bytes.",
+            )
+
+    def end(self) -> Iterator[bytes | Plan]:
+        """Yield the end of the form; raise MissingValue where a part is missing."""
+        refuse_missing(self._form.blueprint, self._lacking)
+        if self._form.digests is not None:
+            self._form.digests.check()
+        yield self._reader.end()
+
+    def _part(self, came: Came) -> bytes | Plan:
+        """Return a part as it may go on, or what is to be done with it."""
+        form, text, part = self._form, came.text, came.part
+        if form.watched:
+            refuse_in_part(part)
         findings = self._select(part)
-        if part.is_text and self._seals_content(findings):
-            return None
-        edits = list(part_edits(self._form.blueprint, self._form.binder, findings, text))
-        framing = [one for one in edits if type(one) is SealFrameEdit]
-        changes = self._changes(one for one in edits if type(one) is not SealFrameEdit)
-        if len(framing) > 1:
-            raise InvalidBody("spans-overlap")
-        content = text[part.start :]
-        self._flow = None
-        if framing:
-            (edit,) = framing
-            session = self._keys.sealing[edit.context.scope]
-            self._flow = SealFlow(*frame.begin(session, edit.context, edit.media))
-            changes += of_framed(part, _frame_length(self._flow, text, part))
-            content = self._flow.feed(content)
-        elif not changes:
-            return text
-        return self._checked(splice(text[: part.start], changes) + content, begins=True)
+        self._lacking -= {index for index, found in enumerate(findings.found) if found}
+        edits: list[PieceEdit] = [*part_edits(form.blueprint, form.binder, findings, text)]
+        self._content, self._sent = Content(), b""
+        if not came.whole:
+            edits = [self._begun(one, came) for one in edits]
+        edits += self._tokens.edits(part, text, whole=came.whole)
+        return self._plan(text, tuple(edits)) if edits else text
 
-    def more(self, content: bytes) -> bytes:
-        """Return what may go on of the content."""
-        return content if self._flow is None else self._checked(self._flow.feed(content))
+    def _begun(self, edit: PieceEdit, came: Came) -> PieceEdit:
+        if not isinstance(edit, SealFrameEdit | OpenFrameEdit):
+            return edit
+        return BegunEdit(edit, self._content, _told_length(came))
 
-    def finish(self) -> bytes:
-        """Return the end of the content."""
-        return b"" if self._flow is None else self._checked(self._flow.end())
-
-    def refuse_missing(self) -> None:
-        """Raise MissingValue where a part has not come that must be there."""
-        blueprint = self._form.blueprint
-        refuse_missing(blueprint, _parts(blueprint).lacking(self._found))
+    def _more(self, more: More) -> bytes:
+        """Return what may go on of a content, if no delimiter is within."""
+        flow = self._content.flow
+        if flow is None:
+            return more.content
+        text = flow.feed(more.content)
+        if more.last:
+            text += flow.end()
+        delimiter = self._form.boundary.delimiter
+        sent = (self._sent or self._content.begun) + text
+        if delimiter in sent:
+            raise OpenFailed("boundary-in-value")
+        self._sent = sent[-(len(delimiter) - 1) :]
+        return text
 
     def _select(self, part: Part) -> PartFindings:
         """Return what is selected of a part; raise MessageError for what must not be there."""
-        form = self._form
-        if form.watched:
-            refuse_in_part(part)
-        selection = _parts(form.blueprint)
-        findings = selection.new_findings()
-        selection.take(part, findings)
-        refuse_variants(form.blueprint, findings.variants)
-        refuse_missing(form.blueprint, findings.missing)
-        self._found.update(index for index, found in enumerate(findings.found) if found)
+        blueprint = self._form.blueprint
+        if blueprint.parts is None:
+            return PartFindings(0)
+        findings = blueprint.parts.new_findings()
+        blueprint.parts.take(part, findings)
+        refuse_variants(blueprint, findings.variants)
+        refuse_missing(blueprint, findings.missing)
         return findings
 
-    def _seals_content(self, findings: PartFindings) -> bool:
-        """Tell whether the content of the part that was found is sealed, not only its name."""
-        return any(
-            findings.found[one.index]
-            and isinstance(one.item.selector, NamedSelector)
-            and one.item.selector.place == "part"
-            for one in self._form.blueprint.encrypt
-        )
+    def _needs_whole(self, part: Part) -> bool:
+        """Tell whether something is done to a part that takes all of it."""
+        blueprint = self._form.blueprint
+        findings = self._select(part)
+        is_frame = part.media is not None and part.media.essence == frame.MEDIA_TYPE
+        compared = is_frame and blueprint.block.already_sealed == "keep"
+        if _holds_content(blueprint.encrypt, findings) and (part.is_text or compared):
+            return True
+        if _holds_content(blueprint.decrypt, findings) and not is_frame:
+            return True
+        return self._tokens.looks_at(part)
 
-    def _changes(self, edits: Iterable[FoundEdit]) -> list[Change]:
-        changes: list[Change] = []
-        for edit in edits:
-            change = edit.carry_out(self._keys, self._block, self._now)
-            changes += (change, *change.also)
-        return changes
-
-    def _checked(self, text: bytes, *, begins: bool = False) -> bytes:
-        """Return what takes the place of a part, or more of it, if no delimiter is within."""
-        sent = text if begins else self._sent + text
-        if self._delimiter in sent:
-            raise OpenFailed("boundary-in-value")
-        self._sent = sent[-(len(self._delimiter) - 1) :]
-        return text
+    @property
+    def _lacked(self) -> str:
+        items = (*self._form.blueprint.encrypt, *self._form.blueprint.decrypt)
+        return ", ".join(one.item.field for one in items if one.index in self._lacking)
 
 
-def form_to_seal(
-    exchange: Exchange, blueprint: Blueprint, beginning: bytes, limit: int
-) -> tuple[SealForm, tuple[HeadEdit, ...]]:
-    """Return how a request's form is sealed while it passes, and what is done in its head.
+def form_that_passes(  # noqa: PLR0913 - the message and what is known of it
+    exchange: Exchange,
+    blueprint: Blueprint,
+    head: RequestHead | ResponseHead,
+    beginning: bytes,
+    *,
+    limit: int,
+    digests: Digests | None,
+) -> tuple[PassingForm, tuple[HeadEdit, ...]]:
+    """Return how a form changes while it passes, and what is done in the head of its message.
 
-    Raises MessageError where its head says that it cannot be.
+    Raises MessageError where the head says that it cannot be.
     """
-    head = exchange.head
     refuse_present(head, blueprint, beginning)
-    if head.query:
-        _parts(blueprint).refuse_in_query(head.query)
+    query = head.query if isinstance(head, RequestHead) else None
+    if query and blueprint.parts is not None:
+        blueprint.parts.refuse_in_query(query)
     boundary = read_boundary(head.told.get(b"content-type", ()))
     binder = Binder(blueprint, exchange, b"", None)
-    form = SealForm(blueprint, binder, boundary, limit, exchange.decision.overridable)
+    watched = isinstance(head, RequestHead) and exchange.decision.overridable
+    form = PassingForm(blueprint, binder, boundary, limit, watched, digests)
     return form, tuple(find_head_edits(blueprint, binder, head))
 
 
-def _parts(blueprint: Blueprint) -> PartSelection:
-    assert blueprint.parts is not None  # noqa: S101 - only such a block has a flow of parts
-    return blueprint.parts
+def _required(blueprint: Blueprint) -> frozenset[int]:
+    """Return the parts without which there is no such message, by index."""
+    placed = blueprint.encrypt
+    if blueprint.direction == "request":
+        placed += blueprint.decrypt
+    return frozenset(one.index for one in placed if not one.item.optional)
 
 
-def _frame_length(flow: SealFlow, text: bytes, part: Part) -> int:
-    """Return how long the frame will be; 0 where the part does not tell a length."""
+def _holds_content(placed: tuple[Placed, ...], findings: PartFindings) -> bool:
+    """Tell whether one of these takes the content of the part that was found, not only its name."""
+    return any(
+        findings.found[one.index]
+        and isinstance(one.item.selector, NamedSelector)
+        and one.item.selector.place == "part"
+        for one in placed
+    )
+
+
+def _told_length(came: Came) -> int | None:
+    """Return the length that a part tells of its content."""
+    part = came.part
     if part.length is None:
-        return 0
-    told = text[part.length.value : part.length.end]
+        return None
+    told = came.text[part.length.value : part.length.end]
     if not _LENGTH.fullmatch(told):
         raise InvalidBody("part-length")
-    return flow.length(int(told)) or 0
+    return int(told)

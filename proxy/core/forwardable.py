@@ -9,7 +9,7 @@ from typing import Final, NoReturn
 
 from .flow import Flow
 from .message import Head, Headers
-from .record_flow import RecordFlow
+from .planned import PlannedFlow
 
 _MINT: Final = object()
 
@@ -39,7 +39,7 @@ class Forwardable:
         ruled: bool,
         media_type: str | None,
         marks: Headers,
-        flow: Flow | RecordFlow | None,
+        flow: Flow | PlannedFlow | None,
     ) -> None:
         """Refuse everybody but the rule engine."""
         if mint is not _MINT:
@@ -69,7 +69,7 @@ def mint(  # noqa: PLR0913 - one argument for each slot
     ruled: bool = False,
     media_type: str | None = None,
     marks: Headers = (),
-    flow: Flow | RecordFlow | None = None,
+    flow: Flow | PlannedFlow | None = None,
 ) -> Forwardable:
     """Make a Forwardable. For `pipeline` alone: a test holds every other module to that."""
     return Forwardable(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Final, Literal
@@ -23,10 +22,6 @@ DIRECTIONS: Final[tuple[Direction, ...]] = ("request", "response")
 Headers = tuple[tuple[bytes, bytes], ...]
 """Names and values in the order and spelling in which they came."""
 
-
-Told = Mapping[bytes, Sequence[bytes]]
-"""Some headers: their values in order, by name in lower case."""
-
 # What rules know of a message besides the names that they give themselves.
 _TOLD: Final = frozenset(
     {
@@ -40,16 +35,35 @@ _TOLD: Final = frozenset(
         b"x-content-type-options",
     }
 )
+# What a body must not have to be read as it is.
+_NOT_PLAIN: Final = frozenset(
+    {b"content-digest", b"content-encoding", b"content-md5", b"repr-digest"}
+)
 
 
-def told(headers: Headers) -> Told:
-    """Return the headers that rules read, in one pass over all of them."""
-    found: dict[bytes, list[bytes]] = {}
-    for name, value in headers:
-        low = name.lower()
-        if low in _TOLD:
-            found.setdefault(low, []).append(value)
-    return found
+class Told(dict[bytes, list[bytes]]):
+    """Some headers: their values in order, by name in lower case.
+
+    `plain_json` says that they tell of a JSON text in UTF-8, neither coded nor with a digest.
+    """
+
+    __slots__ = ("plain_json",)
+
+    def __init__(self, headers: Headers) -> None:
+        """Take the headers that rules read, in one pass over all of them."""
+        super().__init__()
+        for name, value in headers:
+            low = name.lower()
+            if low in _TOLD:
+                self.setdefault(low, []).append(value)
+        self.plain_json = self._tells_of_plain_json()
+
+    def _tells_of_plain_json(self) -> bool:
+        types = self.get(b"content-type", ())
+        if len(types) != 1 or not _NOT_PLAIN.isdisjoint(self):
+            return False
+        media = parse_media_type(types[0])
+        return media is not None and media.is_json and media.is_utf8
 
 
 def header_values(headers: Headers, name: bytes) -> list[bytes]:
@@ -74,8 +88,14 @@ class RequestHead:
     def told(self) -> Told:
         """The headers that rules read; the others are not looked at again."""
         if not self._told:
-            self._told.append(told(self.headers))
+            self._told.append(Told(self.headers))
         return self._told[0]
+
+    def with_headers(self, headers: Headers) -> RequestHead:
+        """Return this head with headers that differ from its own in none that rules read."""
+        head = RequestHead(self.method, self.path, self.query, headers)
+        head._told.append(self.told)
+        return head
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,8 +111,14 @@ class ResponseHead:
     def told(self) -> Told:
         """The headers that rules read; the others are not looked at again."""
         if not self._told:
-            self._told.append(told(self.headers))
+            self._told.append(Told(self.headers))
         return self._told[0]
+
+    def with_headers(self, headers: Headers) -> ResponseHead:
+        """Return this head with headers that differ from its own in none that rules read."""
+        head = ResponseHead(self.status, self.reason, headers)
+        head._told.append(self.told)
+        return head
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,10 +141,11 @@ class SocketHead:
     @property
     def told(self) -> Told:
         """No headers."""
-        return {}
+        return _NOTHING_TOLD
 
 
 Head = RequestHead | ResponseHead | SocketHead
+_NOTHING_TOLD: Final = Told(())
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,9 +182,9 @@ def parse_media_type(value: bytes) -> MediaType | None:
     for parameter in _PARAMETER.finditer(match[2]):
         name = parameter[1].decode("ascii").lower()
         given = parameter[2].decode("ascii")
-        if name == "charset":
-            if charset is not None:
-                return None
+        if name.partition("*")[0] == "charset":
+            if charset is not None or name != "charset":
+                return None  # in the spelling of RFC 2231, which some readers take for the charset
             charset = given.strip('"').lower()
         if _PLAIN_QUOTED.fullmatch(given):
             given = given[1:-1]

@@ -9,8 +9,10 @@ from .carried import CarriedEdit
 from .context import Context
 from .edits import AtHand, Change, EmbeddedEdit, OpenEdit, SealEdit
 from .errors import ForbiddenValue, OpenFailed
+from .flow import Flow
 from .formats.multipart import Line, Part
 from .frame import FrameHead
+from .frame_edits import OpenFlow, SealFlow
 from .rules import Block, Item
 from .session import Session
 from .token import Token
@@ -44,6 +46,26 @@ class PartEdit(NamedTuple):
         return _with_head(change, self.part, self.media)
 
 
+class Content:
+    """What becomes of the rest of a content: it passes as it is unless there is a `flow`.
+
+    `begun` is what its beginning became.
+    """
+
+    __slots__ = ("begun", "flow")
+
+    def __init__(self) -> None:
+        """Begin with nothing to be done."""
+        self.flow: Flow | None = None
+        self.begun = b""
+
+    def begin(self, flow: Flow, beginning: bytes) -> bytes:
+        """Let the content go through a flow; return what becomes of its beginning."""
+        self.flow = flow
+        self.begun = flow.feed(beginning)
+        return self.begun
+
+
 class SealFrameEdit(NamedTuple):
     """A content to be sealed as a frame. `sealed` is the frame that it already looks to be."""
 
@@ -63,16 +85,33 @@ class SealFrameEdit(NamedTuple):
         """Return the frame; raise ForbiddenValue for one already, where the block refuses that."""
         part = self.part
         if self.sealed is not None and block.already_sealed != "seal":
-            if block.already_sealed == "reject":
-                raise ForbiddenValue(
-                    "already-sealed", detail=f"{self.item.field}: the value is sealed already."
-                )
+            self._refuse_sealed(block)
             if (opener := self._opener(self.sealed, keys, now)) is not None:
                 return Change(part.start, part.end, None, "already_sealed", opener)
         head, sealer = frame.begin(keys.sealing[self.context.scope], self.context, self.media)
         text = b"".join((head, sealer.update(self.content), sealer.finish()))
         change = Change(part.start, part.end, text, "sealed")
         return _with_head(change, part, frame.MEDIA_TYPE)
+
+    def begin(
+        self, keys: AtHand, block: Block, _: float, rest: Content, length: int | None
+    ) -> Change:
+        """Return the beginning of the frame; the `rest` of the content comes later.
+
+        `length` is what its part tells. It may not be one already where the block keeps those.
+        """
+        if self.sealed is not None:
+            self._refuse_sealed(block)
+        part = self.part
+        flow = SealFlow(*frame.begin(keys.sealing[self.context.scope], self.context, self.media))
+        change = Change(part.start, part.end, rest.begin(flow, self.content), "sealed")
+        return change._replace(also=_of_head(part, frame.MEDIA_TYPE, flow.length(length)))
+
+    def _refuse_sealed(self, block: Block) -> None:
+        if block.already_sealed == "reject":
+            raise ForbiddenValue(
+                "already-sealed", detail=f"{self.item.field}: the value is sealed already."
+            )
 
     def _opener(self, head: FrameHead, keys: AtHand, now: float) -> Session | None:
         try:
@@ -108,6 +147,52 @@ class OpenFrameEdit(NamedTuple):
         change = Change(part.start, part.end, plaintext, "opened", session)
         return _with_head(change, part, media)
 
+    def begin(
+        self, keys: AtHand, block: Block, now: float, rest: Content, length: int | None
+    ) -> Change:
+        """Return the beginning of the opened content, or the old one; the `rest` comes later.
+
+        `length` is what its part tells.
+        """
+        part = self.part
+        try:
+            if isinstance(self.head, OpenFailed):
+                raise self.head
+            session, sealed = keys.open(self.head.token, self.context, now)
+            stream = frame.read_stream(sealed)
+            flow = OpenFlow(self.head.raw, frame.opener(self.head, stream, self.context))
+            opened = flow.length(length)
+            plaintext = rest.begin(flow, self.content)
+        except OpenFailed:
+            rest.flow = None
+            if block.keep_unopened:
+                return Change(part.start, part.end, None, "kept")
+            raise
+        change = Change(part.start, part.end, plaintext, "opened", session)
+        return change._replace(also=_of_head(part, stream.media_type, opened))
+
+
+class BegunEdit(NamedTuple):
+    """An edit of a content of which only the beginning has come, in a part that tells a length."""
+
+    edit: SealFrameEdit | OpenFrameEdit
+    rest: Content
+    length: int | None
+
+    @property
+    def context(self) -> Context:
+        """What the content is bound to."""
+        return self.edit.context
+
+    @property
+    def token(self) -> Token | OpenFailed | None:
+        """The token at the beginning of a frame."""
+        return self.edit.token
+
+    def carry_out(self, keys: AtHand, block: Block, now: float) -> Change:
+        """Return what becomes of the beginning; raise as the edit does."""
+        return self.edit.begin(keys, block, now, self.rest, self.length)
+
 
 def _open(
     head: FrameHead, context: Context, content: bytes, keys: AtHand, now: float
@@ -126,15 +211,11 @@ def _with_head(change: Change, part: Part, media: str | None) -> Change:
     return change._replace(also=_of_head(part, media, len(change.text)))
 
 
-def of_framed(part: Part, length: int) -> tuple[Change, ...]:
-    """Return the changes in the head of a part whose content becomes a frame of `length` bytes."""
-    return _of_head(part, frame.MEDIA_TYPE, length)
-
-
-def _of_head(part: Part, media: str | None, length: int) -> tuple[Change, ...]:
+def _of_head(part: Part, media: str | None, length: int | None) -> tuple[Change, ...]:
+    """Return the changes in the head of a part whose content has another type and length now."""
     also = [] if media is None else [_retyped(part, media.encode("ascii"))]
     if part.length is not None:
-        also.append(Change(part.length.value, part.length.end, b"%d" % length, "sealed"))
+        also.append(Change(part.length.value, part.length.end, b"%d" % (length or 0), "sealed"))
     return tuple(also)
 
 

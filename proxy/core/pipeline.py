@@ -6,12 +6,12 @@ Forwardables made, so whatever leaves Sealyard has passed the rules.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import partial
 from typing import NamedTuple, cast
 
 from .alternatives import alternatives, choose, fits, refuse_unfit
-from .any_edit import Edit
+from .any_edit import Edit, PieceEdit
 from .blueprint import JOSE, Blueprint
 from .choosing import (
     choose_bodiless,
@@ -19,6 +19,8 @@ from .choosing import (
     fitting,
     flowing_request,
     flows,
+    flows_as_one,
+    flows_in_parts,
     refuse_rejected,
     streaming_request,
     streaming_response,
@@ -33,7 +35,7 @@ from .finding import find_edits, head_edits, needs_of, refuse_present
 from .finding_in_head import HeadEdit
 from .finding_parts import refuse_new_delimiters
 from .flow import CheckedFlow
-from .form_flow import SealForm, form_to_seal
+from .form_flow import FormFlow, form_that_passes
 from .formats.cutting import cutter
 from .formats.kinds import Kind
 from .forwardable import Forwardable, mint
@@ -73,7 +75,7 @@ __all__ = [
 ]
 
 
-Edits = tuple[Edit, ...]
+Edits = tuple[PieceEdit, ...]
 
 
 class Plan(NamedTuple):
@@ -96,7 +98,7 @@ class Plan(NamedTuple):
     framing: FrameEdit | None = None
     flows: bool = False
     digests: Digests | None = None
-    form: SealForm | None = None
+    form: FormFlow | None = None
 
 
 class Applied(NamedTuple):
@@ -177,15 +179,20 @@ def plan_request(
     head = exchange.head
     blueprint: Blueprint | None
     if body:
-        blueprint = fitting(compiled.request, media_type(head.told), None)
-        if blueprint is None:
-            raise UnsupportedBody("request-fits-no-block")
+        first = compiled.request[0]
+        if first.ordinary is not None and head.told.plain_json:
+            blueprint = first
+        else:
+            blueprint = fitting(compiled.request, media_type(head.told), None)
+            if blueprint is None:
+                raise UnsupportedBody("request-fits-no-block")
     else:
         # No body tells the blocks apart, so what any of them forbids in the head is forbidden.
         for one in compiled.request:
             refuse_present(head, one, body)
         blueprint = next((one for one in compiled.request if one.when is None), None)
-    verify(head.told, body)
+    if not head.told.plain_json:
+        verify(head.told, body)
     plan = _plan(exchange, blueprint, head, body, limit, measured=measured)
     if exchange.decision.overridable and plan.body and not _hidden(blueprint):
         refuse_in_body(head, plan.body)
@@ -225,19 +232,20 @@ def plan_flowing_request(
     """Return what a block that `flowing_request` gave does to a request.
 
     `beginning` is as much of the body as `suffices` asks for, and not empty; `limit` is for the
-    texts of a form that are sealed. Raises MessageError where it cannot be done.
+    parts of a form that must be there whole. Raises MessageError where it cannot be done.
     """
-    if blueprint.flows_in_parts and beginning:
-        plan = _plan_form(exchange, blueprint, beginning, limit)
-    else:
-        plan = _plan_flowing(exchange, blueprint, exchange.head, beginning)
-    return plan._replace(digests=digests_of(exchange.head.told))
+    digests = digests_of(exchange.head.told)
+    if blueprint.flows_in_parts:
+        return _plan_form(exchange, blueprint, exchange.head, beginning, limit, digests)
+    return _plan_flowing(exchange, blueprint, exchange.head, beginning)._replace(digests=digests)
 
 
 def plan_flowing_response(
-    exchange: Exchange, blueprint: Blueprint, head: ResponseHead, beginning: bytes
+    exchange: Exchange, blueprint: Blueprint, head: ResponseHead, beginning: bytes, limit: int
 ) -> Plan:
     """Return what a block does to a response that `flows`."""
+    if blueprint.flows_in_parts:
+        return _plan_form(exchange, blueprint, head, beginning, limit, None)
     return _plan_flowing(exchange, blueprint, head, beginning)
 
 
@@ -253,18 +261,24 @@ def begin_stream(
     What becomes of its values is not known yet: it is marked as if all were sealed or opened.
     """
     flow = RecordFlow(cutter(kind, limit), partial(plan_records, exchange, blueprint, head))
-    counts: dict[Fate, int] = {}
-    takers = alternatives(exchange, blueprint, head)
-    if any(one.block.encrypt for one in takers):
-        counts["sealed"] = 1
-    if any(one.block.decrypt for one in takers):
-        counts["opened"] = 1
+    counts = _foreseen(alternatives(exchange, blueprint, head))
     if isinstance(head, RequestHead):
         marks = request_marks(head, counts)
     else:
         marks = response_marks(head, counts, exchange.decision.varies, opaque=False)
     ruled = exchange.decision.may_read_response
     return mint(head, changed=True, ruled=ruled, marks=marks, flow=flow)
+
+
+def _foreseen(takers: Iterable[Blueprint]) -> dict[Fate, int]:
+    """Return what a message is marked by of whose values nothing is known yet."""
+    blocks = [one.block for one in takers]
+    counts: dict[Fate, int] = {}
+    if any(one.encrypt for one in blocks):
+        counts["sealed"] = 1
+    if any(one.decrypt for one in blocks):
+        counts["opened"] = 1
+    return counts
 
 
 def plan_records(
@@ -297,37 +311,38 @@ def apply(plan: Plan, keys: Keys, now: float) -> Applied:
             # The others are tried all the same: else the time would tell which of many it was.
             failed = failed or error
             continue
-        counts[change.fate] = counts.get(change.fate, 0) + 1
-        if change.session is not None:
-            proven.append(change.session)
-        if change.text is not None:
+        _, _, text, fate, session, also = change
+        counts[fate] = counts.get(fate, 0) + 1
+        if session is not None:
+            proven.append(session)
+        if text is not None:
             if type(edit) is HeadEdit:
                 head_changes.append((edit.place, change))
             else:
                 changes.append(change)
-        if change.also:
-            beside.update(dict.fromkeys(change.also))
-    begun = _begun(plan, at_hand, now)
-    if isinstance(begun, OpenFailed):
-        failed = failed or begun
+        if also:
+            beside.update(dict.fromkeys(also))
+    begun: Begun | None = None
+    try:
+        begun = _begun(plan, at_hand, now)
+    except OpenFailed as error:
+        failed = failed or error
     if failed is not None:
         failed.unopened = tuple(at_hand.unopened)
         raise failed
     head = _changed(plan.head, head_changes) if head_changes else plan.head
-    if isinstance(begun, Begun):
-        proven += [begun.session] if begun.session is not None else []
-        framed = _framed(plan, begun, head, counts)
-        return Applied(framed, counts, tuple(proven), tuple(at_hand.unopened))
-    changes += beside
-    forwardable = mint(
-        head,
-        _spliced(plan, changes) if changes else plan.body,
-        changed=bool(changes or head_changes) or plan.decoded,
-        decoded=plan.decoded,
-        ruled=plan.ruled,
-        media_type=_new_media_type(plan) if changes else None,
-        marks=_marks(plan, counts),
-    )
+    forwardable = _passing(plan, begun, head, counts, proven)
+    if forwardable is None:
+        changes += beside
+        forwardable = mint(
+            head,
+            _spliced(plan, changes) if changes else plan.body,
+            changed=bool(changes or head_changes) or plan.decoded,
+            decoded=plan.decoded,
+            ruled=plan.ruled,
+            media_type=_new_media_type(plan) if changes else None,
+            marks=_marks(plan, counts),
+        )
     return Applied(forwardable, counts, tuple(proven), tuple(at_hand.unopened))
 
 
@@ -349,16 +364,26 @@ def _spliced(plan: Plan, changes: list[Change]) -> bytes:
     return body
 
 
-def _begun(plan: Plan, keys: AtHand, now: float) -> Begun | OpenFailed | None:
-    """Begin to change the body as one or part by part; return the error if it does not open."""
-    changes = plan.framing or plan.form
-    if changes is None:
+def _begun(plan: Plan, keys: AtHand, now: float) -> Begun | None:
+    """Begin to change the body as one, where the plan says so; raise OpenFailed."""
+    if plan.framing is None:
         return None
     assert plan.blueprint is not None  # noqa: S101 - only a blueprint makes edits
-    try:
-        return changes.begin(keys, plan.blueprint.block, now, plan.body)
-    except OpenFailed as error:
-        return error
+    return plan.framing.begin(keys, plan.blueprint.block, now, plan.body)
+
+
+def _passing(
+    plan: Plan, begun: Begun | None, head: Head, counts: dict[Fate, int], proven: list[Session]
+) -> Forwardable | None:
+    """Return a message whose body changes as one or part by part; None for any other."""
+    if begun is not None:
+        proven += [begun.session] if begun.session is not None else []
+        return _framed(plan, begun, head, counts)
+    if plan.form is None:
+        return None
+    assert plan.blueprint is not None  # noqa: S101 - a form passes by a block
+    marks = _marks(plan, _foreseen((plan.blueprint,)))
+    return mint(head, changed=True, ruled=plan.ruled, marks=marks, flow=plan.form)
 
 
 def _framed(plan: Plan, begun: Begun, head: Head, counts: dict[Fate, int]) -> Forwardable:
@@ -391,6 +416,11 @@ def _plan(  # noqa: PLR0913 - the message and what is known of it
     measured: bool,
 ) -> Plan:
     decision = exchange.decision
+    if body and blueprint is not None and blueprint.ordinary is not None and head.told.plain_json:
+        ordinary = blueprint.ordinary.find(body, exchange.facts, exchange.name)
+        if ordinary is not None:
+            ruled, varies = decision.may_read_response, decision.varies
+            return Plan(head, body, blueprint, *ordinary, ruled, varies=varies)
     original = body
     coding = coding_of(head.told) if body else None
     if coding is not None:
@@ -441,7 +471,7 @@ def _taking(exchange: Exchange, blueprint: Blueprint, head: Head, body: bytes) -
 def _plan_flowing(
     exchange: Exchange, blueprint: Blueprint, head: RequestHead | ResponseHead, beginning: bytes
 ) -> Plan:
-    if not flows(blueprint, head, None) or not beginning:
+    if not flows_as_one(blueprint, head, None) or not beginning:
         message = "a body that a rule must read whole does not flow"
         raise TypeError(message)
     plan = _plan(exchange, blueprint, head, beginning, None, measured=False)
@@ -449,18 +479,36 @@ def _plan_flowing(
     return plan._replace(flows=True)
 
 
-def _plan_form(exchange: Exchange, blueprint: Blueprint, beginning: bytes, limit: int) -> Plan:
-    head, decision = exchange.head, exchange.decision
-    form, edits = form_to_seal(exchange, blueprint, beginning, limit)
+def _plan_form(  # noqa: PLR0913, PLR0917 - the message and what is known of it
+    exchange: Exchange,
+    blueprint: Blueprint,
+    head: RequestHead | ResponseHead,
+    beginning: bytes,
+    limit: int,
+    digests: Digests | None,
+) -> Plan:
+    if not flows_in_parts(blueprint, head) or not beginning:
+        message = "a body that a rule must read whole does not flow"
+        raise TypeError(message)
+    decision = exchange.decision
+    form, edits = form_that_passes(
+        exchange, blueprint, head, beginning, limit=limit, digests=digests
+    )
+    ruled = decision.may_read_response
+
+    def plan(text: bytes, of_part: Edits) -> Plan:
+        return Plan(head, text, blueprint, of_part, needs_of(of_part), ruled)
+
     return Plan(
         head,
         beginning,
         blueprint,
         edits,
-        form.needs(edits),
-        decision.may_read_response,
+        needs_of(edits),
+        ruled,
+        varies=decision.varies,
         flows=True,
-        form=form,
+        form=FormFlow(form, plan),
     )
 
 

@@ -10,9 +10,10 @@ from .digests import promised
 from .formats.cutting import Cutter
 from .formats.kinds import Kind
 from .message import RequestHead, ResponseHead, media_type
+from .planned import PlannedFlow
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from .pipeline import Plan
 
@@ -21,12 +22,8 @@ WHOLE_MAX: Final = 64 * 1024
 all of it with a status, where a stream can only break off."""
 
 
-class RecordFlow:
-    """Gives a plan for whole records as they come; what they become is for `pipeline.apply`.
-
-    Nothing that came in comes out of it but as a plan. After an error nothing more comes: whoever
-    sends the records on must let their receiver see that they were cut.
-    """
+class RecordFlow(PlannedFlow):
+    """Gives a plan for whole records as they come. Nothing that came in comes out but as a plan."""
 
     __slots__ = ("_cutter", "_plan")
 
@@ -35,18 +32,17 @@ class RecordFlow:
         self._cutter = cutter
         self._plan = plan
 
-    def feed(self, data: bytes) -> Plan | None:
-        """Take bytes; return the plan for the records that are whole with them, if there are any.
-
-        Raises MessageError.
-        """
+    def feed(self, data: bytes) -> Iterator[Plan]:
+        """Take bytes; yield the plan for the records that are whole with them, if there are any."""
         records = self._cutter.feed(data)
-        return self._plan(records) if records else None
+        if records:
+            yield self._plan(records)
 
-    def end(self) -> Plan | None:
-        """Learn that the body ends here; return the plan for the rest. Raises MessageError."""
+    def end(self) -> Iterator[Plan]:
+        """Learn that the body ends here; yield the plan for the rest."""
         rest = self._cutter.end()
-        return self._plan(rest) if rest else None
+        if rest:
+            yield self._plan(rest)
 
 
 def streamed_request(blueprint: Blueprint, head: RequestHead) -> Kind | None:

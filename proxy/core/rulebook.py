@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import Final
 
 from .blueprint import Blueprint
-from .errors import InvalidExpression, RejectedByRule
+from .errors import AmbiguousRequest, InvalidExpression, RejectedByRule
 from .path import REMEMBERED, REMEMBERED_MAX, CanonicalPath
 from .routes import Pattern, RouteTable
 from .rules import NAMED_PARTS, Behaviour, Block, NamedPart, Rule, Verdict
@@ -94,7 +94,15 @@ class Rulebook:
     `end_to_end` tells whether some rule takes keys from key packages.
     """
 
-    __slots__ = ("_methods", "_pass_unmatched", "_remembered", "_table", "end_to_end", "rules")
+    __slots__ = (
+        "_enforced",
+        "_methods",
+        "_pass_unmatched",
+        "_remembered",
+        "_table",
+        "end_to_end",
+        "rules",
+    )
 
     def __init__(self, rules: tuple[Rule, ...], *, pass_unmatched: bool) -> None:
         """Build the route table of `rules`; unmatched requests pass or are rejected."""
@@ -104,6 +112,17 @@ class Rulebook:
         self._table = RouteTable(
             [(index, pattern) for index, rule in enumerate(rules) for pattern in rule.patterns]
         )
+        # Rules that only observe take part in no refusal.
+        self._enforced = self._table
+        if any(rule.observes for rule in rules):
+            self._enforced = RouteTable(
+                [
+                    (index, pattern)
+                    for index, rule in enumerate(rules)
+                    for pattern in rule.patterns
+                    if not rule.observes
+                ]
+            )
         named = (pattern.methods for rule in rules for pattern in rule.patterns)
         self._methods = frozenset({"PUT"}.union(*named)) - {_OVERRIDDEN}
         self._remembered = lru_cache(maxsize=REMEMBERED)(self._decide)
@@ -124,8 +143,8 @@ class Rulebook:
         path: CanonicalPath,
         websocket: bool,  # noqa: FBT001 - private
     ) -> Decision:
-        found = self._table.find(method, path, websocket=websocket)
-        if websocket and found is None and self._table.find(method, path) is not None:
+        found = self._find(method, path, websocket=websocket)
+        if websocket and found is None and self._enforced.find(method, path) is not None:
             # A handshake must not carry messages around the rules of its route.
             raise RejectedByRule("upgrade-on-ruled-route")
         if found is None:
@@ -146,6 +165,17 @@ class Rulebook:
             raise refusal
         return Decision(compiled, captures, overridable=overridable, pattern=pattern)
 
+    def _find(
+        self, method: str, path: CanonicalPath, *, websocket: bool
+    ) -> tuple[int, Pattern] | None:
+        """Return the first match; raise AmbiguousRequest where rules that are in force disagree."""
+        try:
+            return self._table.find(method, path, websocket=websocket)
+        except AmbiguousRequest:
+            if self._enforced is self._table:
+                raise
+            return self._enforced.find(method, path, websocket=websocket)
+
     def _overridable(self, method: str, path: CanonicalPath, taking: int | None) -> bool:
         if method != _OVERRIDDEN:
             return False
@@ -156,8 +186,8 @@ class Rulebook:
         )
 
     def rules_path(self, path: CanonicalPath) -> bool:
-        """Tell whether some rule takes some request to this path, be it in a laxer reading."""
-        return self._table.touches(path)
+        """Tell whether a rule in force takes requests to this path, be it in a laxer reading."""
+        return self._enforced.touches(path)
 
 
 def _compile(rule: Rule) -> CompiledRule:

@@ -37,6 +37,7 @@ class Session:
         "_headers",
         "_kctx",
         "_recent",
+        "_recent_header",
         "kek_id",
         "kek_number",
         "scope",
@@ -68,6 +69,7 @@ class Session:
         self._contexts: dict[Context, tuple[bytes, bytes]] = {}
         self._recent: tuple[Context | None, tuple[bytes, bytes]] = None, (b"", b"")
         self._headers: dict[tuple[Context, str | None], bytes] = {}
+        self._recent_header: tuple[Context | None, str | None, bytes] = None, None, b""
 
     def __repr__(self) -> str:
         """Show the class, nothing of the key."""
@@ -164,11 +166,15 @@ class Session:
         return known
 
     def _header(self, context: Context, cty: str | None) -> bytes:
-        head = self._headers.get((context, cty))
-        if head is None:
-            head = self._new_header(context, cty, None)
-            _remember(self._headers, (context, cty), head)
-        return head
+        recent, recent_cty, head = self._recent_header
+        if context is recent and cty == recent_cty:
+            return head
+        known = self._headers.get((context, cty))
+        if known is None:
+            known = self._new_header(context, cty, None)
+            _remember(self._headers, (context, cty), known)
+        self._recent_header = context, cty, known
+        return known
 
     def _new_header(self, context: Context, cty: str | None, exp: int | None) -> bytes:
         key_id = KeyId(self.sid, kek_id=self.kek_id)

@@ -33,6 +33,8 @@ CUT_PATTERN: Final = re.compile(
     rb"%s%s*+(?:\.\.%s++(?:\.%s++(?:\.%s++)?|\.\.%s++)?)?"
     % (JWE_PREFIX, _CHARS, _CHARS, _CHARS, _CHARS, _CHARS)
 )
+# The beginning of one in the short form, as far as the time in its session id.
+SHORT_CUT_PATTERN: Final = re.compile(rb"sy1\.A%s{11,}+" % _CHARS)
 
 _CTY_CHARS: Final = rb"[\x20\x21\x23-\x5b\x5d-\x7e]"
 _HEADER: Final = re.compile(
@@ -51,6 +53,11 @@ _TAG_CHARS: Final = 22
 _FLAG_EPHEMERAL: Final = 1
 _FLAG_JSON: Final = 2
 _SHORT_HEAD: Final = 3 + SID_BYTES + IV_BYTES
+# What people write behind `sy1.` must not pass for a cut token: no KEK has a higher number soon,
+# and no session is from before 2020 or after 2100.
+_SHORT_BEGINNING: Final = 12
+_USUAL_NUMBERS: Final = range(1, 4096)
+_USUAL_TIMES: Final = range(1_577_836_800, 4_102_444_800)
 _JWE_REST: Final = len("..") + 16 + len(".") + len(".") + 22
 
 
@@ -106,8 +113,28 @@ def has_prefix(text: bytes) -> bool:
 
 
 def is_cut(text: bytes) -> bool:
-    """Tell whether a value begins as JWE-form tokens do and is not a whole one."""
-    return text.startswith(JWE_PREFIX) and JWE_PATTERN.fullmatch(text) is None
+    """Tell whether a value begins as tokens do and is not a whole one.
+
+    One in the short form whose remains happen to be base64url may look whole.
+    """
+    if text.startswith(JWE_PREFIX):
+        return JWE_PATTERN.fullmatch(text) is None
+    if SHORT_CUT_PATTERN.fullmatch(text) is None or not _begins_short(text):
+        return False
+    try:
+        _decode_short(text)
+    except OpenFailed:
+        return True
+    return False
+
+
+def _begins_short(text: bytes) -> bool:
+    """Tell whether what stands behind `sy1.` can be the beginning of a token."""
+    data = base64url.decode(text[len(SHORT_PREFIX) :][:_SHORT_BEGINNING])
+    flags, number, time = data[0], int.from_bytes(data[1:3]), int.from_bytes(data[3:7])
+    if flags & ~(_FLAG_EPHEMERAL | _FLAG_JSON) or time not in _USUAL_TIMES:
+        return False
+    return not number if flags & _FLAG_EPHEMERAL else number in _USUAL_NUMBERS
 
 
 def decode(text: bytes) -> Token:
@@ -124,12 +151,29 @@ def decode(text: bytes) -> Token:
         raise OpenFailed("malformed-token")
     try:
         key_id, commitment, cty, exp = decode_header(head)
-        sealed = base64url.decode(ciphertext) + base64url.decode(tag)
-        return Token("jwe", key_id, head, base64url.decode(iv), sealed, cty, exp, commitment)
+        beside = base64url.decode(iv + tag)  # the IV's text ends where its bytes do
+        sealed = base64url.decode(ciphertext) + beside[IV_BYTES:]
+        return Token("jwe", key_id, head, beside[:IV_BYTES], sealed, cty, exp, commitment)
     except OpenFailed:
         if text.translate(None, _TOKEN_CHARS):
             raise OpenFailed("malformed-token") from None
         raise
+
+
+def decoded_token(text: bytes) -> Token | OpenFailed:
+    """Return the token that a text is, or the error that decoding met."""
+    try:
+        return decode(text)
+    except OpenFailed as error:
+        return error
+
+
+def token_or_none(text: bytes) -> Token | None:
+    """Return the token that a text is, if it is one."""
+    if not has_prefix(text):
+        return None
+    token = decoded_token(text)
+    return token if isinstance(token, Token) else None
 
 
 @lru_cache(maxsize=4096)

@@ -1,4 +1,4 @@
-"""The two containers and two volumes of Sealyard, with every default that an API server fills in.
+"""The two containers and the volumes of Sealyard, with every default that an API server fills in.
 
 The defaults are written out so that a pod that comes back from the API server, for a second look
 after somebody else changed it, is found to be as it should be.
@@ -10,14 +10,18 @@ import json
 from typing import Final
 
 from .names import (
+    AUDIT_FOLDER,
+    AUDIT_VOLUME,
     CONFIG_FILE,
     CONFIG_FOLDER,
     CONFIG_VOLUME,
+    EMPTY_DIR,
     GROUP,
     HEALTH_PORT,
     KEYS_FOLDER,
     KEYS_VOLUME,
     LISTEN_VARIABLE,
+    POD_VARIABLE,
     PROBES_VARIABLE,
     REDIRECT,
     SIDECAR,
@@ -86,6 +90,7 @@ def sidecar(
             {"name": LISTEN_VARIABLE, "value": f"*:{traffic}"},
             {"name": UPSTREAM_VARIABLE, "value": upstream},
             {"name": PROBES_VARIABLE, "value": json.dumps(told, sort_keys=True)},
+            *_audit_variables(wanted),
         ],
         "ports": [
             {"name": "sealyard", "containerPort": traffic, "protocol": "TCP"},
@@ -99,6 +104,7 @@ def sidecar(
         "volumeMounts": [
             {"name": CONFIG_VOLUME, "mountPath": CONFIG_FOLDER, "readOnly": True},
             {"name": KEYS_VOLUME, "mountPath": KEYS_FOLDER, "readOnly": True},
+            *_audit_mounts(wanted),
         ],
         **_ENDING,
     }
@@ -116,7 +122,37 @@ def volumes(wanted: Wishes) -> list[Json]:
             "name": KEYS_VOLUME,
             "secret": {"secretName": wanted.keys_secret, "defaultMode": _KEYS_MODE},
         },
+        *_audit_volumes(wanted),
     ]
+
+
+def _audit_volumes(wanted: Wishes) -> list[Json]:
+    if not wanted.audit_volume:
+        return []
+    if wanted.audit_volume == EMPTY_DIR:
+        return [{"name": AUDIT_VOLUME, "emptyDir": {}}]
+    claim = {"claimName": wanted.audit_volume}
+    return [{"name": AUDIT_VOLUME, "persistentVolumeClaim": claim}]
+
+
+def _audit_mounts(wanted: Wishes) -> list[Json]:
+    """Return where audit logs are written: each pod has a chain, and so a folder, of its own."""
+    if not wanted.audit_volume:
+        return []
+    mount: Json = {"name": AUDIT_VOLUME, "mountPath": AUDIT_FOLDER}
+    return [{**mount, "subPathExpr": f"$({POD_VARIABLE})"} if _claimed(wanted) else mount]
+
+
+def _audit_variables(wanted: Wishes) -> list[Json]:
+    """Return the variable that names the folder of a pod in a claim."""
+    if not _claimed(wanted):
+        return []
+    field = {"apiVersion": "v1", "fieldPath": "metadata.name"}
+    return [{"name": POD_VARIABLE, "valueFrom": {"fieldRef": field}}]
+
+
+def _claimed(wanted: Wishes) -> bool:
+    return wanted.audit_volume not in {"", EMPTY_DIR}
 
 
 def pull_policy(settings: InjectorSettings) -> str:

@@ -20,7 +20,8 @@ CONTAINERS: Final = frozenset({SIDECAR, REDIRECT})
 
 CONFIG_VOLUME: Final = "sealyard-config"
 KEYS_VOLUME: Final = "sealyard-keys"
-VOLUMES: Final = frozenset({CONFIG_VOLUME, KEYS_VOLUME})
+AUDIT_VOLUME: Final = "sealyard-audit"
+VOLUMES: Final = frozenset({CONFIG_VOLUME, KEYS_VOLUME, AUDIT_VOLUME})
 
 TRAFFIC_PORT: Final = 15080
 """Where redirected connections arrive."""
@@ -31,9 +32,14 @@ OWN_PORTS: Final = frozenset({TRAFFIC_PORT, HEALTH_PORT})
 CONFIG_FILE: Final = "/etc/sealyard/config/sealyard.yaml"
 CONFIG_FOLDER: Final = "/etc/sealyard/config"
 KEYS_FOLDER: Final = "/etc/sealyard/keys"
+AUDIT_FOLDER: Final = "/var/log/sealyard"
+
+EMPTY_DIR: Final = "emptyDir"
+"""In place of the name of a claim, which cannot have a capital: a volume that ends with its pod."""
 
 LISTEN_VARIABLE: Final = "SEALYARD_LISTEN"
 UPSTREAM_VARIABLE: Final = "SEALYARD_UPSTREAM"
+POD_VARIABLE: Final = "SEALYARD_POD"
 PROBES_VARIABLE: Final = "SEALYARD_APP_PROBES"
 PROBE_PATH: Final = "/app-probe"
 

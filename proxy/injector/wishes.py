@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, fields
 from difflib import get_close_matches
 from typing import Final, Literal, TypeVar, cast
 
-from .names import PREFIX, STATUS
+from .names import EMPTY_DIR, PREFIX, STATUS
 from .refusal import CannotInject
 
 Interception = Literal["redirect", "port-env"]
@@ -36,7 +36,10 @@ class Resources:
 
 @dataclass(frozen=True, slots=True)
 class InjectorSettings:
-    """What the operator of the cluster decided; pods choose the rest."""
+    """What the operator of the cluster decided; pods choose the rest.
+
+    `audit_volume` is the claim that holds audit logs, EMPTY_DIR, or empty where there are none.
+    """
 
     image: str
     pull_policy: str = ""
@@ -44,6 +47,7 @@ class InjectorSettings:
     keys_secret: str = "sealyard-keys"  # noqa: S105 - the name of an object
     interception: Interception = "redirect"
     resources: Resources = field(default_factory=Resources)
+    audit_volume: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +58,7 @@ class Wishes:
     keys_secret: str
     interception: Interception
     resources: Resources
+    audit_volume: str = ""
     ports: tuple[str, ...] | None = None
     excluded: tuple[str, ...] = ()
     port_variable: str = "PORT"
@@ -78,6 +83,7 @@ def wishes(annotations: Mapping[str, object], settings: InjectorSettings) -> Wis
                 for one in fields(Resources)
             }
         ),
+        audit_volume=read.get("audit-volume", _audit_volume, settings.audit_volume),
         ports=read.get("ports", _ports, None),
         excluded=read.get("exclude-ports", _ports, ()),
         port_variable=read.get("port-env", _variable, "PORT"),
@@ -126,6 +132,16 @@ def _object_name(written: str) -> str:
     if len(written) > _MOST_NAME or not _SUBDOMAIN.fullmatch(written):
         raise _Wrong("the name of an object of the same namespace")
     return written
+
+
+def _audit_volume(written: str) -> str:
+    # Nothing says none: who may write a pod could else leave it without its audit log.
+    if written == EMPTY_DIR:
+        return written
+    try:
+        return _object_name(written)
+    except _Wrong as wrong:
+        raise _Wrong(f"{EMPTY_DIR}, or {wrong}") from None
 
 
 def _interception(written: str) -> Interception:

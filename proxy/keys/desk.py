@@ -17,6 +17,8 @@ from ..core.context import Scope
 from ..core.errors import NotErasable, SealyardError
 from ..core.needs import Needs
 from . import receipt
+from .end_to_end import turn
+from .end_to_end.shelf import PackageShelf
 from .session_view import SessionView
 from .sessions import Sessions
 
@@ -125,7 +127,8 @@ class Desk:
         """Do what is asked.
 
         Raises KeyUnavailable where an ephemeral session cannot be agreed on or erased,
-        OperatorError for a revocation of a time to come, NotErasable for durable sessions.
+        OperatorError for a revocation of a time to come, NotErasable where there are durable
+        sessions and no key packages.
         """
         if call.action == "revoke":
             return await self._revoke(call)
@@ -135,11 +138,12 @@ class Desk:
         if call.action == "create":
             await self._sessions.resolve(Needs({call.scope: 0}))
         elif call.action == "rotate":
+            turned = await turn.put(self._sessions, call.scope)
             rotated = await self._sessions.rotate(call.scope)
-            agreed = rotated.agreed if self._sessions.store.shared else None
+            agreed = rotated.agreed and turned if self._sessions.store.shared else None
         view = self._sessions.view(call.scope)
         if call.action == "hear":
-            self._sessions.changed(view.name)
+            self._sessions.hear(view.name)
         return Answer(view.name, view.not_before, _facts(view), agreed)
 
     async def _revoke(self, call: Call) -> Answer:
@@ -161,35 +165,48 @@ class Desk:
         return Answer(view.name, view.not_before, (), None, store, durable, problem)
 
     async def _erase(self, call: Call) -> Answer:
-        """Destroy the keys, and refuse them wherever a copy may come from: both, or an error."""
-        if not self._sessions.ephemeral:
-            raise NotErasable
+        """Destroy the keys, and refuse them wherever a copy may come from: both, or an error.
+
+        Where sessions are durable, that is the keys in packages alone. Nothing is refused then,
+        since it would be refused to the durable ones as well.
+        """
+        sessions, scope = self._sessions, call.scope
+        shelf = PackageShelf(sessions, clock=sessions.now, notice=lambda _: None)
         if not call.keep:
-            self._sessions.refuse(call.scope, call.not_before)
-            self._sessions.let_go(call.scope)
-            view = self._sessions.view(call.scope)
+            if sessions.ephemeral:
+                sessions.refuse(scope, call.not_before)
+                sessions.let_go(scope)
+            view = sessions.view(scope)
             return Answer(view.name, view.not_before)
-        name = self._sessions.view(call.scope).name
-        await self._sessions.write_down("sessions.erase", scope=name)
-        revoked = await self._revoke(call)
-        gone = await self._sessions.erase(call.scope)
-        await self._sessions.write_down("sessions.erased", scope=name, keys=len(gone))
-        key = self._sessions.keyring.record_key
+        if not sessions.ephemeral and not await shelf.listed(scope):
+            raise NotErasable
+        name = sessions.view(scope).name
+        await sessions.write_down("sessions.erase", scope=name)
+        revoked = Answer(name, 0)
+        gone: tuple[str, ...] = ()
+        if sessions.ephemeral:
+            revoked = await self._revoke(call)
+            gone = await sessions.erase(scope)
+        gone += await shelf.erase(scope)
+        # Who has a key of such a package in memory goes on with another one.
+        await turn.put(sessions, scope)
+        await sessions.write_down("sessions.erased", scope=name, keys=len(gone))
+        return self._with_receipt(scope, replace(revoked, erased=gone))
+
+    def _with_receipt(self, scope: Scope, answer: Answer) -> Answer:
+        sessions, key = self._sessions, self._sessions.keyring.record_key
         said = receipt.of_sessions(
-            call.scope,
-            gone,
-            name=name,
-            not_before=revoked.not_before,
-            revoked_in_store=revoked.store,
-            revoked_in_keyring=bool(revoked.durable),
-            shared=self._sessions.store.shared,
+            scope,
+            answer.erased or (),
+            name=answer.scope,
+            not_before=answer.not_before,
+            revoked_in_store=answer.store,
+            revoked_in_keyring=bool(answer.durable),
+            shared=sessions.store.shared,
+            durable=not sessions.ephemeral,
         )
-        return replace(
-            revoked,
-            erased=gone,
-            receipt=receipt.sign(said, key, now=int(self._sessions.now())),
-            key=receipt.public_jwk(key),
-        )
+        signed = receipt.sign(said, key, now=int(sessions.now()))
+        return replace(answer, receipt=signed, key=receipt.public_jwk(key))
 
 
 def latest_not_before(now: float) -> int:

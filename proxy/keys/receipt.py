@@ -31,6 +31,10 @@ _STORE_COPIES: Final = (
     "key packages that others keep",
     "what was opened before",
 )
+_DURABLE: Final = (
+    "durable session keys of the conversation: they come from the KEK",
+    "a copy of the store that is put back: its key packages open again, since none was revoked",
+)
 _KEK_COPIES: Final = (
     "backups and exports of the keyring, and versions of the secret that it is mounted from",
     "processes that hold the keyring as it was, until they reload",
@@ -49,10 +53,12 @@ def of_sessions(  # noqa: PLR0913 - each is one fact
     revoked_in_store: bool | None,
     revoked_in_keyring: bool,
     shared: bool,
+    durable: bool = False,
 ) -> dict[str, Any]:
     """Return what is said of ephemeral session keys; the scope only under a salt of its own.
 
-    `name` is that of the scope in the store.
+    `name` is that of the scope in the store. With `durable`, only keys of packages could be
+    destroyed, and nothing was revoked.
     """
     salt = secrets.token_bytes(16)
     return {
@@ -66,7 +72,7 @@ def of_sessions(  # noqa: PLR0913 - each is one fact
             "keyring": revoked_in_keyring,
         },
         "shared_store": shared,
-        "not_covered": list(_STORE_COPIES),
+        "not_covered": [*(_DURABLE if durable else ()), *_STORE_COPIES],
     }
 
 

@@ -275,6 +275,11 @@ class Sessions:
             self._also(standing.name)
             return Rotated(session, agreed is not None)
 
+    def hear(self, name: str) -> None:
+        """Hear of a change in a conversation, as if the store had told of it."""
+        self.changed(name)
+        self._also(name)
+
     async def revoke(self, scope: Scope, not_before: int) -> bool:
         """Refuse all sessions of the scope that began before `not_before` (seconds since 1970).
 

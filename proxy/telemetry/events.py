@@ -22,6 +22,28 @@ class Event:
     meaning: str
 
 
+_TRIAL_KEYS: Final = (
+    "observed",
+    "would_be_sealed",
+    "would_be_opened",
+    "would_be_already_sealed",
+    "would_be_kept",
+    "would_be_plain",
+    "would_be_cut",
+    "would_fail",
+    "response_would_be_sealed",
+    "response_would_be_opened",
+    "response_would_be_already_sealed",
+    "response_would_be_kept",
+    "response_would_be_plain",
+    "response_would_be_cut",
+    "response_would_fail",
+    "shape",
+    "request_type",
+    "response_type",
+)
+_OBSERVED_KEYS: Final = ("request_id", "listener", "method", "rule", *_TRIAL_KEYS)
+
 # The one canonical line of a message, whether it was forwarded or refused.
 _MESSAGE_KEYS: Final = (
     "request_id",
@@ -48,24 +70,7 @@ _MESSAGE_KEYS: Final = (
     "response_kept",
     "response_plain",
     "response_cut",
-    "observed",
-    "would_be_sealed",
-    "would_be_opened",
-    "would_be_already_sealed",
-    "would_be_kept",
-    "would_be_plain",
-    "would_be_cut",
-    "would_fail",
-    "response_would_be_sealed",
-    "response_would_be_opened",
-    "response_would_be_already_sealed",
-    "response_would_be_kept",
-    "response_would_be_plain",
-    "response_would_be_cut",
-    "response_would_fail",
-    "shape",
-    "request_type",
-    "response_type",
+    *_TRIAL_KEYS,
     "sample",
 )
 
@@ -131,8 +136,8 @@ _TABLE: Final = (
         "participant.changed",
         "warning",
         ("participant", "kid", "action"),
-        "The keys of a participant changed by the admin API: `action` is add, rotate, revoke or"
-        " expire; `participant` is the name of their record, a keyed hash.",
+        "The keys of a participant changed by the admin API: `action` is add, rotate, revoke,"
+        " expire or accept; `participant` is the name of their record, a keyed hash.",
     ),
     Event(
         "worker.started",
@@ -220,6 +225,20 @@ _TABLE: Final = (
         " recipient-added (the same session key, one `issue` more) or key-gone (a new one).",
     ),
     Event(
+        "participant.pinned",
+        "info",
+        ("participant", "kid", "use"),
+        "A participant's key was used for the first time: from now on a key in its place is told"
+        " of. `participant` is the name of their record, a keyed hash.",
+    ),
+    Event(
+        "participant.unaccepted",
+        "error",
+        ("participant", "kid", "use", "refused"),
+        "A participant has a key that nobody accepted (`keys.pins`); with `refused` it is not used."
+        " Told once by each process.",
+    ),
+    Event(
         "identity.unopened",
         "warning",
         ("kid",),
@@ -238,6 +257,13 @@ _TABLE: Final = (
         _MESSAGE_KEYS,
         "A message went through: one line for each, or for a share of them where the rule says so:"
         " then `sample` is that share.",
+    ),
+    Event(
+        "message.observed",
+        "debug",
+        _OBSERVED_KEYS,
+        "What a rule in mode `observe` would have done to one message of a WebSocket; with `shape`,"
+        " a WebSocket that no rule covers.",
     ),
     Event(
         "message.refused",

@@ -68,8 +68,8 @@ UNCOVERED: Final = Metric(
     "sealyard_uncovered_messages_total",
     "counter",
     ("listener", "method", "shape", "request_type", "response_type"),
-    "Messages with a body that no rule covers, on listeners with a rule in mode `observe`, by the"
-    " shape of their path and the kinds of their bodies.",
+    "Messages with a body, and WebSockets, that no rule covers, on listeners with a rule in mode"
+    " `observe`, by the shape of their path and the kinds of their bodies.",
 )
 REFUSALS: Final = Metric(
     "sealyard_refusals_total",
@@ -247,6 +247,12 @@ POISON: Final = Metric(
     ("listener", "rule"),
     "Times that somebody tried to open a poison token.",
 )
+UNACCEPTED: Final = Metric(
+    "sealyard_participant_keys_unaccepted_total",
+    "counter",
+    ("use", "refused"),
+    "Keys of participants that nobody accepted (`keys.pins`), counted once by each process.",
+)
 MEMORY: Final = Metric(
     "sealyard_resident_memory_bytes", "gauge", (), "Memory of all processes that carry traffic."
 )
@@ -332,6 +338,7 @@ METRICS: Final = {
         AUDIT_BLOCKED,
         AUDIT_SEQUENCE,
         POISON,
+        UNACCEPTED,
         MEMORY,
         CPU,
         RELOADS,

@@ -22,6 +22,7 @@ from .metrics import (
     STORE_ERRORS,
     TRIAL_VALUES,
     TRIALS,
+    UNACCEPTED,
     UNCOVERED,
     UPSTREAM_ERRORS,
     Metric,
@@ -69,10 +70,15 @@ class Tally:
     def report(self, event: str, **fields: object) -> None:
         """Write the event, then count it."""
         self._inner.report(event, **fields)
-        if event == "store.failed":
+        if event == "message.observed":
+            self._told(fields, fields)
+        elif event == "store.failed":
             self._add(STORE_ERRORS, (_text(fields, "store"), _text(fields, "reason")))
         elif event == "poison.opened":
             self._add(POISON, (_text(fields, "listener"), _text(fields, "rule")))
+        elif event == "participant.unaccepted":
+            refused = "yes" if fields.get("refused") else "no"
+            self._add(UNACCEPTED, (_text(fields, "use"), refused))
 
     def message(self, line: MessageLine) -> None:
         """Write the line of a message, then count it."""
@@ -83,7 +89,7 @@ class Tally:
         else:
             self._messages.count(line, "aborted" if line.status == _ABORTED else "forwarded")
             if line.told:
-                self._told(line, line.told)
+                self._told(line._asdict(), {**line.counts, **line.told})
         if self.tap.watched:
             self.tap.line(line)
 
@@ -99,24 +105,22 @@ class Tally:
             made.add(LINES_LOST, self._inner.lost)
         return made
 
-    def _told(self, line: MessageLine, told: Mapping[str, str]) -> None:
+    def _told(self, who: Mapping[str, Any], told: Mapping[str, Any]) -> None:
+        """Count what a rule that only observes would have done, or a message that none covers."""
+        listener, rule = _text(who, "listener"), _text(who, "rule")
         if "shape" in told:
-            shown = [told.get(key, "") for key in ("shape", "request_type", "response_type")]
-            self._add(UNCOVERED, (line.listener, line.method, *shown))
-        else:
-            self._trials(line, told)
-
-    def _trials(self, line: MessageLine, told: Mapping[str, str]) -> None:
-        listener, rule = line.listener, line.rule or ""
+            shown = [_text(told, key) for key in ("shape", "request_type", "response_type")]
+            self._add(UNCOVERED, (listener, _text(who, "method"), *shown))
+            return
         for direction, before in (("request", ""), ("response", "response_")):
             if direction not in told.get("observed", ""):
                 continue
             found = False
             for fate in FATES:
-                if number := line.counts.get(f"{before}would_be_{fate}"):
+                if number := told.get(f"{before}would_be_{fate}"):
                     found = True
                     self._add(TRIAL_VALUES, (listener, rule, direction, fate), number)
-            outcome = told.get(f"{before}would_fail") or ("changed" if found else "unchanged")
+            outcome = _text(told, f"{before}would_fail") or ("changed" if found else "unchanged")
             self._add(TRIALS, (listener, rule, direction, outcome))
 
     def _refusal(self, line: MessageLine, refusal: Refusal) -> None:

@@ -42,7 +42,7 @@ from .framing import Framing
 from .gate import Admitted, RawRequest, admit
 from .hop import Crossing, Hop, Peer, Places
 from .interfaces import Reporter, UpstreamResponse
-from .path_shapes import NO_BODY, PathShapes, kind_told
+from .path_shapes import NO_BODY, WEBSOCKET, PathShapes, kind_told
 from .plain_head import PlainHead
 from .problem import Problem, problem, status_of
 from .record import Record
@@ -243,11 +243,12 @@ class Course:
         """Return the kind of records of a response that passes record by record."""
         return pipeline.streaming_response(blueprint, response.head, response.framing.told)
 
-    def flows(self, blueprint: Blueprint, response: UpstreamResponse) -> bool:
+    def flows(self, exchange: Exchange, blueprint: Blueprint, response: UpstreamResponse) -> bool:
         """Tell whether the body of a response is sealed or opened while it passes."""
         if response.bodiless:
             return False
-        return pipeline.flows(blueprint, response.head, response.framing.told)
+        limit = self.body_limit(exchange.decision)
+        return pipeline.flows(blueprint, response.head, response.framing.told, limit)
 
     def plan_message(self, messages: Messages, payload: bytes, *, binary: bool) -> Plan:
         """Return what the rule does to the next message of a WebSocket."""
@@ -289,6 +290,12 @@ class Course:
             asked, answered = kind_told(exchange.head.told), kind_told(head.told)
             if asked != NO_BODY or answered != NO_BODY:
                 record.uncovered(self._shapes.shape(exchange.head.path), asked, answered)
+
+    def uncovered_socket(self, exchange: Exchange, record: Record) -> None:
+        """Tell of a WebSocket that no rule covers, where somebody finds that out."""
+        if self._shapes is not None and exchange.decision.rule is None:
+            shape = self._shapes.shape(exchange.head.path)
+            record.uncovered_messages(self.reporter, shape, WEBSOCKET)
 
     def body_limit(self, decision: Decision) -> int:
         """Return how many bytes a body may have that a rule reads."""

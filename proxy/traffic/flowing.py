@@ -12,7 +12,7 @@ from typing import NoReturn
 from ..core.errors import BodyTooLarge
 from ..core.flow import Flow
 from ..core.message import ResponseHead
-from ..core.record_flow import RecordFlow
+from ..core.planned import PlannedFlow
 from .framing import CHUNKED, Framing
 from .interfaces import IncomingBody, UpstreamResponse
 
@@ -65,10 +65,10 @@ class FlowingBody:
 
     __slots__ = ("_changed", "_first", "_pieces", "_whole", "arrived", "flow", "framing")
 
-    def __init__(self, pieces: Pieces, flow: Flow | RecordFlow | None, framing: Framing) -> None:
+    def __init__(self, pieces: Pieces, flow: Flow | PlannedFlow | None, framing: Framing) -> None:
         """Begin; `framing` is that of what comes in. Raises MessageError as `Flow.length` does."""
-        if isinstance(flow, RecordFlow):
-            raise TypeError("records do not flow as one")
+        if isinstance(flow, PlannedFlow):
+            raise TypeError("what is planned piece by piece does not flow as one")
         self.flow = flow
         self.framing = framing if flow is None else _framing(flow.length(framing.length))
         self.arrived = 0
@@ -117,7 +117,7 @@ class FlowingResponse(FlowingBody):
     __slots__ = ("_response",)
 
     def __init__(
-        self, response: UpstreamResponse, pieces: Pieces, flow: Flow | RecordFlow | None
+        self, response: UpstreamResponse, pieces: Pieces, flow: Flow | PlannedFlow | None
     ) -> None:
         """Begin; the response can be told whole from cut, and has a body."""
         super().__init__(pieces, flow, response.framing)

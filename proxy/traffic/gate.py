@@ -84,10 +84,9 @@ class Admitted(NamedTuple):
 
         `raw` is a plain request: its target is a path, and its one length a number.
         """
-        method, path, query = self.head.method, self.head.path, self.head.query
         notable = {b"content-length": _values(raw.headers, b"content-length")}
         return self._replace(
-            head=RequestHead(method, path, query, raw.headers),
+            head=self.head.with_headers(raw.headers),
             framing=request_framing(raw.version, notable),
         )
 

@@ -15,6 +15,7 @@ from ..core.exchange import Exchange
 from ..core.forwardable import Forwardable
 from ..core.messages import Messages
 from ..core.pipeline import Plan
+from ..core.planned import PlannedFlow
 from ..core.rulebook import Rulebook
 from ..telemetry.tap import Piece, Tap
 from ..telemetry.traces import LaneTraces
@@ -35,6 +36,7 @@ from .tunnel import Tunnel
 from .upstream import HttpUpstream
 from .websocket import handshake
 from .websocket.leg import Leg
+from .websocket.overheard import OverheardSocket, overhearing
 from .websocket.relay import Relay
 
 __all__ = ["Handler", "KeySource"]
@@ -154,7 +156,7 @@ class Handler:
                 if arrival.reads_messages:
                     await self._relay(request, arrival, response, record)
                 else:
-                    await self._tunnel(request, response, record)
+                    await self._tunnel(request, arrival.exchange, response, record)
                 return
             self._course.uncovered(arrival.exchange, response.head, record)
             if response.framing.told is None and streams_records(response.head.headers):
@@ -179,7 +181,7 @@ class Handler:
         length = body.framing.length
         if (chosen := pipeline.streaming_request(exchange, length, limit)) is not None:
             message = pipeline.begin_stream(exchange, chosen[0], exchange.head, chosen[1], limit)
-            streamed = StreamedBody(body, message, partial(self._apply_records, record=record))
+            streamed = StreamedBody(body.chunks(), message, self._applying(record))
             if await streamed.prime():
                 return message, streamed
             whole = b""
@@ -189,7 +191,11 @@ class Handler:
             if whole:
                 plan = pipeline.plan_flowing_request(exchange, blueprint, whole, limit)
                 message = await self._apply(plan, record)
-                flowing = FlowingBody(pieces, message.flow, body.framing)
+                flowing: FlowingBody | StreamedBody
+                if isinstance(message.flow, PlannedFlow):
+                    flowing = StreamedBody(pieces.all(), message, self._applying(record))
+                else:
+                    flowing = FlowingBody(pieces, message.flow, body.framing)
                 await flowing.prime()
                 return message, flowing
         else:
@@ -209,15 +215,21 @@ class Handler:
         kind = self._course.streaming(blueprint, response)
         if kind is not None:
             message = pipeline.begin_stream(exchange, blueprint, response.head, kind, limit)
-            apply = partial(self._apply_records, record=record)
-            return message, StreamedResponse(response, message, apply)
-        if self._course.flows(blueprint, response):
+            apply = self._applying(record)
+            return message, StreamedResponse(response, response.chunks(), message, apply)
+        if self._course.flows(exchange, blueprint, response):
             pieces = Pieces(response, response.framing, self._course.flow_limit)
             whole = await pieces.beginning(partial(pipeline.suffices, blueprint))
             if whole:
-                plan = pipeline.plan_flowing_response(exchange, blueprint, response.head, whole)
+                head = response.head
+                plan = pipeline.plan_flowing_response(exchange, blueprint, head, whole, limit)
                 message = await self._apply(plan, record)
-                flowing = FlowingResponse(response, pieces, message.flow)
+                flowing: FlowingResponse | StreamedResponse
+                if isinstance(message.flow, PlannedFlow):
+                    apply = self._applying(record)
+                    flowing = StreamedResponse(response, pieces.all(), message, apply)
+                else:
+                    flowing = FlowingResponse(response, pieces, message.flow)
                 await flowing.prime()
                 return message, flowing
         else:
@@ -232,19 +244,29 @@ class Handler:
             keys = await self._course.resolve(plan, record)
         return self._course.apply(plan, keys, record, piece=piece)
 
-    async def _apply_records(self, plan: Plan, record: Record) -> Forwardable:
-        """Carry out a plan for records of a stream, whose end may be far."""
+    def _applying(self, record: Record) -> Callable[[Plan], Awaitable[Forwardable]]:
+        return partial(self._apply_piece, record=record)
+
+    async def _apply_piece(self, plan: Plan, record: Record) -> Forwardable:
+        """Carry out a plan for a piece of a body, whose end may be far."""
         message = await self._apply(plan, record, piece="record")
         self._course.tell(record)
         return message
 
-    async def _tunnel(self, request: Request, response: UpstreamResponse, record: Record) -> None:
+    async def _tunnel(
+        self, request: Request, exchange: Exchange, response: UpstreamResponse, record: Record
+    ) -> None:
         """Let a WebSocket through; the upstream has agreed to it."""
+        self._course.uncovered_socket(exchange, record)
+        heard = None
+        if exchange.decision.observes is not None:
+            heard = OverheardSocket(self._course, exchange, record, response.head)
         upstream = response.divert()
         client = await request.switch(switching_head(response.head))
-        tunnel = Tunnel(client, upstream)
+        tunnel = Tunnel(client, upstream, (None, None) if heard is None else heard.ears)
         try:
-            await tunnel.run(idle=self._timeouts.tunnel, linger=self._timeouts.linger)
+            async with overhearing(heard):
+                await tunnel.run(idle=self._timeouts.tunnel, linger=self._timeouts.linger)
         finally:
             record.received, record.returned = tunnel.received, tunnel.sent
 

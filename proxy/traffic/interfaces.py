@@ -15,7 +15,10 @@ from .problem import Problem
 
 
 class Reporter(Protocol):
-    """Where the lines of messages go."""
+    """Where events and the lines of messages go."""
+
+    def report(self, event: str, **fields: object) -> None:
+        """Take note of one event."""
 
     def message(self, line: MessageLine) -> None:
         """Take note of one message that is over."""

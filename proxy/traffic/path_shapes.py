@@ -14,6 +14,7 @@ from ..core.formats.kinds import kind_of
 from ..core.message import Told, media_type
 
 NO_BODY: Final = "none"
+WEBSOCKET: Final = "websocket"
 
 MOST_SIBLINGS: Final = 8
 """Where more names than so many stand in one place, they are taken for values."""

@@ -55,8 +55,7 @@ def repeats() -> Repeats[PlainResponse]:
 
 
 def _resized(plain: PlainResponse, digits: bytes) -> PlainResponse:
-    head = plain.head
-    resized = ResponseHead(head.status, head.reason, with_length(head.headers, digits))
+    resized = plain.head.with_headers(with_length(plain.head.headers, digits))
     return plain._replace(head=resized, length=int(digits))
 
 

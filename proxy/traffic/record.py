@@ -79,12 +79,29 @@ class Record:
 
     def observed(self, direction: Direction, trial: Trial) -> None:
         """Note what a rule that only observes would have done to one direction."""
-        before = "" if direction == "request" else "response_"
-        for fate, number in trial.counts.items():
-            self._counts[f"{before}would_be_{fate}"] = number
-        self._told["observed"] = " ".join([*self._told.get("observed", "").split(), direction])
-        if trial.reason is not None:
-            self._told[f"{before}would_fail"] = trial.reason
+        directions = [*self._told.get("observed", "").split(), direction]
+        counts, told = told_of_trial(direction, trial)
+        self._counts |= counts
+        self._told |= {**told, "observed": " ".join(directions)}
+
+    def observed_message(self, reporter: Reporter, direction: Direction, trial: Trial) -> None:
+        """Tell at once what such a rule would have done to a message of a WebSocket."""
+        counts, told = told_of_trial(direction, trial)
+        reporter.report("message.observed", **self._who, **counts, **told)
+
+    def uncovered_messages(self, reporter: Reporter, route: str, kind: str) -> None:
+        """Tell at once that no rule covers the messages of a WebSocket."""
+        types = {"request_type": kind, "response_type": kind}
+        reporter.report("message.observed", **{**self._who, "method": "WS"}, shape=route, **types)
+
+    @property
+    def _who(self) -> dict[str, object]:
+        return {
+            "request_id": self.request_id,
+            "listener": self._listener,
+            "method": self.method,
+            "rule": self.rule,
+        }
 
     def uncovered(self, route: str, request_type: str, response_type: str) -> None:
         """Note the shape and the types of a message that no rule covers."""
@@ -115,3 +132,13 @@ class Record:
                 None if refusal is None else Refusal(*refusal, self.direction),
             )
         )
+
+
+def told_of_trial(direction: Direction, trial: Trial) -> tuple[dict[str, int], dict[str, str]]:
+    """Return as fields of an event what a rule would have done to a message."""
+    before = "" if direction == "request" else "response_"
+    counts = {f"{before}would_be_{fate}": number for fate, number in trial.counts.items()}
+    told = {"observed": str(direction)}
+    if trial.reason is not None:
+        told[f"{before}would_fail"] = trial.reason
+    return counts, told

@@ -1,8 +1,9 @@
-"""Bodies of records on their way: each is changed once all of it has come, and sent at once.
+"""Bodies on their way that are planned piece by piece: records, and parts of forms.
 
-For every record the keys are asked anew, so a session that is revoked or ends while a stream lasts
-opens and seals nothing more of it. What fails raises in the middle of `chunks`: whoever sends them
-drops the connection, so that no receiver takes what came for all.
+Each piece is changed once all of it that its plan takes has come, and sent at once. The keys are
+asked for anew each time, so a session that is revoked or ends while a stream lasts opens and seals
+nothing more of it. What fails raises in the middle of `chunks`: whoever sends them drops the
+connection, so that no receiver takes what came for all.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import NoReturn
 from ..core.forwardable import Forwardable
 from ..core.message import ResponseHead
 from ..core.pipeline import Plan
+from ..core.planned import PlannedFlow
 from ..core.record_flow import RecordFlow
 from .framing import CHUNKED
 from .interfaces import IncomingBody, UpstreamResponse
@@ -21,12 +23,12 @@ Apply = Callable[[Plan], Awaitable[Forwardable]]
 
 
 class StreamedBody:
-    """A body as its records come out. `arrived` counts what has been handed out."""
+    """A body as its records or parts come out. `arrived` counts what has been handed out."""
 
     __slots__ = (
         "_apply",
-        "_body",
         "_first",
+        "_incoming",
         "_pieces",
         "_stopped",
         "_whole",
@@ -35,14 +37,14 @@ class StreamedBody:
         "framing",
     )
 
-    def __init__(self, body: IncomingBody, message: Forwardable, apply: Apply) -> None:
-        """Begin; `apply` carries the plan of some records out."""
-        if not isinstance(message.flow, RecordFlow):
-            raise TypeError("the message has no records")
+    def __init__(self, incoming: AsyncIterator[bytes], message: Forwardable, apply: Apply) -> None:
+        """Begin; `incoming` is what comes of the body, and `apply` carries a plan for it out."""
+        if not isinstance(message.flow, PlannedFlow):
+            raise TypeError("the message is not planned piece by piece")
         self.flow = message.flow
         self.framing = CHUNKED
         self.arrived = 0
-        self._body = body
+        self._incoming = incoming
         self._apply = apply
         self._stopped = False
         self._whole = False
@@ -50,16 +52,16 @@ class StreamedBody:
         self._pieces = self._changed(self.flow)
 
     async def prime(self) -> bool:
-        """Wait for the first records, and raise what they meet; return whether there are any."""
+        """Wait for the first piece, and raise what it meets; return whether there is any."""
         self._first = await anext(self._pieces, b"")
         return bool(self._first)
 
     def take(self) -> None:
-        """Take nothing: it comes record by record."""
+        """Take nothing: it comes piece by piece."""
 
     async def read(self, limit: int) -> NoReturn:
         """Refuse: whoever wants it whole takes it before it is streamed."""
-        raise TypeError("a body of records is not read whole")
+        raise TypeError("a body that is planned piece by piece is not read whole")
 
     async def chunks(self) -> AsyncIterator[bytes]:
         """Return what comes out, as it comes; no piece is empty."""
@@ -74,30 +76,43 @@ class StreamedBody:
             # After an error nothing more comes, which must not look like the end to anybody.
             raise ConnectionError("the body broke off before")
 
-    async def _changed(self, flow: RecordFlow) -> AsyncIterator[bytes]:
-        async for data in self._body.chunks():
-            if (plan := flow.feed(data)) is not None:
-                yield await self._records(plan)
+    async def _changed(self, flow: PlannedFlow) -> AsyncIterator[bytes]:
+        held: list[bytes] = []
+        async for data in self._incoming:
+            for step in flow.feed(data):
+                held.append(await self._carried_out(step))
+                if not flow.holds:
+                    pieces, held = b"".join(held), []
+                    if pieces:
+                        yield pieces
         # What was stopped is not its end: what is held of a record is no record.
-        if not self._stopped and (plan := flow.end()) is not None:
-            yield await self._records(plan)
+        for step in flow.end() if not self._stopped else ():
+            yield await self._carried_out(step)
         self._whole = True
 
-    async def _records(self, plan: Plan) -> bytes:
-        message = await self._apply(plan)
+    async def _carried_out(self, step: bytes | Plan) -> bytes:
+        if isinstance(step, bytes):
+            return step
+        message = await self._apply(step)
         if message.body is None:
-            raise TypeError("what becomes of records is bytes")
+            raise TypeError("what becomes of a piece is bytes")
         return message.body
 
 
 class StreamedResponse(StreamedBody):
-    """A response of the upstream whose records are changed as they come."""
+    """A response of the upstream whose records or parts are changed as they come."""
 
     __slots__ = ("_response",)
 
-    def __init__(self, response: UpstreamResponse, message: Forwardable, apply: Apply) -> None:
-        """Begin; the response has a body."""
-        super().__init__(response, message, apply)
+    def __init__(
+        self,
+        response: UpstreamResponse,
+        incoming: AsyncIterator[bytes],
+        message: Forwardable,
+        apply: Apply,
+    ) -> None:
+        """Begin; the response has a body, of which `incoming` is what comes."""
+        super().__init__(incoming, message, apply)
         self._response = response
 
     @property
@@ -117,7 +132,7 @@ class StreamedResponse(StreamedBody):
 
     def divert(self) -> NoReturn:
         """Refuse: a response with a body leaves no other protocol behind."""
-        raise TypeError("a response of records cannot leave HTTP")
+        raise TypeError("a response that is changed cannot leave HTTP")
 
     def wait_longer(self, seconds: float) -> None:
         """Let silences last so long."""
@@ -125,6 +140,8 @@ class StreamedResponse(StreamedBody):
 
     def stop(self) -> None:
         """Let `chunks` end behind the last whole record, although more would come."""
+        if not isinstance(self.flow, RecordFlow):
+            raise TypeError("a form is not ended early")
         self._stopped = True
         self._response.stop()
 

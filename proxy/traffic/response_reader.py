@@ -219,6 +219,11 @@ class ResponseReader:
     def _switch(self) -> None:
         if not self._upgrade:
             _refuse("unrequested-101")
+        # No other protocol is ever asked for, and the client is told that it is this one.
+        if [value.lower() for name, value in self._headers if name.lower() == b"upgrade"] != [
+            b"websocket"
+        ]:
+            _refuse("other-protocol")
         self.bodiless = True
         self.doubt = True
 

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 from .frame_borders import FrameBorders, going_away
 from .interfaces import RawConnection
 
+Ear = Callable[[bytes], None]
+
 
 class Tunnel:
-    """Joins a client and the upstream until both have ended."""
+    """Joins a client and the upstream until both have ended.
+
+    Whoever overhears it is given what has been passed on, and raises nothing.
+    """
 
     __slots__ = (
         "_active",
@@ -24,11 +30,16 @@ class Tunnel:
         "sent",
     )
 
-    def __init__(self, client: RawConnection, upstream: RawConnection) -> None:
+    def __init__(
+        self,
+        client: RawConnection,
+        upstream: RawConnection,
+        ears: tuple[Ear | None, Ear | None] = (None, None),
+    ) -> None:
         self._client = client
         self._upstream = upstream
-        self._to_upstream = _Way(self, upstream, upward=True)
-        self._to_client = _Way(self, client, upward=False)
+        self._to_upstream = _Way(self, upstream, ears[0], upward=True)
+        self._to_client = _Way(self, client, ears[1], upward=False)
         self._open = 2
         self._active = False
         self._leaving = False
@@ -105,9 +116,12 @@ class _Way:
     that this end has sent one.
     """
 
-    __slots__ = ("_borders", "_ended", "_leaving", "_sink", "_tunnel", "_upward", "told")
+    __slots__ = ("_borders", "_ear", "_ended", "_leaving", "_sink", "_tunnel", "_upward", "told")
 
-    def __init__(self, tunnel: Tunnel, sink: RawConnection, *, upward: bool) -> None:
+    def __init__(
+        self, tunnel: Tunnel, sink: RawConnection, ear: Ear | None, *, upward: bool
+    ) -> None:
+        self._ear = ear
         self._tunnel = tunnel
         self._sink = sink
         self._upward = upward
@@ -129,6 +143,8 @@ class _Way:
             return
         self._borders.pass_by(data)
         self._write(data)
+        if self._ear is not None:
+            self._ear(data)
 
     def leave(self) -> None:
         """Say goodbye at the end of the frame that is being passed on, and pass no other on."""

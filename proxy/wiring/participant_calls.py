@@ -13,10 +13,14 @@ from ..core.errors import InternalError
 from ..keys.keyring import Keyring
 from ..keys.participants.desk import ParticipantAnswer, ParticipantCall, ParticipantDesk
 from ..keys.participants.making import MOST_WAITING, SECONDS, KeyMaker
+from ..keys.participants.pins import PinBook
 from ..keys.participants.registry import Participants
 from ..telemetry.tally import Reporter
 from .auditing import log_of
 from .worker_process import WorkerProcess
+
+CHANGES: Final = frozenset({"add", "rotate", "revoke", "expire", "accept"})
+"""What others must hear of."""
 
 _LOOK_SECONDS: Final = 10.0
 _CALL_SECONDS: Final = (MOST_WAITING + 1) * SECONDS
@@ -25,11 +29,12 @@ _CALL_SECONDS: Final = (MOST_WAITING + 1) * SECONDS
 
 def desk(  # noqa: PLR0913 - what the sidecar hands in
     participants: Participants,
+    pins: PinBook,
     keyring: Keyring,
     settings: Settings,
+    *,
     maker: KeyMaker,
     reporter: Reporter,
-    *,
     clock: Callable[[], float],
 ) -> ParticipantDesk:
     """Return who answers for the participants in the store of this process."""
@@ -39,17 +44,22 @@ def desk(  # noqa: PLR0913 - what the sidecar hands in
     async def write(event: str, values: Mapping[str, str]) -> None:
         await asyncio.to_thread(log.write, key, event, keyring=str(path), **values)
 
-    return ParticipantDesk(participants, maker, write, clock=clock)
+    return ParticipantDesk(participants, pins, maker, write, clock=clock)
 
 
 async def of_workers(workers: Sequence[WorkerProcess], call: ParticipantCall) -> ParticipantAnswer:
-    """Let one of the workers, which share a store, do what is asked.
+    """Let one of the workers, which share a store, do what is asked, and the others hear of it.
 
     Raises what it met, and InternalError where there is no worker.
     """
     if not workers:
         raise InternalError("no-worker")
-    answer = await workers[0].ask("participants", _CALL_SECONDS, call=call.to_json())
+    first, *rest = workers
+    answer = await first.ask("participants", _CALL_SECONDS, call=call.to_json())
+    if call.action in CHANGES:
+        # Over SQLite they would go on with a revoked key until they ask again.
+        hearing = (worker.ask("hear", _LOOK_SECONDS) for worker in rest)
+        await asyncio.gather(*hearing, return_exceptions=True)  # who is gone begins anew
     return ParticipantAnswer.from_json(answer)
 
 
@@ -66,7 +76,7 @@ async def packages(
 
 def report(reporter: Reporter, call: ParticipantCall, answer: ParticipantAnswer) -> None:
     """Tell the log of a change; whoever trusts a participant's keys may want to look."""
-    if call.action in {"add", "rotate", "revoke", "expire"}:
+    if call.action in CHANGES:
         reporter.report(
             "participant.changed", participant=answer.name, kid=answer.kid, action=call.action
         )

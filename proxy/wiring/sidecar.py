@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
 import time
 from collections.abc import Callable, Mapping
@@ -97,6 +98,7 @@ class Sidecar:
             SessionSettings.of(settings.keys),
             settings.keys.identities,
             environ,
+            pins=settings.keys.pins,
             clock=clock,
             random=os.urandom,
             notice=self._store_notice,
@@ -220,6 +222,11 @@ class Sidecar:
             or before.settings.keys.identities != material.settings.keys.identities
         ):
             self.end_to_end.replace_identities(material.settings.keys.identities)
+        if (
+            before.keyring != material.keyring
+            or before.settings.keys.pins != material.settings.keys.pins
+        ):
+            self.end_to_end.replace_pins(material.settings.keys.pins)
         self.sessions.shut.clear()  # whoever reloads has seen the alarm
         for name, change in changes.items():
             self.lanes[name].take(change)
@@ -246,10 +253,11 @@ class Sidecar:
         """Do what an operator asks of a participant."""
         desk = participant_calls.desk(
             self.end_to_end.participants(),
+            self.end_to_end.pins(),
             self.sessions.keyring,
             self.settings,
-            self._maker,
-            self._reporter,
+            maker=self._maker,
+            reporter=self._reporter,
             clock=self._clock,
         )
         return await desk.answer(call)
@@ -282,6 +290,10 @@ class Sidecar:
                 labels = (name, rule.rule.name, "forwarded")
                 counted.add(metrics.MESSAGES, 0, labels=labels)
                 counted.add(metrics.RULE_MATCHED, 0, labels=labels[:2])
+                # A counter that begins with 1 has not increased, and raises no alarm.
+                counted.add(metrics.POISON, 0, labels=labels[:2])
+        for use, refused in itertools.product(("enc", "sig"), ("yes", "no")):
+            counted.add(metrics.UNACCEPTED, 0, labels=(use, refused))
         session_facts.count(self.sessions, self.settings.keys, counted)
         auditing.count(self.trail, counted)
         counted.add(metrics.MEMORY, usage.resident_bytes())

@@ -143,6 +143,9 @@ class _Worker:
         self._sidecar = sidecar
 
     async def _change(self, what: str, message: dict[str, Any], sidecar: Sidecar) -> None:
+        if what == "hear":
+            sidecar.end_to_end.changed(None)
+            return
         if what == "shut":
             sidecar.sessions.shut.update((listener, rule) for listener, rule in message["rules"])
             return

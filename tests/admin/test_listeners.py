@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import io
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -17,6 +19,7 @@ from proxy.admin.caller import Caller
 from proxy.admin.guard import Gate, Guard, Record
 from proxy.admin.operation import scopes
 from proxy.admin.routes import Routes
+from proxy.admin.server import MOST_CONNECTIONS as MOST
 from proxy.admin.server import AdminServer
 from proxy.admin.subject import Reloaded, Viewer
 from proxy.admin.token import BearerToken, Issued, Tokens
@@ -326,3 +329,23 @@ async def test_an_answer_names_no_library_and_is_not_kept() -> None:
 
     assert headers["Server"] == "sealyard"
     assert headers["Cache-Control"] == "no-store"
+
+
+@pytest.mark.parametrize("name", ["admin", "health"])
+async def test_more_connections_than_a_listener_answers_are_dropped_at_once(name: str) -> None:
+    """They would else take the descriptors that messages need."""
+    async with listening(name) as ours:
+        held = [await asyncio.open_connection("127.0.0.1", ours.port) for _ in range(MOST)]
+        await asyncio.sleep(0.1)
+        for _ in range(3):
+            reader, writer = await asyncio.open_connection("127.0.0.1", ours.port)
+            with contextlib.suppress(ConnectionResetError):
+                assert await asyncio.wait_for(reader.read(), 5) == b""
+            writer.close()
+        reader, writer = held[0]
+        writer.write(b"GET /livez HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+        assert (await reader.read()).startswith(b"HTTP/1.1 ")
+        for _, writer in held:
+            writer.close()
+        await asyncio.sleep(0.1)
+        assert (await ours.call("GET", "/livez"))[0] == 200

@@ -18,6 +18,7 @@ from proxy.core.errors import (
 )
 from proxy.keys.participants.desk import ParticipantAnswer, ParticipantCall, ParticipantDesk
 from proxy.keys.participants.making import KeyMaker
+from proxy.keys.participants.pins import PinBook
 from proxy.keys.participants.registry import Participants
 from tests.keys.builders import a_keyring
 from tests.keys.participants.builders import a_private_jwk, a_public_jwk, a_public_key, guarded
@@ -34,7 +35,9 @@ class Registered(Everything):
     def __init__(self) -> None:
         super().__init__()
         self.participant_calls: list[ParticipantCall] = []
-        self.desk = ParticipantDesk(Participants(guarded(), a_keyring()), KeyMaker(), self._write)
+        store, keyring = guarded(), a_keyring()
+        people, pins = Participants(store, keyring), PinBook(store, keyring, {})
+        self.desk = ParticipantDesk(people, pins, KeyMaker(), self._write)
 
     async def _write(self, _: str, __: Mapping[str, str]) -> None:
         pass
@@ -89,6 +92,22 @@ async def test_an_x_wing_key_that_they_made_themselves_is_taken() -> None:
         assert status == 400
         _, _, text = await get(ours, "alice/keys")
     assert json.loads(text) == {"keys": [a_public_key("bob-xw").to_jwk()]}
+
+
+async def test_a_key_that_nobody_accepted_is_shown_and_accepted() -> None:
+    async with registry() as ours:
+        await post(ours, "alice/keys", {"jwk": a_public_jwk("alice-enc")})
+        first = await post(ours, "alice/accept", {"kid": ALICE})
+        other = {"jwk": a_public_jwk("bob-enc"), "device": "new"}
+        _, _, added = await post(ours, "alice/keys", other)
+        _, _, accepted = await post(ours, "alice/accept", {"kid": added["kid"]})
+        unknown = await post(ours, "alice/accept", {"kid": "x" * 43})
+        listed = json.loads((await get(ours, "alice"))[2])
+
+    assert (first[0], first[2]["accepted"]) == (200, True)
+    assert (added["accepted"], accepted["accepted"]) == (False, True)
+    assert (unknown[0], unknown[1]["Sealyard-Error"]) == (404, "unknown-participant-key")
+    assert [one["accepted"] for one in listed["keys"]] == [True, True]
 
 
 async def test_a_jwk_set_is_sent_again_only_when_it_has_changed() -> None:
@@ -174,7 +193,8 @@ MALFORMED: list[tuple[str, Any]] = [
     ("keys", {"jwk": {"kty": {}, "crv": [], "x": []}}),
     ("keys", {"jwk": {**JWK, "use": {}, "alg": [], "kid": {}}}),
     ("keys", {"jwk": a_private_jwk("alice-enc")}),
-    ("keys", {"jwk": JWK, "use": "sig"}),
+    ("keys", {"jwk": {**JWK, "use": "enc"}, "use": "sig"}),
+    ("keys", {"jwk": a_public_jwk("bob-x"), "use": "sig"}),
     ("keys", {"jwk": JWK, "use": "both"}),
     ("keys", {"jwk": JWK, "expires": "tomorrow"}),
     ("keys", {"jwk": JWK, "colour": "red"}),

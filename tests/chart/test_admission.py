@@ -109,6 +109,8 @@ PODS = {
     ),
     "port-env": a_pod({"sealyard.io/interception": "port-env"}),
     "legacy": a_pod({"sealyard.io/native-sidecar": "false"}),
+    "audit-claim": a_pod({"sealyard.io/audit-volume": "logs"}),
+    "audit-emptydir": a_pod({"sealyard.io/audit-volume": "emptyDir"}),
 }
 
 

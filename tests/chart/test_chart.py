@@ -76,6 +76,8 @@ def test_older_kubernetes_is_refused(tool: Tool) -> None:
         "tls.mode=bogus",
         "tsl=helm",
         "injector.replica=3",
+        "sidecar.auditVolume=EmptyDir",
+        "sidecar.auditVolume=a/b",
         "injector.port=443",
         "webhook.failurePolicy=ignore",
         "image.digest=sha256:short",
@@ -261,3 +263,14 @@ def selects(selector: Json, labels: dict[str, str]) -> bool:
         return not there or labels[one["key"]] not in one["values"]
 
     return all(fits(one) for one in selector["matchExpressions"])
+
+
+@pytest.mark.parametrize(
+    ("case", "volume"), [(DEFAULT, ""), (FULL, "sealyard-audit")], ids=["default", "full"]
+)
+def test_the_injector_is_told_where_audit_logs_are_kept(
+    render: Render, case: Path, volume: str
+) -> None:
+    (container,) = render(case).one("Deployment")["spec"]["template"]["spec"]["containers"]
+
+    assert f"--audit-volume={volume}" in container["args"]

@@ -140,9 +140,9 @@ def test_a_private_key_is_not_taken_for_a_public_one(run: Run) -> None:
 
 
 def test_a_key_for_another_use_is_refused(run: Run) -> None:
-    assert (
-        "--use enc" in run("add", "alice", "--use", "sig", "--jwk", "alice.json", status=3).output
-    )
+    Path("enc.json").write_text(json.dumps(a_public_key("alice-enc").to_jwk()))
+    told = run("add", "alice", "--use", "sig", "--jwk", "enc.json", status=3).output
+    assert "--use enc" in told
 
 
 def test_a_store_that_ends_with_its_process_takes_no_participant(run: Run) -> None:
@@ -188,6 +188,18 @@ def test_a_prekey_is_made_signed_and_taken_before_the_static_key(run: Run) -> No
     run("prekey", "alice", "--under", "keyring", status=3)
 
 
+def test_an_rsa_key_is_made_or_taken_to_sign_with(run: Run) -> None:
+    made = run("add", "alice", "--use", "sig", "--ps256").stdout.strip()
+    taken = run("add", "alice", "--use", "sig", "--device", "hsm", "--jwk", "alice.json")
+    found = json.loads(run("jwks", "alice").stdout)["keys"]
+    assert [one["alg"] for one in found] == ["PS256", "PS256"]
+    assert [one["kid"] for one in found] == [made, taken.stdout.strip()]
+    assert run("prekey", "alice").stdout  # which an RSA key signs as well
+    # The same numbers are not taken to wrap for.
+    assert "already" in run("add", "alice", "--jwk", "alice.json", status=3).output
+    assert "--use sig" in run("add", "bob", "--ps256", status=3).output
+
+
 def test_an_x_wing_key_is_made_beside_others_where_it_is_asked_for(run: Run) -> None:
     run("add", "alice", "--jwk", "alice.json")
     kid = run("add", "alice", "--x-wing").stdout.strip()
@@ -208,3 +220,26 @@ def test_an_x_wing_key_that_they_made_themselves_is_taken(run: Run) -> None:
     Path("bob-xw.json").write_text(json.dumps(a_public_jwk("bob-xw")))
     kid = run("add", "bob", "--jwk", "bob-xw.json").stdout.strip()
     assert kid == a_public_key("bob-xw").kid
+
+
+def test_a_key_that_nobody_accepted_is_shown_and_accepted(run: Run) -> None:
+    first = run("add", "alice", "--jwk", "alice.json", "--accept").stdout.strip()
+    other = run("add", "alice", "--jwk", "bob.json", "--device", "new").stdout.strip()
+    shown = {one["kid"]: one["accepted"] for one in listed(run)}
+    assert shown == {first: True, other: False}
+    assert "new  NOT ACCEPTED" in run("list", "alice").stdout
+
+    assert f"accepted {other}" in run("accept", "alice", "--", other).stderr
+    assert all(one["accepted"] for one in listed(run))
+    lines = [json.loads(one) for one in Path("keyring.jwe.audit").read_text().splitlines()]
+    found = [one["kid"] for one in lines if one["event"] == "participants.accept"]
+    assert found == [first, other]
+
+
+def test_a_key_that_is_not_there_or_over_is_not_accepted(run: Run) -> None:
+    kid = run("add", "alice", "--jwk", "alice.json").stdout.strip()
+    run("revoke", "alice", "--reason", "lost", "--", kid)
+
+    run("accept", "alice", "--", kid, status=3)
+    run("accept", "alice", "--", "x" * 43, status=3)
+    assert "participants.accept" not in Path("keyring.jwe.audit").read_text()

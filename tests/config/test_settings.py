@@ -10,6 +10,7 @@ from proxy.config.settings import (
     HealthSettings,
     KeySettings,
     ListenerTls,
+    PinSettings,
     RedisCluster,
     RedisSentinels,
     RedisSettings,
@@ -20,7 +21,7 @@ from proxy.config.settings import (
     Upstream,
     UpstreamTls,
 )
-from tests.config.builders import changed, loaded
+from tests.config.builders import changed, loaded, problems_of
 
 FOLDER = Path("/etc/sealyard")
 BOTH_USERS = "user: u, password: {env: P}, sentinel_user: v, sentinel_password: {file: s}"
@@ -45,6 +46,39 @@ def test_keys_are_as_written() -> None:
 
     assert RootSettings("file", SecretReference(file=Path("/run/root.key"))) == keys.root
     assert (keys.ttl, keys.grace) == (86400.0, 0.0)
+
+
+BOB = f"{{participant: bob, keys: [{'A' * 43}]}}"
+
+
+def with_pins(written: str) -> str:
+    return changed("listeners:\n", f"  pins: {written}\nlisteners:\n")
+
+
+def test_pins_are_as_written() -> None:
+    kids = "A" * 43, "b-_" * 14 + "b"
+    listed = f"[{{participant: bob, keys: [{kids[0]}, {kids[1]}]}}]"
+
+    pins = loaded(with_pins(f"{{mode: enforce, participants: {listed}}}")).settings.keys.pins
+
+    assert pins == PinSettings("enforce", {"bob": frozenset(kids)})
+    assert loaded(with_pins("{mode: 'off'}")).settings.keys.pins == PinSettings("off")
+
+
+@pytest.mark.parametrize(
+    ("written", "told"),
+    [
+        ("{mode: warn}", "`warn` is unknown"),
+        ("{participants: []}", "is empty"),
+        ("{participants: [{participant: bob}]}", "lacks the key `keys`"),
+        ("{participants: [{participant: bob, keys: [short]}]}", "thumbprint"),
+        (f"{{participants: [{BOB}, {BOB}]}}", "listed twice"),
+    ],
+)
+def test_pins_that_cannot_be_are_told(written: str, told: str) -> None:
+    (problem,) = problems_of(with_pins(written))
+
+    assert told in problem
 
 
 def with_store(written: str) -> KeySettings:

@@ -7,11 +7,15 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from proxy.core import base64url
 from proxy.core.context import Scope
-from proxy.core.errors import KeyUnavailable, OpenFailed
+from proxy.core.errors import KeyUnavailable, NotErasable, OpenFailed
 from proxy.core.token import decode
+from proxy.keys import receipt
+from proxy.keys.desk import Call, Desk, latest_not_before
+from proxy.keys.stores import erased
 from tests.contracts.test_store_contract import SUBJECTS, server
-from tests.keys.builders import Time
+from tests.keys.builders import Time, seal_need
 from tests.keys.end_to_end.builders import MAX_AGE, Process, a_held_key
 from tests.keys.participants.builders import a_public_key
 
@@ -80,6 +84,58 @@ async def test_a_revocation_of_another_process_ends_the_session(fleet: Fleet) ->
     await heard(one)
     with pytest.raises(OpenFailed, match="no-identity"):
         await one.open_for("bob", sealed)
+
+
+async def test_a_rotation_of_another_process_begins_a_new_key(fleet: Fleet) -> None:
+    one, two = fleet
+    before = await two.session("alice", ["bob"])
+    elsewhere = await two.session("alice", ["bob"], "c2")
+    wider = ["bob", "eve"]
+    who = one if one.store.shared else two  # what is not shared, nobody else can rotate
+    for _ in range(2):
+        await Desk(who.sessions, lambda *_: None).answer(Call("rotate", SCOPE))
+        await heard(two)
+        # Not even for a larger circle does the old key go on.
+        after = await two.session("alice", wider)
+        assert after.sid != before.sid
+        assert (await two.session("alice", wider)).sid == after.sid
+        assert (await two.session("alice", ["bob"], "c2")).sid == elsewhere.sid
+        before, wider = after, [*wider, "alice"]
+
+
+async def test_keys_of_packages_are_erased_and_durable_sessions_are_not(fleet: Fleet) -> None:
+    one, two = fleet
+    sealed, elsewhere = [await two.seal(b"hello", "alice", ["bob"], one) for one in ("c1", "c2")]
+    durable = (await two.sessions.resolve(seal_need(SCOPE))).sealing[SCOPE]
+    assert await one.open_for("bob", sealed) == b"hello"
+    desk = Desk(two.sessions, lambda *_: None)
+    answer = await desk.answer(Call("erase", SCOPE, latest_not_before(two.time())))
+    assert answer.erased == (base64url.encode(decode(sealed).key_id.sid).decode(),)
+    if not two.store.hears:  # what the sidecar does for its own process
+        two.keys.changed(erased(answer.scope))
+    await heard(one)
+    with pytest.raises(OpenFailed, match="no-package"):
+        await one.open_for("bob", sealed)
+    assert await one.open_for("bob", elsewhere, "c2") == b"hello"
+    assert (await two.sessions.resolve(seal_need(SCOPE))).sealing[SCOPE].sid == durable.sid
+    again = await two.seal(b"again", "alice", ["bob"])
+    assert await one.open_for("bob", again) == b"again"
+    said = receipt.verified(answer.receipt.encode(), answer.key or {})
+    assert said is not None
+    assert [one["sid"] for one in said["sids"]] == list(answer.erased)
+    assert "durable session keys" in said["not_covered"][0]
+    with pytest.raises(NotErasable):
+        await desk.answer(Call("erase", Scope("clinic", "c3"), latest_not_before(two.time())))
+
+
+async def test_who_did_not_hear_of_an_erasure_does_not_bring_the_key_back(fleet: Fleet) -> None:
+    """A recipient more would else make a process issue the package of its key again."""
+    one, two = fleet
+    sealed = await two.seal(b"hello", "alice", ["bob"])
+    await Desk(one.sessions, lambda *_: None).answer(Call("erase", SCOPE, 0))
+    both = await two.seal(b"hello", "alice", ["bob", "eve"])
+    if two.store.shared:  # two processes with one memory there are in tests alone
+        assert decode(both).key_id != decode(sealed).key_id
 
 
 async def test_both_sides_of_a_conversation_seal_with_keys_of_their_own(fleet: Fleet) -> None:

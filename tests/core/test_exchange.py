@@ -201,10 +201,18 @@ def test_sources_combine(source: Source, expected: str | None) -> None:
         ("cards=1", False),
         ("xcard=1", False),
         ("%ff=1&card=1", True),
+        ("?card=1", True),
+        ("%2563ard=1", True),
+        ("card%00x=1", True),
+        ("%EF%BD%83ard=1", True),
+        ("[card]=1", True),
+        ("Card=1", True),
     ],
 )
 def test_a_query_parameter_is_seen_in_any_spelling(query: str | None, expected: bool) -> None:  # noqa: FBT001 - a table
-    assert expected == has_query_parameter(RequestHead("GET", "/", query, ()), "card")
+    head = RequestHead("GET", "/", query, ())
+    assert expected == has_query_parameter(head, "card", any_case=True)
+    assert (expected and query != "Card=1") == has_query_parameter(head, "card", any_case=False)
 
 
 @given(st.text(), st.text("abt=&%;+0f", max_size=20), st.binary(max_size=30))

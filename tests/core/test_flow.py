@@ -29,7 +29,7 @@ from proxy.core.forwardable import Forwardable
 from proxy.core.frame import CHUNK_BYTES
 from proxy.core.message import Headers
 from proxy.core.pipeline import Applied, Plan
-from proxy.core.record_flow import RecordFlow
+from proxy.core.planned import PlannedFlow
 from proxy.core.rules import Block, Item, Names, Rule
 from proxy.core.sources import parse_source
 from tests.factories import (
@@ -86,7 +86,7 @@ def flowing(rule: Rule, beginning: bytes, headers: Headers) -> Applied:
 
 def flow_of(forwardable: Forwardable) -> Flow:
     assert forwardable.flow is not None
-    assert not isinstance(forwardable.flow, RecordFlow)
+    assert not isinstance(forwardable.flow, PlannedFlow)
     return forwardable.flow
 
 
@@ -268,8 +268,8 @@ def test_a_response_is_sealed_while_it_passes() -> None:
     head = a_response(headers=TEXT)
     blueprint = pipeline.choose_response(trip.exchange, head)
     assert blueprint is not None
-    assert flows(blueprint, head, None)
-    plan = pipeline.plan_flowing_response(trip.exchange, blueprint, head, b"x")
+    assert flows(blueprint, head, None, LIMIT)
+    plan = pipeline.plan_flowing_response(trip.exchange, blueprint, head, b"x", LIMIT)
     forwardable = pipeline.apply(plan, keys_for(plan.needs), NOW).forwardable
     assert (b"X-Content-Type-Options", b"nosniff") in forwardable.marks
     assert opened_text(through(flow_of(forwardable), b"xyz")) == b"xyz"
@@ -287,7 +287,7 @@ def test_a_frame_that_does_not_open_is_kept_where_the_block_says_so(*, whole: bo
     else:
         blueprint = pipeline.choose_response(trip.exchange, head)
         assert blueprint is not None
-        plan = pipeline.plan_flowing_response(trip.exchange, blueprint, head, sealed)
+        plan = pipeline.plan_flowing_response(trip.exchange, blueprint, head, sealed, LIMIT)
         forwardable = pipeline.apply(plan, keys_for(plan.needs), NOW).forwardable
         assert forwardable.body is None
     assert (forwardable.flow, forwardable.changed, forwardable.media_type) == (None, False, None)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from base64 import b64encode
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -15,6 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from proxy.core import finding_parts, frame, pipeline
+from proxy.core.context import Context, Scope
 from proxy.core.errors import (
     AmbiguousRequest,
     BodyTooLarge,
@@ -26,16 +29,26 @@ from proxy.core.errors import (
     SealyardError,
     UnsupportedBody,
 )
-from proxy.core.flow import Flow
+from proxy.core.form_flow import FormFlow
 from proxy.core.formats import multipart, part_pieces
 from proxy.core.formats.multipart import Boundary
 from proxy.core.message import Headers
-from proxy.core.pipeline import Applied
-from proxy.core.record_flow import RecordFlow
-from proxy.core.rules import Item, Names, Rule
+from proxy.core.pipeline import Applied, Plan
+from proxy.core.rules import Block, Item, Names, Rule
 from proxy.core.sources import parse_source
 from proxy.core.token import JWE_PREFIX, Form
-from tests.factories import NOW, Trip, a_block, a_message, a_rule, an_item, keys_for, sent
+from tests.factories import (
+    NOW,
+    Trip,
+    a_block,
+    a_message,
+    a_response,
+    a_rule,
+    a_session,
+    an_item,
+    keys_for,
+    sent,
+)
 
 ROWS = [
     json.loads(line)
@@ -60,6 +73,14 @@ def an_item_of(written: str, *, form: Form = "jwe", max_chars: int | None = None
 ALL = [an_item_of(one) for one in ("part:card", "optional part:file", "optional filename:file")]
 SEAL = a_rule(request=a_block(encrypt=ALL), names=NAMES)
 OPEN = a_rule(request=a_block(decrypt=ALL), names=NAMES)
+KEEP = a_rule(request=replace(a_block(encrypt=ALL), already_sealed="keep"), names=NAMES)
+REJECT = a_rule(request=replace(a_block(encrypt=ALL), already_sealed="reject"), names=NAMES)
+BOTH = a_rule(
+    request=a_block(encrypt=[an_item_of("part:a")], decrypt=[an_item_of("part:card")]), names=NAMES
+)
+TOKENS = a_rule(
+    request=a_block(decrypt=[an_item("tokens", bind=["tenant", "conversation"])]), names=NAMES
+)
 
 
 def a_part(name: str, content: bytes = b"", *lines: str, filename: str | None = None) -> bytes:
@@ -77,7 +98,11 @@ CARD = a_part("card", CANARY)
 
 
 def begun(
-    rules: Rule | tuple[Rule, ...], beginning: bytes, headers: Headers = TYPE, query: str = ""
+    rules: Rule | tuple[Rule, ...],
+    beginning: bytes,
+    headers: Headers = TYPE,
+    query: str = "",
+    limit: int = LIMIT,
 ) -> Applied:
     rules = (rules,) if isinstance(rules, Rule) else rules
     message = a_message(beginning, headers=headers, target=f"/api/messages{query}")
@@ -87,15 +112,43 @@ def begun(
         return trip.request()  # which is for no block of the rule
     assert not pipeline.suffices(blueprint, b"")
     assert pipeline.suffices(blueprint, b"-")
-    plan = pipeline.plan_flowing_request(trip.exchange, blueprint, beginning, LIMIT)
+    plan = pipeline.plan_flowing_request(trip.exchange, blueprint, beginning, limit)
     return pipeline.apply(plan, keys_for(plan.needs), NOW)
 
 
-def flow_of(applied: Applied) -> Flow:
+class Driven:
+    """A form on its way, with what carries its plans out; what it holds stays where it is."""
+
+    def __init__(self, flow: FormFlow) -> None:
+        self.flow = flow
+        self.counts: Counter[str] = Counter()
+        self._held = b""
+
+    def feed(self, data: bytes) -> bytes:
+        return self._steps(self.flow.feed(data))
+
+    def end(self) -> bytes:
+        return self._steps(self.flow.end())
+
+    def _steps(self, steps: Iterator[bytes | Plan]) -> bytes:
+        out = b""
+        for step in steps:
+            self._held += step if isinstance(step, bytes) else self._carried_out(step)
+            if not self.flow.holds:
+                out, self._held = out + self._held, b""
+        return out
+
+    def _carried_out(self, plan: Plan) -> bytes:
+        applied = pipeline.apply(plan, keys_for(plan.needs), NOW)
+        self.counts.update(applied.counts)
+        assert applied.forwardable.body is not None
+        return applied.forwardable.body
+
+
+def flow_of(applied: Applied) -> Driven:
     flow = applied.forwardable.flow
-    assert flow is not None
-    assert not isinstance(flow, RecordFlow)
-    return flow
+    assert isinstance(flow, FormFlow)
+    return Driven(flow)
 
 
 def flowed(
@@ -103,8 +156,9 @@ def flowed(
     body: bytes,
     cuts: Sequence[int] = (),
     headers: Headers = TYPE,
+    limit: int = LIMIT,
 ) -> bytes:
-    flow = flow_of(begun(rules, body[:1], headers))
+    flow = flow_of(begun(rules, body[:1], headers, limit=limit))
     places = [0, *sorted(one % (len(body) + 1) for one in cuts), len(body)]
     pieces = [flow.feed(body[start:end]) for start, end in pairwise(places)]
     return b"".join([*pieces, flow.end()])
@@ -164,10 +218,11 @@ def test_at_any_split_a_form_becomes_what_it_becomes_when_held(
 ) -> None:
     body = b"\r\n" + a_body(*before, CARD, *after) + b"\r\n"
 
-    came = flowed(SEAL, body, cuts)
+    came = flowed(SEAL, body, cuts, limit=10**7)
 
     held = through(SEAL, body)
     assert through(OPEN, came) == through(OPEN, held) == body
+    assert flowed(OPEN, came, cuts, limit=10**7) == body
     assert CANARY not in came
     assert [one.media for one in parts_of(came)] == [one.media for one in parts_of(held)]
     for one in (*before, *after):
@@ -245,6 +300,22 @@ def test_a_damaged_form_is_refused_where_a_form_held_is(
     assert (CANARY in came) == (CANARY in held)
 
 
+@given(st.integers(0, 2**12), st.integers(1, 255), st.integers(1, 9))
+def test_a_sealed_form_that_was_changed_is_opened_as_one_held_is(
+    at: int, change: int, step: int
+) -> None:
+    body = bytearray(through(SEAL, SMALL))
+    body[at % len(body)] ^= change
+    text = bytes(body)
+    try:
+        held = through(OPEN, text)
+    except SealyardError:
+        with pytest.raises(SealyardError):
+            flowed(OPEN, text, every(text, step))
+        return
+    assert flowed(OPEN, text, every(text, step)) == held
+
+
 @given(st.integers(1, len(SMALL) - 3))
 def test_a_form_that_is_cut_never_ends(end: int) -> None:
     flow = flow_of(begun(SEAL, b"-"))
@@ -287,28 +358,31 @@ def test_a_form_flows_where_it_is_long_or_tells_no_length() -> None:
 
 
 @pytest.mark.parametrize(
-    "rule",
+    ("rule", "expected"),
     [
-        OPEN,
-        a_rule(request=replace(a_block(encrypt=ALL), already_sealed="keep"), names=NAMES),
-        a_rule(request=a_block(absent=["part:x"]), names=NAMES),
-        a_rule(
-            request=a_block(encrypt=[an_item_of("part:a")], decrypt=[an_item_of("part:b")]),
-            names=NAMES,
-        ),
+        (OPEN, True),
+        (KEEP, True),
+        (a_rule(request=a_block(absent=["part:x"]), names=NAMES), False),
+        (BOTH, True),
+        (TOKENS, True),
+        (a_rule(request=a_block(decrypt=["body"]), names=NAMES), False),
+        (a_rule(request=a_block(encrypt=["$.a"]), names=NAMES), False),
     ],
-    ids=["opening", "keep", "absent", "both"],
+    ids=["opening", "keep", "absent", "both", "tokens", "body", "json"],
 )
-def test_what_needs_keys_that_a_part_names_is_held(rule: Rule) -> None:
-    assert not flows(rule, None)
+def test_a_form_flows_where_something_is_done_to_its_parts(rule: Rule, *, expected: bool) -> None:
+    assert flows(rule, None) == expected
+
+
+def test_a_body_of_another_kind_does_not_flow_in_parts() -> None:
+    assert not flows(TOKENS, None, ((b"Content-Type", b"application/json"),))
 
 
 def test_a_form_that_flows_holds_its_head_and_keeps_its_type() -> None:
     applied = begun(SEAL, b"-")
     message, flow = applied.forwardable, flow_of(applied)
     assert (message.body, message.changed, message.media_type) == (None, True, None)
-    assert (flow.holds_head, flow.length(None), flow.length(9)) == (True, None, None)
-    assert applied.counts == {"sealed": 1}
+    assert (flow.flow.holds, applied.counts) == (True, {})
     assert (b"Cache-Control", b"no-transform") in message.marks
 
 
@@ -347,8 +421,29 @@ def refusal(rule: Rule | tuple[Rule, ...], body: bytes, step: int = 50_000) -> S
     return caught.value
 
 
+def test_nothing_goes_on_before_all_has_begun_that_must_be_there() -> None:
+    flow = flow_of(begun(SEAL, b"-"))
+    before = a_body(a_part("cards", CANARY), a_part("n", bytes(80_000)))[: -len(b"--X+1--\r\n")]
+    assert flow.feed(before) == b""
+    card = a_body(CARD)[:-2]
+    assert flow.feed(card).startswith(before)
+
+    flow = flow_of(begun(SEAL, b"-"))
+    assert flow.feed(before) == b""
+    with pytest.raises(MissingValue, match="missing-value") as caught:
+        flow.feed(b"--X+1\r\n" + a_part("m", bytes(20_000)))
+    assert caught.value.detail == "card: a value is needed within 100000 bytes."
+
+
+def test_a_form_whose_parts_may_all_be_absent_holds_nothing() -> None:
+    rule = a_rule(request=a_block(encrypt=[an_item_of("optional part:card")]), names=NAMES)
+    flow = flow_of(begun(rule, b"-"))
+    assert flow.feed(b"--X+1\r\n") == b"--X+1\r\n"
+
+
 def test_what_is_missing_is_told_at_the_end_and_what_a_part_lacks_at_once() -> None:
     assert isinstance(refusal(SEAL, a_body(a_part("n", b"1"))), MissingValue)
+    assert isinstance(refusal(OPEN, a_body(a_part("n", b"1"))), MissingValue)
     rule = a_rule(request=a_block(encrypt=[an_item_of("filename:card")]), names=NAMES)
     flow = flow_of(begun(rule, b"-"))
     with pytest.raises(MissingValue):
@@ -463,7 +558,7 @@ def test_a_thousand_parts_flow_and_no_more() -> None:
 
 def often(body: bytes, headers: Headers) -> None:
     for _ in range(200):
-        flowed(SEAL, body, every(body, 60_000), headers)
+        flowed(SEAL, body, every(body, 60_000), headers, limit=10**7)
 
 
 def test_a_delimiter_that_comes_about_by_chance_is_refused() -> None:
@@ -501,7 +596,7 @@ def test_a_digest_is_checked_before_the_form_ends(right: bool) -> None:  # noqa:
 
 
 def test_a_large_file_flows_on_while_it_comes() -> None:
-    flow = flow_of(begun(SEAL, b"-"))
+    flow = flow_of(begun(a_rule(request=a_block(encrypt=ALL[1:]), names=NAMES), b"-"))
     start = b"--X+1\r\n" + a_part("file", b"", "Content-Type: image/png", filename="f")
     sizes = [len(flow.feed(start))]
     sizes += [len(flow.feed(bytes(frame.CHUNK_BYTES))) for _ in range(200)]
@@ -515,3 +610,172 @@ def test_nothing_but_empty_lines_stands_behind(more: bytes, step: int) -> None:
     body = a_body(CARD)
     assert isinstance(refusal(SEAL, body + more, step), InvalidBody)
     assert flowed(SEAL, body + b"\r\n\r\n", every(body, step)).endswith(b"--X+1--\r\n\r\n\r\n")
+
+
+# --- opening -------------------------------------------------------------------------------------
+
+LONG = a_part(
+    "file", b"x" * 3 * HELD, "Content-Type: image/png", f"Content-Length: {3 * HELD}", filename="f"
+)
+
+
+def sealed_long() -> bytes:
+    return flowed(SEAL, a_body(CARD, LONG))
+
+
+def test_a_large_file_opens_while_it_comes() -> None:
+    sealed = sealed_long()
+    flow = flow_of(begun(OPEN, b"-"))
+    sizes = [len(flow.feed(sealed[at : at + 16_384])) for at in range(0, len(sealed), 16_384)]
+    assert flow.end() == b"--\r\n"
+    assert sum(size > 0 for size in sizes[6:]) >= len(sizes[6:]) - 1
+    assert max(sizes) < 2 * HELD
+    assert flow.counts == {"opened": 3}
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda sealed: sealed[:150_000] + sealed[150_001:],
+        lambda sealed: sealed[:150_000] + b"x" + sealed[150_001:],
+        lambda sealed: sealed[:-200] + sealed[-100:],
+        lambda sealed: sealed.replace(b"\r\n--X+1--", b"x\r\n--X+1--"),
+    ],
+    ids=["gone", "changed", "cut", "trailing"],
+)
+def test_a_large_file_that_was_tampered_with_never_ends(damage: Callable[[bytes], bytes]) -> None:
+    sealed = damage(sealed_long().replace(b"Content-Length", b"X-Length"))
+    flow = flow_of(begun(OPEN, b"-"))
+    came: list[bytes] = []
+
+    def feed_all() -> None:
+        for at in range(0, len(sealed), 10_000):
+            came.append(flow.feed(sealed[at : at + 10_000]))  # noqa: PERF401 - kept when it fails
+
+    with pytest.raises(OpenFailed, match="bad-frame"):
+        feed_all()
+    assert len(b"".join(came)) > 100_000
+    assert b"--X+1--" not in b"".join(came)
+
+
+@pytest.mark.parametrize("length", [1, 100_000])
+def test_a_frame_of_a_length_that_none_has_is_refused(length: int) -> None:
+    sealed = re.sub(rb"Content-Length: \d+", b"Content-Length: %d" % length, sealed_long())
+    assert isinstance(refusal(OPEN, sealed), SealyardError)
+
+
+def test_a_frame_that_is_none_is_refused() -> None:
+    part = a_part("file", b"x" * 2 * HELD, f"Content-Type: {frame.MEDIA_TYPE}", filename="f")
+    sealed = flowed(SEAL, a_body(CARD))
+    body = sealed.replace(b"--X+1--", b"--X+1\r\n%b\r\n--X+1--" % part)
+    assert refusal(OPEN, body).reason == "not-a-frame"
+
+
+def test_a_file_above_what_a_token_holds_is_no_token() -> None:
+    part = a_part("file", b"x" * 2 * LIMIT, "Content-Type: application/jose", filename="f")
+    sealed = flowed(SEAL, a_body(CARD)).replace(b"--X+1--", b"--X+1\r\n%b\r\n--X+1--" % part)
+    error = refusal(OPEN, sealed)
+    assert (type(error), error.reason) == (BodyTooLarge, "part-too-long")
+
+
+def test_a_delimiter_within_an_opened_file_is_refused() -> None:
+    held = a_part("file", bytes(100_000) + b"--X-1" + bytes(100_000), filename="f")
+    other = ((b"Content-Type", b"multipart/form-data; boundary=X-1"),)
+    sealed = flowed(SEAL, a_body(CARD, held)).replace(b"--X+1", b"--X-1")
+    with pytest.raises(OpenFailed, match="boundary-in-value"):
+        flowed(OPEN, sealed, every(sealed, 9_000), other)
+
+
+def test_what_is_sealed_already_is_kept_or_refused() -> None:
+    sealed = sealed_long().replace(b'filename="eyJ', b'filename="x')  # a name is sealed anew
+    with pytest.raises(BodyTooLarge, match="part-too-long"):
+        flowed(KEEP, sealed)
+    with pytest.raises(ForbiddenValue, match="already-sealed"):
+        flowed(REJECT, sealed.replace(b'name="card"', b'name="note"'))
+    again = flowed(SEAL, sealed)
+    assert b"SYST" in again
+    assert again != sealed
+
+
+def test_one_block_seals_and_opens() -> None:
+    came = flowed(BOTH, flowed(SEAL, a_body(CARD)).replace(b"--X+1--\r\n", b"") + A)
+    assert CANARY in came
+    assert b"secret" not in came
+
+
+A = b'--X+1\r\nContent-Disposition: form-data; name="a"\r\n\r\nsecret\r\n--X+1--\r\n'
+
+
+def a_token(text: bytes, conversation: str = "c1") -> str:
+    scope = Scope("clinic", conversation)
+    return a_session(scope).seal(text, Context(scope)).decode()
+
+
+def test_tokens_open_in_texts_and_filenames_and_files_pass() -> None:
+    one, other, foreign = a_token(b"CAN"), a_token(b"ARY"), a_token(b"x", "c2")
+    body = a_body(
+        a_part("n", f"a {one} b {foreign}".encode()),
+        a_part("long", b"x" * HELD + f" {one}".encode()),
+        a_part("j", f'{{"a":"{other}"}}'.encode(), "Content-Type: application/json"),
+        a_part("file", f"{one}".encode() * 1000, filename=other),
+    )
+    for step in (1000, 10**6):
+        assert flowed(TOKENS, body, every(body, step)) == through(TOKENS, body)
+    came = through(TOKENS, body)
+    assert came.count(b"CAN") == 2
+    assert b'filename="ARY"' in came
+    assert foreign.encode() in came
+
+
+def test_tokens_of_all_parts_are_counted() -> None:
+    block = replace(a_block(decrypt=[an_item("tokens", bind=["tenant"])]), max_tokens=3)
+    rule = a_rule(request=block, names=NAMES)
+    parts = [a_part("n", f"{a_token(b'1')} {a_token(b'2')}".encode())] * 2
+    assert isinstance(refusal(rule, a_body(*parts)), InvalidBody)
+    assert flowed(rule, a_body(parts[0]))
+
+
+# --- responses -----------------------------------------------------------------------------------
+
+
+def answered(block: Block, body: bytes, step: int = 10_000) -> tuple[bytes, Headers]:
+    trip = Trip((a_rule(response=block, names=NAMES),), a_message())
+    head = a_response(headers=TYPE)
+    blueprint = pipeline.choose_response(trip.exchange, head)
+    assert blueprint is not None
+    assert pipeline.flows(blueprint, head, None, LIMIT)
+    plan = pipeline.plan_flowing_response(trip.exchange, blueprint, head, body[:1], LIMIT)
+    applied = pipeline.apply(plan, keys_for(plan.needs), NOW)
+    flow = flow_of(applied)
+    pieces = [flow.feed(body[at : at + step]) for at in range(0, len(body), step)]
+    return b"".join([*pieces, flow.end()]), applied.forwardable.marks
+
+
+def test_a_response_flows_too() -> None:
+    plain = a_body(CARD, LONG)
+    sealed, marks = answered(a_block(encrypt=ALL), plain)
+    assert CANARY not in sealed
+    assert (b"Cache-Control", b"no-transform") in marks
+    opened, marks = answered(a_block(decrypt=ALL), sealed)
+    assert opened == plain
+    assert (b"Cache-Control", b"no-store") in marks
+
+
+def test_in_a_response_nothing_is_missing_and_what_does_not_open_may_stay() -> None:
+    keep = replace(a_block(decrypt=ALL), keep_unopened=True)
+    scope = Scope("clinic", "c2")
+    head, sealer = frame.begin(a_session(scope), Context(scope), "a/b")
+    foreign = head + sealer.update(bytes(2 * HELD)) + sealer.finish()
+    part = a_part("file", foreign, f"Content-Type: {frame.MEDIA_TYPE}", filename="f")
+    body = a_body(part)
+    assert answered(keep, body)[0] == body
+    with pytest.raises(OpenFailed):
+        answered(a_block(decrypt=ALL), body)
+
+
+def test_a_form_that_a_rule_does_not_read_in_parts_has_no_plan_for_that() -> None:
+    trip = Trip((SEAL,), a_message(b"", headers=TYPE))
+    blueprint = pipeline.flowing_request(trip.exchange, None, LIMIT)
+    assert blueprint is not None
+    with pytest.raises(TypeError):
+        pipeline.plan_flowing_request(trip.exchange, blueprint, b"", LIMIT)

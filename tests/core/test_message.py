@@ -30,6 +30,7 @@ def test_a_media_type_is_read(value: bytes, essence: str, text: str, charset: st
     [
         *(b"", b"json", b"a/", b"/b", b"a/b c", b"a/b; c", b"a/b; c=", b"a/b; =d", b"a/b; c=d e"),
         *(b"a/b, c/d", b"a/b; c=\xff", b'a/b; c="', b"a/b;;c=d", b"a/b; charset=a; charset=b"),
+        *(b"a/b; charset*=utf-8''utf-7", b"a/b; Charset*0=utf; charset*1=-7"),
     ],
 )
 def test_what_is_no_media_type_is_told(value: bytes) -> None:

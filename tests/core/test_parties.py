@@ -169,6 +169,23 @@ def test_the_reader_chooses_the_key_and_is_bound_to_nothing() -> None:
     )
 
 
+def test_each_value_that_is_read_names_by_whom_it_must_be() -> None:
+    names = Names(tenant=source("const:clinic"), reader=source("query:as"))
+    own = Names(sender=source("$.m.*.from"))
+    item = replace(an_item("$.m.*.content", bind=["tenant"]), parties=READING | {"sender"})
+    rule = a_rule(names=names, response=Block(decrypt=(item,), names=own))
+    sealed = a_session(ephemeral=True).seal(b"x", Context(Scope("clinic"))).decode()
+    records = [{"from": who, "content": sealed} for who in ("alice", "eve")]
+    message = a_message("{}", target="/api/messages?as=bob")
+    needs = answer_needs(rule, message, json.dumps({"m": records}).encode())
+    assert {scope.parties for scope, _ in needs.opens} == {
+        Parties("alice", reader="bob"),
+        Parties("eve", reader="bob"),
+    }
+    with pytest.raises(MissingValue, match="missing-sender"):
+        answer_needs(rule, message, json.dumps({"m": [{"content": sealed}]}).encode())
+
+
 def test_a_joined_text_is_split_as_it_was_joined() -> None:
     for parts in ([], ["a"], ["a", "", "b:c"], ["é", "\ud800", "12:x"]):
         assert split(join(parts)) == parts

@@ -24,6 +24,7 @@ from proxy.core.errors import (
 from proxy.core.formats.kinds import Kind
 from proxy.core.forwardable import Forwardable
 from proxy.core.message import Headers, RequestHead, ResponseHead
+from proxy.core.pipeline import Plan
 from proxy.core.record_flow import WHOLE_MAX, RecordFlow
 from proxy.core.rules import Block, Names, Rule
 from proxy.core.selectors import parse_json_selector
@@ -69,12 +70,14 @@ def begun(rule: Rule, head: ResponseHead, limit: int = LIMIT) -> Forwardable:
 def flowed(message: Forwardable, parts: list[bytes]) -> list[bytes]:
     """Return what comes out with each part, and what comes out in the end."""
     assert isinstance(message.flow, RecordFlow)
-    plans = [*(message.flow.feed(part) for part in parts), message.flow.end()]
-    out = []
-    for plan in plans:
-        applied = None if plan is None else pipeline.apply(plan, keys_for(plan.needs), NOW)
-        out.append(b"" if applied is None else applied.forwardable.body or b"")
-    return out
+    flow = message.flow
+    assert not flow.holds
+    steps = [[*flow.feed(part)] for part in parts] + [[*flow.end()]]
+    return [b"".join(map(carried_out, plans)) for plans in steps]
+
+
+def carried_out(plan: Plan) -> bytes:
+    return pipeline.apply(plan, keys_for(plan.needs), NOW).forwardable.body or b""
 
 
 def parted(body: bytes, cuts: list[int]) -> list[bytes]:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from proxy.core.errors import AmbiguousRequest, RejectedByRule
@@ -149,3 +151,27 @@ def test_what_is_remembered_is_bounded_by_count_and_by_length() -> None:
     book.decide("GET", canonical("/a/" + "x" * REMEMBERED_MAX))
     book.decide("X" * REMEMBERED_MAX, canonical("/a/1"))
     assert book._remembered.cache_info().misses == asked
+
+
+OBSERVING = replace(a_rule("GET,POST /api/messages", request=BLOCK), observes=True)
+
+
+@pytest.mark.parametrize("path", ["/api/Messages", "/api/messages/", "/api/messages.json"])
+def test_a_rule_that_only_observes_refuses_no_second_reading(path: str) -> None:
+    enforced = a_rule("GET,POST /api/messages", request=BLOCK)
+    with pytest.raises(AmbiguousRequest):
+        decide(enforced, request=f"POST {path}")
+    assert decide(OBSERVING, request=f"POST {path}").rule is None
+    with pytest.raises(AmbiguousRequest):
+        decide(OBSERVING, enforced, request=f"POST {path}")
+
+
+def test_a_rule_that_only_observes_refuses_no_handshake_and_no_override() -> None:
+    assert decide(OBSERVING, request="GET /api/messages", websocket=True).rule is None
+    book = Rulebook((OBSERVING,), pass_unmatched=True)
+    assert not book.rules_path(canonical("/api/messages"))
+
+
+def test_beside_a_rule_that_only_observes_another_takes_what_is_its_own() -> None:
+    other = a_rule("POST /api/**", request=BLOCK, name="other")
+    assert decide(OBSERVING, other, request="POST /api/Messages").rule == other

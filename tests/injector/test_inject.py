@@ -315,3 +315,70 @@ def test_a_label_with_a_typing_mistake_is_refused() -> None:
 
     with pytest.raises(CannotInject):
         wanted(pod)
+
+
+def audit_of(pod: Json) -> tuple[list[Json], list[Json], list[Json]]:
+    """Return volume, mount and variable of the audit log, as far as a pod has them."""
+    own = container(pod, "sealyard")
+    return (
+        [one for one in pod["spec"]["volumes"] if one["name"] == "sealyard-audit"],
+        [one for one in own["volumeMounts"] if one["name"] == "sealyard-audit"],
+        [one for one in own["env"] if one["name"] == "SEALYARD_POD"],
+    )
+
+
+def test_without_a_volume_there_is_no_trace_of_one() -> None:
+    assert audit_of(injected(a_pod())) == ([], [], [])
+
+
+@pytest.mark.parametrize("native", ["true", "false"])
+def test_audit_logs_of_pods_stand_in_folders_of_their_own(native: str) -> None:
+    settings = replace(SETTINGS, audit_volume="logs")
+    pod = injected(a_pod({"sealyard.io/native-sidecar": native}), settings)
+
+    assert audit_of(pod) == (
+        [{"name": "sealyard-audit", "persistentVolumeClaim": {"claimName": "logs"}}],
+        [
+            {
+                "name": "sealyard-audit",
+                "mountPath": "/var/log/sealyard",
+                "subPathExpr": "$(SEALYARD_POD)",
+            }
+        ],
+        [
+            {
+                "name": "SEALYARD_POD",
+                "valueFrom": {"fieldRef": {"apiVersion": "v1", "fieldPath": "metadata.name"}},
+            }
+        ],
+    )
+    assert patch(pod, inject(pod, settings)) == []
+
+
+def test_an_audit_log_may_end_with_its_pod() -> None:
+    pod = injected(
+        a_pod({"sealyard.io/audit-volume": "emptyDir"}), replace(SETTINGS, audit_volume="logs")
+    )
+
+    assert audit_of(pod) == (
+        [{"name": "sealyard-audit", "emptyDir": {}}],
+        [{"name": "sealyard-audit", "mountPath": "/var/log/sealyard"}],
+        [],
+    )
+
+
+def test_a_volume_that_is_wanted_no_more_is_taken_out() -> None:
+    pod = injected(a_pod(), replace(SETTINGS, audit_volume="logs"))
+
+    assert audit_of(injected(pod)) == ([], [], [])
+
+
+def test_no_container_reaches_into_the_audit_log() -> None:
+    mount = {"name": "sealyard-audit", "mountPath": "/x"}
+    pod = a_pod(containers=[a_container(volumeMounts=[mount])])
+    with pytest.raises(CannotInject) as refused:
+        inject(pod, replace(SETTINGS, audit_volume="emptyDir"))
+
+    assert refused.value.problems == (
+        "container web mounts sealyard-audit, which is the sidecar's alone",
+    )

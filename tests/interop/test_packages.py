@@ -1,4 +1,4 @@
-"""Stock JOSE libraries open key packages by the lines of docs/how-to/participants.md alone."""
+"""Stock JOSE libraries open key packages by the lines of README.md alone."""
 
 from __future__ import annotations
 
@@ -21,7 +21,9 @@ from proxy.keys.participants.package import Identity
 from tests.interop.test_jwe import HERE, NODE
 from tests.keys.participants.builders import a_private_jwk, a_public_key
 
-PAGE: Final = Path(__file__).parents[2] / "docs" / "how-to" / "participants.md"
+ROOT: Final = Path(__file__).parents[2]
+README: Final = ROOT / "README.md"
+PAGE: Final = ROOT / "docs" / "how-to" / "participants.md"
 KEY: Final = bytes(range(32))
 JWK: Final = {
     "kty": "oct",
@@ -37,17 +39,22 @@ Call = dict[str, Any]
 
 
 def lines(language: str) -> str:
-    found = re.search(rf"```{language}\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
+    found = re.search(rf"```{language}\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
     assert found is not None
     return found[1]
 
 
-def sealed(*, age: int = 0, recipients: tuple[str, ...] = ("alice-enc", "bob-enc")) -> Any:  # noqa: ANN401 - JSON
+def sealed(
+    *,
+    age: int = 0,
+    recipients: tuple[str, ...] = ("alice-enc", "bob-enc"),
+    sender: str = "alice-sig",
+) -> Any:  # noqa: ANN401 - JSON
     text = package.seal(
         SessionKey(KEY),
         sid=bytes(12),
         scope=Scope("clinic", "c1"),
-        sender=Identity(a_public_key("alice-sig"), a_private_jwk("alice-sig")),
+        sender=Identity(a_public_key(sender), a_private_jwk(sender)),
         recipients=[a_public_key(one) for one in recipients],
         now=int(time.time()) - age,
         ttl=3600,
@@ -100,6 +107,7 @@ def cut() -> Call:
 BAD: Final = [
     Bad("the wrong recipient", lambda: a_call(mine=whole("outsider-enc"))),
     Bad("another sender", lambda: a_call(sender=a_public_key("outsider-sig").to_jwk())),
+    Bad("a sender with another alg", lambda: a_call(sender=a_public_key("alice-ps").to_jwk())),
     Bad("another conversation", lambda: a_call(conversation="c2")),
     Bad("another tenant", lambda: a_call(tenant="other")),
     Bad("expired", lambda: a_call(package=sealed(age=4000))),
@@ -127,6 +135,20 @@ def in_python(call: Call) -> Any:  # noqa: ANN401 - JSON
 def test_python_opens_a_package_by_the_lines_of_the_page(name: str) -> None:
     assert in_python(a_call(mine=whole(name), package=sealed(recipients=NAMES))) == JWK
     assert in_python(a_call(mine=whole(name), package=sealed(recipients=BESIDE))) == JWK
+
+
+def by_rsa() -> Call:
+    sender = a_public_key("alice-ps").to_jwk()
+    return a_call(sender=sender, package=sealed(sender="alice-ps"))
+
+
+def test_python_opens_what_an_rsa_key_signed() -> None:
+    assert in_python(by_rsa()) == JWK
+
+
+@pytest.mark.interop
+def test_node_opens_what_an_rsa_key_signed() -> None:
+    assert in_node([by_rsa()]) == [{"jwk": JWK}]
 
 
 @each_bad

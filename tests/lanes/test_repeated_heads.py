@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
+
+from tests.traffic.ours import PASSING, Ours, local, proxied
+from tests.traffic.wire import Origin, connected, get, running
 
 from .both_ways import a_way, departures, no_head_is_known
 from .test_same_bytes import a_rulebook
@@ -69,18 +72,53 @@ async def test_a_known_head_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> 
 
 async def test_a_reload_decides_anew(monkeypatch: pytest.MonkeyPatch) -> None:
     message = _message(_STARTS[0], (), _BODIES[0])
-    async with a_way(a_rulebook()) as way, a_way(a_rulebook()) as other:
+    async with a_way(PASSING) as way, a_way(a_rulebook()) as other:
 
         def reloaded_in_between() -> Iterator[bytes]:
             yield message
             yield message
             way.ours.listener._answerer = other.ours.listener._answerer
+            yield message  # it opens a connection, for which it must wait
             yield message
 
         exchanged = await way.send_in_turn(reloaded_in_between(), monkeypatch)
-        assert exchanged.forwarded.count(b"POST /c/1") == 2
-        assert other.echo.got.count(b"POST /c/1") == 1
-        assert exchanged.answer.count(b"HTTP/1.1 200 ") == 3
+        assert exchanged.forwarded.count(_BODIES[0]) == 2
+        assert other.echo.got.count(b"POST /c/1") == 2
+        assert other.echo.got.count(b'{"content": "eyJ0eXAiOiJzeTEi') == 2
+        assert exchanged.answer.count(b"HTTP/1.1 200 ") == 4
+
+
+@pytest.fixture
+async def pointing() -> AsyncIterator[Ours]:
+    """Return a Sealyard before an origin that points to itself, in the same words each time."""
+    async with running(Origin()) as origin, proxied(local(origin.port)) as ours:
+        place = b"http://127.0.0.1:%d/made" % origin.port
+        origin.reply = (
+            b"HTTP/1.1 201 Created\r\nLocation: %b\r\nContent-Length: 2\r\n\r\nok" % place
+        )
+        yield ours
+        assert origin.connections == 1  # so the heads were known after the first
+
+
+async def test_a_known_answer_points_each_client_to_where_it_called(pointing: Ours) -> None:
+    for _ in range(2):
+        for host in (b"one.example", b"other.example"):
+            async with connected(pointing.port) as client:
+                client.send(b"POST / HTTP/1.1\r\nHost: %b\r\nContent-Length: 0\r\n\r\n" % host)
+                response = await client.response()
+
+            assert response.values(b"location") == [b"http://%b/made" % host]
+
+
+async def test_a_known_answer_tells_each_client_whether_its_connection_ends(
+    pointing: Ours,
+) -> None:
+    for ends in (False, True, False, True):
+        async with connected(pointing.port) as client:
+            client.send(get(method=b"DELETE") if ends else b"DELETE / HTTP/1.1\r\nHost: h\r\n\r\n")
+            response = await client.response()
+
+        assert response.values(b"connection") == ([b"close"] if ends else [])
 
 
 async def test_a_rule_that_was_shut_refuses_a_known_head(monkeypatch: pytest.MonkeyPatch) -> None:

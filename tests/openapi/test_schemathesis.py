@@ -39,7 +39,7 @@ def test_the_document_is_valid() -> None:
 
 @pytest.mark.acceptance
 @pytest.mark.parametrize(
-    ("examples", "least"), [(1, 500), pytest.param(100, 3000, marks=pytest.mark.slow)]
+    ("examples", "least"), [(1, 500), pytest.param(150, 3000, marks=pytest.mark.slow)]
 )
 async def test_no_answer_is_undocumented_and_none_is_a_failure(
     tmp_path: Path, examples: int, least: int
@@ -62,4 +62,5 @@ async def test_no_answer_is_undocumented_and_none_is_a_failure(
 
     assert (done.returncode, failures) == (0, []), done.stdout[-5000:]
     assert made is not None
+    print(f"{made[1]} cases")  # noqa: T201 - the figure is for who runs it
     assert int(made[1]) >= least

@@ -93,18 +93,24 @@ class World:
     def packages(self, recipient: str, status: int = 0) -> list[dict[str, Any]]:
         """Return the packages that the command prints."""
         words = ["--tenant", "alpha", "--conversation", "c1", "--recipient", recipient]
+        printed = self.command("sessions", "package", *words, status=status)
+        found: list[dict[str, Any]] = json.loads(printed)["packages"]
+        return found
+
+    def command(self, *words: str, status: int = 0) -> str:
+        """Return what a command of Sealyard prints."""
         serve = command(self.folder)
         config = serve[serve.index("--config") :][:2]
+        group, name, *rest = words
         ran = subprocess.run(  # noqa: S603 - Sealyard itself
-            [*serve[: serve.index("serve")], "sessions", "package", *words, *config],
+            [*serve[: serve.index("serve")], group, name, *config, *rest],
             capture_output=True,
             text=True,
             check=False,
             env=environment(),
         )
         assert ran.returncode == status, ran.stderr
-        found: list[dict[str, Any]] = json.loads(ran.stdout)["packages"]
-        return found
+        return ran.stdout
 
 
 PEOPLE: Final = (
@@ -131,12 +137,19 @@ def a_jwt(who: str) -> str:
 
 @asynccontextmanager
 async def a_world(
-    folder: Path, rules: str = RULES, *, trusted: bool = False
+    folder: Path,
+    rules: str = RULES,
+    *,
+    trusted: bool = False,
+    keys: str = "",
+    options: tuple[str, ...] = (),
 ) -> AsyncIterator[World]:
     """Run one, with alice, bob and the outsider eve in its store."""
-    more = f"  store: 'sqlite:{folder / 'keys.db'}'\n"
+    more = f"  store: 'sqlite:{folder / 'keys.db'}'\n{keys}"
     async with backend() as behind, aiohttp.ClientSession() as client:
-        with served(folder, behind.port, rules=rules, keys_more=more, trusted=trusted) as ours:
+        with served(
+            folder, behind.port, *options, rules=rules, keys_more=more, trusted=trusted
+        ) as ours:
             await ours.event("server.ready")
             async with participants(folder) as held:
                 world = World(folder, ours, behind, client, held)

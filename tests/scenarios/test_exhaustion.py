@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import re
 import resource
+import select
 import time
 from pathlib import Path
 
@@ -72,3 +74,34 @@ async def test_b20_a_log_that_cannot_be_written_holds_no_message_up(tmp_path: Pa
 
     assert statuses == [200] * 10
     assert running is None
+
+
+async def test_b20_a_log_that_nobody_reads_holds_no_message_up(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    os.mkfifo(log)
+    ends = os.open(log, os.O_RDWR | os.O_NONBLOCK)  # holds it open for a reader that never reads
+    async with backend() as behind:
+        with served(tmp_path, behind.port, log=log) as ours:
+            async with asyncio.timeout(20):
+                while await send_one(ours) != 200:  # noqa: ASYNC110 - it cannot say that it is ready
+                    await asyncio.sleep(0.1)
+            with contextlib.suppress(BlockingIOError):
+                while os.write(ends, b"\n" * select.PIPE_BUF):
+                    pass
+            statuses = [await send_one(ours) for _ in range(10)]
+            metrics = await fetched(f"http://127.0.0.1:{ours.health}/metrics")
+            alive = await fetched(f"http://127.0.0.1:{ours.health}/livez")
+    os.close(ends)
+
+    assert statuses == [200] * 10
+    lost = re.search(r"^sealyard_log_lines_lost_total (\d+)", metrics, re.MULTILINE)
+    assert lost is not None
+    assert int(lost[1]) >= len(statuses)
+    assert alive
+
+
+async def fetched(url: str) -> str:
+    """Return what stands at a URL."""
+    timeout = aiohttp.ClientTimeout(total=5)
+    async with aiohttp.ClientSession(timeout=timeout) as session, session.get(url) as response:
+        return await response.text()

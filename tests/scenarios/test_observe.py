@@ -35,6 +35,12 @@ _OBSERVING = """\
         mode: observe
         conversation: const:c
         response: {decrypt: tokens, bind: [tenant, conversation]}
+      - name: chat
+        match: WS /api/chat
+        mode: observe
+        conversation: $.conversationId
+        request: {encrypt: [$.content]}
+        response: {decrypt: [$.content], on_error: keep, conversation: $.conversationId}
       - name: sealed
         match: POST /api/sealed
         conversation: const:c
@@ -99,6 +105,39 @@ async def test_messages_pass_as_without_a_rule_and_the_report_tells(tmp_path: Pa
         [pair for pair in head if not _own(pair)] for head in (raw.heads[0], raw.heads[1])
     )
     assert here == there
+
+
+async def _echo(request: web.Request) -> web.WebSocketResponse:
+    socket = web.WebSocketResponse()
+    await socket.prepare(request)
+    async for message in socket:
+        await socket.send_str(message.data)
+    return socket
+
+
+async def test_messages_of_websockets_are_told_while_they_last(tmp_path: Path) -> None:
+    canary = secrets.token_hex(16)
+    routes = [web.get("/api/chat", _echo), web.get("/api/rooms/{id}", _echo)]
+    async with backend(*routes) as behind, aiohttp.ClientSession() as session:
+        with served(tmp_path, behind.port, rules=_OBSERVING) as running:
+            await running.event("server.ready")
+            base = f"http://127.0.0.1:{running.port}/api"
+            async with (
+                session.ws_connect(f"{base}/chat", compress=15) as socket,
+                session.ws_connect(f"{base}/rooms/4711") as other,
+            ):
+                for text in (json.dumps({"conversationId": "c1", "content": canary}), "{}"):
+                    await socket.send_str(text)
+                    assert (await socket.receive()).data == text
+                await other.send_str(canary)
+                assert (await other.receive()).data == canary
+                told = await asyncio.to_thread(_observed, tmp_path)
+            log = running.log.read_text()
+
+    assert "api / chat" in told.stdout
+    assert "requests:  1 changed, 1 refused: missing-value, 1 values sealed" in told.stdout
+    assert "WS /api/rooms/*  (websocket -> websocket, api)" in told.stdout
+    assert canary not in told.stdout + log
 
 
 def _own(pair: tuple[bytes, bytes]) -> bool:

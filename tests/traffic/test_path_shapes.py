@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.core.message import told
+from proxy.core.message import Told
 from proxy.traffic.path_shapes import (
     MOST_LEVELS,
     MOST_PLACES,
@@ -82,4 +82,4 @@ def count(place: _Place) -> int:
 )
 def test_a_body_has_a_kind(value: bytes | None, kind: str) -> None:
     headers = () if value is None else ((b"Content-Type", value),)
-    assert kind_told(told(headers)) == kind
+    assert kind_told(Told(headers)) == kind

@@ -419,7 +419,7 @@ async def test_a_stream_that_has_failed_never_ends_well() -> None:
     async def fail(_: Plan) -> Forwardable:
         raise KeyUnavailable("store")
 
-    body = StreamedBody(Body(b'{"content":1}\n'), message, fail)
+    body = StreamedBody(Body(b'{"content":1}\n').chunks(), message, fail)
     with pytest.raises(KeyUnavailable):
         await body.prime()
     with pytest.raises(ConnectionError):

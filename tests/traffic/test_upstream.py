@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+from collections.abc import AsyncIterator
 
 import pytest
 
@@ -339,3 +341,33 @@ async def test_b1_a_cut_upload_never_looks_whole() -> None:
         await eventually(lambda: ends)
 
     assert ends[0].endswith(b"3\r\nabc\r\n")
+
+
+@pytest.mark.parametrize(
+    ("told", "given"), [(5, [b"abc", b"defGET /evil HTTP/1.1"]), (5, [b"abc"]), (5, [])]
+)
+async def test_b1_no_body_is_longer_or_shorter_than_the_backend_was_told(
+    told: int, given: list[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    got: list[bytes] = []
+
+    async def recording(peer: Peer, _: Origin) -> None:
+        await peer.head()
+        with contextlib.suppress(ConnectionError):
+            got.append(await peer.reader.read(-1))
+        got.append(b"over")
+
+    async def chunks(_: object) -> AsyncIterator[bytes]:
+        for piece in given:
+            yield piece
+
+    # Whatever goes wrong before it: what the parser lets through is never of another length.
+    monkeypatch.setattr("proxy.traffic.request_body.ClientBody.chunks", chunks)
+    async with running(Origin(recording)) as origin, proxied(local(origin.port)) as ours:
+        async with connected(ours.port) as client:
+            client.send(b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: %d\r\n\r\n" % told)
+            await client.rest()
+        await eventually(lambda: got and got[-1] == b"over")
+
+        assert ours.upstream.pool.size == 0
+    assert len(b"".join(got[:-1])) < told

@@ -1,7 +1,8 @@
 """Names of form fields as the laxest known backends read them.
 
 PHP, Rails and Express nest at brackets; PHP trims and turns dots and spaces into `_`; C libraries
-end a name at NUL; some drop a byte order mark; some decode again, ASP also `%u0063`.
+end a name at NUL; some drop a byte order mark; some decode again, ASP also `%u0063`. The
+URLSearchParams of JavaScript drop a question mark before the first name.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ def _decoded(name: str) -> str:
         if decoded == name:
             break
         name = decoded
-    return unicodedata.normalize("NFKC", name).replace("\ufeff", "").partition("\0")[0]
+    return unicodedata.normalize("NFKC", name).replace("\ufeff", "").partition("\0")[0].lstrip("?")
 
 
 def _wide(match: re.Match[str]) -> str:

@@ -6,8 +6,8 @@ are short, and piece by piece where they are not.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Final, Protocol
+from collections.abc import Callable, Iterator
+from typing import Final, NamedTuple
 
 from ..errors import BodyTooLarge, InvalidBody
 from .multipart import HEAD_MAX, PARTS_MAX, Boundary, Part, read_part
@@ -19,27 +19,34 @@ _CRLF: Final = b"\r\n"
 _HELD: Final = HEAD_MAX + WHOLE_MAX
 
 
-class PartTaker(Protocol):
-    """What is done with the parts of a form; each of these returns what is to be sent on."""
+class Came(NamedTuple):
+    """A part, head and content, or the beginning of one that is longer: then it is not `whole`.
 
-    def whole(self, text: bytes, part: Part) -> bytes:
-        """Take a part, head and content; its places are those of `text`."""
+    Its places are those of `text`.
+    """
 
-    def begin(self, text: bytes, part: Part) -> bytes | None:
-        """Take the beginning of a part that is longer; return None to be given it whole."""
+    text: bytes
+    part: Part
+    whole: bool
 
-    def more(self, content: bytes) -> bytes:
-        """Take more of the content of the part that was begun."""
 
-    def finish(self) -> bytes:
-        """Learn that the part that was begun is all there."""
+class More(NamedTuple):
+    """More of the content of the part that has begun, maybe nothing; `last`: it ends there."""
+
+    content: bytes
+    last: bool
+
+
+Step = bytes | Came | More
+"""What comes out: bytes between parts, and parts. None of them is part of another."""
 
 
 class PartReader:
-    """Hands the parts of one body on to their taker, in the memory that one of them may take.
+    """Hands out the parts of one body, in the memory that one of them may take.
 
-    A part that its taker needs whole may have `limit` bytes. The closing delimiter comes out only
-    at the end of the body: until then nobody takes what has come for all of the form.
+    Those of which `needed` says that they are needed whole may have `limit` bytes. The closing
+    delimiter comes out only at the end of the body: until then nobody takes what has come for all
+    of the form.
     """
 
     __slots__ = (
@@ -49,20 +56,20 @@ class PartReader:
         "_delimiter",
         "_held",
         "_limit",
+        "_needed",
         "_quoted",
         "_searched",
         "_seen",
         "_size",
         "_step",
-        "_taker",
         "_told",
     )
 
-    def __init__(self, boundary: Boundary, taker: PartTaker, limit: int) -> None:
+    def __init__(self, boundary: Boundary, needed: Callable[[Part], bool], limit: int) -> None:
         """Begin before the first delimiter."""
         self._delimiter = boundary.delimiter
         self._quoted = b'--"%b' % boundary.delimiter[2:] if boundary.quoted else None
-        self._taker = taker
+        self._needed = needed
         self._limit = limit
         self._buffer = bytearray()
         self._searched = 0  # no delimiter begins before this place
@@ -72,17 +79,15 @@ class PartReader:
         self._blank = 0
         self._told: bytes | None = None
         self._size = 0
-        self._step: Callable[[], bytes | None] = self._before
+        self._step: Callable[[], tuple[Step, ...] | None] = self._before
 
-    def feed(self, data: bytes) -> bytes:
-        """Take a piece of the body and return what may go on. Raises as `multipart.parts` does."""
+    def feed(self, data: bytes) -> Iterator[Step]:
+        """Take a piece of the body; yield what has come. Raises as `multipart.parts` does."""
         if self._quoted is not None:
             self._refuse_in_quotes(data, self._quoted)
         self._buffer += data
-        out = []
-        while (piece := self._step()) is not None:
-            out.append(piece)
-        return b"".join(out)
+        while (steps := self._step()) is not None:
+            yield from steps
 
     def end(self) -> bytes:
         """Return the end of the form; raise InvalidBody where it has not come."""
@@ -107,14 +112,16 @@ class PartReader:
         self._searched = max(0, self._searched - size)
         return taken
 
-    def _before(self) -> bytes | None:
+    def _before(self) -> tuple[Step, ...] | None:
         """Pass the empty lines before the first delimiter."""
         at = self._find()
         size = self._searched // 2 * 2 if at < 0 else at
         blank = self._take(size)
         if blank != size // 2 * _CRLF:
             raise InvalidBody("multipart-begin")
-        return (blank or None) if at < 0 else blank + self._delimit()
+        if at < 0:
+            return (blank,) if blank else None
+        return (blank + self._delimit(),)
 
     def _delimit(self) -> bytes:
         self._step = self._behind_delimiter
@@ -123,39 +130,38 @@ class PartReader:
         self._searched = 0
         return taken
 
-    def _behind_delimiter(self) -> bytes | None:
+    def _behind_delimiter(self) -> tuple[Step, ...] | None:
         if len(self._buffer) < len(_CRLF):
             return None
         taken = self._take(len(_CRLF))
         if taken == b"--":
             self._step = self._behind
-            return b""
+            return ()
         if taken != _CRLF:
             raise InvalidBody("boundary-inside")
         self._count += 1
         if self._count > PARTS_MAX:
             raise BodyTooLarge("too-many-parts")
         self._step = self._short
-        return taken
+        return (taken,)
 
-    def _short(self) -> bytes | None:
+    def _short(self) -> tuple[Step, ...] | None:
         """Hold a part until it is there or turns out to be long."""
         at = self._find()
         size = self._safe if at < 0 else self._content_end(at)
         if size > self._held:
             begun = self._begin(bytes(self._buffer[:size]))
             if begun is not None:
-                return begun
+                return (begun,)
         if at < 0:
             return None
         text = self._take(size)
-        out = self._taker.whole(text, read_part(text, 0, size))
-        return out + self._take(len(_CRLF)) + self._delimit()
+        part = read_part(text, 0, size)
+        return Came(text, part, whole=True), self._take(len(_CRLF)) + self._delimit()
 
-    def _begin(self, text: bytes) -> bytes | None:
+    def _begin(self, text: bytes) -> Came | None:
         part = read_part(text, 0, len(text), whole=False)
-        begun = self._taker.begin(text, part)
-        if begun is None:
+        if self._needed(part):
             if len(text) > self._limit:
                 raise BodyTooLarge("part-too-long")
             self._held = self._limit
@@ -166,22 +172,21 @@ class PartReader:
         self._take(len(text))
         self._searched = 0
         self._step = self._long
-        return begun
+        return Came(text, part, whole=False)
 
-    def _long(self) -> bytes | None:
+    def _long(self) -> tuple[Step, ...] | None:
         """Pass the content of a long part."""
         at = self._find()
         size = self._safe if at < 0 else self._content_end(at)
         content = self._take(max(0, size))
         self._size += len(content)
-        out = self._taker.more(content) if content else b""
         if at < 0:
-            return out if content else None
+            return (More(content, last=False),) if content else None
         if self._told not in {None, b"%d" % self._size}:
             raise InvalidBody("part-length")
-        return out + self._taker.finish() + self._take(len(_CRLF)) + self._delimit()
+        return More(content, last=True), self._take(len(_CRLF)) + self._delimit()
 
-    def _behind(self) -> bytes | None:
+    def _behind(self) -> tuple[Step, ...] | None:
         """Count the empty lines behind the last delimiter."""
         size = len(self._buffer) // 2 * 2
         if self._take(size) != size // 2 * _CRLF or not b"\r".startswith(self._buffer):

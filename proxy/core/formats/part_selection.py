@@ -79,10 +79,6 @@ class PartSelection:
         """Return findings of nothing yet."""
         return PartFindings(self._size)
 
-    def lacking(self, found: set[int]) -> set[int]:
-        """Return the selectors that are not among those `found`."""
-        return self._selectors.keys() - found
-
     def refuse_in_query(self, query: str) -> None:
         """Raise ForbiddenValue where a selected name stands in the query: many read it as well."""
         self._in_query.refuse_in_query(query)

@@ -13,12 +13,17 @@ from ..token import Token
 from . import json as json_format
 
 _CANDIDATE: Final = re.compile(
-    rb"%b|%b|%b"
-    % tuple(
+    b"|".join(
         re.sub(rb"\((?!\?)", b"(?:", one.pattern)
-        for one in (token.JWE_PATTERN, token.SHORT_PATTERN, token.CUT_PATTERN)
+        for one in (
+            token.JWE_PATTERN,
+            token.SHORT_PATTERN,
+            token.CUT_PATTERN,
+            token.SHORT_CUT_PATTERN,
+        )
     )
 )
+_ELLIPSIS: Final = re.compile(rb"\.\.\.|\xe2\x80\xa6|\\+u2026")
 _LITERAL: Final = re.compile(rb'"(?:[^"\\]|\\.)*+"', re.DOTALL)
 _COLON: Final = re.compile(rb"[ \t\n\r]*:")
 _QUOTE, _BACKSLASH = b'"\\'
@@ -37,7 +42,8 @@ class FoundToken(NamedTuple):
 
     `depth` counts the strings around it: 0 in a text that is no JSON, 1 in a plain string, 2 in a
     JSON text that is itself a string, and so on. Where it is all of a value, `quotes` has the bytes
-    that the quotes before and behind it take.
+    that the quotes before and behind it take. `trails_off`: it is in the short form, whose length
+    says nothing, and an ellipsis stands behind it; so it was cut if it does not open.
     """
 
     start: int
@@ -45,6 +51,7 @@ class FoundToken(NamedTuple):
     token: Token | None
     depth: int
     quotes: tuple[int, int] | None
+    trails_off: bool = False
 
 
 def find(body: bytes, limit: int) -> list[FoundToken]:
@@ -73,7 +80,8 @@ def find_in_text(text: bytes, limit: int) -> list[FoundToken]:
     for match in _CANDIDATE.finditer(text):
         decoded = _decode(match[0])
         if decoded is not None or token.is_cut(match[0]):
-            found.append(FoundToken(*match.span(), decoded, 0, None))
+            trails_off = _trails_off(decoded, text, match.end())
+            found.append(FoundToken(*match.span(), decoded, 0, None, trails_off))
             if len(found) > limit:
                 raise InvalidBody("too-many-tokens")
     return found
@@ -151,7 +159,14 @@ def _in_literal(literal: bytes, offset: int, *, is_name: bool) -> Iterator[Found
             start, end = match.span()
             depth = places[here].depth
             quotes = _quotes(literal, start, end, depth) if places[here].fills else None
-            yield FoundToken(offset + start, offset + end, decoded, depth, quotes)
+            trails_off = _trails_off(decoded, literal, end)
+            yield FoundToken(offset + start, offset + end, decoded, depth, quotes, trails_off)
+
+
+def _trails_off(decoded: Token | None, text: bytes, end: int) -> bool:
+    if decoded is None or decoded.form != "short":
+        return False
+    return _ELLIPSIS.match(text, end) is not None
 
 
 def _quotes(literal: bytes, start: int, end: int, depth: int) -> tuple[int, int] | None:

@@ -22,7 +22,7 @@ from . import head as heads
 from . import line
 from .head import Head
 from .line import Value
-from .tail import CUT, Tail, find_tail
+from .tail import CUT, HEADLESS, Tail, find_tail
 
 _COMMON: Final = os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 _PRIVATE: Final = 0o600
@@ -78,8 +78,9 @@ class AuditLog:
             raise ValueError("nothing to append")
         try:
             with self._locked() as lock, self._opened() as file:
-                known = _later(heads.load(lock, key), self._known)
-                new = _append(file, find_tail(file, known, key), entries, key)
+                head = heads.load(lock, key)
+                tail = find_tail(file, _later(head, self._known), key)
+                new = _append(file, tail, entries, key, headless=head is None)
                 # After the log is on the disk: a head never tells of lines that may be lost.
                 heads.store(lock, new, key)
         except OSError as error:
@@ -115,12 +116,14 @@ def file_beside(keyring: Path) -> Path:
     return keyring.with_name(keyring.name + ".audit")
 
 
-def _append(file: BinaryIO, tail: Tail, entries: Sequence[Entry], key: AuditKey) -> Head:
+def _append(
+    file: BinaryIO, tail: Tail, entries: Sequence[Entry], key: AuditKey, *, headless: bool
+) -> Head:
     seq, mac = (tail.head.seq, tail.head.mac) if tail.head is not None else (0, "")
     text = b"\n" if tail.open_ended else b""
     if tail.torn.size:
         tail.torn.add(text)
-    for members in _told(tail, entries):
+    for members in _told(tail, entries, headless=headless):
         seq += 1
         one, mac = line.encode(seq, mac, members, key)
         text += one
@@ -141,7 +144,7 @@ def _write(descriptor: int, text: bytes) -> None:
     os.fsync(descriptor)
 
 
-def _told(tail: Tail, entries: Sequence[Entry]) -> Iterator[dict[str, Value]]:
+def _told(tail: Tail, entries: Sequence[Entry], *, headless: bool) -> Iterator[dict[str, Value]]:
     """Yield what each new line tells, first what became of the log itself."""
     who: dict[str, Value] = {"uid": os.getuid(), "pid": os.getpid()}
     torn = tail.torn.told()
@@ -151,6 +154,8 @@ def _told(tail: Tail, entries: Sequence[Entry]) -> Iterator[dict[str, Value]]:
         own["audit.began"] = {"chain": secrets.token_hex(8), **torn}
     elif tail.cut:
         own[CUT] = torn
+    elif headless:
+        own[HEADLESS] = torn
     elif torn:
         own["audit.torn"] = torn
     for event, told in own.items():

@@ -19,6 +19,9 @@ from .line import LINE_BYTES, Line, decode
 CUT: Final = "audit.cut"
 """The line of a writer that found the log shorter than it had been."""
 
+HEADLESS: Final = "audit.headless"
+"""The line of a writer that found lines and no head record: it cannot tell whether more were."""
+
 TORN_BYTES: Final = "torn_bytes"
 TORN_HASH: Final = "torn_sha256"
 TOLD: Final = (TORN_BYTES, TORN_HASH)

@@ -16,7 +16,7 @@ from ...core.errors import UnfitEnvironment
 from ...core.secret import AuditKey
 from .head import Head
 from .line import Line
-from .tail import CUT, TOLD, Torn, line_of, pieces
+from .tail import CUT, HEADLESS, TOLD, Torn, line_of, pieces
 
 _MOST_TOLD: Final = 20
 
@@ -141,6 +141,8 @@ class _Reading:
         verdict, last = self.verdict, self.verdict.last
         if line.members.get("event") == CUT:
             verdict.wrong(_said(place, "tells that the log was shorter than it had been"))
+        if line.members.get("event") == HEADLESS:
+            verdict.wrong(_said(place, "tells that the head record was gone: lines may be, too"))
         if not verdict.lines:
             verdict.first = line.seq
             if line.seq != 1:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Final
+from typing import Final, TypedDict
 from weakref import WeakValueDictionary
 
-from ...config.settings import IdentitySettings
+from ...config.settings import IdentitySettings, PinSettings
 from ...core.context import Scope
 from ...core.errors import KeyUnavailable, Unopened
 from ...core.needs import Attempt, Keys, Needs
@@ -18,6 +18,7 @@ from ...core.token import KeyId
 from ...telemetry.tally import Reporter
 from ..guarded import Notice
 from ..keyring import RandomBytes
+from ..participants.pins import PinBook
 from ..participants.registry import Participants
 from ..session_settings import SessionSettings
 from ..sessions import Sessions
@@ -26,12 +27,19 @@ from ..witness import BLOCKED
 from .identities import Identities
 from .opening import PackagedOpening
 from .people import People
+from .pinning import Pinning
 from .sealing import PackagedSealing, place
 from .shelf import PackageShelf
 from .stored import StoredPackage
 
 # Each round one message gets its session, so only a plan of more scopes than fit fails.
 _ROUNDS: Final = 16
+
+
+class _Common(TypedDict):
+    clock: Callable[[], float]
+    notice: Notice
+
 
 _Opens = dict[tuple[Scope, KeyId], tuple[Session, str | None]]
 
@@ -49,6 +57,7 @@ class EndToEnd:
         identities: Sequence[IdentitySettings] | None,
         environ: Mapping[str, str],
         *,
+        pins: PinSettings,
         clock: Callable[[], float],
         random: RandomBytes,
         notice: Notice,
@@ -58,7 +67,9 @@ class EndToEnd:
         self._sessions = sessions
         self._clock = clock
         self._max_messages = settings.max_messages
-        self._people = People(sessions, settings.revocation_max_age, clock=clock, notice=notice)
+        common: _Common = {"clock": clock, "notice": notice}
+        self._pinning = Pinning(sessions, pins, reporter=reporter, changed=self.changed, **common)
+        self._people = People(sessions, settings.revocation_max_age, self._pinning, **common)
         self._identities = Identities(sessions, identities, environ, clock=clock, reporter=reporter)
         self._shelf = PackageShelf(sessions, clock=clock, notice=notice)
         found = sessions, settings, self._shelf, self._people, self._identities
@@ -143,6 +154,10 @@ class EndToEnd:
         store, keyring = self._sessions.store, self._sessions.keyring
         return Participants(store, keyring, changed=self.changed)
 
+    def pins(self) -> PinBook:
+        """Return the pins of participants; what is accepted through them counts here at once."""
+        return self._pinning.book
+
     def changed(self, name: str | None) -> None:
         """Hear that a conversation was rotated or revoked, or that a participant changed.
 
@@ -151,10 +166,11 @@ class EndToEnd:
         if name is not None and name.endswith(erased("")):
             self._opening.clear()
             self._sealing.clear()
-        if self._people.changed(name):
+        whose = None if name is None else self._pinning.whose(name)
+        if self._people.changed(whose):
             self._opening.changed()
-            if name is not None:
-                self._sealing.doubt(name)
+            if whose is not None:
+                self._sealing.doubt(whose)
         self._sealing.turn(name)
 
     def replace_identities(self, identities: Sequence[IdentitySettings] | None) -> None:
@@ -162,6 +178,11 @@ class EndToEnd:
         self._identities.replace(identities)
         self._opening.clear()
         self._sealing.clear()
+
+    def replace_pins(self, pins: PinSettings) -> None:
+        """Go by other pins; everybody is asked about anew."""
+        self._pinning.replace(pins)
+        self.changed(None)
 
     def bury(self) -> Iterator[None]:
         """Let go of sessions that are over, a few at each step."""

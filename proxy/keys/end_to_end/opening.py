@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from ...core.context import Scope
-from ...core.errors import OpenFailed
+from ...core.errors import KeyUnavailable, OpenFailed
 from ...core.secret import SessionKey
 from ...core.session import Session
 from ...core.token import KeyId
@@ -188,14 +188,26 @@ class PackagedOpening:
         mine = await self._people.find(self._people.name(reader))
         theirs = await self._people.find(stored.issuer)
         fresh_until = min(mine.fresh_until, theirs.fresh_until)
-        sender = theirs.participant.verifying_key(stored.kid, self._clock())
+        if not self._is_from(scope.parties.sender, stored.issuer):
+            return "package-of-another-sender", fresh_until
+        sender = theirs.trusted.verifying_key(stored.kid, self._clock())
         if sender is None:
-            return "sender-key-not-valid", fresh_until
+            some = theirs.participant.verifying_key(stored.kid, self._clock()) is not None
+            return "sender-key-not-accepted" if some else "sender-key-not-valid", fresh_until
         identities = await self._identities.find(reader, mine.participant, "enc")
         for identity in identities:
             if package.is_for(stored.package, identity.public.kid):
                 return _Job(stored, identity, sender), fresh_until
         return "package-not-for-us" if identities else "no-identity", fresh_until
+
+    def _is_from(self, sender: str | None, issuer: str) -> bool:
+        """Whether a package is of the sender that the message names, if it names one."""
+        if sender is None:
+            return True
+        try:
+            return self._people.name(sender) == issuer
+        except KeyUnavailable:
+            return False  # an id that nobody can have
 
     def _still_good(
         self, scope: Scope, sid: bytes, stored: StoredPackage, fresh_until: float

@@ -12,15 +12,20 @@ from ..guarded import Notice
 from ..participants.participant import Participant
 from ..participants.registry import Participants, record_name
 from ..sessions import Sessions
+from .pinning import Pinning
 
 _KNOWN: Final = 10_000
 
 
 @dataclass(slots=True)
 class Known:
-    """A participant, and until when (seconds since 1970) that is believed."""
+    """A participant, and until when (seconds since 1970) that is believed.
+
+    `trusted` is the same participant with those keys that may be used for them and believed.
+    """
 
     participant: Participant
+    trusted: Participant
     fresh_until: float
 
 
@@ -32,10 +37,17 @@ class People:
     """
 
     def __init__(
-        self, sessions: Sessions, max_age: float, *, clock: Callable[[], float], notice: Notice
+        self,
+        sessions: Sessions,
+        max_age: float,
+        pinning: Pinning,
+        *,
+        clock: Callable[[], float],
+        notice: Notice,
     ) -> None:
         """Know nobody yet."""
         self._sessions = sessions
+        self._pinning = pinning
         self._max_age = max_age
         self._clock = clock
         self._notice = notice
@@ -62,11 +74,12 @@ class People:
         heard = self.heard
         try:
             participant = await self._registry().find_named(name)
+            if known is not None and participant.epoch < known.participant.epoch:
+                self._notice("record-stale")
+                participant = known.participant
+            trusted = await self._pinning.trusted(name, participant)
         except ParticipantError:
             raise KeyUnavailable("participant-unavailable") from None
-        if known is not None and participant.epoch < known.participant.epoch:
-            self._notice("record-stale")
-            participant = known.participant
         now = self._clock()
         ends = [
             end
@@ -75,7 +88,7 @@ class People:
             if end > now
         ]
         fresh_until = min([now + self._max_age, *ends])
-        found = Known(participant, fresh_until if heard == self.heard else 0.0)
+        found = Known(participant, trusted, fresh_until if heard == self.heard else 0.0)
         self._known.put(name, found)
         return found
 

@@ -28,6 +28,7 @@ from ..participants.package_shape import MAX_RECIPIENTS
 from ..participants.public_key import PublicKey
 from ..session_settings import SessionSettings
 from ..sessions import Sessions
+from . import turn
 from .identities import Identities
 from .people import People
 from .shelf import PackageShelf
@@ -45,7 +46,7 @@ Place = tuple[Scope, str]
 class Audience(NamedTuple):
     """For whom a package is: who signs it, whose keys it has, and until when that is believed.
 
-    `members` are the names of the recipients' records.
+    `members` are the names of the recipients' records, `mark` is the conversation's (see `turn`).
     """
 
     sender: Identity
@@ -54,6 +55,7 @@ class Audience(NamedTuple):
     keys: tuple[PublicKey, ...]
     fresh_until: float
     heard: int
+    mark: str
 
     @property
     def kids(self) -> frozenset[str]:
@@ -149,7 +151,7 @@ class PackagedSealing:
         if held is not None and usable and now < held.fresh_until:
             return
         try:
-            audience = await self._audience(_parties(scope))
+            audience = await self._audience(scope)
         except KeyUnavailable as error:
             if held is None or not usable or error.reason != "participant-unavailable":
                 raise
@@ -164,6 +166,8 @@ class PackagedSealing:
                 await self._begin(scope, audience, "first")
         elif not usable:
             await self._begin(scope, audience, self._why_unable(held))
+        elif held.audience.mark != audience.mark:
+            await self._begin(scope, audience, "rotated")
         elif held.audience.fits(audience):
             held.audience, held.fresh_until = audience, self._fresh_until(audience)
         elif held.audience.grows_into(audience):
@@ -223,11 +227,15 @@ class PackagedSealing:
         if scope.conversation is None:
             return False
         before, after = _parties(held.scope).recipients, _parties(scope).recipients
-        able = self._able(held, count, self._clock())
+        able = self._able(held, count, self._clock()) and held.audience.mark == audience.mark
         return able and set(before) < set(after) and held.audience.grows_into(audience)
 
-    async def _audience(self, parties: Parties) -> Audience:
-        heard = self._people.heard
+    async def _audience(self, scope: Scope) -> Audience:
+        parties, heard = _parties(scope), self._people.heard
+        try:
+            mark = await turn.last(self._sessions, place(scope)[0])
+        except KeyUnavailable:
+            raise KeyUnavailable("participant-unavailable") from None
         sender, issuer = parties.sender or "", self._people.name(parties.sender or "")
         members = tuple(self._people.name(one) for one in parties.recipients)
         known = [await self._people.find(name) for name in (issuer, *members)]
@@ -237,16 +245,21 @@ class PackagedSealing:
         signing = next((one for one in identities if one.public.kid in active), None)
         if signing is None:
             raise KeyUnavailable("sender-has-no-key")
+        if known[0].trusted.verifying_key(signing.public.kid, now) is None:
+            raise KeyUnavailable("sender-key-not-accepted")
         keys: dict[str, PublicKey] = {}
         for one in known[1:]:
-            found = one.participant.sealing_keys(now)
+            found = one.trusted.sealing_keys(now)
             if not found:
-                raise KeyUnavailable("recipient-has-no-key")
+                some = bool(one.participant.sealing_keys(now))
+                raise KeyUnavailable(
+                    "recipient-key-not-accepted" if some else "recipient-has-no-key"
+                )
             keys |= {key.kid: key for key in found}
         if len(keys) > MAX_RECIPIENTS:
             raise KeyUnavailable("too-many-recipients")
         fresh_until = min(one.fresh_until for one in known)
-        return Audience(signing, issuer, members, tuple(keys.values()), fresh_until, heard)
+        return Audience(signing, issuer, members, tuple(keys.values()), fresh_until, heard, mark)
 
     async def _begin(self, scope: Scope, audience: Audience, cause: Cause) -> None:
         now, (conversation, _) = self._clock(), place(scope)

@@ -15,7 +15,7 @@ from ..sessions import Sessions
 from ..stores import Held, StoreFailed
 from ..stores.authentic import RecordRefused
 from . import stored
-from .stored import LIST, Listed, StoredPackage
+from .stored import LIST, TURN, Listed, StoredPackage
 
 _MOST_TRIES: Final = 16
 _KNOWN_ISSUES: Final = 100_000
@@ -76,6 +76,17 @@ class PackageShelf:
         """
         name = record_name(self._sessions.keyring.name_key, recipient)
         return tuple(one for one in await self.listed(scope) if name in one.audience)
+
+    async def erase(self, scope: Scope) -> tuple[str, ...]:
+        """Destroy all packages of a conversation; return the ids of their sessions.
+
+        Raises KeyUnavailable where the store does not answer; then they may all still be there.
+        """
+        try:
+            gone = await self._sessions.store.erase(self.name(scope))
+        except StoreFailed:
+            raise KeyUnavailable("store-unavailable") from None
+        return tuple(one for one in gone if one not in {LIST, TURN})
 
     async def _find(self, scope: Scope, key_ids: Sequence[str]) -> list[StoredPackage | None]:
         name = self.name(scope)

@@ -23,6 +23,8 @@ from ..stores.authentic import RecordUnknown
 VERSION: Final = 1
 LIST: Final = "list"
 """The key id under which the list stands; a session id has 16 characters."""
+TURN: Final = "turn"
+"""The key id under which the mark of the last turn stands."""
 MAX_LISTED: Final = 1024
 
 _PACKAGE_LABEL: Final = b"sealyard/v1/record/package\x00"

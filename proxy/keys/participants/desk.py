@@ -1,4 +1,4 @@
-"""What operators ask about participants: look, add, rotate, revoke, expire, hand out.
+"""What operators ask about participants: look, add, rotate, revoke, expire, accept, hand out.
 
 Each change stands in the audit log before it stands in the store.
 """
@@ -16,10 +16,11 @@ from ..roots.provider import Passphrase, RootKey
 from . import public_key, registry
 from .making import KeyMaker
 from .participant import Participant, ParticipantKey
+from .pins import PinBook, Pins
 from .public_key import Use
 from .registry import Change, Participants
 
-ParticipantAction = Literal["find", "add", "rotate", "revoke", "expire", "private"]
+ParticipantAction = Literal["find", "add", "rotate", "revoke", "expire", "accept", "private"]
 ACTIONS: tuple[ParticipantAction, ...] = get_args(ParticipantAction)
 
 Write = Callable[[str, Mapping[str, str]], Awaitable[None]]
@@ -61,23 +62,28 @@ class ParticipantCall:
 class ParticipantAnswer:
     """How a participant stands now; `name` is their record's, which tells nothing.
 
-    `kid` is the key that was added, changed or asked for.
+    `kid` is the key that was added, changed or asked for; `pins` tell which keys are accepted,
+    where that was looked up.
     """
 
     name: str
     participant: Participant
     kid: str = ""
+    pins: Pins = field(default_factory=Pins)
 
     def to_json(self) -> dict[str, Any]:
         """Return the answer as JSON holds it, for another process."""
         keys = [registry.key_members(one) for one in self.participant.keys]
-        return {"name": self.name, "kid": self.kid, "epoch": self.participant.epoch, "keys": keys}
+        pins = {"enc": sorted(self.pins.enc), "sig": sorted(self.pins.sig)}
+        told = {"name": self.name, "kid": self.kid, "epoch": self.participant.epoch}
+        return {**told, "keys": keys, "pins": pins}
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> ParticipantAnswer:
         """Return the answer that another process of the same version sent."""
         keys = tuple(registry.key_of(one) for one in value["keys"])
-        return cls(value["name"], Participant(value["epoch"], keys), value["kid"])
+        pins = Pins(0, *(frozenset(value["pins"][use]) for use in ("enc", "sig")))
+        return cls(value["name"], Participant(value["epoch"], keys), value["kid"], pins)
 
 
 class ParticipantDesk:
@@ -86,13 +92,15 @@ class ParticipantDesk:
     def __init__(
         self,
         participants: Participants,
+        pins: PinBook,
         maker: KeyMaker,
         write: Write,
         *,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """Take the collaborators; `participants` see to it that a change counts here at once."""
+        """Take the collaborators, who see to it that a change counts here at once."""
         self._participants = participants
+        self._pins = pins
         self._maker = maker
         self._write = write
         self._clock = clock
@@ -105,14 +113,24 @@ class ParticipantDesk:
         """
         name = self._participants.name(call.participant)
         if call.action == "find":
-            return ParticipantAnswer(name, await self._participants.find(call.participant))
+            found = await self._participants.find(call.participant)
+            return ParticipantAnswer(name, found, pins=await self._pins.find(name))
         if call.action == "private":
             return await self._hand_out(name, call)
+        if call.action == "accept":
+            return await self._accept(name, call)
         kid, change = await self._change(call)
         change(await self._participants.find(call.participant))  # what is refused is no event
         await self._write(f"participants.{call.action}", {"participant": name, "kid": kid})
         after = await self._participants.change(call.participant, change)
-        return ParticipantAnswer(name, after, kid)
+        return ParticipantAnswer(name, after, kid, await self._pins.find(name))
+
+    async def _accept(self, name: str, call: ParticipantCall) -> ParticipantAnswer:
+        participant = await self._participants.find(call.participant)
+        key = participant.find(call.kid)
+        self._pins.require_acceptable(name, key, self._clock())
+        await self._write("participants.accept", {"participant": name, "kid": call.kid})
+        return ParticipantAnswer(name, participant, call.kid, await self._pins.accept(name, key))
 
     async def _hand_out(self, name: str, call: ParticipantCall) -> ParticipantAnswer:
         participant = await self._participants.find(call.participant)
@@ -135,7 +153,7 @@ class ParticipantDesk:
     async def _new_key(self, call: ParticipantCall) -> ParticipantKey:
         private = ""
         if call.jwk is not None:
-            public = public_key.from_members(call.jwk)
+            public = public_key.from_members(call.jwk, call.use)
             if public.use != call.use:
                 raise ParticipantError(f"the key is for use {public.use}")
         elif call.keyring or call.passphrase is not None:

@@ -1,4 +1,4 @@
-"""A process that makes one key pair and ends: `python -m proxy.keys.participants.maker`.
+"""What makes one key pair, in a process of its own (see maker_process).
 
 Checking an RSA key of 4096 bits holds the interpreter for a quarter of a second, in whatever thread
 it runs, and no message would pass meanwhile. So it is done beside the process that carries traffic,
@@ -8,9 +8,8 @@ and with less right to the CPU. stdin tells what is wanted, stdout holds the res
 from __future__ import annotations
 
 import json
-import os
 import sys
-from typing import Any, Final
+from typing import Any
 
 from ...core import base64url
 from ...core.errors import SealyardError
@@ -19,13 +18,10 @@ from ..roots.provider import Passphrase, RootKey
 from . import private_key
 from .public_key import USUAL
 
-NICENESS: Final = 10
-
 
 def main() -> None:
     """Make the pair that stdin asks for."""
     harden()
-    os.nice(NICENESS)
     try:
         answer = make(json.load(sys.stdin))
     except SealyardError as error:
@@ -43,7 +39,3 @@ def _opener(wanted: dict[str, Any]) -> Passphrase | RootKey:
     if "root" in wanted:
         return RootKey(base64url.decode(wanted["root"].encode()))
     return Passphrase(wanted["passphrase"])
-
-
-if __name__ == "__main__":
-    main()

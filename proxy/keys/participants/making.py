@@ -52,7 +52,7 @@ async def _make(use: Use, opener: Passphrase | RootKey) -> tuple[PublicKey, str]
     wanted = {"use": use, **_told(opener)}
     safe = ("-P",) if sys.flags.safe_path else ()
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, *safe, "-m", f"{__package__}.maker"),
+        *(sys.executable, *safe, "-m", f"{__package__}.maker_process"),
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.DEVNULL,  # a traceback might hold what must not be in a log

@@ -1,10 +1,10 @@
 """Key packages: the session key of a conversation, wrapped for several recipients, signed.
 
 JWE General JSON (RFC 7516) by A256GCM, and by RSA-OAEP-256, ECDH-ES+A256KW or X-Wing (experimental,
-see x_wing) for each recipient, around a JWS (RFC 7515, EdDSA) of the sender over the session key,
-the conversation and everybody for whom it is. The signature stands inside, so that nobody else
-learns who wrote; that it names its recipients keeps one of them from passing it on under the
-sender's name. The shapes are read strictly before any library sees them.
+see x_wing) for each recipient, around a JWS (RFC 7515, EdDSA or PS256) of the sender over the
+session key, the conversation and everybody for whom it is. The signature stands inside, so that
+nobody else learns who wrote; that it names its recipients keeps one of them from passing it on
+under the sender's name. The shapes are read strictly before any library sees them.
 """
 
 from __future__ import annotations

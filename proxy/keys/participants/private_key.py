@@ -25,7 +25,7 @@ from ..jwk_set import decoded, parse_object
 from ..keyring import Keyring
 from ..roots.provider import Passphrase, RootKey
 from . import public_key, x_wing
-from .public_key import POINT_BYTES, RSA_BITS, RSA_EXPONENT, Kind, PublicKey, integer
+from .public_key import POINT_BYTES, RSA_BITS, RSA_EXPONENT, Kind, PublicKey, Use, integer
 
 CTY: Final = "jwk+json"
 _RSA_PRIVATE: Final = ("d", "p", "q", "dp", "dq", "qi")
@@ -49,13 +49,14 @@ def generate(kind: Kind, passphrase: Opener) -> tuple[PublicKey, str]:
     RSA takes seconds and much of a core: call it in a process that carries no traffic. Raises
     ParticipantError for a passphrase below 12 characters.
     """
-    if kind == "RSA":
-        private = _rsa_members(generate_private_key(RSA_EXPONENT, RSA_BITS))
+    if kind in {"RSA", "RSA-PSS"}:
+        made = _rsa_members(generate_private_key(RSA_EXPONENT, RSA_BITS))
+        private = made | {"use": "sig" if kind == "RSA-PSS" else "enc"}
     elif kind == "X-Wing":
         private = _x_wing_members(x_wing.new_seed())
     else:
-        made = (X25519PrivateKey if kind == "X25519" else Ed25519PrivateKey).generate()
-        private = _okp_members(kind, made)
+        curve = X25519PrivateKey if kind == "X25519" else Ed25519PrivateKey
+        private = _okp_members(kind, curve.generate())
     return seal(private, passphrase)
 
 
@@ -85,7 +86,7 @@ def unseal(sealed: str, passphrase: Opener, expected: PublicKey) -> _Members:
             "the private key does not open: wrong passphrase, or not an encrypted JWK of ours"
         ) from None
     members = parse_object(text)
-    if members is None or _checked(members, primes=False) != expected:
+    if members is None or _checked(members, primes=False, use=expected.use) != expected:
         raise ParticipantError("the private key does not belong to the public key")
     return members
 
@@ -98,10 +99,13 @@ def native_rsa(members: _Members) -> RSAPrivateKey:
     return numbers.private_key(unsafe_skip_rsa_key_validation=True)  # see `unseal`
 
 
-def _checked(members: _Members, *, primes: bool) -> PublicKey:
-    """Return the public key that the private members really belong to."""
+def _checked(members: _Members, *, primes: bool, use: Use = "enc") -> PublicKey:
+    """Return the public key that the private members really belong to.
+
+    `use` counts for RSA where the members do not tell.
+    """
     private = _PRIVATE.get(str(members.get("kty")), ("d",))
-    public = public_key.from_members({k: v for k, v in members.items() if k not in private})
+    public = public_key.from_members({k: v for k, v in members.items() if k not in private}, use)
     if public.kty == "RSA":
         fits = _fits_rsa(members, primes=primes)
     else:

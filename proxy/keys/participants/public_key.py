@@ -1,8 +1,9 @@
-"""Public keys of participants as JWK (RFC 7517): four kinds, read strictly.
+"""Public keys of participants as JWK (RFC 7517): five kinds, read strictly.
 
 RSA of 4096 bits (RSA-OAEP-256, RFC 7518), X25519 (ECDH-ES+A256KW, RFC 8037) and, experimental,
-X-Wing wrap session keys; Ed25519 (EdDSA, RFC 8037) signs. JOSE libraries do not hold a JWK to its
-own `alg`, so what a key may do is settled here, by its kind.
+X-Wing wrap session keys; Ed25519 (EdDSA, RFC 8037) and RSA of 4096 bits (PS256) sign. JOSE
+libraries do not hold a JWK to its own `alg`, so what a key may do is settled here, by its kind. An
+RSA key is of one kind or the other: its thumbprint is the same, so no participant has it as both.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from ..jwk_set import decoded, parse_object
 from . import x_wing
 
 Use = Literal["enc", "sig"]
-Kind = Literal["RSA", "X25519", "X-Wing", "Ed25519"]
+Kind = Literal["RSA", "X25519", "X-Wing", "Ed25519", "RSA-PSS"]
 
 RSA_BITS: Final = 4096
 RSA_EXPONENT: Final = 65537
@@ -40,8 +41,15 @@ _ALG: Final = {
     "X25519": "ECDH-ES+A256KW",
     "X-Wing": x_wing.ALG,
     "Ed25519": "EdDSA",
+    "RSA-PSS": "PS256",
 }
-_USE: Final[dict[str, Use]] = {"RSA": "enc", "X25519": "enc", "X-Wing": "enc", "Ed25519": "sig"}
+_USE: Final[dict[str, Use]] = {
+    "RSA": "enc",
+    "X25519": "enc",
+    "X-Wing": "enc",
+    "Ed25519": "sig",
+    "RSA-PSS": "sig",
+}
 USUAL: Final[dict[Use, Kind]] = {"enc": "RSA", "sig": "Ed25519"}
 """The kind of key that a use has where no other is asked for."""
 
@@ -52,9 +60,13 @@ _SMALL_FACTORS: Final = math.factorial(751)
 
 @dataclass(frozen=True, slots=True)
 class PublicKey:
-    """A public key that passed every check; `required` are the members that make its thumbprint."""
+    """A public key that passed every check; `required` are the members that make its thumbprint.
+
+    Those of RSA do not tell whether it is to sign: `signs` does.
+    """
 
     required: tuple[tuple[str, str], ...]
+    signs: bool = False
 
     @property
     def kty(self) -> str:
@@ -63,8 +75,8 @@ class PublicKey:
 
     @property
     def kind(self) -> Kind:
-        """RSA, X25519, X-Wing or Ed25519."""
-        return _kind(dict(self.required))
+        """RSA (to wrap keys for), X25519, X-Wing, Ed25519 or RSA-PSS (to sign)."""
+        return _kind(dict(self.required), signs=self.signs)
 
     @property
     def use(self) -> Use:
@@ -87,15 +99,18 @@ class PublicKey:
         return {**dict(self.required), "use": self.use, "alg": self.alg, "kid": self.kid}
 
 
-def parse(text: bytes) -> PublicKey:
-    """Return the public key of a JWK; raise ParticipantError for anything that does not fit."""
+def parse(text: bytes, use: Use = "enc") -> PublicKey:
+    """Return the public key of a JWK; raise ParticipantError for anything that does not fit.
+
+    `use` counts for RSA where neither the `use` nor the `alg` of the JWK tells.
+    """
     members = parse_object(text)
     if members is None:
         raise ParticipantError("the key is not a JSON object with unique members")
-    return from_members(members)
+    return from_members(members, use)
 
 
-def from_members(members: Mapping[str, Any]) -> PublicKey:
+def from_members(members: Mapping[str, Any], use: Use = "enc") -> PublicKey:
     """Return the public key of a JWK's members, as `parse` does."""
     if _PRIVATE & set(members):
         raise ParticipantError("the key is a private or secret key: give the public part alone")
@@ -108,13 +123,16 @@ def from_members(members: Mapping[str, Any]) -> PublicKey:
     # A tuple, since what stands there may be anything that JSON holds, also unhashable.
     if kty == "OKP" and members.get("crv") not in ("X25519", "Ed25519"):
         raise ParticipantError("the key's crv is neither X25519 nor Ed25519")
-    kind = _kind(members)
+    silent = not {"use", "alg"} & set(members)
+    sig = members.get("use", use if silent else None) == "sig" or members.get("alg") == "PS256"
+    signs = kty == "RSA" and sig
+    kind = _kind(members, signs=signs)
     if members.get("alg", None if kty == "AKP" else _ALG[kind]) != _ALG[kind]:
         raise ParticipantError(f"the key's alg is not {_ALG[kind]}")
     if members.get("use", _USE[kind]) != _USE[kind]:
         raise ParticipantError(f"the key's use is not {_USE[kind]}")
     _CHECKS[kty](members)
-    key = PublicKey(tuple((name, str(members[name])) for name in required))
+    key = PublicKey(tuple((name, str(members[name])) for name in required), signs)
     if members.get("kid", key.kid) != key.kid:
         raise ParticipantError("the key's kid is not its thumbprint (RFC 7638): leave it out")
     return key
@@ -152,9 +170,9 @@ def _check_akp(members: Mapping[str, Any]) -> None:
 _CHECKS: Final = {"RSA": _check_rsa, "OKP": _check_okp, "AKP": _check_akp}
 
 
-def _kind(members: Mapping[str, Any]) -> Kind:
+def _kind(members: Mapping[str, Any], *, signs: bool) -> Kind:
     if members["kty"] == "RSA":
-        return "RSA"
+        return "RSA-PSS" if signs else "RSA"
     if members["kty"] == "AKP":
         return "X-Wing"
     return "X25519" if members["crv"] == "X25519" else "Ed25519"

@@ -16,14 +16,15 @@ from typing import Any, Final
 
 from ...core import base64url
 from ...core.derivation import NAME_BYTES
-from ...core.errors import ParticipantError, ParticipantsUnavailable
+from ...core.errors import ParticipantError
 from ...core.secret import NameKey, RecordKey
 from ..guarded import GuardedStore
 from ..jwk_set import parse_object
 from ..keyring import Keyring
-from ..stores import StoreFailed, authentic
-from ..stores.authentic import RecordRefused, RecordUnknown
+from ..stores import authentic
+from ..stores.authentic import RecordUnknown
 from . import public_key
+from .notes import Form, Notes
 from .participant import Participant, ParticipantKey
 
 VERSION: Final = 1
@@ -33,7 +34,6 @@ _LABEL: Final = b"sealyard/v1/record/participant\x00"
 # A SCOPE begins with a label byte of 1 or 2, so that no conversation has such a name.
 _NAME_LABEL: Final = b"sealyard/v1/participant\x00"
 _HEAD: Final = struct.Struct(">BQ")
-_MOST_TRIES: Final = 16
 
 Change = Callable[[Participant], Participant]
 """Returns the participant as it is to be; raises ParticipantError for what cannot be."""
@@ -53,9 +53,15 @@ class Participants:
 
         `changed` is told the name of the record of each participant who was changed by this object.
         """
-        self._changed = changed
         self._store = store
         self._keyring = keyring
+        form = Form("the participant", Participant(), _at, encode, decode)
+        self._notes = Notes(store, keyring, form, changed)
+
+    @property
+    def store(self) -> GuardedStore:
+        """The store that they are in."""
+        return self._store
 
     @property
     def keyring(self) -> Keyring:
@@ -75,43 +81,15 @@ class Participants:
 
     async def find_named(self, name: str) -> Participant:
         """Do as `find` by the name of the participant's record."""
-        return self._decode(await self._note(name, b"", 0), name)
+        return await self._notes.find(name)
 
     async def change(self, participant_id: str, change: Change) -> Participant:
         """Make a change on top of whatever others changed meanwhile; return what stands then.
 
         Raises ParticipantError as `find` and `change` do; then nothing is changed.
         """
-        name = self.name(participant_id)
         before = await self.find(participant_id)
-        for _ in range(_MOST_TRIES):
-            after = change(before)
-            if after == before:
-                return before
-            after = replace(after, epoch=before.epoch + 1)
-            record = encode(after, name, self._keyring.record_key)
-            held = await self._note(name, record, after.epoch, tell=True)
-            if held == record:
-                self._changed(name)
-                return after
-            before = self._decode(held, name)
-        raise ParticipantError("others change the participant all the time: try again")
-
-    async def _note(
-        self, name: str, record: bytes, epoch: int, *, tell: bool = False
-    ) -> bytes | None:
-        try:
-            return await self._store.note(name, record, epoch, tell=tell)
-        except StoreFailed as failed:
-            raise ParticipantsUnavailable(f"the store does not answer: {failed}") from None
-
-    def _decode(self, record: bytes | None, name: str) -> Participant:
-        if record is None:
-            return Participant()
-        try:
-            return decode(record, name, self._keyring.record_key)
-        except RecordRefused as refused:
-            raise ParticipantError(f"the participant's record is refused: {refused}") from None
+        return await self._notes.change(self.name(participant_id), before, change)
 
 
 def record_name(name_key: NameKey, participant_id: str) -> str:
@@ -144,6 +122,10 @@ def decode(record: bytes, name: str, key: RecordKey) -> Participant:
         return Participant(epoch, tuple(key_of(one) for one in members["keys"]))
     except (KeyError, TypeError):
         raise RecordUnknown("record-version") from None
+
+
+def _at(participant: Participant, epoch: int) -> Participant:
+    return replace(participant, epoch=epoch)
 
 
 def key_members(key: ParticipantKey) -> dict[str, Any]:

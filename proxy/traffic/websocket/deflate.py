@@ -24,7 +24,7 @@ def compress(data: bytes, bits: int) -> bytes:
 
 
 def inflate(data: bytes, limit: int) -> bytes:
-    """Return a message that came compressed.
+    """Return a message that came compressed by itself.
 
     It grows to `limit` bytes at most, and to a hundred times its size once that is more than a
     mebibyte.
@@ -32,27 +32,42 @@ def inflate(data: bytes, limit: int) -> bytes:
     Raises:
         Breach: It would grow beyond, or is damaged.
     """
-    bound = min(limit, max(_RATIO_FREE, _RATIO * len(data)))
-    parts: list[bytes] = []
-    rest = data + _TAIL
-    for _ in range(_STREAMS):
-        stream = zlib.decompressobj(-MOST_BITS)
-        at = 0
-        while at < len(rest) and not stream.eof:
-            piece = rest[at : at + _SLICE]
-            at += len(piece)
-            try:
-                part = stream.decompress(piece, bound + 1)
-            except zlib.error:
-                raise Breach(INVALID_TEXT, "compressed-data") from None
-            bound -= len(part)
-            if bound < 0:
-                raise Breach(TOO_BIG, "decompressed-size")
-            parts.append(part)
-        if not stream.eof:
-            return b"".join(parts)
-        # A stream that says it is the last may be followed by another (section 7.2.3.5).
-        rest = stream.unused_data + rest[at:]
-        if not rest:
-            return b"".join(parts)
-    raise Breach(INVALID_TEXT, "compressed-data")
+    return Inflater()(data, limit)
+
+
+class Inflater:
+    """Inflates messages, each of which may point into those before (RFC 7692 section 7.2.3.2)."""
+
+    __slots__ = ("_stream",)
+
+    def __init__(self) -> None:
+        """Begin with an empty window."""
+        self._stream = zlib.decompressobj(-MOST_BITS)
+
+    def __call__(self, data: bytes, limit: int) -> bytes:
+        """Return the next message; bounds and raises as `inflate` does."""
+        bound = min(limit, max(_RATIO_FREE, _RATIO * len(data)))
+        parts: list[bytes] = []
+        rest = data + _TAIL
+        for _ in range(_STREAMS):
+            stream = self._stream
+            at = 0
+            while at < len(rest) and not stream.eof:
+                piece = rest[at : at + _SLICE]
+                at += len(piece)
+                try:
+                    part = stream.decompress(piece, bound + 1)
+                except zlib.error:
+                    raise Breach(INVALID_TEXT, "compressed-data") from None
+                bound -= len(part)
+                if bound < 0:
+                    raise Breach(TOO_BIG, "decompressed-size")
+                parts.append(part)
+            if not stream.eof:
+                return b"".join(parts)
+            # A stream that says it is the last may be followed by another (section 7.2.3.5).
+            self._stream = zlib.decompressobj(-MOST_BITS)
+            rest = stream.unused_data + rest[at:]
+            if not rest:
+                return b"".join(parts)
+        raise Breach(INVALID_TEXT, "compressed-data")

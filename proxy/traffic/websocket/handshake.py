@@ -98,6 +98,11 @@ def _accepted_bits(parameters: dict[str, str | None]) -> int | None:
     return int(parameters.get("client_max_window_bits") or MOST_BITS)
 
 
+def deflates(head: ResponseHead) -> bool:
+    """Tell whether a 101 agrees that messages may come compressed."""
+    return any(name == _DEFLATE for name, _ in _offers(head.headers))
+
+
 def downward(head: ResponseHead, agreement: Agreement | None) -> ResponseHead:
     """Return the head of the 101 that goes to the client, with what was agreed with it."""
     headers = tuple(pair for pair in head.headers if pair[0].lower() != _EXTENSIONS)

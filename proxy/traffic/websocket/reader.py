@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+from collections.abc import Callable
 from typing import Final, NamedTuple
 
 from .closing import INVALID_TEXT, PROTOCOL_ERROR, TOO_BIG, Breach, check_close
@@ -29,6 +30,7 @@ _OPCODE: Final = 0x0F
 _LENGTH: Final = 0x7F
 _CONTROL: Final = 0x8
 _KNOWN: Final = frozenset({CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG})
+Inflate = Callable[[bytes, int], bytes]
 _Utf8 = codecs.getincrementaldecoder("utf-8")
 
 
@@ -44,8 +46,8 @@ class MessageReader:
     """Reads the frames of one peer and puts messages together.
 
     `masked` says that the peer is a client, whose frames are masked; `limit` bounds a message in
-    bytes, also once it is decompressed; `deflate` says that messages may come compressed. Nothing
-    is read behind a close frame.
+    bytes, also once it is decompressed; `deflate` says that messages may come compressed, and
+    `inflater` how they are read. Nothing is read behind a close frame.
     """
 
     __slots__ = (
@@ -54,6 +56,7 @@ class MessageReader:
         "_compressed",
         "_deflate",
         "_final",
+        "_inflate",
         "_left",
         "_limit",
         "_mask",
@@ -65,8 +68,11 @@ class MessageReader:
         "closed",
     )
 
-    def __init__(self, *, masked: bool, limit: int, deflate: bool) -> None:
+    def __init__(
+        self, *, masked: bool, limit: int, deflate: bool, inflater: Inflate = inflate
+    ) -> None:
         """Begin at the border of a frame."""
+        self._inflate = inflater
         self._masked = masked
         self._limit = limit
         self._deflate = deflate
@@ -183,7 +189,7 @@ class MessageReader:
         assert opcode is not None  # noqa: S101 - a frame of data begins or goes on with one
         self._opcode, self._message, self._utf8 = None, bytearray(), None
         if compressed:
-            payload = inflate(payload, self._limit)
+            payload = self._inflate(payload, self._limit)
             if opcode == TEXT:
                 try:
                     payload.decode()

@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from proxy.core import token
 from proxy.core.context import Context, Scope
-from proxy.core.errors import InvalidBody, SealyardError
+from proxy.core.errors import InvalidBody, OpenFailed, SealyardError
 from proxy.core.formats import tokens
 from proxy.core.rules import Names
 from proxy.core.sources import parse_source
@@ -139,6 +140,61 @@ def test_a_cut_token_becomes_the_placeholder_at_each_length(text: str) -> None:
         else:
             assert answer.startswith("Re: [sealed]")
     assert opened([f"Re: {whole}"]) == [f"Re: {text}"]
+
+
+@pytest.mark.parametrize("text", ["x", "Meet me at the gate, at eight."])
+@pytest.mark.parametrize("ephemeral", [False, True])
+@pytest.mark.parametrize("cty", [None, "json"])
+def test_a_cut_short_token_becomes_the_placeholder_unless_it_may_be_whole(
+    text: str,
+    ephemeral: bool,  # noqa: FBT001 - a parameter
+    cty: str | None,
+) -> None:
+    session = a_session(SCOPE, ephemeral=ephemeral)
+    whole = session.seal(json.dumps(text).encode(), CONTEXT, cty=cty, form="short").decode()
+    for length in range(len(whole)):
+        cut = whole[:length]
+        stays = length < len("sy1.") + 12 or is_whole(cut)
+        assert opened([f"Re: {cut}"]) == [f"Re: {cut if stays else '[sealed]'}"]
+        if length >= len("sy1.") + 12:
+            # What trails off and does not open was cut.
+            for end in ("...", "…"):
+                assert opened([f"Re: {cut}{end}"]) == [f"Re: [sealed]{end}"]
+                assert opened([wrapped(f"{cut}{end}", 3)]) == [wrapped(f"[sealed]{end}", 3)]
+
+
+def is_whole(text: str) -> bool:
+    try:
+        token.decode(text.encode())
+    except OpenFailed:
+        return False
+    return True
+
+
+def test_a_whole_short_token_that_trails_off_opens_or_is_taken_for_cut() -> None:
+    foreign = a_session(Scope("other")).seal(b"x", Context(Scope("other")), form="short").decode()
+    assert opened([f"{sealed('x', 'short')}... {foreign}"]) == [f"x... {foreign}"]
+    assert opened([f"{foreign}..."]) == ["[sealed]..."]
+    jwe = a_session(Scope("other")).seal(b"x", Context(Scope("other"))).decode()
+    assert opened([f"{jwe}..."]) == [f"{jwe}..."]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *(
+            "sy1. is out",
+            "sy1.ABCDEFGHIJKL",
+            "sy1.Available_in_stores",
+            "sy1.AAAAAAAAAAAAAAAAAAAA",
+            "sy1.AAAAa0nXAAAAAAAAAAAA",
+        ),
+        *("sy1.A-name_that-is_long-enough", "sy1.Qwertyuiopasdfgh", "sy1.BAABa0nXAAAAAAAAAAAA"),
+        *("sy1.ABAAa0nXAAAAAAAAAAAA", "sy1.AQABa0nXAAAAAAAAAAAA", "sy1.AAAB_____AAAAAAAAAAA"),
+    ],
+)
+def test_what_people_write_stays(text: str) -> None:
+    assert opened([text, f"a {text}..."]) == [text, f"a {text}..."]
 
 
 def test_a_cut_token_is_told_from_the_one_beside_it() -> None:

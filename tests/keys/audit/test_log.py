@@ -122,15 +122,32 @@ def test_a_whole_line_without_its_line_feed_counts(tmp_path: Path) -> None:
     assert b"}{" not in log.path.read_bytes()
 
 
-def test_lines_behind_a_lost_head_count(tmp_path: Path) -> None:
+def test_lines_behind_an_older_head_count(tmp_path: Path) -> None:
     log = a_log(tmp_path, 3)
     old = beside(log.path).read_bytes()
     log.write(KEY, "keys.add", kek="k8")
-    for damaged in (old, b"", b"x" * 512):
+    beside(log.path).write_bytes(old)
+    AuditLog(log.path, lambda: NOW).write(KEY, "keys.add", kek="k9")
+    assert (checked(log).broken, checked(log).lines) == (0, 6)
+
+
+@pytest.mark.parametrize("damaged", [None, b"", b"x" * 512])
+def test_a_lost_head_is_told_since_lines_may_have_gone_with_it(
+    tmp_path: Path, damaged: bytes | None
+) -> None:
+    """Else somebody cuts the end off, takes the head away, and the next start covers it up."""
+    log = a_log(tmp_path, 3)
+    log.path.write_bytes(b"".join(log.path.read_bytes().splitlines(keepends=True)[:-1]))
+    if damaged is None:
+        beside(log.path).unlink()
+    else:
         beside(log.path).write_bytes(damaged)
-        AuditLog(log.path, lambda: NOW).write(KEY, "keys.add", kek="k9")
-        assert not checked(log).broken
-    assert checked(log).lines == 8
+    for number in range(2):
+        AuditLog(log.path, lambda: NOW).write(KEY, "keys.add", kek=f"k{number}")
+    assert events(log)[-3:] == ["audit.headless", "keys.add", "keys.add"]
+    found = checked(log)
+    assert (found.broken, found.lines) == (1, 6)
+    assert "head record was gone" in found.problems[0].text
 
 
 def test_a_log_in_another_form_is_covered_as_it_stands(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, Final
 
-from proxy.config.settings import IdentitySettings
+from proxy.config.settings import IdentitySettings, PinSettings
 from proxy.core.context import Context, Parties, Scope
 from proxy.core.needs import Needs
 from proxy.core.session import Session
@@ -71,6 +71,7 @@ class Process:
     store: Store
     time: Time
     identities: tuple[IdentitySettings, ...] | None = None
+    pins: PinSettings = field(default_factory=PinSettings)
     keyring: Keyring = KEYRING
     max_messages: int = 1 << 22
     environ: dict[str, str] = field(default_factory=dict)
@@ -99,6 +100,7 @@ class Process:
             settings,
             self.identities,
             self.environ,
+            pins=self.pins,
             reporter=self.reports,
             **common,
         )

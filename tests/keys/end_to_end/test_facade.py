@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from proxy.config.settings import IdentitySettings, SecretReference
-from proxy.core.context import Scope
+from proxy.core.context import Parties, Scope
 from proxy.core.errors import KeyUnavailable, OpenFailed, ParticipantError
 from proxy.core.needs import Needs
 from proxy.core.token import decode
@@ -441,6 +441,29 @@ async def test_a_private_key_under_a_passphrase_opens_where_it_is_said() -> None
     with pytest.raises(KeyUnavailable, match="sender-has-no-key"):
         await wrong.session("carol", ["bob"])
     assert [event for event, _ in wrong.reports.events] == ["identity.unopened"]
+
+
+async def test_who_is_named_as_the_sender_must_have_signed() -> None:
+    """A backend that shows eve's message as one of alice's is found out."""
+    (one,) = await a_fleet()
+    token = decode(await one.seal(b"hello", "eve", ["bob"]))
+    refusals = {}
+    for sender in (None, "eve", "alice", "nobody", "", "a\n", "\ud800"):
+        scope = reading("bob")._replace(parties=Parties(sender, reader="bob"))
+        keys = await one.keys.resolve(needs_of(scope, token))
+        refusals[sender] = keys.refusals[scope, token.key_id]
+    other = "package-of-another-sender"
+    assert refusals.pop(None) is refusals.pop("eve") is None
+    assert set(refusals.values()) == {other}
+
+
+async def test_a_sender_may_sign_with_an_rsa_key() -> None:
+    (one,) = await a_fleet()
+    await one.add("carol", a_held_key("alice-ps"))
+    sealed = await one.seal(b"hello", "carol", ["bob"])
+    assert await one.open_for("bob", sealed) == b"hello"
+    (package,) = await one.keys.packages(Scope("clinic", "c1"), "bob")
+    assert package.kid == a_public_key("alice-ps").kid
 
 
 async def test_who_is_not_listed_cannot_be_signed_or_opened_for() -> None:

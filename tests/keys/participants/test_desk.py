@@ -14,6 +14,7 @@ from proxy.keys.participants.desk import (
     ParticipantDesk,
 )
 from proxy.keys.participants.making import KeyMaker
+from proxy.keys.participants.pins import PinBook
 from proxy.keys.participants.registry import Participants
 from tests.keys.builders import NOW, a_keyring
 
@@ -28,8 +29,12 @@ class Rig:
     def __init__(self, *, full: bool = False) -> None:
         self.written: list[tuple[str, Mapping[str, str]]] = []
         self.full = full
-        self.participants = Participants(guarded(), a_keyring())
-        self.desk = ParticipantDesk(self.participants, KeyMaker(), self._write, clock=lambda: NOW)
+        store, keyring = guarded(), a_keyring()
+        self.participants = Participants(store, keyring)
+        self.pins = PinBook(store, keyring, {"carol": [ALICE]})
+        self.desk = ParticipantDesk(
+            self.participants, self.pins, KeyMaker(), self._write, clock=lambda: NOW
+        )
 
     async def _write(self, event: str, values: Mapping[str, str]) -> None:
         if self.full:
@@ -111,3 +116,28 @@ async def test_calls_and_answers_survive_the_channel_between_processes() -> None
     assert ParticipantCall.from_json(call.to_json()) == call
     assert ParticipantAnswer.from_json(answer.to_json()) == answer
     assert "hunter2" not in repr(ParticipantCall("add", "a", passphrase="hunter2"))
+
+
+async def test_a_key_is_accepted_and_shown_so_once_it_stands_in_the_audit_log() -> None:
+    rig = Rig()
+    await rig.ask("add", **imported())
+    await rig.ask("add", **imported("bob-enc"))
+    found = await rig.ask("find")
+    assert [found.pins.facts(one) for one in found.participant.keys] == [{}, {}]
+
+    accepted = await rig.ask("accept", kid=ALICE)
+    again = ParticipantAnswer.from_json(accepted.to_json())
+    for answer in (accepted, again, await rig.ask("find")):
+        shown = [answer.pins.facts(one) for one in answer.participant.keys]
+        assert shown == [{"accepted": True}, {"accepted": False}]
+    assert rig.written[-1] == ("participants.accept", {"participant": found.name, "kid": ALICE})
+
+
+async def test_what_the_configuration_pins_is_accepted_nowhere_else() -> None:
+    rig = Rig()
+    add = ParticipantCall("add", "carol", **imported("bob-enc"))
+    answer = await rig.desk.answer(add)
+    with pytest.raises(ParticipantError, match="configuration"):
+        await rig.desk.answer(ParticipantCall("accept", "carol", kid=answer.kid))
+
+    assert [event for event, _ in rig.written] == ["participants.add"]

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import os
 import time
+from pathlib import Path
 
 import pytest
 
 from proxy.core.errors import KeyMakerBusy
 from proxy.keys.participants import making, private_key
+from proxy.keys.participants.maker_process import NICENESS
 from proxy.keys.participants.making import KeyMaker
 
 from .builders import PASSPHRASE
@@ -34,6 +38,31 @@ async def test_the_loop_goes_on_while_a_pair_of_4096_bits_is_made() -> None:
     assert public.kty == "RSA"
     assert len(gaps) > 10
     assert max(gaps) < 0.1
+
+
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="asks Linux how a process is scheduled")
+async def test_a_pair_is_made_with_less_right_to_the_cpu_from_its_first_import_on() -> None:
+    """Where messages and a pair want the same core, the messages get nine tenths of it."""
+    seen: set[tuple[int, int]] = set()
+    task = asyncio.get_running_loop().create_task(KeyMaker().make("enc", PASSPHRASE))
+    while not task.done():
+        seen |= makers_at_work()
+        await asyncio.sleep(0.01)
+    await task
+
+    assert seen == {(NICENESS, os.SCHED_BATCH)}
+
+
+def makers_at_work() -> set[tuple[int, int]]:
+    """Return niceness and policy of the makers that have got as far as their libraries."""
+    found = set()
+    for folder in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            command = (folder / "cmdline").read_bytes()
+            if b"maker_process" in command and "cryptography" in (folder / "maps").read_text():
+                fields = (folder / "stat").read_text().rpartition(")")[2].split()
+                found.add((int(fields[16]), int(fields[38])))
+    return found
 
 
 async def test_more_than_a_few_at_once_are_sent_away() -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hmac
 import json
 from collections.abc import Callable
 from functools import cache
@@ -7,6 +8,8 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.padding import MGF1, PSS, PKCS1v15
+from cryptography.hazmat.primitives.hashes import SHA256, SHA512
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from joserfc import jwe
@@ -19,6 +22,7 @@ from proxy.core.secret import SessionKey
 from proxy.core.token import decode
 from proxy.keys.participants import package, package_shape, public_key, signature, x_wing
 from proxy.keys.participants.package import Identity, Opened
+from proxy.keys.participants.private_key import native_rsa
 from tests.keys.builders import NOW
 
 from .builders import a_private_jwk, a_public_key
@@ -99,6 +103,69 @@ def test_what_one_recipient_seals_the_other_opens_with_a_long_commitment() -> No
 
     assert (len(token.commitment or b""), token.key_id.kek_id) == (32, None)
     assert opened(PACKAGE).session().open(token, context, NOW) == b"Grippe"
+
+
+def test_an_rsa_key_signs_and_stands_for_no_other_key() -> None:
+    by_rsa = sealed(sender=identity("alice-ps"))
+    key = a_public_key("alice-ps")
+
+    assert opened(by_rsa, sender=key).issuer == key.kid
+    assert refused(by_rsa) == "package-signature"  # for Ed25519
+    assert refused(PACKAGE, sender=key) == "package-signature"
+    # The same numbers as a key to wrap for are no key to sign with.
+    enc = public_key.from_members({k: v for k, v in key.required if k != "alg"})
+    assert enc.kid == key.kid
+    assert refused(by_rsa, sender=enc) == "package-signature"
+
+
+def resigned(alg: str, padding: Any, hashed: Any) -> bytes:  # noqa: ANN401 - of the library
+    """Return a package whose JWS alice's RSA key signed in another way under the right header."""
+    claims: Members = {}
+    rewrapped(claims.update)
+    claims["iss"] = a_public_key("alice-ps").kid
+    made = signature.sign(claims, a_private_jwk("alice-ps"), a_public_key("alice-ps"))
+    head, body, _ = made.split(b".")
+    if alg != "PS256":
+        header = {"typ": "sy1-package", "alg": alg, "kid": a_public_key("alice-ps").kid}
+        head = base64url.encode(json.dumps(header, separators=(",", ":")).encode())
+    tag = native_rsa(a_private_jwk("alice-ps")).sign(head + b"." + body, padding, hashed)
+    return rewrapped(head + b"." + body + b"." + base64url.encode(tag))
+
+
+@pytest.mark.parametrize(
+    ("alg", "padding", "hashed"),
+    [
+        ("RS256", PKCS1v15(), SHA256()),
+        ("PS256", PKCS1v15(), SHA256()),
+        ("PS512", PSS(MGF1(SHA512()), 64), SHA512()),
+        ("PS256", PSS(MGF1(SHA256()), 0), SHA256()),
+        ("PS256", PSS(MGF1(SHA256()), 64), SHA256()),
+        ("PS256", PSS(MGF1(SHA512()), 32), SHA256()),
+    ],
+)
+def test_an_rsa_key_signs_by_ps256_and_in_no_other_way(
+    alg: str,
+    padding: Any,  # noqa: ANN401 - of the library
+    hashed: Any,  # noqa: ANN401 - of the library
+) -> None:
+    text = resigned(alg, padding, hashed)
+
+    assert refused(text, sender=a_public_key("alice-ps")) == "package-signature"
+
+
+def test_a_mac_under_the_public_key_is_no_signature() -> None:
+    """The oldest confusion of all: HS256 with what everybody knows."""
+    key = a_public_key("alice-ps")
+    header = {"typ": "sy1-package", "alg": "HS256", "kid": key.kid}
+    head = base64url.encode(json.dumps(header, separators=(",", ":")).encode())
+    for secret in (
+        json.dumps(key.to_jwk()).encode(),
+        base64url.decode(dict(key.required)["n"].encode()),
+    ):
+        text = head + b"." + base64url.encode(b"{}")
+        tag = hmac.digest(secret, text, "sha256")
+        forged = rewrapped(text + b"." + base64url.encode(tag))
+        assert refused(forged, sender=key) == "package-signature"
 
 
 def test_a_signing_key_opens_nothing() -> None:

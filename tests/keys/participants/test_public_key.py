@@ -61,7 +61,23 @@ def test_the_thumbprint_of_an_x_wing_key_is_over_alg_kty_and_pub() -> None:
     assert a_public_key("bob-xw").kid == base64url.encode(digest).decode()
 
 
-@pytest.mark.parametrize("name", ["alice-enc", "alice-sig", "bob-xw"])
+def test_an_rsa_key_signs_where_it_says_so_or_is_given_to_sign() -> None:
+    bare = a_public_jwk("alice-enc")
+    signing = [
+        parsed({**bare, "use": "sig"}),
+        parsed({**bare, "alg": "PS256"}),
+        public_key.from_members(bare, "sig"),
+    ]
+
+    assert {(one.use, one.alg) for one in signing} == {("sig", "PS256")}
+    assert parsed(bare) not in signing
+    assert {one.kid for one in signing} == {parsed(bare).kid}
+    # What a key says of itself is not overruled.
+    assert public_key.from_members({**bare, "use": "enc"}, "sig").use == "enc"
+    assert public_key.from_members({**bare, "alg": "RSA-OAEP-256"}, "sig").use == "enc"
+
+
+@pytest.mark.parametrize("name", ["alice-enc", "alice-sig", "alice-ps", "bob-xw"])
 def test_what_is_published_is_taken_again(name: str) -> None:
     key = a_public_key(name)
 
@@ -78,7 +94,11 @@ CHANGES: list[tuple[str, dict[str, Any], str]] = [
     ("alice-enc", {"alg": "RSA-OAEP"}, "alg"),
     ("alice-enc", {"alg": "RSA1_5"}, "alg"),
     ("alice-enc", {"alg": None}, "alg"),
-    ("alice-enc", {"use": "sig"}, "use"),
+    ("alice-enc", {"use": "sig", "alg": "RSA-OAEP-256"}, "alg"),
+    ("alice-enc", {"use": "enc", "alg": "PS256"}, "use"),
+    ("alice-enc", {"use": "sig", "alg": "RS256"}, "alg"),
+    ("alice-ps", {"alg": "PS512"}, "alg"),
+    ("alice-ps", {"use": "both"}, "use"),
     ("alice-enc", {"kid": "mine"}, "kid"),
     ("alice-enc", {"e": number(3)}, "65537"),
     ("alice-enc", {"e": "AAEAAQ"}, "canonical"),  # a leading zero byte

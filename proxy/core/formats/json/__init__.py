@@ -9,6 +9,16 @@ from __future__ import annotations
 
 from .findings import Findings, Found, Path
 from .selection import Selection, validate
-from .text import escape, quote, unescape
+from .text import escape, quote, quote_utf8, unescape
 
-__all__ = ["Findings", "Found", "Path", "Selection", "escape", "quote", "unescape", "validate"]
+__all__ = [
+    "Findings",
+    "Found",
+    "Path",
+    "Selection",
+    "escape",
+    "quote",
+    "quote_utf8",
+    "unescape",
+    "validate",
+]

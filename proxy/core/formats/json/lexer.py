@@ -84,9 +84,12 @@ def value_start(text: str, at: int) -> int:
     return at if text[at] > " " else after_space(text, at)
 
 
-def value_end(text: str, at: int, value: object) -> int:
+def value_end(text: str, value: object, at: int) -> int:
     """Return where the value at `at` ends, which the scanner has read as `value`."""
-    if type(value) is str and "\\" not in value and text.startswith(f'{value}"', at + 1):
-        return at + len(value) + 2  # spelled as it reads, so without escapes: that quote closes it
+    if type(value) is str:
+        end = at + len(value) + 1
+        # Spelled as long as it reads and without escapes: that quote closes it.
+        if text.startswith('"', end) and text.find("\\", at, end) < 0:
+            return end + 1
     end_of_value: int = scan(text, at)[1]
     return end_of_value

@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final, cast
 
 from ...errors import InvalidBody
 from ...selectors import JsonSelector
-from .findings import Findings, Found
-from .lexer import after_space, scan, value_end, value_start
-from .names import all_plain, is_plain, quoted
+from .findings import Findings, Found, Path
+from .lexer import after_space, value_end
+from .names import is_plain
+from .probe import PlainPath, Probe
 from .text import check
 from .tree import Node, finish, insert
 from .walk import Walk
 
-_PROBED_MAX: Final = 16 * 1024
-_CROWDED: Final = 50_000
-
 
 class Selection:
-    """A set of selectors made ready to be found in one walk. Selectors are known by index."""
+    """A set of selectors made ready to be found in one walk. Selectors are known by index.
 
-    __slots__ = ("_deep", "_paths", "_plain", "_root", "_size")
+    `plain` finds their values without a walk, where all are paths of plain names.
+    """
+
+    __slots__ = ("_deep", "_paths", "_root", "_size", "plain")
 
     def __init__(self, selectors: tuple[JsonSelector, ...]) -> None:
         """Build the tree of `selectors`."""
@@ -34,7 +35,7 @@ class Selection:
         finish(self._root)
         paths = [_plain_path(selector) for selector in selectors]
         self._paths = [path for path in paths if path is not None]
-        self._plain = None if None in paths else [_quoted(path) for path in self._paths]
+        self.plain = None if None in paths else Probe(tuple(self._paths))
 
     def find(self, body: bytes) -> Findings:
         """Return where the selected values lie; raise InvalidBody unless `body` is strict JSON."""
@@ -55,41 +56,17 @@ class Selection:
         return findings
 
     def _probe(self, text: str, start: int, findings: Findings) -> int | None:
-        """Find the values of plain paths without a walk; return None where that is not certain.
-
-        Most messages spell each name of a selector once. The one place where `"name"` stands, in
-        any case, is then the member that the scanner has read there. Escapes could spell a name
-        otherwise, and names beyond ASCII have other cases, so such messages take the walk.
-        """
-        if self._plain is None or ("\\" in text and "\\u" in text):
+        """Find the values of plain paths without a walk; return None where that is not certain."""
+        probed = None if self.plain is None else self.plain.find(text, start)
+        if probed is None:
             return None
-        if len(text) > _PROBED_MAX and text.count(",") < _CROWDED:
-            return None  # a walk over few members costs less than a search in much text
-        document: object
-        end: int
-        document, end = scan(text, start)
-        if self._plain and not all_plain(document):
-            return None
-        lower = text.lower()
-        for index, path in enumerate(self._plain):
-            level: Any = document
-            at = 0
-            for name, spelled in path:
-                certain = level is document or all_plain(level)
-                at = lower.find(spelled)
-                stands = at >= 0
-                at += len(spelled)
-                twice = stands and lower.find(spelled, at) >= 0
-                if not certain or twice or stands != (name in level):
-                    return None
-                level = level.get(name)
-                if level is None:
-                    findings.missing.add(index)
-                    break
-            else:
-                start = value_start(text, at)
-                found = Found(self._paths[index], start, value_end(text, start, level))
-                findings.found[index].append(found)
+        end, found, findings.missing = probed
+        for index, ones in enumerate(found):
+            path = self._paths[index]
+            findings.found[index] = [
+                Found(_place(path, one.indexes), one.start, value_end(text, one.value, one.start))
+                for one in ones
+            ]
         return end
 
 
@@ -101,13 +78,24 @@ def validate(body: bytes) -> None:
 _NOTHING: Final = Selection(())
 
 
-def _plain_path(selector: JsonSelector) -> tuple[str, ...] | None:
-    """Return the names of a selector that is nothing but names which JSON spells one way."""
-    names = tuple(step.key for step in selector.steps if isinstance(step.key, str))
-    deep = any(step.deep for step in selector.steps)
-    plain = names and len(names) == len(selector.steps) and not deep
-    return names if plain and all(map(is_plain, names)) else None
+def _plain_path(selector: JsonSelector) -> PlainPath | None:
+    """Return the steps of a selector that ends in a name, and has only names or `*` before it.
+
+    All of these names are spelled in one way.
+    """
+    path: PlainPath = ()
+    for step in selector.steps:
+        if step.deep or isinstance(step.key, int):
+            return None
+        if isinstance(step.key, str) and not is_plain(step.key):
+            return None
+        path += (step.key,)
+    return path if path and isinstance(path[-1], str) else None
 
 
-def _quoted(path: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
-    return tuple((name, quoted(name)) for name in path)
+def _place(path: PlainPath, indexes: tuple[int, ...]) -> Path:
+    """Return the path to one value; each `*` is an index there."""
+    if not indexes:
+        return cast("Path", path)
+    rest = iter(indexes)
+    return tuple(name if isinstance(name, str) else next(rest) for name in path)

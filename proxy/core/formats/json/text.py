@@ -21,8 +21,9 @@ _LONE_SURROGATE: Final = re.compile(
     rb"\\u[dD][89abAB](?![0-9a-fA-F]{2}\\u[dD][c-fC-F])"
     rb"|(?<!\\u[dD][89abAB][0-9a-fA-F]{2})\\u[dD][c-fC-F]"
 )
+# Each byte as it is, but for those that a JSON string must escape: they become another.
+_UNESCAPED: Final = bytes.maketrans(bytes(range(ord(" "))) + b'"\\', b"?" * (ord(" ") + 2))
 _NOT_MARKS: Final = bytes(set(range(256)) - set(b'[]{}"'))
-_DOWN: Final = b"\x01"
 _STEPS: Final = bytes.maketrans(b"[{]}", b"\x01\x01\xff\xff")  # as signed bytes: 1 and -1
 
 
@@ -40,12 +41,11 @@ def check(body: bytes) -> str:
             raise InvalidBody("not-utf-8") from None
         if body.startswith(b"\xef\xbb\xbf"):
             raise InvalidBody("byte-order-mark")
-    if b"\\" in body and _SURROGATE_ESCAPE.search(body):
+    if body.find(b"\\") >= 0 and _SURROGATE_ESCAPE.search(body):  # `in` takes four times as long
         _check_surrogates(body)
-    marks = body.translate(_STEPS, _NOT_MARKS)
-    brackets = marks.count(_DOWN)
+    brackets = body.count(b"[") + body.count(b"{")
     if brackets > MAX_DEPTH:
-        _check_depth(body, marks)
+        _check_depth(body)
     if len(body) > MAX_VALUES and brackets + body.count(b",") > MAX_VALUES:
         raise BodyTooLarge("too-many-values")
     return body.decode("latin-1")
@@ -57,6 +57,13 @@ def unescape(literal: bytes) -> str:
         return literal[1:-1].decode()
     text: str = json.loads(literal)
     return text
+
+
+def quote_utf8(text: bytes) -> bytes:
+    """Return UTF-8 as the bytes of a JSON string: only what must be escaped is."""
+    if text.translate(_UNESCAPED) == text:  # as nearly always, and four times as fast
+        return b'"%b"' % text
+    return quote(text.decode()).encode()
 
 
 def quote(text: str) -> str:
@@ -77,17 +84,17 @@ def _check_surrogates(body: bytes) -> None:
         raise InvalidBody("lone-surrogate")
 
 
-def _check_depth(body: bytes, marks: bytes) -> None:
+def _check_depth(body: bytes) -> None:
     """Raise InvalidBody for more than 128 levels, without recursion and at the speed of C.
 
-    `marks` are the quotes and brackets of `body`; where it has escapes, they are made anew without
-    them. Pairs of neighbouring quotes go first: they are strings without brackets, or the border
-    between two strings, and either way what is inside stays inside. Every bracket that is left
-    outside is a step down or up. Whether brackets fit each other is for the scanner to tell.
+    Only quotes and brackets are looked at, and no escaped quotes. Pairs of neighbouring quotes go
+    first: they are strings without brackets, or the border between two strings, and either way what
+    is inside stays inside. Every bracket that is left outside is a step down or up. Whether
+    brackets fit each other is for the scanner to tell.
     """
     if b"\\" in body:
-        unescaped = body.replace(b"\\\\", b"").replace(b'\\"', b"")
-        marks = unescaped.translate(_STEPS, _NOT_MARKS)
+        body = body.replace(b"\\\\", b"").replace(b'\\"', b"")
+    marks = body.translate(_STEPS, _NOT_MARKS)
     steps = b"".join(marks.replace(b'""', b"").split(b'"')[::2])
     if max(accumulate(memoryview(steps).cast("b")), default=0) > MAX_DEPTH:
         raise InvalidBody("nested-too-deeply")

@@ -170,7 +170,7 @@ class Walk:
             if child.into_objects or child.into_arrays:
                 self.value(start, (child,), (*path, name))
             else:
-                self._select(child.ends, (*path, name), start, value_end(text, start, value[name]))
+                self._select(child.ends, (*path, name), start, value_end(text, value[name], start))
         return end  # type: ignore[no-any-return]  # the scanner's
 
     def _select(self, selectors: tuple[int, ...], path: Path, start: int, end: int) -> None:

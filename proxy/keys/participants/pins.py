@@ -1,0 +1,185 @@
+"""Pins: which keys of a participant were accepted, whatever else their record says they have.
+
+The keys that a participant has when somebody first seals for them, or first opens what they signed,
+are pinned. From then on a key of theirs that nobody accepted is a change to be told of, and, where
+pins are enforced, no key for anybody else. Prekeys are never pinned: a signing key that is accepted
+vouches for them. The record stands beside the participant's, authenticated in the same way.
+"""
+
+from __future__ import annotations
+
+import hmac
+import json
+import struct
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Final
+
+from ...core import base64url
+from ...core.derivation import NAME_BYTES
+from ...core.errors import ParticipantError
+from ...core.secret import RecordKey
+from ..guarded import GuardedStore
+from ..jwk_set import parse_object
+from ..keyring import Keyring
+from ..stores import authentic
+from ..stores.authentic import RecordUnknown
+from .notes import Form, Notes
+from .participant import Participant, ParticipantKey
+from .public_key import Use
+from .registry import record_name
+
+VERSION: Final = 1
+_LABEL: Final = b"sealyard/v1/record/pins\x00"
+# A SCOPE begins with a label byte of 1 or 2, so that no conversation has such a name.
+_NAME_LABEL: Final = b"sealyard/v1/pins\x00"
+_HEAD: Final = struct.Struct(">BQ")
+_USES: Final[tuple[Use, ...]] = ("enc", "sig")
+
+
+@dataclass(frozen=True, slots=True)
+class Pins:
+    """The ids of accepted keys by their use; `epoch` grows with every change.
+
+    A use without any was never seen: its keys are pinned when they are first used.
+    """
+
+    epoch: int = 0
+    enc: frozenset[str] = field(default_factory=frozenset)
+    sig: frozenset[str] = field(default_factory=frozenset)
+
+    @classmethod
+    def only(cls, kids: Collection[str]) -> Pins:
+        """Return pins that accept these keys and no others, for either use."""
+        return cls(enc=frozenset(kids), sig=frozenset(kids))
+
+    def of(self, use: Use) -> frozenset[str]:
+        """Return the ids of the accepted keys of a use."""
+        return self.enc if use == "enc" else self.sig
+
+    def accepts(self, key: ParticipantKey) -> bool:
+        """Whether a key was accepted; of a prekey that is for its signature to tell."""
+        return bool(key.prekey) or key.public.kid in self.of(key.public.use)
+
+    def status(self, key: ParticipantKey) -> bool | None:
+        """Return whether a key is accepted; None where its use has no pins, or it needs none."""
+        return None if key.prekey or not self.of(key.public.use) else self.accepts(key)
+
+    def facts(self, key: ParticipantKey) -> dict[str, bool]:
+        """Return whether a key is accepted as JSON holds it, where there are pins for it."""
+        status = self.status(key)
+        return {} if status is None else {"accepted": status}
+
+    def at_first_use(self, participant: Participant, now: float) -> Pins:
+        """Return the pins with the keys of each use that has none yet, as they stand at `now`."""
+        pins = self
+        for use in _USES:
+            if not self.of(use):
+                found = (one for one in participant.keys if one.public.use == use)
+                kids = {one.public.kid for one in found if one.opens(now) and not one.prekey}
+                pins = pins._with(use, frozenset(kids))
+        return pins
+
+    def accept(self, key: ParticipantKey) -> Pins:
+        """Return the pins with a key more; raise ParticipantError for a prekey."""
+        if key.prekey:
+            raise ParticipantError("a prekey is accepted with the signing key that vouches for it")
+        use = key.public.use
+        return self._with(use, self.of(use) | {key.public.kid})
+
+    def unknown(self, participant: Participant, now: float) -> list[ParticipantKey]:
+        """Return the keys that may be used at `now`, but for that nobody accepted them."""
+        return [one for one in participant.keys if one.opens(now) and not self.accepts(one)]
+
+    def trusted(self, participant: Participant) -> Participant:
+        """Return the participant with nothing but keys that are accepted."""
+        return replace(participant, keys=tuple(filter(self.accepts, participant.keys)))
+
+    def _with(self, use: Use, kids: frozenset[str]) -> Pins:
+        return replace(self, enc=kids) if use == "enc" else replace(self, sig=kids)
+
+
+class PinBook:
+    """Finds the pins of participants by the names of their records, and changes them.
+
+    Those whose keys are `listed` by the configuration, by their ids, have these pins and no others.
+    `changed` is told the place in the store where this object changed something.
+    """
+
+    def __init__(
+        self,
+        store: GuardedStore,
+        keyring: Keyring,
+        listed: Mapping[str, Collection[str]],
+        *,
+        changed: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        """Take the collaborators; nothing is asked yet."""
+        form = Form("the pins", Pins(), _at, encode, decode)
+        self._notes = Notes(store, keyring, form, changed)
+        self._name_key = keyring.name_key
+        self._listed = {
+            record_name(keyring.name_key, who): Pins.only(kids) for who, kids in listed.items()
+        }
+
+    def place(self, name: str) -> str:
+        """Return where the pins of the participant stand whose record is `name`."""
+        digest = hmac.digest(self._name_key.reveal(), _NAME_LABEL + name.encode(), "sha256")
+        return base64url.encode(digest[:NAME_BYTES]).decode()
+
+    def listed(self, name: str) -> Pins | None:
+        """Return the pins that the configuration has for a participant, if it has some."""
+        return self._listed.get(name)
+
+    async def find(self, name: str) -> Pins:
+        """Return the pins; raise ParticipantError where the store cannot tell."""
+        return self.listed(name) or await self._notes.find(self.place(name))
+
+    async def pin_first(self, name: str, pins: Pins, participant: Participant, now: float) -> Pins:
+        """Pin the keys of each use that has none; `pins` are what was found before."""
+
+        def change(before: Pins) -> Pins:
+            return before.at_first_use(participant, now)
+
+        return await self._notes.change(self.place(name), pins, change)
+
+    def require_acceptable(self, name: str, key: ParticipantKey, now: float) -> None:
+        """Raise ParticipantError for a key that cannot be accepted."""
+        if self.listed(name) is not None:
+            raise ParticipantError("the configuration pins the participant's keys: list it there")
+        if not key.opens(now):
+            raise ParticipantError("the key opens nothing any more")
+        Pins().accept(key)
+
+    async def accept(self, name: str, key: ParticipantKey) -> Pins:
+        """Accept a key beside those that are accepted, and return them all."""
+        place = self.place(name)
+        found = await self._notes.find(place)
+        return await self._notes.change(place, found, lambda before: before.accept(key))
+
+
+def encode(pins: Pins, name: str, key: RecordKey) -> bytes:
+    """Return the record of some pins."""
+    members = {use: sorted(pins.of(use)) for use in _USES}
+    text = json.dumps(members, separators=(",", ":")).encode()
+    return authentic.sign(_HEAD.pack(VERSION, pins.epoch) + text, _LABEL, name, key)
+
+
+def decode(record: bytes, name: str, key: RecordKey) -> Pins:
+    """Return the pins; raise RecordRefused unless the record was made for `name`."""
+    values = authentic.verified(record, _LABEL, name, key)
+    members = parse_object(values[_HEAD.size :])
+    if len(values) < _HEAD.size or values[0] != VERSION or members is None:
+        raise RecordUnknown("record-version")
+    _, epoch = _HEAD.unpack_from(values)
+    return Pins(epoch, *(_kids(members.get(use)) for use in _USES))
+
+
+def _kids(listed: Any) -> frozenset[str]:  # noqa: ANN401 - JSON
+    if not isinstance(listed, list) or not all(isinstance(one, str) for one in listed):
+        raise RecordUnknown("record-version")
+    return frozenset(listed)
+
+
+def _at(pins: Pins, epoch: int) -> Pins:
+    return replace(pins, epoch=epoch)

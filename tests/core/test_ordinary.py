@@ -1,0 +1,283 @@
+"""The way of ordinary messages finds what the general way finds, or leaves the message to it."""
+
+from __future__ import annotations
+
+import json
+from typing import Final
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from proxy.core import pipeline
+from proxy.core.blueprint import Blueprint
+from proxy.core.context import Context
+from proxy.core.edits import OpenEdit, SealEdit
+from proxy.core.errors import OpenFailed, SealyardError
+from proxy.core.ordinary import Found
+from proxy.core.rules import Names, Rule
+from proxy.core.sources import parse_source
+from tests.core.json_texts import documents, literals, scalars, spaces
+from tests.factories import (
+    SCOPE,
+    Message,
+    Trip,
+    a_block,
+    a_message,
+    a_response,
+    a_rule,
+    a_session,
+    an_item,
+)
+
+HERE: Final = Names(parse_source("const:clinic"), parse_source("$.conversationId"))
+OUTSIDE: Final = Names(
+    parse_source("header:x-tenant"), parse_source("query:room"), parse_source("$.id")
+)
+DEEP: Final = Names(parse_source("path:tenant"), parse_source("$.meta.room"))
+WITH_MESSAGE: Final = ("tenant", "conversation", "message", "field")
+
+LISTS: Final = a_rule(
+    request=a_block(encrypt=["$.meta[*].content", "optional $.meta[*].subject"]),
+    response=a_block(decrypt=["$.meta[*].content", "$.subject"]),
+    names=HERE,
+)
+RULES: Final[tuple[Rule, ...]] = (
+    a_rule(
+        request=a_block(encrypt=["$.content", "optional $.subject"]),
+        response=a_block(decrypt=["$.content", "$.meta.content"]),
+        names=HERE,
+    ),
+    a_rule(
+        request=a_block(decrypt=["$.content", "optional $.meta.content"]),
+        response=a_block(encrypt=["optional $.content"], decrypt=["$.subject"]),
+        names=HERE,
+    ),
+    a_rule(
+        request=a_block(encrypt=[an_item("$.content", bind=WITH_MESSAGE), "optional $.meta.room"]),
+        response=a_block(encrypt=["$.content"], names=Names(conversation=parse_source("$.id"))),
+        names=OUTSIDE,
+    ),
+    a_rule(
+        "/api/{tenant}",
+        request=a_block(encrypt=[an_item("$.content", bind=())], decrypt=["$.subject"]),
+        names=DEEP,
+    ),
+    LISTS,
+    a_rule(
+        request=a_block(encrypt=["optional $.meta[*][*].content"]),
+        response=a_block(decrypt=["$.meta[*].meta[*].content"]),
+        names=HERE,
+    ),
+)
+
+NAMES: Final = ("content", "subject", "conversationId", "id", "meta", "room")
+_odd_keys = st.one_of(
+    st.sampled_from(['"Content"', '"CONVERSATIONID"', '"c\\u006fntent"', '"x"', '"content"']),
+    st.sampled_from(['"\u017fubject"', '"é"']),
+    literals,
+)
+_tokens = st.sampled_from(
+    [
+        json.dumps(a_session(SCOPE).seal(b"hello", Context(SCOPE, "content")).decode()),
+        json.dumps(a_session(SCOPE).seal(b"hi", Context(SCOPE, "subject"), form="short").decode()),
+        '"eyJ0eXAiOiJzeTEi.."',
+        '"sy1."',
+    ]
+)
+_texts = st.sampled_from(['"c1"', '"hello"', '"é\U0001f600"', '"a\\n\\"b\\\\"', '""', '"d"'])
+_scalars = st.sampled_from(["17", "-1.50", "null", "true", "[1]", '{"x":{}}'])
+_odd = st.sampled_from(['"content"', '[1, "content"]', '{"content": 1}', '"\\u00e9"']) | scalars
+_plain = st.one_of(_texts, _tokens, _texts, _scalars)
+
+
+@st.composite
+def objects(draw: st.DrawFn, nested: st.SearchStrategy[str]) -> str:
+    """Return an object with the names of the rules, rarely with others that look like them."""
+    values = _plain if draw(st.integers(0, 3)) else _odd
+    names = st.permutations(
+        ["content", "conversationId", "meta", *draw(st.permutations(NAMES))[:3]]
+    )
+    members = {json.dumps(name): draw(values) for name in draw(names)}
+    members['"meta"'] = draw(nested)
+    if draw(st.integers(0, 3)):
+        members['"conversationId"'] = draw(_texts)
+    if draw(st.booleans()):
+        members.pop('"content"')  # it may stand in `meta` alone then
+    spelled = [f"{key}{draw(spaces)}:{draw(spaces)}{value}" for key, value in members.items()]
+    if not draw(st.integers(0, 5)):
+        spelled.append(f"{draw(_odd_keys)}:{draw(values)}")
+    return draw(spaces) + "{" + ",".join(spelled) + "}" + draw(spaces)
+
+
+@st.composite
+def arrays(draw: st.DrawFn, elements: st.SearchStrategy[str]) -> str:
+    """Return an array of elements."""
+    return f"[{draw(spaces)}{','.join(draw(st.lists(elements, max_size=3)))}]"
+
+
+_rows = st.one_of(
+    st.sampled_from(['{"content":"é"}', '{"content":"a","subject":""}', '{"content":null}', "{}"]),
+    _tokens.map('{{"x":1, "content":{}}}'.format),
+    objects(_plain),
+    _plain,
+)
+_nested = st.one_of(
+    st.sampled_from(['{"room":"r"}', "{}"]),
+    objects(_plain),
+    arrays(_rows),
+    arrays(arrays(_rows)),
+    arrays(arrays(_rows).map('{{"meta":{}}}'.format)),
+    _plain,
+)
+_ordinary = objects(_nested)
+_endings = st.sampled_from(["", "", "", "x", ",", "{}", "\x00", "é"])
+bodies = st.one_of(
+    st.tuples(_ordinary, _endings).map("".join).map(str.encode),
+    _ordinary.map(str.encode),
+    _ordinary.map(str.encode),
+    documents().map(str.encode),
+    st.binary(max_size=60),
+)
+
+
+def outcome(trip: Trip, blueprint: Blueprint | None, body: bytes) -> object:
+    """Return all that is planned for a message, or why it is refused."""
+    try:
+        if blueprint is None:
+            plan = pipeline.plan_request(trip.exchange, body)
+        else:
+            plan = pipeline.plan_response(trip.exchange, blueprint, a_response(), body)
+    except SealyardError as error:
+        return type(error), error.reason
+    edits = [
+        one._replace(token=one.token.reason)  # type: ignore[arg-type]  # compared by its reason
+        if isinstance(one, OpenEdit) and isinstance(one.token, OpenFailed)
+        else one
+        for one in plan.edits
+    ]
+    return edits, plan[:2], plan[4:], trip.exchange.facts
+
+
+def both_ways(rule: Rule, asked: Message, answered: bytes) -> tuple[list[object], list[object]]:
+    """Return what becomes of a request and of a response, ordinarily and in the general way."""
+    found: list[list[object]] = []
+    for general in (False, True):
+        trip = Trip((rule,), asked)
+        compiled = trip.exchange.decision.compiled
+        assert compiled is not None
+        blueprints = (*compiled.request, *compiled.response)
+        assert all(one.ordinary is not None for one in blueprints)
+        if general:
+            for one in blueprints:
+                one.ordinary = None
+        each = [outcome(trip, None, asked.body)]
+        each += [outcome(trip, one, answered) for one in compiled.response]
+        found.append(each)
+    return found[0], found[1]
+
+
+@settings(max_examples=500)
+@given(st.sampled_from(RULES), bodies, bodies)
+def test_both_ways_find_the_same(rule: Rule, asked: bytes, answered: bytes) -> None:
+    target = "/api/acme?room=r1" if "{tenant}" in rule.patterns[0].text else "/api/messages?room=r1"
+    headers = ((b"Content-Type", b"application/json"), (b"X-Tenant", b"acme"))
+    message = a_message(asked, target=target, headers=headers)
+
+    ordinarily, generally = both_ways(rule, message, answered)
+
+    assert generally == ordinarily
+
+
+def first_block(rule: Rule) -> Blueprint:
+    """Return the block that reads the requests of a rule."""
+    compiled = Trip((rule,), a_message()).exchange.decision.compiled
+    assert compiled is not None
+    return compiled.request[0]
+
+
+def found_in(rule: Rule, body: str) -> Found | None:
+    """Return what the ordinary way finds in a request."""
+    ordinary = first_block(rule).ordinary
+    assert ordinary is not None
+    return ordinary.find(body.encode(), {}, lambda _: "acme")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        '{"conversationId":"c1","content":"hello"}',
+        ' {"content" : "é\\n\\"", "conversationId":\t"c1", "subject": ["x", 1]}\n',
+        '{"meta":{"x":null},"conversationId":"é","content":{"a":1.50},"subject":null}',
+    ],
+)
+def test_usual_messages_are_ordinary(body: str) -> None:
+    found = found_in(RULES[0], body)
+
+    assert found is not None
+    assert found.edits
+
+
+def test_usual_lists_are_ordinary() -> None:
+    rows = [{"content": "a", "subject": "b"}, {"content": "é"}, {"content": 1, "x": "y"}]
+    body = json.dumps({"conversationId": "c1", "meta": rows}, ensure_ascii=False)
+
+    found = found_in(LISTS, body)
+
+    assert found is not None
+    contents = [
+        one for one in found.edits if isinstance(one, SealEdit) and one.item.field == "content"
+    ]
+    assert [b"a", "é".encode(), b"1"] == [one.plaintext for one in contents]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        '{"conversationId":"c1","content":"a"}x',
+        '{"conversationId":"c1","content":"a"',
+        '{"conversationId":"c1","content":"a","Content":"b"}',
+        '{"conversationId":"c1","content":"a","content":"b"}',
+        '{"conversationId":17,"content":"a"}',
+        '{"conversationId":"c1","content":null}',
+        '{"conversationId":null,"content":"a"}',
+        '{"conversationId":"c1","content":"\\u0061"}',
+        '["content"]',
+    ],
+)
+def test_what_is_not_certain_is_left_to_the_general_way(body: str) -> None:
+    assert found_in(RULES[0], body) is None
+
+
+def test_a_list_of_more_values_than_may_be_selected_is_left_to_the_general_way() -> None:
+    body = '{"conversationId":"c1","meta":[' + ",".join(['{"content":1}'] * 30_001) + "]}"
+
+    assert found_in(LISTS, body) is None
+
+
+def test_messages_of_one_conversation_share_their_contexts() -> None:
+    ordinary = first_block(RULES[0]).ordinary
+    assert ordinary is not None
+    body = b'{"conversationId":"c1","content":"a"}'
+    first, second = (ordinary.find(body, {}, lambda _: None) for _ in range(2))
+    assert first is not None
+    assert second is not None
+
+    assert first.edits[0].context is second.edits[0].context
+
+
+def test_a_list_may_lack_what_is_optional() -> None:
+    rule = a_rule(request=a_block(encrypt=["optional $.meta[*].content"]), names=HERE)
+    found = found_in(rule, '{"conversationId":"c1","meta":[{"content":null},{"content":"a"},{}]}')
+
+    assert found is not None
+    assert len(found.edits) == 1
+
+
+def test_contexts_of_many_conversations_are_not_kept_without_end() -> None:
+    ordinary = first_block(RULES[0]).ordinary
+    assert ordinary is not None
+    for number in range(3000):
+        ordinary.find(b'{"conversationId":"%d","content":""}' % number, {}, lambda _: None)
+
+    assert len(ordinary._contexts) <= 1024
