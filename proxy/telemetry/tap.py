@@ -23,7 +23,7 @@ MOST_KEPT: Final = 200
 _MOST_PENDING: Final = 100
 """Messages of which the line has not come yet: an answer may take its time."""
 
-Piece = Literal["", "message", "record"]
+Piece = Literal["", "message", "piece"]
 """What a body is of a message: all of one direction, or one of those that a WebSocket or a stream
 has."""
 

@@ -249,7 +249,7 @@ class Handler:
 
     async def _apply_piece(self, plan: Plan, record: Record) -> Forwardable:
         """Carry out a plan for a piece of a body, whose end may be far."""
-        message = await self._apply(plan, record, piece="record")
+        message = await self._apply(plan, record, piece="piece")
         self._course.tell(record)
         return message
 

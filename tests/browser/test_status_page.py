@@ -9,11 +9,14 @@ from pathlib import Path
 
 import aiohttp
 import pytest
+from aiohttp import web
 
 from proxy.demo.stage import stage
 from tests.browser.chromium import MISSING, PROGRAM, Page, chromium
 from tests.browser.screenshot import shown
 from tests.scenarios.rig import TOKEN, Served, backend, served
+from tests.scenarios.test_viewing_parts import RULES as PARTS
+from tests.scenarios.test_viewing_parts import echo, live
 
 pytestmark = pytest.mark.skipif(PROGRAM is None, reason=MISSING)
 
@@ -155,3 +158,36 @@ async def test_markup_in_names_is_text(tmp_path: Path) -> None:
 async def submit(page: Page, token: str) -> None:
     await page.value(f"document.getElementById('token').value = {json.dumps(token)}")
     await page.value("document.querySelector('#gate button').click()")
+
+
+async def test_messages_of_a_websocket_and_frames_show_as_they_pass(tmp_path: Path) -> None:
+    canary = secrets.token_hex(16)
+    async with backend(web.get("/live", live), web.post("/frames/{id}", echo)) as behind:
+        with served(
+            tmp_path, behind.port, rules=PARTS, admin_more="status_page: true, tap: true"
+        ) as ours:
+            await ours.event("server.ready")
+            async with chromium() as page, aiohttp.ClientSession() as session:
+                await page.open(f"http://127.0.0.1:{ours.admin}/")
+                await page.until("!document.getElementById('gate').hidden")
+                await submit(page, TOKEN)
+                await page.until("document.querySelector('#link.live')")
+                address = f"http://127.0.0.1:{ours.port}"
+                async with session.ws_connect(f"{address}/live") as socket:
+                    await socket.send_json({"content": canary})
+                    await socket.receive_json()
+                    await page.until("document.querySelectorAll('#messages li').length === 2")
+                    shown = await page.value("document.getElementById('messages').innerText")
+                async with session.post(f"{address}/frames/a", data=canary.encode() * 5000) as sent:
+                    assert sent.status == 200
+                await page.until("document.querySelectorAll('#messages li').length === 4")
+                frame = await page.value("document.querySelector('#messages li').innerText")
+                complaints = page.complaints
+                text = await page.value("document.documentElement.outerHTML")
+
+    assert "message to the backend" in shown
+    assert "message to the reader" in shown
+    assert "frame" in frame
+    assert "as it passes" in frame
+    assert canary not in text
+    assert all("401" in one for one in complaints)

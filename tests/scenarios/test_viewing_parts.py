@@ -150,10 +150,14 @@ async def test_a_form_that_is_sealed_while_it_passes_shows_nothing_of_its_parts(
                 data = by_line(FORM.replace("@", canary))
                 async with session.post(url, data=data, headers=headers) as answer:
                     assert answer.status == 200
-                (seen,) = await watched.until(1)
+                form, *pieces = await watched.until(3)
 
-    assert seen["fates"] == {"sealed": 1}
-    assert seen["client"] == seen["backend"] == [[0, None, "form", None]]
+    assert form["client"] == form["backend"] == [[0, None, "form", None]]
+    end = pieces.pop()
+    assert {one["part"] for one in pieces} == {"piece"}
+    assert sum(one["fates"].get("sealed", 0) for one in pieces) == 1
+    assert {row[2] for one in pieces for row in one["client"] + one["backend"]} == {"body"}
+    assert (end["status"], end["fates"]) == (200, {"sealed": 1})
     assert canary not in watched.text
 
 
@@ -175,7 +179,7 @@ async def test_records_of_a_stream_are_seen_one_by_one(tmp_path: Path) -> None:
 
     end = next(one for one in seen if one.get("part") is None)
     parts = [one for one in seen if one is not end]
-    assert {one["part"] for one in parts} == {"record"}
+    assert {one["part"] for one in parts} == {"piece"}
     assert sum(one["fates"].get("sealed", 0) for one in parts) == 3
     assert sum(one["fates"].get("opened", 0) for one in parts) == 3
     assert (end["status"], end["fates"]) == (200, {"sealed": 3, "opened": 3})

@@ -21,6 +21,7 @@ from .company import DONE
 
 ROOT = Path(__file__).parents[2]
 PATIENCE_SECONDS = 60.0
+_MOST_FOUND = 1 << 20
 _EVENTS = (b"message.handled", b"message.refused", b"library.message", b"exception.unhandled",
            b"library.warning", b"admin.called", b"config.problem")  # fmt: skip
 
@@ -72,7 +73,9 @@ class Searched:
 
     def _collect(self, stdout: Iterable[bytes]) -> None:
         for line in stdout:
-            self.found += line
+            # Of a leak in every line a few are enough, and to keep all would take for ever.
+            if len(self.found) < _MOST_FOUND:
+                self.found += line
 
 
 def write_needles(
@@ -192,18 +195,23 @@ def _reply(target: bytes, body: bytes) -> tuple[bytes, bool]:
     return head % (kind, place, len(body)) + body, False
 
 
-async def ask(port: int, path: str, token: str, *, seconds: float = 1.0) -> bytes:
-    """Return what the admin listener answers, or how far that comes in some seconds."""
-    found = b""
+async def ask(port: int, path: str, token: str) -> bytes:
+    """Return what the admin listener answers, or how far that comes in a second."""
+    found: list[bytes] = []
     with suppress(TimeoutError):
-        async with asyncio.timeout(seconds):
-            reader, writer = await asyncio.open_connection("127.0.0.1", port)
-            with closing(writer):
-                head = f"GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
-                writer.write(f"{head}Authorization: Bearer {token}\r\n\r\n".encode())
-                while data := await reader.read(1 << 20):
-                    found += data
-    return found
+        async with asyncio.timeout(1):
+            await listen(port, path, token, found)
+    return b"".join(found)
+
+
+async def listen(port: int, path: str, token: str, found: list[bytes]) -> None:
+    """Add to `found` what the admin listener answers, until that ends."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    with closing(writer):
+        head = f"GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
+        writer.write(f"{head}Authorization: Bearer {token}\r\n\r\n".encode())
+        while data := await reader.read(1 << 20):
+            found.append(data)
 
 
 async def send_all(port: int, requests: Iterable[bytes], *, clients: int = 8) -> None:

@@ -141,12 +141,12 @@ async def test_the_request_of_a_stream_is_told_before_its_first_record() -> None
     tap = Tap(Clock())
     tap.look()
     tap.body(passing(), b'{"content":"hi"}', b'{"content":"sy1.AAAA"}', NAMES, {"sealed": 1})
-    tap.body(passing(piece="record", direction="response"), b"a", b"b", NAMES, {})
+    tap.body(passing(piece="piece", direction="response"), b"a", b"b", NAMES, {})
     tap.line(LINE)
 
     request, record, end = tap.look()["messages"]
     assert (request["part"], request["client_bytes"]) == ("request", 16)
-    assert (record["part"], record["reader_bytes"]) == ("record", 1)
+    assert (record["part"], record["reader_bytes"]) == ("piece", 1)
     assert "part" not in end
     assert "client" not in end
 

@@ -20,7 +20,8 @@ function span(seconds) {
   const s = Math.max(0, Math.round(seconds));
   if (s < 60) return s + ' s';
   if (s < 3600) return Math.floor(s / 60) + ' min';
-  if (s < 172800) return Math.floor(s / 3600) + ' h ' + Math.floor(s % 3600 / 60) + ' min';
+  const min = Math.floor(s % 3600 / 60);
+  if (s < 172800) return Math.floor(s / 3600) + ' h' + (min ? ' ' + min + ' min' : '');
   return Math.floor(s / 86400) + ' days';
 }
 const now = () => Date.now() / 1000;

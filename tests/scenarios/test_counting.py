@@ -1,0 +1,75 @@
+"""What several workers count is one figure, and no reload or death makes it go back."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import Mapping
+from pathlib import Path
+
+import aiohttp
+from prometheus_client.parser import text_string_to_metric_families
+
+from tests.scenarios.rig import Served, backend, served
+
+BEATS_SECONDS = 2.5
+"""A worker tells once a second what it has counted."""
+
+
+async def send(ours: Served, number: int) -> None:
+    """Send messages, each on a connection of its own, so that every worker gets some."""
+    for one in range(number):
+        body = {"conversationId": f"c{one}", "content": "a", "note": "b"}
+        async with (
+            aiohttp.ClientSession() as session,
+            session.post(f"http://127.0.0.1:{ours.port}/api/messages", json=body) as answer,
+        ):
+            assert answer.status == 200
+
+
+async def scraped(ours: Served) -> Mapping[tuple[str, tuple[str, ...]], float]:
+    """Return every sample by its name and the values of its labels, in the order of their names."""
+    url = f"http://127.0.0.1:{ours.health}/metrics"
+    async with aiohttp.ClientSession() as session, session.get(url) as answer:
+        text = await answer.text()
+    return {
+        (sample.name, tuple(sample.labels.values())): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }
+
+
+async def test_counters_are_exact_over_workers_their_death_and_a_reload(tmp_path: Path) -> None:
+    async with backend() as behind:
+        with served(tmp_path, behind.port, "--workers", "2") as ours:
+            await ours.event("server.ready")
+            await send(ours, 40)
+            await asyncio.sleep(BEATS_SECONDS)
+            first = await scraped(ours)
+            for number in (1, 2):
+                worker = await ours.event("worker.ready", number)
+                os.kill(int(worker["worker_pid"]), signal.SIGKILL)
+                await ours.event("worker.died", number)
+                await ours.event("worker.ready", 2 + number)
+            killed = await scraped(ours)
+            file = tmp_path / "sealyard.yaml"
+            file.write_text(file.read_text().replace("- name: alpha", "- name: beta"))
+            ours.process.send_signal(signal.SIGHUP)
+            await ours.event("config.loaded", 2)
+            await send(ours, 10)
+            last = await scraped(ours)
+
+    old, new = ("api", "forwarded", "alpha"), ("api", "forwarded", "beta")
+    for seen in (first, killed, last):
+        assert seen["sealyard_messages_total", old] == 40
+        assert seen["sealyard_values_total", ("request", "sealed", "api", "alpha")] == 80
+        assert seen["sealyard_values_total", ("response", "opened", "api", "alpha")] == 80
+        assert seen["sealyard_workers", ("wanted",)] == seen["sealyard_workers", ("ready",)] == 2
+        assert seen["sealyard_ready", ()] == 1
+        assert seen["sealyard_kek_state", ("k1", "primary")] == 2
+    assert last["sealyard_messages_total", new] == 10
+    assert last["sealyard_request_duration_seconds_count", ("api",)] == 50
+    assert last["sealyard_worker_restarts_total", ()] == 2
+    counters = [key for key in first if key[0].endswith(("_total", "_count", "_bucket", "_sum"))]
+    assert [key for key in counters if last[key] < first[key]] == []
