@@ -62,8 +62,10 @@ class PlainConnection(PlainIncoming):
         self.flush()  # what the transport does not have when it closes is lost
         if self._held:
             return self._hand_over(self._held)
+        # A client that lags may have asked for more than it has read.
+        awaited = (self._request is not None and not self.live) or bool(self._rest)
         # TLS has no half-closed connections in asyncio.
-        return self._request is not None and not self.peer.encrypted and not self.live
+        return awaited and not self.peer.encrypted
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Learn that the client is gone, and stop working for it."""

@@ -92,3 +92,13 @@ def test_the_overlay_seals_an_unchanged_base(tool: Tool, tmp_path: Path) -> None
     assert made.sealed == 1
     assert valid.code == 0, valid.said
     assert pod_of(made.text)["spec"]["initContainers"][0]["name"] == "sealyard-redirect"
+
+
+def test_nothing_of_sealyards_in_the_compose_example_can_do_more_than_it_must() -> None:
+    services = yaml.safe_load((DEPLOY / "compose" / "compose.yaml").read_text())["services"]
+    ours = [one for one in services.values() if "sealyard" in one["image"]]
+
+    assert len(ours) == 4
+    for one in ours:
+        assert (one["user"], one["read_only"], one["cap_drop"]) == ("65532:65532", True, ["ALL"])
+        assert one["security_opt"] == ["no-new-privileges:true"]

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from typing import Any
 
 from proxy.traffic.outbox import Outbox, Sending
+from proxy.traffic.plain_connection import PlainConnection
 
 from .ours import local, proxied
-from .wire import Origin, connected, running
+from .wire import Origin, connected, eventually, running
 
 
 class Transport:
@@ -72,6 +74,35 @@ async def test_a_half_closed_client_gets_the_answer_that_waits() -> None:
                 client.send(request)
                 client.writer.write_eof()
                 assert (await client.rest()).endswith(b"\r\n\r\nok")
+
+
+async def test_a_half_closed_client_that_lags_gets_the_answer_to_its_last_request() -> None:
+    request = b"GET / HTTP/1.1\r\nHost: h\r\n\r\n"
+    reply = b"HTTP/1.1 200 OK\r\nContent-Length: 30000\r\n\r\n" + bytes(30000)
+    loop = asyncio.get_running_loop()
+    async with running(Origin(reply=reply)) as origin, proxied(local(origin.port)) as ours:
+        with socket.socket() as client:
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            client.setblocking(False)  # noqa: FBT003 - the signature of the standard library
+            await loop.sock_connect(client, ("127.0.0.1", ours.port))
+            await eventually(lambda: ours.listener.connections)
+            (guest,) = ours.listener._guests._here
+            assert isinstance(guest, PlainConnection)
+            asked = 0
+            while not guest._paused:
+                await loop.sock_sendall(client, request)
+                asked += 1
+                await eventually(lambda: len(origin.seen) >= asked)  # noqa: B023 - called at once
+                await asyncio.sleep(0.005)
+            await loop.sock_sendall(client, request)
+            await eventually(lambda: guest._rest)
+            client.shutdown(socket.SHUT_WR)
+            await eventually(lambda: guest._ended)
+            answers = b""
+            async with asyncio.timeout(10):
+                while part := await loop.sock_recv(client, 1 << 20):
+                    answers += part
+    assert answers.count(b"HTTP/1.1 200 OK") == asked + 1
 
 
 async def test_many_clients_in_one_turn_get_each_their_own_answer() -> None:
