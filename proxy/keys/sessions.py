@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import starmap
 from weakref import WeakValueDictionary
 
 from ..core.context import Scope
@@ -382,15 +383,16 @@ class Sessions:
             unknown = self._must_be_found(scope, key_id, now)
             if unknown or self._standings.fresh(scope, now) is None:
                 opens.setdefault(scope, set()).update({key_id.sid} if unknown else ())
-        waits = [
-            *(self._obtain(*need) for need in needs.seals.items()),
-            *(self._look_up(*one) for one in opens.items()),
-        ]
-        if len(waits) == 1:
-            # Without a task in between, so that the caller counts before anyone else can.
-            await waits[0]
-        else:
-            await asyncio.gather(*waits)
+        # No coroutine is made before it is awaited: what fails in between would leave it behind.
+        if len(needs.seals) + len(opens) > 1:
+            seals, looks = needs.seals.items(), opens.items()
+            await asyncio.gather(*starmap(self._obtain, seals), *starmap(self._look_up, looks))
+            return
+        # Without a task in between, so that the caller counts before anyone else can.
+        for scope, count in needs.seals.items():
+            await self._obtain(scope, count)
+        for scope, sids in opens.items():
+            await self._look_up(scope, sids)
 
     async def _obtain(self, scope: Scope, count: int) -> None:
         """See that a session of the scope can seal `count` values; callers of one scope queue."""

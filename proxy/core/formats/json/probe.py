@@ -53,7 +53,10 @@ class Probe:
         """Tell whether a text is of a size that a search is worth it."""
         if len(text) <= self._longest:
             return True
-        return (text.count(",") if isinstance(text, str) else text.count(b",")) >= _CROWDED
+        return (
+            not self._many
+            and (text.count(",") if isinstance(text, str) else text.count(b",")) >= _CROWDED
+        )
 
     def find(self, text: str, start: int) -> tuple[int, list[list[Seen]], set[int]] | None:
         """Return where the value at `start` ends, the values at each path, and what is missing.
@@ -142,6 +145,8 @@ def _listed(
         lacks = lacks or len(above) < len(levels)
         if step is None:
             if any(type(level) is not list for level, _ in above):
+                return None
+            if sum(len(level) for level, _ in above) > SELECTED_MAX:
                 return None
             lacks = lacks or not all(level for level, _ in above)
             levels = [(one, (*way, at)) for level, way in above for at, one in enumerate(level)]
