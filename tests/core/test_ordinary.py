@@ -250,8 +250,13 @@ def test_what_is_not_certain_is_left_to_the_general_way(body: str) -> None:
     assert found_in(RULES[0], body) is None
 
 
-def test_a_list_of_more_values_than_may_be_selected_is_left_to_the_general_way() -> None:
-    body = '{"conversationId":"c1","meta":[' + ",".join(['{"content":1}'] * 30_001) + "]}"
+@pytest.mark.parametrize(
+    ("row", "rows"), [('{"content":1}', 30_001), ('{"content":1,"subject":1}', 15_001)]
+)
+def test_a_list_of_more_values_than_may_be_selected_is_left_to_the_general_way(
+    row: str, rows: int
+) -> None:
+    body = '{"conversationId":"c1","meta":[' + ",".join([row] * rows) + "]}"
 
     assert found_in(LISTS, body) is None
 
