@@ -122,7 +122,6 @@ class Reloader:
         )
 
     def _report_refusal(self, outcome: Reloaded, cause: Cause, took: float) -> None:
-        shown = outcome.problems[:_MOST_PROBLEMS]
         self._reporter.report(
             "config.refused",
             file=str(self.path),
@@ -131,10 +130,19 @@ class Reloader:
             problems=len(outcome.problems),
             duration_ms=took,
         )
-        for problem in shown:
-            # What needs a restart was taken for a configuration before: its quotes are names.
-            told = without_quotes(problem) if outcome.code == ConfigurationError.code else problem
-            self._reporter.report("config.problem", problem=told)
+        for problem in problems_told(outcome)[:_MOST_PROBLEMS]:
+            self._reporter.report("config.problem", problem=problem)
+
+
+def problems_told(outcome: Reloaded) -> tuple[str, ...]:
+    """Return the problems of a refused reload as the log and the status tell them.
+
+    Without what they quote of the file: that may be a secret astray. Whoever asked for the reload
+    gets them whole.
+    """
+    if outcome.code != ConfigurationError.code:
+        return outcome.problems  # a configuration that needs a restart was read: it quotes names
+    return tuple(map(without_quotes, outcome.problems))
 
 
 def report_loaded(

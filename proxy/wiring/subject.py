@@ -21,7 +21,7 @@ from ..telemetry.samples import Samples
 from ..telemetry.tally import Reporter
 from . import auditing, participant_calls, session_calls
 from .overview import overview
-from .reload import Prepared, Reloader
+from .reload import Prepared, Reloader, problems_told
 from .source import Source
 from .viewing import Viewer, Viewing
 
@@ -135,7 +135,11 @@ class Whole:
             },
             "last_reload": None
             if last is None
-            else {"accepted": last.accepted, "code": last.code, "problems": list(last.problems)},
+            else {
+                "accepted": last.accepted,
+                "code": last.code,
+                "problems": list(problems_told(last)),
+            },
             "listeners": [
                 {
                     "name": one.name,

@@ -157,6 +157,8 @@ async def test_b17_a_broken_file_is_told_problem_by_problem_and_the_old_one_stay
                 body = await response.json(content_type=None)
             async with session.get(ours.admin("/metrics")) as metrics:
                 scraped = await metrics.text()
+            async with session.get(ours.admin("/v1/status")) as answered:
+                status = await answered.json()
         await ours.send()
 
     assert (response.status, body["type"]) == (422, "urn:sealyard:error:configuration-error")
@@ -167,6 +169,7 @@ async def test_b17_a_broken_file_is_told_problem_by_problem_and_the_old_one_stay
     assert told == [without_quotes(problem) for problem in body["problems"]]
     assert "encript" in str(body["problems"])
     assert "encript" not in str(told)
+    assert status["last_reload"]["problems"] == told
     assert "did you mean `encrypt`?" in str(told)
     assert 'sealyard_reloads_total{result="refused"} 1.0' in scraped
     assert "sealyard_last_reload_successful 0.0" in scraped

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import stat
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,9 +16,14 @@ from .store import CURRENT, NOTE, REVOCATION, Found, Held, Offer, key_place
 
 # Below the deadline of a question to the store, so that a busy file is told from a lost one.
 _BUSY_SECONDS: Final = 0.2
+# Processes that begin together may all have to make the file, one after the other.
+_OPENING_SECONDS: Final = 5.0
+_OPENING_PAUSE: Final = 0.02
 _PRIVATE: Final = 0o600
 _CLEAN_EVERY: Final = 256
 _NEVER: Final = (1 << 63) - 1
+_PRIMARY_CODE: Final = 0xFF
+"""The bits of an extended result code that say what kind it is."""
 
 _SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS records (
@@ -41,13 +47,31 @@ class SqliteFile:
             self._connection = sqlite3.connect(
                 path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False
             )
-            # A write-ahead log survives a killed process, and readers do not wait for writers.
-            self._connection.execute("PRAGMA journal_mode = WAL")
-            self._connection.execute("PRAGMA synchronous = NORMAL")
-            self._connection.execute("PRAGMA secure_delete = ON")
-            self._connection.executescript(_SCHEMA)
+            self._prepare()
         except sqlite3.Error as error:
             raise UnfitEnvironment(f"{path}: no store: {error}") from None
+
+    def _prepare(self) -> None:
+        """Make the file ready; wait for other processes that do the same.
+
+        SQLite does not wait by itself where two turn to the log at once: each would wait for the
+        other.
+        """
+        deadline = time.monotonic() + _OPENING_SECONDS
+        while True:
+            try:
+                # A write-ahead log survives a killed process; readers do not wait for writers.
+                self._connection.execute("PRAGMA journal_mode = WAL")
+                self._connection.execute("PRAGMA synchronous = NORMAL")
+                self._connection.execute("PRAGMA secure_delete = ON")
+                self._connection.executescript(_SCHEMA)
+            except sqlite3.OperationalError as error:
+                busy = error.sqlite_errorcode & _PRIMARY_CODE == sqlite3.SQLITE_BUSY
+                if not busy or time.monotonic() > deadline:
+                    raise
+                time.sleep(_OPENING_PAUSE)
+            else:
+                return
 
     def get_or_create(self, offer: Offer) -> Held:
         """Do as the store does."""

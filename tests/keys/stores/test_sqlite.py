@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -86,3 +87,38 @@ async def test_a_missing_folder_is_told(tmp_path: Path) -> None:
     with pytest.raises(UnfitEnvironment, match=os.strerror(2)):
         await store.open(lambda _: None)
     await store.close()
+
+
+OPENING = """
+import sys, time
+from pathlib import Path
+from proxy.keys.stores.sqlite_file import SqliteFile
+print("here", flush=True)
+for path in sys.stdin:
+    SqliteFile(Path(path.strip()), time.time).close()
+    print("opened", flush=True)
+"""
+
+
+def test_processes_that_begin_together_all_open_a_file_that_is_not_there_yet(
+    tmp_path: Path,
+) -> None:
+    command = [sys.executable, "-c", OPENING]
+    with ExitStack() as stack:
+        processes = [
+            stack.enter_context(
+                subprocess.Popen(  # noqa: S603 - our own code
+                    command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+                )
+            )
+            for _ in range(4)
+        ]
+        told = [one.stdout.readline() for one in processes if one.stdout]
+        for attempt in range(50):
+            for one in processes:
+                assert one.stdin is not None
+                one.stdin.write(b"%b\n" % bytes(tmp_path / f"{attempt}.db"))
+                one.stdin.flush()
+            told += [one.stdout.readline() for one in processes if one.stdout]
+
+    assert set(told) == {b"here\n", b"opened\n"}
