@@ -189,11 +189,19 @@ def _unreached(error: BaseException, settings: RedisSettings) -> Finding:
     """Return what keeps us from Redis: a mistake, or something that may pass by itself."""
     causes = tuple(_chain(error))
     for kind, text in _MISTAKES.items():
-        if any(isinstance(one, kind) for one in causes):
+        if _any(causes, kind):
             user = settings.user or "default"
             return Finding("redis", "failed", text.format(user=user, db=settings.db))
+    if settings.tls and settings.cert is None and _any(causes, ConnectionResetError):
+        # A server that asks for a certificate resets the connection of a client without one: chance
+        # decides whether its alert can still be read.
+        return Finding("redis", "failed", _MISTAKES[ssl.SSLError])
     text = "Redis does not answer: see that it runs, that its address is right, and the network."
     return Finding("redis", "failed", text, passing=True)
+
+
+def _any(causes: tuple[BaseException, ...], kind: type[BaseException]) -> bool:
+    return any(isinstance(one, kind) for one in causes)
 
 
 _MISTAKES: Final[Mapping[type[BaseException], str]] = {
