@@ -105,14 +105,14 @@ class Ordinary:
         """
         if not self._probe.suits(body):
             return None
-        probed = self._probed(check(body))
-        if probed is None:
+        text = check(body)
+        seen = self._seen(text)
+        if seen is None or not self._keep(seen, facts):
             return None
-        text, seen = probed
-        contexts = self._bind(seen, facts, read) if self._keep(seen, facts) else None
+        contexts = self._bind(seen, facts, read)
         return None if contexts is None else self._found(body, text, seen, contexts)
 
-    def _probed(self, text: str) -> tuple[str, Sequence[Sequence[Seen]]] | None:
+    def _seen(self, text: str) -> Sequence[Sequence[Seen]] | None:
         """Return what stands at each path, where all of the text is one value that has it all."""
         try:
             probed = self._probe.find(text, 0 if text.startswith("{") else after_space(text, 0))
@@ -123,7 +123,7 @@ class Ordinary:
         end, seen, missing = probed
         if end != len(text) and after_space(text, end) != len(text):
             return None
-        return (text, seen) if self._required.isdisjoint(missing) else None
+        return seen if self._required.isdisjoint(missing) else None
 
     def _keep(self, seen: Sequence[Sequence[Seen]], facts: Facts) -> bool:
         """Keep names of this message for its answer; return whether each is a string or missing."""

@@ -50,7 +50,7 @@ class Probe:
         self._longest = _LISTED_MAX if self._many else _PROBED_MAX
 
     def suits(self, text: str | bytes) -> bool:
-        """Tell whether a text is of a size that a search is worth it."""
+        """Tell whether a text is of a size that `find` is worth it."""
         if len(text) <= self._longest:
             return True
         return (
@@ -65,8 +65,6 @@ class Probe:
         None where any of it is not certain. Raises ValueError or StopIteration for what the scanner
         does not read, as it does.
         """
-        if not self.suits(text):
-            return None
         if "\\" in text and "\\u" in text:  # one character is looked for much faster than two
             return None
         document: Any

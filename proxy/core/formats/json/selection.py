@@ -57,7 +57,9 @@ class Selection:
 
     def _probe(self, text: str, start: int, findings: Findings) -> int | None:
         """Find the values of plain paths without a walk; return None where that is not certain."""
-        probed = None if self.plain is None else self.plain.find(text, start)
+        if self.plain is None or not self.plain.suits(text):
+            return None
+        probed = self.plain.find(text, start)
         if probed is None:
             return None
         end, found, findings.missing = probed
