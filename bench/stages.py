@@ -138,7 +138,7 @@ def _response(sessions: Sessions, body: bytes, *, block: int) -> list[Stage]:
     proven = pipeline.apply(plan, keys, time.time()).proven
     ((scope, _),) = plan.needs.opens
     first = body[body.index(token.JWE_PREFIX) :].partition(b'"')[0]
-    decoded, session = token.decode(first), proven[0]
+    decoded, session = token.decode(first), next(iter(proven))
     return [
         Stage("choose", lambda: pipeline.choose_response(exchange, _answer())),
         Stage("plan", planned),

@@ -68,6 +68,7 @@ class Blueprint:
         "query",
         "reads",
         "reads_json",
+        "reads_parts",
         "selection",
         "source_index",
         "sources",
@@ -112,6 +113,7 @@ class Blueprint:
         self.takes_body = Whole.BODY in self._wholes
         self.reads = _reads(block)
         self.reads_json = "json" in self.reads
+        self.reads_parts = "multipart" in self.reads
         tokens = self.whole_decrypt is not None and self.whole_decrypt.selector is Whole.TOKENS
         polls = block.format == "socketio"  # what refuses a poll is no packet
         self._statuses = block.statuses or (_SUCCESS if tokens or polls else _ANY_STATUS)
@@ -138,8 +140,7 @@ class Blueprint:
         self.alone = wholes[0] if alone else None
         acts = tokens or (self.parts is not None and bool(self.encrypt or self.decrypt))
         reads_whole = block.when or self.source_index or self._wholes - {Whole.TOKENS}
-        self.flows_in_parts = acts and not reads_whole and "multipart" in self.reads
-
+        self.flows_in_parts = acts and not reads_whole and self.reads_parts
         self.ordinary = self._ordinary()
 
     def fits(self, media_type: MediaType | None, status: int | None) -> bool:

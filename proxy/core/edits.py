@@ -80,7 +80,10 @@ class AtHand:
 
 
 class SealEdit(NamedTuple):
-    """A value to be sealed. `token` is what it already looks to be, if it is one."""
+    """A value to be sealed: `token` is what it already looks to be, if it is one.
+
+    `quoted` says that it is to stand there as a JSON string.
+    """
 
     start: int
     end: int
@@ -88,24 +91,26 @@ class SealEdit(NamedTuple):
     context: Context
     plaintext: bytes
     cty: str | None
-    quoted: bool
     token: Token | None = None
+    quoted: bool = True
 
     def carry_out(self, keys: AtHand, block: Block, now: float) -> Change:
         """Return the sealed value; raise ValueTooLong above the field's `max_chars`."""
-        if self.token is not None and block.already_sealed != "seal":
+        start, end, item, context, plaintext, cty, token, quoted = self
+        if token is not None and block.already_sealed != "seal":
             if block.already_sealed == "reject":
                 raise ForbiddenValue(
-                    "already-sealed", detail=f"{self.item.field}: the value is sealed already."
+                    "already-sealed", detail=f"{item.field}: the value is sealed already."
                 )
-            opener = _opener(keys, self.token, self.context, now)
+            opener = _opener(keys, token, context, now)
             if opener is not None:
-                return Change(self.start, self.end, None, "already_sealed", opener)
-        start, end, item, context, plaintext, cty, quoted, _ = self
+                return Change(start, end, None, "already_sealed", opener)
         text = keys.sealing[context.scope].seal(
             plaintext, context, cty=cty, form=item.form, max_chars=item.max_chars, name=item.field
         )
-        return Change(start, end, b'"%b"' % text if quoted else text, "sealed")
+        if quoted:
+            text = b"".join((b'"', text, b'"'))
+        return Change(start, end, text, "sealed")
 
 
 class OpenEdit(NamedTuple):

@@ -15,7 +15,7 @@ _NOSNIFF = (b"X-Content-Type-Options", b"nosniff")
 
 def request_marks(head: RequestHead, counts: Mapping[Fate, int]) -> Headers:
     """Return what a request gains: nobody behind Sealyard may recode what it sealed."""
-    if counts.get("sealed") and b"no-transform" not in _directives(head.told):
+    if "sealed" in counts and b"no-transform" not in _directives(head.told):
         return (_NO_TRANSFORM,)
     return ()
 
@@ -32,18 +32,18 @@ def response_marks(
     What was opened here the backend holds sealed, on purpose; no cache on the way may hold it open.
     A backend that says `private` has decided for the client's own cache, and that stands.
     """
-    marks: list[tuple[bytes, bytes]] = []
-    if kept := counts.get("kept"):
-        marks.append((b"Sealyard-Kept", b"%d" % kept))
-    if plain := counts.get("plain"):
-        marks.append((b"Sealyard-Plain", b"%d" % plain))
-    if counts.get("opened") and not _directives(head.told) & {b"no-store", b"private"}:
-        marks.append(_NO_STORE)
-    if counts.get("sealed") and b"no-transform" not in _directives(head.told):
-        marks.append(_NO_TRANSFORM)
+    marks: Headers = vary(head, varies) if varies else ()
     if opaque and b"x-content-type-options" not in head.told:
-        marks.append(_NOSNIFF)
-    return (*marks, *vary(head, varies))
+        marks = (_NOSNIFF, *marks)
+    if "sealed" in counts and b"no-transform" not in _directives(head.told):
+        marks = (_NO_TRANSFORM, *marks)
+    if "opened" in counts and not _directives(head.told) & {b"no-store", b"private"}:
+        marks = (_NO_STORE, *marks)
+    if "plain" in counts:
+        marks = ((b"Sealyard-Plain", b"%d" % counts["plain"]), *marks)
+    if "kept" in counts:
+        marks = ((b"Sealyard-Kept", b"%d" % counts["kept"]), *marks)
+    return marks
 
 
 def vary(head: ResponseHead, names: tuple[bytes, ...]) -> Headers:

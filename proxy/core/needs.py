@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from types import MappingProxyType
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from .context import Scope
@@ -23,7 +23,8 @@ class Needs(NamedTuple):
     opens: frozenset[tuple[Scope, KeyId]] = frozenset()
 
 
-class Keys(NamedTuple):
+@dataclass(slots=True)
+class Keys:
     """The sessions that were found.
 
     `sealing` has every scope that was asked for. `opening` lacks what cannot be had: an unknown or
@@ -35,8 +36,8 @@ class Keys(NamedTuple):
 
     sealing: Mapping[Scope, Session]
     opening: Mapping[tuple[Scope, KeyId], Session]
-    decoys: Mapping[tuple[Scope, KeyId], Session] = MappingProxyType({})
-    refusals: Mapping[tuple[Scope, KeyId], str | None] = MappingProxyType({})
+    decoys: Mapping[tuple[Scope, KeyId], Session] = field(default_factory=dict)
+    refusals: Mapping[tuple[Scope, KeyId], str | None] = field(default_factory=dict)
 
 
 class Attempt(NamedTuple):

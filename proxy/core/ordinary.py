@@ -7,8 +7,9 @@ tells what is wrong with a message.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from typing import Final, NamedTuple, cast
+from typing import Final, TypeGuard, cast
 
 from .context import Context, Scope
 from .edits import OpenEdit, SealEdit
@@ -30,33 +31,53 @@ _REMEMBERED: Final = 1024
 """So many names are remembered with their contexts: clients choose them, so not without end."""
 _UNBOUND: Final = Context()
 
-_Names = tuple[str | None, ...]
+_Edit = SealEdit | OpenEdit
+Found = tuple[tuple[_Edit, ...], Needs | None]
+"""What is to be done to one message, and the keys for it where they are the usual ones."""
+
+_All = Sequence[Sequence[Seen]]
+"""What stands at each path."""
+_Names = tuple[str, ...]
 
 
-class Found(NamedTuple):
-    """What is to be done to one message, and the keys for it."""
+class _Bound:
+    """The contexts that some names make, each with its item, and the keys of the usual message.
 
-    edits: tuple[SealEdit | OpenEdit, ...]
-    needs: Needs
+    Usual is one value for each that seals, and for those that open tokens of one session.
+    """
 
+    __slots__ = ("_recent", "opens", "seals")
 
-class _Name(NamedTuple):
-    """Which name is read: at its place in the message, or else what was kept or is outside."""
+    def __init__(
+        self,
+        seals: tuple[tuple[int, Item, Context], ...],
+        opens: tuple[tuple[int, Context], ...],
+    ) -> None:
+        self.seals = seals
+        self.opens = opens
+        self._recent: tuple[KeyId | None, Needs] = None, self._needs(None)
 
-    at: int
-    here: int | None
-    source: JsonSource | NameSource
+    def needs(self, key_id: KeyId | None) -> Needs:
+        """Return the keys that a usual message needs; `key_id` is that of all of its tokens."""
+        recent, needs = self._recent
+        if key_id is not recent:  # tokens of one session often follow each other
+            needs = self._needs(key_id)
+            self._recent = key_id, needs
+        return needs
+
+    def _needs(self, key_id: KeyId | None) -> Needs:
+        opens = {(context.scope, key_id) for _, context in self.opens if key_id is not None}
+        return Needs(dict(Counter(one.scope for *_, one in self.seals)), frozenset(opens))
 
 
 class Ordinary:
     """The items of one block whose values stand at plain paths, bound by names of the message."""
 
     __slots__ = (
+        "_bound",
         "_constants",
-        "_contexts",
-        "_items",
         "_keeps",
-        "_names",
+        "_named",
         "_opens",
         "_probe",
         "_required",
@@ -81,23 +102,22 @@ class Ordinary:
         """
         self._probe = probe
         self._seals = tuple((one.index, one.item) for one in encrypt)
-        self._opens = tuple(one.index for one in decrypt)
+        self._opens = tuple((one.index, one.item) for one in decrypt)
         self._required = frozenset(
             one.index for one in (*encrypt, *(() if lenient else decrypt)) if not one.item.optional
         )
-        self._items = tuple(one.item for one in (*encrypt, *decrypt))
         self._keeps = tuple((one, here[one]) for one in keeps)
-        bound = {part for one in self._items for part in one.bind}
-        named = [sources[part] if part in bound else None for part in _PARTS]
-        self._constants = tuple(map(_constant, named))
-        self._names = tuple(
-            _name(at, source, here)
-            for at, source in enumerate(named)
-            if source is not None and self._constants[at] is None
+        bound = {part for one in (*encrypt, *decrypt) for part in one.item.bind}
+        named = [(at, sources[part]) for at, part in enumerate(_PARTS) if part in bound]
+        self._constants = {at: one.name for at, one in named if _is_constant(one)}
+        self._named = tuple(
+            (at, one, _here(one, here, keeps)) for at, one in named if at not in self._constants
         )
-        self._contexts: dict[_Names, tuple[Context, ...]] = {}
+        self._bound: dict[_Names, _Bound] = {}
 
-    def find(self, body: bytes, facts: Facts, read: NameReader) -> Found | None:
+    def find(  # noqa: PLR0911 - each is a doubt of its own
+        self, body: bytes, facts: Facts, read: NameReader
+    ) -> Found | None:
         """Return what is to be done to a JSON text, or None where the general way must tell.
 
         `facts` holds what was kept from the request, or takes it; `read` reads a name outside of
@@ -106,89 +126,65 @@ class Ordinary:
         if not self._probe.suits(body):
             return None
         text = check(body)
-        seen = self._seen(text)
-        if seen is None or not self._keep(seen, facts):
-            return None
-        contexts = self._bind(seen, facts, read)
-        return None if contexts is None else self._found(body, text, seen, contexts)
-
-    def _seen(self, text: str) -> Sequence[Sequence[Seen]] | None:
-        """Return what stands at each path, where all of the text is one value that has it all."""
         try:
             probed = self._probe.find(text, 0 if text.startswith("{") else after_space(text, 0))
         except (ValueError, StopIteration):
             return None
         if probed is None:
             return None
-        end, seen, missing = probed
+        end, (seen, missing) = probed
         if end != len(text) and after_space(text, end) != len(text):
             return None
-        return seen if self._required.isdisjoint(missing) else None
+        if missing and not self._required.isdisjoint(missing):
+            return None
+        names = self._names(seen, facts, read)
+        if names is None:
+            return None
+        bound = self._bound.get(names)
+        if bound is None:
+            bound = self._bind(names)
+        edits: list[_Edit] = []
+        sealing = _seal(body, text, seen, bound, edits) if bound.seals else True
+        key_id, opening = _open(text, seen, bound, edits) if bound.opens else (None, True)
+        return tuple(edits), bound.needs(key_id) if sealing and opening else None
 
-    def _keep(self, seen: Sequence[Sequence[Seen]], facts: Facts) -> bool:
-        """Keep names of this message for its answer; return whether each is a string or missing."""
-        for source, index in self._keeps:
-            if not seen[index]:
-                facts[source] = None
-            elif type(value := seen[index][0][0]) is str:
-                facts[source] = _text(value)
-            else:
-                return False
-        return True
+    def _names(self, seen: _All, facts: Facts, read: NameReader) -> _Names | None:
+        """Return the names that bind the values, or None where one is missing or is no string.
 
-    def _bind(
-        self, seen: Sequence[Sequence[Seen]], facts: Facts, read: NameReader
-    ) -> tuple[Context, ...] | None:
-        """Return the context of each item, or None where a name is missing or is no string."""
-        found = [*self._constants]
-        for at, here, source in self._names:
-            text: str | None
-            if here is not None:
-                if not seen[here] or type(value := seen[here][0][0]) is not str:
-                    return None
-                text = _text(value)
-            elif type(source) is JsonSource:
-                text = facts.get(source)
-            else:
-                text = read(cast("NameSource", source))
-            if text is None:
+        Those that the answer needs are kept for it.
+        """
+        value: object
+        for kept, index in self._keeps:
+            value = seen[index][0][0] if seen[index] else None
+            if value is not None and type(value) is not str:
                 return None
-            found[at] = text
-        names = tuple(found)
-        contexts = self._contexts.get(names)
-        if contexts is None:
-            contexts = tuple(_context(one, names) for one in self._items)
-            if len(self._contexts) >= _REMEMBERED:
-                self._contexts.clear()
-            self._contexts[names] = contexts
-        return contexts
+            facts[kept] = value if value is None or value.isascii() else _text(value)
+        names: list[str] = []
+        for _, source, here in self._named:
+            if here is not None:
+                value = seen[here][0][0] if seen[here] else None
+            elif type(source) is JsonSource:
+                value = facts.get(source)
+            else:
+                value = read(cast("NameSource", source))
+            if type(value) is not str:
+                return None
+            names.append(value if here is None or value.isascii() else _text(value))
+        return tuple(names)
 
-    def _found(
-        self, body: bytes, text: str, seen: Sequence[Sequence[Seen]], contexts: tuple[Context, ...]
-    ) -> Found | None:
-        edits: list[SealEdit | OpenEdit] = []
-        seals: dict[Scope, int] = {}
-        opens: set[tuple[Scope, KeyId]] = set()
-        for at, (index, item) in enumerate(self._seals):
-            context = contexts[at]
-            for one in seen[index]:
-                sealing = _seal(body, text, one, item, context)
-                edits.append(sealing)
-                if sealing.token is not None:
-                    opens.add((context.scope, sealing.token.key_id))
-            if seen[index]:
-                seals[context.scope] = seals.get(context.scope, 0) + len(seen[index])
-        for at, index in enumerate(self._opens, start=len(self._seals)):
-            context = contexts[at]
-            recent: KeyId | None = None  # tokens of one session often follow each other
-            for one in seen[index]:
-                opening = _open(text, one, context)
-                edits.append(opening)
-                token = opening.token
-                if type(token) is Token and token.key_id is not recent:
-                    recent = token.key_id
-                    opens.add((context.scope, recent))
-        return Found(tuple(edits), Needs(seals, frozenset(opens)))
+    def _bind(self, names: _Names) -> _Bound:
+        """Return the contexts that names make, and remember them."""
+        parts = self._constants | {
+            at: name for (at, *_), name in zip(self._named, names, strict=True)
+        }
+        bound = _Bound(
+            tuple((index, item, _context(item, parts)) for index, item in self._seals),
+            tuple((index, _context(item, parts)) for index, item in self._opens),
+        )
+        if len(self._bound) >= _REMEMBERED:
+            self._bound.clear()
+        self._bound[names] = bound
+        return bound
 
 
 def is_simple(source: Source) -> bool:
@@ -199,18 +195,20 @@ def is_simple(source: Source) -> bool:
     return isinstance(source, NameSource)
 
 
-def _constant(source: Source | None) -> str | None:
-    return source.name if isinstance(source, NameSource) and source.place == "const" else None
+def _here(
+    source: Source, here: Mapping[JsonSource, int], keeps: Sequence[JsonSource]
+) -> int | None:
+    """Return where a source is read in the message, or None where it is kept or stands outside."""
+    return here.get(source) if isinstance(source, JsonSource) and source not in keeps else None
 
 
-def _name(at: int, source: Source, here: Mapping[JsonSource, int]) -> _Name:
-    assert isinstance(source, JsonSource | NameSource)  # noqa: S101 - `is_simple` says so
-    return _Name(at, here.get(source) if isinstance(source, JsonSource) else None, source)
+def _is_constant(source: Source) -> TypeGuard[NameSource]:
+    return isinstance(source, NameSource) and source.place == "const"
 
 
-def _context(item: Item, names: _Names) -> Context:
+def _context(item: Item, parts: Mapping[int, str]) -> Context:
     tenant, conversation, message = (
-        name if part in item.bind else None for part, name in zip(_PARTS, names, strict=True)
+        parts[at] if part in item.bind else None for at, part in enumerate(_PARTS)
     )
     field = item.field if "field" in item.bind else None
     purpose = item.purpose if "purpose" in item.bind else None
@@ -222,23 +220,44 @@ def _text(value: str) -> str:
     return value if value.isascii() else value.encode("latin-1").decode()
 
 
-def _seal(body: bytes, text: str, one: Seen, item: Item, context: Context) -> SealEdit:
-    value, start, _ = one
-    end = value_end(text, value, start)
-    if type(value) is not str:
-        return SealEdit(start, end, item, context, body[start:end], CTY_JSON, quoted=True)
-    plaintext = value.encode("latin-1")
-    token = token_or_none(plaintext)
-    return SealEdit(start, end, item, context, plaintext, None, quoted=True, token=token)
+def _seal(body: bytes, text: str, seen: _All, bound: _Bound, edits: list[_Edit]) -> bool:
+    """Add the edits that seal; return whether there is one for each item, and none for a token."""
+    usual = True
+    for index, item, context in bound.seals:
+        values = seen[index]
+        usual = usual and len(values) == 1
+        for value, start, _ in values:
+            end = value_end(text, value, start)
+            if type(value) is str:
+                plaintext = value.encode("latin-1")
+                token = token_or_none(plaintext)
+                usual = usual and token is None
+                edits.append(SealEdit(start, end, item, context, plaintext, None, token))
+            else:
+                edits.append(SealEdit(start, end, item, context, body[start:end], CTY_JSON))
+    return usual
 
 
-def _open(text: str, one: Seen, context: Context) -> OpenEdit:
-    value, start, _ = one
-    end = value_end(text, value, start)
-    if type(value) is str:
-        token = decoded_token(value.encode("latin-1"))
-        if type(token) is Token:
-            return OpenEdit(start, end, context, token, "json")
-    else:
-        token = OpenFailed("not-a-token")
-    return OpenEdit(start, end, _UNBOUND, token, "json")
+def _open(text: str, seen: _All, bound: _Bound, edits: list[_Edit]) -> tuple[KeyId | None, bool]:
+    """Add the edits that open; return the id of their key, and whether it is that of each item."""
+    usual = True
+    key_id: KeyId | None = None
+    for index, context in bound.opens:
+        values = seen[index]
+        usual = usual and len(values) > 0
+        for value, start, _ in values:
+            end = value_end(text, value, start)
+            token = decoded_token(value.encode("latin-1")) if type(value) is str else _no_token()
+            if type(token) is not Token:
+                usual = False
+                edits.append(OpenEdit(start, end, _UNBOUND, token, "json"))
+                continue
+            edits.append(OpenEdit(start, end, context, token, "json"))
+            if token.key_id is not key_id:
+                usual = usual and key_id is None
+                key_id = token.key_id
+    return key_id, usual
+
+
+def _no_token() -> OpenFailed:
+    return OpenFailed("not-a-token")

@@ -11,6 +11,7 @@ from functools import partial
 from typing import NamedTuple
 
 from .alternatives import alternatives
+from .any_edit import PieceEdit
 from .blueprint import JOSE, Blueprint
 from .choosing import (
     choose_bodiless,
@@ -32,7 +33,7 @@ from .flow import CheckedFlow
 from .formats.cutting import cutter
 from .formats.kinds import Kind
 from .forwardable import Forwardable, mint
-from .frame_edits import Begun
+from .frame_edits import Begun, FrameEdit
 from .head_values import with_changes
 from .marks import request_marks, response_marks, vary
 from .message import Head, Headers, RequestHead, ResponseHead, SocketHead, media_type
@@ -48,6 +49,7 @@ from .planning import (
     plan_response,
 )
 from .record_flow import RecordFlow
+from .rules import Block
 from .selectors import Whole
 from .session import Session
 from .splicing import splice
@@ -81,13 +83,13 @@ __all__ = [
 class Applied(NamedTuple):
     """A message that may be forwarded, how many values met which fate, and who opened them.
 
-    `proven` are the sessions with which a tag has verified, worth keeping in a cache; `unopened`
-    are tokens that did not open and may stay.
+    `proven` are the sessions with which tags have verified, worth keeping in a cache, and how many
+    values each has opened; `unopened` are tokens that did not open and may stay.
     """
 
     forwardable: Forwardable
     counts: Mapping[Fate, int]
-    proven: tuple[Session, ...]
+    proven: Mapping[Session, int]
     unopened: tuple[Unopened, ...] = ()
 
 
@@ -164,55 +166,61 @@ def apply(plan: Plan, keys: Keys, now: float) -> Applied:
 
     `now` is in seconds since 1970. Raises MessageError, and then nothing may be forwarded.
     """
-    block = plan.blueprint.block if plan.blueprint else None
     at_hand = AtHand(keys)
-    counts: dict[Fate, int] = {}
-    proven: list[Session] = []
-    changes: list[Change] = []
-    beside: dict[Change, None] = {}  # more than one value may ask for the same
-    head_changes: list[tuple[int, Change]] = []
-    failed: OpenFailed | None = None
-    for edit in plan.edits:
-        assert block is not None  # noqa: S101 - only a blueprint makes edits
-        try:
-            change = edit.carry_out(at_hand, block, now)
-        except OpenFailed as error:
-            # The others are tried all the same: else the time would tell which of many it was.
-            failed = failed or error
-            continue
-        _, _, text, fate, session, also = change
-        counts[fate] = counts.get(fate, 0) + 1
-        if session is not None:
-            proven.append(session)
-        if text is not None:
-            if type(edit) is HeadEdit:
-                head_changes.append((edit.place, change))
-            else:
-                changes.append(change)
-        if also:
-            beside.update(dict.fromkeys(also))
-    begun: Begun | None = None
-    try:
-        begun = _begun(plan, at_hand, now)
-    except OpenFailed as error:
-        failed = failed or error
-    if failed is not None:
-        failed.unopened = tuple(at_hand.unopened)
-        raise failed
-    head = _changed(plan.head, head_changes) if head_changes else plan.head
-    forwardable = _passing(plan, begun, head, counts, proven)
-    if forwardable is None:
-        changes += beside
-        forwardable = mint(
-            head,
-            _spliced(plan, changes) if changes else plan.body,
-            changed=bool(changes or head_changes) or plan.decoded,
-            decoded=plan.decoded,
-            ruled=plan.ruled,
-            media_type=_new_media_type(plan) if changes else None,
-            marks=_marks(plan, counts),
-        )
-    return Applied(forwardable, counts, tuple(proven), tuple(at_hand.unopened))
+    done = _Done()
+    if plan.edits:
+        assert plan.blueprint is not None  # noqa: S101 - only a blueprint makes edits
+        done.carry_out(plan.edits, at_hand, plan.blueprint.block, now)
+    begun = None if plan.framing is None else _begun(plan, plan.framing, at_hand, now, done)
+    if done.failed is not None:
+        done.failed.unopened = tuple(at_hand.unopened)
+        raise done.failed
+    head = _changed(plan.head, done.head_changes) if done.head_changes else plan.head
+    if begun is not None:
+        forwardable = _framed(plan, begun, head, done.counts)
+    elif plan.form is not None:
+        forwardable = _in_parts(plan, head)
+    else:
+        forwardable = _whole(plan, head, done)
+    return Applied(forwardable, done.counts, done.proven, tuple(at_hand.unopened))
+
+
+class _Done:
+    """What carrying out the edits of a message has come to so far."""
+
+    __slots__ = ("beside", "changes", "counts", "failed", "head_changes", "proven")
+
+    def __init__(self) -> None:
+        self.counts: dict[Fate, int] = {}
+        self.proven: dict[Session, int] = {}
+        self.changes: list[Change] = []
+        self.beside: dict[Change, None] = {}  # more than one value may ask for the same
+        self.head_changes: list[tuple[int, Change]] = []
+        self.failed: OpenFailed | None = None
+
+    def carry_out(
+        self, edits: tuple[PieceEdit, ...], keys: AtHand, block: Block, now: float
+    ) -> None:
+        """Carry out every edit, also those behind one that fails."""
+        counts, proven = self.counts, self.proven
+        for edit in edits:
+            try:
+                change = edit.carry_out(keys, block, now)
+            except OpenFailed as error:
+                # The others are tried all the same: else the time would tell which of many it was.
+                self.failed = self.failed or error
+                continue
+            _, _, text, fate, session, also = change
+            counts[fate] = counts.get(fate, 0) + 1
+            if session is not None:
+                proven[session] = proven.get(session, 0) + 1
+            if text is not None:
+                if type(edit) is HeadEdit:
+                    self.head_changes.append((edit.place, change))
+                else:
+                    self.changes.append(change)
+            if also:
+                self.beside.update(dict.fromkeys(also))
 
 
 def _changed(head: Head, changes: list[tuple[int, Change]]) -> Head:
@@ -220,12 +228,28 @@ def _changed(head: Head, changes: list[tuple[int, Change]]) -> Head:
     return with_changes(head, changes)
 
 
+def _whole(plan: Plan, head: Head, done: _Done) -> Forwardable:
+    """Return a message whose body is there, with the spans changed."""
+    changes = done.changes
+    if done.beside:
+        changes += done.beside
+    return mint(
+        head,
+        _spliced(plan, changes) if changes else plan.body,
+        changed=bool(changes or done.head_changes) or plan.decoded,
+        decoded=plan.decoded,
+        ruled=plan.ruled,
+        media_type=_new_media_type(plan) if changes else None,
+        marks=_marks(plan, done.counts),
+    )
+
+
 def _spliced(plan: Plan, changes: list[Change]) -> bytes:
     """Return the changed body; raise MessageError where it would not be read as it was meant."""
     body = splice(plan.body, changes)
-    if _has_parts(plan):
+    if plan.blueprint is not None and plan.blueprint.reads_parts and _has_parts(plan):
         refuse_new_delimiters(plan.head.told, plan.body, body)
-    if isinstance(plan.head, SocketHead) and not plan.head.binary:
+    if type(plan.head) is SocketHead and not plan.head.binary:
         try:
             body.decode()
         except UnicodeDecodeError:
@@ -233,23 +257,21 @@ def _spliced(plan: Plan, changes: list[Change]) -> bytes:
     return body
 
 
-def _begun(plan: Plan, keys: AtHand, now: float) -> Begun | None:
-    """Begin to change the body as one, where the plan says so; raise OpenFailed."""
-    if plan.framing is None:
-        return None
+def _begun(plan: Plan, framing: FrameEdit, keys: AtHand, now: float, done: _Done) -> Begun | None:
+    """Begin to change the body as one, or note why that failed."""
     assert plan.blueprint is not None  # noqa: S101 - only a blueprint makes edits
-    return plan.framing.begin(keys, plan.blueprint.block, now, plan.body)
-
-
-def _passing(
-    plan: Plan, begun: Begun | None, head: Head, counts: dict[Fate, int], proven: list[Session]
-) -> Forwardable | None:
-    """Return a message whose body changes as one or part by part; None for any other."""
-    if begun is not None:
-        proven += [begun.session] if begun.session is not None else []
-        return _framed(plan, begun, head, counts)
-    if plan.form is None:
+    try:
+        begun = framing.begin(keys, plan.blueprint.block, now, plan.body)
+    except OpenFailed as error:
+        done.failed = done.failed or error
         return None
+    if begun.session is not None:
+        done.proven[begun.session] = done.proven.get(begun.session, 0) + 1
+    return begun
+
+
+def _in_parts(plan: Plan, head: Head) -> Forwardable:
+    """Return a form whose parts change while they pass."""
     assert plan.blueprint is not None  # noqa: S101 - a form passes by a block
     marks = _marks(plan, _foreseen((plan.blueprint,)))
     return mint(head, changed=True, ruled=plan.ruled, marks=marks, flow=plan.form)
@@ -276,10 +298,8 @@ def _framed(plan: Plan, begun: Begun, head: Head, counts: dict[Fate, int]) -> Fo
 
 
 def _has_parts(plan: Plan) -> bool:
-    blueprint = plan.blueprint
-    if blueprint is None or "multipart" not in blueprint.reads:
-        return False
-    return blueprint.kind(media_type(plan.head.told)) == "multipart"
+    assert plan.blueprint is not None  # noqa: S101 - only a blueprint makes edits
+    return plan.blueprint.kind(media_type(plan.head.told)) == "multipart"
 
 
 def _new_media_type(plan: Plan) -> str | None:
@@ -295,10 +315,11 @@ def _new_media_type(plan: Plan) -> str | None:
 
 
 def _marks(plan: Plan, counts: Mapping[Fate, int]) -> Headers:
-    if isinstance(plan.head, RequestHead):
-        return request_marks(plan.head, counts)
-    if isinstance(plan.head, SocketHead):
+    head = plan.head
+    if type(head) is RequestHead:
+        return request_marks(head, counts)
+    if type(head) is not ResponseHead:
         return ()
     whole = plan.blueprint.whole_encrypt if plan.blueprint is not None else None
     opaque = whole is not None and whole.selector is Whole.BODY and bool(plan.body)
-    return response_marks(plan.head, counts, plan.varies, opaque=opaque)
+    return response_marks(head, counts, plan.varies, opaque=opaque)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple, cast
+from dataclasses import dataclass, replace
+from typing import cast
 
 from .alternatives import alternatives, choose, fits, refuse_unfit
 from .any_edit import Edit, PieceEdit
@@ -29,7 +30,8 @@ from .selectors import Whole
 Edits = tuple[PieceEdit, ...]
 
 
-class Plan(NamedTuple):
+@dataclass(slots=True)
+class Plan:
     """What will be done to one message: its edits, and the keys that they need.
 
     `body` is what the edits are for, those of the head aside; `decoded` says that it has lost its
@@ -139,7 +141,7 @@ def plan_flowing_request(
     digests = digests_of(exchange.head.told)
     if blueprint.flows_in_parts:
         return _plan_form(exchange, blueprint, exchange.head, beginning, limit, digests)
-    return _plan_flowing(exchange, blueprint, exchange.head, beginning)._replace(digests=digests)
+    return replace(_plan_flowing(exchange, blueprint, exchange.head, beginning), digests=digests)
 
 
 def plan_flowing_response(
@@ -173,8 +175,11 @@ def _plan(  # noqa: PLR0913 - the message and what is known of it
     if body and blueprint is not None and blueprint.ordinary is not None and head.told.plain_json:
         ordinary = blueprint.ordinary.find(body, exchange.facts, exchange.name)
         if ordinary is not None:
+            usual, needs = ordinary
+            if needs is None:
+                needs = needs_of(usual)
             ruled, varies = decision.may_read_response, decision.varies
-            return Plan(head, body, blueprint, *ordinary, ruled, varies=varies)
+            return Plan(head, body, blueprint, usual, needs, ruled, varies=varies)
     original = body
     coding = coding_of(head.told) if body else None
     if coding is not None:
@@ -223,7 +228,7 @@ def _plan_flowing(
         raise TypeError(message)
     plan = _plan(exchange, blueprint, head, beginning, None, measured=False)
     assert plan.framing is not None  # noqa: S101 - what else could flow is refused above
-    return plan._replace(flows=True)
+    return replace(plan, flows=True)
 
 
 def _plan_form(  # noqa: PLR0913, PLR0917 - the message and what is known of it

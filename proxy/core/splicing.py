@@ -14,8 +14,8 @@ _BY_START: Final = itemgetter(0)
 def splice(body: bytes, changes: list[Change]) -> bytes:
     """Return `body` with each span replaced; raise InvalidBody where two spans overlap."""
     if len(changes) == 1:
-        only = changes[0]
-        return b"%b%b%b" % (body[: only.start], only.text or b"", body[only.end :])
+        start, end, text, _, _, _ = changes[0]
+        return b"".join((body[:start], text or b"", body[end:]))
     pieces: list[bytes] = []
     at = 0
     for start, end, text, _, _, _ in sorted(changes, key=_BY_START):

@@ -47,9 +47,11 @@ _HEADER: Final = re.compile(
 KEK_ID_PATTERN: Final = re.compile(r"[A-Za-z0-9_-]{1,32}")
 
 _TOKEN_CHARS: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_."
-_JWE_PARTS: Final = 5
-_IV_CHARS: Final = 16
-_TAG_CHARS: Final = 22
+_DOT: Final = ord(".")
+_JWE_DOTS: Final = 4
+# In what stands behind a head and its dot, from either end.
+_IV_END: Final = 1 + 16
+_TAG: Final = -22
 _FLAG_EPHEMERAL: Final = 1
 _FLAG_JSON: Final = 2
 _SHORT_HEAD: Final = 3 + SID_BYTES + IV_BYTES
@@ -143,19 +145,17 @@ def decode(text: bytes) -> Token:
         if text.startswith(SHORT_PREFIX):
             return _decode_short(text)
         raise OpenFailed("not-a-token")
-    parts = text.split(b".")
-    if len(parts) != _JWE_PARTS:
-        raise OpenFailed("malformed-token")
-    head, encrypted_key, iv, ciphertext, tag = parts
-    if encrypted_key or len(iv) != _IV_CHARS or len(tag) != _TAG_CHARS:
+    # The places of the dots are known: to split at them would look at each byte.
+    head, _, rest = text.partition(b".")
+    if len(rest) < _JWE_REST - 1 or not rest[0] == rest[_IV_END] == rest[_TAG - 1] == _DOT:
         raise OpenFailed("malformed-token")
     try:
         key_id, commitment, cty, exp = decode_header(head)
-        beside = base64url.decode(iv + tag)  # the IV's text ends where its bytes do
-        sealed = base64url.decode(ciphertext) + beside[IV_BYTES:]
+        beside = base64url.decode(rest[1:_IV_END] + rest[_TAG:])  # the IV's text ends as its bytes
+        sealed = base64url.decode(rest[_IV_END + 1 : _TAG - 1]) + beside[IV_BYTES:]
         return Token("jwe", key_id, head, beside[:IV_BYTES], sealed, cty, exp, commitment)
     except OpenFailed:
-        if text.translate(None, _TOKEN_CHARS):
+        if text.count(b".") != _JWE_DOTS or text.translate(None, _TOKEN_CHARS):
             raise OpenFailed("malformed-token") from None
         raise
 
@@ -177,6 +177,12 @@ def token_or_none(text: bytes) -> Token | None:
 
 
 @lru_cache(maxsize=4096)
+def _key_id(sid: bytes, kek_id: bytes | None) -> KeyId:
+    """Return the same id for all headers that name it, so that it is known at a glance."""
+    return KeyId(base64url.decode(sid), kek_id=kek_id.decode() if kek_id else None)
+
+
+@lru_cache(maxsize=4096)
 def decode_header(head: bytes) -> Header:
     """Return what a protected header says; raise OpenFailed unless it is spelled as ours is."""
     match = _HEADER.fullmatch(base64url.decode(head))
@@ -184,7 +190,7 @@ def decode_header(head: bytes) -> Header:
         raise OpenFailed("malformed-token-header")
     kek_id, sid, cty, exp, commitment = match.groups()
     return Header(
-        key_id=KeyId(base64url.decode(sid), kek_id=kek_id.decode() if kek_id else None),
+        key_id=_key_id(sid, kek_id),
         commitment=base64url.decode(commitment),
         cty=cty.decode() if cty else None,
         exp=int(exp) if exp else None,
@@ -209,12 +215,9 @@ def encode_header(
 
 def encode_jwe(head: bytes, iv: bytes, sealed: bytes) -> bytes:
     """Return the JWE-form text of a sealed value."""
-    return b"%b..%b.%b.%b" % (
-        head,
-        base64url.encode(iv),
-        base64url.encode(sealed[:-TAG_BYTES]),
-        base64url.encode(sealed[-TAG_BYTES:]),
-    )
+    beside = base64url.encode(iv + sealed[-TAG_BYTES:])  # the IV's text ends as its bytes
+    ciphertext = base64url.encode(sealed[:-TAG_BYTES])
+    return b".".join((head, b"", beside[: _IV_END - 1], ciphertext, beside[_IV_END - 1 :]))
 
 
 def short_head(key_id: KeyId, *, json: bool) -> bytes:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import NamedTuple
 
 from . import pipeline
@@ -57,4 +58,4 @@ def try_out(plan: Plan, keys: Keys, now: float) -> Trial:
         scope: Session(SessionKey(os.urandom(KEY_BYTES)), sid=_SID, scope=scope, kek_id="k1")
         for scope in plan.needs.seals
     }
-    return Trial(pipeline.apply(plan, keys._replace(sealing=sealing), now).counts)
+    return Trial(pipeline.apply(plan, replace(keys, sealing=sealing), now).counts)

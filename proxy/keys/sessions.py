@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import starmap
 from weakref import WeakValueDictionary
 
@@ -213,16 +213,13 @@ class Sessions:
         """Return a session under a key that no token was sealed under."""
         return self._durable.decoy(scope, sid)
 
-    def remember(self, sessions: Iterable[Session]) -> None:
-        """Keep sessions under which a tag has verified, so that they need not be derived again.
+    def remember(self, sessions: Mapping[Session, int]) -> None:
+        """Keep sessions under which tags have verified, so that they need not be derived again.
 
-        A session stands there once for each value that it opened.
+        `sessions` tells how many values each has opened.
         """
         now = self._clock()
-        opened: dict[Session, int] = {}
-        for session in sessions:
-            opened[session] = opened.get(session, 0) + 1
-        for session, values in opened.items():
+        for session, values in sessions.items():
             if session.kek_number is not None:
                 self.use.opened(session.kek_number, now, values)
                 self._durable.remember(session)

@@ -69,11 +69,11 @@ async def open_tokens(sessions: Sessions, asked: Sequence[ToOpen]) -> list[Opene
     at_hand = AtHand(await sessions.resolve(Needs(seals={}, opens=wanted)))
     now = sessions.now()
     opened: list[Opened] = []
-    proven: list[Session] = []
+    proven: Counter[Session] = Counter()
     try:
         for one, context in decoded:
             session, plaintext = at_hand.open(one, context, now)
-            proven.append(session)
+            proven[session] += 1
             opened.append(Opened(plaintext, one.cty))
     except OpenFailed as failed:
         failed.unopened = tuple(at_hand.unopened)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import secrets
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from typing import Final, NamedTuple, Protocol
 
@@ -69,7 +69,7 @@ class KeySource(Protocol):
     async def resolve(self, needs: Needs) -> Keys:
         """Return the sessions, waiting for the store if need be."""
 
-    def remember(self, sessions: Iterable[Session]) -> None:
+    def remember(self, sessions: Mapping[Session, int]) -> None:
         """Keep sessions under which a tag has verified."""
 
     def refused(self, unopened: Sequence[Unopened], attempt: Attempt) -> bool:

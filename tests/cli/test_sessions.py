@@ -195,7 +195,7 @@ def test_usage_tells_of_each_kek_what_processes_have_noted(run: Run) -> None:
     text = a_token()
     with a_process() as (sessions, runner):
         need = Needs({}, frozenset({(SCOPE, decode(text).key_id)}))
-        sessions.remember(runner.run(sessions.resolve(need)).opening.values())
+        sessions.remember(dict.fromkeys(runner.run(sessions.resolve(need)).opening.values(), 1))
         key = sessions.keyring.record_key
         runner.run(sessions.use.tell(sessions.store, key, time.time(), notice=pytest.fail))
     run("keys", "add")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Final
 
 import pytest
@@ -14,9 +15,10 @@ from proxy.core.blueprint import Blueprint
 from proxy.core.context import Context
 from proxy.core.edits import OpenEdit, SealEdit
 from proxy.core.errors import OpenFailed, SealyardError
+from proxy.core.finding import needs_of
 from proxy.core.ordinary import Found
 from proxy.core.rules import Names, Rule
-from proxy.core.sources import parse_source
+from proxy.core.sources import JsonSource, parse_source
 from tests.core.json_texts import documents, literals, scalars, spaces
 from tests.factories import (
     SCOPE,
@@ -27,6 +29,7 @@ from tests.factories import (
     a_response,
     a_rule,
     a_session,
+    a_sid,
     an_item,
 )
 
@@ -156,7 +159,7 @@ def outcome(trip: Trip, blueprint: Blueprint | None, body: bytes) -> object:
         else one
         for one in plan.edits
     ]
-    return edits, plan[:2], plan[4:], trip.exchange.facts
+    return edits, replace(plan, blueprint=None, edits=()), trip.exchange.facts
 
 
 def both_ways(rule: Rule, asked: Message, answered: bytes) -> tuple[list[object], list[object]]:
@@ -215,7 +218,7 @@ def test_usual_messages_are_ordinary(body: str) -> None:
     found = found_in(RULES[0], body)
 
     assert found is not None
-    assert found.edits
+    assert found[0]
 
 
 def test_usual_lists_are_ordinary() -> None:
@@ -226,7 +229,7 @@ def test_usual_lists_are_ordinary() -> None:
 
     assert found is not None
     contents = [
-        one for one in found.edits if isinstance(one, SealEdit) and one.item.field == "content"
+        one for one in found[0] if isinstance(one, SealEdit) and one.item.field == "content"
     ]
     assert [b"a", "é".encode(), b"1"] == [one.plaintext for one in contents]
 
@@ -269,7 +272,7 @@ def test_messages_of_one_conversation_share_their_contexts() -> None:
     assert first is not None
     assert second is not None
 
-    assert first.edits[0].context is second.edits[0].context
+    assert first[0][0].context is second[0][0].context
 
 
 def test_a_list_may_lack_what_is_optional() -> None:
@@ -277,7 +280,7 @@ def test_a_list_may_lack_what_is_optional() -> None:
     found = found_in(rule, '{"conversationId":"c1","meta":[{"content":null},{"content":"a"},{}]}')
 
     assert found is not None
-    assert len(found.edits) == 1
+    assert len(found[0]) == 1
 
 
 def test_contexts_of_many_conversations_are_not_kept_without_end() -> None:
@@ -286,4 +289,43 @@ def test_contexts_of_many_conversations_are_not_kept_without_end() -> None:
     for number in range(3000):
         ordinary.find(b'{"conversationId":"%d","content":""}' % number, {}, lambda _: None)
 
-    assert len(ordinary._contexts) <= 1024
+    assert len(ordinary._bound) <= 1024
+
+
+def opened_in(rows: list[bytes]) -> tuple[Found | None, Found | None]:
+    """Return what the ordinary way finds in a list of tokens, and in it once more."""
+    compiled = Trip((LISTS,), a_message()).exchange.decision.compiled
+    assert compiled is not None
+    ordinary = compiled.response[0].ordinary
+    assert ordinary is not None
+    listed = [{"content": one.decode()} for one in rows]
+    body = json.dumps({"conversationId": "c1", "meta": listed, "subject": listed[0]["content"]})
+    source = HERE.conversation
+    assert isinstance(source, JsonSource)
+    facts: dict[JsonSource, str | None] = {source: "c1"}
+    first, second = (ordinary.find(body.encode(), facts, lambda _: None) for _ in range(2))
+    return first, second
+
+
+def test_tokens_of_one_session_ask_for_its_key_at_a_glance() -> None:
+    token = a_session(SCOPE).seal(b"hello", Context(SCOPE, "content"))
+
+    first, second = opened_in([token, token])
+
+    assert first is not None
+    assert second is not None
+    assert first[1] is second[1]
+    assert first[1] == needs_of(first[0])
+
+
+def test_tokens_of_two_sessions_ask_for_both_keys() -> None:
+    mine, theirs = (
+        a_session(SCOPE, sid=a_sid(number)).seal(b"hello", Context(SCOPE, "content"))
+        for number in (1, 2)
+    )
+
+    found, _ = opened_in([mine, theirs, mine])
+
+    assert found is not None
+    assert found[1] is None
+    assert len(needs_of(found[0]).opens) == 2

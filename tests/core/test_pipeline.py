@@ -129,7 +129,7 @@ def test_what_is_applied_is_counted_and_proven() -> None:
     token = sealed(context=Context(SCOPE, field="list"))
     applied = send(rule, a_message(json.dumps({"list": [token, token]})))
     assert dict(applied.counts) == {"opened": 2}
-    assert [one.scope for one in applied.proven] == [SCOPE, SCOPE]
+    assert {one.scope: values for one, values in applied.proven.items()} == {SCOPE: 2}
     assert applied.forwardable.changed
     assert applied.forwardable.media_type is None
 

@@ -11,7 +11,15 @@ import contextlib
 import gc
 import json
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
+from collections.abc import (
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, SupportsIndex
@@ -216,7 +224,7 @@ class WaitingKeys:
             await turn()
         lock.release()
 
-    def remember(self, sessions: Iterable[Session]) -> None:
+    def remember(self, sessions: Mapping[Session, int]) -> None:
         self.sessions.remember(sessions)
 
     @property

@@ -143,7 +143,7 @@ async def test_sessions_count_what_they_open_and_begin() -> None:
     world.sessions.replace_keyring(world.keyring.promote("k2"))
     for _ in range(2):
         keys = await world.sessions.resolve(Needs({}, frozenset({(SCOPE, decode(text).key_id)})))
-        world.sessions.remember(keys.opening.values())
+        world.sessions.remember(dict.fromkeys(keys.opening.values(), 1))
     assert world.sessions.use.total == {1: Use(2, NOW + 100, 1, NOW)}
     await world.sessions.resolve(seal_need())
     assert world.sessions.use.total[2] == Use(0, 0, 1, NOW + 100)

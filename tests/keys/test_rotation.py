@@ -86,7 +86,7 @@ class Rotation(RuleBasedStateMachine):
             assert (session is not None) == (sealed.kek_id in usable)
             if session is not None:
                 assert session.open(token, sealed.context, self.world.time()) == b"hello"
-                self.world.sessions.remember([session])
+                self.world.sessions.remember({session: 1})
 
     @invariant()
     def numbers_are_never_given_twice(self) -> None:

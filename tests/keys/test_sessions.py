@@ -53,7 +53,7 @@ def opened(world: World, text: bytes, context: Context = CONTEXT) -> bytes | Non
     if session is None:
         return None
     plaintext = session.open(token, context, world.time())
-    world.sessions.remember([session])
+    world.sessions.remember({session: 1})
     return plaintext
 
 

@@ -100,7 +100,8 @@ async def test_the_use_of_each_kek_is_shown_by_its_id() -> None:
     world = a_world(keyring=a_keyring("k2"))
     session = (await world.sessions.resolve(seal_need())).sealing[SCOPE]
     need = Needs({}, frozenset({(SCOPE, decode(session.seal(b"x", CONTEXT)).key_id)}))
-    world.sessions.remember((await world.sessions.resolve(need)).opening.values())
+    opening = (await world.sessions.resolve(need)).opening
+    world.sessions.remember(dict.fromkeys(opening.values(), 1))
     keys = the_keys("memory")
     samples = counted(world, keys)
     assert samples.value(metrics.KEK_OPENED, "k1") == 1

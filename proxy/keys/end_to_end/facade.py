@@ -128,7 +128,7 @@ class EndToEnd:
                 await self._sessions.resolve(Needs(dict.fromkeys(plain.seals, 0), plain.opens))
         raise KeyUnavailable("too-many-scopes")
 
-    def remember(self, sessions: Iterable[Session]) -> None:
+    def remember(self, sessions: Mapping[Session, int]) -> None:
         """Keep sessions under which a tag has verified; those out of packages are kept anyway."""
         self._sessions.remember(sessions)
 

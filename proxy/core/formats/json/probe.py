@@ -8,7 +8,9 @@ may stand elsewhere too: such texts take the walk.
 
 from __future__ import annotations
 
-from typing import Any, Final, NamedTuple
+from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
+from typing import Any, Final
 
 from ...selectors import Any as Every
 from .lexer import scan, value_start
@@ -18,35 +20,27 @@ from .walk import SELECTED_MAX
 _PROBED_MAX: Final = 16 * 1024
 _LISTED_MAX: Final = 512 * 1024
 _CROWDED: Final = 50_000
+_NOTHING: Final = frozenset[int]()
 
 PlainPath = tuple[str | Every, ...]
 """Names, the last of them included, and `*` for every element of an array."""
-
-
-class Seen(NamedTuple):
-    """A value as the scanner has read it, where it begins, and the indexes on the way to it."""
-
-    value: object
-    start: int
-    indexes: tuple[int, ...] = ()
+Seen = tuple[object, int, tuple[int, ...]]
+"""A value as the scanner has read it, where it begins, and the indexes on the way to it."""
+Selected = tuple[Sequence[Sequence[Seen]], AbstractSet[int]]
+"""What stands at each path, and the paths at which something is missing."""
 
 
 class Probe:
     """A set of plain paths, each known by its place in the set."""
 
-    __slots__ = ("_longest", "_many", "_paths")
+    __slots__ = ("_longest", "_many", "_named", "_paths")
 
     def __init__(self, paths: tuple[PlainPath, ...]) -> None:
         """Make ready to search for `paths`."""
-        self._paths = tuple(
-            (
-                tuple((name, quoted(name)) if isinstance(name, str) else None for name in one),
-                any(isinstance(name, Every) for name in one),
-            )
-            for one in paths
-        )
+        self._paths = tuple(tuple(map(_step, one)) for one in paths)
+        self._many = any(None in one for one in self._paths)
+        self._named = tuple(tuple(step for step in one if step) for one in self._paths)
         # A walk over few members costs less than a search in much text; one over a list does not.
-        self._many = any(many for _, many in self._paths)
         self._longest = _LISTED_MAX if self._many else _PROBED_MAX
 
     def suits(self, text: str | bytes) -> bool:
@@ -58,8 +52,8 @@ class Probe:
             and (text.count(",") if isinstance(text, str) else text.count(b",")) >= _CROWDED
         )
 
-    def find(self, text: str, start: int) -> tuple[int, list[list[Seen]], set[int]] | None:
-        """Return where the value at `start` ends, the values at each path, and what is missing.
+    def find(self, text: str, start: int) -> tuple[int, Selected] | None:
+        """Return where the value at `start` ends, and what stands at the paths.
 
         A path is missing where one of its values is absent or null, or an array on it is empty.
         None where any of it is not certain. Raises ValueError or StopIteration for what the scanner
@@ -71,59 +65,78 @@ class Probe:
         end: int
         document, end = scan(text, start)
         if not self._paths:
-            return end, [], set()
-        lower = text.lower()
-        plain = text.isascii()
-        found: list[list[Seen]] = []
-        missing: set[int] = set()
-        for index, (path, many) in enumerate(self._paths):
-            if many:
-                seen = _listed(document, path, text, lower, plain=plain)
-            else:
-                seen = _single(document, path, text, lower, plain=plain)
-            if seen is None:
-                return None
-            ones, lacks = seen
-            found.append(ones)
-            if lacks:
-                missing.add(index)
-        if self._many and sum(map(len, found)) > SELECTED_MAX:
-            return None
-        return end, found, missing
+            return end, ((), _NOTHING)
+        if self._many:
+            selected = _in_lists(document, self._paths, text)
+        else:
+            selected = _by_names(document, self._named, text)
+        return None if selected is None else (end, selected)
 
 
-_Steps = tuple[tuple[str, str] | None, ...]
+_Name = tuple[str, str, int]
+"""A name, how it is spelled in lower case, and how long that is."""
+_Steps = tuple[_Name | None, ...]
 _Levels = list[tuple[Any, tuple[int, ...]]]
 """Values, with the indexes on the way to each."""
-_Selected = tuple[list[Seen], bool]
-"""What stands at one path, and whether something is missing there."""
 
 
-def _single(
+def _step(step: str | Every) -> _Name | None:
+    if not isinstance(step, str):
+        return None
+    spelled = quoted(step)
+    return step, spelled, len(spelled)
+
+
+def _by_names(
     document: Any,  # noqa: ANN401 - what the scanner returns
-    path: _Steps,
+    paths: tuple[tuple[_Name, ...], ...],
     text: str,
-    lower: str,
-    *,
-    plain: bool,
-) -> _Selected | None:
-    """Return the value at a path of names; `plain` says that all of the text is ASCII."""
-    level = document
-    at = 0
-    for step in path:
-        assert step is not None  # noqa: S101 - such a path is listed
-        name, spelled = step
-        if type(level) is not dict or not (plain or all_plain(level)):
+) -> Selected | None:
+    """Return what stands at paths of names alone."""
+    lower = text.lower()
+    plain = text.isascii()
+    found: list[list[Seen]] = []
+    missing: AbstractSet[int] = _NOTHING
+    for path in paths:
+        level = document
+        behind = 0
+        for name, spelled, size in path:
+            if type(level) is not dict or not (plain or all_plain(level)):
+                return None
+            at = lower.find(spelled)
+            behind = at + size
+            stands = at >= 0
+            if stands != (name in level) or (stands and lower.find(spelled, behind) >= 0):
+                return None
+            level = level.get(name)
+            if level is None:
+                missing |= {len(found)}
+                found.append([])
+                break
+        else:
+            found.append([(level, value_start(text, behind), ())])
+    return found, missing
+
+
+def _in_lists(
+    document: Any,  # noqa: ANN401 - as above
+    paths: tuple[_Steps, ...],
+    text: str,
+) -> Selected | None:
+    """Return what stands at paths of which some go through arrays."""
+    lower = text.lower()
+    plain = text.isascii()
+    found: list[list[Seen]] = []
+    missing: AbstractSet[int] = _NOTHING
+    for index, path in enumerate(paths):
+        listed = _listed(document, path, text, lower, plain=plain)
+        if listed is None:
             return None
-        at = lower.find(spelled)
-        stands = at >= 0
-        at += len(spelled)
-        if stands != (name in level) or (stands and lower.find(spelled, at) >= 0):
-            return None
-        level = level.get(name)
-        if level is None:
-            return [], True
-    return [Seen(level, value_start(text, at))], False
+        seen, lacks = listed
+        found.append(seen)
+        if lacks:
+            missing |= {index}
+    return None if sum(map(len, found)) > SELECTED_MAX else (found, missing)
 
 
 def _listed(
@@ -133,8 +146,8 @@ def _listed(
     lower: str,
     *,
     plain: bool,
-) -> _Selected | None:
-    """Return the values at a path that goes through arrays and ends in a name."""
+) -> tuple[list[Seen], bool] | None:
+    """Return the values at a path to a name, and whether something is missing there."""
     levels: _Levels = [(document, ())]
     lacks = False
     spelled = ""
@@ -151,7 +164,7 @@ def _listed(
         else:
             if not all(type(level) is dict and (plain or all_plain(level)) for level, _ in above):
                 return None
-            name, spelled = step
+            name, spelled, _ = step
             levels = [(level[name], way) for level, way in above if name in level]
             lacks = lacks or len(levels) < len(above)
             if lower.count(spelled) != len(levels):
@@ -161,5 +174,5 @@ def _listed(
     for value, way in levels:
         at = lower.find(spelled, at) + len(spelled)
         if value is not None:
-            seen.append(Seen(value, value_start(text, at), way))
+            seen.append((value, value_start(text, at), way))
     return seen, lacks or len(seen) < len(levels)

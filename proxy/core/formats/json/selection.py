@@ -62,12 +62,13 @@ class Selection:
         probed = self.plain.find(text, start)
         if probed is None:
             return None
-        end, found, findings.missing = probed
+        end, (found, missing) = probed
+        findings.missing = set(missing)
         for index, ones in enumerate(found):
             path = self._paths[index]
             findings.found[index] = [
-                Found(_place(path, one.indexes), one.start, value_end(text, one.value, one.start))
-                for one in ones
+                Found(_place(path, indexes), start, value_end(text, value, start))
+                for value, start, indexes in ones
             ]
         return end
 

@@ -11,6 +11,7 @@ from typing import Final
 from ...errors import BodyTooLarge, InvalidBody
 
 MAX_DEPTH: Final = 128
+_TOO_DEEP: Final = MAX_DEPTH + 1
 # What is skipped is parsed on the way, into objects much larger than its text: this bounds them.
 MAX_VALUES: Final = 1_000_000
 
@@ -24,6 +25,7 @@ _LONE_SURROGATE: Final = re.compile(
 # Each byte as it is, but for those that a JSON string must escape: they become another.
 _UNESCAPED: Final = bytes.maketrans(bytes(range(ord(" "))) + b'"\\', b"?" * (ord(" ") + 2))
 _NOT_MARKS: Final = bytes(set(range(256)) - set(b'[]{}"'))
+_SEPARATORS: Final = (b"[", b"{", b",")
 _STEPS: Final = bytes.maketrans(b"[{]}", b"\x01\x01\xff\xff")  # as signed bytes: 1 and -1
 
 
@@ -43,10 +45,11 @@ def check(body: bytes) -> str:
             raise InvalidBody("byte-order-mark")
     if body.find(b"\\") >= 0 and _SURROGATE_ESCAPE.search(body):  # `in` takes four times as long
         _check_surrogates(body)
-    brackets = body.count(b"[") + body.count(b"{")
-    if brackets > MAX_DEPTH:
+    # To take brackets out goes from one to the next, to count them looks at each byte.
+    left = len(body.replace(b"{", b"", _TOO_DEEP)) + len(body.replace(b"[", b"", _TOO_DEEP))
+    if 2 * len(body) - left > MAX_DEPTH:
         _check_depth(body)
-    if len(body) > MAX_VALUES and brackets + body.count(b",") > MAX_VALUES:
+    if len(body) > MAX_VALUES and sum(map(body.count, _SEPARATORS)) > MAX_VALUES:
         raise BodyTooLarge("too-many-values")
     return body.decode("latin-1")
 
@@ -62,7 +65,7 @@ def unescape(literal: bytes) -> str:
 def quote_utf8(text: bytes) -> bytes:
     """Return UTF-8 as the bytes of a JSON string: only what must be escaped is."""
     if text.translate(_UNESCAPED) == text:  # as nearly always, and four times as fast
-        return b'"%b"' % text
+        return b"".join((b'"', text, b'"'))
     return quote(text.decode()).encode()
 
 
