@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from .edits import Fate
-from .message import Headers, RequestHead, ResponseHead, Told
+from .message import Headers, RequestHead, ResponseHead
 
 _NO_TRANSFORM = (b"Cache-Control", b"no-transform")
 _NO_STORE = (b"Cache-Control", b"no-store")
-_NONE = frozenset[bytes]()
+_FOR_NO_OTHER = frozenset({b"no-store", b"private"})
 _NOSNIFF = (b"X-Content-Type-Options", b"nosniff")
 
 
 def request_marks(head: RequestHead, counts: Mapping[Fate, int]) -> Headers:
     """Return what a request gains: nobody behind Sealyard may recode what it sealed."""
-    if "sealed" in counts and b"no-transform" not in _directives(head.told):
+    if "sealed" in counts and b"no-transform" not in head.told.directives:
         return (_NO_TRANSFORM,)
     return ()
 
@@ -35,9 +35,9 @@ def response_marks(
     marks: Headers = vary(head, varies) if varies else ()
     if opaque and b"x-content-type-options" not in head.told:
         marks = (_NOSNIFF, *marks)
-    if "sealed" in counts and b"no-transform" not in _directives(head.told):
+    if "sealed" in counts and b"no-transform" not in head.told.directives:
         marks = (_NO_TRANSFORM, *marks)
-    if "opened" in counts and not _directives(head.told) & {b"no-store", b"private"}:
+    if "opened" in counts and head.told.directives.isdisjoint(_FOR_NO_OTHER):
         marks = (_NO_STORE, *marks)
     if "plain" in counts:
         marks = ((b"Sealyard-Plain", b"%d" % counts["plain"]), *marks)
@@ -50,17 +50,6 @@ def vary(head: ResponseHead, names: tuple[bytes, ...]) -> Headers:
     """Return the Vary that is missing: `names` are request headers that the response depends on."""
     if not names:
         return ()
-    said = _words(head.told, b"vary")
+    said = head.told.words(b"vary")
     missing = [name for name in names if name.lower() not in said]
     return ((b"Vary", b", ".join(missing)),) if missing and b"*" not in said else ()
-
-
-def _directives(told: Told) -> set[bytes] | frozenset[bytes]:
-    if b"cache-control" not in told:
-        return _NONE
-    return {one.partition(b"=")[0] for one in _words(told, b"cache-control")}
-
-
-def _words(told: Told, name: bytes) -> set[bytes]:
-    values = told.get(name, ())
-    return {one.strip(b" \t").lower() for value in values for one in value.split(b",")}

@@ -44,10 +44,11 @@ _NOT_PLAIN: Final = frozenset(
 class Told(dict[bytes, list[bytes]]):
     """Some headers: their values in order, by name in lower case.
 
-    `plain_json` says that they tell of a JSON text in UTF-8, neither coded nor with a digest.
+    `plain_json` says that they tell of a JSON text in UTF-8, neither coded nor with a digest;
+    `directives` are those of Cache-Control in lower case, without what they are set to.
     """
 
-    __slots__ = ("plain_json",)
+    __slots__ = ("directives", "plain_json")
 
     def __init__(self, headers: Headers) -> None:
         """Take the headers that rules read, in one pass over all of them."""
@@ -57,6 +58,12 @@ class Told(dict[bytes, list[bytes]]):
             if low in _TOLD:
                 self.setdefault(low, []).append(value)
         self.plain_json = self._tells_of_plain_json()
+        self.directives = frozenset(one.partition(b"=")[0] for one in self.words(b"cache-control"))
+
+    def words(self, name: bytes) -> set[bytes]:
+        """Return the words of a list in a header, in lower case."""
+        values = self.get(name, ())
+        return {one.strip(b" \t").lower() for value in values for one in value.split(b",")}
 
     def _tells_of_plain_json(self) -> bool:
         types = self.get(b"content-type", ())

@@ -25,6 +25,7 @@ from .message import Head, RequestHead, ResponseHead, SocketHead, media_type
 from .messages import Messages
 from .method_override import refuse_in_body
 from .needs import Needs
+from .ordinary import Ordinary
 from .selectors import Whole
 
 Edits = tuple[PieceEdit, ...]
@@ -38,6 +39,7 @@ class Plan:
     content coding. `varies` are the request headers that a response depends on. `framing` is the
     change of the body to or from a frame. Where the body `flows`, `body` is only its beginning, and
     `digests` are what the whole of it must fit; `form` is what is done to one that is a form.
+    `single` says that there is one edit alone, of a JSON text that is there as it came.
     """
 
     head: Head
@@ -52,6 +54,7 @@ class Plan:
     flows: bool = False
     digests: Digests | None = None
     form: FormFlow | None = None
+    single: bool = False
 
 
 def plan_bodiless(exchange: Exchange, blueprint: Blueprint, head: ResponseHead) -> Plan:
@@ -81,13 +84,15 @@ def plan_request(
         message = "a request that no rule reads has no plan"
         raise TypeError(message)
     head = exchange.head
+    told = head.told
     blueprint: Blueprint | None
+    plan: Plan | None = None
     if body:
-        first = compiled.request[0]
-        if first.ordinary is not None and head.told.plain_json:
-            blueprint = first
+        blueprint = compiled.request[0]
+        if blueprint.ordinary is not None and told.plain_json:
+            plan = _ordinarily(exchange, blueprint, blueprint.ordinary, head, body)
         else:
-            blueprint = fitting(compiled.request, media_type(head.told), None)
+            blueprint = fitting(compiled.request, media_type(told), None)
             if blueprint is None:
                 raise UnsupportedBody("request-fits-no-block")
     else:
@@ -95,9 +100,10 @@ def plan_request(
         for one in compiled.request:
             refuse_present(head, one, body)
         blueprint = next((one for one in compiled.request if one.when is None), None)
-    if not head.told.plain_json:
-        verify(head.told, body)
-    plan = _plan(exchange, blueprint, head, body, limit, measured=measured)
+    if plan is None:
+        if not told.plain_json:
+            verify(told, body)
+        plan = _plan(exchange, blueprint, head, body, limit, measured=measured)
     if exchange.decision.overridable and plan.body and not _hidden(blueprint):
         refuse_in_body(head, plan.body)
     return plan
@@ -113,6 +119,11 @@ def plan_response(  # noqa: PLR0913 - the message and what is known of it
     measured: bool = True,
 ) -> Plan:
     """Return what a block that `choose_response` gave does to a response, or one behind it."""
+    ordinary = blueprint.ordinary
+    if ordinary is not None and body and head.told.plain_json:
+        plan = _ordinarily(exchange, blueprint, ordinary, head, body)
+        if plan is not None:
+            return plan
     return _plan(exchange, blueprint, head, body, limit, measured=measured)
 
 
@@ -162,6 +173,23 @@ def plan_records(
     return Plan(head, records, blueprint, edits, needs_of(edits), ruled)
 
 
+def _ordinarily(
+    exchange: Exchange, blueprint: Blueprint, ordinary: Ordinary, head: Head, body: bytes
+) -> Plan | None:
+    """Return the plan for an ordinary message, or None where it may be none."""
+    found = ordinary.find(body, exchange.facts, exchange.name)
+    if found is None:
+        return None
+    edits, needs = found
+    if needs is None:
+        needs = needs_of(edits)
+    decision = exchange.decision
+    ruled, varies = decision.may_read_response, decision.varies
+    plan = Plan(head, body, blueprint, edits, needs, ruled, varies=varies)
+    plan.single = len(edits) == 1
+    return plan
+
+
 def _plan(  # noqa: PLR0913 - the message and what is known of it
     exchange: Exchange,
     blueprint: Blueprint | None,
@@ -172,14 +200,6 @@ def _plan(  # noqa: PLR0913 - the message and what is known of it
     measured: bool,
 ) -> Plan:
     decision = exchange.decision
-    if body and blueprint is not None and blueprint.ordinary is not None and head.told.plain_json:
-        ordinary = blueprint.ordinary.find(body, exchange.facts, exchange.name)
-        if ordinary is not None:
-            usual, needs = ordinary
-            if needs is None:
-                needs = needs_of(usual)
-            ruled, varies = decision.may_read_response, decision.varies
-            return Plan(head, body, blueprint, usual, needs, ruled, varies=varies)
     original = body
     coding = coding_of(head.told) if body else None
     if coding is not None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from dataclasses import replace
-from typing import Final
+from typing import Final, Literal
 
 import pytest
 from hypothesis import given, settings
@@ -16,11 +17,15 @@ from proxy.core.context import Context
 from proxy.core.edits import OpenEdit, SealEdit
 from proxy.core.errors import OpenFailed, SealyardError
 from proxy.core.finding import needs_of
+from proxy.core.forwardable import Forwardable
 from proxy.core.ordinary import Found
+from proxy.core.pipeline import Plan
 from proxy.core.rules import Names, Rule
 from proxy.core.sources import JsonSource, parse_source
 from tests.core.json_texts import documents, literals, scalars, spaces
 from tests.factories import (
+    JSON_TYPE,
+    NOW,
     SCOPE,
     Message,
     Trip,
@@ -31,6 +36,7 @@ from tests.factories import (
     a_session,
     a_sid,
     an_item,
+    keys_for,
 )
 
 HERE: Final = Names(parse_source("const:clinic"), parse_source("$.conversationId"))
@@ -72,6 +78,22 @@ RULES: Final[tuple[Rule, ...]] = (
         response=a_block(decrypt=["$.meta[*].meta[*].content"]),
         names=HERE,
     ),
+)
+
+_WAYS: Final[tuple[tuple[Literal["seal", "keep", "reject"], bool, float | None], ...]] = (
+    ("keep", False, None),
+    ("reject", True, None),
+    ("seal", False, NOW + 1),
+)
+SINGLE: Final[tuple[Rule, ...]] = tuple(
+    a_rule(
+        request=replace(a_block(encrypt=["optional $.content"]), already_sealed=sealed),
+        response=replace(
+            a_block(decrypt=["$.content"]), keep_unopened=keep, permissive_until=until
+        ),
+        names=HERE,
+    )
+    for sealed, keep, until in _WAYS
 )
 
 NAMES: Final = ("content", "subject", "conversationId", "id", "meta", "room")
@@ -159,7 +181,7 @@ def outcome(trip: Trip, blueprint: Blueprint | None, body: bytes) -> object:
         else one
         for one in plan.edits
     ]
-    return edits, replace(plan, blueprint=None, edits=()), trip.exchange.facts
+    return edits, replace(plan, blueprint=None, edits=(), single=False), trip.exchange.facts
 
 
 def both_ways(rule: Rule, asked: Message, answered: bytes) -> tuple[list[object], list[object]]:
@@ -190,6 +212,36 @@ def test_both_ways_find_the_same(rule: Rule, asked: bytes, answered: bytes) -> N
     ordinarily, generally = both_ways(rule, message, answered)
 
     assert generally == ordinarily
+
+
+def applied(plan: Plan) -> object:
+    """Return all that comes of a plan under fixed IVs, or all that its refusal tells."""
+    try:
+        with pytest.MonkeyPatch.context() as fixed:
+            fixed.setattr("os.urandom", bytes)
+            done = pipeline.apply(plan, keys_for(plan.needs), NOW)
+    except OpenFailed as error:
+        return type(error), error.reason, error.unopened
+    except SealyardError as error:
+        return type(error), error.reason
+    sent = [getattr(done.forwardable, name) for name in Forwardable.__slots__]
+    return sent, done.counts, [one.sid for one in done.proven], done.unopened
+
+
+@settings(max_examples=200)
+@given(st.sampled_from(SINGLE), bodies)
+def test_a_single_edit_is_carried_out_as_any_others_are(rule: Rule, body: bytes) -> None:
+    trip = Trip((rule,), a_message(body))
+    compiled = trip.exchange.decision.compiled
+    assert compiled is not None
+    plans = []
+    with suppress(SealyardError):
+        plans.append(pipeline.plan_request(trip.exchange, body))
+    with suppress(SealyardError):
+        answer = a_response(headers=(*JSON_TYPE, (b"Cache-Control", b"max-age=1")))
+        plans.append(pipeline.plan_response(trip.exchange, compiled.response[0], answer, body))
+    for plan in plans:
+        assert applied(plan) == applied(replace(plan, single=False))
 
 
 def first_block(rule: Rule) -> Blueprint:
