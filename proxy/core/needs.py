@@ -12,7 +12,8 @@ from .session import Session
 from .token import KeyId
 
 
-class Needs(NamedTuple):
+@dataclass(slots=True)
+class Needs:
     """The sessions that a plan needs.
 
     `seals` counts, for each scope, the values to be sealed; `opens` names the session of each token

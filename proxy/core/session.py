@@ -26,8 +26,9 @@ class Session:
     """Seals and opens under one session key.
 
     For each context it keeps the encoded CONTEXT, its commitment and the protected header, so a
-    message costs one look-up, one IV, one encryption and three base64 calls. `kek_id` and
+    message costs one look-up, one IV, one encryption and two base64 calls. `kek_id` and
     `kek_number` name the same KEK in the two wire forms; both are None for ephemeral keys.
+    `created` is when the session began, in seconds since 1970.
     """
 
     __slots__ = (
@@ -38,6 +39,7 @@ class Session:
         "_kctx",
         "_recent",
         "_recent_header",
+        "created",
         "kek_id",
         "kek_number",
         "scope",
@@ -60,6 +62,7 @@ class Session:
         and none in the short form, which does not commit to its key.
         """
         self.sid = sid
+        self.created = int.from_bytes(sid[:4])
         self.scope = scope
         self.kek_id = kek_id
         self.kek_number = kek_number
@@ -79,11 +82,6 @@ class Session:
         """Refuse to be pickled or copied."""
         message = "a Session cannot be pickled or copied"
         raise TypeError(message)
-
-    @property
-    def created(self) -> int:
-        """When the session began, in seconds since 1970."""
-        return int.from_bytes(self.sid[:4])
 
     def seal(  # noqa: PLR0913 - each names one independent choice of the caller
         self,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Final, NamedTuple
+from typing import Final
 
 from ..core import derivation
 from ..core.context import Scope
@@ -27,11 +27,15 @@ def durable_session(entry: KekEntry, sid: bytes, scope: Scope) -> Session:
     return Session(key, sid=sid, scope=scope, kek_id=entry.id, kek_number=entry.number)
 
 
-class _Source(NamedTuple):
+class _Source:
     """What sessions are derived from, and why they must not open, if they are decoys."""
 
-    entry: KekEntry
-    refusal: str | None
+    __slots__ = ("entry", "number", "refusal")
+
+    def __init__(self, entry: KekEntry, refusal: str | None) -> None:
+        self.entry = entry
+        self.number = _number(entry.number)
+        self.refusal = refusal
 
 
 class DurableSessions:
@@ -59,10 +63,16 @@ class DurableSessions:
 
     def find(self, scope: Scope, key_id: KeyId, not_before: int) -> tuple[Session, str | None]:
         """Return the session of a token, or a decoy and why the token must not open."""
-        kek = key_id.kek_number if key_id.kek_id is None else key_id.kek_id
-        named = self._sources.get(kek, self._unknown)
-        source = (named, self._revoked)[began(key_id.sid) < not_before]  # as long for either
-        return self._session(source.entry, key_id.sid, scope), source.refusal
+        sid, kek_id, kek_number = key_id
+        named = self._sources.get(kek_number if kek_id is None else kek_id, self._unknown)
+        source = (named, self._revoked)[began(sid) < not_before]  # as long for either
+        place = scope, source.number + sid
+        proven, tried = self._proven.get(place), self._tried.get(place)  # as much for either
+        session = proven or tried
+        if session is None:
+            session = durable_session(source.entry, sid, scope)
+            self._tried.put(place, session)
+        return session, source.refusal
 
     def decoy(self, scope: Scope, sid: bytes) -> Session:
         """Return a new decoy for a session that is not durable."""
@@ -71,7 +81,7 @@ class DurableSessions:
     def remember(self, session: Session) -> None:
         """Keep a durable session for long: a tag has verified under it."""
         if session.kek_number is not None:
-            place = _place(session.scope, session.kek_number, session.sid)
+            place = session.scope, _number(session.kek_number) + session.sid
             if self._proven.get(place) is not session:
                 self._proven.put(place, session)
                 self._tried.forget(place)
@@ -91,17 +101,11 @@ class DurableSessions:
         self._proven.clear()
         self._tried.clear()
 
-    def _session(self, entry: KekEntry, sid: bytes, scope: Scope) -> Session:
-        place = _place(scope, entry.number, sid)
-        proven, tried = self._proven.get(place), self._tried.get(place)  # as much for either
-        session = proven or tried
-        if session is None:
-            session = durable_session(entry, sid, scope)
-            self._tried.put(place, session)
-        return session
 
+def _number(number: int) -> bytes:
+    """Return the number of a KEK as it stands before session ids.
 
-def _place(scope: Scope, number: int, sid: bytes) -> _Place:
-    # New bytes each time: what is compared by identity at one look-up and by value at another would
-    # tell a session that was sealed with from one that was only tried.
-    return scope, number.to_bytes(4, signed=True) + sid
+    The two become new bytes each time: what is compared by identity at one look-up and by value at
+    another would tell a session that was sealed with from one that was only tried.
+    """
+    return number.to_bytes(4, signed=True)

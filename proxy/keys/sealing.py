@@ -8,7 +8,6 @@ from typing import Final
 
 from ..core.context import Scope
 from ..core.session import Session
-from .agreement import began
 from .bounded import BoundedMap
 from .standing import Standing
 
@@ -59,22 +58,24 @@ class SealingSessions:
 
         Return None, and count nothing, where one cannot or the store must be asked.
         """
-        found: list[tuple[Sealing, int]] = []
+        found: list[Sealing] = []
         for scope, count in seals.items():
             held = self._held.get(scope)
             if held is None or now >= held.fresh_until or not self.able(held, count, now):
                 return None
-            found.append((held, count))
-        for held, count in found:
+            found.append(held)
+        sessions: dict[Scope, Session] = {}
+        for held, (scope, count) in zip(found, seals.items(), strict=True):
             held.used += count
-        return {held.session.scope: held.session for held, _ in found}
+            sessions[scope] = held.session
+        return sessions
 
     def able(self, held: Sealing, count: int, now: float) -> bool:
         """Tell whether a session may seal so many more values."""
         return (
             now < held.soft_end
             and held.used + count <= self._max_messages
-            and began(held.session.sid) >= held.standing.not_before
+            and held.session.created >= held.standing.not_before
         )
 
     def put(
@@ -114,7 +115,7 @@ class SealingSessions:
 
     @staticmethod
     def _alive(held: Sealing, now: float) -> bool:
-        return now < held.soft_end and began(held.session.sid) >= held.standing.not_before
+        return now < held.soft_end and held.session.created >= held.standing.not_before
 
     def _lose(self, held: Sealing | None) -> None:
         if held is not None and held.used:

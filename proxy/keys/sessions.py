@@ -37,12 +37,6 @@ from .witness import BLOCKED, Beginning, Cause, Witness
 
 __all__ = ["SessionMode", "SessionSettings", "Sessions"]
 
-_Opening = tuple[
-    dict[tuple[Scope, KeyId], Session],
-    dict[tuple[Scope, KeyId], Session],
-    dict[tuple[Scope, KeyId], str | None],
-]
-
 # Each round one message gets its session, so only a plan of more scopes than fit fails.
 _ROUNDS = 16
 _DUE_SECONDS = 2.0
@@ -186,15 +180,23 @@ class Sessions:
         """
         if os.getpid() != self._pid:
             self._begin_after_fork()
-        if self.blocked and needs.opens:
-            raise KeyUnavailable(BLOCKED)
+        seals, opens = needs.seals, needs.opens
         now = self._clock()
-        opening = self._opening(needs.opens, now) if needs.opens else ({}, {}, {})
-        sealing = self._sealing.take(needs.seals, now) if needs.seals and opening else {}
-        if opening is None or sealing is None:
-            return None
+        if opens:
+            if self.blocked:
+                raise KeyUnavailable(BLOCKED)
+            keys = self._opening(opens, now)
+            if keys is None:
+                return None
+        else:
+            keys = Keys({}, {})
+        if seals:
+            sealing = self._sealing.take(seals, now)
+            if sealing is None:
+                return None
+            keys.sealing = sealing
         self.lookups.plans += 1
-        return Keys(sealing, *opening)
+        return keys
 
     def name(self, scope: Scope) -> str:
         """Return the name under which the records of a scope stand."""
@@ -354,7 +356,7 @@ class Sessions:
         if self._store.shared:
             self._sealing.ask_anew(name)
 
-    def _opening(self, opens: frozenset[tuple[Scope, KeyId]], now: float) -> _Opening | None:
+    def _opening(self, opens: frozenset[tuple[Scope, KeyId]], now: float) -> Keys | None:
         """Return the sessions that open, the decoys, and the refusals; None if one is not known."""
         opening: dict[tuple[Scope, KeyId], Session] = {}
         decoys: dict[tuple[Scope, KeyId], Session] = {}
@@ -367,11 +369,12 @@ class Sessions:
             session, refusal = self._opening_session(scope, key_id, standing, now)
             (opening if refusal is None else decoys)[need] = session
             refusals[need] = refusal
-        return opening, decoys, refusals
+        return Keys({}, opening, decoys, refusals)
 
     def _must_be_found(self, scope: Scope, key_id: KeyId, now: float) -> bool:
-        durable = key_id.kek_id is not None or key_id.kek_number is not None
-        return not durable and not self._found.at_hand(scope, key_id.sid, now)
+        sid, kek_id, kek_number = key_id
+        durable = kek_id is not None or kek_number is not None
+        return not durable and not self._found.at_hand(scope, sid, now)
 
     async def _obtain_all(self, needs: Needs) -> None:
         now = self._clock()

@@ -8,7 +8,7 @@ from proxy.core import pipeline
 from proxy.core.errors import MissingValue, OpenFailed, ValueTooLong
 from proxy.core.exchange import Exchange
 from proxy.core.message import RequestHead
-from proxy.core.needs import Keys
+from proxy.core.needs import Keys, Needs
 from proxy.core.path import canonical
 from proxy.core.routes import parse_pattern
 from proxy.core.rulebook import Decision, Rulebook
@@ -50,7 +50,7 @@ def test_not_even_a_rejection_is_carried_out() -> None:
 def test_a_trial_counts_what_would_be_sealed_and_asks_for_no_key_to_seal_with() -> None:
     exchange = trial_exchange(an_exchange(sealing()))
     plan = pipeline.plan_request(exchange, b'{"a": "x"}')
-    assert not any(needs_of_trial(plan))
+    assert needs_of_trial(plan) == Needs({})
     assert try_out(plan, NOTHING, 0.0) == ({"sealed": 1}, None)
 
 
