@@ -24,6 +24,8 @@ LEVELS: Final[tuple[Level, ...]] = ("debug", "info", "warning", "error")
 MOST_WORDS: Final = 1024
 """How many texts are remembered with what the scrubber made of them."""
 
+_THOUSANDTHS: Final = tuple(f"{number:03d}" for number in range(1000))
+
 
 class Renderer(Protocol):
     """Makes lines, each with its line feed; `now` is in seconds since 1970."""
@@ -69,6 +71,7 @@ class JsonLines:
     """
 
     __slots__ = (
+        "_after",
         "_at",
         "_dropped",
         "_keys",
@@ -100,19 +103,19 @@ class JsonLines:
         }
         # Names of listeners and rules, codes, reasons: a look-up in place of scrubber and quotes.
         self._words: dict[str, str] = {}
-        self._message_keys = self._keys["message.handled"]
-        self._message_opening = (
-            self._openings["message.handled", "info"] + self._message_keys["request_id"]
-        )
-        # How the names of a message are written: listener, method, rule, status.
+        keys = self._message_keys = self._keys["message.handled"]
+        self._message_opening = self._openings["message.handled", "info"] + keys["request_id"]
+        # How the names of a message are written, up to its first number: listener, method, rule,
+        # status. What stands between the numbers is `_after` each of them.
         self._names: dict[tuple[str, str, str | None, int], str] = {}
+        self._after = keys["response_bytes"], keys["duration_ms"], keys["upstream_ms"]
 
     def __call__(
         self, now: float, event: Event, level: Level, fields: Mapping[str, object]
     ) -> bytes:
         """Return the line, with its line feed."""
-        keys, words = self._keys[event.name], self._words
-        parts = [self._time(now), self._openings[event.name, level]]
+        keys = self._keys[event.name]
+        parts = [self._time(int(now * 1000)), self._openings[event.name, level]]
         dropped = 0
         for key, value in fields.items():
             if value is None:
@@ -124,7 +127,7 @@ class JsonLines:
             elif type(value) is int:
                 parts.append(f"{opening}{value}")
             elif type(value) is str:
-                parts.append(opening + (words.get(value) or self._word(key, value)))
+                parts.append(opening + self._word(key, value))
             elif type(value) is float and math.isfinite(value):
                 parts.append(f"{opening}{value:.3f}")
             else:
@@ -136,53 +139,57 @@ class JsonLines:
         """Return the line of a message, the same as by its fields and in half the time."""
         if line.told or share != ALL:
             return message_by_fields(self, now, line, share)
-        keys, names = self._message_keys, self._names.get(line[1:5])
-        if names is None:
-            names = self._name(line)
-        text = (
-            f"{self._time(now)}{self._message_opening}{_quote(line.request_id)}{names}"
-            f"{keys['request_bytes']}{line.request_bytes}"
-            f"{keys['response_bytes']}{line.response_bytes}"
-            f"{keys['duration_ms']}{line.duration_ms:.3f}"
-        )
+        tick = int(now * 1000)
+        at = self._at if tick == self._tick else self._time(tick)
+        who = line.listener, line.method, line.rule, line.status
+        names = self._names.get(who) or self._name(who)
+        response_bytes, duration, upstream = self._after
+        values = ""
         for name, number in line.counts.items():
-            text += f"{keys[name]}{number}"
-        if line.upstream_ms is not None:
-            text += f"{keys['upstream_ms']}{line.upstream_ms:.3f}"
-        return f"{text}}}\n".encode("ascii")
+            values += f"{self._message_keys[name]}{number}"
+        text = (
+            f"{at}{self._message_opening}{_quote(line.request_id)}{names}{line.request_bytes}"
+            f"{response_bytes}{line.response_bytes}{duration}{line.duration_ms:.3f}{values}"
+        )
+        if line.upstream_ms is None:
+            return f"{text}}}\n".encode("ascii")
+        return f"{text}{upstream}{line.upstream_ms:.3f}}}\n".encode("ascii")
 
-    def _name(self, line: MessageLine) -> str:
+    def _name(self, who: tuple[str, str, str | None, int]) -> str:
         """Return how the names of a message are written, and remember it."""
-        told = zip(("listener", "method", "rule", "status"), line[1:5], strict=True)
+        told = zip(("listener", "method", "rule", "status"), who, strict=True)
         names = "".join(
             self._message_keys[key] + json.dumps(shown(key, value))
             for key, value in told
             if value is not None
         )
+        names += self._message_keys["request_bytes"]
         if len(self._names) >= MOST_WORDS:
             self._names.clear()
-        self._names[line[1:5]] = names
+        self._names[who] = names
         return names
 
     def _word(self, key: str, value: str) -> str:
         """Return a text as it is written, and remember what may come again."""
-        if key in OWN_KEYS and len(value) <= VALUE_CHARS:
-            return _quote(value)
-        quoted = json.dumps(shown(key, value))
-        if key not in OWN_KEYS and len(value) <= VALUE_CHARS:
-            if len(self._words) >= MOST_WORDS:
-                self._words.clear()
-            self._words[value] = quoted
+        if key in OWN_KEYS:
+            return _quote(value) if len(value) <= VALUE_CHARS else json.dumps(shown(key, value))
+        quoted = self._words.get(value)
+        if quoted is None:
+            quoted = json.dumps(shown(key, value))
+            if len(value) <= VALUE_CHARS:
+                if len(self._words) >= MOST_WORDS:
+                    self._words.clear()
+                self._words[value] = quoted
         return quoted
 
-    def _time(self, now: float) -> str:
+    def _time(self, tick: int) -> str:
+        """Return the time of a line, in thousandths of a second since 1970."""
         # Under load many lines share a thousandth of a second, and all that come soon its second.
-        tick = int(now * 1000)
         if tick != self._tick:
             second, thousandth = divmod(tick, 1000)
             if second != self._tick // 1000:
                 self._stamp = time.strftime(self._stamp_form, time.gmtime(second))
-            self._tick, self._at = tick, f"{self._stamp}{thousandth:03d}"
+            self._tick, self._at = tick, self._stamp + _THOUSANDTHS[thousandth]
         return self._at
 
 

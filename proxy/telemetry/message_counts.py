@@ -42,12 +42,16 @@ class _Listener:
 
 
 class _Series:
-    """Messages of one rule that met one end, their values, and when the last of them did."""
+    """Messages of one rule that met one end, their values, and when the last of them did.
 
-    __slots__ = ("last", "listener", "number", "values")
+    Where no rule is `named`, nobody asks when.
+    """
 
-    def __init__(self, listener: _Listener) -> None:
+    __slots__ = ("last", "listener", "named", "number", "values")
+
+    def __init__(self, listener: _Listener, *, named: bool) -> None:
         self.listener = listener
+        self.named = named
         self.number = 0
         self.last = 0.0
         self.values: dict[str, int] = {}
@@ -69,7 +73,8 @@ class MessageCounts:
         if series is None:
             series = self._begin(labels)
         series.number += 1
-        series.last = time()
+        if series.named:
+            series.last = time()
         listener = series.listener
         listener.received += line.request_bytes
         listener.returned += line.response_bytes
@@ -86,9 +91,10 @@ class MessageCounts:
     def _begin(self, labels: Labels) -> _Series:
         listener = self._listeners.setdefault(labels[0], _Listener())
         if len(self._series) < MOST_SERIES:
-            series = self._series[labels] = _Series(listener)
+            series = self._series[labels] = _Series(listener, named=bool(labels[1]))
             return series
-        other = self._series.setdefault(("other",) * len(labels), _Series(listener))
+        labels = ("other",) * len(labels)
+        other = self._series.setdefault(labels, _Series(listener, named=True))
         other.listener = listener
         return other
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from dataclasses import dataclass
+from typing import Final, NamedTuple
 
 
 class Refusal(NamedTuple):
@@ -14,26 +15,29 @@ class Refusal(NamedTuple):
     direction: str
 
 
-class MessageLine(NamedTuple):
+@dataclass(slots=True)
+class MessageLine:
     """Names, codes, sizes and times of one message: never a value.
 
     `counts` says by name how many values met which fate, of both directions and of the response
     alone. `told` holds what few messages have: what a rule that only observes would have done, and
     the shape of what no rule covers. `upstream_ms` is None where nothing was sent.
+
+    Final and not frozen: one is made for each message, and the type checker holds it as well.
     """
 
-    request_id: str
-    listener: str
-    method: str
-    rule: str | None
-    status: int
-    request_bytes: int
-    response_bytes: int
-    duration_ms: float
-    counts: Mapping[str, int] = {}
-    told: Mapping[str, str] = {}
-    upstream_ms: float | None = None
-    refusal: Refusal | None = None
+    request_id: Final[str]
+    listener: Final[str]
+    method: Final[str]
+    rule: Final[str | None]
+    status: Final[int]
+    request_bytes: Final[int]
+    response_bytes: Final[int]
+    duration_ms: Final[float]
+    counts: Final[Mapping[str, int]]
+    told: Final[Mapping[str, str]]
+    upstream_ms: Final[float | None] = None
+    refusal: Final[Refusal | None] = None
 
     @property
     def event(self) -> str:

@@ -89,7 +89,8 @@ class Tally:
         else:
             self._messages.count(line, "aborted" if line.status == _ABORTED else "forwarded")
             if line.told:
-                self._told(line._asdict(), {**line.counts, **line.told})
+                who = {"listener": line.listener, "rule": line.rule, "method": line.method}
+                self._told(who, {**line.counts, **line.told})
         if self.tap.watched:
             self.tap.line(line)
 

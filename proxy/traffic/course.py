@@ -10,7 +10,8 @@ import itertools
 import secrets
 from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from typing import Final, NamedTuple, Protocol
+from dataclasses import dataclass
+from typing import Final, Protocol
 
 from ..config.limits import TrafficLimits
 from ..config.settings import Network
@@ -76,12 +77,13 @@ class KeySource(Protocol):
         """Tell of tokens that did not open; return whether a poison token is among them."""
 
 
-class Arrival(NamedTuple):
+@dataclass(slots=True)
+class Arrival:
     """A request that passed the gate, with what the rules say of it and what the hop changes."""
 
-    admitted: Admitted
-    exchange: Exchange
-    crossing: Crossing
+    admitted: Final[Admitted]
+    exchange: Final[Exchange]
+    crossing: Final[Crossing]
 
     @property
     def reads_messages(self) -> bool:

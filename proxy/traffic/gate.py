@@ -7,7 +7,8 @@ The parser before it knows the grammar of messages; the gate knows what a proxy 
 from __future__ import annotations
 
 import re
-from typing import Final, NamedTuple, NoReturn
+from dataclasses import dataclass, replace
+from typing import Final, NoReturn
 
 from ..core.errors import (
     ExpectationFailed,
@@ -19,7 +20,7 @@ from ..core.message import Headers, RequestHead
 from ..core.method_override import asked_in_query
 from ..core.path import CanonicalPath, canonical
 from .authority import is_authority
-from .framing import ABSENT, HTTP_10, HTTP_11, Framing
+from .framing import HTTP_10, HTTP_11, Framing
 from .request_framing import request_framing
 
 __all__ = ["HTTP_10", "Admitted", "RawRequest", "admit", "check_line", "is_authority"]
@@ -50,16 +51,18 @@ _WS_KEY: Final = b"sec-websocket-key"
 _WS_VERSION: Final = b"sec-websocket-version"
 
 
-class RawRequest(NamedTuple):
+@dataclass(slots=True)
+class RawRequest:
     """A request head as the parser read it."""
 
-    method: str
-    target: str
-    version: tuple[int, int]
-    headers: Headers
+    method: Final[str]
+    target: Final[str]
+    version: Final[tuple[int, int]]
+    headers: Final[Headers]
 
 
-class Admitted(NamedTuple):
+@dataclass(slots=True)
+class Admitted:
     """A request that passed the gate.
 
     `websocket` says that it asks for a WebSocket (RFC 6455) in every respect; `upgrade` that it
@@ -69,15 +72,15 @@ class Admitted(NamedTuple):
     crossed another proxy.
     """
 
-    head: RequestHead
-    path: CanonicalPath
-    framing: Framing
-    expects_continue: bool = False
-    websocket: bool = False
-    upgrade: bool = False
-    overrides: bool = False
-    host: bytes = b""
-    via: bool = False
+    head: Final[RequestHead]
+    path: Final[CanonicalPath]
+    framing: Final[Framing]
+    expects_continue: Final[bool] = False
+    websocket: Final[bool] = False
+    upgrade: Final[bool] = False
+    overrides: Final[bool] = False
+    host: Final[bytes] = b""
+    via: Final[bool] = False
 
     def with_length(self, raw: RawRequest) -> Admitted:
         """Return the same for a request that differs in its Content-Length alone.
@@ -85,7 +88,8 @@ class Admitted(NamedTuple):
         `raw` is a plain request: its target is a path, and its one length a number.
         """
         notable = {b"content-length": _values(raw.headers, b"content-length")}
-        return self._replace(
+        return replace(
+            self,
             head=self.head.with_headers(raw.headers),
             framing=request_framing(raw.version, notable),
         )
@@ -217,7 +221,7 @@ def _asks_for_websocket(
     return (
         raw.method == "GET"
         and raw.version == HTTP_11
-        and framing in {ABSENT, Framing(0)}
+        and framing.length == 0
         and [value.lower() for value in notable[b"upgrade"]] == [b"websocket"]
         and b"upgrade" in [item.strip(b" \t") for item in connection]
         and _values(raw.headers, _WS_VERSION) == [b"13"]

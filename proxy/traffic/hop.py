@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from ipaddress import ip_address
-from typing import Final, NamedTuple
+from typing import Final
 
 from ..config.settings import Network
 from ..core.errors import LoopDetected
@@ -43,7 +44,8 @@ _ABSOLUTE: Final = re.compile(rb"(https?:)?//([^/?#]*)", re.IGNORECASE)
 _LIST: Final = re.compile(rb"[ \t]*,[ \t]*")
 
 
-class Peer(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Peer:
     """Who is at the other end of a client's connection; `address` is empty on a Unix socket.
 
     `called` is the port that a redirected client called, 0 where nobody asked for it.
@@ -54,7 +56,8 @@ class Peer(NamedTuple):
     called: int = 0
 
 
-class Crossing(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Crossing:
     """What the hop changes in one request, and `place`: scheme and authority as the client says."""
 
     dropped: frozenset[bytes] = frozenset()
@@ -142,7 +145,8 @@ def _trusts(networks: tuple[Network, ...], address: str) -> bool:
     return any((mapped or parsed) in network for network in networks)
 
 
-class Places(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Places:
     """Where the upstream is by its own account, and where the client found it.
 
     A backend that builds a Location from its own address would send the client past Sealyard.

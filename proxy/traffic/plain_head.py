@@ -9,7 +9,8 @@ goes to aiohttp's parser, and so does everything that comes behind it.
 from __future__ import annotations
 
 import re
-from typing import Final, NamedTuple
+from dataclasses import dataclass, field
+from typing import Final
 
 from ..core.message import Headers
 from .framing import HTTP_11
@@ -49,17 +50,18 @@ _NOT_PLAIN: Final = frozenset(
 _OPTIONS: Final = frozenset({b"close", b"keep-alive"})
 
 
-class PlainHead(NamedTuple):
+@dataclass(slots=True)
+class PlainHead:
     """A head that was read: `length` is that of the body behind it, None where none was told.
 
     `close` says that this request is the last; `precedent` is shared by all heads that differ in
     the length alone.
     """
 
-    raw: RawRequest
-    length: int | None
-    close: bool
-    precedent: Precedent
+    raw: Final[RawRequest]
+    length: Final[int | None]
+    close: Final[bool]
+    precedent: Final[Precedent] = field(compare=False)
 
 
 def read_plain(data: bytes) -> tuple[PlainHead, int] | None:
@@ -88,8 +90,9 @@ def repeats() -> Repeats[PlainHead]:
 
 
 def _resized(head: PlainHead, digits: bytes) -> PlainHead:
-    raw = head.raw._replace(headers=with_length(head.raw.headers, digits))
-    return head._replace(raw=raw, length=int(digits))
+    raw = head.raw
+    raw = RawRequest(raw.method, raw.target, raw.version, with_length(raw.headers, digits))
+    return PlainHead(raw, int(digits), head.close, head.precedent)
 
 
 def may_become_plain(data: bytes) -> bool:

@@ -7,7 +7,8 @@ ResponseReader: a response in pieces, in chunks, without a body, that closes its
 from __future__ import annotations
 
 import re
-from typing import Final, NamedTuple
+from dataclasses import dataclass, field
+from typing import Final
 
 from ..core.message import Headers, ResponseHead
 from .plain_head import FIELD, FIELDS
@@ -20,15 +21,16 @@ _NOT_PLAIN: Final = frozenset({b"transfer-encoding", b"upgrade"})
 _BODILESS: Final = frozenset({b"204", b"304"})
 
 
-class PlainResponse(NamedTuple):
+@dataclass(slots=True)
+class PlainResponse:
     """The head of a response that was read; `length` is that of the body behind it.
 
     `precedent` is shared by all heads that differ in the length alone.
     """
 
-    head: ResponseHead
-    length: int
-    precedent: Precedent
+    head: Final[ResponseHead]
+    length: Final[int]
+    precedent: Final[Precedent] = field(compare=False)
 
 
 def read_plain_response(data: bytes) -> tuple[PlainResponse, int] | None:
@@ -56,7 +58,7 @@ def repeats() -> Repeats[PlainResponse]:
 
 def _resized(plain: PlainResponse, digits: bytes) -> PlainResponse:
     resized = plain.head.with_headers(with_length(plain.head.headers, digits))
-    return plain._replace(head=resized, length=int(digits))
+    return PlainResponse(resized, int(digits), plain.precedent)
 
 
 def _stays(headers: Headers, lows: list[bytes]) -> bool:

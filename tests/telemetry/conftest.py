@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
@@ -45,7 +45,7 @@ def a_line(
     """Return the line of a message; `refused` is the code of an error."""
     line = MessageLine("r-1", "api", "POST", "send", 200, 10, 20, 3.0, {}, {}, 2.0)
     refusal = Refusal(refused, reason, direction) if refused else None
-    return line._replace(refusal=refusal, **more)
+    return replace(line, refusal=refusal, **more)
 
 
 @pytest.fixture

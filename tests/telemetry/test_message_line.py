@@ -77,6 +77,16 @@ def test_a_refused_message_tells_why(page: Page, logs: Logs) -> None:
     )
 
 
+def test_a_text_is_scrubbed_or_not_by_its_key_whatever_key_had_it_before() -> None:
+    lines = JsonLines()
+    text = "\n\x91i\x08:¶cI\x8e²)öN\n©}Ùê"
+    line = a_line(request_id=text, listener=text, told={"observed": "request"})
+    for _ in range(2):
+        told = json.loads(lines.message(0.0, line, ALL))
+
+        assert (told["request_id"], told["listener"][0]) == (text, "<")
+
+
 def test_names_are_remembered_up_to_a_number() -> None:
     lines = JsonLines()
     for number in range(MOST_WORDS + 5):

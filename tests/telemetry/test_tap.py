@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 from proxy.telemetry.tap import LEASE_SECONDS, MOST_PER_SECOND, Passing, Piece, Tap
 
 from .conftest import a_line
@@ -52,7 +54,7 @@ async def test_of_many_messages_a_second_some_are_shown_and_the_rest_counted() -
     tap = Tap(clock)
     tap.look()
     for _ in range(MOST_PER_SECOND + 30):
-        tap.line(LINE._replace(request_id="other"))
+        tap.line(replace(LINE, request_id="other"))
     first = tap.look()
     clock.now += 1
     tap.line(LINE)
@@ -67,7 +69,7 @@ async def test_no_shape_is_made_beyond_what_a_second_shows() -> None:
     for number in range(MOST_PER_SECOND + 5):
         tap.body(passing(f"r-{number}"), b"{}", b"{}", NAMES, {})
     for number in range(MOST_PER_SECOND + 5):
-        tap.line(LINE._replace(request_id=f"r-{number}"))
+        tap.line(replace(LINE, request_id=f"r-{number}"))
 
     seen = tap.look()
     assert (len(seen["messages"]), seen["missed"]) == (MOST_PER_SECOND, 5)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
+from dataclasses import replace
 from typing import Final, NamedTuple
 
 from ...core.errors import UpstreamFailed
@@ -55,7 +56,7 @@ def agree(headers: Headers) -> Agreement | None:
 def upward(crossing: Crossing, *, offer: bool) -> Crossing:
     """Return what changes in the handshake that goes upstream: our own offer, or none."""
     lines = (*crossing.lines, b"Sec-WebSocket-Extensions: " + _OFFER) if offer else crossing.lines
-    return crossing._replace(dropped=crossing.dropped | {_EXTENSIONS}, lines=lines)
+    return replace(crossing, dropped=crossing.dropped | {_EXTENSIONS}, lines=lines)
 
 
 def accepted(asked: Headers, answer: ResponseHead, *, offered: bool) -> Agreement | None:
