@@ -28,15 +28,14 @@ class Forwardable:
 
     __slots__ = ("body", "changed", "decoded", "flow", "head", "marks", "media_type", "ruled")
 
-    def __init__(  # noqa: PLR0913 - private: one maker, below
+    def __init__(  # noqa: PLR0913, PLR0917 - one maker, below; by name it would cost twice as much
         self,
         mint: object,
         head: Head,
         body: bytes | None,
-        *,
-        changed: bool,
-        decoded: bool,
-        ruled: bool,
+        changed: bool,  # noqa: FBT001 - as above
+        decoded: bool,  # noqa: FBT001
+        ruled: bool,  # noqa: FBT001
         media_type: str | None,
         marks: Headers,
         flow: Flow | PlannedFlow | None,
@@ -76,10 +75,10 @@ def mint(  # noqa: PLR0913 - one argument for each slot
         _MINT,
         head,
         body,
-        changed=changed,
-        decoded=decoded,
-        ruled=ruled,
-        media_type=media_type,
-        marks=marks,
-        flow=flow,
+        changed,
+        decoded,
+        ruled,
+        media_type,
+        marks,
+        flow,
     )

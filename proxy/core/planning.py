@@ -48,8 +48,8 @@ class Plan:
     edits: Edits
     needs: Needs
     ruled: bool
-    decoded: bool = False
     varies: tuple[bytes, ...] = ()
+    decoded: bool = False
     framing: FrameEdit | None = None
     flows: bool = False
     digests: Digests | None = None
@@ -185,7 +185,7 @@ def _ordinarily(
         needs = needs_of(edits)
     decision = exchange.decision
     ruled, varies = decision.may_read_response, decision.varies
-    plan = Plan(head, body, blueprint, edits, needs, ruled, varies=varies)
+    plan = Plan(head, body, blueprint, edits, needs, ruled, varies)
     plan.single = len(edits) == 1
     return plan
 
