@@ -75,7 +75,7 @@ def plan_bodiless(exchange: Exchange, blueprint: Blueprint, head: ResponseHead) 
 def plan_request(
     exchange: Exchange, body: bytes, limit: int | None = None, *, measured: bool = True
 ) -> Plan:
-    """Return what the rule does to a request; `limit` bounds its body once decoded.
+    """Return what the rule does to a request; `limit` bounds its body once decoded, as the rule does.
 
     `measured` says that the request told its length. Raises MessageError where it cannot be done.
     """
@@ -204,7 +204,8 @@ def _plan(  # noqa: PLR0913 - the message and what is known of it
     coding = coding_of(head.told) if body else None
     if coding is not None:
         assert decision.rule is not None  # noqa: S101 - only a rule has blueprints
-        body = decode(body, coding, decision.rule.max_body if limit is None else limit)
+        most = decision.rule.max_body
+        body = decode(body, coding, most if limit is None else min(most, limit))
     if blueprint is not None and blueprint.when is not None:
         blueprint = _taking(exchange, blueprint, head, body)
     found: tuple[Edit | FrameEdit, ...] = ()

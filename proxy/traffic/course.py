@@ -193,9 +193,8 @@ class Course:
 
     def plan_request(self, exchange: Exchange, body: bytes, framing: Framing) -> Plan:
         """Return what the rule does to the request; raise TrafficError where it cannot be done."""
-        limit = self.body_limit(exchange.decision)
         measured = framing.length is not None
-        return pipeline.plan_request(exchange, body, limit, measured=measured)
+        return pipeline.plan_request(exchange, body, self._limits.body, measured=measured)
 
     def plan_response(
         self, exchange: Exchange, blueprint: Blueprint, response: UpstreamResponse, body: bytes
@@ -203,10 +202,9 @@ class Course:
         """Return what a block of the rule does to the response."""
         if response.bodiless:
             return pipeline.plan_bodiless(exchange, blueprint, response.head)
-        limit = self.body_limit(exchange.decision)
         measured = response.framing.told is not None
         return pipeline.plan_response(
-            exchange, blueprint, response.head, body, limit, measured=measured
+            exchange, blueprint, response.head, body, self._limits.body, measured=measured
         )
 
     def reading(self, exchange: Exchange, response: UpstreamResponse) -> Blueprint | None:
