@@ -76,7 +76,7 @@ def _plan(exchange: Exchange, blueprint: Blueprint | None, body: bytes) -> objec
     except SealyardError as error:
         return type(error), error.reason
     edits = [
-        (one[:3], one.token.reason)
+        (one.start, one.end, one.context, one.token.reason)
         if isinstance(one, OpenEdit) and isinstance(one.token, OpenFailed)
         else one
         for one in plan.edits

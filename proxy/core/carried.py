@@ -47,12 +47,12 @@ class CarriedEdit(NamedTuple):
 
     def carry_out(self, keys: AtHand, block: Block, now: float) -> Change:
         """Return what becomes of the value, spelled; raise as the edit does."""
-        start, end, text, fate, session, _ = self.edit.carry_out(keys, block, now)
-        start, end = self.at(start), self.at(end)
-        if text is None:
-            return Change(start, end, None, fate, session)
+        change = self.edit.carry_out(keys, block, now)
+        start, end = self.at(change.start), self.at(change.end)
+        if change.text is None:
+            return Change(start, end, None, change.fate, change.session)
         try:
-            return Change(start, end, self.spell(text), fate, session)
+            return Change(start, end, self.spell(change.text), change.fate, change.session)
         except OpenFailed:
             # A text that has no spelling here is as good as one that does not open.
             if type(self.edit) is OpenEdit and not block.keep_unopened:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from functools import partial
 from typing import NamedTuple
 
@@ -98,14 +99,14 @@ def _moved_in_packet(offset: int, attached: bytes, edit: Edit) -> Edit:
 
 def _moved(offset: int, spell: Callable[[bytes], bytes], edit: Edit) -> Edit:
     if type(edit) is SealEdit:
-        return edit._replace(start=edit.start + offset, end=edit.end + offset)
+        return replace(edit, start=edit.start + offset, end=edit.end + offset)
     return CarriedEdit(_carried(edit), spell, offset)
 
 
 def _moved_in_event(event: Event, edit: Edit) -> Edit:
     if type(edit) is SealEdit:
         event.refuse_parted(edit.start, edit.end)
-        return edit._replace(start=event[edit.start], end=event[edit.end])
+        return replace(edit, start=event[edit.start], end=event[edit.end])
     opened = _carried(edit)
     if isinstance(opened, EmbeddedEdit):
         place, plain = opened.found.start, not opened.found.depth

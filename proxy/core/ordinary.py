@@ -132,7 +132,7 @@ class Ordinary:
             return None
         if probed is None:
             return None
-        end, (seen, missing) = probed
+        _, end, (seen, missing) = probed
         if end != len(text) and after_space(text, end) != len(text):
             return None
         if missing and not self._required.isdisjoint(missing):
@@ -226,7 +226,7 @@ def _seal(body: bytes, text: str, seen: _All, bound: _Bound, edits: list[_Edit])
     for index, item, context in bound.seals:
         values = seen[index]
         usual = usual and len(values) == 1
-        for value, start, _ in values:
+        for value, start in values:
             end = value_end(text, value, start)
             if type(value) is str:
                 plaintext = value.encode("latin-1")
@@ -245,7 +245,7 @@ def _open(text: str, seen: _All, bound: _Bound, edits: list[_Edit]) -> tuple[Key
     for index, context in bound.opens:
         values = seen[index]
         usual = usual and len(values) > 0
-        for value, start, _ in values:
+        for value, start in values:
             end = value_end(text, value, start)
             token = decoded_token(value.encode("latin-1")) if type(value) is str else _no_token()
             if type(token) is not Token:

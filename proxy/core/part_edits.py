@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import NamedTuple
 
 from . import frame
@@ -42,7 +43,7 @@ class PartEdit(NamedTuple):
         change = self.edit.carry_out(keys, block, now)
         if type(self.edit) is CarriedEdit and type(self.edit.edit) is EmbeddedEdit:
             # One of several tokens in the content: none knows how long it will be.
-            return change._replace(also=_without(self.part.length))
+            return replace(change, also=_without(self.part.length))
         return _with_head(change, self.part, self.media)
 
 
@@ -105,7 +106,7 @@ class SealFrameEdit(NamedTuple):
         part = self.part
         flow = SealFlow(*frame.begin(keys.sealing[self.context.scope], self.context, self.media))
         change = Change(part.start, part.end, rest.begin(flow, self.content), "sealed")
-        return change._replace(also=_of_head(part, frame.MEDIA_TYPE, flow.length(length)))
+        return replace(change, also=_of_head(part, frame.MEDIA_TYPE, flow.length(length)))
 
     def _refuse_sealed(self, block: Block) -> None:
         if block.already_sealed == "reject":
@@ -169,7 +170,7 @@ class OpenFrameEdit(NamedTuple):
                 return Change(part.start, part.end, None, "kept")
             raise
         change = Change(part.start, part.end, plaintext, "opened", session)
-        return change._replace(also=_of_head(part, stream.media_type, opened))
+        return replace(change, also=_of_head(part, stream.media_type, opened))
 
 
 class BegunEdit(NamedTuple):
@@ -208,7 +209,7 @@ def _with_head(change: Change, part: Part, media: str | None) -> Change:
     """Return a change of a content with those of its type and length."""
     if change.text is None:
         return change
-    return change._replace(also=_of_head(part, media, len(change.text)))
+    return replace(change, also=_of_head(part, media, len(change.text)))
 
 
 def _of_head(part: Part, media: str | None, length: int | None) -> tuple[Change, ...]:

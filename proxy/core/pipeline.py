@@ -7,8 +7,8 @@ Forwardables made, so whatever leaves Sealyard has passed the rules.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from functools import partial
-from typing import NamedTuple
 
 from .alternatives import alternatives
 from .any_edit import PieceEdit
@@ -80,7 +80,8 @@ __all__ = [
 ]
 
 
-class Applied(NamedTuple):
+@dataclass(slots=True)
+class Applied:
     """A message that may be forwarded, how many values met which fate, and who opened them.
 
     `proven` are the sessions with which tags have verified, worth keeping in a cache, and how many
@@ -196,8 +197,8 @@ def _apply_single(plan: Plan, keys: Keys, now: float) -> Applied:
     except OpenFailed as error:
         error.unopened = tuple(at_hand.unopened)
         raise
-    start, end, text, fate, session, _ = change
-    counts: dict[Fate, int] = {fate: 1}
+    text, session = change.text, change.session
+    counts: dict[Fate, int] = {change.fate: 1}
     head, body = plan.head, plan.body
     if type(head) is RequestHead:
         marks = request_marks(head, counts)
@@ -205,7 +206,7 @@ def _apply_single(plan: Plan, keys: Keys, now: float) -> Applied:
         assert isinstance(head, ResponseHead)  # noqa: S101 - a message of a WebSocket has no type
         marks = response_marks(head, counts, plan.varies, opaque=False)
     if text is not None:
-        body = b"".join((body[:start], text, body[end:]))
+        body = b"".join((body[: change.start], text, body[change.end :]))
     forwardable = mint(head, body, changed=text is not None, ruled=plan.ruled, marks=marks)
     proven = {} if session is None else {session: 1}
     return Applied(forwardable, counts, proven, tuple(at_hand.unopened))
@@ -236,17 +237,17 @@ class _Done:
                 # The others are tried all the same: else the time would tell which of many it was.
                 self.failed = self.failed or error
                 continue
-            _, _, text, fate, session, also = change
+            fate, session = change.fate, change.session
             counts[fate] = counts.get(fate, 0) + 1
             if session is not None:
                 proven[session] = proven.get(session, 0) + 1
-            if text is not None:
+            if change.text is not None:
                 if type(edit) is HeadEdit:
                     self.head_changes.append((edit.place, change))
                 else:
                     self.changes.append(change)
-            if also:
-                self.beside.update(dict.fromkeys(also))
+            if change.also:
+                self.beside.update(dict.fromkeys(change.also))
 
 
 def _changed(head: Head, changes: list[tuple[int, Change]]) -> Head:

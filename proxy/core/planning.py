@@ -75,7 +75,7 @@ def plan_bodiless(exchange: Exchange, blueprint: Blueprint, head: ResponseHead) 
 def plan_request(
     exchange: Exchange, body: bytes, limit: int | None = None, *, measured: bool = True
 ) -> Plan:
-    """Return what the rule does to a request; `limit` bounds its body once decoded, as the rule does.
+    """Return what the rule does to a request; `limit` and the rule bound its body.
 
     `measured` says that the request told its length. Raises MessageError where it cannot be done.
     """

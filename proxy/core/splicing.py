@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
-from operator import itemgetter
+from operator import attrgetter
 from typing import Final
 
 from .edits import Change
 from .errors import InvalidBody
 
-_BY_START: Final = itemgetter(0)
+_BY_START: Final = attrgetter("start")
 
 
 def splice(body: bytes, changes: list[Change]) -> bytes:
     """Return `body` with each span replaced; raise InvalidBody where two spans overlap."""
     if len(changes) == 1:
-        start, end, text, _, _, _ = changes[0]
-        return b"".join((body[:start], text or b"", body[end:]))
+        only = changes[0]
+        return b"".join((body[: only.start], only.text or b"", body[only.end :]))
     pieces: list[bytes] = []
     at = 0
-    for start, end, text, _, _, _ in sorted(changes, key=_BY_START):
-        if start < at:
+    for change in sorted(changes, key=_BY_START):
+        if change.start < at:
             raise InvalidBody("spans-overlap")
-        pieces += (body[at:start], text or b"")
-        at = end
+        pieces += (body[at : change.start], change.text or b"")
+        at = change.end
     pieces.append(body[at:])
     return b"".join(pieces)

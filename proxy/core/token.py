@@ -8,6 +8,7 @@ one character is refused before a key is touched.
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final, Literal, NamedTuple
 
@@ -88,7 +89,8 @@ class Header(NamedTuple):
     exp: int | None
 
 
-class Token(NamedTuple):
+@dataclass(slots=True)
+class Token:
     """One sealed value, decoded and not yet opened.
 
     `head` is what the tag covers: the protected header's text for JWE, the bytes before the

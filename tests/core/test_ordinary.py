@@ -176,7 +176,7 @@ def outcome(trip: Trip, blueprint: Blueprint | None, body: bytes) -> object:
     except SealyardError as error:
         return type(error), error.reason
     edits = [
-        one._replace(token=one.token.reason)  # type: ignore[arg-type]  # compared by its reason
+        replace(one, token=one.token.reason)  # type: ignore[arg-type]  # compared by its reason
         if isinstance(one, OpenEdit) and isinstance(one.token, OpenFailed)
         else one
         for one in plan.edits

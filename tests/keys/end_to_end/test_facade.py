@@ -373,7 +373,7 @@ async def test_made_up_session_ids_are_asked_for_once() -> None:
     store = CountingStore(SharedStore(lambda: time.now))
     (one,) = await a_fleet(store=store)
     token = decode(await one.seal(b"hello", "alice", ["bob"]))
-    made_up = token._replace(key_id=token.key_id._replace(sid=token.key_id.sid[:4] + some_bytes(8)))
+    made_up = replace(token, key_id=token.key_id._replace(sid=token.key_id.sid[:4] + some_bytes(8)))
     needs = needs_of(reading("bob"), made_up)
     await one.keys.resolve(needs)
     store.asked.clear()

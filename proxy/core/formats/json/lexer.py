@@ -78,7 +78,7 @@ def after_space(text: str, at: int) -> int:
 
 def value_start(text: str, at: int) -> int:
     """Return where a member's value begins; its name ends at `at`."""
-    at = text.index(":", at) + 1
+    at = at + 1 if text[at] == ":" else text.index(":", at) + 1
     if text[at] == " ":
         at += 1
     return at if text[at] > " " else after_space(text, at)

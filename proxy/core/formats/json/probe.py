@@ -8,11 +8,12 @@ may stand elsewhere too: such texts take the walk.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from typing import Any, Final
 
 from ...selectors import Any as Every
+from .findings import Path
 from .lexer import scan, value_start
 from .names import all_plain, quoted
 from .walk import SELECTED_MAX
@@ -21,11 +22,13 @@ _PROBED_MAX: Final = 16 * 1024
 _LISTED_MAX: Final = 512 * 1024
 _CROWDED: Final = 50_000
 _NOTHING: Final = frozenset[int]()
+_LISTS: Final = frozenset({list})
+_OBJECTS: Final = frozenset({dict})
 
 PlainPath = tuple[str | Every, ...]
 """Names, the last of them included, and `*` for every element of an array."""
-Seen = tuple[object, int, tuple[int, ...]]
-"""A value as the scanner has read it, where it begins, and the indexes on the way to it."""
+Seen = tuple[object, int]
+"""A value as the scanner has read it, and where it begins."""
 Selected = tuple[Sequence[Sequence[Seen]], AbstractSet[int]]
 """What stands at each path, and the paths at which something is missing."""
 
@@ -52,8 +55,8 @@ class Probe:
             and (text.count(",") if isinstance(text, str) else text.count(b",")) >= _CROWDED
         )
 
-    def find(self, text: str, start: int) -> tuple[int, Selected] | None:
-        """Return where the value at `start` ends, and what stands at the paths.
+    def find(self, text: str, start: int) -> tuple[object, int, Selected] | None:
+        """Return the value at `start` as it is read, where it ends, and what stands at the paths.
 
         A path is missing where one of its values is absent or null, or an array on it is empty.
         None where any of it is not certain. Raises ValueError or StopIteration for what the scanner
@@ -65,19 +68,21 @@ class Probe:
         end: int
         document, end = scan(text, start)
         if not self._paths:
-            return end, ((), _NOTHING)
+            return document, end, ((), _NOTHING)
         if self._many:
             selected = _in_lists(document, self._paths, text)
         else:
             selected = _by_names(document, self._named, text)
-        return None if selected is None else (end, selected)
+        return None if selected is None else (document, end, selected)
+
+    def places(self, document: object) -> list[list[Path]]:
+        """Return the path to each value that was found in a document, in the same order."""
+        return [list(_places(document, path, ())) for path in self._paths]
 
 
 _Name = tuple[str, str, int]
 """A name, how it is spelled in lower case, and how long that is."""
 _Steps = tuple[_Name | None, ...]
-_Levels = list[tuple[Any, tuple[int, ...]]]
-"""Values, with the indexes on the way to each."""
 
 
 def _step(step: str | Every) -> _Name | None:
@@ -114,7 +119,7 @@ def _by_names(
                 found.append([])
                 break
         else:
-            found.append([(level, value_start(text, behind), ())])
+            found.append([(level, value_start(text, behind))])
     return found, missing
 
 
@@ -148,31 +153,49 @@ def _listed(
     plain: bool,
 ) -> tuple[list[Seen], bool] | None:
     """Return the values at a path to a name, and whether something is missing there."""
-    levels: _Levels = [(document, ())]
+    levels: list[Any] = [document]
     lacks = False
-    spelled = ""
+    spelled, size = "", 0
     for step in path:
-        above = [one for one in levels if one[0] is not None]
+        above = [level for level in levels if level is not None]
         lacks = lacks or len(above) < len(levels)
+        kinds = set(map(type, above))
         if step is None:
-            if any(type(level) is not list for level, _ in above):
+            if not kinds <= _LISTS or sum(map(len, above)) > SELECTED_MAX:
                 return None
-            if sum(len(level) for level, _ in above) > SELECTED_MAX:
-                return None
-            lacks = lacks or not all(level for level, _ in above)
-            levels = [(one, (*way, at)) for level, way in above for at, one in enumerate(level)]
+            lacks = lacks or not all(above)
+            levels = [one for level in above for one in level]
         else:
-            if not all(type(level) is dict and (plain or all_plain(level)) for level, _ in above):
+            if not kinds <= _OBJECTS or not (plain or all(map(all_plain, above))):
                 return None
-            name, spelled, _ = step
-            levels = [(level[name], way) for level, way in above if name in level]
+            name, spelled, size = step
+            levels = [level[name] for level in above if name in level]
             lacks = lacks or len(levels) < len(above)
             if lower.count(spelled) != len(levels):
                 return None
     seen: list[Seen] = []
     at = 0
-    for value, way in levels:
-        at = lower.find(spelled, at) + len(spelled)
+    for value in levels:
+        at = lower.find(spelled, at) + size
         if value is not None:
-            seen.append((value, value_start(text, at), way))
+            seen.append((value, value_start(text, at)))
     return seen, lacks or len(seen) < len(levels)
+
+
+def _places(
+    level: Any,  # noqa: ANN401 - as above
+    path: _Steps,
+    way: Path,
+) -> Iterator[Path]:
+    """Yield the path to each value below a level, which was found there."""
+    if level is None:
+        return
+    if not path:
+        yield way
+        return
+    step, rest = path[0], path[1:]
+    if step is None:
+        for at, one in enumerate(level):
+            yield from _places(one, rest, (*way, at))
+    elif step[0] in level:
+        yield from _places(level[step[0]], rest, (*way, step[0]))

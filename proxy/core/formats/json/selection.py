@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Final, cast
+from typing import Final
 
 from ...errors import InvalidBody
 from ...selectors import JsonSelector
-from .findings import Findings, Found, Path
+from .findings import Findings, Found
 from .lexer import after_space, value_end
 from .names import is_plain
 from .probe import PlainPath, Probe
@@ -21,7 +21,7 @@ class Selection:
     `plain` finds their values without a walk, where all are paths of plain names.
     """
 
-    __slots__ = ("_deep", "_paths", "_root", "_size", "plain")
+    __slots__ = ("_deep", "_root", "_size", "plain")
 
     def __init__(self, selectors: tuple[JsonSelector, ...]) -> None:
         """Build the tree of `selectors`."""
@@ -34,8 +34,8 @@ class Selection:
             insert(self._root, index, selector, deep=index in self._deep)
         finish(self._root)
         paths = [_plain_path(selector) for selector in selectors]
-        self._paths = [path for path in paths if path is not None]
-        self.plain = None if None in paths else Probe(tuple(self._paths))
+        plain = [path for path in paths if path is not None]
+        self.plain = Probe(tuple(plain)) if len(plain) == len(paths) else None
 
     def find(self, body: bytes) -> Findings:
         """Return where the selected values lie; raise InvalidBody unless `body` is strict JSON."""
@@ -62,13 +62,14 @@ class Selection:
         probed = self.plain.find(text, start)
         if probed is None:
             return None
-        end, (found, missing) = probed
+        document, end, (found, missing) = probed
         findings.missing = set(missing)
-        for index, ones in enumerate(found):
-            path = self._paths[index]
+        for index, (places, ones) in enumerate(
+            zip(self.plain.places(document), found, strict=True)
+        ):
             findings.found[index] = [
-                Found(_place(path, indexes), start, value_end(text, value, start))
-                for value, start, indexes in ones
+                Found(place, start, value_end(text, value, start))
+                for place, (value, start) in zip(places, ones, strict=True)
             ]
         return end
 
@@ -94,11 +95,3 @@ def _plain_path(selector: JsonSelector) -> PlainPath | None:
             return None
         path += (step.key,)
     return path if path and isinstance(path[-1], str) else None
-
-
-def _place(path: PlainPath, indexes: tuple[int, ...]) -> Path:
-    """Return the path to one value; each `*` is an index there."""
-    if not indexes:
-        return cast("Path", path)
-    rest = iter(indexes)
-    return tuple(name if isinstance(name, str) else next(rest) for name in path)
