@@ -10,7 +10,7 @@ import itertools
 import secrets
 from collections.abc import Callable, Iterable, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 from ..config.limits import TrafficLimits
@@ -84,6 +84,7 @@ class Arrival:
     admitted: Final[Admitted]
     exchange: Final[Exchange]
     crossing: Final[Crossing]
+    _passing: Forwardable | None = field(default=None, init=False)
 
     @property
     def reads_messages(self) -> bool:
@@ -96,15 +97,25 @@ class Arrival:
         """What its client and Sealyard agree on for such a WebSocket."""
         return agree(self.admitted.head.headers)
 
-    def again(self, raw: RawRequest) -> Arrival:
+    def passing(self) -> Forwardable:
+        """Return the request to be forwarded with its body unread, the same each time."""
+        passing = self._passing
+        if passing is None:
+            passing = self._passing = pipeline.pass_request(self.exchange)
+        return passing
+
+    def again(self, head: PlainHead) -> Arrival:
         """Return the arrival of a request whose plain head differs in its length alone, if at all.
 
-        The exchange is a new one: it holds what is read from one message and its answer.
+        The exchange is a new one: it holds what is read from one message and its answer. Where
+        nothing is read of either, all of them share one, and nobody asks it for the length.
         """
-        admitted = self.admitted
-        if raw.headers is not admitted.head.headers:
-            admitted = admitted.with_length(raw)
-        return Arrival(admitted, Exchange(self.exchange.decision, admitted.head), self.crossing)
+        admitted, decision = self.admitted, self.exchange.decision
+        if not (decision.reads_request or decision.may_read_response):
+            return self
+        if head.raw.headers is not admitted.head.headers:
+            admitted = admitted.with_length(head.raw.headers, head.framing)
+        return Arrival(admitted, Exchange(decision, admitted.head), self.crossing)
 
 
 class Course:
@@ -185,7 +196,7 @@ class Course:
         before: Arrival
         before, record.method, record.rule = precedent.verdict
         self._refuse_shut(record.rule)  # it may have been shut since
-        return before.again(head.raw)
+        return before.again(head)
 
     def places(self, crossing: Crossing) -> Places:
         """Return where a Location of the upstream points, for this client."""

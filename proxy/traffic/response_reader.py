@@ -118,14 +118,14 @@ class ResponseReader:
     def _bears(self, plain: PlainResponse, size: int, came: int) -> bool:
         """Tell whether what came is one whole response within the limits."""
         return (
-            came - size == plain.length
+            came - size == plain.framing.length
             and size <= self._head_limit
             and len(plain.head.headers) <= self._headers_limit
         )
 
     def _take(self, plain: PlainResponse, size: int, data: bytes) -> bytes:
         """Take a whole response, of which the parser never hears."""
-        self.framing = Framing(plain.length)
+        self.framing = plain.framing
         self.head, self.precedent = plain.head, plain.precedent
         self.complete = True
         return data[size:]
