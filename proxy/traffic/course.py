@@ -79,11 +79,15 @@ class KeySource(Protocol):
 
 @dataclass(slots=True)
 class Arrival:
-    """A request that passed the gate, with what the rules say of it and what the hop changes."""
+    """A request that passed the gate, with what the rules say of it and what the hop changes.
+
+    `places` are where a Location of the upstream points, for this client.
+    """
 
     admitted: Final[Admitted]
     exchange: Final[Exchange]
     crossing: Final[Crossing]
+    places: Final[Places]
     _passing: Forwardable | None = field(default=None, init=False)
 
     @property
@@ -115,7 +119,8 @@ class Arrival:
             return self
         if head.raw.headers is not admitted.head.headers:
             admitted = admitted.with_length(head.raw.headers, head.framing)
-        return Arrival(admitted, Exchange(decision, admitted.head), self.crossing)
+        exchange = Exchange(decision, admitted.head)
+        return Arrival(admitted, exchange, self.crossing, self.places)
 
 
 class Course:
@@ -184,7 +189,8 @@ class Course:
         if admitted.via:
             self._hop.refuse_loop(raw.headers)
         exchange = Exchange(self._decide(admitted, record), admitted.head)
-        return Arrival(admitted, exchange, self._hop.crossing(raw, peer, admitted.host))
+        crossing = self._hop.crossing(raw, peer, admitted.host)
+        return Arrival(admitted, exchange, crossing, Places(self._names, crossing.place))
 
     def arrive_plain(self, head: PlainHead, peer: Peer, record: Record) -> Arrival:
         """Do as `arrive`, for a head whose like may have arrived on this connection before."""
@@ -197,10 +203,6 @@ class Course:
         before, record.method, record.rule = precedent.verdict
         self._refuse_shut(record.rule)  # it may have been shut since
         return before.again(head)
-
-    def places(self, crossing: Crossing) -> Places:
-        """Return where a Location of the upstream points, for this client."""
-        return Places(self._names, crossing.place)
 
     def plan_request(self, exchange: Exchange, body: bytes, framing: Framing) -> Plan:
         """Return what the rule does to the request; raise TrafficError where it cannot be done."""

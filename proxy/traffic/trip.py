@@ -175,9 +175,8 @@ class Trip:
             if message is None:
                 self._go_on(response)
                 return
-            places = self._course.places(self._arrival.crossing)
             precedent = response.precedent if message.head is response.head else None
-            sent = self._request.relay_whole(message, response, places=places, precedent=precedent)
+            sent = self._request.relay_whole(message, response, self._arrival.places, precedent)
             record.returned = sent or 0
         except ConnectionError:
             self._lost()

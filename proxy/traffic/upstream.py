@@ -139,14 +139,7 @@ class HttpUpstream:
         head = reader.head
         if head is None:
             raise ValueError("there is no response yet")
-        response = WholeResponse(
-            head,
-            reader.framing,
-            connection.take(),
-            reader.precedent,
-            bodiless=reader.bodiless,
-            delimited=reader.delimited,
-        )
+        response = WholeResponse(reader, head, connection.take())
         self._pool.release(connection)
         return response
 
