@@ -122,8 +122,14 @@ class Answer:
             lines = response_lines(message, connection=connection, places=places)
         else:
             lines = response_lines_again(message, precedent, connection, places)
-        self._write(framed_whole(lines, len(body)), body)
-        return len(body)
+        self.answered = True
+        head, size = framed_whole(lines, len(body)), len(body)
+        if size <= _ONE_WRITE:
+            self._link.write(head + body)
+        else:
+            self._link.write(head)
+            self._link.write(body)
+        return size
 
     async def refuse(self, problem: Problem, *, close: bool = False) -> None:
         """Answer with a problem of Sealyard's own; cut the answer if one has begun."""
@@ -155,15 +161,8 @@ class Answer:
         """Send a head, and the body behind it, if there is to be one, later."""
         connection = self._connection_header()
         lines = response_lines(message, connection=connection, places=places)
-        self._write(framed(lines, framing), b"")
-
-    def _write(self, head: bytes, body: bytes) -> None:
         self.answered = True
-        if len(body) <= _ONE_WRITE:
-            self._link.write(head + body)
-        else:
-            self._link.write(head)
-            self._link.write(body)
+        self._link.write(framed(lines, framing))
 
     async def _stream(
         self, message: Forwardable, response: UpstreamResponse, places: Places

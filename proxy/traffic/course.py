@@ -124,7 +124,10 @@ class Arrival:
 
 
 class Course:
-    """The steps that the messages of one listener take. `name` is the listener's, for the log."""
+    """The steps that the messages of one listener take. `name` is the listener's, for the log.
+
+    `finds_uncovered` says that somebody finds out which rules are needed.
+    """
 
     def __init__(  # noqa: PLR0913 - what the wiring hands in, each by name
         self,
@@ -156,6 +159,7 @@ class Course:
         self._numbers = itertools.count(1)
         observes = any(one.rule.observes for one in rulebook.rules)
         self._shapes = PathShapes() if observes else None
+        self.finds_uncovered: Final = observes
 
     def record(self) -> Record:
         """Return the record of a new message."""
@@ -175,7 +179,8 @@ class Course:
         By then the answer is out: by its time nobody can tell what is told.
         """
         record.report(self.reporter)
-        self.tell(record)
+        if record.unopened:
+            self.tell(record)
 
     def arrive(self, raw: RawRequest, peer: Peer, record: Record) -> Arrival:
         """Let a request through the gate and find its rule, before its body is read.

@@ -67,3 +67,9 @@ class PlainRequest(Answer):
 
     def _ends(self) -> bool:
         return self.head.close
+
+    def _connection_header(self) -> bytes | None:
+        """Do as any answer does: a plain request is of HTTP/1.1, which keeps its connection."""
+        if self.head.close or self._link.last:
+            self.keep = False
+        return None if self.keep else b"close"
