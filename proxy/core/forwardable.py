@@ -28,14 +28,14 @@ class Forwardable:
 
     __slots__ = ("body", "changed", "decoded", "flow", "head", "marks", "media_type", "ruled")
 
-    def __init__(  # noqa: PLR0913, PLR0917 - one maker, below; by name it would cost twice as much
+    def __init__(  # noqa: PLR0913, PLR0917 - private: one maker, below
         self,
         mint: object,
         head: Head,
         body: bytes | None,
-        changed: bool,  # noqa: FBT001 - as above
-        decoded: bool,  # noqa: FBT001
-        ruled: bool,  # noqa: FBT001
+        changed: bool,  # noqa: FBT001 - given by name, a class takes twice as long to make
+        decoded: bool,  # noqa: FBT001 - as above
+        ruled: bool,  # noqa: FBT001 - as above
         media_type: str | None,
         marks: Headers,
         flow: Flow | PlannedFlow | None,
@@ -44,14 +44,14 @@ class Forwardable:
         if mint is not _MINT:
             message = "only the rule engine makes a Forwardable"
             raise TypeError(message)
-        self.head = head
-        self.body = body
-        self.changed = changed
-        self.decoded = decoded
-        self.ruled = ruled
-        self.media_type = media_type
-        self.marks = marks
-        self.flow = flow
+        self.head: Final = head
+        self.body: Final = body
+        self.changed: Final = changed
+        self.decoded: Final = decoded
+        self.ruled: Final = ruled
+        self.media_type: Final = media_type
+        self.marks: Final = marks
+        self.flow: Final = flow
 
     def __reduce_ex__(self, protocol: object) -> NoReturn:
         """Refuse to be pickled or copied: a copy could be sent with another body."""
@@ -71,14 +71,4 @@ def mint(  # noqa: PLR0913 - one argument for each slot
     flow: Flow | PlannedFlow | None = None,
 ) -> Forwardable:
     """Make a Forwardable. For `pipeline` alone: a test holds every other module to that."""
-    return Forwardable(
-        _MINT,
-        head,
-        body,
-        changed,
-        decoded,
-        ruled,
-        media_type,
-        marks,
-        flow,
-    )
+    return Forwardable(_MINT, head, body, changed, decoded, ruled, media_type, marks, flow)

@@ -78,53 +78,56 @@ def header_values(headers: Headers, name: bytes) -> list[bytes]:
     return [value for key, value in headers if key.lower() == name]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class RequestHead:
     """The head of a request that passed the gate.
 
     `path` is the canonical path and `query` the text after `?` as it came (None without `?`).
+    Final and not frozen, since it is made for each message: the type checker holds it as well.
     """
 
-    method: str
-    path: str
-    query: str | None
-    headers: Headers
-    _told: list[Told] = field(default_factory=list, init=False, repr=False, compare=False)
+    method: Final[str]
+    path: Final[str]
+    query: Final[str | None]
+    headers: Final[Headers]
+    _told: Told | None = field(default=None, init=False, repr=False, compare=False)
 
     @property
     def told(self) -> Told:
         """The headers that rules read; the others are not looked at again."""
-        if not self._told:
-            self._told.append(Told(self.headers))
-        return self._told[0]
+        told = self._told
+        if told is None:
+            told = self._told = Told(self.headers)
+        return told
 
     def with_headers(self, headers: Headers) -> RequestHead:
         """Return this head with headers that differ from its own in none that rules read."""
         head = RequestHead(self.method, self.path, self.query, headers)
-        head._told.append(self.told)
+        head._told = self.told
         return head
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class ResponseHead:
-    """The head of a response of the backend."""
+    """The head of a response of the backend. Final as that of a request."""
 
-    status: int
-    reason: bytes
-    headers: Headers
-    _told: list[Told] = field(default_factory=list, init=False, repr=False, compare=False)
+    status: Final[int]
+    reason: Final[bytes]
+    headers: Final[Headers]
+    _told: Told | None = field(default=None, init=False, repr=False, compare=False)
 
     @property
     def told(self) -> Told:
         """The headers that rules read; the others are not looked at again."""
-        if not self._told:
-            self._told.append(Told(self.headers))
-        return self._told[0]
+        told = self._told
+        if told is None:
+            told = self._told = Told(self.headers)
+        return told
 
     def with_headers(self, headers: Headers) -> ResponseHead:
         """Return this head with headers that differ from its own in none that rules read."""
         head = ResponseHead(self.status, self.reason, headers)
-        head._told.append(self.told)
+        head._told = self.told
         return head
 
 

@@ -246,12 +246,13 @@ def _open(text: str, seen: _All, bound: _Bound, edits: list[_Edit]) -> tuple[Key
         values = seen[index]
         usual = usual and len(values) > 0
         for value, start in values:
-            end = value_end(text, value, start)
             token = decoded_token(value.encode("latin-1")) if type(value) is str else _no_token()
-            if type(token) is not Token:
+            if type(value) is not str or type(token) is not Token:
                 usual = False
+                end = value_end(text, value, start)
                 edits.append(OpenEdit(start, end, _UNBOUND, token, "json"))
                 continue
+            end = start + len(value) + 2  # without `\u`, a token is spelled as it reads
             edits.append(OpenEdit(start, end, context, token, "json"))
             if token.key_id is not key_id:
                 usual = usual and key_id is None

@@ -121,6 +121,8 @@ def pass_response(exchange: Exchange, head: ResponseHead, *, bodiless: bool) -> 
     `bodiless` says that the response has no body by HTTP's own rules (HEAD, 204, 304). It must not
     fit a block. Raises RejectedByRule where the rule rejects all responses.
     """
+    if exchange.decision.compiled is None:
+        return mint(head)  # no rule is there that could reject or read it
     refuse_rejected(exchange)
     choose = choose_bodiless if bodiless else choose_response
     if choose(exchange, head) is not None:

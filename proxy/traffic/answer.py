@@ -12,8 +12,8 @@ from ..core.record_flow import RecordFlow
 from .event_borders import EventBorders, streams_events, streams_records
 from .framing import ABSENT, CHUNKED, HTTP_10, LAST_CHUNK, Framing, as_chunk
 from .gate import RawRequest
-from .headers import framed
-from .hop import NOWHERE, Peer, Places
+from .headers import framed, framed_whole
+from .hop import Peer, Places
 from .interfaces import UpstreamResponse
 from .precedent import Precedent
 from .problem import Problem
@@ -57,11 +57,10 @@ class Answer:
     `keep` tells, once it has been given, whether the connection may carry another request.
     """
 
-    __slots__ = ("_link", "_places", "answered", "keep", "raw")
+    __slots__ = ("_link", "answered", "keep", "raw")
 
     def __init__(self, link: Connection, raw: RawRequest) -> None:
         self._link = link
-        self._places = NOWHERE
         self.answered = False
         self.keep = True
         self.raw = raw
@@ -90,9 +89,9 @@ class Answer:
         """
         if close:
             self.keep = False
-        sent = self.relay_whole(message, response, places=places)
+        sent = self.relay_whole(message, response, places)
         if sent is None:
-            return await self._stream(message, response)
+            return await self._stream(message, response, places)
         await self._link.drain()
         return sent
 
@@ -100,7 +99,6 @@ class Answer:
         self,
         message: Forwardable,
         response: UpstreamResponse,
-        *,
         places: Places,
         precedent: Precedent | None = None,
     ) -> int | None:
@@ -110,17 +108,28 @@ class Answer:
         """
         if not isinstance(message, Forwardable):
             raise TypeError("only a Forwardable can be sent")
-        refuse_beside(message, response)
-        self._places = places
+        if message.flow is not None:
+            refuse_beside(message, response)
         if response.bodiless:
-            self._send(message, _bodiless_framing(message, response, self.raw.method))
+            self._send(message, _bodiless_framing(message, response, self.raw.method), places)
             response.take()
             return 0
         body = message.body if message.body is not None else response.take()
         if body is None:
             return None
-        self._send(message, Framing(len(body)), body, precedent)
-        return len(body)
+        connection = self._connection_header()
+        if precedent is None:
+            lines = response_lines(message, connection=connection, places=places)
+        else:
+            lines = response_lines_again(message, precedent, connection, places)
+        self.answered = True
+        head, size = framed_whole(lines, len(body)), len(body)
+        if size <= _ONE_WRITE:
+            self._link.write(head + body)
+        else:
+            self._link.write(head)
+            self._link.write(body)
+        return size
 
     async def refuse(self, problem: Problem, *, close: bool = False) -> None:
         """Answer with a problem of Sealyard's own; cut the answer if one has begun."""
@@ -148,29 +157,16 @@ class Answer:
             return b"close"
         return b"keep-alive" if self.raw.version == HTTP_10 else None
 
-    def _send(
-        self,
-        message: Forwardable,
-        framing: Framing,
-        body: bytes = b"",
-        precedent: Precedent | None = None,
-    ) -> None:
+    def _send(self, message: Forwardable, framing: Framing, places: Places) -> None:
+        """Send a head, and the body behind it, if there is to be one, later."""
         connection = self._connection_header()
-        if precedent is None:
-            lines = response_lines(message, connection=connection, places=self._places)
-        else:
-            lines = response_lines_again(
-                message, precedent, connection=connection, places=self._places
-            )
-        head = framed(lines, framing)
+        lines = response_lines(message, connection=connection, places=places)
         self.answered = True
-        if len(body) <= _ONE_WRITE:
-            self._link.write(head + body)
-        else:
-            self._link.write(head)
-            self._link.write(body)
+        self._link.write(framed(lines, framing))
 
-    async def _stream(self, message: Forwardable, response: UpstreamResponse) -> int:
+    async def _stream(
+        self, message: Forwardable, response: UpstreamResponse, places: Places
+    ) -> int:
         as_one = message.flow is not None and not isinstance(message.flow, RecordFlow)
         framing = response.framing
         if framing.length is None or not framing.present:
@@ -182,7 +178,7 @@ class Answer:
                 if as_one and not self.peer.address:
                     # A Unix socket has no resets: cut and whole would look alike.
                     raise UpstreamFailed("cut-cannot-be-shown")
-        self._send(message, framing)
+        self._send(message, framing, places)
         chunks = response.chunks()
         if framing.length is None and not as_one and streams_events(response.head.headers):
             chunks = self._until_leaving(response)

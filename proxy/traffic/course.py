@@ -10,7 +10,7 @@ import itertools
 import secrets
 from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 from ..config.limits import TrafficLimits
@@ -79,11 +79,16 @@ class KeySource(Protocol):
 
 @dataclass(slots=True)
 class Arrival:
-    """A request that passed the gate, with what the rules say of it and what the hop changes."""
+    """A request that passed the gate, with what the rules say of it and what the hop changes.
+
+    `places` are where a Location of the upstream points, for this client.
+    """
 
     admitted: Final[Admitted]
     exchange: Final[Exchange]
     crossing: Final[Crossing]
+    places: Final[Places]
+    _passing: Forwardable | None = field(default=None, init=False)
 
     @property
     def reads_messages(self) -> bool:
@@ -96,19 +101,33 @@ class Arrival:
         """What its client and Sealyard agree on for such a WebSocket."""
         return agree(self.admitted.head.headers)
 
-    def again(self, raw: RawRequest) -> Arrival:
+    def passing(self) -> Forwardable:
+        """Return the request to be forwarded with its body unread, the same each time."""
+        passing = self._passing
+        if passing is None:
+            passing = self._passing = pipeline.pass_request(self.exchange)
+        return passing
+
+    def again(self, head: PlainHead) -> Arrival:
         """Return the arrival of a request whose plain head differs in its length alone, if at all.
 
-        The exchange is a new one: it holds what is read from one message and its answer.
+        The exchange is a new one: it holds what is read from one message and its answer. Where
+        nothing is read of either, all of them share one, and nobody asks it for the length.
         """
-        admitted = self.admitted
-        if raw.headers is not admitted.head.headers:
-            admitted = admitted.with_length(raw)
-        return Arrival(admitted, Exchange(self.exchange.decision, admitted.head), self.crossing)
+        admitted, decision = self.admitted, self.exchange.decision
+        if not (decision.reads_request or decision.may_read_response):
+            return self
+        if head.raw.headers is not admitted.head.headers:
+            admitted = admitted.with_length(head.raw.headers, head.framing)
+        exchange = Exchange(decision, admitted.head)
+        return Arrival(admitted, exchange, self.crossing, self.places)
 
 
 class Course:
-    """The steps that the messages of one listener take. `name` is the listener's, for the log."""
+    """The steps that the messages of one listener take. `name` is the listener's, for the log.
+
+    `finds_uncovered` says that somebody finds out which rules are needed.
+    """
 
     def __init__(  # noqa: PLR0913 - what the wiring hands in, each by name
         self,
@@ -140,6 +159,7 @@ class Course:
         self._numbers = itertools.count(1)
         observes = any(one.rule.observes for one in rulebook.rules)
         self._shapes = PathShapes() if observes else None
+        self.finds_uncovered: Final = observes
 
     def record(self) -> Record:
         """Return the record of a new message."""
@@ -159,7 +179,8 @@ class Course:
         By then the answer is out: by its time nobody can tell what is told.
         """
         record.report(self.reporter)
-        self.tell(record)
+        if record.unopened:
+            self.tell(record)
 
     def arrive(self, raw: RawRequest, peer: Peer, record: Record) -> Arrival:
         """Let a request through the gate and find its rule, before its body is read.
@@ -173,7 +194,8 @@ class Course:
         if admitted.via:
             self._hop.refuse_loop(raw.headers)
         exchange = Exchange(self._decide(admitted, record), admitted.head)
-        return Arrival(admitted, exchange, self._hop.crossing(raw, peer, admitted.host))
+        crossing = self._hop.crossing(raw, peer, admitted.host)
+        return Arrival(admitted, exchange, crossing, Places(self._names, crossing.place))
 
     def arrive_plain(self, head: PlainHead, peer: Peer, record: Record) -> Arrival:
         """Do as `arrive`, for a head whose like may have arrived on this connection before."""
@@ -185,11 +207,7 @@ class Course:
         before: Arrival
         before, record.method, record.rule = precedent.verdict
         self._refuse_shut(record.rule)  # it may have been shut since
-        return before.again(head.raw)
-
-    def places(self, crossing: Crossing) -> Places:
-        """Return where a Location of the upstream points, for this client."""
-        return Places(self._names, crossing.place)
+        return before.again(head)
 
     def plan_request(self, exchange: Exchange, body: bytes, framing: Framing) -> Plan:
         """Return what the rule does to the request; raise TrafficError where it cannot be done."""

@@ -9,7 +9,7 @@ from ..core.errors import UpstreamFailed
 from ..core.forwardable import Forwardable
 from ..core.message import RequestHead
 from .framing import ABSENT, LAST_CHUNK, Framing, as_chunk
-from .headers import framed
+from .headers import framed, framed_whole
 from .interfaces import RequestBody
 from .record_streams import refuse_beside
 from .upstream_connection import UpstreamConnection
@@ -19,43 +19,37 @@ _ONE_WRITE: Final = 65536
 
 
 class Delivery:
-    """What goes out for one request, so that it can go out again.
+    """What goes out for one request, so that it can go out again."""
 
-    `lines` are those of its head, up to the framing.
-    """
-
-    __slots__ = (
-        "_body",
-        "_framing",
-        "_head",
-        "_payload",
-        "_upload",
-        "head_only",
-        "method",
-        "websocket",
-    )
+    __slots__ = ("_framing", "_head", "_payload", "_rest", "_upload", "head_only", "method")
 
     def __init__(
         self,
         message: Forwardable,
-        body: RequestBody,
         lines: bytes,
-        *,
-        websocket: bool,
+        payload: bytes | None,
+        framing: Framing,
+        rest: RequestBody | None = None,
     ) -> None:
-        """Take the body from `message`, or what has come of the client's."""
+        """Take the `lines` of a head up to its framing, and a whole body, or None.
+
+        Without one, `rest` is the client's body, which came in with `framing`, and still comes.
+        """
         if not isinstance(message, Forwardable):
             raise TypeError("only a Forwardable can be sent")
-        refuse_beside(message, body)
-        payload = message.body if message.body is not None else body.take()
-        framing = body.framing if payload is None else _whole(payload, body.framing)
-        self._head = framed(lines, framing)
+        if message.flow is not None:
+            refuse_beside(message, rest)
+        if payload is None:
+            self._head = framed(lines, framing)
+        elif payload or framing.present:
+            self._head = framed_whole(lines, len(payload))
+        else:
+            self._head = framed(lines, ABSENT)  # what came without a body stays so
         self._payload = payload
-        self._body = body
+        self._rest = rest
         self._framing = framing
         self.method = message.head.method if isinstance(message.head, RequestHead) else ""
         self.head_only = self.method == "HEAD"
-        self.websocket = websocket
         self._upload: asyncio.Task[None] | None = None
 
     def repeatable(self, connection: UpstreamConnection) -> bool:
@@ -68,17 +62,18 @@ class Delivery:
             connection.used
             and not connection.reader.started
             and self.method in _REPEATABLE
-            and not self._payload
-            and not (self._framing.present and self._framing.length != 0)
+            and (self._payload == b"" or (self._payload is None and self._framing.length == 0))
         )
 
     def start(self, connection: UpstreamConnection, patience: float) -> asyncio.Task[None] | None:
         """Write what is there in one go; return the task that uploads the rest."""
-        payload = self._payload
+        payload, rest = self._payload, self._rest
         if payload is None:
+            if rest is None:
+                raise TypeError("a request without a body says so")
             connection.write(self._head)
             loop = asyncio.get_running_loop()
-            self._upload = loop.create_task(self._send_rest(connection, patience))
+            self._upload = loop.create_task(self._send_rest(rest, connection, patience))
             return self._upload
         if len(payload) <= _ONE_WRITE:
             connection.write(self._head + payload)
@@ -93,10 +88,12 @@ class Delivery:
         if self._upload is not None:
             self._upload.cancel()
 
-    async def _send_rest(self, connection: UpstreamConnection, patience: float) -> None:
+    async def _send_rest(
+        self, rest: RequestBody, connection: UpstreamConnection, patience: float
+    ) -> None:
         """Send the client's body as it comes; let the message fail with it."""
         try:
-            await self._send_body(connection)
+            await self._send_body(rest, connection)
             connection.await_response(patience)
         except asyncio.CancelledError:
             connection.abort()
@@ -106,10 +103,10 @@ class Delivery:
             # on this connection would be taken for them. `fail` drops it.
             connection.fail(error)
 
-    async def _send_body(self, connection: UpstreamConnection) -> None:
+    async def _send_body(self, rest: RequestBody, connection: UpstreamConnection) -> None:
         sent = 0
         length = self._framing.length
-        async for data in self._body.chunks():
+        async for data in rest.chunks():
             sent += len(data)
             if length is not None and sent > length:
                 raise UpstreamFailed("body-longer-than-promised")
@@ -119,10 +116,3 @@ class Delivery:
             connection.write(LAST_CHUNK)
         elif sent != length:
             raise UpstreamFailed("body-shorter-than-promised")
-
-
-def _whole(payload: bytes, framing: Framing) -> Framing:
-    """Return the framing of a body that is there; a request that came without one stays so."""
-    if not payload and not framing.present:
-        return ABSENT
-    return Framing(len(payload))

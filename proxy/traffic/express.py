@@ -7,10 +7,11 @@ anything else comes up, the handler takes over.
 
 from __future__ import annotations
 
-from ..core import pipeline
+from ..core.exchange import Exchange
 from ..core.forwardable import Forwardable
-from .course import Arrival, Course
-from .plain_request import PlainRequest, WholeBody
+from .course import Course
+from .framing import Framing
+from .plain_request import PlainRequest
 from .precedent import Precedent
 from .record import Record
 from .trip import Finish, Station, Trip
@@ -33,34 +34,36 @@ class Express:
         `finish` is the handler's, for a response that it must relay.
         """
         record = self._course.record()
+        head, body = request.head, request.data
         try:
-            arrival = self._course.arrive_plain(request.head, request.peer, record)
-            if arrival.exchange.decision.observes is not None:
+            arrival = self._course.arrive_plain(head, request.peer, record)
+            exchange = arrival.exchange
+            if exchange.decision.observes is not None:
                 return None  # whoever overhears a message has waits
-            body = request.body(arrival.admitted.framing)
-            message = self._outgoing(arrival, body, record)
-            if message is None:
-                return None
+            if exchange.decision.reads_request:
+                message = self._changed(exchange, body, head.framing, record)
+                if message is None:
+                    return None
+            else:
+                message = arrival.passing()
             # A head in which values were sealed is like no other.
-            unedited = message.head is arrival.exchange.head
+            precedent = head.precedent if message.head is exchange.head else Precedent()
             delivery = self._upstream.delivery(
-                message,
-                body,
-                crossing=arrival.crossing,
-                precedent=request.head.precedent if unedited else Precedent(),
+                message, body, head.framing, arrival.crossing, precedent
             )
         except Exception:  # noqa: BLE001 - the handler comes to it once more, and tells
             return None
-        record.received = body.arrived
+        record.received = len(body)
         trip = Trip(self._course, self._upstream, station, finish, request, arrival, record)
         return trip if trip.start(delivery) else None
 
-    def _outgoing(self, arrival: Arrival, body: WholeBody, record: Record) -> Forwardable | None:
-        """Return the request as it may be forwarded, or None where keys must be waited for."""
-        exchange = arrival.exchange
-        if not exchange.decision.reads_request:
-            return pipeline.pass_request(exchange)
-        whole = body.take_up_to(self._course.body_limit(exchange.decision))
-        plan = self._course.plan_request(exchange, whole, body.framing)
-        keys = self._course.warm(plan)
-        return self._course.apply(plan, keys, record) if keys is not None else None
+    def _changed(
+        self, exchange: Exchange, body: bytes, framing: Framing, record: Record
+    ) -> Forwardable | None:
+        """Return a request as its rule changes it, or None where keys must be waited for."""
+        course = self._course
+        if len(body) > course.body_limit(exchange.decision):
+            return None
+        plan = course.plan_request(exchange, body, framing)
+        keys = course.warm(plan)
+        return course.apply(plan, keys, record) if keys is not None else None

@@ -7,7 +7,7 @@ The parser before it knows the grammar of messages; the gate knows what a proxy 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final, NoReturn
 
 from ..core.errors import (
@@ -82,16 +82,18 @@ class Admitted:
     host: Final[bytes] = b""
     via: Final[bool] = False
 
-    def with_length(self, raw: RawRequest) -> Admitted:
-        """Return the same for a request that differs in its Content-Length alone.
-
-        `raw` is a plain request: its target is a path, and its one length a number.
-        """
-        notable = {b"content-length": _values(raw.headers, b"content-length")}
-        return replace(
-            self,
-            head=self.head.with_headers(raw.headers),
-            framing=request_framing(raw.version, notable),
+    def with_length(self, headers: Headers, framing: Framing) -> Admitted:
+        """Return the same for a plain request that differs in its Content-Length alone."""
+        return Admitted(
+            self.head.with_headers(headers),
+            self.path,
+            framing,
+            self.expects_continue,
+            self.websocket,
+            self.upgrade,
+            self.overrides,
+            self.host,
+            self.via,
         )
 
 

@@ -162,9 +162,10 @@ class Handler:
             if response.framing.told is None and streams_records(response.head.headers):
                 response.wait_longer(self._timeouts.tunnel)
             message, response = await self._incoming(arrival.exchange, response, record)
-            places = self._course.places(arrival.crossing)
             close = admitted.websocket or admitted.upgrade
-            record.returned = await request.relay(message, response, places=places, close=close)
+            record.returned = await request.relay(
+                message, response, places=arrival.places, close=close
+            )
         except TrafficError:
             record.returned = response.arrived
             raise

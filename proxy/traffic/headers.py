@@ -122,4 +122,9 @@ def framed(lines: bytes, framing: Framing) -> bytes:
         return lines + b"\r\n"
     if framing.length is None:
         return lines + b"Transfer-Encoding: chunked\r\n\r\n"
-    return b"%bContent-Length: %d\r\n\r\n" % (lines, framing.length)
+    return framed_whole(lines, framing.length)
+
+
+def framed_whole(lines: bytes, length: int) -> bytes:
+    """Return a whole head of a body with so many bytes, none included."""
+    return b"%bContent-Length: %d\r\n\r\n" % (lines, length)

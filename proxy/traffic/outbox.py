@@ -34,21 +34,36 @@ class Outbox:
 class Sending(asyncio.Protocol):
     """A connection whose bytes wait for the end of the turn, or for `flush`."""
 
-    __slots__ = ("_outbox", "_transport", "_unsent")
+    __slots__ = ("_behind", "_outbox", "_transport", "_unsent")
 
     def __init__(self, outbox: Outbox) -> None:
         self._outbox = outbox
         self._transport: asyncio.Transport | None = None
-        self._unsent: list[bytes] = []
+        # Nearly always one piece waits, and none behind it.
+        self._unsent = b""
+        self._behind: list[bytes] = []
 
     def flush(self) -> None:
         """Send what waits, unless the connection has ended."""
-        unsent, self._unsent = self._unsent, []
+        unsent = self._unsent
+        if not unsent:
+            return
+        if self._behind:
+            unsent = b"".join((unsent, *self._behind))
+        self._forget()
         transport = self._transport
-        if unsent and transport is not None and not transport.is_closing():
-            transport.write(unsent[0] if len(unsent) == 1 else b"".join(unsent))
+        if transport is not None and not transport.is_closing():
+            transport.write(unsent)
 
     def _put(self, data: bytes) -> None:
-        if not self._unsent:
+        if self._unsent:
+            self._behind.append(data)
+        elif data:
+            self._unsent = data
             self._outbox.add(self)
-        self._unsent.append(data)
+
+    def _forget(self) -> None:
+        """Let nothing wait any more."""
+        self._unsent = b""
+        if self._behind:
+            self._behind = []

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from ..core.message import Headers
-from .framing import HTTP_11
+from .framing import ABSENT, HTTP_11, Framing
 from .gate import RawRequest
 from .precedent import Precedent
 from .repeats import Repeats, with_length
@@ -52,14 +52,14 @@ _OPTIONS: Final = frozenset({b"close", b"keep-alive"})
 
 @dataclass(slots=True)
 class PlainHead:
-    """A head that was read: `length` is that of the body behind it, None where none was told.
+    """A head that was read: `framing` is that of the body behind it, as the gate finds it too.
 
     `close` says that this request is the last; `precedent` is shared by all heads that differ in
     the length alone.
     """
 
     raw: Final[RawRequest]
-    length: Final[int | None]
+    framing: Final[Framing]
     close: Final[bool]
     precedent: Final[Precedent] = field(compare=False)
 
@@ -80,8 +80,8 @@ def read_plain(data: bytes) -> tuple[PlainHead, int] | None:
     if option not in _OPTIONS:
         return None
     raw = RawRequest(match[1].decode("ascii"), match[2].decode("ascii"), HTTP_11, headers)
-    size = int(length) if length is not None else None
-    return PlainHead(raw, size, option == b"close", Precedent()), match.end()
+    framing = ABSENT if length is None else Framing(int(length))
+    return PlainHead(raw, framing, option == b"close", Precedent()), match.end()
 
 
 def repeats() -> Repeats[PlainHead]:
@@ -92,7 +92,7 @@ def repeats() -> Repeats[PlainHead]:
 def _resized(head: PlainHead, digits: bytes) -> PlainHead:
     raw = head.raw
     raw = RawRequest(raw.method, raw.target, raw.version, with_length(raw.headers, digits))
-    return PlainHead(raw, int(digits), head.close, head.precedent)
+    return PlainHead(raw, Framing(int(digits)), head.close, head.precedent)
 
 
 def may_become_plain(data: bytes) -> bool:

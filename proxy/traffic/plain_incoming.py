@@ -133,7 +133,7 @@ class PlainIncoming(PlainOutgoing):
                 self._hand_over(data)
             return
         head, size = found
-        length = head.length or 0
+        length = head.framing.length or 0
         end = size + length
         limits = self._owner.limits
         if (

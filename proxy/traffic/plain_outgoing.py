@@ -71,6 +71,6 @@ class PlainOutgoing(Sending):
 
     def abort(self) -> None:
         """Drop the connection, so that the client sees that its answer was cut."""
-        self._unsent.clear()
+        self._forget()
         if self._transport is not None:
             reset(self._transport)

@@ -29,10 +29,6 @@ class WholeBody:
 
     async def read(self, limit: int) -> bytes:
         """Return the whole body; raise BodyTooLarge above `limit`."""
-        return self.take_up_to(limit)
-
-    def take_up_to(self, limit: int) -> bytes:
-        """Return the whole body without a wait; raise BodyTooLarge above `limit`."""
         if len(self._data) > limit:
             raise BodyTooLarge("request-length")
         return self.take()
@@ -44,14 +40,17 @@ class WholeBody:
 
 
 class PlainRequest(Answer):
-    """A request that has arrived, and the way to answer it, with or without waits."""
+    """A request that has arrived, and the way to answer it, with or without waits.
 
-    __slots__ = ("_data", "head")
+    `data` is its whole body.
+    """
+
+    __slots__ = ("data", "head")
 
     def __init__(self, link: Connection, head: PlainHead, data: bytes) -> None:
         super().__init__(link, head.raw)
         self.head = head
-        self._data = data
+        self.data = data
 
     def body(self, framing: Framing, *, expects_continue: bool = False) -> WholeBody:
         """Return the body, once the gate has told how it is framed.
@@ -60,7 +59,7 @@ class PlainRequest(Answer):
         """
         if expects_continue:
             raise TypeError("a plain request expects nothing")
-        return WholeBody(self._data, framing)
+        return WholeBody(self.data, framing)
 
     async def switch(self, _: bytes) -> RawConnection:
         """Refuse: a plain request asks for no other protocol, so nobody can have agreed to one."""
@@ -68,3 +67,9 @@ class PlainRequest(Answer):
 
     def _ends(self) -> bool:
         return self.head.close
+
+    def _connection_header(self) -> bytes | None:
+        """Do as any answer does: a plain request is of HTTP/1.1, which keeps its connection."""
+        if self.head.close or self._link.last:
+            self.keep = False
+        return None if self.keep else b"close"

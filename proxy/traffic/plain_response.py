@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from ..core.message import Headers, ResponseHead
+from .framing import Framing
 from .plain_head import FIELD, FIELDS
 from .precedent import Precedent
 from .repeats import Repeats, with_length
@@ -23,13 +24,13 @@ _BODILESS: Final = frozenset({b"204", b"304"})
 
 @dataclass(slots=True)
 class PlainResponse:
-    """The head of a response that was read; `length` is that of the body behind it.
+    """The head of a response that was read; `framing` is that of the body behind it.
 
     `precedent` is shared by all heads that differ in the length alone.
     """
 
     head: Final[ResponseHead]
-    length: Final[int]
+    framing: Final[Framing]
     precedent: Final[Precedent] = field(compare=False)
 
 
@@ -48,7 +49,7 @@ def read_plain_response(data: bytes) -> tuple[PlainResponse, int] | None:
     if b"connection" in lows and not _stays(headers, lows):
         return None
     head = ResponseHead(int(match[1]), match[2], headers)
-    return PlainResponse(head, int(length), Precedent()), match.end()
+    return PlainResponse(head, Framing(int(length)), Precedent()), match.end()
 
 
 def repeats() -> Repeats[PlainResponse]:
@@ -58,7 +59,7 @@ def repeats() -> Repeats[PlainResponse]:
 
 def _resized(plain: PlainResponse, digits: bytes) -> PlainResponse:
     resized = plain.head.with_headers(with_length(plain.head.headers, digits))
-    return PlainResponse(resized, int(digits), plain.precedent)
+    return PlainResponse(resized, Framing(int(digits)), plain.precedent)
 
 
 def _stays(headers: Headers, lows: list[bytes]) -> bool:

@@ -90,7 +90,7 @@ class Pool:
             self.drop(connection)
             return
         connection.used = True
-        if (turn := self._next_turn()) is not None:
+        if self._queue and (turn := self._next_turn()) is not None:
             turn.given.set_result(connection)
             self._queue.popleft()
             return

@@ -150,7 +150,7 @@ class StreamedResponse(StreamedBody):
         self._response.close()
 
 
-def refuse_beside(message: Forwardable, body: IncomingBody) -> None:
+def refuse_beside(message: Forwardable, body: IncomingBody | None) -> None:
     """Raise TypeError where a body would pass beside the flow that its message says."""
     if message.flow is not None and getattr(body, "flow", None) is not message.flow:
         raise TypeError("the body does not come out of the message's flow")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import Final, Generic, NamedTuple, TypeVar
+from typing import Final, Generic, TypeVar
 
 from ..core.message import Headers
 
@@ -26,13 +26,20 @@ _NAME: Final = b"content-length"
 _Head = TypeVar("_Head")
 
 
-class _Known(NamedTuple, Generic[_Head]):
-    """A head that was read: its bytes before and behind the digits of its length, and these."""
+class _Known(Generic[_Head]):
+    """A head that was read: its bytes before and behind the digits of its length, and these.
 
-    before: bytes
-    behind: bytes
-    digits: bytes
-    head: _Head
+    Of heads that differ in the length alone, it is the last.
+    """
+
+    __slots__ = ("before", "behind", "digits", "head", "start")
+
+    def __init__(self, before: bytes, behind: bytes, digits: bytes, head: _Head) -> None:
+        self.before: Final = before
+        self.behind: Final = behind
+        self.start: Final = len(before)
+        self.digits = digits
+        self.head = head
 
 
 class Repeats(Generic[_Head]):
@@ -56,21 +63,19 @@ class Repeats(Generic[_Head]):
 
     def find(self, data: bytes) -> tuple[_Head, int] | None:
         """Return what `read` returns: the head that `data` begins with, and its bytes."""
-        for at, known in enumerate(self._known):
-            before, behind, digits, head = known
-            if data.startswith(before):
+        for known in self._known:
+            if data.startswith(known.before):
+                start, behind = known.start, known.behind
                 if not behind:
-                    return head, len(before)
-                start = len(before)
+                    return known.head, start
                 end = data.find(b"\r", start, start + _DIGITS + 1)
                 if data.startswith(behind, end):
-                    given = data[start:end]
-                    if given == digits:
-                        return head, end + len(behind)
-                    if given.isdigit():
-                        resized = self._resized(head, given)
-                        self._known[at] = _Known(before, behind, given, resized)
-                        return resized, end + len(behind)
+                    digits = data[start:end]
+                    if digits == known.digits:
+                        return known.head, end + len(behind)
+                    if digits.isdigit():
+                        known.head, known.digits = self._resized(known.head, digits), digits
+                        return known.head, end + len(behind)
         return self._find_anew(data)
 
     def _find_anew(self, data: bytes) -> tuple[_Head, int] | None:
@@ -86,6 +91,7 @@ class Repeats(Generic[_Head]):
 
 def with_length(headers: Headers, digits: bytes) -> Headers:
     """Return headers with another value of Content-Length, which stands there once."""
-    return tuple(
-        (name, digits) if name.lower() == _NAME else (name, value) for name, value in headers
-    )
+    for at, (name, _) in enumerate(headers):
+        if len(name) == len(_NAME) and name.lower() == _NAME:
+            return (*headers[:at], (name, digits), *headers[at + 1 :])
+    raise ValueError("there is no Content-Length")

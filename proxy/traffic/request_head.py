@@ -48,7 +48,7 @@ def request_lines(
 
 
 def request_lines_again(
-    message: Forwardable, precedent: Precedent, *, host: bytes, crossing: Crossing
+    message: Forwardable, precedent: Precedent, host: bytes, crossing: Crossing
 ) -> bytes:
     """Do as `request_lines`, for a head whose like may have been passed on before."""
     terms = (

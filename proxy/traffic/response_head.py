@@ -39,7 +39,7 @@ def response_lines(
 
 
 def response_lines_again(
-    message: Forwardable, precedent: Precedent, *, connection: bytes | None, places: Places
+    message: Forwardable, precedent: Precedent, connection: bytes | None, places: Places
 ) -> bytes:
     """Do as `response_lines`, for a head whose like may have been passed on before."""
     terms = (

@@ -61,23 +61,16 @@ class ResponseReader:
         self._heads = repeats()
         self._parser: httptools.HttpResponseParser | None = None
         self.doubt = False
-        self._begin(head_only=False, upgrade=False)
+        self._begin_parsing()
+        self.expect(head_only=False, upgrade=False)
         self.complete = True
 
     def expect(self, *, head_only: bool, upgrade: bool) -> None:
         """Make ready for the response to the next request."""
         if self._parser is None:
             self._parser = httptools.HttpResponseParser(self)
-        self._begin(head_only=head_only, upgrade=upgrade)
-
-    def _begin(self, *, head_only: bool, upgrade: bool) -> None:
         self._head_only = head_only
         self._upgrade = upgrade
-        self._chunks: list[bytes] = []
-        self._head_bytes = 0
-        self._interim = False
-        self._reason = b""
-        self._headers: list[tuple[bytes, bytes]] = []
         self.started = False
         self.head: ResponseHead | None = None
         self.precedent: Precedent | None = None
@@ -85,6 +78,14 @@ class ResponseReader:
         self.bodiless = False
         self.complete = False
         self.leftover = b""
+
+    def _begin_parsing(self) -> None:
+        """Forget what the parser told of another response."""
+        self._chunks: list[bytes] = []
+        self._head_bytes = 0
+        self._interim = False
+        self._reason = b""
+        self._headers: list[tuple[bytes, bytes]] = []
 
     @property
     def delimited(self) -> bool:
@@ -101,10 +102,17 @@ class ResponseReader:
         if self._parser is None or self.complete:
             self.doubt = True
             return b""
-        if first and not self._head_only:
-            found = self._heads.find(data)
-            if found is not None and self._bears(*found, len(data)):
-                return self._take(*found, data)
+        if first:
+            found = None if self._head_only else self._heads.find(data)
+            if found is not None:
+                plain, size = found
+                if self._bears(plain, size, len(data)):
+                    # A whole response, of which the parser never hears.
+                    self.head, self.framing = plain.head, plain.framing
+                    self.precedent = plain.precedent
+                    self.complete = True
+                    return data[size:]
+            self._begin_parsing()
         heading = self.head is None
         self._parse(self._parser, data)
         if heading and self.head is None:
@@ -118,17 +126,10 @@ class ResponseReader:
     def _bears(self, plain: PlainResponse, size: int, came: int) -> bool:
         """Tell whether what came is one whole response within the limits."""
         return (
-            came - size == plain.length
+            came - size == plain.framing.length
             and size <= self._head_limit
             and len(plain.head.headers) <= self._headers_limit
         )
-
-    def _take(self, plain: PlainResponse, size: int, data: bytes) -> bytes:
-        """Take a whole response, of which the parser never hears."""
-        self.framing = Framing(plain.length)
-        self.head, self.precedent = plain.head, plain.precedent
-        self.complete = True
-        return data[size:]
 
     def _parse(self, parser: httptools.HttpResponseParser, data: bytes) -> None:
         try:

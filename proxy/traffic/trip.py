@@ -106,7 +106,10 @@ class Trip:
         if connection is None:
             return
         try:
-            self._look(connection)
+            if connection.error is None and connection.reader.complete:
+                self._arrived(connection)
+            else:
+                self._look(connection)
         except BaseException as error:
             self._leave(connection)
             self._upstream.pool.drop(connection)
@@ -124,12 +127,11 @@ class Trip:
             self._course.report(self._record)
 
     def _look(self, connection: UpstreamConnection) -> None:
+        """Look at a connection on which not all has come, or on which nothing more will."""
         reader = connection.reader
         if connection.error is not None:
             # First: after an error, what the reader holds may be the response before.
             self._failed(connection, connection.error)
-        elif reader.complete:
-            self._arrived(connection)
         elif reader.head is not None:
             framing = reader.framing
             if framing.present and framing.length is not None and framing.length <= WORTH_WAITING:
@@ -170,14 +172,14 @@ class Trip:
         response = self._upstream.whole_response(connection)
         record.responded(response.head.status)
         try:
-            self._course.uncovered(self._arrival.exchange, response.head, record)
+            if self._course.finds_uncovered:
+                self._course.uncovered(self._arrival.exchange, response.head, record)
             message = self._incoming(response)
             if message is None:
                 self._go_on(response)
                 return
-            places = self._course.places(self._arrival.crossing)
             precedent = response.precedent if message.head is response.head else None
-            sent = self._request.relay_whole(message, response, places=places, precedent=precedent)
+            sent = self._request.relay_whole(message, response, self._arrival.places, precedent)
             record.returned = sent or 0
         except ConnectionError:
             self._lost()
@@ -196,8 +198,9 @@ class Trip:
 
     def _incoming(self, response: WholeResponse) -> Forwardable | None:
         """Return the response as it may be relayed, or None where keys must be waited for."""
-        exchange = self._arrival.exchange
-        blueprint = self._course.reading_whole(exchange, response)
+        exchange, blueprint = self._arrival.exchange, None
+        if exchange.decision.may_read_response:
+            blueprint = self._course.reading_whole(exchange, response)
         if blueprint is None:
             return pipeline.pass_response(exchange, response.head, bodiless=response.bodiless)
         whole = response.take_up_to(self._course.body_limit(exchange.decision))

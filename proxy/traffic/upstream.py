@@ -15,6 +15,7 @@ from ..config.settings import Address, TcpAddress
 from ..core.errors import UpstreamFailed, UpstreamTimeout
 from ..core.forwardable import Forwardable
 from .delivery import Delivery
+from .framing import Framing
 from .hop import STRAIGHT, Crossing
 from .interfaces import RequestBody
 from .outbox import Outbox
@@ -87,19 +88,24 @@ class HttpUpstream:
             TrafficError: There is no usable response, or the client's body broke off.
         """
         lines = request_lines(message, host=self._host, crossing=crossing, websocket=websocket)
-        return await self._attempt(Delivery(message, body, lines, websocket=websocket))
+        payload = message.body if message.body is not None else body.take()
+        delivery = Delivery(message, lines, payload, body.framing, body)
+        return await self._attempt(delivery, upgrade=websocket)
 
     def delivery(
         self,
         message: Forwardable,
-        body: RequestBody,
-        *,
+        body: bytes,
+        framing: Framing,
         crossing: Crossing,
         precedent: Precedent,
     ) -> Delivery:
-        """Return what goes out for a plain request, for `send_at_once`."""
-        lines = request_lines_again(message, precedent, host=self._host, crossing=crossing)
-        return Delivery(message, body, lines, websocket=False)
+        """Return what goes out for a plain request, for `send_at_once`.
+
+        `body` is the client's, and `framing` how it came.
+        """
+        lines = request_lines_again(message, precedent, self._host, crossing)
+        return Delivery(message, lines, body if message.body is None else message.body, framing)
 
     def send_at_once(
         self, delivery: Delivery, progressed: Callable[[], None]
@@ -133,14 +139,7 @@ class HttpUpstream:
         head = reader.head
         if head is None:
             raise ValueError("there is no response yet")
-        response = WholeResponse(
-            head,
-            reader.framing,
-            connection.take(),
-            reader.precedent,
-            bodiless=reader.bodiless,
-            delimited=reader.delimited,
-        )
+        response = WholeResponse(reader, head, connection.take())
         self._pool.release(connection)
         return response
 
@@ -148,11 +147,13 @@ class HttpUpstream:
         """Drop all connections."""
         self._pool.close()
 
-    async def _attempt(self, delivery: Delivery, *, fresh: bool = False) -> PooledResponse:
+    async def _attempt(
+        self, delivery: Delivery, *, upgrade: bool, fresh: bool = False
+    ) -> PooledResponse:
         """Send a request, and once more on a fresh connection where that can do no harm."""
         connection = await self._pool.acquire(fresh=fresh)
         try:
-            connection.begin(head_only=delivery.head_only, upgrade=delivery.websocket)
+            connection.begin(head_only=delivery.head_only, upgrade=upgrade)
             upload = delivery.start(connection, self._timeouts.response)
             head = await connection.head()
             return PooledResponse(self._pool, connection, head, upload)
@@ -161,7 +162,7 @@ class HttpUpstream:
             delivery.stop()
             if not (isinstance(error, UpstreamFailed) and delivery.repeatable(connection)):
                 raise
-        return await self._attempt(delivery, fresh=True)
+        return await self._attempt(delivery, upgrade=upgrade, fresh=True)
 
     async def _connect(self) -> UpstreamConnection:
         """Open a connection to the configured address; nothing that a client sends is read here."""

@@ -7,7 +7,6 @@ connection keeps a deadline as a number; the pool's ticker looks at it.
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import Callable
 
 from ..core.errors import UpstreamFailed, UpstreamTimeout
@@ -52,7 +51,7 @@ class UpstreamConnection(UpstreamSocket):
         self.reader = reader
         self._window = window
         self._silence = self._usual_silence = silence
-        self._pending: deque[bytes] = deque()
+        self._pending: list[bytes] = []
         self._size = 0
         self._arrived: asyncio.Future[None] | None = None
         self._awaiting = ""
@@ -70,19 +69,20 @@ class UpstreamConnection(UpstreamSocket):
         if self._receiver is not None:
             self._receiver.received(data)
             return
+        reader = self.reader
         try:
-            body = self.reader.feed(data)
+            body = reader.feed(data)
         except UpstreamFailed as error:
             self.fail(error)
             return
         if body:
             self._pending.append(body)
             self._size += len(body)
-            if self._size > self._window and not self.reader.complete:
+            if self._size > self._window and not reader.complete:
                 self.pause()
-        if self.deadline is not NEVER and self._awaiting == "stream":
+        if self._awaiting == "stream" and self.deadline is not NEVER:
             self.deadline = self._loop.time() + self._silence
-        if self.reader.leftover or (self.reader.complete and self.reader.doubt):
+        if reader.leftover or (reader.complete and reader.doubt):
             self.pause()
         self._wake()
 
@@ -120,12 +120,12 @@ class UpstreamConnection(UpstreamSocket):
     @property
     def alive(self) -> bool:
         """Whether the connection can carry another message, as far as one can see."""
+        transport = self._transport
         return (
             self._open
-            and not self.reader.doubt
-            and self.error is None
-            and self._transport is not None
-            and not self._transport.is_closing()
+            and not self.reader.doubt  # which comes with every error
+            and transport is not None
+            and not transport.is_closing()
         )
 
     @property
@@ -170,7 +170,8 @@ class UpstreamConnection(UpstreamSocket):
     def await_response(self, seconds: float) -> None:
         """Let the time for the response head run: the request has gone out."""
         if self.reader.head is None:
-            self._await("response", seconds)
+            self._awaiting = "response"
+            self.deadline = self._loop.time() + seconds
 
     def await_body(self) -> None:
         """Let the time for the next bytes of the body run."""
@@ -185,8 +186,10 @@ class UpstreamConnection(UpstreamSocket):
         pending = self._pending
         if not pending:
             return b""
-        data = pending.popleft() if len(pending) == 1 else b"".join(pending)
-        pending.clear()
+        data = pending.pop()
+        if pending:
+            data = b"".join((*pending, data))
+            pending.clear()
         self._size = 0
         if not self._reading and not self.reader.complete:
             self.resume()

@@ -93,7 +93,7 @@ class UpstreamSocket(Sending):
     def abort(self) -> None:
         """Drop the connection."""
         self._open = False
-        self._unsent.clear()
+        self._forget()
         if self._transport is not None:
             self._transport.abort()
 

@@ -7,34 +7,25 @@ from typing import NoReturn
 
 from ..core.errors import BodyTooLarge
 from ..core.message import ResponseHead
-from .framing import Framing
-from .precedent import Precedent
+from .response_reader import ResponseReader
 
 
 class WholeResponse:
-    """A head and a whole body, given out as often as asked. `delimited`: it was not cut.
+    """What a reader has read, with its whole body, given out as often as asked.
 
-    `precedent` is there where the head is one that may come again.
+    `delimited`: it was not cut. `precedent` is there where the head is one that may come again.
     """
 
     __slots__ = ("_data", "arrived", "bodiless", "delimited", "framing", "head", "precedent")
 
-    def __init__(  # noqa: PLR0913 - made in one place
-        self,
-        head: ResponseHead,
-        framing: Framing,
-        data: bytes,
-        precedent: Precedent | None,
-        *,
-        bodiless: bool,
-        delimited: bool,
-    ) -> None:
+    def __init__(self, reader: ResponseReader, head: ResponseHead, data: bytes) -> None:
+        framing, bodiless = reader.framing, reader.bodiless
         self._data = data
-        self.precedent = precedent
+        self.precedent = reader.precedent
         self.head = head
         self.framing = framing
         self.bodiless = bodiless
-        self.delimited = delimited
+        self.delimited = bodiless or framing.present
         self.arrived = 0
 
     def take(self) -> bytes:

@@ -9,6 +9,7 @@ from aiohttp.http_parser import HttpRequestParser
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from proxy.traffic.framing import ABSENT, Framing
 from proxy.traffic.plain_head import HELD_HEAD, PlainHead, may_become_plain, read_plain
 
 HEAD = b"POST /a/b?c=d HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\nX-Y: a b: c\r\n\r\n"
@@ -62,7 +63,7 @@ def test_a_plain_head_is_read() -> None:
     assert head.raw.target == "/a/b?c=d"
     assert head.raw.version == (1, 1)
     assert head.raw.headers == ((b"Host", b"h"), (b"Content-Length", b"2"), (b"X-Y", b"a b: c"))
-    assert (size, head.length, head.close) == (len(HEAD), 2, False)
+    assert (size, head.framing, head.close) == (len(HEAD), Framing(2), False)
 
 
 @pytest.mark.parametrize(
@@ -73,7 +74,7 @@ def test_the_connection_option_is_read(line: bytes, *, close: bool) -> None:
     found = read_plain(b"GET / HTTP/1.1\r\nHost: h\r\n%b\r\n\r\n" % line)
     assert found is not None
     head = found[0]
-    assert (head.length, head.close) == (None, close)
+    assert (head.framing, head.close) == (ABSENT, close)
 
 
 @pytest.mark.parametrize("name", NOT_PLAIN)

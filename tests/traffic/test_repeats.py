@@ -10,6 +10,7 @@ from proxy.traffic import plain_head, plain_response
 from proxy.traffic.plain_head import PlainHead, read_plain
 from proxy.traffic.plain_response import PlainResponse, read_plain_response
 from proxy.traffic.repeats import HELD, HELD_BYTES
+from proxy.traffic.request_framing import request_framing
 
 HEAD = b"POST /a/b?c=d HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\nX-Y: a b: c\r\n\r\n"
 GET = b"GET /a HTTP/1.1\r\nHost: h\r\n\r\n"
@@ -35,7 +36,13 @@ def _heads() -> st.SearchStrategy[bytes]:
 def test_what_is_found_is_what_would_be_read(heads: list[bytes]) -> None:
     repeats = plain_head.repeats()
     for data in heads:
-        assert repeats.find(data) == read_plain(data), data
+        found = repeats.find(data)
+        assert found == read_plain(data), data
+        if found is not None:
+            raw = found[0].raw
+            lengths = [value for name, value in raw.headers if name.lower() == b"content-length"]
+            told = {b"content-length": lengths} if lengths else {}
+            assert found[0].framing == request_framing(raw.version, told)
 
 
 @given(st.lists(_heads(), max_size=12))
