@@ -85,9 +85,7 @@ class Webhook:
         return web.Response(text="ok\n")
 
     async def _metrics(self, _: web.Request) -> web.Response:
-        return web.Response(
-            body=exposed(self._samples), headers={"Content-Type": CONTENT_TYPE}
-        )
+        return web.Response(body=exposed(self._samples), headers={"Content-Type": CONTENT_TYPE})
 
     async def _mutate(self, request: web.Request) -> web.Response:
         if request.content_type != "application/json":
