@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from ..core.errors import UnfitEnvironment
+from .deferred import defer
 
 # The distribution whose top-level package is called `proxy` too: whichever was installed last wins.
 RIVAL: Final = "proxy.py"
@@ -35,6 +36,7 @@ class Environment:
 
 def look() -> Environment:
     """Return the facts about the running interpreter."""
+    defer("aiohttp")
     # `sealyard version` does without them.
     import aiohttp  # noqa: PLC0415 - see above
     import cryptography  # noqa: PLC0415 - see above
