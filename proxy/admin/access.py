@@ -6,16 +6,18 @@ import ssl
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from aiohttp import hdrs, web
 
 from ..config.settings import AdminClient, AdminScope, AdminSettings
-from . import certificates, problem
-from .caller import Caller
+from . import problem
+from .caller import Caller, ReviewFailed
 from .problem import AdminError
 from .token import Tokens, read_tokens
-from .token_review import ReviewFailed, TokenReviews
+
+if TYPE_CHECKING:
+    from .token_review import TokenReviews
 
 _SCHEME: Final = b"bearer "
 
@@ -55,6 +57,8 @@ class Access:
         tls = transport.get_extra_info("ssl_object") if transport is not None else None
         if not self.clients or not isinstance(tls, ssl.SSLObject):
             return None
+        from . import certificates  # noqa: PLC0415 - see read_access
+
         certificate = tls.getpeercert(binary_form=True)
         if certificate is None:
             return None
@@ -72,8 +76,15 @@ def read_access(
     Raises UnfitEnvironment, naming the file, where one cannot be used.
     """
     tokens = read_tokens(settings.tokens, environ)
-    reviewed = settings.kubernetes
-    reviews = TokenReviews(reviewed, clock) if reviewed is not None else None
+    reviewed, reviews = settings.kubernetes, None
+    # X.509 and aiohttp's client are worth megabytes, so they come only where the settings ask for
+    # them: now, and not while a caller waits.
+    if settings.clients:
+        from . import certificates  # noqa: F401, PLC0415 - see above
+    if reviewed is not None:
+        from .token_review import TokenReviews  # noqa: PLC0415 - see above
+
+        reviews = TokenReviews(reviewed, clock)
     each = [
         *(one.scopes for one in settings.tokens),
         *(one.scopes for one in settings.clients),

@@ -1,4 +1,4 @@
-"""Who calls the admin API, and what they may do."""
+"""Who calls the admin API, what they may do, and that it could not be found out."""
 
 from __future__ import annotations
 
@@ -13,3 +13,7 @@ class Caller:
 
     name: str
     scopes: frozenset[AdminScope]
+
+
+class ReviewFailed(Exception):
+    """The API server of Kubernetes gave no usable answer about a caller."""

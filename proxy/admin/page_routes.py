@@ -7,7 +7,7 @@ elsewhere, runs nothing but its own file, and is shown in no frame.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from importlib.resources import files
+from pathlib import Path
 from typing import Final
 
 from aiohttp import web
@@ -25,6 +25,8 @@ FILES: Final[Mapping[str, tuple[str, str]]] = {
 MOST_BYTES: Final = 60 * 1024
 """All of the page together; a test holds it to that."""
 
+# Not importlib.resources: it brings archives and temporary files along, for what lies beside this.
+_FOLDER: Final = Path(__file__).with_name("page")
 _HEADERS: Final = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self';"
     " connect-src 'self'; img-src 'self'; base-uri 'none'; form-action 'none';"
@@ -42,7 +44,7 @@ def page() -> list[Endpoint]:
 
 
 def _endpoint(path: str, name: str, content_type: str) -> Endpoint:
-    body = (files(__package__) / "page" / name).read_bytes()
+    body = (_FOLDER / name).read_bytes()
 
     async def answer(_: web.Request) -> web.Response:
         return web.Response(body=body, headers=_HEADERS, content_type=content_type, charset="utf-8")

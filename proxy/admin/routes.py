@@ -13,7 +13,7 @@ from typing import Any, Final, cast
 from aiohttp import web
 
 from .. import __version__
-from ..telemetry.exposition import CONTENT_TYPE_LATEST, exposed
+from ..telemetry.exposition import CONTENT_TYPE, exposed
 from ..telemetry.facts import Check
 from . import problem, schemas
 from .erase_routes import EraseRoutes
@@ -159,7 +159,7 @@ class Routes:
 
     async def _metrics(self, _: web.Request) -> web.Response:
         body = exposed(await self._subject.samples())
-        return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE_LATEST})
+        return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE})
 
     async def _reload(self, _: web.Request) -> web.Response:
         outcome = await self._subject.reload()

@@ -17,12 +17,18 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Final
 
-import aiohttp
+from aiohttp import (
+    ClientError,
+    ClientSession,
+    ClientTimeout,
+    DummyCookieJar,
+    TCPConnector,
+)
 
 from ..config.settings import AdminKubernetes
 from ..core.errors import UnfitEnvironment
 from ..keys.bounded import BoundedMap
-from .caller import Caller
+from .caller import Caller, ReviewFailed
 
 KEPT_SECONDS: Final = 30.0
 REFUSED_SECONDS: Final = 10.0
@@ -34,10 +40,6 @@ _SECONDS: Final = 5.0
 _PATH: Final = "/apis/authentication.k8s.io/v1/tokenreviews"
 _ACCOUNT: Final = "system:serviceaccount:"
 _SEGMENTS: Final = 3
-
-
-class ReviewFailed(Exception):
-    """The API server gave no usable answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +98,7 @@ class TokenReviews:
             async with asyncio.timeout(_SECONDS), self._room:
                 ours = await asyncio.to_thread(self._settings.token_file.read_bytes)
                 answer = await self._post(review, ours.strip().decode("ascii"))
-        except (TimeoutError, aiohttp.ClientError, OSError, ValueError, RecursionError):
+        except (TimeoutError, ClientError, OSError, ValueError, RecursionError):
             answer = None
         status = answer.get("status") if isinstance(answer, dict) else None
         if not isinstance(status, dict):
@@ -106,12 +108,12 @@ class TokenReviews:
     async def _post(self, review: dict[str, Any], ours: str) -> object:
         url = f"https://{self._settings.api}{_PATH}"
         headers = {"Authorization": f"Bearer {ours}", "Accept": "application/json"}
-        connector = aiohttp.TCPConnector(ssl=self._tls, force_close=True)
+        connector = TCPConnector(ssl=self._tls, force_close=True)
         async with (
-            aiohttp.ClientSession(
+            ClientSession(
                 connector=connector,
-                cookie_jar=aiohttp.DummyCookieJar(),
-                timeout=aiohttp.ClientTimeout(total=_SECONDS),
+                cookie_jar=DummyCookieJar(),
+                timeout=ClientTimeout(total=_SECONDS),
             ) as session,
             session.post(url, json=review, headers=headers, allow_redirects=False) as response,
         ):

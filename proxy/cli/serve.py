@@ -22,13 +22,12 @@ from ..telemetry import libraries
 from ..telemetry.logs import Format, Logs, to_stderr
 from ..telemetry.scrub import without_quotes
 from ..wiring import source
-from ..wiring.fleet import Fleet, WorkerCommand
 from ..wiring.reload import report_loaded
 from ..wiring.service import Service
 from ..wiring.sidecar import build, counting
 from ..wiring.source import Source
 from ..wiring.subject import Carrier
-from ..wiring.worker import work
+from ..wiring.worker_process import WorkerCommand
 from . import base, running
 from .stopping import Signals
 
@@ -88,6 +87,8 @@ def serve(  # noqa: PLR0913 - one parameter for each option
     hardening = harden()
     fitness.require()
     if worker_channel is not None:
+        from ..wiring.worker import work  # noqa: PLC0415 - for workers alone
+
         libraries.route(logs)
         running.run(logs, work(worker_channel, logs, environ=os.environ))
         return
@@ -139,6 +140,8 @@ async def _serve(read: Source, logs: Logs, command: WorkerCommand | None, stop: 
 async def _carrier(read: Source, logs: Logs, command: WorkerCommand | None) -> Carrier:
     settings = read.loaded.settings
     if command is not None:
+        from ..wiring.fleet import Fleet  # noqa: PLC0415 - with one process nobody is watched
+
         return Fleet(read, logs, command)
     return await build(read.loaded, counting(settings, logs), environ=os.environ)
 

@@ -14,7 +14,7 @@ from aiohttp import web
 
 from .. import __version__
 from ..telemetry import places
-from ..telemetry.exposition import CONTENT_TYPE_LATEST, exposed
+from ..telemetry.exposition import CONTENT_TYPE, exposed
 from ..telemetry.metrics import BUILD, INJECTOR_REFUSALS, INJECTOR_REVIEWS
 from ..telemetry.samples import Samples
 from .refusal import CannotInject
@@ -85,9 +85,7 @@ class Webhook:
         return web.Response(text="ok\n")
 
     async def _metrics(self, _: web.Request) -> web.Response:
-        return web.Response(
-            body=exposed(self._samples), headers={"Content-Type": CONTENT_TYPE_LATEST}
-        )
+        return web.Response(body=exposed(self._samples), headers={"Content-Type": CONTENT_TYPE})
 
     async def _mutate(self, request: web.Request) -> web.Response:
         if request.content_type != "application/json":

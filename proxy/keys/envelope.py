@@ -1,21 +1,25 @@
 """How the keyring and private keys are encrypted: JWE Compact (RFC 7516).
 
-There is one algorithm for each kind of root secret. The header is read here, strictly, before
-joserfc sees it, and joserfc is given a registry that knows the two algorithms of that header and no
-other. joserfc is imported here and in `participants.package` alone, and only when a keyring or a
-private key is opened or written.
+There is one algorithm for each kind of root secret, A256GCM under a random content key, and nothing
+else is read: the header is held against that before a key is touched. The primitives are those of
+`cryptography`; a JOSE library, which every process that opens a keyring would have to hold in
+memory, has no part in it. The tests hold both directions against two of them.
 """
 
 from __future__ import annotations
 
-import copy
+import contextlib
+import json
+import os
 from typing import Any, Final
 
-from joserfc import jwe
-from joserfc.errors import JoseError
-from joserfc.jwk import OctKey
-from joserfc.registry import HeaderParameter
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.hashes import SHA512
+from cryptography.hazmat.primitives.kdf.pbkdf2 import PBKDF2HMAC
+from cryptography.hazmat.primitives.keywrap import InvalidUnwrap, aes_key_unwrap, aes_key_wrap
 
+from ..core import base64url
 from ..core.errors import KeyringError
 from .jwk_set import decoded, parse_object
 from .roots.provider import Passphrase, RootKey
@@ -33,7 +37,10 @@ P2C_MIN: Final = 220_000
 P2C_MAX: Final = 1_000_000
 
 _SEGMENTS: Final = 5
-_SEGMENT_BYTES: Final = {1: 40, 2: 12, 4: 16}  # wrapped content key, IV, tag
+_KEY_BYTES: Final = 32
+_WRAPPED_BYTES: Final = 40
+_IV_BYTES: Final = 12
+_TAG_BYTES: Final = 16
 
 
 def encrypt(plaintext: bytes, secret: RootKey | Passphrase, *, cty: str = CTY) -> bytes:
@@ -44,8 +51,14 @@ def encrypt(plaintext: bytes, secret: RootKey | Passphrase, *, cty: str = CTY) -
     header: dict[str, Any] = {"alg": _alg(secret), "enc": ENC, "cty": cty}
     if isinstance(secret, Passphrase):
         secret.require_strength()
-        header["p2c"] = P2C  # joserfc adds a random p2s of 16 bytes
-    return jwe.encrypt_compact(header, plaintext, _key(secret), registry=_registry(secret)).encode()
+        salt = base64url.encode(os.urandom(SALT_BYTES)).decode()
+        header |= {"p2s": salt, "p2c": P2C}
+    protected = base64url.encode(json.dumps(header, separators=(",", ":")).encode())
+    content_key, iv = os.urandom(_KEY_BYTES), os.urandom(_IV_BYTES)
+    sealed = AESGCM(content_key).encrypt(iv, plaintext, protected)
+    wrapped = aes_key_wrap(_wrapping_key(secret, header), content_key)
+    rest = (wrapped, iv, sealed[:-_TAG_BYTES], sealed[-_TAG_BYTES:])
+    return b".".join([protected, *map(base64url.encode, rest)])
 
 
 def decrypt(text: bytes, secret: RootKey | Passphrase, *, cty: str = CTY) -> bytes:
@@ -56,20 +69,20 @@ def decrypt(text: bytes, secret: RootKey | Passphrase, *, cty: str = CTY) -> byt
     segments = text.split(b".")
     if len(segments) != _SEGMENTS:
         raise KeyringError("the keyring is not a JWE in compact form")
-    _check_header(_bytes(segments[0]), secret, cty)
-    for index, size in _SEGMENT_BYTES.items():
-        if len(_bytes(segments[index])) != size:
-            raise KeyringError("a part of the keyring's JWE has the wrong length")
-    try:
-        plaintext = jwe.decrypt_compact(text, _key(secret), registry=_registry(secret)).plaintext
-    except (JoseError, ValueError):
-        plaintext = None
-    if plaintext is None:  # raised here, so that no traceback drags joserfc's frames along
+    header = _checked_header(_bytes(segments[0]), secret, cty)
+    wrapped, iv, ciphertext, tag = map(_bytes, segments[1:])
+    if (len(wrapped), len(iv), len(tag)) != (_WRAPPED_BYTES, _IV_BYTES, _TAG_BYTES):
+        raise KeyringError("a part of the keyring's JWE has the wrong length")
+    plaintext: bytes | None = None
+    with contextlib.suppress(InvalidUnwrap, InvalidTag):
+        content_key = aes_key_unwrap(_wrapping_key(secret, header), wrapped)
+        plaintext = AESGCM(content_key).decrypt(iv, ciphertext + tag, segments[0])
+    if plaintext is None:  # raised here, so that no traceback drags the library's frames along
         raise KeyringError("the keyring does not open: wrong root secret, or a damaged file")
     return plaintext
 
 
-def _check_header(text: bytes, secret: RootKey | Passphrase, cty: str) -> None:
+def _checked_header(text: bytes, secret: RootKey | Passphrase, cty: str) -> dict[str, Any]:
     header = parse_object(text)
     if header is None:
         raise KeyringError("the header of the keyring's JWE is not a JSON object")
@@ -85,30 +98,21 @@ def _check_header(text: bytes, secret: RootKey | Passphrase, cty: str) -> None:
             raise KeyringError(f"the keyring's p2c is not within {P2C_MIN} to {P2C_MAX}")
         if len(decoded(header["p2s"]) or b"") != SALT_BYTES:
             raise KeyringError(f"the keyring's salt is not {SALT_BYTES} bytes")
+    return header
 
 
 def _alg(secret: RootKey | Passphrase) -> str:
     return PBES2_ALG if isinstance(secret, Passphrase) else ROOT_KEY_ALG
 
 
-def _key(secret: RootKey | Passphrase) -> OctKey:
-    # Not import_key: it tries the bytes as PEM first and warns of passphrases below 14 bytes.
+def _wrapping_key(secret: RootKey | Passphrase, header: dict[str, Any]) -> bytes:
+    """Return the key that the content key is wrapped under; out of a passphrase it takes 0.15 s."""
     material = secret.reveal()
-    return OctKey(material, material)
-
-
-def _registry(secret: RootKey | Passphrase) -> jwe.JWERegistry:
-    alg, known = _alg(secret), jwe.JWERegistry.algorithms
-    model = copy.copy(known["alg"][alg])
-    if isinstance(secret, Passphrase):
-        # joserfc itself refuses more than 300,000 rounds; the bounds are checked above.
-        model.more_header_registry = {
-            "p2s": HeaderParameter("PBES2 Salt Input", "str", True),  # noqa: FBT003 - joserfc's form
-            "p2c": HeaderParameter("PBES2 Count", "int", True),  # noqa: FBT003 - joserfc's form
-        }
-    registry = jwe.JWERegistry(algorithms=(alg, ENC))
-    registry.algorithms = {"alg": {alg: model}, "enc": {ENC: known["enc"][ENC]}, "zip": {}}
-    return registry
+    if isinstance(secret, RootKey):
+        return material
+    # RFC 7518, section 4.8.1.1.
+    salt = PBES2_ALG.encode() + b"\0" + base64url.decode(header["p2s"].encode())
+    return PBKDF2HMAC(SHA512(), _KEY_BYTES, salt, header["p2c"]).derive(material)
 
 
 def _bytes(segment: bytes) -> bytes:

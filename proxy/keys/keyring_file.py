@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from ..core.errors import KeyringError
-from . import jwk_set, private_file
+from . import envelope, jwk_set, private_file
 from .keyring import Keyring
 from .roots.provider import Passphrase, RootKey, RootProvider
 
@@ -52,8 +52,6 @@ def update_keyring(path: Path, root: RootProvider, change: Callable[[Keyring], K
 
 
 def _read(path: Path, secret: RootKey | Passphrase) -> Keyring:
-    from . import envelope  # noqa: PLC0415 - joserfc costs 57 ms, which only keyrings are worth
-
     text = private_file.read(path, MAX_FILE_BYTES).strip()
     try:
         return jwk_set.decode(envelope.decrypt(text, secret))
@@ -63,6 +61,4 @@ def _read(path: Path, secret: RootKey | Passphrase) -> Keyring:
 
 
 def _encrypt(keyring: Keyring, secret: RootKey | Passphrase) -> bytes:
-    from . import envelope  # noqa: PLC0415 - see above
-
     return envelope.encrypt(jwk_set.encode(keyring), secret) + b"\n"

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import re
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
-from importlib import metadata
+from pathlib import Path
 from typing import Final
 
 from ..core.errors import UnfitEnvironment
+from .deferred import defer
 
 # The distribution whose top-level package is called `proxy` too: whichever was installed last wins.
 RIVAL: Final = "proxy.py"
+
+# How the folder of its facts is called, in any spelling of the name (PEP 503).
+_RIVAL_FOLDER: Final = re.compile(
+    r"proxy[-_.]+py-(.+?)(?:-py[\d.]+)?\.(?:dist|egg)-info", re.IGNORECASE
+)
 
 # Below these, requests can be smuggled or the ciphers lack what the wire format needs.
 FLOORS: Final = {"aiohttp": "3.14.5", "cryptography": "50.0.2"}
@@ -18,21 +26,25 @@ FLOORS: Final = {"aiohttp": "3.14.5", "cryptography": "50.0.2"}
 
 @dataclass(frozen=True, slots=True)
 class Environment:
-    """The facts that decide: versions of distributions (None: not installed) and switches."""
+    """The facts that decide: versions (of `rival` None where it is not installed) and switches."""
 
     rival: str | None
-    versions: dict[str, str | None]
+    versions: dict[str, str]
     c_parser: bool
     optimized: bool
 
 
 def look() -> Environment:
     """Return the facts about the running interpreter."""
-    from aiohttp import http_parser  # noqa: PLC0415 - `sealyard version` does without aiohttp
+    defer("aiohttp")
+    # `sealyard version` does without them.
+    import aiohttp  # noqa: PLC0415 - see above
+    import cryptography  # noqa: PLC0415 - see above
+    from aiohttp import http_parser  # noqa: PLC0415 - see above
 
     return Environment(
-        rival=_version(RIVAL),
-        versions={name: _version(name) for name in FLOORS},
+        rival=next(_rivals(), None),
+        versions={"aiohttp": aiohttp.__version__, "cryptography": cryptography.__version__},
         c_parser=http_parser.HttpRequestParser is not http_parser.HttpRequestParserPy,
         optimized=sys.flags.optimize > 0,
     )
@@ -47,8 +59,8 @@ def problems(environment: Environment) -> tuple[str, ...]:
             f" `proxy` too: run `pip uninstall {RIVAL}`, then install sealyard again."
         )
     for name, version in environment.versions.items():
-        if version is None or _numbers(version) < _numbers(FLOORS[name]):
-            found.append(f"{name} is {version or 'missing'}: install {name}>={FLOORS[name]}.")
+        if _numbers(version) < _numbers(FLOORS[name]):
+            found.append(f"{name} is {version}: install {name}>={FLOORS[name]}.")
     if not environment.c_parser:
         found.append(
             "aiohttp runs without its C parser, and its Python parser reads HTTP less strictly:"
@@ -71,11 +83,18 @@ def require(environment: Environment | None = None) -> None:
         raise UnfitEnvironment("unfit-environment", detail=" ".join(found))
 
 
-def _version(distribution: str) -> str | None:
-    try:
-        return metadata.version(distribution)
-    except metadata.PackageNotFoundError:
-        return None
+def _rivals() -> Iterator[str]:
+    """Yield the version of each rival on the path of modules.
+
+    By the names of folders alone: importlib.metadata brings archives and messages of mail along,
+    half a megabyte of them for as long as Sealyard runs.
+    """
+    for folder in sys.path:
+        try:
+            names = [one.name for one in Path(folder).iterdir()]
+        except OSError:  # an archive, or no longer there
+            continue
+        yield from (found[1] for name in names if (found := _RIVAL_FOLDER.fullmatch(name)))
 
 
 def _numbers(version: str) -> tuple[int, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from aiohttp import StreamReader
+from aiohttp.streams import StreamReader
 
 from .answer import Answer
 from .client_connection import ClientConnection

@@ -9,8 +9,9 @@ from __future__ import annotations
 import asyncio
 from typing import Any, Protocol
 
-from aiohttp import StreamReader, web
+from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError, LineTooLong
+from aiohttp.streams import StreamReader
 from aiohttp.web_protocol import RequestHandler
 
 from ..config.limits import Timeouts, TrafficLimits

@@ -7,7 +7,8 @@ import ssl
 from collections.abc import Coroutine
 from typing import Any, Final, NoReturn, Protocol
 
-from aiohttp import StreamReader, http_parser, web
+from aiohttp import http_parser, web
+from aiohttp.streams import StreamReader
 
 from ..config.limits import Timeouts, TrafficLimits
 from ..config.settings import Address

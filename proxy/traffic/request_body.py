@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable
 from typing import Protocol
 
-from aiohttp import StreamReader
+from aiohttp.streams import StreamReader
 
 from ..core.errors import BodyTooLarge
 from .framing import Framing

@@ -26,8 +26,6 @@ from .slots import Slots
 from .source import Source
 from .worker_process import WorkerCommand, WorkerGone, WorkerProcess, spawn
 
-__all__ = ["Fleet", "WorkerCommand"]
-
 _START_SECONDS: Final = 60.0
 _FACTS_SECONDS: Final = 2.0
 _BEAT_SECONDS: Final = 1.0

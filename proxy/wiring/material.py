@@ -66,6 +66,9 @@ def gather(settings: Settings, environ: Mapping[str, str], old: Material | None 
     keyring, files, took = _keyring(settings, environ, old)
     known = old.listeners if old is not None else {}
     listeners = {one.name: _listener(one, known.get(one.name)) for one in settings.listeners}
+    if any(one.rulebook.end_to_end for one in listeners.values()):
+        # Its library takes a while to load: here, and not while the first message waits.
+        from ..keys.participants import package_jwe  # noqa: F401, PLC0415
     return Material(settings, keyring, files, took, listeners)
 
 

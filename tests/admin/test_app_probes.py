@@ -7,7 +7,8 @@ from contextlib import asynccontextmanager
 import pytest
 from aiohttp import web
 
-from proxy.admin.app_probes import VARIABLE, AppProbe, app_probes, ask
+from proxy.admin.app_probe_routes import ask
+from proxy.admin.app_probes import VARIABLE, AppProbe, app_probes
 from proxy.core.errors import UnfitEnvironment
 
 

@@ -18,9 +18,9 @@ from aiohttp import web
 
 from proxy.admin import token_review
 from proxy.admin.access import Access
-from proxy.admin.caller import Caller
+from proxy.admin.caller import Caller, ReviewFailed
 from proxy.admin.token import Tokens
-from proxy.admin.token_review import ReviewFailed, TokenReviews
+from proxy.admin.token_review import TokenReviews
 from proxy.config.settings import AdminAccount, AdminKubernetes, TcpAddress
 from proxy.core.errors import UnfitEnvironment
 

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import tomllib
 from dataclasses import replace
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -28,7 +29,7 @@ def test_this_environment_is_fit() -> None:
         (replace(FIT, rival="2.4.10"), "proxy.py"),
         (replace(FIT, c_parser=False), "C parser"),
         (replace(FIT, versions={"aiohttp": "3.14.4", "cryptography": "50.0.2"}), "aiohttp"),
-        (replace(FIT, versions={"aiohttp": "3.14.5", "cryptography": None}), "cryptography"),
+        (replace(FIT, versions={"aiohttp": "3.14.5", "cryptography": "49.0"}), "cryptography"),
     ],
 )
 def test_an_unfit_environment_is_refused_with_its_reason(
@@ -79,12 +80,34 @@ def test_aiohttp_without_its_c_parser_is_seen() -> None:
     assert done.stdout == "False\n"
 
 
+@pytest.mark.parametrize(
+    "folder",
+    [
+        "proxy_py-2.4.10.dist-info",
+        "proxy.py-2.4.10.dist-info",
+        "Proxy.Py-2.4.10.dist-info",
+        "proxy.py-2.4.10-py3.11.egg-info",
+    ],
+)
 def test_the_rival_is_found_by_its_metadata(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    folder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    folder = tmp_path / "proxy_py-2.4.10.dist-info"
-    folder.mkdir()
-    (folder / "METADATA").write_text("Metadata-Version: 2.1\nName: proxy.py\nVersion: 2.4.10\n")
+    (tmp_path / folder).mkdir()
     monkeypatch.syspath_prepend(tmp_path)
 
-    assert re.match("The distribution proxy.py 2.4.10", fitness.problems(fitness.look())[0])
+    assert re.match("The distribution proxy.py 2.4.10 ", fitness.problems(fitness.look())[0])
+
+
+@pytest.mark.parametrize(
+    "folder", ["proxy-2.4.10.dist-info", "my_proxy_py-1.dist-info", "proxy_py_tools-1.dist-info"]
+)
+def test_others_are_no_rivals(folder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / folder).mkdir()
+    monkeypatch.syspath_prepend(tmp_path / "archive.zip")
+    monkeypatch.syspath_prepend(tmp_path)
+
+    assert fitness.look().rival is None
+
+
+def test_the_versions_are_those_of_the_distributions() -> None:
+    assert fitness.look().versions == {name: metadata.version(name) for name in FLOORS}

@@ -11,18 +11,13 @@ from __future__ import annotations
 
 import contextlib
 import json
-import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hpke import MLKEM768X25519PrivateKey
-from cryptography.hazmat.primitives.keywrap import aes_key_unwrap
-from joserfc import jwe
-from joserfc.errors import JoseError
-from joserfc.jwk import OctKey, OKPKey, RSAKey
 
 from ...core import base64url
 from ...core.context import Scope
@@ -32,14 +27,14 @@ from ...core.secret import KEY_BYTES, SessionKey
 from ...core.session import Session
 from ..jwk_set import decoded
 from . import package_shape, signature, x_wing
-from .package_shape import ENC, JOSE_ALGS, MAX_RECIPIENTS, TYP, Shape
-from .private_key import native_rsa
+from .package_shape import MAX_RECIPIENTS, Shape
 from .public_key import PublicKey
+
+if TYPE_CHECKING:
+    from .package_jwe import Opener
 
 SKEW_SECONDS: Final = 60
 MAX_TTL_SECONDS: Final = 366 * 86_400
-_OKP_MEMBERS: Final = ("kty", "crv", "x", "d")
-_OURS: Final = "A256KW"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,21 +46,17 @@ class Identity:
 
     public: PublicKey
     private: dict[str, Any] = field(repr=False)
-    opener: RSAKey | OKPKey | None = field(init=False, repr=False, compare=False)
+    opener: Opener | None = field(init=False, repr=False, compare=False)
     hybrid: MLKEM768X25519PrivateKey | None = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         """Load the key as the JOSE library wants it, or as X-Wing does."""
+        from . import package_jwe  # noqa: PLC0415 - joserfc is only worth it where packages are
+
         hybrid: MLKEM768X25519PrivateKey | None = None
-        opener: RSAKey | OKPKey | None = None
-        if self.public.kind == "RSA":
-            native = native_rsa(self.private)
-            # Not import_key, which checks for primes and holds every thread for 0.25 s.
-            opener = RSAKey(native, native)
-        elif self.public.kind == "X25519":
-            opener = OKPKey.import_key({name: self.private[name] for name in _OKP_MEMBERS})
-        elif self.public.kind == "X-Wing":
+        if self.public.kind == "X-Wing":
             hybrid = x_wing.private_key(decoded(self.private["priv"]) or b"")
+        opener = package_jwe.opener(self.public, self.private)
         object.__setattr__(self, "opener", opener)
         object.__setattr__(self, "hybrid", hybrid)
 
@@ -100,6 +91,8 @@ def seal(  # noqa: PLR0913 - each stands in the package, each by its name
     Raises ParticipantError where a key does not fit its part, is listed twice, or there are none
     or more than 16.
     """
+    from . import package_jwe  # noqa: PLC0415 - see above
+
     if sender.public.use != "sig" or any(one.use != "enc" for one in recipients):
         raise ParticipantError("a package is signed by a sig key and wrapped for enc keys")
     audience = [one.kid for one in recipients]
@@ -119,7 +112,8 @@ def seal(  # noqa: PLR0913 - each stands in the package, each by its name
         "iat": now,
         "exp": now + ttl,
     }
-    written = _encrypt(signature.sign(claims, sender.private, sender.public), recipients)
+    signed = signature.sign(claims, sender.private, sender.public)
+    written = package_jwe.encrypt(signed, recipients)
     return json.dumps(written, separators=(",", ":")).encode()
 
 
@@ -160,47 +154,16 @@ def unseal(
     return Opened(key, sid, sender.kid, ends, scope)
 
 
-def _encrypt(signed: bytes, recipients: Sequence[PublicKey]) -> Any:  # noqa: ANN401 - JSON, in joserfc's own form
-    """Return the JWE around the JWS.
-
-    joserfc knows no X-Wing and hands out no content key. It wraps that key for one of ours as well,
-    whose entry is taken out again.
-    """
-    made = jwe.GeneralJSONEncryption({"typ": TYP, "enc": ENC}, signed)
-    for one in recipients:
-        if one.kind != "X-Wing":
-            loaded = (RSAKey if one.kty == "RSA" else OKPKey).import_key(_bare(one))
-            made.add_recipient({"alg": one.alg, "kid": one.kid}, loaded)
-    hybrid = [one for one in recipients if one.kind == "X-Wing"]
-    if not hybrid:
-        return jwe.encrypt_json(made, None, algorithms=[*JOSE_ALGS, ENC])
-    ours = secrets.token_bytes(KEY_BYTES)
-    made.add_recipient({"alg": _OURS}, OctKey.import_key(ours))
-    written: Any = jwe.encrypt_json(made, None, algorithms=[*JOSE_ALGS, _OURS, ENC])
-    content_key = aes_key_unwrap(ours, decoded(written["recipients"].pop()["encrypted_key"]) or b"")
-    for one in hybrid:
-        wrapped = x_wing.wrap(content_key, decoded(_bare(one)["pub"]) or b"", one.kid)
-        written["recipients"].append(
-            {
-                "header": {"alg": one.alg, "kid": one.kid},
-                "encrypted_key": base64url.encode(wrapped).decode(),
-            }
-        )
-    return written
-
-
 def _decrypt(shape: Shape, identity: Identity) -> bytes:
     """Return the JWS inside, opened by the one recipient entry that is ours."""
+    from . import package_jwe  # noqa: PLC0415 - see above
+
     mine = shape.only_for(identity.public.kid, identity.public.alg)
     if mine is not None and identity.hybrid is not None:
         return _decrypt_hybrid(mine, identity.hybrid, identity.public.kid)
     if mine is None or identity.opener is None:
         raise OpenFailed("package-not-for-us")
-    registry = jwe.JWERegistry(algorithms=[identity.public.alg, ENC])
-    try:
-        plaintext = jwe.decrypt_json(mine, identity.opener, registry=registry).plaintext
-    except (JoseError, ValueError):
-        plaintext = None
+    plaintext = package_jwe.decrypt(mine, identity.opener, identity.public.alg)
     if plaintext is None:  # raised here, so that no traceback drags joserfc's frames along
         raise OpenFailed("package-bad-tag")
     return plaintext
@@ -230,7 +193,3 @@ def _decrypt_hybrid(mine: Any, private: MLKEM768X25519PrivateKey, kid: str) -> b
 def _scope_claims(scope: Scope) -> dict[str, str]:
     named = {"tenant": scope.tenant, "cid": scope.conversation}
     return {name: value for name, value in named.items() if value is not None}
-
-
-def _bare(key: PublicKey) -> dict[str, Any]:
-    return dict(key.required)

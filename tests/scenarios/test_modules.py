@@ -1,0 +1,156 @@
+"""What a serving process holds in memory: nothing that its configuration does not ask for.
+
+Each of these was once imported by somebody on the way, and weighed on every sidecar from then on.
+What a configuration does ask for is there before the first message, and not with it.
+"""
+
+from __future__ import annotations
+
+import textwrap
+from pathlib import Path
+
+import aiohttp
+import pytest
+import trustme
+
+from proxy.injector.names import PROBES_VARIABLE
+from tests.scenarios.end_to_end import RULES
+from tests.scenarios.rig import ROOT, TOKEN, backend, served
+
+WRITTEN_AT_THE_END = textwrap.dedent(
+    """
+    import atexit, os, sys
+
+    @atexit.register
+    def write():
+        with open(os.path.join(os.path.dirname(__file__), f"modules.{os.getpid()}"), "w") as file:
+            file.write(" ".join(sys.modules))
+    """
+)
+HEAVY = {
+    "aiohttp.client",
+    "aiohttp.connector",
+    "cryptography.hazmat.primitives.serialization.ssh",
+    "cryptography.x509",
+    "http.server",
+    "importlib.metadata",
+    "importlib.resources",
+    "joserfc",
+    "jsonschema",
+    "multiprocessing",
+    "opentelemetry",
+    "prometheus_client",
+    "proxy.admin.app_probe_routes",
+    "proxy.admin.certificates",
+    "proxy.admin.token_review",
+    "proxy.keys.participants.package_jwe",
+    "proxy.keys.stores.redis",
+    "proxy.keys.stores.sqlite",
+    "proxy.wiring.fleet",
+    "proxy.wiring.worker",
+    "redis",
+    "sqlite3",
+    "structlog",
+    "xml",
+    "zipfile",
+    "zstandard",
+}
+KUBERNETES = (
+    "kubernetes: {audience: a, api: 'https://127.0.0.1:1', ca: ca.pem, token_file: t,"
+    " accounts: [{account: a/b, scopes: [read]}]}"
+)
+PROBES = '{"app/live": {"port": 1, "timeout": 1, "handler": {"tcpSocket": {"port": 1}}}}'
+
+
+async def modules(
+    folder: Path,
+    *options: str,
+    used: bool = False,
+    rules: str | None = None,
+    admin_more: str = "",
+    probes: str = "",
+) -> set[str]:
+    """Return the modules of a sidecar; `used` gives it a message and calls of its admin API."""
+    (folder / "sitecustomize.py").write_text(WRITTEN_AT_THE_END)
+    variables = {"PYTHONPATH": f"{ROOT}:{folder}", PROBES_VARIABLE: probes}
+    async with backend() as behind:
+        with served(
+            folder,
+            behind.port,
+            *options,
+            rules=rules,
+            admin_more=admin_more,
+            variables=variables,
+            trusted=rules is not None,
+        ) as ours:
+            await ours.event("server.ready")
+            if used:
+                await use(ours.port, ours.admin)
+            ours.process.terminate()
+            await ours.ended()
+    return written_in(folder)
+
+
+def written_in(folder: Path) -> set[str]:
+    return {name for file in folder.glob("modules.*") for name in file.read_text().split()}
+
+
+async def use(port: int, admin: int) -> None:
+    headers = {"Authorization": f"Bearer {TOKEN}"}
+    body = {"conversationId": "c1", "content": "canary", "note": "n"}
+    async with aiohttp.ClientSession() as client:
+        async with client.post(f"http://127.0.0.1:{port}/api/messages", json=body) as answer:
+            assert await answer.json() == body
+        for path in ("/readyz", "/metrics", "/v1/status", "/"):
+            async with client.get(f"http://127.0.0.1:{admin}{path}", headers=headers) as answer:
+                assert answer.status == 200
+
+
+async def test_a_sidecar_at_work_holds_nothing_heavy(tmp_path: Path) -> None:
+    found = await modules(tmp_path, used=True, admin_more="status_page: true, tap: true")
+
+    assert "proxy.admin.page_routes" in found  # or the sidecar told of nothing
+    assert not found & HEAVY
+
+
+async def test_rules_end_to_end_have_their_library_before_the_first_message(
+    tmp_path: Path,
+) -> None:
+    assert "joserfc" in await modules(tmp_path, rules=RULES)
+
+
+async def test_probes_of_an_application_have_their_client_at_once(tmp_path: Path) -> None:
+    found = await modules(tmp_path, probes=PROBES)
+
+    assert {"proxy.admin.app_probe_routes", "aiohttp.client"} <= found
+
+
+async def test_workers_are_watched_by_who_carries_nothing(tmp_path: Path) -> None:
+    found = await modules(tmp_path, "--workers", "2")
+
+    assert {"proxy.wiring.fleet", "proxy.wiring.worker"} <= found
+    assert not found & (HEAVY - {"proxy.wiring.fleet", "proxy.wiring.worker"})
+
+
+@pytest.mark.parametrize(
+    ("asked", "wanted"),
+    [
+        (
+            "clients: [{name: ops, subject: CN=ops, scopes: [read]}]",
+            {"proxy.admin.certificates", "cryptography.x509"},
+        ),
+        (KUBERNETES, {"proxy.admin.token_review", "aiohttp.client"}),
+    ],
+)
+async def test_callers_by_other_means_have_what_they_need_at_once(
+    tmp_path: Path, asked: str, wanted: set[str]
+) -> None:
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    shown = authority.issue_cert("127.0.0.1")
+    shown.private_key_pem.write_to_path(tmp_path / "a.key")
+    (tmp_path / "a.key").chmod(0o600)
+    shown.cert_chain_pems[0].write_to_path(tmp_path / "a.pem")
+    tls = "tls: {cert: a.pem, key: a.key, client_ca: ca.pem}"
+
+    assert wanted <= await modules(tmp_path, admin_more=f"{tls}, {asked}")
