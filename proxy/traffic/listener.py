@@ -151,6 +151,7 @@ class HttpListener:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        self.outbox.report()
         self._ticker.stop()
 
     # --- called by the connections ------------------------------------------------------------

@@ -8,16 +8,21 @@ other, the first send wakes it, and the others find it awake.
 from __future__ import annotations
 
 import asyncio
+from collections import deque
+from collections.abc import Callable
+
+from .record import Record
 
 
 class Outbox:
     """The connections of one listener, or of one upstream, that have bytes to send."""
 
-    __slots__ = ("_loop", "_waiting")
+    __slots__ = ("_loop", "_reports", "_waiting")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self._waiting: list[Sending] = []
+        self._reports: deque[tuple[Callable[[Record], None], Record]] = deque()
 
     def add(self, connection: Sending) -> None:
         """Let a connection send when this turn of the loop is over."""
@@ -29,6 +34,24 @@ class Outbox:
         waiting, self._waiting = self._waiting, []
         for connection in waiting:
             connection.flush()
+        if self._reports:
+            self._loop.call_soon(self.report)  # uvloop sends behind what it calls in this turn
+
+    def report_behind(self, report: Callable[[Record], None], record: Record) -> None:
+        """Report a message once its answer is sent: no client waits for a line to be written."""
+        if not self._waiting and not self._reports:
+            self._loop.call_soon(self.report)
+        self._reports.append((report, record))
+
+    def report(self) -> None:
+        """Report what is still to be reported."""
+        try:
+            while self._reports:
+                report, record = self._reports.popleft()
+                report(record)
+        finally:
+            if self._reports:  # one that failed must not keep the others from being told
+                self._loop.call_soon(self.report)
 
 
 class Sending(asyncio.Protocol):

@@ -15,6 +15,7 @@ from .peers import peer_of
 from .plain_head import PlainHead
 from .plain_incoming import PlainIncoming, PlainOwner
 from .plain_request import PlainRequest
+from .record import Record
 from .ticker import NEVER
 from .trip import Trip
 
@@ -122,6 +123,10 @@ class PlainConnection(PlainIncoming):
         finally:
             self._task = None
         self.ended(request)
+
+    def report_behind(self, report: Callable[[Record], None], record: Record) -> None:
+        """Report a message once its answer is sent."""
+        self._outbox.report_behind(report, record)
 
     def broke(self, error: BaseException) -> None:
         """Drop the connection, for what should not have happened."""

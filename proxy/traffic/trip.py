@@ -36,6 +36,9 @@ class Station(Protocol):
     def go_on(self, request: PlainRequest, way: Coroutine[Any, Any, None]) -> None:
         """Let a task walk the rest of the way."""
 
+    def report_behind(self, report: Callable[[Record], None], record: Record) -> None:
+        """Report a message once its answer is sent."""
+
     def abort(self) -> None:
         """Drop the connection: the client is gone, or must see that its answer was cut."""
 
@@ -193,7 +196,7 @@ class Trip:
         self._station.abort()
 
     def _end(self) -> None:
-        self._course.report(self._record)
+        self._station.report_behind(self._course.report, self._record)
         self._station.ended(self._request)
 
     def _incoming(self, response: WholeResponse) -> Forwardable | None:

@@ -8,6 +8,7 @@ from typing import Any
 
 from proxy.traffic.outbox import Outbox, Sending
 from proxy.traffic.plain_connection import PlainConnection
+from proxy.traffic.record import Record
 
 from .ours import local, proxied
 from .wire import Origin, connected, eventually, running
@@ -64,6 +65,54 @@ async def test_what_was_flushed_is_not_sent_again_and_an_end_swallows_the_rest()
     transport.closing = True
     await asyncio.sleep(0)
     assert len(sent) == 1
+
+
+async def test_a_message_is_reported_behind_its_answer_and_each_once() -> None:
+    sent: list[tuple[str, bytes]] = []
+    outbox = Outbox(asyncio.get_running_loop())
+    connection = Connection(outbox, Transport(sent, "one"))
+
+    def report(record: Record) -> None:
+        sent.append((record.request_id, b""))
+
+    connection.write(b"a")
+    outbox.report_behind(report, Record("first", "in"))
+    outbox.report_behind(report, Record("second", "in"))
+    assert sent == []
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert sent == [("one", b"a"), ("first", b""), ("second", b"")]
+    outbox.report_behind(report, Record("third", "in"))  # nothing waits to be sent
+    await asyncio.sleep(0)
+    assert sent[3:] == [("third", b"")]
+
+
+async def test_a_report_that_fails_keeps_no_other_from_being_told() -> None:
+    loop = asyncio.get_running_loop()
+    failed: list[object] = []
+    loop.set_exception_handler(lambda _, context: failed.append(context["exception"]))
+    told: list[str] = []
+    outbox = Outbox(loop)
+
+    def report(record: Record) -> None:
+        if record.request_id == "bad":
+            raise OSError
+        told.append(record.request_id)
+
+    for name in ("a", "bad", "b"):
+        outbox.report_behind(report, Record(name, "in"))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert told == ["a", "b"]
+    assert len(failed) == 1
+
+
+async def test_what_is_unreported_when_the_listener_closes_is_reported() -> None:
+    told: list[str] = []
+    outbox = Outbox(asyncio.get_running_loop())
+    outbox.report_behind(lambda one: told.append(one.request_id), Record("last", "in"))
+    outbox.report()
+    assert told == ["last"]
 
 
 async def test_a_half_closed_client_gets_the_answer_that_waits() -> None:
