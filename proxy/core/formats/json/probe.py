@@ -109,15 +109,18 @@ def _by_names(
             if type(level) is not dict or not (plain or all_plain(level)):
                 return None
             at = lower.find(spelled)
-            behind = at + size
-            stands = at >= 0
-            if stands != (name in level) or (stands and lower.find(spelled, behind) >= 0):
-                return None
-            level = level.get(name)
-            if level is None:
-                missing |= {len(found)}
-                found.append([])
+            if at < 0:
+                level = None
                 break
+            behind = at + size
+            if name not in level or lower.find(spelled, behind) >= 0:
+                return None
+            level = level[name]
+            if level is None:
+                break
+        if level is None:
+            missing |= {len(found)}
+            found.append([])
         else:
             found.append([(level, value_start(text, behind))])
     return found, missing
