@@ -60,7 +60,6 @@ _STAGES: Final[tuple[tuple[str, object, str], ...]] = (
     ("apply (both)", pipeline, "apply"),
     ("- seal", Session, "seal"),
     ("- open", Session, "open"),
-    ("- splice (both)", pipeline, "splice"),
     ("head of the request upstream", upstream, "request_lines_again"),
     ("head of the answer", answer, "response_lines_again"),
     ("log line and counters", Record, "report"),
@@ -142,6 +141,8 @@ async def _measured(sink: Sink) -> str:
         await asyncio.sleep(0)  # what is written is sent when the turn of the loop is over
         _reply(origins[0], origin)
         await asyncio.sleep(0)
+    await asyncio.sleep(0)  # the last line is written behind its answer
+    await asyncio.sleep(0)
     if body not in client.taken():
         message = "the message did not come back"
         raise AssertionError(message)
