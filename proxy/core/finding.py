@@ -250,10 +250,10 @@ def _selected_edits(
     for placed in blueprint.encrypt:
         for path, start, end in findings.found[placed.index]:
             context = binder.context(placed, path)
-            edits.append(seal(placed.item, context, body[start:end], start, end))
+            edits.append(seal(placed.item, context, body, start, end))
     for placed in blueprint.decrypt:
         for one in findings.found[placed.index]:
-            token = token_of(body[one.start : one.end])
+            token = token_of(body, one.start, one.end)
             edits.append(opened(blueprint, binder, placed, one, token))
     return edits
 
@@ -268,10 +268,10 @@ def refuse_missing(blueprint: Blueprint, missing: AbstractSet[int] | None) -> No
             raise MissingValue("missing-value", detail=f"{placed.item.field}: a value is needed.")
 
 
-def _seal_json(item: Item, context: Context, raw: bytes, start: int, end: int) -> SealEdit:
-    if not raw.startswith(b'"'):
-        return SealEdit(start, end, item, context, raw, CTY_JSON, quoted=True)
-    text = raw[1:-1] if b"\\" not in raw else json_format.unescape(raw).encode()
+def _seal_json(item: Item, context: Context, body: bytes, start: int, end: int) -> SealEdit:
+    text = _string(body, start, end)
+    if text is None:
+        return SealEdit(start, end, item, context, body[start:end], CTY_JSON, quoted=True)
     return SealEdit(start, end, item, context, text, None, quoted=True, token=token_or_none(text))
 
 
@@ -283,8 +283,17 @@ def _open_json(
     return OpenEdit(start, end, context, bound, "json")
 
 
-def _seal_pair(item: Item, context: Context, raw: bytes, start: int, end: int) -> SealEdit:
-    text = form.decode(raw)
+def _string(body: bytes, start: int, end: int) -> bytes | None:
+    """Return the text of a JSON string, or None for any other value."""
+    if not body.startswith(b'"', start):
+        return None
+    if body.find(b"\\", start, end) < 0:
+        return body[start + 1 : end - 1]
+    return json_format.unescape(body[start:end]).encode()
+
+
+def _seal_pair(item: Item, context: Context, body: bytes, start: int, end: int) -> SealEdit:
+    text = form.decode(body[start:end])
     token = token_or_none(text)
     return SealEdit(start, end, item, context, text, None, quoted=False, token=token)
 
@@ -297,11 +306,10 @@ def _open_pair(
     return CarriedEdit(OpenEdit(start, end, context, bound, "value"), form.encode)
 
 
-def _token_of_json(raw: bytes) -> Token | OpenFailed:
-    if not raw.startswith(b'"'):
-        return OpenFailed("not-a-token")
-    return decoded_token(raw[1:-1] if b"\\" not in raw else json_format.unescape(raw).encode())
+def _token_of_json(body: bytes, start: int, end: int) -> Token | OpenFailed:
+    text = _string(body, start, end)
+    return OpenFailed("not-a-token") if text is None else decoded_token(text)
 
 
-def _token_of_pair(raw: bytes) -> Token | OpenFailed:
-    return decoded_token(form.decode(raw))
+def _token_of_pair(body: bytes, start: int, end: int) -> Token | OpenFailed:
+    return decoded_token(form.decode(body[start:end]))

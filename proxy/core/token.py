@@ -50,7 +50,7 @@ KEK_ID_PATTERN: Final = re.compile(r"[A-Za-z0-9_-]{1,32}")
 _TOKEN_CHARS: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_."
 _DOT: Final = ord(".")
 _JWE_DOTS: Final = 4
-# In what stands behind a head and its dot, from either end.
+# Behind a head and its dot, and before the end.
 _IV_END: Final = 1 + 16
 _TAG: Final = -22
 _FLAG_EPHEMERAL: Final = 1
@@ -148,13 +148,16 @@ def decode(text: bytes) -> Token:
             return _decode_short(text)
         raise OpenFailed("not-a-token")
     # The places of the dots are known: to split at them would look at each byte.
-    head, _, rest = text.partition(b".")
-    if len(rest) < _JWE_REST - 1 or not rest[0] == rest[_IV_END] == rest[_TAG - 1] == _DOT:
+    at = text.find(b".") + 1
+    size = len(text)
+    if size - at < _JWE_REST - 1 or not text[at] == text[at + _IV_END] == text[_TAG - 1] == _DOT:
         raise OpenFailed("malformed-token")
+    head = text[: at - 1]
     try:
         key_id, commitment, cty, exp = decode_header(head)
-        beside = base64url.decode(rest[1:_IV_END] + rest[_TAG:])  # the IV's text ends as its bytes
-        sealed = base64url.decode(rest[_IV_END + 1 : _TAG - 1]) + beside[IV_BYTES:]
+        # The IV's text ends as its bytes.
+        beside = base64url.decode(text[at + 1 : at + _IV_END] + text[_TAG:])
+        sealed = base64url.decode_within(text, at + _IV_END + 1, size + _TAG - 1, beside[IV_BYTES:])
         return Token("jwe", key_id, head, beside[:IV_BYTES], sealed, cty, exp, commitment)
     except OpenFailed:
         if text.count(b".") != _JWE_DOTS or text.translate(None, _TOKEN_CHARS):

@@ -61,10 +61,21 @@ def test_no_other_spelling_is_taken(text: bytes) -> None:
 @pytest.mark.parametrize("stray", [b"+", b"/", b"=", b" ", b"\n", b".", b"\xe9", b"\x00"])
 def test_no_other_character_is_taken_in_a_text_of_any_length(size: int, stray: bytes) -> None:
     text = base64url.encode(bytes(size))
-    for at in (0, len(text) // 2, len(text) - 1):
+    for at in (0, len(text) // 2, *range(len(text) - 6, len(text))):
         with pytest.raises(OpenFailed) as caught:
             base64url.decode(text[:at] + stray + text[at + 1 :])
         assert caught.value.reason == "base64-not-canonical"
+
+
+@given(st.integers(0, 600), st.binary(max_size=20), st.binary(max_size=3))
+def test_a_text_within_another_is_the_same_with_what_is_to_follow(
+    size: int, behind: bytes, around: bytes
+) -> None:
+    data = bytes(at % 251 for at in range(size))
+    text = base64url.encode(data)
+    start = len(around)
+    whole = around + text + around
+    assert base64url.decode_within(whole, start, start + len(text), behind) == data + behind
 
 
 def test_the_empty_text_is_no_bytes() -> None:
