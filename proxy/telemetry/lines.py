@@ -144,16 +144,18 @@ class JsonLines:
         who = line.listener, line.method, line.rule, line.status
         names = self._names.get(who) or self._name(who)
         response_bytes, duration, upstream = self._after
-        values = ""
-        for name, number in line.counts.items():
-            values += f"{self._message_keys[name]}{number}"
-        text = (
+        values = self._values(line.counts) if line.counts else ""
+        if line.upstream_ms is not None:
+            values += f"{upstream}{line.upstream_ms:.3f}"
+        return (
             f"{at}{self._message_opening}{_quote(line.request_id)}{names}{line.request_bytes}"
-            f"{response_bytes}{line.response_bytes}{duration}{line.duration_ms:.3f}{values}"
-        )
-        if line.upstream_ms is None:
-            return f"{text}}}\n".encode("ascii")
-        return f"{text}{upstream}{line.upstream_ms:.3f}}}\n".encode("ascii")
+            f"{response_bytes}{line.response_bytes}{duration}{line.duration_ms:.3f}{values}}}\n"
+        ).encode("ascii")
+
+    def _values(self, counts: Mapping[str, int]) -> str:
+        """Return how the numbers of values are written, by what became of them."""
+        keys = self._message_keys
+        return "".join([f"{keys[name]}{number}" for name, number in counts.items()])
 
     def _name(self, who: tuple[str, str, str | None, int]) -> str:
         """Return how the names of a message are written, and remember it."""
