@@ -82,6 +82,7 @@ class JsonLines:
         "_stamp",
         "_stamp_form",
         "_tick",
+        "_values",
         "_words",
     )
 
@@ -108,6 +109,8 @@ class JsonLines:
         # How the names of a message are written, up to its first number: listener, method, rule,
         # status. What stands between the numbers is `_after` each of them.
         self._names: dict[tuple[str, str, str | None, int], str] = {}
+        # How many values met which fate: the same few, message after message.
+        self._values: dict[tuple[object, ...], str] = {}
         self._after = keys["response_bytes"], keys["duration_ms"], keys["upstream_ms"]
 
     def __call__(
@@ -144,16 +147,28 @@ class JsonLines:
         who = line.listener, line.method, line.rule, line.status
         names = self._names.get(who) or self._name(who)
         response_bytes, duration, upstream = self._after
-        values = ""
-        for name, number in line.counts.items():
-            values += f"{self._message_keys[name]}{number}"
-        text = (
+        values = self._fates(line.counts) if line.counts else ""
+        if line.upstream_ms is None:
+            upstream, took = "", ""
+        else:
+            took = f"{line.upstream_ms:.3f}"
+        return (
             f"{at}{self._message_opening}{_quote(line.request_id)}{names}{line.request_bytes}"
             f"{response_bytes}{line.response_bytes}{duration}{line.duration_ms:.3f}{values}"
-        )
-        if line.upstream_ms is None:
-            return f"{text}}}\n".encode("ascii")
-        return f"{text}{upstream}{line.upstream_ms:.3f}}}\n".encode("ascii")
+            f"{upstream}{took}}}\n"
+        ).encode("ascii")
+
+    def _fates(self, counts: Mapping[str, int]) -> str:
+        """Return how the numbers of values are written, by what became of them."""
+        told = (*counts, *counts.values())
+        values = self._values.get(told)
+        if values is None:
+            keys = self._message_keys
+            values = "".join([f"{keys[name]}{number}" for name, number in counts.items()])
+            if len(self._values) >= MOST_WORDS:
+                self._values.clear()
+            self._values[told] = values
+        return values
 
     def _name(self, who: tuple[str, str, str | None, int]) -> str:
         """Return how the names of a message are written, and remember it."""

@@ -30,15 +30,20 @@ _BOUNDS: Final = tuple(seconds * 1000 for seconds in SECONDS)
 
 
 class _Listener:
-    """What is counted of a listener, whatever the rule; times are in milliseconds."""
+    """What is counted of a listener, whatever the rule; times are in milliseconds.
 
-    __slots__ = ("durations", "received", "returned", "upstream")
+    Of a histogram, the sum is beside the counts of the buckets.
+    """
+
+    __slots__ = ("duration", "durations", "received", "returned", "upstream", "upstreams")
 
     def __init__(self) -> None:
         self.received = 0
         self.returned = 0
-        self.durations = [0.0] * WIDTH
-        self.upstream = [0.0] * WIDTH
+        self.durations = [0] * (WIDTH - 1)
+        self.duration = 0.0
+        self.upstreams = [0] * (WIDTH - 1)
+        self.upstream = 0.0
 
 
 class _Series:
@@ -78,11 +83,13 @@ class MessageCounts:
         listener = series.listener
         listener.received += line.request_bytes
         listener.returned += line.response_bytes
-        listener.durations[bisect_left(_BOUNDS, line.duration_ms)] += 1
-        listener.durations[-1] += line.duration_ms
-        if (took := line.upstream_ms) is not None:
-            listener.upstream[bisect_left(_BOUNDS, took)] += 1
-            listener.upstream[-1] += took
+        took = line.duration_ms
+        listener.durations[bisect_left(_BOUNDS, took)] += 1
+        listener.duration += took
+        upstream = line.upstream_ms
+        if upstream is not None:
+            listener.upstreams[bisect_left(_BOUNDS, upstream)] += 1
+            listener.upstream += upstream
         if line.counts:
             values = series.values
             for name, number in line.counts.items():
@@ -108,9 +115,9 @@ class MessageCounts:
         for name, listener in self._listeners.items():
             yield REQUEST_BYTES, (listener.received,), (name,)
             yield RESPONSE_BYTES, (listener.returned,), (name,)
-            yield REQUEST_DURATION, _in_seconds(listener.durations), (name,)
-            if any(listener.upstream):
-                yield UPSTREAM_DURATION, _in_seconds(listener.upstream), (name,)
+            yield REQUEST_DURATION, _in_seconds(listener.durations, listener.duration), (name,)
+            if any(listener.upstreams):
+                yield UPSTREAM_DURATION, _in_seconds(listener.upstreams, listener.upstream), (name,)
 
 
 def _values(
@@ -125,5 +132,5 @@ def _values(
             yield VALUES, (number - back,), (listener, rule, "request", fate)
 
 
-def _in_seconds(values: list[float]) -> Values:
-    return (*values[:-1], values[-1] / 1000)
+def _in_seconds(counts: list[int], milliseconds: float) -> Values:
+    return (*counts, milliseconds / 1000)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 
 class Refusal(NamedTuple):
@@ -23,21 +22,21 @@ class MessageLine:
     alone. `told` holds what few messages have: what a rule that only observes would have done, and
     the shape of what no rule covers. `upstream_ms` is None where nothing was sent.
 
-    Final and not frozen: one is made for each message, and the type checker holds it as well.
+    It is written in while the message is on its way, and told once, when the message is over.
     """
 
-    request_id: Final[str]
-    listener: Final[str]
-    method: Final[str]
-    rule: Final[str | None]
-    status: Final[int]
-    request_bytes: Final[int]
-    response_bytes: Final[int]
-    duration_ms: Final[float]
-    counts: Final[Mapping[str, int]]
-    told: Final[Mapping[str, str]]
-    upstream_ms: Final[float | None] = None
-    refusal: Final[Refusal | None] = None
+    request_id: str
+    listener: str
+    method: str
+    rule: str | None
+    status: int
+    request_bytes: int
+    response_bytes: int
+    duration_ms: float
+    counts: dict[str, int]
+    told: dict[str, str]
+    upstream_ms: float | None = None
+    refusal: Refusal | None = None
 
     @property
     def event(self) -> str:

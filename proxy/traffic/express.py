@@ -53,7 +53,7 @@ class Express:
             )
         except Exception:  # noqa: BLE001 - the handler comes to it once more, and tells
             return None
-        record.received = len(body)
+        record.request_bytes = len(body)
         trip = Trip(self._course, self._upstream, station, finish, request, arrival, record)
         return trip if trip.start(delivery) else None
 

@@ -137,12 +137,12 @@ class Handler:
                 message, sent, crossing=crossing, websocket=admitted.websocket
             )
         finally:
-            record.received = body.arrived
+            record.request_bytes = body.arrived
         overheard = response if observation is None else observation.response(response)
         try:
             await self._respond(request, arrival, overheard, record)
         finally:
-            record.received = max(record.received, body.arrived)
+            record.request_bytes = max(record.request_bytes, body.arrived)
         if observation is not None:
             await observation.conclude()
 
@@ -163,11 +163,11 @@ class Handler:
                 response.wait_longer(self._timeouts.tunnel)
             message, response = await self._incoming(arrival.exchange, response, record)
             close = admitted.websocket or admitted.upgrade
-            record.returned = await request.relay(
+            record.response_bytes = await request.relay(
                 message, response, places=arrival.places, close=close
             )
         except TrafficError:
-            record.returned = response.arrived
+            record.response_bytes = response.arrived
             raise
         finally:
             response.close()
@@ -269,7 +269,7 @@ class Handler:
             async with overhearing(heard):
                 await tunnel.run(idle=self._timeouts.tunnel, linger=self._timeouts.linger)
         finally:
-            record.received, record.returned = tunnel.received, tunnel.sent
+            record.request_bytes, record.response_bytes = tunnel.received, tunnel.sent
 
     async def _relay(
         self, request: Request, arrival: Arrival, response: UpstreamResponse, record: Record

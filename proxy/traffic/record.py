@@ -13,51 +13,38 @@ from ..telemetry.message_line import MessageLine, Refusal
 from .interfaces import Reporter
 
 
-class Record:
-    """Facts about one message, gathered on its way. Names, codes, sizes, times: never a value."""
+class Record(MessageLine):
+    """The line of one message, while facts for it are gathered: never a value."""
 
-    __slots__ = (
-        "_began",
-        "_counts",
-        "_listener",
-        "_refusal",
-        "_responded",
-        "_sent",
-        "_told",
-        "direction",
-        "method",
-        "received",
-        "request_id",
-        "returned",
-        "rule",
-        "status",
-        "unopened",
-    )
+    __slots__ = ("_began", "_cause", "_responded", "_sent", "direction", "unopened")
 
     def __init__(self, request_id: str, listener: str) -> None:
-        self.request_id = request_id
-        self._listener = listener
         self._began = time.perf_counter()
         self._sent = 0.0
         self._responded = 0.0
-        self._counts: dict[str, int] = {}
-        self._told: dict[str, str] = {}
-        self._refusal: tuple[str, str] | None = None
+        self._cause: tuple[str, str] | None = None
         self.direction: Direction = "request"
-        self.method = ""
-        self.rule: str | None = None
-        self.status = 0
-        self.received = 0
-        self.returned = 0
         self.unopened: list[tuple[Direction, Unopened]] = []
+        self.request_id = request_id
+        self.listener = listener
+        self.method = ""
+        self.rule = None
+        self.status = 0
+        self.request_bytes = 0
+        self.response_bytes = 0
+        self.duration_ms = 0.0
+        self.counts = {}
+        self.told = {}
+        self.upstream_ms = None
+        self.refusal = None
 
     def count(self, fates: Mapping[Fate, int]) -> None:
         """Add how many values met which fate; those of the response are told on their own too."""
         for fate, number in fates.items():
-            self._counts[fate] = self._counts.get(fate, 0) + number
+            self.counts[fate] = self.counts.get(fate, 0) + number
             if self.direction == "response":
                 name = f"response_{fate}"
-                self._counts[name] = self._counts.get(name, 0) + number
+                self.counts[name] = self.counts.get(name, 0) + number
 
     def sending(self) -> None:
         """Note that the request goes upstream."""
@@ -74,15 +61,15 @@ class Record:
 
         The error itself is not kept: by its traceback it would hold the body, in a cycle.
         """
-        self._refusal = (error.code, error.reason)
+        self._cause = (error.code, error.reason)
         self.status = status
 
     def observed(self, direction: Direction, trial: Trial) -> None:
         """Note what a rule that only observes would have done to one direction."""
-        directions = [*self._told.get("observed", "").split(), direction]
+        directions = [*self.told.get("observed", "").split(), direction]
         counts, told = told_of_trial(direction, trial)
-        self._counts |= counts
-        self._told |= {**told, "observed": " ".join(directions)}
+        self.counts |= counts
+        self.told |= {**told, "observed": " ".join(directions)}
 
     def observed_message(self, reporter: Reporter, direction: Direction, trial: Trial) -> None:
         """Tell at once what such a rule would have done to a message of a WebSocket."""
@@ -98,15 +85,15 @@ class Record:
     def _who(self) -> dict[str, object]:
         return {
             "request_id": self.request_id,
-            "listener": self._listener,
+            "listener": self.listener,
             "method": self.method,
             "rule": self.rule,
         }
 
     def uncovered(self, route: str, request_type: str, response_type: str) -> None:
         """Note the shape and the types of a message that no rule covers."""
-        self._told["shape"] = route
-        self._told["request_type"], self._told["response_type"] = request_type, response_type
+        self.told["shape"] = route
+        self.told["request_type"], self.told["response_type"] = request_type, response_type
 
     def did_not_open(self, unopened: Iterable[Unopened]) -> None:
         """Note tokens that did not open."""
@@ -115,23 +102,12 @@ class Record:
     def report(self, reporter: Reporter) -> None:
         """Write the line."""
         now = time.perf_counter()
-        refusal = self._refusal
-        reporter.message(
-            MessageLine(
-                self.request_id,
-                self._listener,
-                self.method,
-                self.rule,
-                self.status,
-                self.received,
-                self.returned,
-                (now - self._began) * 1000,
-                self._counts,
-                self._told,
-                ((self._responded or now) - self._sent) * 1000 if self._sent else None,
-                None if refusal is None else Refusal(*refusal, self.direction),
-            )
-        )
+        self.duration_ms = (now - self._began) * 1000
+        if self._sent:
+            self.upstream_ms = ((self._responded or now) - self._sent) * 1000
+        if self._cause is not None:
+            self.refusal = Refusal(*self._cause, self.direction)
+        reporter.message(self)
 
 
 def told_of_trial(direction: Direction, trial: Trial) -> tuple[dict[str, int], dict[str, str]]:

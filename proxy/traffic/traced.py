@@ -61,7 +61,7 @@ class TracedRecord(Record):
         """Write the line, and tell the spans."""
         super().report(reporter)
         now = time.perf_counter()
-        code = self._refusal[0] if self._refusal is not None else ""
+        code = self._cause[0] if self._cause is not None else ""
         if self._sent:
             told: dict[str, str | int] = {"http.request.method": self.method}
             if self._answered:
@@ -86,16 +86,16 @@ class TracedRecord(Record):
     def _attributes(self) -> dict[str, str | int]:
         told: dict[str, str | int] = {
             "sealyard.request_id": self.request_id,
-            "sealyard.listener": self._listener,
-            "http.request.body.size": self.received,
-            "http.response.body.size": self.returned,
+            "sealyard.listener": self.listener,
+            "http.request.body.size": self.request_bytes,
+            "http.response.body.size": self.response_bytes,
         }
         if self.rule is not None:
             told["sealyard.rule"] = self.rule
-        for fate, number in self._counts.items():
+        for fate, number in self.counts.items():
             told[f"sealyard.{fate}"] = number
-        if self._refusal is not None:
-            told["sealyard.reason"] = self._refusal[1]
+        if self._cause is not None:
+            told["sealyard.reason"] = self._cause[1]
             told["sealyard.direction"] = self.direction
         return told
 

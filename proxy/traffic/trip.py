@@ -183,11 +183,11 @@ class Trip:
                 return
             precedent = response.precedent if message.head is response.head else None
             sent = self._request.relay_whole(message, response, self._arrival.places, precedent)
-            record.returned = sent or 0
+            record.response_bytes = sent or 0
         except ConnectionError:
             self._lost()
         except Exception as error:  # noqa: BLE001 - nothing may escape into a log or an answer
-            record.returned = response.arrived
+            record.response_bytes = response.arrived
             self._refuse(error)
         self._end()
 

@@ -113,12 +113,12 @@ class Relay:
         """Take note of bytes that came."""
         self._active = True
         if upward:
-            self.record.received += size
+            self.record.request_bytes += size
 
     def sent(self, size: int, *, upward: bool) -> None:
         """Take note of bytes that went."""
         if not upward:
-            self.record.returned += size
+            self.record.response_bytes += size
 
     def changed(self) -> None:
         """Look again at how things stand."""
