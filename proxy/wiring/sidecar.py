@@ -21,7 +21,7 @@ from ..keys.stores import Store, erased, open_store
 from ..keys.upkeep import Upkeep
 from ..keys.value_desk import Value, ValueCall, ValueDesk
 from ..keys.witness import Witness
-from ..process import usage
+from ..process import memory, usage
 from ..telemetry import metrics
 from ..telemetry.facts import Check, Facts
 from ..telemetry.samples import Samples
@@ -30,6 +30,7 @@ from ..telemetry.tap import Tap
 from ..traffic import sockets
 from ..traffic.server import TrafficServer
 from ..traffic.sockets import Sockets
+from ..traffic.ticker import Ticker
 from . import (
     auditing,
     log_sampling,
@@ -108,6 +109,10 @@ class Sidecar:
         self._upkeep = Upkeep(
             self.sessions, clock=clock, notice=self._store_notice, bury=self.end_to_end.bury
         )
+        self._memory = memory.Memory()
+        self._giving_back = Ticker(
+            lambda _: self._memory.give_back(), interval=memory.INTERVAL_SECONDS
+        )
         self._tap = reporter.tap if isinstance(reporter, Tally) else Tap(clock)
         self._traces = tracing.begin(environ, reporter)
         self.lanes = {
@@ -169,6 +174,8 @@ class Sidecar:
         except BaseException:
             self._close_sockets()
             raise
+        self._memory.keep()
+        self._giving_back.start()
         self._upkeep.start()
         self._accepting = True
         for name in self.lanes:
@@ -330,6 +337,7 @@ class Sidecar:
         for lane in self.lanes.values():
             await lane.close()
         await self._upkeep.close()
+        self._giving_back.stop()
         self._values.tell()
         await self.store.close()
         if self._traces is not None:
