@@ -35,6 +35,17 @@ def encode(data: bytes) -> bytes:
     return pybase64.b64encode(data, _ALTERNATIVES).rstrip(b"=")
 
 
+def encode_within(data: bytes, end: int) -> tuple[bytes, bytes]:
+    """Return the canonical text of the bytes before `end`, in two pieces.
+
+    So a long one need not be copied to lose its padding.
+    """
+    if end < _LONG:
+        return encode(data[:end]), b""
+    whole = end - end % 3
+    return pybase64.b64encode(memoryview(data)[:whole], _ALTERNATIVES), encode(data[whole:end])
+
+
 def decode(text: bytes) -> bytes:
     """Return the bytes of a canonical text; raise OpenFailed for any other spelling."""
     if not text:

@@ -221,8 +221,9 @@ def encode_header(
 def encode_jwe(head: bytes, iv: bytes, sealed: bytes) -> bytes:
     """Return the JWE-form text of a sealed value."""
     beside = base64url.encode(iv + sealed[-TAG_BYTES:])  # the IV's text ends as its bytes
-    ciphertext = base64url.encode(sealed[:-TAG_BYTES])
-    return b".".join((head, b"", beside[: _IV_END - 1], ciphertext, beside[_IV_END - 1 :]))
+    text, rest = base64url.encode_within(sealed, len(sealed) - TAG_BYTES)
+    before, tag = beside[: _IV_END - 1], beside[_IV_END - 1 :]
+    return b"".join((head, b"..", before, b".", text, rest, b".", tag))
 
 
 def short_head(key_id: KeyId, *, json: bool) -> bytes:

@@ -91,3 +91,10 @@ def test_capacity_is_the_most_that_fits(characters: int) -> None:
 
 def test_nothing_fits_into_less_than_nothing() -> None:
     assert base64url.decoded_capacity(-5) == 0
+
+
+@given(st.integers(0, 600), st.integers(0, 600))
+def test_the_text_of_a_beginning_comes_in_two_pieces(size: int, end: int) -> None:
+    data = bytes(at % 251 for at in range(size))
+    end = min(end, size)
+    assert b"".join(base64url.encode_within(data, end)) == base64url.encode(data[:end])
