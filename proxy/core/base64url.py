@@ -26,6 +26,8 @@ _TO_URL: Final = bytes.maketrans(b"+/", b"-_")
 _TO_STANDARD: Final = bytes.maketrans(b"-_+/=", b"+/!!!")
 # From here on the vector instructions of pybase64 are worth its call.
 _LONG: Final = 256
+# From here on a copy costs more than the steps that spare it.
+_LARGE: Final = 65_536
 
 
 def encode(data: bytes) -> bytes:
@@ -38,9 +40,9 @@ def encode(data: bytes) -> bytes:
 def encode_within(data: bytes, end: int) -> tuple[bytes, bytes]:
     """Return the canonical text of the bytes before `end`, in two pieces.
 
-    So a long one need not be copied to lose its padding.
+    So a large one need not be copied to lose its padding.
     """
-    if end < _LONG:
+    if end < _LARGE:
         return encode(data[:end]), b""
     whole = end - end % 3
     return pybase64.b64encode(memoryview(data)[:whole], _ALTERNATIVES), encode(data[whole:end])
@@ -50,24 +52,27 @@ def decode(text: bytes) -> bytes:
     """Return the bytes of a canonical text; raise OpenFailed for any other spelling."""
     if not text:
         return b""
-    if len(text) >= _LONG:
-        return decode_within(text, 0, len(text))
     remainder = len(text) % 4
     if text[-1] not in _LAST[remainder]:
         raise OpenFailed("base64-not-canonical")
-    standard = text.translate(_TO_STANDARD) + _PADDING[remainder]
     try:
-        return binascii.a2b_base64(standard, strict_mode=True)
+        if len(text) < _LONG:
+            standard = text.translate(_TO_STANDARD) + _PADDING[remainder]
+            return binascii.a2b_base64(standard, strict_mode=True)
+        # It would take these as well, with a warning; `in` takes four times as long to look.
+        if text.find(b"+") < 0 and text.find(b"/") < 0:
+            return pybase64.b64decode(text + _PADDING[remainder], _ALTERNATIVES, validate=True)
     except ValueError:
-        raise OpenFailed("base64-not-canonical") from None
+        pass
+    raise OpenFailed("base64-not-canonical")
 
 
 def decode_within(text: bytes, start: int, end: int, behind: bytes = b"") -> bytes:
     """Return the bytes of the canonical text that stands within `text`, with `behind` after them.
 
-    A long one is not copied on the way. Raises as `decode` does.
+    A large one is not copied on the way. Raises as `decode` does.
     """
-    if end - start < _LONG:
+    if end - start < _LARGE:
         return decode(text[start:end]) + behind
     whole = end - (end - start) % 4
     # The decoder would take these as well; `in` takes four times as long to look.
@@ -77,8 +82,7 @@ def decode_within(text: bytes, start: int, end: int, behind: bytes = b"") -> byt
         most = pybase64.b64decode(memoryview(text)[start:whole], _ALTERNATIVES, validate=True)
     except ValueError:
         raise OpenFailed("base64-not-canonical") from None
-    rest = decode(text[whole:end])
-    return b"".join((most, rest, behind)) if rest or behind else most
+    return b"".join((most, decode(text[whole:end]), behind))
 
 
 def encoded_length(size: int) -> int:

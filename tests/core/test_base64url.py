@@ -10,6 +10,7 @@ from proxy.core import base64url
 from proxy.core.errors import OpenFailed
 
 ALPHABET = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+SIZES = st.integers(0, 600) | st.integers(65_500, 66_000)
 
 
 @given(st.binary(max_size=1000) | st.binary(min_size=185, max_size=200))
@@ -57,17 +58,30 @@ def test_no_other_spelling_is_taken(text: bytes) -> None:
     assert caught.value.reason == "base64-not-canonical"
 
 
-@pytest.mark.parametrize("size", [190, 191, 192, 193, 750, 9000])
+@pytest.mark.parametrize("size", [190, 191, 192, 193, 750, 9000, 70_000, 70_001, 70_002])
 @pytest.mark.parametrize("stray", [b"+", b"/", b"=", b" ", b"\n", b".", b"\xe9", b"\x00"])
 def test_no_other_character_is_taken_in_a_text_of_any_length(size: int, stray: bytes) -> None:
     text = base64url.encode(bytes(size))
     for at in (0, len(text) // 2, *range(len(text) - 6, len(text))):
+        spoiled = text[:at] + stray + text[at + 1 :]
         with pytest.raises(OpenFailed) as caught:
-            base64url.decode(text[:at] + stray + text[at + 1 :])
+            base64url.decode(spoiled)
+        assert caught.value.reason == "base64-not-canonical"
+        with pytest.raises(OpenFailed) as caught:
+            base64url.decode_within(b"AB" + spoiled + b"C", 2, 2 + len(spoiled))
         assert caught.value.reason == "base64-not-canonical"
 
 
-@given(st.integers(0, 600), st.binary(max_size=20), st.binary(max_size=3))
+@pytest.mark.parametrize("size", [199, 200, 70_000, 70_001])
+def test_a_text_within_another_has_one_end(size: int) -> None:
+    text = base64url.encode(bytes(size))
+    for end in (text[:-1] + b"B", text + b"A" * (5 - len(text) % 4)):
+        with pytest.raises(OpenFailed) as caught:
+            base64url.decode_within(end + b"AAA", 0, len(end))
+        assert caught.value.reason == "base64-not-canonical"
+
+
+@given(SIZES, st.binary(max_size=20), st.binary(max_size=3))
 def test_a_text_within_another_is_the_same_with_what_is_to_follow(
     size: int, behind: bytes, around: bytes
 ) -> None:
@@ -93,7 +107,7 @@ def test_nothing_fits_into_less_than_nothing() -> None:
     assert base64url.decoded_capacity(-5) == 0
 
 
-@given(st.integers(0, 600), st.integers(0, 600))
+@given(SIZES, SIZES)
 def test_the_text_of_a_beginning_comes_in_two_pieces(size: int, end: int) -> None:
     data = bytes(at % 251 for at in range(size))
     end = min(end, size)
