@@ -1,6 +1,6 @@
 """The admin API and the health listener: on their own ports, never on that of the traffic."""
 
-from ..process.deferred import defer
+from ..process.lean import lean_aiohttp
 
 # Before any module here imports it: of aiohttp, its client is not needed.
-defer("aiohttp")
+lean_aiohttp()

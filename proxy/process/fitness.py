@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from ..core.errors import UnfitEnvironment
-from .deferred import defer
+from .lean import lean_aiohttp
 
 # The distribution whose top-level package is called `proxy` too: whichever was installed last wins.
 RIVAL: Final = "proxy.py"
@@ -36,7 +36,7 @@ class Environment:
 
 def look() -> Environment:
     """Return the facts about the running interpreter."""
-    defer("aiohttp")
+    lean_aiohttp()
     # `sealyard version` does without them.
     import aiohttp  # noqa: PLC0415 - see above
     import cryptography  # noqa: PLC0415 - see above

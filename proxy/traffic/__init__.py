@@ -1,6 +1,6 @@
 """The traffic port: where messages arrive, are decided upon, and are forwarded or refused."""
 
-from ..process.deferred import defer
+from ..process.lean import lean_aiohttp
 
 # Before any module here imports it: of aiohttp, its client is not needed.
-defer("aiohttp")
+lean_aiohttp()

@@ -24,7 +24,7 @@ WRITTEN_AT_THE_END = textwrap.dedent(
     @atexit.register
     def write():
         with open(os.path.join(os.path.dirname(__file__), f"modules.{os.getpid()}"), "w") as file:
-            file.write(" ".join(sys.modules))
+            file.write(" ".join(name for name, held in sys.modules.items() if held))
     """
 )
 HEAVY = {
@@ -32,6 +32,7 @@ HEAVY = {
     "aiohttp.connector",
     "cryptography.hazmat.primitives.serialization.ssh",
     "cryptography.x509",
+    "frozenlist._frozenlist",
     "http.server",
     "importlib.metadata",
     "importlib.resources",
