@@ -16,7 +16,6 @@ from .edits import OpenEdit, SealEdit
 from .errors import OpenFailed
 from .formats.json.lexer import after_space, value_end
 from .formats.json.probe import Probe, Seen
-from .formats.json.text import check
 from .needs import Needs
 from .placed import Placed
 from .rules import Item, NamedPart
@@ -125,10 +124,10 @@ class Ordinary:
         """
         if not self._probe.suits(body):
             return None
-        text = check(body)
+        text = self._probe.read(body)
         try:
             probed = self._probe.find(text, 0 if text.startswith("{") else after_space(text, 0))
-        except (ValueError, StopIteration):
+        except (ValueError, StopIteration, RecursionError):
             return None
         if probed is None:
             return None

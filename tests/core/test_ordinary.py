@@ -111,9 +111,14 @@ _tokens = st.sampled_from(
     ]
 )
 _texts = st.sampled_from(['"c1"', '"hello"', '"é\U0001f600"', '"a\\n\\"b\\\\"', '""', '"d"'])
+# In a list, such strings are cut out of what is searched for names.
+LONG: Final = "long " * 20
+_long = st.sampled_from([LONG, f'"content":"{LONG}', f"{LONG}\\", f'{LONG}"{{[', f"{LONG}é"]).map(
+    lambda text: json.dumps(text, ensure_ascii=False)
+)
 _scalars = st.sampled_from(["17", "-1.50", "null", "true", "[1]", '{"x":{}}'])
 _odd = st.sampled_from(['"content"', '[1, "content"]', '{"content": 1}', '"\\u00e9"']) | scalars
-_plain = st.one_of(_texts, _tokens, _texts, _scalars)
+_plain = st.one_of(_texts, _tokens, _texts, _scalars, _long)
 
 
 @st.composite
@@ -143,7 +148,9 @@ def arrays(draw: st.DrawFn, elements: st.SearchStrategy[str]) -> str:
 
 _rows = st.one_of(
     st.sampled_from(['{"content":"é"}', '{"content":"a","subject":""}', '{"content":null}', "{}"]),
-    _tokens.map('{{"x":1, "content":{}}}'.format),
+    (_tokens | _long).map('{{"x":1, "content":{}}}'.format),
+    _long.map('{{"x":{{"content":{0}}}, "content":{0}}}'.format),
+    _long.map('{{"content" :  {0}, "x":["content","x:",{0}]}}'.format),
     objects(_plain),
     _plain,
 )
@@ -314,6 +321,61 @@ def test_a_list_of_more_values_than_may_be_selected_is_left_to_the_general_way(
     body = '{"conversationId":"c1","meta":[' + ",".join([row] * rows) + "]}"
 
     assert found_in(LISTS, body) is None
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        [f'{{"x":["content"],"content":"{LONG}"}}'],
+        [f'{{"Content":1,"content":"{LONG}"}}'],
+        [f'{{"content":"{LONG}","x":{{"content":1}}}}'],
+        [f'{{"x":["content"],"y":1,"content":"{LONG}"}}'],  # what follows `y` hides a name
+        [f'{{"content":"{LONG}\\\\","x":{"[" * 200}"{"]" * 200}"{"]" * 200}}}'],
+        ['{"content":1}'] * 100 + ['{"content":' + "[" * 140 + "]" * 140 + "}"],
+        ['{"content":' + "[" * 200 + "]" * 200 + "}"],
+        ["[" * 200 + "]" * 200],
+        ["[" * 100_000 + "]" * 100_000],
+        ['{"content":1'],
+    ],
+)
+def test_a_list_that_is_not_certain_is_left_to_the_general_way(rows: list[str]) -> None:
+    assert found_in(LISTS, '{"conversationId":"c1","meta":[' + ",".join(rows) + "]}") is None
+
+
+@pytest.mark.parametrize("other", ['"meta":[]', '"Meta":[]', '"x":{"meta":1}', '"x":"meta"'])
+def test_another_list_of_its_name_is_left_to_the_general_way(other: str) -> None:
+    body = f'{{"conversationId":"c1",{other},"meta":[{{"content":"{LONG}"}}]}}'
+
+    assert found_in(LISTS, body) is None
+    assert found_in(LISTS, body.replace(f"{other},", "")) is not None
+
+
+@pytest.mark.parametrize("text", [f'{LONG}"', f"{LONG}\\", f'"content":{LONG}', f"{LONG}[{{é"])
+def test_texts_that_are_not_cut_out_are_found_like_others(text: str) -> None:
+    body = json.dumps({"conversationId": "c1", "meta": [{"content": text}, {"content": LONG}]})
+
+    found = found_in(LISTS, body.replace("\\u00e9", "é"))
+
+    assert found is not None
+    assert [len(one.plaintext) for one in found[0] if isinstance(one, SealEdit)][1] == len(LONG)
+
+
+def test_a_member_that_is_spelled_otherwise_in_its_name_is_left_to_the_general_way() -> None:
+    rule = a_rule(request=a_block(encrypt=["optional $.meta[*].content"]), names=HERE)
+    named = json.dumps({"conversationId": "c1", "meta": [{"content": 1}]})
+
+    assert found_in(rule, named) is not None
+    assert found_in(rule, named.replace("content", "c\\u006fntent")) is None
+
+
+@pytest.mark.parametrize("count", [1, 2, 64, 150])
+def test_many_rows_with_few_brackets_each_are_ordinary(count: int) -> None:
+    rows = [f'{{"tags":["a"],"about":{{}},"content":"{LONG}"}}'] * count
+
+    found = found_in(LISTS, '{"conversationId":"c1","meta":[' + ",".join(rows) + "]}")
+
+    assert found is not None
+    assert len(found[0]) == count
 
 
 def test_messages_of_one_conversation_share_their_contexts() -> None:

@@ -14,8 +14,8 @@ def is_plain(name: str) -> bool:
 
 
 def quoted(name: str) -> str:
-    """Return a plain name as it stands in a text in lower case."""
-    return f'"{name}"'.lower()
+    """Return a plain name as it stands in a text."""
+    return f'"{name}"'
 
 
 def fold(name: str) -> str:

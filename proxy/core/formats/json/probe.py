@@ -4,6 +4,8 @@ A text that the scanner has read, and in which the `"name"` of a member stands j
 case, as objects on the path have such a member, has those members at these places, one after the
 other. Escapes (`\u`) could spell a name otherwise, names beyond ASCII have other cases, and a name
 may stand elsewhere too: such texts take the walk.
+
+In a list, the strings found so far are cut out of what is searched: they are most of its text.
 """
 
 from __future__ import annotations
@@ -16,11 +18,13 @@ from ...selectors import Any as Every
 from .findings import Path
 from .lexer import scan, value_start
 from .names import all_plain, quoted
+from .text import MAX_DEPTH, check, decoded, is_too_deep
 from .walk import SELECTED_MAX
 
 _PROBED_MAX: Final = 16 * 1024
-_LISTED_MAX: Final = 512 * 1024
+_LISTED_MAX: Final = 512 * 1024  # too small for more values than a text may have
 _CROWDED: Final = 50_000
+_WORTH_CUTTING: Final = 64
 _NOTHING: Final = frozenset[int]()
 _LISTS: Final = frozenset({list})
 _OBJECTS: Final = frozenset({dict})
@@ -55,12 +59,19 @@ class Probe:
             and (text.count(",") if isinstance(text, str) else text.count(b",")) >= _CROWDED
         )
 
+    def read(self, body: bytes) -> str:
+        """Return the text that `find` takes, once it is in order as far as it must be before.
+
+        Raises MessageError as `check` does.
+        """
+        return decoded(body) if self._many else check(body)
+
     def find(self, text: str, start: int) -> tuple[object, int, Selected] | None:
         """Return the value at `start` as it is read, where it ends, and what stands at the paths.
 
         A path is missing where one of its values is absent or null, or an array on it is empty.
-        None where any of it is not certain. Raises ValueError or StopIteration for what the scanner
-        does not read, as it does.
+        None where any of it is not certain. Raises ValueError, StopIteration or RecursionError for
+        what the scanner does not read, as it does.
         """
         if "\\" in text and "\\u" in text:  # one character is looked for much faster than two
             return None
@@ -80,8 +91,8 @@ class Probe:
         return [list(_places(document, path, ())) for path in self._paths]
 
 
-_Name = tuple[str, str, int]
-"""A name, how it is spelled in lower case, and how long that is."""
+_Name = tuple[str, str, str, int]
+"""A name, how it is spelled, also in lower case, and how long that is."""
 _Steps = tuple[_Name | None, ...]
 
 
@@ -89,7 +100,7 @@ def _step(step: str | Every) -> _Name | None:
     if not isinstance(step, str):
         return None
     spelled = quoted(step)
-    return step, spelled, len(spelled)
+    return step, spelled, spelled.lower(), len(spelled)
 
 
 def _by_names(
@@ -105,7 +116,7 @@ def _by_names(
     for path in paths:
         level = document
         behind = 0
-        for name, spelled, size in path:
+        for name, _, spelled, size in path:
             if type(level) is not dict or not (plain or all_plain(level)):
                 return None
             at = lower.find(spelled)
@@ -132,18 +143,22 @@ def _in_lists(
     text: str,
 ) -> Selected | None:
     """Return what stands at paths of which some go through arrays."""
-    lower = text.lower()
     plain = text.isascii()
     found: list[list[Seen]] = []
     missing: AbstractSet[int] = _NOTHING
+    depth, shortest = len(text), text
     for index, path in enumerate(paths):
-        listed = _listed(document, path, text, lower, plain=plain)
+        listed = _listed(document, path, text, plain=plain)
         if listed is None:
             return None
-        seen, lacks = listed
+        seen, lacks, rest, apart = listed
         found.append(seen)
         if lacks:
             missing |= {index}
+        depth = min(depth, rest.count("[") + rest.count("{") - apart)
+        shortest = min(shortest, rest, key=len)
+    if depth > MAX_DEPTH and is_too_deep(shortest.encode("latin-1")):
+        return None
     return None if sum(map(len, found)) > SELECTED_MAX else (found, missing)
 
 
@@ -151,14 +166,19 @@ def _listed(
     document: Any,  # noqa: ANN401 - as above
     path: _Steps,
     text: str,
-    lower: str,
     *,
     plain: bool,
-) -> tuple[list[Seen], bool] | None:
-    """Return the values at a path to a name, and whether something is missing there."""
+) -> tuple[list[Seen], bool, str, int] | None:
+    """Return the values at a path to a name, and whether something is missing there.
+
+    And the text without most of these values, and how many of its objects add nothing to its
+    depth: those that have such values stand beside each other, never one in the other.
+    """
     levels: list[Any] = [document]
     lacks = False
+    above: list[Any] = []
     spelled, size = "", 0
+    counts: list[tuple[str, int]] = []
     for step in path:
         above = [level for level in levels if level is not None]
         lacks = lacks or len(above) < len(levels)
@@ -171,18 +191,40 @@ def _listed(
         else:
             if not kinds <= _OBJECTS or not (plain or all(map(all_plain, above))):
                 return None
-            name, spelled, size = step
+            name, spelled, folded, size = step
             levels = [level[name] for level in above if name in level]
             lacks = lacks or len(levels) < len(above)
-            if lower.count(spelled) != len(levels):
-                return None
+            counts.append((folded, len(levels)))
+    seen, rest = _located(text, levels, spelled, size)
+    lower = rest.lower()
+    if any(lower.count(name) != count for name, count in counts):
+        return None
+    return seen, lacks or len(seen) < len(levels), rest, max(len(above) - 1, 0)
+
+
+def _located(text: str, values: list[Any], spelled: str, size: int) -> tuple[list[Seen], str]:
+    """Return where values begin, each behind the name as it is `spelled`, and the rest of the text.
+
+    What is cut out has no quotes, so that no name is lost with it. If each of the names found is
+    that of its value, as their number tells in the end, it is a string, or the most of one.
+    """
     seen: list[Seen] = []
-    at = 0
-    for value in levels:
-        at = lower.find(spelled, at) + size
-        if value is not None:
-            seen.append((value, value_start(text, at)))
-    return seen, lacks or len(seen) < len(levels)
+    rest: list[str] = []
+    at = kept = 0
+    for value in values:
+        at = text.index(spelled, at) + size  # without `\u`, it is spelled as it reads
+        if value is None:
+            continue
+        start = value_start(text, at)
+        seen.append((value, start))
+        if type(value) is str and len(value) > _WORTH_CUTTING:
+            start += 1
+            end = start + len(value)
+            if text.find('"', start, end) < 0 and text.find("\\", start, end) < 0:
+                rest.append(text[kept:start])
+                at = kept = end
+    rest.append(text[kept:])
+    return seen, "".join(rest)
 
 
 def _places(

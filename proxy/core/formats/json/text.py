@@ -31,9 +31,24 @@ _STEPS: Final = bytes.maketrans(b"[{]}", b"\x01\x01\xff\xff")  # as signed bytes
 def check(body: bytes) -> str:
     """Return `body` with one character for each byte, once its encoding and depth are in order.
 
+    Raises as `decoded` does, and InvalidBody for nesting beyond 128 levels, BodyTooLarge for more
+    than a million commas and brackets.
+    """
+    text = decoded(body)
+    most = MAX_DEPTH if len(body) <= MAX_VALUES else MAX_VALUES
+    brackets = _count(body, b"[", most) + _count(body, b"{", most)
+    if brackets > MAX_DEPTH and is_too_deep(body):
+        raise InvalidBody("nested-too-deeply")
+    if most == MAX_VALUES and brackets + _count(body, b",", most) > most:
+        raise BodyTooLarge("too-many-values")
+    return text
+
+
+def decoded(body: bytes) -> str:
+    """Return `body` with one character for each byte, once its encoding is in order.
+
     latin-1 gives one character a byte, so that places in the text are places in the bytes. Raises
-    InvalidBody for bad UTF-8, a byte order mark, lone surrogates, or nesting beyond 128 levels,
-    BodyTooLarge for more than a million commas and brackets.
+    InvalidBody for bad UTF-8, a byte order mark, or lone surrogates.
     """
     if not body.isascii():
         try:
@@ -44,12 +59,6 @@ def check(body: bytes) -> str:
             raise InvalidBody("byte-order-mark")
     if body.find(b"\\") >= 0 and _SURROGATE_ESCAPE.search(body):  # `in` takes four times as long
         _check_surrogates(body)
-    most = MAX_DEPTH if len(body) <= MAX_VALUES else MAX_VALUES
-    brackets = _count(body, b"[", most) + _count(body, b"{", most)
-    if brackets > MAX_DEPTH:
-        _check_depth(body)
-    if most == MAX_VALUES and brackets + _count(body, b",", most) > most:
-        raise BodyTooLarge("too-many-values")
     return body.decode("latin-1")
 
 
@@ -101,8 +110,8 @@ def _check_surrogates(body: bytes) -> None:
         raise InvalidBody("lone-surrogate")
 
 
-def _check_depth(body: bytes) -> None:
-    """Raise InvalidBody for more than 128 levels, without recursion and at the speed of C.
+def is_too_deep(body: bytes) -> bool:
+    """Tell whether there are more than 128 levels, without recursion and at the speed of C.
 
     Only quotes and brackets are looked at, and no escaped quotes. Pairs of neighbouring quotes go
     first: they are strings without brackets, or the border between two strings, and either way what
@@ -113,5 +122,4 @@ def _check_depth(body: bytes) -> None:
         body = body.replace(b"\\\\", b"").replace(b'\\"', b"")
     marks = body.translate(_STEPS, _NOT_MARKS)
     steps = b"".join(marks.replace(b'""', b"").split(b'"')[::2])
-    if max(accumulate(memoryview(steps).cast("b")), default=0) > MAX_DEPTH:
-        raise InvalidBody("nested-too-deeply")
+    return max(accumulate(memoryview(steps).cast("b")), default=0) > MAX_DEPTH
