@@ -64,6 +64,10 @@ class _Line(asyncio.Protocol):
         self.transport.write(OK * len(view.requests))
 
 
+_TURNS_TO_REPORT = 3
+"""So many turns of the loop behind an answer, its message has been reported."""
+
+
 @dataclass(frozen=True)
 class Outcome:
     """What became of the bytes of one connection.
@@ -90,6 +94,8 @@ class Lane:
         answer = await _deliver(self.ours.port, pieces)
         await _soon(lambda: not self.ours.listener.connections)
         await _soon(lambda: not self.origin.unfinished())
+        for _ in range(_TURNS_TO_REPORT):
+            await asyncio.sleep(0)
         heard, self.ours.ear.heard = self.ours.ear.heard, []
         requests, self.origin.requests = self.origin.requests, []
         assert self.origin.disagreements == []
