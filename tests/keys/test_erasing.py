@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -21,13 +21,17 @@ OTHER = Scope("clinic", "c2")
 
 
 @pytest.fixture(params=["memory", "shared", "sqlite"])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[Store, Time]]:
+async def store(
+    request: pytest.FixtureRequest, tmp_path: Path
+) -> AsyncIterator[tuple[Store, Time]]:
     time = Time()
     if request.param == "shared":
         yield SharedStore(time), time
-    else:
-        address = "memory" if request.param == "memory" else f"sqlite:{tmp_path}/keys.db"
-        yield open_store(address, time, wall=time), time
+        return
+    address = "memory" if request.param == "memory" else f"sqlite:{tmp_path}/keys.db"
+    opened = open_store(address, time, wall=time)
+    yield opened, time
+    await opened.close()
 
 
 def a_desk(world: World) -> Desk:
