@@ -7,7 +7,7 @@ import sqlite3
 import stat
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -44,10 +44,13 @@ class SqliteFile:
         self._kept = 0
         _require_private(path)
         try:
-            self._connection = sqlite3.connect(
-                path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False
-            )
-            self._prepare()
+            with ExitStack() as undone:
+                self._connection = sqlite3.connect(
+                    path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False
+                )
+                undone.callback(self._connection.close)
+                self._prepare()
+                undone.pop_all()
         except sqlite3.Error as error:
             raise UnfitEnvironment(f"{path}: no store: {error}") from None
 

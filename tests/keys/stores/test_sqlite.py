@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import subprocess
@@ -71,6 +72,15 @@ async def test_a_file_that_lets_others_in_is_refused(tmp_path: Path, mode: int) 
     await store.close()
 
 
+def open_files() -> set[str]:
+    """Return what this process holds open."""
+    files = set()
+    for descriptor in Path("/proc/self/fd").iterdir():
+        with contextlib.suppress(OSError):  # the one that lists them
+            files.add(str(descriptor.readlink()))
+    return files
+
+
 @pytest.mark.parametrize("content", [b"this is no database, and long enough to tell" * 30])
 async def test_what_is_no_database_is_refused(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "keys.db"
@@ -80,6 +90,7 @@ async def test_what_is_no_database_is_refused(tmp_path: Path, content: bytes) ->
     with pytest.raises(UnfitEnvironment, match="no store"):
         await store.open(lambda _: None)
     await store.close()
+    assert str(path) not in open_files()
 
 
 async def test_a_missing_folder_is_told(tmp_path: Path) -> None:
