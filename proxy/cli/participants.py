@@ -27,6 +27,9 @@ from .participant_store import (
     opener_of,
 )
 
+# One of 64 key ids, which are base64url, begins with a dash and is no option for that, also where
+# there is an h in it.
+_TAKES_KID: Final = {"ignore_unknown_options": True, "help_option_names": ["--help"]}
 _WEEK_SECONDS: Final = 604_800
 _YEAR_SECONDS: Final = 366 * 86_400
 
@@ -221,7 +224,7 @@ def add_prekey(  # noqa: PLR0913 - each is one option
     click.echo(key.public.kid)
 
 
-@participants.command()
+@participants.command(context_settings=_TAKES_KID)
 @click.argument("participant")
 @click.argument("kid")
 @click.option("--reason", required=True, help="Why: one line, kept with the key.")
@@ -238,7 +241,7 @@ def revoke(place: Place, participant: str, kid: str, reason: str) -> None:
     base.say(f"revoked {kid}; it is never taken again")
 
 
-@participants.command()
+@participants.command(context_settings=_TAKES_KID)
 @click.argument("participant")
 @click.argument("kid")
 @click.option("--at", metavar="TIME", help="When, such as 2027-11-24T00:00:00Z; default: now.")
@@ -257,7 +260,7 @@ def expire(place: Place, participant: str, kid: str, at: str | None) -> None:
     base.say(f"{kid} ends at {times.utc(after.find(kid).expires)}")
 
 
-@participants.command("accept")
+@participants.command("accept", context_settings=_TAKES_KID)
 @click.argument("participant")
 @click.argument("kid")
 @keyring_options
@@ -310,7 +313,7 @@ def jwks(place: Place, participant: str) -> None:
     base.print_json(find(place, participant).jwks(time.time()))
 
 
-@participants.command()
+@participants.command(context_settings=_TAKES_KID)
 @click.argument("participant")
 @click.argument("kid")
 @click.argument("file", type=FILE)

@@ -222,6 +222,28 @@ def test_an_x_wing_key_that_they_made_themselves_is_taken(run: Run) -> None:
     assert kid == a_public_key("bob-xw").kid
 
 
+@pytest.mark.parametrize("kid", ["-5P2l8KWVtIrESG-iEWfYhGdc7WOWr5ou3FAAQ5VuS0", "--" + "h" * 41])
+@pytest.mark.parametrize(
+    ("command", "more"),
+    [
+        ("accept", ()),
+        ("expire", ()),
+        ("private", ("mine.jwe",)),
+        ("revoke", ("--reason", "lost")),
+    ],
+)
+def test_a_key_id_may_begin_with_a_dash(
+    run: Run, command: str, more: tuple[str, ...], kid: str
+) -> None:
+    run("add", "alice", "--jwk", "alice.json")
+
+    assert "no key of that id" in run(command, "alice", kid, *more, status=3).stderr
+
+
+def test_what_is_no_option_is_refused_all_the_same(run: Run) -> None:
+    run("expire", "alice", "k1", "--when", "now", status=2)
+
+
 def test_a_key_that_nobody_accepted_is_shown_and_accepted(run: Run) -> None:
     first = run("add", "alice", "--jwk", "alice.json", "--accept").stdout.strip()
     other = run("add", "alice", "--jwk", "bob.json", "--device", "new").stdout.strip()
@@ -229,7 +251,7 @@ def test_a_key_that_nobody_accepted_is_shown_and_accepted(run: Run) -> None:
     assert shown == {first: True, other: False}
     assert "new  NOT ACCEPTED" in run("list", "alice").stdout
 
-    assert f"accepted {other}" in run("accept", "alice", "--", other).stderr
+    assert f"accepted {other}" in run("accept", "alice", other).stderr
     assert all(one["accepted"] for one in listed(run))
     lines = [json.loads(one) for one in Path("keyring.jwe.audit").read_text().splitlines()]
     found = [one["kid"] for one in lines if one["event"] == "participants.accept"]
@@ -238,8 +260,8 @@ def test_a_key_that_nobody_accepted_is_shown_and_accepted(run: Run) -> None:
 
 def test_a_key_that_is_not_there_or_over_is_not_accepted(run: Run) -> None:
     kid = run("add", "alice", "--jwk", "alice.json").stdout.strip()
-    run("revoke", "alice", "--reason", "lost", "--", kid)
+    run("revoke", "alice", "--reason", "lost", kid)
 
-    run("accept", "alice", "--", kid, status=3)
-    run("accept", "alice", "--", "x" * 43, status=3)
+    run("accept", "alice", kid, status=3)
+    run("accept", "alice", "x" * 43, status=3)
     assert "participants.accept" not in Path("keyring.jwe.audit").read_text()
