@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from contextlib import suppress
 from dataclasses import replace
 from typing import Final, Literal
@@ -329,7 +330,8 @@ def test_a_list_of_more_values_than_may_be_selected_is_left_to_the_general_way(
         [f'{{"x":["content"],"content":"{LONG}"}}'],
         [f'{{"Content":1,"content":"{LONG}"}}'],
         [f'{{"content":"{LONG}","x":{{"content":1}}}}'],
-        [f'{{"x":["content"],"y":1,"content":"{LONG}"}}'],  # what follows `y` hides a name
+        [f'{{"x":["content"],"y":1,"content":"{LONG}"}}'],
+        [f'{{"x":{{"content":1}},"content":"{LONG}"}}'],  # what follows the first holds a name
         [f'{{"content":"{LONG}\\\\","x":{"[" * 200}"{"]" * 200}"{"]" * 200}}}'],
         ['{"content":1}'] * 100 + ['{"content":' + "[" * 140 + "]" * 140 + "}"],
         ['{"content":' + "[" * 200 + "]" * 200 + "}"],
@@ -358,6 +360,18 @@ def test_texts_that_are_not_cut_out_are_found_like_others(text: str) -> None:
 
     assert found is not None
     assert [len(one.plaintext) for one in found[0] if isinstance(one, SealEdit)][1] == len(LONG)
+
+
+@pytest.mark.parametrize(
+    "decoys", ['"content",', '"content" ,', '{"content":1},', '{"content" : "a"},']
+)
+def test_a_list_full_of_decoys_is_left_to_the_general_way_at_once(decoys: str) -> None:
+    rows = ",".join(['{"content":1}'] * 10_000)
+    space = " " * 150_000
+    body = f'{{"conversationId":"c1","x":[{decoys * 10_000}1],"y":{space}1,"meta":[{rows}]}}'
+    began = time.process_time()
+    assert found_in(LISTS, body) is None
+    assert time.process_time() - began < 1
 
 
 def test_a_member_that_is_spelled_otherwise_in_its_name_is_left_to_the_general_way() -> None:

@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from ...selectors import Any as Every
 from .findings import Path
-from .lexer import scan, value_start
+from .lexer import after_space, scan, value_start
 from .names import all_plain, quoted
 from .text import MAX_DEPTH, check, decoded, is_too_deep
 from .walk import SELECTED_MAX
@@ -195,24 +195,33 @@ def _listed(
             levels = [level[name] for level in above if name in level]
             lacks = lacks or len(levels) < len(above)
             counts.append((folded, len(levels)))
-    seen, rest = _located(text, levels, spelled, size)
+    located = _located(text, levels, spelled, size)
+    if located is None:
+        return None
+    seen, rest = located
     lower = rest.lower()
     if any(lower.count(name) != count for name, count in counts):
         return None
     return seen, lacks or len(seen) < len(levels), rest, max(len(above) - 1, 0)
 
 
-def _located(text: str, values: list[Any], spelled: str, size: int) -> tuple[list[Seen], str]:
+def _located(
+    text: str, values: list[Any], spelled: str, size: int
+) -> tuple[list[Seen], str] | None:
     """Return where values begin, each behind the name as it is `spelled`, and the rest of the text.
 
-    What is cut out has no quotes, so that no name is lost with it. If each of the names found is
-    that of its value, as their number tells in the end, it is a string, or the most of one.
+    None where a value reads as the name: to look from each of many such for the next colon would
+    take the square of the text. What is cut out has no quotes, so that no name is lost with it. If
+    each of the names found is that of its value, as their number tells in the end, it is a string,
+    or the most of one.
     """
     seen: list[Seen] = []
     rest: list[str] = []
     at = kept = 0
     for value in values:
         at = text.index(spelled, at) + size  # without `\u`, it is spelled as it reads
+        if text[at] != ":" and not text.startswith(":", after_space(text, at)):
+            return None
         if value is None:
             continue
         start = value_start(text, at)
