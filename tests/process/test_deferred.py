@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import textwrap
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parent.parent.parent
+from . import fresh
 
 INIT = """
 __version__ = "1.2"
@@ -28,15 +26,7 @@ def said(folder: Path, script: str) -> str:
         "defer('toy')\n"
         "def loaded(): return 'toy.heavy' in sys.modules\n"
     )
-    done = subprocess.run(  # noqa: S603 - this interpreter, and scripts that stand here
-        [sys.executable, "-c", start + textwrap.dedent(script)],
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=60,
-        env={"PYTHONPATH": f"{ROOT}:{folder}"},
-    )
-    return done.stdout.strip()
+    return fresh.said(start + textwrap.dedent(script), folder)
 
 
 @pytest.fixture

@@ -2,26 +2,11 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
 
-ROOT = Path(__file__).parent.parent.parent
+from .fresh import said
+
 MAPPED = "print('libstdc++' in open('/proc/self/maps').read())"
-
-
-def said(script: str) -> list[str]:
-    done = subprocess.run(  # noqa: S603 - this interpreter, and scripts that stand here
-        [sys.executable, "-c", script],
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=60,
-        env={"PYTHONPATH": str(ROOT)},
-    )
-    return done.stdout.split()
 
 
 @pytest.mark.parametrize("package", ["admin", "injector", "traffic"])
@@ -30,12 +15,12 @@ def test_who_serves_loads_no_cxx(package: str) -> None:
         f"import proxy.{package}\nfrom aiohttp import web\nweb.Application().freeze()\n{MAPPED}"
     )
 
-    assert said(served) == ["False"]
-    assert said(f"from aiohttp import web\n{MAPPED}") == ["True"]  # else this test says nothing
+    assert said(served) == "False"
+    assert said(f"from aiohttp import web\n{MAPPED}") == "True"  # else this test says nothing
 
 
 def test_who_looks_at_the_environment_loads_no_cxx() -> None:
-    assert said(f"from proxy.process.fitness import look\nlook()\n{MAPPED}") == ["False"]
+    assert said(f"from proxy.process.fitness import look\nlook()\n{MAPPED}") == "False"
 
 
 def test_what_was_imported_before_stays() -> None:
@@ -46,4 +31,4 @@ def test_what_was_imported_before_stays() -> None:
         "print(sys.modules['frozenlist._frozenlist'] is not None, frozenlist.FrozenList.__module__)"
     )
 
-    assert said(script) == ["True", "frozenlist._frozenlist"]
+    assert said(script) == "True frozenlist._frozenlist"
