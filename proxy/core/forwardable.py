@@ -22,11 +22,23 @@ class Forwardable:
     differ from what arrived, so that length, validators and digests of the original must not be
     passed on. `media_type` is the new Content-Type of a changed body: a text, empty for none at
     all, or None to keep the old one. `decoded` says that the body has lost its content coding.
-    `marks` are headers to add. `ruled` says that responses of this route are read or changed, so
-    that nobody may rely on ranges, codings or strong validators.
+    `marks` are headers to add. `private` says that it is for its client alone, since something was
+    opened for it: what the backend says to caches is not passed on, the marks stand in its place.
+    `ruled` says that responses of this route are read or changed, so that nobody may rely on
+    ranges, codings or strong validators.
     """
 
-    __slots__ = ("body", "changed", "decoded", "flow", "head", "marks", "media_type", "ruled")
+    __slots__ = (
+        "body",
+        "changed",
+        "decoded",
+        "flow",
+        "head",
+        "marks",
+        "media_type",
+        "private",
+        "ruled",
+    )
 
     def __init__(  # noqa: PLR0913, PLR0917 - private: one maker, below
         self,
@@ -36,6 +48,7 @@ class Forwardable:
         changed: bool,  # noqa: FBT001 - given by name, a class takes twice as long to make
         decoded: bool,  # noqa: FBT001 - as above
         ruled: bool,  # noqa: FBT001 - as above
+        private: bool,  # noqa: FBT001 - as above
         media_type: str | None,
         marks: Headers,
         flow: Flow | PlannedFlow | None,
@@ -49,6 +62,7 @@ class Forwardable:
         self.changed: Final = changed
         self.decoded: Final = decoded
         self.ruled: Final = ruled
+        self.private: Final = private
         self.media_type: Final = media_type
         self.marks: Final = marks
         self.flow: Final = flow
@@ -66,9 +80,10 @@ def mint(  # noqa: PLR0913 - one argument for each slot
     changed: bool = False,
     decoded: bool = False,
     ruled: bool = False,
+    private: bool = False,
     media_type: str | None = None,
     marks: Headers = (),
     flow: Flow | PlannedFlow | None = None,
 ) -> Forwardable:
     """Make a Forwardable. For `pipeline` alone: a test holds every other module to that."""
-    return Forwardable(_MINT, head, body, changed, decoded, ruled, media_type, marks, flow)
+    return Forwardable(_MINT, head, body, changed, decoded, ruled, private, media_type, marks, flow)

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from .caching import for_its_client, forbids_recoding
 from .edits import Fate
 from .message import Headers, RequestHead, ResponseHead
 
 _NO_TRANSFORM = (b"Cache-Control", b"no-transform")
-_NO_STORE = (b"Cache-Control", b"no-store")
-_FOR_NO_OTHER = frozenset({b"no-store", b"private"})
 _NOSNIFF = (b"X-Content-Type-Options", b"nosniff")
 
 
 def request_marks(head: RequestHead, counts: Mapping[Fate, int]) -> Headers:
     """Return what a request gains: nobody behind Sealyard may recode what it sealed."""
-    if "sealed" in counts and b"no-transform" not in head.told.directives:
+    if "sealed" in counts and not forbids_recoding(head.told):
         return (_NO_TRANSFORM,)
     return ()
 
@@ -29,20 +28,32 @@ def response_marks(
 ) -> Headers:
     """Return what a response gains; `opaque` says that its body was sealed as a whole.
 
-    What was opened here the backend holds sealed, on purpose; no cache on the way may hold it open.
-    A backend that says `private` has decided for the client's own cache, and that stands.
+    The Cache-Control of what was opened is instead of the backend's, which `mint` keeps back where
+    it is told that the message is `private`.
     """
     marks: Headers = vary(head, varies) if varies else ()
     if opaque and b"x-content-type-options" not in head.told:
         marks = (_NOSNIFF, *marks)
-    if "sealed" in counts and b"no-transform" not in head.told.directives:
+    if "opened" in counts:
+        said = for_its_client(head.told, as_it_is="sealed" in counts)
+        marks = ((b"Cache-Control", said), *marks)
+    elif "sealed" in counts and not forbids_recoding(head.told):
         marks = (_NO_TRANSFORM, *marks)
-    if "opened" in counts and head.told.directives.isdisjoint(_FOR_NO_OTHER):
-        marks = (_NO_STORE, *marks)
     if "plain" in counts:
         marks = ((b"Sealyard-Plain", b"%d" % counts["plain"]), *marks)
     if "kept" in counts:
         marks = ((b"Sealyard-Kept", b"%d" % counts["kept"]), *marks)
+    return marks
+
+
+def bodiless_marks(head: ResponseHead, varies: tuple[bytes, ...], *, opens: bool) -> Headers:
+    """Return what a response without a body gains; `opens` says that one with it may be opened.
+
+    Caches take its headers for those of the body that they hold, or may come to hold.
+    """
+    marks = vary(head, varies)
+    if opens and b"cache-control" in head.told:
+        marks = ((b"Cache-Control", for_its_client(head.told, as_it_is=False)), *marks)
     return marks
 
 

@@ -9,11 +9,12 @@ from typing import Final, Literal
 
 from .errors import UnsupportedBody
 
-_TOKEN: Final = rb"[A-Za-z0-9!#$%&'*+.^_`|~-]+"
+TOKEN: Final = rb"[A-Za-z0-9!#$%&'*+.^_`|~-]+"
+"""A token of RFC 9110 section 5.6.2, as a pattern."""
 _QUOTED: Final = rb'"(?:[^"\\\x00-\x1f\x7f-\xff]|\\[\x21-\x7e])*"'
-_PARAMETER: Final = re.compile(rb"[ \t]*;[ \t]*(%s)=(%s|%s)" % (_TOKEN, _TOKEN, _QUOTED))
+_PARAMETER: Final = re.compile(rb"[ \t]*;[ \t]*(%s)=(%s|%s)" % (TOKEN, TOKEN, _QUOTED))
 _MEDIA_TYPE: Final = re.compile(
-    rb"(%s/%s)((?:[ \t]*;[ \t]*%s=(?:%s|%s))*)[ \t]*;?" % (_TOKEN, _TOKEN, _TOKEN, _TOKEN, _QUOTED)
+    rb"(%s/%s)((?:[ \t]*;[ \t]*%s=(?:%s|%s))*)[ \t]*;?" % (TOKEN, TOKEN, TOKEN, TOKEN, _QUOTED)
 )
 _PLAIN_QUOTED: Final = re.compile(r'"[A-Za-z0-9!#$%&\'*+.^_`|~-]+"')
 
@@ -30,6 +31,7 @@ _TOLD: Final = frozenset(
         b"content-encoding",
         b"content-md5",
         b"content-type",
+        b"expires",
         b"repr-digest",
         b"vary",
         b"x-content-type-options",
@@ -44,11 +46,10 @@ _NOT_PLAIN: Final = frozenset(
 class Told(dict[bytes, list[bytes]]):
     """Some headers: their values in order, by name in lower case.
 
-    `plain_json` says that they tell of a JSON text in UTF-8, neither coded nor with a digest;
-    `directives` are those of Cache-Control in lower case, without what they are set to.
+    `plain_json` says that they tell of a JSON text in UTF-8, neither coded nor with a digest.
     """
 
-    __slots__ = ("directives", "plain_json")
+    __slots__ = ("plain_json",)
 
     def __init__(self, headers: Headers) -> None:
         """Take the headers that rules read, in one pass over all of them."""
@@ -58,7 +59,6 @@ class Told(dict[bytes, list[bytes]]):
             if low in _TOLD:
                 self.setdefault(low, []).append(value)
         self.plain_json = self._tells_of_plain_json()
-        self.directives = frozenset(one.partition(b"=")[0] for one in self.words(b"cache-control"))
 
     def words(self, name: bytes) -> set[bytes]:
         """Return the words of a list in a header, in lower case."""

@@ -35,7 +35,7 @@ from .formats.kinds import Kind
 from .forwardable import Forwardable, mint
 from .frame_edits import Begun, FrameEdit
 from .head_values import with_changes
-from .marks import request_marks, response_marks, vary
+from .marks import bodiless_marks, request_marks, response_marks
 from .message import Head, Headers, RequestHead, ResponseHead, SocketHead, media_type
 from .needs import Keys
 from .planning import (
@@ -128,8 +128,12 @@ def pass_response(exchange: Exchange, head: ResponseHead, *, bodiless: bool) -> 
     if choose(exchange, head) is not None:
         message = "a response that a rule reads cannot pass unread"
         raise TypeError(message)
-    ruled = bodiless and exchange.decision.may_read_response
-    return mint(head, ruled=ruled, marks=vary(head, exchange.decision.varies) if ruled else ())
+    decision = exchange.decision
+    if not (bodiless and decision.may_read_response):
+        return mint(head)
+    opens = decision.may_open_response
+    marks = bodiless_marks(head, decision.varies, opens=opens)
+    return mint(head, ruled=True, private=opens, marks=marks)
 
 
 def begin_stream(
@@ -149,8 +153,14 @@ def begin_stream(
         marks = request_marks(head, counts)
     else:
         marks = response_marks(head, counts, exchange.decision.varies, opaque=False)
-    ruled = exchange.decision.may_read_response
-    return mint(head, changed=True, ruled=ruled, marks=marks, flow=flow)
+    return mint(
+        head,
+        changed=True,
+        ruled=exchange.decision.may_read_response,
+        private="opened" in counts,
+        marks=marks,
+        flow=flow,
+    )
 
 
 def _foreseen(takers: Iterable[Blueprint]) -> dict[Fate, int]:
@@ -209,7 +219,14 @@ def _apply_single(plan: Plan, keys: Keys, now: float) -> Applied:
         marks = response_marks(head, counts, plan.varies, opaque=False)
     if text is not None:
         body = b"".join((body[: change.start], text, body[change.end :]))
-    forwardable = mint(head, body, changed=text is not None, ruled=plan.ruled, marks=marks)
+    forwardable = mint(
+        head,
+        body,
+        changed=text is not None,
+        ruled=plan.ruled,
+        private=change.fate == "opened",
+        marks=marks,
+    )
     proven = {} if session is None else {session: 1}
     return Applied(forwardable, counts, proven, tuple(at_hand.unopened))
 
@@ -268,6 +285,7 @@ def _whole(plan: Plan, head: Head, done: _Done) -> Forwardable:
         changed=bool(changes or done.head_changes) or plan.decoded,
         decoded=plan.decoded,
         ruled=plan.ruled,
+        private="opened" in done.counts,
         media_type=_new_media_type(plan) if changes else None,
         marks=_marks(plan, done.counts),
     )
@@ -302,8 +320,15 @@ def _begun(plan: Plan, framing: FrameEdit, keys: AtHand, now: float, done: _Done
 def _in_parts(plan: Plan, head: Head) -> Forwardable:
     """Return a form whose parts change while they pass."""
     assert plan.blueprint is not None  # noqa: S101 - a form passes by a block
-    marks = _marks(plan, _foreseen((plan.blueprint,)))
-    return mint(head, changed=True, ruled=plan.ruled, marks=marks, flow=plan.form)
+    counts = _foreseen((plan.blueprint,))
+    return mint(
+        head,
+        changed=True,
+        ruled=plan.ruled,
+        private="opened" in counts,
+        marks=_marks(plan, counts),
+        flow=plan.form,
+    )
 
 
 def _framed(plan: Plan, begun: Begun, head: Head, counts: dict[Fate, int]) -> Forwardable:
@@ -320,6 +345,7 @@ def _framed(plan: Plan, begun: Begun, head: Head, counts: dict[Fate, int]) -> Fo
         changed=begun.flow is not None or head is not plan.head or plan.decoded,
         decoded=plan.decoded,
         ruled=plan.ruled,
+        private="opened" in counts,
         media_type=begun.media_type,
         marks=_marks(plan, counts),
         flow=flow,

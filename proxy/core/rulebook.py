@@ -26,7 +26,7 @@ class CompiledRule:
     """A rule with its blocks made ready. An empty tuple lets the direction pass unread.
 
     `varies` are the request headers that bind what a response holds; `seals_response` says that
-    some block encrypts responses.
+    some block encrypts responses, `opens_response` that some block decrypts them.
     """
 
     rule: Rule
@@ -34,6 +34,7 @@ class CompiledRule:
     response: Blueprints
     varies: tuple[bytes, ...]
     seals_response: bool
+    opens_response: bool
 
     @property
     def guards(self) -> bool:
@@ -48,7 +49,8 @@ class Decision:
 
     `rule` is the rule that matched. `reads_request` says that the request's body must be read
     before anything is forwarded, `may_read_response` that some response to it would be read.
-    `varies` are the request headers that bind what a response holds. A rule that only `observes`
+    `may_open_response` says that of one that would be opened. `varies` are the request headers that
+    bind what a response holds. A rule that only `observes`
     stands there, and the message passes as if there were none. `overridable`: with another method,
     another rule would take the request, and one that must not be gone around. `pattern` is the one
     of the rule's that took it.
@@ -57,6 +59,7 @@ class Decision:
     __slots__ = (
         "captures",
         "compiled",
+        "may_open_response",
         "may_read_response",
         "observes",
         "overridable",
@@ -85,6 +88,7 @@ class Decision:
         self.rule = named.rule if named else None
         self.reads_request = bool(compiled and compiled.request)
         self.may_read_response = bool(compiled and compiled.response)
+        self.may_open_response = bool(compiled and compiled.opens_response)
         self.varies = compiled.varies if compiled else ()
 
 
@@ -208,7 +212,14 @@ def _compile(rule: Rule) -> CompiledRule:
     if any(one.websocket for one in rule.patterns):
         _refuse_misfits(request, response, keeps)
     varies = tuple(sorted(set(_varies(response))))
-    return CompiledRule(rule, request, response, varies, any(one.block.encrypt for one in response))
+    return CompiledRule(
+        rule,
+        request,
+        response,
+        varies,
+        seals_response=any(one.block.encrypt for one in response),
+        opens_response=any(one.block.decrypt for one in response),
+    )
 
 
 def _has_parties(rule: Rule) -> bool:

@@ -6,6 +6,7 @@ import re
 from http import HTTPStatus
 from typing import Final
 
+from ..core.caching import speaks_to_caches
 from ..core.errors import UpstreamFailed
 from ..core.forwardable import Forwardable
 from ..core.message import Headers, ResponseHead
@@ -46,6 +47,7 @@ def response_lines_again(
         message.changed,
         message.decoded,
         message.ruled,
+        message.private,
         message.media_type,
         message.marks,
         connection,
@@ -70,6 +72,8 @@ def _response_lines(message: Forwardable, headers: Headers, places: Places) -> l
     lines = []
     for name, value in kept(message, headers, dropped, digests=not altered):
         low = name.lower()
+        if message.private and speaks_to_caches(low):
+            continue
         if low in _POINTING:
             lines.append(b": ".join((name, places.as_seen(value))))
         elif low != b"etag" or not altered:

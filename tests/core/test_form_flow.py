@@ -760,7 +760,7 @@ def test_a_response_flows_too() -> None:
     assert (b"Cache-Control", b"no-transform") in marks
     opened, marks = answered(a_block(decrypt=ALL), sealed)
     assert opened == plain
-    assert (b"Cache-Control", b"no-store") in marks
+    assert (b"Cache-Control", b"private, no-store") in marks
 
 
 def test_in_a_response_nothing_is_missing_and_what_does_not_open_may_stay() -> None:

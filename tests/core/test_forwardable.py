@@ -57,6 +57,7 @@ def test_the_class_refuses_who_is_not_the_rule_engine(forged: object) -> None:
             changed=False,
             decoded=False,
             ruled=False,
+            private=False,
             media_type=None,
             marks=(),
             flow=None,

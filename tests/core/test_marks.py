@@ -11,7 +11,7 @@ from proxy.core.rules import Names
 from proxy.core.sources import parse_source
 from tests.factories import Trip, a_block, a_message, a_response, a_rule, an_item
 
-NO_STORE = (b"Cache-Control", b"no-store")
+NO_STORE = (b"Cache-Control", b"private, no-store")
 NO_TRANSFORM = (b"Cache-Control", b"no-transform")
 NOSNIFF = (b"X-Content-Type-Options", b"nosniff")
 
@@ -34,12 +34,43 @@ def test_nobody_may_recode_what_was_sealed() -> None:
     [
         ((), (NO_STORE,)),
         (((b"Cache-Control", b"public, max-age=60"),), (NO_STORE,)),
-        (((b"Cache-Control", b'private="X"'),), ()),
-        (((b"Cache-Control", b"max-age=1"), (b"cache-control", b"No-Store")), ()),
+        (((b"Cache-Control", b'private="X"'),), (NO_STORE,)),
+        (((b"Cache-Control", b"max-age=1"), (b"cache-control", b"No-Store")), (NO_STORE,)),
+        (
+            ((b"Cache-Control", b"max-age=1, private"),),
+            ((b"Cache-Control", b"private, max-age=1"),),
+        ),
     ],
 )
 def test_no_cache_holds_what_was_opened(said: Headers, marks: Headers) -> None:
     assert response_marks(response(*said), {"opened": 2}, (), opaque=False) == marks
+
+
+def test_what_is_opened_here_and_sealed_there_is_not_recoded_either() -> None:
+    both = response_marks(response(), {"opened": 1, "sealed": 1}, (), opaque=False)
+
+    assert both == ((b"Cache-Control", b"private, no-store, no-transform"),)
+
+
+@pytest.mark.parametrize(
+    ("action", "said", "left"),
+    [
+        ("decrypt", ((b"Cache-Control", b"public, max-age=9"),), (NO_STORE,)),
+        ("decrypt", ((b"Cache-Control", b"private"),), ((b"Cache-Control", b"private"),)),
+        ("decrypt", (), ()),
+        ("encrypt", ((b"Cache-Control", b"public"),), ()),
+    ],
+)
+def test_a_head_alone_says_no_more_to_caches_than_what_it_is_of(
+    action: str, said: Headers, left: Headers
+) -> None:
+    block = a_block(decrypt=["$.a"]) if action == "decrypt" else a_block(encrypt=["$.a"])
+    trip = Trip((a_rule(response=block),), a_message())
+
+    bare = pipeline.pass_response(trip.exchange, ResponseHead(304, b"", said), bodiless=True)
+
+    assert bare.marks == left
+    assert bare.private == (action == "decrypt")
 
 
 def test_nobody_guesses_the_type_of_what_was_sealed_whole() -> None:

@@ -145,7 +145,7 @@ def test_each_record_comes_out_with_its_last_byte(kind: Kind, body: bytes) -> No
 def test_what_lasts_is_marked_before_anything_is_known_of_it() -> None:
     head = a_response(headers=TYPES["sse"])
 
-    assert (b"Cache-Control", b"no-store") in begun(OPEN, head).marks
+    assert (b"Cache-Control", b"private, no-store") in begun(OPEN, head).marks
     assert (b"Cache-Control", b"no-transform") in begun(SEAL, head).marks
 
 
@@ -270,7 +270,7 @@ def test_each_record_chooses_its_block() -> None:
 
     assert opened == b'data: {"type":"open","v":"a"}\n\n'
     assert b'"v":"eyJ0eXAi' in sealed
-    assert {value for _, value in message.marks} == {b"no-store", b"no-transform"}
+    assert {value for _, value in message.marks} == {b"private, no-store, no-transform"}
 
 
 @pytest.mark.parametrize("stream", [b"data: no JSON\n\n", b'Data: {"v":1}\n\n'])

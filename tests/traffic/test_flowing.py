@@ -134,7 +134,7 @@ async def test_a_response_is_opened_and_its_type_restored(size: int, *, in_chunk
         assert body_of(response) == text
         assert response.values(b"content-type") == [b"image/png"]
         assert response.values(b"etag") == [b'W/"x"']
-        assert response.values(b"cache-control") == [b"no-store"]
+        assert response.values(b"cache-control") == [b"private, no-store"]
         if not in_chunks:
             assert response.values(b"content-length") == [b"%d" % len(text)]
 

@@ -38,13 +38,16 @@ def lines_down(
     framing: Framing = ABSENT,
     changed: bool = False,
     ruled: bool = False,
+    private: bool = False,
     media_type: str | None = None,
     marks: Headers = (),
     connection: bytes | None = None,
 ) -> list[bytes]:
     """Return the lines that go to the client, without the empty ones."""
     head = ResponseHead(200, b"Fine", headers)
-    message = mint(head, changed=changed, ruled=ruled, media_type=media_type, marks=marks)
+    message = mint(
+        head, changed=changed, ruled=ruled, private=private, media_type=media_type, marks=marks
+    )
     lines = framed(response_lines(message, connection=connection), framing).split(b"\r\n")
     assert lines[0] == b"HTTP/1.1 200 Fine"
     return lines[1:-2]
@@ -96,6 +99,22 @@ def test_what_connection_lists_ends_here() -> None:
 )
 def test_connection_cannot_take_away_what_the_upstream_relies_on(name: bytes) -> None:
     assert lines_up((b"Connection", b"Host, " + name), (name, b"x")) == [name + b": x"]
+
+
+def test_what_is_private_says_nothing_of_the_backend_s_to_caches() -> None:
+    mark = (b"Cache-Control", b"private, no-store")
+    said = (
+        (b"X-Accel-Expires", b"9"),
+        (b"CACHE-control", b"public"),
+        (b"CDN-Cache-Control", b"max-age=9"),
+        (b"Expires", b"0"),
+        (b"Age", b"3"),
+        (b"X-Accel-Buffering", b"no"),
+    )
+    stays = [b"Age: 3", b"X-Accel-Buffering: no"]
+
+    assert lines_down(*said, private=True, marks=(mark,)) == [*stays, b": ".join(mark)]
+    assert lines_down(*said) == [b": ".join(one) for one in said]
 
 
 def test_a_host_is_added_only_where_none_came() -> None:

@@ -138,7 +138,7 @@ async def test_d6_what_is_sealed_is_not_recoded_and_what_is_opened_not_stored() 
     response, _ = await through(origin, post(BODY, JSON, target=b"/seal"))
 
     assert origin.seen[0].values(b"cache-control") == [b"no-transform"]
-    assert response.values(b"cache-control") == [b"no-store"]
+    assert response.values(b"cache-control") == [b"private, no-store"]
 
 
 async def test_d7_a_response_names_the_header_that_it_depends_on() -> None:

@@ -214,7 +214,7 @@ def test_what_does_not_open_stays_and_is_counted() -> None:
     assert dict(applied.counts) == {"kept": 4, "opened": 1, "cut": 1}
     assert applied.forwardable.marks == (
         (b"Sealyard-Kept", b"4"),
-        (b"Cache-Control", b"no-store"),
+        (b"Cache-Control", b"private, no-store"),
     )
     assert json.loads(applied.forwardable.body or b"") == [
         *(foreign, wrong_type, not_text, not_json),
