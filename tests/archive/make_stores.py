@@ -1,0 +1,163 @@
+"""The archive's stores: one story, lived through by a process over each store, and its records."""
+
+from __future__ import annotations
+
+import base64
+import json
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, Final
+
+import redis
+
+from proxy.core.context import Scope
+from proxy.keys.keyring import Keyring
+from proxy.keys.stores import MemoryStore, Store, open_store
+from proxy.keys.stores.redis import RedisStore
+from tests.archive.people import Process, context_of, enrol
+from tests.keys.builders import SharedStore
+from tests.redis.server import Server
+
+_CONVERSATIONS: Final = ("c1", "5:alice3:bob", "Grüße 🌍")
+
+
+async def write_stores(folder: Path, kept: Keyring, now: int) -> dict[str, Any]:
+    """Live through the story over each store, and write down records and what they must say."""
+    place = folder / "stores"
+    place.mkdir()
+    memory = SharedStore(time.monotonic)
+    items = {"memory": await _story(kept, memory, now)}
+    (place / "memory.json").write_text(json.dumps(_snapshot(memory), indent=1) + "\n")
+    database = place / "sqlite.db"
+    sqlite = open_store(f"sqlite:{database}", wall=lambda: float(now))
+    items["sqlite"] = await _story(kept, sqlite, now)
+    await sqlite.close()
+    with TemporaryDirectory() as temporary:
+        server = Server(Path(temporary))
+        server.start()
+        try:
+            store = RedisStore(server.settings, {})
+            items["redis"] = await _story(kept, store, now)
+            await store.close()
+            (place / "redis.json").write_text(json.dumps(_listing(server), indent=1) + "\n")
+        finally:
+            server.kill()
+    for name, expected in items.items():
+        text = json.dumps(expected, indent=1, ensure_ascii=False)
+        (place / f"{name}-expected.json").write_text(text + "\n")
+    files = {"memory": "memory.json", "sqlite": "sqlite.db", "redis": "redis.json"}
+    return {
+        name: {"records": f"stores/{file}", "expected": f"stores/{name}-expected.json"}
+        for name, file in files.items()
+    }
+
+
+async def _story(kept: Keyring, store: Store, now: int) -> dict[str, Any]:
+    process = Process(kept, store, float(now))
+    tokens = [one async for one in _sealed(process)]
+    await process.durable.revoke(Scope("clinic", "durable, revoked"), now + 1)
+    await process.ephemeral.revoke(Scope("clinic", "ephemeral, revoked"), now + 1)
+    await process.ephemeral.erase(Scope("clinic", "ephemeral, erased"))
+    await enrol(process)
+    tokens += [one async for one in _sealed_for_people(process)]
+    for one in tokens:  # from what this process knows; an archive is opened by another
+        other = Process(kept, store, float(now))
+        context = context_of(one["parts"])
+        reason = await other.reason(one["mode"], context, one["token"], one.get("reader"))
+        assert reason == one["reason"], one
+    await process.durable.use.tell(
+        process.durable.store, kept.record_key, now, notice=process.notices.append
+    )
+    assert not process.notices, process.notices
+    return {"tokens": tokens, "people": await _people(process), "uses": {"4": _uses(process)}}
+
+
+async def _sealed(process: Process) -> AsyncIterator[dict[str, Any]]:
+    """Seal in sessions that go on, are rotated, revoked or erased."""
+    for mode in ("durable", "ephemeral"):
+        names = [*_CONVERSATIONS, f"{mode}, revoked", f"{mode}, erased"]
+        for name in names:
+            reason = "revoked-session" if name.endswith("revoked") else ""
+            if name == "ephemeral, erased":
+                reason = "unknown-key"
+            # One scope has one session: those of the other mode stand under other names.
+            parts = {"tenant": "clinic", "conversation": name, "field": "content"}
+            if name in _CONVERSATIONS:
+                parts["tenant"] = f"clinic, {mode}"
+            for form in ("jwe", "short"):
+                yield await _token(process, mode, parts, form, reason)
+            if name == "c1":
+                await process.sessions(mode).rotate(context_of(parts).scope)
+                yield await _token(process, mode, parts, "jwe", reason)
+
+
+async def _token(
+    process: Process, mode: str, parts: dict[str, str], form: str, reason: str
+) -> dict[str, Any]:
+    plaintext = f"{mode} {form} {reason}"
+    text = await process.seal(mode, context_of(parts), plaintext.encode(), form=form)
+    return {"mode": mode, "parts": parts, "token": text, "plaintext": plaintext, "reason": reason}
+
+
+async def _sealed_for_people(process: Process) -> AsyncIterator[dict[str, Any]]:
+    """Seal end to end: alice for herself and bob, in a scalar and in a joined conversation."""
+    for name in _CONVERSATIONS:
+        parts = {"tenant": "clinic", "conversation": name, "field": "content"}
+        text = await process.seal_for(context_of(parts), "alice", ("alice", "bob"), b"for two")
+        made = {"mode": "durable", "parts": parts, "token": text, "plaintext": "for two"}
+        for reader in ("alice", "bob", "eve"):
+            reason = await process.reason("durable", context_of(parts), text, reader)
+            assert bool(reason) == (reader == "eve")
+            yield {**made, "reader": reader, "reason": reason}
+
+
+async def _people(process: Process) -> dict[str, Any]:
+    found = {}
+    for who in ("alice", "bob", "eve", "nobody"):
+        person = await process.people.find(who)
+        name = process.people.name(who)
+        pins = await process.end_to_end.pins().find(name)
+        found[who] = {
+            "keys": [one.facts(process.now) for one in person.keys],
+            "pins": {use: sorted(pins.of(use)) for use in ("enc", "sig")},
+        }
+    return found
+
+
+def _uses(process: Process) -> dict[str, int]:
+    use = process.durable.use.total[process.keyring.primary.number]
+    return {"opened": use.opened, "sessions": use.sessions}
+
+
+def _snapshot(store: MemoryStore) -> list[dict[str, Any]]:
+    """Return every record of a store in memory, with how much longer it is kept."""
+    now = time.monotonic()
+    rows = []
+    for place, one in store._kept.items():
+        rows.append((place, one.record, one.epoch, int((one.ends - now) * 1000)))
+    for place, endless in (("rev", store._revocations), ("note", store._notes)):
+        rows += [(f"{name}:{place}", one.record, one.epoch, 0) for name, one in endless.items()]
+    return [
+        {"place": place, "record": _base64(record), "epoch": epoch, "remaining ms": left}
+        for place, record, epoch, left in rows
+    ]
+
+
+def _listing(server: Server) -> list[dict[str, Any]]:
+    """Return every key of a Redis: its value, how much longer it is kept, and its DUMP."""
+    with redis.Redis(host="127.0.0.1", port=server.port) as client:
+        return [
+            {
+                "key": key.decode(),
+                "value": _base64(client.get(key)),
+                "remaining ms": max(client.pttl(key), 0),
+                "dump": _base64(client.dump(key)),
+            }
+            for key in sorted(client.keys("*"))
+        ]
+
+
+def _base64(data: Any) -> str:  # noqa: ANN401 - what redis-py returns
+    return base64.b64encode(bytes(data)).decode()

@@ -1,0 +1,170 @@
+"""What a release wrote opens today as it did then: keyrings, tokens, streams, packages."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from proxy.config.load import load
+from proxy.core import base64url, derivation, frame, token
+from proxy.core.context import Scope
+from proxy.core.errors import OpenFailed
+from proxy.core.secret import SessionKey
+from proxy.core.session import Session
+from proxy.keys import poison, receipt
+from proxy.keys.audit import head as heads
+from proxy.keys.audit.verify import verify
+from proxy.keys.durable import durable_session
+from proxy.keys.keyring_file import open_keyring
+from proxy.keys.participants import package, private_key
+from proxy.keys.participants.package import Identity
+from proxy.keys.participants.public_key import PublicKey, from_members
+from proxy.keys.roots.provider import Passphrase
+from proxy.keys.stores import MemoryStore
+from tests.archive.opened import Archive, unpacked
+from tests.archive.people import Process, context_of
+
+pytestmark = pytest.mark.filterwarnings("ignore:EdDSA is deprecated")
+
+
+def test_every_keyring_opens_and_holds_what_it_held(archive: Archive) -> None:
+    for item in archive.items["keyrings"]:
+        kept = open_keyring(archive.folder / item["file"], archive.root(item))
+        found = [(one.id, one.number, one.created, one.state) for one in kept.keks]
+        assert found == [
+            (one["id"], one["number"], one["created"], one["state"]) for one in item["keks"]
+        ]
+        assert [one.key.reveal().hex() for one in kept.keks] == [one["key"] for one in item["keks"]]
+        assert kept.name_key.reveal().hex() == item["name key"]
+        assert kept.record_key.reveal().hex() == item["record key"]
+        assert kept.highest_number == item["highest number"]
+        assert {one.name: one.not_before for one in kept.revocations} == item["revocations"]
+
+
+async def test_every_token_opens_for_its_context_alone_and_tells_why_not(archive: Archive) -> None:
+    kept = archive.keyring()
+    process = Process(kept, MemoryStore(lambda: 0.0), float(archive.made))
+    items = archive.json(archive.items["tokens"])
+    assert {one["form"] for one in items} == {"jwe", "short"}
+    for item in items:
+        context = context_of(item["parts"])
+        if "session key" in item:
+            found = _by_its_key(item, context.scope).open(
+                token.decode(item["token"].encode()), context, archive.made
+            )
+            assert found == unpacked(item["plaintext"])
+        elif item["reason"]:
+            assert await process.reason("durable", context, item["token"]) == item["reason"]
+        else:
+            assert await process.open("durable", context, item["token"]) == unpacked(
+                item["plaintext"]
+            )
+            other = context._replace(message="another")
+            assert await process.reason("durable", other, item["token"])
+        if "poison" in item:
+            assert poison.planted(kept, item["token"].encode()) == item["poison"]
+        decoded = token.decode(item["token"].encode())
+        assert (decoded.cty, decoded.exp) == (item.get("cty"), item.get("exp"))
+
+
+def _by_its_key(item: dict[str, Any], scope: Scope) -> Session:
+    sid = token.decode(item["token"].encode()).key_id.sid
+    return Session(SessionKey(bytes.fromhex(item["session key"])), sid=sid, scope=scope)
+
+
+def test_every_stream_opens(archive: Archive) -> None:
+    kept = archive.keyring()
+    for item in archive.items["streams"]:
+        data, context = (archive.folder / item["file"]).read_bytes(), context_of(item["parts"])
+        head = frame.read_head(data)
+        assert head is not None
+        sid = head.token.key_id.sid
+        session = durable_session(kept.entry(item["kek"]), sid, context.scope)
+        stream = frame.read_stream(session.open(head.token, context, archive.made))
+        opener = frame.opener(head, stream, context)
+        plaintext = opener.update(data[len(head.raw) :]) + opener.finish()
+        assert (stream.media_type, len(plaintext)) == (item["media type"], item["size"])
+        assert hashlib.sha256(plaintext).hexdigest() == item["sha256"]
+
+
+@pytest.fixture(scope="session")
+def identities(archive: Archive) -> dict[str, Identity]:
+    """The participants' keys, opened by their passphrase."""
+    said = archive.items["packages"]
+    found = {}
+    for name, item in archive.json(said["private keys"]).items():
+        public = from_members(item["public"])
+        members = private_key.unseal(item["private"], Passphrase(said["passphrase"]), public)
+        assert item["opened"].items() <= members.items()
+        found[name] = Identity(public, members)
+    return found
+
+
+def test_every_package_opens_for_each_recipient(
+    archive: Archive, identities: dict[str, Identity]
+) -> None:
+    for item in archive.json(archive.items["packages"]["packages"]):
+        text = json.dumps(item["package"]).encode()
+        parts = item["parts"]
+        scope = Scope(parts.get("tenant"), parts.get("conversation"))
+        sender = identities[item["sender"]].public
+        for name in item["recipients"]:
+            opened = _unsealed(archive, text, identities[name], sender, scope)
+            assert opened.key.reveal().hex() == item["session key"]
+            assert base64url.encode(opened.sid).decode() == item["sid"]
+            sealed = token.decode(item["token"].encode())
+            context = context_of({**parts, "field": item["field"]})
+            found = opened.session().open(sealed, context, archive.made)
+            assert found == unpacked(item["plaintext"])
+        others = set(identities) - {*item["recipients"], "alice-sig", "alice-ps"}
+        for name in others:
+            with pytest.raises(OpenFailed, match="package-not-for-us"):
+                _unsealed(archive, text, identities[name], sender, scope)
+
+
+def _unsealed(
+    archive: Archive, text: bytes, mine: Identity, sender: PublicKey, scope: Scope
+) -> package.Opened:
+    return package.unseal(text, mine, sender=sender, scope=scope, now=archive.made)
+
+
+def test_the_audit_log_is_whole(archive: Archive) -> None:
+    item = archive.items["audit"]
+    key = derivation.audit_key(archive.keyring().record_key)
+    with (archive.folder / item["head"]).open("rb") as file:
+        head = heads.load(file.fileno(), key)
+    anchor = heads.parse_anchor(item["anchor"])
+    assert head is not None
+    assert anchor is not None
+    verdict = verify([archive.folder / one for one in item["files"]], key, head=head, anchor=anchor)
+    assert (verdict.problems, verdict.lines, verdict.last) == ([], item["lines"], anchor)
+    lines = [
+        json.loads(line)
+        for one in item["files"]
+        for line in (archive.folder / one).read_bytes().splitlines()
+    ]
+    assert [line["event"] for line in lines] == item["events"]
+
+
+def test_every_receipt_verifies(archive: Archive) -> None:
+    record_key = archive.keyring().record_key
+    for item in archive.items["receipts"]:
+        text = (archive.folder / item["file"]).read_bytes()
+        said = receipt.verified(text, item["key"])
+        assert said is not None
+        assert item["says"].items() <= said.items()
+        assert item["key"] == receipt.public_jwk(record_key)
+        if "scope" in item:
+            assert receipt.is_about(said, Scope(**item["scope"]))
+
+
+def test_every_configuration_is_understood(archive: Archive) -> None:
+    files = archive.items["configuration"]
+    assert {"sealyard.yaml", "every-key.yaml", "every-key-else.yaml", "matrix.yaml"} <= set(files)
+    for name in files:
+        path: Path = archive.folder / "configuration" / name
+        assert load(path, {}).settings.listeners
