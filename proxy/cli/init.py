@@ -120,8 +120,8 @@ def _write_configuration(path: Path, listen: str, upstream: str) -> None:
 def _make_keyring(path: Path, root_path: Path) -> None:
     create_root_file(root_path, random=os.urandom)
     root = FileRoot(SecretReference(file=root_path))
-    keyring = create("k1", now=int(time.time()), random=os.urandom)
+    keyring = create("", now=int(time.time()), random=os.urandom, marked=True)
     AuditLog(path.with_name(AUDIT), time.time).write(
-        audit_key(keyring.record_key), "keys.init", keyring=str(path), kek="k1"
+        audit_key(keyring.record_key), "keys.init", keyring=str(path), kek=keyring.primary.id
     )
     create_keyring(path, keyring, root)

@@ -9,7 +9,7 @@ from dataclasses import asdict
 import click
 
 from ..core.errors import OpenFailed
-from ..core.token import KEK_ID_PATTERN
+from ..core.token import ASSUMED_KEK_ID, KEK_ID_PATTERN
 from . import base, token_lengths
 from .token_facts import TokenFacts, complaint, facts
 from .token_lengths import USUAL_BYTES, USUAL_CHARACTERS, Capacity, Length
@@ -43,7 +43,7 @@ def _kek_id(_: click.Context, __: click.Parameter, value: str) -> str:
 @click.option(
     "--kek-id",
     callback=_kek_id,
-    default="k1",
+    default=ASSUMED_KEK_ID,
     show_default=True,
     help="With --lengths: the id of the KEK, which stands in every token.",
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 from ..core.errors import KeyringError
 from ..keys import keyring_file
@@ -12,6 +13,7 @@ from ..keys.keyring import Keyring
 from ..keys.roots import FileRoot, create_root_file
 from . import base
 from .keyring_place import Place
+from .times import utc
 
 
 def update(
@@ -46,3 +48,12 @@ def prepare_new(place: Place) -> None:
     if path is not None and not path.exists():
         create_root_file(path, random=os.urandom)
         base.say(f"made the root key {path}; keep a copy of it apart from the keyring")
+
+
+def facts(keyring: Keyring) -> dict[str, Any]:
+    """Return which keyring it is and how often it was changed, as JSON holds it."""
+    return {
+        "id": keyring.id,
+        "generation": keyring.generation,
+        "joined_since": None if keyring.joined_since is None else utc(keyring.joined_since),
+    }

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-import json
 import os
 import time
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import click
 
 from ..keys import keyring_file, receipt
 from ..keys.keyring import KekEntry, Keyring, create
 from . import base, keys_backup, keys_token, keys_usage
-from .keyring_changes import asked, prepare_new, update
+from .keyring_changes import asked, facts, prepare_new, update
 from .keyring_place import FILE, Place, keyring_options
 from .times import utc
+
+_ID_HELP: Final = (
+    "What to call the KEK; a dash and four characters of its key follow. Default: k and those four."
+)
 
 
 @click.group()
@@ -30,27 +33,29 @@ def keys() -> None:
 
 
 @keys.command()
-@click.option("--id", "kek_id", default="k1", show_default=True, help="Id of the first KEK.")
+@click.option("--id", "name", default="", help=_ID_HELP)
 @keyring_options
-def init(place: Place, kek_id: str) -> None:
+def init(place: Place, name: str) -> None:
     """Make a keyring with one KEK, and the root key if --root-file names none yet.
 
     \b
     sealyard keys init
     sealyard keys init --keyring keys/keyring.jwe --root-file keys/root.key
     """  # noqa: D301 - see above
-    keyring = asked(partial(create, kek_id, now=int(time.time()), random=os.urandom))
+    keyring = asked(partial(create, name, now=int(time.time()), random=os.urandom, marked=True))
     prepare_new(place)
+    kek_id = keyring.primary.id
     place.write_down(keyring, "keys.init", kek=kek_id)
     keyring_file.create_keyring(place.path, keyring, place.root)
     base.say(f"made {place.path} with KEK {kek_id}; back it up now: sealyard keys export")
+    base.say(f"keyring {keyring.id}, generation {keyring.generation}")
 
 
 @keys.command("list")
 @base.as_json
 @keyring_options
 def list_keks(place: Place, *, as_json: bool) -> None:
-    """List the KEKs: id, number, state and time of creation.
+    """List the KEKs: id, number, state and time of creation, and tell which keyring it is.
 
     \b
     sealyard keys list
@@ -62,16 +67,17 @@ def list_keks(place: Place, *, as_json: bool) -> None:
         for kek in keyring.keks
     ]
     if as_json:
-        click.echo(json.dumps(rows))
+        base.print_json(facts(keyring) | {"keks": rows})
     else:
+        base.say(f"keyring {keyring.id}, generation {keyring.generation}")
         for row in rows:
             click.echo("{id:<32} {number:>5} {state:<8} {created}".format(**row))
 
 
 @keys.command()
-@click.option("--id", "kek_id", help="Default: k and the new KEK's number.")
+@click.option("--id", "name", default="", help=_ID_HELP)
 @keyring_options
-def add(place: Place, kek_id: str | None) -> None:
+def add(place: Place, name: str) -> None:
     """Add a KEK that opens and does not seal yet; promote it when every process has it.
 
     \b
@@ -80,8 +86,7 @@ def add(place: Place, kek_id: str | None) -> None:
     """  # noqa: D301 - see above
 
     def change(keyring: Keyring) -> Keyring:
-        name = kek_id or f"k{keyring.highest_number + 1}"
-        return keyring.add(name, now=int(time.time()), random=os.urandom)
+        return keyring.add(name, now=int(time.time()), random=os.urandom, marked=True)
 
     click.echo(update(place, "keys.add", change).keks[-1].id)
 
@@ -143,6 +148,27 @@ def destroy(place: Place, kek_id: str, file: Path | None) -> None:
         file.write_text(said + "\n")
     click.echo(said)
     base.say(f"{kek_id} is gone from {place.path}; reload Sealyard, and destroy its backups")
+
+
+@keys.command()
+@base.as_json
+@keyring_options
+def upgrade(place: Place, *, as_json: bool) -> None:
+    """Write the keyring in the form of this version, once no older one has to read it.
+
+    \b
+    sealyard keys upgrade
+    sealyard keys upgrade --json
+
+    Everything in it stays, ids and numbers too. Version 0.1.0 does not read what is written, and
+    nothing turns it back but a backup: see docs/how-to/upgrade.md.
+    """  # noqa: D301 - see above
+    now = int(time.time())
+    keyring = update(place, "keys.upgrade", lambda keyring: keyring.upgrade(now))
+    if as_json:
+        base.print_json(facts(keyring))
+    else:
+        base.say(f"{place.path}: keyring {keyring.id}, generation {keyring.generation}")
 
 
 for _command in (

@@ -13,6 +13,7 @@ from ..core.context import Context, Scope
 from ..core.errors import OpenFailed
 from ..keys import keyring_file, stored_token
 from . import base
+from .keyring_changes import facts
 from .keyring_place import Place, context_options, keyring_options
 
 _MAX_TOKEN_BYTES: Final = 16 << 20
@@ -47,8 +48,9 @@ def verify(  # noqa: PLR0913 - one parameter for each part of a context
     """  # noqa: D301 - click's own mark for lines that are not to be wrapped
     keyring = keyring_file.open_keyring(place.path, place.root)
     if stored is None:
-        answer = {"keks": len(keyring.keks), "primary": keyring.primary.id}
-        click.echo(json.dumps(answer) if as_json else f"{place.path} opens: {answer}")
+        held = {"keks": len(keyring.keks), "primary": keyring.primary.id}
+        told = facts(keyring) | held
+        click.echo(json.dumps(told) if as_json else f"{place.path} opens: {told}")
         return
     context = Context(Scope(tenant, conversation), field, message, purpose, kind)
     text = _token(stored)

@@ -21,6 +21,9 @@ POISON_LABEL: Final = b"sealyard/v1/poison"
 RECEIPT_LABEL: Final = b"sealyard/v1/receipt"
 # No record's authentication begins with it, so that the record key has two uses that never meet.
 PRIVATE_KEY_LABEL: Final = b"sealyard/v1/private-key"
+KEYRING_ID_LABEL: Final = b"sealyard/v1/keyring-id"
+KEYRING_DIGEST_LABEL: Final = b"sealyard/v1/keyring-digest"
+THUMBPRINT_LABEL: Final = b"sealyard/v1/kek-thumbprint"
 
 SID_BYTES: Final = 12
 SID_TIME_BYTES: Final = 4
@@ -29,6 +32,9 @@ COMMITMENT_BYTES: Final = 16
 PACKAGE_COMMITMENT_BYTES: Final = 32
 """Under keys from key packages, whose sender could look for two keys that share 16 bytes."""
 NAME_BYTES: Final = 16
+KEYRING_ID_BYTES: Final = 16
+DIGEST_BYTES: Final = 16
+THUMBPRINT_BYTES: Final = 16
 
 
 def session_key(kek: Kek, sid: bytes, scope: Scope) -> SessionKey:
@@ -88,6 +94,22 @@ def poison_sid(key: PoisonKey, began: int) -> bytes:
 def private_key_wrapping(record_key: RecordKey) -> bytes:
     """Return the 32 bytes under which private keys of participants are kept without passphrase."""
     return _expand(record_key.reveal(), PRIVATE_KEY_LABEL)
+
+
+def keyring_id(name_key: NameKey) -> bytes:
+    """Return the 16 bytes that tell a keyring from all others: its name key outlives every KEK."""
+    return _expand(name_key.reveal(), KEYRING_ID_LABEL)[:KEYRING_ID_BYTES]
+
+
+def keyring_digest(name_key: NameKey, contents: bytes) -> bytes:
+    """Return the 16 bytes that tell one state of a keyring from another, and nothing of it."""
+    key = _expand(name_key.reveal(), KEYRING_DIGEST_LABEL)
+    return hmac.digest(key, contents, "sha256")[:DIGEST_BYTES]
+
+
+def kek_thumbprint(kek: Kek) -> bytes:
+    """Return the 16 bytes that tell a KEK from all others, whatever it is called."""
+    return _expand(kek.reveal(), THUMBPRINT_LABEL)[:THUMBPRINT_BYTES]
 
 
 def _own(scope: Scope) -> bytes:

@@ -24,10 +24,7 @@ from .routes import Pattern
 from .rulebook import Decision, Rulebook
 from .rules import Rule
 from .splicing import splice
-from .token import KeyId, Token
-
-# Lengths depend on the KEK's id; two characters are what `keys init` gives.
-_ASSUMED_KEK_ID = "k1"
+from .token import ASSUMED_KEK_ID, KeyId, Token
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,7 +225,7 @@ def _characters(edit: SealEdit) -> int:
     if edit.item.form == "short":
         return token.short_length(size)
     packaged = edit.context.scope.parties is not None
-    key_id = KeyId(bytes(SID_BYTES), kek_id=None if packaged else _ASSUMED_KEK_ID)
+    key_id = KeyId(bytes(SID_BYTES), kek_id=None if packaged else ASSUMED_KEK_ID)
     commitment = bytes(PACKAGE_COMMITMENT_BYTES if packaged else COMMITMENT_BYTES)
     head = token.encode_header(key_id, commitment, edit.cty)
     return token.jwe_length(head, size)

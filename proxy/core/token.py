@@ -46,6 +46,8 @@ _HEADER: Final = re.compile(
     rb',"ctx":"([A-Za-z0-9_-]{22}|[A-Za-z0-9_-]{43})"\}' % _CTY_CHARS
 )
 KEK_ID_PATTERN: Final = re.compile(r"[A-Za-z0-9_-]{1,32}")
+ASSUMED_KEK_ID: Final = "k0000"
+"""As long as the ids that new KEKs get: for those who tell how long a token would be."""
 
 _TOKEN_CHARS: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_."
 _DOT: Final = ord(".")

@@ -19,6 +19,7 @@ from .pipeline import Plan
 from .rulebook import Decision
 from .secret import KEY_BYTES, SessionKey
 from .session import Session
+from .token import ASSUMED_KEK_ID
 
 _SID = bytes(12)
 
@@ -55,7 +56,9 @@ def try_out(plan: Plan, keys: Keys, now: float) -> Trial:
     Raises MessageError where the message would be refused.
     """
     sealing = {
-        scope: Session(SessionKey(os.urandom(KEY_BYTES)), sid=_SID, scope=scope, kek_id="k1")
+        scope: Session(
+            SessionKey(os.urandom(KEY_BYTES)), sid=_SID, scope=scope, kek_id=ASSUMED_KEK_ID
+        )
         for scope in plan.needs.seals
     }
     return Trial(pipeline.apply(plan, replace(keys, sealing=sealing), now).counts)

@@ -2,6 +2,10 @@
 
 `use` tells the keys apart: one "name", one "record", any number of "kek". The members number,
 created (seconds) and state belong to KEKs alone. No message ever quotes the text.
+
+Version 1 is what 0.1.0 reads and writes. It knows no generation and refuses members that it does
+not know, so there the generation stands among the revocations, as that of a conversation that
+nobody has: 0.1.0 keeps it, as it keeps all revocations.
 """
 
 from __future__ import annotations
@@ -9,14 +13,18 @@ from __future__ import annotations
 import json
 from typing import Any, Final, NoReturn, cast
 
-from ..core import base64url
+from ..core import base64url, derivation
 from ..core.errors import KeyringError, OpenFailed
 from ..core.secret import KEY_BYTES, Kek, NameKey, RecordKey, Secret
-from .keyring import KekEntry, KekState, Keyring, Revocation
+from .keyring import MAX_REVOCATIONS, KekEntry, KekState, Keyring, Revocation
 
-VERSION: Final = 1
+OLD: Final = 1
+VERSION: Final = 2
 
-_SET_MEMBERS: Final = frozenset({"sealyard", "highest_number", "keys"})
+_SET_MEMBERS: Final = {
+    OLD: frozenset({"sealyard", "highest_number", "keys"}),
+    VERSION: frozenset({"sealyard", "generation", "joined_since", "retired", "keys"}),
+}
 # Only written where there are any, so that a keyring without them opens in older versions too; one
 # with them does not, since those would open what is revoked.
 _REVOCATIONS: Final = "revocations"
@@ -38,32 +46,59 @@ def encode(keyring: Keyring) -> bytes:
     for entry in keyring.keks:
         more = {"number": entry.number, "created": entry.created, "state": entry.state}
         keys.append(_jwk("kek", entry.id, entry.key) | more)
-    members: _Members = {
-        "sealyard": VERSION,
-        "highest_number": keyring.highest_number,
-        "keys": keys,
-    }
-    if keyring.revocations:
-        members[_REVOCATIONS] = {one.name: one.not_before for one in keyring.revocations}
+    revocations = {one.name: one.not_before for one in keyring.revocations}
+    members: _Members
+    if keyring.joined_since is None:
+        members = {"sealyard": OLD, "highest_number": keyring.highest_number, "keys": keys}
+        if keyring.generation:
+            if len(revocations) >= MAX_REVOCATIONS:
+                reason = f"the old form holds {MAX_REVOCATIONS - 1} revocations: keys upgrade"
+                raise KeyringError(reason)
+            revocations[_generation_name(keyring.name_key)] = keyring.generation
+    else:
+        members = {
+            "sealyard": VERSION,
+            "generation": keyring.generation,
+            "joined_since": keyring.joined_since,
+            "retired": sorted(keyring.retired),
+            "keys": keys,
+        }
+    if revocations:
+        members[_REVOCATIONS] = revocations
     return json.dumps(members, separators=(",", ":")).encode()
 
 
 def decode(text: bytes) -> Keyring:
     """Return the keyring of a JWK Set; raise KeyringError for anything but our own form."""
     members = parse_object(text)
-    if members is None or set(members) - {_REVOCATIONS} != _SET_MEMBERS:
+    if members is None or not {"sealyard", "keys"} <= set(members):
         raise KeyringError("the keyring is not a JWK Set of Sealyard")
-    if members["sealyard"] != VERSION:
+    version = members["sealyard"]
+    if type(version) is not int or version not in _SET_MEMBERS:
         raise KeyringError("the keyring was written by a newer Sealyard")
+    if set(members) - {_REVOCATIONS} != _SET_MEMBERS[version]:
+        raise KeyringError("the keyring is not a JWK Set of Sealyard")
     keys = members["keys"]
     if not isinstance(keys, list) or not all(isinstance(key, dict) for key in keys):
         raise KeyringError("the keyring's keys are not a list of JWKs")
+    keks = tuple(_kek(key) for key in keys if key.get("use") not in {"name", "record"})
+    name_key = NameKey(_only(keys, "name", _NAME_KID))
+    record_key = RecordKey(_only(keys, "record", _RECORD_KID))
+    revocations = _revocations(members.get(_REVOCATIONS, {}))
+    if version == OLD:
+        generation = revocations.pop(_generation_name(name_key), 0)
+        own: _Members = {"highest_number": _integer(members["highest_number"])}
+    else:
+        generation = _integer(members["generation"])
+        joined_since, retired = _integer(members["joined_since"]), members["retired"]
+        own = {"joined_since": joined_since, "retired": _numbers(retired)}
     return Keyring(
-        keks=tuple(_kek(key) for key in keys if key.get("use") not in {"name", "record"}),
-        name_key=NameKey(_only(keys, "name", _NAME_KID)),
-        record_key=RecordKey(_only(keys, "record", _RECORD_KID)),
-        highest_number=_integer(members["highest_number"]),
-        revocations=_revocations(members.get(_REVOCATIONS, {})),
+        keks,
+        name_key,
+        record_key,
+        revocations=tuple(Revocation(*one) for one in revocations.items()),
+        generation=generation,
+        **own,
     )
 
 
@@ -97,10 +132,28 @@ def _kek(jwk: _Members) -> KekEntry:
     )
 
 
-def _revocations(members: object) -> tuple[Revocation, ...]:
+def _revocations(members: object) -> dict[str, int]:
     if not isinstance(members, dict):
         raise KeyringError("the keyring's revocations are not a JSON object")
-    return tuple(Revocation(name, _integer(value)) for name, value in members.items())
+    return {name: _integer(value) for name, value in members.items()}
+
+
+def _numbers(listed: object) -> frozenset[int]:
+    if not isinstance(listed, list):
+        raise KeyringError("the keyring's retired numbers are not a list")
+    numbers = frozenset(map(_integer, listed))
+    if len(numbers) != len(listed):
+        raise KeyringError("a number of the keyring is retired twice")
+    return numbers
+
+
+def _generation_name(name_key: NameKey) -> str:
+    """Return under which name among the revocations an old form holds its generation.
+
+    It comes from another key than the names of conversations, so that none of them has it.
+    """
+    name = derivation.keyring_digest(name_key, b"generation")
+    return base64url.encode(name).decode()
 
 
 def _only(keys: list[_Members], use: str, kid: str) -> bytes:

@@ -31,8 +31,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, run: AnyRun) -> Run:
 
 
 def test_what_init_and_the_commands_write_is_intact(run: Run) -> None:
-    run("keys", "add")
-    run("keys", "promote", "k2")
+    run("keys", "promote", run("keys", "add").stdout.strip())
     result = json.loads(run("audit", "verify", "--json").stdout)
     assert (result["intact"], result["lines"], result["problems"]) == (True, 4, [])
     assert "intact: 4 lines" in run("audit", "verify").stdout

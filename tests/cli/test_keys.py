@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import click
 import pytest
@@ -15,10 +17,10 @@ from proxy.cli import main
 from proxy.cli.keys import keys
 from proxy.config.settings import SecretReference
 from proxy.keys.durable import durable_session
-from proxy.keys.keyring_file import open_keyring
+from proxy.keys.keyring_file import create_keyring, open_keyring
 from proxy.keys.roots import FileRoot
 
-from ..keys.builders import CONTEXT, SCOPE
+from ..keys.builders import CONTEXT, SCOPE, an_old_keyring
 
 BOUND = ("--tenant", "clinic", "--conversation", "c1")
 Run = Callable[..., Result]
@@ -45,29 +47,65 @@ def a_stored_token(keyring: str = "keyring.jwe") -> str:
     return durable_session(ring.primary, sid, SCOPE).seal(b"hello", CONTEXT).decode()
 
 
-def states(run: Run) -> list[tuple[str, int, str]]:
-    rows = json.loads(run("list", "--json").stdout)
-    return [(row["id"], row["number"], row["state"]) for row in rows]
+def listed(run: Run) -> dict[str, Any]:
+    told: dict[str, Any] = json.loads(run("list", "--json").stdout)
+    return told
+
+
+def states(run: Run) -> list[tuple[str, str]]:
+    return [(row["id"], row["state"]) for row in listed(run)["keks"]]
 
 
 def test_the_life_of_a_keyring(run: Run) -> None:
     run("init")
-    assert run("add").stdout == "k2\n"
+    ((first, _),) = states(run)
+    second = run("add").stdout.strip()
+    run("promote", second)
+    run("disable", first)
+    spare = run("add", "--id", "spare").stdout.strip()
+    assert re.fullmatch(r"spare-[a-z2-7]{4}", spare)
+    assert states(run) == [(first, "disabled"), (second, "primary"), (spare, "decrypt")]
+    assert second in run("list").stdout
+
+
+def test_every_answer_tells_which_keyring_it_is_and_of_which_generation(run: Run) -> None:
+    made = run("init")
+    told = listed(run)
+    assert (len(told["id"]), told["generation"]) == (22, 1)
+    assert f"keyring {told['id']}, generation 1" in made.stderr
+    assert f"keyring {told['id']}, generation 1" in run("list").stderr
+    run("add")
+    verified = json.loads(run("verify", "--json").stdout)
+    assert (verified["id"], verified["generation"]) == (told["id"], 2)
+
+
+def test_an_old_keyring_is_changed_in_its_form_until_it_is_upgraded(run: Run) -> None:
+    run("init")
+    root = FileRoot(SecretReference(file=Path("root.key")))
+    old = an_old_keyring("k2")
+    Path("keyring.jwe").unlink()
+    create_keyring(Path("keyring.jwe"), old, root)
     run("promote", "k2")
-    run("disable", "k1")
-    run("add", "--id", "spare")
-    assert states(run) == [("k1", 1, "disabled"), ("k2", 2, "primary"), ("spare", 3, "decrypt")]
-    assert "k2" in run("list").stdout
+    assert listed(run) | {"keks": []} == {
+        "id": old.id,
+        "generation": 1,
+        "joined_since": None,
+        "keks": [],
+    }
+    upgraded = json.loads(run("upgrade", "--json").stdout)
+    assert (upgraded["id"], upgraded["generation"]) == (old.id, 2)
+    assert upgraded["joined_since"] is not None
+    assert states(run) == [("k1", "decrypt"), ("k2", "primary")]
+    again = json.loads(run("upgrade", "--json").stdout)
+    assert again == upgraded
 
 
 def test_a_passphrase_opens_the_keyring(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     runner = CliRunner(env={"SEALYARD_PASSPHRASE": "correct horse battery"})
     assert runner.invoke(main, ["keys", "init"]).exit_code == 0
-    assert json.loads(runner.invoke(main, ["keys", "verify", "--json"]).stdout) == {
-        "keks": 1,
-        "primary": "k1",
-    }
+    told = json.loads(runner.invoke(main, ["keys", "verify", "--json"]).stdout)
+    assert (told["keks"], told["generation"], told["primary"][0]) == (1, 1, "k")
     for phrase in ("", "wrong wrong wrong"):
         wrong = CliRunner(env={"SEALYARD_PASSPHRASE": phrase}).invoke(main, ["keys", "verify"])
         assert (wrong.exit_code, wrong.stdout) == (3, "")
@@ -75,7 +113,8 @@ def test_a_passphrase_opens_the_keyring(tmp_path: Path, monkeypatch: pytest.Monk
 
 def test_what_the_keyring_forbids_is_a_negative_answer(run: Run) -> None:
     run("init")
-    for args in (("disable", "k1"), ("promote", "k9"), ("add", "--id", "k1"), ("add", "--id", "/")):
+    ((first, _),) = states(run)
+    for args in (("disable", first), ("promote", "k9"), ("add", "--id", "/")):
         assert run(*args, status=1).stdout == ""
 
 
@@ -93,12 +132,13 @@ def test_two_roots_are_a_mistake_of_usage(run: Run) -> None:
 
 def test_verify_tells_whether_a_token_opens_and_not_what_it_holds(run: Run) -> None:
     run("init")
+    ((kek, _),) = states(run)
     text = a_stored_token()
     good = run("verify", text, *BOUND, "--field", "content")
-    assert good.stdout == "KEK k1: opens\n"
+    assert good.stdout == f"KEK {kek}: opens\n"
     piped = run("verify", "-", *BOUND, "--field", "content", "--json", stdin=text.encode() + b"\n")
-    assert json.loads(piped.stdout) == {"kek": "k1", "opens": True, "reason": "opens"}
-    assert run("verify", text, *BOUND, status=1).stdout == "KEK k1: wrong-context\n"
+    assert json.loads(piped.stdout) == {"kek": kek, "opens": True, "reason": "opens"}
+    assert run("verify", text, *BOUND, status=1).stdout == f"KEK {kek}: wrong-context\n"
     run("verify", "hello", *BOUND, status=1)
     assert "hello" not in good.output
 
@@ -144,20 +184,24 @@ def test_the_drill_back_up_lose_restore_verify(run: Run) -> None:
 
 def test_a_backup_does_not_overwrite_and_merges_what_is_unknown(run: Run) -> None:
     run("init")
-    run("add")
+    ((first, _),) = states(run)
+    second = run("add").stdout.strip()
     run("export", "backup.jwe")
     run("export", "backup.jwe", status=3)
-    run("promote", "k2")
+    run("promote", second)
     run("import", "backup.jwe", status=3)
     run("import", "backup.jwe", "--merge")
-    assert states(run) == [("k1", 1, "decrypt"), ("k2", 2, "primary")]
+    assert states(run) == [(first, "decrypt"), (second, "primary")]
 
 
-def test_a_backup_of_another_keyring_does_not_merge(run: Run) -> None:
+def test_a_backup_of_another_keyring_is_merged_and_opens_what_it_sealed(run: Run) -> None:
     run("init")
     run("init", "--keyring", "other.jwe")
+    text = a_stored_token("other.jwe")
     run("export", "backup.jwe", "--keyring", "other.jwe")
-    run("import", "backup.jwe", "--merge", status=1)
+    run("verify", text, *BOUND, "--field", "content", status=1)
+    run("import", "backup.jwe", "--merge")
+    run("verify", text, *BOUND, "--field", "content")
 
 
 @pytest.mark.parametrize("name", ["", *keys.commands])
@@ -174,17 +218,19 @@ def verified(*args: str) -> Result:
 
 def test_a_kek_that_is_destroyed_leaves_a_receipt(run: Run) -> None:
     run("init")
-    run("add")
-    run("destroy", "k2", status=1)  # it is not disabled
-    run("disable", "k2")
-    text = run("destroy", "k2", "--receipt", "k2.jws").stdout.strip()
+    ((first, _),) = states(run)
+    second = run("add").stdout.strip()
+    number = listed(run)["keks"][1]["number"]
+    run("destroy", second, status=1)  # it is not disabled
+    run("disable", second)
+    text = run("destroy", second, "--receipt", "k2.jws").stdout.strip()
     assert Path("k2.jws").read_text() == text + "\n"
     said = json.loads(verified("k2.jws", "--json").stdout)
-    assert (said["destroyed"], said["kek"], said["number"]) == ("kek", "k2", 2)
+    assert (said["destroyed"], said["kek"], said["number"]) == ("kek", second, number)
     signed, _, signature = text.rpartition(".")
     # Not at its end: the last byte of an Ed25519 signature is often 0.
     other = "A" if signature[0] != "A" else "B"
     Path("k2.jws").write_text(f"{signed}.{other}{signature[1:]}")
     assert verified("k2.jws").exit_code == 1
-    run("destroy", "k1", "--receipt", "k2.jws", status=3)
-    assert [row["id"] for row in json.loads(run("list", "--json").stdout)] == ["k1"]
+    run("destroy", first, "--receipt", "k2.jws", status=3)
+    assert states(run) == [(first, "primary")]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import count
 from pathlib import Path
 
@@ -34,7 +34,19 @@ def a_keyring(*more: str) -> Keyring:
     keyring = create("k1", now=NOW, random=some_bytes)
     for kek_id in more:
         keyring = keyring.add(kek_id, now=NOW, random=some_bytes)
-    return keyring
+    return numbered(keyring)
+
+
+def an_old_keyring(*more: str) -> Keyring:
+    """Return a keyring as version 0.1.0 made it, with the primary KEK k1, and `more` that open."""
+    new = a_keyring(*more)
+    return Keyring(new.keks, new.name_key, new.record_key, len(new.keks))
+
+
+def numbered(keyring: Keyring) -> Keyring:
+    """Return the keyring with the KEK numbers 1, 2, 3 in place of those that were drawn."""
+    keks = tuple(replace(kek, number=at) for at, kek in enumerate(keyring.keks, 1))
+    return replace(keyring, keks=keks)
 
 
 def a_root(folder: Path) -> FileRoot:

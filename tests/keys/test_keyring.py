@@ -1,19 +1,108 @@
 from __future__ import annotations
 
+import base64
+import hashlib
+import os
+import re
 from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
 
 from proxy.core.errors import KeyringError
-from proxy.keys.keyring import MAX_NUMBER, Keyring, create
+from proxy.keys.keyring import MAX_NUMBER, MAX_RETIRED, Keyring, create
 
-from .builders import NOW, a_keyring, some_bytes
+from .builders import NOW, a_keyring, an_old_keyring, some_bytes
 
 
-def test_a_new_keyring_has_one_primary_kek_of_number_one() -> None:
+def test_a_new_keyring_has_one_primary_kek_and_the_first_generation() -> None:
     keyring = create("k1", now=NOW, random=some_bytes)
-    assert [(kek.id, kek.number, kek.state) for kek in keyring.keks] == [("k1", 1, "primary")]
+    assert [(kek.id, kek.state) for kek in keyring.keks] == [("k1", "primary")]
+    assert (keyring.generation, keyring.joined_since) == (1, NOW)
+
+
+def test_a_keyring_keeps_its_id_and_every_change_of_its_keks_raises_the_generation() -> None:
+    keyring = a_keyring("k2", "k3")
+    changes: list[Callable[[Keyring], Keyring]] = [
+        lambda one: one.promote("k2"),
+        lambda one: one.disable("k1"),
+        lambda one: one.remove("k1"),
+        lambda one: one.add("k4", now=NOW, random=some_bytes),
+        lambda one: one.merge(one.add("k5", now=NOW, random=some_bytes)),
+    ]
+    for change in changes:
+        changed = change(keyring)
+        assert changed.id == keyring.id
+        assert changed.generation > keyring.generation
+        assert changed.digest != keyring.digest
+        keyring = changed
+
+
+def test_what_changes_no_kek_leaves_generation_and_digest() -> None:
+    keyring = a_keyring("k2").disable("k2")
+    for same in (
+        keyring.revoke("A" * 22, 7),
+        keyring.promote("k1"),
+        keyring.disable("k2"),
+        keyring.merge(keyring.revoke("A" * 22, 7)),
+        keyring.upgrade(NOW + 1),
+    ):
+        assert (same.generation, same.digest) == (keyring.generation, keyring.digest)
+
+
+def test_two_keyrings_have_other_ids_and_their_first_keks_too() -> None:
+    one, other = (create("", now=NOW, random=os.urandom, marked=True) for _ in range(2))
+    assert one.id != other.id
+    assert one.primary.id != other.primary.id
+    assert one.digest != other.digest
+
+
+def test_the_id_of_a_new_kek_ends_in_a_mark_of_its_key() -> None:
+    keyring = create("", now=NOW, random=os.urandom, marked=True)
+    named = keyring.add("k2027", now=NOW, random=os.urandom, marked=True).keks[-1].id
+    assert re.fullmatch(r"k[a-z2-7]{4}", keyring.primary.id)
+    assert re.fullmatch(r"k2027-[a-z2-7]{4}", named)
+    mark = hashlib.sha256(keyring.primary.key.reveal()).digest()
+    assert base64.b32encode(mark).decode().lower()[:4] != keyring.primary.id[1:]
+
+
+def test_after_a_backup_is_restored_a_new_kek_has_neither_the_number_nor_the_id_of_a_lost_one() -> (
+    None
+):
+    backup = create("", now=NOW, random=os.urandom, marked=True)
+    lost, new = (backup.add("", now=NOW, random=os.urandom, marked=True).keks[-1] for _ in range(2))
+    assert lost.id != new.id
+    assert lost.number != new.number
+
+
+def test_an_old_keyring_has_an_id_and_counts_its_generations() -> None:
+    old = an_old_keyring("k2")
+    assert (old.generation, old.joined_since) == (0, None)
+    changed = old.promote("k2").add("k3", now=NOW, random=some_bytes)
+    assert (changed.generation, changed.keks[-1].number, changed.id) == (2, 3, old.id)
+
+
+def test_upgrading_keeps_ids_numbers_and_keys_and_retires_the_numbers_that_are_gone() -> None:
+    old = an_old_keyring("k2", "k3").disable("k2").remove("k2")
+    new = old.upgrade(NOW)
+    assert (new.keks, new.name_key, new.record_key) == (old.keks, old.name_key, old.record_key)
+    assert new.retired == frozenset({2})
+    assert (new.joined_since, new.generation) == (NOW, 3)
+
+
+def test_a_number_is_never_given_again() -> None:
+    keyring = a_keyring()
+    for _ in range(60):
+        keyring = keyring.add("k2", now=NOW, random=lambda size: bytes(size - 1) + b"\x07")
+        number = keyring.entry("k2").number
+        keyring = keyring.disable("k2").remove("k2")
+        assert number in keyring.retired
+    assert len(keyring.retired) == 60
+
+
+def test_a_restored_keyring_goes_on_after_whatever_generation_is_known() -> None:
+    keyring = a_keyring()
+    assert [keyring.after(known).generation for known in (0, 7)] == [2, 8]
 
 
 def test_an_added_kek_opens_and_does_not_seal() -> None:
@@ -44,7 +133,8 @@ def test_an_operation_leaves_the_old_keyring_as_it_was() -> None:
 
 def test_opening_finds_a_kek_by_id_and_by_number() -> None:
     keyring = a_keyring("k2")
-    assert keyring.opening(kek_id="k2") is keyring.opening(number=2) is keyring.keks[1]
+    number = keyring.keks[1].number
+    assert keyring.opening(kek_id="k2") is keyring.opening(number=number) is keyring.keks[1]
 
 
 def test_opening_finds_nothing_for_an_ephemeral_or_unknown_key() -> None:
@@ -52,17 +142,11 @@ def test_opening_finds_nothing_for_an_ephemeral_or_unknown_key() -> None:
     assert [keyring.opening(), keyring.opening(kek_id="x"), keyring.opening(number=9)] == [None] * 3
 
 
-def test_the_number_of_a_removed_kek_is_never_given_again() -> None:
-    keyring = a_keyring("k2").disable("k2").remove("k2").add("k2", now=NOW, random=some_bytes)
-    assert keyring.entry("k2").number == 3
-
-
 def test_merging_adds_unknown_keks_and_promotes_none() -> None:
     ours = a_keyring()
     theirs = ours.add("k2", now=NOW, random=some_bytes).promote("k2")
     merged = ours.merge(theirs)
     assert [(kek.id, kek.state) for kek in merged.keks] == [("k1", "primary"), ("k2", "decrypt")]
-    assert merged.highest_number == 2
 
 
 def test_merging_keeps_the_state_that_stands_here() -> None:
@@ -82,10 +166,17 @@ def test_merging_keeps_the_state_that_stands_here() -> None:
         lambda keyring: keyring.add("k/3", now=NOW, random=some_bytes),
         lambda keyring: keyring.add("", now=NOW, random=some_bytes),
         lambda keyring: keyring.add("k" * 33, now=NOW, random=some_bytes),
-        lambda keyring: replace(keyring, highest_number=MAX_NUMBER).add(
+        lambda keyring: replace(keyring, joined_since=None, highest_number=MAX_NUMBER).add(
             "k3", now=NOW, random=some_bytes
         ),
-        lambda keyring: replace(keyring, highest_number=1),
+        lambda keyring: replace(keyring, joined_since=None, highest_number=1),
+        lambda keyring: replace(keyring, highest_number=2),
+        lambda keyring: replace(keyring, retired=frozenset({1})),
+        lambda keyring: replace(keyring, retired=frozenset({0})),
+        lambda keyring: replace(keyring, retired=frozenset({MAX_NUMBER + 1})),
+        lambda keyring: replace(keyring, retired=frozenset(range(100, 101 + MAX_RETIRED))),
+        lambda keyring: replace(keyring, joined_since=-1),
+        lambda keyring: replace(keyring, generation=-1),
         lambda keyring: replace(keyring, keks=()),
         lambda keyring: replace(keyring, keks=(keyring.keks[1],)),
         lambda keyring: replace(keyring, keks=(*keyring.keks, keyring.keks[0])),

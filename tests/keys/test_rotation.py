@@ -46,8 +46,7 @@ class Rotation(RuleBasedStateMachine):
 
     @rule()
     def add(self) -> None:
-        number = self.keyring.highest_number + 1
-        self._go_on(self.keyring.add(f"k{number}", now=NOW, random=some_bytes))
+        self._go_on(self.keyring.add("", now=NOW, random=some_bytes, marked=True))
 
     @rule(data=st.data())
     def promote(self, data: st.DataObject) -> None:
