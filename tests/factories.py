@@ -74,6 +74,7 @@ def an_item(
     bind: Iterable[Part] = USUAL_PARTS,
     form: Form = "jwe",
     max_chars: int | None = None,
+    min_chars: int | None = None,
     optional: bool = False,
     purpose: str | None = None,
 ) -> Item:
@@ -82,7 +83,16 @@ def an_item(
     if field is None:
         named = parsed.field if isinstance(parsed, JsonSelector) else None
         field = named or selector
-    return Item(parsed, field, frozenset(bind), form, max_chars, optional, purpose)
+    return Item(
+        parsed,
+        field,
+        frozenset(bind),
+        form,
+        max_chars,
+        min_chars=min_chars,
+        optional=optional,
+        purpose=purpose,
+    )
 
 
 def items(*selectors: str | Item) -> tuple[Item, ...]:

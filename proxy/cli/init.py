@@ -46,7 +46,8 @@ admin: {{listen: 127.0.0.1:9901, token: {{file: {admin}}}}}
 audit: {{file: {audit}, on_failure: block}}
 
 fields:
-  content: {{max_chars: 10000}}          # what the backend allows, in characters
+  # What the backend allows: it cannot tell of a sealed value what it was.
+  content: {{max_chars: 10000, string: true}}
 
 listeners:
   - name: api

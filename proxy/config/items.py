@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Final, TypeGuard, cast
+from typing import Final, NamedTuple, TypeGuard, cast
 
 from ..core.errors import InvalidExpression
 from ..core.message import Direction
@@ -107,12 +107,34 @@ def selectors(
     return tuple(found)
 
 
-def sealing(fields: Fields, problems: Problems) -> tuple[Form | None, int | None]:
-    """Return the form and `max_chars` that an item or a field says."""
-    form_place, chars_place = fields.get("form"), fields.get("max_chars")
+class HowSealed(NamedTuple):
+    """What an item or a field says of the values that are sealed."""
+
+    form: Form | None = None
+    max_chars: int | None = None
+    string: bool | None = None
+    min_chars: int | None = None
+
+    @property
+    def says(self) -> bool:
+        """Whether it says anything."""
+        return any(one is not None for one in self)
+
+
+def how_sealed(fields: Fields, problems: Problems) -> HowSealed:
+    """Return what an item or a field says of the values that are sealed."""
+    form_place, string_place = fields.get("form"), fields.get("string")
     form = None if form_place is None else choice(form_place, FORMS, problems)
-    chars = None if chars_place is None else whole(chars_place, problems, low=1, high=MOST_CHARS)
-    return cast("Form | None", form), chars
+    string = None if string_place is None else switch(string_place, problems)
+    least = _chars(fields.get("min_chars"), problems)
+    if string is False and least is not None:
+        problems.add(fields["min_chars"], "is for strings", "leave `string: false` out")
+    most = _chars(fields.get("max_chars"), problems)
+    return HowSealed(cast("Form | None", form), most, string, least)
+
+
+def _chars(place: Place | None, problems: Problems) -> int | None:
+    return None if place is None else whole(place, problems, low=1, high=MOST_CHARS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,8 +145,7 @@ class _Written:
     place: Place
     field: str | None
     optional: bool
-    form: Form | None = None
-    max_chars: int | None = None
+    sealed: HowSealed
 
 
 def _item(place: Place, action: str, direction: Direction, problems: Problems) -> ItemSyntax | None:
@@ -141,9 +162,7 @@ def _item(place: Place, action: str, direction: Direction, problems: Problems) -
         problems.add(written.place, complaint, hint)
         return None
     field = None if selector is Whole.TOKENS else written.field or _field(selector)
-    return ItemSyntax(
-        selector, field, written.place, written.form, written.max_chars, written.optional
-    )
+    return ItemSyntax(selector, field, written.place, *written.sealed, written.optional)
 
 
 def _short(place: Place, problems: Problems) -> _Written | None:
@@ -156,27 +175,28 @@ def _short(place: Place, problems: Problems) -> _Written | None:
         rest = rest.removeprefix("optional ").lstrip()
     match = _AS.fullmatch(rest)
     word, field = (match[1], match[2]) if match else (rest, None)
-    return _Written(word, place, field, optional)
+    return _Written(word, place, field, optional, HowSealed())
 
 
 def _long(place: Place, problems: Problems) -> _Written | None:
     fields = Fields(place, ITEM, problems)
-    form, chars = sealing(fields, problems)
+    sealed = how_sealed(fields, problems)
     optional_place, field_place = fields.get("optional"), fields.get("field")
     optional = optional_place is not None and bool(switch(optional_place, problems))
     field = None if field_place is None else text(field_place, problems)
     written = text(fields["select"], problems) if fields.whole else None
     if written is None:
         return None
-    return _Written(written, fields["select"], field, optional, form, chars)
+    return _Written(written, fields["select"], field, optional, sealed)
 
 
 def _complaint(written: _Written, selector: Selector, action: str) -> tuple[str, str]:
     """Return what is wrong with an item and what to write instead; empty where nothing is."""
     if selector is Whole.TOKENS:
         return _tokens_complaint(written, action), ""
-    if action == "decrypt" and (written.form or written.max_chars):
-        return "form and max_chars are for what is sealed, not for what is opened", ""
+    if action == "decrypt" and written.sealed.says:
+        words = "form, max_chars, string and min_chars"
+        return f"{words} are for what is sealed, not for what is opened", ""
     if not (written.field or _field(selector)):
         word = written.selector
         return f"{show(word)} has no member name to name its field", f"write `{word} as NAME`"
@@ -201,8 +221,8 @@ def _tokens_complaint(written: _Written, action: str) -> str:
         return "`tokens` opens tokens of any field, so it has no field of its own"
     if written.optional:
         return "`tokens` is never missing, so it cannot be optional"
-    if written.form or written.max_chars:
-        return "`tokens` takes no form and no max_chars"
+    if written.sealed.says:
+        return "`tokens` takes no form, max_chars, string or min_chars"
     return ""
 
 

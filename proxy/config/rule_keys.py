@@ -229,6 +229,20 @@ _SEALING: Final = (
         "The most characters that the backend takes; a longer token is refused (422).",
         shapes.number(1, MOST_CHARS),
     ),
+    Key(
+        "string",
+        "`true`, `false`",
+        "Whether the value must be a string (422), which the backend cannot tell of a sealed one.",
+        shapes.SWITCH,
+        "`false`; `true` with `min_chars`",
+    ),
+    Key(
+        "min_chars",
+        "number",
+        "The fewest characters (Unicode code points) of a string before it is sealed; fewer are"
+        " refused (422).",
+        shapes.number(1, MOST_CHARS),
+    ),
 )
 
 ITEM: Final = Table(

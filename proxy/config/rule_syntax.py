@@ -6,7 +6,7 @@ from ..core.errors import InvalidExpression
 from ..core.routes import Pattern, parse_pattern
 from .blocks import behaviour
 from .fields import Fields
-from .items import sealing
+from .items import how_sealed
 from .log_keys import rule_log
 from .options import bind, options
 from .positions import Mapping, Place
@@ -46,7 +46,7 @@ def fields_by_name(place: Place | None, problems: Problems) -> dict[str, FieldSy
     found: dict[str, FieldSyntax] = {}
     for key, node in place.node.entries:
         fields = Fields(place.member(key.text, node), FIELD, problems)
-        found[key.text] = FieldSyntax(*sealing(fields, problems), bind(fields, problems))
+        found[key.text] = FieldSyntax(*how_sealed(fields, problems), bind(fields, problems))
     return found
 
 

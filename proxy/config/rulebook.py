@@ -171,14 +171,17 @@ class _Resolver:
         said = syntax.form or field.form
         form = said or "jwe"
         max_chars = syntax.max_chars or field.max_chars
+        min_chars = _min_chars(syntax, field) if action == "encrypt" else None
         if action == "encrypt":
             self._check_form(syntax, form, max_chars)
+            self._check_string(syntax, form, max_chars, min_chars)
         return Item(
             selector=syntax.selector,
             field=syntax.field or "",
             bind=bind,
             form=form,
             max_chars=max_chars,
+            min_chars=min_chars,
             optional=syntax.optional,
             purpose=self._shared.purpose if "purpose" in bind else None,
             parties=parties,
@@ -231,6 +234,32 @@ class _Resolver:
                 f"max_chars {max_chars} holds not even an empty token; {SHORTEST[form]} at least",
                 "" if form == "short" else "or `form: short`",
             )
+
+    def _check_string(
+        self, item: ItemSyntax, form: str, max_chars: int | None, min_chars: int | None
+    ) -> None:
+        if min_chars is None:
+            return
+        shortest = short_length(min_chars) if form == "short" else _jwe_length(min_chars)
+        if item.selector is Whole.BODY:
+            self._problems.add(item.place, "a body is no string", "select `text`")
+        elif max_chars is not None and shortest > max_chars >= SHORTEST[form]:
+            self._problems.add(
+                item.place, f"{min_chars} characters never fit into max_chars {max_chars}"
+            )
+
+
+def _min_chars(item: ItemSyntax, field: FieldSyntax) -> int | None:
+    """Return how many characters a value must have; None where it need not even be a string."""
+    if item.min_chars is not None or item.string is False:
+        return item.min_chars
+    if field.min_chars is not None:
+        return field.min_chars
+    return 0 if item.string or field.string else None
+
+
+def _jwe_length(size: int) -> int:
+    return jwe_length(_SHORTEST_HEAD, size)
 
 
 def _names(syntax: NamesSyntax) -> Names:

@@ -79,6 +79,8 @@ class ItemSyntax:
     place: Place
     form: Form | None = None
     max_chars: int | None = None
+    string: bool | None = None
+    min_chars: int | None = None
     optional: bool = False
 
 
@@ -135,6 +137,8 @@ class FieldSyntax:
 
     form: Form | None = None
     max_chars: int | None = None
+    string: bool | None = None
+    min_chars: int | None = None
     bind: BindSyntax | None = None
 
 

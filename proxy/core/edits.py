@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from .context import Context, Scope
-from .errors import ForbiddenValue, OpenFailed, SealyardError, Unopened
+from .errors import ForbiddenValue, OpenFailed, SealyardError, UnfitValue, Unopened
 from .formats import json as json_format
 from .formats import tokens
 from .formats.tokens import FoundToken
@@ -99,16 +99,24 @@ class SealEdit:
     quoted: bool = True
 
     def carry_out(self, keys: AtHand, block: Block, now: float) -> Change:
-        """Return the sealed value; raise ValueTooLong above the field's `max_chars`."""
+        """Return the sealed value.
+
+        Raises UnfitValue where it is not what the item asks for, ValueTooLong above the field's
+        `max_chars`.
+        """
         item, context, token = self.item, self.context, self.token
         if token is not None and block.already_sealed != "seal":
             if block.already_sealed == "reject":
                 raise ForbiddenValue(
                     "already-sealed", detail=f"{item.field}: the value is sealed already."
                 )
-            opener = _opener(keys, token, context, now)
-            if opener is not None:
+            opened = _opened(keys, token, context, now)
+            if opened is not None:
+                opener, plaintext = opened
+                require_text(item, plaintext, token.cty)
                 return Change(self.start, self.end, None, "already_sealed", opener)
+        if item.min_chars is not None:
+            require_text(item, self.plaintext, self.cty)
         text = keys.sealing[context.scope].seal(
             self.plaintext,
             context,
@@ -220,10 +228,33 @@ def as_text(plaintext: bytes, cty: str | None) -> str:
         raise OpenFailed("not-text") from None
 
 
-def _opener(keys: AtHand, token: Token, context: Context, now: float) -> Session | None:
-    """Return the session that opens a token, or None where it does not open."""
+def require_text(item: Item, plaintext: bytes, cty: str | None) -> None:
+    """Raise UnfitValue unless a value is the string that its item asks for, if it asks for one.
+
+    The backend sees a token and so a string, whatever the client sent: what it would have refused
+    in plaintext must be refused here.
+    """
+    least = item.min_chars
+    if least is None:
+        return
     try:
-        return keys.open(token, context, now)[0]
+        size = len(plaintext.decode())
+    except UnicodeDecodeError:
+        size = None
+    if cty is not None or size is None:
+        raise UnfitValue("not-a-string", detail=f"{item.field}: a string is needed.")
+    if size < least:
+        raise UnfitValue(
+            "too-few-characters", detail=f"{item.field}: at least {least} characters are needed."
+        )
+
+
+def _opened(
+    keys: AtHand, token: Token, context: Context, now: float
+) -> tuple[Session, bytes] | None:
+    """Return who opens a token, and the plaintext; None where it does not open."""
+    try:
+        return keys.open(token, context, now)
     except OpenFailed:
         return None
 

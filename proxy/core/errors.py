@@ -239,6 +239,19 @@ class ValueTooLong(MessageError):
     )
 
 
+class UnfitValue(MessageError):
+    """A value that is not the string that the rule asks for."""
+
+    code = "unfit-value"
+    status = 422
+    title = "A value is not what the backend takes."
+    cause = (
+        "The rule says `string` or `min_chars` of the field, and the value is a number, a list,"
+        " an object or a file, or has fewer characters. Once sealed, the backend could not tell."
+    )
+    remedy = "Send a string of at least the number of characters that the answer names."
+
+
 class HeadTooLarge(TrafficError):
     """A request head above the limits."""
 

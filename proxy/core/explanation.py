@@ -10,7 +10,7 @@ from .any_edit import Edit
 from .carried import CarriedEdit, OwnEdit
 from .context import Context
 from .derivation import COMMITMENT_BYTES, PACKAGE_COMMITMENT_BYTES, SID_BYTES
-from .edits import Change, OpenEdit, SealEdit
+from .edits import Change, OpenEdit, SealEdit, require_text
 from .errors import OpenFailed, SealyardError
 from .exchange import Exchange
 from .finding_in_head import HeadEdit
@@ -22,7 +22,7 @@ from .path import CanonicalPath
 from .pipeline import Plan
 from .routes import Pattern
 from .rulebook import Decision, Rulebook
-from .rules import Rule
+from .rules import Block, Rule
 from .splicing import splice
 from .token import ASSUMED_KEK_ID, KeyId, Token
 
@@ -156,12 +156,26 @@ def _path_mismatch(pattern: Pattern, path: CanonicalPath) -> str | None:
 
 def _mask(plan: Plan) -> tuple[tuple[Value, ...], bytes]:
     edits = cast("tuple[Edit, ...]", plan.edits)  # the others are of pieces of a message
+    for edit in edits:
+        assert plan.blueprint is not None  # noqa: S101 - only a blueprint makes edits
+        _refuse_unfit(edit, plan.blueprint.block)
     values = tuple(_value(edit) for edit in edits)
     if plan.framing is not None:
         values += (_whole(plan.framing, len(plan.body)),)
     in_body = [one for one in values if one.place == "body"]
     changes = [Change(one.start, one.end, _masked(one), "sealed") for one in in_body]
     return values, splice(plan.body, changes) if changes else plan.body
+
+
+def _refuse_unfit(edit: Edit, block: Block) -> None:
+    """Raise UnfitValue for what carrying out would refuse; what may be kept takes keys to tell."""
+    if isinstance(edit, OwnEdit):
+        block = edit.block
+    if isinstance(edit, OwnEdit | PartEdit | HeadEdit):
+        return _refuse_unfit(edit.edit, block)
+    if isinstance(edit, SealEdit) and (edit.token is None or block.already_sealed == "seal"):
+        require_text(edit.item, edit.plaintext, edit.cty)
+    return None
 
 
 def _whole(edit: FrameEdit, size: int) -> Value:

@@ -17,7 +17,14 @@ from .carried import CarriedEdit
 from .context import KIND_BODY, KIND_STREAM, Context
 from .decoded import bind_token
 from .edits import OpenEdit, SealEdit
-from .errors import BodyTooLarge, ForbiddenValue, InvalidBody, OpenFailed, UnsupportedBody
+from .errors import (
+    BodyTooLarge,
+    ForbiddenValue,
+    InvalidBody,
+    OpenFailed,
+    UnfitValue,
+    UnsupportedBody,
+)
 from .finding_whole import BODY_TOKEN_MAX, sealable_type
 from .formats import multipart
 from .formats.multipart import Part
@@ -75,6 +82,8 @@ def _seal_content(
         context = binder.context(placed, ())
         sealed = token_or_none(content)
         return PartEdit(_seal(part.start, part.end, item, context, content, None, sealed), part)
+    if item.min_chars is not None:
+        raise UnfitValue("not-a-string", detail=f"{item.field}: a text is needed, no file.")
     if item.form == "short":
         raise UnsupportedBody(
             "file-in-short-form", detail=f"{item.field}: a file has no short form."

@@ -48,7 +48,8 @@ class Names:
 class Item:
     """One selector with how its values are sealed.
 
-    `bind` holds the parts that are bound; `max_chars` counts characters of the sealed value.
+    `bind` holds the parts that are bound; `max_chars` counts characters of the sealed value. With
+    `min_chars` the value must be a string of at least so many code points (0: any string).
     `parties` are those who choose the key of what is end to end: sender and recipients, or reader.
     `framed` says that a body may become a frame, where a token is too small for it.
     """
@@ -58,6 +59,7 @@ class Item:
     bind: frozenset[Part]
     form: Form = "jwe"
     max_chars: int | None = None
+    min_chars: int | None = None
     optional: bool = False
     purpose: str | None = None
     framed: bool = True

@@ -116,6 +116,62 @@ def test_an_item_takes_form_and_max_chars_from_its_field() -> None:
     assert expected == [(item.form, item.max_chars) for item in items]
 
 
+@pytest.mark.parametrize(
+    ("field", "item", "least"),
+    [
+        ("{}", "", None),
+        ("{string: true}", "", 0),
+        ("{string: false}", "", None),
+        ("{min_chars: 2}", "", 2),
+        ("{string: true, min_chars: 2}", "", 2),
+        ("{}", ", string: true", 0),
+        ("{}", ", min_chars: 3", 3),
+        ("{min_chars: 2}", ", min_chars: 3", 3),
+        ("{min_chars: 2}", ", string: true", 2),
+        ("{min_chars: 2}", ", string: false", None),
+        ("{string: true}", ", string: false", None),
+        ("{string: false}", ", string: true", 0),
+    ],
+)
+def test_an_item_asks_for_strings_as_it_or_its_field_says(
+    field: str, item: str, least: int | None
+) -> None:
+    top = f"fields: {{a: {field}}}\n"
+    keys = f"request: {{encrypt: {{select: $.a{item}}}}}\nresponse: {{decrypt: $.a}}"
+
+    rule = _rule(keys, top=top)
+
+    assert _request(rule).encrypt[0].min_chars == least
+    assert _response(rule).decrypt[0].min_chars is None
+
+
+@pytest.mark.parametrize(
+    ("form", "least"), [("jwe", {145: 368, 200: 441}), ("short", {145: 255, 0: 62})]
+)
+def test_min_chars_fit_into_max_chars(form: str, least: dict[int, int]) -> None:
+    """A token of so many ASCII characters, under a KEK whose id has one character."""
+    for size, length in least.items():
+        said = f"min_chars: {size}" if size else "string: true"
+        keys = f"request: {{encrypt: {{select: $.a, form: {form}, max_chars: {length}, {said}}}}}"
+        assert _told(keys) == []
+        told = _told(keys.replace(str(length), str(length - 1)))
+        assert len(told) == 1
+        assert ("never fit" in told[0]) == bool(size)
+
+
+@pytest.mark.parametrize("selector", ["text as a", "form:a", "part:a", "filename:a", "header:a"])
+def test_every_text_may_be_asked_for(selector: str) -> None:
+    select, _, field = selector.partition(" as ")
+    keys = f"request: {{encrypt: {{select: '{select}', field: {field or 'a'}, min_chars: 2}}}}"
+
+    assert _request(_rule(keys)).encrypt[0].min_chars == 2
+
+
+def test_a_body_is_no_string() -> None:
+    (told,) = _told("request: {encrypt: {select: body, string: true}}")
+    assert told.endswith("a body is no string; select `text`")
+
+
 def test_max_chars_holds_at_least_an_empty_token() -> None:
     for form, least in SHORTEST.items():
         keys = f"request: {{encrypt: {{select: $.a, form: {form}, max_chars: {least}}}}}"
