@@ -22,6 +22,7 @@ RECEIPT_LABEL: Final = b"sealyard/v1/receipt"
 # No record's authentication begins with it, so that the record key has two uses that never meet.
 PRIVATE_KEY_LABEL: Final = b"sealyard/v1/private-key"
 KEYRING_ID_LABEL: Final = b"sealyard/v1/keyring-id"
+KEYRING_MAC_LABEL: Final = b"sealyard/v1/keyring-mac"
 KEYRING_DIGEST_LABEL: Final = b"sealyard/v1/keyring-digest"
 THUMBPRINT_LABEL: Final = b"sealyard/v1/kek-thumbprint"
 
@@ -105,6 +106,11 @@ def keyring_digest(name_key: NameKey, contents: bytes) -> bytes:
     """Return the 16 bytes that tell one state of a keyring from another, and nothing of it."""
     key = _expand(name_key.reveal(), KEYRING_DIGEST_LABEL)
     return hmac.digest(key, contents, "sha256")[:DIGEST_BYTES]
+
+
+def keyring_mac(root_key: bytes, text: bytes) -> bytes:
+    """Return the 32 bytes by which the root key (32 bytes) vouches for a keyring's file."""
+    return hmac.digest(_expand(root_key, KEYRING_MAC_LABEL), text, "sha256")
 
 
 def kek_thumbprint(kek: Kek) -> bytes:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import ClassVar, Final
 
 from ...config.settings import SecretReference
 from ...core import base64url
@@ -21,6 +21,8 @@ _CHARS: Final = base64url.encoded_length(KEY_BYTES)
 @dataclass(frozen=True, slots=True)
 class FileRoot:
     """Fetches the root key from a file of mode 0600 or stricter."""
+
+    kind: ClassVar[str] = "file"
 
     reference: SecretReference
     environ: Mapping[str, str] = field(repr=False, default_factory=dict)

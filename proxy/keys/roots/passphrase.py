@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 from ...config.settings import SecretReference
 from ...core.errors import KeyringError
@@ -14,6 +15,8 @@ from .provider import MAX_PASSPHRASE_BYTES, Passphrase
 @dataclass(frozen=True, slots=True)
 class PassphraseRoot:
     """Fetches a passphrase. One newline at its end is taken as the file's, not the passphrase's."""
+
+    kind: ClassVar[str] = "passphrase"
 
     reference: SecretReference
     environ: Mapping[str, str] = field(repr=False)

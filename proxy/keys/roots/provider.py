@@ -13,7 +13,7 @@ MAX_PASSPHRASE_BYTES: Final = 1024
 
 
 class RootKey(Secret):
-    """32 random bytes that wrap the keyring's content key (A256KW)."""
+    """32 random bytes that wrap a content key (A256KW): of a keyring, or of a wrapping of one."""
 
     __slots__ = ()
 
@@ -62,8 +62,14 @@ class Passphrase:
 class RootProvider(Protocol):
     """The outside holder of the secret that opens the keyring.
 
-    It is asked at start and on reload, never while a message waits.
+    It is asked at start and on reload, never while a message waits. `kind` is what the
+    configuration and the wrappings of a file call it.
     """
+
+    @property
+    def kind(self) -> str:
+        """What kind of root it is."""
+        ...
 
     def fetch(self) -> RootKey | Passphrase:
         """Return the secret. It may block: call it off the event loop.
