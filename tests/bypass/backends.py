@@ -11,7 +11,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -124,7 +124,7 @@ Plan = Callable[[Path, int, int, Path], list[str]]
 def _nginx(folder: Path, port: int, behind: int, record: Path) -> list[str]:
     file = folder / "nginx.conf"
     file.write_text(_NGINX.format(folder=folder, port=port, recorder=behind))
-    return [_tool("nginx"), "-p", str(folder), "-e", "stderr", "-c", str(file)]
+    return [tool("nginx"), "-p", str(folder), "-e", "stderr", "-c", str(file)]
 
 
 def _apache(folder: Path, port: int, behind: int, record: Path) -> list[str]:
@@ -133,13 +133,13 @@ def _apache(folder: Path, port: int, behind: int, record: Path) -> list[str]:
     )
     file = folder / "httpd.conf"
     file.write_text(_APACHE.format(folder=folder, port=port, recorder=behind, modules=modules))
-    return [_tool("apache2"), "-D", "FOREGROUND", "-d", str(folder), "-f", str(file)]
+    return [tool("apache2"), "-D", "FOREGROUND", "-d", str(folder), "-f", str(file)]
 
 
 def _caddy(folder: Path, port: int, behind: int, record: Path) -> list[str]:
     file = folder / "Caddyfile"
     file.write_text(_CADDY.format(folder=folder, port=port, recorder=behind))
-    return [_tool("caddy"), "run", "--config", str(file), "--adapter", "caddyfile"]
+    return [tool("caddy"), "run", "--config", str(file), "--adapter", "caddyfile"]
 
 
 def _tomcat(folder: Path, port: int, behind: int, record: Path) -> list[str]:
@@ -150,7 +150,7 @@ def _tomcat(folder: Path, port: int, behind: int, record: Path) -> list[str]:
     (classes.parent / "web.xml").write_text(_TOMCAT_WEB)
     jar = TOMCAT / "lib" / "servlet-api.jar"
     source = HERE / "tomcat" / "Pay.java"
-    subprocess.run([_tool("javac"), "-cp", str(jar), "-d", str(classes), str(source)], check=True)
+    subprocess.run([tool("javac"), "-cp", str(jar), "-d", str(classes), str(source)], check=True)
     start = f"{TOMCAT}/bin/bootstrap.jar:{TOMCAT}/bin/tomcat-juli.jar"
     settings = {
         "record": record,
@@ -160,11 +160,11 @@ def _tomcat(folder: Path, port: int, behind: int, record: Path) -> list[str]:
         "java.io.tmpdir": folder / "temp",
     }
     options = [f"-D{name}={value}" for name, value in settings.items()]
-    return [_tool("java"), *options, "-cp", start, "org.apache.catalina.startup.Bootstrap", "start"]
+    return [tool("java"), *options, "-cp", start, "org.apache.catalina.startup.Bootstrap", "start"]
 
 
 def _express(folder: Path, port: int, behind: int, record: Path) -> list[str]:
-    return [_tool("node"), str(HERE / "express" / "app.mjs"), str(port), str(record)]
+    return [tool("node"), str(HERE / "express" / "app.mjs"), str(port), str(record)]
 
 
 def _python(app: str) -> Plan:
@@ -188,7 +188,12 @@ PLANS: Final[dict[str, tuple[Plan, tuple[str, ...]]]] = {
 
 def missing(name: str) -> str | None:
     """Return what a backend needs that is not installed."""
-    for need in PLANS[name][1]:
+    return lacking(PLANS[name][1])
+
+
+def lacking(needs: Iterable[str]) -> str | None:
+    """Return the first of these commands and files that is not here."""
+    for need in needs:
         if not (Path(need).exists() if "/" in need else shutil.which(need, path=_path())):
             return need
     return None
@@ -198,7 +203,8 @@ def _path() -> str:
     return os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin"
 
 
-def _tool(name: str) -> str:
+def tool(name: str) -> str:
+    """Return where a command is."""
     found = shutil.which(name, path=_path())
     assert found is not None
     return found
@@ -209,7 +215,7 @@ def running(name: str, folder: Path) -> Iterator[Backend]:
     """Run a backend as a child process; end it, and nothing else."""
     folder.mkdir()
     record = folder / "record"
-    port = _free_port()
+    port = free_port()
     with recorder(record) as behind, (folder / "log").open("wb") as log:
         command = PLANS[name][0](folder, port, behind, record)
         # Caddy keeps its state below the home.
@@ -218,7 +224,7 @@ def running(name: str, folder: Path) -> Iterator[Backend]:
             command, cwd=folder, stdout=log, stderr=log, env={**os.environ, **home}
         )
         try:
-            _await_port(process, port, folder / "log")
+            await_port(process, port, folder / "log")
             backend = Backend(name, port, record)
             _warm_up(backend)
             yield backend
@@ -231,7 +237,7 @@ def running(name: str, folder: Path) -> Iterator[Backend]:
                 process.wait()
 
 
-def _free_port() -> int:
+def free_port() -> int:
     """Return a free port below those that the system gives to clients, who would take it again."""
     while True:
         port = 20000 + secrets.randbelow(12000)
@@ -250,7 +256,8 @@ def _warm_up(backend: Backend) -> None:
     assert backend.runs(), f"{backend.name} does not run its handler"
 
 
-def _await_port(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
+def await_port(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
+    """Wait until a server accepts; raise AssertionError with the end of its log if it does not."""
     deadline = time.monotonic() + PATIENCE_SECONDS
     while time.monotonic() < deadline and process.poll() is None:
         with socket.socket() as probe:

@@ -1,0 +1,1 @@
+"""Random and mutated messages through a live sidecar to real servers: what do they read?"""

@@ -1,0 +1,173 @@
+"""A backend behind the sidecar: requests are sent, and what it reports of each is judged."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections import Counter, deque
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from .case import Case, Marks
+from .client import Answer, Client
+from .oracle import Reading, What, canary, opened, readings, victim
+
+_NUMBERS: Final = itertools.count(1)
+_SERVER_ERROR: Final = 500
+_INBOUND: Final = "/in/hooks"
+
+
+@dataclass(frozen=True, slots=True)
+class Find:
+    """Something that must not happen, and the request that made it happen."""
+
+    backend: str
+    what: What
+    case: Case
+    detail: str
+    raw: bytes
+    seconds: float = 0.0
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What one request came to."""
+
+    answer: Answer
+    wrong: What | None = None
+    detail: str = ""
+    raw: bytes = b""
+    sealed: bool = False
+    opened: bool = False
+
+
+@dataclass
+class Pool:
+    """Tokens that were sealed beforehand, each for a conversation of its own."""
+
+    tokens: dict[int, str] = field(default_factory=dict)
+    free: deque[int] = field(default_factory=deque)
+
+
+async def mint(port: int, count: int) -> dict[int, str]:
+    """Return tokens, by number; the listener at `port` stands before an echo."""
+    client = Client(port)
+    made = {}
+    for _ in range(count):
+        number = next(_NUMBERS)
+        body = json.dumps({"content": opened(number)}).encode()
+        head = (
+            f"POST /api/hooks HTTP/1.1\r\nHost: h\r\nContent-Type: application/json\r\n"
+            f"x-room: {victim(number)}\r\nContent-Length: {len(body)}\r\n\r\n"
+        )
+        answer = await client.ask(head.encode() + body)
+        made[number] = json.loads(answer.body)["content"]
+        if opened(number) in made[number]:
+            raise RuntimeError("the rule that seals tokens beforehand did not seal")
+    client.close()
+    return made
+
+
+class Backend:
+    """One backend, its listener and its record."""
+
+    def __init__(self, name: str, port: int, record: Path, pool: Pool, echo: int) -> None:
+        self.name = name
+        self.port = port
+        self.pool = pool
+        self.counts: Counter[str] = Counter()
+        self._record = record
+        self._offset = 0
+        self._echo = Client(echo)
+        self._seen: dict[str, list[Reading]] = {}
+
+    async def attempt(self, case: Case, client: Client) -> Outcome:
+        """Send a case with fresh values, and judge what came of it."""
+        number = next(_NUMBERS)
+        key = self.pool.free.popleft()
+        try:
+            return await self._attempt(case, client, number, key)
+        finally:
+            self.pool.free.append(key)
+
+    async def _attempt(self, case: Case, client: Client, number: int, key: int) -> Outcome:
+        inbound = "<<token>>" in case.body or "<<token>>" in case.target or _has_token(case)
+        theirs = victim(key) if inbound else f"talk-{number}"
+        marks = Marks(canary(number), self.pool.tokens[key], theirs, f"mine-{number}")
+        raw = case.render(marks)
+        answer = await client.ask(raw)
+        self._poll()
+        found = self._seen.pop(canary(number)[5:], []) + self._seen.pop(opened(key)[5:], [])
+        outcome = Outcome(answer, raw=raw)
+        sealed = [one for one in _told(answer.body) if not one.mark]
+        outcome.sealed, outcome.opened = bool(sealed), any(not one.wrong for one in found)
+        for one in found:
+            if one.wrong:
+                outcome.wrong, outcome.detail = one.wrong, one.detail
+                return outcome
+        await self._judge(case, outcome, sealed, doubtful=marks.mine.encode() in raw)
+        return outcome
+
+    async def _judge(
+        self, case: Case, outcome: Outcome, sealed: list[Reading], *, doubtful: bool
+    ) -> None:
+        answer = outcome.answer
+        if answer.hung:
+            outcome.wrong = "hung"
+        elif answer.code is not None and answer.status == _SERVER_ERROR:
+            outcome.wrong, outcome.detail = "500", answer.code
+        elif case.honest and (answer.code is not None or not answer.status):
+            outcome.wrong, outcome.detail = "refused", f"{answer.status} {answer.code}"
+        elif doubtful and (found := await self._astray(sealed)):
+            outcome.wrong, outcome.detail = "sealed elsewhere", found
+
+    async def _astray(self, sealed: list[Reading]) -> str:
+        """Return which token does not open for the conversation under which it was stored."""
+        for one in sealed:
+            name = one.conversation
+            if one.handler not in _OPENABLE or not name or not name.isascii() or "," in name:
+                continue
+            for token in one.tokens:
+                if not await self._opens(token, name):
+                    return (
+                        f"{one.handler}, {one.idiom}: stored under {name!r}, where it does not open"
+                    )
+        return ""
+
+    async def _opens(self, token: str, conversation: str) -> bool:
+        body = json.dumps({"content": token}).encode()
+        head = (
+            f"POST {_INBOUND} HTTP/1.1\r\nHost: h\r\nContent-Type: application/json\r\n"
+            f"x-room: {conversation}\r\nContent-Length: {len(body)}\r\n\r\n"
+        )
+        answer = await self._echo.ask(head.encode("ascii", "replace") + body)
+        return answer.code is None
+
+    def _poll(self) -> None:
+        """Read what the record has got since the last time."""
+        with self._record.open("rb") as file:
+            file.seek(self._offset)
+            data = file.read()
+        whole = data[: data.rfind(b"\n") + 1]
+        self._offset += len(whole)
+        for line in whole.decode("utf-8", "replace").split("\n")[:-1]:
+            for one in readings(line):
+                if one.mark:
+                    self._seen.setdefault(one.mark, []).append(one)
+
+
+_OPENABLE: Final = frozenset({"messages", "room", "queue", "hooks", "bulk"})
+"""Handlers whose first field is sealed as `content`, which the inbound route opens."""
+
+
+def _told(body: bytes) -> list[Reading]:
+    """Return what a handler told in its answer; nothing if it is not one of ours."""
+    try:
+        return readings(body.decode())
+    except (ValueError, KeyError, TypeError):
+        return []
+
+
+def _has_token(case: Case) -> bool:
+    return any("<<token>>" in value for _, value in case.headers)

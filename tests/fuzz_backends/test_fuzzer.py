@@ -1,0 +1,71 @@
+"""The fuzzer itself: the same for the same seed, and its oracle sees what it is there for."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+
+from fuzz.backends.campaign import generated
+from fuzz.backends.case import Case, Marks, from_json
+from fuzz.backends.minimise import minimise
+from fuzz.backends.mutators import MUTATORS
+from fuzz.backends.oracle import canary, opened, readings, victim
+from fuzz.backends.routes import ROUTES
+
+MARKS = Marks(canary(1), "a-token", victim(1), "mine-1")
+TOKEN = "eyJ0eXAiOiJzeTEiLCJhbGciOiJkaXIi"
+
+
+def line(handler: str, conversation: object, **values: object) -> str:
+    reading = {"i": "json", "c": conversation, "v": values, "w": values.get("kind")}
+    return json.dumps({"h": handler, "r": [reading]})
+
+
+def wrong(told: str) -> list[str]:
+    return [one.wrong for one in readings(told) if one.wrong]
+
+
+def test_a_seed_gives_the_same_requests_and_another_seed_others() -> None:
+    first, again, other = (
+        [generated(seed, "go", number).render(MARKS) for number in range(300)] for seed in (1, 1, 2)
+    )
+    assert first == again
+    assert first != other
+
+
+def test_every_route_and_every_mutator_gets_its_turn() -> None:
+    cases = [generated(1, "go", number) for number in range(6000)]
+    assert {case.route for case in cases} == {route.name for route in ROUTES}
+    assert {name for case in cases for name in case.mutators} == set(MUTATORS)
+    assert sum(case.honest for case in cases) > 300
+
+
+def test_a_case_is_kept_as_it_is() -> None:
+    for number in range(300):
+        case = generated(3, "php", number)
+        assert from_json(json.loads(json.dumps(case.to_json()))) == case
+
+
+def test_a_secret_that_a_ruled_handler_reads_is_seen() -> None:
+    assert wrong(line("pay", None, card=[canary(7)])) == ["plain"]
+    assert wrong(line("pay", None, card=TOKEN)) == []
+    assert wrong(line("typed", None, content=canary(7), kind="secret")) == ["plain"]
+    assert wrong(line("typed", None, content=canary(7), kind="public")) == []
+
+
+def test_a_value_opened_for_another_conversation_is_seen() -> None:
+    assert wrong(line("inbox", victim(7), content=opened(7))) == []
+    for other in ("mine-1", victim(8), None, [victim(7)]):
+        assert wrong(line("inbox", other, content=opened(7))) == ["opened elsewhere"]
+
+
+def test_what_can_be_left_out_of_a_find_is() -> None:
+    headers = (("Host", "h"), ("X", "1"), ("Content-Type", "application/json"))
+    case = Case("pay", "POST", "/api/pay?a=1&b=2", headers, '{"x":1,"card":"<<canary>>","y":2}')
+
+    async def still(smaller: Case) -> bool:
+        return "<<canary>>" in smaller.body and "b=2" in smaller.target
+
+    small = asyncio.run(minimise(case, still))
+    assert (small.target, small.headers) == ("/api/pay?b=2", (("Host", "h"),))
+    assert len(small.body) <= len("<<canary>>") + 1
