@@ -12,7 +12,7 @@ from ..core.errors import KeyUnavailable, NotErasable
 from ..keys.desk import Call, latest_not_before
 from . import problem, reading, schemas
 from .operation import Answered, Endpoint, Operation, Parameter
-from .session_routes import named_scope
+from .session_routes import REACH, named_scope
 from .subject import Subject
 
 _PARTS: Final = ("tenant", "conversation")
@@ -35,6 +35,7 @@ ERASE: Final = Operation(
                     "store": {"type": "boolean"},
                     "durable": {"type": "boolean"},
                     "problem": _TEXT,
+                    **REACH,
                     "erased": schemas.many(_TEXT),
                     "receipt": _TEXT,
                     "key": schemas.anything(),

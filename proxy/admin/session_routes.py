@@ -10,7 +10,7 @@ from aiohttp import web
 
 from ..core.context import Scope
 from ..core.errors import KeyUnavailable, OperatorError
-from ..keys.desk import Action, Call, latest_not_before
+from ..keys.desk import STILL_OPEN, Action, Call, latest_not_before
 from . import problem, reading, schemas
 from .operation import Answered, Endpoint, Operation, Parameter
 from .reading import Malformed
@@ -31,6 +31,12 @@ _SESSION: Final = schemas.record(
     },
     ("sid", "kek", "began", "soft_end", "sealed"),
 )
+REACH: Final = {
+    "open": schemas.many({"type": "string", "enum": list(STILL_OPEN)}),
+    "others_within": {"type": "number", "minimum": 0},
+    "unknown": {"type": "boolean"},
+}
+"""What a revocation does not bind yet, and whether its scope was known."""
 ANSWER: Final = schemas.record(
     {
         "scope": {"type": "string"},
@@ -40,6 +46,7 @@ ANSWER: Final = schemas.record(
         "store": {"type": "boolean"},
         "durable": {"type": "boolean"},
         "problem": {"type": "string"},
+        **REACH,
     },
     ("scope", "not_before", "sessions"),
 )

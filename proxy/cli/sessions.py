@@ -13,7 +13,7 @@ import click
 from ..config.settings import KeySettings
 from ..core.context import Scope
 from ..core.errors import KeyUnavailable, NotErasable
-from ..keys.desk import Answer, Call, Desk, latest_not_before
+from ..keys.desk import STILL_OPEN, UNKNOWN, Answer, Call, Desk, latest_not_before
 from ..keys.end_to_end.shelf import PackageShelf
 from ..keys.end_to_end.stored import StoredPackage
 from ..keys.keeper import Keeper
@@ -59,6 +59,7 @@ def rotate(place: Place, tenant: str | None, conversation: str | None, *, as_jso
     if keys.store == "memory":
         raise base.Failure(_NO_STORE + "POST /v1/sessions/rotate", base.NEGATIVE)
     answer = asyncio.run(_rotate(place, keys, scope))
+    _warn_unknown(answer)
     new = answer.sessions[0]
     if as_json:
         base.print_json(answer.to_json())
@@ -99,6 +100,7 @@ def revoke(
     if before > latest_not_before(now):
         raise click.UsageError("--not-before is a time to come")
     answer, reason = asyncio.run(_revoke(place, keys, Call("revoke", scope, before)))
+    _warn_unknown(answer)
     if as_json:
         base.print_json(answer.to_json())
     else:
@@ -178,6 +180,7 @@ def erase(
         raise base.Failure(f"{file}: exists already", base.ENVIRONMENT)
     before = latest_not_before(time.time())
     answer = asyncio.run(_erase(place, keys, Call("erase", scope, before)))
+    _warn_unknown(answer)
     if file is not None:
         file.write_text(answer.receipt + "\n")
     if as_json:
@@ -242,6 +245,14 @@ def _told(answer: Answer, place: Place, keys: KeySettings, reason: str) -> Itera
         yield f"store    {kind}: every process refuses {when}"
     else:
         yield f"store    NOT WRITTEN: {reason}: processes learn it from the keyring alone"
+    for one in answer.open or ():
+        text = STILL_OPEN[one].replace("`others_within`", f"{answer.others_within or 0:g}")
+        yield f"open     {text}"
+
+
+def _warn_unknown(answer: Answer) -> None:
+    if answer.unknown:
+        base.say(f"warning: {UNKNOWN}")
 
 
 def _scope(tenant: str | None, conversation: str | None) -> Scope:

@@ -26,6 +26,8 @@ from .stores.record import RecordRefused, RecordUnknown, SessionRecord
 MAX_SKEW_SECONDS: Final = 60
 _SID_TIME_BYTES: Final = 4
 _KNOWN_EPOCHS: Final = 100_000
+_MOST_TRIES: Final = 3
+"""So often is a session put in the place of one that does not fit, while others do the same."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,12 +83,13 @@ class Agreement:
         try:
             offer = self._offer(standing, keyring)
             held = await self._store.get_or_create(offer)
-            agreed = self._accept(held, standing, keyring, offer)
-            if agreed is not None and fits(agreed.sid):
-                return agreed
-            # Made anew, so that its epoch is above the one just seen.
-            offer = self._offer(standing, keyring)
-            held = await self._store.replace(offer)
+            for _ in range(_MOST_TRIES):
+                agreed = self._accept(held, standing, keyring, offer)
+                if agreed is not None and fits(agreed.sid):
+                    return agreed
+                # Made anew, so that its epoch is above the one just seen.
+                offer = self._offer(standing, keyring)
+                held = await self._store.replace(offer, seen=held.record)
             agreed = self._accept(held, standing, keyring, offer)
         except (StoreFailed, RecordUnknown):
             return None

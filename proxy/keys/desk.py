@@ -8,13 +8,13 @@ with it.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Final, Literal
 
 from ..core import base64url
 from ..core.context import Scope
-from ..core.errors import NotErasable, SealyardError
+from ..core.errors import KeyUnavailable, NotErasable, SealyardError
 from ..core.needs import Needs
 from . import receipt
 from .end_to_end import turn
@@ -27,6 +27,19 @@ Action = Literal["show", "create", "rotate", "revoke", "erase", "hear"]
 Keep = Callable[[str, int], None]
 """Writes into the keyring's file that the sessions of a scope's name from before a time (seconds
 since 1970) are revoked. It blocks; raises SealyardError."""
+
+StillOpen = Literal["others-late", "others-not-told", "lost-with-store"]
+STILL_OPEN: Final[Mapping[StillOpen, str]] = {
+    "others-late": "processes that did not hear of it may open for `others_within` seconds more",
+    "others-not-told": "no store tells other processes: they open until they load the keyring",
+    "lost-with-store": "it is not in the keyring: where the store's contents go, it goes too",
+}
+"""What a revocation does not bind yet, or not for good."""
+
+UNKNOWN: Final = (
+    "nothing is known of this scope: it has no current session and no revocation. It is as good as"
+    " any other, if it is meant; if not, look at how its tenant and conversation are written"
+)
 
 REVOKE_MARGIN_SECONDS: Final = 1
 """Session ids count whole seconds: what began in this second is revoked with the one to come."""
@@ -73,8 +86,10 @@ class Answer:
     """How the sessions of a scope stand now; `scope` is its name in the store, which tells nothing.
 
     `agreed` tells whether other processes take a new session too; None where nobody else could.
-    `store` tells the same of a revocation; `durable` whether it stands in the keyring, and
-    `problem` why not. `erased` are the ids of session keys that were destroyed, `receipt` the
+    `store` tells whether the store holds a revocation, read back and verified; `durable` whether it
+    stands in the keyring, and `problem` why not; `open` what it does not bind yet, and
+    `others_within` how many seconds that may last. `unknown` is True where nothing was known of the
+    scope. `erased` are the ids of session keys that were destroyed, `receipt` the
     signed statement of it (a compact JWS), and `key` the public JWK that verifies it.
     """
 
@@ -85,6 +100,9 @@ class Answer:
     store: bool | None = None
     durable: bool | None = None
     problem: str = ""
+    open: tuple[StillOpen, ...] | None = None
+    others_within: float | None = None
+    unknown: bool | None = None
     erased: tuple[str, ...] | None = None
     receipt: str = ""
     key: dict[str, str] | None = None
@@ -102,8 +120,10 @@ class Answer:
     def from_json(cls, value: dict[str, Any]) -> Answer:
         """Return the answer that another process of the same version sent."""
         sessions = tuple(SessionFacts(**one) for one in value["sessions"])
-        made = cls(**{**value, "sessions": sessions})
-        return made if made.erased is None else replace(made, erased=tuple(made.erased))
+        lists: dict[str, Any] = {
+            name: tuple(value[name]) for name in ("erased", "open") if name in value
+        }
+        return cls(**{**value, "sessions": sessions, **lists})
 
     def joined(self, other: Answer) -> Answer:
         """Return this answer with what another worker holds as well."""
@@ -111,8 +131,12 @@ class Answer:
         for one in other.sessions:
             before = held[one.sid].sealed if one.sid in held else 0
             held[one.sid] = replace(one, sealed=before + one.sealed)
-        not_before = max(self.not_before, other.not_before)
-        return replace(self, not_before=not_before, sessions=tuple(held.values()))
+        return replace(
+            self,
+            not_before=max(self.not_before, other.not_before),
+            sessions=tuple(held.values()),
+            unknown=(self.unknown and other.unknown) or None,
+        )
 
 
 class Desk:
@@ -135,6 +159,7 @@ class Desk:
         if call.action == "erase":
             return await self._erase(call)
         agreed: bool | None = None
+        unknown = await self._unknown(call.scope) if call.action == "rotate" else None
         if call.action == "create":
             await self._sessions.resolve(Needs({call.scope: 0}))
         elif call.action == "rotate":
@@ -144,13 +169,23 @@ class Desk:
         view = self._sessions.view(call.scope)
         if call.action == "hear":
             self._sessions.hear(view.name)
-        return Answer(view.name, view.not_before, _facts(view), agreed)
+        return Answer(view.name, view.not_before, _facts(view), agreed, unknown=unknown)
+
+    async def _unknown(self, scope: Scope) -> bool | None:
+        """Return True where nothing is known of a scope, here or in the store; else None."""
+        shelf = PackageShelf(self._sessions, clock=self._sessions.now, notice=lambda _: None)
+        try:
+            known = await self._sessions.known(scope) or await shelf.listed(scope)
+        except KeyUnavailable:
+            return None
+        return None if known else True
 
     async def _revoke(self, call: Call) -> Answer:
+        unknown = await self._unknown(call.scope)
         if not call.keep:
             self._sessions.refuse(call.scope, call.not_before)
             view = self._sessions.view(call.scope)
-            return Answer(view.name, view.not_before)
+            return Answer(view.name, view.not_before, unknown=unknown)
         name = self._sessions.view(call.scope).name
         await self._sessions.write_down("sessions.revoke", scope=name, not_before=call.not_before)
         taken = await self._sessions.revoke(call.scope, call.not_before)
@@ -162,7 +197,16 @@ class Desk:
         except SealyardError as error:
             durable, problem = False, error.reason
         store = taken if self._sessions.store.shared else None
-        return Answer(view.name, view.not_before, (), None, store, durable, problem)
+        return Answer(
+            view.name,
+            view.not_before,
+            store=store,
+            durable=durable,
+            problem=problem,
+            open=_still_open(store=store, durable=durable),
+            others_within=self._sessions.revocation_max_age if store else None,
+            unknown=unknown,
+        )
 
     async def _erase(self, call: Call) -> Answer:
         """Destroy the keys, and refuse them wherever a copy may come from: both, or an error.
@@ -182,7 +226,7 @@ class Desk:
             raise NotErasable
         name = sessions.view(scope).name
         await sessions.write_down("sessions.erase", scope=name)
-        revoked = Answer(name, 0)
+        revoked = Answer(name, 0, unknown=await self._unknown(scope))
         gone: tuple[str, ...] = ()
         if sessions.ephemeral:
             revoked = await self._revoke(call)
@@ -191,7 +235,8 @@ class Desk:
         # Who has a key of such a package in memory goes on with another one.
         await turn.put(sessions, scope)
         await sessions.write_down("sessions.erased", scope=name, keys=len(gone))
-        return self._with_receipt(scope, replace(revoked, erased=gone))
+        unknown = None if gone else revoked.unknown
+        return self._with_receipt(scope, replace(revoked, erased=gone, unknown=unknown))
 
     def _with_receipt(self, scope: Scope, answer: Answer) -> Answer:
         sessions, key = self._sessions, self._sessions.keyring.record_key
@@ -212,6 +257,11 @@ class Desk:
 def latest_not_before(now: float) -> int:
     """Return the time (seconds since 1970) before which every session made until now began."""
     return int(now) + REVOKE_MARGIN_SECONDS
+
+
+def _still_open(*, store: bool | None, durable: bool) -> tuple[StillOpen, ...]:
+    found: list[StillOpen] = ["others-late" if store else "others-not-told"]
+    return tuple(found if durable else [*found, "lost-with-store"])
 
 
 def _facts(view: SessionView) -> tuple[SessionFacts, ...]:

@@ -61,6 +61,10 @@ class DurableSessions:
         """Return how many sessions are at hand under which a tag has verified."""
         return len(self._proven)
 
+    def knows(self, scope: Scope) -> bool:
+        """Whether a tag has verified here under a session of the scope; it looks at all of them."""
+        return any(session.scope == scope for session in self._proven.entries())
+
     def find(self, scope: Scope, key_id: KeyId, not_before: int) -> tuple[Session, str | None]:
         """Return the session of a token, or a decoy and why the token must not open."""
         sid, kek_id, kek_number = key_id

@@ -84,6 +84,10 @@ class EphemeralSessions:
         """Return how many are known or known to be absent."""
         return len(self._known)
 
+    def knows(self, scope: Scope) -> bool:
+        """Whether the store had a session of the scope; it looks at all of them."""
+        return any(one.live and one.live.session.scope == scope for one in self._known.entries())
+
     def at_hand(self, scope: Scope, sid: bytes, now: float) -> bool:
         """Whether the store need not be asked for this session."""
         known = self._known.get((scope, sid))

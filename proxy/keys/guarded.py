@@ -54,29 +54,48 @@ class GuardedStore:
         """Do as the store inside."""
         return await self._ask(lambda: self._store.get_or_create(offer))
 
-    async def replace(self, offer: Offer) -> Held:
+    async def replace(self, offer: Offer, *, seen: bytes | None = None) -> Held:
         """Do as the store inside."""
-        return await self._ask(lambda: self._store.replace(offer))
+        return await self._ask(lambda: self._store.replace(offer, seen=seen))
 
     async def find(self, name: str, key_ids: Sequence[str]) -> Found:
         """Do as the store inside."""
         return await self._ask(lambda: self._store.find(name, key_ids))
 
-    async def revoke(self, name: str, record: bytes, epoch: int) -> bytes:
+    async def revoke(
+        self, name: str, record: bytes, epoch: int, *, seen: bytes | None = None
+    ) -> bytes:
         """Do as the store inside."""
-        return await self._ask(lambda: self._store.revoke(name, record, epoch))
+        return await self._ask(lambda: self._store.revoke(name, record, epoch, seen=seen))
 
     async def note(
-        self, name: str, record: bytes, epoch: int, *, tell: bool = False
+        self,
+        name: str,
+        record: bytes,
+        epoch: int,
+        *,
+        seen: bytes | None = None,
+        tell: bool = False,
     ) -> bytes | None:
         """Do as the store inside."""
-        return await self._ask(lambda: self._store.note(name, record, epoch, tell=tell))
+        return await self._ask(lambda: self._store.note(name, record, epoch, seen=seen, tell=tell))
 
-    async def keep(self, name: str, key_id: str, record: bytes, epoch: int, keep_ms: int) -> Held:
+    async def keep(  # noqa: PLR0913 - a record, where it stands, for how long
+        self,
+        name: str,
+        key_id: str,
+        record: bytes,
+        epoch: int,
+        keep_ms: int,
+        *,
+        seen: bytes | None = None,
+    ) -> Held:
         """Do as the store inside."""
-        return await self._ask(lambda: self._store.keep(name, key_id, record, epoch, keep_ms))
+        return await self._ask(
+            lambda: self._store.keep(name, key_id, record, epoch, keep_ms, seen=seen)
+        )
 
-    async def erase(self, name: str) -> tuple[str, ...]:
+    async def erase(self, name: str) -> dict[str, bytes]:
         """Do as the store inside, with more patience: it may have to look at every record."""
         try:
             async with asyncio.timeout(ERASE_SECONDS):

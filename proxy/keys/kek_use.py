@@ -95,7 +95,7 @@ class KekUse:
         self._untold = telling = _sum(self._untold, self._counted())
         self._opened, self._sessions = {}, {}
         try:
-            taken = await _add(store, key, telling, self._since)
+            taken = await _add(store, key, telling, self._since, notice)
         except RecordRefused as refused:
             notice(str(refused))
             return
@@ -164,16 +164,27 @@ def decode(record: bytes, key: RecordKey) -> Uses:
     return Uses(since, of, epoch)
 
 
-async def _add(store: GuardedStore, key: RecordKey, told: Mapping[int, Use], since: int) -> bool:
-    """Try until no other process was faster; return whether the note holds what was told."""
-    held = await read(store, key)
+async def _add(
+    store: GuardedStore, key: RecordKey, told: Mapping[int, Use], since: int, notice: Notice
+) -> bool:
+    """Try until no other process was faster; return whether the note holds what was told.
+
+    A note that nobody of us wrote is told of, and one that begins with `since` put in its place.
+    """
+    seen = await store.note(NAME, b"", 0)
     for _ in range(_MOST_TRIES):
+        before = Uses(since, {})
+        try:
+            before = before if seen is None else decode(seen, key)
+        except RecordUnknown:
+            raise
+        except RecordRefused as refused:
+            notice(str(refused))
         if not told:
             return True
-        before = held or Uses(since, {})
         mine = encode(Uses(before.since, _sum(before.of, told), before.epoch + 1), key)
-        answer = await store.note(NAME, mine, before.epoch + 1)
+        answer = await store.note(NAME, mine, before.epoch + 1, seen=seen)
         if answer == mine:
             return True
-        held = None if answer is None else decode(answer, key)
+        seen = answer
     return False

@@ -33,12 +33,15 @@ from .session_settings import SessionMode, SessionSettings, require_possible
 from .session_view import Lookups, Rotated, SessionView
 from .standing import FOREVER, Standing, Standings
 from .stores import Changed, ClockRefused, Store, StoreFailed, erased, revocation
+from .stores import record as records
 from .witness import BLOCKED, Beginning, Cause, Witness
 
 __all__ = ["SessionMode", "SessionSettings", "Sessions"]
 
 # Each round one message gets its session, so only a plan of more scopes than fit fails.
 _ROUNDS = 16
+_REVOKING = 8
+"""So often is a revocation written and read back, while somebody else writes there."""
 _DUE_SECONDS = 2.0
 """So long holds what was found of up to 10,000 sessions, since probes and viewers ask often."""
 
@@ -137,6 +140,11 @@ class Sessions:
     def ephemeral(self) -> bool:
         """Whether session keys are random and stand in the store alone."""
         return self._ephemeral
+
+    @property
+    def revocation_max_age(self) -> float:
+        """For how many seconds a process goes by what it knows of revocations."""
+        return self._settings.revocation_max_age
 
     def now(self) -> float:
         """Return the time, in seconds since 1970."""
@@ -260,6 +268,24 @@ class Sessions:
         yield from self._sealing.bury(now)
         yield from self._found.bury(now)
 
+    async def known(self, scope: Scope) -> bool:
+        """Tell whether there is any sign of the scope: a session or a revocation, here or stored.
+
+        Raises KeyUnavailable where the store does not tell.
+        """
+        standing = self._standings.of(scope)
+        if standing.not_before or self._sealing.get(scope) is not None:
+            return True
+        if self._durable.knows(scope) or self._found.knows(scope):
+            return True
+        name, key = standing.name, self._keyring.record_key
+        try:
+            found = await self._store.find(name, ())
+        except StoreFailed:
+            raise KeyUnavailable("store-unavailable") from None
+        revoked = self._standings.learn(standing, found.revocation, self._notice)
+        return revoked is not None or records.authentic_one(found.current, name, key)
+
     async def rotate(self, scope: Scope) -> Rotated:
         """Return a new session that seals for the scope from now on; its old tokens still open.
 
@@ -284,23 +310,26 @@ class Sessions:
         """Refuse all sessions of the scope that began before `not_before` (seconds since 1970).
 
         They neither seal nor open in this process any more; a later time wins over an earlier one.
-        Returns whether the store took it, and so other processes refuse them too. Raises
-        OperatorError for a time to come, by our clock or the store's, which would refuse sessions
-        not yet made.
+        Returns whether the store holds it, read back and verified, so that other processes refuse
+        them too; what stood there and nobody of us signed is overwritten. Raises OperatorError for
+        a time to come, by our clock or the store's, which would refuse sessions not yet made.
         """
-        standing = self.refuse(scope, not_before)
-        key = self._keyring.record_key
-        record = revocation.encode(standing.not_before, standing.name, key)
+        standing, key = self.refuse(scope, not_before), self._keyring.record_key
         try:
-            # Another version's record is not overwritten: it may say more than ours would.
-            found = await self._store.find(standing.name, ())
-            self._standings.learn(standing, found.revocation, self._notice)
-            await self._store.revoke(standing.name, record, standing.not_before)
+            for _ in range(_REVOKING):
+                seen = (await self._store.find(standing.name, ())).revocation
+                # Another version's record is not overwritten: it may say more than ours would.
+                told = self._standings.learn(standing, seen, self._notice)
+                if told is not None and told >= not_before:
+                    return True
+                record = revocation.encode(standing.not_before, standing.name, key)
+                await self._store.revoke(standing.name, record, standing.not_before, seen=seen)
         except ClockRefused:
             raise OperatorError("not-before-in-the-future") from None
         except (StoreFailed, KeyUnavailable):
             return False
-        return True
+        self._notice("revocation-not-kept")
+        return False
 
     def refuse(self, scope: Scope, not_before: int) -> Standing:
         """Do what `revoke` does in this process alone, and return how the scope stands."""
@@ -316,15 +345,17 @@ class Sessions:
     async def erase(self, scope: Scope) -> tuple[str, ...]:
         """Destroy the ephemeral session keys of the scope, in the store and here.
 
-        Returns their ids. Raises KeyUnavailable where the store does not answer; then they may all
-        still be there.
+        Returns the ids of those that were keys of ours. Raises KeyUnavailable where the store does
+        not answer; then they may all still be there.
         """
+        name, key = self._standings.of(scope).name, self._keyring.record_key
         async with self._lock(scope):
             self.let_go(scope)
             try:
-                return await self._store.erase(self._standings.of(scope).name)
+                gone = await self._store.erase(name)
             except StoreFailed:
                 raise KeyUnavailable("store-unavailable") from None
+        return tuple(one for one, record in gone.items() if records.stood(one, record, name, key))
 
     def let_go(self, scope: Scope) -> None:
         """Let go of the ephemeral session keys of the scope that are held here."""

@@ -78,13 +78,13 @@ class Standings:
             return 0 if standing is None else standing.not_before
         return self._known(records.record_name(self._keyring.name_key, scope))
 
-    def learn(self, standing: Standing, record: bytes | None, notice: Notice) -> None:
-        """Take what the store says of the scope's revocation, if it is authentic.
+    def learn(self, standing: Standing, record: bytes | None, notice: Notice) -> int | None:
+        """Take what the store says of the scope's revocation, if it is authentic, and return it.
 
         Raises KeyUnavailable where another version wrote it: it may be about any of the sessions.
         """
         if record is None:
-            return
+            return None
         try:
             not_before = revocation.decode(record, standing.name, self._keyring.record_key)
         except RecordUnknown as unknown:
@@ -92,8 +92,9 @@ class Standings:
             raise KeyUnavailable(str(unknown)) from None
         except RecordRefused as refused:
             notice(str(refused))
-            return
+            return None
         self.revoke(standing, not_before)
+        return not_before
 
     def revoke(self, standing: Standing, not_before: int) -> None:
         """Let the sessions before `not_before` count no more; what was revoked stays so."""

@@ -248,8 +248,10 @@ _TABLE: Final = (
     Event(
         "key.revoked",
         "warning",
-        ("scope", "not_before", "durable", "source"),
-        "Session keys made before `not_before` neither seal nor open; `scope` is a hash.",
+        ("scope", "not_before", "durable", "store", "unknown", "source"),
+        "Session keys made before `not_before` neither seal nor open; `scope` is a hash. `store` is"
+        " whether the store holds it, read back and verified; `unknown` that nothing was known of"
+        " the scope.",
     ),
     Event(
         "message.handled",

@@ -59,6 +59,8 @@ def report(reporter: Reporter, call: Call, answer: Answer, keys: KeySettings) ->
             scope=answer.scope,
             not_before=answer.not_before,
             durable=answer.durable,
+            store=answer.store,
+            unknown=answer.unknown,
             source="admin",
         )
     elif call.action == "erase":

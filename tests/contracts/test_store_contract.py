@@ -165,19 +165,31 @@ async def test_another_process_sees_the_same(subject: Subject) -> None:
     assert held.record == b"one"
 
 
-async def test_a_newer_offer_replaces_and_begins_its_own_time(subject: Subject) -> None:
+async def test_an_offer_replaces_what_was_seen_and_begins_its_own_time(subject: Subject) -> None:
     await subject.store.get_or_create(an_offer())
     await subject.advance(4)
-    held = await subject.store.replace(an_offer(b"two", epoch=2))
+    held = await subject.store.replace(an_offer(b"two"), seen=b"one")
     assert held.record == b"two"
     assert held.remaining_ms > 9_000
     assert (await subject.store.get_or_create(an_offer(b"three"))).record == b"two"
 
 
-@pytest.mark.parametrize("epoch", [1, 2])
-async def test_an_offer_that_is_not_newer_replaces_nothing(subject: Subject, epoch: int) -> None:
-    await subject.store.get_or_create(an_offer(epoch=2))
-    assert (await subject.store.replace(an_offer(b"two", epoch=epoch))).record == b"one"
+@pytest.mark.parametrize("seen", [None, b"", b"on", b"one ", b"other"])
+@pytest.mark.parametrize("epoch", [0, 1, 2**62])
+async def test_an_offer_replaces_nothing_but_what_was_seen(
+    subject: Subject, epoch: int, seen: bytes | None
+) -> None:
+    await subject.store.get_or_create(an_offer())
+    held = await subject.store.replace(an_offer(b"two", epoch=epoch), seen=seen)
+    assert held.record == b"one"
+
+
+async def test_of_two_who_replace_the_same_the_first_stays(subject: Subject) -> None:
+    await subject.store.get_or_create(an_offer())
+    offers = [an_offer(b"%d" % number, epoch=number) for number in range(20)]
+    held = await asyncio.gather(*(subject.store.replace(one, seen=b"one") for one in offers))
+    assert len({one.record for one in held}) == 1
+    assert held[0].record != b"one"
 
 
 async def test_replacing_nothing_keeps_the_offer(subject: Subject) -> None:
@@ -185,16 +197,11 @@ async def test_replacing_nothing_keeps_the_offer(subject: Subject) -> None:
     assert (await subject.store.get_or_create(an_offer(b"two"))).record == b"one"
 
 
-async def test_epochs_in_milliseconds_and_any_bytes_are_kept(subject: Subject) -> None:
+async def test_any_bytes_are_kept_and_seen(subject: Subject) -> None:
     record = bytes(range(256))
     await subject.store.replace(an_offer(record, epoch=1_800_000_000_000))
-    held = await subject.store.replace(an_offer(b"older", epoch=1_799_999_999_999))
-    assert held.record == record
-
-
-async def test_the_largest_epochs_are_told_apart(subject: Subject) -> None:
-    await subject.store.replace(an_offer(epoch=2**62))
-    assert (await subject.store.replace(an_offer(b"two", epoch=2**62 + 1))).record == b"two"
+    assert (await subject.store.replace(an_offer(b""), seen=record)).record == b""
+    assert (await subject.store.replace(an_offer(record), seen=b"")).record == record
 
 
 # --- keys of ephemeral sessions -------------------------------------------------------------------
@@ -223,7 +230,7 @@ async def test_an_offer_that_was_not_kept_leaves_no_key(subject: Subject) -> Non
 
 async def test_replacing_leaves_the_earlier_key(subject: Subject) -> None:
     await subject.store.get_or_create(an_offer(key="s1"))
-    await subject.store.replace(an_offer(b"two", epoch=2, key="s2"))
+    await subject.store.replace(an_offer(b"two", epoch=2, key="s2"), seen=b"one")
     found = await subject.store.find("n", ["s1", "s2"])
     assert [the_record(held) for held in found.keys] == [b"one", b"two"]
 
@@ -249,10 +256,19 @@ async def test_a_revocation_comes_with_every_answer_and_does_not_end(subject: Su
     assert [answer.revocation for answer in answers] == [b"gone"] * 4
 
 
-async def test_of_two_revocations_the_later_stays(subject: Subject) -> None:
-    await subject.store.revoke("n", b"later", 2)
-    assert await subject.store.revoke("n", b"earlier", 1) == b"later"
-    assert await subject.store.revoke("n", b"latest", 3) == b"latest"
+async def test_a_revocation_takes_the_place_of_the_one_seen_alone(subject: Subject) -> None:
+    await subject.store.revoke("n", b"one", 2)
+    assert await subject.store.revoke("n", b"two", 3) == b"one"
+    assert await subject.store.revoke("n", b"two", 3, seen=b"other") == b"one"
+    assert await subject.store.revoke("n", b"two", 1, seen=b"one") == b"two"
+    assert (await subject.store.find("n", [])).revocation == b"two"
+
+
+async def test_the_current_session_is_found_without_making_one(subject: Subject) -> None:
+    assert (await subject.store.find("n", [])).current is None
+    await subject.store.get_or_create(an_offer())
+    assert (await subject.store.find("n", [])).current == b"one"
+    assert (await subject.store.find("m", ["s1"])).current is None
 
 
 async def test_a_revocation_ends_at_its_conversation(subject: Subject) -> None:
@@ -276,11 +292,12 @@ async def test_a_store_hears_nothing_after_it_was_closed(subject: Subject) -> No
 # --- notes of the fleet ---------------------------------------------------------------------------
 
 
-async def test_of_two_notes_the_one_of_the_higher_epoch_stays(subject: Subject) -> None:
+async def test_a_note_takes_the_place_of_the_one_seen_alone(subject: Subject) -> None:
     assert await subject.store.note("fleet", b"", 0) is None
     assert await subject.store.note("fleet", b"one", 1) == b"one"
-    assert await subject.store.note("fleet", b"other", 1) == b"one"
-    assert await subject.store.note("fleet", b"two", 2) == b"two"
+    assert await subject.store.note("fleet", b"other", 2**62) == b"one"
+    assert await subject.store.note("fleet", b"other", 2, seen=b"else") == b"one"
+    assert await subject.store.note("fleet", b"two", 2, seen=b"one") == b"two"
     await subject.advance(1_000_000)
     assert await subject.store.note("fleet", b"", 0) == b"two"
     assert await subject.store.note("n", b"", 0) is None
@@ -331,11 +348,11 @@ async def test_what_is_kept_is_found_until_its_end(subject: Subject) -> None:
     assert (await subject.store.keep("n", "s1", b"two", 1, 10_000)).record == b"two"
 
 
-async def test_of_two_kept_the_one_of_the_higher_epoch_stays(subject: Subject) -> None:
+async def test_what_is_kept_takes_the_place_of_what_was_seen_alone(subject: Subject) -> None:
     await subject.store.keep("n", "s1", b"one", 2, 10_000)
-    assert (await subject.store.keep("n", "s1", b"same", 2, 10_000)).record == b"one"
-    assert (await subject.store.keep("n", "s1", b"older", 1, 10_000)).record == b"one"
-    assert (await subject.store.keep("n", "s1", b"newer", 3, 10_000)).record == b"newer"
+    assert (await subject.store.keep("n", "s1", b"two", 3, 10_000)).record == b"one"
+    assert (await subject.store.keep("n", "s1", b"two", 3, 10_000, seen=b"x")).record == b"one"
+    assert (await subject.store.keep("n", "s1", b"two", 1, 10_000, seen=b"one")).record == b"two"
     assert (await subject.store.keep("m", "s1", b"else", 1, 10_000)).record == b"else"
 
 
@@ -348,7 +365,8 @@ async def test_who_keeps_learns_of_the_revocation(subject: Subject) -> None:
     assert (await subject.store.keep("n", "s1", b"one", 1, 10_000)).revocation is None
     await subject.store.revoke("n", b"gone", 1)
     assert (await subject.store.keep("n", "s1", b"one", 1, 10_000)).revocation == b"gone"
-    assert (await subject.store.keep("n", "s1", b"two", 2, 10_000)).revocation == b"gone"
+    again = await subject.store.keep("n", "s1", b"two", 2, 10_000, seen=b"one")
+    assert again.revocation == b"gone"
 
 
 # --- destroying -----------------------------------------------------------------------------------
@@ -356,15 +374,16 @@ async def test_who_keeps_learns_of_the_revocation(subject: Subject) -> None:
 
 async def test_what_is_erased_is_gone_and_its_revocation_stays(subject: Subject) -> None:
     await subject.store.get_or_create(an_offer(b"one", key="s1"))
-    await subject.store.replace(an_offer(b"two", epoch=2, key="s2"))
+    await subject.store.replace(an_offer(b"two", epoch=2, key="s2"), seen=b"one")
     await subject.store.keep("n", "s3", b"three", 1, 10_000)
     await subject.store.get_or_create(an_offer(b"else", name="nn", key="s1"))
     await subject.store.revoke("n", b"gone", 1)
-    assert sorted(await subject.store.erase("n")) == ["s1", "s2", "s3"]
+    gone = {"s1": b"one", "s2": b"two", "s3": b"three"}
+    assert await subject.store.erase("n") == gone
     expected = {"n:rev": b"gone", "nn:cur": b"else", "nn:k:s1": b"else"}
     assert await subject.store.dump() == expected
     assert (await subject.store.get_or_create(an_offer(b"new"))).record == b"new"
-    assert await subject.store.erase("m") == ()
+    assert await subject.store.erase("m") == {}
 
 
 async def test_others_hear_of_what_is_erased(subject: Subject) -> None:

@@ -103,22 +103,39 @@ class CountingStore:
         await asyncio.sleep(0)
         return await self.inner.find(name, key_ids)
 
-    async def revoke(self, name: str, record: bytes, epoch: int) -> bytes:
+    async def revoke(
+        self, name: str, record: bytes, epoch: int, *, seen: bytes | None = None
+    ) -> bytes:
         """Do as the store inside."""
         self.asked.append("revoke")
-        return await self.inner.revoke(name, record, epoch)
+        return await self.inner.revoke(name, record, epoch, seen=seen)
 
     async def note(
-        self, name: str, record: bytes, epoch: int, *, tell: bool = False
+        self,
+        name: str,
+        record: bytes,
+        epoch: int,
+        *,
+        seen: bytes | None = None,
+        tell: bool = False,
     ) -> bytes | None:
         """Do as the store inside."""
         self.asked.append("note")
-        return await self.inner.note(name, record, epoch, tell=tell)
+        return await self.inner.note(name, record, epoch, seen=seen, tell=tell)
 
-    async def keep(self, name: str, key_id: str, record: bytes, epoch: int, keep_ms: int) -> Held:
+    async def keep(
+        self,
+        name: str,
+        key_id: str,
+        record: bytes,
+        epoch: int,
+        keep_ms: int,
+        *,
+        seen: bytes | None = None,
+    ) -> Held:
         """Do as the store inside."""
         self.asked.append("keep")
-        return await self.inner.keep(name, key_id, record, epoch, keep_ms)
+        return await self.inner.keep(name, key_id, record, epoch, keep_ms, seen=seen)
 
     async def get_or_create(self, offer: Offer) -> Held:
         """Do as the store inside."""
@@ -126,13 +143,13 @@ class CountingStore:
         await asyncio.sleep(0)
         return await self.inner.get_or_create(offer)
 
-    async def replace(self, offer: Offer) -> Held:
+    async def replace(self, offer: Offer, *, seen: bytes | None = None) -> Held:
         """Do as the store inside."""
         self.asked.append("replace")
         await asyncio.sleep(0)
-        return await self.inner.replace(offer)
+        return await self.inner.replace(offer, seen=seen)
 
-    async def erase(self, name: str) -> tuple[str, ...]:
+    async def erase(self, name: str) -> dict[str, bytes]:
         """Do as the store inside."""
         self.asked.append("erase")
         return await self.inner.erase(name)
@@ -163,19 +180,36 @@ class BrokenStore:
         await self._fail()
         return Found(None, ())
 
-    async def revoke(self, name: str, record: bytes, epoch: int) -> bytes:
+    async def revoke(
+        self, name: str, record: bytes, epoch: int, *, seen: bytes | None = None
+    ) -> bytes:
         """Fail or hang."""
         await self._fail()
         return b""
 
     async def note(
-        self, name: str, record: bytes, epoch: int, *, tell: bool = False
+        self,
+        name: str,
+        record: bytes,
+        epoch: int,
+        *,
+        seen: bytes | None = None,
+        tell: bool = False,
     ) -> bytes | None:
         """Fail or hang."""
         await self._fail()
         return None
 
-    async def keep(self, name: str, key_id: str, record: bytes, epoch: int, keep_ms: int) -> Held:
+    async def keep(
+        self,
+        name: str,
+        key_id: str,
+        record: bytes,
+        epoch: int,
+        keep_ms: int,
+        *,
+        seen: bytes | None = None,
+    ) -> Held:
         """Fail or hang."""
         return await self.get_or_create(Offer(name, record, epoch, keep_ms, key_id))
 
@@ -184,14 +218,14 @@ class BrokenStore:
         await self._fail()
         return Held(b"", 0)
 
-    async def replace(self, offer: Offer) -> Held:
+    async def replace(self, offer: Offer, *, seen: bytes | None = None) -> Held:
         """Fail or hang."""
         return await self.get_or_create(offer)
 
-    async def erase(self, name: str) -> tuple[str, ...]:
+    async def erase(self, name: str) -> dict[str, bytes]:
         """Fail or hang."""
         await self._fail()
-        return ()
+        return {}
 
     async def dump(self) -> dict[str, bytes]:
         """Return nothing."""
@@ -221,29 +255,37 @@ class SharedStore(MemoryStore):
         """Hear of every change."""
         self.listeners.append(changed)
 
-    async def replace(self, offer: Offer) -> Held:
+    async def replace(self, offer: Offer, *, seen: bytes | None = None) -> Held:
         """Do as memory does, and tell."""
-        held = await super().replace(offer)
+        held = await super().replace(offer, seen=seen)
         self._tell(offer.name)
         return held
 
-    async def revoke(self, name: str, record: bytes, epoch: int) -> bytes:
+    async def revoke(
+        self, name: str, record: bytes, epoch: int, *, seen: bytes | None = None
+    ) -> bytes:
         """Do as memory does, and tell."""
-        held = await super().revoke(name, record, epoch)
+        held = await super().revoke(name, record, epoch, seen=seen)
         self._tell(name)
         return held
 
     async def note(
-        self, name: str, record: bytes, epoch: int, *, tell: bool = False
+        self,
+        name: str,
+        record: bytes,
+        epoch: int,
+        *,
+        seen: bytes | None = None,
+        tell: bool = False,
     ) -> bytes | None:
         """Do as memory does, and tell where that is asked for."""
         before = await super().note(name, b"", 0)
-        held = await super().note(name, record, epoch)
+        held = await super().note(name, record, epoch, seen=seen)
         if tell and held != before:
             self._tell(name)
         return held
 
-    async def erase(self, name: str) -> tuple[str, ...]:
+    async def erase(self, name: str) -> dict[str, bytes]:
         """Do as memory does, and tell."""
         gone = await super().erase(name)
         self._tell(erased(name))

@@ -93,13 +93,19 @@ async def test_what_a_store_that_is_down_does_not_take_is_told_later() -> None:
     assert use.total == {1: Use(2, NOW + 1)}
 
 
-@pytest.mark.parametrize("reason", ["record-version", "record-forged"])
-async def test_a_note_of_another_version_or_of_nobody_is_refused_and_not_overwritten(
-    reason: str,
-) -> None:
-    label = b"sealyard/v1/record/kek-use\x00"
+async def test_a_note_that_nobody_of_us_wrote_is_told_of_and_overwritten() -> None:
+    store, use = guarded(), KekUse(NOW)
+    await store.note(kek_use.NAME, b"x" * 60, 2**62)
+    use.opened(1, NOW)
+    assert await told(use, store) == ["record-forged"]
+    uses = await kek_use.read(store, KEY)
+    assert uses is not None
+    assert (uses.since, uses.of[1].opened) == (int(NOW), 1)
+
+
+async def test_a_note_of_another_version_is_refused_and_not_overwritten() -> None:
+    label, reason = b"sealyard/v1/record/kek-use\x00", "record-version"
     foreign = authentic.sign(b"\x02more", label, kek_use.NAME, KEY)
-    foreign = foreign if reason == "record-version" else b"x" * 60
     store, use = guarded(), KekUse(NOW)
     await store.note(kek_use.NAME, foreign, 5)
     use.opened(1, NOW)

@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import aiohttp
+import pytest
 
 from proxy.core.token import decode
 from tests.scenarios.rig import backend
@@ -85,6 +86,74 @@ async def test_a_revocation_by_command_is_refused_by_every_pod(
         told = [line for line in lines if line["event"].endswith(".revoke")]
         assert [line["event"] for line in told] == ["sessions.revoke", "keys.revoke"]
         assert all(line["scope"] == answer["scope"] for line in told)
+
+
+@pytest.mark.parametrize("by", ["command", "admin"])
+@pytest.mark.parametrize(
+    "planted",
+    [
+        ("SET", b"99999999999999999999" + b"x" * 41),
+        ("SET", b""),
+        ("SET", b"\xff\xfe"),
+        ("RPUSH", b"x"),
+        ("HSET", b"x", b"y"),
+    ],
+    ids=["above all", "empty", "short", "list", "hash"],
+)
+async def test_a_forged_revocation_is_overwritten_and_another_pod_refuses(
+    server: Server, tmp_path: Path, planted: tuple[str | bytes, ...], by: str
+) -> None:
+    async with (
+        a_scene(tmp_path, url(server), age="2s") as (mine, places, session),
+        a_fleet(places, session=session) as pods,
+    ):
+        token = await pods[0].sealed()
+        assert [await pod.opens(token) for pod in pods] == [True, True]
+        scope = {"tenant": "clinic", "conversation": "c1"}
+        _, shown = await pods[0].admin("GET", "/v1/sessions?tenant=clinic&conversation=c1")
+        place = f"sealyard:v1:{{{shown['scope']}}}:rev"
+        command, *words = planted
+        assert server.command(command, place, *words)[:1] in b":+"
+        server.command("CONFIG", "SET", "maxmemory", "0")
+
+        if by == "command":
+            answer = await asyncio.to_thread(mine.sealyard, "sessions", "revoke", *NAMED)
+        else:
+            status, answer = await pods[0].admin("POST", "/v1/sessions/revoke", **scope)
+            assert status == 200
+
+        assert (answer["store"], answer["durable"]) == (True, True)
+        assert (answer["open"], answer["others_within"]) == (["others-late"], 2)
+        assert "unknown" not in answer
+        assert await refused_by(pods[1], token, 3) < 3
+        assert server.command("GETRANGE", place, "0", "9")[:5] == b"$10\r\n"
+        for pod in pods:
+            assert "canary" not in pod.served.log.read_text()
+
+
+async def test_a_mistyped_scope_is_told_by_command_and_admin_port(
+    server: Server, tmp_path: Path
+) -> None:
+    typo = ("--tenant", "clinic", "--conversation", "c2")
+    async with (
+        a_scene(tmp_path, url(server)) as (mine, places, session),
+        a_fleet(places, "--workers", "2", session=session) as pods,
+    ):
+        await pods[0].sealed()
+        for command in ("rotate", "revoke"):
+            typo = ("--tenant", "clinic", "--conversation", f"not {command}")
+            answer = await asyncio.to_thread(mine.sealyard, "sessions", command, *typo)
+            assert answer["unknown"] is True
+            answer = await asyncio.to_thread(mine.sealyard, "sessions", command, *NAMED)
+            assert "unknown" not in answer
+        for at, conversation in enumerate(("c9", "c1")):
+            scope = {"tenant": "clinic", "conversation": conversation}
+            for action in ("rotate", "revoke"):
+                status, answer = await pods[1].admin("POST", f"/v1/sessions/{action}", **scope)
+                assert (status, answer.get("unknown", False)) == (
+                    200,
+                    not at and action == "rotate",
+                )
 
 
 async def test_a_lost_publication_costs_no_more_than_revocation_max_age(

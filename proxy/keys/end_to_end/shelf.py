@@ -13,9 +13,9 @@ from ..guarded import Notice
 from ..participants.registry import record_name
 from ..sessions import Sessions
 from ..stores import Held, StoreFailed
-from ..stores.authentic import RecordRefused
+from ..stores.authentic import RecordRefused, RecordUnknown
 from . import stored
-from .stored import LIST, TURN, Listed, StoredPackage
+from .stored import LIST, Listed, StoredPackage
 
 _MOST_TRIES: Final = 16
 _KNOWN_ISSUES: Final = 100_000
@@ -44,15 +44,22 @@ class PackageShelf:
         name, key = self.name(scope), self._sessions.keyring.record_key
         record = stored.encode(package, name, key)
         keep_ms = int((package.ends - self._clock()) * 1000)
+        place, seen = (name, package.key_id), None
         try:
-            held = await self._sessions.store.keep(
-                name, package.key_id, record, package.issue, keep_ms
-            )
+            for _ in range(_MOST_TRIES):
+                held = await self._sessions.store.keep(
+                    *place, record, package.issue, keep_ms, seen=seen
+                )
+                if held.record == record or self._issue(held.record, *place) >= package.issue:
+                    break
+                seen = held.record
             if held.record != record:
                 raise KeyUnavailable("package-not-kept")
             await self._list(name, package)
         except StoreFailed:
             raise KeyUnavailable("store-unavailable") from None
+        except RecordUnknown as unknown:
+            raise KeyUnavailable(str(unknown)) from None
 
     async def find(self, scope: Scope, sids: Sequence[bytes]) -> list[StoredPackage | None]:
         """Return the package of each session; raise KeyUnavailable where the store is down."""
@@ -62,7 +69,7 @@ class PackageShelf:
         """Return all packages of a conversation that have not ended, the newest first."""
         name = self.name(scope)
         try:
-            listed = await self._read_list(name)
+            listed = self._decode_list(await self._held_list(name), name)
         except StoreFailed:
             raise KeyUnavailable("store-unavailable") from None
         found = await self._find(scope, [key_id for key_id, _ in reversed(listed.ends)])
@@ -82,11 +89,12 @@ class PackageShelf:
 
         Raises KeyUnavailable where the store does not answer; then they may all still be there.
         """
+        name, key = self.name(scope), self._sessions.keyring.record_key
         try:
-            gone = await self._sessions.store.erase(self.name(scope))
+            gone = await self._sessions.store.erase(name)
         except StoreFailed:
             raise KeyUnavailable("store-unavailable") from None
-        return tuple(one for one in gone if one not in {LIST, TURN})
+        return tuple(one for one, record in gone.items() if stored.stood(one, record, name, key))
 
     async def _find(self, scope: Scope, key_ids: Sequence[str]) -> list[StoredPackage | None]:
         name = self.name(scope)
@@ -114,26 +122,44 @@ class PackageShelf:
         self._issues.put(place, package.issue)
         return package
 
+    def _issue(self, record: bytes, name: str, key_id: str) -> int:
+        """Return the issue of the package that stands there; 0 where what stands there is forged.
+
+        Raises RecordUnknown for what another version wrote.
+        """
+        try:
+            package = stored.decode(record, name, self._sessions.keyring.record_key)
+        except RecordUnknown:
+            raise
+        except RecordRefused as refused:
+            self._notice(str(refused))
+            return 0
+        return package.issue if package.key_id == key_id else 0
+
     async def _list(self, name: str, package: StoredPackage) -> None:
-        listed = await self._read_list(name)
+        held = await self._held_list(name)
+        listed = self._decode_list(held, name)
         for _ in range(_MOST_TRIES):
             now = self._clock()
             after = listed.with_one(package.key_id, package.ends, now)
             keep_ms = int((max(ends for _, ends in after.ends) - now) * 1000)
             key = self._sessions.keyring.record_key
             record = stored.encode_list(after, name, key)
-            held = await self._sessions.store.keep(name, LIST, record, after.issue, keep_ms)
+            seen = None if held is None else held.record
+            held = await self._sessions.store.keep(
+                name, LIST, record, after.issue, keep_ms, seen=seen
+            )
             if held.record == record:
                 return
             listed = self._decode_list(held, name)
         raise KeyUnavailable("package-not-listed")
 
-    async def _read_list(self, name: str) -> Listed:
-        found = await self._sessions.store.find(name, [LIST])
-        held = found.keys[0]
-        return Listed() if held is None else self._decode_list(held, name)
+    async def _held_list(self, name: str) -> Held | None:
+        return (await self._sessions.store.find(name, [LIST])).keys[0]
 
-    def _decode_list(self, held: Held, name: str) -> Listed:
+    def _decode_list(self, held: Held | None, name: str) -> Listed:
+        if held is None:
+            return Listed()
         try:
             return stored.decode_list(held.record, name, self._sessions.keyring.record_key)
         except RecordRefused as refused:

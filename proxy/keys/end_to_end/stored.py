@@ -18,7 +18,7 @@ from ...core.derivation import NAME_BYTES, SID_BYTES
 from ...core.secret import NameKey, RecordKey
 from ..jwk_set import decoded, parse_object
 from ..stores import authentic
-from ..stores.authentic import RecordUnknown
+from ..stores.authentic import RecordRefused, RecordUnknown
 
 VERSION: Final = 1
 LIST: Final = "list"
@@ -116,6 +116,14 @@ def decode(record: bytes, name: str, key: RecordKey) -> StoredPackage:
     if len(stored.sid) != SID_BYTES:
         raise RecordUnknown("record-version")
     return stored
+
+
+def stood(key_id: str, record: bytes, name: str, key: RecordKey) -> bool:
+    """Whether a record is the package of the session under whose id it stood."""
+    try:
+        return decode(record, name, key).key_id == key_id
+    except RecordRefused:
+        return False
 
 
 def encode_list(listed: Listed, name: str, key: RecordKey) -> bytes:

@@ -44,7 +44,8 @@ async def put(sessions: Sessions, scope: Scope) -> bool:
             values = bytes([_VERSION]) + epoch.to_bytes(_EPOCH_BYTES)
             values += secrets.token_bytes(_RANDOM_BYTES)
             record = authentic.sign(values, _LABEL, name, key)
-            before = await sessions.store.keep(name, TURN, record, epoch, _KEEP_MS)
+            seen = None if before is None else before.record
+            before = await sessions.store.keep(name, TURN, record, epoch, _KEEP_MS, seen=seen)
             if before.record == record:
                 return True
     except (StoreFailed, RecordUnknown):

@@ -69,24 +69,35 @@ class Notes(Generic[T]):
 
         Raises ParticipantError as `find` and `change` do; then nothing is changed.
         """
+        # As it stands if this version wrote it; else the store returns what does, to be read anew.
+        seen = self._encode(before, name) if before.epoch else None
         for _ in range(_MOST_TRIES):
             after = change(before)
             if after == before:
                 return before
             after = self._form.at(after, before.epoch + 1)
-            record = self._form.encode(after, name, self._keyring.record_key)
-            held = await self._note(name, record, after.epoch, tell=True)
+            record = self._encode(after, name)
+            held = await self._note(name, record, after.epoch, seen=seen, tell=True)
             if held == record:
                 self._changed(name)
                 return after
-            before = self._decode(held, name)
+            before, seen = self._decode(held, name), held
         raise ParticipantError(f"others change {self._form.what} all the time: try again")
 
+    def _encode(self, value: T, name: str) -> bytes:
+        return self._form.encode(value, name, self._keyring.record_key)
+
     async def _note(
-        self, name: str, record: bytes, epoch: int, *, tell: bool = False
+        self,
+        name: str,
+        record: bytes,
+        epoch: int,
+        *,
+        seen: bytes | None = None,
+        tell: bool = False,
     ) -> bytes | None:
         try:
-            return await self._store.note(name, record, epoch, tell=tell)
+            return await self._store.note(name, record, epoch, seen=seen, tell=tell)
         except StoreFailed as failed:
             raise ParticipantsUnavailable(f"the store does not answer: {failed}") from None
 

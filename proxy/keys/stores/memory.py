@@ -15,7 +15,6 @@ MAX_RECORDS: Final = 100_000
 @dataclass(frozen=True, slots=True)
 class _Kept:
     record: bytes
-    epoch: int
     ends: float
 
 
@@ -33,8 +32,8 @@ class MemoryStore:
         self._clock = clock
         self._max_records = max_records
         self._kept: OrderedDict[str, _Kept] = OrderedDict()
-        self._revocations: dict[str, _Kept] = {}
-        self._notes: dict[str, _Kept] = {}
+        self._revocations: dict[str, bytes] = {}
+        self._notes: dict[str, bytes] = {}
 
     async def open(self, changed: Changed) -> None:
         """Do nothing: no other process changes anything."""
@@ -43,56 +42,70 @@ class MemoryStore:
         """Return what stands under the name, or keep the offer."""
         return self._held(offer.name, CURRENT) or self._keep(offer)
 
-    async def replace(self, offer: Offer) -> Held:
-        """Keep the offer unless what stands there is as new or newer."""
+    async def replace(self, offer: Offer, *, seen: bytes | None = None) -> Held:
+        """Keep the offer unless another record than the one seen stands there."""
         held = self._held(offer.name, CURRENT)
-        if held is not None and self._kept[f"{offer.name}:{CURRENT}"].epoch >= offer.epoch:
-            return held
-        return self._keep(offer)
+        return held if held is not None and held.record != seen else self._keep(offer)
 
     async def find(self, name: str, key_ids: Sequence[str]) -> Found:
-        """Return the revocation and the keys."""
+        """Return the revocation, the current session and the keys."""
         keys = tuple(self._held(name, key_place(key_id)) for key_id in key_ids)
-        return Found(self._revocation(name), keys)
+        current = self._held(name, CURRENT)
+        return Found(self._revocations.get(name), keys, current.record if current else None)
 
-    async def revoke(self, name: str, record: bytes, epoch: int) -> bytes:
-        """Keep the revocation unless a later one stands there."""
-        kept = self._revocations.get(name)
-        if kept is None or kept.epoch < epoch:
-            kept = self._revocations[name] = _Kept(record, epoch, float("inf"))
-        return kept.record
+    async def revoke(
+        self, name: str, record: bytes, epoch: int, *, seen: bytes | None = None
+    ) -> bytes:
+        """Keep the revocation unless another one than the one seen stands there."""
+        if self._revocations.get(name) in {None, seen}:
+            self._revocations[name] = record
+        return self._revocations[name]
 
-    async def keep(self, name: str, key_id: str, record: bytes, epoch: int, keep_ms: int) -> Held:
-        """Keep the record unless what stands there is as new or newer."""
+    async def keep(  # noqa: PLR0913 - a record, where it stands, for how long
+        self,
+        name: str,
+        key_id: str,
+        record: bytes,
+        epoch: int,
+        keep_ms: int,
+        *,
+        seen: bytes | None = None,
+    ) -> Held:
+        """Keep the record unless another one than the one seen stands there."""
         place = key_place(key_id)
         held = self._held(name, place)
-        if held is None or self._kept[f"{name}:{place}"].epoch < epoch:
-            self._put(f"{name}:{place}", Offer(name, record, epoch, keep_ms), keep_ms)
-            held = Held(record, keep_ms, self._revocation(name))
+        if held is None or held.record == seen:
+            self._put(f"{name}:{place}", record, keep_ms)
+            held = Held(record, keep_ms, self._revocations.get(name))
         return held
 
     async def note(
-        self, name: str, record: bytes, epoch: int, *, tell: bool = False
+        self,
+        name: str,
+        record: bytes,
+        epoch: int,
+        *,
+        seen: bytes | None = None,
+        tell: bool = False,
     ) -> bytes | None:
-        """Keep the note unless a later one stands there."""
-        kept = self._notes.get(name)
-        if epoch and (kept is None or kept.epoch < epoch):
-            kept = self._notes[name] = _Kept(record, epoch, float("inf"))
-        return None if kept is None else kept.record
+        """Keep the note unless another one than the one seen stands there."""
+        if epoch and self._notes.get(name) in {None, seen}:
+            self._notes[name] = record
+        return self._notes.get(name)
 
-    async def erase(self, name: str) -> tuple[str, ...]:
+    async def erase(self, name: str) -> dict[str, bytes]:
         """Forget the current session and the keys."""
         before = f"{name}:{key_place('')}"
-        ids = tuple(place.removeprefix(before) for place in self._kept if place.startswith(before))
-        for place in (CURRENT, *map(key_place, ids)):
-            self._kept.pop(f"{name}:{place}", None)
-        return ids
+        places = [place for place in self._kept if place.startswith(before)]
+        gone = {place.removeprefix(before): self._kept.pop(place).record for place in places}
+        self._kept.pop(f"{name}:{CURRENT}", None)
+        return gone
 
     async def dump(self) -> dict[str, bytes]:
         """Return every record by its place."""
         places = {place: kept.record for place, kept in self._kept.items()}
         for place, endless in ((REVOCATION, self._revocations), (NOTE, self._notes)):
-            places |= {f"{name}:{place}": kept.record for name, kept in endless.items()}
+            places |= {f"{name}:{place}": record for name, record in endless.items()}
         return places
 
     async def close(self) -> None:
@@ -108,20 +121,17 @@ class MemoryStore:
         remaining_ms = int((kept.ends - self._clock()) * 1000)
         if remaining_ms <= 0:
             return None
-        return Held(kept.record, remaining_ms, self._revocation(name))
-
-    def _revocation(self, name: str) -> bytes | None:
-        kept = self._revocations.get(name)
-        return None if kept is None else kept.record
+        return Held(kept.record, remaining_ms, self._revocations.get(name))
 
     def _keep(self, offer: Offer) -> Held:
-        self._put(f"{offer.name}:{CURRENT}", offer, offer.ttl_ms)
+        self._put(f"{offer.name}:{CURRENT}", offer.record, offer.ttl_ms)
         if offer.keep_ms:
-            self._put(f"{offer.name}:{key_place(offer.key_id)}", offer, offer.keep_ms)
-        return Held(offer.record, offer.ttl_ms, self._revocation(offer.name))
+            place = f"{offer.name}:{key_place(offer.key_id)}"
+            self._put(place, offer.record, offer.keep_ms)
+        return Held(offer.record, offer.ttl_ms, self._revocations.get(offer.name))
 
-    def _put(self, place: str, offer: Offer, ttl_ms: int) -> None:
-        self._kept[place] = _Kept(offer.record, offer.epoch, self._clock() + ttl_ms / 1000)
+    def _put(self, place: str, record: bytes, ttl_ms: int) -> None:
+        self._kept[place] = _Kept(record, self._clock() + ttl_ms / 1000)
         self._kept.move_to_end(place)
         if len(self._kept) > self._max_records:
             self._kept.popitem(last=False)

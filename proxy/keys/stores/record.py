@@ -19,7 +19,16 @@ from ...core.wrapping import WRAPPED_BYTES
 from . import authentic
 from .authentic import RecordRefused, RecordUnknown
 
-__all__ = ["RecordRefused", "RecordUnknown", "SessionRecord", "decode", "encode", "record_name"]
+__all__ = [
+    "RecordRefused",
+    "RecordUnknown",
+    "SessionRecord",
+    "authentic_one",
+    "decode",
+    "encode",
+    "record_name",
+    "stood",
+]
 
 DURABLE: Final = 1
 EPHEMERAL: Final = 2
@@ -71,6 +80,25 @@ def record_name(name_key: NameKey, scope: Scope) -> str:
 def encode(record: SessionRecord, name: str, key: RecordKey) -> bytes:
     """Return the record's bytes for the conversation `name`."""
     return authentic.sign(record.encode(), _LABEL, name, key)
+
+
+def authentic_one(data: bytes | None, name: str, key: RecordKey) -> bool:
+    """Whether there is a record and a holder of the keyring wrote it, in whatever version."""
+    try:
+        return data is not None and bool(decode(data, name, key).sid)
+    except RecordUnknown:
+        return True
+    except RecordRefused:
+        return False
+
+
+def stood(key_id: str, data: bytes, name: str, key: RecordKey) -> bool:
+    """Whether a record is that of the session, with a key, under whose id it stood."""
+    try:
+        record = decode(data, name, key)
+    except RecordRefused:
+        return False
+    return record.key_id == key_id and bool(record.wrapped)
 
 
 def decode(data: bytes, name: str, key: RecordKey) -> SessionRecord:

@@ -33,6 +33,8 @@ FORMAT: Final = "v1"
 _AGAIN_SECONDS: Final = 1.0
 _LISTEN_SECONDS: Final = 5.0
 _CLOSE_SECONDS: Final = 0.2
+_MOST_KEYS: Final = 1_000
+"""So many keys one script takes at most: Lua's stack ends below 8,000."""
 
 
 class RedisStore:
@@ -57,52 +59,78 @@ class RedisStore:
         """Return what stands under the name, or keep the offer."""
         return await self._agree(redis_scripts.GET_OR_CREATE, offer)
 
-    async def replace(self, offer: Offer) -> Held:
-        """Keep the offer unless what stands there is as new or newer."""
-        return await self._agree(redis_scripts.REPLACE, offer)
+    async def replace(self, offer: Offer, *, seen: bytes | None = None) -> Held:
+        """Keep the offer unless another record than the one seen stands there."""
+        return await self._agree(redis_scripts.REPLACE, offer, seen)
 
     async def find(self, name: str, key_ids: Sequence[str]) -> Found:
-        """Return the revocation and the keys."""
-        places = [REVOCATION, *(key_place(key_id) for key_id in key_ids)]
+        """Return the revocation, the current session and the keys."""
+        places = [REVOCATION, CURRENT, *(key_place(key_id) for key_id in key_ids)]
         answer = await self._run(
             redis_scripts.FIND, [self._key(name, place) for place in places], []
         )
-        revocation, *keys = answer
-        return Found(_record(revocation), tuple(map(_held_key, keys)))
+        revocation, current, *keys = answer
+        return Found(_record(revocation), tuple(map(_held_key, keys)), _record(current))
 
-    async def revoke(self, name: str, record: bytes, epoch: int) -> bytes:
-        """Keep the revocation unless a later one stands there."""
-        arguments = [_value(record, epoch), self._channel, name, CLOCK_SKEW_MS // 1000]
+    async def revoke(
+        self, name: str, record: bytes, epoch: int, *, seen: bytes | None = None
+    ) -> bytes:
+        """Keep the revocation unless another one than the one seen stands there."""
+        skew = CLOCK_SKEW_MS // 1000
+        arguments = [_value(record, epoch), self._channel, name, skew, _seen(seen)]
         held = await self._run(redis_scripts.REVOKE, [self._key(name, REVOCATION)], arguments)
         if held == [CLOCK_REFUSED]:
             raise ClockRefused
         return _record(held) or b""
 
-    async def keep(self, name: str, key_id: str, record: bytes, epoch: int, keep_ms: int) -> Held:
-        """Keep the record unless what stands there is as new or newer."""
+    async def keep(  # noqa: PLR0913 - a record, where it stands, for how long
+        self,
+        name: str,
+        key_id: str,
+        record: bytes,
+        epoch: int,
+        keep_ms: int,
+        *,
+        seen: bytes | None = None,
+    ) -> Held:
+        """Keep the record unless another one than the one seen stands there."""
         keys = [self._key(name, place) for place in (key_place(key_id), REVOCATION)]
-        arguments = [_value(record, epoch), keep_ms]
+        arguments = [_value(record, epoch), keep_ms, _seen(seen)]
         value, left, *more = await self._run(redis_scripts.KEEP, keys, arguments)
         return Held(_record(value) or b"", left, _record(more[0]) if more else None)
 
     async def note(
-        self, name: str, record: bytes, epoch: int, *, tell: bool = False
+        self,
+        name: str,
+        record: bytes,
+        epoch: int,
+        *,
+        seen: bytes | None = None,
+        tell: bool = False,
     ) -> bytes | None:
-        """Keep the note unless a later one stands there."""
-        arguments = [_value(record, epoch), self._channel if tell else "", name]
+        """Keep the note unless another one than the one seen stands there."""
+        arguments = [_value(record, epoch), self._channel if tell else "", name, _seen(seen)]
         return _record(await self._run(redis_scripts.NOTE, [self._key(name, NOTE)], arguments))
 
-    async def erase(self, name: str) -> tuple[str, ...]:
+    async def erase(self, name: str) -> dict[str, bytes]:
         """Delete the current session and the keys, which takes a look at every name in Redis."""
-        before = self._key(name, key_place(""))
-        found: set[str] = set()
+        before = self._key(name, key_place("")).encode()
+        found: set[bytes] = set()
         async with translated():
             for node in await self._reach.nodes():
-                async for key in node.scan_iter(match=f"{before}*", count=1000):
-                    found.add(key.decode())
-        keys = [self._key(name, CURRENT), *sorted(found)]
-        await self._run(redis_scripts.ERASE, keys, [self._channel, erased(name)])
-        return tuple(key.removeprefix(before) for key in keys[1:])
+                async for key in node.scan_iter(match=before + b"*", count=1000):
+                    found.add(key)
+        gone: dict[str, bytes] = {}
+        keys, first = sorted(found), self._key(name, CURRENT)
+        # Anybody may have put more keys there than a script can take at once.
+        for some in [keys[at : at + _MOST_KEYS] for at in range(0, len(keys), _MOST_KEYS)] or [[]]:
+            arguments = [self._channel, erased(name)]
+            _, *values = await self._run(redis_scripts.ERASE, [first, *some], arguments)
+            gone |= {
+                key.removeprefix(before).decode("ascii", "replace"): _record(value) or b""
+                for key, value in zip(some, values, strict=True)
+            }
+        return gone
 
     async def dump(self) -> dict[str, bytes]:
         """Return every record by its place."""
@@ -136,7 +164,7 @@ class RedisStore:
     def _key(self, name: str, place: str) -> str:
         return f"{self._prefix}:{{{name}}}:{place}"
 
-    async def _agree(self, script: Script, offer: Offer) -> Held:
+    async def _agree(self, script: Script, offer: Offer, seen: bytes | None = None) -> Held:
         places = [CURRENT, REVOCATION, *([key_place(offer.key_id)] if offer.keep_ms else [])]
         arguments: list[Any] = [
             _value(offer.record, offer.epoch),
@@ -146,6 +174,7 @@ class RedisStore:
             CLOCK_SKEW_MS,
             self._channel,
             offer.name,
+            _seen(seen),
         ]
         keys = [self._key(offer.name, place) for place in places]
         # A nil within a Lua table ends it, so a revocation that is not there may be missing.
@@ -154,14 +183,14 @@ class RedisStore:
             raise ClockRefused
         return Held(_record(value) or b"", left, _record(more[0]) if more else None)
 
-    async def _run(self, script: Script, keys: list[str], arguments: list[Any]) -> Any:  # noqa: ANN401 - what the script returns
-        rest = [len(keys), *keys, *arguments]
+    async def _run(self, script: Script, keys: Sequence[str | bytes], arguments: list[Any]) -> Any:  # noqa: ANN401 - what the script returns
+        rest, first = [len(keys), *keys, *arguments], str(keys[0])
         async with translated():
             try:
-                return await self._reach.ask(keys[0], "EVALSHA", script.digest, *rest)
+                return await self._reach.ask(first, "EVALSHA", script.digest, *rest)
             except NoScriptError:
                 # Redis forgets its scripts when it restarts; EVAL also makes it learn this one.
-                return await self._reach.ask(keys[0], "EVAL", script.text, *rest)
+                return await self._reach.ask(first, "EVAL", script.text, *rest)
 
     async def _listen(self, changed: Changed) -> None:
         while not self._closed:
@@ -193,6 +222,11 @@ class RedisStore:
 
 def _value(record: bytes, epoch: int) -> bytes:
     return b"%0*d" % (EPOCH_DIGITS, epoch) + record
+
+
+def _seen(record: bytes | None) -> bytes:
+    """Return what a script compares with what stands there."""
+    return b"" if record is None else b"=" + record
 
 
 def _record(value: bytes | None) -> bytes | None:

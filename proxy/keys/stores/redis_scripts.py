@@ -1,7 +1,9 @@
 """The store's operations as Lua scripts: each is atomic, on Redis' clock, within one hash slot.
 
-What stands under a key is the epoch in 20 digits and then the record. Digits compare as texts in
-every locale, and Lua's own numbers would lose the last bits of a large one.
+What stands under a key is the epoch in 20 digits and then the record. A script cannot tell whether
+a record is authentic, so none decides by what stands there: it puts something in its place only
+where the record is the one that the caller has `seen`, and has judged with the record key. The
+epoch is for processes of release 0.1.0 beside us, which compare it.
 """
 
 from __future__ import annotations
@@ -28,19 +30,38 @@ class Script:
         return hashlib.sha1(self.text.encode(), usedforsecurity=False).hexdigest()
 
 
+# What is no text was not put there by Sealyard: it is read as an empty record, which nobody signed.
+# `others` tells of what stands there and is not what the caller has seen (`=` and a record, or an
+# empty text for none).
+_READ: Final = """
+local function read(key)
+  local value = redis.pcall('GET', key)
+  if type(value) ~= 'table' then
+    return value
+  end
+  return string.find(value.err, 'WRONGTYPE', 1, true) and '' or redis.call('GET', key)
+end
+local function others(held, seen)
+  return held and seen ~= '=' .. string.sub(held, 21)
+end
+"""
+
 # KEYS  current session, revocation, and for an ephemeral session its key
-# ARGV  value, ttl ms, keep ms, made ms (0: not compared), most skew ms, channel, name
-_BEGIN: Final = """
+# ARGV  value, ttl ms, keep ms, made ms (0: not compared), most skew ms, channel, name, seen
+_BEGIN: Final = (
+    _READ
+    + """
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local made = tonumber(ARGV[4])
 if made > 0 and math.abs(now - made) > tonumber(ARGV[5]) then
   return {'', 0, false, 'clock'}
 end
-local revocation = redis.call('GET', KEYS[2])
-local held = redis.call('GET', KEYS[1])
+local revocation = read(KEYS[2])
+local held = read(KEYS[1])
 local left = held and redis.call('PTTL', KEYS[1]) or 0
 """
+)
 _KEEP: Final = """
 redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
 if KEYS[3] then
@@ -68,7 +89,7 @@ return {ARGV[1], tonumber(ARGV[2]), revocation}
 REPLACE: Final = Script(
     _BEGIN
     + """
-if held and left > 0 and string.sub(held, 1, 20) >= string.sub(ARGV[1], 1, 20) then
+if left > 0 and others(held, ARGV[8]) then
   return {held, left, revocation}
 end
 """
@@ -79,25 +100,29 @@ return {ARGV[1], tonumber(ARGV[2]), revocation}
 """
 )
 
-# KEYS  revocation, then keys of ephemeral sessions
-FIND: Final = Script("""
-local found = {redis.call('GET', KEYS[1])}
-for at = 2, #KEYS do
-  local held = redis.call('GET', KEYS[at])
+# KEYS  revocation, current session, then keys of ephemeral sessions
+FIND: Final = Script(
+    _READ
+    + """
+local found = {read(KEYS[1]), read(KEYS[2])}
+for at = 3, #KEYS do
+  local held = read(KEYS[at])
   found[at] = held and {held, redis.call('PTTL', KEYS[at])} or false
 end
 return found
-""")
+"""
+)
 
-# KEYS  revocation;  ARGV  value, whose epoch is a time in seconds, channel, name, most skew s
+# KEYS  revocation;  ARGV  value, whose epoch is a time in seconds, channel, name, most skew s, seen
 REVOKE: Final = Script(
-    """
+    _READ
+    + """
 local latest = redis.call('TIME')[1] + tonumber(ARGV[4])
 if tonumber(string.sub(ARGV[1], 1, 20)) > latest then
   return {'clock'}
 end
-local held = redis.call('GET', KEYS[1])
-if held and string.sub(held, 1, 20) >= string.sub(ARGV[1], 1, 20) then
+local held = read(KEYS[1])
+if others(held, ARGV[5]) then
   return held
 end
 redis.call('SET', KEYS[1], ARGV[1])
@@ -108,24 +133,29 @@ return ARGV[1]
 """
 )
 
-# KEYS  what is kept, revocation;  ARGV  value, keep ms
-KEEP: Final = Script("""
-local revocation = redis.call('GET', KEYS[2])
-local held = redis.call('GET', KEYS[1])
+# KEYS  what is kept, revocation;  ARGV  value, keep ms, seen
+KEEP: Final = Script(
+    _READ
+    + """
+local revocation = read(KEYS[2])
+local held = read(KEYS[1])
 local left = held and redis.call('PTTL', KEYS[1]) or 0
-if held and left > 0 and string.sub(held, 1, 20) >= string.sub(ARGV[1], 1, 20) then
+if left > 0 and others(held, ARGV[3]) then
   return {held, left, revocation}
 end
 redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
 return {ARGV[1], tonumber(ARGV[2]), revocation}
-""")
+"""
+)
 
-# KEYS  note;  ARGV  value, whose epoch is 0 where nothing is to be kept, channel or nothing, name
+# KEYS  note;  ARGV  value, whose epoch is 0 where nothing is to be kept, channel or nothing, name,
+#       seen
 NOTE: Final = Script(
-    """
-local held = redis.call('GET', KEYS[1])
-local epoch = string.sub(ARGV[1], 1, 20)
-if (held and string.sub(held, 1, 20) >= epoch) or epoch == string.rep('0', 20) then
+    _READ
+    + """
+local held = read(KEYS[1])
+local asks = string.sub(ARGV[1], 1, 20) == string.rep('0', 20)
+if asks or others(held, ARGV[4]) then
   return held
 end
 redis.call('SET', KEYS[1], ARGV[1])
@@ -140,11 +170,16 @@ return ARGV[1]
 
 # KEYS  current session, keys of ephemeral sessions;  ARGV  channel, what is told
 ERASE: Final = Script(
-    """
+    _READ
+    + """
+local gone = {}
+for at = 1, #KEYS do
+  gone[at] = read(KEYS[at])
+end
 redis.call('DEL', unpack(KEYS))
 """
     + _TELL.format(channel="ARGV[1]", name="ARGV[2]")
     + """
-return #KEYS
+return gone
 """
 )

@@ -41,29 +41,46 @@ class SqliteStore:
         """Return what stands under the name, or keep the offer."""
         return await self._do(SqliteFile.get_or_create, offer)
 
-    async def replace(self, offer: Offer) -> Held:
-        """Keep the offer unless what stands there is as new or newer."""
-        return await self._do(SqliteFile.replace, offer)
+    async def replace(self, offer: Offer, *, seen: bytes | None = None) -> Held:
+        """Keep the offer unless another record than the one seen stands there."""
+        return await self._do(SqliteFile.replace, offer, seen)
 
     async def find(self, name: str, key_ids: Sequence[str]) -> Found:
-        """Return the revocation and the keys."""
+        """Return the revocation, the current session and the keys."""
         return await self._do(SqliteFile.find, name, key_ids)
 
-    async def revoke(self, name: str, record: bytes, epoch: int) -> bytes:
-        """Keep the revocation unless a later one stands there."""
-        return await self._do(SqliteFile.revoke, name, record, epoch)
+    async def revoke(
+        self, name: str, record: bytes, epoch: int, *, seen: bytes | None = None
+    ) -> bytes:
+        """Keep the revocation unless another one than the one seen stands there."""
+        return await self._do(SqliteFile.revoke, name, record, epoch, seen)
 
-    async def keep(self, name: str, key_id: str, record: bytes, epoch: int, keep_ms: int) -> Held:
-        """Keep the record unless what stands there is as new or newer."""
-        return await self._do(SqliteFile.keep, name, key_id, record, epoch, keep_ms)
+    async def keep(  # noqa: PLR0913 - a record, where it stands, for how long
+        self,
+        name: str,
+        key_id: str,
+        record: bytes,
+        epoch: int,
+        keep_ms: int,
+        *,
+        seen: bytes | None = None,
+    ) -> Held:
+        """Keep the record unless another one than the one seen stands there."""
+        return await self._do(SqliteFile.keep, name, key_id, record, epoch, keep_ms, seen)
 
     async def note(
-        self, name: str, record: bytes, epoch: int, *, tell: bool = False
+        self,
+        name: str,
+        record: bytes,
+        epoch: int,
+        *,
+        seen: bytes | None = None,
+        tell: bool = False,
     ) -> bytes | None:
-        """Keep the note unless a later one stands there."""
-        return await self._do(SqliteFile.note, name, record, epoch)
+        """Keep the note unless another one than the one seen stands there."""
+        return await self._do(SqliteFile.note, name, record, epoch, seen)
 
-    async def erase(self, name: str) -> tuple[str, ...]:
+    async def erase(self, name: str) -> dict[str, bytes]:
         """Delete the current session and the keys, and overwrite where they stood in the file."""
         return await self._do(SqliteFile.erase, name)
 

@@ -81,48 +81,51 @@ class SqliteFile:
         with self._transaction():
             return self._held(offer.name, CURRENT) or self._keep(offer)
 
-    def replace(self, offer: Offer) -> Held:
+    def replace(self, offer: Offer, seen: bytes | None) -> Held:
         """Do as the store does."""
         with self._transaction():
-            row = self._row(f"{offer.name}:{CURRENT}")
             held = self._held(offer.name, CURRENT)
-            return held if held and row and row[1] >= offer.epoch else self._keep(offer)
+            return held if held and held.record != seen else self._keep(offer)
 
     def find(self, name: str, key_ids: Sequence[str]) -> Found:
         """Do as the store does."""
         keys = tuple(self._held(name, key_place(key_id)) for key_id in key_ids)
-        return Found(self._revocation(name), keys)
+        current = self._row(f"{name}:{CURRENT}")
+        return Found(self._revocation(name), keys, current[0] if current else None)
 
-    def revoke(self, name: str, record: bytes, epoch: int) -> bytes:
+    def revoke(self, name: str, record: bytes, epoch: int, seen: bytes | None) -> bytes:
         """Do as the store does."""
-        return self._latest(f"{name}:{REVOCATION}", record, epoch)
+        return self._put_endless(f"{name}:{REVOCATION}", record, epoch, seen)
 
-    def keep(self, name: str, key_id: str, record: bytes, epoch: int, keep_ms: int) -> Held:
+    def keep(  # noqa: PLR0913, PLR0917 - as the store says
+        self, name: str, key_id: str, record: bytes, epoch: int, keep_ms: int, seen: bytes | None
+    ) -> Held:
         """Do as the store does."""
         place = key_place(key_id)
         with self._transaction():
-            row, held = self._row(f"{name}:{place}"), self._held(name, place)
-            if held is not None and row is not None and row[1] >= epoch:
+            held = self._held(name, place)
+            if held is not None and held.record != seen:
                 return held
             now = self._now_ms()
             self._clean(now)
             self._connection.execute(_PUT, (f"{name}:{place}", record, epoch, now + keep_ms))
             return Held(record, keep_ms, self._revocation(name))
 
-    def note(self, name: str, record: bytes, epoch: int) -> bytes | None:
+    def note(self, name: str, record: bytes, epoch: int, seen: bytes | None) -> bytes | None:
         """Do as the store does."""
         place = f"{name}:{NOTE}"
         if epoch:
-            return self._latest(place, record, epoch)
+            return self._put_endless(place, record, epoch, seen)
         row = self._row(place)
         return None if row is None else row[0]
 
-    def erase(self, name: str) -> tuple[str, ...]:
+    def erase(self, name: str) -> dict[str, bytes]:
         """Do as the store does; what was deleted is overwritten with zeros, in file and log."""
         before = f"{name}:{key_place('')}"
         with self._transaction():
             rows = self._connection.execute(
-                "SELECT place FROM records WHERE place >= ? AND place < ?", (before, f"{before}~")
+                "SELECT place, record FROM records WHERE place >= ? AND place < ?",
+                (before, f"{before}~"),
             ).fetchall()
             self._connection.execute(
                 "DELETE FROM records WHERE place = ? OR (place >= ? AND place < ?)",
@@ -130,7 +133,7 @@ class SqliteFile:
             )
         # Old pages stand in the write-ahead log until it begins anew.
         self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        return tuple(row[0].removeprefix(before) for row in rows)
+        return {place.removeprefix(before): record for place, record in rows}
 
     def dump(self) -> dict[str, bytes]:
         """Return every record by its place."""
@@ -151,11 +154,11 @@ class SqliteFile:
             raise
         self._connection.execute("COMMIT")
 
-    def _latest(self, place: str, record: bytes, epoch: int) -> bytes:
-        """Keep what has no end unless a later one stands there; return what stands then."""
+    def _put_endless(self, place: str, record: bytes, epoch: int, seen: bytes | None) -> bytes:
+        """Keep what has no end in the place of the record seen; return what stands then."""
         with self._transaction():
             row = self._row(place)
-            if row is not None and row[1] >= epoch:
+            if row is not None and row[0] != seen:
                 return row[0]
             self._connection.execute(_PUT, (place, record, epoch, _NEVER))
             return record

@@ -32,9 +32,9 @@ def erased(name: str) -> str:
 class Offer:
     """A session record that a process offers under `name`, current for `ttl_ms` milliseconds.
 
-    `epoch` stands beside the record so that the store can tell the newer of two without reading
-    them. An ephemeral session also stands under its `key_id`, for `keep_ms`. `made_ms` is when it
-    was made (milliseconds since 1970; 0 is not compared with the store's clock).
+    `epoch` stands beside it for processes of release 0.1.0, which compare it. An ephemeral session
+    also stands under its `key_id`, for `keep_ms`. `made_ms` is when it was made (milliseconds since
+    1970; 0 is not compared with the store's clock).
     """
 
     name: str
@@ -60,10 +60,14 @@ class Held:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """The revocation of a conversation, and each key that was asked for (None: there is none)."""
+    """The revocation of a conversation, and each key that was asked for (None: there is none).
+
+    `current` is the record of its current session, if there is one.
+    """
 
     revocation: bytes | None
     keys: tuple[Held | None, ...]
+    current: bytes | None = None
 
 
 Changed = Callable[[str | None], None]
@@ -76,6 +80,10 @@ class Store(Protocol):
 
     Operations are atomic among those processes and judge time by the store's clock alone. They
     raise StoreFailed when the store does not answer.
+
+    No store can tell whether a record is authentic, so none compares what records say: a record is
+    put in the place of the one that the caller has `seen`, and judged, or of none. Where another
+    one stands there by then, that stays and is returned, for the caller to judge.
     """
 
     @property
@@ -102,19 +110,21 @@ class Store(Protocol):
         """
         ...
 
-    async def replace(self, offer: Offer) -> Held:
-        """Keep the offer if its epoch is above that of what stands there; return what stands then.
+    async def replace(self, offer: Offer, *, seen: bytes | None = None) -> Held:
+        """Keep the offer in the place of the record seen, or of none; return what stands then.
 
-        Of offers with one epoch, the first stays. Keys of earlier sessions stay as they are.
+        Keys of earlier sessions stay as they are.
         """
         ...
 
     async def find(self, name: str, key_ids: Sequence[str]) -> Found:
-        """Return the revocation of the conversation and the keys of ephemeral sessions."""
+        """Return the conversation's revocation, current session, and keys of ephemeral ones."""
         ...
 
-    async def revoke(self, name: str, record: bytes, epoch: int) -> bytes:
-        """Keep a revocation, without an end, if its epoch is above; return what stands then.
+    async def revoke(
+        self, name: str, record: bytes, epoch: int, *, seen: bytes | None = None
+    ) -> bytes:
+        """Keep a revocation, without an end, in the place of the one seen; return what stands then.
 
         The epoch is the time (seconds since 1970) that it revokes. A store with a clock of its own
         raises ClockRefused for a time to come.
@@ -122,25 +132,42 @@ class Store(Protocol):
         ...
 
     async def note(
-        self, name: str, record: bytes, epoch: int, *, tell: bool = False
+        self,
+        name: str,
+        record: bytes,
+        epoch: int,
+        *,
+        seen: bytes | None = None,
+        tell: bool = False,
     ) -> bytes | None:
-        """Keep a note of the fleet, without an end, if its epoch is above; return what stands then.
+        """Keep a note of the fleet in the place of the one seen; return what stands then.
 
-        Others are told its name where `tell` says so. Epoch 0 keeps nothing and only asks.
+        It has no end. Others are told its name where `tell` says so. Epoch 0 only asks.
         """
         ...
 
-    async def keep(self, name: str, key_id: str, record: bytes, epoch: int, keep_ms: int) -> Held:
-        """Keep what stands under a key id for `keep_ms` if its epoch is above; return what stands.
+    async def keep(  # noqa: PLR0913 - a record, where it stands, for how long
+        self,
+        name: str,
+        key_id: str,
+        record: bytes,
+        epoch: int,
+        keep_ms: int,
+        *,
+        seen: bytes | None = None,
+    ) -> Held:
+        """Keep a record under a key id in the place of the one seen; return what stands then.
 
-        Nobody is told of it. `find` finds it as it finds the key of an ephemeral session.
+        It ends after `keep_ms`. Nobody is told of it. `find` finds it as it finds the key of an
+        ephemeral session.
         """
         ...
 
-    async def erase(self, name: str) -> tuple[str, ...]:
-        """Destroy the current session and all session keys; return the ids of the latter.
+    async def erase(self, name: str) -> dict[str, bytes]:
+        """Destroy the current session and all session keys; return what the latter were, by id.
 
-        Revocations stay. Others are told `erased(name)`.
+        Revocations stay. Others are told `erased(name)`. Anybody may have put an id there: the
+        caller verifies the records.
         """
         ...
 

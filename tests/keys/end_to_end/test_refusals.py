@@ -48,7 +48,9 @@ async def put(process: Process, package: StoredPackage) -> None:
     """Put a package into the store as whoever has the keyring could."""
     name = stored.record_name(KEYRING.name_key, SCOPE)
     record = stored.encode(package, name, KEYRING.record_key)
-    held = await process.store.keep(name, package.key_id, record, package.issue, 10**7)
+    stands = (await process.store.find(name, [package.key_id])).keys[0]
+    seen = None if stands is None else stands.record
+    held = await process.store.keep(name, package.key_id, record, package.issue, 10**7, seen=seen)
     assert held.record == record
 
 

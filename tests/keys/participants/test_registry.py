@@ -105,7 +105,13 @@ async def test_an_id_that_does_not_fit_is_refused(participant_id: str) -> None:
 async def test_a_store_that_is_down_is_told() -> None:
     class Down(MemoryStore):
         async def note(
-            self, name: str, record: bytes, epoch: int, *, tell: bool = False
+            self,
+            name: str,
+            record: bytes,
+            epoch: int,
+            *,
+            seen: bytes | None = None,
+            tell: bool = False,
         ) -> bytes | None:
             raise StoreFailed("store-down")
 

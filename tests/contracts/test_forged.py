@@ -1,0 +1,346 @@
+"""What somebody else puts into a store decides nothing: it is verified, told of and overwritten."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import time
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from proxy.core.context import Scope
+from proxy.core.errors import KeyUnavailable
+from proxy.core.needs import Needs
+from proxy.core.secret import RecordKey
+from proxy.core.token import decode
+from proxy.keys import kek_use
+from proxy.keys.desk import Call, Desk
+from proxy.keys.end_to_end import stored, turn
+from proxy.keys.guarded import GuardedStore
+from proxy.keys.kek_use import KekUse
+from proxy.keys.session_settings import SessionMode
+from proxy.keys.stores import Held, MemoryStore, Store, authentic, open_store, revocation
+from proxy.keys.stores import record as records
+from tests.keys.builders import CONTEXT, SCOPE, BrokenStore, World, a_keyring, a_world, seal_need
+from tests.redis.server import PROGRAM, Server
+
+OTHER = Scope("clinic", "c2")
+KEYRING = a_keyring()
+RECORD_KEY = KEYRING.record_key
+STRANGER = RecordKey(bytes(32))
+ABOVE_ALL = 99_999_999_999_999_999_999
+WALL = time.time  # Redis has a clock of its own, which cannot be moved
+
+
+def named(scope: Scope = SCOPE) -> str:
+    return records.record_name(KEYRING.name_key, scope)
+
+
+@dataclass
+class Planted:
+    """A store, what puts anything at a place of it, and its sight from other processes."""
+
+    store: Store
+    plant: Callable[[str, bytes | None], None]
+    another: Callable[[], Store]
+    opened: list[Store] = field(default_factory=list)
+
+    def world(self, mode: SessionMode = "durable") -> World:
+        """Return a process that uses the store."""
+        self.opened.append(self.another())
+        return a_world(keyring=KEYRING, store=self.opened[-1], mode=mode, time=WALL)  # type: ignore[arg-type]  # any clock
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    server = Server(tmp_path_factory.mktemp("redis"))
+    server.start()
+    yield server
+    server.kill()
+
+
+def memory(_: pytest.FixtureRequest) -> Planted:
+    store = MemoryStore(WALL)
+
+    def plant(place: str, record: bytes | None) -> None:
+        name, _, what = place.partition(":")
+        endless = {"rev": store._revocations, "note": store._notes}.get(what)
+        if endless is not None:
+            endless[name] = record or b""
+        else:
+            store._put(place, record or b"", 10**9)
+
+    return Planted(store, plant, lambda: store)
+
+
+def sqlite(request: pytest.FixtureRequest) -> Planted:
+    path: Path = request.getfixturevalue("tmp_path") / "keys.db"
+
+    def opened() -> Store:
+        return open_store(f"sqlite:{path}", WALL, wall=WALL)
+
+    def plant(place: str, record: bytes | None) -> None:
+        with sqlite3.connect(path) as connection:
+            row = (place, record or b"", 2**62, 2**62)
+            connection.execute("INSERT OR REPLACE INTO records VALUES (?, ?, ?, ?)", row)
+
+    return Planted(opened(), plant, opened)
+
+
+def redis(request: pytest.FixtureRequest) -> Planted:
+    if PROGRAM is None:
+        pytest.skip("no redis-server here: apt-get install redis-server")
+    server: Server = request.getfixturevalue("server")
+    server.command("FLUSHALL")
+
+    def plant(place: str, record: bytes | None) -> None:
+        name, _, what = place.partition(":")
+        key = f"sealyard:v1:{{{name}}}:{what}"
+        server.command("DEL", key)
+        if record is None:
+            server.command("RPUSH", key, "99999999999999999999", "x")
+        else:
+            server.command("SET", key, b"%020d" % ABOVE_ALL + record)
+        if what not in {"rev", "note"}:
+            server.command("PEXPIRE", key, "3600000")
+
+    def opened() -> Store:
+        return open_store("redis", redis=server.settings)
+
+    return Planted(opened(), plant, opened)
+
+
+STORES: Mapping[str, Callable[[pytest.FixtureRequest], Planted]] = {
+    "memory": memory,
+    "sqlite": sqlite,
+    "redis": redis,
+}
+
+
+@pytest.fixture(params=sorted(STORES))
+async def planted(request: pytest.FixtureRequest) -> AsyncIterator[Planted]:
+    planted = STORES[request.param](request)
+    await planted.store.open(lambda _: None)
+    yield planted
+    for store in (planted.store, *planted.opened):
+        await store.close()
+
+
+FORGERIES: Mapping[str, Callable[[int], bytes | None]] = {
+    "garbage": lambda _: b"x" * 41,
+    "empty": lambda _: b"",
+    "short": lambda _: b"x",
+    "long": lambda _: b"x" * 100_000,
+    "zeros": lambda _: bytes(41),
+    "no text": lambda _: None,
+    "a stranger's": lambda now: revocation.encode(now + 10**6, named(), STRANGER),
+    "of another conversation": lambda now: revocation.encode(now, named(OTHER), RECORD_KEY),
+    "a note": lambda _: authentic.sign(b"x", b"label", named(), RECORD_KEY),
+    "ours and older": lambda now: revocation.encode(now - 3600, named(), RECORD_KEY),
+    "cut": lambda now: revocation.encode(now, named(), RECORD_KEY)[:-1],
+    "lengthened": lambda now: revocation.encode(now, named(), RECORD_KEY) + b"x",
+}
+
+
+async def a_token(world: World) -> bytes:
+    return (await world.sessions.resolve(seal_need())).sealing[SCOPE].seal(b"hello", CONTEXT)
+
+
+async def opens(world: World, text: bytes) -> bool:
+    need = (SCOPE, decode(text).key_id)
+    return need in (await world.sessions.resolve(Needs({}, frozenset({need})))).opening
+
+
+@pytest.mark.parametrize("forgery", FORGERIES)
+async def test_what_is_forged_in_the_place_of_a_revocation_is_overwritten(
+    planted: Planted, forgery: str
+) -> None:
+    one, other = planted.world(), planted.world()
+    text, now = await a_token(one), int(WALL())
+    planted.plant(f"{named()}:rev", FORGERIES[forgery](now))
+    assert await opens(other, text)
+
+    assert await one.sessions.revoke(SCOPE, now + 1)
+
+    stands = (await planted.store.find(named(), ())).revocation
+    assert stands is not None
+    assert revocation.decode(stands, named(), RECORD_KEY) == now + 1
+    assert not await opens(one, text)
+    if planted.store.shared:
+        later = planted.world()
+        assert not await opens(later, text)
+        assert later.notices == []
+
+
+async def test_what_stands_already_and_says_as_much_is_enough(planted: Planted) -> None:
+    one, now = planted.world(), int(WALL())
+    planted.plant(f"{named()}:rev", revocation.encode(now, named(), RECORD_KEY))
+    assert await one.sessions.revoke(SCOPE, now - 100)
+    stands = (await planted.store.find(named(), ())).revocation
+    assert stands == revocation.encode(now, named(), RECORD_KEY)
+
+
+async def test_what_another_version_wrote_is_not_overwritten_and_not_taken_for_done(
+    planted: Planted,
+) -> None:
+    one, now = planted.world(), int(WALL())
+    newer = authentic.sign(b"\x09more", b"sealyard/v1/record/revocation\x00", named(), RECORD_KEY)
+    planted.plant(f"{named()}:rev", newer)
+    assert not await one.sessions.revoke(SCOPE, now)
+    assert (await planted.store.find(named(), ())).revocation == newer
+
+
+class Rival(MemoryStore):
+    """Somebody who writes there after each of our writes, or a store that only says it wrote."""
+
+    async def revoke(
+        self, name: str, record: bytes, epoch: int, *, seen: bytes | None = None
+    ) -> bytes:
+        """Say that it was kept."""
+        await super().revoke(name, record, epoch, seen=seen)
+        self._revocations[name] = b"x" * 41
+        return record
+
+
+async def test_a_store_that_only_says_it_took_it_is_told_of() -> None:
+    world = a_world(keyring=KEYRING, store=Rival(WALL), time=WALL)  # type: ignore[arg-type]  # any clock
+    assert not await world.sessions.revoke(SCOPE, int(WALL()))
+    assert world.notices[-1] == "revocation-not-kept"
+    desk = Desk(world.sessions, lambda *_: None)
+    world.store.shared = True  # type: ignore[misc]  # as a store of many processes is
+    answer = await desk.answer(Call("revoke", SCOPE, int(WALL())))
+    assert (answer.store, answer.open) == (False, ("others-not-told",))
+
+
+@pytest.mark.parametrize("mode", ["durable", "ephemeral"])
+@pytest.mark.parametrize("forgery", ["garbage", "empty", "no text", "a stranger's"])
+async def test_a_forged_current_session_bars_nobody_from_agreeing(
+    planted: Planted, forgery: str, mode: SessionMode
+) -> None:
+    planted.plant(f"{named()}:cur", FORGERIES[forgery](int(WALL())))
+    one, other = planted.world(mode), planted.world(mode)
+    sids = {
+        (await world.sessions.resolve(seal_need())).sealing[SCOPE].sid for world in (one, other)
+    }
+    assert len(sids) == 1
+    assert "record-forged" in one.notices
+
+
+@pytest.mark.parametrize("forgery", ["garbage", "empty", "no text"])
+async def test_a_forged_turn_is_overwritten(planted: Planted, forgery: str) -> None:
+    one, other = planted.world(), planted.world()
+    if not one.sessions.store.shared:
+        pytest.skip("turns are for stores that processes share")
+    name = stored.record_name(KEYRING.name_key, SCOPE)
+    planted.plant(f"{name}:k:{stored.TURN}", FORGERIES[forgery](0))
+    assert await turn.put(one.sessions, SCOPE)
+    mark = await turn.last(one.sessions, SCOPE)
+    assert mark
+    assert mark == await turn.last(other.sessions, SCOPE)
+
+
+@pytest.mark.parametrize("forgery", ["garbage", "empty", "no text"])
+async def test_a_forged_note_of_the_use_of_keks_is_overwritten(
+    planted: Planted, forgery: str
+) -> None:
+    planted.plant(f"{kek_use.NAME}:note", FORGERIES[forgery](0))
+    notices: list[str] = []
+    guarded = GuardedStore(planted.store, 2.0, clock=WALL, notice=notices.append)
+    use = KekUse(WALL())
+    use.opened(1, WALL(), 3)
+    await use.tell(guarded, RECORD_KEY, WALL(), notice=notices.append)
+    uses = await kek_use.read(guarded, RECORD_KEY)
+    assert uses is not None
+    assert uses.of[1].opened == 3
+    assert notices == ["record-forged"]
+
+
+async def test_a_receipt_names_no_key_that_somebody_invented(planted: Planted) -> None:
+    one = planted.world("ephemeral")
+    sid = decode(await a_token(one)).key_id.sid
+    ids = records.SessionRecord(0, 0, 0, 0, 1, sid).key_id
+    real = (await planted.store.find(named(), [ids])).keys[0]
+    assert isinstance(real, Held)
+    for invented, record in (("A" * 16, b"x"), ("B" * 16, real.record), ("C" * 16, None)):
+        planted.plant(f"{named()}:k:{invented}", record)
+    assert await one.sessions.erase(SCOPE) == (ids,)
+    assert {place for place in await planted.store.dump() if ":k:" in place} == set()
+
+
+async def test_keys_named_in_no_language_and_too_many_of_them_are_erased(
+    server: Server, request: pytest.FixtureRequest
+) -> None:
+    planted = redis(request)
+    one = planted.world("ephemeral")
+    await a_token(one)
+    script = "for n = 1, 9000 do redis.call('SET', ARGV[1] .. n, 'x') end"
+    server.command("EVAL", script, "0", f"sealyard:v1:{{{named()}}}:k:")
+    server.command("SET", f"sealyard:v1:{{{named()}}}:k:".encode() + b"\xff\xfe", "x")
+    assert len(await one.sessions.erase(SCOPE)) == 1
+    assert await asyncio.to_thread(server.command, "DBSIZE") == b":0\r\n"
+    await planted.store.close()
+    await planted.opened[0].close()
+
+
+async def test_what_anybody_publishes_only_makes_processes_ask_again(
+    server: Server, request: pytest.FixtureRequest
+) -> None:
+    planted = redis(request)
+    one = planted.world("ephemeral")
+    await one.sessions.open()
+    text = await a_token(one)
+    async with asyncio.timeout(10):
+        while not one.store.hears:  # noqa: ASYNC110 - Redis sets no event here
+            await asyncio.sleep(0.02)
+    for said in (named(), f"{named()}!", "!", "", "\xff", "x" * 100_000, f"{named()}!!"):
+        await asyncio.to_thread(server.command, "PUBLISH", "sealyard:v1:changed", said)
+    await asyncio.sleep(0.2)
+    assert await opens(one, text)
+    sealed = (await one.sessions.resolve(seal_need())).sealing[SCOPE]
+    assert sealed.sid == decode(text).key_id.sid
+    for store in (planted.store, *planted.opened):
+        await store.close()
+
+
+# --- what nothing is known of ---------------------------------------------------------------------
+
+
+async def test_a_scope_that_nothing_is_known_of_is_told_and_revoked(planted: Planted) -> None:
+    one = planted.world()
+    desk = Desk(one.sessions, lambda *_: None)
+    answer = await desk.answer(Call("revoke", SCOPE, int(WALL())))
+    assert answer.unknown is True
+    assert answer.not_before == int(WALL())
+    assert (await desk.answer(Call("revoke", SCOPE, int(WALL())))).unknown is None
+
+
+@pytest.mark.parametrize("mode", ["durable", "ephemeral"])
+async def test_a_scope_that_another_process_sealed_for_is_known(
+    planted: Planted, mode: SessionMode
+) -> None:
+    one, other = planted.world(mode), planted.world(mode)
+    await a_token(other)
+    desk = Desk(one.sessions, lambda *_: None)
+    assert (await desk.answer(Call("rotate", OTHER))).unknown is True
+    assert (await desk.answer(Call("rotate", OTHER))).unknown is None
+    assert (await desk.answer(Call("revoke", SCOPE, 5))).unknown is None
+    if mode == "ephemeral":
+        assert (await desk.answer(Call("erase", SCOPE, 5))).unknown is None
+        assert (await desk.answer(Call("erase", Scope("x", "y"), 5))).unknown is True
+
+
+async def test_a_forged_session_makes_no_scope_known(planted: Planted) -> None:
+    planted.plant(f"{named()}:cur", b"x" * 80)
+    planted.plant(f"{named()}:rev", b"x" * 41)
+    assert not await planted.world().sessions.known(SCOPE)
+
+
+async def test_a_store_that_is_down_makes_no_scope_unknown() -> None:
+    world = a_world(store=BrokenStore(shared=True))
+    with pytest.raises(KeyUnavailable):
+        await world.sessions.known(SCOPE)
+    answer = await Desk(world.sessions, lambda *_: None).answer(Call("revoke", SCOPE, 5))
+    assert (answer.unknown, answer.store) == (None, False)
