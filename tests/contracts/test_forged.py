@@ -21,8 +21,16 @@ from proxy.keys.desk import Call, Desk
 from proxy.keys.end_to_end import stored, turn
 from proxy.keys.guarded import GuardedStore
 from proxy.keys.kek_use import KekUse
-from proxy.keys.session_settings import SessionMode
-from proxy.keys.stores import Held, MemoryStore, Store, authentic, open_store, revocation
+from proxy.keys.session_settings import SessionMode, SessionSettings
+from proxy.keys.stores import (
+    Held,
+    MemoryStore,
+    Store,
+    authentic,
+    open_store,
+    redis_client,
+    revocation,
+)
 from proxy.keys.stores import record as records
 from tests.keys.builders import CONTEXT, SCOPE, BrokenStore, World, a_keyring, a_world, seal_need
 from tests.redis.server import PROGRAM, Server
@@ -51,7 +59,15 @@ class Planted:
     def world(self, mode: SessionMode = "durable") -> World:
         """Return a process that uses the store."""
         self.opened.append(self.another())
-        return a_world(keyring=KEYRING, store=self.opened[-1], mode=mode, time=WALL)  # type: ignore[arg-type]  # any clock
+        store, patient = self.opened[-1], SessionSettings(store_timeout=20.0)
+        return a_world(keyring=KEYRING, store=store, mode=mode, time=WALL, settings=patient)  # type: ignore[arg-type]  # any clock
+
+
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let redis-py wait for long: nothing here is about deadlines."""
+    monkeypatch.setattr(redis_client, "CONNECT_SECONDS", 20.0)
+    monkeypatch.setattr(redis_client, "COMMAND_SECONDS", 20.0)
 
 
 @pytest.fixture(scope="module")
