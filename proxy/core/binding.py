@@ -8,20 +8,35 @@ from typing import Final
 
 from .blueprint import Blueprint, single_from
 from .context import Context, Parties, Scope
-from .errors import MissingValue
+from .errors import BodyTooLarge, MissingValue
 from .exchange import Exchange, JsonReader
 from .formats.json import Findings, Path, unescape
 from .placed import Placed
 from .rules import Item, NamedPart
-from .sources import FirstSource, JsonSource, NameSource, Source, join, split
+from .sources import FirstSource, JsonSource, NameSource, Source, join, json_sources, split
 
 _CANONICAL_INTEGER: Final = re.compile(rb"0|-?[1-9][0-9]*")
+_NAMES_PER_BYTE: Final = 64
+_NAMES_AT_LEAST: Final = 64 * 1024
+"""So many characters may the names in all contexts of one message have, for each of its bytes and
+at least. Each context is hashed whole: a name that is joined from many values would else cost its
+length for every value."""
 
 
 class Binder:
     """Gives each selected value of one message its context."""
 
-    __slots__ = ("_blueprint", "_body", "_exchange", "_findings", "_steady", "_texts")
+    __slots__ = (
+        "_blueprint",
+        "_body",
+        "_contexts",
+        "_exchange",
+        "_findings",
+        "_parts",
+        "_recipients",
+        "_room",
+        "_texts",
+    )
 
     def __init__(
         self, blueprint: Blueprint, exchange: Exchange, body: bytes, findings: Findings | None
@@ -31,19 +46,26 @@ class Binder:
         self._exchange = exchange
         self._body = body
         self._findings = findings
-        self._texts: dict[JsonSource, list[tuple[Path, str]]] = {}
-        self._steady: dict[int, Context] = {}
+        # What was read once: by the element that it was read for, whose path is () for all.
+        self._contexts: dict[tuple[int, Path], Context] = {}
+        self._parts: dict[tuple[NamedPart, Path], str] = {}
+        self._recipients: dict[Path, tuple[str, ...]] = {}
+        self._texts: dict[tuple[JsonSource, int], dict[Path, str]] = {}
+        self._room = _NAMES_AT_LEAST + _NAMES_PER_BYTE * len(body)
 
     def context(self, placed: Placed, path: Path) -> Context:
         """Return the context of a value that a JSON selector found at `path`.
 
         Raises MissingValue where a name that binds it is not there.
         """
-        if placed.shared:
-            return self._bind(placed.item, placed.shared, path)
-        context = self._steady.get(placed.index)
+        shared = placed.shared
+        here = placed.index, (path[: max(shared.values())] if shared else ())
+        context = self._contexts.get(here)
         if context is None:
-            context = self._steady[placed.index] = self._bind(placed.item, {}, ())
+            context = self._contexts[here] = self._bind(placed.item, shared, path)
+            self._room -= _length(context)
+            if self._room < 0:
+                raise BodyTooLarge("names-too-long")
         return context
 
     def whole_context(self, item: Item, *, kind: str | None = None) -> Context:
@@ -86,6 +108,20 @@ class Binder:
             self._exchange.facts[source] = self._value(source, 0, ())
 
     def _part(self, part: NamedPart, shared: Mapping[JsonSource, int], path: Path) -> str:
+        here = part, self._element(part, shared, path)
+        text = self._parts.get(here)
+        if text is None:
+            text = self._parts[here] = self._read_part(part, shared, path)
+        return text
+
+    def _element(self, part: NamedPart, shared: Mapping[JsonSource, int], path: Path) -> Path:
+        """Return the path of the element that a part is read from, of those that `path` is in."""
+        if not shared or part not in self._blueprint.from_message:
+            return ()
+        sources = json_sources(self._blueprint.sources.get(part))
+        return path[: max((shared.get(one, 0) for one in sources), default=0)]
+
+    def _read_part(self, part: NamedPart, shared: Mapping[JsonSource, int], path: Path) -> str:
         source = self._blueprint.sources.get(part)
         text = None
         if isinstance(source, JsonSource) and part in self._blueprint.from_message:
@@ -102,10 +138,17 @@ class Binder:
         if "reader" in item.parties:
             from_whom = self._part("sender", shared, path) if "sender" in item.parties else None
             return Parties(from_whom, reader=self._part("reader", shared, path))
+        here = self._element("recipients", shared, path)
+        recipients = self._recipients.get(here)
+        if recipients is None:
+            recipients = self._recipients[here] = self._read_recipients(shared, path)
+        return Parties(self._part("sender", shared, path), recipients)
+
+    def _read_recipients(self, shared: Mapping[JsonSource, int], path: Path) -> tuple[str, ...]:
         found = self._each("recipients", self._blueprint.sources.get("recipients"), shared, path)
         if not found:
             raise MissingValue("missing-recipients", detail="The message names no recipient.")
-        return Parties(self._part("sender", shared, path), tuple(sorted(set(found))))
+        return tuple(sorted(set(found)))
 
     def _each(
         self,
@@ -134,25 +177,22 @@ class Binder:
         return self._exchange.facts.get
 
     def _value(self, source: JsonSource, shared: int, path: Path) -> str | None:
-        index, single_from = self._blueprint.source_index[source]
-        texts = self._texts.get(source)
+        texts = self._texts.get((source, shared))
         if texts is None:
-            texts = self._texts[source] = self._read(source, index)
-        if shared:
-            element = path[:shared]
-            texts = [one for one in texts if one[0][:shared] == element]
-        if not texts:
-            return None
-        return join([text for _, text in texts]) if single_from > shared else texts[0][1]
+            texts = self._texts[source, shared] = self._read(source, shared)
+        return texts.get(path[:shared])
 
-    def _read(self, source: JsonSource, index: int) -> list[tuple[Path, str]]:
-        """Return every text that a source has in this message, with its path."""
+    def _read(self, source: JsonSource, shared: int) -> dict[Path, str]:
+        """Return the text that a source has in each element whose path has `shared` steps."""
         if self._findings is None:
-            return []
-        return [
-            (path, self._text(source, path, self._body[start:end]))
-            for path, start, end in self._findings.found[index]
-        ]
+            return {}
+        index, single_from = self._blueprint.source_index[source]
+        found: dict[Path, list[str]] = {}
+        for path, start, end in self._findings.found[index]:
+            text = self._text(source, path, self._body[start:end])
+            found.setdefault(path[:shared], []).append(text)
+        joined = single_from > shared
+        return {path: join(texts) if joined else texts[0] for path, texts in found.items()}
 
     def _text(self, source: JsonSource, path: Path, raw: bytes) -> str:
         if source.member_name:
@@ -162,3 +202,10 @@ class Binder:
         if _CANONICAL_INTEGER.fullmatch(raw):
             return raw.decode("ascii")
         raise MissingValue("name-not-text", detail="A name must be a string or a whole number.")
+
+
+def _length(context: Context) -> int:
+    """Return how many characters the names in a context have."""
+    scope = context.scope
+    names = (scope.tenant, scope.conversation, context.message)
+    return sum(len(one) for one in names if one is not None)

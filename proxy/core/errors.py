@@ -194,6 +194,7 @@ class BodyTooLarge(MessageError):
         "A body that a rule must read is larger than `limits.body` (16 MiB unless set), unfolds"
         " beyond that or beyond a hundred times its coded size, holds more than a million JSON"
         " values, 10,000 pairs or 1,000 parts of a form or 30,000 values that the rule selects,"
+        " binds its values to more than 64 characters of names for each of its bytes,"
         " must be sealed as a token and is above 64 KiB, or passes as a frame or in parts"
         " and is above `limits.frame`."
     )

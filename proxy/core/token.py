@@ -172,7 +172,8 @@ def decoded_token(text: bytes) -> Token | OpenFailed:
     try:
         return decode(text)
     except OpenFailed as error:
-        return error
+        # With its traceback it would hold every frame on the way here, and a list has thousands.
+        return error.with_traceback(None)
 
 
 def token_or_none(text: bytes) -> Token | None:

@@ -1,0 +1,138 @@
+"""`python -m bench.held`: how long one large message holds the event loop, in CPU time.
+
+Planning, finding the keys and applying run without a pause, so nobody else is served meanwhile.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+import time
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Final
+
+from proxy.core import base64url, pipeline
+from proxy.core.context import Context, Scope
+from proxy.core.exchange import Exchange
+from proxy.core.message import RequestHead, ResponseHead
+from proxy.core.needs import Needs
+from proxy.core.path import canonical
+from proxy.core.routes import parse_pattern
+from proxy.core.rulebook import Rulebook
+from proxy.core.rules import Block, Item, Names, Part, Rule
+from proxy.core.selectors import Selector, Whole, parse_json_selector
+from proxy.core.session import Session
+from proxy.core.sources import parse_source
+from proxy.keys import keyring
+from proxy.keys.sessions import Sessions, SessionSettings
+from proxy.keys.stores import MemoryStore
+
+_JSON: Final = ((b"Content-Type", b"application/json"),)
+_BOUND: Final[frozenset[Part]] = frozenset({"tenant", "conversation"})
+_NAMES: Final = Names(tenant=parse_source("const:clinic"), conversation=parse_source("const:c1"))
+_OWN: Final = Names(tenant=parse_source("const:clinic"), conversation=parse_source("$.entry.*.id"))
+
+
+@dataclass(frozen=True, slots=True)
+class Large:
+    """A message, and what the rule opens in it by which names."""
+
+    name: str
+    select: Selector
+    names: Names
+    body: bytes
+
+
+async def main() -> None:
+    """Measure each message three times, and print the least."""
+    ring = keyring.create("k1", now=int(time.time()) - 3600, random=os.urandom)
+    store = MemoryStore(clock=time.time)
+    sessions = Sessions(ring, store, SessionSettings(), clock=time.time, random=os.urandom)
+    await sessions.open()
+    sys.stdout.write("| response | bytes | plan | keys | apply | together |\n")
+    sys.stdout.write("|---|--:|--:|--:|--:|--:|\n")
+    for large in await _messages(sessions):
+        runs = [await _run(large, sessions) for _ in range(3)]
+        plan, keys, apply = min(runs, key=sum)
+        row = " | ".join(f"{one:.0f} ms" for one in (plan, keys, apply, plan + keys + apply))
+        sys.stdout.write(f"| {large.name} | {len(large.body):,} | {row} |\n")
+
+
+async def _messages(sessions: Sessions) -> list[Large]:
+    rows = parse_json_selector("$.entry.*.note")
+    mine = Context(Scope("clinic", "c1"))
+    token = (await _session(sessions, mine.scope)).seal(b"a" * 600, mine).decode()
+    short = (await _session(sessions, mine.scope)).seal(b"secret", mine).decode()
+    bundle = [await _entry(sessions, f"p{at}") for at in range(4000)]
+    return [
+        Large("list of 16 MiB, each of its values opened", rows, _NAMES, _list(token, 16_000)),
+        Large(
+            "list of 16 MiB, none of its values sealed",
+            Whole.TOKENS,
+            _NAMES,
+            _list("a" * 800, 19_000),
+        ),
+        Large("10,000 forged tokens", Whole.TOKENS, _NAMES, _forged(short, 10_000)),
+        Large("4,000 entries, each with an id that binds it", rows, _OWN, _body(bundle)),
+    ]
+
+
+async def _session(sessions: Sessions, scope: Scope) -> Session:
+    return (await sessions.resolve(Needs({scope: 1}, frozenset()))).sealing[scope]
+
+
+async def _entry(sessions: Sessions, name: str) -> dict[str, str]:
+    context = Context(Scope("clinic", name))
+    session = await _session(sessions, context.scope)
+    return {"id": name, "note": session.seal(b"secret", context).decode()}
+
+
+def _list(note: str, size: int) -> bytes:
+    return _body([{"id": f"m{at}", "note": note} for at in range(size)])
+
+
+def _forged(token: str, size: int) -> bytes:
+    """Return tokens of as many sessions, none of which there was."""
+    head, rest = token.split(".", 1)
+    text = base64url.decode(head.encode())
+    sid = text.partition(b".")[2][:16]
+    created = base64url.decode(sid)[:4]
+    found = []
+    for at in range(size):
+        other = base64url.encode(created + at.to_bytes(8))
+        found.append(f"{base64url.encode(text.replace(sid, other)).decode()}.{rest}")
+    return json.dumps(found).encode()
+
+
+def _body(entries: list[dict[str, str]]) -> bytes:
+    return json.dumps({"entry": entries}).encode()
+
+
+async def _run(large: Large, sessions: Sessions) -> tuple[float, float, float]:
+    """Return the milliseconds of planning, of finding the keys and of applying."""
+    field = Item(large.select, "note", _BOUND)
+    block = Block(decrypt=(field,), names=large.names, keep_unopened=True)
+    rule = Rule("list", (parse_pattern("GET /list"),), response=(block,))
+    head = RequestHead("GET", "/list", None, ())
+    decision = Rulebook((rule,), pass_unmatched=True).decide("GET", canonical("/list"))
+    exchange, answer = Exchange(decision, head), ResponseHead(200, b"OK", _JSON)
+    blueprint = pipeline.choose_response(exchange, answer)
+    if blueprint is None:
+        message = "no block takes the response"
+        raise AssertionError(message)
+    times = [time.process_time()]
+    plan = pipeline.plan_response(exchange, blueprint, answer, large.body)
+    times.append(time.process_time())
+    keys = await sessions.resolve(plan.needs)
+    times.append(time.process_time())
+    pipeline.apply(plan, keys, time.time())
+    times.append(time.process_time())
+    first, second, third = (1000 * (late - early) for early, late in pairwise(times))
+    return first, second, third
+
+
+if __name__ == "__main__":
+    asyncio.run(main())
