@@ -31,7 +31,7 @@ _TEMPLATE: Final = """\
 # Made by `sealyard init`. Check it with `sealyard validate`, and try it with
 # sealyard explain POST /api/messages -d '{{"conversationId": "c1", "content": "Hello"}}'
 # docs/reference/configuration.md has every key.
-version: 1
+version: 2
 
 keys:
   # The keyring holds the keys that wrap all others: back it up with `sealyard keys export`.

@@ -7,7 +7,7 @@ from typing import Final, cast
 
 from ..core.formats.kinds import Kind
 from ..core.message import Direction
-from ..core.rules import Verdict
+from ..core.rules import Nothing, Verdict
 from ..core.selectors import NamedSelector
 from .conditions import conditions
 from .fields import Fields
@@ -15,7 +15,7 @@ from .items import items, selectors
 from .options import bind, options
 from .positions import Mapping, Place, Scalar, Sequence
 from .problems import Problems, show, suggest
-from .rule_keys import BLOCK, BODY_FORMATS, MOST_TOKENS
+from .rule_keys import BLOCK, BODY_FORMATS, MOST_TOKENS, NOTHING
 from .source_values import names
 from .syntax import BehaviourSyntax, BlockSyntax
 from .values import choice, elements, one_or_more, text, texts, whole
@@ -80,6 +80,7 @@ def _block(
         placeholder=None if placeholder is None else text(placeholder, problems),
         format=_format(fields.get("format"), problems),
         when=conditions(fields.get("when"), problems),
+        nothing=_nothing(fields.get("nothing"), problems),
     )
     if several or made.when:
         _refuse_head_in_lists(made, direction, problems)
@@ -129,6 +130,13 @@ def _format(place: Place | None, problems: Problems) -> tuple[Kind, Place] | Non
         return None
     word = choice(place, BODY_FORMATS, problems)
     return None if word is None else (cast("Kind", word), place)
+
+
+def _nothing(place: Place | None, problems: Problems) -> tuple[Nothing, Place] | None:
+    if place is None:
+        return None
+    word = choice(place, NOTHING, problems)
+    return None if word is None else (cast("Nothing", word), place)
 
 
 def _statuses(place: Place | None, problems: Problems) -> tuple[tuple[int, int], ...]:

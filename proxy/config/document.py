@@ -17,34 +17,47 @@ from .problems import Problems
 from .rule_syntax import fields_by_name
 from .rules_section import MAX_RULES
 from .settings import HealthSettings, ListenerSettings, Settings
+from .syntax import CommonSyntax
 from .values import elements, whole
 
-VERSION: Final = 1
+VERSIONS: Final = (1, 2)
+"""The versions of configurations that this program reads; the last is what `init` writes."""
 MOST: Final = 1_000_000
 
 
 def settings(place: Place, files: Files, problems: Problems) -> Settings | None:
     """Return what the file says, or None after telling what is wrong."""
     fields = Fields(place, FILE, problems)
-    version, keys_place = fields.get("version"), fields.get("keys")
-    if version is not None and whole(version, problems, low=0, high=MOST) not in {None, VERSION}:
-        problems.add(version, "is another version", f"this program reads version {VERSION}")
+    keys_place = fields.get("keys")
+    version = _version(fields.get("version"), problems)
     keys = None if keys_place is None else key_settings(keys_place, files, problems)
     admin = admin_settings(fields.get("admin"), files, problems)
     health = _health(fields.get("health"), files, problems)
     audit = audit_settings(fields.get("audit"), keys, files, problems)
-    listeners = _listeners(fields, files, problems)
+    listeners = _listeners(fields, version, files, problems)
     if keys is None:
         return None
-    return Settings(VERSION, keys, listeners, admin, health, audit)
+    return Settings(version, keys, listeners, admin, health, audit)
 
 
-def _listeners(fields: Fields, files: Files, problems: Problems) -> tuple[ListenerSettings, ...]:
+def _version(place: Place | None, problems: Problems) -> int:
+    said = None if place is None else whole(place, problems, low=0, high=MOST)
+    if said in VERSIONS:
+        return said
+    if place is not None and said is not None:
+        known = " and ".join(map(str, VERSIONS))
+        problems.add(place, "is another version", f"this program reads {known}")
+    return VERSIONS[-1]
+
+
+def _listeners(
+    fields: Fields, version: int, files: Files, problems: Problems
+) -> tuple[ListenerSettings, ...]:
     before = problems.count
-    said = fields_by_name(fields.get("fields"), problems)
+    common = CommonSyntax(version, fields_by_name(fields.get("fields"), problems))
     place = fields.get("listeners")
     places = [] if place is None else elements(place, problems)
-    found = [listener(one, said, files, problems) for one in places]
+    found = [listener(one, common, files, problems) for one in places]
     check_together(found, problems)
     rules = [rule for one in found for rule in one.rules]
     if place is not None and len(rules) > MAX_RULES:

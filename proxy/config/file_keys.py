@@ -331,7 +331,14 @@ FILE: Final = Table(
     "file",
     "The file",
     (
-        Key("version", "`1`", "The version of this grammar.", {"const": 1}, required=True),
+        Key(
+            "version",
+            "`2`, `1`",
+            "The version of this grammar. In 2, a block whose items are all optional must say"
+            " `nothing`.",
+            {"enum": [2, 1]},
+            required=True,
+        ),
         Key("keys", "mapping", "Keys.", shapes.table("keys"), required=True),
         Key("admin", "mapping", "The admin API.", shapes.table("admin")),
         Key("health", "mapping", "Health for probes.", shapes.table("health")),

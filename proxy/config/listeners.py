@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -21,7 +21,7 @@ from .settings import (
     UnixAddress,
     Upstream,
 )
-from .syntax import FieldSyntax
+from .syntax import CommonSyntax
 from .traffic_section import limits, listener_tls, networks, timeouts, upstream_tls
 from .values import choice, switch, text
 
@@ -38,13 +38,13 @@ class ResolvedListener:
 
 
 def listener(
-    place: Place, said: Mapping[str, FieldSyntax], files: Files, problems: Problems
+    place: Place, common: CommonSyntax, files: Files, problems: Problems
 ) -> ResolvedListener:
-    """Return a listener; what is wrong with it is told. `said` is what the file says of fields."""
+    """Return a listener; what is wrong with it is told."""
     fields = Fields(place, LISTENER, problems)
     trusted = bool(_read(fields, "trusted_names", switch, problems))
     bounds = limits(fields.get("limits"), problems)
-    resolved = rules(fields, said, bounds, trusted_names=trusted, problems=problems)
+    resolved = rules(fields, common, bounds, trusted_names=trusted, problems=problems)
     name = _read(fields, "name", text, problems)
     listen = _read(fields, "listen", files.listen, problems)
     upstream = _read(fields, "upstream", files.upstream, problems)

@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import Final
 
 from ..core.formats.kinds import Kind
-from ..core.rules import PARTS
+from ..core.rules import PARTS, Nothing
 from . import shapes
 from .tables import Key, Schema, Table
 
 FORMS: Final = ("jwe", "short")
 ON_ERROR: Final = ("reject", "keep")
 ALREADY_SEALED: Final = ("seal", "keep", "reject")
+NOTHING: Final[tuple[Nothing, ...]] = ("refuse", "pass")
 CASE_VARIANTS: Final = ("refuse", "allow")
 BODY_FORMATS: Final[tuple[Kind, ...]] = (
     "json",
@@ -203,6 +204,15 @@ BLOCK: Final = Table(
             "What stands for a token that was cut.",
             shapes.TEXT,
             "`[sealed]`",
+        ),
+        Key(
+            "nothing",
+            "`refuse`, `pass`",
+            "What becomes of a message with a body, a record or an element of a list that has none"
+            " of the values, where all that the block seals is optional: 400 (a response: 502), or"
+            " it passes and is counted. Must be said in files of `version: 2`.",
+            shapes.choice(NOTHING),
+            "`pass` in `version: 1`",
         ),
         Key(
             "when",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -15,6 +14,7 @@ from ..core.rules import (
     Item,
     NamedPart,
     Names,
+    Nothing,
     Part,
     Rule,
     Verdict,
@@ -27,6 +27,7 @@ from .positions import Place
 from .problems import Problems, show
 from .syntax import (
     BlockSyntax,
+    CommonSyntax,
     FieldSyntax,
     ItemSyntax,
     NamesSyntax,
@@ -46,9 +47,9 @@ SHORTEST: Final = {"jwe": jwe_length(_SHORTEST_HEAD, 0), "short": short_length(0
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What a rule stands in: the file's fields, its listener's defaults and limit."""
+    """What a rule stands in: its file, and its listener's defaults and limit."""
 
-    fields: Mapping[str, FieldSyntax]
+    common: CommonSyntax
     defaults: SharedSyntax
     max_body: int
 
@@ -147,7 +148,39 @@ class _Resolver:
             placeholder=block.placeholder or plain.placeholder,
             format=block.format[0] if block.format else None,
             when=block.when,
+            nothing=self._nothing(block),
         )
+
+    def _nothing(self, block: BlockSyntax) -> Nothing:
+        """Return what becomes of messages of which nothing is sealed; tell where it is not said."""
+        at_will = bool(block.encrypt) and all(one.optional for one in block.encrypt)
+        if block.nothing is not None:
+            word, place = block.nothing
+            if not at_will:
+                self._problems.add(
+                    place,
+                    "only stands where all that is sealed is optional; here something is not"
+                    if block.encrypt
+                    else "only stands beside `encrypt`",
+                )
+            return word
+        # A body that is sealed as a whole is there wherever there is a body.
+        if at_will and not any(isinstance(one.selector, Whole) for one in block.encrypt):
+            name = show(self._syntax.name)
+            if self._around.common.version > 1:
+                self._problems.add(
+                    block.place,
+                    f"all that rule {name} seals here is optional",
+                    "write `nothing: refuse` or, where messages with none of it are honest,"
+                    " `nothing: pass`",
+                )
+            else:
+                self._problems.warn(
+                    block.place,
+                    f"changes with `version: 2`: all that rule {name} seals here is optional, and"
+                    " messages with none of it pass; write `nothing: refuse` or `nothing: pass`",
+                )
+        return "pass"
 
     def _act(
         self, action: Action, block: BlockSyntax, direction: Direction, *, inherited: bool
@@ -162,7 +195,7 @@ class _Resolver:
     def _item(
         self, syntax: ItemSyntax, block: BlockSyntax, action: Action, *, inherited: bool
     ) -> Item:
-        field = self._around.fields.get(syntax.field or "", FieldSyntax())
+        field = self._around.common.fields.get(syntax.field or "", FieldSyntax())
         bind = self._bind(syntax, field, block, inherited=inherited)
         parties = _parties(action, overlay(self._shared.names, block.names), block.names)
         if syntax.selector is Whole.TOKENS:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Final
 
 from . import coverage, end_to_end, name_checks, rule_syntax, websockets
@@ -11,7 +10,7 @@ from .limits import TrafficLimits
 from .positions import Place, Sequence
 from .problems import Problems, show
 from .rulebook import ResolvedRule, Surroundings, resolve
-from .syntax import FieldSyntax, RuleSyntax
+from .syntax import CommonSyntax, RuleSyntax
 from .values import expected
 
 MAX_RULES: Final = 100_000
@@ -19,7 +18,7 @@ MAX_RULES: Final = 100_000
 
 def rules(
     fields: Fields,
-    said: Mapping[str, FieldSyntax],
+    common: CommonSyntax,
     limits: TrafficLimits,
     *,
     trusted_names: bool,
@@ -27,7 +26,7 @@ def rules(
 ) -> tuple[ResolvedRule, ...]:
     """Return the rules of the listener that `fields` holds; what is wrong with them is told."""
     defaults = rule_syntax.defaults(fields.get("defaults"), problems)
-    around = Surroundings(said, defaults, limits.body)
+    around = Surroundings(common, defaults, limits.body)
     place = fields.get("rules")
     written = [] if place is None else _written(place, problems)
     _check_names(written, problems)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, TypeVar
 
 from ..core.conditions import Condition
 from ..core.formats.kinds import Kind
 from ..core.routes import Pattern
-from ..core.rules import NamedPart, Part, Verdict
+from ..core.rules import NamedPart, Nothing, Part, Verdict
 from ..core.selectors import Selector
 from ..core.sources import Source
 from ..core.token import Form
@@ -86,7 +87,7 @@ class ItemSyntax:
 
 @dataclass(frozen=True, slots=True)
 class BlockSyntax:
-    """A block and where it stands; `format` has the place of that key beside its word."""
+    """A block and where it stands; `format` and `nothing` have their places beside their words."""
 
     place: Place
     encrypt: tuple[ItemSyntax, ...] = ()
@@ -101,6 +102,7 @@ class BlockSyntax:
     placeholder: str | None = None
     format: tuple[Kind, Place] | None = None
     when: tuple[Condition, ...] = ()
+    nothing: tuple[Nothing, Place] | None = None
 
 
 BehaviourSyntax = Verdict | tuple[BlockSyntax, ...]
@@ -140,6 +142,14 @@ class FieldSyntax:
     string: bool | None = None
     min_chars: int | None = None
     bind: BindSyntax | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CommonSyntax:
+    """What the file says for the rules of all its listeners: its version, and of its fields."""
+
+    version: int
+    fields: Mapping[str, FieldSyntax]
 
 
 Overlaid = TypeVar("Overlaid", NamesSyntax, OptionsSyntax)

@@ -5,9 +5,10 @@ from __future__ import annotations
 from .carried import CarriedEdit, OwnEdit
 from .edits import EmbeddedEdit, OpenEdit, SealEdit
 from .finding_in_head import HeadEdit
+from .nothing import NothingEdit
 from .part_edits import BegunEdit, OpenFrameEdit, PartEdit, SealFrameEdit
 
-Edit = (
+ValueEdit = (
     SealEdit
     | OpenEdit
     | EmbeddedEdit
@@ -18,6 +19,8 @@ Edit = (
     | SealFrameEdit
     | OpenFrameEdit
 )
+
+Edit = ValueEdit | NothingEdit
 
 PieceEdit = Edit | BegunEdit
 """What can be done to a piece of a message that is still coming."""

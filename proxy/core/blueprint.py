@@ -44,7 +44,9 @@ class Blueprint:
     `heeds_head` says that it does something in the head, or forbids something there.
     `only_opens_responses`: it seals nothing, forbids nothing, and is for no request. `when` are its
     conditions on the body, None without any. `ordinary` finds the values of JSON in fewer steps;
-    where it is there, the block takes JSON of every name.
+    where it is there, the block takes JSON of every name. `at_will`: all that it seals is optional.
+    `batches` are the outermost lists of which each element must have a value to be sealed: the
+    index of the selector of their elements, how many steps that has, and the indexes of the items.
     """
 
     __slots__ = (
@@ -52,6 +54,8 @@ class Blueprint:
         "_wholes",
         "absent",
         "alone",
+        "at_will",
+        "batches",
         "block",
         "decrypt",
         "direction",
@@ -122,6 +126,13 @@ class Blueprint:
             *absent,
             *(source.selector for source in self.source_index),
         )
+        self.at_will = bool(block.encrypt) and all(one.optional for one in block.encrypt)
+        batches = self._batches() if self.at_will and block.nothing == "refuse" else {}
+        self.batches = tuple(
+            (index, len(one.steps), items)
+            for index, (one, items) in enumerate(batches.items(), start=len(selectors))
+        )
+        selectors += tuple(batches)
         found = tuple(one for one in selectors if isinstance(one, JsonSelector))
         self.form = self._form_selection(selectors)
         self.parts = self._part_selection(selectors)
@@ -218,6 +229,20 @@ class Blueprint:
         steps = {one: _shared_steps(selector, one.selector) for one in self.source_index}
         return {source: count for source, count in steps.items() if count}
 
+    def _batches(self) -> dict[JsonSelector, tuple[int, ...]]:
+        """Return the selectors of elements of lists, each with the items within."""
+        found: dict[JsonSelector, tuple[int, ...]] = {}
+        for placed in self.encrypt:
+            selector = placed.item.selector
+            if not isinstance(selector, JsonSelector):
+                continue
+            steps = selector.steps
+            many = [at for at, step in enumerate(steps, 1) if isinstance(step.key, Any)]
+            if many and not any(step.deep for step in steps[: many[0]]):
+                elements = JsonSelector("", steps[: many[0]])
+                found[elements] = (*found.get(elements, ()), placed.index)
+        return found
+
     def _form_selection(self, selectors: tuple[Selector, ...]) -> FormSelection | None:
         names = {
             index: one.name
@@ -259,6 +284,7 @@ class Blueprint:
             here={source: index for source, (index, _) in self.source_index.items()},
             keeps=self.keeps,
             lenient=self.direction == "response",
+            at_will=self.at_will,
         )
 
     def _in_head(self, *, first: int) -> Iterator[tuple[Placed, str | None, bool]]:

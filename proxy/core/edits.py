@@ -20,7 +20,7 @@ from .session import Session
 from .token import CTY_JSON, KeyId, Token
 
 Shape = Literal["json", "body", "text", "value"]
-Fate = Literal["sealed", "opened", "already_sealed", "plain", "kept", "cut"]
+Fate = Literal["sealed", "opened", "already_sealed", "plain", "kept", "cut", "unsealed"]
 
 
 @dataclass(slots=True, unsafe_hash=True)  # nobody changes one

@@ -115,6 +115,19 @@ class MissingValue(MessageError):
     remedy = "Send the value, or mark the selector `optional` in the rule."
 
 
+class NothingSealed(MessageError):
+    """A message or record with none of the values that its rule seals, all of them optional."""
+
+    code = "nothing-sealed"
+    status = 400
+    title = "Nothing of the message would be sealed."
+    cause = (
+        "The rule says `nothing: refuse`, and a message, record or element of a list has none of"
+        " the values that it seals; maybe they have other names now."
+    )
+    remedy = "Send one of the values that the answer names, or say `nothing: pass` in the rule."
+
+
 class ForbiddenValue(MessageError):
     """A value stands where the rule says `absent`."""
 

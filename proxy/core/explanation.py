@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import cast
 
 from . import pipeline, token
-from .any_edit import Edit
+from .any_edit import Edit, ValueEdit
 from .carried import CarriedEdit, OwnEdit
 from .context import Context
 from .derivation import COMMITMENT_BYTES, PACKAGE_COMMITMENT_BYTES, SID_BYTES
@@ -17,6 +17,7 @@ from .finding_in_head import HeadEdit
 from .frame_edits import FrameEdit, SealFrame
 from .head_values import QUERY
 from .message import RequestHead, ResponseHead
+from .nothing import NothingEdit
 from .part_edits import OpenFrameEdit, PartEdit, SealFrameEdit
 from .path import CanonicalPath
 from .pipeline import Plan
@@ -159,7 +160,7 @@ def _mask(plan: Plan) -> tuple[tuple[Value, ...], bytes]:
     for edit in edits:
         assert plan.blueprint is not None  # noqa: S101 - only a blueprint makes edits
         _refuse_unfit(edit, plan.blueprint.block)
-    values = tuple(_value(edit) for edit in edits)
+    values = tuple(_value(edit) for edit in edits if not isinstance(edit, NothingEdit))
     if plan.framing is not None:
         values += (_whole(plan.framing, len(plan.body)),)
     in_body = [one for one in values if one.place == "body"]
@@ -192,7 +193,7 @@ def _masked(value: Value) -> bytes:
     return b'"%b"' % text if value.quoted else text
 
 
-def _value(edit: Edit) -> Value:
+def _value(edit: ValueEdit) -> Value:
     if isinstance(edit, HeadEdit):
         return replace(_value(edit.edit), place="query" if edit.place == QUERY else "header")
     edit = edit.edit if isinstance(edit, PartEdit | OwnEdit) else edit

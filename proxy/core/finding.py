@@ -32,6 +32,7 @@ from .formats.kinds import Kind
 from .frame_edits import FrameEdit, SealFrame
 from .message import Head, RequestHead, ResponseHead, SocketHead, header_values, media_type
 from .needs import Needs
+from .nothing import NothingEdit, pass_unsealed, refuse_unsealed_elements
 from .part_edits import BegunEdit, PartEdit, SealFrameEdit
 from .placed import Placed
 from .rules import Block, Item
@@ -71,6 +72,8 @@ def find_edits(  # noqa: PLR0913 - the message and what is known of it
         binder, edits = _text_edits(exchange, blueprint, head, body, measured=measured)
     if blueprint.in_head and not piece and not isinstance(head, SocketHead):
         edits += find_head_edits(blueprint, binder, head)
+    if blueprint.at_will and body and kind is None and not any(map(_seals, edits)):
+        edits.append(pass_unsealed(blueprint))
     return tuple(edits)
 
 
@@ -134,12 +137,14 @@ def _record_edits(  # noqa: PLR0913 - those of find_edits, and the kind
             return []
         # A block that takes the body as a whole reads no records.
         edits = cast("list[Edit]", _text_edits(exchange, taker, head, text, lenient=lenient)[1])
+        if taker.at_will and text and not any(map(_seals, edits)):
+            edits.append(pass_unsealed(taker))
         if taker is blueprint:
             return edits
         if taker.records(media_type(head.told)) != kind:
             raise UnsupportedBody("block-reads-no-records")
         refuse_present(head, taker, body)
-        return [OwnEdit(one, taker.block) for one in edits]  # type: ignore[arg-type]  # none of a head
+        return [one if isinstance(one, NothingEdit) else OwnEdit(one, taker.block) for one in edits]  # type: ignore[arg-type]  # none of a head
 
     if kind == "socketio":
         if isinstance(head, ResponseHead) and body in _RECEIVED:
@@ -239,6 +244,8 @@ def _selected_edits(
     edits: list[Edit] = []
     if findings is None:
         return edits
+    if blueprint.batches:
+        refuse_unsealed_elements(blueprint, findings)
     for index, selector in blueprint.absent:
         if findings.found[index]:
             raise ForbiddenValue("value-present", detail=f"The rule forbids {selector.text}.")

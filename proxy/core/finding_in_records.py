@@ -17,6 +17,7 @@ from .formats import records, socketio, sse
 from .formats.json.walk import SELECTED_MAX
 from .formats.kinds import Kind
 from .formats.sse import Event
+from .nothing import NothingEdit
 from .sources import JsonSource
 
 
@@ -83,6 +84,8 @@ def _most_edits(blueprint: Blueprint) -> int:
 
 
 def _move(record: Record, edit: Edit) -> Edit:
+    if type(edit) is NothingEdit:
+        return edit
     if type(edit) is OwnEdit:
         moved = record.move(edit.edit)
         assert isinstance(moved, SealEdit | CarriedEdit)  # noqa: S101 - nothing else is in a record

@@ -15,6 +15,7 @@ from .any_edit import PieceEdit
 from .binding import Binder
 from .blueprint import Blueprint
 from .digests import Digests
+from .edits import SealEdit
 from .errors import InvalidBody, MissingValue, OpenFailed
 from .exchange import Exchange
 from .finding import refuse_missing, refuse_present, refuse_variants
@@ -26,6 +27,7 @@ from .formats.part_pieces import Came, More, PartReader
 from .formats.part_selection import PartFindings
 from .message import RequestHead, ResponseHead
 from .method_override import refuse_in_part
+from .nothing import pass_unsealed
 from .part_edits import BegunEdit, Content, OpenFrameEdit, SealFrameEdit
 from .placed import Placed
 from .planned import PlannedFlow
@@ -42,7 +44,8 @@ class PassingForm(NamedTuple):
     """What is known of a form before it comes.
 
     A part that must be there whole may have `limit` bytes, and so far may those reach without which
-    there is no such message. `watched` says that no part may ask for another method.
+    there is no such message. `watched` says that no part may ask for another method,
+    `seals_in_head` that something of the message's head is sealed.
     """
 
     blueprint: Blueprint
@@ -51,12 +54,23 @@ class PassingForm(NamedTuple):
     limit: int
     watched: bool
     digests: Digests | None
+    seals_in_head: bool
 
 
 class FormFlow(PlannedFlow):
     """A form whose selected parts change as they come; all others pass as they are."""
 
-    __slots__ = ("_came", "_content", "_form", "_lacking", "_plan", "_reader", "_sent", "_tokens")
+    __slots__ = (
+        "_came",
+        "_content",
+        "_form",
+        "_lacking",
+        "_plan",
+        "_reader",
+        "_sent",
+        "_tokens",
+        "_unsealed",
+    )
 
     def __init__(self, form: PassingForm, plan: MakePlan) -> None:
         """Begin before the first byte; `plan` makes a plan of a part's text and its edits."""
@@ -65,6 +79,7 @@ class FormFlow(PlannedFlow):
         self._reader = PartReader(form.boundary, self._needs_whole, form.limit)
         self._tokens = PartTokens(form.blueprint, form.binder)
         self._lacking = _required(form.blueprint)
+        self._unsealed = form.blueprint.at_will and not form.seals_in_head
         self._came = 0
         self._content = Content()
         self._sent = b""
@@ -72,13 +87,17 @@ class FormFlow(PlannedFlow):
     @property
     def holds(self) -> bool:
         """Whether a part has not come yet without which nothing of the form may go on."""
-        return bool(self._lacking)
+        return bool(self._lacking) or (self._unsealed and not self._lets_pass)
+
+    @property
+    def _lets_pass(self) -> bool:
+        return self._form.blueprint.block.nothing == "pass"
 
     def feed(self, data: bytes) -> Iterator[bytes | Plan]:
         """Take bytes of the form; yield what may go on and what is to be done first.
 
-        Raises MessageError, MissingValue among them where a part that must be there has not begun
-        within `limit` bytes.
+        Raises MessageError, MissingValue and NothingSealed among them where a part that must be
+        there has not begun within `limit` bytes.
         """
         if self._form.digests is not None:
             self._form.digests.update(data)
@@ -95,10 +114,17 @@ class FormFlow(PlannedFlow):
                 "missing-value",
                 detail=f"{self._lacked}: a value is needed within {self._form.limit} bytes.",
             )
+        if self._unsealed and not self._lets_pass and self._came > self._form.limit:
+            pass_unsealed(self._form.blueprint)
 
     def end(self) -> Iterator[bytes | Plan]:
-        """Yield the end of the form; raise MissingValue where a part is missing."""
+        """Yield the end of the form.
+
+        Raises MissingValue or NothingSealed where a part is missing.
+        """
         refuse_missing(self._form.blueprint, self._lacking)
+        if self._unsealed:
+            yield self._plan(b"", (pass_unsealed(self._form.blueprint),))
         if self._form.digests is not None:
             self._form.digests.check()
         yield self._reader.end()
@@ -110,6 +136,8 @@ class FormFlow(PlannedFlow):
             refuse_in_part(part)
         findings = self._select(part)
         self._lacking -= {index for index, found in enumerate(findings.found) if found}
+        if any(findings.found[one.index] for one in form.blueprint.encrypt):
+            self._unsealed = False
         edits: list[PieceEdit] = [*part_edits(form.blueprint, form.binder, findings, text)]
         self._content, self._sent = Content(), b""
         if not came.whole:
@@ -186,8 +214,9 @@ def form_that_passes(  # noqa: PLR0913 - the message and what is known of it
     boundary = read_boundary(head.told.get(b"content-type", ()))
     binder = Binder(blueprint, exchange, b"", None)
     watched = isinstance(head, RequestHead) and exchange.decision.overridable
-    form = PassingForm(blueprint, binder, boundary, limit, watched, digests)
-    return form, tuple(find_head_edits(blueprint, binder, head))
+    edits = tuple(find_head_edits(blueprint, binder, head))
+    seals = any(isinstance(one.edit, SealEdit) for one in edits)
+    return PassingForm(blueprint, binder, boundary, limit, watched, digests, seals), edits
 
 
 def _required(blueprint: Blueprint) -> frozenset[int]:

@@ -73,6 +73,7 @@ class Ordinary:
     """The items of one block whose values stand at plain paths, bound by names of the message."""
 
     __slots__ = (
+        "_at_will",
         "_bound",
         "_constants",
         "_keeps",
@@ -93,11 +94,13 @@ class Ordinary:
         here: Mapping[JsonSource, int],
         keeps: Sequence[JsonSource],
         lenient: bool,
+        at_will: bool,
     ) -> None:
         """Make ready, for sources that `is_simple`.
 
         `here` has the place of each source that is read from the message at hand; those in `keeps`
-        are kept from it for its answer. `lenient` says that nothing to be opened is ever missing.
+        are kept from it for its answer. `lenient` says that nothing to be opened is ever missing,
+        `at_will` that all that is sealed is optional.
         """
         self._probe = probe
         self._seals = tuple((one.index, one.item) for one in encrypt)
@@ -105,6 +108,7 @@ class Ordinary:
         self._required = frozenset(
             one.index for one in (*encrypt, *(() if lenient else decrypt)) if not one.item.optional
         )
+        self._at_will = at_will
         self._keeps = tuple((one, here[one]) for one in keeps)
         bound = {part for one in (*encrypt, *decrypt) for part in one.item.bind}
         named = [(at, sources[part]) for at, part in enumerate(_PARTS) if part in bound]
@@ -144,6 +148,8 @@ class Ordinary:
             bound = self._bind(names)
         edits: list[_Edit] = []
         sealing = _seal(body, text, seen, bound, edits) if bound.seals else True
+        if self._at_will and not edits:
+            return None
         key_id, opening = _open(text, seen, bound, edits) if bound.opens else (None, True)
         return tuple(edits), bound.needs(key_id) if sealing and opening else None
 

@@ -16,6 +16,7 @@ from .token import Form
 
 Part = Literal["tenant", "conversation", "field", "message", "purpose"]
 PARTS: tuple[Part, ...] = ("tenant", "conversation", "field", "message", "purpose")
+Nothing = Literal["refuse", "pass"]
 NamedPart = Literal["tenant", "conversation", "message", "sender", "recipients", "reader"]
 NAMED_PARTS: tuple[NamedPart, ...] = (
     "tenant",
@@ -76,7 +77,8 @@ class Block:
 
     `types` and `statuses` are empty where the block does not name any. `permissive_until` is in
     seconds since 1970; None is mode `enforce`. `placeholder` stands for cut tokens. `format` is
-    what bodies are read as, whatever type they name, `when` what must stand in them.
+    what bodies are read as, whatever type they name, `when` what must stand in them. `nothing` says
+    what becomes of messages with none of the values, where all that is sealed is optional.
     """
 
     encrypt: tuple[Item, ...] = ()
@@ -93,6 +95,7 @@ class Block:
     placeholder: str = "[sealed]"
     format: Kind | None = None
     when: tuple[Condition, ...] = ()
+    nothing: Nothing = "pass"
 
 
 class Verdict(Enum):

@@ -45,7 +45,7 @@ RULES = """\
 """
 
 _CONFIGURATION = """\
-version: 1
+version: 2
 keys:
   keyring: {{file: keyring.jwe, key: {{file: root.key}}}}
   store: memory

@@ -25,7 +25,15 @@ from .samples import WIDTH, Labels, Values
 MOST_SERIES: Final = 5000
 """Of one metric; what comes above (rules renamed by many reloads) is counted as `other`."""
 
-FATES: Final[tuple[Fate, ...]] = ("sealed", "opened", "already_sealed", "plain", "kept", "cut")
+FATES: Final[tuple[Fate, ...]] = (
+    "sealed",
+    "opened",
+    "already_sealed",
+    "plain",
+    "kept",
+    "cut",
+    "unsealed",
+)
 _BOUNDS: Final = tuple(seconds * 1000 for seconds in SECONDS)
 
 

@@ -119,7 +119,7 @@ class Tally:
             found = False
             for fate in FATES:
                 if number := told.get(f"{before}would_be_{fate}"):
-                    found = True
+                    found = found or fate != "unsealed"
                     self._add(TRIAL_VALUES, (listener, rule, direction, fate), number)
             outcome = _text(told, f"{before}would_fail") or ("changed" if found else "unchanged")
             self._add(TRIALS, (listener, rule, direction, outcome))

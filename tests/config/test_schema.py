@@ -40,7 +40,7 @@ def test_what_loads_is_valid(path: Path) -> None:
         ("{encrypt: $.content}", "{encrypt: $.content, when: $.a}"),
         ("{encrypt: $.content}", "rejct"),
         ("{decrypt: $.content}", "reject"),
-        ("version: 1", "version: 2"),
+        ("version: 1", "version: 3"),
         ("name: send", "name: send\n        mode: watch"),
         ("unmatched: pass", "unmatched: pass\n    limits: {body: 16MB}"),
     ],
@@ -54,6 +54,9 @@ def test_what_does_not_load_is_not_valid(old: str, new: str) -> None:
     [
         ("const:t", "{members: ['jwt:sub', {first: [$.a, path:id]}]}"),
         ("const:t", "[const:t, path:id]"),
+        ("version: 1", "version: 2"),
+        ("encrypt: $.content", "encrypt: optional $.content, nothing: refuse"),
+        ("encrypt: $.content", "encrypt: {select: $.content, string: true, min_chars: 2}"),
         ("encrypt: $.content", "encrypt: {select: $.content, max_chars: '${env:MOST}'}"),
         ("name: send", "name: send\n        mode: permissive until 2027-03-31"),
         ("decrypt: $.content", "decrypt: $.content, status: [2xx, 404]"),

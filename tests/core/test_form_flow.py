@@ -25,6 +25,7 @@ from proxy.core.errors import (
     ForbiddenValue,
     InvalidBody,
     MissingValue,
+    NothingSealed,
     OpenFailed,
     SealyardError,
     UnsupportedBody,
@@ -441,6 +442,48 @@ def test_a_form_whose_parts_may_all_be_absent_holds_nothing() -> None:
     rule = a_rule(request=a_block(encrypt=[an_item_of("optional part:card")]), names=NAMES)
     flow = flow_of(begun(rule, b"-"))
     assert flow.feed(b"--X+1\r\n") == b"--X+1\r\n"
+
+
+AT_WILL = a_block(encrypt=[an_item_of("optional part:card"), an_item_of("optional part:file")])
+
+
+@pytest.mark.parametrize("nothing", ["refuse", "pass"])
+@pytest.mark.parametrize("part", [CARD, a_part("file", CANARY, "Content-Type: image/png")])
+def test_a_form_goes_on_once_one_of_the_parts_has_begun(nothing: str, part: bytes) -> None:
+    rule = a_rule(request=replace(AT_WILL, nothing=nothing), names=NAMES)  # type: ignore[arg-type]  # one of two
+    before = a_body(a_part("n", b"1"))[: -len(b"--X+1--\r\n")]
+    flow = flow_of(begun(rule, b"-"))
+    assert bool(flow.feed(before)) == (nothing == "pass")
+    assert CANARY not in flow.feed(a_body(part)) + flow.end()
+    assert flow.counts == {"sealed": 1}
+
+
+def test_a_form_with_none_of_the_parts_does_not_go_on() -> None:
+    rule = a_rule(request=replace(AT_WILL, nothing="refuse"), names=NAMES)
+    body = a_body(a_part("cards", CANARY), a_part("n", bytes(80_000)))
+    flow = flow_of(begun(rule, b"-"))
+    assert flow.feed(body) == b""
+    with pytest.raises(NothingSealed):
+        flow.end()
+    flow = flow_of(begun(rule, b"-"))
+    with pytest.raises(NothingSealed):
+        flow.feed(a_body(a_part("cards", CANARY), a_part("n", bytes(120_000))))
+
+
+def test_a_form_with_none_of_the_parts_is_counted_where_it_passes() -> None:
+    rule = a_rule(request=AT_WILL, names=NAMES)
+    body = a_body(a_part("cards", b"1"), a_part("n", bytes(120_000)))
+    flow = flow_of(begun(rule, b"-"))
+    assert flow.feed(body) + flow.end() == body
+    assert flow.counts == {"unsealed": 1}
+
+
+def test_what_is_sealed_in_the_head_is_enough_for_a_form() -> None:
+    items = [an_item_of("optional part:card"), an_item_of("optional query:q")]
+    rule = a_rule(request=replace(a_block(encrypt=items), nothing="refuse"), names=NAMES)
+    flow = flow_of(begun(rule, b"-", query="?q=1"))
+    body = a_body(a_part("n", b"1"))
+    assert flow.feed(body) + flow.end() == body
 
 
 def test_what_is_missing_is_told_at_the_end_and_what_a_part_lacks_at_once() -> None:

@@ -1,0 +1,134 @@
+"""Values that must not pass as they are, through a real `sealyard serve`: refused or counted."""
+
+from __future__ import annotations
+
+import json
+import re
+import secrets
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import aiohttp
+import pytest
+from aiohttp import web
+
+from .rig import Backend, Served, backend, served
+
+CANARY = f"CANARY{secrets.token_hex(8)}"
+RULES = """\
+      - name: strings
+        match: POST /strings
+        conversation: const:c
+        request: {encrypt: [{select: $.content, min_chars: 3}]}
+      - name: renamed
+        match: POST /renamed
+        conversation: const:c
+        request: {encrypt: [optional $.content, "optional $.items.*.content"], nothing: refuse}
+      - name: counted
+        match: POST /counted
+        conversation: const:c
+        request: {encrypt: optional $.content, nothing: pass}
+      - name: answers
+        match: GET /answers
+        conversation: const:c
+        response: {encrypt: optional $.content, nothing: refuse}
+"""
+LINES = "application/x-ndjson"
+EVENTS = "text/event-stream"
+JSON = "application/json"
+GOOD = '{"content":"fine"}'
+RENAMED = f'{{"contnt":"{CANARY}"}}'
+REFUSED = [
+    ("/strings", JSON, f'{{"content":["{CANARY}"]}}', 422),
+    ("/strings", JSON, f'{{"content":{{"a":"{CANARY}"}}}}', 422),
+    ("/strings", JSON, '{"content":"ab"}', 422),
+    ("/strings", JSON, '{"content":12345}', 422),
+    ("/strings", LINES, f'{GOOD}\n{{"content":["{CANARY}"]}}\n', 422),
+    ("/renamed", JSON, RENAMED, 400),
+    ("/renamed", JSON, f'["{CANARY}"]', 400),
+    ("/renamed", JSON, f'"{CANARY}"', 400),
+    ("/renamed", LINES, f"{GOOD}\n{RENAMED}\n", 400),
+    ("/renamed", EVENTS, f"data: {GOOD}\n\ndata: {RENAMED}\n\n", 400),
+    ("/renamed", JSON, f'{{"items":[{GOOD},{RENAMED}]}}', 400),
+]
+CODES = {422: "unfit-value", 400: "nothing-sealed"}
+
+
+async def sent(
+    process: Served, path: str, media: str, body: str, *, chunks: bool
+) -> tuple[int, str]:
+    async def pieces() -> AsyncIterator[bytes]:
+        yield body.encode()
+
+    async with (
+        aiohttp.ClientSession() as session,
+        session.post(
+            f"http://127.0.0.1:{process.port}{path}",
+            data=pieces() if chunks else body.encode(),
+            headers={"Content-Type": media},
+        ) as answer,
+    ):
+        text = await answer.text()
+        assert CANARY not in text
+        return answer.status, answer.headers.get("Sealyard-Error", "")
+
+
+async def metrics(process: Served) -> str:
+    url = f"http://127.0.0.1:{process.health}/metrics"
+    async with aiohttp.ClientSession() as session, session.get(url) as answer:
+        return await answer.text()
+
+
+def clean(folder: Path, remembers: Backend, text: str) -> None:
+    """Nothing of a refused message is anywhere."""
+    assert CANARY.encode() not in b"".join(remembers.bodies)
+    assert CANARY not in text
+    for path in folder.rglob("*"):
+        if path.is_file():
+            assert CANARY.encode() not in path.read_bytes(), path
+
+
+@pytest.mark.parametrize("chunks", [False, True])
+async def test_what_the_rule_does_not_take_reaches_nobody(tmp_path: Path, *, chunks: bool) -> None:
+    async with backend() as remembers:
+        with served(tmp_path, remembers.port, rules=RULES) as process:
+            await process.event("server.ready")
+            for path, media, body, status in REFUSED:
+                told = await sent(process, path, media, body, chunks=chunks)
+                streamed = chunks and media != JSON
+                if not streamed:  # a stream has begun, and is cut
+                    assert told == (status, CODES[status]), (path, media, body)
+            clean(tmp_path, remembers, await metrics(process))
+
+
+async def test_what_passes_with_nothing_sealed_is_counted(tmp_path: Path) -> None:
+    async with backend() as remembers:
+        with served(tmp_path, remembers.port, rules=RULES) as process:
+            await process.event("server.ready")
+            for media, body in ((JSON, '{"a":1}'), (LINES, f'{{"a":1}}\n{GOOD}\n{{"b":2}}\n')):
+                status, _ = await sent(process, "/counted", media, body, chunks=False)
+                assert status == 200
+            assert (await process.event("message.handled", 2))["unsealed"] == 2
+            (number,) = re.findall(
+                r'^sealyard_values_total\{.*fate="unsealed".*rule="counted"\} (\d+)',
+                await metrics(process),
+                re.MULTILINE,
+            )
+            assert number == "3"
+
+
+async def test_an_answer_with_nothing_to_seal_is_not_given(tmp_path: Path) -> None:
+    async def answer(_: web.Request) -> web.Response:
+        return web.json_response({"contnt": CANARY})
+
+    async with backend(web.get("/answers", answer)) as remembers:
+        with served(tmp_path, remembers.port, rules=RULES) as process:
+            await process.event("server.ready")
+            async with (
+                aiohttp.ClientSession() as session,
+                session.get(f"http://127.0.0.1:{process.port}/answers") as told,
+            ):
+                body = json.loads(await told.text())
+                assert (told.status, told.headers["Sealyard-Error"]) == (502, "nothing-sealed")
+            assert CANARY not in json.dumps(body)
+            clean(tmp_path, remembers, await metrics(process))
