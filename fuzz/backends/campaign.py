@@ -20,7 +20,7 @@ from . import servers
 from .backend import Backend, Find, Outcome, Pool, mint
 from .case import Case, Kept
 from .client import Client
-from .draft import base
+from .honest import base
 from .minimise import minimise
 from .mutators import mutate
 from .oracle import IN_LOG, What

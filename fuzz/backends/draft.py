@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
-import random  # noqa: TID251 - a run shall be repeatable, and nothing here is secret
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
-from .case import CANARY, TOKEN, VICTIM, Case, coding_header
+from .case import CANARY, TOKEN, Case, coding_header
 from .routes import Kind, Route
 
 BOUNDARY: Final = "----fuzzed7e3f"
@@ -121,111 +119,3 @@ def disposition(name: str, filename: str | None = None) -> str:
     """Return the line that names a part; the name comes as it stands between the quotes."""
     more = f'; filename="{filename}"' if filename is not None else ""
     return f'Content-Disposition: form-data; name="{name}"{more}'
-
-
-_EXTRA_MEMBERS: Final = (
-    ("title", "Results & more = 3"),
-    ("note", "see https://clinic.example/a?x=1&card=2"),
-    ("tags", ["a", "b"]),
-    ("count", 3),
-    ("price", 1.10),
-    ("nested", {"id": 7, "_id": "x", "ok": True, "none": None}),
-    ("code", "if (a) { b[0] = 'c'; }"),
-    ("unicode", "Grüße, 日本 😀"),
-    ("empty", ""),
-    ("multi\u00e9", 1),
-)
-_EXTRA_PAIRS: Final = (
-    "title=Results+%26+more",
-    "tags[]=a",
-    "tags[]=b",
-    "n=3",
-    "code=%7Ba%7D",
-    "e=",
-)
-_EXTRA_QUERY: Final = ("page=2", "tags[]=a", "q=x%20y", "utf8=%E2%9C%93", "flag", "sort=-date")
-_EXTRA_HEADERS: Final = (
-    ("Accept", "application/json, text/plain, */*"),
-    ("User-Agent", "Mozilla/5.0"),
-    ("Cookie", "session=abc123; theme=dark"),
-    ("X-Request-Id", "4f1d"),
-    ("Origin", "https://app.example"),
-    ("X-Requested-With", "XMLHttpRequest"),
-    ("Accept-Encoding", "gzip"),
-    ("Connection", "keep-alive"),
-)
-
-
-def base(route: Route, rng: random.Random) -> Draft:
-    """Return a message as an honest client sends it, with what such clients send beside it."""
-    kind = rng.choice(route.kinds)
-    draft = Draft(route, kind, route.method, route.path)
-    draft.headers = [("Host", "clinic.example")]
-    draft.headers += rng.sample(_EXTRA_HEADERS, rng.choice((0, 0, 1, 3)))
-    draft.headers.append(("Content-Type", TYPES[kind]))
-    if kind == "json" and rng.random() < 0.15:
-        draft.set_header("Content-Type", "application/json; charset=utf-8")
-    fields = dict.fromkeys(_fields(route, rng), draft.value)
-    if route.when:
-        fields[route.when] = rng.choice(("secret", "public"))
-    draft.query = rng.sample(_EXTRA_QUERY, rng.choice((0, 0, 0, 1, 2)))
-    _conversation(draft, fields)
-    _body(draft, fields, rng)
-    rng.shuffle(draft.query)
-    if rng.random() < 0.08 and kind in {"json", "form"}:
-        draft.codings = rng.choice((["gzip"], ["chunked"], ["gzip", "chunked"]))
-    return draft
-
-
-def _fields(route: Route, rng: random.Random) -> list[str]:
-    first, *others = route.fields
-    return [first, *(name for name in others if rng.random() < 0.4)]
-
-
-def _conversation(draft: Draft, fields: dict[str, str]) -> None:
-    route = draft.route
-    if route.source == "json":
-        fields[route.conversation] = VICTIM
-    elif route.source == "query":
-        draft.query.append(f"{route.conversation}={VICTIM}")
-    elif route.source == "header":
-        draft.headers.append((route.conversation, VICTIM))
-    # A name that the rule does not read may still stand in the path.
-    for name in (route.conversation, "id", "room"):
-        draft.path = draft.path.replace("{" + name + "}", VICTIM)
-
-
-def _body(draft: Draft, fields: dict[str, str], rng: random.Random) -> None:
-    more = rng.choice((0, 0, 1, 3))
-    if draft.kind in {"json", "records", "events"}:
-        draft.members = [(json.dumps(name), json.dumps(value)) for name, value in fields.items()]
-        draft.members += [
-            (_json(name, rng), _json(value, rng))
-            for name, value in rng.sample(_EXTRA_MEMBERS, more)
-        ]
-        rng.shuffle(draft.members)
-        if draft.kind != "json" and rng.random() < 0.5:
-            draft.records = [list(draft.members)]
-    elif draft.kind == "form":
-        extra = [pair.partition("=") for pair in rng.sample(_EXTRA_PAIRS, more)]
-        draft.members = [*fields.items(), *((name, value) for name, _, value in extra)]
-        rng.shuffle(draft.members)
-    elif draft.kind == "parts":
-        draft.parts = [_part(name, value) for name, value in fields.items()]
-        draft.parts += [_part(f"extra{at}", "x") for at in range(more)]
-        rng.shuffle(draft.parts)
-    else:
-        draft.raw = f"some text with {CANARY} in it"
-
-
-def _part(name: str, value: str) -> Part:
-    if name == "attachment":
-        head = [disposition(name, "note.txt"), "Content-Type: text/plain"]
-        return Part(head, f"file {value}")
-    return Part([disposition(name)], value)
-
-
-def _json(value: object, rng: random.Random) -> str:
-    """Return a JSON text, as latin-1 of its UTF-8; escaped or not."""
-    text = json.dumps(value, ensure_ascii=rng.random() < 0.5)
-    return text.encode().decode("latin-1")

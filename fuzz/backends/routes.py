@@ -13,7 +13,7 @@ from typing import Final, Literal
 Source = Literal["json", "query", "header", "path", ""]
 """Where a rule reads the conversation; nowhere where a value is bound to its tenant alone."""
 Action = Literal["encrypt", "decrypt"]
-Kind = Literal["json", "form", "parts", "records", "events", "any"]
+Kind = Literal["json", "form", "parts", "records", "events", "any", "none"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +68,7 @@ ROUTES: Final[tuple[Route, ...]] = (
         "conversationId",
         ("json", "records", "events"),
     ),
+    Route("lookup", "/api/lookup", ("card",), "GET", kinds=("none",)),
     Route("upload", "/files/{id}", ("body",), "PUT", "path", "id", ("any",)),
     Route(
         "inbox", "/in/messages", ("content",), "POST", "json", "conversationId", action="decrypt"
@@ -138,6 +139,9 @@ RULES: Final = """\
         match: POST /api/bulk
         conversation: $.conversationId
         request: {encrypt: $.content}
+      - name: lookup
+        match: GET /api/lookup
+        request: {encrypt: query:card}
       - name: upload
         match: PUT /files/{id}
         conversation: path:id

@@ -19,6 +19,7 @@ MUTATORS: Final[Mapping[str, Mutator]] = {
     **paths.MUTATORS,
     **heads.MUTATORS,
 }
+_BODILESS: Final = {*names.MUTATORS, *paths.MUTATORS, *heads.MUTATORS}
 _HOW_MANY: Final = (0, 1, 1, 1, 1, 1, 2, 2, 2, 3, 4)
 _TRIES: Final = 12
 
@@ -26,7 +27,7 @@ _TRIES: Final = 12
 def mutate(draft: Draft, rng: random.Random) -> None:
     """Do a few things to a draft, or none; their names stand in it afterwards."""
     left = rng.choice(_HOW_MANY)
-    known = list(MUTATORS)
+    known = [name for name in MUTATORS if draft.kind != "none" or name in _BODILESS]
     for _ in range(_TRIES):
         if left == 0:
             return

@@ -181,9 +181,7 @@ def _around(draft: Draft, rng: random.Random) -> bool:
             *("\r\n\r\n", "&" + _pairs(draft), ";" + _pairs(draft), "\n&" + _pairs(draft)),
         )
     )
-    outside = rng.choice(
-        ("{}", "{}", "{}", "[{}]", '{"data":{}}', '{"report":{}}', "({})", "x={}", "json={}")
-    )
+    outside = rng.choice(("{}", "{}", "{}", "[{}]", '{"data":{}}', "({})", "x={}", "json={}"))
     draft.frames.append(lambda text: before + outside.replace("{}", text) + behind)
     return True
 

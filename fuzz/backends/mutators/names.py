@@ -168,12 +168,44 @@ def shape(draft: Draft, rng: random.Random) -> bool:
     at = rng.choice(found)
     name, text = draft.members[at]
     if rng.random() < 0.3:
-        outer = rng.choice(
-            ('"data"', '"report"', '"body"', '"__proto__"', '"constructor"', '"$set"', '""')
-        )
+        outer = rng.choice(('"data"', '"body"', '"__proto__"', '"constructor"', '"$set"', '""'))
         draft.members.insert(rng.randrange(len(draft.members) + 1), (outer, f"{{{name}:{text}}}"))
     else:
         draft.members[at] = (name, rng.choice(_SHAPES).format(text))
+    return True
+
+
+_SEPARATORS: Final = (
+    ";",
+    "&amp;",
+    "%26",
+    "\n",
+    "&&",
+    ",",
+    "|",
+    "%0a",
+    "&x&",
+    "?",
+    "#",
+    "%3b",
+    "+&+",
+    " & ",
+)
+
+
+def separated(draft: Draft, rng: random.Random) -> bool:
+    """A ruled name behind something that only some take for the end of a pair."""
+    names = ruled(draft)
+    if not names:
+        return False
+    name = rng.choice(names)
+    pair = f"{rng.choice(_SEPARATORS)}{for_form(name, rng)}={value(draft, name, rng)}"
+    if draft.kind == "form" and draft.members and rng.random() < 0.6:
+        at = rng.randrange(len(draft.members))
+        one, text = draft.members[at]
+        draft.members[at] = (one, text + pair)
+    else:
+        draft.query.append("x=1" + pair.replace("\n", "%0a").replace(" ", "+"))
     return True
 
 
@@ -198,5 +230,6 @@ MUTATORS: Final[Mapping[str, Callable[[Draft, random.Random], bool]]] = {
     "rename": rename,
     "missing": missing,
     "shape": shape,
+    "separated": separated,
     "swapped": swapped,
 }

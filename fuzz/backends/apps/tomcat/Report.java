@@ -1,3 +1,4 @@
+import com.fasterxml.jackson.annotation.JsonAlias;
 import com.fasterxml.jackson.annotation.JsonIgnoreProperties;
 import com.fasterxml.jackson.core.JsonParser;
 import com.fasterxml.jackson.databind.JsonNode;
@@ -45,6 +46,7 @@ public class Report extends HttpServlet {
       set.put(name, value instanceof String[] one && one.length == 1 ? one[0] : value);
     }
 
+    @JsonAlias({"conversation_id", "conversation-id"})
     public void setConversationId(Object value) { put("conversationId", value); }
     public void setRoomId(Object value) { put("roomId", value); }
     public void setContent(Object value) { put("content", value); }
