@@ -6,9 +6,11 @@ from hypothesis import strategies as st
 
 from proxy.core import token
 from proxy.core.context import Context, Scope
+from proxy.core.derivation import session_key
 from proxy.core.errors import OpenFailed, SealyardError
+from proxy.core.session import Session
 from proxy.core.token import Form, KeyId
-from tests.factories import NOW, SCOPE, a_session, a_sid
+from tests.factories import KEK, NOW, SCOPE, a_session, a_sid
 
 CONTEXT = Context(Scope("clinic", "c1"), field="content")
 
@@ -141,3 +143,13 @@ def test_a_whole_token_is_not_taken_for_a_cut_one(size: int) -> None:
         whole = a_session(context.scope).seal(b"x" * size, context, form=form)
 
         assert not token.is_cut(whole)
+
+
+@pytest.mark.parametrize("number", [1, 4095, 4096, 65535])
+def test_a_short_token_is_known_to_be_cut_whatever_number_its_kek_has(number: int) -> None:
+    session = Session(
+        session_key(KEK, a_sid(), SCOPE), sid=a_sid(), scope=SCOPE, kek_id="k", kek_number=number
+    )
+    whole = session.seal(b"x", Context(SCOPE), form="short")
+
+    assert token.is_cut(whole[:40])
