@@ -65,12 +65,14 @@ class AmbiguousRequest(TrafficError):
     status = 400
     title = "The request can be read in more than one way."
     cause = (
-        "The path is spelled so that a backend might route it otherwise than the rules do; or on a"
+        "The path is spelled so that a backend might route it otherwise than the rules do, by its"
+        " extension or behind a script's name too; or on a"
         " path with rules the request asks for another method, in a header, in the query or in a"
         " form's field `_method`, or is a form that no rule reads and that might."
     )
     remedy = (
-        "Send the plain spelling of the path: no encoded slashes, parameters or odd cases. Give"
+        "Send the plain spelling of the path: no encoded slashes, parameters, extensions or odd"
+        " cases; or name that very path in a rule. Give"
         " POST a rule that reads its forms where other methods of the path have one."
     )
 

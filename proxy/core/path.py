@@ -2,9 +2,8 @@
 
 Rules match the canonical path, and exactly that path is forwarded (RFC 3986 section 6.2.2: percent
 triplets in upper case, unreserved characters decoded, dot segments removed; also repeated slashes
-merged). The *shadow* is the path as the laxest known backend might read it: decoded again and
-again, folded in case, without `;parameters`, with backslashes as slashes. Where canonical path and
-shadow would meet different rules, the request is ambiguous and nobody forwards it.
+merged). Beside it stand its *shadow* and other readings (lax_paths): where one of them would meet
+another rule, the request is ambiguous and nobody forwards it.
 """
 
 from __future__ import annotations
@@ -16,6 +15,14 @@ from typing import Final, NamedTuple
 from urllib.parse import unquote, unquote_to_bytes
 
 from .errors import AmbiguousRequest, MalformedRequest
+from .lax_paths import (
+    Segments,
+    fold,
+    merge_slashes,
+    readings,
+    shadow,
+    without_dot_segments,
+)
 
 _PLAIN: Final = re.compile(r"(?:/[A-Za-z0-9_~-][A-Za-z0-9._~-]*+)++/?|/")
 _BROKEN_TRIPLET: Final = re.compile(r"%(?![0-9A-Fa-f]{2})")
@@ -23,20 +30,25 @@ _TRIPLET: Final = re.compile(r"%([0-9A-Fa-f]{2})")
 _TO_ENCODE: Final = re.compile(r"[^A-Za-z0-9._~!$&'()*+,;=:@/%-]")
 _UNRESERVED: Final = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
 _FORBIDDEN: Final = re.compile(r"[\x00-\x20\x7f-\U0010ffff\\#?]")
-_SLASHES: Final = re.compile(r"/{2,}")
-_PARAMETERS: Final = re.compile(r";[^/]*")
-_SHADOW_DECODES: Final = 4
+# What a server that maps paths to files may take for one: see path_files.
+_FILE: Final = re.compile(r"\.|(?i:/(?:index|cgi-bin)(?:/|\Z))")
 REMEMBERED: Final = 512
 REMEMBERED_MAX: Final = 128
 """So many paths, and what rules say of them, are remembered if they are no longer than this."""
 
 
 class CanonicalPath(NamedTuple):
-    """A path in its one spelling, cut into segments; `shadow` is cut likewise."""
+    """A path in its one spelling, cut into segments; `shadow` is cut likewise.
+
+    `readings` are what else servers may read, as shadows are; `may_be_file` tells that a segment
+    could name a file, a script or a format.
+    """
 
     text: str
-    segments: tuple[str, ...]
-    shadow: tuple[str, ...]
+    segments: Segments
+    shadow: Segments
+    readings: tuple[Segments, ...] = ()
+    may_be_file: bool = False
 
 
 def canonical(raw: str) -> CanonicalPath:
@@ -51,9 +63,11 @@ def canonical(raw: str) -> CanonicalPath:
 def _canonical(raw: str) -> CanonicalPath:
     if _PLAIN.fullmatch(raw):
         segments = tuple(raw[1:].split("/"))
-        return CanonicalPath(raw, segments, _fold(segments))
+        return CanonicalPath(raw, segments, fold(segments), (), bool(_FILE.search(raw)))
     text = _spell(raw)
-    return CanonicalPath(text, tuple(text[1:].split("/")), _fold(_lax_segments(text)))
+    others = readings(text)
+    may_be_file = bool(others or _FILE.search(text))
+    return CanonicalPath(text, tuple(text[1:].split("/")), shadow(text), others, may_be_file)
 
 
 # Clients choose paths: so many are remembered, and none that is long.
@@ -81,43 +95,9 @@ def _spell(raw: str) -> str:
         raise AmbiguousRequest("control-in-path")
     text = _TO_ENCODE.sub(lambda match: f"%{ord(match[0]):02X}", raw)
     text = _TRIPLET.sub(_normal_triplet, text)
-    return _without_dot_segments(_SLASHES.sub("/", text))
+    return without_dot_segments(merge_slashes(text))
 
 
 def _normal_triplet(match: re.Match[str]) -> str:
     character = chr(int(match[1], 16))
     return character if character in _UNRESERVED else match[0].upper()
-
-
-def _without_dot_segments(path: str) -> str:
-    """Apply RFC 3986 section 5.2.4; a path that climbs above the root stays at the root."""
-    kept: list[str] = []
-    segments = path[1:].split("/")
-    for segment in segments:
-        if segment == "..":
-            if kept:
-                kept.pop()
-        elif segment != ".":
-            kept.append(segment)
-    if segments[-1] in {".", ".."}:
-        kept.append("")
-    return "/" + "/".join(kept)
-
-
-def _lax_segments(text: str) -> tuple[str, ...]:
-    for _ in range(_SHADOW_DECODES):
-        decoded = unquote(text, errors="replace")
-        if decoded == text:
-            break
-        text = decoded
-    text = unicodedata.normalize("NFKC", text).replace("\\", "/")
-    text = re.split(r"[?#\x00]", text, maxsplit=1)[0]
-    text = _SLASHES.sub("/", _PARAMETERS.sub("", text))
-    return tuple(_without_dot_segments(text)[1:].split("/"))
-
-
-def _fold(segments: tuple[str, ...]) -> tuple[str, ...]:
-    folded = [segment.casefold().rstrip(" .") for segment in segments]
-    while len(folded) > 1 and not folded[-1]:
-        folded.pop()
-    return tuple(folded)

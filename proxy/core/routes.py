@@ -6,12 +6,16 @@ The table is a trie: finding a rule takes as long with ten thousand rules as wit
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 from . import path as paths
 from .errors import AmbiguousRequest, InvalidExpression, MalformedRequest
+from .lax_paths import Segments
 from .path import CanonicalPath
+from .path_files import Reading, readings
+from .path_files import alike as paths_alike
 
 _METHOD: Final = re.compile(r"[A-Z][A-Z-]*")
 _CAPTURE: Final = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
@@ -112,10 +116,15 @@ def _parse_segment(segment: str, text: str) -> tuple[str | None, str | None]:
 
 
 class _End(NamedTuple):
-    """Where a pattern ends: its place among all patterns, and the index of its rule."""
+    """Where a pattern ends: its place among all patterns, and the index of its rule.
+
+    `segments` are those under which it stands in a table, `rest` tells of everything below.
+    """
 
     order: int
     rule: int
+    rest: bool
+    segments: tuple[str | None, ...]
     pattern: Pattern
 
 
@@ -130,18 +139,29 @@ class _Node:
 class RouteTable:
     """Finds the first of many patterns for a path, and refuses paths with two readings."""
 
-    __slots__ = ("_canonical", "_folded", "_shadow")
+    __slots__ = ("_alike", "_canonical", "_folded", "_shadow", "_stems")
 
     def __init__(self, patterns: list[tuple[int, Pattern]]) -> None:
         """Take patterns with the index of their rule, in the order of the rules."""
         self._canonical = _Node()
         self._shadow = _Node()
+        self._alike: _Node | None = None
         # Whether every pattern is its own shadow, so that the two tables are one.
-        self._folded = all(one.segments == _shadow_segments(one.segments) for _, one in patterns)
+        self._folded = True
+        # A name that no pattern has more dots than can be cut at no later one.
+        self._stems = 1
         for order, (index, pattern) in enumerate(patterns):
-            end = _End(order, index, pattern)
+            segments = _shadow_segments(pattern.segments)
+            end = _End(order, index, pattern.rest, segments, pattern)
             _insert(self._canonical, end, pattern.segments)
-            _insert(self._shadow, end, _shadow_segments(pattern.segments))
+            _insert(self._shadow, end, segments)
+            self._folded &= segments == pattern.segments
+            dots = max((one.count(".") for one in segments if one), default=0)
+            self._stems = max(self._stems, dots + 1)
+            for others, below in paths_alike(segments):
+                self._alike = self._alike or _Node()
+                end = _End(order, index, pattern.rest or below, others, pattern)
+                _insert(self._alike, end, others)
 
     def find(
         self, method: str, path: CanonicalPath, *, websocket: bool = False
@@ -155,12 +175,12 @@ class RouteTable:
             lax = found
         else:
             lax = _find(self._shadow, path.shadow, method, websocket=websocket)
-        if lax is None and found is None and "." in path.shadow[-1]:
-            # Rails and older Spring route `/pay.json` to the handler of `/pay`.
-            stem = (*path.shadow[:-1], path.shadow[-1].partition(".")[0])
-            lax = _find(self._shadow, stem, method, websocket=websocket)
         if (found and found.rule) != (lax and lax.rule):
             raise AmbiguousRequest("two-readings-of-path")
+        if path.may_be_file or self._alike is not None:
+            for reading, other in self._others(method, path, websocket=websocket):
+                if _contradicts(found, reading, other):
+                    raise AmbiguousRequest("two-readings-of-path")
         return None if found is None else (found.rule, found.pattern)
 
     def takers(self, method: str, path: CanonicalPath) -> frozenset[int]:
@@ -168,16 +188,58 @@ class RouteTable:
         found = (
             _find(self._canonical, path.segments, method, websocket=False),
             _find(self._shadow, path.shadow, method, websocket=False),
+            *(end for _, end in self._others(method, path, websocket=False)),
         )
         return frozenset(one.rule for one in found if one is not None)
 
     def touches(self, path: CanonicalPath) -> bool:
         """Tell whether a pattern takes this path, whatever the method, be it in a laxer reading."""
         return any(
-            _find(root, segments, None, websocket=websocket)
-            for root, segments in ((self._canonical, path.segments), (self._shadow, path.shadow))
+            _find(self._canonical, path.segments, None, websocket=websocket)
+            or _find(self._shadow, path.shadow, None, websocket=websocket)
+            or any(self._others(None, path, websocket=websocket))
             for websocket in (False, True)
         )
+
+    def _others(
+        self, method: str | None, path: CanonicalPath, *, websocket: bool
+    ) -> Iterator[tuple[Reading, _End]]:
+        """Yield what patterns take the path in each reading beside canonical path and shadow."""
+        for segments in (path.shadow, *path.readings):
+            start = Reading(segments, _origins(segments, path))
+            for reading in readings(start, self._stems) if path.may_be_file else (start,):
+                for root in (self._shadow, self._alike):
+                    if root is not None:
+                        end = _find(root, reading.segments, method, websocket=websocket)
+                        if end is not None:
+                            yield reading, end
+
+
+def _origins(segments: Segments, path: CanonicalPath) -> tuple[int, ...]:
+    """Return where the segments of a reading stand in the path; -1 where that cannot be told."""
+    count = len(segments)
+    whole = len(path.segments) - (path.segments[-1] == "")
+    return tuple(range(count)) if count == max(whole, 1) else (-1,) * count
+
+
+def _contradicts(found: _End | None, reading: Reading, other: _End) -> bool:
+    """Tell whether a request that one rule took, or none, would reach what another one rules.
+
+    An author who spells a script or a format out in one rule, and leaves it out in another, means
+    two; a name that a capture or `/**` took may be anything.
+    """
+    if found is None or other.rule == found.rule:
+        return found is None
+    spelled = found.pattern.segments
+    named = [0 <= at < len(spelled) and spelled[at] is not None for at in reading.origins]
+    theirs = [
+        at < len(other.segments) and other.segments[at] is not None for at in range(len(named))
+    ]
+    if any(there and not here for there, here in zip(theirs, named, strict=True)):
+        return True
+    if all(0 <= at < len(spelled) and spelled[at] is not None for at in reading.left_out):
+        return False
+    return reading.certain or theirs == named
 
 
 def _shadow_segments(segments: tuple[str | None, ...]) -> tuple[str | None, ...]:
@@ -194,7 +256,7 @@ def _insert(node: _Node, end: _End, segments: tuple[str | None, ...]) -> None:
             node = node.any
         else:
             node = node.literals.setdefault(segment, _Node())
-    (node.rests if end.pattern.rest else node.ends).append(end)
+    (node.rests if end.rest else node.ends).append(end)
 
 
 def _find(

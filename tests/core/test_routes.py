@@ -65,6 +65,27 @@ def test_captures_are_decoded_once() -> None:
     assert captures == {"one": "%41", "two": "café"}
 
 
+AS_PAY = (
+    *("/api/pay.json", "/api/pay.JSON", "/api/pay%2Ejson", "/api/pay.json/", "/api/pay.html"),
+    *("/api/pay.x", "/api/pay.tar.gz", "/api/pay;.json", "/api/pay.json;x=1", "/api/pay."),
+    *("/api/pay.json.", "/api/pay.json%20", "/api/pay..json", "/api/pay%252Ejson", "/API/PAY.Json"),
+    *("/index.php/api/pay", "/index%2Ephp/api/pay", "/index.php//api/pay", "/INDEX.PHP/api/pay"),
+    *("/app_dev.php/api/pay", "/index.php5/api/pay", "/x/index.php/api/pay", "/api/index.php/pay"),
+    *(
+        "/index.php;x/api/pay",
+        "/index.php/api/pay.json",
+        "/index.php%2Fapi%2Fpay",
+        "/a.cgi/api/pay",
+    ),
+    *("/index/api/pay", "/dispatch.fcgi/api/pay", "/api/pay/index.php", "/api/pay/index"),
+    *("/api/pay/default.aspx", "/api/pay::$DATA", "/api/pay:x:$DATA", "/(S(abc))/api/pay"),
+    *("/api/(A(a)F(b))/pay", "/api/pay;%2fx", "/api/pay;%2f%252e%252e", "/a%5cb/..%2fapi/pay"),
+    *("/x%3f/..%2f..%2fapi/pay", "/a%EF%BC%8Fb/..%2fapi/pay", "/api/q%2f%2f..%2f..%2fpay"),
+    *("/x/..%20/api/pay%5c", "/main.pl/api/pay", "/cgi-bin/app/api/pay", "/pay.do/../api/pay.do"),
+)
+"""Each is `/api/pay` for some server."""
+
+
 @pytest.mark.parametrize(
     ("patterns", "request_"),
     [
@@ -79,6 +100,26 @@ def test_captures_are_decoded_once() -> None:
         (["/public/**", "/api/pay"], "POST /public/..%2fapi/pay"),
         (["/a/{id}"], "GET /a/x%2Fy"),
         (["/b", "/**"], "GET /B"),
+        *((["/api/pay", "/**"], f"POST {one}") for one in AS_PAY),
+        *((["/api/pay", "/api/{what}"], f"POST {one}") for one in AS_PAY if "index" not in one),
+        *((["/api/pay"], f"POST {one}") for one in AS_PAY),
+        (["/users/me", "/users/{id}"], "GET /users/me.json"),
+        (["/api/pay.json"], "POST /api/pay"),
+        (["/api/pay.json"], "POST /api/pay.xml"),
+        (["/api/pay.json", "/api/{what}"], "POST /api/pay"),
+        (["/files/pay.php", "/**"], "POST /files/pay.php/x"),
+        (["/files/pay.php", "/**"], "POST /files/pay/x"),
+        (["/files/pay.php"], "POST /files/pay"),
+        (["/files/{name}"], "POST /files/pay.php/x"),
+        (["/files/{name}", "/**"], "POST /files/pay.pl/x"),
+        (["/cgi-bin/pay", "/**"], "POST /cgi-bin/pay/x"),
+        (["/index.php/api/pay"], "POST /api/pay"),
+        (["/index.php/api/pay"], "POST /app_dev.php/api/pay"),
+        (["/index.php/**", "/api/pay"], "POST /index.php/api/pay"),
+        (["/index.php"], "POST /"),
+        (["/"], "POST /index.html"),
+        (["/{tenant}/messages", "/messages"], "POST /index.php/messages"),
+        (["/api/*"], "POST /API/a%2Fb"),
     ],
 )
 def test_a_path_that_two_readers_take_for_two_rules_is_refused(
@@ -99,6 +140,31 @@ def test_a_path_that_two_readers_take_for_two_rules_is_refused(
         (["/x"], "GET /y.json", None),
         (["/a/{id}"], "GET /a/!abc:server", 0),
         (["/a/{id}"], "GET /a/%21abc%3Aserver", 0),
+        (["/files/{name}"], "GET /files/report.pdf", 0),
+        (["/files/{name}", "/**"], "GET /files/archive.tar.gz", 0),
+        (["/api/pay", "/**"], "GET /static/app.js", 1),
+        (["/api/pay", "/**"], "GET /static/index.html", 1),
+        (["/api/pay.json"], "POST /api/pay.json", 0),
+        (["/api/pay.json", "/api/pay"], "POST /api/pay", 1),
+        (["/api/pay", "/api/pay.json"], "POST /api/pay.json", 1),
+        (["/api/pay.json", "/api/pay.xml"], "POST /api/pay.xml", 1),
+        (["/c/{id}/pay", "/c/{id}/pay.json"], "POST /c/1/pay.json", 1),
+        (["/index.php/api/pay", "/api/pay"], "POST /api/pay", 1),
+        (["/api/pay", "/index.php/api/pay"], "POST /index.php/api/pay", 1),
+        (["/index.php/c/{id}", "/c/{id}"], "POST /c/1", 1),
+        (["/v1.2/messages", "/v1.3/messages"], "POST /v1.3/messages", 1),
+        (["/v1.2", "/v1"], "POST /v1", 1),
+        (["/v1.2"], "POST /v1.3", None),
+        (["/users/{id}", "/users/me"], "GET /users/ann@example.com", 0),
+        (["/users/me", "/users/{id}", "/**"], "GET /users/ann@example.com", 1),
+        (["/users/{id}", "/users/{id}/messages", "/messages"], "GET /users/jan@x.pl/messages", 1),
+        (["/domains/{name}", "/domains/{name}/records"], "GET /domains/example.pl/records", 1),
+        (["/domains/{name}", "/domains/{name}/records"], "GET /domains/a.b.py/records", 1),
+        (["/files/{name}", "/files/{name}/meta"], "GET /files/shell.php/meta", 1),
+        (["/repos/{id}/contents", "/repos/{id}/contents/{path}"], "GET /repos/1/contents/.env", 1),
+        (["/rooms/{room}/send/{type}/{txn}"], "PUT /rooms/!a:b.org/send/m.room.message/m1.2", 0),
+        (["/api/pay", "/**"], "GET /oid/" + ".".join("1" * 60), 1),
+        (["/index/{name}", "/{name}/{id}"], "GET /index/a", 0),
     ],
 )
 def test_a_path_that_all_readers_take_for_one_rule_is_found(
