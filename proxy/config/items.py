@@ -13,7 +13,7 @@ from ..core.token import Form
 from .fields import Fields
 from .positions import Mapping, Place, Scalar
 from .problems import Problems, show
-from .rule_keys import FORMS, ITEM, MOST_CHARS
+from .rule_keys import ELSEWHERE, FORMS, ITEM, MOST_CHARS
 from .syntax import ItemSyntax
 from .values import choice, one_or_more, switch, text, whole
 
@@ -146,6 +146,8 @@ class _Written:
     field: str | None
     optional: bool
     sealed: HowSealed
+    each: bool = False
+    elsewhere: bool = False
 
 
 def _item(place: Place, action: str, direction: Direction, problems: Problems) -> ItemSyntax | None:
@@ -155,14 +157,24 @@ def _item(place: Place, action: str, direction: Direction, problems: Problems) -
     selector = None if written is None else _selector(written.selector, written.place, problems)
     if written is None or selector is None:
         return None
-    complaint, hint = _of_head_complaint(selector, direction) or _complaint(
-        written, selector, action
+    complaint, hint = (
+        _of_head_complaint(selector, direction)
+        or _of_names_complaint(written, selector, direction)
+        or _complaint(written, selector, action)
     )
     if complaint:
         problems.add(written.place, complaint, hint)
         return None
     field = None if selector is Whole.TOKENS else written.field or _field(selector)
-    return ItemSyntax(selector, field, written.place, *written.sealed, written.optional)
+    return ItemSyntax(
+        selector,
+        field,
+        written.place,
+        *written.sealed,
+        written.optional,
+        each=written.each,
+        elsewhere_allowed=written.elsewhere,
+    )
 
 
 def _short(place: Place, problems: Problems) -> _Written | None:
@@ -181,13 +193,20 @@ def _short(place: Place, problems: Problems) -> _Written | None:
 def _long(place: Place, problems: Problems) -> _Written | None:
     fields = Fields(place, ITEM, problems)
     sealed = how_sealed(fields, problems)
-    optional_place, field_place = fields.get("optional"), fields.get("field")
-    optional = optional_place is not None and bool(switch(optional_place, problems))
+    optional, field_place = _is_on("optional", fields, problems), fields.get("field")
+    each, query_place = _is_on("each", fields, problems), fields.get("query")
+    query = None if query_place is None else choice(query_place, ELSEWHERE, problems)
     field = None if field_place is None else text(field_place, problems)
     written = text(fields["select"], problems) if fields.whole else None
     if written is None:
         return None
-    return _Written(written, fields["select"], field, optional, sealed)
+    where = fields["select"]
+    return _Written(written, where, field, optional, sealed, each, query == "allow")
+
+
+def _is_on(key: str, fields: Fields, problems: Problems) -> bool:
+    place = fields.get(key)
+    return place is not None and bool(switch(place, problems))
 
 
 def _complaint(written: _Written, selector: Selector, action: str) -> tuple[str, str]:
@@ -211,6 +230,21 @@ def _of_head_complaint(selector: Selector, direction: Direction) -> tuple[str, s
     reserved = selector.name in _RESERVED or selector.name.startswith(_RESERVED_BEGINNINGS)
     if selector.place == "header" and reserved:
         return f"{show(selector.text)} is read on the way, so it cannot be a token", ""
+    return None
+
+
+def _of_names_complaint(
+    written: _Written, selector: Selector, direction: Direction
+) -> tuple[str, str] | None:
+    """Return what is wrong with `each` and `query` of an item."""
+    place = selector.place if isinstance(selector, NamedSelector) else "$"
+    if written.each and place not in {"form", "query", "part", "filename"}:
+        return (
+            "`each` is for names that may stand more than once: `form:`, `query:`, `part:`",
+            "write `.*` for each element of a JSON array" if place == "$" else "",
+        )
+    if written.elsewhere and (direction == "response" or place == "header"):
+        return "`query` is for requests: what a body or a query has must stand nowhere else", ""
     return None
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from itertools import combinations
 
 from ..core.errors import InvalidExpression
-from ..core.formats.lax_names import LaxName
+from ..core.formats.field_names import FieldNames
 from ..core.kinds_read import kinds_read_as
 from ..core.selectors import Any, JsonSelector, NamedSelector, Selector, Step, Whole
 from ..core.sources import json_sources
@@ -118,7 +118,7 @@ def _same_named(one: NamedSelector, other: NamedSelector) -> bool:
         return one == other
     if {one.place, other.place} == {"part", "filename"}:
         return False
-    return LaxName(one.name).may_be(LaxName(other.name), any_case=True)
+    return bool(FieldNames({0: one.name}).readings(other.name))
 
 
 def _together(

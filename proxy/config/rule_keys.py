@@ -14,6 +14,7 @@ ON_ERROR: Final = ("reject", "keep")
 ALREADY_SEALED: Final = ("seal", "keep", "reject")
 NOTHING: Final[tuple[Nothing, ...]] = ("refuse", "pass")
 CASE_VARIANTS: Final = ("refuse", "allow")
+ELSEWHERE: Final = ("refuse", "allow")
 BODY_FORMATS: Final[tuple[Kind, ...]] = (
     "json",
     "ndjson",
@@ -68,7 +69,7 @@ _OPTIONS: Final = (
     Key(
         "case_variants",
         "`refuse`, `allow`",
-        "Whether `Content` may stand beside a selected `content`.",
+        "Whether `Content` may stand beside a selected `content`, or another spelling of it.",
         shapes.choice(CASE_VARIANTS),
         "`refuse`",
     ),
@@ -268,6 +269,22 @@ ITEM: Final = Table(
             "Whether the value may be missing.",
             shapes.SWITCH,
             "`false`",
+        ),
+        Key(
+            "each",
+            "`true`, `false`",
+            "For `form:` and `query:`: whether the name may stand more than once, each of them"
+            " sealed or opened. Parts always may.",
+            shapes.SWITCH,
+            "`false`",
+        ),
+        Key(
+            "query",
+            "`refuse`, `allow`",
+            "Whether the name may stand in the query, in a cookie or in the body as well, where the"
+            " rule does not read it: for backends that never look there.",
+            shapes.choice(ELSEWHERE),
+            "`refuse`",
         ),
     ),
 )

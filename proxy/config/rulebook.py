@@ -219,6 +219,8 @@ class _Resolver:
             purpose=self._shared.purpose if "purpose" in bind else None,
             parties=parties,
             framed=said is None and max_chars is None,
+            each=syntax.each,
+            elsewhere_allowed=syntax.elsewhere_allowed,
         )
 
     def _bind(

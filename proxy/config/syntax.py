@@ -83,6 +83,8 @@ class ItemSyntax:
     string: bool | None = None
     min_chars: int | None = None
     optional: bool = False
+    each: bool = False
+    elsewhere_allowed: bool = False
 
 
 @dataclass(frozen=True, slots=True)

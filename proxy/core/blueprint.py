@@ -7,6 +7,7 @@ from typing import Final, TypeGuard
 
 from . import frame
 from .conditions import Conditions
+from .elsewhere import Elsewhere
 from .errors import InvalidExpression
 from .formats.form import FormSelection
 from .formats.json import Selection
@@ -41,12 +42,15 @@ class Blueprint:
     `takes_body` that it is `body`. `alone` is the one that seals or opens the body where nothing
     else is read from it, so that it may pass piece by piece. `flows_in_parts` says that it seals or
     opens parts of a form and reads nothing else from it, so that they may pass one by one.
+    `variants_checked` are the selectors of which no member may stand in another spelling,
+    `twins_checked` those of which none may stand twice or hidden.
     `heeds_head` says that it does something in the head, or forbids something there.
-    `only_opens_responses`: it seals nothing, forbids nothing, and is for no request. `when` are its
-    conditions on the body, None without any. `ordinary` finds the values of JSON in fewer steps;
-    where it is there, the block takes JSON of every name. `at_will`: all that it seals is optional.
-    `batches` are the outermost lists of which each element must have a value to be sealed: the
-    index of the selector of their elements, how many steps that has, and the indexes of the items.
+    `elsewhere` knows what of a request must stand in no other place. `only_opens_responses`: it
+    seals nothing, forbids nothing, and is for no request. `when` are its conditions on the body,
+    None without any. `ordinary` finds the values of JSON in fewer steps; where it is there, the
+    block takes JSON of every name. `at_will`: all that it seals is optional. `batches` are the
+    outermost lists of which each element must have a value to be sealed: the index of the selector
+    of their elements, how many steps that has, and the indexes of the items.
     """
 
     __slots__ = (
@@ -59,6 +63,7 @@ class Blueprint:
         "block",
         "decrypt",
         "direction",
+        "elsewhere",
         "encrypt",
         "flows_in_parts",
         "form",
@@ -78,6 +83,7 @@ class Blueprint:
         "sources",
         "takes_body",
         "takes_whole",
+        "twins_checked",
         "variants_checked",
         "when",
         "whole_decrypt",
@@ -138,13 +144,15 @@ class Blueprint:
         self.parts = self._part_selection(selectors)
         named = self.form is not None or self.parts is not None
         self.selection = Selection(found) if found and not named else None
+        self.twins_checked = self._checked_for_spelling() | self._sources_checked()
         self.variants_checked = (
-            frozenset() if block.case_variants_allowed else self._checked_for_spelling()
+            self._sources_checked() if block.case_variants_allowed else self.twins_checked
         )
         conditions = Conditions(block.when, variants_allowed=block.case_variants_allowed)
         self.when = conditions if block.when else None
         self.in_head = tuple(self._in_head(first=len(selectors)))
         self.query = self._query_selection()
+        self.elsewhere = self._elsewhere()
         self.heeds_head = bool(self.in_head) or any(_is_of_head(one) for one in block.absent)
         reads_more = named or self.selection is not None or bool(block.when)
         alone = self.takes_body and len(wholes) == 1 and not reads_more
@@ -251,7 +259,8 @@ class Blueprint:
         }
         if not names:
             return None
-        return FormSelection(names, len(selectors), self._checked_for_spelling())
+        each = frozenset(one.index for one in (*self.encrypt, *self.decrypt) if one.item.each)
+        return FormSelection(names, len(selectors), self._checked_for_spelling(), each)
 
     def _part_selection(self, selectors: tuple[Selector, ...]) -> PartSelection | None:
         chosen = {
@@ -315,13 +324,44 @@ class Blueprint:
         checked = frozenset(names)
         if not self.block.case_variants_allowed:
             self.variants_checked |= checked
-        return FormSelection(names, max(names) + 1, checked)
+        each = frozenset(one.index for one in placed if one.item.each)
+        return FormSelection(names, max(names) + 1, checked, each)
+
+    def _elsewhere(self) -> Elsewhere | None:
+        """Return what of the block's names must stand in no other place of a request."""
+        if self.direction == "response":
+            return None
+        items = (*self.block.encrypt, *self.block.decrypt)
+        selectors = [one.selector for one in items if not one.elsewhere_allowed]
+        forbidden = [one for one in self.block.absent if kind_by_name(one) is not None]
+        in_body = [first_name(one) for one in (*selectors, *forbidden)]
+        in_query = [
+            one.name for one in selectors if isinstance(one, NamedSelector) and one.place == "query"
+        ]
+        names = tuple(dict.fromkeys(one for one in in_body if one is not None))
+        return Elsewhere(names, dict.fromkeys(in_query)) if names or in_query else None
 
     def _checked_for_spelling(self) -> frozenset[int]:
         checked = {index for index, _ in self.absent} | {one.index for one in self.encrypt}
         if self.direction == "request":
             checked |= {one.index for one in self.decrypt}
         return frozenset(checked)
+
+    def _sources_checked(self) -> frozenset[int]:
+        """Return the sources of which no twin may stand there: what is sealed depends on them."""
+        if self.only_opens_responses:
+            return frozenset()
+        return frozenset(index for index, _ in self.source_index.values())
+
+
+def first_name(selector: Selector) -> str | None:
+    """Return the name by which a value of a body may stand in another place; None for none."""
+    if isinstance(selector, NamedSelector):
+        return None if selector.of_head else selector.name
+    if isinstance(selector, JsonSelector) and selector.steps:
+        key = selector.steps[0].key
+        return key if isinstance(key, str) else None
+    return None
 
 
 def _refuse_short_bodies(block: Block) -> None:

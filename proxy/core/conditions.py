@@ -51,7 +51,7 @@ class Conditions:
         findings = self._selection.find(body)
         if findings.variants and not self._variants:
             raise ForbiddenValue(
-                "case-variant", detail="A member that decides stands there in another case."
+                "name-variant", detail="A member that decides stands there in another spelling."
             )
         return all(
             any(_spelled(body[start:end]) in values for _, start, end in found)

@@ -86,7 +86,8 @@ class InvalidBody(MessageError):
     cause = (
         "The body is not strict JSON (RFC 8259): bad UTF-8, a byte order mark, NaN, a comment, a"
         " lone surrogate, nesting beyond 128 levels, or a selected member that stands twice; or a"
-        " form or query has a name or a selected value that is not UTF-8, or a selected name twice;"
+        " form or query has a name or a selected value that is not UTF-8, or a selected name twice,"
+        " or a name of more than 4 KiB;"
         " or a form in parts could be read in more than one way;"
         " or a selected header stands twice or is not UTF-8; or its"
         " Content-Encoding is cut, damaged or followed by other bytes."
@@ -137,11 +138,14 @@ class ForbiddenValue(MessageError):
     status = 400
     title = "A value is present that the rule forbids."
     cause = (
-        "The rule lists the selector under `absent`, or a case variant of a selected member came,"
-        " or a name that the rule selects in a form, a query or a header in a second spelling, or"
-        " one of a form also in the query."
+        "The rule lists the selector under `absent`; or a name that it reads came in a spelling"
+        " that some backends take for it, or in a second place (query, cookie, body), or in a way"
+        " that leads to it by another name (`__proto__`)."
     )
-    remedy = "Leave the value out, or change the rule."
+    remedy = (
+        "Leave the value out, or change the rule: docs/explanation/names.md tells which names are"
+        " one, and what `query: allow`, `each: true` and `case_variants: allow` let through."
+    )
 
 
 class Unopened(NamedTuple):
@@ -208,7 +212,8 @@ class BodyTooLarge(MessageError):
     cause = (
         "A body that a rule must read is larger than `limits.body` (16 MiB unless set), unfolds"
         " beyond that or beyond a hundred times its coded size, holds more than a million JSON"
-        " values, 10,000 pairs or 1,000 parts of a form or 30,000 values that the rule selects,"
+        " values, 10,000 pairs, 1 MiB of names or 1,000 parts of a form, some 40,000"
+        " different names beyond ASCII or with escapes, or 30,000 values that the rule selects,"
         " binds its values to more than 64 characters of names for each of its bytes,"
         " must be sealed as a token and is above 64 KiB, or passes as a frame or in parts"
         " and is above `limits.frame`."

@@ -11,8 +11,9 @@ from collections.abc import Callable
 from urllib.parse import parse_qsl
 
 from . import base64url
+from .elsewhere import fields_of_query
 from .errors import AmbiguousRequest, InvalidBody, MissingValue, OpenFailed
-from .formats.lax_names import LaxName
+from .formats.field_names import FieldNames
 from .message import RequestHead, header_values
 from .rulebook import Decision
 from .sources import FirstSource, JsonSource, MembersSource, NameSource, Source, join
@@ -99,9 +100,13 @@ class Exchange:
 
 def has_query_parameter(head: RequestHead, name: str, *, any_case: bool) -> bool:
     """Tell whether the query holds a parameter `name`, in any spelling that some backend reads."""
-    pairs = parse_qsl((head.query or "").replace(";", "&"), keep_blank_values=True)
-    wanted = LaxName(name)
-    return any(wanted.may_be(LaxName(key), any_case=any_case) for key, _ in pairs)
+    wanted = FieldNames({0: name})
+    pairs = fields_of_query(head.query or "")
+    return any(
+        any_case or key == name or not one.in_case
+        for key, _ in pairs
+        for one in wanted.readings(key)
+    )
 
 
 def _only(values: list[str]) -> str | None:

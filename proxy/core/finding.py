@@ -27,8 +27,9 @@ from .finding_parts import part_edits
 from .finding_whole import whole_edits
 from .formats import form
 from .formats import json as json_format
+from .formats.form import FormSelection
 from .formats.json import Findings, Found
-from .formats.kinds import Kind
+from .formats.kinds import Kind, kind_of
 from .frame_edits import FrameEdit, SealFrame
 from .message import Head, RequestHead, ResponseHead, SocketHead, header_values, media_type
 from .needs import Needs
@@ -60,10 +61,9 @@ def find_edits(  # noqa: PLR0913 - the message and what is known of it
     """
     if blueprint.block.absent:
         refuse_present(head, blueprint, body)
-    query, named = exchange.head.query, blueprint.form or blueprint.parts
-    if named is not None and blueprint.direction == "request" and query:
-        named.refuse_in_query(query)
     kind = blueprint.records(media_type(head.told)) if body else None
+    if not piece and isinstance(head, RequestHead):
+        refuse_elsewhere(exchange, blueprint, head, body)
     edits: list[Edit | FrameEdit]
     if kind is not None:
         edits = [*_record_edits(exchange, blueprint, head, body, kind, piece=piece)]
@@ -75,6 +75,18 @@ def find_edits(  # noqa: PLR0913 - the message and what is known of it
     if blueprint.at_will and body and kind is None and not any(map(_seals, edits)):
         edits.append(pass_unsealed(blueprint))
     return tuple(edits)
+
+
+def refuse_elsewhere(
+    exchange: Exchange, blueprint: Blueprint, head: RequestHead, body: bytes
+) -> None:
+    """Raise ForbiddenValue where a name that a block selects stands in another place as well."""
+    for one in alternatives(exchange, blueprint, head):
+        if one.elsewhere is not None:
+            one.elsewhere.refuse_in_head(head)
+            kind = one.block.format or kind_of(media_type(head.told))
+            if one.query is not None and kind is not None:
+                one.elsewhere.refuse_in_body(head, kind, body)
 
 
 def head_edits(exchange: Exchange, blueprint: Blueprint, head: ResponseHead) -> tuple[Edit, ...]:
@@ -214,17 +226,28 @@ def _walk(blueprint: Blueprint, head: Head, body: bytes) -> Findings | None:
         return None  # only names of the rule would be read from it
     if media is not None and not media.is_utf8:
         raise UnsupportedBody("charset")
-    findings = selection.find(body)
+    findings = (
+        selection.find(body)
+        if isinstance(selection, FormSelection)
+        else selection.find(
+            body,
+            lenient=blueprint.only_opens_responses,
+            probe=blueprint.ordinary is None or not head.told.plain_json,
+        )
+    )
     refuse_variants(blueprint, findings.variants)
+    if findings.hidden and findings.hidden & blueprint.twins_checked:
+        raise ForbiddenValue(
+            "name-hidden", detail="A selected member may be read from another place."
+        )
     return findings
 
 
 def refuse_variants(blueprint: Blueprint, variants: set[int]) -> None:
-    """Raise ForbiddenValue where a selected name stands there in another case."""
+    """Raise ForbiddenValue where a name that the rule reads stands there in another spelling."""
     if variants and variants & blueprint.variants_checked:
-        # Go's encoding/json, .NET and Jackson can be told to read `Content` as `content`.
         raise ForbiddenValue(
-            "case-variant", detail="A selected member stands there in another case."
+            "name-variant", detail="A name that the rule reads stands there in another spelling."
         )
 
 

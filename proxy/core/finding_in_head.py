@@ -54,16 +54,21 @@ def find_head_edits(
     In a `bodiless` response nothing is missing: a 304 need not repeat what it stands for.
     """
     opens_at_most = blueprint.direction == "response"  # there, nothing to be opened is missing
-    in_query = {}
+    in_query: dict[int, list[HeadSpan]] = {}
     if blueprint.query is not None and isinstance(head, RequestHead):
         in_query = head_values.find_in_query(head, blueprint.query, blueprint.variants_checked)
     for placed, name, encrypt in blueprint.in_head:
-        span = in_query.get(placed.index) if name is None else head_values.find_header(head, name)
-        if span is not None:
-            make = _seal if encrypt else _open
+        spans = in_query.get(placed.index, []) if name is None else _in_header(head, name)
+        make = _seal if encrypt else _open
+        for span in spans:
             yield HeadEdit(make(blueprint, binder, placed, head, span), span.place)
-        elif not (placed.item.optional or bodiless or (opens_at_most and not encrypt)):
+        if not spans and not (placed.item.optional or bodiless or (opens_at_most and not encrypt)):
             raise MissingValue("missing-value", detail=f"{placed.item.field}: a value is needed.")
+
+
+def _in_header(head: RequestHead | ResponseHead, name: str) -> list[HeadSpan]:
+    span = head_values.find_header(head, name)
+    return [] if span is None else [span]
 
 
 def _seal(

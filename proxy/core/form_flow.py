@@ -208,9 +208,8 @@ def form_that_passes(  # noqa: PLR0913 - the message and what is known of it
     Raises MessageError where the head says that it cannot be.
     """
     refuse_present(head, blueprint, beginning)
-    query = head.query if isinstance(head, RequestHead) else None
-    if query and blueprint.parts is not None:
-        blueprint.parts.refuse_in_query(query)
+    if isinstance(head, RequestHead) and blueprint.elsewhere is not None:
+        blueprint.elsewhere.refuse_in_head(head)
     boundary = read_boundary(head.told.get(b"content-type", ()))
     binder = Binder(blueprint, exchange, b"", None)
     watched = isinstance(head, RequestHead) and exchange.decision.overridable

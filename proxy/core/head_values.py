@@ -16,6 +16,7 @@ from .edits import Change
 from .errors import ForbiddenValue, InvalidBody, OpenFailed
 from .formats.form import FormSelection
 from .message import RequestHead, ResponseHead
+from .readings_of_a_name import fold_header
 from .splicing import splice
 
 QUERY: Final = -1
@@ -34,7 +35,7 @@ class HeadSpan(NamedTuple):
 
 def find_in_query(
     head: RequestHead, selection: FormSelection, checked: frozenset[int]
-) -> dict[int, HeadSpan]:
+) -> dict[int, list[HeadSpan]]:
     """Return where the selected parameters lie, by index; raise as `FormSelection.find` does.
 
     Raises ForbiddenValue also for variants in case of those that are `checked` for them.
@@ -42,12 +43,11 @@ def find_in_query(
     findings = selection.find(query_bytes(head))
     if findings.variants & checked:
         raise ForbiddenValue(
-            "case-variant", detail="A selected parameter stands there in another case."
+            "name-variant", detail="A selected parameter stands there in another spelling."
         )
     return {
-        index: HeadSpan(QUERY, one.start, one.end)
+        index: [HeadSpan(QUERY, one.start, one.end) for one in found]
         for index, found in enumerate(findings.found)
-        for one in found
     }
 
 
@@ -58,15 +58,15 @@ def find_header(head: RequestHead | ResponseHead, name: str) -> HeadSpan | None:
     some servers read as the same (`X_Title`).
     """
     found: HeadSpan | None = None
+    wanted, folded = name.encode(), fold_header(name.encode())
     for number, (spelled, value) in enumerate(head.headers):
-        low = spelled.lower().decode("latin-1")
-        if low == name:
+        if spelled.lower() == wanted:
             if found is not None:
                 raise InvalidBody("header-stands-twice")
             text = value.strip(b" \t")
             start = value.find(text)
             found = HeadSpan(number, start, start + len(text))
-        elif low.replace("_", "-") == name.replace("_", "-"):
+        elif fold_header(spelled) == folded:
             raise ForbiddenValue(
                 "header-variant", detail="A selected header stands there in another spelling."
             )

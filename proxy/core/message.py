@@ -32,6 +32,7 @@ _TOLD: Final = frozenset(
         b"content-md5",
         b"content-type",
         b"expires",
+        b"cookie",
         b"repr-digest",
         b"vary",
         b"x-content-type-options",

@@ -130,7 +130,8 @@ class Ordinary:
             return None
         text = self._probe.read(body)
         try:
-            probed = self._probe.find(text, 0 if text.startswith("{") else after_space(text, 0))
+            start = 0 if text.startswith("{") else after_space(text, 0)
+            probed = self._probe.find(text, body, start)
         except (ValueError, StopIteration, RecursionError):
             return None
         if probed is None:

@@ -26,7 +26,7 @@ from .choosing import (
 from .edits import AtHand, Change, Fate, OpenEdit, SealEdit
 from .errors import OpenFailed, Unopened
 from .exchange import Exchange
-from .finding import refuse_present
+from .finding import refuse_elsewhere, refuse_present
 from .finding_in_head import HeadEdit
 from .finding_parts import refuse_new_delimiters
 from .flow import CheckedFlow
@@ -150,6 +150,7 @@ def begin_stream(
     flow = RecordFlow(cutter(kind, limit), partial(plan_records, exchange, blueprint, head))
     counts = _foreseen(alternatives(exchange, blueprint, head))
     if isinstance(head, RequestHead):
+        refuse_elsewhere(exchange, blueprint, head, b"")
         marks = request_marks(head, counts)
     else:
         marks = response_marks(head, counts, exchange.decision.varies, opaque=False)

@@ -90,6 +90,8 @@ def plan_request(
     if body:
         blueprint = compiled.request[0]
         if blueprint.ordinary is not None and told.plain_json:
+            if blueprint.elsewhere is not None:
+                blueprint.elsewhere.refuse_in_head(head)
             plan = _ordinarily(exchange, blueprint, blueprint.ordinary, head, body)
         else:
             blueprint = fitting(compiled.request, media_type(told), None)

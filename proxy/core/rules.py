@@ -52,7 +52,9 @@ class Item:
     `bind` holds the parts that are bound; `max_chars` counts characters of the sealed value. With
     `min_chars` the value must be a string of at least so many code points (0: any string).
     `parties` are those who choose the key of what is end to end: sender and recipients, or reader.
-    `framed` says that a body may become a frame, where a token is too small for it.
+    `framed` says that a body may become a frame, where a token is too small for it. `each` takes
+    every occurrence of a name in a form or a query, `elsewhere_allowed` lets the name stand in
+    another place of the request as well, unread.
     """
 
     selector: Selector
@@ -65,6 +67,8 @@ class Item:
     purpose: str | None = None
     framed: bool = True
     parties: frozenset[NamedPart] = frozenset()
+    each: bool = False
+    elsewhere_allowed: bool = False
 
     def needs(self, part: NamedPart) -> bool:
         """Whether the values of the item need this name."""

@@ -52,6 +52,14 @@ def _item(written: str) -> Item:
     return _request(_rule(f"request: {{encrypt: {written}}}")).encrypt[0]
 
 
+def test_an_item_says_where_else_its_name_may_stand_and_how_often() -> None:
+    plain, each = _item("form:a"), _item("{select: 'form:a', each: true, query: allow}")
+
+    assert (plain.each, plain.elsewhere_allowed) == (False, False)
+    assert (each.each, each.elsewhere_allowed) == (True, True)
+    assert not _item("{select: $.a, each: false, query: refuse}").elsewhere_allowed
+
+
 def test_a_rule_says_nothing_but_its_route() -> None:
     rule = _rule("", defaults="{}")
 

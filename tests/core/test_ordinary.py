@@ -101,6 +101,8 @@ NAMES: Final = ("content", "subject", "conversationId", "id", "meta", "room")
 _odd_keys = st.one_of(
     st.sampled_from(['"Content"', '"CONVERSATIONID"', '"c\\u006fntent"', '"x"', '"content"']),
     st.sampled_from(['"\u017fubject"', '"é"']),
+    st.sampled_from(['"con_tent"', '"_content"', '"content.x"', '"meta[content]"', '" content"']),
+    st.sampled_from(['"__proto__"', '"prototype"', '"conversation_id"', '"content\\t"']),
     literals,
 )
 _tokens = st.sampled_from(

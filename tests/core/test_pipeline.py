@@ -351,7 +351,7 @@ def test_what_is_not_there_is_not_refused(absent: str) -> None:
     ],
 )
 def test_a_case_variant_is_refused(rule: Rule, body: str) -> None:
-    assert refused(rule, a_message(body), ForbiddenValue).reason == "case-variant"
+    assert refused(rule, a_message(body), ForbiddenValue).reason == "name-variant"
 
 
 def test_a_case_variant_passes_where_the_rule_allows_it() -> None:

@@ -1,7 +1,8 @@
 """Forms (`application/x-www-form-urlencoded`, WHATWG URL section 5): where their values lie.
 
-Backends disagree on names: some cut them at brackets, some split at `;`, some decode twice. What is
-the selected name for none but one of them is a variant, and refused: it would pass unsealed.
+Backends disagree on names: some cut them at brackets, some split at `;`, some decode twice (see
+`readings_of_a_name`). What is the selected name for one of them alone is a twin, and refused: it
+would pass unsealed.
 """
 
 from __future__ import annotations
@@ -12,13 +13,16 @@ from typing import Final, NamedTuple
 from urllib.parse import quote_plus, unquote_to_bytes
 
 from ..errors import BodyTooLarge, ForbiddenValue, InvalidBody
+from ..readings_of_a_name import NAME_MAX
 from . import tokens
+from .field_names import FieldNames
 from .json import Findings, Found
-from .lax_names import LaxName
 from .tokens import FoundToken
 
 PAIRS_MAX: Final = 10_000
 """So many pairs may a form have; frameworks allow a thousand to ten thousand."""
+NAMES_MAX: Final = 1024 * 1024
+"""So many bytes may the names of a form have, together and as they are spelled."""
 
 _BROKEN_TRIPLET: Final = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 _SPELLED_BYTE: Final = re.compile(rb"%[0-9A-Fa-f]{2}|.", re.DOTALL)
@@ -36,16 +40,24 @@ class Pair(NamedTuple):
 class FormSelection:
     """The names that a block selects, known by index.
 
-    `size` counts all that findings hold; `checked` are those of which no variant may stand there.
+    `size` counts all that findings hold; `checked` are those of which no twin may stand there, and
+    `each` those of which every occurrence is taken.
     """
 
-    __slots__ = ("_checked", "_indexes", "_size")
+    __slots__ = ("_checked", "_each", "_indexes", "_size")
 
-    def __init__(self, names: dict[int, str], size: int, checked: frozenset[int]) -> None:
+    def __init__(
+        self,
+        names: dict[int, str],
+        size: int,
+        checked: frozenset[int],
+        each: frozenset[int] = frozenset(),
+    ) -> None:
         """Prepare the names by their indexes."""
         self._size = size
         self._indexes = {name: index for index, name in names.items()}
-        self._checked = [(one, LaxName(name)) for one, name in names.items() if one in checked]
+        self._checked = FieldNames({one: name for one, name in names.items() if one in checked})
+        self._each = each
 
     def find(self, body: bytes) -> Findings:
         """Return where the selected values lie.
@@ -60,58 +72,46 @@ class FormSelection:
         for pair in pairs(body):
             index = self._indexes.get(pair.name)
             if index is None:
-                self._look_for_variants(pair.name, findings)
-            elif index in seen:
+                self._look_for_twins(pair.name, findings)
+            elif index in seen and index not in self._each:
                 raise InvalidBody("duplicate-name")
             else:
                 seen.add(index)
                 if pair.start is not None:
                     findings.found[index].append(Found((), pair.start, pair.end))
-        for name in _hidden_names(body):
-            self._look_for_variants(name, findings, hidden=True)
+        for name in hidden_names(body):
+            self._look_for_twins(name, findings, hidden=True)
         findings.missing.update(
             index for index in self._indexes.values() if not findings.found[index]
         )
         return findings
 
-    def refuse_in_query(self, query: str) -> None:
-        """Raise ForbiddenValue where a selected name stands in the query: many read it as well.
-
-        Raises as `find` does where the query cannot be read.
-        """
-        spelled = query.encode("latin-1", errors="replace")
-        for name in (*(pair.name for pair in pairs(spelled)), *_hidden_names(spelled)):
-            lax = LaxName(name)
-            if any(selected.may_be(lax, any_case=True) for _, selected in self._checked):
-                raise ForbiddenValue(
-                    "name-in-query", detail="A name that the rule selects stands in the query."
-                )
-
-    def _look_for_variants(self, name: str, findings: Findings, *, hidden: bool = False) -> None:
+    def _look_for_twins(self, name: str, findings: Findings, *, hidden: bool = False) -> None:
         if not self._checked:
             return
-        lax = LaxName(name)
-        for index, selected in self._checked:
-            if selected.may_be(lax, any_case=hidden):
+        for index, in_case in self._checked.readings(name):
+            if hidden or not in_case:
                 raise ForbiddenValue(
                     "name-variant", detail="A selected name stands there in another spelling."
                 )
-            if selected.may_be(lax, any_case=True):
-                findings.variants.add(index)
+            findings.variants.add(index)
 
 
 def pairs(body: bytes) -> Iterator[Pair]:
     """Yield the pairs of a form in order.
 
-    Raises InvalidBody for a name that is not UTF-8, BodyTooLarge for more than ten thousand pairs.
+    Raises InvalidBody for a name that is not UTF-8 or longer than 4 KiB, BodyTooLarge for more than
+    ten thousand pairs or names of more than 1 MiB.
     """
     if body.count(b"&") + body.count(b";") >= PAIRS_MAX:
         raise BodyTooLarge("too-many-pairs")
-    at = 0
+    at, room = 0, NAMES_MAX
     for text in body.split(b"&"):
         end = at + len(text)
         equals = text.find(b"=")
         name = text if equals < 0 else text[:equals]
+        room -= len(name)
+        _refuse_long(name, room)
         yield Pair(_name(name), None if equals < 0 else at + equals + 1, end)
         at = end + 1
 
@@ -165,11 +165,25 @@ def _name(spelled: bytes) -> str:
         raise InvalidBody("name-not-utf-8") from None
 
 
-def _hidden_names(body: bytes) -> Iterator[str]:
-    """Yield the names that stand behind a `;`, for those who take it for a separator."""
+def _refuse_long(name: bytes, room: int) -> None:
+    if len(name) > NAME_MAX:
+        raise InvalidBody("name-too-long")
+    if room < 0:
+        raise BodyTooLarge("names-too-long")
+
+
+def hidden_names(body: bytes) -> Iterator[str]:
+    """Yield the names that stand behind a `;`, for those who take it for a separator.
+
+    One that is longer than any that a rule has is told up to there: what follows is some text.
+    Raises BodyTooLarge for names of more than 1 MiB.
+    """
     if b";" not in body:
         return
+    room = NAMES_MAX
     for text in body.split(b"&"):
         for part in text.split(b";")[1:]:
-            spelled = part.partition(b"=")[0].replace(b"+", b" ")
-            yield unquote_to_bytes(spelled).decode(errors="replace")
+            spelled = part[:NAME_MAX].partition(b"=")[0]
+            room -= len(spelled)
+            _refuse_long(spelled, room)
+            yield unquote_to_bytes(spelled.replace(b"+", b" ")).decode(errors="replace")

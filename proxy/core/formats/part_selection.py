@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
-from ..errors import ForbiddenValue
+from ..errors import ForbiddenValue, InvalidBody
+from ..readings_of_a_name import NAME_MAX
 from ..selectors import NamedSelector
 from . import multipart
 from .disposition import spell_name
-from .form import FormSelection
-from .lax_names import LaxName
+from .field_names import FieldNames
 from .multipart import Part
 
 
@@ -36,7 +36,7 @@ class PartSelection:
     `size` counts all that findings hold; `checked` are those of which no variant may stand there.
     """
 
-    __slots__ = ("_checked", "_in_query", "_names", "_selectors", "_size")
+    __slots__ = ("_checked", "_names", "_selectors", "_size")
 
     def __init__(
         self, selectors: Mapping[int, NamedSelector], size: int, checked: frozenset[int]
@@ -47,9 +47,7 @@ class PartSelection:
         self._names: dict[str, list[int]] = defaultdict(list)
         for index, one in selectors.items():
             self._names[spell_name(one.name)].append(index)
-        self._checked = [(one, LaxName(selectors[one].name)) for one in sorted(checked)]
-        names = {index: one.name for index, one in selectors.items()}
-        self._in_query = FormSelection(names, size, checked)
+        self._checked = FieldNames({one: selectors[one].name for one in sorted(checked)})
 
     def find(self, body: bytes, content_types: Sequence[bytes]) -> PartFindings:
         """Return the parts that hold selected values; one name may stand in many.
@@ -67,7 +65,7 @@ class PartSelection:
         """Add what is selected of one part to findings; raise ForbiddenValue as `find` does."""
         indexes = self._names.get(part.name)
         if indexes is None:
-            self._look_for_variants(part.name, findings)
+            self._look_for_twins(part.name, findings)
             return
         for index in indexes if not part.is_unfilled else ():
             if self._selectors[index].place == "part" or part.filename is not None:
@@ -79,18 +77,14 @@ class PartSelection:
         """Return findings of nothing yet."""
         return PartFindings(self._size)
 
-    def refuse_in_query(self, query: str) -> None:
-        """Raise ForbiddenValue where a selected name stands in the query: many read it as well."""
-        self._in_query.refuse_in_query(query)
-
-    def _look_for_variants(self, name: str, findings: PartFindings) -> None:
+    def _look_for_twins(self, name: str, findings: PartFindings) -> None:
         if not self._checked:
             return
-        lax = LaxName(name)
-        for index, selected in self._checked:
-            if selected.may_be(lax, any_case=False):
+        if len(name) > NAME_MAX:
+            raise InvalidBody("name-too-long")
+        for index, in_case in self._checked.readings(name):
+            if not in_case:
                 raise ForbiddenValue(
                     "name-variant", detail="A selected name stands there in another spelling."
                 )
-            if selected.may_be(lax, any_case=True):
-                findings.variants.add(index)
+            findings.variants.add(index)

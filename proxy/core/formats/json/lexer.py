@@ -43,18 +43,21 @@ def enter(text: str, at: int, closing: str) -> tuple[int, str]:
 
 
 def member(text: str, at: int) -> tuple[str, int, int, str]:
-    """Return a member's key, where its value begins, how far it was read, and what stands there.
+    """Return a member's name, where its value begins, how far it was read, and what stands there.
 
-    A short scalar is read to behind the comma or brace that follows it; of any other value only the
-    beginning is known, and the last part is empty.
+    The name is as it is spelled. A short scalar is read to behind the comma or brace that follows
+    it; of any other value only the beginning is known, and the last part is empty.
     """
     match = _MEMBER.match(text, at)
     if match is None:
         raise InvalidBody("not-json")
-    key, _, closing = match.groups()
-    if "\\" in key or not key.isascii():
-        key = unescape(f'"{key}"'.encode("latin-1"))
-    return key, match.start(2), match.end(), closing or ""
+    name, _, closing = match.groups()
+    return name, match.start(2), match.end(), closing or ""
+
+
+def read_name(spelled: str) -> str:
+    """Return a member's name as it reads; an ASCII one without escapes reads as it is spelled."""
+    return unescape(f'"{spelled}"'.encode("latin-1"))
 
 
 def after(pattern: re.Pattern[str], text: str, at: int) -> tuple[int, str]:

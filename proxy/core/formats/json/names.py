@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from ...readings_of_a_name import squeeze
+
 _PLAIN: Final = re.compile(r"[A-Za-z0-9_.$@-]+")
 
 
@@ -18,13 +20,9 @@ def quoted(name: str) -> str:
     return f'"{name}"'
 
 
-def fold(name: str) -> str:
-    """Return a name in the one case in which names are compared, up to its first NUL.
-
-    Parsers in C end a name there.
-    """
-    folded = name.casefold()
-    return folded if "\0" not in folded else folded.partition("\0")[0]
+def squeezed(name: str) -> bytes:
+    """Return a plain name as it stands in a squeezed text, and so does every twin of it."""
+    return squeeze(quoted(name).encode("ascii"))
 
 
 def all_plain(value: object) -> bool:

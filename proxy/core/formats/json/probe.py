@@ -1,9 +1,9 @@
 r"""Plain paths searched for by name, in a text that the scanner has read: no walk over its members.
 
 A text that the scanner has read, and in which the `"name"` of a member stands just as often, in any
-case, as objects on the path have such a member, has those members at these places, one after the
-other. Escapes (`\u`) could spell a name otherwise, names beyond ASCII have other cases, and a name
-may stand elsewhere too: such texts take the walk.
+spelling that some reader takes for it, as objects on the path have such a member, has those members
+at these places, one after the other. Escapes (`\u`) could spell a name otherwise, names beyond
+ASCII have other cases, and a name may stand elsewhere too: such texts take the walk.
 
 In a list, the strings found so far are cut out of what is searched: they are most of its text.
 """
@@ -14,10 +14,11 @@ from collections.abc import Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from typing import Any, Final
 
+from ...readings_of_a_name import speaks_of_prototype, squeeze
 from ...selectors import Any as Every
 from .findings import Path
 from .lexer import after_space, scan, value_start
-from .names import all_plain, quoted
+from .names import all_plain, quoted, squeezed
 from .text import MAX_DEPTH, check, decoded, is_too_deep
 from .walk import SELECTED_MAX
 
@@ -66,14 +67,16 @@ class Probe:
         """
         return decoded(body) if self._many else check(body)
 
-    def find(self, text: str, start: int) -> tuple[object, int, Selected] | None:
-        """Return the value at `start` as it is read, where it ends, and what stands at the paths.
+    def find(self, text: str, body: bytes, start: int) -> tuple[object, int, Selected] | None:
+        """Return the value at `start` of the text of a body, where it ends, what is at the paths.
 
         A path is missing where one of its values is absent or null, or an array on it is empty.
         None where any of it is not certain. Raises ValueError, StopIteration or RecursionError for
         what the scanner does not read, as it does.
         """
         if "\\" in text and "\\u" in text:  # one character is looked for much faster than two
+            return None
+        if speaks_of_prototype(text):
             return None
         document: Any
         end: int
@@ -83,7 +86,7 @@ class Probe:
         if self._many:
             selected = _in_lists(document, self._paths, text)
         else:
-            selected = _by_names(document, self._named, text)
+            selected = _by_names(document, self._named, text, squeeze(body))
         return None if selected is None else (document, end, selected)
 
     def places(self, document: object) -> list[list[Path]]:
@@ -91,8 +94,8 @@ class Probe:
         return [list(_places(document, path, ())) for path in self._paths]
 
 
-_Name = tuple[str, str, str, int]
-"""A name, how it is spelled, also in lower case, and how long that is."""
+_Name = tuple[str, str, bytes, int]
+"""A name, how it is spelled, also in a squeezed text, and how long it is spelled."""
 _Steps = tuple[_Name | None, ...]
 
 
@@ -100,31 +103,29 @@ def _step(step: str | Every) -> _Name | None:
     if not isinstance(step, str):
         return None
     spelled = quoted(step)
-    return step, spelled, spelled.lower(), len(spelled)
+    return step, spelled, squeezed(step), len(spelled)
 
 
 def _by_names(
     document: Any,  # noqa: ANN401 - what the scanner returns
     paths: tuple[tuple[_Name, ...], ...],
     text: str,
+    lean: bytes,
 ) -> Selected | None:
-    """Return what stands at paths of names alone."""
-    lower = text.lower()
+    """Return what stands at paths of names alone; `lean` is the text, squeezed."""
     plain = text.isascii()
     found: list[list[Seen]] = []
     missing: AbstractSet[int] = _NOTHING
     for path in paths:
         level = document
-        behind = 0
-        for name, _, spelled, size in path:
+        for name, _, needle, _ in path:
             if type(level) is not dict or not (plain or all_plain(level)):
                 return None
-            at = lower.find(spelled)
+            at = lean.find(needle)
             if at < 0:
                 level = None
                 break
-            behind = at + size
-            if name not in level or lower.find(spelled, behind) >= 0:
+            if name not in level or lean.find(needle, at + 1) >= 0:
                 return None
             level = level[name]
             if level is None:
@@ -133,7 +134,8 @@ def _by_names(
             missing |= {len(found)}
             found.append([])
         else:
-            found.append([(level, value_start(text, behind))])
+            _, spelled, _, size = path[-1]
+            found.append([(level, value_start(text, text.index(spelled) + size))])
     return found, missing
 
 
@@ -178,7 +180,7 @@ def _listed(
     lacks = False
     above: list[Any] = []
     spelled, size = "", 0
-    counts: list[tuple[str, int]] = []
+    counts: list[tuple[bytes, int]] = []
     for step in path:
         above = [level for level in levels if level is not None]
         lacks = lacks or len(above) < len(levels)
@@ -191,16 +193,16 @@ def _listed(
         else:
             if not kinds <= _OBJECTS or not (plain or all(map(all_plain, above))):
                 return None
-            name, spelled, folded, size = step
+            name, spelled, needle, size = step
             levels = [level[name] for level in above if name in level]
             lacks = lacks or len(levels) < len(above)
-            counts.append((folded, len(levels)))
+            counts.append((needle, len(levels)))
     located = _located(text, levels, spelled, size)
     if located is None:
         return None
     seen, rest = located
-    lower = rest.lower()
-    if any(lower.count(name) != count for name, count in counts):
+    lean = squeeze(rest.encode("latin-1"))
+    if any(lean.count(needle) != count for needle, count in counts):
         return None
     return seen, lacks or len(seen) < len(levels), rest, max(len(above) - 1, 0)
 

@@ -37,16 +37,20 @@ class Selection:
         plain = [path for path in paths if path is not None]
         self.plain = Probe(tuple(plain)) if len(plain) == len(paths) else None
 
-    def find(self, body: bytes) -> Findings:
-        """Return where the selected values lie; raise InvalidBody unless `body` is strict JSON."""
+    def find(self, body: bytes, *, lenient: bool = False, probe: bool = True) -> Findings:
+        """Return where the selected values lie; raise InvalidBody unless `body` is strict JSON.
+
+        A selected member that stands twice is refused alike, or told of where that is `lenient`.
+        Without `probe` it is walked: searching has been tried.
+        """
         text = check(body)
         start = 0 if text.startswith("{") else after_space(text, 0)
         findings = Findings(self._size)
         try:
-            end = self._probe(text, start, findings)
+            end = self._probe(text, body, start, findings) if probe else None
             if end is None:
                 findings = Findings(self._size)
-                end = Walk(text, findings).value(start, (self._root,), ())
+                end = Walk(text, findings, lenient=lenient).value(start, (self._root,), ())
         except (ValueError, StopIteration):  # what the C scanner raises
             raise InvalidBody("not-json") from None
         if end != len(text) and after_space(text, end) != len(text):
@@ -55,11 +59,11 @@ class Selection:
             findings.missing.update(index for index in self._deep if not findings.found[index])
         return findings
 
-    def _probe(self, text: str, start: int, findings: Findings) -> int | None:
+    def _probe(self, text: str, body: bytes, start: int, findings: Findings) -> int | None:
         """Find the values of plain paths without a walk; return None where that is not certain."""
         if self.plain is None or not self.plain.suits(text):
             return None
-        probed = self.plain.find(text, start)
+        probed = self.plain.find(text, body, start)
         if probed is None:
             return None
         document, end, (found, missing) = probed

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import Final
 
 from ...errors import BodyTooLarge, InvalidBody
+from ...readings_of_a_name import leads_to_prototype, speaks_of_prototype, squeeze
 from .findings import Findings, Found, Path
 from .lexer import (
     AFTER_ELEMENT,
@@ -14,31 +16,53 @@ from .lexer import (
     after_space,
     enter,
     member,
+    read_name,
     scan,
     value_end,
     value_start,
 )
-from .names import all_plain, fold
+from .names import all_plain
 from .tree import Node
 
-Probes = tuple[tuple[str, str, Node], ...]
-"""Names, each also as it stands quoted in a text in lower case, and where they lead."""
+Probes = tuple[tuple[str, str, bytes, Node], ...]
+"""Names, each also as it stands quoted in a text and in a squeezed one, and where they lead."""
 
 SELECTED_MAX: Final = 30_000
 """How many values of one text may be selected. A dozen bytes of a list may become a token of two
 hundred, and each takes 15 microseconds in which nobody else is served."""
+ODD_NAMES_MAX: Final = 2 * 1024 * 1024
+"""So many characters may the names of one text have that are not ASCII or have escapes, each name
+counted once and with forty more: to read one takes a microsecond and more."""
+_ODD_NAME: Final = 40
+_INDEX: Final = re.compile(r"[0-9]{1,9}")
 
 
 class Walk:
-    """One walk over one text."""
+    """One walk over one text.
 
-    __slots__ = ("_lower", "_room", "findings", "text")
+    Where it is `lenient`, a selected member that stands twice is told of and not refused.
+    """
 
-    def __init__(self, text: str, findings: Findings) -> None:
+    __slots__ = (
+        "_clean",
+        "_lenient",
+        "_odd",
+        "_odd_room",
+        "_room",
+        "_squeezed",
+        "findings",
+        "text",
+    )
+
+    def __init__(self, text: str, findings: Findings, *, lenient: bool = False) -> None:
         self.text = text
         self.findings = findings
+        self._lenient = lenient
         self._room = SELECTED_MAX
-        self._lower: str | None = None
+        self._odd: dict[str, str] = {}
+        self._odd_room = ODD_NAMES_MAX
+        self._squeezed: bytes | None = None
+        self._clean: dict[int, bool] = {}
 
     def value(self, at: int, states: tuple[Node, ...], path: Path) -> int:
         """Walk the value at `at` for the selectors of `states`; return where it ends."""
@@ -63,21 +87,24 @@ class Walk:
 
     def _plain_object(self, at: int, node: Node, path: Path) -> int:
         """Walk an object of which only named members matter: the usual case, so the fast one."""
-        text, names, folded = self.text, node.names, node.folded
+        text, names, beginnings = self.text, node.names, node.beginnings
         seen: set[str] = set()
         at, closing = enter(text, at, "}")
         while closing == ",":
             key, start, at, closing = member(text, at)
+            plain = key.isascii() and "\\" not in key
+            if not plain:
+                key = self._read(key)
             child = names.get(key)
             if child is not None:
                 if key in seen:
-                    raise InvalidBody("duplicate-member")
+                    self._refuse_second((child,), path)
                 seen.add(key)
                 end = self.value(start, (child,), (*path, key))
                 if not closing:
                     at = end
-            elif (other := fold(key)) in folded:
-                self.findings.variants |= folded[other]
+            elif not plain or key[:1] in beginnings:
+                self._look_at(node, key, start, path)
             if not closing:
                 if child is None:
                     at = scan(text, at)[1]
@@ -93,10 +120,12 @@ class Walk:
         empty = closing == "}"
         while closing == ",":
             key, start, at, closing = member(text, at)
-            onward = self._onward(states, key)
+            if "\\" in key or not key.isascii():
+                key = self._read(key)
+            onward = self._onward(states, key, start, path)
             if onward:
                 if key in seen:
-                    raise InvalidBody("duplicate-member")
+                    self._refuse_second(onward, path)
                 seen.add(key)
                 end = self.value(start, onward, (*path, key))
                 if not closing:
@@ -109,6 +138,31 @@ class Walk:
             if state.beyond:
                 self._miss(state, state.names.keys() - seen, state.indexes, empty=empty)
         return at
+
+    def _read(self, spelled: str) -> str:
+        """Return a name that is not ASCII or has escapes as it reads."""
+        name = self._odd.get(spelled)
+        if name is None:
+            self._odd_room -= len(spelled) + _ODD_NAME
+            if self._odd_room < 0:
+                raise BodyTooLarge("too-many-odd-names")
+            name = self._odd[spelled] = read_name(spelled)
+        return name
+
+    def _refuse_second(self, nodes: tuple[Node, ...], path: Path) -> None:
+        """Refuse a selected member that stands a second time, or tell of it."""
+        if not self._lenient:
+            raise InvalidBody("duplicate-member")
+        for node in nodes:
+            self.findings.tell_of_hidden(path, node.onward.union(node.ends))
+
+    def _look_at(self, node: Node, key: str, start: int, path: Path) -> None:
+        """Tell of a member that some readers take for one that is selected in its object."""
+        as_element = node.indexes and _INDEX.fullmatch(key) and int(key) in node.indexes
+        if as_element or leads_to_prototype(key, self.text, start):
+            self.findings.tell_of_hidden(path, node.onward)
+        elif (selectors := node.variants(key)) is not None:
+            self.findings.tell_of_variant(path, selectors)
 
     def _array(self, at: int, states: tuple[Node, ...], path: Path) -> int:
         text = self.text
@@ -134,37 +188,49 @@ class Walk:
         if len(states) > 1 or states[0].any is None or states[0].indexes or states[0].sticky:
             return None
         node = states[0].any
-        if node.ends or node.deep is not None or (self._lower is None and "\\u" in self.text):
+        if node.ends or node.deep is not None or node.probes is None:
             return None
-        if self._lower is None:
-            self._lower = self.text.lower()
-        return node.probes
+        clean = self._clean.get(id(node))
+        if clean is None:
+            clean = self._clean[id(node)] = self._is_clean(node.probes)
+        return node.probes if clean else None
+
+    def _is_clean(self, probes: Probes) -> bool:
+        """Tell whether no name stands in the text in another spelling than the selected one."""
+        if "\\u" in self.text or speaks_of_prototype(self.text):
+            return False
+        squeezed = self._squeezed
+        if squeezed is None:
+            squeezed = self._squeezed = squeeze(self.text.encode("latin-1"))
+        return all(
+            squeezed.count(needle) == self.text.count(spelled) for _, spelled, needle, _ in probes
+        )
 
     def _probe(self, at: int, probes: Probes, path: Path) -> int | None:
         """Find members of an object by their names alone; return None where that is not certain.
 
-        A name that stands once in the object's text, in any case, is the member that the scanner
-        has read there. Lists of objects are long, and a walk over all their members would be.
+        A name that stands once in the object's text is the member that the scanner has read there.
+        Lists of objects are long, and a walk over all their members would be.
         """
-        text, lower = self.text, self._lower
-        if lower is None or text[at : at + 1] != "{":
+        text = self.text
+        if text[at : at + 1] != "{":
             return None
         value, end = scan(text, at)
         if not all_plain(value):
             return None
         places = []
-        for name, spelled, child in probes:
-            place = lower.find(spelled, at, end)
+        for name, spelled, _, child in probes:
+            place = text.find(spelled, at, end)
             behind = place + len(spelled)
             if (place >= 0) != (name in value) or (
-                place >= 0 and lower.find(spelled, behind, end) >= 0
+                place >= 0 and text.find(spelled, behind, end) >= 0
             ):
                 return None
             if place >= 0:
                 places.append((name, child, value_start(text, behind)))
         if len(places) < len(probes):
             self.findings.missing.update(
-                *(one.below for name, _, one in probes if name not in value)
+                *(one.below for name, _, _, one in probes if name not in value)
             )
         for name, child, start in places:
             if child.into_objects or child.into_arrays:
@@ -184,14 +250,16 @@ class Walk:
             else:
                 self.findings.found[selector].append(Found(path, start, end))
 
-    def _onward(self, states: tuple[Node, ...], key: str) -> tuple[Node, ...]:
+    def _onward(
+        self, states: tuple[Node, ...], key: str, start: int, path: Path
+    ) -> tuple[Node, ...]:
         onward: tuple[Node, ...] = ()
         for state in states:
             child = state.names.get(key)
             if child is not None:
                 onward += (child,)
-            elif (other := fold(key)) in state.folded:
-                self.findings.variants |= state.folded[other]
+            elif state.onward:
+                self._look_at(state, key, start, path)
             if state.any is not None:
                 onward += (state.any,)
             if state.sticky:

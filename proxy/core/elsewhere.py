@@ -1,0 +1,130 @@
+"""Names that a rule reads in one place of a request, looked for in the others.
+
+Many backends make one set of parameters of query, body and cookies: Rails and PHP merge them, and a
+parameter wins over a member. A value that the rule would have sealed then comes in plain from where
+the rule does not look.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Final, NoReturn
+from urllib.parse import unquote_to_bytes
+
+from .errors import ForbiddenValue
+from .formats import form, multipart
+from .formats.field_names import FieldNames
+from .formats.json import Selection
+from .formats.kinds import Kind
+from .message import RequestHead
+from .readings_of_a_name import squeeze_fields
+from .selectors import JsonSelector, Step
+
+COOKIE: Final = b"cookie"
+
+
+def fields_of_query(query: str) -> Iterator[tuple[str, str | None]]:
+    """Yield name and value of each parameter of a query, decoded once.
+
+    What stands behind a `;` is one to some readers: it comes last, with no value.
+    """
+    spelled = query.encode("latin-1", errors="replace")
+    for one in spelled.split(b"&"):
+        name, _, value = one.partition(b"=")
+        yield _decoded(name), _decoded(value)
+    if b";" in spelled:
+        for one in spelled.split(b"&"):
+            for hidden in one.split(b";")[1:]:
+                yield _decoded(hidden.partition(b"=")[0]), None
+
+
+def cookies(head: RequestHead) -> Iterator[tuple[str, str]]:
+    """Yield name and value of each cookie, decoded once, as PHP does."""
+    for line in head.told.get(COOKIE, ()):
+        for one in line.replace(b",", b";").split(b";"):
+            name, _, value = one.partition(b"=")
+            yield _decoded(name), _decoded(value.strip(b' \t"'))
+
+
+def _decoded(spelled: bytes) -> str:
+    return unquote_to_bytes(spelled.replace(b"+", b" ")).decode(errors="replace")
+
+
+class Elsewhere:
+    """What a block selects in one place of a request and must not stand in another.
+
+    `in_body` are the names of what it selects in the body, by their first steps; `in_query` those
+    of parameters.
+    """
+
+    __slots__ = ("_in_body", "_in_query", "_members", "_needles")
+
+    def __init__(self, in_body: Iterable[str], in_query: Iterable[str]) -> None:
+        """Make the names ready."""
+        self._in_body = FieldNames(dict(enumerate(in_body)))
+        self._in_query = FieldNames(dict(enumerate(in_query)))
+        self._needles = self._in_body.needles | self._in_query.needles | {b"proto"}
+        self._members = _members(self._in_query.names)
+
+    def refuse_in_head(self, head: RequestHead) -> None:
+        """Raise ForbiddenValue where a name stands in the query or in a cookie as well."""
+        if head.query is None and COOKIE not in head.told:
+            return
+        if self._is_clear(head):
+            return
+        for name, _ in fields_of_query(head.query or ""):
+            if self._in_body.readings(name):
+                _refuse("query")
+        for name, _ in cookies(head):
+            if self._in_body.readings(name) or self._in_query.readings(name):
+                _refuse("cookie")
+
+    def refuse_in_body(self, head: RequestHead, kind: Kind, body: bytes) -> None:
+        """Raise ForbiddenValue where a selected parameter has its like in the body.
+
+        Raises as the format does where the body cannot be read.
+        """
+        if not self._in_query or not body:
+            return
+        if self._members is not None and kind == "json":
+            findings = self._members.find(body)
+            if findings.twins or any(findings.found):
+                _refuse("body")
+        elif any(self._in_query.readings(name) for name in _fields(head, kind, body)):
+            _refuse("body")
+
+    def _is_clear(self, head: RequestHead) -> bool:
+        """Tell whether query and cookies hold no spelling of any name, as nearly always."""
+        texts = [*head.told.get(COOKIE, ())]
+        if head.query:
+            texts.append(head.query.encode("latin-1", errors="replace"))
+        for text in texts:
+            if b"%" in text or not text.isascii():
+                return False
+            lean = squeeze_fields(text)
+            for needle in self._needles:
+                if needle in lean:
+                    return False
+        return True
+
+
+def _refuse(place: str) -> NoReturn:
+    raise ForbiddenValue(
+        f"name-in-{place}", detail=f"A name that the rule selects stands in the {place} as well."
+    )
+
+
+def _fields(head: RequestHead, kind: Kind, body: bytes) -> Iterator[str]:
+    if kind == "form":
+        yield from (pair.name for pair in form.pairs(body))
+        yield from form.hidden_names(body)
+    elif kind == "multipart":
+        boundary = multipart.read_boundary(head.told.get(b"content-type", ()))
+        yield from (part.name for part in multipart.parts(body, boundary))
+
+
+def _members(names: Mapping[int, str]) -> Selection | None:
+    """Return what finds members of such names at the root of a JSON text."""
+    if not names:
+        return None
+    return Selection(tuple(JsonSelector(f"$[{name!r}]", (Step(name),)) for name in names.values()))
