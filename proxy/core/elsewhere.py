@@ -68,11 +68,15 @@ class Elsewhere:
 
     def refuse_in_head(self, head: RequestHead) -> None:
         """Raise ForbiddenValue where a name stands in the query or in a cookie as well."""
-        if head.query is None and COOKIE not in head.told:
+        query, lines = head.query, head.told.get(COOKIE)
+        if not query and lines is None:
             return
-        if self._is_clear(head):
+        text = query.encode("latin-1", errors="replace") if query else b""
+        if lines is not None:
+            text = b";".join((text, *lines))
+        if self._is_clear(text):
             return
-        for name, _ in fields_of_query(head.query or ""):
+        for name, _ in fields_of_query(query or ""):
             if self._in_body.readings(name):
                 _refuse("query")
         for name, _ in cookies(head):
@@ -93,18 +97,14 @@ class Elsewhere:
         elif any(self._in_query.readings(name) for name in _fields(head, kind, body)):
             _refuse("body")
 
-    def _is_clear(self, head: RequestHead) -> bool:
+    def _is_clear(self, text: bytes) -> bool:
         """Tell whether query and cookies hold no spelling of any name, as nearly always."""
-        texts = [*head.told.get(COOKIE, ())]
-        if head.query:
-            texts.append(head.query.encode("latin-1", errors="replace"))
-        for text in texts:
-            if b"%" in text or not text.isascii():
+        if b"%" in text or not text.isascii():
+            return False
+        lean = squeeze_fields(text)
+        for needle in self._needles:  # noqa: SIM110 - twice as fast as any(), for every message
+            if needle in lean:
                 return False
-            lean = squeeze_fields(text)
-            for needle in self._needles:
-                if needle in lean:
-                    return False
         return True
 
 

@@ -131,7 +131,7 @@ class Ordinary:
         text = self._probe.read(body)
         try:
             start = 0 if text.startswith("{") else after_space(text, 0)
-            probed = self._probe.find(text, body, start)
+            probed = self._probe.find(text, start)
         except (ValueError, StopIteration, RecursionError):
             return None
         if probed is None:

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from typing import Final, Literal
@@ -116,18 +116,6 @@ _SUFFIX: Final = re.compile(r"[(:]")
 _HEADER_JOINTS: Final = re.compile(rb"[^a-z0-9]+")
 
 _LOWER: Final = bytes.maketrans(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ", b"abcdefghijklmnopqrstuvwxyz")
-_SQUEEZED: Final = bytes.maketrans(
-    b"ABCDEFGHIJKLMNOPQRSTUVWXYZ.[]", b'abcdefghijklmnopqrstuvwxyz"""'
-)
-
-
-def squeeze(text: bytes) -> bytes:
-    """Return a JSON text in which every twin of an ASCII name that needs no escape reads as it.
-
-    That is in lower case, without white space, `_` and `-`, and with quotes in the place of `.`,
-    `[` and `]`, so that `"Pay-ment.card"` begins with `"payment"` as `"payment"` does.
-    """
-    return text.translate(_SQUEEZED, b"_- \t\r\n")
 
 
 def squeeze_fields(text: bytes) -> bytes:
@@ -161,9 +149,19 @@ def first_step_of_member(name: str) -> str | None:
     return None if match is None else fold_member(match[1])
 
 
-def speaks_of_prototype(text: str) -> bool:
-    """Tell whether a JSON text has a word by which a member may lead to a prototype."""
-    return "__proto__" in text or '"prototype"' in text
+def are_plain(names: Iterable[str], known: Container[str], folded: Container[str]) -> bool:
+    """Tell whether among an object's names none but the `known` may be read as one of them.
+
+    `folded` are the known ones, folded. True is certain; a name beyond ASCII gives False.
+    """
+    for name in names:
+        if name in known:
+            continue
+        if not name.isascii() or name in _PROTOTYPES or fold_member(name) in folded:
+            return False
+        if not name.isalnum() and first_step_of_member(name) in folded:
+            return False
+    return True
 
 
 def leads_to_prototype(name: str, text: str, start: int) -> bool:

@@ -279,7 +279,7 @@ def test_names_of_forms_take_no_more_than_they_may(
     body: bytes, error: type[SealyardError], reason: str
 ) -> None:
     with pytest.raises(error) as caught:
-        send(a_seal("form:card"), a_message(body, headers=FORM))  # type: ignore[arg-type]  # bytes are fine
+        send(a_seal("form:card"), a_message(body, headers=FORM))
     assert caught.value.reason == reason
 
 

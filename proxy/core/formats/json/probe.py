@@ -1,9 +1,9 @@
 r"""Plain paths searched for by name, in a text that the scanner has read: no walk over its members.
 
-A text that the scanner has read, and in which the `"name"` of a member stands just as often, in any
-spelling that some reader takes for it, as objects on the path have such a member, has those members
-at these places, one after the other. Escapes (`\u`) could spell a name otherwise, names beyond
-ASCII have other cases, and a name may stand elsewhere too: such texts take the walk.
+A text that the scanner has read, and in which the `"name"` of a member stands just as often as
+objects on the path have such a member, has those members at these places, one after the other, as
+long as no other of their names may be read as it. Escapes (`\u`) could spell a name otherwise,
+names beyond ASCII have more twins, and a name may stand elsewhere too: such texts take the walk.
 
 In a list, the strings found so far are cut out of what is searched: they are most of its text.
 """
@@ -14,11 +14,10 @@ from collections.abc import Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from typing import Any, Final
 
-from ...readings_of_a_name import speaks_of_prototype, squeeze
 from ...selectors import Any as Every
 from .findings import Path
 from .lexer import after_space, scan, value_start
-from .names import all_plain, quoted, squeezed
+from .names import PlainNames, quoted
 from .text import MAX_DEPTH, check, decoded, is_too_deep
 from .walk import SELECTED_MAX
 
@@ -41,12 +40,13 @@ Selected = tuple[Sequence[Sequence[Seen]], AbstractSet[int]]
 class Probe:
     """A set of plain paths, each known by its place in the set."""
 
-    __slots__ = ("_longest", "_many", "_named", "_paths")
+    __slots__ = ("_longest", "_many", "_named", "_paths", "_plain")
 
     def __init__(self, paths: tuple[PlainPath, ...]) -> None:
         """Make ready to search for `paths`."""
         self._paths = tuple(tuple(map(_step, one)) for one in paths)
         self._many = any(None in one for one in self._paths)
+        self._plain = PlainNames(step for one in paths for step in one if isinstance(step, str))
         self._named = tuple(tuple(step for step in one if step) for one in self._paths)
         # A walk over few members costs less than a search in much text; one over a list does not.
         self._longest = _LISTED_MAX if self._many else _PROBED_MAX
@@ -67,8 +67,8 @@ class Probe:
         """
         return decoded(body) if self._many else check(body)
 
-    def find(self, text: str, body: bytes, start: int) -> tuple[object, int, Selected] | None:
-        """Return the value at `start` of the text of a body, where it ends, what is at the paths.
+    def find(self, text: str, start: int) -> tuple[object, int, Selected] | None:
+        """Return the value at `start` as it is read, where it ends, and what stands at the paths.
 
         A path is missing where one of its values is absent or null, or an array on it is empty.
         None where any of it is not certain. Raises ValueError, StopIteration or RecursionError for
@@ -76,17 +76,15 @@ class Probe:
         """
         if "\\" in text and "\\u" in text:  # one character is looked for much faster than two
             return None
-        if speaks_of_prototype(text):
-            return None
         document: Any
         end: int
         document, end = scan(text, start)
         if not self._paths:
             return document, end, ((), _NOTHING)
         if self._many:
-            selected = _in_lists(document, self._paths, text)
+            selected = _in_lists(document, self._paths, text, self._plain)
         else:
-            selected = _by_names(document, self._named, text, squeeze(body))
+            selected = _by_names(document, self._named, text, self._plain)
         return None if selected is None else (document, end, selected)
 
     def places(self, document: object) -> list[list[Path]]:
@@ -94,8 +92,8 @@ class Probe:
         return [list(_places(document, path, ())) for path in self._paths]
 
 
-_Name = tuple[str, str, bytes, int]
-"""A name, how it is spelled, also in a squeezed text, and how long it is spelled."""
+_Name = tuple[str, str, int]
+"""A name, how it is spelled, and how long that is."""
 _Steps = tuple[_Name | None, ...]
 
 
@@ -103,39 +101,37 @@ def _step(step: str | Every) -> _Name | None:
     if not isinstance(step, str):
         return None
     spelled = quoted(step)
-    return step, spelled, squeezed(step), len(spelled)
+    return step, spelled, len(spelled)
 
 
 def _by_names(
     document: Any,  # noqa: ANN401 - what the scanner returns
     paths: tuple[tuple[_Name, ...], ...],
     text: str,
-    lean: bytes,
+    plain: PlainNames,
 ) -> Selected | None:
-    """Return what stands at paths of names alone; `lean` is the text, squeezed."""
-    plain = text.isascii()
+    """Return what stands at paths of names alone."""
+    if not plain.suit(document):
+        return None
     found: list[list[Seen]] = []
     missing: AbstractSet[int] = _NOTHING
     for path in paths:
         level = document
-        for name, _, needle, _ in path:
-            if type(level) is not dict or not (plain or all_plain(level)):
+        behind = 0
+        for name, spelled, size in path:
+            if level is not document and not plain.suit(level):
                 return None
-            at = lean.find(needle)
-            if at < 0:
-                level = None
-                break
-            if name not in level or lean.find(needle, at + 1) >= 0:
-                return None
-            level = level[name]
+            level = level.get(name)
             if level is None:
                 break
+            behind = text.index(spelled) + size
+            if text.find(spelled, behind) >= 0:
+                return None
         if level is None:
             missing |= {len(found)}
             found.append([])
         else:
-            _, spelled, _, size = path[-1]
-            found.append([(level, value_start(text, text.index(spelled) + size))])
+            found.append([(level, value_start(text, behind))])
     return found, missing
 
 
@@ -143,14 +139,14 @@ def _in_lists(
     document: Any,  # noqa: ANN401 - as above
     paths: tuple[_Steps, ...],
     text: str,
+    plain: PlainNames,
 ) -> Selected | None:
     """Return what stands at paths of which some go through arrays."""
-    plain = text.isascii()
     found: list[list[Seen]] = []
     missing: AbstractSet[int] = _NOTHING
     depth, shortest = len(text), text
     for index, path in enumerate(paths):
-        listed = _listed(document, path, text, plain=plain)
+        listed = _listed(document, path, text, plain)
         if listed is None:
             return None
         seen, lacks, rest, apart = listed
@@ -168,8 +164,7 @@ def _listed(
     document: Any,  # noqa: ANN401 - as above
     path: _Steps,
     text: str,
-    *,
-    plain: bool,
+    plain: PlainNames,
 ) -> tuple[list[Seen], bool, str, int] | None:
     """Return the values at a path to a name, and whether something is missing there.
 
@@ -180,7 +175,7 @@ def _listed(
     lacks = False
     above: list[Any] = []
     spelled, size = "", 0
-    counts: list[tuple[bytes, int]] = []
+    counts: list[tuple[str, int]] = []
     for step in path:
         above = [level for level in levels if level is not None]
         lacks = lacks or len(above) < len(levels)
@@ -191,18 +186,17 @@ def _listed(
             lacks = lacks or not all(above)
             levels = [one for level in above for one in level]
         else:
-            if not kinds <= _OBJECTS or not (plain or all(map(all_plain, above))):
+            if not kinds <= _OBJECTS or not all(map(plain.suit, above)):
                 return None
-            name, spelled, needle, size = step
+            name, spelled, size = step
             levels = [level[name] for level in above if name in level]
             lacks = lacks or len(levels) < len(above)
-            counts.append((needle, len(levels)))
+            counts.append((spelled, len(levels)))
     located = _located(text, levels, spelled, size)
     if located is None:
         return None
     seen, rest = located
-    lean = squeeze(rest.encode("latin-1"))
-    if any(lean.count(needle) != count for needle, count in counts):
+    if any(rest.count(name) != count for name, count in counts):
         return None
     return seen, lacks or len(seen) < len(levels), rest, max(len(above) - 1, 0)
 

@@ -47,7 +47,7 @@ class Selection:
         start = 0 if text.startswith("{") else after_space(text, 0)
         findings = Findings(self._size)
         try:
-            end = self._probe(text, body, start, findings) if probe else None
+            end = self._probe(text, start, findings) if probe else None
             if end is None:
                 findings = Findings(self._size)
                 end = Walk(text, findings, lenient=lenient).value(start, (self._root,), ())
@@ -59,11 +59,11 @@ class Selection:
             findings.missing.update(index for index in self._deep if not findings.found[index])
         return findings
 
-    def _probe(self, text: str, body: bytes, start: int, findings: Findings) -> int | None:
+    def _probe(self, text: str, start: int, findings: Findings) -> int | None:
         """Find the values of plain paths without a walk; return None where that is not certain."""
         if self.plain is None or not self.plain.suits(text):
             return None
-        probed = self.plain.find(text, body, start)
+        probed = self.plain.find(text, start)
         if probed is None:
             return None
         document, end, (found, missing) = probed

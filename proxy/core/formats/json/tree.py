@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from ...readings_of_a_name import beginnings, first_step_of_member, fold_member
 from ...selectors import Any, JsonSelector
-from .names import is_plain, quoted, squeezed
+from .names import PlainNames, is_plain, quoted
 
 
 @dataclass(slots=True)
@@ -17,8 +17,8 @@ class Node:
     `beyond` those that lead on from here, `below` both; selectors with `..` count in neither of the
     last two, since they are missing only if they find nothing at all. `onward` are those that lead
     on from here, `..` or not. `folded` has for the twins of each name the selectors that lead to
-    it, `beginnings` how ASCII twins begin. `probes` has the names, each also as it stands quoted
-    in a text, where all of them are spelled in one way.
+    it, `beginnings` how ASCII twins begin. `probes` has the names, each also as it stands quoted in
+    a text, where all of them are spelled in one way, and `plain` tells which objects suit them.
     """
 
     names: dict[str, Node] = field(default_factory=dict)
@@ -35,7 +35,8 @@ class Node:
     into_objects: bool = False
     into_arrays: bool = False
     only_names: bool = False
-    probes: tuple[tuple[str, str, bytes, Node], ...] | None = None
+    probes: tuple[tuple[str, str, Node], ...] | None = None
+    plain: PlainNames | None = None
 
     def variants(self, key: str) -> frozenset[int] | None:
         """Return the selectors for whose member some readers take one of another name."""
@@ -83,9 +84,8 @@ def finish(node: Node) -> None:
     node.only_names = not anywhere and not node.indexes
     node.beginnings = beginnings(node.folded)
     if node.names and node.only_names and all(map(is_plain, node.names)):
-        node.probes = tuple(
-            (name, quoted(name), squeezed(name), child) for name, child in node.names.items()
-        )
+        node.probes = tuple((name, quoted(name), child) for name, child in node.names.items())
+        node.plain = PlainNames(node.names)
     for child in children:
         if child is not None:
             finish(child)

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from ...errors import BodyTooLarge, InvalidBody
-from ...readings_of_a_name import leads_to_prototype, speaks_of_prototype, squeeze
+from ...readings_of_a_name import leads_to_prototype
 from .findings import Findings, Found, Path
 from .lexer import (
     AFTER_ELEMENT,
@@ -21,11 +21,7 @@ from .lexer import (
     value_end,
     value_start,
 )
-from .names import all_plain
 from .tree import Node
-
-Probes = tuple[tuple[str, str, bytes, Node], ...]
-"""Names, each also as it stands quoted in a text and in a squeezed one, and where they lead."""
 
 SELECTED_MAX: Final = 30_000
 """How many values of one text may be selected. A dozen bytes of a list may become a token of two
@@ -43,16 +39,7 @@ class Walk:
     Where it is `lenient`, a selected member that stands twice is told of and not refused.
     """
 
-    __slots__ = (
-        "_clean",
-        "_lenient",
-        "_odd",
-        "_odd_room",
-        "_room",
-        "_squeezed",
-        "findings",
-        "text",
-    )
+    __slots__ = ("_lenient", "_odd", "_odd_room", "_room", "findings", "text")
 
     def __init__(self, text: str, findings: Findings, *, lenient: bool = False) -> None:
         self.text = text
@@ -61,8 +48,6 @@ class Walk:
         self._room = SELECTED_MAX
         self._odd: dict[str, str] = {}
         self._odd_room = ODD_NAMES_MAX
-        self._squeezed: bytes | None = None
-        self._clean: dict[int, bool] = {}
 
     def value(self, at: int, states: tuple[Node, ...], path: Path) -> int:
         """Walk the value at `at` for the selectors of `states`; return where it ends."""
@@ -166,12 +151,12 @@ class Walk:
 
     def _array(self, at: int, states: tuple[Node, ...], path: Path) -> int:
         text = self.text
-        probes = self._probes(states)
+        probed = self._probed(states)
         index = 0
         at, closing = enter(text, at, "]")
         while closing == ",":
             at = after_space(text, at)
-            end = self._probe(at, probes, (*path, index)) if probes else None
+            end = self._probe(at, probed, (*path, index)) if probed is not None else None
             if end is None:
                 onward = _elements(states, index)
                 end = self.value(at, onward, (*path, index)) if onward else scan(text, at)[1]
@@ -183,55 +168,36 @@ class Walk:
                 self._miss(state, state.names, absent, empty=not index)
         return at
 
-    def _probes(self, states: tuple[Node, ...]) -> Probes | None:
+    def _probed(self, states: tuple[Node, ...]) -> Node | None:
         """Return what to search for in the elements of an array, where that can be certain."""
         if len(states) > 1 or states[0].any is None or states[0].indexes or states[0].sticky:
             return None
         node = states[0].any
-        if node.ends or node.deep is not None or node.probes is None:
+        if node.ends or node.deep is not None or node.probes is None or "\\u" in self.text:
             return None
-        clean = self._clean.get(id(node))
-        if clean is None:
-            clean = self._clean[id(node)] = self._is_clean(node.probes)
-        return node.probes if clean else None
+        return node
 
-    def _is_clean(self, probes: Probes) -> bool:
-        """Tell whether no name stands in the text in another spelling than the selected one."""
-        if "\\u" in self.text or speaks_of_prototype(self.text):
-            return False
-        squeezed = self._squeezed
-        if squeezed is None:
-            squeezed = self._squeezed = squeeze(self.text.encode("latin-1"))
-        return all(
-            squeezed.count(needle) == self.text.count(spelled) for _, spelled, needle, _ in probes
-        )
-
-    def _probe(self, at: int, probes: Probes, path: Path) -> int | None:
+    def _probe(self, at: int, node: Node, path: Path) -> int | None:
         """Find members of an object by their names alone; return None where that is not certain.
 
         A name that stands once in the object's text is the member that the scanner has read there.
         Lists of objects are long, and a walk over all their members would be.
         """
-        text = self.text
+        text, probes, plain = self.text, node.probes or (), node.plain
         if text[at : at + 1] != "{":
             return None
         value, end = scan(text, at)
-        if not all_plain(value):
+        if plain is None or not plain.suit(value):
             return None
         places = []
-        for name, spelled, _, child in probes:
-            place = text.find(spelled, at, end)
-            behind = place + len(spelled)
-            if (place >= 0) != (name in value) or (
-                place >= 0 and text.find(spelled, behind, end) >= 0
-            ):
+        for name, spelled, child in probes:
+            if name not in value:
+                self.findings.missing |= child.below
+                continue
+            behind = text.find(spelled, at, end) + len(spelled)
+            if text.find(spelled, behind, end) >= 0:
                 return None
-            if place >= 0:
-                places.append((name, child, value_start(text, behind)))
-        if len(places) < len(probes):
-            self.findings.missing.update(
-                *(one.below for name, _, _, one in probes if name not in value)
-            )
+            places.append((name, child, value_start(text, behind)))
         for name, child, start in places:
             if child.into_objects or child.into_arrays:
                 self.value(start, (child,), (*path, name))
