@@ -7,7 +7,7 @@ from typing import Final, TypeGuard
 
 from . import frame
 from .conditions import Conditions
-from .elsewhere import Elsewhere
+from .elsewhere import elsewhere
 from .errors import InvalidExpression
 from .formats.form import FormSelection
 from .formats.json import Selection
@@ -144,15 +144,12 @@ class Blueprint:
         self.parts = self._part_selection(selectors)
         named = self.form is not None or self.parts is not None
         self.selection = Selection(found) if found and not named else None
-        self.twins_checked = self._checked_for_spelling() | self._sources_checked()
-        self.variants_checked = (
-            self._sources_checked() if block.case_variants_allowed else self.twins_checked
-        )
+        self.twins_checked, self.variants_checked = self._checked()
         conditions = Conditions(block.when, variants_allowed=block.case_variants_allowed)
         self.when = conditions if block.when else None
         self.in_head = tuple(self._in_head(first=len(selectors)))
         self.query = self._query_selection()
-        self.elsewhere = self._elsewhere()
+        self.elsewhere = elsewhere(block, direction)
         self.heeds_head = bool(self.in_head) or any(_is_of_head(one) for one in block.absent)
         reads_more = named or self.selection is not None or bool(block.when)
         alone = self.takes_body and len(wholes) == 1 and not reads_more
@@ -327,41 +324,24 @@ class Blueprint:
         each = frozenset(one.index for one in placed if one.item.each)
         return FormSelection(names, max(names) + 1, checked, each)
 
-    def _elsewhere(self) -> Elsewhere | None:
-        """Return what of the block's names must stand in no other place of a request."""
-        if self.direction == "response":
-            return None
-        items = (*self.block.encrypt, *self.block.decrypt)
-        selectors = [one.selector for one in items if not one.elsewhere_allowed]
-        forbidden = [one for one in self.block.absent if kind_by_name(one) is not None]
-        in_body = [first_name(one) for one in (*selectors, *forbidden)]
-        in_query = [
-            one.name for one in selectors if isinstance(one, NamedSelector) and one.place == "query"
-        ]
-        names = tuple(dict.fromkeys(one for one in in_body if one is not None))
-        return Elsewhere(names, dict.fromkeys(in_query)) if names or in_query else None
+    def _checked(self) -> tuple[frozenset[int], frozenset[int]]:
+        """Return of which selectors no twin may stand there, and of which no spelling either.
+
+        Of sources no twin may: what is sealed depends on them, and what a request opens.
+        """
+        sources = frozenset(index for index, _ in self.source_index.values())
+        if self.only_opens_responses:
+            sources = frozenset()
+        twins = self._checked_for_spelling() | sources
+        if not self.block.case_variants_allowed:
+            return twins, twins
+        return twins, sources
 
     def _checked_for_spelling(self) -> frozenset[int]:
         checked = {index for index, _ in self.absent} | {one.index for one in self.encrypt}
         if self.direction == "request":
             checked |= {one.index for one in self.decrypt}
         return frozenset(checked)
-
-    def _sources_checked(self) -> frozenset[int]:
-        """Return the sources of which no twin may stand there: what is sealed depends on them."""
-        if self.only_opens_responses:
-            return frozenset()
-        return frozenset(index for index, _ in self.source_index.values())
-
-
-def first_name(selector: Selector) -> str | None:
-    """Return the name by which a value of a body may stand in another place; None for none."""
-    if isinstance(selector, NamedSelector):
-        return None if selector.of_head else selector.name
-    if isinstance(selector, JsonSelector) and selector.steps:
-        key = selector.steps[0].key
-        return key if isinstance(key, str) else None
-    return None
 
 
 def _refuse_short_bodies(block: Block) -> None:

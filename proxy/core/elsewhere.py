@@ -16,9 +16,11 @@ from .formats import form, multipart
 from .formats.field_names import FieldNames
 from .formats.json import Selection
 from .formats.kinds import Kind
-from .message import RequestHead
+from .kinds_read import kind_by_name
+from .message import Direction, RequestHead
 from .readings_of_a_name import squeeze_fields
-from .selectors import JsonSelector, Step
+from .rules import Block
+from .selectors import JsonSelector, NamedSelector, Selector, Step
 
 COOKIE: Final = b"cookie"
 
@@ -106,6 +108,30 @@ class Elsewhere:
             if needle in lean:
                 return False
         return True
+
+
+def elsewhere(block: Block, direction: Direction) -> Elsewhere | None:
+    """Return what of a block's names must stand in no other place of a request, if anything."""
+    if direction == "response":
+        return None
+    items = (*block.encrypt, *block.decrypt)
+    selectors = [one.selector for one in items if not one.elsewhere_allowed]
+    forbidden = [one for one in block.absent if kind_by_name(one) is not None]
+    in_body = (_first_name(one) for one in (*selectors, *forbidden))
+    names = dict.fromkeys(one for one in in_body if one is not None)
+    named = [one for one in selectors if isinstance(one, NamedSelector)]
+    in_query = dict.fromkeys(one.name for one in named if one.place == "query")
+    return Elsewhere(names, in_query) if names or in_query else None
+
+
+def _first_name(selector: Selector) -> str | None:
+    """Return the name by which a value of a body may stand in another place; None for none."""
+    if isinstance(selector, NamedSelector):
+        return None if selector.of_head else selector.name
+    if isinstance(selector, JsonSelector) and selector.steps:
+        key = selector.steps[0].key
+        return key if isinstance(key, str) else None
+    return None
 
 
 def _refuse(place: str) -> NoReturn:
