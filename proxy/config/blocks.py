@@ -81,6 +81,7 @@ def _block(
         format=_format(fields.get("format"), problems),
         when=conditions(fields.get("when"), problems),
         nothing=_nothing(fields.get("nothing"), problems),
+        only=_only(fields.get("only"), problems),
     )
     if several or made.when:
         _refuse_head_in_lists(made, direction, problems)
@@ -137,6 +138,14 @@ def _nothing(place: Place | None, problems: Problems) -> tuple[Nothing, Place] |
         return None
     word = choice(place, NOTHING, problems)
     return None if word is None else (cast("Nothing", word), place)
+
+
+def _only(place: Place | None, problems: Problems) -> tuple[tuple[str, ...], Place] | None:
+    if place is None:
+        return None
+    node = place.node
+    places = [] if isinstance(node, Sequence) and not node.items else elements(place, problems)
+    return tuple(word for word, _ in texts(places, problems)), place
 
 
 def _statuses(place: Place | None, problems: Problems) -> tuple[tuple[int, int], ...]:

@@ -6,10 +6,11 @@ from typing import Final
 
 from ..core.formats.kinds import Kind
 from ..core.rules import PARTS, Nothing
+from ..core.token import Form
 from . import shapes
 from .tables import Key, Schema, Table
 
-FORMS: Final = ("jwe", "short")
+FORMS: Final[tuple[Form, ...]] = ("jwe", "short")
 ON_ERROR: Final = ("reject", "keep")
 ALREADY_SEALED: Final = ("seal", "keep", "reject")
 NOTHING: Final[tuple[Nothing, ...]] = ("refuse", "pass")
@@ -214,6 +215,15 @@ BLOCK: Final = Table(
             " it passes and is counted. Must be said in files of `version: 2`.",
             shapes.choice(NOTHING),
             "`pass` in `version: 1`",
+        ),
+        Key(
+            "only",
+            "list of member names",
+            "Which members may stand beside those that the block seals, in the JSON objects that"
+            " hold these; what it opens there, and what it reads as names or by `when`, need not be"
+            " listed. Any other is refused (400, a response 502), of each record.",
+            {"type": "array", "items": shapes.TEXT},
+            "any",
         ),
         Key(
             "when",

@@ -14,15 +14,14 @@ from ..core.rules import (
     Item,
     NamedPart,
     Names,
-    Nothing,
     Part,
     Rule,
     Verdict,
 )
 from ..core.selectors import Whole
 from ..core.sources import Source
-from ..core.token import KeyId, encode_header, jwe_length, short_length
-from . import overlaps
+from ..core.token import Form
+from . import asked, overlaps
 from .positions import Place
 from .problems import Problems, show
 from .syntax import (
@@ -40,9 +39,6 @@ from .syntax import (
 
 Action = Literal["encrypt", "decrypt"]
 DEFAULT_BIND: Final[frozenset[Part]] = frozenset({"tenant", "conversation", "field"})
-# The shortest tokens: an empty text under a KEK whose id is one character.
-_SHORTEST_HEAD: Final = encode_header(KeyId(bytes(12), kek_id="k"), bytes(16))
-SHORTEST: Final = {"jwe": jwe_length(_SHORTEST_HEAD, 0), "short": short_length(0)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,39 +144,11 @@ class _Resolver:
             placeholder=block.placeholder or plain.placeholder,
             format=block.format[0] if block.format else None,
             when=block.when,
-            nothing=self._nothing(block),
+            nothing=asked.nothing(
+                block, self._syntax.name, self._around.common.version, self._problems
+            ),
+            only=asked.only(block, self._problems),
         )
-
-    def _nothing(self, block: BlockSyntax) -> Nothing:
-        """Return what becomes of messages of which nothing is sealed; tell where it is not said."""
-        at_will = bool(block.encrypt) and all(one.optional for one in block.encrypt)
-        if block.nothing is not None:
-            word, place = block.nothing
-            if not at_will:
-                self._problems.add(
-                    place,
-                    "only stands where all that is sealed is optional; here something is not"
-                    if block.encrypt
-                    else "only stands beside `encrypt`",
-                )
-            return word
-        # A body that is sealed as a whole is there wherever there is a body.
-        if at_will and not any(isinstance(one.selector, Whole) for one in block.encrypt):
-            name = show(self._syntax.name)
-            if self._around.common.version > 1:
-                self._problems.add(
-                    block.place,
-                    f"all that rule {name} seals here is optional",
-                    "write `nothing: refuse` or, where messages with none of it are honest,"
-                    " `nothing: pass`",
-                )
-            else:
-                self._problems.warn(
-                    block.place,
-                    f"changes with `version: 2`: all that rule {name} seals here is optional, and"
-                    " messages with none of it pass; write `nothing: refuse` or `nothing: pass`",
-                )
-        return "pass"
 
     def _act(
         self, action: Action, block: BlockSyntax, direction: Direction, *, inherited: bool
@@ -202,12 +170,11 @@ class _Resolver:
             purpose = self._shared.purpose
             return Item(syntax.selector, "tokens", bind, purpose=purpose, parties=parties)
         said = syntax.form or field.form
-        form = said or "jwe"
+        form: Form = said or "jwe"
         max_chars = syntax.max_chars or field.max_chars
-        min_chars = _min_chars(syntax, field) if action == "encrypt" else None
+        min_chars = asked.min_chars(syntax, field) if action == "encrypt" else None
         if action == "encrypt":
-            self._check_form(syntax, form, max_chars)
-            self._check_string(syntax, form, max_chars, min_chars)
+            asked.check_sizes(syntax, form, min_chars, max_chars, self._problems)
         return Item(
             selector=syntax.selector,
             field=syntax.field or "",
@@ -259,42 +226,6 @@ class _Resolver:
             self._problems.add(
                 place, f"binds `{part}`, which the rule {show(self._syntax.name)} does not give"
             )
-
-    def _check_form(self, item: ItemSyntax, form: str, max_chars: int | None) -> None:
-        if item.selector is Whole.BODY and form == "short":
-            self._problems.add(item.place, "a body keeps its media type, which form `short` cannot")
-        elif max_chars is not None and max_chars < SHORTEST[form]:
-            self._problems.add(
-                item.place,
-                f"max_chars {max_chars} holds not even an empty token; {SHORTEST[form]} at least",
-                "" if form == "short" else "or `form: short`",
-            )
-
-    def _check_string(
-        self, item: ItemSyntax, form: str, max_chars: int | None, min_chars: int | None
-    ) -> None:
-        if min_chars is None:
-            return
-        shortest = short_length(min_chars) if form == "short" else _jwe_length(min_chars)
-        if item.selector is Whole.BODY:
-            self._problems.add(item.place, "a body is no string", "select `text`")
-        elif max_chars is not None and shortest > max_chars >= SHORTEST[form]:
-            self._problems.add(
-                item.place, f"{min_chars} characters never fit into max_chars {max_chars}"
-            )
-
-
-def _min_chars(item: ItemSyntax, field: FieldSyntax) -> int | None:
-    """Return how many characters a value must have; None where it need not even be a string."""
-    if item.min_chars is not None or item.string is False:
-        return item.min_chars
-    if field.min_chars is not None:
-        return field.min_chars
-    return 0 if item.string or field.string else None
-
-
-def _jwe_length(size: int) -> int:
-    return jwe_length(_SHORTEST_HEAD, size)
 
 
 def _names(syntax: NamesSyntax) -> Names:

@@ -89,7 +89,7 @@ class ItemSyntax:
 
 @dataclass(frozen=True, slots=True)
 class BlockSyntax:
-    """A block and where it stands; `format` and `nothing` have their places beside their words."""
+    """A block and where it stands; what stands beside a place stands there."""
 
     place: Place
     encrypt: tuple[ItemSyntax, ...] = ()
@@ -105,6 +105,7 @@ class BlockSyntax:
     format: tuple[Kind, Place] | None = None
     when: tuple[Condition, ...] = ()
     nothing: tuple[Nothing, Place] | None = None
+    only: tuple[tuple[str, ...], Place] | None = None
 
 
 BehaviourSyntax = Verdict | tuple[BlockSyntax, ...]

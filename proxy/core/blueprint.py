@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Final, TypeGuard
 
 from . import frame
+from .around import around
 from .conditions import Conditions
 from .elsewhere import elsewhere
 from .errors import InvalidExpression
@@ -48,9 +49,8 @@ class Blueprint:
     `elsewhere` knows what of a request must stand in no other place. `only_opens_responses`: it
     seals nothing, forbids nothing, and is for no request. `when` are its conditions on the body,
     None without any. `ordinary` finds the values of JSON in fewer steps; where it is there, the
-    block takes JSON of every name. `at_will`: all that it seals is optional. `batches` are the
-    outermost lists of which each element must have a value to be sealed: the index of the selector
-    of their elements, how many steps that has, and the indexes of the items.
+    block takes JSON of every name. `at_will`: all that it seals is optional. `around` is what is
+    looked at beside the values.
     """
 
     __slots__ = (
@@ -58,8 +58,8 @@ class Blueprint:
         "_wholes",
         "absent",
         "alone",
+        "around",
         "at_will",
-        "batches",
         "block",
         "decrypt",
         "direction",
@@ -133,12 +133,8 @@ class Blueprint:
             *(source.selector for source in self.source_index),
         )
         self.at_will = bool(block.encrypt) and all(one.optional for one in block.encrypt)
-        batches = self._batches() if self.at_will and block.nothing == "refuse" else {}
-        self.batches = tuple(
-            (index, len(one.steps), items)
-            for index, (one, items) in enumerate(batches.items(), start=len(selectors))
-        )
-        selectors += tuple(batches)
+        self.around = around(block, self.encrypt, selectors, first=len(selectors))
+        selectors += self.around.selectors
         found = tuple(one for one in selectors if isinstance(one, JsonSelector))
         self.form = self._form_selection(selectors)
         self.parts = self._part_selection(selectors)
@@ -234,20 +230,6 @@ class Blueprint:
         steps = {one: _shared_steps(selector, one.selector) for one in self.source_index}
         return {source: count for source, count in steps.items() if count}
 
-    def _batches(self) -> dict[JsonSelector, tuple[int, ...]]:
-        """Return the selectors of elements of lists, each with the items within."""
-        found: dict[JsonSelector, tuple[int, ...]] = {}
-        for placed in self.encrypt:
-            selector = placed.item.selector
-            if not isinstance(selector, JsonSelector):
-                continue
-            steps = selector.steps
-            many = [at for at, step in enumerate(steps, 1) if isinstance(step.key, Any)]
-            if many and not any(step.deep for step in steps[: many[0]]):
-                elements = JsonSelector("", steps[: many[0]])
-                found[elements] = (*found.get(elements, ()), placed.index)
-        return found
-
     def _form_selection(self, selectors: tuple[Selector, ...]) -> FormSelection | None:
         names = {
             index: one.name
@@ -276,6 +258,8 @@ class Blueprint:
         if plain is None or not self.reads_json or self.takes_whole or self.heeds_head:
             return None
         if block.absent or block.when or block.types or block.format is not None:
+            return None
+        if block.only is not None:
             return None
         bound = {part for one in placed for part in one.item.bind} & set(NAMED_PARTS)
         if any(one.shared or one.item.parties for one in placed) or bound - self.sources.keys():

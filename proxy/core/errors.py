@@ -140,7 +140,8 @@ class ForbiddenValue(MessageError):
     cause = (
         "The rule lists the selector under `absent`; or a name that it reads came in a spelling"
         " that some backends take for it, or in a second place (query, cookie, body), or in a way"
-        " that leads to it by another name (`__proto__`)."
+        " that leads to it by another name (`__proto__`); or the rule says `only`, and a member"
+        " that it does not list stands beside the sealed ones."
     )
     remedy = (
         "Leave the value out, or change the rule: docs/explanation/names.md tells which names are"

@@ -10,6 +10,7 @@ from .any_edit import Edit, PieceEdit
 from .binding import Binder
 from .blueprint import Blueprint
 from .carried import CarriedEdit, OwnEdit
+from .closed import refuse_others
 from .context import Context, Scope
 from .decoded import bind_token
 from .edits import OpenEdit, SealEdit
@@ -267,7 +268,8 @@ def _selected_edits(
     edits: list[Edit] = []
     if findings is None:
         return edits
-    if blueprint.batches:
+    if blueprint.around.selectors:
+        refuse_others(blueprint, findings, body)
         refuse_unsealed_elements(blueprint, findings)
     for index, selector in blueprint.absent:
         if findings.found[index]:

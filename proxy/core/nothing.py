@@ -41,7 +41,7 @@ def refuse_unsealed_elements(blueprint: Blueprint, findings: Findings) -> None:
 
     Each element of the outermost list that some selectors go through is a record of its own.
     """
-    for index, depth, items in blueprint.batches:
+    for index, depth, items in blueprint.around.batches:
         covered = {one.path[:depth] for item in items for one in findings.found[item]}
         if any(one.path not in covered for one in findings.found[index]):
             raise NothingSealed("element-with-nothing-sealed", detail=_needed(blueprint))

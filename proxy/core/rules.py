@@ -82,7 +82,8 @@ class Block:
     `types` and `statuses` are empty where the block does not name any. `permissive_until` is in
     seconds since 1970; None is mode `enforce`. `placeholder` stands for cut tokens. `format` is
     what bodies are read as, whatever type they name, `when` what must stand in them. `nothing` says
-    what becomes of messages with none of the values, where all that is sealed is optional.
+    what becomes of messages with none of the values, where all that is sealed is optional. `only`
+    are the members that may stand beside those selected; None: any.
     """
 
     encrypt: tuple[Item, ...] = ()
@@ -100,6 +101,7 @@ class Block:
     format: Kind | None = None
     when: tuple[Condition, ...] = ()
     nothing: Nothing = "pass"
+    only: tuple[str, ...] | None = None
 
 
 class Verdict(Enum):

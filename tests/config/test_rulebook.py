@@ -2,7 +2,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from proxy.config.rulebook import SHORTEST
+from proxy.config.asked import shortest
+from proxy.config.rule_keys import FORMS
 from proxy.core.rules import Block, Item, Names, Rule, Verdict
 from proxy.core.selectors import Whole, parse_selector
 from proxy.core.sources import (
@@ -181,7 +182,8 @@ def test_a_body_is_no_string() -> None:
 
 
 def test_max_chars_holds_at_least_an_empty_token() -> None:
-    for form, least in SHORTEST.items():
+    for form in FORMS:
+        least = shortest(form)
         keys = f"request: {{encrypt: {{select: $.a, form: {form}, max_chars: {least}}}}}"
 
         assert least == _request(_rule(keys)).encrypt[0].max_chars
@@ -419,3 +421,13 @@ def test_a_rule_shuts_on_poison_where_it_or_the_defaults_say_so(
         text = text.replace("      - name: send\n", f"      - name: send\n        poison: {own}\n")
     (rule,) = loaded(text).settings.listeners[0].rules
     assert rule.shuts_on_poison == shuts
+
+
+@pytest.mark.parametrize(
+    ("written", "expected"), [("[]", ()), ("[id]", ("id",)), ("[id, a b]", ("id", "a b"))]
+)
+def test_a_block_lists_the_only_other_members(written: str, expected: tuple[str, ...]) -> None:
+    block = _request(_rule(f"request: {{encrypt: $.data.content, only: {written}}}"))
+
+    assert block.only == expected
+    assert _request(_rule("request: {encrypt: $.a}")).only is None

@@ -234,8 +234,8 @@ def test_what_is_selected_at_any_depth_is_one_record() -> None:
             part("content", "a.png") + "--x--\r\n",
             part("content") + "--x--\r\n",
         ),
-        ("header:title", JSON_TYPE, "", CANARY),
-        ("query:title", JSON_TYPE, "", CANARY),
+        ("header:title", JSON_TYPE, "", f'"{CANARY}"'),
+        ("query:title", JSON_TYPE, "", f'"{CANARY}"'),
     ],
 )
 def test_every_kind_of_selector_is_asked(

@@ -8,7 +8,7 @@ and the order of members stay as they came.
 from __future__ import annotations
 
 from .findings import Findings, Found, Path
-from .selection import Selection, validate
+from .selection import Selection, member_names, validate
 from .text import escape, quote, quote_utf8, unescape
 
 __all__ = [
@@ -17,6 +17,7 @@ __all__ = [
     "Path",
     "Selection",
     "escape",
+    "member_names",
     "quote",
     "quote_utf8",
     "unescape",

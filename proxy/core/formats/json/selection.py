@@ -7,7 +7,7 @@ from typing import Final
 from ...errors import InvalidBody
 from ...selectors import JsonSelector
 from .findings import Findings, Found
-from .lexer import after_space, value_end
+from .lexer import after_space, scan, value_end
 from .names import is_plain
 from .probe import PlainPath, Probe
 from .text import check
@@ -81,6 +81,12 @@ class Selection:
 def validate(body: bytes) -> None:
     """Raise InvalidBody unless `body` is strict JSON."""
     _NOTHING.find(body)
+
+
+def member_names(value: bytes) -> frozenset[str] | None:
+    """Return the names in an object, None for any other value; a walk has found `value`."""
+    found = scan(value.decode(), 0)[0]
+    return frozenset(found) if type(found) is dict else None
 
 
 _NOTHING: Final = Selection(())
