@@ -17,6 +17,7 @@ import uvloop
 
 from .campaign import Campaign, rigged
 from .case import load, save
+from .mutators import MUTATORS
 from .servers import SERVERS, missing
 from .sidecar import of_release, own, split
 
@@ -35,11 +36,15 @@ def main(arguments: list[str]) -> int:
         "--release", type=Path, metavar="PATH", help="another checkout, or its environment"
     )
     parser.add_argument("--sealyard", metavar="COMMAND", help="another command instead")
+    parser.add_argument("--only", help=f"some of: {', '.join(MUTATORS)}; with commas")
     parser.add_argument("--cases", type=Path, default=_CASES, help="where finds are written")
     chosen = parser.parse_args(arguments)
     names = chosen.backends.split(",") if chosen.backends else list(SERVERS)
     if unknown := [name for name in names if name not in SERVERS]:
         parser.error(f"no such backend: {', '.join(unknown)}")
+    only = chosen.only.split(",") if chosen.only else []
+    if unknown := [name for name in only if name not in MUTATORS]:
+        parser.error(f"no such mutator: {', '.join(unknown)}")
     try:
         command = of_release(chosen.release.resolve()) if chosen.release else own()
     except FileNotFoundError as error:
@@ -49,7 +54,7 @@ def main(arguments: list[str]) -> int:
     if not present:
         return 3
     seed = secrets.randbits(32) if chosen.seed is None else chosen.seed
-    return uvloop.run(_run(present, command, seed, chosen.seconds, chosen.cases))
+    return uvloop.run(_run(present, command, (seed, chosen.seconds, only), chosen.cases))
 
 
 def _present(name: str) -> bool:
@@ -59,12 +64,15 @@ def _present(name: str) -> bool:
     return not lacking
 
 
-async def _run(names: list[str], command: list[str], seed: int, seconds: float, cases: Path) -> int:
+async def _run(
+    names: list[str], command: list[str], what: tuple[int, float, list[str]], cases: Path
+) -> int:
+    """Run them all; `what` is seed, seconds and mutators."""
     began = time.monotonic()
     async with rigged(names, command) as rig:
         took = time.monotonic() - began
-        _say(f"seed {seed}; {', '.join(names)} are up after {took:.0f} s")
-        campaign = Campaign(seed, rig, seconds)
+        _say(f"seed {what[0]}; {', '.join(names)} are up after {took:.0f} s")
+        campaign = Campaign(what[0], rig, what[1], what[2])
         await campaign.replay(load(cases))
         await campaign.run()
     for kept in campaign.kept:

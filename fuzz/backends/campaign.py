@@ -35,11 +35,14 @@ _KEPT_OF_A_KIND: Final = 12
 """How many finds of one kind at one backend are made smaller; the others are counted."""
 
 
-def generated(seed: int, backend: str, number: int) -> Case:
-    """Return the case that a seed gives for the number at a backend: always the same."""
+def generated(seed: int, backend: str, number: int, chosen: Sequence[str] = ()) -> Case:
+    """Return the case that a seed gives for the number at a backend: always the same.
+
+    `chosen` are the mutators to draw from, unless it is all of them.
+    """
     rng = random.Random(f"{seed}/{backend}/{number}")  # noqa: S311 - see above
     draft = base(rng.choice(ROUTES), rng)
-    mutate(draft, rng)
+    mutate(draft, rng, chosen)
     return draft.case()
 
 
@@ -111,6 +114,7 @@ class Campaign:
     seed: int
     rig: Rig
     seconds: float
+    chosen: Sequence[str] = ()
     began: float = field(default_factory=time.monotonic)
     finds: list[Find] = field(default_factory=list)
     kept: list[Kept] = field(default_factory=list)
@@ -143,7 +147,9 @@ class Campaign:
         while self.elapsed < self.seconds:
             number = self._numbers[backend.name]
             self._numbers[backend.name] += 1
-            await self._one(backend, generated(self.seed, backend.name, number), client)
+            await self._one(
+                backend, generated(self.seed, backend.name, number, self.chosen), client
+            )
         client.close()
 
     async def _one(self, backend: Backend, case: Case, client: Client) -> None:

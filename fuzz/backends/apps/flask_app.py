@@ -81,7 +81,9 @@ def handler(route: dict[str, Any]) -> Any:
             reading(route, "merged", merged, path, merged),
         ]
         if "ndjson" in request.mimetype:
-            readings += [reading(route, "records", one, path, one) for one in records(body)]
+            readings += [
+                reading(route, "records", one, path, request.args) for one in records(body)
+            ]
         if route["fields"] == ["body"]:
             whole = {"body": body.decode("latin-1")}
             readings.append(reading(route, "body", whole, path, request.args))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random  # noqa: TID251 - a run shall be repeatable, and nothing here is secret
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from ..draft import Draft
@@ -24,12 +24,15 @@ _HOW_MANY: Final = (0, 1, 1, 1, 1, 1, 2, 2, 2, 3, 4)
 _TRIES: Final = 12
 
 
-def mutate(draft: Draft, rng: random.Random) -> None:
-    """Do a few things to a draft, or none; their names stand in it afterwards."""
+def mutate(draft: Draft, rng: random.Random, chosen: Sequence[str] = ()) -> None:
+    """Do a few things to a draft, or none; their names stand in it afterwards.
+
+    `chosen` are the names of mutators, where not all of them are to be drawn.
+    """
     left = rng.choice(_HOW_MANY)
-    known = [name for name in MUTATORS if draft.kind != "none" or name in _BODILESS]
+    known = [name for name in chosen or MUTATORS if draft.kind != "none" or name in _BODILESS]
     for _ in range(_TRIES):
-        if left == 0:
+        if left == 0 or not known:
             return
         name = rng.choice(known)
         if MUTATORS[name](draft, rng):
