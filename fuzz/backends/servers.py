@@ -21,6 +21,7 @@ from .routes import ROUTES
 APPS: Final = Path(__file__).parent / "apps"
 CONTRACT: Final = json.dumps([route.contract() for route in ROUTES])
 _PATIENCE_SECONDS: Final = 20.0
+_PACKAGES: Final = "/usr/lib/python3/dist-packages"
 _JARS: Final = Path("/usr/share/java")
 _JAVA: Final = (
     *(_JARS / f"jackson-{part}.jar" for part in ("core", "annotations", "databind")),
@@ -94,6 +95,16 @@ def _python(app: str) -> Plan:
     def plan(at: Place) -> list[list[str]]:
         command = [sys.executable, str(APPS / f"{app}.py"), str(at.port), str(at.record), CONTRACT]
         return [command]
+
+    return plan
+
+
+def _debian(app: str) -> Plan:
+    """Run an app on the system's Python, which sees the packages of the system alone."""
+
+    def plan(at: Place) -> list[list[str]]:
+        command = ["/usr/bin/python3", "-I", str(APPS / f"{app}.py")]
+        return [[*command, str(at.port), str(at.record), CONTRACT]]
 
     return plan
 
@@ -208,6 +219,10 @@ SERVERS: Final[Mapping[str, Server]] = {
     "rails": Server(_rails, ("puma", "rails")),
     "flask": Server(_python("flask_app")),
     "aiohttp": Server(_python("aiohttp_app")),
+    "django": Server(_debian("django_app"), (f"{_PACKAGES}/django", f"{_PACKAGES}/uvicorn")),
+    "fastapi": Server(
+        _debian("fastapi_app"), (f"{_PACKAGES}/fastapi", f"{_PACKAGES}/python_multipart")
+    ),
     "express": Server(_express, ("node", str(EXPRESS.parent / "multer"))),
     "tomcat": Server(
         _tomcat,
