@@ -7,7 +7,7 @@ from typing import Final
 
 from ..core.derivation import PACKAGE_COMMITMENT_BYTES, SID_BYTES
 from ..core.rules import Block, NamedPart, Verdict
-from ..core.sources import name_sources
+from ..core.sources import ListSource, MembersSource, name_sources
 from ..core.token import KeyId, encode_header, jwe_length
 from .problems import Problems, show
 from .rulebook import PlacedItem, ResolvedRule
@@ -29,7 +29,9 @@ def check(resolved: ResolvedRule, *, trusted_names: bool, problems: Problems) ->
     _check_pairs(resolved, problems)
     for part in _PARTS:
         _warn_of_unused(part, resolved, problems)
-        if not trusted_names and part != "recipients":
+        if part != "recipients":
+            _check_single(part, resolved, problems)
+        if part != "recipients" and not trusted_names:
             _check_trust(part, resolved, problems)
     if any(block.already_sealed == "keep" for block in _sealing_blocks(resolved)):
         problems.add(
@@ -90,6 +92,12 @@ def _check_trust(part: NamedPart, resolved: ResolvedRule, problems: Problems) ->
                     f"is an unverified claim: the {part} is who the client says, unless the"
                     " backend refuses every token that it did not issue",
                 )
+
+
+def _check_single(part: NamedPart, resolved: ResolvedRule, problems: Problems) -> None:
+    for syntax in _sources(part, resolved):
+        if isinstance(syntax.source, ListSource | MembersSource):
+            problems.add(syntax.place, f"a {part} is one participant, and no joined name")
 
 
 def _sources(part: NamedPart, resolved: ResolvedRule) -> Iterator[SourceSyntax]:

@@ -6,14 +6,15 @@ import re
 from collections.abc import Mapping
 from typing import Final
 
-from .blueprint import Blueprint, single_from
+from .blueprint import Blueprint
 from .context import Context, Parties, Scope
 from .errors import BodyTooLarge, MissingValue
 from .exchange import Exchange, JsonReader
 from .formats.json import Findings, Path, unescape
+from .joined import Joined, Name
 from .placed import Placed
 from .rules import Item, NamedPart
-from .sources import FirstSource, JsonSource, NameSource, Source, join, json_sources, split
+from .sources import FirstSource, JsonSource, NameSource, Source, json_sources
 
 _CANONICAL_INTEGER: Final = re.compile(rb"0|-?[1-9][0-9]*")
 _NAMES_PER_BYTE: Final = 64
@@ -48,9 +49,9 @@ class Binder:
         self._findings = findings
         # What was read once: by the element that it was read for, whose path is () for all.
         self._contexts: dict[tuple[int, Path], Context] = {}
-        self._parts: dict[tuple[NamedPart, Path], str] = {}
+        self._parts: dict[tuple[NamedPart, Path], Name] = {}
         self._recipients: dict[Path, tuple[str, ...]] = {}
-        self._texts: dict[tuple[JsonSource, int], dict[Path, str]] = {}
+        self._texts: dict[tuple[JsonSource, int], dict[Path, Name]] = {}
         self._room = _NAMES_AT_LEAST + _NAMES_PER_BYTE * len(body)
 
     def context(self, placed: Placed, path: Path) -> Context:
@@ -107,7 +108,7 @@ class Binder:
         for source in self._blueprint.keeps:
             self._exchange.facts[source] = self._value(source, 0, ())
 
-    def _part(self, part: NamedPart, shared: Mapping[JsonSource, int], path: Path) -> str:
+    def _part(self, part: NamedPart, shared: Mapping[JsonSource, int], path: Path) -> Name:
         here = part, self._element(part, shared, path)
         text = self._parts.get(here)
         if text is None:
@@ -121,9 +122,9 @@ class Binder:
         sources = json_sources(self._blueprint.sources.get(part))
         return path[: max((shared.get(one, 0) for one in sources), default=0)]
 
-    def _read_part(self, part: NamedPart, shared: Mapping[JsonSource, int], path: Path) -> str:
+    def _read_part(self, part: NamedPart, shared: Mapping[JsonSource, int], path: Path) -> Name:
         source = self._blueprint.sources.get(part)
-        text = None
+        text: Name | None = None
         if isinstance(source, JsonSource) and part in self._blueprint.from_message:
             text = self._value(source, shared.get(source, 0), path)
         elif isinstance(source, NameSource):
@@ -136,19 +137,26 @@ class Binder:
 
     def _parties(self, item: Item, shared: Mapping[JsonSource, int], path: Path) -> Parties:
         if "reader" in item.parties:
-            from_whom = self._part("sender", shared, path) if "sender" in item.parties else None
-            return Parties(from_whom, reader=self._part("reader", shared, path))
+            from_whom = self._one("sender", shared, path) if "sender" in item.parties else None
+            return Parties(from_whom, reader=self._one("reader", shared, path))
         here = self._element("recipients", shared, path)
         recipients = self._recipients.get(here)
         if recipients is None:
             recipients = self._recipients[here] = self._read_recipients(shared, path)
-        return Parties(self._part("sender", shared, path), recipients)
+        return Parties(self._one("sender", shared, path), recipients)
 
     def _read_recipients(self, shared: Mapping[JsonSource, int], path: Path) -> tuple[str, ...]:
         found = self._each("recipients", self._blueprint.sources.get("recipients"), shared, path)
         if not found:
             raise MissingValue("missing-recipients", detail="The message names no recipient.")
         return tuple(sorted(set(found)))
+
+    def _one(self, part: NamedPart, shared: Mapping[JsonSource, int], path: Path) -> str:
+        """Return the one participant that a part names; no participant has a joined name."""
+        name = self._part(part, shared, path)
+        if isinstance(name, Joined):
+            raise MissingValue(f"joined-{part}", detail=f"The {part} of the message is not one.")
+        return name
 
     def _each(
         self,
@@ -162,9 +170,8 @@ class Binder:
             text = self._exchange.name(source) if source is not None else None
             return [] if text is None else [text]
         if isinstance(source, JsonSource):
-            text = self._reader(part, shared, path)(source)
-            here = shared.get(source, 0) if part in self._blueprint.from_message else 0
-            return [] if text is None else split(text) if single_from(source) > here else [text]
+            name = self._reader(part, shared, path)(source)
+            return [] if name is None else _texts(name)
         parts = (self._each(part, one, shared, path) for one in source.parts)
         if isinstance(source, FirstSource):
             return next((one for one in parts if one), [])
@@ -176,14 +183,14 @@ class Binder:
             return lambda one: self._value(one, shared.get(one, 0), path)
         return self._exchange.facts.get
 
-    def _value(self, source: JsonSource, shared: int, path: Path) -> str | None:
+    def _value(self, source: JsonSource, shared: int, path: Path) -> Name | None:
         texts = self._texts.get((source, shared))
         if texts is None:
             texts = self._texts[source, shared] = self._read(source, shared)
         return texts.get(path[:shared])
 
-    def _read(self, source: JsonSource, shared: int) -> dict[Path, str]:
-        """Return the text that a source has in each element whose path has `shared` steps."""
+    def _read(self, source: JsonSource, shared: int) -> dict[Path, Name]:
+        """Return the name that a source has in each element whose path has `shared` steps."""
         if self._findings is None:
             return {}
         index, single_from = self._blueprint.source_index[source]
@@ -191,8 +198,9 @@ class Binder:
         for path, start, end in self._findings.found[index]:
             text = self._text(source, path, self._body[start:end])
             found.setdefault(path[:shared], []).append(text)
-        joined = single_from > shared
-        return {path: join(texts) if joined else texts[0] for path, texts in found.items()}
+        if single_from > shared:
+            return {path: Joined("list", texts) for path, texts in found.items()}
+        return {path: texts[0] for path, texts in found.items()}
 
     def _text(self, source: JsonSource, path: Path, raw: bytes) -> str:
         if source.member_name:
@@ -209,3 +217,10 @@ def _length(context: Context) -> int:
     scope = context.scope
     names = (scope.tenant, scope.conversation, context.message)
     return sum(len(one) for one in names if one is not None)
+
+
+def _texts(name: Name) -> list[str]:
+    """Return every text in a name."""
+    if isinstance(name, str):
+        return [name]
+    return [text for part in name.parts for text in _texts(part)]

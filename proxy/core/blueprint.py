@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Final, TypeGuard
 
 from . import frame
@@ -20,7 +20,7 @@ from .ordinary import Ordinary, is_simple
 from .placed import Placed
 from .rules import NAMED_PARTS, Block, Item, NamedPart, Names
 from .selectors import Any, JsonSelector, NamedSelector, Selector, Whole
-from .sources import JsonSource, Source, json_sources
+from .sources import FirstSource, JsonSource, NameSource, Source, json_sources
 
 JOSE: Final = "application/jose"
 SEALED_TYPES: Final = frozenset({JOSE, frame.MEDIA_TYPE})
@@ -277,6 +277,18 @@ class Blueprint:
             at_will=self.at_will,
         )
 
+    @property
+    def joins(self) -> bool:
+        """Tell whether a name that binds a value is made of several."""
+        placed = (*self.encrypt, *self.decrypt, *(one for one, _, _ in self.in_head))
+        bound = [(one.item, one.shared) for one in placed]
+        bound += [(one, {}) for one in (self.whole_encrypt, self.whole_decrypt) if one is not None]
+        return any(
+            part in item.bind and _joins(source, shared if part in self.from_message else {})
+            for part, source in self.sources.items()
+            for item, shared in bound
+        )
+
     def _in_head(self, *, first: int) -> Iterator[tuple[Placed, str | None, bool]]:
         """Yield the items of the head, the header's name (None: the query), whether it is sealed.
 
@@ -338,6 +350,15 @@ def single_from(source: JsonSource) -> int:
     steps = source.selector.steps
     many = (at for at, step in enumerate(steps, 1) if step.deep or isinstance(step.key, Any))
     return max(many, default=0)
+
+
+def _joins(source: Source, shared: Mapping[JsonSource, int]) -> bool:
+    """Tell whether what a source gives is joined, within the element that it shares."""
+    if isinstance(source, JsonSource):
+        return single_from(source) > shared.get(source, 0)
+    if isinstance(source, FirstSource):
+        return any(_joins(part, shared) for part in source.parts)
+    return not isinstance(source, NameSource)
 
 
 def _is_placed(selector: Selector) -> TypeGuard[JsonSelector | NamedSelector]:

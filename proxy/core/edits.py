@@ -7,7 +7,7 @@ dataclass of their size takes four times as long to make.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 from .context import Context, Scope
 from .errors import ForbiddenValue, OpenFailed, SealyardError, UnfitValue, Unopened
@@ -39,47 +39,110 @@ class Change:
     also: tuple[Change, ...] = ()
 
 
+READS_AS_JOINED: Final = "name-reads-as-joined"
+_READS_AS_JOINED: Final = (
+    "A tenant, conversation or message reads as a joined name, such as 5:alice3:bob, which the"
+    " keyring does not tell apart before `sealyard keys upgrade`."
+)
+
+
 class AtHand:
     """The sessions of one plan, to be used for one edit after the other.
 
     Tokens of one conversation often follow each other, with the very same scope and key id: what
     was looked up for one is kept for the next.
+
+    Sessions of before joined names were set apart sealed them as the texts that they read as. So
+    these open, under such sessions, in their old form too; and no text that reads as a joined name
+    seals or opens under them, since whose it is nobody can tell.
     """
 
-    __slots__ = ("_key_id", "_keys", "_refusal", "_scope", "_session", "sealing", "unopened")
+    __slots__ = (
+        "_joined_since",
+        "_key_id",
+        "_keys",
+        "_older",
+        "_refusal",
+        "_scope",
+        "_session",
+        "unopened",
+    )
 
     def __init__(self, keys: Keys) -> None:
         """Begin with nothing looked up."""
-        self.sealing = keys.sealing
         self._keys = keys
+        self._joined_since = keys.joined_since
+        self._older = False
         self._scope: Scope | None = None
         self._key_id: KeyId | None = None
         self._session: Session | None = None
         self._refusal: str | None = None
         self.unopened: list[Unopened] = []
 
-    def open(self, token: Token, context: Context, now: float) -> tuple[Session, bytes]:
-        """Return who opened a token, and the plaintext.
+    def seal_for(self, context: Context) -> tuple[Session, Context]:
+        """Return who seals for a context, and the context as that session writes it.
+
+        Raises ForbiddenValue for a text that reads as a joined name, where it writes those so.
+        """
+        scope, sealing = context.scope, self._keys.sealing
+        session = sealing.get(scope) or sealing[scope.as_text()]
+        if session.created >= self._joined_since:
+            return session, context
+        if context.reads_as_joined:
+            raise ForbiddenValue(READS_AS_JOINED, detail=_READS_AS_JOINED)
+        return session, context.as_text() if context.joined else context
+
+    def open(self, token: Token, context: Context, now: float) -> tuple[Session, bytes, Context]:
+        """Return who opened a token, the plaintext, and the context as it was sealed for.
 
         Raises OpenFailed, after the same work whether or not there is a session to open with.
         """
         if token.key_id is not self._key_id or context.scope is not self._scope:
             self._look_up(context.scope, token.key_id)
-        session = self._session
-        if session is None:
-            self.unopened.append(Unopened("unknown-key", token.key_id.sid))
-            raise OpenFailed("unknown-key")
         try:
-            return session, session.open(token, context, now, refusal=self._refusal)
+            if self._older:
+                return self._open_older(token, context, now)
+            return self._open(token, context, now)
         except OpenFailed as error:
             self.unopened.append(Unopened(error.reason, token.key_id.sid))
             raise
+
+    def _open(
+        self, token: Token, context: Context, now: float, *, refusal: str | None = None
+    ) -> tuple[Session, bytes, Context]:
+        session = self._session
+        if session is None:
+            raise OpenFailed("unknown-key")
+        opened = session.open(token, context, now, refusal=refusal or self._refusal)
+        return session, opened, context
+
+    def _open_older(
+        self, token: Token, context: Context, now: float
+    ) -> tuple[Session, bytes, Context]:
+        """Open what was sealed when joined names had their old form, or in the new one early."""
+        ambiguous = context.reads_as_joined
+        if not context.joined:
+            return self._open(token, context, now, refusal=READS_AS_JOINED if ambiguous else None)
+        failed = None
+        if not ambiguous:
+            written = context.as_text()
+            try:
+                self._look_up(written.scope, token.key_id)
+                return self._open(token, written, now)
+            except OpenFailed as error:
+                failed = error.reason
+        self._look_up(context.scope, token.key_id)
+        try:
+            return self._open(token, context, now)
+        except OpenFailed as error:
+            raise OpenFailed(failed or error.reason) from None
 
     def _look_up(self, scope: Scope, key_id: KeyId) -> None:
         keys, wanted = self._keys, (scope, key_id)
         session, decoy = keys.opening.get(wanted), keys.decoys.get(wanted)
         self._scope, self._key_id = wanted
         self._session, self._refusal = session or decoy, keys.refusals.get(wanted)
+        self._older = self._joined_since > 0 and key_id.created < self._joined_since
 
 
 @dataclass(slots=True)
@@ -117,7 +180,8 @@ class SealEdit:
                 return Change(self.start, self.end, None, "already_sealed", opener)
         if item.min_chars is not None:
             require_text(item, self.plaintext, self.cty)
-        text = keys.sealing[context.scope].seal(
+        session, context = keys.seal_for(context)
+        text = session.seal(
             self.plaintext,
             context,
             cty=self.cty,
@@ -150,7 +214,7 @@ class OpenEdit:
             token = self.token
             if isinstance(token, OpenFailed):
                 raise token
-            session, plaintext = keys.open(token, self.context, now)
+            session, plaintext, _ = keys.open(token, self.context, now)
             if self.shape == "json":
                 text = as_json(plaintext, token.cty)
             else:
@@ -183,7 +247,7 @@ class EmbeddedEdit(NamedTuple):
             keys.unopened.append(Unopened("missing-name", token.key_id.sid))
             return Change(one.start, one.end, None, "kept")
         try:
-            session, plaintext = keys.open(token, context, now)
+            session, plaintext, _ = keys.open(token, context, now)
             text = as_text(plaintext, token.cty)
         except OpenFailed:
             if one.trails_off:
@@ -254,9 +318,10 @@ def _opened(
 ) -> tuple[Session, bytes] | None:
     """Return who opens a token, and the plaintext; None where it does not open."""
     try:
-        return keys.open(token, context, now)
+        session, plaintext, _ = keys.open(token, context, now)
     except OpenFailed:
         return None
+    return session, plaintext
 
 
 def _permissive(block: Block, now: float) -> bool:

@@ -14,11 +14,12 @@ from . import base64url
 from .elsewhere import fields_of_query
 from .errors import AmbiguousRequest, InvalidBody, MissingValue, OpenFailed
 from .formats.field_names import FieldNames
+from .joined import Joined, Name
 from .message import RequestHead, header_values
 from .rulebook import Decision
-from .sources import FirstSource, JsonSource, MembersSource, NameSource, Source, join
+from .sources import FirstSource, JsonSource, MembersSource, NameSource, Source
 
-JsonReader = Callable[[JsonSource], str | None]
+JsonReader = Callable[[JsonSource], Name | None]
 
 
 class Exchange:
@@ -30,13 +31,13 @@ class Exchange:
         """Begin an exchange for a request that passed the gate and was decided."""
         self.decision = decision
         self.head = head
-        self.facts: dict[JsonSource, str | None] = {}
+        self.facts: dict[JsonSource, Name | None] = {}
         self._texts: dict[NameSource, str | None] = {}
         self._claims: dict[str, object] | None = None
         self._query: dict[str, list[str]] | None = None
 
-    def read(self, source: Source, json_reader: JsonReader) -> str | None:
-        """Return the text that a source gives, or None where it gives none.
+    def read(self, source: Source, json_reader: JsonReader) -> Name | None:
+        """Return the name that a source gives, or None where it gives none.
 
         Raises AmbiguousRequest where a name stands twice, MissingValue where it is not text.
         """
@@ -44,13 +45,13 @@ class Exchange:
             return self.name(source)
         if isinstance(source, JsonSource):
             return json_reader(source)
-        texts = (self.read(part, json_reader) for part in source.parts)
+        names = (self.read(part, json_reader) for part in source.parts)
         if isinstance(source, FirstSource):
-            return next((text for text in texts if text is not None), None)
-        found = [text for text in texts if text is not None]
+            return next((name for name in names if name is not None), None)
+        found = [name for name in names if name is not None]
         if len(found) < len(source.parts):
             return None
-        return join(sorted(found) if isinstance(source, MembersSource) else found)
+        return Joined("members" if isinstance(source, MembersSource) else "list", found)
 
     def name(self, source: NameSource) -> str | None:
         """Return the text of a name outside the body, or None; raise as `read` does."""

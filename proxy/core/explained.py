@@ -7,6 +7,7 @@ from .context import Context
 from .errors import SealyardError
 from .exchange import Exchange
 from .explanation import Explanation, Value, explain_request
+from .joined import to_json
 from .message import Headers, RequestHead
 from .rulebook import Rulebook
 
@@ -41,8 +42,8 @@ def document(one: Explanation) -> dict[str, object]:
     }
 
 
-def bound_parts(context: Context) -> dict[str, str]:
-    """Return the parts that a context binds, by their names."""
+def bound_parts(context: Context) -> dict[str, object]:
+    """Return the parts that a context binds, by their names; joined ones as JSON spells them."""
     parts = {
         "tenant": context.scope.tenant,
         "conversation": context.scope.conversation,
@@ -51,7 +52,7 @@ def bound_parts(context: Context) -> dict[str, str]:
         "purpose": context.purpose,
         "kind": context.kind,
     }
-    return {name: text for name, text in parts.items() if text is not None}
+    return {part: to_json(name) for part, name in parts.items() if name is not None}
 
 
 def _value(value: Value) -> dict[str, object]:

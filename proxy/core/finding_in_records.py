@@ -17,6 +17,7 @@ from .formats import records, socketio, sse
 from .formats.json.walk import SELECTED_MAX
 from .formats.kinds import Kind
 from .formats.sse import Event
+from .joined import Name
 from .nothing import NothingEdit
 from .sources import JsonSource
 
@@ -65,7 +66,7 @@ def record_edits(
     Of names that are kept for the answer, only those stay in which all records agree.
     """
     edits: list[Edit] = []
-    kept: list[dict[JsonSource, str | None]] = []
+    kept: list[dict[JsonSource, Name | None]] = []
     for record in found:
         if len(kept) == records.RECORDS_MAX:
             raise BodyTooLarge("too-many-records")

@@ -43,13 +43,13 @@ class OpenFrame(NamedTuple):
         try:
             if isinstance(self.head, OpenFailed):
                 raise self.head
-            session, plaintext = keys.open(self.head.token, self.context, now)
+            session, plaintext, context = keys.open(self.head.token, self.context, now)
             stream = frame.read_stream(plaintext)
         except OpenFailed:
             if block.keep_unopened:
                 return Begun(None, None, "kept")
             raise
-        opener = frame.opener(self.head, stream, self.context)
+        opener = frame.opener(self.head, stream, context)
         return Begun(OpenFlow(self.head.raw, opener), stream.media_type, "opened", session)
 
 
@@ -83,8 +83,7 @@ class SealFrame(NamedTuple):
             opener = _opener(self.already, keys, now, body)
             if opener is not None:
                 return Begun(None, None, "already_sealed", opener)
-        session = keys.sealing[self.context.scope]
-        head, sealer = frame.begin(session, self.context, self.media_type)
+        head, sealer = frame.begin(*keys.seal_for(self.context), self.media_type)
         return Begun(SealFlow(head, sealer), frame.MEDIA_TYPE, "sealed")
 
 

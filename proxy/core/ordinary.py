@@ -16,13 +16,14 @@ from .edits import OpenEdit, SealEdit
 from .errors import OpenFailed
 from .formats.json.lexer import after_space, value_end
 from .formats.json.probe import Probe, Seen
+from .joined import Name
 from .needs import Needs
 from .placed import Placed
 from .rules import Item, NamedPart
 from .sources import JsonSource, NameSource, Source
 from .token import CTY_JSON, KeyId, Token, decoded_token, token_or_none
 
-Facts = dict[JsonSource, str | None]
+Facts = dict[JsonSource, Name | None]
 NameReader = Callable[[NameSource], str | None]
 
 _PARTS: Final[tuple[NamedPart, ...]] = ("tenant", "conversation", "message")

@@ -89,7 +89,7 @@ class SealFrameEdit(NamedTuple):
             self._refuse_sealed(block)
             if (opener := self._opener(self.sealed, keys, now)) is not None:
                 return Change(part.start, part.end, None, "already_sealed", opener)
-        head, sealer = frame.begin(keys.sealing[self.context.scope], self.context, self.media)
+        head, sealer = frame.begin(*keys.seal_for(self.context), self.media)
         text = b"".join((head, sealer.update(self.content), sealer.finish()))
         change = Change(part.start, part.end, text, "sealed")
         return _with_head(change, part, frame.MEDIA_TYPE)
@@ -104,7 +104,7 @@ class SealFrameEdit(NamedTuple):
         if self.sealed is not None:
             self._refuse_sealed(block)
         part = self.part
-        flow = SealFlow(*frame.begin(keys.sealing[self.context.scope], self.context, self.media))
+        flow = SealFlow(*frame.begin(*keys.seal_for(self.context), self.media))
         change = Change(part.start, part.end, rest.begin(flow, self.content), "sealed")
         return replace(change, also=_of_head(part, frame.MEDIA_TYPE, flow.length(length)))
 
@@ -159,9 +159,9 @@ class OpenFrameEdit(NamedTuple):
         try:
             if isinstance(self.head, OpenFailed):
                 raise self.head
-            session, sealed = keys.open(self.head.token, self.context, now)
+            session, sealed, context = keys.open(self.head.token, self.context, now)
             stream = frame.read_stream(sealed)
-            flow = OpenFlow(self.head.raw, frame.opener(self.head, stream, self.context))
+            flow = OpenFlow(self.head.raw, frame.opener(self.head, stream, context))
             opened = flow.length(length)
             plaintext = rest.begin(flow, self.content)
         except OpenFailed:
@@ -199,7 +199,7 @@ def _open(
     head: FrameHead, context: Context, content: bytes, keys: AtHand, now: float
 ) -> tuple[Session, bytes, str]:
     """Return who opened a frame, what it holds, and the media type of that."""
-    session, sealed = keys.open(head.token, context, now)
+    session, sealed, context = keys.open(head.token, context, now)
     stream = frame.read_stream(sealed)
     opener = frame.opener(head, stream, context)
     return session, opener.update(content[len(head.raw) :]) + opener.finish(), stream.media_type

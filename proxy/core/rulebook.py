@@ -95,7 +95,8 @@ class Decision:
 class Rulebook:
     """The rules of one listener. The first match wins.
 
-    `end_to_end` tells whether some rule takes keys from key packages.
+    `end_to_end` tells whether some rule takes keys from key packages, `joins` whether some rule
+    binds values to joined names.
     """
 
     __slots__ = (
@@ -105,6 +106,7 @@ class Rulebook:
         "_remembered",
         "_table",
         "end_to_end",
+        "joins",
         "rules",
     )
 
@@ -112,6 +114,9 @@ class Rulebook:
         """Build the route table of `rules`; unmatched requests pass or are rejected."""
         self.rules = tuple(_compile(rule) for rule in rules)
         self.end_to_end = any(map(_has_parties, rules))
+        self.joins = any(
+            block.joins for rule in self.rules for block in (*rule.request, *rule.response)
+        )
         self._pass_unmatched = pass_unmatched
         self._table = RouteTable(
             [(index, pattern) for index, rule in enumerate(rules) for pattern in rule.patterns]

@@ -1,13 +1,12 @@
 """Sources: where the names that bind a message (tenant, conversation) are read.
 
-A source gives one text or nothing. Lists are joined with each part's length before it, so that
-`["a", "bc"]` and `["ab", "c"]` never meet.
+A source gives one name or nothing: a text, or where it is made of others, a joined name.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -40,21 +39,21 @@ class JsonSource:
 
 @dataclass(frozen=True, slots=True)
 class ListSource:
-    """Several sources, all of which must give a text; joined in order."""
+    """Several sources, all of which must give a name; joined in order."""
 
     parts: tuple[Source, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class MembersSource:
-    """Several sources as a set: the same text in either order."""
+    """Several sources as a set: the same name in any order."""
 
     parts: tuple[Source, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class FirstSource:
-    """The first of several sources that gives a text."""
+    """The first of several sources that gives a name."""
 
     parts: tuple[Source, ...]
 
@@ -95,18 +94,3 @@ def name_sources(source: Source | None) -> Iterator[NameSource]:
     elif isinstance(source, ListSource | MembersSource | FirstSource):
         for part in source.parts:
             yield from name_sources(part)
-
-
-def join(parts: Iterable[str]) -> str:
-    """Return the parts as one text, each with its length in UTF-8 bytes before it."""
-    return "".join(f"{len(part.encode(errors='surrogatepass'))}:{part}" for part in parts)
-
-
-def split(joined: str) -> list[str]:
-    """Return the parts that `join` made one text of."""
-    rest, parts = joined.encode(errors="surrogatepass"), []
-    while rest:
-        size, _, rest = rest.partition(b":")
-        parts.append(rest[: int(size)].decode(errors="surrogatepass"))
-        rest = rest[int(size) :]
-    return parts

@@ -21,7 +21,7 @@ from .secret import KEY_BYTES, SessionKey
 from .session import Session
 from .token import ASSUMED_KEK_ID
 
-_SID = bytes(12)
+_SID_REST = bytes(8)
 
 
 class Trial(NamedTuple):
@@ -47,7 +47,7 @@ def trial_exchange(exchange: Exchange) -> Exchange:
 
 def needs_of_trial(plan: Plan) -> Needs:
     """Return the sessions that a trial asks for: those that open."""
-    return Needs({}, plan.needs.opens)
+    return Needs({}, plan.needs.opens, plan.needs.joined)
 
 
 def try_out(plan: Plan, keys: Keys, now: float) -> Trial:
@@ -55,9 +55,10 @@ def try_out(plan: Plan, keys: Keys, now: float) -> Trial:
 
     Raises MessageError where the message would be refused.
     """
+    sid = int(now).to_bytes(4) + _SID_REST
     sealing = {
         scope: Session(
-            SessionKey(os.urandom(KEY_BYTES)), sid=_SID, scope=scope, kek_id=ASSUMED_KEK_ID
+            SessionKey(os.urandom(KEY_BYTES)), sid=sid, scope=scope, kek_id=ASSUMED_KEK_ID
         )
         for scope in plan.needs.seals
     }

@@ -13,17 +13,16 @@ from typing import Final
 
 from ..core.derivation import SID_BYTES
 from ..core.secret import KEY_BYTES, SessionKey
-from . import ephemeral_record
+from . import ephemeral_record, joined_scopes
 from .bounded import BoundedMap
 from .guarded import GuardedStore, Notice
 from .keyring import Keyring, RandomBytes
-from .session_settings import MAX_AGE_SECONDS, SessionSettings
+from .session_settings import MAX_AGE_SECONDS, MAX_SKEW_SECONDS, SessionSettings
 from .standing import Standing, Standings
 from .stores import Held, Offer, StoreFailed
 from .stores import record as records
 from .stores.record import RecordRefused, RecordUnknown, SessionRecord
 
-MAX_SKEW_SECONDS: Final = 60
 _SID_TIME_BYTES: Final = 4
 _KNOWN_EPOCHS: Final = 100_000
 _MOST_TRIES: Final = 3
@@ -121,7 +120,7 @@ class Agreement:
         created = int(now * 1000)
         soft_end = created + self._settings.ttl * 1000
         # What was revoked this very second must not revoke what comes after it.
-        begins = max(int(now), standing.not_before)
+        begins = max(int(now), standing.not_before, joined_scopes.floor(keyring, now))
         sid = begins.to_bytes(_SID_TIME_BYTES) + self._random(SID_BYTES - _SID_TIME_BYTES)
         return SessionRecord(
             # A process that has seen no epoch yet must not fall behind those that have.

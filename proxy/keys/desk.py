@@ -15,8 +15,9 @@ from typing import Any, Final, Literal
 from ..core import base64url
 from ..core.context import Scope
 from ..core.errors import KeyUnavailable, NotErasable, SealyardError
+from ..core.joined import some_from_json, to_json
 from ..core.needs import Needs
-from . import receipt
+from . import joined_scopes, receipt
 from .end_to_end import turn
 from .end_to_end.shelf import PackageShelf
 from .session_view import SessionView
@@ -60,13 +61,13 @@ class Call:
 
     def to_json(self) -> dict[str, Any]:
         """Return the call as JSON holds it, for another process."""
-        scope = {"tenant": self.scope.tenant, "conversation": self.scope.conversation}
-        return {"action": self.action, "not_before": self.not_before, "keep": self.keep, **scope}
+        said = {"action": self.action, "not_before": self.not_before, "keep": self.keep}
+        return {**said, **scope_to_json(self.scope)}
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> Call:
         """Return the call that another process of the same version sent."""
-        scope = Scope(value["tenant"], value["conversation"])
+        scope = scope_from_json(value)
         return cls(value["action"], scope, value["not_before"], value["keep"])
 
 
@@ -160,13 +161,14 @@ class Desk:
             return await self._erase(call)
         agreed: bool | None = None
         unknown = await self._unknown(call.scope) if call.action == "rotate" else None
+        scope = self._sessions.forms(call.scope)[0]
         if call.action == "create":
-            await self._sessions.resolve(Needs({call.scope: 0}))
+            await self._sessions.resolve(Needs({scope: 0}))
         elif call.action == "rotate":
-            turned = await turn.put(self._sessions, call.scope)
-            rotated = await self._sessions.rotate(call.scope)
+            turned = await turn.put(self._sessions, scope)
+            rotated = await self._sessions.rotate(scope)
             agreed = rotated.agreed and turned if self._sessions.store.shared else None
-        view = self._sessions.view(call.scope)
+        view = self._sessions.view(scope)
         if call.action == "hear":
             self._sessions.hear(view.name)
         return Answer(view.name, view.not_before, _facts(view), agreed, unknown=unknown)
@@ -175,12 +177,37 @@ class Desk:
         """Return True where nothing is known of a scope, here or in the store; else None."""
         shelf = PackageShelf(self._sessions, clock=self._sessions.now, notice=lambda _: None)
         try:
-            known = await self._sessions.known(scope) or await shelf.listed(scope)
+            for form in self._sessions.forms(scope):
+                if await self._sessions.known(form) or await shelf.listed(form):
+                    return None
         except KeyUnavailable:
             return None
-        return None if known else True
+        return True
 
     async def _revoke(self, call: Call) -> Answer:
+        """Revoke every form of the scope; what is told holds for all of them."""
+        keyring, now = self._sessions.keyring, self._sessions.now()
+        first, *others = [
+            await self._revoke_form(replace(call, scope=form, not_before=before))
+            for form, before in joined_scopes.revocations(call.scope, keyring, now, call.not_before)
+        ]
+        for one in others:
+            first = replace(
+                first,
+                store=first.store and one.store,
+                durable=first.durable and one.durable,
+                problem=first.problem or one.problem,
+                unknown=(first.unknown and one.unknown) or None,
+            )
+        if not call.keep:
+            return first
+        return replace(
+            first,
+            open=_still_open(store=first.store, durable=bool(first.durable)),
+            others_within=self._sessions.revocation_max_age if first.store else None,
+        )
+
+    async def _revoke_form(self, call: Call) -> Answer:
         unknown = await self._unknown(call.scope)
         if not call.keep:
             self._sessions.refuse(call.scope, call.not_before)
@@ -203,8 +230,6 @@ class Desk:
             store=store,
             durable=durable,
             problem=problem,
-            open=_still_open(store=store, durable=durable),
-            others_within=self._sessions.revocation_max_age if store else None,
             unknown=unknown,
         )
 
@@ -216,24 +241,29 @@ class Desk:
         """
         sessions, scope = self._sessions, call.scope
         shelf = PackageShelf(sessions, clock=sessions.now, notice=lambda _: None)
+        forms = sessions.forms(scope)
         if not call.keep:
             if sessions.ephemeral:
-                sessions.refuse(scope, call.not_before)
-                sessions.let_go(scope)
-            view = sessions.view(scope)
+                await self._revoke(call)
+                for form in forms:
+                    sessions.let_go(form)
+            view = sessions.view(forms[0])
             return Answer(view.name, view.not_before)
-        if not sessions.ephemeral and not await shelf.listed(scope):
+        listed = [one for form in forms for one in await shelf.listed(form)]
+        if not sessions.ephemeral and not listed:
             raise NotErasable
-        name = sessions.view(scope).name
+        name = sessions.view(forms[0]).name
         await sessions.write_down("sessions.erase", scope=name)
         revoked = Answer(name, 0, unknown=await self._unknown(scope))
         gone: tuple[str, ...] = ()
         if sessions.ephemeral:
             revoked = await self._revoke(call)
-            gone = await sessions.erase(scope)
-        gone += await shelf.erase(scope)
-        # Who has a key of such a package in memory goes on with another one.
-        await turn.put(sessions, scope)
+        for form in forms:
+            if sessions.ephemeral:
+                gone += await sessions.erase(form)
+            gone += await shelf.erase(form)
+            # Who has a key of such a package in memory goes on with another one.
+            await turn.put(sessions, form)
         await sessions.write_down("sessions.erased", scope=name, keys=len(gone))
         unknown = None if gone else revoked.unknown
         return self._with_receipt(scope, replace(revoked, erased=gone, unknown=unknown))
@@ -252,6 +282,16 @@ class Desk:
         )
         signed = receipt.sign(said, key, now=int(sessions.now()))
         return replace(answer, receipt=signed, key=receipt.public_jwk(key))
+
+
+def scope_to_json(scope: Scope) -> dict[str, Any]:
+    """Return the names of a scope as JSON holds them, for another process."""
+    return {"tenant": to_json(scope.tenant), "conversation": to_json(scope.conversation)}
+
+
+def scope_from_json(value: Mapping[str, Any]) -> Scope:
+    """Return the scope that another process of the same version named."""
+    return Scope(some_from_json(value["tenant"]), some_from_json(value["conversation"]))
 
 
 def latest_not_before(now: float) -> int:

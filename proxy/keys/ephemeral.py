@@ -16,13 +16,13 @@ from ..core.context import Scope
 from ..core.errors import KeyUnavailable
 from ..core.session import Session
 from . import ephemeral_record
-from .agreement import MAX_SKEW_SECONDS, began
+from .agreement import began
 from .bounded import BoundedMap
 from .breaker import REST_SECONDS
 from .guarded import GuardedStore, Notice
 from .kek_use import KekUse
 from .keyring import Keyring
-from .session_settings import MAX_AGE_SECONDS
+from .session_settings import MAX_AGE_SECONDS, MAX_SKEW_SECONDS
 from .standing import Standing, Standings
 from .stores import Held, StoreFailed
 from .stores import record as records

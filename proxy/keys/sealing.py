@@ -9,6 +9,7 @@ from typing import Final
 from ..core.context import Scope
 from ..core.session import Session
 from .bounded import BoundedMap
+from .session_settings import MAX_SKEW_SECONDS
 from .standing import Standing
 
 _SPENT_SESSIONS: Final = 100_000
@@ -35,9 +36,10 @@ class SealingSessions:
     pushed out or let go by a reload, and comes back from the store, would count from nothing.
     """
 
-    def __init__(self, limit: int, max_messages: int) -> None:
-        """Begin with none."""
+    def __init__(self, limit: int, max_messages: int, joined_since: int = 0) -> None:
+        """Begin with none; `joined_since` is that of the keyring, see `joined_scopes`."""
         self._max_messages = max_messages
+        self.joined_since = joined_since
         self._held: BoundedMap[Scope, Sealing] = BoundedMap(limit)
         self._spent: BoundedMap[bytes, int] = BoundedMap(_SPENT_SESSIONS)
 
@@ -76,6 +78,10 @@ class SealingSessions:
             now < held.soft_end
             and held.used + count <= self._max_messages
             and held.session.created >= held.standing.not_before
+            and (
+                held.session.created >= self.joined_since
+                or now < self.joined_since - MAX_SKEW_SECONDS
+            )
         )
 
     def put(

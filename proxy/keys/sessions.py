@@ -18,7 +18,8 @@ from ..core.errors import KeyUnavailable, OperatorError, Unopened
 from ..core.needs import Attempt, Keys, Needs
 from ..core.session import Session
 from ..core.token import KeyId
-from .agreement import MAX_SKEW_SECONDS, Agreed, Agreement, began
+from . import joined_scopes
+from .agreement import Agreed, Agreement, began
 from .audit import Value
 from .bounded import BoundedMap
 from .breaker import REST_SECONDS
@@ -29,7 +30,7 @@ from .guarded import GuardedStore, Notice
 from .kek_use import KekUse
 from .keyring import Keyring, RandomBytes
 from .sealing import Sealing, SealingSessions
-from .session_settings import SessionMode, SessionSettings, require_possible
+from .session_settings import MAX_SKEW_SECONDS, SessionMode, SessionSettings, require_possible
 from .session_view import Lookups, Rotated, SessionView
 from .standing import FOREVER, Standing, Standings
 from .stores import Changed, ClockRefused, Store, StoreFailed, erased, revocation
@@ -75,6 +76,8 @@ class Sessions:
         self._ephemeral = mode == "ephemeral"
         self.use = KekUse(clock())
         """How often each KEK was used here."""
+        self.joins = False
+        """Whether rules join names, so that a text that reads as a joined name is told from one."""
         self.lookups = Lookups()
         """How often the caches of this process were enough."""
         self._store = GuardedStore(store, settings.store_timeout, clock=clock, notice=notice)
@@ -100,7 +103,8 @@ class Sessions:
             notice=notice,
             use=self.use,
         )
-        self._sealing = SealingSessions(limit, settings.max_messages)
+        since = joined_scopes.joined_since(keyring)
+        self._sealing = SealingSessions(limit, settings.max_messages, since)
         self._locks: WeakValueDictionary[Scope, asyncio.Lock] = WeakValueDictionary()
         self._notice = notice
         self._due, self._due_at = Due(), -_DUE_SECONDS
@@ -171,10 +175,11 @@ class Sessions:
             keys = self.resolve_warm(needs)
             if keys is not None:
                 return keys
+            asked = self.in_forms(needs)
             if max(needs.seals.values(), default=0) > self._settings.max_messages:
                 raise KeyUnavailable("too-many-values")
             self.lookups.asked += 1
-            await self._obtain_all(needs)
+            await self._obtain_all(asked)
         keys = self.resolve_warm(needs)
         if keys is None:
             raise KeyUnavailable("too-many-scopes")
@@ -188,6 +193,8 @@ class Sessions:
         """
         if os.getpid() != self._pid:
             self._begin_after_fork()
+        if needs.joined:
+            needs = self.in_forms(needs)
         seals, opens = needs.seals, needs.opens
         now = self._clock()
         if opens:
@@ -203,8 +210,24 @@ class Sessions:
             if sealing is None:
                 return None
             keys.sealing = sealing
+        if self.joins or needs.joined:
+            keys.joined_since = joined_scopes.joined_since(self._keyring)
         self.lookups.plans += 1
         return keys
+
+    def in_forms(self, needs: Needs) -> Needs:
+        """Return needs that name each joined scope in the forms that it may have."""
+        return (
+            joined_scopes.in_forms(needs, self._keyring, self._clock()) if needs.joined else needs
+        )
+
+    def floor(self, now: float) -> int:
+        """Return the time before which no session that seals may have begun."""
+        return joined_scopes.floor(self._keyring, now)
+
+    def forms(self, scope: Scope) -> tuple[Scope, ...]:
+        """Return every form that a scope may have, first that in which it is sealed now."""
+        return joined_scopes.forms(scope, self._keyring, self._clock())
 
     def name(self, scope: Scope) -> str:
         """Return the name under which the records of a scope stand."""
@@ -370,6 +393,7 @@ class Sessions:
                 self._witness.replace_record_key(keyring.record_key)
             self._standings.replace_keyring(keyring)
             self._durable.replace_keyring(keyring)
+            self._sealing.joined_since = joined_scopes.joined_since(keyring)
             self._forget()
 
     def changed(self, name: str | None) -> None:
@@ -437,7 +461,8 @@ class Sessions:
             spent = held.session.sid if held is not None and not usable else None
 
             def fits(sid: bytes) -> bool:
-                return sid != spent and began(sid) >= standing.not_before
+                least = max(standing.not_before, self.floor(self._clock()))
+                return sid != spent and began(sid) >= least
 
             agreed = await self._agreement.current(standing, keyring, fits)
             now = self._clock()
@@ -494,7 +519,8 @@ class Sessions:
             return "first"
         if began(held.session.sid) < held.standing.not_before:
             return "revoked"
-        if now < held.soft_end and not self._sealing.able(held, count, now):
+        current = began(held.session.sid) >= self.floor(now)
+        if now < held.soft_end and current and not self._sealing.able(held, count, now):
             return "use"
         return "age"
 

@@ -13,7 +13,9 @@ from ..core import base64url, derivation, token
 from ..core.aead import Aead
 from ..core.context import Context, Scope
 from ..core.errors import OpenFailed
+from ..core.secret import SessionKey
 from ..core.token import KeyId, Token
+from . import joined_scopes
 from .agreement import began
 from .durable import durable_session
 from .keyring import KekEntry, Keyring
@@ -44,8 +46,7 @@ def verify(keyring: Keyring, text: bytes, context: Context, *, now: float) -> Ve
     try:
         sealed = token.decode(text)
         kek = _named(sealed.key_id)
-        entry = _opening(keyring, sealed, context.scope)
-        durable_session(entry, sealed.key_id.sid, context.scope).open(sealed, context, now)
+        entry = _opened_by(keyring, sealed, context, now)
     except OpenFailed as failure:
         return Verdict(kek, failure.reason)
     return Verdict(entry.id, OPENS)
@@ -61,12 +62,46 @@ def session_jwk(keyring: Keyring, text: bytes, scope: Scope) -> str:
     sealed = token.decode(text)
     if sealed.form != "jwe":
         raise OpenFailed("short-form")  # which no JOSE reader knows
-    key_id, entry = sealed.key_id, _opening(keyring, sealed, scope)
-    key = derivation.session_key(entry.key, key_id.sid, scope)
-    Aead(key).open(sealed.iv, sealed.sealed, sealed.head)
+    key_id = sealed.key_id
+    entry, key = _unlocked(keyring, sealed, scope)
     kid = f"{entry.id}.{base64url.encode(key_id.sid).decode()}"
     k = base64url.encode(key.reveal()).decode()
     return json.dumps({"kty": "oct", "use": "enc", "kid": kid, "k": k})
+
+
+def _opened_by(keyring: Keyring, sealed: Token, context: Context, now: float) -> KekEntry:
+    """Return the KEK that opens a token in one form of its names; raise OpenFailed for none."""
+    failed = None
+    for form in _forms(keyring, sealed, context):
+        try:
+            entry = _opening(keyring, sealed, form.scope)
+            durable_session(entry, sealed.key_id.sid, form.scope).open(sealed, form, now)
+        except OpenFailed as failure:
+            failed = failure.reason
+        else:
+            return entry
+    raise OpenFailed(failed or "bad-tag")
+
+
+def _unlocked(keyring: Keyring, sealed: Token, scope: Scope) -> tuple[KekEntry, SessionKey]:
+    """Return the KEK and the session key under which a token verifies; else raise OpenFailed."""
+    failed = None
+    for form in _forms(keyring, sealed, Context(scope)):
+        try:
+            entry = _opening(keyring, sealed, form.scope)
+            key = derivation.session_key(entry.key, sealed.key_id.sid, form.scope)
+            Aead(key).open(sealed.iv, sealed.sealed, sealed.head)
+        except OpenFailed as failure:
+            failed = failure.reason
+        else:
+            return entry, key
+    raise OpenFailed(failed or "bad-tag")
+
+
+def _forms(keyring: Keyring, sealed: Token, context: Context) -> tuple[Context, ...]:
+    """Return the forms in which the names of a token's context may have been sealed."""
+    older = sealed.key_id.created < joined_scopes.joined_since(keyring)
+    return (context, context.as_text()) if context.joined and older else (context,)
 
 
 def _opening(keyring: Keyring, sealed: Token, scope: Scope) -> KekEntry:

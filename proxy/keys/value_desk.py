@@ -9,6 +9,7 @@ from typing import Any, Final, Literal, NamedTuple
 from ..core.context import Context, Scope
 from ..core.edits import as_text
 from ..core.errors import OpenFailed, Unopened
+from ..core.joined import Name, some_from_json, to_json
 from ..core.needs import Attempt
 from ..core.token import CTY_JSON, Form
 from . import values
@@ -47,7 +48,8 @@ class ValueCall:
     def to_json(self) -> dict[str, Any]:
         """Return the call as JSON holds it, for another process."""
         told = [
-            (*one.value, *one.context.scope[:2], *one.context[1:4], one.form) for one in self.values
+            (*one.value, *map(to_json, (*one.context.scope[:2], *one.context[1:4])), one.form)
+            for one in self.values
         ]
         return {"action": self.action, "values": told, "request_id": self.request_id}
 
@@ -55,10 +57,14 @@ class ValueCall:
     def from_json(cls, said: dict[str, Any]) -> ValueCall:
         """Return the call that another process of the same version sent."""
         made = [
-            Bound(Value(text, json_value), Context(Scope(tenant, conversation), *parts), form)
-            for text, json_value, tenant, conversation, *parts, form in said["values"]
+            Bound(Value(text, json_value), _context(*map(some_from_json, parts)), form)
+            for text, json_value, *parts, form in said["values"]
         ]
         return cls(said["action"], tuple(made), said["request_id"])
+
+
+def _context(tenant: Name | None, conversation: Name | None, *parts: Any) -> Context:  # noqa: ANN401 - texts and a name
+    return Context(Scope(tenant, conversation), *parts)
 
 
 class ValueDesk:

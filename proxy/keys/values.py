@@ -45,17 +45,12 @@ class Opened(NamedTuple):
 
 async def seal(sessions: Sessions, values: Sequence[ToSeal]) -> list[bytes]:
     """Return the token of each value; raise KeyUnavailable where a session is not to be had."""
-    needs = Needs(seals=Counter(one.context.scope for one in values))
-    sealing = (await sessions.resolve(needs)).sealing
-    return [
-        sealing[one.context.scope].seal(
-            one.plaintext,
-            one.context,
-            cty=CTY_JSON if one.json_value else None,
-            form=one.form,
-        )
-        for one in values
-    ]
+    needs = Needs(
+        seals=Counter(one.context.scope for one in values),
+        joined=any(one.context.joined for one in values),
+    )
+    at_hand = AtHand(await sessions.resolve(needs))
+    return [_sealed(at_hand, one) for one in values]
 
 
 async def open_tokens(sessions: Sessions, asked: Sequence[ToOpen]) -> list[Opened]:
@@ -66,13 +61,14 @@ async def open_tokens(sessions: Sessions, asked: Sequence[ToOpen]) -> list[Opene
     """
     decoded = [(_decoded(one.text), one.context) for one in asked]
     wanted = frozenset((context.scope, one.key_id) for one, context in decoded)
-    at_hand = AtHand(await sessions.resolve(Needs(seals={}, opens=wanted)))
+    joined = any(context.joined for _, context in decoded)
+    at_hand = AtHand(await sessions.resolve(Needs({}, wanted, joined)))
     now = sessions.now()
     opened: list[Opened] = []
     proven: Counter[Session] = Counter()
     try:
         for one, context in decoded:
-            session, plaintext = at_hand.open(one, context, now)
+            session, plaintext, _ = at_hand.open(one, context, now)
             proven[session] += 1
             opened.append(Opened(plaintext, one.cty))
     except OpenFailed as failed:
@@ -80,6 +76,12 @@ async def open_tokens(sessions: Sessions, asked: Sequence[ToOpen]) -> list[Opene
         raise
     sessions.remember(proven)
     return opened
+
+
+def _sealed(at_hand: AtHand, one: ToSeal) -> bytes:
+    session, context = at_hand.seal_for(one.context)
+    cty = CTY_JSON if one.json_value else None
+    return session.seal(one.plaintext, context, cty=cty, form=one.form)
 
 
 def _decoded(text: bytes) -> Token:

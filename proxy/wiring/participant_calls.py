@@ -10,6 +10,7 @@ from ..config.settings import Settings
 from ..core.context import Scope
 from ..core.derivation import audit_key
 from ..core.errors import InternalError
+from ..keys.desk import scope_to_json
 from ..keys.keyring import Keyring
 from ..keys.participants.desk import ParticipantAnswer, ParticipantCall, ParticipantDesk
 from ..keys.participants.making import MOST_WAITING, SECONDS, KeyMaker
@@ -69,7 +70,7 @@ async def packages(
     """Return what one of the workers finds; raise as `of_workers` does."""
     if not workers:
         raise InternalError("no-worker")
-    told = {"tenant": scope.tenant, "conversation": scope.conversation, "recipient": recipient}
+    told = {**scope_to_json(scope), "recipient": recipient}
     found: list[dict[str, Any]] = await workers[0].ask("packages", _LOOK_SECONDS, call=told)
     return found
 

@@ -92,6 +92,7 @@ class Sidecar:
             mode=settings.keys.mode,
             witness=self._witness,
         )
+        self.sessions.joins = _joins(material)
         if self.trail is not None:
             self.trail.changed = self.sessions.block
         self.end_to_end = EndToEnd(
@@ -224,6 +225,7 @@ class Sidecar:
         before, self._material = self._material, material
         log_sampling.follow(self._reporter, material.settings)
         self.sessions.replace_keyring(material.keyring)
+        self.sessions.joins = _joins(material)
         if (
             before.keyring != material.keyring
             or before.settings.keys.identities != material.settings.keys.identities
@@ -408,3 +410,8 @@ def report_keyring(reporter: Reporter, material: Material) -> None:
         keks=len(material.keyring.keks),
         duration_ms=material.keyring_ms,
     )
+
+
+def _joins(material: Material) -> bool:
+    """Tell whether some rule binds values to joined names."""
+    return any(one.rulebook.joins for one in material.listeners.values())

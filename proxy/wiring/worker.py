@@ -10,9 +10,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from ..core.context import Scope
 from ..core.errors import InternalError, SealyardError
-from ..keys.desk import Call
+from ..keys.desk import Call, scope_from_json
 from ..keys.participants.desk import ParticipantCall
 from ..keys.value_desk import ValueCall
 from ..telemetry import places
@@ -116,8 +115,7 @@ class _Worker:
 
     async def _operate(self, what: str, call: dict[str, Any], sidecar: Sidecar) -> Any:  # noqa: ANN401 - JSON
         if what == "packages":
-            scope = Scope(call["tenant"], call["conversation"])
-            return await sidecar.packages(scope, call["recipient"])
+            return await sidecar.packages(scope_from_json(call), call["recipient"])
         if what == "values":
             return await sidecar.values(ValueCall.from_json(call))
         if what == "participants":

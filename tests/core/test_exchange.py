@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from proxy.core.errors import AmbiguousRequest, MissingValue, SealyardError
 from proxy.core.exchange import Exchange, has_query_parameter
+from proxy.core.joined import Joined, Name
 from proxy.core.message import Headers, RequestHead
 from proxy.core.rulebook import Decision
 from proxy.core.sources import (
@@ -18,7 +19,6 @@ from proxy.core.sources import (
     ListSource,
     MembersSource,
     Source,
-    join,
     parse_source,
 )
 
@@ -34,7 +34,7 @@ def no_body(source: JsonSource) -> NoReturn:
     raise AssertionError(source)
 
 
-def read(source: str | Source, exchange: Exchange) -> str | None:
+def read(source: str | Source, exchange: Exchange) -> Name | None:
     parsed = parse_source(source) if isinstance(source, str) else source
     return exchange.read(parsed, no_body)
 
@@ -164,17 +164,17 @@ A, B, NOTHING = parse_source("const:a"), parse_source("const:b"), parse_source("
 @pytest.mark.parametrize(
     ("source", "expected"),
     [
-        (ListSource((A, B)), join(["a", "b"])),
-        (ListSource((B, A)), join(["b", "a"])),
+        (ListSource((A, B)), Joined("list", ["a", "b"])),
+        (ListSource((B, A)), Joined("list", ["b", "a"])),
         (ListSource((A, NOTHING)), None),
-        (MembersSource((A, B)), join(["a", "b"])),
-        (MembersSource((B, A)), join(["a", "b"])),
+        (MembersSource((A, B)), Joined("members", ["a", "b"])),
+        (MembersSource((B, A)), Joined("members", ["a", "b"])),
         (MembersSource((NOTHING, A)), None),
         (FirstSource((NOTHING, B, A)), "b"),
         (FirstSource((NOTHING,)), None),
         (
             ListSource((FirstSource((NOTHING, A)), MembersSource((B, A)))),
-            join(["a", join(["a", "b"])]),
+            Joined("list", ["a", Joined("members", ["a", "b"])]),
         ),
     ],
 )

@@ -19,7 +19,7 @@ from proxy.core.edits import OpenEdit, SealEdit
 from proxy.core.errors import OpenFailed, SealyardError
 from proxy.core.finding import needs_of
 from proxy.core.forwardable import Forwardable
-from proxy.core.ordinary import Found
+from proxy.core.ordinary import Facts, Found
 from proxy.core.pipeline import Plan
 from proxy.core.rules import Names, Rule
 from proxy.core.sources import JsonSource, parse_source
@@ -432,7 +432,7 @@ def opened_in(rows: list[bytes]) -> tuple[Found | None, Found | None]:
     body = json.dumps({"conversationId": "c1", "meta": listed, "subject": listed[0]["content"]})
     source = HERE.conversation
     assert isinstance(source, JsonSource)
-    facts: dict[JsonSource, str | None] = {source: "c1"}
+    facts: Facts = {source: "c1"}
     first, second = (ordinary.find(body.encode(), facts, lambda _: None) for _ in range(2))
     return first, second
 

@@ -18,9 +18,7 @@ from proxy.core.sources import (
     ListSource,
     MembersSource,
     Source,
-    join,
     parse_source,
-    split,
 )
 from tests.factories import (
     USUAL_NAMES,
@@ -186,9 +184,21 @@ def test_each_value_that_is_read_names_by_whom_it_must_be() -> None:
         answer_needs(rule, message, json.dumps({"m": [{"content": sealed}]}).encode())
 
 
-def test_a_joined_text_is_split_as_it_was_joined() -> None:
-    for parts in ([], ["a"], ["a", "", "b:c"], ["é", "\ud800", "12:x"]):
-        assert split(join(parts)) == parts
+@pytest.mark.parametrize("part", ["sender", "reader"])
+def test_no_participant_has_a_joined_name(part: NamedPart) -> None:
+    names = replace(USUAL_NAMES, **{part: source("$.to.*"), "recipients": source("$.to.*")})
+    parties: frozenset[NamedPart] = SEALING if part == "sender" else READING
+    rule = with_item(names, replace(an_item("$.content"), parties=parties))
+    body = '{"conversationId":"c1","to":["alice"],"content":"x"}'
+    with pytest.raises(MissingValue, match=f"joined-{part}"):
+        scopes(rule, a_message(body))
+
+
+def test_recipients_are_the_texts_within_joined_names() -> None:
+    joined = ListSource((source("$.to.*"), MembersSource((source("$.from"), source("$.to.*")))))
+    rule = sealing(FirstSource((source("path:none"), joined)))
+    body = '{"conversationId":"c1","from":"alice","to":["bob","5:alice3:bob"],"content":"x"}'
+    assert parties(rule, a_message(body)) == [Parties("alice", ("5:alice3:bob", "alice", "bob"))]
 
 
 def test_a_scope_with_parties_has_no_key_and_no_record_of_its_own() -> None:

@@ -23,12 +23,13 @@ from proxy.core.errors import (
     ValueTooLong,
 )
 from proxy.core.finding_whole import BODY_TOKEN_MAX
+from proxy.core.joined import Joined
 from proxy.core.message import Headers
 from proxy.core.needs import Keys
 from proxy.core.rules import Block, Item, Names, Rule, Verdict
 from proxy.core.selectors import parse_selector
 from proxy.core.session import Session
-from proxy.core.sources import ListSource, MembersSource, join, parse_source
+from proxy.core.sources import ListSource, MembersSource, parse_source
 from proxy.core.splicing import splice
 from proxy.core.token import Form, Token, decode
 from tests.factories import (
@@ -844,7 +845,7 @@ def test_many_values_of_a_source_are_joined_where_it_shares_no_element() -> None
     names = Names(conversation=parse_source("$.to.*"))
     item = an_item("$.content", bind=["conversation"])
     out = sent(encrypts(item, names=names), a_message('{"to":["a","bc"],"content":"x"}'))
-    assert opens(out, Context(Scope(None, join(["a", "bc"]))), "content")
+    assert opens(out, Context(Scope(None, Joined("list", ["a", "bc"]))), "content")
     message = a_message('{"to":[],"content":"x"}')
     refused(encrypts(item, names=names), message, MissingValue)
 
@@ -854,14 +855,14 @@ def test_deep_sources_share_no_element() -> None:
     item = an_item("$..c", bind=["conversation"])
     body = '[{"cid":"a","c":"x"},{"cid":"b","c":"y"}]'
     out = sent(encrypts(item, names=names), a_message(body))
-    assert opens(out, Context(Scope(None, join(["a", "b"]))), 1, "c")
+    assert opens(out, Context(Scope(None, Joined("list", ["a", "b"]))), 1, "c")
 
 
 def test_members_are_one_name_in_either_order() -> None:
     item = an_item("$.content", bind=["conversation"])
     source = MembersSource((parse_source("$.from"), parse_source("$.to")))
     rule = encrypts(item, names=Names(conversation=source))
-    context = Context(Scope(None, join(["a", "b"])))
+    context = Context(Scope(None, Joined("members", ["a", "b"])))
     for body in ('{"from":"a","to":"b","content":1}', '{"to":"a","from":"b","content":1}'):
         assert opens(sent(rule, a_message(body)), context, "content")
 
@@ -871,7 +872,7 @@ def test_the_names_of_a_request_are_kept_for_its_answer() -> None:
     names = Names(conversation=source)
     item = an_item("$.content", bind=["conversation", "field"])
     rule = a_rule(response=a_block(decrypt=[item]), names=names)
-    scope = Scope(None, join(["c1", "q"]))
+    scope = Scope(None, Joined("list", ["c1", "q"]))
     trip = Trip((rule,), a_message(target="/api/messages?t=q"))
     asked = trip.request()
     assert (asked.forwardable.body, asked.forwardable.changed) == (trip.message.body, False)

@@ -3,7 +3,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from hypothesis import example, given
+from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.core.errors import InvalidExpression
@@ -15,7 +15,6 @@ from proxy.core.sources import (
     MembersSource,
     NameSource,
     Source,
-    join,
     json_sources,
     name_sources,
     parse_source,
@@ -75,22 +74,6 @@ def test_any_text_is_a_source_or_refused(text: str) -> None:
         parse_source(text)
     except InvalidExpression as error:
         assert error.message  # noqa: PT017 - either outcome is lawful
-
-
-texts = st.lists(st.text("01:a", max_size=4) | st.text(max_size=4), max_size=4)
-
-
-@given(texts, texts)
-@example(["a", "bc"], ["ab", "c"])
-@example(["1:a"], ["1", "a"])
-@example([""], [])
-@example(["é"], ["Ã©"])
-def test_two_lists_never_meet_in_one_name(one: list[str], other: list[str]) -> None:
-    assert (one == other) == (join(one) == join(other))
-
-
-def test_half_a_surrogate_pair_is_joined_and_left_to_the_context_to_refuse() -> None:
-    assert join(["\ud800"]) == "3:\ud800"
 
 
 @pytest.mark.parametrize("kind", [ListSource, MembersSource, FirstSource])

@@ -95,7 +95,7 @@ class EndToEnd:
         """
         if os.getpid() != self._pid:
             self._begin_after_fork()
-        plain, seals, opens = _divided(needs)
+        plain, seals, opens = _divided(self._sessions.in_forms(needs))
         if not seals and not opens:
             return self._sessions.resolve_warm(plain)
         if self._sessions.blocked and opens:
@@ -114,18 +114,20 @@ class EndToEnd:
         Raises KeyUnavailable when one cannot be had: a sender who cannot sign, a recipient without
         keys, a store that does not answer.
         """
-        plain, seals, opens = _divided(needs)
-        if not seals and not opens:
-            return await self._sessions.resolve(plain)
-        if max(seals.values(), default=0) > self._max_messages:
-            raise KeyUnavailable("too-many-values")
         for _ in range(_ROUNDS):
             keys = self.resolve_warm(needs)
             if keys is not None:
                 return keys
+            plain, seals, opens = _divided(self._sessions.in_forms(needs))
+            if not seals and not opens:
+                return await self._sessions.resolve(needs)
+            if max(seals.values(), default=0) > self._max_messages:
+                raise KeyUnavailable("too-many-values")
             await self._obtain(seals, opens)
             if plain.seals or plain.opens:
-                await self._sessions.resolve(Needs(dict.fromkeys(plain.seals, 0), plain.opens))
+                await self._sessions.resolve(
+                    Needs(dict.fromkeys(plain.seals, 0), plain.opens, plain.joined)
+                )
         raise KeyUnavailable("too-many-scopes")
 
     def remember(self, sessions: Mapping[Session, int]) -> None:
@@ -240,7 +242,7 @@ def _divided(
         return needs, seals, opens
     plain = {scope: count for scope, count in needs.seals.items() if scope.parties is None}
     rest = frozenset(need for need in needs.opens if need[0].parties is None)
-    return Needs(plain, rest), seals, opens
+    return Needs(plain, rest, needs.joined), seals, opens
 
 
 def _joined(keys: Keys, sealing: dict[Scope, Session], opened: _Opens) -> Keys:
@@ -249,4 +251,4 @@ def _joined(keys: Keys, sealing: dict[Scope, Session], opened: _Opens) -> Keys:
     for need, (session, refusal) in opened.items():
         (opening if refusal is None else decoys)[need] = session
         refusals[need] = refusal
-    return Keys({**keys.sealing, **sealing}, opening, decoys, refusals)
+    return Keys({**keys.sealing, **sealing}, opening, decoys, refusals, keys.joined_since)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Final
 
 from ...core.context import Scope
 from ...core.errors import KeyUnavailable, OpenFailed
@@ -21,14 +20,12 @@ from ..ephemeral import ABSENT_SECONDS, MAX_GRACE_SECONDS
 from ..participants import package
 from ..participants.package import Identity
 from ..participants.public_key import PublicKey
-from ..session_settings import MAX_AGE_SECONDS, SessionSettings
+from ..session_settings import MAX_AGE_SECONDS, MAX_SKEW_SECONDS, SessionSettings
 from ..sessions import Sessions
 from .identities import Identities
 from .people import People
 from .shelf import PackageShelf
 from .stored import StoredPackage
-
-MAX_SKEW_SECONDS: Final = 60
 
 Need = tuple[Scope, KeyId]
 _Place = tuple[Scope, bytes]

@@ -209,7 +209,7 @@ class PackagedSealing:
             and now < held.soft_end
             and held.used + count <= self._settings.max_messages
             and not_before is not None
-            and held.session.created >= not_before
+            and held.session.created >= max(not_before, self._sessions.floor(now))
         )
 
     def _why_unable(self, held: Held) -> Cause:
@@ -265,7 +265,7 @@ class PackagedSealing:
         now, (conversation, _) = self._clock(), place(scope)
         not_before = self._sessions.not_before(conversation, now) or 0
         # What was revoked this very second must not revoke what comes after it.
-        begins = max(int(now), not_before)
+        begins = max(int(now), not_before, self._sessions.floor(now))
         sid = begins.to_bytes(_SID_TIME_BYTES) + self._random(SID_BYTES - _SID_TIME_BYTES)
         key = SessionKey(self._random(KEY_BYTES))
         session = Session(key, sid=sid, scope=conversation, packaged=True)

@@ -23,6 +23,7 @@ from ...core import base64url
 from ...core.context import Scope
 from ...core.derivation import SID_BYTES
 from ...core.errors import OpenFailed, ParticipantError
+from ...core.joined import to_json
 from ...core.secret import KEY_BYTES, SessionKey
 from ...core.session import Session
 from ..jwk_set import decoded
@@ -190,6 +191,7 @@ def _decrypt_hybrid(mine: Any, private: MLKEM768X25519PrivateKey, kid: str) -> b
     return signed
 
 
-def _scope_claims(scope: Scope) -> dict[str, str]:
+def _scope_claims(scope: Scope) -> dict[str, object]:
+    """Return the names of a scope as claims; a joined name is no text there either."""
     named = {"tenant": scope.tenant, "cid": scope.conversation}
-    return {name: value for name, value in named.items() if value is not None}
+    return {claim: to_json(name) for claim, name in named.items() if name is not None}
