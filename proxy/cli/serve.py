@@ -59,6 +59,7 @@ class _Stop:
 )
 @running.seconds_option("--grace", 25.0, "How long messages under way may take after that.")
 @click.option("--worker-channel", type=int, hidden=True)
+@click.option("--worker-secrets", type=int, hidden=True)
 def serve(  # noqa: PLR0913 - one parameter for each option
     *,
     config: Path | None,
@@ -67,6 +68,7 @@ def serve(  # noqa: PLR0913 - one parameter for each option
     drain_delay: float,
     grace: float,
     worker_channel: int | None,
+    worker_secrets: int | None,
 ) -> None:
     """Run the sidecar. SIGTERM and SIGINT end it once all messages under way are answered.
 
@@ -87,8 +89,11 @@ def serve(  # noqa: PLR0913 - one parameter for each option
     hardening = harden()
     fitness.require()
     if worker_channel is not None:
-        from ..wiring.worker import work  # noqa: PLC0415 - for workers alone
+        from ..wiring import handover  # noqa: PLC0415 - for workers alone
+        from ..wiring.worker import work  # noqa: PLC0415 - as above
 
+        if worker_secrets is not None:
+            handover.accept(worker_secrets)
         libraries.route(logs)
         running.run(logs, work(worker_channel, logs, environ=os.environ))
         return
@@ -142,7 +147,7 @@ async def _carrier(read: Source, logs: Logs, command: WorkerCommand | None) -> C
     if command is not None:
         from ..wiring.fleet import Fleet  # noqa: PLC0415 - with one process nobody is watched
 
-        return Fleet(read, logs, command)
+        return Fleet(read, logs, command, environ=os.environ)
     return await build(read.loaded, counting(settings, logs), environ=os.environ)
 
 

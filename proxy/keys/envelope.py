@@ -15,17 +15,16 @@ from typing import Any, Final
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from cryptography.hazmat.primitives.hashes import SHA512
-from cryptography.hazmat.primitives.kdf.pbkdf2 import PBKDF2HMAC
 from cryptography.hazmat.primitives.keywrap import InvalidUnwrap, aes_key_unwrap, aes_key_wrap
 
 from ..core import base64url
 from ..core.errors import KeyringError
 from .jwk_set import decoded, parse_object
-from .roots.provider import Passphrase, RootKey
+from .roots.provider import Passphrase, RootKey, Salted
 
 PBES2_ALG: Final = "PBES2-HS512+A256KW"
 ROOT_KEY_ALG: Final = "A256KW"
+_SALT_BEGINS: Final = PBES2_ALG.encode() + b"\0"
 ENC: Final = "A256GCM"
 CTY: Final = "jwk-set+json"
 
@@ -50,13 +49,12 @@ def encrypt(plaintext: bytes, secret: RootKey | Passphrase, *, cty: str = CTY) -
     """
     header: dict[str, Any] = {"alg": _alg(secret), "enc": ENC, "cty": cty}
     if isinstance(secret, Passphrase):
-        secret.require_strength()
-        salt = base64url.encode(os.urandom(SALT_BYTES)).decode()
-        header |= {"p2s": salt, "p2c": P2C}
+        salt, count = _salt_for(secret)
+        header |= {"p2s": base64url.encode(salt).decode(), "p2c": count}
     protected = base64url.encode(json.dumps(header, separators=(",", ":")).encode())
     content_key, iv = os.urandom(_KEY_BYTES), os.urandom(_IV_BYTES)
     sealed = AESGCM(content_key).encrypt(iv, plaintext, protected)
-    wrapped = aes_key_wrap(_wrapping_key(secret, header), content_key)
+    wrapped = aes_key_wrap(_wrapping_key(secret, header, keep=False).reveal(), content_key)
     rest = (wrapped, iv, sealed[:-_TAG_BYTES], sealed[-_TAG_BYTES:])
     return b".".join([protected, *map(base64url.encode, rest)])
 
@@ -75,7 +73,7 @@ def decrypt(text: bytes, secret: RootKey | Passphrase, *, cty: str = CTY) -> byt
         raise KeyringError("a part of the keyring's JWE has the wrong length")
     plaintext: bytes | None = None
     with contextlib.suppress(InvalidUnwrap, InvalidTag):
-        content_key = aes_key_unwrap(_wrapping_key(secret, header), wrapped)
+        content_key = aes_key_unwrap(_wrapping_key(secret, header).reveal(), wrapped)
         plaintext = AESGCM(content_key).decrypt(iv, ciphertext + tag, segments[0])
     if plaintext is None:  # raised here, so that no traceback drags the library's frames along
         raise KeyringError("the keyring does not open: wrong root secret, or a damaged file")
@@ -105,14 +103,29 @@ def _alg(secret: RootKey | Passphrase) -> str:
     return PBES2_ALG if isinstance(secret, Passphrase) else ROOT_KEY_ALG
 
 
-def _wrapping_key(secret: RootKey | Passphrase, header: dict[str, Any]) -> bytes:
+def _salt_for(passphrase: Passphrase) -> tuple[bytes, int]:
+    """Return salt and rounds for what is written: those of what the passphrase has opened last.
+
+    A process that has forgotten its passphrase goes on with the key that it derived, and so can
+    open what others write. Under one salt there is one key, which wraps a content key of its own
+    for each file; nothing is used twice. Raises KeyringError for a passphrase that is too short.
+    """
+    if passphrase.derived:
+        last = tuple(passphrase.derived)[-1]
+        return last.salt.removeprefix(_SALT_BEGINS), last.count
+    passphrase.require_strength()
+    return os.urandom(SALT_BYTES), P2C
+
+
+def _wrapping_key(
+    secret: RootKey | Passphrase, header: dict[str, Any], *, keep: bool = True
+) -> RootKey:
     """Return the key that the content key is wrapped under; out of a passphrase it takes 0.15 s."""
-    material = secret.reveal()
     if isinstance(secret, RootKey):
-        return material
+        return secret
     # RFC 7518, section 4.8.1.1.
-    salt = PBES2_ALG.encode() + b"\0" + base64url.decode(header["p2s"].encode())
-    return PBKDF2HMAC(SHA512(), _KEY_BYTES, salt, header["p2c"]).derive(material)
+    salt = _SALT_BEGINS + base64url.decode(header["p2s"].encode())
+    return secret.derive(Salted(salt, header["p2c"]), keep=keep)
 
 
 def _bytes(segment: bytes) -> bytes:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from ..core.errors import KeyringError
+from ..process.wiping import overwrite
 
 PRIVATE: Final = 0o600
 _GROUP_READS: Final = 0o040
@@ -28,18 +29,8 @@ def read(path: Path, limit: int) -> bytes:
     more than `limit` bytes. A file of root's may also be read by our group (0440), where nobody
     else is in it. Links are followed, since Kubernetes mounts secrets through them.
     """
-    try:
-        # Without O_NONBLOCK a FIFO would make the open wait for a writer.
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-        try:
-            _check(path, os.fstat(descriptor))
-            _refuse_list(path, descriptor)
-            with os.fdopen(descriptor, "rb", closefd=False) as file:
-                content = file.read(limit + 1)
-        finally:
-            os.close(descriptor)
-    except OSError as error:
-        raise KeyringError(f"{path}: {error.strerror}") from None
+    with _opened(path) as descriptor, os.fdopen(descriptor, "rb", closefd=False) as file:
+        content = file.read(limit + 1)
     if len(content) > limit:
         raise KeyringError(f"{path}: larger than {limit} bytes")
     return content
@@ -48,6 +39,23 @@ def read(path: Path, limit: int) -> bytes:
 def read_line(path: Path, limit: int) -> bytes:
     """Return the one line of such a file, of at most `limit` bytes, without its line end."""
     return read(path, limit + _LINE_END_BYTES).removesuffix(b"\n").removesuffix(b"\r")
+
+
+def read_secret_line(path: Path, limit: int) -> bytearray:
+    """Do as `read_line`, into memory that the caller overwrites; no copy of it stays anywhere."""
+    buffer = bytearray(limit + _LINE_END_BYTES + 1)
+    try:
+        with _opened(path) as descriptor, memoryview(buffer) as view:
+            size = 0
+            while size < len(buffer) and (read := os.readv(descriptor, [view[size:]])):
+                size += read
+            if size == len(buffer):
+                raise KeyringError(f"{path}: larger than {limit + _LINE_END_BYTES} bytes")
+            for end in (b"\n", b"\r"):
+                size -= bytes(view[max(size - 1, 0) : size]) == end
+            return bytearray(view[:size])
+    finally:
+        overwrite(buffer)
 
 
 def write(path: Path, content: bytes) -> None:
@@ -91,6 +99,22 @@ def locked(path: Path) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[int]:
+    """Open a file that only we may read or write; what cannot be read is a KeyringError."""
+    try:
+        # Without O_NONBLOCK a FIFO would make the open wait for a writer.
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        try:
+            _check(path, os.fstat(descriptor))
+            _refuse_list(path, descriptor)
+            yield descriptor
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        raise KeyringError(f"{path}: {error.strerror}") from None
 
 
 def _check(path: Path, status: os.stat_result) -> None:

@@ -33,16 +33,25 @@ class Hardening:
         }
 
 
-def harden() -> Hardening:
-    """Forbid core dumps, reading of the memory by other processes, and files that others can read.
+def guard_memory() -> tuple[bool, bool | None]:
+    """Forbid core dumps, and reading of memory and environment by other processes of this user.
 
-    Done once, before a key is loaded. A process started by this one inherits umask and limit.
+    Every command does it before all else: it may be about to read a secret. Returns whether there
+    may still be core dumps, and whether the process is still dumpable (None: the machine has no
+    such switch). A process started by this one inherits the limit alone.
+    """
+    return not _forbid_core_dumps(), _forbid_dumping()
+
+
+def harden() -> Hardening:
+    """Guard the memory, and let others read no file that is written from now on.
+
+    A process started by this one inherits umask and limit.
     """
     missing = []
-    core_dumps = not _forbid_core_dumps()
+    core_dumps, dumpable = guard_memory()
     if core_dumps:
         missing.append("RLIMIT_CORE")
-    dumpable = _forbid_dumping()
     if dumpable is not False:
         missing.append("PR_SET_DUMPABLE")
     os.umask(PRIVATE_UMASK)

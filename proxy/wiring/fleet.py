@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -13,6 +13,7 @@ from ..core.context import Scope
 from ..core.errors import InternalError, OperatorError, SealyardError
 from ..keys.audit import Trail
 from ..keys.desk import Answer, Call
+from ..keys.keyring_file import open_keyring
 from ..keys.participants.desk import ParticipantAnswer, ParticipantCall
 from ..keys.value_desk import Value, ValueCall
 from ..telemetry import metrics
@@ -22,6 +23,7 @@ from ..telemetry.tally import Reporter
 from ..telemetry.tap import joined
 from . import participant_calls, session_calls, value_calls
 from .fleet_change import FleetChange, everyone
+from .material import empty_environment, root_provider
 from .slots import Slots
 from .source import Source
 from .worker_process import WorkerCommand, WorkerGone, WorkerProcess, spawn
@@ -59,8 +61,16 @@ class _Slot:
 class Fleet:
     """Owns the workers of one configuration."""
 
-    def __init__(self, source: Source, reporter: Reporter, command: WorkerCommand) -> None:
+    def __init__(
+        self,
+        source: Source,
+        reporter: Reporter,
+        command: WorkerCommand,
+        *,
+        environ: Mapping[str, str],
+    ) -> None:
         self._source = source
+        self._environ = environ
         self._reporter = reporter
         self._command = command
         self._sockets = Slots(source.loaded.settings.listeners, command.workers)
@@ -90,6 +100,7 @@ class Fleet:
 
     async def start(self) -> None:
         """Start all workers; raise what keeps the first of them from starting."""
+        await self._unlock(self._source)
         try:
             async with self._changing:
                 await everyone(self._fill(slot) for slot in self._slots)
@@ -127,6 +138,7 @@ class Fleet:
 
     async def prepare(self, source: Source) -> FleetChange:
         """Return the change of all workers, for which each of them is ready."""
+        await self._unlock(source)
         await self._changing.acquire()
         workers = [slot.worker for slot in self._slots if slot.worker is not None]
         change = FleetChange(workers, source, self._settle)
@@ -136,6 +148,18 @@ class Fleet:
             await change.discard()
             raise
         return change
+
+    async def _unlock(self, source: Source) -> None:
+        """Take the passphrases out of the environment, and keep what opens the keyring for workers.
+
+        Raises KeyringError where it does not open. Where nothing stands in the environment, the
+        workers alone have to do with keys.
+        """
+        settings = source.loaded.settings
+        if settings.keys.root.secret.env is not None:
+            root = root_provider(settings, self._environ)
+            await asyncio.to_thread(open_keyring, settings.keys.keyring, root)
+        empty_environment(settings, self._environ)
 
     def _settle(self, source: Source | None) -> None:
         """Go on after a change: with another source, or with the one there was."""

@@ -6,6 +6,7 @@ here, and the running configuration has not been touched.
 
 from __future__ import annotations
 
+import os
 import ssl
 import time
 from collections.abc import Mapping
@@ -15,7 +16,7 @@ from ..config.settings import ListenerSettings, Settings, UpstreamTls
 from ..core.rulebook import Rulebook
 from ..keys.keyring import Keyring
 from ..keys.keyring_file import open_keyring
-from ..keys.roots import ROOTS, RootProvider
+from ..keys.roots import ROOTS, RootProvider, taken
 from ..traffic import tls
 from .files import Fingerprint, fingerprint, keyring_files, tls_files
 
@@ -86,7 +87,25 @@ def _keyring(
         return old.keyring, files, 0.0
     began = time.monotonic()
     keyring = open_keyring(settings.keys.keyring, root_provider(settings, environ))
+    empty_environment(settings, environ)
     return keyring, files, round((time.monotonic() - began) * 1000, 1)
+
+
+def empty_environment(settings: Settings, environ: Mapping[str, str]) -> None:
+    """Take all passphrases out of the environment; forget the one that has opened the keyring.
+
+    Those of participants are held on: a key of theirs that comes later needs them.
+    """
+    if environ is not os.environ:
+        return
+    people = settings.keys.identities or ()
+    needed = {one.passphrase.env for one in people if one.passphrase is not None}
+    for name in needed:
+        if name is not None:
+            taken.passphrase(name)
+    root = settings.keys.root.secret.env
+    if root is not None and root not in needed:
+        taken.forget(root)
 
 
 def _listener(settings: ListenerSettings, old: ListenerMaterial | None) -> ListenerMaterial:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
+import os
 import signal
 import socket
 import sys
@@ -13,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from ..core.errors import InternalError
+from . import handover
 from .channel import Channel, connect, error_from_json
 
 _PACKAGE: Final = __name__.partition(".")[0]
@@ -25,12 +27,13 @@ class WorkerCommand:
     log_format: str
     workers: int
 
-    def arguments(self, channel: int) -> tuple[str, ...]:
-        """Return the command line of one worker."""
+    def arguments(self, channel: int, secrets: int | None) -> tuple[str, ...]:
+        """Return the command line of one worker, which reads `secrets` if there are any."""
         safe = ("-P",) if sys.flags.safe_path else ()
+        more = () if secrets is None else ("--worker-secrets", str(secrets))
         return (
             *(sys.executable, *safe, "-m", _PACKAGE, "serve"),
-            *("--log-format", self.log_format, "--worker-channel", str(channel)),
+            *("--log-format", self.log_format, "--worker-channel", str(channel), *more),
         )
 
 
@@ -99,14 +102,20 @@ class WorkerProcess:
 
 async def spawn(command: WorkerCommand, descriptors: Sequence[int]) -> WorkerProcess:
     """Start a worker that inherits the descriptors; it waits for its first message."""
+    secrets = handover.offer()
+    passed = () if secrets is None else (secrets,)
     ours, theirs = socket.socketpair()
-    with theirs:
-        process = await asyncio.create_subprocess_exec(
-            *command.arguments(theirs.fileno()),
-            stdin=asyncio.subprocess.DEVNULL,
-            pass_fds=(theirs.fileno(), *descriptors),
-            # A terminal's Ctrl-C goes to the supervisor alone, which then drains all.
-            start_new_session=True,
-        )
+    try:
+        with theirs:
+            process = await asyncio.create_subprocess_exec(
+                *command.arguments(theirs.fileno(), secrets),
+                stdin=asyncio.subprocess.DEVNULL,
+                pass_fds=(theirs.fileno(), *passed, *descriptors),
+                # A terminal's Ctrl-C goes to the supervisor alone, which then drains all.
+                start_new_session=True,
+            )
+    finally:
+        for one in passed:
+            os.close(one)
     ours.setblocking(False)  # noqa: FBT003 - the signature of the standard library
     return WorkerProcess(process, await connect(ours))

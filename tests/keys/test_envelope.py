@@ -164,7 +164,8 @@ def test_joserfc_reads_what_is_written(under_phrase: bytes, under_root: bytes) -
 
 def test_nothing_random_is_used_twice() -> None:
     one, other = (envelope.encrypt(PLAINTEXT, ROOT).split(b".") for _ in range(2))
-    salts = {envelope.encrypt(PLAINTEXT, PHRASE).split(b".")[0] for _ in range(2)}
+    phrase = Passphrase("correct horse battery")
+    salts = {envelope.encrypt(PLAINTEXT, phrase).split(b".")[0] for _ in range(2)}
 
     assert one[0] == other[0]
     assert not set(one[1:]) & set(other[1:])
@@ -204,3 +205,16 @@ def test_what_is_not_a_jwe_is_refused(text: bytes) -> None:
 def test_a_short_passphrase_guards_nothing_new() -> None:
     with pytest.raises(KeyringError):
         envelope.encrypt(PLAINTEXT, Passphrase("short"))
+
+
+def test_what_a_passphrase_has_opened_is_written_under_the_same_salt() -> None:
+    first = envelope.encrypt(PLAINTEXT, Passphrase("correct horse battery"))
+    opener = Passphrase("correct horse battery")
+    assert envelope.decrypt(first, opener) == PLAINTEXT
+    opener.forget()
+    again = envelope.encrypt(b"more", opener)
+    assert again.split(b".")[0] == first.split(b".")[0]
+    assert not set(again.split(b".")[1:]) & set(first.split(b".")[1:])
+    assert envelope.decrypt(again, Passphrase("correct horse battery")) == b"more"
+    with pytest.raises(KeyringError, match="forgotten"):
+        envelope.decrypt(envelope.encrypt(PLAINTEXT, Passphrase("correct horse battery")), opener)

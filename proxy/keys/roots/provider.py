@@ -3,13 +3,26 @@
 from __future__ import annotations
 
 import hmac
+from codecs import getincrementaldecoder
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
 from typing import Final, NoReturn, Protocol
 
+from cryptography.hazmat.primitives.hashes import SHA512
+from cryptography.hazmat.primitives.kdf.pbkdf2 import PBKDF2HMAC
+
 from ...core.errors import KeyringError
-from ...core.secret import Secret
+from ...core.secret import KEY_BYTES, Secret
+from ...process.wiping import overwrite
 
 MIN_PASSPHRASE_CHARS: Final = 12
 MAX_PASSPHRASE_BYTES: Final = 1024
+FORGOTTEN: Final = (
+    "the passphrase was forgotten once it had opened the keyring, and this is under another salt:"
+    " start anew, or let the passphrase stand in a file"
+)
+_MOST_DERIVED: Final = 8
 
 
 class RootKey(Secret):
@@ -18,29 +31,86 @@ class RootKey(Secret):
     __slots__ = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Salted:
+    """What PBKDF2 takes besides the passphrase: the salt and the number of rounds."""
+
+    salt: bytes
+    count: int
+
+
 class Passphrase:
-    """A passphrase that opens the keyring (PBES2) and will not print, pickle or copy."""
+    """A passphrase that opens the keyring (PBES2) and will not print, pickle or copy.
 
-    __slots__ = ("__text",)
+    It stands in one place, which is overwritten by `forget` and when nobody has the object any
+    more. What was derived from it stays usable: it opens what it was derived for, and nothing else.
+    """
 
-    def __init__(self, text: str) -> None:
-        """Take the text; raise KeyringError when it is empty or above 1024 bytes of UTF-8."""
-        try:
-            encoded = text.encode()
-        except UnicodeEncodeError:
-            encoded = b""
-        if not 1 <= len(encoded) <= MAX_PASSPHRASE_BYTES:
+    __slots__ = ("__derived", "__text")
+
+    def __init__(self, text: str | bytearray) -> None:
+        """Take the text, or its UTF-8 bytes, which are this object's from now on.
+
+        Raises KeyringError when it is empty, above 1024 bytes, or no UTF-8.
+        """
+        self.__derived: dict[Salted, RootKey] = {}
+        self.__text = text if isinstance(text, bytearray) else _encoded(text)
+        if not 1 <= len(self.__text) <= MAX_PASSPHRASE_BYTES or not _is_utf8(self.__text):
             raise KeyringError(f"a passphrase is 1 to {MAX_PASSPHRASE_BYTES} bytes of UTF-8")
-        self.__text = text
+
+    @property
+    def derived(self) -> Mapping[Salted, RootKey]:
+        """What was derived from it so far, the latest last."""
+        return self.__derived
+
+    def derive(self, salted: Salted, *, keep: bool = True) -> RootKey:
+        """Return the key for one salt (RFC 8018, PBKDF2-HMAC-SHA-512), which takes 0.15 s once.
+
+        It is kept for the next time where `keep` says so. Raises KeyringError where the passphrase
+        was forgotten and the key not kept.
+        """
+        known = self.__derived.get(salted)
+        if known is None:
+            if not self.__text:
+                raise KeyringError(FORGOTTEN)
+            kdf = PBKDF2HMAC(SHA512(), KEY_BYTES, salted.salt, salted.count)
+            known = RootKey(kdf.derive(self.__text))
+        if keep:
+            self.remember(salted, known)
+        return known
+
+    def remember(self, salted: Salted, key: RootKey) -> None:
+        """Keep what another process has derived from the same passphrase."""
+        self.__derived.pop(salted, None)
+        self.__derived[salted] = key
+        while len(self.__derived) > _MOST_DERIVED:
+            del self.__derived[next(iter(self.__derived))]
+
+    def forget(self) -> None:
+        """Overwrite the passphrase; only what was derived from it is left."""
+        text, self.__text = self.__text, bytearray()
+        overwrite(text)
+
+    @classmethod
+    def forgotten(cls) -> Passphrase:
+        """Return a passphrase that is forgotten already, to be told what was derived from it."""
+        made = cls(bytearray(1))
+        made.forget()
+        return made
 
     def reveal(self) -> bytes:
-        """Return the passphrase's UTF-8 bytes, for the key derivation alone."""
-        return self.__text.encode()
+        """Return the passphrase's UTF-8 bytes, for those who hand it to another process."""
+        return bytes(self.__text)
 
     def require_strength(self) -> None:
         """Raise KeyringError when the passphrase is too short to guard a new keyring."""
-        if len(self.__text) < MIN_PASSPHRASE_CHARS:
+        if sum(byte & 0xC0 != 0x80 for byte in self.__text) < MIN_PASSPHRASE_CHARS:  # noqa: PLR2004 - UTF-8
             raise KeyringError(f"a new passphrase has at least {MIN_PASSPHRASE_CHARS} characters")
+
+    def __del__(self) -> None:
+        """Overwrite it."""
+        with suppress(AttributeError):  # the constructor was refused
+            overwrite(self.__text)
 
     def __repr__(self) -> str:
         """Show the class, nothing of the text."""
@@ -50,13 +120,32 @@ class Passphrase:
         """Compare in constant time."""
         if not isinstance(other, Passphrase):
             return NotImplemented
-        return hmac.compare_digest(self.reveal(), other.reveal())
+        return hmac.compare_digest(self.__text, other.__text)
 
     __hash__ = None  # type: ignore[assignment]  # a hash table would keep a digest of the text
 
     def __reduce_ex__(self, protocol: object) -> NoReturn:
         """Refuse to be pickled or copied."""
         raise TypeError("a Passphrase cannot be pickled or copied")
+
+
+def _encoded(text: str) -> bytearray:
+    try:
+        return bytearray(text.encode())
+    except UnicodeEncodeError:
+        return bytearray()
+
+
+def _is_utf8(text: bytearray) -> bool:
+    """Tell it a byte at a time: a decoder that is given all of it makes a copy of it."""
+    decoder = getincrementaldecoder("utf-8")()
+    try:
+        for byte in text:
+            decoder.decode(bytes((byte,)))
+        decoder.decode(b"", final=True)
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 class RootProvider(Protocol):
