@@ -183,8 +183,8 @@ async def test_a_keyring_under_another_salt_is_told_and_the_old_one_stays(tmp_pa
         with serve(tmp_path, passphrase, behind.port, "env", new=True, control="") as served:
             await served.event("server.ready")
             keyring = open_keyring(tmp_path / "keyring.jwe", a_root(passphrase))
-            (tmp_path / "keyring.jwe").unlink()
-            create_keyring(tmp_path / "keyring.jwe", keyring, a_root(passphrase))
+            create_keyring(tmp_path / "anew.jwe", keyring, a_root(passphrase))
+            (tmp_path / "anew.jwe").replace(tmp_path / "keyring.jwe")
             refused = await served.event("config.refused")
             assert refused["reason"] == "keyring-error"
             problem = (await served.event("config.problem"))["problem"]
