@@ -9,11 +9,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from functools import lru_cache
-from typing import Final
+from typing import Final, cast
 
 from .message import TOKEN, Told
 
-_DIRECTIVE: Final = re.compile(rb'[ \t]*(%s)(?:=(%s|"[^"\\]*"))?[ \t]*' % (TOKEN, TOKEN))
+_ELEMENT: Final = re.compile(rb'[ \t]*(?:(%s)(?:=(%s|"[^"\\]*"))?[ \t]*)?' % (TOKEN, TOKEN))
+"""A directive, or nothing: a list may have empty elements. It matches everywhere."""
 _SECONDS: Final = re.compile(rb"[0-9]{1,10}")
 _OF_TIME: Final = frozenset({b"max-age", b"stale-if-error", b"stale-while-revalidate"})
 _OF_USE: Final = frozenset({b"immutable", b"must-revalidate", b"no-cache"})
@@ -97,14 +98,9 @@ def _read(lines: tuple[bytes, ...]) -> Iterator[tuple[bytes | None, bytes | None
     for line in lines:
         at = 0
         while at <= len(line):
-            match = _DIRECTIVE.match(line, at)
-            end = at if match is None else match.end()
-            if match is None:
-                while line[end : end + 1] in {b" ", b"\t"}:  # a list may have empty elements
-                    end += 1
-            else:
+            match = cast("re.Match[bytes]", _ELEMENT.match(line, at))
+            if match[1] is not None:
                 yield match[1].lower(), None if match[2] is None else match[2].strip(b'"')
-            if line[end : end + 1] not in {b"", b","}:
+            if line[match.end() : match.end() + 1] not in {b"", b","}:
                 yield None, None
-                return
-            at = end + 1
+            at = match.end() + 1
