@@ -241,8 +241,9 @@ def embedded(data: bytes) -> None:
             _broken("a found token is not what stands there")
         is_json = one.token is not None and one.token.cty == token.CTY_JSON
         text = '{"a":"\\\\"}' if is_json else 'x"\\\n'
-        start, end, new = tokens.replacement(one, text, is_json=is_json)
-        changes.append(Change(start, end, new, "opened"))
+        new = tokens.replacement(one, text, is_json=is_json)
+        if new is not None:
+            changes.append(Change(*new, "opened"))
     if changes:
         json_format.validate(splice(data, changes))
 

@@ -11,7 +11,7 @@ from ..core.rules import Nothing, Verdict
 from ..core.selectors import NamedSelector
 from .conditions import conditions
 from .fields import Fields
-from .items import items, selectors
+from .items import items, json_selectors, selectors
 from .options import bind, options
 from .positions import Mapping, Place, Scalar, Sequence
 from .problems import Problems, show, suggest
@@ -78,6 +78,7 @@ def _block(
         if max_tokens is None
         else whole(max_tokens, problems, low=1, high=MOST_TOKENS),
         placeholder=None if placeholder is None else text(placeholder, problems),
+        rendered=json_selectors(fields.get("html"), problems),
         format=_format(fields.get("format"), problems),
         when=conditions(fields.get("when"), problems),
         nothing=_nothing(fields.get("nothing"), problems),
@@ -107,9 +108,13 @@ def _acts(node: Mapping) -> bool:
 
 def _refuse_misplaced(fields: Fields, direction: Direction, problems: Problems) -> None:
     status, on_error = fields.get("status"), fields.get("on_error")
+    opens = direction == "response" and fields.get("decrypt") is not None
+    for one in (fields.get("escape"), fields.get("html")):
+        if one is not None and not opens:
+            problems.add(one, "only stands beside the decrypt of a response")
     if status is not None and direction == "request":
         problems.add(status, "a request has no status")
-    if on_error is not None and (direction == "request" or fields.get("decrypt") is None):
+    if on_error is not None and not opens:
         problems.add(on_error, "only stands beside the decrypt of a response")
 
 

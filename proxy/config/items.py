@@ -15,7 +15,7 @@ from .positions import Mapping, Place, Scalar
 from .problems import Problems, show
 from .rule_keys import ELSEWHERE, FORMS, ITEM, MOST_CHARS
 from .syntax import ItemSyntax
-from .values import choice, one_or_more, switch, text, whole
+from .values import choice, one_or_more, switch, text, texts, whole
 
 # What servers and proxies read themselves, be it the backend's own or Sealyard.
 _RESERVED: Final = frozenset(
@@ -207,6 +207,18 @@ def _long(place: Place, problems: Problems) -> _Written | None:
 def _is_on(key: str, fields: Fields, problems: Problems) -> bool:
     place = fields.get(key)
     return place is not None and bool(switch(place, problems))
+
+
+def json_selectors(place: Place | None, problems: Problems) -> tuple[JsonSelector, ...]:
+    """Return JSON selectors as a block gives them by themselves."""
+    found: list[JsonSelector] = []
+    for word, at in () if place is None else texts(one_or_more(place, problems), problems):
+        selector = _selector(word, at, problems)
+        if isinstance(selector, JsonSelector):
+            found.append(selector)
+        elif selector is not None:
+            problems.add(at, f"{show(word)} is not a JSON selector", "it begins with `$`")
+    return tuple(found)
 
 
 def _complaint(written: _Written, selector: Selector, action: str) -> tuple[str, str]:

@@ -6,6 +6,7 @@ import re
 from datetime import UTC, datetime
 from typing import Final, cast
 
+from ..core.formats.writing import ESCAPES, Escape
 from ..core.rules import PARTS, Part
 from .fields import Fields
 from .positions import Place
@@ -21,11 +22,13 @@ def options(fields: Fields, problems: Problems) -> OptionsSyntax:
     """Return the options that `defaults`, a rule or a block says."""
     mode = fields.get("mode")
     on_error = _word(fields.get("on_error"), ON_ERROR, problems)
+    escape = _word(fields.get("escape"), ESCAPES, problems)
     already = _word(fields.get("already_sealed"), ALREADY_SEALED, problems)
     variants = _word(fields.get("case_variants"), CASE_VARIANTS, problems)
     return OptionsSyntax(
         mode=None if mode is None else _mode(mode, problems),
         keep_unopened=None if on_error is None else on_error == "keep",
+        escape=cast("Escape | None", escape),
         already_sealed=cast("AlreadySealed | None", already),
         case_variants_allowed=None if variants is None else variants == "allow",
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from ..core.formats.kinds import Kind
+from ..core.formats.writing import ESCAPES
 from ..core.rules import PARTS, Nothing
 from ..core.token import Form
 from . import shapes
@@ -59,6 +60,16 @@ _OPTIONS: Final = (
         "What becomes of a token in a response that does not open: 502, or it stays.",
         shapes.choice(ON_ERROR),
         "`reject`",
+    ),
+    Key(
+        "escape",
+        "`auto`, `html`, `keep`, `none`",
+        "How what opens in a response is written into text that holds it. `auto`: escaped in HTML,"
+        " XML and text with tags; as it is in JSON strings and plain text unless that makes a tag;"
+        " else the token stays. `html`: escaped everywhere, also what is all of a value. `keep`:"
+        " only what is all of a value opens. `none`: as it is.",
+        shapes.choice(ESCAPES),
+        "`auto`",
     ),
     Key(
         "already_sealed",
@@ -224,6 +235,13 @@ BLOCK: Final = Table(
             " listed. Any other is refused (400, a response 502), of each record.",
             {"type": "array", "items": shapes.TEXT},
             "any",
+        ),
+        Key(
+            "html",
+            "JSON selector or list of them",
+            "Which values of a response are HTML even where no tag tells: what opens in them is"
+            " escaped.",
+            shapes.one_or_more(shapes.TEXT),
         ),
         Key(
             "when",

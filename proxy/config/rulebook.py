@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, Literal
 
+from ..core.formats.writing import Escape
 from ..core.message import Direction
 from ..core.rules import (
     NAMED_PARTS,
@@ -30,6 +31,7 @@ from .syntax import (
     FieldSyntax,
     ItemSyntax,
     NamesSyntax,
+    OptionsSyntax,
     RuleSyntax,
     SharedSyntax,
     SourceSyntax,
@@ -142,6 +144,8 @@ class _Resolver:
             case_variants_allowed=bool(options.case_variants_allowed),
             max_tokens=block.max_tokens or plain.max_tokens,
             placeholder=block.placeholder or plain.placeholder,
+            escape=self._escape(options, decrypt, direction, block),
+            rendered=block.rendered,
             format=block.format[0] if block.format else None,
             when=block.when,
             nothing=asked.nothing(
@@ -149,6 +153,25 @@ class _Resolver:
             ),
             only=asked.only(block, self._problems),
         )
+
+    def _escape(
+        self,
+        options: OptionsSyntax,
+        decrypt: tuple[Item, ...],
+        direction: Direction,
+        block: BlockSyntax,
+    ) -> Escape:
+        said = options.escape or "auto"
+        if direction == "request":
+            return "auto"
+        for item, syntax in zip(decrypt, block.decrypt, strict=True):
+            if said == "none" and item.selector is Whole.TOKENS:
+                self._problems.warn(
+                    syntax.place,
+                    "opens with `escape: none`: where the backend puts what it holds into a page,"
+                    " whoever wrote it writes that page's HTML and scripts",
+                )
+        return said
 
     def _act(
         self, action: Action, block: BlockSyntax, direction: Direction, *, inherited: bool

@@ -9,9 +9,10 @@ from typing import Literal, TypeVar
 
 from ..core.conditions import Condition
 from ..core.formats.kinds import Kind
+from ..core.formats.writing import Escape
 from ..core.routes import Pattern
 from ..core.rules import NamedPart, Nothing, Part, Verdict
-from ..core.selectors import Selector
+from ..core.selectors import JsonSelector, Selector
 from ..core.sources import Source
 from ..core.token import Form
 from .positions import Place
@@ -67,6 +68,7 @@ class OptionsSyntax:
 
     mode: Mode | None = None
     keep_unopened: bool | None = None
+    escape: Escape | None = None
     already_sealed: AlreadySealed | None = None
     case_variants_allowed: bool | None = None
 
@@ -102,6 +104,7 @@ class BlockSyntax:
     bind: BindSyntax | None = None
     max_tokens: int | None = None
     placeholder: str | None = None
+    rendered: tuple[JsonSelector, ...] = ()
     format: tuple[Kind, Place] | None = None
     when: tuple[Condition, ...] = ()
     nothing: tuple[Nothing, Place] | None = None

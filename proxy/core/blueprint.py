@@ -14,6 +14,7 @@ from .formats.form import FormSelection
 from .formats.json import Selection
 from .formats.kinds import RECORDS, Kind, kind_of
 from .formats.part_selection import PartSelection
+from .formats.writing import EXACT, IN_HTML, Escape, Place
 from .kinds_read import kind_by_name, kinds_read, kinds_read_as
 from .message import Direction, MediaType
 from .ordinary import Ordinary, is_simple
@@ -48,9 +49,10 @@ class Blueprint:
     `heeds_head` says that it does something in the head, or forbids something there.
     `elsewhere` knows what of a request must stand in no other place. `only_opens_responses`: it
     seals nothing, forbids nothing, and is for no request. `when` are its conditions on the body,
-    None without any. `ordinary` finds the values of JSON in fewer steps; where it is there, the
-    block takes JSON of every name. `at_will`: all that it seals is optional. `around` is what is
-    looked at beside the values.
+    None without any. `escape` is how it writes what it opens into texts, `whole_place` how it
+    writes what is all of a value, `rendered` the selection's indices of what is HTML. `ordinary`
+    finds the values of JSON in fewer steps; where it is there, the block takes JSON of every name.
+    `at_will`: all that it seals is optional. `around` is what is looked at beside the values.
     """
 
     __slots__ = (
@@ -65,6 +67,7 @@ class Blueprint:
         "direction",
         "elsewhere",
         "encrypt",
+        "escape",
         "flows_in_parts",
         "form",
         "from_message",
@@ -78,6 +81,7 @@ class Blueprint:
         "reads",
         "reads_json",
         "reads_parts",
+        "rendered",
         "selection",
         "source_index",
         "sources",
@@ -88,6 +92,7 @@ class Blueprint:
         "when",
         "whole_decrypt",
         "whole_encrypt",
+        "whole_place",
     )
 
     def __init__(
@@ -115,6 +120,7 @@ class Blueprint:
         absent = tuple(one for one in block.absent if _is_placed(one))
         self.only_opens_responses = direction == "response" and not (block.encrypt or block.absent)
         self.absent = tuple(enumerate(absent, start=len(self.encrypt) + len(self.decrypt)))
+        self.escape, self.whole_place = _writing(block, direction)
         self.whole_encrypt = _whole(block.encrypt)
         self.whole_decrypt = _whole(block.decrypt)
         self.takes_whole = self.whole_encrypt is not None or self.whole_decrypt is not None
@@ -131,7 +137,9 @@ class Blueprint:
             *(one.item.selector for one in (*self.encrypt, *self.decrypt)),
             *absent,
             *(source.selector for source in self.source_index),
+            *block.rendered,
         )
+        self.rendered = range(len(selectors) - len(block.rendered), len(selectors))
         self.at_will = bool(block.encrypt) and all(one.optional for one in block.encrypt)
         self.around = around(block, self.encrypt, selectors, first=len(selectors))
         selectors += self.around.selectors
@@ -141,8 +149,11 @@ class Blueprint:
         named = self.form is not None or self.parts is not None
         self.selection = Selection(found) if found and not named else None
         self.twins_checked, self.variants_checked = self._checked()
-        conditions = Conditions(block.when, variants_allowed=block.case_variants_allowed)
-        self.when = conditions if block.when else None
+        self.when = (
+            Conditions(block.when, variants_allowed=block.case_variants_allowed)
+            if block.when
+            else None
+        )
         self.in_head = tuple(self._in_head(first=len(selectors)))
         self.query = self._query_selection()
         self.elsewhere = elsewhere(block, direction)
@@ -259,7 +270,7 @@ class Blueprint:
             return None
         if block.absent or block.when or block.types or block.format is not None:
             return None
-        if block.only is not None:
+        if block.only is not None or self.rendered or self.whole_place is not EXACT:
             return None
         bound = {part for one in placed for part in one.item.bind} & set(NAMED_PARTS)
         if any(one.shared or one.item.parties for one in placed) or bound - self.sources.keys():
@@ -340,6 +351,13 @@ class Blueprint:
         return frozenset(checked)
 
 
+def _writing(block: Block, direction: Direction) -> tuple[Escape, Place]:
+    """Return how a block writes what it opens into texts, and what is all of a value."""
+    if direction == "request":
+        return "none", EXACT
+    return block.escape, IN_HTML if block.escape == "html" else EXACT
+
+
 def _refuse_short_bodies(block: Block) -> None:
     if any(one.selector is Whole.BODY and one.form == "short" for one in block.encrypt):
         raise InvalidExpression("a whole body has no short form: its media type would be lost")
@@ -372,7 +390,7 @@ def _reads(block: Block) -> frozenset[Kind]:
         *(item.selector for item in (*block.encrypt, *block.decrypt)),
         *block.absent,
     )
-    named = bool(_json_sources(block.names) or block.when)
+    named = bool(_json_sources(block.names) or block.when or block.rendered)
     if block.format is not None:
         return kinds_read_as(block.format, selectors, names_in_json=named)
     return kinds_read(selectors, names_in_json=named)

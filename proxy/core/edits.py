@@ -14,13 +14,17 @@ from .errors import ForbiddenValue, OpenFailed, SealyardError, UnfitValue, Unope
 from .formats import json as json_format
 from .formats import tokens
 from .formats.tokens import FoundToken
+from .formats.writing import EXACT, Place, written
 from .needs import Keys
 from .rules import Block, Item
 from .session import Session
 from .token import CTY_JSON, KeyId, Token
 
 Shape = Literal["json", "body", "text", "value"]
-Fate = Literal["sealed", "opened", "already_sealed", "plain", "kept", "cut", "unsealed"]
+Fate = Literal[
+    "sealed", "opened", "already_sealed", "plain", "kept", "in_markup", "cut", "unsealed"
+]
+"""What became of a value. `in_markup`: it opens, and stays sealed where markup cannot hold it."""
 
 
 @dataclass(slots=True, unsafe_hash=True)  # nobody changes one
@@ -199,7 +203,7 @@ class OpenEdit:
     """A value to be opened. `token` is the decoded token, or the error that decoding met.
 
     `shape` says what the value is: a JSON string, the whole body, the body as a text, or a value
-    of a format in which everything is text.
+    of a format in which everything is text. `place` tells how it is written there.
     """
 
     start: int
@@ -207,6 +211,7 @@ class OpenEdit:
     context: Context
     token: Token | OpenFailed
     shape: Shape
+    place: Place = EXACT
 
     def carry_out(self, keys: AtHand, block: Block, now: float) -> Change:
         """Return the opened value, or the old one where the block lets it stay; else raise."""
@@ -215,6 +220,8 @@ class OpenEdit:
             if isinstance(token, OpenFailed):
                 raise token
             session, plaintext, _ = keys.open(token, self.context, now)
+            if self.place is not EXACT:
+                return self._written(plaintext, token.cty, session)
             if self.shape == "json":
                 text = as_json(plaintext, token.cty)
             else:
@@ -226,6 +233,17 @@ class OpenEdit:
             if block.keep_unopened:
                 return Change(self.start, self.end, None, "kept")
             raise
+
+    def _written(self, plaintext: bytes, cty: str | None, session: Session) -> Change:
+        """Return the value as its place in markup has it, or the token where it cannot be there."""
+        text = as_text(plaintext, cty)
+        is_json = self.shape == "json" and cty == CTY_JSON
+        new = written(text, self.place, as_json=is_json)
+        if new is None:
+            return Change(self.start, self.end, None, "in_markup", session)
+        quoted = self.shape == "json" and not is_json
+        spelled = json_format.quote(new) if quoted else new
+        return Change(self.start, self.end, spelled.encode(), "opened", session)
 
 
 class EmbeddedEdit(NamedTuple):
@@ -253,12 +271,17 @@ class EmbeddedEdit(NamedTuple):
             if one.trails_off:
                 return self._cut(block)
             return Change(one.start, one.end, None, "kept")
-        start, end, new = tokens.replacement(one, text, is_json=token.cty == CTY_JSON)
-        return Change(start, end, new, "opened", session)
+        new = tokens.replacement(one, text, is_json=token.cty == CTY_JSON)
+        if new is None:
+            return Change(one.start, one.end, None, "in_markup", session)
+        return Change(*new, "opened", session)
 
     def _cut(self, block: Block) -> Change:
-        start, end, new = tokens.replacement(self.found, block.placeholder, is_json=False)
-        return Change(start, end, new, "cut")
+        one = self.found
+        new = tokens.replacement(one, block.placeholder, is_json=False)
+        if new is None:
+            return Change(one.start, one.end, None, "in_markup")
+        return Change(*new, "cut")
 
 
 def as_json(plaintext: bytes, cty: str | None) -> bytes:

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import cast
+from typing import Final, cast
 
 from . import pipeline, token
 from .any_edit import Edit, ValueEdit
 from .carried import CarriedEdit, OwnEdit
 from .context import Context
 from .derivation import COMMITMENT_BYTES, PACKAGE_COMMITMENT_BYTES, SID_BYTES
-from .edits import Change, OpenEdit, SealEdit, require_text
+from .edits import Change, EmbeddedEdit, OpenEdit, SealEdit, require_text
 from .errors import OpenFailed, SealyardError
 from .exchange import Exchange
 from .finding_in_head import HeadEdit
+from .formats.markup import Spelling
 from .frame_edits import FrameEdit, SealFrame
 from .head_values import QUERY
 from .message import RequestHead, ResponseHead
@@ -26,6 +27,14 @@ from .rulebook import Decision, Rulebook
 from .rules import Block, Rule
 from .splicing import splice
 from .token import ASSUMED_KEK_ID, KeyId, Token
+
+_NOTES: Final[dict[Spelling, str]] = {
+    "exact": "",
+    "plain": "as it is, unless that makes a tag",
+    "text": "escaped as HTML",
+    "attribute": "escaped as HTML",
+    "closed": "in markup that can hold no text there",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +173,8 @@ def _mask(plan: Plan) -> tuple[tuple[Value, ...], bytes]:
     if plan.framing is not None:
         values += (_whole(plan.framing, len(plan.body)),)
     in_body = [one for one in values if one.place == "body"]
-    changes = [Change(one.start, one.end, _masked(one), "sealed") for one in in_body]
+    changed = [one for one in in_body if one.action != "kept"]
+    changes = [Change(one.start, one.end, _masked(one), "sealed") for one in changed]
     return values, splice(plan.body, changes) if changes else plan.body
 
 
@@ -215,15 +225,22 @@ def _value(edit: ValueEdit) -> Value:
         )
     if isinstance(edit, OpenEdit):
         field = edit.context.field or "value"
-        note = "" if isinstance(edit.token, Token) else edit.token.reason
+        note = _NOTES[edit.place.spelling] if isinstance(edit.token, Token) else edit.token.reason
         quoted = edit.shape == "json"
         return Value("opened", field, edit.start, edit.end, edit.context, None, note, quoted=quoted)
-    found = edit.found
-    note = "" if found.token is not None else "cut"
+    return _embedded(edit)
+
+
+def _embedded(edit: EmbeddedEdit) -> Value:
+    found, context = edit.found, edit.context or Context()
+    spelling = found.place.spelling
+    action = "kept" if spelling == "closed" else "opened"
+    note = _NOTES[spelling]
     if edit.context is None:
         note = "a name that binds it is missing"
-    context = edit.context or Context()
-    return Value("opened", "token", found.start, found.end, context, None, note)
+    elif found.token is None:
+        note = "cut"
+    return Value(action, "token", found.start, found.end, context, None, note)
 
 
 def _frame(edit: SealFrameEdit | OpenFrameEdit) -> Value:

@@ -31,6 +31,8 @@ from .formats import json as json_format
 from .formats.form import FormSelection
 from .formats.json import Findings, Found
 from .formats.kinds import Kind, kind_of
+from .formats.markup import MARKUP, surroundings_of
+from .formats.writing import EXACT, IN_HTML, Manner, Place, Span
 from .frame_edits import FrameEdit, SealFrame
 from .message import Head, RequestHead, ResponseHead, SocketHead, header_values, media_type
 from .needs import Needs
@@ -39,6 +41,7 @@ from .part_edits import BegunEdit, PartEdit, SealFrameEdit
 from .placed import Placed
 from .rules import Block, Item
 from .selectors import NamedSelector, Whole
+from .shielding import shielded
 from .token import CTY_JSON, KeyId, Token, decoded_token, token_or_none
 
 _AROUND: Final = (HeadEdit, PartEdit, OwnEdit)  # a union in its place would be made for each edit
@@ -71,6 +74,10 @@ def find_edits(  # noqa: PLR0913 - the message and what is known of it
         binder = Binder(blueprint, exchange, b"", None)  # no record's names are those of the head
     else:
         binder, edits = _text_edits(exchange, blueprint, head, body, measured=measured)
+    if type(head) is ResponseHead and blueprint.escape != "none":
+        media = media_type(head.told)
+        if (media is None or not media.is_json) and surroundings_of(media) in MARKUP:
+            edits = [shielded(one) for one in edits]
     if blueprint.in_head and not piece and not isinstance(head, SocketHead):
         edits += find_head_edits(blueprint, binder, head)
     if blueprint.at_will and body and kind is None and not any(map(_seals, edits)):
@@ -119,14 +126,15 @@ def _text_edits(  # noqa: PLR0913 - those of find_edits
     binder = Binder(blueprint, exchange, body, findings)
     if blueprint.keeps:
         binder.keep_facts()
+    rendered = _rendered(blueprint, findings)
     found = (
         _part_edits(blueprint, binder, head, body)
         if blueprint.parts is not None and body
-        else _selected_edits(blueprint, binder, findings, body)
+        else _selected_edits(blueprint, binder, findings, body, rendered)
     )
     edits: list[Edit | FrameEdit] = [*found]
     if blueprint.takes_whole:
-        edits += whole_edits(blueprint, binder, head, body, measured=measured)
+        edits += whole_edits(blueprint, binder, head, body, measured=measured, rendered=rendered)
     return binder, edits
 
 
@@ -261,8 +269,25 @@ def _part_edits(blueprint: Blueprint, binder: Binder, head: Head, body: bytes) -
     return list(part_edits(blueprint, binder, findings, body))
 
 
+def _rendered(blueprint: Blueprint, findings: Findings | None) -> tuple[Span, ...]:
+    """Return the places of what the block says is HTML, in order and apart."""
+    if findings is None or not blueprint.rendered:
+        return ()
+    apart: list[Span] = []
+    for start, end in sorted(
+        (start, end) for index in blueprint.rendered for _, start, end in findings.found[index]
+    ):
+        if not apart or apart[-1][1] <= start:  # what lies within another is with it
+            apart.append((start, end))
+    return tuple(apart)
+
+
 def _selected_edits(
-    blueprint: Blueprint, binder: Binder, findings: Findings | None, body: bytes
+    blueprint: Blueprint,
+    binder: Binder,
+    findings: Findings | None,
+    body: bytes,
+    rendered: tuple[Span, ...],
 ) -> list[Edit]:
     if findings is None or findings.missing:
         refuse_missing(blueprint, None if findings is None else findings.missing)
@@ -284,10 +309,13 @@ def _selected_edits(
         for path, start, end in findings.found[placed.index]:
             context = binder.context(placed, path)
             edits.append(seal(placed.item, context, body, start, end))
+    manner = Manner(blueprint.escape, rendered=rendered)
     for placed in blueprint.decrypt:
         for one in findings.found[placed.index]:
             token = token_of(body, one.start, one.end)
-            edits.append(opened(blueprint, binder, placed, one, token))
+            is_html = manner.heeds_whole_values and manner.of_string(one.start).escape == "html"
+            place = IN_HTML if is_html else EXACT
+            edits.append(opened(blueprint, binder, placed, one, token, place))
     return edits
 
 
@@ -308,12 +336,17 @@ def _seal_json(item: Item, context: Context, body: bytes, start: int, end: int) 
     return SealEdit(start, end, item, context, text, None, quoted=True, token=token_or_none(text))
 
 
-def _open_json(
-    blueprint: Blueprint, binder: Binder, placed: Placed, found: Found, token: Token | OpenFailed
+def _open_json(  # noqa: PLR0913, PLR0917 - what an edit is made of
+    blueprint: Blueprint,
+    binder: Binder,
+    placed: Placed,
+    found: Found,
+    token: Token | OpenFailed,
+    place: Place,
 ) -> OpenEdit:
     path, start, end = found
     bound, context = bind_token(blueprint, token, lambda: binder.context(placed, path))
-    return OpenEdit(start, end, context, bound, "json")
+    return OpenEdit(start, end, context, bound, "json", place)
 
 
 def _string(body: bytes, start: int, end: int) -> bytes | None:
@@ -331,12 +364,17 @@ def _seal_pair(item: Item, context: Context, body: bytes, start: int, end: int) 
     return SealEdit(start, end, item, context, text, None, quoted=False, token=token)
 
 
-def _open_pair(
-    blueprint: Blueprint, binder: Binder, placed: Placed, found: Found, token: Token | OpenFailed
+def _open_pair(  # noqa: PLR0913, PLR0917 - what an edit is made of
+    blueprint: Blueprint,
+    binder: Binder,
+    placed: Placed,
+    found: Found,
+    token: Token | OpenFailed,
+    place: Place,
 ) -> CarriedEdit:
     path, start, end = found
     bound, context = bind_token(blueprint, token, lambda: binder.context(placed, path))
-    return CarriedEdit(OpenEdit(start, end, context, bound, "value"), form.encode)
+    return CarriedEdit(OpenEdit(start, end, context, bound, "value", place), form.encode)
 
 
 def _token_of_json(body: bytes, start: int, end: int) -> Token | OpenFailed:

@@ -12,6 +12,7 @@ from .context import Context
 from .edits import EmbeddedEdit
 from .formats import multipart, tokens
 from .formats.multipart import Part
+from .formats.writing import Escape, Manner, manner_of
 from .message import Told
 from .part_edits import PartEdit
 from .rules import Item
@@ -25,20 +26,24 @@ class _Text(NamedTuple):
     end: int
     spell: Callable[[bytes], bytes]
     part: Part | None
+    manner: Manner
 
 
 def token_edits(
-    binder: Binder, item: Item, told: Told, body: bytes, limit: int
+    blueprint: Blueprint, binder: Binder, item: Item, told: Told, body: bytes
 ) -> Iterator[CarriedEdit | PartEdit]:
-    """Yield an edit for each token in a body with these headers; raise InvalidBody above `limit`.
+    """Yield an edit for each token in a body with these headers.
+
+    Raises InvalidBody for more of them than the block allows.
 
     Raises as `multipart.parts` does where there are any.
     """
     if not tokens.any_in(body):
         return
-    context = binder.embedded_context(item)
+    context, limit = binder.embedded_context(item), blueprint.block.max_tokens
     boundary = multipart.read_boundary(told.get(b"content-type", ()))
-    for text in (one for part in multipart.parts(body, boundary) for one in _texts(part)):
+    parts = multipart.parts(body, boundary)
+    for text in (one for part in parts for one in _texts(part, blueprint.escape)):
         for edit in _edits_in(text, body, context, limit):
             limit -= 1
             yield edit
@@ -47,18 +52,20 @@ def token_edits(
 class PartTokens:
     """Finds the tokens in the parts of a form that comes part by part, if its block opens any."""
 
-    __slots__ = ("_binder", "_item", "_left")
+    __slots__ = ("_binder", "_escape", "_item", "_left")
 
     def __init__(self, blueprint: Blueprint, binder: Binder) -> None:
         """Begin before the first part."""
         item = blueprint.whole_decrypt
         self._item = item if item is not None and item.selector is Whole.TOKENS else None
         self._binder = binder
+        self._escape = blueprint.escape
         self._left = blueprint.block.max_tokens
 
     def looks_at(self, part: Part) -> bool:
         """Tell whether the content of a part is searched, so that all of it must be there."""
-        return self._item is not None and any(one.part is not None for one in _texts(part))
+        texts = _texts(part, self._escape)
+        return self._item is not None and any(one.part is not None for one in texts)
 
     def edits(self, part: Part, text: bytes, *, whole: bool) -> Iterator[CarriedEdit | PartEdit]:
         """Yield an edit for each token in a part that lies in `text`.
@@ -69,7 +76,7 @@ class PartTokens:
         if self._item is None or not tokens.any_in(text[: part.end if whole else part.start]):
             return
         context = self._binder.embedded_context(self._item)
-        for one in _texts(part):
+        for one in _texts(part, self._escape):
             for edit in _edits_in(one, text, context, self._left):
                 self._left -= 1
                 yield edit
@@ -78,17 +85,18 @@ class PartTokens:
 def _edits_in(
     text: _Text, body: bytes, context: Context | None, limit: int
 ) -> Iterator[CarriedEdit | PartEdit]:
-    for one in tokens.find_in_text(body[text.start : text.end], limit):
+    for one in tokens.find_in_text(body[text.start : text.end], limit, text.manner):
         edit = CarriedEdit(EmbeddedEdit(one, context, one.token), text.spell, text.start)
         yield edit if text.part is None else PartEdit(edit, text.part)
 
 
-def _texts(part: Part) -> Iterator[_Text]:
+def _texts(part: Part, escape: Escape) -> Iterator[_Text]:
     found, media = part.filename, part.media
     if found is not None:
-        yield _Text(found.start, found.end, found.spell, None)
+        yield _Text(found.start, found.end, found.spell, None, Manner(escape))
     elif media is None or (media.is_utf8 and (part.is_text or media.is_json)):
-        yield _Text(part.start, part.end, _as_it_is, part)
+        manner = Manner(escape) if media is None else manner_of(escape, media)
+        yield _Text(part.start, part.end, _as_it_is, part, manner)
 
 
 def _as_it_is(text: bytes) -> bytes:

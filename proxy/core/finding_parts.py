@@ -129,7 +129,8 @@ def _open_content(
     )
     token, context = bind_token(blueprint, decoded_token(content), make)
     if not is_jose:
-        return PartEdit(OpenEdit(part.start, part.end, context, token, "value"), part)
+        place = blueprint.whole_place
+        return PartEdit(OpenEdit(part.start, part.end, context, token, "value", place), part)
     media = token.cty or "" if isinstance(token, Token) else None
     return PartEdit(OpenEdit(part.start, part.end, context, token, "body"), part, media)
 

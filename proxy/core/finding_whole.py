@@ -19,6 +19,7 @@ from .edits import EmbeddedEdit, OpenEdit, SealEdit
 from .errors import BodyTooLarge, InvalidBody, MissingValue, OpenFailed, UnsupportedBody
 from .finding_part_tokens import token_edits
 from .formats import form, tokens
+from .formats.writing import Manner, Span, manner_of
 from .frame import FrameHead
 from .frame_edits import FrameEdit, OpenFrame, SealFrame
 from .message import Head, MediaType, SocketHead, media_type
@@ -32,19 +33,26 @@ BODY_TOKEN_MAX: Final = 64 * 1024
 WholeEdit = SealEdit | OpenEdit | EmbeddedEdit | CarriedEdit | PartEdit | FrameEdit
 
 
-def whole_edits(
-    blueprint: Blueprint, binder: Binder, head: Head, body: bytes, *, measured: bool
+def whole_edits(  # noqa: PLR0913 - the message and what is known of it
+    blueprint: Blueprint,
+    binder: Binder,
+    head: Head,
+    body: bytes,
+    *,
+    measured: bool,
+    rendered: tuple[Span, ...] = (),
 ) -> Iterator[WholeEdit]:
     """Yield what the block does to a body as a whole; raise MessageError where it cannot.
 
     `measured` says that all of the body is there and that its message told its length; else `body`
-    may be only as much of it as tells what it is.
+    may be only as much of it as tells what it is. `rendered` are the places of JSON whose strings
+    are HTML.
     """
     for item, encrypt in ((blueprint.whole_encrypt, True), (blueprint.whole_decrypt, False)):
         if item is None:
             continue
         if item.selector is Whole.TOKENS:
-            yield from _embedded(blueprint, binder, item, head, body)
+            yield from _embedded(blueprint, binder, item, head, body, rendered)
         elif body:
             if encrypt:
                 yield _seal_whole(binder, item, head, body, measured=measured)
@@ -118,7 +126,9 @@ def _open_whole(
     token, context = bind_token(
         blueprint, decoded_token(body), lambda: binder.whole_context(item, kind=kind)
     )
-    return OpenEdit(0, len(body), context, token, "text" if is_text else "body")
+    if not is_text:
+        return OpenEdit(0, len(body), context, token, "body")
+    return OpenEdit(0, len(body), context, token, "text", blueprint.whole_place)
 
 
 def _open_frame(blueprint: Blueprint, binder: Binder, item: Item, body: bytes) -> OpenFrame:
@@ -152,26 +162,30 @@ def _require_text(body: bytes, media: MediaType | None) -> None:
         raise InvalidBody("not-utf-8") from None
 
 
-def _embedded(
+def _embedded(  # noqa: PLR0913, PLR0917 - the message and what is known of it
     blueprint: Blueprint,
     binder: Binder,
     item: Item,
     head: Head,
     body: bytes,
+    rendered: tuple[Span, ...],
 ) -> Iterable[WholeEdit]:
-    limit = blueprint.block.max_tokens
-    kind = blueprint.kind(media_type(head.told))
+    limit, media = blueprint.block.max_tokens, media_type(head.told)
+    kind = blueprint.kind(media)
     if kind == "multipart":
-        return token_edits(binder, item, head.told, body, limit)
+        return token_edits(blueprint, binder, item, head.told, body)
+    manner = Manner(blueprint.escape)
     if kind == "form":
-        carried = list(form.find_tokens(body, limit))
+        carried = list(form.find_tokens(body, limit, manner))
         context = binder.embedded_context(item) if carried else None
         return [
             CarriedEdit(EmbeddedEdit(one, context, one.token), form.encode, offset, places)
             for one, offset, places in carried
         ]
     in_text = kind in {"sse", "text"} or (kind == "json" and isinstance(head, SocketHead))
+    if kind == "text" and not isinstance(head, SocketHead):
+        manner = manner_of(blueprint.escape, media)
     find = tokens.find_in_text if in_text else tokens.find
-    found = find(body, limit)
+    found = find(body, limit, manner._replace(rendered=rendered))
     context = binder.embedded_context(item) if found else None
     return [EmbeddedEdit(one, context, one.token) for one in found]

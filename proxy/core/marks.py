@@ -41,8 +41,8 @@ def response_marks(
         marks = (_NO_TRANSFORM, *marks)
     if "plain" in counts:
         marks = ((b"Sealyard-Plain", b"%d" % counts["plain"]), *marks)
-    if "kept" in counts:
-        marks = ((b"Sealyard-Kept", b"%d" % counts["kept"]), *marks)
+    if kept := counts.get("kept", 0) + counts.get("in_markup", 0):
+        marks = ((b"Sealyard-Kept", b"%d" % kept), *marks)
     return marks
 
 

@@ -8,9 +8,10 @@ from typing import Literal
 
 from .conditions import Condition
 from .formats.kinds import Kind
+from .formats.writing import Escape
 from .message import Direction
 from .routes import Pattern
-from .selectors import Selector
+from .selectors import JsonSelector, Selector
 from .sources import Source
 from .token import Form
 
@@ -83,7 +84,8 @@ class Block:
     seconds since 1970; None is mode `enforce`. `placeholder` stands for cut tokens. `format` is
     what bodies are read as, whatever type they name, `when` what must stand in them. `nothing` says
     what becomes of messages with none of the values, where all that is sealed is optional. `only`
-    are the members that may stand beside those selected; None: any.
+    are the members that may stand beside those selected; None: any. `escape` says how what a
+    response held sealed is written into markup, `rendered` selects what is HTML there.
     """
 
     encrypt: tuple[Item, ...] = ()
@@ -98,6 +100,8 @@ class Block:
     case_variants_allowed: bool = False
     max_tokens: int = 10_000
     placeholder: str = "[sealed]"
+    escape: Escape = "auto"
+    rendered: tuple[JsonSelector, ...] = ()
     format: Kind | None = None
     when: tuple[Condition, ...] = ()
     nothing: Nothing = "pass"

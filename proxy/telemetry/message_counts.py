@@ -31,6 +31,7 @@ FATES: Final[tuple[Fate, ...]] = (
     "already_sealed",
     "plain",
     "kept",
+    "in_markup",
     "cut",
     "unsealed",
 )

@@ -1,4 +1,4 @@
-from tests.config.builders import problems_of, warnings_of, with_rules
+from tests.config.builders import loaded, problems_of, warnings_of, with_rules
 
 SEAL = "      - {name: seal, match: /s, conversation: const:c, request: {encrypt: $.a}}\n"
 FEW = "alone opens whatever a client can make the backend echo"
@@ -100,3 +100,26 @@ def test_two_meanings_are_told_apart_by_nothing_where_the_field_is_not_bound() -
     rules += _rule("open", "bind: [tenant], response: {decrypt: $.name}")
 
     assert warnings_of(with_rules(rules)) == []
+
+
+def test_tokens_that_open_unescaped_are_warned_of() -> None:
+    said = "conversation: const:c, bind: [tenant, conversation], response: {decrypt: tokens"
+    for defaults in ("{tenant: const:t}", "{tenant: const:t, escape: none}"):
+        own = "" if "escape" in defaults else ", escape: none"
+
+        (warned,) = warnings_of(with_rules(_rule("open", f"{said}{own}}}"), defaults=defaults))
+
+        assert "opens with `escape: none`" in warned
+    selected = _rule("open", "response: {decrypt: $.a, escape: none}")
+    assert warnings_of(with_rules(selected)) == []
+
+
+def test_a_block_says_what_is_html_and_how_it_is_written() -> None:
+    rules = _rule("open", "response: {decrypt: $.a, html: [$.a, $.b.*.c], escape: keep}")
+
+    response = loaded(with_rules(rules)).settings.listeners[0].rules[0].response
+
+    assert isinstance(response, tuple)
+    (block,) = response
+    assert block.escape == "keep"
+    assert [one.text for one in block.rendered] == ["$.a", "$.b.*.c"]

@@ -130,7 +130,7 @@ function rules(all) {
     const name = make('td', '', make('strong', '', one.rule === null ? 'no rule' : one.rule), make('span', 'does', one.does.join(' · ') || 'passes'));
     const takes = make('td', 'mono', ...(one.rule === null ? [make('span', 'takes quiet', 'all else at ' + one.listener)] : one.match.map((m) => make('span', 'takes', m))));
     const last = one.rule === null ? '' : one.last_matched ? span(now() - one.last_matched) + ' ago' : make('span', 'tag', 'never');
-    return make('tr', '', name, takes, cell(matched, ''), cell(c.sealed, 'seal'), cell(c.opened, 'open'), cell((c.plain || 0) + (c.kept || 0), 'no'), cell(c.refused, 'no'), make('td', 'quiet', last));
+    return make('tr', '', name, takes, cell(matched, ''), cell(c.sealed, 'seal'), cell(c.opened, 'open'), cell((c.plain || 0) + (c.kept || 0) + (c.in_markup || 0), 'no'), cell(c.refused, 'no'), make('td', 'quiet', last));
   }));
 }
 function bar(share, late) {
@@ -190,7 +190,7 @@ function message(m) {
   const at = make('time', '', new Date(m.at * 1000).toLocaleTimeString('en-GB'));
   what.append(at, make('strong', 'mono', m.method || '?'), make('span', '', m.rule === null || m.rule === undefined ? 'no rule' : m.rule));
   const tag = (n, kind, word) => { if (n) what.append(make('span', 'tag ' + kind, n + ' ' + word)); };
-  tag(f.sealed, 'seal', 'sealed'); tag(f.opened, 'open', 'opened'); tag(f.plain, 'no', 'plain'); tag(f.kept, 'no', 'kept'); tag(f.cut, 'no', 'cut'); tag(f.unsealed, 'no', 'unsealed');
+  tag(f.sealed, 'seal', 'sealed'); tag(f.opened, 'open', 'opened'); tag(f.plain, 'no', 'plain'); tag(f.kept, 'no', 'kept'); tag(f.in_markup, 'no', 'kept in markup'); tag(f.cut, 'no', 'cut'); tag(f.unsealed, 'no', 'unsealed');
   if (m.error) what.append(make('span', 'tag no', 'refused: ' + m.error));
   what.append(make('span', 'end', m.part ? m.part + (m.direction === 'request' ? ' to the backend' : ' to the reader') : m.status + ' · ' + m.ms + ' ms'));
   if (m.part) return make('li', 'message new', what, piece(m));

@@ -18,6 +18,7 @@ from . import tokens
 from .field_names import FieldNames
 from .json import Findings, Found
 from .tokens import FoundToken
+from .writing import AS_IT_IS, Manner
 
 PAIRS_MAX: Final = 10_000
 """So many pairs may a form have; frameworks allow a thousand to ten thousand."""
@@ -116,7 +117,9 @@ def pairs(body: bytes) -> Iterator[Pair]:
         at = end + 1
 
 
-def find_tokens(body: bytes, limit: int) -> Iterator[tuple[FoundToken, int, list[int]]]:
+def find_tokens(
+    body: bytes, limit: int, manner: Manner = AS_IT_IS
+) -> Iterator[tuple[FoundToken, int, list[int]]]:
     """Yield every token in the values of a form, in order.
 
     With each come the place of its value, and where each byte that the value reads as stands in it.
@@ -128,7 +131,7 @@ def find_tokens(body: bytes, limit: int) -> Iterator[tuple[FoundToken, int, list
             text = decode(value)
         except InvalidBody:
             continue
-        found = tokens.find_in_text(text, limit)
+        found = tokens.find_in_text(text, limit, manner)
         limit -= len(found)
         spelled = places(value) if found else []
         for one in found:

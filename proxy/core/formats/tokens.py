@@ -12,6 +12,8 @@ from .. import token
 from ..errors import BodyTooLarge, InvalidBody, OpenFailed
 from ..token import Token
 from . import json as json_format
+from . import writing
+from .writing import AS_IT_IS, EXACT, Manner, Place
 
 _CANDIDATE: Final = re.compile(
     b"|".join(
@@ -44,7 +46,8 @@ class FoundToken(NamedTuple):
     `depth` counts the strings around it: 0 in a text that is no JSON, 1 in a plain string, 2 in a
     JSON text that is itself a string, and so on. Where it is all of a value, `quotes` has the bytes
     that the quotes before and behind it take. `trails_off`: it is in the short form, whose length
-    says nothing, and an ellipsis stands behind it; so it was cut if it does not open.
+    says nothing, and an ellipsis stands behind it; so it was cut if it does not open. `place` tells
+    how what takes its place is written.
     """
 
     start: int
@@ -53,10 +56,11 @@ class FoundToken(NamedTuple):
     depth: int
     quotes: tuple[int, int] | None
     trails_off: bool = False
+    place: Place = EXACT
 
 
-def find(body: bytes, limit: int) -> list[FoundToken]:
-    """Return every token in `body`, in order.
+def find(body: bytes, limit: int, manner: Manner = AS_IT_IS) -> list[FoundToken]:
+    """Return every token in `body`, in order, each to be written in this manner.
 
     What looks like a token and is none (a wrong header, say) is not returned: it stays as it is.
     Raises InvalidBody where a body with tokens is not JSON, or has more of them than `limit`.
@@ -64,11 +68,11 @@ def find(body: bytes, limit: int) -> list[FoundToken]:
     if not any_in(body):
         return []
     json_format.validate(body)
-    found = _all_plain(body, limit)
-    return _anywhere(body, limit) if found is None else found
+    found = None if manner.heeds_whole_values else _all_plain(body, limit)
+    return _anywhere(body, limit, manner) if found is None else found
 
 
-def find_in_text(text: bytes, limit: int) -> list[FoundToken]:
+def find_in_text(text: bytes, limit: int, manner: Manner = AS_IT_IS) -> list[FoundToken]:
     """Do as `find` in a text, which may be JSON or not.
 
     A token that no string holds is at depth 0: what replaces it is spelled as it reads.
@@ -76,13 +80,15 @@ def find_in_text(text: bytes, limit: int) -> list[FoundToken]:
     if not any_in(text):
         return []
     if text.lstrip(b" \t\n\r")[:1] in {b"{", b"[", b'"'} and _is_strict_json(text):
-        return find(text, limit)
+        return find(text, limit, manner)
     found: list[FoundToken] = []
-    for match in _CANDIDATE.finditer(text):
+    matches = list(_CANDIDATE.finditer(text))
+    places = writing.places(text, [one.span() for one in matches], manner)
+    for match, place in zip(matches, places, strict=True):
         decoded = _decode(match[0])
         if decoded is not None or token.is_cut(match[0]):
             trails_off = _trails_off(decoded, text, match.end())
-            found.append(FoundToken(*match.span(), decoded, 0, None, trails_off))
+            found.append(FoundToken(*match.span(), decoded, 0, None, trails_off, place))
             if len(found) > limit:
                 raise InvalidBody("too-many-tokens")
     return found
@@ -117,25 +123,31 @@ def _all_plain(body: bytes, limit: int) -> list[FoundToken] | None:
     return found
 
 
-def _anywhere(body: bytes, limit: int) -> list[FoundToken]:
+def _anywhere(body: bytes, limit: int, manner: Manner) -> list[FoundToken]:
     """Return the tokens of a body, wherever they stand in its strings."""
     found: list[FoundToken] = []
     for literal in _LITERAL.finditer(body):
         inside = literal[0]
         if token.JWE_PREFIX in inside or token.SHORT_PREFIX in inside:
             is_name = _COLON.match(body, literal.end()) is not None
-            for one in _in_literal(inside, literal.start(), is_name=is_name):
+            here = manner.of_string(literal.start())
+            for one in _in_literal(inside, literal.start(), here, is_name=is_name):
                 found.append(one)
                 if len(found) > limit:
                     raise InvalidBody("too-many-tokens")
     return found
 
 
-def replacement(one: FoundToken, plaintext: str, *, is_json: bool) -> tuple[int, int, bytes]:
-    """Return what takes the token's place, and that place.
+def replacement(one: FoundToken, plaintext: str, *, is_json: bool) -> tuple[int, int, bytes] | None:
+    """Return what takes the token's place, and that place; None where nothing can be written.
 
     A JSON value replaces its string with the quotes; text is escaped once for each string around.
     """
+    if one.place is not EXACT:
+        written = writing.written(plaintext, one.place, as_json=is_json and one.quotes is not None)
+        if written is None:
+            return None
+        plaintext = written
     if is_json and one.quotes is not None:
         before, behind = one.quotes
         text = _escape(plaintext, one.depth - 1)
@@ -145,10 +157,12 @@ def replacement(one: FoundToken, plaintext: str, *, is_json: bool) -> tuple[int,
     return one.start, one.end, _escape(plaintext, one.depth).encode()
 
 
-def _in_literal(literal: bytes, offset: int, *, is_name: bool) -> Iterator[FoundToken]:
+def _in_literal(
+    literal: bytes, offset: int, manner: Manner, *, is_name: bool
+) -> Iterator[FoundToken]:
     # A token has no character that JSON escapes, so it is spelled the same at every depth. One that
     # is spelled with escapes all the same stands in the decoded text only, and stays as it is.
-    places = list(_places(json_format.unescape(literal), 1, is_name=is_name))
+    places = list(_candidates(json_format.unescape(literal), 1, manner, is_name=is_name))
     numbers: dict[bytes, list[int]] = {}
     for number, place in enumerate(places):
         numbers.setdefault(place.text, []).append(number)
@@ -163,10 +177,18 @@ def _in_literal(literal: bytes, offset: int, *, is_name: bool) -> Iterator[Found
         decoded = _decode(match[0])
         if decoded is not None or token.is_cut(match[0]):
             start, end = match.span()
-            depth = places[here].depth
-            quotes = _quotes(literal, start, end, depth) if places[here].fills else None
+            found = places[here]
+            quotes = _quotes(literal, start, end, found.depth) if found.fills else None
             trails_off = _trails_off(decoded, literal, end)
-            yield FoundToken(offset + start, offset + end, decoded, depth, quotes, trails_off)
+            yield FoundToken(
+                offset + start,
+                offset + end,
+                decoded,
+                found.depth,
+                quotes,
+                trails_off,
+                found.place,
+            )
 
 
 def _trails_off(decoded: Token | None, text: bytes, end: int) -> bool:
@@ -197,13 +219,14 @@ def _decode(text: bytes) -> Token | None:
         return None
 
 
-class _Place(NamedTuple):
+class _Candidate(NamedTuple):
     text: bytes
     depth: int
     fills: bool
+    place: Place
 
 
-def _places(text: str, depth: int, *, is_name: bool) -> Iterator[_Place]:
+def _candidates(text: str, depth: int, manner: Manner, *, is_name: bool) -> Iterator[_Candidate]:
     """Yield each candidate in the decoded text of a string, in order.
 
     A member's name cannot be anything but a string, so no token fills one.
@@ -213,11 +236,14 @@ def _places(text: str, depth: int, *, is_name: bool) -> Iterator[_Place]:
     if depth < _MAX_NESTING and text.lstrip(" \t\n\r")[:1] in {"{", "[", '"'} and _is_json(text):
         for literal in _LITERAL.finditer(encoded):
             inner_name = _COLON.match(encoded, literal.end()) is not None
-            yield from _places(json_format.unescape(literal[0]), depth + 1, is_name=inner_name)
+            inner = json_format.unescape(literal[0])
+            yield from _candidates(inner, depth + 1, manner, is_name=inner_name)
         return
-    for match in _CANDIDATE.finditer(encoded):
+    matches = list(_CANDIDATE.finditer(encoded))
+    places = writing.places(encoded, [one.span() for one in matches], manner)
+    for match, place in zip(matches, places, strict=True):
         fills = not is_name and match.span() == (0, len(encoded))
-        yield _Place(match[0], depth, fills)
+        yield _Candidate(match[0], depth, fills, place)
 
 
 def _is_json(text: str) -> bool:

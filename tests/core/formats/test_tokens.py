@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import time
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from proxy.core import token
 from proxy.core.context import Context, Scope
 from proxy.core.errors import InvalidBody, OpenFailed, SealyardError
 from proxy.core.formats import tokens
-from proxy.core.rules import Names
+from proxy.core.rules import Names, Rule
 from proxy.core.sources import parse_source
 from proxy.core.token import Form
 from tests.core.json_texts import documents
@@ -26,6 +27,10 @@ RULE = a_rule(
     response=a_block(decrypt=[an_item("tokens", bind=["tenant"])]),
     names=Names(tenant=parse_source("const:clinic")),
 )
+EXACT = a_rule(
+    response=replace(a_block(decrypt=[an_item("tokens", bind=["tenant"])]), escape="none"),
+    names=RULE.names,
+)
 
 
 def sealed(text: str, form: Form = "jwe") -> str:
@@ -36,9 +41,9 @@ def sealed_json(text: str, form: Form = "jwe") -> str:
     return SESSION.seal(text.encode(), CONTEXT, cty="json", form=form).decode()
 
 
-def opened(document: object, *, ascii_only: bool = True) -> Any:  # noqa: ANN401 - any JSON value
+def opened(document: object, *, ascii_only: bool = True, rule: Rule = RULE) -> Any:  # noqa: ANN401 - any JSON value
     body = json.dumps(document, ensure_ascii=ascii_only)
-    return json.loads(replied(RULE, body))
+    return json.loads(replied(rule, body))
 
 
 def wrapped(text: str, depth: int) -> str:
@@ -79,7 +84,7 @@ def test_tokens_open_wherever_they_stand_in_text(
     expected = "".join(text + (" " if form == "short" else "") for text, form in parts)
     spelled, expected = f"Re: {spelled}", f"Re: {expected}"
     document = {"a": wrapped(spelled, depth), "b": [wrapped(spelled, depth), 1.10, None]}
-    answer = opened(document, ascii_only=ascii_only)
+    answer = opened(document, ascii_only=ascii_only, rule=EXACT)
     assert expected == unwrapped(answer["a"], depth)
     assert expected == unwrapped(answer["b"][0], depth)
     assert answer["b"][1:] == [1.1, None]

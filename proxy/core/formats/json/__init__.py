@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from .findings import Findings, Found, Path
 from .selection import Selection, member_names, validate
-from .text import escape, quote, quote_utf8, unescape
+from .text import escape, quote, quote_utf8, shield, unescape
 
 __all__ = [
     "Findings",
@@ -20,6 +20,7 @@ __all__ = [
     "member_names",
     "quote",
     "quote_utf8",
+    "shield",
     "unescape",
     "validate",
 ]

@@ -25,6 +25,7 @@ _LONE_SURROGATE: Final = re.compile(
 # Each byte as it is, but for those that a JSON string must escape: they become another.
 _UNESCAPED: Final = bytes.maketrans(bytes(range(ord(" "))) + b'"\\', b"?" * (ord(" ") + 2))
 _NOT_MARKS: Final = bytes(set(range(256)) - set(b'[]{}"'))
+_MARKUP: Final = ((b"<", rb"\u003c"), (b">", rb"\u003e"), (b"&", rb"\u0026"))
 _STEPS: Final = bytes.maketrans(b"[{]}", b"\x01\x01\xff\xff")  # as signed bytes: 1 and -1
 
 
@@ -101,6 +102,13 @@ def quote(text: str) -> str:
 def escape(text: str) -> str:
     """Return `text` as the inside of a JSON string."""
     return quote(text)[1:-1]
+
+
+def shield(text: bytes) -> bytes:
+    """Return a JSON text with no character that begins a tag or a reference: each is escaped."""
+    for mark, spelled in _MARKUP:
+        text = text.replace(mark, spelled)
+    return text
 
 
 def _check_surrogates(body: bytes) -> None:
