@@ -143,7 +143,9 @@ def test_what_a_block_says_is_html_is_escaped_whatever_stands_there() -> None:
 
 
 def test_a_selected_value_that_is_html_is_escaped_too() -> None:
-    rule = a_reading(rendered=("$.html", "$.inner"), decrypt=("$.html", "$.text", "$.inner.*"))
+    rule = a_reading(
+        rendered=("$.html", "$.inner", "$.inner.a"), decrypt=("$.html", "$.text", "$.inner.*")
+    )
     document = {"html": token(SCRIPT), "text": token(SCRIPT), "inner": {"a": token(TOM)}}
 
     answer = opened(document, rule)
