@@ -4,19 +4,25 @@ from __future__ import annotations
 
 from typing import Final
 
-from ..core.rules import Nothing
+from ..core.rules import Item, Nothing
 from ..core.selectors import JsonSelector, Whole
 from ..core.token import Form, KeyId, encode_header, jwe_length, short_length
+from .positions import Place
 from .problems import Problems, show
 from .syntax import BlockSyntax, FieldSyntax, ItemSyntax
 
-# The shortest head: under a KEK whose id is one character.
-_SHORTEST_HEAD: Final = encode_header(KeyId(bytes(12), kek_id="k"), bytes(16))
+
+def _shortest_head(end: int | None) -> bytes:
+    """Return the shortest head: under a KEK whose id is one character."""
+    return encode_header(KeyId(bytes(12), kek_id="k"), bytes(16), exp=end)
 
 
-def shortest(form: Form, size: int = 0) -> int:
-    """Return how many characters the shortest token of `size` bytes has."""
-    return short_length(size) if form == "short" else jwe_length(_SHORTEST_HEAD, size)
+_HEADS: Final = {False: _shortest_head(None), True: _shortest_head(2_000_000_000)}
+
+
+def shortest(form: Form, size: int = 0, *, ends: bool = False) -> int:
+    """Return how many characters the shortest token of `size` bytes has, be it one that ends."""
+    return short_length(size) if form == "short" else jwe_length(_HEADS[ends], size)
 
 
 def min_chars(item: ItemSyntax, field: FieldSyntax) -> int | None:
@@ -28,22 +34,28 @@ def min_chars(item: ItemSyntax, field: FieldSyntax) -> int | None:
     return 0 if item.string or field.string else None
 
 
-def check_sizes(
-    item: ItemSyntax, form: Form, least: int | None, most: int | None, problems: Problems
-) -> None:
-    """Tell where no value has as many characters as `least`, and a token as few as `most`."""
+def check(item: Item, place: Place, problems: Problems) -> None:
+    """Tell of what an item that seals asks for in vain: no value could be sealed so."""
+    form, least, most = item.form, item.min_chars, item.max_chars
+    ends = item.expires is not None
     if item.selector is Whole.BODY and form == "short":
-        problems.add(item.place, "a body keeps its media type, which form `short` cannot")
+        problems.add(place, "a body keeps its media type, which form `short` cannot")
     elif item.selector is Whole.BODY and least is not None:
-        problems.add(item.place, "a body is no string", "select `text`")
-    elif most is not None and most < shortest(form):
+        problems.add(place, "a body is no string", "select `text`")
+    elif form == "short" and ends:
         problems.add(
-            item.place,
-            f"max_chars {most} holds not even an empty token; {shortest(form)} at least",
-            "" if form == "short" else "or `form: short`",
+            place,
+            "form `short` has no place for `expires`",
+            "write `form: jwe`, or `expires: never` on the item",
         )
-    elif most is not None and most < shortest(form, least or 0):
-        problems.add(item.place, f"{least} characters never fit into max_chars {most}")
+    elif most is not None and most < shortest(form, ends=ends):
+        problems.add(
+            place,
+            f"max_chars {most} holds not even an empty token; {shortest(form, ends=ends)} at least",
+            "" if form == "short" or ends else "or `form: short`",
+        )
+    elif most is not None and most < shortest(form, least or 0, ends=ends):
+        problems.add(place, f"{least} characters never fit into max_chars {most}")
 
 
 def nothing(block: BlockSyntax, rule: str, version: int, problems: Problems) -> Nothing:

@@ -116,6 +116,9 @@ def _refuse_misplaced(fields: Fields, direction: Direction, problems: Problems) 
         problems.add(status, "a request has no status")
     if on_error is not None and not opens:
         problems.add(on_error, "only stands beside the decrypt of a response")
+    expires = fields.get("expires")
+    if expires is not None and fields.get("encrypt") is None:
+        problems.add(expires, "only stands beside `encrypt`")
 
 
 def _types(place: Place | None, problems: Problems) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ from ..core.message import Direction
 from ..core.selectors import JsonSelector, NamedSelector, Selector, Whole, parse_selector
 from ..core.token import Form
 from .fields import Fields
+from .options import expires
 from .positions import Mapping, Place, Scalar
 from .problems import Problems, show
 from .rule_keys import ELSEWHERE, FORMS, ITEM, MOST_CHARS
@@ -148,6 +149,7 @@ class _Written:
     sealed: HowSealed
     each: bool = False
     elsewhere: bool = False
+    expires: int | None = None
 
 
 def _item(place: Place, action: str, direction: Direction, problems: Problems) -> ItemSyntax | None:
@@ -174,6 +176,7 @@ def _item(place: Place, action: str, direction: Direction, problems: Problems) -
         written.optional,
         each=written.each,
         elsewhere_allowed=written.elsewhere,
+        expires=written.expires,
     )
 
 
@@ -192,7 +195,7 @@ def _short(place: Place, problems: Problems) -> _Written | None:
 
 def _long(place: Place, problems: Problems) -> _Written | None:
     fields = Fields(place, ITEM, problems)
-    sealed = how_sealed(fields, problems)
+    sealed, end = how_sealed(fields, problems), expires(fields.get("expires"), problems)
     optional, field_place = _is_on("optional", fields, problems), fields.get("field")
     each, query_place = _is_on("each", fields, problems), fields.get("query")
     query = None if query_place is None else choice(query_place, ELSEWHERE, problems)
@@ -201,7 +204,7 @@ def _long(place: Place, problems: Problems) -> _Written | None:
     if written is None:
         return None
     where = fields["select"]
-    return _Written(written, where, field, optional, sealed, each, query == "allow")
+    return _Written(written, where, field, optional, sealed, each, query == "allow", end)
 
 
 def _is_on(key: str, fields: Fields, problems: Problems) -> bool:
@@ -225,8 +228,8 @@ def _complaint(written: _Written, selector: Selector, action: str) -> tuple[str,
     """Return what is wrong with an item and what to write instead; empty where nothing is."""
     if selector is Whole.TOKENS:
         return _tokens_complaint(written, action), ""
-    if action == "decrypt" and written.sealed.says:
-        words = "form, max_chars, string and min_chars"
+    if action == "decrypt" and (written.sealed.says or written.expires is not None):
+        words = "form, max_chars, string, min_chars and expires"
         return f"{words} are for what is sealed, not for what is opened", ""
     if not (written.field or _field(selector)):
         word = written.selector
@@ -267,8 +270,8 @@ def _tokens_complaint(written: _Written, action: str) -> str:
         return "`tokens` opens tokens of any field, so it has no field of its own"
     if written.optional:
         return "`tokens` is never missing, so it cannot be optional"
-    if written.sealed.says:
-        return "`tokens` takes no form, max_chars, string or min_chars"
+    if written.sealed.says or written.expires is not None:
+        return "`tokens` takes no form, max_chars, string, min_chars or expires"
     return ""
 
 

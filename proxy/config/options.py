@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from datetime import UTC, datetime
 from typing import Final, cast
@@ -9,12 +10,13 @@ from typing import Final, cast
 from ..core.formats.writing import ESCAPES, Escape
 from ..core.rules import PARTS, Part
 from .fields import Fields
-from .positions import Place
+from .positions import Place, Scalar
 from .problems import Problems, show, suggest
-from .rule_keys import ALREADY_SEALED, CASE_VARIANTS, ON_ERROR
+from .rule_keys import ALREADY_SEALED, CASE_VARIANTS, NEVER, ON_ERROR
 from .syntax import AlreadySealed, BindSyntax, Mode, OptionsSyntax
-from .values import choice, elements, text, texts
+from .values import choice, elements, positive_duration, text, texts
 
+_LONGEST: Final = 10 * 365 * 86_400.0
 _UNTIL: Final = re.compile(r"permissive until ([0-9]{4}-[0-9]{2}-[0-9]{2})")
 
 
@@ -31,7 +33,18 @@ def options(fields: Fields, problems: Problems) -> OptionsSyntax:
         escape=cast("Escape | None", escape),
         already_sealed=cast("AlreadySealed | None", already),
         case_variants_allowed=None if variants is None else variants == "allow",
+        expires=expires(fields.get("expires"), problems),
     )
+
+
+def expires(place: Place | None, problems: Problems) -> int | None:
+    """Return for how many seconds sealed values open, 0 for ever, or None where it is not said."""
+    if place is None:
+        return None
+    if isinstance(place.node, Scalar) and place.node.text == NEVER:
+        return 0
+    seconds = positive_duration(place, problems, high=_LONGEST)
+    return None if seconds is None else math.ceil(seconds)
 
 
 def bind(fields: Fields, problems: Problems) -> BindSyntax | None:

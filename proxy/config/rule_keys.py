@@ -37,6 +37,15 @@ _BIND: Final = Key(
     _BIND_SCHEMA,
     "`[tenant, conversation, field]` less what is not given",
 )
+NEVER: Final = "never"
+_EXPIRES: Final = Key(
+    "expires",
+    "duration, `never`",
+    "For how long sealed values open, up to ten years: after that they are refused, for good. It"
+    " may be a hundredth longer. Not in the form `short`.",
+    {"anyOf": [shapes.DURATION, {"enum": [NEVER]}]},
+    "`never`",
+)
 _OPTIONS: Final = (
     Key(
         "mode",
@@ -85,6 +94,7 @@ _OPTIONS: Final = (
         shapes.choice(CASE_VARIANTS),
         "`refuse`",
     ),
+    _EXPIRES,
     _BIND,
 )
 
@@ -291,6 +301,7 @@ ITEM: Final = Table(
         Key("select", "selector", "Which values.", shapes.TEXT, required=True),
         Key("field", "text", "The field's name.", shapes.TEXT, "the last member name"),
         *_SEALING,
+        _EXPIRES,
         Key(
             "optional",
             "`true`, `false`",

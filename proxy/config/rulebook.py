@@ -21,7 +21,6 @@ from ..core.rules import (
 )
 from ..core.selectors import Whole
 from ..core.sources import Source
-from ..core.token import Form
 from . import asked, overlaps
 from .positions import Place
 from .problems import Problems, show
@@ -193,25 +192,29 @@ class _Resolver:
             purpose = self._shared.purpose
             return Item(syntax.selector, "tokens", bind, purpose=purpose, parties=parties)
         said = syntax.form or field.form
-        form: Form = said or "jwe"
-        max_chars = syntax.max_chars or field.max_chars
-        min_chars = asked.min_chars(syntax, field) if action == "encrypt" else None
-        if action == "encrypt":
-            asked.check_sizes(syntax, form, min_chars, max_chars, self._problems)
-        return Item(
+        seals = action == "encrypt"
+        item = Item(
             selector=syntax.selector,
             field=syntax.field or "",
             bind=bind,
-            form=form,
-            max_chars=max_chars,
-            min_chars=min_chars,
+            form=said or "jwe",
+            max_chars=syntax.max_chars or field.max_chars,
+            min_chars=asked.min_chars(syntax, field) if seals else None,
             optional=syntax.optional,
+            expires=self._expires(syntax, block) if seals else None,
             purpose=self._shared.purpose if "purpose" in bind else None,
             parties=parties,
-            framed=said is None and max_chars is None,
+            framed=said is None and (syntax.max_chars or field.max_chars) is None,
             each=syntax.each,
             elsewhere_allowed=syntax.elsewhere_allowed,
         )
+        if seals:
+            asked.check(item, syntax.place, self._problems)
+        return item
+
+    def _expires(self, item: ItemSyntax, block: BlockSyntax) -> int | None:
+        said = (item.expires, block.options.expires, self._shared.options.expires)
+        return next((one for one in said if one is not None), None) or None
 
     def _bind(
         self, item: ItemSyntax, field: FieldSyntax, block: BlockSyntax, *, inherited: bool

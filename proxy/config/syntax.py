@@ -64,13 +64,14 @@ class Mode:
 
 @dataclass(frozen=True, slots=True)
 class OptionsSyntax:
-    """What may stand on `defaults`, a rule or a block, `bind` aside."""
+    """What may stand on `defaults`, a rule or a block, `bind` aside; `expires` 0 is never."""
 
     mode: Mode | None = None
     keep_unopened: bool | None = None
     escape: Escape | None = None
     already_sealed: AlreadySealed | None = None
     case_variants_allowed: bool | None = None
+    expires: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +87,7 @@ class ItemSyntax:
     min_chars: int | None = None
     optional: bool = False
     each: bool = False
+    expires: int | None = None
     elsewhere_allowed: bool = False
 
 

@@ -105,9 +105,10 @@ class Blueprint:
     ) -> None:
         """Compile `block` of a rule with `names`.
 
-        Raises InvalidExpression for a whole body in the short form: it has no place for the type.
+        Raises InvalidExpression for a short form of what has no place there: the type of a body, or
+        the time at which a value ends.
         """
-        _refuse_short_bodies(block)
+        _refuse_short_forms(block)
         self.block = block
         self.direction = direction
         self.sources: dict[NamedPart, Source] = {}
@@ -358,9 +359,11 @@ def _writing(block: Block, direction: Direction) -> tuple[Escape, Place]:
     return block.escape, IN_HTML if block.escape == "html" else EXACT
 
 
-def _refuse_short_bodies(block: Block) -> None:
+def _refuse_short_forms(block: Block) -> None:
     if any(one.selector is Whole.BODY and one.form == "short" for one in block.encrypt):
         raise InvalidExpression("a whole body has no short form: its media type would be lost")
+    if any(one.expires is not None and one.form == "short" for one in block.encrypt):
+        raise InvalidExpression("the short form has no place for the time at which a value ends")
 
 
 def single_from(source: JsonSource) -> int:

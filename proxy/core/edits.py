@@ -11,6 +11,7 @@ from typing import Final, Literal, NamedTuple
 
 from .context import Context, Scope
 from .errors import ForbiddenValue, OpenFailed, SealyardError, UnfitValue, Unopened
+from .expiry import expiry
 from .formats import json as json_format
 from .formats import tokens
 from .formats.tokens import FoundToken
@@ -190,6 +191,7 @@ class SealEdit:
             context,
             cty=self.cty,
             form=item.form,
+            exp=item.expires and expiry(now, item.expires),
             max_chars=item.max_chars,
             name=item.field,
         )

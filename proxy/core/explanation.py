@@ -35,6 +35,8 @@ _NOTES: Final[dict[Spelling, str]] = {
     "attribute": "escaped as HTML",
     "closed": "in markup that can hold no text there",
 }
+_ASSUMED_END: Final = 4_000_000_000
+"""An end of as many digits as all of them have until 2286."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -259,5 +261,6 @@ def _characters(edit: SealEdit) -> int:
     packaged = edit.context.scope.parties is not None
     key_id = KeyId(bytes(SID_BYTES), kek_id=None if packaged else ASSUMED_KEK_ID)
     commitment = bytes(PACKAGE_COMMITMENT_BYTES if packaged else COMMITMENT_BYTES)
-    head = token.encode_header(key_id, commitment, edit.cty)
+    end = None if edit.item.expires is None else _ASSUMED_END
+    head = token.encode_header(key_id, commitment, edit.cty, end)
     return token.jwe_length(head, size)

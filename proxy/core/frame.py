@@ -103,13 +103,16 @@ class Opener:
             raise OpenFailed("bad-frame") from None
 
 
-def begin(session: Session, context: Context, media_type: str) -> tuple[bytes, Sealer]:
+def begin(
+    session: Session, context: Context, media_type: str, exp: int | None = None
+) -> tuple[bytes, Sealer]:
     """Return the head of a new frame, and who seals the body behind it.
 
-    `context` is of kind `stream`; `media_type` has at most 127 ASCII characters, or none.
+    `context` is of kind `stream`; `media_type` has at most 127 ASCII characters, or none. After
+    `exp` (seconds since 1970) nobody begins to open it.
     """
     key = os.urandom(KEY_BYTES)
-    sealed = session.seal(key + media_type.encode("ascii"), context, cty=CTY_STREAM_KEY)
+    sealed = session.seal(key + media_type.encode("ascii"), context, cty=CTY_STREAM_KEY, exp=exp)
     head = MAGIC + len(sealed).to_bytes(_LENGTH_BYTES) + sealed
     return head, Sealer(StreamKey(key), head + context.encode())
 

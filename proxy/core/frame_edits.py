@@ -8,6 +8,7 @@ from . import frame
 from .context import Context
 from .edits import AtHand, Fate, OpenEdit
 from .errors import ForbiddenValue, OpenFailed
+from .expiry import expiry
 from .flow import Flow
 from .frame import FrameHead, Opener, Sealer
 from .rules import Block, Item
@@ -83,7 +84,8 @@ class SealFrame(NamedTuple):
             opener = _opener(self.already, keys, now, body)
             if opener is not None:
                 return Begun(None, None, "already_sealed", opener)
-        head, sealer = frame.begin(*keys.seal_for(self.context), self.media_type)
+        end = self.item.expires and expiry(now, self.item.expires)
+        head, sealer = frame.begin(*keys.seal_for(self.context), self.media_type, end)
         return Begun(SealFlow(head, sealer), frame.MEDIA_TYPE, "sealed")
 
 

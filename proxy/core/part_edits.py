@@ -10,9 +10,10 @@ from .carried import CarriedEdit
 from .context import Context
 from .edits import AtHand, Change, EmbeddedEdit, OpenEdit, SealEdit
 from .errors import ForbiddenValue, OpenFailed
+from .expiry import expiry
 from .flow import Flow
 from .formats.multipart import Line, Part
-from .frame import FrameHead
+from .frame import FrameHead, Sealer
 from .frame_edits import OpenFlow, SealFlow
 from .rules import Block, Item
 from .session import Session
@@ -89,13 +90,13 @@ class SealFrameEdit(NamedTuple):
             self._refuse_sealed(block)
             if (opener := self._opener(self.sealed, keys, now)) is not None:
                 return Change(part.start, part.end, None, "already_sealed", opener)
-        head, sealer = frame.begin(*keys.seal_for(self.context), self.media)
+        head, sealer = self._frame(keys, now)
         text = b"".join((head, sealer.update(self.content), sealer.finish()))
         change = Change(part.start, part.end, text, "sealed")
         return _with_head(change, part, frame.MEDIA_TYPE)
 
     def begin(
-        self, keys: AtHand, block: Block, _: float, rest: Content, length: int | None
+        self, keys: AtHand, block: Block, now: float, rest: Content, length: int | None
     ) -> Change:
         """Return the beginning of the frame; the `rest` of the content comes later.
 
@@ -104,9 +105,13 @@ class SealFrameEdit(NamedTuple):
         if self.sealed is not None:
             self._refuse_sealed(block)
         part = self.part
-        flow = SealFlow(*frame.begin(*keys.seal_for(self.context), self.media))
+        flow = SealFlow(*self._frame(keys, now))
         change = Change(part.start, part.end, rest.begin(flow, self.content), "sealed")
         return replace(change, also=_of_head(part, frame.MEDIA_TYPE, flow.length(length)))
+
+    def _frame(self, keys: AtHand, now: float) -> tuple[bytes, Sealer]:
+        end = self.item.expires and expiry(now, self.item.expires)
+        return frame.begin(*keys.seal_for(self.context), self.media, end)
 
     def _refuse_sealed(self, block: Block) -> None:
         if block.already_sealed == "reject":

@@ -52,6 +52,7 @@ class Item:
 
     `bind` holds the parts that are bound; `max_chars` counts characters of the sealed value. With
     `min_chars` the value must be a string of at least so many code points (0: any string).
+    `expires` is for how many seconds they open; None: for ever.
     `parties` are those who choose the key of what is end to end: sender and recipients, or reader.
     `framed` says that a body may become a frame, where a token is too small for it. `each` takes
     every occurrence of a name in a form or a query, `elsewhere_allowed` lets the name stand in
@@ -66,6 +67,7 @@ class Item:
     min_chars: int | None = None
     optional: bool = False
     purpose: str | None = None
+    expires: int | None = None
     framed: bool = True
     parties: frozenset[NamedPart] = frozenset()
     each: bool = False

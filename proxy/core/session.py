@@ -71,8 +71,9 @@ class Session:
         self._commitment_bytes = PACKAGE_COMMITMENT_BYTES if packaged else COMMITMENT_BYTES
         self._contexts: dict[Context, tuple[bytes, bytes]] = {}
         self._recent: tuple[Context | None, tuple[bytes, bytes]] = None, (b"", b"")
-        self._headers: dict[tuple[Context, str | None], bytes] = {}
-        self._recent_header: tuple[Context | None, str | None, bytes] = None, None, b""
+        self._headers: dict[tuple[Context, str | None, int | None], bytes] = {}
+        self._recent_header: tuple[Context | None, str | None, int | None, bytes]
+        self._recent_header = None, None, None, b""
 
     def __repr__(self) -> str:
         """Show the class, nothing of the key."""
@@ -94,15 +95,17 @@ class Session:
         max_chars: int | None = None,
         name: str = "",
     ) -> bytes:
-        """Return the token of `plaintext` for `context`.
+        """Return the token of `plaintext` for `context`, which opens until `exp` if that is given.
 
         Raises ValueTooLong, naming `name` and the bytes that would fit, above `max_chars`.
         """
         if form == "short":
+            if exp is not None:
+                raise ValueError("the short form has no place for an end")
             return self._seal_short(
                 plaintext, context, json=cty is not None, limit=(max_chars, name)
             )
-        head = self._header(context, cty) if exp is None else self._new_header(context, cty, exp)
+        head = self._header(context, cty, exp)
         if max_chars is not None and token.jwe_length(head, len(plaintext)) > max_chars:
             raise _too_long(name, token.jwe_capacity(head, max_chars), max_chars)
         iv, sealed = self._aead.seal(plaintext, head)
@@ -163,15 +166,15 @@ class Session:
         self._recent = context, known
         return known
 
-    def _header(self, context: Context, cty: str | None) -> bytes:
-        recent, recent_cty, head = self._recent_header
-        if context is recent and cty == recent_cty:
+    def _header(self, context: Context, cty: str | None, exp: int | None) -> bytes:
+        recent, recent_cty, recent_exp, head = self._recent_header
+        if context is recent and cty == recent_cty and exp == recent_exp:
             return head
-        known = self._headers.get((context, cty))
+        known = self._headers.get((context, cty, exp))
         if known is None:
-            known = self._new_header(context, cty, None)
-            _remember(self._headers, (context, cty), known)
-        self._recent_header = context, cty, known
+            known = self._new_header(context, cty, exp)
+            _remember(self._headers, (context, cty, exp), known)
+        self._recent_header = context, cty, exp, known
         return known
 
     def _new_header(self, context: Context, cty: str | None, exp: int | None) -> bytes:

@@ -431,3 +431,43 @@ def test_a_block_lists_the_only_other_members(written: str, expected: tuple[str,
 
     assert block.only == expected
     assert _request(_rule("request: {encrypt: $.a}")).only is None
+
+
+@pytest.mark.parametrize(
+    ("defaults", "rule", "block", "item", "expected"),
+    [
+        ("", "", "", "", None),
+        ("30d", "", "", "", 30 * 86_400),
+        ("30d", "2h", "", "", 7200),
+        ("30d", "2h", "5m", "", 300),
+        ("30d", "2h", "5m", "1500ms", 2),
+        ("30d", "never", "", "", None),
+        ("30d", "", "never", "", None),
+        ("", "", "5m", "never", None),
+        ("never", "", "", "10s", 10),
+    ],
+)
+def test_values_end_as_the_closest_place_says(
+    defaults: str, rule: str, block: str, item: str, expected: int | None
+) -> None:
+    def said(value: str, before: str = "") -> str:
+        return f"{before}expires: {value}" if value else ""
+
+    keys = (
+        f"{said(rule)}\nrequest: {{encrypt: {{select: $.a{said(item, ', ')}}}"
+        f"{said(block, ', ')}}}\nresponse: {{decrypt: $.a}}"
+    )
+
+    made = _rule(keys.lstrip(), defaults=f"{{tenant: const:t{said(defaults, ', ')}}}")
+
+    assert _request(made).encrypt[0].expires == expected
+    assert _response(made).decrypt[0].expires is None
+
+
+def test_a_field_in_the_short_form_takes_the_end_back() -> None:
+    top = "fields: {a: {form: short}}\n"
+    keys = "expires: 30d\nrequest: {encrypt: [{select: $.a, expires: never}, $.b]}"
+
+    items = _request(_rule(keys, top=top)).encrypt
+
+    assert [item.expires for item in items] == [None, 30 * 86_400]

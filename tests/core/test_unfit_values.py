@@ -181,6 +181,7 @@ def test_values_of_the_head_are_asked(selector: str) -> None:
 
     def with_value(text: str) -> Message:
         return a_message(
+            "{}",
             target=f"/api/messages?content={text}" if "query" in selector else "/api/messages",
             headers=JSON_TYPE if "query" in selector else (*JSON_TYPE, (b"content", text.encode())),
         )

@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import re
 import secrets
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import aiohttp
 import pytest
 from aiohttp import web
+
+from proxy.core.token import decode
 
 from .rig import Backend, Served, backend, served
 
@@ -32,6 +35,12 @@ RULES = """\
         match: POST /counted
         conversation: const:c
         request: {encrypt: optional $.content, nothing: pass}
+      - name: ending
+        match: POST /ending
+        conversation: const:c
+        expires: 1h
+        request: {encrypt: $.content}
+        response: {decrypt: $.content}
       - name: answers
         match: GET /answers
         conversation: const:c
@@ -139,3 +148,20 @@ async def test_an_answer_with_nothing_to_seal_is_not_given(tmp_path: Path) -> No
                 assert (told.status, told.headers["Sealyard-Error"]) == (502, "nothing-sealed")
             assert CANARY not in json.dumps(body)
             clean(tmp_path, remembers, await metrics(process))
+
+
+async def test_what_is_sealed_for_an_hour_says_so_and_opens(tmp_path: Path) -> None:
+    async with backend() as remembers:
+        with served(tmp_path, remembers.port, rules=RULES) as process:
+            await process.event("server.ready")
+            async with (
+                aiohttp.ClientSession() as session,
+                session.post(
+                    f"http://127.0.0.1:{process.port}/ending", json={"content": CANARY}
+                ) as told,
+            ):
+                assert (told.status, await told.json()) == (200, {"content": CANARY})
+            (body,) = remembers.bodies
+            end = decode(json.loads(body)["content"].encode()).exp
+            assert end is not None
+            assert 3590 < end - time.time() < 3640
