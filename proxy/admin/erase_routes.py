@@ -11,8 +11,8 @@ from aiohttp import web
 from ..core.errors import KeyUnavailable, NotErasable
 from ..keys.desk import Call, latest_not_before
 from . import problem, reading, schemas
-from .operation import Answered, Endpoint, Operation, Parameter
-from .session_routes import REACH, named_scope
+from .operation import Answered, Endpoint, Operation
+from .session_routes import IN_QUERY, REACH, SCOPE_PARAMETERS, named_scope
 from .subject import Subject
 
 _PARTS: Final = ("tenant", "conversation")
@@ -44,10 +44,7 @@ ERASE: Final = Operation(
             ),
         ),
     ),
-    parameters=tuple(
-        Parameter(one, "query", f"The {one}; one of them is enough.", schemas.NAME, required=False)
-        for one in _PARTS
-    ),
+    parameters=SCOPE_PARAMETERS,
     errors=(problem.MALFORMED, problem.NOT_ERASABLE, problem.KEY_UNAVAILABLE),
 )
 
@@ -64,7 +61,7 @@ class EraseRoutes:
         return [Endpoint(ERASE, self._erase)]
 
     async def _erase(self, request: web.Request) -> web.Response:
-        scope = named_scope(reading.query(request, _PARTS))
+        scope = named_scope(reading.query(request, IN_QUERY))
         call = Call("erase", scope, latest_not_before(self._clock()))
         try:
             answer = await self._subject.operate(call)

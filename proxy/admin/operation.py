@@ -24,12 +24,16 @@ class Parameter:
     meaning: str
     schema: Schema
     required: bool = True
+    in_json: bool = False
+    """Whether the text is JSON, which the schema is about."""
 
     @property
     def document(self) -> dict[str, Any]:
         """Return it as OpenAPI writes it."""
         told = {"name": self.name, "in": self.place, "required": self.required}
-        return {**told, "description": self.meaning, "schema": dict(self.schema)}
+        schema: dict[str, Any] = {"schema": dict(self.schema)}
+        told |= {"content": {"application/json": schema}} if self.in_json else schema
+        return {**told, "description": self.meaning}
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from ..core.errors import KeyUnavailable, OperatorError, ParticipantError
 from . import problem, reading, schemas
 from .operation import Answered, Endpoint, Operation, Parameter
 from .participant_schemas import PATH
-from .session_routes import named_scope
+from .session_routes import IN_QUERY, SCOPE_PARAMETERS, named_scope
 from .subject import Subject
 
 MEDIA_TYPE: Final = "application/jose+json"
@@ -38,10 +38,7 @@ PACKAGE: Final = Operation(
         ),
     ),
     parameters=(
-        *(
-            Parameter(one, "query", _ONE.format(one), schemas.NAME, required=False)
-            for one in _PARTS
-        ),
+        *SCOPE_PARAMETERS,
         Parameter("recipient", "query", "The id of the participant.", PATH.schema),
         Parameter("sid", "query", "The session, as tokens name it.", _SID, required=False),
     ),
@@ -65,7 +62,7 @@ class PackageRoutes:
         return [Endpoint(PACKAGE, self._package)]
 
     async def _package(self, request: web.Request) -> web.Response:
-        said = reading.query(request, (*_PARTS, "recipient", "sid"))
+        said = reading.query(request, (*IN_QUERY, "recipient", "sid"))
         scope, recipient = named_scope(said), reading.needed(said, "recipient")
         sid = reading.text(said, "sid")
         try:

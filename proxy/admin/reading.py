@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Mapping
 from typing import Any, Final
 
 from aiohttp import web
 
+from ..core.errors import SealyardError
+from ..core.joined import Name, from_json
 from ..keys.jwk_set import parse_object
 from . import problem
 
@@ -71,6 +74,34 @@ def text(said: Mapping[str, Any], name: str, *, nullable: bool = False) -> str |
     if value is not None and any("\ud800" <= char <= "\udfff" for char in value):
         raise Malformed(f"`{name}` is not Unicode text.")
     return value
+
+
+def name(said: Mapping[str, Any], part: str) -> Name | None:
+    """Return a name: a text, or a joined one as JSON spells it; None where it is absent or null.
+
+    In a query, `PART_json` holds the JSON of a joined one. Raises Malformed.
+    """
+    spelled = said.get(f"{part}_json")
+    value = said.get(part)
+    if spelled is not None:
+        if value is not None:
+            raise Malformed(f"`{part}` and `{part}_json` are both given.")
+        value = _parsed(spelled, f"{part}_json")
+    if value is None or isinstance(value, str):
+        return text({part: value}, part, nullable=True)
+    try:
+        found = from_json(value)
+        found.encode()
+    except SealyardError as error:
+        raise Malformed(f"`{part}`: {error.detail or error.reason}.") from None
+    return found
+
+
+def _parsed(spelled: object, part: str) -> object:
+    try:
+        return json.loads(str(spelled))
+    except (ValueError, RecursionError):
+        raise Malformed(f"`{part}` is not JSON.") from None
 
 
 def needed(said: Mapping[str, Any], name: str) -> str:

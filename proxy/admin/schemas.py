@@ -9,8 +9,20 @@ from .operation import Schema
 
 _NO_SURROGATES: Final = r"^[^\ud800-\udfff]*$"
 
+
+def _joined(part: Schema) -> list[dict[str, Any]]:
+    several = {"type": "array", "items": dict(part), "minItems": 1}
+    members = {"type": "object", "properties": {"members": several}, "required": ["members"]}
+    return [several, {**members, "additionalProperties": False}]
+
+
 NAME: Final[Schema] = {"type": "string"}
 """A name of the user's: tenant, conversation, field."""
+
+_PART: Final[Schema] = {"anyOf": [dict(NAME), *_joined(NAME)]}
+ANY_NAME: Final[Schema] = {"anyOf": [dict(NAME), *_joined(_PART)]}
+"""A name, or one that is joined of several: a list, or members in any order; nested as deep as
+need be, of which this tells two levels."""
 
 SECONDS: Final[Schema] = {"type": "integer", "minimum": 1, "maximum": (1 << 62) - 2}
 """A time in seconds since 1970."""

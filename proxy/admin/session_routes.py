@@ -17,9 +17,12 @@ from .reading import Malformed
 from .subject import Subject
 
 _PARTS: Final = ("tenant", "conversation")
-_SCOPE: Final = {one: schemas.nullable(schemas.NAME) for one in _PARTS}
+IN_QUERY: Final = (*_PARTS, *(f"{one}_json" for one in _PARTS))
+_SCOPE: Final = {one: schemas.nullable(schemas.ANY_NAME) for one in _PARTS}
 # One of the two must say something.
-_SOME: Final = {"anyOf": [{"required": [one], "properties": {one: schemas.NAME}} for one in _PARTS]}
+_SOME: Final = {
+    "anyOf": [{"required": [one], "properties": {one: schemas.ANY_NAME}} for one in _PARTS]
+}
 _TIME: Final = {"type": "integer", "minimum": 0}
 _SESSION: Final = schemas.record(
     {
@@ -53,6 +56,24 @@ ANSWER: Final = schemas.record(
 _STANDS: Final = (Answered("How the sessions of the scope stand now.", ANSWER),)
 _NAMED: Final = {**schemas.record(_SCOPE), **_SOME}
 
+SCOPE_PARAMETERS: Final = (
+    *(
+        Parameter(one, "query", f"The {one}; one of them is enough.", schemas.NAME, required=False)
+        for one in _PARTS
+    ),
+    *(
+        Parameter(
+            f"{one}_json",
+            "query",
+            f"The {one}, where it is joined of several names.",
+            schemas.ANY_NAME,
+            required=False,
+            in_json=True,
+        )
+        for one in _PARTS
+    ),
+)
+
 SHOW: Final = Operation(
     "showSessions",
     "GET",
@@ -60,10 +81,7 @@ SHOW: Final = Operation(
     "read",
     "Show the sessions that this Sealyard holds for a scope.",
     _STANDS,
-    parameters=tuple(
-        Parameter(one, "query", f"The {one}; one of them is enough.", schemas.NAME, required=False)
-        for one in _PARTS
-    ),
+    parameters=SCOPE_PARAMETERS,
     errors=(problem.MALFORMED,),
 )
 CREATE: Final = Operation(
@@ -118,7 +136,7 @@ class SessionRoutes:
         ]
 
     async def _show(self, request: web.Request) -> web.Response:
-        return await self._do("show", reading.query(request, _PARTS))
+        return await self._do("show", reading.query(request, IN_QUERY))
 
     async def _create(self, request: web.Request) -> web.Response:
         return await self._do("create", await reading.body(request, _PARTS))
@@ -152,8 +170,7 @@ class SessionRoutes:
 
 def named_scope(said: Mapping[str, Any]) -> Scope:
     """Return the scope that a call names; raise Malformed where it names none."""
-    tenant, conversation = (reading.text(said, name, nullable=True) for name in _PARTS)
-    scope = Scope(tenant, conversation)
+    scope = Scope(reading.name(said, "tenant"), reading.name(said, "conversation"))
     if scope == Scope():
         raise Malformed("The call names neither a tenant nor a conversation.")
     return scope

@@ -23,9 +23,10 @@ MOST_BYTES: Final = 1024 * 1024
 _FORMS: Final = ("jwe", "short")
 _TEXT: Final = {"type": "string"}
 _BOOLEAN: Final = {"type": "boolean"}
+_NAMED: Final = ("tenant", "conversation", "message")
 _PARTS: Final = {
-    one: schemas.nullable(schemas.NAME)
-    for one in ("tenant", "conversation", "field", "message", "purpose")
+    **{one: schemas.nullable(schemas.ANY_NAME) for one in _NAMED},
+    **{one: schemas.nullable(schemas.NAME) for one in ("field", "purpose")},
 }
 _TO_SEAL: Final = {**_PARTS, "value": _TEXT, "json": _BOOLEAN, "form": {"enum": list(_FORMS)}}
 _TO_OPEN: Final = {**_PARTS, "token": _TEXT}
@@ -125,8 +126,9 @@ def _each(
 
 
 def _context(one: Mapping[str, Any]) -> Context:
-    tenant, conversation, *parts = (reading.text(one, name, nullable=True) for name in _PARTS)
-    return Context(Scope(tenant, conversation), *parts)
+    tenant, conversation, message = (reading.name(one, part) for part in _NAMED)
+    field, purpose = (reading.text(one, part, nullable=True) for part in ("field", "purpose"))
+    return Context(Scope(tenant, conversation), field, message, purpose)
 
 
 def _to_seal(one: Mapping[str, Any]) -> Bound:

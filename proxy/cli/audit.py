@@ -16,9 +16,10 @@ from ..core import base64url
 from ..core.context import Scope
 from ..core.derivation import audit_key
 from ..core.errors import UnfitEnvironment
+from ..core.joined import Name
 from ..core.secret import AuditKey
 from ..core.token import Form
-from ..keys import poison, private_file, receipt
+from ..keys import joined_scopes, poison, private_file, receipt
 from ..keys.audit import head as heads
 from ..keys.audit import reading
 from ..keys.audit.head import Head
@@ -100,8 +101,8 @@ def show(  # noqa: PLR0913 - each is one option
     files: tuple[Path, ...],
     event: str | None,
     last: int | None,
-    tenant: str | None,
-    conversation: str | None,
+    tenant: Name | None,
+    conversation: Name | None,
     as_json: bool,
 ) -> None:
     """Show the lines of the log, marking those that are not as they were written.
@@ -114,12 +115,13 @@ def show(  # noqa: PLR0913 - each is one option
     """  # noqa: D301 - click's own mark for lines that are not to be wrapped
     keyring = open_keyring(place.path, place.root)
     scope = Scope(tenant, conversation)
-    name = None if scope == Scope() else record_name(keyring.name_key, scope)
+    forms = joined_scopes.forms(scope, keyring, time.time()) if scope != Scope() else ()
+    names = {record_name(keyring.name_key, one) for one in forms}
 
     def wanted(line: reading.Read) -> bool:
         told = line.event
         fits = event is None or told == event or told.startswith(f"{event}.")
-        return fits and (name is None or line.members.get("scope") == name)
+        return fits and (not names or line.members.get("scope") in names)
 
     chosen = files or (place.audit.path,)
     found = reading.select(chosen, audit_key(keyring.record_key), wanted, last=last)
@@ -246,8 +248,8 @@ def verify_receipt(  # noqa: PLR0913 - each is one option
     *,
     file: Path,
     key_file: Path | None,
-    tenant: str | None,
-    conversation: str | None,
+    tenant: Name | None,
+    conversation: Name | None,
     as_json: bool,
 ) -> None:
     """Check the signature of an erase receipt and say what was destroyed.

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import wraps
 from pathlib import Path
-from typing import Concatenate, Final, ParamSpec
+from typing import Any, Concatenate, Final, ParamSpec
 
 import click
 
 from ..config.settings import AuditSettings, KeySettings, SecretReference
 from ..core.derivation import audit_key
+from ..core.errors import InvalidExpression
+from ..core.joined import Name, from_json
 from ..keys import poison
 from ..keys.audit import AuditLog
 from ..keys.audit import file_beside as beside
@@ -23,6 +26,7 @@ from . import base
 from .loading import configuration_if_any
 
 _P = ParamSpec("_P")
+_JOINED: Final = """The same, made of several: '["a", "b"]' or '{"members": ["a", "b"]}'."""
 FILE: Final = click.Path(dir_okay=False, path_type=Path)
 DEFAULT_KEYRING: Final = Path("keyring.jwe")
 DEFAULT_VARIABLE: Final = "SEALYARD_PASSPHRASE"
@@ -131,10 +135,39 @@ def keyring_options(
 
 
 def context_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command the options that name a scope."""
-    tenant = click.option("--tenant", help="The tenant that values are bound to.")
-    conversation = click.option("--conversation", help="The conversation that they are bound to.")
+    """Give a command the options that name a scope: a tenant and a conversation, as names."""
+    tenant = named_option("tenant", "The tenant that values are bound to.")
+    conversation = named_option("conversation", "The conversation that they are bound to.")
     return tenant(conversation(command))
+
+
+def named_option(part: str, help_text: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Return a decorator that gives a command a name: as a text, or joined and spelled in JSON."""
+    joined = f"{part}_json"
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        @click.option(f"--{part}", help=help_text)
+        @click.option(f"--{part}-json", metavar="JSON", help=_JOINED)
+        @wraps(command)
+        def named(*args: Any, **options: Any) -> None:  # noqa: ANN401 - what click hands on
+            text, spelled = options[part], options.pop(joined)
+            if text is not None and spelled is not None:
+                raise click.UsageError(f"give --{part} or --{part}-json, not both")
+            command(*args, **{**options, part: text if spelled is None else _name(part, spelled)})
+
+        return named
+
+    return decorate
+
+
+def _name(part: str, spelled: str) -> Name:
+    try:
+        return from_json(json.loads(spelled))
+    except (ValueError, RecursionError):
+        reason = "not JSON"
+    except InvalidExpression as error:
+        reason = error.reason
+    raise click.UsageError(f"--{part}-json: {reason}")
 
 
 def passphrase_root(env: str, file: Path | None) -> PassphraseRoot:

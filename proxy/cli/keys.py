@@ -12,7 +12,7 @@ import click
 
 from ..keys import keyring_file, receipt
 from ..keys.keyring import KekEntry, Keyring, create
-from . import base, keys_backup, keys_token, keys_usage
+from . import base, keys_backup, keys_token, keys_usage, times
 from .keyring_changes import asked, facts, prepare_new, update
 from .keyring_place import FILE, Place, keyring_options
 from .times import utc
@@ -20,6 +20,9 @@ from .times import utc
 _ID_HELP: Final = (
     "What to call the KEK; a dash and four characters of its key follow. Default: k and those four."
 )
+
+
+_ROLL_OUT_SECONDS: Final = 600
 
 
 @click.group()
@@ -151,24 +154,36 @@ def destroy(place: Place, kek_id: str, file: Path | None) -> None:
 
 
 @keys.command()
+@click.option(
+    "--joined-names",
+    "since",
+    metavar="TIME",
+    help="From when on joined names are set apart, such as 2026-11-24T18:00:00Z: a time by which"
+    " every process has the file. Default: in ten minutes.",
+)
 @base.as_json
 @keyring_options
-def upgrade(place: Place, *, as_json: bool) -> None:
+def upgrade(place: Place, since: str | None, *, as_json: bool) -> None:
     """Write the keyring in the form of this version, once no older one has to read it.
 
     \b
     sealyard keys upgrade
-    sealyard keys upgrade --json
+    sealyard keys upgrade --joined-names 2026-11-24T18:00:00Z
 
     Everything in it stays, ids and numbers too. Version 0.1.0 does not read what is written, and
-    nothing turns it back but a backup: see docs/how-to/upgrade.md.
+    nothing turns it back but a backup: see docs/how-to/upgrade.md. What a process seals for joined
+    names after that time, not having the file yet, opens nowhere.
     """  # noqa: D301 - see above
     now = int(time.time())
-    keyring = update(place, "keys.upgrade", lambda keyring: keyring.upgrade(now))
+    joined_since = now + _ROLL_OUT_SECONDS if since is None else times.seconds(since)
+    if joined_since < now:
+        raise click.UsageError("--joined-names is a time that has passed")
+    keyring = update(place, "keys.upgrade", lambda keyring: keyring.upgrade(joined_since))
     if as_json:
         base.print_json(facts(keyring))
     else:
         base.say(f"{place.path}: keyring {keyring.id}, generation {keyring.generation}")
+        base.say(f"give the file to every process before {utc(keyring.joined_since or now)}")
 
 
 for _command in (

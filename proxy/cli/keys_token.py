@@ -11,10 +11,11 @@ import click
 
 from ..core.context import Context, Scope
 from ..core.errors import OpenFailed
+from ..core.joined import Name
 from ..keys import keyring_file, stored_token
 from . import base
 from .keyring_changes import facts
-from .keyring_place import Place, context_options, keyring_options
+from .keyring_place import Place, context_options, keyring_options, named_option
 
 _MAX_TOKEN_BYTES: Final = 16 << 20
 
@@ -23,7 +24,7 @@ _MAX_TOKEN_BYTES: Final = 16 << 20
 @click.argument("stored", metavar="[TOKEN]", required=False)
 @context_options
 @click.option("--field", help="The field that the token is bound to.")
-@click.option("--message", help="The message id that it is bound to.")
+@named_option("message", "The message id that it is bound to.")
 @click.option("--purpose", help="The purpose that it is bound to.")
 @click.option("--kind", type=click.Choice(["body", "stream"]), help="For tokens of whole bodies.")
 @base.as_json
@@ -32,10 +33,10 @@ def verify(  # noqa: PLR0913 - one parameter for each part of a context
     place: Place,
     *,
     stored: str | None,
-    tenant: str | None,
-    conversation: str | None,
+    tenant: Name | None,
+    conversation: Name | None,
     field: str | None,
-    message: str | None,
+    message: Name | None,
     purpose: str | None,
     kind: str | None,
     as_json: bool,
@@ -66,7 +67,7 @@ def verify(  # noqa: PLR0913 - one parameter for each part of a context
 @click.argument("stored", metavar="TOKEN")
 @context_options
 @keyring_options
-def derive(place: Place, stored: str, tenant: str | None, conversation: str | None) -> None:
+def derive(place: Place, stored: str, tenant: Name | None, conversation: Name | None) -> None:
     """Print the session key of one TOKEN (- reads it from stdin) as a JWK for JOSE readers.
 
     \b

@@ -14,6 +14,7 @@ import click
 from ..core.context import Context, Scope
 from ..core.errors import OpenFailed
 from ..core.formats import json as json_format
+from ..core.joined import Name
 from ..core.token import Form
 from ..keys import values
 from ..keys.keyring import Keyring
@@ -21,7 +22,7 @@ from ..keys.keyring_file import open_keyring
 from ..keys.sessions import Sessions, SessionSettings
 from ..keys.stores import MemoryStore
 from . import base
-from .keyring_place import Place, context_options, keyring_options
+from .keyring_place import Place, context_options, keyring_options, named_option
 
 _MAX_VALUE: Final = 16 << 20
 
@@ -30,7 +31,7 @@ def _bound_parts(command: Callable[..., None]) -> Callable[..., None]:
     """Give a command the options that name the rest of a context."""
     kind = click.option("--kind", type=click.Choice(["body"]), help="For tokens of whole bodies.")
     purpose = click.option("--purpose", help="The purpose that it is bound to.")
-    message = click.option("--message", help="The message id that it is bound to.")
+    message = named_option("message", "The message id that it is bound to.")
     field = click.option("--field", help="The field that it is bound to.")
     return context_options(field(message(purpose(kind(command)))))
 
@@ -47,10 +48,10 @@ def encrypt(  # noqa: PLR0913 - each is one option
     value: str,
     form: Form,
     json_value: bool,
-    tenant: str | None,
-    conversation: str | None,
+    tenant: Name | None,
+    conversation: Name | None,
     field: str | None,
-    message: str | None,
+    message: Name | None,
     purpose: str | None,
     kind: str | None,
 ) -> None:
@@ -80,10 +81,10 @@ def decrypt(  # noqa: PLR0913 - each is one option
     place: Place,
     *,
     sealed: str,
-    tenant: str | None,
-    conversation: str | None,
+    tenant: Name | None,
+    conversation: Name | None,
     field: str | None,
-    message: str | None,
+    message: Name | None,
     purpose: str | None,
     kind: str | None,
 ) -> None:

@@ -13,6 +13,7 @@ import click
 from ..config.settings import KeySettings
 from ..core.context import Scope
 from ..core.errors import KeyUnavailable, NotErasable
+from ..core.joined import Name
 from ..keys.desk import STILL_OPEN, UNKNOWN, Answer, Call, Desk, latest_not_before
 from ..keys.end_to_end.shelf import PackageShelf
 from ..keys.end_to_end.stored import StoredPackage
@@ -45,7 +46,7 @@ sessions.add_command(show)
 @context_options
 @base.as_json
 @keyring_options
-def rotate(place: Place, tenant: str | None, conversation: str | None, *, as_json: bool) -> None:
+def rotate(place: Place, tenant: Name | None, conversation: Name | None, *, as_json: bool) -> None:
     """Begin a new session in the shared store; what the old one sealed still opens.
 
     \b
@@ -79,8 +80,8 @@ def rotate(place: Place, tenant: str | None, conversation: str | None, *, as_jso
 @keyring_options
 def revoke(
     place: Place,
-    tenant: str | None,
-    conversation: str | None,
+    tenant: Name | None,
+    conversation: Name | None,
     not_before: str | None,
     *,
     as_json: bool,
@@ -116,7 +117,7 @@ def revoke(
 @click.option("--sid", help="Of this session alone, as `kid` of a token names it.")
 @keyring_options
 def packages(
-    place: Place, tenant: str | None, conversation: str | None, recipient: str, sid: str | None
+    place: Place, tenant: Name | None, conversation: Name | None, recipient: str, sid: str | None
 ) -> None:
     """Print the key packages of a conversation that are for one participant, the newest first.
 
@@ -152,8 +153,8 @@ async def _packages(
 @keyring_options
 def erase(
     place: Place,
-    tenant: str | None,
-    conversation: str | None,
+    tenant: Name | None,
+    conversation: Name | None,
     file: Path | None,
     *,
     as_json: bool,
@@ -255,7 +256,7 @@ def _warn_unknown(answer: Answer) -> None:
         base.say(f"warning: {UNKNOWN}")
 
 
-def _scope(tenant: str | None, conversation: str | None) -> Scope:
+def _scope(tenant: Name | None, conversation: Name | None) -> Scope:
     scope = Scope(tenant, conversation)
     if scope == Scope():
         raise click.UsageError("name --tenant, --conversation or both, as the rules bind them")

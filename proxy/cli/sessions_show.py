@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from urllib.parse import urlencode
 
 import click
 
+from ..core.joined import Name, to_json
 from . import base, times
 from .at_admin import AdminListener, ca_option, token_file_option
 from .keyring_place import context_options
@@ -24,8 +26,8 @@ from .keyring_place import context_options
 def show(  # noqa: PLR0913 - each is one option
     *,
     config: Path | None,
-    tenant: str | None,
-    conversation: str | None,
+    tenant: Name | None,
+    conversation: Name | None,
     token_file: Path | None,
     ca: Path | None,
     as_json: bool,
@@ -41,7 +43,7 @@ def show(  # noqa: PLR0913 - each is one option
     none.
     """  # noqa: D301 - click's own mark for lines that are not to be wrapped
     named = {"tenant": tenant, "conversation": conversation}
-    parts = {name: value for name, value in named.items() if value is not None}
+    parts = dict(_told_as(name, value) for name, value in named.items() if value is not None)
     if not parts:
         raise click.UsageError("name --tenant, --conversation or both, as the rules bind them")
     told = asyncio.run(_asked(AdminListener(config, token_file, ca), urlencode(parts)))
@@ -50,6 +52,11 @@ def show(  # noqa: PLR0913 - each is one option
     else:
         click.echo("\n".join(_lines(told)))
     raise click.exceptions.Exit(base.OK if told["sessions"] else base.NEGATIVE)
+
+
+def _told_as(part: str, name: Name) -> tuple[str, str]:
+    """Return the parameter that tells a name: a text as it is, a joined one as JSON."""
+    return (part, name) if isinstance(name, str) else (f"{part}_json", json.dumps(to_json(name)))
 
 
 async def _asked(admin: AdminListener, query: str) -> dict[str, Any]:

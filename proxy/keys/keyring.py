@@ -200,17 +200,18 @@ class Keyring:
             return self._changed(keks=keks)
         return self._changed(keks=keks, retired=self.retired | {gone.number})
 
-    def upgrade(self, now: int) -> Keyring:
+    def upgrade(self, joined_since: int) -> Keyring:
         """Return the keyring in the new form, which older versions do not read.
 
-        Joined names are sealed under labels of their own from `now` on (seconds since 1970). One
-        that has the new form stays as it is.
+        Joined names are sealed under labels of their own from `joined_since` on (seconds since
+        1970), by when every process must have the keyring. One that has the new form stays as it
+        is.
         """
         if self.joined_since is not None:
             return self
         used = {entry.number for entry in self.keks}
         retired = frozenset(range(1, self.highest_number + 1)) - used
-        return self._changed(joined_since=now, retired=retired, highest_number=0)
+        return self._changed(joined_since=joined_since, retired=retired, highest_number=0)
 
     def after(self, generation: int) -> Keyring:
         """Return the keyring as it goes on from here when `generation` is known elsewhere."""
@@ -243,7 +244,10 @@ class Keyring:
             fields: dict[str, Any] = {"highest_number": highest}
         else:
             used = range(1, other.highest_number + 1)
-            fields = {"retired": self.retired.union(other.retired, used) - numbers}
+            # What either has sealed in the older form goes on to be tried in it.
+            since = max(self.joined_since, other.joined_since or 0)
+            retired = self.retired.union(other.retired, used) - numbers
+            fields = {"retired": retired, "joined_since": since}
         keks = (*self.keks, *new)
         return replace(merged, keks=keks, generation=generation + 1, **fields)
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import time
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 
 from proxy.core.context import Scope
 from proxy.core.errors import KeyUnavailable, OperatorError
+from proxy.core.joined import Joined, to_json
 from proxy.keys.desk import Answer, Call, SessionFacts
 
 from .test_listeners import Everything, Open, listening
@@ -129,3 +131,45 @@ async def test_names_are_not_written_to_the_log() -> None:
 
     assert len(ours.heard) == 2
     assert "canary" not in str(ours.heard)
+
+
+MEMBERS = Joined("members", ("bob", "alice"))
+LIST = Joined("list", ("alice", MEMBERS))
+
+
+async def test_joined_names_are_json_in_bodies_and_in_queries() -> None:
+    subject = Everything(answer=Answer(NAME, 0))
+    named = {"tenant": ["a", "b"], "conversation": {"members": ["alice", "bob"]}}
+    query = urlencode({"tenant": "5:alice3:bob", "conversation_json": json.dumps(to_json(LIST))})
+    async with listening(subject=subject) as ours:
+        await posted(ours, "/rotate", named)
+        status, _, _ = await ours.call("GET", f"/v1/sessions?{query}")
+        erased, _, _ = await ours.call("DELETE", f"/v1/sessions?{query}")
+
+    assert (status, erased) == (200, 200)
+    assert [one.scope for one in subject.calls] == [
+        Scope(Joined("list", ("a", "b")), MEMBERS),
+        *[Scope("5:alice3:bob", LIST)] * 2,
+    ]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [[], [7], {"members": "a"}, {"list": ["a"]}, {"members": ["a"], "b": 1}, 7, ["\ud800"], True],
+)
+async def test_what_spells_no_name_is_malformed(name: object) -> None:
+    subject = Everything(answer=Answer(NAME, 0))
+    async with listening(subject=subject) as ours:
+        status, _, _ = await posted(ours, "/rotate", {"conversation": name})
+    assert (status, subject.calls) == (400, [])
+
+
+@pytest.mark.parametrize(
+    "query",
+    ["conversation_json=alice", "conversation_json=[]", "conversation=a&conversation_json=[1]"],
+)
+async def test_a_query_that_spells_no_name_is_malformed(query: str) -> None:
+    subject = Everything(answer=Answer(NAME, 0))
+    async with listening(subject=subject) as ours:
+        status, _, _ = await ours.call("GET", f"/v1/sessions?{query}")
+    assert (status, subject.calls) == (400, [])

@@ -56,3 +56,37 @@ def test_opening_is_written_down_before_it_is_shown(run: Run, tmp_path: Path) ->
     missing = str(tmp_path / "missing" / "audit")
     result = run("decrypt", *BOUND, "--audit-file", missing, token, status=3)
     assert "hello" not in result.stdout
+
+
+LIST, MEMBERS = '["alice", "bob"]', '{"members": ["bob", "alice"]}'
+
+
+def test_joined_names_are_spelled_in_json(run: Run) -> None:
+    named = ("--tenant", "clinic", "--conversation-json")
+    token = run("encrypt", *named, MEMBERS, "--message-json", LIST, "hello").stdout.strip()
+    same = '{"members": ["alice", "bob"]}'
+    assert run("decrypt", *named, same, "--message-json", LIST, token).stdout == "hello"
+    for other in (LIST, '"5:alice3:bob"', '["5:alice3:bob"]'):
+        run("decrypt", *named, other, "--message-json", LIST, token, status=1)
+    text = run("encrypt", "--conversation", "5:alice3:bob", "hello").stdout.strip()
+    assert run("decrypt", "--conversation-json", '"5:alice3:bob"', text).stdout == "hello"
+    assert run("keys", "verify", token, *named, MEMBERS, "--message-json", LIST).exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("spelled", "complaint"),
+    [
+        ("alice", "not JSON"),
+        ("[]", "a name is a text"),
+        ("7", "a name is a text"),
+        ("[" * 9999, "not JSON"),
+    ],
+)
+def test_what_spells_no_name_is_a_usage_error(run: Run, spelled: str, complaint: str) -> None:
+    result = run("encrypt", "--conversation-json", spelled, "hello", status=2)
+    assert complaint in result.stderr
+
+
+def test_a_name_is_given_once(run: Run) -> None:
+    twice = ("--conversation", "c1", "--conversation-json", LIST)
+    assert "not both" in run("encrypt", *twice, "hello", status=2).stderr

@@ -1,0 +1,200 @@
+"""A token of one conversation opens in no other, however their names are made: a live sidecar."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import secrets
+import subprocess
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+import aiohttp
+import pytest
+from aiohttp import web
+
+from proxy.keys.keyring_file import open_keyring, update_keyring
+from tests.archive.opened import laid_out
+from tests.scenarios.rig import (
+    TOKEN,
+    Served,
+    a_configuration,
+    backend,
+    command,
+    environment,
+    free_port,
+    running,
+    write_token,
+)
+
+RULES: Final = """\
+      - name: direct
+        match: /dm/{a}/{b}
+        conversation: {members: [path:a, path:b]}
+        request: {encrypt: optional $.content}
+        response: {decrypt: optional $.content}
+      - name: ordered
+        match: /list/{a}/{b}
+        conversation: [path:a, path:b]
+        request: {encrypt: optional $.content}
+        response: {decrypt: optional $.content}
+      - name: group
+        match: /group/{id}
+        conversation: path:id
+        request: {encrypt: optional $.content}
+        response: {decrypt: optional $.content}
+"""
+LOOKS_JOINED: Final = "/group/5:alice3:bob"
+
+
+@dataclass
+class World:
+    """A Sealyard with the keyring of 0.1.0, before a backend that answers with what it is told."""
+
+    folder: Path
+    client: aiohttp.ClientSession
+    ours: Served | None = None
+    stored: list[str] = field(default_factory=list)
+    answer: str = ""
+    canaries: list[str] = field(default_factory=list)
+
+    async def keep(self, request: web.Request) -> web.Response:
+        self.stored.append((await request.json())["content"])
+        return web.json_response({})
+
+    async def tell(self, _: web.Request) -> web.Response:
+        return web.json_response({"content": self.answer})
+
+    def url(self, path: str) -> str:
+        assert self.ours is not None
+        return f"http://127.0.0.1:{self.ours.port}{path}"
+
+    async def post(self, path: str, status: int = 200) -> str:
+        """Send a message with a canary of its own; return what the backend has of it."""
+        self.canaries.append(secrets.token_hex(16))
+        body = {"content": self.canaries[-1]}
+        before = len(self.stored)
+        async with self.client.post(self.url(path), json=body) as response:
+            assert response.status == status, await response.text()
+        assert len(self.stored) == before + (status == 200)
+        return self.stored[-1] if status == 200 else ""
+
+    async def opens(self, path: str, token: str) -> bool:
+        """Whether the answer to a GET opens a token; nobody is told anything else of it."""
+        self.answer = token
+        async with self.client.get(self.url(path)) as response:
+            text = await response.text()
+        shown = any(one in text for one in self.canaries)
+        assert response.status == (200 if shown else 502), text
+        return shown
+
+    async def upgrade(self) -> None:
+        """Set joined names apart from the next second on."""
+        assert self.ours is not None
+        archive = laid_out("0.1.0", self.folder / "again")
+        root = archive.root({"root": "file", "opened by": "root.key"})
+        path = self.folder / "keyring.jwe"
+        update_keyring(path, root, lambda one: one.upgrade(int(time.time()) + 1))
+        assert open_keyring(path, root).joined_since is not None
+        url = f"http://127.0.0.1:{self.ours.admin}/-/reload"
+        headers = {"Authorization": f"Bearer {TOKEN}"}
+        async with self.client.post(url, headers=headers) as response:
+            assert response.status == 200, await response.text()
+
+    def run(self, *words: str) -> str:
+        """Run a command of Sealyard."""
+        serve = command(self.folder)
+        before, config = serve[: serve.index("serve")], serve[serve.index("--config") :][:2]
+        ran = subprocess.run(  # noqa: S603 - Sealyard itself
+            [*before, *words, *config],
+            capture_output=True,
+            text=True,
+            check=False,
+            env=environment(),
+            timeout=30,
+        )
+        assert ran.returncode == 0, ran.stderr + ran.stdout
+        return ran.stdout
+
+
+@asynccontextmanager
+async def a_world(folder: Path) -> AsyncIterator[World]:
+    archive = laid_out("0.1.0", folder / "archive")
+    for name in ("keyring.jwe", "root.key"):
+        (archive.folder / name).rename(folder / name)
+    write_token(folder, TOKEN)
+    async with aiohttp.ClientSession() as client:
+        world = World(folder, client)
+        routes = web.post("/{path:.*}", world.keep), web.get("/{path:.*}", world.tell)
+        async with backend(*routes) as behind:
+            port, admin, health = free_port(), free_port(), free_port()
+            text = a_configuration(
+                behind.port, listen=f"127.0.0.1:{port}", admin=admin, health=health
+            )
+            text = text.partition("    rules:\n")[0] + f"    rules:\n{RULES}"
+            store = f"  store: 'sqlite:{folder / 'keys.db'}'\nadmin:"
+            text = text.replace("admin:", store, 1)
+            with running(folder, text, port=port, admin=admin, health=health) as world.ours:
+                await world.ours.event("server.ready")
+                yield world
+
+
+@pytest.mark.parametrize("upgraded", [False, True])
+async def test_a_token_of_two_people_opens_in_no_group_that_is_called_like_them(
+    tmp_path: Path, *, upgraded: bool
+) -> None:
+    async with a_world(tmp_path) as world:
+        if upgraded:
+            await world.upgrade()
+        token = await world.post("/dm/alice/bob")
+        assert await world.opens("/dm/bob/alice", token)
+        assert not await world.opens(LOOKS_JOINED, token)
+        listed = await world.post("/list/alice/bob")
+        assert await world.opens("/list/alice/bob", listed)
+        assert not await world.opens("/list/bob/alice", listed)
+        assert not await world.opens(LOOKS_JOINED, listed)
+        # 0.1.0 told the two kinds of joined names not from each other.
+        assert await world.opens("/dm/alice/bob", listed) == (not upgraded)
+
+
+async def test_what_was_sealed_before_opens_after_the_upgrade_and_in_no_group(
+    tmp_path: Path,
+) -> None:
+    async with a_world(tmp_path) as world:
+        await world.post(LOOKS_JOINED, 400)
+        old, plain = await world.post("/dm/alice/bob"), await world.post("/group/c1")
+        await world.upgrade()
+        assert await world.opens("/dm/bob/alice", old)
+        assert await world.opens("/group/c1", plain)
+        assert not await world.opens(LOOKS_JOINED, old)
+        # Now it is a group like any other, and its messages are no more those of the two.
+        group, new = await world.post(LOOKS_JOINED), await world.post("/dm/alice/bob")
+        assert await world.opens(LOOKS_JOINED, group)
+        assert await world.opens("/dm/alice/bob", new)
+        assert not await world.opens("/dm/alice/bob", group)
+        assert not await world.opens(LOOKS_JOINED, new)
+
+        named = '{"members": ["bob", "alice"]}'
+        words = ("--tenant", "alpha", "--conversation-json", named)
+        await asyncio.sleep(1.1)  # a revocation binds what began before its second
+        said = await asyncio.to_thread(world.run, "sessions", "revoke", *words, "--json")
+        assert json.loads(said)["durable"]
+        await asyncio.sleep(0.1)
+        await reloaded(world)
+        for token in (old, new):
+            assert not await world.opens("/dm/alice/bob", token)
+        assert await world.opens(LOOKS_JOINED, group)
+        assert await world.opens("/dm/alice/bob", await world.post("/dm/alice/bob"))
+        log = world.ours.log.read_text() if world.ours is not None else ""
+        assert not any(one in log for one in world.canaries)
+
+
+async def reloaded(world: World) -> None:
+    assert world.ours is not None
+    url = f"http://127.0.0.1:{world.ours.admin}/-/reload"
+    async with world.client.post(url, headers={"Authorization": f"Bearer {TOKEN}"}) as response:
+        assert response.status == 200
