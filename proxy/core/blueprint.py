@@ -15,7 +15,7 @@ from .formats.json import Selection
 from .formats.kinds import RECORDS, Kind, kind_of
 from .formats.part_selection import PartSelection
 from .formats.writing import EXACT, IN_HTML, Escape, Place
-from .kinds_read import kind_by_name, kinds_read, kinds_read_as
+from .kinds_read import kind_by_name, kinds_read, kinds_read_as, reads_events
 from .message import Direction, MediaType
 from .ordinary import Ordinary, is_simple
 from .placed import Placed
@@ -128,7 +128,7 @@ class Blueprint:
         wholes = [one for one in (self.whole_encrypt, self.whole_decrypt) if one is not None]
         self._wholes = {one.selector for one in wholes}
         self.takes_body = Whole.BODY in self._wholes
-        self.reads = _reads(block)
+        self.reads = _reads(block, direction)
         self.reads_json = "json" in self.reads
         self.reads_parts = "multipart" in self.reads
         tokens = self.whole_decrypt is not None and self.whole_decrypt.selector is Whole.TOKENS
@@ -167,6 +167,11 @@ class Blueprint:
         self.flows_in_parts = acts and not reads_whole and self.reads_parts
         self.ordinary = self._ordinary()
 
+    @property
+    def guards_request(self) -> bool:
+        """Whether something of a request is sealed, or must not be there."""
+        return self.direction == "request" and bool(self.block.encrypt or self.block.absent)
+
     def fits(self, media_type: MediaType | None, status: int | None) -> bool:
         """Tell whether a message with this type (and, for responses, status) is for this block."""
         if status is not None and not self.fits_status(status):
@@ -201,8 +206,9 @@ class Blueprint:
         kind = self.block.format or kind_of(media_type)
         if kind not in RECORDS or self.takes_body:
             return None
-        read = kind in self.reads or (kind == "sse" and Whole.TEXT in self._wholes)
-        return kind if read else None
+        if kind == "sse" and Whole.TEXT in self._wholes:
+            return kind if reads_events(self.block, self.direction) else None
+        return kind if kind in self.reads else None
 
     def fits_status(self, status: int) -> bool:
         """Tell whether responses with this status are for this block."""
@@ -387,7 +393,7 @@ def _is_placed(selector: Selector) -> TypeGuard[JsonSelector | NamedSelector]:
     return isinstance(selector, JsonSelector) or kind_by_name(selector) is not None
 
 
-def _reads(block: Block) -> frozenset[Kind]:
+def _reads(block: Block, direction: Direction) -> frozenset[Kind]:
     """Return the kinds of bodies that a block's selectors read; raise where there can be none."""
     selectors: tuple[Selector, ...] = (
         *(item.selector for item in (*block.encrypt, *block.decrypt)),
@@ -396,7 +402,8 @@ def _reads(block: Block) -> frozenset[Kind]:
     named = bool(_json_sources(block.names) or block.when or block.rendered)
     if block.format is not None:
         return kinds_read_as(block.format, selectors, names_in_json=named)
-    return kinds_read(selectors, names_in_json=named)
+    kinds = kinds_read(selectors, names_in_json=named)
+    return kinds if reads_events(block, direction) else kinds - {"sse"}
 
 
 def _is_of_head(selector: Selector) -> bool:

@@ -40,6 +40,7 @@ from .nothing import NothingEdit, pass_unsealed, refuse_unsealed_elements
 from .part_edits import BegunEdit, PartEdit, SealFrameEdit
 from .placed import Placed
 from .rules import Block, Item
+from .second_readings import refuse_in_form
 from .selectors import NamedSelector, Whole
 from .shielding import shielded
 from .token import CTY_JSON, KeyId, Token, decoded_token, token_or_none
@@ -150,7 +151,6 @@ def _record_edits(  # noqa: PLR0913 - those of find_edits, and the kind
     """Return the edits of every record, each with a block, names and values of its own."""
     blueprints = alternatives(exchange, blueprint, head)
     lenient = kind == "sse" and all(one.only_opens_responses for one in blueprints)
-    strict = not lenient and not all(one.block.case_variants_allowed for one in blueprints)
 
     def edits_of(text: bytes) -> list[Edit]:
         taker = choose(blueprints, text, lenient=lenient)
@@ -172,7 +172,7 @@ def _record_edits(  # noqa: PLR0913 - those of find_edits, and the kind
             return []
         records = packets_in(body, head.awaited if isinstance(head, SocketHead) else 0)
     else:
-        records = records_in(body, kind, strict=strict)
+        records = records_in(body, kind, strict=not lenient)
     edits, count = record_edits(exchange, blueprint, records, edits_of)
     if not count and not piece and kind != "socketio":
         refuse_missing(blueprint, None)
@@ -236,6 +236,8 @@ def _walk(blueprint: Blueprint, head: Head, body: bytes) -> Findings | None:
         return None  # only names of the rule would be read from it
     if media is not None and not media.is_utf8:
         raise UnsupportedBody("charset")
+    if blueprint.form is not None and blueprint.guards_request:
+        refuse_in_form(body)
     findings = (
         selection.find(body)
         if isinstance(selection, FormSelection)

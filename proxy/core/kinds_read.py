@@ -6,6 +6,8 @@ from collections.abc import Sequence
 
 from .errors import InvalidExpression
 from .formats.kinds import KINDS, RECORDS, Kind
+from .message import Direction
+from .rules import Block
 from .selectors import JsonSelector, NamedSelector, Selector, Whole
 
 
@@ -50,3 +52,13 @@ def kinds_read_as(
     if not fits:
         raise InvalidExpression(f"`format: {kind}` is nothing that the selectors of its block read")
     return found
+
+
+def reads_events(block: Block, direction: Direction) -> bool:
+    """Tell whether a block reads event streams.
+
+    A request is none by its type alone: nearly no client sends one, and a backend that does not
+    look at the type reads it as JSON.
+    """
+    named = block.format == "sse" or "text/event-stream" in block.types
+    return named or direction == "response"

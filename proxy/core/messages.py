@@ -27,6 +27,11 @@ class Messages:
             self.blueprints = compiled.request if direction == "request" else compiled.response
         self.awaited = 0
 
+    @property
+    def seals(self) -> bool:
+        """Whether a block seals something of these messages."""
+        return any(one.block.encrypt for one in self.blueprints)
+
     def take_note(self, blueprint: Blueprint, body: bytes, *, binary: bool) -> bool:
         """Follow attachments; return whether the message is one, which no rule reads.
 

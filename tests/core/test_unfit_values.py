@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -169,7 +170,8 @@ def test_every_kind_of_body_is_asked(
     selector: str, headers: Headers, short: str, long: str
 ) -> None:
     bound = an_item(selector, min_chars=3, field="content", bind=["tenant", "field"])
-    made = a_rule("POST /api/messages", request=a_block(encrypt=[bound]))
+    block = replace(a_block(encrypt=[bound]), format="sse" if headers == SSE else None)
+    made = a_rule("POST /api/messages", request=block)
     sent(made, a_message(long, headers=headers))
     assert refusal(made, a_message(short, headers=headers)).reason == "too-few-characters"
 

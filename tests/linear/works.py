@@ -137,6 +137,14 @@ _LINES = a_rule(
     request=a_block(encrypt=[_item("$.card")], names=_names(conversation="$.c")),
     names=Names(),
 )
+_EVENTS = a_rule(
+    request=a_block(
+        encrypt=[_item("$.card")],
+        names=_names(conversation="$.c"),
+        types=("text/event-stream",),
+    ),
+    names=Names(),
+)
 _FORM = a_rule(
     request=a_block(encrypt=[_item("form:card", optional=True)]),
     names=_names(conversation="const:c1"),
@@ -292,7 +300,7 @@ GROWTHS: Final = (
         headers=NDJSON,
     ),
     Growth("short lines", _LINES, lambda n: b'{"c":"","card":""}\n' * n, headers=NDJSON),
-    Growth("events", _LINES, lambda n: b'data: {"c":"c1","card":"4"}\n\n' * n, headers=EVENTS),
+    Growth("events", _EVENTS, lambda n: b'data: {"c":"c1","card":"4"}\n\n' * n, headers=EVENTS),
     Growth(
         "events opened",
         _EVENTS_BACK,
@@ -302,13 +310,13 @@ GROWTHS: Final = (
     ),
     Growth(
         "lines of one event",
-        _LINES,
+        _EVENTS,
         lambda n: b'data: {"c":"c1","card":"4"\ndata: }\n' + b"data: \n" * n + b"\n",
         headers=EVENTS,
     ),
     Growth(
         "comments between events",
-        _LINES,
+        _EVENTS,
         lambda n: b": c\n" * n + b'data: {"c":"c1","card":"4"}\n\n',
         headers=EVENTS,
     ),

@@ -20,6 +20,10 @@ RULES = """\
         match: POST /json
         conversation: const:c
         request: {encrypt: [$.content]}
+      - name: events
+        match: POST /events
+        conversation: const:c
+        request: {format: sse, encrypt: [$.content]}
       - name: form
         match: POST /form
         conversation: const:c
@@ -102,9 +106,12 @@ REQUESTS: list[tuple[str, str, str | bytes]] = [
     ("/json", LINES, f'{{"content":"x"}}\n\ufeff{JSON}\n'),
     ("/json", f"{LINES}; charset=utf-16", JSON.encode("utf-16")),
     ("/json", SSE, f"data: {JSON}\r\rid: 1\rdata:{JSON}"),
-    ("/json", SSE, f'data: {{"content":"x"}}\rdata\0: {JSON}\r\r'),
-    ("/json", SSE, f"DATA: {JSON}\r\r"),
-    ("/json", SSE, f"data: x{JSON}\n\n"),
+    ("/json", SSE, JSON),
+    ("/events", SSE, JSON),
+    ("/events", SSE, f"data: {JSON}\r\rid: 1\rdata:{JSON}"),
+    ("/events", SSE, f'data: {{"content":"x"}}\rdata\0: {JSON}\r\r'),
+    ("/events", SSE, f"DATA: {JSON}\r\r"),
+    ("/events", SSE, f"data: x{JSON}\n\n"),
     ("/json", SEQUENCE, f"\x1e{JSON}"),
     ("/json", SEQUENCE, f"{JSON}\n\x1e{JSON}\n"),
     ("/form", FORM, f"?content={CANARY}&content=1"),

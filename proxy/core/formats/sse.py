@@ -19,6 +19,10 @@ LINES_MAX: Final = 120_000
 _LINE: Final = re.compile(rb"([^\r\n]*+)(?:\r\n|\r|\n|\Z)")
 _MARK: Final = b"\xef\xbb\xbf"
 _NAME: Final = b"data"
+_FIELDS: Final = frozenset({b"event", b"id", b"retry", b""})
+"""The other fields, and comments, which have an empty name."""
+_OWN_FIELD: Final = re.compile(rb"[A-Za-z][A-Za-z0-9_.-]*")
+"""A field that no reader knows. No other format that is read of messages begins so."""
 _LINE_END: Final = re.compile(rb"\r\n|\r")
 _CONTINUED: Final = b"\ndata: "
 
@@ -77,7 +81,7 @@ def find(body: bytes, *, strict: bool) -> Iterator[Event]:
 
     The last one may lack its empty line: readers that are lax take it. Raises BodyTooLarge for more
     than 120,000 lines and, where `strict`, ForbiddenValue for a field that only lax readers take
-    for data.
+    for data, and for a line that is neither field nor comment: others may read all as JSON.
     """
     if body.count(b"\n") + body.count(b"\r") > LINES_MAX:
         raise BodyTooLarge("too-many-lines")
@@ -130,6 +134,9 @@ def _value_of_data(body: bytes, start: int, end: int, *, strict: bool) -> int | 
         if colon < 0:
             return end
         return colon + 2 if body.startswith(b" ", colon + 1, end) else colon + 1
-    if strict and name.strip(b" \t\0").lower() == _NAME:
-        raise ForbiddenValue("name-variant", detail="A line may be read as data by some.")
+    if strict and name not in _FIELDS:
+        if name.strip(b" \t\0").lower() == _NAME:
+            raise ForbiddenValue("name-variant", detail="A line may be read as data by some.")
+        if colon < 0 or not _OWN_FIELD.fullmatch(name):
+            raise ForbiddenValue("line-of-no-event", detail="A line is no field and no comment.")
     return None

@@ -19,6 +19,7 @@ from ..course import Course
 from ..problem import deliberate, status_of
 from ..record import Record
 from .closing import BAD_GATEWAY, GOING_AWAY, Breach, code_of
+from .controls import Controls
 from .frames import BINARY, CLOSE, TEXT
 from .leg import Leg
 from .reader import Arrived
@@ -33,6 +34,7 @@ class Relay:
         "_active",
         "_changed",
         "_client",
+        "_controls",
         "_over",
         "_ways",
         "course",
@@ -47,6 +49,7 @@ class Relay:
         self._client = client
         up, down = ways
         self._ways = (_Way(self, client, upstream, up), _Way(self, upstream, client, down))
+        self._controls = Controls(frozenset(one.direction for one in ways if one.seals))
         self._over = False
         self._active = False
         self._changed: asyncio.Future[None] | None = None
@@ -108,6 +111,10 @@ class Relay:
             self._note(UpstreamFailed(f"websocket-{breach.reason}"), "response")
             self._end(BAD_GATEWAY, breach.code)
         leg.reader.closed = True
+
+    def carried(self, arrived: Arrived, direction: Direction) -> bytes:
+        """Return what a control frame carries on in a direction."""
+        return self._controls.carried(arrived.opcode, arrived.payload, direction)
 
     def count(self, size: int, *, upward: bool) -> None:
         """Take note of bytes that came."""
@@ -235,7 +242,8 @@ class _Way:
                 self._relay.changed()
             return
         if arrived.opcode not in _DATA:
-            size = self._sink.control(arrived.opcode, arrived.payload)
+            carried = self._relay.carried(arrived, self._messages.direction)
+            size = self._sink.control(arrived.opcode, carried)
             self._relay.sent(size, upward=self._upward)
             return
         course = self._relay.course

@@ -236,7 +236,7 @@ SEALED = a_token("a", Context(Scope("clinic", "c1"), "v"))
         ('Data: {"v":2}\n\n', ForbiddenValue),
         ('data : {"v":2}\n\n', ForbiddenValue),
         (' data: {"v":2}\n\n', ForbiddenValue),
-        ('\ufeff\ufeffdata: {"v":2}\n\n', MissingValue),
+        ('\ufeff\ufeffdata: {"v":2}\n\n', ForbiddenValue),
         ('data: {"v":[1,\nid: 7\ndata: 2]}\n\n', InvalidBody),
         ("\n" * 120_001, BodyTooLarge),
     ],
@@ -335,7 +335,8 @@ def test_names_are_read_from_the_data_of_each_event() -> None:
 
 
 def test_events_of_a_request_are_sealed_and_opened() -> None:
-    seal, opens = a_rule(request=a_block(encrypt=["$.v"])), a_rule(request=a_block(decrypt=["$.v"]))
+    seal = a_rule(request=a_block(encrypt=["$.v"], types=TYPE))
+    opens = a_rule(request=a_block(decrypt=["$.v"], types=TYPE))
     stream = 'data: {"conversationId":"c1","v":"a"}\n\n'
 
     sealed = sent(seal, a_message(stream, headers=EVENTS))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -66,6 +66,7 @@ RULES = (
         request=(Block(encrypt=(CONTENT,), absent=(parse_selector("query:token"),)),),
     ),
 )
+Answer = Callable[[web.Request], Awaitable[web.WebSocketResponse]]
 BOOK = Rulebook(RULES, pass_unmatched=True)
 
 
@@ -82,10 +83,10 @@ class Backend:
 
 
 @contextlib.asynccontextmanager
-async def backend(*, compress: bool = True) -> AsyncIterator[Backend]:
+async def backend(*, compress: bool = True, answer: Answer | None = None) -> AsyncIterator[Backend]:
     one = Backend()
 
-    async def answer(request: web.Request) -> web.WebSocketResponse:
+    async def echo(request: web.Request) -> web.WebSocketResponse:
         one.headers.append(dict(request.headers))
         socket = web.WebSocketResponse(protocols=("v2", "v1"), compress=compress, autoping=True)
         await socket.prepare(request)
@@ -100,7 +101,7 @@ async def backend(*, compress: bool = True) -> AsyncIterator[Backend]:
         return socket
 
     app = web.Application()
-    app.router.add_get("/{path:.*}", answer)
+    app.router.add_get("/{path:.*}", answer or echo)
     runner = web.AppRunner(app, shutdown_timeout=0.1)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
@@ -138,11 +139,12 @@ async def scene(
     limits: TrafficLimits | None = None,
     timeouts: Timeouts | None = None,
     compress: bool = True,
+    answer: Answer | None = None,
 ) -> AsyncIterator[Scene]:
     world = a_world()
     source = world.sessions if keys is None else keys(world)
     async with (
-        backend(compress=compress) as origin,
+        backend(compress=compress, answer=answer) as origin,
         proxied(
             local(origin.port),
             rulebook=BOOK,

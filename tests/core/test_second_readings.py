@@ -1,0 +1,199 @@
+"""A body is no body of another format as well, where a rule seals it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from proxy.core.errors import InvalidBody, MessageError, UnsupportedBody
+from proxy.core.message import Headers
+from proxy.core.rules import Names, Rule
+from proxy.core.sources import parse_source
+from tests.factories import JSON_TYPE, a_block, a_message, a_response, a_rule, replied, send, sent
+
+NAMES = Names(tenant=parse_source("const:clinic"), conversation=parse_source("const:c1"))
+FORM: Headers = ((b"Content-Type", b"application/x-www-form-urlencoded"),)
+EVENTS: Headers = ((b"Content-Type", b"text/event-stream"),)
+PARTS: Headers = ((b"Content-Type", b"multipart/form-data; boundary=X-1"),)
+CANARY = "CANARY"
+COMMENTED = '{/*\ndata: {"card":"d"}\n\n*/"card":"CANARY"}'
+
+
+def seals(*selectors: str, **changes: object) -> Rule:
+    block = replace(a_block(encrypt=selectors), **changes)  # type: ignore[arg-type]  # its fields
+    return a_rule(request=block, names=NAMES)
+
+
+# --- event streams -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("selector", ["$.card", "optional $.card", "optional $..card"])
+@pytest.mark.parametrize(
+    "body",
+    ['{"card":"CANARY"}', COMMENTED, 'data: {"card":"d"}\n\n', '{"card":\n"CANARY"}', ": x\n"],
+)
+def test_a_request_is_no_event_stream_unless_its_rule_says_so(selector: str, body: str) -> None:
+    with pytest.raises(UnsupportedBody):
+        send(seals(selector), a_message(body, headers=EVENTS))
+
+
+@pytest.mark.parametrize("changes", [{"format": "sse"}, {"types": ("text/event-stream",)}])
+def test_a_request_is_an_event_stream_where_its_rule_says_so(changes: dict[str, object]) -> None:
+    body = b': hello\nevent: add\nid: 1\nretry: 5\ndata: {"card":"4111"}\n\n'
+    out = sent(seals("$.card", **changes), a_message(body, headers=EVENTS))
+    assert b"4111" not in out
+    assert out.startswith(b': hello\nevent: add\nid: 1\nretry: 5\ndata: {"card":"eyJ')
+
+
+def test_a_type_that_covers_all_makes_no_event_stream() -> None:
+    for types in (("*/*",), ("text/*",)):
+        with pytest.raises(InvalidBody):
+            send(seals("$.card", types=types), a_message(COMMENTED, headers=EVENTS))
+
+
+def test_the_events_of_a_response_are_read_as_ever() -> None:
+    rule = a_rule(response=a_block(encrypt=["$.card"], names=NAMES), names=NAMES)
+    assert b"4111" not in answered(rule, 'data: {"card":"4111"}\n\n')
+
+
+def answered(rule: Rule, body: str) -> bytes:
+    return replied(rule, body, a_response(headers=EVENTS))
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        '{"card":"CANARY"}',
+        "{/*",
+        '*/"card":"CANARY"}',
+        "card=CANARY",
+        "CANARY",
+        "DATA: x",
+        " data",
+    ],
+)
+@pytest.mark.parametrize("selector", ["$.card", "optional $.card", "text"])
+def test_where_a_rule_seals_a_line_is_a_field_a_comment_or_blank(line: str, selector: str) -> None:
+    body = f'data: {{"card":"d"}}\n\n{line}\n'
+    for order in (body, f"{line}\n{body}", f'data: {{"card":"d"}}\n{line}\n\n'):
+        with pytest.raises(MessageError):
+            send(seals(selector, format="sse"), a_message(order, headers=EVENTS))
+
+
+def test_where_a_rule_only_opens_odd_lines_pass() -> None:
+    rule = a_rule(response=a_block(decrypt=["$.card"]), names=NAMES)
+    assert answered(rule, "odd: line\n\n") == b"odd: line\n\n"
+
+
+# --- forms ---------------------------------------------------------------------------------------
+
+JSON_TOO = [
+    '{"a":"&card=d&","card":"CANARY"}',
+    '\ufeff{"a":"&card=d&","card":"CANARY"}',
+    ' \r\n\t{"a":"&card=d&","card":"CANARY"}',
+    '/* c */{"a":"&card=d&","card":"CANARY"}',
+    '// c\n{"a":"&card=d&","card":"CANARY"}',
+    '# c\n\n/**/ {"a":"&card=d&","card":"CANARY"}',
+    '[{"a":"&card=d&","card":"CANARY"}]',
+    '[{"a":"&card=d&","card":"CANARY"}]  \n',
+    '[{"a":"&card=d&","card":"CANARY"}] // c\n',
+    '[{"a":"&card=d&","card":"CANARY"}]/* ] */',
+    '%7B"a":"&card=d&","card":"CANARY"}',
+    "<m><card>CANARY</card><a>&card=d&</a></m>",
+    '<?xml version="1.0"?><m><card>CANARY</card>&card=d&</m>',
+    '--X-1\r\nContent-Disposition: form-data; name="card"\r\n\r\nCANARY&card=d&\r\n--X-1--\r\n',
+    "{'a':'&card=d&','card':'CANARY'}",
+    "{a:`&card=d&`,card:'CANARY'}",
+]
+
+
+@pytest.mark.parametrize("body", JSON_TOO)
+@pytest.mark.parametrize("selector", ["form:card", "optional form:card"])
+def test_a_form_that_is_something_else_too_is_refused(body: str, selector: str) -> None:
+    with pytest.raises(UnsupportedBody) as caught:
+        send(seals(selector), a_message(body, headers=FORM))
+    assert caught.value.status == 415
+    assert "format: json" in (caught.value.detail or "")
+    assert "CANARY" not in str(caught.value.detail)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "card=4111",
+        "a=%7B%22x%22%3A1%7D&card=4111",
+        'a={"x":1}&card=4111',
+        "card=4111&note=[1,2]",
+        "[a]=b&card=4111",
+        "a[]=1&card=4111",
+        "q=http://a.example/?x=1%26card%3D2&card=4111",
+        "card=4111&xml=<a/>",
+        "note=// not a comment&card=4111",
+        "#=1&card=4111",
+        "card=4111&code=/*{*/",
+        "-x=1&card=4111",
+    ],
+)
+def test_an_honest_form_is_sealed(body: str) -> None:
+    out = sent(seals("form:card"), a_message(body, headers=FORM))
+    assert b"4111" not in out
+
+
+def test_a_form_that_is_only_forbidden_something_is_none_of_json_either() -> None:
+    rule = a_rule(request=a_block(absent=["form:card"]), names=NAMES)
+    with pytest.raises(UnsupportedBody):
+        send(rule, a_message('{"card":"CANARY"}', headers=FORM))
+
+
+def test_a_form_of_which_nothing_is_sealed_may_be_anything() -> None:
+    rule = a_rule(request=a_block(decrypt=["optional form:card"]), names=NAMES)
+    assert sent(rule, a_message('{"card":"x"}', headers=FORM)) == b'{"card":"x"}'
+
+
+@given(st.text(st.sampled_from('{}[]&=;"/*# \n%7Bcard<-a'), max_size=20))
+def test_no_form_that_passes_sealed_begins_as_json_does(text: str) -> None:
+    try:
+        send(seals("optional form:card"), a_message(text, headers=FORM))
+    except MessageError:
+        return
+    bare = text.lstrip()
+    assert not bare.startswith("{")
+    assert not (bare.startswith("[") and bare.rstrip().endswith("]"))
+
+
+# --- what is taken for one format and holds a comment for another ---------------------------------
+
+
+@pytest.mark.parametrize(
+    ("selector", "headers"),
+    [
+        ("$.card", JSON_TYPE),
+        ("$.card", ((b"Content-Type", b"application/x-ndjson"),)),
+        ("$.card", ((b"Content-Type", b"application/json-seq"),)),
+        ("$.card", EVENTS),
+        ("form:card", FORM),
+        ("part:card", PARTS),
+    ],
+)
+def test_no_format_takes_a_body_that_is_json_with_comments(selector: str, headers: Headers) -> None:
+    inner = {
+        "form:card": "&card=d&",
+        "part:card": '\r\n--X-1\r\nContent-Disposition: form-data; name="card"\r\n\r\nd\r\n'
+        "--X-1--\r\n",
+    }.get(selector, '\ndata: {"card":"d"}\n\n')
+    for hidden in (inner, '\n{"card":"d"}\n', '\x1e{"card":"d"}\n'):
+        for begin, end in (("{/*", '*/"card":"CANARY"}'), ("/*", '*/{"card":"CANARY"}')):
+            for changes in ({}, {"types": ("*/*",)}):
+                rule = seals(selector, **changes)
+                with pytest.raises(MessageError):
+                    send(rule, a_message(begin + hidden + end, headers=headers))
+
+
+def test_a_form_in_parts_has_nothing_around_them() -> None:
+    part = '--X-1\r\nContent-Disposition: form-data; name="card"\r\n\r\nd\r\n--X-1--'
+    for before, after in (("{/*\r\n", ""), ("", '\r\n*/"card":"CANARY"}'), ("x=1\r\n", "")):
+        with pytest.raises(InvalidBody):
+            send(seals("part:card"), a_message(before + part + after, headers=PARTS))
