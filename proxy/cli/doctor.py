@@ -22,7 +22,8 @@ from ..keys.stores import examination
 from ..process import fitness
 from ..process.finding import Finding
 from ..wiring import root_provider
-from . import base, failure
+from ..wiring.material import require_pinned
+from . import base, failure, keyring_fleet
 from .loading import load_configuration
 
 _CONNECT_SECONDS: Final = 2.0
@@ -65,7 +66,7 @@ def _examine(config: Path | None) -> Iterator[Finding]:
     yield Finding("configuration", "ok", str(loaded.file))
     for warning in loaded.warnings:
         yield Finding("configuration", "warning", warning)
-    yield _keyring(loaded.settings)
+    yield from _keyring(loaded.settings)
     yield from _store(loaded.settings)
     for listener in loaded.settings.listeners:
         yield _place_to_listen(listener)
@@ -88,17 +89,23 @@ def _environment() -> Iterator[Finding]:
         yield Finding("clock", "ok", time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()))
 
 
-def _keyring(settings: Settings) -> Finding:
+def _keyring(settings: Settings) -> Iterator[Finding]:
     path = settings.keys.keyring
     began = time.monotonic()
     try:
         keyring = open_keyring(path, root_provider(settings, os.environ))
+        require_pinned(settings.keys, keyring)
     except SealyardError as error:
-        return Finding("keyring", "failed", failure.message(error))
+        yield Finding("keyring", "failed", failure.message(error))
+        return
     took = round((time.monotonic() - began) * 1000)
     primary = keyring.primary.id
-    text = f"{path} opens in {took} ms: {len(keyring.keks)} KEK, primary {primary}"
-    return Finding("keyring", "ok", text)
+    text = (
+        f"{path} opens in {took} ms: {keyring.id}, generation {keyring.generation},"
+        f" {len(keyring.keks)} KEK, primary {primary}"
+    )
+    yield Finding("keyring", "ok", text)
+    yield from keyring_fleet.findings(settings.keys, keyring)
 
 
 def _store(settings: Settings) -> tuple[Finding, ...]:

@@ -14,6 +14,7 @@ from ..keys import keyring_file, receipt
 from ..keys.keyring import KekEntry, Keyring, create
 from . import base, keys_backup, keys_token, keys_usage, times
 from .keyring_changes import asked, facts, prepare_new, update
+from .keyring_fleet import require_everywhere
 from .keyring_place import FILE, Place, keyring_options
 from .times import utc
 
@@ -96,14 +97,20 @@ def add(place: Place, name: str) -> None:
 
 @keys.command()
 @click.argument("kek_id")
+@click.option("--anyway", is_flag=True, help="Do not wait until every process has the KEK.")
 @keyring_options
-def promote(place: Place, kek_id: str) -> None:
+def promote(place: Place, kek_id: str, *, anyway: bool) -> None:
     """Make a KEK the primary; the old primary goes on opening.
 
     \b
     sealyard keys promote k2
     sealyard keys promote k2 --keyring keys/keyring.jwe
+
+    Where processes share a store, it asks first whether all that are alive have the KEK, and ends
+    with 1 while one does not: what it seals would not open there.
     """  # noqa: D301 - see above
+    if not anyway:
+        require_everywhere(place, kek_id)
     update(place, "keys.promote", lambda keyring: keyring.promote(kek_id), kek=kek_id)
     base.say(f"{kek_id} is the primary KEK; reload Sealyard to seal with it")
 

@@ -10,6 +10,7 @@ import click
 from ..keys import keyring_file
 from . import base
 from .keyring_changes import prepare_new, update
+from .keyring_fleet import view_of
 from .keyring_place import FILE, Place, keyring_options, passphrase_root
 
 backup_options: Final = (
@@ -70,6 +71,10 @@ def import_backup(
         update(place, "keys.import", lambda keyring: keyring.merge(restored), backup=str(backup))
     else:
         prepare_new(place)
+        view = view_of(place, restored)
+        if view is None or not view.has(restored):
+            # What comes next branches off here: whatever was made of it later is not known.
+            restored = restored.after(0 if view is None else view.generation)
         place.write_down(restored, "keys.import", backup=str(backup))
         keyring_file.create_keyring(place.path, restored, place.root)
     base.say(f"restored {place.path}; check it: sealyard keys verify TOKEN")

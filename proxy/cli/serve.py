@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import platform
+import re
 import signal
 import sys
 import time
@@ -16,6 +17,7 @@ import click
 from .. import __version__
 from ..config.load import find
 from ..core.errors import ConfigurationError
+from ..keys.lineage import Accepted
 from ..process import fitness
 from ..process.hardening import harden
 from ..telemetry import libraries
@@ -43,6 +45,15 @@ class _Stop:
     began: float
 
 
+def _accepted(_: click.Context, __: click.Parameter, value: str | None) -> Accepted | None:
+    if value is None:
+        return None
+    found = re.fullmatch(r"([A-Za-z0-9_-]{22}):([0-9]{1,18})", value)
+    if found is None:
+        raise click.BadParameter("give a keyring's id, a colon and the generation that is accepted")
+    return Accepted(found[1], int(found[2]))
+
+
 @click.command()
 @base.config_option
 @running.log_format_option
@@ -58,6 +69,12 @@ class _Stop:
     "--drain-delay", 0.0, "How long /readyz says no before connections are refused."
 )
 @running.seconds_option("--grace", 25.0, "How long messages under way may take after that.")
+@click.option(
+    "--accept-older",
+    metavar="ID:GENERATION",
+    callback=_accepted,
+    help="Take this generation of the keyring, whatever later one the fleet or this process knows.",
+)
 @click.option("--worker-channel", type=int, hidden=True)
 @click.option("--worker-secrets", type=int, hidden=True)
 def serve(  # noqa: PLR0913 - one parameter for each option
@@ -67,6 +84,7 @@ def serve(  # noqa: PLR0913 - one parameter for each option
     workers: int,
     drain_delay: float,
     grace: float,
+    accept_older: Accepted | None,
     worker_channel: int | None,
     worker_secrets: int | None,
 ) -> None:
@@ -95,7 +113,7 @@ def serve(  # noqa: PLR0913 - one parameter for each option
         if worker_secrets is not None:
             handover.accept(worker_secrets)
         libraries.route(logs)
-        running.run(logs, work(worker_channel, logs, environ=os.environ))
+        running.run(logs, work(worker_channel, logs, environ=os.environ, accepted=accept_older))
         return
     read = _read(find(config, os.environ, Path.cwd()))
     libraries.route(logs)  # for good: what is said while the process ends must be clean too
@@ -104,8 +122,8 @@ def serve(  # noqa: PLR0913 - one parameter for each option
     )
     logs.report("process.hardened", **hardening.fields())
     report_loaded(logs, read, "start", _since(began))
-    command = WorkerCommand(log_format, workers) if workers > 1 else None
-    serving = _serve(read, logs, command, _Stop(drain_delay, grace, began))
+    command = WorkerCommand(log_format, workers, accept_older) if workers > 1 else None
+    serving = _serve(read, logs, command, _Stop(drain_delay, grace, began), accept_older)
     raise SystemExit(base.OK if running.run(logs, serving) else base.NEGATIVE)
 
 
@@ -122,9 +140,15 @@ def _read(file: Path) -> Source:
         raise ConfigurationError(tuple(map(without_quotes, error.problems))) from None
 
 
-async def _serve(read: Source, logs: Logs, command: WorkerCommand | None, stop: _Stop) -> bool:
+async def _serve(
+    read: Source,
+    logs: Logs,
+    command: WorkerCommand | None,
+    stop: _Stop,
+    accepted: Accepted | None,
+) -> bool:
     signals = Signals(asyncio.get_running_loop())
-    carrier = await _carrier(read, logs, command)
+    carrier = await _carrier(read, logs, command, accepted)
     service = Service(read, carrier, logs, environ=os.environ)
     await service.start()
     signals.on_hangup(lambda: service.reload_soon("signal"))
@@ -142,13 +166,16 @@ async def _serve(read: Source, logs: Logs, command: WorkerCommand | None, stop: 
     return finished
 
 
-async def _carrier(read: Source, logs: Logs, command: WorkerCommand | None) -> Carrier:
+async def _carrier(
+    read: Source, logs: Logs, command: WorkerCommand | None, accepted: Accepted | None
+) -> Carrier:
     settings = read.loaded.settings
     if command is not None:
         from ..wiring.fleet import Fleet  # noqa: PLC0415 - with one process nobody is watched
 
         return Fleet(read, logs, command, environ=os.environ)
-    return await build(read.loaded, counting(settings, logs), environ=os.environ)
+    reporter = counting(settings, logs)
+    return await build(read.loaded, reporter, environ=os.environ, accepted=accepted)
 
 
 def _since(began: float) -> float:

@@ -42,6 +42,13 @@ KEYRING: Final = Table(
             "The root key that opens it: a file of 32 random bytes in base64url.",
             shapes.table("secret"),
         ),
+        Key(
+            "id",
+            "22 characters",
+            "The keyring's id, as `sealyard keys list` tells it: no other is taken.",
+            shapes.TEXT,
+            "whichever the file holds",
+        ),
     ),
 )
 

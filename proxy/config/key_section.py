@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, Literal
@@ -19,6 +20,7 @@ from .values import choice, duration, elements, expected, positive_duration, tex
 HOUR: Final = 3600.0
 DAY: Final = 24 * HOUR
 _MOST_GRACE: Final = 366 * DAY
+_KEYRING_ID: Final = re.compile(r"[A-Za-z0-9_-]{22}")
 
 
 def key_settings(place: Place, files: Files, problems: Problems) -> KeySettings | None:
@@ -34,7 +36,7 @@ def key_settings(place: Place, files: Files, problems: Problems) -> KeySettings 
     opened = None if keyring is None else _keyring(keyring, files, problems)
     if opened is None or chosen is None:
         return None
-    path, root = opened
+    path, root, keyring_id = opened
     return KeySettings(
         path,
         root,
@@ -46,6 +48,7 @@ def key_settings(place: Place, files: Files, problems: Problems) -> KeySettings 
         redis=chosen.redis,
         identities=identities,
         pins=pins,
+        keyring_id=keyring_id,
     )
 
 
@@ -68,11 +71,17 @@ def _identity(place: Place, files: Files, problems: Problems) -> IdentitySetting
     return None if participant is None else IdentitySettings(participant, passphrase, path)
 
 
-def _keyring(place: Place, files: Files, problems: Problems) -> tuple[Path, RootSettings] | None:
+def _keyring(
+    place: Place, files: Files, problems: Problems
+) -> tuple[Path, RootSettings, str | None] | None:
     fields = Fields(place, KEYRING, problems)
     path = files.path(fields["file"], problems) if fields.get("file") else None
     root = _root(fields, files, problems)
-    return None if path is None or root is None else (path, root)
+    pinned = fields.get("id")
+    named = None if pinned is None else text(pinned, problems)
+    if pinned is not None and named is not None and not _KEYRING_ID.fullmatch(named):
+        problems.add(pinned, "is no keyring's id", "`sealyard keys list` tells it")
+    return None if path is None or root is None else (path, root, named)
 
 
 def _root(fields: Fields, files: Files, problems: Problems) -> RootSettings | None:

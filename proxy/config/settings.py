@@ -157,6 +157,7 @@ class KeySettings:
     """The keyring, the store and how long session keys are used.
 
     `store` is `memory`, `sqlite:` and the absolute path of its file, or `redis` with `redis`.
+    `keyring_id` None takes the keyring of the file, whichever it is.
     `identities` None stands for every participant whose private keys the keyring opens.
     """
 
@@ -170,6 +171,7 @@ class KeySettings:
     redis: RedisSettings | None = None
     identities: tuple[IdentitySettings, ...] | None = None
     pins: PinSettings = field(default_factory=PinSettings)
+    keyring_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

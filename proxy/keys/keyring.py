@@ -27,6 +27,7 @@ MAX_RETIRED: Final = 4096
 MAX_REVOCATIONS: Final = 10_000
 MARK_CHARS: Final = 4
 """So many characters of its thumbprint end the id of a new KEK."""
+SHOWN_CHARS: Final = 16
 
 _NUMBER_BYTES: Final = 4
 _NAME: Final = re.compile(r"[A-Za-z0-9_-]{22}")
@@ -269,6 +270,11 @@ def create(kek_id: str, *, now: int, random: RandomBytes, marked: bool = False) 
     first = KekEntry(named, _new_number(frozenset(), random), now, "primary", key)
     name_key, record_key = NameKey(random(KEY_BYTES)), RecordKey(random(KEY_BYTES))
     return Keyring((first,), name_key, record_key, generation=1, joined_since=now)
+
+
+def shown(keyring_id: str) -> str:
+    """Return as much of a keyring's id as the log shows: what is longer looks like a secret."""
+    return keyring_id[:SHOWN_CHARS]
 
 
 def marked_id(name: str, key: Kek) -> str:

@@ -108,7 +108,9 @@ class Standings:
                 standing.fresh_until = 0.0
 
     def replace_keyring(self, keyring: Keyring) -> None:
-        """Go on with the revocations of another keyring; what was learned stays."""
+        """Go on with the revocations of another keyring; what was known stays."""
+        for name, not_before in self._listed.items():
+            self._learned[name] = max(not_before, self._learned.get(name, 0))
         self._keyring, self._listed = keyring, _listed(keyring)
         self._standings.clear()
 

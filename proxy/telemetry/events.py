@@ -174,8 +174,50 @@ _TABLE: Final = (
     Event(
         "keyring.opened",
         "info",
-        ("file", "root", "primary", "keks", "duration_ms"),
-        "The keyring is open.",
+        ("file", "root", "keyring", "generation", "primary", "keks", "duration_ms"),
+        "The keyring is open. `keyring` is the beginning of its id.",
+    ),
+    Event(
+        "keyring.older",
+        "warning",
+        ("keyring", "generation", "file_generation"),
+        "The file holds an older generation of the keyring than this process has used, which goes"
+        " on with what it has. What the file revokes and disables is taken from it.",
+    ),
+    Event(
+        "keyring.behind",
+        "warning",
+        ("keyring", "generation", "fleet_generation", "lacks_sealing_kek"),
+        "Other processes have a later generation of the keyring, as they do while a change is"
+        " rolled out. What they have disabled is disabled here too. With `lacks_sealing_kek`, what"
+        " they seal does not open here.",
+    ),
+    Event(
+        "keyring.forked",
+        "error",
+        ("keyring", "generation"),
+        "Two keyrings have one id and one generation and differ in their KEKs: two copies were"
+        " changed apart from each other.",
+    ),
+    Event(
+        "keyring.mismatch",
+        "error",
+        ("keyring", "others"),
+        "Other keyrings are used in the same place of the store: what one process seals, the other"
+        " cannot open. Nobody can verify who says so.",
+    ),
+    Event(
+        "keyring.unverified",
+        "warning",
+        ("keyring", "generation"),
+        "What the store says of the fleet's keyring was written by nobody who has it, and is not"
+        " believed.",
+    ),
+    Event(
+        "keyring.older_accepted",
+        "warning",
+        ("keyring", "generation"),
+        "An operator had this generation accepted, whatever later one is known (`--accept-older`).",
     ),
     Event(
         "key.session_created",

@@ -173,6 +173,21 @@ KEK_CREATED: Final = Metric(
     ("kek",),
     "When each KEK was made, in seconds since 1970.",
 )
+KEYRING_GENERATION: Final = Metric(
+    "sealyard_keyring_generation",
+    "soonest",
+    ("keyring",),
+    "The generation of the keyring in use, the lowest of all processes. `keyring` is its id.",
+)
+KEYRING_STATE: Final = Metric(
+    "sealyard_keyring_state",
+    "gauge",
+    ("state",),
+    "Processes for whose keyring something is not as it should be: its file is `older` than what is"
+    " in use, the fleet is ahead of it (`behind`), another of the same generation differs"
+    " (`forked`), another keyring is used in the same store (`mismatch`), the store's word of it is"
+    " forged (`unverified`).",
+)
 KEK_STATE: Final = Metric(
     "sealyard_kek_state",
     "gauge",
@@ -327,6 +342,8 @@ METRICS: Final = {
         KEK_OPENED,
         KEK_OPENED_AT,
         KEK_CREATED,
+        KEYRING_GENERATION,
+        KEYRING_STATE,
         KEK_STATE,
         KEK_SESSIONS,
         REVOCATIONS,

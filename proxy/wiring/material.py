@@ -12,9 +12,10 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from ..config.settings import ListenerSettings, Settings, UpstreamTls
+from ..config.settings import KeySettings, ListenerSettings, Settings, UpstreamTls
+from ..core.errors import KeyringError
 from ..core.rulebook import Rulebook
-from ..keys.keyring import Keyring
+from ..keys.keyring import Keyring, shown
 from ..keys.keyring_file import open_keyring
 from ..keys.roots import ROOTS, RootProvider, taken
 from ..traffic import tls
@@ -79,6 +80,14 @@ def root_provider(settings: Settings, environ: Mapping[str, str]) -> RootProvide
     return ROOTS[root.kind](root.secret, environ)
 
 
+def require_pinned(keys: KeySettings, keyring: Keyring) -> None:
+    """Raise KeyringError where the configuration names another keyring than the file holds."""
+    if keys.keyring_id not in {None, keyring.id}:
+        named = shown(keys.keyring_id or "")
+        reason = f"keyring-mismatch: it is {shown(keyring.id)}…, and keys.keyring.id is {named}…"
+        raise KeyringError(f"{keys.keyring}: {reason}")
+
+
 def _keyring(
     settings: Settings, environ: Mapping[str, str], old: Material | None
 ) -> tuple[Keyring, Fingerprint, float]:
@@ -88,6 +97,7 @@ def _keyring(
     began = time.monotonic()
     keyring = open_keyring(settings.keys.keyring, root_provider(settings, environ))
     empty_environment(settings, environ)
+    require_pinned(settings.keys, keyring)
     return keyring, files, round((time.monotonic() - began) * 1000, 1)
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import asdict
-from typing import Any
+from typing import Any, Final
 
 from ..config.settings import KeySettings
+from ..keys.keyring_watch import STATES, KeyringWatch
 from ..keys.sessions import Sessions
 from ..telemetry import metrics
 from ..telemetry.facts import Check
@@ -20,13 +21,36 @@ _GOES_ON = {
 """What a store that does not answer means for each kind of sessions."""
 
 
+_KEYRING_IS: Final = {
+    "older": "its file is older than what is in use and was not taken",
+    "behind": "other processes have a later generation",
+    "forked": "another keyring of this generation differs",
+    "mismatch": "another keyring is used in the same store",
+    "unverified": "what the store says of it is forged",
+}
+
+
+def keyring_check(watch: KeyringWatch) -> Check:
+    """Return whether the keyring can be worked with, and what about it is not as it should be.
+
+    Only a process that began without the KEK that the fleet seals under is not ready.
+    """
+    keyring = watch.lineage.keyring
+    told = f"primary {keyring.primary.id}, generation {keyring.generation}"
+    if watch.lacking:
+        text = "begun without the KEK that the fleet seals under: give it the current keyring"
+        return Check("keyring", ok=False, detail=f"{told}: {text}")
+    wrong = [text for state, text in _KEYRING_IS.items() if watch.states[state]]
+    if watch.lineage.behind is not None and watch.lineage.lacks:
+        wrong.append("what they seal does not open here")
+    return Check("keyring", True, "; ".join([told, *wrong]), degraded=bool(wrong))  # noqa: FBT003 - the check's own `ok`
+
+
 def checks(sessions: Sessions, keys: KeySettings) -> Iterator[Check]:
-    """Yield the conditions of readiness.
+    """Yield the conditions of readiness that concern the store.
 
     A store that is down takes no process out of service: what goes on without it would stop too.
     """
-    primary = [one.id for one in sessions.keyring.keks if one.state == "primary"]
-    yield Check("keyring", bool(primary), f"primary {primary[0]}" if primary else "no primary")
     store = sessions.store
     if not store.shared:
         return
@@ -57,11 +81,19 @@ def count(sessions: Sessions, keys: KeySettings, samples: Samples) -> None:
         samples.add(metrics.KEK_SESSIONS, use.sessions, labels=labels)
         if use.last_opened:
             samples.add(metrics.KEK_OPENED_AT, use.last_opened, labels=labels)
-    for one in sessions.keyring.keks:
+    keyring = sessions.keyring
+    samples.add(metrics.KEYRING_GENERATION, keyring.generation, labels=(keyring.id,))
+    for one in keyring.keks:
         samples.add(metrics.KEK_CREATED, one.created, labels=(one.id,))
         samples.add(metrics.KEK_STATE, 1, labels=(one.id, one.state))
     if sessions.store.shared:
         _count_store(sessions, kind_of(keys), samples)
+
+
+def count_keyring(watch: KeyringWatch, samples: Samples) -> None:
+    """Add how the keyring stands to that of the fleet."""
+    for state in STATES:
+        samples.add(metrics.KEYRING_STATE, int(watch.states[state]), labels=(state,))
 
 
 def status(sessions: Sessions) -> dict[str, Any]:
@@ -72,6 +104,11 @@ def status(sessions: Sessions) -> dict[str, Any]:
         "sessions": dict(zip(("sealing", "opening"), sessions.cached, strict=True)),
         "session_hit_ratio": round(hits / (hits + misses), 4) if hits + misses else None,
         "sessions_due": [asdict(one) for one in sessions.due().first],
+        "keyring": {
+            "id": sessions.keyring.id,
+            "generation": sessions.keyring.generation,
+            "digest": sessions.keyring.digest,
+        },
         "keks": {one.id: one.state for one in sessions.keyring.keks},
         "keks_opened": {
             one.id: {"opened": uses[one.number].opened, "last": uses[one.number].last_opened}

@@ -14,6 +14,9 @@ from ..config.settings import Loaded, Settings
 from ..core.context import Scope
 from ..keys.desk import Answer, Call
 from ..keys.end_to_end.facade import EndToEnd
+from ..keys.keyring import Keyring, shown
+from ..keys.keyring_watch import KeyringWatch
+from ..keys.lineage import Accepted
 from ..keys.participants.desk import ParticipantAnswer, ParticipantCall
 from ..keys.participants.making import KeyMaker
 from ..keys.sessions import Sessions, SessionSettings
@@ -58,11 +61,13 @@ class Sidecar:
         environ: Mapping[str, str],
         given: Mapping[str, Sockets] | None = None,
         check_store: bool = True,
+        accepted: Accepted | None = None,
     ) -> None:
         """Wire everything; nothing is opened before `start`. Needs a running event loop.
 
         `given` are sockets that listen already, by the name of the listener. `check_store` says
         whether to refuse a store that cannot work; who takes the place of a dead one does not.
+        `accepted` is an older keyring that is taken, whatever later one is known.
         """
         settings = material.settings
         self._reporter = reporter
@@ -93,6 +98,15 @@ class Sidecar:
             witness=self._witness,
         )
         self.sessions.joins = _joins(material)
+        self.watch = KeyringWatch(
+            material.keyring,
+            self.sessions.store,
+            reporter,
+            go_over=self._go_over,
+            clock=clock,
+            random=os.urandom,
+            accepted=accepted,
+        )
         if self.trail is not None:
             self.trail.changed = self.sessions.block
         self.end_to_end = EndToEnd(
@@ -171,6 +185,8 @@ class Sidecar:
         self._server.replace([lane.lane for lane in self.lanes.values()])
         try:
             await self.sessions.open(self.end_to_end.changed)
+            await self._tell_accepted()
+            await self.watch.start()
             await self._server.start()
         except BaseException:
             self._close_sockets()
@@ -224,17 +240,12 @@ class Sidecar:
         """Go over to another configuration: requests that begin from now on are served by it."""
         before, self._material = self._material, material
         log_sampling.follow(self._reporter, material.settings)
-        self.sessions.replace_keyring(material.keyring)
+        accepted = self.watch.lineage.accepted
+        self.watch.take(material.keyring)
         self.sessions.joins = _joins(material)
-        if (
-            before.keyring != material.keyring
-            or before.settings.keys.identities != material.settings.keys.identities
-        ):
+        if before.settings.keys.identities != material.settings.keys.identities:
             self.end_to_end.replace_identities(material.settings.keys.identities)
-        if (
-            before.keyring != material.keyring
-            or before.settings.keys.pins != material.settings.keys.pins
-        ):
+        if before.settings.keys.pins != material.settings.keys.pins:
             self.end_to_end.replace_pins(material.settings.keys.pins)
         self.sessions.shut.clear()  # whoever reloads has seen the alarm
         for name, change in changes.items():
@@ -243,6 +254,26 @@ class Sidecar:
         self._server.replace([lane.lane for lane in self.lanes.values()])
         for name, change in changes.items():
             await self.lanes[name].take_tls(change)
+        if not accepted:
+            await self._tell_accepted()
+
+    def _go_over(self, keyring: Keyring) -> None:
+        """Go on with another keyring, and look anew at what hangs on it."""
+        self.sessions.replace_keyring(keyring)
+        self.end_to_end.replace_identities(self.settings.keys.identities)
+        self.end_to_end.replace_pins(self.settings.keys.pins)
+
+    async def _tell_accepted(self) -> None:
+        """Write down that an operator accepts a keyring of the past."""
+        if not self.watch.lineage.accepted:
+            return
+        held = self.watch.lineage.held
+        await self.sessions.write_down(
+            "keyring.older_accepted", keyring=held.id, generation=held.generation
+        )
+        self._reporter.report(
+            "keyring.older_accepted", keyring=shown(held.id), generation=held.generation
+        )
 
     async def operate(self, call: Call) -> Answer:
         """Do what an operator asks of the sessions of a scope."""
@@ -287,6 +318,7 @@ class Sidecar:
         return (
             Check("started", self._accepting),
             Check("accepting", not self._draining, "draining" if self._draining else ""),
+            session_facts.keyring_check(self.watch),
             *session_facts.checks(self.sessions, self.settings.keys),
             *auditing.checks(self.trail),
         )
@@ -304,6 +336,7 @@ class Sidecar:
         for use, refused in itertools.product(("enc", "sig"), ("yes", "no")):
             counted.add(metrics.UNACCEPTED, 0, labels=(use, refused))
         session_facts.count(self.sessions, self.settings.keys, counted)
+        session_facts.count_keyring(self.watch, counted)
         auditing.count(self.trail, counted)
         counted.add(metrics.MEMORY, usage.resident_bytes())
         counted.add(metrics.CPU, usage.cpu_seconds())
@@ -338,6 +371,7 @@ class Sidecar:
     async def _close_rest(self) -> None:
         for lane in self.lanes.values():
             await lane.close()
+        await self.watch.close()
         await self._upkeep.close()
         self._giving_back.stop()
         self._values.tell()
@@ -384,6 +418,7 @@ async def build(  # noqa: PLR0913 - what the command hands in, each by name
     clock: Callable[[], float] = time.time,
     given: Mapping[str, Sockets] | None = None,
     check_store: bool = True,
+    accepted: Accepted | None = None,
 ) -> Sidecar:
     """Return a sidecar that is ready to start, its keyring opened off the event loop.
 
@@ -391,7 +426,15 @@ async def build(  # noqa: PLR0913 - what the command hands in, each by name
     """
     material = await asyncio.to_thread(gather, loaded.settings, environ)
     report_keyring(reporter, material)
-    return Sidecar(material, reporter, clock, environ=environ, given=given, check_store=check_store)
+    return Sidecar(
+        material,
+        reporter,
+        clock,
+        environ=environ,
+        given=given,
+        check_store=check_store,
+        accepted=accepted,
+    )
 
 
 def counting(settings: Settings, reporter: MessageReporter) -> MessageReporter:
@@ -406,6 +449,8 @@ def report_keyring(reporter: Reporter, material: Material) -> None:
         "keyring.opened",
         file=str(material.settings.keys.keyring),
         root=material.settings.keys.root.kind,
+        keyring=shown(material.keyring.id),
+        generation=material.keyring.generation,
         primary=material.keyring.primary.id,
         keks=len(material.keyring.keks),
         duration_ms=material.keyring_ms,

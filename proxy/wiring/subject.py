@@ -103,7 +103,16 @@ class Whole:
 
     async def checks(self) -> tuple[Check, ...]:
         """Return the conditions of readiness."""
-        return (await self._carrier.facts()).checks
+        facts = await self._carrier.facts()
+        return (*facts.checks, *self._reload_check())
+
+    def _reload_check(self) -> tuple[Check, ...]:
+        """Return a mark where the files on the disk are refused: a keyring that is gone, say."""
+        last = self._reloader.last
+        if last is None or last.accepted:
+            return ()
+        detail = f"what is on the disk is refused ({last.code}), the last good state stays"
+        return (Check("configuration", ok=True, detail=detail, degraded=True),)
 
     async def samples(self) -> Samples:
         """Return what all metrics stand at."""

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from ..core.errors import InternalError, SealyardError
 from ..keys.desk import Call, scope_from_json
+from ..keys.lineage import Accepted
 from ..keys.participants.desk import ParticipantCall
 from ..keys.value_desk import ValueCall
 from ..telemetry import places
@@ -25,14 +26,23 @@ _GRACE_SECONDS: Final = 25.0
 """For messages under way when the supervisor is gone, or somebody stops this worker alone."""
 
 
-async def work(descriptor: int, reporter: MessageReporter, *, environ: Mapping[str, str]) -> bool:
-    """Carry traffic until told to stop; return whether nothing had to be cut."""
+async def work(
+    descriptor: int,
+    reporter: MessageReporter,
+    *,
+    environ: Mapping[str, str],
+    accepted: Accepted | None = None,
+) -> bool:
+    """Carry traffic until told to stop; return whether nothing had to be cut.
+
+    `accepted` is an older keyring that is taken, whatever later one is known.
+    """
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGINT, lambda: None)  # a terminal's: the supervisor decides
     stop = asyncio.Event()
     loop.add_signal_handler(signal.SIGTERM, stop.set)
     channel = await connect(socket.socket(fileno=descriptor))
-    worker = _Worker(channel, reporter, environ)
+    worker = _Worker(channel, reporter, environ, accepted)
     try:
         return await worker.run(stop)
     finally:
@@ -45,8 +55,13 @@ _BESIDE: Final = frozenset({"packages", "participants", "values"})
 
 class _Worker:
     def __init__(
-        self, channel: Channel, reporter: MessageReporter, environ: Mapping[str, str]
+        self,
+        channel: Channel,
+        reporter: MessageReporter,
+        environ: Mapping[str, str],
+        accepted: Accepted | None,
     ) -> None:
+        self._accepted = accepted
         self._channel = channel
         self._reporter = reporter
         self._environ = environ
@@ -136,6 +151,7 @@ class _Worker:
             environ=self._environ,
             given=given,
             check_store=message["check_store"],
+            accepted=self._accepted,
         )
         await sidecar.start()
         self._sidecar = sidecar

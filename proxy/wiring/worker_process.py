@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from ..core.errors import InternalError
+from ..keys.lineage import Accepted
 from . import handover
 from .channel import Channel, connect, error_from_json
 
@@ -22,18 +23,22 @@ _PACKAGE: Final = __name__.partition(".")[0]
 
 @dataclass(frozen=True, slots=True)
 class WorkerCommand:
-    """How workers are run, and how many."""
+    """How workers are run, how many, and which older keyring they take (`Accepted`)."""
 
     log_format: str
     workers: int
+    accepted: Accepted | None = None
 
     def arguments(self, channel: int, secrets: int | None) -> tuple[str, ...]:
         """Return the command line of one worker, which reads `secrets` if there are any."""
         safe = ("-P",) if sys.flags.safe_path else ()
+        accepted = self.accepted
+        older = () if accepted is None else (f"{accepted.id}:{accepted.generation}",)
         more = () if secrets is None else ("--worker-secrets", str(secrets))
         return (
             *(sys.executable, *safe, "-m", _PACKAGE, "serve"),
             *("--log-format", self.log_format, "--worker-channel", str(channel), *more),
+            *(f"--accept-older={one}" for one in older),
         )
 
 

@@ -101,6 +101,20 @@ class Place:
         assert done.returncode == status, done.stderr.decode() + done.stdout.decode()
         return json.loads(done.stdout) if done.stdout else done.stderr.decode()
 
+    def keys(self, *words: str, status: int = 0) -> str:
+        """Run one of the `keys` commands of the operator here and return what it says."""
+        config = ("--config", str(self.folder / "sealyard.yaml"))
+        done = subprocess.run(  # noqa: S603 - Sealyard itself
+            [sys.executable, "-P", "-m", "proxy", "keys", *words, *config],
+            env=environment() | {"SEALYARD_BACKUP_PASSPHRASE": "a phrase for backups"},
+            cwd=self.folder,
+            capture_output=True,
+            timeout=30,
+            check=False,
+        )
+        assert done.returncode == status, done.stderr.decode() + done.stdout.decode()
+        return (done.stdout if status == 0 else done.stderr).decode()
+
     @contextmanager
     def serving(self, *options: str) -> Iterator[Served]:
         """Run the sidecar here."""
