@@ -37,6 +37,7 @@ def masked(settings: Settings) -> dict[str, Any]:
                 "ttl_s": keys.ttl,
                 "grace_s": keys.grace,
                 "revocation_max_age_s": keys.revocation_max_age,
+                "package_max_age_s": keys.package_max_age,
             },
             "pins": {"mode": keys.pins.mode, "participants": len(keys.pins.listed)},
         },

@@ -78,6 +78,14 @@ SESSIONS: Final = Table(
             shapes.DURATION,
             "30s",
         ),
+        Key(
+            "package_max_age",
+            "duration",
+            "How long a key package (end to end) may live, also one that another Sealyard made: one"
+            " that names a later end is not opened. At least `ttl`, at most 366d.",
+            shapes.DURATION,
+            "366d",
+        ),
     ),
 )
 

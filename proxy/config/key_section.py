@@ -13,7 +13,13 @@ from .file_keys import IDENTITY, KEYRING, KEYS, SESSIONS
 from .pin_section import pin_settings
 from .positions import Mapping, Place, Sequence
 from .problems import Problems
-from .settings import IdentitySettings, KeySettings, PinSettings, RootSettings
+from .settings import (
+    PACKAGE_MAX_AGE,
+    IdentitySettings,
+    KeySettings,
+    PinSettings,
+    RootSettings,
+)
 from .store_section import StoreChoice, store_choice
 from .values import choice, duration, elements, expected, positive_duration, text
 
@@ -45,6 +51,7 @@ def key_settings(place: Place, files: Files, problems: Problems) -> KeySettings 
         ttl=kept.ttl,
         grace=kept.grace,
         revocation_max_age=kept.revocation_max_age,
+        package_max_age=kept.package_max_age,
         redis=chosen.redis,
         identities=identities,
         pins=pins,
@@ -115,6 +122,7 @@ class _Kept:
     ttl: float = HOUR
     grace: float = HOUR
     revocation_max_age: float = 30.0
+    package_max_age: float = PACKAGE_MAX_AGE
 
 
 def _sessions(place: Place, problems: Problems) -> _Kept:
@@ -133,4 +141,13 @@ def _sessions(place: Place, problems: Problems) -> _Kept:
         if seconds is not None and seconds < 1:
             problems.add(age, "is less than the 1s that is allowed")
         kept = replace(kept, revocation_max_age=seconds or kept.revocation_max_age)
-    return kept
+    return _with_packages(kept, fields.get("package_max_age"), problems)
+
+
+def _with_packages(kept: _Kept, place: Place | None, problems: Problems) -> _Kept:
+    if place is None:
+        return kept
+    seconds = positive_duration(place, problems, high=PACKAGE_MAX_AGE)
+    if seconds is not None and seconds < kept.ttl:
+        problems.add(place, "is less than `ttl`: keys would seal for longer than they open")
+    return replace(kept, package_max_age=seconds or kept.package_max_age)

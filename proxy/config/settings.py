@@ -152,6 +152,10 @@ class PinSettings:
     listed: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
 
+PACKAGE_MAX_AGE: Final = 366 * 86_400.0
+"""The longest that a key package may live, in seconds, where nothing else is said."""
+
+
 @dataclass(frozen=True, slots=True)
 class KeySettings:
     """The keyring, the store and how long session keys are used.
@@ -168,6 +172,7 @@ class KeySettings:
     ttl: float = 3600.0
     grace: float = 3600.0
     revocation_max_age: float = 30.0
+    package_max_age: float = PACKAGE_MAX_AGE
     redis: RedisSettings | None = None
     identities: tuple[IdentitySettings, ...] | None = None
     pins: PinSettings = field(default_factory=PinSettings)

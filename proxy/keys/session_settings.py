@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from ..config.settings import KeySettings
+from ..config.settings import PACKAGE_MAX_AGE, KeySettings
 from ..core.errors import ConfigurationError
 
 SessionMode = Literal["durable", "ephemeral"]
@@ -22,8 +22,9 @@ MAX_MESSAGES: Final = 1 << 22
 class SessionSettings:
     """How long a session seals, and what the process holds.
 
-    `ttl`, `grace` and `revocation_max_age` are seconds, `ttl` at most 24 h; `store_timeout` is the
-    deadline in seconds of each question to the store.
+    `ttl`, `grace`, `revocation_max_age` and `package_max_age` are seconds, `ttl` at most 24 h;
+    `store_timeout` is the deadline in seconds of each question to the store. No key package lives
+    longer than `package_max_age`, whoever made it.
     """
 
     ttl: int = 3600
@@ -32,12 +33,16 @@ class SessionSettings:
     max_scopes: int = 10_000
     store_timeout: float = 0.25
     revocation_max_age: float = 30.0
+    package_max_age: float = PACKAGE_MAX_AGE
 
     @classmethod
     def of(cls, keys: KeySettings) -> SessionSettings:
         """Return what the configuration says."""
         return cls(
-            ttl=int(keys.ttl), grace=int(keys.grace), revocation_max_age=keys.revocation_max_age
+            ttl=int(keys.ttl),
+            grace=int(keys.grace),
+            revocation_max_age=keys.revocation_max_age,
+            package_max_age=keys.package_max_age,
         )
 
 

@@ -48,6 +48,6 @@ def _shown(settings: Settings) -> tuple[bool, bool]:
     return (False, False) if admin is None else (admin.status_page, admin.tap)
 
 
-def _sessions(settings: Settings) -> tuple[str, float, float, float]:
+def _sessions(settings: Settings) -> tuple[str, float, float, float, float]:
     keys = settings.keys
-    return keys.mode, keys.ttl, keys.grace, keys.revocation_max_age
+    return keys.mode, keys.ttl, keys.grace, keys.revocation_max_age, keys.package_max_age

@@ -143,12 +143,14 @@ def test_a_sqlite_file_is_relative_to_the_configuration() -> None:
 
 def test_ephemeral_sessions_are_as_written() -> None:
     text = changed(
-        "listeners:\n", "  sessions: {mode: ephemeral, revocation_max_age: 5s}\nlisteners:\n"
+        "listeners:\n",
+        "  sessions: {mode: ephemeral, revocation_max_age: 5s, package_max_age: 7d}\nlisteners:\n",
     )
 
     keys = loaded(text).settings.keys
 
     assert (keys.mode, keys.revocation_max_age) == ("ephemeral", 5.0)
+    assert keys.package_max_age == 7 * 86_400
 
 
 def test_admin_and_health_are_kept() -> None:

@@ -79,6 +79,7 @@ class PackagedOpening:
         """Begin with none."""
         self._sessions = sessions
         self._max_age = settings.revocation_max_age
+        self._longest = settings.package_max_age
         self._shelf = shelf
         self._people = people
         self._identities = identities
@@ -134,7 +135,8 @@ class PackagedOpening:
                 jobs[sid] = job, fresh_until
         if jobs:
             # Private operations of RSA: 1.5 ms each, in which OpenSSL lets other threads run.
-            opened = await asyncio.to_thread(_open_all, jobs, conversation, self._clock())
+            now, longest = self._clock(), self._longest
+            opened = await asyncio.to_thread(_open_all, jobs, conversation, now, longest)
             for sid, live in opened.items():
                 self._settle(scope, sid, self._unreplaced(scope, live), jobs[sid][1])
 
@@ -242,17 +244,22 @@ class PackagedOpening:
 
 
 def _open_all(
-    jobs: dict[bytes, tuple[_Job, float]], conversation: Scope, now: float
+    jobs: dict[bytes, tuple[_Job, float]], conversation: Scope, now: float, longest: float
 ) -> dict[bytes, _Live | str]:
-    return {sid: _open(sid, job, conversation, now) for sid, (job, _) in jobs.items()}
+    return {sid: _open(sid, job, conversation, now, longest) for sid, (job, _) in jobs.items()}
 
 
-def _open(sid: bytes, job: _Job, conversation: Scope, now: float) -> _Live | str:
+def _open(sid: bytes, job: _Job, conversation: Scope, now: float, longest: float) -> _Live | str:
     """Return the session in a package, or why it is refused."""
     stored = job.stored
     try:
         opened = package.unseal(
-            stored.package, job.identity, sender=job.sender, scope=conversation, now=now
+            stored.package,
+            job.identity,
+            sender=job.sender,
+            scope=conversation,
+            now=now,
+            longest=longest,
         )
     except OpenFailed as failed:
         return failed.reason

@@ -23,7 +23,7 @@ from ..bounded import BoundedMap
 from ..breaker import REST_SECONDS
 from ..keyring import RandomBytes
 from ..participants import package
-from ..participants.package import MAX_TTL_SECONDS, Identity
+from ..participants.package import Identity
 from ..participants.package_shape import MAX_RECIPIENTS
 from ..participants.public_key import PublicKey
 from ..session_settings import SessionSettings
@@ -270,7 +270,8 @@ class PackagedSealing:
         key = SessionKey(self._random(KEY_BYTES))
         session = Session(key, sid=sid, scope=conversation, packaged=True)
         soft_end = now + self._settings.ttl
-        ends = int(now) + min(int(self._settings.ttl + self._settings.grace), MAX_TTL_SECONDS)
+        longest = int(self._settings.package_max_age)
+        ends = int(now) + min(int(self._settings.ttl + self._settings.grace), longest)
         held = Held(scope, session, key, audience, soft_end, ends, 0.0)
         await self._store(held, cause)
         held.fresh_until = self._fresh_until(audience)

@@ -126,12 +126,19 @@ def is_for(text: bytes, kid: str) -> bool:
         return False
 
 
-def unseal(
-    text: bytes, identity: Identity, *, sender: PublicKey, scope: Scope, now: float
+def unseal(  # noqa: PLR0913 - each says something else of what is expected, each by its name
+    text: bytes,
+    identity: Identity,
+    *,
+    sender: PublicKey,
+    scope: Scope,
+    now: float,
+    longest: float = MAX_TTL_SECONDS,
 ) -> Opened:
     """Return what `sender` sent to `identity` for `scope`; raise OpenFailed whatever the cause.
 
-    The caller knows the sender's key from elsewhere: nothing in a package says whom to trust.
+    The caller knows the sender's key from elsewhere: nothing in a package says whom to trust. One
+    that lives for more than `longest` seconds is refused, however fresh: its sender says its end.
     """
     shape = package_shape.parse(text)
     signed = _decrypt(shape, identity)
@@ -149,6 +156,8 @@ def unseal(
     issued, ends = claims.get("iat"), claims.get("exp")
     if type(issued) is not int or type(ends) is not int or issued > now + SKEW_SECONDS:
         raise OpenFailed("package-times")
+    if not 0 < ends - issued <= longest:
+        raise OpenFailed("package-lives-too-long")
     if now > ends + SKEW_SECONDS:
         raise OpenFailed("package-expired")
     key, sid = package_shape.session_key(claims.get("jwk"))

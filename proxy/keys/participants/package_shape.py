@@ -10,7 +10,8 @@ from ...core.errors import OpenFailed
 from ...core.secret import KEY_BYTES, SessionKey
 from ..jwk_set import decoded, parse_object
 from . import x_wing
-from .public_key import POINT_BYTES, RSA_BITS
+from .points import POINT_BYTES
+from .public_key import RSA_BITS
 
 TYP: Final = "sy1-package"
 RSA: Final = "RSA-OAEP-256"

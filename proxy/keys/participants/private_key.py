@@ -25,7 +25,8 @@ from ..jwk_set import decoded, parse_object
 from ..keyring import Keyring
 from ..roots.provider import Passphrase, RootKey
 from . import public_key, x_wing
-from .public_key import POINT_BYTES, RSA_BITS, RSA_EXPONENT, Kind, PublicKey, Use, integer
+from .points import POINT_BYTES
+from .public_key import RSA_BITS, RSA_EXPONENT, Kind, PublicKey, Use, integer
 
 CTY: Final = "jwk+json"
 _RSA_PRIVATE: Final = ("d", "p", "q", "dp", "dq", "qi")

@@ -15,7 +15,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicNumbers
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 
@@ -23,13 +22,13 @@ from ...core import base64url
 from ...core.errors import ParticipantError
 from ..jwk_set import decoded, parse_object
 from . import x_wing
+from .points import POINT_BYTES, check_ed25519, check_x25519
 
 Use = Literal["enc", "sig"]
 Kind = Literal["RSA", "X25519", "X-Wing", "Ed25519", "RSA-PSS"]
 
 RSA_BITS: Final = 4096
 RSA_EXPONENT: Final = 65537
-POINT_BYTES: Final = 32
 
 _REQUIRED: Final = {
     "RSA": ("e", "kty", "n"),
@@ -154,8 +153,9 @@ def _check_okp(members: Mapping[str, Any]) -> None:
     if point is None or len(point) != POINT_BYTES:
         raise ParticipantError("the key is not 32 bytes in canonical base64url")
     if members["crv"] == "Ed25519":
-        Ed25519PublicKey.from_public_bytes(point)
+        check_ed25519(point)
         return
+    check_x25519(point)
     try:
         # A point of small order gives everybody the same secret (RFC 7748, section 6.1).
         X25519PrivateKey.generate().exchange(X25519PublicKey.from_public_bytes(point))

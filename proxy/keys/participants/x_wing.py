@@ -24,6 +24,7 @@ from cryptography.hazmat.primitives.hpke import (
 )
 
 from ...core.errors import ParticipantError
+from .points import check_x25519
 
 ALG: Final = "x-sealyard-HPKE-X-Wing"
 """HPKE, base mode: MLKEM768-X25519 (0x647a), HKDF-SHA256, AES-256-GCM."""
@@ -59,6 +60,7 @@ def public_bytes(seed: bytes) -> bytes:
 def check(public: bytes) -> None:
     """Raise ParticipantError unless it is a public key that may be wrapped for."""
     _loaded(public)
+    check_x25519(public[_ML_KEM_PUBLIC_BYTES:])
     try:
         point = X25519PublicKey.from_public_bytes(public[_ML_KEM_PUBLIC_BYTES:])
         # A point of small order adds nothing to ML-KEM (RFC 7748, section 6.1).

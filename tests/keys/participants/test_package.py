@@ -262,6 +262,36 @@ def test_an_expired_package_is_refused_with_a_minute_of_skew() -> None:
     assert refused(PACKAGE, now=NOW - 61) == "package-times"
 
 
+YEAR = 366 * 86_400
+
+
+@pytest.mark.parametrize(
+    ("claims", "reason"),
+    [
+        ({"exp": NOW + YEAR}, None),
+        ({"exp": NOW + YEAR + 1}, "package-lives-too-long"),
+        ({"exp": 10**12}, "package-lives-too-long"),
+        ({"exp": 10**400}, "package-lives-too-long"),
+        ({"iat": NOW + 60, "exp": NOW + YEAR + 60}, None),
+        ({"iat": NOW - 1, "exp": NOW + YEAR}, "package-lives-too-long"),
+        ({"iat": -(10**400)}, "package-lives-too-long"),
+        ({"iat": NOW, "exp": NOW}, "package-lives-too-long"),
+        ({"iat": NOW, "exp": NOW - 1}, "package-lives-too-long"),
+    ],
+)
+def test_no_package_lives_longer_than_a_year(claims: dict[str, Any], reason: str | None) -> None:
+    text = rewrapped(lambda members: members.update(claims))
+    if reason is None:
+        assert opened(text).key == KEY
+    else:
+        assert refused(text) == reason
+
+
+def test_a_reader_may_take_shorter_lives_alone() -> None:
+    assert opened(PACKAGE, longest=3600).key == KEY
+    assert refused(PACKAGE, longest=3599) == "package-lives-too-long"
+
+
 CLAIMS: list[tuple[str, object, str]] = [
     ("iss", "x", "package-issuer"),
     ("aud", None, "package-audience"),

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -105,8 +106,9 @@ def test_keys_have_a_number_that_ends() -> None:
 
 
 def numbered(number: int, device: str = "phone", created: int = NOW) -> ParticipantKey:
-    """Return a key with an id of its own; nothing here computes with the point."""
-    x = base64url.encode(number.to_bytes(32)).decode()
+    """Return a key with an id of its own."""
+    private = Ed25519PrivateKey.from_private_bytes(number.to_bytes(32))
+    x = base64url.encode(private.public_key().public_bytes_raw()).decode()
     return ParticipantKey(
         PublicKey((("crv", "Ed25519"), ("kty", "OKP"), ("x", x))), device, created
     )
