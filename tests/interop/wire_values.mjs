@@ -1,0 +1,119 @@
+// Tokens and sealed streams. See wire_reader.mjs.
+import {
+  SKEW, anyJoined, bytes, context, expand, from64, hmac, join, oldForm, openGcm, refuse, same, scope, to64,
+} from "./wire_notation.mjs";
+
+// ---- Tokens
+
+const HEADER = new RegExp(
+  '^\\{"typ":"sy1","alg":"dir","enc":"A256GCM","kid":"(?:([A-Za-z0-9_-]{1,32})\\.)?([A-Za-z0-9_-]{16})"'
+  + '(?:,"cty":"([\\x20\\x21\\x23-\\x5b\\x5d-\\x7e]{1,127})")?(?:,"exp":(0|[1-9][0-9]{0,11}))?'
+  + ',"ctx":"([A-Za-z0-9_-]{22}|[A-Za-z0-9_-]{43})"\\}$',
+);
+
+function decodeToken(text) {
+  if (text.startsWith("sy1.")) {
+    const data = from64(text.slice(4));
+    if (data.length < 27 + 16) refuse("short");
+    const flags = data[0];
+    const number = data.readUInt16BE(1);
+    if (flags & ~3 || (flags & 1 && number)) refuse("flags");
+    const head = data.subarray(0, 27);
+    return {
+      form: "short", sid: data.subarray(3, 15), iv: data.subarray(15, 27), sealed: data.subarray(27), head,
+      number: flags & 1 ? undefined : number, cty: flags & 2 ? "json" : undefined,
+    };
+  }
+  const [p, second, iv, ct, tag, ...more] = text.split(".");
+  if (second !== "" || tag === undefined || more.length || iv.length !== 16 || tag.length !== 22) refuse("parts");
+  const match = HEADER.exec(from64(p).toString("latin1"));
+  if (!match) refuse("header");
+  const [, kek, sid, cty, exp, ctx] = match;
+  return {
+    form: "jwe", sid: from64(sid), iv: from64(iv), sealed: join(from64(ct), from64(tag)), p,
+    kek, cty, exp: exp === undefined ? undefined : Number(exp), ctx: from64(ctx),
+  };
+}
+
+function durableKey(keyring, token, parts) {
+  const kek = keyring.keks.find((one) => (token.form === "jwe" ? one.id === token.kek : one.number === token.number));
+  if (!kek || kek.state === "disabled") refuse("KEK");
+  return expand(Buffer.from(kek.key, "hex"), join("sealyard/v1/sk", Buffer.of(0), token.sid, scope(parts)), 32);
+}
+
+function openFor(token, sk, parts, packaged) {
+  const bound = context(parts);
+  if (token.form === "short") {
+    if (packaged) refuse("short form of a package's key");
+    return openGcm(sk, token.iv, token.sealed, join("sy1.", token.head, bound));
+  }
+  const commitment = hmac(expand(sk, bytes("sealyard/v1/ctx"), 32), bound);
+  if (!same(token.ctx, packaged ? commitment : commitment.subarray(0, 16))) refuse("ctx");
+  return openGcm(sk, token.iv, token.sealed, bytes(token.p));
+}
+
+const readsAsJoined = (text) => {
+  const data = bytes(text);
+  let at = 0;
+  while (at < data.length) {
+    const size = /^(0|[1-9][0-9]*):/.exec(data.subarray(at, at + 20).toString("latin1"));
+    if (!size) return false;
+    at += size[0].length + Number(size[1]);
+    if (at > data.length || (at < data.length && (data[at] & 0xc0) === 0x80)) return false;
+  }
+  return data.length > 0;
+};
+
+export function openToken({ token: text, parts, keyring = {}, key, packaged, now, joinsNames }) {
+  const token = decodeToken(text);
+  if (token.exp !== undefined && now > token.exp + SKEW) refuse("expired");
+  const durable = token.kek !== undefined || token.number !== undefined;
+  const began = token.sid.readUInt32BE(0);
+  const older = began < (keyring.joined_since ?? 2 ** 32);
+  const texts = ["tenant", "conversation", "message"].map((part) => parts[part]).filter((one) => typeof one === "string");
+  const ambiguous = older && joinsNames && texts.some(readsAsJoined);
+  if (ambiguous && !anyJoined(parts)) refuse("reads as a joined name");
+  const forms = anyJoined(parts) && older && !ambiguous ? [oldForm(parts), parts] : [parts];
+  let failed;
+  for (const form of forms) {
+    try {
+      const name = to64(hmac(Buffer.from(keyring.name_key ?? "", "hex"), scope(form)).subarray(0, 16));
+      if (durable && began < (keyring.revocations?.[name] ?? 0)) refuse("revoked");
+      const sk = durable ? durableKey(keyring, token, form) : Buffer.from(key ?? refuse("no key"), "hex");
+      return { plaintext: openFor(token, sk, form, packaged), cty: token.cty, form };
+    } catch (error) {
+      failed = error;
+    }
+  }
+  throw failed;
+}
+
+// ---- Sealed stream
+
+const COBBLESTONE = join("c2sp.org/chunked-encryption@v1+AEAD_AES_256_GCM", Buffer.of(0));
+const CHUNK = 16384;
+
+export function openStream(task) {
+  const data = Buffer.from(task.stream, "base64");
+  if (!data.subarray(0, 5).equals(join("SYST", Buffer.of(1))) || data.length < 7) refuse("magic");
+  const end = 7 + data.readUInt16BE(5);
+  if (end > 7 + 1024 || data.length < end + 56) refuse("head");
+  const opened = openToken({ ...task, token: data.subarray(7, end).toString("latin1") });
+  if (opened.cty !== "stream-key" || opened.plaintext.length < 32) refuse("J");
+  const bound = join(data.subarray(0, end), context(opened.form));
+  const salt = data.subarray(end, end + 24);
+  const derived = expand(opened.plaintext.subarray(0, 32), join(COBBLESTONE, salt, bound), 76, "sha512");
+  if (!same(derived.subarray(44), data.subarray(end + 24, end + 56))) refuse("commitment");
+  const chunks = [];
+  for (let number = 0, at = end + 56; ; number += 1, at += CHUNK + 16) {
+    const iv = Buffer.from(derived.subarray(32, 44));
+    iv.writeUInt32BE((iv.readUInt32BE(8) ^ number) >>> 0, 8); // streams here have fewer than 2^32 chunks
+    const chunk = openGcm(derived.subarray(0, 32), iv, data.subarray(at, at + CHUNK + 16), Buffer.alloc(0));
+    chunks.push(chunk);
+    if (chunk.length < CHUNK) {
+      if (at + chunk.length + 16 !== data.length) refuse("more behind the last chunk");
+      break;
+    }
+  }
+  return { plaintext: join(...chunks), mediaType: opened.plaintext.subarray(32).toString("latin1") };
+}
