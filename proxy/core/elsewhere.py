@@ -7,22 +7,24 @@ the rule does not look.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Final, NoReturn
 from urllib.parse import unquote_to_bytes
 
-from .errors import ForbiddenValue
+from .errors import BodyTooLarge, ForbiddenValue
 from .formats import form, multipart
 from .formats.field_names import FieldNames
 from .formats.json import Selection
 from .formats.kinds import Kind
 from .kinds_read import kind_by_name
 from .message import Direction, RequestHead
-from .readings_of_a_name import squeeze_fields
+from .readings_of_a_name import NAME_MAX, squeeze_fields
 from .rules import Block
 from .selectors import JsonSelector, NamedSelector, Selector, Step
 
 COOKIE: Final = b"cookie"
+_PARTED: Final = re.compile(rb"[&;]")
 
 
 def fields_of_query(query: str) -> Iterator[tuple[str, str | None]]:
@@ -98,6 +100,21 @@ class Elsewhere:
                 _refuse("body")
         elif any(self._in_query.readings(name) for name in _fields(head, kind, body)):
             _refuse("body")
+
+    def refuse_behind_first(self, body: bytes) -> None:
+        """Raise ForbiddenValue where JSON, read as a form, has a pair of a selected name.
+
+        Its first pair begins with a brace, so that is none. Raises BodyTooLarge where it has more
+        pairs than a form may have.
+        """
+        pairs = _PARTED.split(body)[1:]
+        if len(pairs) >= form.PAIRS_MAX:
+            raise BodyTooLarge("too-many-pairs")
+        for one in pairs:
+            name, equals, _ = one.partition(b"=")
+            # No framework allows names as long, and without `=` there is no value.
+            if equals and len(name) <= NAME_MAX and self._in_body.readings(_decoded(name)):
+                _refuse("form")
 
     def _is_clear(self, text: bytes) -> bool:
         """Tell whether query and cookies hold no spelling of any name, as nearly always."""

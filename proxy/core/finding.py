@@ -40,7 +40,7 @@ from .nothing import NothingEdit, pass_unsealed, refuse_unsealed_elements
 from .part_edits import BegunEdit, PartEdit, SealFrameEdit
 from .placed import Placed
 from .rules import Block, Item
-from .second_readings import refuse_in_form
+from .second_readings import refuse_in_form, refuse_in_packets
 from .selectors import NamedSelector, Whole
 from .shielding import shielded
 from .token import CTY_JSON, KeyId, Token, decoded_token, token_or_none
@@ -93,7 +93,10 @@ def refuse_elsewhere(
     for one in alternatives(exchange, blueprint, head):
         if one.elsewhere is not None:
             one.elsewhere.refuse_in_head(head)
-            kind = one.block.format or kind_of(media_type(head.told))
+            declared = kind_of(media_type(head.told))
+            kind = one.block.format or declared
+            if declared == "form" and one.reads_json:
+                one.elsewhere.refuse_behind_first(body)
             if one.query is not None and kind is not None:
                 one.elsewhere.refuse_in_body(head, kind, body)
 
@@ -174,7 +177,9 @@ def _record_edits(  # noqa: PLR0913 - those of find_edits, and the kind
     else:
         records = records_in(body, kind, strict=not lenient)
     edits, count = record_edits(exchange, blueprint, records, edits_of)
-    if not count and not piece and kind != "socketio":
+    if kind == "socketio":
+        refuse_in_packets(blueprints, body)
+    elif not count and not piece:
         refuse_missing(blueprint, None)
     return edits
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.core.errors import InvalidBody, MessageError, UnsupportedBody
+from proxy.core.errors import BodyTooLarge, InvalidBody, MessageError, UnsupportedBody
 from proxy.core.message import Headers
 from proxy.core.rules import Names, Rule
 from proxy.core.sources import parse_source
@@ -197,3 +197,136 @@ def test_a_form_in_parts_has_nothing_around_them() -> None:
     for before, after in (("{/*\r\n", ""), ("", '\r\n*/"card":"CANARY"}'), ("x=1\r\n", "")):
         with pytest.raises(InvalidBody):
             send(seals("part:card"), a_message(before + part + after, headers=PARTS))
+
+
+# --- JSON under the type of forms ----------------------------------------------------------------
+
+SAYS_JSON = [{"format": "json"}, {"types": ("application/x-www-form-urlencoded",)}]
+
+
+@pytest.mark.parametrize("changes", SAYS_JSON)
+@pytest.mark.parametrize(
+    "hidden",
+    [
+        *("&card=CANARY", "&card=CANARY&", ";card=CANARY;", "&c%61rd=CANARY", "&card[]=CANARY"),
+        *("& card=CANARY", "&Card=CANARY", "&card%00=CANARY", "&x=1;card=CANARY"),
+    ],
+)
+def test_json_that_is_a_form_too_has_no_pair_of_a_selected_name(
+    changes: dict[str, object], hidden: str
+) -> None:
+    body = f'{{"a":"{hidden}","card":"d"}}'
+    for selector in ("$.card", "optional $.card", "$.card.number"):
+        with pytest.raises(MessageError):
+            send(seals(selector, **changes), a_message(body, headers=FORM))
+
+
+@pytest.mark.parametrize("changes", SAYS_JSON)
+@pytest.mark.parametrize(
+    "note",
+    [
+        "http://a.example/?x=1&y=2&cards=3",
+        "Tom & Jerry; cardinals",
+        "if (a && b) { card; }",
+        "<p>&nbsp;&lt;card&gt;</p>",
+        "100% &c%zz=1",
+    ],
+)
+def test_honest_json_under_the_type_of_forms_is_sealed(
+    changes: dict[str, object], note: str
+) -> None:
+    body = f'{{"a":"{note}","card":"4111"}}'
+    out = sent(seals("$.card", **changes), a_message(body, headers=FORM))
+    assert b"4111" not in out
+    assert note.encode() in out
+
+
+def test_declared_json_may_hold_pairs() -> None:
+    body = '{"note":"http://a.example/?x=1&card=2","card":"4111"}'
+    assert b"4111" not in sent(seals("$.card"), a_message(body))
+
+
+def test_more_pairs_than_a_form_may_have_are_refused() -> None:
+    body = '{"a":"' + "&" * 10_000 + '","card":"d"}'
+    with pytest.raises(BodyTooLarge):
+        send(seals("$.card", format="json"), a_message(body, headers=FORM))
+
+
+# --- packets that are no events ------------------------------------------------------------------
+
+TEXT: Headers = ((b"Content-Type", b"text/plain;charset=UTF-8"),)
+
+
+@pytest.mark.parametrize(
+    "selector", ["$[1].content", "optional $[1].content", "optional $..content"]
+)
+@pytest.mark.parametrize(
+    "packet",
+    [
+        *(
+            '40{"content":"CANARY"}',
+            '40/chat,{"content":"CANARY"}',
+            '40{"a":[{"content":"CANARY"}]}',
+        ),
+        *('40{"Content":"CANARY"}', '40{"cont_ent":"CANARY"}', '40{"c\\u006fntent":"CANARY"}'),
+        *('40{"content.x":"CANARY"}', '40{"__proto__":{"content":"CANARY"}}', '40"CANARY"'),
+        *(
+            '44{"message":"CANARY"}',
+            '44"CANARY"',
+            '0{"sid":"CANARY"}',
+            '40{"token":"a"}\x1e44"CANARY"',
+        ),
+        '40{"token":"' + "x" * 70_000 + '"}',
+    ],
+)
+def test_no_other_packet_of_a_client_carries_what_an_event_would(
+    selector: str, packet: str
+) -> None:
+    rule = seals(selector, format="socketio", nothing="pass")
+    for body in (packet, f'42["m",{{"content":"d"}}]\x1e{packet}'):
+        with pytest.raises(MessageError):
+            send(rule, a_message(body, headers=TEXT))
+
+
+@pytest.mark.parametrize(
+    "packet",
+    [
+        *(
+            "40",
+            '40{"token":"eyJhbGciOiJIUzI1NiJ9.e30.x"}',
+            '40/chat,{"user":{"id":7}}',
+            "41",
+            "41/chat,",
+        ),
+        *("2", "3", "2probe", "5", "40{}", '42["m",{"content":"d"}]', '431[{"ok":true}]'),
+    ],
+)
+def test_what_clients_say_to_begin_and_end_passes(packet: str) -> None:
+    rule = seals("optional $[1].content", format="socketio", nothing="pass")
+    send(rule, a_message(packet, headers=TEXT))
+
+
+@pytest.mark.parametrize(
+    ("packet", "passes"),
+    [
+        ('0{"sid":"a","upgrades":[],"pingInterval":1}', True),
+        ('40{"sid":"a"}', True),
+        ('44{"message":"not allowed"}', True),
+        ('44{"message":"no","data":{"content":"CANARY"}}', False),
+    ],
+)
+def test_a_server_whose_events_are_sealed_opens_and_refuses_as_ever(
+    packet: str, *, passes: bool
+) -> None:
+    block = replace(a_block(encrypt=["optional $[1].content"]), format="socketio", nothing="pass")
+    rule = a_rule(response=block, names=NAMES)
+    if passes:
+        assert replied(rule, packet, a_response(headers=TEXT)) == packet.encode()
+    else:
+        with pytest.raises(MessageError):
+            replied(rule, packet, a_response(headers=TEXT))
+
+
+def test_where_nothing_is_sealed_any_packet_passes() -> None:
+    rule = a_rule(request=replace(a_block(decrypt=["optional $[1].content"]), format="socketio"))
+    assert sent(rule, a_message('40{"content":"x"}', headers=TEXT)) == b'40{"content":"x"}'

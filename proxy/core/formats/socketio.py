@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 from ..errors import BodyTooLarge, ForbiddenValue, InvalidBody
@@ -67,6 +68,18 @@ def find(body: bytes, awaited: int = 0) -> list[Packet]:
             _check_other(packet, awaited)
         at = end + 1
     return found
+
+
+def told(body: bytes) -> Iterator[tuple[str, bytes]]:
+    """Yield what packets of a body say that are no events: `open`, `connect` or `error`, and JSON.
+
+    The body is one that `find` has taken.
+    """
+    for packet in body.split(SEPARATOR):
+        if (opening := _OPEN.fullmatch(packet)) is not None:
+            yield "open", opening[1]
+        elif packet[1:2] in {b"0", b"4"} and (session := _SESSION.fullmatch(packet)) is not None:
+            yield "connect" if packet[1:2] == b"0" else "error", session["body"] or b""
 
 
 def awaited_after(packet: bytes, awaited: int) -> int:
