@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Final
 
+from ..core.rules import Rule
 from . import agreement
 from .addresses import Files
 from .admin_section import admin_settings
 from .audit_section import audit_settings
 from .fields import Fields
 from .file_keys import FILE, HEALTH
-from .key_section import key_settings
+from .key_section import check_loss, key_settings
 from .listeners import check_together, listener
 from .positions import Place
 from .problems import Problems
@@ -35,8 +36,10 @@ def settings(place: Place, files: Files, problems: Problems) -> Settings | None:
     health = _health(fields.get("health"), files, problems)
     audit = audit_settings(fields.get("audit"), keys, files, problems)
     listeners = _listeners(fields, version, files, problems)
-    if keys is None:
+    if keys is None or keys_place is None:
         return None
+    rules = [rule for one in listeners for rule in one.rules]
+    check_loss(keys_place, keys, version, problems, end_to_end=any(map(_issues_packages, rules)))
     return Settings(version, keys, listeners, admin, health, audit)
 
 
@@ -66,6 +69,14 @@ def _listeners(
         # A rule that is not understood would look as if its fields were not sealed.
         agreement.check(rules, problems)
     return tuple(one.settings for one in found if one.settings is not None)
+
+
+def _issues_packages(rule: Rule) -> bool:
+    """Whether a rule seals for recipients, whose key packages stand in the store."""
+    blocks = [
+        one for each in (rule.request, rule.response) if isinstance(each, tuple) for one in each
+    ]
+    return any("recipients" in item.parties for one in blocks for item in one.encrypt)
 
 
 def _health(place: Place | None, files: Files, problems: Problems) -> HealthSettings | None:

@@ -86,6 +86,15 @@ SESSIONS: Final = Table(
             shapes.DURATION,
             "366d",
         ),
+        Key(
+            "accept_loss",
+            "`true`, `false`",
+            "Whether keys that no other place holds may stand in `store: memory`: with each restart"
+            " all that was sealed under them is lost. Must be said for `mode: ephemeral` there, and"
+            " in files of `version: 2` for rules with `recipients`.",
+            shapes.SWITCH,
+            "`false`",
+        ),
     ),
 )
 

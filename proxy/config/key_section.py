@@ -21,7 +21,7 @@ from .settings import (
     RootSettings,
 )
 from .store_section import StoreChoice, store_choice
-from .values import choice, duration, elements, expected, positive_duration, text
+from .values import choice, duration, elements, expected, positive_duration, switch, text
 
 HOUR: Final = 3600.0
 DAY: Final = 24 * HOUR
@@ -52,6 +52,7 @@ def key_settings(place: Place, files: Files, problems: Problems) -> KeySettings 
         grace=kept.grace,
         revocation_max_age=kept.revocation_max_age,
         package_max_age=kept.package_max_age,
+        accept_loss=kept.accept_loss,
         redis=chosen.redis,
         identities=identities,
         pins=pins,
@@ -123,6 +124,7 @@ class _Kept:
     grace: float = HOUR
     revocation_max_age: float = 30.0
     package_max_age: float = PACKAGE_MAX_AGE
+    accept_loss: bool = False
 
 
 def _sessions(place: Place, problems: Problems) -> _Kept:
@@ -141,6 +143,9 @@ def _sessions(place: Place, problems: Problems) -> _Kept:
         if seconds is not None and seconds < 1:
             problems.add(age, "is less than the 1s that is allowed")
         kept = replace(kept, revocation_max_age=seconds or kept.revocation_max_age)
+    accepted = fields.get("accept_loss")
+    if accepted is not None:
+        kept = replace(kept, accept_loss=bool(switch(accepted, problems)))
     return _with_packages(kept, fields.get("package_max_age"), problems)
 
 
@@ -151,3 +156,20 @@ def _with_packages(kept: _Kept, place: Place | None, problems: Problems) -> _Kep
     if seconds is not None and seconds < kept.ttl:
         problems.add(place, "is less than `ttl`: keys would seal for longer than they open")
     return replace(kept, package_max_age=seconds or kept.package_max_age)
+
+
+def check_loss(
+    place: Place, keys: KeySettings, version: int, problems: Problems, *, end_to_end: bool
+) -> None:
+    """Tell of keys that would stand in memory alone, unless the file says that it may be."""
+    if keys.store != "memory" or keys.accept_loss:
+        return
+    hint = "keep them in `store: sqlite:FILE` or Redis, or write `sessions: {accept_loss: true}`"
+    lost = "stand in memory alone, and with each restart all that was sealed under them is lost"
+    if keys.mode == "ephemeral":
+        problems.add(place, f"ephemeral session keys {lost}", hint)
+    elif end_to_end and version > 1:
+        problems.add(place, f"key packages of rules with `recipients` {lost}", hint)
+    elif end_to_end:
+        text = f"key packages of rules with `recipients` {lost}; {hint}"
+        problems.warn(place, f"changes with `version: 2`: {text}")

@@ -163,6 +163,7 @@ class KeySettings:
     `store` is `memory`, `sqlite:` and the absolute path of its file, or `redis` with `redis`.
     `keyring_id` None takes the keyring of the file, whichever it is.
     `identities` None stands for every participant whose private keys the keyring opens.
+    `accept_loss` says that keys which stand in memory alone may be lost.
     """
 
     keyring: Path
@@ -173,6 +174,7 @@ class KeySettings:
     grace: float = 3600.0
     revocation_max_age: float = 30.0
     package_max_age: float = PACKAGE_MAX_AGE
+    accept_loss: bool = False
     redis: RedisSettings | None = None
     identities: tuple[IdentitySettings, ...] | None = None
     pins: PinSettings = field(default_factory=PinSettings)

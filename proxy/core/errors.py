@@ -316,6 +316,21 @@ class KeyUnavailable(TrafficError):
     remedy = "`sealyard doctor` and `sealyard keys verify` tell what is wrong; then try again."
 
 
+class KeysFull(KeyUnavailable):
+    """The store is full of keys that still open something: a new one would cost another its own."""
+
+    code = "keys-full"
+    title = "No room is left for another key."
+    cause = (
+        "The store holds as many ephemeral session keys or key packages as it may, all of them"
+        " still in use: conversations that have none get none until some have ended."
+    )
+    remedy = (
+        "Wait until keys have ended (`ttl` and `grace`), find out who makes up conversations, or"
+        " keep the keys in Redis or SQLite."
+    )
+
+
 class Busy(TrafficError):
     """All connections to the backend are in use and the queue is full, or Sealyard is draining."""
 

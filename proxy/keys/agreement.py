@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from ..core.derivation import SID_BYTES
+from ..core.errors import KeysFull
 from ..core.secret import KEY_BYTES, SessionKey
 from . import ephemeral_record, joined_scopes
 from .bounded import BoundedMap
@@ -19,7 +20,7 @@ from .guarded import GuardedStore, Notice
 from .keyring import Keyring, RandomBytes
 from .session_settings import MAX_AGE_SECONDS, MAX_SKEW_SECONDS, SessionSettings
 from .standing import Standing, Standings
-from .stores import Held, Offer, StoreFailed
+from .stores import Held, Offer, StoreFailed, StoreFull
 from .stores import record as records
 from .stores.record import RecordRefused, RecordUnknown, SessionRecord
 
@@ -78,6 +79,7 @@ class Agreement:
         """Return the session that stands in the store and fits, or else a new one in its place.
 
         What the store says of revocations is learned first. None when there is no agreement.
+        Raises KeysFull where the store has no room for an ephemeral one.
         """
         try:
             offer = self._offer(standing, keyring)
@@ -90,6 +92,10 @@ class Agreement:
                 offer = self._offer(standing, keyring)
                 held = await self._store.replace(offer, seen=held.record)
             agreed = self._accept(held, standing, keyring, offer)
+        except StoreFull:
+            if self._ephemeral:
+                raise KeysFull("store-full") from None
+            return None
         except (StoreFailed, RecordUnknown):
             return None
         return agreed if agreed is not None and fits(agreed.sid) else None

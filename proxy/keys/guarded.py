@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, TypeVar
 
 from .breaker import Breaker
-from .stores import Changed, ClockRefused, Found, Held, Offer, Store, StoreFailed
+from .stores import Changed, Found, Held, Offer, Room, Store, StoreFailed, StoreRefused
 
 _T = TypeVar("_T")
 
@@ -45,6 +45,11 @@ class GuardedStore:
     def hears(self) -> bool:
         """Whether what other processes change is heard as it happens."""
         return self._store.hears
+
+    @property
+    def room(self) -> Room | None:
+        """How much of the room for keys is taken; None where it is not limited here."""
+        return self._store.room
 
     async def open(self, changed: Changed) -> None:
         """Open the store inside."""
@@ -120,7 +125,7 @@ class GuardedStore:
         try:
             async with asyncio.timeout(self._timeout):
                 answer = await question()
-        except ClockRefused as refused:
+        except StoreRefused as refused:
             self._succeeded()
             self._notice(str(refused))
             raise

@@ -14,7 +14,7 @@ from itertools import starmap
 from weakref import WeakValueDictionary
 
 from ..core.context import Scope
-from ..core.errors import KeyUnavailable, OperatorError, Unopened
+from ..core.errors import KeysFull, KeyUnavailable, OperatorError, Unopened
 from ..core.needs import Attempt, Keys, Needs
 from ..core.session import Session
 from ..core.token import KeyId
@@ -464,7 +464,12 @@ class Sessions:
                 least = max(standing.not_before, self.floor(self._clock()))
                 return sid != spent and began(sid) >= least
 
-            agreed = await self._agreement.current(standing, keyring, fits)
+            try:
+                agreed = await self._agreement.current(standing, keyring, fits)
+            except KeysFull:
+                if not usable:
+                    raise
+                agreed = None
             now = self._clock()
             if agreed is None and held is not None and self._sealing.able(held, count, now):
                 held.fresh_until = now + REST_SECONDS

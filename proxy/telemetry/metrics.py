@@ -231,6 +231,14 @@ STORE_HEARS: Final = Metric(
     "Processes that hear at once what others rotate and revoke; the rest find out within"
     " `revocation_max_age`.",
 )
+STORE_ROOM: Final = Metric(
+    "sealyard_store_room",
+    "gauge",
+    ("store", "state"),
+    "Room for session keys and key packages (keys in memory, pages of 4 KiB in SQLite), by whether"
+    " it is `taken` or `free`. Where 9 of 10 parts are taken, no conversation that has no key gets one"
+    " (`keys-full`).",
+)
 LINES_LOST: Final = Metric(
     "sealyard_log_lines_lost_total",
     "counter",
@@ -351,6 +359,7 @@ METRICS: Final = {
         STORE_BREAKER,
         STORE_OPENED,
         STORE_HEARS,
+        STORE_ROOM,
         LINES_LOST,
         AUDIT_FAILURES,
         AUDIT_LINES,

@@ -86,6 +86,10 @@ def count(sessions: Sessions, keys: KeySettings, samples: Samples) -> None:
     for one in keyring.keks:
         samples.add(metrics.KEK_CREATED, one.created, labels=(one.id,))
         samples.add(metrics.KEK_STATE, 1, labels=(one.id, one.state))
+    if (room := sessions.store.room) is not None:
+        samples.add(metrics.STORE_ROOM, room.taken, labels=(kind_of(keys), "taken"))
+        free = max(room.most - room.taken, 0)
+        samples.add(metrics.STORE_ROOM, free, labels=(kind_of(keys), "free"))
     if sessions.store.shared:
         _count_store(sessions, kind_of(keys), samples)
 

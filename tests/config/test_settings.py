@@ -1,4 +1,5 @@
 import dataclasses
+import re
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,7 @@ from proxy.config.settings import (
     Upstream,
     UpstreamTls,
 )
+from proxy.core.errors import ConfigurationError
 from tests.config.builders import changed, loaded, problems_of
 
 FOLDER = Path("/etc/sealyard")
@@ -144,13 +146,51 @@ def test_a_sqlite_file_is_relative_to_the_configuration() -> None:
 def test_ephemeral_sessions_are_as_written() -> None:
     text = changed(
         "listeners:\n",
-        "  sessions: {mode: ephemeral, revocation_max_age: 5s, package_max_age: 7d}\nlisteners:\n",
+        "  sessions: {mode: ephemeral, revocation_max_age: 5s, package_max_age: 7d, "
+        "accept_loss: true}\nlisteners:\n",
     )
 
     keys = loaded(text).settings.keys
 
-    assert (keys.mode, keys.revocation_max_age) == ("ephemeral", 5.0)
+    assert (keys.mode, keys.revocation_max_age, keys.accept_loss) == ("ephemeral", 5.0, True)
     assert keys.package_max_age == 7 * 86_400
+
+
+PACKAGED = """\
+    rules:
+      - name: send
+        match: POST /send
+        conversation: $.conversation
+        sender: const:alice
+        recipients: $.recipients
+        request: {encrypt: $.content}
+"""
+
+
+@pytest.mark.parametrize("version", [1, 2])
+@pytest.mark.parametrize("mode", ["durable", "ephemeral"])
+@pytest.mark.parametrize("packaged", [False, True])
+@pytest.mark.parametrize("store", ["memory", "sqlite:keys.db", "redis://localhost"])
+@pytest.mark.parametrize("accepted", ["", ", accept_loss: false", ", accept_loss: true"])
+def test_keys_that_would_stand_in_memory_alone_must_be_asked_for(
+    version: int, mode: str, packaged: bool, store: str, accepted: str
+) -> None:
+    keys = f"  store: {store}\n  sessions: {{mode: {mode}{accepted}}}\n"
+    text = changed("listeners:\n", f"{keys}listeners:\n")
+    text = re.sub("version: .", f"version: {version}", text)
+    if packaged:
+        text = text.partition("    rules:\n")[0] + PACKAGED
+    alone = store == "memory" and accepted != ", accept_loss: true"
+    refused = alone and (mode == "ephemeral" or (packaged and version == 2))
+
+    if refused:
+        with pytest.raises(ConfigurationError) as told:
+            loaded(text)
+        assert "with each restart" in str(told.value.problems)
+        assert "accept_loss" in str(told.value.problems)
+    else:
+        warnings = [one for one in loaded(text).warnings if "with each restart" in one]
+        assert bool(warnings) == (alone and packaged)
 
 
 def test_admin_and_health_are_kept() -> None:

@@ -86,8 +86,10 @@ def memory(_: pytest.FixtureRequest) -> Planted:
         endless = {"rev": store._revocations, "note": store._notes}.get(what)
         if endless is not None:
             endless[name] = record or b""
+        elif what == "cur":
+            store._current[name] = store._ending(record or b"", 10**9)
         else:
-            store._put(place, record or b"", 10**9)
+            store._put_key(name, what.removeprefix("k:"), record or b"", 10**9)
 
     return Planted(store, plant, lambda: store)
 

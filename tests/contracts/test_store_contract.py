@@ -9,7 +9,16 @@ from pathlib import Path
 
 import pytest
 
-from proxy.keys.stores import STORES, Changed, Found, Held, Offer, Store, open_store
+from proxy.keys.stores import (
+    STORES,
+    Changed,
+    Found,
+    Held,
+    Offer,
+    Store,
+    open_store,
+    redis_client,
+)
 from tests.redis.server import PROGRAM, Server
 
 
@@ -37,6 +46,13 @@ class Subject:
 
 def ignore(_: str | None) -> None:
     """Hear nothing."""
+
+
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let redis-py wait for long: nothing here is about deadlines."""
+    monkeypatch.setattr(redis_client, "CONNECT_SECONDS", 20.0)
+    monkeypatch.setattr(redis_client, "COMMAND_SECONDS", 20.0)
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,17 @@ from proxy.core.needs import Needs
 from proxy.keys.keyring import Keyring, RandomBytes, create
 from proxy.keys.roots import FileRoot, create_root_file
 from proxy.keys.sessions import SessionMode, Sessions, SessionSettings
-from proxy.keys.stores import Changed, Found, Held, MemoryStore, Offer, Store, StoreFailed, erased
+from proxy.keys.stores import (
+    Changed,
+    Found,
+    Held,
+    MemoryStore,
+    Offer,
+    Room,
+    Store,
+    StoreFailed,
+    erased,
+)
 from proxy.keys.witness import Witness
 
 NOW = 1_800_000_000
@@ -92,6 +102,11 @@ class CountingStore:
     def hears(self) -> bool:
         """As the store inside."""
         return self.inner.hears
+
+    @property
+    def room(self) -> Room | None:
+        """As the store inside."""
+        return self.inner.room
 
     async def open(self, changed: Changed) -> None:
         """Open the store inside."""
@@ -171,6 +186,7 @@ class BrokenStore:
     asked: int = 0
     shared: bool = False
     hears: bool = False
+    room: Room | None = None
 
     async def open(self, changed: Changed) -> None:
         """Do nothing."""

@@ -108,9 +108,9 @@ async def test_a_copy_that_comes_back_is_refused(tmp_path: Path) -> None:
     shared = SharedStore(time)
     world = a_world(store=shared, time=time, mode="ephemeral")
     text = await sealed(world)
-    backup = dict(shared._kept)
+    backup = {name: dict(keys) for name, keys in shared._keys.items()}
     await a_desk(world).answer(a_call(world))
-    shared._kept.update(backup)
+    shared._keys.update(backup)
     assert not await opens(world, text)
     assert not await opens(world.another_process(), text)
 

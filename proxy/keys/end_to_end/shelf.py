@@ -7,12 +7,12 @@ from typing import Final
 
 from ...core import base64url
 from ...core.context import Scope
-from ...core.errors import KeyUnavailable
+from ...core.errors import KeysFull, KeyUnavailable
 from ..bounded import BoundedMap
 from ..guarded import Notice
 from ..participants.registry import record_name
 from ..sessions import Sessions
-from ..stores import Held, StoreFailed
+from ..stores import Held, StoreFailed, StoreFull
 from ..stores.authentic import RecordRefused, RecordUnknown
 from . import stored
 from .stored import LIST, Listed, StoredPackage
@@ -56,6 +56,8 @@ class PackageShelf:
             if held.record != record:
                 raise KeyUnavailable("package-not-kept")
             await self._list(name, package)
+        except StoreFull:
+            raise KeysFull("store-full") from None
         except StoreFailed:
             raise KeyUnavailable("store-unavailable") from None
         except RecordUnknown as unknown:

@@ -14,7 +14,19 @@ from typing import Final
 from ...config.settings import RedisSettings
 from ...core.errors import ConfigurationError, UnfitEnvironment
 from .memory import MemoryStore
-from .store import Changed, ClockRefused, Found, Held, Offer, Store, StoreFailed, erased
+from .store import (
+    Changed,
+    ClockRefused,
+    Found,
+    Held,
+    Offer,
+    Room,
+    Store,
+    StoreFailed,
+    StoreFull,
+    StoreRefused,
+    erased,
+)
 
 __all__ = [
     "STORES",
@@ -24,9 +36,12 @@ __all__ = [
     "Held",
     "MemoryStore",
     "Offer",
+    "Room",
     "Store",
     "StoreFailed",
+    "StoreFull",
     "StorePlace",
+    "StoreRefused",
     "erased",
     "open_store",
 ]

@@ -7,9 +7,24 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from .store import CURRENT, NOTE, REVOCATION, Changed, Found, Held, Offer, key_place
+from .store import (
+    CURRENT,
+    NOTE,
+    REVOCATION,
+    Changed,
+    Found,
+    Held,
+    Offer,
+    Room,
+    StoreFull,
+    key_place,
+)
 
 MAX_RECORDS: Final = 100_000
+_FOR_ALL: Final = 0.9
+"""Above this part of the room, only conversations that have keys get more of them."""
+_LOOK_SECONDS: Final = 1.0
+"""So often at most all records are looked at for what has ended."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,8 +34,10 @@ class _Kept:
 
 
 class MemoryStore:
-    """Keeps at most `max_records` session records and forgets the oldest first.
+    """Keeps at most `max_records` current sessions, and as many keys and packages.
 
+    A current session makes room for a newer one: it is agreed on anew, and its key, if it has one,
+    stands on its own. Keys and packages may be the only copy, and make room once they have ended.
     `clock` returns seconds and never goes back. No method waits, so each is atomic by itself.
     """
 
@@ -31,26 +48,35 @@ class MemoryStore:
         """Begin empty."""
         self._clock = clock
         self._max_records = max_records
-        self._kept: OrderedDict[str, _Kept] = OrderedDict()
+        self._current: OrderedDict[str, _Kept] = OrderedDict()
+        self._keys: dict[str, dict[str, _Kept]] = {}
+        self._number = 0
+        self._looked = -_LOOK_SECONDS
         self._revocations: dict[str, bytes] = {}
         self._notes: dict[str, bytes] = {}
+
+    @property
+    def room(self) -> Room | None:
+        """How many keys and packages there are, of how many at most."""
+        return Room(self._number, self._max_records)
 
     async def open(self, changed: Changed) -> None:
         """Do nothing: no other process changes anything."""
 
     async def get_or_create(self, offer: Offer) -> Held:
         """Return what stands under the name, or keep the offer."""
-        return self._held(offer.name, CURRENT) or self._keep(offer)
+        return self._held(offer.name, self._current.get(offer.name)) or self._keep(offer)
 
     async def replace(self, offer: Offer, *, seen: bytes | None = None) -> Held:
         """Keep the offer unless another record than the one seen stands there."""
-        held = self._held(offer.name, CURRENT)
+        held = self._held(offer.name, self._current.get(offer.name))
         return held if held is not None and held.record != seen else self._keep(offer)
 
     async def find(self, name: str, key_ids: Sequence[str]) -> Found:
         """Return the revocation, the current session and the keys."""
-        keys = tuple(self._held(name, key_place(key_id)) for key_id in key_ids)
-        current = self._held(name, CURRENT)
+        kept = self._keys.get(name, {})
+        keys = tuple(self._held(name, kept.get(key_id)) for key_id in key_ids)
+        current = self._held(name, self._current.get(name))
         return Found(self._revocations.get(name), keys, current.record if current else None)
 
     async def revoke(
@@ -72,10 +98,9 @@ class MemoryStore:
         seen: bytes | None = None,
     ) -> Held:
         """Keep the record unless another one than the one seen stands there."""
-        place = key_place(key_id)
-        held = self._held(name, place)
+        held = self._held(name, self._keys.get(name, {}).get(key_id))
         if held is None or held.record == seen:
-            self._put(f"{name}:{place}", record, keep_ms)
+            self._put_key(name, key_id, record, keep_ms)
             held = Held(record, keep_ms, self._revocations.get(name))
         return held
 
@@ -95,27 +120,29 @@ class MemoryStore:
 
     async def erase(self, name: str) -> dict[str, bytes]:
         """Forget the current session and the keys."""
-        before = f"{name}:{key_place('')}"
-        places = [place for place in self._kept if place.startswith(before)]
-        gone = {place.removeprefix(before): self._kept.pop(place).record for place in places}
-        self._kept.pop(f"{name}:{CURRENT}", None)
-        return gone
+        self._current.pop(name, None)
+        gone = self._keys.pop(name, {})
+        self._number -= len(gone)
+        return {key_id: kept.record for key_id, kept in gone.items()}
 
     async def dump(self) -> dict[str, bytes]:
         """Return every record by its place."""
-        places = {place: kept.record for place, kept in self._kept.items()}
+        places = {f"{name}:{CURRENT}": kept.record for name, kept in self._current.items()}
+        for name, keys in self._keys.items():
+            places |= {f"{name}:{key_place(one)}": kept.record for one, kept in keys.items()}
         for place, endless in ((REVOCATION, self._revocations), (NOTE, self._notes)):
             places |= {f"{name}:{place}": record for name, record in endless.items()}
         return places
 
     async def close(self) -> None:
         """Forget everything."""
-        self._kept.clear()
+        self._current.clear()
+        self._keys.clear()
+        self._number = 0
         self._revocations.clear()
         self._notes.clear()
 
-    def _held(self, name: str, place: str) -> Held | None:
-        kept = self._kept.get(f"{name}:{place}")
+    def _held(self, name: str, kept: _Kept | None) -> Held | None:
         if kept is None:
             return None
         remaining_ms = int((kept.ends - self._clock()) * 1000)
@@ -124,14 +151,42 @@ class MemoryStore:
         return Held(kept.record, remaining_ms, self._revocations.get(name))
 
     def _keep(self, offer: Offer) -> Held:
-        self._put(f"{offer.name}:{CURRENT}", offer.record, offer.ttl_ms)
         if offer.keep_ms:
-            place = f"{offer.name}:{key_place(offer.key_id)}"
-            self._put(place, offer.record, offer.keep_ms)
+            self._put_key(offer.name, offer.key_id, offer.record, offer.keep_ms)
+        self._current[offer.name] = self._ending(offer.record, offer.ttl_ms)
+        self._current.move_to_end(offer.name)
+        if len(self._current) > self._max_records:
+            self._current.popitem(last=False)
         return Held(offer.record, offer.ttl_ms, self._revocations.get(offer.name))
 
-    def _put(self, place: str, record: bytes, ttl_ms: int) -> None:
-        self._kept[place] = _Kept(record, self._clock() + ttl_ms / 1000)
-        self._kept.move_to_end(place)
-        if len(self._kept) > self._max_records:
-            self._kept.popitem(last=False)
+    def _put_key(self, name: str, key_id: str, record: bytes, keep_ms: int) -> None:
+        kept = self._keys.get(name, {})
+        if key_id not in kept:
+            self._require_room(name)
+            kept = self._keys.setdefault(name, {})
+            self._number += 1
+        kept[key_id] = self._ending(record, keep_ms)
+
+    def _require_room(self, name: str) -> None:
+        """Raise StoreFull unless there is room for one key more of the conversation."""
+        room = self._max_records * (1 if name in self._keys else _FOR_ALL)
+        if self._number < room:
+            return
+        if self._clock() - self._looked >= _LOOK_SECONDS:
+            self._looked = self._clock()
+            self._drop_ended()
+        if self._number >= room:
+            raise StoreFull
+
+    def _drop_ended(self) -> None:
+        now = self._clock()
+        for name, keys in tuple(self._keys.items()):
+            alive = {one: kept for one, kept in keys.items() if kept.ends > now}
+            self._number -= len(keys) - len(alive)
+            if alive:
+                self._keys[name] = alive
+            else:
+                del self._keys[name]
+
+    def _ending(self, record: bytes, after_ms: int) -> _Kept:
+        return _Kept(record, self._clock() + after_ms / 1000)

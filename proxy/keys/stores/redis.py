@@ -49,6 +49,7 @@ class RedisStore:
         self._listening: asyncio.Task[None] | None = None
         self._closed = False
         self.hears = False
+        self.room = None  # Redis has limits of its own, and says when it is full
 
     async def open(self, changed: Changed) -> None:
         """Begin to listen; whether Redis answers shows when it is asked."""

@@ -14,12 +14,12 @@ from redis.asyncio import BlockingConnectionPool, Connection, Redis
 from redis.asyncio.connection import UnixDomainSocketConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import RedisError
+from redis.exceptions import OutOfMemoryError, RedisError
 
 from ...config.settings import Address, RedisSettings, UnixAddress
 from . import redis_access
 from .redis_access import PasswordUnreadable, TlsConnection, TlsUnusable
-from .store import StoreFailed
+from .store import StoreFailed, StoreFull
 
 CONNECT_SECONDS: Final = 0.2
 COMMAND_SECONDS: Final = 0.2
@@ -74,9 +74,14 @@ async def command(client: Redis, *words: Any) -> Any:  # noqa: ANN401 - whatever
 
 @asynccontextmanager
 async def translated() -> AsyncIterator[None]:
-    """Turn whatever redis-py raises into StoreFailed; its texts may hold addresses and values."""
+    """Turn whatever redis-py raises into StoreFailed; its texts may hold addresses and values.
+
+    Where Redis has no room left it is StoreFull, which keeps nobody from reading.
+    """
     try:
         yield
+    except OutOfMemoryError:  # and no policy that evicts
+        raise StoreFull from None
     except (RedisError, OSError, ValueError) as error:
         reason = _reason(error)
     else:

@@ -11,7 +11,7 @@ from typing import Concatenate, ParamSpec, TypeVar
 
 from ...core.errors import UnfitEnvironment
 from .sqlite_file import SqliteFile
-from .store import Changed, Found, Held, Offer, StoreFailed
+from .store import Changed, Found, Held, Offer, Room, StoreFailed
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
@@ -32,6 +32,11 @@ class SqliteStore:
         self._clock = clock
         self._file: SqliteFile | None = None
         self._thread = ThreadPoolExecutor(1, "sqlite-store")
+
+    @property
+    def room(self) -> Room | None:
+        """How many pages of the file are taken, as of the last few hundred records."""
+        return None if self._file is None else self._file.room
 
     async def open(self, changed: Changed) -> None:
         """Open the file. What others change is not heard of; it is found when asked again."""

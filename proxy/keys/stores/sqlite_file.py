@@ -7,12 +7,12 @@ import sqlite3
 import stat
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
 from ...core.errors import UnfitEnvironment
-from .store import CURRENT, NOTE, REVOCATION, Found, Held, Offer, key_place
+from .store import CURRENT, NOTE, REVOCATION, Found, Held, Offer, Room, StoreFull, key_place
 
 # Below the deadline of a question to the store, so that a busy file is told from a lost one.
 _BUSY_SECONDS: Final = 0.2
@@ -22,6 +22,12 @@ _OPENING_PAUSE: Final = 0.02
 _PRIVATE: Final = 0o600
 _CLEAN_EVERY: Final = 256
 _NEVER: Final = (1 << 63) - 1
+MAX_PAGES: Final = 262_144
+"""Of 4 KiB each: 1 GiB, some three million keys."""
+_FOR_ALL: Final = 0.9
+"""Above this part of the room, only conversations that have records get more of them."""
+_RESERVE_PAGES: Final = 16_384
+"""For revocations and notes, which no flood of conversations may keep out."""
 _PRIMARY_CODE: Final = 0xFF
 """The bits of an extended result code that say what kind it is."""
 
@@ -38,10 +44,17 @@ _PUT: Final = "INSERT OR REPLACE INTO records VALUES (?, ?, ?, ?)"
 class SqliteFile:
     """One connection, used by one thread at a time. `clock` returns seconds since 1970."""
 
-    def __init__(self, path: Path, clock: Callable[[], float]) -> None:
-        """Open the file, made private where there is none; raise UnfitEnvironment otherwise."""
+    def __init__(
+        self, path: Path, clock: Callable[[], float], *, max_pages: int = MAX_PAGES
+    ) -> None:
+        """Open the file, made private where there is none; raise UnfitEnvironment otherwise.
+
+        Keys take `max_pages` pages at most, of 4 KiB where SQLite made the file.
+        """
         self._clock = clock
         self._kept = 0
+        self._max_pages = max_pages
+        self.room = Room(0, max_pages)
         _require_private(path)
         try:
             with ExitStack() as undone:
@@ -78,12 +91,12 @@ class SqliteFile:
 
     def get_or_create(self, offer: Offer) -> Held:
         """Do as the store does."""
-        with self._transaction():
+        with self._room(offer.name), self._transaction():
             return self._held(offer.name, CURRENT) or self._keep(offer)
 
     def replace(self, offer: Offer, seen: bytes | None) -> Held:
         """Do as the store does."""
-        with self._transaction():
+        with self._room(offer.name), self._transaction():
             held = self._held(offer.name, CURRENT)
             return held if held and held.record != seen else self._keep(offer)
 
@@ -102,7 +115,7 @@ class SqliteFile:
     ) -> Held:
         """Do as the store does."""
         place = key_place(key_id)
-        with self._transaction():
+        with self._room(name), self._transaction():
             held = self._held(name, place)
             if held is not None and held.record != seen:
                 return held
@@ -144,19 +157,58 @@ class SqliteFile:
         self._connection.close()
 
     @contextmanager
+    def _room(self, name: str) -> Iterator[None]:
+        """Let records of a conversation take their part of the room; raise StoreFull beyond it.
+
+        SQLite itself keeps the limit, since no count of ours would hold for all processes.
+        """
+        place = f"{name}:"
+        known = self._connection.execute(
+            "SELECT 1 FROM records WHERE place >= ? AND place < ?", (place, f"{place}~")
+        ).fetchone()
+        with self._pages(self._max_pages if known else int(self._max_pages * _FOR_ALL)):
+            yield
+
+    @contextmanager
+    def _pages(self, most: int) -> Iterator[None]:
+        self._connection.execute(f"PRAGMA max_page_count = {most}")
+        try:
+            yield
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & _PRIMARY_CODE != sqlite3.SQLITE_FULL:
+                raise
+            self.clean()
+            raise StoreFull from None
+
+    def measure(self) -> None:
+        """Take note of how much of the room is taken."""
+        pages, free = (
+            self._connection.execute(f"PRAGMA {name}").fetchone()[0]
+            for name in ("page_count", "freelist_count")
+        )
+        self.room = Room(pages - free, self._max_pages)
+
+    def clean(self) -> None:
+        """Delete what has ended; a disk that is full for that as well is told by the next."""
+        with suppress(sqlite3.Error):
+            self._connection.execute("DELETE FROM records WHERE ends <= ?", (self._now_ms(),))
+        self.measure()
+
+    @contextmanager
     def _transaction(self) -> Iterator[None]:
         # IMMEDIATE takes the write lock before anything is read, so nobody else can write between.
         self._connection.execute("BEGIN IMMEDIATE")
         try:
             yield
         except BaseException:
-            self._connection.execute("ROLLBACK")
+            if self._connection.in_transaction:  # a full disk has ended it already
+                self._connection.execute("ROLLBACK")
             raise
         self._connection.execute("COMMIT")
 
     def _put_endless(self, place: str, record: bytes, epoch: int, seen: bytes | None) -> bytes:
         """Keep what has no end in the place of the record seen; return what stands then."""
-        with self._transaction():
+        with self._pages(self._max_pages + _RESERVE_PAGES), self._transaction():
             row = self._row(place)
             if row is not None and row[0] != seen:
                 return row[0]
@@ -198,6 +250,7 @@ class SqliteFile:
         self._kept += 1
         if self._kept % _CLEAN_EVERY == 1:
             self._connection.execute("DELETE FROM records WHERE ends <= ?", (now,))
+            self.measure()
 
 
 def _require_private(path: Path) -> None:

@@ -75,11 +75,20 @@ Changed = Callable[[str | None], None]
 None means any."""
 
 
+@dataclass(frozen=True, slots=True)
+class Room:
+    """What a store has room for, and what of it is taken: keys in memory, pages in SQLite."""
+
+    taken: int
+    most: int
+
+
 class Store(Protocol):
     """Keeps records of all processes that share a keyring.
 
     Operations are atomic among those processes and judge time by the store's clock alone. They
-    raise StoreFailed when the store does not answer.
+    raise StoreFailed when the store does not answer, StoreFull where a record that may be the only
+    copy of a key finds no room: none that has not ended makes room for it.
 
     No store can tell whether a record is authentic, so none compares what records say: a record is
     put in the place of the one that the caller has `seen`, and judged, or of none. Where another
@@ -94,6 +103,11 @@ class Store(Protocol):
     @property
     def hears(self) -> bool:
         """Whether what others change is heard as it happens; else it is found when asked again."""
+        ...
+
+    @property
+    def room(self) -> Room | None:
+        """How much of the room for keys is taken; None where it is not limited here."""
         ...
 
     async def open(self, changed: Changed) -> None:
@@ -188,7 +202,19 @@ class StoreFailed(Exception):
         super().__init__(reason)
 
 
-class ClockRefused(StoreFailed):
+class StoreRefused(StoreFailed):
+    """The store is well and does not do what was asked."""
+
+
+class StoreFull(StoreRefused):
+    """There is no room but that of keys that still open something."""
+
+    def __init__(self) -> None:
+        """Give the reason."""
+        super().__init__("store-full")
+
+
+class ClockRefused(StoreRefused):
     """The store is well and its clock is too far from ours."""
 
     def __init__(self) -> None:

@@ -166,7 +166,7 @@ async def test_an_older_package_is_not_taken_again() -> None:
     assert await one.open_for("bob", sealed) == b"again"
     # A store that lies: it has thrown the newer one away and shows the older.
     name = stored.record_name(KEYRING.name_key, SCOPE)
-    one.store._kept.pop(f"{name}:k:{older.key_id}")  # type: ignore[attr-defined]  # the store of the tests
+    one.store._keys[name].pop(older.key_id)  # type: ignore[attr-defined]  # the store of the tests
     await put(one, older)
     one.time.advance(MAX_AGE)
     assert await refusal(one, "bob", sealed) == "no-package"
