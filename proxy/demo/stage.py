@@ -49,7 +49,7 @@ version: 2
 keys:
   keyring: {{file: keyring.jwe, key: {{file: root.key}}}}
   store: memory
-  sessions: {{mode: durable, ttl: 1h, grace: 1h, accept_loss: true}}  # the demo ends with its process
+  sessions: {{mode: durable, ttl: 1h, grace: 1h, accept_loss: true}}
 listeners:
   - name: chat
     listen: 127.0.0.1:{port}

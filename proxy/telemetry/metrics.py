@@ -236,8 +236,8 @@ STORE_ROOM: Final = Metric(
     "gauge",
     ("store", "state"),
     "Room for session keys and key packages (keys in memory, pages of 4 KiB in SQLite), by whether"
-    " it is `taken` or `free`. Where 9 of 10 parts are taken, no conversation that has no key gets one"
-    " (`keys-full`).",
+    " it is `taken` or `free`. Where 9 of 10 parts are taken, no conversation that has no key gets"
+    " one (`keys-full`).",
 )
 LINES_LOST: Final = Metric(
     "sealyard_log_lines_lost_total",
