@@ -14,7 +14,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from tests.bypass.backends import EXPRESS, TOMCAT, await_port, free_port, lacking, tool
+from tests.bypass.backends import (
+    EXPRESS,
+    SYMFONY,
+    TOMCAT,
+    await_port,
+    build,
+    free_port,
+    lacking,
+    tool,
+)
 
 from .routes import ROUTES
 
@@ -28,7 +37,6 @@ _JAVA: Final = (
     *(_JARS / f"spring3-{part}.jar" for part in ("core", "beans", "context", "web")),
     _JARS / "commons-logging.jar",
 )
-_SYMFONY: Final = "/usr/share/php/Symfony/Component"
 _TOMCAT_SERVER: Final = """\
 <Server port="-1"><Service name="c">
   <Connector address="127.0.0.1" port="{port}" protocol="HTTP/1.1" allowBackslash="true"
@@ -117,10 +125,7 @@ def _express(at: Place) -> list[list[str]]:
 
 def _go(at: Place) -> list[list[str]]:
     binary = at.folder / "reports"
-    build = [tool("go"), "build", "-o", str(binary), "."]
-    # Nothing but the standard library: no module is fetched.
-    settings = {"GOTOOLCHAIN": "local", "GOPROXY": "off", "GOFLAGS": "-mod=mod"}
-    subprocess.run(build, cwd=APPS / "go", env={**os.environ, **settings}, check=True)
+    build(APPS / "go", binary)
     return [[str(binary), str(at.port), str(at.record), CONTRACT]]
 
 
@@ -214,7 +219,7 @@ SERVERS: Final[Mapping[str, Server]] = {
     "php": Server(_php(APPS / "php"), ("nginx", _fpm())),
     "symfony": Server(
         _php(APPS / "symfony"),
-        ("nginx", _fpm(), f"{_SYMFONY}/HttpFoundation", f"{_SYMFONY}/Routing"),
+        ("nginx", _fpm(), f"{SYMFONY}/HttpFoundation", f"{SYMFONY}/Routing"),
     ),
     "rails": Server(_rails, ("puma", "rails")),
     "flask": Server(_python("flask_app")),

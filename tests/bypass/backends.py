@@ -21,6 +21,7 @@ from tests.bypass.recorder import recorder
 HERE: Final = Path(__file__).parent
 PATIENCE_SECONDS: Final = 30.0
 TOMCAT: Final = Path("/usr/share/tomcat10")
+SYMFONY: Final = "/usr/share/php/Symfony/Component"
 EXPRESS: Final = HERE / "express" / "node_modules" / "express"
 
 _NGINX: Final = """\
@@ -167,6 +168,28 @@ def _express(folder: Path, port: int, behind: int, record: Path) -> list[str]:
     return [tool("node"), str(HERE / "express" / "app.mjs"), str(port), str(record)]
 
 
+def _go(folder: Path, port: int, behind: int, record: Path) -> list[str]:
+    build(HERE / "go", folder / "bypass")
+    return [str(folder / "bypass"), str(port), str(record)]
+
+
+def build(source: Path, binary: Path) -> None:
+    """Build a Go program of the standard library alone: nothing is fetched."""
+    settings = {"GOTOOLCHAIN": "local", "GOPROXY": "off", "GOFLAGS": "-mod=mod"}
+    command = [tool("go"), "build", "-o", str(binary), "."]
+    subprocess.run(command, cwd=source, env={**os.environ, **settings}, check=True)
+
+
+def _rails(folder: Path, port: int, behind: int, record: Path) -> list[str]:
+    bind = f"tcp://127.0.0.1:{port}"
+    app = str(HERE / "rails" / "app.ru")
+    return [tool("puma"), "-q", "-e", "production", "-t", "2:2", "-b", bind, app]
+
+
+def _symfony(folder: Path, port: int, behind: int, record: Path) -> list[str]:
+    return [tool("php"), "-n", "-S", f"127.0.0.1:{port}", "-t", str(HERE / "php")]
+
+
 def _python(app: str) -> Plan:
     def plan(folder: Path, port: int, behind: int, record: Path) -> list[str]:
         return [sys.executable, str(HERE / "apps" / f"{app}.py"), str(port), str(record)]
@@ -181,6 +204,9 @@ PLANS: Final[dict[str, tuple[Plan, tuple[str, ...]]]] = {
     "aiohttp": (_python("aiohttp_app"), ()),
     "Flask": (_python("flask_app"), ()),
     "Express": (_express, ("node", str(EXPRESS))),
+    "Go": (_go, ("go",)),
+    "Rails": (_rails, ("puma", "rails")),
+    "Symfony": (_symfony, ("php", f"{SYMFONY}/HttpFoundation", f"{SYMFONY}/Routing")),
     "Tomcat": (_tomcat, ("java", "javac", str(TOMCAT / "bin" / "bootstrap.jar"))),
 }
 """How each server is started, and the commands and files without which it is not here."""
@@ -220,8 +246,9 @@ def running(name: str, folder: Path) -> Iterator[Backend]:
         command = PLANS[name][0](folder, port, behind, record)
         # Caddy keeps its state below the home.
         home = {"HOME": str(folder), "XDG_CONFIG_HOME": str(folder), "XDG_DATA_HOME": str(folder)}
+        known = {"RECORD": str(record), "FOLDER": str(folder)}
         process = subprocess.Popen(
-            command, cwd=folder, stdout=log, stderr=log, env={**os.environ, **home}
+            command, cwd=folder, stdout=log, stderr=log, env={**os.environ, **home, **known}
         )
         try:
             await_port(process, port, folder / "log")

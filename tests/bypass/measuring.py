@@ -7,8 +7,10 @@ import gzip
 import zlib
 from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
+from proxy.config.load import parse
 from proxy.core.errors import Unopened
 from proxy.core.needs import Attempt, Keys, Needs
 from proxy.core.rulebook import Rulebook
@@ -16,23 +18,37 @@ from proxy.core.session import Session
 from proxy.demo.search import search
 from tests.bypass.backends import Backend
 from tests.bypass.rows import CARD, Row
-from tests.factories import a_block, a_rule, an_item, keys_for
+from tests.factories import keys_for
 from tests.traffic.ours import local, proxied
 from tests.traffic.wire import talk
 
 NUMBER: Final = "41119261"
 PART_CARD: Final = "4111-CANARY"
-RULE: Final = a_rule(
-    "POST /api/pay",
-    request=(
-        a_block(encrypt=[an_item("$.card", bind=["tenant", "field"])], absent=["query:card"]),
-        a_block(encrypt=[an_item("form:card", bind=["tenant", "field"])]),
-        a_block(encrypt=[an_item("part:card", bind=["tenant", "field"])]),
-    ),
-)
-
-PUBLIC: Final = a_rule("/public/**", name="public")
-"""A rule that reads nothing, before the one that does: a path must not borrow it."""
+CONFIGURATION: Final = """\
+version: 1
+keys:
+  keyring: {file: keyring.jwe, key: {file: root.key}}
+listeners:
+  - name: api
+    listen: 127.0.0.1:8080
+    upstream: http://127.0.0.1:3000
+    unmatched: pass
+    defaults: {tenant: const:clinic}
+    rules:
+      - name: public
+        match: /public/**
+      - name: pay
+        match: POST /api/pay
+        request:
+          - encrypt: $.card
+          - encrypt: form:card
+          - encrypt: part:card
+      - name: anything else of the interface
+        match: /api/{what}
+      - name: the rest
+        match: /**
+"""
+"""As an author writes it: nothing is said of spellings or places, and open rules stand beside."""
 
 
 class FactoryKeys:
@@ -116,6 +132,7 @@ class Protected:
 @contextlib.asynccontextmanager
 async def protected(backend: Backend) -> AsyncIterator[Protected]:
     """Put a Sealyard in front of a backend; what no rule takes may pass."""
-    rulebook = Rulebook((PUBLIC, RULE), pass_unmatched=True)
+    settings = parse(CONFIGURATION, Path("sealyard.yaml"), {}).settings.listeners[0]
+    rulebook = Rulebook(settings.rules, pass_unmatched=settings.pass_unmatched)
     async with proxied(local(backend.port), rulebook=rulebook, keys=FactoryKeys()) as ours:
         yield Protected(ours.port, backend)

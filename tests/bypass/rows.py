@@ -130,6 +130,51 @@ FORMS: Final = (
 )
 
 
+def _query(name: str, spelling: str) -> Row:
+    target = "/api/pay?" + spelling.replace("4111", CARD)
+    return Row(name, f"?{spelling} beside JSON", target=target, body=b'{"card":"1"}')
+
+
+_POLYGLOT: Final = f'{{"a":"&card=1&","card":"{CARD}"}}'.encode()
+_EVENTS: Final = ("Content-Type: text/event-stream",)
+_FORM: Final = ("Content-Type: application/x-www-form-urlencoded",)
+_COMMENTED: Final = f'{{/*\ndata: {{"card":"1"}}\n\n*/"card":"{CARD}"}}'.encode()
+
+PLACES: Final = (
+    _query("q01", "card=4111"),
+    _query("q02", "card[]=4111"),
+    _query("q03", "card[n]=4111"),
+    _query("q04", "%63ard=4111"),
+    _query("q05", "Card=4111"),
+    _query("q06", "+card=4111"),
+    _query("q07", "card%00=4111"),
+    _query("q08", "c.ard=4111&card=4111"),
+    Row("q09", "a cookie", headers=(*JSON, f"Cookie: card={CARD}"), body=b'{"card":"1"}'),
+    Row("q10", "a cookie beside a form", headers=(*_FORM, f"Cookie: card={CARD}"), body=b"card=1"),
+    *(
+        Row(f"x{at:02}", spelling, target=spelling)
+        for at, spelling in enumerate(
+            (
+                *("/api/pay.json", "/api/pay.JSON", "/api/pay%2Ejson", "/api/pay.json/"),
+                *("/api/pay.html", "/api/pay.php", "/api/pay.anything", "/api/pay."),
+                *("/index.php/api/pay", "/index%2Ephp/api/pay", "/index.php//api/pay"),
+                *("/INDEX.PHP/api/pay", "/x/index.php/api/pay", "/api/pay/index.php"),
+            ),
+            1,
+        )
+    ),
+    Row("e01", "JSON as an event stream", headers=_EVENTS),
+    Row("e02", "JSON behind an event", headers=_EVENTS, body=b"data: {}\n\n" + BODY),
+    Row("e03", "an event in a comment of JSON", headers=_EVENTS, body=_COMMENTED),
+    Row("e04", "a form that is JSON too", headers=_FORM, body=_POLYGLOT),
+    Row("e05", "the same behind a blank", headers=_FORM, body=b" \n" + _POLYGLOT),
+    Row(
+        "e06", "the same behind a byte order mark", headers=_FORM, body=b"\xef\xbb\xbf" + _POLYGLOT
+    ),
+    Row("e07", "JSON with a pair behind it", headers=_FORM, body=BODY + b"&card=1"),
+)
+
+
 def parts() -> tuple[Row, ...]:
     """Return a request for each form in parts among the vectors, which have a card of their own."""
     found = [json.loads(line) for line in PARTS.read_text().splitlines()]
@@ -161,4 +206,4 @@ def paths() -> tuple[Row, ...]:
 
 def rows() -> tuple[Row, ...]:
     """Return all requests."""
-    return (*paths(), *METHODS, *BODIES, *FORMS, *parts())
+    return (*paths(), *METHODS, *BODIES, *FORMS, *PLACES, *parts())

@@ -1,0 +1,3 @@
+module bypass
+
+go 1.22
