@@ -15,6 +15,7 @@ from typing import Final
 
 import uvloop
 
+from . import page
 from .campaign import Campaign, rigged
 from .case import load, save
 from .mutators import MUTATORS
@@ -37,6 +38,9 @@ def main(arguments: list[str]) -> int:
     )
     parser.add_argument("--sealyard", metavar="COMMAND", help="another command instead")
     parser.add_argument("--only", help=f"some of: {', '.join(MUTATORS)}; with commas")
+    parser.add_argument(
+        "--write", action="store_true", help="write the figures to docs/explanation/bypass.md"
+    )
     parser.add_argument("--cases", type=Path, default=_CASES, help="where finds are written")
     chosen = parser.parse_args(arguments)
     names = chosen.backends.split(",") if chosen.backends else list(SERVERS)
@@ -54,7 +58,7 @@ def main(arguments: list[str]) -> int:
     if not present:
         return 3
     seed = secrets.randbits(32) if chosen.seed is None else chosen.seed
-    return uvloop.run(_run(present, command, (seed, chosen.seconds, only), chosen.cases))
+    return uvloop.run(_run(present, command, seed, only, chosen))
 
 
 def _present(name: str) -> bool:
@@ -65,29 +69,28 @@ def _present(name: str) -> bool:
 
 
 async def _run(
-    names: list[str], command: list[str], what: tuple[int, float, list[str]], cases: Path
+    names: list[str], command: list[str], seed: int, only: list[str], chosen: argparse.Namespace
 ) -> int:
-    """Run them all; `what` is seed, seconds and mutators."""
     began = time.monotonic()
     async with rigged(names, command) as rig:
         took = time.monotonic() - began
-        _say(f"seed {what[0]}; {', '.join(names)} are up after {took:.0f} s")
-        campaign = Campaign(what[0], rig, what[1], what[2])
-        await campaign.replay(load(cases))
+        _say(f"seed {seed}; {', '.join(names)} are up after {took:.0f} s")
+        campaign = Campaign(seed, rig, chosen.seconds, only)
+        await campaign.replay(load(chosen.cases))
         await campaign.run()
     for kept in campaign.kept:
-        save(cases, kept)
+        save(chosen.cases, kept)
     _report(campaign)
+    if chosen.write:
+        page.write(page.section(campaign))
     return 1 if campaign.finds else 0
 
 
 def _report(campaign: Campaign) -> None:
-    columns = ("messages", "refused", "sealed", "opened", "passed")
-    _say(f"\n{'backend':<10}" + "".join(f"{one:>10}" for one in (*columns, "finds")))
-    totals = [0] * (len(columns) + 1)
+    _say(f"\n{'backend':<10}" + "".join(f"{one:>10}" for one in (*page.COLUMNS, "finds")))
+    totals = [0] * (len(page.COLUMNS) + 1)
     for backend in campaign.rig.backends:
-        found = sum(find.backend == backend.name for find in campaign.finds)
-        row = [*(backend.counts[one] for one in columns), found]
+        row = page.figures(campaign, backend.name)
         totals = [a + b for a, b in zip(totals, row, strict=True)]
         _say(f"{backend.name:<10}" + "".join(f"{one:>10,}" for one in row))
     _say(f"{'together':<10}" + "".join(f"{one:>10,}" for one in totals))

@@ -10,6 +10,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+from fuzz.backends.page import kept
 from tests.bypass.backends import PLANS, missing, running
 from tests.bypass.measuring import alone, protected
 from tests.bypass.rows import Row, rows
@@ -17,12 +18,13 @@ from tests.bypass.rows import Row, rows
 HEAD = """\
 # No way around a rule
 
-The rule is `POST /api/pay`, which seals `$.card`, `form:card` or `part:card`;
-before it stands a rule that lets `/public/**` pass, and what no rule takes may pass.
-Each row below is one request, sent to each of these servers twice:
-by itself, and with Sealyard in front.
-Every server has a handler for `POST /api/pay`, in a lax configuration that people do run;
-`tests/bypass` starts them and holds the configurations.
+The rule is `POST /api/pay`, which seals `$.card`, `form:card` or `part:card`, and says nothing
+else: the configuration is what an author writes after reading the how-to pages
+(`tests/bypass/measuring.py`). Before it stands a rule that lets `/public/**` pass, behind it
+`/api/{what}` and `/**`, and what no rule takes may pass. Each row below is one request, sent to
+each of these servers twice: by itself, and with Sealyard in front. Every server has a handler
+for `POST /api/pay`, in a lax configuration that people do run; `tests/bypass` starts them and
+holds the configurations.
 
 In each cell, what the server does alone stands before the arrow,
 and what comes of the same request through Sealyard behind it:
@@ -31,13 +33,17 @@ and what comes of the same request through Sealyard behind it:
 and a number is the status of an answer for which the handler did not run.
 What must never stand behind an arrow is `plain`.
 
-Rows f are forms; rows part- are forms in parts, their bytes in `tests/vectors/multipart.jsonl`.
-The handlers record bytes, so `plain` there means that the laxest reader could find the card.
+Rows f are forms, rows q names in other places, rows x extensions and scripts, rows e bodies
+that are two formats; rows part- are forms in parts, their bytes in
+`tests/vectors/multipart.jsonl`. The handlers record target and body, so `plain` means that the
+laxest reader could find the card there. What real parsers find is asked [further
+down](#random-messages).
 
-A field `_method` in a form is another way, for which no server here has a handler:
+A field `_method` in a form is another way, for which few servers here have a handler:
 [what Sealyard does about it](../how-to/bodies.md) is tested by itself.
 
-This page is measured, with `python -m tests.bypass.measure docs/explanation/bypass.md`.
+This page is measured, with `python -m tests.bypass.measure docs/explanation/bypass.md`,
+and its end with `./dev fuzz-backends 1200 --write`.
 
 """
 
@@ -90,4 +96,6 @@ async def page() -> str:
 if __name__ == "__main__":
     target = Path(sys.argv[1])
     target.parent.mkdir(parents=True, exist_ok=True)
-    target.write_text(asyncio.run(page()), encoding="utf-8")
+    old = target.read_text(encoding="utf-8") if target.exists() else ""
+    measured = asyncio.run(page())
+    target.write_text("\n".join(filter(None, (measured, kept(old)))), encoding="utf-8")
