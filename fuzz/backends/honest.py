@@ -122,10 +122,26 @@ def _conversation(draft: Draft, fields: dict[str, str], rng: random.Random) -> N
         draft.path = draft.path.replace("{" + name + "}", VICTIM)
 
 
+def nested(fields: dict[str, str]) -> dict[str, object]:
+    """Return what is to stand in a document: `user.card` is a member of a member."""
+    found: dict[str, object] = {}
+    for name, value in fields.items():
+        outer, dot, inner = name.partition(".")
+        if dot:
+            members = found.setdefault(outer, {})
+            if isinstance(members, dict):
+                members[inner] = value
+        else:
+            found[outer] = value
+    return found
+
+
 def _body(draft: Draft, fields: dict[str, str], rng: random.Random) -> None:
     more = rng.choice((0, 0, 1, 3))
     if draft.kind in {"json", "records", "events"}:
-        draft.members = [(json.dumps(name), json.dumps(value)) for name, value in fields.items()]
+        draft.members = [
+            (json.dumps(name), json.dumps(value)) for name, value in nested(fields).items()
+        ]
         draft.members += [
             (_json(name, rng), _json(value, rng))
             for name, value in rng.sample(_EXTRA_MEMBERS, more)

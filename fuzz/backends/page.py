@@ -54,8 +54,8 @@ model.
 """
 _EARLY: Final = (
     "Release 0.1.0 fails this within seconds (seed 3): secrets in the query after 1 s, forms that "
-    "are JSON\nafter 2 s, names of sources in other spellings after 4 s, script names after 5 s, event "
-    "streams after 7 s, extensions after 15 s."
+    "are JSON\nafter 2 s, names of sources in other spellings after 4 s, script names after 5 s, "
+    "event streams after 7 s, extensions after 15 s."
 )
 
 

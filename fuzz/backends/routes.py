@@ -44,6 +44,7 @@ ROUTES: Final[tuple[Route, ...]] = (
     Route("messages", "/api/messages", ("content", "subject"), "POST", "json", "conversationId"),
     Route("pay", "/api/pay", ("card",)),
     Route("room", "/api/rooms/{room}/messages", ("content", "subject"), "POST", "path", "room"),
+    Route("member", "/api/members", ("user.card", "user.phone"), "POST", "json", "meta.roomId"),
     Route("queue", "/api/queue", ("content",), "POST", "query", "roomId"),
     Route("hooks", "/api/hooks", ("content",), "POST", "header", "x-room"),
     Route("profile", "/api/profile", ("phone", "iban"), "PUT"),
@@ -103,6 +104,10 @@ RULES: Final = """\
         match: POST /api/rooms/{room}/messages
         conversation: path:room
         request: {encrypt: [$.content, optional $.subject]}
+      - name: member
+        match: POST /api/members
+        conversation: $.meta.roomId
+        request: {encrypt: [$.user.card, optional $.user.phone]}
       - name: queue
         match: POST /api/queue
         conversation: query:roomId

@@ -53,7 +53,19 @@ def pairs(body: bytes) -> Pairs:
 
 
 def caseless(found: Iterable[tuple[str, Any]]) -> dict[str, Any]:
-    return {name.casefold(): value for name, value in found}
+    return {
+        name.casefold(): caseless(value) if isinstance(value, tuple) else value
+        for name, value in found
+    }
+
+
+def dig(bag: Any, name: str) -> Any:
+    """Return what stands under a name; `user.card` is a member of a member."""
+    for one in name.split("."):
+        if not hasattr(bag, "get"):
+            return None
+        bag = bag.get(one)
+    return bag
 
 
 def first(found: Iterable[tuple[str, Any]]) -> dict[str, Any]:
@@ -78,8 +90,8 @@ class Handler:
         sources: dict[str, Any] = {"json": bag, "query": query, "": {}}
         sources |= {"header": request.headers, "path": request.match_info}
         asked = fold(name) if route["source"] in {"json", "query"} else name
-        conversation = sources[route["source"]].get(asked)
-        values = {field: bag[fold(field)] for field in route["fields"] if fold(field) in bag}
+        conversation = dig(sources[route["source"]], asked)
+        values = {field: dig(bag, fold(field)) for field in route["fields"]}
         return {"i": idiom, "c": conversation, "v": values, "w": bag.get(fold(route["when"]))}
 
     async def __call__(self, request: web.Request) -> web.Response:

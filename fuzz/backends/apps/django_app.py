@@ -49,10 +49,19 @@ def posted(request):
     return {**form, **files}
 
 
+def dig(bag, name):
+    """Return what stands under a name; `user.card` is a member of a member."""
+    for one in name.split("."):
+        if not hasattr(bag, "get"):
+            return None
+        bag = bag.get(one)
+    return bag
+
+
 def reading(route, idiom, bag, request, query, path):
     sources = {"json": bag, "query": query, "header": request.headers, "path": path, "": {}}
-    values = {field: bag[field] for field in route["fields"] if field in bag}
-    conversation = sources[route["source"]].get(route["conversation"])
+    values = {field: dig(bag, field) for field in route["fields"]}
+    conversation = dig(sources[route["source"]], route["conversation"])
     return {"i": idiom, "c": conversation, "v": values, "w": bag.get(route["when"])}
 
 

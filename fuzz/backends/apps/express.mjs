@@ -29,17 +29,20 @@ const parse = (text) => {
   }
 };
 
+// `user.card` is a member of a member.
+const dig = (bag, name) => name.split(".").reduce((value, one) => value?.[one], bag);
+
 function reading(route, idiom, bag, request, query) {
   const name = route.conversation;
   const conversation = {
-    json: () => bag[name],
+    json: () => dig(bag, name),
     query: () => query[name],
     header: () => request.get(name),
     path: () => request.params[name],
     "": () => null,
   }[route.source]();
   const values = {};
-  for (const field of route.fields) if (bag[field] !== undefined) values[field] = bag[field];
+  for (const field of route.fields) if (dig(bag, field) !== undefined) values[field] = dig(bag, field);
   for (const file of request.files ?? [])
     if (route.fields.includes(file.fieldname))
       values[file.fieldname] = [values[file.fieldname], file.originalname, file.buffer.toString("latin1")];

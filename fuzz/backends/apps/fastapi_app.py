@@ -22,6 +22,16 @@ PORT, RECORD, CONTRACT = int(sys.argv[1]), Path(sys.argv[2]), json.loads(sys.arg
 app = FastAPI()
 
 
+class User(BaseModel):
+    card: Any = None
+    phone: Any = None
+
+
+class Meta(BaseModel):
+    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True)
+    room_id: Any = None
+
+
 class Message(BaseModel):
     model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True)
     conversation_id: Any = None
@@ -34,6 +44,8 @@ class Message(BaseModel):
     kind: Any = None
     message: Any = None
     attachment: Any = None
+    user: User | None = None
+    meta: Meta | None = None
 
 
 def bound(body):
@@ -67,6 +79,15 @@ async def posted(request):
         return {}
 
 
+def dig(bag, name):
+    """Return what stands under a name; `user.card` is a member of a member."""
+    for one in name.split("."):
+        if not hasattr(bag, "get"):
+            return None
+        bag = bag.get(one)
+    return bag
+
+
 def reading(route, idiom, bag, request, query):
     sources = {
         "json": bag,
@@ -75,8 +96,8 @@ def reading(route, idiom, bag, request, query):
         "path": request.path_params,
         "": {},
     }
-    values = {field: bag[field] for field in route["fields"] if field in bag}
-    conversation = sources[route["source"]].get(route["conversation"])
+    values = {field: dig(bag, field) for field in route["fields"]}
+    conversation = dig(sources[route["source"]], route["conversation"])
     return {"i": idiom, "c": conversation, "v": values, "w": bag.get(route["when"])}
 
 

@@ -42,13 +42,22 @@ def plain(value: object) -> object:
     return value
 
 
+def dig(bag: Any, name: str) -> Any:
+    """Return what stands under a name; `user.card` is a member of a member."""
+    for one in name.split("."):
+        if not hasattr(bag, "get"):
+            return None
+        bag = bag.get(one)
+    return bag
+
+
 def reading(
     route: dict[str, Any], idiom: str, bag: Any, path: dict[str, str], query: Any
 ) -> dict[str, Any]:
     name = route["conversation"]
     sources = {"json": bag, "query": query, "header": request.headers, "path": path, "": {}}
-    conversation = sources[route["source"]].get(name)
-    values = {field: plain(bag.get(field)) for field in route["fields"] if field in bag}
+    conversation = dig(sources[route["source"]], name)
+    values = {field: plain(dig(bag, field)) for field in route["fields"]}
     return {"i": idiom, "c": conversation, "v": values, "w": bag.get(route["when"])}
 
 

@@ -49,15 +49,20 @@ class ReportsController < ActionController::Base
     {}
   end
 
+  # `user.card` is a member of a member.
+  def dig(bag, name)
+    name.split(".").reduce(bag) { |value, one| value[one] if value.is_a?(Hash) }
+  end
+
   def reading(route, idiom, bag, query)
     name = route["conversation"]
     conversation = case route["source"]
-                   when "json" then bag[name]
+                   when "json" then dig(bag, name)
                    when "query" then query[name]
                    when "header" then request.headers[name]
                    when "path" then request.path_parameters[name.to_sym]
                    end
-    values = route["fields"].filter_map { |field| [field, plain(bag[field])] if bag.key?(field) }.to_h
+    values = route["fields"].filter_map { |field| [field, plain(dig(bag, field))] }.to_h
     { i: idiom, c: plain(conversation), v: values, w: plain(bag[route["when"]]) }
   end
 

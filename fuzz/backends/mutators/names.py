@@ -36,8 +36,7 @@ def _insert(found: list[tuple[str, str]], pair: tuple[str, str], rng: random.Ran
 def into_body(draft: Draft, name: str, text: str, rng: random.Random) -> bool:
     """Add a name and a text to the body, as its format writes them."""
     if draft.kind in {"json", "records", "events"}:
-        chosen = rng.choice([draft.members, *draft.records])
-        _insert(chosen, (for_json(name, rng), json.dumps(text)), rng)
+        _into_object(rng.choice([draft.members, *draft.records]), name, text, rng)
     elif draft.kind == "form":
         _insert(draft.members, (for_form(name, rng), text.replace(" ", "+")), rng)
     elif draft.kind == "parts":
@@ -49,8 +48,25 @@ def into_body(draft: Draft, name: str, text: str, rng: random.Random) -> bool:
     return True
 
 
+def _into_object(members: list[tuple[str, str]], name: str, text: str, rng: random.Random) -> None:
+    outer, dot, inner = name.partition(".")
+    if not dot or rng.random() < 0.2:
+        _insert(members, (for_json(name, rng), json.dumps(text)), rng)
+        return
+    pair = f"{for_json(inner, rng)}:{json.dumps(text)}"
+    for at, (one, old) in enumerate(members):
+        if one == json.dumps(outer) and old.startswith("{") and rng.random() < 0.7:
+            members[at] = (one, rng.choice((f"{{{pair},{old[1:]}", f"{old[:-1]},{pair}}}")))
+            return
+    shape = rng.choice(("{{{}}}", "{{{}}}", "[{{{}}}]"))
+    _insert(members, (for_json(outer, rng), shape.format(pair)), rng)
+
+
 def into_query(draft: Draft, name: str, text: str, rng: random.Random) -> bool:
     """Add a name and a text to the query."""
+    outer, dot, inner = name.partition(".")
+    if dot and rng.random() < 0.6:
+        name = f"{outer}[{inner}]"
     pair = f"{for_form(name, rng)}={text.replace(' ', '+')}"
     draft.query.insert(rng.randrange(len(draft.query) + 1), pair)
     return True
@@ -100,7 +116,7 @@ def rename(draft: Draft, rng: random.Random) -> bool:
     names = ruled(draft)
     if not names:
         return False
-    name = rng.choice(names)
+    name = rng.choice(names).partition(".")[0]
     other, _ = bent(name, rng)
     if draft.kind == "parts":
         own = disposition(name)
@@ -123,7 +139,7 @@ def rename(draft: Draft, rng: random.Random) -> bool:
 
 def missing(draft: Draft, rng: random.Random) -> bool:
     """A ruled name that is not there, or another value than the one to be sealed."""
-    own = {json.dumps(name) for name in ruled(draft)} | set(ruled(draft))
+    own = {json.dumps(name.partition(".")[0]) for name in ruled(draft)} | set(ruled(draft))
     found = [at for at, (name, _) in enumerate(draft.members) if name in own]
     if not found:
         return False
@@ -161,7 +177,7 @@ def shape(draft: Draft, rng: random.Random) -> bool:
     """A ruled member with a value of another shape, or within another member."""
     if draft.kind not in {"json", "records", "events"}:
         return False
-    own = {json.dumps(name) for name in ruled(draft)}
+    own = {json.dumps(name.partition(".")[0]) for name in ruled(draft)}
     found = [at for at, (name, _) in enumerate(draft.members) if name in own]
     if not found:
         return False

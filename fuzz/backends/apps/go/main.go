@@ -28,12 +28,21 @@ type message struct {
 	Kind           any `json:"kind"`
 	Message        any `json:"message"`
 	Attachment     any `json:"attachment"`
+	User           struct {
+		Card  any `json:"card"`
+		Phone any `json:"phone"`
+	} `json:"user"`
+	Meta struct {
+		RoomID any `json:"roomId"`
+	} `json:"meta"`
 }
 
 func (m message) bag() map[string]any {
 	return map[string]any{"conversationId": m.ConversationID, "content": m.Content,
 		"subject": m.Subject, "card": m.Card, "phone": m.Phone, "iban": m.Iban, "kind": m.Kind,
-		"message": m.Message, "attachment": m.Attachment}
+		"message": m.Message, "attachment": m.Attachment,
+		"user": map[string]any{"card": m.User.Card, "phone": m.User.Phone},
+		"meta": map[string]any{"roomId": m.Meta.RoomID}}
 }
 
 type reading struct {
@@ -54,7 +63,7 @@ func read(to route, idiom string, bag map[string]any, r *http.Request, query fun
 	var conversation any
 	switch to.Source {
 	case "json":
-		conversation = bag[to.Conversation]
+		conversation = dig(bag, to.Conversation)
 	case "query":
 		conversation = query(to.Conversation)
 	case "header":
@@ -64,11 +73,24 @@ func read(to route, idiom string, bag map[string]any, r *http.Request, query fun
 	}
 	values := map[string]any{}
 	for _, field := range to.Fields {
-		if found, there := bag[field]; there && found != nil && found != "" {
+		if found := dig(bag, field); found != nil && found != "" {
 			values[field] = found
 		}
 	}
 	return reading{idiom, conversation, values, bag[to.When]}
+}
+
+// dig returns what stands under a name; user.card is a member of a member.
+func dig(bag map[string]any, name string) any {
+	var found any = bag
+	for _, one := range strings.Split(name, ".") {
+		inner, there := found.(map[string]any)
+		if !there {
+			return nil
+		}
+		found = inner[one]
+	}
+	return found
 }
 
 func bound(data []byte) map[string]any {

@@ -5,11 +5,18 @@ function values(array $fields, array $bag): array
 {
     $found = [];
     foreach ($fields as $field) {
-        if (array_key_exists($field, $bag)) {
-            $found[$field] = $bag[$field];
-        }
+        $found[$field] = dig($bag, $field);
     }
     return $found;
+}
+
+// `user.card` is a member of a member.
+function dig(mixed $bag, string $name): mixed
+{
+    foreach (explode('.', $name) as $one) {
+        $bag = is_array($bag) ? ($bag[$one] ?? null) : null;
+    }
+    return $bag;
 }
 
 function files(): array
@@ -26,7 +33,7 @@ function reading(array $route, string $idiom, array $bag, array $query, array $p
 {
     $name = $route['conversation'];
     $conversation = match ($route['source']) {
-        'json' => $bag[$name] ?? null,
+        'json' => dig($bag, $name),
         'query' => $query[$name] ?? null,
         'header' => $_SERVER['HTTP_' . strtoupper(strtr($name, '-', '_'))] ?? null,
         'path' => $path[$name] ?? null,

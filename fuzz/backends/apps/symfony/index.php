@@ -34,8 +34,9 @@ function got(Request $request, array $route): array
 {
     $found = [];
     foreach ([...$route['fields'], $route['conversation'], $route['when']] as $name) {
-        if ($name !== '' && ($value = $request->get($name)) !== null) {
-            $found[$name] = $value;
+        $outer = explode('.', $name)[0];
+        if ($outer !== '' && ($value = $request->get($outer)) !== null) {
+            $found[$outer] = $value;
         }
     }
     return $found;

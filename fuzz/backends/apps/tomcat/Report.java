@@ -57,6 +57,24 @@ public class Report extends HttpServlet {
     public void setKind(Object value) { put("kind", value); }
     public void setMessage(Object value) { put("message", value); }
     public void setAttachment(Object value) { put("attachment", value); }
+    public User getUser() { return (User) set.computeIfAbsent("user", name -> new User()); }
+    public void setUser(User value) { set.put("user", value); }
+    public void setMeta(Map<String, Object> value) { set.put("meta", value); }
+  }
+
+  /** A member of a member. */
+  @JsonIgnoreProperties(ignoreUnknown = true)
+  public static class User extends HashMap<String, Object> {
+    public void setCard(Object value) { put("card", value); }
+    public void setPhone(Object value) { put("phone", value); }
+  }
+
+  private static Object dig(Map<String, Object> bag, String name) {
+    Object found = bag;
+    for (String one : name.split("\\.")) {
+      found = found instanceof Map<?, ?> inner ? inner.get(one) : null;
+    }
+    return found;
   }
 
   @Override
@@ -133,7 +151,7 @@ public class Report extends HttpServlet {
     String name = (String) route.get("conversation");
     Object conversation =
         switch ((String) route.get("source")) {
-          case "json" -> bag.get(name);
+          case "json" -> dig(bag, name);
           case "query" -> idiom.equals("bound") ? bag.get(name) : request.getParameter(name);
           case "header" -> request.getHeader(name);
           case "path" -> path;
@@ -141,8 +159,8 @@ public class Report extends HttpServlet {
         };
     Map<String, Object> values = new HashMap<>();
     for (String field : (List<String>) route.get("fields")) {
-      if (bag.get(field) != null) {
-        values.put(field, bag.get(field));
+      if (dig(bag, field) != null) {
+        values.put(field, dig(bag, field));
       }
     }
     Map<String, Object> found = new HashMap<>();
