@@ -111,7 +111,7 @@ def _conversation(draft: Draft, fields: dict[str, str], rng: random.Random) -> N
     route = draft.route
     if route.source == "json":
         fields[route.conversation] = VICTIM
-        if rng.random() < 0.05:
+        if rng.random() < 0.05 and "." not in route.conversation:
             draft.query.append(f"{route.conversation}={VICTIM}")
     elif route.source == "query":
         draft.query.append(f"{route.conversation}={VICTIM}")

@@ -67,7 +67,7 @@ ROUTES: Final[tuple[Route, ...]] = (
         "POST",
         "json",
         "conversationId",
-        ("json", "records", "events"),
+        ("json", "records"),
     ),
     Route("lookup", "/api/lookup", ("card",), "GET", kinds=("none",)),
     Route("upload", "/files/{id}", ("body",), "PUT", "path", "id", ("any",)),
