@@ -36,8 +36,8 @@ What must never stand behind an arrow is `plain`.
 Rows f are forms, rows q names in other places, rows x extensions and scripts, rows e bodies
 that are two formats; rows part- are forms in parts, their bytes in
 `tests/vectors/multipart.jsonl`. The handlers record target and body, so `plain` means that the
-laxest reader could find the card there. What real parsers find is asked [further
-down](#random-messages).
+laxest reader could find the card there. What real parsers find is asked
+by `./dev fuzz-backends`.
 
 A field `_method` in a form is another way, for which few servers here have a handler:
 [what Sealyard does about it](../how-to/bodies.md) is tested by itself.
