@@ -9,7 +9,13 @@ from typing import Any, Final, cast
 from aiohttp import web
 
 from ..core.context import Context, Scope
-from ..core.errors import KeyUnavailable, OpenFailed, OperatorError, SealyardError
+from ..core.errors import (
+    KeyUnavailable,
+    MessageError,
+    OpenFailed,
+    OperatorError,
+    SealyardError,
+)
 from ..core.formats import json as json_format
 from ..core.token import Form
 from ..keys.value_desk import Bound, Value, ValueCall
@@ -107,6 +113,8 @@ class ValueRoutes:
             return problem.answer(problem.OPEN_FAILED)
         except KeyUnavailable:
             return problem.answer(problem.KEY_UNAVAILABLE)
+        except MessageError as error:  # a name that nobody can tell from a joined one
+            return problem.answer(problem.MALFORMED, members={"detail": error.detail})
         except OperatorError as error:
             if error.reason != problem.NO_COMMON_STORE.code:
                 raise

@@ -17,6 +17,7 @@ import click
 
 from ..config.settings import Address, ListenerSettings, OriginalPort, Settings, TcpAddress
 from ..core.errors import ConfigurationError, SealyardError
+from ..core.rulebook import Rulebook
 from ..keys.keyring_file import open_keyring
 from ..keys.stores import examination
 from ..process import fitness
@@ -106,6 +107,13 @@ def _keyring(settings: Settings) -> Iterator[Finding]:
     )
     yield Finding("keyring", "ok", text)
     yield from keyring_fleet.findings(settings.keys, keyring)
+    if keyring.joined_since is None and any(map(_joins, settings.listeners)):
+        text = "rules join names, and the keyring does not set those apart: sealyard keys upgrade"
+        yield Finding("joined names", "warning", text)
+
+
+def _joins(listener: ListenerSettings) -> bool:
+    return Rulebook(listener.rules, pass_unmatched=listener.pass_unmatched).joins
 
 
 def _store(settings: Settings) -> tuple[Finding, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 from typing import Final
@@ -151,7 +152,13 @@ def _status(which: str, error: SealyardError) -> int:
 
 def _bound(context: Context) -> str:
     parts = bound_parts(context)
-    bound = ", ".join(f"{name} {text!r}" for name, text in parts.items()) or "nothing"
+    told = {
+        part: repr(name) if isinstance(name, str) else json.dumps(name, ensure_ascii=False)
+        for part, name in parts.items()
+    }
+    bound = ", ".join(f"{part} {name}" for part, name in told.items()) or "nothing"
+    if context.reads_as_joined:
+        bound += " (reads as a joined name: see docs/how-to/upgrade.md)"
     return bound + _between(context.scope.parties)
 
 

@@ -9,7 +9,14 @@ from typing import Any
 import pytest
 
 from proxy.core.context import Context, Scope
-from proxy.core.errors import KeyUnavailable, OpenFailed, OperatorError, SealyardError
+from proxy.core.errors import (
+    ForbiddenValue,
+    KeyUnavailable,
+    OpenFailed,
+    OperatorError,
+    SealyardError,
+)
+from proxy.core.joined import Joined
 from proxy.keys.value_desk import Bound, Value
 
 from .test_listeners import TOKEN, Everything, an_access, issued, listening
@@ -144,3 +151,21 @@ async def test_nobody_may_unless_a_credential_names_it(path: str, body: dict[str
 
     assert (answer[0], answer[1]["Sealyard-Error"]) == (403, "forbidden-scope")
     assert subject.asked == []
+
+
+async def test_a_name_that_reads_as_a_joined_one_is_told_of_where_it_cannot_be_sealed() -> None:
+    refused = ForbiddenValue("name-reads-as-joined", detail="It reads as a joined name.")
+    async with listening(subject=Everything(raises=refused)) as ours:
+        status, _, text = await ours.call("POST", "/v1/seal", body=json.dumps(SEAL).encode())
+    assert (status, json.loads(text)["detail"]) == (400, "It reads as a joined name.")
+
+
+async def test_joined_names_are_sealed_as_such() -> None:
+    subject = Everything()
+    named = {"conversation": {"members": ["bob", "alice"]}, "message": ["m", "1"], "tenant": "t"}
+    body = json.dumps({"values": [{**named, "value": CANARY}]}).encode()
+    async with listening(subject=subject) as ours:
+        await ours.call("POST", "/v1/seal", body=body)
+    (call,) = subject.asked
+    members, listed = Joined("members", ("alice", "bob")), Joined("list", ("m", "1"))
+    assert call.values[0].context == Context(Scope("t", members), None, listed)

@@ -20,7 +20,7 @@ from proxy.keys.joined_scopes import NEVER, forms, set_apart
 from proxy.keys.session_settings import MAX_SKEW_SECONDS, SessionMode
 from proxy.keys.stores.record import record_name
 from proxy.keys.values import ToOpen, ToSeal
-from tests.keys.builders import NOW, SharedStore, World, a_keyring, a_world
+from tests.keys.builders import NOW, SharedStore, World, a_keyring, a_world, an_old_keyring
 from tests.keys.end_to_end.builders import Process, a_fleet
 
 SCALAR = "5:alice3:bob"
@@ -214,6 +214,30 @@ async def test_revoking_a_text_binds_all_its_sessions(name: str) -> None:
     answer = await revoked(world, Kept(), a_context(name).scope)
     assert answer.not_before == latest_not_before(world.time.now)
     assert await reason(world, a_context(name), text) == "revoked-session"
+
+
+@pytest.mark.parametrize("upgraded", [False, True])
+async def test_another_process_hears_of_the_revocation_of_a_joined_conversation(
+    *, upgraded: bool
+) -> None:
+    store = SharedStore(lambda: 0.0)
+    world = a_world(keyring=an_old_keyring(), store=store)
+    other = world.another_process()
+    for one in (world, other):
+        one.sessions.joins = True
+        await one.sessions.open()
+    context = a_context(MEMBERS)
+    world.time.now = TURN - 100
+    old = await sealed(world, context)
+    tokens = [old]
+    if upgraded:
+        for one in (world, other):
+            upgrade(one)
+        tokens.append(await sealed(world, context))
+    assert [await reason(other, context, one) for one in tokens] == [""] * len(tokens)
+    world.time.advance(5)
+    await revoked(world, Kept(), context.scope)
+    assert {await reason(other, context, one) for one in tokens} == {"revoked-session"}
 
 
 @pytest.mark.parametrize("upgraded", [False, True])

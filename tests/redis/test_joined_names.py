@@ -1,0 +1,83 @@
+"""Joined conversations over a real Redis: records, rotation, ephemeral keys and revocations."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from functools import partial
+
+import pytest
+
+from proxy.core.context import Context, Scope
+from proxy.core.errors import OpenFailed
+from proxy.core.joined import Joined
+from proxy.keys import values
+from proxy.keys.desk import Call, Desk, latest_not_before
+from proxy.keys.keyring import Keyring
+from proxy.keys.session_settings import SessionMode
+from proxy.keys.sessions import Sessions, SessionSettings
+from proxy.keys.stores.redis import RedisStore
+from proxy.keys.values import ToOpen, ToSeal
+from tests.keys.builders import an_old_keyring
+from tests.redis.server import Server, needs_redis
+
+pytestmark = [needs_redis, pytest.mark.usefixtures("patient")]
+
+LIST = Context(Scope("clinic", Joined("list", ("alice", "bob"))), "content")
+TEXT = Context(Scope("clinic", "5:alice3:bob"), "content")
+
+
+def sessions(
+    stores: AsyncExitStack, server: Server, keyring: Keyring, mode: SessionMode
+) -> Sessions:
+    store = RedisStore(server.settings, {})
+    stores.push_async_callback(store.close)
+    settings = SessionSettings(store_timeout=5.0)
+    common = {"clock": time.time, "random": os.urandom, "mode": mode}
+    made = Sessions(keyring, store, settings, **common)  # type: ignore[arg-type]  # each by its name
+    made.joins = True
+    return made
+
+
+async def opens(held: Sessions, context: Context, text: bytes) -> bool:
+    try:
+        await values.open_tokens(held, [ToOpen(text, context)])
+    except OpenFailed:
+        return False
+    return True
+
+
+@pytest.mark.parametrize("mode", ["durable", "ephemeral"])
+async def test_each_form_has_records_of_its_own_and_only_like_opens_like(
+    server: Server, mode: SessionMode
+) -> None:
+    async with AsyncExitStack() as stores:
+        await only_like_opens_like(partial(sessions, stores, server), mode)
+
+
+async def only_like_opens_like(make: Callable[..., Sessions], mode: SessionMode) -> None:
+    keyring = an_old_keyring()
+    before, late = make(keyring, mode), make(keyring, mode)
+    (old,) = await values.seal(before, [ToSeal(b"x", LIST)])
+    assert await opens(late, LIST, old)
+    assert not await opens(late, TEXT, old)
+
+    since = int(time.time()) + 2  # the ids of before must name an earlier second
+    after = make(keyring.upgrade(since), mode)
+    (new,) = await values.seal(after, [ToSeal(b"x", LIST)])
+    (text,) = await values.seal(after, [ToSeal(b"x", TEXT)])
+    assert [await opens(after, LIST, one) for one in (old, new, text)] == [True, True, False]
+    assert [await opens(after, TEXT, one) for one in (old, new, text)] == [False, False, True]
+    assert await opens(late, LIST, new)
+
+    await asyncio.sleep(max(since - time.time(), 0))  # no revocation is of a time to come
+    desk = Desk(after, lambda *_: None)
+    answer = await desk.answer(Call("revoke", LIST.scope, latest_not_before(time.time())))
+    assert answer.store
+    another = make(keyring, mode)
+    for held in (after, another):
+        assert [await opens(held, LIST, one) for one in (old, new)] == [False, False]
+    assert await opens(after, TEXT, text)
