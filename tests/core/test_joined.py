@@ -24,6 +24,7 @@ from proxy.core.joined import (
     from_json,
     join,
     reads_as_joined,
+    some_from_json,
     to_json,
 )
 from proxy.core.needs import Keys
@@ -169,7 +170,8 @@ def test_a_long_text_is_read_once() -> None:
 def test_json_spells_every_name(name: Name) -> None:
     spelled = json.loads(json.dumps(to_json(name)))
     if _within_bounds(name):
-        assert from_json(spelled) == name
+        assert from_json(spelled) == some_from_json(spelled) == name
+    assert some_from_json(to_json(None)) is None
 
 
 def _within_bounds(name: Name) -> bool:
