@@ -67,7 +67,13 @@ def list_keks(place: Place, *, as_json: bool) -> None:
     """  # noqa: D301 - see above
     keyring = keyring_file.open_keyring(place.path, place.root)
     rows: list[dict[str, Any]] = [
-        {"id": kek.id, "number": kek.number, "state": kek.state, "created": utc(kek.created)}
+        {
+            "id": kek.id,
+            "number": kek.number,
+            "state": kek.state,
+            "created": utc(kek.created),
+            "also": list(kek.also),
+        }
         for kek in keyring.keks
     ]
     if as_json:
@@ -75,7 +81,8 @@ def list_keks(place: Place, *, as_json: bool) -> None:
     else:
         base.say(f"keyring {keyring.id}, generation {keyring.generation}")
         for row in rows:
-            click.echo("{id:<32} {number:>5} {state:<8} {created}".format(**row))
+            also = f" also {', '.join(row['also'])}" if row["also"] else ""
+            click.echo("{id:<32} {number:>5} {state:<8} {created}".format(**row) + also)
 
 
 @keys.command()

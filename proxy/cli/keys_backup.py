@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Final
 
 import click
 
 from ..keys import keyring_file
+from ..keys.keyring import Keyring
 from . import base
 from .keyring_changes import prepare_new, update
 from .keyring_fleet import view_of
@@ -68,7 +70,12 @@ def import_backup(
     root = passphrase_root(backup_passphrase_env, backup_passphrase_file)
     restored = keyring_file.open_keyring(backup, root)
     if merge:
-        update(place, "keys.import", lambda keyring: keyring.merge(restored), backup=str(backup))
+        now = int(time.time())
+
+        def change(keyring: Keyring) -> Keyring:
+            return keyring.merge(restored, now=now)
+
+        update(place, "keys.import", change, backup=str(backup))
     else:
         prepare_new(place)
         view = view_of(place, restored)

@@ -6,6 +6,7 @@ dataclass of their size takes four times as long to make.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final, Literal, NamedTuple
 
@@ -118,8 +119,14 @@ class AtHand:
         session = self._session
         if session is None:
             raise OpenFailed("unknown-key")
-        opened = session.open(token, context, now, refusal=refusal or self._refusal)
-        return session, opened, context
+        refusal = refusal or self._refusal
+        try:
+            return session, session.open(token, context, now, refusal=refusal), context
+        except OpenFailed:
+            for other in session.others:  # all of them, so that failing takes alike long
+                with suppress(OpenFailed):
+                    return other, other.open(token, context, now, refusal=refusal), context
+            raise
 
     def _open_older(
         self, token: Token, context: Context, now: float

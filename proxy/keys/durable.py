@@ -18,7 +18,7 @@ TRIED_SESSIONS: Final = 256
 """So many sessions are kept under which no tag has verified yet."""
 
 _Place = tuple[Scope, bytes]
-"""A session among all: its scope, and the number of its KEK before its id."""
+"""A session among all: its scope, and the ids of the KEKs that it may be of before its own id."""
 
 
 def durable_session(entry: KekEntry, sid: bytes, scope: Scope) -> Session:
@@ -28,13 +28,16 @@ def durable_session(entry: KekEntry, sid: bytes, scope: Scope) -> Session:
 
 
 class _Source:
-    """What sessions are derived from, and why they must not open, if they are decoys."""
+    """What sessions are derived from, and why they must not open, if they are decoys.
 
-    __slots__ = ("entry", "number", "refusal")
+    Where a keyring was merged, there may be several KEKs, which are tried one after the other.
+    """
 
-    def __init__(self, entry: KekEntry, refusal: str | None) -> None:
-        self.entry = entry
-        self.number = _number(entry.number)
+    __slots__ = ("entries", "prefix", "refusal")
+
+    def __init__(self, entries: tuple[KekEntry, ...], refusal: str | None) -> None:
+        self.entries = entries
+        self.prefix = b"".join(_prefix(entry.id) for entry in entries)
         self.refusal = refusal
 
 
@@ -42,17 +45,18 @@ class DurableSessions:
     """Finds the sessions of durable tokens to be opened, and decoys for those that must not open.
 
     Decoys are derived from a random KEK of this process and kept as any other session is, so that
-    refusing takes as long as trying does, the first time and later. A session is kept for long once
-    a tag has verified under it. Until then it is one of a few hundred, decoys among them: anyone
-    can name session ids that never were, and must not drive out those that are.
+    refusing takes as long as trying does, the first time and later. For the same reason there are
+    as many to be tried for each name as for the one that stands for the most KEKs. A session is
+    kept for long once a tag has verified under it. Until then it is one of a few hundred, decoys
+    among them: anyone can name session ids that never were, and must not drive out those that are.
     """
 
     def __init__(self, keyring: Keyring, limit: int, *, random: RandomBytes) -> None:
         """Begin empty; at most `limit` sessions are kept for long."""
         self._decoy = KekEntry("", 0, 0, "disabled", Kek(random(KEY_BYTES)))
-        self._unknown = _Source(self._decoy, "unknown-key")
-        self._revoked = _Source(replace(self._decoy, number=-1), "revoked-session")
         self._sources: dict[str | int | None, _Source] = {}
+        self._unknown = self._revoked = _Source((self._decoy,), None)
+        self._padding: tuple[KekEntry, ...] = ()
         self._proven: BoundedMap[_Place, Session] = BoundedMap(limit)
         self._tried: BoundedMap[_Place, Session] = BoundedMap(TRIED_SESSIONS)
         self.replace_keyring(keyring)
@@ -70,11 +74,11 @@ class DurableSessions:
         sid, kek_id, kek_number = key_id
         named = self._sources.get(kek_number if kek_id is None else kek_id, self._unknown)
         source = (named, self._revoked)[began(sid) < not_before]  # as long for either
-        place = scope, source.number + sid
+        place = scope, source.prefix + sid
         proven, tried = self._proven.get(place), self._tried.get(place)  # as much for either
         session = proven or tried
         if session is None:
-            session = durable_session(source.entry, sid, scope)
+            session = _derived(source.entries, sid, scope)
             self._tried.put(place, session)
         return session, source.refusal
 
@@ -84,21 +88,34 @@ class DurableSessions:
 
     def remember(self, session: Session) -> None:
         """Keep a durable session for long: a tag has verified under it."""
-        if session.kek_number is not None:
-            place = session.scope, _number(session.kek_number) + session.sid
+        if session.kek_id is not None:
+            place = session.scope, _prefix(session.kek_id) + session.sid
             if self._proven.get(place) is not session:
+                if self._padding and not session.others:
+                    session.others = _all_derived(self._padding, session.sid, session.scope)
                 self._proven.put(place, session)
                 self._tried.forget(place)
 
     def replace_keyring(self, keyring: Keyring) -> None:
         """Derive from another keyring, and forget all sessions."""
-        self._sources = {}
+        named: dict[str | int | None, list[KekEntry]] = {}
         for entry in keyring.keks:
-            source = _Source(entry, None)
-            if entry.state == "disabled":
-                source = _Source(replace(entry, key=self._decoy.key), "disabled-key")
-            self._sources[entry.id] = self._sources[entry.number] = source
+            names: tuple[str | int, ...] = (entry.id, *entry.also, entry.number)
+            for name in names:
+                named.setdefault(name, []).append(entry)
+        self._padding = (self._decoy,) * (max(map(len, named.values())) - 1)
+        self._sources = {name: self._source(entries) for name, entries in named.items()}
+        self._unknown = _Source((self._decoy, *self._padding), "unknown-key")
+        revoked = replace(self._decoy, id="-")  # kept apart from those of unknown KEKs
+        self._revoked = _Source((revoked, *self._padding), "revoked-session")
         self.clear()
+
+    def _source(self, entries: list[KekEntry]) -> _Source:
+        usable = [entry for entry in entries if entry.state != "disabled"]
+        # Kept apart, by the id, from those that open and from other decoys.
+        decoys = [replace(one, key=self._decoy.key) for one in entries if one not in usable]
+        every = (*usable, *decoys, *self._padding)[: len(self._padding) + 1]
+        return _Source(every, None if usable else "disabled-key")
 
     def clear(self) -> None:
         """Forget all sessions."""
@@ -106,10 +123,22 @@ class DurableSessions:
         self._tried.clear()
 
 
-def _number(number: int) -> bytes:
-    """Return the number of a KEK as it stands before session ids.
+def _derived(entries: tuple[KekEntry, ...], sid: bytes, scope: Scope) -> Session:
+    """Return the session under the first KEK, which has those under the others behind it."""
+    session = durable_session(entries[0], sid, scope)
+    if len(entries) > 1:
+        session.others = _all_derived(entries[1:], sid, scope)
+    return session
+
+
+def _all_derived(entries: tuple[KekEntry, ...], sid: bytes, scope: Scope) -> tuple[Session, ...]:
+    return tuple(durable_session(entry, sid, scope) for entry in entries)
+
+
+def _prefix(kek_id: str) -> bytes:
+    """Return what stands for a KEK before session ids.
 
     The two become new bytes each time: what is compared by identity at one look-up and by value at
     another would tell a session that was sealed with from one that was only tried.
     """
-    return number.to_bytes(4, signed=True)
+    return kek_id.encode() + b"."

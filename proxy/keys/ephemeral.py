@@ -14,6 +14,7 @@ from typing import Final, NamedTuple
 from ..core import base64url
 from ..core.context import Scope
 from ..core.errors import KeyUnavailable
+from ..core.secret import RecordKey
 from ..core.session import Session
 from . import ephemeral_record
 from .agreement import began
@@ -124,8 +125,15 @@ class EphemeralSessions:
         now = self._clock()
         standing.fresh_until = max(standing.fresh_until, now + self._max_age)
         self._standings.learn(standing, found.revocation, self._notice)
-        for sid, held in zip(sids, found.keys, strict=True):
-            live = None if held is None else self._open(held, sid, scope, standing, keyring)
+        own = standing.name, keyring.record_key
+        lives = [
+            None if held is None else self._open(held, sid, scope, own, keyring)
+            for sid, held in zip(sids, found.keys, strict=True)
+        ]
+        for former in standing.former:
+            more = await self._formerly(scope, standing, former, sids, keyring)
+            lives = [one or other for one, other in zip(lives, more, strict=True)]
+        for sid, live in zip(sids, lives, strict=True):
             fresh_until = now + ABSENT_SECONDS
             if live is not None:
                 fresh_until = min(now + self._max_age, live.hard_end)
@@ -176,12 +184,37 @@ class EphemeralSessions:
                 raise KeyUnavailable("store-unavailable")
             known.fresh_until = min(now + REST_SECONDS, live.soft_end)
 
+    async def _formerly(
+        self,
+        scope: Scope,
+        standing: Standing,
+        former: tuple[str, RecordKey],
+        sids: Sequence[bytes],
+        keyring: Keyring,
+    ) -> list[_Live | None]:
+        """Return what the store has of the sessions under a name of before a merge."""
+        ids = [base64url.encode(sid).decode() for sid in sids]
+        try:
+            found = await self._store.find(former[0], ids)
+        except StoreFailed:  # what is known of it goes on
+            return [None] * len(sids)
+        self._standings.learn(standing, found.revocation, self._notice, former=former)
+        return [
+            None if held is None else self._open(held, sid, scope, former, keyring)
+            for sid, held in zip(sids, found.keys, strict=True)
+        ]
+
     def _open(
-        self, held: Held, sid: bytes, scope: Scope, standing: Standing, keyring: Keyring
+        self,
+        held: Held,
+        sid: bytes,
+        scope: Scope,
+        named: tuple[str, RecordKey],
+        keyring: Keyring,
     ) -> _Live | None:
         """Return the session of an authentic record of this id that has not ended."""
         try:
-            record = records.decode(held.record, standing.name, keyring.record_key)
+            record = records.decode(held.record, *named)
         except RecordRefused as refused:
             self._notice(str(refused))
             return None
@@ -189,7 +222,7 @@ class EphemeralSessions:
         hard_end = min(now + held.remaining_ms / 1000, record.hard_end / 1000)
         if record.sid != sid or not record.wrapped or hard_end <= now:
             return None
-        key = ephemeral_record.key(record, standing.name, keyring)
+        key = ephemeral_record.key(record, named[0], keyring)
         if key is None:
             return None
         self._use.opened(record.kek_number, now)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 
 from ..core.errors import OpenFailed
@@ -18,10 +19,7 @@ def with_key(record: SessionRecord, name: str, kek: Kek, key: SessionKey) -> Ses
 
 def key(record: SessionRecord, name: str, keyring: Keyring) -> SessionKey | None:
     """Return the record's session key; None where its KEK may not open, or did not wrap it."""
-    entry = keyring.opening(number=record.kek_number)
-    if entry is None:
-        return None
-    try:
-        return unwrap(entry.key, record.wrapped, record.sid, identity=record.identity(name))
-    except OpenFailed:
-        return None
+    for entry in keyring.candidates(number=record.kek_number):
+        with suppress(OpenFailed):
+            return unwrap(entry.key, record.wrapped, record.sid, identity=record.identity(name))
+    return None

@@ -16,7 +16,7 @@ from typing import Any, Final, NoReturn, cast
 from ..core import base64url, derivation
 from ..core.errors import KeyringError, OpenFailed
 from ..core.secret import KEY_BYTES, Kek, NameKey, RecordKey, Secret
-from .keyring import MAX_REVOCATIONS, KekEntry, KekState, Keyring, Revocation
+from .keyring import MAX_REVOCATIONS, Former, KekEntry, KekState, Keyring, Revocation
 
 OLD: Final = 1
 VERSION: Final = 2
@@ -30,6 +30,8 @@ _SET_MEMBERS: Final = {
 _REVOCATIONS: Final = "revocations"
 _KEY_MEMBERS: Final = frozenset({"kty", "use", "kid", "k"})
 _KEK_MEMBERS: Final = _KEY_MEMBERS | {"number", "created", "state"}
+_ALSO: Final = "also"
+_FORMER: Final = frozenset({"former-name", "former-record"})
 # A colon cannot stand in a KEK id, so these two never meet one.
 _NAME_KID: Final = "sealyard:name"
 _RECORD_KID: Final = "sealyard:record"
@@ -43,8 +45,13 @@ def encode(keyring: Keyring) -> bytes:
         _jwk("name", _NAME_KID, keyring.name_key),
         _jwk("record", _RECORD_KID, keyring.record_key),
     ]
+    for one in keyring.former:
+        keys.append(_jwk("former-name", one.id, one.name_key))
+        keys.append(_jwk("former-record", one.id, one.record_key))
     for entry in keyring.keks:
-        more = {"number": entry.number, "created": entry.created, "state": entry.state}
+        more: _Members = {"number": entry.number, "created": entry.created, "state": entry.state}
+        if entry.also:
+            more[_ALSO] = list(entry.also)
         keys.append(_jwk("kek", entry.id, entry.key) | more)
     revocations = {one.name: one.not_before for one in keyring.revocations}
     members: _Members
@@ -81,11 +88,15 @@ def decode(text: bytes) -> Keyring:
     keys = members["keys"]
     if not isinstance(keys, list) or not all(isinstance(key, dict) for key in keys):
         raise KeyringError("the keyring's keys are not a list of JWKs")
-    keks = tuple(_kek(key) for key in keys if key.get("use") not in {"name", "record"})
+    others = {"name", "record", *_FORMER}
+    keks = tuple(_kek(key) for key in keys if key.get("use") not in others)
+    former = _former([key for key in keys if key.get("use") in _FORMER])
     name_key = NameKey(_only(keys, "name", _NAME_KID))
     record_key = RecordKey(_only(keys, "record", _RECORD_KID))
     revocations = _revocations(members.get(_REVOCATIONS, {}))
     if version == OLD:
+        if former or any(kek.also for kek in keks):
+            raise KeyringError("the old form of a keyring holds another one")
         generation = revocations.pop(_generation_name(name_key), 0)
         own: _Members = {"highest_number": _integer(members["highest_number"])}
     else:
@@ -98,6 +109,7 @@ def decode(text: bytes) -> Keyring:
         record_key,
         revocations=tuple(Revocation(*one) for one in revocations.items()),
         generation=generation,
+        former=former,
         **own,
     )
 
@@ -120,7 +132,13 @@ def _jwk(use: str, kid: str, key: Secret) -> _Members:
 
 
 def _kek(jwk: _Members) -> KekEntry:
-    material = _material(jwk, "kek", _KEK_MEMBERS)
+    also = jwk.get(_ALSO, [])
+    if not isinstance(also, list) or not all(isinstance(one, str) for one in also):
+        raise KeyringError("the other ids of a KEK are not a list of texts")
+    if _ALSO in jwk and not also:
+        raise KeyringError("a KEK has an empty list of other ids")
+    own = {name: value for name, value in jwk.items() if name != _ALSO}
+    material = _material(own, "kek", _KEK_MEMBERS)
     if not isinstance(jwk["kid"], str) or not isinstance(jwk["state"], str):
         raise KeyringError("a KEK's id and state are texts")
     return KekEntry(
@@ -129,7 +147,24 @@ def _kek(jwk: _Members) -> KekEntry:
         created=_integer(jwk["created"]),
         state=cast("KekState", jwk["state"]),  # the keyring itself refuses other states
         key=Kek(material),
+        also=tuple(also),
     )
+
+
+def _former(keys: list[_Members]) -> tuple[Former, ...]:
+    """Return the former keyrings: a name key and a record key of each, one behind the other."""
+    found: list[Former] = []
+    for name, record in zip(keys[::2], keys[1::2], strict=False):
+        one = Former(
+            NameKey(_material(name, "former-name", _KEY_MEMBERS)),
+            RecordKey(_material(record, "former-record", _KEY_MEMBERS)),
+        )
+        if not name["kid"] == record["kid"] == one.id:
+            raise KeyringError("a former keyring is not called by its id")
+        found.append(one)
+    if len(found) * 2 != len(keys):
+        raise KeyringError("a former keyring has one name key and one record key")
+    return tuple(found)
 
 
 def _revocations(members: object) -> dict[str, int]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import json
 import re
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Final, Literal
@@ -25,11 +26,15 @@ MAX_KEKS: Final = 256
 MAX_NUMBER: Final = 65535
 MAX_RETIRED: Final = 4096
 MAX_REVOCATIONS: Final = 10_000
+MAX_FORMER: Final = 8
+MAX_CANDIDATES: Final = 4
+"""So many KEKs may have one number or one id, which are all tried."""
 MARK_CHARS: Final = 4
 """So many characters of its thumbprint end the id of a new KEK."""
 SHOWN_CHARS: Final = 16
 
 _NUMBER_BYTES: Final = 4
+_MOST_NAME_CHARS: Final = 27
 _NAME: Final = re.compile(r"[A-Za-z0-9_-]{22}")
 
 RandomBytes = Callable[[int], bytes]
@@ -38,18 +43,38 @@ RandomBytes = Callable[[int], bytes]
 
 @dataclass(frozen=True, slots=True)
 class KekEntry:
-    """One KEK and its place in the keyring. `created` is in seconds since 1970."""
+    """One KEK and its place in the keyring. `created` is in seconds since 1970.
+
+    `also` are other ids by which tokens name it, from keyrings that were merged into this one.
+    """
 
     id: str
     number: int
     created: int
     state: KekState
     key: Kek
+    also: tuple[str, ...] = ()
 
     @property
     def thumbprint(self) -> bytes:
         """The 16 bytes that tell it from all others, whatever it is called."""
         return derivation.kek_thumbprint(self.key)
+
+
+@dataclass(frozen=True, slots=True)
+class Former:
+    """The keys of a keyring that was merged into this one: its records and revocations are theirs.
+
+    Its KEKs are among those of the keyring.
+    """
+
+    name_key: NameKey
+    record_key: RecordKey
+
+    @property
+    def id(self) -> str:
+        """The id of the keyring that it was."""
+        return _id_of(self.name_key)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +97,9 @@ class Keyring:
     names are sealed under labels of their own; None stands for the old form, which older versions
     read. `retired` are the numbers of removed KEKs, which are never given again: a short-form token
     would else be tried with the wrong KEK. The old form knows the highest number ever given
-    (`highest_number`) in place of them. A revocation that stands here survives the loss of every
-    store.
+    (`highest_number`) in place of them. `former` are the keyrings that were merged into this one:
+    since then, one id or number may stand for a few KEKs. A revocation that stands here survives
+    the loss of every store.
     """
 
     keks: tuple[KekEntry, ...]
@@ -84,6 +110,7 @@ class Keyring:
     generation: int = 0
     joined_since: int | None = None
     retired: frozenset[int] = frozenset()
+    former: tuple[Former, ...] = ()
 
     def __post_init__(self) -> None:
         """Raise KeyringError, naming the reason, for a keyring that cannot be."""
@@ -98,25 +125,29 @@ class Keyring:
         if self.generation < 0 or (self.joined_since is not None and self.joined_since < 0):
             raise KeyringError("a keyring's generation and times are not below 0")
         _check_numbers(self)
+        _check_merged(self)
         _check_revocations(self.revocations)
 
     @property
     def id(self) -> str:
         """The 22 characters that tell this keyring from all others, whatever is changed in it."""
-        return base64url.encode(derivation.keyring_id(self.name_key)).decode()
+        return _id_of(self.name_key)
 
     @property
     def digest(self) -> str:
         """The 22 characters that tell what this generation holds, revocations aside."""
         keks = sorted(
-            [kek.id, kek.number, kek.created, kek.state, kek.thumbprint.hex()] for kek in self.keks
+            [kek.id, kek.number, kek.created, kek.state, kek.thumbprint.hex(), *kek.also]
+            for kek in self.keks
         )
-        contents = {
+        contents: dict[str, object] = {
             "highest_number": self.highest_number,
             "joined_since": self.joined_since,
             "keks": keks,
             "retired": sorted(self.retired),
         }
+        if self.former:
+            contents["former"] = sorted(one.id for one in self.former)
         text = json.dumps(contents, separators=(",", ":"), sort_keys=True).encode()
         return base64url.encode(derivation.keyring_digest(self.name_key, text)).decode()
 
@@ -132,12 +163,20 @@ class Keyring:
                 return entry
         raise KeyringError("the keyring holds no KEK of that id")
 
-    def opening(self, *, kek_id: str | None = None, number: int | None = None) -> KekEntry | None:
-        """Return the KEK of that id, or else of that number, if it may open tokens."""
-        for entry in self.keks:
-            if entry.id == kek_id or (kek_id is None and entry.number == number):
-                return None if entry.state == "disabled" else entry
-        return None
+    def candidates(
+        self, *, kek_id: str | None = None, number: int | None = None
+    ) -> tuple[KekEntry, ...]:
+        """Return the KEKs of that id, or else of that number, that may open tokens."""
+        if kek_id is not None:
+            found = [one for one in self.keks if kek_id == one.id or kek_id in one.also]
+        else:
+            found = [one for one in self.keks if number == one.number]
+        return tuple(one for one in found if one.state != "disabled")
+
+    @property
+    def all_names(self) -> tuple[Former, ...]:
+        """The name key and the record key of this keyring, and then of those merged into it."""
+        return (Former(self.name_key, self.record_key), *self.former)
 
     def not_before(self, name: str) -> int:
         """Return since when the sessions of a conversation count (seconds); 0 for none revoked."""
@@ -218,39 +257,67 @@ class Keyring:
         """Return the keyring as it goes on from here when `generation` is known elsewhere."""
         return replace(self, generation=max(self.generation, generation) + 1)
 
-    def merge(self, other: Keyring) -> Keyring:
-        """Return this keyring with the KEKs of `other` that it lacks; they open, none is promoted.
+    def merge(self, other: Keyring, *, now: int) -> Keyring:
+        """Return this keyring with all that `other` has; its KEKs open, and none is promoted.
 
-        Raises KeyringError where one id or number stands for different KEKs in the two.
+        Ids and numbers stay as they are in tokens: a KEK whose id is taken is called otherwise
+        from now on and is still found by it, and one number may stand for several. Of another
+        keyring the name key and the record key are kept, by which its revocations are found. `now`
+        is in seconds since 1970. Raises KeyringError where the old form cannot hold that, and where
+        one name would stand for too many KEKs.
         """
-        known = {entry.id: entry for entry in self.keks}
-        new: list[KekEntry] = []
-        for entry in other.keks:
-            if entry.id not in known:
-                state: KekState = "decrypt" if entry.state == "primary" else entry.state
-                new.append(replace(entry, state=state))
-            elif (entry.key, entry.number) != (known[entry.id].key, known[entry.id].number):
-                raise KeyringError("one id stands for different KEKs in the two keyrings")
-        latest = {one.name: one.not_before for one in self.revocations}
-        for one in other.revocations:
-            latest[one.name] = max(one.not_before, latest.get(one.name, 0))
-        revocations = tuple(Revocation(*one) for one in latest.items())
-        merged = replace(self, revocations=revocations)
-        if not new:
+        merged = replace(self, revocations=_latest(self.revocations, other.revocations))
+        keks, former = self._merged_keks(other), self._merged_former(other)
+        if (keks, former) == (self.keks, self.former):
             return merged
-        generation = max(self.generation, other.generation)
-        numbers = {entry.number for entry in (*self.keks, *new)}
+        generation = max(self.generation, other.generation) + 1
         if self.joined_since is None:
-            highest = max(self.highest_number, other.highest_number, *numbers)
-            fields: dict[str, Any] = {"highest_number": highest}
-        else:
-            used = range(1, other.highest_number + 1)
-            # What either has sealed in the older form goes on to be tried in it.
-            since = max(self.joined_since, other.joined_since or 0)
-            retired = self.retired.union(other.retired, used) - numbers
-            fields = {"retired": retired, "joined_since": since}
-        keks = (*self.keks, *new)
-        return replace(merged, keks=keks, generation=generation + 1, **fields)
+            if former or any(kek.also for kek in keks):
+                raise KeyringError("the old form holds one keyring: run `sealyard keys upgrade`")
+            highest = max(self.highest_number, other.highest_number, *(kek.number for kek in keks))
+            return replace(merged, keks=keks, generation=generation, highest_number=highest)
+        since = other.joined_since
+        if other.id == self.id:
+            joined = max(self.joined_since, since or 0)
+        else:  # what is older there was bound as before
+            joined = max(self.joined_since, now if since is None else since)
+        used = frozenset(kek.number for kek in keks)
+        retired = self.retired.union(other.retired, range(1, other.highest_number + 1)) - used
+        return replace(
+            merged,
+            keks=keks,
+            former=former,
+            generation=generation,
+            joined_since=joined,
+            retired=retired,
+        )
+
+    def _merged_keks(self, other: Keyring) -> tuple[KekEntry, ...]:
+        keks = {kek.thumbprint: kek for kek in self.keks}
+        for entry in other.keks:
+            ours = keks.get(entry.thumbprint)
+            names = dict.fromkeys((entry.id, *entry.also))
+            if ours is None:
+                taken = {kek.id for kek in keks.values()}
+                state: KekState = "decrypt" if entry.state == "primary" else entry.state
+                ours = replace(entry, state=state)
+                if entry.id in taken:
+                    ours = replace(ours, id=marked_id(entry.id[:_MOST_NAME_CHARS], entry.key))
+            elif ours.number != entry.number:
+                raise KeyringError("one KEK has different numbers in the two keyrings")
+            names |= dict.fromkeys(ours.also)
+            also = tuple(name for name in names if name != ours.id)
+            # In the order of before where there is nothing new, so that it is no change.
+            known = set(also) == set(ours.also)
+            keks[entry.thumbprint] = ours if known else replace(ours, also=also)
+        return tuple(keks.values())
+
+    def _merged_former(self, other: Keyring) -> tuple[Former, ...]:
+        found = {one.id: one for one in self.former}
+        for one in other.all_names:
+            if one.id != self.id:
+                found.setdefault(one.id, one)
+        return tuple(found.values())
 
     def _with_states(self, states: dict[str, KekState]) -> Keyring:
         keks = tuple(replace(entry, state=states.get(entry.id, entry.state)) for entry in self.keks)
@@ -277,6 +344,17 @@ def shown(keyring_id: str) -> str:
     return keyring_id[:SHOWN_CHARS]
 
 
+def _id_of(name_key: NameKey) -> str:
+    return base64url.encode(derivation.keyring_id(name_key)).decode()
+
+
+def _latest(*several: tuple[Revocation, ...]) -> tuple[Revocation, ...]:
+    latest: dict[str, int] = {}
+    for one in (one for revocations in several for one in revocations):
+        latest[one.name] = max(one.not_before, latest.get(one.name, 0))
+    return tuple(Revocation(*row) for row in latest.items())
+
+
 def marked_id(name: str, key: Kek) -> str:
     """Return the id of a new KEK: four characters of its thumbprint after what it is called.
 
@@ -299,9 +377,9 @@ def _new_number(taken: frozenset[int], random: RandomBytes) -> int:
 
 def _check_numbers(keyring: Keyring) -> None:
     numbers = {entry.number for entry in keyring.keks}
-    if len(numbers) != len(keyring.keks):
-        raise KeyringError("two KEKs have the same number")
     if keyring.joined_since is None:
+        if len(numbers) != len(keyring.keks):
+            raise KeyringError("two KEKs have the same number")
         if not max(numbers) <= keyring.highest_number <= MAX_NUMBER or keyring.retired:
             raise KeyringError("the highest KEK number does not fit the KEKs")
         return
@@ -311,6 +389,20 @@ def _check_numbers(keyring: Keyring) -> None:
         raise KeyringError(f"a keyring retires at most {MAX_RETIRED} numbers; start a new one")
     if not all(1 <= number <= MAX_NUMBER for number in keyring.retired):
         raise KeyringError(f"a KEK number is 1 to {MAX_NUMBER}")
+
+
+def _check_merged(keyring: Keyring) -> None:
+    if len({entry.thumbprint for entry in keyring.keks}) != len(keyring.keks):
+        raise KeyringError("one KEK is there twice")
+    if len({keyring.id, *(one.id for one in keyring.former)}) != len(keyring.former) + 1:
+        raise KeyringError("one former keyring is there twice")
+    if len(keyring.former) > MAX_FORMER:
+        raise KeyringError(f"a keyring takes in at most {MAX_FORMER} others")
+    named: Counter[str | int] = Counter()
+    for entry in keyring.keks:
+        named.update({entry.id, *entry.also, entry.number})
+    if max(named.values()) > MAX_CANDIDATES:
+        raise KeyringError(f"one id or number stands for more than {MAX_CANDIDATES} KEKs")
 
 
 def _check_revocations(revocations: tuple[Revocation, ...]) -> None:
@@ -324,7 +416,9 @@ def _check_revocations(revocations: tuple[Revocation, ...]) -> None:
 
 
 def _check(entry: KekEntry) -> None:
-    if not KEK_ID_PATTERN.fullmatch(entry.id):
+    if len(entry.also) != len({entry.id, *entry.also}) - 1:
+        raise KeyringError("a KEK has one id twice")
+    if not all(KEK_ID_PATTERN.fullmatch(one) for one in (entry.id, *entry.also)):
         raise KeyringError("a KEK id is 1 to 32 of the characters A-Z a-z 0-9 _ -")
     if not 1 <= entry.number <= MAX_NUMBER:
         raise KeyringError(f"a KEK number is 1 to {MAX_NUMBER}; a new keyring starts afresh")

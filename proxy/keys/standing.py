@@ -8,6 +8,7 @@ from typing import Final
 
 from ..core.context import Scope
 from ..core.errors import KeyUnavailable
+from ..core.secret import RecordKey
 from .bounded import BoundedMap
 from .guarded import Notice
 from .keyring import Keyring
@@ -22,12 +23,14 @@ FOREVER: Final = float("inf")
 class Standing:
     """One scope: its name in the store, its revocation, and until when that need not be asked.
 
-    Sessions that began before `not_before` (seconds since 1970) neither seal nor open.
+    Sessions that began before `not_before` (seconds since 1970) neither seal nor open. `former` are
+    its names, and the keys of its records, under keyrings that were merged into this one.
     """
 
     name: str
     not_before: int = 0
     fresh_until: float = 0.0
+    former: tuple[tuple[str, RecordKey], ...] = ()
 
 
 class Standings:
@@ -59,8 +62,9 @@ class Standings:
         """Return how the scope stands as far as is known."""
         standing = self._standings.get(scope)
         if standing is None:
-            name = records.record_name(self._keyring.name_key, scope)
-            standing = Standing(name, self._known(name), 0.0 if self._shared else FOREVER)
+            name, former = self._names(scope)
+            known = max(map(self._known, (name, *(one for one, _ in former))))
+            standing = Standing(name, known, 0.0 if self._shared else FOREVER, former)
             self._standings.put(scope, standing)
         return standing
 
@@ -76,17 +80,27 @@ class Standings:
         standing = self._standings.get(scope)
         if standing is not None or not (self._learned or self._listed):
             return 0 if standing is None else standing.not_before
-        return self._known(records.record_name(self._keyring.name_key, scope))
+        name, former = self._names(scope)
+        return max(map(self._known, (name, *(one for one, _ in former))))
 
-    def learn(self, standing: Standing, record: bytes | None, notice: Notice) -> int | None:
+    def learn(
+        self,
+        standing: Standing,
+        record: bytes | None,
+        notice: Notice,
+        *,
+        former: tuple[str, RecordKey] | None = None,
+    ) -> int | None:
         """Take what the store says of the scope's revocation, if it is authentic, and return it.
 
-        Raises KeyUnavailable where another version wrote it: it may be about any of the sessions.
+        `former` says that it stood under one of the scope's former names. Raises KeyUnavailable
+        where another version wrote it: it may be about any of the sessions.
         """
         if record is None:
             return None
         try:
-            not_before = revocation.decode(record, standing.name, self._keyring.record_key)
+            name, key = former or (standing.name, self._keyring.record_key)
+            not_before = revocation.decode(record, name, key)
         except RecordUnknown as unknown:
             notice(str(unknown))
             raise KeyUnavailable(str(unknown)) from None
@@ -104,7 +118,8 @@ class Standings:
     def changed(self, name: str | None) -> None:
         """Ask anew about one conversation, or about all."""
         for standing in self._standings.entries():
-            if self._shared and name in {None, standing.name}:
+            names = {None, standing.name, *(one for one, _ in standing.former)}
+            if self._shared and name in names:
                 standing.fresh_until = 0.0
 
     def replace_keyring(self, keyring: Keyring) -> None:
@@ -117,6 +132,12 @@ class Standings:
     def clear(self) -> None:
         """Forget the scopes."""
         self._standings.clear()
+
+    def _names(self, scope: Scope) -> tuple[str, tuple[tuple[str, RecordKey], ...]]:
+        former = self._keyring.former
+        return records.record_name(self._keyring.name_key, scope), tuple(
+            (records.record_name(one.name_key, scope), one.record_key) for one in former
+        )
 
     def _known(self, name: str) -> int:
         return max(self._learned.get(name, 0), self._listed.get(name, 0))

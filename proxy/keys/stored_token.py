@@ -6,6 +6,7 @@ Revocations that stand in the keyring are honoured. What stands only in a store 
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
@@ -63,39 +64,47 @@ def session_jwk(keyring: Keyring, text: bytes, scope: Scope) -> str:
     if sealed.form != "jwe":
         raise OpenFailed("short-form")  # which no JOSE reader knows
     key_id = sealed.key_id
-    entry, key = _unlocked(keyring, sealed, scope)
-    kid = f"{entry.id}.{base64url.encode(key_id.sid).decode()}"
+    _, key = _unlocked(keyring, sealed, scope)
+    kid = f"{key_id.kek_id}.{base64url.encode(key_id.sid).decode()}"
     k = base64url.encode(key.reveal()).decode()
     return json.dumps({"kty": "oct", "use": "enc", "kid": kid, "k": k})
 
 
 def _opened_by(keyring: Keyring, sealed: Token, context: Context, now: float) -> KekEntry:
     """Return the KEK that opens a token in one form of its names; raise OpenFailed for none."""
-    failed = None
+    failed = "bad-tag"
     for form in _forms(keyring, sealed, context):
         try:
-            entry = _opening(keyring, sealed, form.scope)
-            durable_session(entry, sealed.key_id.sid, form.scope).open(sealed, form, now)
+            candidates = _opening(keyring, sealed, form.scope)
         except OpenFailed as failure:
             failed = failure.reason
-        else:
-            return entry
-    raise OpenFailed(failed or "bad-tag")
+            continue
+        for entry in candidates:
+            session = durable_session(entry, sealed.key_id.sid, form.scope)
+            try:
+                session.open(sealed, form, now)
+            except OpenFailed as failure:
+                failed = failure.reason
+            else:
+                return entry
+    raise OpenFailed(failed)
 
 
 def _unlocked(keyring: Keyring, sealed: Token, scope: Scope) -> tuple[KekEntry, SessionKey]:
     """Return the KEK and the session key under which a token verifies; else raise OpenFailed."""
-    failed = None
+    failed = "bad-tag"
     for form in _forms(keyring, sealed, Context(scope)):
         try:
-            entry = _opening(keyring, sealed, form.scope)
-            key = derivation.session_key(entry.key, sealed.key_id.sid, form.scope)
-            Aead(key).open(sealed.iv, sealed.sealed, sealed.head)
+            candidates = _opening(keyring, sealed, form.scope)
         except OpenFailed as failure:
             failed = failure.reason
-        else:
-            return entry, key
-    raise OpenFailed(failed or "bad-tag")
+            continue
+        for entry in candidates:
+            key = derivation.session_key(entry.key, sealed.key_id.sid, form.scope)
+            with suppress(OpenFailed):
+                Aead(key).open(sealed.iv, sealed.sealed, sealed.head)
+                return entry, key
+    raise OpenFailed(failed)
 
 
 def _forms(keyring: Keyring, sealed: Token, context: Context) -> tuple[Context, ...]:
@@ -104,15 +113,16 @@ def _forms(keyring: Keyring, sealed: Token, context: Context) -> tuple[Context, 
     return (context, context.as_text()) if context.joined and older else (context,)
 
 
-def _opening(keyring: Keyring, sealed: Token, scope: Scope) -> KekEntry:
-    """Return the KEK of the token; raise OpenFailed where it or the session may not open."""
+def _opening(keyring: Keyring, sealed: Token, scope: Scope) -> tuple[KekEntry, ...]:
+    """Return the KEKs that the token may be of; raise OpenFailed where it may not open."""
     key_id = sealed.key_id
-    entry = keyring.opening(kek_id=key_id.kek_id, number=key_id.kek_number)
-    if entry is None:
+    candidates = keyring.candidates(kek_id=key_id.kek_id, number=key_id.kek_number)
+    if not candidates:
         raise OpenFailed("unknown-or-disabled-kek")
-    if began(key_id.sid) < keyring.not_before(record_name(keyring.name_key, scope)):
+    names = (record_name(one.name_key, scope) for one in keyring.all_names)
+    if began(key_id.sid) < max(map(keyring.not_before, names)):
         raise OpenFailed("revoked-session")
-    return entry
+    return candidates
 
 
 def _named(key_id: KeyId) -> str:

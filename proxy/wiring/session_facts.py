@@ -74,13 +74,14 @@ def count(sessions: Sessions, keys: KeySettings, samples: Samples) -> None:
     hits, misses = _lookups(sessions)
     samples.add(metrics.LOOKUPS, hits, labels=("hit",))
     samples.add(metrics.LOOKUPS, misses, labels=("miss",))
-    names = {one.number: one.id for one in sessions.keyring.keks}
     for number, use in sessions.use.total.items():
-        labels = (names.get(number, f"removed-{number}"),)
-        samples.add(metrics.KEK_OPENED, use.opened, labels=labels)
-        samples.add(metrics.KEK_SESSIONS, use.sessions, labels=labels)
-        if use.last_opened:
-            samples.add(metrics.KEK_OPENED_AT, use.last_opened, labels=labels)
+        # After a merge, several may have one number: what was used counts for each of them.
+        names = [one.id for one in sessions.keyring.keks if one.number == number]
+        for name in names or [f"removed-{number}"]:
+            samples.add(metrics.KEK_OPENED, use.opened, labels=(name,))
+            samples.add(metrics.KEK_SESSIONS, use.sessions, labels=(name,))
+            if use.last_opened:
+                samples.add(metrics.KEK_OPENED_AT, use.last_opened, labels=(name,))
     keyring = sessions.keyring
     samples.add(metrics.KEYRING_GENERATION, keyring.generation, labels=(keyring.id,))
     for one in keyring.keks:

@@ -95,7 +95,17 @@ def test_an_old_keyring_full_of_revocations_is_not_written_in_a_form_that_0_1_0_
         lambda s: s["keys"][2].update(k="ä" * 43),
         lambda s: s["keys"][2].update(kid=7),
         lambda s: s["keys"][2].update(kid="k 1"),
-        lambda s: s["keys"][2].update(number=2),
+        lambda s: s["keys"][2].update(also=[]),
+        lambda s: s["keys"][2].update(also="k9"),
+        lambda s: s["keys"][2].update(also=["k9", 9]),
+        lambda s: s["keys"][2].update(also=["k9", "k9"]),
+        lambda s: s["keys"][2].update(also=["k1"]),
+        lambda s: s["keys"][2].update(also=["k 9"]),
+        lambda s: s["keys"].append(s["keys"][0] | {"use": "former-name"}),
+        lambda s: s["keys"].append(s["keys"][0] | {"use": "former-record"}),
+        lambda s: s["keys"].extend(
+            s["keys"][0] | {"use": use, "kid": "x" * 22} for use in ("former-name", "former-record")
+        ),
         lambda s: s["keys"][2].update(number=0),
         lambda s: s["keys"][2].update(number=1.0),
         lambda s: s["keys"][2].update(created=-1),

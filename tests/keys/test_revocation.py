@@ -132,7 +132,7 @@ def test_a_keyring_without_revocations_is_written_as_before() -> None:
 def test_merging_keeps_the_later_revocation_of_each_conversation() -> None:
     keyring = a_keyring()
     ours = keyring.revoke("A" * 22, 5).revoke("B" * 22, 9)
-    merged = ours.merge(keyring.revoke("A" * 22, 7).revoke("C" * 22, 1))
+    merged = ours.merge(keyring.revoke("A" * 22, 7).revoke("C" * 22, 1), now=NOW)
     assert [merged.not_before(name * 22) for name in "ABC"] == [7, 9, 1]
 
 
