@@ -13,6 +13,21 @@ from .rulebook import PlacedItem, ResolvedRule
 from .syntax import BlockSyntax, SourceSyntax
 
 _BODILESS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+_HOP_BY_HOP: Final = frozenset(
+    {
+        "connection",
+        "http2-settings",
+        "keep-alive",
+        "proxy-authenticate",
+        "proxy-authorization",
+        "proxy-connection",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+    }
+)
+"""Headers that end here (RFC 9110 section 7.6.1): the backend would know another name, or none."""
 _CHOSEN_BY_CLIENTS: Final = frozenset({"header", "query", "jwt"})
 
 
@@ -20,6 +35,7 @@ def check(resolved: ResolvedRule, *, trusted_names: bool, problems: Problems) ->
     """Tell of sources that cannot give what the rule needs, or that should not be trusted."""
     for source in _sources(resolved):
         _check_captures(source, resolved, problems)
+        _check_headers(source, problems)
     for part in NAMED_PARTS:
         _check_bodies(part, resolved, problems)
     if not trusted_names:
@@ -54,6 +70,16 @@ def _check_captures(syntax: SourceSyntax, resolved: ResolvedRule, problems: Prob
             f"{show(lacking[0])} of rule {show(resolved.rule.name)} does not capture `path:{name}`",
             hint,
         )
+
+
+def _check_headers(syntax: SourceSyntax, problems: Problems) -> None:
+    for source in name_sources(syntax.source):
+        if source.place == "header" and source.name in _HOP_BY_HOP:
+            problems.add(
+                syntax.place,
+                f"the header {show(source.name)} ends at Sealyard: the backend never sees it",
+                "use a header of your own, or `jwt:`",
+            )
 
 
 def _captures(source: Source, *, everywhere: bool) -> Iterator[tuple[str, bool]]:

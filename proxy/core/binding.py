@@ -8,7 +8,7 @@ from typing import Final
 
 from .blueprint import Blueprint
 from .context import Context, Parties, Scope
-from .errors import BodyTooLarge, MissingValue
+from .errors import AmbiguousRequest, BodyTooLarge, MissingValue
 from .exchange import Exchange, JsonReader
 from .formats.json import Findings, Path, unescape
 from .joined import Joined, Name
@@ -195,8 +195,13 @@ class Binder:
             return {}
         index, single_from = self._blueprint.source_index[source]
         found: dict[Path, list[str]] = {}
+        other = self._exchange.elsewhere.get(source)
         for path, start, end in self._findings.found[index]:
             text = self._text(source, path, self._body[start:end])
+            if not text:
+                raise MissingValue("empty-name", detail="A name of the message is empty.")
+            if other is not None and text != other:
+                raise AmbiguousRequest("name-differs")
             found.setdefault(path[:shared], []).append(text)
         if single_from > shared:
             return {path: Joined("list", texts) for path, texts in found.items()}

@@ -21,7 +21,8 @@ from .ordinary import Ordinary, is_simple
 from .placed import Placed
 from .rules import NAMED_PARTS, Block, Item, NamedPart, Names
 from .selectors import Any, JsonSelector, NamedSelector, Selector, Whole
-from .sources import FirstSource, JsonSource, NameSource, Source, json_sources
+from .sources import FirstSource, JsonSource, NameSource, Source, json_sources, name_sources
+from .sources_elsewhere import SourcesElsewhere
 
 JOSE: Final = "application/jose"
 SEALED_TYPES: Final = frozenset({JOSE, frame.MEDIA_TYPE})
@@ -47,9 +48,9 @@ class Blueprint:
     `variants_checked` are the selectors of which no member may stand in another spelling,
     `twins_checked` those of which none may stand twice or hidden.
     `heeds_head` says that it does something in the head, or forbids something there.
-    `elsewhere` knows what of a request must stand in no other place. `only_opens_responses`: it
-    seals nothing, forbids nothing, and is for no request. `when` are its conditions on the body,
-    None without any. `escape` is how it writes what it opens into texts, `whole_place` how it
+    `elsewhere` knows what of a request must stand in no other place, `sources_elsewhere` which of
+    its names must be the same there. `only_opens_responses`: it seals nothing, forbids nothing, and
+    is for no request. `when` are its conditions on the body, None without any. `escape` is how it writes what it opens into texts, `whole_place` how it
     writes what is all of a value, `rendered` the selection's indices of what is HTML. `ordinary`
     finds the values of JSON in fewer steps; where it is there, the block takes JSON of every name.
     `at_will`: all that it seals is optional. `around` is what is looked at beside the values.
@@ -85,6 +86,7 @@ class Blueprint:
         "selection",
         "source_index",
         "sources",
+        "sources_elsewhere",
         "takes_body",
         "takes_whole",
         "twins_checked",
@@ -124,8 +126,8 @@ class Blueprint:
         self.escape, self.whole_place = _writing(block, direction)
         self.whole_encrypt = _whole(block.encrypt)
         self.whole_decrypt = _whole(block.decrypt)
-        self.takes_whole = self.whole_encrypt is not None or self.whole_decrypt is not None
         wholes = [one for one in (self.whole_encrypt, self.whole_decrypt) if one is not None]
+        self.takes_whole = bool(wholes)
         self._wholes = {one.selector for one in wholes}
         self.takes_body = Whole.BODY in self._wholes
         self.reads = _reads(block, direction)
@@ -150,14 +152,10 @@ class Blueprint:
         named = self.form is not None or self.parts is not None
         self.selection = Selection(found) if found and not named else None
         self.twins_checked, self.variants_checked = self._checked()
-        self.when = (
-            Conditions(block.when, variants_allowed=block.case_variants_allowed)
-            if block.when
-            else None
-        )
+        self.when = _conditions(block)
         self.in_head = tuple(self._in_head(first=len(selectors)))
         self.query = self._query_selection()
-        self.elsewhere = elsewhere(block, direction)
+        self.elsewhere, self.sources_elsewhere = elsewhere(block, direction), self._other_sources()
         self.heeds_head = bool(self.in_head) or any(_is_of_head(one) for one in block.absent)
         reads_more = named or self.selection is not None or bool(block.when)
         alone = self.takes_body and len(wholes) == 1 and not reads_more
@@ -338,14 +336,34 @@ class Blueprint:
         each = frozenset(one.index for one in placed if one.item.each)
         return FormSelection(names, max(names) + 1, checked, each)
 
+    def _asked_for(self) -> tuple[JsonSource, ...]:
+        """Return the sources in the message that bind its values, or those of its answer."""
+        parts = (part for part in self.from_message if self.needs(part))
+        found = (one for part in parts for one in json_sources(self.sources[part]))
+        return tuple(dict.fromkeys((*found, *self.keeps)))
+
+    def needs(self, part: NamedPart) -> bool:
+        """Tell whether a value of the block needs a name."""
+        items = (*self.block.encrypt, *self.block.decrypt)
+        return any(item.needs(part) for item in items)
+
+    def _other_sources(self) -> SourcesElsewhere | None:
+        """Return what compares the names of a request's body with others; None for nothing."""
+        if self.direction == "response":
+            return None
+        needed = [source for part, source in self.sources.items() if self.needs(part)]
+        found = SourcesElsewhere(
+            self._asked_for(), (one for source in needed for one in name_sources(source))
+        )
+        return found or None
+
     def _checked(self) -> tuple[frozenset[int], frozenset[int]]:
         """Return of which selectors no twin may stand there, and of which no spelling either.
 
         Of sources no twin may: what is sealed depends on them, and what a request opens.
         """
-        sources = frozenset(index for index, _ in self.source_index.values())
-        if self.only_opens_responses:
-            sources = frozenset()
+        asked = () if self.only_opens_responses else self._asked_for()
+        sources = frozenset(self.source_index[one][0] for one in asked)
         twins = self._checked_for_spelling() | sources
         if not self.block.case_variants_allowed:
             return twins, twins
@@ -363,6 +381,12 @@ def _writing(block: Block, direction: Direction) -> tuple[Escape, Place]:
     if direction == "request":
         return "none", EXACT
     return block.escape, IN_HTML if block.escape == "html" else EXACT
+
+
+def _conditions(block: Block) -> Conditions | None:
+    if not block.when:
+        return None
+    return Conditions(block.when, variants_allowed=block.case_variants_allowed)
 
 
 def _refuse_short_forms(block: Block) -> None:

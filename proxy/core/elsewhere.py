@@ -8,12 +8,12 @@ the rule does not look.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Final, NoReturn
-from urllib.parse import unquote_to_bytes
 
 from .errors import BodyTooLarge, ForbiddenValue
-from .formats import form, multipart
+from .fields_of_head import COOKIE, cookies, decode_field, fields_of_body, fields_of_query
+from .formats import form
 from .formats.field_names import FieldNames
 from .formats.json import Selection
 from .formats.kinds import Kind
@@ -23,35 +23,7 @@ from .readings_of_a_name import NAME_MAX, squeeze_fields
 from .rules import Block
 from .selectors import JsonSelector, NamedSelector, Selector, Step
 
-COOKIE: Final = b"cookie"
 _PARTED: Final = re.compile(rb"[&;]")
-
-
-def fields_of_query(query: str) -> Iterator[tuple[str, str | None]]:
-    """Yield name and value of each parameter of a query, decoded once.
-
-    What stands behind a `;` is one to some readers: it comes last, with no value.
-    """
-    spelled = query.encode("latin-1", errors="replace")
-    for one in spelled.split(b"&"):
-        name, _, value = one.partition(b"=")
-        yield _decoded(name), _decoded(value)
-    if b";" in spelled:
-        for one in spelled.split(b"&"):
-            for hidden in one.split(b";")[1:]:
-                yield _decoded(hidden.partition(b"=")[0]), None
-
-
-def cookies(head: RequestHead) -> Iterator[tuple[str, str]]:
-    """Yield name and value of each cookie, decoded once, as PHP does."""
-    for line in head.told.get(COOKIE, ()):
-        for one in line.replace(b",", b";").split(b";"):
-            name, _, value = one.partition(b"=")
-            yield _decoded(name), _decoded(value.strip(b' \t"'))
-
-
-def _decoded(spelled: bytes) -> str:
-    return unquote_to_bytes(spelled.replace(b"+", b" ")).decode(errors="replace")
 
 
 class Elsewhere:
@@ -72,13 +44,15 @@ class Elsewhere:
 
     def refuse_in_head(self, head: RequestHead) -> None:
         """Raise ForbiddenValue where a name stands in the query or in a cookie as well."""
-        query, lines = head.query, head.told.get(COOKIE)
-        if not query and lines is None:
+        told = head.told
+        query, lines = head.query, told.get(COOKIE)
+        if (not query and lines is None) or self in told.cleared:
             return
         text = query.encode("latin-1", errors="replace") if query else b""
         if lines is not None:
             text = b";".join((text, *lines))
         if self._is_clear(text):
+            told.cleared.add(self)
             return
         for name, _ in fields_of_query(query or ""):
             if self._in_body.readings(name):
@@ -98,7 +72,7 @@ class Elsewhere:
             findings = self._members.find(body)
             if findings.twins or any(findings.found):
                 _refuse("body")
-        elif any(self._in_query.readings(name) for name in _fields(head, kind, body)):
+        elif any(self._in_query.readings(name) for name, _ in fields_of_body(head, kind, body)):
             _refuse("body")
 
     def refuse_behind_first(self, body: bytes) -> None:
@@ -113,7 +87,7 @@ class Elsewhere:
         for one in pairs:
             name, equals, _ = one.partition(b"=")
             # No framework allows names as long, and without `=` there is no value.
-            if equals and len(name) <= NAME_MAX and self._in_body.readings(_decoded(name)):
+            if equals and len(name) <= NAME_MAX and self._in_body.readings(decode_field(name)):
                 _refuse("form")
 
     def _is_clear(self, text: bytes) -> bool:
@@ -155,15 +129,6 @@ def _refuse(place: str) -> NoReturn:
     raise ForbiddenValue(
         f"name-in-{place}", detail=f"A name that the rule selects stands in the {place} as well."
     )
-
-
-def _fields(head: RequestHead, kind: Kind, body: bytes) -> Iterator[str]:
-    if kind == "form":
-        yield from (pair.name for pair in form.pairs(body))
-        yield from form.hidden_names(body)
-    elif kind == "multipart":
-        boundary = multipart.read_boundary(head.told.get(b"content-type", ()))
-        yield from (part.name for part in multipart.parts(body, boundary))
 
 
 def _members(names: Mapping[int, str]) -> Selection | None:

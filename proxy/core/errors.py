@@ -68,12 +68,15 @@ class AmbiguousRequest(TrafficError):
         "The path is spelled so that a backend might route it otherwise than the rules do, by its"
         " extension or behind a script's name too; or on a"
         " path with rules the request asks for another method, in a header, in the query or in a"
-        " form's field `_method`, or is a form that no rule reads and that might."
+        " form's field `_method`, or is a form that no rule reads and that might; or a name that"
+        " binds its values (tenant, conversation) stands there twice, in two spellings or in two"
+        " places with different texts, or cannot be told from what stands beside it."
     )
     remedy = (
         "Send the plain spelling of the path: no encoded slashes, parameters, extensions or odd"
         " cases; or name that very path in a rule. Give"
-        " POST a rule that reads its forms where other methods of the path have one."
+        " POST a rule that reads its forms where other methods of the path have one. Send each name"
+        " once, as the rule spells it; docs/explanation/names.md tells what counts as the same."
     )
 
 

@@ -11,8 +11,8 @@ from collections.abc import Callable
 from urllib.parse import parse_qsl
 
 from . import base64url
-from .elsewhere import fields_of_query
 from .errors import AmbiguousRequest, InvalidBody, MissingValue, OpenFailed
+from .fields_of_head import fields_of_query
 from .formats.field_names import FieldNames
 from .joined import Joined, Name
 from .message import RequestHead, header_values
@@ -23,18 +23,33 @@ JsonReader = Callable[[JsonSource], Name | None]
 
 
 class Exchange:
-    """What is known of one request while it and its answer are on the way."""
+    """What is known of one request while it and its answer are on the way.
 
-    __slots__ = ("_claims", "_query", "_texts", "decision", "facts", "head")
+    `facts` are names that were kept from its body for the answer, `elsewhere` the texts of names
+    that stand outside of the body too: they must be the same.
+    """
+
+    __slots__ = ("_claims", "_query", "_texts", "decision", "elsewhere", "facts", "head")
 
     def __init__(self, decision: Decision, head: RequestHead) -> None:
         """Begin an exchange for a request that passed the gate and was decided."""
         self.decision = decision
         self.head = head
         self.facts: dict[JsonSource, Name | None] = {}
+        self.elsewhere: dict[JsonSource, str] = {}
         self._texts: dict[NameSource, str | None] = {}
         self._claims: dict[str, object] | None = None
         self._query: dict[str, list[str]] | None = None
+
+    def refuse_unclear(self) -> None:
+        """Refuse a request in whose head a name that its rule reads has two readings.
+
+        To be called before anything of it goes on. Raises AmbiguousRequest, MissingValue for a name
+        that is empty.
+        """
+        compiled = self.decision.compiled
+        if compiled is not None and compiled.names is not None:
+            compiled.names.refuse_unclear(self)
 
     def read(self, source: Source, json_reader: JsonReader) -> Name | None:
         """Return the name that a source gives, or None where it gives none.
@@ -59,7 +74,18 @@ class Exchange:
             return source.name
         if source not in self._texts:
             self._texts[source] = self._look_up(source)
+            if not self._texts[source] and self._texts[source] is not None:
+                raise MissingValue("empty-name", detail="A name of the message is empty.")
         return self._texts[source]
+
+    @property
+    def bearer(self) -> str | None:
+        """The bearer token of the request, None where it has none."""
+        credentials = _only(
+            [_header_text(one) for one in header_values(self.head.headers, b"authorization")]
+        )
+        scheme, _, token = (credentials or "").partition(" ")
+        return token.strip(" ") if scheme.lower() == "bearer" else None
 
     def _look_up(self, source: NameSource) -> str | None:
         if source.place == "path":
@@ -89,12 +115,8 @@ class Exchange:
         """Return the claims of the bearer's JWT (RFC 7519), unverified: see `trusted_names`."""
         if self._claims is None:
             self._claims = {}
-            credentials = _only(
-                [_header_text(one) for one in header_values(self.head.headers, b"authorization")]
-            )
-            scheme, _, token = (credentials or "").partition(" ")
-            parts = token.strip(" ").split(".")
-            if scheme.lower() == "bearer" and len(parts) == len(("header", "payload", "signature")):
+            parts = (self.bearer or "").split(".")
+            if len(parts) == len(("header", "payload", "signature")):
                 self._claims = _payload(parts[1])
         return self._claims
 
@@ -125,10 +147,18 @@ def _header_text(value: bytes) -> str:
 
 def _payload(part: str) -> dict[str, object]:
     try:
-        claims = json.loads(base64url.decode(part.encode()), parse_float=_no_float)
+        text = base64url.decode(part.encode())
+        claims = json.loads(text, parse_float=_no_float, object_pairs_hook=_once)
     except (ValueError, RecursionError, OpenFailed, InvalidBody):
         return {}
     return claims if isinstance(claims, dict) else {}
+
+
+def _once(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    claims = dict(pairs)
+    if len(claims) < len(pairs):
+        raise AmbiguousRequest("claim-stands-twice")
+    return claims
 
 
 def _no_float(text: str) -> list[str]:

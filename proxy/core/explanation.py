@@ -102,6 +102,7 @@ def explain_request(
     try:
         decision = rulebook.decide(head.method, path)
         exchange = Exchange(decision, head)
+        exchange.refuse_unclear()
         if not decision.reads_request:
             return Explanation(considered, _name(decision), outgoing=body), exchange
         plan = pipeline.plan_request(exchange, body)

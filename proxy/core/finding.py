@@ -89,16 +89,42 @@ def find_edits(  # noqa: PLR0913 - the message and what is known of it
 def refuse_elsewhere(
     exchange: Exchange, blueprint: Blueprint, head: RequestHead, body: bytes
 ) -> None:
-    """Raise ForbiddenValue where a name that a block selects stands in another place as well."""
+    """Refuse a name that a block reads where it stands in another place of the request as well.
+
+    Raises ForbiddenValue for what it selects, AmbiguousRequest for what binds it unless it is the
+    same there.
+    """
     for one in alternatives(exchange, blueprint, head):
-        if one.elsewhere is not None:
-            one.elsewhere.refuse_in_head(head)
-            declared = kind_of(media_type(head.told))
-            kind = one.block.format or declared
-            if declared == "form" and one.reads_json:
-                one.elsewhere.refuse_behind_first(body)
-            if one.query is not None and kind is not None:
-                one.elsewhere.refuse_in_body(head, kind, body)
+        refuse_in_head(exchange, one, head)
+        if body and not one.takes_body:
+            _refuse_in_body(exchange, one, head, body)
+
+
+def refuse_in_head(exchange: Exchange, blueprint: Blueprint, head: RequestHead) -> None:
+    """Do as `refuse_elsewhere` for what stands in the head, and note what must be the same."""
+    if blueprint.elsewhere is not None:
+        blueprint.elsewhere.refuse_in_head(head)
+    if blueprint.sources_elsewhere is not None:
+        blueprint.sources_elsewhere.note_head(exchange)
+
+
+def _refuse_in_body(
+    exchange: Exchange, blueprint: Blueprint, head: RequestHead, body: bytes
+) -> None:
+    """Do as `refuse_elsewhere` for what stands in the body and is read from the head, or beside."""
+    elsewhere, sources = blueprint.elsewhere, blueprint.sources_elsewhere
+    if head.told.plain_json and blueprint.query is None and sources is None:
+        return
+    declared = kind_of(media_type(head.told))
+    kind = blueprint.block.format or declared
+    if elsewhere is not None and declared == "form" and blueprint.reads_json:
+        elsewhere.refuse_behind_first(body)
+    if kind is None:
+        return
+    if elsewhere is not None and blueprint.query is not None:
+        elsewhere.refuse_in_body(head, kind, body)
+    if sources is not None:
+        sources.compare_body(exchange, head, kind, body)
 
 
 def head_edits(exchange: Exchange, blueprint: Blueprint, head: ResponseHead) -> tuple[Edit, ...]:

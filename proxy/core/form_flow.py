@@ -18,7 +18,7 @@ from .digests import Digests
 from .edits import SealEdit
 from .errors import InvalidBody, MissingValue, OpenFailed
 from .exchange import Exchange
-from .finding import refuse_missing, refuse_present, refuse_variants
+from .finding import refuse_in_head, refuse_missing, refuse_present, refuse_variants
 from .finding_in_head import HeadEdit, find_head_edits
 from .finding_part_tokens import PartTokens
 from .finding_parts import part_edits
@@ -48,6 +48,7 @@ class PassingForm(NamedTuple):
     `seals_in_head` that something of the message's head is sealed.
     """
 
+    exchange: Exchange
     blueprint: Blueprint
     binder: Binder
     boundary: Boundary
@@ -134,6 +135,9 @@ class FormFlow(PlannedFlow):
         form, text, part = self._form, came.text, came.part
         if form.watched:
             refuse_in_part(part)
+        named = form.blueprint.sources_elsewhere
+        if named is not None:
+            named.compare_part(form.exchange, part, text)
         findings = self._select(part)
         self._lacking -= {index for index, found in enumerate(findings.found) if found}
         if any(findings.found[one.index] for one in form.blueprint.encrypt):
@@ -179,6 +183,9 @@ class FormFlow(PlannedFlow):
     def _needs_whole(self, part: Part) -> bool:
         """Tell whether something is done to a part that takes all of it."""
         blueprint = self._form.blueprint
+        named = blueprint.sources_elsewhere
+        if named is not None and named.takes(part):
+            return True
         findings = self._select(part)
         is_frame = part.media is not None and part.media.essence == frame.MEDIA_TYPE
         compared = is_frame and blueprint.block.already_sealed == "keep"
@@ -208,14 +215,14 @@ def form_that_passes(  # noqa: PLR0913 - the message and what is known of it
     Raises MessageError where the head says that it cannot be.
     """
     refuse_present(head, blueprint, beginning)
-    if isinstance(head, RequestHead) and blueprint.elsewhere is not None:
-        blueprint.elsewhere.refuse_in_head(head)
+    if isinstance(head, RequestHead):
+        refuse_in_head(exchange, blueprint, head)
     boundary = read_boundary(head.told.get(b"content-type", ()))
     binder = Binder(blueprint, exchange, b"", None)
     watched = isinstance(head, RequestHead) and exchange.decision.overridable
     edits = tuple(find_head_edits(blueprint, binder, head))
     seals = any(isinstance(one.edit, SealEdit) for one in edits)
-    return PassingForm(blueprint, binder, boundary, limit, watched, digests, seals), edits
+    return PassingForm(exchange, blueprint, binder, boundary, limit, watched, digests, seals), edits
 
 
 def _required(blueprint: Blueprint) -> frozenset[int]:

@@ -47,10 +47,11 @@ _NOT_PLAIN: Final = frozenset(
 class Told(dict[bytes, list[bytes]]):
     """Some headers: their values in order, by name in lower case.
 
-    `plain_json` says that they tell of a JSON text in UTF-8, neither coded nor with a digest.
+    `cleared` are those who have looked at this head and found nothing. `plain_json` says that they
+    tell of a JSON text in UTF-8, neither coded nor with a digest.
     """
 
-    __slots__ = ("plain_json",)
+    __slots__ = ("cleared", "plain_json")
 
     def __init__(self, headers: Headers) -> None:
         """Take the headers that rules read, in one pass over all of them."""
@@ -59,6 +60,7 @@ class Told(dict[bytes, list[bytes]]):
             low = name.lower()
             if low in _TOLD:
                 self.setdefault(low, []).append(value)
+        self.cleared: set[object] = set()
         self.plain_json = self._tells_of_plain_json()
 
     def words(self, name: bytes) -> set[bytes]:

@@ -163,7 +163,7 @@ class Ordinary:
         value: object
         for kept, index in self._keeps:
             value = seen[index][0][0] if seen[index] else None
-            if value is not None and type(value) is not str:
+            if value is not None and (type(value) is not str or not value):
                 return None
             facts[kept] = value if value is None or value.isascii() else _text(value)
         names: list[str] = []
@@ -174,7 +174,7 @@ class Ordinary:
                 value = facts.get(source)
             else:
                 value = read(cast("NameSource", source))
-            if type(value) is not str:
+            if type(value) is not str or not value:
                 return None
             names.append(value if here is None or value.isascii() else _text(value))
         return tuple(names)

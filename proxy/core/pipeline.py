@@ -99,6 +99,7 @@ def pass_request(exchange: Exchange) -> Forwardable:
     if exchange.decision.reads_request:
         message = "a request that a rule reads cannot pass unread"
         raise TypeError(message)
+    exchange.refuse_unclear()
     return mint(exchange.head, ruled=exchange.decision.may_read_response)
 
 
@@ -109,6 +110,7 @@ def pass_handshake(exchange: Exchange) -> Forwardable:
     rejects what the backend would say.
     """
     refuse_rejected(exchange)
+    exchange.refuse_unclear()
     compiled = exchange.decision.compiled
     for one in compiled.request if compiled is not None else ():
         refuse_present(exchange.head, one, b"")
@@ -150,6 +152,7 @@ def begin_stream(
     flow = RecordFlow(cutter(kind, limit), partial(plan_records, exchange, blueprint, head))
     counts = _foreseen(alternatives(exchange, blueprint, head))
     if isinstance(head, RequestHead):
+        exchange.refuse_unclear()
         refuse_elsewhere(exchange, blueprint, head, b"")
         marks = request_marks(head, counts)
     else:

@@ -17,7 +17,13 @@ from .coding import coding_of, decode
 from .digests import Digests, digests_of, verify
 from .errors import InvalidBody, UnsupportedBody
 from .exchange import Exchange
-from .finding import find_edits, head_edits, needs_of, refuse_present
+from .finding import (
+    find_edits,
+    head_edits,
+    needs_of,
+    refuse_elsewhere,
+    refuse_present,
+)
 from .finding_in_head import HeadEdit
 from .form_flow import FormFlow, form_that_passes
 from .frame_edits import FrameEdit
@@ -83,6 +89,7 @@ def plan_request(
     if compiled is None or not compiled.request:
         message = "a request that no rule reads has no plan"
         raise TypeError(message)
+    exchange.refuse_unclear()
     head = exchange.head
     told = head.told
     blueprint: Blueprint | None
@@ -90,9 +97,9 @@ def plan_request(
     if body:
         blueprint = compiled.request[0]
         if blueprint.ordinary is not None and told.plain_json:
-            if blueprint.elsewhere is not None:
-                blueprint.elsewhere.refuse_in_head(head)
-            plan = _ordinarily(exchange, blueprint, blueprint.ordinary, head, body)
+            refuse_elsewhere(exchange, blueprint, head, body)
+            if not exchange.elsewhere:
+                plan = _ordinarily(exchange, blueprint, blueprint.ordinary, head, body)
         else:
             blueprint = fitting(compiled.request, media_type(told), None)
             if blueprint is None:
@@ -151,6 +158,7 @@ def plan_flowing_request(
     `beginning` is as much of the body as `suffices` asks for, and not empty; `limit` is for the
     parts of a form that must be there whole. Raises MessageError where it cannot be done.
     """
+    exchange.refuse_unclear()
     digests = digests_of(exchange.head.told)
     if blueprint.flows_in_parts:
         return _plan_form(exchange, blueprint, exchange.head, beginning, limit, digests)

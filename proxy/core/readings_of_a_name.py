@@ -113,7 +113,9 @@ _WORDS: Final = re.compile(r"[A-Za-z0-9_\[\]-]+")
 _CONTROL_OR_SPACE: Final = "".join(map(chr, range(0x21))) + "\x7f\x85\xa0\u2028\u2029\u3000"
 _JOINTS: Final = str.maketrans("", "", "_- ")
 _SUFFIX: Final = re.compile(r"[(:]")
-_HEADER_JOINTS: Final = re.compile(rb"[^a-z0-9]+")
+_HEADER_JOINTS: Final = bytes(
+    one for one in range(256) if not re.fullmatch(r"[A-Za-z0-9]", chr(one))
+)
 
 _LOWER: Final = bytes.maketrans(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ", b"abcdefghijklmnopqrstuvwxyz")
 
@@ -185,7 +187,7 @@ def beginnings(folded: Iterable[str]) -> frozenset[str]:
 
 def fold_header(name: bytes) -> bytes:
     """Return the one spelling of all twins of a header's name."""
-    return _HEADER_JOINTS.sub(b"", name.lower())
+    return name.translate(_LOWER, _HEADER_JOINTS)
 
 
 def fold_field(name: str) -> str:

@@ -10,10 +10,11 @@ from typing import Final
 
 from .blueprint import Blueprint
 from .errors import AmbiguousRequest, InvalidExpression, RejectedByRule
+from .names_of_head import NamesOfHead
 from .path import REMEMBERED, REMEMBERED_MAX, CanonicalPath
 from .routes import Pattern, RouteTable
-from .rules import NAMED_PARTS, Behaviour, Block, NamedPart, Rule, Verdict
-from .sources import JsonSource, json_sources, name_sources
+from .rules import NAMED_PARTS, Behaviour, Block, Rule, Verdict
+from .sources import JsonSource, NameSource, json_sources, name_sources
 
 Blueprints = tuple[Blueprint, ...]
 
@@ -26,7 +27,8 @@ class CompiledRule:
     """A rule with its blocks made ready. An empty tuple lets the direction pass unread.
 
     `varies` are the request headers that bind what a response holds; `seals_response` says that
-    some block encrypts responses, `opens_response` that some block decrypts them.
+    some block encrypts responses, `opens_response` that some block decrypts them. `names` are those
+    that bind values and stand in the head of requests.
     """
 
     rule: Rule
@@ -35,6 +37,7 @@ class CompiledRule:
     varies: tuple[bytes, ...]
     seals_response: bool
     opens_response: bool
+    names: NamesOfHead | None = None
 
     @property
     def guards(self) -> bool:
@@ -217,6 +220,7 @@ def _compile(rule: Rule) -> CompiledRule:
     if any(one.websocket for one in rule.patterns):
         _refuse_misfits(request, response, keeps)
     varies = tuple(sorted(set(_varies(response))))
+    names = tuple(_names_of_head((*request, *response)))
     return CompiledRule(
         rule,
         request,
@@ -224,7 +228,16 @@ def _compile(rule: Rule) -> CompiledRule:
         varies,
         seals_response=any(one.block.encrypt for one in response),
         opens_response=any(one.block.decrypt for one in response),
+        names=NamesOfHead(names) if names else None,
     )
+
+
+def _names_of_head(blueprints: Blueprints) -> Iterator[NameSource]:
+    """Yield the names outside of bodies that bind a value, those that are constant aside."""
+    for one in blueprints:
+        for part, source in one.sources.items():
+            if one.needs(part):
+                yield from (name for name in name_sources(source) if name.place != "const")
 
 
 def _has_parties(rule: Rule) -> bool:
@@ -252,7 +265,7 @@ def _varies(response: Blueprints) -> Iterator[bytes]:
     """Yield the headers in which names stand that bind a value of a response."""
     for one in response:
         for part, source in one.sources.items():
-            if _binds(one, part):
+            if one.needs(part):
                 for name in name_sources(source):
                     if name.place == "header":
                         yield name.name.title().encode()
@@ -263,10 +276,5 @@ def _varies(response: Blueprints) -> Iterator[bytes]:
 def _kept_names(rule: Rule, response: Blueprints) -> Iterator[JsonSource]:
     """Yield the names in the request's body that an answer needs."""
     for part in NAMED_PARTS:
-        if any(part not in one.from_message and _binds(one, part) for one in response):
+        if any(part not in one.from_message and one.needs(part) for one in response):
             yield from json_sources(rule.names.get(part))
-
-
-def _binds(blueprint: Blueprint, part: NamedPart) -> bool:
-    items = (*blueprint.block.encrypt, *blueprint.block.decrypt)
-    return any(item.needs(part) for item in items)

@@ -33,6 +33,7 @@ from ..core.messages import Messages
 from ..core.method_override import may_ask_in_body
 from ..core.needs import Attempt, Keys, Needs
 from ..core.pipeline import Applied, Plan
+from ..core.rerouting import refuse_rerouting
 from ..core.rulebook import Decision, Rulebook
 from ..core.session import Session
 from ..telemetry.known_names import known_names
@@ -350,6 +351,9 @@ class Course:
         self._refuse_shut(record.rule)
         if admitted.overrides and self._rulebook.rules_path(admitted.path):
             raise AmbiguousRequest("method-override")
+        if admitted.reroutes:
+            head = admitted.head
+            refuse_rerouting(self._rulebook, admitted.path, head.query, admitted.reroutes)
         if (
             decision.overridable
             and not decision.reads_request

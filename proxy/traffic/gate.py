@@ -19,6 +19,8 @@ from ..core.errors import (
 from ..core.message import Headers, RequestHead
 from ..core.method_override import asked_in_query
 from ..core.path import CanonicalPath, canonical
+from ..core.readings_of_a_name import fold_header
+from ..core.rerouting import REROUTING
 from .authority import is_authority
 from .framing import HTTP_10, HTTP_11, Framing
 from .request_framing import request_framing
@@ -31,6 +33,7 @@ _ABSOLUTE: Final = re.compile(r"https?://([^/?]*)(.*)", re.IGNORECASE | re.DOTAL
 _BAD_TARGET: Final = re.compile(r"[^!-~]|[#\\]")
 # Without the underscore: CGI folds `Content_Length` and `Content-Length` into one.
 _NAMES: Final = re.compile(rb"[!#$%&'*+.^`|~0-9A-Za-z-]*")
+_ODD_NAME: Final = re.compile(rb"[^0-9A-Za-z-]")
 _BAD_VALUE: Final = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 
 _LINE_ENDS: Final = (b" HTTP/1.1", b" HTTP/1.0")
@@ -38,15 +41,21 @@ _LINE_ENDS: Final = (b" HTTP/1.1", b" HTTP/1.0")
 _OVERRIDES: Final = frozenset(
     {b"x-http-method", b"x-http-method-override", b"x-method", b"x-method-override"}
 )
-_NOTABLE: Final = _OVERRIDES | {
-    b"host",
-    b"content-length",
-    b"transfer-encoding",
-    b"expect",
-    b"upgrade",
-    b"connection",
-    b"via",
-}
+_HEEDED: Final = {fold_header(one): one for one in _OVERRIDES | REROUTING}
+"""What frameworks heed, by what CGI makes of a name: it cannot tell `X.Method` from `X-Method`."""
+_NOTABLE: Final = (
+    _OVERRIDES
+    | REROUTING
+    | {
+        b"host",
+        b"content-length",
+        b"transfer-encoding",
+        b"expect",
+        b"upgrade",
+        b"connection",
+        b"via",
+    }
+)
 _WS_KEY: Final = b"sec-websocket-key"
 _WS_VERSION: Final = b"sec-websocket-version"
 
@@ -68,7 +77,7 @@ class Admitted:
     `websocket` says that it asks for a WebSocket (RFC 6455) in every respect; `upgrade` that it
     asked for any other protocol, which is answered as if it had not. `overrides` says that it asks
     for another method in a header or in its query, as Express, Rails, PHP and Spring may be told to
-    heed. `host` is empty where an HTTP/1.0 client sent none; `via` says that the request has
+    heed. `reroutes` are the values of headers that some take for the address. `host` is empty where an HTTP/1.0 client sent none; `via` says that the request has
     crossed another proxy.
     """
 
@@ -79,6 +88,7 @@ class Admitted:
     websocket: Final[bool] = False
     upgrade: Final[bool] = False
     overrides: Final[bool] = False
+    reroutes: Final[tuple[bytes, ...]] = ()
     host: Final[bytes] = b""
     via: Final[bool] = False
 
@@ -92,6 +102,7 @@ class Admitted:
             self.websocket,
             self.upgrade,
             self.overrides,
+            self.reroutes,
             self.host,
             self.via,
         )
@@ -121,9 +132,16 @@ def admit(raw: RawRequest, *, head_limit: int = 65536) -> Admitted:
         websocket=websocket,
         upgrade=upgrade and not websocket,
         overrides=not _OVERRIDES.isdisjoint(notable) or asked_in_query(query),
+        reroutes=_reroutes(notable),
         host=authority or (hosts[0] if hosts else b""),
         via=b"via" in notable,
     )
+
+
+def _reroutes(notable: dict[bytes, list[bytes]]) -> tuple[bytes, ...]:
+    if REROUTING.isdisjoint(notable):
+        return ()
+    return tuple(value for name in REROUTING for value in notable.get(name, ()))
 
 
 def check_line(line: bytes) -> None:
@@ -168,6 +186,11 @@ def _check_headers(raw: RawRequest, head_limit: int) -> dict[bytes, list[bytes]]
     values = b"".join([value for _, value in headers])
     if not _NAMES.fullmatch(names):
         _refuse("header-name")
+    if _ODD_NAME.search(names):
+        for name, value in headers:
+            heeded = _HEEDED.get(fold_header(name))
+            if heeded is not None and _ODD_NAME.search(name):
+                notable.setdefault(heeded, []).append(value)
     if _BAD_VALUE.search(values):
         _refuse("header-value")
     if len(raw.target) + len(names) + len(values) + 4 * len(headers) > head_limit:

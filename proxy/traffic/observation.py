@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
+from ..core.errors import TrafficError
 from ..core.exchange import Exchange
 from ..core.message import Direction
 from ..core.pipeline import Plan
@@ -55,12 +56,21 @@ class Observation:
                 whole=request.whole,
                 plan=lambda: self._course.plan_request(self._exchange, heard, request.framing),
             )
+        else:
+            self._try_head()
         if decision.rule is not None and decision.rule.response is Verdict.REJECT:
             self._record.observed("response", Trial({}, "rule-rejects-response"))
         elif response is not None and decision.may_read_response:
             await self._try(
                 "response", whole=response.whole, plan=lambda: self._plan_response(response)
             )
+
+    def _try_head(self) -> None:
+        """Note it where the head of a request that passes unread would have been refused."""
+        try:
+            self._exchange.refuse_unclear()
+        except TrafficError as error:
+            self._record.observed("request", Trial({}, error.reason))
 
     @property
     def _limit(self) -> int:

@@ -76,7 +76,7 @@ def spring(spelled: str) -> Path:
 def grpc_gateway(spelled: str) -> Path:
     """grpc-gateway: `a.b` nests, and a field has its own name or the one in camel case."""
     return tuple(
-        re.sub(r"_([a-z])", lambda match: match[1].upper(), one)
+        re.sub(r"(?<=[A-Za-z0-9])_([a-z])", lambda match: match[1].upper(), one)
         for one in unquote_plus(spelled).split(".")
     )
 
@@ -132,7 +132,7 @@ def snake_strategy(name: str) -> Path:
 
 def proto3(name: str) -> Path:
     """proto3 JSON: the field's own name, or its lowerCamelCase."""
-    return (re.sub(r"_([a-z])", lambda match: match[1].upper(), name),)
+    return (re.sub(r"(?<=[A-Za-z0-9])_([a-z])", lambda match: match[1].upper(), name),)
 
 
 def c_json(name: str) -> Path:

@@ -224,7 +224,9 @@ def test_no_twin_stands_beside_a_selected_member(body: str) -> None:
         (a_seal("$.a[*].card"), '{"a":[{"card":"decoy","__proto__":{"card":"CANARY"}}]}'),
         (a_seal("$..card"), '{"card":"decoy","__proto__":{"x":"CANARY"}}'),
         (a_seal("optional $.items[0]"), '{"items":{"0":"CANARY"}}'),
-        (a_seal("optional $.items[10]"), '{"items":{"010":"CANARY"}}'),
+        (a_seal("optional $.items[10]"), '{"items":{"10":"CANARY"}}'),
+        (a_seal("optional $.items[0]", "optional $.items.x"), '{"items":{"0":"CANARY"}}'),
+        (a_seal("optional $.items[0]"), '{"items":{"__proto__":["CANARY"]}}'),
         (a_seal("optional $.items[0].card"), '{"items":{"0":{"card":"CANARY"}}}'),
     ],
 )

@@ -78,20 +78,20 @@ def test_the_recipients_are_every_text_that_their_source_gives_each_once() -> No
     [
         (source("$.to"), ("bob",)),
         (source("const:carol"), ("carol",)),
-        (source("query:to"), ("dora",)),
-        (ListSource((source("$.to"), source("query:to"))), ("bob", "dora")),
+        (source("query:also"), ("dora",)),
+        (ListSource((source("$.to"), source("query:also"))), ("bob", "dora")),
         (
-            MembersSource((source("query:to"), source("$.to"), source("$.from"))),
+            MembersSource((source("query:also"), source("$.to"), source("$.from"))),
             ("alice", "bob", "dora"),
         ),
-        (FirstSource((source("$.none"), source("$.to"), source("query:to"))), ("bob",)),
+        (FirstSource((source("$.none"), source("$.to"), source("query:also"))), ("bob",)),
     ],
 )
 def test_every_kind_of_source_gives_recipients(
     recipients: Source, expected: tuple[str, ...]
 ) -> None:
     body = '{"conversationId":"c1","from":"alice","to":"bob","content":"x"}'
-    message = a_message(body, target="/api/messages?to=dora")
+    message = a_message(body, target="/api/messages?also=dora")
     assert parties(sealing(recipients), message) == [Parties("alice", expected)]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import secrets
 from pathlib import Path
 
@@ -57,3 +58,66 @@ async def test_a_selected_name_in_a_second_place_never_reaches_the_backend(tmp_p
     assert b"decoy" not in behind.bodies[0]
     assert canary not in log
     assert canary not in metrics
+
+
+STOLEN = """\
+      - name: store
+        match: POST /store
+        conversation: $.conversationId
+        request: {encrypt: $.content}
+      - name: by body
+        match: POST /body
+        conversation: $.conversationId
+        request: {decrypt: $.content}
+      - name: by query
+        match: POST /query
+        conversation: query:conversationId
+        request: {decrypt: $.content}
+      - name: by header
+        match: POST /header
+        conversation: header:x-room
+        request: {decrypt: $.content}
+"""
+
+
+async def test_a_stolen_token_opens_under_no_second_name(tmp_path: Path) -> None:
+    canary = secrets.token_hex(16)
+    async with backend() as behind, aiohttp.ClientSession() as session:
+        with served(tmp_path, behind.port, rules=STOLEN) as ours:
+            await ours.event("server.ready")
+            base = f"http://127.0.0.1:{ours.port}"
+            his = {"conversationId": "victim", "content": canary}
+            async with session.post(f"{base}/store", json=his) as response:
+                assert response.status == 200
+            token = json.loads(behind.bodies[0])["content"]
+
+            async def status(target: str, body: str, headers: dict[str, str] | None = None) -> int:
+                told = {"Content-Type": "application/json", **(headers or {})}
+                url = URL(base + target, encoded=True)
+                async with session.post(url, data=body, headers=told) as response:
+                    return response.status
+
+            stolen = json.dumps({"conversationId": "victim", "content": token})
+            seen = []
+            for name in ("ConversationId", "conversation_id", "conversationId", "__proto__"):
+                value = '{"conversationId":"mine"}' if name == "__proto__" else '"mine"'
+                seen.append(await status("/body", f'{{"{name}":{value},{stolen[1:]}'))
+            seen.append(await status("/body?conversationId=mine", stolen))
+            seen.append(await status("/body", stolen, {"Cookie": "conversationId=mine"}))
+            bare = json.dumps({"content": token})
+            two = ("&+conversationId=mine", "&conversationId%00=mine", "&conversation.id=m")
+            seen += [await status(f"/query?conversationId=victim{more}", bare) for more in two]
+            mine = json.dumps({"content": token, "conversationId": "mine"})
+            seen.append(await status("/query?conversationId=victim", mine))
+            room = {"X-Room": "victim"}
+            seen.append(await status("/header", bare, room | {"Connection": "x-room"}))
+            seen.append(await status("/header", bare, room | {"X.Room": "mine"}))
+            assert len(behind.bodies) == 1
+            honest = [await status("/body?conversationId=victim", stolen)]
+            honest.append(await status("/header", bare, room))
+        log = ours.log.read_text()
+
+    assert seen == [400] * 12
+    assert honest == [200, 200]
+    assert canary in behind.bodies[1].decode()
+    assert canary not in log

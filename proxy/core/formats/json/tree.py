@@ -79,7 +79,7 @@ def finish(node: Node) -> None:
     """Note what a walk asks of every node, once the tree stands."""
     children = [*node.names.values(), *node.indexes.values(), node.any, node.deep]
     anywhere = node.sticky or node.any is not None or node.deep is not None
-    node.into_objects = anywhere or bool(node.names or node.indexes)
+    node.into_objects = anywhere or bool(node.names)
     node.into_arrays = anywhere or bool(node.indexes)
     node.only_names = not anywhere and not node.indexes
     node.beginnings = beginnings(node.folded)

@@ -30,7 +30,7 @@ ODD_NAMES_MAX: Final = 2 * 1024 * 1024
 """So many characters may the names of one text have that are not ASCII or have escapes, each name
 counted once and with forty more: to read one takes a microsecond and more."""
 _ODD_NAME: Final = 40
-_INDEX: Final = re.compile(r"[0-9]{1,9}")
+_INDEX: Final = re.compile(r"0|[1-9][0-9]{0,8}")
 
 
 class Walk:
@@ -61,8 +61,10 @@ class Walk:
         elif opening == "[" and _lead_into_arrays(states):
             end = self._array(at, states, path)
         else:
-            end = scan(self.text, at)[1]
+            value, end = scan(self.text, at)
             for state in states:
+                if state.indexes and type(value) is dict:
+                    self._look_for_elements(state, value, path)
                 if state.beyond:
                     self.findings.missing |= state.beyond
         for state in states:
@@ -140,6 +142,11 @@ class Walk:
             raise InvalidBody("duplicate-member")
         for node in nodes:
             self.findings.tell_of_hidden(path, node.onward.union(node.ends))
+
+    def _look_for_elements(self, node: Node, members: dict[str, object], path: Path) -> None:
+        """Tell of an object whose members some readers take for the elements of an array."""
+        if "__proto__" in members or any(str(index) in members for index in node.indexes):
+            self.findings.tell_of_hidden(path, node.onward)
 
     def _look_at(self, node: Node, key: str, start: int, path: Path) -> None:
         """Tell of a member that some readers take for one that is selected in its object."""

@@ -1,0 +1,120 @@
+"""Names outside of bodies that a rule reads: each in one spelling, once, and in one place.
+
+What a client could show Sealyard under one name and the backend under another is refused before
+anything is sealed or opened for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Final
+
+from .errors import AmbiguousRequest
+from .fields_of_head import COOKIE, cookies, fields_of_query
+from .formats.field_names import FieldNames
+from .message import RequestHead
+from .readings_of_a_name import fold_header
+from .sources import NameSource
+
+if TYPE_CHECKING:
+    from .exchange import Exchange
+
+_CONNECTION: Final = b"connection"
+_AUTHORIZATION: Final = b"authorization"
+_CREDENTIALS: Final = FieldNames({0: "access_token"})  # RFC 6750 section 2
+_CREDENTIAL_COOKIES: Final = FieldNames(
+    dict(enumerate(("access_token", "authorization", "bearer", "jwt")))
+)
+
+
+class NamesOfHead:
+    """The sources of one rule that are read from the head of its requests."""
+
+    __slots__ = ("_captures", "_headers", "_jwt", "_names", "_parameters")
+
+    def __init__(self, sources: Iterable[NameSource]) -> None:
+        """Make ready for sources of any place."""
+        known = dict.fromkeys(sources)
+        self._captures = [one.name for one in known if one.place == "path"]
+        self._parameters = [one for one in known if one.place == "query"]
+        self._names = FieldNames(dict(enumerate(one.name for one in self._parameters)))
+        self._headers = {
+            fold_header(one.name.encode()): one for one in known if one.place == "header"
+        }
+        self._jwt = any(one.place == "jwt" for one in known)
+
+    def refuse_unclear(self, exchange: Exchange) -> None:
+        """Raise AmbiguousRequest where one of the names could be read otherwise than it is here.
+
+        Raises MissingValue for one that is empty.
+        """
+        told = exchange.head.told
+        if self in told.cleared:
+            return
+        for name in self._captures:
+            if ";" in exchange.decision.captures.get(name, ""):
+                # Servlets, and not they alone, take what follows for parameters.
+                raise AmbiguousRequest("parameters-in-name")
+        if self._parameters:
+            self._look_at_query(exchange)
+        if self._headers or self._jwt:
+            self._look_at_headers(exchange.head)
+        for source in (*self._parameters, *self._headers.values()):
+            exchange.name(source)
+        if self._jwt and (exchange.head.query or COOKIE in told):
+            self._look_for_credentials(exchange)
+        told.cleared.add(self)
+
+    def _look_at_query(self, exchange: Exchange) -> None:
+        """Refuse a parameter in a second spelling, and a cookie of its name with another text."""
+        head = exchange.head
+        for name, value in fields_of_query(head.query or ""):
+            for key, _ in self._names.readings(name):
+                if value is None or name != self._parameters[key].name:
+                    raise AmbiguousRequest("name-variant")
+        for name, value in cookies(head):
+            for key, _ in self._names.readings(name):
+                source = self._parameters[key]
+                if name != source.name or value != exchange.name(source):
+                    raise AmbiguousRequest("name-differs")
+
+    def _look_at_headers(self, head: RequestHead) -> None:
+        """Refuse a header in a second spelling, a second line of it, a list, or one not to pass."""
+        wanted = {*self._headers, _AUTHORIZATION} if self._jwt else self._headers
+        seen: set[bytes] = set()
+        for spelled, value in head.headers:
+            folded = fold_header(spelled)
+            if folded == _CONNECTION:
+                if any(fold_header(one) in wanted for one in value.split(b",")):
+                    raise AmbiguousRequest("name-in-connection")
+            elif folded in wanted:
+                source = self._headers.get(folded)
+                exact = _AUTHORIZATION if source is None else source.name.encode()
+                if folded in seen or spelled.lower() != exact:
+                    twice = "name-stands-twice" if spelled.lower() == exact else "name-variant"
+                    raise AmbiguousRequest(twice)
+                if source is not None and b"," in value:
+                    raise AmbiguousRequest("name-in-a-list")
+                seen.add(folded)
+
+    @staticmethod
+    def _look_for_credentials(exchange: Exchange) -> None:
+        """Refuse a second credential: the backend may take its name from that one."""
+        bearer = exchange.bearer
+        if bearer is None:
+            return
+        for name, value in fields_of_query(exchange.head.query or ""):
+            refuse_credential(name, value, bearer)
+        for name, value in cookies(exchange.head):
+            if _CREDENTIAL_COOKIES.readings(name) and _token(value) != bearer:
+                raise AmbiguousRequest("second-credential")
+
+
+def refuse_credential(name: str, value: str | None, bearer: str) -> None:
+    """Raise AmbiguousRequest where a field is a credential other than the bearer token."""
+    if _CREDENTIALS.readings(name) and value != bearer:
+        raise AmbiguousRequest("second-credential")
+
+
+def _token(value: str) -> str:
+    return value[7:].strip(" ") if value[:7].lower() == "bearer " else value

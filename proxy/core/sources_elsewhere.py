@@ -1,0 +1,120 @@
+"""Names that bind a message, looked for in the other places of a request: they must be the same.
+
+A conversation in the body and another one in the query are two conversations: one for Sealyard and
+one for the backend. Honest clients send the same in both, which passes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from .errors import AmbiguousRequest
+from .fields_of_head import COOKIE, cookies, fields_of_body, fields_of_query, text_of_part
+from .formats.field_names import FieldNames
+from .formats.json import Selection, unescape
+from .formats.kinds import Kind
+from .message import RequestHead
+from .names_of_head import refuse_credential
+from .selectors import JsonSelector, Step
+from .sources import JsonSource, NameSource
+
+if TYPE_CHECKING:
+    from .exchange import Exchange
+    from .formats.multipart import Part
+
+
+class SourcesElsewhere:
+    """The sources of one block of requests: members looked for in the head, parameters in bodies.
+
+    `credentials` says that a claim of a bearer token is among them.
+    """
+
+    __slots__ = ("_credentials", "_members", "_names", "_parameters", "_selection", "_sources")
+
+    def __init__(self, members: Iterable[JsonSource], names: Iterable[NameSource]) -> None:
+        """Make ready for those of the sources that have a name which other places may have."""
+        self._sources = [(one, first) for one in members if (first := _first_name(one))]
+        self._members = FieldNames(dict(enumerate(first for _, first in self._sources)))
+        known = dict.fromkeys(names)
+        self._credentials = any(one.place == "jwt" for one in known)
+        self._parameters = [one for one in known if one.place == "query"]
+        self._names = FieldNames(dict(enumerate(one.name for one in self._parameters)))
+        steps = [(Step(one.name),) for one in self._parameters]
+        self._selection = Selection(tuple(JsonSelector("$", one) for one in steps))
+
+    def __bool__(self) -> bool:
+        """Tell whether there is anything to look for."""
+        return bool(self._sources or self._parameters or self._credentials)
+
+    def note_head(self, exchange: Exchange) -> None:
+        """Note in an exchange which names of the body stand in its query or cookies as well.
+
+        Raises AmbiguousRequest where they cannot be the same.
+        """
+        head = exchange.head
+        told = head.told
+        if not self._sources or (not head.query and COOKIE not in told) or self in told.cleared:
+            return
+        fields = [*fields_of_query(head.query or ""), *cookies(head)]
+        for name, value in fields:
+            for key, _ in self._members.readings(name):
+                source, first = self._sources[key]
+                comparable = name == first and _is_one(source) and value is not None
+                if not comparable or exchange.elsewhere.setdefault(source, value or "") != value:
+                    raise AmbiguousRequest("name-differs")
+        if not exchange.elsewhere:
+            told.cleared.add(self)
+
+    def compare_body(self, exchange: Exchange, head: RequestHead, kind: Kind, body: bytes) -> None:
+        """Refuse parameters that a body has as well, unless with the same text.
+
+        Raises AmbiguousRequest, and as the format does where the body cannot be read.
+        """
+        if not body:
+            return
+        if kind == "json" and self._parameters:
+            self._compare_members(exchange, body)
+        elif self._parameters or self._credentials:
+            for name, value in fields_of_body(head, kind, body):
+                self._compare(exchange, name, value)
+
+    def compare_part(self, exchange: Exchange, part: Part, text: bytes) -> None:
+        """Do as `compare_body` does for one part of a form; it lies in a text."""
+        self._compare(exchange, part.name, text_of_part(part, text))
+
+    def takes(self, part: Part) -> bool:
+        """Tell whether the text of a part is compared."""
+        return bool(self._names.readings(part.name)) or self._credentials
+
+    def _compare(self, exchange: Exchange, name: str, value: str | None) -> None:
+        for key, _ in self._names.readings(name):
+            source = self._parameters[key]
+            if name != source.name or value is None or value != exchange.name(source):
+                raise AmbiguousRequest("name-differs")
+        if self._credentials and (bearer := exchange.bearer) is not None:
+            refuse_credential(name, value, bearer)
+
+    def _compare_members(self, exchange: Exchange, body: bytes) -> None:
+        findings = self._selection.find(body)
+        if findings.twins:
+            raise AmbiguousRequest("name-variant")
+        for source, found in zip(self._parameters, findings.found, strict=True):
+            for _, start, end in found:
+                raw = body[start:end]
+                text = unescape(raw) if raw.startswith(b'"') else raw.decode()
+                if text != exchange.name(source):
+                    raise AmbiguousRequest("name-differs")
+
+
+def _first_name(source: JsonSource) -> str | None:
+    """Return the name of a source's first step; None where it has none."""
+    steps = source.selector.steps
+    key = steps[0].key if steps else None
+    return key if isinstance(key, str) else None
+
+
+def _is_one(source: JsonSource) -> bool:
+    """Tell whether a source is a member of the root, whose text can be compared."""
+    steps = source.selector.steps
+    return len(steps) == 1 and not steps[0].deep and not source.member_name
