@@ -50,10 +50,11 @@ class Blueprint:
     `heeds_head` says that it does something in the head, or forbids something there.
     `elsewhere` knows what of a request must stand in no other place, `sources_elsewhere` which of
     its names must be the same there. `only_opens_responses`: it seals nothing, forbids nothing, and
-    is for no request. `when` are its conditions on the body, None without any. `escape` is how it writes what it opens into texts, `whole_place` how it
-    writes what is all of a value, `rendered` the selection's indices of what is HTML. `ordinary`
-    finds the values of JSON in fewer steps; where it is there, the block takes JSON of every name.
-    `at_will`: all that it seals is optional. `around` is what is looked at beside the values.
+    is for no request. `when` are its conditions on the body, None without any. `escape` is how it
+    writes what it opens into texts, `whole_place` how it writes what is all of a value, `rendered`
+    the selection's indices of what is HTML. `ordinary` finds the values of JSON in fewer steps;
+    where it is there, the block takes JSON of every name. `at_will`: all that it seals is optional.
+    `around` is what is looked at beside the values.
     """
 
     __slots__ = (
