@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from .blueprint import Blueprint
-from .errors import InvalidBody, UnsupportedBody
+from .errors import ForbiddenValue, InvalidBody, UnsupportedBody
 from .exchange import Exchange
-from .message import Head, ResponseHead, SocketHead, media_type
+from .message import Head, RequestHead, ResponseHead, SocketHead, media_type
 
 Blueprints = tuple[Blueprint, ...]
 
@@ -36,19 +36,27 @@ def fits(blueprint: Blueprint, head: Head) -> bool:
     return blueprint.fits(media_type(head.told), status)
 
 
-def choose(blueprints: Blueprints, text: bytes, *, lenient: bool = False) -> Blueprint | None:
+def choose(
+    blueprints: Blueprints, text: bytes, head: Head, *, lenient: bool = False
+) -> Blueprint | None:
     """Return the first block whose conditions a JSON text meets; None where it passes.
 
     What is no JSON meets none where that is `lenient`. Raises UnsupportedBody where no block takes
-    the text and it must not pass.
+    the text and it must not pass, ForbiddenValue where a backend may decide otherwise: then what
+    only opens takes nothing of a response.
     """
+    asked = head if isinstance(head, RequestHead) else None
     for one in blueprints:
         try:
-            if one.when is None or one.when.met(text):
+            if one.when is None or one.when.met(text, asked):
                 return one
         except InvalidBody:
             if not lenient:
                 raise
+        except ForbiddenValue:
+            if not all(one.only_opens_responses for one in blueprints):
+                raise
+            return None
     refuse_unfit(blueprints)
     return None
 

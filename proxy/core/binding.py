@@ -8,13 +8,16 @@ from typing import Final
 
 from .blueprint import Blueprint
 from .context import Context, Parties, Scope
-from .errors import AmbiguousRequest, BodyTooLarge, MissingValue
+from .edits import TWIN
+from .errors import AmbiguousRequest, BodyTooLarge, MissingValue, OpenFailed
 from .exchange import Exchange, JsonReader
 from .formats.json import Findings, Path, unescape
 from .joined import Joined, Name
 from .placed import Placed
 from .rules import Item, NamedPart
 from .sources import FirstSource, JsonSource, NameSource, Source, json_sources
+from .spoiled import Spoiled
+from .token import Token
 
 _CANONICAL_INTEGER: Final = re.compile(rb"0|-?[1-9][0-9]*")
 _NAMES_PER_BYTE: Final = 64
@@ -36,6 +39,7 @@ class Binder:
         "_parts",
         "_recipients",
         "_room",
+        "_spoiled",
         "_texts",
     )
 
@@ -52,6 +56,7 @@ class Binder:
         self._parts: dict[tuple[NamedPart, Path], Name] = {}
         self._recipients: dict[Path, tuple[str, ...]] = {}
         self._texts: dict[tuple[JsonSource, int], dict[Path, Name]] = {}
+        self._spoiled = _spoiled(blueprint, findings)
         self._room = _NAMES_AT_LEAST + _NAMES_PER_BYTE * len(body)
 
     def context(self, placed: Placed, path: Path) -> Context:
@@ -69,6 +74,12 @@ class Binder:
                 raise BodyTooLarge("names-too-long")
         return context
 
+    def taken(self, placed: Placed, path: Path, token: Token | OpenFailed) -> Token | OpenFailed:
+        """Return a token, or why it stays in a response: a name has a second reading there."""
+        if self._spoiled is None or isinstance(token, OpenFailed):
+            return token
+        return OpenFailed(TWIN) if self._spoiled.touches(placed, path) else token
+
     def whole_context(self, item: Item, *, kind: str | None = None) -> Context:
         """Return the context of the whole body, or of what stands anywhere in it."""
         return self._bind(item, {}, (), kind)
@@ -78,6 +89,8 @@ class Binder:
 
         Then none of them opens.
         """
+        if self._spoiled is not None and self._spoiled.touches_names():
+            return None
         try:
             return self.whole_context(item)
         except MissingValue:
@@ -195,26 +208,42 @@ class Binder:
             return {}
         index, single_from = self._blueprint.source_index[source]
         found: dict[Path, list[str]] = {}
+        unfit: set[Path] = set()
         other = self._exchange.elsewhere.get(source)
         for path, start, end in self._findings.found[index]:
-            text = self._text(source, path, self._body[start:end])
-            if not text:
-                raise MissingValue("empty-name", detail="A name of the message is empty.")
+            try:
+                text = self._text(source, path, self._body[start:end])
+            except MissingValue:
+                if not self._blueprint.only_opens_responses:
+                    raise
+                unfit.add(path[:shared])  # one stored element is not the end of all others
+                continue
             if other is not None and text != other:
                 raise AmbiguousRequest("name-differs")
             found.setdefault(path[:shared], []).append(text)
         if single_from > shared:
-            return {path: Joined("list", texts) for path, texts in found.items()}
+            return {
+                path: Joined("list", texts) for path, texts in found.items() if path not in unfit
+            }
         return {path: texts[0] for path, texts in found.items()}
 
     def _text(self, source: JsonSource, path: Path, raw: bytes) -> str:
-        if source.member_name:
-            return str(path[-1])
-        if raw.startswith(b'"'):
-            return unescape(raw)
+        if source.member_name or raw.startswith(b'"'):
+            text = str(path[-1]) if source.member_name else unescape(raw)
+            if not text:
+                raise MissingValue("empty-name", detail="A name of the message is empty.")
+            return text
         if _CANONICAL_INTEGER.fullmatch(raw):
             return raw.decode("ascii")
         raise MissingValue("name-not-text", detail="A name must be a string or a whole number.")
+
+
+def _spoiled(blueprint: Blueprint, findings: Findings | None) -> Spoiled | None:
+    """Return where twins stand in a response that is only opened; None for nowhere."""
+    if findings is None or not findings.twins or not blueprint.only_opens_responses:
+        return None
+    sources = {one: blueprint.source_index[one][0] for one in blueprint.asked_for}
+    return Spoiled(findings, sources)
 
 
 def _length(context: Context) -> int:

@@ -337,7 +337,8 @@ class Blueprint:
         each = frozenset(one.index for one in placed if one.item.each)
         return FormSelection(names, max(names) + 1, checked, each)
 
-    def _asked_for(self) -> tuple[JsonSource, ...]:
+    @property
+    def asked_for(self) -> tuple[JsonSource, ...]:
         """Return the sources in the message that bind its values, or those of its answer."""
         parts = (part for part in self.from_message if self.needs(part))
         found = (one for part in parts for one in json_sources(self.sources[part]))
@@ -354,7 +355,7 @@ class Blueprint:
             return None
         needed = [source for part, source in self.sources.items() if self.needs(part)]
         found = SourcesElsewhere(
-            self._asked_for(), (one for source in needed for one in name_sources(source))
+            self.asked_for, (one for source in needed for one in name_sources(source))
         )
         return found or None
 
@@ -363,7 +364,7 @@ class Blueprint:
 
         Of sources no twin may: what is sealed depends on them, and what a request opens.
         """
-        asked = () if self.only_opens_responses else self._asked_for()
+        asked = () if self.only_opens_responses else self.asked_for
         sources = frozenset(self.source_index[one][0] for one in asked)
         twins = self._checked_for_spelling() | sources
         if not self.block.case_variants_allowed:

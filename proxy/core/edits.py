@@ -29,6 +29,10 @@ Fate = Literal[
 """What became of a value. `in_markup`: it opens, and stays sealed where markup cannot hold it."""
 
 
+TWIN: Final = "name-twin"
+"""Why a token stays in a response: a name has a second reading there. Never why all is refused."""
+
+
 @dataclass(slots=True, unsafe_hash=True)  # nobody changes one
 class Change:
     """What becomes of a span: its new bytes (None: it stays), and the word to count it under.
@@ -239,7 +243,7 @@ class OpenEdit:
         except OpenFailed as error:
             if error.reason == "not-a-token" and _permissive(block, now):
                 return Change(self.start, self.end, None, "plain")
-            if block.keep_unopened:
+            if block.keep_unopened or error.reason == TWIN:
                 return Change(self.start, self.end, None, "kept")
             raise
 

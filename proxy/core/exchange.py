@@ -74,9 +74,10 @@ class Exchange:
             return source.name
         if source not in self._texts:
             self._texts[source] = self._look_up(source)
-            if not self._texts[source] and self._texts[source] is not None:
-                raise MissingValue("empty-name", detail="A name of the message is empty.")
-        return self._texts[source]
+        text = self._texts[source]
+        if text is not None and not text:
+            raise MissingValue("empty-name", detail="A name of the message is empty.")
+        return text
 
     @property
     def bearer(self) -> str | None:

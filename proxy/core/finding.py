@@ -34,11 +34,12 @@ from .formats.kinds import Kind, kind_of
 from .formats.markup import MARKUP, surroundings_of
 from .formats.writing import EXACT, IN_HTML, Manner, Place, Span
 from .frame_edits import FrameEdit, SealFrame
-from .message import Head, RequestHead, ResponseHead, SocketHead, header_values, media_type
+from .message import Head, RequestHead, ResponseHead, SocketHead, media_type
 from .needs import Needs
 from .nothing import NothingEdit, pass_unsealed, refuse_unsealed_elements
 from .part_edits import BegunEdit, PartEdit, SealFrameEdit
 from .placed import Placed
+from .readings_of_a_name import fold_header
 from .rules import Block, Item
 from .second_readings import refuse_in_form, refuse_in_packets
 from .selectors import NamedSelector, Whole
@@ -182,7 +183,7 @@ def _record_edits(  # noqa: PLR0913 - those of find_edits, and the kind
     lenient = kind == "sse" and all(one.only_opens_responses for one in blueprints)
 
     def edits_of(text: bytes) -> list[Edit]:
-        taker = choose(blueprints, text, lenient=lenient)
+        taker = choose(blueprints, text, head, lenient=lenient)
         if taker is None:
             return []
         # A block that takes the body as a whole reads no records.
@@ -254,7 +255,8 @@ def refuse_present(head: Head, blueprint: Blueprint, body: bytes) -> None:
 def _named_present(head: Head, selector: NamedSelector, block: Block) -> bool:
     if selector.place == "query" and isinstance(head, RequestHead):
         return has_query_parameter(head, selector.name, any_case=not block.case_variants_allowed)
-    return bool(header_values(head.headers, selector.name.encode()))
+    folded = fold_header(selector.name.encode())
+    return any(fold_header(name) == folded for name, _ in head.headers)
 
 
 def _walk(blueprint: Blueprint, head: Head, body: bytes) -> Findings | None:
@@ -345,7 +347,7 @@ def _selected_edits(
     manner = Manner(blueprint.escape, rendered=rendered)
     for placed in blueprint.decrypt:
         for one in findings.found[placed.index]:
-            token = token_of(body, one.start, one.end)
+            token = binder.taken(placed, one.path, token_of(body, one.start, one.end))
             is_html = manner.heeds_whole_values and manner.of_string(one.start).escape == "html"
             place = IN_HTML if is_html else EXACT
             edits.append(opened(blueprint, binder, placed, one, token, place))

@@ -248,7 +248,7 @@ def _taking(exchange: Exchange, blueprint: Blueprint, head: Head, body: bytes) -
     """Return the block that takes a body, that or one behind it; records choose one each."""
     if blueprint.records(media_type(head.told)) is not None:
         return blueprint
-    return choose(alternatives(exchange, blueprint, head), body)
+    return choose(alternatives(exchange, blueprint, head), body, head)
 
 
 def _plan_flowing(

@@ -185,6 +185,11 @@ def beginnings(folded: Iterable[str]) -> frozenset[str]:
     return frozenset(first | {one.upper() for one in first} | set("[_cp "))
 
 
+def fold_value(text: str) -> str:
+    """Return a text as readers compare it that trim it and ignore case and width."""
+    return _compatible(text).partition("\0")[0].strip().casefold()
+
+
 def fold_header(name: bytes) -> bytes:
     """Return the one spelling of all twins of a header's name."""
     return name.translate(_LOWER, _HEADER_JOINTS)
