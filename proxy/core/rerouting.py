@@ -1,8 +1,8 @@
 """Headers by which frameworks take a request for one to another address.
 
-IIS and ASP.NET, Symfony and Laminas heed `X-Original-URL` and `X-Rewrite-URL`, and others are heeded
-elsewhere. A proxy before Sealyard may set one to the address that it was asked for, which is the
-request's own; any other is a way around the rules.
+IIS and ASP.NET, Symfony and Laminas heed `X-Original-URL` and `X-Rewrite-URL`, and others are
+heeded elsewhere. A proxy before Sealyard may set one to the address that it was asked for, which is
+the request's own; any other is a way around the rules.
 """
 
 from __future__ import annotations

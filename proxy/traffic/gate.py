@@ -77,8 +77,8 @@ class Admitted:
     `websocket` says that it asks for a WebSocket (RFC 6455) in every respect; `upgrade` that it
     asked for any other protocol, which is answered as if it had not. `overrides` says that it asks
     for another method in a header or in its query, as Express, Rails, PHP and Spring may be told to
-    heed. `reroutes` are the values of headers that some take for the address. `host` is empty where an HTTP/1.0 client sent none; `via` says that the request has
-    crossed another proxy.
+    heed, `reroutes` are the values of headers that some take for the address. `host` is empty where
+    an HTTP/1.0 client sent none; `via` says that the request has crossed another proxy.
     """
 
     head: Final[RequestHead]

@@ -179,11 +179,24 @@ def test_lines_of_other_protocols_are_refused(line: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", [b"X-HTTP-Method-Override", b"x-method-override", b"X-HTTP-Method"]
+    "name",
+    [
+        b"X-HTTP-Method-Override",
+        b"x-method-override",
+        b"X-HTTP-Method",
+        b"X.HTTP-Method.Override",
+        b"X~Method",
+    ],
 )
 def test_a_request_for_another_method_is_noticed(name: bytes) -> None:
     assert admitted("/", (name, b"DELETE")).overrides
     assert not admitted("/").overrides
+
+
+@pytest.mark.parametrize("name", [b"X-Original-URL", b"x-rewrite-url", b"X.Original~URL"])
+def test_a_request_for_another_address_is_noticed(name: bytes) -> None:
+    assert admitted("/", (name, b"/api/pay")).reroutes == (b"/api/pay",)
+    assert admitted("/", (b"X.Other", b"/api/pay")).reroutes == ()
 
 
 def test_there_is_one_host() -> None:
