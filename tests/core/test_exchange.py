@@ -109,7 +109,7 @@ def test_a_header_that_is_not_ascii_gives_no_name(source: str) -> None:
 
 @pytest.mark.parametrize(
     ("claim", "expected"),
-    [("alice", "alice"), ("", ""), (7, "7"), (-7, "-7"), (10**30, "1" + "0" * 30), (None, None)],
+    [("alice", "alice"), (7, "7"), (-7, "-7"), (10**30, "1" + "0" * 30), (None, None)],
 )
 def test_a_claim_is_text_or_a_whole_number(claim: object, expected: str | None) -> None:
     assert expected == read("jwt:sub", an_exchange(headers=a_jwt({"sub": claim})))

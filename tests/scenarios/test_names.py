@@ -121,3 +121,57 @@ async def test_a_stolen_token_opens_under_no_second_name(tmp_path: Path) -> None
     assert honest == [200, 200]
     assert canary in behind.bodies[1].decode()
     assert canary not in log
+
+
+OBSERVING = """\
+      - name: watched
+        match: POST /watched
+        mode: observe
+        conversation: query:room
+        request: {encrypt: $.card}
+      - name: read
+        match: GET /read
+        mode: observe
+        conversation: query:room
+        response: {decrypt: $.card}
+      - name: pay
+        match: POST /api/pay
+        conversation: const:c1
+        request: {encrypt: $.card}
+"""
+
+
+async def test_what_would_be_refused_is_told_and_no_header_leads_around_a_rule(
+    tmp_path: Path,
+) -> None:
+    async with backend() as behind, aiohttp.ClientSession() as session:
+        with served(tmp_path, behind.port, rules=OBSERVING) as ours:
+            await ours.event("server.ready")
+            base = f"http://127.0.0.1:{ours.port}"
+            told = {}
+            for method, target in (
+                ("POST", "/watched?room=a&card=1"),
+                ("POST", "/watched?room=a&Room=b"),
+                ("POST", "/watched?room="),
+                ("GET", "/read?room=a&room[]=b"),
+            ):
+                url = URL(base + target, encoded=True)
+                async with session.request(method, url, json={"card": "x"}) as response:
+                    assert response.status == 200
+                events = await ours.event("message.handled", len(told) + 1)
+                told[target] = events.get("would_fail")
+            statuses = []
+            for name in ("X-Original-URL", "x-rewrite-url", "X.Original.URL"):
+                for path, value in (("/public", "/api/pay"), ("/api/pay", "/public")):
+                    async with session.post(
+                        base + path, json={"card": "CANARY"}, headers={name: value}
+                    ) as response:
+                        statuses.append(response.status)
+            async with session.post(
+                f"{base}/api/pay", json={"card": "x"}, headers={"X-Original-URL": "/api/pay"}
+            ) as response:
+                assert response.status == 200
+
+    assert list(told.values()) == ["name-in-query", "name-variant", "empty-name", "name-variant"]
+    assert statuses == [400] * 6
+    assert not any(b"CANARY" in body for body in behind.bodies)
