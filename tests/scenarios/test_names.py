@@ -148,7 +148,7 @@ async def test_what_would_be_refused_is_told_and_no_header_leads_around_a_rule(
         with served(tmp_path, behind.port, rules=OBSERVING) as ours:
             await ours.event("server.ready")
             base = f"http://127.0.0.1:{ours.port}"
-            told = {}
+            told: dict[str, str | None] = {}
             for method, target in (
                 ("POST", "/watched?room=a&card=1"),
                 ("POST", "/watched?room=a&Room=b"),
