@@ -19,6 +19,7 @@ from ..config.settings import Address, ListenerSettings, OriginalPort, Settings,
 from ..core.errors import ConfigurationError, SealyardError
 from ..core.rulebook import Rulebook
 from ..keys.keyring_file import open_keyring
+from ..keys.roots.provider import Passphrase
 from ..keys.stores import examination
 from ..process import fitness
 from ..process.finding import Finding
@@ -91,10 +92,10 @@ def _environment() -> Iterator[Finding]:
 
 
 def _keyring(settings: Settings) -> Iterator[Finding]:
-    path = settings.keys.keyring
+    path, root = settings.keys.keyring, root_provider(settings, os.environ)
     began = time.monotonic()
     try:
-        keyring = open_keyring(path, root_provider(settings, os.environ))
+        keyring = open_keyring(path, root)
         require_pinned(settings.keys, keyring)
     except SealyardError as error:
         yield Finding("keyring", "failed", failure.message(error))
@@ -106,6 +107,13 @@ def _keyring(settings: Settings) -> Iterator[Finding]:
         f" {len(keyring.keks)} KEK, primary {primary}"
     )
     yield Finding("keyring", "ok", text)
+    secret = root.fetch()
+    if isinstance(secret, Passphrase) and (lacks := secret.weakness) is not None:
+        yield Finding(
+            "passphrase",
+            "warning",
+            f"a new one {lacks}; export the keyring under a better one, and import it",
+        )
     yield from keyring_fleet.findings(settings.keys, keyring)
     if keyring.joined_since is None and any(map(_joins, settings.listeners)):
         text = "rules join names, and the keyring does not set those apart: sealyard keys upgrade"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
+from pathlib import Path
 from typing import Final
 
 import click
@@ -13,7 +14,7 @@ from ..core.context import Context, Scope
 from ..core.errors import OpenFailed
 from ..core.joined import Name
 from ..keys import keyring_file, stored_token
-from . import base
+from . import base, secret_output
 from .keyring_changes import facts
 from .keyring_place import Place, context_options, keyring_options, named_option
 
@@ -66,17 +67,25 @@ def verify(  # noqa: PLR0913 - one parameter for each part of a context
 @click.command()
 @click.argument("stored", metavar="TOKEN")
 @context_options
+@secret_output.output_option
 @keyring_options
-def derive(place: Place, stored: str, tenant: Name | None, conversation: Name | None) -> None:
+def derive(
+    place: Place,
+    stored: str,
+    tenant: Name | None,
+    conversation: Name | None,
+    output: Path | None,
+) -> None:
     """Print the session key of one TOKEN (- reads it from stdin) as a JWK for JOSE readers.
 
     \b
     sealyard keys derive eyJ0eXAiOiJzeTEi... --tenant clinic --conversation c1
-    sealyard keys derive - --tenant clinic --conversation c1 < token.txt > session.jwk
+    sealyard keys derive - --tenant clinic --conversation c1 --output session.jwk < token.txt
 
     Whoever has the key reads and forges every message of that session. The audit log is written
-    before the key is printed.
+    before the key is. It is not written to a stdout that is a file which others may read.
     """  # noqa: D301 - click's own mark for lines that are not to be wrapped
+    secret_output.require_private(output)
     keyring = keyring_file.open_keyring(place.path, place.root)
     scope = Scope(tenant, conversation)
     text = _token(stored)
@@ -87,7 +96,7 @@ def derive(place: Place, stored: str, tenant: Name | None, conversation: Name | 
         raise base.Failure(f"the token does not open: {failure.reason}", base.NEGATIVE) from None
     kid: str = json.loads(jwk)["kid"]
     place.write_down(keyring, "keys.derive", kid=kid)
-    click.echo(jwk)
+    secret_output.write(jwk, output)
 
 
 def _token(stored: str) -> bytes:

@@ -58,10 +58,11 @@ def encrypt(  # noqa: PLR0913 - each is one option
     """Seal VALUE (- reads it from stdin) and print the token.
 
     \b
-    sealyard encrypt --tenant clinic --conversation c1 --field content "Hello"
-    sealyard encrypt --tenant clinic --field content - < letter.txt
+    sealyard encrypt --tenant clinic --conversation c1 --field content - < letter.txt
+    sealyard encrypt --tenant clinic --field vitals --json-value - < vitals.json
 
-    Name the parts that the rule binds, and no others: `sealyard explain` tells them.
+    Others on the machine can read a VALUE that stands on the command line, and the shell remembers
+    it. Name the parts that the rule binds, and no others: `sealyard explain` tells them.
     """  # noqa: D301 - click's own mark for lines that are not to be wrapped
     context = Context(Scope(tenant, conversation), field, message, purpose, kind)
     plaintext = base.read_argument(value, limit=_MAX_VALUE)

@@ -13,6 +13,7 @@ from proxy.cli import main
 from proxy.config.settings import SecretReference
 from proxy.keys.keyring_file import create_keyring
 from proxy.keys.roots import FileRoot
+from proxy.keys.roots.provider import Passphrase
 from tests.keys.builders import an_old_keyring
 
 
@@ -58,6 +59,36 @@ def test_an_upstream_that_does_not_answer_is_found(folder: Path) -> None:
         file.write_text("\n".join(lines) + "\n")
         upstream = examine(folder, status=3)["upstream"]
     assert (upstream["verdict"], "start the backend" in upstream["text"]) == ("failed", True)
+
+
+def under_a_passphrase(folder: Path, phrase: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Put the keyring of a place under a passphrase that nobody would be given today."""
+    file = folder / "sealyard.yaml"
+    (folder / "keyring.jwe").unlink()
+    written = file.read_text().replace("key: {file: root.key}", "passphrase: {file: phrase}")
+    file.write_text(written)
+    phrases = folder / "phrase"
+    phrases.touch(mode=0o600)
+    phrases.write_text(phrase)
+    with monkeypatch.context() as before:
+        before.setattr(Passphrase, "require_strength", lambda _: None)
+        result = CliRunner().invoke(main, ["keys", "init", "--config", str(file)])
+    assert result.exit_code == 0, result.output
+
+
+def test_a_weak_passphrase_is_warned_of(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    under_a_passphrase(folder, "password1234", monkeypatch)
+    finding = examine(folder, status=0)["passphrase"]
+    assert finding["verdict"] == "warning"
+    assert "common word" in finding["text"]
+    assert "password1234" not in finding["text"]
+
+
+def test_of_a_better_passphrase_nothing_is_said(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    under_a_passphrase(folder, "wortreich im alten Garten", monkeypatch)
+    assert "passphrase" not in examine(folder, status=0)
 
 
 def test_a_keyring_that_others_can_read_is_found(folder: Path) -> None:

@@ -1,7 +1,11 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import stat
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -22,6 +26,7 @@ from proxy.keys.roots import FileRoot
 
 from ..keys.builders import CONTEXT, SCOPE, an_old_keyring
 
+ROOT = Path(__file__).parents[2]
 BOUND = ("--tenant", "clinic", "--conversation", "c1")
 Run = Callable[..., Result]
 
@@ -153,6 +158,53 @@ def test_derive_prints_the_key_of_a_token_and_writes_it_down_first(run: Run) -> 
     last = json.loads(Path("keyring.jwe.audit").read_text().splitlines()[-1])
     assert (last["event"], last["kid"]) == ("keys.derive", jwk["kid"])
     assert jwk["k"] not in Path("keyring.jwe.audit").read_text()
+
+
+def test_derive_writes_a_file_that_nobody_else_can_read(run: Run) -> None:
+    run("init")
+    text, out = a_stored_token(), Path("session.jwk")
+    assert run("derive", text, *BOUND, "--output", str(out)).stdout == ""
+    assert stat.S_IMODE(out.stat().st_mode) == 0o600
+    assert out.read_text() == run("derive", text, *BOUND).stdout
+    before, lines = out.read_bytes(), len(Path("keyring.jwe.audit").read_text().splitlines())
+    run("derive", text, *BOUND, "--output", str(out), status=3)
+    Path("link").symlink_to("elsewhere")
+    run("derive", text, *BOUND, "--output", "link", status=3)
+    assert out.read_bytes() == before
+    assert not Path("elsewhere").exists()
+    assert len(Path("keyring.jwe.audit").read_text().splitlines()) == lines
+
+
+@pytest.mark.parametrize(
+    ("mode", "status"), [(0o644, 3), (0o640, 3), (0o606, 3), (0o600, 0), (0o400, 0), (None, 0)]
+)
+def test_derive_writes_into_no_file_that_others_can_read(
+    run: Run, mode: int | None, status: int
+) -> None:
+    """A shell's `>` has made the file before the command begins."""
+    run("init")
+    text, out = a_stored_token(), Path("session.jwk")
+    command = [sys.executable, "-P", "-m", "proxy", "keys", "derive", "-", *BOUND]
+    command += ["--root-file", "root.key"]
+    with out.open("wb") as file:
+        if mode is not None:
+            out.chmod(mode)
+        done = subprocess.run(  # noqa: S603 - Sealyard itself
+            command,
+            input=text.encode(),
+            stdout=subprocess.PIPE if mode is None else file,
+            stderr=subprocess.PIPE,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            timeout=60,
+            check=False,
+        )
+    assert done.returncode == status, done.stderr
+    if status:
+        assert b"--output FILE" in done.stderr
+        assert out.read_bytes() == b""
+        assert "keys.derive" not in Path("keyring.jwe.audit").read_text()
+    else:
+        assert b'"kty"' in (done.stdout or out.read_bytes())
 
 
 def test_derive_refuses_a_token_that_does_not_verify(run: Run) -> None:

@@ -22,6 +22,7 @@ from proxy.keys.keyring_file import (
     update_keyring,
 )
 from proxy.keys.roots import FileRoot, PassphraseRoot
+from proxy.keys.roots.provider import Passphrase
 
 from .builders import NOW, a_keyring, a_root, some_bytes
 
@@ -51,6 +52,22 @@ def test_an_existing_file_is_not_overwritten(case: Case) -> None:
     with pytest.raises(KeyringError, match="not overwritten"):
         create_keyring(case.path, a_keyring(), case.root)
     assert case.path.read_bytes() == before
+
+
+def test_a_keyring_under_a_weak_passphrase_opens_and_changes_as_ever(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was made when that was no mistake; nothing new is made under it."""
+    path, keyring = tmp_path / "keyring.jwe", a_keyring("k2")
+    root = PassphraseRoot(SecretReference(env="P"), {"P": "aaaaaaaaaaaa"})
+    with monkeypatch.context() as before:
+        before.setattr(Passphrase, "require_strength", lambda _: None)
+        create_keyring(path, keyring, root)
+    assert open_keyring(path, root) == keyring
+    changed = update_keyring(path, root, lambda keyring: keyring.promote("k2"))
+    assert open_keyring(path, root) == changed
+    with pytest.raises(KeyringError, match="a new passphrase"):
+        create_keyring(tmp_path / "other.jwe", a_keyring(), root)
 
 
 def test_an_update_is_written(case: Case) -> None:

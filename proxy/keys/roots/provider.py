@@ -15,8 +15,8 @@ from cryptography.hazmat.primitives.kdf.pbkdf2 import PBKDF2HMAC
 from ...core.errors import KeyringError
 from ...core.secret import KEY_BYTES, Secret
 from ...process.wiping import overwrite
+from .strength import weakness
 
-MIN_PASSPHRASE_CHARS: Final = 12
 MAX_PASSPHRASE_BYTES: Final = 1024
 FORGOTTEN: Final = (
     "the passphrase was forgotten once it had opened the keyring, and this is under another salt:"
@@ -102,10 +102,18 @@ class Passphrase:
         """Return the passphrase's UTF-8 bytes, for those who hand it to another process."""
         return bytes(self.__text)
 
+    @property
+    def weakness(self) -> str | None:
+        """What the passphrase lacks to guard something new; None where it will do."""
+        return weakness(self.__text)
+
     def require_strength(self) -> None:
-        """Raise KeyringError when the passphrase is too short to guard a new keyring."""
-        if sum(byte & 0xC0 != 0x80 for byte in self.__text) < MIN_PASSPHRASE_CHARS:  # noqa: PLR2004 - UTF-8
-            raise KeyringError(f"a new passphrase has at least {MIN_PASSPHRASE_CHARS} characters")
+        """Raise KeyringError when the passphrase is too weak to guard something new.
+
+        What it guards already it goes on to open.
+        """
+        if (lacks := self.weakness) is not None:
+            raise KeyringError(f"a new passphrase {lacks}")
 
     def __del__(self) -> None:
         """Overwrite it."""

@@ -49,9 +49,9 @@ def test_a_passphrase_that_is_not_utf8_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_new_passphrase_has_at_least_12_characters() -> None:
-    Passphrase("x" * 12).require_strength()
+    Passphrase("x9#Lm2$vQp7z").require_strength()
     with pytest.raises(KeyringError):
-        Passphrase("x" * 11).require_strength()
+        Passphrase("x9#Lm2$vQp7").require_strength()
 
 
 def test_a_passphrase_equals_nothing_but_its_like() -> None:
