@@ -24,9 +24,11 @@ from .token import CTY_JSON, KeyId, Token
 
 Shape = Literal["json", "body", "text", "value"]
 Fate = Literal[
-    "sealed", "opened", "already_sealed", "plain", "kept", "in_markup", "cut", "unsealed"
+    "sealed", "opened", "already_sealed", "plain", "kept", "in_markup", "cut", "unsealed", "unread"
 ]
-"""What became of a value. `in_markup`: it opens, and stays sealed where markup cannot hold it."""
+"""What became of a value. `in_markup`: it opens, and stays sealed where markup cannot hold it. Of
+messages: `unsealed`, nothing was there to seal; `unread`, a response that fits no block has tokens.
+"""
 
 
 TWIN: Final = "name-twin"

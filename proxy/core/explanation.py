@@ -118,6 +118,11 @@ def explain_response(exchange: Exchange, head: ResponseHead, body: bytes) -> Exp
     rule = _name(exchange.decision)
     try:
         blueprint = pipeline.choose_response(exchange, head)
+        if blueprint is None and (maybe := pipeline.may_be_misnamed(exchange, head)) is not None:
+            look = pipeline.Look(maybe, head, len(body), len(body))
+            look.feed(body)
+            look.end()
+            head, blueprint = pipeline.named(exchange, head, look)
         if blueprint is None:
             return Explanation((), rule, outgoing=body)
         values, outgoing = _mask(pipeline.plan_response(exchange, blueprint, head, body))

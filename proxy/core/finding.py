@@ -78,7 +78,8 @@ def find_edits(  # noqa: PLR0913 - the message and what is known of it
         binder, edits = _text_edits(exchange, blueprint, head, body, measured=measured)
     if type(head) is ResponseHead and blueprint.escape != "none":
         media = media_type(head.told)
-        if (media is None or not media.is_json) and surroundings_of(media) in MARKUP:
+        page = (media is None or not media.is_json) and surroundings_of(media) in MARKUP
+        if page or head.told.as_page:
             edits = [shielded(one) for one in edits]
     if blueprint.in_head and not piece and not isinstance(head, SocketHead):
         edits += find_head_edits(blueprint, binder, head)

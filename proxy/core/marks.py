@@ -9,6 +9,8 @@ from .edits import Fate
 from .message import Headers, RequestHead, ResponseHead
 
 _NO_TRANSFORM = (b"Cache-Control", b"no-transform")
+UNREAD: Headers = ((b"Sealyard-Unread", b"1"),)
+"""What a response gains that passes unread with something sealed in it."""
 _NOSNIFF = (b"X-Content-Type-Options", b"nosniff")
 
 

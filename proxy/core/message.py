@@ -48,12 +48,13 @@ class Told(dict[bytes, list[bytes]]):
     """Some headers: their values in order, by name in lower case.
 
     `cleared` are those who have looked at this head and found nothing. `plain_json` says that they
-    tell of a JSON text in UTF-8, neither coded nor with a digest.
+    tell of a JSON text in UTF-8, neither coded nor with a digest, `as_page` that a browser may take
+    the body for a page, whatever it is read as here.
     """
 
-    __slots__ = ("cleared", "plain_json")
+    __slots__ = ("as_page", "cleared", "plain_json")
 
-    def __init__(self, headers: Headers) -> None:
+    def __init__(self, headers: Headers, *, as_page: bool = False) -> None:
         """Take the headers that rules read, in one pass over all of them."""
         super().__init__()
         for name, value in headers:
@@ -61,7 +62,8 @@ class Told(dict[bytes, list[bytes]]):
             if low in _TOLD:
                 self.setdefault(low, []).append(value)
         self.cleared: set[object] = set()
-        self.plain_json = self._tells_of_plain_json()
+        self.as_page = as_page
+        self.plain_json = not as_page and self._tells_of_plain_json()
 
     def words(self, name: bytes) -> set[bytes]:
         """Return the words of a list in a header, in lower case."""
@@ -131,6 +133,13 @@ class ResponseHead:
         """Return this head with headers that differ from its own in none that rules read."""
         head = ResponseHead(self.status, self.reason, headers)
         head._told = self.told
+        return head
+
+    def read_as(self, media: bytes, *, as_page: bool) -> ResponseHead:
+        """Return this head as rules read it where the body is of another type than it says."""
+        others = [pair for pair in self.headers if pair[0].lower() != b"content-type"]
+        head = ResponseHead(self.status, self.reason, self.headers)
+        head._told = Told((*others, (b"Content-Type", media)), as_page=as_page)
         return head
 
 

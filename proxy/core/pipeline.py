@@ -35,8 +35,9 @@ from .formats.kinds import Kind
 from .forwardable import Forwardable, mint
 from .frame_edits import Begun, FrameEdit
 from .head_values import with_changes
-from .marks import bodiless_marks, request_marks, response_marks
+from .marks import UNREAD, bodiless_marks, request_marks, response_marks
 from .message import Head, Headers, RequestHead, ResponseHead, SocketHead, media_type
+from .misnamed import Look, holds_sealed, may_be_misnamed, named
 from .needs import Keys
 from .planning import (
     Plan,
@@ -57,6 +58,7 @@ from .token import Token
 
 __all__ = [
     "Applied",
+    "Look",
     "Plan",
     "apply",
     "begin_stream",
@@ -64,6 +66,9 @@ __all__ = [
     "choose_response",
     "flowing_request",
     "flows",
+    "holds_sealed",
+    "may_be_misnamed",
+    "named",
     "pass_handshake",
     "pass_request",
     "pass_response",
@@ -117,11 +122,14 @@ def pass_handshake(exchange: Exchange) -> Forwardable:
     return mint(exchange.head, ruled=exchange.decision.may_read_response)
 
 
-def pass_response(exchange: Exchange, head: ResponseHead, *, bodiless: bool) -> Forwardable:
+def pass_response(
+    exchange: Exchange, head: ResponseHead, *, bodiless: bool, unread: bool = False
+) -> Forwardable:
     """Return a response to be relayed with its body unread.
 
-    `bodiless` says that the response has no body by HTTP's own rules (HEAD, 204, 304). It must not
-    fit a block. Raises RejectedByRule where the rule rejects all responses.
+    `unread` says that something sealed stands in it, `bodiless` that the response has no body by
+    HTTP's own rules (HEAD, 204, 304). It must not fit a block. Raises RejectedByRule where the rule
+    rejects all responses.
     """
     if exchange.decision.compiled is None:
         return mint(head)  # no rule is there that could reject or read it
@@ -132,7 +140,7 @@ def pass_response(exchange: Exchange, head: ResponseHead, *, bodiless: bool) -> 
         raise TypeError(message)
     decision = exchange.decision
     if not (bodiless and decision.may_read_response):
-        return mint(head)
+        return mint(head, marks=UNREAD if unread else ())
     opens = decision.may_open_response
     marks = bodiless_marks(head, decision.varies, opens=opens)
     return mint(head, ruled=True, private=opens, marks=marks)

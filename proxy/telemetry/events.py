@@ -32,6 +32,7 @@ _TRIAL_KEYS: Final = (
     "would_be_plain",
     "would_be_cut",
     "would_be_unsealed",
+    "would_be_unread",
     "would_fail",
     "response_would_be_sealed",
     "response_would_be_opened",
@@ -41,6 +42,7 @@ _TRIAL_KEYS: Final = (
     "response_would_be_plain",
     "response_would_be_cut",
     "response_would_be_unsealed",
+    "response_would_be_unread",
     "response_would_fail",
     "shape",
     "request_type",
@@ -70,6 +72,7 @@ _MESSAGE_KEYS: Final = (
     "plain",
     "cut",
     "unsealed",
+    "unread",
     "response_sealed",
     "response_opened",
     "response_already_sealed",
@@ -78,6 +81,7 @@ _MESSAGE_KEYS: Final = (
     "response_plain",
     "response_cut",
     "response_unsealed",
+    "response_unread",
     *_TRIAL_KEYS,
     "sample",
 )
@@ -323,6 +327,14 @@ _TABLE: Final = (
         _MESSAGE_KEYS,
         "Sealyard refused a message: `error` is the code that the client got, `reason` the cause."
         " Stands in place of `message.handled`.",
+    ),
+    Event(
+        "response.unread",
+        "warning",
+        ("request_id", "listener", "rule"),
+        "A response with something sealed in it passed unread: its type fits no block of its rule,"
+        " and its body is not what the rule reads. Told at most once an hour for each rule; the"
+        " fate `unread` counts them all.",
     ),
     Event(
         "store.failed",

@@ -34,6 +34,7 @@ FATES: Final[tuple[Fate, ...]] = (
     "in_markup",
     "cut",
     "unsealed",
+    "unread",
 )
 _BOUNDS: Final = tuple(seconds * 1000 for seconds in SECONDS)
 

@@ -50,8 +50,9 @@ VALUES: Final = Metric(
     ("listener", "rule", "direction", "fate"),
     "Values by what became of them: `sealed`, `opened`, `already_sealed`, `plain` (passed as they"
     " were), `kept` (did not open and stayed), `in_markup` (stayed since markup cannot hold them"
-    " where they stand), `cut` (cut tokens); and messages or records of which nothing was sealed,"
-    " since all that their block seals is optional: `unsealed`.",
+    " where they stand), `cut` (cut tokens); messages or records of which nothing was sealed,"
+    " since all that their block seals is optional: `unsealed`; and responses with something sealed"
+    " in them that fit no block: `unread`.",
 )
 TRIALS: Final = Metric(
     "sealyard_trials_total",

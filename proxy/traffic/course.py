@@ -32,7 +32,7 @@ from ..core.message import DIRECTIONS, ResponseHead
 from ..core.messages import Messages
 from ..core.method_override import may_ask_in_body
 from ..core.needs import Attempt, Keys, Needs
-from ..core.pipeline import Applied, Plan
+from ..core.pipeline import Applied, Look, Plan
 from ..core.rerouting import refuse_rerouting
 from ..core.rulebook import Decision, Rulebook
 from ..core.session import Session
@@ -49,6 +49,7 @@ from .plain_head import PlainHead
 from .problem import Problem, problem, status_of
 from .record import Record
 from .response_head import refuse_parts
+from .unread import Unread
 from .websocket.handshake import Agreement, agree
 from .whole_response import WholeResponse
 
@@ -158,6 +159,7 @@ class Course:
         )
         self._prefix = secrets.token_hex(6)
         self._numbers = itertools.count(1)
+        self.unread: Final = Unread(reporter, name)
         observes = any(one.rule.observes for one in rulebook.rules)
         self._shapes = PathShapes() if observes else None
         self.finds_uncovered: Final = observes
@@ -257,6 +259,15 @@ class Course:
             blueprint = self.reading(exchange, response)
             precedent.verdict, precedent.owner = blueprint, compiled
         return blueprint
+
+    def look(self, exchange: Exchange, response: UpstreamResponse) -> Look | None:
+        """Return a look at a response that fits no block but may be what one reads; else None."""
+        whole = response.delimited and not response.bodiless
+        blueprint = pipeline.may_be_misnamed(exchange, response.head) if whole else None
+        if blueprint is None:
+            return None
+        limit = self.body_limit(exchange.decision)
+        return Look(blueprint, response.head, response.framing.told, limit)
 
     def streaming(self, blueprint: Blueprint, response: UpstreamResponse) -> Kind | None:
         """Return the kind of records of a response that passes record by record."""

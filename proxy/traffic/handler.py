@@ -30,6 +30,7 @@ from .problem import Problem, deliberate
 from .record import Record
 from .record_streams import StreamedBody, StreamedResponse
 from .response_head import switching_head
+from .seen_response import look_at
 from .traced import TracedCourse
 from .trip import Station, Trip
 from .tunnel import Tunnel
@@ -209,9 +210,16 @@ class Handler:
     ) -> tuple[Forwardable, UpstreamResponse]:
         """Return the response as it may be relayed, and its body if it is still to come."""
         blueprint = self._course.reading(exchange, response)
+        unread = False
+        if blueprint is None and (look := self._course.look(exchange, response)) is not None:
+            response = seen = await look_at(response, look)
+            seen.head, blueprint = pipeline.named(exchange, seen.head, look)
+            if blueprint is None:
+                unread = seen.watch(partial(self._course.unread.note, record))
         if blueprint is None:
-            bodiless = response.bodiless
-            return pipeline.pass_response(exchange, response.head, bodiless=bodiless), response
+            head, bodiless = response.head, response.bodiless
+            passing = pipeline.pass_response(exchange, head, bodiless=bodiless, unread=unread)
+            return passing, response
         limit = self._course.body_limit(exchange.decision)
         kind = self._course.streaming(blueprint, response)
         if kind is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
+from ..core import pipeline
 from ..core.errors import TrafficError
 from ..core.exchange import Exchange
 from ..core.message import Direction
@@ -77,10 +78,18 @@ class Observation:
         return min(MOST_BYTES, self._course.body_limit(self._exchange.decision))
 
     def _plan_response(self, response: OverheardResponse) -> Plan | None:
-        blueprint = self._course.reading(self._exchange, response)
+        course, exchange, head = self._course, self._exchange, response.head
+        blueprint = course.reading(exchange, response)
+        if blueprint is not None:
+            return course.plan_response(exchange, blueprint, response, response.heard)
+        if (look := course.look(exchange, response)) is None:
+            return None
+        look.feed(response.heard)
+        look.end()
+        head, blueprint = pipeline.named(exchange, head, look)
         if blueprint is None:
             return None
-        return self._course.plan_response(self._exchange, blueprint, response, response.heard)
+        return pipeline.plan_response(exchange, blueprint, head, response.heard)
 
     async def _try(
         self, direction: Direction, *, whole: bool, plan: Callable[[], Plan | None]

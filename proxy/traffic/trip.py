@@ -6,6 +6,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any, Final, Protocol
 
 from ..core import pipeline
+from ..core.blueprint import Blueprint
 from ..core.errors import UpstreamFailed
 from ..core.forwardable import Forwardable
 from .course import CLIENT_CLOSED, Arrival, Course
@@ -204,12 +205,30 @@ class Trip:
         exchange, blueprint = self._arrival.exchange, None
         if exchange.decision.may_read_response:
             blueprint = self._course.reading_whole(exchange, response)
+        unread = False
+        if blueprint is None and exchange.decision.may_open_response:
+            blueprint, unread = self._looked_at(response)
         if blueprint is None:
-            return pipeline.pass_response(exchange, response.head, bodiless=response.bodiless)
+            head, bodiless = response.head, response.bodiless
+            return pipeline.pass_response(exchange, head, bodiless=bodiless, unread=unread)
         whole = response.take_up_to(self._course.body_limit(exchange.decision))
         plan = self._course.plan_response(exchange, blueprint, response, whole)
         keys = self._course.warm(plan)
         return self._course.apply(plan, keys, self._record) if keys is not None else None
+
+    def _looked_at(self, response: WholeResponse) -> tuple[Blueprint | None, bool]:
+        """Return the block that reads a misnamed response, and whether it passes unread instead."""
+        course, exchange = self._course, self._arrival.exchange
+        look = course.look(exchange, response)
+        if look is None:
+            return None, False
+        look.feed(response.take())
+        look.end()
+        response.head, blueprint = pipeline.named(exchange, response.head, look)
+        unread = blueprint is None and pipeline.holds_sealed(look.seen)
+        if unread:
+            course.unread.note(self._record)
+        return blueprint, unread
 
     def _refuse(self, error: BaseException) -> None:
         refusal = self._course.refusal(deliberate(error), self._record)

@@ -1,0 +1,305 @@
+"""Responses whose type fits no block: read if they are what the rule reads, else told of."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import json
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+
+from proxy.config.limits import TrafficLimits
+from proxy.core import frame
+from proxy.core.routes import parse_pattern
+from proxy.core.rulebook import Rulebook
+from proxy.core.rules import Block, Item, Part, Rule
+from proxy.core.selectors import parse_selector
+from tests.keys.builders import a_world
+
+from .ours import local, proxied
+from .test_handler import CANARY, CONTENT, JSON, NAMES, mirror, through
+from .wire import Origin, Peer, Response, connected, get, post, running, talk
+
+BOUND: frozenset[Part] = frozenset({"tenant", "conversation"})
+TOKENS = Item(parse_selector("tokens"), "tokens", BOUND)
+KEYS = a_world().sessions
+UNREAD = b"sealyard-unread"
+
+
+def a_book(**changes: object) -> Rulebook:
+    """Return rules that seal `content` without its field, and open all tokens in answers."""
+    content = replace(CONTENT, bind=BOUND)
+    opening = replace(Block(decrypt=(TOKENS,)), **changes)  # type: ignore[arg-type]  # names of fields
+    seal = Rule("seal", (parse_pattern("POST /seal"),), NAMES, request=(Block((content,)),))
+    rest = Rule("open", (parse_pattern("/**"),), NAMES, response=(opening,))
+    return Rulebook((seal, rest), pass_unmatched=True)
+
+
+async def a_token() -> bytes:
+    origin = Origin(mirror)
+    body = b'{"content":"%b"}' % CANARY
+    await through(origin, post(body, JSON, target=b"/seal"), keys=KEYS, rulebook=a_book())
+    return bytes(json.loads(origin.seen[0].body)["content"], "ascii")
+
+
+def answering(
+    media: bytes | None, body: bytes, *, way: str = "length", more: bytes = b""
+) -> Origin:
+    """Return an origin that gives one answer, in one of the ways that HTTP has."""
+
+    async def script(peer: Peer, origin: Origin) -> None:
+        while True:
+            origin.seen.append(await peer.request())
+            lines = [b"HTTP/1.1 200 OK", *((b"Content-Type: " + media,) if media else ())]
+            lines += [more] if more else []
+            if way == "length":
+                peer.send(b"\r\n".join([*lines, b"Content-Length: %d" % len(body), b"", body]))
+            else:
+                peer.send(b"\r\n".join([*lines, b"Transfer-Encoding: chunked", b"", b""]))
+                for at in range(0, len(body), 700):
+                    piece = body[at : at + 700]
+                    peer.send(b"%x\r\n%b\r\n" % (len(piece), piece))
+                    await asyncio.sleep(0)
+                peer.send(b"0\r\n\r\n")
+
+    return Origin(script)
+
+
+def whole(response: Response) -> bytes:
+    """Return the body of a response that came to its end."""
+    if not response.values(b"transfer-encoding"):
+        return response.body
+    rest, pieces = response.body, []
+    while size := int(rest.partition(b"\r\n")[0], 16):
+        rest = rest.partition(b"\r\n")[2]
+        pieces.append(rest[:size])
+        rest = rest[size + 2 :]
+    assert rest == b"0\r\n\r\n"
+    return b"".join(pieces)
+
+
+TYPES = (
+    *(b"text/plain", b"text/plain; charset=utf-8", b"text/json", b"application/octet-stream", None),
+    *(b"text/html", b"application/x-json", b"application/javascript", b"nonsense", b"text/x-json"),
+)
+
+
+@pytest.mark.parametrize("media", TYPES)
+@pytest.mark.parametrize("way", ["length", "chunks"])
+@pytest.mark.parametrize("size", [0, 100_000])
+async def test_d14_json_is_read_whatever_its_type(media: bytes | None, way: str, size: int) -> None:
+    body = b'{"content": "%b", "pad": "%b"}\n' % (await a_token(), b"x" * size)
+
+    response, told = await through(
+        answering(media, body, way=way), get(b"/any"), keys=KEYS, rulebook=a_book()
+    )
+
+    assert json.loads(whole(response))["content"] == CANARY.decode()
+    assert response.values(b"content-type") == ([media] if media else [])
+    assert response.values(b"cache-control") == [b"private, no-store"]
+    assert response.values(UNREAD) == []
+    assert told["response_opened"] == 1
+
+
+@pytest.mark.parametrize("way", ["length", "chunks"])
+async def test_selectors_read_it_too(way: str) -> None:
+    origin = Origin(mirror)
+    await through(origin, post(b'{"content":"%b"}' % CANARY, JSON, target=b"/seal"), keys=KEYS)
+    sealed = origin.seen[0].body
+
+    response, _ = await through(answering(b"text/plain", sealed, way=way), get(b"/open"), keys=KEYS)
+    plain, told = await through(
+        answering(b"text/plain", b'{"content":"old"}', way=way), get(b"/open"), keys=KEYS
+    )
+
+    assert json.loads(whole(response)) == {"content": CANARY.decode()}
+    assert (plain.status, whole(plain)) == (200, b'{"content":"old"}')
+    assert "response_unread" not in told
+
+
+@pytest.mark.parametrize("way", ["length", "chunks"])
+async def test_lines_and_coded_bodies_are_read(way: str) -> None:
+    token = await a_token()
+    lines = b'{"a":"%b"}\n{"a":1}\n["%b"]\n' % (token, token)
+    response, _ = await through(
+        answering(b"text/plain", lines, way=way), get(b"/any"), keys=KEYS, rulebook=a_book()
+    )
+    assert whole(response) == lines.replace(token, CANARY)
+    coded = gzip.compress(b'["%b"]' % token)
+    response, _ = await through(
+        answering(b"text/plain", coded, way=way, more=b"Content-Encoding: gzip"),
+        get(b"/any"),
+        keys=KEYS,
+        rulebook=a_book(),
+    )
+    # Without a length it may have no end, and what it holds does not show while it comes.
+    assert whole(response) == (b'["%b"]' % CANARY if way == "length" else coded)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda token: b"hello " + token,
+        lambda token: b'{"a": "%b"' % token,
+        lambda token: b"[2027-01-01] " + token,
+        lambda token: b"<p>" + token + b"</p>",
+        lambda token: b")]}',\n" + b'["%b"]' % token,
+        lambda token: b'{"a":1} {"b":"%b"}' % token,
+        lambda token: b"x" * 300_000 + token,
+        lambda token: b"[" * 200 + token,
+    ],
+)
+@pytest.mark.parametrize("way", ["length", "chunks"])
+async def test_what_is_no_json_passes_and_is_told(make: Callable[[bytes], bytes], way: str) -> None:
+    body = make(await a_token())
+
+    async with (
+        running(answering(b"text/plain", body, way=way)) as origin,
+        proxied(local(origin.port), rulebook=a_book(), keys=KEYS) as ours,
+    ):
+        answers = [await talk(ours.port, get(b"/any")) for _ in range(3)]
+        events = [event for event, _ in ours.ear.heard]
+        told = ours.ear.last
+
+    assert all(whole(one) == body for one in answers)
+    early = len(body) < 700 or (way == "length" and len(body) < 32_000)
+    assert answers[0].values(UNREAD) == ([b"1"] if early else [])
+    assert told["response_unread"] == 1
+    assert events.count("response.unread") == 1
+
+
+@pytest.mark.parametrize(
+    ("media", "body"),
+    [
+        (b"text/plain", b"hello"),
+        (b"text/plain", b'{"a":1}'),
+        (b"application/octet-stream", bytes(range(256)) * 300),
+        (b"text/plain", b""),
+        (b"image/png", b"\x89PNG"),
+    ],
+)
+@pytest.mark.parametrize("way", ["length", "chunks"])
+async def test_what_holds_nothing_sealed_passes_in_silence(
+    media: bytes, body: bytes, way: str
+) -> None:
+    response, told = await through(
+        answering(media, body, way=way, more=b'ETag: "x"'),
+        get(b"/any"),
+        keys=KEYS,
+        rulebook=a_book(),
+    )
+
+    assert whole(response) == body
+    assert response.values(b"etag") == [b'"x"']
+    assert response.values(UNREAD) == []
+    assert "response_unread" not in told
+
+
+@pytest.mark.parametrize("more", [{"types": ("application/json",)}, {"statuses": ((404, 404),)}])
+async def test_what_a_rule_says_of_types_and_statuses_holds(more: dict[str, object]) -> None:
+    body = b'["%b"]' % await a_token()
+
+    response, _ = await through(
+        answering(b"text/plain", body), get(b"/any"), keys=KEYS, rulebook=a_book(**more)
+    )
+
+    assert whole(response) == body
+
+
+async def test_a_body_above_the_limit_passes() -> None:
+    token = await a_token()
+    body = b'["%b", "%b"]' % (token, b"x" * 3000)
+    limits = TrafficLimits(body=2000)
+    for way in ("length", "chunks"):
+        response, told = await through(
+            answering(b"text/plain", body, way=way),
+            get(b"/any"),
+            keys=KEYS,
+            rulebook=a_book(),
+            limits=limits,
+        )
+        assert whole(response) == body
+        assert told["response_unread"] == 1
+
+
+async def test_frames_and_tokens_are_known_by_how_they_begin() -> None:
+    body = Item(parse_selector("body"), "body", frozenset({"tenant", "conversation", "field"}))
+    seal = Rule("seal", (parse_pattern("POST /seal"),), NAMES, request=(Block((body,)),))
+    rest = Rule("open", (parse_pattern("/**"),), NAMES, response=(Block(decrypt=(body,)),))
+    book = Rulebook((seal, rest), pass_unmatched=True)
+    for size in (100, 200_000):
+        origin = Origin(mirror)
+        text = CANARY + b"x" * size
+        plain = b"Content-Type: text/x-mine"
+        await through(origin, post(text, plain, target=b"/seal"), keys=KEYS, rulebook=book)
+        sealed = origin.seen[0].body
+        assert sealed.startswith(frame.MAGIC) == (size > 65536)
+        for way in ("length", "chunks"):
+            response, _ = await through(
+                answering(b"application/octet-stream", sealed, way=way),
+                get(b"/any"),
+                keys=KEYS,
+                rulebook=book,
+            )
+            assert whole(response) == text
+            assert response.values(b"content-type") == [b"text/x-mine"]
+    for other in (b"plain", b"eyJ0eXAiOiJzeTEi but no token", b"x" * 200_000):
+        for way in ("length", "chunks"):
+            response, _ = await through(
+                answering(None, other, way=way), get(b"/any"), keys=KEYS, rulebook=book
+            )
+            assert whole(response) == other
+
+
+async def test_streams_are_not_held_up() -> None:
+    """Text that is no JSON goes on at once, JSON lines one by one, and a HEAD has no body."""
+    token = await a_token()
+    go_on = asyncio.Event()
+    first = {b"/log": b"[info] started\n", b"/lines": b'{"a":"%b"}\n' % token, b"/any": b"x"}
+
+    async def script(peer: Peer, origin: Origin) -> None:
+        seen = await peer.request()
+        piece = first[seen.target]
+        peer.send(
+            b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nTransfer-Encoding: chunked\r\n\r\n"
+        )
+        if seen.head.startswith(b"HEAD"):
+            return
+        peer.send(b"%x\r\n%b\r\n" % (len(piece), piece))
+        await go_on.wait()
+        peer.send(b"%x\r\n%b\r\n0\r\n\r\n" % (len(piece), piece))
+
+    async with (
+        running(Origin(script)) as origin,
+        proxied(local(origin.port), rulebook=a_book(), keys=KEYS) as ours,
+    ):
+        for target, piece in first.items():
+            go_on.clear()
+            opened = piece.replace(token, CANARY)
+            async with connected(ours.port) as client:
+                client.send(get(target))
+                await client.until(b"\r\n\r\n")
+                assert await client.until(opened) == b"%x\r\n%b" % (len(opened), opened)
+                go_on.set()
+                assert (await client.rest()).count(opened) == 1
+        head = await talk(ours.port, b"HEAD /any HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n")
+        assert (head.status, head.body) == (200, b"")
+
+
+async def test_what_is_json_of_a_page_has_no_tag_in_it() -> None:
+    script = b"<script>alert(1)</script>"
+    origin = Origin(mirror)
+    await through(
+        origin,
+        post(b'{"content":"%b"}' % script, JSON, target=b"/seal"),
+        keys=KEYS,
+        rulebook=a_book(),
+    )
+    for media in (b"text/html", None, b"text/plain"):
+        response, _ = await through(
+            answering(media, origin.seen[0].body), get(b"/any"), keys=KEYS, rulebook=a_book()
+        )
+        assert json.loads(whole(response)) == {"content": script.decode()}
+        assert (b"<" in whole(response)) == (media == b"text/plain")
