@@ -186,13 +186,20 @@ def upgrade(place: Place, since: str | None, *, as_json: bool) -> None:
 
     Everything in it stays, ids and numbers too. Version 0.1.0 does not read what is written, and
     nothing turns it back but a backup: see docs/how-to/upgrade.md. What a process seals for joined
-    names after that time, not having the file yet, opens nowhere.
+    names after that time, not having the file yet, opens nowhere. Until it comes, another time can
+    be given.
     """  # noqa: D301 - see above
     now = int(time.time())
     joined_since = now + _ROLL_OUT_SECONDS if since is None else times.seconds(since)
     if joined_since < now:
         raise click.UsageError("--joined-names is a time that has passed")
-    keyring = update(place, "keys.upgrade", lambda keyring: keyring.upgrade(joined_since))
+
+    def change(keyring: Keyring) -> Keyring:
+        if keyring.joined_since in {None, joined_since} or since is None:
+            return keyring.upgrade(joined_since)
+        return keyring.set_apart(joined_since, now)
+
+    keyring = update(place, "keys.upgrade", change)
     if as_json:
         base.print_json(facts(keyring))
     else:

@@ -81,10 +81,15 @@ class Context(NamedTuple):
         return isinstance(self.message, Joined) or self.scope.joined
 
     @property
+    def texts(self) -> tuple[str, ...]:
+        """The names of it that messages tell and that are texts."""
+        names = (self.scope.tenant, self.scope.conversation, self.message)
+        return tuple(one for one in names if isinstance(one, str))
+
+    @property
     def reads_as_joined(self) -> bool:
         """Whether one of its texts is the old form of a joined name."""
-        names = (self.scope.tenant, self.scope.conversation, self.message)
-        return any(isinstance(one, str) and reads_as_joined(one) for one in names)
+        return any(map(reads_as_joined, self.texts))
 
     def as_text(self) -> Context:
         """Return the context in the old form of its names, which another context may have too."""

@@ -17,6 +17,7 @@ from .formats import json as json_format
 from .formats import tokens
 from .formats.tokens import FoundToken
 from .formats.writing import EXACT, Place, written
+from .joined import reads_as_joined
 from .needs import Keys
 from .rules import Block, Item
 from .session import Session
@@ -71,6 +72,7 @@ class AtHand:
 
     __slots__ = (
         "_joined_since",
+        "_joined_texts",
         "_key_id",
         "_keys",
         "_older",
@@ -84,6 +86,7 @@ class AtHand:
         """Begin with nothing looked up."""
         self._keys = keys
         self._joined_since = keys.joined_since
+        self._joined_texts: dict[str, bool] = {}
         self._older = False
         self._scope: Scope | None = None
         self._key_id: KeyId | None = None
@@ -100,7 +103,7 @@ class AtHand:
         session = sealing.get(scope) or sealing[scope.as_text()]
         if session.created >= self._joined_since:
             return session, context
-        if context.reads_as_joined:
+        if self._ambiguous(context):
             raise ForbiddenValue(READS_AS_JOINED, detail=_READS_AS_JOINED)
         return session, context.as_text() if context.joined else context
 
@@ -138,7 +141,7 @@ class AtHand:
         self, token: Token, context: Context, now: float
     ) -> tuple[Session, bytes, Context]:
         """Open what was sealed when joined names had their old form, or in the new one early."""
-        ambiguous = context.reads_as_joined
+        ambiguous = self._ambiguous(context)
         if not context.joined:
             return self._open(token, context, now, refusal=READS_AS_JOINED if ambiguous else None)
         failed = None
@@ -154,6 +157,14 @@ class AtHand:
             return self._open(token, context, now)
         except OpenFailed as error:
             raise OpenFailed(failed or error.reason) from None
+
+    def _ambiguous(self, context: Context) -> bool:
+        """Tell whether a text of the context reads as a joined name; each text is read once."""
+        known = self._joined_texts
+        for text in context.texts:
+            if text not in known:
+                known[text] = reads_as_joined(text)
+        return any(known[text] for text in context.texts)
 
     def _look_up(self, scope: Scope, key_id: KeyId) -> None:
         keys, wanted = self._keys, (scope, key_id)

@@ -253,6 +253,15 @@ class Keyring:
         retired = frozenset(range(1, self.highest_number + 1)) - used
         return self._changed(joined_since=joined_since, retired=retired, highest_number=0)
 
+    def set_apart(self, joined_since: int, now: int) -> Keyring:
+        """Return the keyring that sets joined names apart at another time, both yet to come.
+
+        Raises KeyringError where that time has come already: what was sealed since says so.
+        """
+        if self.joined_since is None or min(self.joined_since, joined_since) <= now:
+            raise KeyringError("joined names are set apart already, or at a time that has passed")
+        return self._changed(joined_since=joined_since)
+
     def after(self, generation: int) -> Keyring:
         """Return the keyring as it goes on from here when `generation` is known elsewhere."""
         return replace(self, generation=max(self.generation, generation) + 1)

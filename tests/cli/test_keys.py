@@ -103,6 +103,10 @@ def test_an_old_keyring_is_changed_in_its_form_until_it_is_upgraded(run: Run) ->
     assert states(run) == [("k1", "decrypt"), ("k2", "primary")]
     again = json.loads(run("upgrade", "--json").stdout)
     assert again == upgraded
+    later = run("upgrade", "--joined-names", "2126-01-01T00:00:00Z", "--json").stdout
+    assert json.loads(later)["joined_since"] == "2126-01-01T00:00:00Z"
+    assert json.loads(later)["generation"] == 3
+    run("upgrade", "--joined-names", "2026-01-01T00:00:00Z", status=2)
 
 
 def test_a_passphrase_opens_the_keyring(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from proxy.core import pipeline
+from proxy.core import edits, pipeline
 from proxy.core.context import Context, Scope
 from proxy.core.edits import AtHand
 from proxy.core.errors import ForbiddenValue, InvalidExpression, MissingValue, OpenFailed
@@ -357,6 +357,26 @@ def test_tokens_of_both_forms_open_one_after_the_other() -> None:
     for one, sid in itertools.product((context, plain, context), (OLD_SID, NEW_SID, OLD_SID)):
         assert at_hand.open(a_token(one, sid), one, NOW)[1] == b"x"
     assert not at_hand.unopened
+
+
+def test_each_text_is_read_once_for_a_message(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A client chooses it, as long as a path may be, and a message has thousands of values."""
+    read: list[str] = []
+
+    def reads(text: str) -> bool:
+        read.append(text)
+        return reads_as_joined(text)
+
+    monkeypatch.setattr(edits, "reads_as_joined", reads)
+    context = a_context("conversation", "1:a" * 20_000)
+    at_hand = AtHand(keys(context.scope, sid=OLD_SID))
+    token = decode(a_session(context.scope, sid=OLD_SID).seal(b"x", context))
+    for _ in range(50):
+        with pytest.raises(OpenFailed):
+            at_hand.open(token, context._replace(field="f"), NOW)
+        with pytest.raises(ForbiddenValue):
+            at_hand.seal_for(context)
+    assert sorted(read) == sorted({"clinic", "1:a" * 20_000, "m"})
 
 
 # ---- read from messages

@@ -202,3 +202,14 @@ def test_a_keyring_does_not_show_its_keys() -> None:
     shown = repr(keyring) + str(keyring)
     secrets = [keyring.name_key, keyring.record_key, *(kek.key for kek in keyring.keks)]
     assert not any(repr(secret.reveal()) in shown for secret in secrets)
+
+
+def test_the_time_of_joined_names_moves_until_it_comes() -> None:
+    ahead = an_old_keyring().upgrade(NOW + 100)
+    assert ahead.set_apart(NOW + 50, NOW).joined_since == NOW + 50
+    assert ahead.set_apart(NOW + 500, NOW).generation == ahead.generation + 1
+    for keyring, since in ((ahead, NOW), (ahead.upgrade(0), NOW - 1), (an_old_keyring(), NOW + 1)):
+        with pytest.raises(KeyringError):
+            keyring.set_apart(since, NOW)
+    with pytest.raises(KeyringError):
+        a_keyring().set_apart(NOW + 100, NOW)

@@ -29,7 +29,7 @@ MAX_LISTED: Final = 1024
 
 _PACKAGE_LABEL: Final = b"sealyard/v1/record/package\x00"
 _LIST_LABEL: Final = b"sealyard/v1/record/packages\x00"
-# A SCOPE begins with a label byte of 1 or 2, so that no conversation has such a name.
+# A SCOPE begins with a label byte below a letter's, so that no conversation has such a name.
 _NAME_LABEL: Final = b"sealyard/v1/packages\x00"
 _HEAD: Final = struct.Struct(">BQ")
 

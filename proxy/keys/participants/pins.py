@@ -31,7 +31,7 @@ from .registry import record_name
 
 VERSION: Final = 1
 _LABEL: Final = b"sealyard/v1/record/pins\x00"
-# A SCOPE begins with a label byte of 1 or 2, so that no conversation has such a name.
+# A SCOPE begins with a label byte below a letter's, so that no conversation has such a name.
 _NAME_LABEL: Final = b"sealyard/v1/pins\x00"
 _HEAD: Final = struct.Struct(">BQ")
 _USES: Final[tuple[Use, ...]] = ("enc", "sig")

@@ -31,7 +31,7 @@ VERSION: Final = 1
 MAX_ID_BYTES: Final = 256
 
 _LABEL: Final = b"sealyard/v1/record/participant\x00"
-# A SCOPE begins with a label byte of 1 or 2, so that no conversation has such a name.
+# A SCOPE begins with a label byte below a letter's, so that no conversation has such a name.
 _NAME_LABEL: Final = b"sealyard/v1/participant\x00"
 _HEAD: Final = struct.Struct(">BQ")
 
