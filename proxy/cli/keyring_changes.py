@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
 from ..core.errors import KeyringError
 from ..keys import keyring_file
@@ -14,6 +14,9 @@ from ..keys.roots import FileRoot, create_root_file
 from . import base
 from .keyring_place import Place
 from .times import utc
+
+ROLL_OUT_SECONDS: Final = 600
+"""So long every process has to get a changed keyring before joined names turn."""
 
 
 def update(
@@ -29,7 +32,14 @@ def update(
         place.write_down(keyring, event, added=added, **values)
         return changed
 
-    return keyring_file.update_keyring(place.path, place.root, audited)
+    changed = keyring_file.update_keyring(place.path, place.root, audited)
+    tell(changed)
+    return changed
+
+
+def tell(keyring: Keyring) -> None:
+    """Say which keyring it is, and of which generation."""
+    base.say(f"keyring {keyring.id}, generation {keyring.generation}")
 
 
 def asked(make: Callable[[], Keyring]) -> Keyring:

@@ -13,7 +13,7 @@ import click
 from ..keys import keyring_file, receipt
 from ..keys.keyring import KekEntry, Keyring, create
 from . import base, keys_backup, keys_token, keys_usage, times
-from .keyring_changes import asked, facts, prepare_new, update
+from .keyring_changes import ROLL_OUT_SECONDS, asked, facts, prepare_new, tell, update
 from .keyring_fleet import require_everywhere
 from .keyring_place import FILE, Place, keyring_options
 from .times import utc
@@ -21,9 +21,6 @@ from .times import utc
 _ID_HELP: Final = (
     "What to call the KEK; a dash and four characters of its key follow. Default: k and those four."
 )
-
-
-_ROLL_OUT_SECONDS: Final = 600
 
 
 @click.group()
@@ -52,7 +49,7 @@ def init(place: Place, name: str) -> None:
     place.write_down(keyring, "keys.init", kek=kek_id)
     keyring_file.create_keyring(place.path, keyring, place.root)
     base.say(f"made {place.path} with KEK {kek_id}; back it up now: sealyard keys export")
-    base.say(f"keyring {keyring.id}, generation {keyring.generation}")
+    tell(keyring)
 
 
 @keys.command("list")
@@ -79,7 +76,7 @@ def list_keks(place: Place, *, as_json: bool) -> None:
     if as_json:
         base.print_json(facts(keyring) | {"keks": rows})
     else:
-        base.say(f"keyring {keyring.id}, generation {keyring.generation}")
+        tell(keyring)
         for row in rows:
             also = f" also {', '.join(row['also'])}" if row["also"] else ""
             click.echo("{id:<32} {number:>5} {state:<8} {created}".format(**row) + also)
@@ -190,7 +187,7 @@ def upgrade(place: Place, since: str | None, *, as_json: bool) -> None:
     be given.
     """  # noqa: D301 - see above
     now = int(time.time())
-    joined_since = now + _ROLL_OUT_SECONDS if since is None else times.seconds(since)
+    joined_since = now + ROLL_OUT_SECONDS if since is None else times.seconds(since)
     if joined_since < now:
         raise click.UsageError("--joined-names is a time that has passed")
 
@@ -203,7 +200,6 @@ def upgrade(place: Place, since: str | None, *, as_json: bool) -> None:
     if as_json:
         base.print_json(facts(keyring))
     else:
-        base.say(f"{place.path}: keyring {keyring.id}, generation {keyring.generation}")
         base.say(f"give the file to every process before {utc(keyring.joined_since or now)}")
 
 

@@ -11,7 +11,7 @@ import click
 from ..keys import keyring_file
 from ..keys.keyring import Keyring
 from . import base
-from .keyring_changes import prepare_new, update
+from .keyring_changes import ROLL_OUT_SECONDS, prepare_new, tell, update
 from .keyring_fleet import view_of
 from .keyring_place import FILE, Place, keyring_options, passphrase_root
 
@@ -45,6 +45,7 @@ def export(
     root = passphrase_root(backup_passphrase_env, backup_passphrase_file)
     keyring_file.create_keyring(backup, keyring, root)
     base.say(f"wrote {backup}; keep it and its passphrase in different places")
+    tell(keyring)
 
 
 @click.command("import")
@@ -70,10 +71,11 @@ def import_backup(
     root = passphrase_root(backup_passphrase_env, backup_passphrase_file)
     restored = keyring_file.open_keyring(backup, root)
     if merge:
-        now = int(time.time())
+        # Where one of the two turns to joined names only now, every process has to turn together.
+        turning = int(time.time()) + ROLL_OUT_SECONDS
 
         def change(keyring: Keyring) -> Keyring:
-            return keyring.merge(restored, now=now)
+            return keyring.merge(restored, now=turning)
 
         update(place, "keys.import", change, backup=str(backup))
     else:
@@ -84,4 +86,5 @@ def import_backup(
             restored = restored.after(0 if view is None else view.generation)
         place.write_down(restored, "keys.import", backup=str(backup))
         keyring_file.create_keyring(place.path, restored, place.root)
+        tell(restored)
     base.say(f"restored {place.path}; check it: sealyard keys verify TOKEN")

@@ -16,6 +16,7 @@ from ..keys.stores import StoreFailed
 from ..keys.stores.authentic import RecordRefused
 from . import base, times
 from .at_store import at_store
+from .keyring_changes import facts
 from .keyring_place import Place, keyring_options
 
 _NO_STORE = (
@@ -42,7 +43,8 @@ def usage(place: Place, *, as_json: bool) -> None:
         raise base.Failure(_NO_STORE, base.NEGATIVE)
     keyring, uses = asyncio.run(_read(place, keys))
     if as_json:
-        base.print_json({"since": uses.since, "keks": list(_rows(keyring, uses))})
+        told = {"since": uses.since, "keks": list(_rows(keyring, uses))}
+        base.print_json(facts(keyring) | told)
         return
     if not uses.of:
         base.say("nothing has been counted yet: processes tell the store every 10 seconds")

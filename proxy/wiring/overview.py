@@ -25,6 +25,8 @@ def overview(settings: Settings, facts: Facts) -> dict[str, Any]:
             "ttl_s": settings.keys.ttl,
             "grace_s": settings.keys.grace,
             "store": settings.keys.store.partition(":")[0],
+            "keyrings": _keyrings(facts.samples),
+            "keyring_states": _keyring_states(facts.samples),
             "keks": _keks(facts.samples),
             "sessions": _sessions(facts.status),
             "sealing": int(facts.samples.value(metrics.SESSIONS, "sealing")),
@@ -80,6 +82,19 @@ def _does(direction: str, behaviour: Behaviour) -> Iterator[str]:
         fields = dict.fromkeys(item.field or "tokens" for item in items)
         if fields:
             yield f"{verb} {', '.join(fields)} of {direction}s"
+
+
+def _keyrings(samples: Samples) -> list[dict[str, Any]]:
+    """Return the keyrings in use; in the moment of a change, workers may differ."""
+    return [
+        {"id": keyring, "generation": int(generation)}
+        for (keyring,), generation in _rows(samples, metrics.KEYRING_GENERATION)
+    ]
+
+
+def _keyring_states(samples: Samples) -> list[str]:
+    """Return what about the keyring is not as it should be."""
+    return [state for (state,), number in _rows(samples, metrics.KEYRING_STATE) if number]
 
 
 def _keks(samples: Samples) -> list[dict[str, Any]]:

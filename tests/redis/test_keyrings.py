@@ -233,3 +233,21 @@ async def test_nobody_is_promoted_that_a_living_process_does_not_have(
             await asyncio.sleep(4)
             await asyncio.to_thread(mine.keys, "promote", new)
             assert ring(mine).primary.id == new
+
+
+async def test_two_halves_of_a_fleet_are_brought_together(server: Server, tmp_path: Path) -> None:
+    async with backend() as behind, aiohttp.ClientSession() as session:
+        one = Place(tmp_path / "one", behind.port, url(server)).write()
+        other = Place(tmp_path / "other", behind.port, url(server)).write()
+        async with a_fleet([one, other], session=session) as (here, there):
+            ours, theirs = await here.sealed(), await there.sealed()
+            assert [await here.opens(theirs), await there.opens(ours)] == [False, False]
+            backup = str(tmp_path / "theirs.jwe")
+            await asyncio.to_thread(other.keys, "export", backup)
+            await asyncio.to_thread(one.keys, "import", backup, "--merge")
+            shutil.copy2(one.folder / "root.key", other.folder / "root.key")
+            publish(one, other)
+            for pod in (here, there):
+                await marked(pod, "generation 2")
+            for token in (ours, theirs, await here.sealed(), await there.sealed()):
+                assert [await pod.opens(token) for pod in (here, there)] == [True, True]

@@ -140,7 +140,7 @@ function bar(share, late) {
 }
 function keys(k) {
   const year = 365 * 86400;
-  $('keys-note').textContent = k.mode + ' sessions for ' + span(k.ttl_s) + ', store: ' + k.store;
+  $('keys-note').textContent = k.mode + ' sessions for ' + span(k.ttl_s) + ', store: ' + k.store + k.keyrings.map((one) => ', keyring ' + one.id + ', generation ' + one.generation).join('') + k.keyring_states.map((one) => ', ' + one).join('');
   fill($('keks'), ...k.keks.map((one) => {
     const age = now() - one.created;
     return make('li', '',
