@@ -72,8 +72,9 @@ def test_names_are_encoded_as_the_page_says() -> None:
     check(pairs())
 
 
-def test_tokens_open_and_what_is_none_is_refused() -> None:
-    told = vectors("tokens")
+@pytest.mark.parametrize("name", ["tokens", "merged"])
+def test_tokens_open_and_what_is_none_is_refused(name: str) -> None:
+    told = vectors(name)
 
     def pairs() -> Iterator[tuple[Task, dict[str, Any] | None]]:
         for one in told["vectors"]:

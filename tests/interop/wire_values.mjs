@@ -1,6 +1,6 @@
 // Tokens and sealed streams. See wire_reader.mjs.
 import {
-  SKEW, anyJoined, bytes, context, expand, from64, hmac, join, oldForm, openGcm, refuse, same, scope, to64,
+  Refused, SKEW, anyJoined, bytes, context, expand, from64, hmac, join, oldForm, openGcm, refuse, same, scope, to64,
 } from "./wire_notation.mjs";
 
 // ---- Tokens
@@ -35,10 +35,11 @@ function decodeToken(text) {
   };
 }
 
-function durableKey(keyring, token, parts) {
-  const kek = keyring.keks.find((one) => (token.form === "jwe" ? one.id === token.kek : one.number === token.number));
-  if (!kek || kek.state === "disabled") refuse("KEK");
-  return expand(Buffer.from(kek.key, "hex"), join("sealyard/v1/sk", Buffer.of(0), token.sid, scope(parts)), 32);
+function durableKeys(keyring, token, parts) {
+  const named = (one) => (token.form === "jwe" ? [one.id, ...(one.also ?? [])].includes(token.kek) : one.number === token.number);
+  const found = keyring.keks.filter((one) => named(one) && one.state !== "disabled");
+  const info = join("sealyard/v1/sk", Buffer.of(0), token.sid, scope(parts));
+  return found.map((one) => expand(Buffer.from(one.key, "hex"), info, 32));
 }
 
 function openFor(token, sk, parts, packaged) {
@@ -74,18 +75,20 @@ export function openToken({ token: text, parts, keyring = {}, key, packaged, now
   const ambiguous = older && joinsNames && texts.some(readsAsJoined);
   if (ambiguous && !anyJoined(parts)) refuse("reads as a joined name");
   const forms = anyJoined(parts) && older && !ambiguous ? [oldForm(parts), parts] : [parts];
-  let failed;
-  for (const form of forms) {
+  const tries = forms.flatMap((form) => {
+    const name = to64(hmac(Buffer.from(keyring.name_key ?? "", "hex"), scope(form)).subarray(0, 16));
+    if (durable && began < (keyring.revocations?.[name] ?? 0)) return [];
+    const keys = durable ? durableKeys(keyring, token, form) : [Buffer.from(key ?? refuse("no key"), "hex")];
+    return keys.map((sk) => [form, sk]);
+  });
+  for (const [form, sk] of tries) {
     try {
-      const name = to64(hmac(Buffer.from(keyring.name_key ?? "", "hex"), scope(form)).subarray(0, 16));
-      if (durable && began < (keyring.revocations?.[name] ?? 0)) refuse("revoked");
-      const sk = durable ? durableKey(keyring, token, form) : Buffer.from(key ?? refuse("no key"), "hex");
       return { plaintext: openFor(token, sk, form, packaged), cty: token.cty, form };
     } catch (error) {
-      failed = error;
+      if (!(error instanceof Refused)) throw error;
     }
   }
-  throw failed;
+  return refuse("no key opens it");
 }
 
 // ---- Sealed stream

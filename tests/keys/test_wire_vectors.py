@@ -43,7 +43,14 @@ def told(name: str) -> Vector:
 
 def a_keyring(said: Vector) -> Keyring:
     keks = tuple(
-        KekEntry(one["id"], one["number"], 0, one["state"], Kek(bytes.fromhex(one["key"])))
+        KekEntry(
+            one["id"],
+            one["number"],
+            0,
+            one["state"],
+            Kek(bytes.fromhex(one["key"])),
+            also=tuple(one.get("also", ())),
+        )
         for one in said["keks"]
     )
     return Keyring(
@@ -101,8 +108,9 @@ def test_names_have_these_encodings() -> None:
         assert stored.record_name(key, context.scope) == one["packages"]
 
 
-async def test_tokens_open_or_are_refused() -> None:
-    said = told("tokens")
+@pytest.mark.parametrize("name", ["tokens", "merged"])
+async def test_tokens_open_or_are_refused(name: str) -> None:
+    said = told(name)
     for one in said["vectors"]:
         context = a_context(one["parts"])
         try:

@@ -1,20 +1,19 @@
 """Makes wire/*.json: vectors of every form, for readers that are written from the page on it.
 
-Run it as `python -m tests.vectors.make_wire`, only for a form that has none, into a new folder: it
-refuses to overwrite what is frozen. Keys and passphrases are of tests.
+Run it as `python -m tests.vectors.make_wire`, for a form that has none: what is there is frozen and
+stays. Keys and passphrases are of tests.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
 from proxy.core.context import Scope
-from proxy.keys.keyring import Keyring, create
+from proxy.keys.keyring import KekEntry, Keyring, create
 from proxy.keys.stores import record as records
 from tests.vectors.make_wire_keys import (
     keyrings,
@@ -24,7 +23,7 @@ from tests.vectors.make_wire_keys import (
     the_keys,
     the_records,
 )
-from tests.vectors.make_wire_values import contexts, streams, tokens
+from tests.vectors.make_wire_values import contexts, streams, tokens, tokens_of
 from tests.vectors.wire_names import (
     NEW,
     NOW,
@@ -36,24 +35,41 @@ TARGET: Final = Path(__file__).with_name("wire")
 
 
 def main() -> None:
-    """Make them all."""
-    if TARGET.exists():
-        sys.exit(f"{TARGET} is there already, and is frozen")
-    TARGET.mkdir()
-    keyring = a_keyring()
-    for name, (about, vectors, more) in {
-        "contexts": ("CONTEXT and SCOPE of names, and record names", contexts(keyring), {}),
-        "tokens": ("Tokens, and what must not open", tokens(keyring), {}),
-        "streams": ("Sealed streams, in base64", streams(keyring), {}),
-        "packages": ("Key packages and tokens under their keys", packages(), {"keys": the_keys()}),
-        "private_keys": ("Private keys of participants", private_keys(keyring), {}),
-        "keyrings": ("A keyring's file", keyrings(keyring), {}),
-        "records": ("Records of the store, in hex", the_records(keyring), {}),
-        "receipts": ("Receipts and audit lines", receipts(keyring), {}),
+    """Make those that are not there yet: what is there is frozen."""
+    TARGET.mkdir(exist_ok=True)
+    keyring, one, other = a_keyring(), a_keyring(), a_keyring()
+    other = replace(other, keks=tuple(map(_numbered, one.keks, other.keks)))
+    both = one.merge(other, now=SINCE)
+    for name, (held, about, vectors, more) in {
+        "contexts": (
+            keyring,
+            "CONTEXT and SCOPE of names, and record names",
+            contexts(keyring),
+            {},
+        ),
+        "tokens": (keyring, "Tokens, and what must not open", tokens(keyring), {}),
+        "streams": (keyring, "Sealed streams, in base64", streams(keyring), {}),
+        "packages": (
+            keyring,
+            "Key packages and tokens under their keys",
+            packages(),
+            {"keys": the_keys()},
+        ),
+        "private_keys": (keyring, "Private keys of participants", private_keys(keyring), {}),
+        "keyrings": (keyring, "A keyring's file", keyrings(keyring), {}),
+        "records": (keyring, "Records of the store, in hex", the_records(keyring), {}),
+        "receipts": (keyring, "Receipts and audit lines", receipts(keyring), {}),
+        "merged": (both, "Tokens of two keyrings that are one", tokens_of(one, other), {}),
     }.items():
-        told = {"about": about, "now": NOW, "keyring": shown(keyring), **more, "vectors": vectors}
+        told = {"about": about, "now": NOW, "keyring": shown(held), **more, "vectors": vectors}
         text = json.dumps(told, indent=1, ensure_ascii=False)
-        (TARGET / f"{name}.json").write_text(text + "\n")
+        file = TARGET / f"{name}.json"
+        if not file.exists():
+            file.write_text(text + "\n")
+
+
+def _numbered(one: KekEntry, other: KekEntry) -> KekEntry:
+    return replace(other, number=one.number)
 
 
 def a_keyring() -> Keyring:
@@ -69,7 +85,13 @@ def shown(keyring: Keyring) -> Vector:
     """Return the keyring, all its keys with it."""
     return {
         "keks": [
-            {"id": one.id, "number": one.number, "state": one.state, "key": one.key.reveal().hex()}
+            {
+                "id": one.id,
+                "number": one.number,
+                "state": one.state,
+                "key": one.key.reveal().hex(),
+                **({"also": list(one.also)} if one.also else {}),
+            }
             for one in keyring.keks
         ],
         "name_key": keyring.name_key.reveal().hex(),

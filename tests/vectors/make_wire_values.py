@@ -157,6 +157,15 @@ def tokens(keyring: Keyring) -> list[Vector]:
     return made
 
 
+def tokens_of(*keyrings: Keyring) -> list[Vector]:
+    """Return tokens of keyrings whose KEKs have the same ids and numbers."""
+    return [
+        a_token(keyring, f"{form}, keyring {at}", USUAL, b"of keyring %d" % at, form=form)
+        for at, keyring in enumerate(keyrings, 1)
+        for form in ("jwe", "short")
+    ]
+
+
 def flipped(text: str, at: int) -> str:
     """Return the text with another character at a place."""
     return text[:at] + ("B" if text[at] == "A" else "A") + text[at + 1 :]
