@@ -34,7 +34,11 @@ _INDEX: Final = re.compile(
 )
 # Asked without more, a front controller routes `/`.
 _FRONT: Final = re.compile(rf"(?:{'|'.join(sorted(_FRONTS))})\.(?:php\d?|phtml|f?cgi|wsgi|aspx?)")
-_FORMAT: Final = re.compile(r"\.[a-z][a-z0-9]*\Z")
+# Only these, since `m.room.topic` and `m.room.avatar` are two names and none is a format.
+_FORMAT: Final = re.compile(
+    r"\.(?:json|jsonp|jsonl|xml|x?html?|xhtml|txt|csv|tsv|pdf|rss|atom|ics|js|ya?ml|md|msgpack|proto"
+    r"|png|jpe?g|gif|svg|zip|gz|php\d?|phtml|f?cgi|pl|py|rb|aspx?|ashx|asmx|svc|jspx?|do|action|cfm)\Z"
+)
 _FOLDER: Final = "cgi-bin"
 
 

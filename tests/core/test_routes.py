@@ -165,6 +165,9 @@ def test_a_path_that_two_readers_take_for_two_rules_is_refused(
         (["/rooms/{room}/send/{type}/{txn}"], "PUT /rooms/!a:b.org/send/m.room.message/m1.2", 0),
         (["/api/pay", "/**"], "GET /oid/" + ".".join("1" * 60), 1),
         (["/index/{name}", "/{name}/{id}"], "GET /index/a", 0),
+        (["/state/m.room.topic", "/state/{type}"], "PUT /state/m.room.avatar", 1),
+        (["/state/m.room.topic"], "PUT /state/m.room.avatar", None),
+        (["/state/m.room.topic", "/state/m.room.name"], "PUT /state/m.room.name", 1),
     ],
 )
 def test_a_path_that_all_readers_take_for_one_rule_is_found(
