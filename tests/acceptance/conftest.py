@@ -99,7 +99,7 @@ class Client:
             body = json.dumps(data).encode()
         if body is not None:
             sent["Content-Type"] = "application/json"
-        sent |= headers or {}
+        sent = {name: value for name, value in (sent | (headers or {})).items() if value}
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE_SECONDS)
         try:
             connection.request(method, path, body=body, headers=sent)

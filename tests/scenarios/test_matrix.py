@@ -164,12 +164,12 @@ async def test_an_edit_is_sealed_as_its_fallback_is(chat: Chat) -> None:
     assert await chat.messages() == [edit, text(canary)]
 
 
-async def test_other_events_and_what_no_rule_names_pass_as_they_are(chat: Chat) -> None:
-    reaction = {"m.relates_to": {"rel_type": "m.annotation", "event_id": "$e", "key": "+1"}}
+async def test_a_reaction_is_sealed_and_what_holds_no_message_passes(chat: Chat) -> None:
+    key = chat.scene.canary
+    reaction = {"m.relates_to": {"rel_type": "m.annotation", "event_id": "$e", "key": key}}
     path = f"{V3}/rooms/{quote(ROOM)}"
-    sent = json.dumps(reaction, indent=2).encode()
-    await chat.scene.ask("PUT", f"{path}/send/m.reaction/r1", sent)
-    assert chat.scene.kept.bodies[-1] == sent
+    await chat.scene.ask("PUT", f"{path}/send/m.reaction/r1", reaction)
+    assert await chat.messages() == [reaction]
 
     typing = b'{ "typing":true,  "timeout": 30000}'
     await chat.scene.ask("PUT", f"{path}/typing/@ada:home.example", typing)
@@ -181,6 +181,20 @@ async def test_a_message_without_a_text_is_refused(chat: Chat, content: bytes) -
     path = f"{V3}/rooms/{quote(ROOM)}/send/m.room.message/m1"
     headers = {"Content-Type": "application/json"}
     assert await chat.scene.status("PUT", path, data=content, headers=headers) == (400, 0)
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("PUT", f"{V3}/rooms/!a:b/send/clinic.note/m1"),
+        ("PUT", f"{V3}/rooms/!a:b/state/clinic.note"),
+        ("PUT", f"{V3}/user/@ada:home.example/account_data/clinic.note"),
+        ("POST", "/_synapse/admin/v1/send_server_notice"),
+        ("PUT", "/_matrix/client/api/v1/rooms/!a:b/state/m.room.topic"),
+    ],
+)
+async def test_what_no_rule_names_is_refused(chat: Chat, method: str, path: str) -> None:
+    assert await chat.scene.status(method, path, json={"body": chat.scene.canary}) == (403, 0)
 
 
 @pytest.mark.parametrize(("size", "kind"), [(0, "application/jose"), (200_000, frame.MEDIA_TYPE)])
@@ -202,9 +216,9 @@ async def test_media_are_sealed_in_the_store_and_themselves_for_clients(
             assert response.content_type == "image/png"
 
 
-async def test_names_of_files_and_thumbnails_of_ciphertext_are_refused(chat: Chat) -> None:
+async def test_names_of_files_are_sealed_and_thumbnails_of_ciphertext_refused(chat: Chat) -> None:
     upload = f"/_matrix/media/v3/upload?filename={chat.scene.canary}.png"
-    assert await chat.scene.status("POST", upload, data=b"picture") == (400, 0)
+    assert await chat.scene.status("POST", upload, data=b"picture") == (200, 1)
     thumbnail = "/_matrix/client/v1/media/thumbnail/home.example/media1?width=9&height=9"
     assert await chat.scene.status("GET", thumbnail) == (403, 0)
 
