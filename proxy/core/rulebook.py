@@ -99,7 +99,7 @@ class Rulebook:
     """The rules of one listener. The first match wins.
 
     `end_to_end` tells whether some rule takes keys from key packages, `joins` whether some rule
-    binds values to joined names.
+    that does not only observe binds values to joined names.
     """
 
     __slots__ = (
@@ -118,7 +118,10 @@ class Rulebook:
         self.rules = tuple(_compile(rule) for rule in rules)
         self.end_to_end = any(map(_has_parties, rules))
         self.joins = any(
-            block.joins for rule in self.rules for block in (*rule.request, *rule.response)
+            block.joins
+            for one in self.rules
+            for block in (*one.request, *one.response)
+            if not one.rule.observes
         )
         self._pass_unmatched = pass_unmatched
         self._table = RouteTable(

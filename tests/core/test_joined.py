@@ -412,6 +412,7 @@ def test_a_rulebook_tells_whether_its_rules_join(
     )
     rule = a_rule(request=a_block(encrypt=[item], names=names))
     assert Rulebook((rule,), pass_unmatched=True).joins == joins
+    assert not Rulebook((replace(rule, observes=True),), pass_unmatched=True).joins
     unbound = replace(item, bind=frozenset({"field"}))
     rule = a_rule(request=a_block(encrypt=[unbound], names=names))
     assert not Rulebook((rule,), pass_unmatched=True).joins
