@@ -34,6 +34,7 @@ from proxy.core.formats import json as json_format
 from proxy.core.formats import tokens
 from proxy.core.formats.cutting import cutter
 from proxy.core.formats.kinds import Kind
+from proxy.core.formats.writing import ESCAPES, Manner
 from proxy.core.message import RequestHead, ResponseHead
 from proxy.core.needs import Keys, Needs
 from proxy.core.path import canonical
@@ -227,8 +228,9 @@ def _compare_with_walk(
 
 def embedded(data: bytes) -> None:
     """Tokens found in a body are tokens, in order, and what replaces them leaves it JSON."""
+    manner = Manner(ESCAPES[len(data) % len(ESCAPES)])
     try:
-        found = tokens.find(data, 64)
+        found = tokens.find(data, 64, manner)
     except InvalidBody:
         return
     at = 0
