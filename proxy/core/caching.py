@@ -21,6 +21,7 @@ _OF_USE: Final = frozenset({b"immutable", b"must-revalidate", b"no-cache"})
 _NOT_BESIDE_PRIVATE: Final = frozenset({b"must-understand", b"no-store", b"public", b"s-maxage"})
 """Under `must-understand`, some caches hold `no-store` for unsaid (RFC 9111 section 5.2.2.3)."""
 _AGAIN: Final = (b"no-cache", b"max-age")
+_AS_IT_IS: Final = b", no-transform"
 _NEVER: Final = b"private, no-store"
 _TO_CACHES: Final = re.compile(
     rb"(?:^|[^a-z])(?:accel|cache|cdn|edge|proxy|surrogate|varnish)[^a-z]*"
@@ -45,8 +46,13 @@ def for_its_client(told: Told, *, as_it_is: bool) -> bytes:
     The client's own cache may keep it where the backend said so beyond doubt: with `private`
     alone, and nothing that is for others or malformed. `as_it_is` asks that nobody recodes it.
     """
-    said = for_own_cache(tuple(told.get(b"cache-control", ())), expires=b"expires" in told)
-    return said + b", no-transform" if as_it_is or forbids_recoding(told) else said
+    said = told.own_cache  # heads come again, on the way of every message
+    if said is None:
+        said = for_own_cache(tuple(told.get(b"cache-control", ())), expires=b"expires" in told)
+        if forbids_recoding(told):
+            said += _AS_IT_IS
+        told.own_cache = said
+    return said + _AS_IT_IS if as_it_is and not said.endswith(_AS_IT_IS) else said
 
 
 def forbids_recoding(told: Told) -> bool:

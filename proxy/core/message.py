@@ -49,10 +49,10 @@ class Told(dict[bytes, list[bytes]]):
 
     `cleared` are those who have looked at this head and found nothing. `plain_json` says that they
     tell of a JSON text in UTF-8, neither coded nor with a digest, `as_page` that a browser may take
-    the body for a page, whatever it is read as here.
+    the body for a page, whatever it is read as here. `own_cache` is kept here by `caching`.
     """
 
-    __slots__ = ("as_page", "cleared", "plain_json")
+    __slots__ = ("as_page", "cleared", "own_cache", "plain_json")
 
     def __init__(self, headers: Headers, *, as_page: bool = False) -> None:
         """Take the headers that rules read, in one pass over all of them."""
@@ -63,6 +63,7 @@ class Told(dict[bytes, list[bytes]]):
                 self.setdefault(low, []).append(value)
         self.cleared: set[object] = set()
         self.as_page = as_page
+        self.own_cache: bytes | None = None
         self.plain_json = not as_page and self._tells_of_plain_json()
 
     def words(self, name: bytes) -> set[bytes]:

@@ -86,7 +86,8 @@ def wrongly_read(page: str, marks: list[str], *, scripting: bool) -> Iterator[st
     for parse in ("parse", "parseFragment"):
         tree = getattr(_HTML5LIB.HTMLParser(), parse)(page, scripting=scripting)
         for mark in marks:
-            if not all(_is_text(kind, names) for kind, names in places(tree, mark, ())):
+            found = places(tree, mark, ())
+            if not all(_is_text(kind, names, scripting=scripting) for kind, names in found):
                 yield mark
 
 
@@ -110,7 +111,9 @@ def places(element: Any, mark: str, above: tuple[str, ...]) -> Iterator[tuple[st
             yield "text", set(path)
 
 
-def _is_text(kind: str, names: set[str]) -> bool:
+def _is_text(kind: str, names: set[str], *, scripting: bool) -> bool:
+    if not scripting:
+        names.discard("noscript")  # its content is read as any other's
     # A comment holds it safely: nothing that is escaped ends one.
     return kind == "comment" or (kind == "text" and not names & NO_TEXT) or kind[1:] in OF_TEXT
 
