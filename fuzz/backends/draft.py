@@ -115,6 +115,12 @@ def _parts(parts: list[Part]) -> str:
     return "\r\n".join([*shown, f"--{BOUNDARY}--", ""])
 
 
+def bracketed(name: str) -> str:
+    """Return a name as forms have it: `user.card` is `user[card]` there."""
+    outer, dot, inner = name.partition(".")
+    return f"{outer}[{inner}]" if dot else name
+
+
 def disposition(name: str, filename: str | None = None) -> str:
     """Return the line that names a part; the name comes as it stands between the quotes."""
     more = f'; filename="{filename}"' if filename is not None else ""

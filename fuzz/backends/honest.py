@@ -7,7 +7,7 @@ import random  # noqa: TID251 - a run shall be repeatable, and nothing here is s
 from typing import Final
 
 from .case import CANARY, VICTIM
-from .draft import TYPES, Draft, Part, disposition
+from .draft import TYPES, Draft, Part, bracketed, disposition
 from .routes import Route
 
 _EXTRA_MEMBERS: Final = (
@@ -88,6 +88,9 @@ def base(route: Route, rng: random.Random) -> Draft:
     if kind == "json" and rng.random() < 0.15:
         draft.set_header("Content-Type", "application/json; charset=utf-8")
     fields = dict.fromkeys(_fields(route, rng), draft.value)
+    if draft.route.fields[0].startswith("x-"):
+        draft.headers += fields.items()
+        fields = {}
     if route.when:
         fields[route.when] = rng.choice(("secret", "public"))
     draft.query = rng.sample(_EXTRA_QUERY, rng.choice((0, 0, 0, 1, 2)))
@@ -151,10 +154,11 @@ def _body(draft: Draft, fields: dict[str, str], rng: random.Random) -> None:
             draft.records = [list(draft.members)]
     elif draft.kind == "form":
         extra = [pair.partition("=") for pair in rng.sample(_EXTRA_PAIRS, more)]
-        draft.members = [*fields.items(), *((name, value) for name, _, value in extra)]
+        draft.members = [(bracketed(name), value) for name, value in fields.items()]
+        draft.members += [(name, value) for name, _, value in extra]
         rng.shuffle(draft.members)
     elif draft.kind == "parts":
-        draft.parts = [_part(name, value) for name, value in fields.items()]
+        draft.parts = [_part(bracketed(name), value) for name, value in fields.items()]
         draft.parts += [_part(f"extra{at}", "x") for at in range(more)]
         rng.shuffle(draft.parts)
     else:

@@ -59,6 +59,8 @@ ROUTES: Final[tuple[Route, ...]] = (
         ("form", "parts"),
     ),
     Route("order", "/api/orders", ("card",), "POST", "query", "roomId", ("form", "parts")),
+    Route("booking", "/api/bookings", ("order.card", "order.note"), kinds=("form", "parts")),
+    Route("stamp", "/api/stamps", ("x-card",)),
     Route("script", "/files/pay.php", ("card",), kinds=("form",)),
     Route(
         "bulk",
@@ -137,6 +139,14 @@ RULES: Final = """\
         request:
           - encrypt: form:card
           - encrypt: part:card
+      - name: booking
+        match: POST /api/bookings
+        request:
+          - encrypt: ['form:order[card]', 'optional form:order[note]']
+          - encrypt: ['part:order[card]', 'optional part:order[note]']
+      - name: stamp
+        match: POST /api/stamps
+        request: {encrypt: header:x-card}
       - name: script
         match: POST /files/pay.php
         request: {encrypt: form:card}

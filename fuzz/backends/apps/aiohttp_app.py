@@ -91,7 +91,10 @@ class Handler:
         sources |= {"header": request.headers, "path": request.match_info}
         asked = fold(name) if route["source"] in {"json", "query"} else name
         conversation = dig(sources[route["source"]], asked)
-        values = {field: dig(bag, fold(field)) for field in route["fields"]}
+        values = {
+            field: request.headers.get(field) if field.startswith("x-") else dig(bag, fold(field))
+            for field in route["fields"]
+        }
         return {"i": idiom, "c": conversation, "v": values, "w": bag.get(fold(route["when"]))}
 
     async def __call__(self, request: web.Request) -> web.Response:

@@ -60,7 +60,10 @@ def dig(bag, name):
 
 def reading(route, idiom, bag, request, query, path):
     sources = {"json": bag, "query": query, "header": request.headers, "path": path, "": {}}
-    values = {field: dig(bag, field) for field in route["fields"]}
+    values = {
+        field: request.headers.get(field) if field.startswith("x-") else dig(bag, field)
+        for field in route["fields"]
+    }
     conversation = dig(sources[route["source"]], route["conversation"])
     return {"i": idiom, "c": conversation, "v": values, "w": bag.get(route["when"])}
 

@@ -42,7 +42,7 @@ function reading(route, idiom, bag, request, query) {
     "": () => null,
   }[route.source]();
   const values = {};
-  for (const field of route.fields) if (dig(bag, field) !== undefined) values[field] = dig(bag, field);
+  for (const field of route.fields) values[field] = field.startsWith("x-") ? request.get(field) : dig(bag, field);
   for (const file of request.files ?? [])
     if (route.fields.includes(file.fieldname))
       values[file.fieldname] = [values[file.fieldname], file.originalname, file.buffer.toString("latin1")];

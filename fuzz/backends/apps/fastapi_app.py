@@ -46,6 +46,7 @@ class Message(BaseModel):
     attachment: Any = None
     user: User | None = None
     meta: Meta | None = None
+    order: Any = None
 
 
 def bound(body):
@@ -96,7 +97,10 @@ def reading(route, idiom, bag, request, query):
         "path": request.path_params,
         "": {},
     }
-    values = {field: dig(bag, field) for field in route["fields"]}
+    values = {
+        field: request.headers.get(field) if field.startswith("x-") else dig(bag, field)
+        for field in route["fields"]
+    }
     conversation = dig(sources[route["source"]], route["conversation"])
     return {"i": idiom, "c": conversation, "v": values, "w": bag.get(route["when"])}
 

@@ -57,7 +57,10 @@ def reading(
     name = route["conversation"]
     sources = {"json": bag, "query": query, "header": request.headers, "path": path, "": {}}
     conversation = dig(sources[route["source"]], name)
-    values = {field: plain(dig(bag, field)) for field in route["fields"]}
+    values = {
+        field: request.headers.get(field) if field.startswith("x-") else plain(dig(bag, field))
+        for field in route["fields"]
+    }
     return {"i": idiom, "c": conversation, "v": values, "w": bag.get(route["when"])}
 
 

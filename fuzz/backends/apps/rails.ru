@@ -62,7 +62,7 @@ class ReportsController < ActionController::Base
                    when "header" then request.headers[name]
                    when "path" then request.path_parameters[name.to_sym]
                    end
-    values = route["fields"].filter_map { |field| [field, plain(dig(bag, field))] }.to_h
+    values = route["fields"].filter_map { |field| [field, plain(field.start_with?("x-") ? request.headers[field] : dig(bag, field))] }.to_h
     { i: idiom, c: plain(conversation), v: values, w: plain(bag[route["when"]]) }
   end
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from ..case import CODINGS, MINE
-from ..draft import BOUNDARY, TYPES, Draft, Part, disposition
+from ..draft import BOUNDARY, TYPES, Draft, Part, bracketed, disposition
 
 _TYPES: Final = (
     *TYPES.values(),
@@ -98,7 +98,7 @@ def _events(draft: Draft, rng: random.Random) -> bool:
 
 
 def _decoys(draft: Draft, joint: str) -> str:
-    return joint.join(f"{name}=decoy" for name in draft.route.fields)
+    return joint.join(f"{bracketed(name)}=decoy" for name in draft.route.fields)
 
 
 def _json_in_form(draft: Draft, rng: random.Random) -> bool:
@@ -130,7 +130,7 @@ def _json_in_form(draft: Draft, rng: random.Random) -> bool:
 
 
 def _pairs(draft: Draft) -> str:
-    return "&".join(f"{name}={draft.value}" for name in draft.route.fields)
+    return "&".join(f"{bracketed(name)}={draft.value}" for name in draft.route.fields)
 
 
 def _other_kind(draft: Draft, rng: random.Random) -> bool:

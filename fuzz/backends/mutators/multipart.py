@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from ..case import CANARY
-from ..draft import BOUNDARY, Draft, Part, disposition
+from ..draft import BOUNDARY, Draft, Part, bracketed, disposition
 from .names import ruled
 
 
@@ -18,7 +18,7 @@ def _own(draft: Draft, rng: random.Random) -> tuple[int, str] | None:
     found = [
         (at, name)
         for at, part in enumerate(draft.parts)
-        for name in names
+        for name in map(bracketed, names)
         if part.head and f'name="{name}"' in part.head[0]
     ]
     return rng.choice(found) if found else None
@@ -104,7 +104,7 @@ def _delimiters(draft: Draft, rng: random.Random) -> bool:
         f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{draft.value}\r\n'
         for name in draft.route.fields
     )
-    plain = "&".join(f"{name}={draft.value}" for name in draft.route.fields)
+    plain = "&".join(f"{name}={draft.value}" for name in map(bracketed, draft.route.fields))
     ways: tuple[Callable[[str], str], ...] = (
         lambda text: text.replace("\r\n", "\n"),
         lambda text: text.replace(f"--{BOUNDARY}\r\n", f"--{BOUNDARY} \r\n"),
@@ -140,9 +140,46 @@ def _charset(draft: Draft, rng: random.Random) -> bool:
     return True
 
 
+def _two_boundaries(draft: Draft, rng: random.Random) -> bool:
+    """A type with a second boundary, for those who look for the word, and parts between it."""
+    if draft.kind != "parts":
+        return False
+    other = "----other5a1c"
+    parts = "".join(
+        f"--{other}\r\n{disposition(name)}\r\n\r\n{draft.value}\r\n"
+        for name in map(bracketed, ruled(draft))
+    )
+    inside = f"{parts}--{other}--\r\n"
+    way = rng.choice(("part", "part", "before", "behind"))
+    if way == "part":
+        extra = Part([disposition("extra")], "x\r\n" + inside)
+        draft.parts.insert(rng.randrange(len(draft.parts) + 1), extra)
+    elif way == "before":
+        draft.frames.append(lambda text: inside + text)
+    else:
+        draft.frames.append(lambda text: text + inside)
+    types = (
+        f"multipart/form-data; xboundary={other}; boundary={BOUNDARY}",
+        f"multipart/form-data; boundary={BOUNDARY}; boundary={other}",
+        f"multipart/form-data; boundary={other}; boundary={BOUNDARY}",
+        f'multipart/form-data; x="boundary={other}"; boundary={BOUNDARY}',
+        f"multipart/form-data; boundary*=utf-8''{other}; boundary={BOUNDARY}",
+        f"multipart/form-data; boundary={BOUNDARY},{other}",
+        f"multipart/form-data; boundary={BOUNDARY}; BOUNDARY={other}",
+        f"multipart/form-data; boundary = {other}; boundary={BOUNDARY}",
+        f'multipart/form-data; boundary="{BOUNDARY}"; charset=x; boundary={other}',
+        f"multipart/form-data; boundary={other} ; boundary={BOUNDARY}",
+        f"multipart/form-data; boundary={BOUNDARY}; x=boundary={other}",
+        f"multipart/form-data; boundary*0={other[:4]}; boundary*1={other[4:]}; boundary={BOUNDARY}",
+    )
+    draft.set_header("Content-Type", rng.choice(types))
+    return True
+
+
 MUTATORS: Final[Mapping[str, Callable[[Draft, random.Random], bool]]] = {
     "head of a part": _head,
     "content of a part": _content,
     "delimiters": _delimiters,
     "charset field": _charset,
+    "two boundaries": _two_boundaries,
 }

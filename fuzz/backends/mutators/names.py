@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from ..case import MINE, VICTIM
-from ..draft import Draft, Part, disposition
+from ..draft import Draft, Part, bracketed, disposition
 from ..names import bent, for_form, for_header, for_json, for_part
 
 _DECOY: Final = "decoy"
@@ -35,6 +35,8 @@ def _insert(found: list[tuple[str, str]], pair: tuple[str, str], rng: random.Ran
 
 def into_body(draft: Draft, name: str, text: str, rng: random.Random) -> bool:
     """Add a name and a text to the body, as its format writes them."""
+    if draft.kind in {"form", "parts"} and rng.random() < 0.7:
+        name = bracketed(name)
     if draft.kind in {"json", "records", "events"}:
         _into_object(rng.choice([draft.members, *draft.records]), name, text, rng)
     elif draft.kind == "form":
@@ -64,9 +66,8 @@ def _into_object(members: list[tuple[str, str]], name: str, text: str, rng: rand
 
 def into_query(draft: Draft, name: str, text: str, rng: random.Random) -> bool:
     """Add a name and a text to the query."""
-    outer, dot, inner = name.partition(".")
-    if dot and rng.random() < 0.6:
-        name = f"{outer}[{inner}]"
+    if rng.random() < 0.6:
+        name = bracketed(name)
     pair = f"{for_form(name, rng)}={text.replace(' ', '+')}"
     draft.query.insert(rng.randrange(len(draft.query) + 1), pair)
     return True
@@ -95,9 +96,10 @@ def twin(draft: Draft, rng: random.Random) -> bool:
     name = rng.choice(names)
     other, _ = bent(name, rng)
     text = value(draft, name, rng)
-    if name == draft.route.conversation and draft.route.source in {"query", "header"}:
-        place = into_query if draft.route.source == "query" else _into_header
-        return place(draft, other, text, rng)
+    if name == draft.route.conversation and draft.route.source == "query":
+        return into_query(draft, other, text, rng)
+    if name.startswith("x-"):
+        return _into_header(draft, other, text, rng)
     return into_body(draft, other, text, rng)
 
 
@@ -116,7 +118,8 @@ def rename(draft: Draft, rng: random.Random) -> bool:
     names = ruled(draft)
     if not names:
         return False
-    name = rng.choice(names).partition(".")[0]
+    name = rng.choice(names)
+    name = bracketed(name) if draft.kind in {"form", "parts"} else name.partition(".")[0]
     other, _ = bent(name, rng)
     if draft.kind == "parts":
         own = disposition(name)
@@ -139,7 +142,9 @@ def rename(draft: Draft, rng: random.Random) -> bool:
 
 def missing(draft: Draft, rng: random.Random) -> bool:
     """A ruled name that is not there, or another value than the one to be sealed."""
-    own = {json.dumps(name.partition(".")[0]) for name in ruled(draft)} | set(ruled(draft))
+    own = {json.dumps(name.partition(".")[0]) for name in ruled(draft)} | {
+        bracketed(name) for name in ruled(draft)
+    }
     found = [at for at, (name, _) in enumerate(draft.members) if name in own]
     if not found:
         return False

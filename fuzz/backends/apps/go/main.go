@@ -19,15 +19,16 @@ type route struct {
 
 // message is bound as any handler binds its request; the names are those of all routes.
 type message struct {
-	ConversationID any `json:"conversationId"`
-	Content        any `json:"content"`
-	Subject        any `json:"subject"`
-	Card           any `json:"card"`
-	Phone          any `json:"phone"`
-	Iban           any `json:"iban"`
-	Kind           any `json:"kind"`
-	Message        any `json:"message"`
-	Attachment     any `json:"attachment"`
+	ConversationID any            `json:"conversationId"`
+	Content        any            `json:"content"`
+	Subject        any            `json:"subject"`
+	Card           any            `json:"card"`
+	Phone          any            `json:"phone"`
+	Iban           any            `json:"iban"`
+	Kind           any            `json:"kind"`
+	Message        any            `json:"message"`
+	Attachment     any            `json:"attachment"`
+	Order          map[string]any `json:"order"`
 	User           struct {
 		Card  any `json:"card"`
 		Phone any `json:"phone"`
@@ -41,7 +42,7 @@ func (m message) bag() map[string]any {
 	return map[string]any{"conversationId": m.ConversationID, "content": m.Content,
 		"subject": m.Subject, "card": m.Card, "phone": m.Phone, "iban": m.Iban, "kind": m.Kind,
 		"message": m.Message, "attachment": m.Attachment,
-		"user": map[string]any{"card": m.User.Card, "phone": m.User.Phone},
+		"order": m.Order, "user": map[string]any{"card": m.User.Card, "phone": m.User.Phone},
 		"meta": map[string]any{"roomId": m.Meta.RoomID}}
 }
 
@@ -73,7 +74,9 @@ func read(to route, idiom string, bag map[string]any, r *http.Request, query fun
 	}
 	values := map[string]any{}
 	for _, field := range to.Fields {
-		if found := dig(bag, field); found != nil && found != "" {
+		if strings.HasPrefix(field, "x-") {
+			values[field] = r.Header.Get(field)
+		} else if found := dig(bag, field); found != nil && found != "" {
 			values[field] = found
 		}
 	}

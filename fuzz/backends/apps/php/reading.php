@@ -5,9 +5,14 @@ function values(array $fields, array $bag): array
 {
     $found = [];
     foreach ($fields as $field) {
-        $found[$field] = dig($bag, $field);
+        $found[$field] = str_starts_with($field, 'x-') ? in_head($field) : dig($bag, $field);
     }
     return $found;
+}
+
+function in_head(string $name): ?string
+{
+    return $_SERVER['HTTP_' . strtoupper(strtr($name, '-', '_'))] ?? null;
 }
 
 // `user.card` is a member of a member.
@@ -35,7 +40,7 @@ function reading(array $route, string $idiom, array $bag, array $query, array $p
     $conversation = match ($route['source']) {
         'json' => dig($bag, $name),
         'query' => $query[$name] ?? null,
-        'header' => $_SERVER['HTTP_' . strtoupper(strtr($name, '-', '_'))] ?? null,
+        'header' => in_head($name),
         'path' => $path[$name] ?? null,
         default => null,
     };

@@ -59,6 +59,8 @@ public class Report extends HttpServlet {
     public void setAttachment(Object value) { put("attachment", value); }
     public User getUser() { return (User) set.computeIfAbsent("user", name -> new User()); }
     public void setUser(User value) { set.put("user", value); }
+    public Order getOrder() { return (Order) set.computeIfAbsent("order", name -> new Order()); }
+    public void setOrder(Order value) { set.put("order", value); }
     public void setMeta(Map<String, Object> value) { set.put("meta", value); }
   }
 
@@ -67,6 +69,13 @@ public class Report extends HttpServlet {
   public static class User extends HashMap<String, Object> {
     public void setCard(Object value) { put("card", value); }
     public void setPhone(Object value) { put("phone", value); }
+  }
+
+  /** Another one. */
+  @JsonIgnoreProperties(ignoreUnknown = true)
+  public static class Order extends HashMap<String, Object> {
+    public void setCard(Object value) { put("card", value); }
+    public void setNote(Object value) { put("note", value); }
   }
 
   private static Object dig(Map<String, Object> bag, String name) {
@@ -159,8 +168,9 @@ public class Report extends HttpServlet {
         };
     Map<String, Object> values = new HashMap<>();
     for (String field : (List<String>) route.get("fields")) {
-      if (dig(bag, field) != null) {
-        values.put(field, dig(bag, field));
+      Object value = field.startsWith("x-") ? request.getHeader(field) : dig(bag, field);
+      if (value != null) {
+        values.put(field, value);
       }
     }
     Map<String, Object> found = new HashMap<>();
