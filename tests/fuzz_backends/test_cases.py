@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+import pytest_asyncio
 
 from fuzz.backends.backend import mint
 from fuzz.backends.campaign import echo
@@ -62,7 +63,7 @@ class Rig:
     token: tuple[int, str]
 
 
-@pytest.fixture(scope="module")
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def rig(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Rig]:
     recorder = Recorder()
     echoing = await asyncio.start_server(echo, "127.0.0.1", 0)
