@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import json
+import re
 from collections import Counter, deque
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
+from urllib.parse import quote
 
 from .case import Case, Marks
 from .client import Answer, Client
@@ -15,7 +18,9 @@ from .oracle import Reading, What, canary, opened, readings, victim
 
 _NUMBERS: Final = itertools.count(1)
 _SERVER_ERROR: Final = 500
-_INBOUND: Final = "/in/hooks"
+_INBOUND: Final = "/in/rooms/"
+_SEGMENT: Final = re.compile(r"[^\x00-\x1f\x7f/\\;%.]+")
+"""Conversations that can stand in a path."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +85,7 @@ class Backend:
         self._record = record
         self._offset = 0
         self._echo = Client(echo)
+        self._asking = asyncio.Lock()
         self._seen: dict[str, list[Reading]] = {}
 
     async def attempt(self, case: Case, client: Client) -> Outcome:
@@ -126,7 +132,7 @@ class Backend:
         """Return which token does not open for the conversation under which it was stored."""
         for one in sealed:
             name = one.conversation
-            if one.handler not in _OPENABLE or not name or not name.isascii() or "," in name:
+            if one.handler not in _OPENABLE or not name or not _SEGMENT.fullmatch(name):
                 continue
             for token in one.tokens:
                 if not await self._opens(token, name):
@@ -138,10 +144,11 @@ class Backend:
     async def _opens(self, token: str, conversation: str) -> bool:
         body = json.dumps({"content": token}).encode()
         head = (
-            f"POST {_INBOUND} HTTP/1.1\r\nHost: h\r\nContent-Type: application/json\r\n"
-            f"x-room: {conversation}\r\nContent-Length: {len(body)}\r\n\r\n"
+            f"POST {_INBOUND}{quote(conversation, safe='')} HTTP/1.1\r\nHost: h\r\n"
+            f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
         )
-        answer = await self._echo.ask(head.encode("ascii", "replace") + body)
+        async with self._asking:
+            answer = await self._echo.ask(head.encode() + body)
         return answer.code is None
 
     def _poll(self) -> None:
