@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Final
 
 from . import servers
+from .answering import answering, echo
 from .backend import Backend, Find, Outcome, Pool, mint
 from .case import Case, Kept
 from .client import Client
@@ -57,23 +58,19 @@ class Rig:
 @contextlib.asynccontextmanager
 async def rigged(names: Sequence[str], command: Sequence[str]) -> AsyncIterator[Rig]:
     """Run the backends, and a sidecar with a listener before each."""
-    with contextlib.ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="fuzz-backends-")))
-        places = await asyncio.to_thread(_start, names, folder, stack)
-        echoing = await asyncio.start_server(echo, "127.0.0.1", 0)
-        upstreams = {name: place.port for name, place in places.items()}
-        upstreams[_ECHO] = int(echoing.sockets[0].getsockname()[1])
-        sidecar = stack.enter_context(serving(folder / "sealyard", command, upstreams))
-        backends = []
-        for name, place in places.items():
-            port = sidecar.ports[_ECHO]
-            tokens = await mint(port, _TOKENS)
-            pool = Pool(tokens, deque(tokens))
-            backends.append(Backend(name, sidecar.ports[name], place.record, pool, port))
-        try:
+    async with answering(echo) as echoing:
+        with contextlib.ExitStack() as stack:
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="fuzz-backends-")))
+            places = await asyncio.to_thread(_start, names, folder, stack)
+            upstreams = {name: place.port for name, place in places.items()} | {_ECHO: echoing}
+            sidecar = stack.enter_context(serving(folder / "sealyard", command, upstreams))
+            backends = []
+            for name, place in places.items():
+                port = sidecar.ports[_ECHO]
+                tokens = await mint(port, _TOKENS)
+                pool = Pool(tokens, deque(tokens))
+                backends.append(Backend(name, sidecar.ports[name], place.record, pool, port))
             yield Rig(sidecar, backends)
-        finally:
-            echoing.close()
 
 
 def _start(
@@ -93,18 +90,6 @@ def _start(
             stack.push(inner)
             places[name] = place
     return places
-
-
-async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Answer each request with its body."""
-    with contextlib.suppress(OSError, asyncio.IncompleteReadError):
-        while True:
-            head = (await reader.readuntil(b"\r\n\r\n")).lower()
-            length = int(head.partition(b"content-length:")[2].partition(b"\r\n")[0] or 0)
-            body = await reader.readexactly(length)
-            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (length, body))
-            await writer.drain()
-    writer.close()
 
 
 @dataclass

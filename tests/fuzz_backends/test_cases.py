@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import gzip
-import re
 import zlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
@@ -14,8 +12,8 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
+from fuzz.backends.answering import answering, echo
 from fuzz.backends.backend import mint
-from fuzz.backends.campaign import echo
 from fuzz.backends.case import Kept, Marks, load
 from fuzz.backends.client import Client
 from fuzz.backends.oracle import canary, opened, victim
@@ -27,33 +25,16 @@ NUMBER = 424242
 
 @dataclass
 class Recorder:
-    """A backend that keeps every byte, and answers with nothing."""
+    """A backend that keeps every byte, unpacked too, and answers with nothing."""
 
     got: list[bytes] = field(default_factory=list)
 
-    @contextlib.asynccontextmanager
-    async def running(self) -> AsyncIterator[int]:
-        server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
-        try:
-            yield int(server.sockets[0].getsockname()[1])
-        finally:
-            server.close()
-
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(asyncio.IncompleteReadError, OSError):
-            head = await reader.readuntil(b"\r\n\r\n")
-            length = re.search(rb"(?i)content-length: *(\d+)", head)
-            if length:
-                body = await reader.readexactly(int(length[1]))
-            else:
-                body = await reader.readuntil(b"0\r\n\r\n") if b"chunked" in head.lower() else b""
-            self.got.append(head + body)
-            for unpacked in (gzip.decompress, zlib.decompress):
-                with contextlib.suppress(OSError, EOFError, zlib.error):
-                    self.got.append(unpacked(body))
-            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
-            await writer.drain()
-        writer.close()
+    def answer(self, head: bytes, body: bytes) -> bytes:
+        self.got.append(head + body)
+        for unpacked in (gzip.decompress, zlib.decompress):
+            with contextlib.suppress(OSError, EOFError, zlib.error):
+                self.got.append(unpacked(body))
+        return b""
 
 
 @dataclass
@@ -66,14 +47,12 @@ class Rig:
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def rig(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Rig]:
     recorder = Recorder()
-    echoing = await asyncio.start_server(echo, "127.0.0.1", 0)
-    async with recorder.running() as port:
-        upstreams = {"case": port, "echo": int(echoing.sockets[0].getsockname()[1])}
+    async with answering(recorder.answer) as port, answering(echo) as echoing:
+        upstreams = {"case": port, "echo": echoing}
         folder = tmp_path_factory.mktemp("cases") / "sealyard"
         with serving(folder, own(), upstreams) as sidecar:
             tokens = await mint(sidecar.ports["echo"], 1)
             yield Rig(recorder, sidecar.ports["case"], next(iter(tokens.items())))
-    echoing.close()
 
 
 @pytest.mark.asyncio(loop_scope="module")
