@@ -22,6 +22,7 @@ from .stores import StoreFailed
 from .stores.authentic import RecordRefused, RecordUnknown
 
 INTERVAL_SECONDS: Final = 3.0
+_CLOSE_SECONDS: Final = 0.2
 _ANY_EPOCH: Final = 1
 """What is kept goes by what was seen there before, and not by a number."""
 
@@ -114,9 +115,10 @@ class KeyringWatch:
     async def close(self) -> None:
         """Look no more."""
         task, self._task = self._task, None
-        if task is not None:
+        while task is not None and not task.done():
+            # Again and again: a cancellation that meets a time-out inside redis-py can get lost.
             task.cancel()
-            await asyncio.wait({task})
+            await asyncio.wait({task}, timeout=_CLOSE_SECONDS)
 
     async def _run(self) -> None:
         while True:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from dataclasses import dataclass, field
 
@@ -323,3 +324,41 @@ async def test_a_fleet_of_more_processes_than_places_goes_on() -> None:
         await one.store.keep(name, f"p{number}", b"x", 1, 15_000)
     await one.watch.look()
     assert one.wrong == []
+
+
+class DeafStore(SharedStore):
+    """Loses the first cancellation, as redis-py does where a time-out of its own comes with it."""
+
+    lost = False
+
+    async def note(
+        self,
+        name: str,
+        record: bytes,
+        epoch: int,
+        *,
+        seen: bytes | None = None,
+        tell: bool = False,
+    ) -> bytes | None:
+        """Wait for long, and go on waiting once when told to stop."""
+        while self.listeners:
+            try:
+                await asyncio.sleep(1000)
+            except asyncio.CancelledError:
+                if self.lost:
+                    raise
+                self.lost = True
+        return await super().note(name, record, epoch, seen=seen, tell=tell)
+
+
+async def test_it_ends_although_a_cancellation_gets_lost() -> None:
+    time = Time()
+    store = DeafStore(time)
+    process = a_process(a_keyring(), store, time)
+    process.watch._interval = 0
+    await process.watch.start()
+    store.listeners.append(lambda _: None)
+    await asyncio.sleep(0.05)
+    async with asyncio.timeout(5):
+        await process.watch.close()
+    assert store.lost
