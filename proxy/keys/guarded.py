@@ -105,7 +105,7 @@ class GuardedStore:
         try:
             async with asyncio.timeout(ERASE_SECONDS):
                 return await self._store.erase(name)
-        except (StoreFailed, OSError) as error:
+        except Exception as error:  # noqa: BLE001 - as for the others
             raise StoreFailed(_reason(error)) from None
 
     async def _ask(self, question: Callable[[], Awaitable[_T]]) -> _T:
@@ -129,7 +129,7 @@ class GuardedStore:
             self._succeeded()
             self._notice(str(refused))
             raise
-        except (StoreFailed, OSError) as error:  # a TimeoutError is an OSError
+        except Exception as error:  # noqa: BLE001 - no message is to fail by what a store does
             reason = _reason(error)
         except BaseException:
             self.breaker.released()
@@ -147,7 +147,9 @@ class GuardedStore:
         self.breaker.succeeded()
 
 
-def _reason(error: StoreFailed | OSError) -> str:
+def _reason(error: Exception) -> str:
     if isinstance(error, TimeoutError):
         return "store-timeout"
-    return str(error) if isinstance(error, StoreFailed) else "store-failed"
+    if isinstance(error, StoreFailed):
+        return str(error)
+    return "store-failed" if isinstance(error, OSError) else "store-unexpected"

@@ -3,31 +3,34 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from typing import Any, Final, cast
+from functools import partial
+from typing import Any, Final, TypeVar
 
 from redis.exceptions import NoScriptError
 
 from ...config.settings import RedisSettings
-from . import redis_scripts
+from . import redis_answers, redis_scripts
 from .redis_client import translated
 from .redis_reach import reach
-from .redis_scripts import CLOCK_REFUSED, EPOCH_DIGITS, PROBE, Script
+from .redis_scripts import EPOCH_DIGITS, PROBE, Script
 from .store import (
     CLOCK_SKEW_MS,
     CURRENT,
     NOTE,
     REVOCATION,
     Changed,
-    ClockRefused,
     Found,
     Held,
+    Misshapen,
     Offer,
     StoreFailed,
     erased,
     key_place,
 )
+
+_T = TypeVar("_T")
 
 FORMAT: Final = "v1"
 _AGAIN_SECONDS: Final = 1.0
@@ -67,11 +70,10 @@ class RedisStore:
     async def find(self, name: str, key_ids: Sequence[str]) -> Found:
         """Return the revocation, the current session and the keys."""
         places = [REVOCATION, CURRENT, *(key_place(key_id) for key_id in key_ids)]
-        answer = await self._run(
-            redis_scripts.FIND, [self._key(name, place) for place in places], []
+        keys = [self._key(name, place) for place in places]
+        return await self._run(
+            redis_scripts.FIND, keys, [], lambda told: redis_answers.found(told, len(key_ids))
         )
-        revocation, current, *keys = answer
-        return Found(_record(revocation), tuple(map(_held_key, keys)), _record(current))
 
     async def revoke(
         self, name: str, record: bytes, epoch: int, *, seen: bytes | None = None
@@ -79,10 +81,8 @@ class RedisStore:
         """Keep the revocation unless another one than the one seen stands there."""
         skew = CLOCK_SKEW_MS // 1000
         arguments = [_value(record, epoch), self._channel, name, skew, _seen(seen)]
-        held = await self._run(redis_scripts.REVOKE, [self._key(name, REVOCATION)], arguments)
-        if held == [CLOCK_REFUSED]:
-            raise ClockRefused
-        return _record(held) or b""
+        keys = [self._key(name, REVOCATION)]
+        return await self._run(redis_scripts.REVOKE, keys, arguments, redis_answers.revoked)
 
     async def keep(  # noqa: PLR0913 - a record, where it stands, for how long
         self,
@@ -97,8 +97,7 @@ class RedisStore:
         """Keep the record unless another one than the one seen stands there."""
         keys = [self._key(name, place) for place in (key_place(key_id), REVOCATION)]
         arguments = [_value(record, epoch), keep_ms, _seen(seen)]
-        value, left, *more = await self._run(redis_scripts.KEEP, keys, arguments)
-        return Held(_record(value) or b"", left, _record(more[0]) if more else None)
+        return await self._run(redis_scripts.KEEP, keys, arguments, redis_answers.held)
 
     async def note(
         self,
@@ -111,7 +110,8 @@ class RedisStore:
     ) -> bytes | None:
         """Keep the note unless another one than the one seen stands there."""
         arguments = [_value(record, epoch), self._channel if tell else "", name, _seen(seen)]
-        return _record(await self._run(redis_scripts.NOTE, [self._key(name, NOTE)], arguments))
+        keys = [self._key(name, NOTE)]
+        return await self._run(redis_scripts.NOTE, keys, arguments, redis_answers.record)
 
     async def erase(self, name: str) -> dict[str, bytes]:
         """Delete the current session and the keys, which takes a look at every name in Redis."""
@@ -120,17 +120,23 @@ class RedisStore:
         async with translated():
             for node in await self._reach.nodes():
                 async for key in node.scan_iter(match=before + b"*", count=1000):
+                    if not redis_answers.text(key).startswith(before):
+                        raise Misshapen
                     found.add(key)
         gone: dict[str, bytes] = {}
         keys, first = sorted(found), self._key(name, CURRENT)
         # Anybody may have put more keys there than a script can take at once.
         for some in [keys[at : at + _MOST_KEYS] for at in range(0, len(keys), _MOST_KEYS)] or [[]]:
             arguments = [self._channel, erased(name)]
-            _, *values = await self._run(redis_scripts.ERASE, [first, *some], arguments)
-            gone |= {
-                key.removeprefix(before).decode("ascii", "replace"): _record(value) or b""
-                for key, value in zip(some, values, strict=True)
-            }
+            erasing: list[str | bytes] = [first, *some]
+            _, *records = await self._run(
+                redis_scripts.ERASE,
+                erasing,
+                arguments,
+                partial(redis_answers.erased, keys=len(erasing)),
+            )
+            names = [key.removeprefix(before).decode("ascii", "replace") for key in some]
+            gone |= dict(zip(names, records, strict=True))
         return gone
 
     async def dump(self) -> dict[str, bytes]:
@@ -140,10 +146,10 @@ class RedisStore:
         async with translated():
             for node in await self._reach.nodes():
                 async for key in node.scan_iter(match=f"{before}*", count=1000):
-                    value = cast("bytes | None", await node.get(key))
-                    if value is not None:
+                    record = redis_answers.record(await node.get(key))
+                    if record is not None:
                         name, _, place = key.decode().removeprefix(before).partition(":")
-                        found[f"{name.strip('{}')}:{place}"] = value[EPOCH_DIGITS:]
+                        found[f"{name.strip('{}')}:{place}"] = record
         return found
 
     async def close(self) -> None:
@@ -178,20 +184,27 @@ class RedisStore:
             _seen(seen),
         ]
         keys = [self._key(offer.name, place) for place in places]
-        # A nil within a Lua table ends it, so a revocation that is not there may be missing.
-        value, left, *more = await self._run(script, keys, arguments)
-        if more[1:] == [CLOCK_REFUSED]:
-            raise ClockRefused
-        return Held(_record(value) or b"", left, _record(more[0]) if more else None)
+        return await self._run(script, keys, arguments, redis_answers.held)
 
-    async def _run(self, script: Script, keys: Sequence[str | bytes], arguments: list[Any]) -> Any:  # noqa: ANN401 - what the script returns
+    async def _run(
+        self,
+        script: Script,
+        keys: Sequence[str | bytes],
+        arguments: list[Any],
+        read: Callable[[redis_answers.Answer], _T],
+    ) -> _T:
+        """Return what `read` makes of a script's answer."""
         rest, first = [len(keys), *keys, *arguments], str(keys[0])
-        async with translated():
-            try:
-                return await self._reach.ask(first, "EVALSHA", script.digest, *rest)
-            except NoScriptError:
-                # Redis forgets its scripts when it restarts; EVAL also makes it learn this one.
-                return await self._reach.ask(first, "EVAL", script.text, *rest)
+        try:
+            async with translated():
+                try:
+                    return read(await self._reach.ask(first, "EVALSHA", script.digest, *rest))
+                except NoScriptError:
+                    # Redis forgets scripts when it restarts; EVAL also makes it learn this one.
+                    return read(await self._reach.ask(first, "EVAL", script.text, *rest))
+        except Misshapen:
+            await self._reach.doubt()
+            raise
 
     async def _listen(self, changed: Changed) -> None:
         while not self._closed:
@@ -215,7 +228,7 @@ class RedisStore:
                     self.hears = True
                     changed(None)  # whatever was said before is lost
                 elif message["type"] == "message":
-                    name = cast("bytes", message["data"]).decode("ascii", "replace")
+                    name = redis_answers.text(message["data"]).decode("ascii", "replace")
                     if name != PROBE:
                         changed(name)
                 asked = message is None
@@ -228,13 +241,3 @@ def _value(record: bytes, epoch: int) -> bytes:
 def _seen(record: bytes | None) -> bytes:
     """Return what a script compares with what stands there."""
     return b"" if record is None else b"=" + record
-
-
-def _record(value: bytes | None) -> bytes | None:
-    return None if value is None else value[EPOCH_DIGITS:]
-
-
-def _held_key(answer: list[Any] | None) -> Held | None:
-    if answer is None or answer[1] <= 0:
-        return None
-    return Held(_record(answer[0]) or b"", answer[1])

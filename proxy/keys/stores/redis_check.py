@@ -21,6 +21,7 @@ from redis.exceptions import (
 
 from ...config.settings import RedisSettings
 from ...process.finding import Finding
+from . import redis_answers
 from .redis import FORMAT
 from .redis_access import PasswordUnreadable, TlsUnusable
 from .redis_client import command
@@ -62,7 +63,7 @@ async def examined(
     try:
         async with asyncio.timeout(seconds):
             facts = await _facts(way, settings, clock)
-    except (RedisError, OSError, ValueError) as error:  # a TimeoutError is an OSError
+    except Exception as error:  # noqa: BLE001 - redis-py unpacks what comes before it looks at it
         return (_unreached(error, settings),)
     finally:
         await way.close()
@@ -107,7 +108,7 @@ async def _hello(node: Redis) -> dict[bytes, Any]:
         return {}
     except ResponseError:  # unknown before Redis 6
         return {b"version": b"5 or older"}
-    return said if isinstance(said, dict) else dict(zip(said[::2], said[1::2], strict=True))
+    return redis_answers.members(said)
 
 
 async def _policy(node: Redis) -> list[str]:
@@ -115,19 +116,19 @@ async def _policy(node: Redis) -> list[str]:
         said = await command(node, "CONFIG", "GET", "maxmemory-policy")
     except ResponseError:
         return []
-    values = list(said.values()) if isinstance(said, dict) else said[1::2]
-    return [one.decode() if isinstance(one, bytes) else str(one) for one in values]
+    found = redis_answers.members(said).values()
+    return [redis_answers.text(one).decode("ascii", "replace") for one in found]
 
 
 async def _skew(node: Redis, clock: Callable[[], float]) -> int:
     """Return how many milliseconds the node's clock is ahead of ours."""
     before = clock()
     try:
-        seconds, microseconds = await command(node, "TIME")
+        theirs = redis_answers.time_ms(await command(node, "TIME"))
     except NoPermissionError:
         return 0  # the trial tells
     ours = (before + clock()) / 2
-    return round((int(seconds) + int(microseconds) / 1e6 - ours) * 1000)
+    return round(theirs - ours * 1000)
 
 
 async def _tried(way: Reach, prefix: str) -> dict[str, str]:
@@ -140,7 +141,8 @@ async def _tried(way: Reach, prefix: str) -> dict[str, str]:
     except ResponseError as error:
         said["EVAL"] = _code(error)
     else:
-        said |= {"EVAL": "", **dict(zip(_TRIED, map(_code_of, answers), strict=True))}
+        codes = [_code_of(redis_answers.text(one)) for one in redis_answers.many(answers)]
+        said |= {"EVAL": "", **dict(zip(_TRIED, codes, strict=True))}
     try:
         await way.ask(key, "EVALSHA", _TRY.digest, *words)
     except NoScriptError:
@@ -182,7 +184,7 @@ def _texts(hellos: list[dict[bytes, Any]], name: bytes) -> Iterator[str]:
     for hello in hellos:
         value = hello.get(name)
         if value is not None:
-            yield value.decode("ascii", "replace")
+            yield redis_answers.text(value).decode("ascii", "replace")
 
 
 def _unreached(error: BaseException, settings: RedisSettings) -> Finding:

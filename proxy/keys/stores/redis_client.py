@@ -7,7 +7,7 @@ store: it costs 20 MiB and half of the start-up time.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any, Final
 
 from redis.asyncio import BlockingConnectionPool, Connection, Redis
@@ -18,8 +18,8 @@ from redis.exceptions import OutOfMemoryError, RedisError
 
 from ...config.settings import Address, RedisSettings, UnixAddress
 from . import redis_access
-from .redis_access import PasswordUnreadable, TlsConnection, TlsUnusable
-from .store import StoreFailed, StoreFull
+from .redis_access import PasswordUnreadable, TlsConnection, TlsUnusable, Wary
+from .store import Misshapen, StoreFailed, StoreFull
 
 CONNECT_SECONDS: Final = 0.2
 COMMAND_SECONDS: Final = 0.2
@@ -50,14 +50,22 @@ def patience() -> dict[str, Any]:
     }
 
 
+class TcpConnection(Wary, Connection):
+    """A connection without TLS."""
+
+
+class UnixConnection(Wary, UnixDomainSocketConnection):
+    """A connection over a Unix socket."""
+
+
 def client(address: Address, made_with: Mapping[str, Any]) -> Redis:
     """Return a client of the Redis there, which connects when it is first used, and its pool."""
-    kind: type[Connection | UnixDomainSocketConnection]
+    kind: type[Wary]
     place: dict[str, Any]
     if isinstance(address, UnixAddress):
-        kind, place = UnixDomainSocketConnection, {"path": str(address.path)}
+        kind, place = UnixConnection, {"path": str(address.path)}
     else:
-        kind = TlsConnection if "ssl_cert_reqs" in made_with else Connection
+        kind = TlsConnection if "ssl_cert_reqs" in made_with else TcpConnection
         place = {"host": address.host, "port": address.port}
     return Redis.from_pool(
         BlockingConnectionPool(
@@ -72,6 +80,12 @@ async def command(client: Redis, *words: Any) -> Any:  # noqa: ANN401 - whatever
     return await execute(*words)
 
 
+async def disconnected(client: Redis) -> None:
+    """Close the connections of a client that nobody uses just now."""
+    with suppress(Exception):  # whatever state they are in
+        await client.connection_pool.disconnect(inuse_connections=False)
+
+
 @asynccontextmanager
 async def translated() -> AsyncIterator[None]:
     """Turn whatever redis-py raises into StoreFailed; its texts may hold addresses and values.
@@ -82,8 +96,12 @@ async def translated() -> AsyncIterator[None]:
         yield
     except OutOfMemoryError:  # and no policy that evicts
         raise StoreFull from None
-    except (RedisError, OSError, ValueError) as error:
+    except StoreFailed:
+        raise
+    except (RedisError, OSError) as error:
         reason = _reason(error)
+    except Exception:  # noqa: BLE001 - redis-py unpacks what comes before it looks at it
+        raise Misshapen from None
     else:
         return
     raise StoreFailed(reason)
@@ -94,5 +112,6 @@ def _reason(error: Exception) -> str:
         return "store-password-unreadable"
     if isinstance(error.__cause__, TlsUnusable):  # redis-py wraps what connecting raises
         return "store-tls-unusable"
-    slow = isinstance(error, TimeoutError) or type(error).__name__ == "TimeoutError"
-    return "store-timeout" if slow else "store-failed"
+    if isinstance(error, TimeoutError) or type(error).__name__ == "TimeoutError":
+        return "store-timeout"
+    return "store-failed"

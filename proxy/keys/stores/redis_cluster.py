@@ -24,7 +24,8 @@ from redis.exceptions import (
 )
 
 from ...config.settings import TcpAddress
-from .redis_client import command
+from . import redis_answers
+from .redis_client import command, disconnected
 from .redis_race import first_answer
 from .store import StoreFailed
 
@@ -78,6 +79,11 @@ class Cluster:
         self._turn += 1
         return self._client(known[self._turn % len(known)])
 
+    async def doubt(self) -> None:
+        """Close all connections that nobody uses."""
+        for one in tuple(self._clients.values()):
+            await disconnected(one)
+
     async def close(self) -> None:
         """Close all connections."""
         clients, self._clients, self._owners = self._clients, {}, []
@@ -96,7 +102,7 @@ class Cluster:
         """Return which node holds each slot, as `node` sees it."""
         owners: list[TcpAddress | None] = [None] * REDIS_CLUSTER_HASH_SLOTS
         held = await command(self._client(node), "CLUSTER", "SLOTS")
-        for first, last, (host, port, *_), *_replicas in held:
+        for first, last, host, port in redis_answers.slots(held):
             # A node that does not know its own name means the one that was asked.
             owner = TcpAddress(host.decode() if host else node.host, port)
             owners[first : last + 1] = [owner] * (last + 1 - first)

@@ -6,8 +6,6 @@ import asyncio
 from collections.abc import Awaitable, Iterable
 from typing import TypeVar
 
-from redis.exceptions import RedisError
-
 _T = TypeVar("_T")
 
 
@@ -21,7 +19,7 @@ async def first_answer(questions: Iterable[Awaitable[_T]]) -> _T:
         for done in asyncio.as_completed(asked):
             try:
                 return await done
-            except (RedisError, OSError) as error:
+            except Exception as error:  # noqa: BLE001 - another server may have an answer
                 failed: Exception = error
         raise failed
     finally:

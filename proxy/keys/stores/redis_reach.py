@@ -8,7 +8,7 @@ from typing import Any, Protocol
 from redis.asyncio import Redis
 
 from ...config.settings import RedisCluster, RedisSentinels, RedisSettings
-from .redis_client import arguments, client, command
+from .redis_client import arguments, client, command, disconnected
 from .redis_cluster import Cluster
 from .redis_sentinel import Sentinels, master
 
@@ -26,6 +26,10 @@ class Reach(Protocol):
 
     def any_node(self) -> Redis:
         """Return a client of a Redis where publications are heard."""
+        ...
+
+    async def doubt(self) -> None:
+        """Close all connections that nobody uses: one of them may be an answer behind."""
         ...
 
     async def close(self) -> None:
@@ -52,6 +56,10 @@ class One:
     def any_node(self) -> Redis:
         """Do as Reach says."""
         return self._redis
+
+    async def doubt(self) -> None:
+        """Do as Reach says."""
+        await disconnected(self._redis)
 
     async def close(self) -> None:
         """Do as Reach says."""

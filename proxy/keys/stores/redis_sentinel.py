@@ -17,20 +17,24 @@ from redis.asyncio.sentinel import (
 )
 
 from ...config.settings import RedisSentinels, RedisSettings
-from . import redis_access
-from .redis_access import TlsConnection
+from . import redis_access, redis_answers
+from .redis_access import TlsConnection, Wary
 from .redis_client import arguments, client, command, patience
 from .redis_race import first_answer
+from .store import Misshapen
 
 
-class MasterConnection(SentinelManagedConnection):
+class MasterConnection(Wary, SentinelManagedConnection):
     """A connection to the master; a Redis that says it is none is not used."""
 
     async def on_connect_check_health(self, check_health: bool = True) -> None:  # noqa: FBT001, FBT002 - redis-py's own
         """Log in, and ask the Redis for its role."""
         await super().on_connect_check_health(check_health)
         await self.send_command("ROLE", check_health=False)
-        role, *_ = await self.read_response()
+        try:
+            role = redis_answers.role(await self.read_response())
+        except Misshapen:  # of redis-py's family, so that it closes the connection
+            raise MasterNotFoundError("no answer of a Redis") from None
         if role != b"master":
             raise MasterNotFoundError("not the master")
 
@@ -62,10 +66,11 @@ class Sentinels:
 
     async def _ask(self, sentinel: Redis) -> tuple[str, int]:
         words = "SENTINEL", "GET-MASTER-ADDR-BY-NAME", self._service
-        found: list[bytes] | None = await command(sentinel, *words)
+        found = redis_answers.address(await command(sentinel, *words))
         if found is None:
             raise MasterNotFoundError("no such service")
-        return found[0].decode(), int(found[1])
+        host, port = found
+        return host.decode(), port
 
 
 def master(

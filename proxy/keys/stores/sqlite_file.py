@@ -12,7 +12,18 @@ from pathlib import Path
 from typing import Final
 
 from ...core.errors import UnfitEnvironment
-from .store import CURRENT, NOTE, REVOCATION, Found, Held, Offer, Room, StoreFull, key_place
+from .store import (
+    CURRENT,
+    NOTE,
+    REVOCATION,
+    Found,
+    Held,
+    Misshapen,
+    Offer,
+    Room,
+    StoreFull,
+    key_place,
+)
 
 # Below the deadline of a question to the store, so that a busy file is told from a lost one.
 _BUSY_SECONDS: Final = 0.2
@@ -146,7 +157,10 @@ class SqliteFile:
             )
         # Old pages stand in the write-ahead log until it begins anew.
         self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        return {place.removeprefix(before): record for place, record in rows}
+        return {
+            str(place).removeprefix(before): record if type(record) is bytes else b""
+            for place, record in rows
+        }
 
     def dump(self) -> dict[str, bytes]:
         """Return every record by its place."""
@@ -222,6 +236,8 @@ class SqliteFile:
         found: tuple[bytes, int, int] | None = self._connection.execute(
             _GET, (place, self._now_ms())
         ).fetchone()
+        if found is not None and tuple(map(type, found)) != (bytes, int, int):
+            raise Misshapen  # SQLite keeps what it is given, whatever the column is declared as
         return found
 
     def _held(self, name: str, place: str) -> Held | None:

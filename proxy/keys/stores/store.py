@@ -202,6 +202,14 @@ class StoreFailed(Exception):
         super().__init__(reason)
 
 
+class Misshapen(StoreFailed):
+    """The store's answer is none that this question has."""
+
+    def __init__(self) -> None:
+        """Give the reason."""
+        super().__init__("store-misshapen")
+
+
 class StoreRefused(StoreFailed):
     """The store is well and does not do what was asked."""
 

@@ -1,0 +1,70 @@
+"""A server that speaks Redis' protocol and says in answer to some commands what a test wants."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+
+from proxy.config.settings import RedisSettings, TcpAddress
+
+_OK = b"+OK\r\n"
+_HELLO: Mapping[bytes, bytes] = {
+    b"2": b"*4\r\n$6\r\nserver\r\n$5\r\nredis\r\n$5\r\nproto\r\n:2\r\n",
+    b"3": b"%2\r\n$6\r\nserver\r\n$5\r\nredis\r\n$5\r\nproto\r\n:3\r\n",
+}
+
+
+@dataclass
+class Liar:
+    """`lies` says what is answered to a command, by its first word; other commands get a +OK.
+
+    What begins with `close` ends the connection after it. `asked` are the words that came.
+    """
+
+    lies: dict[bytes, bytes] = field(default_factory=dict)
+    asked: list[bytes] = field(default_factory=list)
+    port: int = 0
+
+    @property
+    def settings(self) -> RedisSettings:
+        """How Sealyard finds it."""
+        return RedisSettings(TcpAddress("127.0.0.1", self.port))
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Answer one connection."""
+        with suppress(ConnectionError, asyncio.IncompleteReadError, ValueError):
+            while True:
+                words = await _command(reader)
+                word = words[0].upper()
+                self.asked.append(word)
+                lie = self.lies.get(word)
+                if lie is None:
+                    lie = _HELLO[(*words, b"2")[1]] if word == b"HELLO" else _OK
+                writer.write(lie.removeprefix(b"close"))
+                await writer.drain()
+                if lie.startswith(b"close"):
+                    break
+        writer.close()
+
+
+async def _command(reader: asyncio.StreamReader) -> list[bytes]:
+    number = int((await reader.readuntil(b"\r\n"))[1:])
+    words = []
+    for _ in range(number):
+        length = int((await reader.readuntil(b"\r\n"))[1:])
+        words.append((await reader.readexactly(length + 2))[:-2])
+    return words
+
+
+@asynccontextmanager
+async def lying() -> AsyncIterator[Liar]:
+    """Run such a server on 127.0.0.1."""
+    liar = Liar()
+    server = await asyncio.start_server(liar.serve, "127.0.0.1", 0)
+    liar.port = int(server.sockets[0].getsockname()[1])
+    try:
+        yield liar
+    finally:
+        server.close()
