@@ -63,9 +63,9 @@ class GuardedStore:
         """Do as the store inside."""
         return await self._ask(lambda: self._store.replace(offer, seen=seen))
 
-    async def find(self, name: str, key_ids: Sequence[str]) -> Found:
+    async def find(self, name: str, key_ids: Sequence[str], *, current: bool = False) -> Found:
         """Do as the store inside."""
-        return await self._ask(lambda: self._store.find(name, key_ids))
+        return await self._ask(lambda: self._store.find(name, key_ids, current=current))
 
     async def revoke(
         self, name: str, record: bytes, epoch: int, *, seen: bytes | None = None

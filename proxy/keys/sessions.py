@@ -303,7 +303,7 @@ class Sessions:
             return True
         name, key = standing.name, self._keyring.record_key
         try:
-            found = await self._store.find(name, ())
+            found = await self._store.find(name, (), current=True)
         except StoreFailed:
             raise KeyUnavailable("store-unavailable") from None
         revoked = self._standings.learn(standing, found.revocation, self._notice)

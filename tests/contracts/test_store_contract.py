@@ -281,10 +281,12 @@ async def test_a_revocation_takes_the_place_of_the_one_seen_alone(subject: Subje
 
 
 async def test_the_current_session_is_found_without_making_one(subject: Subject) -> None:
+    assert (await subject.store.find("n", [], current=True)).current is None
+    await subject.store.get_or_create(an_offer(key="s1"))
+    found = await subject.store.find("n", ["s1", "s2"], current=True)
+    assert (found.current, [the_record(one) for one in found.keys]) == (b"one", [b"one", None])
     assert (await subject.store.find("n", [])).current is None
-    await subject.store.get_or_create(an_offer())
-    assert (await subject.store.find("n", [])).current == b"one"
-    assert (await subject.store.find("m", ["s1"])).current is None
+    assert (await subject.store.find("m", ["s1"], current=True)).current is None
 
 
 async def test_a_revocation_ends_at_its_conversation(subject: Subject) -> None:

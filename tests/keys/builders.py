@@ -112,11 +112,11 @@ class CountingStore:
         """Open the store inside."""
         await self.inner.open(changed)
 
-    async def find(self, name: str, key_ids: Sequence[str]) -> Found:
+    async def find(self, name: str, key_ids: Sequence[str], *, current: bool = False) -> Found:
         """Do as the store inside."""
         self.asked.append("find")
         await asyncio.sleep(0)
-        return await self.inner.find(name, key_ids)
+        return await self.inner.find(name, key_ids, current=current)
 
     async def revoke(
         self, name: str, record: bytes, epoch: int, *, seen: bytes | None = None
@@ -191,7 +191,7 @@ class BrokenStore:
     async def open(self, changed: Changed) -> None:
         """Do nothing."""
 
-    async def find(self, name: str, key_ids: Sequence[str]) -> Found:
+    async def find(self, name: str, key_ids: Sequence[str], *, current: bool = False) -> Found:
         """Fail or hang."""
         await self._fail()
         return Found(None, ())

@@ -24,7 +24,7 @@ async def all_done(settings: RedisSettings) -> list[str | None]:
         await store.open(heard.append)
         await asyncio.sleep(0.3)
         await store.get_or_create(OFFER)
-        await store.replace(replace(OFFER, record=b"two", epoch=2))
+        await store.replace(replace(OFFER, record=b"two", epoch=2), seen=OFFER.record)
         await store.revoke("n", b"gone", 1)
         found = await store.find("n", ["s1"])
         await asyncio.sleep(0.1)

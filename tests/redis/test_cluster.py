@@ -154,7 +154,7 @@ async def test_a_revocation_is_found_where_its_slot_goes(
     move.keys()
     results = await asyncio.gather(*(store.find(offer.name, []) for _ in range(20)))
     assert {found.revocation for found in results} == {b"gone"}
-    assert await store.revoke(offer.name, b"later", 6) == b"later"
+    assert await store.revoke(offer.name, b"later", 6, seen=b"gone") == b"later"
     move.end()
     assert (await store.find(offer.name, [])).revocation == b"later"
 

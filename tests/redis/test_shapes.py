@@ -125,6 +125,7 @@ ASKING: Mapping[str, Callable[[GuardedStore], Awaitable[object]]] = {
     "get or create": lambda store: store.get_or_create(OFFER),
     "replace": lambda store: store.replace(OFFER, seen=b"x"),
     "find": lambda store: store.find("n", ["s1"]),
+    "find the current": lambda store: store.find("n", ["s1"], current=True),
     "revoke": lambda store: store.revoke("n", b"r", 5, seen=None),
     "keep": lambda store: store.keep("n", "s1", b"r", 1, 1000),
     "note": lambda store: store.note("n", b"r", 1),
@@ -236,7 +237,8 @@ LEFT = b":1000\r\n"
 HONEST: Mapping[str, bytes] = {
     "get or create": b"*3\r\n" + BULK + LEFT + b"$-1\r\n",
     "replace": b"*3\r\n" + BULK + LEFT + BULK,
-    "find": b"*3\r\n$-1\r\n$-1\r\n*2\r\n" + BULK + LEFT,
+    "find": b"*2\r\n$-1\r\n*2\r\n" + BULK + LEFT,
+    "find the current": b"*3\r\n$-1\r\n$-1\r\n*2\r\n" + BULK + LEFT,
     "revoke": BULK,
     "keep": b"*3\r\n" + BULK + LEFT + b"$-1\r\n",
     "note": BULK,

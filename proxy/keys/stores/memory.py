@@ -72,12 +72,12 @@ class MemoryStore:
         held = self._held(offer.name, self._current.get(offer.name))
         return held if held is not None and held.record != seen else self._keep(offer)
 
-    async def find(self, name: str, key_ids: Sequence[str]) -> Found:
-        """Return the revocation, the current session and the keys."""
+    async def find(self, name: str, key_ids: Sequence[str], *, current: bool = False) -> Found:
+        """Return the revocation and the keys."""
         kept = self._keys.get(name, {})
         keys = tuple(self._held(name, kept.get(key_id)) for key_id in key_ids)
-        current = self._held(name, self._current.get(name))
-        return Found(self._revocations.get(name), keys, current.record if current else None)
+        now = self._held(name, self._current.get(name)) if current else None
+        return Found(self._revocations.get(name), keys, now.record if now else None)
 
     async def revoke(
         self, name: str, record: bytes, epoch: int, *, seen: bytes | None = None

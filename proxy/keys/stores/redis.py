@@ -67,12 +67,19 @@ class RedisStore:
         """Keep the offer unless another record than the one seen stands there."""
         return await self._agree(redis_scripts.REPLACE, offer, seen)
 
-    async def find(self, name: str, key_ids: Sequence[str]) -> Found:
-        """Return the revocation, the current session and the keys."""
-        places = [REVOCATION, CURRENT, *(key_place(key_id) for key_id in key_ids)]
+    async def find(self, name: str, key_ids: Sequence[str], *, current: bool = False) -> Found:
+        """Return the revocation and the keys.
+
+        A question of one key is answered by a cluster also while its slot moves.
+        """
+        more = [CURRENT] if current else []
+        places = [REVOCATION, *map(key_place, key_ids), *more]
         keys = [self._key(name, place) for place in places]
         return await self._run(
-            redis_scripts.FIND, keys, [], lambda told: redis_answers.found(told, len(key_ids))
+            redis_scripts.FIND,
+            keys,
+            [],
+            partial(redis_answers.found, current=current, keys=len(key_ids)),
         )
 
     async def revoke(

@@ -38,9 +38,14 @@ def whole(answer: Answer, low: int, high: int) -> int:
     return answer
 
 
-def many(answer: Answer, *, least: int = 0, most: int | None = None) -> list[Answer]:
-    """Return a list of so many answers; raise Misshapen for what is none, or longer or shorter."""
-    if type(answer) is not list or len(answer) < least:
+def many(
+    answer: Answer, *, least: int = 0, most: int | None = None
+) -> list[Answer] | tuple[Answer, ...]:
+    """Return a list of so many answers; raise Misshapen for what is none, or longer or shorter.
+
+    Of some lists (TIME) redis-py makes tuples.
+    """
+    if type(answer) not in {list, tuple} or len(answer) < least:
         raise Misshapen
     if most is not None and len(answer) > most:
         raise Misshapen
@@ -65,10 +70,13 @@ def held(answer: Answer) -> Held:
     return Held(standing(value), _left(left, low=1), record(revocation))
 
 
-def found(answer: Answer, keys: int) -> Found:
-    """Return the revocation, the current session and as many keys as were asked for."""
-    revocation, current, *values = many(answer, least=2 + keys, most=2 + keys)
-    return Found(record(revocation), tuple(map(_key, values)), record(current))
+def found(answer: Answer, keys: int, *, current: bool = False) -> Found:
+    """Return the revocation, as many keys as were asked for, and last the current session if so."""
+    number = 1 + keys + current
+    revocation, *values = many(answer, least=number, most=number)
+    stand = [_key(one) for one in values]
+    now = stand.pop() if current else None
+    return Found(record(revocation), tuple(stand), now.record if now else None)
 
 
 def revoked(answer: Answer) -> bytes:

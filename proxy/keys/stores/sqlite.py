@@ -50,9 +50,9 @@ class SqliteStore:
         """Keep the offer unless another record than the one seen stands there."""
         return await self._do(SqliteFile.replace, offer, seen)
 
-    async def find(self, name: str, key_ids: Sequence[str]) -> Found:
-        """Return the revocation, the current session and the keys."""
-        return await self._do(SqliteFile.find, name, key_ids)
+    async def find(self, name: str, key_ids: Sequence[str], *, current: bool = False) -> Found:
+        """Return the revocation and the keys."""
+        return await self._do(SqliteFile.find, name, key_ids, current=current)
 
     async def revoke(
         self, name: str, record: bytes, epoch: int, *, seen: bytes | None = None

@@ -111,11 +111,11 @@ class SqliteFile:
             held = self._held(offer.name, CURRENT)
             return held if held and held.record != seen else self._keep(offer)
 
-    def find(self, name: str, key_ids: Sequence[str]) -> Found:
+    def find(self, name: str, key_ids: Sequence[str], *, current: bool = False) -> Found:
         """Do as the store does."""
         keys = tuple(self._held(name, key_place(key_id)) for key_id in key_ids)
-        current = self._row(f"{name}:{CURRENT}")
-        return Found(self._revocation(name), keys, current[0] if current else None)
+        now = self._row(f"{name}:{CURRENT}") if current else None
+        return Found(self._revocation(name), keys, now[0] if now else None)
 
     def revoke(self, name: str, record: bytes, epoch: int, seen: bytes | None) -> bytes:
         """Do as the store does."""

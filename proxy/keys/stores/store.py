@@ -62,7 +62,7 @@ class Held:
 class Found:
     """The revocation of a conversation, and each key that was asked for (None: there is none).
 
-    `current` is the record of its current session, if there is one.
+    `current` is the record of its current session, if there is one and it was asked for.
     """
 
     revocation: bytes | None
@@ -131,8 +131,11 @@ class Store(Protocol):
         """
         ...
 
-    async def find(self, name: str, key_ids: Sequence[str]) -> Found:
-        """Return the conversation's revocation, current session, and keys of ephemeral ones."""
+    async def find(self, name: str, key_ids: Sequence[str], *, current: bool = False) -> Found:
+        """Return the revocation of the conversation and the keys of ephemeral sessions.
+
+        Its current session is returned as well where `current` asks for it.
+        """
         ...
 
     async def revoke(
