@@ -45,7 +45,7 @@ def many(
 
     Of some lists (TIME) redis-py makes tuples.
     """
-    if type(answer) not in {list, tuple} or len(answer) < least:
+    if not isinstance(answer, list | tuple) or len(answer) < least:
         raise Misshapen
     if most is not None and len(answer) > most:
         raise Misshapen
