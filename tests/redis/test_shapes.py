@@ -281,6 +281,8 @@ async def test_no_message_fails_otherwise_than_by_a_missing_key(
             assert not await opened(world, KeyId(int(time.now).to_bytes(4) + bytes(8))), name
             if mode == "durable":
                 assert await opened(world, KeyId(int(time.now).to_bytes(4) + bytes(8), "k1")), name
+            if name == "clock alone":  # what Redis says of a revocation of a time to come
+                continue
             answer = await Desk(world.sessions, lambda *_: None).answer(Call("revoke", SCOPE, 5))
             assert answer.store is False, name
 
