@@ -12,7 +12,7 @@ from ..core.rules import PARTS, Part
 from .fields import Fields
 from .positions import Place, Scalar
 from .problems import Problems, show, suggest
-from .rule_keys import ALREADY_SEALED, CASE_VARIANTS, NEVER, ON_ERROR
+from .rule_keys import ALREADY_SEALED, CASE_VARIANTS, ELSEWHERE, NEVER, ON_ERROR
 from .syntax import AlreadySealed, BindSyntax, Mode, OptionsSyntax
 from .values import choice, elements, positive_duration, text, texts
 
@@ -27,12 +27,14 @@ def options(fields: Fields, problems: Problems) -> OptionsSyntax:
     escape = _word(fields.get("escape"), ESCAPES, problems)
     already = _word(fields.get("already_sealed"), ALREADY_SEALED, problems)
     variants = _word(fields.get("case_variants"), CASE_VARIANTS, problems)
+    elsewhere = _word(fields.get("elsewhere"), ELSEWHERE, problems)
     return OptionsSyntax(
         mode=None if mode is None else _mode(mode, problems),
         keep_unopened=None if on_error is None else on_error == "keep",
         escape=cast("Escape | None", escape),
         already_sealed=cast("AlreadySealed | None", already),
         case_variants_allowed=None if variants is None else variants == "allow",
+        elsewhere_allowed=None if elsewhere is None else elsewhere == "allow",
         expires=expires(fields.get("expires"), problems),
     )
 

@@ -88,6 +88,14 @@ _OPTIONS: Final = (
         "`seal`",
     ),
     Key(
+        "elsewhere",
+        "`refuse`, `allow`",
+        "Whether names that the rule reads may stand in another place of a request as well (query,"
+        " cookie, body), with any text: for backends that never look there.",
+        shapes.choice(ELSEWHERE),
+        "`refuse`",
+    ),
+    Key(
         "case_variants",
         "`refuse`, `allow`",
         "Whether `Content` may stand beside a selected `content`, or another spelling of it.",

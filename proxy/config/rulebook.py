@@ -141,6 +141,7 @@ class _Resolver:
             keep_unopened=direction == "response" and bool(decrypt and options.keep_unopened),
             already_sealed=options.already_sealed or "seal",
             case_variants_allowed=bool(options.case_variants_allowed),
+            elsewhere_allowed=bool(options.elsewhere_allowed),
             max_tokens=block.max_tokens or plain.max_tokens,
             placeholder=block.placeholder or plain.placeholder,
             escape=self._escape(options, decrypt, direction, block),

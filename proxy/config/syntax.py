@@ -71,6 +71,7 @@ class OptionsSyntax:
     escape: Escape | None = None
     already_sealed: AlreadySealed | None = None
     case_variants_allowed: bool | None = None
+    elsewhere_allowed: bool | None = None
     expires: int | None = None
 
 

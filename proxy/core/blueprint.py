@@ -351,7 +351,7 @@ class Blueprint:
 
     def _other_sources(self) -> SourcesElsewhere | None:
         """Return what compares the names of a request's body with others; None for nothing."""
-        if self.direction == "response":
+        if self.direction == "response" or self.block.elsewhere_allowed:
             return None
         needed = [source for part, source in self.sources.items() if self.needs(part)]
         found = SourcesElsewhere(
@@ -388,7 +388,11 @@ def _writing(block: Block, direction: Direction) -> tuple[Escape, Place]:
 def _conditions(block: Block) -> Conditions | None:
     if not block.when:
         return None
-    return Conditions(block.when, variants_allowed=block.case_variants_allowed)
+    return Conditions(
+        block.when,
+        variants_allowed=block.case_variants_allowed,
+        elsewhere_allowed=block.elsewhere_allowed,
+    )
 
 
 def _refuse_short_forms(block: Block) -> None:

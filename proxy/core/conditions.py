@@ -45,14 +45,25 @@ class Conditions:
 
     __slots__ = ("_near", "_roots", "_selection", "_values", "_variants")
 
-    def __init__(self, conditions: tuple[Condition, ...], *, variants_allowed: bool) -> None:
-        """Make them ready; `variants_allowed` lets case variants of their members stand."""
+    def __init__(
+        self,
+        conditions: tuple[Condition, ...],
+        *,
+        variants_allowed: bool,
+        elsewhere_allowed: bool = False,
+    ) -> None:
+        """Make them ready.
+
+        `variants_allowed` lets case variants of their members stand, `elsewhere_allowed` their
+        names in other places of a request.
+        """
         self._selection = Selection(tuple(one.selector for one in conditions))
         self._values = tuple(one.values for one in conditions)
         self._near = tuple(frozenset(map(_loosely, one.values)) for one in conditions)
         self._variants = variants_allowed
         roots = (one.selector.steps[0].key if one.selector.steps else None for one in conditions)
-        self._roots = FieldNames({at: key for at, key in enumerate(roots) if isinstance(key, str)})
+        names = {at: key for at, key in enumerate(roots) if isinstance(key, str)}
+        self._roots = FieldNames({} if elsewhere_allowed else names)
 
     def met(self, body: bytes, head: RequestHead | None = None) -> bool:
         """Tell whether a JSON text meets all of them.
@@ -66,7 +77,7 @@ class Conditions:
             raise ForbiddenValue(
                 "name-variant", detail="A member that decides stands there in another spelling."
             )
-        if head is not None and (head.query or COOKIE in head.told):
+        if head is not None and self._roots and (head.query or COOKIE in head.told):
             self._compare(head, body, findings)
         met = True
         for found, values, near in zip(findings.found, self._values, self._near, strict=True):

@@ -8,7 +8,7 @@ the rule does not look.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Final, NoReturn
 
 from .errors import BodyTooLarge, ForbiddenValue
@@ -19,9 +19,9 @@ from .formats.json import Selection
 from .formats.kinds import Kind
 from .kinds_read import kind_by_name
 from .message import Direction, RequestHead
-from .readings_of_a_name import NAME_MAX, squeeze_fields
+from .readings_of_a_name import NAME_MAX, fold_field, squeeze_fields, steps_of_field
 from .rules import Block
-from .selectors import JsonSelector, NamedSelector, Selector, Step
+from .selectors import Any, JsonSelector, NamedSelector, Selector, Step
 
 _PARTED: Final = re.compile(rb"[&;]")
 
@@ -29,17 +29,21 @@ _PARTED: Final = re.compile(rb"[&;]")
 class Elsewhere:
     """What a block selects in one place of a request and must not stand in another.
 
-    `in_body` are the names of what it selects in the body, by their first steps; `in_query` those
-    of parameters.
+    `in_body` are the names of what it selects in the body, by their first steps, `within` those
+    that may stand within any other (`$.*.card`); `in_query` those of parameters.
     """
 
-    __slots__ = ("_in_body", "_in_query", "_members", "_needles")
+    __slots__ = ("_in_body", "_in_query", "_members", "_needles", "_within")
 
-    def __init__(self, in_body: Iterable[str], in_query: Iterable[str]) -> None:
+    def __init__(
+        self, in_body: Iterable[str], within: Iterable[str], in_query: Iterable[str]
+    ) -> None:
         """Make the names ready."""
+        self._within = frozenset(map(fold_field, within))
         self._in_body = FieldNames(dict(enumerate(in_body)))
         self._in_query = FieldNames(dict(enumerate(in_query)))
         self._needles = self._in_body.needles | self._in_query.needles | {b"proto"}
+        self._needles |= {squeeze_fields(one.encode()) for one in self._within}
         self._members = _members(self._in_query.names)
 
     def refuse_in_head(self, head: RequestHead) -> None:
@@ -55,11 +59,14 @@ class Elsewhere:
             told.cleared.add(self)
             return
         for name, _ in fields_of_query(query or ""):
-            if self._in_body.readings(name):
+            if self._in_body.readings(name) or self._is_within(name):
                 _refuse("query")
         for name, _ in cookies(head):
             if self._in_body.readings(name) or self._in_query.readings(name):
                 _refuse("cookie")
+
+    def _is_within(self, name: str) -> bool:
+        return bool(self._within) and not self._within.isdisjoint(steps_of_field(name))
 
     def refuse_in_body(self, head: RequestHead, kind: Kind, body: bytes) -> None:
         """Raise ForbiddenValue where a selected parameter has its like in the body.
@@ -103,16 +110,17 @@ class Elsewhere:
 
 def elsewhere(block: Block, direction: Direction) -> Elsewhere | None:
     """Return what of a block's names must stand in no other place of a request, if anything."""
-    if direction == "response":
+    if direction == "response" or block.elsewhere_allowed:
         return None
     items = (*block.encrypt, *block.decrypt)
     selectors = [one.selector for one in items if not one.elsewhere_allowed]
     forbidden = [one for one in block.absent if kind_by_name(one) is not None]
     in_body = (_first_name(one) for one in (*selectors, *forbidden))
     names = dict.fromkeys(one for one in in_body if one is not None)
+    within = {one for selector in selectors for one in _inner_names(selector)}
     named = [one for one in selectors if isinstance(one, NamedSelector)]
     in_query = dict.fromkeys(one.name for one in named if one.place == "query")
-    return Elsewhere(names, in_query) if names or in_query else None
+    return Elsewhere(names, within, in_query) if names or within or in_query else None
 
 
 def _first_name(selector: Selector) -> str | None:
@@ -123,6 +131,15 @@ def _first_name(selector: Selector) -> str | None:
         key = selector.steps[0].key
         return key if isinstance(key, str) else None
     return None
+
+
+def _inner_names(selector: Selector) -> Iterator[str]:
+    """Yield the name that stands within any other, if a selector has one so."""
+    steps = selector.steps if isinstance(selector, JsonSelector) else ()
+    if steps and (steps[0].deep or steps[0].key is Any.MEMBER):
+        name = next((one.key for one in steps if isinstance(one.key, str)), None)
+        if name is not None:
+            yield name
 
 
 def _refuse(place: str) -> NoReturn:

@@ -30,10 +30,14 @@ _CREDENTIAL_COOKIES: Final = FieldNames(
 class NamesOfHead:
     """The sources of one rule that are read from the head of its requests."""
 
-    __slots__ = ("_captures", "_headers", "_jwt", "_names", "_parameters")
+    __slots__ = ("_captures", "_elsewhere", "_headers", "_jwt", "_names", "_parameters")
 
-    def __init__(self, sources: Iterable[NameSource]) -> None:
-        """Make ready for sources of any place."""
+    def __init__(self, sources: Iterable[NameSource], *, elsewhere_allowed: bool = False) -> None:
+        """Make ready for sources of any place.
+
+        `elsewhere_allowed` lets cookies have their names, and other credentials stand there.
+        """
+        self._elsewhere = not elsewhere_allowed
         known = dict.fromkeys(sources)
         self._captures = [one.name for one in known if one.place == "path"]
         self._parameters = [one for one in known if one.place == "query"]
@@ -61,7 +65,7 @@ class NamesOfHead:
             self._look_at_headers(exchange.head)
         for source in (*self._parameters, *self._headers.values()):
             exchange.name(source)
-        if self._jwt and (exchange.head.query or COOKIE in told):
+        if self._jwt and self._elsewhere and (exchange.head.query or COOKIE in told):
             self._look_for_credentials(exchange)
         told.cleared.add(self)
 
@@ -72,7 +76,7 @@ class NamesOfHead:
             for key, _ in self._names.readings(name):
                 if value is None or name != self._parameters[key].name:
                     raise AmbiguousRequest("name-variant")
-        for name, value in cookies(head):
+        for name, value in cookies(head) if self._elsewhere else ():
             for key, _ in self._names.readings(name):
                 source = self._parameters[key]
                 if name != source.name or value != exchange.name(source):

@@ -200,6 +200,11 @@ def fold_field(name: str) -> str:
     return "".join(_steps(lax_field(name)))
 
 
+def steps_of_field(name: str) -> Iterator[str]:
+    """Yield the steps of the nesting of a field's name, each folded."""
+    yield from _steps(lax_field(name))
+
+
 def readings_of_field(lax: str, longest: int) -> Iterator[str]:
     """Yield what a field's name that `lax_field` gave may be read as, each folded.
 

@@ -211,7 +211,8 @@ def _compile(rule: Rule) -> CompiledRule:
     blocks = _blocks(rule.request)
     if not blocks and keeps:
         # The answer's names stand in the request's body: read it, change nothing.
-        blocks = (Block(),)
+        allowed = all(one.block.elsewhere_allowed for one in response)
+        blocks = (Block(elsewhere_allowed=allowed),)
     request = tuple(Blueprint(one, rule.names, "request", keeps=keeps) for one in blocks)
     several = len(request) > 1 or any(one.when for one in request)
     if several and any(one.in_head for one in request):
@@ -223,7 +224,6 @@ def _compile(rule: Rule) -> CompiledRule:
     if any(one.websocket for one in rule.patterns):
         _refuse_misfits(request, response, keeps)
     varies = tuple(sorted(set(_varies(response))))
-    names = tuple(_names_of_head((*request, *response)))
     return CompiledRule(
         rule,
         request,
@@ -231,8 +231,17 @@ def _compile(rule: Rule) -> CompiledRule:
         varies,
         seals_response=any(one.block.encrypt for one in response),
         opens_response=any(one.block.decrypt for one in response),
-        names=NamesOfHead(names) if names else None,
+        names=_of_head((*request, *response)),
     )
+
+
+def _of_head(blueprints: Blueprints) -> NamesOfHead | None:
+    """Return what looks at the names in the head of a rule's requests; None where it has none."""
+    names = tuple(_names_of_head(blueprints))
+    if not names:
+        return None
+    allowed = all(one.block.elsewhere_allowed for one in blueprints)
+    return NamesOfHead(names, elsewhere_allowed=allowed)
 
 
 def _names_of_head(blueprints: Blueprints) -> Iterator[NameSource]:

@@ -86,7 +86,8 @@ class Block:
     seconds since 1970; None is mode `enforce`. `placeholder` stands for cut tokens. `format` is
     what bodies are read as, whatever type they name, `when` what must stand in them. `nothing` says
     what becomes of messages with none of the values, where all that is sealed is optional. `only`
-    are the members that may stand beside those selected; None: any. `escape` says how what a
+    are the members that may stand beside those selected; None: any. `elsewhere_allowed` lets all
+    names of the block stand in other places of a request, unread. `escape` says how what a
     response held sealed is written into markup, `rendered` selects what is HTML there.
     """
 
@@ -100,6 +101,7 @@ class Block:
     keep_unopened: bool = False
     already_sealed: Literal["seal", "keep", "reject"] = "seal"
     case_variants_allowed: bool = False
+    elsewhere_allowed: bool = False
     max_tokens: int = 10_000
     placeholder: str = "[sealed]"
     escape: Escape = "auto"

@@ -16,6 +16,7 @@ from .formats.json import Selection, unescape
 from .formats.kinds import Kind
 from .message import RequestHead
 from .names_of_head import refuse_credential
+from .readings_of_a_name import squeeze_fields
 from .selectors import JsonSelector, Step
 from .sources import JsonSource, NameSource
 
@@ -30,7 +31,15 @@ class SourcesElsewhere:
     `credentials` says that a claim of a bearer token is among them.
     """
 
-    __slots__ = ("_credentials", "_members", "_names", "_parameters", "_selection", "_sources")
+    __slots__ = (
+        "_credentials",
+        "_members",
+        "_names",
+        "_needles",
+        "_parameters",
+        "_selection",
+        "_sources",
+    )
 
     def __init__(self, members: Iterable[JsonSource], names: Iterable[NameSource]) -> None:
         """Make ready for those of the sources that have a name which other places may have."""
@@ -40,6 +49,7 @@ class SourcesElsewhere:
         self._credentials = any(one.place == "jwt" for one in known)
         self._parameters = [one for one in known if one.place == "query"]
         self._names = FieldNames(dict(enumerate(one.name for one in self._parameters)))
+        self._needles = self._names.needles | {b"proto"}
         steps = [(Step(one.name),) for one in self._parameters]
         self._selection = Selection(tuple(JsonSelector("$", one) for one in steps))
 
@@ -95,7 +105,19 @@ class SourcesElsewhere:
         if self._credentials and (bearer := exchange.bearer) is not None:
             refuse_credential(name, value, bearer)
 
+    def _is_clear(self, body: bytes) -> bool:
+        """Tell whether a JSON text holds no spelling of a parameter's name, as nearly always."""
+        if not body.isascii() or b"\\u" in body:
+            return False
+        lean = squeeze_fields(body)
+        for needle in self._needles:  # noqa: SIM110 - twice as fast as any(), for every message
+            if needle in lean:
+                return False
+        return True
+
     def _compare_members(self, exchange: Exchange, body: bytes) -> None:
+        if self._is_clear(body):
+            return
         findings = self._selection.find(body)
         if findings.twins:
             raise AmbiguousRequest("name-variant")

@@ -215,7 +215,7 @@ def test_a_block_holds_conditions_and_options() -> None:
     keys = (
         "response:\n"
         "  - {type: [Application/JSON, text/*], status: [2xx, 404, all], decrypt: $.a,\n"
-        "     on_error: keep, case_variants: allow, already_sealed: keep}\n"
+        "     on_error: keep, case_variants: allow, elsewhere: allow, already_sealed: keep}\n"
         "  - {status: 500}\n"
         "  - {decrypt: tokens, bind: [tenant], max_tokens: 5, placeholder: '...'}"
     )

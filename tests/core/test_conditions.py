@@ -182,6 +182,15 @@ def test_what_decides_is_the_same_in_the_query(query: str, reason: str | None) -
             sent(BOTH, message)
 
 
+def test_what_decides_may_be_allowed_elsewhere() -> None:
+    assert isinstance(BOTH.request, tuple)
+    rule = replace(
+        BOTH, request=tuple(replace(one, elsewhere_allowed=True) for one in BOTH.request)
+    )
+    body = '{"type":"secret","content":"CANARY","title":"seen"}'
+    assert b"CANARY" not in sent(rule, a_message(body, target="/api/messages?type=open"))
+
+
 def test_the_first_block_whose_conditions_are_met_is_taken() -> None:
     secret = sent(BOTH, a_message('{"type":"secret","content":"CANARY","title":"seen"}'))
     titled = sent(BOTH, a_message('{"type":"open","content":"seen","title":"CANARY"}'))

@@ -147,7 +147,28 @@ def test_other_bodies_go_with_a_selected_parameter(body: str, headers: Headers) 
 def test_other_parameters_and_cookies_may_stand_there(query: str) -> None:
     headers = (*JSON_TYPE, (b"Cookie", b"session=abc; lang=de; csrf=%7B%22card%22%7D"))
     assert b"eyJ" in sent(CARD, message(query, '{"card":"1"}', headers))
-    assert b"eyJ" in sent(a_seal("$.*.card"), message(query, '{"a":{"card":"1"}}', headers))
+    deep = "" if "[card]" in query else query
+    assert b"eyJ" in sent(a_seal("$.*.card"), message(deep, '{"a":{"card":"1"}}', headers))
+
+
+@pytest.mark.parametrize("select", ["$.*.card", "$..card", "$[*].card", "$.*[0].card"])
+def test_a_name_within_any_other_stands_in_no_parameter(select: str) -> None:
+    rule = a_seal(f"optional {select}")
+    body = '{"a":{"card":"decoy"}}' if "[" not in select else "[]"
+    for query in ("a[card]={}", "a.card={}", "x[0][Card]={}", "a[b][card]={}"):
+        assert refused(rule, message(query.format(CANARY), body)) == "name-in-query"
+    send(rule, message("a[cards]=1&b=2", body))
+
+
+def test_a_selector_without_names_is_looked_for_nowhere() -> None:
+    send(a_seal("optional $.*.*"), message("a[card]=1", "{}"))
+
+
+def test_a_block_may_say_that_nobody_looks_there() -> None:
+    block = a_block(encrypt=["$.card"], names=Names(conversation=parse_source("$.room")))
+    rule = a_rule(request=replace(block, elsewhere_allowed=True), names=NAMES)
+    headers = (*JSON_TYPE, (b"Cookie", b"card=1; room=2"))
+    assert b"eyJ" in sent(rule, message("card=full&room=3", '{"card":"1","room":"c"}', headers))
 
 
 def test_an_item_may_say_that_nobody_looks_there() -> None:

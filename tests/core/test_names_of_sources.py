@@ -444,6 +444,35 @@ def test_parts_that_flow_are_compared_as_they_come(room: str, expected: str) -> 
             list(plan.form.feed(body))
 
 
+def allowing(rule: Rule) -> Rule:
+    assert isinstance(rule.request, tuple)
+    return replace(rule, request=(replace(rule.request[0], elsewhere_allowed=True),))
+
+
+def test_other_places_may_be_allowed_and_other_spellings_never() -> None:
+    body = f'{{"conversationId":"mine","content":"{TOKEN}"}}'
+    cookie = (*JSON_TYPE, (b"Cookie", b"conversationId=mine"))
+    rule = allowing(opening("query:conversationId"))
+    assert outcome(rule, body, QUERY, cookie) == "opened"
+    assert outcome(rule, body, f"{QUERY}&ConversationId=mine") == "name-variant"
+    rule = allowing(opening("$.conversationId"))
+    assert outcome(rule, BODY, "/api/messages?conversationId=mine", cookie) == "opened"
+    assert outcome(rule, f'{{"ConversationId":"mine",{BODY[1:]}') == "name-variant"
+    headers = (*JSON_TYPE, (b"Authorization", b"Bearer " + HIS.encode()))
+    rule = allowing(opening("jwt:sub"))
+    assert outcome(rule, body, f"/api/messages?access_token={MINE}", headers) == "opened"
+
+
+def test_a_body_beyond_ascii_is_read_for_a_parameter() -> None:
+    rule = opening("query:conversationId")
+    for odd, reason in (
+        ('"é":1', "opened"),
+        ('"\\uff43onversationId":"mine"', "name-variant"),
+        ('"\uff43onversationId":"mine"', "name-variant"),
+    ):
+        assert outcome(rule, f'{{{odd},"content":"{TOKEN}"}}', QUERY) == reason
+
+
 def test_names_kept_for_the_answer_are_looked_at() -> None:
     rule = a_rule(
         response=a_block(decrypt=[an_item("$.content", bind=BIND)]),

@@ -57,6 +57,7 @@ class Probe:
             return True
         return (
             not self._many
+            and text.isascii()  # else the walk soon finds out whether names are
             and (text.count(",") if isinstance(text, str) else text.count(b",")) >= _CROWDED
         )
 
