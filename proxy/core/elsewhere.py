@@ -73,7 +73,7 @@ class Elsewhere:
 
         Raises as the format does where the body cannot be read.
         """
-        if not self._in_query or not body:
+        if not self._in_query:
             return
         if self._members is not None and kind == "json":
             findings = self._members.find(body)

@@ -81,8 +81,6 @@ class SourcesElsewhere:
 
         Raises AmbiguousRequest, and as the format does where the body cannot be read.
         """
-        if not body:
-            return
         if kind == "json" and self._parameters:
             self._compare_members(exchange, body)
         elif self._parameters or self._credentials:

@@ -150,7 +150,19 @@ def test_a_value_that_some_take_for_the_one_that_decides_is_refused(
 
 
 @pytest.mark.parametrize(
-    "given", ['"sent"', '["send","x"]', "[]", "{}", "null", '"sends"', "2", '"' + "x" * 5000 + '"']
+    "given",
+    [
+        '[[[["send"]]]]',
+        '["se\\u006ed","x"]',
+        '"sent"',
+        '["send","x"]',
+        "[]",
+        "{}",
+        "null",
+        '"sends"',
+        "2",
+        '"' + "x" * 5000 + '"',
+    ],
 )
 def test_other_values_decide_otherwise(given: str) -> None:
     conditions = Conditions(when("$.type", b'"send"', b"1"), variants_allowed=False)

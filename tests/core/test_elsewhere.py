@@ -164,6 +164,19 @@ def test_a_selector_without_names_is_looked_for_nowhere() -> None:
     send(a_seal("optional $.*.*"), message("a[card]=1", "{}"))
 
 
+def test_a_parameter_may_be_allowed_in_the_body() -> None:
+    allowed = replace(items("query:card")[0], elsewhere_allowed=True)
+    rule = a_rule(request=a_block(encrypt=[allowed], absent=["form:other"]), names=NAMES)
+    assert send(rule, message("card=1", "card=2", FORM)).counts == {"sealed": 1}
+
+
+def test_names_of_objects_are_remembered_up_to_a_number() -> None:
+    for at in range(300):
+        assert b"eyJ" in sent(CARD, message(None, f'{{"card":"x","a{at % 150}":1}}'))
+    many = ",".join(f'"a{at}":1' for at in range(50))
+    assert b"eyJ" in sent(CARD, message(None, f'{{"card":"x",{many}}}'))
+
+
 def test_a_block_may_say_that_nobody_looks_there() -> None:
     block = a_block(encrypt=["$.card"], names=Names(conversation=parse_source("$.room")))
     rule = a_rule(request=replace(block, elsewhere_allowed=True), names=NAMES)

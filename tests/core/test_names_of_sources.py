@@ -473,6 +473,29 @@ def test_a_body_beyond_ascii_is_read_for_a_parameter() -> None:
         assert outcome(rule, f'{{{odd},"content":"{TOKEN}"}}', QUERY) == reason
 
 
+def test_a_part_that_is_compared_is_held_until_it_is_there() -> None:
+    rule = opening("query:conversationId", select="part:content")
+    exchange = an_exchange(rule, QUERY, "POST", PARTS)
+    body = (a_part("content", TOKEN) + a_part("conversationId", "mine") + "--x--\r\n").encode()
+    blueprint = pipeline.flowing_request(exchange, None, 10)
+    assert blueprint is not None
+    plan = pipeline.plan_flowing_request(exchange, blueprint, body[:50], 1000)
+    form = plan.form
+    assert form is not None
+    pieces = [body[at : at + 10] for at in range(0, len(body), 10)]
+    with pytest.raises(SealyardError, match="name-differs"):
+        [list(form.feed(piece)) for piece in pieces]
+
+
+def test_a_head_is_looked_at_once() -> None:
+    rule = opening("query:conversationId")
+    exchange = an_exchange(rule, QUERY, "POST")
+    exchange.refuse_unclear()
+    assert len(exchange.head.told.cleared) == 1
+    Exchange(exchange.decision, exchange.head).refuse_unclear()
+    assert len(exchange.head.told.cleared) == 1
+
+
 def test_names_kept_for_the_answer_are_looked_at() -> None:
     rule = a_rule(
         response=a_block(decrypt=[an_item("$.content", bind=BIND)]),
