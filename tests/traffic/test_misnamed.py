@@ -153,7 +153,8 @@ async def test_lines_and_coded_bodies_are_read(way: str) -> None:
 )
 @pytest.mark.parametrize("way", ["length", "chunks"])
 async def test_what_is_no_json_passes_and_is_told(make: Callable[[bytes], bytes], way: str) -> None:
-    body = make(await a_token())
+    token = await a_token()
+    body = make(token)
 
     async with (
         running(answering(b"text/plain", body, way=way)) as origin,
@@ -162,7 +163,10 @@ async def test_what_is_no_json_passes_and_is_told(make: Callable[[bytes], bytes]
         answers = [await talk(ours.port, get(b"/any")) for _ in range(3)]
         events = [event for event, _ in ours.ear.heard]
         told = ours.ear.last
+        heard = repr(ours.ear.heard).encode()
 
+    assert token not in heard
+    assert CANARY not in heard
     assert all(whole(one) == body for one in answers)
     early = len(body) < 700 or (way == "length" and len(body) < 32_000)
     assert answers[0].values(UNREAD) == ([b"1"] if early else [])

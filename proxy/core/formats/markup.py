@@ -57,6 +57,9 @@ _INSTRUCTIONS: Final = {"html": re.compile(rb"<\?[^>]*+>"), "xml": re.compile(rb
 _CODED_TAG: Final = re.compile(rb"&(?:amp;)*(?:lt|LT|#0*60|#[xX]0*3[cC]);?[A-Za-z/!?]")
 """A tag behind one more layer: what is text here is markup to who reads it there."""
 
+_JSON_BEGINS: Final = re.compile(rb"%b*[\[{]" % _SPACE)
+_QUOTE: Final = re.compile(rb"\"|&quot;|&#0*34;|&#[xX]0*22;")
+
 _OF_TEXT: Final = frozenset({b"alt", b"placeholder", b"title", b"value"})
 _ESCAPABLE: Final = frozenset({b"textarea", b"title"})
 _RAW: Final = frozenset({b"iframe", b"noembed", b"noframes", b"script", b"style", b"xmp"})
@@ -120,10 +123,26 @@ def spellings(
         return
     regions = _Scan(text, language or "html").regions
     starts = [one.start for one in regions]
+    node_end, is_json = 0, False
     for start, end in places:
         at = bisect_right(starts, start) - 1
-        within = at >= 0 and end <= regions[at].end
-        yield regions[at].spelling if within else "closed"
+        if at < 0 or end > regions[at].end:
+            yield "closed"
+            continue
+        region = regions[at]
+        if region.spelling == "text" and start >= node_end:
+            # Places come in order, so that no part of the text is searched twice.
+            before = max(region.start, node_end)
+            begin = max(before, text.rfind(b">", before, start) + 1)
+            found = text.find(b"<", end, region.end)
+            node_end = region.end if found < 0 else found
+            is_json = _holds_json(text[begin:node_end])
+        yield "closed" if region.spelling == "text" and is_json else region.spelling
+
+
+def _holds_json(text: bytes) -> bool:
+    """Tell whether a text looks like JSON: what is text to markup is more to who reads that."""
+    return _JSON_BEGINS.match(text) is not None and _QUOTE.search(text) is not None
 
 
 def _in_no_markup(text: bytes, places: Iterable[tuple[int, int]]) -> Iterator[Spelling]:
@@ -247,7 +266,7 @@ class _Scan:
             value = attribute[group]
             if value is None or attribute[1].lower() not in _OF_TEXT:
                 continue
-            if _CODED_TAG.search(value) is None and b"<" not in value:
+            if b"<" not in value and not (_CODED_TAG.search(value) or _holds_json(value)):
                 yield Region(*attribute.span(group), "attribute")
 
     def _enter(self, name: bytes, *, ends_itself: bool) -> bool:

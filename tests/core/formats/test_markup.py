@@ -58,6 +58,11 @@ IN_HTML = (
     b"<a b c / d=e/f {c}=g>{t}",
     b"<b></svg>{t}</b>{t}",
 )
+IN_LAYERS = (
+    b"<input value='{{&quot;a&quot;: &quot;{c}&quot;}}'><input value='[draft] {a}'>",
+    b'<div>{{"a": "{c}", "b": "{c}"}}</div><p>{t}</p><p>{{ {t} }} {t}</p>',
+    b'<b>x</b> [&#34;{c}&#34;] <i>{t}</i>{t} ["{t}"]',
+)
 IN_XML = (
     b"<?php if (a > b) '{c}' ?><a>{t}</a><?php {c}",
     b'<?xml version="1.0" encoding="utf-8"?><a>{t}</a>',
@@ -95,6 +100,7 @@ def found(text: bytes, language: Language | None) -> list[Spelling]:
     ("text", "language"),
     [
         *((text, "html") for text in IN_HTML),
+        *((text.replace(b"{{", b"{").replace(b"}}", b"}"), "html") for text in IN_LAYERS),
         *((text, "xml") for text in IN_XML),
         *((text, None) for text in IN_NEITHER),
     ],
