@@ -15,6 +15,8 @@ from proxy.core import edits, pipeline
 from proxy.core.context import Context, Scope
 from proxy.core.edits import AtHand
 from proxy.core.errors import ForbiddenValue, InvalidExpression, MissingValue, OpenFailed
+from proxy.core.forwardable import Forwardable
+from proxy.core.frame import read_head
 from proxy.core.joined import (
     MAX_DEPTH,
     MAX_PARTS,
@@ -27,6 +29,7 @@ from proxy.core.joined import (
     some_from_json,
     to_json,
 )
+from proxy.core.message import Headers
 from proxy.core.needs import Keys
 from proxy.core.rulebook import Rulebook
 from proxy.core.rules import Names
@@ -377,6 +380,46 @@ def test_each_text_is_read_once_for_a_message(monkeypatch: pytest.MonkeyPatch) -
         with pytest.raises(ForbiddenValue):
             at_hand.seal_for(context)
     assert sorted(read) == sorted({"clinic", "1:a" * 20_000, "m"})
+
+
+LETTER: Final = a_list("alice", "bob")
+
+
+@pytest.mark.parametrize("sid", [OLD_SID, NEW_SID], ids=["old", "new"])
+@pytest.mark.parametrize("select", ["body", "part:file"])
+def test_streams_are_sealed_and_opened_in_the_form_of_their_session(
+    select: str, sid: bytes
+) -> None:
+    """The chunks are bound to the context as well as the token before them."""
+    text = bytes(100_000)
+    headers = ((b"Content-Type", b"image/png"),)
+    if select != "body":
+        text = (
+            b'--b\r\nContent-Disposition: form-data; name="file"; filename="x"\r\n'
+            b"Content-Type: image/png\r\n\r\n" + text + b"\r\n--b--\r\n"
+        )
+        headers = ((b"Content-Type", b"multipart/form-data; boundary=b"),)
+    names = Names(conversation=source("const:alice", "const:bob"))
+    item = an_item(select, field="file", bind=["conversation", "field"])
+
+    def through(body: bytes, found: Headers, *, seals: bool, made: bytes) -> Forwardable:
+        block = a_block(encrypt=[item]) if seals else a_block(decrypt=[item])
+        trip = Trip((a_rule(request=block, names=names),), a_message(body, headers=found))
+        plan = pipeline.plan_request(trip.exchange, body, 1 << 20)
+        return pipeline.apply(plan, keys(Scope(None, LETTER), sid=made), NOW).forwardable
+
+    sealed = through(text, headers, seals=True, made=sid)
+    assert sealed.body is not None
+    kind = (sealed.media_type or headers[0][1].decode()).encode()
+    opened = through(sealed.body, ((b"Content-Type", kind),), seals=False, made=sid)
+    assert opened.body == text
+    at = sealed.body.index(b"SYST\x01")
+    head = read_head(sealed.body[at : at + 2000])
+    assert head is not None
+    context = Context(Scope(None, LETTER), "file", kind="stream")
+    written = context.as_text() if sid == OLD_SID else context
+    session = a_session(written.scope, sid=sid)
+    assert session.open(head.token, written, NOW)[32:] == b"image/png"
 
 
 # ---- read from messages

@@ -19,6 +19,7 @@ from aiohttp import web
 
 from proxy.keys.keyring_file import open_keyring, update_keyring
 from tests.archive.opened import laid_out
+from tests.scenarios.end_to_end import a_world as an_end_to_end_world
 from tests.scenarios.rig import (
     TOKEN,
     Served,
@@ -198,3 +199,45 @@ async def reloaded(world: World) -> None:
     url = f"http://127.0.0.1:{world.ours.admin}/-/reload"
     async with world.client.post(url, headers={"Authorization": f"Bearer {TOKEN}"}) as response:
         assert response.status == 200
+
+
+END_TO_END: Final = """\
+      - name: send
+        match: POST /send/{a}/{b}
+        conversation: {members: [path:a, path:b]}
+        sender: jwt:sub
+        recipients: $.to.*
+        request: {encrypt: $.content}
+      - name: read
+        match: POST /read/{a}/{b}
+        conversation: {members: [path:a, path:b]}
+        reader: jwt:sub
+        response: {decrypt: $.content, on_error: keep}
+      - name: read a group
+        match: POST /group/{id}
+        conversation: path:id
+        reader: jwt:sub
+        response: {decrypt: $.content, on_error: keep}
+"""
+
+
+async def test_what_is_end_to_end_between_two_opens_in_no_group(tmp_path: Path) -> None:
+    canary = secrets.token_hex(16)
+    async with an_end_to_end_world(tmp_path, END_TO_END) as world:
+        status, _ = await world.post("/send/alice/bob", "alice", {"to": ["bob"], "content": canary})
+        assert status == 200
+        token = json.loads(world.behind.bodies[-1])["content"]
+        _, opened = await world.post("/read/bob/alice", "bob", {"content": token})
+        assert opened == {"content": canary}
+        for path in (LOOKS_JOINED, "/read/alice/eve"):
+            _, kept = await world.post(path, "bob", {"content": token})
+            assert kept == {"content": token}
+        words = ["--tenant", "alpha", "--recipient", "bob"]
+        named = ["--conversation-json", '{"members": ["alice", "bob"]}']
+        found = json.loads(
+            await asyncio.to_thread(world.command, "sessions", "package", *words, *named)
+        )
+        assert len(found["packages"]) == 1
+        text = [*words, "--conversation", "5:alice3:bob"]
+        none = await asyncio.to_thread(world.command, "sessions", "package", *text, status=1)
+        assert json.loads(none) == {"packages": []}
