@@ -67,6 +67,11 @@ listeners:
       - name: list
         match: GET /api/conversations/{{id}}/messages
         conversation: path:id
+
+      # Of what no rule takes, writes beside sealed ones would pass as they are.
+      - name: messages come in no other way
+        match: POST,PUT,PATCH /api/messages/**
+        request: reject
 """
 
 

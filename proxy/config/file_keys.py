@@ -307,7 +307,9 @@ LISTENER: Final = Table(
         Key(
             "unmatched",
             "`pass`, `reject`",
-            "What becomes of requests that no rule matches.",
+            "What becomes of requests that no rule matches. `validate` warns where writes among"
+            " them pass beside what rules seal: reject them, or end the rules with one for all of"
+            " the area.",
             shapes.choice(("pass", "reject")),
             required=True,
         ),

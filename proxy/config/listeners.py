@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TypeVar
 
+from . import open_writes
 from .addresses import Files
 from .fields import Fields
 from .file_keys import LISTENER
@@ -49,6 +50,8 @@ def listener(
     listen = _read(fields, "listen", files.listen, problems)
     upstream = _read(fields, "upstream", files.upstream, problems)
     unmatched = _read(fields, "unmatched", _unmatched, problems)
+    if unmatched == "pass":
+        open_writes.check(resolved, fields.get("unmatched") or place, problems)
     plain = upstream is not None and not upstream.tls
     tls = listener_tls(fields.get("tls"), files, problems)
     towards = upstream_tls(fields.get("upstream_tls"), files, problems, plain=plain)

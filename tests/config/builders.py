@@ -11,6 +11,7 @@ from proxy.core.errors import ConfigurationError
 
 ROOT = Path(__file__).parents[2]
 FILE = Path("/etc/sealyard/sealyard.yaml")
+OPEN_WRITES = "writes that no rule takes pass"
 SMALL = """\
 version: 1
 keys:
@@ -58,7 +59,19 @@ def problems_of(text: str, environ: Mapping[str, str] | None = None) -> list[str
 
 
 def warnings_of(text: str) -> list[str]:
-    """Return the warnings of a text that loads, without the file's name before each."""
+    """Return the warnings of a text that loads, without the file's name before each.
+
+    That its writes are open, as those of the small one are, is left to `open_writes_of`.
+    """
+    return [one for one in _warnings(text) if OPEN_WRITES not in one]
+
+
+def open_writes_of(text: str) -> list[str]:
+    """Return what is told of writes that no rule takes."""
+    return [one for one in _warnings(text) if OPEN_WRITES in one]
+
+
+def _warnings(text: str) -> list[str]:
     return [_without_file(one) for one in loaded(text).warnings]
 
 

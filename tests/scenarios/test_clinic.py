@@ -163,7 +163,18 @@ async def test_uploads_are_sealed_with_the_names_of_their_files(clinic: Clinic) 
     assert all(SEALED.fullmatch(name.encode()) for name, _, _ in clinic.messages.files)
 
 
-async def test_what_no_rule_names_passes_as_it_is(clinic: Clinic) -> None:
+async def test_messages_come_in_no_other_way(clinic: Clinic) -> None:
+    body = {"conversationId": "c1", "content": clinic.scene.canary}
+    for method, path in (
+        ("POST", f"{API}/forward"),
+        ("PATCH", f"{API}/m0"),
+        ("PUT", f"{API}/m0/x"),
+    ):
+        answer = await clinic.scene.status(method, path, json=body, headers=bearer("ada"))
+        assert answer == (403, 0), path
+
+
+async def test_what_holds_no_message_passes_as_it_is(clinic: Clinic) -> None:
     seen = b'{ "at" : 1790000000,   "content":"as it is" }'
     await clinic.scene.ask("POST", f"{API}/m0/read", seen, headers=bearer("ada"))
     assert clinic.scene.kept.bodies[-1] == seen

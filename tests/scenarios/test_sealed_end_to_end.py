@@ -129,7 +129,7 @@ async def test_without_a_token_nobody_sends(group: Group) -> None:
     assert status == (400, 0)
 
 
-async def test_what_no_rule_names_passes_as_it_is(group: Group) -> None:
+async def test_what_holds_no_message_passes_as_it_is(group: Group) -> None:
     seen = b'{ "id" : "m0",  "content": "as it is" }'
     await group.scene.ask("POST", f"{API}/seen", seen)
     assert group.scene.kept.bodies[-1] == seen

@@ -1,0 +1,94 @@
+"""Writes that no rule takes, beside what a listener seals."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.config.builders import SMALL, open_writes_of, with_rules
+
+SEND = """\
+      - name: send
+        match: POST /api/v1/a/{id}
+        request: {encrypt: $.content}
+"""
+
+
+def warned(*rules: str, send: str = SEND) -> list[str]:
+    """Return what is told of the rule `send` and others, each a match and `;` what it says."""
+    more = ""
+    for at, one in enumerate(rules):
+        match, _, says = one.partition("; ")
+        more += f"      - name: r{at}\n        match: {match}\n"
+        more += f"        {says}\n" if says else ""
+    return open_writes_of(with_rules(send + more))
+
+
+def test_an_open_listener_is_told_of_with_its_place_and_two_ways_to_close_it() -> None:
+    (told,) = open_writes_of(SMALL)
+    assert told.startswith("8:16 listeners[0].unmatched writes that no rule takes pass")
+    assert "beside what `send` seals" in told
+    assert "`unmatched: reject`" in told
+    assert "`match: POST,PUT,PATCH /a/**` with `request: reject`" in told
+
+
+def test_the_area_is_what_stands_beside_the_route() -> None:
+    (told,) = warned()
+    assert "POST,PUT,PATCH /api/v1/a/**" in told
+    (told,) = warned(send=SEND.replace("/api/v1/a/{id}", "/api/v1/a"))
+    assert "POST,PUT,PATCH /api/v1/**" in told
+    (told,) = warned(send=SEND.replace("/api/v1/a/{id}", "/{what}"))
+    assert "POST,PUT,PATCH /**" in told
+
+
+@pytest.mark.parametrize(
+    "closing",
+    [
+        ["/**; request: reject"],
+        ["/api/**; request: reject"],
+        ["/api/v1/a/**"],
+        ["/api/{version}/**; request: reject"],
+        ["POST,PUT,PATCH,DELETE /api/v1/**; request: reject"],
+        ["POST /**; request: reject", "PUT,PATCH /api/**; request: reject"],
+    ],
+)
+def test_rules_for_all_of_the_area_close_it(closing: list[str]) -> None:
+    assert warned(*closing) == []
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        ["/api/v1/b/**; request: reject"],
+        ["POST,PUT /**; request: reject"],
+        ["/api/v1/a/{id}/**; request: reject"],
+        ["/api/v1/a; request: reject"],
+        ["WS /**"],
+        ["/**; request: reject\n        mode: observe"],
+    ],
+)
+def test_other_rules_do_not(other: list[str]) -> None:
+    assert len(warned(*other)) == 1
+
+
+def test_one_area_of_two_is_told() -> None:
+    more = SEND.replace("send", "more").replace("/api/v1/a/", "/b/")
+    (told,) = warned("/api/**; request: reject", send=SEND + more)
+    assert "`more`" in told
+
+
+@pytest.mark.parametrize(
+    "send",
+    [
+        SEND.replace("encrypt", "decrypt"),
+        SEND.replace("request:", "mode: observe\n        request:"),
+        SEND.replace("POST", "GET"),
+        SEND.replace("POST", "WS"),
+        SEND.replace("request:", "response:"),
+    ],
+)
+def test_what_seals_no_write_leaves_nothing_open(send: str) -> None:
+    assert warned(send=send) == []
+
+
+def test_a_listener_that_rejects_is_closed() -> None:
+    assert open_writes_of(SMALL.replace("unmatched: pass", "unmatched: reject")) == []
