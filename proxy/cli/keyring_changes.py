@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from ..core.errors import KeyringError
 from ..keys import keyring_file
@@ -17,6 +17,8 @@ from .times import utc
 
 ROLL_OUT_SECONDS: Final = 600
 """So long every process has to get a changed keyring before joined names turn."""
+
+_Asked = TypeVar("_Asked")
 
 
 def update(
@@ -42,8 +44,8 @@ def tell(keyring: Keyring) -> None:
     base.say(f"keyring {keyring.id}, generation {keyring.generation}")
 
 
-def asked(make: Callable[[], Keyring]) -> Keyring:
-    """Return the keyring asked for; where the keyring's laws forbid it, the answer is no."""
+def asked(make: Callable[[], _Asked]) -> _Asked:
+    """Return what is asked of a keyring; where the keyring's laws forbid it, the answer is no."""
     try:
         return make()
     except KeyringError as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -13,6 +14,7 @@ import click
 from ..keys import keyring_file, receipt
 from ..keys.keyring import KekEntry, Keyring, create
 from . import base, keys_backup, keys_token, keys_usage, times
+from .asking import ask, yes_option
 from .keyring_changes import ROLL_OUT_SECONDS, asked, facts, prepare_new, tell, update
 from .keyring_fleet import require_everywhere
 from .keyring_place import FILE, Place, keyring_options
@@ -121,34 +123,57 @@ def promote(place: Place, kek_id: str, *, anyway: bool) -> None:
 
 @keys.command()
 @click.argument("kek_id")
+@yes_option
 @keyring_options
-def disable(place: Place, kek_id: str) -> None:
-    """Disable a KEK: what it sealed does not open any more. Only a backup undoes it.
+def disable(place: Place, kek_id: str, *, yes: bool) -> None:
+    """Disable a KEK: what it sealed does not open any more, until it is enabled again.
 
     \b
     sealyard keys disable k1
-    sealyard keys disable k1 --keyring keys/keyring.jwe
+    sealyard keys disable k1 --keyring keys/keyring.jwe --yes
+
+    It shows what depends on the KEK and asks.
     """  # noqa: D301 - see above
+    if not yes:
+        ask(*_depending(place, kek_id, "until it is enabled again"))
     update(place, "keys.disable", lambda keyring: keyring.disable(kek_id), kek=kek_id)
     base.say(f"{kek_id} is disabled; reload Sealyard")
 
 
 @keys.command()
 @click.argument("kek_id")
-@click.option("--receipt", "file", type=FILE, help="Write the receipt to this file.")
 @keyring_options
-def destroy(place: Place, kek_id: str, file: Path | None) -> None:
+def enable(place: Place, kek_id: str) -> None:
+    """Enable a disabled KEK: what it sealed opens again. It seals nothing unless it is promoted.
+
+    \b
+    sealyard keys enable k1
+    sealyard keys enable k1 --keyring keys/keyring.jwe
+    """  # noqa: D301 - see above
+    update(place, "keys.enable", lambda keyring: keyring.enable(kek_id), kek=kek_id)
+    base.say(f"{kek_id} opens again; reload Sealyard")
+
+
+@keys.command()
+@click.argument("kek_id")
+@click.option("--receipt", "file", type=FILE, help="Write the receipt to this file.")
+@yes_option
+@keyring_options
+def destroy(place: Place, kek_id: str, file: Path | None, *, yes: bool) -> None:
     """Take a disabled KEK out of the keyring, and print a signed receipt.
 
     \b
     sealyard keys destroy k1 --receipt k1.jws
-    sealyard keys destroy k1 > k1.jws
+    sealyard keys destroy k1 --yes > k1.jws
 
-    Check it with `sealyard audit verify-receipt`. What the KEK sealed opens never again, once the
-    backups that the receipt names are gone too.
+    It shows what depends on the KEK and asks. Check the receipt with
+    `sealyard audit verify-receipt`. What the KEK sealed opens never again, once the backups that
+    the receipt names are gone too.
     """  # noqa: D301 - see above
     if file is not None and file.exists():
         raise base.Failure(f"{file}: exists already", base.ENVIRONMENT)
+    if not yes:
+        ask(*_depending(place, kek_id, "for good"))
     gone: list[KekEntry] = []
 
     def change(keyring: Keyring) -> Keyring:
@@ -201,6 +226,19 @@ def upgrade(place: Place, since: str | None, *, as_json: bool) -> None:
         base.print_json(facts(keyring))
     else:
         base.say(f"give the file to every process before {utc(keyring.joined_since or now)}")
+
+
+def _depending(place: Place, kek_id: str, how_long: str) -> Iterator[str]:
+    """Yield what a KEK is, and what becomes of what it sealed."""
+    keyring = keyring_file.open_keyring(place.path, place.root)
+    entry = asked(partial(keyring.entry, kek_id))
+    others = len(keyring.keks) - 1
+    yield (
+        f"KEK {kek_id} of {place.path}: {entry.state}, made {utc(entry.created)};"
+        f" others in the keyring: {others}, primary {keyring.primary.id}"
+    )
+    yield f"what it sealed opens no more, {how_long}, wherever this keyring is"
+    yield "sealyard keys usage tells when something was last opened with it"
 
 
 for _command in (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
@@ -11,6 +12,7 @@ import click
 from ..keys import keyring_file
 from ..keys.keyring import Keyring
 from . import base
+from .asking import ask, yes_option
 from .keyring_changes import ROLL_OUT_SECONDS, prepare_new, tell, update
 from .keyring_fleet import view_of
 from .keyring_place import FILE, Place, keyring_options, passphrase_root
@@ -53,23 +55,29 @@ def export(
 @click.option("--merge", is_flag=True, help="Add the KEKs that an existing keyring lacks.")
 @backup_options[0]
 @backup_options[1]
+@yes_option
 @keyring_options
-def import_backup(
+def import_backup(  # noqa: PLR0913 - each is one option
     place: Place,
     backup: Path,
     backup_passphrase_env: str,
     backup_passphrase_file: Path | None,
     *,
     merge: bool,
+    yes: bool,
 ) -> None:
     """Restore the keyring from BACKUP; an existing keyring is never overwritten.
 
     \b
     sealyard keys import backup.jwe
-    sealyard keys import backup.jwe --merge
+    sealyard keys import backup.jwe --merge --yes
+
+    It shows what the backup holds and asks.
     """  # noqa: D301 - click's own mark for lines that are not to be wrapped
     root = passphrase_root(backup_passphrase_env, backup_passphrase_file)
     restored = keyring_file.open_keyring(backup, root)
+    if not yes:
+        ask(*_held(place, backup, restored, merge=merge))
     if merge:
         # Where one of the two turns to joined names only now, every process has to turn together.
         turning = int(time.time()) + ROLL_OUT_SECONDS
@@ -88,3 +96,15 @@ def import_backup(
         keyring_file.create_keyring(place.path, restored, place.root)
         tell(restored)
     base.say(f"restored {place.path}; check it: sealyard keys verify TOKEN")
+
+
+def _held(place: Place, backup: Path, restored: Keyring, *, merge: bool) -> Iterator[str]:
+    """Yield what a backup holds, and what becomes of the keyring by it."""
+    yield (
+        f"{backup}: keyring {restored.id}, generation {restored.generation},"
+        f" {len(restored.keks)} KEK, primary {restored.primary.id}"
+    )
+    if merge:
+        yield f"{place.path} gets the KEKs and revocations of it that it lacks; none goes out again"
+    else:
+        yield f"{place.path} is made, a generation after all that the store knows of"

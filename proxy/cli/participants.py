@@ -15,6 +15,7 @@ from ..keys.participants.prekey import DEFAULT_SECONDS
 from ..keys.participants.public_key import Use
 from ..keys.private_file import write
 from . import base, times
+from .asking import ask, yes_option
 from .keyring_place import FILE, Place, keyring_options
 from .participant_store import (
     accept,
@@ -228,14 +229,22 @@ def add_prekey(  # noqa: PLR0913 - each is one option
 @click.argument("participant")
 @click.argument("kid")
 @click.option("--reason", required=True, help="Why: one line, kept with the key.")
+@yes_option
 @keyring_options
-def revoke(place: Place, participant: str, kid: str, reason: str) -> None:
+def revoke(place: Place, participant: str, kid: str, reason: str, *, yes: bool) -> None:
     """Let the key KID neither seal nor open any more, for good.
 
     \b
     sealyard participants revoke alice KID --reason "phone lost"
-    sealyard participants list alice
+    sealyard participants revoke alice KID --reason "phone lost" --yes
+
+    It asks first. `sealyard participants list alice` tells which keys there are.
     """  # noqa: D301 - click's own mark for lines that are not to be wrapped
+    if not yes:
+        ask(
+            f"key {kid} of {participant}: packages for it open no more with Sealyard, conversations"
+            " get new session keys, and it is never taken again"
+        )
     now = int(time.time())
     change(place, "participants.revoke", participant, kid, lambda one: one.revoke(kid, reason, now))
     base.say(f"revoked {kid}; it is never taken again")

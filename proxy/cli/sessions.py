@@ -13,13 +13,14 @@ import click
 from ..config.settings import KeySettings
 from ..core.context import Scope
 from ..core.errors import KeyUnavailable, NotErasable
-from ..core.joined import Name
+from ..core.joined import Name, to_json
 from ..keys.desk import STILL_OPEN, UNKNOWN, Answer, Call, Desk, latest_not_before
 from ..keys.end_to_end.shelf import PackageShelf
 from ..keys.end_to_end.stored import StoredPackage
 from ..keys.keeper import Keeper
 from ..keys.sessions import Sessions
 from . import base, times
+from .asking import ask, yes_option
 from .at_store import AtStore, at_store
 from .keyring_place import FILE, Place, context_options, keyring_options
 from .sessions_show import show
@@ -76,14 +77,16 @@ def rotate(place: Place, tenant: Name | None, conversation: Name | None, *, as_j
     metavar="TIME",
     help="Refuse what began before this time, such as 2026-11-24T18:00:00Z; default: now.",
 )
+@yes_option
 @base.as_json
 @keyring_options
-def revoke(
+def revoke(  # noqa: PLR0913 - each is one option
     place: Place,
     tenant: Name | None,
     conversation: Name | None,
     not_before: str | None,
     *,
+    yes: bool,
     as_json: bool,
 ) -> None:
     """Refuse the sessions that began before a time: they neither seal nor open any more.
@@ -93,13 +96,19 @@ def revoke(
     sealyard sessions revoke --tenant clinic --conversation c1 --not-before 2026-11-24T18:00:00Z
 
     It is written to the shared store and published, and to the keyring, so that it outlives the
-    store. Nothing takes it back. Ends with 1 where one of the two did not take it.
+    store. Nothing takes it back, so it asks first. Ends with 1 where one of the two did not take
+    it.
     """  # noqa: D301 - click's own mark for lines that are not to be wrapped
     scope, keys = _scope(tenant, conversation), place.keys()
     now = time.time()
     before = latest_not_before(now) if not_before is None else times.seconds(not_before)
     if before > latest_not_before(now):
         raise click.UsageError("--not-before is a time to come")
+    if not yes:
+        ask(
+            f"{_shown(scope)}: sessions that began before {times.utc(before)} neither seal nor open"
+            " any more, in all processes, for good"
+        )
     answer, reason = asyncio.run(_revoke(place, keys, Call("revoke", scope, before)))
     _warn_unknown(answer)
     if as_json:
@@ -149,26 +158,28 @@ async def _packages(
 @sessions.command()
 @context_options
 @click.option("--receipt", "file", type=FILE, help="Write the receipt to this file.")
+@yes_option
 @base.as_json
 @keyring_options
-def erase(
+def erase(  # noqa: PLR0913 - each is one option
     place: Place,
     tenant: Name | None,
     conversation: Name | None,
     file: Path | None,
     *,
+    yes: bool,
     as_json: bool,
 ) -> None:
     """Destroy the ephemeral session keys of a conversation, and print a signed receipt.
 
     \b
     sealyard sessions erase --tenant clinic --conversation c1 --receipt c1.jws
-    sealyard sessions erase --tenant clinic --conversation c1 > c1.jws
+    sealyard sessions erase --tenant clinic --conversation c1 --yes > c1.jws
 
-    Check it with `sealyard audit verify-receipt`. What they sealed opens never again. They are
-    revoked as well, so that a copy out of a backup does not open either. Durable keys come from
-    the KEK: of a conversation under `mode: durable` only what was sealed end to end is erased,
-    without a revocation, and it ends with 1 where there is none of that.
+    It asks first. Check the receipt with `sealyard audit verify-receipt`. What they sealed opens
+    never again. They are revoked as well, so that a copy out of a backup does not open either.
+    Durable keys come from the KEK: of a conversation under `mode: durable` only what was sealed end
+    to end is erased, without a revocation, and it ends with 1 where there is none of that.
     """  # noqa: D301 - click's own mark for lines that are not to be wrapped
     scope, keys = _scope(tenant, conversation), place.keys()
     if keys.store == "memory" and keys.mode != "ephemeral":
@@ -179,6 +190,11 @@ def erase(
         )
     if file is not None and file.exists():
         raise base.Failure(f"{file}: exists already", base.ENVIRONMENT)
+    if not yes:
+        ask(
+            f"{_shown(scope)}: its ephemeral session keys and key packages are destroyed; what they"
+            " sealed opens never again"
+        )
     before = latest_not_before(time.time())
     answer = asyncio.run(_erase(place, keys, Call("erase", scope, before)))
     _warn_unknown(answer)
@@ -193,6 +209,12 @@ def erase(
             base.say("\n".join(_told(answer, place, keys, "")))
         else:
             base.say("durable session keys are not among them, and nothing was revoked")
+
+
+def _shown(scope: Scope) -> str:
+    """Return which scope it is, as its operator has said it."""
+    named = {"tenant": scope.tenant, "conversation": scope.conversation}
+    return ", ".join(f"{part} {to_json(name)}" for part, name in named.items() if name is not None)
 
 
 async def _erase(place: Place, keys: KeySettings, call: Call) -> Answer:

@@ -227,6 +227,15 @@ class Keyring:
             raise KeyringError("the primary KEK cannot be disabled; promote another one first")
         return self._with_states({kek_id: "disabled"})
 
+    def enable(self, kek_id: str) -> Keyring:
+        """Return the keyring in which a disabled KEK opens again; it does not seal.
+
+        Raises KeyringError for an unknown KEK and for one that is not disabled.
+        """
+        if self.entry(kek_id).state != "disabled":
+            raise KeyringError("only a disabled KEK can be enabled")
+        return self._with_states({kek_id: "decrypt"})
+
     def remove(self, kek_id: str) -> Keyring:
         """Return the keyring without a disabled KEK; what it sealed is lost once backups are gone.
 

@@ -83,7 +83,7 @@ def test_lines_are_found_by_conversation_and_tell_no_name(run: Run) -> None:
     named = ("--tenant", CANARY, "--conversation")
     show = partial(run, "audit", "show", "--json", *named)
     for conversation in ("c1", "c2"):
-        run("sessions", "revoke", *named, conversation)
+        run("sessions", "revoke", "--yes", *named, conversation)
     found = [json.loads(line) for line in show("c1").stdout.splitlines()]
     assert [line["event"] for line in found] == ["sessions.revoke", "keys.revoke"]
     assert len(run("audit", "show", "--last", "1").stdout.splitlines()) == 1

@@ -66,7 +66,7 @@ def test_the_life_of_a_keyring(run: Run) -> None:
     ((first, _),) = states(run)
     second = run("add").stdout.strip()
     run("promote", second)
-    run("disable", first)
+    run("disable", "--yes", first)
     spare = run("add", "--id", "spare").stdout.strip()
     assert re.fullmatch(r"spare-[a-z2-7]{4}", spare)
     assert states(run) == [(first, "disabled"), (second, "primary"), (spare, "decrypt")]
@@ -123,7 +123,7 @@ def test_a_passphrase_opens_the_keyring(tmp_path: Path, monkeypatch: pytest.Monk
 def test_what_the_keyring_forbids_is_a_negative_answer(run: Run) -> None:
     run("init")
     ((first, _),) = states(run)
-    for args in (("disable", first), ("promote", "k9"), ("add", "--id", "/")):
+    for args in (("disable", "--yes", first), ("promote", "k9"), ("add", "--id", "/")):
         assert run(*args, status=1).stdout == ""
 
 
@@ -234,7 +234,7 @@ def test_the_drill_back_up_lose_restore_verify(run: Run) -> None:
     Path("keyring.jwe").unlink()
     Path("root.key").unlink()
     run("verify", text, *BOUND, "--field", "content", status=3)
-    run("import", "backup.jwe")
+    run("import", "--yes", "backup.jwe")
     run("verify", text, *BOUND, "--field", "content")
 
 
@@ -245,8 +245,8 @@ def test_a_backup_does_not_overwrite_and_merges_what_is_unknown(run: Run) -> Non
     run("export", "backup.jwe")
     run("export", "backup.jwe", status=3)
     run("promote", second)
-    run("import", "backup.jwe", status=3)
-    run("import", "backup.jwe", "--merge")
+    run("import", "--yes", "backup.jwe", status=3)
+    run("import", "--yes", "backup.jwe", "--merge")
     assert states(run) == [(first, "decrypt"), (second, "primary")]
 
 
@@ -256,7 +256,7 @@ def test_a_backup_of_another_keyring_is_merged_and_opens_what_it_sealed(run: Run
     text = a_stored_token("other.jwe")
     run("export", "backup.jwe", "--keyring", "other.jwe")
     run("verify", text, *BOUND, "--field", "content", status=1)
-    run("import", "backup.jwe", "--merge")
+    run("import", "--yes", "backup.jwe", "--merge")
     run("verify", text, *BOUND, "--field", "content")
 
 
@@ -277,9 +277,9 @@ def test_a_kek_that_is_destroyed_leaves_a_receipt(run: Run) -> None:
     ((first, _),) = states(run)
     second = run("add").stdout.strip()
     number = listed(run)["keks"][1]["number"]
-    run("destroy", second, status=1)  # it is not disabled
-    run("disable", second)
-    text = run("destroy", second, "--receipt", "k2.jws").stdout.strip()
+    run("destroy", "--yes", second, status=1)  # it is not disabled
+    run("disable", "--yes", second)
+    text = run("destroy", "--yes", second, "--receipt", "k2.jws").stdout.strip()
     assert Path("k2.jws").read_text() == text + "\n"
     said = json.loads(verified("k2.jws", "--json").stdout)
     assert (said["destroyed"], said["kek"], said["number"]) == ("kek", second, number)
@@ -288,5 +288,5 @@ def test_a_kek_that_is_destroyed_leaves_a_receipt(run: Run) -> None:
     other = "A" if signature[0] != "A" else "B"
     Path("k2.jws").write_text(f"{signed}.{other}{signature[1:]}")
     assert verified("k2.jws").exit_code == 1
-    run("destroy", first, "--receipt", "k2.jws", status=3)
+    run("destroy", "--yes", first, "--receipt", "k2.jws", status=3)
     assert states(run) == [(first, "primary")]

@@ -88,7 +88,7 @@ def test_a_rotation_keeps_the_old_key_for_its_grace(run: Run) -> None:
 def test_a_revoked_key_is_told_with_its_reason_and_not_taken_again(run: Run) -> None:
     kid = run("add", "alice", "--jwk", "alice.json").stdout.strip()
 
-    run("revoke", "alice", kid, "--reason", "phone lost")
+    run("revoke", "--yes", "alice", kid, "--reason", "phone lost")
 
     assert "revoked   main  phone lost" in run("list", "alice").stdout
     run("has-valid-keys", "alice", status=1)
@@ -111,8 +111,8 @@ def test_a_key_ends_when_it_is_told(run: Run) -> None:
 def test_every_change_stands_in_the_audit_log_under_a_name_that_tells_nothing(run: Run) -> None:
     kid = run("add", "alice", "--jwk", "alice.json").stdout.strip()
     run("expire", "alice", kid)
-    run("revoke", "alice", kid, "--reason", "lost")
-    run("revoke", "alice", "unknown", "--reason", "lost", status=3)
+    run("revoke", "--yes", "alice", kid, "--reason", "lost")
+    run("revoke", "--yes", "alice", "unknown", "--reason", "lost", status=3)
 
     text = Path("keyring.jwe.audit").read_text()
     lines = [json.loads(line) for line in text.splitlines()]
@@ -229,7 +229,7 @@ def test_an_x_wing_key_that_they_made_themselves_is_taken(run: Run) -> None:
         ("accept", ()),
         ("expire", ()),
         ("private", ("mine.jwe",)),
-        ("revoke", ("--reason", "lost")),
+        ("revoke", ("--reason", "lost", "--yes")),
     ],
 )
 def test_a_key_id_may_begin_with_a_dash(
@@ -260,7 +260,7 @@ def test_a_key_that_nobody_accepted_is_shown_and_accepted(run: Run) -> None:
 
 def test_a_key_that_is_not_there_or_over_is_not_accepted(run: Run) -> None:
     kid = run("add", "alice", "--jwk", "alice.json").stdout.strip()
-    run("revoke", "alice", "--reason", "lost", kid)
+    run("revoke", "--yes", "alice", "--reason", "lost", kid)
 
     run("accept", "alice", kid, status=3)
     run("accept", "alice", "x" * 43, status=3)

@@ -101,7 +101,7 @@ def test_a_rotation_is_in_the_store_and_old_tokens_open(run: Run) -> None:
 
 def test_a_revocation_is_in_the_store_and_in_the_keyring(run: Run) -> None:
     text = a_token()
-    answer = json.loads(run("sessions", "revoke", *NAMED, "--json").stdout)
+    answer = json.loads(run("sessions", "revoke", "--yes", *NAMED, "--json").stdout)
     assert (answer["durable"], answer["store"], opens(text)) == (True, True, False)
     Path("keys.db").unlink()
     assert not opens(text)
@@ -119,7 +119,7 @@ def test_a_time_may_be_said_and_spares_what_began_after_it(run: Run) -> None:
     began = time.strftime(
         "%Y-%m-%dT%H:%M:%SZ", time.gmtime(int.from_bytes(decode(text).key_id.sid[:4]))
     )
-    told = run("sessions", "revoke", *NAMED, "--not-before", began).stdout.splitlines()
+    told = run("sessions", "revoke", "--yes", *NAMED, "--not-before", began).stdout.splitlines()
     assert told[0].endswith(f"what began before {began} is refused")
     assert told[1].startswith("keyring  ")
     assert told[2] == "store    sqlite: every process refuses within 30 s"
@@ -130,27 +130,27 @@ def test_without_a_shared_store_only_the_keyring_is_changed(run: Run) -> None:
     configure("memory")
     run("sessions", "rotate", *NAMED, status=1)
     run("keys", "usage", status=1)
-    answer = json.loads(run("sessions", "revoke", *NAMED, "--json").stdout)
+    answer = json.loads(run("sessions", "revoke", "--yes", *NAMED, "--json").stdout)
     assert (answer["durable"], "store" in answer) == (True, False)
-    assert "learn it from the keyring" in run("sessions", "revoke", *NAMED).stdout
+    assert "learn it from the keyring" in run("sessions", "revoke", "--yes", *NAMED).stdout
 
 
 def test_a_keyring_that_cannot_be_written_says_so_and_the_store_is(run: Run) -> None:
     text = a_token()
     Path(".keyring.jwe.lock").unlink()
     Path(".keyring.jwe.lock").mkdir()  # nobody can take this lock
-    result = run("sessions", "revoke", *NAMED, status=1)
+    result = run("sessions", "revoke", "--yes", *NAMED, status=1)
     assert "keyring  NOT WRITTEN: " in result.stdout
     assert not opens(text)
     configure("memory")
-    result = run("sessions", "revoke", *NAMED, status=3)
+    result = run("sessions", "revoke", "--yes", *NAMED, status=3)
     assert "neither the keyring nor the store took it" in result.stderr
 
 
 def test_a_store_that_fails_says_so_and_the_keyring_is_changed(run: Run) -> None:
     text = a_token()
     Path("keys.db").chmod(0o666)  # which the store refuses to use
-    result = run("sessions", "revoke", *NAMED, status=1)
+    result = run("sessions", "revoke", "--yes", *NAMED, status=1)
     assert "store    NOT WRITTEN: store-failed" in result.stdout
     run("sessions", "rotate", *NAMED, status=1)
     run("keys", "usage", status=3)
@@ -160,8 +160,8 @@ def test_a_store_that_fails_says_so_and_the_keyring_is_changed(run: Run) -> None
 
 def test_what_is_not_written_down_is_not_done(run: Run) -> None:
     text, before = a_token(), Path("keyring.jwe").read_bytes()
-    for command in ("revoke", "rotate"):
-        run("sessions", command, *NAMED, "--audit-file", "missing/audit", status=3)
+    for command in (("revoke", "--yes"), ("rotate",)):
+        run("sessions", *command, *NAMED, "--audit-file", "missing/audit", status=3)
     assert (Path("keyring.jwe").read_bytes(), opens(text)) == (before, True)
     assert decode(a_token()).key_id.sid == decode(text).key_id.sid
 
@@ -186,7 +186,7 @@ def test_which_store_is_shared_says_the_configuration(run: Run) -> None:
     Path("sealyard.yaml").unlink()
     assert (
         "give --config"
-        in run("sessions", "revoke", *NAMED, "--root-file", "root.key", status=2).stderr
+        in run("sessions", "revoke", "--yes", *NAMED, "--root-file", "root.key", status=2).stderr
     )
 
 
@@ -236,10 +236,12 @@ EPHEMERAL = "  sessions: {mode: ephemeral}\n"
 
 def test_what_is_erased_opens_no_more_and_the_receipt_tells(run: Run) -> None:
     config = Path("sealyard.yaml")
-    run("sessions", "erase", *NAMED, status=1)  # durable
+    run("sessions", "erase", "--yes", *NAMED, status=1)  # durable
     config.write_text(config.read_text().replace("listeners:", EPHEMERAL + "listeners:", 1))
     run("sessions", "rotate", *NAMED)
-    answer = json.loads(run("sessions", "erase", *NAMED, "--receipt", "r.jws", "--json").stdout)
+    answer = json.loads(
+        run("sessions", "erase", "--yes", *NAMED, "--receipt", "r.jws", "--json").stdout
+    )
     assert answer["erased"]
     assert (answer["store"], answer["durable"]) == (True, True)
     told = run("audit", "verify-receipt", "r.jws", *NAMED).stdout
@@ -249,8 +251,10 @@ def test_what_is_erased_opens_no_more_and_the_receipt_tells(run: Run) -> None:
     Path("key.jwk").write_text(run("audit", "receipt-key").stdout)
     said = run("audit", "verify-receipt", "r.jws", "--key", "key.jwk", "--json").stdout
     assert json.loads(said)["scope"] == answer["scope"]
-    run("sessions", "erase", *NAMED, "--receipt", "r.jws", status=3)  # nothing is overwritten
-    assert run("sessions", "erase", *NAMED).stdout.count(".") == 2
+    run(
+        "sessions", "erase", "--yes", *NAMED, "--receipt", "r.jws", status=3
+    )  # nothing is overwritten
+    assert run("sessions", "erase", "--yes", *NAMED).stdout.count(".") == 2
     events = [line["event"] for line in audited()]
     assert events[-3:] == ["sessions.erase", "keys.revoke", "sessions.erased"]
     assert "clinic" not in Path("keyring.jwe.audit").read_text() + Path("r.jws").read_text()

@@ -129,7 +129,7 @@ async def test_an_older_file_lifts_nothing_and_is_told(server: Server, tmp_path:
         async with a_fleet(places, session=session) as pods:
             token = await pods[0].sealed()
             second = (await asyncio.to_thread(mine.keys, "add")).strip()
-            for words in (("promote", second, "--anyway"), ("disable", "k1")):
+            for words in (("promote", second, "--anyway"), ("disable", "--yes", "k1")):
                 await asyncio.to_thread(mine.keys, *words)
             publish(mine, *places)
             for pod in pods:
@@ -213,7 +213,7 @@ async def test_what_is_restored_goes_on_after_all_that_the_store_knows_of(
         async with a_fleet(places[:1], session=session) as (pod,):
             assert "generation 7" in (await ready(pod))[1]
             (mine.folder / "keyring.jwe").unlink()
-            await asyncio.to_thread(mine.keys, "import", "backup.jwe")
+            await asyncio.to_thread(mine.keys, "import", "--yes", "backup.jwe")
             assert ring(mine).generation == 8
             publish(mine, places[0])
             await marked(pod, "generation 8")
@@ -244,7 +244,7 @@ async def test_two_halves_of_a_fleet_are_brought_together(server: Server, tmp_pa
             assert [await here.opens(theirs), await there.opens(ours)] == [False, False]
             backup = str(tmp_path / "theirs.jwe")
             await asyncio.to_thread(other.keys, "export", backup)
-            await asyncio.to_thread(one.keys, "import", backup, "--merge")
+            await asyncio.to_thread(one.keys, "import", backup, "--merge", "--yes")
             shutil.copy2(one.folder / "root.key", other.folder / "root.key")
             publish(one, other)
             for pod in (here, there):

@@ -72,7 +72,7 @@ async def test_a_revocation_by_command_is_refused_by_every_pod(
     ):
         token = await pods[0].sealed()
         assert [await pod.opens(token) for pod in pods] == [True, True]
-        answer = await asyncio.to_thread(mine.sealyard, "sessions", "revoke", *NAMED)
+        answer = await asyncio.to_thread(mine.sealyard, "sessions", "revoke", "--yes", *NAMED)
         assert (answer["durable"], answer["store"]) == (True, True)
         assert max([await refused_by(pod, token, 3) for pod in pods]) < 3
         await asyncio.sleep(1)
@@ -117,7 +117,7 @@ async def test_a_forged_revocation_is_overwritten_and_another_pod_refuses(
         server.command("CONFIG", "SET", "maxmemory", "0")
 
         if by == "command":
-            answer = await asyncio.to_thread(mine.sealyard, "sessions", "revoke", *NAMED)
+            answer = await asyncio.to_thread(mine.sealyard, "sessions", "revoke", "--yes", *NAMED)
         else:
             status, answer = await pods[0].admin("POST", "/v1/sessions/revoke", **scope)
             assert status == 200
@@ -140,11 +140,11 @@ async def test_a_mistyped_scope_is_told_by_command_and_admin_port(
         a_fleet(places, "--workers", "2", session=session) as pods,
     ):
         await pods[0].sealed()
-        for command in ("rotate", "revoke"):
-            typo = ("--tenant", "clinic", "--conversation", f"not {command}")
-            answer = await asyncio.to_thread(mine.sealyard, "sessions", command, *typo)
+        for command in (("rotate",), ("revoke", "--yes")):
+            typo = ("--tenant", "clinic", "--conversation", f"not {command[0]}")
+            answer = await asyncio.to_thread(mine.sealyard, "sessions", *command, *typo)
             assert answer["unknown"] is True
-            answer = await asyncio.to_thread(mine.sealyard, "sessions", command, *NAMED)
+            answer = await asyncio.to_thread(mine.sealyard, "sessions", *command, *NAMED)
             assert "unknown" not in answer
         for at, conversation in enumerate(("c9", "c1")):
             scope = {"tenant": "clinic", "conversation": conversation}
@@ -168,7 +168,7 @@ async def test_a_lost_publication_costs_no_more_than_revocation_max_age(
         async with a_fleet(places, session=session) as pods:
             token = await pods[0].sealed()
             assert [await pod.opens(token) for pod in pods] == [True, True]
-            answer = await asyncio.to_thread(quiet.sealyard, "sessions", "revoke", *NAMED)
+            answer = await asyncio.to_thread(quiet.sealyard, "sessions", "revoke", "--yes", *NAMED)
             assert answer["store"] is True
             waits = await asyncio.gather(*(refused_by(pod, token, 3) for pod in pods))
             assert max(waits) < 2.5
@@ -182,7 +182,7 @@ async def test_a_revocation_in_the_keyring_survives_the_loss_of_redis(
         other = places[1]
         async with a_fleet([other], session=session) as (pod,):
             token = await pod.sealed()
-        answer = await asyncio.to_thread(mine.sealyard, "sessions", "revoke", *NAMED)
+        answer = await asyncio.to_thread(mine.sealyard, "sessions", "revoke", "--yes", *NAMED)
         assert answer["durable"] is True
         server.command("FLUSHALL")
         async with a_fleet([other], session=session) as (pod,):
@@ -204,7 +204,9 @@ async def test_a_pod_that_reads_the_keyring_learns_it_while_redis_is_down(
         server.kill()
         token = await pod.sealed()  # a session that no other process knows
         assert await pod.opens(token)
-        answer = await asyncio.to_thread(mine.sealyard, "sessions", "revoke", *NAMED, status=1)
+        answer = await asyncio.to_thread(
+            mine.sealyard, "sessions", "revoke", "--yes", *NAMED, status=1
+        )
         assert (answer["durable"], answer["store"]) == (True, False)
         assert await refused_by(pod, token, 5) < 5
 
@@ -221,7 +223,7 @@ async def test_a_session_made_while_redis_was_down_is_revoked_like_any_other(
         server.start()
         await asyncio.sleep(1.5)
         assert [await pod.opens(token) for pod in pods] == [True, True]
-        await asyncio.to_thread(mine.sealyard, "sessions", "revoke", *NAMED)
+        await asyncio.to_thread(mine.sealyard, "sessions", "revoke", "--yes", *NAMED)
         assert max([await refused_by(pod, token, 3) for pod in pods]) < 3
 
 

@@ -182,7 +182,7 @@ async def test_what_was_sealed_before_opens_after_the_upgrade_and_in_no_group(
         named = '{"members": ["bob", "alice"]}'
         words = ("--tenant", "alpha", "--conversation-json", named)
         await asyncio.sleep(1.1)  # a revocation binds what began before its second
-        said = await asyncio.to_thread(world.run, "sessions", "revoke", *words, "--json")
+        said = await asyncio.to_thread(world.run, "sessions", "revoke", "--yes", *words, "--json")
         assert json.loads(said)["durable"]
         await asyncio.sleep(0.1)
         await reloaded(world)

@@ -63,11 +63,11 @@ async def test_packages_are_erased_by_the_command_where_sessions_are_durable(
     keys = "  sessions: {revocation_max_age: 1s}\n"
     where = ("--tenant", "alpha", "--conversation", "c1")
     async with a_world(tmp_path, keys=keys) as world:
-        await asyncio.to_thread(world.command, "sessions", "erase", *where, status=1)
+        await asyncio.to_thread(world.command, "sessions", "erase", "--yes", *where, status=1)
         token = await world.send(canary, "bob")
         assert await world.read(token, "bob") == canary
 
-        signed = await asyncio.to_thread(world.command, "sessions", "erase", *where)
+        signed = await asyncio.to_thread(world.command, "sessions", "erase", "--yes", *where)
         (tmp_path / "c1.jws").write_text(signed)
         receipt = ("audit", "verify-receipt", str(tmp_path / "c1.jws"), *where)
         assert "session" in await asyncio.to_thread(world.command, *receipt)
