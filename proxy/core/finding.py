@@ -189,6 +189,7 @@ def _record_edits(  # noqa: PLR0913 - those of find_edits, and the kind
             return []
         # A block that takes the body as a whole reads no records.
         edits = cast("list[Edit]", _text_edits(exchange, taker, head, text, lenient=lenient)[1])
+        _compare_record(exchange, taker, text)
         if taker.at_will and text and not any(map(_seals, edits)):
             edits.append(pass_unsealed(taker))
         if taker is blueprint:
@@ -210,6 +211,12 @@ def _record_edits(  # noqa: PLR0913 - those of find_edits, and the kind
     elif not count and not piece:
         refuse_missing(blueprint, None)
     return edits
+
+
+def _compare_record(exchange: Exchange, blueprint: Blueprint, text: bytes) -> None:
+    """Refuse a record in which a parameter that binds it is another one."""
+    if blueprint.sources_elsewhere is not None:
+        blueprint.sources_elsewhere.compare_record(exchange, text)
 
 
 def needs_of(edits: tuple[PieceEdit | FrameEdit, ...]) -> Needs:

@@ -218,6 +218,37 @@ def test_a_parameter_that_binds_is_the_same_in_the_body(
     assert outcome(rule, body.replace("T", TOKEN), QUERY, headers) == expected
 
 
+LINES: Headers = ((b"Content-Type", b"application/x-ndjson"),)
+EVENTS: Headers = ((b"Content-Type", b"text/event-stream"),)
+
+
+@pytest.mark.parametrize(
+    ("record", "expected"),
+    [
+        ('{"content":"T","conversationId":"mine"}', "name-differs"),
+        ('{"content":"T","conversation_id":"victim"}', "name-variant"),
+        ('{"content":"T","conversationId":"victim"}', "opened"),
+        ('{"content":"T"}', "opened"),
+    ],
+)
+def test_a_parameter_that_binds_is_the_same_in_each_record(record: str, expected: str) -> None:
+    rule = opening("query:conversationId")
+    for lines in (record + "\n", f'{{"content":"T"}}\n{record}\n'):
+        assert outcome(rule, lines.replace("T", TOKEN), QUERY, LINES) == expected
+
+
+def test_a_record_that_is_no_document_has_no_members_to_compare() -> None:
+    rule = sealing("query:conversationId", select="text")
+    assert isinstance(rule.request, tuple)
+    rule = replace(rule, request=(replace(rule.request[0], format="sse"),))
+    assert outcome(rule, "data: conversationId, he said\n\n", QUERY, EVENTS) == "sealed"
+
+
+def test_a_member_that_binds_a_record_needs_no_parameter() -> None:
+    rule = opening("$.conversationId")
+    assert outcome(rule, BODY + "\n", headers=LINES) == "opened"
+
+
 def test_a_file_under_the_name_of_a_parameter_is_not_the_same() -> None:
     file = a_part("conversationId", "victim").replace('Id"', 'Id"; filename="a"')
     body = a_part("content", TOKEN) + file + "--x--\r\n"
