@@ -75,3 +75,30 @@ def test_the_seed_of_receipts_is_no_other_key() -> None:
     seeds = {derivation.receipt_seed(RecordKey(one * 32)) for one in (b"0", b"1")}
     assert len(seeds) == 2
     assert derivation.audit_key(RecordKey(b"0" * 32)).reveal() not in seeds
+
+
+def expanded(key: bytes, label: str) -> bytes:
+    return HKDFExpand(SHA256(), 32, f"sealyard/v1/{label}".encode()).derive(key)
+
+
+def test_a_keyring_is_known_by_what_outlives_its_keks() -> None:
+    name_key = NameKey(bytes(range(32)))
+    expected = expanded(bytes(range(32)), "keyring-id")[:16]
+    assert expected == derivation.keyring_id(name_key)
+
+
+def test_a_state_of_a_keyring_is_known_by_an_hmac_over_its_contents() -> None:
+    name_key = NameKey(bytes(range(32)))
+    key = expanded(bytes(range(32)), "keyring-digest")
+    expected = hmac.digest(key, b"contents", "sha256")[:16]
+    assert expected == derivation.keyring_digest(name_key, b"contents")
+
+
+def test_the_file_of_a_keyring_has_a_whole_hmac_under_its_root_key() -> None:
+    key = expanded(bytes(range(32)), "keyring-mac")
+    expected = hmac.digest(key, b"text", "sha256")
+    assert expected == derivation.keyring_mac(bytes(range(32)), b"text")
+
+
+def test_a_kek_is_known_by_no_plain_hash_of_it() -> None:
+    assert expanded(KEK.reveal(), "kek-thumbprint")[:16] == derivation.kek_thumbprint(KEK)
