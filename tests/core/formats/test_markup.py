@@ -172,7 +172,7 @@ def test_a_value_makes_a_tag_alone_or_with_what_follows(
 )
 @pytest.mark.parametrize("language", ["html", "xml", None])
 def test_it_takes_as_long_as_there_is_text(text: bytes, language: Language | None) -> None:
-    began = time.perf_counter()
+    began = time.process_time()
     found(text, language)
 
-    assert time.perf_counter() - began < 2.0
+    assert time.process_time() - began < 2.0
