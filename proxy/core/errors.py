@@ -144,11 +144,13 @@ class ForbiddenValue(MessageError):
         "The rule lists the selector under `absent`; or a name that it reads came in a spelling"
         " that some backends take for it, or in a second place (query, cookie, body), or in a way"
         " that leads to it by another name (`__proto__`); or the rule says `only`, and a member"
-        " that it does not list stands beside the sealed ones."
+        " that it does not list stands beside the sealed ones; or a name reads as a joined one,"
+        " such as 5:alice3:bob, which the keyring does not set apart yet."
     )
     remedy = (
         "Leave the value out, or change the rule: docs/explanation/names.md tells which names are"
         " one, and what `query: allow`, `each: true` and `case_variants: allow` let through."
+        " For joined names, run `sealyard keys upgrade` (docs/how-to/upgrade.md)."
     )
 
 
