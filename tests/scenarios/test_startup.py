@@ -11,6 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from proxy.config.settings import SecretReference
+from proxy.keys import keyring_file
+from proxy.keys.roots import FileRoot, PassphraseRoot
 from tests.scenarios.rig import (
     A_FORM,
     a_configuration,
@@ -68,6 +71,19 @@ def wrong_root_key(place: Place) -> None:
 
 def no_passphrase(place: Place) -> None:
     place.edit("key: {file: root.key}", "passphrase: {env: SEALYARD_TEST_PASSPHRASE}")
+    path, reference = place.folder / "keyring.jwe", SecretReference(env="P")
+    keyring = keyring_file.open_keyring(
+        path, FileRoot(SecretReference(file=place.folder / "root.key"))
+    )
+    path.unlink()
+    keyring_file.create_keyring(
+        path, keyring, PassphraseRoot(reference, {"P": "the passphrase of it"})
+    )
+
+
+def another_root(place: Place) -> None:
+    place.edit("key: {file: root.key}", "passphrase: {env: SEALYARD_TEST_PASSPHRASE}")
+    place.environment["SEALYARD_TEST_PASSPHRASE"] = "a passphrase of nothing"
 
 
 def wrong_passphrase(place: Place) -> None:
@@ -185,7 +201,8 @@ TABLE: dict[Callable[[Place], None], str] = {
     open_keyring: "mode 0644 lets others in",
     wrong_root_key: "keyring.jwe",
     no_passphrase: "SEALYARD_TEST_PASSPHRASE: holds no passphrase",
-    wrong_passphrase: "keyring.jwe",
+    wrong_passphrase: "the keyring does not open",
+    another_root: "no wrapping for the configured root `passphrase`",
     no_token: "admin.token: No such file",
     open_token: "mode 0640 lets others in",
     short_token: "admin.token: not a token of at least 16 characters",
