@@ -28,6 +28,8 @@ _SET_MEMBERS: Final = {
 # Only written where there are any, so that a keyring without them opens in older versions too; one
 # with them does not, since those would open what is revoked.
 _REVOCATIONS: Final = "revocations"
+_PRUNED: Final = "pruned"
+"""Up to when revocations were dropped; of the new form alone."""
 _KEY_MEMBERS: Final = frozenset({"kty", "use", "kid", "k"})
 _KEK_MEMBERS: Final = _KEY_MEMBERS | {"number", "created", "state"}
 _ALSO: Final = "also"
@@ -72,6 +74,8 @@ def encode(keyring: Keyring) -> bytes:
         }
     if revocations:
         members[_REVOCATIONS] = revocations
+    if keyring.pruned:
+        members[_PRUNED] = keyring.pruned
     return json.dumps(members, separators=(",", ":")).encode()
 
 
@@ -83,7 +87,8 @@ def decode(text: bytes) -> Keyring:
     version = members["sealyard"]
     if type(version) is not int or version not in _SET_MEMBERS:
         raise KeyringError("the keyring was written by a newer Sealyard")
-    if set(members) - {_REVOCATIONS} != _SET_MEMBERS[version]:
+    more = {_REVOCATIONS} if version == OLD else {_REVOCATIONS, _PRUNED}
+    if set(members) - more != _SET_MEMBERS[version]:
         raise KeyringError("the keyring is not a JWK Set of Sealyard")
     keys = members["keys"]
     if not isinstance(keys, list) or not all(isinstance(key, dict) for key in keys):
@@ -102,7 +107,8 @@ def decode(text: bytes) -> Keyring:
     else:
         generation = _integer(members["generation"])
         joined_since, retired = _integer(members["joined_since"]), members["retired"]
-        own = {"joined_since": joined_since, "retired": _numbers(retired)}
+        pruned = _integer(members.get(_PRUNED, 0))
+        own = {"joined_since": joined_since, "retired": _numbers(retired), "pruned": pruned}
     return Keyring(
         keks,
         name_key,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +21,7 @@ class Keeper:
     path: Path
     root: RootProvider
     audit: AuditLog
+    clock: Callable[[], float] = time.time
 
     def revoke(self, name: str, not_before: int) -> None:
         """Keep that the sessions of `name` from before `not_before` (seconds) are revoked.
@@ -28,7 +31,7 @@ class Keeper:
         """
 
         def change(keyring: Keyring) -> Keyring:
-            changed = keyring.revoke(name, not_before)
+            changed = keyring.revoke(name, not_before, now=int(self.clock()))
             key, path = audit_key(keyring.record_key), str(self.path)
             told: dict[str, Value] = {"keyring": path, "scope": name, "not_before": not_before}
             self.audit.write(key, "keys.revoke", **told)

@@ -33,9 +33,21 @@ MARK_CHARS: Final = 4
 """So many characters of its thumbprint end the id of a new KEK."""
 SHOWN_CHARS: Final = 16
 
+_DAY: Final = 24 * 3600
+CLOCKS_SECONDS: Final = _DAY
+"""So far may the clock of whoever made a KEK be from those of the processes that seal under it."""
+LONGEST_SECONDS: Final = _DAY + 366 * _DAY
+"""So long after it began may an ephemeral session, or one out of a key package, still open."""
+
 _NUMBER_BYTES: Final = 4
 _MOST_NAME_CHARS: Final = 27
 _NAME: Final = re.compile(r"[A-Za-z0-9_-]{22}")
+_WAY_OUT: Final = (
+    "one is dropped by itself at the next once it is older than 367 days and than every KEK by a"
+    " day, so rotate the KEK and, when nothing needs them any more, disable and remove those from"
+    " before (`sealyard keys add`, `promote`, `disable`, `remove`); a keyring in the old form keeps"
+    " all of them until `sealyard keys upgrade`"
+)
 
 RandomBytes = Callable[[int], bytes]
 """Returns that many bytes nobody can guess; `os.urandom` outside of tests."""
@@ -99,7 +111,8 @@ class Keyring:
     would else be tried with the wrong KEK. The old form knows the highest number ever given
     (`highest_number`) in place of them. `former` are the keyrings that were merged into this one:
     since then, one id or number may stand for a few KEKs. A revocation that stands here survives
-    the loss of every store.
+    the loss of every store; up to `pruned` (seconds since 1970) some have been dropped, since no
+    session was left that they would have refused.
     """
 
     keks: tuple[KekEntry, ...]
@@ -111,6 +124,7 @@ class Keyring:
     joined_since: int | None = None
     retired: frozenset[int] = frozenset()
     former: tuple[Former, ...] = ()
+    pruned: int = 0
 
     def __post_init__(self) -> None:
         """Raise KeyringError, naming the reason, for a keyring that cannot be."""
@@ -122,11 +136,13 @@ class Keyring:
             raise KeyringError("two KEKs have the same id")
         if sum(entry.state == "primary" for entry in self.keks) != 1:
             raise KeyringError("exactly one KEK is primary")
-        if self.generation < 0 or (self.joined_since is not None and self.joined_since < 0):
+        if min(self.generation, self.pruned) < 0 or (
+            self.joined_since is not None and self.joined_since < 0
+        ):
             raise KeyringError("a keyring's generation and times are not below 0")
         _check_numbers(self)
         _check_merged(self)
-        _check_revocations(self.revocations)
+        _check_revocations(self)
 
     @property
     def id(self) -> str:
@@ -182,14 +198,43 @@ class Keyring:
         """Return since when the sessions of a conversation count (seconds); 0 for none revoked."""
         return next((one.not_before for one in self.revocations if one.name == name), 0)
 
-    def revoke(self, name: str, not_before: int) -> Keyring:
+    def revoke(self, name: str, not_before: int, *, now: int = 0) -> Keyring:
         """Return the keyring that refuses the conversation's sessions from before `not_before`.
 
-        A later time wins over an earlier one. Raises KeyringError when no more revocations fit.
+        A later time wins over an earlier one. At `now` (seconds since 1970; 0: not known) what
+        refuses nothing any more is dropped. Raises KeyringError when no more revocations fit.
         """
-        others = tuple(one for one in self.revocations if one.name != name)
+        pruned = self.without_idle(now)
+        others = tuple(one for one in pruned.revocations if one.name != name)
         latest = max(not_before, self.not_before(name))
-        return replace(self, revocations=(*others, Revocation(name, latest)))
+        return replace(pruned, revocations=(*others, Revocation(name, latest)))
+
+    def idle(self, now: int) -> tuple[Revocation, ...]:
+        """Return the revocations that no session can be older than which still opens at `now`.
+
+        A durable session is no older than its KEK, by the clocks of those who made the two. An
+        ephemeral one, or one out of a key package, does not open for longer than `LONGEST_SECONDS`.
+        The old form has no place to say that some were dropped, and keeps all.
+        """
+        if self.joined_since is None:
+            return ()
+        oldest = min(kek.created for kek in self.keks) - CLOCKS_SECONDS
+        latest = min(oldest, now - LONGEST_SECONDS - CLOCKS_SECONDS)
+        return tuple(one for one in self.revocations if one.not_before <= latest)
+
+    def without_idle(self, now: int) -> Keyring:
+        """Return the keyring without the revocations that are idle at `now`.
+
+        It keeps up to when some were dropped: a KEK that was removed and comes back out of a backup
+        does not open, since what was revoked under it is known no more.
+        """
+        idle = self.idle(now)
+        if not idle:
+            return self
+        gone = frozenset(idle)
+        stay = tuple(one for one in self.revocations if one not in gone)
+        pruned = max(self.pruned, *(one.not_before for one in idle))
+        return replace(self, revocations=stay, pruned=pruned)
 
     def add(self, kek_id: str, *, now: int, random: RandomBytes, marked: bool = False) -> Keyring:
         """Return the keyring with a new KEK that opens and does not seal yet.
@@ -284,7 +329,8 @@ class Keyring:
         is in seconds since 1970. Raises KeyringError where the old form cannot hold that, and where
         one name would stand for too many KEKs.
         """
-        merged = replace(self, revocations=_latest(self.revocations, other.revocations))
+        revocations = _latest(self.revocations, other.revocations)
+        merged = replace(self, revocations=revocations, pruned=max(self.pruned, other.pruned))
         keks, former = self._merged_keks(other), self._merged_former(other)
         if (keks, former) == (self.keks, self.former):
             return merged
@@ -318,6 +364,8 @@ class Keyring:
             if ours is None:
                 taken = {kek.id for kek in keks.values()}
                 state: KekState = "decrypt" if entry.state == "primary" else entry.state
+                if entry.number in self.retired and entry.created < self.pruned:
+                    state = "disabled"  # what was revoked under it stands nowhere any more
                 ours = replace(entry, state=state)
                 if entry.id in taken:
                     ours = replace(ours, id=marked_id(entry.id[:_MOST_NAME_CHARS], entry.key))
@@ -423,9 +471,10 @@ def _check_merged(keyring: Keyring) -> None:
         raise KeyringError(f"one id or number stands for more than {MAX_CANDIDATES} KEKs")
 
 
-def _check_revocations(revocations: tuple[Revocation, ...]) -> None:
+def _check_revocations(keyring: Keyring) -> None:
+    revocations = keyring.revocations
     if len(revocations) > MAX_REVOCATIONS:
-        raise KeyringError(f"a keyring holds at most {MAX_REVOCATIONS} revocations")
+        raise KeyringError(f"a keyring holds at most {MAX_REVOCATIONS} revocations: {_WAY_OUT}")
     if len({one.name for one in revocations}) != len(revocations):
         raise KeyringError("one conversation is revoked twice")
     for one in revocations:

@@ -32,7 +32,7 @@ def desk(
 ) -> Desk:
     """Return who answers for the sessions of this process, and keeps revocations in the keyring."""
     path, log = settings.keys.keyring, log_of(settings, reporter, clock)
-    return Desk(sessions, Keeper(path, root_provider(settings, environ), log).revoke)
+    return Desk(sessions, Keeper(path, root_provider(settings, environ), log, clock).revoke)
 
 
 async def of_workers(workers: Sequence[WorkerProcess], call: Call, *, shared: bool) -> Answer:

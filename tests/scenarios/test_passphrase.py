@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import aiohttp
@@ -64,7 +65,10 @@ def serve(
     folder: Path, passphrase: str, upstream: int, where: str, *options: str, new: bool, control: str
 ) -> Iterator[Served]:
     """Run the sidecar with its passphrase in the environment or in a file."""
-    keyring = create("" if new else "k1", now=int(time.time()), random=os.urandom, marked=new)
+    keyring = create("k1", now=int(time.time()), random=os.urandom)
+    if not new:
+        first = keyring.keks[0].number
+        keyring = replace(keyring, joined_since=None, highest_number=first)
     create_keyring(folder / "keyring.jwe", keyring, a_root(passphrase))
     write_token(folder, TOKEN)
     secret = "{env: SEALYARD_PASSPHRASE}"

@@ -9,11 +9,14 @@ from __future__ import annotations
 import os
 from typing import Final
 
+from ...process.hardening import guard_memory
+
 NICENESS: Final = 10
 
 
 def main() -> None:
     """Make the pair that stdin asks for, with less right to the CPU than others have."""
+    guard_memory()
     os.nice(NICENESS)
     if hasattr(os, "SCHED_BATCH"):  # Linux: when it wakes up, it takes the CPU from nobody
         os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
