@@ -213,3 +213,11 @@ def test_a_head_that_is_none_has_no_headers() -> None:
     forbidding = a_block(encrypt=["$.a"], absent=["header:x"])
     assert through(messages(ws(forbidding)), '{"a":1}').startswith(b'{"a":"eyJ')
     assert SocketHead("request").headers == ()
+
+
+@pytest.mark.parametrize(
+    ("block", "seals"),
+    [(a_block(encrypt=["$.a"]), True), (a_block(decrypt=["$.a"]), False), ((), False)],
+)
+def test_messages_tell_whether_they_are_sealed(block: Block, *, seals: bool) -> None:
+    assert messages(ws(block)).seals is seals

@@ -330,3 +330,16 @@ def test_a_server_whose_events_are_sealed_opens_and_refuses_as_ever(
 def test_where_nothing_is_sealed_any_packet_passes() -> None:
     rule = a_rule(request=replace(a_block(decrypt=["optional $[1].content"]), format="socketio"))
     assert sent(rule, a_message('40{"content":"x"}', headers=TEXT)) == b'40{"content":"x"}'
+
+
+def test_a_packet_is_asked_for_names_of_its_arrays_alone() -> None:
+    rule = seals("$[1].content", "header:X-Room", format="socketio", nothing="pass")
+    headers = (*TEXT, (b"X-Room", b"a"))
+    out = sent(rule, a_message('40{"x-room":"a"}\x1e42["m",{"content":"4111"}]', headers=headers))
+    assert out.startswith(b'40{"x-room":"a"}\x1e42["m",{"content":"eyJ')
+
+
+def test_a_line_that_is_a_field_of_ones_own_passes() -> None:
+    body = 'trace: 1\ndata: {"card":"4111"}\n\n'
+    out = sent(seals("$.card", format="sse"), a_message(body, headers=EVENTS))
+    assert out.startswith(b"trace: 1\ndata: ")
