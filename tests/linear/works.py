@@ -299,7 +299,7 @@ GROWTHS: Final = (
         lambda n: b"".join(b'{"c":"c%d","card":"4"}\n' % at for at in range(n)),
         headers=NDJSON,
     ),
-    Growth("short lines", _LINES, lambda n: b'{"c":"","card":""}\n' * n, headers=NDJSON),
+    Growth("short lines", _LINES, lambda n: b'{"c":"a","card":""}\n' * n, headers=NDJSON),
     Growth("events", _EVENTS, lambda n: b'data: {"c":"c1","card":"4"}\n\n' * n, headers=EVENTS),
     Growth(
         "events opened",
