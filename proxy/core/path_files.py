@@ -84,6 +84,7 @@ def _derived(reading: Reading, stems: int) -> Iterator[Reading]:
         if _is_script(segments, at):
             yield _without(reading, at + 1, last + 1)
             yield from _behind_script(reading, at)
+            yield from _negotiated(reading, at)
 
 
 def _behind_script(reading: Reading, at: int) -> Iterator[Reading]:
@@ -94,6 +95,14 @@ def _behind_script(reading: Reading, at: int) -> Iterator[Reading]:
     placed = segments[:at] == (_FOLDER,) or not _ALSO_DOMAINS.fullmatch(name)
     if at and (certain or placed):
         yield _without(reading, 0, at + 1, certain=certain)
+
+
+def _negotiated(reading: Reading, at: int) -> Iterator[Reading]:
+    """Yield what has the same script where names are negotiated: `/api.php/pay` for `/api/pay`."""
+    segments = reading.segments
+    stem = segments[at].partition(".")[0]
+    if stem != segments[at]:
+        yield reading._replace(segments=(*segments[:at], stem, *segments[at + 1 :]))
 
 
 def _without_extension(reading: Reading, stems: int) -> Iterator[Reading]:

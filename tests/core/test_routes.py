@@ -69,6 +69,7 @@ AS_PAY = (
     *("/api/pay.json", "/api/pay.JSON", "/api/pay%2Ejson", "/api/pay.json/", "/api/pay.html"),
     *("/api/pay.x", "/api/pay.tar.gz", "/api/pay;.json", "/api/pay.json;x=1", "/api/pay."),
     *("/api/pay.json.", "/api/pay.json%20", "/api/pay..json", "/api/pay%252Ejson", "/API/PAY.Json"),
+    *("/api.php/pay", "/API.PHP/pay", "/api%2Ephp5/pay", "/api.fcgi/pay.json"),
     *("/index.php/api/pay", "/index%2Ephp/api/pay", "/index.php//api/pay", "/INDEX.PHP/api/pay"),
     *("/app_dev.php/api/pay", "/index.php5/api/pay", "/x/index.php/api/pay", "/api/index.php/pay"),
     *(
