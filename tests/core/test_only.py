@@ -146,6 +146,11 @@ def test_plain_paths_are_not_searched_past_it(path: str) -> None:
     refused(made, body)
 
 
+def test_a_form_has_no_such_objects() -> None:
+    headers = ((b"Content-Type", b"application/x-www-form-urlencoded"),)
+    passes(rule("form:content", only=["id"]), "content=a&b=c", headers)
+
+
 def test_values_of_the_head_stand_in_no_object() -> None:
     made = rule("$.content", "optional header:title", only=["id"])
     passes(made, {"content": "a", "id": 1}, (*JSON_TYPE, (b"Title", b"a")))

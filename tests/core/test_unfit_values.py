@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from proxy.core.conditions import Condition, text_value
 from proxy.core.context import Context
 from proxy.core.errors import SealyardError, UnfitValue
 from proxy.core.explanation import explain_request
@@ -16,6 +17,7 @@ from proxy.core.message import Headers
 from proxy.core.path import canonical
 from proxy.core.rulebook import Rulebook
 from proxy.core.rules import Block, Rule
+from proxy.core.selectors import parse_json_selector
 from proxy.core.token import decode
 from tests.factories import (
     JSON_TYPE,
@@ -218,6 +220,23 @@ def test_explain_tells_it(content: str) -> None:
     message = a_message(said(content))
     told, _ = explain_request(book, message.head, canonical(message.head.path), message.body)
     assert isinstance(told.refusal, UnfitValue)
+
+
+def test_explain_tells_it_of_records_with_blocks_of_their_own_and_of_heads() -> None:
+    when = (Condition(parse_json_selector("$.a"), frozenset({text_value("x")})),)
+    asks = a_block(encrypt=[an_item("$.content", min_chars=3)])
+    own = a_rule("POST /api/messages", request=(replace(asks, when=when), asks))
+    record = '{"conversationId":"c1","a":"%s","content":"ab"}'
+    titled = an_item("header:content", min_chars=3, field="content", bind=["tenant", "field"])
+    head = a_rule("POST /api/messages", request=a_block(encrypt=[titled]))
+    for made, message in (
+        (own, a_message(record % "x" + "\n" + record % "y", headers=NDJSON)),
+        (own, a_message(record % "y", headers=NDJSON)),
+        (head, a_message("{}", headers=(*JSON_TYPE, (b"content", b"ab")))),
+    ):
+        book = Rulebook((made,), pass_unmatched=True)
+        told, _ = explain_request(book, message.head, canonical(message.head.path), message.body)
+        assert isinstance(told.refusal, UnfitValue)
 
 
 def test_what_explain_cannot_know_it_does_not_refuse() -> None:

@@ -31,6 +31,10 @@ RULES = """\
         match: POST /closed
         conversation: const:c
         request: {encrypt: $.content, only: [id]}
+      - name: events
+        match: POST /events
+        conversation: const:c
+        request: {format: sse, encrypt: optional $.content, nothing: refuse, only: [id]}
       - name: counted
         match: POST /counted
         conversation: const:c
@@ -47,6 +51,7 @@ RULES = """\
         response: {encrypt: optional $.content, nothing: refuse}
 """
 LINES = "application/x-ndjson"
+EVENTS = "text/event-stream"
 JSON = "application/json"
 GOOD = '{"content":"fine"}'
 RENAMED = f'{{"contnt":"{CANARY}"}}'
@@ -58,13 +63,19 @@ REFUSED = [
     ("/strings", LINES, f'{GOOD}\n{{"content":["{CANARY}"]}}\n', 422),
     ("/closed", JSON, f'{{"content":"fine","id":1,"contnt":"{CANARY}"}}', 400),
     ("/closed", LINES, f'{GOOD}\n{{"content":"fine","{CANARY}":1}}\n', 400),
+    ("/events", EVENTS, f"data: {GOOD}\n\ndata: {RENAMED}\n\n", 400),
     ("/renamed", JSON, RENAMED, 400),
     ("/renamed", JSON, f'["{CANARY}"]', 400),
     ("/renamed", JSON, f'"{CANARY}"', 400),
     ("/renamed", LINES, f"{GOOD}\n{RENAMED}\n", 400),
     ("/renamed", JSON, f'{{"items":[{GOOD},{RENAMED}]}}', 400),
 ]
-CODES = {"strings": "unfit-value", "renamed": "nothing-sealed", "closed": "forbidden-value"}
+CODES = {
+    "strings": "unfit-value",
+    "renamed": "nothing-sealed",
+    "closed": "forbidden-value",
+    "events": "forbidden-value",
+}
 
 
 async def sent(
