@@ -45,6 +45,26 @@ def test_what_an_older_file_disables_and_revokes_is_taken_from_it() -> None:
     assert line.take(new).entry("k3").state == "disabled"
 
 
+def test_a_kek_that_is_enabled_again_opens_at_the_next_reload() -> None:
+    old = a_keyring("k2").disable("k2")
+    line = Lineage(old)
+    line.learn(marker_of(old))
+    enabled = old.enable("k2")
+    assert enabled.generation == old.generation + 1
+    assert states(line.take(enabled))["k2"] == "decrypt"
+    line.learn(marker_of(enabled))
+    assert states(line.keyring)["k2"] == "decrypt"
+    assert states(line.take(old))["k2"] == "disabled"  # the older file cannot be told from a no
+
+
+def test_a_keyring_that_counts_no_generations_enables_nothing_while_running() -> None:
+    old = replace(an_old_keyring("k2").disable("k2"), generation=0)
+    line = Lineage(old)
+    enabled = replace(old.enable("k2"), generation=0)
+    assert states(line.take(enabled))["k2"] == "disabled"
+    assert states(Lineage(enabled).keyring)["k2"] == "decrypt"
+
+
 def a_later(keyring: Keyring) -> Keyring:
     """Return a later generation in which k3 opens and nothing is revoked."""
     again = Keyring(
