@@ -13,6 +13,7 @@ from typing import Final
 from ..telemetry.tally import Reporter
 from . import marker as markers
 from . import roster
+from .ending import end
 from .guarded import GuardedStore
 from .keyring import Keyring, RandomBytes, shown
 from .lineage import Accepted, Lineage
@@ -22,7 +23,6 @@ from .stores import StoreFailed
 from .stores.authentic import RecordRefused, RecordUnknown
 
 INTERVAL_SECONDS: Final = 3.0
-_CLOSE_SECONDS: Final = 0.2
 _ANY_EPOCH: Final = 1
 """What is kept goes by what was seen there before, and not by a number."""
 
@@ -115,10 +115,8 @@ class KeyringWatch:
     async def close(self) -> None:
         """Look no more."""
         task, self._task = self._task, None
-        while task is not None and not task.done():
-            # Again and again: a cancellation that meets a time-out inside redis-py can get lost.
-            task.cancel()
-            await asyncio.wait({task}, timeout=_CLOSE_SECONDS)
+        if task is not None:
+            await end(task)
 
     async def _run(self) -> None:
         while True:

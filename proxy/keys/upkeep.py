@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import Final
 
+from .ending import end
 from .guarded import Notice
 from .sessions import Sessions
 
@@ -55,8 +56,7 @@ class Upkeep:
         task, self._task = self._task, None
         if task is None:
             return
-        task.cancel()
-        await asyncio.wait({task})
+        await end(task)
         with suppress(TimeoutError):
             async with asyncio.timeout(_LAST_SECONDS):
                 await self.once()

@@ -50,6 +50,11 @@ def test_keys_are_as_written() -> None:
     assert (keys.ttl, keys.grace) == (86400.0, 0.0)
 
 
+def test_the_keyring_may_be_pinned_by_its_id() -> None:
+    pinned = changed("passphrase: {env: P}", "passphrase: {env: P}, id: lXJ6nQm9bTq0x3VfYkR2dA")
+    assert loaded(pinned).settings.keys.keyring_id == "lXJ6nQm9bTq0x3VfYkR2dA"
+
+
 BOB = f"{{participant: bob, keys: [{'A' * 43}]}}"
 
 

@@ -11,6 +11,7 @@ from typing import Any, Final, TypeVar
 from redis.exceptions import NoScriptError
 
 from ...config.settings import RedisSettings
+from ..ending import end
 from . import redis_answers, redis_scripts
 from .redis_client import translated
 from .redis_reach import reach
@@ -35,7 +36,6 @@ _T = TypeVar("_T")
 FORMAT: Final = "v1"
 _AGAIN_SECONDS: Final = 1.0
 _LISTEN_SECONDS: Final = 5.0
-_CLOSE_SECONDS: Final = 0.2
 _MOST_KEYS: Final = 1_000
 """So many keys one script takes at most: Lua's stack ends below 8,000."""
 
@@ -162,10 +162,8 @@ class RedisStore:
     async def close(self) -> None:
         """Stop listening and close all connections."""
         self._closed = True
-        while self._listening is not None and not self._listening.done():
-            # Again and again: a cancellation that meets a time-out inside redis-py can get lost.
-            self._listening.cancel()
-            await asyncio.wait([self._listening], timeout=_CLOSE_SECONDS)
+        if self._listening is not None:
+            await end(self._listening)
         self._listening = None
         with suppress(StoreFailed):
             async with translated():
