@@ -164,6 +164,12 @@ def test_what_reads_as_the_old_form_is_exactly_that(text: str) -> None:
     assert reads_as_joined(text) == is_old_form(text)
 
 
+def test_a_context_tells_whether_a_text_of_it_reads_as_joined() -> None:
+    assert Context(Scope("clinic", "1:5")).reads_as_joined
+    assert Context(message="5:alice3:bob").reads_as_joined
+    assert not Context(Scope("clinic", a_list("1:5")), "1:5", purpose="1:5").reads_as_joined
+
+
 def test_a_long_text_is_read_once() -> None:
     assert reads_as_joined("1:a" * 200_000)
     assert not reads_as_joined("1:a" * 200_000 + "1")

@@ -194,6 +194,14 @@ def test_no_participant_has_a_joined_name(part: NamedPart) -> None:
         scopes(rule, a_message(body))
 
 
+def test_all_values_of_a_message_are_for_the_same_recipients() -> None:
+    names = replace(USUAL_NAMES, sender=source("$.from"), recipients=source("$.to.*"))
+    items = tuple(replace(an_item(one), parties=SEALING) for one in ("$.content", "$.note"))
+    rule = a_rule(names=names, request=Block(encrypt=items))
+    body = '{"conversationId":"c1","from":"alice","to":["bob"],"content":"x","note":"y"}'
+    assert parties(rule, a_message(body)) == [Parties("alice", ("bob",))]
+
+
 def test_recipients_are_the_texts_within_joined_names() -> None:
     joined = ListSource((source("$.to.*"), MembersSource((source("$.from"), source("$.to.*")))))
     rule = sealing(FirstSource((source("path:none"), joined)))
