@@ -146,14 +146,17 @@ def for_form(name: str, rng: random.Random) -> str:
     chance = rng.choice((0.0, 0.0, 0.3))
     twice = rng.random() < 0.07
     old = rng.random() < 0.04
+    overlong = rng.random() < 0.02
     found = []
     for one in _bytes(name):
         if one == " " and rng.random() < 0.5:
             found.append("+")
-        elif one in kept and rng.random() >= chance:
+        elif one in kept and rng.random() >= chance and not overlong:
             found.append(one)
         elif old:
             found.append(f"%u{ord(one):04x}")
+        elif overlong and one in string.ascii_letters:
+            found.append(f"%C1%{0x80 + (ord(one) & 0x3F):02X}")
         else:
             found.append(("%25" if twice else "%") + f"{ord(one):02{rng.choice('xX')}}")
     if rng.random() < 0.03:

@@ -73,6 +73,16 @@ def _connection(draft: Draft, rng: random.Random) -> bool:
     return True
 
 
+def _folded(draft: Draft, rng: random.Random) -> bool:
+    """A header whose value goes on in a next line, or one that does not end where it seems to."""
+    name = _own(draft) or rng.choice(("Content-Type", "Cookie", "X-Note"))
+    old = draft.header(name.lower()) or "x"
+    joint = rng.choice(("\r\n ", "\r\n\t", "\n", "\r", "\n ", "\x0b", "\0"))
+    behind = rng.choice((MINE, f"{name}: {MINE}", f"{name}:{MINE}", "x"))
+    draft.set_header(name, f"{old}{joint}{behind}")
+    return True
+
+
 def _target(draft: Draft, rng: random.Random) -> bool:
     """A header by which some servers take another path, host or user."""
     names = (
@@ -117,4 +127,5 @@ MUTATORS: Final[Mapping[str, Callable[[Draft, random.Random], bool]]] = {
     "connection": _connection,
     "target in a header": _target,
     "odd header": _odd,
+    "folded header": _folded,
 }

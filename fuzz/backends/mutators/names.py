@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from ..case import MINE, VICTIM
-from ..draft import Draft, Part, bracketed, disposition
+from ..draft import TYPES, Draft, Part, bracketed, disposition
 from ..names import bent, for_form, for_header, for_json, for_part
 
 _DECOY: Final = "decoy"
@@ -230,6 +230,37 @@ def separated(draft: Draft, rng: random.Random) -> bool:
     return True
 
 
+def crowded(draft: Draft, rng: random.Random) -> bool:
+    """A second occurrence of a selected name behind or before more pairs than some count."""
+    names = [name for name in draft.route.fields if name != "body"]
+    if not names:
+        return False
+    many = rng.choice((64, 300, 1001, 1500))
+    fill = [(f"f{at}", "x") for at in range(many)]
+    name = rng.choice(names)
+    where = rng.randrange(3)
+    if where == 0 and draft.kind == "form":
+        draft.members = [*fill, *draft.members] if rng.random() < 0.5 else [*draft.members, *fill]
+        into_body(draft, bent(name, rng)[0], draft.value, rng)
+    elif where == 1 and draft.kind == "json":
+        draft.members += [(f'"{one}"', '"x"') for one, _ in fill]
+        into_body(draft, bent(name, rng)[0], draft.value, rng)
+    else:
+        draft.query += [f"{one}={text}" for one, text in fill[:900]]
+        into_query(draft, bent(name, rng)[0], draft.value, rng)
+    return True
+
+
+def bodied(draft: Draft, rng: random.Random) -> bool:
+    """A body where there is none, with the names of the query."""
+    if draft.kind != "none":
+        return False
+    draft.kind = rng.choice(("form", "json", "parts"))
+    draft.set_header("Content-Type", TYPES[draft.kind])
+    name, _ = bent(draft.route.fields[0], rng)
+    return into_body(draft, name, draft.value, rng)
+
+
 def swapped(draft: Draft, _: random.Random) -> bool:
     """The conversation of the sealed value where the second one stands, and the other way round."""
 
@@ -252,5 +283,7 @@ MUTATORS: Final[Mapping[str, Callable[[Draft, random.Random], bool]]] = {
     "missing": missing,
     "shape": shape,
     "separated": separated,
+    "crowded": crowded,
+    "bodied": bodied,
     "swapped": swapped,
 }

@@ -139,6 +139,8 @@ def _behind(draft: Draft, rng: random.Random) -> bool:
 def _inside(draft: Draft, rng: random.Random) -> bool:
     """Something in the place of a slash that some servers take for one."""
     slashes = [at for at, letter in enumerate(draft.path) if letter == "/"]
+    if not slashes:
+        return False
     at = rng.choice(slashes)
     draft.path = draft.path[:at] + rng.choice(_INSIDE) + draft.path[at + 1 :]
     return True
