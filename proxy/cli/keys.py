@@ -12,7 +12,7 @@ from typing import Any, Final
 import click
 
 from ..keys import keyring_file, receipt
-from ..keys.keyring import KekEntry, Keyring, create
+from ..keys.keyring import MAX_REVOCATIONS, KekEntry, Keyring, create
 from . import base, keys_backup, keys_token, keys_usage, times
 from .asking import ask, yes_option
 from .keyring_changes import ROLL_OUT_SECONDS, asked, facts, prepare_new, tell, update
@@ -75,10 +75,14 @@ def list_keks(place: Place, *, as_json: bool) -> None:
         }
         for kek in keyring.keks
     ]
+    idle, held = len(keyring.idle(int(time.time()))), len(keyring.revocations)
     if as_json:
-        base.print_json(facts(keyring) | {"keks": rows})
+        revocations = {"held": held, "most": MAX_REVOCATIONS, "idle": idle}
+        base.print_json(facts(keyring) | {"keks": rows, "revocations": revocations})
     else:
         tell(keyring)
+        if held:
+            base.say(f"{held} revocations of at most {MAX_REVOCATIONS}; {idle} go with the next")
         for row in rows:
             also = f" also {', '.join(row['also'])}" if row["also"] else ""
             click.echo("{id:<32} {number:>5} {state:<8} {created}".format(**row) + also)

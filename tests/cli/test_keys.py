@@ -96,6 +96,7 @@ def test_an_old_keyring_is_changed_in_its_form_until_it_is_upgraded(run: Run) ->
         "generation": 1,
         "joined_since": None,
         "keks": [],
+        "revocations": {"held": 0, "most": 10_000, "idle": 0},
     }
     upgraded = json.loads(run("upgrade", "--json").stdout)
     assert (upgraded["id"], upgraded["generation"]) == (old.id, 2)

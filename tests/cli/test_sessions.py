@@ -126,6 +126,13 @@ def test_a_time_may_be_said_and_spares_what_began_after_it(run: Run) -> None:
     assert opens(text)
 
 
+def test_revocations_are_counted_where_keks_are_listed(run: Run) -> None:
+    run("sessions", "revoke", "--yes", *NAMED)
+    told = json.loads(run("keys", "list", "--json").stdout)["revocations"]
+    assert told == {"held": 1, "most": 10_000, "idle": 0}
+    assert "1 revocations of at most 10000; 0 go with the next" in run("keys", "list").stderr
+
+
 def test_without_a_shared_store_only_the_keyring_is_changed(run: Run) -> None:
     configure("memory")
     run("sessions", "rotate", *NAMED, status=1)
