@@ -9,6 +9,7 @@ import secrets
 import subprocess
 import sys
 import time
+import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -22,7 +23,7 @@ from proxy.keys.keyring import create
 from proxy.keys.keyring_file import create_keyring, open_keyring, update_keyring
 from proxy.keys.roots import PassphraseRoot
 from tests.process.searching import can_read, places, whole
-from tests.scenarios.rig import Served, backend, free_port, running, write_token
+from tests.scenarios.rig import ROOT, Served, backend, free_port, running, write_token
 
 pytestmark = pytest.mark.skipif(
     not can_read(),
@@ -218,3 +219,11 @@ def test_every_command_is_guarded_before_it_reads_anything(tmp_path: Path) -> No
     seen, dumpable, core = json.loads(done.stdout.splitlines()[-1])
     assert (dumpable, core) == (0, [0, 0])
     assert not [name for name in seen[0] if name.startswith(("proxy.cli", "proxy.keys"))]
+
+
+def test_every_way_into_the_program_begins_with_the_guard() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert project["scripts"] == {"sealyard": "proxy.__main__:run"}
+    image = (ROOT / "docker" / "sealyard").read_text()
+    assert "from proxy.__main__ import run" in image
+    assert "proxy.cli" not in image
