@@ -30,13 +30,29 @@ _CREDENTIAL_COOKIES: Final = FieldNames(
 class NamesOfHead:
     """The sources of one rule that are read from the head of its requests."""
 
-    __slots__ = ("_captures", "_elsewhere", "_headers", "_jwt", "_names", "_parameters")
+    __slots__ = (
+        "_captures",
+        "_elsewhere",
+        "_headers",
+        "_jwt",
+        "_names",
+        "_parameters",
+        "_replaced",
+    )
 
-    def __init__(self, sources: Iterable[NameSource], *, elsewhere_allowed: bool = False) -> None:
+    def __init__(
+        self,
+        sources: Iterable[NameSource],
+        *,
+        replaced: bool = False,
+        elsewhere_allowed: bool = False,
+    ) -> None:
         """Make ready for sources of any place.
 
+        `replaced` says that another source is read where there is no bearer token;
         `elsewhere_allowed` lets cookies have their names, and other credentials stand there.
         """
+        self._replaced = replaced
         self._elsewhere = not elsewhere_allowed
         known = dict.fromkeys(sources)
         self._captures = [one.name for one in known if one.place == "path"]
@@ -101,12 +117,13 @@ class NamesOfHead:
                     raise AmbiguousRequest("name-in-a-list")
                 seen.add(folded)
 
-    @staticmethod
-    def _look_for_credentials(exchange: Exchange) -> None:
+    def _look_for_credentials(self, exchange: Exchange) -> None:
         """Refuse a second credential: the backend may take its name from that one."""
         bearer = exchange.bearer
         if bearer is None:
-            return
+            if not self._replaced:
+                return  # then there is no name, and nothing is sealed or opened under one
+            bearer = ""
         for name, value in fields_of_query(exchange.head.query or ""):
             refuse_credential(name, value, bearer)
         for name, value in cookies(exchange.head):

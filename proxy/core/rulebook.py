@@ -14,7 +14,7 @@ from .names_of_head import NamesOfHead
 from .path import REMEMBERED, REMEMBERED_MAX, CanonicalPath
 from .routes import Pattern, RouteTable
 from .rules import NAMED_PARTS, Behaviour, Block, Rule, Verdict
-from .sources import JsonSource, NameSource, json_sources, name_sources
+from .sources import FirstSource, JsonSource, NameSource, json_sources, name_sources
 
 Blueprints = tuple[Blueprint, ...]
 
@@ -241,7 +241,9 @@ def _of_head(blueprints: Blueprints) -> NamesOfHead | None:
     if not names:
         return None
     allowed = all(one.block.elsewhere_allowed for one in blueprints)
-    return NamesOfHead(names, elsewhere_allowed=allowed)
+    sources = {one.sources[part] for one in blueprints for part in one.sources if one.needs(part)}
+    replaced = any(isinstance(one, FirstSource) for one in sources)
+    return NamesOfHead(names, replaced=replaced, elsewhere_allowed=allowed)
 
 
 def _names_of_head(blueprints: Blueprints) -> Iterator[NameSource]:

@@ -355,6 +355,14 @@ def test_without_a_credential_there_is_no_second() -> None:
     )
 
 
+def test_what_stands_for_a_claim_stands_for_no_other_credential() -> None:
+    rule = opening(FirstSource((parse_source("jwt:sub"), parse_source("query:u"))))
+    body = f'{{"content":"{TOKEN}"}}'
+    assert outcome(rule, body, "/api/messages?u=victim") == "opened"
+    target = f"/api/messages?u=victim&access_token={MINE}"
+    assert outcome(rule, body, target) == "second-credential"
+
+
 def test_a_claim_that_stands_twice_is_none() -> None:
     token = a_jwt('{"sub":"victim","sub":"mine"}')
     headers = (*JSON_TYPE, (b"Authorization", b"Bearer " + token.encode()))
