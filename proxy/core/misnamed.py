@@ -121,9 +121,15 @@ class Look:
     )
 
     def __init__(
-        self, blueprint: Blueprint, head: ResponseHead, length: int | None, limit: int
+        self,
+        blueprint: Blueprint,
+        head: ResponseHead,
+        length: int | None,
+        limit: int,
+        *,
+        reads: bool = True,
     ) -> None:
-        """Begin with nothing seen."""
+        """Begin with nothing seen; unless it `reads`, the body passes whatever it is."""
         self._decrypts_body = _opens_bodies(blueprint)
         self._limit = limit
         self._length = length
@@ -132,7 +138,7 @@ class Look:
         self._next = 1
         self.media: bytes | None = None
         self._coding: str | None = None
-        self.passes = False
+        self.passes = not reads
         try:
             self._coding = coding_of(head.told)
         except UnsupportedBody:

@@ -262,12 +262,15 @@ class Course:
 
     def look(self, exchange: Exchange, response: UpstreamResponse) -> Look | None:
         """Return a look at a response that fits no block but may be what one reads; else None."""
-        whole = response.delimited and not response.bodiless
-        blueprint = pipeline.may_be_misnamed(exchange, response.head) if whole else None
+        if response.bodiless:
+            return None
+        blueprint = pipeline.may_be_misnamed(exchange, response.head)
         if blueprint is None:
             return None
         limit = self.body_limit(exchange.decision)
-        return Look(blueprint, response.head, response.framing.told, limit)
+        # What ends with its connection looks whole when it was cut: it is never read, only told of.
+        whole = response.delimited
+        return Look(blueprint, response.head, response.framing.told, limit, reads=whole)
 
     def streaming(self, blueprint: Blueprint, response: UpstreamResponse) -> Kind | None:
         """Return the kind of records of a response that passes record by record."""

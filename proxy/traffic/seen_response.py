@@ -17,8 +17,10 @@ _OVERLAP = 15
 
 
 async def look_at(response: UpstreamResponse, look: Look) -> SeenResponse:
-    """Return a response of which so much has been seen as a look takes."""
+    """Return a response of which so much has been seen as a look takes, and its first piece."""
     seen = SeenResponse(response)
+    if look.over:
+        await seen.see()
     while not look.over:
         piece = await seen.see()
         if not piece:

@@ -179,6 +179,14 @@ def test_what_a_rule_says_of_its_responses_is_heeded(block: Block) -> None:
     assert may_be_misnamed(trip.exchange, a_response(headers=head_of("text/plain"))) is None
 
 
+def test_what_may_have_been_cut_is_not_read() -> None:
+    made = Look(blueprint(), a_response(), None, SIZE, reads=False)
+
+    made.feed(b'["%b"]' % TOKEN)
+
+    assert (made.media, made.passes, holds_sealed(made.seen)) == (None, True, True)
+
+
 def test_nothing_is_looked_at_without_a_rule() -> None:
     trip = Trip((), a_message())
 

@@ -56,6 +56,10 @@ def answering(
             lines += [more] if more else []
             if way == "length":
                 peer.send(b"\r\n".join([*lines, b"Content-Length: %d" % len(body), b"", body]))
+            elif way == "close":
+                peer.send(b"\r\n".join([*lines, b"", body]))
+                peer.writer.close()
+                return
             else:
                 peer.send(b"\r\n".join([*lines, b"Transfer-Encoding: chunked", b"", b""]))
                 for at in range(0, len(body), 700):
@@ -199,6 +203,18 @@ async def test_what_holds_nothing_sealed_passes_in_silence(
     assert response.values(b"etag") == [b'"x"']
     assert response.values(UNREAD) == []
     assert "response_unread" not in told
+
+
+async def test_what_ends_with_its_connection_passes_and_is_told() -> None:
+    body = b'["%b"]' % await a_token()
+
+    response, told = await through(
+        answering(b"text/plain", body, way="close"), get(b"/any"), keys=KEYS, rulebook=a_book()
+    )
+
+    assert whole(response) == body
+    assert response.values(UNREAD) == [b"1"]
+    assert told["response_unread"] == 1
 
 
 @pytest.mark.parametrize("more", [{"types": ("application/json",)}, {"statuses": ((404, 404),)}])
