@@ -17,6 +17,7 @@ from proxy.core.context import Context, Scope
 from proxy.core.errors import SealyardError
 from proxy.core.exchange import Exchange
 from proxy.core.explanation import explain_request
+from proxy.core.formats import multipart
 from proxy.core.message import Headers, RequestHead
 from proxy.core.path import canonical
 from proxy.core.rulebook import Rulebook
@@ -521,6 +522,9 @@ def test_a_part_that_is_compared_is_held_until_it_is_there() -> None:
     plan = pipeline.plan_flowing_request(exchange, blueprint, body[:50], 1000)
     form = plan.form
     assert form is not None
+    assert blueprint.sources_elsewhere is not None
+    parts = list(multipart.parts(body, multipart.read_boundary([PARTS[0][1]])))
+    assert [blueprint.sources_elsewhere.takes(one) for one in parts] == [False, True]
     pieces = [body[at : at + 10] for at in range(0, len(body), 10)]
     with pytest.raises(SealyardError, match="name-differs"):
         [list(form.feed(piece)) for piece in pieces]

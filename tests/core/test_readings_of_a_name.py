@@ -176,6 +176,11 @@ def test_fields_that_lead_to_a_prototype_are_refused(name: str) -> None:
         FieldNames({0: "card"}).readings(name)
 
 
+def test_what_is_encoded_more_often_than_anybody_decodes_is_another_name() -> None:
+    name = "c%61rd".replace("%", "%25252525252525")
+    assert not FieldNames({0: "card"}).readings(name)
+
+
 def test_what_differs_in_case_alone_is_told_apart() -> None:
     names = FieldNames({0: "card", 1: "pay[card]"})
     assert [tuple(one) for one in names.readings("Card")] == [(0, True)]
