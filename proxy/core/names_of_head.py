@@ -6,8 +6,10 @@ anything is sealed or opened for it.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final
+from urllib.parse import unquote
 
 from .errors import AmbiguousRequest
 from .fields_of_head import COOKIE, cookies, fields_of_query
@@ -25,6 +27,24 @@ _CREDENTIALS: Final = FieldNames({0: "access_token"})  # RFC 6750 section 2
 _CREDENTIAL_COOKIES: Final = FieldNames(
     dict(enumerate(("access_token", "authorization", "bearer", "jwt")))
 )
+
+
+_DECODES: Final = 4
+_CLIMBING: Final = re.compile(r"(?:\A|[/\\])\.\.? *[/\\]|[/\\]\.\.? *\Z")
+
+
+def _refuse_other_segments(name: str) -> None:
+    """Raise AmbiguousRequest for a segment of a path in which servers find another name."""
+    if ";" in name:
+        # Servlets, and not they alone, take what follows for parameters.
+        raise AmbiguousRequest("parameters-in-name")
+    if "." not in name and "%" not in name:
+        return
+    # Tomcat, where it decodes slashes, climbs in `a%2F..%2Fb` and reads `b`.
+    for _ in range(_DECODES):
+        if _CLIMBING.search(name):
+            raise AmbiguousRequest("dots-in-name")
+        name = unquote(name, errors="replace")
 
 
 class NamesOfHead:
@@ -72,9 +92,7 @@ class NamesOfHead:
         if self in told.cleared:
             return
         for name in self._captures:
-            if ";" in exchange.decision.captures.get(name, ""):
-                # Servlets, and not they alone, take what follows for parameters.
-                raise AmbiguousRequest("parameters-in-name")
+            _refuse_other_segments(exchange.decision.captures.get(name, ""))
         if self._parameters:
             self._look_at_query(exchange)
         if self._headers or self._jwt:

@@ -377,9 +377,16 @@ def test_a_claim_that_stands_twice_is_none() -> None:
         ("victim", "opened"),
         ("victim;x=1", "parameters-in-name"),
         ("victim%3bx", "parameters-in-name"),
+        ("mine%2f..%2fvictim", "dots-in-name"),
+        ("mine%5c..%5cvictim", "dots-in-name"),
+        ("mine%2f.%2e%20%2fvictim", "two-readings-of-path"),
+        ("mine%252f..%252fvictim", "dots-in-name"),
+        ("x%2f.", "dots-in-name"),
+        (".%2fvictim", "dots-in-name"),
+        ("a.b%25c", "wrong-context"),
     ],
 )
-def test_a_capture_that_binds_has_no_parameters(room: str, reason: str) -> None:
+def test_a_capture_that_binds_is_one_segment_to_all(room: str, reason: str) -> None:
     rule = opening("path:room", "POST /rooms/{room}")
     assert outcome(rule, f'{{"content":"{TOKEN}"}}', f"/rooms/{room}") == reason
 
