@@ -20,7 +20,7 @@ from proxy.core.errors import KeyringError
 from proxy.keys import envelope, jwk_set
 from proxy.keys.keyring import Keyring
 from proxy.keys.keyring_file import create_keyring, open_keyring, update_keyring
-from proxy.keys.roots import FileRoot, PassphraseRoot
+from proxy.keys.roots import FileRoot, Passphrase, PassphraseRoot
 from proxy.keys.roots.provider import RootKey
 
 from .builders import NOW, a_keyring, a_root, an_old_keyring, some_bytes
@@ -154,7 +154,7 @@ def test_a_root_that_is_not_configured_is_never_tried(
 ) -> None:
     path = case.path.with_name("phrase.jwe")
     create_keyring(path, case.keyring, PHRASE)
-    monkeypatch.setattr(envelope, "PBKDF2HMAC", None)
+    monkeypatch.setattr(Passphrase, "derive", None)
     assert case.open() == case.keyring
     with pytest.raises(KeyringError, match="no wrapping for the configured root `file`"):
         open_keyring(path, case.root)
