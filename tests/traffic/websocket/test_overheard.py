@@ -78,7 +78,7 @@ async def test_messages_pass_as_they_are_and_each_is_told(compress: int) -> None
     up = [one for one in live if one["observed"] == "request"]
     assert up == [
         *[sealed_up()] * 6,
-        {"observed": "request"},
+        {"observed": "request", "would_be_unsealed": 1},
         {"observed": "request", "would_fail": "not-json"},
     ]
     down = [one.get("response_would_fail") for one in live if one["observed"] == "response"]
