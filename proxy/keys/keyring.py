@@ -43,7 +43,7 @@ _NUMBER_BYTES: Final = 4
 _MOST_NAME_CHARS: Final = 27
 _NAME: Final = re.compile(r"[A-Za-z0-9_-]{22}")
 _WAY_OUT: Final = (
-    "one is dropped by itself at the next once it is older than 367 days and than every KEK by a"
+    "one is dropped by itself at the next once it is older than 368 days and than every KEK by a"
     " day, so rotate the KEK and, when nothing needs them any more, disable and remove those from"
     " before (`sealyard keys add`, `promote`, `disable`, `remove`); a keyring in the old form keeps"
     " all of them until `sealyard keys upgrade`"
