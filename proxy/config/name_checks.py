@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
+from ..core.message import TELLING
 from ..core.rules import NAMED_PARTS, NamedPart
 from ..core.selectors import NamedSelector, Whole
 from ..core.sources import FirstSource, JsonSource, NameSource, Source, json_sources, name_sources
@@ -28,6 +29,8 @@ _HOP_BY_HOP: Final = frozenset(
     }
 )
 """Headers that end here (RFC 9110 section 7.6.1): the backend would know another name, or none."""
+_WRITTEN_ANEW: Final = frozenset(one.decode() for one in TELLING) | {"via"}
+"""The backend knows these by what Sealyard says, and not by what the client said."""
 _CHOSEN_BY_CLIENTS: Final = frozenset({"header", "query", "jwt"})
 
 
@@ -74,12 +77,16 @@ def _check_captures(syntax: SourceSyntax, resolved: ResolvedRule, problems: Prob
 
 def _check_headers(syntax: SourceSyntax, problems: Problems) -> None:
     for source in name_sources(syntax.source):
-        if source.place == "header" and source.name in _HOP_BY_HOP:
-            problems.add(
-                syntax.place,
-                f"the header {show(source.name)} ends at Sealyard: the backend never sees it",
-                "use a header of your own, or `jwt:`",
-            )
+        if source.place != "header":
+            continue
+        complaint = ""
+        if source.name in _HOP_BY_HOP:
+            complaint = "ends at Sealyard: the backend never sees it"
+        elif source.name in _WRITTEN_ANEW:
+            complaint = "is written anew by Sealyard: the backend sees another value"
+        if complaint:
+            hint = "use a header of your own, or `jwt:`"
+            problems.add(syntax.place, f"the header {show(source.name)} {complaint}", hint)
 
 
 def _captures(source: Source, *, everywhere: bool) -> Iterator[tuple[str, bool]]:

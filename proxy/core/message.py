@@ -44,6 +44,24 @@ _NOT_PLAIN: Final = frozenset(
 )
 
 
+TELLING: Final = frozenset(
+    {
+        b"forwarded",
+        b"x-forwarded-for",
+        b"x-forwarded-host",
+        b"x-forwarded-port",
+        b"x-forwarded-prefix",
+        b"x-forwarded-proto",
+        b"x-forwarded-scheme",
+        b"x-forwarded-server",
+        b"x-forwarded-ssl",
+        b"x-real-ip",
+    }
+)
+"""What tells a backend about the client, in the names that common backends read. What an untrusted
+peer says in them is dropped, and this hop's own view stands there."""
+
+
 class Told(dict[bytes, list[bytes]]):
     """Some headers: their values in order, by name in lower case.
 

@@ -15,7 +15,7 @@ from typing import Final
 
 from ..config.settings import Network
 from ..core.errors import LoopDetected
-from ..core.message import Headers, header_values
+from ..core.message import TELLING, Headers, header_values
 from .authority import is_authority
 from .framing import HTTP_10
 from .gate import RawRequest
@@ -24,21 +24,6 @@ _FORWARDED: Final = b"forwarded"
 _FOR: Final = b"x-forwarded-for"
 _HOST: Final = b"x-forwarded-host"
 _PROTO: Final = b"x-forwarded-proto"
-TELLING: Final = frozenset(
-    {
-        _FORWARDED,
-        _FOR,
-        _HOST,
-        _PROTO,
-        b"x-forwarded-port",
-        b"x-forwarded-prefix",
-        b"x-forwarded-scheme",
-        b"x-forwarded-server",
-        b"x-forwarded-ssl",
-        b"x-real-ip",
-    }
-)
-"""What tells a backend about the client, in the names that common backends read."""
 
 _ABSOLUTE: Final = re.compile(rb"(https?:)?//([^/?#]*)", re.IGNORECASE)
 _LIST: Final = re.compile(rb"[ \t]*,[ \t]*")

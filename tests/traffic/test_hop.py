@@ -7,8 +7,9 @@ from ipaddress import ip_network
 import pytest
 
 from proxy.core.errors import LoopDetected
+from proxy.core.message import TELLING
 from proxy.traffic.gate import RawRequest
-from proxy.traffic.hop import TELLING, Hop, Peer, Places
+from proxy.traffic.hop import Hop, Peer, Places
 
 TRUSTED = (ip_network("10.0.0.0/8"), ip_network("fd00::/8"))
 PEER = Peer("10.1.2.3")
