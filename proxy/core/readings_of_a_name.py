@@ -145,10 +145,13 @@ def fold_member(name: str) -> str:
 def first_step_of_member(name: str) -> str | None:
     """Return the first step of a member's name that some read as a path (`a.b`, `a[b]`), folded.
 
-    None for a name of one step.
+    None for any other name of one step. A name with a NUL in it is read without it by Jackson,
+    whose table of names takes a NUL behind each fourth byte for nothing.
     """
     match = _PATH.match(name)
-    return None if match is None else fold_member(match[1])
+    if match is not None:
+        return fold_member(match[1])
+    return fold_member(name.replace("\0", "")) if "\0" in name else None
 
 
 def are_plain(names: Iterable[str], known: Container[str], folded: Container[str]) -> bool:
@@ -182,7 +185,7 @@ def beginnings(folded: Iterable[str]) -> frozenset[str]:
     Those that lead to a prototype are among them.
     """
     first = {one[:1] for one in folded}
-    return frozenset(first | {one.upper() for one in first} | set("[_cp "))
+    return frozenset(first | {one.upper() for one in first} | set("[_cp \0"))
 
 
 def fold_value(text: str) -> str:

@@ -114,6 +114,19 @@ def test_a_field_that_a_model_reads_as_a_ruled_one_is_a_twin(names: tuple[str, s
             assert reads_field(spelled, ruled), (model.__name__, spelled, ruled)
 
 
+def test_a_member_with_a_nul_within_is_a_twin_of_the_same_without_it() -> None:
+    for spelled in (
+        "cont\0ent",
+        "content\0",
+        "\0content",
+        "CONT\0ENT",
+        "content\0x",
+        "content[x]\0",
+    ):
+        assert reads_member(spelled, "content"), spelled
+    assert not reads_member("con\0tra", "content")
+
+
 @given(mutated(MEMBER_MUTATIONS))
 @example(("id", "ID"))
 @example(("conversationId", "conversation_id"))

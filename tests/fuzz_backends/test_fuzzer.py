@@ -55,7 +55,8 @@ def test_a_secret_that_a_ruled_handler_reads_is_seen() -> None:
 
 def test_a_value_opened_for_another_conversation_is_seen() -> None:
     assert wrong(line("inbox", victim(7), content=opened(7))) == []
-    for other in ("mine-1", victim(8), None, [victim(7)]):
+    assert wrong(line("inbox", [victim(7), victim(7)], content=opened(7))) == []
+    for other in ("mine-1", victim(8), None, [victim(7), victim(8)]):
         assert wrong(line("inbox", other, content=opened(7))) == ["opened elsewhere"]
 
 
