@@ -415,6 +415,19 @@ def test_a_name_that_is_missing_matters_where_a_value_needs_it() -> None:
         flowed(rule, a_body(CARD))
 
 
+def test_a_name_of_the_head_stands_in_a_part_with_the_same_text_alone() -> None:
+    names = Names(parse_source("const:clinic"), parse_source("query:room"))
+    rule = a_rule(request=a_block(encrypt=[an_item_of("part:card")]), names=names)
+
+    def came(room: bytes) -> bytes:
+        flow = flow_of(begun(rule, b"-", query="?room=c1"))
+        return flow.feed(a_body(a_part("room", room), CARD)) + flow.end()
+
+    assert b"c1" in came(b"c1")
+    with pytest.raises(AmbiguousRequest, match="name-differs"):
+        came(b"c2")
+
+
 # --- refusals on the way -------------------------------------------------------------------------
 
 
