@@ -426,6 +426,8 @@ def test_a_name_of_the_head_stands_in_a_part_with_the_same_text_alone() -> None:
     assert b"c1" in came(b"c1")
     with pytest.raises(AmbiguousRequest, match="name-differs"):
         came(b"c2")
+    with pytest.raises(AmbiguousRequest, match="name-differs"):
+        came(b"c" * (HELD + 1000))
 
 
 # --- refusals on the way -------------------------------------------------------------------------
