@@ -114,6 +114,17 @@ async def opening(_: Path) -> AsyncIterator[Rig]:
 
 
 @contextlib.asynccontextmanager
+async def opening_what_is_misnamed(_: Path) -> AsyncIterator[Rig]:
+    """A response is opened that is JSON by its text alone, not by its type."""
+    keys = WaitingKeys()
+    (token,) = await tokens_for(keys, 1)
+    reply = json.dumps({"content": token}).encode()
+    script = _answer(reply, kind=b"Content-Type: text/plain")
+    async with rigged(script, _say(get(b"/open")), keys=keys) as rig:
+        yield rig
+
+
+@contextlib.asynccontextmanager
 async def opening_over_a_shared_store(_: Path) -> AsyncIterator[Rig]:
     """A response is opened once the store has said how its conversation stands."""
     keys = WaitingKeys(busy=True, shared=True)
@@ -415,6 +426,7 @@ SCENES: dict[str, Scene] = {
         sealing_among_others,
         observing,
         opening,
+        opening_what_is_misnamed,
         opening_over_a_shared_store,
         opening_once_asked,
         listing,
@@ -442,6 +454,7 @@ SECRET_FROM_ORIGIN = {
     "sealing",
     "sealing_among_others",
     "opening",
+    "opening_what_is_misnamed",
     "opening_over_a_shared_store",
     "opening_once_asked",
     "listing",

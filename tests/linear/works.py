@@ -46,11 +46,9 @@ class Growth:
     headers: Headers = ((b"Content-Type", b"application/json"),)
     response: bool = False
     target: Callable[[int], str] = lambda _: "/api/messages"
-    times: int = 1
 
     def work(self, n: int) -> Work:
-        """Return what plans and applies a message of size `n`, or as many times that."""
-        n *= self.times
+        """Return what plans and applies a message of size `n`."""
         body = self.body(n)
         return partial(self._run, body, self.target(n))
 
@@ -105,13 +103,6 @@ _DEEP = a_rule(
     request=a_block(
         encrypt=[_item("$.items.*.notes.*.text", optional=True)],
         names=_names(conversation="$.items.*.c"),
-    ),
-    names=Names(),
-)
-_JOINED = a_rule(
-    request=a_block(
-        encrypt=[_item("$.items.*.card", bind=BOUND | {"message"})],
-        names=_names(conversation="$.members.*", message="$.items.*.c"),
     ),
     names=Names(),
 )
@@ -198,17 +189,6 @@ GROWTHS: Final = (
         "many values in one element",
         _DEEP,
         lambda n: json.dumps({"items": [{"c": "c1", "notes": [{"text": "a"}] * n}]}).encode(),
-    ),
-    Growth(
-        "values bound by a joined name",
-        _JOINED,
-        lambda n: json.dumps(
-            {
-                "members": [f"m{at}" for at in range(n)],
-                "items": [{"c": f"c{at}", "card": "1"} for at in range(n)],
-            }
-        ).encode(),
-        times=10,  # what is joined has its bound above that
     ),
     Growth(
         "opened values",

@@ -21,7 +21,7 @@ version: 1
 keys:
   keyring: {{file: keyring.jwe, key: {{file: root.key}}}}
   store: {store}
-  sessions: {{mode: {mode}}}
+  sessions: {{mode: {mode}, accept_loss: true}}
 admin:
   listen: "127.0.0.1:{admin}"
   status_page: true
