@@ -7,7 +7,7 @@ from typing import Final
 from proxy.core import pipeline, routes, selectors, sources
 from proxy.core.blueprint import Blueprint
 from proxy.core.edits import OpenEdit
-from proxy.core.errors import OpenFailed, SealyardError
+from proxy.core.errors import InvalidBody, OpenFailed, SealyardError
 from proxy.core.exchange import Exchange
 from proxy.core.message import Headers, RequestHead, ResponseHead
 from proxy.core.path import canonical
@@ -73,6 +73,8 @@ def _plan(exchange: Exchange, blueprint: Blueprint | None, body: bytes) -> objec
         else:
             answer = ResponseHead(200, b"OK", _JSON)
             plan = pipeline.plan_response(exchange, blueprint, answer, body)
+    except InvalidBody as error:
+        return type(error)  # what is bad in two ways is refused for the one that is met first
     except SealyardError as error:
         return type(error), error.reason
     edits = [
