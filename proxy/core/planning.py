@@ -17,6 +17,7 @@ from .coding import coding_of, decode
 from .digests import Digests, digests_of, verify
 from .errors import InvalidBody, UnsupportedBody
 from .exchange import Exchange
+from .fields_of_head import COOKIE
 from .finding import (
     find_edits,
     head_edits,
@@ -97,7 +98,7 @@ def plan_request(
     if body:
         blueprint = compiled.request[0]
         if blueprint.ordinary is not None and told.plain_json:
-            refuse_elsewhere(exchange, blueprint, head, body)
+            _refuse_other_places(exchange, blueprint, head, body)
             if not exchange.elsewhere:
                 plan = _ordinarily(exchange, blueprint, blueprint.ordinary, head, body)
         else:
@@ -116,6 +117,16 @@ def plan_request(
     if exchange.decision.overridable and plan.body and not _hidden(blueprint):
         refuse_in_body(head, plan.body)
     return plan
+
+
+def _refuse_other_places(
+    exchange: Exchange, blueprint: Blueprint, head: RequestHead, body: bytes
+) -> None:
+    """Do as `refuse_elsewhere` for ordinary JSON, which mostly has no other place for names."""
+    sources = blueprint.sources_elsewhere
+    compared = sources is not None and sources.reads_members
+    if compared or head.query or COOKIE in head.told:
+        refuse_elsewhere(exchange, blueprint, head, body)
 
 
 def plan_response(  # noqa: PLR0913 - the message and what is known of it

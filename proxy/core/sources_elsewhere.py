@@ -29,7 +29,8 @@ if TYPE_CHECKING:
 class SourcesElsewhere:
     """The sources of one block of requests: members looked for in the head, parameters in bodies.
 
-    `credentials` says that a claim of a bearer token is among them.
+    `credentials` says that a claim of a bearer token is among them, `reads_members` that members
+    of JSON are compared.
     """
 
     __slots__ = (
@@ -40,6 +41,7 @@ class SourcesElsewhere:
         "_parameters",
         "_selection",
         "_sources",
+        "reads_members",
     )
 
     def __init__(self, members: Iterable[JsonSource], names: Iterable[NameSource]) -> None:
@@ -49,6 +51,7 @@ class SourcesElsewhere:
         known = dict.fromkeys(names)
         self._credentials = any(one.place == "jwt" for one in known)
         self._parameters = [one for one in known if one.place == "query"]
+        self.reads_members = bool(self._parameters)
         self._names = FieldNames(dict(enumerate(one.name for one in self._parameters)))
         self._needles = self._names.needles | {b"proto"}
         steps = [(Step(one.name),) for one in self._parameters]
