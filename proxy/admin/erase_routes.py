@@ -15,7 +15,6 @@ from .operation import Answered, Endpoint, Operation
 from .session_routes import IN_QUERY, REACH, SCOPE_PARAMETERS, named_scope
 from .subject import Subject
 
-_PARTS: Final = ("tenant", "conversation")
 _TEXT: Final = {"type": "string"}
 
 ERASE: Final = Operation(

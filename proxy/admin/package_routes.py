@@ -15,8 +15,6 @@ from .session_routes import IN_QUERY, SCOPE_PARAMETERS, named_scope
 from .subject import Subject
 
 MEDIA_TYPE: Final = "application/jose+json"
-_PARTS: Final = ("tenant", "conversation")
-_ONE: Final = "The {}; one of the two is enough."
 _SID: Final = {"type": "string", "pattern": "^[A-Za-z0-9_-]{16}$"}
 
 PACKAGE: Final = Operation(

@@ -7,8 +7,6 @@ from typing import Any, Final
 
 from .operation import Schema
 
-_NO_SURROGATES: Final = r"^[^\ud800-\udfff]*$"
-
 
 def _joined(part: Schema) -> list[dict[str, Any]]:
     several = {"type": "array", "items": dict(part), "minItems": 1}
