@@ -1,4 +1,4 @@
-"""A message backend that knows nothing of Sealyard: `backend.py PORT FILE`.
+"""A message backend without any change for Sealyard: `backend.py PORT FILE`.
 
 POST /api/messages keeps a message, GET /api/conversations/{id}/messages lists those of one
 conversation. FILE holds what it was sent, one message a line.
