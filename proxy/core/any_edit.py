@@ -2,11 +2,25 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from .carried import CarriedEdit, OwnEdit
-from .edits import EmbeddedEdit, OpenEdit, SealEdit
-from .finding_in_head import HeadEdit
-from .nothing import NothingEdit
+from .edits import AtHand, Change, EmbeddedEdit, OpenEdit, SealEdit
+from .head_values import HeadEdit
 from .part_edits import BegunEdit, OpenFrameEdit, PartEdit, SealFrameEdit
+from .rules import Block
+
+
+class NothingEdit(NamedTuple):
+    """No change at all: one message or record that passes, to be counted as `unsealed`."""
+
+    context: None = None
+    token: None = None
+
+    def carry_out(self, _: AtHand, __: Block, ___: float) -> Change:
+        """Return that nothing changes."""
+        return Change(0, 0, None, "unsealed")
+
 
 ValueEdit = (
     SealEdit

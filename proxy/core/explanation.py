@@ -6,19 +6,17 @@ from dataclasses import dataclass, replace
 from typing import Final, cast
 
 from . import pipeline, token
-from .any_edit import Edit, ValueEdit
+from .any_edit import Edit, NothingEdit, ValueEdit
 from .carried import CarriedEdit, OwnEdit
 from .context import Context
 from .derivation import COMMITMENT_BYTES, PACKAGE_COMMITMENT_BYTES, SID_BYTES
 from .edits import Change, EmbeddedEdit, OpenEdit, SealEdit, require_text
 from .errors import OpenFailed, SealyardError
 from .exchange import Exchange
-from .finding_in_head import HeadEdit
 from .formats.markup import Spelling
 from .frame_edits import FrameEdit, SealFrame
-from .head_values import QUERY
+from .head_values import QUERY, HeadEdit
 from .message import RequestHead, ResponseHead
-from .nothing import NothingEdit
 from .part_edits import OpenFrameEdit, PartEdit, SealFrameEdit
 from .path import CanonicalPath
 from .pipeline import Plan

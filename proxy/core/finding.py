@@ -6,7 +6,7 @@ from collections.abc import Set as AbstractSet
 from typing import Final, cast
 
 from .alternatives import alternatives, choose
-from .any_edit import Edit, PieceEdit
+from .any_edit import Edit, NothingEdit, PieceEdit
 from .binding import Binder
 from .blueprint import Blueprint
 from .carried import CarriedEdit, OwnEdit
@@ -22,7 +22,7 @@ from .errors import (
     UnsupportedBody,
 )
 from .exchange import Exchange, has_query_parameter
-from .finding_in_head import HeadEdit, find_head_edits
+from .finding_in_head import find_head_edits
 from .finding_in_records import packets_in, record_edits, records_in
 from .finding_parts import part_edits
 from .finding_whole import whole_edits
@@ -34,9 +34,10 @@ from .formats.kinds import Kind, kind_of
 from .formats.markup import MARKUP, surroundings_of
 from .formats.writing import EXACT, IN_HTML, Manner, Place, Span
 from .frame_edits import FrameEdit, SealFrame
+from .head_values import HeadEdit
 from .message import Head, RequestHead, ResponseHead, SocketHead, media_type
 from .needs import Needs
-from .nothing import NothingEdit, pass_unsealed, refuse_unsealed_elements
+from .nothing import pass_unsealed, refuse_unsealed_elements
 from .part_edits import BegunEdit, PartEdit, SealFrameEdit
 from .placed import Placed
 from .readings_of_a_name import fold_header

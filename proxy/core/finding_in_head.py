@@ -3,43 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple
 
 from . import head_values
 from .binding import Binder
 from .blueprint import Blueprint
 from .carried import CarriedEdit
-from .context import Context
 from .decoded import bind_token
-from .edits import AtHand, Change, OpenEdit, SealEdit
-from .errors import MissingValue, OpenFailed
+from .edits import OpenEdit, SealEdit
+from .errors import MissingValue
 from .formats import form
-from .head_values import QUERY, HeadSpan
+from .head_values import QUERY, HeadEdit, HeadSpan
 from .message import RequestHead, ResponseHead
 from .placed import Placed
-from .rules import Block
-from .token import Token, decoded_token, token_or_none
-
-
-class HeadEdit(NamedTuple):
-    """An edit of the query or of a header line: `place` tells which, as in `HeadSpan`."""
-
-    edit: SealEdit | CarriedEdit
-    place: int
-
-    @property
-    def context(self) -> Context | None:
-        """What the value is bound to."""
-        return self.edit.context
-
-    @property
-    def token(self) -> Token | OpenFailed | None:
-        """The token, or what was met in its place."""
-        return self.edit.token
-
-    def carry_out(self, keys: AtHand, block: Block, now: float) -> Change:
-        """Return what becomes of the value; raise as the edit does."""
-        return self.edit.carry_out(keys, block, now)
+from .token import decoded_token, token_or_none
 
 
 def find_head_edits(

@@ -7,7 +7,7 @@ from dataclasses import replace
 from functools import partial
 from typing import NamedTuple
 
-from .any_edit import Edit
+from .any_edit import Edit, NothingEdit
 from .blueprint import Blueprint
 from .carried import CarriedEdit, OwnEdit
 from .edits import EmbeddedEdit, OpenEdit, SealEdit
@@ -18,7 +18,6 @@ from .formats.json.walk import SELECTED_MAX
 from .formats.kinds import Kind
 from .formats.sse import Event
 from .joined import Name
-from .nothing import NothingEdit
 from .sources import JsonSource
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from . import frame
 from .any_edit import PieceEdit
@@ -19,25 +19,23 @@ from .edits import SealEdit
 from .errors import InvalidBody, MissingValue, OpenFailed
 from .exchange import Exchange
 from .finding import refuse_in_head, refuse_missing, refuse_present, refuse_variants
-from .finding_in_head import HeadEdit, find_head_edits
+from .finding_in_head import find_head_edits
 from .finding_part_tokens import PartTokens
 from .finding_parts import part_edits
 from .formats.multipart import Boundary, Part, read_boundary
 from .formats.part_pieces import Came, More, PartReader
 from .formats.part_selection import PartFindings
+from .head_values import HeadEdit
 from .message import RequestHead, ResponseHead
 from .method_override import refuse_in_part
 from .nothing import pass_unsealed
 from .part_edits import BegunEdit, Content, OpenFrameEdit, SealFrameEdit
 from .placed import Placed
-from .planned import PlannedFlow
+from .plan import Plan, PlannedFlow
 from .selectors import NamedSelector
 
-if TYPE_CHECKING:
-    from .pipeline import Plan
-
 _LENGTH: Final = re.compile(rb"0|[1-9][0-9]{0,15}")
-MakePlan = Callable[[bytes, tuple[PieceEdit, ...]], "Plan"]
+MakePlan = Callable[[bytes, tuple[PieceEdit, ...]], Plan]
 
 
 class PassingForm(NamedTuple):

@@ -9,7 +9,7 @@ from typing import Final, NoReturn
 
 from .flow import Flow
 from .message import Head, Headers
-from .planned import PlannedFlow
+from .plan import PlannedFlow
 
 _MINT: Final = object()
 

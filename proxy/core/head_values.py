@@ -12,12 +12,16 @@ from dataclasses import replace
 from typing import Final, NamedTuple
 from urllib.parse import quote
 
-from .edits import Change
+from .carried import CarriedEdit
+from .context import Context
+from .edits import AtHand, Change, SealEdit
 from .errors import ForbiddenValue, InvalidBody, OpenFailed
 from .formats.form import FormSelection
 from .message import RequestHead, ResponseHead
 from .readings_of_a_name import fold_header
+from .rules import Block
 from .splicing import splice
+from .token import Token
 
 QUERY: Final = -1
 """The place of the query; other places are the numbers of header lines."""
@@ -31,6 +35,27 @@ class HeadSpan(NamedTuple):
     place: int
     start: int
     end: int
+
+
+class HeadEdit(NamedTuple):
+    """An edit of the query or of a header line: `place` tells which, as in `HeadSpan`."""
+
+    edit: SealEdit | CarriedEdit
+    place: int
+
+    @property
+    def context(self) -> Context | None:
+        """What the value is bound to."""
+        return self.edit.context
+
+    @property
+    def token(self) -> Token | OpenFailed | None:
+        """The token, or what was met in its place."""
+        return self.edit.token
+
+    def carry_out(self, keys: AtHand, block: Block, now: float) -> Change:
+        """Return what becomes of the value; raise as the edit does."""
+        return self.edit.carry_out(keys, block, now)
 
 
 def find_in_query(

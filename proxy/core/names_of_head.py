@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Final
+from typing import Final
 from urllib.parse import unquote
 
 from .errors import AmbiguousRequest
@@ -16,10 +16,8 @@ from .fields_of_head import COOKIE, cookies, fields_of_query
 from .formats.field_names import FieldNames
 from .message import RequestHead
 from .readings_of_a_name import fold_header
+from .request_names import RequestNames
 from .sources import NameSource
-
-if TYPE_CHECKING:
-    from .exchange import Exchange
 
 _CONNECTION: Final = b"connection"
 _AUTHORIZATION: Final = b"authorization"
@@ -83,29 +81,29 @@ class NamesOfHead:
         }
         self._jwt = any(one.place == "jwt" for one in known)
 
-    def refuse_unclear(self, exchange: Exchange) -> None:
+    def refuse_unclear(self, names: RequestNames) -> None:
         """Raise AmbiguousRequest where one of the names could be read otherwise than it is here.
 
         Raises MissingValue for one that is empty.
         """
-        told = exchange.head.told
+        told = names.head.told
         if self in told.cleared:
             return
         for name in self._captures:
-            _refuse_other_segments(exchange.decision.captures.get(name, ""))
+            _refuse_other_segments(names.captures.get(name, ""))
         if self._parameters:
-            self._look_at_query(exchange)
+            self._look_at_query(names)
         if self._headers or self._jwt:
-            self._look_at_headers(exchange.head)
+            self._look_at_headers(names.head)
         for source in (*self._parameters, *self._headers.values()):
-            exchange.name(source)
-        if self._jwt and self._elsewhere and (exchange.head.query or COOKIE in told):
-            self._look_for_credentials(exchange)
+            names.name(source)
+        if self._jwt and self._elsewhere and (names.head.query or COOKIE in told):
+            self._look_for_credentials(names)
         told.cleared.add(self)
 
-    def _look_at_query(self, exchange: Exchange) -> None:
+    def _look_at_query(self, names: RequestNames) -> None:
         """Refuse a parameter in a second spelling, and a cookie of its name with another text."""
-        head = exchange.head
+        head = names.head
         for name, value in fields_of_query(head.query or ""):
             for key, _ in self._names.readings(name):
                 if value is None or name != self._parameters[key].name:
@@ -113,7 +111,7 @@ class NamesOfHead:
         for name, value in cookies(head) if self._elsewhere else ():
             for key, _ in self._names.readings(name):
                 source = self._parameters[key]
-                if name != source.name or value != exchange.name(source):
+                if name != source.name or value != names.name(source):
                     raise AmbiguousRequest("name-differs")
 
     def _look_at_headers(self, head: RequestHead) -> None:
@@ -135,16 +133,16 @@ class NamesOfHead:
                     raise AmbiguousRequest("name-in-a-list")
                 seen.add(folded)
 
-    def _look_for_credentials(self, exchange: Exchange) -> None:
+    def _look_for_credentials(self, names: RequestNames) -> None:
         """Refuse a second credential: the backend may take its name from that one."""
-        bearer = exchange.bearer
+        bearer = names.bearer
         if bearer is None:
             if not self._replaced:
                 return  # then there is no name, and nothing is sealed or opened under one
             bearer = ""
-        for name, value in fields_of_query(exchange.head.query or ""):
+        for name, value in fields_of_query(names.head.query or ""):
             refuse_credential(name, value, bearer)
-        for name, value in cookies(exchange.head):
+        for name, value in cookies(names.head):
             if _CREDENTIAL_COOKIES.readings(name) and _token(value) != bearer:
                 raise AmbiguousRequest("second-credential")
 

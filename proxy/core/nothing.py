@@ -6,24 +6,10 @@ plaintext. So a block says whether one with none of them is refused, or passes a
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
+from .any_edit import NothingEdit
 from .blueprint import Blueprint
-from .edits import AtHand, Change
 from .errors import NothingSealed
 from .formats.json import Findings
-from .rules import Block
-
-
-class NothingEdit(NamedTuple):
-    """No change at all: one message or record that passes, to be counted as `unsealed`."""
-
-    context: None = None
-    token: None = None
-
-    def carry_out(self, _: AtHand, __: Block, ___: float) -> Change:
-        """Return that nothing changes."""
-        return Change(0, 0, None, "unsealed")
 
 
 def pass_unsealed(blueprint: Blueprint) -> NothingEdit:

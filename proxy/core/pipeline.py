@@ -27,20 +27,19 @@ from .edits import AtHand, Change, Fate, OpenEdit, SealEdit
 from .errors import OpenFailed, Unopened
 from .exchange import Exchange
 from .finding import refuse_elsewhere, refuse_present
-from .finding_in_head import HeadEdit
 from .finding_parts import refuse_new_delimiters
 from .flow import CheckedFlow
 from .formats.cutting import cutter
 from .formats.kinds import Kind
 from .forwardable import Forwardable, mint
 from .frame_edits import Begun, FrameEdit
-from .head_values import with_changes
+from .head_values import HeadEdit, with_changes
 from .marks import UNREAD, bodiless_marks, request_marks, response_marks
 from .message import Head, Headers, RequestHead, ResponseHead, SocketHead, media_type
 from .misnamed import Look, holds_sealed, may_be_misnamed, named
 from .needs import Keys
+from .plan import Plan
 from .planning import (
-    Plan,
     plan_bodiless,
     plan_flowing_request,
     plan_flowing_response,

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import cast
 
 from .alternatives import alternatives, choose, fits, refuse_unfit
-from .any_edit import Edit, PieceEdit
+from .any_edit import Edit
 from .blueprint import Blueprint
 from .choosing import (
     fitting,
@@ -25,43 +25,15 @@ from .finding import (
     refuse_elsewhere,
     refuse_present,
 )
-from .finding_in_head import HeadEdit
 from .form_flow import FormFlow, form_that_passes
 from .frame_edits import FrameEdit
+from .head_values import HeadEdit
 from .message import Head, RequestHead, ResponseHead, SocketHead, media_type
 from .messages import Messages
 from .method_override import refuse_in_body
-from .needs import Needs
 from .ordinary import Ordinary
+from .plan import Edits, Plan
 from .selectors import Whole
-
-Edits = tuple[PieceEdit, ...]
-
-
-@dataclass(slots=True)
-class Plan:
-    """What will be done to one message: its edits, and the keys that they need.
-
-    `body` is what the edits are for, those of the head aside; `decoded` says that it has lost its
-    content coding. `varies` are the request headers that a response depends on. `framing` is the
-    change of the body to or from a frame. Where the body `flows`, `body` is only its beginning, and
-    `digests` are what the whole of it must fit; `form` is what is done to one that is a form.
-    `single` says that there is one edit alone, of a JSON text that is there as it came.
-    """
-
-    head: Head
-    body: bytes
-    blueprint: Blueprint | None
-    edits: Edits
-    needs: Needs
-    ruled: bool
-    varies: tuple[bytes, ...] = ()
-    decoded: bool = False
-    framing: FrameEdit | None = None
-    flows: bool = False
-    digests: Digests | None = None
-    form: FormFlow | None = None
-    single: bool = False
 
 
 def plan_bodiless(exchange: Exchange, blueprint: Blueprint, head: ResponseHead) -> Plan:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from collections.abc import Callable, Iterator
+from typing import Final
 
 from .blueprint import Blueprint
 from .coding import coding_of
@@ -10,12 +11,7 @@ from .digests import promised
 from .formats.cutting import STREAMED, Cutter
 from .formats.kinds import Kind
 from .message import RequestHead, ResponseHead, media_type
-from .planned import PlannedFlow
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    from .pipeline import Plan
+from .plan import Plan, PlannedFlow
 
 WHOLE_MAX: Final = 64 * 1024
 """A response that tells a length up to so many bytes is read whole: one record that fails refuses

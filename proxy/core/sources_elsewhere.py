@@ -8,22 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from contextlib import suppress
-from typing import TYPE_CHECKING
 
 from .errors import AmbiguousRequest, InvalidBody
 from .fields_of_head import COOKIE, cookies, fields_of_body, fields_of_query, text_of_part
 from .formats.field_names import FieldNames
 from .formats.json import Selection, unescape
 from .formats.kinds import Kind
+from .formats.multipart import Part
 from .message import RequestHead
 from .names_of_head import refuse_credential
 from .readings_of_a_name import squeeze_fields
+from .request_names import RequestNames
 from .selectors import JsonSelector, Step
 from .sources import JsonSource, NameSource
-
-if TYPE_CHECKING:
-    from .exchange import Exchange
-    from .formats.multipart import Part
 
 
 class SourcesElsewhere:
@@ -61,12 +58,12 @@ class SourcesElsewhere:
         """Tell whether there is anything to look for."""
         return bool(self._sources or self._parameters or self._credentials)
 
-    def note_head(self, exchange: Exchange) -> None:
-        """Note in an exchange which names of the body stand in its query or cookies as well.
+    def note_head(self, names: RequestNames) -> None:
+        """Note which names of the body stand in its query or cookies as well.
 
         Raises AmbiguousRequest where they cannot be the same.
         """
-        head = exchange.head
+        head = names.head
         told = head.told
         if not self._sources or (not head.query and COOKIE not in told) or self in told.cleared:
             return
@@ -75,45 +72,45 @@ class SourcesElsewhere:
             for key, _ in self._members.readings(name):
                 source, first = self._sources[key]
                 comparable = name == first and _is_one(source) and value is not None
-                if not comparable or exchange.elsewhere.setdefault(source, value or "") != value:
+                if not comparable or names.elsewhere.setdefault(source, value or "") != value:
                     raise AmbiguousRequest("name-differs")
-        if not exchange.elsewhere:
+        if not names.elsewhere:
             told.cleared.add(self)
 
-    def compare_body(self, exchange: Exchange, head: RequestHead, kind: Kind, body: bytes) -> None:
+    def compare_body(self, names: RequestNames, head: RequestHead, kind: Kind, body: bytes) -> None:
         """Refuse parameters that a body has as well, unless with the same text.
 
         Raises AmbiguousRequest, and as the format does where the body cannot be read.
         """
         if kind == "json" and self._parameters:
-            self._compare_members(exchange, body)
+            self._compare_members(names, body)
         elif self._parameters or self._credentials:
             for name, value in fields_of_body(head, kind, body):
-                self._compare(exchange, name, value)
+                self._compare(names, name, value)
 
-    def compare_record(self, exchange: Exchange, text: bytes) -> None:
+    def compare_record(self, names: RequestNames, text: bytes) -> None:
         """Do as `compare_body` does for one record: a backend may read the first as the message.
 
         What is no JSON has no members.
         """
         if self._parameters:
             with suppress(InvalidBody):
-                self._compare_members(exchange, text)
+                self._compare_members(names, text)
 
-    def compare_part(self, exchange: Exchange, part: Part, text: bytes) -> None:
+    def compare_part(self, names: RequestNames, part: Part, text: bytes) -> None:
         """Do as `compare_body` does for one part of a form; it lies in a text."""
-        self._compare(exchange, part.name, text_of_part(part, text))
+        self._compare(names, part.name, text_of_part(part, text))
 
     def takes(self, part: Part) -> bool:
         """Tell whether the text of a part is compared."""
         return bool(self._names.readings(part.name)) or self._credentials
 
-    def _compare(self, exchange: Exchange, name: str, value: str | None) -> None:
+    def _compare(self, names: RequestNames, name: str, value: str | None) -> None:
         for key, _ in self._names.readings(name):
             source = self._parameters[key]
-            if name != source.name or value is None or value != exchange.name(source):
+            if name != source.name or value is None or value != names.name(source):
                 raise AmbiguousRequest("name-differs")
-        if self._credentials and (bearer := exchange.bearer) is not None:
+        if self._credentials and (bearer := names.bearer) is not None:
             refuse_credential(name, value, bearer)
 
     def _is_clear(self, body: bytes) -> bool:
@@ -126,7 +123,7 @@ class SourcesElsewhere:
                 return False
         return True
 
-    def _compare_members(self, exchange: Exchange, body: bytes) -> None:
+    def _compare_members(self, names: RequestNames, body: bytes) -> None:
         if self._is_clear(body):
             return
         findings = self._selection.find(body)
@@ -136,7 +133,7 @@ class SourcesElsewhere:
             for _, start, end in found:
                 raw = body[start:end]
                 text = unescape(raw) if raw.startswith(b'"') else raw.decode()
-                if text != exchange.name(source):
+                if text != names.name(source):
                     raise AmbiguousRequest("name-differs")
 
 

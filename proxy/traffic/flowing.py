@@ -12,7 +12,7 @@ from typing import NoReturn
 from ..core.errors import BodyTooLarge
 from ..core.flow import Flow
 from ..core.message import ResponseHead
-from ..core.planned import PlannedFlow
+from ..core.plan import PlannedFlow
 from .framing import CHUNKED, Framing
 from .interfaces import IncomingBody, UpstreamResponse
 

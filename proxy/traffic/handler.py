@@ -15,7 +15,7 @@ from ..core.exchange import Exchange
 from ..core.forwardable import Forwardable
 from ..core.messages import Messages
 from ..core.pipeline import Plan
-from ..core.planned import PlannedFlow
+from ..core.plan import PlannedFlow
 from ..core.rulebook import Rulebook
 from ..telemetry.tap import Piece, Tap
 from ..telemetry.traces import LaneTraces

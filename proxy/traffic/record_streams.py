@@ -14,7 +14,7 @@ from typing import NoReturn
 from ..core.forwardable import Forwardable
 from ..core.message import ResponseHead
 from ..core.pipeline import Plan
-from ..core.planned import PlannedFlow
+from ..core.plan import PlannedFlow
 from ..core.record_flow import RecordFlow
 from .framing import CHUNKED
 from .interfaces import IncomingBody, UpstreamResponse

@@ -29,7 +29,7 @@ from proxy.core.forwardable import Forwardable
 from proxy.core.frame import CHUNK_BYTES
 from proxy.core.message import Headers
 from proxy.core.pipeline import Applied, Plan
-from proxy.core.planned import PlannedFlow
+from proxy.core.plan import PlannedFlow
 from proxy.core.rules import Block, Item, Names, Rule
 from proxy.core.sources import parse_source
 from tests.factories import (
