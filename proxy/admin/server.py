@@ -32,6 +32,13 @@ class _Refusal(asyncio.Protocol):
         cast("asyncio.Transport", transport).abort()
 
 
+def application(guard: Guard, routes: Sequence[web.RouteDef]) -> web.Application:
+    """Return the application of a listener: its routes behind its guard."""
+    app = web.Application(middlewares=[guard.middleware()], client_max_size=_BODY_BYTES)
+    app.add_routes(routes)
+    return app
+
+
 class AdminServer:
     """Serves routes behind a guard."""
 
@@ -39,10 +46,8 @@ class AdminServer:
         self.guard = guard
         self._sockets: tuple[socket.socket, ...] = ()
         self._servers: list[asyncio.Server] = []
-        app = web.Application(middlewares=[guard.middleware()], client_max_size=_BODY_BYTES)
-        app.add_routes(routes)
         self._runner = web.AppRunner(
-            app,
+            application(guard, routes),
             access_log=None,
             handle_signals=False,
             keepalive_timeout=_KEEPALIVE_SECONDS,

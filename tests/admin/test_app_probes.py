@@ -1,20 +1,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 
 import pytest
 from aiohttp import web
+from aiohttp.test_utils import TestServer
+from pytest_aiohttp import AiohttpServer
 
 from proxy.admin.app_probe_routes import ask
 from proxy.admin.app_probes import VARIABLE, AppProbe, app_probes
 from proxy.core.errors import UnfitEnvironment
 
 
-@asynccontextmanager
-async def an_application() -> AsyncIterator[int]:
-    """Run an application that answers in every way; yield its port."""
+@pytest.fixture
+async def server(aiohttp_server: AiohttpServer) -> TestServer:
+    """Run an application that answers in every way."""
 
     async def answer(request: web.Request) -> web.Response:
         headers = {}
@@ -28,13 +28,13 @@ async def an_application() -> AsyncIterator[int]:
 
     app = web.Application()
     app.add_routes([web.get("/{status}", answer)])
-    runner = web.AppRunner(app)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    try:
-        yield runner.addresses[0][1]
-    finally:
-        await runner.cleanup()
+    return await aiohttp_server(app)
+
+
+@pytest.fixture
+def port(server: TestServer) -> int:
+    assert server.port is not None
+    return server.port
 
 
 @pytest.mark.parametrize(
@@ -51,31 +51,29 @@ async def an_application() -> AsyncIterator[int]:
         ("/200?token", "status 403"),
     ],
 )
-async def test_the_answer_tells_how_the_application_is(path: str, expected: str) -> None:
-    async with an_application() as port:
-        assert await ask(AppProbe(port, 5, "http", path)) == expected
+async def test_the_answer_tells_how_the_application_is(port: int, path: str, expected: str) -> None:
+    assert await ask(AppProbe(port, 5, "http", path)) == expected
 
 
-async def test_headers_of_the_probe_are_sent() -> None:
-    async with an_application() as port:
-        assert await ask(AppProbe(port, 5, "http", "/200?token", (("X-Token", "t"),))) == ""
+async def test_headers_of_the_probe_are_sent(port: int) -> None:
+    assert await ask(AppProbe(port, 5, "http", "/200?token", (("X-Token", "t"),))) == ""
 
 
-async def test_endless_redirects_are_no_sign_of_life() -> None:
-    async with an_application() as port:
-        assert await ask(AppProbe(port, 5, "http", "/302?circle")) == "too many redirects"
+async def test_endless_redirects_are_no_sign_of_life(port: int) -> None:
+    assert await ask(AppProbe(port, 5, "http", "/302?circle")) == "too many redirects"
 
 
-async def test_a_connection_is_enough_where_nothing_else_was_asked() -> None:
-    async with an_application() as port:
-        assert await ask(AppProbe(port, 5)) == ""
+async def test_a_connection_is_enough_where_nothing_else_was_asked(
+    server: TestServer, port: int
+) -> None:
+    assert await ask(AppProbe(port, 5)) == ""
+    await server.close()
     assert await ask(AppProbe(port, 5)) == "no usable answer"
 
 
-async def test_no_answer_in_time_is_no() -> None:
+async def test_no_answer_in_time_is_no(port: int) -> None:
     # An address of TEST-NET would leave the machine; a listener that never answers does not.
-    async with an_application() as port:
-        assert await ask(AppProbe(port, 0.000001, "http", "/200")) == "no answer in time"
+    assert await ask(AppProbe(port, 0.000001, "http", "/200")) == "no answer in time"
 
 
 def test_probes_are_read_as_the_injector_tells_them() -> None:

@@ -8,17 +8,17 @@ from proxy.core.context import Scope
 from proxy.core.errors import KeyUnavailable, NotErasable
 from proxy.keys.desk import Answer
 
-from .test_listeners import Everything, listening
+from .conftest import Everything, Listening
 
 PATH = "/v1/sessions?tenant=clinic&conversation=c1"
 NAME = "A" * 22
 
 
-async def test_the_answer_is_a_receipt() -> None:
+async def test_the_answer_is_a_receipt(listening: Listening) -> None:
     kept = Answer(NAME, 5, store=True, durable=True, erased=("s",), receipt="a.b.c", key={"x": "y"})
     subject = Everything(answer=kept)
-    async with listening(subject=subject) as ours:
-        status, headers, body = await ours.call("DELETE", PATH)
+    ours = await listening(subject=subject)
+    status, headers, body = await ours.call("DELETE", PATH)
     assert (status, headers["Content-Type"].split(";")[0]) == (200, "application/json")
     told = json.loads(body)
     assert (told["erased"], told["receipt"], told["key"]) == (["s"], "a.b.c", {"x": "y"})
@@ -27,17 +27,17 @@ async def test_the_answer_is_a_receipt() -> None:
     assert call.not_before > 0
 
 
-async def test_what_cannot_be_erased_says_so() -> None:
+async def test_what_cannot_be_erased_says_so(listening: Listening) -> None:
     for error, status, code in (
         (NotErasable(), 409, "not-erasable"),
         (KeyUnavailable("store-unavailable"), 503, "key-unavailable"),
     ):
-        async with listening(subject=Everything(raises=error)) as ours:
-            got, headers, _ = await ours.call("DELETE", PATH)
+        ours = await listening(subject=Everything(raises=error))
+        got, headers, _ = await ours.call("DELETE", PATH)
         assert (got, headers["Sealyard-Error"]) == (status, code)
 
 
-async def test_a_call_names_its_scope() -> None:
-    async with listening() as ours:
-        for path in ("/v1/sessions", "/v1/sessions?other=x"):
-            assert (await ours.call("DELETE", path))[0] == 400
+async def test_a_call_names_its_scope(listening: Listening) -> None:
+    ours = await listening()
+    for path in ("/v1/sessions", "/v1/sessions?other=x"):
+        assert (await ours.call("DELETE", path))[0] == 400

@@ -3,24 +3,31 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
 
-from tests.admin.test_listeners import listening
+from .conftest import Listening
 
 CANARY = "canary of the explain call"
+Explained = Callable[..., Awaitable[tuple[int, dict[str, Any]]]]
 MESSAGE = json.dumps({"conversationId": "c1", "content": CANARY})
 
 
-async def explained(**said: Any) -> tuple[int, dict[str, Any]]:  # noqa: ANN401 - JSON
-    async with listening() as ours:
+@pytest.fixture
+async def explained(listening: Listening) -> Explained:
+    ours = await listening()
+
+    async def explain(**said: Any) -> tuple[int, dict[str, Any]]:  # noqa: ANN401 - JSON
         status, _, text = await ours.call("POST", "/v1/explain", body=json.dumps(said).encode())
         assert CANARY not in json.dumps(ours.heard)
         return status, json.loads(text)
 
+    return explain
 
-async def test_it_tells_the_rule_the_values_and_what_goes_out_masked() -> None:
+
+async def test_it_tells_the_rule_the_values_and_what_goes_out_masked(explained: Explained) -> None:
     status, told = await explained(method="POST", path="/api/messages", body=MESSAGE)
 
     assert (status, told["listener"], told["request"]["rule"]) == (200, "api", "send")
@@ -31,7 +38,7 @@ async def test_it_tells_the_rule_the_values_and_what_goes_out_masked() -> None:
     assert CANARY not in json.dumps(told)
 
 
-async def test_it_explains_answers() -> None:
+async def test_it_explains_answers(explained: Explained) -> None:
     path = "/api/conversations/c1/messages?page=2"
     status, told = await explained(method="GET", path=path, response='{"messages": []}', status=200)
 
@@ -39,7 +46,7 @@ async def test_it_explains_answers() -> None:
     assert told["request"]["considered"][0]["because"] is not None
 
 
-async def test_what_would_be_refused_is_told_with_its_code() -> None:
+async def test_what_would_be_refused_is_told_with_its_code(explained: Explained) -> None:
     _, told = await explained(method="GET", path="/api/messages/search")
     assert told["request"]["refusal"]["code"] == "rejected-by-rule"
     _, told = await explained(method="GET", path="/a/%zz")
@@ -63,7 +70,9 @@ async def test_what_would_be_refused_is_told_with_its_code() -> None:
         {"method": "GET", "path": "/", "more": 1},
     ],
 )
-async def test_what_it_does_not_understand_is_refused(said: dict[str, Any]) -> None:
+async def test_what_it_does_not_understand_is_refused(
+    explained: Explained, said: dict[str, Any]
+) -> None:
     status, told = await explained(**said)
 
     assert (status, told["type"]) == (400, "urn:sealyard:error:malformed-call")

@@ -7,7 +7,8 @@ import json
 from proxy.admin.routes import api
 from proxy.config.settings import ADMIN_SCOPES
 
-from .test_listeners import ALL, listening
+from .conftest import Listening
+from .test_listeners import ALL
 
 
 def test_every_operation_tells_its_scope_and_its_refusals() -> None:
@@ -28,9 +29,9 @@ def test_every_route_of_the_listener_is_in_it() -> None:
     assert set(ALL) <= told
 
 
-async def test_it_is_served() -> None:
-    async with listening() as ours:
-        status, headers, text = await ours.call("GET", "/openapi.json")
+async def test_it_is_served(listening: Listening) -> None:
+    ours = await listening()
+    status, headers, text = await ours.call("GET", "/openapi.json")
 
     assert (status, headers["Content-Type"].split(";")[0]) == (200, "application/json")
     assert json.loads(text) == json.loads(json.dumps(api()))

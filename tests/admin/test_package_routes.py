@@ -12,7 +12,7 @@ from proxy.core.errors import (
     SealyardError,
 )
 
-from .test_listeners import Everything, listening
+from .conftest import Everything, Listening
 
 PATH = "/v1/sessions/package?tenant=clinic&conversation=c1"
 FOUND: list[dict[str, Any]] = [
@@ -22,9 +22,11 @@ FOUND: list[dict[str, Any]] = [
 
 
 @pytest.mark.parametrize(("more", "which"), [("", 0), (f"&sid={'o' * 16}", 1)])
-async def test_the_newest_package_is_given_out_or_that_of_a_session(more: str, which: int) -> None:
-    async with listening(subject=Everything(found=FOUND)) as ours:
-        status, headers, text = await ours.call("GET", f"{PATH}&recipient=bob{more}")
+async def test_the_newest_package_is_given_out_or_that_of_a_session(
+    listening: Listening, more: str, which: int
+) -> None:
+    ours = await listening(subject=Everything(found=FOUND))
+    status, headers, text = await ours.call("GET", f"{PATH}&recipient=bob{more}")
 
     assert (status, json.loads(text)) == (200, FOUND[which]["package"])
     assert headers["Content-Type"].split(";")[0] == "application/jose+json"
@@ -33,17 +35,17 @@ async def test_the_newest_package_is_given_out_or_that_of_a_session(more: str, w
 
 
 @pytest.mark.parametrize("query", ["&recipient=eve", f"&recipient=bob&sid={'x' * 16}"])
-async def test_what_is_not_for_somebody_is_not_there(query: str) -> None:
-    async with listening(subject=Everything(found=FOUND)) as ours:
-        status, headers, _ = await ours.call("GET", PATH + query)
+async def test_what_is_not_for_somebody_is_not_there(listening: Listening, query: str) -> None:
+    ours = await listening(subject=Everything(found=FOUND))
+    status, headers, _ = await ours.call("GET", PATH + query)
 
     assert (status, headers["Sealyard-Error"]) == (404, "no-package")
 
 
 @pytest.mark.parametrize("path", [PATH, "/v1/sessions/package?recipient=bob"])
-async def test_a_call_names_scope_and_recipient(path: str) -> None:
-    async with listening(subject=Everything(found=FOUND)) as ours:
-        assert (await ours.call("GET", path))[0] == 400
+async def test_a_call_names_scope_and_recipient(listening: Listening, path: str) -> None:
+    ours = await listening(subject=Everything(found=FOUND))
+    assert (await ours.call("GET", path))[0] == 400
 
 
 @pytest.mark.parametrize(
@@ -56,9 +58,9 @@ async def test_a_call_names_scope_and_recipient(path: str) -> None:
     ],
 )
 async def test_what_stops_a_call_is_told_by_its_code(
-    error: SealyardError, status: int, code: str
+    listening: Listening, error: SealyardError, status: int, code: str
 ) -> None:
-    async with listening(subject=Everything(raises=error)) as ours:
-        answer = await ours.call("GET", f"{PATH}&recipient=bob")
+    ours = await listening(subject=Everything(raises=error))
+    answer = await ours.call("GET", f"{PATH}&recipient=bob")
 
     assert (answer[0], answer[1]["Sealyard-Error"]) == (status, code)

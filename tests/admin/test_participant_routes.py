@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -23,7 +22,7 @@ from proxy.keys.participants.registry import Participants
 from tests.keys.builders import a_keyring
 from tests.keys.participants.builders import a_private_jwk, a_public_jwk, a_public_key, guarded
 
-from .test_listeners import Everything, Open, listening
+from .conftest import Everything, Listening, Open
 
 ALICE = a_public_key("alice-enc").kid
 PASSPHRASE = "canary-passphrase-0123"
@@ -49,10 +48,9 @@ class Registered(Everything):
         return await self.desk.answer(call)
 
 
-@asynccontextmanager
-async def registry() -> AsyncIterator[Open]:
-    async with listening(subject=Registered()) as ours:
-        yield ours
+@pytest.fixture
+async def ours(listening: Listening) -> Open:
+    return await listening(subject=Registered())
 
 
 async def post(ours: Open, path: str, body: Any) -> tuple[int, dict[str, str], Any]:  # noqa: ANN401 - JSON
@@ -66,14 +64,13 @@ async def get(ours: Open, path: str, etag: str = "") -> tuple[int, dict[str, str
     return await ours.call("GET", f"/v1/participants/{path}", body=None, **headers)
 
 
-async def test_a_public_key_is_taken_and_given_out() -> None:
-    async with registry() as ours:
-        before = json.loads((await get(ours, "alice/has-valid-keys"))[2])
-        status, _, added = await post(ours, "alice/keys", {"jwk": a_public_jwk("alice-enc")})
-        after = json.loads((await get(ours, "alice/has-valid-keys"))[2])
-        _, headers, text = await get(ours, "alice/keys")
-        listed = json.loads((await get(ours, "alice"))[2])
-        nobody = json.loads((await get(ours, "bob/keys"))[2])
+async def test_a_public_key_is_taken_and_given_out(ours: Open) -> None:
+    before = json.loads((await get(ours, "alice/has-valid-keys"))[2])
+    status, _, added = await post(ours, "alice/keys", {"jwk": a_public_jwk("alice-enc")})
+    after = json.loads((await get(ours, "alice/has-valid-keys"))[2])
+    _, headers, text = await get(ours, "alice/keys")
+    listed = json.loads((await get(ours, "alice"))[2])
+    nobody = json.loads((await get(ours, "bob/keys"))[2])
 
     assert (status, added["kid"], added["private"]) == (201, ALICE, False)
     assert (before, after) == ({"has_valid_keys": False}, {"has_valid_keys": True})
@@ -83,26 +80,24 @@ async def test_a_public_key_is_taken_and_given_out() -> None:
     assert nobody == {"keys": []}
 
 
-async def test_an_x_wing_key_that_they_made_themselves_is_taken() -> None:
-    async with registry() as ours:
-        status, _, _ = await post(ours, "alice/keys", {"jwk": a_public_jwk("bob-xw")})
-        assert status == 201
-        other = {**a_public_jwk("bob-xw"), "alg": "ML-KEM-768"}
-        status, _, _ = await post(ours, "alice/keys", {"jwk": other})
-        assert status == 400
-        _, _, text = await get(ours, "alice/keys")
+async def test_an_x_wing_key_that_they_made_themselves_is_taken(ours: Open) -> None:
+    status, _, _ = await post(ours, "alice/keys", {"jwk": a_public_jwk("bob-xw")})
+    assert status == 201
+    other = {**a_public_jwk("bob-xw"), "alg": "ML-KEM-768"}
+    status, _, _ = await post(ours, "alice/keys", {"jwk": other})
+    assert status == 400
+    _, _, text = await get(ours, "alice/keys")
     assert json.loads(text) == {"keys": [a_public_key("bob-xw").to_jwk()]}
 
 
-async def test_a_key_that_nobody_accepted_is_shown_and_accepted() -> None:
-    async with registry() as ours:
-        await post(ours, "alice/keys", {"jwk": a_public_jwk("alice-enc")})
-        first = await post(ours, "alice/accept", {"kid": ALICE})
-        other = {"jwk": a_public_jwk("bob-enc"), "device": "new"}
-        _, _, added = await post(ours, "alice/keys", other)
-        _, _, accepted = await post(ours, "alice/accept", {"kid": added["kid"]})
-        unknown = await post(ours, "alice/accept", {"kid": "x" * 43})
-        listed = json.loads((await get(ours, "alice"))[2])
+async def test_a_key_that_nobody_accepted_is_shown_and_accepted(ours: Open) -> None:
+    await post(ours, "alice/keys", {"jwk": a_public_jwk("alice-enc")})
+    first = await post(ours, "alice/accept", {"kid": ALICE})
+    other = {"jwk": a_public_jwk("bob-enc"), "device": "new"}
+    _, _, added = await post(ours, "alice/keys", other)
+    _, _, accepted = await post(ours, "alice/accept", {"kid": added["kid"]})
+    unknown = await post(ours, "alice/accept", {"kid": "x" * 43})
+    listed = json.loads((await get(ours, "alice"))[2])
 
     assert (first[0], first[2]["accepted"]) == (200, True)
     assert (added["accepted"], accepted["accepted"]) == (False, True)
@@ -110,13 +105,12 @@ async def test_a_key_that_nobody_accepted_is_shown_and_accepted() -> None:
     assert [one["accepted"] for one in listed["keys"]] == [True, True]
 
 
-async def test_a_jwk_set_is_sent_again_only_when_it_has_changed() -> None:
-    async with registry() as ours:
-        await post(ours, "alice/keys", {"jwk": a_public_jwk("alice-enc")})
-        _, first, _ = await get(ours, "alice/keys")
-        same = await get(ours, "alice/keys", f'"x", W/{first["Etag"]}')
-        await post(ours, "alice/keys", {"jwk": a_public_jwk("alice-sig")})
-        changed = await get(ours, "alice/keys", first["Etag"])
+async def test_a_jwk_set_is_sent_again_only_when_it_has_changed(ours: Open) -> None:
+    await post(ours, "alice/keys", {"jwk": a_public_jwk("alice-enc")})
+    _, first, _ = await get(ours, "alice/keys")
+    same = await get(ours, "alice/keys", f'"x", W/{first["Etag"]}')
+    await post(ours, "alice/keys", {"jwk": a_public_jwk("alice-sig")})
+    changed = await get(ours, "alice/keys", first["Etag"])
 
     assert (same[0], same[2], same[1]["Etag"]) == (304, "", first["Etag"])
     assert (changed[0], changed[1]["Etag"] != first["Etag"]) == (200, True)
@@ -124,25 +118,21 @@ async def test_a_jwk_set_is_sent_again_only_when_it_has_changed() -> None:
     assert "Expires" in first
 
 
-async def test_a_jwk_set_is_kept_no_longer_than_its_keys_live() -> None:
-    async with registry() as ours:
-        now = int(Registered().desk._clock())
-        body = {"jwk": a_public_jwk("alice-enc"), "expires": now + 60}
-        await post(ours, "alice/keys", body)
-        _, headers, _ = await get(ours, "alice/keys")
+async def test_a_jwk_set_is_kept_no_longer_than_its_keys_live(ours: Open) -> None:
+    now = int(Registered().desk._clock())
+    body = {"jwk": a_public_jwk("alice-enc"), "expires": now + 60}
+    await post(ours, "alice/keys", body)
+    _, headers, _ = await get(ours, "alice/keys")
 
     assert 50 <= int(headers["Cache-Control"].rpartition("=")[2]) <= 60
 
 
-async def test_a_pair_is_made_rotated_and_handed_out_as_it_is_stored() -> None:
-    async with registry() as ours:
-        made = await post(ours, "alice/keys", {"passphrase": PASSPHRASE, "use": "sig"})
-        rotated = await post(
-            ours, "alice/rotate", {"passphrase": PASSPHRASE, "use": "sig", "grace": 0}
-        )
-        kid = rotated[2]["kid"]
-        status, headers, sealed = await get(ours, f"alice/private?kid={kid}")
-        listed = json.loads((await get(ours, "alice"))[2])["keys"]
+async def test_a_pair_is_made_rotated_and_handed_out_as_it_is_stored(ours: Open) -> None:
+    made = await post(ours, "alice/keys", {"passphrase": PASSPHRASE, "use": "sig"})
+    rotated = await post(ours, "alice/rotate", {"passphrase": PASSPHRASE, "use": "sig", "grace": 0})
+    kid = rotated[2]["kid"]
+    status, headers, sealed = await get(ours, f"alice/private?kid={kid}")
+    listed = json.loads((await get(ours, "alice"))[2])["keys"]
 
     assert (made[0], rotated[0], made[2]["private"]) == (201, 201, True)
     assert (status, headers["Content-Type"].split(";")[0]) == (200, "application/jose")
@@ -151,18 +141,16 @@ async def test_a_pair_is_made_rotated_and_handed_out_as_it_is_stored() -> None:
     assert PASSPHRASE not in str(ours.heard) + str(made) + sealed
 
 
-async def test_a_pair_under_the_keyring_needs_no_passphrase() -> None:
-    async with registry() as ours:
-        status, _, made = await post(ours, "alice/keys", {"under": "keyring", "use": "sig"})
+async def test_a_pair_under_the_keyring_needs_no_passphrase(ours: Open) -> None:
+    status, _, made = await post(ours, "alice/keys", {"under": "keyring", "use": "sig"})
 
     assert (status, made["private"], made["use"]) == (201, True, "sig")
 
 
-async def test_a_revoked_key_is_never_taken_again() -> None:
-    async with registry() as ours:
-        await post(ours, "alice/keys", {"jwk": a_public_jwk("alice-enc")})
-        revoked = await post(ours, "alice/revoke", {"kid": ALICE, "reason": "phone lost"})
-        again = await post(ours, "alice/keys", {"jwk": a_public_jwk("alice-enc")})
+async def test_a_revoked_key_is_never_taken_again(ours: Open) -> None:
+    await post(ours, "alice/keys", {"jwk": a_public_jwk("alice-enc")})
+    revoked = await post(ours, "alice/revoke", {"kid": ALICE, "reason": "phone lost"})
+    again = await post(ours, "alice/keys", {"jwk": a_public_jwk("alice-enc")})
 
     assert (revoked[0], revoked[2]["status"], revoked[2]["reason"]) == (
         200,
@@ -173,11 +161,10 @@ async def test_a_revoked_key_is_never_taken_again() -> None:
     assert "already" in again[2]["detail"]
 
 
-async def test_a_key_ends_when_it_is_told_to() -> None:
-    async with registry() as ours:
-        await post(ours, "alice/keys", {"jwk": a_public_jwk("alice-enc")})
-        ended = await post(ours, "alice/expire", {"kid": ALICE})
-        unknown = await post(ours, "bob/expire", {"kid": ALICE})
+async def test_a_key_ends_when_it_is_told_to(ours: Open) -> None:
+    await post(ours, "alice/keys", {"jwk": a_public_jwk("alice-enc")})
+    ended = await post(ours, "alice/expire", {"kid": ALICE})
+    unknown = await post(ours, "bob/expire", {"kid": ALICE})
 
     assert (ended[0], ended[2]["status"]) == (200, "expired")
     assert (unknown[0], unknown[1]["Sealyard-Error"]) == (404, "unknown-participant-key")
@@ -209,10 +196,10 @@ MALFORMED: list[tuple[str, Any]] = [
 
 
 @pytest.mark.parametrize(("path", "body"), MALFORMED)
-async def test_what_is_malformed_is_not_asked(path: str, body: Any) -> None:  # noqa: ANN401 - JSON
+async def test_what_is_malformed_is_not_asked(listening: Listening, path: str, body: Any) -> None:  # noqa: ANN401 - JSON
     subject = Registered()
-    async with listening(subject=subject) as ours:
-        status, headers, told = await post(ours, f"alice/{path}", body)
+    ours = await listening(subject=subject)
+    status, headers, told = await post(ours, f"alice/{path}", body)
 
     assert (status, headers["Sealyard-Error"]) == (400, "malformed-call")
     assert subject.participant_calls == []
@@ -220,9 +207,8 @@ async def test_what_is_malformed_is_not_asked(path: str, body: Any) -> None:  # 
 
 
 @pytest.mark.parametrize("who", ["a" * 257, "%00", "%0A", "a%E2%80%AE"])
-async def test_an_id_that_nobody_has_is_refused(who: str) -> None:
-    async with registry() as ours:
-        assert (await get(ours, f"{who}/keys"))[0] == 400
+async def test_an_id_that_nobody_has_is_refused(ours: Open, who: str) -> None:
+    assert (await get(ours, f"{who}/keys"))[0] == 400
 
 
 @pytest.mark.parametrize(
@@ -236,11 +222,11 @@ async def test_an_id_that_nobody_has_is_refused(who: str) -> None:
     ],
 )
 async def test_what_stops_a_call_is_told_by_its_code(
-    error: SealyardError, status: int, code: str
+    listening: Listening, error: SealyardError, status: int, code: str
 ) -> None:
     subject = Registered()
     subject.raises = error
-    async with listening(subject=subject) as ours:
-        answer = await get(ours, "alice/keys")
+    ours = await listening(subject=subject)
+    answer = await get(ours, "alice/keys")
 
     assert (answer[0], answer[1]["Sealyard-Error"]) == (status, code)

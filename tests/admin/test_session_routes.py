@@ -14,7 +14,7 @@ from proxy.core.errors import KeyUnavailable, OperatorError
 from proxy.core.joined import Joined, to_json
 from proxy.keys.desk import Answer, Call, SessionFacts
 
-from .test_listeners import Everything, Open, listening
+from .conftest import Everything, Listening, Open
 
 NAMED = {"tenant": "clinic", "conversation": "c1"}
 SCOPE = Scope("clinic", "c1")
@@ -27,13 +27,13 @@ async def posted(ours: Open, path: str, body: Any) -> tuple[int, dict[str, str],
     return status, headers, json.loads(text)
 
 
-async def test_a_call_names_its_scope_and_the_answer_is_json() -> None:
+async def test_a_call_names_its_scope_and_the_answer_is_json(listening: Listening) -> None:
     session = SessionFacts("s" * 16, "k1", 5, 9, 2)
     subject = Everything(answer=Answer(NAME, 0, (session,)))
-    async with listening(subject=subject) as ours:
-        _, headers, shown = await ours.call("GET", "/v1/sessions?tenant=clinic&conversation=c1")
-        created = await posted(ours, "", NAMED)
-        await posted(ours, "/rotate", {"tenant": "clinic"})
+    ours = await listening(subject=subject)
+    _, headers, shown = await ours.call("GET", "/v1/sessions?tenant=clinic&conversation=c1")
+    created = await posted(ours, "", NAMED)
+    await posted(ours, "/rotate", {"tenant": "clinic"})
 
     expected = {"sid": "s" * 16, "kek": "k1", "began": 5, "soft_end": 9, "sealed": 2}
     assert json.loads(shown) == {"scope": NAME, "not_before": 0, "sessions": [expected]}
@@ -45,34 +45,34 @@ async def test_a_call_names_its_scope_and_the_answer_is_json() -> None:
     ]
 
 
-async def test_a_revocation_is_of_now_unless_a_time_is_said() -> None:
+async def test_a_revocation_is_of_now_unless_a_time_is_said(listening: Listening) -> None:
     subject = Everything(answer=Answer(NAME, 5, store=True, durable=False, problem="read-only"))
-    async with listening(subject=subject) as ours:
-        before = int(time.time())
-        status, _, answer = await posted(ours, "/revoke", NAMED)
-        await posted(ours, "/revoke", {**NAMED, "not_before": 7})
+    ours = await listening(subject=subject)
+    before = int(time.time())
+    status, _, answer = await posted(ours, "/revoke", NAMED)
+    await posted(ours, "/revoke", {**NAMED, "not_before": 7})
 
     assert (status, answer["durable"], answer["problem"]) == (200, False, "read-only")
     assert before + 1 <= subject.calls[0].not_before <= before + 3
     assert subject.calls[1] == Call("revoke", SCOPE, 7)
 
 
-async def test_a_revocation_that_nobody_kept_is_no_success() -> None:
+async def test_a_revocation_that_nobody_kept_is_no_success(listening: Listening) -> None:
     for store in (None, False):
         subject = Everything(answer=Answer(NAME, 5, store=store, durable=False, problem="full"))
-        async with listening(subject=subject) as ours:
-            status, headers, answer = await posted(ours, "/revoke", NAMED)
+        ours = await listening(subject=subject)
+        status, headers, answer = await posted(ours, "/revoke", NAMED)
         assert (status, headers["Sealyard-Error"]) == (503, "revocation-not-kept")
         assert (answer["scope"], answer["problem"]) == (NAME, "full")
 
 
-async def test_what_stops_a_call_is_told_by_its_code() -> None:
+async def test_what_stops_a_call_is_told_by_its_code(listening: Listening) -> None:
     for error, status, code in (
         (KeyUnavailable("store-unavailable"), 503, "key-unavailable"),
         (OperatorError("not-before-in-the-future"), 400, "not-before-in-the-future"),
     ):
-        async with listening(subject=Everything(raises=error)) as ours:
-            answer = await posted(ours, "/revoke", NAMED)
+        ours = await listening(subject=Everything(raises=error))
+        answer = await posted(ours, "/revoke", NAMED)
         assert (answer[0], answer[1]["Sealyard-Error"]) == (status, code)
 
 
@@ -91,43 +91,43 @@ MALFORMED = [
 
 
 @pytest.mark.parametrize("body", MALFORMED)
-async def test_what_is_malformed_is_not_done(body: Any) -> None:  # noqa: ANN401 - JSON
+async def test_what_is_malformed_is_not_done(listening: Listening, body: Any) -> None:  # noqa: ANN401 - JSON
     subject = Everything()
-    async with listening(subject=subject) as ours:
-        status, headers, answer = await posted(ours, "/rotate", body)
+    ours = await listening(subject=subject)
+    status, headers, answer = await posted(ours, "/rotate", body)
 
     assert (status, headers["Sealyard-Error"], subject.calls) == (400, "malformed-call", [])
     assert answer["detail"].endswith(".")
 
 
 @pytest.mark.parametrize("value", [0, -1, 1.5, "5", True, 2**63])
-async def test_a_time_that_is_none_is_refused(value: object) -> None:
+async def test_a_time_that_is_none_is_refused(listening: Listening, value: object) -> None:
     subject = Everything()
-    async with listening(subject=subject) as ours:
-        answer = await posted(ours, "/revoke", {**NAMED, "not_before": value})
+    ours = await listening(subject=subject)
+    answer = await posted(ours, "/revoke", {**NAMED, "not_before": value})
 
     assert (answer[0], subject.calls) == (400, [])
 
 
-async def test_a_parameter_given_twice_is_refused() -> None:
+async def test_a_parameter_given_twice_is_refused(listening: Listening) -> None:
     subject = Everything()
-    async with listening(subject=subject) as ours:
-        status, *_ = await ours.call("GET", "/v1/sessions?tenant=a&tenant=b")
+    ours = await listening(subject=subject)
+    status, *_ = await ours.call("GET", "/v1/sessions?tenant=a&tenant=b")
 
     assert (status, subject.calls) == (400, [])
 
 
-async def test_a_body_above_16_kib_is_refused() -> None:
-    async with listening() as ours:
-        status, headers, _ = await posted(ours, "/rotate", {"tenant": "a" * 17_000})
+async def test_a_body_above_16_kib_is_refused(listening: Listening) -> None:
+    ours = await listening()
+    status, headers, _ = await posted(ours, "/rotate", {"tenant": "a" * 17_000})
 
     assert (status, headers["Sealyard-Error"]) == (413, "body-too-large")
 
 
-async def test_names_are_not_written_to_the_log() -> None:
-    async with listening() as ours:
-        await ours.call("GET", "/v1/sessions?tenant=canary-tenant&conversation=canary-c")
-        await posted(ours, "/rotate", {"tenant": "canary-tenant"})
+async def test_names_are_not_written_to_the_log(listening: Listening) -> None:
+    ours = await listening()
+    await ours.call("GET", "/v1/sessions?tenant=canary-tenant&conversation=canary-c")
+    await posted(ours, "/rotate", {"tenant": "canary-tenant"})
 
     assert len(ours.heard) == 2
     assert "canary" not in str(ours.heard)
@@ -137,14 +137,14 @@ MEMBERS = Joined("members", ("bob", "alice"))
 LIST = Joined("list", ("alice", MEMBERS))
 
 
-async def test_joined_names_are_json_in_bodies_and_in_queries() -> None:
+async def test_joined_names_are_json_in_bodies_and_in_queries(listening: Listening) -> None:
     subject = Everything(answer=Answer(NAME, 0))
     named = {"tenant": ["a", "b"], "conversation": {"members": ["alice", "bob"]}}
     query = urlencode({"tenant": "5:alice3:bob", "conversation_json": json.dumps(to_json(LIST))})
-    async with listening(subject=subject) as ours:
-        await posted(ours, "/rotate", named)
-        status, _, _ = await ours.call("GET", f"/v1/sessions?{query}")
-        erased, _, _ = await ours.call("DELETE", f"/v1/sessions?{query}")
+    ours = await listening(subject=subject)
+    await posted(ours, "/rotate", named)
+    status, _, _ = await ours.call("GET", f"/v1/sessions?{query}")
+    erased, _, _ = await ours.call("DELETE", f"/v1/sessions?{query}")
 
     assert (status, erased) == (200, 200)
     assert [one.scope for one in subject.calls] == [
@@ -157,10 +157,10 @@ async def test_joined_names_are_json_in_bodies_and_in_queries() -> None:
     "name",
     [[], [7], {"members": "a"}, {"list": ["a"]}, {"members": ["a"], "b": 1}, 7, ["\ud800"], True],
 )
-async def test_what_spells_no_name_is_malformed(name: object) -> None:
+async def test_what_spells_no_name_is_malformed(listening: Listening, name: object) -> None:
     subject = Everything(answer=Answer(NAME, 0))
-    async with listening(subject=subject) as ours:
-        status, _, _ = await posted(ours, "/rotate", {"conversation": name})
+    ours = await listening(subject=subject)
+    status, _, _ = await posted(ours, "/rotate", {"conversation": name})
     assert (status, subject.calls) == (400, [])
 
 
@@ -168,8 +168,8 @@ async def test_what_spells_no_name_is_malformed(name: object) -> None:
     "query",
     ["conversation_json=alice", "conversation_json=[]", "conversation=a&conversation_json=[1]"],
 )
-async def test_a_query_that_spells_no_name_is_malformed(query: str) -> None:
+async def test_a_query_that_spells_no_name_is_malformed(listening: Listening, query: str) -> None:
     subject = Everything(answer=Answer(NAME, 0))
-    async with listening(subject=subject) as ours:
-        status, _, _ = await ours.call("GET", f"/v1/sessions?{query}")
+    ours = await listening(subject=subject)
+    status, _, _ = await ours.call("GET", f"/v1/sessions?{query}")
     assert (status, subject.calls) == (400, [])

@@ -19,7 +19,7 @@ from proxy.core.errors import (
 from proxy.core.joined import Joined
 from proxy.keys.value_desk import Bound, Value
 
-from .test_listeners import TOKEN, Everything, an_access, issued, listening
+from .conftest import TOKEN, Everything, Listening, an_access, issued
 
 CANARY = "canary of the value calls"
 WHERE = {"tenant": "clinic", "conversation": "c1", "field": "content"}
@@ -28,12 +28,12 @@ SEAL: dict[str, Any] = {"values": [{**WHERE, "value": CANARY}]}
 OPEN: dict[str, Any] = {"tokens": [{**WHERE, "token": CANARY}]}
 
 
-async def test_values_are_sealed_in_their_order_and_as_they_are_named() -> None:
+async def test_values_are_sealed_in_their_order_and_as_they_are_named(listening: Listening) -> None:
     subject = Everything()
     second = {"message": "m1", "purpose": "p", "form": "short", "json": True, "value": "[1.10]"}
     body = json.dumps({"values": [{**WHERE, "value": CANARY}, second]}).encode()
-    async with listening(subject=subject) as ours:
-        status, _, text = await ours.call("POST", "/v1/seal", body=body)
+    ours = await listening(subject=subject)
+    status, _, text = await ours.call("POST", "/v1/seal", body=body)
 
     assert (status, json.loads(text)) == (200, {"tokens": [CANARY[::-1], "]01.1["]})
     (call,) = subject.asked
@@ -46,11 +46,11 @@ async def test_values_are_sealed_in_their_order_and_as_they_are_named() -> None:
     assert CANARY not in repr(ours.heard)
 
 
-async def test_tokens_are_opened_and_the_call_is_named_as_in_the_log() -> None:
+async def test_tokens_are_opened_and_the_call_is_named_as_in_the_log(listening: Listening) -> None:
     subject = Everything()
-    async with listening(subject=subject) as ours:
-        body = json.dumps(OPEN).encode()
-        status, headers, text = await ours.call("POST", "/v1/open", body=body)
+    ours = await listening(subject=subject)
+    body = json.dumps(OPEN).encode()
+    status, headers, text = await ours.call("POST", "/v1/open", body=body)
 
     told = {"values": [{"value": CANARY[::-1], "json": False}]}
     assert (status, json.loads(text)) == (200, told)
@@ -78,11 +78,13 @@ async def test_tokens_are_opened_and_the_call_is_named_as_in_the_log() -> None:
         {"value": CANARY, "sender": "alice"},
     ],
 )
-async def test_what_is_not_said_so_is_not_taken_and_not_repeated(one: dict[str, Any]) -> None:
+async def test_what_is_not_said_so_is_not_taken_and_not_repeated(
+    listening: Listening, one: dict[str, Any]
+) -> None:
     subject = Everything()
-    async with listening(subject=subject) as ours:
-        body = json.dumps({"values": [{"value": "x"}, one]}).encode()
-        status, headers, text = await ours.call("POST", "/v1/seal", body=body)
+    ours = await listening(subject=subject)
+    body = json.dumps({"values": [{"value": "x"}, one]}).encode()
+    status, headers, text = await ours.call("POST", "/v1/seal", body=body)
 
     assert (status, headers["Sealyard-Error"]) == (400, "malformed-call")
     assert CANARY not in text
@@ -102,21 +104,23 @@ async def test_what_is_not_said_so_is_not_taken_and_not_repeated(one: dict[str, 
         {"tokens": [{"token": "x", "form": "jwe"}]},
     ],
 )
-async def test_a_list_has_one_to_a_hundred(said: dict[str, Any]) -> None:
-    async with listening() as ours:
-        answer = await ours.call("POST", "/v1/open", body=json.dumps(said).encode())
+async def test_a_list_has_one_to_a_hundred(listening: Listening, said: dict[str, Any]) -> None:
+    ours = await listening()
+    answer = await ours.call("POST", "/v1/open", body=json.dumps(said).encode())
 
     assert (answer[0], answer[1]["Sealyard-Error"]) == (400, "malformed-call")
 
 
-async def test_bodies_are_bounded_at_one_mebibyte_and_those_of_other_calls_are_not_raised() -> None:
+async def test_bodies_are_bounded_at_one_mebibyte_and_those_of_other_calls_are_not_raised(
+    listening: Listening,
+) -> None:
     long = json.dumps({"values": [{"value": "x" * 1_000_000}]}).encode()
     longer = json.dumps({"values": [{"value": "x" * 1_048_576}]}).encode()
-    async with listening() as ours:
-        statuses = [
-            (await ours.call("POST", path, body=io.BytesIO(body)))[0]
-            for path, body in (("/v1/seal", long), ("/v1/seal", longer), ("/v1/explain", long))
-        ]
+    ours = await listening()
+    statuses = [
+        (await ours.call("POST", path, body=io.BytesIO(body)))[0]
+        for path, body in (("/v1/seal", long), ("/v1/seal", longer), ("/v1/explain", long))
+    ]
 
     assert statuses == [200, 413, 413]
 
@@ -132,40 +136,44 @@ async def test_bodies_are_bounded_at_one_mebibyte_and_those_of_other_calls_are_n
     ],
 )
 async def test_what_stops_a_call_is_told_by_its_code_alone(
-    error: SealyardError, status: int, code: str
+    listening: Listening, error: SealyardError, status: int, code: str
 ) -> None:
-    async with listening(subject=Everything(raises=error)) as ours:
-        body = json.dumps(OPEN).encode()
-        answer = await ours.call("POST", "/v1/open", body=body)
+    ours = await listening(subject=Everything(raises=error))
+    body = json.dumps(OPEN).encode()
+    answer = await ours.call("POST", "/v1/open", body=body)
 
     assert (answer[0], answer[1]["Sealyard-Error"]) == (status, code)
     assert error.reason == code or error.reason not in answer[2]
 
 
 @pytest.mark.parametrize(("path", "body"), [("/v1/seal", SEAL), ("/v1/open", OPEN)])
-async def test_nobody_may_unless_a_credential_names_it(path: str, body: dict[str, Any]) -> None:
+async def test_nobody_may_unless_a_credential_names_it(
+    listening: Listening, path: str, body: dict[str, Any]
+) -> None:
     simple = an_access(issued(TOKEN, "read", "keys", "reload"))
     subject = Everything()
-    async with listening(subject=subject, access=simple) as ours:
-        answer = await ours.call("POST", path, body=json.dumps(body).encode())
+    ours = await listening(subject=subject, access=simple)
+    answer = await ours.call("POST", path, body=json.dumps(body).encode())
 
     assert (answer[0], answer[1]["Sealyard-Error"]) == (403, "forbidden-scope")
     assert subject.asked == []
 
 
-async def test_a_name_that_reads_as_a_joined_one_is_told_of_where_it_cannot_be_sealed() -> None:
+async def test_a_name_that_reads_as_a_joined_one_is_told_of_where_it_cannot_be_sealed(
+    listening: Listening,
+) -> None:
     refused = ForbiddenValue("name-reads-as-joined", detail="It reads as a joined name.")
-    async with listening(subject=Everything(raises=refused)) as ours:
-        status, _, text = await ours.call("POST", "/v1/seal", body=json.dumps(SEAL).encode())
+    ours = await listening(subject=Everything(raises=refused))
+    status, _, text = await ours.call("POST", "/v1/seal", body=json.dumps(SEAL).encode())
     assert (status, json.loads(text)["detail"]) == (400, "It reads as a joined name.")
 
 
-async def test_joined_names_are_sealed_as_such() -> None:
+async def test_joined_names_are_sealed_as_such(listening: Listening) -> None:
     subject = Everything()
     named = {"conversation": {"members": ["bob", "alice"]}, "message": ["m", "1"], "tenant": "t"}
     body = json.dumps({"values": [{**named, "value": CANARY}]}).encode()
-    async with listening(subject=subject) as ours:
-        await ours.call("POST", "/v1/seal", body=body)
+    ours = await listening(subject=subject)
+    await ours.call("POST", "/v1/seal", body=body)
     (call,) = subject.asked
     members, listed = Joined("members", ("alice", "bob")), Joined("list", ("m", "1"))
     assert call.values[0].context == Context(Scope("t", members), None, listed)

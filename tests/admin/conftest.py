@@ -1,0 +1,161 @@
+"""The admin and health API over real connections, for a service that is made up."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestClient
+from pytest_aiohttp import AiohttpClient
+
+from proxy.admin.access import Access
+from proxy.admin.caller import Caller
+from proxy.admin.guard import Gate, Guard, Record
+from proxy.admin.operation import scopes
+from proxy.admin.routes import Routes
+from proxy.admin.server import application
+from proxy.admin.subject import Reloaded, Viewer
+from proxy.admin.token import BearerToken, Issued, Tokens
+from proxy.config.load import load
+from proxy.config.settings import ADMIN_SCOPES, AdminScope, Settings, TcpAddress
+from proxy.core.context import Scope
+from proxy.core.errors import SealyardError
+from proxy.keys.desk import Answer, Call
+from proxy.keys.participants.desk import ParticipantAnswer, ParticipantCall
+from proxy.keys.value_desk import Value, ValueCall
+from proxy.telemetry import metrics
+from proxy.telemetry.facts import Check
+from proxy.telemetry.samples import Samples
+from tests.traffic.ours import Ear
+
+CONFIGURATION = Path(__file__).parents[2] / "config" / "sealyard.yaml"
+TOKEN = "token-of-the-tests-0123456789"
+
+
+@dataclass
+class Everything:
+    """A subject that answers what it was told to."""
+
+    ready: bool = True
+    outcome: Reloaded = field(default_factory=lambda: Reloaded(accepted=True, sha256="ab"))
+    broken: bool = False
+    calls: list[Call] = field(default_factory=list)
+    answer: Answer = field(default_factory=lambda: Answer("A" * 22, 5))
+    raises: SealyardError | None = None
+    asked: list[ValueCall] = field(default_factory=list)
+    found: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def settings(self) -> Settings:
+        return load(CONFIGURATION, {"SEALYARD_PASSPHRASE": "x"}).settings
+
+    async def checks(self) -> tuple[Check, ...]:
+        return (Check("started", ok=True), Check("keyring", self.ready, "primary k1"))
+
+    async def samples(self) -> Samples:
+        samples = Samples()
+        samples.add(metrics.READY, 1)
+        return samples
+
+    async def status(self) -> Mapping[str, Any]:
+        if self.broken:
+            raise RuntimeError("canary")
+        return {"version": "0"}
+
+    def viewer(self) -> Viewer:
+        raise NotImplementedError
+
+    async def operate(self, call: Call) -> Answer:
+        self.calls.append(call)
+        if self.raises is not None:
+            raise self.raises
+        return self.answer
+
+    async def participants(self, call: ParticipantCall) -> ParticipantAnswer:
+        raise AssertionError(call.action)
+
+    async def packages(self, scope: Scope, recipient: str) -> list[dict[str, Any]]:
+        if self.raises is not None:
+            raise self.raises
+        return [one for one in self.found if (scope, recipient) == (Scope("clinic", "c1"), "bob")]
+
+    async def values(self, call: ValueCall) -> list[Value]:
+        self.asked.append(call)
+        if self.raises is not None:
+            raise self.raises
+        return [Value(one.value.text[::-1], one.value.json_value) for one in call.values]
+
+    async def reload(self) -> Reloaded:
+        return self.outcome
+
+
+@dataclass
+class Open:
+    """A running listener, a way to call it, and the events that it reported."""
+
+    client: TestClient[web.Request, web.Application]
+    heard: list[tuple[str, dict[str, object]]]
+
+    async def call(
+        self,
+        method: str,
+        path: str,
+        *,
+        token: str | None = TOKEN,
+        body: bytes | io.BytesIO | None = None,
+        **headers: str,
+    ) -> tuple[int, dict[str, str], str]:
+        if token is not None:
+            headers["Authorization"] = f"Bearer {token}"
+        async with self.client.request(method, path, headers=headers, data=body) as response:
+            return response.status, dict(response.headers), await response.text()
+
+
+def issued(token: str, *allowed: AdminScope, name: str = "", expires: int = 0) -> Issued:
+    caller = Caller(name or token, frozenset(allowed or ADMIN_SCOPES))
+    return Issued(BearerToken(token.encode()), caller, expires)
+
+
+def an_access(*tokens: Issued) -> Access:
+    return Access(Tokens(tokens or (issued(TOKEN, name="token"),)), frozenset(ADMIN_SCOPES))
+
+
+def a_guard(
+    name: str,
+    subject: Everything,
+    ear: Ear,
+    access: Access | None = None,
+    record: Record | None = None,
+) -> tuple[Guard, list[web.RouteDef]]:
+    """Return the guard of a listener and the routes behind it."""
+    routes = Routes(subject)
+    endpoints = routes.admin() if name == "admin" else routes.health()
+    gate = Gate(access or an_access(), scopes(endpoints), record) if name == "admin" else None
+    guard = Guard(name, TcpAddress("127.0.0.1", 0), ear, gate=gate)
+    return guard, [one.route() for one in endpoints]
+
+
+Listening = Callable[..., Awaitable[Open]]
+
+
+@pytest.fixture
+def listening(aiohttp_client: AiohttpClient) -> Listening:
+    """Run a listener by name, in front of a subject, until the test is over."""
+
+    async def listen(
+        name: str = "admin",
+        subject: Everything | None = None,
+        *,
+        access: Access | None = None,
+        record: Record | None = None,
+    ) -> Open:
+        ear = Ear()
+        app = application(*a_guard(name, subject or Everything(), ear, access, record))
+        return Open(await aiohttp_client(app), ear.heard)
+
+    return listen
