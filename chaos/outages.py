@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from tests.redis.server import Server, free_port
+from tests.redis.server import Server
+from tests.servers import free_port
 
 from .failover import Failover, lose, replaced
 

@@ -14,7 +14,8 @@ from typing import Final, Literal
 import aiohttp
 
 from proxy.config.settings import RedisSentinels, RedisSettings
-from tests.scenarios.rig import command, environment, free_port, write_keys
+from tests.scenarios.rig import command, environment, write_keys
+from tests.servers import free_port
 
 Mode = Literal["durable", "ephemeral"]
 MODES: Final[tuple[Mode, ...]] = ("durable", "ephemeral")

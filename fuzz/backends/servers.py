@@ -18,12 +18,11 @@ from tests.bypass.backends import (
     EXPRESS,
     SYMFONY,
     TOMCAT,
-    await_port,
     build,
-    free_port,
     lacking,
     tool,
 )
+from tests.servers import await_port, free_port
 
 from .routes import ROUTES
 

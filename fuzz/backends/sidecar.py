@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from tests.bypass.backends import free_port
+from tests.servers import free_port
 
 from .routes import RULES
 

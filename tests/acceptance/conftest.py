@@ -8,11 +8,8 @@ import json
 import os
 import re
 import secrets
-import signal
-import socket
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -21,10 +18,11 @@ from typing import Any
 
 import pytest
 
+from tests.servers import PATIENCE_SECONDS, await_port, child, free_port
+
 ROOT = Path(__file__).parents[2]
 KINTO = ROOT / ".venv-kinto" / "bin" / "kinto"
 PASSPHRASE = "kinto acceptance passphrase"
-PATIENCE_SECONDS = 30.0
 
 _INI = """\
 [server:main]
@@ -152,42 +150,12 @@ class Scene:
         self.direct = Client(self.kinto.port)
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
 @contextmanager
 def running(command: list[str], port: int, log: Path, **environment: str) -> Iterator[Process]:
     """Run a server until it listens; end it with SIGTERM."""
-    with log.open("wb") as sink:
-        process = subprocess.Popen(
-            command, stdout=sink, stderr=sink, env={**os.environ, **environment}, cwd=log.parent
-        )
-        try:
-            _await_port(process, port, log)
-            yield Process(process, port, log)
-        finally:
-            process.send_signal(signal.SIGTERM)
-            try:
-                process.wait(PATIENCE_SECONDS)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
-
-
-def _await_port(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while time.monotonic() < deadline:
-        if process.poll() is not None:
-            break
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                return
-        time.sleep(0.05)
-    pytest.fail(f"{process.args!r} does not listen:\n{log.read_text()[-2000:]}")
+    with child(command, log, environment, cwd=log.parent) as process:
+        await_port(process, port, log)
+        yield Process(process, port, log)
 
 
 @contextmanager

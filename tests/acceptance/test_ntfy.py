@@ -17,8 +17,9 @@ import aiohttp
 import pytest
 
 from proxy.demo.search import search
+from tests.servers import PATIENCE_SECONDS, free_port
 
-from .conftest import PATIENCE_SECONDS, Client, Process, free_port, running, sidecar
+from .conftest import Client, Process, running, sidecar
 
 NTFY = shutil.which("ntfy")
 JWE = "eyJ0eXAiOiJzeTEi"

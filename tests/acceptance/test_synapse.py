@@ -17,8 +17,9 @@ from urllib.parse import quote
 import pytest
 
 from proxy.demo.search import search
+from tests.servers import free_port
 
-from .conftest import ROOT, Answer, Client, Process, free_port, running, sidecar
+from .conftest import ROOT, Answer, Client, Process, running, sidecar
 
 PYTHON = ROOT / ".venv-synapse" / "bin" / "python"
 SECRET = "shared for these tests alone"

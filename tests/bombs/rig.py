@@ -5,12 +5,10 @@ from __future__ import annotations
 import contextlib
 import gzip
 import os
-import signal
 import socket
 import subprocess
 import sys
 import threading
-import time
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -21,7 +19,8 @@ from typing import Final
 import brotli  # type: ignore[import-untyped] # it has no types
 import zstandard
 
-from tests.scenarios.rig import ROOT, free_port, write_keys
+from tests.scenarios.rig import ROOT, write_keys
+from tests.servers import await_log, child, free_port
 
 PATIENCE_SECONDS: Final = 30.0
 _TICKS: Final = os.sysconf("SC_CLK_TCK")
@@ -199,19 +198,9 @@ def serving(
     file, log = folder / "sealyard.yaml", folder / "sealyard.log"
     file.write_text(text)
     command = [sys.executable, "-P", "-m", "proxy", "serve", "--config", str(file), *options]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    with (
-        log.open("wb") as sink,
-        subprocess.Popen(  # noqa: S603 - Sealyard itself
-            command, stdout=sink, stderr=sink, env=environment
-        ) as process,
-    ):
-        try:
-            _await_ready(process, log)
-            yield process, log
-        finally:
-            process.send_signal(signal.SIGTERM)
-            process.wait(PATIENCE_SECONDS)
+    with child(command, log, {"PYTHONPATH": str(ROOT)}) as process:
+        await_log(process, log, '"server.ready"')
+        yield process, log
 
 
 @contextlib.contextmanager
@@ -227,14 +216,6 @@ def running(folder: Path) -> Iterator[Sidecar]:
         yield sidecar
     backend.shutdown()
     backend.server_close()
-
-
-def _await_ready(process: subprocess.Popen[bytes], log: Path) -> None:
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while b'"server.ready"' not in log.read_bytes():
-        assert process.poll() is None, log.read_text()
-        assert time.monotonic() < deadline, log.read_text()
-        time.sleep(0.02)
 
 
 def _warm_up(sidecar: Sidecar) -> None:

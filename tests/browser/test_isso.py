@@ -27,7 +27,7 @@ from proxy.core.sources import parse_source
 from tests.browser.chromium import MISSING, PROGRAM, chromium
 from tests.browser.test_opened_text import PAYLOADS, PLAIN
 from tests.keys.builders import a_world
-from tests.scenarios.rig import free_port
+from tests.servers import free_port, serving
 from tests.traffic.ours import local, proxied
 
 ISSO = Path(__file__).parents[2] / ".venv-isso" / "bin" / "isso"
@@ -131,11 +131,8 @@ async def site(folder: Path) -> AsyncIterator[Site]:
 
     app = web.Application()
     app.router.add_get("/post", post)
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
-    await runner.setup()
-    try:
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        host = f"http://127.0.0.1:{runner.addresses[0][1]}"
+    async with serving(app) as host_port:
+        host = f"http://127.0.0.1:{host_port}"
         async with (
             isso(folder, f"{host}/") as port,
             proxied(local(port), rulebook=rules(), keys=a_world().sessions) as ours,
@@ -143,8 +140,6 @@ async def site(folder: Path) -> AsyncIterator[Site]:
             shown = _PAGE.format(port=ours.port)
             sealyard = f"http://127.0.0.1:{ours.port}"
             yield Site(f"{host}/post", sealyard, folder / "comments.db")
-    finally:
-        await runner.cleanup()
 
 
 async def test_no_comment_runs_and_each_reads_as_it_was_written(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from proxy.core.selectors import parse_json_selector
 from proxy.core.sources import parse_source
 from tests.browser.chromium import MISSING, PROGRAM, Page, chromium
 from tests.factories import SCOPE, a_block, a_response, a_rule, a_session, an_item, replied
+from tests.servers import serving
 
 pytestmark = pytest.mark.skipif(PROGRAM is None, reason=MISSING)
 
@@ -157,7 +158,7 @@ def page_of(position: str, payload: str, escape: Escape = "auto") -> str:
 
 
 @asynccontextmanager
-async def serving(pages: list[str]) -> AsyncIterator[str]:
+async def framing(pages: list[str]) -> AsyncIterator[str]:
     """Serve a page with a frame for each of some pages."""
 
     async def host(_: web.Request) -> web.Response:
@@ -169,19 +170,14 @@ async def serving(pages: list[str]) -> AsyncIterator[str]:
 
     app = web.Application()
     app.router.add_routes([web.get("/", host), web.get(r"/frame/{number:\d+}", frame)])
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
-    await runner.setup()
-    try:
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        yield f"http://127.0.0.1:{runner.addresses[0][1]}/"
-    finally:
-        await runner.cleanup()
+    async with serving(app) as port:
+        yield f"http://127.0.0.1:{port}/"
 
 
 async def fired(page: Page, pages: list[str]) -> set[int]:
     """Return the numbers of the pages in which a payload ran."""
     ran: set[int] = set()
-    async with serving(pages) as address:
+    async with framing(pages) as address:
         for first in range(0, len(pages), AT_ONCE):
             await page.open(address)
             await page.value(f"frames_of({first}, {min(first + AT_ONCE, len(pages))})")
@@ -229,7 +225,7 @@ async def test_plain_text_reads_as_it_was_written() -> None:
         "alt": "document.querySelector('img').alt",
         "placeholder": "document.querySelector('input').placeholder",
     }
-    async with serving([page_of(one, PLAIN) for one in read]) as address, chromium() as page:
+    async with framing([page_of(one, PLAIN) for one in read]) as address, chromium() as page:
         shown = {}
         for number, (position, expression) in enumerate(read.items()):
             await page.open(f"{address}frame/{number}")
@@ -250,7 +246,7 @@ async def test_json_that_a_client_renders_runs_nothing_and_reads_as_it_was_writt
         for text in (*cells, PLAIN)
     ]
     answer = json.loads(replied(rule, json.dumps(documents)))
-    async with serving([]) as address, chromium() as page:
+    async with framing([]) as address, chromium() as page:
         await page.open(address)
         shown = await page.value(
             f"""(async () => {{

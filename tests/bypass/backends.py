@@ -4,22 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import os
-import secrets
 import shutil
-import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from tests.bypass.recorder import recorder
+from tests.servers import PATIENCE_SECONDS, await_port, child, free_port
 
 HERE: Final = Path(__file__).parent
-PATIENCE_SECONDS: Final = 30.0
 TOMCAT: Final = Path("/usr/share/tomcat10")
 SYMFONY: Final = "/usr/share/php/Symfony/Component"
 EXPRESS: Final = HERE / "express" / "node_modules" / "express"
@@ -242,35 +239,17 @@ def running(name: str, folder: Path) -> Iterator[Backend]:
     folder.mkdir()
     record = folder / "record"
     port = free_port()
-    with recorder(record) as behind, (folder / "log").open("wb") as log:
+    log = folder / "log"
+    with recorder(record) as behind:
         command = PLANS[name][0](folder, port, behind, record)
         # Caddy keeps its state below the home.
         home = {"HOME": str(folder), "XDG_CONFIG_HOME": str(folder), "XDG_DATA_HOME": str(folder)}
         known = {"RECORD": str(record), "FOLDER": str(folder)}
-        process = subprocess.Popen(
-            command, cwd=folder, stdout=log, stderr=log, env={**os.environ, **home, **known}
-        )
-        try:
-            await_port(process, port, folder / "log")
+        with child(command, log, {**home, **known}, cwd=folder) as process:
+            await_port(process, port, log)
             backend = Backend(name, port, record)
             _warm_up(backend)
             yield backend
-        finally:
-            process.send_signal(signal.SIGTERM)
-            try:
-                process.wait(PATIENCE_SECONDS)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
-
-
-def free_port() -> int:
-    """Return a free port below those that the system gives to clients, who would take it again."""
-    while True:
-        port = 20000 + secrets.randbelow(12000)
-        with socket.socket() as probe, contextlib.suppress(OSError):
-            probe.bind(("127.0.0.1", port))
-            return port
 
 
 def _warm_up(backend: Backend) -> None:
@@ -281,14 +260,3 @@ def _warm_up(backend: Backend) -> None:
         while client.recv(65536):
             pass
     assert backend.runs(), f"{backend.name} does not run its handler"
-
-
-def await_port(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
-    """Wait until a server accepts; raise AssertionError with the end of its log if it does not."""
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while time.monotonic() < deadline and process.poll() is None:
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                return
-        time.sleep(0.05)
-    raise AssertionError(f"{process.args!r} does not listen:\n{log.read_text()[-2000:]}")

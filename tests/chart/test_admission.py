@@ -8,12 +8,9 @@ from __future__ import annotations
 
 import base64
 import json
-import os
 import socket
 import ssl
-import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -24,6 +21,7 @@ from proxy.injector.shapes import Json
 from tests.chart.conftest import CHART, ROOT, Render, Tool
 from tests.injector.pods import a_container, a_pod
 from tests.injector.test_review import a_review
+from tests.servers import await_port, child, free_port
 
 Admit = Callable[[Json], tuple[Json, list[Json]]]
 
@@ -35,9 +33,7 @@ def admit(render: Render, tool: Tool, tmp_path: Path) -> Iterator[Admit]:
     secret = rendered.one("Secret")["data"]
     for name in ("tls.crt", "tls.key"):
         (tmp_path / name).write_bytes(base64.b64decode(secret[name]))
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     arguments = rendered.one("Deployment")["spec"]["template"]["spec"]["containers"][0]["args"]
     arguments = [
         one.replace("--listen=*:10250", f"--listen=127.0.0.1:{port}").replace(
@@ -48,10 +44,7 @@ def admit(render: Render, tool: Tool, tmp_path: Path) -> Iterator[Admit]:
     client = rendered.one("MutatingWebhookConfiguration")["webhooks"][0]["clientConfig"]
     trust = ssl.create_default_context(cadata=base64.b64decode(client["caBundle"]).decode())
     host = f"{client['service']['name']}.{client['service']['namespace']}.svc"
-    process = subprocess.Popen(
-        [sys.executable, "-P", "-m", "proxy", *arguments],
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-    )
+    command = [sys.executable, "-P", "-m", "proxy", *arguments]
 
     def call(body: bytes) -> Json:
         head = (
@@ -83,21 +76,11 @@ def admit(render: Render, tool: Tool, tmp_path: Path) -> Iterator[Admit]:
         assert done.code == 0, done.complained
         return json.loads(done.said), json.loads(operations)
 
-    try:
-        deadline = time.monotonic() + 20
-        while not listening(port):
-            assert time.monotonic() < deadline
-            time.sleep(0.1)
+    log = tmp_path / "log"
+    with child(command, log, {"PYTHONPATH": str(ROOT)}) as process:
+        await_port(process, port, log)
         yield admitted
-    finally:
-        process.terminate()
-        assert process.wait(15) == 0
-
-
-def listening(port: int) -> bool:
-    """Tell whether somebody accepts at a port."""
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
+    assert process.returncode == 0
 
 
 PODS = {

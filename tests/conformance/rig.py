@@ -14,6 +14,7 @@ import aiohttp
 from aiohttp import web
 
 from tests.scenarios.rig import ROOT
+from tests.servers import serving
 
 MOST_BYTES = 32 * 1024 * 1024
 SUITE = Path(os.environ.get("SEALYARD_WEBSOCKET_SUITE", ROOT / ".venv-websocket")) / "bin/python"
@@ -48,13 +49,8 @@ async def echo(port: int) -> AsyncIterator[None]:
 
     app = web.Application()
     app.router.add_get("/{path:.*}", answer)
-    runner = web.AppRunner(app, shutdown_timeout=0.1, access_log=None)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", port).start()
-    try:
+    async with serving(app, port=port, shutdown=0.1):
         yield
-    finally:
-        await runner.cleanup()
 
 
 async def send_back(socket: web.WebSocketResponse | aiohttp.ClientWebSocketResponse) -> None:

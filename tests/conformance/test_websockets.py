@@ -11,7 +11,7 @@ import aiohttp
 import pytest
 
 from tests.bombs.rig import serving
-from tests.scenarios.rig import free_port
+from tests.servers import free_port
 
 from .rig import CONFIGURATION, MOST_BYTES, SUITE, echo, send_back, suite
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from tests.bombs.rig import serving
-from tests.scenarios.rig import free_port
+from tests.servers import free_port
 from tests.smuggling.parsers import Disagreement, Read, agreed
 from tests.traffic.wire import OK
 

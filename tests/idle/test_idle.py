@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 
 from tests.bombs.rig import serving
-from tests.scenarios.rig import ROOT, free_port
+from tests.scenarios.rig import ROOT
+from tests.servers import free_port
 from tests.traffic.wire import Client, connected
 
 from .backend import PONG

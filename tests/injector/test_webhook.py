@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import re
 import shutil
 import socket
@@ -22,6 +21,7 @@ import trustme
 
 from tests.injector.pods import SETTINGS, a_pod
 from tests.injector.test_review import a_review
+from tests.servers import await_log, child, free_port
 
 NAME = "sealyard-injector.sealyard.svc"
 ROOT = Path(__file__).parent.parent.parent
@@ -47,7 +47,6 @@ class Running:
     ca: trustme.CA
     folder: Path
     log: Path
-    process: subprocess.Popen[bytes]
 
     def trusting(self, *authorities: trustme.CA) -> ssl.SSLContext:
         """Return the context of an API server whose caBundle holds these."""
@@ -70,30 +69,15 @@ def running(tmp_path: Path) -> Iterator[Running]:
     publish(folder, ca.issue_cert(NAME))
     for name in ("tls.crt", "tls.key"):
         (folder / name).symlink_to(f"..data/{name}")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     log = tmp_path / "log"
     command = [sys.executable, "-P", "-m", "proxy", "injector", "--image", SETTINGS.image]
     command += ["--listen", f"127.0.0.1:{port}"]
     command += ["--cert", str(folder / "tls.crt"), "--key", str(folder / "tls.key")]
-    with log.open("wb") as stderr:
-        process = subprocess.Popen(
-            command, env={**os.environ, "PYTHONPATH": str(ROOT)}, stderr=stderr
-        )
-    try:
-        made = Running(port, ca, folder, log, process)
-        deadline = time.monotonic() + 20
-        while "injector.started" not in log.read_text():
-            assert process.poll() is None
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
-        yield made
-        process.terminate()
-        assert process.wait(15) == 0
-    finally:
-        process.kill()
-        process.wait()
+    with child(command, log, {"PYTHONPATH": str(ROOT)}) as process:
+        await_log(process, log, "injector.started")
+        yield Running(port, ca, folder, log)
+    assert process.returncode == 0
 
 
 async def mutate(

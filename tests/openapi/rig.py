@@ -12,6 +12,7 @@ from typing import Final
 from proxy.config.settings import ADMIN_SCOPES
 from tests.scenarios import rig
 from tests.scenarios.rig import Served
+from tests.servers import free_port
 
 EXPIRED: Final = "expired-token-0123456789"
 ALL: Final = "token-of-everything-0123456789"
@@ -80,7 +81,7 @@ def admin(
     tokens.append(_token(folder, "all", ALL, ADMIN_SCOPES))
     ended = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() - 60))
     tokens.append(_token(folder, "expired", EXPIRED, ADMIN_SCOPES, f', expires: "{ended}"'))
-    port, admin, health = rig.free_port(), rig.free_port(), rig.free_port()
+    port, admin, health = free_port(), free_port(), free_port()
     ports = {"port": port, "admin": admin, "health": health, "upstream": upstream}
     kept = {"store": store, "mode": mode}
     text = _CONFIGURATION.format(tokens="\n".join(tokens), **kept, **ports)

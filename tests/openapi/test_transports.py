@@ -13,6 +13,7 @@ import trustme
 
 from tests.scenarios import rig
 from tests.scenarios.rig import TOKEN, Served
+from tests.servers import free_port
 
 _CONFIGURATION = """\
 version: 1
@@ -33,7 +34,7 @@ _MUTUAL = """\
 @contextmanager
 def serving(folder: Path, listen: str, more: str = "", admin: int = 0) -> Iterator[Served]:
     rig.write_keys(folder)
-    port = rig.free_port()
+    port = free_port()
     text = _CONFIGURATION.format(listen=listen, more=more, port=port)
     with rig.running(folder, text, port=port, admin=admin, health=0) as served:
         yield served
@@ -74,7 +75,7 @@ async def status(url: str, tls: ssl.SSLContext | None = None, token: str = "") -
 
 
 async def test_a_certificate_is_a_credential_with_scopes_of_its_own(tmp_path: Path) -> None:
-    authority, admin = Authority(tmp_path), rig.free_port()
+    authority, admin = Authority(tmp_path), free_port()
     with serving(tmp_path, f"127.0.0.1:{admin}", _MUTUAL, admin) as ours:
         await ours.event("server.ready")
         url = f"https://127.0.0.1:{admin}"
@@ -95,7 +96,7 @@ async def test_a_certificate_is_a_credential_with_scopes_of_its_own(tmp_path: Pa
 
 
 async def test_another_certificate_is_shown_without_a_restart(tmp_path: Path) -> None:
-    authority, admin = Authority(tmp_path), rig.free_port()
+    authority, admin = Authority(tmp_path), free_port()
     with serving(tmp_path, f"127.0.0.1:{admin}", _MUTUAL, admin) as ours:
         await ours.event("server.ready")
         before = ssl.get_server_certificate(("127.0.0.1", admin))

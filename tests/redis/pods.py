@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -15,15 +14,8 @@ from typing import Any
 
 import aiohttp
 
-from tests.scenarios.rig import (
-    PATIENCE_SECONDS,
-    TOKEN,
-    Served,
-    command,
-    environment,
-    free_port,
-    write_keys,
-)
+from tests.scenarios.rig import TOKEN, Served, command, environment, write_keys
+from tests.servers import child, free_port
 
 CONFIGURATION = """\
 version: 1
@@ -119,20 +111,8 @@ class Place:
     def serving(self, *options: str) -> Iterator[Served]:
         """Run the sidecar here."""
         log = self.folder / "sealyard.log"
-        with (
-            log.open("wb") as sink,
-            subprocess.Popen(  # noqa: S603 - Sealyard itself
-                command(self.folder, *options), stderr=sink, stdout=sink, env=environment()
-            ) as process,
-        ):
-            try:
-                yield Served(process, log, *self.ports)
-            finally:
-                process.send_signal(signal.SIGTERM)
-                try:
-                    process.wait(PATIENCE_SECONDS)
-                except subprocess.TimeoutExpired:
-                    process.kill()
+        with child(command(self.folder, *options), log, environment()) as process:
+            yield Served(process, log, *self.ports)
 
 
 @dataclass

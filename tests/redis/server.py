@@ -15,6 +15,7 @@ import pytest
 import trustme
 
 from proxy.config.settings import RedisSettings, TcpAddress
+from tests.servers import free_port
 
 PROGRAM = shutil.which("redis-server")
 needs_redis = pytest.mark.skipif(
@@ -22,14 +23,6 @@ needs_redis = pytest.mark.skipif(
 )
 _START_SECONDS = 10.0
 _TLS_FILES = {"ca-cert": "ca.pem", "cert": "redis.pem", "key": "redis.key"}
-
-
-def free_port() -> int:
-    """Return a TCP port that nobody has just now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def write_tls(folder: Path) -> None:

@@ -22,10 +22,11 @@ from proxy.keys.stores import examination, open_store
 from proxy.process.finding import Finding
 from proxy.wiring import store_check
 from tests.scenarios.rig import backend
+from tests.servers import free_port
 
 from .everything import RIGHTS
 from .pods import Place
-from .server import Server, free_port, needs_redis
+from .server import Server, needs_redis
 from .test_connections import tls
 from .topologies import Clustered, Watched
 

@@ -14,9 +14,10 @@ from redis.crc import key_slot
 from proxy.config.settings import RedisCluster, RedisSettings, SecretReference, TcpAddress
 from proxy.keys.stores import Held, Offer, Store, StoreFailed, open_store
 from proxy.keys.stores.redis_check import examined
+from tests.servers import free_port
 
 from .everything import OFFER, RIGHTS, all_done
-from .server import Server, free_port, needs_redis, write_tls
+from .server import Server, needs_redis, write_tls
 from .topologies import Clustered
 
 pytestmark = [needs_redis, pytest.mark.usefixtures("unhurried")]

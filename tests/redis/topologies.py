@@ -9,8 +9,9 @@ from functools import partial
 from pathlib import Path
 
 from proxy.config.settings import RedisCluster, RedisSentinels, RedisSettings, TcpAddress
+from tests.servers import free_port
 
-from .server import PROGRAM, Server, free_port, trusting
+from .server import PROGRAM, Server, trusting
 
 SERVICE = "clinic"
 _SLOTS = 16384

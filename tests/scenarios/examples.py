@@ -24,7 +24,8 @@ from proxy.demo.search import search
 from proxy.keys.keyring import create
 from proxy.keys.keyring_file import create_keyring
 from proxy.keys.roots import PassphraseRoot
-from tests.scenarios.rig import ROOT, TOKEN, Served, free_port, running, write_token
+from tests.scenarios.rig import ROOT, TOKEN, Served, running, write_token
+from tests.servers import free_port, serving
 
 EXAMPLES: Final = ROOT / "config" / "examples"
 PASSPHRASE: Final = {"SEALYARD_PASSPHRASE": "passphrase of the examples"}
@@ -58,14 +59,8 @@ async def keeping(routes: Iterable[web.RouteDef]) -> AsyncIterator[Kept]:
     kept = Kept()
     app = web.Application(middlewares=[kept.keep])
     app.router.add_routes(routes)
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
-    await runner.setup()
-    try:
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        kept.port = int(runner.addresses[0][1])
+    async with serving(app) as kept.port:
         yield kept
-    finally:
-        await runner.cleanup()
 
 
 def write_keyring(folder: Path) -> None:

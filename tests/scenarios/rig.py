@@ -7,7 +7,6 @@ import json
 import os
 import secrets
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -24,6 +23,7 @@ from proxy.config.settings import SecretReference
 from proxy.keys.keyring import create
 from proxy.keys.keyring_file import create_keyring
 from proxy.keys.roots import FileRoot, create_root_file
+from tests.servers import child, free_port, serving
 
 ROOT = Path(__file__).parents[2]
 TOKEN = "token-of-the-tests-0123456789"
@@ -87,13 +87,6 @@ def write_token(folder: Path, token: str) -> None:
     path.chmod(0o600)
 
 
-def free_port() -> int:
-    """Return a port that nobody uses just now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 @dataclass
 class Backend:
     """Remembers every body, and answers with it after `pause` seconds."""
@@ -121,14 +114,8 @@ async def backend(*routes: web.RouteDef) -> AsyncIterator[Backend]:
     app = web.Application()
     app.router.add_routes(routes)
     app.router.add_route("*", "/{path:.*}", made.answer)
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
-    await runner.setup()
-    try:
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        made.port = int(runner.addresses[0][1])
+    async with serving(app) as made.port:
         yield made
-    finally:
-        await runner.cleanup()
 
 
 def _form(body: dict[str, Any]) -> str:
@@ -273,25 +260,11 @@ def running(
     """Run `sealyard serve` by a configuration that names these ports."""
     (folder / "sealyard.yaml").write_text(configuration)
     log = log or folder / "sealyard.log"
-    with (
-        log.open("wb") as sink,
-        subprocess.Popen(  # noqa: S603 - Sealyard itself
-            command(folder, *options),
-            stderr=sink,
-            stdout=sink,
-            env=environment(**(variables or {})),
-        ) as process,
-    ):
-        try:
-            yield Served(process, log, port, admin, health)
-        finally:
-            if process.poll() is None:
-                process.send_signal(signal.SIGTERM)
-                process.send_signal(signal.SIGINT)
-                try:
-                    process.wait(PATIENCE_SECONDS)
-                except subprocess.TimeoutExpired:
-                    process.kill()
+    variables = environment(**(variables or {}))
+    # A second signal ends the drain.
+    signals = (signal.SIGTERM, signal.SIGINT)
+    with child(command(folder, *options), log, variables, signals=signals) as process:
+        yield Served(process, log, port, admin, health)
 
 
 def command(folder: Path, *options: str) -> list[str]:

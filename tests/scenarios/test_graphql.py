@@ -14,6 +14,7 @@ from proxy.config.load import load
 from proxy.core.rulebook import Rulebook
 from tests.keys.builders import a_world
 from tests.scenarios.rig import ROOT
+from tests.servers import serving
 from tests.traffic.ours import local, proxied
 
 CANARY = "canary-90bd17"
@@ -40,21 +41,15 @@ async def graphql() -> AsyncIterator[tuple[list[str], aiohttp.ClientSession, str
 
     app = web.Application()
     app.router.add_route("*", "/graphql", operation)
-    runner = web.AppRunner(app, shutdown_timeout=0.1)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
     (listener,) = load(EXAMPLE, {}).settings.listeners
     book = Rulebook(listener.rules, pass_unmatched=listener.pass_unmatched)
-    origin = local(runner.addresses[0][1])
-    try:
-        async with (
-            proxied(origin, rulebook=book, keys=a_world().sessions) as ours,
-            aiohttp.ClientSession(headers=BEARER) as session,
-        ):
-            yield got, session, f"http://127.0.0.1:{ours.port}/graphql"
-            assert CANARY not in repr(ours.ear.heard)
-    finally:
-        await runner.cleanup()
+    async with (
+        serving(app, shutdown=0.1) as port,
+        proxied(local(port), rulebook=book, keys=a_world().sessions) as ours,
+        aiohttp.ClientSession(headers=BEARER) as session,
+    ):
+        yield got, session, f"http://127.0.0.1:{ours.port}/graphql"
+        assert CANARY not in repr(ours.ear.heard)
     assert CANARY not in repr(got)
 
 

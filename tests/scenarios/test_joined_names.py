@@ -27,10 +27,10 @@ from tests.scenarios.rig import (
     backend,
     command,
     environment,
-    free_port,
     running,
     write_token,
 )
+from tests.servers import free_port
 
 RULES: Final = """\
       - name: direct

@@ -23,7 +23,8 @@ from proxy.keys.keyring import create
 from proxy.keys.keyring_file import create_keyring, open_keyring, update_keyring
 from proxy.keys.roots import PassphraseRoot
 from tests.process.searching import can_read, places, whole
-from tests.scenarios.rig import ROOT, Served, backend, free_port, running, write_token
+from tests.scenarios.rig import ROOT, Served, backend, running, write_token
+from tests.servers import free_port
 
 pytestmark = pytest.mark.skipif(
     not can_read(),

@@ -17,6 +17,7 @@ from proxy.config.load import load
 from proxy.core.rulebook import Rulebook
 from tests.keys.builders import a_world
 from tests.scenarios.rig import ROOT
+from tests.servers import serving
 from tests.traffic.ours import local, proxied
 from tests.traffic.wire import eventually
 
@@ -91,14 +92,8 @@ async def backend() -> AsyncIterator[Room]:
 
     app = web.Application()
     app.router.add_route("*", "/socket.io/", poll)
-    runner = web.AppRunner(app, shutdown_timeout=0.1)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    room.port = runner.addresses[0][1]
-    try:
+    async with serving(app, shutdown=0.1) as room.port:
         yield room
-    finally:
-        await runner.cleanup()
 
 
 @contextlib.asynccontextmanager

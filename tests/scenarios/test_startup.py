@@ -14,14 +14,8 @@ import pytest
 from proxy.config.settings import SecretReference
 from proxy.keys import keyring_file
 from proxy.keys.roots import FileRoot, PassphraseRoot
-from tests.scenarios.rig import (
-    A_FORM,
-    a_configuration,
-    command,
-    environment,
-    free_port,
-    write_keys,
-)
+from tests.scenarios.rig import A_FORM, a_configuration, command, environment, write_keys
+from tests.servers import free_port
 
 
 @dataclass

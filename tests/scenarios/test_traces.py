@@ -20,6 +20,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
 from tests.scenarios.rig import Served, backend, served
+from tests.servers import serving
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 PARENT = "00f067aa0ba902b7"
@@ -71,14 +72,8 @@ async def collector() -> AsyncIterator[Collector]:
     made = Collector()
     app = web.Application()
     app.router.add_post("/v1/traces", made.take)
-    runner = web.AppRunner(app, access_log=None)
-    await runner.setup()
-    try:
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        made.port = int(runner.addresses[0][1])
+    async with serving(app) as made.port:
         yield made
-    finally:
-        await runner.cleanup()
 
 
 def variables(port: int, **more: str) -> dict[str, str]:

@@ -16,7 +16,7 @@ from proxy.config.settings import SecretReference
 from proxy.keys.keyring import create
 from proxy.keys.keyring_file import create_keyring
 from proxy.keys.roots import FileRoot, create_root_file
-from tests.scenarios.rig import free_port
+from tests.servers import free_port
 
 from .canaries import COUNT, Canary, make, own
 from .carriers import ADMIN, TRAFFIC, authorized, request

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import shutil
-import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Final
@@ -13,6 +12,7 @@ from typing import Final
 import pytest
 
 from tests.keys.builders import a_world
+from tests.servers import free_port, listens
 
 from .ours import local, proxied
 from .test_handler import CANARY, JSON, a_rulebook
@@ -66,9 +66,7 @@ async def nginx(folder: Path, behind: int) -> AsyncIterator[int]:
     """Run an nginx that caches all it may, by the URL alone; yield its port."""
     if NGINX is None:
         pytest.skip("nginx is not installed")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
+    port = free_port()
     conf = folder / "nginx.conf"
     conf.write_text(CONF.format(folder=folder, port=port, behind=behind))
     process = await asyncio.create_subprocess_exec(
@@ -83,11 +81,6 @@ async def nginx(folder: Path, behind: int) -> AsyncIterator[int]:
         process.terminate()
         async with asyncio.timeout(PATIENCE_SECONDS):
             await process.wait()
-
-
-def listens(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 async def test_no_cache_in_front_keeps_what_was_opened(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from proxy.config.limits import Timeouts
 from proxy.core.routes import parse_pattern
 from proxy.core.rulebook import Rulebook
 from proxy.core.rules import Block, Rule
+from tests.servers import serving
 
 from .ours import HASTY, Ours, local, proxied
 from .wire import OK, Client, Origin, Peer, Response, connected, eventually, get, running, talk
@@ -69,13 +70,8 @@ async def echoing() -> AsyncIterator[int]:
 
     app = web.Application()
     app.router.add_get("/ws", echo)
-    runner = web.AppRunner(app, shutdown_timeout=0.1)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    try:
-        yield runner.addresses[0][1]
-    finally:
-        await runner.cleanup()
+    async with serving(app, shutdown=0.1) as port:
+        yield port
 
 
 async def test_b13_messages_go_both_ways_and_the_close_code_arrives() -> None:

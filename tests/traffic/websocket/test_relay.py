@@ -22,6 +22,7 @@ from proxy.core.rules import Block, Item, Names, Part, Rule
 from proxy.core.selectors import parse_selector
 from proxy.core.sources import parse_source
 from tests.keys.builders import World, a_world
+from tests.servers import serving
 from tests.traffic.ours import HASTY, Ours, local, proxied
 from tests.traffic.wire import eventually, get, talk
 
@@ -102,14 +103,8 @@ async def backend(*, compress: bool = True, answer: Answer | None = None) -> Asy
 
     app = web.Application()
     app.router.add_get("/{path:.*}", answer or echo)
-    runner = web.AppRunner(app, shutdown_timeout=0.1)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    one.port = runner.addresses[0][1]
-    try:
+    async with serving(app, shutdown=0.1) as one.port:
         yield one
-    finally:
-        await runner.cleanup()
 
 
 @dataclass

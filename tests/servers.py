@@ -1,0 +1,107 @@
+"""Servers that run for as long as a block of a test, in this process and as its children."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import secrets
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
+from pathlib import Path
+from typing import Final
+
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+
+PATIENCE_SECONDS: Final = 30.0
+_LOWEST_PORT, _PORTS = 20_000, 12_000
+_numbers = itertools.count(secrets.randbelow(_PORTS))
+
+
+def free_port() -> int:
+    """Return a port of 127.0.0.1 that is free, another one each time.
+
+    It is below those that the system gives to clients, who would take it before a server does.
+    """
+    while True:
+        port = _LOWEST_PORT + next(_numbers) % _PORTS
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+
+
+def listens(port: int) -> bool:
+    """Return whether a server of 127.0.0.1 accepts at a port."""
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def await_port(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
+    """Wait until a server accepts; raise AssertionError with the end of its log if it does not."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while time.monotonic() < deadline and process.poll() is None:
+        if listens(port):
+            return
+        time.sleep(0.05)
+    raise AssertionError(f"{process.args!r} does not listen:\n{log.read_text()[-2000:]}")
+
+
+def await_log(process: subprocess.Popen[bytes], log: Path, text: str) -> None:
+    """Wait until a server has logged `text`; raise AssertionError with its log if it does not."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while text not in log.read_text():
+        assert process.poll() is None, log.read_text()
+        assert time.monotonic() < deadline, log.read_text()
+        time.sleep(0.02)
+
+
+@contextmanager
+def child(
+    command: Sequence[str],
+    log: Path,
+    environment: Mapping[str, str] | None = None,
+    *,
+    cwd: Path | None = None,
+    signals: Sequence[signal.Signals] = (signal.SIGTERM,),
+) -> Iterator[subprocess.Popen[bytes]]:
+    """Run a command that writes to `log`; end it, and nothing else, by signals, or by SIGKILL.
+
+    `environment` is added to that of this process.
+    """
+    with (
+        log.open("wb") as sink,
+        subprocess.Popen(  # noqa: S603 - the callers are tests, which name programs of their own
+            command, stdout=sink, stderr=sink, cwd=cwd, env={**os.environ, **(environment or {})}
+        ) as process,
+    ):
+        try:
+            yield process
+        finally:
+            if process.poll() is None:
+                for one in signals:
+                    process.send_signal(one)
+                try:
+                    process.wait(PATIENCE_SECONDS)
+                except subprocess.TimeoutExpired:
+                    process.kill()
+
+
+@asynccontextmanager
+async def serving(
+    app: web.Application, *, port: int | None = None, shutdown: float = 1.0
+) -> AsyncIterator[int]:
+    """Run an application, for rigs that no fixture can reach; give its port.
+
+    `shutdown` is how many seconds open requests have at the end.
+    """
+    server = TestServer(app, port=port)
+    await server.start_server(shutdown_timeout=shutdown, access_log=None)
+    assert server.port is not None
+    try:
+        yield server.port
+    finally:
+        await server.close()
