@@ -11,6 +11,8 @@ from typing import Final
 
 from aiohttp import web
 
+from tests.servers import serving
+
 OLD: Final = "/api/old"
 SENT: Final = "/api/messages"
 BARE: Final = "/bare"
@@ -56,11 +58,5 @@ async def backend(canary: bytes) -> AsyncIterator[Backend]:
     made = Backend(canary)
     app = web.Application()
     app.router.add_post("/{path:.*}", made.answer)
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
-    await runner.setup()
-    try:
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        made.port = int(runner.addresses[0][1])
+    async with serving(app) as made.port:
         yield made
-    finally:
-        await runner.cleanup()

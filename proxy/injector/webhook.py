@@ -42,8 +42,8 @@ class Webhook:
         self._reporter = reporter
         self._samples = Samples()
         self._samples.add(BUILD, 1, labels=(__version__, platform.python_version()))
-        app = web.Application(client_max_size=MOST_BODY)
-        app.add_routes(
+        self.app = web.Application(client_max_size=MOST_BODY)
+        self.app.add_routes(
             [
                 web.post("/mutate", self._mutate),
                 web.get("/livez", self._well),
@@ -52,7 +52,7 @@ class Webhook:
             ]
         )
         self._runner = web.AppRunner(
-            app, access_log=None, handle_signals=False, shutdown_timeout=_SHUTDOWN_SECONDS
+            self.app, access_log=None, handle_signals=False, shutdown_timeout=_SHUTDOWN_SECONDS
         )
         self._sites: list[web.SockSite] = []
 

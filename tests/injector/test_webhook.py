@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import json
 import re
 import shutil
@@ -18,10 +19,15 @@ from pathlib import Path
 
 import pytest
 import trustme
+from aiohttp import web
+from aiohttp.test_utils import TestClient
+from pytest_aiohttp import AiohttpClient
 
+from proxy.injector.webhook import MOST_BODY, Webhook
 from tests.injector.pods import SETTINGS, a_pod
 from tests.injector.test_review import a_review
 from tests.servers import await_log, child, free_port
+from tests.traffic.ours import Ear
 
 NAME = "sealyard-injector.sealyard.svc"
 ROOT = Path(__file__).parent.parent.parent
@@ -86,12 +92,11 @@ async def mutate(
     body: bytes,
     *,
     name: str = NAME,
-    content_type: str = "application/json",
 ) -> tuple[int, bytes]:
     """Call the webhook over a connection of its own; return the status and the answer."""
     head = (
         f"POST /mutate?timeout=5s HTTP/1.1\r\nHost: {name}\r\nConnection: close\r\n"
-        f"Content-Type: {content_type}\r\nContent-Length: {len(body)}\r\n\r\n"
+        f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
     )
     answer = await asyncio.to_thread(exchange, running.port, tls, name, head.encode() + body)
     told, _, content = answer.partition(b"\r\n\r\n")
@@ -134,22 +139,41 @@ async def test_who_does_not_know_the_ca_or_asks_for_another_name_gets_nothing(
         await mutate(running, tls, a_body(), name="other.sealyard.svc")
 
 
-async def test_what_is_no_review_is_an_error_of_http(running: Running) -> None:
-    tls = running.trusting()
-    assert (await mutate(running, tls, a_body(), content_type="text/yaml"))[0] == 400
-    assert (await mutate(running, tls, b"{"))[0] == 400
-    assert (await mutate(running, tls, b"[" * 100_000))[0] == 400
-    assert (await mutate(running, tls, b"\xff"))[0] == 400
-    assert (await mutate(running, tls, b" " * (10 * 1024 * 1024 + 1)))[0] == 413
+@pytest.fixture
+async def client(aiohttp_client: AiohttpClient) -> TestClient[web.Request, web.Application]:
+    """Run the webhook in this process, without TLS."""
+    return await aiohttp_client(Webhook(SETTINGS, Ear()).app)
 
 
-async def test_metrics_count_what_became_of_pods(running: Running) -> None:
-    tls = running.trusting()
-    assert (await mutate(running, tls, a_body()))[0] == 200
-    assert (await mutate(running, tls, b"{"))[0] == 400
-    request = f"GET /metrics HTTP/1.1\r\nHost: {NAME}\r\nConnection: close\r\n\r\n"
-    answer = await asyncio.to_thread(exchange, running.port, tls, NAME, request.encode())
-    text = answer.decode()
+@pytest.mark.parametrize(
+    ("body", "content_type", "status"),
+    [
+        (a_body(), "text/yaml", 400),
+        (b"{", "application/json", 400),
+        (b"[" * 100_000, "application/json", 400),
+        (b"\xff", "application/json", 400),
+        (b" " * (MOST_BODY + 1), "application/json", 413),
+    ],
+    ids=["type", "half", "deep", "no-utf-8", "large"],
+)
+async def test_what_is_no_review_is_an_error_of_http(
+    client: TestClient[web.Request, web.Application], body: bytes, content_type: str, status: int
+) -> None:
+    answer = await client.post(
+        "/mutate", data=io.BytesIO(body), headers={"Content-Type": content_type}
+    )
+
+    assert answer.status == status
+
+
+async def test_metrics_count_what_became_of_pods(
+    client: TestClient[web.Request, web.Application],
+) -> None:
+    headers = {"Content-Type": "application/json"}
+    assert (await client.post("/mutate", data=a_body(), headers=headers)).status == 200
+    assert (await client.post("/mutate", data=b"{", headers=headers)).status == 400
+    text = await (await client.get("/metrics")).text()
+
     assert 'sealyard_injector_reviews_total{outcome="injected"} 1.0' in text
     assert 'sealyard_injector_refusals_total{reason="malformed"} 1.0' in text
     assert "sealyard_build_info" in text

@@ -8,11 +8,13 @@ import subprocess
 import sys
 import threading
 import warnings
+from collections.abc import Awaitable, Callable
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from aiohttp import web
+from pytest_aiohttp import AiohttpRawServer
 
 from proxy.telemetry import libraries
 from proxy.telemetry.logs import Logs
@@ -36,40 +38,47 @@ class Cruel:
         return CANARY
 
 
-async def talk(server: web.Server, request: bytes) -> None:
-    """Send bytes to a real aiohttp server and read until it closes."""
-    loop = asyncio.get_running_loop()
-    listener = await loop.create_server(server, "127.0.0.1", 0)
-    async with listener:
-        port = listener.sockets[0].getsockname()[1]
-        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
+Talk = Callable[[Handler, bytes], Awaitable[None]]
+
+
+@pytest.fixture
+def talk(aiohttp_raw_server: AiohttpRawServer) -> Talk:
+    """Send bytes to a real server of aiohttp, and read until it closes."""
+
+    async def send(handler: Handler, request: bytes) -> None:
+        server = await aiohttp_raw_server(handler, debug=False)
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
         writer.write(request)
         writer.write_eof()
         await asyncio.wait_for(reader.read(), 5)
         writer.close()
         await writer.wait_closed()
-        await server.shutdown(1)
+
+    return send
 
 
 @pytest.mark.parametrize("request_bytes", MALFORMED)
 async def test_malformed_requests_to_aiohttp_leave_no_byte_in_the_log(
-    request_bytes: bytes, routed: Logs, page: Page
+    request_bytes: bytes, talk: Talk, routed: Logs, page: Page
 ) -> None:
     async def handler(request: web.BaseRequest) -> web.Response:
         await request.read()
         return web.Response()
 
-    await talk(web.Server(handler), request_bytes % CANARY.encode())
+    await talk(handler, request_bytes % CANARY.encode())
 
     assert page.of("library.message")
     assert CANARY not in page.text
 
 
-async def test_a_handler_that_fails_is_logged_by_class_and_place(routed: Logs, page: Page) -> None:
+async def test_a_handler_that_fails_is_logged_by_class_and_place(
+    talk: Talk, routed: Logs, page: Page
+) -> None:
     async def handler(_: web.BaseRequest) -> web.Response:
         raise ValueError(CANARY)
 
-    await talk(web.Server(handler), b"GET /?q=%s HTTP/1.1\r\nHost: a\r\n\r\n" % CANARY.encode())
+    await talk(handler, b"GET /?q=%s HTTP/1.1\r\nHost: a\r\n\r\n" % CANARY.encode())
 
     line = page.of("library.message")[0]
     assert [
