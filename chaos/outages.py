@@ -104,7 +104,7 @@ def _wait(server: Server) -> None:
 
 
 OUTAGES: Final = (
-    Outage("down at the start", _at_once(Server.kill), Server.start, at_start=True),
+    Outage("down at startup", _at_once(Server.kill), Server.start, at_start=True),
     Outage("killed", _at_once(Server.kill), Server.start),
     Outage("failed over by Sentinels", _at_once(lose), over=replaced),
     Outage("frozen", _at_once(Server.freeze), Server.thaw),

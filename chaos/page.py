@@ -1,4 +1,4 @@
-"""The table of outages, as it is printed and as it stands in the documentation."""
+"""The table of outages, as printed and as written to the documentation."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _BEGIN: Final = "<!-- measured: begin -->"
 _END: Final = "<!-- measured: end -->"
 _HEAD: Final = (
     "| Redis is | sessions | known conversations served | their p99, worst | first messages:"
-    " served, refused by 503 | their p99, worst | found again after"
+    " served, refused with 503 | their p99, worst | in use again after"
     " | without Sealyard: p99 |\n|---|---|---|---|---|---|---|---|"
 )
 
@@ -49,6 +49,6 @@ def _where(outcomes: list[Outcome]) -> str:
     return (
         f"Measured on {dt.datetime.now(dt.UTC).date()} on {os.cpu_count()} cores, Python"
         f" {platform.python_version()}, redis-py {metadata.version('redis')}; each outage lasted"
-        f" {lasted:.0f} s. Other work shared the machine: its load was"
-        f" {os.getloadavg()[2]:.1f} over the last quarter of an hour."
+        f" {lasted:.0f} s. Other work shared the machine: its load average was"
+        f" {os.getloadavg()[2]:.1f} over the last 15 minutes."
     )

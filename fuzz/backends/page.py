@@ -27,35 +27,36 @@ _READ_BY: Final = {
 _TEXT: Final = """\
 ## Random messages
 
-The rows above are spellings that somebody thought of. `./dev fuzz-backends SECONDS` makes
-others: it begins with messages as honest clients send them (JSON, forms, forms in parts,
-records, whole bodies), does up to four things to each (another spelling of a ruled name, the
-name in another place or twice, another type, coding or charset, a body that is two formats,
-another path or method to the same handler, headers twice or taken away), and sends it through a
-live sidecar, whose rules stand as the how-to pages write them, to each of these servers. Their
+The rows above are spellings that someone thought of. `./dev fuzz-backends SECONDS` generates
+others. It begins with messages as legitimate clients send them (JSON, URL-encoded and multipart
+forms, records, whole bodies) and applies up to four mutations to each: another spelling of a ruled
+name, the name in another place or twice, another type, coding or charset, a body that is valid in
+two formats, another path or method to the same handler, headers twice or removed. It sends them
+to each of these servers through a live sidecar, whose rules are those of the how-to pages. The
 handlers report every ruled name as they read it, in each of these ways:
 
 {read_by}
 
-A *find* is a secret that a ruled handler read in plain, a value that was opened for another
-conversation than the one that the handler read, a value sealed for another than the one under
-which the handler would store it, an honest message that was refused, an error 500, no answer,
-or a secret in the log.
+A *finding* is a secret that a ruled handler read in plaintext, a value that was opened for
+another conversation than the handler read, a value sealed for another conversation than the one
+under which the handler would store it, a legitimate message that was refused, an error 500, a
+missing response, or a secret in the log.
 
 {seconds:,.0f} seconds on {date} ({machine}; seed {seed}):
 
 {table}
 
-*Refused* are messages that Sealyard answered itself; *passed* those that reached a server where
-nothing was sealed or opened, mostly because they met no handler there.
+*Refused* are messages that Sealyard itself refused; *passed* are those that reached a server
+without anything sealed or opened, mostly because no handler matched them.
 
 {early}
-What was found once stands in `tests/fuzz_backends/cases` and is sent again in every run of the
-tests. ASP.NET Core could not be had: what its documentation says of names is the reading that
-is called a model.
+
+Each finding is kept in `tests/fuzz_backends/cases` and sent again in every run of the tests.
+ASP.NET Core was not available: what its documentation says about names is the reading that is
+labelled a model.
 """
 _EARLY: Final = (
-    "Release 0.1.0 fails this within seconds (seed 7): event streams after 1.0 s, extensions\n"
+    "Release 0.1.0 fails this test within seconds (seed 7): event streams after 1.0 s, extensions\n"
     "after 1.6 s, forms that are JSON after 2.3 s, names in the query after 2.4 s, other\n"
     "spellings of names of sources after 4.5 s, script names after 4.6 s."
 )
@@ -64,7 +65,7 @@ _EARLY: Final = (
 def table(campaign: Campaign) -> str:
     """Return the figures of a run as a table of Markdown."""
     lines = [
-        "| server | " + " | ".join(COLUMNS) + " | finds |",
+        "| server | " + " | ".join(COLUMNS) + " | findings |",
         "|---|" + "---:|" * (len(COLUMNS) + 1),
     ]
     totals = [0] * (len(COLUMNS) + 1)
@@ -73,12 +74,12 @@ def table(campaign: Campaign) -> str:
         totals = [a + b for a, b in zip(totals, row, strict=True)]
         shown = " | ".join(f"{one:,}" for one in row)
         lines.append(f"| {_READ_BY[backend.name].partition(':')[0]} | {shown} |")
-    lines.append("| **together** | " + " | ".join(f"**{one:,}**" for one in totals) + " |")
+    lines.append("| **total** | " + " | ".join(f"**{one:,}**" for one in totals) + " |")
     return "\n".join(lines)
 
 
 def figures(campaign: Campaign, name: str) -> list[int]:
-    """Return what is told of one backend: the columns, and how many finds."""
+    """Return the figures of one backend: the columns, and the number of findings."""
     backend = next(one for one in campaign.rig.backends if one.name == name)
     found = sum(find.backend == name for find in campaign.finds)
     return [*(backend.counts[one] for one in COLUMNS), found]
@@ -91,7 +92,7 @@ def section(campaign: Campaign) -> str:
         read_by="\n".join(f"* {_READ_BY[name]}" for name in names),
         seconds=campaign.seconds,
         date=time.strftime("%Y-%m-%d", time.gmtime()),
-        machine=f"{platform.machine()}, all of it on two busy cores",
+        machine=f"{platform.machine()}, everything on two busy cores",
         seed=campaign.seed,
         table=table(campaign),
         early=_EARLY,

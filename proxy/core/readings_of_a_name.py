@@ -32,21 +32,21 @@ NamePlace = Literal["json", "field", "header"]
 class Folding(Enum):
     """One thing that parsers do to a name before they look it up."""
 
-    CASE = "upper and lower case are one, as Unicode folds them, the `i` without a dot among them"
-    WIDTH = "compatibility forms (NFKC: wide letters) are one, what shows nothing is dropped"
+    CASE = "upper and lower case are equal, by Unicode case folding, dotless `i` included"
+    WIDTH = "compatibility forms (NFKC: wide letters) are equal, invisible characters are dropped"
     NUL = "a name ends at its first NUL"
     TRIM = "white space around a name is dropped"
-    WORDS = "`conversationId`, `conversation_id`, `conversation-id` are one"
-    PLUS = "`+`, `%20` and a space are one"
-    DECODE = "triplets are decoded again, up to four times, and `%u0063` as well"
-    NEST = "`a[]`, `a[b]`, `[a]`, `a['b']` stand for `a` or a part of it"
-    DOTS = "`a.b` stands for `a` or a part of it, `a.b`, `a b` and `a_b` are one"
-    PREFIX = "`_a` and `!a` stand for `a`"
-    SUFFIX = "`a(1i)` and `a:int` stand for `a`"
-    SEPARATOR = "`;` parts fields as `&` does"
-    CGI = "all characters but letters and digits are one: `X-Room`, `X_Room`, `X.Room`"
+    WORDS = "`conversationId`, `conversation_id`, `conversation-id` are equal"
+    PLUS = "`+`, `%20` and a space are equal"
+    DECODE = "percent-encoding is decoded again, up to four times, and `%u0063` as well"
+    NEST = "`a[]`, `a[b]`, `[a]`, `a['b']` mean `a` or a part of it"
+    DOTS = "`a.b` means `a` or a part of it; `a.b`, `a b` and `a_b` are equal"
+    PREFIX = "`_a` and `!a` mean `a`"
+    SUFFIX = "`a(1i)` and `a:int` mean `a`"
+    SEPARATOR = "`;` separates fields as `&` does"
+    CGI = "all characters but letters and digits are equal: `X-Room`, `X_Room`, `X.Room`"
     PROTOTYPE = "`__proto__`, `constructor`, `prototype` lead to every name"
-    INDEX = "a member `0` of an object is the element of a list"
+    INDEX = "a member `0` of an object is read as an element of a list"
 
 
 @dataclass(frozen=True, slots=True)
