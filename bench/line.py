@@ -9,10 +9,10 @@ from __future__ import annotations
 import time
 from typing import Final
 
-from proxy.telemetry.lines import EcsLines, JsonLines
-from proxy.telemetry.logs import Logs
-from proxy.telemetry.message_line import MessageLine
-from proxy.telemetry.tally import MessageReporter, Tally
+from proxy.telemetry.logs.access_line import MessageLine
+from proxy.telemetry.logs.json_lines import EcsLines, JsonLines
+from proxy.telemetry.logs.logger import Logs
+from proxy.telemetry.reporter import MessageReporter, Tally
 
 ROUNDS: Final = 7
 LINES: Final = 100_000

@@ -25,8 +25,8 @@ from proxy.core.session import Session
 from proxy.keys import keyring
 from proxy.keys.sessions import Sessions, SessionSettings
 from proxy.keys.stores import MemoryStore
-from proxy.telemetry.logs import Logs, Sink
-from proxy.telemetry.tally import Tally
+from proxy.telemetry.logs.logger import Logs, Sink
+from proxy.telemetry.reporter import Tally
 from proxy.traffic import answer, course, upstream
 from proxy.traffic.handler import Handler
 from proxy.traffic.listener import HttpListener

@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 
 from proxy.cli import main
-from proxy.telemetry.events import EVENTS
+from proxy.telemetry.logs.events import EVENTS
 
 _LINE = "message.handled"
 

@@ -10,8 +10,8 @@ import pytest
 from proxy.admin.problem import ERRORS, AdminError
 from proxy.cli import main, reference
 from proxy.core.errors import TrafficError, traffic_errors
-from proxy.telemetry.events import EVENTS
-from proxy.telemetry.metrics import METRICS
+from proxy.telemetry.logs.events import EVENTS
+from proxy.telemetry.metrics.table import METRICS
 
 REFERENCE = Path(__file__).parent.parent / "docs" / "reference"
 

@@ -18,9 +18,9 @@ from aiohttp.typedefs import Handler, Middleware
 
 from ..config.settings import Address, AdminScope
 from ..core.errors import SealyardError
-from ..telemetry import places
-from ..telemetry.naming import METHODS, OTHER_METHOD
-from ..telemetry.tally import Reporter
+from ..telemetry.logs import code_location
+from ..telemetry.logs.key_names import METHODS, OTHER_METHOD
+from ..telemetry.reporter import Reporter
 from . import hosts, problem
 from .access import Access
 from .caller import Caller
@@ -139,8 +139,8 @@ class Guard:
             self._reporter.report(
                 "exception.unhandled",
                 source="admin",
-                exception=places.name(error),
-                raised_at=places.raised_at(error.__traceback__),
+                exception=code_location.name(error),
+                raised_at=code_location.raised_at(error.__traceback__),
             )
             return problem.answer(problem.INTERNAL)
 

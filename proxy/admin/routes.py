@@ -13,8 +13,8 @@ from typing import Any, Final, cast
 from aiohttp import web
 
 from .. import __version__
-from ..telemetry.exposition import CONTENT_TYPE, exposed
-from ..telemetry.facts import Check
+from ..telemetry.metrics.prometheus_text import CONTENT_TYPE, exposed
+from ..telemetry.metrics.samples import Check
 from . import problem, schemas
 from .erase_routes import EraseRoutes
 from .explain_routes import ExplainRoutes

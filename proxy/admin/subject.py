@@ -11,8 +11,7 @@ from ..core.context import Scope
 from ..keys.desk import Answer, Call
 from ..keys.participants.desk import ParticipantAnswer, ParticipantCall
 from ..keys.value_desk import Value, ValueCall
-from ..telemetry.facts import Check
-from ..telemetry.samples import Samples
+from ..telemetry.metrics.samples import Check, Samples
 
 
 @dataclass(frozen=True, slots=True)

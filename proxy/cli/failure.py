@@ -17,7 +17,7 @@ from ..core.errors import (
     OperatorError,
     SealyardError,
 )
-from ..telemetry import places
+from ..telemetry.logs import code_location
 
 OK: Final = 0
 NEGATIVE: Final = 1
@@ -77,9 +77,11 @@ def translated() -> Iterator[None]:
         if error.errno == errno.EPIPE:  # click ends quietly when the reader of stdout has gone
             raise
         named = f"{error.filename}: " if error.filename is not None else ""
-        raise Failure(f"{named}{error.strerror or places.name(error)}", ENVIRONMENT) from None
+        raise Failure(
+            f"{named}{error.strerror or code_location.name(error)}", ENVIRONMENT
+        ) from None
     except (click.ClickException, click.exceptions.Exit, click.Abort):
         raise
     except Exception as error:  # noqa: BLE001 - a traceback would print the text, and values in it
-        where = f"{places.name(error)} at {places.raised_at(error.__traceback__)}"
+        where = f"{code_location.name(error)} at {code_location.raised_at(error.__traceback__)}"
         raise Failure(f"Sealyard has a mistake: {where}: report it", ENVIRONMENT) from None

@@ -15,8 +15,8 @@ from ..core.errors import UnfitEnvironment
 from ..injector.webhook import Webhook
 from ..injector.wishes import InjectorSettings
 from ..process.hardening import harden
-from ..telemetry import libraries
-from ..telemetry.logs import Format, Logs, to_stderr
+from ..telemetry.logs import library_logs
+from ..telemetry.logs.logger import Format, Logs, to_stderr
 from ..traffic import sockets
 from ..traffic.sockets import Sockets
 from ..traffic.tls import listener_context
@@ -90,7 +90,7 @@ def injector(
     settings = settings_of(given)
     logs = to_stderr(log_format)
     logs.report("process.hardened", **harden().fields())
-    libraries.route(logs)
+    library_logs.route(logs)
     running.run(logs, _run(listen, ListenerTls(cert, key), settings, logs))
 
 

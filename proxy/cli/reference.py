@@ -16,9 +16,9 @@ import click
 
 from ..admin.routes import api
 from ..core.errors import MessageError, TrafficError, traffic_errors
-from ..telemetry.events import EVENTS
-from ..telemetry.metrics import METRICS
-from ..telemetry.naming import ECS, OTEL
+from ..telemetry.logs.events import EVENTS
+from ..telemetry.logs.key_names import ECS, OTEL
+from ..telemetry.metrics.table import METRICS
 from . import base, main
 
 _MADE: Final = "<!-- Made by `./dev docs` from the code: change it there. -->"

@@ -8,8 +8,8 @@ from typing import Any, Final, TypeVar
 
 import click
 
-from ..telemetry import libraries
-from ..telemetry.logs import Logs
+from ..telemetry.logs import library_logs
+from ..telemetry.logs.logger import Logs
 
 _T = TypeVar("_T")
 _MOST_SECONDS: Final = 3600.0
@@ -40,5 +40,5 @@ def run(logs: Logs, running: Coroutine[object, object, _T]) -> _T:
     import uvloop  # noqa: PLC0415 - the other commands do without an event loop
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.get_loop().set_exception_handler(libraries.asyncio_handler(logs))
+        runner.get_loop().set_exception_handler(library_logs.asyncio_handler(logs))
         return runner.run(running)

@@ -20,9 +20,9 @@ from ..core.errors import ConfigurationError
 from ..keys.lineage import Accepted
 from ..process import fitness
 from ..process.hardening import harden
-from ..telemetry import libraries
-from ..telemetry.logs import Format, Logs, to_stderr
-from ..telemetry.scrub import without_quotes
+from ..telemetry.logs import library_logs
+from ..telemetry.logs.logger import Format, Logs, to_stderr
+from ..telemetry.logs.scrub import without_quotes
 from ..wiring import source
 from ..wiring.reload import report_loaded
 from ..wiring.service import Service
@@ -112,11 +112,11 @@ def serve(  # noqa: PLR0913 - one parameter for each option
 
         if worker_secrets is not None:
             handover.accept(worker_secrets)
-        libraries.route(logs)
+        library_logs.route(logs)
         running.run(logs, work(worker_channel, logs, environ=os.environ, accepted=accept_older))
         return
     read = _read(find(config, os.environ, Path.cwd()))
-    libraries.route(logs)  # for good: what is said while the process ends must be clean too
+    library_logs.route(logs)  # for good: what is said while the process ends must be clean too
     logs.report(
         "server.started", version=__version__, python=platform.python_version(), pid=os.getpid()
     )

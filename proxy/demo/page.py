@@ -14,7 +14,7 @@ from ..admin.routes import Routes
 from ..admin.server import AdminServer
 from ..admin.tap_routes import TapRoutes
 from ..config.settings import TcpAddress
-from ..telemetry.tally import Reporter
+from ..telemetry.reporter import Reporter
 from ..traffic import sockets
 from ..wiring import Sidecar
 from ..wiring.reload import Reloader

@@ -13,10 +13,10 @@ from typing import Final, Protocol
 from aiohttp import web
 
 from .. import __version__
-from ..telemetry import places
-from ..telemetry.exposition import CONTENT_TYPE, exposed
-from ..telemetry.metrics import BUILD, INJECTOR_REFUSALS, INJECTOR_REVIEWS
-from ..telemetry.samples import Samples
+from ..telemetry.logs import code_location
+from ..telemetry.metrics.prometheus_text import CONTENT_TYPE, exposed
+from ..telemetry.metrics.samples import Samples
+from ..telemetry.metrics.table import BUILD, INJECTOR_REFUSALS, INJECTOR_REVIEWS
 from .refusal import CannotInject
 from .review import MalformedReview, review
 from .wishes import InjectorSettings
@@ -100,8 +100,8 @@ class Webhook:
             self._reporter.report(
                 "exception.unhandled",
                 source="injector",
-                exception=places.name(error),
-                raised_at=places.raised_at(error.__traceback__),
+                exception=code_location.name(error),
+                raised_at=code_location.raised_at(error.__traceback__),
             )
             return self._refused(HTTPStatus.INTERNAL_SERVER_ERROR, "internal-error")
         self._samples.add(INJECTOR_REVIEWS, 1, labels=(reviewed.outcome,))

@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from ..telemetry.tally import Reporter
+from ..telemetry.reporter import Reporter
 from . import marker as markers
 from . import roster
 from .ending import end

@@ -11,7 +11,7 @@ from ..core import base64url, derivation
 from ..core.errors import KeyUnavailable, UnfitEnvironment, Unopened
 from ..core.needs import Attempt
 from ..core.secret import RecordKey
-from ..telemetry.tally import Reporter
+from ..telemetry.reporter import Reporter
 from .audit import Trail, Value
 from .audit.bound import Bound
 from .poison import is_poison

@@ -13,9 +13,9 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, Literal, NamedTuple
 
 from ..core.edits import Fate
-from .message_counts import FATES
-from .message_line import MessageLine
-from .shapes import Flowing, shape, to_json
+from .body_shapes import Flowing, shape, to_json
+from .logs.access_line import MessageLine
+from .metrics.message_counts import FATES
 
 LEASE_SECONDS: Final = 5.0
 MOST_PER_SECOND: Final = 20

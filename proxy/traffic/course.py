@@ -36,9 +36,8 @@ from ..core.pipeline import Applied, Look, Plan
 from ..core.rerouting import refuse_rerouting
 from ..core.rulebook import Decision, Rulebook
 from ..core.session import Session
-from ..telemetry.known_names import known_names
-from ..telemetry.naming import METHODS, OTHER_METHOD
-from ..telemetry.shapes import Flowing
+from ..telemetry.body_shapes import Flowing, known_names
+from ..telemetry.logs.key_names import METHODS, OTHER_METHOD
 from ..telemetry.tap import Passing, Piece, Tap
 from .framing import Framing
 from .gate import Admitted, RawRequest, admit

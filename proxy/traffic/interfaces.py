@@ -7,7 +7,7 @@ from typing import Protocol
 
 from ..core.forwardable import Forwardable
 from ..core.message import ResponseHead
-from ..telemetry.message_line import MessageLine
+from ..telemetry.logs.access_line import MessageLine
 from .framing import Framing
 from .gate import RawRequest
 from .hop import Crossing, Peer, Places

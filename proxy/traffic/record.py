@@ -9,7 +9,7 @@ from ..core.edits import Fate
 from ..core.errors import TrafficError, Unopened
 from ..core.message import Direction
 from ..core.trial import Trial
-from ..telemetry.message_line import MessageLine, Refusal
+from ..telemetry.logs.access_line import MessageLine, Refusal
 from .interfaces import Reporter
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..config.settings import Address, AdminSettings, Settings
-from ..telemetry.tally import Reporter
+from ..telemetry.reporter import Reporter
 from ..traffic import sockets, tls
 from ..traffic.sockets import Sockets
 from .audited_calls import AuditedCalls

@@ -13,10 +13,9 @@ from ..core.secret import RecordKey
 from ..keys.audit import AuditLog, Trail, file_beside
 from ..keys.audit.head import Head
 from ..keys.keyring_file import open_keyring
-from ..telemetry import metrics
-from ..telemetry.facts import Check
-from ..telemetry.samples import Samples
-from ..telemetry.tally import Reporter
+from ..telemetry.metrics import table
+from ..telemetry.metrics.samples import Check, Samples
+from ..telemetry.reporter import Reporter
 from .material import root_provider
 
 
@@ -70,10 +69,10 @@ async def open_own(
 def count(trail: Trail | None, samples: Samples) -> None:
     """Add what there is to say of the audit log."""
     if trail is not None:
-        samples.add(metrics.AUDIT_FAILURES, trail.failures)
-        samples.add(metrics.AUDIT_LINES, trail.written)
-        samples.add(metrics.AUDIT_BLOCKED, int(trail.blocked))
-        samples.add(metrics.AUDIT_SEQUENCE, trail.sequence)
+        samples.add(table.AUDIT_FAILURES, trail.failures)
+        samples.add(table.AUDIT_LINES, trail.written)
+        samples.add(table.AUDIT_BLOCKED, int(trail.blocked))
+        samples.add(table.AUDIT_SEQUENCE, trail.sequence)
 
 
 def checks(trail: Trail | None) -> tuple[Check, ...]:

@@ -16,10 +16,9 @@ from ..keys.desk import Answer, Call
 from ..keys.keyring_file import open_keyring
 from ..keys.participants.desk import ParticipantAnswer, ParticipantCall
 from ..keys.value_desk import Value, ValueCall
-from ..telemetry import metrics
-from ..telemetry.facts import Check, Facts
-from ..telemetry.samples import Samples
-from ..telemetry.tally import Reporter
+from ..telemetry.metrics import table
+from ..telemetry.metrics.samples import Check, Facts, Samples
+from ..telemetry.reporter import Reporter
 from ..telemetry.tap import joined
 from . import participant_calls, session_calls, value_calls
 from .fleet_change import FleetChange, everyone
@@ -179,9 +178,9 @@ class Fleet:
                 samples.merge(slot.facts.samples)
         checks = tuple(slot.check for slot in self._slots)
         ready = sum(check.ok for check in checks)
-        samples.add(metrics.WORKERS, len(checks), labels=("wanted",))
-        samples.add(metrics.WORKERS, ready, labels=("ready",))
-        samples.add(metrics.RESTARTS, sum(slot.restarts for slot in self._slots))
+        samples.add(table.WORKERS, len(checks), labels=("wanted",))
+        samples.add(table.WORKERS, ready, labels=("ready",))
+        samples.add(table.RESTARTS, sum(slot.restarts for slot in self._slots))
         accepting = Check("accepting", not self._draining, "draining" if self._draining else "")
         return Facts((accepting, *checks), samples, self._status())
 

@@ -11,9 +11,9 @@ from typing import Final
 
 from ..config.settings import Address, OriginalPort
 from ..keys.end_to_end.facade import EndToEnd
-from ..telemetry import metrics
-from ..telemetry.samples import Samples
-from ..telemetry.tally import MessageReporter
+from ..telemetry.metrics import table
+from ..telemetry.metrics.samples import Samples
+from ..telemetry.reporter import MessageReporter
 from ..telemetry.tap import Tap
 from ..telemetry.traces import LaneTraces, Traces
 from ..traffic.handler import Handler
@@ -145,10 +145,10 @@ class WiredLane:
 
     def count(self, samples: Samples, name: str) -> None:
         """Add how many connections there are."""
-        samples.add(metrics.CLIENT_CONNECTIONS, self.connections, labels=(name,))
+        samples.add(table.CLIENT_CONNECTIONS, self.connections, labels=(name,))
         pool = self._upstream.pool
-        samples.add(metrics.UPSTREAM_CONNECTIONS, pool.idle, labels=(name, "idle"))
-        samples.add(metrics.UPSTREAM_CONNECTIONS, pool.size - pool.idle, labels=(name, "busy"))
+        samples.add(table.UPSTREAM_CONNECTIONS, pool.idle, labels=(name, "idle"))
+        samples.add(table.UPSTREAM_CONNECTIONS, pool.size - pool.idle, labels=(name, "busy"))
 
     def _wire(self, material: ListenerMaterial, upstream: LaneUpstream) -> LaneHandler:
         if isinstance(upstream, PortUpstreams):

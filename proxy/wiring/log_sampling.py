@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from ..config.settings import RuleLog, Settings
-from ..telemetry.logs import Logs
-from ..telemetry.sampling import Sampling
-from ..telemetry.tally import Reporter, Tally
+from ..telemetry.logs.logger import Logs
+from ..telemetry.logs.sampling import Sampling
+from ..telemetry.reporter import Reporter, Tally
 
 
 def follow(reporter: Reporter, settings: Settings) -> None:

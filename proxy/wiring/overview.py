@@ -10,9 +10,8 @@ from typing import Any
 from ..config.settings import ListenerSettings, Settings
 from ..core.rules import Behaviour, Rule, Verdict
 from ..keys.due import MOST_TOLD
-from ..telemetry import metrics
-from ..telemetry.facts import Facts
-from ..telemetry.samples import Labels, Samples
+from ..telemetry.metrics import table
+from ..telemetry.metrics.samples import Facts, Labels, Samples
 
 
 def overview(settings: Settings, facts: Facts) -> dict[str, Any]:
@@ -29,14 +28,14 @@ def overview(settings: Settings, facts: Facts) -> dict[str, Any]:
             "keyring_states": _keyring_states(facts.samples),
             "keks": _keks(facts.samples),
             "sessions": _sessions(facts.status),
-            "sealing": int(facts.samples.value(metrics.SESSIONS, "sealing")),
+            "sealing": int(facts.samples.value(table.SESSIONS, "sealing")),
         },
     }
 
 
 def _rules(settings: Settings, samples: Samples) -> list[dict[str, Any]]:
-    messages, values = _by_rule(samples, metrics.MESSAGES), _by_rule(samples, metrics.VALUES)
-    matched = dict(_rows(samples, metrics.RULE_MATCHED))
+    messages, values = _by_rule(samples, table.MESSAGES), _by_rule(samples, table.VALUES)
+    matched = dict(_rows(samples, table.RULE_MATCHED))
 
     def counted(listener: str, rule: str) -> dict[str, int]:
         key = listener, rule
@@ -88,21 +87,21 @@ def _keyrings(samples: Samples) -> list[dict[str, Any]]:
     """Return the keyrings in use; in the moment of a change, workers may differ."""
     return [
         {"id": keyring, "generation": int(generation)}
-        for (keyring,), generation in _rows(samples, metrics.KEYRING_GENERATION)
+        for (keyring,), generation in _rows(samples, table.KEYRING_GENERATION)
     ]
 
 
 def _keyring_states(samples: Samples) -> list[str]:
     """Return what about the keyring is not as it should be."""
-    return [state for (state,), number in _rows(samples, metrics.KEYRING_STATE) if number]
+    return [state for (state,), number in _rows(samples, table.KEYRING_STATE) if number]
 
 
 def _keks(samples: Samples) -> list[dict[str, Any]]:
-    opened = dict(_rows(samples, metrics.KEK_OPENED))
-    opened_at = dict(_rows(samples, metrics.KEK_OPENED_AT))
-    begun = dict(_rows(samples, metrics.KEK_SESSIONS))
+    opened = dict(_rows(samples, table.KEK_OPENED))
+    opened_at = dict(_rows(samples, table.KEK_OPENED_AT))
+    begun = dict(_rows(samples, table.KEK_SESSIONS))
     states: dict[str, str] = {}
-    for (kek, state), _ in _rows(samples, metrics.KEK_STATE):
+    for (kek, state), _ in _rows(samples, table.KEK_STATE):
         # In the moment of a change, workers may differ.
         states[kek] = state if states.get(kek, state) == state else "changing"
     return [
@@ -114,7 +113,7 @@ def _keks(samples: Samples) -> list[dict[str, Any]]:
             "last_opened": opened_at.get((kek,)),
             "sessions": int(begun.get((kek,), 0)),
         }
-        for (kek,), created in _rows(samples, metrics.KEK_CREATED)
+        for (kek,), created in _rows(samples, table.KEK_CREATED)
     ]
 
 
@@ -130,7 +129,7 @@ def _sessions(status: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def _by_rule(
-    samples: Samples, metric: metrics.Metric
+    samples: Samples, metric: table.Metric
 ) -> defaultdict[tuple[str, str], dict[str, int]]:
     """Return counts by listener and rule, and by the last label, over all others."""
     found: defaultdict[tuple[str, str], dict[str, int]] = defaultdict(dict)
@@ -140,5 +139,5 @@ def _by_rule(
     return found
 
 
-def _rows(samples: Samples, metric: metrics.Metric) -> Iterator[tuple[Labels, float]]:
+def _rows(samples: Samples, metric: table.Metric) -> Iterator[tuple[Labels, float]]:
     return ((labels, values[0]) for name, labels, values in samples if name == metric.name)

@@ -16,7 +16,7 @@ from ..keys.participants.desk import ParticipantAnswer, ParticipantCall, Partici
 from ..keys.participants.making import MOST_WAITING, SECONDS, KeyMaker
 from ..keys.participants.pins import PinBook
 from ..keys.participants.registry import Participants
-from ..telemetry.tally import Reporter
+from ..telemetry.reporter import Reporter
 from .auditing import log_of
 from .worker_process import WorkerProcess
 

@@ -11,10 +11,11 @@ from typing import Final, Literal, Protocol
 from ..admin.subject import Reloaded
 from ..core.errors import ConfigurationError, InternalError, SealyardError
 from ..keys.audit import Trail
-from ..telemetry import metrics, places
-from ..telemetry.samples import Samples
-from ..telemetry.scrub import without_quotes
-from ..telemetry.tally import Reporter
+from ..telemetry.logs import code_location
+from ..telemetry.logs.scrub import without_quotes
+from ..telemetry.metrics import table
+from ..telemetry.metrics.samples import Samples
+from ..telemetry.reporter import Reporter
 from . import source
 from .source import Source
 
@@ -93,10 +94,10 @@ class Reloader:
     def count(self, samples: Samples) -> None:
         """Add what there is to say of reloads."""
         for result, number in self._counts.items():
-            samples.add(metrics.RELOADS, number, labels=(result,))
-        samples.add(metrics.RELOADED_OK, int(self.last is None or self.last.accepted))
-        samples.add(metrics.RELOADED_AT, self.loaded_at)
-        samples.add(metrics.CONFIG, 1, labels=(self.source.sha256,))
+            samples.add(table.RELOADS, number, labels=(result,))
+        samples.add(table.RELOADED_OK, int(self.last is None or self.last.accepted))
+        samples.add(table.RELOADED_AT, self.loaded_at)
+        samples.add(table.CONFIG, 1, labels=(self.source.sha256,))
 
     async def _swap(self, new: Source, cause: Cause) -> float:
         """Prepare every target, then change all; return how many milliseconds the change took."""
@@ -168,7 +169,7 @@ def report_loaded(
 
 def deliberate(error: Exception) -> SealyardError:
     """Return the error as it may be told: what nobody raised on purpose is only named."""
-    return error if isinstance(error, SealyardError) else InternalError(places.name(error))
+    return error if isinstance(error, SealyardError) else InternalError(code_location.name(error))
 
 
 def _line(error: SealyardError) -> str:

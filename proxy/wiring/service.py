@@ -10,7 +10,7 @@ from typing import Any
 
 from ..admin.subject import Reloaded
 from ..keys.audit import Trail
-from ..telemetry.tally import Reporter
+from ..telemetry.reporter import Reporter
 from . import auditing
 from .admin_listeners import AdminListeners
 from .audited_calls import AuditedCalls

@@ -13,7 +13,7 @@ from ..core.errors import InternalError
 from ..keys.desk import Answer, Call, Desk
 from ..keys.keeper import Keeper
 from ..keys.sessions import Sessions
-from ..telemetry.tally import Reporter
+from ..telemetry.reporter import Reporter
 from .auditing import log_of
 from .material import root_provider
 from .worker_process import WorkerProcess

@@ -9,9 +9,8 @@ from typing import Any, Final
 from ..config.settings import KeySettings
 from ..keys.keyring_watch import STATES, KeyringWatch
 from ..keys.sessions import Sessions
-from ..telemetry import metrics
-from ..telemetry.facts import Check
-from ..telemetry.samples import Samples
+from ..telemetry.metrics import table
+from ..telemetry.metrics.samples import Check, Samples
 
 _GOES_ON = {
     "durable": "durable goes on, and processes do not share sessions or hear of revocations",
@@ -68,29 +67,29 @@ def checks(sessions: Sessions, keys: KeySettings) -> Iterator[Check]:
 def count(sessions: Sessions, keys: KeySettings, samples: Samples) -> None:
     """Add what there is to say of sessions, KEKs and the store."""
     sealing, opening = sessions.cached
-    samples.add(metrics.SESSIONS, sealing, labels=("sealing",))
-    samples.add(metrics.SESSIONS, opening, labels=("opening",))
+    samples.add(table.SESSIONS, sealing, labels=("sealing",))
+    samples.add(table.SESSIONS, opening, labels=("opening",))
     _count_due(sessions, keys, samples)
     hits, misses = _lookups(sessions)
-    samples.add(metrics.LOOKUPS, hits, labels=("hit",))
-    samples.add(metrics.LOOKUPS, misses, labels=("miss",))
+    samples.add(table.LOOKUPS, hits, labels=("hit",))
+    samples.add(table.LOOKUPS, misses, labels=("miss",))
     for number, use in sessions.use.total.items():
         # After a merge, several may have one number: what was used counts for each of them.
         names = [one.id for one in sessions.keyring.keks if one.number == number]
         for name in names or [f"removed-{number}"]:
-            samples.add(metrics.KEK_OPENED, use.opened, labels=(name,))
-            samples.add(metrics.KEK_SESSIONS, use.sessions, labels=(name,))
+            samples.add(table.KEK_OPENED, use.opened, labels=(name,))
+            samples.add(table.KEK_SESSIONS, use.sessions, labels=(name,))
             if use.last_opened:
-                samples.add(metrics.KEK_OPENED_AT, use.last_opened, labels=(name,))
+                samples.add(table.KEK_OPENED_AT, use.last_opened, labels=(name,))
     keyring = sessions.keyring
-    samples.add(metrics.KEYRING_GENERATION, keyring.generation, labels=(keyring.id,))
+    samples.add(table.KEYRING_GENERATION, keyring.generation, labels=(keyring.id,))
     for one in keyring.keks:
-        samples.add(metrics.KEK_CREATED, one.created, labels=(one.id,))
-        samples.add(metrics.KEK_STATE, 1, labels=(one.id, one.state))
+        samples.add(table.KEK_CREATED, one.created, labels=(one.id,))
+        samples.add(table.KEK_STATE, 1, labels=(one.id, one.state))
     if (room := sessions.store.room) is not None:
-        samples.add(metrics.STORE_ROOM, room.taken, labels=(kind_of(keys), "taken"))
+        samples.add(table.STORE_ROOM, room.taken, labels=(kind_of(keys), "taken"))
         free = max(room.most - room.taken, 0)
-        samples.add(metrics.STORE_ROOM, free, labels=(kind_of(keys), "free"))
+        samples.add(table.STORE_ROOM, free, labels=(kind_of(keys), "free"))
     if sessions.store.shared:
         _count_store(sessions, kind_of(keys), samples)
 
@@ -98,7 +97,7 @@ def count(sessions: Sessions, keys: KeySettings, samples: Samples) -> None:
 def count_keyring(watch: KeyringWatch, samples: Samples) -> None:
     """Add how the keyring stands to that of the fleet."""
     for state in STATES:
-        samples.add(metrics.KEYRING_STATE, int(watch.states[state]), labels=(state,))
+        samples.add(table.KEYRING_STATE, int(watch.states[state]), labels=(state,))
 
 
 def status(sessions: Sessions) -> dict[str, Any]:
@@ -132,21 +131,21 @@ def _count_due(sessions: Sessions, keys: KeySettings, samples: Samples) -> None:
     dates = sessions.due()
     if not dates.first:
         return
-    samples.add(metrics.SESSION_CREATED, dates.created)
-    samples.add(metrics.SESSION_DUE, dates.due)
+    samples.add(table.SESSION_CREATED, dates.created)
+    samples.add(table.SESSION_DUE, dates.due)
     if keys.mode == "ephemeral":
-        samples.add(metrics.SESSION_EXPIRY, dates.due + keys.grace)
+        samples.add(table.SESSION_EXPIRY, dates.due + keys.grace)
 
 
 def _count_store(sessions: Sessions, kind: str, samples: Samples) -> None:
     store = sessions.store
     asked = {"answered": store.answered, "failed": store.failed, "spared": store.spared}
     for result, number in asked.items():
-        samples.add(metrics.STORE_QUESTIONS, number, labels=(kind, result))
+        samples.add(table.STORE_QUESTIONS, number, labels=(kind, result))
     for state in ("closed", "open", "half-open"):
-        samples.add(metrics.STORE_BREAKER, int(store.breaker.state == state), labels=(kind, state))
-    samples.add(metrics.STORE_OPENED, store.breaker.opened, labels=(kind,))
-    samples.add(metrics.STORE_HEARS, int(store.hears), labels=(kind,))
+        samples.add(table.STORE_BREAKER, int(store.breaker.state == state), labels=(kind, state))
+    samples.add(table.STORE_OPENED, store.breaker.opened, labels=(kind,))
+    samples.add(table.STORE_HEARS, int(store.hears), labels=(kind,))
 
 
 def _lookups(sessions: Sessions) -> tuple[int, int]:

@@ -25,10 +25,9 @@ from ..keys.upkeep import Upkeep
 from ..keys.value_desk import Value, ValueCall, ValueDesk
 from ..keys.witness import Witness
 from ..process import memory, usage
-from ..telemetry import metrics
-from ..telemetry.facts import Check, Facts
-from ..telemetry.samples import Samples
-from ..telemetry.tally import MessageReporter, Reporter, Tally
+from ..telemetry.metrics import table
+from ..telemetry.metrics.samples import Check, Facts, Samples
+from ..telemetry.reporter import MessageReporter, Reporter, Tally
 from ..telemetry.tap import Tap
 from ..traffic import sockets
 from ..traffic.server import TrafficServer
@@ -329,17 +328,17 @@ class Sidecar:
             lane.count(counted, name)
             for rule in self._material.listeners[name].rulebook.rules:
                 labels = (name, rule.rule.name, "forwarded")
-                counted.add(metrics.MESSAGES, 0, labels=labels)
-                counted.add(metrics.RULE_MATCHED, 0, labels=labels[:2])
+                counted.add(table.MESSAGES, 0, labels=labels)
+                counted.add(table.RULE_MATCHED, 0, labels=labels[:2])
                 # A counter that begins with 1 has not increased, and raises no alarm.
-                counted.add(metrics.POISON, 0, labels=labels[:2])
+                counted.add(table.POISON, 0, labels=labels[:2])
         for use, refused in itertools.product(("enc", "sig"), ("yes", "no")):
-            counted.add(metrics.UNACCEPTED, 0, labels=(use, refused))
+            counted.add(table.UNACCEPTED, 0, labels=(use, refused))
         session_facts.count(self.sessions, self.settings.keys, counted)
         session_facts.count_keyring(self.watch, counted)
         auditing.count(self.trail, counted)
-        counted.add(metrics.MEMORY, usage.resident_bytes())
-        counted.add(metrics.CPU, usage.cpu_seconds())
+        counted.add(table.MEMORY, usage.resident_bytes())
+        counted.add(table.CPU, usage.cpu_seconds())
         return counted
 
     def _status(self) -> dict[str, object]:

@@ -8,7 +8,7 @@ from typing import Final
 from ..config.settings import KeySettings
 from ..core.errors import UnfitEnvironment
 from ..keys.stores import examination
-from ..telemetry.tally import Reporter
+from ..telemetry.reporter import Reporter
 from .session_facts import kind_of
 
 SECONDS: Final = 1.0

@@ -15,10 +15,9 @@ from ..keys.audit import Trail
 from ..keys.desk import Answer, Call
 from ..keys.participants.desk import ParticipantAnswer, ParticipantCall
 from ..keys.value_desk import Value, ValueCall
-from ..telemetry import metrics
-from ..telemetry.facts import Check, Facts
-from ..telemetry.samples import Samples
-from ..telemetry.tally import Reporter
+from ..telemetry.metrics import table
+from ..telemetry.metrics.samples import Check, Facts, Samples
+from ..telemetry.reporter import Reporter
 from . import auditing, participant_calls, session_calls
 from .overview import overview
 from .reload import Prepared, Reloader, problems_told
@@ -122,9 +121,9 @@ class Whole:
         self._reloader.count(samples)
         auditing.count(self._trail, samples)
         for kept, number in self._revoked.items():
-            samples.add(metrics.REVOCATIONS, number, labels=(kept,))
-        samples.add(metrics.BUILD, 1, labels=(__version__, platform.python_version()))
-        samples.add(metrics.READY, int(facts.ready))
+            samples.add(table.REVOCATIONS, number, labels=(kept,))
+        samples.add(table.BUILD, 1, labels=(__version__, platform.python_version()))
+        samples.add(table.READY, int(facts.ready))
         return samples
 
     async def status(self) -> Mapping[str, Any]:

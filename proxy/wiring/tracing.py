@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from ..config.settings import Address, TcpAddress
-from ..telemetry import places
-from ..telemetry.tally import Reporter
+from ..telemetry.logs import code_location
+from ..telemetry.reporter import Reporter
 from ..telemetry.traces import End, Traces, wanted
 
 
@@ -23,7 +23,7 @@ def begin(environ: Mapping[str, str], reporter: Reporter) -> Traces | None:
         reporter.report("tracing.unavailable", reason="no-packages")
         return None
     except Exception as error:  # noqa: BLE001 - whatever a variable of the environment led to
-        reporter.report("tracing.unavailable", reason=places.name(error))
+        reporter.report("tracing.unavailable", reason=code_location.name(error))
         return None
     reporter.report("tracing.started")
     return traces

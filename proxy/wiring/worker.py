@@ -15,8 +15,8 @@ from ..keys.desk import Call, scope_from_json
 from ..keys.lineage import Accepted
 from ..keys.participants.desk import ParticipantCall
 from ..keys.value_desk import ValueCall
-from ..telemetry import places
-from ..telemetry.tally import MessageReporter
+from ..telemetry.logs import code_location
+from ..telemetry.reporter import MessageReporter
 from . import source
 from .channel import Channel, connect, error_to_json
 from .reload import Prepared
@@ -105,10 +105,10 @@ class _Worker:
         except SealyardError as error:
             return {"error": error_to_json(error)}
         except OSError as error:
-            told = InternalError(error.strerror or places.name(error))
+            told = InternalError(error.strerror or code_location.name(error))
             return {"error": error_to_json(told)}
         except Exception as error:  # noqa: BLE001 - only its class may leave
-            return {"error": error_to_json(InternalError(places.name(error)))}
+            return {"error": error_to_json(InternalError(code_location.name(error)))}
 
     async def _do(self, message: dict[str, Any]) -> Any:  # noqa: ANN401 - anything that JSON holds
         what = message["do"]

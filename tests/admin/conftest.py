@@ -28,9 +28,8 @@ from proxy.core.errors import SealyardError
 from proxy.keys.desk import Answer, Call
 from proxy.keys.participants.desk import ParticipantAnswer, ParticipantCall
 from proxy.keys.value_desk import Value, ValueCall
-from proxy.telemetry import metrics
-from proxy.telemetry.facts import Check
-from proxy.telemetry.samples import Samples
+from proxy.telemetry.metrics import table
+from proxy.telemetry.metrics.samples import Check, Samples
 from tests.traffic.ours import Ear
 
 CONFIGURATION = Path(__file__).parents[2] / "config" / "sealyard.yaml"
@@ -59,7 +58,7 @@ class Everything:
 
     async def samples(self) -> Samples:
         samples = Samples()
-        samples.add(metrics.READY, 1)
+        samples.add(table.READY, 1)
         return samples
 
     async def status(self) -> Mapping[str, Any]:

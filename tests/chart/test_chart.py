@@ -12,7 +12,7 @@ import yaml
 from cryptography import x509
 
 from proxy.injector.shapes import Json
-from proxy.telemetry.metrics import METRICS
+from proxy.telemetry.metrics.table import METRICS
 from tests.chart.conftest import CASES, CHART, HELMS, Render, Rendered, Tool
 
 DEFAULT = CHART / "ci" / "default-values.yaml"

@@ -8,7 +8,7 @@ import uvloop
 from click.testing import CliRunner
 
 from proxy.cli import running
-from proxy.telemetry.logs import to_stderr
+from proxy.telemetry.logs.logger import to_stderr
 
 
 def test_it_runs_on_uvloop_and_returns_the_result() -> None:

@@ -40,7 +40,7 @@ from proxy.demo.search import search
 from proxy.keys.sessions import Sessions
 from proxy.keys.stores import MemoryStore
 from proxy.keys.witness import Beginning, Witness
-from proxy.telemetry.message_line import MessageLine
+from proxy.telemetry.logs.access_line import MessageLine
 from proxy.traffic.client_connection import ClientConnection
 from proxy.traffic.interfaces import RawConnection
 from proxy.traffic.listener import Answerer

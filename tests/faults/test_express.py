@@ -12,8 +12,8 @@ import pytest
 
 from proxy.core.needs import Keys, Needs
 from proxy.demo.search import search
-from proxy.telemetry.libraries import asyncio_handler, routed
-from proxy.telemetry.logs import Logs
+from proxy.telemetry.logs.library_logs import asyncio_handler, routed
+from proxy.telemetry.logs.logger import Logs
 from tests.traffic.wire import Client, Peer, get, post
 
 from .faults import EXCEPTIONS, FaultAtLine

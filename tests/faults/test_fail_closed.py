@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from proxy.demo.search import search
-from proxy.telemetry.libraries import asyncio_handler, routed
-from proxy.telemetry.logs import Logs
+from proxy.telemetry.logs.library_logs import asyncio_handler, routed
+from proxy.telemetry.logs.logger import Logs
 
 from .faults import EXCEPTIONS, FILES, WITH_LINES, Fault, FaultAtLine, FaultAtWait, LineWatch, waits
 from .rig import CANARY, Outcome, Rig, descriptors

@@ -16,8 +16,8 @@ import pytest
 from proxy.config.settings import SecretReference
 from proxy.keys.keyring_file import update_keyring
 from proxy.keys.roots import FileRoot
-from proxy.telemetry.message_line import MessageLine
-from proxy.telemetry.scrub import without_quotes
+from proxy.telemetry.logs.access_line import MessageLine
+from proxy.telemetry.logs.scrub import without_quotes
 from proxy.wiring import build, source
 from proxy.wiring.service import Service
 from proxy.wiring.sidecar import Sidecar

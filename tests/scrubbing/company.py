@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from proxy.cli import main, running
-from proxy.telemetry.logs import Format, Logs, to_stderr
+from proxy.telemetry.logs.logger import Format, Logs, to_stderr
 
 DONE = "company.done"
 _LEVELS = (logging.DEBUG, logging.INFO, logging.WARNING, logging.ERROR, logging.CRITICAL)

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from proxy.telemetry import libraries
-from proxy.telemetry.logs import Logs
-from proxy.telemetry.message_line import MessageLine, Refusal
+from proxy.telemetry.logs import library_logs
+from proxy.telemetry.logs.access_line import MessageLine, Refusal
+from proxy.telemetry.logs.logger import Logs
 
 CANARY = "CANARY-4f1d9a"
 
@@ -60,5 +60,5 @@ def logs(page: Page) -> Logs:
 
 @pytest.fixture
 def routed(logs: Logs) -> Iterator[Logs]:
-    with libraries.routed(logs):
+    with library_logs.routed(logs):
         yield logs

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from proxy.telemetry.events import EVENTS
+from proxy.telemetry.logs.events import EVENTS
 
 ROOT = Path(__file__).parent.parent.parent
 

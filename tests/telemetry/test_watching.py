@@ -11,11 +11,11 @@ import pytest
 import yaml
 
 from proxy.core.errors import traffic_errors
-from proxy.telemetry.events import EVENTS
-from proxy.telemetry.exposition import exposed
-from proxy.telemetry.metrics import METRICS
-from proxy.telemetry.naming import OTEL
-from proxy.telemetry.samples import WIDTH, Samples
+from proxy.telemetry.logs.events import EVENTS
+from proxy.telemetry.logs.key_names import OTEL
+from proxy.telemetry.metrics.prometheus_text import exposed
+from proxy.telemetry.metrics.samples import WIDTH, Samples
+from proxy.telemetry.metrics.table import METRICS
 
 ROOT = Path(__file__).parents[2]
 FILES = ROOT / "helm" / "sealyard" / "files"

@@ -14,7 +14,7 @@ from proxy.core.errors import Unopened
 from proxy.core.needs import Attempt, Keys, Needs
 from proxy.core.rulebook import Rulebook
 from proxy.core.session import Session
-from proxy.telemetry.message_line import MessageLine
+from proxy.telemetry.logs.access_line import MessageLine
 from proxy.traffic.handler import Handler, KeySource
 from proxy.traffic.listener import HttpListener
 from proxy.traffic.server import Lane, TrafficServer

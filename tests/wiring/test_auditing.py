@@ -10,8 +10,8 @@ from proxy.core.derivation import audit_key
 from proxy.core.errors import UnfitEnvironment
 from proxy.core.secret import RecordKey
 from proxy.keys.audit import Trail
-from proxy.telemetry import metrics
-from proxy.telemetry.samples import Samples
+from proxy.telemetry.metrics import table
+from proxy.telemetry.metrics.samples import Samples
 from proxy.wiring import auditing
 from proxy.wiring.audited_calls import AuditedCalls
 from tests.config.builders import changed, loaded
@@ -75,8 +75,8 @@ async def test_a_failure_is_told_counted_and_shown(tmp_path: Path, *, block: boo
         await trail.write("process.started")
     samples = Samples()
     auditing.count(trail, samples)
-    assert samples.value(metrics.AUDIT_FAILURES) == 1
-    assert samples.value(metrics.AUDIT_BLOCKED) == int(block)
+    assert samples.value(table.AUDIT_FAILURES) == 1
+    assert samples.value(table.AUDIT_BLOCKED) == int(block)
     assert ear.heard[0] == (
         "audit.failed",
         {"file": str(file), "reason": "No such file or directory", "blocks": block},

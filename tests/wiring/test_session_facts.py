@@ -10,10 +10,9 @@ from proxy.config.settings import KeySettings, RootSettings, SecretReference
 from proxy.core.needs import Needs
 from proxy.core.token import decode
 from proxy.keys.sessions import SessionMode
-from proxy.telemetry import metrics
-from proxy.telemetry.exposition import exposed
-from proxy.telemetry.facts import Check
-from proxy.telemetry.samples import Samples
+from proxy.telemetry.metrics import table
+from proxy.telemetry.metrics.prometheus_text import exposed
+from proxy.telemetry.metrics.samples import Check, Samples
 from proxy.wiring import session_facts
 from tests.keys.builders import (
     CONTEXT,
@@ -78,11 +77,11 @@ async def test_a_store_that_is_down_says_which_kind_goes_on_and_stays_ready(
     check = the_checks(world, keys)["store"]
     assert (check.ok, check.degraded, said in check.detail) == (True, True, True)
     samples = counted(world, keys)
-    assert samples.value(metrics.STORE_BREAKER, "redis", "open") == 1
-    assert samples.value(metrics.STORE_BREAKER, "redis", "closed") == 0
-    assert samples.value(metrics.STORE_OPENED, "redis") == 1
+    assert samples.value(table.STORE_BREAKER, "redis", "open") == 1
+    assert samples.value(table.STORE_BREAKER, "redis", "closed") == 0
+    assert samples.value(table.STORE_OPENED, "redis") == 1
     world.time.advance(2)
-    assert counted(world, keys).value(metrics.STORE_BREAKER, "redis", "half-open") == 1
+    assert counted(world, keys).value(table.STORE_BREAKER, "redis", "half-open") == 1
 
 
 async def test_hits_and_misses_are_told_apart() -> None:
@@ -91,10 +90,10 @@ async def test_hits_and_misses_are_told_apart() -> None:
     for _ in range(4):
         await world.sessions.resolve(seal_need())
     samples = counted(world, the_keys())
-    assert samples.value(metrics.LOOKUPS, "hit") == 3
-    assert samples.value(metrics.LOOKUPS, "miss") == 1
+    assert samples.value(table.LOOKUPS, "hit") == 3
+    assert samples.value(table.LOOKUPS, "miss") == 1
     assert session_facts.status(world.sessions)["session_hit_ratio"] == 0.75
-    assert samples.value(metrics.STORE_QUESTIONS, "redis", "answered") == 1
+    assert samples.value(table.STORE_QUESTIONS, "redis", "answered") == 1
 
 
 async def test_the_use_of_each_kek_is_shown_by_its_id() -> None:
@@ -105,21 +104,21 @@ async def test_the_use_of_each_kek_is_shown_by_its_id() -> None:
     world.sessions.remember(dict.fromkeys(opening.values(), 1))
     keys = the_keys("memory")
     samples = counted(world, keys)
-    assert samples.value(metrics.KEK_OPENED, "k1") == 1
-    assert samples.value(metrics.KEK_OPENED_AT, "k1") == NOW
-    assert samples.value(metrics.KEK_SESSIONS, "k1") == 1
+    assert samples.value(table.KEK_OPENED, "k1") == 1
+    assert samples.value(table.KEK_OPENED_AT, "k1") == NOW
+    assert samples.value(table.KEK_SESSIONS, "k1") == 1
     assert session_facts.status(world.sessions)["keks_opened"] == {"k1": {"opened": 1, "last": NOW}}
     world.sessions.replace_keyring(world.keyring.promote("k2").disable("k1").remove("k1"))
-    assert counted(world, keys).value(metrics.KEK_OPENED, "removed-1") == 1
+    assert counted(world, keys).value(table.KEK_OPENED, "removed-1") == 1
 
 
 def test_of_times_of_several_workers_the_latest_counts_and_a_scraper_sees_a_gauge() -> None:
     ours, theirs, gone = Samples(), Samples(), Samples()
     for samples, at in ((ours, 5), (theirs, 9), (gone, 7)):
-        samples.add(metrics.KEK_OPENED_AT, at, labels=("k1",))
+        samples.add(table.KEK_OPENED_AT, at, labels=("k1",))
     ours.merge(theirs)
     ours.merge(gone, gauges=False)
-    assert ours.value(metrics.KEK_OPENED_AT, "k1") == 9
+    assert ours.value(table.KEK_OPENED_AT, "k1") == 9
     text = exposed(ours).decode()
     assert "# TYPE sealyard_kek_last_opened_timestamp_seconds gauge" in text
     assert 'sealyard_kek_last_opened_timestamp_seconds{kek="k1"} 9.0' in text
@@ -127,8 +126,8 @@ def test_of_times_of_several_workers_the_latest_counts_and_a_scraper_sees_a_gaug
 
 def test_a_kek_that_was_removed_is_not_told_by_what_a_dead_worker_counted() -> None:
     alive, gone = Samples(), Samples()
-    gone.add(metrics.KEK_CREATED, 7, labels=("removed",))
-    gone.add(metrics.KEK_STATE, 1, labels=("removed", "primary"))
+    gone.add(table.KEK_CREATED, 7, labels=("removed",))
+    gone.add(table.KEK_STATE, 1, labels=("removed", "primary"))
     alive.merge(gone, gauges=False)
 
     assert list(alive) == []
@@ -139,21 +138,21 @@ async def test_a_kek_tells_when_it_was_made_and_what_it_is_for() -> None:
     samples = counted(world, the_keys("memory"))
     (one,) = world.sessions.keyring.keks
 
-    assert samples.value(metrics.KEK_CREATED, one.id) == one.created > 0
-    assert samples.value(metrics.KEK_STATE, one.id, "primary") == 1
+    assert samples.value(table.KEK_CREATED, one.id) == one.created > 0
+    assert samples.value(table.KEK_STATE, one.id, "primary") == 1
 
 
 async def test_the_dates_of_sessions_are_counted_and_told() -> None:
     world = a_world()
-    assert counted(world, the_keys("memory")).value(metrics.SESSION_DUE) == 0
+    assert counted(world, the_keys("memory")).value(table.SESSION_DUE) == 0
     await world.sessions.resolve(seal_need())
     world.time.advance(3)  # what was found is kept for a moment
     samples, told = counted(world, the_keys("memory")), session_facts.status(world.sessions)
 
-    assert samples.value(metrics.SESSION_CREATED) == NOW
-    due = samples.value(metrics.SESSION_DUE)
+    assert samples.value(table.SESSION_CREATED) == NOW
+    due = samples.value(table.SESSION_DUE)
     assert NOW < due <= NOW + 3600
-    assert samples.value(metrics.SESSION_EXPIRY) == 0
+    assert samples.value(table.SESSION_EXPIRY) == 0
     assert [one["soft_end"] for one in told["sessions_due"]] == [due]
 
 
@@ -163,4 +162,4 @@ async def test_ephemeral_sessions_have_a_hard_end() -> None:
     keys = the_keys("memory", "ephemeral")
     samples = counted(world, keys)
 
-    assert samples.value(metrics.SESSION_EXPIRY) == samples.value(metrics.SESSION_DUE) + keys.grace
+    assert samples.value(table.SESSION_EXPIRY) == samples.value(table.SESSION_DUE) + keys.grace

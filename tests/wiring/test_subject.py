@@ -11,9 +11,8 @@ import pytest
 from proxy.config.settings import KeySettings, RootSettings, SecretReference
 from proxy.core.context import Scope
 from proxy.keys.desk import Answer, Call
-from proxy.telemetry import metrics
-from proxy.telemetry.facts import Facts
-from proxy.telemetry.samples import Samples
+from proxy.telemetry.metrics import table
+from proxy.telemetry.metrics.samples import Facts, Samples
 from proxy.wiring.reload import Reloader
 from proxy.wiring.subject import Carrier, Whole
 
@@ -68,6 +67,6 @@ async def test_a_revocation_is_counted_by_where_it_is_kept(
     await whole.operate(Call("show", Scope("t", "c")))
     samples = await whole.samples()
 
-    counts = {name: samples.value(metrics.REVOCATIONS, name)
+    counts = {name: samples.value(table.REVOCATIONS, name)
               for name in ("keyring", "store", "process")}  # fmt: skip
     assert counts == {**dict.fromkeys(counts, 0), kept: 1}

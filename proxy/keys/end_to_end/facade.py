@@ -15,7 +15,7 @@ from ...core.needs import Attempt, Keys, Needs
 from ...core.rulebook import Rulebook
 from ...core.session import Session
 from ...core.token import KeyId
-from ...telemetry.tally import Reporter
+from ...telemetry.reporter import Reporter
 from ..guarded import Notice
 from ..keyring import RandomBytes
 from ..participants.pins import PinBook

@@ -13,7 +13,7 @@ from typing import Final
 
 from ...config.settings import IdentitySettings
 from ...core.errors import KeyringError, ParticipantError
-from ...telemetry.tally import Reporter
+from ...telemetry.reporter import Reporter
 from .. import private_file
 from ..bounded import BoundedMap
 from ..participants import private_key

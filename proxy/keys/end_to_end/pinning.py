@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from typing import Final
 
 from ...config.settings import PinSettings
-from ...telemetry.tally import Reporter
+from ...telemetry.reporter import Reporter
 from ..bounded import BoundedMap
 from ..guarded import Notice
 from ..participants.participant import Participant, ParticipantKey

@@ -18,7 +18,7 @@ from ...core.derivation import SID_BYTES
 from ...core.errors import KeyUnavailable, ParticipantError
 from ...core.secret import KEY_BYTES, SessionKey
 from ...core.session import Session
-from ...telemetry.tally import Reporter
+from ...telemetry.reporter import Reporter
 from ..bounded import BoundedMap
 from ..breaker import REST_SECONDS
 from ..keyring import RandomBytes

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from itertools import accumulate
 from typing import Final
 
-from .metrics import METRICS, SECONDS, Kind, Metric
 from .samples import Labels, Samples, Values
+from .table import METRICS, SECONDS, Kind, Metric
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 

@@ -6,12 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.telemetry import metrics
-from proxy.telemetry.logs import Logs
-from proxy.telemetry.sampling import Sampling
-from proxy.telemetry.tally import Tally
+from proxy.telemetry.logs.logger import Logs
+from proxy.telemetry.logs.sampling import Sampling
+from proxy.telemetry.metrics import table
+from proxy.telemetry.reporter import Tally
 
-from .conftest import a_line
+from ..conftest import a_line
 
 KEY = ("api", "send")
 
@@ -30,7 +30,7 @@ def test_a_share_is_exact_and_begins_with_the_first(parts: int, lines: int) -> N
         tally.message(a_line())
 
     assert len(written) == 1 + (lines - 1) * parts // 1_000_000
-    assert tally.samples().value(metrics.MESSAGES, *KEY, "forwarded") == lines
+    assert tally.samples().value(table.MESSAGES, *KEY, "forwarded") == lines
 
 
 def test_a_line_says_what_it_stands_for() -> None:

@@ -13,9 +13,9 @@ from collections.abc import Mapping
 from json.encoder import encode_basestring_ascii as _quote
 from typing import Final, Protocol
 
+from .access_line import MessageLine
 from .events import EVENTS, OWN_KEYS, Event, Level
-from .message_line import MessageLine
-from .naming import ECS, OTEL, Naming
+from .key_names import ECS, OTEL, Naming
 from .sampling import ALL
 from .scrub import scrubbed
 

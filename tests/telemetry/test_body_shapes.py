@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.telemetry.shapes import MOST_BYTES, MOST_ROWS, Row, shape, to_json
+from proxy.telemetry.body_shapes import MOST_BYTES, MOST_ROWS, Row, shape, to_json
 
 NAMES = frozenset({"content", "messages"})
 JWE = "eyJ0eXAiOiJzeTEiLCJhbGciOiJkaXIi..a.b.c"

@@ -8,10 +8,10 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Literal
 
-from . import places
+from . import code_location
+from .access_line import MessageLine
 from .events import EVENTS, Event, Level
-from .lines import LEVELS, EcsLines, JsonLines, Renderer
-from .message_line import MessageLine
+from .json_lines import LEVELS, EcsLines, JsonLines, Renderer
 from .sampling import ALL, Sampling
 from .sink import DescriptorSink
 
@@ -53,7 +53,7 @@ class Logs:
         declared = EVENTS.get(event)
         if declared is None:
             # Its name is not shown: it may have been formatted, and hold a value.
-            self.report("log.undeclared", where=places.calling())
+            self.report("log.undeclared", where=code_location.calling())
         elif declared.level in self._wanted:
             self._sink(self._render(self._clock(), declared, declared.level, fields))
 

@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from proxy.telemetry.events import EVENTS
-from proxy.telemetry.lines import MOST_WORDS, EcsLines, JsonLines
-from proxy.telemetry.naming import ECS, OTEL, Naming
+from proxy.telemetry.logs.events import EVENTS
+from proxy.telemetry.logs.json_lines import MOST_WORDS, EcsLines, JsonLines
+from proxy.telemetry.logs.key_names import ECS, OTEL, Naming
 
 MESSAGE = {
     "request_id": "a-1",

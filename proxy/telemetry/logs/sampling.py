@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from .message_line import MessageLine
+from .access_line import MessageLine
 
 ALL: Final = 1.0
 _WHOLE: Final = 1_000_000

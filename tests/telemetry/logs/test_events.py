@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from proxy.telemetry.events import EVENTS, Event
+from proxy.telemetry.logs.events import EVENTS, Event
 
 each_event = pytest.mark.parametrize("event", EVENTS.values(), ids=lambda event: event.name)
 

@@ -16,10 +16,10 @@ import pytest
 from aiohttp import web
 from pytest_aiohttp import AiohttpRawServer
 
-from proxy.telemetry import libraries
-from proxy.telemetry.logs import Logs
+from proxy.telemetry.logs import library_logs
+from proxy.telemetry.logs.logger import Logs
 
-from .conftest import CANARY, Page
+from ..conftest import CANARY, Page
 
 MALFORMED = (
     b"GET / HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer %s\x00\r\n\r\n",
@@ -95,7 +95,7 @@ def test_a_message_of_a_library_keeps_its_text(routed: Logs, page: Page) -> None
     logging.getLogger("some.library").error(f"value {CANARY}")  # noqa: G004 - as libraries do
 
     assert [line["level"] for line in page.of("library.message")] == ["warning", "error"]
-    assert page.lines[0]["where"].startswith("telemetry/test_libraries.py:")
+    assert page.lines[0]["where"].startswith("logs/test_library_logs.py:")
     assert CANARY not in page.text
 
 
@@ -137,7 +137,7 @@ def test_a_sink_that_fails_prints_nothing(capsys: pytest.CaptureFixture[str]) ->
     def fail(_: bytes) -> None:
         raise RuntimeError(CANARY)
 
-    handler = libraries.LibraryHandler(Logs(fail))
+    handler = library_logs.LibraryHandler(Logs(fail))
     record = logging.LogRecord("x", logging.ERROR, "f.py", 1, CANARY, None, None)
     handler.handleError(record)
 
@@ -196,7 +196,7 @@ async def test_a_task_whose_exception_nobody_fetched_shows_no_value(
         raise ValueError(CANARY)
 
     loop = asyncio.get_running_loop()
-    loop.set_exception_handler(libraries.asyncio_handler(routed))
+    loop.set_exception_handler(library_logs.asyncio_handler(routed))
     task = loop.create_task(fail(), name=CANARY)
     await asyncio.wait([task])
     del task
@@ -226,21 +226,21 @@ def test_everything_is_as_before_after_the_block(logs: Logs) -> None:
         return (*hooks, root.handlers[:], root.level, logging.raiseExceptions)
 
     before = state()
-    with libraries.routed(logs):
+    with library_logs.routed(logs):
         assert before != state()
 
     assert before == state()
 
 
 SERVER = """
-from proxy.telemetry import libraries
-from proxy.telemetry.logs import to_stderr
+from proxy.telemetry.logs import library_logs
+from proxy.telemetry.logs.logger import to_stderr
 
 class Last:
     def __del__(self):
         raise ValueError("{canary}")
 
-libraries.route(to_stderr())
+library_logs.route(to_stderr())
 last = Last()
 raise KeyError("{canary}")
 """

@@ -7,9 +7,10 @@ from collections.abc import Iterator, Mapping
 from time import time
 from typing import Final
 
-from ..core.edits import Fate
-from .message_line import MessageLine
-from .metrics import (
+from ...core.edits import Fate
+from ..logs.access_line import MessageLine
+from .samples import WIDTH, Labels, Values
+from .table import (
     MESSAGES,
     REQUEST_BYTES,
     REQUEST_DURATION,
@@ -20,7 +21,6 @@ from .metrics import (
     VALUES,
     Metric,
 )
-from .samples import WIDTH, Labels, Values
 
 MOST_SERIES: Final = 5000
 """Of one metric; what comes above (rules renamed by many reloads) is counted as `other`."""

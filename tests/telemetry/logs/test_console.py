@@ -1,7 +1,7 @@
 from __future__ import annotations
 
-from proxy.telemetry.console import ConsoleLines
-from proxy.telemetry.events import EVENTS
+from proxy.telemetry.logs.console import ConsoleLines
+from proxy.telemetry.logs.events import EVENTS
 
 
 def test_people_see_event_and_fields_in_the_order_of_the_table() -> None:

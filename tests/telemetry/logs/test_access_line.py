@@ -10,14 +10,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.core.edits import Fate
-from proxy.telemetry.console import ConsoleLines
-from proxy.telemetry.events import EVENTS
-from proxy.telemetry.lines import MOST_WORDS, EcsLines, JsonLines, Renderer, message_by_fields
-from proxy.telemetry.logs import Logs
-from proxy.telemetry.message_line import MessageLine
-from proxy.telemetry.sampling import ALL
+from proxy.telemetry.logs.access_line import MessageLine
+from proxy.telemetry.logs.console import ConsoleLines
+from proxy.telemetry.logs.events import EVENTS
+from proxy.telemetry.logs.json_lines import (
+    MOST_WORDS,
+    EcsLines,
+    JsonLines,
+    Renderer,
+    message_by_fields,
+)
+from proxy.telemetry.logs.logger import Logs
+from proxy.telemetry.logs.sampling import ALL
 
-from .conftest import Page, a_line
+from ..conftest import Page, a_line
 
 FATES = get_args(Fate)
 COUNTS = [*FATES, *(f"response_{fate}" for fate in FATES)]

@@ -16,9 +16,9 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any, Final
 
-from . import places
+from . import code_location
 from .events import EVENTS, Level
-from .logs import Logs
+from .logger import Logs
 
 _CONTEXT: Final = frozenset(
     {"asyncgen", "exception", "future", "handle", "protocol", "socket", "task", "transport"}
@@ -38,12 +38,12 @@ class LibraryHandler(logging.Handler):
         """Write one record."""
         fields: dict[str, object] = {
             "logger": record.name,
-            "where": places.in_file(record.pathname, record.lineno),
+            "where": code_location.in_file(record.pathname, record.lineno),
         }
         kind, _, traceback = record.exc_info or (None, None, None)
         if kind is not None:
-            fields["exception"] = places.name(kind)
-            fields["raised_at"] = places.raised_at(traceback)
+            fields["exception"] = code_location.name(kind)
+            fields["raised_at"] = code_location.raised_at(traceback)
         self._logs.report_at(_level(record.levelno), _MESSAGE, fields)
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's name
@@ -112,8 +112,8 @@ def _warning_hook(logs: Logs) -> Callable[..., None]:
     def show(
         _: object, category: type[Warning], filename: str, lineno: int, *_rest: object
     ) -> None:
-        where = places.in_file(filename, lineno)
-        logs.report("library.warning", category=places.name(category), where=where)
+        where = code_location.in_file(filename, lineno)
+        logs.report("library.warning", category=code_location.name(category), where=where)
 
     return show
 
@@ -145,8 +145,8 @@ def _unhandled(
     logs.report(
         "exception.unhandled",
         source=source,
-        exception=places.name(error) if error is not None else None,
-        raised_at=places.raised_at(error.__traceback__) if error is not None else None,
+        exception=code_location.name(error) if error is not None else None,
+        raised_at=code_location.raised_at(error.__traceback__) if error is not None else None,
         context=context,
     )
 

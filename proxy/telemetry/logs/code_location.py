@@ -5,6 +5,9 @@ from __future__ import annotations
 import inspect
 from pathlib import PurePath
 from types import TracebackType
+from typing import Final
+
+_TELEMETRY: Final = __name__.rsplit(".", 2)[0] + "."
 
 
 def name(error: BaseException | type[BaseException]) -> str:
@@ -27,7 +30,7 @@ def raised_at(traceback: TracebackType | None) -> str | None:
 def calling() -> str:
     """Return `module:line` of the innermost frame that is no part of telemetry."""
     frame = inspect.currentframe()
-    while frame is not None and frame.f_globals.get("__package__") == __package__:
+    while frame is not None and frame.f_globals.get("__name__", "").startswith(_TELEMETRY):
         frame = frame.f_back
     return "?" if frame is None else f"{frame.f_globals.get('__name__', '?')}:{frame.f_lineno}"
 

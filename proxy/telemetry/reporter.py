@@ -10,10 +10,11 @@ import time
 from collections.abc import Mapping
 from typing import Any, Final, Protocol
 
-from .logs import Logs
-from .message_counts import FATES, MOST_SERIES, MessageCounts
-from .message_line import MessageLine, Refusal
-from .metrics import (
+from .logs.access_line import MessageLine, Refusal
+from .logs.logger import Logs
+from .metrics.message_counts import FATES, MOST_SERIES, MessageCounts
+from .metrics.samples import Labels, Samples
+from .metrics.table import (
     LINES_LOST,
     METRICS,
     POISON,
@@ -27,7 +28,6 @@ from .metrics import (
     UPSTREAM_ERRORS,
     Metric,
 )
-from .samples import Labels, Samples
 from .tap import Tap
 
 __all__ = ["MOST_SERIES", "MessageReporter", "Reporter", "Tally"]

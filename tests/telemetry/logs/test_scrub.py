@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from joserfc.jwk import ECKey, OctKey, RSAKey
 
-from proxy.telemetry.scrub import HIDDEN, MOST_CHARS, scrubbed, without_quotes
+from proxy.telemetry.logs.scrub import HIDDEN, MOST_CHARS, scrubbed, without_quotes
 
 KEYS = st.binary(min_size=32, max_size=64)
 

@@ -8,9 +8,9 @@ from collections.abc import Mapping
 
 from structlog.dev import ConsoleRenderer
 
+from .access_line import MessageLine
 from .events import Event, Level
-from .lines import message_by_fields, shown
-from .message_line import MessageLine
+from .json_lines import message_by_fields, shown
 
 
 class ConsoleLines:

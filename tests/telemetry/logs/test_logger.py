@@ -12,13 +12,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.core.secret import SessionKey
-from proxy.telemetry.console import ConsoleLines
-from proxy.telemetry.events import EVENTS
-from proxy.telemetry.lines import EcsLines, JsonLines, Renderer
-from proxy.telemetry.logs import Format, Logs, to_stderr
-from proxy.telemetry.tally import Tally
+from proxy.telemetry.logs.console import ConsoleLines
+from proxy.telemetry.logs.events import EVENTS
+from proxy.telemetry.logs.json_lines import EcsLines, JsonLines, Renderer
+from proxy.telemetry.logs.logger import Format, Logs, to_stderr
+from proxy.telemetry.reporter import Tally
 
-from .conftest import CANARY, Page
+from ..conftest import CANARY, Page
 
 
 def test_a_line_has_time_level_event_and_the_fields(page: Page, logs: Logs) -> None:

@@ -10,9 +10,9 @@ from prometheus_client.exposition import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.registry import Collector
 
-from proxy.telemetry.exposition import exposed
-from proxy.telemetry.metrics import METRICS, READY, REQUEST_DURATION, SECONDS, Metric
-from proxy.telemetry.samples import WIDTH, Samples
+from proxy.telemetry.metrics.prometheus_text import exposed
+from proxy.telemetry.metrics.samples import WIDTH, Samples
+from proxy.telemetry.metrics.table import METRICS, READY, REQUEST_DURATION, SECONDS, Metric
 
 NASTY = 'a "quoted" \\ back\\nslash\nand {line},="\u00e9\U0001f512'
 KINDS = {"latest": "gauge", "soonest": "gauge"}

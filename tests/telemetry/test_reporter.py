@@ -5,15 +5,14 @@ import time
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from proxy.telemetry import metrics
-from proxy.telemetry.exposition import exposed
-from proxy.telemetry.facts import Check, Facts
-from proxy.telemetry.logs import Logs
-from proxy.telemetry.message_counts import MOST_SERIES
-from proxy.telemetry.message_line import MessageLine
-from proxy.telemetry.samples import Samples
-from proxy.telemetry.sink import DescriptorSink
-from proxy.telemetry.tally import Tally
+from proxy.telemetry.logs.access_line import MessageLine
+from proxy.telemetry.logs.logger import Logs
+from proxy.telemetry.logs.sink import DescriptorSink
+from proxy.telemetry.metrics import table
+from proxy.telemetry.metrics.message_counts import MOST_SERIES
+from proxy.telemetry.metrics.prometheus_text import exposed
+from proxy.telemetry.metrics.samples import Check, Facts, Samples
+from proxy.telemetry.reporter import Tally
 
 from .conftest import a_line
 
@@ -34,11 +33,11 @@ def test_values_are_counted_by_direction_and_fate() -> None:
     tally.message(a_line(counts={"sealed": 3, "response_sealed": 1, "opened": 2}))
     samples = tally.samples()
 
-    assert samples.value(metrics.VALUES, "api", "send", "request", "sealed") == 2
-    assert samples.value(metrics.VALUES, "api", "send", "response", "sealed") == 1
-    assert samples.value(metrics.VALUES, "api", "send", "request", "opened") == 2
-    assert samples.value(metrics.MESSAGES, "api", "send", "forwarded") == 1
-    assert samples.value(metrics.RESPONSE_BYTES, "api") == 20
+    assert samples.value(table.VALUES, "api", "send", "request", "sealed") == 2
+    assert samples.value(table.VALUES, "api", "send", "response", "sealed") == 1
+    assert samples.value(table.VALUES, "api", "send", "request", "opened") == 2
+    assert samples.value(table.MESSAGES, "api", "send", "forwarded") == 1
+    assert samples.value(table.RESPONSE_BYTES, "api") == 20
 
 
 def test_refusals_and_upstream_errors_are_counted_by_code() -> None:
@@ -48,10 +47,10 @@ def test_refusals_and_upstream_errors_are_counted_by_code() -> None:
         tally.message(a_line(rule=None, refused=code, reason=reason, direction="response"))
     samples = tally.samples()
 
-    assert samples.value(metrics.MESSAGES, "api", "", "refused") == 2
-    assert samples.value(metrics.REFUSALS, "api", "", "response", "open-failed") == 1
-    assert samples.value(metrics.UPSTREAM_ERRORS, "api", "upstream-failed", "connect") == 1
-    assert samples.value(metrics.UPSTREAM_ERRORS, "api", "open-failed", "tag") == 0
+    assert samples.value(table.MESSAGES, "api", "", "refused") == 2
+    assert samples.value(table.REFUSALS, "api", "", "response", "open-failed") == 1
+    assert samples.value(table.UPSTREAM_ERRORS, "api", "upstream-failed", "connect") == 1
+    assert samples.value(table.UPSTREAM_ERRORS, "api", "open-failed", "tag") == 0
     assert ear.heard == ["message.refused", "message.refused"]
 
 
@@ -59,17 +58,17 @@ def test_a_client_that_went_away_is_no_forwarded_message() -> None:
     tally = Tally(Ear())
     tally.message(a_line(status=499))
 
-    assert tally.samples().value(metrics.MESSAGES, "api", "send", "aborted") == 1
+    assert tally.samples().value(table.MESSAGES, "api", "send", "aborted") == 1
 
 
 def test_series_are_bounded() -> None:
     tally = Tally(Ear())
     for number in range(MOST_SERIES + 10):
         tally.message(a_line(rule=f"r{number}"))
-    rows = [labels for name, labels, _ in tally.samples() if name == metrics.MESSAGES.name]
+    rows = [labels for name, labels, _ in tally.samples() if name == table.MESSAGES.name]
 
     assert len(rows) == MOST_SERIES + 1
-    assert tally.samples().value(metrics.MESSAGES, "other", "other", "other") == 10
+    assert tally.samples().value(table.MESSAGES, "other", "other", "other") == 10
 
 
 def test_prometheus_reads_what_is_exposed() -> None:
@@ -93,18 +92,18 @@ def test_prometheus_reads_what_is_exposed() -> None:
 def test_samples_of_workers_add_up_and_gauges_of_the_dead_are_left_out() -> None:
     dead, alive, together = Samples(), Samples(), Samples()
     for samples in (dead, alive):
-        samples.add(metrics.MESSAGES, 5, labels=("api", "send", "forwarded"))
-        samples.add(metrics.CLIENT_CONNECTIONS, 7, labels=("api",))
+        samples.add(table.MESSAGES, 5, labels=("api", "send", "forwarded"))
+        samples.add(table.CLIENT_CONNECTIONS, 7, labels=("api",))
     together.merge(dead, gauges=False)
     together.merge(alive)
 
-    assert together.value(metrics.MESSAGES, "api", "send", "forwarded") == 10
-    assert together.value(metrics.CLIENT_CONNECTIONS, "api") == 7
+    assert together.value(table.MESSAGES, "api", "send", "forwarded") == 10
+    assert together.value(table.CLIENT_CONNECTIONS, "api") == 7
 
 
 def test_facts_survive_the_way_to_another_process() -> None:
     samples = Samples()
-    samples.add(metrics.READY, 1)
+    samples.add(table.READY, 1)
     facts = Facts((Check("started", ok=True),), samples, {"pid": 1})
     again = Facts.from_json(facts.to_json())
 
@@ -118,8 +117,8 @@ def test_refusals_are_counted_by_the_reason_that_only_the_log_tells() -> None:
         tally.message(a_line(refused="open-failed", reason=reason))
     samples = tally.samples()
 
-    assert samples.value(metrics.REFUSAL_REASONS, "api", "open-failed", "tag") == 2
-    assert samples.value(metrics.REFUSAL_REASONS, "api", "open-failed", "revoked-session") == 1
+    assert samples.value(table.REFUSAL_REASONS, "api", "open-failed", "tag") == 2
+    assert samples.value(table.REFUSAL_REASONS, "api", "open-failed", "revoked-session") == 1
 
 
 def test_lines_that_nobody_reads_are_counted() -> None:
@@ -129,7 +128,7 @@ def test_lines_that_nobody_reads_are_counted() -> None:
     tally.message(a_line())
     os.close(writing)
 
-    assert tally.samples().value(metrics.LINES_LOST) == 1
+    assert tally.samples().value(table.LINES_LOST) == 1
 
 
 def test_a_rule_tells_when_it_last_matched() -> None:
@@ -137,7 +136,7 @@ def test_a_rule_tells_when_it_last_matched() -> None:
     began = time.time()
     tally.message(a_line())
     tally.message(a_line(rule=None, refused="x", reason="y"))
-    matched = [row for row in tally.samples() if row[0] == metrics.RULE_MATCHED.name]
+    matched = [row for row in tally.samples() if row[0] == table.RULE_MATCHED.name]
 
     ((_, labels, (last,)),) = matched
     assert labels == ("api", "send")
@@ -148,22 +147,22 @@ def test_of_several_workers_the_first_due_and_the_last_match_count() -> None:
     whole = Samples()
     for due, matched in ((100.0, 7.0), (50.0, 9.0)):
         one = Samples()
-        one.add(metrics.SESSION_DUE, due)
-        one.add(metrics.RULE_MATCHED, matched, labels=("api", "send"))
+        one.add(table.SESSION_DUE, due)
+        one.add(table.RULE_MATCHED, matched, labels=("api", "send"))
         whole.merge(one)
 
-    assert whole.value(metrics.SESSION_DUE) == 50
-    assert whole.value(metrics.RULE_MATCHED, "api", "send") == 9
+    assert whole.value(table.SESSION_DUE) == 50
+    assert whole.value(table.RULE_MATCHED, "api", "send") == 9
 
 
 def test_of_a_worker_that_is_gone_the_last_match_stays_and_its_sessions_do_not() -> None:
     gone, whole = Samples(), Samples()
-    gone.add(metrics.SESSION_DUE, 100.0)
-    gone.add(metrics.RULE_MATCHED, 7.0, labels=("api", "send"))
+    gone.add(table.SESSION_DUE, 100.0)
+    gone.add(table.RULE_MATCHED, 7.0, labels=("api", "send"))
     whole.merge(gone, gauges=False)
 
-    assert whole.value(metrics.SESSION_DUE) == 0
-    assert whole.value(metrics.RULE_MATCHED, "api", "send") == 7
+    assert whole.value(table.SESSION_DUE) == 0
+    assert whole.value(table.RULE_MATCHED, "api", "send") == 7
 
 
 async def test_lines_of_messages_go_to_the_tap_only_while_somebody_looks() -> None:

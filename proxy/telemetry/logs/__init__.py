@@ -1,0 +1,1 @@
+"""Log events: their table, their lines, the sink and the scrubber."""

@@ -1,0 +1,1 @@
+"""The table of metrics, its samples and their exposition."""
