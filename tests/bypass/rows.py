@@ -20,7 +20,7 @@ _UTF_7: Final = ("Content-Type: application/x-www-form-urlencoded; charset=utf-7
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One request; `name` is the row's id, with a letter behind it where a row tells of several."""
+    """One request; `name` is the row's id, with a letter after it if a row has several variants."""
 
     name: str
     spelling: str
@@ -87,8 +87,8 @@ BODIES: Final = (
     _coded("b16c", "identity", BODY),
     _coded("b17", "gzip, gzip", gzip.compress(_PACKED, mtime=0)),
     _coded("b18", "foo", BODY),
-    _body("b21", "a NUL behind it", '{"card":"4111"}\0'),
-    _body("b21b", "garbage behind it", '{"card":"4111"}x'),
+    _body("b21", "a NUL after it", '{"card":"4111"}\0'),
+    _body("b21b", "garbage after it", '{"card":"4111"}x'),
     _body("b21c", "two documents", '{"card":"1"}{"card":"4111"}'),
     _body("b22", "a number", b'{"card":41119261}'),
     _body("b24", "a comment", '// c\n{"card":"4111"}'),
@@ -164,14 +164,12 @@ PLACES: Final = (
         )
     ),
     Row("e01", "JSON as an event stream", headers=_EVENTS),
-    Row("e02", "JSON behind an event", headers=_EVENTS, body=b"data: {}\n\n" + BODY),
+    Row("e02", "JSON after an event", headers=_EVENTS, body=b"data: {}\n\n" + BODY),
     Row("e03", "an event in a comment of JSON", headers=_EVENTS, body=_COMMENTED),
     Row("e04", "a form that is JSON too", headers=_FORM, body=_POLYGLOT),
-    Row("e05", "the same behind a blank", headers=_FORM, body=b" \n" + _POLYGLOT),
-    Row(
-        "e06", "the same behind a byte order mark", headers=_FORM, body=b"\xef\xbb\xbf" + _POLYGLOT
-    ),
-    Row("e07", "JSON with a pair behind it", headers=_FORM, body=BODY + b"&card=1"),
+    Row("e05", "the same after a blank", headers=_FORM, body=b" \n" + _POLYGLOT),
+    Row("e06", "the same after a byte order mark", headers=_FORM, body=b"\xef\xbb\xbf" + _POLYGLOT),
+    Row("e07", "JSON with a pair after it", headers=_FORM, body=BODY + b"&card=1"),
 )
 
 
