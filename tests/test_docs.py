@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import click
@@ -13,7 +14,10 @@ from proxy.core.errors import TrafficError, traffic_errors
 from proxy.telemetry.logs.events import EVENTS
 from proxy.telemetry.metrics.table import METRICS
 
-REFERENCE = Path(__file__).parent.parent / "docs" / "reference"
+ROOT = Path(__file__).parent.parent
+REFERENCE = ROOT / "docs" / "reference"
+PAGES = sorted((*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("deploy/*.md")))
+_CODE_BLOCK = re.compile("^```.*?^```", re.DOTALL | re.MULTILINE)
 
 
 @pytest.mark.parametrize("name", reference.PAGES)
@@ -50,3 +54,36 @@ def test_every_command_is_documented(command: str) -> None:
     page = (REFERENCE / "commands.md").read_text(encoding="utf-8")
 
     assert f"## sealyard {command}\n" in page
+
+
+def anchors(page: Path) -> set[str]:
+    """Return the anchors that GitHub gives to the headings of a page."""
+    headings = re.findall("^#+ (.+)$", _CODE_BLOCK.sub("", page.read_text("utf-8")), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", one.strip().lower()).replace(" ", "-") for one in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_to_pages_and_headings_that_exist(page: Path) -> None:
+    for link in re.findall(r"\]\(([^)\s]+)\)", _CODE_BLOCK.sub("", page.read_text("utf-8"))):
+        if re.match("[a-z]+:", link):
+            continue
+        path, _, anchor = link.partition("#")
+        target = (page.parent / path).resolve() if path else page
+        assert target.exists(), link
+        assert not anchor or anchor in anchors(target), link
+
+
+def test_every_decision_has_a_date_a_status_and_the_same_form() -> None:
+    index = (ROOT / "docs" / "adr" / "README.md").read_text("utf-8")
+    for page in sorted((ROOT / "docs" / "adr").glob("[0-9]*.md")):
+        text = page.read_text("utf-8")
+        found = re.match(
+            r"# (\d{4}): (.+)\n\nDate: (\d{4}-\d\d-\d\d)(?:, amended [\d-]+)?\. Status: .+\.\n",
+            text,
+        )
+        assert found, page.name
+        number, title, date = found.groups()
+        assert page.name.startswith(number)
+        assert f"| [{number}]({page.name}) | {title} | {date} |" in index
+        sections = re.findall("^## (.+)$", text, re.MULTILINE)
+        assert sections[:3] == ["Context", "Decision", "Consequences"], page.name
