@@ -30,7 +30,7 @@ def measured(results: Results) -> str:
         *_section("Peers side by side", _cells(results)),
         *_section("As things grow", _curves(results)),
         *_section("Workers", _workers(results)),
-        *_section("Large bodies as frames", _frames(results)),
+        *_section("Large bodies as sealed streams", _frames(results)),
         *_section("Weight", _weights(results)),
         *_profile(),
         *_section("Steps within the process", _steps(results)),
@@ -152,7 +152,12 @@ def _frames(results: Results) -> Iterator[str]:
         )
         for one in results.frames
     )
-    head = ("body", "through a frame rule, MiB/s", "without Sealyard, MiB/s", "above idle, MiB")
+    head = (
+        "body",
+        "through a rule that seals streams, MiB/s",
+        "without Sealyard, MiB/s",
+        "above idle, MiB",
+    )
     return _table(head, rows)
 
 

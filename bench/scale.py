@@ -52,7 +52,7 @@ _TITLES: Final = {
     "fields": ("Fields", "fields of 32 characters, each sealed and opened"),
     "bodies": ("Body", "bytes of the body, nearly all of it one field"),
     "rules": ("Rules", "rules, of which the last matches"),
-    "conversations": ("Conversations", "conversations in turn, their keys at hand"),
+    "conversations": ("Conversations", "conversations in rotation, with cached keys"),
 }
 
 

@@ -54,9 +54,9 @@ def cases() -> list[Case]:
     return [
         Case("1 KiB: find, seal, splice one field", 20.0, _sealing(selection, small)),
         Case("1 MiB: find, seal, splice one small field at the end", 15_000.0, _last(large)),
-        Case("1 MiB: seal as a frame (700 MB/s)", 1_500.0, _framing(large)),
-        Case("1 KiB: whole request (plan, keys at hand, apply)", None, _request(small)),
-        Case("1 KiB: whole response (plan, keys at hand, apply)", None, _response(small)),
+        Case("1 MiB: seal as a stream (700 MB/s)", 1_500.0, _framing(large)),
+        Case("1 KiB: whole request (plan, cached keys, apply)", None, _request(small)),
+        Case("1 KiB: whole response (plan, cached keys, apply)", None, _response(small)),
         Case("list of 50 messages of 256 B: open all (`tokens`)", None, _list(rows)),
         Case("match a path", None, lambda: BOOK.decide("POST", canonical("/api/messages"))),
     ]
