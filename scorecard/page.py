@@ -21,7 +21,7 @@ def render(items: Sequence[Item], results: Results) -> str:
     lines = [
         "# Scorecard",
         "",
-        "Measured by `./dev scorecard [--long] [--only NUMBERS]`, each item when its row says.",
+        "Measured by `./dev scorecard [--long] [--only NUMBERS]` at the times in the table.",
         *(f"On {one}." for one in machines),
         "",
         "; ".join(f"{counts[one]} {one}" for one in VERDICTS) + ".",

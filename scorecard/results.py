@@ -11,9 +11,9 @@ from typing import Final, Literal, NamedTuple
 RESULTS: Final = Path(__file__).with_name("results.json")
 VERDICTS: Final = {
     "ok": "the target is met",
-    "ok short": "nothing wrong in what was tried, which is less than the target asks for",
+    "ok short": "no failure, but the run was shorter or smaller than the target requires",
     "missed": "the target is not met",
-    "missing": "nothing measures it yet",
+    "missing": "not measured yet",
 }
 
 Form = Literal["short", "long"]
@@ -26,7 +26,7 @@ class Outcome(NamedTuple):
     verdict: str
 
 
-NOTHING: Final = Outcome("nothing measures it yet", "missing")
+NOTHING: Final = Outcome("not measured yet", "missing")
 
 
 @dataclass(frozen=True, slots=True)

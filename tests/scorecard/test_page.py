@@ -41,7 +41,7 @@ def test_every_item_is_measured_in_one_way_by_what_is_there() -> None:
 def test_what_nobody_measured_is_missing() -> None:
     page = render([ITEM], {})
     assert "0 ok; 0 ok short; 0 missed; 1 missing." in page
-    assert "| 7 | Nothing \\| lost | 0 lost | nothing measures it yet |  | missing |" in page
+    assert "| 7 | Nothing \\| lost | 0 lost | not measured yet |  | missing |" in page
 
 
 def test_results_come_back_as_they_were_kept(tmp_path: Path) -> None:
