@@ -21,10 +21,10 @@ _HEAD: Final = """\
 
 <!-- Made by `./dev docs` from helm/sealyard/values.yaml: change it there. -->
 
-What `helm install` and `helm upgrade` take; unknown names are refused.
-[How to install](../how-to/kubernetes.md) uses them.
+The values that `helm install` and `helm upgrade` accept. Unknown names are refused.
+See [how to install](../how-to/kubernetes.md).
 
-| Value | Unless given | Meaning |
+| Value | Default | Meaning |
 | --- | --- | --- |
 """
 

@@ -1,4 +1,4 @@
-"""Ask the webhook about a pod, and see that it gets its sidecar. argv: URL, [PEM of the CA]."""
+"""Send a pod to the webhook, and check that it adds the sidecar. argv: URL, [PEM of the CA]."""
 
 import base64
 import json
@@ -29,5 +29,5 @@ operations = json.loads(base64.b64decode(response["patch"]))
 added = [each for each in operations if each["path"] == "/spec/initContainers"]
 names = [one["name"] for each in added for one in each["value"]]
 if "sealyard" not in names:
-    sys.exit(f"The webhook gave a pod no sidecar: {operations}")
-print("The webhook gives pods their sidecar:", ", ".join(names))
+    sys.exit(f"The webhook added no sidecar to a pod: {operations}")
+print("The webhook adds the sidecar:", ", ".join(names))
