@@ -6,7 +6,7 @@ import ssl
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from aiohttp import hdrs, web
 
@@ -15,9 +15,7 @@ from . import problem
 from .caller import Caller, ReviewFailed
 from .problem import AdminError
 from .token import Tokens, read_tokens
-
-if TYPE_CHECKING:
-    from .token_review import TokenReviews
+from .token_review import TokenReviews
 
 _SCHEME: Final = b"bearer "
 
@@ -76,15 +74,12 @@ def read_access(
     Raises UnfitEnvironment, naming the file, where one cannot be used.
     """
     tokens = read_tokens(settings.tokens, environ)
-    reviewed, reviews = settings.kubernetes, None
-    # X.509 and aiohttp's client are worth megabytes, so they come only where the settings ask for
-    # them: now, and not while a caller waits.
+    reviewed = settings.kubernetes
+    reviews = TokenReviews(reviewed, clock) if reviewed is not None else None
+    # X.509 takes a megabyte, so it is imported only where the settings ask for it: now, and not
+    # while a caller waits.
     if settings.clients:
         from . import certificates  # noqa: F401, PLC0415 - see above
-    if reviewed is not None:
-        from .token_review import TokenReviews  # noqa: PLC0415 - see above
-
-        reviews = TokenReviews(reviewed, clock)
     each = [
         *(one.scopes for one in settings.tokens),
         *(one.scopes for one in settings.clients),

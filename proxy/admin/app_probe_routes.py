@@ -1,7 +1,4 @@
-"""Where the kubelet asks for an application's probes; the application is asked on 127.0.0.1.
-
-Imported only where there are such probes: aiohttp's client is worth four megabytes.
-"""
+"""Where the kubelet asks for an application's probes; the application is asked on 127.0.0.1."""
 
 from __future__ import annotations
 

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Final
 
 from ..core.errors import UnfitEnvironment
-from .lean import lean_aiohttp
 
 # The distribution whose top-level package is called `proxy` too: whichever was installed last wins.
 RIVAL: Final = "proxy.py"
@@ -36,7 +35,6 @@ class Environment:
 
 def look() -> Environment:
     """Return the facts about the running interpreter."""
-    lean_aiohttp()
     # `sealyard version` does without them.
     import aiohttp  # noqa: PLC0415 - see above
     import cryptography  # noqa: PLC0415 - see above

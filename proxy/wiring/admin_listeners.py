@@ -18,10 +18,7 @@ from .source import Source
 from .subject import Whole
 
 if TYPE_CHECKING:
-    from aiohttp.web import RouteDef
-
     from ..admin.access import Access
-    from ..admin.app_probes import AppProbe
     from ..admin.operation import Endpoint
     from ..admin.server import AdminServer
     from ..admin.tap_routes import TapRoutes
@@ -70,6 +67,7 @@ class AdminListeners:
     async def start(self, subject: Whole) -> None:
         """Begin to answer."""
         # The admin API is worth 20 ms and two megabytes: only where somebody can ask for it.
+        from ..admin.app_probe_routes import app_probe_routes  # noqa: PLC0415
         from ..admin.app_probes import app_probes  # noqa: PLC0415
         from ..admin.guard import Gate, Guard  # noqa: PLC0415
         from ..admin.operation import scopes  # noqa: PLC0415
@@ -77,7 +75,8 @@ class AdminListeners:
         from ..admin.server import AdminServer  # noqa: PLC0415
 
         routes = Routes(subject)
-        probing = self._probing(app_probes(self._environ))
+        probes = app_probes(self._environ)
+        probing = app_probe_routes(probes) if probes else []
         for name, (address, opened) in self._places.items():
             gate, shown = None, None
             endpoints = routes.health()
@@ -105,15 +104,6 @@ class AdminListeners:
         if admin is not None and admin.status_page:
             served += page()
         return served
-
-    @staticmethod
-    def _probing(probes: Mapping[str, AppProbe]) -> list[RouteDef]:
-        """Return the routes for probes of the application, where it has any."""
-        if not probes:
-            return []
-        from ..admin.app_probe_routes import app_probe_routes  # noqa: PLC0415 - see there
-
-        return app_probe_routes(probes)
 
     async def close(self) -> None:
         """Stop to answer."""

@@ -10,10 +10,8 @@ import textwrap
 from pathlib import Path
 
 import aiohttp
-import pytest
 import trustme
 
-from proxy.injector.names import PROBES_VARIABLE
 from tests.scenarios.end_to_end import RULES
 from tests.scenarios.rig import ROOT, TOKEN, backend, served
 
@@ -28,11 +26,8 @@ WRITTEN_AT_THE_END = textwrap.dedent(
     """
 )
 HEAVY = {
-    "aiohttp.client",
-    "aiohttp.connector",
     "cryptography.hazmat.primitives.serialization.ssh",
     "cryptography.x509",
-    "frozenlist._frozenlist",
     "http.server",
     "importlib.metadata",
     "importlib.resources",
@@ -41,9 +36,7 @@ HEAVY = {
     "multiprocessing",
     "opentelemetry",
     "prometheus_client",
-    "proxy.admin.app_probe_routes",
     "proxy.admin.certificates",
-    "proxy.admin.token_review",
     "proxy.keys.participants.package_jwe",
     "proxy.keys.stores.redis",
     "proxy.keys.stores.sqlite",
@@ -56,11 +49,6 @@ HEAVY = {
     "zipfile",
     "zstandard",
 }
-KUBERNETES = (
-    "kubernetes: {audience: a, api: 'https://127.0.0.1:1', ca: ca.pem, token_file: t,"
-    " accounts: [{account: a/b, scopes: [read]}]}"
-)
-PROBES = '{"app/live": {"port": 1, "timeout": 1, "handler": {"tcpSocket": {"port": 1}}}}'
 
 
 async def modules(
@@ -69,11 +57,10 @@ async def modules(
     used: bool = False,
     rules: str | None = None,
     admin_more: str = "",
-    probes: str = "",
 ) -> set[str]:
     """Return the modules of a sidecar; `used` gives it a message and calls of its admin API."""
     (folder / "sitecustomize.py").write_text(WRITTEN_AT_THE_END)
-    variables = {"PYTHONPATH": f"{ROOT}:{folder}", PROBES_VARIABLE: probes}
+    variables = {"PYTHONPATH": f"{ROOT}:{folder}"}
     async with backend() as behind:
         with served(
             folder,
@@ -120,12 +107,6 @@ async def test_rules_end_to_end_have_their_library_before_the_first_message(
     assert "joserfc" in await modules(tmp_path, rules=RULES)
 
 
-async def test_probes_of_an_application_have_their_client_at_once(tmp_path: Path) -> None:
-    found = await modules(tmp_path, probes=PROBES)
-
-    assert {"proxy.admin.app_probe_routes", "aiohttp.client"} <= found
-
-
 async def test_workers_are_watched_by_who_carries_nothing(tmp_path: Path) -> None:
     found = await modules(tmp_path, "--workers", "2")
 
@@ -133,19 +114,7 @@ async def test_workers_are_watched_by_who_carries_nothing(tmp_path: Path) -> Non
     assert not found & (HEAVY - {"proxy.wiring.fleet", "proxy.wiring.worker"})
 
 
-@pytest.mark.parametrize(
-    ("asked", "wanted"),
-    [
-        (
-            "clients: [{name: ops, subject: CN=ops, scopes: [read]}]",
-            {"proxy.admin.certificates", "cryptography.x509"},
-        ),
-        (KUBERNETES, {"proxy.admin.token_review", "aiohttp.client"}),
-    ],
-)
-async def test_callers_by_other_means_have_what_they_need_at_once(
-    tmp_path: Path, asked: str, wanted: set[str]
-) -> None:
+async def test_client_certificates_have_x509_before_the_first_caller(tmp_path: Path) -> None:
     authority = trustme.CA()
     authority.cert_pem.write_to_path(tmp_path / "ca.pem")
     shown = authority.issue_cert("127.0.0.1")
@@ -153,5 +122,8 @@ async def test_callers_by_other_means_have_what_they_need_at_once(
     (tmp_path / "a.key").chmod(0o600)
     shown.cert_chain_pems[0].write_to_path(tmp_path / "a.pem")
     tls = "tls: {cert: a.pem, key: a.key, client_ca: ca.pem}"
+    clients = "clients: [{name: ops, subject: CN=ops, scopes: [read]}]"
 
-    assert wanted <= await modules(tmp_path, admin_more=f"{tls}, {asked}")
+    found = await modules(tmp_path, admin_more=f"{tls}, {clients}")
+
+    assert {"proxy.admin.certificates", "cryptography.x509"} <= found
