@@ -104,8 +104,13 @@ def test_any_fragments_and_cuts_give_the_same_messages(
     assert read(data, reader(masked=masked, deflate=True), cuts) == expected
 
 
-@given(st.binary(max_size=300), st.binary(min_size=4, max_size=4))
-def test_masking_undoes_itself(data: bytes, mask: bytes) -> None:
+@given(
+    st.integers(0, 12).flatmap(lambda size: st.binary(min_size=size, max_size=size)),
+    st.sampled_from([0, 300, 1012, 1020, 4096]),  # by integers below 1024 bytes, by a table above
+    st.binary(min_size=4, max_size=4),
+)
+def test_masking_undoes_itself(end: bytes, more: int, mask: bytes) -> None:
+    data = bytes(one % 251 for one in range(more)) + end
     assert masking(masking(data, mask), mask) == data
     assert masking(data, mask) == bytes(one ^ mask[at % 4] for at, one in enumerate(data))
 
