@@ -38,7 +38,6 @@ from proxy.core.session import Session
 from proxy.core.sources import parse_source
 from proxy.demo.search import search
 from proxy.keys.sessions import Sessions
-from proxy.keys.stores import MemoryStore
 from proxy.keys.witness import Beginning, Witness
 from proxy.telemetry.logs.access_line import MessageLine
 from proxy.traffic.client_connection import ClientConnection
@@ -49,7 +48,7 @@ from proxy.traffic.plain_request import PlainRequest
 from proxy.traffic.problem import Problem
 from proxy.traffic.trip import Station, Trip
 from proxy.traffic.upstream_connection import UpstreamConnection
-from tests.keys.builders import CountingStore, SharedStore, a_keyring, a_world
+from tests.keys.builders import CountingStore, a_keyring, a_world
 from tests.traffic.ours import Ours, local, proxied
 from tests.traffic.wire import PATIENCE, Client, Peer, Response, connected
 
@@ -194,8 +193,7 @@ class WaitingKeys:
 
     def _cold(self) -> Sessions:
         world = a_world(keyring=self._keyring)
-        kind = SharedStore if self._shared else MemoryStore
-        store = CountingStore(kind(world.time))
+        store = CountingStore(world.time, shared=self._shared)
         witness = WaitingWitness(Deaf(), None, self._keyring.record_key, clock=world.time)
         return a_world(keyring=self._keyring, store=store, witness=witness).sessions
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 from proxy.config.settings import SecretReference
 from proxy.core.context import Context, Scope
@@ -16,11 +17,9 @@ from proxy.keys.roots import FileRoot, create_root_file
 from proxy.keys.sessions import SessionMode, Sessions, SessionSettings
 from proxy.keys.stores import (
     Changed,
-    Found,
     Held,
     MemoryStore,
     Offer,
-    Room,
     Store,
     StoreFailed,
     erased,
@@ -86,185 +85,13 @@ class Time:
         self.now += seconds
 
 
-@dataclass
-class CountingStore:
-    """Counts what is asked of the store inside, after letting other tasks run."""
-
-    inner: Store
-    asked: list[str] = field(default_factory=list)
-
-    @property
-    def shared(self) -> bool:
-        """As the store inside."""
-        return self.inner.shared
-
-    @property
-    def hears(self) -> bool:
-        """As the store inside."""
-        return self.inner.hears
-
-    @property
-    def room(self) -> Room | None:
-        """As the store inside."""
-        return self.inner.room
-
-    async def open(self, changed: Changed) -> None:
-        """Open the store inside."""
-        await self.inner.open(changed)
-
-    async def find(self, name: str, key_ids: Sequence[str], *, current: bool = False) -> Found:
-        """Do as the store inside."""
-        self.asked.append("find")
-        await asyncio.sleep(0)
-        return await self.inner.find(name, key_ids, current=current)
-
-    async def revoke(
-        self, name: str, record: bytes, epoch: int, *, seen: bytes | None = None
-    ) -> bytes:
-        """Do as the store inside."""
-        self.asked.append("revoke")
-        return await self.inner.revoke(name, record, epoch, seen=seen)
-
-    async def note(
-        self,
-        name: str,
-        record: bytes,
-        epoch: int,
-        *,
-        seen: bytes | None = None,
-        tell: bool = False,
-    ) -> bytes | None:
-        """Do as the store inside."""
-        self.asked.append("note")
-        return await self.inner.note(name, record, epoch, seen=seen, tell=tell)
-
-    async def keep(
-        self,
-        name: str,
-        key_id: str,
-        record: bytes,
-        epoch: int,
-        keep_ms: int,
-        *,
-        seen: bytes | None = None,
-    ) -> Held:
-        """Do as the store inside."""
-        self.asked.append("keep")
-        return await self.inner.keep(name, key_id, record, epoch, keep_ms, seen=seen)
-
-    async def get_or_create(self, offer: Offer) -> Held:
-        """Do as the store inside."""
-        self.asked.append("get_or_create")
-        await asyncio.sleep(0)
-        return await self.inner.get_or_create(offer)
-
-    async def replace(self, offer: Offer, *, seen: bytes | None = None) -> Held:
-        """Do as the store inside."""
-        self.asked.append("replace")
-        await asyncio.sleep(0)
-        return await self.inner.replace(offer, seen=seen)
-
-    async def erase(self, name: str) -> dict[str, bytes]:
-        """Do as the store inside."""
-        self.asked.append("erase")
-        return await self.inner.erase(name)
-
-    async def dump(self) -> dict[str, bytes]:
-        """Do as the store inside."""
-        return await self.inner.dump()
-
-    async def close(self) -> None:
-        """Close the store inside."""
-        await self.inner.close()
-
-
-@dataclass
-class BrokenStore:
-    """Fails at once, or hangs."""
-
-    hangs: bool = False
-    asked: int = 0
-    shared: bool = False
-    hears: bool = False
-    room: Room | None = None
-
-    async def open(self, changed: Changed) -> None:
-        """Do nothing."""
-
-    async def find(self, name: str, key_ids: Sequence[str], *, current: bool = False) -> Found:
-        """Fail or hang."""
-        await self._fail()
-        return Found(None, ())
-
-    async def revoke(
-        self, name: str, record: bytes, epoch: int, *, seen: bytes | None = None
-    ) -> bytes:
-        """Fail or hang."""
-        await self._fail()
-        return b""
-
-    async def note(
-        self,
-        name: str,
-        record: bytes,
-        epoch: int,
-        *,
-        seen: bytes | None = None,
-        tell: bool = False,
-    ) -> bytes | None:
-        """Fail or hang."""
-        await self._fail()
-        return None
-
-    async def keep(
-        self,
-        name: str,
-        key_id: str,
-        record: bytes,
-        epoch: int,
-        keep_ms: int,
-        *,
-        seen: bytes | None = None,
-    ) -> Held:
-        """Fail or hang."""
-        return await self.get_or_create(Offer(name, record, epoch, keep_ms, key_id))
-
-    async def get_or_create(self, offer: Offer) -> Held:
-        """Fail or hang."""
-        await self._fail()
-        return Held(b"", 0)
-
-    async def replace(self, offer: Offer, *, seen: bytes | None = None) -> Held:
-        """Fail or hang."""
-        return await self.get_or_create(offer)
-
-    async def erase(self, name: str) -> dict[str, bytes]:
-        """Fail or hang."""
-        await self._fail()
-        return {}
-
-    async def dump(self) -> dict[str, bytes]:
-        """Return nothing."""
-        return {}
-
-    async def close(self) -> None:
-        """Do nothing."""
-
-    async def _fail(self) -> None:
-        self.asked += 1
-        if self.hangs:
-            await asyncio.Event().wait()
-        raise StoreFailed
-
-
 class SharedStore(MemoryStore):
     """A memory store that several processes use, each of which must ask for what others did."""
 
-    def __init__(self, clock: Callable[[], float]) -> None:
+    def __init__(self, clock: Callable[[], float], *, shared: bool = True) -> None:
         """Begin empty."""
         super().__init__(clock)
-        self.shared = True
-        self.hears = True
+        self.shared = self.hears = shared
         self.listeners: list[Changed] = []
 
     async def open(self, changed: Changed) -> None:
@@ -277,26 +104,16 @@ class SharedStore(MemoryStore):
         self._tell(offer.name)
         return held
 
-    async def revoke(
-        self, name: str, record: bytes, epoch: int, *, seen: bytes | None = None
-    ) -> bytes:
+    async def revoke(self, name: str, *record: Any, **seen: Any) -> bytes:  # noqa: ANN401 - passed on
         """Do as memory does, and tell."""
-        held = await super().revoke(name, record, epoch, seen=seen)
+        held = await super().revoke(name, *record, **seen)
         self._tell(name)
         return held
 
-    async def note(
-        self,
-        name: str,
-        record: bytes,
-        epoch: int,
-        *,
-        seen: bytes | None = None,
-        tell: bool = False,
-    ) -> bytes | None:
+    async def note(self, name: str, *record: Any, tell: bool = False, **seen: Any) -> bytes | None:  # noqa: ANN401 - passed on
         """Do as memory does, and tell where that is asked for."""
         before = await super().note(name, b"", 0)
-        held = await super().note(name, record, epoch, seen=seen)
+        held = await super().note(name, *record, **seen)
         if tell and held != before:
             self._tell(name)
         return held
@@ -308,8 +125,69 @@ class SharedStore(MemoryStore):
         return gone
 
     def _tell(self, name: str) -> None:
-        for changed in self.listeners:
+        for changed in self.listeners if self.shared else ():
             changed(name)
+
+
+class HookedStore(SharedStore):
+    """Awaits `before` ahead of each operation."""
+
+    _OPERATIONS = frozenset({"erase", "find", "get_or_create", "keep", "note", "replace", "revoke"})
+
+    async def before(self, operation: str) -> None:
+        """Do what a test wants."""
+        raise NotImplementedError
+
+    def __getattribute__(self, name: str) -> Any:  # noqa: ANN401 - as it is found
+        """Return the attribute; an operation comes with what is before it."""
+        found = super().__getattribute__(name)
+        if name not in HookedStore._OPERATIONS:
+            return found
+
+        async def hooked(*arguments: Any, **more: Any) -> Any:  # noqa: ANN401 - passed on
+            await self.before(name)
+            return await found(*arguments, **more)
+
+        return hooked
+
+
+class CountingStore(HookedStore):
+    """Counts what it is asked. Where sessions are agreed on, others come first."""
+
+    def __init__(self, clock: Callable[[], float], *, shared: bool = False) -> None:
+        """Begin empty."""
+        super().__init__(clock, shared=shared)
+        self.asked: list[str] = []
+
+    async def before(self, operation: str) -> None:
+        """Count it."""
+        self.asked.append(operation)
+        if operation in {"find", "get_or_create", "replace"}:
+            await asyncio.sleep(0)
+
+
+class BrokenStore(HookedStore):
+    """Fails at once, or hangs."""
+
+    def __init__(
+        self,
+        reason: str = "store-failed",
+        *,
+        hangs: bool = False,
+        shared: bool = False,
+        hears: bool = False,
+    ) -> None:
+        """Begin empty, as it stays."""
+        super().__init__(Time())
+        self.shared, self.hears, self.hangs, self.reason = shared, hears, hangs, reason
+        self.asked = 0
+
+    async def before(self, operation: str) -> None:
+        """Fail or hang."""
+        self.asked += 1
+        if self.hangs:
+            await asyncio.Event().wait()
+        raise StoreFailed(self.reason)
 
 
 @dataclass

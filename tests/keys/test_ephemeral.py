@@ -36,7 +36,7 @@ HOUR = 3600
 
 def an_ephemeral_world(*more: str) -> World:
     time = Time()
-    store = CountingStore(SharedStore(time))
+    store = CountingStore(time, shared=True)
     return a_world(mode="ephemeral", time=time, store=store, keyring=a_keyring(*more))
 
 

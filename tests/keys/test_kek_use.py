@@ -72,7 +72,7 @@ async def test_the_counts_of_all_processes_stand_in_one_note() -> None:
 
 
 async def test_twenty_processes_that_tell_at_once_lose_nothing() -> None:
-    store, all_of_them = CountingStore(MemoryStore(Time())), [KekUse(NOW) for _ in range(20)]
+    store, all_of_them = CountingStore(Time()), [KekUse(NOW) for _ in range(20)]
     for use in all_of_them:
         use.opened(1, NOW)
     for _ in range(20):  # who was too slow five times keeps its counts for the next time

@@ -16,7 +16,7 @@ from proxy.keys.lineage import Accepted
 from proxy.keys.roster import Roster
 from proxy.keys.stores import MemoryStore, Store, authentic
 
-from .builders import NOW, BrokenStore, SharedStore, Time, a_keyring, some_bytes
+from .builders import NOW, BrokenStore, HookedStore, SharedStore, Time, a_keyring, some_bytes
 
 
 @dataclass
@@ -326,29 +326,20 @@ async def test_a_fleet_of_more_processes_than_places_goes_on() -> None:
     assert one.wrong == []
 
 
-class DeafStore(SharedStore):
+class DeafStore(HookedStore):
     """Loses the first cancellation, as redis-py does where a time-out of its own comes with it."""
 
     lost = False
 
-    async def note(
-        self,
-        name: str,
-        record: bytes,
-        epoch: int,
-        *,
-        seen: bytes | None = None,
-        tell: bool = False,
-    ) -> bytes | None:
+    async def before(self, operation: str) -> None:
         """Wait for long, and go on waiting once when told to stop."""
-        while self.listeners:
+        while operation == "note" and self.listeners:
             try:
                 await asyncio.sleep(1000)
             except asyncio.CancelledError:
                 if self.lost:
                     raise
                 self.lost = True
-        return await super().note(name, record, epoch, seen=seen, tell=tell)
 
 
 async def test_it_ends_although_a_cancellation_gets_lost() -> None:

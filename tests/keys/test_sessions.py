@@ -78,14 +78,14 @@ async def test_a_session_id_begins_with_its_time() -> None:
 
 
 async def test_concurrent_first_messages_agree_with_one_store_call() -> None:
-    store = CountingStore(MemoryStore(Time()))
+    store = CountingStore(Time())
     world = a_world(store=store)
     found = await asyncio.gather(*(sealing(world) for _ in range(50)))
     assert (len({id(session) for session in found}), store.asked) == (1, ["get_or_create"])
 
 
 async def test_a_cancelled_first_message_does_not_hold_up_the_others() -> None:
-    world = a_world(store=CountingStore(MemoryStore(Time())))
+    world = a_world(store=CountingStore(Time()))
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(sealing(world)) for _ in range(3)]
         await asyncio.sleep(0)
@@ -306,7 +306,7 @@ async def test_the_same_keyring_again_keeps_the_sessions() -> None:
 
 async def test_a_keyring_replaced_while_the_store_is_asked_is_not_outlived() -> None:
     keyring = a_keyring("k2")
-    world = a_world(keyring=keyring, store=CountingStore(MemoryStore(Time())))
+    world = a_world(keyring=keyring, store=CountingStore(Time()))
     async with asyncio.TaskGroup() as group:
         task = group.create_task(sealing(world))
         await asyncio.sleep(0)

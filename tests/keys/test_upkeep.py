@@ -6,7 +6,7 @@ from proxy.keys import kek_use
 from proxy.keys.kek_use import Use
 from proxy.keys.upkeep import Upkeep
 
-from .builders import NOW, SCOPE, BrokenStore, CountingStore, World, a_world, seal_need
+from .builders import NOW, SCOPE, BrokenStore, CountingStore, Time, World, a_world, seal_need
 
 
 def an_upkeep(world: World, interval: float = 0.01) -> Upkeep:
@@ -30,7 +30,7 @@ async def test_it_tells_the_store_what_was_used_and_buries_what_is_over() -> Non
 
 
 async def test_the_last_is_told_when_it_stops_and_nothing_after() -> None:
-    world = a_world(store=CountingStore(a_world().store))
+    world = a_world(store=CountingStore(Time()))
     upkeep = an_upkeep(world, interval=60)
     upkeep.start()
     await world.sessions.resolve(seal_need())

@@ -370,7 +370,7 @@ async def test_a_value_that_looks_sealed_is_sealed_without_being_opened() -> Non
 
 async def test_made_up_session_ids_are_asked_for_once() -> None:
     time = Time()
-    store = CountingStore(SharedStore(lambda: time.now))
+    store = CountingStore(lambda: time.now, shared=True)
     (one,) = await a_fleet(store=store)
     token = decode(await one.seal(b"hello", "alice", ["bob"]))
     made_up = replace(token, key_id=token.key_id._replace(sid=token.key_id.sid[:4] + some_bytes(8)))

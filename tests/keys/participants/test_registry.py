@@ -9,10 +9,10 @@ from proxy.core.errors import ParticipantError
 from proxy.keys.participants import registry
 from proxy.keys.participants.participant import Participant
 from proxy.keys.participants.registry import Participants
-from proxy.keys.stores import MemoryStore, StoreFailed
+from proxy.keys.stores import MemoryStore
 from proxy.keys.stores.authentic import RecordRefused
 from proxy.keys.stores.record import record_name
-from tests.keys.builders import NOW, a_keyring
+from tests.keys.builders import NOW, BrokenStore, a_keyring
 
 from .builders import a_key, guarded
 from .test_participant import numbered
@@ -103,17 +103,5 @@ async def test_an_id_that_does_not_fit_is_refused(participant_id: str) -> None:
 
 
 async def test_a_store_that_is_down_is_told() -> None:
-    class Down(MemoryStore):
-        async def note(
-            self,
-            name: str,
-            record: bytes,
-            epoch: int,
-            *,
-            seen: bytes | None = None,
-            tell: bool = False,
-        ) -> bytes | None:
-            raise StoreFailed("store-down")
-
     with pytest.raises(ParticipantError, match="store-down"):
-        await Participants(guarded(Down(lambda: 0.0)), KEYRING).find("a")
+        await Participants(guarded(BrokenStore("store-down")), KEYRING).find("a")
