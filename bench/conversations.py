@@ -12,8 +12,8 @@ import os
 import time
 from typing import Final
 
-from proxy.core.context import Scope
-from proxy.core.needs import Needs
+from proxy.core.crypto.context import Scope
+from proxy.core.edits.key_needs import Needs
 from proxy.keys.keyring import create
 from proxy.keys.sessions import Sessions, SessionSettings
 from proxy.keys.stores.memory import MemoryStore

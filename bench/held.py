@@ -14,18 +14,19 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final
 
-from proxy.core import base64url, pipeline
-from proxy.core.context import Context, Scope
-from proxy.core.exchange import Exchange
-from proxy.core.message import RequestHead, ResponseHead
-from proxy.core.needs import Needs
-from proxy.core.path import canonical
-from proxy.core.routes import parse_pattern
-from proxy.core.rulebook import Rulebook
-from proxy.core.rules import Block, Item, Names, Part, Rule
-from proxy.core.selectors import Selector, Whole, parse_json_selector
-from proxy.core.session import Session
-from proxy.core.sources import parse_source
+from proxy.core.apply import apply as pipeline
+from proxy.core.compiled.rule_table import Rulebook
+from proxy.core.crypto import base64url
+from proxy.core.crypto.context import Context, Scope
+from proxy.core.crypto.session_cipher import Session
+from proxy.core.edits.key_needs import Needs
+from proxy.core.expressions.routes import parse_pattern
+from proxy.core.expressions.selectors import Selector, Whole, parse_json_selector
+from proxy.core.expressions.sources import parse_source
+from proxy.core.http.message import RequestHead, ResponseHead
+from proxy.core.http.path import canonical
+from proxy.core.planning.exchange import Exchange
+from proxy.core.rules.model import Block, Item, Names, Part, Rule
 from proxy.keys import keyring
 from proxy.keys.sessions import Sessions, SessionSettings
 from proxy.keys.stores import MemoryStore

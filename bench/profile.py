@@ -19,9 +19,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from proxy.config.settings import TcpAddress
-from proxy.core import pipeline
-from proxy.core.ordinary import Ordinary
-from proxy.core.session import Session
+from proxy.core.apply import apply
+from proxy.core.compiled.fast_json import Ordinary
+from proxy.core.crypto.session_cipher import Session
 from proxy.keys import keyring
 from proxy.keys.sessions import Sessions, SessionSettings
 from proxy.keys.stores import MemoryStore
@@ -53,11 +53,11 @@ _REPLY: Final = (
 _STAGES: Final[tuple[tuple[str, object, str], ...]] = (
     ("know the heads (both)", Repeats, "find"),
     ("gate and rules, by their precedent", course.Course, "arrive_plain"),
-    ("plan the request", pipeline, "plan_request"),
-    ("plan the response", pipeline, "plan_response"),
+    ("plan the request", apply, "plan_request"),
+    ("plan the response", apply, "plan_response"),
     ("- find the values (both)", Ordinary, "find"),
     ("keys, at hand (both)", course.Course, "warm"),
-    ("apply (both)", pipeline, "apply"),
+    ("apply (both)", apply, "apply"),
     ("- seal", Session, "seal"),
     ("- open", Session, "open"),
     ("head of the request upstream", upstream, "request_lines_again"),

@@ -14,17 +14,18 @@ import time
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
-from proxy.core import pipeline, token
-from proxy.core.context import Context
-from proxy.core.exchange import Exchange
+from proxy.core.apply import apply
+from proxy.core.apply.apply import Plan
+from proxy.core.compiled.rule_table import Rulebook
+from proxy.core.crypto import token
+from proxy.core.crypto.context import Context
+from proxy.core.expressions.routes import parse_pattern
+from proxy.core.expressions.selectors import parse_json_selector
 from proxy.core.formats.json import Selection
-from proxy.core.message import Headers, RequestHead, ResponseHead
-from proxy.core.path import canonical
-from proxy.core.pipeline import Plan
-from proxy.core.routes import parse_pattern
-from proxy.core.rulebook import Rulebook
-from proxy.core.rules import Rule
-from proxy.core.selectors import parse_json_selector
+from proxy.core.http.message import Headers, RequestHead, ResponseHead
+from proxy.core.http.path import canonical
+from proxy.core.planning.exchange import Exchange
+from proxy.core.rules.model import Rule
 from proxy.keys import keyring
 from proxy.keys.sessions import Sessions, SessionSettings
 from proxy.keys.stores import MemoryStore
@@ -102,7 +103,7 @@ def _exchange() -> Exchange:
 def _request(sessions: Sessions, body: bytes) -> tuple[list[Stage], bytes]:
     """Return the stages of a request, and the body that comes of it."""
     raw = RawRequest("POST", _TARGET, (1, 1), _REQUEST)
-    plan = pipeline.plan_request(_exchange(), body)
+    plan = apply.plan_request(_exchange(), body)
     keys = asyncio.run(sessions.resolve(plan.needs))
     ((scope, session),) = keys.sealing.items()
     context = Context(scope)
@@ -111,19 +112,19 @@ def _request(sessions: Sessions, body: bytes) -> tuple[list[Stage], bytes]:
     found = [
         Stage("gate", lambda: admit(raw)),
         Stage("match", lambda: BOOK.decide("POST", canonical(_TARGET))),
-        Stage("plan", lambda: pipeline.plan_request(_exchange(), body)),
+        Stage("plan", lambda: apply.plan_request(_exchange(), body)),
         Stage("- find", lambda: selection.find(body)),
         Stage("keys, at hand", lambda: sessions.resolve_warm(plan.needs)),
-        Stage("apply", lambda: pipeline.apply(plan, keys, time.time())),
+        Stage("apply", lambda: apply.apply(plan, keys, time.time())),
         Stage("- seal", lambda: session.seal(body[-800:], context)),
     ]
-    return found, pipeline.apply(plan, keys, time.time()).forwardable.body or b""
+    return found, apply.apply(plan, keys, time.time()).forwardable.body or b""
 
 
 def _response(sessions: Sessions, body: bytes, *, block: int) -> list[Stage]:
     """Return the stages of a response that this block of the rule opens."""
     exchange = _exchange()
-    pipeline.plan_request(exchange, a_message(256))  # it tells the conversation
+    apply.plan_request(exchange, a_message(256))  # it tells the conversation
     compiled = exchange.decision.compiled
     blueprint = compiled.response[block] if compiled is not None else None
     if blueprint is None:
@@ -131,20 +132,20 @@ def _response(sessions: Sessions, body: bytes, *, block: int) -> list[Stage]:
         raise AssertionError(message)
 
     def planned() -> Plan:
-        return pipeline.plan_response(exchange, blueprint, _answer(), body)
+        return apply.plan_response(exchange, blueprint, _answer(), body)
 
     plan = planned()
     keys = asyncio.run(sessions.resolve(plan.needs))
-    proven = pipeline.apply(plan, keys, time.time()).proven
+    proven = apply.apply(plan, keys, time.time()).proven
     ((scope, _),) = plan.needs.opens
     first = body[body.index(token.JWE_PREFIX) :].partition(b'"')[0]
     decoded, session = token.decode(first), next(iter(proven))
     return [
-        Stage("choose", lambda: pipeline.choose_response(exchange, _answer())),
+        Stage("choose", lambda: apply.choose_response(exchange, _answer())),
         Stage("plan", planned),
         Stage("- decode a token", lambda: token.decode(first)),
         Stage("keys, at hand", lambda: sessions.resolve_warm(plan.needs)),
-        Stage("apply", lambda: pipeline.apply(plan, keys, time.time())),
+        Stage("apply", lambda: apply.apply(plan, keys, time.time())),
         Stage("- open a token", lambda: session.open(decoded, Context(scope), 0.0)),
         Stage("remember", lambda: sessions.remember(proven)),
     ]

@@ -8,20 +8,21 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from proxy.core import derivation, frame, pipeline
-from proxy.core.context import KIND_STREAM, Context, Scope
-from proxy.core.exchange import Exchange
+from proxy.core.apply import apply
+from proxy.core.compiled.rule_table import Rulebook
+from proxy.core.crypto import derivation, sealed_stream
+from proxy.core.crypto.context import KIND_STREAM, Context, Scope
+from proxy.core.crypto.secret import Kek
+from proxy.core.crypto.session_cipher import Session
+from proxy.core.edits.key_needs import Keys, Needs
+from proxy.core.expressions.routes import parse_pattern
+from proxy.core.expressions.selectors import Whole, parse_json_selector
+from proxy.core.expressions.sources import parse_source
 from proxy.core.formats.json import Selection
-from proxy.core.message import RequestHead, ResponseHead
-from proxy.core.needs import Keys, Needs
-from proxy.core.path import canonical
-from proxy.core.routes import parse_pattern
-from proxy.core.rulebook import Rulebook
-from proxy.core.rules import Block, Item, Names, Part, Rule
-from proxy.core.secret import Kek
-from proxy.core.selectors import Whole, parse_json_selector
-from proxy.core.session import Session
-from proxy.core.sources import parse_source
+from proxy.core.http.message import RequestHead, ResponseHead
+from proxy.core.http.path import canonical
+from proxy.core.planning.exchange import Exchange
+from proxy.core.rules.model import Block, Item, Names, Part, Rule
 
 from .results import Step
 from .timing import measure
@@ -72,8 +73,8 @@ def a_large_message(size: int) -> bytes:
 def a_list(count: int) -> bytes:
     """Return a list of sealed messages, as a backend would."""
     exchange = _exchange()
-    plan = pipeline.plan_request(exchange, a_message(256))
-    sealed = pipeline.apply(plan, _keys(plan.needs), time.time()).forwardable.body
+    plan = apply.plan_request(exchange, a_message(256))
+    sealed = apply.apply(plan, _keys(plan.needs), time.time()).forwardable.body
     return b'{"data": [' + b", ".join([sealed or b""] * count) + b"]}"
 
 
@@ -110,7 +111,7 @@ def _framing(body: bytes) -> Callable[[], object]:
     context = Context(scope, kind=KIND_STREAM)
 
     def work() -> bytes:
-        head, sealer = frame.begin(session, context, "application/json")
+        head, sealer = sealed_stream.begin(session, context, "application/json")
         return b"".join((head, sealer.update(body), sealer.finish()))
 
     return work
@@ -122,24 +123,24 @@ def _last(body: bytes) -> Callable[[], object]:
 
 def _request(body: bytes) -> Callable[[], object]:
     exchange = _exchange()
-    keys = _keys(pipeline.plan_request(exchange, body).needs)
+    keys = _keys(apply.plan_request(exchange, body).needs)
 
     def work() -> object:
-        return pipeline.apply(pipeline.plan_request(_exchange(), body), keys, 0.0)
+        return apply.apply(apply.plan_request(_exchange(), body), keys, 0.0)
 
     return work
 
 
 def _response(body: bytes) -> Callable[[], object]:
     exchange = _exchange()
-    plan = pipeline.plan_request(exchange, body)
-    sealed = pipeline.apply(plan, _keys(plan.needs), 0.0).forwardable.body or b""
+    plan = apply.plan_request(exchange, body)
+    sealed = apply.apply(plan, _keys(plan.needs), 0.0).forwardable.body or b""
     return _opening(exchange, sealed, 0)
 
 
 def _list(body: bytes) -> Callable[[], object]:
     exchange = _exchange()
-    pipeline.plan_request(exchange, a_message(256))
+    apply.plan_request(exchange, a_message(256))
     return _opening(exchange, body, 1)
 
 
@@ -150,12 +151,10 @@ def _opening(exchange: Exchange, body: bytes, block: int) -> Callable[[], object
         message = "the benchmark's rule matches"
         raise AssertionError(message)
     blueprint = compiled.response[block]
-    keys = _keys(pipeline.plan_response(exchange, blueprint, head, body).needs)
+    keys = _keys(apply.plan_response(exchange, blueprint, head, body).needs)
 
     def work() -> object:
-        return pipeline.apply(
-            pipeline.plan_response(exchange, blueprint, head, body), keys, time.time()
-        )
+        return apply.apply(apply.plan_response(exchange, blueprint, head, body), keys, time.time())
 
     return work
 

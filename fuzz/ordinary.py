@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from typing import Final
 
-from proxy.core import pipeline, routes, selectors, sources
-from proxy.core.blueprint import Blueprint
-from proxy.core.edits import OpenEdit
+from proxy.core.apply import apply
+from proxy.core.compiled.block import Blueprint
+from proxy.core.compiled.rule_table import Rulebook
+from proxy.core.edits.edits import OpenEdit
 from proxy.core.errors import InvalidBody, OpenFailed, SealyardError
-from proxy.core.exchange import Exchange
-from proxy.core.message import Headers, RequestHead, ResponseHead
-from proxy.core.path import canonical
-from proxy.core.rulebook import Rulebook
-from proxy.core.rules import Block, Item, Names, Part, Rule
+from proxy.core.expressions import routes, selectors, sources
+from proxy.core.http.message import Headers, RequestHead, ResponseHead
+from proxy.core.http.path import canonical
+from proxy.core.planning.exchange import Exchange
+from proxy.core.rules.model import Block, Item, Names, Part, Rule
 
 _BIND: Final[frozenset[Part]] = frozenset({"tenant", "conversation", "field"})
 _JSON: Final[Headers] = ((b"Content-Type", b"application/json"),)
@@ -69,10 +70,10 @@ def _outcome(book: Rulebook, body: bytes) -> object:
 def _plan(exchange: Exchange, blueprint: Blueprint | None, body: bytes) -> object:
     try:
         if blueprint is None:
-            plan = pipeline.plan_request(exchange, body)
+            plan = apply.plan_request(exchange, body)
         else:
             answer = ResponseHead(200, b"OK", _JSON)
-            plan = pipeline.plan_response(exchange, blueprint, answer, body)
+            plan = apply.plan_response(exchange, blueprint, answer, body)
     except InvalidBody as error:
         return type(error)  # what is bad in two ways is refused for the one that is met first
     except SealyardError as error:

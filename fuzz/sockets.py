@@ -9,7 +9,7 @@ from typing import Final
 
 from proxy.core.errors import BodyTooLarge, InvalidBody
 from proxy.core.formats import json as json_format
-from proxy.core.formats import socketio
+from proxy.core.formats.records import socketio
 from proxy.traffic.websocket.closing import Breach
 from proxy.traffic.websocket.deflate import compress
 from proxy.traffic.websocket.frames import BINARY, CLOSE, PING, TEXT, frame

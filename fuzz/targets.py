@@ -12,10 +12,16 @@ from pathlib import Path
 from typing import Final, NamedTuple, NoReturn
 
 from proxy.config import load
-from proxy.core import frame, pipeline, routes, selectors, sources, token
-from proxy.core.context import Context, Scope
-from proxy.core.derivation import session_key
-from proxy.core.edits import Change, SealEdit
+from proxy.core.apply import apply
+from proxy.core.compiled.rule_table import Rulebook
+from proxy.core.crypto import sealed_stream, token
+from proxy.core.crypto.context import Context, Scope
+from proxy.core.crypto.derivation import session_key
+from proxy.core.crypto.secret import Kek
+from proxy.core.crypto.session_cipher import Session
+from proxy.core.edits.edits import Change, SealEdit
+from proxy.core.edits.key_needs import Keys, Needs
+from proxy.core.edits.splice import splice
 from proxy.core.errors import (
     AmbiguousRequest,
     BodyTooLarge,
@@ -28,21 +34,17 @@ from proxy.core.errors import (
     TrafficError,
     UpstreamFailed,
 )
-from proxy.core.exchange import Exchange
-from proxy.core.finding_in_records import records_in
+from proxy.core.expressions import routes, selectors, sources
+from proxy.core.formats import embedded_tokens
 from proxy.core.formats import json as json_format
-from proxy.core.formats import tokens
-from proxy.core.formats.cutting import cutter
+from proxy.core.formats.escaping import ESCAPES, Manner
 from proxy.core.formats.kinds import Kind
-from proxy.core.formats.writing import ESCAPES, Manner
-from proxy.core.message import RequestHead, ResponseHead
-from proxy.core.needs import Keys, Needs
-from proxy.core.path import canonical
-from proxy.core.rulebook import Rulebook
-from proxy.core.rules import Block, Item, Names, Part, Rule
-from proxy.core.secret import Kek
-from proxy.core.session import Session
-from proxy.core.splicing import splice
+from proxy.core.formats.records.splitters import cutter
+from proxy.core.http.message import RequestHead, ResponseHead
+from proxy.core.http.path import canonical
+from proxy.core.planning.exchange import Exchange
+from proxy.core.planning.find_in_records import records_in
+from proxy.core.rules.model import Block, Item, Names, Part, Rule
 from proxy.traffic.gate import Admitted, RawRequest, admit
 from proxy.traffic.response_reader import ResponseReader
 
@@ -230,7 +232,7 @@ def embedded(data: bytes) -> None:
     """Tokens found in a body are tokens, in order, and what replaces them leaves it JSON."""
     manner = Manner(ESCAPES[len(data) % len(ESCAPES)])
     try:
-        found = tokens.find(data, 64, manner)
+        found = embedded_tokens.find(data, 64, manner)
     except InvalidBody:
         return
     at = 0
@@ -243,7 +245,7 @@ def embedded(data: bytes) -> None:
             _broken("a found token is not what stands there")
         is_json = one.token is not None and one.token.cty == token.CTY_JSON
         text = '{"a":"\\\\"}' if is_json else 'x"\\\n'
-        new = tokens.replacement(one, text, is_json=is_json)
+        new = embedded_tokens.replacement(one, text, is_json=is_json)
         if new is not None:
             changes.append(Change(*new, "opened"))
     if changes:
@@ -273,8 +275,8 @@ def exchange(data: bytes) -> None:
     trip = Exchange(_BOOK.decide("POST", canonical("/f")), head)
     response = ResponseHead(200, b"OK", _HEADERS)
     try:
-        plan = pipeline.plan_request(trip, data)
-        sealed = pipeline.apply(plan, _keys(plan.needs), _NOW)
+        plan = apply.plan_request(trip, data)
+        sealed = apply.apply(plan, _keys(plan.needs), _NOW)
     except SealyardError:
         return
     body = sealed.forwardable.body or b""
@@ -284,11 +286,11 @@ def exchange(data: bytes) -> None:
         value = data[edit.start : edit.end] if isinstance(edit, SealEdit) else b""
         if len(value) > _TELLING and data.count(value) == 1 and value in body:
             _broken("a value that was to be sealed stands in what is forwarded")
-    blueprint = pipeline.choose_response(trip, response)
+    blueprint = apply.choose_response(trip, response)
     if blueprint is None or not body:
         return
-    back = pipeline.plan_response(trip, blueprint, response, body)
-    opened = pipeline.apply(back, _keys(back.needs), _NOW).forwardable.body or b""
+    back = apply.plan_response(trip, blueprint, response, body)
+    opened = apply.apply(back, _keys(back.needs), _NOW).forwardable.body or b""
     if json.loads(opened) != json.loads(data):
         _broken("what was sealed does not come back")
 
@@ -321,19 +323,19 @@ def parts(data: bytes) -> None:
         _FORM_BOOK.decide("POST", canonical("/f")), RequestHead("POST", "/f", None, headers)
     )
     try:
-        plan = pipeline.plan_request(trip, body)
-        sealed = pipeline.apply(plan, _keys(plan.needs), _NOW).forwardable.body or b""
+        plan = apply.plan_request(trip, body)
+        sealed = apply.apply(plan, _keys(plan.needs), _NOW).forwardable.body or b""
     except SealyardError:
         return
     for name, content in form_readers.all_of(told, sealed):
         if form_readers.names(name, "card") and seeds.CARD in content:
             _broken("a reader finds a value that was to be sealed")
     response = ResponseHead(200, b"OK", headers)
-    blueprint = pipeline.choose_response(trip, response)
+    blueprint = apply.choose_response(trip, response)
     if blueprint is None:
         _broken("what was sealed is not read again")
-    back = pipeline.plan_response(trip, blueprint, response, sealed)
-    opened = pipeline.apply(back, _keys(back.needs), _NOW).forwardable.body
+    back = apply.plan_response(trip, blueprint, response, sealed)
+    opened = apply.apply(back, _keys(back.needs), _NOW).forwardable.body
     # A media type comes back in its plain spelling, and only that may differ.
     if opened != body and b"content-type" not in body.lower():
         _broken("what was sealed does not come back")
@@ -398,7 +400,7 @@ class _FromFrame(NamedTuple):
 
 _STREAM: Final = Context(_SCOPE, kind="stream")
 _BODY: Final = seeds.PLAINTEXT * 600
-_BODY_SIZES: Final = (0, 20, frame.CHUNK_BYTES, len(_BODY))
+_BODY_SIZES: Final = (0, 20, sealed_stream.CHUNK_BYTES, len(_BODY))
 
 
 def _open_frame(pieces: list[bytes]) -> _FromFrame:
@@ -408,11 +410,11 @@ def _open_frame(pieces: list[bytes]) -> _FromFrame:
         for piece in pieces:
             if opener is None:
                 begun += piece
-                head = frame.read_head(begun)
+                head = sealed_stream.read_head(begun)
                 if head is None:
                     continue
-                stream = frame.read_stream(_SESSION.open(head.token, _STREAM, _NOW))
-                opener = frame.opener(head, stream, _STREAM)
+                stream = sealed_stream.read_stream(_SESSION.open(head.token, _STREAM, _NOW))
+                opener = sealed_stream.opener(head, stream, _STREAM)
                 given_out += opener.update(begun[len(head.raw) :])
             else:
                 given_out += opener.update(piece)
@@ -426,7 +428,7 @@ def _open_frame(pieces: list[bytes]) -> _FromFrame:
 def _frames() -> list[bytes]:
     made = []
     for size in _BODY_SIZES:
-        head, sealer = frame.begin(_SESSION, _STREAM, "text/plain")
+        head, sealer = sealed_stream.begin(_SESSION, _STREAM, "text/plain")
         made.append(bytes(_CUT_BYTES) + head + sealer.update(_BODY[:size]) + sealer.finish())
     return made
 

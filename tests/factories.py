@@ -5,22 +5,23 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
-from proxy.core import pipeline, routes
-from proxy.core.context import Scope
-from proxy.core.derivation import session_key
-from proxy.core.exchange import Exchange
-from proxy.core.message import Headers, RequestHead, ResponseHead
-from proxy.core.needs import Keys, Needs
-from proxy.core.path import canonical
-from proxy.core.pipeline import Applied
-from proxy.core.routes import Pattern
-from proxy.core.rulebook import Rulebook
-from proxy.core.rules import Behaviour, Block, Item, Names, Part, Rule, Verdict
-from proxy.core.secret import Kek, SessionKey
-from proxy.core.selectors import JsonSelector, parse_json_selector, parse_selector
-from proxy.core.session import Session
-from proxy.core.sources import JsonSource, parse_source
-from proxy.core.token import Form, KeyId
+from proxy.core.apply import apply
+from proxy.core.apply.apply import Applied
+from proxy.core.compiled.rule_table import Rulebook
+from proxy.core.crypto.context import Scope
+from proxy.core.crypto.derivation import session_key
+from proxy.core.crypto.secret import Kek, SessionKey
+from proxy.core.crypto.session_cipher import Session
+from proxy.core.crypto.token import Form, KeyId
+from proxy.core.edits.key_needs import Keys, Needs
+from proxy.core.expressions import routes
+from proxy.core.expressions.routes import Pattern
+from proxy.core.expressions.selectors import JsonSelector, parse_json_selector, parse_selector
+from proxy.core.expressions.sources import JsonSource, parse_source
+from proxy.core.http.message import Headers, RequestHead, ResponseHead
+from proxy.core.http.path import canonical
+from proxy.core.planning.exchange import Exchange
+from proxy.core.rules.model import Behaviour, Block, Item, Names, Part, Rule, Verdict
 
 NOW = 1_800_000_000
 KEK = Kek(bytes(range(32)))
@@ -196,18 +197,18 @@ class Trip:
 
     def request(self) -> Applied:
         """Return what becomes of the request."""
-        plan = pipeline.plan_request(self.exchange, self.message.body)
-        return pipeline.apply(plan, keys_for(plan.needs, ephemeral=self.ephemeral), self.now)
+        plan = apply.plan_request(self.exchange, self.message.body)
+        return apply.apply(plan, keys_for(plan.needs, ephemeral=self.ephemeral), self.now)
 
     def response(self, body: bytes | str, head: ResponseHead | None = None) -> Applied | None:
         """Return what becomes of a response, or None where it passes unread."""
         head = head or a_response()
-        blueprint = pipeline.choose_response(self.exchange, head)
+        blueprint = apply.choose_response(self.exchange, head)
         if blueprint is None:
             return None
         body = body.encode() if isinstance(body, str) else body
-        plan = pipeline.plan_response(self.exchange, blueprint, head, body)
-        return pipeline.apply(plan, keys_for(plan.needs), self.now)
+        plan = apply.plan_response(self.exchange, blueprint, head, body)
+        return apply.apply(plan, keys_for(plan.needs), self.now)
 
 
 def send(rule: Rule, message: Message, *, now: float = NOW) -> Applied:

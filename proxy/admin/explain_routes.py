@@ -10,10 +10,9 @@ from typing import Any, Final
 from aiohttp import web
 
 from ..config.settings import ListenerSettings, Settings
-from ..core.explained import document, explain_target
-from ..core.explanation import explain_response
-from ..core.message import Headers, ResponseHead
-from ..core.rulebook import Rulebook
+from ..core.compiled.rule_table import Rulebook
+from ..core.explain.explanation import document, explain_response, explain_target
+from ..core.http.message import Headers, ResponseHead
 from . import problem, reading, schemas
 from .operation import Answered, Endpoint, Operation
 from .reading import Malformed

@@ -15,7 +15,7 @@ from ..config.settings import (
     Upstream,
     UpstreamTls,
 )
-from ..core.rules import Behaviour, Rule, Verdict
+from ..core.rules.model import Behaviour, Rule, Verdict
 
 _OPENED_BY: Final = {"file": "key", "passphrase": "passphrase"}
 """What the configuration calls each kind of root secret."""

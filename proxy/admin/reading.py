@@ -8,8 +8,8 @@ from typing import Any, Final
 
 from aiohttp import web
 
+from ..core.crypto.joined_names import Name, from_json
 from ..core.errors import SealyardError
-from ..core.joined import Name, from_json
 from ..keys.jwk_set import parse_object
 from . import problem
 

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from aiohttp import web
 
-from ..core.context import Scope
+from ..core.crypto.context import Scope
 from ..core.errors import KeyUnavailable, OperatorError
 from ..keys.desk import STILL_OPEN, Action, Call, latest_not_before
 from . import problem, reading, schemas

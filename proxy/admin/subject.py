@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from ..config.settings import Settings
-from ..core.context import Scope
+from ..core.crypto.context import Scope
 from ..keys.desk import Answer, Call
 from ..keys.participants.desk import ParticipantAnswer, ParticipantCall
 from ..keys.value_desk import Value, ValueCall

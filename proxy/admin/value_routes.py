@@ -8,7 +8,8 @@ from typing import Any, Final, cast
 
 from aiohttp import web
 
-from ..core.context import Context, Scope
+from ..core.crypto.context import Context, Scope
+from ..core.crypto.token import Form
 from ..core.errors import (
     KeyUnavailable,
     MessageError,
@@ -17,7 +18,6 @@ from ..core.errors import (
     SealyardError,
 )
 from ..core.formats import json as json_format
-from ..core.token import Form
 from ..keys.value_desk import Bound, Value, ValueCall
 from . import problem, reading, schemas
 from .operation import Answered, Endpoint, Operation

@@ -12,13 +12,13 @@ from typing import Any, Final
 
 import click
 
-from ..core import base64url
-from ..core.context import Scope
-from ..core.derivation import audit_key
+from ..core.crypto import base64url
+from ..core.crypto.context import Scope
+from ..core.crypto.derivation import audit_key
+from ..core.crypto.joined_names import Name
+from ..core.crypto.secret import AuditKey
+from ..core.crypto.token import Form
 from ..core.errors import UnfitEnvironment
-from ..core.joined import Name
-from ..core.secret import AuditKey
-from ..core.token import Form
 from ..keys import joined_scopes, poison, private_file, receipt
 from ..keys.audit import head as heads
 from ..keys.audit import reading

@@ -16,8 +16,8 @@ from typing import Final
 import click
 
 from ..config.settings import Address, ListenerSettings, OriginalPort, Settings, TcpAddress
+from ..core.compiled.rule_table import Rulebook
 from ..core.errors import ConfigurationError, SealyardError
-from ..core.rulebook import Rulebook
 from ..keys.keyring_file import open_keyring
 from ..keys.roots.provider import Passphrase
 from ..keys.stores import examination

@@ -10,12 +10,17 @@ from typing import Final
 import click
 
 from ..config.settings import ListenerSettings, Settings
-from ..core.context import Context, Parties
+from ..core.compiled.rule_table import Rulebook
+from ..core.crypto.context import Context, Parties
 from ..core.errors import SealyardError
-from ..core.explained import bound_parts, document, explain_target
-from ..core.explanation import Explanation, explain_response
-from ..core.message import Headers, ResponseHead
-from ..core.rulebook import Rulebook
+from ..core.explain.explanation import (
+    Explanation,
+    bound_parts,
+    document,
+    explain_response,
+    explain_target,
+)
+from ..core.http.message import Headers, ResponseHead
 from . import base
 from .loading import load_configuration
 

@@ -12,7 +12,7 @@ import click
 
 from ..config.load import load
 from ..config.settings import SecretReference
-from ..core.derivation import audit_key
+from ..core.crypto.derivation import audit_key
 from ..core.errors import ConfigurationError, UnfitEnvironment
 from ..keys import private_file
 from ..keys.audit import AuditLog

@@ -8,8 +8,8 @@ from dataclasses import asdict
 
 import click
 
+from ..core.crypto.token import ASSUMED_KEK_ID, KEK_ID_PATTERN
 from ..core.errors import OpenFailed
-from ..core.token import ASSUMED_KEK_ID, KEK_ID_PATTERN
 from . import base, token_lengths
 from .token_facts import TokenFacts, complaint, facts
 from .token_lengths import USUAL_BYTES, USUAL_CHARACTERS, Capacity, Length

@@ -14,9 +14,9 @@ from typing import Any, Concatenate, Final, ParamSpec
 import click
 
 from ..config.settings import AuditSettings, KeySettings, SecretReference
-from ..core.derivation import audit_key
+from ..core.crypto.derivation import audit_key
+from ..core.crypto.joined_names import Name, from_json
 from ..core.errors import InvalidExpression
-from ..core.joined import Name, from_json
 from ..keys import poison
 from ..keys.audit import AuditLog
 from ..keys.audit import file_beside as beside

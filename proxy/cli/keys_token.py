@@ -10,9 +10,9 @@ from typing import Final
 
 import click
 
-from ..core.context import Context, Scope
+from ..core.crypto.context import Context, Scope
+from ..core.crypto.joined_names import Name
 from ..core.errors import OpenFailed
-from ..core.joined import Name
 from ..keys import keyring_file, stored_token
 from . import base, secret_output
 from .keyring_changes import facts

@@ -11,11 +11,11 @@ from typing import Final
 
 import click
 
-from ..core.context import Context, Scope
+from ..core.crypto.context import Context, Scope
+from ..core.crypto.joined_names import Name
+from ..core.crypto.token import Form
 from ..core.errors import OpenFailed
 from ..core.formats import json as json_format
-from ..core.joined import Name
-from ..core.token import Form
 from ..keys import values
 from ..keys.keyring import Keyring
 from ..keys.keyring_file import open_keyring

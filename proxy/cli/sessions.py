@@ -11,9 +11,9 @@ from pathlib import Path
 import click
 
 from ..config.settings import KeySettings
-from ..core.context import Scope
+from ..core.crypto.context import Scope
+from ..core.crypto.joined_names import Name, to_json
 from ..core.errors import KeyUnavailable, NotErasable
-from ..core.joined import Name, to_json
 from ..keys.desk import STILL_OPEN, UNKNOWN, Answer, Call, Desk, latest_not_before
 from ..keys.end_to_end.shelf import PackageShelf
 from ..keys.end_to_end.stored import StoredPackage

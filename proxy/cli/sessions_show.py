@@ -11,7 +11,7 @@ from urllib.parse import urlencode
 
 import click
 
-from ..core.joined import Name, to_json
+from ..core.crypto.joined_names import Name, to_json
 from . import base, times
 from .at_admin import AdminListener, ca_option, token_file_option
 from .keyring_place import context_options

@@ -8,11 +8,11 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from ..core import base64url, token
-from ..core.aead import TAG_BYTES
+from ..core.crypto import base64url, token
+from ..core.crypto.aead import TAG_BYTES
+from ..core.crypto.session_cipher import EXP_SKEW_SECONDS
+from ..core.crypto.token import KeyId, Token
 from ..core.errors import OpenFailed
-from ..core.session import EXP_SKEW_SECONDS
-from ..core.token import KeyId, Token
 
 _FIXED: Final = {"typ": "sy1", "alg": "dir", "enc": "A256GCM"}
 _OPTIONAL: Final = ("cty", "exp")

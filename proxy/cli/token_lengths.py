@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from ..core import token
-from ..core.derivation import COMMITMENT_BYTES, SID_BYTES
-from ..core.token import KeyId
+from ..core.crypto import token
+from ..core.crypto.derivation import COMMITMENT_BYTES, SID_BYTES
+from ..core.crypto.token import KeyId
 
 USUAL_BYTES: Final = (0, 1, 16, 20, 32, 64, 100, 128, 256, 512, 1024, 4096, 10240, 65536)
 USUAL_CHARACTERS: Final = (191, 255, 512, 1024, 2048, 4096, 10000, 65535)

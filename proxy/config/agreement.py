@@ -6,8 +6,8 @@ from collections import defaultdict
 from collections.abc import Iterable
 from typing import Final
 
-from ..core.rules import PARTS, Item, Part
-from ..core.selectors import NamedSelector, Selector, Whole
+from ..core.expressions.selectors import NamedSelector, Selector, Whole
+from ..core.rules.model import PARTS, Item, Part
 from .problems import Problems, show
 from .rulebook import PlacedItem, ResolvedRule
 

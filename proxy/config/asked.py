@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from ..core.rules import Item, Nothing
-from ..core.selectors import JsonSelector, Whole
-from ..core.token import Form, KeyId, encode_header, jwe_length, short_length
+from ..core.crypto.token import Form, KeyId, encode_header, jwe_length, short_length
+from ..core.expressions.selectors import JsonSelector, Whole
+from ..core.rules.model import Item, Nothing
 from .positions import Place
 from .problems import Problems, show
 from .syntax import BlockSyntax, FieldSyntax, ItemSyntax

@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from typing import Final, cast
 
+from ..core.expressions.selectors import NamedSelector
 from ..core.formats.kinds import Kind
-from ..core.message import Direction
-from ..core.rules import Nothing, Verdict
-from ..core.selectors import NamedSelector
+from ..core.http.message import Direction
+from ..core.rules.model import Nothing, Verdict
 from .conditions import conditions
 from .fields import Fields
 from .items import items, json_selectors, selectors

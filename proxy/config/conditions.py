@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from ..core.conditions import Condition, text_value
 from ..core.errors import InvalidExpression
-from ..core.selectors import parse_json_selector
+from ..core.expressions.selectors import parse_json_selector
+from ..core.rules.conditions import Condition, text_value
 from .positions import Mapping, Place, Scalar
 from .problems import Problems, show
 from .values import expected, one_or_more

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from ..core.routes import Pattern
+from ..core.expressions.routes import Pattern
 from .problems import Problems, show
 from .syntax import RuleSyntax
 

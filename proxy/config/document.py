@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from ..core.rules import Rule
+from ..core.rules.model import Rule
 from . import agreement
 from .addresses import Files
 from .admin_section import admin_settings

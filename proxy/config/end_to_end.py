@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from ..core.derivation import PACKAGE_COMMITMENT_BYTES, SID_BYTES
-from ..core.rules import Block, NamedPart, Verdict
-from ..core.sources import ListSource, MembersSource, name_sources
-from ..core.token import KeyId, encode_header, jwe_length
+from ..core.crypto.derivation import PACKAGE_COMMITMENT_BYTES, SID_BYTES
+from ..core.crypto.token import KeyId, encode_header, jwe_length
+from ..core.expressions.sources import ListSource, MembersSource, name_sources
+from ..core.rules.model import Block, NamedPart, Verdict
 from .problems import Problems, show
 from .rulebook import PlacedItem, ResolvedRule
 from .syntax import SourceSyntax

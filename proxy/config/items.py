@@ -6,10 +6,16 @@ import re
 from dataclasses import dataclass
 from typing import Final, NamedTuple, TypeGuard, cast
 
+from ..core.crypto.token import Form
 from ..core.errors import InvalidExpression
-from ..core.message import Direction
-from ..core.selectors import JsonSelector, NamedSelector, Selector, Whole, parse_selector
-from ..core.token import Form
+from ..core.expressions.selectors import (
+    JsonSelector,
+    NamedSelector,
+    Selector,
+    Whole,
+    parse_selector,
+)
+from ..core.http.message import Direction
 from .fields import Fields
 from .options import expires
 from .positions import Mapping, Place, Scalar

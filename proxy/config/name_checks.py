@@ -5,10 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from ..core.message import TELLING
-from ..core.rules import NAMED_PARTS, NamedPart
-from ..core.selectors import NamedSelector, Whole
-from ..core.sources import FirstSource, JsonSource, NameSource, Source, json_sources, name_sources
+from ..core.expressions.selectors import NamedSelector, Whole
+from ..core.expressions.sources import (
+    FirstSource,
+    JsonSource,
+    NameSource,
+    Source,
+    json_sources,
+    name_sources,
+)
+from ..core.http.message import TELLING
+from ..core.rules.model import NAMED_PARTS, NamedPart
 from .problems import Problems, show, suggest
 from .rulebook import PlacedItem, ResolvedRule
 from .syntax import BlockSyntax, SourceSyntax

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
-from ..core.routes import Pattern
+from ..core.expressions.routes import Pattern
 from .positions import Place
 from .problems import Problems, show
 from .rulebook import ResolvedRule

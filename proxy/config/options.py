@@ -7,8 +7,8 @@ import re
 from datetime import UTC, datetime
 from typing import Final, cast
 
-from ..core.formats.writing import ESCAPES, Escape
-from ..core.rules import PARTS, Part
+from ..core.formats.escaping import ESCAPES, Escape
+from ..core.rules.model import PARTS, Part
 from .fields import Fields
 from .positions import Place, Scalar
 from .problems import Problems, show, suggest

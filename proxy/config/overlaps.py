@@ -8,10 +8,10 @@ from __future__ import annotations
 from itertools import combinations
 
 from ..core.errors import InvalidExpression
-from ..core.formats.field_names import FieldNames
-from ..core.kinds_read import kinds_read_as
-from ..core.selectors import Any, JsonSelector, NamedSelector, Selector, Step, Whole
-from ..core.sources import json_sources
+from ..core.expressions.name_readings import FieldNames
+from ..core.expressions.selectors import Any, JsonSelector, NamedSelector, Selector, Step, Whole
+from ..core.expressions.sources import json_sources
+from ..core.rules.model import kinds_read_as
 from .problems import Problems, show
 from .syntax import BlockSyntax, ItemSyntax
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Final
 
+from ..core.crypto.token import Form
+from ..core.formats.escaping import ESCAPES
 from ..core.formats.kinds import Kind
-from ..core.formats.writing import ESCAPES
-from ..core.rules import PARTS, Nothing
-from ..core.token import Form
+from ..core.rules.model import PARTS, Nothing
 from . import shapes
 from .tables import Key, Schema, Table
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..core.errors import InvalidExpression
-from ..core.routes import Pattern, parse_pattern
+from ..core.expressions.routes import Pattern, parse_pattern
 from .blocks import behaviour
 from .fields import Fields
 from .items import how_sealed

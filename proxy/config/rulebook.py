@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from ..core.formats.writing import Escape
-from ..core.message import Direction
-from ..core.rules import (
+from ..core.expressions.selectors import Whole
+from ..core.expressions.sources import Source
+from ..core.formats.escaping import Escape
+from ..core.http.message import Direction
+from ..core.rules.model import (
     NAMED_PARTS,
     PARTS,
     Behaviour,
@@ -19,8 +21,6 @@ from ..core.rules import (
     Rule,
     Verdict,
 )
-from ..core.selectors import Whole
-from ..core.sources import Source
 from . import asked, overlaps
 from .positions import Place
 from .problems import Problems, show

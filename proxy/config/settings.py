@@ -12,7 +12,7 @@ from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Final, Literal, get_args
 
-from ..core.rules import Rule
+from ..core.rules.model import Rule
 from .limits import Timeouts, TrafficLimits
 
 Network = IPv4Network | IPv6Network

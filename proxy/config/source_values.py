@@ -6,8 +6,8 @@ from collections.abc import Callable
 from typing import Final
 
 from ..core.errors import InvalidExpression
-from ..core.rules import NAMED_PARTS
-from ..core.sources import FirstSource, ListSource, MembersSource, Source, parse_source
+from ..core.expressions.sources import FirstSource, ListSource, MembersSource, Source, parse_source
+from ..core.rules.model import NAMED_PARTS
 from .fields import Fields
 from .positions import Mapping, Place, Scalar, Sequence
 from .problems import Problems

@@ -7,14 +7,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, TypeVar
 
-from ..core.conditions import Condition
+from ..core.crypto.token import Form
+from ..core.expressions.routes import Pattern
+from ..core.expressions.selectors import JsonSelector, Selector
+from ..core.expressions.sources import Source
+from ..core.formats.escaping import Escape
 from ..core.formats.kinds import Kind
-from ..core.formats.writing import Escape
-from ..core.routes import Pattern
-from ..core.rules import NamedPart, Nothing, Part, Verdict
-from ..core.selectors import JsonSelector, Selector
-from ..core.sources import Source
-from ..core.token import Form
+from ..core.rules.conditions import Condition
+from ..core.rules.model import NamedPart, Nothing, Part, Verdict
 from .positions import Place
 from .settings import RuleLog
 

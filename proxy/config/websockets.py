@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from ..core.rules import NAMED_PARTS
-from ..core.selectors import NamedSelector
-from ..core.sources import json_sources
+from ..core.expressions.selectors import NamedSelector
+from ..core.expressions.sources import json_sources
+from ..core.rules.model import NAMED_PARTS
 from .problems import Problems, show
 from .rulebook import ResolvedRule
 from .syntax import BlockSyntax, SourceSyntax

@@ -16,7 +16,7 @@ from joserfc import jwe, jws
 from joserfc.errors import JoseError
 from joserfc.jwk import OctKey, OKPKey, RSAKey
 
-from ..core.context import Scope
+from ..core.crypto.context import Scope
 from ..keys.participants import private_key
 from ..keys.participants.participant import ParticipantKey
 from ..keys.participants.private_key import Opener

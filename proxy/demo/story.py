@@ -7,8 +7,8 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import Final
 
-from ..core import base64url, token
-from ..core.context import Scope
+from ..core.crypto import base64url, token
+from ..core.crypto.context import Scope
 from .screen import Screen
 from .search import search
 from .stage import Stage, stage

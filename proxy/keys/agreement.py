@@ -11,9 +11,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final
 
-from ..core.derivation import SID_BYTES
+from ..core.crypto.derivation import SID_BYTES
+from ..core.crypto.secret import KEY_BYTES, SessionKey
 from ..core.errors import KeysFull
-from ..core.secret import KEY_BYTES, SessionKey
 from . import ephemeral_record, joined_scopes
 from .bounded import BoundedMap
 from .guarded import GuardedStore, Notice

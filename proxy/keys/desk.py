@@ -12,11 +12,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Final, Literal
 
-from ..core import base64url
-from ..core.context import Scope
+from ..core.crypto import base64url
+from ..core.crypto.context import Scope
+from ..core.crypto.joined_names import some_from_json, to_json
+from ..core.edits.key_needs import Needs
 from ..core.errors import KeyUnavailable, NotErasable, SealyardError
-from ..core.joined import some_from_json, to_json
-from ..core.needs import Needs
 from . import joined_scopes, receipt
 from .end_to_end import turn
 from .end_to_end.shelf import PackageShelf

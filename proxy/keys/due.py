@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from heapq import nsmallest
 from typing import Final
 
-from ..core import base64url
+from ..core.crypto import base64url
 from .agreement import began
 from .sealing import Sealing
 

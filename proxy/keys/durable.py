@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Final
 
-from ..core import derivation
-from ..core.context import Scope
-from ..core.secret import KEY_BYTES, Kek
-from ..core.session import Session
-from ..core.token import KeyId
+from ..core.crypto import derivation
+from ..core.crypto.context import Scope
+from ..core.crypto.secret import KEY_BYTES, Kek
+from ..core.crypto.session_cipher import Session
+from ..core.crypto.token import KeyId
 from .agreement import began
 from .bounded import BoundedMap
 from .keyring import KekEntry, Keyring, RandomBytes

@@ -17,7 +17,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.keywrap import InvalidUnwrap, aes_key_unwrap, aes_key_wrap
 
-from ..core import base64url
+from ..core.crypto import base64url
 from ..core.errors import KeyringError
 from .jwk_set import decoded, parse_object
 from .roots.provider import Passphrase, RootKey, Salted

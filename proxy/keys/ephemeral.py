@@ -11,11 +11,11 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
-from ..core import base64url
-from ..core.context import Scope
+from ..core.crypto import base64url
+from ..core.crypto.context import Scope
+from ..core.crypto.secret import RecordKey
+from ..core.crypto.session_cipher import Session
 from ..core.errors import KeyUnavailable
-from ..core.secret import RecordKey
-from ..core.session import Session
 from . import ephemeral_record
 from .agreement import began
 from .bounded import BoundedMap

@@ -5,9 +5,9 @@ from __future__ import annotations
 from contextlib import suppress
 from dataclasses import replace
 
+from ..core.crypto.aead import unwrap, wrap
+from ..core.crypto.secret import Kek, SessionKey
 from ..core.errors import OpenFailed
-from ..core.secret import Kek, SessionKey
-from ..core.wrapping import unwrap, wrap
 from .keyring import Keyring
 from .stores.record import SessionRecord
 

@@ -11,8 +11,8 @@ from __future__ import annotations
 from collections import Counter
 from typing import Final
 
-from ..core.context import Scope
-from ..core.needs import Needs
+from ..core.crypto.context import Scope
+from ..core.edits.key_needs import Needs
 from .keyring import Keyring
 from .session_settings import MAX_SKEW_SECONDS
 

@@ -13,9 +13,9 @@ from __future__ import annotations
 import json
 from typing import Any, Final, NoReturn, cast
 
-from ..core import base64url, derivation
+from ..core.crypto import base64url, derivation
+from ..core.crypto.secret import KEY_BYTES, Kek, NameKey, RecordKey, Secret
 from ..core.errors import KeyringError, OpenFailed
-from ..core.secret import KEY_BYTES, Kek, NameKey, RecordKey, Secret
 from .keyring import MAX_REVOCATIONS, Former, KekEntry, KekState, Keyring, Revocation
 
 OLD: Final = 1

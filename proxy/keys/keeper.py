@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..core.derivation import audit_key
+from ..core.crypto.derivation import audit_key
 from . import keyring_file
 from .audit import AuditLog, Value
 from .keyring import Keyring

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from ..core.secret import RecordKey
+from ..core.crypto.secret import RecordKey
 from .guarded import GuardedStore, Notice
 from .stores import StoreFailed, authentic
 from .stores.authentic import RecordRefused, RecordUnknown

@@ -14,10 +14,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Final, Literal
 
-from ..core import base64url, derivation
+from ..core.crypto import base64url, derivation
+from ..core.crypto.secret import KEY_BYTES, Kek, NameKey, RecordKey
+from ..core.crypto.token import KEK_ID_PATTERN
 from ..core.errors import KeyringError
-from ..core.secret import KEY_BYTES, Kek, NameKey, RecordKey
-from ..core.token import KEK_ID_PATTERN
 
 KekState = Literal["primary", "decrypt", "disabled"]
 STATES: Final[tuple[KekState, ...]] = ("primary", "decrypt", "disabled")

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from ..core.crypto.secret import KEY_BYTES
 from ..core.errors import KeyringError
-from ..core.secret import KEY_BYTES
 from . import envelope, jwk_set, keyring_form, private_file, wrappings
 from .keyring import Keyring
 from .roots.provider import Passphrase, RootKey, RootProvider

@@ -14,7 +14,7 @@ import re
 from dataclasses import dataclass
 from typing import Any, Final
 
-from ..core import base64url, derivation
+from ..core.crypto import base64url, derivation
 from ..core.errors import KeyringError
 from . import envelope, jwk_set
 from .keyring import Keyring

@@ -12,9 +12,9 @@ import struct
 from dataclasses import dataclass, replace
 from typing import Final
 
-from ..core import base64url
-from ..core.derivation import DIGEST_BYTES, THUMBPRINT_BYTES
-from ..core.secret import RecordKey
+from ..core.crypto import base64url
+from ..core.crypto.derivation import DIGEST_BYTES, THUMBPRINT_BYTES
+from ..core.crypto.secret import RecordKey
 from .keyring import KekEntry, Keyring
 from .stores import authentic
 from .stores.authentic import RecordUnknown

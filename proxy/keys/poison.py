@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..core import base64url, derivation, token
-from ..core.context import Context, Scope
-from ..core.derivation import SID_TIME_BYTES
+from ..core.crypto import base64url, derivation, token
+from ..core.crypto.context import Context, Scope
+from ..core.crypto.derivation import SID_TIME_BYTES
+from ..core.crypto.secret import KEY_BYTES, PoisonKey, SessionKey
+from ..core.crypto.session_cipher import Session
+from ..core.crypto.token import CTY_JSON, Form
 from ..core.errors import OpenFailed
-from ..core.secret import KEY_BYTES, PoisonKey, SessionKey
-from ..core.session import Session
-from ..core.token import CTY_JSON, Form
 from .keyring import Keyring, RandomBytes
 
 

@@ -13,10 +13,10 @@ from typing import Any, Final
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
-from ..core import base64url, derivation
-from ..core.context import Scope
+from ..core.crypto import base64url, derivation
+from ..core.crypto.context import Scope
+from ..core.crypto.secret import RecordKey
 from ..core.errors import ParticipantError
-from ..core.secret import RecordKey
 from .agreement import began
 from .jwk_set import decoded
 from .keyring import KekEntry

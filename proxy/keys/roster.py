@@ -12,8 +12,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from ..core import base64url
-from ..core.derivation import KEYRING_ID_BYTES
+from ..core.crypto import base64url
+from ..core.crypto.derivation import KEYRING_ID_BYTES
 
 NAME: Final = "keyrings"
 VERSION: Final = 1

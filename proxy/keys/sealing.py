@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from ..core.context import Scope
-from ..core.session import Session
+from ..core.crypto.context import Scope
+from ..core.crypto.session_cipher import Session
 from .bounded import BoundedMap
 from .session_settings import MAX_SKEW_SECONDS
 from .standing import Standing

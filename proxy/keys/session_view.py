@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..core.session import Session
+from ..core.crypto.session_cipher import Session
 
 
 @dataclass(frozen=True, slots=True)

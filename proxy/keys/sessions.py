@@ -13,11 +13,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import starmap
 from weakref import WeakValueDictionary
 
-from ..core.context import Scope
+from ..core.crypto.context import Scope
+from ..core.crypto.session_cipher import Session
+from ..core.crypto.token import KeyId
+from ..core.edits.key_needs import Attempt, Keys, Needs
 from ..core.errors import KeysFull, KeyUnavailable, OperatorError, Unopened
-from ..core.needs import Attempt, Keys, Needs
-from ..core.session import Session
-from ..core.token import KeyId
 from . import joined_scopes
 from .agreement import Agreed, Agreement, began
 from .audit import Value

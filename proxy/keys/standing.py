@@ -6,9 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from ..core.context import Scope
+from ..core.crypto.context import Scope
+from ..core.crypto.secret import RecordKey
 from ..core.errors import KeyUnavailable
-from ..core.secret import RecordKey
 from .bounded import BoundedMap
 from .guarded import Notice
 from .keyring import Keyring

@@ -10,12 +10,12 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
-from ..core import base64url, derivation, token
-from ..core.aead import Aead
-from ..core.context import Context, Scope
+from ..core.crypto import base64url, derivation, token
+from ..core.crypto.aead import Aead
+from ..core.crypto.context import Context, Scope
+from ..core.crypto.secret import SessionKey
+from ..core.crypto.token import KeyId, Token
 from ..core.errors import OpenFailed
-from ..core.secret import SessionKey
-from ..core.token import KeyId, Token
 from . import joined_scopes
 from .agreement import began
 from .durable import durable_session

@@ -6,12 +6,12 @@ import asyncio
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, NamedTuple
 
-from ..core.context import Context, Scope
-from ..core.edits import as_text
+from ..core.crypto.context import Context, Scope
+from ..core.crypto.joined_names import Name, some_from_json, to_json
+from ..core.crypto.token import CTY_JSON, Form
+from ..core.edits.edits import as_text
+from ..core.edits.key_needs import Attempt
 from ..core.errors import OpenFailed, Unopened
-from ..core.joined import Name, some_from_json, to_json
-from ..core.needs import Attempt
-from ..core.token import CTY_JSON, Form
 from . import values
 from .sessions import Sessions
 from .values import ToOpen, ToSeal

@@ -10,13 +10,13 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from ..core import token
-from ..core.context import Context
-from ..core.edits import AtHand
+from ..core.crypto import token
+from ..core.crypto.context import Context
+from ..core.crypto.session_cipher import Session
+from ..core.crypto.token import CTY_JSON, Form, Token
+from ..core.edits.edits import AtHand
+from ..core.edits.key_needs import Needs
 from ..core.errors import OpenFailed, Unopened
-from ..core.needs import Needs
-from ..core.session import Session
-from ..core.token import CTY_JSON, Form, Token
 from .sessions import Sessions
 
 

@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from ..core import base64url, derivation
+from ..core.crypto import base64url, derivation
+from ..core.crypto.secret import RecordKey
+from ..core.edits.key_needs import Attempt
 from ..core.errors import KeyUnavailable, UnfitEnvironment, Unopened
-from ..core.needs import Attempt
-from ..core.secret import RecordKey
 from ..telemetry.reporter import Reporter
 from .audit import Trail, Value
 from .audit.bound import Bound

@@ -13,9 +13,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from ..core import base64url, derivation
+from ..core.crypto import base64url, derivation
+from ..core.crypto.secret import KEY_BYTES
 from ..core.errors import KeyringError
-from ..core.secret import KEY_BYTES
 from . import envelope
 from .roots.provider import RootKey, RootProvider
 

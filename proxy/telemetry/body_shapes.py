@@ -10,9 +10,9 @@ import json
 from collections.abc import Iterable, Iterator
 from typing import Any, Final, Literal, NamedTuple
 
-from ..core.rules import NAMED_PARTS, Behaviour, Names, Rule, Verdict
-from ..core.selectors import JsonSelector, NamedSelector, Selector
-from ..core.sources import Source, json_sources
+from ..core.expressions.selectors import JsonSelector, NamedSelector, Selector
+from ..core.expressions.sources import Source, json_sources
+from ..core.rules.model import NAMED_PARTS, Behaviour, Names, Rule, Verdict
 
 MOST_BYTES: Final = 64 * 1024
 """The largest body that is looked into; of a larger one only the size is told."""

@@ -6,9 +6,9 @@ from collections.abc import AsyncIterator, Callable
 from http import HTTPStatus
 from typing import Protocol
 
+from ..core.apply.forwardable import Forwardable
 from ..core.errors import UpstreamFailed
-from ..core.forwardable import Forwardable
-from ..core.record_flow import RecordFlow
+from ..core.planning.record_stream import RecordFlow
 from .event_borders import EventBorders, streams_events, streams_records
 from .framing import ABSENT, CHUNKED, HTTP_10, LAST_CHUNK, Framing, as_chunk
 from .gate import RawRequest

@@ -15,8 +15,13 @@ from typing import Final, Protocol
 
 from ..config.limits import TrafficLimits
 from ..config.settings import Network
-from ..core import pipeline
-from ..core.blueprint import Blueprint
+from ..core.apply import apply as pipeline
+from ..core.apply.apply import Applied, Look, Plan
+from ..core.apply.forwardable import Forwardable
+from ..core.compiled.block import Blueprint
+from ..core.compiled.rule_table import Decision, Rulebook
+from ..core.crypto.session_cipher import Session
+from ..core.edits.key_needs import Attempt, Keys, Needs
 from ..core.errors import (
     AmbiguousRequest,
     OpenFailed,
@@ -25,17 +30,10 @@ from ..core.errors import (
     Unopened,
     UpstreamFailed,
 )
-from ..core.exchange import Exchange
 from ..core.formats.kinds import Kind
-from ..core.forwardable import Forwardable
-from ..core.message import DIRECTIONS, ResponseHead
-from ..core.messages import Messages
-from ..core.method_override import may_ask_in_body
-from ..core.needs import Attempt, Keys, Needs
-from ..core.pipeline import Applied, Look, Plan
-from ..core.rerouting import refuse_rerouting
-from ..core.rulebook import Decision, Rulebook
-from ..core.session import Session
+from ..core.http.message import DIRECTIONS, ResponseHead
+from ..core.planning.exchange import Exchange, Messages
+from ..core.planning.overrides import may_ask_in_body, refuse_rerouting
 from ..telemetry.body_shapes import Flowing, known_names
 from ..telemetry.logs.key_names import METHODS, OTHER_METHOD
 from ..telemetry.tap import Passing, Piece, Tap

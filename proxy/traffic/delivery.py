@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 from typing import Final
 
+from ..core.apply.forwardable import Forwardable
 from ..core.errors import UpstreamFailed
-from ..core.forwardable import Forwardable
-from ..core.message import RequestHead
+from ..core.http.message import RequestHead
 from .framing import ABSENT, LAST_CHUNK, Framing, as_chunk
 from .headers import framed, framed_whole
 from .interfaces import RequestBody

@@ -10,7 +10,7 @@ import re
 from typing import Final
 
 from ..core.formats.kinds import RECORDS, kind_of
-from ..core.message import Headers, header_values, parse_media_type
+from ..core.http.message import Headers, header_values, parse_media_type
 
 _BORDER: Final = re.compile(rb"\r\n\r\n|\n\n|\r\r(?!\n)|\n\r\n")
 _OVERLAP: Final = 3

@@ -7,8 +7,8 @@ anything else comes up, the handler takes over.
 
 from __future__ import annotations
 
-from ..core.exchange import Exchange
-from ..core.forwardable import Forwardable
+from ..core.apply.forwardable import Forwardable
+from ..core.planning.exchange import Exchange
 from .course import Course
 from .framing import Framing
 from .plain_request import PlainRequest

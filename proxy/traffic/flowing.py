@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable
 from typing import NoReturn
 
+from ..core.edits.stream_edits import Flow
 from ..core.errors import BodyTooLarge
-from ..core.flow import Flow
-from ..core.message import ResponseHead
-from ..core.plan import PlannedFlow
+from ..core.http.message import ResponseHead
+from ..core.planning.plan import PlannedFlow
 from .framing import CHUNKED, Framing
 from .interfaces import IncomingBody, UpstreamResponse
 

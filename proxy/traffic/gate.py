@@ -16,11 +16,10 @@ from ..core.errors import (
     MalformedRequest,
     MethodNotAllowed,
 )
-from ..core.message import Headers, RequestHead
-from ..core.method_override import asked_in_query
-from ..core.path import CanonicalPath, canonical
-from ..core.readings_of_a_name import fold_header
-from ..core.rerouting import REROUTING
+from ..core.expressions.name_readings import fold_header
+from ..core.http.message import Headers, RequestHead
+from ..core.http.path import CanonicalPath, canonical
+from ..core.planning.overrides import REROUTING, asked_in_query
 from .authority import is_authority
 from .framing import HTTP_10, HTTP_11, Framing
 from .request_framing import request_framing

@@ -9,14 +9,13 @@ from http import HTTPStatus
 
 from ..config.limits import Timeouts, TrafficLimits
 from ..config.settings import Network
-from ..core import pipeline
+from ..core.apply import apply as pipeline
+from ..core.apply.apply import Plan
+from ..core.apply.forwardable import Forwardable
+from ..core.compiled.rule_table import Rulebook
 from ..core.errors import TrafficError
-from ..core.exchange import Exchange
-from ..core.forwardable import Forwardable
-from ..core.messages import Messages
-from ..core.pipeline import Plan
-from ..core.plan import PlannedFlow
-from ..core.rulebook import Rulebook
+from ..core.planning.exchange import Exchange, Messages
+from ..core.planning.plan import PlannedFlow
 from ..telemetry.tap import Piece, Tap
 from ..telemetry.traces import LaneTraces
 from .course import CLIENT_CLOSED, Arrival, Course, KeySource

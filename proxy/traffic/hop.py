@@ -15,7 +15,7 @@ from typing import Final
 
 from ..config.settings import Network
 from ..core.errors import LoopDetected
-from ..core.message import TELLING, Headers, header_values
+from ..core.http.message import TELLING, Headers, header_values
 from .authority import is_authority
 from .framing import HTTP_10
 from .gate import RawRequest

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from typing import Protocol
 
-from ..core.forwardable import Forwardable
-from ..core.message import ResponseHead
+from ..core.apply.forwardable import Forwardable
+from ..core.http.message import ResponseHead
 from ..telemetry.logs.access_line import MessageLine
 from .framing import Framing
 from .gate import RawRequest

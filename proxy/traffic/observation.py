@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from ..core import pipeline
+from ..core.apply import apply
+from ..core.apply.apply import Plan
 from ..core.errors import TrafficError
-from ..core.exchange import Exchange
-from ..core.message import Direction
-from ..core.pipeline import Plan
-from ..core.rules import Verdict
-from ..core.trial import Trial, needs_of_trial, trial_exchange, try_out
+from ..core.explain.dry_run import Trial, needs_of_trial, trial_exchange, try_out
+from ..core.http.message import Direction
+from ..core.planning.exchange import Exchange
+from ..core.rules.model import Verdict
 from .course import Course
 from .interfaces import RequestBody, UpstreamResponse
 from .overheard import OverheardBody, OverheardResponse
@@ -86,10 +86,10 @@ class Observation:
             return None
         look.feed(response.heard)
         look.end()
-        head, blueprint = pipeline.named(exchange, head, look)
+        head, blueprint = apply.named(exchange, head, look)
         if blueprint is None:
             return None
-        return pipeline.plan_response(exchange, blueprint, head, response.heard)
+        return apply.plan_response(exchange, blueprint, head, response.heard)
 
     async def _try(
         self, direction: Direction, *, whole: bool, plan: Callable[[], Plan | None]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from typing import Generic, TypeVar
 
-from ..core.message import ResponseHead
+from ..core.http.message import ResponseHead
 from .framing import Framing
 from .interfaces import IncomingBody, RawConnection, RequestBody, UpstreamResponse
 

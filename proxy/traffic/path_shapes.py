@@ -11,7 +11,7 @@ from typing import Final
 
 from ..core.errors import UnsupportedBody
 from ..core.formats.kinds import kind_of
-from ..core.message import Told, media_type
+from ..core.http.message import Told, media_type
 
 NO_BODY: Final = "none"
 WEBSOCKET: Final = "websocket"

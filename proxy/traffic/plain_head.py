@@ -12,7 +12,7 @@ import re
 from dataclasses import dataclass, field
 from typing import Final
 
-from ..core.message import Headers
+from ..core.http.message import Headers
 from .framing import ABSENT, HTTP_11, Framing
 from .gate import RawRequest
 from .precedent import Precedent

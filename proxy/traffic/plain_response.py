@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass, field
 from typing import Final
 
-from ..core.message import Headers, ResponseHead
+from ..core.http.message import Headers, ResponseHead
 from .framing import Framing
 from .plain_head import FIELD, FIELDS
 from .precedent import Precedent

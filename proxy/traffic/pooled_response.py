@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 
 from ..core.errors import BodyTooLarge
-from ..core.message import ResponseHead
+from ..core.http.message import ResponseHead
 from .interfaces import RawConnection
 from .pool import Pool
 from .upstream_connection import UpstreamConnection

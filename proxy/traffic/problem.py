@@ -9,7 +9,7 @@ from http import HTTPStatus
 from typing import Final
 
 from ..core.errors import InternalError, MessageError, OpenFailed, TrafficError
-from ..core.message import Direction, Headers
+from ..core.http.message import Direction, Headers
 
 _ALLOW: Final = b"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
 _RETRY_AFTER: Final = b"1"

@@ -5,10 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Mapping
 
-from ..core.edits import Fate
+from ..core.edits.edits import Fate
 from ..core.errors import TrafficError, Unopened
-from ..core.message import Direction
-from ..core.trial import Trial
+from ..core.explain.dry_run import Trial
+from ..core.http.message import Direction
 from ..telemetry.logs.access_line import MessageLine, Refusal
 from .interfaces import Reporter
 

@@ -11,11 +11,11 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import NoReturn
 
-from ..core.forwardable import Forwardable
-from ..core.message import ResponseHead
-from ..core.pipeline import Plan
-from ..core.plan import PlannedFlow
-from ..core.record_flow import RecordFlow
+from ..core.apply.apply import Plan
+from ..core.apply.forwardable import Forwardable
+from ..core.http.message import ResponseHead
+from ..core.planning.plan import PlannedFlow
+from ..core.planning.record_stream import RecordFlow
 from .framing import CHUNKED
 from .interfaces import IncomingBody, UpstreamResponse
 

@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable
 from typing import Final, Generic, TypeVar
 
-from ..core.message import Headers
+from ..core.http.message import Headers
 
 HELD: Final = 4
 """So many heads are known on a connection: a client takes turns between a few kinds of requests."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from ..core.forwardable import Forwardable
-from ..core.message import Headers, RequestHead, header_values
+from ..core.apply.forwardable import Forwardable
+from ..core.http.message import Headers, RequestHead, header_values
 from .headers import HOP_BY_HOP, joined, kept, together
 from .hop import STRAIGHT, Crossing
 from .precedent import Precedent

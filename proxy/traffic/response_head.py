@@ -6,10 +6,10 @@ import re
 from http import HTTPStatus
 from typing import Final
 
-from ..core.caching import speaks_to_caches
+from ..core.apply.forwardable import Forwardable
 from ..core.errors import UpstreamFailed
-from ..core.forwardable import Forwardable
-from ..core.message import Headers, ResponseHead
+from ..core.http.cache_control import speaks_to_caches
+from ..core.http.message import Headers, ResponseHead
 from .headers import HOP_BY_HOP, joined, kept, passing
 from .hop import NOWHERE, Places
 from .precedent import Precedent

@@ -14,7 +14,7 @@ from typing import Final
 import httptools
 
 from ..core.errors import UpstreamFailed
-from ..core.message import ResponseHead
+from ..core.http.message import ResponseHead
 from .framing import ABSENT, CHUNKED, Framing
 from .plain_response import PlainResponse, repeats
 from .precedent import Precedent

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable
 from typing import NoReturn
 
-from ..core import pipeline
+from ..core.apply import apply
+from ..core.apply.apply import Look
 from ..core.errors import BodyTooLarge
-from ..core.message import ResponseHead
-from ..core.pipeline import Look
+from ..core.http.message import ResponseHead
 from .framing import Framing
 from .interfaces import UpstreamResponse
 
@@ -58,7 +58,7 @@ class SeenResponse:
 
         Return whether it has been seen.
         """
-        seen = pipeline.holds_sealed(b"".join(self._held))
+        seen = apply.holds_sealed(b"".join(self._held))
         if seen:
             noted()
         else:
@@ -114,7 +114,7 @@ class SeenResponse:
         if self._noted is None:
             return b""
         seen = before + piece
-        if pipeline.holds_sealed(seen):
+        if apply.holds_sealed(seen):
             noted, self._noted = self._noted, None
             noted()
         return seen[-_OVERLAP:]

@@ -9,13 +9,13 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from ..core.blueprint import Blueprint
+from ..core.apply.apply import Plan
+from ..core.apply.forwardable import Forwardable
+from ..core.compiled.block import Blueprint
+from ..core.edits.key_needs import Keys
 from ..core.errors import SealyardError
-from ..core.exchange import Exchange
-from ..core.forwardable import Forwardable
-from ..core.message import Headers, header_values
-from ..core.needs import Keys
-from ..core.pipeline import Plan
+from ..core.http.message import Headers, header_values
+from ..core.planning.exchange import Exchange
 from ..telemetry.tap import Piece
 from ..telemetry.traces import LaneTraces, Part, Trip
 from .course import Arrival, Course

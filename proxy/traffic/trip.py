@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine
 from typing import Any, Final, Protocol
 
-from ..core import pipeline
-from ..core.blueprint import Blueprint
+from ..core.apply import apply
+from ..core.apply.forwardable import Forwardable
+from ..core.compiled.block import Blueprint
 from ..core.errors import UpstreamFailed
-from ..core.forwardable import Forwardable
 from .course import CLIENT_CLOSED, Arrival, Course
 from .delivery import Delivery
 from .interfaces import Request, UpstreamResponse
@@ -210,7 +210,7 @@ class Trip:
             blueprint, unread = self._looked_at(response)
         if blueprint is None:
             head, bodiless = response.head, response.bodiless
-            return pipeline.pass_response(exchange, head, bodiless=bodiless, unread=unread)
+            return apply.pass_response(exchange, head, bodiless=bodiless, unread=unread)
         whole = response.take_up_to(self._course.body_limit(exchange.decision))
         plan = self._course.plan_response(exchange, blueprint, response, whole)
         keys = self._course.warm(plan)
@@ -224,8 +224,8 @@ class Trip:
             return None, False
         look.feed(response.take())
         look.end()
-        response.head, blueprint = pipeline.named(exchange, response.head, look)
-        unread = blueprint is None and pipeline.holds_sealed(look.seen)
+        response.head, blueprint = apply.named(exchange, response.head, look)
+        unread = blueprint is None and apply.holds_sealed(look.seen)
         if unread:
             course.unread.note(self._record)
         return blueprint, unread

@@ -12,8 +12,8 @@ from typing import Final
 
 from ..config.limits import Timeouts, TrafficLimits
 from ..config.settings import Address, TcpAddress
+from ..core.apply.forwardable import Forwardable
 from ..core.errors import UpstreamFailed, UpstreamTimeout
-from ..core.forwardable import Forwardable
 from .delivery import Delivery
 from .framing import Framing
 from .hop import STRAIGHT, Crossing

@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Callable
 
 from ..core.errors import UpstreamFailed, UpstreamTimeout
-from ..core.message import ResponseHead
+from ..core.http.message import ResponseHead
 from .interfaces import Receiver
 from .outbox import Outbox
 from .response_reader import ResponseReader

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from typing import NoReturn
 
 from ..core.errors import BodyTooLarge
-from ..core.message import ResponseHead
+from ..core.http.message import ResponseHead
 from .response_reader import ResponseReader
 
 

@@ -8,8 +8,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from ..config.settings import Settings
-from ..core.derivation import audit_key
-from ..core.secret import RecordKey
+from ..core.crypto.derivation import audit_key
+from ..core.crypto.secret import RecordKey
 from ..keys.audit import AuditLog, Trail, file_beside
 from ..keys.audit.head import Head
 from ..keys.keyring_file import open_keyring

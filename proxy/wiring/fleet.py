@@ -9,7 +9,7 @@ from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from ..core.context import Scope
+from ..core.crypto.context import Scope
 from ..core.errors import InternalError, OperatorError, SealyardError
 from ..keys.audit import Trail
 from ..keys.desk import Answer, Call

@@ -13,8 +13,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ..config.settings import KeySettings, ListenerSettings, Settings, UpstreamTls
+from ..core.compiled.rule_table import Rulebook
 from ..core.errors import KeyringError
-from ..core.rulebook import Rulebook
 from ..keys.keyring import Keyring, shown
 from ..keys.keyring_file import open_keyring
 from ..keys.roots import ROOTS, RootProvider, taken

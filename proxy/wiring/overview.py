@@ -8,7 +8,7 @@ from dataclasses import asdict
 from typing import Any
 
 from ..config.settings import ListenerSettings, Settings
-from ..core.rules import Behaviour, Rule, Verdict
+from ..core.rules.model import Behaviour, Rule, Verdict
 from ..keys.due import MOST_TOLD
 from ..telemetry.metrics import table
 from ..telemetry.metrics.samples import Facts, Labels, Samples

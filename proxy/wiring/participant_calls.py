@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from ..config.settings import Settings
-from ..core.context import Scope
-from ..core.derivation import audit_key
+from ..core.crypto.context import Scope
+from ..core.crypto.derivation import audit_key
 from ..core.errors import InternalError
 from ..keys.desk import scope_to_json
 from ..keys.keyring import Keyring

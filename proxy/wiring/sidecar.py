@@ -11,7 +11,7 @@ from typing import Any
 
 from .. import __version__
 from ..config.settings import Loaded, Settings
-from ..core.context import Scope
+from ..core.crypto.context import Scope
 from ..keys.desk import Answer, Call
 from ..keys.end_to_end.facade import EndToEnd
 from ..keys.keyring import Keyring, shown

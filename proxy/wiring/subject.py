@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from .. import __version__
 from ..admin.subject import Reloaded
 from ..config.settings import Settings
-from ..core.context import Scope
+from ..core.crypto.context import Scope
 from ..keys.audit import Trail
 from ..keys.desk import Answer, Call
 from ..keys.participants.desk import ParticipantAnswer, ParticipantCall

@@ -23,7 +23,7 @@ from proxy.admin.subject import Reloaded, Viewer
 from proxy.admin.token import BearerToken, Issued, Tokens
 from proxy.config.load import load
 from proxy.config.settings import ADMIN_SCOPES, AdminScope, Settings, TcpAddress
-from proxy.core.context import Scope
+from proxy.core.crypto.context import Scope
 from proxy.core.errors import SealyardError
 from proxy.keys.desk import Answer, Call
 from proxy.keys.participants.desk import ParticipantAnswer, ParticipantCall

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from proxy.core.context import Scope
+from proxy.core.crypto.context import Scope
 from proxy.core.errors import KeyUnavailable, NotErasable
 from proxy.keys.desk import Answer
 

@@ -9,9 +9,9 @@ from urllib.parse import urlencode
 
 import pytest
 
-from proxy.core.context import Scope
+from proxy.core.crypto.context import Scope
+from proxy.core.crypto.joined_names import Joined, to_json
 from proxy.core.errors import KeyUnavailable, OperatorError
-from proxy.core.joined import Joined, to_json
 from proxy.keys.desk import Answer, Call, SessionFacts
 
 from .conftest import Everything, Listening, Open

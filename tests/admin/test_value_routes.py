@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from proxy.core.context import Context, Scope
+from proxy.core.crypto.context import Context, Scope
+from proxy.core.crypto.joined_names import Joined
 from proxy.core.errors import (
     ForbiddenValue,
     KeyUnavailable,
@@ -16,7 +17,6 @@ from proxy.core.errors import (
     OperatorError,
     SealyardError,
 )
-from proxy.core.joined import Joined
 from proxy.keys.value_desk import Bound, Value
 
 from .conftest import TOKEN, Everything, Listening, an_access, issued

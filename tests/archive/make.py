@@ -21,8 +21,8 @@ from typing import Any, Final
 
 from proxy import __version__
 from proxy.config.settings import SecretReference
-from proxy.core import derivation
-from proxy.core.context import Scope
+from proxy.core.crypto import derivation
+from proxy.core.crypto.context import Scope
 from proxy.keys import receipt
 from proxy.keys.audit import AuditLog
 from proxy.keys.keyring import Keyring, create

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import redis
 
-from proxy.core.context import Scope
+from proxy.core.crypto.context import Scope
 from proxy.keys.keyring import Keyring
 from proxy.keys.stores import Store, open_store
 from proxy.keys.stores.redis import RedisStore

@@ -11,10 +11,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
-from proxy.core import base64url, frame
-from proxy.core.context import Context, Scope
-from proxy.core.secret import SessionKey
-from proxy.core.session import Session
+from proxy.core.crypto import base64url, sealed_stream
+from proxy.core.crypto.context import Context, Scope
+from proxy.core.crypto.secret import SessionKey
+from proxy.core.crypto.session_cipher import Session
 from proxy.keys import poison
 from proxy.keys.durable import durable_session
 from proxy.keys.keyring import Keyring
@@ -34,7 +34,7 @@ PARTS: Final = {
     "purpose": "archive",
 }
 USUAL: Final = {"tenant": "clinic", "conversation": "c1", "field": "content"}
-CHUNK: Final = frame.CHUNK_BYTES
+CHUNK: Final = sealed_stream.CHUNK_BYTES
 _PASSPHRASE: Final = "another passphrase of tests"
 _KEYS: Final[dict[str, Use]] = {
     "alice-sig": "sig",
@@ -157,7 +157,7 @@ def _stream(  # noqa: PLR0917 - each names one choice
     sid = (now - 600).to_bytes(4) + os.urandom(8)
     session = durable_session(kept.primary, sid, context.scope)
     plaintext = hashlib.shake_256(name.encode()).digest(size)
-    head, sealer = frame.begin(session, context, media)
+    head, sealer = sealed_stream.begin(session, context, media)
     file = f"stream-{name}.bin"
     (folder / file).write_bytes(head + sealer.update(plaintext) + sealer.finish())
     digest = hashlib.sha256(plaintext).hexdigest()

@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import Any, Final, Protocol
 
 from proxy.config.load import load
-from proxy.core import pipeline
-from proxy.core.exchange import Exchange
-from proxy.core.message import Headers, RequestHead, ResponseHead
-from proxy.core.needs import Keys, Needs
-from proxy.core.path import canonical
-from proxy.core.pipeline import Applied
-from proxy.core.rulebook import Rulebook
-from proxy.core.rules import Rule
+from proxy.core.apply import apply
+from proxy.core.apply.apply import Applied
+from proxy.core.compiled.rule_table import Rulebook
+from proxy.core.edits.key_needs import Keys, Needs
+from proxy.core.http.message import Headers, RequestHead, ResponseHead
+from proxy.core.http.path import canonical
+from proxy.core.planning.exchange import Exchange
+from proxy.core.rules.model import Rule
 
 TYPE: Final = b"Content-Type"
 
@@ -90,21 +90,21 @@ class Passing:
 
     async def request(self, message: Message) -> Message:
         """Return a request as it goes on."""
-        plan = pipeline.plan_request(self._exchange(message), message.body)
-        applied = pipeline.apply(plan, await self.keys.resolve(plan.needs), self.now)
+        plan = apply.plan_request(self._exchange(message), message.body)
+        applied = apply.apply(plan, await self.keys.resolve(plan.needs), self.now)
         return _after(applied, message)
 
     async def answer(self, request: Message, answer: Message) -> Message:
         """Return an answer to the request as it goes on."""
         exchange = self._exchange(request)
         if exchange.decision.reads_request:
-            plan = pipeline.plan_request(exchange, request.body)
-            pipeline.apply(plan, await self.keys.resolve(plan.needs), self.now)
+            plan = apply.plan_request(exchange, request.body)
+            apply.apply(plan, await self.keys.resolve(plan.needs), self.now)
         head = answer.response_head
-        blueprint = pipeline.choose_response(exchange, head)
+        blueprint = apply.choose_response(exchange, head)
         assert blueprint is not None
-        plan = pipeline.plan_response(exchange, blueprint, head, answer.body)
-        applied = pipeline.apply(plan, await self.keys.resolve(plan.needs), self.now)
+        plan = apply.plan_response(exchange, blueprint, head, answer.body)
+        applied = apply.apply(plan, await self.keys.resolve(plan.needs), self.now)
         return _after(applied, answer)
 
     def _exchange(self, message: Message) -> Exchange:

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from proxy.config.settings import PinSettings
-from proxy.core import token
-from proxy.core.context import Context, Parties, Scope
+from proxy.core.crypto import token
+from proxy.core.crypto.context import Context, Parties, Scope
+from proxy.core.edits.key_needs import Needs
 from proxy.core.errors import OpenFailed
-from proxy.core.needs import Needs
 from proxy.keys.end_to_end.facade import EndToEnd
 from proxy.keys.keyring import Keyring
 from proxy.keys.participants import prekey, private_key

@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 
 from proxy.config.load import load
-from proxy.core import base64url, derivation, frame, token
-from proxy.core.context import Scope
+from proxy.core.crypto import base64url, derivation, sealed_stream, token
+from proxy.core.crypto.context import Scope
+from proxy.core.crypto.secret import SessionKey
+from proxy.core.crypto.session_cipher import Session
 from proxy.core.errors import OpenFailed
-from proxy.core.secret import SessionKey
-from proxy.core.session import Session
 from proxy.keys import poison, receipt
 from proxy.keys.audit import head as heads
 from proxy.keys.audit.verify import verify
@@ -80,12 +80,12 @@ def test_every_stream_opens(archive: Archive) -> None:
     kept = archive.keyring()
     for item in archive.items["streams"]:
         data, context = (archive.folder / item["file"]).read_bytes(), context_of(item["parts"])
-        head = frame.read_head(data)
+        head = sealed_stream.read_head(data)
         assert head is not None
         sid = head.token.key_id.sid
         session = durable_session(kept.entry(item["kek"]), sid, context.scope)
-        stream = frame.read_stream(session.open(head.token, context, archive.made))
-        opener = frame.opener(head, stream, context)
+        stream = sealed_stream.read_stream(session.open(head.token, context, archive.made))
+        opener = sealed_stream.opener(head, stream, context)
         plaintext = opener.update(data[len(head.raw) :]) + opener.finish()
         assert (stream.media_type, len(plaintext)) == (item["media type"], item["size"])
         assert hashlib.sha256(plaintext).hexdigest() == item["sha256"]

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import redis
 
-from proxy.core import token
+from proxy.core.crypto import token
 from proxy.keys import kek_use
 from proxy.keys.stores import Offer, Store, open_store
 from proxy.keys.stores.redis import RedisStore

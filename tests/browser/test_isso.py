@@ -19,11 +19,11 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from proxy.core.routes import parse_pattern
-from proxy.core.rulebook import Rulebook
-from proxy.core.rules import Block, Item, Names, Part, Rule
-from proxy.core.selectors import parse_selector
-from proxy.core.sources import parse_source
+from proxy.core.compiled.rule_table import Rulebook
+from proxy.core.expressions.routes import parse_pattern
+from proxy.core.expressions.selectors import parse_selector
+from proxy.core.expressions.sources import parse_source
+from proxy.core.rules.model import Block, Item, Names, Part, Rule
 from tests.browser.chromium import MISSING, PROGRAM, chromium
 from tests.browser.test_opened_text import PAYLOADS, PLAIN
 from tests.keys.builders import a_world

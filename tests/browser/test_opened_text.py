@@ -12,11 +12,11 @@ from dataclasses import replace
 import pytest
 from aiohttp import web
 
-from proxy.core.context import Context
-from proxy.core.formats.writing import Escape
-from proxy.core.rules import Names, Part, Rule
-from proxy.core.selectors import parse_json_selector
-from proxy.core.sources import parse_source
+from proxy.core.crypto.context import Context
+from proxy.core.expressions.selectors import parse_json_selector
+from proxy.core.expressions.sources import parse_source
+from proxy.core.formats.escaping import Escape
+from proxy.core.rules.model import Names, Part, Rule
 from tests.browser.chromium import MISSING, PROGRAM, Page, chromium
 from tests.factories import SCOPE, a_block, a_response, a_rule, a_session, an_item, replied
 from tests.servers import serving

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Final
 
 from proxy.config.load import parse
+from proxy.core.compiled.rule_table import Rulebook
+from proxy.core.crypto.session_cipher import Session
+from proxy.core.edits.key_needs import Attempt, Keys, Needs
 from proxy.core.errors import Unopened
-from proxy.core.needs import Attempt, Keys, Needs
-from proxy.core.rulebook import Rulebook
-from proxy.core.session import Session
 from proxy.demo.search import search
 from tests.bypass.backends import Backend
 from tests.bypass.rows import CARD, Row

@@ -7,7 +7,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from proxy.cli import main
-from proxy.core.context import Context
+from proxy.core.crypto.context import Context
 from tests.factories import SCOPE, a_session
 
 CONFIGURATION = str(Path(__file__).parents[2] / "config" / "sealyard.yaml")

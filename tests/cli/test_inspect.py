@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from proxy.core.context import Context, Scope
-from proxy.core.secret import SessionKey
-from proxy.core.session import Session
+from proxy.core.crypto.context import Context, Scope
+from proxy.core.crypto.secret import SessionKey
+from proxy.core.crypto.session_cipher import Session
 
 from .conftest import Run
 

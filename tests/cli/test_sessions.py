@@ -17,9 +17,9 @@ from click.testing import CliRunner, Result
 from proxy.cli import main
 from proxy.cli.sessions import sessions as group
 from proxy.config.settings import SecretReference
-from proxy.core.context import Context, Scope
-from proxy.core.needs import Needs
-from proxy.core.token import decode
+from proxy.core.crypto.context import Context, Scope
+from proxy.core.crypto.token import decode
+from proxy.core.edits.key_needs import Needs
 from proxy.keys.keyring_file import open_keyring
 from proxy.keys.roots import FileRoot
 from proxy.keys.sessions import Sessions, SessionSettings

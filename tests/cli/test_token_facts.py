@@ -3,9 +3,9 @@ from __future__ import annotations
 import pytest
 
 from proxy.cli.token_facts import complaint, facts
-from proxy.core import base64url, token
+from proxy.core.crypto import base64url, token
+from proxy.core.crypto.token import KeyId
 from proxy.core.errors import OpenFailed
-from proxy.core.token import KeyId
 
 SID = (1_700_000_000).to_bytes(4) + bytes(8)
 NOW = 1_700_000_100.0

@@ -6,8 +6,8 @@ import pytest
 import yaml
 
 from proxy.config.load import load
+from proxy.core.compiled.rule_table import Rulebook
 from proxy.core.errors import ConfigurationError
-from proxy.core.rulebook import Rulebook
 from tests.config.builders import ROOT
 
 LOADING = sorted((ROOT / "config").rglob("*.yaml"))

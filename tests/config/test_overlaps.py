@@ -1,7 +1,7 @@
 import pytest
 
 from proxy.config.overlaps import overlap
-from proxy.core.selectors import parse_json_selector
+from proxy.core.expressions.selectors import parse_json_selector
 from tests.config.builders import problems_of, with_rules
 
 

@@ -4,9 +4,8 @@ import pytest
 
 from proxy.config.asked import shortest
 from proxy.config.rule_keys import FORMS
-from proxy.core.rules import Block, Item, Names, Rule, Verdict
-from proxy.core.selectors import Whole, parse_selector
-from proxy.core.sources import (
+from proxy.core.expressions.selectors import Whole, parse_selector
+from proxy.core.expressions.sources import (
     FirstSource,
     JsonSource,
     ListSource,
@@ -14,6 +13,7 @@ from proxy.core.sources import (
     NameSource,
     Source,
 )
+from proxy.core.rules.model import Block, Item, Names, Rule, Verdict
 from tests.config.builders import changed, loaded, problems_of, with_rules
 
 A, B = NameSource("const", "a"), NameSource("path", "id")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from proxy.config.document import VERSIONS
-from proxy.core.rules import Block, Nothing
+from proxy.core.rules.model import Block, Nothing
 from tests.config.builders import loaded, problems_of, warnings_of, with_rules
 
 AT_WILL = (

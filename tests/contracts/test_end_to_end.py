@@ -9,10 +9,10 @@ from collections.abc import AsyncIterator
 import pytest
 
 from proxy.config.settings import PinSettings
-from proxy.core import base64url
-from proxy.core.context import Scope
+from proxy.core.crypto import base64url
+from proxy.core.crypto.context import Scope
+from proxy.core.crypto.token import decode
 from proxy.core.errors import KeyUnavailable, NotErasable, OpenFailed
-from proxy.core.token import decode
 from proxy.keys import receipt
 from proxy.keys.desk import Call, Desk, latest_not_before
 from proxy.keys.stores import erased

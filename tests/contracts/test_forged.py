@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from proxy.core.context import Scope
+from proxy.core.crypto.context import Scope
+from proxy.core.crypto.secret import RecordKey
+from proxy.core.crypto.token import decode
+from proxy.core.edits.key_needs import Needs
 from proxy.core.errors import KeyUnavailable
-from proxy.core.needs import Needs
-from proxy.core.secret import RecordKey
-from proxy.core.token import decode
 from proxy.keys import kek_use
 from proxy.keys.desk import Call, Desk
 from proxy.keys.end_to_end import stored, turn

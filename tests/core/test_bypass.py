@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from proxy.core.apply.apply import pass_request
+from proxy.core.compiled.rule_table import Rulebook
 from proxy.core.errors import (
     ForbiddenValue,
     InvalidBody,
@@ -19,12 +21,10 @@ from proxy.core.errors import (
     SealyardError,
     UnsupportedBody,
 )
-from proxy.core.exchange import Exchange
-from proxy.core.message import Headers, RequestHead
-from proxy.core.path import canonical
-from proxy.core.pipeline import pass_request
-from proxy.core.rulebook import Rulebook
-from proxy.core.rules import Rule
+from proxy.core.http.message import Headers, RequestHead
+from proxy.core.http.path import canonical
+from proxy.core.planning.exchange import Exchange
+from proxy.core.rules.model import Rule
 from tests.factories import JSON_TYPE, a_block, a_message, a_rule, an_item, send, sent
 
 TABLE = Path(__file__).parent.parent / "vectors" / "smuggling" / "path-bypass.tsv"

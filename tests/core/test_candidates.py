@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from proxy.core.context import Context, Scope
-from proxy.core.edits import AtHand
+from proxy.core.crypto.context import Context, Scope
+from proxy.core.crypto.secret import SessionKey
+from proxy.core.crypto.session_cipher import Session
+from proxy.core.crypto.token import Form, decode
+from proxy.core.edits.edits import AtHand
+from proxy.core.edits.key_needs import Keys
 from proxy.core.errors import OpenFailed
-from proxy.core.needs import Keys
-from proxy.core.secret import SessionKey
-from proxy.core.session import Session
-from proxy.core.token import Form, decode
 
 NOW = 1_800_000_000
 SID = NOW.to_bytes(4) + b"8 bytes."

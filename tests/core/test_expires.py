@@ -9,20 +9,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.core import frame, pipeline
-from proxy.core.blueprint import Blueprint
-from proxy.core.context import KIND_STREAM, Context
+from proxy.core.apply import apply
+from proxy.core.compiled.block import Blueprint
+from proxy.core.compiled.rule_table import Rulebook
+from proxy.core.crypto import sealed_stream
+from proxy.core.crypto.context import KIND_STREAM, Context
+from proxy.core.crypto.session_cipher import EXP_SKEW_SECONDS, Session
+from proxy.core.crypto.token import decode
+from proxy.core.edits.edits import expiry
 from proxy.core.errors import InvalidExpression, OpenFailed, ValueTooLong
-from proxy.core.expiry import expiry
-from proxy.core.explanation import explain_request
-from proxy.core.finding_whole import BODY_TOKEN_MAX
-from proxy.core.message import Headers
-from proxy.core.path import canonical
-from proxy.core.rulebook import Rulebook
-from proxy.core.rules import Names, Rule
-from proxy.core.session import EXP_SKEW_SECONDS, Session
-from proxy.core.sources import parse_source
-from proxy.core.token import decode
+from proxy.core.explain.explanation import explain_request
+from proxy.core.expressions.sources import parse_source
+from proxy.core.http.message import Headers
+from proxy.core.http.path import canonical
+from proxy.core.planning.find_whole import BODY_TOKEN_MAX
+from proxy.core.rules.model import Names, Rule
 from tests.factories import (
     JSON_TYPE,
     NOW,
@@ -163,10 +164,10 @@ def test_the_short_form_has_no_place_for_it() -> None:
 def test_a_frame_begins_until_then_and_never_after() -> None:
     body = "a" * (BODY_TOKEN_MAX + 1)
     out = sealed(sealing("body", expires=HOUR), body, TEXT)
-    head = frame.read_head(out)
+    head = sealed_stream.read_head(out)
     assert head is not None
     assert head.token.exp == expiry(NOW, HOUR)
-    framed = ((b"Content-Type", frame.MEDIA_TYPE.encode()),)
+    framed = ((b"Content-Type", sealed_stream.MEDIA_TYPE.encode()),)
     made = opening("body")
     end = expiry(NOW, HOUR) + EXP_SKEW_SECONDS
     message = a_message("", headers=framed)
@@ -178,13 +179,13 @@ def test_a_frame_begins_until_then_and_never_after() -> None:
 
 def test_a_frame_that_flows_ends_as_well() -> None:
     trip = Trip((sealing("body", expires=HOUR),), a_message("a", headers=TEXT))
-    blueprint = pipeline.flowing_request(trip.exchange, None, BODY_TOKEN_MAX)
+    blueprint = apply.flowing_request(trip.exchange, None, BODY_TOKEN_MAX)
     assert blueprint is not None
-    plan = pipeline.plan_flowing_request(trip.exchange, blueprint, b"a", BODY_TOKEN_MAX)
-    applied = pipeline.apply(plan, keys_for(plan.needs), NOW)
+    plan = apply.plan_flowing_request(trip.exchange, blueprint, b"a", BODY_TOKEN_MAX)
+    applied = apply.apply(plan, keys_for(plan.needs), NOW)
     flow = applied.forwardable.flow
     assert flow is not None
-    head = frame.read_head(flow.feed(b"a"))  # type: ignore[arg-type]  # bytes of a frame
+    head = sealed_stream.read_head(flow.feed(b"a"))  # type: ignore[arg-type]  # bytes of a frame
     assert head is not None
     assert head.token.exp == expiry(NOW, HOUR)
 

@@ -14,8 +14,8 @@ PROGRAM = """
 import hashlib
 import sys
 from pathlib import Path
-from proxy.core import frame
-from proxy.core.context import Context
+from proxy.core.crypto import sealed_stream as frame
+from proxy.core.crypto.context import Context
 from tests.factories import NOW, SCOPE, a_session
 
 def most():  # of this program alone: getrusage would tell of the one that started it, too

@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 
 from proxy.core.errors import InvalidBody
+from proxy.core.expressions.selectors import parse_json_selector
 from proxy.core.formats.json import Selection, validate
-from proxy.core.selectors import parse_json_selector
 from tests.factories import a_block, a_message, a_rule, an_item, replied, sent
 
 SUITE = Path(__file__).parent.parent / "vectors" / "json-suite"

@@ -9,19 +9,19 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from proxy.core import token
-from proxy.core.context import Context, Scope
-from proxy.core.edits import Change
+from proxy.core.apply.apply import plan_request
+from proxy.core.compiled.rule_table import Rulebook
+from proxy.core.crypto import token
+from proxy.core.crypto.context import Context, Scope
+from proxy.core.crypto.token import Form
+from proxy.core.edits.edits import Change
+from proxy.core.edits.splice import splice
 from proxy.core.errors import OpenFailed, SealyardError
-from proxy.core.exchange import Exchange
-from proxy.core.message import Headers
-from proxy.core.path import canonical
-from proxy.core.pipeline import plan_request
-from proxy.core.rulebook import Rulebook
-from proxy.core.rules import Names, Rule
-from proxy.core.sources import parse_source
-from proxy.core.splicing import splice
-from proxy.core.token import Form
+from proxy.core.expressions.sources import parse_source
+from proxy.core.http.message import Headers
+from proxy.core.http.path import canonical
+from proxy.core.planning.exchange import Exchange
+from proxy.core.rules.model import Names, Rule
 from tests.core.json_texts import documents, literals, spaces
 from tests.factories import (
     JSON_TYPE,

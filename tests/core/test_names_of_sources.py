@@ -12,17 +12,17 @@ from http import HTTPStatus
 
 import pytest
 
-from proxy.core import pipeline
-from proxy.core.context import Context, Scope
+from proxy.core.apply import apply
+from proxy.core.compiled.rule_table import Rulebook
+from proxy.core.crypto.context import Context, Scope
 from proxy.core.errors import SealyardError
-from proxy.core.exchange import Exchange
-from proxy.core.explanation import explain_request
-from proxy.core.formats import multipart
-from proxy.core.message import Headers, RequestHead
-from proxy.core.path import canonical
-from proxy.core.rulebook import Rulebook
-from proxy.core.rules import Names, Part, Rule, Verdict
-from proxy.core.sources import FirstSource, ListSource, Source, parse_source
+from proxy.core.explain.explanation import explain_request
+from proxy.core.expressions.sources import FirstSource, ListSource, Source, parse_source
+from proxy.core.formats.multipart import reader
+from proxy.core.http.message import Headers, RequestHead
+from proxy.core.http.path import canonical
+from proxy.core.planning.exchange import Exchange
+from proxy.core.rules.model import Names, Part, Rule, Verdict
 from tests.factories import JSON_TYPE, Trip, a_block, a_message, a_rule, a_session, an_item, send
 
 VICTIM = Scope("clinic", "victim")
@@ -444,10 +444,10 @@ def test_a_request_that_passes_unread_is_looked_at_too() -> None:
         response=a_block(decrypt=[an_item("$.content", bind=BIND)]),
         names=names("query:conversationId"),
     )
-    assert pipeline.pass_request(an_exchange(rule, QUERY)).body is None
+    assert apply.pass_request(an_exchange(rule, QUERY)).body is None
     for _ in range(2):
         with pytest.raises(SealyardError, match="name-variant"):
-            pipeline.pass_request(an_exchange(rule, f"{QUERY}&+conversationId=mine"))
+            apply.pass_request(an_exchange(rule, f"{QUERY}&+conversationId=mine"))
     head = RequestHead("GET", "/api/messages", "conversationId=a&+conversationId=b", ())
     book = Rulebook((rule,), pass_unmatched=True)
     refusal = explain_request(book, head, canonical("/api/messages"), b"")[0].refusal
@@ -461,18 +461,18 @@ def test_a_handshake_is_looked_at_too() -> None:
         request=a_block(encrypt=[an_item("$.content", bind=BIND)]),
         names=names("query:room"),
     )
-    pipeline.pass_handshake(an_exchange(rule, "/ws?room=a"))
+    apply.pass_handshake(an_exchange(rule, "/ws?room=a"))
     with pytest.raises(SealyardError, match="name-variant"):
-        pipeline.pass_handshake(an_exchange(rule, "/ws?room=a&Room=b"))
+        apply.pass_handshake(an_exchange(rule, "/ws?room=a&Room=b"))
 
 
 def test_what_flows_is_looked_at_before_it_goes_on() -> None:
     rule = sealing("query:room", select="body")
     exchange = an_exchange(rule, "/api/messages?room=a&room[]=b", "POST")
-    blueprint = pipeline.flowing_request(exchange, None, 1000)
+    blueprint = apply.flowing_request(exchange, None, 1000)
     assert blueprint is not None
     with pytest.raises(SealyardError, match="name-variant"):
-        pipeline.plan_flowing_request(exchange, blueprint, b"x" * 100, 1000)
+        apply.plan_flowing_request(exchange, blueprint, b"x" * 100, 1000)
 
 
 @pytest.mark.parametrize(("room", "expected"), [("victim", "opened"), ("mine", "name-differs")])
@@ -480,9 +480,9 @@ def test_parts_that_flow_are_compared_as_they_come(room: str, expected: str) -> 
     rule = opening("query:conversationId", select="part:content")
     exchange = an_exchange(rule, QUERY, "POST", PARTS)
     body = (a_part("conversationId", room) + a_part("content", TOKEN) + "--x--\r\n").encode()
-    blueprint = pipeline.flowing_request(exchange, None, 10)
+    blueprint = apply.flowing_request(exchange, None, 10)
     assert blueprint is not None
-    plan = pipeline.plan_flowing_request(exchange, blueprint, body, 1000)
+    plan = apply.plan_flowing_request(exchange, blueprint, body, 1000)
     assert plan.form is not None
     if expected == "opened":
         assert list(plan.form.feed(body))
@@ -524,13 +524,13 @@ def test_a_part_that_is_compared_is_held_until_it_is_there() -> None:
     rule = opening("query:conversationId", select="part:content")
     exchange = an_exchange(rule, QUERY, "POST", PARTS)
     body = (a_part("content", TOKEN) + a_part("conversationId", "mine") + "--x--\r\n").encode()
-    blueprint = pipeline.flowing_request(exchange, None, 10)
+    blueprint = apply.flowing_request(exchange, None, 10)
     assert blueprint is not None
-    plan = pipeline.plan_flowing_request(exchange, blueprint, body[:50], 1000)
+    plan = apply.plan_flowing_request(exchange, blueprint, body[:50], 1000)
     form = plan.form
     assert form is not None
     assert blueprint.sources_elsewhere is not None
-    parts = list(multipart.parts(body, multipart.read_boundary([PARTS[0][1]])))
+    parts = list(reader.parts(body, reader.read_boundary([PARTS[0][1]])))
     assert [blueprint.sources_elsewhere.takes(one) for one in parts] == [False, True]
     pieces = [body[at : at + 10] for at in range(0, len(body), 10)]
     with pytest.raises(SealyardError, match="name-differs"):

@@ -10,15 +10,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.core.conditions import Condition, text_value
+from proxy.core.compiled.rule_table import Rulebook
 from proxy.core.errors import ForbiddenValue, MessageError
-from proxy.core.explanation import explain_request
-from proxy.core.message import Headers
-from proxy.core.path import canonical
-from proxy.core.rulebook import Rulebook
-from proxy.core.rules import Block, Names, Rule
-from proxy.core.selectors import parse_json_selector
-from proxy.core.sources import parse_source
+from proxy.core.explain.explanation import explain_request
+from proxy.core.expressions.selectors import parse_json_selector
+from proxy.core.expressions.sources import parse_source
+from proxy.core.http.message import Headers
+from proxy.core.http.path import canonical
+from proxy.core.rules.conditions import Condition, text_value
+from proxy.core.rules.model import Block, Names, Rule
 from tests.factories import JSON_TYPE, a_block, a_message, a_rule, items, reply, send
 
 NDJSON = ((b"Content-Type", b"application/x-ndjson"),)

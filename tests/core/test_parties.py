@@ -7,19 +7,20 @@ from dataclasses import replace
 
 import pytest
 
-from proxy.core import derivation, pipeline
-from proxy.core.context import Context, Parties, Scope
+from proxy.core.apply import apply
+from proxy.core.crypto import derivation
+from proxy.core.crypto.context import Context, Parties, Scope
+from proxy.core.crypto.secret import Kek, NameKey, RecordKey
+from proxy.core.edits.key_needs import Needs
 from proxy.core.errors import MissingValue
-from proxy.core.needs import Needs
-from proxy.core.rules import Block, Item, NamedPart, Names, Rule
-from proxy.core.secret import Kek, NameKey, RecordKey
-from proxy.core.sources import (
+from proxy.core.expressions.sources import (
     FirstSource,
     ListSource,
     MembersSource,
     Source,
     parse_source,
 )
+from proxy.core.rules.model import Block, Item, NamedPart, Names, Rule
 from tests.factories import (
     USUAL_NAMES,
     Message,
@@ -49,7 +50,7 @@ def with_item(names: Names, item: Item) -> Rule:
 
 
 def scopes(rule: Rule, message: Message) -> set[Scope]:
-    return set(pipeline.plan_request(Trip((rule,), message).exchange, message.body).needs.seals)
+    return set(apply.plan_request(Trip((rule,), message).exchange, message.body).needs.seals)
 
 
 def parties(rule: Rule, message: Message) -> list[Parties | None]:
@@ -59,10 +60,10 @@ def parties(rule: Rule, message: Message) -> list[Parties | None]:
 def answer_needs(rule: Rule, message: Message, body: bytes) -> Needs:
     exchange, head = Trip((rule,), message).exchange, a_response()
     if exchange.decision.reads_request:
-        pipeline.plan_request(exchange, message.body)
-    blueprint = pipeline.choose_response(exchange, head)
+        apply.plan_request(exchange, message.body)
+    blueprint = apply.choose_response(exchange, head)
     assert blueprint is not None
-    return pipeline.plan_response(exchange, blueprint, head, body).needs
+    return apply.plan_response(exchange, blueprint, head, body).needs
 
 
 def test_the_recipients_are_every_text_that_their_source_gives_each_once() -> None:

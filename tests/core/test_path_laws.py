@@ -14,9 +14,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from proxy.core.errors import AmbiguousRequest, SealyardError
-from proxy.core.lax_paths import READINGS_MAX
-from proxy.core.path import canonical
-from proxy.core.routes import RouteTable, parse_pattern
+from proxy.core.expressions.routes import RouteTable, parse_pattern
+from proxy.core.http.path import canonical
+from proxy.core.http.path_readings import READINGS_MAX
 from tests.core.server_models import MODELS
 
 LITERALS = ("/api/pay", "/pay", "/api/v1.2/pay", "/files/pay.php", "/api/pay.json", "/", "/x/y")

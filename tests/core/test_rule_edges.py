@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from proxy.core.blueprint import Blueprint
+from proxy.core.compiled.block import Blueprint
+from proxy.core.compiled.rule_table import Rulebook
 from proxy.core.errors import AmbiguousRequest, InvalidExpression, RejectedByRule
-from proxy.core.message import parse_media_type
-from proxy.core.path import canonical
-from proxy.core.routes import RouteTable, parse_pattern
-from proxy.core.rulebook import Rulebook
-from proxy.core.rules import Names, Rule
-from proxy.core.selectors import NamedSelector, parse_selector
-from proxy.core.sources import parse_source
+from proxy.core.expressions.routes import RouteTable, parse_pattern
+from proxy.core.expressions.selectors import NamedSelector, parse_selector
+from proxy.core.expressions.sources import parse_source
+from proxy.core.http.message import parse_media_type
+from proxy.core.http.path import canonical
+from proxy.core.rules.model import Names, Rule
 from tests.factories import a_block, a_rule, an_item
 
 BLOCK = a_block(encrypt=["$.content"])

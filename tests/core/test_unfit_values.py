@@ -9,16 +9,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.core.conditions import Condition, text_value
-from proxy.core.context import Context
+from proxy.core.compiled.rule_table import Rulebook
+from proxy.core.crypto.context import Context
+from proxy.core.crypto.token import decode
 from proxy.core.errors import SealyardError, UnfitValue
-from proxy.core.explanation import explain_request
-from proxy.core.message import Headers
-from proxy.core.path import canonical
-from proxy.core.rulebook import Rulebook
-from proxy.core.rules import Block, Rule
-from proxy.core.selectors import parse_json_selector
-from proxy.core.token import decode
+from proxy.core.explain.explanation import explain_request
+from proxy.core.expressions.selectors import parse_json_selector
+from proxy.core.http.message import Headers
+from proxy.core.http.path import canonical
+from proxy.core.rules.conditions import Condition, text_value
+from proxy.core.rules.model import Block, Rule
 from tests.factories import (
     JSON_TYPE,
     NOW,

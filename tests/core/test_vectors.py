@@ -11,12 +11,12 @@ from typing import Any
 
 import pytest
 
-from proxy.core import derivation, token
-from proxy.core.context import Context, Scope
+from proxy.core.crypto import derivation, token
+from proxy.core.crypto.context import Context, Scope
+from proxy.core.crypto.secret import Kek, SessionKey
+from proxy.core.crypto.session_cipher import Session
+from proxy.core.crypto.token import KeyId
 from proxy.core.errors import OpenFailed
-from proxy.core.secret import Kek, SessionKey
-from proxy.core.session import Session
-from proxy.core.token import KeyId
 
 VECTORS = Path(__file__).parent.parent / "vectors"
 Vector = dict[str, Any]

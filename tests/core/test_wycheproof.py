@@ -13,11 +13,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.core import derivation, frame
-from proxy.core.aead import Aead
-from proxy.core.context import Scope
+from proxy.core.crypto import derivation, sealed_stream
+from proxy.core.crypto.aead import Aead
+from proxy.core.crypto.context import Scope
+from proxy.core.crypto.secret import Kek, SessionKey, StreamKey
 from proxy.core.errors import OpenFailed
-from proxy.core.secret import Kek, SessionKey, StreamKey
 
 FOLDER = Path(__file__).parent.parent / "vectors" / "wycheproof"
 Vector = dict[str, Any]
@@ -57,7 +57,9 @@ CHUNKED = vectors("c2sp_chunked_encryption_aes_256_gcm_test.json")
 
 def open_chunks(vector: Vector, size: int, given_out: bytearray) -> None:
     """Open what stands behind the head of a frame, in pieces of `size`."""
-    opener = frame.Opener(StreamKey(bytes.fromhex(vector["key"])), bytes.fromhex(vector["ctx"]))
+    opener = sealed_stream.Opener(
+        StreamKey(bytes.fromhex(vector["key"])), bytes.fromhex(vector["ctx"])
+    )
     sealed = zlib.decompress(bytes.fromhex(vector["ct"]))
     for at in range(0, len(sealed), size):
         given_out += opener.update(sealed[at : at + size])

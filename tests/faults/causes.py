@@ -10,18 +10,18 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from secrets import SystemRandom
 
-from proxy.core import pipeline
-from proxy.core.context import Context, Scope
+from proxy.core.apply import apply
+from proxy.core.compiled.rule_table import Rulebook
+from proxy.core.crypto.context import Context, Scope
+from proxy.core.edits.key_needs import Needs
 from proxy.core.errors import OpenFailed
-from proxy.core.exchange import Exchange
-from proxy.core.message import RequestHead
-from proxy.core.needs import Needs
-from proxy.core.path import canonical
-from proxy.core.routes import parse_pattern
-from proxy.core.rulebook import Rulebook
-from proxy.core.rules import Block, Item, Names, Rule
-from proxy.core.selectors import parse_selector
-from proxy.core.sources import NameSource
+from proxy.core.expressions.routes import parse_pattern
+from proxy.core.expressions.selectors import parse_selector
+from proxy.core.expressions.sources import NameSource
+from proxy.core.http.message import RequestHead
+from proxy.core.http.path import canonical
+from proxy.core.planning.exchange import Exchange
+from proxy.core.rules.model import Block, Item, Names, Rule
 from proxy.keys import poison
 from proxy.keys.durable import durable_session
 from proxy.keys.keyring import Keyring
@@ -124,10 +124,10 @@ class Opener:
         extra = self.slowed.get(name, 0.0)
         began = time.perf_counter()
         try:
-            plan = pipeline.plan_request(exchange, body)
+            plan = apply.plan_request(exchange, body)
             keys = self.sessions.resolve_warm(plan.needs)
             assert keys is not None
-            pipeline.apply(plan, keys, self.now)
+            apply.apply(plan, keys, self.now)
         except OpenFailed:
             while extra and time.perf_counter() < began + extra:
                 pass

@@ -26,16 +26,16 @@ from typing import Any, SupportsIndex
 
 from proxy.config.limits import Timeouts
 from proxy.config.settings import Address, UnixAddress
-from proxy.core import frame
-from proxy.core.context import Context, Scope
+from proxy.core.compiled.rule_table import Rulebook
+from proxy.core.crypto import sealed_stream
+from proxy.core.crypto.context import Context, Scope
+from proxy.core.crypto.session_cipher import Session
+from proxy.core.edits.key_needs import Attempt, Keys, Needs
 from proxy.core.errors import TrafficError, Unopened
-from proxy.core.needs import Attempt, Keys, Needs
-from proxy.core.routes import parse_pattern
-from proxy.core.rulebook import Rulebook
-from proxy.core.rules import Block, Item, Names, Part, Rule, Verdict
-from proxy.core.selectors import parse_selector
-from proxy.core.session import Session
-from proxy.core.sources import parse_source
+from proxy.core.expressions.routes import parse_pattern
+from proxy.core.expressions.selectors import parse_selector
+from proxy.core.expressions.sources import parse_source
+from proxy.core.rules.model import Block, Item, Names, Part, Rule, Verdict
 from proxy.demo.search import search
 from proxy.keys.sessions import Sessions
 from proxy.keys.witness import Beginning, Witness
@@ -409,9 +409,13 @@ async def tokens_for(keys: WaitingKeys, count: int) -> list[str]:
 async def frame_for(keys: WaitingKeys) -> bytes:
     """Return a frame of three chunks that `keys` open, with the canary at both ends."""
     one = (await keys.sessions.resolve(Needs({SCOPE: 1}))).sealing[SCOPE]
-    head, sealer = frame.begin(one, Context(SCOPE, field="body", kind="stream"), "text/plain")
+    head, sealer = sealed_stream.begin(
+        one, Context(SCOPE, field="body", kind="stream"), "text/plain"
+    )
     text = CANARY.encode()
-    return head + sealer.update(text + bytes(2 * frame.CHUNK_BYTES) + text) + sealer.finish()
+    return (
+        head + sealer.update(text + bytes(2 * sealed_stream.CHUNK_BYTES) + text) + sealer.finish()
+    )
 
 
 @contextlib.asynccontextmanager

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Callable
 
 import pytest
 
-from proxy.core.needs import Keys, Needs
+from proxy.core.edits.key_needs import Keys, Needs
 from proxy.demo.search import search
 from proxy.telemetry.logs.library_logs import asyncio_handler, routed
 from proxy.telemetry.logs.logger import Logs

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from proxy.core.forwardable import Forwardable
-from proxy.core.message import RequestHead, ResponseHead
+from proxy.core.apply.forwardable import Forwardable
+from proxy.core.http.message import RequestHead, ResponseHead
 from proxy.traffic.framing import ABSENT
 from proxy.traffic.hop import NOWHERE
 from proxy.traffic.upstream import HttpUpstream

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from proxy.core import derivation, frame
-from proxy.core.context import Context
-from proxy.core.frame import CHUNK_BYTES
+from proxy.core.crypto import derivation, sealed_stream
+from proxy.core.crypto.context import Context
+from proxy.core.crypto.sealed_stream import CHUNK_BYTES
 from tests.factories import KEK, SCOPE, a_session, a_sid
 
 HERE = Path(__file__).parent
@@ -35,7 +35,7 @@ pytestmark = [
 
 
 def seal(plaintext: bytes) -> bytes:
-    head, sealer = frame.begin(a_session(), CONTEXT, "image/png")
+    head, sealer = sealed_stream.begin(a_session(), CONTEXT, "image/png")
     return head + sealer.update(plaintext) + sealer.finish()
 
 

@@ -16,10 +16,10 @@ from joserfc.jwk import OctKey
 from jwcrypto import jwe as crypto_jwe
 from jwcrypto import jwk as crypto_jwk
 
-from proxy.core import base64url, derivation, token
-from proxy.core.context import Context
-from proxy.core.secret import SessionKey
-from proxy.core.token import KeyId
+from proxy.core.crypto import base64url, derivation, token
+from proxy.core.crypto.context import Context
+from proxy.core.crypto.secret import SessionKey
+from proxy.core.crypto.token import KeyId
 from tests.factories import EPHEMERAL_KEY, KEK, NOW, SCOPE, a_session, a_sid
 
 HERE = Path(__file__).parent

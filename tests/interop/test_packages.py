@@ -13,9 +13,9 @@ from typing import Any, Final
 
 import pytest
 
-from proxy.core import base64url
-from proxy.core.context import Scope
-from proxy.core.secret import SessionKey
+from proxy.core.crypto import base64url
+from proxy.core.crypto.context import Scope
+from proxy.core.crypto.secret import SessionKey
 from proxy.keys.participants import package
 from proxy.keys.participants.package import Identity
 from tests.interop.test_jwe import HERE, NODE

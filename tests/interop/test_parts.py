@@ -7,11 +7,11 @@ from joserfc import jwe
 from joserfc.jwe import JWERegistry
 from joserfc.jwk import OctKey
 
-from proxy.core import base64url, derivation
-from proxy.core.formats import multipart
-from proxy.core.formats.multipart import Boundary
-from proxy.core.rules import Names
-from proxy.core.sources import parse_source
+from proxy.core.crypto import base64url, derivation
+from proxy.core.expressions.sources import parse_source
+from proxy.core.formats.multipart import reader
+from proxy.core.formats.multipart.reader import Boundary
+from proxy.core.rules.model import Names
 from tests.factories import KEK, SCOPE, a_block, a_message, a_rule, a_sid, an_item, sent
 
 REGISTRY = JWERegistry(algorithms=["dir", "A256GCM"], strict_check_header=False)
@@ -34,7 +34,7 @@ def test_joserfc_opens_a_file_and_its_name(content: bytes) -> None:
 
     sealed = sent(RULE, a_message(body, headers=TYPE))
 
-    (part,) = multipart.parts(sealed, Boundary(b"--X-1", quoted=False))
+    (part,) = reader.parts(sealed, Boundary(b"--X-1", quoted=False))
     assert part.filename is not None
     registry = REGISTRY if len(content) <= 48 * 1024 else ROOMY
     file = jwe.decrypt_compact(sealed[part.start : part.end], jwk, registry=registry)

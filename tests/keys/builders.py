@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from proxy.config.settings import SecretReference
-from proxy.core.context import Context, Scope
-from proxy.core.needs import Needs
+from proxy.core.crypto.context import Context, Scope
+from proxy.core.edits.key_needs import Needs
 from proxy.keys.keyring import Keyring, RandomBytes, create
 from proxy.keys.roots import FileRoot, create_root_file
 from proxy.keys.sessions import SessionMode, Sessions, SessionSettings

@@ -6,10 +6,10 @@ import json
 
 import pytest
 
-from proxy.core.context import Scope
+from proxy.core.crypto.context import Scope
+from proxy.core.crypto.token import decode
+from proxy.core.edits.key_needs import Needs
 from proxy.core.errors import KeyringError, KeyUnavailable, OperatorError
-from proxy.core.needs import Needs
-from proxy.core.token import decode
 from proxy.keys.desk import Answer, Call, Desk, SessionFacts, latest_not_before
 
 from .builders import CONTEXT, NOW, SCOPE, BrokenStore, SharedStore, Time, World, a_world, seal_need

@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import gc
 
-from proxy.core.context import Scope
-from proxy.core.needs import Needs
-from proxy.core.session import Session
+from proxy.core.crypto.context import Scope
+from proxy.core.crypto.session_cipher import Session
+from proxy.core.edits.key_needs import Needs
 from proxy.keys.due import MOST_TOLD, Due
 from tests.keys.builders import NOW, SCOPE, a_world
 

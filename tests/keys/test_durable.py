@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from proxy.core import token
-from proxy.core.context import Scope
+from proxy.core.crypto import token
+from proxy.core.crypto.context import Scope
+from proxy.core.crypto.session_cipher import Session
+from proxy.core.crypto.token import KeyId
 from proxy.core.errors import OpenFailed
-from proxy.core.session import Session
-from proxy.core.token import KeyId
 from proxy.keys import durable
 from proxy.keys.durable import TRIED_SESSIONS, DurableSessions, durable_session
 from proxy.keys.keyring import KekEntry

@@ -14,7 +14,7 @@ from joserfc.registry import HeaderParameter
 from jwcrypto.jwe import JWE
 from jwcrypto.jwk import JWK
 
-from proxy.core import base64url
+from proxy.core.crypto import base64url
 from proxy.core.errors import KeyringError
 from proxy.keys import envelope
 from proxy.keys.roots import Passphrase, RootKey

@@ -7,12 +7,12 @@ import gc
 
 import pytest
 
-from proxy.core import base64url
-from proxy.core.context import Context, Scope
+from proxy.core.crypto import base64url
+from proxy.core.crypto.context import Context, Scope
+from proxy.core.crypto.session_cipher import Session
+from proxy.core.crypto.token import KeyId, decode
+from proxy.core.edits.key_needs import Needs
 from proxy.core.errors import KeyUnavailable, OpenFailed
-from proxy.core.needs import Needs
-from proxy.core.session import Session
-from proxy.core.token import KeyId, decode
 from proxy.keys.sessions import SessionSettings
 from proxy.keys.stores import Offer
 

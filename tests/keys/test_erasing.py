@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from proxy.core import token
-from proxy.core.context import Scope
+from proxy.core.crypto import token
+from proxy.core.crypto.context import Scope
+from proxy.core.edits.key_needs import Needs
 from proxy.core.errors import KeyringError, KeyUnavailable, NotErasable
-from proxy.core.needs import Needs
 from proxy.keys import receipt
 from proxy.keys.desk import Call, Desk, latest_not_before
 from proxy.keys.stores import Store, open_store

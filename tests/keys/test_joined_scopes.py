@@ -7,13 +7,13 @@ from dataclasses import replace
 
 import pytest
 
-from proxy.core import token
-from proxy.core.context import Context, Parties, Scope
-from proxy.core.edits import AtHand
+from proxy.core.crypto import token
+from proxy.core.crypto.context import Context, Parties, Scope
+from proxy.core.crypto.joined_names import Joined, Name
+from proxy.core.crypto.token import Form
+from proxy.core.edits.edits import AtHand
+from proxy.core.edits.key_needs import Needs
 from proxy.core.errors import ForbiddenValue, OpenFailed
-from proxy.core.joined import Joined, Name
-from proxy.core.needs import Needs
-from proxy.core.token import Form
 from proxy.keys import stored_token, values
 from proxy.keys.desk import Answer, Call, Desk, latest_not_before
 from proxy.keys.joined_scopes import NEVER, forms, set_apart

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.core.needs import Needs
-from proxy.core.token import decode
+from proxy.core.crypto.token import decode
+from proxy.core.edits.key_needs import Needs
 from proxy.keys import kek_use
 from proxy.keys.guarded import GuardedStore
 from proxy.keys.kek_use import KekUse, Use, Uses

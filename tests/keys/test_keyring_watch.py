@@ -6,7 +6,7 @@ import asyncio
 import os
 from dataclasses import dataclass, field
 
-from proxy.core.secret import RecordKey
+from proxy.core.crypto.secret import RecordKey
 from proxy.keys import marker as markers
 from proxy.keys import presence, roster
 from proxy.keys.guarded import GuardedStore

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from proxy.core.secret import RecordKey
+from proxy.core.crypto.secret import RecordKey
 from proxy.keys import marker as markers
 from proxy.keys.keyring import KekEntry, KekState, Keyring
 from proxy.keys.lineage import Accepted, Lineage

@@ -7,11 +7,11 @@ from functools import partial
 
 import pytest
 
-from proxy.core.context import Context, Scope
-from proxy.core.edits import AtHand
+from proxy.core.crypto.context import Context, Scope
+from proxy.core.crypto.token import Form, decode
+from proxy.core.edits.edits import AtHand
+from proxy.core.edits.key_needs import Needs
 from proxy.core.errors import KeyringError, OpenFailed
-from proxy.core.needs import Needs
-from proxy.core.token import Form, decode
 from proxy.keys import jwk_set, stored_token
 from proxy.keys.keyring import MAX_CANDIDATES, MAX_FORMER, Keyring
 from proxy.keys.stores.record import record_name

@@ -4,11 +4,11 @@ import os
 
 import pytest
 
-from proxy.core import derivation, token
-from proxy.core.context import Context, Scope
+from proxy.core.crypto import derivation, token
+from proxy.core.crypto.context import Context, Scope
+from proxy.core.crypto.token import Form
+from proxy.core.edits.key_needs import Needs
 from proxy.core.errors import OpenFailed
-from proxy.core.needs import Needs
-from proxy.core.token import Form
 from proxy.keys import poison
 from proxy.keys.poison import Looks
 

@@ -12,9 +12,9 @@ from joserfc.jwk import OKPKey
 from jwcrypto.jwk import JWK
 from jwcrypto.jws import JWS
 
-from proxy.core import base64url
-from proxy.core.context import Scope
-from proxy.core.secret import RecordKey
+from proxy.core.crypto import base64url
+from proxy.core.crypto.context import Scope
+from proxy.core.crypto.secret import RecordKey
 from proxy.keys import receipt
 
 from .builders import NOW, SCOPE, a_keyring

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from proxy.core.context import Scope
+from proxy.core.crypto.context import Scope
+from proxy.core.crypto.session_cipher import Session
+from proxy.core.crypto.token import decode
+from proxy.core.edits.key_needs import Needs
 from proxy.core.errors import KeyringError
-from proxy.core.needs import Needs
-from proxy.core.session import Session
-from proxy.core.token import decode
 from proxy.keys import jwk_set
 from proxy.keys.stores import record as records
 

@@ -9,9 +9,9 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from proxy.core.context import Context, Scope
-from proxy.core.needs import Needs
-from proxy.core.token import Form, decode
+from proxy.core.crypto.context import Context, Scope
+from proxy.core.crypto.token import Form, decode
+from proxy.core.edits.key_needs import Needs
 from proxy.keys.keyring import Keyring
 
 from .builders import NOW, World, a_world, seal_need, some_bytes

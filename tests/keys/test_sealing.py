@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from proxy.core.context import Scope
-from proxy.core.session import Session
+from proxy.core.crypto.context import Scope
+from proxy.core.crypto.session_cipher import Session
 from proxy.keys.durable import durable_session
 from proxy.keys.sealing import SealingSessions
 from proxy.keys.standing import Standing

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from proxy.core.context import Context, Scope
+from proxy.core.crypto.context import Context, Scope
+from proxy.core.crypto.session_cipher import Session
+from proxy.core.crypto.token import Form, KeyId, decode
+from proxy.core.edits.key_needs import Keys, Needs
 from proxy.core.errors import ConfigurationError, KeyUnavailable, OperatorError
-from proxy.core.needs import Keys, Needs
-from proxy.core.session import Session
-from proxy.core.token import Form, KeyId, decode
 from proxy.keys.sessions import SessionSettings
 from proxy.keys.stores import MemoryStore, Offer
 from proxy.keys.stores import record as records

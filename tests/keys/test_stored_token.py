@@ -8,10 +8,10 @@ from joserfc.jwk import OctKey
 from jwcrypto.jwe import JWE
 from jwcrypto.jwk import JWK
 
-from proxy.core import derivation
-from proxy.core.context import Scope
+from proxy.core.crypto import derivation
+from proxy.core.crypto.context import Scope
+from proxy.core.crypto.session_cipher import Session
 from proxy.core.errors import OpenFailed
-from proxy.core.session import Session
 from proxy.keys import stored_token
 from proxy.keys.durable import durable_session
 from proxy.keys.keyring import Keyring

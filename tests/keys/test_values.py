@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.core.context import Context, Scope
+from proxy.core.crypto.context import Context, Scope
+from proxy.core.crypto.token import Form
 from proxy.core.errors import KeyUnavailable, OpenFailed
-from proxy.core.token import Form
 from proxy.keys import poison, value_desk, values
 from proxy.keys.poison import Looks
 from proxy.keys.session_settings import SessionMode

@@ -11,14 +11,14 @@ from typing import Any, Final
 
 import pytest
 
-from proxy.core import frame, token
-from proxy.core.context import Context, Scope
-from proxy.core.edits import AtHand
+from proxy.core.crypto import sealed_stream, token
+from proxy.core.crypto.context import Context, Scope
+from proxy.core.crypto.joined_names import some_from_json
+from proxy.core.crypto.secret import Kek, NameKey, RecordKey, SessionKey
+from proxy.core.crypto.session_cipher import Session
+from proxy.core.edits.edits import AtHand
+from proxy.core.edits.key_needs import Needs
 from proxy.core.errors import OpenFailed
-from proxy.core.joined import some_from_json
-from proxy.core.needs import Needs
-from proxy.core.secret import Kek, NameKey, RecordKey, SessionKey
-from proxy.core.session import Session
 from proxy.keys import ephemeral_record
 from proxy.keys.end_to_end import stored
 from proxy.keys.keyring import KekEntry, Keyring, Revocation
@@ -128,11 +128,11 @@ async def test_streams_open_or_are_refused() -> None:
     for one in said["vectors"]:
         data, context = base64.b64decode(one["stream"]), a_context(one["parts"])
         try:
-            head = frame.read_head(data)
+            head = sealed_stream.read_head(data)
             assert head is not None
             plaintext, written = await opened(said, one, head.token, context)
-            stream = frame.read_stream(plaintext)
-            opener = frame.opener(head, stream, written)
+            stream = sealed_stream.read_stream(plaintext)
+            opener = sealed_stream.opener(head, stream, written)
             body = opener.update(data[len(head.raw) :]) + opener.finish()
         except OpenFailed:
             assert not one["opens"], one

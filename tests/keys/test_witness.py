@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from proxy.core import derivation
-from proxy.core.context import Scope
+from proxy.core.crypto import derivation
+from proxy.core.crypto.context import Scope
+from proxy.core.crypto.token import KeyId
+from proxy.core.edits.key_needs import Attempt, Needs
 from proxy.core.errors import KeyUnavailable, Unopened
-from proxy.core.needs import Attempt, Needs
-from proxy.core.token import KeyId
 from proxy.keys.audit import Trail
 from proxy.keys.sessions import SessionMode, Sessions, SessionSettings
 from proxy.keys.stores import MemoryStore, Store

@@ -13,8 +13,8 @@ from typing import Any, Final
 
 import pytest
 
-from proxy.core.needs import Keys, Needs
-from proxy.core.rulebook import Rulebook
+from proxy.core.compiled.rule_table import Rulebook
+from proxy.core.edits.key_needs import Keys, Needs
 from proxy.keys.keyring import create
 from proxy.keys.sessions import Sessions
 from proxy.traffic.course import CLIENT_CLOSED

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from proxy.core.routes import parse_pattern
-from proxy.core.rulebook import Rulebook
-from proxy.core.rules import Block, Item, Names, Part, Rule, Verdict
-from proxy.core.selectors import parse_selector
-from proxy.core.sources import parse_source
+from proxy.core.compiled.rule_table import Rulebook
+from proxy.core.expressions.routes import parse_pattern
+from proxy.core.expressions.selectors import parse_selector
+from proxy.core.expressions.sources import parse_source
+from proxy.core.rules.model import Block, Item, Names, Part, Rule, Verdict
 from tests.smuggling.corpus import rows
 
 from .both_ways import a_way, departures, nothing_is_plain

@@ -6,8 +6,8 @@ import json
 import random  # noqa: TID251 - a law is repeatable by its seed, and nothing here is secret
 from typing import Final
 
-from proxy.core.rules import Names, Part
-from proxy.core.sources import parse_source
+from proxy.core.expressions.sources import parse_source
+from proxy.core.rules.model import Names, Part
 from tests.factories import a_block, a_rule, an_item
 from tests.linear.works import Growth
 

@@ -9,11 +9,11 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final
 
-from proxy.core.context import Context
+from proxy.core.crypto.context import Context
 from proxy.core.errors import MessageError
-from proxy.core.message import Headers
-from proxy.core.rules import Item, Names, Part, Rule
-from proxy.core.sources import parse_source
+from proxy.core.expressions.sources import parse_source
+from proxy.core.http.message import Headers
+from proxy.core.rules.model import Item, Names, Part, Rule
 from tests.factories import (
     SCOPE,
     Trip,

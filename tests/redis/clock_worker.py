@@ -12,10 +12,10 @@ import sys
 import time
 
 from proxy.config.settings import RedisSettings, TcpAddress
-from proxy.core.context import Context, Scope
+from proxy.core.crypto.context import Context, Scope
+from proxy.core.crypto.token import decode
+from proxy.core.edits.key_needs import Needs
 from proxy.core.errors import KeyUnavailable, OpenFailed
-from proxy.core.needs import Needs
-from proxy.core.token import decode
 from proxy.keys.sessions import SessionMode, Sessions, SessionSettings
 from proxy.keys.stores import open_store, redis_client
 

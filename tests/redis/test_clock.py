@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
-from proxy.core.context import Scope
-from proxy.core.token import decode
+from proxy.core.crypto.context import Scope
+from proxy.core.crypto.token import decode
 from proxy.keys.sessions import SessionMode
 
 from .server import Server, needs_redis

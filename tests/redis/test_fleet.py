@@ -15,11 +15,11 @@ from pathlib import Path
 import pytest
 
 from chaos import traces
-from proxy.core import derivation
-from proxy.core.context import Context, Scope
+from proxy.core.crypto import derivation
+from proxy.core.crypto.context import Context, Scope
+from proxy.core.crypto.token import decode
+from proxy.core.edits.key_needs import Needs
 from proxy.core.errors import KeyUnavailable, OpenFailed
-from proxy.core.needs import Needs
-from proxy.core.token import decode
 from proxy.keys.sessions import SessionMode, Sessions, SessionSettings
 from proxy.keys.stores import Store, open_store
 

@@ -11,9 +11,9 @@ from functools import partial
 
 import pytest
 
-from proxy.core.context import Context, Scope
+from proxy.core.crypto.context import Context, Scope
+from proxy.core.crypto.joined_names import Joined
 from proxy.core.errors import OpenFailed
-from proxy.core.joined import Joined
 from proxy.keys import values
 from proxy.keys.desk import Call, Desk, latest_not_before
 from proxy.keys.keyring import Keyring

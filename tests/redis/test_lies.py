@@ -12,11 +12,11 @@ from dataclasses import dataclass, field
 import pytest
 from redis.asyncio import Redis
 
-from proxy.core import base64url
-from proxy.core.context import Context, Scope
+from proxy.core.crypto import base64url
+from proxy.core.crypto.context import Context, Scope
+from proxy.core.crypto.token import decode
+from proxy.core.edits.key_needs import Needs
 from proxy.core.errors import KeyUnavailable
-from proxy.core.needs import Needs
-from proxy.core.token import decode
 from proxy.keys.sessions import Sessions, SessionSettings
 from proxy.keys.stores import Store
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from proxy.core.token import decode
+from proxy.core.crypto.token import decode
 from tests.scenarios.rig import backend
 
 from .everything import RIGHTS

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from proxy.core.token import decode
+from proxy.core.crypto.token import decode
 
 from .pods import Pod
 from .server import Server, needs_redis

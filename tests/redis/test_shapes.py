@@ -19,9 +19,9 @@ from proxy.config.settings import (
     SecretReference,
     TcpAddress,
 )
+from proxy.core.crypto.token import KeyId
+from proxy.core.edits.key_needs import Needs
 from proxy.core.errors import KeyUnavailable
-from proxy.core.needs import Needs
-from proxy.core.token import KeyId
 from proxy.keys.desk import Call, Desk
 from proxy.keys.guarded import GuardedStore
 from proxy.keys.sessions import SessionMode, SessionSettings

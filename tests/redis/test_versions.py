@@ -7,7 +7,7 @@ import asyncio
 import pytest
 from redis.asyncio import Redis
 
-from proxy.core.context import Scope
+from proxy.core.crypto.context import Scope
 from proxy.core.errors import KeyUnavailable
 from proxy.keys.sessions import SessionMode, Sessions
 from proxy.keys.stores import authentic, record, revocation

@@ -12,8 +12,8 @@ import sys
 import time
 
 from proxy.config.settings import RedisSettings, TcpAddress
-from proxy.core.context import Scope
-from proxy.core.needs import Needs
+from proxy.core.crypto.context import Scope
+from proxy.core.edits.key_needs import Needs
 from proxy.keys.keyring import Keyring, create
 from proxy.keys.sessions import Sessions, SessionSettings
 from proxy.keys.stores import open_store, redis_client

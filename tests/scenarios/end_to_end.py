@@ -14,7 +14,7 @@ from typing import Any, Final
 import aiohttp
 
 from proxy.config.settings import SecretReference
-from proxy.core import base64url
+from proxy.core.crypto import base64url
 from proxy.keys.guarded import GuardedStore
 from proxy.keys.keyring_file import open_keyring
 from proxy.keys.participants import private_key

@@ -14,7 +14,7 @@ import pytest
 from aiohttp import web
 from werkzeug.formparser import parse_form_data
 
-from proxy.core import base64url, frame
+from proxy.core.crypto import base64url, sealed_stream
 from tests.scenarios.examples import SEALED, Scene, example
 
 OLD, API = "/api/v1/messages", "/api/v1/enhanced-messages"
@@ -159,7 +159,10 @@ async def test_uploads_are_sealed_with_the_names_of_their_files(clinic: Clinic) 
     assert answer["data"]["category"] == "scan"
     names = [one["fileName"] for one in answer["data"]["attachments"]]
     assert names == [f"small-{canary}.png", f"large-{canary}.png"]
-    assert [kind for _, kind, _ in clinic.messages.files] == ["application/jose", frame.MEDIA_TYPE]
+    assert [kind for _, kind, _ in clinic.messages.files] == [
+        "application/jose",
+        sealed_stream.MEDIA_TYPE,
+    ]
     assert all(SEALED.fullmatch(name.encode()) for name, _, _ in clinic.messages.files)
 
 

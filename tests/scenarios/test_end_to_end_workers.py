@@ -12,7 +12,7 @@ from typing import Any, Final
 import aiohttp
 import pytest
 
-from proxy.core import base64url
+from proxy.core.crypto import base64url
 from tests.keys.participants.builders import a_public_key
 from tests.scenarios.end_to_end import World, a_jwt, a_world
 from tests.scenarios.rig import TOKEN

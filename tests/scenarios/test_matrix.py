@@ -13,7 +13,7 @@ from urllib.parse import quote
 import pytest
 from aiohttp import web
 
-from proxy.core import frame
+from proxy.core.crypto import sealed_stream
 from tests.scenarios.examples import Scene, example
 
 V3 = "/_matrix/client/v3"
@@ -197,7 +197,9 @@ async def test_what_no_rule_names_is_refused(chat: Chat, method: str, path: str)
     assert await chat.scene.status(method, path, json={"body": chat.scene.canary}) == (403, 0)
 
 
-@pytest.mark.parametrize(("size", "kind"), [(0, "application/jose"), (200_000, frame.MEDIA_TYPE)])
+@pytest.mark.parametrize(
+    ("size", "kind"), [(0, "application/jose"), (200_000, sealed_stream.MEDIA_TYPE)]
+)
 async def test_media_are_sealed_in_the_store_and_themselves_for_clients(
     chat: Chat, size: int, kind: str
 ) -> None:

@@ -16,9 +16,9 @@ from aiohttp import web
 
 from bench import bulk
 from bench.bulk import MEBIBYTE
-from proxy.core import frame
-from proxy.core.formats import multipart
-from proxy.core.formats.multipart import Boundary
+from proxy.core.crypto import sealed_stream
+from proxy.core.formats.multipart import reader
+from proxy.core.formats.multipart.reader import Boundary
 from tests.scenarios.rig import Served, backend, served
 
 PREFIX = b"eyJ0eXAiOiJzeTEi"
@@ -111,8 +111,8 @@ async def post(ours: Served, path: str, body: bytes, media: str, *, told: bool) 
         return response.status, await response.text()
 
 
-def parts_of(body: bytes) -> Iterator[tuple[multipart.Part, bytes]]:
-    for part in multipart.parts(body, Boundary(b"--between-parts", quoted=False)):
+def parts_of(body: bytes) -> Iterator[tuple[reader.Part, bytes]]:
+    for part in reader.parts(body, Boundary(b"--between-parts", quoted=False)):
         yield part, body[part.start : part.end]
 
 
@@ -138,8 +138,10 @@ async def test_a_form_above_the_limit_is_sealed_in_constant_memory(
             more = bulk.resident(pid, "VmHWM") - idle
             (note, name, title) = parts_of(seen.whole[-1])
             found = name[1]
-            status, digest = await post(ours, "/down/c1", found, frame.MEDIA_TYPE, told=told)
-            other, _ = await post(ours, "/down/c2", found, frame.MEDIA_TYPE, told=told)
+            status, digest = await post(
+                ours, "/down/c1", found, sealed_stream.MEDIA_TYPE, told=told
+            )
+            other, _ = await post(ours, "/down/c2", found, sealed_stream.MEDIA_TYPE, told=told)
         log = ours.log.read_text()
 
     print(f"{more / MEBIBYTE:.1f} MiB more at most")  # noqa: T201 - with `-s`, the figure
@@ -148,9 +150,9 @@ async def test_a_form_above_the_limit_is_sealed_in_constant_memory(
     assert other == 400
     assert note[1].startswith(PREFIX)
     assert title[1] == b"a title"
-    assert found.startswith(frame.MAGIC)
+    assert found.startswith(sealed_stream.MAGIC)
     assert name[0].media is not None
-    assert name[0].media.essence == frame.MEDIA_TYPE
+    assert name[0].media.essence == sealed_stream.MEDIA_TYPE
     assert canary.encode() not in seen.whole[0] + seen.whole[1] + log.encode()
 
 

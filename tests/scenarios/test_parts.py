@@ -16,7 +16,7 @@ from aiohttp import web
 from werkzeug.formparser import FormDataParser
 from werkzeug.http import parse_options_header
 
-from proxy.core import frame
+from proxy.core.crypto import sealed_stream
 from tests.browser.chromium import MISSING, PROGRAM, chromium
 from tests.scenarios.rig import backend, served
 
@@ -124,10 +124,10 @@ async def test_what_curl_uploads_is_sealed_and_opened_again(tmp_path: Path) -> N
     assert str(note[1]).startswith(PREFIX)
     assert isinstance(first[1], tuple)
     assert isinstance(second[1], tuple)
-    assert [first[1][1], second[1][1]] == ["application/jose", frame.MEDIA_TYPE]
+    assert [first[1][1], second[1][1]] == ["application/jose", sealed_stream.MEDIA_TYPE]
     assert first[1][0].startswith(PREFIX)
     assert first[1][2].startswith(PREFIX.encode())
-    assert second[1][2].startswith(frame.MAGIC)
+    assert second[1][2].startswith(sealed_stream.MAGIC)
     assert seen.fields[1] == [
         ("title", "a title"),
         ("note", canary),

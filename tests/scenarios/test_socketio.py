@@ -14,7 +14,7 @@ import pytest
 from aiohttp import web
 
 from proxy.config.load import load
-from proxy.core.rulebook import Rulebook
+from proxy.core.compiled.rule_table import Rulebook
 from tests.keys.builders import a_world
 from tests.scenarios.rig import ROOT
 from tests.servers import serving

@@ -17,7 +17,7 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from proxy.core import frame
+from proxy.core.crypto import sealed_stream
 from tests.scenarios.examples import Kept, Scene, keeping, sealyard, write_keyring
 
 HOP = {"connection", "keep-alive", "transfer-encoding", "content-length", "host"}
@@ -166,7 +166,7 @@ async def test_long_bodies_go_as_frames_both_ways(chain: Chain) -> None:
         assert (answer.status, await answer.read()) == (200, scan)
         assert answer.content_type == "application/pdf"
     assert chain.arrived.bodies[-1] == scan
-    assert frame.MEDIA_TYPE.encode() in chain.scene.kept.heads[-1]
+    assert sealed_stream.MEDIA_TYPE.encode() in chain.scene.kept.heads[-1]
 
 
 async def test_who_comes_past_the_egress_is_refused(chain: Chain) -> None:

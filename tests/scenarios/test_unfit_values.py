@@ -13,7 +13,7 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from proxy.core.token import decode
+from proxy.core.crypto.token import decode
 
 from .rig import Backend, Served, backend, served
 

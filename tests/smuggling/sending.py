@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from proxy.config.limits import Timeouts
-from proxy.core.rulebook import Rulebook
+from proxy.core.compiled.rule_table import Rulebook
 from tests.smuggling.parsers import Disagreement, Read, agreed
 from tests.traffic.ours import PASSING, Ours, local, proxied
 from tests.traffic.wire import OK, PATIENCE, eventually

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 import h11
 import pytest
 
-from proxy.core.path import canonical
+from proxy.core.http.path import canonical
 from tests.smuggling.corpus import Row, rows
 from tests.smuggling.must_refuse import VALID_BEFORE, WAIVED, must_refuse
 from tests.smuggling.parsers import Read, as_logged, by_h11

@@ -10,15 +10,15 @@ from itertools import pairwise
 
 from proxy.config.limits import Timeouts, TrafficLimits
 from proxy.config.settings import Address
-from proxy.core import frame
-from proxy.core.context import Context, Scope
-from proxy.core.frame import CHUNK_BYTES
-from proxy.core.needs import Needs
-from proxy.core.routes import parse_pattern
-from proxy.core.rulebook import Rulebook
-from proxy.core.rules import Block, Item, Names, Part, Rule
-from proxy.core.selectors import parse_selector
-from proxy.core.sources import parse_source
+from proxy.core.compiled.rule_table import Rulebook
+from proxy.core.crypto import sealed_stream
+from proxy.core.crypto.context import Context, Scope
+from proxy.core.crypto.sealed_stream import CHUNK_BYTES
+from proxy.core.edits.key_needs import Needs
+from proxy.core.expressions.routes import parse_pattern
+from proxy.core.expressions.selectors import parse_selector
+from proxy.core.expressions.sources import parse_source
+from proxy.core.rules.model import Block, Item, Names, Part, Rule
 from tests.keys.builders import World, a_world
 
 from .ours import ANY_PORT, Ours, local, proxied
@@ -66,19 +66,19 @@ async def sealed(
 ) -> bytes:
     """Return the frame of a body, under the keys of a world."""
     keys = await world.sessions.resolve(Needs({context.scope: 1}))
-    head, sealer = frame.begin(keys.sealing[context.scope], context, media_type)
+    head, sealer = sealed_stream.begin(keys.sealing[context.scope], context, media_type)
     return head + sealer.update(body) + sealer.finish()
 
 
 async def opened(world: World, data: bytes, context: Context = BODY_CONTEXT) -> tuple[bytes, str]:
     """Return what a frame holds, and the type of it."""
-    head = frame.read_head(data)
+    head = sealed_stream.read_head(data)
     assert head is not None
     wanted = (context.scope, head.token.key_id)
     keys = await world.sessions.resolve(Needs({}, frozenset({wanted})))
     plaintext = keys.opening[wanted].open(head.token, context, world.time.now)
-    stream = frame.read_stream(plaintext)
-    opener = frame.opener(head, stream, context)
+    stream = sealed_stream.read_stream(plaintext)
+    opener = sealed_stream.opener(head, stream, context)
     return opener.update(data[len(head.raw) :]) + opener.finish(), stream.media_type
 
 
@@ -180,7 +180,7 @@ def an_answer(body: bytes, *lines: bytes, in_chunks: bool = False) -> bytes:
 def damages(data: bytes, other: bytes) -> Iterator[tuple[str, bytes]]:
     """Yield a frame in every way in which it must not open; `other` is one of as many bytes."""
     first = len(data) - len(data) % SEALED_CHUNK
-    head = frame.read_head(data)
+    head = sealed_stream.read_head(data)
     assert head is not None
     first = len(head.raw) + 56
     second, third = first + SEALED_CHUNK, first + 2 * SEALED_CHUNK

@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 
 from proxy.config.limits import Timeouts, TrafficLimits
 from proxy.config.settings import Address, Network, TcpAddress
+from proxy.core.compiled.rule_table import Rulebook
+from proxy.core.crypto.session_cipher import Session
+from proxy.core.edits.key_needs import Attempt, Keys, Needs
 from proxy.core.errors import Unopened
-from proxy.core.needs import Attempt, Keys, Needs
-from proxy.core.rulebook import Rulebook
-from proxy.core.session import Session
 from proxy.telemetry.logs.access_line import MessageLine
 from proxy.traffic.handler import Handler, KeySource
 from proxy.traffic.listener import HttpListener

@@ -13,7 +13,7 @@ import pytest
 from aiohttp import http_parser
 
 from proxy.core.errors import UnfitEnvironment
-from proxy.core.path import canonical
+from proxy.core.http.path import canonical
 
 from .obvious_proxy import Join, by_path, by_raw_path, by_reference, obvious
 from .ours import local, proxied

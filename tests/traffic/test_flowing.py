@@ -16,10 +16,10 @@ from hypothesis import strategies as st
 
 from proxy.config.limits import TrafficLimits
 from proxy.config.settings import UnixAddress
-from proxy.core.context import Context, Scope
+from proxy.core.apply.forwardable import Forwardable
+from proxy.core.crypto.context import Context, Scope
+from proxy.core.crypto.sealed_stream import CHUNK_BYTES
 from proxy.core.errors import OpenFailed
-from proxy.core.forwardable import Forwardable
-from proxy.core.frame import CHUNK_BYTES
 from proxy.demo.search import search
 from proxy.traffic.flowing import FlowingBody, Pieces
 from proxy.traffic.framing import CHUNKED

@@ -13,7 +13,7 @@ from proxy.core.errors import (
     TrafficError,
     UnsupportedTransferCoding,
 )
-from proxy.core.message import Headers
+from proxy.core.http.message import Headers
 from proxy.traffic.framing import ABSENT, CHUNKED, Framing
 from proxy.traffic.gate import Admitted, RawRequest, admit, check_line
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from proxy.core.errors import HeadTooLarge, TrafficError
-from proxy.core.message import Headers
-from proxy.core.path import canonical
+from proxy.core.http.message import Headers
+from proxy.core.http.path import canonical
 from proxy.traffic.framing import Framing
 from proxy.traffic.gate import RawRequest, admit, check_line
 

@@ -9,14 +9,14 @@ from collections.abc import Iterable, Sequence
 import pytest
 
 from proxy.config.limits import TrafficLimits
+from proxy.core.compiled.rule_table import Rulebook
+from proxy.core.crypto.session_cipher import Session
+from proxy.core.edits.key_needs import Attempt, Keys, Needs
 from proxy.core.errors import KeyUnavailable, Unopened
-from proxy.core.needs import Attempt, Keys, Needs
-from proxy.core.routes import parse_pattern
-from proxy.core.rulebook import Rulebook
-from proxy.core.rules import Block, Item, Names, Rule, Verdict
-from proxy.core.selectors import parse_selector
-from proxy.core.session import Session
-from proxy.core.sources import parse_source
+from proxy.core.expressions.routes import parse_pattern
+from proxy.core.expressions.selectors import parse_selector
+from proxy.core.expressions.sources import parse_source
+from proxy.core.rules.model import Block, Item, Names, Rule, Verdict
 from proxy.traffic.handler import KeySource
 from tests.keys.builders import a_world
 

@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import pytest
 
+from proxy.core.apply.forwardable import mint
 from proxy.core.errors import UpstreamFailed
-from proxy.core.forwardable import mint
-from proxy.core.message import Headers, RequestHead, ResponseHead
+from proxy.core.http.message import Headers, RequestHead, ResponseHead
 from proxy.traffic.framing import ABSENT, CHUNKED, Framing, as_chunk
 from proxy.traffic.headers import framed
 from proxy.traffic.hop import Crossing, Places

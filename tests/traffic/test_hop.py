@@ -7,7 +7,7 @@ from ipaddress import ip_network
 import pytest
 
 from proxy.core.errors import LoopDetected
-from proxy.core.message import TELLING
+from proxy.core.http.message import TELLING
 from proxy.traffic.gate import RawRequest
 from proxy.traffic.hop import Hop, Peer, Places
 

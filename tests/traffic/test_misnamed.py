@@ -11,11 +11,11 @@ from dataclasses import replace
 import pytest
 
 from proxy.config.limits import TrafficLimits
-from proxy.core import frame
-from proxy.core.routes import parse_pattern
-from proxy.core.rulebook import Rulebook
-from proxy.core.rules import Block, Item, Part, Rule
-from proxy.core.selectors import parse_selector
+from proxy.core.compiled.rule_table import Rulebook
+from proxy.core.crypto import sealed_stream
+from proxy.core.expressions.routes import parse_pattern
+from proxy.core.expressions.selectors import parse_selector
+from proxy.core.rules.model import Block, Item, Part, Rule
 from tests.keys.builders import a_world
 
 from .ours import local, proxied
@@ -255,7 +255,7 @@ async def test_frames_and_tokens_are_known_by_how_they_begin() -> None:
         plain = b"Content-Type: text/x-mine"
         await through(origin, post(text, plain, target=b"/seal"), keys=KEYS, rulebook=book)
         sealed = origin.seen[0].body
-        assert sealed.startswith(frame.MAGIC) == (size > 65536)
+        assert sealed.startswith(sealed_stream.MAGIC) == (size > 65536)
         for way in ("length", "chunks"):
             response, _ = await through(
                 answering(b"application/octet-stream", sealed, way=way),

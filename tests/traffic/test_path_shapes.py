@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.core.message import Told
+from proxy.core.http.message import Told
 from proxy.traffic.path_shapes import (
     MOST_LEVELS,
     MOST_PLACES,

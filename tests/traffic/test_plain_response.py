@@ -7,7 +7,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from proxy.core.errors import UpstreamFailed
-from proxy.core.message import ResponseHead
+from proxy.core.http.message import ResponseHead
 from proxy.traffic.framing import Framing
 from proxy.traffic.plain_response import read_plain_response
 from proxy.traffic.response_reader import ResponseReader

@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from proxy.core.routes import parse_pattern
-from proxy.core.rulebook import Rulebook
-from proxy.core.rules import Block, Item, Names, Rule
-from proxy.core.selectors import parse_selector
-from proxy.core.sources import parse_source
+from proxy.core.compiled.rule_table import Rulebook
+from proxy.core.expressions.routes import parse_pattern
+from proxy.core.expressions.selectors import parse_selector
+from proxy.core.expressions.sources import parse_source
+from proxy.core.rules.model import Block, Item, Names, Rule
 from proxy.keys import poison
 from proxy.keys.poison import Looks
 from proxy.keys.witness import Witness

@@ -11,7 +11,7 @@ import pytest
 from proxy.config.limits import TrafficLimits
 from proxy.config.settings import TcpAddress
 from proxy.core.errors import UpstreamFailed
-from proxy.core.message import ResponseHead
+from proxy.core.http.message import ResponseHead
 from proxy.traffic.pool import Pool
 from proxy.traffic.pooled_response import PooledResponse
 

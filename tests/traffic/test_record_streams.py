@@ -11,20 +11,20 @@ from dataclasses import dataclass, replace
 import pytest
 
 from proxy.config.limits import Timeouts
-from proxy.core import pipeline
-from proxy.core.context import Context, Scope
+from proxy.core.apply import apply
+from proxy.core.apply.apply import Plan
+from proxy.core.apply.forwardable import Forwardable
+from proxy.core.compiled.rule_table import Rulebook
+from proxy.core.crypto.context import Context, Scope
+from proxy.core.edits.key_needs import Keys, Needs
 from proxy.core.errors import KeyUnavailable
-from proxy.core.exchange import Exchange
-from proxy.core.forwardable import Forwardable
-from proxy.core.message import RequestHead, ResponseHead
-from proxy.core.needs import Keys, Needs
-from proxy.core.path import canonical
-from proxy.core.pipeline import Plan
-from proxy.core.routes import parse_pattern
-from proxy.core.rulebook import Rulebook
-from proxy.core.rules import Block, Item, Names, Rule
-from proxy.core.selectors import parse_selector
-from proxy.core.sources import parse_source
+from proxy.core.expressions.routes import parse_pattern
+from proxy.core.expressions.selectors import parse_selector
+from proxy.core.expressions.sources import parse_source
+from proxy.core.http.message import RequestHead, ResponseHead
+from proxy.core.http.path import canonical
+from proxy.core.planning.exchange import Exchange
+from proxy.core.rules.model import Block, Item, Names, Rule
 from proxy.traffic.record_streams import StreamedBody
 from tests.keys.builders import World, a_world
 from tests.traffic.ours import HASTY, Ear, local, proxied
@@ -412,9 +412,9 @@ async def test_a_stream_that_has_failed_never_ends_well() -> None:
         BOOK.decide("GET", canonical("/seal")), RequestHead("GET", "/seal", None, ())
     )
     head = ResponseHead(200, b"OK", ((b"Content-Type", LINES),))
-    blueprint = pipeline.choose_response(exchange, head)
+    blueprint = apply.choose_response(exchange, head)
     assert blueprint is not None
-    message = pipeline.begin_stream(exchange, blueprint, head, "ndjson", 1000)
+    message = apply.begin_stream(exchange, blueprint, head, "ndjson", 1000)
 
     async def fail(_: Plan) -> Forwardable:
         raise KeyUnavailable("store")
@@ -430,7 +430,7 @@ async def test_a_stream_that_has_failed_never_ends_well() -> None:
 
 def test_a_message_without_records_is_not_streamed() -> None:
     head = RequestHead("GET", "/free", None, ())
-    passing = pipeline.pass_request(Exchange(BOOK.decide("GET", canonical("/free")), head))
+    passing = apply.pass_request(Exchange(BOOK.decide("GET", canonical("/free")), head))
 
     with pytest.raises(TypeError):
         StreamedBody(None, passing, None)  # type: ignore[arg-type]  # nothing is looked at

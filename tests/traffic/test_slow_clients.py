@@ -13,12 +13,12 @@ import pytest
 import uvloop
 
 from proxy.config.limits import TrafficLimits
-from proxy.core.routes import parse_pattern
-from proxy.core.rulebook import Rulebook
-from proxy.core.rules import Block as RuleBlock
-from proxy.core.rules import Item, Names, Rule
-from proxy.core.selectors import parse_selector
-from proxy.core.sources import parse_source
+from proxy.core.compiled.rule_table import Rulebook
+from proxy.core.expressions.routes import parse_pattern
+from proxy.core.expressions.selectors import parse_selector
+from proxy.core.expressions.sources import parse_source
+from proxy.core.rules.model import Block as RuleBlock
+from proxy.core.rules.model import Item, Names, Rule
 
 from .ours import HASTY, PASSING, local, proxied
 from .wire import OK, Client, Origin, Peer, Response, connected, eventually, get, running

@@ -11,9 +11,9 @@ import pytest
 from aiohttp import web
 
 from proxy.config.limits import Timeouts
-from proxy.core.routes import parse_pattern
-from proxy.core.rulebook import Rulebook
-from proxy.core.rules import Block, Rule
+from proxy.core.compiled.rule_table import Rulebook
+from proxy.core.expressions.routes import parse_pattern
+from proxy.core.rules.model import Block, Rule
 from tests.servers import serving
 
 from .ours import HASTY, Ours, local, proxied

@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from proxy.core.context import Scope
+from proxy.core.crypto.context import Scope
 from proxy.keys.keyring import KekEntry, Keyring, create
 from proxy.keys.stores import record as records
 from tests.vectors.make_wire_keys import (

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any, Final
 
 from proxy.config.settings import SecretReference
-from proxy.core import base64url, derivation
-from proxy.core.context import Context, Scope
-from proxy.core.joined import Name
-from proxy.core.secret import SessionKey
-from proxy.core.session import Session
+from proxy.core.crypto import base64url, derivation
+from proxy.core.crypto.context import Context, Scope
+from proxy.core.crypto.joined_names import Name
+from proxy.core.crypto.secret import SessionKey
+from proxy.core.crypto.session_cipher import Session
 from proxy.keys import ephemeral_record, kek_use, receipt
 from proxy.keys.audit import line
 from proxy.keys.end_to_end import stored

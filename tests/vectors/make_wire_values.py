@@ -7,10 +7,10 @@ import hashlib
 import os
 from typing import Any
 
-from proxy.core import base64url, frame
-from proxy.core.joined import Joined, Name, to_json
-from proxy.core.secret import SessionKey
-from proxy.core.session import Session
+from proxy.core.crypto import base64url, sealed_stream
+from proxy.core.crypto.joined_names import Joined, Name, to_json
+from proxy.core.crypto.secret import SessionKey
+from proxy.core.crypto.session_cipher import Session
 from proxy.keys.durable import durable_session
 from proxy.keys.end_to_end import stored
 from proxy.keys.keyring import Keyring
@@ -213,7 +213,7 @@ def streams(keyring: Keyring) -> list[Vector]:
         written = context.as_text() if began < SINCE else context
         session = durable_session(keyring.primary, began.to_bytes(4) + os.urandom(8), written.scope)
         plaintext = hashlib.shake_256(name.encode()).digest(size)
-        head, sealer = frame.begin(session, written, media)
+        head, sealer = sealed_stream.begin(session, written, media)
         sealed = head + sealer.update(plaintext) + sealer.finish()
         made.append(
             {

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from proxy.core.context import Context, Scope
-from proxy.core.joined import Joined, Name, to_json
+from proxy.core.crypto.context import Context, Scope
+from proxy.core.crypto.joined_names import Joined, Name, to_json
 
 NOW: Final = 1_800_000_000
 SINCE: Final = NOW - 3600

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from proxy.core.derivation import audit_key
+from proxy.core.crypto.derivation import audit_key
+from proxy.core.crypto.secret import RecordKey
 from proxy.core.errors import UnfitEnvironment
-from proxy.core.secret import RecordKey
 from proxy.keys.audit import Trail
 from proxy.telemetry.metrics import table
 from proxy.telemetry.metrics.samples import Samples

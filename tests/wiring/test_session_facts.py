@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from proxy.config.settings import KeySettings, RootSettings, SecretReference
-from proxy.core.needs import Needs
-from proxy.core.token import decode
+from proxy.core.crypto.token import decode
+from proxy.core.edits.key_needs import Needs
 from proxy.keys.sessions import SessionMode
 from proxy.telemetry.metrics import table
 from proxy.telemetry.metrics.prometheus_text import exposed

@@ -9,7 +9,7 @@ from typing import Any, cast
 import pytest
 
 from proxy.config.settings import KeySettings, RootSettings, SecretReference
-from proxy.core.context import Scope
+from proxy.core.crypto.context import Scope
 from proxy.keys.desk import Answer, Call
 from proxy.telemetry.metrics import table
 from proxy.telemetry.metrics.samples import Facts, Samples

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final, Literal
 
-from ..message import MediaType
+from ..http.message import MediaType
 
 Kind = Literal["json", "form", "multipart", "ndjson", "json-seq", "sse", "text", "socketio"]
 

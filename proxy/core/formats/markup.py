@@ -13,7 +13,7 @@ from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 from typing import Final, Literal, NamedTuple, cast
 
-from ..message import MediaType
+from ..http.message import MediaType
 
 Language = Literal["html", "xml"]
 Surroundings = Literal["html", "xml", "plain", "unknown", "other"]

@@ -16,8 +16,8 @@ import re
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from ...core import base64url
-from ...core.secret import AuditKey
+from ...core.crypto import base64url
+from ...core.crypto.secret import AuditKey
 from ..jwk_set import parse_object
 
 _LABEL: Final = b"sealyard/v1/audit/head\x00"

@@ -14,8 +14,8 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple
 
-from ...core import base64url
-from ...core.secret import AuditKey
+from ...core.crypto import base64url
+from ...core.crypto.secret import AuditKey
 from ..jwk_set import parse_object
 
 Value = str | int

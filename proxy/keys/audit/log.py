@@ -16,8 +16,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO, Final, NamedTuple
 
+from ...core.crypto.secret import AuditKey
 from ...core.errors import UnfitEnvironment
-from ...core.secret import AuditKey
 from . import head as heads
 from . import line
 from .head import Head

@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+from ...core.crypto.secret import AuditKey
 from ...core.errors import UnfitEnvironment
-from ...core.secret import AuditKey
 from ..jwk_set import decoded, parse_object
 from . import head as heads
 from .head import Head

@@ -11,8 +11,8 @@ import os
 from collections.abc import Iterator
 from typing import BinaryIO, Final, NamedTuple
 
-from ...core import base64url
-from ...core.secret import AuditKey
+from ...core.crypto import base64url
+from ...core.crypto.secret import AuditKey
 from .head import Head
 from .line import LINE_BYTES, Line, decode
 

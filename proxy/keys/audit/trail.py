@@ -12,8 +12,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Final, NamedTuple
 
+from ...core.crypto.secret import AuditKey
 from ...core.errors import UnfitEnvironment
-from ...core.secret import AuditKey
 from .head import Head
 from .line import Value
 from .log import AuditLog, Entry

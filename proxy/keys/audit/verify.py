@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from ...core.crypto.secret import AuditKey
 from ...core.errors import UnfitEnvironment
-from ...core.secret import AuditKey
 from .head import Head
 from .line import Line
 from .tail import CUT, HEADLESS, TOLD, Torn, line_of, pieces

@@ -9,12 +9,12 @@ from typing import Final, TypedDict
 from weakref import WeakValueDictionary
 
 from ...config.settings import IdentitySettings, PinSettings
-from ...core.context import Scope
+from ...core.compiled.rule_table import Rulebook
+from ...core.crypto.context import Scope
+from ...core.crypto.session_cipher import Session
+from ...core.crypto.token import KeyId
+from ...core.edits.key_needs import Attempt, Keys, Needs
 from ...core.errors import KeyUnavailable, Unopened
-from ...core.needs import Attempt, Keys, Needs
-from ...core.rulebook import Rulebook
-from ...core.session import Session
-from ...core.token import KeyId
 from ...telemetry.reporter import Reporter
 from ..guarded import Notice
 from ..keyring import RandomBytes

@@ -10,11 +10,11 @@ import asyncio
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
-from ...core.context import Scope
+from ...core.crypto.context import Scope
+from ...core.crypto.secret import SessionKey
+from ...core.crypto.session_cipher import Session
+from ...core.crypto.token import KeyId
 from ...core.errors import KeyUnavailable, OpenFailed
-from ...core.secret import SessionKey
-from ...core.session import Session
-from ...core.token import KeyId
 from ..bounded import BoundedMap
 from ..ephemeral import ABSENT_SECONDS, MAX_GRACE_SECONDS
 from ..participants import package

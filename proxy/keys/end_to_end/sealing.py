@@ -13,11 +13,11 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final, Literal, NamedTuple
 
-from ...core.context import Parties, Scope
-from ...core.derivation import SID_BYTES
+from ...core.crypto.context import Parties, Scope
+from ...core.crypto.derivation import SID_BYTES
+from ...core.crypto.secret import KEY_BYTES, SessionKey
+from ...core.crypto.session_cipher import Session
 from ...core.errors import KeyUnavailable, ParticipantError
-from ...core.secret import KEY_BYTES, SessionKey
-from ...core.session import Session
 from ...telemetry.reporter import Reporter
 from ..bounded import BoundedMap
 from ..breaker import REST_SECONDS

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from ...core import base64url
-from ...core.context import Scope
+from ...core.crypto import base64url
+from ...core.crypto.context import Scope
 from ...core.errors import KeysFull, KeyUnavailable
 from ..bounded import BoundedMap
 from ..guarded import Notice

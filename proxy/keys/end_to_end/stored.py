@@ -12,10 +12,10 @@ import struct
 from dataclasses import dataclass
 from typing import Any, Final
 
-from ...core import base64url
-from ...core.context import Scope
-from ...core.derivation import NAME_BYTES, SID_BYTES
-from ...core.secret import NameKey, RecordKey
+from ...core.crypto import base64url
+from ...core.crypto.context import Scope
+from ...core.crypto.derivation import NAME_BYTES, SID_BYTES
+from ...core.crypto.secret import NameKey, RecordKey
 from ..jwk_set import decoded, parse_object
 from ..stores import authentic
 from ..stores.authentic import RecordRefused, RecordUnknown

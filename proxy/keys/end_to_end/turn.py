@@ -11,8 +11,8 @@ from __future__ import annotations
 import secrets
 from typing import Final
 
-from ...core import base64url
-from ...core.context import Scope
+from ...core.crypto import base64url
+from ...core.crypto.context import Scope
 from ...core.errors import KeyUnavailable
 from ..session_settings import MAX_AGE_SECONDS
 from ..sessions import Sessions

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, get_args
 
-from ...core import derivation
+from ...core.crypto import derivation
 from ...core.errors import KeyringError, ParticipantError, UnknownParticipantKey
 from ..roots.provider import Passphrase, RootKey
 from . import public_key, registry

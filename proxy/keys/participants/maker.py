@@ -11,7 +11,7 @@ import json
 import sys
 from typing import Any
 
-from ...core import base64url
+from ...core.crypto import base64url
 from ...core.errors import SealyardError
 from ...process.hardening import harden
 from ..roots.provider import Passphrase, RootKey

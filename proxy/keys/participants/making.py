@@ -8,7 +8,7 @@ import json
 import sys
 from typing import Final
 
-from ...core import base64url
+from ...core.crypto import base64url
 from ...core.errors import InternalError, KeyMakerBusy, ParticipantError
 from ..roots.provider import Passphrase, RootKey
 from . import public_key

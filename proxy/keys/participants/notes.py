@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Generic, Protocol, TypeVar
 
+from ...core.crypto.secret import RecordKey
 from ...core.errors import ParticipantError, ParticipantsUnavailable
-from ...core.secret import RecordKey
 from ..guarded import GuardedStore
 from ..keyring import Keyring
 from ..stores import StoreFailed

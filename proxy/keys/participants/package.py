@@ -19,13 +19,13 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hpke import MLKEM768X25519PrivateKey
 
-from ...core import base64url
-from ...core.context import Scope
-from ...core.derivation import SID_BYTES
+from ...core.crypto import base64url
+from ...core.crypto.context import Scope
+from ...core.crypto.derivation import SID_BYTES
+from ...core.crypto.joined_names import to_json
+from ...core.crypto.secret import KEY_BYTES, SessionKey
+from ...core.crypto.session_cipher import Session
 from ...core.errors import OpenFailed, ParticipantError
-from ...core.joined import to_json
-from ...core.secret import KEY_BYTES, SessionKey
-from ...core.session import Session
 from ..jwk_set import decoded
 from . import package_shape, signature, x_wing
 from .package_shape import MAX_RECIPIENTS, Shape

@@ -15,8 +15,8 @@ from joserfc import jwe
 from joserfc.errors import JoseError
 from joserfc.jwk import OctKey, OKPKey, RSAKey
 
-from ...core import base64url
-from ...core.secret import KEY_BYTES
+from ...core.crypto import base64url
+from ...core.crypto.secret import KEY_BYTES
 from ..jwk_set import decoded
 from . import x_wing
 from .package_shape import ENC, JOSE_ALGS, TYP

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Final
 
-from ...core.derivation import SID_BYTES
+from ...core.crypto.derivation import SID_BYTES
+from ...core.crypto.secret import KEY_BYTES, SessionKey
 from ...core.errors import OpenFailed
-from ...core.secret import KEY_BYTES, SessionKey
 from ..jwk_set import decoded, parse_object
 from . import x_wing
 from .points import POINT_BYTES

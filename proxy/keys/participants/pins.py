@@ -15,10 +15,10 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
-from ...core import base64url
-from ...core.derivation import NAME_BYTES
+from ...core.crypto import base64url
+from ...core.crypto.derivation import NAME_BYTES
+from ...core.crypto.secret import RecordKey
 from ...core.errors import ParticipantError
-from ...core.secret import RecordKey
 from ..guarded import GuardedStore
 from ..jwk_set import parse_object
 from ..keyring import Keyring

@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import (
 )
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
-from ...core import base64url, derivation
+from ...core.crypto import base64url, derivation
 from ...core.errors import KeyringError, ParticipantError
 from .. import envelope
 from ..jwk_set import decoded, parse_object

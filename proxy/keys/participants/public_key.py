@@ -18,7 +18,7 @@ from typing import Any, Final, Literal
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicNumbers
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 
-from ...core import base64url
+from ...core.crypto import base64url
 from ...core.errors import ParticipantError
 from ..jwk_set import decoded, parse_object
 from . import x_wing

@@ -14,10 +14,10 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Final
 
-from ...core import base64url
-from ...core.derivation import NAME_BYTES
+from ...core.crypto import base64url
+from ...core.crypto.derivation import NAME_BYTES
+from ...core.crypto.secret import NameKey, RecordKey
 from ...core.errors import ParticipantError
-from ...core.secret import NameKey, RecordKey
 from ..guarded import GuardedStore
 from ..jwk_set import parse_object
 from ..keyring import Keyring

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import ClassVar, Final
 
 from ...config.settings import SecretReference
-from ...core import base64url
+from ...core.crypto import base64url
+from ...core.crypto.secret import KEY_BYTES
 from ...core.errors import KeyringError, OpenFailed
-from ...core.secret import KEY_BYTES
 from .. import private_file
 from ..keyring import RandomBytes
 from .provider import RootKey

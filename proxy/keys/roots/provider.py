@@ -12,8 +12,8 @@ from typing import Final, NoReturn, Protocol
 from cryptography.hazmat.primitives.hashes import SHA512
 from cryptography.hazmat.primitives.kdf.pbkdf2 import PBKDF2HMAC
 
+from ...core.crypto.secret import KEY_BYTES, Secret
 from ...core.errors import KeyringError
-from ...core.secret import KEY_BYTES, Secret
 from ...process.wiping import overwrite
 from .strength import weakness
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 import hmac
 from typing import Final
 
-from ...core import derivation
-from ...core.secret import RecordKey
+from ...core.crypto import derivation
+from ...core.crypto.secret import RecordKey
 
 TAG_BYTES: Final = 32
 

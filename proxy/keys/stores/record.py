@@ -11,11 +11,11 @@ import struct
 from dataclasses import dataclass
 from typing import Final
 
-from ...core import base64url, derivation
-from ...core.context import Scope
-from ...core.derivation import SID_BYTES
-from ...core.secret import NameKey, RecordKey
-from ...core.wrapping import WRAPPED_BYTES
+from ...core.crypto import base64url, derivation
+from ...core.crypto.aead import WRAPPED_BYTES
+from ...core.crypto.context import Scope
+from ...core.crypto.derivation import SID_BYTES
+from ...core.crypto.secret import NameKey, RecordKey
 from . import authentic
 from .authentic import RecordRefused, RecordUnknown
 

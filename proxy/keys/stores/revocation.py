@@ -8,7 +8,7 @@ from __future__ import annotations
 import struct
 from typing import Final
 
-from ...core.secret import RecordKey
+from ...core.crypto.secret import RecordKey
 from . import authentic
 from .authentic import RecordUnknown
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from time import time
 from typing import Final
 
-from ...core.edits import Fate
+from ...core.edits.edits import Fate
 from ..logs.access_line import MessageLine
 from .samples import WIDTH, Labels, Values
 from .table import (

@@ -12,7 +12,7 @@ import secrets
 from collections.abc import Mapping
 from typing import Final
 
-from ...core.message import Direction
+from ...core.http.message import Direction
 from .frames import CLOSE, PING
 
 REMEMBERED: Final = 16

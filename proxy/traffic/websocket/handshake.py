@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Final, NamedTuple
 
 from ...core.errors import UpstreamFailed
-from ...core.message import Headers, ResponseHead, header_values
+from ...core.http.message import Headers, ResponseHead, header_values
 from ..hop import Crossing
 from .deflate import MOST_BITS
 

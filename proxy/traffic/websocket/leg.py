@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ...core.forwardable import Forwardable
-from ...core.message import SocketHead
+from ...core.apply.forwardable import Forwardable
+from ...core.http.message import SocketHead
 from ..interfaces import RawConnection
 from .closing import close_payload
 from .deflate import compress

@@ -8,13 +8,12 @@ from collections import deque
 from collections.abc import AsyncIterator
 from typing import Final
 
-from ...core import pipeline
+from ...core.apply import apply
 from ...core.errors import TrafficError
-from ...core.exchange import Exchange
-from ...core.message import ResponseHead
-from ...core.messages import Messages
-from ...core.rules import Verdict
-from ...core.trial import Trial, needs_of_trial, trial_exchange, try_out
+from ...core.explain.dry_run import Trial, needs_of_trial, trial_exchange, try_out
+from ...core.http.message import ResponseHead
+from ...core.planning.exchange import Exchange, Messages
+from ...core.rules.model import Verdict
 from ..course import Course
 from ..observation import MOST_BYTES, UNOBSERVED
 from ..problem import deliberate
@@ -96,14 +95,14 @@ class OverheardSocket:
             self.tell(up, Trial({}, "rule-rejects"))
             return
         try:
-            pipeline.pass_handshake(tried)
+            apply.pass_handshake(tried)
         except TrafficError as error:
             self.tell(up, Trial({}, error.reason))
 
     async def _try(self, messages: Messages, arrived: Arrived) -> None:
         try:
             binary = arrived.opcode == BINARY
-            plan = pipeline.plan_message(messages, arrived.payload, binary=binary)
+            plan = apply.plan_message(messages, arrived.payload, binary=binary)
             keys = await self._course.keys.resolve(needs_of_trial(plan))
             trial = try_out(plan, keys, self._course.now())
         except Exception as error:  # noqa: BLE001 - a trial must not become the message's failure

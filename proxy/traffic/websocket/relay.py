@@ -10,11 +10,11 @@ from __future__ import annotations
 import asyncio
 from typing import Final
 
+from ...core.apply.apply import Plan
+from ...core.edits.key_needs import Keys
 from ...core.errors import MalformedRequest, TrafficError, UpstreamFailed
-from ...core.message import Direction
-from ...core.messages import Messages
-from ...core.needs import Keys
-from ...core.pipeline import Plan
+from ...core.http.message import Direction
+from ...core.planning.exchange import Messages
 from ..course import Course
 from ..problem import deliberate, status_of
 from ..record import Record

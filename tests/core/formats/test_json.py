@@ -9,10 +9,10 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from proxy.core import selectors
 from proxy.core.errors import BodyTooLarge, InvalidBody, SealyardError
+from proxy.core.expressions import selectors
+from proxy.core.expressions.selectors import JsonSelector, Step, parse_json_selector
 from proxy.core.formats.json import Selection, escape, unescape, validate
-from proxy.core.selectors import JsonSelector, Step, parse_json_selector
 from tests.core.json_texts import KEYS, documents
 
 PATHS = ("$", "$..x", "$.v", "$.v..x", "$.*", "$[0]", "$..*", "$.a.b", "$..a..b")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from proxy.core.secret import AuditKey
+from proxy.core.crypto.secret import AuditKey
 from proxy.keys.audit import AuditLog, reading
 from proxy.keys.audit.verify import Verdict, verify
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from proxy.core.crypto.secret import AuditKey
 from proxy.core.errors import UnfitEnvironment
-from proxy.core.secret import AuditKey
 from proxy.keys.audit import AuditLog
 from proxy.keys.audit.head import beside
 

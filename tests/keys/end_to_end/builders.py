@@ -8,10 +8,10 @@ from functools import lru_cache
 from typing import Any, Final
 
 from proxy.config.settings import IdentitySettings, PinSettings
-from proxy.core.context import Context, Parties, Scope
-from proxy.core.needs import Needs
-from proxy.core.session import Session
-from proxy.core.token import Token, decode
+from proxy.core.crypto.context import Context, Parties, Scope
+from proxy.core.crypto.session_cipher import Session
+from proxy.core.crypto.token import Token, decode
+from proxy.core.edits.key_needs import Needs
 from proxy.keys.end_to_end.facade import EndToEnd
 from proxy.keys.keyring import Keyring
 from proxy.keys.participants import private_key

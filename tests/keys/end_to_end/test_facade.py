@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from proxy.config.settings import IdentitySettings, SecretReference
-from proxy.core.context import Parties, Scope
+from proxy.core.crypto.context import Parties, Scope
+from proxy.core.crypto.token import decode
+from proxy.core.edits.key_needs import Needs
 from proxy.core.errors import KeyUnavailable, OpenFailed, ParticipantError
-from proxy.core.needs import Needs
-from proxy.core.token import decode
 from proxy.keys.participants import prekey, private_key
 from proxy.keys.participants.participant import ParticipantKey
 from proxy.keys.stores import MemoryStore

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import time
 
-from proxy.core.context import Context
-from proxy.core.needs import Needs
-from proxy.core.token import decode
+from proxy.core.crypto.context import Context
+from proxy.core.crypto.token import decode
+from proxy.core.edits.key_needs import Needs
 from tests.keys.end_to_end.builders import TTL, a_fleet, context, needs_of, reading, sealing
 
 SESSIONS = 60

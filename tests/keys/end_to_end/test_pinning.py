@@ -7,7 +7,7 @@ import json
 import pytest
 
 from proxy.config.settings import PinSettings
-from proxy.core.context import Scope
+from proxy.core.crypto.context import Scope
 from proxy.core.errors import KeyUnavailable, OpenFailed
 from proxy.keys.stores import MemoryStore
 from tests.keys.participants.builders import a_public_key

@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from proxy.core import base64url, derivation, token
-from proxy.core.context import Scope
+from proxy.core.crypto import base64url, derivation, token
+from proxy.core.crypto.context import Scope
+from proxy.core.crypto.secret import SessionKey
+from proxy.core.crypto.session_cipher import Session
+from proxy.core.crypto.token import KeyId, decode
 from proxy.core.errors import OpenFailed
-from proxy.core.secret import SessionKey
-from proxy.core.session import Session
-from proxy.core.token import KeyId, decode
 from proxy.keys.end_to_end import stored
 from proxy.keys.end_to_end.stored import StoredPackage
 from proxy.keys.participants import package

@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 from typing import Any, Final
 
-from proxy.core import base64url
+from proxy.core.crypto import base64url
 from proxy.keys.guarded import GuardedStore
 from proxy.keys.participants import public_key, x_wing
 from proxy.keys.participants.participant import ParticipantKey

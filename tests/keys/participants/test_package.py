@@ -15,11 +15,11 @@ from hypothesis import strategies as st
 from joserfc import jwe
 from joserfc.jwk import RSAKey
 
-from proxy.core import base64url
-from proxy.core.context import Context, Scope
+from proxy.core.crypto import base64url
+from proxy.core.crypto.context import Context, Scope
+from proxy.core.crypto.secret import SessionKey
+from proxy.core.crypto.token import decode
 from proxy.core.errors import OpenFailed, ParticipantError
-from proxy.core.secret import SessionKey
-from proxy.core.token import decode
 from proxy.keys.participants import package, package_shape, public_key, signature, x_wing
 from proxy.keys.participants.package import Identity, Opened
 from proxy.keys.participants.private_key import native_rsa

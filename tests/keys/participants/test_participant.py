@@ -5,7 +5,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.core import base64url
+from proxy.core.crypto import base64url
 from proxy.core.errors import ParticipantError
 from proxy.keys.participants.participant import MAX_KEYS, Participant, ParticipantKey
 from proxy.keys.participants.public_key import PublicKey

@@ -10,7 +10,7 @@ from jwcrypto import jwa
 from jwcrypto import jwe as crypto_jwe
 from jwcrypto import jwk as crypto_jwk
 
-from proxy.core import base64url
+from proxy.core.crypto import base64url
 from proxy.core.errors import KeyringError, ParticipantError
 from proxy.keys import envelope
 from proxy.keys.participants import private_key

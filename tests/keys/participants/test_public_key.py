@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from joserfc.jwk import OKPKey, RSAKey
 
-from proxy.core import base64url
+from proxy.core.crypto import base64url
 from proxy.core.errors import ParticipantError
 from proxy.keys.participants import public_key
 

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from proxy.core.context import Scope
+from proxy.core.crypto.context import Scope
 from proxy.core.errors import ParticipantError
 from proxy.keys.participants import registry
 from proxy.keys.participants.participant import Participant

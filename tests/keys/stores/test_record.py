@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.core.context import Scope
-from proxy.core.secret import NameKey, RecordKey
+from proxy.core.crypto.context import Scope
+from proxy.core.crypto.secret import NameKey, RecordKey
 from proxy.keys.stores import authentic, record, revocation
 from proxy.keys.stores.record import RecordRefused, RecordUnknown, SessionRecord
 

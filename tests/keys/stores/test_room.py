@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from proxy.config.settings import RedisSettings
-from proxy.core.context import Scope
+from proxy.core.crypto.context import Scope
+from proxy.core.crypto.token import decode
 from proxy.core.errors import KeysFull, KeyUnavailable
-from proxy.core.token import decode
 from proxy.keys.stores import Held, MemoryStore, Offer, Store, StoreFull, open_store
 from proxy.keys.stores.sqlite_file import SqliteFile
 from proxy.traffic.problem import problem

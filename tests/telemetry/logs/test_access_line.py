@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.core.edits import Fate
+from proxy.core.edits.edits import Fate
 from proxy.telemetry.logs.access_line import MessageLine
 from proxy.telemetry.logs.console import ConsoleLines
 from proxy.telemetry.logs.events import EVENTS

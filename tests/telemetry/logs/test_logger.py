@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.core.secret import SessionKey
+from proxy.core.crypto.secret import SessionKey
 from proxy.telemetry.logs.console import ConsoleLines
 from proxy.telemetry.logs.events import EVENTS
 from proxy.telemetry.logs.json_lines import EcsLines, JsonLines, Renderer

@@ -10,7 +10,7 @@ from aiohttp import web
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.core.message import Direction
+from proxy.core.http.message import Direction
 from proxy.traffic.websocket.controls import REMEMBERED, Controls
 from proxy.traffic.websocket.frames import CLOSE, PING, PONG
 from tests.traffic.websocket.test_relay import CANARY, scene

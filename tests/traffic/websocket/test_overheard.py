@@ -10,11 +10,11 @@ from dataclasses import dataclass, field, replace
 import aiohttp
 import pytest
 
-from proxy.core.exchange import Exchange
-from proxy.core.message import RequestHead, ResponseHead
-from proxy.core.path import canonical
-from proxy.core.rulebook import Decision, Rulebook
-from proxy.core.rules import Rule, Verdict
+from proxy.core.compiled.rule_table import Decision, Rulebook
+from proxy.core.http.message import RequestHead, ResponseHead
+from proxy.core.http.path import canonical
+from proxy.core.planning.exchange import Exchange
+from proxy.core.rules.model import Rule, Verdict
 from proxy.traffic.observation import MOST_BYTES, UNOBSERVED
 from proxy.traffic.record import Record
 from proxy.traffic.websocket.frames import TEXT, frame

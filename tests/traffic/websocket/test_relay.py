@@ -14,13 +14,13 @@ import pytest
 from aiohttp import web
 
 from proxy.config.limits import Timeouts, TrafficLimits
+from proxy.core.compiled.rule_table import Rulebook
+from proxy.core.edits.key_needs import Keys, Needs
 from proxy.core.errors import KeyUnavailable
-from proxy.core.needs import Keys, Needs
-from proxy.core.routes import parse_pattern
-from proxy.core.rulebook import Rulebook
-from proxy.core.rules import Block, Item, Names, Part, Rule
-from proxy.core.selectors import parse_selector
-from proxy.core.sources import parse_source
+from proxy.core.expressions.routes import parse_pattern
+from proxy.core.expressions.selectors import parse_selector
+from proxy.core.expressions.sources import parse_source
+from proxy.core.rules.model import Block, Item, Names, Part, Rule
 from tests.keys.builders import World, a_world
 from tests.servers import serving
 from tests.traffic.ours import HASTY, Ours, local, proxied

@@ -7,7 +7,7 @@ and the order of members stay as they came.
 
 from __future__ import annotations
 
-from .findings import Findings, Found, Path
+from .lexer import Findings, Found, Path
 from .selection import Selection, member_names, validate
 from .text import escape, quote, quote_utf8, shield, unescape
 

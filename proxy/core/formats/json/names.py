@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from dataclasses import dataclass, field
 from typing import Final
 
-from ...readings_of_a_name import are_plain, fold_member
+from ...expressions.name_readings import are_plain, beginnings, first_step_of_member, fold_member
+from ...expressions.selectors import Any, JsonSelector
 
 _PLAIN: Final = re.compile(r"[A-Za-z0-9_.$@-]+")
 _REMEMBERED: Final = 128
@@ -54,3 +56,85 @@ class PlainNames:
                     self._told.clear()
                 self._told[names] = told
         return told
+
+
+@dataclass(slots=True)
+class Node:
+    """A place in the tree of selectors.
+
+    A `sticky` node (`..`) stays with every descendant. `ends` are the selectors that end here,
+    `beyond` those that lead on from here, `below` both; selectors with `..` count in neither of the
+    last two, since they are missing only if they find nothing at all. `onward` are those that lead
+    on from here, `..` or not. `folded` has for the twins of each name the selectors that lead to
+    it, `beginnings` how ASCII twins begin. `probes` has the names, each also as it stands quoted in
+    a text, where all of them are spelled in one way, and `plain` tells which objects suit them.
+    """
+
+    names: dict[str, Node] = field(default_factory=dict)
+    indexes: dict[int, Node] = field(default_factory=dict)
+    any: Node | None = None
+    deep: Node | None = None
+    sticky: bool = False
+    ends: tuple[int, ...] = ()
+    beyond: frozenset[int] = frozenset()
+    below: frozenset[int] = frozenset()
+    onward: frozenset[int] = frozenset()
+    folded: dict[str, frozenset[int]] = field(default_factory=dict)
+    beginnings: frozenset[str] = frozenset()
+    into_objects: bool = False
+    into_arrays: bool = False
+    only_names: bool = False
+    probes: tuple[tuple[str, str, Node], ...] | None = None
+    plain: PlainNames | None = None
+
+    def variants(self, key: str) -> frozenset[int] | None:
+        """Return the selectors for whose member some readers take one of another name."""
+        selectors = self.folded.get(fold_member(key))
+        if (
+            selectors is None
+            and not key.isalnum()
+            and (first := first_step_of_member(key)) is not None
+        ):
+            selectors = self.folded.get(first)
+        return selectors
+
+
+def insert(root: Node, index: int, selector: JsonSelector, *, deep: bool) -> None:
+    """Add a selector to the tree; `deep` says that it has `..` somewhere."""
+    mine = frozenset[int]() if deep else frozenset({index})
+    node = root
+    for step in selector.steps:
+        node.below |= mine
+        node.beyond |= mine
+        node.onward |= {index}
+        if step.deep:
+            node.deep = node.deep or Node(sticky=True)
+            node = node.deep
+            node.onward |= {index}
+        if isinstance(step.key, str):
+            folded = fold_member(step.key)
+            node.folded[folded] = node.folded.get(folded, frozenset()) | {index}
+            node = node.names.setdefault(step.key, Node())
+        elif isinstance(step.key, Any):
+            node.any = node.any or Node()
+            node = node.any
+        else:
+            node = node.indexes.setdefault(step.key, Node())
+    node.below |= mine
+    node.ends += (index,)
+
+
+def finish(node: Node) -> None:
+    """Note what a walk asks of every node, once the tree stands."""
+    children = [*node.names.values(), *node.indexes.values(), node.any, node.deep]
+    anywhere = node.sticky or node.any is not None or node.deep is not None
+    node.into_objects = anywhere or bool(node.names)
+    node.into_arrays = anywhere or bool(node.indexes)
+    node.only_names = not anywhere and not node.indexes
+    node.beginnings = beginnings(node.folded)
+    if node.names and node.only_names and all(map(is_plain, node.names)):
+        node.probes = tuple((name, quoted(name), child) for name, child in node.names.items())
+        node.plain = PlainNames(node.names)
+    for child in children:
+        if child is not None:
+            finish(child)

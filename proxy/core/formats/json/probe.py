@@ -14,9 +14,8 @@ from collections.abc import Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from typing import Any, Final
 
-from ...selectors import Any as Every
-from .findings import Path
-from .lexer import after_space, scan, value_start
+from ...expressions.selectors import Any as Every
+from .lexer import Path, after_space, scan, value_start
 from .names import PlainNames, quoted
 from .text import MAX_DEPTH, check, decoded, is_too_deep
 from .walk import SELECTED_MAX

@@ -5,13 +5,11 @@ from __future__ import annotations
 from typing import Final
 
 from ...errors import InvalidBody
-from ...selectors import JsonSelector
-from .findings import Findings, Found
-from .lexer import after_space, scan, value_end
-from .names import is_plain
+from ...expressions.selectors import JsonSelector
+from .lexer import Findings, Found, after_space, scan, value_end
+from .names import Node, finish, insert, is_plain
 from .probe import PlainPath, Probe
 from .text import check
-from .tree import Node, finish, insert
 from .walk import Walk
 
 

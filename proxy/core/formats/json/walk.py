@@ -7,11 +7,13 @@ from collections.abc import Iterable
 from typing import Final
 
 from ...errors import BodyTooLarge, InvalidBody
-from ...readings_of_a_name import leads_to_prototype
-from .findings import Findings, Found, Path
+from ...expressions.name_readings import leads_to_prototype
 from .lexer import (
     AFTER_ELEMENT,
     AFTER_MEMBER,
+    Findings,
+    Found,
+    Path,
     after,
     after_space,
     enter,
@@ -21,7 +23,7 @@ from .lexer import (
     value_end,
     value_start,
 )
-from .tree import Node
+from .names import Node
 
 SELECTED_MAX: Final = 30_000
 """How many values of one text may be selected. A dozen bytes of a list may become a token of two

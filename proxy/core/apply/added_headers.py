@@ -1,0 +1,68 @@
+"""Headers that a changed message gains: what a cache, a browser or a client must know of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from ..edits.edits import Fate
+from ..http.cache_control import for_its_client, forbids_recoding
+from ..http.message import Headers, RequestHead, ResponseHead
+
+_NO_TRANSFORM = (b"Cache-Control", b"no-transform")
+UNREAD: Headers = ((b"Sealyard-Unread", b"1"),)
+"""What a response gains that passes unread with something sealed in it."""
+_NOSNIFF = (b"X-Content-Type-Options", b"nosniff")
+
+
+def request_marks(head: RequestHead, counts: Mapping[Fate, int]) -> Headers:
+    """Return what a request gains: nobody behind Sealyard may recode what it sealed."""
+    if "sealed" in counts and not forbids_recoding(head.told):
+        return (_NO_TRANSFORM,)
+    return ()
+
+
+def response_marks(
+    head: ResponseHead,
+    counts: Mapping[Fate, int],
+    varies: tuple[bytes, ...],
+    *,
+    opaque: bool,
+) -> Headers:
+    """Return what a response gains; `opaque` says that its body was sealed as a whole.
+
+    The Cache-Control of what was opened is instead of the backend's, which `mint` keeps back where
+    it is told that the message is `private`.
+    """
+    marks: Headers = vary(head, varies) if varies else ()
+    if opaque and b"x-content-type-options" not in head.told:
+        marks = (_NOSNIFF, *marks)
+    if "opened" in counts:
+        said = for_its_client(head.told, as_it_is="sealed" in counts)
+        marks = ((b"Cache-Control", said), *marks)
+    elif "sealed" in counts and not forbids_recoding(head.told):
+        marks = (_NO_TRANSFORM, *marks)
+    if "plain" in counts:
+        marks = ((b"Sealyard-Plain", b"%d" % counts["plain"]), *marks)
+    if kept := counts.get("kept", 0) + counts.get("in_markup", 0):
+        marks = ((b"Sealyard-Kept", b"%d" % kept), *marks)
+    return marks
+
+
+def bodiless_marks(head: ResponseHead, varies: tuple[bytes, ...], *, opens: bool) -> Headers:
+    """Return what a response without a body gains; `opens` says that one with it may be opened.
+
+    Caches take its headers for those of the body that they hold, or may come to hold.
+    """
+    marks = vary(head, varies)
+    if opens and b"cache-control" in head.told:
+        marks = ((b"Cache-Control", for_its_client(head.told, as_it_is=False)), *marks)
+    return marks
+
+
+def vary(head: ResponseHead, names: tuple[bytes, ...]) -> Headers:
+    """Return the Vary that is missing: `names` are request headers that the response depends on."""
+    if not names:
+        return ()
+    said = head.told.words(b"vary")
+    missing = [name for name in names if name.lower() not in said]
+    return ((b"Vary", b", ".join(missing)),) if missing and b"*" not in said else ()

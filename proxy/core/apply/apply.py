@@ -1,0 +1,390 @@
+"""Plan and apply: the two pure functions that change a message, with one key look-up between them.
+
+A plan finds the spans to change and says which keys that needs; `apply` splices. Only here are
+Forwardables made, so whatever leaves Sealyard has passed the rules.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import partial
+
+from ..compiled.block import JOSE, Blueprint
+from ..crypto.session_cipher import Session
+from ..crypto.token import Token
+from ..edits.edit_types import PieceEdit
+from ..edits.edits import AtHand, Change, Fate, OpenEdit, SealEdit
+from ..edits.head_values import HeadEdit, with_changes
+from ..edits.key_needs import Keys
+from ..edits.splice import splice
+from ..edits.stream_edits import Begun, CheckedFlow, FrameEdit
+from ..errors import OpenFailed, Unopened
+from ..expressions.selectors import Whole
+from ..formats.kinds import Kind
+from ..formats.records.splitters import cutter
+from ..http.message import Head, Headers, RequestHead, ResponseHead, SocketHead, media_type
+from ..planning.block_choice import (
+    alternatives,
+    choose_bodiless,
+    choose_response,
+    flowing_request,
+    flows,
+    refuse_rejected,
+    streaming_request,
+    streaming_response,
+    suffices,
+)
+from ..planning.exchange import Exchange
+from ..planning.find import refuse_elsewhere, refuse_present
+from ..planning.find_in_parts import refuse_new_delimiters
+from ..planning.mistyped_response import Look, holds_sealed, may_be_misnamed, named
+from ..planning.plan import Plan
+from ..planning.planner import (
+    plan_bodiless,
+    plan_flowing_request,
+    plan_flowing_response,
+    plan_message,
+    plan_records,
+    plan_request,
+    plan_response,
+)
+from ..planning.record_stream import RecordFlow
+from ..rules.model import Block
+from .added_headers import UNREAD, bodiless_marks, request_marks, response_marks
+from .forwardable import Forwardable, mint
+
+__all__ = [
+    "Applied",
+    "Look",
+    "Plan",
+    "apply",
+    "begin_stream",
+    "choose_bodiless",
+    "choose_response",
+    "flowing_request",
+    "flows",
+    "holds_sealed",
+    "may_be_misnamed",
+    "named",
+    "pass_handshake",
+    "pass_request",
+    "pass_response",
+    "plan_bodiless",
+    "plan_flowing_request",
+    "plan_flowing_response",
+    "plan_message",
+    "plan_records",
+    "plan_request",
+    "plan_response",
+    "streaming_request",
+    "streaming_response",
+    "suffices",
+]
+
+
+@dataclass(slots=True)
+class Applied:
+    """A message that may be forwarded, how many values met which fate, and who opened them.
+
+    `proven` are the sessions with which tags have verified, worth keeping in a cache, and how many
+    values each has opened; `unopened` are tokens that did not open and may stay.
+    """
+
+    forwardable: Forwardable
+    counts: Mapping[Fate, int]
+    proven: Mapping[Session, int]
+    unopened: tuple[Unopened, ...] = ()
+
+
+def pass_request(exchange: Exchange) -> Forwardable:
+    """Return the request to be forwarded with its body unread: its rule has no block for it."""
+    if exchange.decision.reads_request:
+        message = "a request that a rule reads cannot pass unread"
+        raise TypeError(message)
+    exchange.refuse_unclear()
+    return mint(exchange.head, ruled=exchange.decision.may_read_response)
+
+
+def pass_handshake(exchange: Exchange) -> Forwardable:
+    """Return the handshake of a WebSocket whose messages are read, each by itself.
+
+    Raises ForbiddenValue for what the rule forbids in its head, RejectedByRule where the rule
+    rejects what the backend would say.
+    """
+    refuse_rejected(exchange)
+    exchange.refuse_unclear()
+    compiled = exchange.decision.compiled
+    for one in compiled.request if compiled is not None else ():
+        refuse_present(exchange.head, one, b"")
+    return mint(exchange.head, ruled=exchange.decision.may_read_response)
+
+
+def pass_response(
+    exchange: Exchange, head: ResponseHead, *, bodiless: bool, unread: bool = False
+) -> Forwardable:
+    """Return a response to be relayed with its body unread.
+
+    `unread` says that something sealed stands in it, `bodiless` that the response has no body by
+    HTTP's own rules (HEAD, 204, 304). It must not fit a block. Raises RejectedByRule where the rule
+    rejects all responses.
+    """
+    if exchange.decision.compiled is None:
+        return mint(head)  # no rule is there that could reject or read it
+    refuse_rejected(exchange)
+    choose = choose_bodiless if bodiless else choose_response
+    if choose(exchange, head) is not None:
+        message = "a response that a rule reads cannot pass unread"
+        raise TypeError(message)
+    decision = exchange.decision
+    if not (bodiless and decision.may_read_response):
+        return mint(head, marks=UNREAD if unread else ())
+    opens = decision.may_open_response
+    marks = bodiless_marks(head, decision.varies, opens=opens)
+    return mint(head, ruled=True, private=opens, marks=marks)
+
+
+def begin_stream(
+    exchange: Exchange,
+    blueprint: Blueprint,
+    head: RequestHead | ResponseHead,
+    kind: Kind,
+    limit: int,
+) -> Forwardable:
+    """Return a message whose records are planned as they come, each of `limit` bytes at most.
+
+    What becomes of its values is not known yet: it is marked as if all were sealed or opened.
+    """
+    flow = RecordFlow(cutter(kind, limit), partial(plan_records, exchange, blueprint, head))
+    counts = _foreseen(alternatives(exchange, blueprint, head))
+    if isinstance(head, RequestHead):
+        exchange.refuse_unclear()
+        refuse_elsewhere(exchange, blueprint, head, b"")
+        marks = request_marks(head, counts)
+    else:
+        marks = response_marks(head, counts, exchange.decision.varies, opaque=False)
+    return mint(
+        head,
+        changed=True,
+        ruled=exchange.decision.may_read_response,
+        private="opened" in counts,
+        marks=marks,
+        flow=flow,
+    )
+
+
+def _foreseen(takers: Iterable[Blueprint]) -> dict[Fate, int]:
+    """Return what a message is marked by of whose values nothing is known yet."""
+    blocks = [one.block for one in takers]
+    counts: dict[Fate, int] = {}
+    if any(one.encrypt for one in blocks):
+        counts["sealed"] = 1
+    if any(one.decrypt for one in blocks):
+        counts["opened"] = 1
+    return counts
+
+
+def apply(plan: Plan, keys: Keys, now: float) -> Applied:
+    """Return the message with every edit carried out; no other byte differs.
+
+    `now` is in seconds since 1970. Raises MessageError, and then nothing may be forwarded.
+    """
+    if plan.single:
+        return _apply_single(plan, keys, now)
+    at_hand = AtHand(keys)
+    done = _Done()
+    if plan.edits:
+        assert plan.blueprint is not None  # noqa: S101 - only a blueprint makes edits
+        done.carry_out(plan.edits, at_hand, plan.blueprint.block, now)
+    begun = None if plan.framing is None else _begun(plan, plan.framing, at_hand, now, done)
+    if done.failed is not None:
+        done.failed.unopened = tuple(at_hand.unopened)
+        raise done.failed
+    head = _changed(plan.head, done.head_changes) if done.head_changes else plan.head
+    if begun is not None:
+        forwardable = _framed(plan, begun, head, done.counts)
+    elif plan.form is not None:
+        forwardable = _in_parts(plan, head)
+    else:
+        forwardable = _whole(plan, head, done)
+    return Applied(forwardable, done.counts, done.proven, tuple(at_hand.unopened))
+
+
+def _apply_single(plan: Plan, keys: Keys, now: float) -> Applied:
+    """Do as `apply` does for any plan, in the few steps that a single edit takes."""
+    assert plan.blueprint is not None  # noqa: S101 - only a blueprint makes edits
+    at_hand = AtHand(keys)
+    try:
+        change = plan.edits[0].carry_out(at_hand, plan.blueprint.block, now)
+    except OpenFailed as error:
+        error.unopened = tuple(at_hand.unopened)
+        raise
+    text, session = change.text, change.session
+    counts: dict[Fate, int] = {change.fate: 1}
+    head, body = plan.head, plan.body
+    if type(head) is RequestHead:
+        marks = request_marks(head, counts)
+    else:
+        assert isinstance(head, ResponseHead)  # noqa: S101 - a message of a WebSocket has no type
+        marks = response_marks(head, counts, plan.varies, opaque=False)
+    if text is not None:
+        body = b"".join((body[: change.start], text, body[change.end :]))
+    forwardable = mint(
+        head,
+        body,
+        changed=text is not None,
+        ruled=plan.ruled,
+        private=change.fate == "opened",
+        marks=marks,
+    )
+    proven = {} if session is None else {session: 1}
+    return Applied(forwardable, counts, proven, tuple(at_hand.unopened))
+
+
+class _Done:
+    """What carrying out the edits of a message has come to so far."""
+
+    __slots__ = ("beside", "changes", "counts", "failed", "head_changes", "proven")
+
+    def __init__(self) -> None:
+        self.counts: dict[Fate, int] = {}
+        self.proven: dict[Session, int] = {}
+        self.changes: list[Change] = []
+        self.beside: dict[Change, None] = {}  # more than one value may ask for the same
+        self.head_changes: list[tuple[int, Change]] = []
+        self.failed: OpenFailed | None = None
+
+    def carry_out(
+        self, edits: tuple[PieceEdit, ...], keys: AtHand, block: Block, now: float
+    ) -> None:
+        """Carry out every edit, also those behind one that fails."""
+        counts, proven = self.counts, self.proven
+        for edit in edits:
+            try:
+                change = edit.carry_out(keys, block, now)
+            except OpenFailed as error:
+                # The others are tried all the same: else the time would tell which of many it was.
+                self.failed = self.failed or error
+                continue
+            fate, session = change.fate, change.session
+            counts[fate] = counts.get(fate, 0) + 1
+            if session is not None:
+                proven[session] = proven.get(session, 0) + 1
+            if change.text is not None:
+                if type(edit) is HeadEdit:
+                    self.head_changes.append((edit.place, change))
+                else:
+                    self.changes.append(change)
+            if change.also:
+                self.beside.update(dict.fromkeys(change.also))
+
+
+def _changed(head: Head, changes: list[tuple[int, Change]]) -> Head:
+    assert not isinstance(head, SocketHead)  # noqa: S101 - it has nothing to change
+    return with_changes(head, changes)
+
+
+def _whole(plan: Plan, head: Head, done: _Done) -> Forwardable:
+    """Return a message whose body is there, with the spans changed."""
+    changes = done.changes
+    if done.beside:
+        changes += done.beside
+    return mint(
+        head,
+        _spliced(plan, changes) if changes else plan.body,
+        changed=bool(changes or done.head_changes) or plan.decoded,
+        decoded=plan.decoded,
+        ruled=plan.ruled,
+        private="opened" in done.counts,
+        media_type=_new_media_type(plan) if changes else None,
+        marks=_marks(plan, done.counts),
+    )
+
+
+def _spliced(plan: Plan, changes: list[Change]) -> bytes:
+    """Return the changed body; raise MessageError where it would not be read as it was meant."""
+    body = splice(plan.body, changes)
+    if plan.blueprint is not None and plan.blueprint.reads_parts and _has_parts(plan):
+        refuse_new_delimiters(plan.head.told, plan.body, body)
+    if type(plan.head) is SocketHead and not plan.head.binary:
+        try:
+            body.decode()
+        except UnicodeDecodeError:
+            raise OpenFailed("not-text") from None
+    return body
+
+
+def _begun(plan: Plan, framing: FrameEdit, keys: AtHand, now: float, done: _Done) -> Begun | None:
+    """Begin to change the body as one, or note why that failed."""
+    assert plan.blueprint is not None  # noqa: S101 - only a blueprint makes edits
+    try:
+        begun = framing.begin(keys, plan.blueprint.block, now, plan.body)
+    except OpenFailed as error:
+        done.failed = done.failed or error
+        return None
+    if begun.session is not None:
+        done.proven[begun.session] = done.proven.get(begun.session, 0) + 1
+    return begun
+
+
+def _in_parts(plan: Plan, head: Head) -> Forwardable:
+    """Return a form whose parts change while they pass."""
+    assert plan.blueprint is not None  # noqa: S101 - a form passes by a block
+    counts = _foreseen((plan.blueprint,))
+    return mint(
+        head,
+        changed=True,
+        ruled=plan.ruled,
+        private="opened" in counts,
+        marks=_marks(plan, counts),
+        flow=plan.form,
+    )
+
+
+def _framed(plan: Plan, begun: Begun, head: Head, counts: dict[Fate, int]) -> Forwardable:
+    """Return a message whose body becomes a frame or comes out of one, now or while it passes."""
+    counts[begun.fate] = counts.get(begun.fate, 0) + 1
+    body, flow = None if plan.flows else plan.body, begun.flow
+    if flow is not None and body is not None:
+        body, flow = flow.feed(body) + flow.end(), None
+    if flow is not None and plan.digests is not None:
+        flow = CheckedFlow(flow, plan.digests)
+    return mint(
+        head,
+        body,
+        changed=begun.flow is not None or head is not plan.head or plan.decoded,
+        decoded=plan.decoded,
+        ruled=plan.ruled,
+        private="opened" in counts,
+        media_type=begun.media_type,
+        marks=_marks(plan, counts),
+        flow=flow,
+    )
+
+
+def _has_parts(plan: Plan) -> bool:
+    assert plan.blueprint is not None  # noqa: S101 - only a blueprint makes edits
+    return plan.blueprint.kind(media_type(plan.head.told)) == "multipart"
+
+
+def _new_media_type(plan: Plan) -> str | None:
+    """Return the new Content-Type: JOSE once sealed whole, the old one once opened whole."""
+    if plan.blueprint is None or not plan.blueprint.takes_whole:
+        return None
+    for edit in plan.edits:
+        if isinstance(edit, SealEdit) and edit.item.selector is Whole.BODY:
+            return JOSE
+        if isinstance(edit, OpenEdit) and edit.shape == "body" and isinstance(edit.token, Token):
+            return edit.token.cty or ""
+    return None
+
+
+def _marks(plan: Plan, counts: Mapping[Fate, int]) -> Headers:
+    head = plan.head
+    if type(head) is RequestHead:
+        return request_marks(head, counts)
+    if type(head) is not ResponseHead:
+        return ()
+    whole = plan.blueprint.whole_encrypt if plan.blueprint is not None else None
+    opaque = whole is not None and whole.selector is Whole.BODY and bool(plan.body)
+    return response_marks(head, counts, plan.varies, opaque=opaque)

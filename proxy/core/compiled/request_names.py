@@ -1,0 +1,260 @@
+"""The names of a request outside its body: path, query, headers and claims of its bearer token."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+from typing import Final
+from urllib.parse import parse_qsl, unquote
+
+from ..crypto import base64url
+from ..errors import AmbiguousRequest, InvalidBody, MissingValue, OpenFailed
+from ..expressions.name_readings import FieldNames, fold_header
+from ..expressions.sources import JsonSource, NameSource
+from ..formats.parameters import COOKIE, cookies, fields_of_query
+from ..http.message import RequestHead, header_values
+
+
+class RequestNames:
+    """The names of one request, each read once.
+
+    `captures` are the names of its path. `elsewhere` holds names of the body that are also in the
+    query or in a cookie: all of them must have the same value.
+    """
+
+    __slots__ = ("_claims", "_query", "_texts", "captures", "elsewhere", "head")
+
+    def __init__(self, head: RequestHead, captures: Mapping[str, str]) -> None:
+        """Read nothing yet."""
+        self.head = head
+        self.elsewhere: dict[JsonSource, str] = {}
+        self.captures = captures
+        self._texts: dict[NameSource, str | None] = {}
+        self._claims: dict[str, object] | None = None
+        self._query: dict[str, list[str]] | None = None
+
+    def name(self, source: NameSource) -> str | None:
+        """Return the text of a name outside the body, or None; raise as `read` does."""
+        if source.place == "const":
+            return source.name
+        if source not in self._texts:
+            self._texts[source] = self._look_up(source)
+        text = self._texts[source]
+        if text is not None and not text:
+            raise MissingValue("empty-name", detail="A name of the message is empty.")
+        return text
+
+    @property
+    def bearer(self) -> str | None:
+        """The bearer token of the request, None where it has none."""
+        credentials = _only(
+            [_header_text(one) for one in header_values(self.head.headers, b"authorization")]
+        )
+        scheme, _, token = (credentials or "").partition(" ")
+        return token.strip(" ") if scheme.lower() == "bearer" else None
+
+    def _look_up(self, source: NameSource) -> str | None:
+        if source.place == "path":
+            return self.captures.get(source.name)
+        if source.place == "query":
+            return _only(self._parameters().get(source.name, []))
+        if source.place == "header":
+            values = header_values(self.head.headers, source.name.encode())
+            return _only([_header_text(value) for value in values])
+        claim = self._token_claims().get(source.name)
+        if claim is None or (isinstance(claim, str | int) and not isinstance(claim, bool)):
+            return None if claim is None else str(claim)
+        raise MissingValue("claim-not-text")
+
+    def _parameters(self) -> dict[str, list[str]]:
+        if self._query is None:
+            self._query = {}
+            try:
+                pairs = parse_qsl(self.head.query or "", keep_blank_values=True, errors="strict")
+            except ValueError:
+                raise AmbiguousRequest("query-not-utf-8") from None
+            for name, value in pairs:
+                self._query.setdefault(name, []).append(value)
+        return self._query
+
+    def _token_claims(self) -> dict[str, object]:
+        """Return the claims of the bearer's JWT (RFC 7519), unverified: see `trusted_names`."""
+        if self._claims is None:
+            self._claims = {}
+            parts = (self.bearer or "").split(".")
+            if len(parts) == len(("header", "payload", "signature")):
+                self._claims = _payload(parts[1])
+        return self._claims
+
+
+def _only(values: list[str]) -> str | None:
+    if len(values) > 1:
+        raise AmbiguousRequest("name-stands-twice")
+    return values[0] if values else None
+
+
+def _header_text(value: bytes) -> str:
+    try:
+        return value.decode("ascii").strip(" \t")
+    except UnicodeDecodeError:
+        raise AmbiguousRequest("name-not-ascii") from None
+
+
+def _payload(part: str) -> dict[str, object]:
+    try:
+        text = base64url.decode(part.encode())
+        claims = json.loads(text, parse_float=_no_float, object_pairs_hook=_once)
+    except (ValueError, RecursionError, OpenFailed, InvalidBody):
+        return {}
+    return claims if isinstance(claims, dict) else {}
+
+
+def _once(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    claims = dict(pairs)
+    if len(claims) < len(pairs):
+        raise AmbiguousRequest("claim-stands-twice")
+    return claims
+
+
+def _no_float(text: str) -> list[str]:
+    # Not text, so that a claim such as 1.0 can never stand for the name 1.
+    return [text]
+
+
+_CONNECTION: Final = b"connection"
+_AUTHORIZATION: Final = b"authorization"
+_CREDENTIALS: Final = FieldNames({0: "access_token"})  # RFC 6750 section 2
+_CREDENTIAL_COOKIES: Final = FieldNames(
+    dict(enumerate(("access_token", "authorization", "bearer", "jwt")))
+)
+
+
+_DECODES: Final = 4
+_CLIMBING: Final = re.compile(r"(?:\A|[/\\])\.\.? *[/\\]|[/\\]\.\.? *\Z")
+
+
+def _refuse_other_segments(name: str) -> None:
+    """Raise AmbiguousRequest for a segment of a path in which servers find another name."""
+    if ";" in name:
+        # Servlets, and not they alone, take what follows for parameters.
+        raise AmbiguousRequest("parameters-in-name")
+    if "." not in name and "%" not in name:
+        return
+    # Tomcat, where it decodes slashes, climbs in `a%2F..%2Fb` and reads `b`.
+    for _ in range(_DECODES):
+        if _CLIMBING.search(name):
+            raise AmbiguousRequest("dots-in-name")
+        name = unquote(name, errors="replace")
+
+
+class NamesOfHead:
+    """The sources of one rule that are read from the head of its requests."""
+
+    __slots__ = (
+        "_captures",
+        "_elsewhere",
+        "_headers",
+        "_jwt",
+        "_names",
+        "_parameters",
+        "_replaced",
+    )
+
+    def __init__(
+        self,
+        sources: Iterable[NameSource],
+        *,
+        replaced: bool = False,
+        elsewhere_allowed: bool = False,
+    ) -> None:
+        """Make ready for sources of any place.
+
+        `replaced` says that another source is read where there is no bearer token;
+        `elsewhere_allowed` lets cookies have their names, and other credentials stand there.
+        """
+        self._replaced = replaced
+        self._elsewhere = not elsewhere_allowed
+        known = dict.fromkeys(sources)
+        self._captures = [one.name for one in known if one.place == "path"]
+        self._parameters = [one for one in known if one.place == "query"]
+        self._names = FieldNames(dict(enumerate(one.name for one in self._parameters)))
+        self._headers = {
+            fold_header(one.name.encode()): one for one in known if one.place == "header"
+        }
+        self._jwt = any(one.place == "jwt" for one in known)
+
+    def refuse_unclear(self, names: RequestNames) -> None:
+        """Raise AmbiguousRequest where one of the names could be read otherwise than it is here.
+
+        Raises MissingValue for one that is empty.
+        """
+        told = names.head.told
+        if self in told.cleared:
+            return
+        for name in self._captures:
+            _refuse_other_segments(names.captures.get(name, ""))
+        if self._parameters:
+            self._look_at_query(names)
+        if self._headers or self._jwt:
+            self._look_at_headers(names.head)
+        for source in (*self._parameters, *self._headers.values()):
+            names.name(source)
+        if self._jwt and self._elsewhere and (names.head.query or COOKIE in told):
+            self._look_for_credentials(names)
+        told.cleared.add(self)
+
+    def _look_at_query(self, names: RequestNames) -> None:
+        """Refuse a parameter in a second spelling, and a cookie of its name with another text."""
+        head = names.head
+        for name, value in fields_of_query(head.query or ""):
+            for key, _ in self._names.readings(name):
+                if value is None or name != self._parameters[key].name:
+                    raise AmbiguousRequest("name-variant")
+        for name, value in cookies(head) if self._elsewhere else ():
+            for key, _ in self._names.readings(name):
+                source = self._parameters[key]
+                if name != source.name or value != names.name(source):
+                    raise AmbiguousRequest("name-differs")
+
+    def _look_at_headers(self, head: RequestHead) -> None:
+        """Refuse a header in a second spelling, a second line of it, a list, or one not to pass."""
+        wanted = {*self._headers, _AUTHORIZATION} if self._jwt else self._headers
+        seen: set[bytes] = set()
+        for spelled, value in head.headers:
+            folded = fold_header(spelled)
+            if folded == _CONNECTION:
+                if any(fold_header(one) in wanted for one in value.split(b",")):
+                    raise AmbiguousRequest("name-in-connection")
+            elif folded in wanted:
+                source = self._headers.get(folded)
+                exact = _AUTHORIZATION if source is None else source.name.encode()
+                if folded in seen or spelled.lower() != exact:
+                    twice = "name-stands-twice" if spelled.lower() == exact else "name-variant"
+                    raise AmbiguousRequest(twice)
+                if source is not None and b"," in value:
+                    raise AmbiguousRequest("name-in-a-list")
+                seen.add(folded)
+
+    def _look_for_credentials(self, names: RequestNames) -> None:
+        """Refuse a second credential: the backend may take its name from that one."""
+        bearer = names.bearer
+        if bearer is None:
+            if not self._replaced:
+                return  # then there is no name, and nothing is sealed or opened under one
+            bearer = ""
+        for name, value in fields_of_query(names.head.query or ""):
+            refuse_credential(name, value, bearer)
+        for name, value in cookies(names.head):
+            if _CREDENTIAL_COOKIES.readings(name) and _token(value) != bearer:
+                raise AmbiguousRequest("second-credential")
+
+
+def refuse_credential(name: str, value: str | None, bearer: str) -> None:
+    """Raise AmbiguousRequest where a field is a credential other than the bearer token."""
+    if _CREDENTIALS.readings(name) and value != bearer:
+        raise AmbiguousRequest("second-credential")
+
+
+def _token(value: str) -> str:
+    return value[7:].strip(" ") if value[:7].lower() == "bearer " else value

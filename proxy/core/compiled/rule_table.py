@@ -1,0 +1,294 @@
+"""The rules of one listener: which of them takes a request."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from types import MappingProxyType
+from typing import Final
+
+from ..errors import AmbiguousRequest, InvalidExpression, RejectedByRule
+from ..expressions.routes import Pattern, RouteTable
+from ..expressions.sources import FirstSource, JsonSource, NameSource, json_sources, name_sources
+from ..http.path import REMEMBERED, REMEMBERED_MAX, CanonicalPath
+from ..rules.model import NAMED_PARTS, Behaviour, Block, Rule, Verdict
+from .block import Blueprint
+from .request_names import NamesOfHead
+
+Blueprints = tuple[Blueprint, ...]
+
+_OVERRIDDEN: Final = "POST"
+"""The method that frameworks let a form replace by its field `_method`."""
+
+
+@dataclass(frozen=True, slots=True)
+class CompiledRule:
+    """A rule with its blocks made ready. An empty tuple lets the direction pass unread.
+
+    `varies` are the request headers that bind what a response holds; `seals_response` says that
+    some block encrypts responses, `opens_response` that some block decrypts them. `names` are those
+    that bind values and stand in the head of requests.
+    """
+
+    rule: Rule
+    request: Blueprints
+    response: Blueprints
+    varies: tuple[bytes, ...]
+    seals_response: bool
+    opens_response: bool
+    names: NamesOfHead | None = None
+
+    @property
+    def guards(self) -> bool:
+        """Whether something gets out, or in, where a request goes around the rule."""
+        rejects = self.rule.request is Verdict.REJECT
+        acts = rejects or bool(self.request) or self.seals_response
+        return acts and not self.rule.observes
+
+
+class Decision:
+    """Which rule takes a request, with its captures; `compiled` is None for unmatched traffic.
+
+    `rule` is the rule that matched. `reads_request` says that the request's body must be read
+    before anything is forwarded, `may_read_response` that some response to it would be read.
+    `may_open_response` says that of one that would be opened. `varies` are the request headers that
+    bind what a response holds. A rule that only `observes`
+    stands there, and the message passes as if there were none. `overridable`: with another method,
+    another rule would take the request, and one that must not be gone around. `pattern` is the one
+    of the rule's that took it.
+    """
+
+    __slots__ = (
+        "captures",
+        "compiled",
+        "may_open_response",
+        "may_read_response",
+        "observes",
+        "overridable",
+        "pattern",
+        "reads_request",
+        "rule",
+        "varies",
+    )
+
+    def __init__(
+        self,
+        compiled: CompiledRule | None,
+        captures: Mapping[str, str] = MappingProxyType({}),
+        *,
+        observes: CompiledRule | None = None,
+        overridable: bool = False,
+        pattern: Pattern | None = None,
+    ) -> None:
+        """Draw from the rule what every message asks."""
+        self.pattern = pattern
+        self.overridable = overridable
+        self.compiled = compiled
+        self.captures = captures
+        self.observes = observes
+        named = compiled or observes
+        self.rule = named.rule if named else None
+        self.reads_request = bool(compiled and compiled.request)
+        self.may_read_response = bool(compiled and compiled.response)
+        self.may_open_response = bool(compiled and compiled.opens_response)
+        self.varies = compiled.varies if compiled else ()
+
+
+class Rulebook:
+    """The rules of one listener. The first match wins.
+
+    `end_to_end` tells whether some rule takes keys from key packages, `joins` whether some rule
+    that does not only observe binds values to joined names.
+    """
+
+    __slots__ = (
+        "_enforced",
+        "_methods",
+        "_pass_unmatched",
+        "_remembered",
+        "_table",
+        "end_to_end",
+        "joins",
+        "rules",
+    )
+
+    def __init__(self, rules: tuple[Rule, ...], *, pass_unmatched: bool) -> None:
+        """Build the route table of `rules`; unmatched requests pass or are rejected."""
+        self.rules = tuple(_compile(rule) for rule in rules)
+        self.end_to_end = any(map(_has_parties, rules))
+        self.joins = any(
+            block.joins
+            for one in self.rules
+            for block in (*one.request, *one.response)
+            if not one.rule.observes
+        )
+        self._pass_unmatched = pass_unmatched
+        self._table = RouteTable(
+            [(index, pattern) for index, rule in enumerate(rules) for pattern in rule.patterns]
+        )
+        # Rules that only observe take part in no refusal.
+        self._enforced = self._table
+        if any(rule.observes for rule in rules):
+            self._enforced = RouteTable(
+                [
+                    (index, pattern)
+                    for index, rule in enumerate(rules)
+                    for pattern in rule.patterns
+                    if not rule.observes
+                ]
+            )
+        named = (pattern.methods for rule in rules for pattern in rule.patterns)
+        self._methods = frozenset({"PUT"}.union(*named)) - {_OVERRIDDEN}
+        self._remembered = lru_cache(maxsize=REMEMBERED)(self._decide)
+
+    def decide(self, method: str, path: CanonicalPath, *, websocket: bool = False) -> Decision:
+        """Return the decision for a request, before its body is read.
+
+        `websocket` marks an upgrade request. Raises RejectedByRule where the configuration says no,
+        AmbiguousRequest where the path can be read in more than one way.
+        """
+        short = len(path.text) + len(method) <= REMEMBERED_MAX  # clients choose both
+        decide = self._remembered if short else self._decide
+        return decide(method, path, websocket)
+
+    def _decide(
+        self,
+        method: str,
+        path: CanonicalPath,
+        websocket: bool,  # noqa: FBT001 - private
+    ) -> Decision:
+        found = self._find(method, path, websocket=websocket)
+        if websocket and found is None and self._enforced.find(method, path) is not None:
+            # A handshake must not carry messages around the rules of its route.
+            raise RejectedByRule("upgrade-on-ruled-route")
+        if found is None:
+            if self._pass_unmatched:
+                return Decision(None, overridable=self._overridable(method, path, None))
+            raise RejectedByRule("no-rule")
+        index, pattern = found
+        compiled = self.rules[index]
+        captures = MappingProxyType(pattern.captures(path))
+        overridable = self._overridable(method, path, index)
+        if compiled.rule.observes:
+            return Decision(
+                None, captures, observes=compiled, overridable=overridable, pattern=pattern
+            )
+        if compiled.rule.request is Verdict.REJECT:
+            refusal = RejectedByRule("rule-rejects")
+            refusal.rule = compiled.rule.name
+            raise refusal
+        return Decision(compiled, captures, overridable=overridable, pattern=pattern)
+
+    def _find(
+        self, method: str, path: CanonicalPath, *, websocket: bool
+    ) -> tuple[int, Pattern] | None:
+        """Return the first match; raise AmbiguousRequest where rules that are in force disagree."""
+        try:
+            return self._table.find(method, path, websocket=websocket)
+        except AmbiguousRequest:
+            if self._enforced is self._table:
+                raise
+            return self._enforced.find(method, path, websocket=websocket)
+
+    def _overridable(self, method: str, path: CanonicalPath, taking: int | None) -> bool:
+        if method != _OVERRIDDEN:
+            return False
+        return any(
+            other != taking and self.rules[other].guards
+            for one in self._methods
+            for other in self._table.takers(one, path)
+        )
+
+    def rules_path(self, path: CanonicalPath) -> bool:
+        """Tell whether a rule in force takes requests to this path, be it in a laxer reading."""
+        return self._enforced.touches(path)
+
+
+def _compile(rule: Rule) -> CompiledRule:
+    response = tuple(Blueprint(one, rule.names, "response") for one in _blocks(rule.response))
+    keeps = tuple(_kept_names(rule, response))
+    blocks = _blocks(rule.request)
+    if not blocks and keeps:
+        # The answer's names stand in the request's body: read it, change nothing.
+        allowed = all(one.block.elsewhere_allowed for one in response)
+        blocks = (Block(elsewhere_allowed=allowed),)
+    request = tuple(Blueprint(one, rule.names, "request", keeps=keeps) for one in blocks)
+    several = len(request) > 1 or any(one.when for one in request)
+    if several and any(one.in_head for one in request):
+        # Without a body the first block would be taken, and what the others select would pass.
+        raise InvalidExpression("`query:` and `header:` stand in a rule's only block")
+    several = len(response) > 1 or any(one.when for one in response)
+    if several and any(one.heeds_head for one in response):
+        raise InvalidExpression("`header:` stands in the only block of responses")
+    if any(one.websocket for one in rule.patterns):
+        _refuse_misfits(request, response, keeps)
+    varies = tuple(sorted(set(_varies(response))))
+    return CompiledRule(
+        rule,
+        request,
+        response,
+        varies,
+        seals_response=any(one.block.encrypt for one in response),
+        opens_response=any(one.block.decrypt for one in response),
+        names=_of_head((*request, *response)),
+    )
+
+
+def _of_head(blueprints: Blueprints) -> NamesOfHead | None:
+    """Return what looks at the names in the head of a rule's requests; None where it has none."""
+    names = tuple(_names_of_head(blueprints))
+    if not names:
+        return None
+    allowed = all(one.block.elsewhere_allowed for one in blueprints)
+    sources = {one.sources[part] for one in blueprints for part in one.sources if one.needs(part)}
+    replaced = any(isinstance(one, FirstSource) for one in sources)
+    return NamesOfHead(names, replaced=replaced, elsewhere_allowed=allowed)
+
+
+def _names_of_head(blueprints: Blueprints) -> Iterator[NameSource]:
+    """Yield the names outside of bodies that bind a value, those that are constant aside."""
+    for one in blueprints:
+        for part, source in one.sources.items():
+            if one.needs(part):
+                yield from (name for name in name_sources(source) if name.place != "const")
+
+
+def _has_parties(rule: Rule) -> bool:
+    blocks = (*_blocks(rule.request), *_blocks(rule.response))
+    return any(item.parties for one in blocks for item in (*one.encrypt, *one.decrypt))
+
+
+def _refuse_misfits(
+    request: Blueprints, response: Blueprints, keeps: tuple[JsonSource, ...]
+) -> None:
+    """Raise InvalidExpression for what the messages of a WebSocket do not have."""
+    if keeps:
+        raise InvalidExpression("a WebSocket has no one request to keep a name from")
+    if any(one.heeds_head for one in response) or any(
+        one.in_head or one.form or one.parts for one in (*request, *response)
+    ):
+        raise InvalidExpression("no message of a WebSocket has pairs, parts or headers")
+
+
+def _blocks(behaviour: Behaviour) -> tuple[Block, ...]:
+    return () if isinstance(behaviour, Verdict) else behaviour
+
+
+def _varies(response: Blueprints) -> Iterator[bytes]:
+    """Yield the headers in which names stand that bind a value of a response."""
+    for one in response:
+        for part, source in one.sources.items():
+            if one.needs(part):
+                for name in name_sources(source):
+                    if name.place == "header":
+                        yield name.name.title().encode()
+                    elif name.place == "jwt":
+                        yield b"Authorization"
+
+
+def _kept_names(rule: Rule, response: Blueprints) -> Iterator[JsonSource]:
+    """Yield the names in the request's body that an answer needs."""
+    for part in NAMED_PARTS:
+        if any(part not in one.from_message and one.needs(part) for one in response):
+            yield from json_sources(rule.names.get(part))

@@ -1,0 +1,74 @@
+"""AES-256-GCM (SP 800-38D) with a fresh random IV for every sealing. Takes no nonce."""
+
+from __future__ import annotations
+
+import os
+from typing import Final
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
+
+from ..errors import OpenFailed
+from .derivation import SID_BYTES
+from .secret import KEY_BYTES, Kek, SessionKey
+
+IV_BYTES: Final = 12
+TAG_BYTES: Final = 16
+
+
+class Aead:
+    """The cipher of one session key, made once and used for every message."""
+
+    __slots__ = ("_cipher",)
+
+    def __init__(self, key: SessionKey) -> None:
+        """Prepare the cipher of `key`."""
+        self._cipher = AESGCM(key.reveal())
+
+    def seal(self, plaintext: bytes, aad: bytes) -> tuple[bytes, bytes]:
+        """Return a fresh 12-byte IV and the ciphertext with its 16-byte tag."""
+        # The limit of 2^32 random IVs a key (SP 800-38D, 8.3) is kept by the sessions' message cap.
+        iv = os.urandom(IV_BYTES)
+        return iv, self._cipher.encrypt(iv, plaintext, aad)
+
+    def seal_covering_iv(
+        self, plaintext: bytes, before: bytes, after: bytes
+    ) -> tuple[bytes, bytes]:
+        """Do as `seal`, with before ‖ IV ‖ after as additional data."""
+        iv = os.urandom(IV_BYTES)
+        return iv, self._cipher.encrypt(iv, plaintext, before + iv + after)
+
+    def open(self, iv: bytes, sealed: bytes, aad: bytes) -> bytes:
+        """Return the plaintext of ciphertext ‖ tag; raise OpenFailed when anything was changed."""
+        try:
+            return self._cipher.decrypt(iv, sealed, aad)
+        except InvalidTag:
+            raise OpenFailed("bad-tag") from None
+
+
+# Without a 00 behind it: the session id always has 12 bytes, and no other label begins so.
+WRAP_LABEL: Final = b"sealyard/v1/wrap"
+WRAPPED_BYTES: Final = IV_BYTES + KEY_BYTES + TAG_BYTES
+
+
+def wrap(kek: Kek, key: SessionKey, sid: bytes, *, identity: bytes) -> bytes:
+    """Return `key` wrapped for the session `sid` (12 bytes), bound to its record's `identity`."""
+    iv, sealed = _cipher(kek, sid).seal(key.reveal(), identity)
+    return iv + sealed
+
+
+def unwrap(kek: Kek, wrapped: bytes, sid: bytes, *, identity: bytes) -> SessionKey:
+    """Return the session key; raise OpenFailed unless KEK, session and identity are the same."""
+    if len(wrapped) != WRAPPED_BYTES:
+        raise OpenFailed("malformed-wrapped-key")
+    return SessionKey(_cipher(kek, sid).open(wrapped[:IV_BYTES], wrapped[IV_BYTES:], identity))
+
+
+def _cipher(kek: Kek, sid: bytes) -> Aead:
+    if len(sid) != SID_BYTES:
+        message = f"a session id is exactly {SID_BYTES} bytes"
+        raise ValueError(message)
+    material = HKDFExpand(SHA256(), KEY_BYTES, WRAP_LABEL + sid).derive(kek.reveal())
+    return Aead(SessionKey(material))

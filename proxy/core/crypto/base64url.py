@@ -1,0 +1,95 @@
+"""base64url without padding (RFC 4648 section 5, RFC 7515 section 2), strictly canonical."""
+
+from __future__ import annotations
+
+import binascii
+from typing import Final
+
+import pybase64
+
+from ..errors import OpenFailed
+
+_ALPHABET: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+# By the remainder of the length: the characters that may end a text. The last one carries unused
+# bits then: they must be 0, or two spellings would decode to the same bytes.
+_LAST: Final = (
+    frozenset(_ALPHABET),
+    frozenset[int](),
+    frozenset(_ALPHABET[::16]),
+    frozenset(_ALPHABET[::4]),
+)
+_PADDING: Final = (b"", b"", b"==", b"=")
+_ALTERNATIVES: Final = b"-_"
+_FOREIGN: Final = (b"+", b"/", b"=")
+_TO_URL: Final = bytes.maketrans(b"+/", b"-_")
+# What is no character of base64url becomes none of base64.
+_TO_STANDARD: Final = bytes.maketrans(b"-_+/=", b"+/!!!")
+# From here on the vector instructions of pybase64 are worth its call.
+_LONG: Final = 256
+# From here on a copy costs more than the steps that spare it.
+_LARGE: Final = 65_536
+
+
+def encode(data: bytes) -> bytes:
+    """Return the canonical text of `data`."""
+    if len(data) < _LONG:
+        return binascii.b2a_base64(data, newline=False).translate(_TO_URL, b"=")
+    return pybase64.b64encode(data, _ALTERNATIVES).rstrip(b"=")
+
+
+def encode_within(data: bytes, end: int) -> tuple[bytes, bytes]:
+    """Return the canonical text of the bytes before `end`, in two pieces.
+
+    So a large one need not be copied to lose its padding.
+    """
+    if end < _LARGE:
+        return encode(data[:end]), b""
+    whole = end - end % 3
+    return pybase64.b64encode(memoryview(data)[:whole], _ALTERNATIVES), encode(data[whole:end])
+
+
+def decode(text: bytes) -> bytes:
+    """Return the bytes of a canonical text; raise OpenFailed for any other spelling."""
+    if not text:
+        return b""
+    remainder = len(text) % 4
+    if text[-1] not in _LAST[remainder]:
+        raise OpenFailed("base64-not-canonical")
+    try:
+        if len(text) < _LONG:
+            standard = text.translate(_TO_STANDARD) + _PADDING[remainder]
+            return binascii.a2b_base64(standard, strict_mode=True)
+        # It would take these as well, with a warning; `in` takes four times as long to look.
+        if text.find(b"+") < 0 and text.find(b"/") < 0:
+            return pybase64.b64decode(text + _PADDING[remainder], _ALTERNATIVES, validate=True)
+    except ValueError:
+        pass
+    raise OpenFailed("base64-not-canonical")
+
+
+def decode_within(text: bytes, start: int, end: int, behind: bytes = b"") -> bytes:
+    """Return the bytes of the canonical text that stands within `text`, with `behind` after them.
+
+    A large one is not copied on the way. Raises as `decode` does.
+    """
+    if end - start < _LARGE:
+        return decode(text[start:end]) + behind
+    whole = end - (end - start) % 4
+    # The decoder would take these as well; `in` takes four times as long to look.
+    if any(text.find(one, start, end) >= 0 for one in _FOREIGN):
+        raise OpenFailed("base64-not-canonical")
+    try:
+        most = pybase64.b64decode(memoryview(text)[start:whole], _ALTERNATIVES, validate=True)
+    except ValueError:
+        raise OpenFailed("base64-not-canonical") from None
+    return b"".join((most, decode(text[whole:end]), behind))
+
+
+def encoded_length(size: int) -> int:
+    """Return how many characters `size` bytes take."""
+    return (size * 4 + 2) // 3
+
+
+def decoded_capacity(characters: int) -> int:
+    """Return how many bytes fit into that many characters (never below 0)."""
+    return max(characters, 0) * 3 // 4

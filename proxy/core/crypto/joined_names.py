@@ -1,0 +1,162 @@
+"""Joined names: what several sources make together, set apart from every name that is one text.
+
+Encoding, the same for any depth: for each part u8 kind ‖ u32be length ‖ value, where the value of a
+text is its UTF-8 and that of a joined name its own encoding. Members stand in the order of their
+encodings, so that they are the same name in any order. No two names have one encoding.
+
+Release 0.1.0 made one text of a joined name: each part behind its length in UTF-8 bytes, as in
+`5:alice3:bob`. That is its old form, which a text may read as by chance or on purpose.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final, Literal, cast
+
+from ..errors import InvalidExpression, MissingValue
+
+JoinKind = Literal["list", "members"]
+
+KINDS: Final[dict[JoinKind, int]] = {"list": 1, "members": 2}
+"""The kind of a joined name as one byte; that of a text is 0."""
+LABEL_STEP: Final = 0x10
+"""Added to a label for each kind: 0x10 for lists, 0x20 for members."""
+
+MAX_DEPTH: Final = 16
+MAX_PARTS: Final = 10_000
+"""Bounds of what callers and operators may name; those of messages are bounded by the message."""
+
+_LENGTH_BYTES: Final = 4
+_MOST_DIGITS: Final = 20
+_MEMBERS: Final = "members"
+
+
+class Joined:
+    """A name made of others: a list in its order, or members in any order. Nobody changes one.
+
+    It is hashed once, since caches are asked for it again and again. Its length is that of its
+    texts, in characters.
+    """
+
+    __slots__ = ("_hash", "_length", "_text", "kind", "parts")
+
+    def __init__(self, kind: JoinKind, parts: Iterable[Name]) -> None:
+        """Join some names; members are put in order."""
+        found = tuple(parts)
+        self.kind: Final = kind
+        self.parts: Final = tuple(sorted(found, key=_entry)) if kind == "members" else found
+        self._hash: Final = hash((kind, self.parts))
+        self._length: Final = sum(map(len, found))
+        self._text: str | None = None
+
+    def __eq__(self, other: object) -> bool:
+        """Tell whether the other is the same name; no text is."""
+        if not isinstance(other, Joined):
+            return NotImplemented
+        same = self._hash == other._hash and self.kind == other.kind
+        return same and self.parts == other.parts
+
+    def __hash__(self) -> int:
+        """Return what was computed when it was made."""
+        return self._hash
+
+    def __len__(self) -> int:
+        """Return how many characters its texts have."""
+        return self._length
+
+    def __bool__(self) -> bool:
+        """Say yes: it is there, also where its texts are empty."""
+        return True
+
+    def __repr__(self) -> str:
+        """Show kind and parts."""
+        return f"Joined({self.kind!r}, {self.parts!r})"
+
+    def encode(self) -> bytes:
+        """Return its encoding; raise MissingValue where a part is not Unicode text."""
+        try:
+            return b"".join(_entry(one, "strict") for one in self.parts)
+        except UnicodeEncodeError:
+            raise MissingValue("name-not-unicode") from None
+
+    def as_text(self) -> str:
+        """Return its old form."""
+        if self._text is None:
+            texts = [one if isinstance(one, str) else one.as_text() for one in self.parts]
+            self._text = join(sorted(texts) if self.kind == "members" else texts)
+        return self._text
+
+
+Name = str | Joined
+
+
+def join(parts: Iterable[str]) -> str:
+    """Return texts in the old form: each with its length in UTF-8 bytes before it."""
+    return "".join(f"{len(part.encode(errors='surrogatepass'))}:{part}" for part in parts)
+
+
+def reads_as_joined(text: str) -> bool:
+    """Tell whether a text is the old form of some joined name."""
+    if not text[:1].isdecimal():
+        return False
+    rest = text.encode(errors="surrogatepass")
+    at = 0
+    while at < len(rest):
+        size, colon, _ = rest[at : at + _MOST_DIGITS].partition(b":")
+        if not colon or not size.isdigit() or (size[:1] == b"0" and size != b"0"):
+            return False
+        at += len(size) + len(colon)
+        end = at + int(size)
+        if end > len(rest) or _cuts(rest, end):
+            return False
+        at = end
+    return True
+
+
+def to_json(name: Name | None) -> object:
+    """Return a name as configurations and JSON spell it: a text, a list, or `{"members": …}`."""
+    if name is None or isinstance(name, str):
+        return name
+    parts = [to_json(one) for one in name.parts]
+    return parts if name.kind == "list" else {_MEMBERS: parts}
+
+
+def from_json(value: object) -> Name:
+    """Return the name that JSON spells; raise InvalidExpression for anything else."""
+    return _from_json(value, MAX_DEPTH, [MAX_PARTS])
+
+
+def some_from_json(value: object) -> Name | None:
+    """Return the name that JSON spells, None for null; raise InvalidExpression otherwise."""
+    return None if value is None else from_json(value)
+
+
+def _from_json(value: object, depth: int, left: list[int]) -> Name:
+    if isinstance(value, str):
+        return value
+    kind: JoinKind = "list"
+    if isinstance(value, dict) and set(value) == {_MEMBERS}:
+        kind, value = "members", value[_MEMBERS]
+    if not isinstance(value, list) or not value:
+        raise InvalidExpression('a name is a text, a list of names, or {"members": [names]}')
+    left[0] -= len(value)
+    if not depth or left[0] < 0:
+        raise InvalidExpression(
+            f"a name has at most {MAX_PARTS} parts, and {MAX_DEPTH} names within each other"
+        )
+    parts = cast("list[object]", value)
+    return Joined(kind, (_from_json(one, depth - 1, left) for one in parts))
+
+
+def _entry(name: Name, errors: str = "surrogatepass") -> bytes:
+    """Return a part's encoding; by `strict`, raise UnicodeEncodeError for no Unicode text."""
+    if isinstance(name, str):
+        kind, value = 0, name.encode(errors=errors)
+    else:
+        kind, value = KINDS[name.kind], b"".join(_entry(one, errors) for one in name.parts)
+    return bytes((kind,)) + len(value).to_bytes(_LENGTH_BYTES) + value
+
+
+def _cuts(text: bytes, at: int) -> bool:
+    """Tell whether a character of UTF-8 goes on at this place."""
+    return at < len(text) and text[at] & 0xC0 == 0x80  # noqa: PLR2004 - 10xxxxxx, RFC 3629

@@ -1,0 +1,199 @@
+"""A session: one session key at work, sealing and opening values for exact contexts."""
+
+from __future__ import annotations
+
+import hmac
+from typing import Final, NoReturn, TypeVar
+
+from ..errors import OpenFailed, ValueTooLong
+from . import derivation, token
+from .aead import Aead
+from .context import Context, Scope
+from .derivation import COMMITMENT_BYTES, PACKAGE_COMMITMENT_BYTES
+from .secret import SessionKey
+from .token import Form, KeyId, Token
+
+_K = TypeVar("_K")
+_V = TypeVar("_V")
+
+_CACHED_CONTEXTS: Final = 16
+EXP_SKEW_SECONDS: Final = 60
+# Neither a header's text nor a CONTEXT goes on with this byte.
+_OF_NO_TOKEN: Final = b"\x00"
+
+
+class Session:
+    """Seals and opens under one session key.
+
+    For each context it keeps the encoded CONTEXT, its commitment and the protected header, so a
+    message costs one look-up, one IV, one encryption and two base64 calls. `kek_id` and
+    `kek_number` name the same KEK in the two wire forms; both are None for ephemeral keys.
+    `created` is when the session began, in seconds since 1970. `others` are to be tried where this
+    one does not open: after two keyrings were merged, one name may stand for several KEKs.
+    """
+
+    __slots__ = (
+        "_aead",
+        "_commitment_bytes",
+        "_contexts",
+        "_headers",
+        "_kctx",
+        "_recent",
+        "_recent_header",
+        "created",
+        "kek_id",
+        "kek_number",
+        "others",
+        "scope",
+        "sid",
+    )
+
+    def __init__(  # noqa: PLR0913 - what makes a session, each by name
+        self,
+        key: SessionKey,
+        *,
+        sid: bytes,
+        scope: Scope,
+        kek_id: str | None = None,
+        kek_number: int | None = None,
+        packaged: bool = False,
+    ) -> None:
+        """Prepare cipher and commitment key of `key`; the key itself is not kept.
+
+        A key that came in a key package (`packaged`) has tokens that commit to it with 32 bytes,
+        and none in the short form, which does not commit to its key.
+        """
+        self.sid = sid
+        self.created = int.from_bytes(sid[:4])
+        self.scope = scope
+        self.kek_id = kek_id
+        self.kek_number = kek_number
+        self.others: tuple[Session, ...] = ()
+        self._aead = Aead(key)
+        self._kctx = derivation.commitment_key(key)
+        self._commitment_bytes = PACKAGE_COMMITMENT_BYTES if packaged else COMMITMENT_BYTES
+        self._contexts: dict[Context, tuple[bytes, bytes]] = {}
+        self._recent: tuple[Context | None, tuple[bytes, bytes]] = None, (b"", b"")
+        self._headers: dict[tuple[Context, str | None, int | None], bytes] = {}
+        self._recent_header: tuple[Context | None, str | None, int | None, bytes]
+        self._recent_header = None, None, None, b""
+
+    def __repr__(self) -> str:
+        """Show the class, nothing of the key."""
+        return "<Session hidden>"
+
+    def __reduce_ex__(self, protocol: object) -> NoReturn:
+        """Refuse to be pickled or copied."""
+        message = "a Session cannot be pickled or copied"
+        raise TypeError(message)
+
+    def seal(  # noqa: PLR0913 - each names one independent choice of the caller
+        self,
+        plaintext: bytes,
+        context: Context,
+        *,
+        cty: str | None = None,
+        form: Form = "jwe",
+        exp: int | None = None,
+        max_chars: int | None = None,
+        name: str = "",
+    ) -> bytes:
+        """Return the token of `plaintext` for `context`, which opens until `exp` if that is given.
+
+        Raises ValueTooLong, naming `name` and the bytes that would fit, above `max_chars`.
+        """
+        if form == "short":
+            if exp is not None:
+                raise ValueError("the short form has no place for an end")
+            return self._seal_short(
+                plaintext, context, json=cty is not None, limit=(max_chars, name)
+            )
+        head = self._header(context, cty, exp)
+        if max_chars is not None and token.jwe_length(head, len(plaintext)) > max_chars:
+            raise _too_long(name, token.jwe_capacity(head, max_chars), max_chars)
+        iv, sealed = self._aead.seal(plaintext, head)
+        return token.encode_jwe(head, iv, sealed)
+
+    def open(
+        self, sealed: Token, context: Context, now: float, *, refusal: str | None = None
+    ) -> bytes:
+        """Return the plaintext of a token of this session; raise OpenFailed whatever the cause.
+
+        `now` is in seconds since 1970. `refusal` says why the token must not open, if that is
+        settled already. The commitment is compared before anything is decrypted. Whatever the
+        cause, as much work is done: a refused token is opened under additional data that no token
+        has, so that its tag does not verify, as that of a forged one.
+        """
+        encoded, commitment = self._context(context)
+        if sealed.commitment is not None and not hmac.compare_digest(sealed.commitment, commitment):
+            refusal = refusal or "wrong-context"
+        if sealed.commitment is None and self._packaged:
+            refusal = refusal or "short-form-of-package-key"
+        if sealed.exp is not None and now > sealed.exp + EXP_SKEW_SECONDS:
+            refusal = refusal or "expired-token"
+        aad = sealed.aad(encoded)
+        tried = (aad, aad + _OF_NO_TOKEN)[refusal is not None]
+        try:
+            plaintext = self._aead.open(sealed.iv, sealed.sealed, tried)
+        except OpenFailed:
+            raise OpenFailed(refusal or "bad-tag") from None
+        if refusal is not None:
+            raise OpenFailed(refusal)
+        return plaintext
+
+    def _seal_short(
+        self, plaintext: bytes, context: Context, *, json: bool, limit: tuple[int | None, str]
+    ) -> bytes:
+        if self._packaged:
+            raise ValueError("a key from a key package has no tokens in the short form")
+        max_chars, name = limit
+        if max_chars is not None and token.short_length(len(plaintext)) > max_chars:
+            raise _too_long(name, token.short_capacity(max_chars), max_chars)
+        head = token.short_head(KeyId(self.sid, kek_number=self.kek_number), json=json)
+        encoded, _ = self._context(context)
+        iv, sealed = self._aead.seal_covering_iv(plaintext, token.SHORT_PREFIX + head, encoded)
+        return token.encode_short(head, iv, sealed)
+
+    @property
+    def _packaged(self) -> bool:
+        return self._commitment_bytes == PACKAGE_COMMITMENT_BYTES
+
+    def _context(self, context: Context) -> tuple[bytes, bytes]:
+        if context is self._recent[0]:  # a list of messages opens many values of one context
+            return self._recent[1]
+        known = self._contexts.get(context)
+        if known is None:
+            encoded = context.encode()
+            known = encoded, derivation.commitment(self._kctx, encoded, self._commitment_bytes)
+            _remember(self._contexts, context, known)
+        self._recent = context, known
+        return known
+
+    def _header(self, context: Context, cty: str | None, exp: int | None) -> bytes:
+        recent, recent_cty, recent_exp, head = self._recent_header
+        if context is recent and cty == recent_cty and exp == recent_exp:
+            return head
+        known = self._headers.get((context, cty, exp))
+        if known is None:
+            known = self._new_header(context, cty, exp)
+            _remember(self._headers, (context, cty, exp), known)
+        self._recent_header = context, cty, exp, known
+        return known
+
+    def _new_header(self, context: Context, cty: str | None, exp: int | None) -> bytes:
+        key_id = KeyId(self.sid, kek_id=self.kek_id)
+        return token.encode_header(key_id, self._context(context)[1], cty, exp)
+
+
+def _remember(cache: dict[_K, _V], key: _K, value: _V) -> None:
+    # Contexts can be chosen by clients (message ids): start afresh rather than grow without end.
+    if len(cache) >= _CACHED_CONTEXTS:
+        cache.clear()
+    cache[key] = value
+
+
+def _too_long(name: str, capacity: int, max_chars: int) -> ValueTooLong:
+    return ValueTooLong(
+        "value-too-long",
+        detail=f"{name}: at most {capacity} bytes of UTF-8 fit into {max_chars} sealed characters.",
+    )

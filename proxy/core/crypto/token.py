@@ -1,0 +1,283 @@
+"""Tokens: the two wire forms of one sealed value, version `sy1`.
+
+Standard form: JWE Compact (RFC 7516) with `dir` and `A256GCM`; the protected header has exactly
+one spelling. Short form, for narrow columns: `sy1.` and one base64url text. Whatever deviates in
+one character is refused before a key is touched.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Final, Literal, NamedTuple
+
+from ..errors import OpenFailed
+from . import base64url
+from .aead import IV_BYTES, TAG_BYTES
+from .derivation import SID_BYTES
+
+Form = Literal["jwe", "short"]
+
+JWE_PREFIX: Final = b"eyJ0eXAiOiJzeTEi"  # base64url of {"typ":"sy1"
+SHORT_PREFIX: Final = b"sy1."
+CTY_JSON: Final = "json"
+CTY_MAX: Final = 127
+
+_CHARS: Final = rb"[A-Za-z0-9_-]"
+JWE_PATTERN: Final = re.compile(
+    rb"(%s%s*+)\.\.(%s{16})\.(%s*+)\.(%s{22})" % (JWE_PREFIX, _CHARS, _CHARS, _CHARS, _CHARS)
+)
+SHORT_PATTERN: Final = re.compile(rb"sy1\.(%s{58,}+)" % _CHARS)
+# A token that was cut: its beginning stands, its end does not.
+CUT_PATTERN: Final = re.compile(
+    rb"%s%s*+(?:\.\.%s++(?:\.%s++(?:\.%s++)?|\.\.%s++)?)?"
+    % (JWE_PREFIX, _CHARS, _CHARS, _CHARS, _CHARS, _CHARS)
+)
+# The beginning of one in the short form, as far as the time in its session id.
+SHORT_CUT_PATTERN: Final = re.compile(rb"sy1\.A%s{11,}+" % _CHARS)
+
+_CTY_CHARS: Final = rb"[\x20\x21\x23-\x5b\x5d-\x7e]"
+_HEADER: Final = re.compile(
+    rb'\{"typ":"sy1","alg":"dir","enc":"A256GCM"'
+    rb',"kid":"(?:([A-Za-z0-9_-]{1,32})\.)?([A-Za-z0-9_-]{16})"'
+    rb'(?:,"cty":"(%s{1,127})")?'
+    rb'(?:,"exp":(0|[1-9][0-9]{0,11}))?'
+    rb',"ctx":"([A-Za-z0-9_-]{22}|[A-Za-z0-9_-]{43})"\}' % _CTY_CHARS
+)
+KEK_ID_PATTERN: Final = re.compile(r"[A-Za-z0-9_-]{1,32}")
+ASSUMED_KEK_ID: Final = "k0000"
+"""As long as the ids that new KEKs get: for those who tell how long a token would be."""
+
+_TOKEN_CHARS: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_."
+_DOT: Final = ord(".")
+_JWE_DOTS: Final = 4
+# Behind a head and its dot, and before the end.
+_IV_END: Final = 1 + 16
+_TAG: Final = -22
+_FLAG_EPHEMERAL: Final = 1
+_FLAG_JSON: Final = 2
+_SHORT_HEAD: Final = 3 + SID_BYTES + IV_BYTES
+# What people write behind `sy1.` must not pass for a cut token: no session is from before 2020 or
+# after 2100.
+_SHORT_BEGINNING: Final = 12
+_USUAL_TIMES: Final = range(1_577_836_800, 4_102_444_800)
+_JWE_REST: Final = len("..") + 16 + len(".") + len(".") + 22
+
+
+class KeyId(NamedTuple):
+    """Which session key: the KEK by id (JWE form) or number (short form), and the session id.
+
+    A durable key has one of `kek_id` and `kek_number`; an ephemeral key has neither.
+    """
+
+    sid: bytes
+    kek_id: str | None = None
+    kek_number: int | None = None
+
+    @property
+    def created(self) -> int:
+        """When the session began, in seconds since 1970."""
+        return int.from_bytes(self.sid[:4])
+
+
+class Header(NamedTuple):
+    """What the protected header of a JWE-form token says."""
+
+    key_id: KeyId
+    commitment: bytes
+    cty: str | None
+    exp: int | None
+
+
+@dataclass(slots=True)
+class Token:
+    """One sealed value, decoded and not yet opened.
+
+    `head` is what the tag covers: the protected header's text for JWE, the bytes before the
+    ciphertext for the short form (which also covers CONTEXT, having no commitment).
+    """
+
+    form: Form
+    key_id: KeyId
+    head: bytes
+    iv: bytes
+    sealed: bytes
+    cty: str | None
+    exp: int | None
+    commitment: bytes | None
+
+    def aad(self, context: bytes) -> bytes:
+        """Return the additional data under which the value was sealed for CONTEXT."""
+        return self.head if self.form == "jwe" else self.head + context
+
+
+def has_prefix(text: bytes) -> bool:
+    """Tell whether a value begins as tokens do, and so can never pass for plaintext."""
+    return text.startswith((JWE_PREFIX, SHORT_PREFIX))
+
+
+def is_cut(text: bytes) -> bool:
+    """Tell whether a value begins as tokens do and is not a whole one.
+
+    One in the short form whose remains happen to be base64url may look whole.
+    """
+    if text.startswith(JWE_PREFIX):
+        return JWE_PATTERN.fullmatch(text) is None
+    if SHORT_CUT_PATTERN.fullmatch(text) is None or not _begins_short(text):
+        return False
+    try:
+        _decode_short(text)
+    except OpenFailed:
+        return True
+    return False
+
+
+def _begins_short(text: bytes) -> bool:
+    """Tell whether what stands behind `sy1.` can be the beginning of a token."""
+    data = base64url.decode(text[len(SHORT_PREFIX) :][:_SHORT_BEGINNING])
+    flags, number, time = data[0], int.from_bytes(data[1:3]), int.from_bytes(data[3:7])
+    if flags & ~(_FLAG_EPHEMERAL | _FLAG_JSON) or time not in _USUAL_TIMES:
+        return False
+    return bool(number) != bool(flags & _FLAG_EPHEMERAL)
+
+
+def decode(text: bytes) -> Token:
+    """Return the token that `text` is; raise OpenFailed for anything but an exact token."""
+    if not text.startswith(JWE_PREFIX):
+        if text.startswith(SHORT_PREFIX):
+            return _decode_short(text)
+        raise OpenFailed("not-a-token")
+    # The places of the dots are known: to split at them would look at each byte.
+    at = text.find(b".") + 1
+    size = len(text)
+    if size - at < _JWE_REST - 1 or not text[at] == text[at + _IV_END] == text[_TAG - 1] == _DOT:
+        raise OpenFailed("malformed-token")
+    head = text[: at - 1]
+    try:
+        key_id, commitment, cty, exp = decode_header(head)
+        # The IV's text ends as its bytes.
+        beside = base64url.decode(text[at + 1 : at + _IV_END] + text[_TAG:])
+        sealed = base64url.decode_within(text, at + _IV_END + 1, size + _TAG - 1, beside[IV_BYTES:])
+        return Token("jwe", key_id, head, beside[:IV_BYTES], sealed, cty, exp, commitment)
+    except OpenFailed:
+        if text.count(b".") != _JWE_DOTS or text.translate(None, _TOKEN_CHARS):
+            raise OpenFailed("malformed-token") from None
+        raise
+
+
+def decoded_token(text: bytes) -> Token | OpenFailed:
+    """Return the token that a text is, or the error that decoding met."""
+    try:
+        return decode(text)
+    except OpenFailed as error:
+        # With its traceback it would hold every frame on the way here, and a list has thousands.
+        return error.with_traceback(None)
+
+
+def token_or_none(text: bytes) -> Token | None:
+    """Return the token that a text is, if it is one."""
+    if not has_prefix(text):
+        return None
+    token = decoded_token(text)
+    return token if isinstance(token, Token) else None
+
+
+@lru_cache(maxsize=4096)
+def _key_id(sid: bytes, kek_id: bytes | None) -> KeyId:
+    """Return the same id for all headers that name it, so that it is known at a glance."""
+    return KeyId(base64url.decode(sid), kek_id=kek_id.decode() if kek_id else None)
+
+
+@lru_cache(maxsize=4096)
+def decode_header(head: bytes) -> Header:
+    """Return what a protected header says; raise OpenFailed unless it is spelled as ours is."""
+    match = _HEADER.fullmatch(base64url.decode(head))
+    if match is None:
+        raise OpenFailed("malformed-token-header")
+    kek_id, sid, cty, exp, commitment = match.groups()
+    return Header(
+        key_id=_key_id(sid, kek_id),
+        commitment=base64url.decode(commitment),
+        cty=cty.decode() if cty else None,
+        exp=int(exp) if exp else None,
+    )
+
+
+def encode_header(
+    key_id: KeyId, commitment: bytes, cty: str | None = None, exp: int | None = None
+) -> bytes:
+    """Return the protected header's text: members in their one order, no spaces."""
+    kid = base64url.encode(key_id.sid).decode()
+    if key_id.kek_id is not None:
+        kid = f"{key_id.kek_id}.{kid}"
+    header = '{"typ":"sy1","alg":"dir","enc":"A256GCM","kid":"' + kid + '"'
+    if cty is not None:
+        header += f',"cty":"{cty}"'
+    if exp is not None:
+        header += f',"exp":{exp}'
+    header += ',"ctx":"' + base64url.encode(commitment).decode() + '"}'
+    return base64url.encode(header.encode("ascii"))
+
+
+def encode_jwe(head: bytes, iv: bytes, sealed: bytes) -> bytes:
+    """Return the JWE-form text of a sealed value."""
+    beside = base64url.encode(iv + sealed[-TAG_BYTES:])  # the IV's text ends as its bytes
+    text, rest = base64url.encode_within(sealed, len(sealed) - TAG_BYTES)
+    before, tag = beside[: _IV_END - 1], beside[_IV_END - 1 :]
+    return b"".join((head, b"..", before, b".", text, rest, b".", tag))
+
+
+def short_head(key_id: KeyId, *, json: bool) -> bytes:
+    """Return the first bytes of a short-form token, up to the IV: flags, KEK number, session id."""
+    flags = (_FLAG_JSON if json else 0) | (_FLAG_EPHEMERAL if key_id.kek_number is None else 0)
+    return bytes((flags,)) + (key_id.kek_number or 0).to_bytes(2) + key_id.sid
+
+
+def encode_short(head: bytes, iv: bytes, sealed: bytes) -> bytes:
+    """Return the short-form text of a sealed value."""
+    return SHORT_PREFIX + base64url.encode(head + iv + sealed)
+
+
+def jwe_length(head: bytes, size: int) -> int:
+    """Return the characters of a JWE-form token of `size` plaintext bytes."""
+    return len(head) + _JWE_REST + base64url.encoded_length(size)
+
+
+def jwe_capacity(head: bytes, characters: int) -> int:
+    """Return how many plaintext bytes fit into a JWE-form token of that many characters."""
+    return base64url.decoded_capacity(characters - len(head) - _JWE_REST)
+
+
+def short_length(size: int) -> int:
+    """Return the characters of a short-form token of `size` plaintext bytes."""
+    return len(SHORT_PREFIX) + base64url.encoded_length(_SHORT_HEAD + size + TAG_BYTES)
+
+
+def short_capacity(characters: int) -> int:
+    """Return how many plaintext bytes fit into a short-form token of that many characters."""
+    return max(
+        base64url.decoded_capacity(characters - len(SHORT_PREFIX)) - _SHORT_HEAD - TAG_BYTES, 0
+    )
+
+
+def _decode_short(text: bytes) -> Token:
+    data = base64url.decode(text[len(SHORT_PREFIX) :])
+    if len(data) < _SHORT_HEAD + TAG_BYTES:
+        raise OpenFailed("malformed-token")
+    flags, number = data[0], int.from_bytes(data[1:3])
+    ephemeral = bool(flags & _FLAG_EPHEMERAL)
+    if flags & ~(_FLAG_EPHEMERAL | _FLAG_JSON) or (ephemeral and number):
+        raise OpenFailed("malformed-token-header")
+    iv_end = _SHORT_HEAD
+    sid = data[3 : 3 + SID_BYTES]
+    return Token(
+        form="short",
+        key_id=KeyId(sid, kek_number=None if ephemeral else number),
+        head=SHORT_PREFIX + data[:iv_end],
+        iv=data[iv_end - IV_BYTES : iv_end],
+        sealed=data[iv_end:],
+        cty=CTY_JSON if flags & _FLAG_JSON else None,
+        exp=None,
+        commitment=None,
+    )

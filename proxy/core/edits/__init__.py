@@ -1,0 +1,1 @@
+"""What can be done to a span, a part, a head or a stream."""

@@ -1,0 +1,40 @@
+"""All that can be done to a message, as one type."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from ..rules.model import Block
+from .edits import AtHand, Change, EmbeddedEdit, OpenEdit, SealEdit
+from .head_values import HeadEdit
+from .part_edits import BegunEdit, OpenFrameEdit, PartEdit, SealFrameEdit
+from .wrapped import CarriedEdit, OwnEdit
+
+
+class NothingEdit(NamedTuple):
+    """No change at all: one message or record that passes, to be counted as `unsealed`."""
+
+    context: None = None
+    token: None = None
+
+    def carry_out(self, _: AtHand, __: Block, ___: float) -> Change:
+        """Return that nothing changes."""
+        return Change(0, 0, None, "unsealed")
+
+
+ValueEdit = (
+    SealEdit
+    | OpenEdit
+    | EmbeddedEdit
+    | CarriedEdit
+    | HeadEdit
+    | OwnEdit
+    | PartEdit
+    | SealFrameEdit
+    | OpenFrameEdit
+)
+
+Edit = ValueEdit | NothingEdit
+
+PieceEdit = Edit | BegunEdit
+"""What can be done to a piece of a message that is still coming."""

@@ -1,0 +1,389 @@
+"""Edits: one span, what takes its place, and for which context.
+
+Nobody changes one, and yet they are not frozen, since several are made for every message: a frozen
+dataclass of their size takes four times as long to make.
+"""
+
+from __future__ import annotations
+
+import math
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Final, Literal, NamedTuple
+
+from ..crypto.context import Context, Scope
+from ..crypto.joined_names import reads_as_joined
+from ..crypto.session_cipher import Session
+from ..crypto.token import CTY_JSON, KeyId, Token
+from ..errors import ForbiddenValue, OpenFailed, SealyardError, UnfitValue, Unopened
+from ..formats import embedded_tokens
+from ..formats import json as json_format
+from ..formats.embedded_tokens import FoundToken
+from ..formats.escaping import EXACT, Place, written
+from ..rules.model import Block, Item
+from .key_needs import Keys
+
+_STEPS: Final = 100
+
+
+def expiry(now: float, expires: int) -> int:
+    """Return when a value ends that is sealed `now` for `expires` seconds, in seconds since 1970.
+
+    It is never earlier than said, and later by a hundredth of its life at most, or by a second.
+    """
+    step = max(1, expires // _STEPS)
+    return -(-math.ceil(now + expires) // step) * step
+
+
+Shape = Literal["json", "body", "text", "value"]
+Fate = Literal[
+    "sealed", "opened", "already_sealed", "plain", "kept", "in_markup", "cut", "unsealed", "unread"
+]
+"""What became of a value. `in_markup`: it opens, and stays sealed where markup cannot hold it. Of
+messages: `unsealed`, nothing was there to seal; `unread`, a response that fits no block has tokens.
+"""
+
+
+TWIN: Final = "name-twin"
+"""Why a token stays in a response: a name has a second reading there. Never why all is refused."""
+
+
+@dataclass(slots=True, unsafe_hash=True)  # nobody changes one
+class Change:
+    """What becomes of a span: its new bytes (None: it stays), and the word to count it under.
+
+    `start` and `end` may reach beyond the token itself, to its quotes. `also` are changes elsewhere
+    that come with it and are not counted.
+    """
+
+    start: int
+    end: int
+    text: bytes | None
+    fate: Fate
+    session: Session | None = None
+    also: tuple[Change, ...] = ()
+
+
+READS_AS_JOINED: Final = "name-reads-as-joined"
+_READS_AS_JOINED: Final = (
+    "A tenant, conversation or message reads as a joined name, such as 5:alice3:bob, which the"
+    " keyring does not tell apart before `sealyard keys upgrade`."
+)
+
+
+class AtHand:
+    """The sessions of one plan, to be used for one edit after the other.
+
+    Tokens of one conversation often follow each other, with the very same scope and key id: what
+    was looked up for one is kept for the next.
+
+    Sessions of before joined names were set apart sealed them as the texts that they read as. So
+    these open, under such sessions, in their old form too; and no text that reads as a joined name
+    seals or opens under them, since whose it is nobody can tell.
+    """
+
+    __slots__ = (
+        "_joined_since",
+        "_joined_texts",
+        "_key_id",
+        "_keys",
+        "_older",
+        "_refusal",
+        "_scope",
+        "_session",
+        "unopened",
+    )
+
+    def __init__(self, keys: Keys) -> None:
+        """Begin with nothing looked up."""
+        self._keys = keys
+        self._joined_since = keys.joined_since
+        self._joined_texts: dict[str, bool] = {}
+        self._older = False
+        self._scope: Scope | None = None
+        self._key_id: KeyId | None = None
+        self._session: Session | None = None
+        self._refusal: str | None = None
+        self.unopened: list[Unopened] = []
+
+    def seal_for(self, context: Context) -> tuple[Session, Context]:
+        """Return who seals for a context, and the context as that session writes it.
+
+        Raises ForbiddenValue for a text that reads as a joined name, where it writes those so.
+        """
+        scope, sealing = context.scope, self._keys.sealing
+        session = sealing.get(scope) or sealing[scope.as_text()]
+        if session.created >= self._joined_since:
+            return session, context
+        if self._ambiguous(context):
+            raise ForbiddenValue(READS_AS_JOINED, detail=_READS_AS_JOINED)
+        return session, context.as_text() if context.joined else context
+
+    def open(self, token: Token, context: Context, now: float) -> tuple[Session, bytes, Context]:
+        """Return who opened a token, the plaintext, and the context as it was sealed for.
+
+        Raises OpenFailed, after the same work whether or not there is a session to open with.
+        """
+        if token.key_id is not self._key_id or context.scope is not self._scope:
+            self._look_up(context.scope, token.key_id)
+        try:
+            if self._older:
+                return self._open_older(token, context, now)
+            return self._open(token, context, now)
+        except OpenFailed as error:
+            self.unopened.append(Unopened(error.reason, token.key_id.sid))
+            raise
+
+    def _open(
+        self, token: Token, context: Context, now: float, *, refusal: str | None = None
+    ) -> tuple[Session, bytes, Context]:
+        session = self._session
+        if session is None:
+            raise OpenFailed("unknown-key")
+        refusal = refusal or self._refusal
+        try:
+            return session, session.open(token, context, now, refusal=refusal), context
+        except OpenFailed:
+            for other in session.others:  # all of them, so that failing takes alike long
+                with suppress(OpenFailed):
+                    return other, other.open(token, context, now, refusal=refusal), context
+            raise
+
+    def _open_older(
+        self, token: Token, context: Context, now: float
+    ) -> tuple[Session, bytes, Context]:
+        """Open what was sealed when joined names had their old form, or in the new one early."""
+        ambiguous = self._ambiguous(context)
+        if not context.joined:
+            return self._open(token, context, now, refusal=READS_AS_JOINED if ambiguous else None)
+        failed = None
+        if not ambiguous:
+            written = context.as_text()
+            try:
+                self._look_up(written.scope, token.key_id)
+                return self._open(token, written, now)
+            except OpenFailed as error:
+                failed = error.reason
+        self._look_up(context.scope, token.key_id)
+        try:
+            return self._open(token, context, now)
+        except OpenFailed as error:
+            raise OpenFailed(failed or error.reason) from None
+
+    def _ambiguous(self, context: Context) -> bool:
+        """Tell whether a text of the context reads as a joined name; each text is read once."""
+        known = self._joined_texts
+        for text in context.texts:
+            if text not in known:
+                known[text] = reads_as_joined(text)
+        return any(known[text] for text in context.texts)
+
+    def _look_up(self, scope: Scope, key_id: KeyId) -> None:
+        keys, wanted = self._keys, (scope, key_id)
+        session, decoy = keys.opening.get(wanted), keys.decoys.get(wanted)
+        self._scope, self._key_id = wanted
+        self._session, self._refusal = session or decoy, keys.refusals.get(wanted)
+        self._older = self._joined_since > 0 and key_id.created < self._joined_since
+
+
+@dataclass(slots=True)
+class SealEdit:
+    """A value to be sealed: `token` is what it already looks to be, if it is one.
+
+    `quoted` says that it is to stand there as a JSON string.
+    """
+
+    start: int
+    end: int
+    item: Item
+    context: Context
+    plaintext: bytes
+    cty: str | None
+    token: Token | None = None
+    quoted: bool = True
+
+    def carry_out(self, keys: AtHand, block: Block, now: float) -> Change:
+        """Return the sealed value.
+
+        Raises UnfitValue where it is not what the item asks for, ValueTooLong above the field's
+        `max_chars`.
+        """
+        item, context, token = self.item, self.context, self.token
+        if token is not None and block.already_sealed != "seal":
+            if block.already_sealed == "reject":
+                raise ForbiddenValue(
+                    "already-sealed", detail=f"{item.field}: the value is sealed already."
+                )
+            opened = _opened(keys, token, context, now)
+            if opened is not None:
+                opener, plaintext = opened
+                require_text(item, plaintext, token.cty)
+                return Change(self.start, self.end, None, "already_sealed", opener)
+        if item.min_chars is not None:
+            require_text(item, self.plaintext, self.cty)
+        session, context = keys.seal_for(context)
+        text = session.seal(
+            self.plaintext,
+            context,
+            cty=self.cty,
+            form=item.form,
+            exp=item.expires and expiry(now, item.expires),
+            max_chars=item.max_chars,
+            name=item.field,
+        )
+        if self.quoted:
+            text = b"".join((b'"', text, b'"'))
+        return Change(self.start, self.end, text, "sealed")
+
+
+@dataclass(slots=True)
+class OpenEdit:
+    """A value to be opened. `token` is the decoded token, or the error that decoding met.
+
+    `shape` says what the value is: a JSON string, the whole body, the body as a text, or a value
+    of a format in which everything is text. `place` tells how it is written there.
+    """
+
+    start: int
+    end: int
+    context: Context
+    token: Token | OpenFailed
+    shape: Shape
+    place: Place = EXACT
+
+    def carry_out(self, keys: AtHand, block: Block, now: float) -> Change:
+        """Return the opened value, or the old one where the block lets it stay; else raise."""
+        try:
+            token = self.token
+            if isinstance(token, OpenFailed):
+                raise token
+            session, plaintext, _ = keys.open(token, self.context, now)
+            if self.place is not EXACT:
+                return self._written(plaintext, token.cty, session)
+            if self.shape == "json":
+                text = as_json(plaintext, token.cty)
+            else:
+                text = _as_shaped(plaintext, token.cty, self.shape)
+            return Change(self.start, self.end, text, "opened", session)
+        except OpenFailed as error:
+            if error.reason == "not-a-token" and _permissive(block, now):
+                return Change(self.start, self.end, None, "plain")
+            if block.keep_unopened or error.reason == TWIN:
+                return Change(self.start, self.end, None, "kept")
+            raise
+
+    def _written(self, plaintext: bytes, cty: str | None, session: Session) -> Change:
+        """Return the value as its place in markup has it, or the token where it cannot be there."""
+        text = as_text(plaintext, cty)
+        is_json = self.shape == "json" and cty == CTY_JSON
+        new = written(text, self.place, as_json=is_json)
+        if new is None:
+            return Change(self.start, self.end, None, "in_markup", session)
+        quoted = self.shape == "json" and not is_json
+        spelled = json_format.quote(new) if quoted else new
+        return Change(self.start, self.end, spelled.encode(), "opened", session)
+
+
+class EmbeddedEdit(NamedTuple):
+    """A token found somewhere in a string. What does not open stays; what was cut is replaced.
+
+    `context` is None where a name that would bind the token is missing, `token` where it was cut.
+    """
+
+    found: FoundToken
+    context: Context | None
+    token: Token | None
+
+    def carry_out(self, keys: AtHand, block: Block, now: float) -> Change:
+        """Return the opened value in place of the token, the placeholder, or the token."""
+        one, context, token = self
+        if token is None:
+            return self._cut(block)
+        if context is None:
+            keys.unopened.append(Unopened("missing-name", token.key_id.sid))
+            return Change(one.start, one.end, None, "kept")
+        try:
+            session, plaintext, _ = keys.open(token, context, now)
+            text = as_text(plaintext, token.cty)
+        except OpenFailed:
+            if one.trails_off:
+                return self._cut(block)
+            return Change(one.start, one.end, None, "kept")
+        new = embedded_tokens.replacement(one, text, is_json=token.cty == CTY_JSON)
+        if new is None:
+            return Change(one.start, one.end, None, "in_markup", session)
+        return Change(*new, "opened", session)
+
+    def _cut(self, block: Block) -> Change:
+        one = self.found
+        new = embedded_tokens.replacement(one, block.placeholder, is_json=False)
+        if new is None:
+            return Change(one.start, one.end, None, "in_markup")
+        return Change(*new, "cut")
+
+
+def as_json(plaintext: bytes, cty: str | None) -> bytes:
+    """Return an opened field as JSON text; raise OpenFailed where it is neither text nor JSON."""
+    if cty is not None or not plaintext.isascii():
+        as_text(plaintext, cty)
+    return plaintext if cty == CTY_JSON else json_format.quote_utf8(plaintext)
+
+
+def _as_shaped(plaintext: bytes, cty: str | None, shape: Shape) -> bytes:
+    """Return an opened value as it stands where there are no JSON strings; else raise."""
+    if shape == "value":
+        return as_text(plaintext, cty).encode()
+    if cty is not None and (shape == "text" or "/" not in cty):
+        raise OpenFailed("wrong-content-type")
+    return plaintext
+
+
+def as_text(plaintext: bytes, cty: str | None) -> str:
+    """Return an opened field as text, or as the text of its JSON; else raise OpenFailed."""
+    if cty == CTY_JSON:
+        try:
+            json_format.validate(plaintext)
+        except SealyardError:
+            raise OpenFailed("not-json") from None
+    elif cty is not None:
+        raise OpenFailed("wrong-content-type")
+    try:
+        return plaintext.decode()
+    except UnicodeDecodeError:
+        raise OpenFailed("not-text") from None
+
+
+def require_text(item: Item, plaintext: bytes, cty: str | None) -> None:
+    """Raise UnfitValue unless a value is the string that its item asks for, if it asks for one.
+
+    The backend sees a token and so a string, whatever the client sent: what it would have refused
+    in plaintext must be refused here.
+    """
+    least = item.min_chars
+    if least is None:
+        return
+    try:
+        size = len(plaintext.decode())
+    except UnicodeDecodeError:
+        size = None
+    if cty is not None or size is None:
+        raise UnfitValue("not-a-string", detail=f"{item.field}: a string is needed.")
+    if size < least:
+        raise UnfitValue(
+            "too-few-characters", detail=f"{item.field}: at least {least} characters are needed."
+        )
+
+
+def _opened(
+    keys: AtHand, token: Token, context: Context, now: float
+) -> tuple[Session, bytes] | None:
+    """Return who opens a token, and the plaintext; None where it does not open."""
+    try:
+        session, plaintext, _ = keys.open(token, context, now)
+    except OpenFailed:
+        return None
+    return session, plaintext
+
+
+def _permissive(block: Block, now: float) -> bool:
+    return block.permissive_until is not None and now < block.permissive_until

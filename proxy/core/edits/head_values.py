@@ -1,0 +1,142 @@
+"""Values in a head: `query:name` of requests and `header:name`, sealed or opened in place.
+
+A token needs no quoting in either. What comes out of one may hold anything, so a query spells it in
+percent triplets, and a header takes no control character at all.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import Final, NamedTuple
+from urllib.parse import quote
+
+from ..crypto.context import Context
+from ..crypto.token import Token
+from ..errors import ForbiddenValue, InvalidBody, OpenFailed
+from ..expressions.name_readings import fold_header
+from ..formats.urlencoded import FormSelection
+from ..http.message import RequestHead, ResponseHead
+from ..rules.model import Block
+from .edits import AtHand, Change, SealEdit
+from .splice import splice
+from .wrapped import CarriedEdit
+
+QUERY: Final = -1
+"""The place of the query; other places are the numbers of header lines."""
+
+_CONTROL: Final = re.compile(rb"[\x00-\x1f\x7f]")
+
+
+class HeadSpan(NamedTuple):
+    """Where a value lies: in the query or in a header line, and there from `start` to `end`."""
+
+    place: int
+    start: int
+    end: int
+
+
+class HeadEdit(NamedTuple):
+    """An edit of the query or of a header line: `place` tells which, as in `HeadSpan`."""
+
+    edit: SealEdit | CarriedEdit
+    place: int
+
+    @property
+    def context(self) -> Context | None:
+        """What the value is bound to."""
+        return self.edit.context
+
+    @property
+    def token(self) -> Token | OpenFailed | None:
+        """The token, or what was met in its place."""
+        return self.edit.token
+
+    def carry_out(self, keys: AtHand, block: Block, now: float) -> Change:
+        """Return what becomes of the value; raise as the edit does."""
+        return self.edit.carry_out(keys, block, now)
+
+
+def find_in_query(
+    head: RequestHead, selection: FormSelection, checked: frozenset[int]
+) -> dict[int, list[HeadSpan]]:
+    """Return where the selected parameters lie, by index; raise as `FormSelection.find` does.
+
+    Raises ForbiddenValue also for variants in case of those that are `checked` for them.
+    """
+    findings = selection.find(query_bytes(head))
+    if findings.variants & checked:
+        raise ForbiddenValue(
+            "name-variant", detail="A selected parameter stands there in another spelling."
+        )
+    return {
+        index: [HeadSpan(QUERY, one.start, one.end) for one in found]
+        for index, found in enumerate(findings.found)
+    }
+
+
+def find_header(head: RequestHead | ResponseHead, name: str) -> HeadSpan | None:
+    """Return where the value of a header (in lower case) lies.
+
+    Raises InvalidBody where the header stands twice, ForbiddenValue where a name stands there that
+    some servers read as the same (`X_Title`).
+    """
+    found: HeadSpan | None = None
+    wanted, folded = name.encode(), fold_header(name.encode())
+    for number, (spelled, value) in enumerate(head.headers):
+        if spelled.lower() == wanted:
+            if found is not None:
+                raise InvalidBody("header-stands-twice")
+            text = value.strip(b" \t")
+            start = value.find(text)
+            found = HeadSpan(number, start, start + len(text))
+        elif fold_header(spelled) == folded:
+            raise ForbiddenValue(
+                "header-variant", detail="A selected header stands there in another spelling."
+            )
+    return found
+
+
+def query_bytes(head: RequestHead) -> bytes:
+    """Return the query as it came, empty where there is none."""
+    return (head.query or "").encode("latin-1", errors="replace")
+
+
+def text_of_header(value: bytes) -> bytes:
+    """Return a header's value as it is sealed; raise InvalidBody unless it is UTF-8."""
+    try:
+        value.decode()
+    except UnicodeDecodeError:
+        raise InvalidBody("not-utf-8") from None
+    return value
+
+
+def spell_in_query(text: bytes) -> bytes:
+    """Return the spelling of a text as a parameter's value: `%20`, which all read as a space."""
+    return quote(text, safe="").encode("ascii")
+
+
+def spell_in_header(text: bytes) -> bytes:
+    """Return a text as a header's value; raise OpenFailed where it has control characters."""
+    if _CONTROL.search(text):
+        raise OpenFailed("control-in-header")
+    return text
+
+
+def with_changes(
+    head: RequestHead | ResponseHead, changes: Iterable[tuple[int, Change]]
+) -> RequestHead | ResponseHead:
+    """Return the head with each change made at its place."""
+    headers = list(head.headers)
+    in_query: list[Change] = []
+    for place, change in changes:
+        if place == QUERY:
+            in_query.append(change)
+        else:
+            name, value = headers[place]
+            headers[place] = name, splice(value, [change])
+    if in_query and isinstance(head, RequestHead):
+        query = splice(query_bytes(head), in_query).decode("latin-1")
+        head = replace(head, query=query)
+    return replace(head, headers=tuple(headers))

@@ -1,0 +1,231 @@
+"""A body sealed as a frame, or a frame opened: what that needs, and the flow that does it."""
+
+from __future__ import annotations
+
+from typing import NamedTuple, Protocol
+
+from ..crypto import sealed_stream
+from ..crypto.context import Context
+from ..crypto.sealed_stream import FrameHead, Opener, Sealer
+from ..crypto.session_cipher import Session
+from ..crypto.token import Token
+from ..errors import ForbiddenValue, OpenFailed
+from ..http.digests import Digests
+from ..rules.model import Block, Item
+from .edits import AtHand, Fate, OpenEdit, expiry
+
+
+class Flow(Protocol):
+    """Changes one body: bytes in, bytes out, and no wait for anything but the body's own bytes.
+
+    What came out before `end` has returned is no whole body, and after an error nothing more comes:
+    whoever sends it on must let its receiver see that it was cut.
+    """
+
+    @property
+    def holds_head(self) -> bool:
+        """Whether the head of the message waits for the first bytes that come out.
+
+        A body that fails before them is answered with a problem, and nobody has seen any of it.
+        """
+
+    def length(self, length: int | None) -> int | None:
+        """Return how many bytes will come out where `length` go in, None where nobody can tell.
+
+        Raises MessageError where a body of that length cannot be right.
+        """
+
+    def feed(self, data: bytes) -> bytes:
+        """Take a piece of the body and return what may go on now, maybe nothing.
+
+        Raises MessageError.
+        """
+
+    def end(self) -> bytes:
+        """Learn that the body ends here, and return the rest of what may go on.
+
+        Raises MessageError where it cannot be all of the body.
+        """
+
+
+class CheckedFlow:
+    """A flow whose body must be the one that its digests tell of: else it never ends."""
+
+    __slots__ = ("_digests", "_flow")
+
+    def __init__(self, flow: Flow, digests: Digests) -> None:
+        """Begin; the digests are of what goes in."""
+        self._flow = flow
+        self._digests = digests
+
+    @property
+    def holds_head(self) -> bool:
+        """Whether the head waits, as for the flow itself."""
+        return self._flow.holds_head
+
+    def length(self, length: int | None) -> int | None:
+        """Return how many bytes will come out."""
+        return self._flow.length(length)
+
+    def feed(self, data: bytes) -> bytes:
+        """Take a piece of the body."""
+        self._digests.update(data)
+        return self._flow.feed(data)
+
+    def end(self) -> bytes:
+        """Return the rest; raise DigestMismatch before any of it where the body is another one."""
+        self._digests.check()
+        return self._flow.end()
+
+
+class Begun(NamedTuple):
+    """A body about to change: the flow that does it, its new type, and the word to count it under.
+
+    Where `flow` is None the body stays as it is, and `media_type` is None.
+    """
+
+    flow: Flow | None
+    media_type: str | None
+    fate: Fate
+    session: Session | None = None
+
+
+class OpenFrame(NamedTuple):
+    """A frame to be opened. `head` is its beginning, or the error that reading it met."""
+
+    head: FrameHead | OpenFailed
+    context: Context
+
+    @property
+    def token(self) -> Token | OpenFailed:
+        """J, decoded."""
+        return self.head if isinstance(self.head, OpenFailed) else self.head.token
+
+    def begin(self, keys: AtHand, block: Block, now: float, _: bytes) -> Begun:
+        """Return the flow that opens, or none where the block lets a frame stay; else raise."""
+        try:
+            if isinstance(self.head, OpenFailed):
+                raise self.head
+            session, plaintext, context = keys.open(self.head.token, self.context, now)
+            stream = sealed_stream.read_stream(plaintext)
+        except OpenFailed:
+            if block.keep_unopened:
+                return Begun(None, None, "kept")
+            raise
+        opener = sealed_stream.opener(self.head, stream, context)
+        return Begun(OpenFlow(self.head.raw, opener), stream.media_type, "opened", session)
+
+
+class SealFrame(NamedTuple):
+    """A body to be sealed as a frame; `media_type` is its own, empty where it has none.
+
+    `already` opens what the body looks to be, if that is a token or a frame.
+    """
+
+    item: Item
+    context: Context
+    media_type: str
+    already: OpenFrame | OpenEdit | None = None
+
+    @property
+    def token(self) -> Token | OpenFailed | None:
+        """The token that may have to be opened."""
+        return self.already.token if self.already is not None else None
+
+    def begin(self, keys: AtHand, block: Block, now: float, body: bytes) -> Begun:
+        """Return the flow that seals; `body` is as much as is there.
+
+        All of it is there unless the block seals whatever comes. Raises ForbiddenValue for what is
+        sealed already, where the block refuses that.
+        """
+        if self.already is not None and block.already_sealed != "seal":
+            if block.already_sealed == "reject":
+                raise ForbiddenValue(
+                    "already-sealed", detail=f"{self.item.field}: the body is sealed already."
+                )
+            opener = _opener(self.already, keys, now, body)
+            if opener is not None:
+                return Begun(None, None, "already_sealed", opener)
+        end = self.item.expires and expiry(now, self.item.expires)
+        head, sealer = sealed_stream.begin(*keys.seal_for(self.context), self.media_type, end)
+        return Begun(SealFlow(head, sealer), sealed_stream.MEDIA_TYPE, "sealed")
+
+
+FrameEdit = SealFrame | OpenFrame
+
+
+def _opener(already: OpenFrame | OpenEdit, keys: AtHand, now: float, body: bytes) -> Session | None:
+    """Return the session that opens all of a sealed body, or None."""
+    try:
+        if isinstance(already, OpenEdit):
+            return already.carry_out(keys, Block(), now).session
+        begun = already.begin(keys, Block(), now, body)
+        assert begun.flow is not None  # noqa: S101 - a plain block lets no frame stay
+        begun.flow.feed(body)
+        begun.flow.end()
+    except OpenFailed:
+        return None
+    return begun.session
+
+
+class SealFlow:
+    """A body that becomes a frame."""
+
+    __slots__ = ("_head", "_sealer", "_unsent")
+
+    def __init__(self, head: bytes, sealer: Sealer) -> None:
+        """Begin with the head of the frame."""
+        self._head = self._unsent = head
+        self._sealer = sealer
+
+    @property
+    def holds_head(self) -> bool:
+        """Nothing can fail in the beginning."""
+        return False
+
+    def length(self, length: int | None) -> int | None:
+        """Return the length of the frame."""
+        return None if length is None else sealed_stream.sealed_length(self._head, length)
+
+    def feed(self, data: bytes) -> bytes:
+        """Return the chunks that are full now, behind the frame's head."""
+        unsent, self._unsent = self._unsent, b""
+        return unsent + self._sealer.update(data)
+
+    def end(self) -> bytes:
+        """Return the last chunk."""
+        unsent, self._unsent = self._unsent, b""
+        return unsent + self._sealer.finish()
+
+
+class OpenFlow:
+    """A frame that becomes the body that it holds, each chunk once its tag has verified."""
+
+    __slots__ = ("_head", "_opener", "_skip")
+
+    def __init__(self, head: bytes, opener: Opener) -> None:
+        """Begin; the head of the frame, which has been read, comes once more."""
+        self._head = head
+        self._skip = len(head)
+        self._opener = opener
+
+    @property
+    def holds_head(self) -> bool:
+        """What does not open from its beginning reaches nobody."""
+        return True
+
+    def length(self, length: int | None) -> int | None:
+        """Return the length of the body; raise OpenFailed where no frame has this length."""
+        return None if length is None else sealed_stream.opened_length(self._head, length)
+
+    def feed(self, data: bytes) -> bytes:
+        """Return the plaintext of the chunks that are full now; raise OpenFailed."""
+        if self._skip:
+            skipped = min(self._skip, len(data))
+            self._skip -= skipped
+            data = data[skipped:]
+        return self._opener.update(data)
+
+    def end(self) -> bytes:
+        """Return the plaintext of the last chunk; raise OpenFailed where it is not the last."""
+        return self._opener.finish()

@@ -1,0 +1,81 @@
+"""Edits around edits: of a value that a format spells in its own way, or of a block of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple, Protocol
+
+from ..crypto.context import Context
+from ..crypto.token import Token
+from ..errors import OpenFailed
+from ..rules.model import Block
+from .edits import AtHand, Change, EmbeddedEdit, OpenEdit, SealEdit
+
+
+class Places(Protocol):
+    """For each place in what is read, the place in what is spelled."""
+
+    def __getitem__(self, place: int, /) -> int:
+        """Return where a place lies."""
+
+
+class CarriedEdit(NamedTuple):
+    """An edit whose new text is to be spelled as its format does.
+
+    `places` gives, for each place in what the edit reads, the place in what is spelled, and
+    `offset` where that begins in the body.
+    """
+
+    edit: OpenEdit | EmbeddedEdit
+    spell: Callable[[bytes], bytes]
+    offset: int = 0
+    places: Places | None = None
+
+    @property
+    def context(self) -> Context | None:
+        """What the value is bound to."""
+        return self.edit.context
+
+    @property
+    def token(self) -> Token | OpenFailed | None:
+        """The token, or what was met in its place."""
+        return self.edit.token
+
+    def at(self, place: int) -> int:
+        """Return where a place that the edit tells of lies in the body."""
+        return self.offset + (place if self.places is None else self.places[place])
+
+    def carry_out(self, keys: AtHand, block: Block, now: float) -> Change:
+        """Return what becomes of the value, spelled; raise as the edit does."""
+        change = self.edit.carry_out(keys, block, now)
+        start, end = self.at(change.start), self.at(change.end)
+        if change.text is None:
+            return Change(start, end, None, change.fate, change.session)
+        try:
+            return Change(start, end, self.spell(change.text), change.fate, change.session)
+        except OpenFailed:
+            # A text that has no spelling here is as good as one that does not open.
+            if type(self.edit) is OpenEdit and not block.keep_unopened:
+                raise
+            return Change(start, end, None, "kept")
+
+
+class OwnEdit(NamedTuple):
+    """An edit of a record that another block takes than the one that the message was given."""
+
+    edit: SealEdit | OpenEdit | EmbeddedEdit | CarriedEdit
+    block: Block
+
+    @property
+    def context(self) -> Context | None:
+        """What the value is bound to."""
+        return self.edit.context
+
+    @property
+    def token(self) -> Token | OpenFailed | None:
+        """The token, or what was met in its place."""
+        return self.edit.token
+
+    def carry_out(self, keys: AtHand, _: Block, now: float) -> Change:
+        """Return what becomes of the value, as its own block says; raise as the edit does."""
+        return self.edit.carry_out(keys, self.block, now)

@@ -1,0 +1,1 @@
+"""The small languages of a rule: selectors, sources, route patterns, names."""

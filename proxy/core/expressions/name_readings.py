@@ -1,0 +1,345 @@
+"""Readings of a name: what backends make of the names in a message, as far as it is known.
+
+A rule names a member, a field, a parameter or a header in one spelling. Parsers join others with
+it: they ignore case, cut at NUL, nest at brackets, decode again. Whoever asks here learns whether
+some known parser may read a name as one that a rule reads, or as a part of its value. This is the
+one place that knows: selectors, sources, conditions and what must be absent all ask it.
+
+What is joined here is joined by some parser of `PARSERS`, and coarser than any of them: two names
+are twins if all the foldings of their format together make one of them. So each name is folded
+once and looked up, and no name is compared with every other.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import Final, Literal, NamedTuple
+from urllib.parse import unquote
+
+from ..errors import ForbiddenValue
+
+NAME_MAX: Final = 4096
+"""So long may the name of a field be, in bytes as it is spelled; of a longer odd name of JSON so
+many characters are read. No rule has a name of that length, and frameworks allow no more."""
+_DECODES: Final = 4
+_STEPS_MAX: Final = 32
+
+NamePlace = Literal["json", "field", "header"]
+
+
+class Folding(Enum):
+    """One thing that parsers do to a name before they look it up."""
+
+    CASE = "upper and lower case are equal, by Unicode case folding, dotless `i` included"
+    WIDTH = "compatibility forms (NFKC: wide letters) are equal, invisible characters are dropped"
+    NUL = "a name ends at its first NUL"
+    TRIM = "white space around a name is dropped"
+    WORDS = "`conversationId`, `conversation_id`, `conversation-id` are equal"
+    PLUS = "`+`, `%20` and a space are equal"
+    DECODE = "percent-encoding is decoded again, up to four times, and `%u0063` as well"
+    NEST = "`a[]`, `a[b]`, `[a]`, `a['b']` mean `a` or a part of it"
+    DOTS = "`a.b` means `a` or a part of it; `a.b`, `a b` and `a_b` are equal"
+    PREFIX = "`_a` and `!a` mean `a`"
+    SUFFIX = "`a(1i)` and `a:int` mean `a`"
+    SEPARATOR = "`;` separates fields as `&` does"
+    CGI = "all characters but letters and digits are equal: `X-Room`, `X_Room`, `X.Room`"
+    PROTOTYPE = "`__proto__`, `constructor`, `prototype` lead to every name"
+    INDEX = "a member `0` of an object is read as an element of a list"
+
+
+@dataclass(frozen=True, slots=True)
+class Parser:
+    """A known parser: what it reads, and which foldings it was seen or is documented to do."""
+
+    name: str
+    place: NamePlace
+    foldings: tuple[Folding, ...]
+
+
+PARSERS: Final = (
+    Parser("PHP", "field", (Folding.NUL, Folding.TRIM, Folding.NEST, Folding.DOTS, Folding.PLUS)),
+    Parser("PHP, names of columns", "json", (Folding.CASE,)),
+    Parser("Rack, Rails", "field", (Folding.NEST, Folding.PLUS, Folding.SEPARATOR, Folding.SUFFIX)),
+    Parser("qs, body-parser (Express)", "field", (Folding.NEST, Folding.DOTS, Folding.PROTOTYPE)),
+    Parser("body-parser (Express), Object.assign, lodash", "json",
+           (Folding.PROTOTYPE, Folding.INDEX, Folding.DOTS, Folding.NEST)),
+    Parser("Mongo, Parse Server: names with dots are paths", "json", (Folding.DOTS,)),
+    Parser("Werkzeug, Django", "field", (Folding.PLUS,)),
+    Parser("Python before 3.10, Perl CGI", "field", (Folding.PLUS, Folding.SEPARATOR)),
+    Parser("Go encoding/json", "json", (Folding.CASE,)),
+    Parser("Go net/url", "field", (Folding.PLUS,)),
+    Parser("Jackson, Gson, with naming strategies", "json", (Folding.CASE, Folding.WORDS)),
+    Parser("System.Text.Json, Newtonsoft", "json", (Folding.CASE, Folding.WORDS)),
+    Parser("ASP.NET model binding", "field",
+           (Folding.CASE, Folding.NEST, Folding.DOTS, Folding.DECODE)),
+    Parser("Spring data binding, Tomcat", "field",
+           (Folding.NEST, Folding.DOTS, Folding.PREFIX, Folding.PLUS)),
+    Parser("Spring relaxed names", "field", (Folding.CASE, Folding.WORDS)),
+    Parser("Symfony, Laravel", "field", (Folding.NEST, Folding.DOTS, Folding.TRIM)),
+    Parser("proto3 JSON, grpc-gateway", "json", (Folding.WORDS,)),
+    Parser("grpc-gateway", "field", (Folding.WORDS, Folding.DOTS)),
+    Parser("readers in C, of fields", "field", (Folding.NUL, Folding.WIDTH)),
+    Parser("readers in C, of JSON", "json", (Folding.NUL,)),
+    Parser("stores that normalise, of fields", "field", (Folding.WIDTH, Folding.CASE)),
+    Parser("stores that normalise, of JSON", "json", (Folding.WIDTH, Folding.CASE, Folding.TRIM)),
+    Parser("Zope, Plone", "field", (Folding.SUFFIX, Folding.DOTS)),
+    Parser("URLSearchParams", "field", (Folding.TRIM, Folding.PLUS)),
+    Parser("CGI, WSGI, PHP, Rack", "header", (Folding.CASE, Folding.CGI)),
+)  # fmt: skip
+"""The parsers that are known, from their documentation or from trials."""
+
+FOLDED: Final[Mapping[NamePlace, tuple[Folding, ...]]] = {
+    place: tuple(
+        one for one in Folding if any(p.place == place and one in p.foldings for p in PARSERS)
+    )
+    for place in ("json", "field", "header")
+}
+"""Which foldings hold for which names: members of JSON; fields of forms, parts, parameters of a
+query and cookies; headers."""
+
+# What shows nothing (Default_Ignorable_Code_Point of Unicode), and what stands for bad bytes.
+_IGNORED: Final = re.compile(
+    "[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e"
+    "\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffd\U000e0000-\U000e0fff]"
+)
+_DOTLESS: Final = {0x130: "i", 0x131: "i"}  # upper and lower case of i, to some readers
+_WIDE_TRIPLET: Final = re.compile(r"%[uU]([0-9A-Fa-f]{4})")
+_STEP: Final = re.compile(r"[^\[\].\s\x00-\x20\x7f+'\"]+")
+_PROTOTYPES: Final = frozenset({"__proto__", "constructor", "prototype"})
+_PATH: Final = re.compile(r"\[?([^.\[\]]+)[.\[\]]")
+_WORDS: Final = re.compile(r"[A-Za-z0-9_\[\]-]+")
+_CONTROL_OR_SPACE: Final = "".join(map(chr, range(0x21))) + "\x7f\x85\xa0\u2028\u2029\u3000"
+_JOINTS: Final = str.maketrans("", "", "_- ")
+_SUFFIX: Final = re.compile(r"[(:]")
+_HEADER_JOINTS: Final = bytes(
+    one for one in range(256) if not re.fullmatch(r"[A-Za-z0-9]", chr(one))
+)
+
+_LOWER: Final = bytes.maketrans(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ", b"abcdefghijklmnopqrstuvwxyz")
+
+
+def squeeze_fields(text: bytes) -> bytes:
+    """Return a text in which every twin of a field's name that needs no decoding holds its fold."""
+    return text.translate(_LOWER, b"_-+.[]'\" \t")
+
+
+def fold_member(name: str) -> str:
+    """Return the one spelling of all twins of a member's name, of one step alone.
+
+    Leading `_` and `-` stay: `id` and `_id` are two names, and both stand in many messages.
+    """
+    if name.isascii():
+        if name.isalnum():  # as nearly always
+            return name.lower()
+    else:
+        name = _compatible(name[:NAME_MAX])
+    if "\0" in name:
+        name = name.partition("\0")[0]
+    name = name.strip(" ")
+    bare = name.lstrip("_-")
+    return name[: len(name) - len(bare)] + bare.translate(_JOINTS).casefold()
+
+
+def first_step_of_member(name: str) -> str | None:
+    """Return the first step of a member's name that some read as a path (`a.b`, `a[b]`), folded.
+
+    None for any other name of one step. A name with a NUL in it is read without it by Jackson,
+    whose table of names takes a NUL behind each fourth byte for nothing.
+    """
+    match = _PATH.match(name)
+    if match is not None:
+        return fold_member(match[1])
+    return fold_member(name.replace("\0", "")) if "\0" in name else None
+
+
+def are_plain(names: Iterable[str], known: Container[str], folded: Container[str]) -> bool:
+    """Tell whether among an object's names none but the `known` may be read as one of them.
+
+    `folded` are the known ones, folded. True is certain; a name beyond ASCII gives False.
+    """
+    for name in names:
+        if name in known:
+            continue
+        if not name.isascii() or name in _PROTOTYPES or fold_member(name) in folded:
+            return False
+        if not name.isalnum() and first_step_of_member(name) in folded:
+            return False
+    return True
+
+
+def leads_to_prototype(name: str, text: str, start: int) -> bool:
+    """Tell whether by a member JavaScript leads to what all objects share.
+
+    Its value begins at `start` of a text. `constructor` does it with a `prototype` within alone.
+    """
+    if name not in _PROTOTYPES:
+        return False
+    return name == "__proto__" or (text.startswith("{", start) and "prototype" in text)
+
+
+def beginnings(folded: Iterable[str]) -> frozenset[str]:
+    """Return the first characters that the ASCII twins of folded members' names may have.
+
+    Those that lead to a prototype are among them.
+    """
+    first = {one[:1] for one in folded}
+    return frozenset(first | {one.upper() for one in first} | set("[_cp \0"))
+
+
+def fold_value(text: str) -> str:
+    """Return a text as readers compare it that trim it and ignore case and width."""
+    return _compatible(text).partition("\0")[0].strip().casefold()
+
+
+def fold_header(name: bytes) -> bytes:
+    """Return the one spelling of all twins of a header's name."""
+    return name.translate(_LOWER, _HEADER_JOINTS)
+
+
+def fold_field(name: str) -> str:
+    """Return the one spelling of all twins of a field's name, less its suffixes and prefixes."""
+    return "".join(_steps(lax_field(name)))
+
+
+def steps_of_field(name: str) -> Iterator[str]:
+    """Yield the steps of the nesting of a field's name, each folded."""
+    yield from _steps(lax_field(name))
+
+
+def readings_of_field(lax: str, longest: int) -> Iterator[str]:
+    """Yield what a field's name that `lax_field` gave may be read as, each folded.
+
+    Of a nested name that is also what it is a part of. `longest` is how long the names are that
+    anybody asks for: no longer ones are told.
+    """
+    for one in _cut(lax):
+        folded = ""
+        for step in _steps(one):
+            folded += step
+            if len(folded) > longest:
+                break
+            yield folded
+
+
+def field_leads_to_prototype(lax: str) -> bool:
+    """Tell whether a field's name that `lax_field` gave leads to what all objects share.
+
+    `constructor` by itself is a name as any other.
+    """
+    if "proto" not in lax:
+        return False
+    steps = _STEP.findall(lax)
+    return "__proto__" in steps or ("constructor" in steps and "prototype" in steps)
+
+
+def differ_in_case(name: str, other: str) -> bool:
+    """Tell whether two names of fields that are twins differ in no more than case, `_` and `-`."""
+    plain = _WORDS.fullmatch(name) and _WORDS.fullmatch(other)
+    return plain is not None and fold_member(name) == fold_member(other)
+
+
+def lax_field(name: str) -> str:
+    """Return a field's name, decoded once, with nothing in it that stands for something else."""
+    if "%" in name:
+        name = _decoded(name)
+    if not name.isascii():
+        name = _compatible(name)
+    if "\0" in name:
+        name = name.partition("\0")[0]
+    return name.lstrip("?") if name.startswith("?") else name
+
+
+def _decoded(name: str) -> str:
+    for _ in range(_DECODES):
+        decoded = unquote(_WIDE_TRIPLET.sub(_wide, name), errors="replace")
+        if decoded == name:
+            break
+        name = decoded
+    return name
+
+
+def _wide(match: re.Match[str]) -> str:
+    return chr(int(match[1], 16))
+
+
+def _compatible(text: str) -> str:
+    """Return a text in its compatibility form, in a case that folds as ASCII's does."""
+    plain = unicodedata.normalize("NFKC", _IGNORED.sub("", text)).translate(_DOTLESS)
+    return plain.casefold() if not plain.isascii() else plain
+
+
+def _steps(name: str) -> Iterator[str]:
+    """Yield the steps of a field's name, each folded; only the first keeps what it begins with.
+
+    To PHP `a._b` is `a__b`, and so `a_b` in other words.
+    """
+    for at, match in enumerate(_STEP.finditer(name)):
+        if at == _STEPS_MAX:
+            return
+        folded = fold_member(match[0])
+        yield folded.lstrip("_-") if at else folded
+
+
+def _cut(name: str) -> Iterator[str]:
+    """Yield a name, and what is left of it without suffix and prefix."""
+    yield name
+    suffix = _SUFFIX.search(name)
+    if suffix is not None:
+        name = name[: suffix.start()]
+        yield name
+    bare = name.lstrip(_CONTROL_OR_SPACE + "[+")
+    for _ in range(2):
+        if bare[:1] not in {"_", "!"}:
+            return
+        bare = bare[1:]
+        yield bare
+
+
+class Reading(NamedTuple):
+    """For which of the names some readers take another: by `key`; in case alone, or otherwise."""
+
+    key: int
+    in_case: bool
+
+
+class FieldNames:
+    """Names of fields, each known by a number; names of one spelling have one number only."""
+
+    __slots__ = ("_folded", "_longest", "names", "needles")
+
+    def __init__(self, names: Mapping[int, str]) -> None:
+        """Fold the names; `needles` are what any twin holds that is ASCII and has no triplet."""
+        self.names = dict(names)
+        self._folded: dict[str, list[int]] = {}
+        for key, name in names.items():
+            self._folded.setdefault(fold_field(name), []).append(key)
+        self.needles = frozenset(squeeze_fields(one.encode()) for one in self._folded)
+        self._longest = max(map(len, self._folded), default=0)
+
+    def __bool__(self) -> bool:
+        """Tell whether there are any."""
+        return bool(self.names)
+
+    def readings(self, name: str) -> Sequence[Reading]:
+        """Return for which of the names some readers take one that is decoded once.
+
+        Raises ForbiddenValue for one that leads to a prototype.
+        """
+        if name.isascii() and name.isidentifier():  # as nearly all are: one word
+            keys = self._folded.get(fold_member(name), ())
+            if name[0] != "_":
+                return [Reading(key, in_case=True) for key in keys]
+        lax = lax_field(name)
+        if field_leads_to_prototype(lax):
+            raise ForbiddenValue(
+                "name-hidden", detail="A name leads to what all objects of JavaScript share."
+            )
+        return [
+            Reading(key, differ_in_case(self.names[key], name))
+            for reading in readings_of_field(lax, self._longest)
+            for key in self._folded.get(reading, ())
+        ]

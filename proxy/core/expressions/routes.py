@@ -1,0 +1,299 @@
+"""Route patterns, and the table that finds the first rule for a path.
+
+The table is a trie: finding a rule takes as long with ten thousand rules as with ten.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Final, NamedTuple
+
+from ..errors import AmbiguousRequest, InvalidExpression, MalformedRequest
+from ..http import path as paths
+from ..http.path import CanonicalPath
+from ..http.path_readings import Reading, Segments, file_readings
+from ..http.path_readings import alike as paths_alike
+
+_METHOD: Final = re.compile(r"[A-Z][A-Z-]*")
+_CAPTURE: Final = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
+_ANY: Final = None
+NEVER_FORWARDED: Final = frozenset({"CONNECT", "TRACE"})
+
+
+@dataclass(frozen=True, slots=True)
+class Pattern:
+    """One `[METHOD,METHOD ]/path`.
+
+    `methods` is empty for any method. `segments` holds literals in canonical spelling and None for
+    `{name}` and `*`; `names` holds the captures by position. `rest` stands for `/**`.
+    """
+
+    text: str
+    methods: frozenset[str]
+    segments: tuple[str | None, ...]
+    names: tuple[tuple[int, str], ...]
+    rest: bool
+    websocket: bool = False
+
+    def takes(self, method: str) -> bool:
+        """Tell whether the pattern takes requests with this method. GET includes HEAD."""
+        return not self.methods or method in self.methods
+
+    def captures(self, path: CanonicalPath) -> dict[str, str]:
+        """Return the captures of a path that this pattern matches, percent-decoded once."""
+        return {name: paths.decode_segment(path.segments[at]) for at, name in self.names}
+
+
+def parse_pattern(text: str) -> Pattern:
+    """Return the pattern that `text` spells; raise InvalidExpression otherwise."""
+    words = text.split()
+    if len(words) not in {1, 2} or not words[-1].startswith("/"):
+        raise InvalidExpression(
+            "a match is `[METHOD,METHOD ]/path`", hint="for example `POST /api/messages`"
+        )
+    methods, websocket = _parse_methods(words[0]) if len(words) > 1 else (frozenset(), False)
+    route = words[-1]
+    rest = route.endswith("/**")
+    if rest:
+        route = route[: -len("/**")]
+    segments: list[str | None] = []
+    names: list[tuple[int, str]] = []
+    # `/**` alone has no segments before the rest; `/` alone has one, the empty one.
+    parts = route[1:].split("/") if route else []
+    for at, segment in enumerate(parts):
+        if not segment and (rest or at < len(parts) - 1):
+            raise InvalidExpression(f"`{text}` has an empty segment")
+        literal, name = _parse_segment(segment, text)
+        segments.append(literal)
+        if name is not None:
+            names.append((at, name))
+    if len({name for _, name in names}) != len(names):
+        raise InvalidExpression(f"a capture's name stands twice in `{text}`")
+    return Pattern(text, methods, tuple(segments), tuple(names), rest, websocket)
+
+
+def _parse_methods(text: str) -> tuple[frozenset[str], bool]:
+    methods = text.split(",")
+    if methods == ["WS"]:
+        return frozenset({"GET"}), True
+    for method in methods:
+        if not _METHOD.fullmatch(method):
+            raise InvalidExpression(
+                f"`{method}` is not a method", hint=f"methods are in upper case: `{method.upper()}`"
+            )
+        if method == "WS":
+            raise InvalidExpression("`WS` stands alone before its path")
+        if method in NEVER_FORWARDED:
+            raise InvalidExpression(f"{method} is never forwarded, so no rule can match it")
+    found = frozenset(methods)
+    return (found | {"HEAD"} if "GET" in found else found), False
+
+
+def _parse_segment(segment: str, text: str) -> tuple[str | None, str | None]:
+    if segment == "*":
+        return _ANY, None
+    capture = _CAPTURE.fullmatch(segment)
+    if capture:
+        return _ANY, capture[1]
+    if set(segment) & set("{}*"):
+        raise InvalidExpression(
+            f"`{segment}` in `{text}`: a segment is a literal, `{{name}}` or `*`; `/**` may end it"
+        )
+    try:
+        path = paths.canonical("/" + segment)
+    except (MalformedRequest, AmbiguousRequest) as error:
+        raise InvalidExpression(f"`{segment}` in `{text}` is no literal segment") from error
+    if path.text != "/" + segment:
+        raise InvalidExpression(
+            f"`{segment}` in `{text}` is not in canonical spelling", hint=f"write `{path.text[1:]}`"
+        )
+    if len(path.shadow) != 1 or (segment and not path.shadow[0]):
+        raise InvalidExpression(f"`{segment}` in `{text}` can be read in more than one way")
+    return segment, None
+
+
+class _End(NamedTuple):
+    """Where a pattern ends: its place among all patterns, and the index of its rule.
+
+    `segments` are those under which it stands in a table, `rest` tells of everything below.
+    """
+
+    order: int
+    rule: int
+    rest: bool
+    segments: tuple[str | None, ...]
+    pattern: Pattern
+
+
+@dataclass(slots=True)
+class _Node:
+    literals: dict[str, _Node] = field(default_factory=dict)
+    any: _Node | None = None
+    ends: list[_End] = field(default_factory=list)
+    rests: list[_End] = field(default_factory=list)
+
+
+class RouteTable:
+    """Finds the first of many patterns for a path, and refuses paths with two readings."""
+
+    __slots__ = ("_alike", "_canonical", "_folded", "_shadow", "_stems")
+
+    def __init__(self, patterns: list[tuple[int, Pattern]]) -> None:
+        """Take patterns with the index of their rule, in the order of the rules."""
+        self._canonical = _Node()
+        self._shadow = _Node()
+        self._alike: _Node | None = None
+        # Whether every pattern is its own shadow, so that the two tables are one.
+        self._folded = True
+        # A name that no pattern has more dots than can be cut at no later one.
+        self._stems = 1
+        for order, (index, pattern) in enumerate(patterns):
+            segments = _shadow_segments(pattern.segments)
+            end = _End(order, index, pattern.rest, segments, pattern)
+            _insert(self._canonical, end, pattern.segments)
+            _insert(self._shadow, end, segments)
+            self._folded &= segments == pattern.segments
+            dots = max((one.count(".") for one in segments if one), default=0)
+            self._stems = max(self._stems, dots + 1)
+            for others, below in paths_alike(segments):
+                self._alike = self._alike or _Node()
+                end = _End(order, index, pattern.rest or below, others, pattern)
+                _insert(self._alike, end, others)
+
+    def find(
+        self, method: str, path: CanonicalPath, *, websocket: bool = False
+    ) -> tuple[int, Pattern] | None:
+        """Return the first rule's index and the pattern that matched, or None.
+
+        Raises AmbiguousRequest where a laxer reading of the path would meet another rule.
+        """
+        found = _find(self._canonical, path.segments, method, websocket=websocket)
+        if self._folded and path.shadow == path.segments:
+            lax = found
+        else:
+            lax = _find(self._shadow, path.shadow, method, websocket=websocket)
+        if (found and found.rule) != (lax and lax.rule):
+            raise AmbiguousRequest("two-readings-of-path")
+        if path.may_be_file or self._alike is not None:
+            for reading, other in self._others(method, path, websocket=websocket):
+                if _contradicts(found, reading, other):
+                    raise AmbiguousRequest("two-readings-of-path")
+        return None if found is None else (found.rule, found.pattern)
+
+    def takers(self, method: str, path: CanonicalPath) -> frozenset[int]:
+        """Return the rules that take requests with this method to this path, in any reading."""
+        found = (
+            _find(self._canonical, path.segments, method, websocket=False),
+            _find(self._shadow, path.shadow, method, websocket=False),
+            *(end for _, end in self._others(method, path, websocket=False)),
+        )
+        return frozenset(one.rule for one in found if one is not None)
+
+    def touches(self, path: CanonicalPath) -> bool:
+        """Tell whether a pattern takes this path, whatever the method, be it in a laxer reading."""
+        return any(
+            _find(self._canonical, path.segments, None, websocket=websocket)
+            or _find(self._shadow, path.shadow, None, websocket=websocket)
+            or any(self._others(None, path, websocket=websocket))
+            for websocket in (False, True)
+        )
+
+    def _others(
+        self, method: str | None, path: CanonicalPath, *, websocket: bool
+    ) -> Iterator[tuple[Reading, _End]]:
+        """Yield what patterns take the path in each reading beside canonical path and shadow."""
+        for segments in (path.shadow, *path.readings):
+            start = Reading(segments, _origins(segments, path))
+            for reading in file_readings(start, self._stems) if path.may_be_file else (start,):
+                for root in (self._shadow, self._alike):
+                    if root is not None:
+                        end = _find(root, reading.segments, method, websocket=websocket)
+                        if end is not None:
+                            yield reading, end
+
+
+def _origins(segments: Segments, path: CanonicalPath) -> tuple[int, ...]:
+    """Return where the segments of a reading stand in the path; -1 where that cannot be told."""
+    count = len(segments)
+    whole = len(path.segments) - (path.segments[-1] == "")
+    return tuple(range(count)) if count == max(whole, 1) else (-1,) * count
+
+
+def _contradicts(found: _End | None, reading: Reading, other: _End) -> bool:
+    """Tell whether a request that one rule took, or none, would reach what another one rules.
+
+    An author who spells a script or a format out in one rule, and leaves it out in another, means
+    two; a name that a capture or `/**` took may be anything.
+    """
+    if found is None or other.rule == found.rule:
+        return found is None
+    spelled = found.pattern.segments
+    named = [0 <= at < len(spelled) and spelled[at] is not None for at in reading.origins]
+    theirs = [
+        at < len(other.segments) and other.segments[at] is not None for at in range(len(named))
+    ]
+    if any(there and not here for there, here in zip(theirs, named, strict=True)):
+        return True
+    if all(0 <= at < len(spelled) and spelled[at] is not None for at in reading.left_out):
+        return False
+    return reading.certain or theirs == named
+
+
+def _shadow_segments(segments: tuple[str | None, ...]) -> tuple[str | None, ...]:
+    folded = [None if segment is None else paths.fold_literal(segment) for segment in segments]
+    while len(folded) > 1 and folded[-1] == "":
+        folded.pop()
+    return tuple(folded)
+
+
+def _insert(node: _Node, end: _End, segments: tuple[str | None, ...]) -> None:
+    for segment in segments:
+        if segment is None:
+            node.any = node.any or _Node()
+            node = node.any
+        else:
+            node = node.literals.setdefault(segment, _Node())
+    (node.rests if end.rest else node.ends).append(end)
+
+
+def _find(
+    root: _Node, segments: tuple[str, ...], method: str | None, *, websocket: bool
+) -> _End | None:
+    """Return the first pattern's end for a path; None as `method` stands for any."""
+    best: _End | None = None
+    waiting = [(root, 0)]
+    while waiting:
+        node, depth = waiting.pop()
+        child: _Node | None = node
+        while child is not None:
+            node = child
+            if node.rests:
+                best = _first(node.rests, best, method, websocket=websocket)
+            if depth == len(segments):
+                if node.ends:
+                    best = _first(node.ends, best, method, websocket=websocket)
+                break
+            segment = segments[depth]
+            depth += 1
+            child = node.literals.get(segment)
+            if node.any is not None and segment:
+                if child is None:
+                    child = node.any
+                else:
+                    waiting.append((node.any, depth))
+    return best
+
+
+def _first(
+    ends: list[_End], best: _End | None, method: str | None, *, websocket: bool
+) -> _End | None:
+    """Return the first of `ends`, or of what was best so far, that takes such a request."""
+    for end in ends:
+        if best is not None and end.order >= best.order:
+            break
+        pattern = end.pattern
+        if pattern.websocket == websocket and (method is None or pattern.takes(method)):
+            return end
+    return best

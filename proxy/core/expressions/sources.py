@@ -1,0 +1,96 @@
+"""Sources: where the names that bind a message (tenant, conversation) are read.
+
+A source gives one name or nothing: a text, or where it is made of others, a joined name.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from ..errors import InvalidExpression
+from .selectors import JsonSelector, parse_json_selector
+
+NamePlace = Literal["path", "query", "header", "jwt", "const"]
+_PLACES: Final = ("path", "query", "header", "jwt", "const")
+
+
+@dataclass(frozen=True, slots=True)
+class NameSource:
+    """A name outside the body: a capture, a query parameter, a header, a claim or a constant."""
+
+    place: NamePlace
+    name: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class JsonSource:
+    """A value of the body, or with `~` the name of the member where the selector ends.
+
+    Each place where a source is written is a source of its own: compared by identity, which is what
+    the look-ups on the path of a message need.
+    """
+
+    selector: JsonSelector
+    member_name: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ListSource:
+    """Several sources, all of which must give a name; joined in order."""
+
+    parts: tuple[Source, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class MembersSource:
+    """Several sources as a set: the same name in any order."""
+
+    parts: tuple[Source, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class FirstSource:
+    """The first of several sources that gives a name."""
+
+    parts: tuple[Source, ...]
+
+
+Source = NameSource | JsonSource | ListSource | MembersSource | FirstSource
+
+
+def parse_source(text: str) -> NameSource | JsonSource:
+    """Return the source that `text` spells; raise InvalidExpression otherwise."""
+    if text.startswith("$"):
+        member_name = text.endswith("~")
+        return JsonSource(parse_json_selector(text.removesuffix("~")), member_name)
+    place, colon, name = text.partition(":")
+    if not colon or place not in _PLACES:
+        hint = f"`const:{text}`" if re.fullmatch(r"[\w-]+", text) else ""
+        raise InvalidExpression(
+            f"`{text}` is not a source; one of: $.path, path:, query:, header:, jwt:, const:",
+            hint=f"did you mean {hint}?" if hint else "",
+        )
+    if not name:
+        raise InvalidExpression(f"`{text}` lacks a name after the colon")
+    return NameSource(place, name.lower() if place == "header" else name)  # type: ignore[arg-type]  # checked above
+
+
+def json_sources(source: Source | None) -> Iterator[JsonSource]:
+    """Yield every part of a source that is read from a body."""
+    if isinstance(source, JsonSource):
+        yield source
+    elif isinstance(source, ListSource | MembersSource | FirstSource):
+        for part in source.parts:
+            yield from json_sources(part)
+
+
+def name_sources(source: Source | None) -> Iterator[NameSource]:
+    """Yield every part of a source that is read outside a body."""
+    if isinstance(source, NameSource):
+        yield source
+    elif isinstance(source, ListSource | MembersSource | FirstSource):
+        for part in source.parts:
+            yield from name_sources(part)

@@ -1,0 +1,268 @@
+"""Tokens found anywhere in the strings of a JSON text: whole, inside other text, nested, or cut."""
+
+from __future__ import annotations
+
+import json
+import re
+from bisect import bisect_left
+from collections.abc import Iterator
+from typing import Final, NamedTuple
+
+from ..crypto import token
+from ..crypto.token import Token
+from ..errors import BodyTooLarge, InvalidBody, OpenFailed
+from . import escaping
+from . import json as json_format
+from .escaping import AS_IT_IS, EXACT, Manner, Place
+
+_CANDIDATE: Final = re.compile(
+    b"|".join(
+        re.sub(rb"\((?!\?)", b"(?:", one.pattern)
+        for one in (
+            token.JWE_PATTERN,
+            token.SHORT_PATTERN,
+            token.CUT_PATTERN,
+            token.SHORT_CUT_PATTERN,
+        )
+    )
+)
+_ELLIPSIS: Final = re.compile(rb"\.\.\.|\xe2\x80\xa6|\\+u2026")
+_LITERAL: Final = re.compile(rb'"(?:[^"\\]|\\.)*+"', re.DOTALL)
+_COLON: Final = re.compile(rb"[ \t\n\r]*:")
+_QUOTE, _BACKSLASH = b'"\\'
+_ENDS_OF_VALUES: Final = frozenset({b",", b"]", b"}"})
+_MAX_NESTING: Final = 8
+_PLAIN_QUOTES: Final = (1, 1)
+# A quote is spelled with one more backslash for every string around it, each itself escaped.
+_QUOTES: Final = tuple(
+    re.compile(rb'\\{%d}(?:"|u0022)' % ((1 << depth) - 1) if depth else b'"')
+    for depth in range(_MAX_NESTING)
+)
+
+
+class FoundToken(NamedTuple):
+    """A token's place; `token` is None where it was cut.
+
+    `depth` counts the strings around it: 0 in a text that is no JSON, 1 in a plain string, 2 in a
+    JSON text that is itself a string, and so on. Where it is all of a value, `quotes` has the bytes
+    that the quotes before and behind it take. `trails_off`: it is in the short form, whose length
+    says nothing, and an ellipsis stands behind it; so it was cut if it does not open. `place` tells
+    how what takes its place is written.
+    """
+
+    start: int
+    end: int
+    token: Token | None
+    depth: int
+    quotes: tuple[int, int] | None
+    trails_off: bool = False
+    place: Place = EXACT
+
+
+def find(body: bytes, limit: int, manner: Manner = AS_IT_IS) -> list[FoundToken]:
+    """Return every token in `body`, in order, each to be written in this manner.
+
+    What looks like a token and is none (a wrong header, say) is not returned: it stays as it is.
+    Raises InvalidBody where a body with tokens is not JSON, or has more of them than `limit`.
+    """
+    if not any_in(body):
+        return []
+    json_format.validate(body)
+    found = None if manner.heeds_whole_values else _all_plain(body, limit)
+    return _anywhere(body, limit, manner) if found is None else found
+
+
+def find_in_text(text: bytes, limit: int, manner: Manner = AS_IT_IS) -> list[FoundToken]:
+    """Do as `find` in a text, which may be JSON or not.
+
+    A token that no string holds is at depth 0: what replaces it is spelled as it reads.
+    """
+    if not any_in(text):
+        return []
+    if text.lstrip(b" \t\n\r")[:1] in {b"{", b"[", b'"'} and _is_strict_json(text):
+        return find(text, limit, manner)
+    found: list[FoundToken] = []
+    matches = list(_CANDIDATE.finditer(text))
+    places = escaping.places(text, [one.span() for one in matches], manner)
+    for match, place in zip(matches, places, strict=True):
+        decoded = _decode(match[0])
+        if decoded is not None or token.is_cut(match[0]):
+            trails_off = _trails_off(decoded, text, match.end())
+            found.append(FoundToken(*match.span(), decoded, 0, None, trails_off, place))
+            if len(found) > limit:
+                raise InvalidBody("too-many-tokens")
+    return found
+
+
+def any_in(text: bytes) -> bool:
+    """Tell whether anything in a text begins as tokens do."""
+    return token.JWE_PREFIX in text or token.SHORT_PREFIX in text
+
+
+def _all_plain(body: bytes, limit: int) -> list[FoundToken] | None:
+    """Return the tokens of a body in which each is all of a value, the usual case; else None.
+
+    In valid JSON, a quote before a token that no backslash escapes opens a string, since behind one
+    that closes a string no token may stand.
+    """
+    if token.SHORT_PREFIX in body:
+        return None
+    found: list[FoundToken] = []
+    start = body.find(token.JWE_PREFIX)
+    while start != -1:
+        end = body.find(b'"', start)
+        decoded = _decode(body[start:end])
+        opened = body[start - 1] == _QUOTE and body[start - 2] != _BACKSLASH
+        is_value = body[end + 1 : end + 2] in _ENDS_OF_VALUES or not _COLON.match(body, end + 1)
+        if decoded is None or not opened or not is_value:
+            return None
+        found.append(FoundToken(start, end, decoded, 1, _PLAIN_QUOTES))
+        if len(found) > limit:
+            raise InvalidBody("too-many-tokens")
+        start = body.find(token.JWE_PREFIX, end)
+    return found
+
+
+def _anywhere(body: bytes, limit: int, manner: Manner) -> list[FoundToken]:
+    """Return the tokens of a body, wherever they stand in its strings."""
+    found: list[FoundToken] = []
+    for literal in _LITERAL.finditer(body):
+        inside = literal[0]
+        if token.JWE_PREFIX in inside or token.SHORT_PREFIX in inside:
+            is_name = _COLON.match(body, literal.end()) is not None
+            here = manner.of_string(literal.start())
+            for one in _in_literal(inside, literal.start(), here, is_name=is_name):
+                found.append(one)
+                if len(found) > limit:
+                    raise InvalidBody("too-many-tokens")
+    return found
+
+
+def replacement(one: FoundToken, plaintext: str, *, is_json: bool) -> tuple[int, int, bytes] | None:
+    """Return what takes the token's place, and that place; None where nothing can be written.
+
+    A JSON value replaces its string with the quotes; text is escaped once for each string around.
+    """
+    if one.place is not EXACT:
+        written = escaping.written(plaintext, one.place, as_json=is_json and one.quotes is not None)
+        if written is None:
+            return None
+        plaintext = written
+    if is_json and one.quotes is not None:
+        before, behind = one.quotes
+        text = _escape(plaintext, one.depth - 1)
+        return one.start - before, one.end + behind, text.encode()
+    if one.quotes is _PLAIN_QUOTES:
+        return one.start - 1, one.end + 1, json_format.quote(plaintext).encode()
+    return one.start, one.end, _escape(plaintext, one.depth).encode()
+
+
+def _in_literal(
+    literal: bytes, offset: int, manner: Manner, *, is_name: bool
+) -> Iterator[FoundToken]:
+    # A token has no character that JSON escapes, so it is spelled the same at every depth. One that
+    # is spelled with escapes all the same stands in the decoded text only, and stays as it is.
+    places = list(_candidates(json_format.unescape(literal), 1, manner, is_name=is_name))
+    numbers: dict[bytes, list[int]] = {}
+    for number, place in enumerate(places):
+        numbers.setdefault(place.text, []).append(number)
+    at = 0
+    for match in _CANDIDATE.finditer(literal):
+        alike = numbers.get(match[0], ())
+        first = bisect_left(alike, at)
+        if first == len(alike):
+            continue
+        here = alike[first]
+        at = here + 1
+        decoded = _decode(match[0])
+        if decoded is not None or token.is_cut(match[0]):
+            start, end = match.span()
+            found = places[here]
+            quotes = _quotes(literal, start, end, found.depth) if found.fills else None
+            trails_off = _trails_off(decoded, literal, end)
+            yield FoundToken(
+                offset + start,
+                offset + end,
+                decoded,
+                found.depth,
+                quotes,
+                trails_off,
+                found.place,
+            )
+
+
+def _trails_off(decoded: Token | None, text: bytes, end: int) -> bool:
+    if decoded is None or decoded.form != "short":
+        return False
+    return _ELLIPSIS.match(text, end) is not None
+
+
+def _quotes(literal: bytes, start: int, end: int, depth: int) -> tuple[int, int] | None:
+    """Return how many bytes the quotes around a token take, so deep in strings."""
+    spelled = _QUOTES[depth - 1]
+    behind = spelled.match(literal, end)
+    before = next(
+        (one for one in _widths(depth) if spelled.fullmatch(literal[start - one : start])), 0
+    )
+    return (before, behind.end() - end) if before and behind is not None else None
+
+
+def _widths(depth: int) -> tuple[int, ...]:
+    backslashes = (1 << (depth - 1)) - 1
+    return (backslashes + 1, backslashes + len("u0022"))
+
+
+def _decode(text: bytes) -> Token | None:
+    try:
+        return token.decode(text)
+    except OpenFailed:
+        return None
+
+
+class _Candidate(NamedTuple):
+    text: bytes
+    depth: int
+    fills: bool
+    place: Place
+
+
+def _candidates(text: str, depth: int, manner: Manner, *, is_name: bool) -> Iterator[_Candidate]:
+    """Yield each candidate in the decoded text of a string, in order.
+
+    A member's name cannot be anything but a string, so no token fills one.
+    """
+    # A document in a string may spell half a surrogate pair; it has no UTF-8, and no token has it.
+    encoded = text.encode(errors="replace")
+    if depth < _MAX_NESTING and text.lstrip(" \t\n\r")[:1] in {"{", "[", '"'} and _is_json(text):
+        for literal in _LITERAL.finditer(encoded):
+            inner_name = _COLON.match(encoded, literal.end()) is not None
+            inner = json_format.unescape(literal[0])
+            yield from _candidates(inner, depth + 1, manner, is_name=inner_name)
+        return
+    matches = list(_CANDIDATE.finditer(encoded))
+    places = escaping.places(encoded, [one.span() for one in matches], manner)
+    for match, place in zip(matches, places, strict=True):
+        fills = not is_name and match.span() == (0, len(encoded))
+        yield _Candidate(match[0], depth, fills, place)
+
+
+def _is_json(text: str) -> bool:
+    try:
+        json.loads(text)
+    except (ValueError, RecursionError):
+        return False
+    return True
+
+
+def _is_strict_json(text: bytes) -> bool:
+    try:
+        json_format.validate(text)
+    except (InvalidBody, BodyTooLarge):
+        return False
+    return True
+
+
+def _escape(text: str, times: int) -> str:
+    for _ in range(times):
+        text = json_format.escape(text)
+    return text

@@ -1,0 +1,1 @@
+"""Multipart forms (RFC 7578)."""

@@ -1,0 +1,88 @@
+"""The parts of a form that a block selects: `part:name` and `filename:name`."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+
+from ...errors import ForbiddenValue, InvalidBody
+from ...expressions.name_readings import NAME_MAX, FieldNames
+from ...expressions.selectors import NamedSelector
+from . import reader
+from .reader import Part, spell_name
+
+
+class PartFindings:
+    """What was found, by the index of the selector.
+
+    `missing` holds each selector that somewhere had no value to select, `variants` each whose name
+    stood there in another case.
+    """
+
+    __slots__ = ("found", "missing", "variants")
+
+    def __init__(self, selectors: int) -> None:
+        """Begin with nothing found for that many selectors."""
+        self.found: list[list[Part]] = [[] for _ in range(selectors)]
+        self.missing: set[int] = set()
+        self.variants: set[int] = set()
+
+
+class PartSelection:
+    """The names that a block selects, known by index.
+
+    `size` counts all that findings hold; `checked` are those of which no variant may stand there.
+    """
+
+    __slots__ = ("_checked", "_names", "_selectors", "_size")
+
+    def __init__(
+        self, selectors: Mapping[int, NamedSelector], size: int, checked: frozenset[int]
+    ) -> None:
+        """Prepare the selectors by their indexes."""
+        self._size = size
+        self._selectors = selectors
+        self._names: dict[str, list[int]] = defaultdict(list)
+        for index, one in selectors.items():
+            self._names[spell_name(one.name)].append(index)
+        self._checked = FieldNames({one: selectors[one].name for one in sorted(checked)})
+
+    def find(self, body: bytes, content_types: Sequence[bytes]) -> PartFindings:
+        """Return the parts that hold selected values; one name may stand in many.
+
+        A file that nobody chose has neither content nor name. Raises as `multipart.parts` does, and
+        ForbiddenValue where a name stands in a spelling that some backends read as a selected one.
+        """
+        findings = self.new_findings()
+        for part in reader.parts(body, reader.read_boundary(content_types)):
+            self.take(part, findings)
+        findings.missing.update(one for one in self._selectors if not findings.found[one])
+        return findings
+
+    def take(self, part: Part, findings: PartFindings) -> None:
+        """Add what is selected of one part to findings; raise ForbiddenValue as `find` does."""
+        indexes = self._names.get(part.name)
+        if indexes is None:
+            self._look_for_twins(part.name, findings)
+            return
+        for index in indexes if not part.is_unfilled else ():
+            if self._selectors[index].place == "part" or part.filename is not None:
+                findings.found[index].append(part)
+            else:
+                findings.missing.add(index)
+
+    def new_findings(self) -> PartFindings:
+        """Return findings of nothing yet."""
+        return PartFindings(self._size)
+
+    def _look_for_twins(self, name: str, findings: PartFindings) -> None:
+        if not self._checked:
+            return
+        if len(name) > NAME_MAX:
+            raise InvalidBody("name-too-long")
+        for index, in_case in self._checked.readings(name):
+            if not in_case:
+                raise ForbiddenValue(
+                    "name-variant", detail="A selected name stands there in another spelling."
+                )
+            findings.variants.add(index)

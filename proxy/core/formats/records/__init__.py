@@ -1,0 +1,1 @@
+"""Bodies of many records: JSON lines, event streams, Socket.IO packets."""

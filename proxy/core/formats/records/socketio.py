@@ -1,0 +1,145 @@
+"""Packets of Engine.IO 4 and, in them, of Socket.IO 5: where the JSON arrays of events lie.
+
+https://github.com/socketio/engine.io-protocol and https://github.com/socketio/socket.io-protocol.
+Engine.IO separates the packets of one HTTP body by U+001E; a WebSocket carries one packet a
+message. A packet that is not spelled exactly so is refused: what a laxer parser, or one of an older
+version, makes of it might be an event that no rule has seen.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from typing import Final, NamedTuple
+
+from ...errors import BodyTooLarge, ForbiddenValue, InvalidBody
+from .. import json as json_format
+from .json_lines import RECORDS_MAX
+
+SEPARATOR: Final = b"\x1e"
+ATTACHMENTS_MAX: Final = 10_000
+"""So many attachments may one packet announce."""
+
+# What Engine.IO says for itself: close, ping, pong, upgrade, noop; a probe before an upgrade.
+_PLAIN: Final = re.compile(rb"[12356]|[23]probe")
+_OPEN: Final = re.compile(rb"0(\{.*\})", re.DOTALL)
+_BASE64: Final = re.compile(rb"b[A-Za-z0-9+/]*={0,2}")
+_NAMESPACE: Final = rb"(?:/[^,\x00-\x20\x7f]*,)?"
+# event, ack, binary event and binary ack, with their array
+_EVENT: Final = re.compile(
+    rb"4(?:[23]|[56](?P<count>0|[1-9][0-9]{0,4})-)" + _NAMESPACE + rb"(?:0|[1-9][0-9]{0,15})?(?=\[)"
+)
+# connect, disconnect and connect error, with an object or none
+_SESSION: Final = re.compile(
+    rb"4(?:[04]" + _NAMESPACE + rb"(?P<body>[{\"].*)?|1" + _NAMESPACE + rb")"
+)
+_BARE_NAMESPACE: Final = re.compile(rb"4[01]/[^,\x00-\x20\x7f]*")
+
+
+class Packet(NamedTuple):
+    """Where the array of an event or ack lies; `attachments` are how many binary parts it has."""
+
+    start: int
+    end: int
+    attachments: int
+
+
+def find(body: bytes, awaited: int = 0) -> list[Packet]:
+    """Return the arrays of all events and acks of a body, in order.
+
+    `awaited` is how many attachments have been announced before. Raises InvalidBody for what is no
+    packet, for an attachment that nobody announced, and for a packet where one should have come;
+    BodyTooLarge for more than thirty thousand packets.
+    """
+    if body.count(SEPARATOR) > RECORDS_MAX:
+        raise BodyTooLarge("too-many-packets")
+    found: list[Packet] = []
+    at = 0
+    for packet in body.split(SEPARATOR):
+        end = at + len(packet)
+        if packet.startswith(b"b"):
+            awaited = _attached(packet, awaited)
+        elif (event := _EVENT.match(packet)) is not None:
+            count = _announced(event, awaited)
+            awaited = count
+            found.append(Packet(at + event.end(), end, count))
+        else:
+            _check_other(packet, awaited)
+        at = end + 1
+    return found
+
+
+def told(body: bytes) -> Iterator[tuple[str, bytes]]:
+    """Yield what packets of a body say that are no events: `open`, `connect` or `error`, and JSON.
+
+    The body is one that `find` has taken.
+    """
+    for packet in body.split(SEPARATOR):
+        if (opening := _OPEN.fullmatch(packet)) is not None:
+            yield "open", opening[1]
+        elif packet[1:2] in {b"0", b"4"} and (session := _SESSION.fullmatch(packet)) is not None:
+            yield "connect" if packet[1:2] == b"0" else "error", session["body"] or b""
+
+
+def awaited_after(packet: bytes, awaited: int) -> int:
+    """Return how many attachments are to come behind one packet that `find` has taken."""
+    if packet.startswith(b"b"):
+        return awaited - 1
+    event = _EVENT.match(packet)
+    return awaited if event is None else int(event["count"] or 0)
+
+
+def refuse_placeholders(value: bytes) -> None:
+    """Refuse a value that holds, or is, the place of an attachment: that is sent beside it, open.
+
+    Raises:
+        ForbiddenValue: An object in the value has a member `_placeholder`.
+    """
+    if b"_placeholder" in value or b"\\u" in value:
+        _PLACEHOLDERS.decode(value.decode())
+
+
+def _refuse_placeholder(pairs: list[tuple[str, object]]) -> None:
+    if any(name == "_placeholder" for name, _ in pairs):
+        raise ForbiddenValue(
+            "binary-placeholder", detail="A selected value is sent as binary, which no rule seals."
+        )
+
+
+_PLACEHOLDERS: Final = json.JSONDecoder(
+    object_pairs_hook=_refuse_placeholder, parse_int=len, parse_float=len
+)
+
+
+def _attached(packet: bytes, awaited: int) -> int:
+    if not awaited:
+        raise InvalidBody("attachment-not-announced")
+    if not _BASE64.fullmatch(packet):
+        raise InvalidBody("not-a-packet")
+    return awaited - 1
+
+
+def _announced(event: re.Match[bytes], awaited: int) -> int:
+    if awaited:
+        raise InvalidBody("attachment-missing")
+    count = int(event["count"] or 0)
+    if count > ATTACHMENTS_MAX:
+        raise BodyTooLarge("too-many-attachments")
+    return count
+
+
+def _check_other(packet: bytes, awaited: int) -> None:
+    """Refuse what is no packet, or one of Socket.IO that comes between attachments."""
+    if _PLAIN.fullmatch(packet):
+        return
+    if (opening := _OPEN.fullmatch(packet)) is not None:
+        json_format.validate(opening[1])
+        return
+    session = _SESSION.fullmatch(packet)
+    if session is None and not _BARE_NAMESPACE.fullmatch(packet):
+        raise InvalidBody("not-a-packet")
+    if awaited:
+        raise InvalidBody("attachment-missing")
+    if session is not None and session["body"]:
+        json_format.validate(session["body"])

@@ -1,0 +1,1 @@
+"""HTTP as values: heads, the canonical path, content codings, digests, cache directives."""

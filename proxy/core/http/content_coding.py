@@ -1,0 +1,183 @@
+"""Content codings (RFC 9110 section 8.4.1): what a rule must read is decoded, within bounds.
+
+Bounds come first, since a kilobyte can unfold into a gigabyte: nothing grows beyond the limit of
+bodies, nor beyond a hundred times its coded size once that is more than a mebibyte.
+"""
+
+from __future__ import annotations
+
+import importlib
+import zlib
+from collections.abc import Callable
+from typing import Any, Final
+
+from ..errors import BodyTooLarge, InvalidBody, UnsupportedBody
+from .message import Told
+
+_RATIO: Final = 100
+_RATIO_FREE: Final = 1024 * 1024
+_MEMBERS: Final = 10
+_GZIP: Final = 16 + zlib.MAX_WBITS
+_RAW: Final = -zlib.MAX_WBITS
+_ZLIB_METHOD: Final = 8
+_WINDOW: Final = 8 * 1024 * 1024
+"""The largest window of zstd: what RFC 9659 allows on the web."""
+_SLICE: Final = 64 * 1024
+"""How much is inflated at a time: zlib copies what it has not come to when its bound is met."""
+_ZSTD_SLICE: Final = 128
+"""So little of zstd is fed at a time: each three of its bytes may unfold into 128 KiB."""
+
+Decoder = Callable[[bytes, int], bytes]
+
+
+def coding_of(told: Told) -> str | None:
+    """Return the one coding of a body in lower case, None where it has none.
+
+    `told` are the headers of its message.
+
+    Raises UnsupportedBody for several, and for one that is not known here.
+    """
+    values = told.get(b"content-encoding")
+    if values is None:
+        return None
+    codings = [
+        word
+        for value in values
+        for one in value.lower().split(b",")
+        if (word := one.strip(b" \t")) not in {b"", b"identity"}
+    ]
+    if not codings:
+        return None
+    coding = codings[0].decode("latin-1")
+    if len(codings) > 1 or coding not in _DECODERS:
+        raise UnsupportedBody("content-encoding")
+    return coding
+
+
+def decode(body: bytes, coding: str, limit: int) -> bytes:
+    """Return a body without its coding, which `coding_of` has told.
+
+    Raises BodyTooLarge where it would grow beyond its bounds, InvalidBody where it is cut, damaged
+    or followed by something else, UnsupportedBody where the package for the coding is missing.
+    """
+    return _DECODERS[coding](body, min(limit, max(_RATIO_FREE, _RATIO * len(body))))
+
+
+def _gzip(body: bytes, bound: int) -> bytes:
+    return _members(body, bound, lambda at, left: _inflate(body, at, left, _GZIP))
+
+
+def _members(body: bytes, bound: int, member: Callable[[int, int], tuple[bytes, int]]) -> bytes:
+    """Return what the members hold that stand one behind the other and fill the body.
+
+    `member` takes where one begins and its bound; it returns what it holds and where it ends.
+    """
+    parts: list[bytes] = []
+    at = 0
+    for _ in range(_MEMBERS):
+        part, at = member(at, bound)
+        parts.append(part)
+        bound -= len(part)
+        if at == len(body):
+            return b"".join(parts)
+    raise InvalidBody("coding-members")
+
+
+def _deflate(body: bytes, bound: int) -> bytes:
+    # RFC 9110 section 8.4.1.2: some send the bare stream without zlib's frame.
+    framed = (
+        len(body) > 1
+        and body[0] & 0xF == _ZLIB_METHOD
+        and int.from_bytes(body[:2], "big") % 31 == 0
+    )
+    decoded, end = _inflate(body, 0, bound, zlib.MAX_WBITS if framed else _RAW)
+    if end != len(body):
+        raise InvalidBody("coding-trailing-bytes")
+    return decoded
+
+
+def _inflate(body: bytes, at: int, bound: int, wbits: int) -> tuple[bytes, int]:
+    """Return what the stream that begins at `at` holds, and where it ends."""
+    stream = zlib.decompressobj(wbits)
+
+    def unfold(piece: bytes, left: int) -> bytes:
+        # One byte more than allowed tells too much from just enough; 0 would mean no bound.
+        return stream.decompress(piece, left + 1)
+
+    return _unfolded(stream, unfold, body, at, bound, size=_SLICE, damaged=zlib.error)
+
+
+def _unfolded(  # noqa: PLR0913 - what differs between the codings, the last two by name
+    stream: Any,  # noqa: ANN401 - zlib's or zstandard's, which have `eof` and `unused_data` alike
+    unfold: Callable[[bytes, int], bytes],
+    body: bytes,
+    at: int,
+    bound: int,
+    *,
+    size: int,
+    damaged: type[Exception],
+) -> tuple[bytes, int]:
+    """Return what a stream that begins at `at` holds, read slice by slice, and where it ends."""
+    parts: list[bytes] = []
+    while not stream.eof:
+        piece = body[at : at + size]
+        if not piece:
+            raise InvalidBody("coding-cut")
+        try:
+            part = unfold(piece, bound)
+        except damaged:
+            raise InvalidBody("coding-damaged") from None
+        bound -= len(part)
+        if bound < 0:
+            raise BodyTooLarge("decoded-body")
+        parts.append(part)
+        at += len(piece)
+    return b"".join(parts), at - len(stream.unused_data)
+
+
+def _brotli(body: bytes, bound: int) -> bytes:
+    module = _package("brotli")
+    stream = module.Decompressor()
+    try:
+        decoded: bytes = stream.process(body, output_buffer_limit=bound + 1)
+    except module.error:
+        raise InvalidBody("coding-damaged") from None
+    if len(decoded) > bound or not stream.can_accept_more_data():
+        raise BodyTooLarge("decoded-body")
+    if not stream.is_finished():
+        raise InvalidBody("coding-cut")
+    return decoded
+
+
+def _zstd(body: bytes, bound: int) -> bytes:
+    module = _package("zstandard")
+
+    def frame(at: int, left: int) -> tuple[bytes, int]:
+        stream = module.ZstdDecompressor(max_window_size=_WINDOW).decompressobj()
+        return _unfolded(
+            stream,
+            lambda piece, _: stream.decompress(piece),
+            body,
+            at,
+            left,
+            size=_ZSTD_SLICE,
+            damaged=module.ZstdError,
+        )
+
+    return _members(body, bound, frame)
+
+
+def _package(name: str) -> Any:  # noqa: ANN401 - a package that may be missing has no type
+    try:
+        return importlib.import_module(name)
+    except ImportError:
+        raise UnsupportedBody("content-encoding", detail=f"{name} is not installed.") from None
+
+
+_DECODERS: Final[dict[str, Decoder]] = {
+    "br": _brotli,
+    "deflate": _deflate,
+    "gzip": _gzip,
+    "x-gzip": _gzip,
+    "zstd": _zstd,
+}

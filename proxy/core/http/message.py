@@ -1,0 +1,249 @@
+"""Heads of requests and responses as values, headers as the bytes that came."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Final, Literal
+
+from ..errors import UnsupportedBody
+
+TOKEN: Final = rb"[A-Za-z0-9!#$%&'*+.^_`|~-]+"
+"""A token of RFC 9110 section 5.6.2, as a pattern."""
+_QUOTED: Final = rb'"(?:[^"\\\x00-\x1f\x7f-\xff]|\\[\x21-\x7e])*"'
+_PARAMETER: Final = re.compile(rb"[ \t]*;[ \t]*(%s)=(%s|%s)" % (TOKEN, TOKEN, _QUOTED))
+_MEDIA_TYPE: Final = re.compile(
+    rb"(%s/%s)((?:[ \t]*;[ \t]*%s=(?:%s|%s))*)[ \t]*;?" % (TOKEN, TOKEN, TOKEN, TOKEN, _QUOTED)
+)
+_PLAIN_QUOTED: Final = re.compile(r'"[A-Za-z0-9!#$%&\'*+.^_`|~-]+"')
+
+Direction = Literal["request", "response"]
+DIRECTIONS: Final[tuple[Direction, ...]] = ("request", "response")
+Headers = tuple[tuple[bytes, bytes], ...]
+"""Names and values in the order and spelling in which they came."""
+
+# What rules know of a message besides the names that they give themselves.
+_TOLD: Final = frozenset(
+    {
+        b"cache-control",
+        b"content-digest",
+        b"content-encoding",
+        b"content-md5",
+        b"content-type",
+        b"expires",
+        b"cookie",
+        b"repr-digest",
+        b"vary",
+        b"x-content-type-options",
+    }
+)
+# What a body must not have to be read as it is.
+_NOT_PLAIN: Final = frozenset(
+    {b"content-digest", b"content-encoding", b"content-md5", b"repr-digest"}
+)
+
+
+TELLING: Final = frozenset(
+    {
+        b"forwarded",
+        b"x-forwarded-for",
+        b"x-forwarded-host",
+        b"x-forwarded-port",
+        b"x-forwarded-prefix",
+        b"x-forwarded-proto",
+        b"x-forwarded-scheme",
+        b"x-forwarded-server",
+        b"x-forwarded-ssl",
+        b"x-real-ip",
+    }
+)
+"""What tells a backend about the client, in the names that common backends read. What an untrusted
+peer says in them is dropped, and this hop's own view stands there."""
+
+
+class Told(dict[bytes, list[bytes]]):
+    """Some headers: their values in order, by name in lower case.
+
+    `cleared` are those who have looked at this head and found nothing. `plain_json` says that they
+    tell of a JSON text in UTF-8, neither coded nor with a digest, `as_page` that a browser may take
+    the body for a page, whatever it is read as here. `own_cache` is kept here by `caching`.
+    """
+
+    __slots__ = ("as_page", "cleared", "own_cache", "plain_json")
+
+    def __init__(self, headers: Headers, *, as_page: bool = False) -> None:
+        """Take the headers that rules read, in one pass over all of them."""
+        super().__init__()
+        for name, value in headers:
+            low = name.lower()
+            if low in _TOLD:
+                self.setdefault(low, []).append(value)
+        self.cleared: set[object] = set()
+        self.as_page = as_page
+        self.own_cache: bytes | None = None
+        self.plain_json = not as_page and self._tells_of_plain_json()
+
+    def words(self, name: bytes) -> set[bytes]:
+        """Return the words of a list in a header, in lower case."""
+        values = self.get(name, ())
+        return {one.strip(b" \t").lower() for value in values for one in value.split(b",")}
+
+    def _tells_of_plain_json(self) -> bool:
+        types = self.get(b"content-type", ())
+        if len(types) != 1 or not _NOT_PLAIN.isdisjoint(self):
+            return False
+        media = parse_media_type(types[0])
+        return media is not None and media.is_json and media.is_utf8
+
+
+def header_values(headers: Headers, name: bytes) -> list[bytes]:
+    """Return every value of the header `name` (lower case), in order."""
+    return [value for key, value in headers if key.lower() == name]
+
+
+@dataclass(slots=True)
+class RequestHead:
+    """The head of a request that passed the gate.
+
+    `path` is the canonical path and `query` the text after `?` as it came (None without `?`).
+    Final and not frozen, since it is made for each message: the type checker holds it as well.
+    """
+
+    method: Final[str]
+    path: Final[str]
+    query: Final[str | None]
+    headers: Final[Headers]
+    _told: Told | None = field(default=None, init=False, repr=False, compare=False)
+
+    @property
+    def told(self) -> Told:
+        """The headers that rules read; the others are not looked at again."""
+        told = self._told
+        if told is None:
+            told = self._told = Told(self.headers)
+        return told
+
+    def with_headers(self, headers: Headers) -> RequestHead:
+        """Return this head with headers that differ from its own in none that rules read."""
+        head = RequestHead(self.method, self.path, self.query, headers)
+        head._told = self.told
+        return head
+
+
+@dataclass(slots=True)
+class ResponseHead:
+    """The head of a response of the backend. Final as that of a request."""
+
+    status: Final[int]
+    reason: Final[bytes]
+    headers: Final[Headers]
+    _told: Told | None = field(default=None, init=False, repr=False, compare=False)
+
+    @property
+    def told(self) -> Told:
+        """The headers that rules read; the others are not looked at again."""
+        told = self._told
+        if told is None:
+            told = self._told = Told(self.headers)
+        return told
+
+    def with_headers(self, headers: Headers) -> ResponseHead:
+        """Return this head with headers that differ from its own in none that rules read."""
+        head = ResponseHead(self.status, self.reason, headers)
+        head._told = self.told
+        return head
+
+    def read_as(self, media: bytes, *, as_page: bool) -> ResponseHead:
+        """Return this head as rules read it where the body is of another type than it says."""
+        others = [pair for pair in self.headers if pair[0].lower() != b"content-type"]
+        head = ResponseHead(self.status, self.reason, self.headers)
+        head._told = Told((*others, (b"Content-Type", media)), as_page=as_page)
+        return head
+
+
+@dataclass(frozen=True, slots=True)
+class SocketHead:
+    """What stands for the head of a message of a WebSocket, which has none.
+
+    `direction` is where it goes; `binary` says that it need not be UTF-8. `awaited` attachments
+    have been announced by those before it and are still to come.
+    """
+
+    direction: Direction
+    binary: bool = False
+    awaited: int = 0
+
+    @property
+    def headers(self) -> Headers:
+        """No headers."""
+        return ()
+
+    @property
+    def told(self) -> Told:
+        """No headers."""
+        return _NOTHING_TOLD
+
+
+Head = RequestHead | ResponseHead | SocketHead
+_NOTHING_TOLD: Final = Told(())
+
+
+@dataclass(frozen=True, slots=True)
+class MediaType:
+    """A Content-Type (RFC 9110 section 8.3.1): its essence in lower case, and all of it as text.
+
+    `text` is the spelling that can stand in a token: quoted parameter values are unquoted.
+    """
+
+    essence: str
+    text: str
+    charset: str | None
+
+    @property
+    def is_json(self) -> bool:
+        """Whether bodies of this type are JSON texts (RFC 8259, RFC 6839 `+json`)."""
+        return self.essence == "application/json" or self.essence.endswith("+json")
+
+    @property
+    def is_utf8(self) -> bool:
+        """Whether the type names no charset, or UTF-8 (of which US-ASCII is a part)."""
+        return self.charset in {None, "utf-8", "utf8", "us-ascii"}
+
+
+@lru_cache(maxsize=256)
+def parse_media_type(value: bytes) -> MediaType | None:
+    """Return the media type that a Content-Type spells, or None where it spells none."""
+    match = _MEDIA_TYPE.fullmatch(value.strip(b" \t"))
+    if match is None:
+        return None
+    essence = match[1].decode("ascii").lower()
+    text = essence
+    charset: str | None = None
+    for parameter in _PARAMETER.finditer(match[2]):
+        name = parameter[1].decode("ascii").lower()
+        given = parameter[2].decode("ascii")
+        if name.partition("*")[0] == "charset":
+            if charset is not None or name != "charset":
+                return None  # in the spelling of RFC 2231, which some readers take for the charset
+            charset = given.strip('"').lower()
+        if _PLAIN_QUOTED.fullmatch(given):
+            given = given[1:-1]
+        text += f"; {name}={given}"
+    return MediaType(essence, text, charset)
+
+
+def media_type(told: Told) -> MediaType | None:
+    """Return the media type of a message with these headers, or None where it names none.
+
+    Raises AmbiguousRequest where Content-Type stands twice, UnsupportedBody where it is malformed.
+    """
+    values = told.get(b"content-type")
+    if values is None:
+        return None
+    if len(values) > 1:
+        raise UnsupportedBody("content-type-stands-twice")
+    parsed = parse_media_type(values[0])
+    if parsed is None:
+        raise UnsupportedBody("content-type-malformed")
+    return parsed

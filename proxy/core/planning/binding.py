@@ -1,0 +1,315 @@
+"""From a selected value to the context it is bound to."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from ..compiled.block import Blueprint
+from ..crypto.context import Context, Parties, Scope
+from ..crypto.joined_names import Joined, Name
+from ..crypto.token import Token
+from ..edits.edits import TWIN
+from ..errors import AmbiguousRequest, BodyTooLarge, MissingValue, OpenFailed
+from ..expressions.sources import FirstSource, JsonSource, NameSource, Source, json_sources
+from ..formats.json import Findings, Path, unescape
+from ..rules.model import Item, NamedPart, Placed
+from .exchange import Exchange, JsonReader
+
+
+class Spoiled:
+    """Where twins stand: `sources` are those that each item asks for, with their index."""
+
+    __slots__ = ("_at", "_sources", "_within")
+
+    def __init__(self, findings: Findings, sources: Mapping[JsonSource, int]) -> None:
+        """Take what a walk has found."""
+        self._sources = sources
+        self._at: dict[int, set[Path]] = defaultdict(set)
+        for path, selectors in findings.twins:
+            for one in selectors:
+                self._at[one].add(path)
+        self._within: dict[tuple[int, int], set[Path]] = {}
+
+    def touches(self, placed: Placed, path: Path) -> bool:
+        """Tell whether a value, or a name that binds it, has a twin."""
+        if _leads_through(path, self._at.get(placed.index, set()), len(path)):
+            return True
+        return any(
+            _leads_through(path, self._of_source(index, shared), shared)
+            for source, index in self._sources.items()
+            for shared in (placed.shared.get(source, 0),)
+        )
+
+    def touches_names(self) -> bool:
+        """Tell whether a name has a twin that binds what stands anywhere."""
+        return any(index in self._at for index in self._sources.values())
+
+    def _of_source(self, index: int, shared: int) -> set[Path]:
+        """Return the elements, of so many steps at most, in which a source has a twin."""
+        found = self._within.get((index, shared))
+        if found is None:
+            found = {one[:shared] for one in self._at.get(index, ())}
+            self._within[index, shared] = found
+        return found
+
+
+def _leads_through(path: Path, places: set[Path], most: int) -> bool:
+    return bool(places) and any(path[:size] in places for size in range(most + 1))
+
+
+_CANONICAL_INTEGER: Final = re.compile(rb"0|-?[1-9][0-9]*")
+_NAMES_PER_BYTE: Final = 64
+_NAMES_AT_LEAST: Final = 64 * 1024
+"""So many characters may the names in all contexts of one message have, for each of its bytes and
+at least. Each context is hashed whole: a name that is joined from many values would else cost its
+length for every value."""
+
+
+class Binder:
+    """Gives each selected value of one message its context."""
+
+    __slots__ = (
+        "_blueprint",
+        "_body",
+        "_contexts",
+        "_exchange",
+        "_findings",
+        "_parts",
+        "_recipients",
+        "_room",
+        "_spoiled",
+        "_texts",
+    )
+
+    def __init__(
+        self, blueprint: Blueprint, exchange: Exchange, body: bytes, findings: Findings | None
+    ) -> None:
+        """Bind values of `body`; what the walk found holds the names that stand in it."""
+        self._blueprint = blueprint
+        self._exchange = exchange
+        self._body = body
+        self._findings = findings
+        # What was read once: by the element that it was read for, whose path is () for all.
+        self._contexts: dict[tuple[int, Path], Context] = {}
+        self._parts: dict[tuple[NamedPart, Path], Name] = {}
+        self._recipients: dict[Path, tuple[str, ...]] = {}
+        self._texts: dict[tuple[JsonSource, int], dict[Path, Name]] = {}
+        self._spoiled = _spoiled(blueprint, findings)
+        self._room = _NAMES_AT_LEAST + _NAMES_PER_BYTE * len(body)
+
+    def context(self, placed: Placed, path: Path) -> Context:
+        """Return the context of a value that a JSON selector found at `path`.
+
+        Raises MissingValue where a name that binds it is not there.
+        """
+        shared = placed.shared
+        here = placed.index, (path[: max(shared.values())] if shared else ())
+        context = self._contexts.get(here)
+        if context is None:
+            context = self._contexts[here] = self._bind(placed.item, shared, path)
+            self._room -= _length(context)
+            if self._room < 0:
+                raise BodyTooLarge("names-too-long")
+        return context
+
+    def taken(self, placed: Placed, path: Path, token: Token | OpenFailed) -> Token | OpenFailed:
+        """Return a token, or why it stays in a response: a name has a second reading there."""
+        if self._spoiled is None or isinstance(token, OpenFailed):
+            return token
+        return OpenFailed(TWIN) if self._spoiled.touches(placed, path) else token
+
+    def whole_context(self, item: Item, *, kind: str | None = None) -> Context:
+        """Return the context of the whole body, or of what stands anywhere in it."""
+        return self._bind(item, {}, (), kind)
+
+    def embedded_context(self, item: Item) -> Context | None:
+        """Return the context of tokens that stand anywhere; None where a name is missing.
+
+        Then none of them opens.
+        """
+        if self._spoiled is not None and self._spoiled.touches_names():
+            return None
+        try:
+            return self.whole_context(item)
+        except MissingValue:
+            return None
+
+    def _bind(
+        self,
+        item: Item,
+        shared: Mapping[JsonSource, int],
+        path: Path,
+        kind: str | None = None,
+    ) -> Context:
+        bind, part = item.bind, self._part
+        return Context(
+            Scope(
+                part("tenant", shared, path) if "tenant" in bind else None,
+                part("conversation", shared, path) if "conversation" in bind else None,
+                self._parties(item, shared, path) if item.parties else None,
+            ),
+            item.field if "field" in bind else None,
+            part("message", shared, path) if "message" in bind else None,
+            item.purpose if "purpose" in bind else None,
+            kind,
+        )
+
+    def keep_facts(self) -> None:
+        """Keep the rule's names from this request for its answer."""
+        for source in self._blueprint.keeps:
+            self._exchange.facts[source] = self._value(source, 0, ())
+
+    def _part(self, part: NamedPart, shared: Mapping[JsonSource, int], path: Path) -> Name:
+        here = part, self._element(part, shared, path)
+        text = self._parts.get(here)
+        if text is None:
+            text = self._parts[here] = self._read_part(part, shared, path)
+        return text
+
+    def _element(self, part: NamedPart, shared: Mapping[JsonSource, int], path: Path) -> Path:
+        """Return the path of the element that a part is read from, of those that `path` is in."""
+        if not shared or part not in self._blueprint.from_message:
+            return ()
+        sources = json_sources(self._blueprint.sources.get(part))
+        return path[: max((shared.get(one, 0) for one in sources), default=0)]
+
+    def _read_part(self, part: NamedPart, shared: Mapping[JsonSource, int], path: Path) -> Name:
+        source = self._blueprint.sources.get(part)
+        text: Name | None = None
+        if isinstance(source, JsonSource) and part in self._blueprint.from_message:
+            text = self._value(source, shared.get(source, 0), path)
+        elif isinstance(source, NameSource):
+            text = self._exchange.name(source)
+        elif source is not None:
+            text = self._exchange.read(source, self._reader(part, shared, path))
+        if text is None:
+            raise MissingValue(f"missing-{part}", detail=f"The {part} of the message is missing.")
+        return text
+
+    def _parties(self, item: Item, shared: Mapping[JsonSource, int], path: Path) -> Parties:
+        if "reader" in item.parties:
+            from_whom = self._one("sender", shared, path) if "sender" in item.parties else None
+            return Parties(from_whom, reader=self._one("reader", shared, path))
+        here = self._element("recipients", shared, path)
+        recipients = self._recipients.get(here)
+        if recipients is None:
+            recipients = self._recipients[here] = self._read_recipients(shared, path)
+        return Parties(self._one("sender", shared, path), recipients)
+
+    def _read_recipients(self, shared: Mapping[JsonSource, int], path: Path) -> tuple[str, ...]:
+        found = self._each("recipients", self._blueprint.sources.get("recipients"), shared, path)
+        if not found:
+            raise MissingValue("missing-recipients", detail="The message names no recipient.")
+        return tuple(sorted(set(found)))
+
+    def _one(self, part: NamedPart, shared: Mapping[JsonSource, int], path: Path) -> str:
+        """Return the one participant that a part names; no participant has a joined name."""
+        name = self._part(part, shared, path)
+        if isinstance(name, Joined):
+            raise MissingValue(f"joined-{part}", detail=f"The {part} of the message is not one.")
+        return name
+
+    def _each(
+        self,
+        part: NamedPart,
+        source: Source | None,
+        shared: Mapping[JsonSource, int],
+        path: Path,
+    ) -> list[str]:
+        """Return every text that a source gives, where `_part` would make one of them."""
+        if source is None or isinstance(source, NameSource):
+            text = self._exchange.name(source) if source is not None else None
+            return [] if text is None else [text]
+        if isinstance(source, JsonSource):
+            name = self._reader(part, shared, path)(source)
+            return [] if name is None else _texts(name)
+        parts = (self._each(part, one, shared, path) for one in source.parts)
+        if isinstance(source, FirstSource):
+            return next((one for one in parts if one), [])
+        found = list(parts)
+        return [text for one in found for text in one] if all(found) else []
+
+    def _reader(self, part: NamedPart, shared: Mapping[JsonSource, int], path: Path) -> JsonReader:
+        if part in self._blueprint.from_message:
+            return lambda one: self._value(one, shared.get(one, 0), path)
+        return self._exchange.facts.get
+
+    def _value(self, source: JsonSource, shared: int, path: Path) -> Name | None:
+        texts = self._texts.get((source, shared))
+        if texts is None:
+            texts = self._texts[source, shared] = self._read(source, shared)
+        return texts.get(path[:shared])
+
+    def _read(self, source: JsonSource, shared: int) -> dict[Path, Name]:
+        """Return the name that a source has in each element whose path has `shared` steps."""
+        if self._findings is None:
+            return {}
+        index, single_from = self._blueprint.source_index[source]
+        found: dict[Path, list[str]] = {}
+        unfit: set[Path] = set()
+        other = self._exchange.elsewhere.get(source)
+        for path, start, end in self._findings.found[index]:
+            try:
+                text = self._text(source, path, self._body[start:end])
+            except MissingValue:
+                if not self._blueprint.only_opens_responses:
+                    raise
+                unfit.add(path[:shared])  # one stored element is not the end of all others
+                continue
+            if other is not None and text != other:
+                raise AmbiguousRequest("name-differs")
+            found.setdefault(path[:shared], []).append(text)
+        if single_from > shared:
+            return {
+                path: Joined("list", texts) for path, texts in found.items() if path not in unfit
+            }
+        return {path: texts[0] for path, texts in found.items()}
+
+    def _text(self, source: JsonSource, path: Path, raw: bytes) -> str:
+        if source.member_name or raw.startswith(b'"'):
+            text = str(path[-1]) if source.member_name else unescape(raw)
+            if not text:
+                raise MissingValue("empty-name", detail="A name of the message is empty.")
+            return text
+        if _CANONICAL_INTEGER.fullmatch(raw):
+            return raw.decode("ascii")
+        raise MissingValue("name-not-text", detail="A name must be a string or a whole number.")
+
+
+def _spoiled(blueprint: Blueprint, findings: Findings | None) -> Spoiled | None:
+    """Return where twins stand in a response that is only opened; None for nowhere."""
+    if findings is None or not findings.twins or not blueprint.only_opens_responses:
+        return None
+    sources = {one: blueprint.source_index[one][0] for one in blueprint.asked_for}
+    return Spoiled(findings, sources)
+
+
+def _length(context: Context) -> int:
+    """Return how many characters the names in a context have."""
+    scope = context.scope
+    names = (scope.tenant, scope.conversation, context.message)
+    return sum(len(one) for one in names if one is not None)
+
+
+def _texts(name: Name) -> list[str]:
+    """Return every text in a name."""
+    if isinstance(name, str):
+        return [name]
+    return [text for part in name.parts for text in _texts(part)]
+
+
+def bind_token(
+    blueprint: Blueprint, token: Token | OpenFailed, make: Callable[[], Context]
+) -> tuple[Token | OpenFailed, Context]:
+    """Return a token with its context; what is no token needs no names, and none are looked for."""
+    if isinstance(token, OpenFailed):
+        return token, Context()
+    try:
+        return token, make()
+    except MissingValue as error:
+        if not blueprint.block.keep_unopened:
+            raise
+        return OpenFailed(error.reason), Context()

@@ -1,0 +1,426 @@
+"""From a message and a block to edits: what is selected, what it is bound to, what must not be."""
+
+from __future__ import annotations
+
+from collections.abc import Set as AbstractSet
+from typing import Final, cast
+
+from ..compiled.block import Blueprint
+from ..crypto.context import Context, Scope
+from ..crypto.token import CTY_JSON, KeyId, Token, decoded_token, token_or_none
+from ..edits.edit_types import Edit, NothingEdit, PieceEdit
+from ..edits.edits import OpenEdit, SealEdit
+from ..edits.head_values import HeadEdit
+from ..edits.key_needs import Needs
+from ..edits.part_edits import BegunEdit, PartEdit, SealFrameEdit
+from ..edits.stream_edits import FrameEdit, SealFrame
+from ..edits.wrapped import CarriedEdit, OwnEdit
+from ..errors import ForbiddenValue, InvalidBody, MissingValue, OpenFailed, UnsupportedBody
+from ..expressions.name_readings import fold_header
+from ..expressions.selectors import NamedSelector, Whole
+from ..formats import json as json_format
+from ..formats import urlencoded
+from ..formats.escaping import EXACT, IN_HTML, Manner, Place, Span
+from ..formats.json import Findings, Found
+from ..formats.kinds import Kind, kind_of
+from ..formats.markup import MARKUP, surroundings_of
+from ..formats.urlencoded import FormSelection
+from ..http.message import Head, RequestHead, ResponseHead, SocketHead, media_type
+from ..rules.model import Block, Item, Placed
+from .binding import Binder, bind_token
+from .block_choice import alternatives, choose
+from .exchange import Exchange, has_query_parameter
+from .find_in_head import find_head_edits
+from .find_in_parts import part_edits
+from .find_in_records import packets_in, record_edits, records_in
+from .find_whole import whole_edits
+from .refusals import (
+    pass_unsealed,
+    refuse_in_form,
+    refuse_in_packets,
+    refuse_others,
+    refuse_unsealed_elements,
+    shielded,
+)
+
+_AROUND: Final = (HeadEdit, PartEdit, OwnEdit)  # a union in its place would be made for each edit
+_RECEIVED: Final = frozenset({b"ok", b"OK"})
+"""What Engine.IO answers to a POST of packets, in JavaScript and in Python."""
+
+
+def find_edits(  # noqa: PLR0913 - the message and what is known of it
+    exchange: Exchange,
+    blueprint: Blueprint,
+    head: Head,
+    body: bytes,
+    *,
+    piece: bool = False,
+    measured: bool = True,
+) -> tuple[Edit | FrameEdit, ...]:
+    """Return what the block does to the message, unsorted; raise MessageError where it cannot.
+
+    A `piece` of a stream is some whole records of it, or what stands between them. `measured` says
+    that all of the body is there and that its message told its length.
+    """
+    if blueprint.block.absent:
+        refuse_present(head, blueprint, body)
+    kind = blueprint.records(media_type(head.told)) if body else None
+    if not piece and isinstance(head, RequestHead):
+        refuse_elsewhere(exchange, blueprint, head, body)
+    edits: list[Edit | FrameEdit]
+    if kind is not None:
+        edits = [*_record_edits(exchange, blueprint, head, body, kind, piece=piece)]
+        binder = Binder(blueprint, exchange, b"", None)  # no record's names are those of the head
+    else:
+        binder, edits = _text_edits(exchange, blueprint, head, body, measured=measured)
+    if type(head) is ResponseHead and blueprint.escape != "none":
+        media = media_type(head.told)
+        page = (media is None or not media.is_json) and surroundings_of(media) in MARKUP
+        if page or head.told.as_page:
+            edits = [shielded(one) for one in edits]
+    if blueprint.in_head and not piece and not isinstance(head, SocketHead):
+        edits += find_head_edits(blueprint, binder, head)
+    if blueprint.at_will and body and kind is None and not any(map(_seals, edits)):
+        edits.append(pass_unsealed(blueprint))
+    return tuple(edits)
+
+
+def refuse_elsewhere(
+    exchange: Exchange, blueprint: Blueprint, head: RequestHead, body: bytes
+) -> None:
+    """Refuse a name that a block reads where it stands in another place of the request as well.
+
+    Raises ForbiddenValue for what it selects, AmbiguousRequest for what binds it unless it is the
+    same there.
+    """
+    for one in alternatives(exchange, blueprint, head):
+        refuse_in_head(exchange, one, head)
+        if body and not one.takes_body:
+            _refuse_in_body(exchange, one, head, body)
+
+
+def refuse_in_head(exchange: Exchange, blueprint: Blueprint, head: RequestHead) -> None:
+    """Do as `refuse_elsewhere` for what stands in the head, and note what must be the same."""
+    if blueprint.elsewhere is not None:
+        blueprint.elsewhere.refuse_in_head(head)
+    if blueprint.sources_elsewhere is not None:
+        blueprint.sources_elsewhere.note_head(exchange)
+
+
+def _refuse_in_body(
+    exchange: Exchange, blueprint: Blueprint, head: RequestHead, body: bytes
+) -> None:
+    """Do as `refuse_elsewhere` for what stands in the body and is read from the head, or beside."""
+    elsewhere, sources = blueprint.elsewhere, blueprint.sources_elsewhere
+    if head.told.plain_json and blueprint.query is None and sources is None:
+        return
+    declared = kind_of(media_type(head.told))
+    kind = blueprint.block.format or declared
+    if elsewhere is not None and declared == "form" and blueprint.reads_json:
+        elsewhere.refuse_behind_first(body)
+    if kind is None:
+        return
+    if elsewhere is not None and blueprint.query is not None:
+        elsewhere.refuse_in_body(head, kind, body)
+    if sources is not None:
+        sources.compare_body(exchange, head, kind, body)
+
+
+def head_edits(exchange: Exchange, blueprint: Blueprint, head: ResponseHead) -> tuple[Edit, ...]:
+    """Return what the block does to a response without a body; raise as `find_edits` does."""
+    refuse_present(head, blueprint, b"")
+    binder = Binder(blueprint, exchange, b"", None)
+    return tuple(find_head_edits(blueprint, binder, head, bodiless=True))
+
+
+def _text_edits(  # noqa: PLR0913 - those of find_edits
+    exchange: Exchange,
+    blueprint: Blueprint,
+    head: Head,
+    body: bytes,
+    *,
+    lenient: bool = False,
+    measured: bool = True,
+) -> tuple[Binder, list[Edit | FrameEdit]]:
+    """Return the edits of a body, or of one record, and who binds its values.
+
+    In what is no JSON, nothing is selected where that is `lenient`.
+    """
+    try:
+        findings = _walk(blueprint, head, body)
+    except InvalidBody:
+        if not lenient:
+            raise
+        findings = None
+    binder = Binder(blueprint, exchange, body, findings)
+    if blueprint.keeps:
+        binder.keep_facts()
+    rendered = _rendered(blueprint, findings)
+    found = (
+        _part_edits(blueprint, binder, head, body)
+        if blueprint.parts is not None and body
+        else _selected_edits(blueprint, binder, findings, body, rendered)
+    )
+    edits: list[Edit | FrameEdit] = [*found]
+    if blueprint.takes_whole:
+        edits += whole_edits(blueprint, binder, head, body, measured=measured, rendered=rendered)
+    return binder, edits
+
+
+def _record_edits(  # noqa: PLR0913 - those of find_edits, and the kind
+    exchange: Exchange,
+    blueprint: Blueprint,
+    head: Head,
+    body: bytes,
+    kind: Kind,
+    *,
+    piece: bool,
+) -> list[Edit]:
+    """Return the edits of every record, each with a block, names and values of its own."""
+    blueprints = alternatives(exchange, blueprint, head)
+    lenient = kind == "sse" and all(one.only_opens_responses for one in blueprints)
+
+    def edits_of(text: bytes) -> list[Edit]:
+        taker = choose(blueprints, text, head, lenient=lenient)
+        if taker is None:
+            return []
+        # A block that takes the body as a whole reads no records.
+        edits = cast("list[Edit]", _text_edits(exchange, taker, head, text, lenient=lenient)[1])
+        _compare_record(exchange, taker, text)
+        if taker.at_will and text and not any(map(_seals, edits)):
+            edits.append(pass_unsealed(taker))
+        if taker is blueprint:
+            return edits
+        if taker.records(media_type(head.told)) != kind:
+            raise UnsupportedBody("block-reads-no-records")
+        refuse_present(head, taker, body)
+        return [one if isinstance(one, NothingEdit) else OwnEdit(one, taker.block) for one in edits]  # type: ignore[arg-type]  # none of a head
+
+    if kind == "socketio":
+        if isinstance(head, ResponseHead) and body in _RECEIVED:
+            return []
+        records = packets_in(body, head.awaited if isinstance(head, SocketHead) else 0)
+    else:
+        records = records_in(body, kind, strict=not lenient)
+    edits, count = record_edits(exchange, blueprint, records, edits_of)
+    if kind == "socketio":
+        refuse_in_packets(blueprints, body)
+    elif not count and not piece:
+        refuse_missing(blueprint, None)
+    return edits
+
+
+def _compare_record(exchange: Exchange, blueprint: Blueprint, text: bytes) -> None:
+    """Refuse a record in which a parameter that binds it is another one."""
+    if blueprint.sources_elsewhere is not None:
+        blueprint.sources_elsewhere.compare_record(exchange, text)
+
+
+def needs_of(edits: tuple[PieceEdit | FrameEdit, ...]) -> Needs:
+    """Return the sessions that edits need."""
+    seals: dict[Scope, int] = {}
+    opens: set[tuple[Scope, KeyId]] = set()
+    for edit in edits:
+        context, token = edit.context, edit.token
+        if context is None:
+            continue
+        if _seals(edit):
+            seals[context.scope] = seals.get(context.scope, 0) + 1
+        if type(token) is Token:
+            opens.add((context.scope, token.key_id))
+    joined = any(one.joined for one in seals) or any(one.joined for one, _ in opens)
+    return Needs(seals, frozenset(opens), joined)
+
+
+def _seals(edit: PieceEdit | FrameEdit) -> bool:
+    if type(edit) is BegunEdit:
+        edit = edit.edit
+    kind = type(edit)
+    if kind is SealEdit or kind is SealFrameEdit or kind is SealFrame:
+        return True
+    return isinstance(edit, _AROUND) and type(edit.edit) is SealEdit
+
+
+def refuse_present(head: Head, blueprint: Blueprint, body: bytes) -> None:
+    """Raise ForbiddenValue where a head or body has what the block says must be absent."""
+    for selector in blueprint.block.absent:
+        if selector is Whole.BODY and body:
+            raise ForbiddenValue("body-present", detail="The rule allows no body here.")
+        if (
+            isinstance(selector, NamedSelector)
+            and selector.of_head
+            and _named_present(head, selector, blueprint.block)
+        ):
+            raise ForbiddenValue(
+                f"{selector.place}-present",
+                detail=f"The rule forbids {selector.place}:{selector.name}.",
+            )
+
+
+def _named_present(head: Head, selector: NamedSelector, block: Block) -> bool:
+    if selector.place == "query" and isinstance(head, RequestHead):
+        return has_query_parameter(head, selector.name, any_case=not block.case_variants_allowed)
+    folded = fold_header(selector.name.encode())
+    return any(fold_header(name) == folded for name, _ in head.headers)
+
+
+def _walk(blueprint: Blueprint, head: Head, body: bytes) -> Findings | None:
+    """Return what the block's selectors find; None where the body is none that they read."""
+    selection = blueprint.selection or blueprint.form
+    if selection is None or not body:
+        return None
+    media = media_type(head.told)
+    if not blueprint.reads and not (media is not None and media.is_json):
+        return None  # only names of the rule would be read from it
+    if media is not None and not media.is_utf8:
+        raise UnsupportedBody("charset")
+    if blueprint.form is not None and blueprint.guards_request:
+        refuse_in_form(body)
+    findings = (
+        selection.find(body)
+        if isinstance(selection, FormSelection)
+        else selection.find(
+            body,
+            lenient=blueprint.only_opens_responses,
+            probe=blueprint.ordinary is None or not head.told.plain_json,
+        )
+    )
+    refuse_variants(blueprint, findings.variants)
+    if findings.hidden and findings.hidden & blueprint.twins_checked:
+        raise ForbiddenValue(
+            "name-hidden", detail="A selected member may be read from another place."
+        )
+    return findings
+
+
+def refuse_variants(blueprint: Blueprint, variants: set[int]) -> None:
+    """Raise ForbiddenValue where a name that the rule reads stands there in another spelling."""
+    if variants and variants & blueprint.variants_checked:
+        raise ForbiddenValue(
+            "name-variant", detail="A name that the rule reads stands there in another spelling."
+        )
+
+
+def _part_edits(blueprint: Blueprint, binder: Binder, head: Head, body: bytes) -> list[Edit]:
+    assert blueprint.parts is not None  # noqa: S101 - asked for only there
+    findings = blueprint.parts.find(body, head.told.get(b"content-type", ()))
+    refuse_variants(blueprint, findings.variants)
+    refuse_missing(blueprint, findings.missing)
+    return list(part_edits(blueprint, binder, findings, body))
+
+
+def _rendered(blueprint: Blueprint, findings: Findings | None) -> tuple[Span, ...]:
+    """Return the places of what the block says is HTML, in order and apart."""
+    if findings is None or not blueprint.rendered:
+        return ()
+    apart: list[Span] = []
+    for start, end in sorted(
+        (start, end) for index in blueprint.rendered for _, start, end in findings.found[index]
+    ):
+        if not apart or apart[-1][1] <= start:  # what lies within another is with it
+            apart.append((start, end))
+    return tuple(apart)
+
+
+def _selected_edits(
+    blueprint: Blueprint,
+    binder: Binder,
+    findings: Findings | None,
+    body: bytes,
+    rendered: tuple[Span, ...],
+) -> list[Edit]:
+    if findings is None or findings.missing:
+        refuse_missing(blueprint, None if findings is None else findings.missing)
+    edits: list[Edit] = []
+    if findings is None:
+        return edits
+    if blueprint.around.selectors:
+        refuse_others(blueprint, findings, body)
+        refuse_unsealed_elements(blueprint, findings)
+    for index, selector in blueprint.absent:
+        if findings.found[index]:
+            raise ForbiddenValue("value-present", detail=f"The rule forbids {selector.text}.")
+    seal, token_of, opened = (
+        (_seal_json, _token_of_json, _open_json)
+        if blueprint.form is None
+        else (_seal_pair, _token_of_pair, _open_pair)
+    )
+    for placed in blueprint.encrypt:
+        for path, start, end in findings.found[placed.index]:
+            context = binder.context(placed, path)
+            edits.append(seal(placed.item, context, body, start, end))
+    manner = Manner(blueprint.escape, rendered=rendered)
+    for placed in blueprint.decrypt:
+        for one in findings.found[placed.index]:
+            token = binder.taken(placed, one.path, token_of(body, one.start, one.end))
+            is_html = manner.heeds_whole_values and manner.of_string(one.start).escape == "html"
+            place = IN_HTML if is_html else EXACT
+            edits.append(opened(blueprint, binder, placed, one, token, place))
+    return edits
+
+
+def refuse_missing(blueprint: Blueprint, missing: AbstractSet[int] | None) -> None:
+    """Raise MissingValue for what is not optional and missing; None stands for all."""
+    checked: tuple[Placed, ...] = blueprint.encrypt
+    if blueprint.direction == "request":
+        checked += blueprint.decrypt
+    for placed in checked:
+        if (missing is None or placed.index in missing) and not placed.item.optional:
+            raise MissingValue("missing-value", detail=f"{placed.item.field}: a value is needed.")
+
+
+def _seal_json(item: Item, context: Context, body: bytes, start: int, end: int) -> SealEdit:
+    text = _string(body, start, end)
+    if text is None:
+        return SealEdit(start, end, item, context, body[start:end], CTY_JSON, quoted=True)
+    return SealEdit(start, end, item, context, text, None, quoted=True, token=token_or_none(text))
+
+
+def _open_json(  # noqa: PLR0913, PLR0917 - what an edit is made of
+    blueprint: Blueprint,
+    binder: Binder,
+    placed: Placed,
+    found: Found,
+    token: Token | OpenFailed,
+    place: Place,
+) -> OpenEdit:
+    path, start, end = found
+    bound, context = bind_token(blueprint, token, lambda: binder.context(placed, path))
+    return OpenEdit(start, end, context, bound, "json", place)
+
+
+def _string(body: bytes, start: int, end: int) -> bytes | None:
+    """Return the text of a JSON string, or None for any other value."""
+    if not body.startswith(b'"', start):
+        return None
+    if body.find(b"\\", start, end) < 0:
+        return body[start + 1 : end - 1]
+    return json_format.unescape(body[start:end]).encode()
+
+
+def _seal_pair(item: Item, context: Context, body: bytes, start: int, end: int) -> SealEdit:
+    text = urlencoded.decode(body[start:end])
+    token = token_or_none(text)
+    return SealEdit(start, end, item, context, text, None, quoted=False, token=token)
+
+
+def _open_pair(  # noqa: PLR0913, PLR0917 - what an edit is made of
+    blueprint: Blueprint,
+    binder: Binder,
+    placed: Placed,
+    found: Found,
+    token: Token | OpenFailed,
+    place: Place,
+) -> CarriedEdit:
+    path, start, end = found
+    bound, context = bind_token(blueprint, token, lambda: binder.context(placed, path))
+    return CarriedEdit(OpenEdit(start, end, context, bound, "value", place), urlencoded.encode)
+
+
+def _token_of_json(body: bytes, start: int, end: int) -> Token | OpenFailed:
+    text = _string(body, start, end)
+    return OpenFailed("not-a-token") if text is None else decoded_token(text)
+
+
+def _token_of_pair(body: bytes, start: int, end: int) -> Token | OpenFailed:
+    return decoded_token(urlencoded.decode(body[start:end]))

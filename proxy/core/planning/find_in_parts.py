@@ -1,0 +1,190 @@
+"""From a form in parts and a block to edits: contents and filenames of the selected parts.
+
+A plain field is sealed as a text, as in any other form. A file, or what has a type of its own, is
+sealed as a body is: as a token up to 64 KiB and as a frame above, its type within and another in
+its place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+
+from ..compiled.block import JOSE, Blueprint
+from ..crypto import sealed_stream
+from ..crypto.context import KIND_BODY, KIND_STREAM, Context
+from ..crypto.sealed_stream import FrameHead
+from ..crypto.token import Token, decoded_token, token_or_none
+from ..edits.edits import OpenEdit, SealEdit
+from ..edits.part_edits import OpenFrameEdit, PartEdit, SealFrameEdit
+from ..edits.wrapped import CarriedEdit
+from ..errors import (
+    BodyTooLarge,
+    ForbiddenValue,
+    InvalidBody,
+    OpenFailed,
+    UnfitValue,
+    UnsupportedBody,
+)
+from ..expressions.selectors import NamedSelector
+from ..formats.multipart import reader
+from ..formats.multipart.reader import Part
+from ..formats.multipart.selection import PartFindings
+from ..http.message import Told
+from ..rules.model import Item, Placed
+from .binding import Binder, bind_token
+from .find_whole import BODY_TOKEN_MAX, sealable_type
+
+FoundEdit = SealEdit | CarriedEdit | PartEdit | SealFrameEdit | OpenFrameEdit
+
+
+def part_edits(
+    blueprint: Blueprint, binder: Binder, findings: PartFindings, body: bytes
+) -> Iterator[FoundEdit]:
+    """Yield what the block does to the parts; raise MessageError where it cannot."""
+    for index, selector in blueprint.absent:
+        if findings.found[index]:
+            raise ForbiddenValue("value-present", detail=f"The rule forbids {selector.text}.")
+    for placed in blueprint.encrypt:
+        for part in findings.found[placed.index]:
+            make = _seal_filename if _is_filename(placed.item) else _seal_content
+            yield make(binder, placed, part, body)
+    for placed in blueprint.decrypt:
+        for part in findings.found[placed.index]:
+            open_ = _open_filename if _is_filename(placed.item) else _open_content
+            yield open_(blueprint, binder, placed, part, body)
+
+
+def refuse_new_delimiters(told: Told, before: bytes, after: bytes) -> None:
+    """Raise OpenFailed where a changed body has more delimiters than it came with.
+
+    A value that opened could end its part and begin others.
+    """
+    delimiter = reader.read_boundary(told.get(b"content-type", ())).delimiter
+    if before.count(delimiter) != after.count(delimiter):
+        raise OpenFailed("boundary-in-value")
+
+
+def _is_filename(item: Item) -> bool:
+    return isinstance(item.selector, NamedSelector) and item.selector.place == "filename"
+
+
+def _seal_content(
+    binder: Binder, placed: Placed, part: Part, body: bytes
+) -> PartEdit | SealFrameEdit:
+    if part.vouched:
+        raise UnsupportedBody("part-digest")
+    item, content = placed.item, body[part.start : part.end]
+    if part.is_text:
+        _require_text(part, content)
+        context = binder.context(placed, ())
+        sealed = token_or_none(content)
+        return PartEdit(_seal(part.start, part.end, item, context, content, None, sealed), part)
+    if item.min_chars is not None:
+        raise UnfitValue("not-a-string", detail=f"{item.field}: a text is needed, no file.")
+    if item.form == "short":
+        raise UnsupportedBody(
+            "file-in-short-form", detail=f"{item.field}: a file has no short form."
+        )
+    media = sealable_type(part.media)
+    head = _frame_head(part, content)
+    known = head if isinstance(head, FrameHead) else None
+    if len(content) > BODY_TOKEN_MAX and not item.framed:
+        raise BodyTooLarge(
+            "part-above-token", detail=f"{item.field}: at most {BODY_TOKEN_MAX} bytes are sealed."
+        )
+    if len(content) > BODY_TOKEN_MAX or (known is not None and item.framed):
+        context = binder.whole_context(item, kind=KIND_STREAM)
+        return SealFrameEdit(part, item, context, content, media or "", known)
+    context = binder.whole_context(item, kind=KIND_BODY)
+    is_jose = part.media is not None and part.media.essence == JOSE
+    sealed = token_or_none(content) if is_jose else None
+    edit = _seal(part.start, part.end, item, context, content, media, sealed)
+    return PartEdit(edit, part, JOSE)
+
+
+def _open_content(
+    blueprint: Blueprint, binder: Binder, placed: Placed, part: Part, body: bytes
+) -> PartEdit | OpenFrameEdit:
+    content = body[part.start : part.end]
+    head = _frame_head(part, content)
+    if head is not None:
+        named, context = bind_token(
+            blueprint,
+            head.token if isinstance(head, FrameHead) else head,
+            lambda: binder.whole_context(placed.item, kind=KIND_STREAM),
+        )
+        return OpenFrameEdit(
+            part, context, content, named if isinstance(named, OpenFailed) else head
+        )
+    is_jose = part.media is not None and part.media.essence == JOSE
+    if not is_jose and not part.is_utf8:
+        raise UnsupportedBody("part-charset")
+    make = (
+        partial(binder.whole_context, placed.item, kind=KIND_BODY)
+        if is_jose
+        else partial(binder.context, placed, ())
+    )
+    token, context = bind_token(blueprint, decoded_token(content), make)
+    if not is_jose:
+        place = blueprint.whole_place
+        return PartEdit(OpenEdit(part.start, part.end, context, token, "value", place), part)
+    media = token.cty or "" if isinstance(token, Token) else None
+    return PartEdit(OpenEdit(part.start, part.end, context, token, "body"), part, media)
+
+
+def _seal_filename(binder: Binder, placed: Placed, part: Part, body: bytes) -> SealEdit:
+    found = part.filename
+    assert found is not None  # noqa: S101 - only such parts are found for it
+    if found.repeated:
+        raise InvalidBody("filename-stands-twice")
+    text = body[found.start : found.end]
+    context = binder.context(placed, ())
+    return _seal(found.start, found.end, placed.item, context, text, None, token_or_none(text))
+
+
+def _open_filename(
+    blueprint: Blueprint, binder: Binder, placed: Placed, part: Part, body: bytes
+) -> CarriedEdit:
+    found = part.filename
+    assert found is not None  # noqa: S101 - only such parts are found for it
+    if found.repeated:
+        raise InvalidBody("filename-stands-twice")
+    token, context = bind_token(
+        blueprint,
+        decoded_token(body[found.start : found.end]),
+        lambda: binder.context(placed, ()),
+    )
+    edit = OpenEdit(found.start, found.end, context, token, "value")
+    return CarriedEdit(edit, found.spell)
+
+
+def _seal(  # noqa: PLR0913, PLR0917 - what an edit is made of
+    start: int,
+    end: int,
+    item: Item,
+    context: Context,
+    text: bytes,
+    cty: str | None,
+    sealed: Token | None,
+) -> SealEdit:
+    return SealEdit(start, end, item, context, text, cty, quoted=False, token=sealed)
+
+
+def _frame_head(part: Part, content: bytes) -> FrameHead | OpenFailed | None:
+    """Return the head of the frame that a part says it is, or why it is none; None without."""
+    if part.media is None or part.media.essence != sealed_stream.MEDIA_TYPE:
+        return None
+    try:
+        return sealed_stream.read_head(content) or OpenFailed("malformed-frame")
+    except OpenFailed as error:
+        return error
+
+
+def _require_text(part: Part, content: bytes) -> None:
+    if not part.is_utf8:
+        raise UnsupportedBody("part-charset")
+    try:
+        content.decode()
+    except UnicodeDecodeError:
+        raise InvalidBody("not-utf-8") from None

@@ -1,0 +1,278 @@
+"""The edits of a body taken whole: sealed or opened as one, or searched for tokens.
+
+A body becomes a token up to `BODY_TOKEN_MAX` bytes, and a frame above or where its message does not
+tell its length. What is opened is what its Content-Type says.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Final, NamedTuple
+
+from ..compiled.block import JOSE, Blueprint
+from ..crypto import sealed_stream
+from ..crypto.context import KIND_BODY, KIND_STREAM, Context
+from ..crypto.sealed_stream import FrameHead
+from ..crypto.token import CTY_MAX, decoded_token, token_or_none
+from ..edits.edits import EmbeddedEdit, OpenEdit, SealEdit
+from ..edits.part_edits import PartEdit
+from ..edits.stream_edits import FrameEdit, OpenFrame, SealFrame
+from ..edits.wrapped import CarriedEdit
+from ..errors import BodyTooLarge, InvalidBody, MissingValue, OpenFailed, UnsupportedBody
+from ..expressions.selectors import Whole
+from ..formats import embedded_tokens, urlencoded
+from ..formats.escaping import Escape, Manner, Span, manner_of
+from ..formats.multipart import reader
+from ..formats.multipart.reader import Part
+from ..http.message import Head, MediaType, SocketHead, Told, media_type
+from ..rules.model import Item
+from .binding import Binder, bind_token
+
+
+class _Text(NamedTuple):
+    """A text of a part: where it lies, and how another would be spelled there."""
+
+    start: int
+    end: int
+    spell: Callable[[bytes], bytes]
+    part: Part | None
+    manner: Manner
+
+
+def token_edits(
+    blueprint: Blueprint, binder: Binder, item: Item, told: Told, body: bytes
+) -> Iterator[CarriedEdit | PartEdit]:
+    """Yield an edit for each token in a body with these headers.
+
+    Raises InvalidBody for more of them than the block allows.
+
+    Raises as `multipart.parts` does where there are any.
+    """
+    if not embedded_tokens.any_in(body):
+        return
+    context, limit = binder.embedded_context(item), blueprint.block.max_tokens
+    boundary = reader.read_boundary(told.get(b"content-type", ()))
+    parts = reader.parts(body, boundary)
+    for text in (one for part in parts for one in _texts(part, blueprint.escape)):
+        for edit in _edits_in(text, body, context, limit):
+            limit -= 1
+            yield edit
+
+
+class PartTokens:
+    """Finds the tokens in the parts of a form that comes part by part, if its block opens any."""
+
+    __slots__ = ("_binder", "_escape", "_item", "_left")
+
+    def __init__(self, blueprint: Blueprint, binder: Binder) -> None:
+        """Begin before the first part."""
+        item = blueprint.whole_decrypt
+        self._item = item if item is not None and item.selector is Whole.TOKENS else None
+        self._binder = binder
+        self._escape = blueprint.escape
+        self._left = blueprint.block.max_tokens
+
+    def looks_at(self, part: Part) -> bool:
+        """Tell whether the content of a part is searched, so that all of it must be there."""
+        texts = _texts(part, self._escape)
+        return self._item is not None and any(one.part is not None for one in texts)
+
+    def edits(self, part: Part, text: bytes, *, whole: bool) -> Iterator[CarriedEdit | PartEdit]:
+        """Yield an edit for each token in a part that lies in `text`.
+
+        Where it is not `whole`, it is one that is not searched but for its filename. Raises
+        InvalidBody where all parts have more tokens than the block allows.
+        """
+        if self._item is None or not embedded_tokens.any_in(
+            text[: part.end if whole else part.start]
+        ):
+            return
+        context = self._binder.embedded_context(self._item)
+        for one in _texts(part, self._escape):
+            for edit in _edits_in(one, text, context, self._left):
+                self._left -= 1
+                yield edit
+
+
+def _edits_in(
+    text: _Text, body: bytes, context: Context | None, limit: int
+) -> Iterator[CarriedEdit | PartEdit]:
+    for one in embedded_tokens.find_in_text(body[text.start : text.end], limit, text.manner):
+        edit = CarriedEdit(EmbeddedEdit(one, context, one.token), text.spell, text.start)
+        yield edit if text.part is None else PartEdit(edit, text.part)
+
+
+def _texts(part: Part, escape: Escape) -> Iterator[_Text]:
+    found, media = part.filename, part.media
+    if found is not None:
+        yield _Text(found.start, found.end, found.spell, None, Manner(escape))
+    elif media is None or (media.is_utf8 and (part.is_text or media.is_json)):
+        manner = Manner(escape) if media is None else manner_of(escape, media)
+        yield _Text(part.start, part.end, _as_it_is, part, manner)
+
+
+def _as_it_is(text: bytes) -> bytes:
+    return text
+
+
+BODY_TOKEN_MAX: Final = 64 * 1024
+
+WholeEdit = SealEdit | OpenEdit | EmbeddedEdit | CarriedEdit | PartEdit | FrameEdit
+
+
+def whole_edits(  # noqa: PLR0913 - the message and what is known of it
+    blueprint: Blueprint,
+    binder: Binder,
+    head: Head,
+    body: bytes,
+    *,
+    measured: bool,
+    rendered: tuple[Span, ...] = (),
+) -> Iterator[WholeEdit]:
+    """Yield what the block does to a body as a whole; raise MessageError where it cannot.
+
+    `measured` says that all of the body is there and that its message told its length; else `body`
+    may be only as much of it as tells what it is. `rendered` are the places of JSON whose strings
+    are HTML.
+    """
+    for item, encrypt in ((blueprint.whole_encrypt, True), (blueprint.whole_decrypt, False)):
+        if item is None:
+            continue
+        if item.selector is Whole.TOKENS:
+            yield from _embedded(blueprint, binder, item, head, body, rendered)
+        elif body:
+            if encrypt:
+                yield _seal_whole(binder, item, head, body, measured=measured)
+            else:
+                yield _open_whole(blueprint, binder, item, head, body)
+        elif not item.optional and (encrypt or blueprint.direction == "request"):
+            raise MissingValue("missing-body", detail=f"{item.field}: a body is needed.")
+
+
+def _seal_whole(
+    binder: Binder, item: Item, head: Head, body: bytes, *, measured: bool
+) -> SealEdit | SealFrame:
+    fits = len(body) <= BODY_TOKEN_MAX
+    framed = item.framed and item.selector is Whole.BODY and not isinstance(head, SocketHead)
+    if not fits and not framed:
+        raise BodyTooLarge("body-above-token", detail=f"At most {BODY_TOKEN_MAX} bytes are sealed.")
+    media = media_type(head.told)
+    if item.selector is Whole.TEXT:
+        _require_text(body, media)
+        sealed = token_or_none(body)
+        return SealEdit(
+            0, len(body), item, binder.whole_context(item), body, None, quoted=False, token=sealed
+        )
+    cty = sealable_type(media)
+    if framed and not (fits and measured):
+        return SealFrame(
+            item,
+            binder.whole_context(item, kind=KIND_STREAM),
+            cty or "",
+            _already(binder, item, media, body),
+        )
+    sealed = token_or_none(body) if media is not None and media.essence == JOSE else None
+    context = binder.whole_context(item, kind=KIND_BODY)
+    return SealEdit(0, len(body), item, context, body, cty, quoted=False, token=sealed)
+
+
+def sealable_type(media: MediaType | None) -> str | None:
+    """Return a media type as it is sealed; raise UnsupportedBody where a token has no place."""
+    if media is not None and (len(media.text) > CTY_MAX or {'"', "\\"} & set(media.text)):
+        raise UnsupportedBody("content-type-not-sealable")
+    return media.text if media is not None else None
+
+
+def _already(
+    binder: Binder, item: Item, media: MediaType | None, body: bytes
+) -> OpenFrame | OpenEdit | None:
+    """Return what opens a body that looks to be sealed already."""
+    if _is_frame(media):
+        head = _frame_head(body)
+        if isinstance(head, FrameHead):
+            return OpenFrame(head, binder.whole_context(item, kind=KIND_STREAM))
+    elif media is not None and media.essence == JOSE:
+        token = token_or_none(body)
+        if token is not None:
+            context = binder.whole_context(item, kind=KIND_BODY)
+            return OpenEdit(0, len(body), context, token, "body")
+    return None
+
+
+def _open_whole(
+    blueprint: Blueprint,
+    binder: Binder,
+    item: Item,
+    head: Head,
+    body: bytes,
+) -> OpenEdit | OpenFrame:
+    is_text = item.selector is Whole.TEXT
+    if not is_text and _is_frame(media_type(head.told)):
+        return _open_frame(blueprint, binder, item, body)
+    kind = None if is_text else KIND_BODY
+    token, context = bind_token(
+        blueprint, decoded_token(body), lambda: binder.whole_context(item, kind=kind)
+    )
+    if not is_text:
+        return OpenEdit(0, len(body), context, token, "body")
+    return OpenEdit(0, len(body), context, token, "text", blueprint.whole_place)
+
+
+def _open_frame(blueprint: Blueprint, binder: Binder, item: Item, body: bytes) -> OpenFrame:
+    found = _frame_head(body)
+    if isinstance(found, OpenFailed):
+        return OpenFrame(found, Context())
+    token, context = bind_token(
+        blueprint, found.token, lambda: binder.whole_context(item, kind=KIND_STREAM)
+    )
+    return OpenFrame(token if isinstance(token, OpenFailed) else found, context)
+
+
+def _is_frame(media: MediaType | None) -> bool:
+    return media is not None and media.essence == sealed_stream.MEDIA_TYPE
+
+
+def _frame_head(body: bytes) -> FrameHead | OpenFailed:
+    """Return the head that a body begins with, or the error that reading it met."""
+    try:
+        return sealed_stream.read_head(body) or OpenFailed("malformed-frame")
+    except OpenFailed as error:
+        return error
+
+
+def _require_text(body: bytes, media: MediaType | None) -> None:
+    if media is not None and not media.is_utf8:
+        raise UnsupportedBody("charset")
+    try:
+        body.decode()
+    except UnicodeDecodeError:
+        raise InvalidBody("not-utf-8") from None
+
+
+def _embedded(  # noqa: PLR0913, PLR0917 - the message and what is known of it
+    blueprint: Blueprint,
+    binder: Binder,
+    item: Item,
+    head: Head,
+    body: bytes,
+    rendered: tuple[Span, ...],
+) -> Iterable[WholeEdit]:
+    limit, media = blueprint.block.max_tokens, media_type(head.told)
+    kind = blueprint.kind(media)
+    if kind == "multipart":
+        return token_edits(blueprint, binder, item, head.told, body)
+    manner = Manner(blueprint.escape)
+    if kind == "form":
+        carried = list(urlencoded.find_tokens(body, limit, manner))
+        context = binder.embedded_context(item) if carried else None
+        return [
+            CarriedEdit(EmbeddedEdit(one, context, one.token), urlencoded.encode, offset, places)
+            for one, offset, places in carried
+        ]
+    in_text = kind in {"sse", "text"} or (kind == "json" and isinstance(head, SocketHead))
+    if kind == "text" and not isinstance(head, SocketHead):
+        manner = manner_of(blueprint.escape, media)
+    find = embedded_tokens.find_in_text if in_text else embedded_tokens.find
+    found = find(body, limit, manner._replace(rendered=rendered))
+    context = binder.embedded_context(item) if found else None
+    return [EmbeddedEdit(one, context, one.token) for one in found]

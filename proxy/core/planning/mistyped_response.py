@@ -1,0 +1,256 @@
+"""Responses whose type fits no block, although their body may be what a block reads.
+
+Servers send JSON as `text/plain`, `text/html`, `application/octet-stream` or without any type. What
+such a body is shows in its bytes: JSON parses, a frame and a token have their beginnings. Only what
+holds something sealed is read; the rest passes as it came, and as soon as it came.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Final, Literal
+
+from ..compiled.block import JOSE, Blueprint
+from ..crypto import sealed_stream
+from ..crypto.token import decode as decode_token
+from ..crypto.token import has_prefix
+from ..errors import BodyTooLarge, InvalidBody, OpenFailed, UnsupportedBody
+from ..expressions.selectors import Whole
+from ..formats import embedded_tokens
+from ..formats import json as json_format
+from ..formats.kinds import kind_of
+from ..formats.markup import MARKUP, surroundings_of
+from ..formats.records import json_lines
+from ..http.content_coding import coding_of, decode
+from ..http.message import MediaType, ResponseHead, media_type
+from .block_choice import choose_response
+from .exchange import Exchange
+from .find_whole import BODY_TOKEN_MAX
+
+JSON: Final = b"application/json"
+LINES: Final = b"application/x-ndjson"
+_FRAME: Final = sealed_stream.MEDIA_TYPE.encode()
+_TOKEN: Final = JOSE.encode()
+_TOKEN_BODY_MAX: Final = 2 * BODY_TOKEN_MAX
+_PREFIX_MAX: Final = 16
+
+_OF_THEIR_OWN: Final = frozenset(
+    {"audio", "font", "image", "message", "model", "multipart", "video"}
+)
+_NAMED_WELL: Final = frozenset(
+    {
+        *("application/gzip", "application/pdf", "application/wasm", "application/zip"),
+        *("application/grpc", "application/protobuf", "application/x-protobuf", "text/css"),
+    }
+)
+"""Types that nobody gives to JSON by mistake."""
+_BLANK: Final = b" \t\r\n"
+_BEGINS: Final = b'{["'
+_AT_END: Final = 6
+"""The longest piece of JSON, `\\uXXXX`, in which a text may be cut so that it looks wrong."""
+_READER: Final = json.JSONDecoder()
+
+Shape = Literal["never", "more", "whole", "lines"]
+
+
+def may_be_misnamed(exchange: Exchange, head: ResponseHead) -> Blueprint | None:
+    """Return the block that might read a response if its type told what its body is.
+
+    None: its type tells, no block opens such responses, or their types are what the rule goes by.
+    """
+    compiled = exchange.decision.compiled
+    if compiled is None or not compiled.opens_response:
+        return None
+    try:
+        media = media_type(head.told)
+    except UnsupportedBody:
+        media = None
+    if media is not None and _tells(media):
+        return None
+    for one in compiled.response:
+        if one.block.types or one.block.format is not None or not one.only_opens_responses:
+            continue
+        if one.fits_status(head.status) and (one.reads_json or _opens_bodies(one)):
+            return one
+    return None
+
+
+def _tells(media: MediaType) -> bool:
+    major = media.essence.partition("/")[0]
+    if major in _OF_THEIR_OWN or media.essence in _NAMED_WELL or not media.is_utf8:
+        return True
+    return kind_of(media) is not None
+
+
+def _opens_bodies(blueprint: Blueprint) -> bool:
+    whole = blueprint.whole_decrypt
+    return whole is not None and whole.selector is Whole.BODY
+
+
+def named(
+    exchange: Exchange, head: ResponseHead, look: Look
+) -> tuple[ResponseHead, Blueprint | None]:
+    """Return the head of a response as rules read it after a look, and the block for it."""
+    if look.media is None:
+        return head, None
+    try:
+        told = media_type(head.told)
+    except UnsupportedBody:
+        told = None
+    head = head.read_as(look.media, as_page=surroundings_of(told) in MARKUP)
+    return head, choose_response(exchange, head)
+
+
+class Look:
+    """A look at a body while it comes, for as long as it may be what a block reads.
+
+    `limit` is how many bytes a block reads at most, `length` what the response tells. A body that
+    tells none may have no end, so it is held only while it is part of one JSON text. `passes` says
+    that it goes on as it is, `media` what it is read as; until one of them is said, more is needed.
+    """
+
+    __slots__ = (
+        "_coding",
+        "_decrypts_body",
+        "_held",
+        "_length",
+        "_limit",
+        "_next",
+        "_size",
+        "media",
+        "passes",
+    )
+
+    def __init__(
+        self,
+        blueprint: Blueprint,
+        head: ResponseHead,
+        length: int | None,
+        limit: int,
+        *,
+        reads: bool = True,
+    ) -> None:
+        """Begin with nothing seen; unless it `reads`, the body passes whatever it is."""
+        self._decrypts_body = _opens_bodies(blueprint)
+        self._limit = limit
+        self._length = length
+        self._held: list[bytes] = []
+        self._size = 0
+        self._next = 1
+        self.media: bytes | None = None
+        self._coding: str | None = None
+        self.passes = not reads
+        try:
+            self._coding = coding_of(head.told)
+        except UnsupportedBody:
+            self.passes = True
+        self.passes = self.passes or (self._coding is not None and length is None)
+
+    @property
+    def seen(self) -> bytes:
+        """What has come so far."""
+        if len(self._held) > 1:
+            self._held = [b"".join(self._held)]
+        return self._held[0] if self._held else b""
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing more needs to be seen."""
+        return self.passes or self.media is not None
+
+    def feed(self, data: bytes) -> None:
+        """Take some of the body."""
+        self._held.append(data)
+        self._size += len(data)
+        if self.over:
+            return
+        if self._size > self._limit or (self._length or 0) > self._limit:
+            self.passes = not self._is_frame()
+        elif self._coding is None and self._size >= self._next:
+            self._judge()
+
+    def end(self) -> None:
+        """Learn that all of the body has come."""
+        if self.over:
+            return
+        text = self.seen
+        if self._coding is not None:
+            try:
+                text = decode(text, self._coding, self._limit)
+            except (BodyTooLarge, InvalidBody, UnsupportedBody):
+                text = b""
+        self.media = _of_whole(text, decrypts_body=self._decrypts_body)
+        self.passes = self.media is None
+
+    def _judge(self) -> None:
+        """Tell from the beginning what can be told; look again once it is twice as long."""
+        text = self.seen
+        self._next = 2 * self._size
+        if self._is_frame():
+            return
+        if self._decrypts_body:
+            begins = self._size < _PREFIX_MAX or has_prefix(text)
+            self.passes = not begins or self._size > _TOKEN_BODY_MAX
+            return
+        shape = shape_of(text)
+        if shape == "lines" and self._length is None:
+            self.media = LINES
+        self.passes = shape == "never"
+
+    def _is_frame(self) -> bool:
+        if self._decrypts_body and self.seen.startswith(sealed_stream.MAGIC):
+            self.media = _FRAME
+        return self.media is not None
+
+
+def holds_sealed(text: bytes) -> bool:
+    """Tell whether something sealed stands in a text."""
+    return embedded_tokens.any_in(text) or text.startswith(sealed_stream.MAGIC)
+
+
+def shape_of(text: bytes) -> Shape:
+    """Return what a text that may be cut is: no JSON, part of some, all of some, or lines of it."""
+    begin = text.lstrip(_BLANK)
+    if not begin:
+        return "more"
+    if begin[0] not in _BEGINS:
+        return "never"
+    line, ends, _ = begin.partition(b"\n")
+    if ends and line[:1] != b'"' and _is_json(line):
+        return "lines"
+    characters = begin.decode("latin-1")
+    try:
+        _, end = _READER.raw_decode(characters)
+    except json.JSONDecodeError as error:
+        cut = error.msg.startswith("Unterminated string") or error.pos >= len(begin) - _AT_END
+        return "more" if cut else "never"
+    except RecursionError:
+        return "never"
+    return "never" if characters[end:].strip() else "whole"
+
+
+def _of_whole(text: bytes, *, decrypts_body: bool) -> bytes | None:
+    """Return the type of a whole body with something sealed in it; None for one to be left."""
+    if not holds_sealed(text):
+        return None
+    if decrypts_body:
+        try:
+            decode_token(text)
+        except OpenFailed:
+            return None
+        return _TOKEN
+    if _is_json(text):
+        return JSON
+    try:
+        lines = json_lines.find(text, "ndjson")
+    except BodyTooLarge:
+        return None
+    return LINES if all(_is_json(text[start:end]) for start, end in lines) else None
+
+
+def _is_json(text: bytes) -> bool:
+    try:
+        json_format.validate(text)
+    except (InvalidBody, BodyTooLarge):
+        return False
+    return True

@@ -1,0 +1,101 @@
+"""`_method`: the field by which Rails, Laravel, Symfony and Express let a form ask for a method.
+
+Where that method would lead to another rule, such a field is a way around the rule.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Final
+from urllib.parse import unquote
+
+from ..compiled.rule_table import Rulebook
+from ..errors import AmbiguousRequest, SealyardError, UnsupportedBody
+from ..expressions.selectors import NamedSelector
+from ..formats.kinds import kind_of
+from ..formats.multipart.reader import Part
+from ..formats.multipart.selection import PartSelection
+from ..formats.urlencoded import FormSelection
+from ..http.message import RequestHead, media_type
+from ..http.path import CanonicalPath, canonical
+
+_FIELD: Final = "_method"
+_INDEX: Final = frozenset({0})
+_PAIRS: Final = FormSelection({0: _FIELD}, 1, _INDEX)
+_PARTS: Final = PartSelection({0: NamedSelector("part", _FIELD)}, 1, _INDEX)
+
+
+def asked_in_query(query: str | None) -> bool:
+    """Tell whether a query has the field, in a spelling that a backend may read as it."""
+    return query is not None and _FIELD in unquote(query).lower()
+
+
+def may_ask_in_body(head: RequestHead) -> bool:
+    """Tell whether a request has a body in which backends look for the field."""
+    try:
+        kind = kind_of(media_type(head.told))
+    except UnsupportedBody:
+        return True  # of a type that nobody can tell
+    return kind in {"form", "multipart"}
+
+
+def refuse_in_body(head: RequestHead, body: bytes) -> None:
+    """Raise AmbiguousRequest where a form has the field; raise as forms do that cannot be read."""
+    kind = kind_of(media_type(head.told))
+    if kind == "form":
+        found = _PAIRS.find(body)
+        asked = bool(found.found[0] or found.variants)
+    elif kind == "multipart":
+        parts = _PARTS.find(body, head.told.get(b"content-type", ()))
+        asked = bool(parts.found[0] or parts.variants)
+    else:
+        return
+    if asked:
+        raise AmbiguousRequest("method-override")
+
+
+def refuse_in_part(part: Part) -> None:
+    """Raise AmbiguousRequest where a part of a form is the field."""
+    found = _PARTS.new_findings()
+    _PARTS.take(part, found)
+    if found.found[0] or found.variants:
+        raise AmbiguousRequest("method-override")
+
+
+REROUTING: Final = frozenset(
+    {
+        b"x-forwarded-path",
+        b"x-forwarded-uri",
+        b"x-forwarded-url",
+        b"x-http-destinationurl",
+        b"x-http-path-override",
+        b"x-original-uri",
+        b"x-original-url",
+        b"x-override-url",
+        b"x-proxy-url",
+        b"x-rewrite-url",
+    }
+)
+
+_ADDRESS: Final = re.compile(r"(?:[a-z][a-z0-9+.-]*:)?//[^/?#]*", re.IGNORECASE)
+
+
+def refuse_rerouting(
+    rulebook: Rulebook, path: CanonicalPath, query: str | None, values: Iterable[bytes]
+) -> None:
+    """Raise AmbiguousRequest where one of these headers names another address, and a rule minds.
+
+    It does where it takes requests to one of the two paths; where the other is none that can be
+    told, it may be any.
+    """
+    for value in values:
+        there, _, asked = _ADDRESS.sub("", value.decode("latin-1").strip(), count=1).partition("?")
+        try:
+            other = canonical(there if there.startswith("/") else f"/{there}")
+        except SealyardError:
+            raise AmbiguousRequest("rerouting-header") from None
+        if other.text == path.text and asked == (query or ""):
+            continue
+        if rulebook.rules_path(path) or rulebook.rules_path(other):
+            raise AmbiguousRequest("rerouting-header")

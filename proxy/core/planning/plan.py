@@ -1,0 +1,65 @@
+"""A plan: what will be done to one message, and the keys that it needs."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from ..compiled.block import Blueprint
+from ..edits.edit_types import PieceEdit
+from ..edits.key_needs import Needs
+from ..edits.stream_edits import FrameEdit
+from ..http.digests import Digests
+from ..http.message import Head
+
+Edits = tuple[PieceEdit, ...]
+
+
+@dataclass(slots=True)
+class Plan:
+    """What will be done to one message: its edits, and the keys that they need.
+
+    `body` is what the edits are for, those of the head aside; `decoded` says that it has lost its
+    content coding. `varies` are the request headers that a response depends on. `framing` is the
+    change of the body to or from a frame. Where the body `flows`, `body` is only its beginning, and
+    `digests` are what the whole of it must fit; `form` is what is done to one that is a form.
+    `single` says that there is one edit alone, of a JSON text that is there as it came.
+    """
+
+    head: Head
+    body: bytes
+    blueprint: Blueprint | None
+    edits: Edits
+    needs: Needs
+    ruled: bool
+    varies: tuple[bytes, ...] = ()
+    decoded: bool = False
+    framing: FrameEdit | None = None
+    flows: bool = False
+    digests: Digests | None = None
+    form: PlannedFlow | None = None
+    single: bool = False
+
+
+class PlannedFlow(ABC):
+    """Gives bytes that may go on as they are, and plans; what these become is for `apply`.
+
+    Each plan must be carried out before the next step is asked for. After an error nothing more
+    comes: whoever sends the pieces on must let their receiver see that they were cut.
+    """
+
+    __slots__ = ()
+
+    @property
+    def holds(self) -> bool:
+        """Whether nothing of what has come out may go on yet."""
+        return False
+
+    @abstractmethod
+    def feed(self, data: bytes) -> Iterator[bytes | Plan]:
+        """Take bytes; yield what there is to do with them. Raises MessageError."""
+
+    @abstractmethod
+    def end(self) -> Iterator[bytes | Plan]:
+        """Learn that the body ends here; yield what is left to do. Raises MessageError."""

@@ -1,0 +1,283 @@
+"""Plans: what is to be done to one message, found by pure functions, and the keys that it takes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import cast
+
+from ..compiled.block import Blueprint
+from ..compiled.fast_json import Ordinary
+from ..edits.edit_types import Edit
+from ..edits.head_values import HeadEdit
+from ..edits.stream_edits import FrameEdit
+from ..errors import InvalidBody, UnsupportedBody
+from ..expressions.selectors import Whole
+from ..formats.parameters import COOKIE
+from ..http.content_coding import coding_of, decode
+from ..http.digests import Digests, digests_of, verify
+from ..http.message import Head, RequestHead, ResponseHead, SocketHead, media_type
+from .block_choice import (
+    alternatives,
+    choose,
+    fits,
+    fitting,
+    flows_as_one,
+    flows_in_parts,
+    refuse_unfit,
+)
+from .exchange import Exchange, Messages
+from .find import find_edits, head_edits, needs_of, refuse_elsewhere, refuse_present
+from .multipart_stream import FormFlow, form_that_passes
+from .overrides import refuse_in_body
+from .plan import Edits, Plan
+
+
+def plan_bodiless(exchange: Exchange, blueprint: Blueprint, head: ResponseHead) -> Plan:
+    """Return what a block that `choose_bodiless` gave does to a response without a body."""
+    edits = head_edits(exchange, blueprint, head)
+    decision = exchange.decision
+    return Plan(
+        head,
+        b"",
+        blueprint,
+        edits,
+        needs_of(edits),
+        decision.may_read_response,
+        varies=decision.varies,
+    )
+
+
+def plan_request(
+    exchange: Exchange, body: bytes, limit: int | None = None, *, measured: bool = True
+) -> Plan:
+    """Return what the rule does to a request; `limit` and the rule bound its body.
+
+    `measured` says that the request told its length. Raises MessageError where it cannot be done.
+    """
+    compiled = exchange.decision.compiled
+    if compiled is None or not compiled.request:
+        message = "a request that no rule reads has no plan"
+        raise TypeError(message)
+    exchange.refuse_unclear()
+    head = exchange.head
+    told = head.told
+    blueprint: Blueprint | None
+    plan: Plan | None = None
+    if body:
+        blueprint = compiled.request[0]
+        if blueprint.ordinary is not None and told.plain_json:
+            _refuse_other_places(exchange, blueprint, head, body)
+            if not exchange.elsewhere:
+                plan = _ordinarily(exchange, blueprint, blueprint.ordinary, head, body)
+        else:
+            blueprint = fitting(compiled.request, media_type(told), None)
+            if blueprint is None:
+                raise UnsupportedBody("request-fits-no-block")
+    else:
+        # No body tells the blocks apart, so what any of them forbids in the head is forbidden.
+        for one in compiled.request:
+            refuse_present(head, one, body)
+        blueprint = next((one for one in compiled.request if one.when is None), None)
+    if plan is None:
+        if not told.plain_json:
+            verify(told, body)
+        plan = _plan(exchange, blueprint, head, body, limit, measured=measured)
+    if exchange.decision.overridable and plan.body and not _hidden(blueprint):
+        refuse_in_body(head, plan.body)
+    return plan
+
+
+def _refuse_other_places(
+    exchange: Exchange, blueprint: Blueprint, head: RequestHead, body: bytes
+) -> None:
+    """Do as `refuse_elsewhere` for ordinary JSON, which mostly has no other place for names."""
+    sources = blueprint.sources_elsewhere
+    compared = sources is not None and sources.reads_members
+    if compared or head.query or COOKIE in head.told:
+        refuse_elsewhere(exchange, blueprint, head, body)
+
+
+def plan_response(  # noqa: PLR0913 - the message and what is known of it
+    exchange: Exchange,
+    blueprint: Blueprint,
+    head: ResponseHead,
+    body: bytes,
+    limit: int | None = None,
+    *,
+    measured: bool = True,
+) -> Plan:
+    """Return what a block that `choose_response` gave does to a response, or one behind it."""
+    ordinary = blueprint.ordinary
+    if ordinary is not None and body and head.told.plain_json:
+        plan = _ordinarily(exchange, blueprint, ordinary, head, body)
+        if plan is not None:
+            return plan
+    return _plan(exchange, blueprint, head, body, limit, measured=measured)
+
+
+def plan_message(messages: Messages, body: bytes, *, binary: bool = False) -> Plan:
+    """Return what the rule does to the next message of a WebSocket; each is planned once, in order.
+
+    Raises MessageError where it cannot be done: then no other may follow.
+    """
+    head = SocketHead(messages.direction, binary, messages.awaited)
+    blueprint = next((one for one in messages.blueprints if fits(one, head)), None)
+    if blueprint is None:
+        refuse_unfit(messages.blueprints)
+    elif messages.take_note(blueprint, body, binary=binary):
+        blueprint = None
+    return _plan(messages.exchange, blueprint, head, body, None, measured=True)
+
+
+def plan_flowing_request(
+    exchange: Exchange, blueprint: Blueprint, beginning: bytes, limit: int
+) -> Plan:
+    """Return what a block that `flowing_request` gave does to a request.
+
+    `beginning` is as much of the body as `suffices` asks for, and not empty; `limit` is for the
+    parts of a form that must be there whole. Raises MessageError where it cannot be done.
+    """
+    exchange.refuse_unclear()
+    digests = digests_of(exchange.head.told)
+    if blueprint.flows_in_parts:
+        return _plan_form(exchange, blueprint, exchange.head, beginning, limit, digests)
+    return replace(_plan_flowing(exchange, blueprint, exchange.head, beginning), digests=digests)
+
+
+def plan_flowing_response(
+    exchange: Exchange, blueprint: Blueprint, head: ResponseHead, beginning: bytes, limit: int
+) -> Plan:
+    """Return what a block does to a response that `flows`."""
+    if blueprint.flows_in_parts:
+        return _plan_form(exchange, blueprint, head, beginning, limit, None)
+    return _plan_flowing(exchange, blueprint, head, beginning)
+
+
+def plan_records(
+    exchange: Exchange, blueprint: Blueprint, head: RequestHead | ResponseHead, records: bytes
+) -> Plan:
+    """Return what a block does to a piece of a body of records: some whole ones, or none."""
+    edits = cast("Edits", find_edits(exchange, blueprint, head, records, piece=True))
+    ruled = exchange.decision.may_read_response
+    return Plan(head, records, blueprint, edits, needs_of(edits), ruled)
+
+
+def _ordinarily(
+    exchange: Exchange, blueprint: Blueprint, ordinary: Ordinary, head: Head, body: bytes
+) -> Plan | None:
+    """Return the plan for an ordinary message, or None where it may be none."""
+    found = ordinary.find(body, exchange.facts, exchange.name)
+    if found is None:
+        return None
+    edits, needs = found
+    if needs is None:
+        needs = needs_of(edits)
+    decision = exchange.decision
+    ruled, varies = decision.may_read_response, decision.varies
+    plan = Plan(head, body, blueprint, edits, needs, ruled, varies)
+    plan.single = len(edits) == 1
+    return plan
+
+
+def _plan(  # noqa: PLR0913 - the message and what is known of it
+    exchange: Exchange,
+    blueprint: Blueprint | None,
+    head: Head,
+    body: bytes,
+    limit: int | None,
+    *,
+    measured: bool,
+) -> Plan:
+    decision = exchange.decision
+    original = body
+    coding = coding_of(head.told) if body else None
+    if coding is not None:
+        assert decision.rule is not None  # noqa: S101 - only a rule has blueprints
+        most = decision.rule.max_body
+        body = decode(body, coding, most if limit is None else min(most, limit))
+    if blueprint is not None and blueprint.when is not None:
+        blueprint = _taking(exchange, blueprint, head, body)
+    found: tuple[Edit | FrameEdit, ...] = ()
+    if blueprint is not None:
+        found = find_edits(exchange, blueprint, head, body, measured=measured)
+    else:
+        body, coding = original, None  # it passes as it came
+    takes_body = blueprint is not None and blueprint.takes_body
+    edits, framing = _apart(found) if takes_body else (cast("Edits", found), None)
+    return Plan(
+        head,
+        body,
+        blueprint,
+        edits,
+        needs_of(found),
+        decision.may_read_response,
+        decoded=coding is not None,
+        varies=decision.varies,
+        framing=framing,
+    )
+
+
+def _hidden(blueprint: Blueprint | None) -> bool:
+    """Tell whether the backend gets a sealed body, in which it finds no field."""
+    whole = None if blueprint is None else blueprint.whole_encrypt
+    return whole is not None and whole.selector is Whole.BODY
+
+
+def _taking(exchange: Exchange, blueprint: Blueprint, head: Head, body: bytes) -> Blueprint | None:
+    """Return the block that takes a body, that or one behind it; records choose one each."""
+    if blueprint.records(media_type(head.told)) is not None:
+        return blueprint
+    return choose(alternatives(exchange, blueprint, head), body, head)
+
+
+def _plan_flowing(
+    exchange: Exchange, blueprint: Blueprint, head: RequestHead | ResponseHead, beginning: bytes
+) -> Plan:
+    if not flows_as_one(blueprint, head, None) or not beginning:
+        message = "a body that a rule must read whole does not flow"
+        raise TypeError(message)
+    plan = _plan(exchange, blueprint, head, beginning, None, measured=False)
+    assert plan.framing is not None  # noqa: S101 - what else could flow is refused above
+    return replace(plan, flows=True)
+
+
+def _plan_form(  # noqa: PLR0913, PLR0917 - the message and what is known of it
+    exchange: Exchange,
+    blueprint: Blueprint,
+    head: RequestHead | ResponseHead,
+    beginning: bytes,
+    limit: int,
+    digests: Digests | None,
+) -> Plan:
+    if not flows_in_parts(blueprint, head) or not beginning:
+        message = "a body that a rule must read whole does not flow"
+        raise TypeError(message)
+    decision = exchange.decision
+    form, edits = form_that_passes(
+        exchange, blueprint, head, beginning, limit=limit, digests=digests
+    )
+    ruled = decision.may_read_response
+
+    def plan(text: bytes, of_part: Edits) -> Plan:
+        return Plan(head, text, blueprint, of_part, needs_of(of_part), ruled)
+
+    return Plan(
+        head,
+        beginning,
+        blueprint,
+        edits,
+        needs_of(edits),
+        ruled,
+        varies=decision.varies,
+        flows=True,
+        form=FormFlow(form, plan),
+    )
+
+
+def _apart(found: tuple[Edit | FrameEdit, ...]) -> tuple[Edits, FrameEdit | None]:
+    """Return the edits of spans, and the one of all of the body if there is one."""
+    edits = tuple(one for one in found if not isinstance(one, FrameEdit))
+    framing = [one for one in found if isinstance(one, FrameEdit)]
+    if len(framing) > 1 or (framing and any(type(one) is not HeadEdit for one in edits)):
+        raise InvalidBody("spans-overlap")
+    return edits, framing[0] if framing else None

@@ -1,0 +1,70 @@
+"""Bodies of records that change while they pass: each record is planned once all of it has come."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Final
+
+from ..compiled.block import Blueprint
+from ..formats.kinds import Kind
+from ..formats.records.splitters import STREAMED, Cutter
+from ..http.content_coding import coding_of
+from ..http.digests import promised
+from ..http.message import RequestHead, ResponseHead, media_type
+from .plan import Plan, PlannedFlow
+
+WHOLE_MAX: Final = 64 * 1024
+"""A response that tells a length up to so many bytes is read whole: one record that fails refuses
+all of it with a status, where a stream can only break off."""
+
+
+class RecordFlow(PlannedFlow):
+    """Gives a plan for whole records as they come. Nothing that came in comes out but as a plan."""
+
+    __slots__ = ("_cutter", "_plan")
+
+    def __init__(self, cutter: Cutter, plan: Callable[[bytes], Plan]) -> None:
+        """Begin; `plan` makes a plan of some whole records."""
+        self._cutter = cutter
+        self._plan = plan
+
+    def feed(self, data: bytes) -> Iterator[Plan]:
+        """Take bytes; yield the plan for the records that are whole with them, if there are any."""
+        records = self._cutter.feed(data)
+        if records:
+            yield self._plan(records)
+
+    def end(self) -> Iterator[Plan]:
+        """Learn that the body ends here; yield the plan for the rest."""
+        rest = self._cutter.end()
+        if rest:
+            yield self._plan(rest)
+
+
+def streamed_request(blueprint: Blueprint, head: RequestHead) -> Kind | None:
+    """Return the kind of records of a request that passes record by record; None: it is read whole.
+
+    It is read whole where something must be known of all of it: digests, names that its answer
+    needs, values of its head.
+    """
+    if blueprint.keeps or blueprint.heeds_head or promised(head.told):
+        return None
+    return _kind(blueprint, head)
+
+
+def streamed_response(blueprint: Blueprint, head: ResponseHead, length: int | None) -> Kind | None:
+    """Return the kind of records of a response that passes record by record; None for no such one.
+
+    `length` is what its message tells. Values of its head are known only once it is read whole.
+    """
+    if blueprint.heeds_head or (length is not None and length <= WHOLE_MAX):
+        return None
+    return _kind(blueprint, head)
+
+
+def _kind(blueprint: Blueprint, head: RequestHead | ResponseHead) -> Kind | None:
+    if coding_of(head.told) is not None:
+        return None
+    kind = blueprint.records(media_type(head.told))
+    # A poll ends with its packets, so nobody waits for one of them.
+    return kind if kind in STREAMED else None

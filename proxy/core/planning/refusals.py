@@ -1,0 +1,161 @@
+"""Objects that are closed: beside the members that are selected there stand only those listed.
+
+What has another name is not selected. Where a rule says `only`, it does not pass either.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable
+from typing import Final
+from urllib.parse import unquote_to_bytes
+
+from ..compiled.block import Blueprint
+from ..edits.edit_types import Edit, NothingEdit
+from ..edits.edits import EmbeddedEdit, OpenEdit
+from ..edits.stream_edits import FrameEdit
+from ..edits.wrapped import CarriedEdit, OwnEdit
+from ..errors import BodyTooLarge, ForbiddenValue, NothingSealed, UnsupportedBody
+from ..expressions.name_readings import first_step_of_member, fold_member, leads_to_prototype
+from ..expressions.selectors import JsonSelector
+from ..formats import json as json_format
+from ..formats.json import Findings
+from ..formats.records import socketio
+
+
+def refuse_others(blueprint: Blueprint, findings: Findings, body: bytes) -> None:
+    """Raise ForbiddenValue for a member that is not listed, and for what is no such object.
+
+    Of a JSON text, each value at the place of such an object is looked at once.
+    """
+    for index, allowed in blueprint.around.closed:
+        for one in findings.found[index]:
+            names = json_format.member_names(body[one.start : one.end])
+            if names is None:
+                raise ForbiddenValue("no-object", detail=_detail(blueprint))
+            if not names <= allowed:
+                raise ForbiddenValue("member-not-listed", detail=_detail(blueprint))
+
+
+def _detail(blueprint: Blueprint) -> str:
+    fields = dict.fromkeys(one.item.field for one in blueprint.encrypt)
+    return f"The rule takes objects with {', '.join(fields)} and the members that it lists alone."
+
+
+TOLD_MAX: Final = 64 * 1024
+"""So long may be what a packet says to begin a connection: tokens of a few KiB stand there."""
+_BEGINNING: Final = 256
+# Readers of JSON skip blanks and a byte order mark, lax ones comments: of C, of scripts, of markup.
+_SKIPPED: Final = re.compile(
+    rb"(?:[\s\x00]|\xef\xbb\xbf|/\*.*?\*/|//[^\r\n]*[\r\n]|#[^\r\n]*[\r\n]|<!--.*?-->)*+", re.DOTALL
+)
+# An object, a list that is no name in brackets (`[a]=1`), markup, a delimiter of parts.
+_OTHER: Final = re.compile(rb"\{|\[(?![A-Za-z0-9_.-]*\][=\[])|<|--[^=&\r\n]*[\r\n]")
+
+
+def refuse_in_form(body: bytes) -> None:
+    """Raise UnsupportedBody for a form that begins as JSON, XML or a form in parts does.
+
+    An honest one cannot: its names are words, and what else stands in them is encoded.
+    """
+    begin = _SKIPPED.match(body).end()  # type: ignore[union-attr]  # it matches nothing as well
+    told = body[begin : begin + _BEGINNING]
+    if _OTHER.match(told) or _OTHER.match(unquote_to_bytes(told)):
+        raise UnsupportedBody(
+            "form-reads-otherwise",
+            detail="The form could be read as JSON, XML or parts: if it is JSON, give the rule a"
+            " block with `format: json`.",
+        )
+
+
+def refuse_in_packets(blueprints: Iterable[Blueprint], body: bytes) -> None:
+    """Refuse packets that are no events where they could carry what events would.
+
+    What a client says to connect (a token, say) passes if it has no member of a selected name.
+
+    Raises:
+        ForbiddenValue: It has one, is no object, or only a server sends such packets.
+        BodyTooLarge: It is longer than TOLD_MAX.
+    """
+    sealing = [one for one in blueprints if one.block.encrypt]
+    if not sealing:
+        return
+    names = frozenset(map(fold_member, _selected(sealing)))
+    for kind, text in socketio.told(body):
+        if sealing[0].direction == "request" and (kind != "connect" or text[:1] == b'"'):
+            raise ForbiddenValue("packet-of-servers", detail="Only servers send such packets.")
+        if len(text) > TOLD_MAX:
+            raise BodyTooLarge("packet-too-long")
+        if text:
+            _refuse_named(text, names)
+
+
+def _selected(blueprints: Iterable[Blueprint]) -> Iterable[str]:
+    for blueprint in blueprints:
+        for item in blueprint.block.encrypt:
+            if isinstance(item.selector, JsonSelector):
+                yield from (one.key for one in item.selector.steps if isinstance(one.key, str))
+
+
+def _refuse_named(text: bytes, names: frozenset[str]) -> None:
+    def look(pairs: list[tuple[str, object]]) -> None:
+        for name, _ in pairs:
+            leads = leads_to_prototype(name, "{", 0)
+            if leads or fold_member(name) in names or first_step_of_member(name) in names:
+                raise ForbiddenValue(
+                    "name-in-packet",
+                    detail="A name that the rule selects stands in a packet that is no event.",
+                )
+
+    json.JSONDecoder(object_pairs_hook=look, parse_int=len, parse_float=len).decode(text.decode())
+
+
+def pass_unsealed(blueprint: Blueprint) -> NothingEdit:
+    """Return what becomes of a message or record of which nothing was sealed.
+
+    Raises NothingSealed where the block lets none pass.
+    """
+    if blueprint.block.nothing == "refuse":
+        raise NothingSealed("nothing-sealed", detail=_needed(blueprint))
+    return NothingEdit()
+
+
+def refuse_unsealed_elements(blueprint: Blueprint, findings: Findings) -> None:
+    """Raise NothingSealed for an element of a batch that holds none of the values.
+
+    Each element of the outermost list that some selectors go through is a record of its own.
+    """
+    for index, depth, items in blueprint.around.batches:
+        covered = {one.path[:depth] for item in items for one in findings.found[item]}
+        if any(one.path not in covered for one in findings.found[index]):
+            raise NothingSealed("element-with-nothing-sealed", detail=_needed(blueprint))
+
+
+def _needed(blueprint: Blueprint) -> str:
+    fields = dict.fromkeys(one.field for one in blueprint.block.encrypt)
+    return f"One of these is needed: {', '.join(fields)}."
+
+
+def shielded(edit: Edit | FrameEdit) -> Edit | FrameEdit:
+    """Return an edit that spells what it opens in JSON so that there is no tag in it."""
+    if isinstance(edit, OwnEdit):
+        return OwnEdit(_shielded(edit.edit), edit.block) if _opens(edit.edit) else edit
+    return _shielded(edit) if _opens(edit) else edit
+
+
+def _opens(edit: Edit | FrameEdit) -> bool:
+    """Tell whether an edit opens something in JSON."""
+    if isinstance(edit, CarriedEdit):
+        edit = edit.edit
+    if isinstance(edit, OpenEdit):
+        return edit.shape == "json"
+    return isinstance(edit, EmbeddedEdit) and edit.found.depth > 0
+
+
+def _shielded(edit: Edit | FrameEdit) -> CarriedEdit:
+    if isinstance(edit, CarriedEdit):
+        spell = edit.spell
+        return edit._replace(spell=lambda text: spell(json_format.shield(text)))
+    assert isinstance(edit, OpenEdit | EmbeddedEdit)  # noqa: S101 - nothing else opens in JSON
+    return CarriedEdit(edit, json_format.shield)

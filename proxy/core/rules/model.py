@@ -1,0 +1,212 @@
+"""Rules as values: which messages, and what happens to their requests and responses."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import Literal
+
+from ..crypto.token import Form
+from ..errors import InvalidExpression
+from ..expressions.routes import Pattern
+from ..expressions.selectors import JsonSelector, NamedSelector, Selector, Whole
+from ..expressions.sources import JsonSource, Source
+from ..formats.escaping import Escape
+from ..formats.kinds import KINDS, RECORDS, Kind
+from ..http.message import Direction
+from .conditions import Condition
+
+Part = Literal["tenant", "conversation", "field", "message", "purpose"]
+PARTS: tuple[Part, ...] = ("tenant", "conversation", "field", "message", "purpose")
+Nothing = Literal["refuse", "pass"]
+NamedPart = Literal["tenant", "conversation", "message", "sender", "recipients", "reader"]
+NAMED_PARTS: tuple[NamedPart, ...] = (
+    "tenant",
+    "conversation",
+    "message",
+    "sender",
+    "recipients",
+    "reader",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """Where the names that bind a message, or choose its keys, are read; None: nowhere."""
+
+    tenant: Source | None = None
+    conversation: Source | None = None
+    message: Source | None = None
+    sender: Source | None = None
+    recipients: Source | None = None
+    reader: Source | None = None
+
+    def get(self, part: NamedPart) -> Source | None:
+        """Return the source of one part."""
+        source: Source | None = getattr(self, part)
+        return source
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One selector with how its values are sealed.
+
+    `bind` holds the parts that are bound; `max_chars` counts characters of the sealed value. With
+    `min_chars` the value must be a string of at least so many code points (0: any string).
+    `expires` is for how many seconds they open; None: for ever.
+    `parties` are those who choose the key of what is end to end: sender and recipients, or reader.
+    `framed` says that a body may become a frame, where a token is too small for it. `each` takes
+    every occurrence of a name in a form or a query, `elsewhere_allowed` lets the name stand in
+    another place of the request as well, unread.
+    """
+
+    selector: Selector
+    field: str
+    bind: frozenset[Part]
+    form: Form = "jwe"
+    max_chars: int | None = None
+    min_chars: int | None = None
+    optional: bool = False
+    purpose: str | None = None
+    expires: int | None = None
+    framed: bool = True
+    parties: frozenset[NamedPart] = frozenset()
+    each: bool = False
+    elsewhere_allowed: bool = False
+
+    def needs(self, part: NamedPart) -> bool:
+        """Whether the values of the item need this name."""
+        return part in self.bind or part in self.parties
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """What happens to the messages of one direction that fit its conditions.
+
+    `types` and `statuses` are empty where the block does not name any. `permissive_until` is in
+    seconds since 1970; None is mode `enforce`. `placeholder` stands for cut tokens. `format` is
+    what bodies are read as, whatever type they name, `when` what must stand in them. `nothing` says
+    what becomes of messages with none of the values, where all that is sealed is optional. `only`
+    are the members that may stand beside those selected; None: any. `elsewhere_allowed` lets all
+    names of the block stand in other places of a request, unread. `escape` says how what a
+    response held sealed is written into markup, `rendered` selects what is HTML there.
+    """
+
+    encrypt: tuple[Item, ...] = ()
+    decrypt: tuple[Item, ...] = ()
+    absent: tuple[Selector, ...] = ()
+    names: Names = Names()
+    types: tuple[str, ...] = ()
+    statuses: tuple[tuple[int, int], ...] = ()
+    permissive_until: float | None = None
+    keep_unopened: bool = False
+    already_sealed: Literal["seal", "keep", "reject"] = "seal"
+    case_variants_allowed: bool = False
+    elsewhere_allowed: bool = False
+    max_tokens: int = 10_000
+    placeholder: str = "[sealed]"
+    escape: Escape = "auto"
+    rendered: tuple[JsonSelector, ...] = ()
+    format: Kind | None = None
+    when: tuple[Condition, ...] = ()
+    nothing: Nothing = "pass"
+    only: tuple[str, ...] | None = None
+
+
+class Verdict(Enum):
+    """What a rule says of a whole direction without reading the message."""
+
+    PASS = "pass"  # noqa: S105 - a word of the grammar
+    REJECT = "reject"
+
+
+Behaviour = Verdict | tuple[Block, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A route plus what happens to its requests and responses.
+
+    `shuts_on_poison` says that it refuses all messages once somebody tried to open a poison token;
+    `observes` that it changes nothing, and what it would do is told.
+    """
+
+    name: str
+    patterns: tuple[Pattern, ...]
+    names: Names = Names()
+    request: Behaviour = Verdict.PASS
+    response: Behaviour = Verdict.PASS
+    max_body: int = 16 * 1024 * 1024
+    shuts_on_poison: bool = False
+    observes: bool = False
+
+    def behaviour(self, direction: Direction) -> Behaviour:
+        """Return what the rule does in one direction."""
+        return self.request if direction == "request" else self.response
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """An item with the index of its selector in the selection of its kind of body.
+
+    `shared` tells for each source how many leading steps it takes from the element of the selected
+    value; where that is none for all of them, all values of the item have one context.
+    """
+
+    index: int
+    item: Item
+    shared: Mapping[JsonSource, int]
+
+
+def kinds_read(selectors: Sequence[Selector], *, names_in_json: bool) -> frozenset[Kind]:
+    """Return the kinds of bodies that selectors read, none where they take any body as a whole.
+
+    `names_in_json` says that names which bind the values stand in JSON. Raises InvalidExpression
+    where no body can be read by all selectors.
+    """
+    json = names_in_json or any(isinstance(one, JsonSelector) for one in selectors)
+    named = frozenset(kind for one in selectors if (kind := kind_by_name(one)))
+    if len(named) + json > 1:
+        raise InvalidExpression("`$.`, `form:` and `part:` are for different kinds of bodies")
+    if named:
+        return named
+    if json:
+        return RECORDS | {"json"}
+    return KINDS if Whole.TOKENS in selectors else frozenset()
+
+
+def kind_by_name(selector: Selector) -> Kind | None:
+    """Return the kind of bodies in which a selector finds a name; None where it finds none."""
+    if not isinstance(selector, NamedSelector) or selector.of_head:
+        return None
+    return "multipart" if selector.of_parts else "form"
+
+
+def kinds_read_as(
+    kind: Kind, selectors: Sequence[Selector], *, names_in_json: bool
+) -> frozenset[Kind]:
+    """Return what `kinds_read` does where a rule says that all bodies are of this kind.
+
+    Raises InvalidExpression where the selectors do not read it.
+    """
+    kinds = kinds_read(selectors, names_in_json=names_in_json)
+    if Whole.TEXT in selectors:
+        fits = kind in kinds or (not kinds and kind in {"text", "sse"})
+        found = kinds & {kind}
+    else:
+        fits = kind in kinds or (kind == "text" and kinds == KINDS)
+        found = frozenset({kind})
+    if not fits:
+        raise InvalidExpression(f"`format: {kind}` is nothing that the selectors of its block read")
+    return found
+
+
+def reads_events(block: Block, direction: Direction) -> bool:
+    """Tell whether a block reads event streams.
+
+    A request is none by its type alone: nearly no client sends one, and a backend that does not
+    look at the type reads it as JSON.
+    """
+    named = block.format == "sse" or "text/event-stream" in block.types
+    return named or direction == "response"

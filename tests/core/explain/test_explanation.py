@@ -1,0 +1,218 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from proxy.core.compiled.rule_table import Rulebook
+from proxy.core.crypto.context import Context
+from proxy.core.crypto.token import ASSUMED_KEK_ID, Form
+from proxy.core.errors import MissingValue, RejectedByRule, SealyardError, UnsupportedBody
+from proxy.core.explain.explanation import (
+    Considered,
+    Explanation,
+    Value,
+    consider,
+    explain_request,
+    explain_response,
+)
+from proxy.core.expressions.sources import parse_source
+from proxy.core.http.path import canonical
+from proxy.core.rules.model import Names, Rule, Verdict
+from tests.factories import (
+    KEK_ID,
+    SCOPE,
+    Message,
+    a_block,
+    a_message,
+    a_response,
+    a_rule,
+    a_session,
+    an_item,
+    send,
+    sent,
+)
+
+CANARY = "CANARY-4111"
+BY_CONST = Names(parse_source("const:clinic"), parse_source("const:c1"))
+CONTENT = Context(SCOPE, field="content")
+TOKEN = a_session().seal(b"hello", CONTENT).decode()
+
+
+def explained(message: Message, *rules: Rule) -> Explanation:
+    book = Rulebook(rules, pass_unmatched=True)
+    return explain_request(book, message.head, canonical(message.head.path), message.body)[0]
+
+
+def answered(rule: Rule, body: str, status: int = 200) -> Explanation:
+    message = a_message()
+    book = Rulebook((rule,), pass_unmatched=True)
+    path = canonical(message.head.path)
+    exchange = explain_request(book, message.head, path, message.body)[1]
+    assert exchange is not None
+    return explain_response(exchange, a_response(status), body.encode())
+
+
+@pytest.mark.parametrize(
+    ("pattern", "request_", "because"),
+    [
+        ("POST /a", "POST /a", None),
+        ("POST /a", "GET /a", "GET is not POST"),
+        ("GET /a", "POST /a", "POST is not GET, HEAD"),
+        ("/a/b", "GET /a", "the path ends before `b`"),
+        ("/a/*", "GET /a", "the path ends before `*`"),
+        ("/a/{x}", "GET /a/", "`` is not `*`"),
+        ("/a", "GET /b", "`b` is not `a`"),
+        ("/a", "GET /a/b", "the path goes on after `/a`"),
+        ("/a/**", "GET /a/b", None),
+        ("WS /a", "GET /a", "it is for WebSockets"),
+    ],
+)
+def test_a_rule_that_does_not_match_says_why(
+    pattern: str, request_: str, because: str | None
+) -> None:
+    method, path = request_.split(" ")
+    book = Rulebook((a_rule(pattern),), pass_unmatched=True)
+    assert consider(book, method, canonical(path)) == (Considered("rule", because),)
+
+
+def test_a_rule_for_requests_does_not_take_handshakes() -> None:
+    book = Rulebook((a_rule("/a"), a_rule("WS /a", name="ws")), pass_unmatched=True)
+    assert consider(book, "GET", canonical("/a"), websocket=True) == (
+        Considered("rule", "it is not for WebSockets"),
+        Considered("ws", None),
+    )
+
+
+def test_every_pattern_of_a_rule_says_why_once() -> None:
+    book = Rulebook((a_rule("/a", "GET /a", "/c"),), pass_unmatched=True)
+    assert consider(book, "GET", canonical("/b"))[0].because == "`b` is not `a`; `b` is not `c`"
+
+
+def test_rules_after_the_one_that_matches_are_not_considered() -> None:
+    book = Rulebook((a_rule("/a", name="1"), a_rule("/a", name="2")), pass_unmatched=True)
+    assert [one.rule for one in consider(book, "GET", canonical("/a"))] == ["1"]
+
+
+@pytest.mark.parametrize("form", ["jwe", "short"])
+@pytest.mark.parametrize("value", [f'"{CANARY}"', "4111", '{"a":[4111]}'])
+def test_a_value_is_foretold_and_masked(form: Form, value: str) -> None:
+    body = f'{{"content": {value} , "n":1.10}}'
+    rule = a_rule(request=a_block(encrypt=[an_item("$.content", form=form)]), names=BY_CONST)
+    told = explained(a_message(body), rule)
+    assert told.outgoing is not None
+    assert b"4111" not in told.outgoing
+    length = len(json.loads(sent(rule, a_message(body)))["content"])
+    if form == "jwe":  # three characters more of the id are four of the token
+        assert (len(KEK_ID), len(ASSUMED_KEK_ID)) == (2, 5)
+        length += 4
+    start = body.index(value)
+    assert told.values == (
+        Value("sealed", "content", start, start + len(value), CONTENT, length, quoted=True),
+    )
+    masked = json.loads(told.outgoing)
+    assert masked == {"content": f"<content sealed, {length} characters>", "n": 1.1}
+    assert (told.rule, told.refusal) == ("rule", None)
+
+
+def test_a_token_to_be_opened_is_told() -> None:
+    rule = a_rule(request=a_block(decrypt=["$.content"]), names=BY_CONST)
+    told = explained(a_message(json.dumps({"content": TOKEN})), rule)
+    (value,) = told.values
+    assert (value.action, value.field, value.characters, value.note) == (
+        "opened",
+        "content",
+        None,
+        "",
+    )
+    assert told.outgoing == b'{"content": "<content opened>"}'
+
+
+def test_what_is_no_token_is_told_with_its_reason() -> None:
+    rule = a_rule(request=a_block(decrypt=["$.content"]), names=BY_CONST)
+    (value,) = explained(a_message('{"content":"x"}'), rule).values
+    assert value.note == "not-a-token"
+
+
+def test_tokens_found_anywhere_are_told() -> None:
+    rule = a_rule(
+        response=a_block(decrypt=[an_item("tokens", bind=["tenant", "conversation"])]),
+        names=BY_CONST,
+    )
+    told = answered(rule, json.dumps([TOKEN, TOKEN[:-1]]))
+    assert [(one.field, one.note) for one in told.values] == [("token", ""), ("token", "cut")]
+    assert told.outgoing is not None
+    assert TOKEN[:20].encode() not in told.outgoing
+
+
+def test_a_request_that_no_rule_reads_is_told_as_it_is() -> None:
+    told = explained(a_message("{}"), a_rule())
+    assert (told.rule, told.values, told.outgoing, told.refusal) == ("rule", (), b"{}", None)
+    told = explained(a_message("{}"))
+    assert (told.rule, told.considered, told.outgoing) == (None, (), b"{}")
+
+
+def test_a_request_in_which_nothing_changes_is_told_as_it_is() -> None:
+    rule = a_rule(request=a_block(encrypt=["optional $.content"]), names=BY_CONST)
+    assert explained(a_message('{"a": 1}'), rule).outgoing == b'{"a": 1}'
+
+
+@pytest.mark.parametrize(
+    ("rule", "body", "error"),
+    [
+        (a_rule(request=Verdict.REJECT), "{}", RejectedByRule),
+        (a_rule(request=a_block(encrypt=["$.content"])), "{}", MissingValue),
+        (a_rule(request=a_block(encrypt=["body"], types=("a/b",))), "x", UnsupportedBody),
+    ],
+)
+def test_a_refusal_is_told(rule: Rule, body: str, error: type[SealyardError]) -> None:
+    told = explained(a_message(body), rule)
+    assert type(told.refusal) is error
+    assert (told.rule, told.outgoing, told.values) == ("rule", None, ())
+
+
+def test_a_refusal_without_a_rule_names_none() -> None:
+    message = a_message()
+    book = Rulebook((a_rule("/else"),), pass_unmatched=False)
+    told, exchange = explain_request(book, message.head, canonical("/api/messages"), b"")
+    assert (told.rule, exchange) == (None, None)
+    assert isinstance(told.refusal, RejectedByRule)
+
+
+def test_an_answer_is_told_as_the_request_is() -> None:
+    rule = a_rule(response=a_block(decrypt=["$.content"], statuses=((200, 200),)), names=BY_CONST)
+    assert len(answered(rule, json.dumps({"content": TOKEN})).values) == 1
+    assert answered(rule, "{}", 404).outgoing == b"{}"
+    refused = answered(rule, "{")
+    assert refused.refusal is not None
+    assert refused.refusal.reason == "not-json"
+
+
+def test_a_token_whose_name_is_missing_says_so() -> None:
+    names = Names(parse_source("const:clinic"), parse_source("$.cid"))
+    block = a_block(decrypt=[an_item("tokens", bind=["conversation"])], names=names)
+    told = answered(a_rule(response=block), json.dumps({"a": TOKEN}))
+    assert [value.note for value in told.values] == ["a name that binds it is missing"]
+
+
+def test_a_body_that_becomes_a_frame_and_one_that_is_one_are_told() -> None:
+    names = Names(tenant=parse_source("const:clinic"), conversation=parse_source("const:c1"))
+    sealing = a_rule(request=a_block(encrypt=["body"]), names=names)
+    opening = a_rule(request=a_block(decrypt=["body"]), names=names)
+    text = a_message(b"x" * 100_000, headers=((b"Content-Type", b"text/plain"),))
+
+    (value,) = explained(text, sealing).values
+    assert (value.action, value.field, value.context.kind) == (
+        "sealed as a frame",
+        "body",
+        "stream",
+    )
+    assert explained(text, sealing).outgoing == b"<body sealed as a frame>"
+
+    headers = ((b"Content-Type", b"application/vnd.sealyard.stream"),)
+    (value,) = explained(a_message(b"SYST", headers=headers), opening).values
+    assert (value.action, value.note) == ("opened", "malformed-frame")
+    sealed = send(sealing, text).forwardable.body
+    assert sealed is not None
+    (value,) = explained(a_message(sealed, headers=headers), opening).values
+    assert (value.action, value.field, value.note) == ("opened", "body", "")

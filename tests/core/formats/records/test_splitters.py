@@ -1,0 +1,134 @@
+"""Streams are cut where a record ends: nothing is lost, nothing changed, nothing held too long."""
+
+from __future__ import annotations
+
+import json
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from proxy.core.errors import BodyTooLarge, ForbiddenValue
+from proxy.core.formats.kinds import Kind
+from proxy.core.formats.records import json_lines, sse
+from proxy.core.formats.records.splitters import cutter
+from tests.core.json_texts import documents, literals
+
+LIMIT = 10_000
+
+event_bytes = st.lists(
+    st.sampled_from(
+        [b"data: x", b"data", b":", b": ping", b"id: 1", b"\n", b"\r", b"\r\n", b"\xef\xbb\xbf"]
+    ),
+    max_size=20,
+).map(b"".join)
+lines = st.lists(st.sampled_from([b"{}", b"[1]", b"x", b"\n", b"\r\n", b" "]), max_size=20).map(
+    b"".join
+)
+sequences = st.lists(
+    st.sampled_from([b"\x1e", b"{", b"}", b'"', b"\\", b"[", b"]", b"\n", b"1", b" ", b"x"]),
+    max_size=25,
+).map(b"".join)
+streams = st.one_of(
+    st.tuples(st.just("sse"), event_bytes),
+    st.tuples(st.just("ndjson"), lines),
+    st.tuples(st.just("json-seq"), sequences),
+)
+
+
+def pieces(kind: Kind, stream: bytes, cuts: list[int]) -> list[bytes]:
+    """Return what a cutter lets go of a stream that comes in parts, and what it ends with."""
+    made = cutter(kind, LIMIT)
+    borders = [0, *sorted({cut % (len(stream) + 1) for cut in cuts} - {0}), len(stream)]
+    parts = [stream[one:other] for one, other in pairwise(borders) if one < other]
+    return [*(made.feed(part) for part in parts), made.end()]
+
+
+@given(streams, st.lists(st.integers(0, 200), max_size=8))
+def test_what_comes_out_is_what_went_in(stream: tuple[Kind, bytes], cuts: list[int]) -> None:
+    kind, body = stream
+
+    assert b"".join(pieces(kind, body, cuts)) == body
+
+
+@given(event_bytes, st.lists(st.integers(0, 200), max_size=8))
+def test_the_events_of_the_pieces_are_those_of_the_stream(body: bytes, cuts: list[int]) -> None:
+    def texts(part: bytes) -> list[bytes]:
+        return [event.text for event in sse.find(part, strict=True)]
+
+    parts = pieces("sse", body, cuts)
+    try:
+        found = texts(body)
+    except ForbiddenValue:
+        with pytest.raises(ForbiddenValue):
+            [text for part in parts for text in texts(part)]
+    else:
+        assert found == [text for part in parts for text in texts(part)]
+
+
+@pytest.mark.no_cover
+@given(
+    st.lists(documents(literals), max_size=4),
+    st.lists(st.integers(0, 5000), max_size=8),
+    st.sampled_from(["ndjson", "json-seq"]),
+)
+def test_the_records_of_the_pieces_are_those_of_the_stream(
+    texts: list[str], cuts: list[int], kind: Kind
+) -> None:
+    if kind == "ndjson":
+        texts = [" ".join(text.split("\n")) for text in texts]
+    before = "\x1e" if kind == "json-seq" else ""
+    body = "".join(f"{before}{text}\n" for text in texts).encode()
+
+    found = [
+        json.loads(part[start:end])
+        for part in pieces(kind, body, cuts)
+        for start, end in json_lines.find(part, kind)
+    ]
+
+    assert found == [json.loads(text) for text in texts]
+
+
+@pytest.mark.parametrize(
+    ("kind", "parts", "let_go"),
+    [
+        ("ndjson", [b"{}", b"\n", b"{}\n{}\n{"], [b"", b"{}\n", b"{}\n{}\n"]),
+        ("sse", [b"data: x\n", b"\n"], [b"", b"data: x\n\n"]),
+        ("sse", [b"data: x\r\r"], [b"data: x\r\r"]),
+        ("sse", [b"data: x\r\n\r", b"\ndata: y\r\n\r\n"], [b"data: x\r\n\r", b"\ndata: y\r\n\r\n"]),
+        ("sse", [b"data: x\r\n\r\nda"], [b"data: x\r\n\r\n"]),
+        ("sse", [b"data: x\n\r\nda"], [b"data: x\n\r\n"]),
+        ("sse", [b"data: x\r", b"\n", b"\n"], [b"", b"", b"data: x\r\n\n"]),
+        ("sse", [b": ping\n", b":\r", b"\n", b":\n"], [b": ping\n", b":\r", b"", b"\n:\n"][:3]),
+        ("sse", [b"id: 1\n", b":\n"], [b"", b""]),
+        ("sse", [b"data: x\n\n:\n:"], [b"data: x\n\n:\n"]),
+        ("json-seq", [b"\x1e", b"{}", b"\n"], [b"", b"", b"\x1e{}\n"]),
+        (
+            "json-seq",
+            [b'\x1e{"a":"}\\"\n"', b",\n", b"1}\n"],
+            [b"", b"", b'\x1e{"a":"}\\"\n",\n1}\n'],
+        ),
+        ("json-seq", [b'\x1e"\\', b'"\\\\"\n'], [b"", b'\x1e"\\"\\\\"\n']),
+        ("json-seq", [b"\x1e12", b"3\n", b"\n", b"\x1e"], [b"", b"\x1e123\n", b"", b""]),
+        ("json-seq", [b"\x1e[\n", b"\x1e1\n"], [b"", b"\x1e[\n\x1e1\n"]),
+        ("json-seq", [b'\x1e"a\x1e', b"]\n"], [b'\x1e"a', b"\x1e]\n"]),
+    ],
+)
+def test_a_record_goes_on_as_soon_as_it_is_whole(
+    kind: Kind, parts: list[bytes], let_go: list[bytes]
+) -> None:
+    made = cutter(kind, LIMIT)
+
+    assert [made.feed(part) for part in parts[: len(let_go)]] == let_go
+
+
+@pytest.mark.parametrize("kind", ["ndjson", "sse", "json-seq"])
+def test_no_more_is_held_than_the_limit(kind: Kind) -> None:
+    made = cutter(kind, 10)
+
+    assert made.feed(b"\x1e" + b"1" * 9) == b""
+    with pytest.raises(BodyTooLarge):
+        made.feed(b"1")
+    whole = b"\x1edata: 123456789\n" + (b"\n" if kind == "sse" else b"")
+    assert cutter(kind, 10).feed(whole) == whole

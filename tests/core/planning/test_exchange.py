@@ -1,0 +1,225 @@
+from __future__ import annotations
+
+import base64
+import json
+from typing import Any, NoReturn
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from proxy.core.compiled.rule_table import Decision
+from proxy.core.crypto.joined_names import Joined, Name
+from proxy.core.errors import AmbiguousRequest, MissingValue, SealyardError
+from proxy.core.expressions.sources import (
+    FirstSource,
+    JsonSource,
+    ListSource,
+    MembersSource,
+    Source,
+    parse_source,
+)
+from proxy.core.http.message import Headers, RequestHead
+from proxy.core.planning.exchange import Exchange, has_query_parameter
+
+
+def an_exchange(
+    query: str | None = None, headers: Headers = (), captures: dict[str, str] | None = None
+) -> Exchange:
+    head = RequestHead("GET", "/", query, headers)
+    return Exchange(Decision(None, captures or {}), head)
+
+
+def no_body(source: JsonSource) -> NoReturn:
+    raise AssertionError(source)
+
+
+def read(source: str | Source, exchange: Exchange) -> Name | None:
+    parsed = parse_source(source) if isinstance(source, str) else source
+    return exchange.read(parsed, no_body)
+
+
+def a_jwt(claims: object) -> Headers:
+    text = claims if isinstance(claims, str) else json.dumps(claims)
+    payload = base64.urlsafe_b64encode(text.encode()).rstrip(b"=")
+    return ((b"Authorization", b"Bearer e30." + payload + b".c2ln"),)
+
+
+def test_names_are_read_from_their_places() -> None:
+    exchange = an_exchange("t=a%20b&u=u", ((b"X-TENANT", b" clinic\t"),), {"id": "7"})
+    assert read("path:id", exchange) == "7"
+    assert read("query:t", exchange) == "a b"
+    assert read("query:u", exchange) == "u"
+    assert read("header:X-Tenant", exchange) == "clinic"
+    assert read("const:fixed", exchange) == "fixed"
+
+
+@pytest.mark.parametrize("source", ["path:id", "query:t", "header:x-tenant", "jwt:sub"])
+def test_what_is_not_there_gives_nothing(source: str) -> None:
+    assert read(source, an_exchange()) is None
+
+
+def test_a_name_is_looked_up_once() -> None:
+    exchange = an_exchange("t=a")
+    assert read("query:t", exchange) == read("query:t", exchange) == "a"
+    exchange.head = RequestHead("GET", "/", "t=b", ())
+    assert read("query:t", exchange) == "a"
+
+
+@pytest.mark.parametrize(
+    ("query", "headers"),
+    [
+        ("t=a&t=b", ()),
+        ("t=a&t=a", ()),
+        ("t=a&%74=b", ()),
+        (None, ((b"x", b"a"), (b"X", b"a"))),
+    ],
+)
+def test_a_name_that_stands_twice_is_ambiguous(query: str | None, headers: Headers) -> None:
+    exchange = an_exchange(query, headers)
+    with pytest.raises(AmbiguousRequest) as caught:
+        read("query:t" if query else "header:x", exchange)
+    assert caught.value.reason == "name-stands-twice"
+
+
+def test_authorization_that_stands_twice_is_ambiguous() -> None:
+    with pytest.raises(AmbiguousRequest):
+        read("jwt:sub", an_exchange(headers=a_jwt({"sub": "a"}) + a_jwt({"sub": "b"})))
+
+
+def test_two_claims_and_two_parameters_are_read_from_one_head() -> None:
+    exchange = an_exchange("t=a&u=b", a_jwt({"sub": "alice", "org": "clinic"}))
+    names = [read(one, exchange) for one in ("jwt:sub", "jwt:org", "query:t", "query:u")]
+    assert names == ["alice", "clinic", "a", "b"]
+
+
+def test_a_query_that_is_not_utf_8_is_ambiguous() -> None:
+    with pytest.raises(AmbiguousRequest) as caught:
+        read("query:t", an_exchange("t=%ff"))
+    assert caught.value.reason == "query-not-utf-8"
+
+
+@pytest.mark.parametrize("source", ["header:x", "jwt:sub"])
+def test_a_header_that_is_not_ascii_gives_no_name(source: str) -> None:
+    headers = ((b"x", b"caf\xe9"), (b"authorization", b"Bearer \xff"))
+    with pytest.raises(AmbiguousRequest) as caught:
+        read(source, an_exchange(headers=headers))
+    assert caught.value.reason == "name-not-ascii"
+
+
+@pytest.mark.parametrize(
+    ("claim", "expected"),
+    [("alice", "alice"), (7, "7"), (-7, "-7"), (10**30, "1" + "0" * 30), (None, None)],
+)
+def test_a_claim_is_text_or_a_whole_number(claim: object, expected: str | None) -> None:
+    assert expected == read("jwt:sub", an_exchange(headers=a_jwt({"sub": claim})))
+
+
+@pytest.mark.parametrize("claim", [True, False, ["a"], {"a": 1}, 1.0, 1e300])
+def test_a_claim_of_another_kind_is_no_name(claim: object) -> None:
+    with pytest.raises(MissingValue) as caught:
+        read("jwt:sub", an_exchange(headers=a_jwt({"sub": claim})))
+    assert caught.value.reason == "claim-not-text"
+
+
+@pytest.mark.parametrize(
+    "credentials",
+    [
+        b"",
+        b"Bearer",
+        b"Bearer x",
+        b"Bearer a.b",
+        b"Bearer a.b.c.d",
+        b"Bearer a.!!!.c",
+        b"Bearer a.e30=.c",
+        b"Bearer a.bm90IGpzb24.c",
+        b"Bearer a.WzFd.c",
+        b"Basic a.eyJzdWIiOiJhIn0.c",
+        b"eyJhbGciOiJub25lIn0.eyJzdWIiOiJhIn0.",
+    ],
+)
+def test_credentials_that_are_no_jwt_give_no_claim(credentials: bytes) -> None:
+    assert read("jwt:sub", an_exchange(headers=((b"Authorization", credentials),))) is None
+
+
+@pytest.mark.parametrize("payload", ["[" * 100_000, '{"sub":' + "9" * 5000 + "}", "\ufeff{}"])
+def test_a_payload_that_cannot_be_read_gives_no_claim(payload: str) -> None:
+    assert read("jwt:sub", an_exchange(headers=a_jwt(payload))) is None
+
+
+def test_the_scheme_is_read_in_any_case() -> None:
+    (name, value), *_ = a_jwt({"sub": "a"})
+    headers = ((name.lower(), value.replace(b"Bearer ", b"bEARER  ")),)
+    assert read("jwt:sub", an_exchange(headers=headers)) == "a"
+
+
+def test_a_body_is_read_by_who_has_it() -> None:
+    source = parse_source("$.a")
+    assert an_exchange().read(source, lambda one: f"read {one == source}") == "read True"
+
+
+A, B, NOTHING = parse_source("const:a"), parse_source("const:b"), parse_source("path:none")
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        (ListSource((A, B)), Joined("list", ["a", "b"])),
+        (ListSource((B, A)), Joined("list", ["b", "a"])),
+        (ListSource((A, NOTHING)), None),
+        (MembersSource((A, B)), Joined("members", ["a", "b"])),
+        (MembersSource((B, A)), Joined("members", ["a", "b"])),
+        (MembersSource((NOTHING, A)), None),
+        (FirstSource((NOTHING, B, A)), "b"),
+        (FirstSource((NOTHING,)), None),
+        (
+            ListSource((FirstSource((NOTHING, A)), MembersSource((B, A)))),
+            Joined("list", ["a", Joined("members", ["a", "b"])]),
+        ),
+    ],
+)
+def test_sources_combine(source: Source, expected: str | None) -> None:
+    assert expected == read(source, an_exchange())
+
+
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        (None, False),
+        ("", False),
+        ("card=1", True),
+        ("card", True),
+        ("card=", True),
+        ("c%61rd=1", True),
+        ("card[]=1", True),
+        ("card%5B%5D=1", True),
+        ("card[0]=1", True),
+        ("card[a][b]=1", True),
+        ("a=1;card=1", True),
+        ("+card=1", True),
+        ("a=card", False),
+        ("cards=1", False),
+        ("xcard=1", False),
+        ("%ff=1&card=1", True),
+        ("?card=1", True),
+        ("%2563ard=1", True),
+        ("card%00x=1", True),
+        ("%EF%BD%83ard=1", True),
+        ("[card]=1", True),
+        ("Card=1", True),
+    ],
+)
+def test_a_query_parameter_is_seen_in_any_spelling(query: str | None, expected: bool) -> None:  # noqa: FBT001 - a table
+    head = RequestHead("GET", "/", query, ())
+    assert expected == has_query_parameter(head, "card", any_case=True)
+    assert (expected and query != "Card=1") == has_query_parameter(head, "card", any_case=False)
+
+
+@given(st.text(), st.text("abt=&%;+0f", max_size=20), st.binary(max_size=30))
+def test_any_head_gives_names_or_is_refused(claims: str, query: str, header: bytes) -> None:
+    headers: Any = (*a_jwt(claims.encode(errors="ignore").decode()), (b"x", header))
+    for source in ("jwt:sub", "query:t", "header:x"):
+        try:
+            read(source, an_exchange(query, headers))
+        except SealyardError as error:
+            assert error.status == 400  # noqa: PT017 - either outcome is lawful

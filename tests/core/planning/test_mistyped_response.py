@@ -1,0 +1,231 @@
+"""What a body is shows in its bytes, whole or while it comes."""
+
+from __future__ import annotations
+
+import gzip
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from proxy.core.apply import apply
+from proxy.core.compiled.block import Blueprint
+from proxy.core.crypto import sealed_stream
+from proxy.core.crypto.context import Context
+from proxy.core.explain.explanation import explain_response
+from proxy.core.expressions.sources import parse_source
+from proxy.core.http.message import Headers
+from proxy.core.planning.mistyped_response import (
+    JSON,
+    LINES,
+    Look,
+    holds_sealed,
+    may_be_misnamed,
+    named,
+    shape_of,
+)
+from proxy.core.rules.model import Block, Names, Part
+from tests.core.json_texts import documents
+from tests.factories import SCOPE, Trip, a_block, a_message, a_response, a_rule, a_session, an_item
+
+BIND: tuple[Part, ...] = ("tenant", "conversation")
+NAMES = Names(parse_source("const:clinic"), parse_source("const:c1"))
+TOKEN = a_session().seal(b"opened", Context(SCOPE))
+OPENS = a_block(decrypt=[an_item("tokens", bind=BIND)])
+BODIES = a_block(decrypt=[an_item("body", bind=BIND)])
+SIZE = 100_000
+
+
+def blueprint(block: Block = OPENS) -> Blueprint:
+    return Blueprint(block, NAMES, "response")
+
+
+def head_of(media: str | None, *more: tuple[bytes, bytes]) -> Headers:
+    return more if media is None else ((b"Content-Type", media.encode()), *more)
+
+
+def look(
+    *pieces: bytes,
+    block: Block = OPENS,
+    told: bool = False,
+    limit: int = SIZE,
+    end: bool = True,
+    headers: Headers = (),
+) -> Look:
+    """Return a look at a body of some pieces."""
+    length = sum(map(len, pieces)) if told else None
+    made = Look(blueprint(block), a_response(headers=headers), length, limit)
+    for piece in pieces:
+        made.feed(piece)
+    if end:
+        made.end()
+    return made
+
+
+@pytest.mark.parametrize(
+    ("text", "shape"),
+    [
+        (b"", "more"),
+        (b" \r\n", "more"),
+        (b"hello", "never"),
+        (b"<p>", "never"),
+        (b"12", "never"),
+        (b"[", "more"),
+        (b'{"a":tru', "more"),
+        (b'{"a":"b\\u00', "more"),
+        (b'{"a":"unterminated and much longer than an escape', "more"),
+        (b'{"a":1}', "whole"),
+        (b'{"a":\n1}\n', "whole"),
+        (b'"x"\n', "whole"),
+        (b'{"a":1}\n', "lines"),
+        (b'{"a":1}\n{"a"', "lines"),
+        (b'{"a":1}\nno JSON', "lines"),
+        (b'{"a":1} {"a":1}', "never"),
+        (b"[2027-01-01 10:00:00] begun\n", "never"),
+        (b"{ color: red }             ", "never"),
+        (b"[" * 100_000, "never"),
+    ],
+)
+def test_a_beginning_tells_what_may_follow(text: bytes, shape: str) -> None:
+    assert shape_of(text) == shape
+
+
+@given(documents(), st.integers(0, 200))
+def test_no_beginning_of_json_is_taken_for_none(text: str, cut: int) -> None:
+    body = text.encode()
+    assert shape_of(b"[" + body[:cut]) != "never"
+    assert shape_of(b"[" + body + b"]") in {"whole", "lines"}
+
+
+def test_a_whole_body_with_something_sealed_is_read_as_what_it_is() -> None:
+    for told in (True, False):
+        assert look(b'{"a":\n"%b"}' % TOKEN, told=told).media == JSON
+        assert look(b'["', TOKEN, b'"]', told=told).media == JSON
+        assert look(b'{"a":"%b"}\n[1]\n' % TOKEN, told=told).media == LINES
+        for other in (b"", b"hello", TOKEN, b'{"a":1}'):
+            assert look(other, told=told).passes
+    # Where a length is told all of it is waited for, and one line that is none leaves it.
+    assert look(b'{"a":"%b"}\nx' % TOKEN, told=True).passes
+    assert look(b'{"a":1}\n' * 40_000 + b'["%b"]' % TOKEN, told=True, limit=10**6).passes
+
+
+def test_a_look_ends_as_soon_as_it_can_tell() -> None:
+    assert look(b"hello", end=False).passes
+    assert look(b'{"a":1}\n', end=False).media == LINES
+    assert not look(b'{"a":1}\n', end=False, told=True).over
+    assert not look(b'{"a":', b"1", end=False).over
+    assert look(b"[", b"x" * 50, end=False).passes
+    assert look(b"[", b'"' + b"x" * SIZE, end=False).passes
+    assert look(b'["%b"]' % (b"x" * SIZE), told=True, end=False).passes
+    late = look(b"hello", b'["%b"]' % TOKEN)
+    assert (late.media, late.seen) == (None, b'hello["%b"]' % TOKEN)
+
+
+def test_frames_and_tokens_are_known_by_how_they_begin() -> None:
+    context = Context(SCOPE, kind="stream")
+    begun, sealer = sealed_stream.begin(a_session(), context, "text/plain")
+    framed = begun + sealer.update(b"x") + sealer.finish()
+    for told in (True, False):
+        assert look(framed[:3], framed[3:], block=BODIES, told=told, end=False).media == (
+            sealed_stream.MEDIA_TYPE.encode()
+        )
+        assert look(TOKEN[:4], TOKEN[4:], block=BODIES, told=told).media == b"application/jose"
+        assert look(TOKEN + b"!", block=BODIES, told=told).passes
+        assert look(b"x" * 20, block=BODIES, told=told, end=False).passes
+        assert look(b"x", block=BODIES, told=told).passes
+    assert look(framed, block=BODIES, limit=5, end=False).media == sealed_stream.MEDIA_TYPE.encode()
+    assert look(TOKEN, b"x" * 140_000, block=BODIES, limit=10**6, end=False).passes
+    assert holds_sealed(framed)
+
+
+def test_coded_bodies_are_looked_into_where_they_have_an_end() -> None:
+    coded = gzip.compress(b'["%b"]' % TOKEN)
+    gzipped = ((b"Content-Encoding", b"gzip"),)
+    assert look(coded, headers=gzipped, told=True).media == JSON
+    assert look(coded[:-9], headers=gzipped, told=True).passes
+    assert look(coded, headers=gzipped, end=False).passes
+    assert look(coded, headers=((b"Content-Encoding", b"rot13"),), told=True, end=False).passes
+
+
+@pytest.mark.parametrize(
+    "media", ["text/plain", "text/json", "application/octet-stream", "text/html", None, "nonsense"]
+)
+def test_a_lax_type_may_be_wrong(media: str | None) -> None:
+    trip = Trip((a_rule(response=OPENS, names=NAMES),), a_message())
+
+    assert may_be_misnamed(trip.exchange, a_response(headers=head_of(media))) is not None
+
+
+@pytest.mark.parametrize(
+    "media",
+    [
+        *("image/png", "video/mp4", "multipart/mixed; boundary=x", "application/grpc", "text/css"),
+        *("text/event-stream", "application/json", "application/x-ndjson"),
+        "text/plain; charset=utf-16",
+    ],
+)
+def test_a_type_that_tells_is_believed(media: str) -> None:
+    trip = Trip((a_rule(response=OPENS, names=NAMES),), a_message())
+
+    assert may_be_misnamed(trip.exchange, a_response(headers=head_of(media))) is None
+
+
+@pytest.mark.parametrize(
+    "block",
+    [
+        replace(OPENS, types=("application/json",)),
+        replace(OPENS, format="json"),
+        replace(OPENS, statuses=((404, 404),)),
+        a_block(decrypt=[an_item("form:a", bind=BIND)]),
+        a_block(decrypt=[an_item("text", bind=BIND)], absent=["$.a"]),
+        a_block(encrypt=[an_item("$.a", bind=BIND)]),
+    ],
+)
+def test_what_a_rule_says_of_its_responses_is_heeded(block: Block) -> None:
+    trip = Trip((a_rule(response=block, names=NAMES),), a_message())
+
+    assert may_be_misnamed(trip.exchange, a_response(headers=head_of("text/plain"))) is None
+
+
+def test_what_may_have_been_cut_is_not_read() -> None:
+    made = Look(blueprint(), a_response(), None, SIZE, reads=False)
+
+    made.feed(b'["%b"]' % TOKEN)
+
+    assert (made.media, made.passes, holds_sealed(made.seen)) == (None, True, True)
+
+
+def test_nothing_is_looked_at_without_a_rule() -> None:
+    trip = Trip((), a_message())
+
+    assert may_be_misnamed(trip.exchange, a_response()) is None
+
+
+@pytest.mark.parametrize("media", ["text/html", None, "text/plain", "a/b; =", "text/plain "])
+def test_what_is_read_keeps_the_type_that_it_came_with(media: str | None) -> None:
+    trip = Trip((a_rule(response=OPENS, names=NAMES),), a_message())
+    head = a_response(headers=head_of(media, (b"X-A", b"b")))
+    body = b'["%b"]' % a_session().seal(b"<b>", Context(SCOPE))
+    seen = look(body, headers=head.headers)
+
+    read, chosen = named(trip.exchange, head, seen)
+
+    assert chosen is not None
+    assert read.headers == head.headers
+    assert read.told[b"content-type"] == [JSON]
+    explained = explain_response(trip.exchange, head, body)
+    assert [one.action for one in explained.values] == ["opened"]
+    page = media in {"text/html", None, "a/b; ="}
+    assert read.told.as_page == page
+    assert named(trip.exchange, head, look(b"x")) == (head, None)
+    assert explain_response(trip.exchange, head, b"hello").outgoing == b"hello"
+
+
+def test_what_passes_unread_is_marked() -> None:
+    trip = Trip((a_rule(response=OPENS, names=NAMES),), a_message())
+    head = a_response(headers=head_of("text/plain"))
+
+    for unread, marks in ((True, ((b"Sealyard-Unread", b"1"),)), (False, ())):
+        passed = apply.pass_response(trip.exchange, head, bodiless=False, unread=unread)
+        assert passed.marks == marks

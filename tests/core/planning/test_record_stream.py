@@ -1,0 +1,289 @@
+"""Bodies of records in any pieces: what comes out is what all of the body would have become."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from proxy.core.apply import apply
+from proxy.core.apply.apply import Plan
+from proxy.core.apply.forwardable import Forwardable
+from proxy.core.crypto.context import Context, Scope
+from proxy.core.errors import (
+    BodyTooLarge,
+    InvalidBody,
+    MissingValue,
+    OpenFailed,
+    SealyardError,
+    UnsupportedBody,
+)
+from proxy.core.expressions.selectors import parse_json_selector
+from proxy.core.expressions.sources import parse_source
+from proxy.core.formats.kinds import Kind
+from proxy.core.http.message import Headers, RequestHead, ResponseHead
+from proxy.core.planning.record_stream import WHOLE_MAX, RecordFlow
+from proxy.core.rules.conditions import Condition, text_value
+from proxy.core.rules.model import Block, Names, Rule
+from tests.factories import (
+    JSON_TYPE,
+    NOW,
+    Trip,
+    a_block,
+    a_message,
+    a_response,
+    a_rule,
+    a_session,
+    an_item,
+    keys_for,
+)
+
+TYPES: dict[Kind, Headers] = {
+    "sse": ((b"Content-Type", b"text/event-stream"),),
+    "ndjson": ((b"Content-Type", b"application/x-ndjson"),),
+    "json-seq": ((b"Content-Type", b"application/json-seq"),),
+}
+CONST = Names(tenant=parse_source("const:clinic"), conversation=parse_source("const:c1"))
+PER_RECORD = Names(conversation=parse_source("$.conversationId"))
+TOKENS = an_item("tokens", bind=["tenant", "conversation"])
+OPEN = a_rule(
+    response=replace(a_block(decrypt=[TOKENS], names=PER_RECORD), keep_unopened=True), names=CONST
+)
+SEAL = a_rule(response=a_block(encrypt=["$.v"]), names=CONST)
+STRICT = a_rule(response=a_block(decrypt=["$.v"]), names=CONST)
+LIMIT = 100_000
+
+
+def begun(rule: Rule, head: ResponseHead, limit: int = LIMIT) -> Forwardable:
+    trip = Trip((rule,), a_message())
+    blueprint = apply.choose_response(trip.exchange, head)
+    assert blueprint is not None
+    kind = apply.streaming_response(blueprint, head, None)
+    assert kind is not None
+    return apply.begin_stream(trip.exchange, blueprint, head, kind, limit)
+
+
+def flowed(message: Forwardable, parts: list[bytes]) -> list[bytes]:
+    """Return what comes out with each part, and what comes out in the end."""
+    assert isinstance(message.flow, RecordFlow)
+    flow = message.flow
+    assert not flow.holds
+    steps = [[*flow.feed(part)] for part in parts] + [[*flow.end()]]
+    return [b"".join(map(carried_out, plans)) for plans in steps]
+
+
+def carried_out(plan: Plan) -> bytes:
+    return apply.apply(plan, keys_for(plan.needs), NOW).forwardable.body or b""
+
+
+def parted(body: bytes, cuts: list[int]) -> list[bytes]:
+    borders = [0, *sorted({cut % (len(body) + 1) for cut in cuts}), len(body)]
+    parts = [body[one:other] for one, other in pairwise(borders)]
+    return [part for part in parts if part]
+
+
+def token(conversation: str, text: str) -> str:
+    scope = Scope("clinic", conversation)
+    return a_session(scope).seal(text.encode(), Context(scope)).decode()
+
+
+records = st.lists(
+    st.tuples(st.sampled_from(["c1", "c2", None]), st.text(max_size=8), st.booleans()), max_size=4
+)
+
+
+@given(
+    records,
+    st.lists(st.integers(0, 3000), max_size=8),
+    st.sampled_from(["\n", "\r\n", "\r"]),
+    st.sampled_from(list(TYPES)),
+)
+def test_in_any_pieces_a_body_becomes_the_same(
+    drawn: list[tuple[str | None, str, bool]], cuts: list[int], end: str, kind: Kind
+) -> None:
+    texts = []
+    for name, text, fine in drawn:
+        one = token(name or "c1", text)
+        texts.append(json.dumps({"conversationId": name, "m": one if fine else one[:-5]}))
+    if kind == "sse":
+        body = f": hi{end}" + "".join(f"id: 1{end}data: {one}{end}{end}" for one in texts)
+    elif kind == "ndjson":
+        body = "".join(f"{one}\n" for one in texts)
+    else:
+        body = "".join(f"\x1e{one}\n" for one in texts)
+    head = a_response(headers=TYPES[kind])
+
+    whole = Trip((OPEN,), a_message()).response(body, head)
+    pieces = flowed(begun(OPEN, head), parted(body.encode(), cuts))
+
+    assert whole is not None
+    assert b"".join(pieces) == whole.forwardable.body
+
+
+@pytest.mark.parametrize(
+    ("kind", "body"),
+    [
+        ("sse", b'data: {"v":1}\n\n'),
+        ("ndjson", b'{"v":1}\n'),
+        ("json-seq", b'\x1e{"v":1}\n'),
+    ],
+)
+def test_each_record_comes_out_with_its_last_byte(kind: Kind, body: bytes) -> None:
+    message = begun(SEAL, a_response(headers=TYPES[kind]))
+
+    first, second, third, rest = flowed(message, [body[:-1], body[-1:], body])
+
+    assert first == rest == b""
+    assert second.count(b"eyJ0eXAi") == third.count(b"eyJ0eXAi") == 1
+    assert (message.body, message.changed, message.media_type) == (None, True, None)
+
+
+def test_what_lasts_is_marked_before_anything_is_known_of_it() -> None:
+    head = a_response(headers=TYPES["sse"])
+
+    assert (b"Cache-Control", b"private, no-store") in begun(OPEN, head).marks
+    assert (b"Cache-Control", b"no-transform") in begun(SEAL, head).marks
+
+
+def test_a_record_that_fails_comes_out_as_nothing() -> None:
+    head = a_response(headers=TYPES["sse"])
+    fine = b'data: {"v":"%b"}\n\n' % a_session().seal(
+        b"a", Context(Scope("clinic", "c1"), field="v")
+    )
+
+    assert flowed(begun(STRICT, head), [fine])[0] == b'data: {"v":"a"}\n\n'
+    with pytest.raises(OpenFailed):
+        flowed(begun(STRICT, head), [fine + b'data: {"v":"plain"}\n\n'])
+    with pytest.raises(MissingValue):
+        flowed(begun(SEAL, head), [b"data: {}\n\n"])
+    with pytest.raises(InvalidBody):
+        flowed(begun(SEAL, head), [b'data: {"v":"cut'])
+    with pytest.raises(BodyTooLarge):
+        flowed(begun(SEAL, head, limit=10), [b'data: {"v":"long'])
+
+
+def test_a_stream_without_a_record_is_a_stream() -> None:
+    head = a_response(headers=TYPES["ndjson"])
+
+    assert flowed(begun(SEAL, head), []) == [b""]
+    assert flowed(begun(SEAL, head), [b"\n"]) == [b"\n", b""]
+
+
+@pytest.mark.parametrize(
+    ("headers", "length", "streams"),
+    [
+        (TYPES["sse"], None, True),
+        (TYPES["ndjson"], WHOLE_MAX + 1, True),
+        (TYPES["ndjson"], WHOLE_MAX, False),
+        (JSON_TYPE, None, False),
+        ((*TYPES["sse"], (b"Content-Encoding", b"gzip")), None, False),
+    ],
+)
+def test_what_is_short_coded_or_no_records_is_read_whole(
+    headers: Headers,
+    length: int | None,
+    streams: bool,  # noqa: FBT001 - from the table
+) -> None:
+    head = a_response(headers=headers)
+    trip = Trip((SEAL,), a_message())
+    blueprint = apply.choose_response(trip.exchange, head)
+
+    assert blueprint is not None
+    assert (apply.streaming_response(blueprint, head, length) is not None) is streams
+
+
+KEPT = a_rule(
+    request=a_block(encrypt=["$.v"]),
+    response=a_block(decrypt=["$.v"]),
+)
+IN_HEAD = a_rule(
+    request=a_block(encrypt=["$.v", an_item("header:title", field="title")]), names=CONST
+)
+PLAIN = a_rule(request=a_block(encrypt=["$.v"]), names=CONST)
+DIGEST = ((b"Content-Digest", b"sha-256=:AAAA:"),)
+
+
+@pytest.mark.parametrize(
+    ("rule", "headers", "length", "streams"),
+    [
+        (PLAIN, TYPES["ndjson"], None, True),
+        (PLAIN, TYPES["ndjson"], 11, True),
+        (PLAIN, TYPES["ndjson"], 10, False),
+        (PLAIN, JSON_TYPE, None, False),
+        (PLAIN, ((b"Content-Type", b"image/png"),), None, False),
+        (PLAIN, (*TYPES["ndjson"], *DIGEST), None, False),
+        (KEPT, TYPES["ndjson"], None, False),
+        (IN_HEAD, TYPES["ndjson"], None, False),
+        (a_rule("/other", request=a_block(encrypt=["$.v"])), TYPES["ndjson"], None, False),
+        (a_rule(), TYPES["ndjson"], None, False),
+    ],
+)
+def test_a_request_of_which_all_must_be_known_is_read_whole(
+    rule: Rule,
+    headers: Headers,
+    length: int | None,
+    streams: bool,  # noqa: FBT001 - from the table
+) -> None:
+    trip = Trip((rule,), a_message(headers=headers))
+
+    assert (apply.streaming_request(trip.exchange, length, 10) is not None) is streams
+
+
+def test_a_request_is_sealed_record_by_record() -> None:
+    head: RequestHead = a_message(headers=TYPES["ndjson"]).head
+    trip = Trip((PLAIN,), a_message(headers=TYPES["ndjson"]))
+    chosen = apply.streaming_request(trip.exchange, None, LIMIT)
+    assert chosen is not None
+
+    message = apply.begin_stream(trip.exchange, *chosen[:1], head, chosen[1], LIMIT)
+    first, second, rest = flowed(message, [b'{"v":1}\n{"v"', b":2}"])
+
+    assert [one.count(b"eyJ0eXAi") for one in (first, second, rest)] == [1, 0, 1]
+    assert message.marks == ((b"Cache-Control", b"no-transform"),)
+
+
+def only(kind: str, block: Block) -> Block:
+    """Return a block for records of one type."""
+    return replace(
+        block, when=(Condition(parse_json_selector("$.type"), frozenset({text_value(kind)})),)
+    )
+
+
+OPENS_OR_SEALS = a_rule(
+    response=(only("open", a_block(decrypt=["$.v"])), a_block(encrypt=["optional $.v"])),
+    names=CONST,
+)
+
+
+def test_each_record_chooses_its_block() -> None:
+    head = a_response(headers=TYPES["sse"])
+    message = begun(OPENS_OR_SEALS, head)
+    token = a_session().seal(b"a", Context(Scope("clinic", "c1"), field="v"))
+
+    opened, sealed, _ = flowed(
+        message, [b'data: {"type":"open","v":"%b"}\n\n' % token, b'data: {"type":"x","v":1}\n\n']
+    )
+
+    assert opened == b'data: {"type":"open","v":"a"}\n\n'
+    assert b'"v":"eyJ0eXAi' in sealed
+    assert {value for _, value in message.marks} == {b"private, no-store, no-transform"}
+
+
+@pytest.mark.parametrize("stream", [b"data: no JSON\n\n", b'Data: {"v":1}\n\n'])
+def test_what_a_later_block_would_seal_does_not_pass_unread(stream: bytes) -> None:
+    with pytest.raises(SealyardError):
+        flowed(begun(OPENS_OR_SEALS, a_response(headers=TYPES["sse"])), [stream])
+
+
+def test_a_block_for_whole_bodies_takes_no_record() -> None:
+    body = an_item("body", field="b")
+    rule = a_rule(
+        response=(only("open", a_block(decrypt=["$.v"])), a_block(encrypt=[body])), names=CONST
+    )
+
+    with pytest.raises(UnsupportedBody):
+        flowed(begun(rule, a_response(headers=TYPES["ndjson"])), [b'{"type":"x"}\n'])
