@@ -1,4 +1,4 @@
-"""`sealyard demo`: the whole of it in a minute, with nothing installed and nothing left behind."""
+"""`sealyard demo`: all of Sealyard in a minute, with nothing installed and nothing left behind."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from . import base
 
 
 @click.command()
-@click.option("--check", is_flag=True, help="End after the story; 1 if a claim did not hold.")
+@click.option("--check", is_flag=True, help="Exit after the story, with 1 if a claim did not hold.")
 def demo(*, check: bool) -> None:
-    """Show it all: a chat backend, Sealyard in front of it, and what each of them sees.
+    """Show a chat backend, Sealyard in front of it, and what each of them sees.
 
     \b
     sealyard demo
     sealyard demo --check
 
-    Runs on 127.0.0.1 and in a folder that goes away with it.
+    Listens on 127.0.0.1 and uses a temporary folder, which is removed at the end.
     """  # noqa: D301 - click's own mark for lines that are not to be wrapped
     colors = sys.stdout.isatty() and "NO_COLOR" not in os.environ
     screen = Screen(click.echo, colors=colors)
@@ -47,17 +47,17 @@ async def _show(folder: Path, screen: Screen, *, stay: bool) -> None:
             return
         url = f"http://127.0.0.1:{scene.port}/api"
         screen.chapter(
-            "Your turn", "It stays up until you press Ctrl-C. Watch it in a browser, live:"
+            "Your turn", "The demo runs until you press Ctrl-C. Watch it live in a browser:"
         )
         screen.write(f"    http://127.0.0.1:{scene.page}/")
-        screen.write("and send something:")
+        screen.write("Send a message:")
         screen.quote(f"curl -s {url}/messages -H 'Content-Type: application/json' \\")
         screen.quote("""  -d '{"conversationId": "ward-7", "content": "Hello"}'""")
         screen.quote(f"curl -s {url}/conversations/ward-7/messages")
         screen.quote(
             f"curl -s http://127.0.0.1:{scene.backend.port}/api/conversations/ward-7/messages"
         )
-        screen.write("  The last one asks the backend itself.")
+        screen.write("  The last command queries the backend directly.")
         await _interrupted()
 
 

@@ -1,1 +1,1 @@
-"""The demonstration: a chat backend, the sidecar in front of it, and what each of them sees."""
+"""The demo: a chat backend, the sidecar in front of it, and what each of them sees."""

@@ -1,4 +1,4 @@
-"""A small chat backend that knows nothing of encryption and writes what it gets to a file."""
+"""A small chat backend without encryption, which writes what it receives to a file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The status page of the demonstration: without a token, since all that it shows is made up."""
+"""The status page of the demo. It needs no token, since all that it shows is fictitious."""
 
 from __future__ import annotations
 

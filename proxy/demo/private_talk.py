@@ -1,4 +1,4 @@
-"""The chapter on end to end: two participants and an outsider, with keys of their own."""
+"""The end-to-end chapter: two participants and an outsider, each with key pairs."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ _PAIRS: Final[tuple[tuple[str, Use], ...]] = (
 
 @dataclass(frozen=True, slots=True)
 class _Talk:
-    """The stage with the keys of everybody, by their names."""
+    """The stage with the keys of all three, by name."""
 
     scene: Stage
     keys: dict[tuple[str, str], tuple[PublicKey, str]]
@@ -88,12 +88,12 @@ class _Talk:
 
 
 async def play(folder: Path, screen: Screen, *, rules: str = RULES) -> None:
-    """Make everybody keys, and play the chapter."""
+    """Make the keys of all three, and play the chapter."""
     screen.chapter(
         "8. End to end",
-        "Ada and Grace have key pairs of their own, and so has Mallory. Ada's Sealyard wraps the"
-        " session key for Ada and Grace and signs the package; the backend and the store hold what"
-        " neither can open. (Making three RSA keys of 4096 bits takes a few seconds.)",
+        "Ada, Grace and Mallory have their own key pairs. Ada's Sealyard wraps the session key"
+        " for Ada and Grace and signs the package. Neither the backend nor the store can open what"
+        " it holds. (Making three RSA keys of 4096 bits takes a few seconds.)",
     )
     async with stage(folder, rules=rules) as scene:
         talk = await _people(scene)
@@ -132,14 +132,14 @@ async def _one_message(talk: _Talk, screen: Screen) -> str:
             "Mallory, with joserfc and his": by_mallory or "nothing",
         }
     )
-    screen.claim(by_grace == MESSAGE, "the recipient reads with her own key, without Sealyard")
-    screen.claim(by_mallory is None, "the outsider cannot")
+    screen.claim(by_grace == MESSAGE, "the recipient opens it with her own key, without Sealyard")
+    screen.claim(by_mallory is None, "the outsider cannot open it")
     screen.claim(await talk.read("grace") == [MESSAGE], "Grace's Sealyard opens it for her")
     screen.claim(await talk.read("mallory") == [token], "for Mallory it stays sealed")
     places = await talk.scene.places()
     screen.claim(
         not any(MESSAGE.encode() in content for content in places.values()),
-        "the backend, the log and the store do not have it",
+        "the backend, the log and the store do not contain the message",
     )
     return token
 
@@ -154,9 +154,15 @@ async def _changes(talk: _Talk, screen: Screen, first: str) -> None:
     )
     third = await talk.send("Without Grace", "ada")
     read = await talk.read("grace")
-    screen.claim(_session(second) != _session(third), "without Grace there is a new key at once")
-    screen.claim(read[-1] == third, "which she does not get")
-    screen.claim(await talk.by_themselves("grace", third) is None, "not by herself either")
+    screen.claim(
+        _session(second) != _session(third),
+        "without Grace as a recipient, a new key is made at once",
+    )
+    screen.claim(read[-1] == third, "Grace does not get that key")
+    screen.claim(
+        await talk.by_themselves("grace", third) is None,
+        "she cannot open it without Sealyard either",
+    )
     kid, now = talk.keys["grace", "enc"][0].kid, int(time.time())
     people = talk.scene.sidecar.end_to_end.participants()
     await people.change("grace", lambda grace: grace.revoke(kid, "laptop lost", now))
@@ -169,7 +175,7 @@ async def _changes(talk: _Talk, screen: Screen, first: str) -> None:
     _problem(screen, answer.status, answer.body)
     screen.claim(
         answer.code == "key-unavailable" and len(talk.scene.backend.rows) == before,
-        "for a revoked key nothing is sealed, and nothing goes on",
+        "nothing is sealed for a revoked key, and nothing is forwarded",
     )
 
 
@@ -179,7 +185,7 @@ def _opened(
     sender: dict[str, Any],
     token: str,
 ) -> str | None:
-    """Do what any program with a JOSE library would, and nothing of Sealyard's."""
+    """Open the package as any program with a JOSE library would, without Sealyard's code."""
     only: dict[str, Any] = {
         "algorithms": ["RSA-OAEP-256", "A256GCM"],
         "verify_all_recipients": False,

@@ -1,4 +1,4 @@
-"""What the demonstration prints: headings, three columns, and whether each claim held."""
+"""The output of the demo: headings, three columns, and whether each claim holds."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ class Screen:
                 self.write(line)
 
     def claim(self, holds: bool, text: str) -> None:  # noqa: FBT001 - a claim and its text
-        """Say whether a claim holds; one that does not makes the demonstration fail."""
+        """Print whether a claim holds. One that does not makes the demo fail."""
         if not holds:
             self.failed.append(text)
-        mark = self._painted(_GREEN, "ok") if holds else self._painted(_RED, "NOT SO")
+        mark = self._painted(_GREEN, "ok") if holds else self._painted(_RED, "FAILED")
         self.write(f"  {mark}  {text}")
 
     def side_by_side(self, columns: dict[str, str]) -> None:
@@ -53,7 +53,7 @@ class Screen:
         self.write("")
 
     def quote(self, text: str) -> None:
-        """Print something that a program said."""
+        """Print the output of a program."""
         for line in text.splitlines():
             self.write(self._painted(_DIM, f"    {line}"))
 

@@ -1,4 +1,4 @@
-"""Search for a text in bytes, in every spelling that a leak could have."""
+"""Search for a text in bytes, in every encoding that a leak could have."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from urllib.parse import quote, quote_plus
 def spellings(text: str) -> dict[str, bytes]:
     """Return the spellings of `text` that are searched for, by name.
 
-    base64 hides a text at three offsets; what does not depend on its neighbours is searched for.
+    base64 encodes a text differently at three offsets. The part that does not depend on its
+    neighbours is searched for.
     """
     raw = text.encode()
     found = {
@@ -32,7 +33,7 @@ def spellings(text: str) -> dict[str, bytes]:
 
 
 def search(text: str, places: Mapping[str, bytes]) -> list[tuple[str, str]]:
-    """Return each place where `text` stands, with the spelling in which it was found."""
+    """Return each place that contains `text`, with the spelling in which it was found."""
     hex_upper = text.encode().hex().upper().encode()
     return [
         (place, spelling)

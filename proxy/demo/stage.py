@@ -1,4 +1,4 @@
-"""The stage: a backend and a sidecar in front of it, in a folder of their own."""
+"""The stage of the demo: a backend and a sidecar in front of it, in a temporary folder."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """A backend with a sidecar before it, and a client that speaks to the sidecar."""
+    """A backend with a sidecar in front of it, and a client of the sidecar."""
 
     folder: Path
     backend: ChatBackend
@@ -103,7 +103,7 @@ class Stage:
             return await _answer(response)
 
     async def places(self) -> dict[str, bytes]:
-        """Return everything that somebody other than the participants could get hold of."""
+        """Return everything that an outsider could obtain."""
         records = await self.sidecar.store.dump()
         return {
             "the backend's data": await asyncio.to_thread(self.backend.file.read_bytes),
@@ -125,7 +125,7 @@ async def stage(folder: Path, *, rules: str = RULES) -> AsyncIterator[Stage]:
         log = folder / "sealyard.log"
         descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         stack.callback(os.close, descriptor)
-        # The chat is made up: only here does the status page show values.
+        # The chat is fictitious: only here does the status page show values.
         tally = Tally(Logs(DescriptorSink(descriptor)), Tap(time.time, values=True))
         sidecar = await wiring.build(read.loaded, tally, environ=os.environ)
         await sidecar.start()

@@ -1,4 +1,4 @@
-"""The story: what Sealyard promises, shown one promise after the other."""
+"""The chapters of the demo: each shows one promise of Sealyard."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ async def send_and_read(scene: Stage, screen: Screen) -> None:
     """One message from a client over the backend to a reader."""
     screen.chapter(
         "1. A message",
-        "Ada's client speaks plaintext to Sealyard. The backend is an ordinary chat server that was"
-        " not changed. A reader asks the same backend, through Sealyard.",
+        "Ada's client sends plaintext to Sealyard. The backend is an ordinary, unchanged chat"
+        " server. A reader requests the message from the same backend, through Sealyard.",
     )
     sent = await scene.send("ward-7", MESSAGE)
     held = scene.backend.rows[0]
@@ -48,14 +48,14 @@ async def send_and_read(scene: Stage, screen: Screen) -> None:
     )
     screen.claim(held["content"].startswith(token.JWE_PREFIX.decode()), "the backend has a token")
     screen.claim(MESSAGE not in json.dumps(scene.backend.rows), "the backend has no plaintext")
-    screen.claim(got.json["messages"][0]["content"] == MESSAGE, "the reader has the very message")
-    screen.claim(sent.json["content"] == MESSAGE, "the sender's own answer is opened as well")
+    screen.claim(got.json["messages"][0]["content"] == MESSAGE, "the reader gets the exact message")
+    screen.claim(sent.json["content"] == MESSAGE, "the response to the sender is opened as well")
 
 
 async def tamper(scene: Stage, screen: Screen) -> None:
     """A token in which one character was changed."""
     screen.chapter(
-        "2. A tampered token", "Somebody changes one character of it in the backend's database."
+        "2. A tampered token", "An attacker changes one character of it in the database."
     )
     row = scene.backend.rows[0]
     original = row["content"]
@@ -65,24 +65,28 @@ async def tamper(scene: Stage, screen: Screen) -> None:
     row["content"] = original
     _show_refusal(screen, answer.status, answer.body)
     screen.claim((answer.status, answer.code) == (502, "open-failed"), "it is refused, not shown")
-    screen.claim(MESSAGE.encode() not in answer.body, "nothing of the message came back")
+    screen.claim(
+        MESSAGE.encode() not in answer.body, "the response contains nothing of the message"
+    )
 
 
 async def move(scene: Stage, screen: Screen) -> None:
     """A token that was copied to another conversation."""
     screen.chapter(
-        "3. A token moved", "Somebody copies it into a conversation that Mallory may read."
+        "3. A moved token", "An attacker copies it to a conversation that Mallory may read."
     )
     original = scene.backend.rows[0]
     scene.backend.rows.append({**original, "id": 99, "conversationId": "mallory"})
     answer = await scene.read("mallory")
     scene.backend.rows.pop()
     _show_refusal(screen, answer.status, answer.body)
-    screen.claim((answer.status, answer.code) == (502, "open-failed"), "it opens nowhere else")
+    screen.claim(
+        (answer.status, answer.code) == (502, "open-failed"), "it opens in no other conversation"
+    )
 
 
 async def rotate(scene: Stage, screen: Screen) -> None:
-    """A new session key, after which the old message still opens."""
+    """A new session key. The old message still opens."""
     screen.chapter("4. A rotation", "The conversation gets a new session key.")
     await scene.sidecar.sessions.rotate(Scope("clinic", "ward-7"))
     await scene.send("ward-7", "Noted, Grace", by="grace")
@@ -102,35 +106,35 @@ async def malformed(scene: Stage, screen: Screen) -> None:
     answer = await scene.post(b'{"conversationId": "ward-7", "content": NaN}')
     _show_refusal(screen, answer.status, answer.body)
     screen.claim((answer.status, answer.code) == (400, "invalid-body"), "the error is clear")
-    screen.claim(len(scene.backend.rows) == before, "the backend never saw it")
+    screen.claim(len(scene.backend.rows) == before, "the backend did not receive it")
 
 
 async def control(folder: Path, screen: Screen) -> None:
-    """The same without rules, so that a search that finds nothing means something."""
+    """The same without rules: proves that the search can find the message."""
     screen.chapter(
         "6. The control",
-        "The same message through the same sidecar without rules, and a search for it in the"
-        " backend's data, the log and the store, in raw, JSON, hex, base64 and other spellings.",
+        "The same message passes the same sidecar without rules. Then the backend's data, the"
+        " log and the store are searched for it, in raw, JSON, hex, base64 and other encodings.",
     )
     async with stage(folder, rules=CONTROL_RULES) as bare:
         await bare.send("ward-7", MESSAGE)
         found = search(MESSAGE, await bare.places())
     for place, spelling in found:
         screen.quote(f"found in {place} ({spelling})")
-    screen.claim("the backend's data" in {place for place, _ in found}, "the search does find it")
+    screen.claim("the backend's data" in {place for place, _ in found}, "the search finds it")
 
 
 async def look_for_plaintext(scene: Stage, screen: Screen) -> None:
     """The same search on the stage that had rules."""
-    screen.chapter("7. The search", "The same search where Sealyard had its rules.")
+    screen.chapter("7. The search", "The same search, after the run with rules.")
     places = await scene.places()
     for place, content in places.items():
         screen.quote(f"{place}: {len(content)} bytes searched")
     found = search(MESSAGE, places)
     for place, spelling in found:
         screen.quote(f"found in {place} ({spelling})")
-    screen.claim(not found, "the message is nowhere")
-    screen.claim(all(places.values()), "and there was something to search in each place")
+    screen.claim(not found, "the message is found nowhere")
+    screen.claim(all(places.values()), "each place had content to search")
 
 
 def _session_of(text: str) -> str:

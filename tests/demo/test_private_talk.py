@@ -12,6 +12,6 @@ async def test_without_rules_the_chapter_on_end_to_end_does_not_hold(tmp_path: P
 
     await private_talk.play(tmp_path / "bare", screen, rules=CONTROL_RULES)
 
-    assert "the backend, the log and the store do not have it" in screen.failed
-    assert "the recipient reads with her own key, without Sealyard" in screen.failed
-    assert "for a revoked key nothing is sealed, and nothing goes on" in screen.failed
+    assert "the backend, the log and the store do not contain the message" in screen.failed
+    assert "the recipient opens it with her own key, without Sealyard" in screen.failed
+    assert "nothing is sealed for a revoked key, and nothing is forwarded" in screen.failed

@@ -17,7 +17,7 @@ async def test_without_rules_the_story_does_not_hold(tmp_path: Path) -> None:
         await story.look_for_plaintext(bare, screen)
 
     assert "the backend has no plaintext" in screen.failed
-    assert "the message is nowhere" in screen.failed
+    assert "the message is found nowhere" in screen.failed
 
 
 def test_columns_stand_beside_each_other() -> None:
@@ -32,4 +32,4 @@ def test_a_claim_that_does_not_hold_is_remembered() -> None:
     screen.claim(True, "this")  # noqa: FBT003 - a claim and whether it holds
     screen.claim(False, "that")  # noqa: FBT003 - see above
     assert screen.failed == ["that"]
-    assert "NOT SO" in lines[-1]
+    assert "FAILED" in lines[-1]
