@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
 
 import pytest
 
@@ -16,34 +15,28 @@ from proxy.core.errors import KeyUnavailable, NotErasable, OpenFailed
 from proxy.keys import receipt
 from proxy.keys.desk import Call, Desk, latest_not_before
 from proxy.keys.stores import erased
-from tests.contracts.test_store_contract import SUBJECTS, server
 from tests.keys.builders import Time, seal_need
 from tests.keys.end_to_end.builders import MAX_AGE, Process, a_held_key
 from tests.keys.participants.builders import a_public_key
 
-__all__ = ["server"]
-"""The fixture of a Redis."""
+from .conftest import Subject
 
 SCOPE = Scope("clinic", "c1")
 Fleet = tuple[Process, Process]
 
 
-@pytest.fixture(params=sorted(SUBJECTS))
-async def fleet(request: pytest.FixtureRequest) -> AsyncIterator[Fleet]:
-    subject = SUBJECTS[request.param](request)
-    other = subject.another()
+@pytest.fixture
+async def fleet(unopened: Subject) -> Fleet:
+    other = unopened.another()
     time = Time()
-    one, two = Process(subject.store, time), Process(other, time)
+    one, two = Process(unopened.store, time), Process(other, time)
     await one.open()
     await two.open()
     await asyncio.sleep(0.2 if other.shared else 0)
     await one.add("alice", a_held_key("alice-sig"), a_held_key("alice-enc"))
     await one.add("bob", a_held_key("bob-enc"), a_held_key("bob-sig"))
     await one.add("eve", a_held_key("outsider-enc"))
-    yield one, two
-    await two.store.close()
-    if other is not subject.store:
-        await one.store.close()
+    return one, two
 
 
 async def heard(process: Process) -> None:

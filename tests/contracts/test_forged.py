@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import sqlite3
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from dataclasses import dataclass, field
-from pathlib import Path
+from collections.abc import Callable, Mapping
 
 import pytest
 
@@ -25,21 +22,19 @@ from proxy.keys.session_settings import SessionMode, SessionSettings
 from proxy.keys.stores import (
     Held,
     MemoryStore,
-    Store,
     authentic,
-    open_store,
-    redis_client,
     revocation,
 )
 from proxy.keys.stores import record as records
 from tests.keys.builders import CONTEXT, SCOPE, BrokenStore, World, a_keyring, a_world, seal_need
-from tests.redis.server import PROGRAM, Server
+from tests.redis.server import Server
+
+from .conftest import Subject, redis
 
 OTHER = Scope("clinic", "c2")
 KEYRING = a_keyring()
 RECORD_KEY = KEYRING.record_key
 STRANGER = RecordKey(bytes(32))
-ABOVE_ALL = 99_999_999_999_999_999_999
 WALL = time.time  # Redis has a clock of its own, which cannot be moved
 
 
@@ -47,104 +42,10 @@ def named(scope: Scope = SCOPE) -> str:
     return records.record_name(KEYRING.name_key, scope)
 
 
-@dataclass
-class Planted:
-    """A store, what puts anything at a place of it, and its sight from other processes."""
-
-    store: Store
-    plant: Callable[[str, bytes | None], None]
-    another: Callable[[], Store]
-    opened: list[Store] = field(default_factory=list)
-
-    def world(self, mode: SessionMode = "durable") -> World:
-        """Return a process that uses the store."""
-        self.opened.append(self.another())
-        store, patient = self.opened[-1], SessionSettings(store_timeout=20.0)
-        return a_world(keyring=KEYRING, store=store, mode=mode, time=WALL, settings=patient)  # type: ignore[arg-type]  # any clock
-
-
-@pytest.fixture(autouse=True)
-def patient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let redis-py wait for long: nothing here is about deadlines."""
-    monkeypatch.setattr(redis_client, "CONNECT_SECONDS", 20.0)
-    monkeypatch.setattr(redis_client, "COMMAND_SECONDS", 20.0)
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    server = Server(tmp_path_factory.mktemp("redis"))
-    server.start()
-    yield server
-    server.kill()
-
-
-def memory(_: pytest.FixtureRequest) -> Planted:
-    store = MemoryStore(WALL)
-
-    def plant(place: str, record: bytes | None) -> None:
-        name, _, what = place.partition(":")
-        endless = {"rev": store._revocations, "note": store._notes}.get(what)
-        if endless is not None:
-            endless[name] = record or b""
-        elif what == "cur":
-            store._current[name] = store._ending(record or b"", 10**9)
-        else:
-            store._put_key(name, what.removeprefix("k:"), record or b"", 10**9)
-
-    return Planted(store, plant, lambda: store)
-
-
-def sqlite(request: pytest.FixtureRequest) -> Planted:
-    path: Path = request.getfixturevalue("tmp_path") / "keys.db"
-
-    def opened() -> Store:
-        return open_store(f"sqlite:{path}", WALL, wall=WALL)
-
-    def plant(place: str, record: bytes | None) -> None:
-        with sqlite3.connect(path) as connection:
-            row = (place, record or b"", 2**62, 2**62)
-            connection.execute("INSERT OR REPLACE INTO records VALUES (?, ?, ?, ?)", row)
-
-    return Planted(opened(), plant, opened)
-
-
-def redis(request: pytest.FixtureRequest) -> Planted:
-    if PROGRAM is None:
-        pytest.skip("no redis-server here: apt-get install redis-server")
-    server: Server = request.getfixturevalue("server")
-    server.command("FLUSHALL")
-
-    def plant(place: str, record: bytes | None) -> None:
-        name, _, what = place.partition(":")
-        key = f"sealyard:v1:{{{name}}}:{what}"
-        server.command("DEL", key)
-        if record is None:
-            server.command("RPUSH", key, "99999999999999999999", "x")
-        else:
-            server.command("SET", key, b"%020d" % ABOVE_ALL + record)
-        if what not in {"rev", "note"}:
-            server.command("PEXPIRE", key, "3600000")
-
-    def opened() -> Store:
-        return open_store("redis", redis=server.settings)
-
-    return Planted(opened(), plant, opened)
-
-
-STORES: Mapping[str, Callable[[pytest.FixtureRequest], Planted]] = {
-    "memory": memory,
-    "sqlite": sqlite,
-    "redis": redis,
-}
-
-
-@pytest.fixture(params=sorted(STORES))
-async def planted(request: pytest.FixtureRequest) -> AsyncIterator[Planted]:
-    planted = STORES[request.param](request)
-    await planted.store.open(lambda _: None)
-    yield planted
-    for store in (planted.store, *planted.opened):
-        await store.close()
+def a_process(subject: Subject, mode: SessionMode = "durable") -> World:
+    """Return a process that uses the store."""
+    store, settings = subject.another(), SessionSettings(store_timeout=20.0)
+    return a_world(keyring=KEYRING, store=store, mode=mode, time=WALL, settings=settings)  # type: ignore[arg-type]  # any clock
 
 
 FORGERIES: Mapping[str, Callable[[int], bytes | None]] = {
@@ -174,41 +75,41 @@ async def opens(world: World, text: bytes) -> bool:
 
 @pytest.mark.parametrize("forgery", FORGERIES)
 async def test_what_is_forged_in_the_place_of_a_revocation_is_overwritten(
-    planted: Planted, forgery: str
+    subject: Subject, forgery: str
 ) -> None:
-    one, other = planted.world(), planted.world()
+    one, other = a_process(subject), a_process(subject)
     text, now = await a_token(one), int(WALL())
-    planted.plant(f"{named()}:rev", FORGERIES[forgery](now))
+    subject.plant(f"{named()}:rev", FORGERIES[forgery](now))
     assert await opens(other, text)
 
     assert await one.sessions.revoke(SCOPE, now + 1)
 
-    stands = (await planted.store.find(named(), ())).revocation
+    stands = (await subject.store.find(named(), ())).revocation
     assert stands is not None
     assert revocation.decode(stands, named(), RECORD_KEY) == now + 1
     assert not await opens(one, text)
-    if planted.store.shared:
-        later = planted.world()
+    if subject.store.shared:
+        later = a_process(subject)
         assert not await opens(later, text)
         assert later.notices == []
 
 
-async def test_what_stands_already_and_says_as_much_is_enough(planted: Planted) -> None:
-    one, now = planted.world(), int(WALL())
-    planted.plant(f"{named()}:rev", revocation.encode(now, named(), RECORD_KEY))
+async def test_what_stands_already_and_says_as_much_is_enough(subject: Subject) -> None:
+    one, now = a_process(subject), int(WALL())
+    subject.plant(f"{named()}:rev", revocation.encode(now, named(), RECORD_KEY))
     assert await one.sessions.revoke(SCOPE, now - 100)
-    stands = (await planted.store.find(named(), ())).revocation
+    stands = (await subject.store.find(named(), ())).revocation
     assert stands == revocation.encode(now, named(), RECORD_KEY)
 
 
 async def test_what_another_version_wrote_is_not_overwritten_and_not_taken_for_done(
-    planted: Planted,
+    subject: Subject,
 ) -> None:
-    one, now = planted.world(), int(WALL())
+    one, now = a_process(subject), int(WALL())
     newer = authentic.sign(b"\x09more", b"sealyard/v1/record/revocation\x00", named(), RECORD_KEY)
-    planted.plant(f"{named()}:rev", newer)
+    subject.plant(f"{named()}:rev", newer)
     assert not await one.sessions.revoke(SCOPE, now)
-    assert (await planted.store.find(named(), ())).revocation == newer
+    assert (await subject.store.find(named(), ())).revocation == newer
 
 
 class Rival(MemoryStore):
@@ -236,10 +137,10 @@ async def test_a_store_that_only_says_it_took_it_is_told_of() -> None:
 @pytest.mark.parametrize("mode", ["durable", "ephemeral"])
 @pytest.mark.parametrize("forgery", ["garbage", "empty", "no text", "a stranger's"])
 async def test_a_forged_current_session_bars_nobody_from_agreeing(
-    planted: Planted, forgery: str, mode: SessionMode
+    subject: Subject, forgery: str, mode: SessionMode
 ) -> None:
-    planted.plant(f"{named()}:cur", FORGERIES[forgery](int(WALL())))
-    one, other = planted.world(mode), planted.world(mode)
+    subject.plant(f"{named()}:cur", FORGERIES[forgery](int(WALL())))
+    one, other = a_process(subject, mode), a_process(subject, mode)
     sids = {
         (await world.sessions.resolve(seal_need())).sealing[SCOPE].sid for world in (one, other)
     }
@@ -248,12 +149,12 @@ async def test_a_forged_current_session_bars_nobody_from_agreeing(
 
 
 @pytest.mark.parametrize("forgery", ["garbage", "empty", "no text"])
-async def test_a_forged_turn_is_overwritten(planted: Planted, forgery: str) -> None:
-    one, other = planted.world(), planted.world()
+async def test_a_forged_turn_is_overwritten(subject: Subject, forgery: str) -> None:
+    one, other = a_process(subject), a_process(subject)
     if not one.sessions.store.shared:
         pytest.skip("turns are for stores that processes share")
     name = stored.record_name(KEYRING.name_key, SCOPE)
-    planted.plant(f"{name}:k:{stored.TURN}", FORGERIES[forgery](0))
+    subject.plant(f"{name}:k:{stored.TURN}", FORGERIES[forgery](0))
     assert await turn.put(one.sessions, SCOPE)
     mark = await turn.last(one.sessions, SCOPE)
     assert mark
@@ -262,11 +163,11 @@ async def test_a_forged_turn_is_overwritten(planted: Planted, forgery: str) -> N
 
 @pytest.mark.parametrize("forgery", ["garbage", "empty", "no text"])
 async def test_a_forged_note_of_the_use_of_keks_is_overwritten(
-    planted: Planted, forgery: str
+    subject: Subject, forgery: str
 ) -> None:
-    planted.plant(f"{kek_use.NAME}:note", FORGERIES[forgery](0))
+    subject.plant(f"{kek_use.NAME}:note", FORGERIES[forgery](0))
     notices: list[str] = []
-    guarded = GuardedStore(planted.store, 2.0, clock=WALL, notice=notices.append)
+    guarded = GuardedStore(subject.store, 2.0, clock=WALL, notice=notices.append)
     use = KekUse(WALL())
     use.opened(1, WALL(), 3)
     await use.tell(guarded, RECORD_KEY, WALL(), notice=notices.append)
@@ -276,38 +177,37 @@ async def test_a_forged_note_of_the_use_of_keks_is_overwritten(
     assert notices == ["record-forged"]
 
 
-async def test_a_receipt_names_no_key_that_somebody_invented(planted: Planted) -> None:
-    one = planted.world("ephemeral")
+async def test_a_receipt_names_no_key_that_somebody_invented(subject: Subject) -> None:
+    one = a_process(subject, "ephemeral")
     sid = decode(await a_token(one)).key_id.sid
     ids = records.SessionRecord(0, 0, 0, 0, 1, sid).key_id
-    real = (await planted.store.find(named(), [ids])).keys[0]
+    real = (await subject.store.find(named(), [ids])).keys[0]
     assert isinstance(real, Held)
     for invented, record in (("A" * 16, b"x"), ("B" * 16, real.record), ("C" * 16, None)):
-        planted.plant(f"{named()}:k:{invented}", record)
+        subject.plant(f"{named()}:k:{invented}", record)
     assert await one.sessions.erase(SCOPE) == (ids,)
-    assert {place for place in await planted.store.dump() if ":k:" in place} == set()
+    assert {place for place in await subject.store.dump() if ":k:" in place} == set()
 
 
 async def test_keys_named_in_no_language_and_too_many_of_them_are_erased(
     server: Server, request: pytest.FixtureRequest
 ) -> None:
-    planted = redis(request)
-    one = planted.world("ephemeral")
+    subject = redis(request)
+    one = a_process(subject, "ephemeral")
     await a_token(one)
     script = "for n = 1, 9000 do redis.call('SET', ARGV[1] .. n, 'x') end"
     server.command("EVAL", script, "0", f"sealyard:v1:{{{named()}}}:k:")
     server.command("SET", f"sealyard:v1:{{{named()}}}:k:".encode() + b"\xff\xfe", "x")
     assert len(await one.sessions.erase(SCOPE)) == 1
     assert await asyncio.to_thread(server.command, "DBSIZE") == b":0\r\n"
-    await planted.store.close()
-    await planted.opened[0].close()
+    await subject.close()
 
 
 async def test_what_anybody_publishes_only_makes_processes_ask_again(
     server: Server, request: pytest.FixtureRequest
 ) -> None:
-    planted = redis(request)
-    one = planted.world("ephemeral")
+    subject = redis(request)
+    one = a_process(subject, "ephemeral")
     await one.sessions.open()
     text = await a_token(one)
     async with asyncio.timeout(10):
@@ -319,15 +219,14 @@ async def test_what_anybody_publishes_only_makes_processes_ask_again(
     assert await opens(one, text)
     sealed = (await one.sessions.resolve(seal_need())).sealing[SCOPE]
     assert sealed.sid == decode(text).key_id.sid
-    for store in (planted.store, *planted.opened):
-        await store.close()
+    await subject.close()
 
 
 # --- what nothing is known of ---------------------------------------------------------------------
 
 
-async def test_a_scope_that_nothing_is_known_of_is_told_and_revoked(planted: Planted) -> None:
-    one = planted.world()
+async def test_a_scope_that_nothing_is_known_of_is_told_and_revoked(subject: Subject) -> None:
+    one = a_process(subject)
     desk = Desk(one.sessions, lambda *_: None)
     answer = await desk.answer(Call("revoke", SCOPE, int(WALL())))
     assert answer.unknown is True
@@ -337,9 +236,9 @@ async def test_a_scope_that_nothing_is_known_of_is_told_and_revoked(planted: Pla
 
 @pytest.mark.parametrize("mode", ["durable", "ephemeral"])
 async def test_a_scope_that_another_process_sealed_for_is_known(
-    planted: Planted, mode: SessionMode
+    subject: Subject, mode: SessionMode
 ) -> None:
-    one, other = planted.world(mode), planted.world(mode)
+    one, other = a_process(subject, mode), a_process(subject, mode)
     await a_token(other)
     desk = Desk(one.sessions, lambda *_: None)
     assert (await desk.answer(Call("rotate", OTHER))).unknown is True
@@ -350,10 +249,10 @@ async def test_a_scope_that_another_process_sealed_for_is_known(
         assert (await desk.answer(Call("erase", Scope("x", "y"), 5))).unknown is True
 
 
-async def test_a_forged_session_makes_no_scope_known(planted: Planted) -> None:
-    planted.plant(f"{named()}:cur", b"x" * 80)
-    planted.plant(f"{named()}:rev", b"x" * 41)
-    assert not await planted.world().sessions.known(SCOPE)
+async def test_a_forged_session_makes_no_scope_known(subject: Subject) -> None:
+    subject.plant(f"{named()}:cur", b"x" * 80)
+    subject.plant(f"{named()}:rev", b"x" * 41)
+    assert not await a_process(subject).sessions.known(SCOPE)
 
 
 async def test_a_store_that_is_down_makes_no_scope_unknown() -> None:

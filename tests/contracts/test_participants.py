@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 
 import pytest
@@ -14,13 +13,11 @@ from proxy.keys.guarded import GuardedStore
 from proxy.keys.participants.participant import Participant, ParticipantKey
 from proxy.keys.participants.registry import Participants, record_name
 from proxy.keys.stores import Store
-from tests.contracts.test_store_contract import SUBJECTS, server
 from tests.keys.builders import NOW, a_keyring
 from tests.keys.participants.builders import a_key
 from tests.keys.participants.test_participant import numbered
 
-__all__ = ["server"]
-"""The fixture of a Redis."""
+from .conftest import Subject
 
 KEYRING = a_keyring()
 AT_ONCE = 8
@@ -38,17 +35,14 @@ class Fleet:
         return Participants(store, KEYRING)
 
 
-@pytest.fixture(params=sorted(SUBJECTS))
-async def fleet(request: pytest.FixtureRequest) -> AsyncIterator[Fleet]:
-    subject = SUBJECTS[request.param](request)
-    stores = subject.store, subject.another()
+@pytest.fixture
+async def fleet(unopened: Subject) -> Fleet:
+    stores = unopened.store, unopened.another()
     heard: tuple[list[str | None], list[str | None]] = ([], [])
     for store, told in zip(stores, heard, strict=True):
         await store.open(told.append)
     await asyncio.sleep(0.2 if stores[1].shared else 0)
-    yield Fleet(stores, heard)
-    for store in dict.fromkeys(stores):
-        await store.close()
+    return Fleet(stores, heard)
 
 
 async def test_what_one_process_changes_the_other_finds(fleet: Fleet) -> None:

@@ -3,120 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
-from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
 
-from proxy.keys.stores import (
-    STORES,
-    Changed,
-    Found,
-    Held,
-    Offer,
-    Store,
-    open_store,
-    redis_client,
-)
-from tests.redis.server import PROGRAM, Server
+from proxy.keys.stores import STORES, Changed, Found, Held, Offer
 
-
-class Time:
-    """A clock that goes on only when told to."""
-
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-    async def advance(self, seconds: float) -> None:
-        self.now += seconds
-
-
-@dataclass
-class Subject:
-    """A store under test, how time passes for it, and its sight from another process."""
-
-    store: Store
-    advance: Callable[[float], Awaitable[None]]
-    another: Callable[[], Store]
-
-
-def ignore(_: str | None) -> None:
-    """Hear nothing."""
-
-
-@pytest.fixture(autouse=True)
-def patient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let redis-py wait for long: nothing here is about deadlines."""
-    monkeypatch.setattr(redis_client, "CONNECT_SECONDS", 20.0)
-    monkeypatch.setattr(redis_client, "COMMAND_SECONDS", 20.0)
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    server = Server(tmp_path_factory.mktemp("redis"))
-    server.start()
-    yield server
-    server.kill()
-
-
-def memory(request: pytest.FixtureRequest) -> Subject:
-    time = Time()
-    store = open_store("memory", time)
-    return Subject(store, time.advance, lambda: store)
-
-
-def sqlite(request: pytest.FixtureRequest) -> Subject:
-    folder: Path = request.getfixturevalue("tmp_path")
-    time = Time()
-
-    def opened() -> Store:
-        return open_store(f"sqlite:{folder / 'keys.db'}", time, wall=time)
-
-    return Subject(opened(), time.advance, opened)
-
-
-def redis(request: pytest.FixtureRequest) -> Subject:
-    if PROGRAM is None:
-        pytest.skip("no redis-server here: apt-get install redis-server")
-    server: Server = request.getfixturevalue("server")
-    server.command("FLUSHALL")
-
-    async def advance(seconds: float) -> None:
-        # Redis' clock cannot be moved, but what is left of each key's time can be shortened.
-        script = """for _, key in ipairs(redis.call('KEYS', '*')) do
-          local left = redis.call('PTTL', key)
-          if left > 0 then redis.call('PEXPIRE', key, math.max(left - ARGV[1], 1)) end
-        end"""
-        await asyncio.to_thread(server.command, "EVAL", script, "0", str(int(seconds * 1000)))
-        await asyncio.sleep(0.005)
-
-    def opened() -> Store:
-        return open_store("redis", redis=server.settings)
-
-    return Subject(opened(), advance, opened)
-
-
-SUBJECTS: Mapping[str, Callable[[pytest.FixtureRequest], Subject]] = {
-    "memory": memory,
-    "sqlite": sqlite,
-    "redis": redis,
-}
+from .conftest import SUBJECTS, Subject
 
 
 def test_every_store_is_held_to_the_contract() -> None:
     assert SUBJECTS.keys() == STORES.keys()
-
-
-@pytest.fixture(params=sorted(SUBJECTS))
-async def subject(request: pytest.FixtureRequest) -> AsyncIterator[Subject]:
-    subject = SUBJECTS[request.param](request)
-    await subject.store.open(ignore)
-    yield subject
-    await subject.store.close()
 
 
 def an_offer(record: bytes = b"one", *, name: str = "n", epoch: int = 1, key: str = "") -> Offer:
@@ -176,8 +72,6 @@ async def test_another_process_sees_the_same(subject: Subject) -> None:
     await subject.store.get_or_create(an_offer())
     other = subject.another()
     held = await other.get_or_create(an_offer(b"two", epoch=2))
-    if other is not subject.store:
-        await other.close()
     assert held.record == b"one"
 
 
@@ -321,8 +215,6 @@ async def test_a_note_takes_the_place_of_the_one_seen_alone(subject: Subject) ->
     assert await subject.store.note("n", b"", 0) is None
     other = subject.another()
     assert await other.note("fleet", b"", 0) == b"two"
-    if other is not subject.store:
-        await other.close()
 
 
 async def test_nobody_is_told_of_a_note(subject: Subject) -> None:
@@ -334,8 +226,6 @@ async def test_nobody_is_told_of_a_note(subject: Subject) -> None:
     await subject.store.note("fleet", b"one", 1)
     await asyncio.sleep(0.1)
     assert told == []
-    if other is not subject.store:
-        await other.close()
 
 
 async def test_others_are_told_of_a_note_where_they_should_be(subject: Subject) -> None:
@@ -349,8 +239,6 @@ async def test_others_are_told_of_a_note_where_they_should_be(subject: Subject) 
     await subject.store.note("p", b"", 0, tell=True)
     await asyncio.sleep(0.1)
     assert told == (["p"] if other.hears else [])
-    if other is not subject.store:
-        await other.close()
 
 
 # --- what stands under a key id for a while -------------------------------------------------------
@@ -414,5 +302,3 @@ async def test_others_hear_of_what_is_erased(subject: Subject) -> None:
     await subject.store.erase("n")
     await asyncio.sleep(0.1)
     assert told == (["n!"] if other.hears else [])
-    if other is not subject.store:
-        await other.close()
