@@ -34,19 +34,19 @@ _TEMPLATE: Final = """\
 version: 2
 
 keys:
-  # The keyring holds the keys that wrap all others: back it up with `sealyard keys export`.
-  # The root key opens it: keep a copy apart from the keyring and its backups.
+  # The keyring holds the keys from which all others derive. Back it up: `sealyard keys export`.
+  # The root key opens it. Keep a copy of it separate from the keyring and its backups.
   keyring: {{file: {keyring}, key: {{file: {root}}}}}
   store: memory
   sessions: {{mode: durable, ttl: 1h, grace: 1h}}
 
 admin: {{listen: 127.0.0.1:9901, token: {{file: {admin}}}}}
 
-# What is done with keys; where it cannot be written, nothing is. `sealyard audit verify` checks it.
+# Records what is done with keys, or nothing is done. `sealyard audit verify` checks it.
 audit: {{file: {audit}, on_failure: block}}
 
 fields:
-  # What the backend allows: it cannot tell of a sealed value what it was.
+  # What the backend allows. It cannot validate sealed values, so Sealyard does.
   content: {{max_chars: 10000, string: true}}
 
 listeners:
@@ -68,7 +68,7 @@ listeners:
         match: GET /api/conversations/{{id}}/messages
         conversation: path:id
 
-      # Of what no rule takes, writes beside sealed ones would pass as they are.
+      # Without this rule, writes that no other rule matches would pass in plaintext.
       - name: messages come in no other way
         match: POST,PUT,PATCH /api/messages/**
         request: reject
