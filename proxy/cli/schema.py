@@ -17,5 +17,5 @@ def schema(*, compact: bool) -> None:
     sealyard schema > sealyard.schema.json
     sealyard schema --compact
     """  # noqa: D301 - click's own mark for lines that are not to be wrapped
-    document = import_module("...config.schema", __name__).schema()
+    document = import_module("...config.schema.json_schema", __name__).schema()
     click.echo(json.dumps(document, indent=None if compact else 2, ensure_ascii=False))

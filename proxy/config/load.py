@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Final
 
 from ..core.errors import ConfigurationError
-from . import document, file_text
-from .addresses import Files
-from .composing import compose
-from .positions import Place
-from .problems import Problems
+from .sections import document
+from .sections.addresses import Files
 from .settings import Loaded
+from .yaml import composer
+from .yaml.composer import compose
+from .yaml.nodes import Place, Problems
 
 VARIABLE: Final = "SEALYARD_CONFIG"
 PLACES: Final = (
@@ -48,7 +48,7 @@ def load(path: Path, environ: Mapping[str, str]) -> Loaded:
     `environ` is what `${env:NAME}` is looked up in. Nothing is connected to, opened or changed.
     """
     problems = Problems(str(path))
-    text = file_text.read(path, problems)
+    text = composer.read(path, problems)
     problems.raise_if_any()
     return parse(text or "", path, environ)
 

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..config import file_text
 from ..config.load import parse
-from ..config.problems import Problems
 from ..config.settings import Loaded
+from ..config.yaml import composer
+from ..config.yaml.nodes import Problems
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,7 @@ class Source:
 def read(path: Path, environ: Mapping[str, str]) -> Source:
     """Return the state of the file at `path`; raise ConfigurationError with all its mistakes."""
     problems = Problems(str(path))
-    text = file_text.read(path, problems) or ""
+    text = composer.read(path, problems) or ""
     problems.raise_if_any()
     return given(text, path, environ)
 

@@ -8,7 +8,8 @@ import pytest
 from .conftest import Run
 
 pytestmark = pytest.mark.skipif(
-    find_spec("proxy.config.schema") is None, reason="the configuration has no schema yet"
+    find_spec("proxy.config.schema.json_schema") is None,
+    reason="the configuration has no schema yet",
 )
 
 

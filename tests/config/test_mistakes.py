@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from proxy.config import rules_section
 from proxy.config.load import load
+from proxy.config.sections import listeners
 from proxy.core.errors import ConfigurationError
 from tests.config.builders import SMALL, changed, loaded, problems_of, with_rules
 
@@ -139,7 +139,7 @@ def test_a_name_that_no_file_can_have_is_told() -> None:
 
 
 def test_too_many_rules_are_told_before_they_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rules_section, "MAX_RULES", 2)
+    monkeypatch.setattr(listeners, "MAX_RULES", 2)
     text = with_rules("      [a, b, c]\n")
 
     assert problems_of(text) == ["11:7 listeners[0].rules 3 rules are too many; 2 at most"]

@@ -1,9 +1,9 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from proxy.config import file_text
 from proxy.config.load import parse
-from proxy.config.problems import Problems
+from proxy.config.yaml import composer
+from proxy.config.yaml.nodes import Problems
 from proxy.core.errors import ConfigurationError
 from tests.config.builders import FILE, ROOT, SMALL
 
@@ -99,7 +99,7 @@ def test_a_configuration_with_swapped_lines_loads_or_tells_its_mistakes(
 @given(content=st.binary(max_size=200))
 def test_random_bytes_load_or_tell_their_mistakes(content: bytes) -> None:
     problems = Problems(str(FILE))
-    text = file_text.decode(content, problems)
+    text = composer.decode(content, problems)
     if text is None:
         assert problems.count == 1
     else:

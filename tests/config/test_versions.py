@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from proxy.config.document import VERSIONS
+from proxy.config.sections.document import VERSIONS
 from proxy.core.rules.model import Block, Nothing
 from tests.config.builders import loaded, problems_of, warnings_of, with_rules
 

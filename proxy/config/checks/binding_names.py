@@ -1,0 +1,193 @@
+"""Whether the names that bind a rule's values can be read where it reads them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from ...core.expressions.selectors import NamedSelector, Whole
+from ...core.expressions.sources import (
+    FirstSource,
+    JsonSource,
+    NameSource,
+    Source,
+    json_sources,
+    name_sources,
+)
+from ...core.http.message import TELLING
+from ...core.rules.model import NAMED_PARTS, NamedPart
+from ..rules.resolve import PlacedItem, ResolvedRule
+from ..rules.syntax import BlockSyntax, SourceSyntax
+from ..yaml.nodes import Problems, show, suggest
+
+_BODILESS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+_HOP_BY_HOP: Final = frozenset(
+    {
+        "connection",
+        "http2-settings",
+        "keep-alive",
+        "proxy-authenticate",
+        "proxy-authorization",
+        "proxy-connection",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+    }
+)
+"""Headers that end here (RFC 9110 section 7.6.1): the backend would know another name, or none."""
+_WRITTEN_ANEW: Final = frozenset(one.decode() for one in TELLING) | {"via"}
+"""The backend knows these by what Sealyard says, and not by what the client said."""
+_CHOSEN_BY_CLIENTS: Final = frozenset({"header", "query", "jwt"})
+
+
+def check(resolved: ResolvedRule, *, trusted_names: bool, problems: Problems) -> None:
+    """Tell of sources that cannot give what the rule needs, or that should not be trusted."""
+    for source in _sources(resolved):
+        _check_captures(source, resolved, problems)
+        _check_headers(source, problems)
+    for part in NAMED_PARTS:
+        _check_bodies(part, resolved, problems)
+    if not trusted_names:
+        _check_trust(resolved, problems)
+    _warn_of_unbound(resolved, problems)
+
+
+def _sources(resolved: ResolvedRule) -> Iterator[SourceSyntax]:
+    """Yield the sources that the rule says itself, and those of its defaults that it needs."""
+    own = resolved.syntax.shared.names
+    for part in NAMED_PARTS:
+        inherited = resolved.shared.names.get(part)
+        if inherited is not None and (own.get(part) is not None or any(_from_rule(part, resolved))):
+            yield inherited
+    for block in _blocks(resolved):
+        for part in NAMED_PARTS:
+            source = block.names.get(part)
+            if source is not None:
+                yield source
+
+
+def _check_captures(syntax: SourceSyntax, resolved: ResolvedRule, problems: Problems) -> None:
+    routes = [(one, {name for _, name in one.names}) for one in resolved.rule.patterns]
+    for name, everywhere in _captures(syntax.source, everywhere=True):
+        lacking = [one.text for one, names in routes if name not in names]
+        if not lacking or (not everywhere and len(lacking) < len(routes)):
+            continue
+        known = {one for _, names in routes for one in names}
+        hint = suggest(name, known) if known else f"write `{{{name}}}` in its match"
+        problems.add(
+            syntax.place,
+            f"{show(lacking[0])} of rule {show(resolved.rule.name)} does not capture `path:{name}`",
+            hint,
+        )
+
+
+def _check_headers(syntax: SourceSyntax, problems: Problems) -> None:
+    for source in name_sources(syntax.source):
+        if source.place != "header":
+            continue
+        complaint = ""
+        if source.name in _HOP_BY_HOP:
+            complaint = "ends at Sealyard: the backend never sees it"
+        elif source.name in _WRITTEN_ANEW:
+            complaint = "is written anew by Sealyard: the backend sees another value"
+        if complaint:
+            hint = "use a header of your own, or `jwt:`"
+            problems.add(syntax.place, f"the header {show(source.name)} {complaint}", hint)
+
+
+def _captures(source: Source, *, everywhere: bool) -> Iterator[tuple[str, bool]]:
+    if isinstance(source, NameSource):
+        if source.place == "path":
+            yield source.name, everywhere
+    elif not isinstance(source, JsonSource):
+        for part in source.parts:
+            yield from _captures(
+                part, everywhere=everywhere and not isinstance(source, FirstSource)
+            )
+
+
+def _check_bodies(part: NamedPart, resolved: ResolvedRule, problems: Problems) -> None:
+    kept = resolved.shared.names.get(part)
+    if kept is not None and _needs_body(kept.source):
+        answers = any(one.direction == "response" for one in _from_rule(part, resolved))
+        methods = [one.methods for one in resolved.rule.patterns]
+        if answers and methods and all(one and one <= _BODILESS for one in methods):
+            problems.add(
+                kept.place,
+                f"is read from a request's body, which rule {show(resolved.rule.name)} has not",
+                "name the source in the response's block, or use `path:` or `query:`",
+            )
+    for placed in resolved.items:
+        source = placed.block.names.get(part)
+        if source is None and placed.direction == "request":
+            source = kept
+        if source is not None and _opens_whole(placed, part) and _needs_body(source.source):
+            problems.add(
+                source.place,
+                f"cannot be read from a sealed body, as rule {show(resolved.rule.name)} needs it",
+            )
+        if (
+            kept is not None
+            and source is kept
+            and _in_form(placed, part)
+            and _needs_body(kept.source)
+        ):
+            problems.add(
+                kept.place,
+                f"cannot be read from a form, as rule {show(resolved.rule.name)} needs it",
+                "use `path:`, `query:`, `header:` or `jwt:`",
+            )
+
+
+def _check_trust(resolved: ResolvedRule, problems: Problems) -> None:
+    tenants = [resolved.shared.names.tenant, *(one.names.tenant for one in _blocks(resolved))]
+    for syntax in tenants:
+        if syntax is None:
+            continue
+        for source in name_sources(syntax.source):
+            if source.place in _CHOSEN_BY_CLIENTS:
+                problems.add(
+                    syntax.place,
+                    f"a tenant from `{source.place}:` is a name that the client chooses",
+                    "if something before Sealyard checks it, say `trusted_names: true`"
+                    " on the listener",
+                )
+
+
+def _warn_of_unbound(resolved: ResolvedRule, problems: Problems) -> None:
+    own = resolved.syntax.shared
+    bound = {part for one in resolved.items for part in one.item.bind}
+    message = own.names.message
+    if message is not None and "message" not in bound:
+        problems.warn(message.place, "is read but bound to nothing; add `message` to `bind`")
+    if own.purpose_place is not None and "purpose" not in bound:
+        problems.warn(own.purpose_place, "is bound to nothing; add `purpose` to `bind`")
+
+
+def _from_rule(part: NamedPart, resolved: ResolvedRule) -> Iterator[PlacedItem]:
+    """Yield the items that bind a part whose source stands on the rule, not in their block."""
+    for placed in resolved.items:
+        if placed.item.needs(part) and placed.block.names.get(part) is None:
+            yield placed
+
+
+def _opens_whole(placed: PlacedItem, part: NamedPart) -> bool:
+    opens = placed.action == "decrypt" and placed.item.selector in {Whole.BODY, Whole.TEXT}
+    return opens and placed.item.needs(part)
+
+
+def _in_form(placed: PlacedItem, part: NamedPart) -> bool:
+    selector = placed.item.selector
+    in_form = isinstance(selector, NamedSelector) and not selector.of_head
+    return in_form and placed.item.needs(part)
+
+
+def _needs_body(source: Source) -> bool:
+    return not isinstance(source, FirstSource) and any(True for _ in json_sources(source))
+
+
+def _blocks(resolved: ResolvedRule) -> Iterator[BlockSyntax]:
+    for said in (resolved.shared.request, resolved.shared.response):
+        if isinstance(said, tuple):
+            yield from said

@@ -1,0 +1,82 @@
+"""Whether a rule for WebSockets asks for what their messages have."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from ...core.expressions.selectors import NamedSelector
+from ...core.expressions.sources import json_sources
+from ...core.rules.model import NAMED_PARTS
+from ..rules.resolve import ResolvedRule
+from ..rules.syntax import BlockSyntax, SourceSyntax
+from ..yaml.nodes import Problems, show
+
+_ESSENCES: Final = frozenset({"text/plain", "text/*", "application/octet-stream", "application/*"})
+_ANY: Final = "*/*"
+
+
+def check(resolved: ResolvedRule, problems: Problems) -> None:
+    """Tell of selectors, types and names that no message of a WebSocket has."""
+    patterns = resolved.rule.patterns
+    if not any(one.websocket for one in patterns):
+        return
+    for block in _blocks(resolved):
+        _check_selectors(block, problems)
+        if block.absent and isinstance(resolved.shared.response, tuple):
+            _check_absent(block, resolved.shared.response, problems)
+        if all(one.websocket for one in patterns) and block.types:
+            _check_types(block, problems)
+    for part, kept in _kept(resolved):
+        problems.add(
+            kept.place,
+            f"a WebSocket has no one request to keep the {part} from,"
+            f" as rule {show(resolved.rule.name)} needs it",
+            "name the source in the response's block, or use `path:` or `query:`",
+        )
+
+
+def _check_selectors(block: BlockSyntax, problems: Problems) -> None:
+    for item in (*block.encrypt, *block.decrypt):
+        if isinstance(item.selector, NamedSelector):
+            problems.add(
+                item.place,
+                f"no message of a WebSocket has {show(item.selector.text)}",
+                "write a rule of its own for requests",
+            )
+
+
+def _check_absent(
+    block: BlockSyntax, of_responses: tuple[BlockSyntax, ...], problems: Problems
+) -> None:
+    for selector, place in block.absent:
+        if isinstance(selector, NamedSelector) and (block in of_responses or not selector.of_head):
+            problems.add(place, f"no message of a WebSocket has {show(selector.text)}")
+
+
+def _check_types(block: BlockSyntax, problems: Problems) -> None:
+    if not any(one == _ANY or one in _ESSENCES for one in block.types):
+        problems.add(
+            block.place,
+            "messages of a WebSocket are `text/plain` or `application/octet-stream`",
+            "leave `type` out",
+        )
+
+
+def _kept(resolved: ResolvedRule) -> Iterator[tuple[str, SourceSyntax]]:
+    """Yield the rule's names in bodies that a response needs."""
+    for part in NAMED_PARTS:
+        kept: SourceSyntax | None = getattr(resolved.shared.names, part)
+        if kept is None or not any(True for _ in json_sources(kept.source)):
+            continue
+        for placed in resolved.items:
+            inherits = getattr(placed.block.names, part) is None
+            if placed.direction == "response" and part in placed.item.bind and inherits:
+                yield part, kept
+                break
+
+
+def _blocks(resolved: ResolvedRule) -> Iterator[BlockSyntax]:
+    for said in (resolved.shared.request, resolved.shared.response):
+        if isinstance(said, tuple):
+            yield from said

@@ -1,0 +1,1 @@
+"""Readers of rules, and their resolution into rules of the core."""

@@ -1,0 +1,245 @@
+"""Which items of one block cannot stand together.
+
+Some would change the same bytes, some read different kinds of bodies.
+"""
+
+from __future__ import annotations
+
+from itertools import combinations
+from typing import Final
+
+from ...core.crypto.token import Form, KeyId, encode_header, jwe_length, short_length
+from ...core.errors import InvalidExpression
+from ...core.expressions.name_readings import FieldNames
+from ...core.expressions.selectors import Any, JsonSelector, NamedSelector, Selector, Step, Whole
+from ...core.expressions.sources import json_sources
+from ...core.rules.model import Item, Nothing, kinds_read_as
+from ..yaml.nodes import Place, Problems, show
+from .syntax import BlockSyntax, FieldSyntax, ItemSyntax
+
+
+def check_block(block: BlockSyntax, problems: Problems) -> None:
+    """Tell of every item that overlaps an earlier one, and of what reads another kind of body."""
+    _check_kinds(block, problems)
+    _check_format(block, problems)
+    placed = [(item, "encrypt") for item in block.encrypt]
+    placed += [(item, "decrypt") for item in block.decrypt]
+    for (first, first_action), (second, second_action) in combinations(placed, 2):
+        if _may_stand_together(first, second, same_action=first_action == second_action):
+            continue
+        problems.add(
+            second.place,
+            f"{_name(second.selector)} overlaps {_name(first.selector)} in {first_action}",
+        )
+
+
+def _check_kinds(block: BlockSyntax, problems: Problems) -> None:
+    """Tell of what stands in one kind of body beside what stands in another."""
+    written = [(one.selector, one.place) for one in (*block.encrypt, *block.decrypt)]
+    written += block.absent
+    named = [one for one, _ in written if _form_of(one)]
+    if not named:
+        return
+    first = named[0]
+    if block.when:
+        problems.add(block.place, "`when` is for JSON", "write a block for each kind of body")
+    for selector, place in written:
+        if isinstance(selector, JsonSelector) or _form_of(selector) not in {"", _form_of(first)}:
+            problems.add(
+                place,
+                f"{_name(selector)} is for {_form_of(selector) or 'JSON'}, {_name(first)} for"
+                f" {_form_of(first)}",
+                "write a block for each kind of body",
+            )
+    for source in (block.names.tenant, block.names.conversation, block.names.message):
+        if source is not None and any(True for _ in json_sources(source.source)):
+            problems.add(source.place, "cannot be read from a form")
+
+
+def _form_of(selector: Selector) -> str:
+    """Return which kind of form a selector is for; empty where it is for none."""
+    if not isinstance(selector, NamedSelector) or selector.of_head:
+        return ""
+    return "multipart forms" if selector.of_parts else "forms"
+
+
+def _check_format(block: BlockSyntax, problems: Problems) -> None:
+    """Tell where no selector of a block reads bodies of the format that it names."""
+    if block.format is None:
+        return
+    kind, place = block.format
+    selectors = [one.selector for one in (*block.encrypt, *block.decrypt)]
+    selectors += [one for one, _ in block.absent]
+    names = (block.names.tenant, block.names.conversation, block.names.message)
+    named = bool(block.when) or any(
+        one is not None and any(True for _ in json_sources(one.source)) for one in names
+    )
+    try:
+        kinds_read_as(kind, selectors, names_in_json=named)
+    except InvalidExpression as error:
+        problems.add(place, error.message)
+
+
+def overlap(first: JsonSelector, second: JsonSelector) -> bool:
+    """Tell whether some value that one selects is, or lies within, one that the other selects.
+
+    Selectors with `..` meet almost everything; of them, only selecting the same value counts.
+    """
+    deep = any(step.deep for step in (*first.steps, *second.steps))
+    seen: set[tuple[int, int]] = set()
+    waiting = [(0, 0)]
+    while waiting:
+        state = waiting.pop()
+        if state in seen:
+            continue
+        seen.add(state)
+        ends = (state[0] == len(first.steps), state[1] == len(second.steps))
+        if all(ends) or (any(ends) and not deep):
+            return True
+        waiting.extend(_together(first, second, state))
+    return False
+
+
+def _may_stand_together(first: ItemSyntax, second: ItemSyntax, *, same_action: bool) -> bool:
+    one, other = first.selector, second.selector
+    if isinstance(one, JsonSelector) and isinstance(other, JsonSelector):
+        return not overlap(one, other)
+    if isinstance(one, NamedSelector) and isinstance(other, NamedSelector):
+        return not _same_named(one, other)
+    if any(isinstance(each, NamedSelector) and each.of_head for each in (one, other)):
+        return True
+    if isinstance(one, Whole) == isinstance(other, Whole):
+        return not isinstance(one, Whole)  # a member beside a pair: told of as two kinds of bodies
+    # Sealing a value and opening tokens elsewhere in the body is fine.
+    return Whole.TOKENS in {one, other} and not same_action
+
+
+def _same_named(one: NamedSelector, other: NamedSelector) -> bool:
+    """Tell whether two may name the same; a part and its filename are two."""
+    if "header" in {one.place, other.place}:
+        return one == other
+    if {one.place, other.place} == {"part", "filename"}:
+        return False
+    return bool(FieldNames({0: one.name}).readings(other.name))
+
+
+def _together(
+    first: JsonSelector, second: JsonSelector, state: tuple[int, int]
+) -> list[tuple[int, int]]:
+    return [
+        (at, other)
+        for at, key in _moves(first.steps, state[0])
+        for other, other_key in _moves(second.steps, state[1])
+        if Any.MEMBER in {key, other_key} or (type(key) is type(other_key) and key == other_key)
+    ]
+
+
+def _moves(steps: tuple[Step, ...], at: int) -> list[tuple[int, str | int | Any]]:
+    if at == len(steps):
+        return []
+    moves: list[tuple[int, str | int | Any]] = [(at + 1, steps[at].key)]
+    if steps[at].deep:
+        moves.append((at, Any.MEMBER))
+    return moves
+
+
+def _name(selector: Selector) -> str:
+    if isinstance(selector, JsonSelector):
+        return show(selector.text)
+    return show(selector.value if isinstance(selector, Whole) else selector.text)
+
+
+def _shortest_head(end: int | None) -> bytes:
+    """Return the shortest head: under a KEK whose id is one character."""
+    return encode_header(KeyId(bytes(12), kek_id="k"), bytes(16), exp=end)
+
+
+_HEADS: Final = {False: _shortest_head(None), True: _shortest_head(2_000_000_000)}
+
+
+def shortest(form: Form, size: int = 0, *, ends: bool = False) -> int:
+    """Return how many characters the shortest token of `size` bytes has, be it one that ends."""
+    return short_length(size) if form == "short" else jwe_length(_HEADS[ends], size)
+
+
+def min_chars(item: ItemSyntax, field: FieldSyntax) -> int | None:
+    """Return how many characters a value must have; None where it need not even be a string."""
+    if item.min_chars is not None or item.string is False:
+        return item.min_chars
+    if field.min_chars is not None:
+        return field.min_chars
+    return 0 if item.string or field.string else None
+
+
+def check_item(item: Item, place: Place, problems: Problems) -> None:
+    """Tell of what an item that seals asks for in vain: no value could be sealed so."""
+    form, least, most = item.form, item.min_chars, item.max_chars
+    ends = item.expires is not None
+    if item.selector is Whole.BODY and form == "short":
+        problems.add(place, "a body keeps its media type, which form `short` cannot")
+    elif item.selector is Whole.BODY and least is not None:
+        problems.add(place, "a body is no string", "select `text`")
+    elif form == "short" and ends:
+        problems.add(
+            place,
+            "form `short` has no place for `expires`",
+            "write `form: jwe`, or `expires: never` on the item",
+        )
+    elif most is not None and most < shortest(form, ends=ends):
+        problems.add(
+            place,
+            f"max_chars {most} holds not even an empty token; {shortest(form, ends=ends)} at least",
+            "" if form == "short" or ends else "or `form: short`",
+        )
+    elif most is not None and most < shortest(form, least or 0, ends=ends):
+        problems.add(place, f"{least} characters never fit into max_chars {most}")
+
+
+def nothing(block: BlockSyntax, rule: str, version: int, problems: Problems) -> Nothing:
+    """Return what becomes of messages of which nothing is sealed.
+
+    It is told where it is not said and `version` of the file demands it, or a later one.
+    """
+    at_will = bool(block.encrypt) and all(one.optional for one in block.encrypt)
+    if block.nothing is not None:
+        word, place = block.nothing
+        if not block.encrypt:
+            problems.add(place, "only stands beside `encrypt`")
+        elif not at_will:
+            problems.add(
+                place, "only stands where all that is sealed is optional; here something is not"
+            )
+        return word
+    # A body that is sealed as a whole is there wherever there is a body.
+    if at_will and not any(isinstance(one.selector, Whole) for one in block.encrypt):
+        optional = f"all that rule {show(rule)} seals here is optional"
+        if version > 1:
+            problems.add(
+                block.place,
+                optional,
+                "write `nothing: refuse` or, where messages with none of it are honest,"
+                " `nothing: pass`",
+            )
+        else:
+            problems.warn(
+                block.place,
+                f"changes with `version: 2`: {optional}, and messages with none of it pass;"
+                " write `nothing: refuse` or `nothing: pass`",
+            )
+    return "pass"
+
+
+def only(block: BlockSyntax, problems: Problems) -> tuple[str, ...] | None:
+    """Return the members that may stand beside those sealed; tell where there are no such."""
+    if block.only is None:
+        return None
+    names, place = block.only
+    selectors = [one.selector for one in block.encrypt]
+    paths = [one for one in selectors if isinstance(one, JsonSelector)]
+    if not any(one.field for one in paths):
+        problems.add(place, "only stands beside `encrypt` of members of JSON")
+    elif any(step.deep for one in paths for step in one.steps):
+        problems.add(
+            place, "is for objects at known places, which `..` does not tell", "name the path"
+        )
+    return names

@@ -1,0 +1,158 @@
+"""Modes, what happens on errors, and what is bound."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Final, cast
+
+from ...core.errors import InvalidExpression
+from ...core.expressions.sources import FirstSource, ListSource, MembersSource, Source, parse_source
+from ...core.formats.escaping import ESCAPES, Escape
+from ...core.rules.model import NAMED_PARTS, PARTS, Part
+from ..schema.mapping_reader import Fields
+from ..schema.rule_keys import ALREADY_SEALED, CASE_VARIANTS, ELSEWHERE, NEVER, ON_ERROR, SOURCES
+from ..yaml.nodes import Mapping, Place, Problems, Scalar, Sequence, show, suggest
+from ..yaml.scalars import choice, elements, expected, positive_duration, text, texts
+from .syntax import AlreadySealed, BindSyntax, Mode, NamesSyntax, OptionsSyntax, SourceSyntax
+
+_LONGEST: Final = 10 * 365 * 86_400.0
+_UNTIL: Final = re.compile(r"permissive until ([0-9]{4}-[0-9]{2}-[0-9]{2})")
+
+
+def options(fields: Fields, problems: Problems) -> OptionsSyntax:
+    """Return the options that `defaults`, a rule or a block says."""
+    mode = fields.get("mode")
+    on_error = _word(fields.get("on_error"), ON_ERROR, problems)
+    escape = _word(fields.get("escape"), ESCAPES, problems)
+    already = _word(fields.get("already_sealed"), ALREADY_SEALED, problems)
+    variants = _word(fields.get("case_variants"), CASE_VARIANTS, problems)
+    elsewhere = _word(fields.get("elsewhere"), ELSEWHERE, problems)
+    return OptionsSyntax(
+        mode=None if mode is None else _mode(mode, problems),
+        keep_unopened=None if on_error is None else on_error == "keep",
+        escape=cast("Escape | None", escape),
+        already_sealed=cast("AlreadySealed | None", already),
+        case_variants_allowed=None if variants is None else variants == "allow",
+        elsewhere_allowed=None if elsewhere is None else elsewhere == "allow",
+        expires=expires(fields.get("expires"), problems),
+    )
+
+
+def expires(place: Place | None, problems: Problems) -> int | None:
+    """Return for how many seconds sealed values open, 0 for ever, or None where it is not said."""
+    if place is None:
+        return None
+    if isinstance(place.node, Scalar) and place.node.text == NEVER:
+        return 0
+    seconds = positive_duration(place, problems, high=_LONGEST)
+    return None if seconds is None else math.ceil(seconds)
+
+
+def bind(fields: Fields, problems: Problems) -> BindSyntax | None:
+    """Return the `bind` that is said."""
+    place = fields.get("bind")
+    if place is None:
+        return None
+    parts: set[Part] = set()
+    for word, at in texts(elements(place, problems), problems):
+        if word not in PARTS:
+            problems.add(at, f"{show(word)} is unknown", suggest(word, PARTS))
+        elif word in parts:
+            problems.add(at, f"{show(word)} stands twice")
+        else:
+            parts.add(word)
+    return BindSyntax(frozenset(parts), place) if parts else None
+
+
+def _mode(place: Place, problems: Problems) -> Mode | None:
+    word = text(place, problems)
+    if word is None:
+        return None
+    if word == "enforce":
+        return Mode()
+    if word == "observe":
+        return Mode(observes=True)
+    match = _UNTIL.fullmatch(word)
+    if match is None:
+        hint = "`permissive until 2027-03-31`" if word.startswith("permissive") else ""
+        message = (
+            f"{show(word)} is not a mode; one of: enforce, observe, permissive until YYYY-MM-DD"
+        )
+        problems.add(place, message, f"for example {hint}" if hint else "")
+        return None
+    try:
+        day = datetime.strptime(match[1], "%Y-%m-%d").replace(tzinfo=UTC)
+    except ValueError:
+        problems.add(place, f"{show(match[1])} is not a day of the calendar")
+        return None
+    return Mode(day.timestamp())
+
+
+def _word(place: Place | None, known: tuple[str, ...], problems: Problems) -> str | None:
+    return None if place is None else choice(place, known, problems)
+
+
+Joined = ListSource | MembersSource | FirstSource
+_KINDS: Final[dict[str, Callable[[tuple[Source, ...]], Joined]]] = {
+    "members": MembersSource,
+    "first": FirstSource,
+}
+
+
+def names(fields: Fields, problems: Problems) -> NamesSyntax:
+    """Return the sources of a rule or block."""
+    return NamesSyntax(**{part: _named(fields.get(part), problems) for part in NAMED_PARTS})
+
+
+def source(place: Place, problems: Problems) -> Source | None:
+    """Return a source, or None after telling what is wrong."""
+    node = place.node
+    if isinstance(node, Sequence):
+        return _joined(place, ListSource, problems)
+    if isinstance(node, Mapping) and _is_joined(node):
+        fields = Fields(place, SOURCES, problems)
+        found = [name for name in _KINDS if fields.get(name) is not None]
+        if len(found) == 1:
+            return _joined(fields[found[0]], _KINDS[found[0]], problems)
+        if found:
+            problems.add(place, "give one of `members` and `first`")
+        return None
+    written = text(place, problems)
+    if written is None:
+        return None
+    try:
+        return parse_source(written)
+    except InvalidExpression as error:
+        problems.add(place, error.message, error.hint)
+        return None
+
+
+def _is_joined(node: Mapping) -> bool:
+    """Tell whether a mapping was meant: `{id}` is a text without its quotes."""
+    return not (
+        len(node.entries) == 1
+        and isinstance(node.entries[0][1], Scalar)
+        and node.entries[0][1].kind == "null"
+    )
+
+
+def _joined(
+    place: Place, kind: Callable[[tuple[Source, ...]], Joined], problems: Problems
+) -> Source | None:
+    if not isinstance(place.node, Sequence):
+        expected(place, "a list of sources", problems)
+        return None
+    places = elements(place, problems)
+    parts = [source(one, problems) for one in places]
+    whole = tuple(one for one in parts if one is not None)
+    return kind(whole) if whole and len(whole) == len(parts) else None
+
+
+def _named(place: Place | None, problems: Problems) -> SourceSyntax | None:
+    if place is None:
+        return None
+    found = source(place, problems)
+    return None if found is None else SourceSyntax(found, place)

@@ -1,0 +1,271 @@
+"""From rules as they are written to the core's rules: defaults, fields and binds put together."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from ...core.expressions.selectors import Whole
+from ...core.expressions.sources import Source
+from ...core.formats.escaping import Escape
+from ...core.http.message import Direction
+from ...core.rules.model import (
+    NAMED_PARTS,
+    PARTS,
+    Behaviour,
+    Block,
+    Item,
+    NamedPart,
+    Names,
+    Part,
+    Rule,
+    Verdict,
+)
+from ..yaml.nodes import Place, Problems, show
+from . import item_checks
+from .syntax import (
+    BlockSyntax,
+    CommonSyntax,
+    FieldSyntax,
+    ItemSyntax,
+    NamesSyntax,
+    OptionsSyntax,
+    RuleSyntax,
+    SharedSyntax,
+    SourceSyntax,
+    inherit,
+    overlay,
+)
+
+Action = Literal["encrypt", "decrypt"]
+DEFAULT_BIND: Final[frozenset[Part]] = frozenset({"tenant", "conversation", "field"})
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What a rule stands in: its file, and its listener's defaults and limit."""
+
+    common: CommonSyntax
+    defaults: SharedSyntax
+    max_body: int
+
+
+@dataclass(frozen=True, slots=True)
+class PlacedItem:
+    """An item of the core with where it stands and what it does."""
+
+    item: Item
+    place: Place
+    action: Action
+    direction: Direction
+    block: BlockSyntax
+
+
+@dataclass(frozen=True, slots=True)
+class ResolvedRule:
+    """A rule of the core with its syntax, defaults put in, and its items with their places."""
+
+    rule: Rule
+    syntax: RuleSyntax
+    shared: SharedSyntax
+    items: tuple[PlacedItem, ...]
+
+
+def resolve(syntax: RuleSyntax, around: Surroundings, problems: Problems) -> ResolvedRule:
+    """Return the rule that its syntax and surroundings make; mistakes are told."""
+    return _Resolver(syntax, around, problems).resolve()
+
+
+class _Resolver:
+    def __init__(self, syntax: RuleSyntax, around: Surroundings, problems: Problems) -> None:
+        self._syntax = syntax
+        self._around = around
+        self._problems = problems
+        self._shared = inherit(around.defaults, syntax.shared)
+        self._items: list[PlacedItem] = []
+
+    def resolve(self) -> ResolvedRule:
+        rule = Rule(
+            name=self._syntax.name,
+            patterns=tuple(pattern for pattern, _ in self._syntax.patterns),
+            names=_names(self._shared.names),
+            request=self._behaviour("request"),
+            response=self._behaviour("response"),
+            max_body=self._around.max_body,
+            shuts_on_poison=bool(self._shared.shuts_on_poison),
+            observes=self._observes(),
+        )
+        return ResolvedRule(rule, self._syntax, self._shared, tuple(self._items))
+
+    def _observes(self) -> bool:
+        mode = self._shared.options.mode
+        observes = mode is not None and mode.observes
+        for said in (self._shared.request, self._shared.response):
+            for block in () if said is None or isinstance(said, Verdict) else said:
+                if block.options.mode is not None and block.options.mode.observes:
+                    self._problems.add(block.place, "`observe` is the mode of a whole rule")
+        if observes:
+            self._problems.warn(
+                self._syntax.place,
+                "observes: its messages pass as they are, and nothing of them is sealed",
+            )
+        return observes
+
+    def _behaviour(self, direction: Direction) -> Behaviour:
+        said = self._shared.request if direction == "request" else self._shared.response
+        if direction == "response" and self._shared.request is Verdict.REJECT:
+            said = None  # a rejected request has no response
+        if said is None:
+            return Verdict.PASS
+        if isinstance(said, Verdict):
+            return said
+        own = self._syntax.shared
+        inherited = (own.request if direction == "request" else own.response) is None
+        return tuple(self._block(one, direction, inherited=inherited) for one in said)
+
+    def _block(self, block: BlockSyntax, direction: Direction, *, inherited: bool) -> Block:
+        item_checks.check_block(block, self._problems)
+        options = overlay(self._shared.options, block.options)
+        encrypt = self._act("encrypt", block, direction, inherited=inherited)
+        decrypt = self._act("decrypt", block, direction, inherited=inherited)
+        plain = Block()
+        return Block(
+            encrypt=encrypt,
+            decrypt=decrypt,
+            absent=tuple(selector for selector, _ in block.absent),
+            names=_names(block.names),
+            types=block.types,
+            statuses=block.statuses,
+            permissive_until=options.mode.permissive_until if options.mode else None,
+            keep_unopened=direction == "response" and bool(decrypt and options.keep_unopened),
+            already_sealed=options.already_sealed or "seal",
+            case_variants_allowed=bool(options.case_variants_allowed),
+            elsewhere_allowed=bool(options.elsewhere_allowed),
+            max_tokens=block.max_tokens or plain.max_tokens,
+            placeholder=block.placeholder or plain.placeholder,
+            escape=self._escape(options, decrypt, direction, block),
+            rendered=block.rendered,
+            format=block.format[0] if block.format else None,
+            when=block.when,
+            nothing=item_checks.nothing(
+                block, self._syntax.name, self._around.common.version, self._problems
+            ),
+            only=item_checks.only(block, self._problems),
+        )
+
+    def _escape(
+        self,
+        options: OptionsSyntax,
+        decrypt: tuple[Item, ...],
+        direction: Direction,
+        block: BlockSyntax,
+    ) -> Escape:
+        said = options.escape or "auto"
+        if direction == "request":
+            return "auto"
+        for item, syntax in zip(decrypt, block.decrypt, strict=True):
+            if said == "none" and item.selector is Whole.TOKENS:
+                self._problems.warn(
+                    syntax.place,
+                    "opens with `escape: none`: where the backend puts what it holds into a page,"
+                    " whoever wrote it writes that page's HTML and scripts",
+                )
+        return said
+
+    def _act(
+        self, action: Action, block: BlockSyntax, direction: Direction, *, inherited: bool
+    ) -> tuple[Item, ...]:
+        made: list[Item] = []
+        for syntax in block.encrypt if action == "encrypt" else block.decrypt:
+            item = self._item(syntax, block, action, inherited=inherited)
+            made.append(item)
+            self._items.append(PlacedItem(item, syntax.place, action, direction, block))
+        return tuple(made)
+
+    def _item(
+        self, syntax: ItemSyntax, block: BlockSyntax, action: Action, *, inherited: bool
+    ) -> Item:
+        field = self._around.common.fields.get(syntax.field or "", FieldSyntax())
+        bind = self._bind(syntax, field, block, inherited=inherited)
+        parties = _parties(action, overlay(self._shared.names, block.names), block.names)
+        if syntax.selector is Whole.TOKENS:
+            purpose = self._shared.purpose
+            return Item(syntax.selector, "tokens", bind, purpose=purpose, parties=parties)
+        said = syntax.form or field.form
+        seals = action == "encrypt"
+        item = Item(
+            selector=syntax.selector,
+            field=syntax.field or "",
+            bind=bind,
+            form=said or "jwe",
+            max_chars=syntax.max_chars or field.max_chars,
+            min_chars=item_checks.min_chars(syntax, field) if seals else None,
+            optional=syntax.optional,
+            expires=self._expires(syntax, block) if seals else None,
+            purpose=self._shared.purpose if "purpose" in bind else None,
+            parties=parties,
+            framed=said is None and (syntax.max_chars or field.max_chars) is None,
+            each=syntax.each,
+            elsewhere_allowed=syntax.elsewhere_allowed,
+        )
+        if seals:
+            item_checks.check_item(item, syntax.place, self._problems)
+        return item
+
+    def _expires(self, item: ItemSyntax, block: BlockSyntax) -> int | None:
+        said = (item.expires, block.options.expires, self._shared.options.expires)
+        return next((one for one in said if one is not None), None) or None
+
+    def _bind(
+        self, item: ItemSyntax, field: FieldSyntax, block: BlockSyntax, *, inherited: bool
+    ) -> frozenset[Part]:
+        # Of a bind that the rule inherits, parts that it does not give are left out.
+        own = None if block.bind and inherited else block.bind or self._shared.bind
+        said = block.bind or own or field.bind or self._around.defaults.bind
+        wanted = DEFAULT_BIND if said is None else said.parts
+        if item.field is None and "field" in wanted:
+            self._problems.add(
+                item.place if own is None else own.place,
+                "`tokens` opens tokens of any field, so it needs a bind without `field`",
+                "for example `bind: [tenant, conversation]`",
+            )
+            wanted -= {"field"}
+        given = frozenset(part for part in PARTS if part in wanted and self._gives(part, block))
+        if own is not None and given < wanted:
+            self._tell_of_missing(own.place, wanted - given)
+        elif not given:
+            self._problems.add(item.place, "nothing binds this value", "give the rule a `tenant`")
+        return given
+
+    def _gives(self, part: Part, block: BlockSyntax) -> bool:
+        if part == "field":
+            return True
+        if part == "purpose":
+            return self._shared.purpose is not None
+        return getattr(block.names, part) is not None or self._named(part)
+
+    def _named(self, part: str) -> bool:
+        return getattr(self._shared.names, part) is not None
+
+    def _tell_of_missing(self, place: Place, missing: frozenset[Part]) -> None:
+        for part in sorted(missing):
+            self._problems.add(
+                place, f"binds `{part}`, which the rule {show(self._syntax.name)} does not give"
+            )
+
+
+def _names(syntax: NamesSyntax) -> Names:
+    return Names(**{part: _source(syntax.get(part)) for part in NAMED_PARTS})
+
+
+def _parties(action: Action, names: NamesSyntax, own: NamesSyntax) -> frozenset[NamedPart]:
+    """Return who chooses the key of a value; `own` are the names that its block gives itself."""
+    parts: tuple[NamedPart, ...] = ("sender", "recipients") if action == "encrypt" else ("reader",)
+    found = frozenset(part for part in parts if names.get(part) is not None)
+    # The sender of a rule is who sends its requests. Of what is read, the block tells.
+    asks = action == "decrypt" and found and own.get("sender") is not None
+    return found | {"sender"} if asks else found
+
+
+def _source(syntax: SourceSyntax | None) -> Source | None:
+    return None if syntax is None else syntax.source

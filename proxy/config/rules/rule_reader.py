@@ -1,0 +1,77 @@
+"""Rules, defaults and fields as the file writes them."""
+
+from __future__ import annotations
+
+from ...core.errors import InvalidExpression
+from ...core.expressions.routes import Pattern, parse_pattern
+from ..schema.admin_keys import rule_log
+from ..schema.mapping_reader import Fields
+from ..schema.rule_keys import DEFAULTS, FIELD, POISON, RULE
+from ..yaml.nodes import Mapping, Place, Problems
+from ..yaml.scalars import choice, expected, one_or_more, text, texts
+from .block_reader import behaviour
+from .item_reader import how_sealed
+from .option_reader import bind, names, options
+from .syntax import FieldSyntax, RuleSyntax, SharedSyntax
+
+
+def defaults(place: Place | None, problems: Problems) -> SharedSyntax:
+    """Return the defaults of a listener."""
+    if place is None:
+        return SharedSyntax()
+    return _shared(Fields(place, DEFAULTS, problems), problems)
+
+
+def rule(place: Place, problems: Problems) -> RuleSyntax | None:
+    """Return a rule, or None where it has no name or no route, which is then told."""
+    fields = Fields(place, RULE, problems)
+    shared = _shared(fields, problems)
+    name_place, match_place = fields.get("name"), fields.get("match")
+    name = None if name_place is None else text(name_place, problems)
+    patterns = () if match_place is None else _patterns(match_place, problems)
+    if name is None or name_place is None:
+        return None
+    return RuleSyntax(name, name_place, patterns, shared)
+
+
+def fields_by_name(place: Place | None, problems: Problems) -> dict[str, FieldSyntax]:
+    """Return what the file says of its fields."""
+    if place is None:
+        return {}
+    if not isinstance(place.node, Mapping):
+        expected(place, "a mapping", problems)
+        return {}
+    found: dict[str, FieldSyntax] = {}
+    for key, node in place.node.entries:
+        fields = Fields(place.member(key.text, node), FIELD, problems)
+        found[key.text] = FieldSyntax(*how_sealed(fields, problems), bind(fields, problems))
+    return found
+
+
+def _shared(fields: Fields, problems: Problems) -> SharedSyntax:
+    request, response = fields.get("request"), fields.get("response")
+    purpose, poison = fields.get("purpose"), fields.get("poison")
+    on_poison = None if poison is None else choice(poison, POISON, problems)
+    return SharedSyntax(
+        names=names(fields, problems),
+        purpose=None if purpose is None else text(purpose, problems),
+        purpose_place=purpose,
+        request=None if request is None else behaviour(request, "request", problems),
+        response=None if response is None else behaviour(response, "response", problems),
+        options=options(fields, problems),
+        bind=bind(fields, problems),
+        log=rule_log(fields.get("log"), problems),
+        shuts_on_poison=None if on_poison is None else on_poison == "shut",
+    )
+
+
+def _patterns(place: Place, problems: Problems) -> tuple[tuple[Pattern, Place], ...]:
+    found: list[tuple[Pattern, Place]] = []
+    for written, at in texts(one_or_more(place, problems), problems):
+        try:
+            pattern = parse_pattern(written)
+        except InvalidExpression as error:
+            problems.add(at, error.message, error.hint)
+            continue
+        found.append((pattern, at))
+    return tuple(found)

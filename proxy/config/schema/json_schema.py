@@ -1,0 +1,49 @@
+"""The JSON Schema (2020-12) of a configuration, made from the tables that the loader reads by."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from .file_keys import FILE, KEYRING, SECRET, STORE, TABLES
+from .rule_keys import BLOCK, SOURCES
+from .tables import TEXT, Key, Schema, Table, many, table
+
+_ONE_OF: Final = {SECRET.name, SOURCES.name}
+
+
+def schema() -> dict[str, object]:
+    """Return the schema, for editors and `sealyard schema`."""
+    definitions: dict[str, object] = {one.name: _object(one) for one in TABLES if one is not FILE}
+    definitions["source"] = {"anyOf": [TEXT, many(table("source")), table(SOURCES.name)]}
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "Sealyard configuration",
+        **_object(FILE),
+        "$defs": definitions,
+    }
+
+
+def _object(one: Table) -> dict[str, object]:
+    found: dict[str, object] = {
+        "type": "object",
+        "properties": {key.name: _property(key) for key in one.keys},
+        "additionalProperties": False,
+    }
+    required = [key.name for key in one.keys if key.required]
+    if required:
+        found["required"] = required
+    if one.name in _ONE_OF:
+        found |= {"minProperties": 1, "maxProperties": 1}
+    if one is KEYRING:
+        found["oneOf"] = [{"required": ["passphrase"]}, {"required": ["key"]}]
+    if one is STORE:
+        alternatives = ["url"], ["cluster"], ["sentinels", "service"]
+        found["oneOf"] = [{"required": names} for names in alternatives]
+    if one is BLOCK:
+        found["minProperties"] = 1
+    return found
+
+
+def _property(key: Key) -> Schema:
+    doc = f"{key.doc} Not supported yet." if key.later else key.doc
+    return {"description": doc, **key.schema}

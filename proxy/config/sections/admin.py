@@ -1,0 +1,187 @@
+"""The section `admin`: where it listens, and who may do what there."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final, TypeVar, cast
+
+from ..schema.admin_keys import ADMIN, ADMIN_ACCOUNT, ADMIN_CLIENT, ADMIN_KUBERNETES, ADMIN_TOKEN
+from ..schema.mapping_reader import Fields
+from ..settings import (
+    ADMIN_SCOPES,
+    AdminAccount,
+    AdminClient,
+    AdminKubernetes,
+    AdminScope,
+    AdminSettings,
+    AdminToken,
+    TcpAddress,
+)
+from ..yaml.nodes import Place, Problems, Scalar, show
+from ..yaml.scalars import choice, elements, switch, text
+from .addresses import Files
+from .traffic import listener_tls
+
+SIMPLE_SCOPES: Final[frozenset[AdminScope]] = frozenset({"read", "keys", "reload"})
+"""What the one `token` may do: everything but to seal and to open values."""
+
+SIMPLE_NAME: Final = "token"
+_POD: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount")
+_CLUSTER: Final = TcpAddress("kubernetes.default.svc", 443)
+_ACCOUNT: Final = re.compile(r"[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?/[a-z0-9]([a-z0-9.-]*[a-z0-9])?")
+_NAME: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_KINDS: Final = ("subject", "dns", "uri")
+
+Read = TypeVar("Read")
+
+
+def admin_settings(place: Place | None, files: Files, problems: Problems) -> AdminSettings | None:
+    """Return the settings of the admin API; what is wrong with them is told."""
+    if place is None:
+        return None
+    fields = Fields(place, ADMIN, problems)
+    listen_place = fields.get("listen")
+    listen = None if listen_place is None else files.listen(listen_place, problems)
+    tokens = (*_simple(fields.get("token"), files, problems), *_tokens(fields, files, problems))
+    tls = listener_tls(fields.get("tls"), files, problems)
+    clients = _each(fields.get("clients"), _client, problems)
+    cluster = _kubernetes(fields.get("kubernetes"), files, problems)
+    if fields.whole and not any(
+        fields.get(name) for name in ("token", "tokens", "clients", "kubernetes")
+    ):
+        problems.add(place, "admits nobody", "give `token: {file: path}`")
+    clients_place = fields.get("clients")
+    if clients_place is not None and (tls is None or tls.client_ca is None):
+        problems.add(clients_place, "needs `tls` with `client_ca` beside it")
+    _tell_doubles(place, (*(one.name for one in tokens), *(one.name for one in clients)), problems)
+    if listen is None:
+        return None
+    page, tap = (_switch(fields.get(name), problems) for name in ("status_page", "tap"))
+    return AdminSettings(listen, tokens, tls, clients, cluster, page, tap)
+
+
+def _switch(place: Place | None, problems: Problems) -> bool:
+    return place is not None and bool(switch(place, problems))
+
+
+def _simple(place: Place | None, files: Files, problems: Problems) -> tuple[AdminToken, ...]:
+    secret = None if place is None else files.secret(place, problems)
+    return () if secret is None else (AdminToken(SIMPLE_NAME, secret, SIMPLE_SCOPES),)
+
+
+def _tokens(fields: Fields, files: Files, problems: Problems) -> tuple[AdminToken, ...]:
+    def token(place: Place, problems: Problems) -> AdminToken | None:
+        one = Fields(place, ADMIN_TOKEN, problems)
+        secret_place, expires_place = one.get("token"), one.get("expires")
+        name, scopes = _name(one, problems), _scopes(one, problems)
+        secret = None if secret_place is None else files.secret(secret_place, problems)
+        expires = 0 if expires_place is None else _time(expires_place, problems)
+        if name is None or secret is None or not scopes or expires is None:
+            return None
+        return AdminToken(name, secret, scopes, expires)
+
+    return _each(fields.get("tokens"), token, problems)
+
+
+def _client(place: Place, problems: Problems) -> AdminClient | None:
+    one = Fields(place, ADMIN_CLIENT, problems)
+    name, scopes = _name(one, problems), _scopes(one, problems)
+    said = [kind for kind in _KINDS if one.get(kind) is not None]
+    if one.whole and len(said) != 1:
+        problems.add(place, "give one of `subject`, `dns` and `uri`")
+    if len(said) != 1:
+        return None
+    value = text(one[said[0]], problems)
+    if name is None or value is None or not scopes:
+        return None
+    return AdminClient(name, said[0], value, scopes)
+
+
+def _kubernetes(place: Place | None, files: Files, problems: Problems) -> AdminKubernetes | None:
+    if place is None:
+        return None
+    fields = Fields(place, ADMIN_KUBERNETES, problems)
+    accounts = _each(fields.get("accounts"), _account, problems)
+    audience_place, api_place = fields.get("audience"), fields.get("api")
+    audience = None if audience_place is None else text(audience_place, problems)
+    address: object = _CLUSTER
+    if api_place is not None:
+        upstream = files.upstream(api_place, problems)
+        address = upstream.address if upstream is not None and upstream.tls else None
+        if upstream is not None and not upstream.tls:
+            problems.add(api_place, "is asked over `https` only")
+    ca, token = _path(fields, "ca", files, problems), _path(fields, "token_file", files, problems)
+    if audience is None or not isinstance(address, TcpAddress):
+        return None
+    return AdminKubernetes(
+        accounts, audience, address, ca or _POD / "ca.crt", token or _POD / "token"
+    )
+
+
+def _account(place: Place, problems: Problems) -> AdminAccount | None:
+    one = Fields(place, ADMIN_ACCOUNT, problems)
+    written, scopes = _text(one, "account", problems), _scopes(one, problems)
+    if written is not None and not _ACCOUNT.fullmatch(written):
+        problems.add(one["account"], f"{show(written)} is not `namespace/name`")
+        return None
+    return None if written is None or not scopes else AdminAccount(written, scopes)
+
+
+def _each(
+    place: Place | None, reader: Callable[[Place, Problems], Read | None], problems: Problems
+) -> tuple[Read, ...]:
+    places = [] if place is None else elements(place, problems)
+    return tuple(found for one in places if (found := reader(one, problems)) is not None)
+
+
+def _scopes(fields: Fields, problems: Problems) -> frozenset[AdminScope]:
+    place = fields.get("scopes")
+    places = [] if place is None else elements(place, problems)
+    words = [choice(one, ADMIN_SCOPES, problems) for one in places]
+    return frozenset(cast("AdminScope", word) for word in words if word is not None)
+
+
+def _name(fields: Fields, problems: Problems) -> str | None:
+    written = _text(fields, "name", problems)
+    if written is not None and not _NAME.fullmatch(written):
+        problems.add(fields["name"], f"{show(written)} is not 1 to 64 of A-Z a-z 0-9 . _ -")
+        return None
+    return written
+
+
+def _text(fields: Fields, name: str, problems: Problems) -> str | None:
+    place = fields.get(name)
+    return None if place is None else text(place, problems)
+
+
+def _path(fields: Fields, name: str, files: Files, problems: Problems) -> Path | None:
+    place = fields.get(name)
+    return None if place is None else files.path(place, problems)
+
+
+def _time(place: Place, problems: Problems) -> int | None:
+    """Return a day, or a time with its offset, as seconds since 1970."""
+    node = place.node
+    written = node.text if isinstance(node, Scalar) else ""
+    try:
+        said = datetime.fromisoformat(written)
+    except ValueError:
+        said = None
+    if said is not None and "T" not in written:
+        said = said.replace(tzinfo=UTC)
+    if said is None or said.tzinfo is None:
+        hint = "write `2027-06-01` or `2027-06-01T12:00:00Z`"
+        problems.add(place, f"{show(written)} is not a time", hint)
+        return None
+    return int(said.timestamp())
+
+
+def _tell_doubles(place: Place, names: Iterable[str], problems: Problems) -> None:
+    seen: set[str] = set()
+    for name in names:
+        if name in seen:
+            problems.add(place, f"the name {show(name)} is given twice")
+        seen.add(name)

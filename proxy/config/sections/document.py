@@ -1,0 +1,101 @@
+"""The whole file: its sections put together as settings."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from ...core.rules.model import Rule
+from ..checks import seal_open_match
+from ..rules.rule_reader import fields_by_name
+from ..rules.syntax import CommonSyntax
+from ..schema.file_keys import AUDIT, FILE, HEALTH, ON_FAILURE
+from ..schema.mapping_reader import Fields
+from ..settings import AuditSettings, HealthSettings, KeySettings, ListenerSettings, Settings
+from ..yaml.nodes import Place, Problems
+from ..yaml.scalars import choice, elements, whole
+from .addresses import Files
+from .admin import admin_settings
+from .keys import check_loss, key_settings
+from .listeners import MAX_RULES, check_together, listener
+
+
+def audit_settings(
+    place: Place | None, keys: KeySettings | None, files: Files, problems: Problems
+) -> AuditSettings | None:
+    """Return where the audit log is; None where nothing is said, or after telling what is wrong."""
+    if place is None:
+        return None
+    fields = Fields(place, AUDIT, problems)
+    file_place, on_failure = fields.get("file"), fields.get("on_failure")
+    block = on_failure is None or choice(on_failure, ON_FAILURE, problems) != "warn"
+    if file_place is not None:
+        file = files.path(file_place, problems)
+    else:
+        file = None if keys is None else keys.keyring.with_name(f"{keys.keyring.name}.audit")
+    return None if file is None else AuditSettings(file, block)
+
+
+VERSIONS: Final = (1, 2)
+"""The versions of configurations that this program reads; the last is what `init` writes."""
+MOST: Final = 1_000_000
+
+
+def settings(place: Place, files: Files, problems: Problems) -> Settings | None:
+    """Return what the file says, or None after telling what is wrong."""
+    fields = Fields(place, FILE, problems)
+    keys_place = fields.get("keys")
+    version = _version(fields.get("version"), problems)
+    keys = None if keys_place is None else key_settings(keys_place, files, problems)
+    admin = admin_settings(fields.get("admin"), files, problems)
+    health = _health(fields.get("health"), files, problems)
+    audit = audit_settings(fields.get("audit"), keys, files, problems)
+    listeners = _listeners(fields, version, files, problems)
+    if keys is None or keys_place is None:
+        return None
+    rules = [rule for one in listeners for rule in one.rules]
+    check_loss(keys_place, keys, version, problems, end_to_end=any(map(_issues_packages, rules)))
+    return Settings(version, keys, listeners, admin, health, audit)
+
+
+def _version(place: Place | None, problems: Problems) -> int:
+    said = None if place is None else whole(place, problems, low=0, high=MOST)
+    if said in VERSIONS:
+        return said
+    if place is not None and said is not None:
+        known = " and ".join(map(str, VERSIONS))
+        problems.add(place, "is another version", f"this program reads {known}")
+    return VERSIONS[-1]
+
+
+def _listeners(
+    fields: Fields, version: int, files: Files, problems: Problems
+) -> tuple[ListenerSettings, ...]:
+    before = problems.count
+    common = CommonSyntax(version, fields_by_name(fields.get("fields"), problems))
+    place = fields.get("listeners")
+    places = [] if place is None else elements(place, problems)
+    found = [listener(one, common, files, problems) for one in places]
+    check_together(found, problems)
+    rules = [rule for one in found for rule in one.rules]
+    if place is not None and len(rules) > MAX_RULES:
+        problems.add(place, f"{len(rules)} rules are too many; {MAX_RULES} at most")
+    if problems.count == before:
+        # A rule that is not understood would look as if its fields were not sealed.
+        seal_open_match.check(rules, problems)
+    return tuple(one.settings for one in found if one.settings is not None)
+
+
+def _issues_packages(rule: Rule) -> bool:
+    """Whether a rule seals for recipients, whose key packages stand in the store."""
+    blocks = [
+        one for each in (rule.request, rule.response) if isinstance(each, tuple) for one in each
+    ]
+    return any("recipients" in item.parties for one in blocks for item in one.encrypt)
+
+
+def _health(place: Place | None, files: Files, problems: Problems) -> HealthSettings | None:
+    if place is None:
+        return None
+    listen_place = Fields(place, HEALTH, problems).get("listen")
+    listen = None if listen_place is None else files.listen(listen_place, problems)
+    return None if listen is None else HealthSettings(listen)

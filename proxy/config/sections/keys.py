@@ -1,0 +1,220 @@
+"""The section `keys`: keyring, store, sessions."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final, Literal, cast
+
+from ..schema.file_keys import IDENTITY, KEYRING, KEYS, PIN, PINS, SESSIONS
+from ..schema.mapping_reader import Fields
+from ..settings import (
+    PACKAGE_MAX_AGE,
+    PIN_MODES,
+    IdentitySettings,
+    KeySettings,
+    PinMode,
+    PinSettings,
+    RootSettings,
+)
+from ..yaml.nodes import Mapping, Place, Problems, Sequence, show
+from ..yaml.scalars import (
+    choice,
+    duration,
+    elements,
+    expected,
+    positive_duration,
+    switch,
+    text,
+    texts,
+)
+from .addresses import Files
+from .store import StoreChoice, store_choice
+
+_KID: Final = re.compile(r"[A-Za-z0-9_-]{43}")
+
+
+def pin_settings(place: Place, problems: Problems) -> PinSettings:
+    """Return the settings of pins; what is wrong is told."""
+    fields = Fields(place, PINS, problems)
+    mode, listed = fields.get("mode"), fields.get("participants")
+    word = None if mode is None else choice(mode, PIN_MODES, problems)
+    chosen = PinSettings() if word is None else PinSettings(cast("PinMode", word))
+    if listed is None:
+        return chosen
+    kids: dict[str, frozenset[str]] = {}
+    for one in elements(listed, problems):
+        _listed(one, kids, problems)
+    return PinSettings(chosen.mode, kids)
+
+
+def _listed(place: Place, kids: dict[str, frozenset[str]], problems: Problems) -> None:
+    fields = Fields(place, PIN, problems)
+    named, keys = fields.get("participant"), fields.get("keys")
+    who = None if named is None else text(named, problems)
+    found = [] if keys is None else texts(elements(keys, problems), problems)
+    for kid, at in found:
+        if not _KID.fullmatch(kid):
+            problems.add(
+                at,
+                f"{show(kid)} is not a thumbprint of 43 characters (RFC 7638)",
+                "`sealyard participants list` prints them",
+            )
+    if who is None or named is None:
+        return
+    if who in kids:
+        problems.add(named, f"{show(who)} is listed twice", "list all their keys in one element")
+    kids[who] = frozenset(kid for kid, _ in found)
+
+
+HOUR: Final = 3600.0
+DAY: Final = 24 * HOUR
+_MOST_GRACE: Final = 366 * DAY
+_KEYRING_ID: Final = re.compile(r"[A-Za-z0-9_-]{22}")
+
+
+def key_settings(place: Place, files: Files, problems: Problems) -> KeySettings | None:
+    """Return the settings of keys, or None after telling what is wrong."""
+    fields = Fields(place, KEYS, problems)
+    store, sessions, keyring = fields.get("store"), fields.get("sessions"), fields.get("keyring")
+    named = fields.get("identities")
+    identities = None if named is None else _identities(named, files, problems)
+    pinned = fields.get("pins")
+    pins = PinSettings() if pinned is None else pin_settings(pinned, problems)
+    chosen = StoreChoice() if store is None else store_choice(store, files, problems)
+    kept = _Kept() if sessions is None else _sessions(sessions, problems)
+    opened = None if keyring is None else _keyring(keyring, files, problems)
+    if opened is None or chosen is None:
+        return None
+    path, root, keyring_id = opened
+    return KeySettings(
+        path,
+        root,
+        chosen.address,
+        kept.mode,
+        ttl=kept.ttl,
+        grace=kept.grace,
+        revocation_max_age=kept.revocation_max_age,
+        package_max_age=kept.package_max_age,
+        accept_loss=kept.accept_loss,
+        redis=chosen.redis,
+        identities=identities,
+        pins=pins,
+        keyring_id=keyring_id,
+    )
+
+
+def _identities(
+    place: Place, files: Files, problems: Problems
+) -> tuple[IdentitySettings, ...] | None:
+    if not isinstance(place.node, Sequence):
+        expected(place, "a list of identities", problems)
+        return None
+    found = [_identity(one, files, problems) for one in elements(place, problems)]
+    return tuple(one for one in found if one is not None)
+
+
+def _identity(place: Place, files: Files, problems: Problems) -> IdentitySettings | None:
+    fields = Fields(place, IDENTITY, problems)
+    named, secret, file = (fields.get(one) for one in ("participant", "passphrase", "file"))
+    participant = None if named is None else text(named, problems)
+    passphrase = None if secret is None else files.secret(secret, problems)
+    path = None if file is None else files.path(file, problems)
+    return None if participant is None else IdentitySettings(participant, passphrase, path)
+
+
+def _keyring(
+    place: Place, files: Files, problems: Problems
+) -> tuple[Path, RootSettings, str | None] | None:
+    fields = Fields(place, KEYRING, problems)
+    path = files.path(fields["file"], problems) if fields.get("file") else None
+    root = _root(fields, files, problems)
+    pinned = fields.get("id")
+    named = None if pinned is None else text(pinned, problems)
+    if pinned is not None and named is not None and not _KEYRING_ID.fullmatch(named):
+        problems.add(pinned, "is no keyring's id", "`sealyard keys list` tells it")
+    return None if path is None or root is None else (path, root, named)
+
+
+def _root(fields: Fields, files: Files, problems: Problems) -> RootSettings | None:
+    passphrase, key = fields.get("passphrase"), fields.get("key")
+    if passphrase is not None and key is not None:
+        problems.add(fields.place, "give one of `passphrase` and `key`")
+        return None
+    if passphrase is not None:
+        secret = files.secret(passphrase, problems)
+        return None if secret is None else RootSettings("passphrase", secret)
+    if key is not None:
+        secret = files.secret(key, problems)
+        if secret is None:
+            return None
+        if secret.file is None:
+            problems.add(key, "a root key is read from a file", "write `{file: path}`")
+            return None
+        return RootSettings("file", secret)
+    if isinstance(fields.place.node, Mapping):
+        problems.add(
+            fields.place, "lacks what opens the keyring", "give `passphrase: {env: NAME}` or `key`"
+        )
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """How sessions are made, and for how many seconds they are kept."""
+
+    mode: Literal["durable", "ephemeral"] = "durable"
+    ttl: float = HOUR
+    grace: float = HOUR
+    revocation_max_age: float = 30.0
+    package_max_age: float = PACKAGE_MAX_AGE
+    accept_loss: bool = False
+
+
+def _sessions(place: Place, problems: Problems) -> _Kept:
+    fields = Fields(place, SESSIONS, problems)
+    kept = _Kept()
+    mode, ttl, grace = fields.get("mode"), fields.get("ttl"), fields.get("grace")
+    if mode is not None and choice(mode, ("durable", "ephemeral"), problems) == "ephemeral":
+        kept = replace(kept, mode="ephemeral")
+    if ttl is not None:
+        kept = replace(kept, ttl=positive_duration(ttl, problems, high=DAY) or HOUR)
+    if grace is not None:
+        kept = replace(kept, grace=duration(grace, problems, high=_MOST_GRACE) or 0.0)
+    age = fields.get("revocation_max_age")
+    if age is not None:
+        seconds = duration(age, problems, high=HOUR)
+        if seconds is not None and seconds < 1:
+            problems.add(age, "is less than the 1s that is allowed")
+        kept = replace(kept, revocation_max_age=seconds or kept.revocation_max_age)
+    accepted = fields.get("accept_loss")
+    if accepted is not None:
+        kept = replace(kept, accept_loss=bool(switch(accepted, problems)))
+    return _with_packages(kept, fields.get("package_max_age"), problems)
+
+
+def _with_packages(kept: _Kept, place: Place | None, problems: Problems) -> _Kept:
+    if place is None:
+        return kept
+    seconds = positive_duration(place, problems, high=PACKAGE_MAX_AGE)
+    if seconds is not None and seconds < kept.ttl:
+        problems.add(place, "is less than `ttl`: keys would seal for longer than they open")
+    return replace(kept, package_max_age=seconds or kept.package_max_age)
+
+
+def check_loss(
+    place: Place, keys: KeySettings, version: int, problems: Problems, *, end_to_end: bool
+) -> None:
+    """Tell of keys that would stand in memory alone, unless the file says that it may be."""
+    if keys.store != "memory" or keys.accept_loss:
+        return
+    hint = "keep them in `store: sqlite:FILE` or Redis, or write `sessions: {accept_loss: true}`"
+    lost = "stand in memory alone, and with each restart all that was sealed under them is lost"
+    if keys.mode == "ephemeral":
+        problems.add(place, f"ephemeral session keys {lost}", hint)
+    elif end_to_end and version > 1:
+        problems.add(place, f"key packages of rules with `recipients` {lost}", hint)
+    elif end_to_end:
+        text = f"key packages of rules with `recipients` {lost}; {hint}"
+        problems.warn(place, f"changes with `version: 2`: {text}")

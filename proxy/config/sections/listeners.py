@@ -1,0 +1,152 @@
+"""The section `listeners`: each with its addresses, TLS, limits and rules."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Final, TypeVar
+
+from ..checks import binding_names, end_to_end, open_writes, unreachable_rules, websockets
+from ..limits import TrafficLimits
+from ..rules import rule_reader
+from ..rules.resolve import ResolvedRule, Surroundings, resolve
+from ..rules.syntax import CommonSyntax, RuleSyntax
+from ..schema.file_keys import LISTENER
+from ..schema.mapping_reader import Fields
+from ..settings import Address, ListenerSettings, OriginalPort, TcpAddress, UnixAddress, Upstream
+from ..yaml.nodes import Place, Problems, Sequence, show
+from ..yaml.scalars import choice, expected, switch, text
+from .addresses import Files
+from .traffic import limits, listener_tls, networks, timeouts, upstream_tls
+
+MAX_RULES: Final = 100_000
+
+
+def rules(
+    fields: Fields,
+    common: CommonSyntax,
+    limits: TrafficLimits,
+    *,
+    trusted_names: bool,
+    problems: Problems,
+) -> tuple[ResolvedRule, ...]:
+    """Return the rules of the listener that `fields` holds; what is wrong with them is told."""
+    defaults = rule_reader.defaults(fields.get("defaults"), problems)
+    around = Surroundings(common, defaults, limits.body)
+    place = fields.get("rules")
+    written = [] if place is None else _written(place, problems)
+    _check_names(written, problems)
+    unreachable_rules.check(written, problems)
+    resolved = tuple(resolve(one, around, problems) for one in written)
+    for one in resolved:
+        binding_names.check(one, trusted_names=trusted_names, problems=problems)
+        end_to_end.check(one, trusted_names=trusted_names, problems=problems)
+        websockets.check(one, problems)
+    return resolved
+
+
+def _written(place: Place, problems: Problems) -> list[RuleSyntax]:
+    node = place.node
+    if not isinstance(node, Sequence):
+        expected(place, "a list of rules", problems)
+        return []
+    if len(node.items) > MAX_RULES:
+        problems.add(place, f"{len(node.items)} rules are too many; {MAX_RULES} at most")
+        return []
+    found = [
+        rule_reader.rule(place.element(at, one), problems) for at, one in enumerate(node.items)
+    ]
+    return [one for one in found if one is not None]
+
+
+def _check_names(written: list[RuleSyntax], problems: Problems) -> None:
+    first: dict[str, RuleSyntax] = {}
+    for one in written:
+        earlier = first.setdefault(one.name, one)
+        if earlier is not one:
+            line = earlier.place.node.position.line
+            problems.add(one.place, f"the rule {show(one.name)} stands on line {line} already")
+
+
+Read = TypeVar("Read")
+
+
+@dataclass(frozen=True, slots=True)
+class ResolvedListener:
+    """A listener's settings, None where they lack something, and its rules with their places."""
+
+    place: Place
+    settings: ListenerSettings | None
+    rules: tuple[ResolvedRule, ...]
+
+
+def listener(
+    place: Place, common: CommonSyntax, files: Files, problems: Problems
+) -> ResolvedListener:
+    """Return a listener; what is wrong with it is told."""
+    fields = Fields(place, LISTENER, problems)
+    trusted = bool(_read(fields, "trusted_names", switch, problems))
+    bounds = limits(fields.get("limits"), problems)
+    resolved = rules(fields, common, bounds, trusted_names=trusted, problems=problems)
+    name = _read(fields, "name", text, problems)
+    listen = _read(fields, "listen", files.listen, problems)
+    upstream = _read(fields, "upstream", files.upstream, problems)
+    unmatched = _read(fields, "unmatched", _unmatched, problems)
+    if unmatched == "pass":
+        open_writes.check(resolved, fields.get("unmatched") or place, problems)
+    plain = upstream is not None and not upstream.tls
+    tls = listener_tls(fields.get("tls"), files, problems)
+    towards = upstream_tls(fields.get("upstream_tls"), files, problems, plain=plain)
+    waits = timeouts(fields.get("timeouts"), problems)
+    proxies = networks(fields.get("trusted_proxies"), problems)
+    if isinstance(listen, UnixAddress) and upstream == Upstream(OriginalPort()):
+        problems.add(
+            fields.get("upstream") or place,
+            "`original-port` needs a listener with a port, since connections are redirected to one",
+        )
+    if name is None or listen is None or upstream is None or unmatched is None:
+        return ResolvedListener(place, None, resolved)
+    settings = ListenerSettings(
+        name=name,
+        listen=listen,
+        upstream=upstream,
+        pass_unmatched=unmatched == "pass",
+        rules=tuple(one.rule for one in resolved),
+        tls=tls,
+        upstream_tls=towards,
+        limits=bounds,
+        timeouts=waits,
+        trusted_names=trusted,
+        trusted_proxies=proxies,
+        log={one.rule.name: one.shared.log for one in resolved if one.shared.log is not None},
+    )
+    return ResolvedListener(place, settings, resolved)
+
+
+def check_together(listeners: Iterable[ResolvedListener], problems: Problems) -> None:
+    """Tell of listeners that have the same name, or accept at the same address."""
+    names: dict[str, int] = {}
+    addresses: dict[Address, int] = {}
+    for one in listeners:
+        if one.settings is None:
+            continue
+        line = one.place.node.position.line
+        name, listen = one.settings.name, one.settings.listen
+        if names.setdefault(name, line) != line:
+            message = f"the listener {show(name)} stands on line {names[name]} already"
+            problems.add(one.place, message)
+        anywhere = isinstance(listen, TcpAddress) and listen.port == 0
+        if not anywhere and addresses.setdefault(listen, line) != line:
+            message = f"the listener on line {addresses[listen]} accepts at the same address"
+            problems.add(one.place, message)
+
+
+def _read(
+    fields: Fields, name: str, reader: Callable[[Place, Problems], Read], problems: Problems
+) -> Read | None:
+    place = fields.get(name)
+    return None if place is None else reader(place, problems)
+
+
+def _unmatched(place: Place, problems: Problems) -> str | None:
+    return choice(place, ("pass", "reject"), problems)

@@ -1,0 +1,93 @@
+"""TLS, limits and timeouts of a listener."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from ipaddress import ip_network
+from pathlib import Path
+from typing import Final
+
+from ..limits import Timeouts, TrafficLimits
+from ..schema.file_keys import TLS, UPSTREAM_TLS
+from ..schema.mapping_reader import Fields
+from ..schema.traffic_keys import LIMITS, MOST, SIZES, TIMEOUTS
+from ..settings import ListenerTls, Network, UpstreamTls
+from ..yaml.nodes import Place, Problems, show
+from ..yaml.scalars import elements, positive_duration, size, text, texts, whole
+from .addresses import Files
+
+_MOST_SECONDS: Final = 86_400.0
+
+
+def limits(place: Place | None, problems: Problems) -> TrafficLimits:
+    """Return the limits, defaults where nothing is said."""
+    if place is None:
+        return TrafficLimits()
+    fields = Fields(place, LIMITS, problems)
+    found: dict[str, int | None] = {}
+    for key in LIMITS.keys:
+        one = fields.get(key.name)
+        if one is not None:
+            is_size = key.name in SIZES
+            found[key.name] = (
+                size(one, problems) if is_size else whole(one, problems, low=1, high=MOST)
+            )
+    return replace(TrafficLimits(), **{name: n for name, n in found.items() if n is not None})
+
+
+def timeouts(place: Place | None, problems: Problems) -> Timeouts:
+    """Return the timeouts, defaults where nothing is said."""
+    if place is None:
+        return Timeouts()
+    fields = Fields(place, TIMEOUTS, problems)
+    found: dict[str, float | None] = {}
+    for key in TIMEOUTS.keys:
+        one = fields.get(key.name)
+        if one is not None:
+            found[key.name] = positive_duration(one, problems, high=_MOST_SECONDS)
+    return replace(Timeouts(), **{name: n for name, n in found.items() if n is not None})
+
+
+def networks(place: Place | None, problems: Problems) -> tuple[Network, ...]:
+    """Return networks, each with its prefix length; a single address is one as well."""
+    found: list[Network] = []
+    if place is None:
+        return ()
+    for written, one in texts(elements(place, problems), problems):
+        try:
+            found.append(ip_network(written))
+        except ValueError:
+            hint = "for example `10.0.0.0/8`, `192.0.2.7` or `fd00::/8`, no bits behind the prefix"
+            problems.add(one, f"{show(written)} is not a network", hint)
+    return tuple(found)
+
+
+def listener_tls(place: Place | None, files: Files, problems: Problems) -> ListenerTls | None:
+    """Return the TLS towards clients."""
+    if place is None:
+        return None
+    fields = Fields(place, TLS, problems)
+    cert, key, client_ca = (_path(fields, n, files, problems) for n in ("cert", "key", "client_ca"))
+    return None if cert is None or key is None else ListenerTls(cert, key, client_ca)
+
+
+def upstream_tls(
+    place: Place | None, files: Files, problems: Problems, *, plain: bool
+) -> UpstreamTls | None:
+    """Return the TLS towards the upstream, which makes no sense where that is `plain`."""
+    if place is None:
+        return None
+    fields = Fields(place, UPSTREAM_TLS, problems)
+    ca, cert, key = (_path(fields, name, files, problems) for name in ("ca", "cert", "key"))
+    if (fields.get("cert") is None) != (fields.get("key") is None):
+        problems.add(place, "`cert` and `key` stand together")
+    if plain:
+        problems.add(place, "stands only beside an `https` upstream")
+    name_place = fields.get("server_name")
+    name = None if name_place is None else text(name_place, problems)
+    return UpstreamTls(ca, cert, key, name)
+
+
+def _path(fields: Fields, name: str, files: Files, problems: Problems) -> Path | None:
+    place = fields.get(name)
+    return None if place is None else files.path(place, problems)

@@ -1,0 +1,1 @@
+"""From YAML text to nodes with positions, and to scalars."""

@@ -1,0 +1,261 @@
+"""From YAML text to nodes with positions. Only the plain part of YAML is let in."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping as Environ
+from pathlib import Path
+from typing import Final
+
+import yaml
+
+from .nodes import Kind, Mapping, Node, Place, Position, Problems, Scalar, Sequence, show
+
+_REFERENCE: Final = re.compile(r"\$\{(?:env:([A-Za-z_][A-Za-z0-9_]*)(:-[^}]*)?\})?")
+
+
+def substitute(text: str, environ: Environ[str, str], place: Place, problems: Problems) -> str:
+    """Return `text` with each reference replaced; what cannot be replaced is told at `place`."""
+
+    def value(match: re.Match[str]) -> str:
+        name, default = match[1], match[2]
+        if name is None:
+            problems.add(
+                place, f"{show(text)}: a reference is `${{env:NAME}}`, quoted inside {{ }}"
+            )
+        elif name in environ:
+            return environ[name]
+        elif default is not None:
+            return str(default).removeprefix(":-")
+        else:
+            hint = f"`${{env:{name}:-…}}` gives a default"
+            problems.add(place, f"the environment has no {show(name)}", hint)
+        return ""
+
+    return _REFERENCE.sub(value, text)
+
+
+MAX_DEPTH: Final = 32
+_KINDS: Final[dict[str, Kind]] = {
+    "tag:yaml.org,2002:int": "number",
+    "tag:yaml.org,2002:float": "number",
+    "tag:yaml.org,2002:bool": "boolean",
+    "tag:yaml.org,2002:null": "null",
+    "tag:yaml.org,2002:timestamp": "date",
+}
+_BROKEN: Final = "broken"
+_FORBIDDEN: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]")
+
+
+class _Stop(Exception):
+    """Composing cannot go on; the problem is told already."""
+
+
+class _Composer(yaml.SafeLoader):
+    """Composes nodes, and notes whatever would make one place mean something elsewhere."""
+
+    def __init__(self, text: str, problems: Problems) -> None:
+        super().__init__(text)
+        self._problems = problems
+        self._depth = 0
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        """Return the next node. An alias becomes an empty one."""
+        event: yaml.Event = self.peek_event()  # type: ignore[no-untyped-call]  # PyYAML's stubs
+        position = _position(event.start_mark)
+        if isinstance(event, yaml.AliasEvent):
+            self._refuse(position, f"aliases (`*{event.anchor}`) are not used here; write it out")
+            self.get_event()  # type: ignore[no-untyped-call]  # PyYAML's stubs
+            return yaml.ScalarNode(_BROKEN, "", self.get_mark(), self.get_mark())
+        self._refuse_properties(event, position)
+        if self._depth >= MAX_DEPTH:
+            self._refuse(position, f"nested deeper than {MAX_DEPTH} levels")
+            raise _Stop
+        self._depth += 1
+        node = super().compose_node(parent, index)
+        self._depth -= 1
+        return node
+
+    def _refuse_properties(self, event: yaml.Event, position: Position) -> None:
+        if isinstance(event, yaml.NodeEvent) and event.anchor is not None:
+            self._refuse(position, f"anchors (`&{event.anchor}`) are not used here; leave it out")
+            event.anchor = None
+        if isinstance(event, yaml.ScalarEvent | yaml.CollectionStartEvent):
+            if event.tag is not None:
+                self._refuse(position, f"tags ({show(str(event.tag))}) are not used here")
+            event.tag = None
+
+    def _refuse(self, position: Position, message: str) -> None:
+        self._problems.at(position, "", message)
+
+
+def compose(text: str, environ: Environ[str, str], problems: Problems) -> Node | None:
+    """Return the document's root node; None where the text is no YAML, which is then a mistake."""
+    try:
+        composer = _Composer(text, problems)
+        root = composer.get_single_node()
+    except _Stop:
+        return None
+    except yaml.MarkedYAMLError as error:
+        problems.at(_position(error.problem_mark or error.context_mark), "", _complaint(error))
+        return None
+    except (yaml.YAMLError, ValueError, OverflowError):
+        # Escapes beyond Unicode and endless version numbers.
+        problems.at(Position(1, 1), "", "not YAML: a character or number is out of range")
+        return None
+    if root is None:
+        problems.at(
+            Position(1, 1), "", "the file is empty; `sealyard init` writes one to start from"
+        )
+        return None
+    return _Converter(environ, problems).place(root, "").node
+
+
+class _Converter:
+    """Makes our nodes of PyYAML's, with the environment's values put in."""
+
+    def __init__(self, environ: Environ[str, str], problems: Problems) -> None:
+        self._environ = environ
+        self._problems = problems
+
+    def place(self, node: yaml.Node, path: str) -> Place:
+        """Return our node with the path that leads to it."""
+        position = _position(node.start_mark)
+        if isinstance(node, yaml.SequenceNode):
+            items = (self.place(one, f"{path}[{at}]") for at, one in enumerate(node.value))
+            return Place(Sequence(position, tuple(one.node for one in items)), path)
+        if isinstance(node, yaml.MappingNode):
+            return Place(Mapping(position, self._entries(node, path)), path)
+        return Place(self._scalar(node, position, path), path)
+
+    def _entries(self, node: yaml.MappingNode, path: str) -> tuple[tuple[Scalar, Node], ...]:
+        found: dict[str, tuple[Scalar, Node]] = {}
+        for key_node, value_node in node.value:
+            key = self._key(key_node, path)
+            if key is None:
+                continue
+            value = self.place(value_node, f"{path}.{key.text}" if path else key.text)
+            if key.text in found:
+                first = found[key.text][0].position.line
+                message = f"{show(key.text)} stands twice; first on line {first}"
+                self._problems.at(key.position, path, message)
+                continue
+            found[key.text] = key, value.node
+        return tuple(found.values())
+
+    def _key(self, node: yaml.Node, path: str) -> Scalar | None:
+        position = _position(node.start_mark)
+        if not isinstance(node, yaml.ScalarNode):
+            message = "a key is a text, here stands a list or mapping; quote it"
+            self._problems.at(position, path, message)
+            return None
+        if node.tag == "tag:yaml.org,2002:merge":
+            self._problems.at(position, path, "merges (`<<`) are not used here; use `defaults`")
+            return None
+        kind = _KINDS.get(node.tag, "text")
+        if kind != "text":
+            message = f"the key {show(node.value)} is read as {read_as(kind, node.value)}; quote it"
+            self._problems.at(position, path, message)
+        return Scalar(position, self._clean(node.value, position, path), "text", node.value)
+
+    def _scalar(self, node: yaml.Node, position: Position, path: str) -> Scalar:
+        before = self._problems.count
+        text = written = str(node.value)
+        kind = _KINDS.get(node.tag, "text")
+        if "${" in written:
+            kind = "substituted"
+            text = substitute(
+                written, self._environ, Place(Scalar(position, "", kind, ""), path), self._problems
+            )
+        text = self._clean(text, position, path)
+        if self._problems.count > before or node.tag == _BROKEN:
+            kind = "broken"
+        return Scalar(position, text, kind, written)
+
+    def _clean(self, text: str, position: Position, path: str) -> str:
+        if _FORBIDDEN.search(text) is None:
+            return text
+        message = "holds a control character or half of a surrogate pair"
+        self._problems.at(position, path, message)
+        return _FORBIDDEN.sub("", text)
+
+
+def read_as(kind: Kind, text: str) -> str:
+    """Return what YAML reads a plain value as."""
+    if kind == "boolean":
+        return "true" if text.lower() in {"yes", "true", "on"} else "false"
+    return {"number": "a number", "date": "a date", "null": "nothing"}.get(kind, "a text")
+
+
+def _position(mark: object) -> Position:
+    line, column = getattr(mark, "line", 0), getattr(mark, "column", 0)
+    return Position(line + 1, column + 1)
+
+
+def _complaint(error: yaml.MarkedYAMLError) -> str:
+    problem = error.problem or "not YAML"
+    if "single document" in (error.context or ""):
+        return "a second document begins here; a configuration is one document"
+    if "'\\t'" in problem:
+        return "a tab; indent with spaces"
+    if problem.endswith("but got '{'"):
+        return "not YAML: `${env:NAME}` and `{name}` need quotes inside { } and [ ]"
+    if "mapping values are not allowed" in problem:
+        return (
+            "not YAML: `: ` inside a value; quote the value, or indent the line as its neighbours"
+        )
+    if "cannot start any token" in problem:
+        return f"not YAML: {problem}; quote the value"
+    return f"not YAML: {problem}"
+
+
+MAX_BYTES: Final = 4 * 1024 * 1024
+_START: Final = Position(1, 1)
+_NOT_PRINTABLE: Final = re.compile(
+    "[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]"
+)
+
+
+def read(path: Path, problems: Problems) -> str | None:
+    """Return the file's text; None where it cannot be had, which is then a mistake."""
+    try:
+        with path.open("rb") as file:
+            content = file.read(MAX_BYTES + 1)
+    except IsADirectoryError:
+        problems.at(_START, "", "is a folder, not a file")
+    except FileNotFoundError:
+        problems.at(_START, "", "there is no such file; `sealyard init` writes one to start from")
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or "the name is not possible"
+        problems.at(_START, "", f"cannot be read: {reason}")
+    else:
+        return decode(content, problems)
+    return None
+
+
+def decode(content: bytes, problems: Problems) -> str | None:
+    """Return the text that `content` holds; None where it holds none."""
+    if len(content) > MAX_BYTES:
+        problems.at(_START, "", f"the file is larger than {MAX_BYTES // 1024 // 1024} MiB")
+        return None
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        before = content[: error.start].decode("utf-8", errors="replace")
+        problems.at(_place_of_byte(before), "", "the file is not UTF-8 from here on")
+        return None
+    strange = _NOT_PRINTABLE.search(text)
+    if strange is not None:
+        code = ord(strange[0])
+        problems.at(
+            _place_of_byte(text[: strange.start()]),
+            "",
+            f"the control character U+{code:04X} stands here",
+        )
+        return None
+    return text
+
+
+def _place_of_byte(before: str) -> Position:
+    line = before.count("\n") + 1
+    return Position(line, len(before) - (before.rfind("\n") + 1) + 1)

@@ -1,0 +1,161 @@
+"""The nodes of a configuration: what stands at which line and column."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from ...core.errors import ConfigurationError
+
+Kind = Literal["text", "number", "boolean", "date", "null", "substituted", "broken"]
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Position:
+    """A line and a column, both counted from one."""
+
+    line: int
+    column: int
+
+
+@dataclass(frozen=True, slots=True)
+class Scalar:
+    """One value. `kind` is what YAML reads it as; in `written`, `${env:NAME}` still stands.
+
+    Of kind `substituted` are values from the environment, which have no quotes to tell their kind;
+    what is wrong with one that is `broken` is told already.
+    """
+
+    position: Position
+    text: str
+    kind: Kind
+    written: str
+
+
+@dataclass(frozen=True, slots=True)
+class Sequence:
+    """A list of nodes."""
+
+    position: Position
+    items: tuple[Node, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Mapping:
+    """Keys with their nodes, each key once, in the order of the file."""
+
+    position: Position
+    entries: tuple[tuple[Scalar, Node], ...]
+
+
+Node = Scalar | Sequence | Mapping
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A node and the path that leads to it, such as `listeners[0].rules[2].match`."""
+
+    node: Node
+    path: str
+
+    def element(self, index: int, node: Node) -> Place:
+        """Return the place of one element of this list."""
+        return Place(node, f"{self.path}[{index}]")
+
+    def member(self, name: str, node: Node) -> Place:
+        """Return the place of one member of this mapping."""
+        return Place(node, f"{self.path}.{name}" if self.path else name)
+
+
+_SHOWN: Final = 60
+_COMPARED: Final = 40
+_MESSAGE: Final = 240
+_ENOUGH: Final = 1000
+_TELLING: Final = 4
+_UNPRINTABLE: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+
+
+class Problems:
+    """Collects mistakes and warnings; each is told once, in the order of the file."""
+
+    __slots__ = ("_file", "_mistakes", "_warnings")
+
+    def __init__(self, file: str) -> None:
+        """Begin with none; `file` stands before each line."""
+        self._file = file
+        self._mistakes: dict[tuple[Position, str, str], None] = {}
+        self._warnings: dict[tuple[Position, str, str], None] = {}
+
+    @property
+    def count(self) -> int:
+        """How many mistakes there are."""
+        return len(self._mistakes)
+
+    def add(self, place: Place, message: str, hint: str = "") -> None:
+        """Add a mistake at a place, with what to write instead where that helps."""
+        if isinstance(place.node, Scalar) and place.node.kind == "broken":
+            return
+        self.at(place.node.position, place.path, _without_secrets(place, message, hint))
+
+    def at(self, position: Position, path: str, message: str) -> None:
+        """Add a mistake at a position."""
+        self._mistakes[position, path, _one_line(message)] = None
+
+    def warn(self, place: Place, message: str) -> None:
+        """Add a warning at a place."""
+        text = _one_line(_without_secrets(place, message, ""))
+        self._warnings[place.node.position, place.path, text] = None
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """Every warning as one line."""
+        return self._lines(self._warnings)
+
+    def raise_if_any(self) -> None:
+        """Raise ConfigurationError with every mistake, if there is one."""
+        if self._mistakes:
+            raise ConfigurationError(self._lines(self._mistakes))
+
+    def _lines(self, found: Iterable[tuple[Position, str, str]]) -> tuple[str, ...]:
+        ordered = sorted(found)
+        lines = [self._line(*one) for one in ordered[:_ENOUGH]]
+        if len(ordered) > _ENOUGH:
+            lines.append(f"{self._file}: and {len(ordered) - _ENOUGH} more")
+        return tuple(lines)
+
+    def _line(self, position: Position, path: str, message: str) -> str:
+        before = f"{self._file}:{position.line}:{position.column}"
+        return f"{before} {path} {message}" if path else f"{before} {message}"
+
+
+def show(text: str) -> str:
+    """Return a text of the file as it may stand in a message: quoted, short and printable."""
+    short = text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
+    return f"`{short}`"
+
+
+def suggest(word: str, known: Iterable[str]) -> str:
+    """Return the known word that was probably meant, as a question, or which words there are."""
+    words = sorted(known)
+    near = difflib.get_close_matches(word[:_COMPARED], words, n=1)
+    return f"did you mean `{near[0]}`?" if near else f"one of: {', '.join(words)}"
+
+
+def _without_secrets(place: Place, message: str, hint: str) -> str:
+    """Return the whole message; what came from the environment may be a secret gone astray."""
+    node = place.node
+    if isinstance(node, Scalar) and node.text != node.written:
+        words = [word for word in (node.text, *node.text.split()) if len(word) >= _TELLING]
+        message = message.replace(show(node.text), show(node.written))
+        hint = "" if any(word in hint for word in words) else hint
+        if any(word in message.replace(node.written, "") for word in words):
+            message = f"{show(node.written)} is not understood once replaced"
+    return f"{message}; {hint}" if hint else message
+
+
+def _one_line(message: str) -> str:
+    text = _UNPRINTABLE.sub(lambda match: f"\\u{ord(match[0]):04x}", message)
+    return text if len(text) <= _MESSAGE else f"{text[:_MESSAGE]}…"

@@ -1,0 +1,188 @@
+"""Single values: texts, numbers, switches, durations, sizes, choices.
+
+Each reader returns the value, or None after it has told what is wrong.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterable
+from typing import Final
+
+from ..limits import KIBIBYTE, MEBIBYTE
+from .composer import read_as
+from .nodes import Mapping, Place, Problems, Scalar, Sequence, show, suggest
+
+_WHOLE: Final = re.compile(r"0|[1-9][0-9]{0,14}")
+_SHARE: Final = re.compile(r"0\.[0-9]{1,6}|1(?:\.0{1,6})?")
+_DURATION: Final = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,6})?)(ms|s|m|h|d)")
+_SECONDS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_SIZE: Final = re.compile(r"([0-9]{1,12})(B|KiB|MiB|GiB)")
+_BYTES: Final = {"B": 1, "KiB": KIBIBYTE, "MiB": MEBIBYTE, "GiB": 1024 * MEBIBYTE}
+
+
+def text(place: Place, problems: Problems) -> str | None:
+    """Return a text that is not empty."""
+    node = place.node
+    if not isinstance(node, Scalar):
+        expected(place, "a text", problems)
+    elif node.kind not in {"text", "substituted"}:
+        _not_a_text(place, node, problems)
+    elif not node.text.strip():
+        problems.add(place, "is empty")
+    else:
+        return node.text
+    return None
+
+
+def whole(place: Place, problems: Problems, *, low: int, high: int) -> int | None:
+    """Return a whole number within its bounds."""
+    node = place.node
+    if not isinstance(node, Scalar):
+        expected(place, "a whole number", problems)
+    elif node.kind == "text":
+        hint = "leave the quotes out" if _WHOLE.fullmatch(node.text) else ""
+        problems.add(place, f"{show(node.text)} is not a whole number", hint)
+    elif not _WHOLE.fullmatch(node.text):
+        problems.add(place, f"{show(node.text)} is not a whole number in plain digits")
+    elif not low <= int(node.text) <= high:
+        problems.add(place, f"{show(node.text)} is out of range; {low} to {high}")
+    else:
+        return int(node.text)
+    return None
+
+
+def share(place: Place, problems: Problems) -> float | None:
+    """Return a share: a number above 0, up to 1, of at most six decimals."""
+    node = place.node
+    if not isinstance(node, Scalar):
+        expected(place, "a share", problems)
+    elif node.kind == "text" or not _SHARE.fullmatch(node.text) or not float(node.text):
+        problems.add(
+            place, f"{show(node.text)} is not a share", "write `0.1` for a tenth; 1 is all"
+        )
+    else:
+        return float(node.text)
+    return None
+
+
+def switch(place: Place, problems: Problems) -> bool | None:
+    """Return `true` or `false`; YAML's other words for them are mistakes."""
+    node = place.node
+    if isinstance(node, Scalar) and node.text in {"true", "false"} and node.kind != "text":
+        return node.text == "true"
+    if isinstance(node, Scalar):
+        problems.add(place, f"{show(node.text)} is not a switch", "write `true` or `false`")
+    else:
+        expected(place, "`true` or `false`", problems)
+    return None
+
+
+def choice(place: Place, options: Collection[str], problems: Problems) -> str | None:
+    """Return one of `options`."""
+    word = text(place, problems)
+    if word is None or word in options:
+        return word
+    problems.add(place, f"{show(word)} is unknown", suggest(word, options))
+    return None
+
+
+def duration(place: Place, problems: Problems, *, high: float) -> float | None:
+    """Return a duration in seconds, up to `high`."""
+    match = _measure(place, _DURATION, "a duration", "`250ms`, `10s`, `5m` or `1h`", problems)
+    if match is None:
+        return None
+    seconds = float(match[1]) * _SECONDS[match[2]]
+    if seconds > high:
+        problems.add(place, f"{show(match[0])} is more than the {high / 3600:g}h that are allowed")
+        return None
+    return seconds
+
+
+def positive_duration(place: Place, problems: Problems, *, high: float) -> float | None:
+    """Return a duration in seconds, above zero and up to `high`."""
+    seconds = duration(place, problems, high=high)
+    if seconds == 0:
+        problems.add(place, "must be more than zero")
+        return None
+    return seconds
+
+
+def size(place: Place, problems: Problems) -> int | None:
+    """Return a size in bytes, above zero."""
+    match = _measure(place, _SIZE, "a size", "`8190B`, `64KiB` or `16MiB`", problems)
+    if match is None:
+        return None
+    if int(match[1]) == 0:
+        problems.add(place, "must be more than zero")
+        return None
+    return int(match[1]) * _BYTES[match[2]]
+
+
+def elements(place: Place, problems: Problems) -> list[Place]:
+    """Return the places of a list's elements; a list of none is a mistake."""
+    node = place.node
+    if not isinstance(node, Sequence):
+        expected(place, "a list", problems)
+        return []
+    if not node.items:
+        problems.add(place, "the list is empty")
+    return [place.element(at, one) for at, one in enumerate(node.items)]
+
+
+def one_or_more(place: Place, problems: Problems) -> list[Place]:
+    """Return the elements of a list, or the place itself where it is no list."""
+    return elements(place, problems) if isinstance(place.node, Sequence) else [place]
+
+
+def texts(places: Iterable[Place], problems: Problems) -> list[tuple[str, Place]]:
+    """Return every text with its place."""
+    found = [(text(place, problems), place) for place in places]
+    return [(word, place) for word, place in found if word is not None]
+
+
+def expected(place: Place, what: str, problems: Problems) -> None:
+    """Tell that something of another kind stands at a place."""
+    node = place.node
+    if isinstance(node, Mapping):
+        if len(node.entries) == 1 and _is_bare(node.entries[0][1]):
+            name = node.entries[0][0].text
+            problems.add(place, f"{show(f'{{{name}}}')} is read as a mapping", "quote the value")
+            return
+        problems.add(place, f"{what} is expected, here stands a mapping")
+    elif isinstance(node, Sequence):
+        problems.add(place, f"{what} is expected, here stands a list")
+    else:
+        # It may be a secret in the wrong place, so it is not shown.
+        stands = "nothing" if node.kind == "null" else "a single value"
+        problems.add(place, f"{what} is expected, here stands {stands}")
+
+
+def _measure(
+    place: Place, pattern: re.Pattern[str], what: str, examples: str, problems: Problems
+) -> re.Match[str] | None:
+    node = place.node
+    if not isinstance(node, Scalar):
+        expected(place, what, problems)
+        return None
+    match = pattern.fullmatch(node.text)
+    if match is None:
+        problems.add(place, f"{show(node.text)} is not {what}", f"write it as {examples}")
+    return match
+
+
+def _not_a_text(place: Place, node: Scalar, problems: Problems) -> None:
+    if node.kind == "null" and not node.text:
+        problems.add(place, "a text is expected, here stands nothing")
+    else:
+        problems.add(
+            place,
+            f"{show(node.text)} is read as {read_as(node.kind, node.text)}, a text is expected",
+            f'quote it: "{node.text}"'
+            if len(node.text) <= len("2001-12-14t21:59:43.10")
+            else "quote it",
+        )
+
+
+def _is_bare(node: object) -> bool:
+    return isinstance(node, Scalar) and node.kind == "null" and not node.text

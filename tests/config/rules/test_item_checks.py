@@ -1,0 +1,56 @@
+import pytest
+
+from proxy.config.rules.item_checks import overlap
+from proxy.core.expressions.selectors import parse_json_selector
+from tests.config.builders import problems_of, with_rules
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "expected"),
+    [
+        ("$.a", "$.b", False),
+        ("$.a", "$.a", True),
+        ("$.a", "$.a.b", True),
+        ("$", "$.a", True),
+        ("$.a.*", "$.a.b", True),
+        ("$.*.x", "$.a.y", False),
+        ("$.*.x", "$.a.x", True),
+        ("$[0]", "$.a", False),
+        ("$[0].a", "$[1].a", False),
+        ("$['0']", "$[0]", False),
+        ("$.a.b.c", "$.a.d.c", False),
+        ("$..a", "$..b", False),
+        ("$..a", "$.x.a", True),
+        ("$..a", "$.a.b", False),
+        ("$.x..a", "$.y..a", False),
+        ("$..*", "$.a", True),
+        ("$..a..b", "$.a.x.b", True),
+    ],
+)
+def test_selectors_overlap_where_they_could_take_the_same_bytes(
+    first: str, second: str, *, expected: bool
+) -> None:
+    one, other = parse_json_selector(first), parse_json_selector(second)
+
+    assert expected == overlap(one, other) == overlap(other, one)
+
+
+@pytest.mark.parametrize(
+    ("actions", "told"),
+    [
+        ("encrypt: [$.a, $.b]", 0),
+        ("encrypt: $.a, decrypt: $.b", 0),
+        ("encrypt: $.a, decrypt: tokens", 0),
+        ("encrypt: $.a, decrypt: $.a.b", 1),
+        ("encrypt: body, decrypt: tokens", 1),
+        ("encrypt: body, decrypt: $.a", 1),
+        ("encrypt: [body, text]", 1),
+        ("decrypt: [tokens, $.a]", 1),
+        ("decrypt: [tokens, tokens]", 1),
+        ("encrypt: text, decrypt: text", 1),
+    ],
+)
+def test_items_that_overlap_do_not_stand_together(actions: str, told: int) -> None:
+    rules = f"      - name: r\n        match: /r\n        request: {{{actions}, bind: [tenant]}}\n"
+
+    assert told == len(problems_of(with_rules(rules)))

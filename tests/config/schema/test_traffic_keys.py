@@ -1,0 +1,46 @@
+import dataclasses
+from ipaddress import ip_network
+
+from proxy.config.limits import Timeouts, TrafficLimits
+from proxy.config.schema.traffic_keys import LIMITS, SIZES, TIMEOUTS
+from tests.config.builders import changed, loaded
+
+
+def test_there_is_a_key_for_every_limit() -> None:
+    assert {one.name for one in dataclasses.fields(TrafficLimits)} == set(LIMITS.by_name)
+
+
+def test_there_is_a_key_for_every_timeout() -> None:
+    assert {one.name for one in dataclasses.fields(Timeouts)} == set(TIMEOUTS.by_name)
+
+
+def test_each_written_default_is_the_default() -> None:
+    limits = ", ".join(f"{key.name}: {key.default}" for key in LIMITS.keys if key.default)
+    timeouts = ", ".join(f"{key.name}: {key.default}" for key in TIMEOUTS.keys)
+    more = f"\n    limits: {{{limits}}}\n    timeouts: {{{timeouts}}}"
+
+    (listener,) = loaded(changed("unmatched: pass", f"unmatched: pass{more}")).settings.listeners
+
+    assert (TrafficLimits(), Timeouts()) == (listener.limits, listener.timeouts)
+
+
+def test_sizes_are_those_with_a_unit() -> None:
+    assert {key.name for key in LIMITS.keys if key.default.endswith("B")} == SIZES - {"frame"}
+
+
+def test_frames_have_no_bound_unless_given() -> None:
+    more = "unmatched: pass\n    limits: {frame: 4GiB}"
+
+    (listener,) = loaded(changed("unmatched: pass", more)).settings.listeners
+
+    assert (TrafficLimits().frame, listener.limits.frame) == (None, 4 * 1024**3)
+
+
+def test_trusted_proxies_are_networks() -> None:
+    more = 'unmatched: pass\n    trusted_proxies: [10.0.0.0/8, 192.0.2.7, "fd00::/8"]'
+
+    (listener,) = loaded(changed("unmatched: pass", more)).settings.listeners
+
+    assert listener.trusted_proxies == tuple(
+        ip_network(one) for one in ("10.0.0.0/8", "192.0.2.7/32", "fd00::/8")
+    )
