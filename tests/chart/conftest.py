@@ -36,7 +36,7 @@ Tool = Callable[..., Done]
 def tool() -> Tool:
     """Run a tool of `.venv-k8s` by its name."""
     if not TOOLS.exists() and not os.environ.get("REQUIRE_RUNTIME"):
-        pytest.skip("`./dev test-k8s` installs the tools")
+        pytest.skip("`./dev test tests/chart` installs the tools")
 
     def run(name: str, *arguments: str | Path, given: str | None = None) -> Done:
         environ = {

@@ -1,7 +1,7 @@
 """The real Dockerfile, built; and a patched pod, run of that image by podman.
 
 It builds on a stand-in for the base image (Debian's own Python), so that no registry is needed, and
-takes minutes: `REQUIRE_RUNTIME=1 ./dev test-k8s -m slow tests/chart/test_image.py`.
+takes minutes: `REQUIRE_RUNTIME=1 ./dev test tests/chart/test_image.py -m slow`.
 """
 
 from __future__ import annotations

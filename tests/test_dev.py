@@ -1,0 +1,209 @@
+"""`./dev` tells the truth of a run of tests, and sets up what the tests under a path need."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests import suite
+
+ROOT = Path(__file__).parents[1]
+TESTS = ROOT / "tests"
+FOLDERS = sorted(one.name for one in TESTS.iterdir() if one.is_dir() and one.name[0] not in "._")
+TWO = "def test_one():\n    pass\ndef test_two():\n    pass\n"
+ONCE = """
+from pathlib import Path
+def test_that_fails_once():
+    flag = Path(__file__).with_name("ran")
+    if not flag.exists():
+        flag.touch()
+        assert False
+"""
+
+
+class Tree:
+    """A few tests in a folder of their own, and the runs of them."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder / "tree"
+        self._scratch = folder / "scratch"
+        for one in (self.folder, self._scratch):
+            one.mkdir()
+        self.write("pytest.ini", "[pytest]\n")
+
+    def write(self, name: str, text: str) -> None:
+        (self.folder / name).write_text(text, encoding="utf-8")
+
+    def run(self, *arguments: str) -> suite.Log:
+        return suite.run_with_retry(arguments, (), self.folder, self._scratch)
+
+    def ended(self, *arguments: str) -> suite.Ended:
+        with pytest.raises(suite.Ended) as caught:
+            self.run(*arguments)
+        return caught.value
+
+
+@pytest.fixture
+def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Tree:
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")  # they would take seconds to load
+    return Tree(tmp_path)
+
+
+def test_what_passes_has_a_log(tree: Tree) -> None:
+    tree.write("test_a.py", TWO + "import pytest\ndef test_three():\n    pytest.skip('no node')\n")
+
+    log = tree.run()
+
+    assert (log.status, log.ran, log.failed) == (0, 3, [])
+    assert log.skipped == {"test_a.py: no node": 1}
+
+
+def test_what_fails_once_must_pass_by_itself(tree: Tree) -> None:
+    tree.write("test_a.py", TWO + ONCE)
+
+    assert tree.run().failed == ["test_a.py::test_that_fails_once"]
+
+
+def test_what_fails_twice_has_failed(tree: Tree) -> None:
+    tree.write("test_a.py", TWO + "def test_three():\n    assert False\n")
+
+    assert tree.ended().status == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "status", "sentence"),
+    [
+        ("import os\ndef test_a(): os.kill(os.getpid(), 9)", 137, "killed by SIGKILL"),
+        ("def test_a(): raise KeyboardInterrupt", 2, "interrupted"),
+        ("import nothing_of_this_name", 2, "could not collect"),
+        ("import pytest\ndef test_a(): pytest.exit('bye', returncode=77)", 77, "status 77"),
+        ("import os\ndef test_a(): os._exit(0)", suite.NO_LOG, "left no log"),
+        ("import os\ndef test_a(): os._exit(1)", suite.NO_LOG, "left no log"),
+        ("", 5, "found no tests"),
+    ],
+    ids=["killed", "interrupted", "not-collected", "exit", "gone-with-0", "gone-with-1", "none"],
+)
+def test_any_other_end_ends_the_check(tree: Tree, text: str, status: int, sentence: str) -> None:
+    # What a run before left as failed passes now: it must not speak for what did not run.
+    tree.write("test_a.py", ONCE)
+    subprocess.run([sys.executable, "-m", "pytest", "-q"], cwd=tree.folder, check=False)
+    tree.write("test_b.py", text)
+    if not text:
+        (tree.folder / "test_a.py").unlink()
+
+    end = tree.ended()
+
+    assert end.status == status
+    assert sentence in str(end)
+
+
+def test_a_wrong_option_ends_the_check(tree: Tree) -> None:
+    tree.write("test_a.py", TWO)
+
+    assert tree.ended("--no-such-option").status == 4
+
+
+def test_an_error_inside_pytest_ends_the_check(tree: Tree) -> None:
+    tree.write("test_a.py", TWO)
+    tree.write("conftest.py", "def pytest_runtestloop():\n    raise ValueError\n")
+
+    assert tree.ended().status == 3
+
+
+def test_a_worker_that_crashes_ends_the_check(tree: Tree) -> None:
+    tree.write("test_a.py", TWO + ONCE)
+    tree.write("test_b.py", "import os\ndef test_b(): os.kill(os.getpid(), 9)")
+
+    end = tree.ended("-p", "xdist", "--numprocesses", "2")
+
+    assert end.status == suite.CRASHED
+    assert "test_b.py::test_b" in str(end)
+
+
+# --- What the tests under a path need --------------------------------------------------------
+
+
+def needs() -> dict[str, set[str]]:
+    """Return for each folder of tests what `needs_of` in ./dev says."""
+    script = (ROOT / "dev").read_text(encoding="utf-8")
+    function = re.search(r"^needs_of\(\) \{.*?^\}", script, re.MULTILINE | re.DOTALL)
+    assert function is not None
+    loop = 'for one in "$@"; do echo "$one" $(needs_of "tests/$one"); done'
+    done = subprocess.run(  # noqa: S603 - a function of this repository
+        ["/bin/sh", "-c", f"{function.group()}\n{loop}", "sh", *FOLDERS],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return {name: set(rest) for name, *rest in map(str.split, done.stdout.splitlines())}
+
+
+def environments(folder: Path) -> set[str]:
+    """Return what the files in a folder of tests name beside .venv."""
+    text = "\n".join(one.read_text(encoding="utf-8") for one in folder.rglob("*.py"))
+    named = set(re.findall(r"\.venv-(\w+)", text))
+    if "node_modules" in text:
+        locks = [
+            one for one in folder.rglob("package-lock.json") if "node_modules" not in one.parts
+        ]
+        named |= {str(one.parent.relative_to(ROOT)) for one in locks}
+    return named
+
+
+def test_dev_sets_up_what_the_tests_of_a_folder_use() -> None:
+    assert {name: environments(TESTS / name) for name in FOLDERS} == needs() | {
+        # Its tests use the Express of tests/bypass.
+        "fuzz_backends": set(),
+    }
+
+
+BLOCKER = """
+import importlib, sys
+allowed, wanted = sys.argv[1].split(), sys.argv[2].split()
+class Blocker:
+    def find_spec(self, name, path=None, target=None):
+        root = name.partition(".")[0]
+        known = root in allowed or root in sys.stdlib_module_names or root[0] == "_"
+        if path is None and not known:
+            raise ImportError(f"{root} is not in tests/core/requirements-core.lock")
+sys.meta_path.insert(0, Blocker())
+for name in wanted:
+    importlib.import_module(name)
+"""
+
+
+def test_the_tests_of_the_core_import_what_their_lock_names() -> None:
+    lock = (TESTS / "core" / "requirements-core.lock").read_text(encoding="utf-8")
+    locked = {one.replace("-", "_") for one in re.findall(r"^([a-z0-9-]+)", lock, re.MULTILINE)}
+    inside = {"proxy", "tests", "fuzz", "yaml", "py"}
+    texts = [one.read_text(encoding="utf-8") for one in (TESTS / "core").rglob("*.py")]
+    texts.append((TESTS / "factories.py").read_text(encoding="utf-8"))
+    imports = re.findall(
+        r"^(?:from|import) ([\w.]+)( import \w+$)?", "\n".join(texts), re.MULTILINE
+    )
+    # `from fuzz import targets` imports a module; a test is not imported for another's helpers.
+    wanted = {name for name, _ in imports if not name.startswith("tests.core")}
+    wanted |= {f"fuzz.{one.stem}" for one in (ROOT / "fuzz").glob("targets.py")}
+
+    subprocess.run(  # noqa: S603 - Python, with modules of this repository
+        [sys.executable, "-c", BLOCKER, " ".join(locked | inside), " ".join(sorted(wanted))],
+        cwd=ROOT,
+        check=True,
+    )
+
+
+def packages() -> list[list[str]]:
+    lines = (ROOT / ".ci" / "packages").read_text(encoding="utf-8").splitlines()
+    return [line.split() for line in lines if line and not line.startswith("#")]
+
+
+def test_what_uses_a_debian_package_exists() -> None:
+    commands = {"fuzz-backends", "bench", "all"}
+    for package, _, *users in packages():
+        assert users, package
+        for user in users:
+            assert user in commands or (ROOT / user).exists(), (package, user)
