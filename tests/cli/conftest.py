@@ -10,11 +10,14 @@ from proxy.cli import main
 Run = Callable[..., Result]
 
 
+def invoke(*arguments: str, status: int = 0, stdin: bytes | str | None = None) -> Result:
+    """Run `sealyard`, which must end with that status."""
+    result = CliRunner().invoke(main, arguments, input=stdin)
+    assert result.exit_code == status, result.output
+    return result
+
+
 @pytest.fixture
 def run() -> Run:
-    """Run `sealyard` with arguments."""
-
-    def invoke(*arguments: str, stdin: bytes | str | None = None) -> Result:
-        return CliRunner().invoke(main, arguments, input=stdin)
-
+    """Run `sealyard` where the test is."""
     return invoke

@@ -9,18 +9,15 @@ import select
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner, Result
 
-from proxy.cli import main
+from tests.cli.conftest import Run, invoke
 
 ROOT = Path(__file__).parents[2]
 PATIENCE_SECONDS = 30.0
 NAMED = ("--tenant", "clinic", "--conversation", "c1")
-Run = Callable[..., Result]
 
 
 @pytest.fixture
@@ -29,16 +26,11 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("SEALYARD_BACKUP_PASSPHRASE", "sechs rote Enten am Teich")
 
-    def run(*args: str, status: int = 0) -> Result:
-        result = CliRunner().invoke(main, args)
-        assert result.exit_code == status, result.output
-        return result
-
-    run("init", ".")
+    invoke("init", ".")
     written = Path("sealyard.yaml").read_text().replace("store: memory", "store: sqlite:keys.db")
     Path("sealyard.yaml").write_text(written)
-    run("keys", "add", "--id", "spare")
-    return run
+    invoke("keys", "add", "--id", "spare")
+    return invoke
 
 
 def spare(run: Run) -> tuple[str, str]:

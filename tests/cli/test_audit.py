@@ -3,29 +3,18 @@ from __future__ import annotations
 import json
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pytest
-from click.testing import CliRunner, Result
 
-from proxy.cli import main
+from .conftest import Run, invoke
 
-from .conftest import Run as AnyRun
-
-Run = Any
 CANARY = "canary-7f3a"
 
 
 @pytest.fixture
-def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, run: AnyRun) -> Run:
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("SEALYARD_PASSPHRASE", "correct horse")
-
-    def invoke(*arguments: str, status: int = 0) -> Result:
-        result = run(*arguments)
-        assert result.exit_code == status, result.output
-        return result
-
     invoke("init", ".")
     return invoke
 
@@ -98,7 +87,7 @@ def test_another_keyring_than_the_configured_has_a_log_of_its_own(run: Run) -> N
 
 
 def test_a_file_that_is_not_there_ends_with_3() -> None:
-    assert CliRunner().invoke(main, ["audit", "verify", "none"]).exit_code == 3
+    invoke("audit", "verify", "none", status=3)
 
 
 def test_who_opens_a_poison_token_by_hand_is_written_down(run: Run) -> None:

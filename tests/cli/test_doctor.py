@@ -7,13 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import CliRunner
 
-from proxy.cli import main
 from proxy.config.settings import SecretReference
 from proxy.keys.keyring_file import create_keyring
 from proxy.keys.roots import FileRoot
 from proxy.keys.roots.provider import Passphrase
+from tests.cli.conftest import invoke
 from tests.keys.builders import an_old_keyring
 
 
@@ -27,15 +26,13 @@ def backend() -> Iterator[int]:
 @pytest.fixture
 def folder(tmp_path: Path, backend: int) -> Path:
     upstream = f"http://127.0.0.1:{backend}"
-    result = CliRunner().invoke(main, ["init", str(tmp_path), "--upstream", upstream])
-    assert result.exit_code == 0
+    invoke("init", str(tmp_path), "--upstream", upstream)
     return tmp_path
 
 
 def examine(folder: Path, *, status: int) -> dict[str, Any]:
     config = str(folder / "sealyard.yaml")
-    result = CliRunner().invoke(main, ["doctor", "--json", "--config", config])
-    assert result.exit_code == status, result.output
+    result = invoke("doctor", "--json", "--config", config, status=status)
     return {one["check"]: one for one in json.loads(result.stdout)}
 
 
@@ -72,8 +69,7 @@ def under_a_passphrase(folder: Path, phrase: str, monkeypatch: pytest.MonkeyPatc
     phrases.write_text(phrase)
     with monkeypatch.context() as before:
         before.setattr(Passphrase, "require_strength", lambda _: None)
-        result = CliRunner().invoke(main, ["keys", "init", "--config", str(file)])
-    assert result.exit_code == 0, result.output
+        invoke("keys", "init", "--config", str(file))
 
 
 def test_a_weak_passphrase_is_warned_of(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -104,7 +100,7 @@ def test_mistakes_of_the_configuration_are_found(folder: Path) -> None:
 
 def test_lines_are_for_people(folder: Path) -> None:
     config = str(folder / "sealyard.yaml")
-    result = CliRunner().invoke(main, ["doctor", "--config", config])
+    result = invoke("doctor", "--config", config)
     assert any(line.startswith("ok       keyring") for line in result.stdout.splitlines())
 
 

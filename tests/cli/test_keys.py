@@ -7,7 +7,6 @@ import stat
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +22,12 @@ from proxy.config.settings import SecretReference
 from proxy.keys.durable import durable_session
 from proxy.keys.keyring_file import create_keyring, open_keyring
 from proxy.keys.roots import FileRoot
+from tests.cli.conftest import Run, invoke
 
 from ..keys.builders import CONTEXT, SCOPE, an_old_keyring
 
 ROOT = Path(__file__).parents[2]
 BOUND = ("--tenant", "clinic", "--conversation", "c1")
-Run = Callable[..., Result]
 
 
 @pytest.fixture
@@ -38,8 +37,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     monkeypatch.setenv("SEALYARD_BACKUP_PASSPHRASE", "canary backup phrase")
 
     def run(*args: str, status: int = 0, stdin: bytes = b"") -> Result:
-        result = CliRunner().invoke(main, ["keys", *args, "--root-file", "root.key"], input=stdin)
-        assert result.exit_code == status, result.output
+        result = invoke("keys", *args, "--root-file", "root.key", status=status, stdin=stdin)
         assert "canary" not in result.output
         return result
 
@@ -268,11 +266,6 @@ def test_help_opens_with_two_examples(name: str) -> None:
     assert sum(line.strip().startswith("sealyard keys ") for line in text.splitlines()) >= 2
 
 
-def verified(*args: str) -> Result:
-    words = ("audit", "verify-receipt", *args, "--root-file", "root.key")
-    return CliRunner().invoke(main, words)
-
-
 def test_a_kek_that_is_destroyed_leaves_a_receipt(run: Run) -> None:
     run("init")
     ((first, _),) = states(run)
@@ -282,12 +275,13 @@ def test_a_kek_that_is_destroyed_leaves_a_receipt(run: Run) -> None:
     run("disable", "--yes", second)
     text = run("destroy", "--yes", second, "--receipt", "k2.jws").stdout.strip()
     assert Path("k2.jws").read_text() == text + "\n"
-    said = json.loads(verified("k2.jws", "--json").stdout)
+    verify = ("audit", "verify-receipt", "k2.jws", "--root-file", "root.key")
+    said = json.loads(invoke(*verify, "--json").stdout)
     assert (said["destroyed"], said["kek"], said["number"]) == ("kek", second, number)
     signed, _, signature = text.rpartition(".")
     # Not at its end: the last byte of an Ed25519 signature is often 0.
     other = "A" if signature[0] != "A" else "B"
     Path("k2.jws").write_text(f"{signed}.{other}{signature[1:]}")
-    assert verified("k2.jws").exit_code == 1
+    invoke(*verify, status=1)
     run("destroy", "--yes", first, "--receipt", "k2.jws", status=3)
     assert states(run) == [(first, "primary")]

@@ -4,25 +4,23 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import CliRunner, Result
 
-from proxy.cli import main
 from proxy.config.settings import SecretReference
 from proxy.core.errors import ParticipantError
 from proxy.keys.keyring_file import open_keyring
 from proxy.keys.participants import private_key, public_key
 from proxy.keys.roots import FileRoot
 from proxy.keys.roots.provider import Passphrase
+from tests.cli.conftest import Run, invoke
 from tests.cli.test_sessions import configure
 from tests.keys.participants.builders import a_private_jwk, a_public_jwk, a_public_key
 
 WORDS = "a passphrase for tests"
-Run = Callable[..., Result]
 
 
 @pytest.fixture
@@ -31,18 +29,11 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("SEALYARD_CONFIG", raising=False)
     monkeypatch.setenv("SEALYARD_PARTICIPANT_PASSPHRASE", WORDS)
-    made = CliRunner().invoke(main, ["keys", "init", "--root-file", "root.key"])
-    assert made.exit_code == 0, made.output
+    invoke("keys", "init", "--root-file", "root.key")
     configure("sqlite:keys.db")
     for name in ("alice", "bob"):
         Path(f"{name}.json").write_text(json.dumps(a_public_jwk(f"{name}-enc")))
-
-    def run(*args: str, status: int = 0) -> Result:
-        result = CliRunner().invoke(main, ["participants", *args])
-        assert result.exit_code == status, result.output
-        return result
-
-    return run
+    return partial(invoke, "participants")
 
 
 def listed(run: Run) -> list[dict[str, Any]]:

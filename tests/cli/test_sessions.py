@@ -5,16 +5,14 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import click
 import pytest
-from click.testing import CliRunner, Result
 
-from proxy.cli import main
 from proxy.cli.sessions import sessions as group
 from proxy.config.settings import SecretReference
 from proxy.core.crypto.context import Context, Scope
@@ -24,6 +22,7 @@ from proxy.keys.keyring_file import open_keyring
 from proxy.keys.roots import FileRoot
 from proxy.keys.sessions import Sessions, SessionSettings
 from proxy.keys.stores import Store, open_store
+from tests.cli.conftest import Run, invoke
 
 NAMED = ("--tenant", "clinic", "--conversation", "c1")
 SCOPE = Scope("clinic", "c1")
@@ -35,7 +34,6 @@ keys:
   store: {store}
 listeners: [{{name: api, listen: "127.0.0.1:1", upstream: "http://127.0.0.1:2", unmatched: pass}}]
 """
-Run = Callable[..., Result]
 
 
 @pytest.fixture
@@ -44,14 +42,9 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("SEALYARD_CONFIG", raising=False)
 
-    def run(*args: str, status: int = 0) -> Result:
-        result = CliRunner().invoke(main, args)
-        assert result.exit_code == status, result.output
-        return result
-
-    run("keys", "init", "--root-file", "root.key")
+    invoke("keys", "init", "--root-file", "root.key")
     configure("sqlite:keys.db")
-    return run
+    return invoke
 
 
 def configure(store: str) -> None:

@@ -12,6 +12,7 @@ import aiohttp
 from click.testing import CliRunner
 
 from proxy.cli import main
+from tests.cli.conftest import invoke
 from tests.scenarios.rig import ROOT, Served, backend, environment, served
 
 
@@ -82,7 +83,6 @@ def test_a_configuration_without_an_admin_listener_has_no_tap(tmp_path: Path) ->
         "listeners: [{name: a, listen: 127.0.0.1:0, upstream: http://127.0.0.1:1,"
         " unmatched: pass, rules: []}]\n"
     )
-    result = CliRunner().invoke(main, ["tap", "--config", str(file)])
+    result = invoke("tap", "--config", str(file), status=3)
 
-    assert result.exit_code == 3
     assert "no `admin` listener" in result.stderr
