@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import re
 import secrets
-import subprocess
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.interop.test_jwe import HERE, NODE
 from tests.interop.test_packages import PAGE, in_python, lines, whole
 from tests.keys.participants.builders import a_public_key
 from tests.scenarios.end_to_end import World, a_world
+
+from .conftest import needs_jose, node
 
 pytestmark = pytest.mark.filterwarnings("ignore:EdDSA is deprecated")
 
@@ -51,24 +50,15 @@ def opened_in_python(call: dict[str, Any], token: str) -> str:
 
 
 def opened_in_node(call: dict[str, Any], token: str) -> str:
-    if NODE is None or not (HERE / "node_modules" / "jose").is_dir():
-        pytest.skip("node, or npm's jose, is not installed: run `./dev setup`")
     ask = """
 let text = ""; for await (const chunk of process.stdin) text += chunk;
 const [c, token] = JSON.parse(text);
 const key = await sessionKey(c.package, c.mine, c.sender, c.tenant, c.conversation);
-process.stdout.write(new TextDecoder().decode(await opened(token, key)));
+process.stdout.write(JSON.stringify([new TextDecoder().decode(await opened(token, key))]));
 """
-    ran = subprocess.run(  # noqa: S603 - our own page, by the machine's node
-        [NODE, "--input-type=module", "-e", lines("js") + opening_lines("js") + ask],
-        input=json.dumps([call, token]),
-        cwd=HERE,
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=60,
-    )
-    return ran.stdout
+    page = lines("js") + opening_lines("js") + ask
+    text: str = node("--input-type=module", "-e", page, asked=[call, token])[0]
+    return text
 
 
 async def test_a_recipient_reads_with_a_stock_library_and_the_outsider_does_not(
@@ -94,6 +84,7 @@ async def test_a_recipient_reads_with_a_stock_library_and_the_outsider_does_not(
 
 
 @pytest.mark.interop
+@needs_jose
 async def test_a_recipient_reads_with_node(world: World) -> None:
     token = await world.send("Grüße 🌍", "bob")
     (package,) = await asyncio.to_thread(world.packages, "bob")

@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import base64
-import json
-import shutil
-import subprocess
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,8 +12,8 @@ from proxy.core.crypto.context import Context
 from proxy.core.crypto.sealed_stream import CHUNK_BYTES
 from tests.factories import KEK, SCOPE, a_session, a_sid
 
-HERE = Path(__file__).parent
-NODE = shutil.which("node")
+from .conftest import needs_node, node
+
 CONTEXT = Context(SCOPE, message="m1", kind="stream")
 BODIES = (
     b"",
@@ -28,10 +24,7 @@ BODIES = (
     bytes(257 * CHUNK_BYTES + 1),  # the chunks' number takes more than one byte
 )
 
-pytestmark = [
-    pytest.mark.interop,
-    pytest.mark.skipif(NODE is None, reason="node is not installed"),
-]
+pytestmark = [pytest.mark.interop, needs_node]
 
 
 def seal(plaintext: bytes) -> bytes:
@@ -45,16 +38,7 @@ def in_node(frames: list[bytes], context: Context = CONTEXT) -> list[dict[str, A
         {"sk": sk, "context": context.encode().hex(), "frame": base64.b64encode(one).decode()}
         for one in frames
     ]
-    ran = subprocess.run(  # noqa: S603 - our own script, by the machine's node
-        [str(NODE), str(HERE / "frame_opener.mjs")],
-        input=json.dumps(asked),
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=60,
-    )
-    answers: list[dict[str, Any]] = json.loads(ran.stdout)
-    return answers
+    return node("frame_opener.mjs", asked=asked)
 
 
 def test_webcrypto_opens_every_frame() -> None:

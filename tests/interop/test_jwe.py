@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import shutil
-import subprocess
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -22,8 +19,8 @@ from proxy.core.crypto.secret import SessionKey
 from proxy.core.crypto.token import KeyId
 from tests.factories import EPHEMERAL_KEY, KEK, NOW, SCOPE, a_session, a_sid
 
-HERE = Path(__file__).parent
-NODE = shutil.which("node")
+from .conftest import needs_jose, node
+
 CONTEXT = Context(SCOPE, field="content")
 PLAINTEXTS = (b"", b"x", "Grüße 🌍".encode(), bytes(range(256)) * 20)
 
@@ -77,23 +74,11 @@ def test_jwcrypto_opens_a_token(case: Case) -> None:
 
 
 def in_node(cases: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    if NODE is None:
-        pytest.skip("node is not installed")
-    if not (HERE / "node_modules" / "jose").is_dir():
-        pytest.skip("npm's jose is not installed: run `./dev setup`")
-    ran = subprocess.run(  # noqa: S603 - our own script, by the machine's node
-        [NODE, str(HERE / "opener.mjs")],
-        input=json.dumps(cases),
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=60,
-    )
-    answers: list[dict[str, Any]] = json.loads(ran.stdout)
-    return answers
+    return node("opener.mjs", asked=cases)
 
 
 @pytest.mark.interop
+@needs_jose
 def test_npm_jose_opens_every_token() -> None:
     answers = in_node([{"jwk": case.jwk, "token": case.token} for case in CASES])
     assert [case.plaintext.hex() for case in CASES] == [one["plaintext"] for one in answers]
@@ -101,6 +86,7 @@ def test_npm_jose_opens_every_token() -> None:
 
 
 @pytest.mark.interop
+@needs_jose
 def test_npm_jose_opens_nothing_under_another_key() -> None:
     jwk = {"kty": "oct", "k": base64url.encode(bytes(32)).decode()}
     answers = in_node([{"jwk": jwk, "token": CASES[0].token}])

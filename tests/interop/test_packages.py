@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from subprocess import run
 from typing import Any, Final
 
 import pytest
@@ -18,8 +17,9 @@ from proxy.core.crypto.context import Scope
 from proxy.core.crypto.secret import SessionKey
 from proxy.keys.participants import package
 from proxy.keys.participants.package import Identity
-from tests.interop.test_jwe import HERE, NODE
 from tests.keys.participants.builders import a_private_jwk, a_public_key
+
+from .conftest import needs_jose, node
 
 ROOT: Final = Path(__file__).parents[2]
 README: Final = ROOT / "README.md"
@@ -147,6 +147,7 @@ def test_python_opens_what_an_rsa_key_signed() -> None:
 
 
 @pytest.mark.interop
+@needs_jose
 def test_node_opens_what_an_rsa_key_signed() -> None:
     assert in_node([by_rsa()]) == [{"jwk": JWK}]
 
@@ -160,10 +161,6 @@ def test_python_refuses_by_the_lines_of_the_page(bad: Bad) -> None:
 
 
 def in_node(calls: list[Call]) -> list[dict[str, Any]]:
-    if NODE is None:
-        pytest.skip("node is not installed")
-    if not (HERE / "node_modules" / "jose").is_dir():
-        pytest.skip("npm's jose is not installed: run `./dev setup`")
     ask = """
 let text = ""; for await (const chunk of process.stdin) text += chunk;
 const answers = [];
@@ -174,20 +171,11 @@ for (const c of JSON.parse(text)) {
 }
 process.stdout.write(JSON.stringify(answers));
 """
-    ran = run(  # noqa: S603 - our own page, by the machine's node
-        [NODE, "--input-type=module", "-e", lines("js") + ask],
-        input=json.dumps(calls),
-        cwd=HERE,
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=60,
-    )
-    answers: list[dict[str, Any]] = json.loads(ran.stdout)
-    return answers
+    return node("--input-type=module", "-e", lines("js") + ask, asked=calls)
 
 
 @pytest.mark.interop
+@needs_jose
 def test_node_opens_a_package_by_the_lines_of_the_page() -> None:
     packages = [sealed(recipients=names) for names in (NAMES, BESIDE)]
     calls = [a_call(mine=whole(name), package=one) for one in packages for name in NAMES]
@@ -196,6 +184,7 @@ def test_node_opens_a_package_by_the_lines_of_the_page() -> None:
 
 
 @pytest.mark.interop
+@needs_jose
 def test_node_refuses_by_the_lines_of_the_page() -> None:
     answers = in_node([bad.call() for bad in BAD])
 

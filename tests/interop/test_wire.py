@@ -4,37 +4,24 @@ from __future__ import annotations
 
 import base64
 import json
-import shutil
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
 import pytest
 
-HERE: Final = Path(__file__).parent
+from .conftest import HERE, needs_node, node
+
 VECTORS: Final = HERE.parent / "vectors" / "wire"
 ARCHIVE: Final = HERE.parent / "archive"
-NODE: Final = shutil.which("node")
 Task = dict[str, Any]
 
-pytestmark = [
-    pytest.mark.interop,
-    pytest.mark.skipif(NODE is None, reason="node is not installed"),
-]
+pytestmark = [pytest.mark.interop, needs_node]
 
 
 def read(tasks: list[Task]) -> list[dict[str, Any]]:
     """Return what the reader makes of each task."""
-    ran = subprocess.run(  # noqa: S603 - our own script, by the machine's node
-        [str(NODE), str(HERE / "wire_reader.mjs")],
-        input=json.dumps(tasks),
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=120,
-    )
-    answers: list[dict[str, Any]] = json.loads(ran.stdout)
+    answers = node("wire_reader.mjs", asked=tasks)
     broken = [one for one in answers if one.get("refused") == "broken"]
     assert not broken, broken[0]
     assert len(answers) == len(tasks)
