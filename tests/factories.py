@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from proxy.core.apply import apply
 from proxy.core.apply.apply import Applied
@@ -22,6 +23,7 @@ from proxy.core.http.message import Headers, RequestHead, ResponseHead
 from proxy.core.http.path import canonical
 from proxy.core.planning.exchange import Exchange
 from proxy.core.rules.model import Behaviour, Block, Item, Names, Part, Rule, Verdict
+from proxy.telemetry.logs.access_line import MessageLine
 
 NOW = 1_800_000_000
 KEK = Kek(bytes(range(32)))
@@ -245,3 +247,29 @@ def with_block(rule: Rule, **changes: object) -> Rule:
     assert isinstance(rule.request, tuple)
     blocks = tuple(replace(block, **changes) for block in rule.request)  # type: ignore[arg-type]  # names of fields
     return replace(rule, request=blocks)
+
+
+@dataclass
+class Ear:
+    """A reporter that remembers."""
+
+    heard: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+
+    def report(self, event: str, **fields: object) -> None:
+        self.heard.append((event, fields))
+
+    def message(self, line: MessageLine) -> None:
+        self.heard.append((line.event, line.fields()))
+
+    @property
+    def events(self) -> list[str]:
+        """The names of what was heard."""
+        return [event for event, _ in self.heard]
+
+    def all(self, event: str) -> list[dict[str, Any]]:
+        """Return the fields of every event of that name."""
+        return [fields for name, fields in self.heard if name == event]
+
+    @property
+    def last(self) -> dict[str, Any]:
+        return self.heard[-1][1]

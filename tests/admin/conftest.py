@@ -30,7 +30,7 @@ from proxy.keys.participants.desk import ParticipantAnswer, ParticipantCall
 from proxy.keys.value_desk import Value, ValueCall
 from proxy.telemetry.metrics import table
 from proxy.telemetry.metrics.samples import Check, Samples
-from tests.traffic.ours import Ear
+from tests.factories import Ear
 
 CONFIGURATION = Path(__file__).parents[2] / "config" / "sealyard.yaml"
 TOKEN = "token-of-the-tests-0123456789"

@@ -14,7 +14,8 @@ from proxy.admin.server import AdminServer
 from proxy.admin.subject import Reloaded
 from proxy.core.errors import UnfitEnvironment
 from proxy.traffic import sockets
-from tests.traffic.ours import ANY_PORT, Ear
+from tests.factories import Ear
+from tests.traffic.ours import ANY_PORT
 
 from .conftest import TOKEN, Everything, Listening, a_guard, an_access, issued
 

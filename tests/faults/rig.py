@@ -39,7 +39,6 @@ from proxy.core.rules.model import Block, Item, Names, Part, Rule, Verdict
 from proxy.demo.search import search
 from proxy.keys.sessions import Sessions
 from proxy.keys.witness import Beginning, Witness
-from proxy.telemetry.logs.access_line import MessageLine
 from proxy.traffic.client_connection import ClientConnection
 from proxy.traffic.interfaces import RawConnection
 from proxy.traffic.listener import Answerer
@@ -48,6 +47,7 @@ from proxy.traffic.plain_request import PlainRequest
 from proxy.traffic.problem import Problem
 from proxy.traffic.trip import Station, Trip
 from proxy.traffic.upstream_connection import UpstreamConnection
+from tests.factories import Ear
 from tests.keys.builders import CountingStore, a_keyring, a_world
 from tests.traffic.ours import Ours, local, proxied
 from tests.traffic.wire import PATIENCE, Client, Peer, Response, connected
@@ -156,16 +156,6 @@ async def turn() -> None:
     await asyncio.sleep(0)
 
 
-class Deaf:
-    """A reporter that nobody listens to."""
-
-    def report(self, event: str, **fields: object) -> None:
-        return
-
-    def message(self, line: MessageLine) -> None:
-        return
-
-
 class WaitingWitness(Witness):
     """A witness that others come before, as a disk makes it wait."""
 
@@ -194,7 +184,7 @@ class WaitingKeys:
     def _cold(self) -> Sessions:
         world = a_world(keyring=self._keyring)
         store = CountingStore(world.time, shared=self._shared)
-        witness = WaitingWitness(Deaf(), None, self._keyring.record_key, clock=world.time)
+        witness = WaitingWitness(Ear(), None, self._keyring.record_key, clock=world.time)
         return a_world(keyring=self._keyring, store=store, witness=witness).sessions
 
     def forget(self) -> None:

@@ -24,10 +24,10 @@ from aiohttp.test_utils import TestClient
 from pytest_aiohttp import AiohttpClient
 
 from proxy.injector.webhook import MOST_BODY, Webhook
+from tests.factories import Ear
 from tests.injector.pods import SETTINGS, a_pod
 from tests.injector.test_review import a_review
 from tests.servers import await_log, child, free_port
-from tests.traffic.ours import Ear
 
 NAME = "sealyard-injector.sealyard.svc"
 ROOT = Path(__file__).parent.parent.parent

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from proxy.core.crypto.secret import RecordKey
 from proxy.keys import marker as markers
@@ -15,24 +15,9 @@ from proxy.keys.keyring_watch import KeyringWatch
 from proxy.keys.lineage import Accepted
 from proxy.keys.roster import Roster
 from proxy.keys.stores import MemoryStore, Store, authentic
+from tests.factories import Ear
 
 from .builders import NOW, BrokenStore, HookedStore, SharedStore, Time, a_keyring, some_bytes
-
-
-@dataclass
-class Ear:
-    """A reporter that remembers."""
-
-    heard: list[tuple[str, dict[str, object]]] = field(default_factory=list)
-
-    def report(self, event: str, **fields: object) -> None:
-        """Take note of it."""
-        self.heard.append((event, fields))
-
-    @property
-    def events(self) -> list[str]:
-        """The names of what was heard."""
-        return [event for event, _ in self.heard]
 
 
 @dataclass

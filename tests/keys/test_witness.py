@@ -15,22 +15,13 @@ from proxy.keys.audit import Trail
 from proxy.keys.sessions import SessionMode, Sessions, SessionSettings
 from proxy.keys.stores import MemoryStore, Store
 from proxy.keys.witness import Witness
+from tests.factories import Ear
 
 from .audit.test_trail import a_trail
 from .builders import SCOPE, BrokenStore, SharedStore, Time, a_keyring, seal_need, some_bytes
 
 ATTEMPT = Attempt("api", "list", "response", "r-1")
 SID = b"\x00" * 12
-
-
-class Log:
-    """Hears what is reported."""
-
-    def __init__(self) -> None:
-        self.heard: list[tuple[str, dict[str, Any]]] = []
-
-    def report(self, event: str, **fields: object) -> None:
-        self.heard.append((event, fields))
 
 
 class Scene:
@@ -46,7 +37,7 @@ class Scene:
         settings: SessionSettings | None = None,
         trail: bool = True,
     ) -> None:
-        self.folder, self.log, self.time, self.keyring = folder, Log(), Time(), a_keyring()
+        self.folder, self.log, self.time, self.keyring = folder, Ear(), Time(), a_keyring()
         self.trail: Trail | None = a_trail(folder, block=block)[0] if trail else None
         self.witness = Witness(self.log, self.trail, self.keyring.record_key, clock=self.time)
         self.sessions = Sessions(

@@ -5,7 +5,6 @@ import time
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from proxy.telemetry.logs.access_line import MessageLine
 from proxy.telemetry.logs.logger import Logs
 from proxy.telemetry.logs.sink import DescriptorSink
 from proxy.telemetry.metrics import table
@@ -13,19 +12,9 @@ from proxy.telemetry.metrics.message_counts import MOST_SERIES
 from proxy.telemetry.metrics.prometheus_text import exposed
 from proxy.telemetry.metrics.samples import Check, Facts, Samples
 from proxy.telemetry.reporter import Tally
+from tests.factories import Ear
 
 from .conftest import a_line
-
-
-class Ear:
-    def __init__(self) -> None:
-        self.heard: list[str] = []
-
-    def report(self, event: str, **fields: object) -> None:
-        self.heard.append(event)
-
-    def message(self, line: MessageLine) -> None:
-        self.heard.append(line.event)
 
 
 def test_values_are_counted_by_direction_and_fate() -> None:
@@ -51,7 +40,7 @@ def test_refusals_and_upstream_errors_are_counted_by_code() -> None:
     assert samples.value(table.REFUSALS, "api", "", "response", "open-failed") == 1
     assert samples.value(table.UPSTREAM_ERRORS, "api", "upstream-failed", "connect") == 1
     assert samples.value(table.UPSTREAM_ERRORS, "api", "open-failed", "tag") == 0
-    assert ear.heard == ["message.refused", "message.refused"]
+    assert ear.events == ["message.refused", "message.refused"]
 
 
 def test_a_client_that_went_away_is_no_forwarded_message() -> None:

@@ -6,7 +6,7 @@ import contextlib
 import ssl
 import time
 from collections.abc import AsyncIterator, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from proxy.config.limits import Timeouts, TrafficLimits
 from proxy.config.settings import Address, Network, TcpAddress
@@ -14,11 +14,11 @@ from proxy.core.compiled.rule_table import Rulebook
 from proxy.core.crypto.session_cipher import Session
 from proxy.core.edits.key_needs import Attempt, Keys, Needs
 from proxy.core.errors import Unopened
-from proxy.telemetry.logs.access_line import MessageLine
 from proxy.traffic.handler import Handler, KeySource
 from proxy.traffic.listener import HttpListener
 from proxy.traffic.server import Lane, TrafficServer
 from proxy.traffic.upstream import HttpUpstream
+from tests.factories import Ear
 
 ANY_PORT = TcpAddress("127.0.0.1", 0)
 HASTY = Timeouts(
@@ -35,23 +35,6 @@ HASTY = Timeouts(
     tunnel=2.0,
 )
 """Waits for tests of waiting."""
-
-
-@dataclass
-class Ear:
-    """A reporter that remembers."""
-
-    heard: list[tuple[str, dict[str, object]]] = field(default_factory=list)
-
-    def report(self, event: str, **fields: object) -> None:
-        self.heard.append((event, fields))
-
-    def message(self, line: MessageLine) -> None:
-        self.heard.append((line.event, line.fields()))
-
-    @property
-    def last(self) -> dict[str, object]:
-        return self.heard[-1][1]
 
 
 class NoKeys:

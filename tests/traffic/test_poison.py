@@ -18,8 +18,9 @@ from proxy.core.rules.model import Block, Item, Names, Rule
 from proxy.keys import poison
 from proxy.keys.poison import Looks
 from proxy.keys.witness import Witness
+from tests.factories import Ear
 from tests.keys.builders import NOW, World, a_world
-from tests.keys.test_witness import Log, Scene
+from tests.keys.test_witness import Scene
 
 from .ours import local, proxied
 from .wire import Origin, Peer, Response, get, post, running, talk
@@ -77,8 +78,8 @@ async def sent(way: str, token: bytes, *, world: World, rules: Rulebook) -> Resp
         return await talk(ours.port, data)
 
 
-def a_watched_world() -> tuple[World, Log]:
-    world, log = a_world(), Log()
+def a_watched_world() -> tuple[World, Ear]:
+    world, log = a_world(), Ear()
     world.sessions._witness = Witness(log, None, world.keyring.record_key, clock=world.time)
     return world, log
 

@@ -12,8 +12,9 @@ import pytest
 
 from proxy.core.errors import InvalidBody
 from proxy.traffic.record import Record
+from tests.factories import Ear
 from tests.faults.rig import WaitingKeys, a_rulebook
-from tests.traffic.ours import Ear, local, proxied
+from tests.traffic.ours import local, proxied
 from tests.traffic.wire import Origin, get, post, running, talk
 
 JSON = b"Content-Type: application/json"

@@ -26,8 +26,9 @@ from proxy.core.http.path import canonical
 from proxy.core.planning.exchange import Exchange
 from proxy.core.rules.model import Block, Item, Names, Rule
 from proxy.traffic.record_streams import StreamedBody
+from tests.factories import Ear
 from tests.keys.builders import World, a_world
-from tests.traffic.ours import HASTY, Ear, local, proxied
+from tests.traffic.ours import HASTY, local, proxied
 from tests.traffic.wire import (
     PATIENCE,
     Client,

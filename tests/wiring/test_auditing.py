@@ -15,18 +15,11 @@ from proxy.telemetry.metrics.samples import Samples
 from proxy.wiring import auditing
 from proxy.wiring.audited_calls import AuditedCalls
 from tests.config.builders import changed, loaded
+from tests.factories import Ear
 from tests.keys.audit.test_trail import a_trail
 from tests.keys.builders import Time
 
 KEY = RecordKey(b"r" * 32)
-
-
-class Ear:
-    def __init__(self) -> None:
-        self.heard: list[tuple[str, dict[str, Any]]] = []
-
-    def report(self, event: str, **fields: object) -> None:
-        self.heard.append((event, fields))
 
 
 def opened(folder: Path, section: str = "") -> tuple[Trail | None, Ear]:

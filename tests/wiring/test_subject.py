@@ -15,6 +15,7 @@ from proxy.telemetry.metrics import table
 from proxy.telemetry.metrics.samples import Facts, Samples
 from proxy.wiring.reload import Reloader
 from proxy.wiring.subject import Carrier, Whole
+from tests.factories import Ear
 
 KEYS = KeySettings(Path("keyring"), RootSettings("file", SecretReference(env="X")), "redis:")
 
@@ -42,11 +43,6 @@ class NoReloads:
         pass
 
 
-class Deaf:
-    def report(self, event: str, **fields: object) -> None:
-        pass
-
-
 async def never() -> Any:  # noqa: ANN401 - nobody waits for it
     raise AssertionError
 
@@ -61,7 +57,7 @@ async def test_a_revocation_is_counted_by_where_it_is_kept(
 ) -> None:
     answer = Answer("scope", 7, (), None, store, durable)
     carrier = cast("Carrier", OneAnswer(answer))
-    whole = Whole(carrier, cast("Reloader", NoReloads()), never, Deaf())
+    whole = Whole(carrier, cast("Reloader", NoReloads()), never, Ear())
 
     await whole.operate(Call("revoke", Scope("t", "c"), 7))
     await whole.operate(Call("show", Scope("t", "c")))

@@ -8,16 +8,9 @@ import pytest
 from proxy.config.settings import TcpAddress, UnixAddress
 from proxy.telemetry.traces import wanted
 from proxy.wiring.tracing import begin, end
+from tests.factories import Ear
 
 ENDPOINT = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:1"}
-
-
-class Ear:
-    def __init__(self) -> None:
-        self.heard: list[tuple[str, dict[str, object]]] = []
-
-    def report(self, event: str, **fields: object) -> None:
-        self.heard.append((event, fields))
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,7 @@ from proxy.keys.participants.registry import Participants
 from proxy.keys.session_settings import SessionSettings
 from proxy.keys.sessions import Sessions
 from proxy.keys.stores import Store
+from tests.factories import Ear
 from tests.keys.builders import SharedStore, Time, a_keyring, some_bytes
 from tests.keys.participants.builders import a_private_jwk, a_public_key
 
@@ -49,19 +50,12 @@ def a_held_key(
     return ParticipantKey(a_public_key(name), device, created, private=sealed, **more)
 
 
-@dataclass
-class Reports:
+class Reports(Ear):
     """Keeps what is reported."""
-
-    events: list[tuple[str, dict[str, object]]] = field(default_factory=list)
-
-    def report(self, event: str, **fields: object) -> None:
-        """Keep one event."""
-        self.events.append((event, fields))
 
     def causes(self) -> list[object]:
         """Return why packages were issued."""
-        return [fields["cause"] for event, fields in self.events if event == "package.issued"]
+        return [fields["cause"] for fields in self.all("package.issued")]
 
 
 @dataclass

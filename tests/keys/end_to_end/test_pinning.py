@@ -36,8 +36,7 @@ async def kids(process: Process, recipient: str = "bob") -> set[str]:
 
 def alarms(process: Process) -> list[tuple[object, object]]:
     """Return which keys were told of, and whether they are refused."""
-    events = process.reports.events
-    told = [fields for event, fields in events if event == "participant.unaccepted"]
+    told = process.reports.all("participant.unaccepted")
     return [(fields["kid"], fields["refused"]) for fields in told]
 
 
