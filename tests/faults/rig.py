@@ -223,34 +223,26 @@ class WaitingKeys:
         return self.sessions.refused(unopened, attempt)
 
 
-class WaitingUpstreamConnection(UpstreamConnection):
-    """A connection on which every write has to wait."""
+class _Waits:
+    """On a connection, makes every write wait."""
 
     __slots__ = ()
 
     async def drain(self) -> None:
         await turn()
-        await super().drain()
+        await super().drain()  # type: ignore[misc]  # the connection's
 
 
-class WaitingClientConnection(ClientConnection):
-    """A connection on which every write has to wait."""
-
+class WaitingUpstreamConnection(_Waits, UpstreamConnection):
     __slots__ = ()
 
-    async def drain(self) -> None:
-        await turn()
-        await super().drain()
 
-
-class WaitingPlainConnection(PlainConnection):
-    """A connection on which every write has to wait."""
-
+class WaitingClientConnection(_Waits, ClientConnection):
     __slots__ = ()
 
-    async def drain(self) -> None:
-        await turn()
-        await super().drain()
+
+class WaitingPlainConnection(_Waits, PlainConnection):
+    __slots__ = ()
 
 
 _WAITING: dict[type, type] = {
@@ -408,28 +400,38 @@ async def frame_for(keys: WaitingKeys) -> bytes:
     )
 
 
+@dataclass(frozen=True)
+class Setup:
+    """One kind of exchange: how the origin answers, what the client sends, and the keys between.
+
+    `holds` tells after all exchanges whether what the scene promises was so.
+    """
+
+    script: Script
+    say: Say
+    keys: WaitingKeys = field(default_factory=WaitingKeys)
+    over_socket: bool = False
+    express: bool = False
+    holds: Callable[[], bool] = lambda: True
+
+
 @contextlib.asynccontextmanager
-async def rigged(
-    script: Script,
-    say: Say,
-    *,
-    keys: WaitingKeys,
-    socket: Path | None = None,
-    express: bool = False,
-) -> AsyncIterator[Rig]:
+async def rigged(setup: Setup, folder: Path) -> AsyncIterator[Rig]:
     """Run a proxy in front of an origin, both made to wait wherever they can."""
-    origin = Recorder(script)
+    origin = Recorder(setup.script)
+    keys, socket = setup.keys, folder / "origin.sock" if setup.over_socket else None
     async with (
         origin.running(socket) as address,
         proxied(address, rulebook=a_rulebook(), keys=keys, timeouts=CALM) as ours,
     ):
         listener: Any = ours.listener
-        answerer = FaultyAnswerer(listener._answerer, express=express)
+        answerer = FaultyAnswerer(listener._answerer, express=setup.express)
         faulty: Answerer = answerer  # type: ignore[assignment] # it hands on another awaitable
         listener._answerer = faulty
         _make_writes_wait(ours)
         with _tasks_through(answerer):
-            yield Rig(ours, origin, keys, answerer, say)
+            yield Rig(ours, origin, keys, answerer, setup.say)
+    assert setup.holds()
 
 
 def _make_writes_wait(ours: Ours) -> None:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-from collections.abc import AsyncIterator, Callable
-from pathlib import Path
+from collections.abc import Awaitable, Callable
 
 from proxy.demo.search import search
 from tests.traffic.wire import Client, Peer, Seen, get
@@ -14,17 +12,16 @@ from .rig import (
     BODY,
     CANARY,
     JSON,
-    Rig,
     Say,
     Script,
+    Setup,
     WaitingKeys,
     frame_for,
-    rigged,
     tokens_for,
     turn,
 )
 
-Scene = Callable[[Path], contextlib.AbstractAsyncContextManager[Rig]]
+Scene = Callable[[], Awaitable[Setup]]
 
 _CHUNKED = b"Transfer-Encoding: chunked"
 _FRAME = b"Content-Type: application/vnd.sealyard.stream"
@@ -77,93 +74,67 @@ def _upload(target: bytes, body: bytes = BODY, kind: bytes = JSON) -> Say:
     return _say(get(target, kind, _CHUNKED, method=b"POST") + _chunked(body))
 
 
-@contextlib.asynccontextmanager
-async def sealing(_: Path) -> AsyncIterator[Rig]:
+async def _token(keys: WaitingKeys, kind: bytes = JSON) -> Script:
+    (token,) = await tokens_for(keys, 1)
+    return _answer(json.dumps({"content": token}).encode(), kind=kind)
+
+
+async def sealing() -> Setup:
     """A request is sealed, and its echo opened."""
-    keys = WaitingKeys()
-    async with rigged(_answer(None), _upload(b"/seal"), keys=keys) as rig:
-        yield rig
+    return Setup(_answer(None), _upload(b"/seal"))
 
 
-@contextlib.asynccontextmanager
-async def sealing_among_others(_: Path) -> AsyncIterator[Rig]:
+async def sealing_among_others() -> Setup:
     """As before, while another request obtains the same session, and with more scopes than one."""
-    keys = WaitingKeys(busy=True, scopes=3)
-    async with rigged(_answer(None), _upload(b"/seal"), keys=keys) as rig:
-        yield rig
+    return Setup(_answer(None), _upload(b"/seal"), WaitingKeys(busy=True, scopes=3))
 
 
-@contextlib.asynccontextmanager
-async def observing(_: Path) -> AsyncIterator[Rig]:
+async def observing() -> Setup:
     """A request passes as it is, and what a rule would do is tried behind its answer."""
     keys = WaitingKeys()
-    (token,) = await tokens_for(keys, 1)
-    reply = json.dumps({"content": token}).encode()
-    async with rigged(_answer(reply), _upload(b"/tried"), keys=keys) as rig:
-        yield rig
+    return Setup(await _token(keys), _upload(b"/tried"), keys)
 
 
-@contextlib.asynccontextmanager
-async def opening(_: Path) -> AsyncIterator[Rig]:
+async def opening() -> Setup:
     """A response is opened."""
     keys = WaitingKeys()
-    (token,) = await tokens_for(keys, 1)
-    reply = json.dumps({"content": token}).encode()
-    async with rigged(_answer(reply), _say(get(b"/open")), keys=keys) as rig:
-        yield rig
+    return Setup(await _token(keys), _say(get(b"/open")), keys)
 
 
-@contextlib.asynccontextmanager
-async def opening_what_is_misnamed(_: Path) -> AsyncIterator[Rig]:
+async def opening_what_is_misnamed() -> Setup:
     """A response is opened that is JSON by its text alone, not by its type."""
     keys = WaitingKeys()
-    (token,) = await tokens_for(keys, 1)
-    reply = json.dumps({"content": token}).encode()
-    script = _answer(reply, kind=b"Content-Type: text/plain")
-    async with rigged(script, _say(get(b"/open")), keys=keys) as rig:
-        yield rig
+    script = await _token(keys, b"Content-Type: text/plain")
+    return Setup(script, _say(get(b"/open")), keys)
 
 
-@contextlib.asynccontextmanager
-async def opening_over_a_shared_store(_: Path) -> AsyncIterator[Rig]:
+async def opening_over_a_shared_store() -> Setup:
     """A response is opened once the store has said how its conversation stands."""
     keys = WaitingKeys(busy=True, shared=True)
-    (token,) = await tokens_for(keys, 1)
-    reply = json.dumps({"content": token}).encode()
-    async with rigged(_answer(reply), _say(get(b"/open")), keys=keys) as rig:
-        yield rig
+    return Setup(await _token(keys), _say(get(b"/open")), keys)
 
 
-@contextlib.asynccontextmanager
-async def opening_once_asked(_: Path) -> AsyncIterator[Rig]:
+async def opening_once_asked() -> Setup:
     """A response is opened after the store was asked how its conversation stands."""
     keys = WaitingKeys(busy=True, shared=True, asks=True)
-    (token,) = await tokens_for(keys, 1)
-    reply = json.dumps({"content": token}).encode()
-    async with rigged(_answer(reply), _say(get(b"/open")), keys=keys) as rig:
-        yield rig
+    return Setup(await _token(keys), _say(get(b"/open")), keys)
 
 
-@contextlib.asynccontextmanager
-async def listing(_: Path) -> AsyncIterator[Rig]:
+async def listing() -> Setup:
     """A list is opened, item by item."""
     keys = WaitingKeys()
     items = [{"content": one} for one in await tokens_for(keys, 3)]
     reply = json.dumps({"items": items}).encode()
-    async with rigged(_answer(reply, chunked=True), _say(get(b"/list")), keys=keys) as rig:
-        yield rig
+    return Setup(_answer(reply, chunked=True), _say(get(b"/list")), keys)
 
 
-@contextlib.asynccontextmanager
-async def sealing_a_frame(_: Path) -> AsyncIterator[Rig]:
+async def sealing_a_frame() -> Setup:
     """A body of unknown length becomes a frame while it passes."""
     body = CANARY.encode() + bytes(20_000)
-    async with rigged(_answer(b"{}"), _upload(b"/store", body), keys=WaitingKeys()) as rig:
-        yield rig
+    return Setup(_answer(b"{}"), _upload(b"/store", body))
 
 
-@contextlib.asynccontextmanager
-async def sealing_a_form(_: Path) -> AsyncIterator[Rig]:
+async def sealing_a_form() -> Setup:
     """A form of unknown length is sealed part by part."""
     disposition = b"Content-Disposition: form-data; name="
     note = b'%b"note"\r\n\r\n%b' % (disposition, CANARY.encode())
@@ -171,21 +142,17 @@ async def sealing_a_form(_: Path) -> AsyncIterator[Rig]:
     body = b"--of-parts\r\n%b\r\n--of-parts\r\n%b\r\n--of-parts--\r\n" % (note, file)
     kind = b"Content-Type: multipart/form-data; boundary=of-parts"
     say = _upload(b"/form", body, kind)
-    async with rigged(_answer(b"{}"), say, keys=WaitingKeys()) as rig:
-        yield rig
+    return Setup(_answer(b"{}"), say)
 
 
-@contextlib.asynccontextmanager
-async def opening_a_frame(_: Path) -> AsyncIterator[Rig]:
+async def opening_a_frame() -> Setup:
     """A frame is opened for the origin while it passes."""
     keys = WaitingKeys()
     say = _upload(b"/receive", await frame_for(keys), _FRAME)
-    async with rigged(_answer(b"{}"), say, keys=keys) as rig:
-        yield rig
+    return Setup(_answer(b"{}"), say, keys)
 
 
-@contextlib.asynccontextmanager
-async def fetching_a_frame(_: Path) -> AsyncIterator[Rig]:
+async def fetching_a_frame() -> Setup:
     """A frame is opened for the client while it passes."""
     keys = WaitingKeys()
     whole = await frame_for(keys)
@@ -199,38 +166,30 @@ async def fetching_a_frame(_: Path) -> AsyncIterator[Rig]:
             await turn()
         peer.send(data[-20:])
 
-    async with rigged(late, _say(get(b"/store")), keys=keys) as rig:
-        yield rig
+    return Setup(late, _say(get(b"/store")), keys)
 
 
-@contextlib.asynccontextmanager
-async def sealing_records(_: Path) -> AsyncIterator[Rig]:
+async def sealing_records() -> Setup:
     """Records are sealed one by one."""
     say = _upload(b"/seal", BODY + b"\n" + BODY + b"\n", _RECORDS)
-    async with rigged(_answer(b'{"content":null}'), say, keys=WaitingKeys()) as rig:
-        yield rig
+    return Setup(_answer(b'{"content":null}'), say)
 
 
-@contextlib.asynccontextmanager
-async def opening_records(_: Path) -> AsyncIterator[Rig]:
+async def opening_records() -> Setup:
     """Records are opened one by one."""
     keys = WaitingKeys()
     lines = [json.dumps({"content": one}).encode() for one in await tokens_for(keys, 2)]
     script = _answer(b"\n".join(lines), chunked=True, kind=_RECORDS)
-    async with rigged(script, _say(get(b"/open")), keys=keys) as rig:
-        yield rig
+    return Setup(script, _say(get(b"/open")), keys)
 
 
-@contextlib.asynccontextmanager
-async def passing(_: Path) -> AsyncIterator[Rig]:
+async def passing() -> Setup:
     """Bodies pass as they come, in both directions."""
     script = _answer(BODY, chunked=True)
-    async with rigged(script, _upload(b"/pass"), keys=WaitingKeys()) as rig:
-        yield rig
+    return Setup(script, _upload(b"/pass"))
 
 
-@contextlib.asynccontextmanager
-async def streaming_events(_: Path) -> AsyncIterator[Rig]:
+async def streaming_events() -> Setup:
     """Events pass as they come."""
 
     async def events(peer: Peer) -> None:
@@ -238,8 +197,7 @@ async def streaming_events(_: Path) -> AsyncIterator[Rig]:
         head = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n" + _CHUNKED + b"\r\n\r\n"
         await _in_pieces(peer.send, head + _chunked(b"data: one\n\ndata: two\n\n"), lambda: None)
 
-    async with rigged(events, _say(get(b"/pass")), keys=WaitingKeys()) as rig:
-        yield rig
+    return Setup(events, _say(get(b"/pass")))
 
 
 async def _event_in_pieces(peer: Peer, event: bytes) -> None:
@@ -266,49 +224,39 @@ def _events(*contents: str) -> Script:
     return script
 
 
-@contextlib.asynccontextmanager
-async def sealing_events(_: Path) -> AsyncIterator[Rig]:
+async def sealing_events() -> Setup:
     """Each event of a response is sealed as it comes, and a part of one is left in the end."""
     script, say = _events(CANARY, CANARY), _say(get(b"/events"))
-    async with rigged(script, say, keys=WaitingKeys()) as rig:
-        yield rig
+    return Setup(script, say)
 
 
-@contextlib.asynccontextmanager
-async def opening_events(_: Path) -> AsyncIterator[Rig]:
+async def opening_events() -> Setup:
     """Each event of a response is opened as it comes."""
     keys = WaitingKeys()
     script = _events(*await tokens_for(keys, 2))
-    async with rigged(script, _say(get(b"/opened")), keys=keys) as rig:
-        yield rig
+    return Setup(script, _say(get(b"/opened")), keys)
 
 
-@contextlib.asynccontextmanager
-async def sealing_lines(_: Path) -> AsyncIterator[Rig]:
+async def sealing_lines() -> Setup:
     """Each line of a request is sealed as it comes; the last has no end."""
     body = b"\n".join((BODY, BODY, BODY))
     request = get(b"/lines", b"Content-Type: application/x-ndjson", _CHUNKED, method=b"POST")
     say = _say(request + _chunked(body))
-    async with rigged(_answer(b"{}"), say, keys=WaitingKeys()) as rig:
-        yield rig
+    return Setup(_answer(b"{}"), say)
 
 
-@contextlib.asynccontextmanager
-async def over_a_socket(folder: Path) -> AsyncIterator[Rig]:
+async def over_a_socket() -> Setup:
     """A request goes to an upstream at a Unix socket, on a new connection each time."""
 
     async def once(peer: Peer) -> None:
         await peer.request()
         peer.send(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok")
 
-    say, socket = _say(get(b"/pass")), folder / "origin.sock"
-    async with rigged(once, say, keys=WaitingKeys(), socket=socket) as rig:
-        yield rig
+    return Setup(once, _say(get(b"/pass")), over_socket=True)
 
 
-@contextlib.asynccontextmanager
-async def asking_again(_: Path) -> AsyncIterator[Rig]:
-    """A resting connection dies under a GET, which goes out again on a new one."""
+def dying() -> Script:
+    """Answer once on each connection, which then dies under the next request."""
     answered: set[int] = set()
 
     async def once(peer: Peer) -> None:
@@ -319,28 +267,26 @@ async def asking_again(_: Path) -> AsyncIterator[Rig]:
         answered.add(id(peer.writer))
         peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
 
-    async with rigged(once, _say(get(b"/pass")), keys=WaitingKeys()) as rig:
-        yield rig
+    return once
 
 
-@contextlib.asynccontextmanager
-async def handing_on(_: Path) -> AsyncIterator[Rig]:
+async def asking_again() -> Setup:
+    """A resting connection dies under a GET, which goes out again on a new one."""
+    return Setup(dying(), _say(get(b"/pass")))
+
+
+async def handing_on() -> Setup:
     """A plain request goes out without a wait; what comes back is relayed with waits."""
     script = _answer(BODY, chunked=True)
-    say, keys = _say(get(b"/pass")), WaitingKeys()
-    async with rigged(script, say, keys=keys, express=True) as rig:
-        yield rig
+    return Setup(script, _say(get(b"/pass")), express=True)
 
 
-@contextlib.asynccontextmanager
-async def refusing(_: Path) -> AsyncIterator[Rig]:
+async def refusing() -> Setup:
     """A request is refused by its rule."""
-    async with rigged(_answer(BODY), _say(get(b"/closed")), keys=WaitingKeys()) as rig:
-        yield rig
+    return Setup(_answer(BODY), _say(get(b"/closed")))
 
 
-@contextlib.asynccontextmanager
-async def tunnelling(_: Path) -> AsyncIterator[Rig]:
+async def tunnelling() -> Setup:
     """A WebSocket is let through."""
 
     async def echo(peer: Peer) -> None:
@@ -357,12 +303,10 @@ async def tunnelling(_: Path) -> AsyncIterator[Rig]:
         )
         client.send(CANARY.encode())
 
-    async with rigged(echo, say, keys=WaitingKeys()) as rig:
-        yield rig
+    return Setup(echo, say)
 
 
-@contextlib.asynccontextmanager
-async def overhearing(_: Path) -> AsyncIterator[Rig]:
+async def overhearing() -> Setup:
     """A WebSocket is let through, and what a rule would do to its messages is tried beside it."""
     sent = b"\x81" + bytes((0x80 | len(BODY),)) + bytes(4) + BODY
 
@@ -380,12 +324,10 @@ async def overhearing(_: Path) -> AsyncIterator[Rig]:
         client.send(b"Sec-WebSocket-Key: %b\r\n\r\n" % (b"A" * 22 + b"=="))
         client.send(sent)
 
-    async with rigged(echo, say, keys=WaitingKeys()) as rig:
-        yield rig
+    return Setup(echo, say)
 
 
-@contextlib.asynccontextmanager
-async def relaying(_: Path) -> AsyncIterator[Rig]:
+async def relaying() -> Setup:
     """A message of a WebSocket is sealed, its echo opened."""
     length = 0x7E
     got: list[bytes] = []
@@ -412,11 +354,11 @@ async def relaying(_: Path) -> AsyncIterator[Rig]:
         client.send(b"\x81" + bytes((0x80 | len(BODY),)) + bytes(4) + BODY)
         client.send(b"\x88\x82" + bytes(4) + b"\x03\xe8")
 
-    async with rigged(echo, say, keys=WaitingKeys()) as rig:
-        yield rig
-    # What goes to an origin is masked, so that a search of its bytes would find nothing.
-    assert got
-    assert not search(CANARY, {"origin": b"".join(got)})
+    def sealed() -> bool:
+        # What goes to an origin is masked, so that a search of its bytes would find nothing.
+        return bool(got) and not search(CANARY, {"origin": b"".join(got)})
+
+    return Setup(echo, say, holds=sealed)
 
 
 SCENES: dict[str, Scene] = {

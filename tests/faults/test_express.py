@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import gc
 import json
-from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 
 import pytest
 
@@ -17,10 +16,10 @@ from proxy.telemetry.logs.logger import Logs
 from tests.traffic.wire import Client, Peer, get, post
 
 from .faults import EXCEPTIONS, FaultAtLine
-from .rig import BODY, CANARY, JSON, Rig, Say, Script, WaitingKeys, rigged, tokens_for
+from .rig import BODY, CANARY, JSON, Say, Script, Setup, WaitingKeys, rigged, tokens_for
+from .scenes import Scene, dying
 from .test_fail_closed import check, clean, lines_of
 
-Scene = Callable[[], contextlib.AbstractAsyncContextManager[Rig]]
 _ON_THE_WAY = ("traffic/express.py", "traffic/trip.py")
 
 
@@ -51,48 +50,27 @@ def _answer(body: bytes | None, *, framing: bytes = b"Content-Length: %d") -> Sc
     return script
 
 
-@contextlib.asynccontextmanager
-async def sealing() -> AsyncIterator[Rig]:
+async def sealing() -> Setup:
     """A request is sealed, and its echo opened."""
-    say, keys = _say(post(BODY, JSON, target=b"/seal")), WarmKeys()
-    async with rigged(_answer(None), say, keys=keys, express=True) as rig:
-        yield rig
+    return Setup(_answer(None), _say(post(BODY, JSON, target=b"/seal")), WarmKeys(), express=True)
 
 
-@contextlib.asynccontextmanager
-async def opening() -> AsyncIterator[Rig]:
+async def opening() -> Setup:
     """A response is opened."""
     keys = WarmKeys()
     (token,) = await tokens_for(keys, 1)
     reply = json.dumps({"content": token}).encode()
-    async with rigged(_answer(reply), _say(get(b"/open")), keys=keys, express=True) as rig:
-        yield rig
+    return Setup(_answer(reply), _say(get(b"/open")), keys, express=True)
 
 
-@contextlib.asynccontextmanager
-async def passing() -> AsyncIterator[Rig]:
+async def passing() -> Setup:
     """Bodies pass as they come, in both directions."""
-    say, keys = _say(post(BODY, JSON, target=b"/pass")), WarmKeys()
-    async with rigged(_answer(BODY), say, keys=keys, express=True) as rig:
-        yield rig
+    return Setup(_answer(BODY), _say(post(BODY, JSON, target=b"/pass")), WarmKeys(), express=True)
 
 
-@contextlib.asynccontextmanager
-async def asking_again() -> AsyncIterator[Rig]:
+async def asking_again() -> Setup:
     """A resting connection dies under a GET, which goes out again on a new one."""
-    answered: set[int] = set()
-
-    async def once(peer: Peer) -> None:
-        await peer.request()
-        if id(peer.writer) in answered:
-            answered.clear()
-            raise ConnectionResetError
-        answered.add(id(peer.writer))
-        peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
-
-    say, keys = _say(get(b"/pass")), WarmKeys()
-    async with rigged(once, say, keys=keys, express=True) as rig:
-        yield rig
+    return Setup(dying(), _say(get(b"/pass")), WarmKeys(), express=True)
 
 
 SCENES: dict[str, Scene] = {
@@ -101,13 +79,15 @@ SCENES: dict[str, Scene] = {
 
 
 @pytest.mark.parametrize("name", SCENES)
-async def test_an_exception_at_any_line_of_the_express_fails_closed(name: str) -> None:
+async def test_an_exception_at_any_line_of_the_express_fails_closed(
+    name: str, tmp_path: Path
+) -> None:
     log: list[bytes] = []
     logs = Logs(log.append)
     asyncio.get_running_loop().set_exception_handler(asyncio_handler(logs))
     travelled: set[str] = set()
     with routed(logs):
-        async with SCENES[name]() as rig:
+        async with rigged(await SCENES[name](), tmp_path) as rig:
             await clean(rig)
             right = await clean(rig)
             for at in range(await lines_of(rig)):

@@ -13,7 +13,7 @@ from proxy.telemetry.logs.library_logs import asyncio_handler, routed
 from proxy.telemetry.logs.logger import Logs
 
 from .faults import EXCEPTIONS, FILES, WITH_LINES, Fault, FaultAtLine, FaultAtWait, LineWatch, waits
-from .rig import CANARY, Outcome, Rig, descriptors
+from .rig import CANARY, Outcome, Rig, descriptors, rigged
 from .scenes import SCENES, SECRET_FROM_ORIGIN
 
 BESIDE_THE_PATH = ("open", "known", "rotate", "revoke", "erase", "close", "write_down")
@@ -63,7 +63,7 @@ async def settled(before: int) -> None:
 async def test_an_exception_out_of_any_wait_fails_closed(
     name: str, error: type[BaseException], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async with SCENES[name](tmp_path) as rig:
+    async with rigged(await SCENES[name](), tmp_path) as rig:
         await clean(rig)
         watch = Fault()
         right = await clean(rig, watch=watch)
@@ -87,7 +87,7 @@ async def test_every_wait_of_the_request_path_is_among_the_points(tmp_path: Path
     """A wait that is new and in no scene fails here: let a scene of scenes.py come by."""
     seen: dict[str, set[int]] = {name: set() for name in WITH_LINES}
     for scene in SCENES.values():
-        async with scene(tmp_path) as rig:
+        async with rigged(await scene(), tmp_path) as rig:
             for _ in range(2):
                 watch = Fault()
                 await rig.with_fault(watch)
@@ -115,7 +115,7 @@ async def test_an_exception_at_any_line_that_calls_fails_closed(name: str, tmp_p
     logs = Logs(log.append)
     asyncio.get_running_loop().set_exception_handler(asyncio_handler(logs))
     with routed(logs):
-        async with SCENES[name](tmp_path) as rig:
+        async with rigged(await SCENES[name](), tmp_path) as rig:
             await clean(rig)
             right = await clean(rig)
             for at in range(await lines_of(rig)):
