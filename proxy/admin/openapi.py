@@ -103,7 +103,10 @@ def _responses(answers: Iterable[Answered], errors: Iterable[AdminError]) -> dic
             "headers": {name: _header(meaning) for name, meaning in headers.items()},
         }
         if answer.schema is not None:
-            told["content"] = {answer.media_type: {"schema": dict(answer.schema)}}
+            told["content"] = {
+                media_type: {"schema": dict(answer.schema)}
+                for media_type in (answer.media_type, *answer.other_types)
+            }
         found[answer.status] = told
     for error in dict.fromkeys(errors):
         told = found.setdefault(error.status, {"description": "", "headers": {}})

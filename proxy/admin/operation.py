@@ -38,13 +38,14 @@ class Parameter:
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """A success: its status, what it means, and its body by media type."""
+    """A success: its status, what it means, its body, and the media types that it may have."""
 
     meaning: str
     schema: Schema | None = None
     status: int = 200
     media_type: str = "application/json"
     headers: Mapping[str, str] = field(default_factory=dict)
+    other_types: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
 from collections.abc import Callable, Mapping
@@ -10,10 +11,10 @@ from functools import cache
 from http import HTTPStatus
 from typing import Any, Final, cast
 
-from aiohttp import web
+from aiohttp import hdrs, web
 
 from .. import __version__
-from ..telemetry.metrics.prometheus_text import CONTENT_TYPE, exposed
+from ..telemetry.metrics import prometheus_text
 from ..telemetry.metrics.samples import Check
 from . import problem, schemas
 from .erase_routes import EraseRoutes
@@ -58,8 +59,15 @@ METRICS: Final = Operation(
     "GET",
     "/metrics",
     "read",
-    "All that is counted.",
-    (Answered("Prometheus' text format.", _TEXT, media_type="text/plain"),),
+    "All metrics, in the format that the Accept header prefers.",
+    (
+        Answered(
+            "Prometheus' text format, or OpenMetrics.",
+            _TEXT,
+            media_type=prometheus_text.TEXT,
+            other_types=(prometheus_text.OPENMETRICS,),
+        ),
+    ),
 )
 RELOAD: Final = Operation(
     "reload",
@@ -157,9 +165,12 @@ class Routes:
         status = HTTPStatus.OK if ready else HTTPStatus.SERVICE_UNAVAILABLE
         return web.Response(status=status, text="\n".join(lines) + "\n")
 
-    async def _metrics(self, _: web.Request) -> web.Response:
-        body = exposed(await self._subject.samples())
-        return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE})
+    async def _metrics(self, request: web.Request) -> web.Response:
+        samples = await self._subject.samples()
+        accept = ",".join(request.headers.getall(hdrs.ACCEPT, ()))
+        # In a thread: thousands of series take a tenth of a second and more.
+        shown = await asyncio.to_thread(prometheus_text.exposed, samples, accept)
+        return web.Response(body=shown.body, headers={hdrs.CONTENT_TYPE: shown.content_type})
 
     async def _reload(self, _: web.Request) -> web.Response:
         outcome = await self._subject.reload()

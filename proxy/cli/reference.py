@@ -85,7 +85,7 @@ def metrics_page() -> str:
     rows = [
         (
             f"`{metric.name}`",
-            "gauge" if metric.kind == "latest" else metric.kind,
+            metric.kind if metric.kind in {"counter", "histogram"} else "gauge",
             ", ".join(f"`{label}`" for label in metric.labels) or "-",
             metric.meaning,
         )
@@ -93,11 +93,13 @@ def metrics_page() -> str:
     ]
     return _page(
         "Metrics",
-        "`/metrics` on the admin and health listeners, in Prometheus' text format. Labels are"
-        " names of the configuration, codes and reasons, never anything of a message. With"
-        " several workers the numbers are those of all together: counters and histograms go on"
-        " when a worker is replaced (of one that was killed, up to a second's counts are lost),"
-        " gauges are those of the workers that run.",
+        "`/metrics` on the admin and health listeners: in OpenMetrics 1.0 for scrapers whose Accept"
+        " header prefers it, as Prometheus' does, and in Prometheus' text format (0.0.4) for all"
+        " others. In OpenMetrics, the buckets of histograms have the `trace_id` of a message as"
+        " exemplar, where messages are traced. Labels are names of the configuration, codes and"
+        " reasons, never anything of a message. With several workers the numbers are those of all"
+        " together: counters and histograms go on when a worker is replaced (of one that was"
+        " killed, up to a second's counts are lost), gauges are those of the workers that run.",
         _table(("Metric", "Kind", "Labels", "Meaning"), rows),
     )
 

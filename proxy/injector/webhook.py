@@ -10,11 +10,11 @@ from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Final, Protocol
 
-from aiohttp import web
+from aiohttp import hdrs, web
 
 from .. import __version__
 from ..telemetry.logs import code_location
-from ..telemetry.metrics.prometheus_text import CONTENT_TYPE, exposed
+from ..telemetry.metrics.prometheus_text import exposed
 from ..telemetry.metrics.samples import Samples
 from ..telemetry.metrics.table import BUILD, INJECTOR_REFUSALS, INJECTOR_REVIEWS
 from .refusal import CannotInject
@@ -84,8 +84,10 @@ class Webhook:
     async def _well(self, _: web.Request) -> web.Response:
         return web.Response(text="ok\n")
 
-    async def _metrics(self, _: web.Request) -> web.Response:
-        return web.Response(body=exposed(self._samples), headers={"Content-Type": CONTENT_TYPE})
+    async def _metrics(self, request: web.Request) -> web.Response:
+        accept = ",".join(request.headers.getall(hdrs.ACCEPT, ()))
+        shown = exposed(self._samples, accept)
+        return web.Response(body=shown.body, headers={hdrs.CONTENT_TYPE: shown.content_type})
 
     async def _mutate(self, request: web.Request) -> web.Response:
         if request.content_type != "application/json":

@@ -102,6 +102,8 @@ class Tally:
                 made.add(METRICS[name], number, labels=labels)
         for metric, values, labels in self._messages:
             made.add(metric, *values, labels=labels)
+        for metric, labels, exemplars in self._messages.exemplars():
+            made.exemplify(metric, labels, exemplars)
         if isinstance(self._inner, Logs):
             made.add(LINES_LOST, self._inner.lost)
         return made

@@ -128,11 +128,12 @@ class Traces:
         """Return what tells of messages that come to `server` and go on to `upstream`."""
         return LaneTraces(self, server, upstream)
 
-    def tell(self, trip: Trip, server: End, upstream: End) -> None:
-        """Make the spans of a message that is over."""
+    def tell(self, trip: Trip, server: End, upstream: End) -> str:
+        """Make the spans of a message that is over; return its trace id where it is sampled."""
         from opentelemetry.trace import (  # noqa: PLC0415 - see above
             SpanKind,
             StatusCode,
+            format_trace_id,
             set_span_in_context,
         )
 
@@ -179,6 +180,8 @@ class Traces:
                 child.set_status(StatusCode.ERROR)
             child.end(at(part.ended))
         span.end(at(trip.ended))
+        context = span.get_span_context()
+        return format_trace_id(context.trace_id) if context.trace_flags.sampled else ""
 
     def close(self) -> None:
         """Send what is left, for some seconds at most."""
@@ -196,9 +199,9 @@ class LaneTraces:
     server: End
     upstream: End
 
-    def tell(self, trip: Trip) -> None:
-        """Make the spans of a message that is over."""
-        self.traces.tell(trip, self.server, self.upstream)
+    def tell(self, trip: Trip) -> str:
+        """Make the spans of a message that is over; return its trace id where it is sampled."""
+        return self.traces.tell(trip, self.server, self.upstream)
 
 
 def _targets(upstream: End, route: str) -> dict[str, AttributeValue]:

@@ -37,6 +37,7 @@ class Record(MessageLine):
         self.told = {}
         self.upstream_ms = None
         self.refusal = None
+        self.trace_id = ""
 
     def count(self, fates: Mapping[Fate, int]) -> None:
         """Add how many values met which fate; those of the response are told on their own too."""
@@ -101,13 +102,16 @@ class Record(MessageLine):
 
     def report(self, reporter: Reporter) -> None:
         """Write the line."""
-        now = time.perf_counter()
+        self._over(time.perf_counter())
+        reporter.message(self)
+
+    def _over(self, now: float) -> None:
+        """Note what the end of the message decides."""
         self.duration_ms = (now - self._began) * 1000
         if self._sent:
             self.upstream_ms = ((self._responded or now) - self._sent) * 1000
         if self._cause is not None:
             self.refusal = Refusal(*self._cause, self.direction)
-        reporter.message(self)
 
 
 def told_of_trial(direction: Direction, trial: Trial) -> tuple[dict[str, int], dict[str, str]]:

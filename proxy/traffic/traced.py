@@ -58,9 +58,15 @@ class TracedRecord(Record):
             self._planned = None
 
     def report(self, reporter: Reporter) -> None:
-        """Write the line, and tell the spans."""
-        super().report(reporter)
+        """Tell the spans, and write the line."""
         now = time.perf_counter()
+        self._over(now)
+        try:
+            self.trace_id = self._tell(now)
+        finally:
+            reporter.message(self)
+
+    def _tell(self, now: float) -> str:
         code = self._cause[0] if self._cause is not None else ""
         if self._sent:
             told: dict[str, str | int] = {"http.request.method": self.method}
@@ -69,7 +75,7 @@ class TracedRecord(Record):
             ended, error = self._responded or now, "" if self._responded else code
             part = Part(self.method, self._sent, ended, told, error, outward=True)
             self._parts.append(part)
-        self._traces.tell(
+        return self._traces.tell(
             Trip(
                 self.method,
                 self.route,

@@ -18,8 +18,9 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
     ExportTraceServiceResponse,
 )
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
+from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
-from tests.scenarios.rig import Served, backend, served
+from tests.scenarios.rig import TOKEN, Served, backend, served
 from tests.servers import serving
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
@@ -95,6 +96,22 @@ async def send(
         return answer.status
 
 
+async def exemplars(ours: Served) -> set[tuple[str, str]]:
+    """Return the histograms that have exemplars, with their traces."""
+    headers = {"Authorization": f"Bearer {TOKEN}", "Accept": "application/openmetrics-text"}
+    async with (
+        aiohttp.ClientSession() as session,
+        session.get(f"http://127.0.0.1:{ours.admin}/metrics", headers=headers) as answer,
+    ):
+        text = await answer.text()
+    return {
+        (family.name, one.exemplar.labels["trace_id"])
+        for family in text_string_to_metric_families(text)  # type: ignore[no-untyped-call]  # has no types
+        for one in family.samples
+        if one.exemplar is not None
+    }
+
+
 def by_name(spans: list[Span]) -> dict[str, list[Span]]:
     found: dict[str, list[Span]] = {}
     for span in spans:
@@ -126,6 +143,10 @@ async def test_a_message_is_a_trace_and_nothing_of_it_is_in_a_span(
                 body = {"content": canary, canary: canary}
                 assert await send(ours, body, room=canary, **headers) == 200
             spans = by_name(await told.until(12))
+            assert await exemplars(ours) == {
+                ("sealyard_request_duration_seconds", TRACE),
+                ("sealyard_upstream_duration_seconds", TRACE),
+            }
 
     (root, _) = spans["POST /api/{room}/messages"]
     assert (root.trace_id.hex(), root.parent_span_id.hex()) == (TRACE, PARENT)
@@ -204,6 +225,7 @@ async def test_a_parent_that_is_not_sampled_is_respected(tmp_path: Path) -> None
             await ours.event("server.ready")
             quiet = f"00-{TRACE}-{PARENT}-00"
             assert await send(ours, {"content": "x"}, traceparent=quiet) == 200
+            assert not await exemplars(ours)
             assert await send(ours, {"content": "x"}) == 200
             ours.process.terminate()
             assert await ours.ended() == 0
@@ -229,6 +251,7 @@ async def test_without_an_endpoint_there_are_no_spans(tmp_path: Path) -> None:
             await ours.event("server.ready")
             assert await send(ours, {"content": "x"}) == 200
             events = {one["event"] for one in ours.events}
+            assert not await exemplars(ours)
 
     assert "tracing.started" not in events
 

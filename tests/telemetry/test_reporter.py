@@ -66,7 +66,7 @@ def test_prometheus_reads_what_is_exposed() -> None:
         tally.message(a_line(duration_ms=milliseconds))
     families = {
         family.name: family
-        for family in text_string_to_metric_families(exposed(tally.samples()).decode())
+        for family in text_string_to_metric_families(exposed(tally.samples()).body.decode())
     }
     buckets = {
         sample.labels["le"]: sample.value

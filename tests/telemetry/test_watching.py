@@ -40,7 +40,7 @@ def every_series() -> set[str]:
     for metric in METRICS.values():
         values = (1.0,) * (WIDTH if metric.kind == "histogram" else 1)
         samples.add(metric, *values, labels=("x",) * len(metric.labels))
-    lines = exposed(samples).decode().splitlines()
+    lines = exposed(samples).body.decode().splitlines()
     return {re.split(r"[{ ]", line)[0] for line in lines if not line.startswith("#")}
 
 

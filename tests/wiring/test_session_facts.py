@@ -119,7 +119,7 @@ def test_of_times_of_several_workers_the_latest_counts_and_a_scraper_sees_a_gaug
     ours.merge(theirs)
     ours.merge(gone, gauges=False)
     assert ours.value(table.KEK_OPENED_AT, "k1") == 9
-    text = exposed(ours).decode()
+    text = exposed(ours).body.decode()
     assert "# TYPE sealyard_kek_last_opened_timestamp_seconds gauge" in text
     assert 'sealyard_kek_last_opened_timestamp_seconds{kek="k1"} 9.0' in text
 

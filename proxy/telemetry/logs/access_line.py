@@ -20,7 +20,8 @@ class MessageLine:
 
     `counts` says by name how many values met which fate, of both directions and of the response
     alone. `told` holds what few messages have: what a rule that only observes would have done, and
-    the shape of what no rule covers. `upstream_ms` is None where nothing was sent.
+    the shape of what no rule covers. `upstream_ms` is None where nothing was sent. `trace_id` is
+    hexadecimal, and empty where the message is not traced; it is not in the line.
 
     It is written in while the message is on its way, and told once, when the message is over.
     """
@@ -37,6 +38,7 @@ class MessageLine:
     told: dict[str, str]
     upstream_ms: float | None = None
     refusal: Refusal | None = None
+    trace_id: str = ""
 
     @property
     def event(self) -> str:

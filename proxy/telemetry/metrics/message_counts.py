@@ -9,7 +9,7 @@ from typing import Final
 
 from ...core.edits.edits import Fate
 from ..logs.access_line import MessageLine
-from .samples import WIDTH, Labels, Values
+from .samples import WIDTH, Exemplars, Labels, TraceExemplar, Values
 from .table import (
     MESSAGES,
     REQUEST_BYTES,
@@ -45,15 +45,35 @@ class _Listener:
     Of a histogram, the sum is beside the counts of the buckets.
     """
 
-    __slots__ = ("duration", "durations", "received", "returned", "upstream", "upstreams")
+    __slots__ = (
+        "duration",
+        "durations",
+        "exemplars",
+        "received",
+        "returned",
+        "upstream",
+        "upstream_exemplars",
+        "upstreams",
+    )
 
     def __init__(self) -> None:
         self.received = 0
         self.returned = 0
         self.durations = [0] * (WIDTH - 1)
         self.duration = 0.0
+        self.exemplars: dict[int, TraceExemplar] = {}
         self.upstreams = [0] * (WIDTH - 1)
         self.upstream = 0.0
+        self.upstream_exemplars: dict[int, TraceExemplar] = {}
+
+    def exemplify(self, line: MessageLine) -> None:
+        """Keep a message that is traced as the exemplar of its buckets."""
+        now = round(time(), 3)
+        each = ((self.exemplars, line.duration_ms), (self.upstream_exemplars, line.upstream_ms))
+        for held, took in each:
+            if took is not None:
+                one = TraceExemplar(line.trace_id, took / 1000, now)
+                held[bisect_left(_BOUNDS, took)] = one
 
 
 class _Series:
@@ -100,6 +120,8 @@ class MessageCounts:
         if upstream is not None:
             listener.upstreams[bisect_left(_BOUNDS, upstream)] += 1
             listener.upstream += upstream
+        if line.trace_id:
+            listener.exemplify(line)
         if line.counts:
             values = series.values
             for name, number in line.counts.items():
@@ -128,6 +150,12 @@ class MessageCounts:
             yield REQUEST_DURATION, _in_seconds(listener.durations, listener.duration), (name,)
             if any(listener.upstreams):
                 yield UPSTREAM_DURATION, _in_seconds(listener.upstreams, listener.upstream), (name,)
+
+    def exemplars(self) -> Iterator[tuple[Metric, Labels, Exemplars]]:
+        """Yield the messages that stand for the buckets of histograms, where they are traced."""
+        for name, listener in self._listeners.items():
+            yield REQUEST_DURATION, (name,), listener.exemplars
+            yield UPSTREAM_DURATION, (name,), listener.upstream_exemplars
 
 
 def _values(

@@ -1,60 +1,106 @@
-"""Samples as a scraper reads them: Prometheus' text format, version 0.0.4.
+"""Samples as a scraper reads them, written by prometheus-client: its text format or OpenMetrics.
 
-It is a few lines, so they are written here: Prometheus' own client brings an HTTP server along, and
-holds it in memory for as long as Sealyard runs. The tests read what is written with that client.
+Both formats hold the same metrics; OpenMetrics 1.0 has exemplars as well. A scraper gets the one
+that its Accept header prefers (RFC 9110, section 12.5.1), and text where it prefers neither.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from itertools import accumulate
 from typing import Final
 
-from .samples import Labels, Samples, Values
-from .table import METRICS, SECONDS, Kind, Metric
+from prometheus_client.core import (
+    CounterMetricFamily,
+    Exemplar,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+)
+from prometheus_client.core import Metric as Family
+from prometheus_client.exposition import choose_encoder
 
-CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
+from .samples import Labels, Samples, TraceExemplar, Values
+from .table import METRICS, SECONDS, Metric
 
-_TYPES: Final[dict[Kind, str]] = {"counter": "counter", "histogram": "histogram"}
-"""What a kind is for a scraper, where it is no gauge."""
+TEXT: Final = "text/plain"
+OPENMETRICS: Final = "application/openmetrics-text"
+
+_VERSIONS: Final = frozenset({"", "1.0.0"})
+"""What an Accept header may say of OpenMetrics' version; there is no other to be had here."""
 
 _ENDS: Final = (*map(str, SECONDS), "+Inf")
-_IN_HELP: Final = str.maketrans({"\\": r"\\", "\n": r"\n"})
-_IN_LABEL: Final = str.maketrans({"\\": r"\\", "\n": r"\n", '"': r"\""})
 
 
-def exposed(samples: Samples) -> bytes:
-    """Return the samples in the text format, in the order of the table of metrics."""
-    by_name: dict[str, list[tuple[Labels, Values]]] = {}
-    for name, labels, values in samples:
-        by_name.setdefault(name, []).append((labels, values))
-    lines: list[str] = []
-    for name, metric in METRICS.items():
-        if name in by_name:
-            lines += _family(metric, by_name[name])
-    return "".join(lines).encode()
+@dataclass(frozen=True, slots=True)
+class Exposition:
+    """The body of an answer to a scraper, and its Content-Type."""
+
+    body: bytes
+    content_type: str
 
 
-def _family(metric: Metric, rows: list[tuple[Labels, Values]]) -> Iterator[str]:
-    yield f"# HELP {metric.name} {metric.meaning.translate(_IN_HELP)}\n"
-    yield f"# TYPE {metric.name} {_TYPES.get(metric.kind, 'gauge')}\n"
-    for labels, values in rows:
-        told = dict(zip(metric.labels, labels, strict=True))
+def exposed(samples: Samples, accept: str = "") -> Exposition:
+    """Return the samples in the format that `accept` asks for, in the order of the table."""
+    # Of a whole Accept header the library ignores the weights, and fails at an odd version.
+    encode, content_type = choose_encoder(OPENMETRICS if _prefers_openmetrics(accept) else TEXT)
+    return Exposition(encode(_Families(samples)), content_type)
+
+
+def _prefers_openmetrics(accept: str) -> bool:
+    """Tell whether an Accept header names OpenMetrics 1.0, and text with no higher weight."""
+    best = {TEXT: 0.0, OPENMETRICS: 0.0}
+    for entry in accept.lower().split(","):
+        media, *rest = (part.strip() for part in entry.split(";"))
+        parameters = dict(part.partition("=")[::2] for part in rest)
+        if media == TEXT or (media == OPENMETRICS and parameters.get("version", "") in _VERSIONS):
+            best[media] = max(best[media], _weight(parameters))
+    return 0 < best[OPENMETRICS] >= best[TEXT]
+
+
+def _weight(parameters: Mapping[str, str]) -> float:
+    try:
+        return float(parameters.get("q", "1"))
+    except ValueError:
+        return 0.0
+
+
+class _Families:
+    """A collector of prometheus-client, for one scrape."""
+
+    def __init__(self, samples: Samples) -> None:
+        self._samples = samples
+
+    def collect(self) -> Iterator[Family]:
+        """Yield every metric that has a sample."""
+        by_name: dict[str, list[tuple[Labels, Values]]] = {}
+        for name, labels, values in self._samples:
+            by_name.setdefault(name, []).append((labels, values))
+        for name, metric in METRICS.items():
+            if name in by_name:
+                yield self._family(metric, by_name[name])
+
+    def _family(self, metric: Metric, rows: list[tuple[Labels, Values]]) -> Family:
         if metric.kind == "histogram":
-            yield from _histogram(metric.name, told, values)
-        else:
-            yield _sample(metric.name, told, values[0])
+            return self._histogram(metric, rows)
+        kind = CounterMetricFamily if metric.kind == "counter" else GaugeMetricFamily
+        family = kind(metric.name, metric.meaning, labels=metric.labels)
+        for labels, values in rows:
+            family.add_metric(labels, values[0])
+        return family
+
+    def _histogram(self, metric: Metric, rows: list[tuple[Labels, Values]]) -> Family:
+        """Return the counts as Prometheus wants them: each bucket holds all that are below it."""
+        family = HistogramMetricFamily(metric.name, metric.meaning, labels=metric.labels)
+        for labels, values in rows:
+            held = self._samples.exemplars(metric, labels)
+            buckets = [
+                (end, count) if (one := held.get(at)) is None else (end, count, _exemplar(one))
+                for at, (end, count) in enumerate(zip(_ENDS, accumulate(values[:-1]), strict=True))
+            ]
+            family.add_metric(labels, buckets, values[-1])
+        return family
 
 
-def _histogram(name: str, told: dict[str, str], values: Values) -> Iterator[str]:
-    """Yield the counts as Prometheus wants them: each bucket holds all that are below it."""
-    counts = list(accumulate(values[:-1]))
-    for end, count in zip(_ENDS, counts, strict=True):
-        yield _sample(f"{name}_bucket", {**told, "le": end}, count)
-    yield _sample(f"{name}_count", told, counts[-1])
-    yield _sample(f"{name}_sum", told, values[-1])
-
-
-def _sample(name: str, told: dict[str, str], value: float) -> str:
-    labels = ",".join(f'{key}="{text.translate(_IN_LABEL)}"' for key, text in sorted(told.items()))
-    return f"{name}{{{labels}}} {float(value)!r}\n" if labels else f"{name} {float(value)!r}\n"
+def _exemplar(one: TraceExemplar) -> Exemplar:
+    return Exemplar({"trace_id": one.trace_id}, one.seconds, one.at)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from .table import METRICS, SECONDS, Metric
 
@@ -18,14 +18,33 @@ _OF_BOTH: Final = {"latest": max, "soonest": min}
 """What is kept of two values, where it is not their sum."""
 
 
-class Samples:
-    """Values by metric and labels. One value for counters and gauges, WIDTH for histograms."""
+class TraceExemplar(NamedTuple):
+    """A message in a bucket of a histogram: its trace, how long it took, and when it was over.
 
-    __slots__ = ("_held",)
+    `at` is in seconds since 1970.
+    """
+
+    trace_id: str
+    seconds: float
+    at: float
+
+
+Exemplars = Mapping[int, TraceExemplar]
+"""The latest of each bucket, by its place among them."""
+
+
+class Samples:
+    """Values by metric and labels. One value for counters and gauges, WIDTH for histograms.
+
+    Histograms have exemplars where messages are traced.
+    """
+
+    __slots__ = ("_exemplars", "_held")
 
     def __init__(self) -> None:
         """Begin with nothing."""
         self._held: dict[tuple[str, Labels], Values] = {}
+        self._exemplars: dict[tuple[str, Labels], Exemplars] = {}
 
     def add(self, metric: Metric, *values: float, labels: Labels = ()) -> None:
         """Add to what the metric stands at; of times, keep the latest or the soonest."""
@@ -36,12 +55,27 @@ class Samples:
             values if held is None else tuple(map(both, zip(held, values, strict=True)))
         )
 
+    def exemplify(self, metric: Metric, labels: Labels, exemplars: Exemplars) -> None:
+        """Add exemplars to a histogram; of two for one bucket, keep the later."""
+        if not exemplars:
+            return
+        held = dict(self._exemplars.get((metric.name, labels), {}))
+        for bucket, one in exemplars.items():
+            if bucket not in held or held[bucket].at < one.at:
+                held[bucket] = one
+        self._exemplars[metric.name, labels] = held
+
+    def exemplars(self, metric: Metric, labels: Labels) -> Exemplars:
+        """Return the exemplars of a histogram."""
+        return self._exemplars.get((metric.name, labels), {})
+
     def merge(self, other: Samples, *, gauges: bool = True) -> None:
         """Add all of `other`, without its gauges where they are no longer true."""
         for name, labels, values in other:
             metric = METRICS[name]
             if gauges or metric.kind not in {"gauge", "soonest"}:
                 self.add(metric, *values, labels=labels)
+                self.exemplify(metric, labels, other.exemplars(metric, labels))
 
     def __iter__(self) -> Iterator[tuple[str, Labels, Values]]:
         """Yield name, labels and values of every sample."""
@@ -52,16 +86,25 @@ class Samples:
         """Return what a counter or gauge stands at; 0 where it was never counted."""
         return self._held.get((metric.name, labels), (0.0,))[0]
 
-    def to_json(self) -> list[object]:
+    def to_json(self) -> dict[str, list[Any]]:
         """Return the samples as JSON holds them, for another process."""
-        return [[name, list(labels), list(values)] for name, labels, values in self]
+        return {
+            "values": [[name, list(labels), list(values)] for name, labels, values in self],
+            "exemplars": [
+                [name, list(labels), list(held.items())]
+                for (name, labels), held in self._exemplars.items()
+            ],
+        }
 
     @classmethod
-    def from_json(cls, rows: Iterable[tuple[str, list[str], list[float]]]) -> Samples:
+    def from_json(cls, sent: Mapping[str, Iterable[Any]]) -> Samples:
         """Return the samples that another process of the same version sent."""
         made = cls()
-        for name, labels, values in rows:
+        for name, labels, values in sent["values"]:
             made.add(METRICS[name], *values, labels=tuple(labels))
+        for name, labels, held in sent["exemplars"]:
+            exemplars = {bucket: TraceExemplar(*one) for bucket, one in held}
+            made.exemplify(METRICS[name], tuple(labels), exemplars)
         return made
 
 

@@ -1,34 +1,52 @@
-"""What a scraper reads, held against Prometheus' own client for Python."""
+"""What a scraper reads, with the parsers of Prometheus' own client for Python."""
 
 from __future__ import annotations
 
+import json
 import math
+from collections.abc import Callable, Iterable
 
 import pytest
-from prometheus_client.core import CollectorRegistry, GaugeMetricFamily
-from prometheus_client.exposition import generate_latest
+from prometheus_client.core import Metric as Family
+from prometheus_client.core import Timestamp
+from prometheus_client.openmetrics import parser as openmetrics
 from prometheus_client.parser import text_string_to_metric_families
-from prometheus_client.registry import Collector
 
-from proxy.telemetry.metrics.prometheus_text import exposed
-from proxy.telemetry.metrics.samples import WIDTH, Samples
+from proxy.telemetry.metrics.prometheus_text import OPENMETRICS, TEXT, exposed
+from proxy.telemetry.metrics.samples import WIDTH, Samples, TraceExemplar
 from proxy.telemetry.metrics.table import METRICS, READY, REQUEST_DURATION, SECONDS, Metric
 
 NASTY = 'a "quoted" \\ back\\nslash\nand {line},="\u00e9\U0001f512'
 KINDS = {"latest": "gauge", "soonest": "gauge"}
+PARSERS: dict[str, Callable[[str], Iterable[Family]]] = {
+    TEXT: text_string_to_metric_families,
+    OPENMETRICS: openmetrics.text_string_to_metric_families,
+}
+PROMETHEUS = (  # as version 3.5 asks
+    "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,"
+    "application/openmetrics-text;version=0.0.1;q=0.5,"
+    "text/plain;version=1.0.0;escaping=allow-utf-8;q=0.4,text/plain;version=0.0.4;q=0.3,*/*;q=0.2"
+)
+
+
+def families(samples: Samples, accept: str) -> list[Family]:
+    return list(PARSERS[accept](exposed(samples, accept).body.decode()))
 
 
 def numbers(metric: Metric) -> tuple[float, ...]:
     return tuple(map(float, range(1, WIDTH + 1))) if metric.kind == "histogram" else (7.5,)
 
 
+@pytest.mark.parametrize("accept", PARSERS)
 @pytest.mark.parametrize("metric", METRICS.values(), ids=lambda metric: metric.name)
-def test_every_metric_is_read_with_its_kind_meaning_labels_and_values(metric: Metric) -> None:
+def test_every_metric_is_read_with_its_kind_meaning_labels_and_values(
+    metric: Metric, accept: str
+) -> None:
     labels = tuple(f"{name}: {NASTY}" for name in metric.labels)
     samples = Samples()
     samples.add(metric, *numbers(metric), labels=labels)
 
-    [family] = text_string_to_metric_families(exposed(samples).decode())
+    [family] = families(samples, accept)
 
     told = dict(zip(metric.labels, labels, strict=True))
     assert family.type == KINDS.get(metric.kind, metric.kind)
@@ -41,11 +59,12 @@ def test_every_metric_is_read_with_its_kind_meaning_labels_and_values(metric: Me
         assert all(told.items() <= one.labels.items() for one in family.samples)
 
 
-def test_a_bucket_holds_all_that_are_below_it() -> None:
+@pytest.mark.parametrize("accept", PARSERS)
+def test_a_bucket_holds_all_that_are_below_it(accept: str) -> None:
     samples = Samples()
     samples.add(REQUEST_DURATION, *(1.0 for _ in range(WIDTH - 1)), 62.5, labels=("api",))
 
-    [family] = text_string_to_metric_families(exposed(samples).decode())
+    [family] = families(samples, accept)
 
     buckets = {
         float(one.labels["le"]): one.value for one in family.samples if one.name.endswith("_bucket")
@@ -58,31 +77,71 @@ def test_a_bucket_holds_all_that_are_below_it() -> None:
     }
 
 
-def test_the_client_of_prometheus_would_write_the_same() -> None:
-    metric = Metric("sealyard_shown", "gauge", ("b", "a"), "A \\ and\na line.")
-
-    class Given(Collector):
-        def collect(self) -> list[GaugeMetricFamily]:
-            family = GaugeMetricFamily(metric.name, metric.meaning, labels=metric.labels)
-            family.add_metric([NASTY, ""], 3)
-            return [family]
-
-    registry = CollectorRegistry()
-    registry.register(Given())
-    samples = Samples()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(METRICS, metric.name, metric)
-        samples.add(metric, 3, labels=(NASTY, ""))
-
-        assert exposed(samples) == generate_latest(registry)
-
-
 def test_a_metric_without_labels_has_no_braces() -> None:
     samples = Samples()
     samples.add(READY, 1)
 
-    assert exposed(samples).decode().splitlines()[-1] == f"{READY.name} 1.0"
+    assert exposed(samples).body.decode().splitlines()[-1] == f"{READY.name} 1.0"
 
 
 def test_nothing_counted_is_nothing_exposed() -> None:
-    assert exposed(Samples()) == b""
+    assert exposed(Samples()).body == b""
+    assert exposed(Samples(), OPENMETRICS).body == b"# EOF\n"
+
+
+@pytest.mark.parametrize(
+    ("accept", "media_type"),
+    [
+        (PROMETHEUS, OPENMETRICS),
+        ("", TEXT),
+        ("*/*", TEXT),
+        ("text/plain", TEXT),
+        ("application/openmetrics-text", OPENMETRICS),
+        ("Application/OpenMetrics-Text ; Version=1.0.0", OPENMETRICS),
+        ("application/openmetrics-text;version=0.0.1", TEXT),
+        ("application/openmetrics-text;version=2.0.0", TEXT),
+        ("application/openmetrics-text;version=x.y", TEXT),
+        ("application/openmetrics-text;q=0", TEXT),
+        ("application/openmetrics-text;q=x", TEXT),
+        ("application/openmetrics-text;q=nan", TEXT),
+        ("application/openmetrics-text;q=0.3,text/plain;q=0.5", TEXT),
+        ("text/plain;version=x.y", TEXT),
+        ("text/html,application/xhtml+xml,*/*;q=0.8", TEXT),
+        (";=,;q", TEXT),
+    ],
+)
+def test_a_scraper_gets_the_format_that_it_prefers(accept: str, media_type: str) -> None:
+    shown = exposed(Samples(), accept)
+
+    versions = {TEXT: "0.0.4", OPENMETRICS: "1.0.0"}
+    version = versions[media_type]
+    assert shown.content_type == f"{media_type}; version={version}; charset=utf-8"
+
+
+def test_openmetrics_shows_the_latest_trace_of_each_bucket_and_text_none() -> None:
+    ours, theirs = Samples(), Samples()
+    for samples in (ours, theirs):
+        samples.add(REQUEST_DURATION, *(1.0 for _ in range(WIDTH)), labels=("api",))
+    ours.exemplify(
+        REQUEST_DURATION,
+        ("api",),
+        {0: TraceExemplar("a" * 32, 0.0004, 1000.5), 2: TraceExemplar("b" * 32, 0.002, 1000.0)},
+    )
+    theirs.exemplify(REQUEST_DURATION, ("api",), {2: TraceExemplar("c" * 32, 0.0025, 1001.0)})
+    for first, second in ((ours, theirs), (theirs, ours)):
+        both = Samples()
+        for sent in (first, second):
+            both.merge(Samples.from_json(json.loads(json.dumps(sent.to_json()))))
+
+        [family] = families(both, OPENMETRICS)
+
+        shown = {
+            one.labels["le"]: (one.exemplar.labels, one.exemplar.value, one.exemplar.timestamp)
+            for one in family.samples
+            if one.exemplar is not None
+        }
+        assert shown == {
+            "0.0005": ({"trace_id": "a" * 32}, 0.0004, Timestamp(1000, 5e8)),
+            "0.0025": ({"trace_id": "c" * 32}, 0.0025, Timestamp(1001, 0)),
+        }
+        assert b"trace_id" not in exposed(both).body
