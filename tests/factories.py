@@ -16,9 +16,8 @@ from proxy.core.crypto.session_cipher import Session
 from proxy.core.crypto.token import Form, KeyId
 from proxy.core.edits.key_needs import Keys, Needs
 from proxy.core.expressions import routes
-from proxy.core.expressions.routes import Pattern
-from proxy.core.expressions.selectors import JsonSelector, parse_json_selector, parse_selector
-from proxy.core.expressions.sources import JsonSource, parse_source
+from proxy.core.expressions.selectors import JsonSelector, parse_selector
+from proxy.core.expressions.sources import parse_source
 from proxy.core.http.message import Headers, RequestHead, ResponseHead
 from proxy.core.http.path import canonical
 from proxy.core.planning.exchange import Exchange
@@ -143,16 +142,6 @@ def a_rule(
         request=(request,) if isinstance(request, Block) else request,
         response=(response,) if isinstance(response, Block) else response,
     )
-
-
-def a_pattern(text: str) -> Pattern:
-    """Return a route pattern."""
-    return routes.parse_pattern(text)
-
-
-def a_json_source(text: str) -> JsonSource:
-    """Return a source that reads a JSON body."""
-    return JsonSource(parse_json_selector(text))
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,16 +22,36 @@ needs_redis = pytest.mark.skipif(
     PROGRAM is None, reason="no redis-server here: apt-get install redis-server"
 )
 _START_SECONDS = 10.0
-_TLS_FILES = {"ca-cert": "ca.pem", "cert": "redis.pem", "key": "redis.key"}
+_TLS_FILES = {"ca-cert": "ca.pem", "cert": "127.0.0.1.pem", "key": "127.0.0.1.key"}
 
 
-def write_tls(folder: Path) -> None:
-    """Write an authority, and a certificate of it for 127.0.0.1."""
+def write_tls(folder: Path, *names: str) -> None:
+    """Write an authority, ca.pem, and its certificate for each name: NAME.pem, NAME.key."""
     authority = trustme.CA()
     authority.cert_pem.write_to_path(folder / "ca.pem")
-    issued = authority.issue_cert("127.0.0.1")
-    issued.private_key_pem.write_to_path(folder / "redis.key")
-    issued.cert_chain_pems[0].write_to_path(folder / "redis.pem")
+    for name in names:
+        issued = authority.issue_cert(name)
+        issued.private_key_pem.write_to_path(folder / f"{name}.key")
+        issued.cert_chain_pems[0].write_to_path(folder / f"{name}.pem")
+
+
+def asking_for_certificates(folder: Path) -> tuple[Server, RedisSettings]:
+    """Return a server that wants certificates of its clients, not started, and who has one.
+
+    The certificates are in the folder, for `localhost` and `client`.
+    """
+    server = Server(folder)
+    cert, key, ca = (str(folder / name) for name in ("localhost.pem", "localhost.key", "ca.pem"))
+    server.options = ("--port", "0", "--tls-port", str(server.port), "--tls-cert-file", cert)
+    server.options += ("--tls-key-file", key, "--tls-ca-cert-file", ca)
+    settings = RedisSettings(
+        TcpAddress("localhost", server.port),
+        tls=True,
+        ca=folder / "ca.pem",
+        cert=folder / "client.pem",
+        key=folder / "client.key",
+    )
+    return server, settings
 
 
 def trusting(settings: RedisSettings, tls: Path | None) -> RedisSettings:

@@ -254,7 +254,7 @@ async def test_a_redis_that_is_no_cluster_is_a_store_that_fails(server: Server) 
 
 async def test_rights_passwords_and_tls_are_for_every_node(tmp_path: Path) -> None:
     assert f"{RIGHTS} +asking +cluster|slots" in PAGE.read_text()
-    write_tls(tmp_path)
+    write_tls(tmp_path, "127.0.0.1")
     clustered = Clustered(tmp_path, tls=tmp_path)
     try:
         clustered.start()

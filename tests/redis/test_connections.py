@@ -16,7 +16,7 @@ from proxy.core.errors import UnfitEnvironment
 from proxy.keys.stores import StoreFailed, open_store
 
 from .everything import ENVIRON, OFFER, RIGHTS, all_done
-from .server import Server, needs_redis
+from .server import Server, asking_for_certificates, needs_redis, write_tls
 
 pytestmark = needs_redis
 
@@ -118,28 +118,10 @@ async def test_a_unix_socket_is_reached(tmp_path: Path) -> None:
 
 @pytest.fixture
 def tls(tmp_path: Path) -> Iterator[tuple[Server, RedisSettings]]:
-    authority = trustme.CA()
-    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
-    for name in ("localhost", "client"):
-        issued = authority.issue_cert(name)
-        issued.private_key_pem.write_to_path(tmp_path / f"{name}.key")
-        issued.cert_chain_pems[0].write_to_path(tmp_path / f"{name}.pem")
-    server = Server(tmp_path)
-    files = [str(tmp_path / name) for name in ("localhost.pem", "localhost.key", "ca.pem")]
-    options = ["--port", "0", "--tls-port", str(server.port), "--tls-cert-file", files[0]]
-    options += ["--tls-key-file", files[1], "--tls-ca-cert-file", files[2]]
-    server.options = tuple(options)
+    write_tls(tmp_path, "localhost", "client")
+    server, settings = asking_for_certificates(tmp_path)
     server.start()
-    yield (
-        server,
-        RedisSettings(
-            TcpAddress("localhost", server.port),
-            tls=True,
-            ca=tmp_path / "ca.pem",
-            cert=tmp_path / "client.pem",
-            key=tmp_path / "client.key",
-        ),
-    )
+    yield server, settings
     server.kill()
 
 

@@ -12,13 +12,12 @@ import aiohttp
 import pytest
 import trustme
 
-from proxy.config.settings import RedisSettings, TcpAddress
 from proxy.keys.stores import Offer, StoreFailed, open_store
 from tests.scenarios.rig import backend
 
 from .everything import RIGHTS
 from .pods import Place, Pod
-from .server import Server, needs_redis
+from .server import Server, asking_for_certificates, needs_redis, write_tls
 
 pytestmark = needs_redis
 
@@ -89,45 +88,24 @@ def records(server: Server) -> int:
     return int(found[1:])
 
 
-def issue(folder: Path, authority: trustme.CA) -> None:
-    """Write the files of both sides, in place of those that are there."""
-    authority.cert_pem.write_to_path(folder / "ca.pem")
-    for name in ("localhost", "client"):
-        issued = authority.issue_cert(name)
-        issued.private_key_pem.write_to_path(folder / f"{name}.key")
-        issued.cert_chain_pems[0].write_to_path(folder / f"{name}.pem")
+BOTH = ("localhost", "client")
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """A folder with an authority, and certificates of both sides."""
-    issue(tmp_path, trustme.CA())
+    write_tls(tmp_path, *BOTH)
     return tmp_path
 
 
-def a_tls_server(folder: Path) -> tuple[Server, RedisSettings]:
-    server = Server(folder)
-    files = [str(folder / name) for name in ("localhost.pem", "localhost.key", "ca.pem")]
-    options = ["--port", "0", "--tls-port", str(server.port), "--tls-cert-file", files[0]]
-    server.options = (*options, "--tls-key-file", files[1], "--tls-ca-cert-file", files[2])
-    settings = RedisSettings(
-        TcpAddress("localhost", server.port),
-        tls=True,
-        ca=folder / "ca.pem",
-        cert=folder / "client.pem",
-        key=folder / "client.key",
-    )
-    return server, settings
-
-
 async def test_changed_tls_files_are_seen_by_the_next_connection(folder: Path) -> None:
-    server, settings = a_tls_server(folder)
+    server, settings = asking_for_certificates(folder)
     server.start()
     store = open_store("redis", redis=settings)
     try:
         assert (await store.get_or_create(OFFER)).record == b"one"
         server.kill()
-        issue(folder, trustme.CA())  # another authority for both sides
+        write_tls(folder, *BOTH)  # another authority for both sides
         server.start()
         await asyncio.sleep(0.05)  # a connection that closed is found out when it is taken
         assert (await store.get_or_create(OFFER)).record == b"one"
@@ -136,7 +114,7 @@ async def test_changed_tls_files_are_seen_by_the_next_connection(folder: Path) -
         await asyncio.sleep(0.05)
         with pytest.raises(StoreFailed, match="store-tls-unusable"):
             await store.get_or_create(OFFER)
-        issue(folder, trustme.CA())
+        write_tls(folder, *BOTH)
         server.start()
         await asyncio.sleep(0.05)  # a connection that closed is found out when it is taken
         assert (await store.get_or_create(OFFER)).record == b"one"
@@ -148,7 +126,7 @@ async def test_changed_tls_files_are_seen_by_the_next_connection(folder: Path) -
 async def test_with_an_authority_of_its_own_no_other_is_trusted(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    server, settings = a_tls_server(folder)
+    server, settings = asking_for_certificates(folder)
     server.start()
     trustme.CA().cert_pem.write_to_path(folder / "other.pem")
     # Where OpenSSL looks for the system's authorities: there stands the one of the server.

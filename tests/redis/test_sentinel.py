@@ -155,7 +155,7 @@ async def test_passwords_rights_and_tls_are_for_sentinels_too(tmp_path: Path) ->
     text = PAGE.read_text()
     assert f"{RIGHTS} +role" in text
     assert SENTINEL_RIGHTS in text
-    write_tls(tmp_path)
+    write_tls(tmp_path, "127.0.0.1")
     watched = Watched(tmp_path, tls=tmp_path)
     try:
         watched.start()

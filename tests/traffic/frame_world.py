@@ -34,7 +34,6 @@ BIND: frozenset[Part] = frozenset({"tenant", "conversation", "field"})
 BODY = Item(parse_selector("body"), "body", BIND)
 TITLE = Item(parse_selector("header:X-Title"), "title", BIND)
 NAMES = Names(tenant=parse_source("const:t"), conversation=parse_source("const:c"))
-ANY_TYPE = ("*/*",)
 
 
 def a_text(size: int) -> bytes:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 from base64 import b64encode
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from itertools import pairwise
-from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -20,7 +18,7 @@ from proxy.core.apply import apply
 from proxy.core.apply.apply import Applied, Plan
 from proxy.core.crypto import sealed_stream
 from proxy.core.crypto.context import Context, Scope
-from proxy.core.crypto.token import JWE_PREFIX, Form
+from proxy.core.crypto.token import JWE_PREFIX
 from proxy.core.errors import (
     AmbiguousRequest,
     BodyTooLarge,
@@ -39,7 +37,18 @@ from proxy.core.formats.multipart.reader import Boundary
 from proxy.core.http.message import Headers
 from proxy.core.planning import find_in_parts
 from proxy.core.planning.multipart_stream import FormFlow
-from proxy.core.rules.model import Block, Item, Names, Rule
+from proxy.core.rules.model import Block, Names, Rule
+from tests.core.formats.multipart.test_reader import (
+    ALL,
+    CANARY,
+    NAMES,
+    OPEN,
+    ROWS,
+    SEAL,
+    TOKENS,
+    a_part,
+    an_item_of,
+)
 from tests.factories import (
     NOW,
     Trip,
@@ -53,44 +62,18 @@ from tests.factories import (
     sent,
 )
 
-ROWS = [
-    json.loads(line)
-    for line in (Path(__file__).parents[2] / "vectors" / "multipart.jsonl").read_text().splitlines()
-]
 TYPE = ((b"Content-Type", b"multipart/form-data; boundary=X+1"),)
 # `+` is in no token, so that no delimiter comes about in one by chance.
 QUOTED = ((b"Content-Type", b'multipart/form-data; boundary="X+1"'),)
-NAMES = Names(tenant=parse_source("const:clinic"), conversation=parse_source("const:c1"))
-CANARY = b"4111-CANARY"
 HELD = 72 * 1024
 LIMIT = 100_000
 
 
-def an_item_of(written: str, *, form: Form = "jwe", max_chars: int | None = None) -> Item:
-    selector = written.removeprefix("optional ")
-    field = "file name" if selector.startswith("filename:") else selector.rpartition(":")[2]
-    optional = written != selector
-    return an_item(selector, field=field, form=form, max_chars=max_chars, optional=optional)
-
-
-ALL = [an_item_of(one) for one in ("part:card", "optional part:file", "optional filename:file")]
-SEAL = a_rule(request=a_block(encrypt=ALL), names=NAMES)
-OPEN = a_rule(request=a_block(decrypt=ALL), names=NAMES)
 KEEP = a_rule(request=replace(a_block(encrypt=ALL), already_sealed="keep"), names=NAMES)
 REJECT = a_rule(request=replace(a_block(encrypt=ALL), already_sealed="reject"), names=NAMES)
 BOTH = a_rule(
     request=a_block(encrypt=[an_item_of("part:a")], decrypt=[an_item_of("part:card")]), names=NAMES
 )
-TOKENS = a_rule(
-    request=a_block(decrypt=[an_item("tokens", bind=["tenant", "conversation"])]), names=NAMES
-)
-
-
-def a_part(name: str, content: bytes = b"", *lines: str, filename: str | None = None) -> bytes:
-    named = f'Content-Disposition: form-data; name="{name}"'
-    if filename is not None:
-        named += f'; filename="{filename}"'
-    return "\r\n".join([named, *lines, "", ""]).encode() + content
 
 
 def a_body(*parts: bytes) -> bytes:
