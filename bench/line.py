@@ -1,45 +1,81 @@
-"""What the line of a message costs, `python -m bench.line`: made and counted, but not written.
+"""What log lines cost, `python -m bench.line`: made and counted, but not written.
 
 CPU time of this process, the least of several rounds: other work on the machine only adds to it.
-Writing the line is one call of the kernel, which depends on what reads the log.
+Writing the line is one system call, which depends on what reads the log.
 """
 
 from __future__ import annotations
 
 import time
-from typing import Final
+from collections.abc import Callable
+from functools import partial
+from typing import Final, get_args
 
-from proxy.telemetry.logs.access_line import MessageLine
-from proxy.telemetry.logs.json_lines import EcsLines, JsonLines
+from structlog.typing import EventDict
+
+from proxy.telemetry.logs.access_line import MessageLine, Refusal
 from proxy.telemetry.logs.logger import Logs
+from proxy.telemetry.logs.processors import Format
 from proxy.telemetry.reporter import MessageReporter, Tally
 
 ROUNDS: Final = 7
-LINES: Final = 100_000
+LINES: Final = 20_000
 
 REST: Final = ("api", "POST", "send", 201, 1234, 2345, 1.2345678)
 COUNTS: Final = {"sealed": 1, "opened": 1, "response_opened": 1}
 UPSTREAM_MS: Final = 0.98765
+REFUSAL: Final = Refusal("open-failed", "tag", "request")
 
 
-def microseconds(reporter: MessageReporter, *, lines: int = LINES, rounds: int = ROUNDS) -> float:
-    """Return what one line costs."""
-    return min(_round(reporter, lines) for _ in range(rounds))
+def _message(number: int, refusal: Refusal | None = None) -> MessageLine:
+    # As for a real message: an id of its own.
+    request_id = f"abcdef012345-{number:x}"
+    return MessageLine(request_id, *REST, COUNTS, {}, UPSTREAM_MS, refusal)
 
 
-def _round(reporter: MessageReporter, lines: int) -> float:
-    began = time.process_time()
-    for number in range(lines):
-        # As a message does it: an id of its own.
-        reporter.message(MessageLine(f"abcdef012345-{number:x}", *REST, COUNTS, {}, UPSTREAM_MS))
-    return (time.process_time() - began) / lines * 1_000_000
+def _least(write: Callable[[int], None]) -> float:
+    """Return the microseconds of one call in the best of several rounds."""
+
+    def once() -> float:
+        began = time.process_time()
+        for number in range(LINES):
+            write(number)
+        return (time.process_time() - began) / LINES * 1_000_000
+
+    return min(once() for _ in range(ROUNDS))
 
 
 def _nowhere(line: bytes) -> None:
     """Write nothing."""
 
 
+def _as_it_is(_logger: object, _level: str, entry: EventDict) -> EventDict:
+    return entry
+
+
+def _handled(reporter: MessageReporter, number: int) -> None:
+    reporter.message(_message(number))
+
+
+def _refused(reporter: MessageReporter, number: int) -> None:
+    reporter.message(_message(number, REFUSAL))
+
+
+def _event(logs: Logs, _: int) -> None:
+    sid = "mPw2fJq0RzK7t5XyV1bNcQ"
+    logs.report("key.session_rotated", sid=sid, kek="k1abcd", mode="durable", cause="age", ttl_s=60)
+
+
+def _show(name: str, cost: float) -> None:
+    print(f"{name:32}{cost:6.2f} µs")  # noqa: T201 - the result
+
+
 if __name__ == "__main__":
-    print(f"json           {microseconds(Logs(_nowhere, render=JsonLines())):5.2f} µs")  # noqa: T201 - the result
-    print(f"ecs            {microseconds(Logs(_nowhere, render=EcsLines())):5.2f} µs")  # noqa: T201 - as above
-    print(f"json, counted  {microseconds(Tally(Logs(_nowhere))):5.2f} µs")  # noqa: T201 - as above
+    for log_format in get_args(Format):
+        logs = Logs(_nowhere, log_format)
+        _show(f"{log_format}, message", _least(partial(_handled, logs)))
+        _show(f"{log_format}, refused message", _least(partial(_refused, logs)))
+        _show(f"{log_format}, other event", _least(partial(_event, logs)))
+    _show("json, message, counted", _least(partial(_handled, Tally(Logs(_nowhere)))))
+    own = Logs(_nowhere, processors={"bench.line:as_it_is": _as_it_is})
+    _show("json, message, own processor", _least(partial(_handled, own)))

@@ -19,7 +19,7 @@ from aiohttp.typedefs import Handler, Middleware
 from ..config.settings import Address, AdminScope
 from ..core.errors import SealyardError
 from ..telemetry.logs import code_location
-from ..telemetry.logs.key_names import METHODS, OTHER_METHOD
+from ..telemetry.logs.access_line import METHODS, OTHER_METHOD
 from ..telemetry.reporter import Reporter
 from . import hosts, problem
 from .access import Access

@@ -16,7 +16,8 @@ from ..injector.webhook import Webhook
 from ..injector.wishes import InjectorSettings
 from ..process.hardening import harden
 from ..telemetry.logs import library_logs
-from ..telemetry.logs.logger import Format, Logs, to_stderr
+from ..telemetry.logs.logger import Logs, to_stderr
+from ..telemetry.logs.processors import Format
 from ..traffic import sockets
 from ..traffic.sockets import Sockets
 from ..traffic.tls import listener_context
@@ -69,6 +70,7 @@ class _Place(click.ParamType[TcpAddress]):
     help="Its key.",
 )
 @running.log_format_option
+@running.log_processor_option
 @injector_options
 def injector(
     *,
@@ -76,6 +78,7 @@ def injector(
     cert: Path,
     key: Path,
     log_format: Format,
+    log_processors: tuple[running.LogProcessor, ...],
     **given: Any,  # noqa: ANN401 - options by name
 ) -> None:
     """Run the webhook that puts the sidecar into pods as they are created.
@@ -88,7 +91,7 @@ def injector(
     cannot be used is told in the log, and the one before stays.
     """  # noqa: D301 - click's own mark for lines that are not to be wrapped
     settings = settings_of(given)
-    logs = to_stderr(log_format)
+    logs = to_stderr(log_format, processors=dict(log_processors))
     logs.report("process.hardened", **harden().fields())
     library_logs.route(logs)
     running.run(logs, _run(listen, ListenerTls(cert, key), settings, logs))
@@ -120,7 +123,7 @@ async def _renew(webhook: Webhook, opened: Sockets, tls: ListenerTls, logs: Logs
     try:
         context: ssl.SSLContext = await asyncio.to_thread(listener_context, tls)
     except UnfitEnvironment as error:
-        logs.report("injector.certificate", renewed=False, reason=error.detail)
+        logs.report("injector.certificate_changed", renewed=False, reason=error.detail)
         return
     await webhook.renew(opened, context)
-    logs.report("injector.certificate", renewed=True)
+    logs.report("injector.certificate_changed", renewed=True)

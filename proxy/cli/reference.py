@@ -16,8 +16,8 @@ import click
 
 from ..admin.routes import api
 from ..core.errors import MessageError, TrafficError, traffic_errors
+from ..telemetry.logs.event_keys import ECS, OTEL
 from ..telemetry.logs.events import EVENTS
-from ..telemetry.logs.key_names import ECS, OTEL
 from ..telemetry.metrics.table import METRICS
 from . import base, main
 

@@ -3,17 +3,58 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 from collections.abc import Callable, Coroutine
-from typing import Any, Final, TypeVar
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
 import click
 
-from ..telemetry.logs import library_logs
+from ..telemetry.logs import code_location, library_logs
 from ..telemetry.logs.logger import Logs
+
+if TYPE_CHECKING:
+    from structlog.typing import Processor
 
 _T = TypeVar("_T")
 _MOST_SECONDS: Final = 3600.0
 
+
+class LogProcessor(NamedTuple):
+    """A structlog processor of the operator's, and the name that it was given by."""
+
+    name: str
+    call: Processor
+
+
+class _LogProcessorType(click.ParamType[LogProcessor]):
+    """MODULE:FUNCTION, which is imported at once."""
+
+    name = "processor"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> LogProcessor:  # noqa: ANN401 - click's own
+        """Return the processor."""
+        if isinstance(value, LogProcessor):
+            return value
+        module, _, function = str(value).partition(":")
+        try:
+            found = attrgetter(function)(importlib.import_module(module))
+        except Exception as error:  # noqa: BLE001 - whatever an import of foreign code raises
+            kind = code_location.name(error)
+            self.fail(f"{value} is not a MODULE:FUNCTION that can be imported ({kind})", param, ctx)
+        if not callable(found):
+            self.fail(f"{value} is not a function", param, ctx)
+        return LogProcessor(str(value), found)
+
+
+log_processor_option: Final = click.option(
+    "--log-processor",
+    "log_processors",
+    type=_LogProcessorType(),
+    multiple=True,
+    metavar="MODULE:FUNCTION",
+    help="A structlog processor that gets each event before it is written; may be repeated.",
+)
 log_format_option: Final = click.option(
     "--log-format",
     type=click.Choice(["json", "console", "ecs"]),

@@ -21,7 +21,8 @@ from ..keys.lineage import Accepted
 from ..process import fitness
 from ..process.hardening import harden
 from ..telemetry.logs import library_logs
-from ..telemetry.logs.logger import Format, Logs, to_stderr
+from ..telemetry.logs.logger import Logs, to_stderr
+from ..telemetry.logs.processors import Format
 from ..telemetry.logs.scrub import without_quotes
 from ..wiring import source
 from ..wiring.reload import report_loaded
@@ -57,6 +58,7 @@ def _accepted(_: click.Context, __: click.Parameter, value: str | None) -> Accep
 @click.command()
 @base.config_option
 @running.log_format_option
+@running.log_processor_option
 @click.option(
     "--workers",
     type=click.IntRange(1, _MOST_WORKERS),
@@ -81,6 +83,7 @@ def serve(  # noqa: PLR0913 - one parameter for each option
     *,
     config: Path | None,
     log_format: Format,
+    log_processors: tuple[running.LogProcessor, ...],
     workers: int,
     drain_delay: float,
     grace: float,
@@ -103,7 +106,7 @@ def serve(  # noqa: PLR0913 - one parameter for each option
     """  # noqa: D301 - click's own mark for lines that are not to be wrapped
     began = time.monotonic()
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # by default it would end what is just starting
-    logs = to_stderr(log_format)
+    logs = to_stderr(log_format, processors=dict(log_processors))
     hardening = harden()
     fitness.require()
     if worker_channel is not None:
@@ -122,7 +125,8 @@ def serve(  # noqa: PLR0913 - one parameter for each option
     )
     logs.report("process.hardened", **hardening.fields())
     report_loaded(logs, read, "start", _since(began))
-    command = WorkerCommand(log_format, workers, accept_older) if workers > 1 else None
+    named = tuple(one.name for one in log_processors)
+    command = WorkerCommand(log_format, workers, accept_older, named) if workers > 1 else None
     serving = _serve(read, logs, command, _Stop(drain_delay, grace, began), accept_older)
     raise SystemExit(base.OK if running.run(logs, serving) else base.NEGATIVE)
 

@@ -20,8 +20,7 @@ from ..config.settings import SecretReference
 from ..keys.keyring import create
 from ..keys.keyring_file import create_keyring
 from ..keys.roots import FileRoot, create_root_file
-from ..telemetry.logs.logger import Logs
-from ..telemetry.logs.sink import DescriptorSink
+from ..telemetry.logs.logger import DescriptorSink, Logs
 from ..telemetry.reporter import Tally
 from ..telemetry.tap import Tap
 from ..wiring import Sidecar, source

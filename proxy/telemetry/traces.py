@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from .. import __version__
-from .logs.key_names import OTHER_METHOD
+from .logs.access_line import OTHER_METHOD
 
 if TYPE_CHECKING:
     from opentelemetry.context import Context

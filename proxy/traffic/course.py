@@ -35,7 +35,7 @@ from ..core.http.message import DIRECTIONS, ResponseHead
 from ..core.planning.exchange import Exchange, Messages
 from ..core.planning.overrides import may_ask_in_body, refuse_rerouting
 from ..telemetry.body_shapes import Flowing, known_names
-from ..telemetry.logs.key_names import METHODS, OTHER_METHOD
+from ..telemetry.logs.access_line import METHODS, OTHER_METHOD
 from ..telemetry.tap import Passing, Piece, Tap
 from .framing import Framing
 from .gate import Admitted, RawRequest, admit

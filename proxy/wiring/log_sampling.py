@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from ..config.settings import RuleLog, Settings
+from ..telemetry.logs.access_line import Sampling
 from ..telemetry.logs.logger import Logs
-from ..telemetry.logs.sampling import Sampling
 from ..telemetry.reporter import Reporter, Tally
 
 

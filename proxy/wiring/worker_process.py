@@ -23,11 +23,12 @@ _PACKAGE: Final = __name__.partition(".")[0]
 
 @dataclass(frozen=True, slots=True)
 class WorkerCommand:
-    """How workers are run, how many, and which older keyring they take (`Accepted`)."""
+    """How many workers are run, and with which log and older keyring (`Accepted`)."""
 
     log_format: str
     workers: int
     accepted: Accepted | None = None
+    log_processors: tuple[str, ...] = ()
 
     def arguments(self, channel: int, secrets: int | None) -> tuple[str, ...]:
         """Return the command line of one worker, which reads `secrets` if there are any."""
@@ -39,6 +40,7 @@ class WorkerCommand:
             *(sys.executable, *safe, "-m", _PACKAGE, "serve"),
             *("--log-format", self.log_format, "--worker-channel", str(channel), *more),
             *(f"--accept-older={one}" for one in older),
+            *(f"--log-processor={one}" for one in self.log_processors),
         )
 
 

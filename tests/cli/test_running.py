@@ -19,6 +19,33 @@ def test_it_runs_on_uvloop_and_returns_the_result() -> None:
     assert running.run(to_stderr("json"), which()) is uvloop.Loop
 
 
+@pytest.mark.parametrize(
+    ("given", "problem"),
+    [
+        ("structlog.processors:add_log_level", None),
+        ("structlog.stdlib:ProcessorFormatter.remove_processors_meta", None),
+        ("no_such_module:function", "ModuleNotFoundError"),
+        ("structlog.processors:no_such_function", "AttributeError"),
+        ("structlog.processors", "AttributeError"),
+        (":function", "ValueError"),
+        ("structlog.processors:CallsiteParameter.LINENO.value", "not a function"),
+    ],
+)
+def test_a_log_processor_is_imported_by_its_name(given: str, problem: str | None) -> None:
+    @click.command()
+    @running.log_processor_option
+    def command(*, log_processors: tuple[running.LogProcessor, ...]) -> None:
+        click.echo(",".join(one.name for one in log_processors if callable(one.call)))
+
+    result = CliRunner().invoke(command, ["--log-processor", given])
+
+    if problem is None:
+        assert (result.exit_code, result.stdout) == (0, f"{given}\n")
+    else:
+        assert result.exit_code == 2
+        assert problem in result.stderr
+
+
 @pytest.mark.parametrize(("given", "code"), [("0", 0), ("3600", 0), ("-1", 2), ("3601", 2)])
 def test_an_option_in_seconds_is_at_most_an_hour(given: str, code: int) -> None:
     @click.command()

@@ -215,7 +215,7 @@ async def test_certificates_change_under_load_and_nobody_is_turned_away(running:
         changing = False
 
     assert answered > 50
-    renewed = [one for one in running.events() if one["event"] == "injector.certificate"]
+    renewed = [one for one in running.events() if one["event"] == "injector.certificate_changed"]
     assert [one["renewed"] for one in renewed] == [True] * 6
 
 
@@ -240,7 +240,7 @@ async def test_a_certificate_that_cannot_be_used_leaves_the_one_before(running: 
     (running.folder / "..new").symlink_to(broken.name)
     (running.folder / "..new").replace(running.folder / "..data")
     deadline = time.monotonic() + 20
-    while not any(one["event"] == "injector.certificate" for one in running.events()):
+    while not any(one["event"] == "injector.certificate_changed" for one in running.events()):
         assert time.monotonic() < deadline
         await asyncio.sleep(0.05)
     tls = running.trusting()

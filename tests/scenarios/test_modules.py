@@ -42,7 +42,6 @@ HEAVY = {
     "proxy.wiring.worker",
     "redis",
     "sqlite3",
-    "structlog",
     "xml",
     "zipfile",
     "zstandard",

@@ -14,12 +14,16 @@ import logging
 import sys
 import threading
 import warnings
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Mapping
 from pathlib import Path
 from typing import Any
 
+import structlog
+from structlog.typing import Processor
+
 from proxy.cli import main, running
-from proxy.telemetry.logs.logger import Format, Logs, to_stderr
+from proxy.telemetry.logs.logger import Logs, to_stderr
+from proxy.telemetry.logs.processors import Format
 
 DONE = "company.done"
 _LEVELS = (logging.DEBUG, logging.INFO, logging.WARNING, logging.ERROR, logging.CRITICAL)
@@ -68,7 +72,8 @@ def records(secret: str) -> int:
             fail(secret)
         except RuntimeError:
             logger.exception(secret, stack_info=True)
-    return len(_LOGGERS) * (2 * len(_LEVELS) + 1)
+    structlog.get_logger(secret).warning(secret, body=secret, exc_info=ValueError(secret))
+    return len(_LOGGERS) * (2 * len(_LEVELS) + 1) + 1
 
 
 def report(secret: str, logs: Logs) -> int:
@@ -139,8 +144,8 @@ def beside(secrets: list[str], lines: int) -> None:
 
     running.run = run  # type: ignore[assignment] # the type variable says nothing here
 
-    def at_every_level(log_format: Format) -> Logs:
-        return to_stderr(log_format, level="debug")
+    def at_every_level(log_format: Format, *, processors: Mapping[str, Processor]) -> Logs:
+        return to_stderr(log_format, level="debug", processors=processors)
 
     importlib.import_module("proxy.cli.serve").to_stderr = at_every_level  # type: ignore[attr-defined] # as imported there
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import h11
 import httptools
 
-from proxy.telemetry.logs.key_names import METHODS, OTHER_METHOD
+from proxy.telemetry.logs.access_line import METHODS, OTHER_METHOD
 
 
 class Read(NamedTuple):

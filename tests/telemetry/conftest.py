@@ -10,6 +10,7 @@ import pytest
 from proxy.telemetry.logs import library_logs
 from proxy.telemetry.logs.access_line import MessageLine, Refusal
 from proxy.telemetry.logs.logger import Logs
+from proxy.telemetry.logs.processors import Format
 
 CANARY = "CANARY-4f1d9a"
 
@@ -33,6 +34,19 @@ class Page:
 
     def of(self, event: str) -> list[dict[str, Any]]:
         return [line for line in self.lines if line["event"] == event]
+
+
+def rendered(
+    event: str,
+    fields: dict[str, object],
+    log_format: Format = "json",
+    *,
+    now: float = 0.25,
+) -> bytes:
+    """Return what structlog's processors make of an event."""
+    page = Page()
+    Logs(page, log_format, clock=lambda: now, level="debug").report(event, **fields)
+    return b"".join(page.raw)
 
 
 def a_line(

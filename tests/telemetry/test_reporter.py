@@ -5,8 +5,7 @@ import time
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from proxy.telemetry.logs.logger import Logs
-from proxy.telemetry.logs.sink import DescriptorSink
+from proxy.telemetry.logs.logger import DescriptorSink, Logs
 from proxy.telemetry.metrics import table
 from proxy.telemetry.metrics.message_counts import MOST_SERIES
 from proxy.telemetry.metrics.prometheus_text import exposed

@@ -11,8 +11,8 @@ import pytest
 import yaml
 
 from proxy.core.errors import traffic_errors
+from proxy.telemetry.logs.event_keys import OTEL
 from proxy.telemetry.logs.events import EVENTS
-from proxy.telemetry.logs.key_names import OTEL
 from proxy.telemetry.metrics.prometheus_text import exposed
 from proxy.telemetry.metrics.samples import WIDTH, Samples
 from proxy.telemetry.metrics.table import METRICS

@@ -108,7 +108,7 @@ class Identities:
                     members = private_key.unseal(sealed, self._opener(one), key.public)
                     return Identity(key.public, members)
             except (ParticipantError, KeyringError):
-                self._reporter.report("identity.unopened", kid=key.public.kid)
+                self._reporter.report("identity.open_failed", kid=key.public.kid)
         return None
 
     def _opener(self, one: IdentitySettings) -> Opener:

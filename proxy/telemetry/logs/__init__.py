@@ -1,1 +1,1 @@
-"""Log events: their table, their lines, the sink and the scrubber."""
+"""The log: declared events, their way through structlog's processors, and where the lines go."""

@@ -7,7 +7,7 @@ from pathlib import PurePath
 from types import TracebackType
 from typing import Final
 
-_TELEMETRY: Final = __name__.rsplit(".", 2)[0] + "."
+_LOGGING: Final = (__name__.rsplit(".", 2)[0] + ".", "structlog.")
 
 
 def name(error: BaseException | type[BaseException]) -> str:
@@ -28,9 +28,9 @@ def raised_at(traceback: TracebackType | None) -> str | None:
 
 
 def calling() -> str:
-    """Return `module:line` of the innermost frame that is no part of telemetry."""
+    """Return `module:line` of the innermost frame outside of telemetry and structlog."""
     frame = inspect.currentframe()
-    while frame is not None and frame.f_globals.get("__name__", "").startswith(_TELEMETRY):
+    while frame is not None and frame.f_globals.get("__name__", "?").startswith(_LOGGING):
         frame = frame.f_back
     return "?" if frame is None else f"{frame.f_globals.get('__name__', '?')}:{frame.f_lineno}"
 

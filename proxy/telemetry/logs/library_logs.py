@@ -1,8 +1,9 @@
-"""Route what Python and libraries say into the log: logging, warnings, exceptions of all kinds.
+"""Take into the log what Python and libraries say: logging, structlog, warnings, exceptions.
 
 Their texts are withheld. aiohttp logs a malformed header with its bytes, an exception carries
 values in its arguments, and no pattern finds all of them; a class and a place in code are enough
-to find the cause.
+to find the cause. For the same reason structlog's ProcessorFormatter is not used here: it formats
+a record's text before any processor is asked.
 """
 
 from __future__ import annotations
@@ -16,19 +17,21 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any, Final
 
+import structlog
+from structlog.typing import EventDict
+
 from . import code_location
-from .events import EVENTS, Level
+from .event_keys import Level
 from .logger import Logs
 
 _CONTEXT: Final = frozenset(
     {"asyncgen", "exception", "future", "handle", "protocol", "socket", "task", "transport"}
 )
 """What asyncio's own contexts hold, by loop.call_exception_handler's documentation."""
-_MESSAGE: Final = EVENTS["library.message"]
 
 
 class LibraryHandler(logging.Handler):
-    """Writes a record of `logging` as `library.message`: who, how bad, where; never what."""
+    """Hands a record of `logging` to the processors: who, how bad, where; never what."""
 
     def __init__(self, logs: Logs) -> None:
         super().__init__()
@@ -36,15 +39,9 @@ class LibraryHandler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write one record."""
-        fields: dict[str, object] = {
-            "logger": record.name,
-            "where": code_location.in_file(record.pathname, record.lineno),
-        }
-        kind, _, traceback = record.exc_info or (None, None, None)
-        if kind is not None:
-            fields["exception"] = code_location.name(kind)
-            fields["raised_at"] = code_location.raised_at(traceback)
-        self._logs.report_at(_level(record.levelno), _MESSAGE, fields)
+        where = code_location.in_file(record.pathname, record.lineno)
+        _, error, _ = record.exc_info or (None, None, None)
+        _message(self._logs, record.levelno, record.name, where, error)
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's name
         """Say nothing: the standard library would print the record with its arguments."""
@@ -58,6 +55,7 @@ def route(logs: Logs) -> ExitStack:
     """
     undo = ExitStack()
     _route_logging(logs, undo)
+    _route_structlog(logs, undo)
     _replace(warnings, "showwarning", _warning_hook(logs), undo)
     _replace(sys, "excepthook", _exception_hook(logs), undo)
     _replace(sys, "unraisablehook", _unraisable_hook(logs), undo)
@@ -102,6 +100,23 @@ def _route_logging(logs: Logs, undo: ExitStack) -> None:
     logging.raiseExceptions = False
 
 
+def _route_structlog(logs: Logs, undo: ExitStack) -> None:
+    """Take in what others log by structlog, which would print it on stdout."""
+
+    def foreign(_logger: object, method: str, entry: EventDict) -> EventDict:
+        given = entry.get("exc_info")
+        error = given if isinstance(given, BaseException) else sys.exc_info()[1] if given else None
+        level = logging.getLevelNamesMapping().get(method.upper(), logging.ERROR)
+        _message(logs, level, "structlog", code_location.calling(), error)
+        raise structlog.DropEvent
+
+    if structlog.is_configured():
+        undo.callback(structlog.configure, **structlog.get_config())
+    else:
+        undo.callback(structlog.reset_defaults)
+    structlog.configure([foreign], structlog.make_filtering_bound_logger(logging.WARNING))
+
+
 def _replace(module: Any, attribute: str, hook: object, undo: ExitStack) -> None:  # noqa: ANN401 - a module's attributes have no common type
     undo.callback(setattr, module, attribute, getattr(module, attribute))
     setattr(module, attribute, hook)
@@ -139,16 +154,23 @@ def _thread_hook(logs: Logs) -> Callable[..., None]:
     return hook
 
 
+def _message(logs: Logs, number: int, logger: str, where: str, error: BaseException | None) -> None:
+    logs.report_at(_level(number), "library.message", logger=logger, where=where, **_raised(error))
+
+
 def _unhandled(
     logs: Logs, source: str, error: BaseException | None, context: str | None = None
 ) -> None:
-    logs.report(
-        "exception.unhandled",
-        source=source,
-        exception=code_location.name(error) if error is not None else None,
-        raised_at=code_location.raised_at(error.__traceback__) if error is not None else None,
-        context=context,
-    )
+    logs.report("exception.unhandled", source=source, **_raised(error), context=context)
+
+
+def _raised(error: BaseException | None) -> dict[str, str | None]:
+    if error is None:
+        return {}
+    return {
+        "exception": code_location.name(error),
+        "raised_at": code_location.raised_at(error.__traceback__),
+    }
 
 
 def _level(number: int) -> Level:

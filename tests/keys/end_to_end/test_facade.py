@@ -440,7 +440,7 @@ async def test_a_private_key_under_a_passphrase_opens_where_it_is_said() -> None
     wrong = await Process(one.store, one.time, identities, environ={"CAROL": "no" * 8}).open()
     with pytest.raises(KeyUnavailable, match="sender-has-no-key"):
         await wrong.session("carol", ["bob"])
-    assert wrong.reports.events == ["identity.unopened"]
+    assert wrong.reports.events == ["identity.open_failed"]
 
 
 async def test_who_is_named_as_the_sender_must_have_signed() -> None:

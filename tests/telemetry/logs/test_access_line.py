@@ -1,4 +1,4 @@
-"""The line of a message that is made in a hurry says the same as one that is made by its fields."""
+"""The prepared line of a message is what structlog's processors make of the same fields."""
 
 from __future__ import annotations
 
@@ -10,20 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.core.edits.edits import Fate
-from proxy.telemetry.logs.access_line import MessageLine
-from proxy.telemetry.logs.console import ConsoleLines
+from proxy.telemetry.logs.access_line import ALL, MOST_CACHED, AccessLines, MessageLine, Refusal
+from proxy.telemetry.logs.event_keys import ECS, OTEL
 from proxy.telemetry.logs.events import EVENTS
-from proxy.telemetry.logs.json_lines import (
-    MOST_WORDS,
-    EcsLines,
-    JsonLines,
-    Renderer,
-    message_by_fields,
-)
 from proxy.telemetry.logs.logger import Logs
-from proxy.telemetry.logs.sampling import ALL
+from proxy.telemetry.logs.processors import Format
 
-from ..conftest import Page, a_line
+from ..conftest import Page, a_line, rendered
 
 FATES = get_args(Fate)
 COUNTS = [*FATES, *(f"response_{fate}" for fate in FATES)]
@@ -43,27 +36,39 @@ LINES = st.builds(
     st.dictionaries(st.sampled_from(COUNTS), SIZES),
     st.dictionaries(st.sampled_from(["observed", "shape", "would_fail"]), TEXTS, max_size=2),
     st.none() | TIMES,
-    st.none(),
+    st.none() | st.builds(Refusal, TEXTS, TEXTS, st.sampled_from(["request", "response"])),
 )
-HASTY = JsonLines()
-"""One for all examples: it remembers what it has written."""
+PREPARED = {"json": AccessLines(OTEL), "ecs": AccessLines(ECS)}
+"""One of each for all examples: they remember what they have written."""
 
 
+@pytest.mark.parametrize("log_format", PREPARED)
 @given(st.lists(LINES, max_size=2), TIMES, st.sampled_from([ALL, 0.25]))
-def test_a_hasty_line_is_byte_for_byte_the_one_by_its_fields(
-    lines: list[MessageLine], now: float, share: float
+def test_a_prepared_line_is_byte_for_byte_what_the_processors_make(
+    log_format: Format, lines: list[MessageLine], now: float, share: float
 ) -> None:
     for line in lines:
-        assert HASTY.message(now, line, share) == message_by_fields(JsonLines(), now, line, share)
-        assert HASTY.message(now, line, share) == message_by_fields(JsonLines(), now, line, share)
+        represents = ALL if line.refusal else share
+        fields = line.fields() | ({} if represents == ALL else {"sample": share})
+        expected = rendered(line.event, fields, log_format, now=now)
+
+        assert PREPARED[log_format](now, line, represents) == expected
+        assert PREPARED[log_format](now, line, represents) == expected
 
 
-@pytest.mark.parametrize("render", [JsonLines(), EcsLines(), ConsoleLines(colors=False)])
-def test_every_format_writes_messages(render: Renderer) -> None:
-    text = render.message(0.0, a_line(counts={"sealed": 1}), 0.5).decode()
+@pytest.mark.parametrize("log_format", get_args(Format))
+def test_every_format_writes_messages(log_format: Format, page: Page) -> None:
+    Logs(page, log_format).message(a_line(counts={"sealed": 1}, told={"observed": "request"}))
 
-    for word in ("message.handled", "POST", "send", "sealed", "0.5"):
-        assert word in text
+    for word in ("message.handled", "POST", "send", "sealed", "observed"):
+        assert word in page.text
+
+
+def test_a_count_that_is_not_declared_is_dropped(page: Page, logs: Logs) -> None:
+    logs.message(a_line(counts={"sealed": 1, "seen": 2}))
+
+    (line,) = page.lines
+    assert (line["sealed"], line["dropped"]) == (1, 1)
 
 
 def test_whatever_becomes_of_a_value_is_declared() -> None:
@@ -84,22 +89,22 @@ def test_a_refused_message_tells_why(page: Page, logs: Logs) -> None:
 
 
 def test_a_text_is_scrubbed_or_not_by_its_key_whatever_key_had_it_before() -> None:
-    lines = JsonLines()
+    lines = AccessLines(OTEL)
     text = "\n\x91i\x08:¶cI\x8e²)öN\n©}Ùê"
     line = a_line(request_id=text, listener=text, told={"observed": "request"})
     for _ in range(2):
-        told = json.loads(lines.message(0.0, line, ALL))
+        told = json.loads(lines(0.0, line, ALL))
 
         assert (told["request_id"], told["listener"][0]) == (text, "<")
 
 
 def test_names_are_remembered_up_to_a_number() -> None:
-    lines = JsonLines()
-    for number in range(MOST_WORDS + 5):
-        line = json.loads(lines.message(0.0, a_line(rule=f"r{number}"), ALL))
+    lines = AccessLines(OTEL)
+    for number in range(MOST_CACHED + 5):
+        line = json.loads(lines(0.0, a_line(rule=f"r{number}"), ALL))
 
         assert line["rule"] == f"r{number}"
-    assert len(lines._names) <= MOST_WORDS
+    assert len(lines._names) <= MOST_CACHED
 
 
 def test_a_level_above_leaves_handled_messages_out_and_no_refused_one(page: Page) -> None:

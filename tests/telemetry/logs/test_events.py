@@ -4,7 +4,8 @@ import re
 
 import pytest
 
-from proxy.telemetry.logs.events import EVENTS, Event
+from proxy.telemetry.logs.event_keys import Event
+from proxy.telemetry.logs.events import EVENTS
 
 each_event = pytest.mark.parametrize("event", EVENTS.values(), ids=lambda event: event.name)
 

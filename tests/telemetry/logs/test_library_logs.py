@@ -8,11 +8,12 @@ import subprocess
 import sys
 import threading
 import warnings
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import structlog
 from aiohttp import web
 from pytest_aiohttp import AiohttpRawServer
 
@@ -97,6 +98,30 @@ def test_a_message_of_a_library_keeps_its_text(routed: Logs, page: Page) -> None
     assert [line["level"] for line in page.of("library.message")] == ["warning", "error"]
     assert page.lines[0]["where"].startswith("logs/test_library_logs.py:")
     assert CANARY not in page.text
+
+
+def test_what_libraries_log_by_structlog_keeps_its_text(
+    routed: Logs, page: Page, capsys: pytest.CaptureFixture[str]
+) -> None:
+    logger = structlog.get_logger(CANARY, bound=CANARY)
+    logger.info(CANARY)
+    logger.warning("value %s", CANARY, key=Cruel())
+    try:
+        _ = dict[str, str]()[CANARY]
+    except KeyError as error:
+        logger.exception(CANARY)
+        logger.critical(CANARY, exc_info=error)
+
+    assert [
+        (line["event"], line["level"], line["logger"], line.get("exception.type"))
+        for line in page.lines
+    ] == [
+        ("library.message", "warning", "structlog", None),
+        ("library.message", "error", "structlog", "KeyError"),
+        ("library.message", "error", "structlog", "KeyError"),
+    ]
+    assert page.lines[0]["where"].startswith(f"{__name__}:")
+    assert CANARY not in page.text + "".join(capsys.readouterr())
 
 
 def test_messages_below_a_warning_are_not_written(routed: Logs, page: Page) -> None:
@@ -219,11 +244,28 @@ async def test_asyncio_without_our_handler_shows_no_value_either(routed: Logs, p
     assert CANARY not in page.text
 
 
+@pytest.fixture
+def _configured_structlog() -> Iterator[None]:
+    structlog.configure([structlog.processors.add_log_level])
+    yield
+    structlog.reset_defaults()
+
+
+@pytest.mark.usefixtures("_configured_structlog")
+def test_a_configuration_of_structlog_is_as_before_after_the_block(logs: Logs) -> None:
+    before = structlog.get_config()
+    with library_logs.routed(logs):
+        assert before != structlog.get_config()
+
+    assert before == structlog.get_config()
+
+
 def test_everything_is_as_before_after_the_block(logs: Logs) -> None:
     def state() -> tuple[object, ...]:
         root = logging.getLogger()
         hooks = (sys.excepthook, sys.unraisablehook, threading.excepthook, warnings.showwarning)
-        return (*hooks, root.handlers[:], root.level, logging.raiseExceptions)
+        lib = (root.handlers[:], root.level, logging.raiseExceptions)
+        return (*hooks, *lib, structlog.is_configured(), structlog.get_config())
 
     before = state()
     with library_logs.routed(logs):

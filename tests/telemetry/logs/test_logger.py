@@ -12,13 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.core.crypto.secret import SessionKey
-from proxy.telemetry.logs.console import ConsoleLines
-from proxy.telemetry.logs.events import EVENTS
-from proxy.telemetry.logs.json_lines import EcsLines, JsonLines, Renderer
-from proxy.telemetry.logs.logger import Format, Logs, to_stderr
+from proxy.telemetry.logs.logger import Logs, to_stderr
+from proxy.telemetry.logs.processors import Format
 from proxy.telemetry.reporter import Tally
 
-from ..conftest import CANARY, Page
+from ..conftest import CANARY, Page, rendered
 
 
 def test_a_line_has_time_level_event_and_the_fields(page: Page, logs: Logs) -> None:
@@ -94,11 +92,11 @@ def test_no_value_can_break_a_line_or_steer_a_terminal(value: str) -> None:
     assert json.loads(text)["rule"] == "x\n\x1b[2J\u2028\u2029\x7f\x9b"
 
 
-@given(st.text(), st.sampled_from([JsonLines(), EcsLines(), ConsoleLines(colors=False)]))
+@given(st.text(), st.sampled_from(get_args(Format)))
 def test_a_line_is_one_line_of_printable_ascii_in_every_format(
-    value: str, render: Renderer
+    value: str, log_format: Format
 ) -> None:
-    line = render(0.0, EVENTS["message.refused"], "warning", {"rule": value, "reason": "\r\n\x85"})
+    line = rendered("message.refused", {"rule": value, "reason": "\r\n\x85"}, log_format)
 
     assert line.endswith(b"\n")
     assert line[:-1].decode("ascii").isprintable()

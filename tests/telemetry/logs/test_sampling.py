@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from proxy.telemetry.logs.access_line import Sampling
 from proxy.telemetry.logs.logger import Logs
-from proxy.telemetry.logs.sampling import Sampling
 from proxy.telemetry.metrics import table
 from proxy.telemetry.reporter import Tally
 

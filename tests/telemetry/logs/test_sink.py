@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from proxy.telemetry.logs.sink import DescriptorSink
+from proxy.telemetry.logs.logger import DescriptorSink
 
 LINE = b"x" * 299 + b"\n"
 MANY = 20_000

@@ -4,11 +4,12 @@ import json
 
 import pytest
 
+from proxy.telemetry.logs.event_keys import ECS, OTEL, Event, KeyNames
 from proxy.telemetry.logs.events import EVENTS
-from proxy.telemetry.logs.json_lines import MOST_WORDS, EcsLines, JsonLines
-from proxy.telemetry.logs.key_names import ECS, OTEL, Naming
 
-MESSAGE = {
+from ..conftest import rendered
+
+MESSAGE: dict[str, object] = {
     "request_id": "a-1",
     "listener": "api",
     "method": "POST",
@@ -22,7 +23,7 @@ MESSAGE = {
 
 
 def test_a_json_line_has_the_names_of_opentelemetry() -> None:
-    line = JsonLines()(0.25, EVENTS["message.refused"], "warning", MESSAGE)
+    line = rendered("message.refused", MESSAGE)
 
     assert line == (
         b'{"at":"1970-01-01T00:00:00.250Z","level":"warning","event":"message.refused",'
@@ -33,7 +34,7 @@ def test_a_json_line_has_the_names_of_opentelemetry() -> None:
 
 
 def test_an_ecs_line_has_the_names_of_elastic() -> None:
-    line = EcsLines()(0.25, EVENTS["message.refused"], "warning", {**MESSAGE, "body": "x"})
+    line = rendered("message.refused", {**MESSAGE, "body": "x"}, "ecs")
 
     assert json.loads(line) == {
         "@timestamp": "1970-01-01T00:00:00.250Z",
@@ -56,14 +57,13 @@ def test_an_ecs_line_has_the_names_of_elastic() -> None:
     }
 
 
-@pytest.mark.parametrize("naming", [OTEL, ECS], ids=["otel", "ecs"])
+@pytest.mark.parametrize("names", [OTEL, ECS], ids=["otel", "ecs"])
 @pytest.mark.parametrize("event", EVENTS.values(), ids=lambda event: event.name)
-def test_no_two_keys_of_an_event_get_one_name(naming: Naming, event: object) -> None:
-    keys = event.keys  # type: ignore[attr-defined] # an Event
-    opening = json.loads(naming.stamp + "00" + naming.head("x.y", "info") + "}")
-    names = [*opening, *map(naming.key, keys), naming.key("dropped")]
+def test_no_two_keys_of_an_event_get_one_name(names: KeyNames, event: Event) -> None:
+    opening = [names.time, *names.head("x.y", "info")]
+    all_names = [*opening, *map(names.key, event.keys), names.key("dropped")]
 
-    assert len(names) == len(set(names))
+    assert len(all_names) == len(set(all_names))
 
 
 def test_every_name_belongs_to_a_key_that_there_is() -> None:
@@ -72,19 +72,9 @@ def test_every_name_belongs_to_a_key_that_there_is() -> None:
     assert set(OTEL.names) | set(ECS.names) <= keys
 
 
-def test_words_are_remembered_up_to_a_bound() -> None:
-    lines = JsonLines()
-    for number in range(3 * MOST_WORDS):
-        line = lines(0.0, EVENTS["message.refused"], "warning", {"rule": f"r{number}"})
-        assert json.loads(line)["rule"] == f"r{number}"
-
-    assert len(lines._words) <= MOST_WORDS
-
-
 def test_what_is_remembered_for_one_key_does_not_pass_for_another() -> None:
-    lines, secret = JsonLines(), "c2VjcmV0LUtleS0xMjM0NTY3ODkwMTIzNDU2"
-    event = EVENTS["message.refused"]
-    own = json.loads(lines(0.0, event, "info", {"request_id": secret}))
-    hidden = json.loads(lines(0.0, event, "info", {"rule": secret}))
+    secret = "c2VjcmV0LUtleS0xMjM0NTY3ODkwMTIzNDU2"
+    own = json.loads(rendered("message.refused", {"request_id": secret}))
+    hidden = json.loads(rendered("message.refused", {"rule": secret}))
 
     assert (own["request_id"], hidden["rule"]) == (secret, "<hidden>")

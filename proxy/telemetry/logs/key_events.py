@@ -1,0 +1,153 @@
+"""The events of keys: keyring, session keys, packages, participants, audit log and store."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from .event_keys import Event
+
+KEY_EVENTS: Final = (
+    Event(
+        "keyring.opened",
+        "info",
+        ("file", "root", "keyring", "generation", "primary", "keks", "duration_ms"),
+        "The keyring is open. `keyring` is the beginning of its id.",
+    ),
+    Event(
+        "keyring.older",
+        "warning",
+        ("keyring", "generation", "file_generation"),
+        "The file holds an older generation of the keyring than this process has used. The process"
+        " keeps its own generation, and takes revocations and disabled KEKs from the file.",
+    ),
+    Event(
+        "keyring.behind",
+        "warning",
+        ("keyring", "generation", "fleet_generation", "lacks_sealing_kek"),
+        "Other processes have a later generation of the keyring, as they do while a change is"
+        " rolled out. KEKs that they have disabled are disabled here too. With `lacks_sealing_kek`,"
+        " this process cannot open what they seal.",
+    ),
+    Event(
+        "keyring.forked",
+        "error",
+        ("keyring", "generation"),
+        "Two keyrings have the same id and generation but different KEKs: two copies were changed"
+        " independently.",
+    ),
+    Event(
+        "keyring.mismatch",
+        "error",
+        ("keyring", "others"),
+        "Other keyrings are used with the same store: what one process seals, the other cannot"
+        " open. This information cannot be authenticated.",
+    ),
+    Event(
+        "keyring.unverified",
+        "warning",
+        ("keyring", "generation"),
+        "The note in the store about the fleet's keyring is not authentic, and is ignored.",
+    ),
+    Event(
+        "keyring.older_accepted",
+        "warning",
+        ("keyring", "generation"),
+        "This generation was accepted on the operator's order (`--accept-older`), although a later"
+        " one is known.",
+    ),
+    Event(
+        "key.session_created",
+        "info",
+        ("sid", "kek", "mode", "ttl_s"),
+        "A conversation got its first session key, as far as the process that made it knows.",
+    ),
+    Event(
+        "key.session_rotated",
+        "info",
+        ("sid", "previous", "kek", "mode", "cause", "ttl_s"),
+        "A new session key seals from now on; the previous one still opens. `cause` is `age`, `use`"
+        " (the limit of sealed values is reached), `revoked` or `admin`.",
+    ),
+    Event(
+        "key.revoked",
+        "warning",
+        ("scope", "not_before", "durable", "store", "unknown", "source"),
+        "Session keys made before `not_before` neither seal nor open any more; `scope` is a hash."
+        " `store` says whether the store holds the revocation, read back and verified; `unknown`"
+        " that the scope was not known.",
+    ),
+    Event(
+        "key.erased",
+        "warning",
+        ("scope", "keys", "store", "source"),
+        "The ephemeral session keys of a conversation were destroyed on request.",
+    ),
+    Event(
+        "package.issued",
+        "info",
+        ("sid", "issue", "cause", "recipients", "keys", "ttl_s"),
+        "A key package was made and stored. `cause` is first, spent, revoked, rotated,"
+        " recipient-added (the same session key, the next `issue`) or key-gone (a new key).",
+    ),
+    Event(
+        "participant.pinned",
+        "info",
+        ("participant", "kid", "use"),
+        "A participant's key was used for the first time and is now pinned: another key in its"
+        " place is reported. `participant` is the name of the stored record, a keyed hash.",
+    ),
+    Event(
+        "participant.unaccepted",
+        "error",
+        ("participant", "kid", "use", "refused"),
+        "A participant has a key that was not accepted (`keys.pins`); with `refused` it is not"
+        " used. Reported once by each process.",
+    ),
+    Event(
+        "identity.open_failed",
+        "warning",
+        ("kid",),
+        "A participant's private key cannot be opened with the credentials in `keys.identities`;"
+        " the next attempt is in a minute.",
+    ),
+    Event(
+        "poison.opened",
+        "error",
+        ("sid", "listener", "rule", "direction", "request_id", "shut"),
+        "A request tried to open a poison token, which no legitimate client does. `sid` is the one"
+        " that `sealyard audit plant` printed; `shut` says whether the rule is now shut.",
+    ),
+    Event(
+        "audit.failed",
+        "error",
+        ("file", "reason", "blocks"),
+        "The audit log cannot be written. Where it `blocks`, nothing is done that must be recorded,"
+        " and no message is opened, until it can be written again.",
+    ),
+    Event(
+        "audit.off",
+        "warning",
+        ("file", "reason"),
+        "There is no audit log: the configuration names none, and the default file beside the"
+        " keyring cannot be written.",
+    ),
+    Event(
+        "audit.anchored",
+        "info",
+        ("file", "sequence", "mac"),
+        "The last line of the audit log: written at the start, every ten minutes and at the end."
+        " `sealyard audit verify --anchor SEQUENCE:MAC` checks that the log still has that line.",
+    ),
+    Event(
+        "store.failed",
+        "warning",
+        ("store", "operation", "reason", "exception", "duration_ms"),
+        "An operation of the store failed; durable sessions continue without it.",
+    ),
+    Event(
+        "store.warning",
+        "warning",
+        ("store", "check", "warning"),
+        "The setup of the store is risky, or the store did not answer at the start.",
+    ),
+)
