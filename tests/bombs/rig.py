@@ -7,7 +7,6 @@ import gzip
 import os
 import socket
 import subprocess
-import sys
 import threading
 import zlib
 from collections.abc import Callable, Iterator, Mapping
@@ -19,7 +18,7 @@ from typing import Final
 import brotli  # type: ignore[import-untyped] # it has no types
 import zstandard
 
-from tests.scenarios.rig import ROOT, write_keys
+from tests.scenarios.rig import command, environment, write_keys
 from tests.servers import await_log, child, free_port
 
 PATIENCE_SECONDS: Final = 30.0
@@ -195,10 +194,9 @@ def serving(
 ) -> Iterator[tuple[subprocess.Popen[bytes], Path]]:
     """Run `sealyard serve` with this configuration and keys of its own; give process and log."""
     write_keys(folder)
-    file, log = folder / "sealyard.yaml", folder / "sealyard.log"
-    file.write_text(text)
-    command = [sys.executable, "-P", "-m", "proxy", "serve", "--config", str(file), *options]
-    with child(command, log, {"PYTHONPATH": str(ROOT)}) as process:
+    (folder / "sealyard.yaml").write_text(text)
+    log = folder / "sealyard.log"
+    with child(command(folder, *options), log, environment()) as process:
         await_log(process, log, '"server.ready"')
         yield process, log
 

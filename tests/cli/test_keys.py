@@ -10,14 +10,12 @@ import time
 from pathlib import Path
 from typing import Any
 
-import click
 import pytest
 from click.testing import CliRunner, Result
 from joserfc import jwe
 from joserfc.jwk import OctKey
 
 from proxy.cli import main
-from proxy.cli.keys import keys
 from proxy.config.settings import SecretReference
 from proxy.keys.durable import durable_session
 from proxy.keys.keyring_file import create_keyring, open_keyring
@@ -257,13 +255,6 @@ def test_a_backup_of_another_keyring_is_merged_and_opens_what_it_sealed(run: Run
     run("verify", text, *BOUND, "--field", "content", status=1)
     run("import", "--yes", "backup.jwe", "--merge")
     run("verify", text, *BOUND, "--field", "content")
-
-
-@pytest.mark.parametrize("name", ["", *keys.commands])
-def test_help_opens_with_two_examples(name: str) -> None:
-    command: click.Command = keys.commands[name] if name else keys
-    text = command.get_help(click.Context(command))
-    assert sum(line.strip().startswith("sealyard keys ") for line in text.splitlines()) >= 2
 
 
 def test_a_kek_that_is_destroyed_leaves_a_receipt(run: Run) -> None:

@@ -10,10 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import click
 import pytest
 
-from proxy.cli.sessions import sessions as group
 from proxy.config.settings import SecretReference
 from proxy.core.crypto.context import Context, Scope
 from proxy.core.crypto.token import decode
@@ -206,13 +204,6 @@ def test_usage_tells_of_each_kek_what_processes_have_noted(run: Run) -> None:
     assert "counted since 20" in told.stderr
     assert [line.split()[0] for line in told.stdout.splitlines()] == ["KEK", first, second]
     assert told.stdout.splitlines()[2].split()[2:4] == ["0", "never"]
-
-
-@pytest.mark.parametrize("name", ["", *group.commands])
-def test_help_opens_with_two_examples(name: str) -> None:
-    command: click.Command = group.commands[name] if name else group
-    text = command.get_help(click.Context(command))
-    assert sum(line.strip().startswith("sealyard sessions ") for line in text.splitlines()) >= 2
 
 
 def test_a_conversation_without_packages_is_told(run: Run) -> None:

@@ -7,7 +7,6 @@ from dataclasses import replace
 import pytest
 
 from proxy.core.apply import apply
-from proxy.core.compiled.block import Blueprint
 from proxy.core.crypto.context import Context, Scope
 from proxy.core.crypto.joined_names import Joined
 from proxy.core.crypto.session_cipher import Session
@@ -19,7 +18,6 @@ from proxy.core.errors import (
     BodyTooLarge,
     ForbiddenValue,
     InvalidBody,
-    InvalidExpression,
     MissingValue,
     OpenFailed,
     RejectedByRule,
@@ -934,12 +932,6 @@ def test_a_rule_can_reject_every_response() -> None:
         apply.pass_response(trip.exchange, a_response(), bodiless=True)
     with pytest.raises(RejectedByRule):
         apply.choose_response(trip.exchange, a_response())
-
-
-def test_a_whole_body_has_no_short_form() -> None:
-    item = an_item("body", form="short")
-    with pytest.raises(InvalidExpression):
-        Blueprint(a_block(encrypt=[item]), Names(), "request")
 
 
 def test_a_type_that_nobody_can_tell_fits_no_block_that_opens() -> None:
