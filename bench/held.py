@@ -27,8 +27,8 @@ from proxy.core.http.message import RequestHead, ResponseHead
 from proxy.core.http.path import canonical
 from proxy.core.planning.exchange import Exchange
 from proxy.core.rules.model import Block, Item, Names, Part, Rule
-from proxy.keys import keyring
-from proxy.keys.sessions import Sessions, SessionSettings
+from proxy.keys.keyring import keyring
+from proxy.keys.sessions.sessions import Sessions, SessionSettings
 from proxy.keys.stores import MemoryStore
 
 _JSON: Final = ((b"Content-Type", b"application/json"),)

@@ -22,8 +22,8 @@ from proxy.config.settings import TcpAddress
 from proxy.core.apply import apply
 from proxy.core.compiled.fast_json import Ordinary
 from proxy.core.crypto.session_cipher import Session
-from proxy.keys import keyring
-from proxy.keys.sessions import Sessions, SessionSettings
+from proxy.keys.keyring import keyring
+from proxy.keys.sessions.sessions import Sessions, SessionSettings
 from proxy.keys.stores import MemoryStore
 from proxy.telemetry.logs.logger import Logs, Sink
 from proxy.telemetry.reporter import Tally

@@ -26,8 +26,8 @@ from proxy.core.http.message import Headers, RequestHead, ResponseHead
 from proxy.core.http.path import canonical
 from proxy.core.planning.exchange import Exchange
 from proxy.core.rules.model import Rule
-from proxy.keys import keyring
-from proxy.keys.sessions import Sessions, SessionSettings
+from proxy.keys.keyring import keyring
+from proxy.keys.sessions.sessions import Sessions, SessionSettings
 from proxy.keys.stores import MemoryStore
 from proxy.traffic.gate import RawRequest, admit
 

@@ -9,7 +9,7 @@ from typing import Final
 from aiohttp import web
 
 from ..core.errors import KeyUnavailable, NotErasable
-from ..keys.desk import Call, latest_not_before
+from ..keys.operations.session_operations import Call, latest_not_before
 from . import problem, reading, schemas
 from .operation import Answered, Endpoint, Operation
 from .session_routes import IN_QUERY, REACH, SCOPE_PARAMETERS, named_scope

@@ -20,7 +20,7 @@ from ..core.errors import (
     UnknownParticipantKey,
 )
 from ..keys.participants import public_key
-from ..keys.participants.desk import ParticipantAction, ParticipantAnswer, ParticipantCall
+from ..keys.participants.operations import ParticipantAction, ParticipantAnswer, ParticipantCall
 from ..keys.participants.participant import Participant, ParticipantKey
 from ..keys.participants.pins import Pins
 from ..keys.participants.public_key import Use

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from ipaddress import IPv6Address, ip_address
 from typing import Final
 
-from ..keys.bounded import BoundedMap
+from ..keys.lru_map import BoundedMap
 from .limit import RateLimit
 
 MOST: Final = 1024

@@ -10,7 +10,7 @@ from aiohttp import web
 
 from ..core.crypto.joined_names import Name, from_json
 from ..core.errors import SealyardError
-from ..keys.jwk_set import parse_object
+from ..keys.keyring.jwk_set import parse_object
 from . import problem
 
 LATEST: Final = (1 << 62) - 2

@@ -10,7 +10,7 @@ from aiohttp import web
 
 from ..core.crypto.context import Scope
 from ..core.errors import KeyUnavailable, OperatorError
-from ..keys.desk import STILL_OPEN, Action, Call, latest_not_before
+from ..keys.operations.session_operations import STILL_OPEN, Action, Call, latest_not_before
 from . import problem, reading, schemas
 from .operation import Answered, Endpoint, Operation, Parameter
 from .reading import Malformed

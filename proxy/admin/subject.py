@@ -8,9 +8,9 @@ from typing import Any, Protocol
 
 from ..config.settings import Settings
 from ..core.crypto.context import Scope
-from ..keys.desk import Answer, Call
-from ..keys.participants.desk import ParticipantAnswer, ParticipantCall
-from ..keys.value_desk import Value, ValueCall
+from ..keys.operations.session_operations import Answer, Call
+from ..keys.operations.values import Value, ValueCall
+from ..keys.participants.operations import ParticipantAnswer, ParticipantCall
 from ..telemetry.metrics.samples import Check, Samples
 
 

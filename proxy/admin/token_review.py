@@ -27,7 +27,7 @@ from aiohttp import (
 
 from ..config.settings import AdminKubernetes
 from ..core.errors import UnfitEnvironment
-from ..keys.bounded import BoundedMap
+from ..keys.lru_map import BoundedMap
 from .caller import Caller, ReviewFailed
 
 KEPT_SECONDS: Final = 30.0

@@ -18,7 +18,7 @@ from ..core.errors import (
     SealyardError,
 )
 from ..core.formats import json as json_format
-from ..keys.value_desk import Bound, Value, ValueCall
+from ..keys.operations.values import Bound, Value, ValueCall
 from . import problem, reading, schemas
 from .operation import Answered, Endpoint, Operation
 from .reading import Malformed

@@ -10,8 +10,8 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from ..config.settings import KeySettings
-from ..keys.keyring_file import open_keyring
-from ..keys.sessions import Sessions, SessionSettings
+from ..keys.keyring.file import open_keyring
+from ..keys.sessions.sessions import Sessions, SessionSettings
 from ..keys.stores import open_store
 from .keyring_place import Place
 

@@ -19,16 +19,19 @@ from ..core.crypto.joined_names import Name
 from ..core.crypto.secret import AuditKey
 from ..core.crypto.token import Form
 from ..core.errors import UnfitEnvironment
-from ..keys import joined_scopes, poison, private_file, receipt
+from ..keys import private_file
 from ..keys.audit import head as heads
-from ..keys.audit import reading
+from ..keys.audit import verify as reading
 from ..keys.audit.head import Head
 from ..keys.audit.verify import Verdict
 from ..keys.audit.verify import verify as verified
-from ..keys.jwk_set import parse_object
-from ..keys.keyring_file import open_keyring
-from ..keys.poison import Looks
-from ..keys.stores.record import record_name
+from ..keys.keyring import poison
+from ..keys.keyring.file import open_keyring
+from ..keys.keyring.jwk_set import parse_object
+from ..keys.keyring.poison import Looks
+from ..keys.operations import erase_receipt
+from ..keys.sessions import joined_scopes
+from ..keys.stores.records import record_name
 from . import base, times
 from .keyring_place import FILE, Place, context_options, keyring_options
 
@@ -234,7 +237,7 @@ def receipt_key(place: Place) -> None:
     sealyard audit receipt-key
     sealyard audit receipt-key > receipts.jwk
     """  # noqa: D301 - click's own mark for lines that are not to be wrapped
-    base.print_json(receipt.public_jwk(open_keyring(place.path, place.root).record_key))
+    base.print_json(erase_receipt.public_jwk(open_keyring(place.path, place.root).record_key))
 
 
 @audit.command("verify-receipt")
@@ -262,14 +265,14 @@ def verify_receipt(  # noqa: PLR0913 - each is one option
     another conversation than the one named.
     """  # noqa: D301 - click's own mark for lines that are not to be wrapped
     if key_file is None:
-        jwk = receipt.public_jwk(open_keyring(place.path, place.root).record_key)
+        jwk = erase_receipt.public_jwk(open_keyring(place.path, place.root).record_key)
     else:
         jwk = parse_object(_read(key_file)) or {}
-    said = receipt.verified(_read(file), jwk)
+    said = erase_receipt.verified(_read(file), jwk)
     if said is None:
         raise base.Failure(f"{file}: not signed by that key", base.NEGATIVE)
     scope = Scope(tenant, conversation)
-    if scope != Scope() and not receipt.is_about(said, scope):
+    if scope != Scope() and not erase_receipt.is_about(said, scope):
         raise base.Failure(f"{file}: about another conversation", base.NEGATIVE)
     if as_json:
         base.print_json(said)

@@ -18,9 +18,9 @@ import click
 from ..config.settings import Address, ListenerSettings, OriginalPort, Settings, TcpAddress
 from ..core.compiled.rule_table import Rulebook
 from ..core.errors import ConfigurationError, SealyardError
-from ..keys.keyring_file import open_keyring
-from ..keys.roots.provider import Passphrase
-from ..keys.stores import examination
+from ..keys.keyring.file import open_keyring
+from ..keys.keyring.roots.provider import Passphrase
+from ..keys.stores import check
 from ..process import fitness
 from ..process.finding import Finding
 from ..wiring import root_provider
@@ -125,9 +125,7 @@ def _joins(listener: ListenerSettings) -> bool:
 
 
 def _store(settings: Settings) -> tuple[Finding, ...]:
-    examining = examination.examined(
-        settings.keys, os.environ, clock=time.time, seconds=_STORE_SECONDS
-    )
+    examining = check.examined(settings.keys, os.environ, clock=time.time, seconds=_STORE_SECONDS)
     return asyncio.run(examining)
 
 

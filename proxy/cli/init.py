@@ -16,9 +16,9 @@ from ..core.crypto.derivation import audit_key
 from ..core.errors import ConfigurationError, UnfitEnvironment
 from ..keys import private_file
 from ..keys.audit import AuditLog
-from ..keys.keyring import create
-from ..keys.keyring_file import create_keyring
-from ..keys.roots import FileRoot, create_root_file
+from ..keys.keyring.file import create_keyring
+from ..keys.keyring.keyring import create
+from ..keys.keyring.roots import FileRoot, create_root_file
 from . import base
 
 CONFIGURATION: Final = "sealyard.yaml"

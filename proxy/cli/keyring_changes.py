@@ -8,9 +8,9 @@ from functools import partial
 from typing import Any, Final, TypeVar
 
 from ..core.errors import KeyringError
-from ..keys import keyring_file
-from ..keys.keyring import Keyring
-from ..keys.roots import FileRoot, create_root_file
+from ..keys.keyring import file
+from ..keys.keyring.keyring import Keyring
+from ..keys.keyring.roots import FileRoot, create_root_file
 from . import base
 from .keyring_place import Place
 from .times import utc
@@ -34,7 +34,7 @@ def update(
         place.write_down(keyring, event, added=added, **values)
         return changed
 
-    changed = keyring_file.update_keyring(place.path, place.root, audited)
+    changed = file.update_keyring(place.path, place.root, audited)
     tell(changed)
     return changed
 

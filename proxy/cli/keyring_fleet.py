@@ -8,11 +8,11 @@ import time
 
 from ..config.settings import KeySettings
 from ..core.errors import KeyringError, SealyardError
-from ..keys import fleet_view
-from ..keys import marker as markers
-from ..keys.fleet_view import FleetView
-from ..keys.keyring import Keyring
-from ..keys.keyring_file import open_keyring
+from ..keys.fleet import marker as markers
+from ..keys.fleet import presence
+from ..keys.fleet.presence import FleetView
+from ..keys.keyring.file import open_keyring
+from ..keys.keyring.keyring import Keyring
 from ..keys.stores import StoreFailed, open_store
 from ..process.finding import Finding
 from . import base
@@ -96,6 +96,6 @@ async def _asked(keys: KeySettings, keyring: Keyring) -> FleetView:
         keys.store, time.monotonic, redis=keys.redis, environ=os.environ, wall=time.time
     )
     try:
-        return await fleet_view.asked(store, keyring, clock=time.time)
+        return await presence.asked(store, keyring, clock=time.time)
     finally:
         await store.close()

@@ -17,11 +17,11 @@ from ..config.settings import AuditSettings, KeySettings, SecretReference
 from ..core.crypto.derivation import audit_key
 from ..core.crypto.joined_names import Name, from_json
 from ..core.errors import InvalidExpression
-from ..keys import poison
 from ..keys.audit import AuditLog
 from ..keys.audit import file_beside as beside
-from ..keys.keyring import Keyring
-from ..keys.roots import ROOTS, FileRoot, PassphraseRoot, RootProvider
+from ..keys.keyring import poison
+from ..keys.keyring.keyring import Keyring
+from ..keys.keyring.roots import ROOTS, FileRoot, PassphraseRoot, RootProvider
 from . import base
 from .loading import configuration_if_any
 

@@ -11,8 +11,9 @@ from typing import Any, Final
 
 import click
 
-from ..keys import keyring_file, receipt
-from ..keys.keyring import MAX_REVOCATIONS, KekEntry, Keyring, create
+from ..keys.keyring import file as keyring_file
+from ..keys.keyring.keyring import MAX_REVOCATIONS, KekEntry, Keyring, create
+from ..keys.operations import erase_receipt
 from . import base, keys_backup, keys_token, keys_usage, times
 from .asking import ask, yes_option
 from .keyring_changes import ROLL_OUT_SECONDS, asked, facts, prepare_new, tell, update
@@ -186,7 +187,9 @@ def destroy(place: Place, kek_id: str, file: Path | None, *, yes: bool) -> None:
         return changed
 
     keyring = update(place, "keys.destroy", change, kek=kek_id)
-    said = receipt.sign(receipt.of_kek(gone[-1]), keyring.record_key, now=int(time.time()))
+    said = erase_receipt.sign(
+        erase_receipt.of_kek(gone[-1]), keyring.record_key, now=int(time.time())
+    )
     if file is not None:
         file.write_text(said + "\n")
     click.echo(said)

@@ -9,8 +9,8 @@ from typing import Final
 
 import click
 
-from ..keys import keyring_file
-from ..keys.keyring import Keyring
+from ..keys.keyring import file
+from ..keys.keyring.keyring import Keyring
 from . import base
 from .asking import ask, yes_option
 from .keyring_changes import ROLL_OUT_SECONDS, prepare_new, tell, update
@@ -42,10 +42,10 @@ def export(
     sealyard keys export backup.jwe
     sealyard keys export backup.jwe --backup-passphrase-file backup.pass
     """  # noqa: D301 - click's own mark for lines that are not to be wrapped
-    keyring = keyring_file.open_keyring(place.path, place.root)
+    keyring = file.open_keyring(place.path, place.root)
     place.write_down(keyring, "keys.export", backup=str(backup))
     root = passphrase_root(backup_passphrase_env, backup_passphrase_file)
-    keyring_file.create_keyring(backup, keyring, root)
+    file.create_keyring(backup, keyring, root)
     base.say(f"wrote {backup}; keep it and its passphrase in different places")
     tell(keyring)
 
@@ -75,7 +75,7 @@ def import_backup(  # noqa: PLR0913 - each is one option
     It shows what the backup holds and asks.
     """  # noqa: D301 - click's own mark for lines that are not to be wrapped
     root = passphrase_root(backup_passphrase_env, backup_passphrase_file)
-    restored = keyring_file.open_keyring(backup, root)
+    restored = file.open_keyring(backup, root)
     if not yes:
         ask(*_held(place, backup, restored, merge=merge))
     if merge:
@@ -93,7 +93,7 @@ def import_backup(  # noqa: PLR0913 - each is one option
             # What comes next branches off here: whatever was made of it later is not known.
             restored = restored.after(0 if view is None else view.generation)
         place.write_down(restored, "keys.import", backup=str(backup))
-        keyring_file.create_keyring(place.path, restored, place.root)
+        file.create_keyring(place.path, restored, place.root)
         tell(restored)
     base.say(f"restored {place.path}; check it: sealyard keys verify TOKEN")
 

@@ -13,7 +13,8 @@ import click
 from ..core.crypto.context import Context, Scope
 from ..core.crypto.joined_names import Name
 from ..core.errors import OpenFailed
-from ..keys import keyring_file, stored_token
+from ..keys.keyring import file
+from ..keys.operations import token_check
 from . import base, secret_output
 from .keyring_changes import facts
 from .keyring_place import Place, context_options, keyring_options, named_option
@@ -48,7 +49,7 @@ def verify(  # noqa: PLR0913 - one parameter for each part of a context
     sealyard keys verify
     sealyard keys verify - --tenant clinic --conversation c1 --field content < token.txt
     """  # noqa: D301 - click's own mark for lines that are not to be wrapped
-    keyring = keyring_file.open_keyring(place.path, place.root)
+    keyring = file.open_keyring(place.path, place.root)
     if stored is None:
         held = {"keks": len(keyring.keks), "primary": keyring.primary.id}
         told = facts(keyring) | held
@@ -56,7 +57,7 @@ def verify(  # noqa: PLR0913 - one parameter for each part of a context
         return
     context = Context(Scope(tenant, conversation), field, message, purpose, kind)
     text = _token(stored)
-    verdict = stored_token.verify(keyring, text, context, now=time.time())
+    verdict = token_check.verify(keyring, text, context, now=time.time())
     if not verdict.opens:
         place.refused(keyring, verdict.reason, text)
     answer = {"kek": verdict.kek, "opens": verdict.opens, "reason": verdict.reason}
@@ -86,11 +87,11 @@ def derive(
     before the key is. It is not written to a stdout that is a file which others may read.
     """  # noqa: D301 - click's own mark for lines that are not to be wrapped
     secret_output.require_private(output)
-    keyring = keyring_file.open_keyring(place.path, place.root)
+    keyring = file.open_keyring(place.path, place.root)
     scope = Scope(tenant, conversation)
     text = _token(stored)
     try:
-        jwk = stored_token.session_jwk(keyring, text, scope)
+        jwk = token_check.session_jwk(keyring, text, scope)
     except OpenFailed as failure:
         place.refused(keyring, failure.reason, text)
         raise base.Failure(f"the token does not open: {failure.reason}", base.NEGATIVE) from None

@@ -9,11 +9,11 @@ from typing import Any
 import click
 
 from ..config.settings import KeySettings
-from ..keys import kek_use
-from ..keys.kek_use import Use, Uses
-from ..keys.keyring import Keyring
+from ..keys.keyring.keyring import Keyring
+from ..keys.sessions import kek_usage
+from ..keys.sessions.kek_usage import Use, Uses
 from ..keys.stores import StoreFailed
-from ..keys.stores.authentic import RecordRefused
+from ..keys.stores.records import RecordRefused
 from . import base, times
 from .at_store import at_store
 from .keyring_changes import facts
@@ -63,7 +63,7 @@ async def _read(place: Place, keys: KeySettings) -> tuple[Keyring, Uses]:
     async with at_store(place, keys) as at:
         keyring = at.sessions.keyring
         try:
-            uses = await kek_use.read(at.sessions.store, keyring.record_key)
+            uses = await kek_usage.read(at.sessions.store, keyring.record_key)
         except StoreFailed as failed:
             raise base.Failure(f"the store does not answer: {failed}", base.ENVIRONMENT) from None
         except RecordRefused as refused:

@@ -12,14 +12,15 @@ from typing import Final
 
 from ..config.settings import SecretReference
 from ..core.errors import ParticipantError
-from ..keys import keyring_file
-from ..keys.participants import prekey, private_key, public_key
+from ..keys.keyring import file as keyring_file
+from ..keys.keyring.roots import PassphraseRoot
+from ..keys.participants import participant as prekey
+from ..keys.participants import private_key, public_key
 from ..keys.participants.participant import Participant, ParticipantKey
 from ..keys.participants.pins import PinBook, Pins
 from ..keys.participants.private_key import Opener
 from ..keys.participants.public_key import Kind, Use
 from ..keys.participants.registry import Change, Participants
-from ..keys.roots import PassphraseRoot
 from . import base, times
 from .at_store import at_store
 from .keyring_place import Place

@@ -10,8 +10,7 @@ from typing import Any, Final
 
 import click
 
-from ..keys.participants.participant import ParticipantKey
-from ..keys.participants.prekey import DEFAULT_SECONDS
+from ..keys.participants.participant import DEFAULT_SECONDS, ParticipantKey
 from ..keys.participants.public_key import Use
 from ..keys.private_file import write
 from . import base, times

@@ -16,10 +16,10 @@ from ..core.crypto.joined_names import Name
 from ..core.crypto.token import Form
 from ..core.errors import OpenFailed
 from ..core.formats import json as json_format
-from ..keys import values
-from ..keys.keyring import Keyring
-from ..keys.keyring_file import open_keyring
-from ..keys.sessions import Sessions, SessionSettings
+from ..keys.keyring.file import open_keyring
+from ..keys.keyring.keyring import Keyring
+from ..keys.operations import values
+from ..keys.sessions.sessions import Sessions, SessionSettings
 from ..keys.stores import MemoryStore
 from . import base
 from .keyring_place import Place, context_options, keyring_options, named_option

@@ -17,7 +17,7 @@ import click
 from .. import __version__
 from ..config.load import find
 from ..core.errors import ConfigurationError
-from ..keys.lineage import Accepted
+from ..keys.fleet.lineage import Accepted
 from ..process import fitness
 from ..process.hardening import harden
 from ..telemetry.logs import library_logs

@@ -14,11 +14,18 @@ from ..config.settings import KeySettings
 from ..core.crypto.context import Scope
 from ..core.crypto.joined_names import Name, to_json
 from ..core.errors import KeyUnavailable, NotErasable
-from ..keys.desk import STILL_OPEN, UNKNOWN, Answer, Call, Desk, latest_not_before
-from ..keys.end_to_end.shelf import PackageShelf
-from ..keys.end_to_end.stored import StoredPackage
-from ..keys.keeper import Keeper
-from ..keys.sessions import Sessions
+from ..keys.end_to_end.package_records import StoredPackage
+from ..keys.end_to_end.package_store import PackageShelf
+from ..keys.operations.session_operations import (
+    STILL_OPEN,
+    UNKNOWN,
+    Answer,
+    Call,
+    Desk,
+    Keeper,
+    latest_not_before,
+)
+from ..keys.sessions.sessions import Sessions
 from . import base, times
 from .asking import ask, yes_option
 from .at_store import AtStore, at_store

@@ -17,9 +17,9 @@ import aiohttp
 
 from .. import wiring
 from ..config.settings import SecretReference
-from ..keys.keyring import create
-from ..keys.keyring_file import create_keyring
-from ..keys.roots import FileRoot, create_root_file
+from ..keys.keyring.file import create_keyring
+from ..keys.keyring.keyring import create
+from ..keys.keyring.roots import FileRoot, create_root_file
 from ..telemetry.logs.logger import DescriptorSink, Logs
 from ..telemetry.reporter import Tally
 from ..telemetry.tap import Tap

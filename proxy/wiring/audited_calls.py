@@ -7,7 +7,7 @@ from typing import Final
 
 from ..core.errors import UnfitEnvironment
 from ..keys.audit import Trail, Value
-from ..keys.audit.bound import Bound
+from ..keys.audit.trail import Bound
 
 _PROBES: Final = frozenset({"/livez", "/readyz", "/metrics"})
 _LOWEST_ERROR: Final = 400

@@ -12,7 +12,7 @@ from ..core.crypto.derivation import audit_key
 from ..core.crypto.secret import RecordKey
 from ..keys.audit import AuditLog, Trail, file_beside
 from ..keys.audit.head import Head
-from ..keys.keyring_file import open_keyring
+from ..keys.keyring.file import open_keyring
 from ..telemetry.metrics import table
 from ..telemetry.metrics.samples import Check, Samples
 from ..telemetry.reporter import Reporter

@@ -12,10 +12,10 @@ from typing import Any, Final
 from ..core.crypto.context import Scope
 from ..core.errors import InternalError, OperatorError, SealyardError
 from ..keys.audit import Trail
-from ..keys.desk import Answer, Call
-from ..keys.keyring_file import open_keyring
-from ..keys.participants.desk import ParticipantAnswer, ParticipantCall
-from ..keys.value_desk import Value, ValueCall
+from ..keys.keyring.file import open_keyring
+from ..keys.operations.session_operations import Answer, Call
+from ..keys.operations.values import Value, ValueCall
+from ..keys.participants.operations import ParticipantAnswer, ParticipantCall
 from ..telemetry.metrics import table
 from ..telemetry.metrics.samples import Check, Facts, Samples
 from ..telemetry.reporter import Reporter

@@ -10,7 +10,7 @@ import os
 from typing import Final
 
 from ..core.errors import InternalError
-from ..keys.roots import taken
+from ..keys.keyring.roots import passphrase
 from ..process.wiping import overwrite
 
 # What a pipe takes while nobody reads (pipe(7)): whoever offers must not wait for the worker.
@@ -22,7 +22,7 @@ def offer() -> int | None:
 
     Raises InternalError where it is more than a pipe holds.
     """
-    data = taken.handed_over()
+    data = passphrase.handed_over()
     try:
         if not data:
             return None
@@ -50,4 +50,4 @@ def accept(descriptor: int) -> None:
     finally:
         overwrite(buffer)
         os.close(descriptor)
-    taken.take_over(data)
+    passphrase.take_over(data)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from ..config.settings import Address, OriginalPort
-from ..keys.end_to_end.facade import EndToEnd
+from ..keys.end_to_end.key_source import EndToEnd
 from ..telemetry.metrics import table
 from ..telemetry.metrics.samples import Samples
 from ..telemetry.reporter import MessageReporter

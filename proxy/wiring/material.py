@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from ..config.settings import KeySettings, ListenerSettings, Settings, UpstreamTls
 from ..core.compiled.rule_table import Rulebook
 from ..core.errors import KeyringError
-from ..keys.keyring import Keyring, shown
-from ..keys.keyring_file import open_keyring
-from ..keys.roots import ROOTS, RootProvider, taken
+from ..keys.keyring.file import open_keyring
+from ..keys.keyring.keyring import Keyring, shown
+from ..keys.keyring.roots import ROOTS, RootProvider, passphrase
 from ..traffic import tls
 from .files import Fingerprint, fingerprint, keyring_files, tls_files
 
@@ -112,10 +112,10 @@ def empty_environment(settings: Settings, environ: Mapping[str, str]) -> None:
     needed = {one.passphrase.env for one in people if one.passphrase is not None}
     for name in needed:
         if name is not None:
-            taken.passphrase(name)
+            passphrase.passphrase(name)
     root = settings.keys.root.secret.env
     if root is not None and root not in needed:
-        taken.forget(root)
+        passphrase.forget(root)
 
 
 def _listener(settings: ListenerSettings, old: ListenerMaterial | None) -> ListenerMaterial:

@@ -9,7 +9,7 @@ from typing import Any
 
 from ..config.settings import ListenerSettings, Settings
 from ..core.rules.model import Behaviour, Rule, Verdict
-from ..keys.due import MOST_TOLD
+from ..keys.sessions.sealing_cache import MOST_TOLD
 from ..telemetry.metrics import table
 from ..telemetry.metrics.samples import Facts, Labels, Samples
 

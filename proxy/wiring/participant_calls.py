@@ -10,10 +10,10 @@ from ..config.settings import Settings
 from ..core.crypto.context import Scope
 from ..core.crypto.derivation import audit_key
 from ..core.errors import InternalError
-from ..keys.desk import scope_to_json
-from ..keys.keyring import Keyring
-from ..keys.participants.desk import ParticipantAnswer, ParticipantCall, ParticipantDesk
-from ..keys.participants.making import MOST_WAITING, SECONDS, KeyMaker
+from ..keys.keyring.keyring import Keyring
+from ..keys.operations.session_operations import scope_to_json
+from ..keys.participants.key_generation import MOST_WAITING, SECONDS, KeyMaker
+from ..keys.participants.operations import ParticipantAnswer, ParticipantCall, ParticipantDesk
 from ..keys.participants.pins import PinBook
 from ..keys.participants.registry import Participants
 from ..telemetry.reporter import Reporter

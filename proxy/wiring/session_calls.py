@@ -10,9 +10,8 @@ from typing import Final
 
 from ..config.settings import KeySettings, Settings
 from ..core.errors import InternalError
-from ..keys.desk import Answer, Call, Desk
-from ..keys.keeper import Keeper
-from ..keys.sessions import Sessions
+from ..keys.operations.session_operations import Answer, Call, Desk, Keeper
+from ..keys.sessions.sessions import Sessions
 from ..telemetry.reporter import Reporter
 from .auditing import log_of
 from .material import root_provider

@@ -7,8 +7,8 @@ from dataclasses import asdict
 from typing import Any, Final
 
 from ..config.settings import KeySettings
-from ..keys.keyring_watch import STATES, KeyringWatch
-from ..keys.sessions import Sessions
+from ..keys.fleet.watch import STATES, KeyringWatch
+from ..keys.sessions.sessions import Sessions
 from ..telemetry.metrics import table
 from ..telemetry.metrics.samples import Check, Samples
 

@@ -12,18 +12,18 @@ from typing import Any
 from .. import __version__
 from ..config.settings import Loaded, Settings
 from ..core.crypto.context import Scope
-from ..keys.desk import Answer, Call
-from ..keys.end_to_end.facade import EndToEnd
-from ..keys.keyring import Keyring, shown
-from ..keys.keyring_watch import KeyringWatch
-from ..keys.lineage import Accepted
-from ..keys.participants.desk import ParticipantAnswer, ParticipantCall
-from ..keys.participants.making import KeyMaker
-from ..keys.sessions import Sessions, SessionSettings
+from ..keys.end_to_end.key_source import EndToEnd
+from ..keys.fleet.lineage import Accepted
+from ..keys.fleet.watch import KeyringWatch
+from ..keys.keyring.keyring import Keyring, shown
+from ..keys.operations.session_operations import Answer, Call
+from ..keys.operations.values import Value, ValueCall, ValueDesk
+from ..keys.participants.key_generation import KeyMaker
+from ..keys.participants.operations import ParticipantAnswer, ParticipantCall
+from ..keys.sessions.housekeeping import Upkeep
+from ..keys.sessions.key_events import Witness
+from ..keys.sessions.sessions import Sessions, SessionSettings
 from ..keys.stores import Store, erased, open_store
-from ..keys.upkeep import Upkeep
-from ..keys.value_desk import Value, ValueCall, ValueDesk
-from ..keys.witness import Witness
 from ..process import memory, usage
 from ..telemetry.metrics import table
 from ..telemetry.metrics.samples import Check, Facts, Samples

@@ -7,7 +7,7 @@ from typing import Final
 
 from ..config.settings import KeySettings
 from ..core.errors import UnfitEnvironment
-from ..keys.stores import examination
+from ..keys.stores import check
 from ..telemetry.reporter import Reporter
 from .session_facts import kind_of
 
@@ -27,7 +27,7 @@ async def require(
 
     A store that says nothing for `seconds` may be well again soon: it is reported.
     """
-    findings = await examination.examined(keys, environ, clock=clock, seconds=seconds)
+    findings = await check.examined(keys, environ, clock=clock, seconds=seconds)
     hopeless = [one.text for one in findings if one.verdict == "failed" and not one.passing]
     if hopeless:
         raise UnfitEnvironment("unfit-store", detail=" ".join(hopeless))

@@ -12,9 +12,9 @@ from ..admin.subject import Reloaded
 from ..config.settings import Settings
 from ..core.crypto.context import Scope
 from ..keys.audit import Trail
-from ..keys.desk import Answer, Call
-from ..keys.participants.desk import ParticipantAnswer, ParticipantCall
-from ..keys.value_desk import Value, ValueCall
+from ..keys.operations.session_operations import Answer, Call
+from ..keys.operations.values import Value, ValueCall
+from ..keys.participants.operations import ParticipantAnswer, ParticipantCall
 from ..telemetry.metrics import table
 from ..telemetry.metrics.samples import Check, Facts, Samples
 from ..telemetry.reporter import Reporter

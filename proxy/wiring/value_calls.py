@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from ..core.errors import InternalError
-from ..keys.value_desk import Value, ValueCall
+from ..keys.operations.values import Value, ValueCall
 from .worker_process import WorkerProcess
 
 _SECONDS: Final = 10.0

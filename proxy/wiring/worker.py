@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any, Final
 
 from ..core.errors import InternalError, SealyardError
-from ..keys.desk import Call, scope_from_json
-from ..keys.lineage import Accepted
-from ..keys.participants.desk import ParticipantCall
-from ..keys.value_desk import ValueCall
+from ..keys.fleet.lineage import Accepted
+from ..keys.operations.session_operations import Call, scope_from_json
+from ..keys.operations.values import ValueCall
+from ..keys.participants.operations import ParticipantCall
 from ..telemetry.logs import code_location
 from ..telemetry.reporter import MessageReporter
 from . import source

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from ..core.errors import InternalError
-from ..keys.lineage import Accepted
+from ..keys.fleet.lineage import Accepted
 from . import handover
 from .channel import Channel, connect, error_from_json
 

@@ -25,9 +25,9 @@ from proxy.config.load import load
 from proxy.config.settings import ADMIN_SCOPES, AdminScope, Settings, TcpAddress
 from proxy.core.crypto.context import Scope
 from proxy.core.errors import SealyardError
-from proxy.keys.desk import Answer, Call
-from proxy.keys.participants.desk import ParticipantAnswer, ParticipantCall
-from proxy.keys.value_desk import Value, ValueCall
+from proxy.keys.operations.session_operations import Answer, Call
+from proxy.keys.operations.values import Value, ValueCall
+from proxy.keys.participants.operations import ParticipantAnswer, ParticipantCall
 from proxy.telemetry.metrics import table
 from proxy.telemetry.metrics.samples import Check, Samples
 from tests.factories import Ear

@@ -15,8 +15,8 @@ from proxy.core.errors import (
     ParticipantsUnavailable,
     SealyardError,
 )
-from proxy.keys.participants.desk import ParticipantAnswer, ParticipantCall, ParticipantDesk
-from proxy.keys.participants.making import KeyMaker
+from proxy.keys.participants.key_generation import KeyMaker
+from proxy.keys.participants.operations import ParticipantAnswer, ParticipantCall, ParticipantDesk
 from proxy.keys.participants.pins import PinBook
 from proxy.keys.participants.registry import Participants
 from tests.keys.builders import a_keyring

@@ -12,7 +12,7 @@ import pytest
 from proxy.core.crypto.context import Scope
 from proxy.core.crypto.joined_names import Joined, to_json
 from proxy.core.errors import KeyUnavailable, OperatorError
-from proxy.keys.desk import Answer, Call, SessionFacts
+from proxy.keys.operations.session_operations import Answer, Call, SessionFacts
 
 from .conftest import Everything, Listening, Open
 

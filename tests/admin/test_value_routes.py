@@ -17,7 +17,7 @@ from proxy.core.errors import (
     OperatorError,
     SealyardError,
 )
-from proxy.keys.value_desk import Bound, Value
+from proxy.keys.operations.values import Bound, Value
 
 from .conftest import TOKEN, Everything, Listening, an_access, issued
 

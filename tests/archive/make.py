@@ -23,12 +23,12 @@ from proxy import __version__
 from proxy.config.settings import SecretReference
 from proxy.core.crypto import derivation
 from proxy.core.crypto.context import Scope
-from proxy.keys import receipt
 from proxy.keys.audit import AuditLog
-from proxy.keys.keyring import Keyring, create
-from proxy.keys.keyring_file import create_keyring
-from proxy.keys.roots import FileRoot, PassphraseRoot, create_root_file
-from proxy.keys.stores.record import record_name
+from proxy.keys.keyring.file import create_keyring
+from proxy.keys.keyring.keyring import Keyring, create
+from proxy.keys.keyring.roots import FileRoot, PassphraseRoot, create_root_file
+from proxy.keys.operations import erase_receipt
+from proxy.keys.stores.records import record_name
 from tests.archive.make_messages import write_messages
 from tests.archive.make_stores import write_stores
 from tests.archive.make_values import write_packages, write_streams, write_tokens
@@ -151,7 +151,7 @@ def _write_audit(folder: Path, kept: Keyring, now: int) -> dict[str, Any]:
 
 def _write_receipts(folder: Path, kept: Keyring, now: int) -> list[dict[str, Any]]:
     scope = Scope("clinic", "5:alice3:bob")
-    sessions = receipt.of_sessions(
+    sessions = erase_receipt.of_sessions(
         scope,
         ["AAAAAAAAAAAAAAAA"],
         name=record_name(kept.name_key, scope),
@@ -160,12 +160,12 @@ def _write_receipts(folder: Path, kept: Keyring, now: int) -> list[dict[str, Any
         revoked_in_keyring=False,
         shared=True,
     )
-    said = {"sessions": sessions, "kek": receipt.of_kek(kept.entry("k3"))}
+    said = {"sessions": sessions, "kek": erase_receipt.of_kek(kept.entry("k3"))}
     items = []
     for name, one in said.items():
         file = f"receipt-{name}.jws"
-        (folder / file).write_text(receipt.sign(one, kept.record_key, now=now) + "\n")
-        items.append({"file": file, "says": one, "key": receipt.public_jwk(kept.record_key)})
+        (folder / file).write_text(erase_receipt.sign(one, kept.record_key, now=now) + "\n")
+        items.append({"file": file, "says": one, "key": erase_receipt.public_jwk(kept.record_key)})
     items[0]["scope"] = {"tenant": scope.tenant, "conversation": scope.conversation}
     return items
 

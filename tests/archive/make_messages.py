@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
-from proxy.keys.keyring import Keyring
+from proxy.keys.keyring.keyring import Keyring
 from proxy.keys.stores import MemoryStore
 from tests.archive.passing import Message, Passing, bearer
 from tests.archive.people import Process

@@ -13,9 +13,9 @@ from typing import Any, Final
 import redis
 
 from proxy.core.crypto.context import Scope
-from proxy.keys.keyring import Keyring
+from proxy.keys.keyring.keyring import Keyring
 from proxy.keys.stores import Store, open_store
-from proxy.keys.stores.redis import RedisStore
+from proxy.keys.stores.redis.store import RedisStore
 from tests.archive.people import Process, context_of, enrol
 from tests.keys.builders import SharedStore
 from tests.redis.server import Server

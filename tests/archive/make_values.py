@@ -15,14 +15,14 @@ from proxy.core.crypto import base64url, sealed_stream
 from proxy.core.crypto.context import Context, Scope
 from proxy.core.crypto.secret import SessionKey
 from proxy.core.crypto.session_cipher import Session
-from proxy.keys import poison
-from proxy.keys.durable import durable_session
-from proxy.keys.keyring import Keyring
+from proxy.keys.keyring import poison
+from proxy.keys.keyring.keyring import Keyring
+from proxy.keys.keyring.poison import Looks
+from proxy.keys.keyring.roots.provider import Passphrase
 from proxy.keys.participants import package, private_key
 from proxy.keys.participants.package import Identity
 from proxy.keys.participants.public_key import PublicKey, Use, from_members
-from proxy.keys.poison import Looks
-from proxy.keys.roots.provider import Passphrase
+from proxy.keys.sessions.durable import durable_session
 from tests.archive.people import context_of
 from tests.keys.participants.builders import a_private_jwk, a_public_jwk
 

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from proxy.config.settings import SecretReference
-from proxy.keys.keyring import Keyring
-from proxy.keys.keyring_file import open_keyring
-from proxy.keys.roots import FileRoot, PassphraseRoot, RootProvider
+from proxy.keys.keyring.file import open_keyring
+from proxy.keys.keyring.keyring import Keyring
+from proxy.keys.keyring.roots import FileRoot, PassphraseRoot, RootProvider
 
 RELEASES: Final = ("0.1.0",)
 _HERE: Final = Path(__file__).parent

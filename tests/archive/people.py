@@ -11,13 +11,13 @@ from proxy.core.crypto import token
 from proxy.core.crypto.context import Context, Parties, Scope
 from proxy.core.edits.key_needs import Needs
 from proxy.core.errors import OpenFailed
-from proxy.keys.end_to_end.facade import EndToEnd
-from proxy.keys.keyring import Keyring
-from proxy.keys.participants import prekey, private_key
+from proxy.keys.end_to_end.key_source import EndToEnd
+from proxy.keys.keyring.keyring import Keyring
+from proxy.keys.participants import participant, private_key
 from proxy.keys.participants.participant import Participant, ParticipantKey
 from proxy.keys.participants.registry import Participants
-from proxy.keys.session_settings import SessionMode, SessionSettings
-from proxy.keys.sessions import Sessions
+from proxy.keys.sessions.sessions import Sessions
+from proxy.keys.sessions.settings import SessionMode, SessionSettings
 from proxy.keys.stores import Store
 from tests.keys.participants.builders import a_private_jwk, a_public_key
 
@@ -147,7 +147,7 @@ async def enrol(process: Process) -> None:
 def _a_prekey(process: Process, signer: str, device: str) -> ParticipantKey:
     public, sealed = private_key.generate("X25519", private_key.keyring_opener(process.keyring))
     now = int(process.now)
-    said = prekey.sign(
+    said = participant.sign(
         public,
         device=device,
         expires=now + WEEK,

@@ -15,15 +15,16 @@ from proxy.core.crypto.context import Scope
 from proxy.core.crypto.secret import SessionKey
 from proxy.core.crypto.session_cipher import Session
 from proxy.core.errors import OpenFailed
-from proxy.keys import poison, receipt
 from proxy.keys.audit import head as heads
 from proxy.keys.audit.verify import verify
-from proxy.keys.durable import durable_session
-from proxy.keys.keyring_file import open_keyring
+from proxy.keys.keyring import poison
+from proxy.keys.keyring.file import open_keyring
+from proxy.keys.keyring.roots.provider import Passphrase
+from proxy.keys.operations import erase_receipt
 from proxy.keys.participants import package, private_key
 from proxy.keys.participants.package import Identity
 from proxy.keys.participants.public_key import PublicKey, from_members
-from proxy.keys.roots.provider import Passphrase
+from proxy.keys.sessions.durable import durable_session
 from proxy.keys.stores import MemoryStore
 from tests.archive.opened import Archive, unpacked
 from tests.archive.people import Process, context_of
@@ -154,12 +155,12 @@ def test_every_receipt_verifies(archive: Archive) -> None:
     record_key = archive.keyring().record_key
     for item in archive.items["receipts"]:
         text = (archive.folder / item["file"]).read_bytes()
-        said = receipt.verified(text, item["key"])
+        said = erase_receipt.verified(text, item["key"])
         assert said is not None
         assert item["says"].items() <= said.items()
-        assert item["key"] == receipt.public_jwk(record_key)
+        assert item["key"] == erase_receipt.public_jwk(record_key)
         if "scope" in item:
-            assert receipt.is_about(said, Scope(**item["scope"]))
+            assert erase_receipt.is_about(said, Scope(**item["scope"]))
 
 
 def test_every_configuration_is_understood(archive: Archive) -> None:

@@ -14,9 +14,9 @@ import pytest
 import redis
 
 from proxy.core.crypto import token
-from proxy.keys import kek_use
+from proxy.keys.sessions import kek_usage
 from proxy.keys.stores import Offer, Store, open_store
-from proxy.keys.stores.redis import RedisStore
+from proxy.keys.stores.redis.store import RedisStore
 from tests.archive.opened import Archive, unpacked
 from tests.archive.passing import Message, Passing, bearer
 from tests.archive.people import Process, context_of
@@ -91,7 +91,7 @@ async def test_sessions_revocations_people_pins_and_packages_are_as_they_were(
             assert [key.facts(process.now) for key in person.keys] == said["keys"]
             pins = await process.end_to_end.pins().find(process.people.name(who))
             assert {use: sorted(pins.of(use)) for use in ("enc", "sig")} == said["pins"]
-        uses = await kek_use.read(process.durable.store, archive.keyring().record_key)
+        uses = await kek_usage.read(process.durable.store, archive.keyring().record_key)
         assert uses is not None
         for number, use in expected["uses"].items():
             kept = uses.of[int(number)]

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from proxy.config.settings import SecretReference
-from proxy.keys.keyring_file import create_keyring
-from proxy.keys.roots import FileRoot
-from proxy.keys.roots.provider import Passphrase
+from proxy.keys.keyring.file import create_keyring
+from proxy.keys.keyring.roots import FileRoot
+from proxy.keys.keyring.roots.provider import Passphrase
 from tests.cli.conftest import invoke
 from tests.keys.builders import an_old_keyring
 

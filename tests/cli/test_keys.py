@@ -17,9 +17,9 @@ from joserfc.jwk import OctKey
 
 from proxy.cli import main
 from proxy.config.settings import SecretReference
-from proxy.keys.durable import durable_session
-from proxy.keys.keyring_file import create_keyring, open_keyring
-from proxy.keys.roots import FileRoot
+from proxy.keys.keyring.file import create_keyring, open_keyring
+from proxy.keys.keyring.roots import FileRoot
+from proxy.keys.sessions.durable import durable_session
 from tests.cli.conftest import Run, invoke
 
 from ..keys.builders import CONTEXT, SCOPE, an_old_keyring

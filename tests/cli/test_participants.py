@@ -12,10 +12,10 @@ import pytest
 
 from proxy.config.settings import SecretReference
 from proxy.core.errors import ParticipantError
-from proxy.keys.keyring_file import open_keyring
+from proxy.keys.keyring.file import open_keyring
+from proxy.keys.keyring.roots import FileRoot
+from proxy.keys.keyring.roots.provider import Passphrase
 from proxy.keys.participants import private_key, public_key
-from proxy.keys.roots import FileRoot
-from proxy.keys.roots.provider import Passphrase
 from tests.cli.conftest import Run, invoke
 from tests.cli.test_sessions import configure
 from tests.keys.participants.builders import a_private_jwk, a_public_jwk, a_public_key

@@ -16,9 +16,9 @@ from proxy.config.settings import SecretReference
 from proxy.core.crypto.context import Context, Scope
 from proxy.core.crypto.token import decode
 from proxy.core.edits.key_needs import Needs
-from proxy.keys.keyring_file import open_keyring
-from proxy.keys.roots import FileRoot
-from proxy.keys.sessions import Sessions, SessionSettings
+from proxy.keys.keyring.file import open_keyring
+from proxy.keys.keyring.roots import FileRoot
+from proxy.keys.sessions.sessions import Sessions, SessionSettings
 from proxy.keys.stores import Store, open_store
 from tests.cli.conftest import Run, invoke
 

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from proxy.keys.stores import MemoryStore, Store, open_store, redis_client
+from proxy.keys.stores import MemoryStore, Store, open_store
+from proxy.keys.stores.redis import client
 from tests.redis.server import PROGRAM, Server
 
 ABOVE_ALL = 99_999_999_999_999_999_999
@@ -56,8 +57,8 @@ class Subject:
 @pytest.fixture(autouse=True)
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let redis-py wait for long: nothing here is about deadlines."""
-    monkeypatch.setattr(redis_client, "CONNECT_SECONDS", 20.0)
-    monkeypatch.setattr(redis_client, "COMMAND_SECONDS", 20.0)
+    monkeypatch.setattr(client, "CONNECT_SECONDS", 20.0)
+    monkeypatch.setattr(client, "COMMAND_SECONDS", 20.0)
 
 
 @pytest.fixture(scope="module")

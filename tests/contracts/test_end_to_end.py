@@ -12,8 +12,8 @@ from proxy.core.crypto import base64url
 from proxy.core.crypto.context import Scope
 from proxy.core.crypto.token import decode
 from proxy.core.errors import KeyUnavailable, NotErasable, OpenFailed
-from proxy.keys import receipt
-from proxy.keys.desk import Call, Desk, latest_not_before
+from proxy.keys.operations import erase_receipt
+from proxy.keys.operations.session_operations import Call, Desk, latest_not_before
 from proxy.keys.stores import erased
 from tests.keys.builders import Time, seal_need
 from tests.keys.end_to_end.builders import MAX_AGE, Process, a_held_key
@@ -115,7 +115,7 @@ async def test_keys_of_packages_are_erased_and_durable_sessions_are_not(fleet: F
     assert (await two.sessions.resolve(seal_need(SCOPE))).sealing[SCOPE].sid == durable.sid
     again = await two.seal(b"again", "alice", ["bob"])
     assert await one.open_for("bob", again) == b"again"
-    said = receipt.verified(answer.receipt.encode(), answer.key or {})
+    said = erase_receipt.verified(answer.receipt.encode(), answer.key or {})
     assert said is not None
     assert [one["sid"] for one in said["sids"]] == list(answer.erased)
     assert "durable session keys" in said["not_covered"][0]

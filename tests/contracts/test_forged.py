@@ -13,19 +13,15 @@ from proxy.core.crypto.secret import RecordKey
 from proxy.core.crypto.token import decode
 from proxy.core.edits.key_needs import Needs
 from proxy.core.errors import KeyUnavailable
-from proxy.keys import kek_use
-from proxy.keys.desk import Call, Desk
-from proxy.keys.end_to_end import stored, turn
-from proxy.keys.guarded import GuardedStore
-from proxy.keys.kek_use import KekUse
-from proxy.keys.session_settings import SessionMode, SessionSettings
-from proxy.keys.stores import (
-    Held,
-    MemoryStore,
-    authentic,
-    revocation,
-)
-from proxy.keys.stores import record as records
+from proxy.keys.end_to_end import package_records, rotation_marker
+from proxy.keys.operations.session_operations import Call, Desk
+from proxy.keys.sessions import kek_usage
+from proxy.keys.sessions.kek_usage import KekUse
+from proxy.keys.sessions.settings import SessionMode, SessionSettings
+from proxy.keys.stores import Held, MemoryStore, records
+from proxy.keys.stores import records as authentic
+from proxy.keys.stores import records as revocation
+from proxy.keys.stores.guarded import GuardedStore
 from tests.keys.builders import CONTEXT, SCOPE, BrokenStore, World, a_keyring, a_world, seal_need
 from tests.redis.server import Server
 
@@ -55,12 +51,14 @@ FORGERIES: Mapping[str, Callable[[int], bytes | None]] = {
     "long": lambda _: b"x" * 100_000,
     "zeros": lambda _: bytes(41),
     "no text": lambda _: None,
-    "a stranger's": lambda now: revocation.encode(now + 10**6, named(), STRANGER),
-    "of another conversation": lambda now: revocation.encode(now, named(OTHER), RECORD_KEY),
+    "a stranger's": lambda now: revocation.encode_revocation(now + 10**6, named(), STRANGER),
+    "of another conversation": lambda now: revocation.encode_revocation(
+        now, named(OTHER), RECORD_KEY
+    ),
     "a note": lambda _: authentic.sign(b"x", b"label", named(), RECORD_KEY),
-    "ours and older": lambda now: revocation.encode(now - 3600, named(), RECORD_KEY),
-    "cut": lambda now: revocation.encode(now, named(), RECORD_KEY)[:-1],
-    "lengthened": lambda now: revocation.encode(now, named(), RECORD_KEY) + b"x",
+    "ours and older": lambda now: revocation.encode_revocation(now - 3600, named(), RECORD_KEY),
+    "cut": lambda now: revocation.encode_revocation(now, named(), RECORD_KEY)[:-1],
+    "lengthened": lambda now: revocation.encode_revocation(now, named(), RECORD_KEY) + b"x",
 }
 
 
@@ -86,7 +84,7 @@ async def test_what_is_forged_in_the_place_of_a_revocation_is_overwritten(
 
     stands = (await subject.store.find(named(), ())).revocation
     assert stands is not None
-    assert revocation.decode(stands, named(), RECORD_KEY) == now + 1
+    assert revocation.decode_revocation(stands, named(), RECORD_KEY) == now + 1
     assert not await opens(one, text)
     if subject.store.shared:
         later = a_process(subject)
@@ -96,10 +94,10 @@ async def test_what_is_forged_in_the_place_of_a_revocation_is_overwritten(
 
 async def test_what_stands_already_and_says_as_much_is_enough(subject: Subject) -> None:
     one, now = a_process(subject), int(WALL())
-    subject.plant(f"{named()}:rev", revocation.encode(now, named(), RECORD_KEY))
+    subject.plant(f"{named()}:rev", revocation.encode_revocation(now, named(), RECORD_KEY))
     assert await one.sessions.revoke(SCOPE, now - 100)
     stands = (await subject.store.find(named(), ())).revocation
-    assert stands == revocation.encode(now, named(), RECORD_KEY)
+    assert stands == revocation.encode_revocation(now, named(), RECORD_KEY)
 
 
 async def test_what_another_version_wrote_is_not_overwritten_and_not_taken_for_done(
@@ -153,25 +151,25 @@ async def test_a_forged_turn_is_overwritten(subject: Subject, forgery: str) -> N
     one, other = a_process(subject), a_process(subject)
     if not one.sessions.store.shared:
         pytest.skip("turns are for stores that processes share")
-    name = stored.record_name(KEYRING.name_key, SCOPE)
-    subject.plant(f"{name}:k:{stored.TURN}", FORGERIES[forgery](0))
-    assert await turn.put(one.sessions, SCOPE)
-    mark = await turn.last(one.sessions, SCOPE)
+    name = package_records.record_name(KEYRING.name_key, SCOPE)
+    subject.plant(f"{name}:k:{package_records.TURN}", FORGERIES[forgery](0))
+    assert await rotation_marker.put(one.sessions, SCOPE)
+    mark = await rotation_marker.last(one.sessions, SCOPE)
     assert mark
-    assert mark == await turn.last(other.sessions, SCOPE)
+    assert mark == await rotation_marker.last(other.sessions, SCOPE)
 
 
 @pytest.mark.parametrize("forgery", ["garbage", "empty", "no text"])
 async def test_a_forged_note_of_the_use_of_keks_is_overwritten(
     subject: Subject, forgery: str
 ) -> None:
-    subject.plant(f"{kek_use.NAME}:note", FORGERIES[forgery](0))
+    subject.plant(f"{kek_usage.NAME}:note", FORGERIES[forgery](0))
     notices: list[str] = []
     guarded = GuardedStore(subject.store, 2.0, clock=WALL, notice=notices.append)
     use = KekUse(WALL())
     use.opened(1, WALL(), 3)
     await use.tell(guarded, RECORD_KEY, WALL(), notice=notices.append)
-    uses = await kek_use.read(guarded, RECORD_KEY)
+    uses = await kek_usage.read(guarded, RECORD_KEY)
     assert uses is not None
     assert uses.of[1].opened == 3
     assert notices == ["record-forged"]

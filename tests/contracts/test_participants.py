@@ -9,10 +9,10 @@ from dataclasses import dataclass, replace
 import pytest
 
 from proxy.core.errors import ParticipantError
-from proxy.keys.guarded import GuardedStore
 from proxy.keys.participants.participant import Participant, ParticipantKey
 from proxy.keys.participants.registry import Participants, record_name
 from proxy.keys.stores import Store
+from proxy.keys.stores.guarded import GuardedStore
 from tests.keys.builders import NOW, a_keyring
 from tests.keys.participants.builders import a_key
 from tests.keys.participants.test_participant import numbered

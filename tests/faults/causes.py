@@ -22,10 +22,10 @@ from proxy.core.http.message import RequestHead
 from proxy.core.http.path import canonical
 from proxy.core.planning.exchange import Exchange
 from proxy.core.rules.model import Block, Item, Names, Rule
-from proxy.keys import poison
-from proxy.keys.durable import durable_session
-from proxy.keys.keyring import Keyring
-from proxy.keys.sessions import Sessions
+from proxy.keys.keyring import poison
+from proxy.keys.keyring.keyring import Keyring
+from proxy.keys.sessions.durable import durable_session
+from proxy.keys.sessions.sessions import Sessions
 from tests.keys.builders import NOW, World, a_keyring, a_world, some_bytes
 
 TENANT, CONVERSATION = NameSource("const", "tenant"), NameSource("const", "conversation")

@@ -37,8 +37,8 @@ from proxy.core.expressions.selectors import parse_selector
 from proxy.core.expressions.sources import parse_source
 from proxy.core.rules.model import Block, Item, Names, Part, Rule, Verdict
 from proxy.demo.search import search
-from proxy.keys.sessions import Sessions
-from proxy.keys.witness import Beginning, Witness
+from proxy.keys.sessions.key_events import Beginning, Witness
+from proxy.keys.sessions.sessions import Sessions
 from proxy.traffic.client_connection import ClientConnection
 from proxy.traffic.interfaces import RawConnection
 from proxy.traffic.listener import Answerer

@@ -12,9 +12,10 @@ from typing import Any
 from proxy.config.settings import SecretReference
 from proxy.core.crypto.context import Context, Scope
 from proxy.core.edits.key_needs import Needs
-from proxy.keys.keyring import Keyring, RandomBytes, create
-from proxy.keys.roots import FileRoot, create_root_file
-from proxy.keys.sessions import SessionMode, Sessions, SessionSettings
+from proxy.keys.keyring.keyring import Keyring, RandomBytes, create
+from proxy.keys.keyring.roots import FileRoot, create_root_file
+from proxy.keys.sessions.key_events import Witness
+from proxy.keys.sessions.sessions import SessionMode, Sessions, SessionSettings
 from proxy.keys.stores import (
     Changed,
     Held,
@@ -24,7 +25,6 @@ from proxy.keys.stores import (
     StoreFailed,
     erased,
 )
-from proxy.keys.witness import Witness
 
 NOW = 1_800_000_000
 SCOPE = Scope("clinic", "c1")

@@ -11,8 +11,8 @@ from proxy.core.crypto import token
 from proxy.core.crypto.context import Scope
 from proxy.core.edits.key_needs import Needs
 from proxy.core.errors import KeyringError, KeyUnavailable, NotErasable
-from proxy.keys import receipt
-from proxy.keys.desk import Call, Desk, latest_not_before
+from proxy.keys.operations import erase_receipt
+from proxy.keys.operations.session_operations import Call, Desk, latest_not_before
 from proxy.keys.stores import Store, open_store
 
 from .builders import CONTEXT, SCOPE, BrokenStore, SharedStore, Time, World, a_world, seal_need
@@ -68,10 +68,10 @@ async def test_what_was_erased_opens_never_again_and_nothing_else_is_lost(
     world.time.advance(2)
     again = await sealed(world)
     assert await opens(world, again)
-    found = receipt.verified(answer.receipt.encode(), answer.key or {})
+    found = erase_receipt.verified(answer.receipt.encode(), answer.key or {})
     assert found is not None
     assert {one["sid"] for one in found["sids"]} == set(answer.erased or ())
-    assert receipt.is_about(found, SCOPE)
+    assert erase_receipt.is_about(found, SCOPE)
 
 
 async def test_another_process_lets_go_as_soon_as_it_hears() -> None:
@@ -155,6 +155,6 @@ async def test_what_the_keyring_did_not_take_stands_in_the_receipt() -> None:
     world = a_world(mode="ephemeral")
     await sealed(world)
     answer = await Desk(world.sessions, refuse).answer(a_call(world))
-    found = receipt.verified(answer.receipt.encode(), answer.key or {})
+    found = erase_receipt.verified(answer.receipt.encode(), answer.key or {})
     assert found is not None
     assert (answer.problem, found["revoked"]["keyring"]) == ("read-only", False)

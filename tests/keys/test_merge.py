@@ -12,9 +12,10 @@ from proxy.core.crypto.token import Form, decode
 from proxy.core.edits.edits import AtHand
 from proxy.core.edits.key_needs import Needs
 from proxy.core.errors import KeyringError, OpenFailed
-from proxy.keys import jwk_set, stored_token
-from proxy.keys.keyring import MAX_CANDIDATES, MAX_FORMER, Keyring
-from proxy.keys.stores.record import record_name
+from proxy.keys.keyring import jwk_set
+from proxy.keys.keyring.keyring import MAX_CANDIDATES, MAX_FORMER, Keyring
+from proxy.keys.operations import token_check
+from proxy.keys.stores.records import record_name
 
 from .builders import (
     CONTEXT,
@@ -76,7 +77,7 @@ async def test_tokens_of_both_open_in_either_direction(form: Form) -> None:
         world = a_world(keyring=keyring)
         for _ in range(2):  # the second time from what was kept
             assert [await opens(world, text) for text in tokens] == [b"hello"] * 4
-        verify = partial(stored_token.verify, keyring, now=NOW)
+        verify = partial(token_check.verify, keyring, now=NOW)
         assert all(verify(text, CONTEXT).opens for text in tokens)
 
 
@@ -148,7 +149,7 @@ async def test_revocations_that_stand_in_either_keyring_hold_in_the_merged_one()
         other = theirs if keyring is ours else ours
         for both in (merged(revoked, other), merged(other, revoked)):
             assert await opens(a_world(keyring=both), token) == "revoked-session"
-            assert stored_token.verify(both, token, CONTEXT, now=NOW).reason == "revoked-session"
+            assert token_check.verify(both, token, CONTEXT, now=NOW).reason == "revoked-session"
 
 
 async def test_a_revocation_that_stands_in_the_store_alone_holds_under_either_name() -> None:
@@ -255,6 +256,6 @@ async def test_the_session_key_of_a_merged_token_is_told(form: Form) -> None:
     keyring = merged(ours, theirs)
     if form == "short":
         with pytest.raises(OpenFailed):
-            stored_token.session_jwk(keyring, token, SCOPE)
+            token_check.session_jwk(keyring, token, SCOPE)
         return
-    assert '"kid": "k1.' in stored_token.session_jwk(keyring, token, SCOPE)
+    assert '"kid": "k1.' in token_check.session_jwk(keyring, token, SCOPE)

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.core.errors import KeyringError
-from proxy.keys import jwk_set
-from proxy.keys.keyring import (
+from proxy.keys.keyring import jwk_set
+from proxy.keys.keyring.keyring import (
     CLOCKS_SECONDS,
     LONGEST_SECONDS,
     MAX_REVOCATIONS,

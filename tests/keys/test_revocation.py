@@ -9,8 +9,8 @@ from proxy.core.crypto.session_cipher import Session
 from proxy.core.crypto.token import decode
 from proxy.core.edits.key_needs import Needs
 from proxy.core.errors import KeyringError
-from proxy.keys import jwk_set
-from proxy.keys.stores import record as records
+from proxy.keys.keyring import jwk_set
+from proxy.keys.stores import records
 
 from .builders import (
     CONTEXT,

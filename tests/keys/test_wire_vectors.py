@@ -19,16 +19,15 @@ from proxy.core.crypto.session_cipher import Session
 from proxy.core.edits.edits import AtHand
 from proxy.core.edits.key_needs import Needs
 from proxy.core.errors import OpenFailed
-from proxy.keys import ephemeral_record
-from proxy.keys.end_to_end import stored
-from proxy.keys.keyring import KekEntry, Keyring, Revocation
+from proxy.keys.end_to_end import package_records
+from proxy.keys.keyring.keyring import KekEntry, Keyring, Revocation
 from proxy.keys.participants import package
 from proxy.keys.participants.package import Identity
 from proxy.keys.participants.public_key import from_members
-from proxy.keys.sessions import Sessions, SessionSettings
-from proxy.keys.stores import MemoryStore
-from proxy.keys.stores import record as records
-from proxy.keys.stores.record import RecordRefused
+from proxy.keys.sessions import agreement
+from proxy.keys.sessions.sessions import Sessions, SessionSettings
+from proxy.keys.stores import MemoryStore, records
+from proxy.keys.stores.records import RecordRefused
 
 FOLDER: Final = Path(__file__).parents[1] / "vectors" / "wire"
 Vector = dict[str, Any]
@@ -105,7 +104,7 @@ def test_names_have_these_encodings() -> None:
         assert context.scope.encode().hex() == one["scope"]
         assert context.as_text().encode().hex() == one["old"]
         assert records.record_name(key, context.scope) == one["sessions"]
-        assert stored.record_name(key, context.scope) == one["packages"]
+        assert package_records.record_name(key, context.scope) == one["packages"]
 
 
 @pytest.mark.parametrize("name", ["tokens", "merged"])
@@ -176,13 +175,13 @@ def test_session_records_say_what_they_said() -> None:
         data = bytes.fromhex(one["record"])
         if not one["opens"]:
             with pytest.raises(RecordRefused):
-                records.decode(data, one["name"], keyring.record_key)
+                records.decode_session(data, one["name"], keyring.record_key)
             continue
-        record = records.decode(data, one["name"], keyring.record_key)
+        record = records.decode_session(data, one["name"], keyring.record_key)
         names = ("epoch", "created", "soft_end", "hard_end", "kek_number")
         assert {name: getattr(record, name) for name in names}.items() <= one["says"].items()
         if record.wrapped:
-            key = ephemeral_record.key(record, one["name"], keyring)
+            key = agreement.key_of_record(record, one["name"], keyring)
             assert key is not None
             assert key.reveal().hex() == one["says"]["session_key"]
             found += 1

@@ -15,8 +15,8 @@ import pytest
 
 from proxy.core.compiled.rule_table import Rulebook
 from proxy.core.edits.key_needs import Keys, Needs
-from proxy.keys.keyring import create
-from proxy.keys.sessions import Sessions
+from proxy.keys.keyring.keyring import create
+from proxy.keys.sessions.sessions import Sessions
 from proxy.traffic.course import CLIENT_CLOSED
 from proxy.traffic.plain_connection import PlainConnection
 from proxy.traffic.plain_head import PlainHead

@@ -10,8 +10,8 @@ import sys
 import pytest
 
 from proxy.core.errors import KeyringError
-from proxy.keys.roots import taken
-from proxy.keys.roots.provider import Passphrase, RootKey, Salted
+from proxy.keys.keyring.roots import passphrase as taken
+from proxy.keys.keyring.roots.provider import Passphrase, RootKey, Salted
 from proxy.process import wiping
 
 from .searching import can_read, places

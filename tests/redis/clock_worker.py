@@ -16,8 +16,9 @@ from proxy.core.crypto.context import Context, Scope
 from proxy.core.crypto.token import decode
 from proxy.core.edits.key_needs import Needs
 from proxy.core.errors import KeyUnavailable, OpenFailed
-from proxy.keys.sessions import SessionMode, Sessions, SessionSettings
-from proxy.keys.stores import open_store, redis_client
+from proxy.keys.sessions.sessions import SessionMode, Sessions, SessionSettings
+from proxy.keys.stores import open_store
+from proxy.keys.stores.redis import client
 
 from .worker import PATIENCE_SECONDS, the_keyring
 
@@ -50,7 +51,7 @@ async def _open(sessions: Sessions, scope: Scope, text: str) -> bool | None:
 
 async def _work(port: int) -> None:
     notices: list[str] = []
-    redis_client.CONNECT_SECONDS = redis_client.COMMAND_SECONDS = PATIENCE_SECONDS  # type: ignore[misc]  # a constant elsewhere
+    client.CONNECT_SECONDS = client.COMMAND_SECONDS = PATIENCE_SECONDS  # type: ignore[misc]  # a constant elsewhere
     store = open_store("redis", redis=RedisSettings(TcpAddress("127.0.0.1", port)))
     modes: dict[SessionMode, Sessions] = {
         mode: Sessions(

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from proxy.keys.stores import redis_client
+from proxy.keys.stores.redis import client
 
 from .server import Server
 from .topologies import Clustered, Watched
@@ -23,15 +23,15 @@ def server(tmp_path: Path) -> Iterator[Server]:
 @pytest.fixture
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let redis-py wait for long, where a law is tried that has nothing to do with deadlines."""
-    monkeypatch.setattr(redis_client, "CONNECT_SECONDS", 20.0)
-    monkeypatch.setattr(redis_client, "COMMAND_SECONDS", 20.0)
+    monkeypatch.setattr(client, "CONNECT_SECONDS", 20.0)
+    monkeypatch.setattr(client, "COMMAND_SECONDS", 20.0)
 
 
 @pytest.fixture
 def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
     """Give redis-py a second where it has a fifth, for machines that have other work to do."""
-    monkeypatch.setattr(redis_client, "CONNECT_SECONDS", 1.0)
-    monkeypatch.setattr(redis_client, "COMMAND_SECONDS", 1.0)
+    monkeypatch.setattr(client, "CONNECT_SECONDS", 1.0)
+    monkeypatch.setattr(client, "COMMAND_SECONDS", 1.0)
 
 
 @pytest.fixture

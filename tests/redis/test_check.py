@@ -18,7 +18,8 @@ from proxy.config.settings import (
     TcpAddress,
 )
 from proxy.core.errors import UnfitEnvironment
-from proxy.keys.stores import examination, open_store
+from proxy.keys.stores import check as examination
+from proxy.keys.stores import open_store
 from proxy.process.finding import Finding
 from proxy.wiring import store_check
 from tests.scenarios.rig import backend

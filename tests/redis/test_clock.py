@@ -16,7 +16,7 @@ import pytest
 
 from proxy.core.crypto.context import Scope
 from proxy.core.crypto.token import decode
-from proxy.keys.sessions import SessionMode
+from proxy.keys.sessions.sessions import SessionMode
 
 from .server import Server, needs_redis
 from .test_fleet import CANARY, PATIENT, ROOT, a_process, opened, sealed

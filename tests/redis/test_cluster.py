@@ -13,7 +13,7 @@ from redis.crc import key_slot
 
 from proxy.config.settings import RedisCluster, RedisSettings, SecretReference, TcpAddress
 from proxy.keys.stores import Held, Offer, Store, StoreFailed, open_store
-from proxy.keys.stores.redis_check import examined
+from proxy.keys.stores.redis.check import examined
 from tests.servers import free_port
 
 from .everything import OFFER, RIGHTS, all_done

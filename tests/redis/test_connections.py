@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import trustme
 
-import proxy.keys.stores.redis as redis_store
+import proxy.keys.stores.redis.store as redis_store
 from proxy.config.settings import RedisSettings, SecretReference, TcpAddress, UnixAddress
 from proxy.core.errors import UnfitEnvironment
 from proxy.keys.stores import StoreFailed, open_store

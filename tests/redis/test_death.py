@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from proxy.keys.sessions import SessionSettings
+from proxy.keys.sessions.sessions import SessionSettings
 
 from .server import Server, needs_redis
 from .test_fleet import CANARY, a_process, opened, sealed

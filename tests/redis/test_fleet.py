@@ -20,7 +20,7 @@ from proxy.core.crypto.context import Context, Scope
 from proxy.core.crypto.token import decode
 from proxy.core.edits.key_needs import Needs
 from proxy.core.errors import KeyUnavailable, OpenFailed
-from proxy.keys.sessions import SessionMode, Sessions, SessionSettings
+from proxy.keys.sessions.sessions import SessionMode, Sessions, SessionSettings
 from proxy.keys.stores import Store, open_store
 
 from .server import Server, needs_redis

@@ -14,13 +14,13 @@ import pytest
 from proxy.core.crypto.context import Context, Scope
 from proxy.core.crypto.joined_names import Joined
 from proxy.core.errors import OpenFailed
-from proxy.keys import values
-from proxy.keys.desk import Call, Desk, latest_not_before
-from proxy.keys.keyring import Keyring
-from proxy.keys.session_settings import SessionMode
-from proxy.keys.sessions import Sessions, SessionSettings
-from proxy.keys.stores.redis import RedisStore
-from proxy.keys.values import ToOpen, ToSeal
+from proxy.keys.keyring.keyring import Keyring
+from proxy.keys.operations import values
+from proxy.keys.operations.session_operations import Call, Desk, latest_not_before
+from proxy.keys.operations.values import ToOpen, ToSeal
+from proxy.keys.sessions.sessions import Sessions, SessionSettings
+from proxy.keys.sessions.settings import SessionMode
+from proxy.keys.stores.redis.store import RedisStore
 from tests.keys.builders import an_old_keyring
 from tests.redis.server import Server, needs_redis
 

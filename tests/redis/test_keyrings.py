@@ -13,10 +13,10 @@ from typing import Any
 import aiohttp
 
 from proxy.config.settings import SecretReference
-from proxy.keys import marker as markers
-from proxy.keys.keyring import Keyring, create
-from proxy.keys.keyring_file import open_keyring, update_keyring
-from proxy.keys.roots import FileRoot
+from proxy.keys.fleet import marker as markers
+from proxy.keys.keyring.file import open_keyring, update_keyring
+from proxy.keys.keyring.keyring import Keyring, create
+from proxy.keys.keyring.roots import FileRoot
 from tests.scenarios.rig import backend
 
 from .pods import Place, Pod

@@ -17,7 +17,7 @@ from proxy.core.crypto.context import Context, Scope
 from proxy.core.crypto.token import decode
 from proxy.core.edits.key_needs import Needs
 from proxy.core.errors import KeyUnavailable
-from proxy.keys.sessions import Sessions, SessionSettings
+from proxy.keys.sessions.sessions import Sessions, SessionSettings
 from proxy.keys.stores import Store
 
 from .server import Server, needs_redis

@@ -13,7 +13,7 @@ import pytest
 from proxy.config.settings import RedisSentinels, RedisSettings, SecretReference, TcpAddress
 from proxy.core.errors import UnfitEnvironment
 from proxy.keys.stores import Offer, Store, StoreFailed, open_store
-from proxy.keys.stores.redis_check import examined
+from proxy.keys.stores.redis.check import examined
 
 from .everything import OFFER, RIGHTS, all_done
 from .server import Server, needs_redis, write_tls

@@ -22,19 +22,11 @@ from proxy.config.settings import (
 from proxy.core.crypto.token import KeyId
 from proxy.core.edits.key_needs import Needs
 from proxy.core.errors import KeyUnavailable
-from proxy.keys.desk import Call, Desk
-from proxy.keys.guarded import GuardedStore
-from proxy.keys.sessions import SessionMode, SessionSettings
-from proxy.keys.stores import (
-    Found,
-    Held,
-    Offer,
-    Store,
-    StoreFailed,
-    open_store,
-    redis_check,
-    redis_client,
-)
+from proxy.keys.operations.session_operations import Call, Desk
+from proxy.keys.sessions.sessions import SessionMode, SessionSettings
+from proxy.keys.stores import Found, Held, Offer, Store, StoreFailed, open_store
+from proxy.keys.stores.guarded import GuardedStore
+from proxy.keys.stores.redis import check, client
 from tests.keys.builders import NOW, SCOPE, Time, World, a_world, seal_need
 
 from .lying import Liar, lying
@@ -147,9 +139,9 @@ SPOKEN = [
 def parser(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Speak one of the two protocols, read by one of the two parsers."""
     protocol, name = PARSERS[request.param]
-    patience = redis_client.patience
+    patience = client.patience
     made_with = {"protocol": protocol, "parser_class": getattr(_parsers, name)}
-    monkeypatch.setattr(redis_client, "patience", lambda: {**patience(), **made_with})
+    monkeypatch.setattr(client, "patience", lambda: {**patience(), **made_with})
     return str(request.param)
 
 
@@ -312,7 +304,7 @@ async def test_no_shape_ends_the_start_by_an_error_of_ours(command: str, parser:
     async with lying() as liar:
         for name, shape in SHAPES.items():
             liar.lies = {command.encode(): shape}
-            found = await redis_check.examined(
+            found = await check.examined(
                 liar.settings, {}, "durable", clock=lambda: float(NOW), seconds=2.0
             )
             assert found, name

@@ -9,8 +9,8 @@ from redis.asyncio import Redis
 
 from proxy.core.crypto.context import Scope
 from proxy.core.errors import KeyUnavailable
-from proxy.keys.sessions import SessionMode, Sessions
-from proxy.keys.stores import authentic, record, revocation
+from proxy.keys.sessions.sessions import SessionMode, Sessions
+from proxy.keys.stores import records
 
 from .server import Server, needs_redis
 from .test_fleet import CANARY, PATIENT, SCOPE, a_process, opened, sealed
@@ -23,10 +23,10 @@ FUTURE = b"\x03" + bytes(range(200))
 MODES = pytest.mark.parametrize("mode", ["durable", "ephemeral"])
 
 
-def of_the_future(name: str, *, label: bytes = record._LABEL, epoch: int = 1) -> bytes:
+def of_the_future(name: str, *, label: bytes = records._SESSION_LABEL, epoch: int = 1) -> bytes:
     """Return what a later version could put there: authentic, and in a form that is not ours."""
     key = the_keyring().record_key
-    return b"%020d" % epoch + authentic.sign(FUTURE, label, name, key)
+    return b"%020d" % epoch + records.sign(FUTURE, label, name, key)
 
 
 def place(sessions: Sessions, rest: str, scope: Scope = SCOPE) -> str:
@@ -78,7 +78,7 @@ async def test_a_revocation_of_the_future_stops_its_conversation_and_stays(
     async with a_process(server, mode, PATIENT) as (sessions, store, notices, _):
         text, other = await sealed(sessions), await sealed(sessions, Scope("t", "other"))
         redis, name = connection(store), sessions._standings.of(SCOPE).name
-        put = of_the_future(name, label=revocation._LABEL, epoch=5)
+        put = of_the_future(name, label=records._REVOCATION_LABEL, epoch=5)
         await redis.set(place(sessions, "rev"), put)
         sessions._forget()
         # What it says is not known; it may well be about the session that is asked for.

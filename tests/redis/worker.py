@@ -14,9 +14,10 @@ import time
 from proxy.config.settings import RedisSettings, TcpAddress
 from proxy.core.crypto.context import Scope
 from proxy.core.edits.key_needs import Needs
-from proxy.keys.keyring import Keyring, create
-from proxy.keys.sessions import Sessions, SessionSettings
-from proxy.keys.stores import open_store, redis_client
+from proxy.keys.keyring.keyring import Keyring, create
+from proxy.keys.sessions.sessions import Sessions, SessionSettings
+from proxy.keys.stores import open_store
+from proxy.keys.stores.redis import client
 
 PATIENCE_SECONDS = 20.0
 
@@ -29,7 +30,7 @@ def the_keyring() -> Keyring:
 async def _work(port: int, conversations: int) -> None:
     notices: list[str] = []
     # What is tried is that all agree, also on a machine that has other work to do.
-    redis_client.CONNECT_SECONDS = redis_client.COMMAND_SECONDS = PATIENCE_SECONDS  # type: ignore[misc]  # a constant elsewhere
+    client.CONNECT_SECONDS = client.COMMAND_SECONDS = PATIENCE_SECONDS  # type: ignore[misc]  # a constant elsewhere
     store = open_store("redis", redis=RedisSettings(TcpAddress("127.0.0.1", port)))
     sessions = Sessions(
         the_keyring(),

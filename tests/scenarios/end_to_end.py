@@ -15,13 +15,13 @@ import aiohttp
 
 from proxy.config.settings import SecretReference
 from proxy.core.crypto import base64url
-from proxy.keys.guarded import GuardedStore
-from proxy.keys.keyring_file import open_keyring
+from proxy.keys.keyring.file import open_keyring
+from proxy.keys.keyring.roots import FileRoot
 from proxy.keys.participants import private_key
 from proxy.keys.participants.participant import ParticipantKey
 from proxy.keys.participants.registry import Change, Participants
-from proxy.keys.roots import FileRoot
 from proxy.keys.stores import open_store
+from proxy.keys.stores.guarded import GuardedStore
 from tests.keys.participants.builders import a_private_jwk, a_public_key
 from tests.scenarios.rig import Backend, Served, backend, command, environment, served
 

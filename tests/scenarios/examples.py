@@ -21,9 +21,9 @@ from aiohttp.typedefs import Handler
 
 from proxy.config.settings import SecretReference
 from proxy.demo.search import search
-from proxy.keys.keyring import create
-from proxy.keys.keyring_file import create_keyring
-from proxy.keys.roots import PassphraseRoot
+from proxy.keys.keyring.file import create_keyring
+from proxy.keys.keyring.keyring import create
+from proxy.keys.keyring.roots import PassphraseRoot
 from tests.scenarios.rig import ROOT, TOKEN, Served, running, write_token
 from tests.servers import free_port, serving
 

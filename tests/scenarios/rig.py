@@ -20,9 +20,9 @@ import aiohttp
 from aiohttp import web
 
 from proxy.config.settings import SecretReference
-from proxy.keys.keyring import create
-from proxy.keys.keyring_file import create_keyring
-from proxy.keys.roots import FileRoot, create_root_file
+from proxy.keys.keyring.file import create_keyring
+from proxy.keys.keyring.keyring import create
+from proxy.keys.keyring.roots import FileRoot, create_root_file
 from tests.servers import child, free_port, serving
 
 ROOT = Path(__file__).parents[2]

@@ -17,7 +17,7 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from proxy.keys.keyring_file import open_keyring, update_keyring
+from proxy.keys.keyring.file import open_keyring, update_keyring
 from tests.archive.opened import laid_out
 from tests.scenarios.end_to_end import a_world as an_end_to_end_world
 from tests.scenarios.rig import (

@@ -36,7 +36,7 @@ HEAVY = {
     "opentelemetry",
     "proxy.admin.certificates",
     "proxy.keys.participants.package_jwe",
-    "proxy.keys.stores.redis",
+    "proxy.keys.stores.redis.store",
     "proxy.keys.stores.sqlite",
     "proxy.wiring.fleet",
     "proxy.wiring.worker",

@@ -14,8 +14,8 @@ import aiohttp
 import pytest
 
 from proxy.config.settings import SecretReference
-from proxy.keys.keyring_file import update_keyring
-from proxy.keys.roots import FileRoot
+from proxy.keys.keyring.file import update_keyring
+from proxy.keys.keyring.roots import FileRoot
 from proxy.telemetry.logs.access_line import MessageLine
 from proxy.telemetry.logs.scrub import without_quotes
 from proxy.wiring import build, source

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from proxy.config.settings import SecretReference
-from proxy.keys import keyring_file
-from proxy.keys.roots import FileRoot, PassphraseRoot
+from proxy.keys.keyring import file as keyring_file
+from proxy.keys.keyring.roots import FileRoot, PassphraseRoot
 from tests.scenarios.rig import A_FORM, a_configuration, command, environment, write_keys
 from tests.servers import free_port
 

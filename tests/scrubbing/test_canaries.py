@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 from proxy.config.settings import SecretReference
-from proxy.keys.keyring import create
-from proxy.keys.keyring_file import create_keyring
-from proxy.keys.roots import FileRoot, create_root_file
+from proxy.keys.keyring.file import create_keyring
+from proxy.keys.keyring.keyring import create
+from proxy.keys.keyring.roots import FileRoot, create_root_file
 from tests.servers import free_port
 
 from .canaries import COUNT, Canary, make, own

@@ -15,12 +15,12 @@ from proxy.core.expressions.routes import parse_pattern
 from proxy.core.expressions.selectors import parse_selector
 from proxy.core.expressions.sources import parse_source
 from proxy.core.rules.model import Block, Item, Names, Rule
-from proxy.keys import poison
-from proxy.keys.poison import Looks
-from proxy.keys.witness import Witness
+from proxy.keys.keyring import poison
+from proxy.keys.keyring.poison import Looks
+from proxy.keys.sessions.key_events import Witness
 from tests.factories import Ear
 from tests.keys.builders import NOW, World, a_world
-from tests.keys.test_witness import Scene
+from tests.keys.sessions.test_key_events import Scene
 
 from .ours import local, proxied
 from .wire import Origin, Peer, Response, get, post, running, talk

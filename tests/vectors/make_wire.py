@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Final
 
 from proxy.core.crypto.context import Scope
-from proxy.keys.keyring import KekEntry, Keyring, create
-from proxy.keys.stores import record as records
+from proxy.keys.keyring.keyring import KekEntry, Keyring, create
+from proxy.keys.stores import records
 from tests.vectors.make_wire_keys import (
     keyrings,
     packages,

@@ -15,24 +15,25 @@ from proxy.core.crypto.context import Context, Scope
 from proxy.core.crypto.joined_names import Name
 from proxy.core.crypto.secret import SessionKey
 from proxy.core.crypto.session_cipher import Session
-from proxy.keys import ephemeral_record, kek_use, receipt
 from proxy.keys.audit import line
-from proxy.keys.end_to_end import stored
-from proxy.keys.end_to_end.stored import Listed, StoredPackage
-from proxy.keys.kek_use import Use, Uses
-from proxy.keys.keyring import Keyring
-from proxy.keys.keyring_file import create_keyring
+from proxy.keys.end_to_end import package_records
+from proxy.keys.end_to_end.package_records import Listed, StoredPackage
+from proxy.keys.keyring.file import create_keyring
+from proxy.keys.keyring.keyring import Keyring
+from proxy.keys.keyring.roots import PassphraseRoot
+from proxy.keys.keyring.roots.provider import Passphrase
+from proxy.keys.operations import erase_receipt
 from proxy.keys.participants import package, pins, private_key, registry
 from proxy.keys.participants.package import Identity
 from proxy.keys.participants.participant import Participant, ParticipantKey
 from proxy.keys.participants.pins import Pins
 from proxy.keys.participants.public_key import PublicKey, from_members
 from proxy.keys.participants.public_key import Use as KeyUse
-from proxy.keys.roots import PassphraseRoot
-from proxy.keys.roots.provider import Passphrase
-from proxy.keys.stores import record as records
-from proxy.keys.stores import revocation
-from proxy.keys.stores.record import SessionRecord
+from proxy.keys.sessions import agreement, kek_usage
+from proxy.keys.sessions.kek_usage import Use, Uses
+from proxy.keys.stores import records
+from proxy.keys.stores import records as revocation
+from proxy.keys.stores.records import SessionRecord
 from tests.keys.participants.builders import a_private_jwk, a_public_jwk
 from tests.vectors.wire_names import (
     MEMBERS,
@@ -166,7 +167,7 @@ def the_records(keyring: Keyring) -> list[Vector]:
     times = NOW * 1000 + 1, NEW * 1000, NOW * 1000 + 5000, NOW * 1000 + 9000
     durable = SessionRecord(*times, keyring.primary.number, sid)
     session_key = SessionKey(bytes(range(32)))
-    wrapped = ephemeral_record.with_key(durable, name, keyring.primary.key, session_key)
+    wrapped = agreement.with_key(durable, name, keyring.primary.key, session_key)
     said: Vector = {
         **dict(zip(("epoch", "created", "soft_end", "hard_end"), times, strict=True)),
         "kek_number": keyring.primary.number,
@@ -176,20 +177,20 @@ def the_records(keyring: Keyring) -> list[Vector]:
     public = from_members(_public("bob-x"))
     participant = Participant(3, (ParticipantKey(public, "phone", NEW),))
     pinned = pins.PinBook.place(_Book(keyring), person)  # type: ignore[arg-type]  # it needs the name key alone
-    packaged = stored.record_name(keyring.name_key, scope)
+    packaged = package_records.record_name(keyring.name_key, scope)
     listed = Listed(2, ((said["sid"], NOW),))
     package_of = StoredPackage(sid, 1, person, public.kid, (person,), NEW, NOW, b"{}")
     use = Uses(NEW, {7: Use(1, NOW, 2, NEW)}, 4)
     base, label = {"record_key": key.reveal().hex()}, "sealyard/v1/record/"
     made = [
-        ("session", name, records.encode(durable, name, key), said),
+        ("session", name, records.encode_session(durable, name, key), said),
         (
             "session",
             name,
-            records.encode(wrapped, name, key),
+            records.encode_session(wrapped, name, key),
             {**said, "session_key": session_key.reveal().hex()},
         ),
-        ("revocation", name, revocation.encode(NOW, name, key), {"not_before": NOW}),
+        ("revocation", name, revocation.encode_revocation(NOW, name, key), {"not_before": NOW}),
         (
             "participant",
             person,
@@ -204,15 +205,15 @@ def the_records(keyring: Keyring) -> list[Vector]:
         ),
         (
             "kek-use",
-            kek_use.NAME,
-            kek_use.encode(use, key),
+            kek_usage.NAME,
+            kek_usage.encode(use, key),
             {"epoch": 4, "since": NEW, "uses": {"7": [1, NOW, 2, NEW]}},
         ),
-        ("package", packaged, stored.encode(package_of, packaged, key), {"epoch": 1}),
+        ("package", packaged, package_records.encode(package_of, packaged, key), {"epoch": 1}),
         (
             "packages",
             packaged,
-            stored.encode_list(listed, packaged, key),
+            package_records.encode_list(listed, packaged, key),
             {"epoch": 2, "json": {"packages": [[said["sid"], NOW]]}},
         ),
     ]
@@ -255,7 +256,7 @@ def receipts(keyring: Keyring) -> list[Vector]:
     """Return a receipt, and lines of an audit log."""
     parts: dict[str, Name] = {"tenant": "clinic", "conversation": MEMBERS}
     scope = a_context(parts).scope
-    said = receipt.of_sessions(
+    said = erase_receipt.of_sessions(
         scope,
         ["AAAAAAAAAAAAAAAA"],
         name=records.record_name(keyring.name_key, scope),
@@ -264,7 +265,7 @@ def receipts(keyring: Keyring) -> list[Vector]:
         revoked_in_keyring=True,
         shared=True,
     )
-    signed = receipt.sign(said, keyring.record_key, now=NOW)
+    signed = erase_receipt.sign(said, keyring.record_key, now=NOW)
     key, before, lines = derivation.audit_key(keyring.record_key), "", []
     for seq, event in enumerate(("audit.began", "keys.init", "sessions.revoke"), 1):
         text, before = line.encode(

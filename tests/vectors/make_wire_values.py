@@ -11,10 +11,10 @@ from proxy.core.crypto import base64url, sealed_stream
 from proxy.core.crypto.joined_names import Joined, Name, to_json
 from proxy.core.crypto.secret import SessionKey
 from proxy.core.crypto.session_cipher import Session
-from proxy.keys.durable import durable_session
-from proxy.keys.end_to_end import stored
-from proxy.keys.keyring import Keyring
-from proxy.keys.stores import record as records
+from proxy.keys.end_to_end import package_records
+from proxy.keys.keyring.keyring import Keyring
+from proxy.keys.sessions.durable import durable_session
+from proxy.keys.stores import records
 from tests.vectors.wire_names import (
     LIST,
     MEMBERS,
@@ -65,7 +65,7 @@ def contexts(keyring: Keyring) -> list[Vector]:
                 "scope": context.scope.encode().hex(),
                 "old": context.as_text().encode().hex(),
                 "sessions": name,
-                "packages": stored.record_name(keyring.name_key, context.scope),
+                "packages": package_records.record_name(keyring.name_key, context.scope),
             }
         )
     return made

@@ -9,7 +9,7 @@ import pytest
 from proxy.config.settings import KeySettings, RootSettings, SecretReference
 from proxy.core.crypto.token import decode
 from proxy.core.edits.key_needs import Needs
-from proxy.keys.sessions import SessionMode
+from proxy.keys.sessions.sessions import SessionMode
 from proxy.telemetry.metrics import table
 from proxy.telemetry.metrics.prometheus_text import exposed
 from proxy.telemetry.metrics.samples import Check, Samples

@@ -10,7 +10,7 @@ import pytest
 
 from proxy.config.settings import KeySettings, RootSettings, SecretReference
 from proxy.core.crypto.context import Scope
-from proxy.keys.desk import Answer, Call
+from proxy.keys.operations.session_operations import Answer, Call
 from proxy.telemetry.metrics import table
 from proxy.telemetry.metrics.samples import Facts, Samples
 from proxy.wiring.reload import Reloader

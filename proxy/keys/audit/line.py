@@ -16,7 +16,7 @@ from typing import Any, Final, NamedTuple
 
 from ...core.crypto import base64url
 from ...core.crypto.secret import AuditKey
-from ..jwk_set import parse_object
+from ..keyring.jwk_set import parse_object
 
 Value = str | int
 """What a line may tell: names, codes and numbers, never key material and never a value."""

@@ -20,9 +20,8 @@ from ...core.crypto.secret import AuditKey
 from ...core.errors import UnfitEnvironment
 from . import head as heads
 from . import line
-from .head import Head
+from .head import CUT, HEADLESS, Head, Tail, find_tail
 from .line import Value
-from .tail import CUT, HEADLESS, Tail, find_tail
 
 _COMMON: Final = os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 _PRIVATE: Final = 0o600

@@ -7,16 +7,19 @@ can write the whole log anew.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Any, Final, NamedTuple
 
 from ...core.crypto.secret import AuditKey
 from ...core.errors import UnfitEnvironment
-from .head import Head
+from ..keyring.jwk_set import decoded, parse_object
+from . import head as heads
+from .head import CUT, HEADLESS, TOLD, Head, Torn, line_of, pieces
 from .line import Line
-from .tail import CUT, HEADLESS, TOLD, Torn, line_of, pieces
 
 _MOST_TOLD: Final = 20
 
@@ -173,3 +176,61 @@ def _lines(files: Sequence[Path], key: AuditKey) -> Iterator[tuple[bytes, Line |
                     yield piece, line_of(piece, key), Finding(str(path), number, "")
         except OSError as error:
             raise UnfitEnvironment(f"{path}: {error.strerror}") from None
+
+
+FRAME: Final = frozenset({"seq", "at", "event", "mac", "prev"})
+"""What every line has."""
+
+
+class Read(NamedTuple):
+    """A line as it stands there, and whether it is as it was written."""
+
+    members: dict[str, Any]
+    authentic: bool
+
+    @property
+    def event(self) -> str:
+        """What it tells of."""
+        return str(self.members.get("event", "?"))
+
+
+def select(
+    files: Sequence[Path], key: AuditKey, wanted: Callable[[Read], bool], *, last: int | None = None
+) -> Iterable[Read]:
+    """Return the lines that are wanted, the `last` of them where that is given.
+
+    What is no JSON object has no members. Raises UnfitEnvironment for a file that cannot be read.
+    """
+    found: deque[Read] = deque(maxlen=last)
+    for path in files:
+        try:
+            with path.open("rb") as file:
+                for piece in pieces(file):
+                    authentic = line_of(piece, key) is not None
+                    read = Read(parse_object(piece.rstrip(b"\n")) or {}, authentic)
+                    if wanted(read):
+                        found.append(read)
+        except OSError as error:
+            raise UnfitEnvironment(f"{path}: {error.strerror}") from None
+    return found
+
+
+def head(log: Path, key: AuditKey) -> Head | None:
+    """Return what the head record beside a log says; None without one of this key's."""
+    try:
+        descriptor = os.open(heads.beside(log), os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        return heads.load(descriptor, key)
+    finally:
+        os.close(descriptor)
+
+
+def key_material(text: bytes) -> bytes:
+    """Return the key of a JWK that was exported; raise ValueError for anything else."""
+    members = parse_object(text) or {}
+    material = decoded(members.get("k")) if members.get("kid") == "sealyard:audit" else None
+    if material is None:
+        raise ValueError("not a JWK of the audit log")
+    return material

@@ -15,14 +15,14 @@ from ...config.settings import IdentitySettings
 from ...core.errors import KeyringError, ParticipantError
 from ...telemetry.reporter import Reporter
 from .. import private_file
-from ..bounded import BoundedMap
+from ..keyring.roots import PassphraseRoot
+from ..lru_map import BoundedMap
 from ..participants import private_key
 from ..participants.package import Identity
 from ..participants.participant import Participant, ParticipantKey
 from ..participants.private_key import Opener
 from ..participants.public_key import Use
-from ..roots import PassphraseRoot
-from ..sessions import Sessions
+from ..sessions.sessions import Sessions
 
 _HELD: Final = 10_000
 _AGAIN_SECONDS: Final = 60.0

@@ -15,17 +15,17 @@ from ...core.crypto.secret import SessionKey
 from ...core.crypto.session_cipher import Session
 from ...core.crypto.token import KeyId
 from ...core.errors import KeyUnavailable, OpenFailed
-from ..bounded import BoundedMap
-from ..ephemeral import ABSENT_SECONDS, MAX_GRACE_SECONDS
+from ..lru_map import BoundedMap
 from ..participants import package
 from ..participants.package import Identity
 from ..participants.public_key import PublicKey
-from ..session_settings import MAX_AGE_SECONDS, MAX_SKEW_SECONDS, SessionSettings
-from ..sessions import Sessions
+from ..sessions.ephemeral import ABSENT_SECONDS, MAX_GRACE_SECONDS
+from ..sessions.sessions import Sessions
+from ..sessions.settings import MAX_AGE_SECONDS, MAX_SKEW_SECONDS, SessionSettings
+from .directory import People
 from .identities import Identities
-from .people import People
-from .shelf import PackageShelf
-from .stored import StoredPackage
+from .package_records import StoredPackage
+from .package_store import PackageShelf
 
 Need = tuple[Scope, KeyId]
 _Place = tuple[Scope, bytes]

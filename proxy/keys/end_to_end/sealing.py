@@ -19,20 +19,20 @@ from ...core.crypto.secret import KEY_BYTES, SessionKey
 from ...core.crypto.session_cipher import Session
 from ...core.errors import KeyUnavailable, ParticipantError
 from ...telemetry.reporter import Reporter
-from ..bounded import BoundedMap
-from ..breaker import REST_SECONDS
-from ..keyring import RandomBytes
+from ..keyring.keyring import RandomBytes
+from ..lru_map import BoundedMap
 from ..participants import package
 from ..participants.package import Identity
 from ..participants.package_shape import MAX_RECIPIENTS
 from ..participants.public_key import PublicKey
-from ..session_settings import SessionSettings
-from ..sessions import Sessions
-from . import turn
+from ..sessions.sessions import Sessions
+from ..sessions.settings import SessionSettings
+from ..stores.guarded import REST_SECONDS
+from . import rotation_marker
+from .directory import People
 from .identities import Identities
-from .people import People
-from .shelf import PackageShelf
-from .stored import StoredPackage
+from .package_records import StoredPackage
+from .package_store import PackageShelf
 
 _SID_TIME_BYTES: Final = 4
 
@@ -233,7 +233,7 @@ class PackagedSealing:
     async def _audience(self, scope: Scope) -> Audience:
         parties, heard = _parties(scope), self._people.heard
         try:
-            mark = await turn.last(self._sessions, place(scope)[0])
+            mark = await rotation_marker.last(self._sessions, place(scope)[0])
         except KeyUnavailable:
             raise KeyUnavailable("participant-unavailable") from None
         sender, issuer = parties.sender or "", self._people.name(parties.sender or "")

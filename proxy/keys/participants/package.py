@@ -26,7 +26,7 @@ from ...core.crypto.joined_names import to_json
 from ...core.crypto.secret import KEY_BYTES, SessionKey
 from ...core.crypto.session_cipher import Session
 from ...core.errors import OpenFailed, ParticipantError
-from ..jwk_set import decoded
+from ..keyring.jwk_set import decoded
 from . import package_shape, signature, x_wing
 from .package_shape import MAX_RECIPIENTS, Shape
 from .public_key import PublicKey

@@ -17,7 +17,7 @@ from joserfc.jwk import OctKey, OKPKey, RSAKey
 
 from ...core.crypto import base64url
 from ...core.crypto.secret import KEY_BYTES
-from ..jwk_set import decoded
+from ..keyring.jwk_set import decoded
 from . import x_wing
 from .package_shape import ENC, JOSE_ALGS, TYP
 from .private_key import native_rsa

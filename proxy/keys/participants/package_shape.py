@@ -8,7 +8,7 @@ from typing import Any, Final
 from ...core.crypto.derivation import SID_BYTES
 from ...core.crypto.secret import KEY_BYTES, SessionKey
 from ...core.errors import OpenFailed
-from ..jwk_set import decoded, parse_object
+from ..keyring.jwk_set import decoded, parse_object
 from . import x_wing
 from .points import POINT_BYTES
 from .public_key import RSA_BITS

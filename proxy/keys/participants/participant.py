@@ -12,8 +12,30 @@ from dataclasses import dataclass, replace
 from typing import Any, Final, Literal
 
 from ...core.errors import ParticipantError, UnknownParticipantKey
-from . import prekey
+from . import signature
 from .public_key import PublicKey, Use
+
+TYP: Final = "sy1-prekey"
+DEFAULT_SECONDS: Final = 7 * 86_400
+
+
+def sign(
+    key: PublicKey, *, device: str, expires: int, private: dict[str, Any], signer: PublicKey
+) -> str:
+    """Return the signature of a prekey that ends at `expires` (seconds since 1970): a JWS."""
+    claims = _claims(key, device, expires)
+    return signature.sign(claims, private, signer, typ=TYP).decode()
+
+
+def is_signed(signed: str, key: PublicKey, *, device: str, expires: int, signer: PublicKey) -> bool:
+    """Whether `signer` signed this very prekey, for that device and end."""
+    claims = signature.verified(signed.encode(), signer, typ=TYP)
+    return claims == _claims(key, device, expires)
+
+
+def _claims(key: PublicKey, device: str, expires: int) -> dict[str, Any]:
+    return {"kid": key.kid, "device": device, "exp": expires}
+
 
 Status = Literal["active", "rotated", "revoked", "expired"]
 
@@ -171,7 +193,7 @@ class Participant:
         """Whether a signing key of the participant that is believed stands behind a prekey."""
         said, public, device, expires = key.prekey, key.public, key.device, key.expires
         return any(
-            prekey.is_signed(said, public, device=device, expires=expires, signer=one.public)
+            is_signed(said, public, device=device, expires=expires, signer=one.public)
             for one in self.keys
             if one.public.use == "sig" and one.opens(now)
         )

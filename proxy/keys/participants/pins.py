@@ -19,15 +19,15 @@ from ...core.crypto import base64url
 from ...core.crypto.derivation import NAME_BYTES
 from ...core.crypto.secret import RecordKey
 from ...core.errors import ParticipantError
-from ..guarded import GuardedStore
-from ..jwk_set import parse_object
-from ..keyring import Keyring
-from ..stores import authentic
-from ..stores.authentic import RecordUnknown
-from .notes import Form, Notes
+from ..keyring.jwk_set import parse_object
+from ..keyring.keyring import Keyring
+from ..stores import records
+from ..stores.guarded import GuardedStore
+from ..stores.records import RecordUnknown
 from .participant import Participant, ParticipantKey
 from .public_key import Use
 from .registry import record_name
+from .stored_records import Form, Notes
 
 VERSION: Final = 1
 _LABEL: Final = b"sealyard/v1/record/pins\x00"
@@ -162,12 +162,12 @@ def encode(pins: Pins, name: str, key: RecordKey) -> bytes:
     """Return the record of some pins."""
     members = {use: sorted(pins.of(use)) for use in _USES}
     text = json.dumps(members, separators=(",", ":")).encode()
-    return authentic.sign(_HEAD.pack(VERSION, pins.epoch) + text, _LABEL, name, key)
+    return records.sign(_HEAD.pack(VERSION, pins.epoch) + text, _LABEL, name, key)
 
 
 def decode(record: bytes, name: str, key: RecordKey) -> Pins:
     """Return the pins; raise RecordRefused unless the record was made for `name`."""
-    values = authentic.verified(record, _LABEL, name, key)
+    values = records.verified(record, _LABEL, name, key)
     members = parse_object(values[_HEAD.size :])
     if len(values) < _HEAD.size or values[0] != VERSION or members is None:
         raise RecordUnknown("record-version")

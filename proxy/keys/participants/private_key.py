@@ -20,10 +20,10 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from ...core.crypto import base64url, derivation
 from ...core.errors import KeyringError, ParticipantError
-from .. import envelope
-from ..jwk_set import decoded, parse_object
-from ..keyring import Keyring
-from ..roots.provider import Passphrase, RootKey
+from ..keyring import envelope
+from ..keyring.jwk_set import decoded, parse_object
+from ..keyring.keyring import Keyring
+from ..keyring.roots.provider import Passphrase, RootKey
 from . import public_key, x_wing
 from .points import POINT_BYTES
 from .public_key import RSA_BITS, RSA_EXPONENT, Kind, PublicKey, Use, integer

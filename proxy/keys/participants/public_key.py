@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X
 
 from ...core.crypto import base64url
 from ...core.errors import ParticipantError
-from ..jwk_set import decoded, parse_object
+from ..keyring.jwk_set import decoded, parse_object
 from . import x_wing
 from .points import POINT_BYTES, check_ed25519, check_x25519
 

@@ -18,14 +18,14 @@ from ...core.crypto import base64url
 from ...core.crypto.derivation import NAME_BYTES
 from ...core.crypto.secret import NameKey, RecordKey
 from ...core.errors import ParticipantError
-from ..guarded import GuardedStore
-from ..jwk_set import parse_object
-from ..keyring import Keyring
-from ..stores import authentic
-from ..stores.authentic import RecordUnknown
+from ..keyring.jwk_set import parse_object
+from ..keyring.keyring import Keyring
+from ..stores import records
+from ..stores.guarded import GuardedStore
+from ..stores.records import RecordUnknown
 from . import public_key
-from .notes import Form, Notes
 from .participant import Participant, ParticipantKey
+from .stored_records import Form, Notes
 
 VERSION: Final = 1
 MAX_ID_BYTES: Final = 256
@@ -115,12 +115,12 @@ def encode(participant: Participant, name: str, key: RecordKey) -> bytes:
     """Return the participant's record."""
     members = {"keys": [key_members(one) for one in participant.keys]}
     text = json.dumps(members, separators=(",", ":")).encode()
-    return authentic.sign(_HEAD.pack(VERSION, participant.epoch) + text, _LABEL, name, key)
+    return records.sign(_HEAD.pack(VERSION, participant.epoch) + text, _LABEL, name, key)
 
 
 def decode(record: bytes, name: str, key: RecordKey) -> Participant:
     """Return the participant; raise RecordRefused unless the record was made for `name`."""
-    values = authentic.verified(record, _LABEL, name, key)
+    values = records.verified(record, _LABEL, name, key)
     members = parse_object(values[_HEAD.size :])
     if len(values) < _HEAD.size or values[0] != VERSION or members is None:
         raise RecordUnknown("record-version")

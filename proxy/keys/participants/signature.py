@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicNumbers
 from cryptography.hazmat.primitives.hashes import SHA256
 
 from ...core.crypto import base64url
-from ..jwk_set import decoded, parse_object
+from ..keyring.jwk_set import decoded, parse_object
 from .package_shape import TYP
 from .private_key import native_rsa
 from .public_key import PublicKey, integer

@@ -80,7 +80,7 @@ def _sqlite(place: StorePlace) -> Store:
 
 def _redis(place: StorePlace) -> Store:
     try:
-        from .redis import RedisStore  # noqa: PLC0415 - redis-py costs 20 MiB and half the start
+        from .redis.store import RedisStore  # noqa: PLC0415 - redis-py costs 20 MiB and half the start
     except ModuleNotFoundError as missing:
         if missing.name != "redis":
             raise

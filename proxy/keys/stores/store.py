@@ -6,6 +6,7 @@ keys of its ephemeral sessions, and its revocation.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
@@ -231,3 +232,16 @@ class ClockRefused(StoreRefused):
     def __init__(self) -> None:
         """Give the reason."""
         super().__init__("store-clock-skew")
+
+
+_AGAIN_SECONDS: Final = 0.2
+
+
+async def end(task: asyncio.Task[None]) -> None:
+    """Cancel the task and wait until it has ended.
+
+    Again and again: a cancellation that meets a time-out inside redis-py can get lost.
+    """
+    while not task.done():
+        task.cancel()
+        await asyncio.wait({task}, timeout=_AGAIN_SECONDS)

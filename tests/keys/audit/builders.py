@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from proxy.core.crypto.secret import AuditKey
-from proxy.keys.audit import AuditLog, reading
+from proxy.keys.audit import AuditLog
+from proxy.keys.audit import verify as reading
 from proxy.keys.audit.verify import Verdict, verify
 
 KEY = AuditKey(b"k" * 32)

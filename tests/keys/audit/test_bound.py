@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from proxy.keys.audit import Value
-from proxy.keys.audit import bound as bounds
-from proxy.keys.audit.bound import Bound
+from proxy.keys.audit import trail as bounds
+from proxy.keys.audit.trail import Bound
 from tests.keys.builders import Time
 
 from .test_trail import a_trail

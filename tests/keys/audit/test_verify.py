@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.core.errors import UnfitEnvironment
-from proxy.keys.audit import reading
+from proxy.keys.audit import verify as reading
 from proxy.keys.audit.head import Head
 from proxy.keys.audit.verify import Verdict, verify
 

@@ -12,13 +12,13 @@ from proxy.core.crypto.context import Context, Parties, Scope
 from proxy.core.crypto.session_cipher import Session
 from proxy.core.crypto.token import Token, decode
 from proxy.core.edits.key_needs import Needs
-from proxy.keys.end_to_end.facade import EndToEnd
-from proxy.keys.keyring import Keyring
+from proxy.keys.end_to_end.key_source import EndToEnd
+from proxy.keys.keyring.keyring import Keyring
 from proxy.keys.participants import private_key
 from proxy.keys.participants.participant import ParticipantKey
 from proxy.keys.participants.registry import Participants
-from proxy.keys.session_settings import SessionSettings
-from proxy.keys.sessions import Sessions
+from proxy.keys.sessions.sessions import Sessions
+from proxy.keys.sessions.settings import SessionSettings
 from proxy.keys.stores import Store
 from tests.factories import Ear
 from tests.keys.builders import SharedStore, Time, a_keyring, some_bytes

@@ -13,7 +13,7 @@ from proxy.keys.stores import MemoryStore
 from tests.keys.participants.builders import a_public_key
 
 from .builders import MAX_AGE, Process, a_fleet, a_held_key
-from .test_facade import prekey_of_carol
+from .test_key_source import prekey_of_carol
 
 ENFORCE = PinSettings("enforce")
 ALERT = PinSettings("alert")

@@ -16,8 +16,8 @@ from proxy.core.crypto.secret import SessionKey
 from proxy.core.crypto.session_cipher import Session
 from proxy.core.crypto.token import KeyId, decode
 from proxy.core.errors import OpenFailed
-from proxy.keys.end_to_end import stored
-from proxy.keys.end_to_end.stored import StoredPackage
+from proxy.keys.end_to_end import package_records
+from proxy.keys.end_to_end.package_records import StoredPackage
 from proxy.keys.participants import package
 from proxy.keys.participants.package import Identity
 from tests.keys.builders import NOW
@@ -46,8 +46,8 @@ async def refusal(process: Process, reader: str, sealed: bytes) -> str:
 
 async def put(process: Process, package: StoredPackage) -> None:
     """Put a package into the store as whoever has the keyring could."""
-    name = stored.record_name(KEYRING.name_key, SCOPE)
-    record = stored.encode(package, name, KEYRING.record_key)
+    name = package_records.record_name(KEYRING.name_key, SCOPE)
+    record = package_records.encode(package, name, KEYRING.record_key)
     stands = (await process.store.find(name, [package.key_id])).keys[0]
     seen = None if stands is None else stands.record
     held = await process.store.keep(name, package.key_id, record, package.issue, 10**7, seen=seen)
@@ -165,7 +165,7 @@ async def test_an_older_package_is_not_taken_again() -> None:
     sealed = await one.seal(b"again", "alice", ["bob", "eve"])
     assert await one.open_for("bob", sealed) == b"again"
     # A store that lies: it has thrown the newer one away and shows the older.
-    name = stored.record_name(KEYRING.name_key, SCOPE)
+    name = package_records.record_name(KEYRING.name_key, SCOPE)
     one.store._keys[name].pop(older.key_id)  # type: ignore[attr-defined]  # the store of the tests
     await put(one, older)
     one.time.advance(MAX_AGE)

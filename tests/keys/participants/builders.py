@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any, Final
 
 from proxy.core.crypto import base64url
-from proxy.keys.guarded import GuardedStore
+from proxy.keys.keyring.roots.provider import Passphrase
 from proxy.keys.participants import public_key, x_wing
 from proxy.keys.participants.participant import ParticipantKey
 from proxy.keys.participants.public_key import PublicKey
-from proxy.keys.roots.provider import Passphrase
 from proxy.keys.stores import MemoryStore
+from proxy.keys.stores.guarded import GuardedStore
 from tests.keys.builders import NOW
 
 PASSPHRASE: Final = Passphrase("a passphrase for tests")

@@ -9,8 +9,9 @@ from proxy.keys.participants import pins as records
 from proxy.keys.participants.participant import Participant
 from proxy.keys.participants.pins import PinBook, Pins
 from proxy.keys.participants.registry import record_name
-from proxy.keys.stores import MemoryStore, authentic
-from proxy.keys.stores.authentic import RecordRefused, RecordUnknown
+from proxy.keys.stores import MemoryStore
+from proxy.keys.stores import records as authentic
+from proxy.keys.stores.records import RecordRefused, RecordUnknown
 from tests.keys.builders import NOW, a_keyring
 
 from .builders import a_key, guarded

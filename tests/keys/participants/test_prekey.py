@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from proxy.core.errors import ParticipantError
-from proxy.keys.keyring import Keyring
-from proxy.keys.participants import prekey, private_key, registry
+from proxy.keys.keyring.keyring import Keyring
+from proxy.keys.participants import participant, private_key, registry
 from proxy.keys.participants.participant import Participant, ParticipantKey
 from tests.keys.builders import NOW, a_keyring
 from tests.keys.participants.builders import a_key, a_private_jwk, a_public_key
@@ -28,7 +28,7 @@ def a_prekey(
 ) -> ParticipantKey:
     public, sealed = private_key.generate("X25519", private_key.keyring_opener(KEYRING))
     expires = now + WEEK
-    said = prekey.sign(
+    said = participant.sign(
         public,
         device=device,
         expires=expires,

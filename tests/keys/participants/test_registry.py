@@ -10,8 +10,7 @@ from proxy.keys.participants import registry
 from proxy.keys.participants.participant import Participant
 from proxy.keys.participants.registry import Participants
 from proxy.keys.stores import MemoryStore
-from proxy.keys.stores.authentic import RecordRefused
-from proxy.keys.stores.record import record_name
+from proxy.keys.stores.records import RecordRefused, record_name
 from tests.keys.builders import NOW, BrokenStore, a_keyring
 
 from .builders import a_key, guarded

@@ -10,13 +10,7 @@ import pytest
 from proxy.config.settings import SecretReference
 from proxy.core.errors import KeyringError
 from proxy.keys import private_file
-from proxy.keys.roots import (
-    ROOTS,
-    FileRoot,
-    Passphrase,
-    PassphraseRoot,
-    create_root_file,
-)
+from proxy.keys.keyring.roots import ROOTS, FileRoot, Passphrase, PassphraseRoot, create_root_file
 
 PHRASE = "canary horse battery"
 

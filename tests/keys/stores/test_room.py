@@ -179,9 +179,9 @@ def small(tmp_path: Path) -> Iterator[RedisSettings]:
 async def test_a_redis_that_is_full_refuses_new_keys_and_goes_on_opening(
     small: RedisSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from proxy.keys.stores import redis_client  # noqa: PLC0415 - where redis-py is there
+    from proxy.keys.stores.redis import client  # noqa: PLC0415 - where redis-py is there
 
-    monkeypatch.setattr(redis_client, "COMMAND_SECONDS", 20.0)
+    monkeypatch.setattr(client, "COMMAND_SECONDS", 20.0)
     store = open_store("redis", redis=small)
     number = await until_full(store)
     assert (await store.find("n0", ["s1"])).keys[0] is not None

@@ -1,0 +1,216 @@
+"""Participants as this process knows them: asked of the store, and believed for a while."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Final
+
+from ...config.settings import PinSettings
+from ...core.errors import KeyUnavailable, ParticipantError
+from ...telemetry.reporter import Reporter
+from ..lru_map import BoundedMap
+from ..participants.participant import Participant, ParticipantKey
+from ..participants.pins import PinBook, Pins
+from ..participants.registry import Participants, record_name
+from ..sessions.sessions import Sessions
+from ..stores.guarded import Notice
+
+_PINS_KNOWN: Final = 10_000
+
+
+class Pinning:
+    """Takes from participants the keys that nobody accepted, or tells of them.
+
+    `clock` returns seconds since 1970.
+    """
+
+    def __init__(  # noqa: PLR0913 - what the facade hands in, each by name
+        self,
+        sessions: Sessions,
+        settings: PinSettings,
+        *,
+        clock: Callable[[], float],
+        notice: Notice,
+        reporter: Reporter,
+        changed: Callable[[str], None],
+    ) -> None:
+        """Know no pins yet; `changed` is told where in the store some of them were changed here."""
+        self._sessions = sessions
+        self._clock = clock
+        self._notice = notice
+        self._reporter = reporter
+        self._changed = changed
+        self._seen: BoundedMap[str, Pins] = BoundedMap(_PINS_KNOWN)
+        self._whose: BoundedMap[str, str] = BoundedMap(_PINS_KNOWN)
+        self._told: BoundedMap[tuple[str, str], bool] = BoundedMap(_PINS_KNOWN)
+        self.replace(settings)
+
+    def replace(self, settings: PinSettings) -> None:
+        """Go by other settings; what is not accepted is told of again, as it is treated now."""
+        self._told.clear()
+        self._mode = settings.mode
+        store, keyring = self._sessions.store, self._sessions.keyring
+        self._book = PinBook(store, keyring, settings.listed, changed=self._changed)
+
+    @property
+    def book(self) -> PinBook:
+        """The pins, for those who show and accept them."""
+        return self._book
+
+    def whose(self, name: str) -> str:
+        """Return the record of the participant whose pins stand under a name; or the name."""
+        return self._whose.get(name) or name
+
+    async def trusted(self, name: str, participant: Participant) -> Participant:
+        """Return the participant with the keys that are to be believed theirs.
+
+        `name` is that of their record. Raises ParticipantError where the store cannot tell, and
+        KeyUnavailable where it must be written down that a key is not accepted, and cannot.
+        """
+        pins = self._book.listed(name)
+        enforced = pins is not None or self._mode == "enforce"
+        if pins is None:
+            if self._mode == "off":
+                return participant
+            pins = await self._pinned(name, participant)
+        for key in pins.unknown(participant, self._clock()):
+            await self._tell(name, key, refused=enforced)
+        return pins.trusted(participant) if enforced else participant
+
+    async def _pinned(self, name: str, participant: Participant) -> Pins:
+        """Return the pins in the store; what was never seen is pinned now."""
+        place = self._book.place(name)
+        self._whose.put(place, name)
+        found, seen = await self._book.find(name), self._seen.get(place) or Pins()
+        if found.epoch < seen.epoch:
+            # What stands there now is older, or was taken away: nobody is pinned anew by that.
+            self._notice("record-stale")
+            return seen
+        now = self._clock()
+        if found.at_first_use(participant, now) != found:
+            new = [one for one in participant.keys if found.status(one) is None]
+            found = await self._book.pin_first(name, found, participant, now)
+            self._report_first(name, filter(found.status, new))
+        self._seen.put(place, found)
+        return found
+
+    def _report_first(self, name: str, keys: Iterable[ParticipantKey]) -> None:
+        for one in keys:
+            self._reporter.report(
+                "participant.pinned", participant=name, kid=one.public.kid, use=one.public.use
+            )
+
+    async def _tell(self, name: str, key: ParticipantKey, *, refused: bool) -> None:
+        """Raise the alarm about a key that nobody accepted, once in this process."""
+        kid, use = key.public.kid, key.public.use
+        if self._told.get((name, kid)) is not None:
+            return
+        event = "participants.unaccepted"
+        await self._sessions.write_down(event, participant=name, kid=kid, refused=int(refused))
+        self._told.put((name, kid), entry=True)
+        self._reporter.report(
+            "participant.unaccepted", participant=name, kid=kid, use=use, refused=refused
+        )
+
+
+_KNOWN: Final = 10_000
+
+
+@dataclass(slots=True)
+class Known:
+    """A participant, and until when (seconds since 1970) that is believed.
+
+    `trusted` is the same participant with those keys that may be used for them and believed.
+    """
+
+    participant: Participant
+    trusted: Participant
+    fresh_until: float
+
+
+class People:
+    """Finds participants; one who changed is asked about anew where that is heard.
+
+    `clock` returns seconds since 1970. Nobody is believed for longer than `max_age` seconds, nor
+    beyond the next end of one of their keys.
+    """
+
+    def __init__(
+        self,
+        sessions: Sessions,
+        max_age: float,
+        pinning: Pinning,
+        *,
+        clock: Callable[[], float],
+        notice: Notice,
+    ) -> None:
+        """Know nobody yet."""
+        self._sessions = sessions
+        self._pinning = pinning
+        self._max_age = max_age
+        self._clock = clock
+        self._notice = notice
+        self._known: BoundedMap[str, Known] = BoundedMap(_KNOWN)
+        self.heard = 0
+        """How often it was heard that something changed."""
+
+    def name(self, participant_id: str) -> str:
+        """Return the name of a participant's record; raise KeyUnavailable for no fit id."""
+        try:
+            return record_name(self._sessions.keyring.name_key, participant_id)
+        except ParticipantError:
+            raise KeyUnavailable("participant-id") from None
+
+    async def find(self, name: str) -> Known:
+        """Return the participant whose record has that name; one whom nobody added has no keys.
+
+        Raises KeyUnavailable where the store cannot tell.
+        """
+        known = self._known.get(name)
+        now = self._clock()
+        if known is not None and now < known.fresh_until:
+            return known
+        heard = self.heard
+        try:
+            participant = await self._registry().find_named(name)
+            if known is not None and participant.epoch < known.participant.epoch:
+                self._notice("record-stale")
+                participant = known.participant
+            participant = await self._without_ended(name, participant)
+            trusted = await self._pinning.trusted(name, participant)
+        except ParticipantError:
+            raise KeyUnavailable("participant-unavailable") from None
+        now = self._clock()
+        ends = [
+            end
+            for one in participant.keys
+            for end in (one.expires, one.ends, one.retires)
+            if end > now
+        ]
+        fresh_until = min([now + self._max_age, *ends])
+        found = Known(participant, trusted, fresh_until if heard == self.heard else 0.0)
+        self._known.put(name, found)
+        return found
+
+    def changed(self, name: str | None) -> bool:
+        """Ask anew about the participant of that name, or all; return whether one is known."""
+        self.heard += 1
+        known = self._known.entries() if name is None else (self._known.get(name),)
+        for one in known:
+            if one is not None:
+                one.fresh_until = 0.0
+        return any(known)
+
+    async def _without_ended(self, name: str, participant: Participant) -> Participant:
+        """Delete prekeys whose grace is over: whoever looks first sees to it."""
+        now = self._clock()
+        ended = len(participant.keys) - len(participant.without_ended(now).keys)
+        if not ended:
+            return participant
+        event = "participants.prekeys_deleted"
+        await self._sessions.write_down(event, participant=name, keys=ended)
+        return await self._registry().drop_ended(name, participant, now)
+
+    def _registry(self) -> Participants:
+        return Participants(self._sessions.store, self._sessions.keyring)

@@ -1,0 +1,253 @@
+"""The keys of rules that seal or open end to end, beside those of all other rules."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Final, TypedDict
+from weakref import WeakValueDictionary
+
+from ...config.settings import IdentitySettings, PinSettings
+from ...core.compiled.rule_table import Rulebook
+from ...core.crypto.context import Scope
+from ...core.crypto.session_cipher import Session
+from ...core.crypto.token import KeyId
+from ...core.edits.key_needs import Attempt, Keys, Needs
+from ...core.errors import KeyUnavailable, Unopened
+from ...telemetry.reporter import Reporter
+from ..keyring.keyring import RandomBytes
+from ..participants.pins import PinBook
+from ..participants.registry import Participants
+from ..sessions.key_events import BLOCKED
+from ..sessions.sessions import Sessions
+from ..sessions.settings import SessionSettings
+from ..stores import erased
+from ..stores.guarded import Notice
+from .directory import People, Pinning
+from .identities import Identities
+from .opening import PackagedOpening
+from .package_records import StoredPackage
+from .package_store import PackageShelf
+from .sealing import PackagedSealing, place
+
+# Each round one message gets its session, so only a plan of more scopes than fit fails.
+_ROUNDS: Final = 16
+
+
+class _Common(TypedDict):
+    clock: Callable[[], float]
+    notice: Notice
+
+
+_Opens = dict[tuple[Scope, KeyId], tuple[Session, str | None]]
+
+
+class EndToEnd:
+    """Finds the sessions of plans, those with parties among them. One serves one process.
+
+    `clock` returns seconds since 1970. What has no parties is left to `sessions`.
+    """
+
+    def __init__(  # noqa: PLR0913 - what the wiring hands in, each by name
+        self,
+        sessions: Sessions,
+        settings: SessionSettings,
+        identities: Sequence[IdentitySettings] | None,
+        environ: Mapping[str, str],
+        *,
+        pins: PinSettings,
+        clock: Callable[[], float],
+        random: RandomBytes,
+        notice: Notice,
+        reporter: Reporter,
+    ) -> None:
+        """Begin with empty caches."""
+        self._sessions = sessions
+        self._clock = clock
+        self._max_messages = settings.max_messages
+        common: _Common = {"clock": clock, "notice": notice}
+        self._pinning = Pinning(sessions, pins, reporter=reporter, changed=self.changed, **common)
+        self._people = People(sessions, settings.revocation_max_age, self._pinning, **common)
+        self._identities = Identities(sessions, identities, environ, clock=clock, reporter=reporter)
+        self._shelf = PackageShelf(sessions, clock=clock, notice=notice)
+        found = sessions, settings, self._shelf, self._people, self._identities
+        self._sealing = PackagedSealing(*found, clock=clock, random=random, reporter=reporter)
+        self._opening = PackagedOpening(*found, clock=clock)
+        self._locks: WeakValueDictionary[object, asyncio.Lock] = WeakValueDictionary()
+        self._pid = os.getpid()
+
+    @property
+    def cached(self) -> tuple[int, int]:
+        """How many sessions are held for sealing, and how many session ids are known."""
+        return len(self._sealing), len(self._opening)
+
+    def keys_for(self, rulebook: Rulebook) -> Sessions | EndToEnd:
+        """Return who has the keys of some rules; with none end to end, these alone."""
+        return self if rulebook.end_to_end else self._sessions
+
+    def resolve_warm(self, needs: Needs) -> Keys | None:
+        """Return the sessions of a plan, or None when the store must be asked.
+
+        What is returned counts as used; None counts nothing. Raises KeyUnavailable for tokens to
+        be opened while nothing can be written to an audit log that blocks.
+        """
+        if os.getpid() != self._pid:
+            self._begin_after_fork()
+        plain, seals, opens = _divided(self._sessions.in_forms(needs))
+        if not seals and not opens:
+            return self._sessions.resolve_warm(plain)
+        if self._sessions.blocked and opens:
+            raise KeyUnavailable(BLOCKED)
+        now = self._clock()
+        opened = self._opening.warm(opens, now)
+        sealing = self._sealing.warm(seals, now) if opened is not None else None
+        if opened is None or sealing is None:
+            return None
+        keys = self._sessions.resolve_warm(plain)
+        return None if keys is None else _joined(keys, self._sealing.take(sealing), opened)
+
+    async def resolve(self, needs: Needs) -> Keys:
+        """Return the sessions of a plan, asking the store for those that are not at hand.
+
+        Raises KeyUnavailable when one cannot be had: a sender who cannot sign, a recipient without
+        keys, a store that does not answer.
+        """
+        for _ in range(_ROUNDS):
+            keys = self.resolve_warm(needs)
+            if keys is not None:
+                return keys
+            plain, seals, opens = _divided(self._sessions.in_forms(needs))
+            if not seals and not opens:
+                return await self._sessions.resolve(needs)
+            if max(seals.values(), default=0) > self._max_messages:
+                raise KeyUnavailable("too-many-values")
+            await self._obtain(seals, opens)
+            if plain.seals or plain.opens:
+                await self._sessions.resolve(
+                    Needs(dict.fromkeys(plain.seals, 0), plain.opens, plain.joined)
+                )
+        raise KeyUnavailable("too-many-scopes")
+
+    def remember(self, sessions: Mapping[Session, int]) -> None:
+        """Keep sessions under which a tag has verified; those out of packages are kept anyway."""
+        self._sessions.remember(sessions)
+
+    @property
+    def shut(self) -> set[tuple[str, str]]:
+        """Listeners and rules that refuse all messages."""
+        return self._sessions.shut
+
+    def refused(self, unopened: Sequence[Unopened], attempt: Attempt) -> bool:
+        """Tell of tokens that did not open; return whether a poison token is among them."""
+        return self._sessions.refused(unopened, attempt)
+
+    async def packages(self, scope: Scope, recipient: str) -> tuple[StoredPackage, ...]:
+        """Return the packages of a conversation that are for a participant, the newest first.
+
+        Raises KeyUnavailable where the store does not answer, ParticipantError for an id that is
+        none.
+        """
+        return await self._shelf.packages(scope, recipient)
+
+    def participants(self) -> Participants:
+        """Return the participants; what is changed through them counts here at once."""
+        store, keyring = self._sessions.store, self._sessions.keyring
+        return Participants(store, keyring, changed=self.changed)
+
+    def pins(self) -> PinBook:
+        """Return the pins of participants; what is accepted through them counts here at once."""
+        return self._pinning.book
+
+    def changed(self, name: str | None) -> None:
+        """Hear that a conversation was rotated or revoked, or that a participant changed.
+
+        Without a name something was missed, and all is asked about anew.
+        """
+        if name is not None and name.endswith(erased("")):
+            self._opening.clear()
+            self._sealing.clear()
+        whose = None if name is None else self._pinning.whose(name)
+        if self._people.changed(whose):
+            self._opening.changed()
+            if whose is not None:
+                self._sealing.doubt(whose)
+        self._sealing.turn(name)
+
+    def replace_identities(self, identities: Sequence[IdentitySettings] | None) -> None:
+        """Go by other identities; sessions that the old ones opened are let go."""
+        self._identities.replace(identities)
+        self._opening.clear()
+        self._sealing.clear()
+
+    def replace_pins(self, pins: PinSettings) -> None:
+        """Go by other pins; everybody is asked about anew."""
+        self._pinning.replace(pins)
+        self.changed(None)
+
+    def bury(self) -> Iterator[None]:
+        """Let go of sessions that are over, a few at each step."""
+        now = self._clock()
+        yield from self._sealing.bury(now)
+        yield from self._opening.bury(now)
+        yield from self._identities.bury(now)
+
+    async def _obtain(
+        self, seals: Mapping[Scope, int], opens: Iterable[tuple[Scope, KeyId]]
+    ) -> None:
+        now = self._clock()
+        conversations = {one._replace(parties=None) for one in (*seals, *(o[0] for o in opens))}
+        asked = [one for one in conversations if self._sessions.not_before(one, now) is None]
+        await asyncio.gather(*(self._sessions.ask(one) for one in asked))
+        sids: dict[Scope, list[bytes]] = {}
+        for scope, key_id in opens:
+            if self._opening.possible(scope, key_id, now):
+                sids.setdefault(scope, []).append(key_id.sid)
+        await asyncio.gather(
+            *(self._seal_for(scope, count) for scope, count in seals.items()),
+            *(self._open_for(scope, some) for scope, some in sids.items()),
+        )
+
+    async def _seal_for(self, scope: Scope, count: int) -> None:
+        async with self._lock(place(scope)):
+            await self._sealing.obtain(scope, count)
+
+    async def _open_for(self, scope: Scope, sids: list[bytes]) -> None:
+        async with self._lock(scope):
+            await self._opening.obtain(scope, sids)
+
+    def _lock(self, of: object) -> asyncio.Lock:
+        lock = self._locks.get(of)
+        if lock is None:
+            lock = self._locks[of] = asyncio.Lock()
+        return lock
+
+    def _begin_after_fork(self) -> None:
+        # Two processes must not seal with one key, nor share an event loop's locks.
+        self._pid = os.getpid()
+        self._sealing.clear()
+        self._opening.clear()
+        self._identities.forget()
+        self._locks = WeakValueDictionary()
+
+
+def _divided(
+    needs: Needs,
+) -> tuple[Needs, dict[Scope, int], list[tuple[Scope, KeyId]]]:
+    """Return the needs without parties, and those to seal and to open with parties."""
+    seals = {scope: count for scope, count in needs.seals.items() if scope.parties is not None}
+    opens = [need for need in needs.opens if need[0].parties is not None]
+    if not seals and not opens:
+        return needs, seals, opens
+    plain = {scope: count for scope, count in needs.seals.items() if scope.parties is None}
+    rest = frozenset(need for need in needs.opens if need[0].parties is None)
+    return Needs(plain, rest, needs.joined), seals, opens
+
+
+def _joined(keys: Keys, sealing: dict[Scope, Session], opened: _Opens) -> Keys:
+    opening, decoys = dict(keys.opening), dict(keys.decoys)
+    refusals = dict(keys.refusals)
+    for need, (session, refusal) in opened.items():
+        (opening if refusal is None else decoys)[need] = session
+        refusals[need] = refusal
+    return Keys({**keys.sealing, **sealing}, opening, decoys, refusals, keys.joined_since)

@@ -1,0 +1,155 @@
+"""Key packages as the store holds them, and the list of those of one conversation.
+
+Form of either: `u8 version ‖ u64be issue ‖ JSON ‖ HMAC:32`, authenticated over the conversation's
+name and all values. A package is issued again when a recipient is added: same key, higher issue.
+"""
+
+from __future__ import annotations
+
+import hmac
+import json
+import struct
+from dataclasses import dataclass
+from typing import Any, Final
+
+from ...core.crypto import base64url
+from ...core.crypto.context import Scope
+from ...core.crypto.derivation import NAME_BYTES, SID_BYTES
+from ...core.crypto.secret import NameKey, RecordKey
+from ..keyring.jwk_set import decoded, parse_object
+from ..stores import records
+from ..stores.records import RecordRefused, RecordUnknown
+
+VERSION: Final = 1
+LIST: Final = "list"
+"""The key id under which the list stands; a session id has 16 characters."""
+TURN: Final = "turn"
+"""The key id under which the mark of the last turn stands."""
+MAX_LISTED: Final = 1024
+
+_PACKAGE_LABEL: Final = b"sealyard/v1/record/package\x00"
+_LIST_LABEL: Final = b"sealyard/v1/record/packages\x00"
+# A SCOPE begins with a label byte below a letter's, so that no conversation has such a name.
+_NAME_LABEL: Final = b"sealyard/v1/packages\x00"
+_HEAD: Final = struct.Struct(">BQ")
+
+
+@dataclass(frozen=True, slots=True)
+class StoredPackage:
+    """A key package with what its finders must know. Times are seconds since 1970.
+
+    `issuer` and `audience` are the names of participants' records, which tell nothing; `kid` is
+    that of the key that signed it.
+    """
+
+    sid: bytes
+    issue: int
+    issuer: str
+    kid: str
+    audience: tuple[str, ...]
+    issued: int
+    ends: int
+    package: bytes
+
+    @property
+    def key_id(self) -> str:
+        """The session id as text."""
+        return base64url.encode(self.sid).decode()
+
+    def facts(self) -> dict[str, Any]:
+        """Return the package as JSON holds it, with what its finder must know: who signed it."""
+        told = {"sid": self.key_id, "issue": self.issue, "kid": self.kid}
+        times = {"iat": self.issued, "exp": self.ends}
+        return {**told, **times, "package": json.loads(self.package)}
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """The sessions of a conversation that have packages: key ids, each with its end."""
+
+    issue: int = 0
+    ends: tuple[tuple[str, int], ...] = ()
+
+    def with_one(self, key_id: str, ends: int, now: float) -> Listed:
+        """Return the list with one more, and without those that are over."""
+        alive = [one for one in self.ends if one[1] > now and one[0] != key_id]
+        return Listed(self.issue + 1, (*alive, (key_id, ends))[-MAX_LISTED:])
+
+
+def record_name(name_key: NameKey, scope: Scope) -> str:
+    """Return the 22 characters under which the packages of a conversation stand."""
+    digest = hmac.digest(name_key.reveal(), _NAME_LABEL + scope.encode(), "sha256")
+    return base64url.encode(digest[:NAME_BYTES]).decode()
+
+
+def encode(stored: StoredPackage, name: str, key: RecordKey) -> bytes:
+    """Return the record of a package."""
+    members = {
+        "sid": stored.key_id,
+        "issuer": stored.issuer,
+        "kid": stored.kid,
+        "audience": list(stored.audience),
+        "iat": stored.issued,
+        "exp": stored.ends,
+        "package": stored.package.decode(),
+    }
+    return _signed(members, stored.issue, _PACKAGE_LABEL, name, key)
+
+
+def decode(record: bytes, name: str, key: RecordKey) -> StoredPackage:
+    """Return the package that stood under `name`; raise RecordRefused unless it was made for it."""
+    issue, members = _verified(record, _PACKAGE_LABEL, name, key)
+    try:
+        sid = decoded(members["sid"])
+        stored = StoredPackage(
+            sid or b"",
+            issue,
+            members["issuer"],
+            members["kid"],
+            tuple(members["audience"]),
+            members["iat"],
+            members["exp"],
+            members["package"].encode(),
+        )
+    except (KeyError, TypeError, AttributeError):
+        raise RecordUnknown("record-version") from None
+    if len(stored.sid) != SID_BYTES:
+        raise RecordUnknown("record-version")
+    return stored
+
+
+def stood(key_id: str, record: bytes, name: str, key: RecordKey) -> bool:
+    """Whether a record is the package of the session under whose id it stood."""
+    try:
+        return decode(record, name, key).key_id == key_id
+    except RecordRefused:
+        return False
+
+
+def encode_list(listed: Listed, name: str, key: RecordKey) -> bytes:
+    """Return the record of a list."""
+    members = {"packages": [list(one) for one in listed.ends]}
+    return _signed(members, listed.issue, _LIST_LABEL, name, key)
+
+
+def decode_list(record: bytes, name: str, key: RecordKey) -> Listed:
+    """Return the list that stood under `name`; raise RecordRefused unless it was made for it."""
+    issue, members = _verified(record, _LIST_LABEL, name, key)
+    try:
+        return Listed(issue, tuple((key_id, ends) for key_id, ends in members["packages"]))
+    except (KeyError, TypeError, ValueError):
+        raise RecordUnknown("record-version") from None
+
+
+def _signed(members: dict[str, Any], issue: int, label: bytes, name: str, key: RecordKey) -> bytes:
+    text = json.dumps(members, separators=(",", ":")).encode()
+    return records.sign(_HEAD.pack(VERSION, issue) + text, label, name, key)
+
+
+def _verified(record: bytes, label: bytes, name: str, key: RecordKey) -> tuple[int, dict[str, Any]]:
+    values = records.verified(record, label, name, key)
+    members = parse_object(values[_HEAD.size :])
+    if len(values) < _HEAD.size or values[0] != VERSION or members is None:
+        raise RecordUnknown("record-version")
+    issue: int = _HEAD.unpack_from(values)[1]
+    return issue, members

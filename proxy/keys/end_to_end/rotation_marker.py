@@ -1,0 +1,94 @@
+"""Turns: marks in the store that a conversation is to go on with new keys end to end.
+
+Keys that seal end to end belong to the processes that made them, so no record of theirs can be put
+in the place of another one. Each of them looks for the mark when it asks about the participants
+anyway, and begins a new key where it is another one than when the old key began. That reaches those
+who hear of nothing, over SQLite or when a publication was lost.
+"""
+
+from __future__ import annotations
+
+import secrets
+from typing import Final
+
+from ...core.crypto import base64url
+from ...core.crypto.context import Scope
+from ...core.errors import KeyUnavailable
+from ..sessions.sessions import Sessions
+from ..sessions.settings import MAX_AGE_SECONDS
+from ..stores import Held, StoreFailed, records
+from ..stores.records import RecordRefused, RecordUnknown
+from . import package_records
+from .package_records import TURN
+
+_VERSION: Final = 1
+_LABEL: Final = b"sealyard/v1/record/turn\x00"
+_EPOCH_BYTES: Final = 8
+_RANDOM_BYTES: Final = 16
+_VALUE_BYTES: Final = 1 + _EPOCH_BYTES + _RANDOM_BYTES
+# No key outlives it, and what began before the mark is over when the mark is.
+_KEEP_MS: Final = int(MAX_AGE_SECONDS * 1000) + 3_600_000
+_MOST_TRIES: Final = 16
+
+
+async def put(sessions: Sessions, scope: Scope) -> bool:
+    """Let every process begin new keys in a conversation; return whether the store took it."""
+    if not sessions.store.shared:
+        return True
+    name, key = (
+        package_records.record_name(sessions.keyring.name_key, scope),
+        sessions.keyring.record_key,
+    )
+    try:
+        before = await _held(sessions, name)
+        for _ in range(_MOST_TRIES):
+            # Above what stands there, whatever the clock of the one who put it.
+            epoch = max(_epoch(before, name, sessions) + 1, int(sessions.now() * 1000))
+            values = bytes([_VERSION]) + epoch.to_bytes(_EPOCH_BYTES)
+            values += secrets.token_bytes(_RANDOM_BYTES)
+            record = records.sign(values, _LABEL, name, key)
+            seen = None if before is None else before.record
+            before = await sessions.store.keep(name, TURN, record, epoch, _KEEP_MS, seen=seen)
+            if before.record == record:
+                return True
+    except (StoreFailed, RecordUnknown):
+        pass
+    return False
+
+
+async def last(sessions: Sessions, scope: Scope) -> str:
+    """Return the mark of a conversation, empty where there is none.
+
+    Raises KeyUnavailable where the store does not tell, or another version wrote it.
+    """
+    if not sessions.store.shared:
+        return ""
+    name = package_records.record_name(sessions.keyring.name_key, scope)
+    try:
+        held = await _held(sessions, name)
+        values = None if held is None else _values(held, name, sessions)
+    except StoreFailed:
+        raise KeyUnavailable("store-unavailable") from None
+    except RecordUnknown as unknown:
+        raise KeyUnavailable(str(unknown)) from None
+    return "" if values is None else base64url.encode(values).decode()
+
+
+async def _held(sessions: Sessions, name: str) -> Held | None:
+    return (await sessions.store.find(name, [TURN])).keys[0]
+
+
+def _epoch(held: Held | None, name: str, sessions: Sessions) -> int:
+    values = None if held is None else _values(held, name, sessions)
+    return 0 if values is None else int.from_bytes(values[1 : 1 + _EPOCH_BYTES])
+
+
+def _values(held: Held, name: str, sessions: Sessions) -> bytes | None:
+    """Return what an authentic mark says; a forged one is none."""
+    try:
+        values = records.verified(held.record, _LABEL, name, sessions.keyring.record_key)
+    except RecordRefused:
+        return None
+    if len(values) != _VALUE_BYTES or values[0] != _VERSION:
+        raise RecordUnknown("record-version")
+    return values

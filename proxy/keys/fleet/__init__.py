@@ -1,0 +1,1 @@
+"""Which keyring the processes of a deployment use, agreed over the store."""

@@ -1,0 +1,108 @@
+"""The keyring's marker in the store: which generation the fleet has come to, and what it disabled.
+
+One note for each keyring, under a name made of its id. Form: u8 version ‖ u64be generation ‖
+digest:16 ‖ thumbprint of the primary KEK:16 ‖ u16be number of disabled KEKs ‖ thumbprint:16 of each
+‖ u16be retired number of each KEK that is gone ‖ HMAC:32. Session records are as they were, so that
+older versions share the store.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass, replace
+from typing import Final
+
+from ...core.crypto import base64url
+from ...core.crypto.derivation import DIGEST_BYTES, THUMBPRINT_BYTES
+from ...core.crypto.secret import RecordKey
+from ..keyring.keyring import KekEntry, Keyring
+from ..stores import records
+from ..stores.records import RecordUnknown
+
+VERSION: Final = 1
+
+_LABEL: Final = b"sealyard/v1/record/keyring\x00"
+_HEAD: Final = struct.Struct(f">BQ{DIGEST_BYTES}s{THUMBPRINT_BYTES}sH")
+
+
+@dataclass(frozen=True, slots=True)
+class Marker:
+    """A generation of a keyring, as its holders have told the store. `primary` is a thumbprint."""
+
+    generation: int
+    digest: str
+    primary: bytes
+    disabled: frozenset[bytes]
+    retired: frozenset[int]
+
+    def forbids(self, entry: KekEntry) -> bool:
+        """Whether the fleet has disabled or removed a KEK."""
+        return entry.thumbprint in self.disabled or entry.number in self.retired
+
+
+def name_of(keyring: Keyring) -> str:
+    """Return under which name the store has what concerns the keyring as a whole."""
+    return f"keyring-{keyring.id}"
+
+
+def of(keyring: Keyring) -> Marker:
+    """Return the marker of a keyring as it is."""
+    disabled = frozenset(kek.thumbprint for kek in keyring.keks if kek.state == "disabled")
+    retired = keyring.retired
+    if keyring.joined_since is None:
+        given = frozenset(range(1, keyring.highest_number + 1))
+        retired = given.difference(kek.number for kek in keyring.keks)
+    return Marker(keyring.generation, keyring.digest, keyring.primary.thumbprint, disabled, retired)
+
+
+def subdued(keyring: Keyring, marker: Marker) -> Keyring:
+    """Return the keyring without what a later generation has disabled or removed.
+
+    The KEK that the fleet seals under takes over where that concerns the primary; where it is not
+    here, the primary stays. Generation and digest stay what they are.
+    """
+    states = {kek.id: kek.state for kek in keyring.keks}
+    usable = [kek for kek in keyring.keks if not marker.forbids(kek) and kek.state != "disabled"]
+    sealing = next((kek.id for kek in usable if kek.thumbprint == marker.primary), None)
+    for kek in keyring.keks:
+        if not marker.forbids(kek):
+            continue
+        if kek.state != "primary":
+            states[kek.id] = "disabled"
+        elif sealing is not None:
+            states |= {kek.id: "disabled", sealing: "primary"}
+    keks = tuple(replace(kek, state=states[kek.id]) for kek in keyring.keks)
+    return replace(keyring, keks=keks)
+
+
+def lacks(keyring: Keyring, marker: Marker) -> bool:
+    """Whether the KEK that the fleet seals under is not among those that open here."""
+    opening = (kek.thumbprint for kek in keyring.keks if kek.state != "disabled")
+    return marker.primary not in opening
+
+
+def encode(marker: Marker, name: str, key: RecordKey) -> bytes:
+    """Return the record."""
+    digest = base64url.decode(marker.digest.encode())
+    disabled = sorted(marker.disabled)
+    head = _HEAD.pack(VERSION, marker.generation, digest, marker.primary, len(disabled))
+    retired = sorted(marker.retired)
+    rest = b"".join(disabled) + b"".join(number.to_bytes(2) for number in retired)
+    return records.sign(head + rest, _LABEL, name, key)
+
+
+def decode(record: bytes, name: str, key: RecordKey) -> Marker:
+    """Return what a record says; raise RecordRefused unless it is authentic and of this version."""
+    values = records.verified(record, _LABEL, name, key)
+    if len(values) < _HEAD.size or values[0] != VERSION:
+        raise RecordUnknown("record-version")
+    _, generation, digest, primary, count = _HEAD.unpack_from(values)
+    end = _HEAD.size + count * THUMBPRINT_BYTES
+    if len(values) < end or (len(values) - end) % 2:
+        raise RecordUnknown("record-version")
+    disabled = frozenset(
+        values[at : at + THUMBPRINT_BYTES] for at in range(_HEAD.size, end, THUMBPRINT_BYTES)
+    )
+    retired = frozenset(int.from_bytes(values[at : at + 2]) for at in range(end, len(values), 2))
+    told = base64url.encode(digest).decode()
+    return Marker(generation, told, primary, disabled, retired)

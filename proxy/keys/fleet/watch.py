@@ -1,0 +1,175 @@
+"""Whether the keyring of this process is that of the fleet: asked of the store every few seconds.
+
+Nothing that is found there takes a process out of service while it runs: whoever writes to the
+store could else stop the fleet. It is told, by an event, a metric and a mark.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from ...telemetry.reporter import Reporter
+from ..keyring.keyring import Keyring, RandomBytes, shown
+from ..stores import StoreFailed
+from ..stores.guarded import GuardedStore
+from ..stores.records import RecordRefused, RecordUnknown
+from ..stores.store import end
+from . import marker as markers
+from . import presence
+from .lineage import Accepted, Lineage
+from .marker import Marker
+from .presence import Presence
+
+INTERVAL_SECONDS: Final = 3.0
+_ANY_EPOCH: Final = 1
+"""What is kept goes by what was seen there before, and not by a number."""
+
+STATES: Final[Mapping[str, str]] = {
+    "older": "keyring.older",
+    "behind": "keyring.behind",
+    "forked": "keyring.forked",
+    "mismatch": "keyring.mismatch",
+    "unverified": "keyring.unverified",
+}
+"""What may not be as it should be, and the event that tells of it: a file of an older generation is
+not taken; the fleet is ahead; two keyrings of one generation differ; another keyring is used in the
+same place of the store; the fleet's marker is forged."""
+
+
+class KeyringWatch:
+    """Owns the task that looks. `clock` returns seconds since 1970.
+
+    `go_over` is called with the keyring to go by from now on, whenever that is another one.
+    """
+
+    def __init__(  # noqa: PLR0913 - what the wiring hands in, each by name
+        self,
+        keyring: Keyring,
+        store: GuardedStore,
+        reporter: Reporter,
+        *,
+        go_over: Callable[[Keyring], None],
+        clock: Callable[[], float],
+        random: RandomBytes,
+        accepted: Accepted | None = None,
+        interval: float = INTERVAL_SECONDS,
+    ) -> None:
+        """Know nothing of the fleet yet."""
+        self.lineage = Lineage(keyring, accepted)
+        self.others: tuple[str, ...] = ()
+        """The ids of other keyrings that somebody uses in the same place of the store."""
+        self.lacking = False
+        """Whether this process began without the KEK that the fleet seals under."""
+        self._store = store
+        self._reporter = reporter
+        self._go_over = go_over
+        self._clock = clock
+        self._presence = Presence(random)
+        self._interval = interval
+        self._unverified = False
+        self._told: dict[str, bool] = dict.fromkeys(STATES, False)
+        self._in_use = keyring
+        self._task: asyncio.Task[None] | None = None
+
+    @property
+    def states(self) -> Mapping[str, bool]:
+        """What is not as it should be."""
+        return {
+            **self.lineage.states,
+            "mismatch": bool(self.others),
+            "unverified": self._unverified,
+        }
+
+    async def start(self) -> None:
+        """Look once, so that nothing begins under a keyring of the past, and then again and again.
+
+        With a store that does not answer, or that nobody shares, the keyring is what the file says.
+        """
+        if not self._store.shared:
+            return
+        await self.look()
+        self.lacking = self.lineage.lacks
+        self._task = asyncio.get_running_loop().create_task(self._run())
+
+    def take(self, file: Keyring) -> None:
+        """Take the keyring of a file that was read, as far as it goes on."""
+        self.lineage.take(file)
+        self._went_on()
+
+    async def look(self) -> None:
+        """Ask the store what the fleet has come to, and tell it what we have."""
+        held, now = self.lineage.held, self._clock()
+        try:
+            marker = await self._marker(held)
+            others = await self._others(held, now)
+            await self._presence.tell(self._store, self.lineage.keyring, now)
+        except StoreFailed:  # the guard has told of it
+            return
+        if held.id == self.lineage.held.id:  # another keyring may have come meanwhile
+            self.others = others
+            self.lineage.learn(marker)
+            self._went_on()
+
+    async def close(self) -> None:
+        """Look no more."""
+        task, self._task = self._task, None
+        if task is not None:
+            await end(task)
+
+    async def _run(self) -> None:
+        while True:
+            await asyncio.sleep(self._interval)
+            await self.look()
+
+    def _went_on(self) -> None:
+        self.lacking = self.lacking and self.lineage.lacks
+        keyring = self.lineage.keyring
+        if keyring != self._in_use:
+            self._in_use = keyring
+            self._go_over(keyring)
+        for state, holds in self.states.items():
+            if holds and not self._told[state]:
+                self._tell(state)
+            self._told[state] = holds
+
+    async def _marker(self, held: Keyring) -> Marker | None:
+        """Return the fleet's marker, with ours in its place where we are ahead."""
+        name, key = markers.name_of(held), held.record_key
+        seen = await self._store.note(name, b"", 0)
+        self._unverified = False
+        try:
+            found = None if seen is None else markers.decode(seen, name, key)
+        except RecordUnknown:
+            return None  # of a newer version, which says more than ours would
+        except RecordRefused:
+            found, self._unverified = None, True
+        if found is not None and found.generation >= held.generation:
+            return found
+        # What nobody of us wrote is told of, and gives way.
+        ours = markers.of(held)
+        record = markers.encode(ours, name, key)
+        taken = await self._store.note(name, record, _ANY_EPOCH, seen=seen) == record
+        return ours if taken else found
+
+    async def _others(self, held: Keyring, now: float) -> tuple[str, ...]:
+        seen = await self._store.note(presence.NAME, b"", 0)
+        found = presence.decode_roster(seen)
+        if found.due(held.id, now):
+            ours = presence.encode_roster(found.with_seen(held.id, now))
+            await self._store.note(presence.NAME, ours, _ANY_EPOCH, seen=seen)
+        return found.others(held.id, now)
+
+    def _tell(self, state: str) -> None:
+        lineage = self.lineage
+        told: dict[str, object] = {"keyring": shown(lineage.held.id)}
+        if state == "mismatch":
+            told["others"] = ",".join(map(shown, self.others))
+        else:
+            told["generation"] = lineage.held.generation
+        if state == "older":
+            told["file_generation"] = lineage.older
+        if state == "behind":
+            told |= {"fleet_generation": lineage.behind, "lacks_sealing_kek": lineage.lacks}
+        self._reporter.report(STATES[state], **told)

@@ -1,0 +1,1 @@
+"""The keyring: its KEKs, its file, its envelope and its root providers."""

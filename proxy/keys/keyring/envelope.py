@@ -1,0 +1,216 @@
+"""How the keyring and private keys are encrypted: JWE Compact (RFC 7516).
+
+There is one algorithm for each kind of root secret, A256GCM under a random content key, and nothing
+else is read: the header is held against that before a key is touched. The primitives are those of
+`cryptography`; a JOSE library, which every process that opens a keyring would have to hold in
+memory, has no part in it. The tests hold both directions against two of them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.keywrap import InvalidUnwrap, aes_key_unwrap, aes_key_wrap
+
+from ...core.crypto import base64url, derivation
+from ...core.crypto.secret import KEY_BYTES
+from ...core.errors import KeyringError
+from .jwk_set import decoded, parse_object
+from .roots.provider import Passphrase, RootKey, RootProvider, Salted
+
+PBES2_ALG: Final = "PBES2-HS512+A256KW"
+ROOT_KEY_ALG: Final = "A256KW"
+_SALT_BEGINS: Final = PBES2_ALG.encode() + b"\0"
+ENC: Final = "A256GCM"
+CTY: Final = "jwk-set+json"
+
+SALT_BYTES: Final = 16
+# OWASP's floor for PBKDF2-HMAC-SHA-512 is 220,000; the ceiling keeps a forged file from
+# burning minutes before it is refused.
+P2C: Final = 250_000
+P2C_MIN: Final = 220_000
+P2C_MAX: Final = 1_000_000
+
+_SEGMENTS: Final = 5
+_KEY_BYTES: Final = 32
+_WRAPPED_BYTES: Final = 40
+_IV_BYTES: Final = 12
+_TAG_BYTES: Final = 16
+
+
+def encrypt(plaintext: bytes, secret: RootKey | Passphrase, *, cty: str = CTY) -> bytes:
+    """Return the JWE of `plaintext`; raise KeyringError for a passphrase too short to guard it.
+
+    `cty` tells what it is: a keyring, or one private key (RFC 7517, section 7).
+    """
+    header: dict[str, Any] = {"alg": _alg(secret), "enc": ENC, "cty": cty}
+    if isinstance(secret, Passphrase):
+        salt, count = _salt_for(secret)
+        header |= {"p2s": base64url.encode(salt).decode(), "p2c": count}
+    protected = base64url.encode(json.dumps(header, separators=(",", ":")).encode())
+    content_key, iv = os.urandom(_KEY_BYTES), os.urandom(_IV_BYTES)
+    sealed = AESGCM(content_key).encrypt(iv, plaintext, protected)
+    wrapped = aes_key_wrap(_wrapping_key(secret, header, keep=False).reveal(), content_key)
+    rest = (wrapped, iv, sealed[:-_TAG_BYTES], sealed[-_TAG_BYTES:])
+    return b".".join([protected, *map(base64url.encode, rest)])
+
+
+def decrypt(text: bytes, secret: RootKey | Passphrase, *, cty: str = CTY) -> bytes:
+    """Return the plaintext of a JWE that `encrypt` could have written under `secret` and `cty`.
+
+    Raises KeyringError for any other header, before a key is touched, and for a wrong secret.
+    """
+    segments = text.split(b".")
+    if len(segments) != _SEGMENTS:
+        raise KeyringError("the keyring is not a JWE in compact form")
+    header = _checked_header(_bytes(segments[0]), secret, cty)
+    wrapped, iv, ciphertext, tag = map(_bytes, segments[1:])
+    if (len(wrapped), len(iv), len(tag)) != (_WRAPPED_BYTES, _IV_BYTES, _TAG_BYTES):
+        raise KeyringError("a part of the keyring's JWE has the wrong length")
+    plaintext: bytes | None = None
+    with contextlib.suppress(InvalidUnwrap, InvalidTag):
+        content_key = aes_key_unwrap(_wrapping_key(secret, header).reveal(), wrapped)
+        plaintext = AESGCM(content_key).decrypt(iv, ciphertext + tag, segments[0])
+    if plaintext is None:  # raised here, so that no traceback drags the library's frames along
+        raise KeyringError("the keyring does not open: wrong root secret, or a damaged file")
+    return plaintext
+
+
+def _checked_header(text: bytes, secret: RootKey | Passphrase, cty: str) -> dict[str, Any]:
+    header = parse_object(text)
+    if header is None:
+        raise KeyringError("the header of the keyring's JWE is not a JSON object")
+    alg = _alg(secret)
+    if header.get("alg") != alg:
+        raise KeyringError(f"the keyring is not encrypted with {alg}, as its root provider needs")
+    fixed = {"enc": ENC, "cty": cty}
+    expected = {"alg", *fixed} | ({"p2s", "p2c"} if isinstance(secret, Passphrase) else set())
+    if set(header) != expected or any(header[name] != value for name, value in fixed.items()):
+        raise KeyringError(f"the keyring's JWE has other header members than {sorted(expected)}")
+    if isinstance(secret, Passphrase):
+        if type(header["p2c"]) is not int or not P2C_MIN <= header["p2c"] <= P2C_MAX:
+            raise KeyringError(f"the keyring's p2c is not within {P2C_MIN} to {P2C_MAX}")
+        if len(decoded(header["p2s"]) or b"") != SALT_BYTES:
+            raise KeyringError(f"the keyring's salt is not {SALT_BYTES} bytes")
+    return header
+
+
+def _alg(secret: RootKey | Passphrase) -> str:
+    return PBES2_ALG if isinstance(secret, Passphrase) else ROOT_KEY_ALG
+
+
+def _salt_for(passphrase: Passphrase) -> tuple[bytes, int]:
+    """Return salt and rounds for what is written: those of what the passphrase has opened last.
+
+    A process that has forgotten its passphrase goes on with the key that it derived, and so can
+    open what others write. Under one salt there is one key, which wraps a content key of its own
+    for each file; nothing is used twice. Raises KeyringError for a passphrase that is too short.
+    """
+    if passphrase.derived:
+        last = tuple(passphrase.derived)[-1]
+        return last.salt.removeprefix(_SALT_BEGINS), last.count
+    passphrase.require_strength()
+    return os.urandom(SALT_BYTES), P2C
+
+
+def _wrapping_key(
+    secret: RootKey | Passphrase, header: dict[str, Any], *, keep: bool = True
+) -> RootKey:
+    """Return the key that the content key is wrapped under; out of a passphrase it takes 0.15 s."""
+    if isinstance(secret, RootKey):
+        return secret
+    # RFC 7518, section 4.8.1.1.
+    salt = _SALT_BEGINS + base64url.decode(header["p2s"].encode())
+    return secret.derive(Salted(salt, header["p2c"]), keep=keep)
+
+
+def _bytes(segment: bytes) -> bytes:
+    data = decoded(segment.decode("latin-1"))
+    if data is None:
+        raise KeyringError("a part of the keyring's JWE is not canonical base64url")
+    return data
+
+
+VERSION: Final = 1
+MOST: Final = 16
+"""Wrappings in one file."""
+
+_CTY: Final = "octet-stream"
+_HEAD_BYTES: Final = 1 + derivation.KEYRING_ID_BYTES
+
+Members = Mapping[str, str | int]
+
+
+@dataclass(frozen=True, slots=True)
+class Wrapping:
+    """The root key as one root holds it: the kind of root, and what the file says besides.
+
+    Each has `made`, when it was made (seconds since 1970); the rest depends on the kind.
+    """
+
+    kind: str
+    members: Members
+
+    def to_json(self) -> dict[str, str | int]:
+        """Return it as it stands in the file."""
+        return {"kind": self.kind, **self.members}
+
+
+@dataclass(frozen=True, slots=True)
+class _Kind:
+    """How roots of one kind wrap bytes, and unwrap them again."""
+
+    wrap: Callable[[bytes, RootProvider], Members]
+    unwrap: Callable[[Members, RootProvider], bytes]
+
+
+def _wrap_here(plaintext: bytes, root: RootProvider) -> Members:
+    return {"jwe": encrypt(plaintext, root.fetch(), cty=_CTY).decode()}
+
+
+def _unwrap_here(members: Members, root: RootProvider) -> bytes:
+    if set(members) != {"made", "jwe"}:
+        raise KeyringError("a wrapping has missing or unknown members")
+    return decrypt(str(members["jwe"]).encode(), root.fetch(), cty=_CTY)
+
+
+KINDS: Final[Mapping[str, _Kind]] = {
+    "file": _Kind(_wrap_here, _unwrap_here),
+    "passphrase": _Kind(_wrap_here, _unwrap_here),
+}
+
+
+def wrap(root_key: RootKey, keyring_id: str, root: RootProvider, *, now: int) -> Wrapping:
+    """Return the wrapping of the root key by `root`; `now` is in seconds since 1970.
+
+    Raises KeyringError where the root cannot be had, or is too weak to guard anything new.
+    """
+    head = bytes([VERSION]) + base64url.decode(keyring_id.encode())
+    members = KINDS[root.kind].wrap(head + root_key.reveal(), root)
+    return Wrapping(root.kind, {"made": now, **members})
+
+
+def unwrap(wrappings: tuple[Wrapping, ...], keyring_id: str, root: RootProvider) -> RootKey:
+    """Return the root key by the one wrapping of the configured root; no other is tried.
+
+    Raises KeyringError where there is none or several, and where it is of another keyring.
+    """
+    found = [one for one in wrappings if one.kind == root.kind]
+    if len(found) != 1:
+        held = ", ".join(sorted({one.kind for one in wrappings}))
+        number = "several wrappings" if found else "no wrapping"
+        reason = f"{number} for the configured root `{root.kind}`; its roots are: {held}"
+        raise KeyringError(f"the keyring has {reason}")
+    plaintext = KINDS[root.kind].unwrap(found[0].members, root)
+    if len(plaintext) != _HEAD_BYTES + KEY_BYTES or plaintext[0] != VERSION:
+        raise KeyringError("what the root unwraps is no root key of this version")
+    if base64url.encode(plaintext[1:_HEAD_BYTES]).decode() != keyring_id:
+        raise KeyringError("a wrapping is that of another keyring")
+    return RootKey(plaintext[_HEAD_BYTES:])

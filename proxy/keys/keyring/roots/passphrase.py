@@ -1,0 +1,110 @@
+"""Root provider `passphrase`: a text from the environment or from a private file."""
+
+from __future__ import annotations
+
+import os
+import struct
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import ClassVar, Final
+
+from ....config.settings import SecretReference
+from ....core.errors import KeyringError
+from ....process import wiping
+from ... import private_file
+from .provider import MAX_PASSPHRASE_BYTES, Passphrase, RootKey, Salted
+
+_TAKEN: Final[dict[str, Passphrase]] = {}
+
+_LENGTHS: Final = struct.Struct(">HHH")
+_DERIVED: Final = struct.Struct(">HL32s")
+
+
+def passphrase(name: str) -> Passphrase | None:
+    """Return the passphrase of a variable, which is in the environment no more; None for none.
+
+    Raises KeyringError for one that cannot be.
+    """
+    found = wiping.taken(name)
+    if found is None:
+        return _TAKEN.get(name)
+    for end in b"\n\r":
+        if found and found[-1] == end:
+            del found[-1]
+    if not found:
+        return None
+    _TAKEN[name] = Passphrase(found)
+    return _TAKEN[name]
+
+
+def forget(name: str) -> None:
+    """Overwrite the passphrase that was taken from a variable; what it opened, it still opens."""
+    if name in _TAKEN:
+        _TAKEN[name].forget()
+
+
+def handed_over() -> bytearray:
+    """Return all that was taken, for a process that is started from here; then overwrite it."""
+    made = bytearray()
+    for name, one in _TAKEN.items():
+        text, where = bytearray(one.reveal()), name.encode("utf-8", "surrogateescape")
+        made += _LENGTHS.pack(len(where), len(text), len(one.derived)) + where + text
+        for salted, key in one.derived.items():
+            made += _DERIVED.pack(len(salted.salt), salted.count, key.reveal()) + salted.salt
+        wiping.overwrite(text)
+    return made
+
+
+def take_over(data: bytearray) -> None:
+    """Know what the process has taken that started this one, and overwrite what it said."""
+    try:
+        for name, one in _read(memoryview(data)):
+            _TAKEN[name] = one
+    except struct.error:
+        raise KeyringError("what a supervisor hands over was cut") from None
+    finally:
+        wiping.overwrite(data)
+
+
+def _read(data: memoryview) -> Iterator[tuple[str, Passphrase]]:
+    while data:
+        where, text, derived = _LENGTHS.unpack_from(data)
+        data = data[_LENGTHS.size :]
+        name, held = bytes(data[:where]), bytearray(data[where : where + text])
+        data = data[where + text :]
+        one = Passphrase(held) if held else Passphrase.forgotten()
+        for _ in range(derived):
+            length, count, key = _DERIVED.unpack_from(data)
+            data = data[_DERIVED.size :]
+            one.remember(Salted(bytes(data[:length]), count), RootKey(key))
+            data = data[length:]
+        yield name.decode("utf-8", "surrogateescape"), one
+
+
+@dataclass(frozen=True, slots=True)
+class PassphraseRoot:
+    """Fetches a passphrase. One newline at its end is taken as the file's, not the passphrase's.
+
+    From a file it is read anew each time, and overwritten when nobody has it any more. From the
+    environment of the process it is taken away, and held by `taken`.
+    """
+
+    kind: ClassVar[str] = "passphrase"
+
+    reference: SecretReference
+    environ: Mapping[str, str] = field(repr=False)
+
+    def fetch(self) -> Passphrase:
+        """Return the passphrase; raise KeyringError when it is missing or empty."""
+        name, path = self.reference.env or "", self.reference.file
+        if path is not None:
+            line = private_file.read_secret_line(path, MAX_PASSPHRASE_BYTES)
+            found = Passphrase(line) if line else None
+        elif self.environ is os.environ:
+            found = passphrase(name)
+        else:
+            text = self.environ.get(name, "").removesuffix("\n").removesuffix("\r")
+            found = Passphrase(text) if text else None
+        if found is None:
+            raise KeyringError(f"{path or f'environment variable {name}'}: holds no passphrase")
+        return found

@@ -1,0 +1,1 @@
+"""What operators and services may ask of keys."""

@@ -1,0 +1,133 @@
+"""Erase receipts: signed statements of what was destroyed, when, and what they cannot cover.
+
+A compact JWS (RFC 7515), EdDSA over Ed25519 (RFC 8037), by a key that is derived from the keyring's
+record key. Any JOSE library verifies it with the public JWK alone.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+
+from ...core.crypto import base64url, derivation
+from ...core.crypto.context import Scope
+from ...core.crypto.secret import RecordKey
+from ...core.errors import ParticipantError
+from ..keyring.jwk_set import decoded
+from ..keyring.keyring import KekEntry
+from ..participants import public_key, signature
+from ..participants.public_key import PublicKey
+from ..sessions.agreement import began
+
+TYP: Final = "sealyard-erased+jwt"
+
+_STORE_COPIES: Final = (
+    "backups, snapshots, replicas and append-only files of the store",
+    "processes that were not told: they let go when they next ask the store, or at the key's end",
+    "key packages that others keep",
+    "what was opened before",
+)
+_DURABLE: Final = (
+    "durable session keys of the conversation: they come from the KEK",
+    "a copy of the store that is put back: its key packages open again, since none was revoked",
+)
+_KEK_COPIES: Final = (
+    "backups and exports of the keyring, and versions of the secret that it is mounted from",
+    "processes that hold the keyring as it was, until they reload",
+    "remains on the disk where the file stood",
+    "session keys that were derived and handed out before",
+    "what was opened before",
+)
+
+
+def of_sessions(  # noqa: PLR0913 - each is one fact
+    scope: Scope,
+    sids: Sequence[str],
+    *,
+    name: str,
+    not_before: int,
+    revoked_in_store: bool | None,
+    revoked_in_keyring: bool,
+    shared: bool,
+    durable: bool = False,
+) -> dict[str, Any]:
+    """Return what is said of ephemeral session keys; the scope only under a salt of its own.
+
+    `name` is that of the scope in the store. With `durable`, only keys of packages could be
+    destroyed, and nothing was revoked.
+    """
+    salt = secrets.token_bytes(16)
+    return {
+        "destroyed": "session-keys",
+        "scope": name,
+        "subject": {"salt": _text(salt), "sha256": _subject(scope, salt)},
+        "sids": [{"sid": sid, "began": began(base64url.decode(sid.encode()))} for sid in sids],
+        "revoked": {
+            "not_before": not_before,
+            "store": revoked_in_store,
+            "keyring": revoked_in_keyring,
+        },
+        "shared_store": shared,
+        "not_covered": [*(_DURABLE if durable else ()), *_STORE_COPIES],
+    }
+
+
+def of_kek(entry: KekEntry) -> dict[str, Any]:
+    """Return what is said of a KEK that was destroyed."""
+    return {
+        "destroyed": "kek",
+        "kek": entry.id,
+        "number": entry.number,
+        "created": entry.created,
+        "not_covered": list(_KEK_COPIES),
+    }
+
+
+def sign(said: Mapping[str, Any], record_key: RecordKey, *, now: int) -> str:
+    """Return the receipt, made at `now` (seconds since 1970)."""
+    seed = derivation.receipt_seed(record_key)
+    public = _public(Ed25519PrivateKey.from_private_bytes(seed).public_key())
+    claims = {"iss": "sealyard", "iat": now, "jti": secrets.token_hex(16), **said}
+    return signature.sign(claims, {"d": _text(seed)}, public, typ=TYP).decode()
+
+
+def public_jwk(record_key: RecordKey) -> dict[str, str]:
+    """Return the public JWK that verifies the receipts of a keyring."""
+    seed = derivation.receipt_seed(record_key)
+    return _public(Ed25519PrivateKey.from_private_bytes(seed).public_key()).to_jwk()
+
+
+def verified(text: bytes, jwk: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return what a receipt says; None unless the key of that JWK has signed it."""
+    try:
+        public = public_key.from_members(jwk)
+    except ParticipantError:
+        return None
+    return signature.verified(text.strip(), public, typ=TYP)
+
+
+def is_about(said: Mapping[str, Any], scope: Scope) -> bool:
+    """Whether a receipt of session keys is about that conversation; it takes no key to tell."""
+    subject = said.get("subject")
+    if not isinstance(subject, dict):
+        return False
+    salt = decoded(subject.get("salt"))
+    forms = (scope, scope.as_text()) if scope.joined else (scope,)
+    return salt is not None and subject.get("sha256") in [_subject(one, salt) for one in forms]
+
+
+def _subject(scope: Scope, salt: bytes) -> str:
+    return _text(hashlib.sha256(salt + scope.encode()).digest())
+
+
+def _public(key: Ed25519PublicKey) -> PublicKey:
+    point = _text(key.public_bytes_raw())
+    return public_key.from_members({"kty": "OKP", "crv": "Ed25519", "x": point})
+
+
+def _text(data: bytes) -> str:
+    return base64url.encode(data).decode()

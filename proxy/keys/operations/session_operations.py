@@ -1,0 +1,346 @@
+"""What operators ask of the sessions of one scope: show, create, rotate, revoke.
+
+A revocation is refused by this process at once, by those that share the store as soon as they hear
+of it or ask again, and for good once it stands in the keyring: what stands only in a store dies
+with it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, Final, Literal
+
+from ...core.crypto import base64url
+from ...core.crypto.context import Scope
+from ...core.crypto.derivation import audit_key
+from ...core.crypto.joined_names import some_from_json, to_json
+from ...core.edits.key_needs import Needs
+from ...core.errors import KeyUnavailable, NotErasable, SealyardError
+from ..audit import AuditLog, Value
+from ..end_to_end import rotation_marker
+from ..end_to_end.package_store import PackageShelf
+from ..keyring import file
+from ..keyring.keyring import Keyring
+from ..keyring.roots import RootProvider
+from ..sessions import joined_scopes
+from ..sessions.sessions import Sessions
+from ..sessions.settings import SessionView
+from . import erase_receipt
+
+Action = Literal["show", "create", "rotate", "revoke", "erase", "hear"]
+
+Keep = Callable[[str, int], None]
+"""Writes into the keyring's file that the sessions of a scope's name from before a time (seconds
+since 1970) are revoked. It blocks; raises SealyardError."""
+
+StillOpen = Literal["others-late", "others-not-told", "lost-with-store"]
+STILL_OPEN: Final[Mapping[StillOpen, str]] = {
+    "others-late": "processes that did not hear of it may open for `others_within` seconds more",
+    "others-not-told": "no store tells other processes: they open until they load the keyring",
+    "lost-with-store": "it is not in the keyring: where the store's contents go, it goes too",
+}
+"""What a revocation does not bind yet, or not for good."""
+
+UNKNOWN: Final = (
+    "nothing is known of this scope: it has no current session and no revocation. It is as good as"
+    " any other, if it is meant; if not, look at how its tenant and conversation are written"
+)
+
+REVOKE_MARGIN_SECONDS: Final = 1
+"""Session ids count whole seconds: what began in this second is revoked with the one to come."""
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """What is asked about a scope. `not_before` (seconds since 1970) is for `revoke`.
+
+    `keep` says whether a revocation is to be written to the store and the keyring as well; of
+    several workers one does. `hear` makes a worker ask anew that another one has changed something.
+    """
+
+    action: Action
+    scope: Scope
+    not_before: int = 0
+    keep: bool = True
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the call as JSON holds it, for another process."""
+        said = {"action": self.action, "not_before": self.not_before, "keep": self.keep}
+        return {**said, **scope_to_json(self.scope)}
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> Call:
+        """Return the call that another process of the same version sent."""
+        scope = scope_from_json(value)
+        return cls(value["action"], scope, value["not_before"], value["keep"])
+
+
+@dataclass(frozen=True, slots=True)
+class SessionFacts:
+    """A session that seals: its id, its KEK (None: ephemeral), its times (seconds since 1970)."""
+
+    sid: str
+    kek: str | None
+    began: int
+    soft_end: int
+    sealed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """How the sessions of a scope stand now; `scope` is its name in the store, which tells nothing.
+
+    `agreed` tells whether other processes take a new session too; None where nobody else could.
+    `store` tells whether the store holds a revocation, read back and verified; `durable` whether it
+    stands in the keyring, and `problem` why not; `open` what it does not bind yet, and
+    `others_within` how many seconds that may last. `unknown` is True where nothing was known of the
+    scope. `erased` are the ids of session keys that were destroyed, `receipt` the
+    signed statement of it (a compact JWS), and `key` the public JWK that verifies it.
+    """
+
+    scope: str
+    not_before: int
+    sessions: tuple[SessionFacts, ...] = ()
+    agreed: bool | None = None
+    store: bool | None = None
+    durable: bool | None = None
+    problem: str = ""
+    open: tuple[StillOpen, ...] | None = None
+    others_within: float | None = None
+    unknown: bool | None = None
+    erased: tuple[str, ...] | None = None
+    receipt: str = ""
+    key: dict[str, str] | None = None
+
+    @property
+    def reaches_others(self) -> bool:
+        """Whether a revocation is known anywhere but in this process."""
+        return bool(self.store or self.durable)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the answer as JSON holds it, without what does not apply."""
+        return {key: value for key, value in asdict(self).items() if value not in (None, "")}
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> Answer:
+        """Return the answer that another process of the same version sent."""
+        sessions = tuple(SessionFacts(**one) for one in value["sessions"])
+        lists: dict[str, Any] = {
+            name: tuple(value[name]) for name in ("erased", "open") if name in value
+        }
+        return cls(**{**value, "sessions": sessions, **lists})
+
+    def joined(self, other: Answer) -> Answer:
+        """Return this answer with what another worker holds as well."""
+        held = {one.sid: one for one in self.sessions}
+        for one in other.sessions:
+            before = held[one.sid].sealed if one.sid in held else 0
+            held[one.sid] = replace(one, sealed=before + one.sealed)
+        return replace(
+            self,
+            not_before=max(self.not_before, other.not_before),
+            sessions=tuple(held.values()),
+            unknown=(self.unknown and other.unknown) or None,
+        )
+
+
+class Desk:
+    """Answers calls for the sessions of one process."""
+
+    def __init__(self, sessions: Sessions, keep: Keep) -> None:
+        """Take the sessions, and what writes a revocation into the keyring's file."""
+        self._sessions = sessions
+        self._keep = keep
+
+    async def answer(self, call: Call) -> Answer:
+        """Do what is asked.
+
+        Raises KeyUnavailable where an ephemeral session cannot be agreed on or erased,
+        OperatorError for a revocation of a time to come, NotErasable where there are durable
+        sessions and no key packages.
+        """
+        if call.action == "revoke":
+            return await self._revoke(call)
+        if call.action == "erase":
+            return await self._erase(call)
+        agreed: bool | None = None
+        unknown = await self._unknown(call.scope) if call.action == "rotate" else None
+        scope = self._sessions.forms(call.scope)[0]
+        if call.action == "create":
+            await self._sessions.resolve(Needs({scope: 0}))
+        elif call.action == "rotate":
+            turned = await rotation_marker.put(self._sessions, scope)
+            rotated = await self._sessions.rotate(scope)
+            agreed = rotated.agreed and turned if self._sessions.store.shared else None
+        view = self._sessions.view(scope)
+        if call.action == "hear":
+            self._sessions.hear(view.name)
+        return Answer(view.name, view.not_before, _facts(view), agreed, unknown=unknown)
+
+    async def _unknown(self, scope: Scope) -> bool | None:
+        """Return True where nothing is known of a scope, here or in the store; else None."""
+        shelf = PackageShelf(self._sessions, clock=self._sessions.now, notice=lambda _: None)
+        try:
+            for form in self._sessions.forms(scope):
+                if await self._sessions.known(form) or await shelf.listed(form):
+                    return None
+        except KeyUnavailable:
+            return None
+        return True
+
+    async def _revoke(self, call: Call) -> Answer:
+        """Revoke every form of the scope; what is told holds for all of them."""
+        keyring, now = self._sessions.keyring, self._sessions.now()
+        first, *others = [
+            await self._revoke_form(replace(call, scope=form, not_before=before))
+            for form, before in joined_scopes.revocations(call.scope, keyring, now, call.not_before)
+        ]
+        for one in others:
+            first = replace(
+                first,
+                store=first.store and one.store,
+                durable=first.durable and one.durable,
+                problem=first.problem or one.problem,
+                unknown=(first.unknown and one.unknown) or None,
+            )
+        if not call.keep:
+            return first
+        return replace(
+            first,
+            open=_still_open(store=first.store, durable=bool(first.durable)),
+            others_within=self._sessions.revocation_max_age if first.store else None,
+        )
+
+    async def _revoke_form(self, call: Call) -> Answer:
+        unknown = await self._unknown(call.scope)
+        if not call.keep:
+            self._sessions.refuse(call.scope, call.not_before)
+            view = self._sessions.view(call.scope)
+            return Answer(view.name, view.not_before, unknown=unknown)
+        name = self._sessions.view(call.scope).name
+        await self._sessions.write_down("sessions.revoke", scope=name, not_before=call.not_before)
+        taken = await self._sessions.revoke(call.scope, call.not_before)
+        view = self._sessions.view(call.scope)
+        durable, problem = True, ""
+        try:
+            # What stands in the keyring is what was asked for, or what was already revoked.
+            await asyncio.to_thread(self._keep, view.name, view.not_before)
+        except SealyardError as error:
+            durable, problem = False, error.reason
+        store = taken if self._sessions.store.shared else None
+        return Answer(
+            view.name,
+            view.not_before,
+            store=store,
+            durable=durable,
+            problem=problem,
+            unknown=unknown,
+        )
+
+    async def _erase(self, call: Call) -> Answer:
+        """Destroy the keys, and refuse them wherever a copy may come from: both, or an error.
+
+        Where sessions are durable, that is the keys in packages alone. Nothing is refused then,
+        since it would be refused to the durable ones as well.
+        """
+        sessions, scope = self._sessions, call.scope
+        shelf = PackageShelf(sessions, clock=sessions.now, notice=lambda _: None)
+        forms = sessions.forms(scope)
+        if not call.keep:
+            if sessions.ephemeral:
+                await self._revoke(call)
+                for form in forms:
+                    sessions.let_go(form)
+            view = sessions.view(forms[0])
+            return Answer(view.name, view.not_before)
+        listed = [one for form in forms for one in await shelf.listed(form)]
+        if not sessions.ephemeral and not listed:
+            raise NotErasable
+        name = sessions.view(forms[0]).name
+        await sessions.write_down("sessions.erase", scope=name)
+        revoked = Answer(name, 0, unknown=await self._unknown(scope))
+        gone: tuple[str, ...] = ()
+        if sessions.ephemeral:
+            revoked = await self._revoke(call)
+        for form in forms:
+            if sessions.ephemeral:
+                gone += await sessions.erase(form)
+            gone += await shelf.erase(form)
+            # Who has a key of such a package in memory goes on with another one.
+            await rotation_marker.put(sessions, form)
+        await sessions.write_down("sessions.erased", scope=name, keys=len(gone))
+        unknown = None if gone else revoked.unknown
+        return self._with_receipt(scope, replace(revoked, erased=gone, unknown=unknown))
+
+    def _with_receipt(self, scope: Scope, answer: Answer) -> Answer:
+        sessions, key = self._sessions, self._sessions.keyring.record_key
+        said = erase_receipt.of_sessions(
+            scope,
+            answer.erased or (),
+            name=answer.scope,
+            not_before=answer.not_before,
+            revoked_in_store=answer.store,
+            revoked_in_keyring=bool(answer.durable),
+            shared=sessions.store.shared,
+            durable=not sessions.ephemeral,
+        )
+        signed = erase_receipt.sign(said, key, now=int(sessions.now()))
+        return replace(answer, receipt=signed, key=erase_receipt.public_jwk(key))
+
+
+def scope_to_json(scope: Scope) -> dict[str, Any]:
+    """Return the names of a scope as JSON holds them, for another process."""
+    return {"tenant": to_json(scope.tenant), "conversation": to_json(scope.conversation)}
+
+
+def scope_from_json(value: Mapping[str, Any]) -> Scope:
+    """Return the scope that another process of the same version named."""
+    return Scope(some_from_json(value["tenant"]), some_from_json(value["conversation"]))
+
+
+def latest_not_before(now: float) -> int:
+    """Return the time (seconds since 1970) before which every session made until now began."""
+    return int(now) + REVOKE_MARGIN_SECONDS
+
+
+def _still_open(*, store: bool | None, durable: bool) -> tuple[StillOpen, ...]:
+    found: list[StillOpen] = ["others-late" if store else "others-not-told"]
+    return tuple(found if durable else [*found, "lost-with-store"])
+
+
+def _facts(view: SessionView) -> tuple[SessionFacts, ...]:
+    session = view.session
+    if session is None:
+        return ()
+    sid = base64url.encode(session.sid).decode()
+    return (SessionFacts(sid, session.kek_id, session.created, int(view.soft_end), view.sealed),)
+
+
+@dataclass(frozen=True, slots=True)
+class Keeper:
+    """Changes the keyring at `path`; what cannot be written to the audit log is not done."""
+
+    path: Path
+    root: RootProvider
+    audit: AuditLog
+    clock: Callable[[], float] = time.time
+
+    def revoke(self, name: str, not_before: int) -> None:
+        """Keep that the sessions of `name` from before `not_before` (seconds) are revoked.
+
+        It blocks, for about 0.3 s under a passphrase. Raises KeyringError or UnfitEnvironment,
+        naming the file; then the keyring is as it was.
+        """
+
+        def change(keyring: Keyring) -> Keyring:
+            changed = keyring.revoke(name, not_before, now=int(self.clock()))
+            key, path = audit_key(keyring.record_key), str(self.path)
+            told: dict[str, Value] = {"keyring": path, "scope": name, "not_before": not_before}
+            self.audit.write(key, "keys.revoke", **told)
+            return changed
+
+        file.update_keyring(self.path, self.root, change)

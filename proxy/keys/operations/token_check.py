@@ -1,0 +1,131 @@
+"""What a keyring can tell of one stored token: its KEK, whether it opens, its session key.
+
+Revocations that stand in the keyring are honoured. What stands only in a store is not known here.
+"""
+
+from __future__ import annotations
+
+import json
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Final
+
+from ...core.crypto import base64url, derivation, token
+from ...core.crypto.aead import Aead
+from ...core.crypto.context import Context, Scope
+from ...core.crypto.secret import SessionKey
+from ...core.crypto.token import KeyId, Token
+from ...core.errors import OpenFailed
+from ..keyring.keyring import KekEntry, Keyring
+from ..sessions import joined_scopes
+from ..sessions.agreement import began
+from ..sessions.durable import durable_session
+from ..stores.records import record_name
+
+OPENS: Final = "opens"
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Which KEK a token names, and `opens` or else the reason why it does not."""
+
+    kek: str
+    reason: str
+
+    @property
+    def opens(self) -> bool:
+        """Whether the token opens."""
+        return self.reason == OPENS
+
+
+def verify(keyring: Keyring, text: bytes, context: Context, *, now: float) -> Verdict:
+    """Return whether `text` is a token that opens for `context`; the plaintext is let go.
+
+    `now` is in seconds since 1970.
+    """
+    kek = "none"
+    try:
+        sealed = token.decode(text)
+        kek = _named(sealed.key_id)
+        entry = _opened_by(keyring, sealed, context, now)
+    except OpenFailed as failure:
+        return Verdict(kek, failure.reason)
+    return Verdict(entry.id, OPENS)
+
+
+def session_jwk(keyring: Keyring, text: bytes, scope: Scope) -> str:
+    """Return the session key of a JWE-form token of `scope` as a JWK, for any JOSE reader.
+
+    Whoever has it reads and forges all messages of that session. Raises OpenFailed unless the token
+    verifies under the key, so that no key is given out for a token that nobody has, and unless the
+    keyring lets its session open.
+    """
+    sealed = token.decode(text)
+    if sealed.form != "jwe":
+        raise OpenFailed("short-form")  # which no JOSE reader knows
+    key_id = sealed.key_id
+    _, key = _unlocked(keyring, sealed, scope)
+    kid = f"{key_id.kek_id}.{base64url.encode(key_id.sid).decode()}"
+    k = base64url.encode(key.reveal()).decode()
+    return json.dumps({"kty": "oct", "use": "enc", "kid": kid, "k": k})
+
+
+def _opened_by(keyring: Keyring, sealed: Token, context: Context, now: float) -> KekEntry:
+    """Return the KEK that opens a token in one form of its names; raise OpenFailed for none."""
+    failed = "bad-tag"
+    for form in _forms(keyring, sealed, context):
+        try:
+            candidates = _opening(keyring, sealed, form.scope)
+        except OpenFailed as failure:
+            failed = failure.reason
+            continue
+        for entry in candidates:
+            session = durable_session(entry, sealed.key_id.sid, form.scope)
+            try:
+                session.open(sealed, form, now)
+            except OpenFailed as failure:
+                failed = failure.reason
+            else:
+                return entry
+    raise OpenFailed(failed)
+
+
+def _unlocked(keyring: Keyring, sealed: Token, scope: Scope) -> tuple[KekEntry, SessionKey]:
+    """Return the KEK and the session key under which a token verifies; else raise OpenFailed."""
+    failed = "bad-tag"
+    for form in _forms(keyring, sealed, Context(scope)):
+        try:
+            candidates = _opening(keyring, sealed, form.scope)
+        except OpenFailed as failure:
+            failed = failure.reason
+            continue
+        for entry in candidates:
+            key = derivation.session_key(entry.key, sealed.key_id.sid, form.scope)
+            with suppress(OpenFailed):
+                Aead(key).open(sealed.iv, sealed.sealed, sealed.head)
+                return entry, key
+    raise OpenFailed(failed)
+
+
+def _forms(keyring: Keyring, sealed: Token, context: Context) -> tuple[Context, ...]:
+    """Return the forms in which the names of a token's context may have been sealed."""
+    older = sealed.key_id.created < joined_scopes.joined_since(keyring)
+    return (context, context.as_text()) if context.joined and older else (context,)
+
+
+def _opening(keyring: Keyring, sealed: Token, scope: Scope) -> tuple[KekEntry, ...]:
+    """Return the KEKs that the token may be of; raise OpenFailed where it may not open."""
+    key_id = sealed.key_id
+    candidates = keyring.candidates(kek_id=key_id.kek_id, number=key_id.kek_number)
+    if not candidates:
+        raise OpenFailed("unknown-or-disabled-kek")
+    names = (record_name(one.name_key, scope) for one in keyring.all_names)
+    if began(key_id.sid) < max(map(keyring.not_before, names)):
+        raise OpenFailed("revoked-session")
+    return candidates
+
+
+def _named(key_id: KeyId) -> str:
+    if key_id.kek_id is not None:
+        return key_id.kek_id
+    return "none (ephemeral)" if key_id.kek_number is None else f"number {key_id.kek_number}"

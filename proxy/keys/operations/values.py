@@ -1,0 +1,193 @@
+"""What services ask of values by the admin API: to seal them, and to open tokens."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal, NamedTuple
+
+from ...core.crypto import token
+from ...core.crypto.context import Context, Scope
+from ...core.crypto.joined_names import Name, some_from_json, to_json
+from ...core.crypto.session_cipher import Session
+from ...core.crypto.token import CTY_JSON, Form, Token
+from ...core.edits.edits import AtHand, as_text
+from ...core.edits.key_needs import Attempt, Needs
+from ...core.errors import OpenFailed, Unopened
+from ..sessions.sessions import Sessions
+
+
+class ToSeal(NamedTuple):
+    """A value and what it is to be bound to; `json_value` says that it is a JSON text."""
+
+    plaintext: bytes
+    context: Context
+    json_value: bool = False
+    form: Form = "jwe"
+
+
+class ToOpen(NamedTuple):
+    """The text of a token, and what it must be bound to."""
+
+    text: bytes
+    context: Context
+
+
+class Opened(NamedTuple):
+    """What a token holds, and the content type that it tells."""
+
+    plaintext: bytes
+    cty: str | None
+
+
+async def seal(sessions: Sessions, values: Sequence[ToSeal]) -> list[bytes]:
+    """Return the token of each value; raise KeyUnavailable where a session is not to be had."""
+    needs = Needs(
+        seals=Counter(one.context.scope for one in values),
+        joined=any(one.context.joined for one in values),
+    )
+    at_hand = AtHand(await sessions.resolve(needs))
+    return [_sealed(at_hand, one) for one in values]
+
+
+async def open_tokens(sessions: Sessions, asked: Sequence[ToOpen]) -> list[Opened]:
+    """Return what the tokens hold: of all of them, or of none.
+
+    Raises OpenFailed, which tells in `unopened` what is to be told of the first that did not open;
+    KeyUnavailable where the store does not answer, or nothing is opened just now.
+    """
+    decoded = [(_decoded(one.text), one.context) for one in asked]
+    wanted = frozenset((context.scope, one.key_id) for one, context in decoded)
+    joined = any(context.joined for _, context in decoded)
+    at_hand = AtHand(await sessions.resolve(Needs({}, wanted, joined)))
+    now = sessions.now()
+    opened: list[Opened] = []
+    proven: Counter[Session] = Counter()
+    try:
+        for one, context in decoded:
+            session, plaintext, _ = at_hand.open(one, context, now)
+            proven[session] += 1
+            opened.append(Opened(plaintext, one.cty))
+    except OpenFailed as failed:
+        failed.unopened = tuple(at_hand.unopened)
+        raise
+    sessions.remember(proven)
+    return opened
+
+
+def _sealed(at_hand: AtHand, one: ToSeal) -> bytes:
+    session, context = at_hand.seal_for(one.context)
+    cty = CTY_JSON if one.json_value else None
+    return session.seal(one.plaintext, context, cty=cty, form=one.form)
+
+
+def _decoded(text: bytes) -> Token:
+    try:
+        return token.decode(text)
+    except OpenFailed as failed:
+        failed.unopened = (Unopened(failed.reason, b""),)
+        raise
+
+
+LISTENER: Final = "admin"
+"""Where, for the log and the audit log, tokens were tried that did not open."""
+
+_TELL_AFTER_SECONDS: Final = 0.25
+
+
+class Value(NamedTuple):
+    """A value or a token as a text; `json_value` says that the value is a JSON text."""
+
+    text: str
+    json_value: bool = False
+
+
+class Bound(NamedTuple):
+    """A value to be sealed, or a token to be opened, and its context. `form` is for sealing."""
+
+    value: Value
+    context: Context
+    form: Form = "jwe"
+
+
+@dataclass(frozen=True, slots=True)
+class ValueCall:
+    """What is asked: to seal values, or to open tokens. `request_id` is that of the call."""
+
+    action: Literal["seal", "open"]
+    values: tuple[Bound, ...] = field(repr=False)
+    request_id: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the call as JSON holds it, for another process."""
+        told = [
+            (*one.value, *map(to_json, (*one.context.scope[:2], *one.context[1:4])), one.form)
+            for one in self.values
+        ]
+        return {"action": self.action, "values": told, "request_id": self.request_id}
+
+    @classmethod
+    def from_json(cls, said: dict[str, Any]) -> ValueCall:
+        """Return the call that another process of the same version sent."""
+        made = [
+            Bound(Value(text, json_value), _context(*map(some_from_json, parts)), form)
+            for text, json_value, *parts, form in said["values"]
+        ]
+        return cls(said["action"], tuple(made), said["request_id"])
+
+
+def _context(tenant: Name | None, conversation: Name | None, *parts: Any) -> Context:  # noqa: ANN401 - texts and a name
+    return Context(Scope(tenant, conversation), *parts)
+
+
+class ValueDesk:
+    """Seals and opens with the sessions of this process."""
+
+    def __init__(self, sessions: Sessions) -> None:
+        """Begin with nothing to tell."""
+        self._sessions = sessions
+        self._untold: list[tuple[tuple[Unopened, ...], Attempt]] = []
+
+    async def answer(self, call: ValueCall) -> list[Value]:
+        """Return the tokens of values, or the values of tokens: all of them, or none.
+
+        Raises OpenFailed whatever the cause, KeyUnavailable where a session is not to be had.
+        """
+        if call.action == "seal":
+            return await self._seal(call)
+        try:
+            return await self._open(call)
+        except OpenFailed as failed:
+            unopened = failed.unopened or (Unopened(failed.reason, b""),)
+            self._tell_later(unopened, call.request_id)
+            raise
+
+    def tell(self) -> None:
+        """Tell of the tokens that did not open so far."""
+        untold, self._untold = self._untold, []
+        for unopened, attempt in untold:
+            self._sessions.refused(unopened, attempt)
+
+    async def _seal(self, call: ValueCall) -> list[Value]:
+        asked = [
+            ToSeal(one.value.text.encode(), one.context, one.value.json_value, one.form)
+            for one in call.values
+        ]
+        return [Value(one.decode()) for one in await seal(self._sessions, asked)]
+
+    async def _open(self, call: ValueCall) -> list[Value]:
+        asked = [
+            # What is not ASCII is no token, and is told so like any other text that is none.
+            ToOpen(one.value.text.encode(), one.context)
+            for one in call.values
+        ]
+        opened = await open_tokens(self._sessions, asked)
+        return [Value(as_text(*one), one.cty == CTY_JSON) for one in opened]
+
+    def _tell_later(self, unopened: tuple[Unopened, ...], request_id: str) -> None:
+        # Once the answer is out: by its time nobody can tell what is told.
+        if not self._untold:
+            asyncio.get_running_loop().call_later(_TELL_AFTER_SECONDS, self.tell)
+        self._untold.append((unopened, Attempt(LISTENER, "", "request", request_id)))

@@ -1,0 +1,74 @@
+"""Making key pairs beside the traffic: each in a process of its own, one after the other."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import sys
+from typing import Final
+
+from ...core.crypto import base64url
+from ...core.errors import InternalError, KeyMakerBusy, ParticipantError
+from ..keyring.roots.provider import Passphrase, RootKey
+from . import public_key
+from .public_key import PublicKey, Use
+
+SECONDS: Final = 60.0
+MOST_WAITING: Final = 8
+
+
+class KeyMaker:
+    """Makes one key pair at a time; at most `MOST_WAITING` more wait for their turn."""
+
+    def __init__(self) -> None:
+        """Begin with nothing to do; it belongs to one event loop."""
+        self._turn = asyncio.Lock()
+        self._waiting = 0
+
+    async def make(self, use: Use, opener: Passphrase | RootKey) -> tuple[PublicKey, str]:
+        """Return a new public key, and its private one as encrypted JWK that `opener` opens.
+
+        Raises ParticipantError for a weak passphrase, KeyMakerBusy, and InternalError where the
+        process did not do it within `SECONDS`.
+        """
+        if self._waiting > MOST_WAITING:
+            raise KeyMakerBusy
+        self._waiting += 1
+        try:
+            async with self._turn:
+                return await _make(use, opener)
+        finally:
+            self._waiting -= 1
+
+
+def _told(opener: Passphrase | RootKey) -> dict[str, str]:
+    if isinstance(opener, RootKey):
+        return {"root": base64url.encode(opener.reveal()).decode()}
+    return {"passphrase": opener.reveal().decode()}
+
+
+async def _make(use: Use, opener: Passphrase | RootKey) -> tuple[PublicKey, str]:
+    wanted = {"use": use, **_told(opener)}
+    safe = ("-P",) if sys.flags.safe_path else ()
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, *safe, "-m", f"{__package__}.key_generator_process"),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.DEVNULL,  # a traceback might hold what must not be in a log
+        start_new_session=True,
+    )
+    try:
+        async with asyncio.timeout(SECONDS):
+            told, _ = await process.communicate(json.dumps(wanted).encode())
+        answer = json.loads(told)
+    except (TimeoutError, ValueError):
+        raise InternalError("key-maker-failed") from None
+    finally:
+        if process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                process.kill()
+            await process.wait()
+    if "problem" in answer:
+        raise ParticipantError(answer["problem"])
+    return public_key.from_members(answer["public"]), answer["private"]

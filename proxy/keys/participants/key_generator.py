@@ -1,0 +1,41 @@
+"""What makes one key pair, in a process of its own (see key_generator_process).
+
+Checking an RSA key of 4096 bits holds the interpreter for a quarter of a second, in whatever thread
+it runs, and no message would pass meanwhile. So it is done beside the process that carries traffic,
+and with less right to the CPU. stdin tells what is wanted, stdout holds the result, both as JSON.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Any
+
+from ...core.crypto import base64url
+from ...core.errors import SealyardError
+from ...process.hardening import harden
+from ..keyring.roots.provider import Passphrase, RootKey
+from . import private_key
+from .public_key import USUAL
+
+
+def main() -> None:
+    """Make the pair that stdin asks for."""
+    harden()
+    try:
+        answer = make(json.load(sys.stdin))
+    except SealyardError as error:
+        answer = {"problem": error.reason}
+    json.dump(answer, sys.stdout)
+
+
+def make(wanted: dict[str, Any]) -> dict[str, Any]:
+    """Return the public JWK, and the encrypted private one, of a new pair."""
+    public, sealed = private_key.generate(USUAL[wanted["use"]], _opener(wanted))
+    return {"public": dict(public.required), "private": sealed}
+
+
+def _opener(wanted: dict[str, Any]) -> Passphrase | RootKey:
+    if "root" in wanted:
+        return RootKey(base64url.decode(wanted["root"].encode()))
+    return Passphrase(wanted["passphrase"])

@@ -1,0 +1,181 @@
+"""What operators ask about participants: look, add, rotate, revoke, expire, accept, hand out.
+
+Each change stands in the audit log before it stands in the store.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal, get_args
+
+from ...core.crypto import derivation
+from ...core.errors import KeyringError, ParticipantError, UnknownParticipantKey
+from ..keyring.roots.provider import Passphrase, RootKey
+from . import public_key, registry
+from .key_generation import KeyMaker
+from .participant import Participant, ParticipantKey
+from .pins import PinBook, Pins
+from .public_key import Use
+from .registry import Change, Participants
+
+ParticipantAction = Literal["find", "add", "rotate", "revoke", "expire", "accept", "private"]
+ACTIONS: tuple[ParticipantAction, ...] = get_args(ParticipantAction)
+
+Write = Callable[[str, Mapping[str, str]], Awaitable[None]]
+"""Writes an event and its values into the audit log; raises SealyardError where that fails."""
+
+
+@dataclass(frozen=True, slots=True)
+class ParticipantCall:
+    """What is asked about a participant. Times are seconds since 1970, 0 where there is none.
+
+    For `add` and `rotate`: the public `jwk` that they made themselves, or else what the private key
+    of a new pair is to be under: the `passphrase`, or the `keyring`. `seconds` is the grace of
+    `rotate` and the time of `expire`. `kid` names the key of the other actions.
+    """
+
+    action: ParticipantAction
+    participant: str
+    device: str = "main"
+    use: Use = "enc"
+    expires: int = 0
+    jwk: Mapping[str, Any] | None = None
+    passphrase: str | None = field(default=None, repr=False)
+    keyring: bool = False
+    kid: str = ""
+    reason: str = ""
+    seconds: int = 0
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the call as JSON holds it, for another process."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> ParticipantCall:
+        """Return the call that another process of the same version sent."""
+        return cls(**value)
+
+
+@dataclass(frozen=True, slots=True)
+class ParticipantAnswer:
+    """How a participant stands now; `name` is their record's, which tells nothing.
+
+    `kid` is the key that was added, changed or asked for; `pins` tell which keys are accepted,
+    where that was looked up.
+    """
+
+    name: str
+    participant: Participant
+    kid: str = ""
+    pins: Pins = field(default_factory=Pins)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the answer as JSON holds it, for another process."""
+        keys = [registry.key_members(one) for one in self.participant.keys]
+        pins = {"enc": sorted(self.pins.enc), "sig": sorted(self.pins.sig)}
+        told = {"name": self.name, "kid": self.kid, "epoch": self.participant.epoch}
+        return {**told, "keys": keys, "pins": pins}
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> ParticipantAnswer:
+        """Return the answer that another process of the same version sent."""
+        keys = tuple(registry.key_of(one) for one in value["keys"])
+        pins = Pins(0, *(frozenset(value["pins"][use]) for use in ("enc", "sig")))
+        return cls(value["name"], Participant(value["epoch"], keys), value["kid"], pins)
+
+
+class ParticipantDesk:
+    """Answers calls in the process that has the store. `clock` returns seconds since 1970."""
+
+    def __init__(
+        self,
+        participants: Participants,
+        pins: PinBook,
+        maker: KeyMaker,
+        write: Write,
+        *,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        """Take the collaborators, who see to it that a change counts here at once."""
+        self._participants = participants
+        self._pins = pins
+        self._maker = maker
+        self._write = write
+        self._clock = clock
+
+    async def answer(self, call: ParticipantCall) -> ParticipantAnswer:
+        """Do what is asked.
+
+        Raises ParticipantError for what cannot be, UnknownParticipantKey for a key that is not
+        there, and UnfitEnvironment where the audit log cannot be written; then nothing is changed.
+        """
+        name = self._participants.name(call.participant)
+        if call.action == "find":
+            found = await self._participants.find(call.participant)
+            return ParticipantAnswer(name, found, pins=await self._pins.find(name))
+        if call.action == "private":
+            return await self._hand_out(name, call)
+        if call.action == "accept":
+            return await self._accept(name, call)
+        kid, change = await self._change(call)
+        change(await self._participants.find(call.participant))  # what is refused is no event
+        await self._write(f"participants.{call.action}", {"participant": name, "kid": kid})
+        after = await self._participants.change(call.participant, change)
+        return ParticipantAnswer(name, after, kid, await self._pins.find(name))
+
+    async def _accept(self, name: str, call: ParticipantCall) -> ParticipantAnswer:
+        participant = await self._participants.find(call.participant)
+        key = participant.find(call.kid)
+        self._pins.require_acceptable(name, key, self._clock())
+        await self._write("participants.accept", {"participant": name, "kid": call.kid})
+        return ParticipantAnswer(name, participant, call.kid, await self._pins.accept(name, key))
+
+    async def _hand_out(self, name: str, call: ParticipantCall) -> ParticipantAnswer:
+        participant = await self._participants.find(call.participant)
+        if not participant.find(call.kid).private:
+            raise UnknownParticipantKey("only the public part of that key is here")
+        await self._write("participants.private", {"participant": name, "kid": call.kid})
+        return ParticipantAnswer(name, participant, call.kid)
+
+    async def _change(self, call: ParticipantCall) -> tuple[str, Change]:
+        now = int(self._clock())
+        if call.action == "revoke":
+            return call.kid, lambda one: one.revoke(call.kid, call.reason, now)
+        if call.action == "expire":
+            return call.kid, lambda one: one.expire(call.kid, call.seconds or now)
+        key = await self._new_key(call)
+        if call.action == "rotate":
+            return key.public.kid, lambda one: one.rotate(key, grace=call.seconds)
+        return key.public.kid, lambda one: one.add(key)
+
+    async def _new_key(self, call: ParticipantCall) -> ParticipantKey:
+        private = ""
+        if call.jwk is not None:
+            public = public_key.from_members(call.jwk, call.use)
+            if public.use != call.use:
+                raise ParticipantError(f"the key is for use {public.use}")
+        elif call.keyring or call.passphrase is not None:
+            public, private = await self._maker.make(call.use, self._opener(call))
+        else:
+            raise ParticipantError(
+                "neither a public key nor what a new pair is to be under is given"
+            )
+        now = int(self._clock())
+        return ParticipantKey(public, call.device, now, private=private, expires=call.expires)
+
+    def _opener(self, call: ParticipantCall) -> Passphrase | RootKey:
+        if call.passphrase is not None:
+            return _passphrase(call.passphrase)
+        record_key = self._participants.keyring.record_key
+        return RootKey(derivation.private_key_wrapping(record_key))
+
+
+def _passphrase(text: str) -> Passphrase:
+    try:
+        passphrase = Passphrase(text)
+        passphrase.require_strength()
+    except KeyringError as error:
+        raise ParticipantError(error.reason) from None
+    return passphrase

@@ -1,0 +1,112 @@
+"""Records of participants in the store, changed on top of whatever others changed meanwhile."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, Generic, Protocol, TypeVar
+
+from ...core.crypto.secret import RecordKey
+from ...core.errors import ParticipantError, ParticipantsUnavailable
+from ..keyring.keyring import Keyring
+from ..stores import StoreFailed
+from ..stores.guarded import GuardedStore
+from ..stores.records import RecordRefused
+
+_MOST_TRIES: Final = 16
+
+
+class Kept(Protocol):
+    """What a record holds; `epoch` grows with every change."""
+
+    @property
+    def epoch(self) -> int:
+        """How often it was changed."""
+
+
+T = TypeVar("T", bound=Kept)
+
+
+@dataclass(frozen=True, slots=True)
+class Form(Generic[T]):
+    """How a kind of record is written: under its name, with the record key.
+
+    `none` is what stands where nothing was written; `at` returns a value with another epoch;
+    `decode` raises RecordRefused. `what` names the kind in errors.
+    """
+
+    what: str
+    none: T
+    at: Callable[[T, int], T]
+    encode: Callable[[T, str, RecordKey], bytes]
+    decode: Callable[[bytes, str, RecordKey], T]
+
+
+class Notes(Generic[T]):
+    """Finds and changes records of one form, in a store that others share.
+
+    `changed` is told the name of each record that was changed by this object.
+    """
+
+    def __init__(
+        self, store: GuardedStore, keyring: Keyring, form: Form[T], changed: Callable[[str], None]
+    ) -> None:
+        """Take the collaborators; nothing is asked yet."""
+        self._store = store
+        self._keyring = keyring
+        self._form = form
+        self._changed = changed
+
+    async def find(self, name: str) -> T:
+        """Return what stands under a name.
+
+        Raises ParticipantError where the store does not answer, or holds what is not ours.
+        """
+        return self._decode(await self._note(name, b"", 0), name)
+
+    async def change(self, name: str, before: T, change: Callable[[T], T]) -> T:
+        """Make a change on top of `before`, or of what stands there by now; return what is then.
+
+        Raises ParticipantError as `find` and `change` do; then nothing is changed.
+        """
+        # As it stands if this version wrote it; else the store returns what does, to be read anew.
+        seen = self._encode(before, name) if before.epoch else None
+        for _ in range(_MOST_TRIES):
+            after = change(before)
+            if after == before:
+                return before
+            after = self._form.at(after, before.epoch + 1)
+            record = self._encode(after, name)
+            held = await self._note(name, record, after.epoch, seen=seen, tell=True)
+            if held == record:
+                self._changed(name)
+                return after
+            before, seen = self._decode(held, name), held
+        raise ParticipantError(f"others change {self._form.what} all the time: try again")
+
+    def _encode(self, value: T, name: str) -> bytes:
+        return self._form.encode(value, name, self._keyring.record_key)
+
+    async def _note(
+        self,
+        name: str,
+        record: bytes,
+        epoch: int,
+        *,
+        seen: bytes | None = None,
+        tell: bool = False,
+    ) -> bytes | None:
+        try:
+            return await self._store.note(name, record, epoch, seen=seen, tell=tell)
+        except StoreFailed as failed:
+            raise ParticipantsUnavailable(f"the store does not answer: {failed}") from None
+
+    def _decode(self, record: bytes | None, name: str) -> T:
+        if record is None:
+            return self._form.none
+        try:
+            return self._form.decode(record, name, self._keyring.record_key)
+        except RecordRefused as refused:
+            raise ParticipantError(
+                f"the record of {self._form.what} is refused: {refused}"
+            ) from None

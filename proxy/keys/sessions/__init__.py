@@ -1,0 +1,1 @@
+"""Session keys: sealing, opening, agreement and revocation state."""

@@ -1,0 +1,202 @@
+"""Agreeing with other processes, over the store, on the session that seals for a scope.
+
+The store is asked and never trusted: a record that is forged, stale or unfit is replaced, and when
+that fails too, or the store is down, there is no agreement. For durable keys that costs nothing but
+sharing, since the key is derived from the keyring in any case.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from typing import Final
+
+from ...core.crypto.aead import unwrap, wrap
+from ...core.crypto.derivation import SID_BYTES
+from ...core.crypto.secret import KEY_BYTES, Kek, SessionKey
+from ...core.errors import KeysFull, OpenFailed
+from ..keyring.keyring import Keyring, RandomBytes
+from ..lru_map import BoundedMap
+from ..stores import Held, Offer, StoreFailed, StoreFull, records
+from ..stores.guarded import GuardedStore, Notice
+from ..stores.records import RecordRefused, RecordUnknown, SessionRecord
+from . import joined_scopes
+from .revocation_state import Standing, Standings
+from .settings import MAX_AGE_SECONDS, MAX_SKEW_SECONDS, SessionSettings
+
+
+def with_key(record: SessionRecord, name: str, kek: Kek, key: SessionKey) -> SessionRecord:
+    """Return the record of the conversation `name` with its key, wrapped under `kek`."""
+    return replace(record, wrapped=wrap(kek, key, record.sid, identity=record.identity(name)))
+
+
+def key_of_record(record: SessionRecord, name: str, keyring: Keyring) -> SessionKey | None:
+    """Return the record's session key; None where its KEK may not open, or did not wrap it."""
+    for entry in keyring.candidates(number=record.kek_number):
+        with suppress(OpenFailed):
+            return unwrap(entry.key, record.wrapped, record.sid, identity=record.identity(name))
+    return None
+
+
+_SID_TIME_BYTES: Final = 4
+_KNOWN_EPOCHS: Final = 100_000
+_MOST_TRIES: Final = 3
+"""So often is a session put in the place of one that does not fit, while others do the same."""
+
+
+@dataclass(frozen=True, slots=True)
+class Agreed:
+    """The session agreed on: its id and when this process stops sealing with it (since 1970).
+
+    Only an ephemeral session has a key here, and a hard end; a durable one is derived.
+    """
+
+    sid: bytes
+    soft_end: float
+    key: SessionKey | None = None
+    hard_end: float = 0.0
+    made: bool = False
+    """Whether it began here and now."""
+    shared: bool = True
+    """Whether other processes can know of it."""
+
+
+Fits = Callable[[bytes], bool]
+"""Tells whether the caller can use the session of that id."""
+
+
+class Agreement:
+    """Finds or makes the current session of a scope. `clock` returns seconds since 1970."""
+
+    def __init__(  # noqa: PLR0913 - what the sessions hand in, each by name
+        self,
+        store: GuardedStore,
+        settings: SessionSettings,
+        standings: Standings,
+        *,
+        clock: Callable[[], float],
+        random: RandomBytes,
+        notice: Notice,
+        ephemeral: bool,
+    ) -> None:
+        """Take the collaborators; nothing is asked yet."""
+        self._store = store
+        self._settings = settings
+        self._standings = standings
+        self._clock = clock
+        self._random = random
+        self._notice = notice
+        self._ephemeral = ephemeral
+        self._epochs: BoundedMap[str, int] = BoundedMap(_KNOWN_EPOCHS)
+
+    async def current(self, standing: Standing, keyring: Keyring, fits: Fits) -> Agreed | None:
+        """Return the session that stands in the store and fits, or else a new one in its place.
+
+        What the store says of revocations is learned first. None when there is no agreement.
+        Raises KeysFull where the store has no room for an ephemeral one.
+        """
+        try:
+            offer = self._offer(standing, keyring)
+            held = await self._store.get_or_create(offer)
+            for _ in range(_MOST_TRIES):
+                agreed = self._accept(held, standing, keyring, offer)
+                if agreed is not None and fits(agreed.sid):
+                    return agreed
+                # Made anew, so that its epoch is above the one just seen.
+                offer = self._offer(standing, keyring)
+                held = await self._store.replace(offer, seen=held.record)
+            agreed = self._accept(held, standing, keyring, offer)
+        except StoreFull:
+            if self._ephemeral:
+                raise KeysFull("store-full") from None
+            return None
+        except (StoreFailed, RecordUnknown):
+            return None
+        return agreed if agreed is not None and fits(agreed.sid) else None
+
+    def alone(self, standing: Standing, keyring: Keyring) -> Agreed:
+        """Return a session that nobody else knows of; of use for durable keys alone."""
+        record = self._new_record(standing, keyring)
+        return Agreed(record.sid, record.soft_end / 1000, made=True, shared=False)
+
+    def _offer(self, standing: Standing, keyring: Keyring) -> Offer:
+        record = self._new_record(standing, keyring)
+        if self._ephemeral:
+            record = with_key(
+                record, standing.name, keyring.primary.key, SessionKey(self._random(KEY_BYTES))
+            )
+        return Offer(
+            standing.name,
+            records.encode_session(record, standing.name, keyring.record_key),
+            record.epoch,
+            record.soft_end - record.created,
+            record.key_id,
+            record.hard_end - record.created if self._ephemeral else 0,
+            record.created,
+        )
+
+    def _new_record(self, standing: Standing, keyring: Keyring) -> SessionRecord:
+        now = self._clock()
+        created = int(now * 1000)
+        soft_end = created + self._settings.ttl * 1000
+        # What was revoked this very second must not revoke what comes after it.
+        begins = max(int(now), standing.not_before, joined_scopes.floor(keyring, now))
+        sid = begins.to_bytes(_SID_TIME_BYTES) + self._random(SID_BYTES - _SID_TIME_BYTES)
+        return SessionRecord(
+            # A process that has seen no epoch yet must not fall behind those that have.
+            epoch=max((self._epochs.get(standing.name) or 0) + 1, created),
+            created=created,
+            soft_end=soft_end,
+            hard_end=soft_end + self._settings.grace * 1000,
+            kek_number=keyring.primary.number,
+            sid=sid,
+        )
+
+    def _accept(
+        self, held: Held, standing: Standing, keyring: Keyring, offer: Offer
+    ) -> Agreed | None:
+        """Return the session of an authentic record that is not stale; None for any other."""
+        self._standings.learn(standing, held.revocation, self._notice)
+        try:
+            record = records.decode_session(held.record, standing.name, keyring.record_key)
+        except RecordUnknown as unknown:
+            self._notice(str(unknown))
+            raise
+        except RecordRefused as refused:
+            self._notice(str(refused))
+            return None
+        if record.epoch < (self._epochs.get(standing.name) or 0):
+            self._notice("record-stale")
+            return None
+        self._epochs.put(standing.name, record.epoch)
+        agreed = self._usable(record, held, standing, keyring)
+        ours = agreed is not None and held.record == offer.record
+        return replace(agreed, made=True) if agreed is not None and ours else agreed
+
+    def _usable(
+        self, record: SessionRecord, held: Held, standing: Standing, keyring: Keyring
+    ) -> Agreed | None:
+        now = self._clock()
+        start = began(record.sid)
+        soft_end = min(
+            now + held.remaining_ms / 1000, record.soft_end / 1000, start + MAX_AGE_SECONDS
+        )
+        # An id from the future would outlive its 24 hours and escape revocation.
+        if soft_end <= now or start > now + MAX_SKEW_SECONDS:
+            return None
+        if record.kek_number != keyring.primary.number or bool(record.wrapped) != self._ephemeral:
+            return None
+        if not self._ephemeral:
+            return Agreed(record.sid, soft_end)
+        key = key_of_record(record, standing.name, keyring)
+        if key is None:
+            return None
+        grace_ms = record.hard_end - record.soft_end
+        hard_end = min(now * 1000 + held.remaining_ms + grace_ms, record.hard_end) / 1000
+        return Agreed(record.sid, soft_end, key, hard_end)
+
+
+def began(sid: bytes) -> int:
+    """Return when a session began, in seconds since 1970, as its id says."""
+    return int.from_bytes(sid[:_SID_TIME_BYTES])

@@ -1,0 +1,144 @@
+"""Durable sessions: derived from a KEK, the session id and the scope, so no store holds them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Final
+
+from ...core.crypto import derivation
+from ...core.crypto.context import Scope
+from ...core.crypto.secret import KEY_BYTES, Kek
+from ...core.crypto.session_cipher import Session
+from ...core.crypto.token import KeyId
+from ..keyring.keyring import KekEntry, Keyring, RandomBytes
+from ..lru_map import BoundedMap
+from .agreement import began
+
+TRIED_SESSIONS: Final = 256
+"""So many sessions are kept under which no tag has verified yet."""
+
+_Place = tuple[Scope, bytes]
+"""A session among all: its scope, and the ids of the KEKs that it may be of before its own id."""
+
+
+def durable_session(entry: KekEntry, sid: bytes, scope: Scope) -> Session:
+    """Return the session `sid` (12 bytes) of `scope` under a KEK."""
+    key = derivation.session_key(entry.key, sid, scope)
+    return Session(key, sid=sid, scope=scope, kek_id=entry.id, kek_number=entry.number)
+
+
+class _Source:
+    """What sessions are derived from, and why they must not open, if they are decoys.
+
+    Where a keyring was merged, there may be several KEKs, which are tried one after the other.
+    """
+
+    __slots__ = ("entries", "prefix", "refusal")
+
+    def __init__(self, entries: tuple[KekEntry, ...], refusal: str | None) -> None:
+        self.entries = entries
+        self.prefix = b"".join(_prefix(entry.id) for entry in entries)
+        self.refusal = refusal
+
+
+class DurableSessions:
+    """Finds the sessions of durable tokens to be opened, and decoys for those that must not open.
+
+    Decoys are derived from a random KEK of this process and kept as any other session is, so that
+    refusing takes as long as trying does, the first time and later. For the same reason there are
+    as many to be tried for each name as for the one that stands for the most KEKs. A session is
+    kept for long once a tag has verified under it. Until then it is one of a few hundred, decoys
+    among them: anyone can name session ids that never were, and must not drive out those that are.
+    """
+
+    def __init__(self, keyring: Keyring, limit: int, *, random: RandomBytes) -> None:
+        """Begin empty; at most `limit` sessions are kept for long."""
+        self._decoy = KekEntry("", 0, 0, "disabled", Kek(random(KEY_BYTES)))
+        self._sources: dict[str | int | None, _Source] = {}
+        self._unknown = self._revoked = _Source((self._decoy,), None)
+        self._padding: tuple[KekEntry, ...] = ()
+        self._proven: BoundedMap[_Place, Session] = BoundedMap(limit)
+        self._tried: BoundedMap[_Place, Session] = BoundedMap(TRIED_SESSIONS)
+        self.replace_keyring(keyring)
+
+    def __len__(self) -> int:
+        """Return how many sessions are at hand under which a tag has verified."""
+        return len(self._proven)
+
+    def knows(self, scope: Scope) -> bool:
+        """Whether a tag has verified here under a session of the scope; it looks at all of them."""
+        return any(session.scope == scope for session in self._proven.entries())
+
+    def find(self, scope: Scope, key_id: KeyId, not_before: int) -> tuple[Session, str | None]:
+        """Return the session of a token, or a decoy and why the token must not open."""
+        sid, kek_id, kek_number = key_id
+        named = self._sources.get(kek_number if kek_id is None else kek_id, self._unknown)
+        source = (named, self._revoked)[began(sid) < not_before]  # as long for either
+        place = scope, source.prefix + sid
+        proven, tried = self._proven.get(place), self._tried.get(place)  # as much for either
+        session = proven or tried
+        if session is None:
+            session = _derived(source.entries, sid, scope)
+            self._tried.put(place, session)
+        return session, source.refusal
+
+    def decoy(self, scope: Scope, sid: bytes) -> Session:
+        """Return a new decoy for a session that is not durable."""
+        return durable_session(self._decoy, sid, scope)
+
+    def remember(self, session: Session) -> None:
+        """Keep a durable session for long: a tag has verified under it."""
+        if session.kek_id is not None:
+            place = session.scope, _prefix(session.kek_id) + session.sid
+            if self._proven.get(place) is not session:
+                if self._padding and not session.others:
+                    session.others = _all_derived(self._padding, session.sid, session.scope)
+                self._proven.put(place, session)
+                self._tried.forget(place)
+
+    def replace_keyring(self, keyring: Keyring) -> None:
+        """Derive from another keyring, and forget all sessions."""
+        named: dict[str | int | None, list[KekEntry]] = {}
+        for entry in keyring.keks:
+            names: tuple[str | int, ...] = (entry.id, *entry.also, entry.number)
+            for name in names:
+                named.setdefault(name, []).append(entry)
+        self._padding = (self._decoy,) * (max(map(len, named.values())) - 1)
+        self._sources = {name: self._source(entries) for name, entries in named.items()}
+        self._unknown = _Source((self._decoy, *self._padding), "unknown-key")
+        revoked = replace(self._decoy, id="-")  # kept apart from those of unknown KEKs
+        self._revoked = _Source((revoked, *self._padding), "revoked-session")
+        self.clear()
+
+    def _source(self, entries: list[KekEntry]) -> _Source:
+        usable = [entry for entry in entries if entry.state != "disabled"]
+        # Kept apart, by the id, from those that open and from other decoys.
+        decoys = [replace(one, key=self._decoy.key) for one in entries if one not in usable]
+        every = (*usable, *decoys, *self._padding)[: len(self._padding) + 1]
+        return _Source(every, None if usable else "disabled-key")
+
+    def clear(self) -> None:
+        """Forget all sessions."""
+        self._proven.clear()
+        self._tried.clear()
+
+
+def _derived(entries: tuple[KekEntry, ...], sid: bytes, scope: Scope) -> Session:
+    """Return the session under the first KEK, which has those under the others behind it."""
+    session = durable_session(entries[0], sid, scope)
+    if len(entries) > 1:
+        session.others = _all_derived(entries[1:], sid, scope)
+    return session
+
+
+def _all_derived(entries: tuple[KekEntry, ...], sid: bytes, scope: Scope) -> tuple[Session, ...]:
+    return tuple(durable_session(entry, sid, scope) for entry in entries)
+
+
+def _prefix(kek_id: str) -> bytes:
+    """Return what stands for a KEK before session ids.
+
+    The two become new bytes each time: what is compared by identity at one look-up and by value at
+    another would tell a session that was sealed with from one that was only tried.
+    """
+    return kek_id.encode() + b"."

@@ -1,0 +1,233 @@
+"""Ephemeral sessions of tokens to be opened: asked of the store once, kept for a while.
+
+A session that the store has is cached; that it has none is remembered for a moment, so that a
+client who makes ids up does not make us ask for each message. With the store down, what is cached
+opens until its soft end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+from ...core.crypto import base64url
+from ...core.crypto.context import Scope
+from ...core.crypto.secret import RecordKey
+from ...core.crypto.session_cipher import Session
+from ...core.errors import KeyUnavailable
+from ..keyring.keyring import Keyring
+from ..lru_map import BoundedMap
+from ..stores import Held, StoreFailed, records
+from ..stores.guarded import REST_SECONDS, GuardedStore, Notice
+from ..stores.records import RecordRefused
+from . import agreement
+from .agreement import began
+from .kek_usage import KekUse
+from .revocation_state import Standing, Standings
+from .settings import MAX_AGE_SECONDS, MAX_SKEW_SECONDS
+
+ABSENT_SECONDS: Final = 1.0
+MAX_GRACE_SECONDS: Final = 366 * 24 * 3600
+
+
+class _Live(NamedTuple):
+    """A session that the store has, with its ends (seconds since 1970)."""
+
+    session: Session
+    soft_end: float
+    hard_end: float
+
+
+@dataclass(slots=True)
+class _Known:
+    """What the store said of an id: a session, or None that there is none.
+
+    The decoy is tried where there is none, or where it must not open any more.
+    """
+
+    live: _Live | None
+    decoy: Session
+    fresh_until: float
+
+
+class EphemeralSessions:
+    """Finds the sessions of ephemeral tokens. `clock` returns seconds since 1970."""
+
+    def __init__(  # noqa: PLR0913 - what the sessions hand in, each by name
+        self,
+        store: GuardedStore,
+        standings: Standings,
+        limit: int,
+        max_age: float,
+        *,
+        decoy: Callable[[Scope, bytes], Session],
+        clock: Callable[[], float],
+        notice: Notice,
+        use: KekUse,
+    ) -> None:
+        """Begin empty; at most `limit` are kept, each asked for again after `max_age` seconds.
+
+        `decoy` returns what is tried in place of a session of that scope and id.
+        """
+        self._store = store
+        self._standings = standings
+        self._max_age = max_age
+        self._decoy = decoy
+        self._clock = clock
+        self._notice = notice
+        self._use = use
+        self._known: BoundedMap[tuple[Scope, bytes], _Known] = BoundedMap(limit)
+
+    def __len__(self) -> int:
+        """Return how many are known or known to be absent."""
+        return len(self._known)
+
+    def knows(self, scope: Scope) -> bool:
+        """Whether the store had a session of the scope; it looks at all of them."""
+        return any(one.live and one.live.session.scope == scope for one in self._known.entries())
+
+    def at_hand(self, scope: Scope, sid: bytes, now: float) -> bool:
+        """Whether the store need not be asked for this session."""
+        known = self._known.get((scope, sid))
+        return (known is not None and now < known.fresh_until) or not _possible(sid, now)
+
+    def get(
+        self, scope: Scope, sid: bytes, not_before: int, now: float
+    ) -> tuple[Session, str | None]:
+        """Return the session, or a decoy and why the token must not open."""
+        known = self._known.get((scope, sid))
+        if known is None:
+            return self._decoy(scope, sid), "unknown-key"
+        live = known.live
+        if live is None or now >= live.hard_end:
+            return known.decoy, "unknown-key"
+        if began(sid) < not_before:
+            return known.decoy, "revoked-session"
+        return live.session, None
+
+    async def find(
+        self, scope: Scope, standing: Standing, sids: Sequence[bytes], keyring: Keyring
+    ) -> None:
+        """Ask the store, once, for the sessions and for the scope's revocation.
+
+        Raises KeyUnavailable when it does not answer and one of them is not at hand or has ended.
+        """
+        ids = [base64url.encode(sid).decode() for sid in sids]
+        now = self._clock()
+        try:
+            found = await self._store.find(standing.name, ids)
+        except StoreFailed:
+            self._go_on(scope, sids, now)
+            return
+        now = self._clock()
+        standing.fresh_until = max(standing.fresh_until, now + self._max_age)
+        self._standings.learn(standing, found.revocation, self._notice)
+        own = standing.name, keyring.record_key
+        lives = [
+            None if held is None else self._open(held, sid, scope, own, keyring)
+            for sid, held in zip(sids, found.keys, strict=True)
+        ]
+        for former in standing.former:
+            more = await self._formerly(scope, standing, former, sids, keyring)
+            lives = [one or other for one, other in zip(lives, more, strict=True)]
+        for sid, live in zip(sids, lives, strict=True):
+            fresh_until = now + ABSENT_SECONDS
+            if live is not None:
+                fresh_until = min(now + self._max_age, live.hard_end)
+            self._known.put((scope, sid), _Known(live, self._decoy(scope, sid), fresh_until))
+
+    def remember(self, session: Session, soft_end: float, hard_end: float) -> None:
+        """Keep the session that was just agreed on, with its ends (since 1970)."""
+        fresh_until = min(self._clock() + self._max_age, hard_end)
+        decoy = self._decoy(session.scope, session.sid)
+        live = _Live(session, soft_end, hard_end)
+        self._known.put((session.scope, session.sid), _Known(live, decoy, fresh_until))
+
+    def changed(self) -> None:
+        """Ask anew about every session when it is next needed."""
+        for known in self._known.entries():
+            known.fresh_until = 0.0
+
+    def forget(self, scope: Scope) -> None:
+        """Let go of all sessions of a scope at once."""
+        for scope_and_sid, _ in self._known.items():  # noqa: PERF102 - no dict: a copy of its entries
+            if scope_and_sid[0] == scope:
+                self._known.forget(scope_and_sid)
+
+    def bury(self, now: float) -> Iterator[None]:
+        """Let go of the sessions that are over or revoked, and of what was absent a while ago.
+
+        It takes a few at each step.
+        """
+
+        def over(known: _Known) -> bool:
+            if known.live is None:
+                return now >= known.fresh_until
+            session = known.live.session
+            revoked = session.created < self._standings.not_before(session.scope)
+            return revoked or now >= known.live.hard_end
+
+        yield from self._known.dropping(over)
+
+    def clear(self) -> None:
+        """Forget all."""
+        self._known.clear()
+
+    def _go_on(self, scope: Scope, sids: Sequence[bytes], now: float) -> None:
+        for sid in sids:
+            known = self._known.get((scope, sid))
+            live = known.live if known is not None else None
+            if known is None or live is None or now >= live.soft_end:
+                raise KeyUnavailable("store-unavailable")
+            known.fresh_until = min(now + REST_SECONDS, live.soft_end)
+
+    async def _formerly(
+        self,
+        scope: Scope,
+        standing: Standing,
+        former: tuple[str, RecordKey],
+        sids: Sequence[bytes],
+        keyring: Keyring,
+    ) -> list[_Live | None]:
+        """Return what the store has of the sessions under a name of before a merge."""
+        ids = [base64url.encode(sid).decode() for sid in sids]
+        try:
+            found = await self._store.find(former[0], ids)
+        except StoreFailed:  # what is known of it goes on
+            return [None] * len(sids)
+        self._standings.learn(standing, found.revocation, self._notice, former=former)
+        return [
+            None if held is None else self._open(held, sid, scope, former, keyring)
+            for sid, held in zip(sids, found.keys, strict=True)
+        ]
+
+    def _open(
+        self,
+        held: Held,
+        sid: bytes,
+        scope: Scope,
+        named: tuple[str, RecordKey],
+        keyring: Keyring,
+    ) -> _Live | None:
+        """Return the session of an authentic record of this id that has not ended."""
+        try:
+            record = records.decode_session(held.record, *named)
+        except RecordRefused as refused:
+            self._notice(str(refused))
+            return None
+        now = self._clock()
+        hard_end = min(now + held.remaining_ms / 1000, record.hard_end / 1000)
+        if record.sid != sid or not record.wrapped or hard_end <= now:
+            return None
+        key = agreement.key_of_record(record, named[0], keyring)
+        if key is None:
+            return None
+        self._use.opened(record.kek_number, now)
+        return _Live(Session(key, sid=sid, scope=scope), record.soft_end / 1000, hard_end)
+
+
+def _possible(sid: bytes, now: float) -> bool:
+    """Whether a session of that id could be alive under any settings at all."""
+    oldest = now - MAX_AGE_SECONDS - MAX_GRACE_SECONDS
+    return oldest < began(sid) <= now + MAX_SKEW_SECONDS

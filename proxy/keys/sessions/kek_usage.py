@@ -1,0 +1,190 @@
+"""What still depends on a KEK: how often it was used and when last, over all processes.
+
+Each process counts for itself and now and then adds its counts to one note in the store. Form of
+the note: u8 version ‖ u64be epoch, since (seconds since 1970) ‖ for each KEK u16be number ‖ u64be
+opened, last opened, sessions, last session (seconds) ‖ HMAC:32.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from ...core.crypto.secret import RecordKey
+from ..stores import StoreFailed, records
+from ..stores.guarded import GuardedStore, Notice
+from ..stores.records import RecordRefused, RecordUnknown
+
+NAME: Final = "kek-use"
+VERSION: Final = 1
+
+_LABEL: Final = b"sealyard/v1/record/kek-use\x00"
+_HEAD: Final = struct.Struct(">BQQ")
+_ROW: Final = struct.Struct(">HQQQQ")
+_MOST_TRIES: Final = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """How one KEK was used. Times are seconds since 1970, 0 for never.
+
+    `opened` counts values that opened, and keys of ephemeral sessions that it unwrapped;
+    `sessions` counts the sessions that a process began to seal with.
+    """
+
+    opened: int = 0
+    last_opened: int = 0
+    sessions: int = 0
+    last_session: int = 0
+
+    def __add__(self, other: Use) -> Use:
+        """Return both together."""
+        return Use(
+            self.opened + other.opened,
+            max(self.last_opened, other.last_opened),
+            self.sessions + other.sessions,
+            max(self.last_session, other.last_session),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Uses:
+    """What the fleet has noted since `since` (seconds since 1970), by KEK number."""
+
+    since: int
+    of: Mapping[int, Use]
+    epoch: int = 0
+
+
+class KekUse:
+    """The counts of one process: all of them, and those that the store has not been told yet."""
+
+    __slots__ = ("_opened", "_sessions", "_since", "_told", "_untold")
+
+    def __init__(self, now: float) -> None:
+        """Begin with nothing counted; times are seconds since 1970."""
+        self._since = int(now)
+        # Number and time of each, in lists: counting a value must cost next to nothing.
+        self._opened: dict[int, list[int]] = {}
+        self._sessions: dict[int, list[int]] = {}
+        self._untold: dict[int, Use] = {}
+        self._told: dict[int, Use] = {}
+
+    @property
+    def total(self) -> Mapping[int, Use]:
+        """All that this process has counted, by KEK number."""
+        return _sum(self._told, self._untold, self._counted())
+
+    def opened(self, number: int, now: float, values: int = 1) -> None:
+        """Count values of the KEK that opened."""
+        _count(self._opened, number, now, values)
+
+    def began(self, number: int, now: float) -> None:
+        """Count a session that begins under the KEK."""
+        _count(self._sessions, number, now)
+
+    async def tell(
+        self, store: GuardedStore, key: RecordKey, now: float, *, notice: Notice
+    ) -> None:
+        """Add what is untold to the fleet's note; what the store does not take waits.
+
+        The store is asked also with nothing to tell, so that it is known how the store stands.
+        """
+        self._untold = telling = _sum(self._untold, self._counted())
+        self._opened, self._sessions = {}, {}
+        try:
+            taken = await _add(store, key, telling, self._since, notice)
+        except RecordRefused as refused:
+            notice(str(refused))
+            return
+        except StoreFailed:  # the guard has told of it
+            return
+        if taken:
+            self._untold, self._told = {}, _sum(self._told, telling)
+            self._since = int(now)
+
+    def clear(self) -> None:
+        """Forget all: a forked child counts anew, since the parent tells its own."""
+        for counts in (self._opened, self._sessions, self._untold, self._told):
+            counts.clear()
+
+    def _counted(self) -> dict[int, Use]:
+        return {
+            number: Use(*self._opened.get(number, (0, 0)), *self._sessions.get(number, (0, 0)))
+            for number in self._opened.keys() | self._sessions.keys()
+        }
+
+
+def _count(counts: dict[int, list[int]], number: int, now: float, more: int = 1) -> None:
+    held = counts.get(number)
+    if held is None:
+        counts[number] = [more, int(now)]
+    else:
+        held[0] += more
+        held[1] = int(now)
+
+
+def _sum(*parts: Mapping[int, Use]) -> dict[int, Use]:
+    made: dict[int, Use] = {}
+    for part in parts:
+        for number, use in part.items():
+            made[number] = made.get(number, Use()) + use
+    return made
+
+
+async def read(store: GuardedStore, key: RecordKey) -> Uses | None:
+    """Return what the fleet has noted; None where nothing is.
+
+    Raises StoreFailed when the store does not answer, RecordRefused for a note nobody of us wrote.
+    """
+    held = await store.note(NAME, b"", 0)
+    return None if held is None else decode(held, key)
+
+
+def encode(uses: Uses, key: RecordKey) -> bytes:
+    """Return the note."""
+    rows = (
+        _ROW.pack(number, use.opened, use.last_opened, use.sessions, use.last_session)
+        for number, use in sorted(uses.of.items())
+    )
+    values = _HEAD.pack(VERSION, uses.epoch, uses.since) + b"".join(rows)
+    return records.sign(values, _LABEL, NAME, key)
+
+
+def decode(record: bytes, key: RecordKey) -> Uses:
+    """Return what a note says; raise RecordRefused unless it is authentic and of this version."""
+    values = records.verified(record, _LABEL, NAME, key)
+    rows = values[_HEAD.size :]
+    if len(values) < _HEAD.size or values[0] != VERSION or len(rows) % _ROW.size:
+        raise RecordUnknown("record-version")
+    _, epoch, since = _HEAD.unpack_from(values)
+    of = {number: Use(*use) for number, *use in _ROW.iter_unpack(rows)}
+    return Uses(since, of, epoch)
+
+
+async def _add(
+    store: GuardedStore, key: RecordKey, told: Mapping[int, Use], since: int, notice: Notice
+) -> bool:
+    """Try until no other process was faster; return whether the note holds what was told.
+
+    A note that nobody of us wrote is told of, and one that begins with `since` put in its place.
+    """
+    seen = await store.note(NAME, b"", 0)
+    for _ in range(_MOST_TRIES):
+        before = Uses(since, {})
+        try:
+            before = before if seen is None else decode(seen, key)
+        except RecordUnknown:
+            raise
+        except RecordRefused as refused:
+            notice(str(refused))
+        if not told:
+            return True
+        mine = encode(Uses(before.since, _sum(before.of, told), before.epoch + 1), key)
+        answer = await store.note(NAME, mine, before.epoch + 1, seen=seen)
+        if answer == mine:
+            return True
+        seen = answer
+    return False

@@ -1,0 +1,143 @@
+"""What a process tells of its keys: to the log, to those who count, and to the audit log."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from ...core.crypto import base64url, derivation
+from ...core.crypto.secret import RecordKey
+from ...core.edits.key_needs import Attempt
+from ...core.errors import KeyUnavailable, UnfitEnvironment, Unopened
+from ...telemetry.reporter import Reporter
+from ..audit import Trail, Value
+from ..audit.trail import Bound
+from ..keyring.poison import is_poison
+
+Cause = Literal["first", "age", "use", "revoked", "admin"]
+
+BLOCKED: Final = "audit-unavailable"
+"""The reason of what is refused since it could not be written down."""
+
+
+@dataclass(frozen=True, slots=True)
+class Beginning:
+    """A session that begins: its name in the store, its ids, why, and for how many seconds."""
+
+    scope: str
+    sid: bytes
+    kek: str | None
+    cause: Cause
+    ttl: float
+    previous: bytes | None = None
+
+
+class Witness:
+    """Tells of the keys of one process. `trail` is its audit log, None where there is none.
+
+    `clock` returns seconds that never go back.
+    """
+
+    def __init__(
+        self,
+        reporter: Reporter,
+        trail: Trail | None,
+        record_key: RecordKey,
+        *,
+        clock: Callable[[], float],
+    ) -> None:
+        """Tell nothing yet."""
+        self._reporter = reporter
+        self.trail = trail
+        self._poison = derivation.poison_key(record_key)
+        self._bounds: dict[str, Bound] = {}
+        if trail is not None:
+            # A client can make each of them happen as often as it likes.
+            self._bounds = {
+                "session": Bound(trail, per_second=20, burst=1000, clock=clock),
+                "refused": Bound(trail, per_second=2, burst=50, clock=clock),
+                "poison": Bound(trail, per_second=2, burst=50, clock=clock),
+            }
+
+    def replace_record_key(self, key: RecordKey) -> None:
+        """Recognise the poison tokens of another keyring from now on."""
+        self._poison = derivation.poison_key(key)
+
+    async def write_down(self, event: str, **values: Value) -> None:
+        """Write down what is about to be done; raise KeyUnavailable where it must not be done."""
+        if self.trail is None:
+            return
+        try:
+            await self.trail.write(event, **values)
+        except UnfitEnvironment:
+            raise KeyUnavailable(BLOCKED) from None
+
+    async def begins(self, one: Beginning) -> None:
+        """Tell of a session that a process is about to seal with.
+
+        Raises KeyUnavailable where it must not, since it could not be written down.
+        """
+        event = "created" if one.cause == "first" else "rotated"
+        sid = base64url.encode(one.sid).decode()
+        mode = "ephemeral" if one.kek is None else "durable"
+        kind: dict[str, Value] = {"mode": mode, "cause": one.cause}
+        await self._session(f"key.session_{event}", kind, {"scope": one.scope, "sid": sid})
+        fields: dict[str, object] = {"sid": sid, "kek": one.kek, "mode": mode, "ttl_s": one.ttl}
+        if one.cause != "first":
+            before = None if one.previous is None else base64url.encode(one.previous).decode()
+            fields |= {"previous": before, "cause": one.cause}
+        self._reporter.report(f"key.session_{event}", **fields)
+
+    def refused(self, unopened: Iterable[Unopened], attempt: Attempt) -> bool:
+        """Tell of tokens that did not open; return whether a poison token is among them."""
+        sids: set[bytes] = set()
+        reasons: Counter[str] = Counter()
+        for one in unopened:
+            reasons[one.reason] += 1
+            sids.add(one.sid)
+        where: dict[str, Value] = {
+            "listener": attempt.listener,
+            "rule": attempt.rule,
+            "direction": attempt.direction,
+        }
+        if (bound := self._bounds.get("refused")) is not None:
+            for reason, values in reasons.items():
+                kind = {**where, "reason": reason}
+                bound.note("open.refused", kind, request_id=attempt.request_id, values=values)
+        poison = sorted(sid for sid in sids if is_poison(self._poison, sid))
+        for sid in poison:
+            self._poisoned(base64url.encode(sid).decode(), attempt, where)
+        return bool(poison)
+
+    def close(self) -> None:
+        """Have written down what was only counted."""
+        for bound in self._bounds.values():
+            bound.tell()
+
+    async def _session(self, event: str, kind: dict[str, Value], values: dict[str, Value]) -> None:
+        bound = self._bounds.get("session")
+        if bound is None or self.trail is None:
+            return
+        if not self.trail.blocks:
+            bound.note(event, kind, **values)
+        elif bound.admits():
+            await self.write_down(event, **kind, **values)
+        elif self.trail.blocked:
+            raise KeyUnavailable(BLOCKED)
+        else:
+            bound.count(event, kind)
+
+    def _poisoned(self, sid: str, attempt: Attempt, where: dict[str, Value]) -> None:
+        self._reporter.report(
+            "poison.opened",
+            sid=sid,
+            listener=attempt.listener,
+            rule=attempt.rule,
+            direction=attempt.direction,
+            request_id=attempt.request_id,
+            shut=attempt.shuts,
+        )
+        if (bound := self._bounds.get("poison")) is not None:
+            bound.note("poison.opened", {**where, "sid": sid}, request_id=attempt.request_id)

@@ -1,0 +1,146 @@
+"""What a process knows of revocations: since when the sessions of each scope count."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from ...core.crypto.context import Scope
+from ...core.crypto.secret import RecordKey
+from ...core.errors import KeyUnavailable
+from ..keyring.keyring import Keyring
+from ..lru_map import BoundedMap
+from ..stores import records
+from ..stores.guarded import Notice
+from ..stores.records import RecordRefused, RecordUnknown
+
+FOREVER: Final = float("inf")
+
+
+@dataclass(slots=True)
+class Standing:
+    """One scope: its name in the store, its revocation, and until when that need not be asked.
+
+    Sessions that began before `not_before` (seconds since 1970) neither seal nor open. `former` are
+    its names, and the keys of its records, under keyrings that were merged into this one.
+    """
+
+    name: str
+    not_before: int = 0
+    fresh_until: float = 0.0
+    former: tuple[tuple[str, RecordKey], ...] = ()
+
+
+class Standings:
+    """Knows at most `limit` scopes, and every revocation that it has learned.
+
+    Where the store is not `shared`, nobody else revokes, and what is known is always fresh.
+    """
+
+    def __init__(
+        self, keyring: Keyring, limit: int, *, shared: bool, clock: Callable[[], float]
+    ) -> None:
+        """Begin with the revocations of the keyring."""
+        self._keyring = keyring
+        self._listed = _listed(keyring)
+        self._shared = shared
+        self._clock = clock
+        self._standings: BoundedMap[Scope, Standing] = BoundedMap(limit)
+        # Authentic ones only, so as many as operators have made.
+        self._learned: dict[str, int] = {}
+
+    def fresh(self, scope: Scope, now: float) -> Standing | None:
+        """Return how the scope stands; None when the store must be asked."""
+        standing = self._standings.get(scope)
+        if standing is not None and now < standing.fresh_until:
+            return standing
+        return None if self._shared else self.of(scope)
+
+    def of(self, scope: Scope) -> Standing:
+        """Return how the scope stands as far as is known."""
+        standing = self._standings.get(scope)
+        if standing is None:
+            name, former = self._names(scope)
+            known = max(map(self._known, (name, *(one for one, _ in former))))
+            standing = Standing(name, known, 0.0 if self._shared else FOREVER, former)
+            self._standings.put(scope, standing)
+        return standing
+
+    def scope_of(self, name: str) -> Scope | None:
+        """Return the scope of that name, if it is one of those known here."""
+        for scope, standing in self._standings.items():
+            if standing.name == name:
+                return scope
+        return None
+
+    def not_before(self, scope: Scope) -> int:
+        """Return since when the sessions of a scope count, as far as is known."""
+        standing = self._standings.get(scope)
+        if standing is not None or not (self._learned or self._listed):
+            return 0 if standing is None else standing.not_before
+        name, former = self._names(scope)
+        return max(map(self._known, (name, *(one for one, _ in former))))
+
+    def learn(
+        self,
+        standing: Standing,
+        record: bytes | None,
+        notice: Notice,
+        *,
+        former: tuple[str, RecordKey] | None = None,
+    ) -> int | None:
+        """Take what the store says of the scope's revocation, if it is authentic, and return it.
+
+        `former` says that it stood under one of the scope's former names. Raises KeyUnavailable
+        where another version wrote it: it may be about any of the sessions.
+        """
+        if record is None:
+            return None
+        try:
+            name, key = former or (standing.name, self._keyring.record_key)
+            not_before = records.decode_revocation(record, name, key)
+        except RecordUnknown as unknown:
+            notice(str(unknown))
+            raise KeyUnavailable(str(unknown)) from None
+        except RecordRefused as refused:
+            notice(str(refused))
+            return None
+        self.revoke(standing, not_before)
+        return not_before
+
+    def revoke(self, standing: Standing, not_before: int) -> None:
+        """Let the sessions before `not_before` count no more; what was revoked stays so."""
+        standing.not_before = max(standing.not_before, not_before)
+        self._learned[standing.name] = standing.not_before
+
+    def changed(self, name: str | None) -> None:
+        """Ask anew about one conversation, or about all."""
+        for standing in self._standings.entries():
+            names = {None, standing.name, *(one for one, _ in standing.former)}
+            if self._shared and name in names:
+                standing.fresh_until = 0.0
+
+    def replace_keyring(self, keyring: Keyring) -> None:
+        """Go on with the revocations of another keyring; what was known stays."""
+        for name, not_before in self._listed.items():
+            self._learned[name] = max(not_before, self._learned.get(name, 0))
+        self._keyring, self._listed = keyring, _listed(keyring)
+        self._standings.clear()
+
+    def clear(self) -> None:
+        """Forget the scopes."""
+        self._standings.clear()
+
+    def _names(self, scope: Scope) -> tuple[str, tuple[tuple[str, RecordKey], ...]]:
+        former = self._keyring.former
+        return records.record_name(self._keyring.name_key, scope), tuple(
+            (records.record_name(one.name_key, scope), one.record_key) for one in former
+        )
+
+    def _known(self, name: str) -> int:
+        return max(self._learned.get(name, 0), self._listed.get(name, 0))
+
+
+def _listed(keyring: Keyring) -> dict[str, int]:
+    return {one.name: one.not_before for one in keyring.revocations}

@@ -1,0 +1,177 @@
+"""The sessions that seal: one for each scope, with how much each has sealed and until when."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from heapq import nsmallest
+from typing import Final
+
+from ...core.crypto import base64url
+from ...core.crypto.context import Scope
+from ...core.crypto.session_cipher import Session
+from ..lru_map import BoundedMap
+from .agreement import began
+from .revocation_state import Standing
+from .settings import MAX_SKEW_SECONDS
+
+_SPENT_SESSIONS: Final = 100_000
+
+
+@dataclass(slots=True)
+class Sealing:
+    """A session that seals: until when (seconds since 1970), and how many values it has sealed.
+
+    After `fresh_until` the store is asked whether it is still the one.
+    """
+
+    session: Session
+    standing: Standing
+    soft_end: float
+    fresh_until: float
+    used: int = 0
+
+
+class SealingSessions:
+    """Holds at most `limit`, each of which seals at most `max_messages` values in this process.
+
+    How much a session has sealed is known for longer than the session is held: else one that was
+    pushed out or let go by a reload, and comes back from the store, would count from nothing.
+    """
+
+    def __init__(self, limit: int, max_messages: int, joined_since: int = 0) -> None:
+        """Begin with none; `joined_since` is that of the keyring, see `joined_scopes`."""
+        self._max_messages = max_messages
+        self.joined_since = joined_since
+        self._held: BoundedMap[Scope, Sealing] = BoundedMap(limit)
+        self._spent: BoundedMap[bytes, int] = BoundedMap(_SPENT_SESSIONS)
+
+    def __len__(self) -> int:
+        """Return how many are held."""
+        return len(self._held)
+
+    def alive(self, now: float) -> Iterator[Sealing]:
+        """Yield the sessions that may still seal."""
+        return (held for held in self._held.entries() if self._alive(held, now))
+
+    def get(self, scope: Scope) -> Sealing | None:
+        """Return the session of a scope, if one is held; it may not seal any more."""
+        return self._held.get(scope)
+
+    def take(self, seals: Mapping[Scope, int], now: float) -> dict[Scope, Session] | None:
+        """Return a session for each scope, and count as many values as it is to seal.
+
+        Return None, and count nothing, where one cannot or the store must be asked.
+        """
+        found: list[Sealing] = []
+        for scope, count in seals.items():
+            held = self._held.get(scope)
+            if held is None or now >= held.fresh_until or not self.able(held, count, now):
+                return None
+            found.append(held)
+        sessions: dict[Scope, Session] = {}
+        for held, (scope, count) in zip(found, seals.items(), strict=True):
+            held.used += count
+            sessions[scope] = held.session
+        return sessions
+
+    def able(self, held: Sealing, count: int, now: float) -> bool:
+        """Tell whether a session may seal so many more values."""
+        return (
+            now < held.soft_end
+            and held.used + count <= self._max_messages
+            and held.session.created >= held.standing.not_before
+            and (
+                held.session.created >= self.joined_since
+                or now < self.joined_since - MAX_SKEW_SECONDS
+            )
+        )
+
+    def put(
+        self, session: Session, standing: Standing, *, soft_end: float, fresh_until: float
+    ) -> None:
+        """Hold a session in place of its scope's; it counts on where it was."""
+        self._lose(self._held.get(session.scope))
+        used = self._spent.get(session.sid) or 0
+        held = Sealing(session, standing, soft_end, fresh_until, used)
+        self._lose(self._held.put(session.scope, held))
+
+    def ask_anew(self, name: str | None) -> None:
+        """Have the store asked before the session of that name seals again; None: before any."""
+        for held in self._held.entries():
+            if name in {None, held.standing.name}:
+                held.fresh_until = 0.0
+
+    def let_go(self, scope: Scope) -> None:
+        """Let go of the session of a scope at once."""
+        self._lose(self._held.get(scope))
+        self._held.forget(scope)
+
+    def bury(self, now: float) -> Iterator[None]:
+        """Let go of what is over or revoked, a few at each step."""
+        yield from self._held.dropping(lambda held: not self._alive(held, now))
+
+    def forget(self) -> None:
+        """Hold none, and know how much they had sealed."""
+        for held in self._held.entries():
+            self._lose(held)
+        self._held.clear()
+
+    def begin_anew(self) -> None:
+        """Hold none and know of none: what a new process begins with."""
+        self._held.clear()
+        self._spent.clear()
+
+    @staticmethod
+    def _alive(held: Sealing, now: float) -> bool:
+        return now < held.soft_end and held.session.created >= held.standing.not_before
+
+    def _lose(self, held: Sealing | None) -> None:
+        if held is not None and held.used:
+            self._spent.put(held.session.sid, held.used)
+
+
+MOST_TOLD: Final = 8
+
+
+@dataclass(frozen=True, slots=True)
+class DueSession:
+    """One session that seals: nothing of its key, so that telling of it keeps no key in memory.
+
+    `scope` is the scope's keyed hash. Times are in seconds since 1970; `sealed` counts values.
+    """
+
+    scope: str
+    sid: str
+    created: int
+    soft_end: float
+    sealed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """How the sessions that seal stand in time, in seconds since 1970.
+
+    `created` is when the oldest was made, `due` when the first reaches its soft end; both are 0
+    where there is none. `first` are those that are due first, at most `MOST_TOLD`.
+    """
+
+    created: int = 0
+    due: float = 0.0
+    first: tuple[DueSession, ...] = ()
+
+
+def due(held: Iterable[Sealing]) -> Due:
+    """Return how these sessions stand."""
+    sessions = list(held)
+    if not sessions:
+        return Due()
+    first = nsmallest(MOST_TOLD, sessions, key=lambda one: one.soft_end)
+    oldest = min(began(one.session.sid) for one in sessions)
+    return Due(oldest, first[0].soft_end, tuple(map(_told, first)))
+
+
+def _told(held: Sealing) -> DueSession:
+    sid = held.session.sid
+    name = base64url.encode(sid).decode()
+    return DueSession(held.standing.name, name, began(sid), held.soft_end, held.used)

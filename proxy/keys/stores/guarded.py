@@ -1,0 +1,214 @@
+"""A store behind a deadline and a circuit breaker; whatever goes wrong is one StoreFailed."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Final, Literal, TypeVar
+
+from . import Changed, Found, Held, Offer, Room, Store, StoreFailed, StoreRefused
+
+BreakerState = Literal["closed", "open", "half-open"]
+
+# Long enough to spare a store that hangs, short enough to be back soon after it is.
+REST_SECONDS: Final = 1.0
+# A killed connection fails at once and costs nothing, so it takes several to call the store down.
+FAST_FAILURES: Final = 3
+
+
+class Breaker:
+    """Closed: all may ask. Open: nobody. Half-open: one asks, and its answer decides."""
+
+    __slots__ = ("_clock", "_failures", "_probing", "_since", "opened")
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        """Begin closed."""
+        self._clock = clock
+        self._failures = 0
+        self._since: float | None = None
+        self._probing = False
+        self.opened = 0
+        """How many times it has opened."""
+
+    @property
+    def state(self) -> BreakerState:
+        """How it stands."""
+        if self._since is None:
+            return "closed"
+        return "open" if self._resting(self._since) else "half-open"
+
+    def admits(self) -> bool:
+        """Whether the caller may ask now; it must then tell how that ended."""
+        state = self.state
+        if state == "closed":
+            return True
+        if state == "open" or self._probing:
+            return False
+        self._probing = True
+        return True
+
+    def succeeded(self) -> None:
+        """Close."""
+        self._since, self._failures, self._probing = None, 0, False
+
+    def failed(self, *, slow: bool) -> None:
+        """Open after one slow failure, several fast ones in a row, or a probe in vain."""
+        self._failures += 1
+        if slow or self._probing or self._failures >= FAST_FAILURES:
+            self._since = self._clock()
+            self.opened += 1
+        self._probing = False
+
+    def released(self) -> None:
+        """Take back a question that ended without an answer, because nobody waits for it."""
+        self._probing = False
+
+    def _resting(self, since: float) -> bool:
+        # A clock that was set back must not prolong the rest.
+        return since <= self._clock() < since + REST_SECONDS
+
+
+_T = TypeVar("_T")
+
+ERASE_SECONDS: Final = 8.0
+QUESTIONS: Final = 8
+"""How many questions a process asks of a shared store at a time."""
+
+Notice = Callable[[str], None]
+"""Is told a reason code, for the log, when the store failed or its record was refused."""
+
+
+class GuardedStore:
+    """Asks `store`, waiting `timeout` seconds at most. `clock` returns seconds."""
+
+    def __init__(
+        self, store: Store, timeout: float, *, clock: Callable[[], float], notice: Notice
+    ) -> None:
+        """Take the store; the caller goes on to own it."""
+        self._store = store
+        self._timeout = timeout
+        self._notice = notice
+        self._pid = os.getpid()
+        self._places = asyncio.Semaphore(QUESTIONS)
+        self.breaker = Breaker(clock)
+        self.answered = self.failed = self.spared = 0
+        """How many questions were answered, failed, or were not asked while the store rests."""
+
+    @property
+    def shared(self) -> bool:
+        """Whether other processes use the same store."""
+        return self._store.shared
+
+    @property
+    def hears(self) -> bool:
+        """Whether what other processes change is heard as it happens."""
+        return self._store.hears
+
+    @property
+    def room(self) -> Room | None:
+        """How much of the room for keys is taken; None where it is not limited here."""
+        return self._store.room
+
+    async def open(self, changed: Changed) -> None:
+        """Open the store inside."""
+        await self._store.open(changed)
+
+    async def get_or_create(self, offer: Offer) -> Held:
+        """Do as the store inside."""
+        return await self._ask(lambda: self._store.get_or_create(offer))
+
+    async def replace(self, offer: Offer, *, seen: bytes | None = None) -> Held:
+        """Do as the store inside."""
+        return await self._ask(lambda: self._store.replace(offer, seen=seen))
+
+    async def find(self, name: str, key_ids: Sequence[str], *, current: bool = False) -> Found:
+        """Do as the store inside."""
+        return await self._ask(lambda: self._store.find(name, key_ids, current=current))
+
+    async def revoke(
+        self, name: str, record: bytes, epoch: int, *, seen: bytes | None = None
+    ) -> bytes:
+        """Do as the store inside."""
+        return await self._ask(lambda: self._store.revoke(name, record, epoch, seen=seen))
+
+    async def note(
+        self,
+        name: str,
+        record: bytes,
+        epoch: int,
+        *,
+        seen: bytes | None = None,
+        tell: bool = False,
+    ) -> bytes | None:
+        """Do as the store inside."""
+        return await self._ask(lambda: self._store.note(name, record, epoch, seen=seen, tell=tell))
+
+    async def keep(  # noqa: PLR0913 - a record, where it stands, for how long
+        self,
+        name: str,
+        key_id: str,
+        record: bytes,
+        epoch: int,
+        keep_ms: int,
+        *,
+        seen: bytes | None = None,
+    ) -> Held:
+        """Do as the store inside."""
+        return await self._ask(
+            lambda: self._store.keep(name, key_id, record, epoch, keep_ms, seen=seen)
+        )
+
+    async def erase(self, name: str) -> dict[str, bytes]:
+        """Do as the store inside, with more patience: it may have to look at every record."""
+        try:
+            async with asyncio.timeout(ERASE_SECONDS):
+                return await self._store.erase(name)
+        except Exception as error:  # noqa: BLE001 - as for the others
+            raise StoreFailed(_reason(error)) from None
+
+    async def _ask(self, question: Callable[[], Awaitable[_T]]) -> _T:
+        if self.shared and os.getpid() != self._pid:
+            raise StoreFailed("store-forked")  # the parent's connections are not ours to use
+        if not self.shared:
+            return await self._ask_now(question)
+        # A crowd of first messages queues here: its deadline begins when its question does. When
+        # the store is down, those in front find out, and the rest is refused at once.
+        async with self._places:
+            return await self._ask_now(question)
+
+    async def _ask_now(self, question: Callable[[], Awaitable[_T]]) -> _T:
+        if not self.breaker.admits():
+            self.spared += 1
+            raise StoreFailed("store-resting")
+        try:
+            async with asyncio.timeout(self._timeout):
+                answer = await question()
+        except StoreRefused as refused:
+            self._succeeded()
+            self._notice(str(refused))
+            raise
+        except Exception as error:  # noqa: BLE001 - no message is to fail by what a store does
+            reason = _reason(error)
+        except BaseException:
+            self.breaker.released()
+            raise
+        else:
+            self._succeeded()
+            return answer
+        self.failed += 1
+        self.breaker.failed(slow=reason == "store-timeout")
+        self._notice(reason)
+        raise StoreFailed(reason)
+
+    def _succeeded(self) -> None:
+        self.answered += 1
+        self.breaker.succeeded()
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, TimeoutError):
+        return "store-timeout"
+    if isinstance(error, StoreFailed):
+        return str(error)
+    return "store-failed" if isinstance(error, OSError) else "store-unexpected"

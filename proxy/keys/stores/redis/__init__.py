@@ -1,0 +1,1 @@
+"""Store `redis`: one server, Sentinel or a cluster."""

@@ -1,0 +1,238 @@
+"""Asking a Redis whether Sealyard can work with it, by doing what Sealyard does."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Final
+
+from redis.asyncio import Redis
+from redis.exceptions import (
+    AuthenticationError,
+    AuthenticationWrongNumberOfArgsError,
+    NoPermissionError,
+    NoScriptError,
+    OutOfMemoryError,
+    ReadOnlyError,
+    RedisError,
+    ResponseError,
+)
+
+from ....config.settings import RedisSettings
+from ....process.finding import Finding
+from . import replies
+from .access import PasswordUnreadable, TlsUnusable
+from .capabilities import Mode, RedisFacts, judged
+from .client import command
+from .scripts import PROBE, Script
+from .store import FORMAT
+from .topology import Reach, reach
+
+# What a process does, on a name that no conversation has. ACLs are met within scripts as well.
+_TRY: Final = Script("""
+local said = {}
+local function try(...)
+  local answer = redis.pcall(...)
+  said[#said + 1] = type(answer) == 'table' and answer.err or ''
+end
+try('TIME')
+try('SET', KEYS[1], ARGV[2], 'PX', '1000')
+try('GET', KEYS[1])
+try('PTTL', KEYS[1])
+try('PUBLISH', ARGV[1], ARGV[2])
+return said
+""")
+_HEAR_SECONDS: Final = 0.2
+_TRIED: Final = ("TIME", "SET", "GET", "PTTL", "PUBLISH")
+
+
+async def examined(
+    settings: RedisSettings,
+    environ: Mapping[str, str],
+    mode: Mode,
+    *,
+    clock: Callable[[], float],
+    seconds: float,
+) -> tuple[Finding, ...]:
+    """Return what was found within `seconds`. `clock` returns seconds since 1970.
+
+    Raises UnfitEnvironment where a certificate, a key or the password cannot be read.
+    """
+    way = reach(settings, environ)
+    try:
+        async with asyncio.timeout(seconds):
+            facts = await _facts(way, settings, clock)
+    except Exception as error:  # noqa: BLE001 - redis-py unpacks what comes before it looks at it
+        return (_unreached(error, settings),)
+    finally:
+        await way.close()
+    return tuple(judged(facts, settings, mode))
+
+
+async def _facts(way: Reach, settings: RedisSettings, clock: Callable[[], float]) -> RedisFacts:
+    hellos: list[dict[bytes, Any]] = []
+    policies: list[str] = []
+    skews = [0]
+    for node in await way.nodes():
+        await _connect(node)
+        hellos.append(await _hello(node))
+        policies += await _policy(node)
+        skews.append(await _skew(node, clock))
+    return RedisFacts(
+        versions=tuple(_texts(hellos, b"version")),
+        roles=tuple(_texts(hellos, b"role")),
+        policies=tuple(policies),
+        skew_ms=max(skews, key=abs),
+        said=await _tried(way, settings.prefix),
+    )
+
+
+class _NoDatabase(RedisError):
+    """The database cannot be selected."""
+
+
+async def _connect(node: Redis) -> None:
+    """Make a connection, so that what stops it is not taken for an answer to another command."""
+    try:
+        await command(node, "PING")
+    except ResponseError as error:
+        if "'select'" in str(error) or "DB index" in str(error):
+            raise _NoDatabase from None
+
+
+async def _hello(node: Redis) -> dict[bytes, Any]:
+    try:
+        said = await command(node, "HELLO")
+    except NoPermissionError:
+        return {}
+    except ResponseError:  # unknown before Redis 6
+        return {b"version": b"5 or older"}
+    return replies.members(said)
+
+
+async def _policy(node: Redis) -> list[str]:
+    try:
+        said = await command(node, "CONFIG", "GET", "maxmemory-policy")
+    except ResponseError:
+        return []
+    found = replies.members(said).values()
+    return [replies.text(one).decode("ascii", "replace") for one in found]
+
+
+async def _skew(node: Redis, clock: Callable[[], float]) -> int:
+    """Return how many milliseconds the node's clock is ahead of ours."""
+    before = clock()
+    try:
+        theirs = replies.time_ms(await command(node, "TIME"))
+    except NoPermissionError:
+        return 0  # the trial tells
+    ours = (before + clock()) / 2
+    return round(theirs - ours * 1000)
+
+
+async def _tried(way: Reach, prefix: str) -> dict[str, str]:
+    """Return the error code of each command, or an empty text where it went well."""
+    key, channel = f"{prefix}:{FORMAT}:{{{PROBE}}}:try", f"{prefix}:{FORMAT}:changed"
+    words = 1, key, channel, PROBE
+    said: dict[str, str] = {}
+    try:
+        answers = await way.ask(key, "EVAL", _TRY.text, *words)
+    except ResponseError as error:
+        said["EVAL"] = _code(error)
+    else:
+        codes = [_code_of(replies.text(one)) for one in replies.many(answers)]
+        said |= {"EVAL": "", **dict(zip(_TRIED, codes, strict=True))}
+    try:
+        await way.ask(key, "EVALSHA", _TRY.digest, *words)
+    except NoScriptError:
+        said["EVALSHA"] = ""
+    except ResponseError as error:
+        said["EVALSHA"] = _code(error)
+    said["SUBSCRIBE"] = await _subscribed(way.any_node(), channel)
+    return said
+
+
+async def _subscribed(node: Redis, channel: str) -> str:
+    async with node.pubsub() as subscription:
+        try:
+            await subscription.subscribe(channel)
+            await subscription.get_message(timeout=_HEAR_SECONDS)
+        except ResponseError as error:
+            return _code(error)
+    return ""
+
+
+_CODES: Final = {NoPermissionError: "NOPERM", ReadOnlyError: "READONLY", OutOfMemoryError: "OOM"}
+_DENIED: Final = ("ACL failure", "The user executing the script", "NOPERM")
+"""How Redis 6 and later say within a script that the user may not."""
+
+
+def _code(error: ResponseError) -> str:
+    """Return the error code, which redis-py turns into a class where it knows it."""
+    return _CODES.get(type(error)) or _code_of(str(error).encode()) or "ERR"
+
+
+def _code_of(text: bytes) -> str:
+    said = text.decode("ascii", "replace")
+    if any(part in said for part in _DENIED):
+        return "NOPERM"
+    return said.partition(" ")[0]
+
+
+def _texts(hellos: list[dict[bytes, Any]], name: bytes) -> Iterator[str]:
+    for hello in hellos:
+        value = hello.get(name)
+        if value is not None:
+            yield replies.text(value).decode("ascii", "replace")
+
+
+def _unreached(error: BaseException, settings: RedisSettings) -> Finding:
+    """Return what keeps us from Redis: a mistake, or something that may pass by itself."""
+    causes = tuple(_chain(error))
+    for kind, text in _MISTAKES.items():
+        if _any(causes, kind):
+            user = settings.user or "default"
+            return Finding("redis", "failed", text.format(user=user, db=settings.db))
+    if settings.tls and settings.cert is None and _any(causes, ConnectionResetError):
+        # A server that asks for a certificate resets the connection of a client without one: chance
+        # decides whether its alert can still be read.
+        return Finding("redis", "failed", _MISTAKES[ssl.SSLError])
+    text = "Redis does not answer: see that it runs, that its address is right, and the network."
+    return Finding("redis", "failed", text, passing=True)
+
+
+def _any(causes: tuple[BaseException, ...], kind: type[BaseException]) -> bool:
+    return any(isinstance(one, kind) for one in causes)
+
+
+_MISTAKES: Final[Mapping[type[BaseException], str]] = {
+    PasswordUnreadable: "The file of Redis' password cannot be read: see its path and mode.",
+    TlsUnusable: "A TLS file for Redis cannot be used: see its path and content.",
+    ssl.SSLCertVerificationError: (
+        "Redis' certificate does not verify: `ca` must hold its authority, and it must be issued"
+        " for the name in `url`."
+    ),
+    ssl.SSLError: (
+        "TLS with Redis fails: see that it speaks TLS there, and that `cert` and `key` are what it"
+        " asks for."
+    ),
+    AuthenticationError: (
+        "Redis refuses the user `{user}`: see `user` and `password` of keys.store, and ACL SETUSER"
+        " {user} there."
+    ),
+    _NoDatabase: (
+        "There is no database {db} in Redis, or the user may not select it: ACL SETUSER {user}"
+        " +select"
+    ),
+    AuthenticationWrongNumberOfArgsError: "Redis is too old for users: use 6 or newer.",
+}
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        yield error
+        yield from (one for one in error.args if isinstance(one, BaseException))
+        error = error.__cause__ or error.__context__

@@ -1,0 +1,142 @@
+"""A Redis Cluster: which node holds which slot, learned from any node and from its redirections.
+
+https://redis.io/docs/latest/operate/oss_and_stack/reference/cluster-spec/ is the protocol.
+redis-py's own cluster client is not used: it sleeps for the length of our deadline when the cluster
+is down, asks for the table of all commands again after each failure, and sends ASKING and the
+command that it is for over two connections.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+from redis.asyncio import Redis
+from redis.crc import REDIS_CLUSTER_HASH_SLOTS, key_slot
+from redis.exceptions import (
+    AskError,
+    ClusterDownError,
+    ConnectionError,  # noqa: A004 - redis-py's own
+    MovedError,
+    TimeoutError,  # noqa: A004 - as above
+    TryAgainError,
+)
+
+from ....config.settings import TcpAddress
+from ..store import StoreFailed
+from . import replies
+from .client import command, disconnected, first_answer
+
+# A question follows a slot to its node; more turns than these mean that nodes do not agree.
+_TURNS: Final = 6
+# While a slot moves, a node that has only some of a conversation's keys asks to be asked again.
+_AGAIN_SECONDS: Final = 0.02
+_MOST_ASKED: Final = 8
+
+
+class Cluster:
+    """Asks the node that holds a key. `connect` returns a client of a node, which is owned here."""
+
+    def __init__(self, seeds: Sequence[TcpAddress], connect: Callable[[TcpAddress], Redis]) -> None:
+        """Know only the nodes that the configuration names."""
+        self._seeds = tuple(seeds)
+        self._connect = connect
+        self._clients: dict[TcpAddress, Redis] = {}
+        self._owners: list[TcpAddress] = []  # by slot; empty until learned
+        self._learning = asyncio.Lock()
+        self._turn = 0
+
+    async def ask(self, key: str, *words: Any) -> Any:  # noqa: ANN401 - whatever the command takes and returns
+        """Return the answer of the node that holds `key`."""
+        slot = key_slot(key.encode())
+        try:
+            node, asking = (await self._learned())[slot], False
+            for _ in range(_TURNS):
+                try:
+                    return await self._ask_node(node, words, asking=asking)
+                except MovedError as moved:
+                    node, asking = _named(moved, node), False
+                    if self._owners:
+                        self._owners[slot] = node
+                except AskError as asked:
+                    node, asking = _named(asked, node), True
+                except TryAgainError:
+                    await asyncio.sleep(_AGAIN_SECONDS)
+        except (ClusterDownError, ConnectionError, TimeoutError, asyncio.CancelledError):
+            self._owners = []  # another node may hold the slot by now
+            raise
+        raise StoreFailed
+
+    async def nodes(self) -> list[Redis]:
+        """Return a client of each node that holds slots."""
+        return [self._client(node) for node in dict.fromkeys(await self._learned())]
+
+    def any_node(self) -> Redis:
+        """Return a client of one node that is known, and of the next one the next time."""
+        known = self._known()
+        self._turn += 1
+        return self._client(known[self._turn % len(known)])
+
+    async def doubt(self) -> None:
+        """Close all connections that nobody uses."""
+        for one in tuple(self._clients.values()):
+            await disconnected(one)
+
+    async def close(self) -> None:
+        """Close all connections."""
+        clients, self._clients, self._owners = self._clients, {}, []
+        for client in clients.values():
+            await client.aclose(close_connection_pool=True)
+
+    async def _learned(self) -> list[TcpAddress]:
+        async with self._learning:
+            if not self._owners:
+                nodes = self._known()[:_MOST_ASKED]
+                self._owners = await first_answer(self._slots_of(node) for node in nodes)
+                await self._let_go()
+            return self._owners
+
+    async def _slots_of(self, node: TcpAddress) -> list[TcpAddress]:
+        """Return which node holds each slot, as `node` sees it."""
+        owners: list[TcpAddress | None] = [None] * REDIS_CLUSTER_HASH_SLOTS
+        held = await command(self._client(node), "CLUSTER", "SLOTS")
+        for first, last, host, port in replies.slots(held):
+            # A node that does not know its own name means the one that was asked.
+            owner = TcpAddress(host.decode() if host else node.host, port)
+            owners[first : last + 1] = [owner] * (last + 1 - first)
+        found = [owner for owner in owners if owner is not None]
+        if len(found) < len(owners):
+            raise ClusterDownError("not all slots are held")
+        return found
+
+    async def _ask_node(self, node: TcpAddress, words: Sequence[Any], *, asking: bool) -> Any:  # noqa: ANN401 - as `ask`
+        client = self._client(node)
+        if not asking:
+            return await command(client, *words)
+        both = client.pipeline(transaction=False)  # over one connection, as ASKING is for it alone
+        both.execute_command("ASKING")
+        both.execute_command(*words)
+        _, answer = await both.execute(raise_on_error=False)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    def _known(self) -> list[TcpAddress]:
+        return list(dict.fromkeys((*self._seeds, *self._owners, *self._clients)))
+
+    def _client(self, node: TcpAddress) -> Redis:
+        client = self._clients.get(node)
+        if client is None:
+            client = self._clients[node] = self._connect(node)
+        return client
+
+    async def _let_go(self) -> None:
+        """Close the connections to nodes that are in the cluster no more."""
+        for node in self._clients.keys() - {*self._seeds, *self._owners}:
+            await self._clients.pop(node).aclose(close_connection_pool=True)
+
+
+def _named(redirection: MovedError | AskError, asked: TcpAddress) -> TcpAddress:
+    """Return the node that a redirection names; without a host it is that of the one asked."""
+    return TcpAddress(redirection.host or asked.host, redirection.port)

@@ -1,0 +1,148 @@
+"""Reading what Redis answers: each command has answers of one shape, all others are a failed store.
+
+Whatever stands in Redis may have been put there by anybody, and whatever comes over the wire may
+be an older answer, or that of a server which is no Redis. So nothing of it is unpacked, decoded or
+compared before its shape is known. Only this module looks into answers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+from ..store import ClockRefused, Found, Held, Misshapen
+from .scripts import CLOCK_REFUSED, EPOCH_DIGITS
+
+_SLOTS: Final = 16_384
+_MOST_PORT: Final = 65_535
+_MOST_MS: Final = 1 << 53
+"""More milliseconds than any record is kept for; what is above is read as this."""
+
+Answer = Any
+"""What redis-py makes of an answer; nothing is known of it yet."""
+
+
+def text(answer: Answer) -> bytes:
+    """Return an answer that is bytes; raise Misshapen for any other."""
+    if type(answer) is not bytes:
+        raise Misshapen
+    return answer
+
+
+def whole(answer: Answer, low: int, high: int) -> int:
+    """Return a number within bounds, which may come as a text; raise Misshapen for any other."""
+    if type(answer) is bytes and answer.isdigit() and len(answer) <= len(str(high)):
+        answer = int(answer)
+    if type(answer) is not int or not low <= answer <= high:
+        raise Misshapen
+    return answer
+
+
+def many(
+    answer: Answer, *, least: int = 0, most: int | None = None
+) -> list[Answer] | tuple[Answer, ...]:
+    """Return a list of so many answers; raise Misshapen for what is none, or longer or shorter.
+
+    Of some lists (TIME) redis-py makes tuples.
+    """
+    if not isinstance(answer, list | tuple) or len(answer) < least:
+        raise Misshapen
+    if most is not None and len(answer) > most:
+        raise Misshapen
+    return answer
+
+
+def record(answer: Answer) -> bytes | None:
+    """Return the record that stands under a key, without the epoch before it; None for none."""
+    return None if answer is None else text(answer)[EPOCH_DIGITS:]
+
+
+def standing(answer: Answer) -> bytes:
+    """Return the record that stands under a key now that something must."""
+    return text(answer)[EPOCH_DIGITS:]
+
+
+def held(answer: Answer) -> Held:
+    """Return what stands there and the revocation; raise ClockRefused where the clock was wrong."""
+    if answer == [b"", 0, None, CLOCK_REFUSED]:
+        raise ClockRefused
+    value, left, revocation = many(answer, least=3, most=3)
+    return Held(standing(value), _left(left, low=1), record(revocation))
+
+
+def found(answer: Answer, keys: int, *, current: bool = False) -> Found:
+    """Return the revocation, as many keys as were asked for, and last the current session if so."""
+    number = 1 + keys + current
+    revocation, *values = many(answer, least=number, most=number)
+    stand = [_key(one) for one in values]
+    now = stand.pop() if current else None
+    return Found(record(revocation), tuple(stand), now.record if now else None)
+
+
+def revoked(answer: Answer) -> bytes:
+    """Return the revocation that stands there; raise ClockRefused for one of a time to come."""
+    if answer == [CLOCK_REFUSED]:
+        raise ClockRefused
+    return standing(answer)
+
+
+def erased(answer: Answer, keys: int) -> list[bytes]:
+    """Return the records that were destroyed, of as many keys as were named."""
+    return [record(one) or b"" for one in many(answer, least=keys, most=keys)]
+
+
+def slots(answer: Answer) -> Iterator[tuple[int, int, bytes, int]]:
+    """Yield the first and last slot of each range, and host and port of its master (CLUSTER SLOTS).
+
+    The host is empty where a node does not know its own name.
+    """
+    for one in many(answer):
+        first, last, node, *_ = many(one, least=3)
+        host, port, *_ = many(node, least=2)
+        begins = whole(first, 0, _SLOTS - 1)
+        ends = whole(last, begins, _SLOTS - 1)
+        yield begins, ends, b"" if host is None else text(host), whole(port, 1, _MOST_PORT)
+
+
+def address(answer: Answer) -> tuple[bytes, int] | None:
+    """Return host and port of a master as a Sentinel tells them; None where it knows none."""
+    if answer is None:
+        return None
+    host, port = many(answer, least=2, most=2)
+    return text(host), whole(port, 1, _MOST_PORT)
+
+
+def role(answer: Answer) -> bytes:
+    """Return what a Redis says it is (ROLE)."""
+    return text(many(answer, least=1)[0])
+
+
+def time_ms(answer: Answer) -> float:
+    """Return a Redis' time in milliseconds since 1970 (TIME)."""
+    seconds, microseconds = many(answer, least=2, most=2)
+    return whole(seconds, 0, _MOST_MS) * 1000 + whole(microseconds, 0, 999_999) / 1000
+
+
+def members(answer: Answer) -> dict[bytes, Answer]:
+    """Return what comes as a map, or in RESP2 as a list of names and values (HELLO, CONFIG GET)."""
+    if type(answer) is not dict:
+        pairs = many(answer)
+        if len(pairs) % 2:
+            raise Misshapen
+        answer = dict(zip(map(text, pairs[::2]), pairs[1::2], strict=True))
+    return {text(name): value for name, value in answer.items()}
+
+
+def _key(answer: Answer) -> Held | None:
+    if answer is None:
+        return None
+    value, left = many(answer, least=2, most=2)
+    left = _left(left, low=-2)
+    return Held(standing(value), left) if left > 0 else None
+
+
+def _left(answer: Answer, *, low: int) -> int:
+    """Return how many milliseconds something is kept; below 1 it is not, or has no end (PTTL)."""
+    if type(answer) is not int or answer < low:
+        raise Misshapen
+    return min(answer, _MOST_MS)

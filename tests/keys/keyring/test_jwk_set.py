@@ -1,0 +1,155 @@
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from proxy.core.errors import KeyringError
+from proxy.keys.keyring import jwk_set
+from proxy.keys.keyring.keyring import MAX_REVOCATIONS, Revocation
+
+from ..builders import a_keyring, an_old_keyring
+
+Members = dict[str, Any]
+CANARY = "c2VjcmV0LWNhbmFyeS1zZWNyZXQtY2FuYXJ5LXNlY3I"
+
+
+def edited(edit: Callable[[Members], object]) -> bytes:
+    members: Members = json.loads(jwk_set.encode(a_keyring("k2").disable("k2")))
+    edit(members)
+    return json.dumps(members).encode()
+
+
+def test_what_is_written_is_read_back() -> None:
+    keyring = a_keyring("k2", "k3").promote("k2").disable("k1")
+    assert jwk_set.decode(jwk_set.encode(keyring)) == keyring
+
+
+def test_what_an_old_keyring_holds_is_read_back_with_its_generation() -> None:
+    keyring = an_old_keyring("k2").promote("k2").revoke("A" * 22, 7)
+    assert jwk_set.decode(jwk_set.encode(keyring)) == keyring
+
+
+def test_an_old_keyring_is_written_in_the_form_that_0_1_0_reads() -> None:
+    old = an_old_keyring("k2")
+    untouched, changed = (
+        json.loads(jwk_set.encode(keyring)) for keyring in (old, old.promote("k2"))
+    )
+    assert set(untouched) == {"sealyard", "highest_number", "keys"}
+    assert set(changed) == {"sealyard", "highest_number", "keys", "revocations"}
+    assert untouched["sealyard"] == changed["sealyard"] == 1
+    assert list(changed["revocations"].values()) == [1]
+    assert all(re.fullmatch(r"[A-Za-z0-9_-]{22}", name) for name in changed["revocations"])
+
+
+def test_an_old_keyring_full_of_revocations_is_not_written_in_a_form_that_0_1_0_refuses() -> None:
+    full = replace(
+        an_old_keyring("k2"),
+        revocations=tuple(Revocation(f"{number:022}", 1) for number in range(MAX_REVOCATIONS)),
+    )
+    assert jwk_set.decode(jwk_set.encode(full)) == full
+    with pytest.raises(KeyringError, match="keys upgrade"):
+        jwk_set.encode(full.promote("k2"))
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        lambda s: s.pop("sealyard"),
+        lambda s: s.update(sealyard=3),
+        lambda s: s.update(sealyard=1),
+        lambda s: s.update(sealyard=True),
+        lambda s: s.update(sealyard={}),
+        lambda s: s.update(more=1),
+        lambda s: s.update(keys={}),
+        lambda s: s.update(keys=[1]),
+        lambda s: s.pop("generation"),
+        lambda s: s.update(generation=-1),
+        lambda s: s.update(generation="2"),
+        lambda s: s.update(joined_since=None),
+        lambda s: s.update(joined_since=True),
+        lambda s: s.update(highest_number=2),
+        lambda s: s.update(retired={}),
+        lambda s: s.update(retired=[9, 9]),
+        lambda s: s.update(retired=[1]),
+        lambda s: s.update(retired=[True]),
+        lambda s: s["keys"].pop(0),
+        lambda s: s["keys"].append(s["keys"][0]),
+        lambda s: s["keys"].append(s["keys"][2]),
+        lambda s: s["keys"][0].update(kid="other"),
+        lambda s: s["keys"][0].update(state="primary"),
+        lambda s: s["keys"][2].pop("state"),
+        lambda s: s["keys"][2].update(alg="A256KW"),
+        lambda s: s["keys"][2].update(kty="RSA"),
+        lambda s: s["keys"][2].update(use="enc"),
+        lambda s: s["keys"][2].update(k=CANARY + "="),
+        lambda s: s["keys"][2].update(k=CANARY[:-1] + "J"),
+        lambda s: s["keys"][2].update(k=CANARY[:-3]),
+        lambda s: s["keys"][2].update(k=7),
+        lambda s: s["keys"][2].update(k="ä" * 43),
+        lambda s: s["keys"][2].update(kid=7),
+        lambda s: s["keys"][2].update(kid="k 1"),
+        lambda s: s["keys"][2].update(also=[]),
+        lambda s: s["keys"][2].update(also="k9"),
+        lambda s: s["keys"][2].update(also=["k9", 9]),
+        lambda s: s["keys"][2].update(also=["k9", "k9"]),
+        lambda s: s["keys"][2].update(also=["k1"]),
+        lambda s: s["keys"][2].update(also=["k 9"]),
+        lambda s: s["keys"].append(s["keys"][0] | {"use": "former-name"}),
+        lambda s: s["keys"].append(s["keys"][0] | {"use": "former-record"}),
+        lambda s: s["keys"].extend(
+            s["keys"][0] | {"use": use, "kid": "x" * 22} for use in ("former-name", "former-record")
+        ),
+        lambda s: s["keys"][2].update(number=0),
+        lambda s: s["keys"][2].update(number=1.0),
+        lambda s: s["keys"][2].update(created=-1),
+        lambda s: s["keys"][2].update(state="decrypt"),
+        lambda s: s["keys"][2].update(state="other"),
+    ],
+)
+def test_any_other_form_is_refused_without_a_key_in_the_message(
+    edit: Callable[[Members], object],
+) -> None:
+    with pytest.raises(KeyringError) as refused:
+        jwk_set.decode(edited(edit))
+    assert CANARY[:20] not in str(refused.value)
+    assert refused.value.__context__ is None
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        lambda s: s.update(highest_number=True),
+        lambda s: s.update(highest_number="2"),
+        lambda s: s.update(highest_number=1),
+        lambda s: s.update(generation=1),
+        lambda s: s.update(revocations=[]),
+        lambda s: s.update(revocations={"A" * 22: "7"}),
+    ],
+)
+def test_any_other_old_form_is_refused(edit: Callable[[Members], object]) -> None:
+    members: Members = json.loads(jwk_set.encode(an_old_keyring("k2")))
+    edit(members)
+    with pytest.raises(KeyringError):
+        jwk_set.decode(json.dumps(members).encode())
+
+
+@pytest.mark.parametrize(
+    "text",
+    [b"", b"[]", b"{", b"\xff", b'{"a":1,"a":1}', b'{"a":NaN}', b'{"a":1.5}', b"[" * 100_000],
+)
+def test_what_is_not_strict_json_is_refused(text: bytes) -> None:
+    with pytest.raises(KeyringError):
+        jwk_set.decode(text)
+
+
+@given(st.binary(max_size=200))
+def test_random_bytes_raise_only_keyring_errors(text: bytes) -> None:
+    with pytest.raises(KeyringError):
+        jwk_set.decode(text)

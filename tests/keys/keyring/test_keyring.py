@@ -1,0 +1,215 @@
+from __future__ import annotations
+
+import base64
+import hashlib
+import os
+import re
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+
+from proxy.core.errors import KeyringError
+from proxy.keys.keyring.keyring import MAX_NUMBER, MAX_RETIRED, Keyring, create
+
+from ..builders import NOW, a_keyring, an_old_keyring, some_bytes
+
+
+def test_a_new_keyring_has_one_primary_kek_and_the_first_generation() -> None:
+    keyring = create("k1", now=NOW, random=some_bytes)
+    assert [(kek.id, kek.state) for kek in keyring.keks] == [("k1", "primary")]
+    assert (keyring.generation, keyring.joined_since) == (1, NOW)
+
+
+def test_a_keyring_keeps_its_id_and_every_change_of_its_keks_raises_the_generation() -> None:
+    keyring = a_keyring("k2", "k3")
+    changes: list[Callable[[Keyring], Keyring]] = [
+        lambda one: one.promote("k2"),
+        lambda one: one.disable("k1"),
+        lambda one: one.remove("k1"),
+        lambda one: one.add("k4", now=NOW, random=some_bytes),
+        lambda one: one.merge(one.add("k5", now=NOW, random=some_bytes), now=NOW),
+    ]
+    for change in changes:
+        changed = change(keyring)
+        assert changed.id == keyring.id
+        assert changed.generation > keyring.generation
+        assert changed.digest != keyring.digest
+        keyring = changed
+
+
+def test_what_changes_no_kek_leaves_generation_and_digest() -> None:
+    keyring = a_keyring("k2").disable("k2")
+    for same in (
+        keyring.revoke("A" * 22, 7),
+        keyring.promote("k1"),
+        keyring.disable("k2"),
+        keyring.merge(keyring.revoke("A" * 22, 7), now=NOW),
+        keyring.upgrade(NOW + 1),
+    ):
+        assert (same.generation, same.digest) == (keyring.generation, keyring.digest)
+
+
+def test_two_keyrings_have_other_ids_and_their_first_keks_too() -> None:
+    one, other = (create("", now=NOW, random=os.urandom, marked=True) for _ in range(2))
+    assert one.id != other.id
+    assert one.primary.id != other.primary.id
+    assert one.digest != other.digest
+
+
+def test_the_id_of_a_new_kek_ends_in_a_mark_of_its_key() -> None:
+    keyring = create("", now=NOW, random=os.urandom, marked=True)
+    named = keyring.add("k2027", now=NOW, random=os.urandom, marked=True).keks[-1].id
+    assert re.fullmatch(r"k[a-z2-7]{4}", keyring.primary.id)
+    assert re.fullmatch(r"k2027-[a-z2-7]{4}", named)
+    mark = hashlib.sha256(keyring.primary.key.reveal()).digest()
+    assert base64.b32encode(mark).decode().lower()[:4] != keyring.primary.id[1:]
+
+
+def test_after_a_backup_is_restored_a_new_kek_has_neither_the_number_nor_the_id_of_a_lost_one() -> (
+    None
+):
+    backup = create("", now=NOW, random=os.urandom, marked=True)
+    lost, new = (backup.add("", now=NOW, random=os.urandom, marked=True).keks[-1] for _ in range(2))
+    assert lost.id != new.id
+    assert lost.number != new.number
+
+
+def test_an_old_keyring_has_an_id_and_counts_its_generations() -> None:
+    old = an_old_keyring("k2")
+    assert (old.generation, old.joined_since) == (0, None)
+    changed = old.promote("k2").add("k3", now=NOW, random=some_bytes)
+    assert (changed.generation, changed.keks[-1].number, changed.id) == (2, 3, old.id)
+
+
+def test_upgrading_keeps_ids_numbers_and_keys_and_retires_the_numbers_that_are_gone() -> None:
+    old = an_old_keyring("k2", "k3").disable("k2").remove("k2")
+    new = old.upgrade(NOW)
+    assert (new.keks, new.name_key, new.record_key) == (old.keks, old.name_key, old.record_key)
+    assert new.retired == frozenset({2})
+    assert (new.joined_since, new.generation) == (NOW, 3)
+
+
+def test_a_number_is_never_given_again() -> None:
+    keyring = a_keyring()
+    for _ in range(60):
+        keyring = keyring.add("k2", now=NOW, random=lambda size: bytes(size - 1) + b"\x07")
+        number = keyring.entry("k2").number
+        keyring = keyring.disable("k2").remove("k2")
+        assert number in keyring.retired
+    assert len(keyring.retired) == 60
+
+
+def test_a_restored_keyring_goes_on_after_whatever_generation_is_known() -> None:
+    keyring = a_keyring()
+    assert [keyring.after(known).generation for known in (0, 7)] == [2, 8]
+
+
+def test_an_added_kek_opens_and_does_not_seal() -> None:
+    keyring = a_keyring("k2")
+    assert (keyring.entry("k2").state, keyring.primary.id) == ("decrypt", "k1")
+
+
+def test_promoting_turns_the_old_primary_to_decrypt() -> None:
+    keyring = a_keyring("k2").promote("k2")
+    assert [kek.state for kek in keyring.keks] == ["decrypt", "primary"]
+
+
+def test_promoting_the_primary_changes_nothing() -> None:
+    keyring = a_keyring("k2")
+    assert keyring.promote("k1") == keyring
+
+
+def test_a_disabled_kek_neither_seals_nor_opens() -> None:
+    keyring = a_keyring("k2").disable("k2")
+    assert keyring.candidates(kek_id="k2") == keyring.candidates(number=2) == ()
+
+
+def test_an_operation_leaves_the_old_keyring_as_it_was() -> None:
+    keyring = a_keyring("k2")
+    keyring.promote("k2").disable("k1")
+    assert [kek.state for kek in keyring.keks] == ["primary", "decrypt"]
+
+
+def test_opening_finds_a_kek_by_id_and_by_number() -> None:
+    keyring = a_keyring("k2")
+    number = keyring.keks[1].number
+    found = keyring.candidates(kek_id="k2"), keyring.candidates(number=number)
+    assert found == ((keyring.keks[1],), (keyring.keks[1],))
+
+
+def test_opening_finds_nothing_for_an_ephemeral_or_unknown_key() -> None:
+    keyring = a_keyring()
+    for found in ({}, {"kek_id": "x"}, {"number": 9}):
+        assert keyring.candidates(**found) == ()
+
+
+def test_merging_adds_unknown_keks_and_promotes_none() -> None:
+    ours = a_keyring()
+    theirs = ours.add("k2", now=NOW, random=some_bytes).promote("k2")
+    merged = ours.merge(theirs, now=NOW)
+    assert [(kek.id, kek.state) for kek in merged.keks] == [("k1", "primary"), ("k2", "decrypt")]
+
+
+def test_merging_keeps_the_state_that_stands_here() -> None:
+    before = a_keyring("k2")
+    assert before.disable("k2").merge(before, now=NOW).entry("k2").state == "disabled"
+
+
+@pytest.mark.parametrize(
+    "refused",
+    [
+        lambda keyring: keyring.disable("k1"),
+        lambda keyring: keyring.disable("k9"),
+        lambda keyring: keyring.promote("k9"),
+        lambda keyring: keyring.disable("k2").promote("k2"),
+        lambda keyring: keyring.remove("k2"),
+        lambda keyring: keyring.add("k2", now=NOW, random=some_bytes),
+        lambda keyring: keyring.add("k/3", now=NOW, random=some_bytes),
+        lambda keyring: keyring.add("", now=NOW, random=some_bytes),
+        lambda keyring: keyring.add("k" * 33, now=NOW, random=some_bytes),
+        lambda keyring: replace(keyring, joined_since=None, highest_number=MAX_NUMBER).add(
+            "k3", now=NOW, random=some_bytes
+        ),
+        lambda keyring: replace(keyring, joined_since=None, highest_number=1),
+        lambda keyring: replace(keyring, highest_number=2),
+        lambda keyring: replace(keyring, retired=frozenset({1})),
+        lambda keyring: replace(keyring, retired=frozenset({0})),
+        lambda keyring: replace(keyring, retired=frozenset({MAX_NUMBER + 1})),
+        lambda keyring: replace(keyring, retired=frozenset(range(100, 101 + MAX_RETIRED))),
+        lambda keyring: replace(keyring, joined_since=-1),
+        lambda keyring: replace(keyring, generation=-1),
+        lambda keyring: replace(keyring, keks=()),
+        lambda keyring: replace(keyring, keks=(keyring.keks[1],)),
+        lambda keyring: replace(keyring, keks=(*keyring.keks, keyring.keks[0])),
+        lambda keyring: replace(
+            keyring,
+            keks=tuple(replace(k, number=7) for k in keyring.keks)[:1]
+            + keyring.keks[1:]
+            + (replace(keyring.keks[1], id="k3"),),
+        ),
+    ],
+)
+def test_what_the_laws_of_the_keyring_forbid_is_refused(
+    refused: Callable[[Keyring], Keyring],
+) -> None:
+    with pytest.raises(KeyringError):
+        refused(a_keyring("k2"))
+
+
+def test_a_keyring_does_not_show_its_keys() -> None:
+    keyring = a_keyring("k2")
+    shown = repr(keyring) + str(keyring)
+    secrets = [keyring.name_key, keyring.record_key, *(kek.key for kek in keyring.keks)]
+    assert not any(repr(secret.reveal()) in shown for secret in secrets)
+
+
+def test_the_time_of_joined_names_moves_until_it_comes() -> None:
+    ahead = an_old_keyring().upgrade(NOW + 100)
+    assert ahead.set_apart(NOW + 50, NOW).joined_since == NOW + 50
+    assert ahead.set_apart(NOW + 500, NOW).generation == ahead.generation + 1
+    for keyring, since in ((ahead, NOW), (ahead.upgrade(0), NOW - 1), (an_old_keyring(), NOW + 1)):
+        with pytest.raises(KeyringError):
+            keyring.set_apart(since, NOW)
+    with pytest.raises(KeyringError):
+        a_keyring().set_apart(NOW + 100, NOW)

@@ -1,0 +1,51 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from proxy.core.errors import KeyringError, UnfitEnvironment
+from proxy.keys.audit import AuditLog, file_beside
+from proxy.keys.keyring.file import create_keyring, open_keyring
+from proxy.keys.operations.session_operations import Keeper
+
+from ..builders import NOW, Time, a_keyring, a_root
+
+NAME = "A" * 22
+
+
+@pytest.fixture
+def keeper(tmp_path: Path) -> Keeper:
+    path, root = tmp_path / "keyring.jwe", a_root(tmp_path)
+    create_keyring(path, a_keyring("k2"), root)
+    return Keeper(path, root, AuditLog(file_beside(path), Time()))
+
+
+def test_a_revocation_is_kept_and_nothing_else_changes(keeper: Keeper) -> None:
+    before = open_keyring(keeper.path, keeper.root)
+    keeper.revoke(NAME, NOW)
+    keeper.revoke(NAME, NOW - 5)
+    assert open_keyring(keeper.path, keeper.root) == before.revoke(NAME, NOW)
+    lines = [json.loads(line) for line in keeper.audit.path.read_text().splitlines()]
+    assert [(line["event"], line["scope"], line["not_before"]) for line in lines[1:]] == [
+        ("keys.revoke", NAME, NOW),
+        ("keys.revoke", NAME, NOW - 5),
+    ]
+
+
+def test_what_cannot_be_written_down_is_not_done(keeper: Keeper, tmp_path: Path) -> None:
+    before = keeper.path.read_bytes()
+    closed = Keeper(keeper.path, keeper.root, AuditLog(tmp_path / "none" / "audit", Time()))
+    with pytest.raises(UnfitEnvironment):
+        closed.revoke(NAME, NOW)
+    assert keeper.path.read_bytes() == before
+
+
+def test_a_keyring_that_is_full_of_revocations_says_so(
+    keeper: Keeper, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("proxy.keys.keyring.keyring.MAX_REVOCATIONS", 1)
+    keeper.revoke(NAME, NOW)
+    with pytest.raises(KeyringError, match="at most 1 revocations"):
+        keeper.revoke("B" * 22, NOW)

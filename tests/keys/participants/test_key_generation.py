@@ -1,0 +1,83 @@
+"""Key pairs made in a process of their own."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from proxy.core.errors import KeyMakerBusy
+from proxy.keys.participants import key_generation, private_key
+from proxy.keys.participants.key_generation import KeyMaker
+from proxy.keys.participants.key_generator_process import NICENESS
+
+from .builders import PASSPHRASE
+
+
+async def test_a_pair_belongs_together_and_opens_with_its_passphrase() -> None:
+    public, sealed = await KeyMaker().make("sig", PASSPHRASE)
+
+    assert private_key.unseal(sealed, PASSPHRASE, public)["kty"] == "OKP"
+
+
+async def test_the_loop_goes_on_while_a_pair_of_4096_bits_is_made() -> None:
+    """In a thread, the check of the new key alone holds the interpreter for 250 ms."""
+    gaps: list[float] = []
+    loop = asyncio.get_running_loop()
+    task = loop.create_task(KeyMaker().make("enc", PASSPHRASE))
+    while not task.done():
+        before = time.thread_time()
+        await asyncio.sleep(0.002)
+        gaps.append(time.thread_time() - before)  # of the CPU: others may keep us from it
+    public, _ = await task
+
+    assert public.kty == "RSA"
+    assert len(gaps) > 10
+    assert max(gaps) < 0.1
+
+
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="asks Linux how a process is scheduled")
+async def test_a_pair_is_made_with_less_right_to_the_cpu_from_its_first_import_on() -> None:
+    """Where messages and a pair want the same core, the messages get nine tenths of it."""
+    seen: set[tuple[int, int]] = set()
+    task = asyncio.get_running_loop().create_task(KeyMaker().make("enc", PASSPHRASE))
+    while not task.done():
+        seen |= makers_at_work()
+        await asyncio.sleep(0.01)
+    await task
+
+    assert seen == {(NICENESS, os.SCHED_BATCH)}
+
+
+def makers_at_work() -> set[tuple[int, int]]:
+    """Return niceness and policy of the makers that have got as far as their libraries."""
+    found = set()
+    for folder in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            command = (folder / "cmdline").read_bytes()
+            maps = (folder / "maps").read_text()
+            if b"key_generator_process" in command and "cryptography" in maps:
+                fields = (folder / "stat").read_text().rpartition(")")[2].split()
+                found.add((int(fields[16]), int(fields[38])))
+    return found
+
+
+async def test_more_than_a_few_at_once_are_sent_away() -> None:
+    maker = KeyMaker()
+    tasks = [
+        asyncio.get_running_loop().create_task(maker.make("sig", PASSPHRASE))
+        for _ in range(key_generation.MOST_WAITING + 1)
+    ]
+    await asyncio.sleep(0)
+    with pytest.raises(KeyMakerBusy):
+        await maker.make("sig", PASSPHRASE)
+    for task in tasks[1:]:
+        task.cancel()
+    await tasks[0]
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+    assert (await maker.make("sig", PASSPHRASE))[0].kty == "OKP"
