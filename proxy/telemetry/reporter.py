@@ -88,9 +88,9 @@ class Tally:
             self._refusal(line, line.refusal)
         else:
             self._messages.count(line, "aborted" if line.status == _ABORTED else "forwarded")
-            if line.told:
+            if line.observations:
                 who = {"listener": line.listener, "rule": line.rule, "method": line.method}
-                self._told(who, {**line.counts, **line.told})
+                self._told(who, {**line.counts, **line.observations})
         if self.tap.watched:
             self.tap.line(line)
 

@@ -34,7 +34,7 @@ class Record(MessageLine):
         self.response_bytes = 0
         self.duration_ms = 0.0
         self.counts = {}
-        self.told = {}
+        self.observations = {}
         self.upstream_ms = None
         self.refusal = None
         self.trace_id = ""
@@ -67,10 +67,10 @@ class Record(MessageLine):
 
     def observed(self, direction: Direction, trial: Trial) -> None:
         """Note what a rule that only observes would have done to one direction."""
-        directions = [*self.told.get("observed", "").split(), direction]
+        directions = [*self.observations.get("observed", "").split(), direction]
         counts, told = told_of_trial(direction, trial)
         self.counts |= counts
-        self.told |= {**told, "observed": " ".join(directions)}
+        self.observations |= {**told, "observed": " ".join(directions)}
 
     def observed_message(self, reporter: Reporter, direction: Direction, trial: Trial) -> None:
         """Tell at once what such a rule would have done to a message of a WebSocket."""
@@ -93,8 +93,11 @@ class Record(MessageLine):
 
     def uncovered(self, route: str, request_type: str, response_type: str) -> None:
         """Note the shape and the types of a message that no rule covers."""
-        self.told["shape"] = route
-        self.told["request_type"], self.told["response_type"] = request_type, response_type
+        self.observations["shape"] = route
+        self.observations["request_type"], self.observations["response_type"] = (
+            request_type,
+            response_type,
+        )
 
     def did_not_open(self, unopened: Iterable[Unopened]) -> None:
         """Note tokens that did not open."""

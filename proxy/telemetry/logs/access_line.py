@@ -42,7 +42,7 @@ class MessageLine:
     """Names, codes, sizes (bytes) and times (milliseconds) of one message: never a value.
 
     `counts` says by name how many values met which outcome, of both directions and of the response
-    alone. `told` holds what few messages have: what a rule in mode `observe` would have done, and
+    alone. `observations` are of few messages: what a rule in mode `observe` would have done, and
     the shape of a message that no rule covers. `upstream_ms` is None where nothing was sent.
     `trace_id` is hexadecimal, and empty where the message is not traced; it is not in the line.
 
@@ -58,7 +58,7 @@ class MessageLine:
     response_bytes: int
     duration_ms: float
     counts: dict[str, int]
-    told: dict[str, str]
+    observations: dict[str, str]
     upstream_ms: float | None = None
     refusal: Refusal | None = None
     trace_id: str = ""
@@ -80,7 +80,7 @@ class MessageLine:
             "response_bytes": self.response_bytes,
             "duration_ms": self.duration_ms,
             **self.counts,
-            **self.told,
+            **self.observations,
         }
         if self.upstream_ms is not None:
             fields["upstream_ms"] = self.upstream_ms
@@ -134,7 +134,7 @@ class AccessLines:
         names = self._names.get(who) or self._name(who)
         response_bytes, duration, upstream = self._after
         counts = self._count(line.counts) if line.counts else ""
-        told = self._texts(line.told) if line.told else ""
+        observed = self._texts(line.observations) if line.observations else ""
         took = line.duration_ms
         taken = f"{round(took * 1_000_000)}" if self._in_nanoseconds else f"{took:.3f}"
         waited = "" if line.upstream_ms is None else f"{upstream}{line.upstream_ms:.3f}"
@@ -145,7 +145,7 @@ class AccessLines:
             end = f"{self._keys['sample']}{share:.3f}}}\n"
         return (
             f"{self._time}{head}{quoted(line.request_id)}{names}{line.request_bytes}"
-            f"{response_bytes}{line.response_bytes}{duration}{taken}{counts}{told}{waited}{end}"
+            f"{response_bytes}{line.response_bytes}{duration}{taken}{counts}{observed}{waited}{end}"
         ).encode("ascii")
 
     def _count(self, counts: Mapping[str, int]) -> str:

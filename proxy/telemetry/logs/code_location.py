@@ -1,4 +1,4 @@
-"""Say what an exception is and where it was raised, without its text or any value."""
+"""Name an exception and the place that raised it, without its text or any value."""
 
 from __future__ import annotations
 

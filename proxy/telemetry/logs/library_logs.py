@@ -39,9 +39,12 @@ class LibraryHandler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write one record."""
-        where = code_location.in_file(record.pathname, record.lineno)
-        _, error, _ = record.exc_info or (None, None, None)
-        _message(self._logs, record.levelno, record.name, where, error)
+        try:
+            where = code_location.in_file(record.pathname, record.lineno)
+            _, error, _ = record.exc_info or (None, None, None)
+            _message(self._logs, record.levelno, record.name, where, error)
+        except Exception:  # noqa: BLE001 - a record may be made by anybody, of anything
+            self.handleError(record)
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's name
         """Say nothing: the standard library would print the record with its arguments."""

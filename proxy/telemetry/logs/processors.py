@@ -17,7 +17,6 @@ from functools import lru_cache
 from json.encoder import encode_basestring_ascii
 from typing import Any, Final, Literal
 
-from structlog import DropEvent
 from structlog.dev import ConsoleRenderer
 from structlog.processors import JSONRenderer
 from structlog.typing import EventDict, Processor
@@ -57,11 +56,9 @@ def chain(
 def declared_only(_logger: object, level: str, entry: EventDict) -> EventDict:
     """Keep what the table declares for the event, and count other keys in `dropped`.
 
-    Raise DropEvent for an event that is not declared. Keys without a value are left out.
+    Raise KeyError for an event that is not declared. Keys without a value are left out.
     """
-    event = EVENTS.get(entry["event"])
-    if event is None:
-        raise DropEvent
+    event = EVENTS[entry["event"]]
     # Names are taken from the table: those of a processor may be of a subclass of str.
     kept: EventDict = {"level": level, "event": event.name}
     keys = _KEYS[event.name]

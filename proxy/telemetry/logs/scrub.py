@@ -1,9 +1,9 @@
-"""A net below the table of events: what looks like a secret is hidden, wherever it comes from.
+"""The safety net after the table of events: it hides what looks like a secret, whatever its source.
 
 Nothing of a message or a key is ever reported, and texts of libraries are not written at all. What
-is left are words of the configuration and of our own errors: a password that was typed in the
-wrong place must not be repeated in the log that tells of the mistake. The net goes by name
-(`password=…`, `Cookie: …`) and by shape (PEM, JWK, tokens, bearer tokens, what looks random).
+remains are words of the configuration and of our own errors: a password that was typed in the
+wrong place must not be repeated in the log that reports the mistake. Secrets are recognised by name
+(`password=…`, `Cookie: …`) and by form (PEM, JWK, tokens, bearer tokens, random-looking text).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Final
 
 HIDDEN: Final = "<hidden>"
 MOST_CHARS: Final = 4096
-"""How much of a text is looked at; a line shows far less of it."""
+"""Characters of a text that are read; a line shows far fewer."""
 
 _NAMES: Final = (
     "authorization|cookie|passphrase|passwd|password|pwd|secret|credentials?"
@@ -23,11 +23,11 @@ _NAMES: Final = (
 )
 _ANY_CASE: Final = re.IGNORECASE | re.DOTALL
 _SHAPES: Final = (
-    # Up to the end, since the rest of a cut PEM block is a key too.
+    # To the end of the text, since the rest of a truncated PEM block is a key too.
     re.compile(r"(?P<kept>)-----BEGIN [A-Z0-9 ]+-----.*", re.DOTALL),
     # The private members of RFC 7518 section 6, in JSON or as Python prints it.
     re.compile(r"""(?P<kept>["'](?:d|k|p|q|dp|dq|qi)["']\s*:\s*["'])[A-Za-z0-9_=-]{8,}"""),
-    # JWE, JWS and our own tokens, also where only their beginning is there.
+    # JWE, JWS and our own tokens, also if truncated.
     re.compile(
         r"(?P<kept>)(?:eyJ[A-Za-z0-9_-]{8,}(?:\.[A-Za-z0-9_-]*){0,4}|sy1\.[A-Za-z0-9_-]{8,})"
     ),
@@ -37,7 +37,7 @@ _SHAPES: Final = (
     re.compile(r"(?P<kept>\b(?:set-)?cookie\s*:\s*).*", _ANY_CASE),
     # RFC 3986 section 3.2.1: what may hold a password.
     re.compile(r"(?P<kept>://)[^\s/@\"']+(?=@)"),
-    # A word of small letters after a colon is a sentence about the name, not its value.
+    # A word in lower case after a colon is a sentence about the name, not its value.
     re.compile(
         rf"""(?P<kept>(?:{_NAMES})["']?\s*(?:=|:(?!\s*[a-z]+(?:[\s,.;]|$))(?!//))\s*["']?)"""
         r"""[^\s"',;&]+""",
@@ -77,10 +77,10 @@ def _hidden(match: re.Match[str]) -> str:
 
 
 def without_quotes(problem: str) -> str:
-    """Return a mistake in the configuration without what it quotes, which may be a secret astray.
+    """Return a configuration error without what it quotes: that may be a secret in a wrong place.
 
-    Place and path stay, and the known word that was probably meant, or that is missing. `validate`
-    shows it whole.
+    Position and path remain, and so does the known key that was probably meant or is missing.
+    `sealyard validate` shows the whole error.
     """
     if _LACKS.search(problem):
         return problem  # it quotes nothing but our own words
@@ -91,13 +91,13 @@ def without_quotes(problem: str) -> str:
 
 
 def _read_from_bytes(text: str) -> bool:
-    """Tell whether the text is more likely bytes of a key: taken for Latin-1, or printed."""
+    """Return whether the text looks like bytes of a key: decoded as Latin-1, or escaped."""
     controls = len(_CONTROLS.findall(text)) + len(_ESCAPES.findall(text))
     return controls > _MOST_CONTROLS or (controls > 0 and len(_HIGH.findall(text)) > _MOST_HIGH)
 
 
 def _run(match: re.Match[str]) -> str:
-    # Base64 of 32 bytes holds a slash now and then, a path many: the pieces tell them apart.
+    # Base64 of 32 bytes has few slashes, a path has many: so each piece is judged, and the whole.
     run = match.group()
     whole = run.replace("/", "")
     found = any(map(_looks_random, run.split("/"))) or (
@@ -107,7 +107,7 @@ def _run(match: re.Match[str]) -> str:
 
 
 def _looks_random(piece: str) -> bool:
-    """Tell whether letters and digits are mixed as people and programs do not mix them."""
+    """Return whether letters and digits are mixed as in random text, not as in names."""
     if len(piece) < _SHORTEST:
         return False
     if _HEX.fullmatch(piece):
@@ -121,6 +121,6 @@ def _looks_random(piece: str) -> bool:
 
 
 def _bits(text: str) -> float:
-    """Return the entropy of the text's characters, in bits for each."""
+    """Return the Shannon entropy of the text, in bits per character."""
     whole = len(text)
     return -sum(n / whole * math.log2(n / whole) for n in Counter(text).values())

@@ -244,7 +244,8 @@ LINES_LOST: Final = Metric(
     "sealyard_log_lines_lost_total",
     "counter",
     (),
-    "Log lines that could not be written, since the reader of stderr is gone or too slow.",
+    "Log lines that could not be written, since the reader of stderr is gone or too slow,"
+    " or since a processor of `--log-processor` failed.",
 )
 AUDIT_FAILURES: Final = Metric(
     "sealyard_audit_failures_total",

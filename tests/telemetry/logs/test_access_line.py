@@ -58,7 +58,9 @@ def test_a_prepared_line_is_byte_for_byte_what_the_processors_make(
 
 @pytest.mark.parametrize("log_format", get_args(Format))
 def test_every_format_writes_messages(log_format: Format, page: Page) -> None:
-    Logs(page, log_format).message(a_line(counts={"sealed": 1}, told={"observed": "request"}))
+    Logs(page, log_format).message(
+        a_line(counts={"sealed": 1}, observations={"observed": "request"})
+    )
 
     for word in ("message.handled", "POST", "send", "sealed", "observed"):
         assert word in page.text
@@ -91,7 +93,7 @@ def test_a_refused_message_tells_why(page: Page, logs: Logs) -> None:
 def test_a_text_is_scrubbed_or_not_by_its_key_whatever_key_had_it_before() -> None:
     lines = AccessLines(OTEL)
     text = "\n\x91i\x08:¶cI\x8e²)öN\n©}Ùê"
-    line = a_line(request_id=text, listener=text, told={"observed": "request"})
+    line = a_line(request_id=text, listener=text, observations={"observed": "request"})
     for _ in range(2):
         told = json.loads(lines(0.0, line, ALL))
 

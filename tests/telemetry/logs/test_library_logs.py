@@ -169,6 +169,15 @@ def test_a_sink_that_fails_prints_nothing(capsys: pytest.CaptureFixture[str]) ->
     assert capsys.readouterr() == ("", "")
 
 
+def test_a_record_made_by_hand_never_fails_who_logs_it(
+    routed: Logs, capsys: pytest.CaptureFixture[str]
+) -> None:
+    odd = {"name": "x", "levelno": logging.ERROR, "pathname": None, "exc_info": CANARY}
+    logging.getLogger("x").handle(logging.makeLogRecord(odd))
+
+    assert capsys.readouterr() == ("", "")
+
+
 def test_warnings_are_named_by_category_and_place(routed: Logs, page: Page) -> None:
     # The filter of this test run would make an error of it, so the hook is called as Python does.
     warnings.showwarning(UserWarning(CANARY), UserWarning, "/a/b/c.py", 7)
