@@ -29,6 +29,8 @@ _STATUSES: Final = {
     4: "it was called wrongly",
     5: "it found no tests",
 }
+_PROCESSORS: Final = os.cpu_count() or 1
+_MOST_WORKERS: Final = 8
 NO_LOG: Final = 3
 CRASHED: Final = 3
 
@@ -176,18 +178,18 @@ def _skips(logs: Sequence[Log]) -> list[str]:
 
 def main() -> None:
     """Run the core's tests with their coverage, then all others; end with 0 only if all passed."""
-    beside = ["--numprocesses", sys.argv[1] if len(sys.argv) > 1 else "2"]
     with TemporaryDirectory() as scratch:
         try:
-            logs = [_core(beside, Path(scratch)), _others(beside, Path(scratch))]
+            logs = [_core(Path(scratch)), _others(Path(scratch))]
         except Ended as end:
             say(f"dev: {end}")
             sys.exit(end.status)
     say(f"== {sum(log.ran for log in logs)} tests passed or were skipped", *_skips(logs))
 
 
-def _core(beside: Sequence[str], scratch: Path) -> Log:
+def _core(scratch: Path) -> Log:
     say("== tests of the core")
+    beside = ["--numprocesses", str(_PROCESSORS)]
     log = run(["tests/core", *beside, "--cov", "--cov-report="], ROOT, scratch)
     if log.status:
         raise Ended(log.status, f"{len(log.failed)} tests of the core failed.")
@@ -195,10 +197,14 @@ def _core(beside: Sequence[str], scratch: Path) -> Log:
     return log
 
 
-def _others(beside: Sequence[str], scratch: Path) -> Log:
+def _others(scratch: Path) -> Log:
+    """Run the tests with servers: most of their time they wait, so two share a processor."""
     say("== all other tests")
     chosen = ["--ignore=tests/core"]
-    return run_with_retry([*chosen, *beside], chosen, ROOT, scratch)
+    workers = str(min(2 * _PROCESSORS, _MOST_WORKERS))
+    return run_with_retry(
+        [*chosen, "--numprocesses", workers, "--dist", "worksteal"], chosen, ROOT, scratch
+    )
 
 
 def _covered() -> None:
