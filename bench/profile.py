@@ -27,14 +27,16 @@ from proxy.keys.sessions.sessions import Sessions, SessionSettings
 from proxy.keys.stores import MemoryStore
 from proxy.telemetry.logs.logger import Logs, Sink
 from proxy.telemetry.reporter import Tally
-from proxy.traffic import answer, course, upstream
-from proxy.traffic.handler import Handler
-from proxy.traffic.listener import HttpListener
-from proxy.traffic.plain_connection import PlainConnection
-from proxy.traffic.record import Record
-from proxy.traffic.repeats import Repeats
-from proxy.traffic.upstream import HttpUpstream
-from proxy.traffic.upstream_connection import UpstreamConnection
+from proxy.traffic.bodies import response_writer
+from proxy.traffic.downstream.fast_connection import PlainConnection
+from proxy.traffic.downstream.listener import HttpListener
+from proxy.traffic.exchange import steps
+from proxy.traffic.exchange.handler import Handler
+from proxy.traffic.http1.head_cache import Repeats
+from proxy.traffic.message_record import Record
+from proxy.traffic.upstream import client as upstream
+from proxy.traffic.upstream.client import HttpUpstream
+from proxy.traffic.upstream.connection import UpstreamConnection
 
 from .transform import BOOK
 from .works import a_message
@@ -52,16 +54,16 @@ _REPLY: Final = (
 )
 _STAGES: Final[tuple[tuple[str, object, str], ...]] = (
     ("know the heads (both)", Repeats, "find"),
-    ("gate and rules, by their precedent", course.Course, "arrive_plain"),
+    ("gate and rules, by their precedent", steps.Course, "arrive_plain"),
     ("plan the request", apply, "plan_request"),
     ("plan the response", apply, "plan_response"),
     ("- find the values (both)", Ordinary, "find"),
-    ("keys, at hand (both)", course.Course, "warm"),
+    ("keys, at hand (both)", steps.Course, "warm"),
     ("apply (both)", apply, "apply"),
     ("- seal", Session, "seal"),
     ("- open", Session, "open"),
     ("head of the request upstream", upstream, "request_lines_again"),
-    ("head of the answer", answer, "response_lines_again"),
+    ("head of the answer", response_writer, "response_lines_again"),
     ("log line and counters", Record, "report"),
 )
 

@@ -29,7 +29,7 @@ from proxy.core.rules.model import Rule
 from proxy.keys.keyring import keyring
 from proxy.keys.sessions.sessions import Sessions, SessionSettings
 from proxy.keys.stores import MemoryStore
-from proxy.traffic.gate import RawRequest, admit
+from proxy.traffic.http1.gate import RawRequest, admit
 
 from .timing import measure
 from .transform import BOOK

@@ -45,8 +45,8 @@ from proxy.core.http.path import canonical
 from proxy.core.planning.exchange import Exchange
 from proxy.core.planning.find_in_records import records_in
 from proxy.core.rules.model import Block, Item, Names, Part, Rule
-from proxy.traffic.gate import Admitted, RawRequest, admit
-from proxy.traffic.response_reader import ResponseReader
+from proxy.traffic.http1.gate import Admitted, RawRequest, admit
+from proxy.traffic.http1.response_parser import ResponseReader
 
 from . import form_readers, ordinary, seeds, sockets
 

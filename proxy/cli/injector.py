@@ -18,8 +18,8 @@ from ..process.hardening import harden
 from ..telemetry.logs import library_logs
 from ..telemetry.logs.logger import Logs, to_stderr
 from ..telemetry.logs.processors import Format
-from ..traffic import sockets
-from ..traffic.sockets import Sockets
+from ..traffic.downstream import sockets
+from ..traffic.downstream.sockets import Sockets
 from ..traffic.tls import listener_context
 from ..wiring.files import tls_files
 from ..wiring.watch import Watch

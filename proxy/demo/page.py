@@ -15,7 +15,7 @@ from ..admin.server import AdminServer
 from ..admin.tap_routes import TapRoutes
 from ..config.settings import TcpAddress
 from ..telemetry.reporter import Reporter
-from ..traffic import sockets
+from ..traffic.downstream import sockets
 from ..wiring import Sidecar
 from ..wiring.reload import Reloader
 from ..wiring.source import Source

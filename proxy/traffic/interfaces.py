@@ -8,10 +8,10 @@ from typing import Protocol
 from ..core.apply.forwardable import Forwardable
 from ..core.http.message import ResponseHead
 from ..telemetry.logs.access_line import MessageLine
-from .framing import Framing
-from .gate import RawRequest
-from .hop import Crossing, Peer, Places
-from .problem import Problem
+from .http1.forwarding_headers import Crossing, Peer, Places
+from .http1.framing import Framing
+from .http1.gate import RawRequest
+from .http1.problem import Problem
 
 
 class Reporter(Protocol):

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 
 from ..config.settings import Address, AdminSettings, Settings
 from ..telemetry.reporter import Reporter
-from ..traffic import sockets, tls
-from ..traffic.sockets import Sockets
+from ..traffic import tls
+from ..traffic.downstream import sockets
+from ..traffic.downstream.sockets import Sockets
 from .audited_calls import AuditedCalls
 from .files import Fingerprint, fingerprint, tls_files
 from .source import Source

@@ -16,12 +16,11 @@ from ..telemetry.metrics.samples import Samples
 from ..telemetry.reporter import MessageReporter
 from ..telemetry.tap import Tap
 from ..telemetry.traces import LaneTraces, Traces
-from ..traffic.handler import Handler
-from ..traffic.listener import HttpListener
-from ..traffic.original_port import PortHandlers, PortUpstreams
-from ..traffic.server import Lane
-from ..traffic.sockets import Sockets
-from ..traffic.upstream import HttpUpstream
+from ..traffic.downstream.listener import HttpListener, Lane
+from ..traffic.downstream.sockets import Sockets
+from ..traffic.exchange.handler import Handler
+from ..traffic.exchange.original_port import PortHandlers, PortUpstreams
+from ..traffic.upstream.client import HttpUpstream
 from . import tracing
 from .material import ListenerMaterial
 

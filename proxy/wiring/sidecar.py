@@ -29,10 +29,10 @@ from ..telemetry.metrics import table
 from ..telemetry.metrics.samples import Check, Facts, Samples
 from ..telemetry.reporter import MessageReporter, Reporter, Tally
 from ..telemetry.tap import Tap
-from ..traffic import sockets
-from ..traffic.server import TrafficServer
-from ..traffic.sockets import Sockets
-from ..traffic.ticker import Ticker
+from ..traffic.downstream import sockets
+from ..traffic.downstream.listener import TrafficServer
+from ..traffic.downstream.sockets import Sockets
+from ..traffic.timers import Ticker
 from . import (
     auditing,
     log_sampling,

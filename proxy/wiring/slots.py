@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from ..config.settings import Address, ListenerSettings, TcpAddress
-from ..traffic import sockets
-from ..traffic.sockets import Sockets
+from ..traffic.downstream import sockets
+from ..traffic.downstream.sockets import Sockets
 
 
 class Slots:

@@ -13,7 +13,7 @@ from proxy.admin.server import MOST_CONNECTIONS as MOST
 from proxy.admin.server import AdminServer
 from proxy.admin.subject import Reloaded
 from proxy.core.errors import UnfitEnvironment
-from proxy.traffic import sockets
+from proxy.traffic.downstream import sockets
 from tests.factories import Ear
 from tests.traffic.ours import ANY_PORT
 

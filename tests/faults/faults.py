@@ -24,23 +24,23 @@ import proxy
 Place = tuple[str, int]
 PACKAGE = Path(proxy.__file__).parent
 FILES = (
-    "traffic/handler.py",
-    "traffic/upstream.py",
-    "traffic/delivery.py",
-    "traffic/pooled_response.py",
-    "traffic/record_streams.py",
-    "traffic/answer.py",
-    "traffic/client_request.py",
-    "traffic/flowing.py",
-    "traffic/record_streams.py",
-    "keys/sessions.py",
+    "traffic/exchange/handler.py",
+    "traffic/upstream/client.py",
+    "traffic/upstream/outgoing_request.py",
+    "traffic/upstream/pool.py",
+    "traffic/bodies/record_streams.py",
+    "traffic/bodies/response_writer.py",
+    "traffic/downstream/request.py",
+    "traffic/bodies/transformed.py",
+    "traffic/bodies/record_streams.py",
+    "keys/sessions/sessions.py",
 )
 WITH_LINES = (
     *FILES,
-    "traffic/pool.py",
-    "traffic/course.py",
-    "traffic/express.py",
-    "traffic/trip.py",
+    "traffic/upstream/pool.py",
+    "traffic/exchange/steps.py",
+    "traffic/exchange/fast_path.py",
+    "traffic/exchange/fast_path.py",
 )
 """Where an exception is put at lines too: all of them, and what borrows connections."""
 EXCEPTIONS: tuple[type[BaseException], ...] = (

@@ -39,14 +39,14 @@ from proxy.core.rules.model import Block, Item, Names, Part, Rule, Verdict
 from proxy.demo.search import search
 from proxy.keys.sessions.key_events import Beginning, Witness
 from proxy.keys.sessions.sessions import Sessions
-from proxy.traffic.client_connection import ClientConnection
+from proxy.traffic.bodies.buffered import PlainRequest
+from proxy.traffic.downstream.connection import ClientConnection
+from proxy.traffic.downstream.fast_connection import PlainConnection
+from proxy.traffic.downstream.listener import Answerer
+from proxy.traffic.exchange.fast_path import Station, Trip
+from proxy.traffic.http1.problem import Problem
 from proxy.traffic.interfaces import RawConnection
-from proxy.traffic.listener import Answerer
-from proxy.traffic.plain_connection import PlainConnection
-from proxy.traffic.plain_request import PlainRequest
-from proxy.traffic.problem import Problem
-from proxy.traffic.trip import Station, Trip
-from proxy.traffic.upstream_connection import UpstreamConnection
+from proxy.traffic.upstream.connection import UpstreamConnection
 from tests.factories import Ear
 from tests.keys.builders import CountingStore, a_keyring, a_world
 from tests.traffic.ours import Ours, local, proxied

@@ -10,9 +10,9 @@ import pytest
 
 from proxy.core.apply.forwardable import Forwardable
 from proxy.core.http.message import RequestHead, ResponseHead
-from proxy.traffic.framing import ABSENT
-from proxy.traffic.hop import NOWHERE
-from proxy.traffic.upstream import HttpUpstream
+from proxy.traffic.http1.forwarding_headers import NOWHERE
+from proxy.traffic.http1.framing import ABSENT
+from proxy.traffic.upstream.client import HttpUpstream
 from tests.traffic.ours import local, proxied
 from tests.traffic.wire import Origin, connected, get, running, talk
 

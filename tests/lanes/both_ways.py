@@ -17,10 +17,10 @@ from proxy.core.compiled.rule_table import Rulebook
 from proxy.core.edits.key_needs import Keys, Needs
 from proxy.keys.keyring.keyring import create
 from proxy.keys.sessions.sessions import Sessions
-from proxy.traffic.course import CLIENT_CLOSED
-from proxy.traffic.plain_connection import PlainConnection
-from proxy.traffic.plain_head import PlainHead
-from proxy.traffic.trip import Trip
+from proxy.traffic.downstream.fast_connection import PlainConnection
+from proxy.traffic.exchange.fast_path import Trip
+from proxy.traffic.exchange.steps import CLIENT_CLOSED
+from proxy.traffic.http1.fast_heads import PlainHead
 from tests.keys.builders import NOW, a_world
 from tests.smuggling.parsers import Disagreement, agreed
 from tests.traffic.ours import Ours, local, proxied
@@ -208,9 +208,9 @@ async def a_way(rulebook: Rulebook, *, chunked: bool = False) -> AsyncIterator[W
 def nothing_is_plain(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Let every byte go to the parser, and every request to the handler."""
     with monkeypatch.context() as patched:
-        patched.setattr("proxy.traffic.plain_head.read_plain", lambda _: None)
-        patched.setattr("proxy.traffic.plain_incoming.may_become_plain", lambda _: False)
-        patched.setattr("proxy.traffic.plain_response.read_plain_response", lambda _: None)
+        patched.setattr("proxy.traffic.http1.fast_heads.read_plain", lambda _: None)
+        patched.setattr("proxy.traffic.downstream.fast_io.may_become_plain", lambda _: False)
+        patched.setattr("proxy.traffic.http1.fast_heads.read_plain_response", lambda _: None)
         yield
 
 
@@ -218,7 +218,7 @@ def nothing_is_plain(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 def no_head_is_known(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Let every plain head be read anew, whatever came before it."""
     with monkeypatch.context() as patched:
-        patched.setattr("proxy.traffic.repeats.HELD_BYTES", -1)
+        patched.setattr("proxy.traffic.http1.head_cache.HELD_BYTES", -1)
         yield
 
 

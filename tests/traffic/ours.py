@@ -14,10 +14,9 @@ from proxy.core.compiled.rule_table import Rulebook
 from proxy.core.crypto.session_cipher import Session
 from proxy.core.edits.key_needs import Attempt, Keys, Needs
 from proxy.core.errors import Unopened
-from proxy.traffic.handler import Handler, KeySource
-from proxy.traffic.listener import HttpListener
-from proxy.traffic.server import Lane, TrafficServer
-from proxy.traffic.upstream import HttpUpstream
+from proxy.traffic.downstream.listener import HttpListener, Lane, TrafficServer
+from proxy.traffic.exchange.handler import Handler, KeySource
+from proxy.traffic.upstream.client import HttpUpstream
 from tests.factories import Ear
 
 ANY_PORT = TcpAddress("127.0.0.1", 0)

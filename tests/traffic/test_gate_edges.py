@@ -7,8 +7,8 @@ import pytest
 from proxy.core.errors import HeadTooLarge, TrafficError
 from proxy.core.http.message import Headers
 from proxy.core.http.path import canonical
-from proxy.traffic.framing import Framing
-from proxy.traffic.gate import RawRequest, admit, check_line
+from proxy.traffic.http1.framing import Framing
+from proxy.traffic.http1.gate import RawRequest, admit, check_line
 
 HOST: Headers = ((b"Host", b"h"),)
 SHAKE: Headers = (

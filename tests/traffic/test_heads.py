@@ -8,8 +8,8 @@ import pytest
 
 from tests.keys.builders import a_world
 
+from .exchange.test_handler import CANARY, JSON, a_rulebook, mirror
 from .ours import local, proxied
-from .test_handler import CANARY, JSON, a_rulebook, mirror
 from .wire import OK, Client, Origin, connected, get, post, running, talk
 
 HOP_BY_HOP = (

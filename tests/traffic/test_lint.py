@@ -9,8 +9,8 @@ import pytest
 
 from tests.keys.builders import a_world
 
+from .exchange.test_handler import JSON, a_rulebook
 from .ours import local, proxied
-from .test_handler import JSON, a_rulebook
 from .wire import Origin, Peer, Response, get, post, running, talk
 
 DATE = b"Date: " + formatdate(usegmt=True).encode()

@@ -18,8 +18,8 @@ from proxy.core.expressions.selectors import parse_selector
 from proxy.core.rules.model import Block, Item, Part, Rule
 from tests.keys.builders import a_world
 
+from .exchange.test_handler import CANARY, CONTENT, JSON, NAMES, mirror, through
 from .ours import local, proxied
-from .test_handler import CANARY, CONTENT, JSON, NAMES, mirror, through
 from .wire import Origin, Peer, Response, connected, get, post, running, talk
 
 BOUND: frozenset[Part] = frozenset({"tenant", "conversation"})

@@ -14,8 +14,8 @@ import pytest
 from tests.keys.builders import a_world
 from tests.servers import free_port, listens
 
+from .exchange.test_handler import CANARY, JSON, a_rulebook
 from .ours import local, proxied
-from .test_handler import CANARY, JSON, a_rulebook
 from .wire import Origin, Peer, get, post, running, talk
 
 NGINX: Final = "/usr/sbin/nginx" if Path("/usr/sbin/nginx").exists() else shutil.which("nginx")

@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 
 from ...core.errors import UpstreamFailed
 from ...core.http.message import Headers, ResponseHead, header_values
-from ..hop import Crossing
+from ..http1.forwarding_headers import Crossing
 from .deflate import MOST_BITS
 
 _GUID: Final = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455 section 1.3

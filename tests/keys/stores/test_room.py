@@ -14,7 +14,7 @@ from proxy.core.crypto.token import decode
 from proxy.core.errors import KeysFull, KeyUnavailable
 from proxy.keys.stores import Held, MemoryStore, Offer, Store, StoreFull, open_store
 from proxy.keys.stores.sqlite_file import SqliteFile
-from proxy.traffic.problem import problem
+from proxy.traffic.http1.problem import problem
 from tests.keys.builders import CONTEXT, SCOPE, Time, World, a_world, seal_need
 from tests.redis.server import PROGRAM, Server
 

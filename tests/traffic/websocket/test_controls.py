@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.core.http.message import Direction
-from proxy.traffic.websocket.controls import REMEMBERED, Controls
+from proxy.traffic.websocket.closing import REMEMBERED, Controls
 from proxy.traffic.websocket.frames import CLOSE, PING, PONG
-from tests.traffic.websocket.test_relay import CANARY, scene
+from tests.traffic.exchange.test_websocket_relay import CANARY, scene
 
 UP: Direction = "request"
 DOWN: Direction = "response"

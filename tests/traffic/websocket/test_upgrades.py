@@ -11,7 +11,7 @@ from tests.keys.builders import a_world
 from tests.traffic.ours import local, proxied
 from tests.traffic.wire import Origin, Peer, Response, connected, eventually, running
 
-from .test_relay import BOOK, CANARY
+from ..exchange.test_websocket_relay import BOOK, CANARY
 
 KEY = b"dGhlIHNhbXBsZSBub25jZQ=="
 ACCEPT = base64.b64encode(

@@ -1,0 +1,1 @@
+"""Request and response bodies between the two sides."""

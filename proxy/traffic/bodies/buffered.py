@@ -1,0 +1,131 @@
+"""One request that was read whole: a plain head, and all of its body."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import NoReturn
+
+from ...core.errors import BodyTooLarge
+from ...core.http.message import ResponseHead
+from ..http1.fast_heads import PlainHead
+from ..http1.framing import Framing
+from ..http1.response_parser import ResponseReader
+from ..interfaces import RawConnection
+from .response_writer import Answer, Connection
+
+
+class WholeBody:
+    """The body of a request, all of it there. It can be taken once."""
+
+    __slots__ = ("_data", "arrived", "framing")
+
+    def __init__(self, data: bytes, framing: Framing) -> None:
+        self._data: bytes = data
+        self.framing = framing
+        self.arrived = 0
+
+    def take(self) -> bytes:
+        """Return the whole body."""
+        data, self._data = self._data, b""
+        self.arrived += len(data)
+        return data
+
+    async def read(self, limit: int) -> bytes:
+        """Return the whole body; raise BodyTooLarge above `limit`."""
+        if len(self._data) > limit:
+            raise BodyTooLarge("request-length")
+        return self.take()
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        """Return the body in one piece, unless it is empty."""
+        if data := self.take():
+            yield data
+
+
+class PlainRequest(Answer):
+    """A request that has arrived, and the way to answer it, with or without waits.
+
+    `data` is its whole body.
+    """
+
+    __slots__ = ("data", "head")
+
+    def __init__(self, link: Connection, head: PlainHead, data: bytes) -> None:
+        super().__init__(link, head.raw)
+        self.head = head
+        self.data = data
+
+    def body(self, framing: Framing, *, expects_continue: bool = False) -> WholeBody:
+        """Return the body, once the gate has told how it is framed.
+
+        A plain request expects nothing: its head would not be plain.
+        """
+        if expects_continue:
+            raise TypeError("a plain request expects nothing")
+        return WholeBody(self.data, framing)
+
+    async def switch(self, _: bytes) -> RawConnection:
+        """Refuse: a plain request asks for no other protocol, so nobody can have agreed to one."""
+        raise TypeError("a plain request cannot leave HTTP")
+
+    def _ends(self) -> bool:
+        return self.head.close
+
+    def _connection_header(self) -> bytes | None:
+        """Do as any answer does: a plain request is of HTTP/1.1, which keeps its connection."""
+        if self.head.close or self._link.last:
+            self.keep = False
+        return None if self.keep else b"close"
+
+
+class WholeResponse:
+    """What a reader has read, with its whole body, given out as often as asked.
+
+    `delimited`: it was not cut. `precedent` is there where the head is one that may come again.
+    """
+
+    __slots__ = ("_data", "arrived", "bodiless", "delimited", "framing", "head", "precedent")
+
+    def __init__(self, reader: ResponseReader, head: ResponseHead, data: bytes) -> None:
+        framing, bodiless = reader.framing, reader.bodiless
+        self._data = data
+        self.precedent = reader.precedent
+        self.head = head
+        self.framing = framing
+        self.bodiless = bodiless
+        self.delimited = bodiless or framing.present
+        self.arrived = 0
+
+    def take(self) -> bytes:
+        """Return the whole body."""
+        self.arrived = len(self._data)
+        return self._data
+
+    async def read(self, limit: int) -> bytes:
+        """Return the whole body; raise BodyTooLarge above `limit`."""
+        return self.take_up_to(limit)
+
+    def take_up_to(self, limit: int) -> bytes:
+        """Return the whole body without a wait; raise BodyTooLarge above `limit`."""
+        if len(self._data) > limit:
+            length = self.framing.length
+            raise BodyTooLarge("response-body" if length is None else "response-length")
+        return self.take()
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        """Return the body in one piece, unless it is empty."""
+        if data := self.take():
+            yield data
+
+    def divert(self) -> NoReturn:
+        """Refuse: nobody asked for another protocol."""
+        raise TypeError("a plain request cannot leave HTTP")
+
+    def wait_longer(self, _: float) -> None:
+        """Do nothing: all of it is there."""
+
+    def stop(self) -> None:
+        """Do nothing: there is nothing more to come."""
+
+    def close(self) -> None:
+        """Do nothing: the connection has been given back."""

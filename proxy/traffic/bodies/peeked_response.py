@@ -1,0 +1,136 @@
+"""A response of which something was looked at before anybody decided what becomes of it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from typing import NoReturn
+
+from ...core.apply import apply
+from ...core.apply.apply import Look
+from ...core.errors import BodyTooLarge
+from ...core.http.message import ResponseHead
+from ..http1.framing import Framing
+from ..interfaces import UpstreamResponse
+
+_OVERLAP = 15
+"""A token's beginning, of 16 bytes, may lie in two pieces."""
+
+
+async def look_at(response: UpstreamResponse, look: Look) -> SeenResponse:
+    """Return a response of which so much has been seen as a look takes, and its first piece."""
+    seen = SeenResponse(response)
+    if look.over:
+        await seen.see()
+    while not look.over:
+        piece = await seen.see()
+        if not piece:
+            look.end()
+            break
+        look.feed(piece)
+    return seen
+
+
+class SeenResponse:
+    """A response whose beginning has been looked at; it comes out whole all the same.
+
+    `head` is what rules read of its head.
+    """
+
+    __slots__ = ("_held", "_noted", "_pieces", "_response", "head")
+
+    def __init__(self, response: UpstreamResponse) -> None:
+        """Begin with nothing seen; the response has a body."""
+        self._response = response
+        self._pieces = response.chunks()
+        self._held: list[bytes] = []
+        self._noted: Callable[[], None] | None = None
+        self.head: ResponseHead = response.head
+
+    async def see(self) -> bytes:
+        """Return the next piece of the body, to be given out later; empty at its end."""
+        piece = await anext(self._pieces, b"")
+        if piece:
+            self._held.append(piece)
+        return piece
+
+    def watch(self, noted: Callable[[], None]) -> bool:
+        """Call `noted` once if something sealed is in the body, now if it has been seen.
+
+        Return whether it has been seen.
+        """
+        seen = apply.holds_sealed(b"".join(self._held))
+        if seen:
+            noted()
+        else:
+            self._noted = noted
+        return seen
+
+    @property
+    def arrived(self) -> int:
+        """How many bytes have come from the upstream."""
+        return self._response.arrived
+
+    @property
+    def framing(self) -> Framing:
+        """How the upstream framed it."""
+        return self._response.framing
+
+    @property
+    def bodiless(self) -> bool:
+        """Whether there can be no body: never."""
+        return False
+
+    @property
+    def delimited(self) -> bool:
+        """Whether a cut body can be told from a whole one."""
+        return self._response.delimited
+
+    def take(self) -> None:
+        """Take nothing: some of it may be still to come."""
+
+    async def read(self, limit: int) -> bytes:
+        """Return the whole body; raise BodyTooLarge above `limit`."""
+        pieces, size = [], 0
+        async for piece in self.chunks():
+            size += len(piece)
+            if size > limit:
+                raise BodyTooLarge("response-body")
+            pieces.append(piece)
+        return b"".join(pieces)
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        """Return the body piece by piece, from its beginning; no piece is empty."""
+        held, self._held = self._held, []
+        before = b""
+        for piece in held:
+            before = self._look(before, piece)
+            yield piece
+        async for piece in self._pieces:
+            before = self._look(before, piece)
+            yield piece
+
+    def _look(self, before: bytes, piece: bytes) -> bytes:
+        """Note something sealed in a piece; return what the next one is to be looked at with."""
+        if self._noted is None:
+            return b""
+        seen = before + piece
+        if apply.holds_sealed(seen):
+            noted, self._noted = self._noted, None
+            noted()
+        return seen[-_OVERLAP:]
+
+    def divert(self) -> NoReturn:
+        """Refuse: a response with a body leaves no other protocol behind."""
+        raise TypeError("a response that was looked at cannot leave HTTP")
+
+    def wait_longer(self, seconds: float) -> None:
+        """Let silences last so long."""
+        self._response.wait_longer(seconds)
+
+    def stop(self) -> None:
+        """Let `chunks` end here, although more would come."""
+        self._response.stop()
+
+    def close(self) -> None:
+        """Give the connection back if it is beyond doubt, else drop it."""
+        self._response.close()

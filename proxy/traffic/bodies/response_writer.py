@@ -1,0 +1,226 @@
+"""The answer to one request, in our own bytes."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from http import HTTPStatus
+from typing import Protocol
+
+from ...core.apply.forwardable import Forwardable
+from ...core.errors import UpstreamFailed
+from ...core.planning.record_stream import RecordFlow
+from ..http1.boundaries import EventBorders, streams_events, streams_records
+from ..http1.forwarding_headers import Peer, Places
+from ..http1.framing import ABSENT, CHUNKED, HTTP_10, LAST_CHUNK, Framing, as_chunk
+from ..http1.gate import RawRequest
+from ..http1.head_cache import Precedent
+from ..http1.hop_by_hop import framed, framed_whole
+from ..http1.outgoing_heads import response_lines, response_lines_again
+from ..http1.problem import Problem
+from ..interfaces import UpstreamResponse
+from .record_streams import refuse_beside
+
+_ONE_WRITE = 65536
+
+
+class Connection(Protocol):
+    """A client's connection, as an answer sees it."""
+
+    when_leaving: Callable[[], None] | None
+    live: bool
+
+    @property
+    def peer(self) -> Peer:
+        """Who is at the other end."""
+
+    @property
+    def leaving(self) -> bool:
+        """Whether the process is about to end."""
+
+    @property
+    def last(self) -> bool:
+        """Whether the request under way is the last."""
+
+    def write(self, data: bytes) -> None:
+        """Send bytes; raise ConnectionError where the client is gone."""
+
+    async def drain(self) -> None:
+        """Wait until the client takes more."""
+
+    def abort(self) -> None:
+        """Drop the connection, so that the client sees that its answer was cut."""
+
+
+class Answer:
+    """The answer to a request that has arrived as `raw`.
+
+    `keep` tells, once it has been given, whether the connection may carry another request.
+    """
+
+    __slots__ = ("_link", "answered", "keep", "raw")
+
+    def __init__(self, link: Connection, raw: RawRequest) -> None:
+        self._link = link
+        self.answered = False
+        self.keep = True
+        self.raw = raw
+
+    @property
+    def peer(self) -> Peer:
+        """Who sent the request."""
+        return self._link.peer
+
+    def _ends(self) -> bool:
+        """Whether the request itself makes its connection end with the answer."""
+        raise NotImplementedError
+
+    async def relay(
+        self,
+        message: Forwardable,
+        response: UpstreamResponse,
+        *,
+        places: Places,
+        close: bool = False,
+    ) -> int:
+        """Answer with a response of the upstream; return how many bytes of body were sent.
+
+        Raises:
+            TrafficError: The response broke off; if it had begun, the client sees it cut.
+        """
+        if close:
+            self.keep = False
+        sent = self.relay_whole(message, response, places)
+        if sent is None:
+            return await self._stream(message, response, places)
+        await self._link.drain()
+        return sent
+
+    def relay_whole(
+        self,
+        message: Forwardable,
+        response: UpstreamResponse,
+        places: Places,
+        precedent: Precedent | None = None,
+    ) -> int | None:
+        """Answer with a response all of which has come, or return None and send nothing.
+
+        `precedent` is that of the message's head, where the head may have been relayed before.
+        """
+        if not isinstance(message, Forwardable):
+            raise TypeError("only a Forwardable can be sent")
+        if message.flow is not None:
+            refuse_beside(message, response)
+        if response.bodiless:
+            self._send(message, _bodiless_framing(message, response, self.raw.method), places)
+            response.take()
+            return 0
+        body = message.body if message.body is not None else response.take()
+        if body is None:
+            return None
+        connection = self._connection_header()
+        if precedent is None:
+            lines = response_lines(message, connection=connection, places=places)
+        else:
+            lines = response_lines_again(message, precedent, connection, places)
+        self.answered = True
+        head, size = framed_whole(lines, len(body)), len(body)
+        if size <= _ONE_WRITE:
+            self._link.write(head + body)
+        else:
+            self._link.write(head)
+            self._link.write(body)
+        return size
+
+    async def refuse(self, problem: Problem, *, close: bool = False) -> None:
+        """Answer with a problem of Sealyard's own; cut the answer if one has begun."""
+        if self.refuse_whole(problem, close=close):
+            await self._link.drain()
+
+    def refuse_whole(self, problem: Problem, *, close: bool = False) -> bool:
+        """Do as `refuse` without a wait; return whether anything was sent."""
+        if self.answered:
+            self._link.abort()
+            return False
+        self.answered = True
+        if close:
+            self.keep = False
+        head_only = self.raw.method == "HEAD"
+        connection = self._connection_header()
+        self._link.write(problem.render(connection=connection, head_only=head_only))
+        return True
+
+    def _connection_header(self) -> bytes | None:
+        """Decide whether the connection goes on, and return what to tell the client about it."""
+        if self._ends() or self._link.last:
+            self.keep = False
+        if not self.keep:
+            return b"close"
+        return b"keep-alive" if self.raw.version == HTTP_10 else None
+
+    def _send(self, message: Forwardable, framing: Framing, places: Places) -> None:
+        """Send a head, and the body behind it, if there is to be one, later."""
+        connection = self._connection_header()
+        lines = response_lines(message, connection=connection, places=places)
+        self.answered = True
+        self._link.write(framed(lines, framing))
+
+    async def _stream(
+        self, message: Forwardable, response: UpstreamResponse, places: Places
+    ) -> int:
+        as_one = message.flow is not None and not isinstance(message.flow, RecordFlow)
+        framing = response.framing
+        if framing.length is None or not framing.present:
+            framing = CHUNKED
+            if self.raw.version == HTTP_10:
+                # RFC 9112 section 6.1: no chunks for HTTP/1.0; the end of the connection ends it.
+                framing = ABSENT
+                self.keep = False
+                if as_one and not self.peer.address:
+                    # A Unix socket has no resets: cut and whole would look alike.
+                    raise UpstreamFailed("cut-cannot-be-shown")
+        self._send(message, framing, places)
+        chunks = response.chunks()
+        if framing.length is None and not as_one and streams_events(response.head.headers):
+            chunks = self._until_leaving(response)
+        self._link.live = response.framing.told is None and streams_records(response.head.headers)
+        try:
+            async for data in chunks:
+                self._link.write(as_chunk(data) if framing.chunked else data)
+                await self._link.drain()
+            if framing.chunked:
+                self._link.write(LAST_CHUNK)
+        except BaseException:
+            # Never an end that looks like one: no last chunk, and a reset rather than a close.
+            self._link.abort()
+            raise
+        finally:
+            self._link.live = False
+        return response.arrived
+
+    async def _until_leaving(self, response: UpstreamResponse) -> AsyncIterator[bytes]:
+        """Return a stream of events up to the end of one, once the process is about to end."""
+        link = self._link
+        borders = EventBorders()
+
+        def leave() -> None:
+            if borders.at_border:
+                response.stop()
+
+        link.when_leaving = leave
+        try:
+            async for data in response.chunks():
+                if link.leaving and (size := borders.last_border(data)):
+                    yield data[:size]
+                    return
+                borders.pass_by(data)
+                yield data
+        finally:
+            link.when_leaving = None
+
+
+def _bodiless_framing(message: Forwardable, response: UpstreamResponse, method: str) -> Framing:
+    """Return what to say of a body that is not sent: the length that a GET would have shown."""
+    stays_empty = response.head.status in {HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED}
+    if method != "HEAD" or message.ruled or stays_empty or response.framing.length is None:
+        return ABSENT
+    return response.framing

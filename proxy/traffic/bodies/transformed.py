@@ -1,0 +1,159 @@
+"""Bodies that change while they pass: read ahead as far as a plan needs, then sent through a flow.
+
+Nothing is held but one piece. A flow that fails, or a body that breaks off, raises in the middle of
+`chunks`: whoever sends them drops the connection, so that no receiver takes what came for all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from typing import NoReturn
+
+from ...core.edits.stream_edits import Flow
+from ...core.errors import BodyTooLarge
+from ...core.http.message import ResponseHead
+from ...core.planning.plan import PlannedFlow
+from ..http1.framing import CHUNKED, Framing
+from ..interfaces import IncomingBody, UpstreamResponse
+
+
+class Pieces:
+    """The pieces of a body, the first of which can be looked at before all are taken.
+
+    Raises BodyTooLarge where they are more than `limit` bytes, if there is one.
+    """
+
+    __slots__ = ("_limit", "_pieces", "_seen")
+
+    def __init__(self, body: IncomingBody, framing: Framing, limit: int | None) -> None:
+        """Begin with nothing read; the body's own account of its length counts at once."""
+        if limit is not None and framing.length is not None and framing.length > limit:
+            raise BodyTooLarge("flowing-length")
+        self._pieces = body.chunks()
+        self._limit = limit
+        self._seen = b""
+
+    async def beginning(self, suffices: Callable[[bytes], bool]) -> bytes:
+        """Return as much of the body as suffices, or all of it where that is less."""
+        while not suffices(self._seen):
+            piece = await anext(self._pieces, b"")
+            if not piece:
+                break
+            self._seen += piece
+        return self._seen
+
+    async def all(self) -> AsyncIterator[bytes]:
+        """Return every piece, once; no piece is empty."""
+        size = 0
+        if self._seen:
+            size = len(self._seen)
+            self._check(size)
+            seen, self._seen = self._seen, b""
+            yield seen
+        async for piece in self._pieces:
+            size += len(piece)
+            self._check(size)
+            yield piece
+
+    def _check(self, size: int) -> None:
+        if self._limit is not None and size > self._limit:
+            raise BodyTooLarge("flowing-body")
+
+
+class FlowingBody:
+    """A body as it comes out of a flow, or as it came where there is none."""
+
+    __slots__ = ("_changed", "_first", "_pieces", "_whole", "arrived", "flow", "framing")
+
+    def __init__(self, pieces: Pieces, flow: Flow | PlannedFlow | None, framing: Framing) -> None:
+        """Begin; `framing` is that of what comes in. Raises MessageError as `Flow.length` does."""
+        if isinstance(flow, PlannedFlow):
+            raise TypeError("what is planned piece by piece does not flow as one")
+        self.flow = flow
+        self.framing = framing if flow is None else _framing(flow.length(framing.length))
+        self.arrived = 0
+        self._pieces = pieces
+        self._first = b""
+        self._whole = False
+        self._changed = self._through(flow)
+
+    async def prime(self) -> None:
+        """Wait for the first bytes, where the head must wait for them; raise what they meet."""
+        if self.flow is not None and self.flow.holds_head:
+            self._first = await anext(self._changed, b"")
+
+    def take(self) -> None:
+        """Take nothing: it comes piece by piece."""
+
+    async def read(self, limit: int) -> NoReturn:
+        """Refuse: whoever wants it whole takes it before it flows."""
+        raise TypeError("a body that flows is not read")
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        """Return what comes out piece by piece; no piece is empty."""
+        if self._first:
+            first, self._first = self._first, b""
+            self.arrived += len(first)
+            yield first
+        async for data in self._changed:
+            self.arrived += len(data)
+            yield data
+        if not self._whole:
+            # After an error nothing more comes, which must not look like the end to anybody.
+            raise ConnectionError("the body broke off before")
+
+    async def _through(self, flow: Flow | None) -> AsyncIterator[bytes]:
+        async for piece in self._pieces.all():
+            if data := piece if flow is None else flow.feed(piece):
+                yield data
+        if flow is not None and (data := flow.end()):
+            yield data
+        self._whole = True
+
+
+class FlowingResponse(FlowingBody):
+    """A response of the upstream whose body flows."""
+
+    __slots__ = ("_response",)
+
+    def __init__(
+        self, response: UpstreamResponse, pieces: Pieces, flow: Flow | PlannedFlow | None
+    ) -> None:
+        """Begin; the response can be told whole from cut, and has a body."""
+        super().__init__(pieces, flow, response.framing)
+        self._response = response
+
+    @property
+    def head(self) -> ResponseHead:
+        """The head as it came."""
+        return self._response.head
+
+    @property
+    def bodiless(self) -> bool:
+        """Whether there can be no body: never."""
+        return False
+
+    @property
+    def delimited(self) -> bool:
+        """Whether a cut body can be told from a whole one: always."""
+        return True
+
+    def divert(self) -> NoReturn:
+        """Refuse: a response with a body leaves no other protocol behind."""
+        raise TypeError("a response that flows cannot leave HTTP")
+
+    def wait_longer(self, seconds: float) -> None:
+        """Let silences last so long."""
+        self._response.wait_longer(seconds)
+
+    def stop(self) -> NoReturn:
+        """Refuse: an end that is not the body's own must not look like one."""
+        raise TypeError("a body that flows is not ended early")
+
+    def close(self) -> None:
+        """Give the connection back if it is beyond doubt, else drop it."""
+        self._response.close()
+
+
+def _framing(length: int | None) -> Framing:
+    return CHUNKED if length is None else Framing(length)

@@ -1,0 +1,299 @@
+"""What a client sends, on its way to aiohttp's parser: one head or body at a time, and bounded.
+
+aiohttp's RequestHandler brings the parser (llhttp), the queue of pipelined requests with its back
+pressure, and bodies as streams.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import struct
+from typing import Any, Final, Protocol
+
+from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError, LineTooLong
+from aiohttp.streams import StreamReader
+from aiohttp.web_protocol import RequestHandler
+
+from ...config.limits import Timeouts, TrafficLimits
+from ...core.errors import HeadTooLarge, MalformedRequest, TrafficError, UnsupportedTransferCoding
+from ..http1.boundaries import MessageBorders
+from ..http1.framing import CHUNKED, Framing
+from ..http1.gate import check_line
+from ..interfaces import Receiver
+from ..timers import NEVER
+
+
+class Bounds(Protocol):
+    """What holds for every connection of a listener; a reload may change it at any time."""
+
+    @property
+    def limits(self) -> TrafficLimits:
+        """Sizes and numbers."""
+
+    @property
+    def timeouts(self) -> Timeouts:
+        """Waits."""
+
+
+class Incoming(RequestHandler):
+    """The receiving half of a client's connection; Outgoing is the other half.
+
+    `_refusal` is why what follows the requests in the queue is none. `_patience` is for how many
+    seconds of waiting the present body is still good, when nobody waits.
+    """
+
+    __slots__ = (
+        "_body",
+        "_borders",
+        "_bounds",
+        "_busy",
+        "_discarding",
+        "_head_bytes",
+        "_patience",
+        "_read_deadline",
+        "_reading_body",
+        "_receiver",
+        "_refusal",
+        "_rest",
+    )
+
+    def __init__(self, server: web.Server, bounds: Bounds, loop: asyncio.AbstractEventLoop) -> None:
+        limits = bounds.limits
+        super().__init__(
+            server,
+            loop=loop,
+            keepalive_timeout=0,  # the listener's ticker sees to it
+            access_log=None,  # type: ignore[arg-type] # aiohttp's own way to have none
+            max_line_size=limits.header_line,
+            max_field_size=limits.header_line,
+            max_headers=limits.headers,
+            read_bufsize=limits.window,
+            auto_decompress=False,
+        )
+        self._bounds = bounds
+        self._body: StreamReader | None = None
+        self._borders = MessageBorders()
+        self._busy = False
+        self._discarding = False
+        self._head_bytes = 0
+        self._receiver: Receiver | None = None
+        self._refusal: TrafficError | None = None
+        self._reading_body = False
+        self._patience = 0.0
+        self._read_deadline = NEVER
+        self._rest = b""
+
+    def data_received(self, data: bytes) -> None:
+        """Take bytes; none means that the parser may go on with what it holds."""
+        if self._receiver is not None and data:
+            self._receiver.received(data)
+            return
+        if self._discarding or self._close:
+            return
+        if not data:
+            self._parse(b"")
+        data, self._rest = self._rest + data, b""
+        while data and not self._close:
+            if self._buffer_paused or self._reading_paused:
+                self._rest = data
+                return
+            size = len(data) if self._upgraded else self._borders.take(data)
+            self._check_line()
+            self._parse(data[:size])
+            data = data[size:]
+
+    def resume_reading(self, resume_parser: bool = True) -> None:  # noqa: FBT001, FBT002 - aiohttp's
+        """Read on, if reading had stopped: aiohttp asks for it after every read of a body."""
+        if self._reading_paused:
+            super().resume_reading(resume_parser)
+
+    def _check_line(self) -> None:
+        line = self._borders.line
+        if line is not None and not self._upgraded:
+            try:
+                check_line(line)
+            except MalformedRequest as error:
+                self._refuse_rest(error)
+
+    def _parse(self, data: bytes) -> None:
+        """Hand bytes of one head or body to the parser."""
+        in_body = self._body is not None and not self._body.is_eof()
+        count = self._request_count
+        super().data_received(data)
+        if self._request_count != count:
+            self._take_note_of_request()
+        elif in_body:
+            self._earn(len(data))
+            self._take_note_of_end()
+        elif data and not self._upgraded:
+            self._take_note_of_head(len(data))
+
+    def _take_note_of_request(self) -> None:
+        message, payload = self._messages[-1]
+        self._head_bytes = 0
+        if isinstance(getattr(message, "exc", None), HttpProcessingError):
+            # The parser stands still after an error: what follows is not a request (A23).
+            self._close = True
+            if self._body is not None and not self._body.is_eof():
+                self._body.set_exception(MalformedRequest("body"))
+            return
+        self._body = payload
+        self._patience = self._bounds.timeouts.body
+        if not payload.is_eof():
+            self._borders.begin_body(_framing(message))
+        self._take_note_of_end()
+
+    def awaiting_body(self, *, waiting: bool) -> None:
+        """Let the time for the body run, or not: it is the client's only while somebody waits."""
+        now = self._loop.time()
+        if waiting:
+            self._read_deadline = now + self._patience
+        elif self._reading_body:
+            self._patience = self._read_deadline - now
+            self._read_deadline = NEVER
+        self._reading_body = waiting
+
+    def _earn(self, size: int) -> None:
+        """Give the body more time for what has come, up to what a new one has."""
+        most = self._bounds.timeouts.body
+        earned = size / self._bounds.limits.upload_rate
+        if self._reading_body:
+            self._read_deadline = min(self._read_deadline + earned, self._loop.time() + most)
+        else:
+            self._patience = min(self._patience + earned, most)
+
+    def _take_note_of_end(self) -> None:
+        if self._body is not None and self._body.is_eof():
+            self._borders.begin_head()
+
+    def _take_note_of_head(self, size: int) -> None:
+        """Bound the whole head: the parser bounds only each line and their number."""
+        if not self._head_bytes and not self._busy:
+            self._read_deadline = self._loop.time() + self._bounds.timeouts.head
+        self._head_bytes += size
+        if self._head_bytes > self._bounds.limits.head:
+            self._refuse_rest(HeadTooLarge("head"))
+
+    def _refuse_rest(self, error: TrafficError) -> None:
+        self._refusal = error
+        self._close = True
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    def _cut_body(self) -> None:
+        body = self._body
+        # What was malformed before the end stays so: the client is told, and the log.
+        if body is not None and not body.is_eof() and body.exception() is None:
+            body.set_exception(ConnectionResetError("cut"))
+
+    def _make_room(self) -> None:
+        """Let the parser go on behind a full queue, as aiohttp's own loop does."""
+        if self._parser is not None:
+            self._parser.message_consumed()
+        if self._buffer_paused and len(self._messages) <= self._msg_queue_resume_size:
+            self._resume_reading_if_drained()
+            self._go_on()
+
+    def _go_on(self) -> None:
+        if self._rest:
+            rest, self._rest = self._rest, b""
+            self.data_received(rest)
+
+
+def _framing(message: Any) -> Framing:  # noqa: ANN401 - the C parser's class has no name to import
+    """Return how a body is framed, which the parser has judged and the gate will judge again."""
+    length = message.headers.get("Content-Length")
+    return CHUNKED if message.chunked or length is None else Framing(int(length))
+
+
+def parse_error(exc: HttpProcessingError) -> TrafficError:
+    """Return the error for what the parser refused; its text holds the client's bytes."""
+    if isinstance(exc, LineTooLong):
+        return HeadTooLarge("line")
+    if exc.message.startswith("Too many headers"):
+        return HeadTooLarge("headers")
+    if exc.message.startswith("Request has invalid `Transfer-Encoding`"):
+        return UnsupportedTransferCoding("transfer-encoding")
+    return MalformedRequest("parser")
+
+
+_AT_ONCE: Final = struct.pack("ii", 1, 0)
+
+
+def reset(transport: asyncio.Transport) -> None:
+    """Drop a connection by a reset rather than a close, where its kind knows the difference.
+
+    An answer without a length or chunks ends with its connection (RFC 9112 section 6.3), so a close
+    would make a whole one of what was cut.
+    """
+    sock = transport.get_extra_info("socket")
+    if sock is not None:
+        with contextlib.suppress(OSError):  # it is gone already
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _AT_ONCE)
+    transport.abort()
+
+
+class Outgoing(Incoming):
+    """Sends bytes no faster than the client reads them.
+
+    `_write_deadline` is when a client that does not read must have taken something.
+    """
+
+    __slots__ = ("_write_deadline",)
+
+    def __init__(self, server: web.Server, bounds: Bounds, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(server, bounds, loop)
+        self._write_deadline = NEVER
+
+    def pause_writing(self) -> None:
+        """Learn that the client does not keep up."""
+        super().pause_writing()
+        if self._receiver is not None:
+            self._receiver.writable(yes=False)
+
+    def resume_writing(self) -> None:
+        """Learn that the client has caught up."""
+        super().resume_writing()
+        if self._receiver is not None:
+            self._receiver.writable(yes=True)
+
+    def write(self, data: bytes) -> None:
+        """Send bytes; `drain` before sending more."""
+        if self.transport is None:
+            raise ConnectionResetError("the client is gone")
+        self.transport.write(data)
+
+    async def drain(self) -> None:
+        """Wait until the client takes more."""
+        if self._paused:
+            self._write_deadline = self._loop.time() + self._bounds.timeouts.write
+            await self._drain_helper()
+            self._write_deadline = NEVER
+        if self.transport is None:
+            raise ConnectionResetError("the client is gone")
+
+    def finish(self) -> None:
+        """Close the connection behind what the client has still to read, which it must do soon."""
+        if self.transport is not None:
+            self._force_close = True
+            self._write_deadline = self._loop.time() + self._bounds.timeouts.write
+            self.transport.close()
+
+    def abort(self) -> None:
+        """Drop the connection, so that the client sees that its answer was cut."""
+        self._force_close = True
+        if self.transport is not None:
+            reset(self.transport)
+
+    def write_eof(self) -> None:
+        """Say that no more bytes will be sent."""
+        transport = self.transport
+        if transport is None or transport.is_closing():
+            return
+        if transport.can_write_eof():
+            transport.write_eof()
+        elif self._receiver is not None:
+            transport.close()  # TLS cannot close one half

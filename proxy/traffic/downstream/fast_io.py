@@ -1,0 +1,237 @@
+"""The receiving half of a connection whose requests are plain."""
+
+from __future__ import annotations
+
+import asyncio
+from abc import abstractmethod
+from collections.abc import Coroutine
+from typing import Any, Final, Protocol
+
+from ..bodies.buffered import PlainRequest
+from ..exchange.fast_path import Station, Trip
+from ..http1.fast_heads import PlainHead, may_become_plain, request_head_cache
+from ..http1.forwarding_headers import Peer
+from ..timers import NEVER
+from ..write_buffer import Outbox, Sending
+from .connection_io import Bounds, reset
+
+
+class PlainOutgoing(Sending):
+    """Sends bytes no faster than the client reads them.
+
+    `_write_deadline` is when a client that does not read must have taken something.
+    """
+
+    __slots__ = ("_bounds", "_drained", "_loop", "_paused", "_write_deadline")
+
+    def __init__(self, bounds: Bounds, outbox: Outbox, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(outbox)
+        self._bounds = bounds
+        self._loop = loop
+        self._paused = False
+        self._drained: asyncio.Future[None] | None = None
+        self._write_deadline = NEVER
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Learn that the client is gone."""
+        self._transport = None
+        if self._drained is not None and not self._drained.done():
+            self._drained.set_exception(exc or ConnectionResetError("the client is gone"))
+
+    def pause_writing(self) -> None:
+        """Learn that the client does not keep up."""
+        self._paused = True
+        self._write_deadline = self._loop.time() + self._bounds.timeouts.write
+
+    def resume_writing(self) -> None:
+        """Learn that the client has caught up."""
+        self._paused = False
+        self._write_deadline = NEVER
+        if self._drained is not None and not self._drained.done():
+            self._drained.set_result(None)
+
+    def write(self, data: bytes) -> None:
+        """Send bytes; `drain` before sending more."""
+        if self._transport is None:
+            raise ConnectionResetError("the client is gone")
+        self._put(data)
+
+    async def drain(self) -> None:
+        """Wait until the client takes more."""
+        self.flush()
+        if self._paused and self._transport is not None:
+            self._drained = self._loop.create_future()
+            try:
+                await self._drained
+            finally:
+                self._drained = None
+        if self._transport is None:
+            raise ConnectionResetError("the client is gone")
+
+    def finish(self) -> None:
+        """Close the connection behind what the client has still to read, which it must do soon."""
+        if self._transport is not None:
+            self.flush()
+            self._write_deadline = self._loop.time() + self._bounds.timeouts.write
+            self._transport.close()
+
+    def abort(self) -> None:
+        """Drop the connection, so that the client sees that its answer was cut."""
+        self._forget()
+        if self._transport is not None:
+            reset(self._transport)
+
+
+HELD_BODY: Final = 262144
+"""A body up to so many bytes waits here until all of it has come."""
+HELD_SECONDS: Final = 0.25
+"""What has not come whole by then is the parser's, with its deadlines for slow clients."""
+
+
+class PlainOwner(Bounds, Protocol):
+    """The listener, as its plain connections see it."""
+
+    @property
+    def draining(self) -> bool:
+        """Whether the request under way shall be the last."""
+
+    @property
+    def outbox(self) -> Outbox:
+        """Where bytes wait for the end of the loop's turn."""
+
+    @property
+    def redirected(self) -> bool:
+        """Whether clients may have called another port than the listener's."""
+
+    @property
+    def parting(self) -> float:
+        """How long a drain waits for a request that may be on its way."""
+
+    def admits(self, guest: PlainIncoming) -> bool:
+        """Count a new connection in; return whether there was room for it."""
+
+    def lost(self, guest: PlainIncoming) -> None:
+        """Count a connection out."""
+
+    def began(self, task: asyncio.Task[None]) -> None:
+        """Hold a task."""
+
+    def failed(self, error: BaseException) -> None:
+        """Take note of what should not have happened."""
+
+    def depart(self, request: PlainRequest, station: Station) -> Trip | None:
+        """Send a request upstream without a wait, or return None and send nothing."""
+
+    def handle(self, request: PlainRequest) -> Coroutine[Any, Any, None]:
+        """Answer a request."""
+
+    def hand_over(
+        self, guest: PlainIncoming, transport: asyncio.Transport, data: bytes, *, ended: bool
+    ) -> bool:
+        """Let a parser read `data` and what comes behind it; `ended` says that nothing does.
+
+        Return whether the connection stays open for writing.
+        """
+
+
+class PlainIncoming(PlainOutgoing):
+    """Reads one plain request after the other; hands the connection over when one is not.
+
+    `_read_deadline` is a number that the listener's ticker looks at.
+    """
+
+    __slots__ = (
+        "_ended",
+        "_heads",
+        "_held",
+        "_missing",
+        "_owner",
+        "_read_deadline",
+        "_request",
+        "_rest",
+        "peer",
+    )
+
+    def __init__(self, owner: PlainOwner, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(owner, owner.outbox, loop)
+        self._owner = owner
+        self._heads = request_head_cache()
+        self._held = b""  # the beginning of a request
+        self._missing = 0  # how many bytes of its body are still to come, at least
+        self._rest = b""  # what came behind the request under way
+        self._request: PlainRequest | None = None
+        self._ended = False
+        self._read_deadline = NEVER
+        self.peer = Peer()
+
+    @abstractmethod
+    def _begin(self, head: PlainHead, body: bytes) -> None:
+        """Answer a request."""
+
+    @abstractmethod
+    def check(self, now: float) -> None:
+        """End what has lasted too long."""
+
+    @abstractmethod
+    def leave(self) -> None:
+        """Close the connection if it is idle; let end what would never end by itself."""
+
+    def data_received(self, data: bytes) -> None:
+        """Take bytes."""
+        if self._request is not None or self._paused:
+            self._keep_for_later(data)
+        elif not self._held:
+            self._take(data)
+        else:
+            self._held += data
+            self._missing -= len(data)
+            if self._missing <= 0:
+                held, self._held = self._held, b""
+                self._take(held)
+
+    def _take(self, data: bytes) -> None:
+        """Take the beginning of a request, or all of it."""
+        found = self._heads.find(data)
+        if found is None:
+            if may_become_plain(data):
+                self._hold(data, 1)
+            else:
+                self._hand_over(data)
+            return
+        head, size = found
+        length = head.framing.length or 0
+        end = size + length
+        limits = self._owner.limits
+        if (
+            size > limits.header_line
+            or size > limits.head
+            or len(head.raw.headers) > limits.headers
+            or length > HELD_BODY
+            or len(data) > end
+        ):
+            self._hand_over(data)
+        elif len(data) < end:
+            self._hold(data, end - len(data))
+        else:
+            self._read_deadline = NEVER
+            self._begin(head, data[size:])
+
+    def _hold(self, data: bytes, missing: int) -> None:
+        self._held = data
+        self._missing = missing
+        self._read_deadline = min(self._read_deadline, self._loop.time() + HELD_SECONDS)
+
+    def _hand_over(self, data: bytes) -> bool:
+        """Leave the connection to a parser; return whether it stays open for writing."""
+        self.flush()
+        transport, self._transport = self._transport, None
+        if transport is None:
+            return False
+        if not transport.is_reading():
+            transport.resume_reading()
+        return self._owner.hand_over(self, transport, data, ended=self._ended)
+
+    def _keep_for_later(self, data: bytes) -> None:
+        self._rest += data
+        if len(self._rest) > self._owner.limits.window and self._transport is not None:
+            self._transport.pause_reading()

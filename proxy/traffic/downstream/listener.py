@@ -1,0 +1,278 @@
+"""The HTTP/1.1 listener: sockets, connections and their deadlines."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import Coroutine, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, NoReturn, Protocol
+
+from aiohttp import http_parser, web
+from aiohttp.streams import StreamReader
+
+from ...config.limits import Timeouts, TrafficLimits
+from ...config.settings import Address
+from ...core.errors import TrafficError, UnfitEnvironment
+from ..bodies.buffered import PlainRequest
+from ..exchange.fast_path import Station, Trip
+from ..http1.problem import Problem, deliberate
+from ..interfaces import Listener, Request
+from ..timers import Ticker, interval
+from ..write_buffer import Outbox
+from .connection import ClientConnection
+from .connections import Guest, Guests
+from .fast_connection import PlainConnection
+from .fast_io import PlainIncoming
+from .request import ClientRequest
+from .sockets import Acceptor, Sockets
+
+
+class Answerer(Protocol):
+    """Who answers what arrives."""
+
+    def handle(self, request: Request) -> Coroutine[Any, Any, None]:
+        """Answer one request."""
+
+    def depart(self, request: PlainRequest, station: Station) -> Trip | None:
+        """Send a plain request on its way without a wait, or return None and do nothing."""
+
+    def reject(self, error: TrafficError) -> Problem:
+        """Return the answer to what never came to be a request."""
+
+
+def require_c_parser() -> None:
+    """Refuse to work on aiohttp's Python parser, which accepts what must not pass.
+
+    Raises:
+        UnfitEnvironment: aiohttp came without its C extensions.
+    """
+    if http_parser.HttpRequestParser is http_parser.HttpRequestParserPy:
+        raise UnfitEnvironment(
+            "aiohttp-without-c-parser",
+            detail="aiohttp was installed without its C extensions; install a wheel of it.",
+        )
+
+
+PARTING: Final = 3.0
+"""How many seconds a drain leaves to a client that is just about to use its idle connection."""
+
+
+class HttpListener:
+    """Accepts connections at one address.
+
+    `parting` is for how many seconds a drain keeps a connection that rests.
+    """
+
+    def __init__(  # noqa: PLR0913 - what the wiring hands in, each by name
+        self,
+        address: Address,
+        answerer: Answerer,
+        *,
+        tls: ssl.SSLContext | None = None,
+        limits: TrafficLimits | None = None,
+        timeouts: Timeouts | None = None,
+        sockets: Sockets | None = None,
+        redirected: bool = False,
+    ) -> None:
+        """Check the environment; nothing is opened before `start`.
+
+        With `sockets`, which listen already and stay their giver's, nothing is bound here. Where
+        clients are `redirected`, each connection is asked which port it was for.
+        """
+        require_c_parser()
+        self._answerer = answerer
+        self.limits = limits or TrafficLimits()
+        self.timeouts = timeouts or Timeouts()
+        self.draining = False
+        self.redirected = redirected
+        self.parting = PARTING
+        self._closed = False
+        self._outbox: Outbox | None = None
+        self._guests = Guests()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._acceptor = Acceptor(
+            address,
+            lambda: PlainConnection(self, asyncio.get_running_loop()),
+            tls=tls,
+            patience=lambda: self.timeouts.head,
+            sockets=sockets,
+        )
+        self._ticker = Ticker(self._guests.check, interval=interval(self.timeouts))
+
+    @property
+    def connections(self) -> int:
+        """How many clients are connected."""
+        return len(self._guests)
+
+    @property
+    def port(self) -> int:
+        """The TCP port, once started: it was chosen by the system where the settings say 0."""
+        return self._acceptor.port
+
+    @property
+    def outbox(self) -> Outbox:
+        """Where bytes wait for the end of the loop's turn."""
+        if self._outbox is None:
+            self._outbox = Outbox(asyncio.get_running_loop())
+        return self._outbox
+
+    async def start(self) -> None:
+        """Begin to accept connections."""
+        await self._acceptor.start()
+        self._ticker.start()
+
+    def answer_with(self, answerer: Answerer, *, limits: TrafficLimits, timeouts: Timeouts) -> None:
+        """Let `answerer` answer from now on; a request keeps the one it began with."""
+        self._answerer, self.limits, self.timeouts = answerer, limits, timeouts
+
+    async def renew_tls(self, tls: ssl.SSLContext | None) -> None:
+        """Show new connections another certificate; those that stand keep theirs."""
+        if not self.draining:
+            await self._acceptor.renew_tls(tls)
+
+    def stop_accepting(self) -> None:
+        """Accept no more than those who have already been told that they are connected."""
+        self.draining = True
+        self._acceptor.stop()
+
+    async def drained(self, seconds: float) -> bool:
+        """Let all connections end, and wait for it; return whether they did in time."""
+        self.parting = min(PARTING, seconds / 2)
+        await self._acceptor.stopped(self.parting)
+        return await self._guests.gone(seconds)
+
+    async def close(self) -> None:
+        """Drop what is left."""
+        self.stop_accepting()
+        self._closed = True
+        self._guests.abort()
+        await self._acceptor.close()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self.outbox.report()
+        self._ticker.stop()
+
+    # --- called by the connections ------------------------------------------------------------
+
+    def admits(self, guest: Guest) -> bool:
+        """Count a new connection in; return whether there was room for it."""
+        if self._closed or not self._guests.admits(guest, self.limits):
+            return False
+        if self.draining:
+            asyncio.get_running_loop().call_soon(guest.leave)
+        return True
+
+    def began(self, task: asyncio.Task[None]) -> None:
+        """Hold the task of a connection."""
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def lost(self, guest: Guest) -> None:
+        """Count a connection out."""
+        self._guests.lost(guest)
+
+    def depart(self, request: PlainRequest, station: Station) -> Trip | None:
+        """Send a plain request on its way without a wait, or return None and do nothing."""
+        return self._answerer.depart(request, station)
+
+    def handle(self, request: PlainRequest) -> Coroutine[Any, Any, None]:
+        """Answer a plain request, with waits."""
+        return self._answerer.handle(request)
+
+    def hand_over(
+        self, guest: PlainIncoming, transport: asyncio.Transport, data: bytes, *, ended: bool
+    ) -> bool:
+        """Let a parser read `data` and what comes behind it; `ended` says that nothing does.
+
+        Return whether the connection stays open for writing.
+        """
+        heir = ClientConnection(web.Server(_never), self, asyncio.get_running_loop())
+        self._guests.replace(guest, heir)
+        heir.take_over(transport, guest.peer)
+        heir.data_received(data)
+        return heir.eof_received() if ended else True
+
+    async def serve(
+        self,
+        connection: ClientConnection,
+        message: Any,  # noqa: ANN401 - the C parser's class has no name to import
+        payload: StreamReader,
+    ) -> bool:
+        """Answer one request; return whether the connection may carry another."""
+        request = ClientRequest(connection, message, payload)
+        await self._answerer.handle(request)
+        return request.keep
+
+    async def refuse(self, connection: ClientConnection, error: TrafficError) -> None:
+        """Answer what never came to be a request."""
+        problem = self._answerer.reject(error)
+        connection.write(problem.render(connection=b"close", head_only=False))
+        await connection.drain()
+
+    def failed(self, error: BaseException) -> None:
+        """Take note of what should not have happened, by the name of its class alone."""
+        self._answerer.reject(deliberate(error))
+
+
+async def _never(_: web.BaseRequest) -> NoReturn:
+    """Stand where aiohttp wants a handler; our connections have their own."""
+    raise NotImplementedError("ClientConnection answers by itself")
+
+
+class Closable(Protocol):
+    """An upstream, or several, as the server sees them."""
+
+    async def close(self) -> None:
+        """Drop all connections."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lane:
+    """A listener and the upstream behind it."""
+
+    listener: Listener
+    upstream: Closable
+
+
+class TrafficServer:
+    """Owns the lanes of one process."""
+
+    __slots__ = ("_lanes", "draining")
+
+    def __init__(self, lanes: Sequence[Lane]) -> None:
+        self._lanes = tuple(lanes)
+        self.draining = False
+
+    async def start(self) -> None:
+        """Open all listeners; if one cannot be opened, none stays open."""
+        try:
+            for lane in self._lanes:
+                await lane.listener.start()
+        except BaseException:
+            await self.close()
+            raise
+
+    def replace(self, lanes: Sequence[Lane]) -> None:
+        """Take over lanes that run already, some of them with another upstream."""
+        self._lanes = tuple(lanes)
+
+    async def drain(self, grace: float) -> bool:
+        """Stop in good order within `grace` seconds; return whether nothing had to be cut.
+
+        The grace is one budget for everything, not one for each step: then a supervisor kills.
+        """
+        self.draining = True
+        for lane in self._lanes:
+            lane.listener.stop_accepting()
+        waits = [lane.listener.drained(grace) for lane in self._lanes]
+        finished = await asyncio.gather(*waits)
+        await self.close()
+        return all(finished)
+
+    async def close(self) -> None:
+        """Drop everything."""
+        for lane in self._lanes:
+            await lane.listener.close()
+            await lane.upstream.close()

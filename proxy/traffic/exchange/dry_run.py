@@ -1,0 +1,215 @@
+"""Bodies that pass as they are while somebody listens."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from typing import Final, Generic, TypeVar
+
+from ...core.apply import apply
+from ...core.apply.apply import Plan
+from ...core.errors import TrafficError
+from ...core.explain.dry_run import Trial, needs_of_trial, trial_exchange, try_out
+from ...core.http.message import Direction, ResponseHead
+from ...core.planning.exchange import Exchange
+from ...core.rules.model import Verdict
+from ..http1.framing import Framing
+from ..http1.problem import deliberate
+from ..interfaces import IncomingBody, RawConnection, RequestBody, UpstreamResponse
+from ..message_record import Record
+from .steps import Course
+
+_Body = TypeVar("_Body", bound=IncomingBody)
+
+
+class _Overheard(Generic[_Body]):
+    """Passes a body on and keeps up to `limit` bytes of it. `whole`: there were no more."""
+
+    __slots__ = ("_body", "_limit", "_pieces", "_size")
+
+    def __init__(self, body: _Body, limit: int) -> None:
+        self._body = body
+        self._limit = limit
+        self._pieces: list[bytes] = []
+        self._size = 0
+
+    @property
+    def whole(self) -> bool:
+        """Whether all that passed was kept."""
+        return self._size <= self._limit
+
+    @property
+    def heard(self) -> bytes:
+        """What passed."""
+        return b"".join(self._pieces)
+
+    @property
+    def arrived(self) -> int:
+        """How many bytes have been handed out."""
+        return self._body.arrived
+
+    def take(self) -> bytes | None:
+        """Return the whole body if all of it is there."""
+        data = self._body.take()
+        if data:
+            self._hear(data)
+        return data
+
+    async def read(self, limit: int) -> bytes:
+        """Return the whole body; raise BodyTooLarge above `limit`."""
+        data = await self._body.read(limit)
+        self._hear(data)
+        return data
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        """Return the body piece by piece, as it comes."""
+        async for data in self._body.chunks():
+            self._hear(data)
+            yield data
+
+    def _hear(self, data: bytes) -> None:
+        self._size += len(data)
+        if self.whole:
+            self._pieces.append(data)
+        else:
+            self._pieces.clear()
+
+
+class OverheardBody(_Overheard[RequestBody]):
+    """The body of a request."""
+
+    __slots__ = ()
+
+    @property
+    def framing(self) -> Framing:
+        """How the client framed it."""
+        return self._body.framing
+
+
+class OverheardResponse(_Overheard[UpstreamResponse]):
+    """A response of the upstream."""
+
+    __slots__ = ()
+
+    @property
+    def head(self) -> ResponseHead:
+        """The head as it came."""
+        return self._body.head
+
+    @property
+    def framing(self) -> Framing:
+        """How the upstream framed it."""
+        return self._body.framing
+
+    @property
+    def bodiless(self) -> bool:
+        """Whether there can be no body."""
+        return self._body.bodiless
+
+    @property
+    def delimited(self) -> bool:
+        """Whether a cut body can be told from a whole one."""
+        return self._body.delimited
+
+    def divert(self) -> RawConnection:
+        """Return the connection after a 101."""
+        return self._body.divert()
+
+    def wait_longer(self, seconds: float) -> None:
+        """Let silences last so long."""
+        self._body.wait_longer(seconds)
+
+    def stop(self) -> None:
+        """Let `chunks` end here, although more would come."""
+        self._body.stop()
+
+    def close(self) -> None:
+        """Give the connection back if it is beyond doubt, else drop it."""
+        self._body.close()
+
+
+MOST_BYTES: Final = 1024 * 1024
+"""A longer body passes unobserved, and so does a stream: the trial takes memory and time."""
+UNOBSERVED: Final = "too-long-to-observe"
+
+
+class Observation:
+    """Overhears a request and its response; nothing of them waits for it or is changed."""
+
+    def __init__(self, course: Course, exchange: Exchange, record: Record) -> None:
+        self._course = course
+        self._exchange = trial_exchange(exchange)
+        self._record = record
+        self._request: OverheardBody | None = None
+        self._response: OverheardResponse | None = None
+
+    def request(self, body: RequestBody) -> OverheardBody:
+        """Return the request's body, to be sent in its place."""
+        self._request = OverheardBody(body, self._limit)
+        return self._request
+
+    def response(self, response: UpstreamResponse) -> OverheardResponse:
+        """Return the response, to be relayed in its place."""
+        self._response = OverheardResponse(response, self._limit)
+        return self._response
+
+    async def conclude(self) -> None:
+        """Note in the record what would have become of what passed."""
+        request, response = self._request, self._response
+        decision = self._exchange.decision
+        if decision.rule is not None and decision.rule.request is Verdict.REJECT:
+            self._record.observed("request", Trial({}, "rule-rejects"))
+            return
+        if request is not None and decision.reads_request:
+            heard = request.heard
+            await self._try(
+                "request",
+                whole=request.whole,
+                plan=lambda: self._course.plan_request(self._exchange, heard, request.framing),
+            )
+        else:
+            self._try_head()
+        if decision.rule is not None and decision.rule.response is Verdict.REJECT:
+            self._record.observed("response", Trial({}, "rule-rejects-response"))
+        elif response is not None and decision.may_read_response:
+            await self._try(
+                "response", whole=response.whole, plan=lambda: self._plan_response(response)
+            )
+
+    def _try_head(self) -> None:
+        """Note it where the head of a request that passes unread would have been refused."""
+        try:
+            self._exchange.refuse_unclear()
+        except TrafficError as error:
+            self._record.observed("request", Trial({}, error.reason))
+
+    @property
+    def _limit(self) -> int:
+        return min(MOST_BYTES, self._course.body_limit(self._exchange.decision))
+
+    def _plan_response(self, response: OverheardResponse) -> Plan | None:
+        course, exchange, head = self._course, self._exchange, response.head
+        blueprint = course.reading(exchange, response)
+        if blueprint is not None:
+            return course.plan_response(exchange, blueprint, response, response.heard)
+        if (look := course.look(exchange, response)) is None:
+            return None
+        look.feed(response.heard)
+        look.end()
+        head, blueprint = apply.named(exchange, head, look)
+        if blueprint is None:
+            return None
+        return apply.plan_response(exchange, blueprint, head, response.heard)
+
+    async def _try(
+        self, direction: Direction, *, whole: bool, plan: Callable[[], Plan | None]
+    ) -> None:
+        try:
+            trial = Trial({}, UNOBSERVED)
+            if whole and (made := plan()) is not None:
+                keys = await self._course.keys.resolve(needs_of_trial(made))
+                trial = try_out(made, keys, self._course.now())
+            elif whole:
+                return
+        except Exception as error:  # noqa: BLE001 - a trial must not become the message's failure
+            trial = Trial({}, deliberate(error).reason)
+        self._record.observed(direction, trial)

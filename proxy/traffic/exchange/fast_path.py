@@ -1,0 +1,291 @@
+"""One plain request between its sending and its answer, moved on by what the upstream sends."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from typing import Any, Final, Protocol
+
+from ...core.apply import apply
+from ...core.apply.forwardable import Forwardable
+from ...core.compiled.block import Blueprint
+from ...core.errors import UpstreamFailed
+from ...core.planning.exchange import Exchange
+from ..bodies.buffered import PlainRequest, WholeResponse
+from ..http1.framing import Framing
+from ..http1.head_cache import Precedent
+from ..http1.problem import deliberate
+from ..interfaces import Request, UpstreamResponse
+from ..message_record import Record
+from ..upstream.client import HttpUpstream
+from ..upstream.connection import UpstreamConnection
+from ..upstream.outgoing_request import Delivery
+from .steps import CLIENT_CLOSED, Arrival, Course
+
+WORTH_WAITING: Final = 32768
+"""A response up to so many bytes is relayed whole; a longer one goes on as it comes."""
+
+Finish = Callable[[Request, Arrival, UpstreamResponse, Record], Coroutine[Any, Any, None]]
+
+
+class Station(Protocol):
+    """The client's connection, as a trip sees it."""
+
+    def ended(self, request: PlainRequest) -> None:
+        """Learn that the request has been answered, or that the client is gone."""
+
+    def begin_anew(self, request: PlainRequest) -> None:
+        """Let the handler answer the request from its beginning: nothing of it was heeded."""
+
+    def go_on(self, request: PlainRequest, way: Coroutine[Any, Any, None]) -> None:
+        """Let a task walk the rest of the way."""
+
+    def report_behind(self, report: Callable[[Record], None], record: Record) -> None:
+        """Report a message once its answer is sent."""
+
+    def abort(self) -> None:
+        """Drop the connection: the client is gone, or must see that its answer was cut."""
+
+    def broke(self, error: BaseException) -> None:
+        """Learn of what should not have happened, and drop the connection."""
+
+
+class Trip:
+    """Owns one upstream connection from `start` until `over`.
+
+    Every way out of it gives the connection back or drops it, and answers the client or lets the
+    handler do so.
+    """
+
+    __slots__ = (
+        "_arrival",
+        "_connection",
+        "_course",
+        "_delivery",
+        "_finish",
+        "_record",
+        "_request",
+        "_station",
+        "_upstream",
+        "over",
+    )
+
+    def __init__(  # noqa: PLR0913, PLR0917 - made in one place
+        self,
+        course: Course,
+        upstream: HttpUpstream,
+        station: Station,
+        finish: Finish,
+        request: PlainRequest,
+        arrival: Arrival,
+        record: Record,
+    ) -> None:
+        self._course = course
+        self._upstream = upstream
+        self._station = station
+        # It is the handler's, and holds the handler for as long as the message is under way.
+        self._finish = finish
+        self._request = request
+        self._arrival = arrival
+        self._record = record
+        self._delivery: Delivery | None = None
+        self._connection: UpstreamConnection | None = None
+        self.over = False
+
+    def start(self, delivery: Delivery) -> bool:
+        """Send the request; return whether there was a connection for it."""
+        connection = self._upstream.send_at_once(delivery, self.progressed)
+        if connection is None:
+            return False
+        self._connection, self._delivery = connection, delivery
+        try:
+            self._record.sending()
+            if connection.error is not None:
+                self.progressed()
+        except BaseException:
+            self.abandon()
+            raise
+        return True
+
+    def progressed(self) -> None:
+        """Look at what the upstream has done."""
+        connection = self._connection
+        if connection is None:
+            return
+        try:
+            if connection.error is None and connection.reader.complete:
+                self._arrived(connection)
+            else:
+                self._look(connection)
+        except BaseException as error:
+            self._leave(connection)
+            self._upstream.pool.drop(connection)
+            self._station.broke(error)
+            if not isinstance(error, Exception):
+                raise
+
+    def abandon(self) -> None:
+        """Learn that the client is gone."""
+        connection = self._connection
+        if connection is not None:
+            self._leave(connection)
+            self._upstream.pool.drop(connection)
+            self._record.status = CLIENT_CLOSED
+            self._course.report(self._record)
+
+    def _look(self, connection: UpstreamConnection) -> None:
+        """Look at a connection on which not all has come, or on which nothing more will."""
+        reader = connection.reader
+        if connection.error is not None:
+            # First: after an error, what the reader holds may be the response before.
+            self._failed(connection, connection.error)
+        elif reader.head is not None:
+            framing = reader.framing
+            if framing.present and framing.length is not None and framing.length <= WORTH_WAITING:
+                connection.await_body()
+            else:
+                # It is relayed while it comes: that takes waits.
+                self._leave(connection)
+                self._go_on(self._upstream.response(connection))
+
+    def _leave(self, connection: UpstreamConnection) -> None:
+        """Look no more at the connection."""
+        self._connection = connection.progressed = None
+        self.over = True
+
+    def _go_on(self, response: UpstreamResponse) -> None:
+        """Let the handler relay the response."""
+        way = self._finish(self._request, self._arrival, response, self._record)
+        self._station.go_on(self._request, way)
+
+    def _failed(self, connection: UpstreamConnection, error: BaseException) -> None:
+        """Answer for an upstream that has not."""
+        self._leave(connection)
+        self._upstream.pool.drop(connection)
+        if (
+            isinstance(error, UpstreamFailed)
+            and self._delivery is not None
+            and self._delivery.repeatable(connection)
+        ):
+            self._station.begin_anew(self._request)
+            return
+        self._refuse(error)
+        self._end()
+
+    def _arrived(self, connection: UpstreamConnection) -> None:
+        """Relay a response all of which is there."""
+        self._leave(connection)
+        record = self._record
+        response = self._upstream.whole_response(connection)
+        record.responded(response.head.status)
+        try:
+            if self._course.finds_uncovered:
+                self._course.uncovered(self._arrival.exchange, response.head, record)
+            message = self._incoming(response)
+            if message is None:
+                self._go_on(response)
+                return
+            precedent = response.precedent if message.head is response.head else None
+            sent = self._request.relay_whole(message, response, self._arrival.places, precedent)
+            record.response_bytes = sent or 0
+        except ConnectionError:
+            self._lost()
+        except Exception as error:  # noqa: BLE001 - nothing may escape into a log or an answer
+            record.response_bytes = response.arrived
+            self._refuse(error)
+        self._end()
+
+    def _lost(self) -> None:
+        self._record.status = CLIENT_CLOSED
+        self._station.abort()
+
+    def _end(self) -> None:
+        self._station.report_behind(self._course.report, self._record)
+        self._station.ended(self._request)
+
+    def _incoming(self, response: WholeResponse) -> Forwardable | None:
+        """Return the response as it may be relayed, or None where keys must be waited for."""
+        exchange, blueprint = self._arrival.exchange, None
+        if exchange.decision.may_read_response:
+            blueprint = self._course.reading_whole(exchange, response)
+        unread = False
+        if blueprint is None and exchange.decision.may_open_response:
+            blueprint, unread = self._looked_at(response)
+        if blueprint is None:
+            head, bodiless = response.head, response.bodiless
+            return apply.pass_response(exchange, head, bodiless=bodiless, unread=unread)
+        whole = response.take_up_to(self._course.body_limit(exchange.decision))
+        plan = self._course.plan_response(exchange, blueprint, response, whole)
+        keys = self._course.warm(plan)
+        return self._course.apply(plan, keys, self._record) if keys is not None else None
+
+    def _looked_at(self, response: WholeResponse) -> tuple[Blueprint | None, bool]:
+        """Return the block that reads a misnamed response, and whether it passes unread instead."""
+        course, exchange = self._course, self._arrival.exchange
+        look = course.look(exchange, response)
+        if look is None:
+            return None, False
+        look.feed(response.take())
+        look.end()
+        response.head, blueprint = apply.named(exchange, response.head, look)
+        unread = blueprint is None and apply.holds_sealed(look.seen)
+        if unread:
+            course.unread.note(self._record)
+        return blueprint, unread
+
+    def _refuse(self, error: BaseException) -> None:
+        refusal = self._course.refusal(deliberate(error), self._record)
+        try:
+            self._request.refuse_whole(refusal)
+        except ConnectionError:
+            self._lost()
+
+
+class Express:
+    """Sends the plain requests of one listener upstream."""
+
+    __slots__ = ("_course", "_upstream")
+
+    def __init__(self, course: Course, upstream: HttpUpstream) -> None:
+        self._course = course
+        self._upstream = upstream
+
+    def depart(self, request: PlainRequest, station: Station, finish: Finish) -> Trip | None:
+        """Send a request upstream and return its trip, or None, and then nothing was sent.
+
+        Whatever is wrong with the request, the handler will find it too, and knows the answer.
+        `finish` is the handler's, for a response that it must relay.
+        """
+        record = self._course.record()
+        head, body = request.head, request.data
+        try:
+            arrival = self._course.arrive_plain(head, request.peer, record)
+            exchange = arrival.exchange
+            if exchange.decision.observes is not None:
+                return None  # whoever overhears a message has waits
+            if exchange.decision.reads_request:
+                message = self._changed(exchange, body, head.framing, record)
+                if message is None:
+                    return None
+            else:
+                message = arrival.passing()
+            # A head in which values were sealed is like no other.
+            precedent = head.precedent if message.head is exchange.head else Precedent()
+            delivery = self._upstream.delivery(
+                message, body, head.framing, arrival.crossing, precedent
+            )
+        except Exception:  # noqa: BLE001 - the handler comes to it once more, and tells
+            return None
+        record.request_bytes = len(body)
+        trip = Trip(self._course, self._upstream, station, finish, request, arrival, record)
+        return trip if trip.start(delivery) else None
+
+    def _changed(
+        self, exchange: Exchange, body: bytes, framing: Framing, record: Record
+    ) -> Forwardable | None:
+        """Return a request as its rule changes it, or None where keys must be waited for."""
+        course = self._course
+        if len(body) > course.body_limit(exchange.decision):
+            return None
+        plan = course.plan_request(exchange, body, framing)
+        keys = course.warm(plan)
+        return course.apply(plan, keys, record) if keys is not None else None

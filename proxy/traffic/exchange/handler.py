@@ -1,0 +1,294 @@
+"""The path of one message: gate, match, plan, keys, apply, forward, and the same on the answer."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
+from http import HTTPStatus
+
+from ...config.limits import Timeouts, TrafficLimits
+from ...config.settings import Network
+from ...core.apply import apply as pipeline
+from ...core.apply.apply import Plan
+from ...core.apply.forwardable import Forwardable
+from ...core.compiled.rule_table import Rulebook
+from ...core.errors import TrafficError
+from ...core.planning.exchange import Exchange, Messages
+from ...core.planning.plan import PlannedFlow
+from ...telemetry.tap import Piece, Tap
+from ...telemetry.traces import LaneTraces
+from ..bodies.buffered import PlainRequest
+from ..bodies.peeked_response import look_at
+from ..bodies.record_streams import StreamedBody, StreamedResponse
+from ..bodies.transformed import FlowingBody, FlowingResponse, Pieces
+from ..http1.boundaries import streams_records
+from ..http1.outgoing_heads import switching_head
+from ..http1.problem import Problem, deliberate
+from ..interfaces import Reporter, Request, RequestBody, UpstreamResponse
+from ..message_record import Record
+from ..upstream.client import HttpUpstream
+from ..websocket import handshake
+from ..websocket.leg import Leg
+from .dry_run import Observation
+from .fast_path import Express, Station, Trip
+from .steps import CLIENT_CLOSED, Arrival, Course, KeySource
+from .traced_steps import TracedCourse
+from .tunnel import Tunnel
+from .websocket_dry_run import OverheardSocket, overhearing
+from .websocket_relay import Relay
+
+__all__ = ["Handler", "KeySource"]
+
+
+class Handler:
+    """Answers the requests of one listener. `name` is the listener's, for the log."""
+
+    def __init__(  # noqa: PLR0913 - what the wiring hands in, each by name
+        self,
+        rulebook: Rulebook,
+        keys: KeySource,
+        upstream: HttpUpstream,
+        reporter: Reporter,
+        *,
+        clock: Callable[[], float],
+        name: str = "",
+        limits: TrafficLimits | None = None,
+        timeouts: Timeouts | None = None,
+        trusted_proxies: Sequence[Network] = (),
+        tap: Tap | None = None,
+        traces: LaneTraces | None = None,
+    ) -> None:
+        self._upstream = upstream
+        self._timeouts = timeouts or Timeouts()
+        # Only where traces are wanted does anything measure for them.
+        course = Course if traces is None else functools.partial(TracedCourse, traces=traces)
+        self._course = course(
+            rulebook,
+            keys,
+            reporter,
+            clock=clock,
+            name=name,
+            limits=limits or TrafficLimits(),
+            trusted_proxies=trusted_proxies,
+            upstream_names=upstream.names,
+            tap=tap or Tap(clock),
+        )
+        self._express = Express(self._course, upstream)
+
+    async def handle(self, request: Request) -> None:
+        """Answer one request, whatever happens; raise only when the client is gone."""
+        record = self._course.record()
+        await self._guard(self._answer(request, record), request, record)
+
+    def depart(self, request: PlainRequest, station: Station) -> Trip | None:
+        """Send a plain request upstream without a wait, or return None and send nothing."""
+        return self._express.depart(request, station, self.finish)
+
+    async def finish(
+        self, request: Request, arrival: Arrival, response: UpstreamResponse, record: Record
+    ) -> None:
+        """Relay a response whose request has gone out already; raise only as `handle` does."""
+        await self._guard(self._respond(request, arrival, response, record), request, record)
+
+    def reject(self, error: TrafficError) -> Problem:
+        """Return the answer to what never came to be a request."""
+        record = self._course.record()
+        refusal = self._course.refusal(error, record)
+        self._course.report(record)
+        return refusal
+
+    async def _guard(self, way: Awaitable[None], request: Request, record: Record) -> None:
+        try:
+            await way
+        except ConnectionError:
+            record.status = CLIENT_CLOSED
+            raise
+        except Exception as error:  # noqa: BLE001 - nothing may escape into a log or an answer
+            refusal = self._course.refusal(deliberate(error), record)
+            # What did not pass the gate may have more readings than one: never read on behind it.
+            await request.refuse(refusal, close=not record.method)
+        except BaseException:  # cancelled: the client is gone, or time is up
+            record.status = CLIENT_CLOSED
+            raise
+        finally:
+            self._course.report(record)
+
+    async def _answer(self, request: Request, record: Record) -> None:
+        arrival = self._course.arrive(request.raw, request.peer, record)
+        admitted = arrival.admitted
+        body: RequestBody = request.body(
+            admitted.framing, expects_continue=admitted.expects_continue
+        )
+        crossing = arrival.crossing
+        observation = None
+        if arrival.exchange.decision.observes is not None and not admitted.websocket:
+            observation = Observation(self._course, arrival.exchange, record)
+            body = observation.request(body)
+        try:
+            if arrival.reads_messages:
+                message, sent = pipeline.pass_handshake(arrival.exchange), body
+                crossing = handshake.upward(crossing, offer=arrival.agreement is not None)
+            else:
+                message, sent = await self._outgoing(arrival.exchange, body, record)
+            record.sending()
+            response = await self._upstream.send(
+                message, sent, crossing=crossing, websocket=admitted.websocket
+            )
+        finally:
+            record.request_bytes = body.arrived
+        overheard = response if observation is None else observation.response(response)
+        try:
+            await self._respond(request, arrival, overheard, record)
+        finally:
+            record.request_bytes = max(record.request_bytes, body.arrived)
+        if observation is not None:
+            await observation.conclude()
+
+    async def _respond(
+        self, request: Request, arrival: Arrival, response: UpstreamResponse, record: Record
+    ) -> None:
+        admitted = arrival.admitted
+        try:
+            record.responded(response.head.status)
+            if response.head.status == HTTPStatus.SWITCHING_PROTOCOLS:
+                if arrival.reads_messages:
+                    await self._relay(request, arrival, response, record)
+                else:
+                    await self._tunnel(request, arrival.exchange, response, record)
+                return
+            self._course.uncovered(arrival.exchange, response.head, record)
+            if response.framing.told is None and streams_records(response.head.headers):
+                response.wait_longer(self._timeouts.tunnel)
+            message, response = await self._incoming(arrival.exchange, response, record)
+            close = admitted.websocket or admitted.upgrade
+            record.response_bytes = await request.relay(
+                message, response, places=arrival.places, close=close
+            )
+        except TrafficError:
+            record.response_bytes = response.arrived
+            raise
+        finally:
+            response.close()
+
+    async def _outgoing(
+        self, exchange: Exchange, body: RequestBody, record: Record
+    ) -> tuple[Forwardable, RequestBody]:
+        """Return the request as it may be forwarded, and its body if it is still to come."""
+        if not exchange.decision.reads_request:
+            return pipeline.pass_request(exchange), body
+        limit = self._course.body_limit(exchange.decision)
+        length = body.framing.length
+        if (chosen := pipeline.streaming_request(exchange, length, limit)) is not None:
+            message = pipeline.begin_stream(exchange, chosen[0], exchange.head, chosen[1], limit)
+            streamed = StreamedBody(body.chunks(), message, self._applying(record))
+            if await streamed.prime():
+                return message, streamed
+            whole = b""
+        elif (blueprint := pipeline.flowing_request(exchange, length, limit)) is not None:
+            pieces = Pieces(body, body.framing, self._course.flow_limit)
+            whole = await pieces.beginning(partial(pipeline.suffices, blueprint))
+            if whole:
+                plan = pipeline.plan_flowing_request(exchange, blueprint, whole, limit)
+                message = await self._apply(plan, record)
+                flowing: FlowingBody | StreamedBody
+                if isinstance(message.flow, PlannedFlow):
+                    flowing = StreamedBody(pieces.all(), message, self._applying(record))
+                else:
+                    flowing = FlowingBody(pieces, message.flow, body.framing)
+                await flowing.prime()
+                return message, flowing
+        else:
+            whole = await body.read(limit)
+        plan = self._course.plan_request(exchange, whole, body.framing)
+        return await self._apply(plan, record), body
+
+    async def _incoming(
+        self, exchange: Exchange, response: UpstreamResponse, record: Record
+    ) -> tuple[Forwardable, UpstreamResponse]:
+        """Return the response as it may be relayed, and its body if it is still to come."""
+        blueprint = self._course.reading(exchange, response)
+        unread = False
+        if blueprint is None and (look := self._course.look(exchange, response)) is not None:
+            response = seen = await look_at(response, look)
+            seen.head, blueprint = pipeline.named(exchange, seen.head, look)
+            if blueprint is None:
+                unread = seen.watch(partial(self._course.unread.note, record))
+        if blueprint is None:
+            head, bodiless = response.head, response.bodiless
+            passing = pipeline.pass_response(exchange, head, bodiless=bodiless, unread=unread)
+            return passing, response
+        limit = self._course.body_limit(exchange.decision)
+        kind = self._course.streaming(blueprint, response)
+        if kind is not None:
+            message = pipeline.begin_stream(exchange, blueprint, response.head, kind, limit)
+            apply = self._applying(record)
+            return message, StreamedResponse(response, response.chunks(), message, apply)
+        if self._course.flows(exchange, blueprint, response):
+            pieces = Pieces(response, response.framing, self._course.flow_limit)
+            whole = await pieces.beginning(partial(pipeline.suffices, blueprint))
+            if whole:
+                head = response.head
+                plan = pipeline.plan_flowing_response(exchange, blueprint, head, whole, limit)
+                message = await self._apply(plan, record)
+                flowing: FlowingResponse | StreamedResponse
+                if isinstance(message.flow, PlannedFlow):
+                    apply = self._applying(record)
+                    flowing = StreamedResponse(response, pieces.all(), message, apply)
+                else:
+                    flowing = FlowingResponse(response, pieces, message.flow)
+                await flowing.prime()
+                return message, flowing
+        else:
+            whole = await response.read(limit)
+        plan = self._course.plan_response(exchange, blueprint, response, whole)
+        return await self._apply(plan, record), response
+
+    async def _apply(self, plan: Plan, record: Record, *, piece: Piece = "") -> Forwardable:
+        """Carry a plan out: the one wait between the two pure functions is for keys."""
+        keys = self._course.warm(plan)
+        if keys is None:
+            keys = await self._course.resolve(plan, record)
+        return self._course.apply(plan, keys, record, piece=piece)
+
+    def _applying(self, record: Record) -> Callable[[Plan], Awaitable[Forwardable]]:
+        return partial(self._apply_piece, record=record)
+
+    async def _apply_piece(self, plan: Plan, record: Record) -> Forwardable:
+        """Carry out a plan for a piece of a body, whose end may be far."""
+        message = await self._apply(plan, record, piece="piece")
+        self._course.tell(record)
+        return message
+
+    async def _tunnel(
+        self, request: Request, exchange: Exchange, response: UpstreamResponse, record: Record
+    ) -> None:
+        """Let a WebSocket through; the upstream has agreed to it."""
+        self._course.uncovered_socket(exchange, record)
+        heard = None
+        if exchange.decision.observes is not None:
+            heard = OverheardSocket(self._course, exchange, record, response.head)
+        upstream = response.divert()
+        client = await request.switch(switching_head(response.head))
+        tunnel = Tunnel(client, upstream, (None, None) if heard is None else heard.ears)
+        try:
+            async with overhearing(heard):
+                await tunnel.run(idle=self._timeouts.tunnel, linger=self._timeouts.linger)
+        finally:
+            record.request_bytes, record.response_bytes = tunnel.received, tunnel.sent
+
+    async def _relay(
+        self, request: Request, arrival: Arrival, response: UpstreamResponse, record: Record
+    ) -> None:
+        """Let the messages of a WebSocket through, each as its rule says."""
+        exchange = arrival.exchange
+        agreed = arrival.agreement
+        asked = arrival.admitted.head.headers
+        accepted = handshake.accepted(asked, response.head, offered=agreed is not None)
+        limit = self._course.body_limit(exchange.decision)
+        upstream = Leg(response.divert(), accepted, client=False, limit=limit)
+        head = handshake.downward(response.head, agreed)
+        client = Leg(await request.switch(switching_head(head)), agreed, client=True, limit=limit)
+        ways = (Messages(exchange, "request"), Messages(exchange, "response"))
+        relay = Relay(self._course, record, client, upstream, ways)
+        await relay.run(idle=self._timeouts.tunnel, linger=self._timeouts.linger)

@@ -1,0 +1,392 @@
+"""The steps of one message's way that wait for nothing: gate, rules, plan, apply, answer.
+
+The handler puts its waits between them; the express takes them one after the other. So there is
+one gate and one pipeline, whichever way a message goes.
+"""
+
+from __future__ import annotations
+
+import itertools
+import secrets
+from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, field
+from typing import Final, Protocol
+
+from ...config.limits import TrafficLimits
+from ...config.settings import Network
+from ...core.apply import apply as pipeline
+from ...core.apply.apply import Applied, Look, Plan
+from ...core.apply.forwardable import Forwardable
+from ...core.compiled.block import Blueprint
+from ...core.compiled.rule_table import Decision, Rulebook
+from ...core.crypto.session_cipher import Session
+from ...core.edits.key_needs import Attempt, Keys, Needs
+from ...core.errors import (
+    AmbiguousRequest,
+    OpenFailed,
+    RejectedByRule,
+    TrafficError,
+    Unopened,
+    UpstreamFailed,
+)
+from ...core.formats.kinds import Kind
+from ...core.http.message import DIRECTIONS, ResponseHead
+from ...core.planning.exchange import Exchange, Messages
+from ...core.planning.overrides import may_ask_in_body, refuse_rerouting
+from ...telemetry.body_shapes import Flowing, known_names
+from ...telemetry.logs.access_line import METHODS, OTHER_METHOD
+from ...telemetry.tap import Passing, Piece, Tap
+from ..bodies.buffered import WholeResponse
+from ..http1.fast_heads import PlainHead
+from ..http1.forwarding_headers import Crossing, Hop, Peer, Places
+from ..http1.framing import Framing
+from ..http1.gate import Admitted, RawRequest, admit
+from ..http1.outgoing_heads import refuse_parts
+from ..http1.problem import Problem, problem, status_of
+from ..interfaces import Reporter, UpstreamResponse
+from ..message_record import Record
+from ..websocket.handshake import Agreement, agree
+from .uncovered import NO_BODY, WEBSOCKET, PathShapes, Unread, kind_told
+
+CLIENT_CLOSED: Final = 499
+"""What nginx writes in its log for a client that went away; nobody receives it."""
+
+_NO_KEYS: Final = Keys(sealing={}, opening={})
+
+
+class KeySource(Protocol):
+    """Where the sessions of plans come from."""
+
+    @property
+    def shut(self) -> AbstractSet[tuple[str, str]]:
+        """Listeners and rules that refuse all messages."""
+
+    def resolve_warm(self, needs: Needs) -> Keys | None:
+        """Return the sessions if they are at hand."""
+
+    async def resolve(self, needs: Needs) -> Keys:
+        """Return the sessions, waiting for the store if need be."""
+
+    def remember(self, sessions: Mapping[Session, int]) -> None:
+        """Keep sessions under which a tag has verified."""
+
+    def refused(self, unopened: Sequence[Unopened], attempt: Attempt) -> bool:
+        """Tell of tokens that did not open; return whether a poison token is among them."""
+
+
+@dataclass(slots=True)
+class Arrival:
+    """A request that passed the gate, with what the rules say of it and what the hop changes.
+
+    `places` are where a Location of the upstream points, for this client.
+    """
+
+    admitted: Final[Admitted]
+    exchange: Final[Exchange]
+    crossing: Final[Crossing]
+    places: Final[Places]
+    _passing: Forwardable | None = field(default=None, init=False)
+
+    @property
+    def reads_messages(self) -> bool:
+        """Whether it asks for a WebSocket whose messages a rule reads."""
+        decision = self.exchange.decision
+        return self.admitted.websocket and (decision.reads_request or decision.may_read_response)
+
+    @property
+    def agreement(self) -> Agreement | None:
+        """What its client and Sealyard agree on for such a WebSocket."""
+        return agree(self.admitted.head.headers)
+
+    def passing(self) -> Forwardable:
+        """Return the request to be forwarded with its body unread, the same each time."""
+        passing = self._passing
+        if passing is None:
+            passing = self._passing = pipeline.pass_request(self.exchange)
+        return passing
+
+    def again(self, head: PlainHead) -> Arrival:
+        """Return the arrival of a request whose plain head differs in its length alone, if at all.
+
+        The exchange is a new one: it holds what is read from one message and its answer. Where
+        nothing is read of either, all of them share one, and nobody asks it for the length.
+        """
+        admitted, decision = self.admitted, self.exchange.decision
+        if not (decision.reads_request or decision.may_read_response):
+            return self
+        if head.raw.headers is not admitted.head.headers:
+            admitted = admitted.with_length(head.raw.headers, head.framing)
+        exchange = Exchange(decision, admitted.head)
+        return Arrival(admitted, exchange, self.crossing, self.places)
+
+
+class Course:
+    """The steps that the messages of one listener take. `name` is the listener's, for the log.
+
+    `finds_uncovered` says that somebody finds out which rules are needed.
+    """
+
+    def __init__(  # noqa: PLR0913 - what the wiring hands in, each by name
+        self,
+        rulebook: Rulebook,
+        keys: KeySource,
+        reporter: Reporter,
+        *,
+        clock: Callable[[], float],
+        name: str,
+        limits: TrafficLimits,
+        trusted_proxies: Sequence[Network],
+        upstream_names: frozenset[bytes],
+        tap: Tap,
+    ) -> None:
+        self.keys = keys
+        self.reporter = reporter
+        self._rulebook = rulebook
+        self._tap = tap
+        self._known_names = known_names(one.rule for one in rulebook.rules)
+        self._clock = clock
+        self._name = name
+        self._limits = limits
+        self._names = upstream_names
+        self._hop = Hop(f"sealyard-{secrets.token_hex(4)}", trusted_proxies)
+        self._shutting = frozenset(
+            one.rule.name for one in rulebook.rules if one.rule.shuts_on_poison
+        )
+        self._prefix = secrets.token_hex(6)
+        self._numbers = itertools.count(1)
+        self.unread: Final = Unread(reporter, name)
+        observes = any(one.rule.observes for one in rulebook.rules)
+        self._shapes = PathShapes() if observes else None
+        self.finds_uncovered: Final = observes
+
+    def record(self) -> Record:
+        """Return the record of a new message."""
+        return Record(f"{self._prefix}-{next(self._numbers):x}", self._name)
+
+    def refusal(self, error: TrafficError, record: Record) -> Problem:
+        """Note that a message was refused, and return what its client is told."""
+        direction = record.direction
+        if isinstance(error, OpenFailed):
+            record.did_not_open(error.unopened or (Unopened(error.reason, b""),))
+        record.refused(error, status_of(error, direction))
+        return problem(error, record.request_id, direction=direction, now=self._clock())
+
+    def report(self, record: Record) -> None:
+        """Write the line of a message that is over, and tell of tokens that did not open.
+
+        By then the answer is out: by its time nobody can tell what is told.
+        """
+        record.report(self.reporter)
+        if record.unopened:
+            self.tell(record)
+
+    def arrive(self, raw: RawRequest, peer: Peer, record: Record) -> Arrival:
+        """Let a request through the gate and find its rule, before its body is read.
+
+        Raises:
+            TrafficError: The gate or a rule refuses it.
+        """
+        admitted = admit(raw, head_limit=self._limits.head)
+        method = admitted.head.method
+        record.method = method if method in METHODS else OTHER_METHOD
+        if admitted.via:
+            self._hop.refuse_loop(raw.headers)
+        exchange = Exchange(self._decide(admitted, record), admitted.head)
+        crossing = self._hop.crossing(raw, peer, admitted.host)
+        return Arrival(admitted, exchange, crossing, Places(self._names, crossing.place))
+
+    def arrive_plain(self, head: PlainHead, peer: Peer, record: Record) -> Arrival:
+        """Do as `arrive`, for a head whose like may have arrived on this connection before."""
+        precedent = head.precedent
+        if precedent.owner is not self:
+            arrival = self.arrive(head.raw, peer, record)
+            precedent.verdict, precedent.owner = (arrival, record.method, record.rule), self
+            return arrival
+        before: Arrival
+        before, record.method, record.rule = precedent.verdict
+        self._refuse_shut(record.rule)  # it may have been shut since
+        return before.again(head)
+
+    def plan_request(self, exchange: Exchange, body: bytes, framing: Framing) -> Plan:
+        """Return what the rule does to the request; raise TrafficError where it cannot be done."""
+        measured = framing.length is not None
+        return pipeline.plan_request(exchange, body, self._limits.body, measured=measured)
+
+    def plan_response(
+        self, exchange: Exchange, blueprint: Blueprint, response: UpstreamResponse, body: bytes
+    ) -> Plan:
+        """Return what a block of the rule does to the response."""
+        if response.bodiless:
+            return pipeline.plan_bodiless(exchange, blueprint, response.head)
+        measured = response.framing.told is not None
+        return pipeline.plan_response(
+            exchange, blueprint, response.head, body, self._limits.body, measured=measured
+        )
+
+    def reading(self, exchange: Exchange, response: UpstreamResponse) -> Blueprint | None:
+        """Return the block that reads the response, or None where it passes unread.
+
+        Raises:
+            TrafficError: It cannot be read, or what comes may not be all of it.
+        """
+        if not exchange.decision.may_read_response:
+            return None
+        if response.bodiless:
+            return pipeline.choose_bodiless(exchange, response.head)
+        refuse_parts(response.head)
+        blueprint = pipeline.choose_response(exchange, response.head)
+        if blueprint is None or response.delimited:
+            return blueprint
+        if self.streaming(blueprint, response) != "sse":
+            # Cut and whole look alike (RFC 9112 section 8): half a body must not pass for all.
+            raise UpstreamFailed("response-not-delimited")
+        return blueprint
+
+    def reading_whole(self, exchange: Exchange, response: WholeResponse) -> Blueprint | None:
+        """Do as `reading`, for a response whose head's like may have been read before."""
+        precedent, compiled = response.precedent, exchange.decision.compiled
+        if precedent is None or compiled is None or response.bodiless:
+            return self.reading(exchange, response)
+        blueprint: Blueprint | None
+        if precedent.owner is compiled:
+            blueprint = precedent.verdict
+        else:
+            blueprint = self.reading(exchange, response)
+            precedent.verdict, precedent.owner = blueprint, compiled
+        return blueprint
+
+    def look(self, exchange: Exchange, response: UpstreamResponse) -> Look | None:
+        """Return a look at a response that fits no block but may be what one reads; else None."""
+        if response.bodiless:
+            return None
+        blueprint = pipeline.may_be_misnamed(exchange, response.head)
+        if blueprint is None:
+            return None
+        limit = self.body_limit(exchange.decision)
+        # What ends with its connection looks whole when it was cut: it is never read, only told of.
+        whole = response.delimited
+        return Look(blueprint, response.head, response.framing.told, limit, reads=whole)
+
+    def streaming(self, blueprint: Blueprint, response: UpstreamResponse) -> Kind | None:
+        """Return the kind of records of a response that passes record by record."""
+        return pipeline.streaming_response(blueprint, response.head, response.framing.told)
+
+    def flows(self, exchange: Exchange, blueprint: Blueprint, response: UpstreamResponse) -> bool:
+        """Tell whether the body of a response is sealed or opened while it passes."""
+        if response.bodiless:
+            return False
+        limit = self.body_limit(exchange.decision)
+        return pipeline.flows(blueprint, response.head, response.framing.told, limit)
+
+    def plan_message(self, messages: Messages, payload: bytes, *, binary: bool) -> Plan:
+        """Return what the rule does to the next message of a WebSocket."""
+        rule = messages.exchange.decision.rule
+        self._refuse_shut(None if rule is None else rule.name)
+        return pipeline.plan_message(messages, payload, binary=binary)
+
+    def warm(self, plan: Plan) -> Keys | None:
+        """Return the keys of a plan if no wait is needed for them."""
+        if plan.needs.seals or plan.needs.opens:
+            return self.keys.resolve_warm(plan.needs)
+        return _NO_KEYS
+
+    async def resolve(self, plan: Plan, record: Record) -> Keys:
+        """Return the keys of a plan, waiting for the store if need be."""
+        return await self.keys.resolve(plan.needs)
+
+    def apply(self, plan: Plan, keys: Keys, record: Record, *, piece: Piece = "") -> Forwardable:
+        """Carry a plan out; `piece` says what it is of a message that has many."""
+        applied = pipeline.apply(plan, keys, self._clock())
+        if applied.proven:
+            self.keys.remember(applied.proven)
+        if applied.unopened:
+            record.did_not_open(applied.unopened)
+        record.count(applied.counts)
+        if self._tap.watched:
+            who = record.request_id, self._name, record.rule, record.method, record.direction
+            names = self._known_names
+            self._tap.body(Passing(*who, piece), *_sides(plan, applied), names, applied.counts)
+        return applied.forwardable
+
+    def now(self) -> float:
+        """Return the time in seconds since 1970."""
+        return self._clock()
+
+    def uncovered(self, exchange: Exchange, head: ResponseHead, record: Record) -> None:
+        """Note a message that no rule covers, where somebody finds out which rules are needed."""
+        if self._shapes is not None and exchange.decision.rule is None:
+            asked, answered = kind_told(exchange.head.told), kind_told(head.told)
+            if asked != NO_BODY or answered != NO_BODY:
+                record.uncovered(self._shapes.shape(exchange.head.path), asked, answered)
+
+    def uncovered_socket(self, exchange: Exchange, record: Record) -> None:
+        """Tell of a WebSocket that no rule covers, where somebody finds that out."""
+        if self._shapes is not None and exchange.decision.rule is None:
+            shape = self._shapes.shape(exchange.head.path)
+            record.uncovered_messages(self.reporter, shape, WEBSOCKET)
+
+    def body_limit(self, decision: Decision) -> int:
+        """Return how many bytes a body may have that a rule reads."""
+        rule = decision.rule
+        return self._limits.body if rule is None else min(self._limits.body, rule.max_body)
+
+    def tell(self, record: Record) -> None:
+        """Tell of the tokens that did not open so far, if there are any."""
+        if not record.unopened:
+            return
+        told, record.unopened = record.unopened, []
+        rule = record.rule or ""
+        for direction in DIRECTIONS:
+            unopened = [one for on, one in told if on == direction]
+            shuts = rule in self._shutting
+            if unopened:
+                attempt = Attempt(self._name, rule, direction, record.request_id, shuts)
+                self.keys.refused(unopened, attempt)
+
+    @property
+    def flow_limit(self) -> int | None:
+        """How many bytes a body may have that a rule changes while it passes."""
+        return self._limits.frame
+
+    def _decide(self, admitted: Admitted, record: Record) -> Decision:
+        try:
+            decision = self._rulebook.decide(
+                admitted.head.method, admitted.path, websocket=admitted.websocket
+            )
+        except RejectedByRule as refusal:
+            record.rule = refusal.rule
+            raise
+        record.rule = decision.rule.name if decision.rule is not None else None
+        self._refuse_shut(record.rule)
+        if admitted.overrides and self._rulebook.rules_path(admitted.path):
+            raise AmbiguousRequest("method-override")
+        if admitted.reroutes:
+            head = admitted.head
+            refuse_rerouting(self._rulebook, admitted.path, head.query, admitted.reroutes)
+        if (
+            decision.overridable
+            and not decision.reads_request
+            and admitted.framing.present
+            and may_ask_in_body(admitted.head)
+        ):
+            detail = (
+                "A form could ask for a method that a rule takes: give POST a rule here as well."
+            )
+            raise AmbiguousRequest("method-override", detail=detail)
+        return decision
+
+    def _refuse_shut(self, rule: str | None) -> None:
+        if self.keys.shut and (self._name, rule) in self.keys.shut:
+            raise RejectedByRule("poison-shut")
+
+
+def _sides(plan: Plan, applied: Applied) -> tuple[bytes | Flowing | None, bytes | Flowing | None]:
+    """Return a body before and after it was changed; what flows is held by nobody."""
+    if applied.forwardable.flow is None:
+        return plan.body, applied.forwardable.body
+    if plan.form is not None:
+        return "form", "form"
+    if "sealed" in applied.counts:
+        return "body", "frame"
+    return ("frame", "body") if "opened" in applied.counts else ("body", "body")

@@ -1,0 +1,190 @@
+"""The same course and the same record, with the times that spans are made of.
+
+They stand in place of the plain ones only where traces are wanted, so that without them nothing is
+asked, measured or kept.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from ...core.apply.apply import Plan
+from ...core.apply.forwardable import Forwardable
+from ...core.compiled.block import Blueprint
+from ...core.edits.key_needs import Keys
+from ...core.errors import SealyardError
+from ...core.http.message import Headers, header_values
+from ...core.planning.exchange import Exchange
+from ...telemetry.tap import Piece
+from ...telemetry.traces import LaneTraces, Part, Trip
+from ..http1.fast_heads import PlainHead
+from ..http1.forwarding_headers import Peer
+from ..http1.framing import Framing
+from ..http1.gate import RawRequest
+from ..interfaces import Reporter, UpstreamResponse
+from ..message_record import Record
+from .steps import Arrival, Course
+
+
+class TracedRecord(Record):
+    """A record that tells its spans as well."""
+
+    __slots__ = ("_answered", "_parts", "_planned", "_traces", "parent", "route")
+
+    def __init__(self, request_id: str, listener: str, traces: LaneTraces) -> None:
+        super().__init__(request_id, listener)
+        self._traces = traces
+        self._parts: list[Part] = []
+        self._planned: tuple[float, float] | None = None
+        self._answered = 0
+        self.parent = ""
+        self.route = ""
+
+    def responded(self, status: int) -> None:
+        """Note that the upstream has answered."""
+        super().responded(status)
+        self._answered = status
+
+    def planned(self, began: float, ended: float) -> None:
+        """Note how long a plan took, and that keys are looked for now."""
+        self._part("plan", began, ended)
+        self._planned = began, ended
+
+    def resolved(self, *, error: str = "") -> None:
+        """Note that the search for keys is over."""
+        if self._planned is not None:
+            self._part("keys", self._planned[1], time.perf_counter(), error)
+            self._planned = None
+
+    def report(self, reporter: Reporter) -> None:
+        """Tell the spans, and write the line."""
+        now = time.perf_counter()
+        self._over(now)
+        try:
+            self.trace_id = self._tell(now)
+        finally:
+            reporter.message(self)
+
+    def _tell(self, now: float) -> str:
+        code = self._cause[0] if self._cause is not None else ""
+        if self._sent:
+            told: dict[str, str | int] = {"http.request.method": self.method}
+            if self._answered:
+                told["http.response.status_code"] = self._answered
+            ended, error = self._responded or now, "" if self._responded else code
+            part = Part(self.method, self._sent, ended, told, error, outward=True)
+            self._parts.append(part)
+        return self._traces.tell(
+            Trip(
+                self.method,
+                self.route,
+                self.status,
+                self._began,
+                now,
+                self._attributes(),
+                code,
+                self.parent,
+                tuple(self._parts),
+            )
+        )
+
+    def _attributes(self) -> dict[str, str | int]:
+        told: dict[str, str | int] = {
+            "sealyard.request_id": self.request_id,
+            "sealyard.listener": self.listener,
+            "http.request.body.size": self.request_bytes,
+            "http.response.body.size": self.response_bytes,
+        }
+        if self.rule is not None:
+            told["sealyard.rule"] = self.rule
+        for fate, number in self.counts.items():
+            told[f"sealyard.{fate}"] = number
+        if self._cause is not None:
+            told["sealyard.reason"] = self._cause[1]
+            told["sealyard.direction"] = self.direction
+        return told
+
+    def _part(self, name: str, began: float, ended: float, error: str = "") -> None:
+        told = {"sealyard.direction": str(self.direction)}
+        self._parts.append(Part(name, began, ended, told, error))
+
+
+class TracedCourse(Course):
+    """A course whose steps are timed.
+
+    Between a plan and what is done with it nothing waits, so the last plan is the one at hand.
+    """
+
+    def __init__(self, *args: Any, traces: LaneTraces, **kwargs: Any) -> None:  # noqa: ANN401 - as Course
+        super().__init__(*args, **kwargs)
+        self._traces = traces
+        self._last: tuple[Plan, float, float] | None = None
+
+    def record(self) -> Record:
+        """Return the record of a new message."""
+        return TracedRecord(super().record().request_id, self._name, self._traces)
+
+    def arrive(self, raw: RawRequest, peer: Peer, record: Record) -> Arrival:
+        """Do as a course does, and note which trace the request belongs to."""
+        _belongs(record, raw.headers)
+        arrival = super().arrive(raw, peer, record)
+        _goes(record, arrival)
+        return arrival
+
+    def arrive_plain(self, head: PlainHead, peer: Peer, record: Record) -> Arrival:
+        """Do as a course does, and note which trace the request belongs to."""
+        _belongs(record, head.raw.headers)
+        arrival = super().arrive_plain(head, peer, record)
+        _goes(record, arrival)
+        return arrival
+
+    def plan_request(self, exchange: Exchange, body: bytes, framing: Framing) -> Plan:
+        """Do as a course does, and note how long it took."""
+        began = time.perf_counter()
+        return self._timed(super().plan_request(exchange, body, framing), began)
+
+    def plan_response(
+        self, exchange: Exchange, blueprint: Blueprint, response: UpstreamResponse, body: bytes
+    ) -> Plan:
+        """Do as a course does, and note how long it took."""
+        began = time.perf_counter()
+        return self._timed(super().plan_response(exchange, blueprint, response, body), began)
+
+    async def resolve(self, plan: Plan, record: Record) -> Keys:
+        """Do as a course does, and note how long it took."""
+        self._note(plan, record)
+        try:
+            return await super().resolve(plan, record)
+        except SealyardError as error:
+            if isinstance(record, TracedRecord):
+                record.resolved(error=error.code)
+            raise
+
+    def apply(self, plan: Plan, keys: Keys, record: Record, *, piece: Piece = "") -> Forwardable:
+        """Do as a course does, and note that there are keys now."""
+        self._note(plan, record)
+        if isinstance(record, TracedRecord):
+            record.resolved()
+        return super().apply(plan, keys, record, piece=piece)
+
+    def _timed(self, plan: Plan, began: float) -> Plan:
+        self._last = plan, began, time.perf_counter()
+        return plan
+
+    def _note(self, plan: Plan, record: Record) -> None:
+        last, self._last = self._last, None  # not kept: it holds the body
+        if last is not None and last[0] is plan and isinstance(record, TracedRecord):
+            record.planned(*last[1:])
+
+
+def _belongs(record: Record, headers: Headers) -> None:
+    found = header_values(headers, b"traceparent")
+    if len(found) == 1 and isinstance(record, TracedRecord):
+        record.parent = found[0].decode("latin-1")
+
+
+def _goes(record: Record, arrival: Arrival) -> None:
+    pattern = arrival.exchange.decision.pattern
+    if pattern is not None and isinstance(record, TracedRecord):
+        record.route = pattern.text.split()[-1]

@@ -1,0 +1,198 @@
+"""WebSockets on routes without rules: bytes both ways between two connections that left HTTP."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from ..interfaces import RawConnection
+from ..websocket.frames import FrameBorders, going_away
+
+Ear = Callable[[bytes], None]
+
+
+class Tunnel:
+    """Joins a client and the upstream until both have ended.
+
+    Whoever overhears it is given what has been passed on, and raises nothing.
+    """
+
+    __slots__ = (
+        "_active",
+        "_changed",
+        "_client",
+        "_leaving",
+        "_open",
+        "_to_client",
+        "_to_upstream",
+        "_upstream",
+        "received",
+        "sent",
+    )
+
+    def __init__(
+        self,
+        client: RawConnection,
+        upstream: RawConnection,
+        ears: tuple[Ear | None, Ear | None] = (None, None),
+    ) -> None:
+        self._client = client
+        self._upstream = upstream
+        self._to_upstream = _Way(self, upstream, ears[0], upward=True)
+        self._to_client = _Way(self, client, ears[1], upward=False)
+        self._open = 2
+        self._active = False
+        self._leaving = False
+        self._changed: asyncio.Future[None] | None = None
+        self.received = 0
+        self.sent = 0
+
+    async def run(self, *, idle: float, linger: float) -> None:
+        """Pass bytes until both sides have ended, or neither has sent any for `idle` seconds.
+
+        Once one side is gone, or the process is about to end, there are `linger` seconds for the
+        last bytes to arrive.
+        """
+        loop = asyncio.get_running_loop()
+        self._join()
+        while self._open and not self._parted:
+            self._active = False
+            self._changed = loop.create_future()
+            # asyncio.wait, since a timeout around the future would cancel it.
+            patience = idle if self._open > 1 and not self._leaving else max(linger, 0.0)
+            await asyncio.wait({self._changed}, timeout=patience)
+            if not self._changed.done() and not (self._active and self._waits_for_border):
+                return
+
+    def leave(self) -> None:
+        """Tell both sides that the process is about to end (RFC 6455 section 7.4.1: 1001)."""
+        self._leaving = True
+        self._to_upstream.leave()
+        self._to_client.leave()
+        self.changed()
+
+    def count(self, size: int, *, upward: bool) -> None:
+        """Take note of bytes."""
+        self._active = True
+        if upward:
+            self.received += size
+        else:
+            self.sent += size
+
+    def one_ended(self) -> None:
+        """Take note that one of the two has ended."""
+        self._open -= 1
+        self.changed()
+
+    def changed(self) -> None:
+        """Look again at how things stand."""
+        if self._changed is not None and not self._changed.done():
+            self._changed.set_result(None)
+
+    @property
+    def _parted(self) -> bool:
+        """Whether both sides have been told to leave, and have said that they do."""
+        return self._leaving and self._to_upstream.closed and self._to_client.closed
+
+    @property
+    def _waits_for_border(self) -> bool:
+        return not (self._leaving and self._to_upstream.told and self._to_client.told)
+
+    def _join(self) -> None:
+        early = self._client.divert(self._to_upstream)
+        late = self._upstream.divert(self._to_client)
+        self._client.resume()
+        self._upstream.resume()
+        if early:
+            self._to_upstream.received(early)
+        if late:
+            self._to_client.received(late)
+
+
+class _Way:
+    """What arrives at one end goes out at the other.
+
+    `told` says that the other end has got a close frame, from here or from its peer, and `closed`
+    that this end has sent one.
+    """
+
+    __slots__ = ("_borders", "_ear", "_ended", "_leaving", "_sink", "_tunnel", "_upward", "told")
+
+    def __init__(
+        self, tunnel: Tunnel, sink: RawConnection, ear: Ear | None, *, upward: bool
+    ) -> None:
+        self._ear = ear
+        self._tunnel = tunnel
+        self._sink = sink
+        self._upward = upward
+        self._borders = FrameBorders()
+        self._ended = False
+        self._leaving = False
+        self.told = False
+
+    @property
+    def closed(self) -> bool:
+        """Whether no more is to be expected from this end."""
+        return self._ended or self._borders.closed
+
+    def received(self, data: bytes) -> None:
+        """Pass bytes on."""
+        self._tunnel.count(len(data), upward=self._upward)
+        if self._leaving:
+            self._pass_last(data)
+            return
+        self._borders.pass_by(data)
+        self._write(data)
+        if self._ear is not None:
+            self._ear(data)
+
+    def leave(self) -> None:
+        """Say goodbye at the end of the frame that is being passed on, and pass no other on."""
+        self._leaving = True
+        if self._borders.at_border:
+            self._say_goodbye()
+
+    def _pass_last(self, data: bytes) -> None:
+        if not self.told:
+            size = self._borders.to_border(data)
+            self._write(data[:size])
+            data = data[size:]
+            if self._borders.at_border:
+                self._say_goodbye()
+        self._borders.pass_by(data)
+        if self.closed:
+            self._tunnel.changed()
+
+    def _say_goodbye(self) -> None:
+        if not self._borders.closed and not self._ended:
+            self._write(going_away(masked=self._upward))
+        self.told = True
+
+    def _write(self, data: bytes) -> None:
+        try:
+            self._sink.write(data)
+        except ConnectionError:
+            self.ended()
+
+    def ended(self) -> None:
+        """Pass the end on."""
+        if self._ended:
+            return
+        self._ended = True
+        self._sink.write_eof()
+        self._tunnel.one_ended()
+
+    def lost(self) -> None:
+        """Pass the end on: what is gone has ended, too."""
+        self.ended()
+
+    def leaving(self) -> None:
+        """Let both ends know that the process is about to end."""
+        self._tunnel.leave()
+
+    def writable(self, *, yes: bool) -> None:
+        """Let the other end wait for a slow reader at this one."""
+        if yes:
+            self._sink.resume()
+        else:
+            self._sink.pause()

@@ -1,0 +1,102 @@
+"""What is told of messages that no rule covers: the shape of their path, and kinds of bodies.
+
+A shape lacks what tells one conversation or person from another, so that it can stand in a report.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from dataclasses import dataclass, field
+from typing import Final
+
+from ...core.errors import UnsupportedBody
+from ...core.formats.kinds import kind_of
+from ...core.http.message import Told, media_type
+from ..interfaces import Reporter
+from ..message_record import Record
+
+NO_BODY: Final = "none"
+WEBSOCKET: Final = "websocket"
+
+MOST_SIBLINGS: Final = 8
+"""Where more names than so many stand in one place, they are taken for values."""
+MOST_LEVELS: Final = 8
+MOST_PLACES: Final = 4096
+"""So many places are remembered; a client that makes names up fills them and no more memory."""
+ANY: Final = "*"
+REST: Final = "**"
+
+_WORD: Final = re.compile(r"[A-Za-z][A-Za-z_.-]{0,23}|v[0-9]{1,2}")
+
+
+@dataclass(slots=True)
+class _Place:
+    names: dict[str, _Place] = field(default_factory=dict)
+
+
+class PathShapes:
+    """Tells words of an API from values by how many there are; it remembers few.
+
+    A segment with digits, escapes or many characters is a value at once.
+    """
+
+    def __init__(self) -> None:
+        self._root = _Place()
+        self._places = 1
+
+    def shape(self, path: str) -> str:
+        """Return a canonical path with `*` for every segment that is taken for a value."""
+        segments = path.split("/")[1:]
+        place, shown = self._root, [""]
+        for segment in segments[:MOST_LEVELS]:
+            name = segment if not segment or _WORD.fullmatch(segment) else ANY
+            if name not in place.names and len(place.names) >= MOST_SIBLINGS:
+                name = ANY
+            if name not in place.names:
+                if self._places >= MOST_PLACES:
+                    shown.append(REST)
+                    break
+                place.names[name] = _Place()
+                self._places += 1
+            place = place.names[name]
+            shown.append(name)
+        else:
+            if len(segments) > MOST_LEVELS:
+                shown.append(REST)
+        return "/".join(shown)
+
+
+def kind_told(told: Told) -> str:
+    """Return in one of a few words what kind of body a message has, by its headers."""
+    try:
+        media = media_type(told)
+    except UnsupportedBody:
+        return "other"
+    if media is None:
+        return NO_BODY
+    return kind_of(media) or ("text" if media.essence.startswith("text/") else "other")
+
+
+SECONDS: Final = 3600.0
+"""So often at most is it told of one rule."""
+
+
+class Unread:
+    """Takes note of such responses of one listener, for each rule by itself."""
+
+    __slots__ = ("_listener", "_reporter", "_told")
+
+    def __init__(self, reporter: Reporter, listener: str) -> None:
+        self._reporter = reporter
+        self._listener = listener
+        self._told: dict[str, float] = {}
+
+    def note(self, record: Record) -> None:
+        """Count a response, and tell of its rule unless that was told of within the hour."""
+        record.count({"unread": 1})
+        rule, now = record.rule or "", time.monotonic()
+        if now - self._told.get(rule, -SECONDS) >= SECONDS:
+            self._told[rule] = now
+            who = {"request_id": record.request_id, "listener": self._listener, "rule": rule}
+            self._reporter.report("response.unread", **who)

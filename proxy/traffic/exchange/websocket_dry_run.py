@@ -1,0 +1,163 @@
+"""WebSockets that pass as they are while their rule is tried on each message."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import deque
+from collections.abc import AsyncIterator
+from typing import Final
+
+from ...core.apply import apply
+from ...core.errors import TrafficError
+from ...core.explain.dry_run import Trial, needs_of_trial, trial_exchange, try_out
+from ...core.http.message import ResponseHead
+from ...core.planning.exchange import Exchange, Messages
+from ...core.rules.model import Verdict
+from ..http1.problem import deliberate
+from ..message_record import Record
+from ..websocket.closing import TOO_BIG, Breach
+from ..websocket.deflate import Inflater
+from ..websocket.frames import BINARY, TEXT
+from ..websocket.handshake import deflates
+from ..websocket.reader import Arrived, MessageReader
+from .dry_run import MOST_BYTES, UNOBSERVED
+from .steps import Course
+
+_LONGER: Final = 5.0
+_DATA: Final = frozenset({TEXT, BINARY})
+
+
+class OverheardSocket:
+    """Finds out what a rule in mode `observe` would have done to the messages of one WebSocket.
+
+    Messages wait to be tried in their order, up to a mebibyte of them together. What a rule would
+    have refused goes on all the same, and so does the trial of what follows.
+    """
+
+    __slots__ = ("_course", "_ended", "_record", "_size", "_waiting", "_woken", "ears")
+
+    def __init__(
+        self, course: Course, exchange: Exchange, record: Record, head: ResponseHead
+    ) -> None:
+        """Begin with the response that agrees to the WebSocket; `ears` hear what passes."""
+        tried = trial_exchange(exchange)
+        self._course = course
+        self._record = record
+        self._waiting: deque[tuple[Messages, Arrived]] = deque()
+        self._size = 0
+        self._woken = asyncio.Event()
+        self._ended = False
+        limit = min(MOST_BYTES, course.body_limit(tried.decision))
+        deflate = deflates(head)
+        up, down = Messages(tried, "request"), Messages(tried, "response")
+        self.ears = (
+            _Ear(self, up, _reader(limit, masked=True, deflate=deflate)),
+            _Ear(self, down, _reader(limit, masked=False, deflate=deflate)),
+        )
+        self._try_handshake(tried)
+
+    async def run(self) -> None:
+        """Try what is heard, until `end` has been called and nothing waits."""
+        while not self._ended or self._waiting:
+            await self._woken.wait()
+            self._woken.clear()
+            while self._waiting:
+                messages, arrived = self._waiting.popleft()
+                await self._try(messages, arrived)
+                self._size -= len(arrived.payload)
+
+    def end(self) -> None:
+        """Learn that nothing more will be heard."""
+        self._ended = True
+        self._woken.set()
+
+    def take(self, messages: Messages, arrived: Arrived) -> None:
+        """Let a message wait to be tried.
+
+        Raises:
+            Breach: Too much waits already.
+        """
+        if self._size + len(arrived.payload) > MOST_BYTES:
+            raise Breach(TOO_BIG, UNOBSERVED)
+        self._size += len(arrived.payload)
+        self._waiting.append((messages, arrived))
+        self._woken.set()
+
+    def tell(self, messages: Messages, trial: Trial) -> None:
+        """Tell what would have become of a message."""
+        self._record.observed_message(self._course.reporter, messages.direction, trial)
+
+    def _try_handshake(self, tried: Exchange) -> None:
+        rule = tried.decision.rule
+        up = self.ears[0].messages
+        if rule is not None and rule.request is Verdict.REJECT:
+            self.tell(up, Trial({}, "rule-rejects"))
+            return
+        try:
+            apply.pass_handshake(tried)
+        except TrafficError as error:
+            self.tell(up, Trial({}, error.reason))
+
+    async def _try(self, messages: Messages, arrived: Arrived) -> None:
+        try:
+            binary = arrived.opcode == BINARY
+            plan = apply.plan_message(messages, arrived.payload, binary=binary)
+            keys = await self._course.keys.resolve(needs_of_trial(plan))
+            trial = try_out(plan, keys, self._course.now())
+        except Exception as error:  # noqa: BLE001 - a trial must not become the message's failure
+            trial = Trial({}, deliberate(error).reason)
+        self.tell(messages, trial)
+
+
+@contextlib.asynccontextmanager
+async def overhearing(
+    socket: OverheardSocket | None, *, longer: float = _LONGER
+) -> AsyncIterator[None]:
+    """Try what is heard beside what is done here, and up to so many seconds longer."""
+    if socket is None:
+        yield
+        return
+    trials = asyncio.get_running_loop().create_task(socket.run())
+    try:
+        yield
+        socket.end()
+        await asyncio.wait({trials}, timeout=longer)
+    finally:
+        trials.cancel()
+
+
+class _Ear:
+    """Hears one direction, up to a message that is too long or a breach of the protocol."""
+
+    __slots__ = ("_deaf", "_reader", "_socket", "messages")
+
+    def __init__(self, socket: OverheardSocket, messages: Messages, reader: MessageReader) -> None:
+        self._socket = socket
+        self._reader = reader
+        self.messages = messages
+        self._deaf = not messages.blueprints
+
+    def __call__(self, data: bytes) -> None:
+        """Hear bytes that have been passed on."""
+        if self._deaf:
+            return
+        try:
+            self._reader.put(data)
+            while (arrived := self._reader.next()) is not None:
+                if arrived.opcode in _DATA:
+                    self._socket.take(self.messages, arrived)
+        except Breach as breach:
+            reason = UNOBSERVED if breach.code == TOO_BIG else f"websocket-{breach.reason}"
+            self._go_deaf(reason)
+        except Exception as error:  # noqa: BLE001 - what passes must not fail with who overhears it
+            self._go_deaf(deliberate(error).reason)
+
+    def _go_deaf(self, reason: str) -> None:
+        self._deaf = True
+        self._socket.tell(self.messages, Trial({}, reason))
+
+
+def _reader(limit: int, *, masked: bool, deflate: bool) -> MessageReader:
+    # The peers have agreed by themselves, so a message may point into those before.
+    return MessageReader(masked=masked, limit=limit, deflate=deflate, inflater=Inflater())

@@ -1,0 +1,281 @@
+"""Messages between a client and the upstream, each planned, and sent only as a Forwardable.
+
+The two legs speak the protocol by themselves: frames are not passed on, messages and control frames
+are, in their order. Each direction goes on as its bytes come; it waits for keys that are not at
+hand, and meanwhile its peer is not read.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final
+
+from ...core.apply.apply import Plan
+from ...core.edits.key_needs import Keys
+from ...core.errors import MalformedRequest, TrafficError, UpstreamFailed
+from ...core.http.message import Direction
+from ...core.planning.exchange import Messages
+from ..http1.problem import deliberate, status_of
+from ..message_record import Record
+from ..websocket.closing import BAD_GATEWAY, GOING_AWAY, Breach, Controls, code_of
+from ..websocket.frames import BINARY, CLOSE, TEXT
+from ..websocket.leg import Leg
+from ..websocket.reader import Arrived
+from .steps import Course
+
+_DATA: Final = frozenset({TEXT, BINARY})
+
+
+class Relay:
+    """Joins the two legs until both have ended. Its record counts and tells of both directions."""
+
+    __slots__ = (
+        "_active",
+        "_changed",
+        "_client",
+        "_controls",
+        "_over",
+        "_ways",
+        "course",
+        "record",
+    )
+
+    def __init__(
+        self, course: Course, record: Record, client: Leg, upstream: Leg, ways: tuple[Messages, ...]
+    ) -> None:
+        self.course = course
+        self.record = record
+        self._client = client
+        up, down = ways
+        self._ways = (_Way(self, client, upstream, up), _Way(self, upstream, client, down))
+        self._controls = Controls(frozenset(one.direction for one in ways if one.seals))
+        self._over = False
+        self._active = False
+        self._changed: asyncio.Future[None] | None = None
+
+    async def run(self, *, idle: float, linger: float) -> None:
+        """Pass messages until both peers have ended, or neither has sent any bytes for `idle`.
+
+        Both are told to go then. Once they are, a message was refused or a peer is gone, there are
+        `linger` seconds for the last close frames. All times are in seconds.
+        """
+        loop = asyncio.get_running_loop()
+        for way in self._ways:
+            way.begin()
+        try:
+            while not all(way.source.gone for way in self._ways):
+                self._active = False
+                self._changed = loop.create_future()
+                # asyncio.wait, since a timeout around the future would cancel it.
+                patience = max(linger, 0.0) if self._ending else idle
+                await asyncio.wait({self._changed}, timeout=patience)
+                if self._changed.done() or (self._active and not self._ending):
+                    continue
+                if self._ending:
+                    return
+                self.leave()
+        finally:
+            self._over = True
+            for way in self._ways:
+                way.abandon()
+
+    @property
+    def over(self) -> bool:
+        """Whether no message passes any more."""
+        return self._over
+
+    @property
+    def _ending(self) -> bool:
+        legs = [way.source for way in self._ways]
+        return self._over or any(leg.gone for leg in legs) or all(leg.parted for leg in legs)
+
+    def leave(self) -> None:
+        """Tell both peers that the process is about to end."""
+        self._end(GOING_AWAY, GOING_AWAY)
+
+    def refused(self, error: BaseException, direction: Direction) -> None:
+        """Tell both peers that a message was refused, and pass no other."""
+        known = deliberate(error)
+        code = code_of(known)
+        self._note(known, direction)
+        self._end(code, code, known.code)
+
+    def breached(self, breach: Breach, leg: Leg) -> None:
+        """Tell a peer that it broke the protocol, and the other that it is gone."""
+        from_client = leg is self._client
+        if from_client:
+            self._note(MalformedRequest(f"websocket-{breach.reason}"), "request")
+            self._end(breach.code, GOING_AWAY)
+        else:
+            self._note(UpstreamFailed(f"websocket-{breach.reason}"), "response")
+            self._end(BAD_GATEWAY, breach.code)
+        leg.reader.closed = True
+
+    def carried(self, arrived: Arrived, direction: Direction) -> bytes:
+        """Return what a control frame carries on in a direction."""
+        return self._controls.carried(arrived.opcode, arrived.payload, direction)
+
+    def count(self, size: int, *, upward: bool) -> None:
+        """Take note of bytes that came."""
+        self._active = True
+        if upward:
+            self.record.request_bytes += size
+
+    def sent(self, size: int, *, upward: bool) -> None:
+        """Take note of bytes that went."""
+        if not upward:
+            self.record.response_bytes += size
+
+    def changed(self) -> None:
+        """Look again at how things stand."""
+        for way in self._ways:
+            if way.source.parted and not way.ended_towards:
+                way.end_towards()
+        if self._changed is not None and not self._changed.done():
+            self._changed.set_result(None)
+
+    def _note(self, error: TrafficError, direction: Direction) -> None:
+        self.record.direction = direction
+        self.record.refused(error, status_of(error, direction))
+
+    def _end(self, to_client: int, to_upstream: int, reason: str = "") -> None:
+        self._over = True
+        for way in self._ways:
+            code = to_client if way.source is self._client else to_upstream
+            self.sent(way.source.close(code, reason), upward=way.source is not self._client)
+        self.changed()
+
+
+class _Way:
+    """One direction: what the source sends goes to the sink. It receives from the source."""
+
+    __slots__ = ("_messages", "_relay", "_sink", "_waiting", "ended_towards", "source")
+
+    def __init__(self, relay: Relay, source: Leg, sink: Leg, messages: Messages) -> None:
+        self._relay = relay
+        self.source = source
+        self._sink = sink
+        self._messages = messages
+        self._waiting: asyncio.Task[None] | None = None
+        self.ended_towards = False
+
+    def begin(self) -> None:
+        """Take what the source sends from now on, and what it has sent already."""
+        early = self.source.connection.divert(self)
+        self.source.connection.resume()
+        if early:
+            self.received(early)
+
+    def abandon(self) -> None:
+        """Wait for nothing any more."""
+        if self._waiting is not None:
+            self._waiting.cancel()
+
+    def end_towards(self) -> None:
+        """End the connection to the source, with whom all has been said."""
+        self.ended_towards = True
+        self.source.end()
+
+    # --- called by the connection of the source -----------------------------------------------
+
+    def received(self, data: bytes) -> None:
+        """Take bytes of the source."""
+        self._relay.count(len(data), upward=self._upward)
+        self.source.reader.put(data)
+        if self._waiting is None:
+            self._go_on()
+
+    def ended(self) -> None:
+        """Learn that the source sends no more: without a close frame the sink learns the same."""
+        if self.source.gone:
+            return
+        self.source.gone = True
+        if not self._sink.told and self._waiting is None:
+            self._pass_end()
+        self._relay.changed()
+
+    def lost(self) -> None:
+        """Learn that the source is gone."""
+        self.ended()
+
+    def leaving(self) -> None:
+        """Let both peers know that the process is about to end."""
+        self._relay.leave()
+
+    def writable(self, *, yes: bool) -> None:
+        """Let the other peer wait while this one is slow to read."""
+        if yes:
+            self._sink.go_on("slow")
+        else:
+            self._sink.rest("slow")
+
+    # --- message by message -------------------------------------------------------------------
+
+    @property
+    def _upward(self) -> bool:
+        return self._messages.direction == "request"
+
+    def _pass_end(self) -> None:
+        self._sink.end()
+
+    def _go_on(self) -> None:
+        """Pass what has come, up to where keys must be waited for."""
+        try:
+            while self._waiting is None:
+                arrived = self.source.reader.next()
+                if arrived is None:
+                    break
+                self._take(arrived)
+        except Breach as breach:
+            if not self._relay.over:
+                self._relay.breached(breach, self.source)
+            self.source.reader.closed = True
+        except Exception as error:  # noqa: BLE001 - nothing may pass, nor escape into a log
+            self._relay.refused(error, self._messages.direction)
+        if self.source.reader.closed:
+            self._relay.changed()
+
+    def _take(self, arrived: Arrived) -> None:
+        if self._relay.over:
+            if arrived.opcode == CLOSE:
+                self._relay.changed()
+            return
+        if arrived.opcode not in _DATA:
+            carried = self._relay.carried(arrived, self._messages.direction)
+            size = self._sink.control(arrived.opcode, carried)
+            self._relay.sent(size, upward=self._upward)
+            return
+        course = self._relay.course
+        plan = course.plan_message(self._messages, arrived.payload, binary=arrived.opcode == BINARY)
+        keys = course.warm(plan)
+        if keys is not None:
+            self._send(plan, keys, arrived)
+            return
+        self.source.rest("keys")
+        loop = asyncio.get_running_loop()
+        self._waiting = loop.create_task(self._resolve(plan, arrived))
+
+    def _send(self, plan: Plan, keys: Keys, arrived: Arrived) -> None:
+        relay = self._relay
+        relay.record.direction = self._messages.direction
+        message = relay.course.apply(plan, keys, relay.record, piece="message")
+        size = self._sink.send(message, compressed=arrived.compressed)
+        relay.sent(size, upward=self._upward)
+
+    async def _resolve(self, plan: Plan, arrived: Arrived) -> None:
+        """Wait for the keys of a message, pass it, and go on behind it."""
+        try:
+            keys = await self._relay.course.keys.resolve(plan.needs)
+            if not self._relay.over:
+                self._send(plan, keys, arrived)
+        except BaseException as error:
+            # Cancelled by whoever: a direction that waits for ever would look like a silent peer.
+            if not self._relay.over:
+                self._relay.refused(error, self._messages.direction)
+            if not isinstance(error, Exception):
+                raise
+        self._waiting = None
+        self.source.go_on("keys")
+        self._go_on()
+        if self.source.gone and not self._sink.told and self._waiting is None:
+            self._pass_end()

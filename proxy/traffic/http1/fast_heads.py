@@ -1,0 +1,155 @@
+"""Request heads that can be read in one way only, read by one regular expression.
+
+This is a small part of the grammar of RFC 9112, chosen so that no two parsers differ on it: one
+space here, one there, CR LF at each end, no name twice, no empty value, no byte above 0x7E, no
+coding of the body but its length. A head that is not in it is none of this module's business: it
+goes to aiohttp's parser, and so does everything that comes behind it.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import Final
+
+from ...core.http.message import Headers, ResponseHead
+from .framing import ABSENT, HTTP_11, Framing
+from .gate import RawRequest
+from .head_cache import Precedent, Repeats, with_length
+
+HELD_HEAD: Final = 16384
+"""Up to so many bytes wait here for the end of their head."""
+
+_TARGET: Final = rb"/[A-Za-z0-9._~!$&'()*+,;=:@%/?-]*+"
+_LINE: Final = rb"(GET|HEAD|POST|PUT|PATCH|DELETE|OPTIONS) (%b) HTTP/1\.1\r\n" % _TARGET
+_NAME: Final = rb"[A-Za-z0-9-]++"
+_VALUE: Final = rb"[!-~][\t -~]*+(?<![\t ])"
+FIELD: Final = rb"%b: %b\r\n" % (_NAME, _VALUE)
+_HEAD: Final = re.compile(rb"%b((?:%b)++)\r\n" % (_LINE, FIELD))
+FIELDS: Final = re.compile(rb"(%b): ([^\r]++)\r\n" % _NAME)
+
+_PART_OF_FIELD: Final = rb"(?:%b(?::(?: [\t -~]*)?\r?)?|\r)?" % _NAME
+_PART_OF_HEAD: Final = re.compile(rb"%b(?:%b)*%b" % (_LINE, FIELD, _PART_OF_FIELD))
+_PART_OF_LINE: Final = re.compile(rb"[A-Z]{1,7}(?: (?:%b(?: [HTTP/1.]{0,8}\r?)?)?)?" % _TARGET)
+_LENGTH: Final = re.compile(rb"[0-9]{1,10}")
+
+# What asks for more than a plain answer, or may be read in more than one way.
+_NOT_PLAIN: Final = frozenset(
+    {
+        b"expect",
+        b"http2-settings",
+        b"keep-alive",
+        b"proxy-connection",
+        b"te",
+        b"trailer",
+        b"transfer-encoding",
+        b"upgrade",
+    }
+)
+_OPTIONS: Final = frozenset({b"close", b"keep-alive"})
+
+
+@dataclass(slots=True)
+class PlainHead:
+    """A head that was read: `framing` is that of the body behind it, as the gate finds it too.
+
+    `close` says that this request is the last; `precedent` is shared by all heads that differ in
+    the length alone.
+    """
+
+    raw: Final[RawRequest]
+    framing: Final[Framing]
+    close: Final[bool]
+    precedent: Final[Precedent] = field(compare=False)
+
+
+def read_plain(data: bytes) -> tuple[PlainHead, int] | None:
+    """Return the head that `data` begins with, and its bytes, or None where it is not plain."""
+    match = _HEAD.match(data)
+    if match is None:
+        return None
+    headers: Headers = tuple(FIELDS.findall(data, match.start(3), match.end(3)))
+    values = {name.lower(): value for name, value in headers}
+    if len(values) < len(headers) or b"host" not in values or not _NOT_PLAIN.isdisjoint(values):
+        return None
+    length = values.get(b"content-length")
+    if length is not None and not _LENGTH.fullmatch(length):
+        return None
+    option = values.get(b"connection", b"keep-alive").lower()
+    if option not in _OPTIONS:
+        return None
+    raw = RawRequest(match[1].decode("ascii"), match[2].decode("ascii"), HTTP_11, headers)
+    framing = ABSENT if length is None else Framing(int(length))
+    return PlainHead(raw, framing, option == b"close", Precedent()), match.end()
+
+
+def request_head_cache() -> Repeats[PlainHead]:
+    """Return the memory of one connection for its plain heads."""
+    return Repeats(read_plain, _resized)
+
+
+def _resized(head: PlainHead, digits: bytes) -> PlainHead:
+    raw = head.raw
+    raw = RawRequest(raw.method, raw.target, raw.version, with_length(raw.headers, digits))
+    return PlainHead(raw, Framing(int(digits)), head.close, head.precedent)
+
+
+def may_become_plain(data: bytes) -> bool:
+    """Tell whether `data` has no end of a head yet, and is the beginning of a plain one."""
+    if len(data) > HELD_HEAD:
+        return False
+    part = _PART_OF_HEAD if b"\n" in data else _PART_OF_LINE
+    return part.fullmatch(data) is not None
+
+
+_RESPONSE_HEAD: Final = re.compile(
+    rb"HTTP/1\.1 ([2-5][0-9][0-9]) ([!-~ ]*+)\r\n((?:%b)++)\r\n" % FIELD
+)
+_RESPONSE_LENGTH: Final = re.compile(rb"[0-9]{1,9}")
+_RESPONSE_NOT_PLAIN: Final = frozenset({b"transfer-encoding", b"upgrade"})
+_BODILESS: Final = frozenset({b"204", b"304"})
+
+
+@dataclass(slots=True)
+class PlainResponse:
+    """The head of a response that was read; `framing` is that of the body behind it.
+
+    `precedent` is shared by all heads that differ in the length alone.
+    """
+
+    head: Final[ResponseHead]
+    framing: Final[Framing]
+    precedent: Final[Precedent] = field(compare=False)
+
+
+def read_plain_response(data: bytes) -> tuple[PlainResponse, int] | None:
+    """Return the head that `data` begins with, and its bytes, or None where it is not plain."""
+    match = _RESPONSE_HEAD.match(data)
+    if match is None or match[1] in _BODILESS:
+        return None
+    headers: Headers = tuple(FIELDS.findall(data, match.start(3), match.end(3)))
+    lows = [name.lower() for name, _ in headers]
+    if lows.count(b"content-length") != 1 or not _RESPONSE_NOT_PLAIN.isdisjoint(lows):
+        return None
+    length = headers[lows.index(b"content-length")][1]
+    if not _RESPONSE_LENGTH.fullmatch(length):
+        return None
+    if b"connection" in lows and not _stays(headers, lows):
+        return None
+    head = ResponseHead(int(match[1]), match[2], headers)
+    return PlainResponse(head, Framing(int(length)), Precedent()), match.end()
+
+
+def response_head_cache() -> Repeats[PlainResponse]:
+    """Return the memory of one connection for its plain heads."""
+    return Repeats(read_plain_response, _resized_response)
+
+
+def _resized_response(plain: PlainResponse, digits: bytes) -> PlainResponse:
+    resized = plain.head.with_headers(with_length(plain.head.headers, digits))
+    return PlainResponse(resized, Framing(int(digits)), plain.precedent)
+
+
+def _stays(headers: Headers, lows: list[bytes]) -> bool:
+    value = headers[lows.index(b"connection")][1]
+    return value.lower() == b"keep-alive" and lows.count(b"connection") == 1

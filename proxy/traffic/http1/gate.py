@@ -1,0 +1,265 @@
+"""The gate: what a parser let through becomes a request that has one reading, or an error.
+
+The parser before it knows the grammar of messages; the gate knows what a proxy must not pass on
+(RFC 9110, RFC 9112): each check below closes a gap that the parser was seen to leave open.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Final, NoReturn
+
+from ...core.errors import ExpectationFailed, HeadTooLarge, MalformedRequest, MethodNotAllowed
+from ...core.expressions.name_readings import fold_header
+from ...core.http.message import Headers, RequestHead
+from ...core.http.path import CanonicalPath, canonical
+from ...core.planning.overrides import REROUTING, asked_in_query
+from .framing import HTTP_10, HTTP_11, Framing, request_framing
+
+_AUTHORITY: Final = re.compile(rb"(?:\[[0-9A-Fa-f:.]+\]|[0-9A-Za-z._-]+)(?::([0-9]{1,5}))?")
+_HIGHEST_PORT: Final = 65535
+
+
+@lru_cache(maxsize=1024)
+def is_authority(text: bytes) -> bool:
+    """Return whether `text` is `uri-host[:port]`, without userinfo and with a port that exists."""
+    match = _AUTHORITY.fullmatch(text)
+    if match is None:
+        return False
+    port = match.group(1)
+    return port is None or 0 < int(port) <= _HIGHEST_PORT
+
+
+__all__ = ["HTTP_10", "Admitted", "RawRequest", "admit", "check_line", "is_authority"]
+
+_COMMON: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+_METHOD: Final = re.compile(r"[A-Z]+(?:-[A-Z]+)*")
+_ABSOLUTE: Final = re.compile(r"https?://([^/?]*)(.*)", re.IGNORECASE | re.DOTALL)
+_BAD_TARGET: Final = re.compile(r"[^!-~]|[#\\]")
+# Without the underscore: CGI folds `Content_Length` and `Content-Length` into one.
+_NAMES: Final = re.compile(rb"[!#$%&'*+.^`|~0-9A-Za-z-]*")
+_ODD_NAME: Final = re.compile(rb"[^0-9A-Za-z-]")
+_BAD_VALUE: Final = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
+
+_LINE_ENDS: Final = (b" HTTP/1.1", b" HTTP/1.0")
+
+_OVERRIDES: Final = frozenset(
+    {b"x-http-method", b"x-http-method-override", b"x-method", b"x-method-override"}
+)
+_HEEDED: Final = {fold_header(one): one for one in _OVERRIDES | REROUTING}
+"""What frameworks heed, by what CGI makes of a name: it cannot tell `X.Method` from `X-Method`."""
+_NOTABLE: Final = (
+    _OVERRIDES
+    | REROUTING
+    | {
+        b"host",
+        b"content-length",
+        b"transfer-encoding",
+        b"expect",
+        b"upgrade",
+        b"connection",
+        b"via",
+    }
+)
+_WS_KEY: Final = b"sec-websocket-key"
+_WS_VERSION: Final = b"sec-websocket-version"
+
+
+@dataclass(slots=True)
+class RawRequest:
+    """A request head as the parser read it."""
+
+    method: Final[str]
+    target: Final[str]
+    version: Final[tuple[int, int]]
+    headers: Final[Headers]
+
+
+@dataclass(slots=True)
+class Admitted:
+    """A request that passed the gate.
+
+    `websocket` says that it asks for a WebSocket (RFC 6455) in every respect; `upgrade` that it
+    asked for any other protocol, which is answered as if it had not. `overrides` says that it asks
+    for another method in a header or in its query, as Express, Rails, PHP and Spring may be told to
+    heed, `reroutes` are the values of headers that some take for the address. `host` is empty where
+    an HTTP/1.0 client sent none; `via` says that the request has crossed another proxy.
+    """
+
+    head: Final[RequestHead]
+    path: Final[CanonicalPath]
+    framing: Final[Framing]
+    expects_continue: Final[bool] = False
+    websocket: Final[bool] = False
+    upgrade: Final[bool] = False
+    overrides: Final[bool] = False
+    reroutes: Final[tuple[bytes, ...]] = ()
+    host: Final[bytes] = b""
+    via: Final[bool] = False
+
+    def with_length(self, headers: Headers, framing: Framing) -> Admitted:
+        """Return the same for a plain request that differs in its Content-Length alone."""
+        return Admitted(
+            self.head.with_headers(headers),
+            self.path,
+            framing,
+            self.expects_continue,
+            self.websocket,
+            self.upgrade,
+            self.overrides,
+            self.reroutes,
+            self.host,
+            self.via,
+        )
+
+
+def admit(raw: RawRequest, *, head_limit: int = 65536) -> Admitted:
+    """Return the request in its one reading.
+
+    Raises:
+        TrafficError: The request is malformed, ambiguous, too large or asks for what is not done.
+    """
+    _check_line(raw)
+    notable = _check_headers(raw, head_limit)
+    authority, target = _split_target(raw.target)
+    hosts = notable.get(b"host", [])
+    headers = _check_host(raw, hosts, authority)
+    framing = request_framing(raw.version, notable)
+    raw_path, mark, query = target.partition("?")
+    path = canonical(raw_path)
+    upgrade = b"upgrade" in notable
+    websocket = upgrade and _asks_for_websocket(raw, notable, framing)
+    return Admitted(
+        RequestHead(raw.method, path.text, query if mark else None, headers),
+        path,
+        framing,
+        expects_continue=b"expect" in notable and _expects_continue(raw.version, notable),
+        websocket=websocket,
+        upgrade=upgrade and not websocket,
+        overrides=not _OVERRIDES.isdisjoint(notable) or asked_in_query(query),
+        reroutes=_reroutes(notable),
+        host=authority or (hosts[0] if hosts else b""),
+        via=b"via" in notable,
+    )
+
+
+def _reroutes(notable: dict[bytes, list[bytes]]) -> tuple[bytes, ...]:
+    if REROUTING.isdisjoint(notable):
+        return ()
+    return tuple(value for name in REROUTING for value in notable.get(name, ()))
+
+
+def check_line(line: bytes) -> None:
+    """Refuse a request line of another protocol: the parser takes `RTSP/1.0` for version 1.0.
+
+    Raises:
+        MalformedRequest: The line does not end as that of HTTP/1.0 or HTTP/1.1 does.
+    """
+    if not line.endswith(_LINE_ENDS):
+        _refuse("version")
+
+
+def _refuse(reason: str) -> NoReturn:
+    raise MalformedRequest(reason)
+
+
+def _check_line(raw: RawRequest) -> None:
+    if raw.version != HTTP_11 and raw.version != HTTP_10:  # noqa: PLR1714 - a set would hash both
+        _refuse("version")
+    if raw.method not in _COMMON:
+        if raw.method in {"CONNECT", "TRACE"}:
+            raise MethodNotAllowed(raw.method.lower())
+        if not _METHOD.fullmatch(raw.method):
+            _refuse("method")
+    if _BAD_TARGET.search(raw.target):
+        _refuse("target-character")
+
+
+def _check_headers(raw: RawRequest, head_limit: int) -> dict[bytes, list[bytes]]:
+    """Return the values of the headers that the gate must know, by name in lower case."""
+    headers = raw.headers
+    notable: dict[bytes, list[bytes]] = {}
+    for name, value in headers:
+        low = name.lower()
+        if low in _NOTABLE:
+            if low in notable:
+                notable[low].append(value)
+            else:
+                notable[low] = [value]
+    # One search over all of them costs less than one for each.
+    names = b"".join([name for name, _ in headers])
+    values = b"".join([value for _, value in headers])
+    if not _NAMES.fullmatch(names):
+        _refuse("header-name")
+    if _ODD_NAME.search(names):
+        for name, value in headers:
+            heeded = _HEEDED.get(fold_header(name))
+            if heeded is not None and _ODD_NAME.search(name):
+                notable.setdefault(heeded, []).append(value)
+    if _BAD_VALUE.search(values):
+        _refuse("header-value")
+    if len(raw.target) + len(names) + len(values) + 4 * len(headers) > head_limit:
+        raise HeadTooLarge("head")
+    return notable
+
+
+def _split_target(target: str) -> tuple[bytes | None, str]:
+    """Return the authority of a target in absolute-form, or None, and the origin-form."""
+    if target.startswith("/"):
+        return None, target
+    absolute = _ABSOLUTE.fullmatch(target)
+    if absolute is None:
+        _refuse("target-form")
+    authority, rest = absolute.groups()
+    if not rest.startswith("/"):
+        rest = "/" + rest
+    return authority.encode("ascii"), rest
+
+
+def _check_host(raw: RawRequest, hosts: list[bytes], authority: bytes | None) -> Headers:
+    """Return the headers with the one Host that counts.
+
+    RFC 9112 section 3.2.2: the authority of an absolute-form target replaces the Host header.
+    """
+    if len(hosts) > 1 or (not hosts and raw.version == HTTP_11):
+        _refuse("host-count")
+    if hosts and not is_authority(hosts[0]):
+        _refuse("host")
+    if authority is None:
+        return raw.headers
+    if not is_authority(authority):
+        _refuse("target-authority")
+    if not hosts:
+        return ((b"Host", authority), *raw.headers)
+    return tuple(
+        (name, authority if name.lower() == b"host" else value) for name, value in raw.headers
+    )
+
+
+def _expects_continue(version: tuple[int, int], notable: dict[bytes, list[bytes]]) -> bool:
+    """Return whether the client waits for a 100 (RFC 9110 section 10.1.1: not on HTTP/1.0)."""
+    if any(value.lower() != b"100-continue" for value in notable[b"expect"]):
+        raise ExpectationFailed("expect")
+    return version == HTTP_11
+
+
+def _asks_for_websocket(
+    raw: RawRequest, notable: dict[bytes, list[bytes]], framing: Framing
+) -> bool:
+    """Return whether this is a WebSocket handshake in every respect (RFC 6455 section 4.2.1)."""
+    connection = b",".join(notable.get(b"connection", [])).lower().split(b",")
+    return (
+        raw.method == "GET"
+        and raw.version == HTTP_11
+        and framing.length == 0
+        and [value.lower() for value in notable[b"upgrade"]] == [b"websocket"]
+        and b"upgrade" in [item.strip(b" \t") for item in connection]
+        and _values(raw.headers, _WS_VERSION) == [b"13"]
+        and len(_values(raw.headers, _WS_KEY)) == 1
+    )
+
+
+def _values(headers: Headers, name: bytes) -> list[bytes]:
+    return [value for key, value in headers if key.lower() == name]

@@ -1,0 +1,114 @@
+"""Heads that come again on a connection: known by their bytes, and not read once more.
+
+A client repeats the head of its requests, and a backend that of its responses, but for the length
+of the body (HPACK, RFC 7541, lives on it). What the readers of plain heads found in such a head
+holds for the next one too, and so does what came of it later.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any, Final, Generic, TypeVar
+
+from ...core.http.message import Headers
+
+HELD: Final = 4
+"""So many heads are known on a connection: a client takes turns between a few kinds of requests."""
+HELD_BYTES: Final = 2048
+"""A longer head is read anew each time."""
+
+_DIGITS: Final = 9
+"""A length of more digits is read anew."""
+_LENGTH: Final = re.compile(rb"\r\ncontent-length: ([0-9]{1,%d})\r\n" % _DIGITS, re.IGNORECASE)
+_NAME: Final = b"content-length"
+
+_Head = TypeVar("_Head")
+
+
+class _Known(Generic[_Head]):
+    """A head that was read: its bytes before and behind the digits of its length, and these.
+
+    Of heads that differ in the length alone, it is the last.
+    """
+
+    __slots__ = ("before", "behind", "digits", "head", "start")
+
+    def __init__(self, before: bytes, behind: bytes, digits: bytes, head: _Head) -> None:
+        self.before: Final = before
+        self.behind: Final = behind
+        self.start: Final = len(before)
+        self.digits = digits
+        self.head = head
+
+
+class Repeats(Generic[_Head]):
+    """The heads of one connection.
+
+    `read` returns the head that bytes begin with, and how long it is, or None where it is not a
+    plain one: one in which no name stands twice. `resized` returns a head that differs in its
+    Content-Length alone.
+    """
+
+    __slots__ = ("_known", "_read", "_resized")
+
+    def __init__(
+        self,
+        read: Callable[[bytes], tuple[_Head, int] | None],
+        resized: Callable[[_Head, bytes], _Head],
+    ) -> None:
+        self._read = read
+        self._resized = resized
+        self._known: list[_Known[_Head]] = []
+
+    def find(self, data: bytes) -> tuple[_Head, int] | None:
+        """Return what `read` returns: the head that `data` begins with, and its bytes."""
+        for known in self._known:
+            if data.startswith(known.before):
+                start, behind = known.start, known.behind
+                if not behind:
+                    return known.head, start
+                end = data.find(b"\r", start, start + _DIGITS + 1)
+                if data.startswith(behind, end):
+                    digits = data[start:end]
+                    if digits == known.digits:
+                        return known.head, end + len(behind)
+                    if digits.isdigit():
+                        known.head, known.digits = self._resized(known.head, digits), digits
+                        return known.head, end + len(behind)
+        return self._find_anew(data)
+
+    def _find_anew(self, data: bytes) -> tuple[_Head, int] | None:
+        found = self._read(data)
+        if found is not None and found[1] <= HELD_BYTES:
+            head, size = found
+            length = _LENGTH.search(data, 0, size)
+            start, end = length.span(1) if length else (size, size)
+            known = _Known(data[:start], data[end:size], data[start:end], head)
+            self._known = [known, *self._known[: HELD - 1]]
+        return found
+
+
+def with_length(headers: Headers, digits: bytes) -> Headers:
+    """Return headers with another value of Content-Length, which stands there once."""
+    for at, (name, _) in enumerate(headers):
+        if len(name) == len(_NAME) and name.lower() == _NAME:
+            return (*headers[:at], (name, digits), *headers[at + 1 :])
+    raise ValueError("there is no Content-Length")
+
+
+class Precedent:
+    """What was found out about one head, and the lines in which it was passed on.
+
+    `verdict` is what `owner` found: another owner, as a reload brings it, has not found anything.
+    `lines` hold for messages with the same `terms`, which are all that they were made of beside the
+    head. Whoever uses one of them has seen that owner or terms are the same.
+    """
+
+    __slots__ = ("lines", "owner", "terms", "verdict")
+
+    def __init__(self) -> None:
+        self.owner: object = None
+        self.verdict: Any = None
+        self.terms: object = None
+        self.lines = b""

@@ -1,0 +1,130 @@
+"""Headers on their way through: what stays, in its order, spelling and bytes.
+
+What the rules read is the head as it came; names are stripped here, while writing, and nowhere
+earlier. Nothing is invented but the framing and what a hop must say of itself.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Final
+
+from ...core.apply.forwardable import Forwardable
+from ...core.http.message import Headers, header_values
+from .framing import Framing
+
+HOP_BY_HOP: Final = frozenset(
+    {
+        b"connection",
+        b"content-length",  # not hop-by-hop, but the framing is always ours
+        b"http2-settings",
+        b"keep-alive",
+        b"proxy-authenticate",
+        b"proxy-authorization",
+        b"proxy-connection",
+        b"te",
+        b"trailer",
+        b"transfer-encoding",
+        b"upgrade",
+    }
+)
+"""RFC 9110 section 7.6.1, with the names that older implementations use."""
+
+_DIGESTS: Final = frozenset(
+    {
+        b"content-digest",
+        b"content-md5",
+        b"digest",
+        b"repr-digest",
+        b"signature",
+        b"signature-input",
+    }
+)
+"""What vouches for bytes that are no longer these (RFC 9530, RFC 9421)."""
+_CHECKSUM: Final = b"x-amz-checksum-"
+_CODING: Final = frozenset({b"content-encoding"})
+
+_PROTECTED: Final = frozenset({b"host", b"authorization", b"cookie", b"set-cookie", b"via"})
+"""What Connection must not take away: a client could switch off what the upstream relies on."""
+
+
+def kept(
+    message: Forwardable, headers: Headers, dropped: frozenset[bytes], *, digests: bool
+) -> list[tuple[bytes, bytes]]:
+    """Return the headers that stay, with the Content-Type, and the digests only if they hold."""
+    if not digests:
+        dropped = together(dropped, _DIGESTS)
+    if message.decoded:
+        dropped = together(dropped, _CODING)
+    staying = passing(headers, dropped)
+    if not digests:
+        staying = [pair for pair in staying if not pair[0].lower().startswith(_CHECKSUM)]
+    if message.media_type is not None:
+        staying = _retyped(staying, message.media_type.encode("ascii"))
+    return staying
+
+
+@lru_cache(maxsize=64)
+def together(one: frozenset[bytes], other: frozenset[bytes]) -> frozenset[bytes]:
+    """Return the union of two sets of names of this package's own."""
+    return one | other
+
+
+def passing(headers: Headers, dropped: frozenset[bytes]) -> list[tuple[bytes, bytes]]:
+    """Return the headers that are neither `dropped` nor listed in Connection."""
+    lows = [name.lower() for name, _ in headers]
+    if b"connection" in lows:
+        dropped = _with_listed(headers, dropped)
+    return [pair for pair, low in zip(headers, lows, strict=True) if low not in dropped]
+
+
+def _with_listed(headers: Headers, dropped: frozenset[bytes]) -> frozenset[bytes]:
+    """Return `dropped` and the names that Connection lists (RFC 9110 section 7.6.1)."""
+    listed: set[bytes] = set()
+    for value in header_values(headers, b"connection"):
+        listed.update(item.strip(b" \t").lower() for item in value.split(b","))
+    listed -= {b"", b"close", b"keep-alive"}
+    if not listed:
+        return dropped
+    return dropped | {
+        name for name in listed if name not in _PROTECTED and not name.startswith(b"content-")
+    }
+
+
+def _retyped(headers: list[tuple[bytes, bytes]], media_type: bytes) -> list[tuple[bytes, bytes]]:
+    """Return the headers with one Content-Type, where the first one stood or at the end.
+
+    None is left where the type is empty: what was sealed without one is opened without one.
+    """
+    if not media_type:
+        return [pair for pair in headers if pair[0].lower() != b"content-type"]
+    result = []
+    placed = False
+    for name, value in headers:
+        if name.lower() != b"content-type":
+            result.append((name, value))
+        elif not placed:
+            result.append((name, media_type))
+            placed = True
+    if not placed:
+        result.append((b"Content-Type", media_type))
+    return result
+
+
+def joined(lines: list[bytes], marks: Headers) -> bytes:
+    """Return the lines of a head, up to its framing: those given and the marks."""
+    return b"\r\n".join([*lines, *map(b": ".join, marks), b""])
+
+
+def framed(lines: bytes, framing: Framing) -> bytes:
+    """Return a whole head: its lines up to the framing, and the framing."""
+    if not framing.present:
+        return lines + b"\r\n"
+    if framing.length is None:
+        return lines + b"Transfer-Encoding: chunked\r\n\r\n"
+    return framed_whole(lines, framing.length)
+
+
+def framed_whole(lines: bytes, length: int) -> bytes:
+    """Return a whole head of a body with so many bytes, none included."""
+    return b"%bContent-Length: %d\r\n\r\n" % (lines, length)

@@ -1,0 +1,181 @@
+"""The head of a response as it goes to the client."""
+
+from __future__ import annotations
+
+import re
+from http import HTTPStatus
+from typing import Final
+
+from ...core.apply.forwardable import Forwardable
+from ...core.errors import UpstreamFailed
+from ...core.http.cache_control import speaks_to_caches
+from ...core.http.message import Headers, RequestHead, ResponseHead, header_values
+from .forwarding_headers import NOWHERE, STRAIGHT, Crossing, Places
+from .head_cache import Precedent
+from .hop_by_hop import HOP_BY_HOP, joined, kept, passing, together
+
+_RULED_RESPONSE: Final = HOP_BY_HOP | {b"accept-ranges"}
+_POINTING: Final = frozenset({b"content-location", b"location"})
+_PARTIAL: Final = HTTPStatus.PARTIAL_CONTENT.value  # a member is looked up at some cost
+_STRONG_TAG: Final = re.compile(rb'"[^"]*"')
+
+
+def response_lines(
+    message: Forwardable, *, connection: bytes | None, places: Places = NOWHERE
+) -> bytes:
+    """Return the head that goes to the client, up to its framing.
+
+    Where a rule reads bodies of this route, validators and digests of the original are not passed
+    on, be it on a HEAD or a 304 without a body. `connection` is the value of the Connection
+    header, or None; `places` tell where a Location points.
+    """
+    head = message.head
+    if not isinstance(head, ResponseHead):
+        raise TypeError("a request cannot go to the client")
+    lines = [b"HTTP/1.1 %d %b" % (head.status, head.reason)]
+    lines += _response_lines(message, head.headers, places)
+    if connection is not None:
+        lines.append(b"Connection: " + connection)
+    return joined(lines, message.marks)
+
+
+def response_lines_again(
+    message: Forwardable, precedent: Precedent, connection: bytes | None, places: Places
+) -> bytes:
+    """Do as `response_lines`, for a head whose like may have been passed on before."""
+    terms = (
+        message.changed,
+        message.decoded,
+        message.ruled,
+        message.private,
+        message.media_type,
+        message.marks,
+        connection,
+        places,
+    )
+    if precedent.terms != terms:
+        precedent.lines = response_lines(message, connection=connection, places=places)
+        precedent.terms = terms
+    return precedent.lines
+
+
+def switching_head(head: ResponseHead) -> bytes:
+    """Return the 101 that opens a WebSocket, the one response whose Upgrade is passed on."""
+    staying = [b"%b: %b" % pair for pair in passing(head.headers, HOP_BY_HOP)]
+    lines = [b"HTTP/1.1 101 Switching Protocols", b"Connection: Upgrade", b"Upgrade: websocket"]
+    return b"\r\n".join([*lines, *staying, b"", b""])
+
+
+def _response_lines(message: Forwardable, headers: Headers, places: Places) -> list[bytes]:
+    altered = message.ruled or message.changed
+    dropped = _RULED_RESPONSE if altered else HOP_BY_HOP
+    lines = []
+    for name, value in kept(message, headers, dropped, digests=not altered):
+        low = name.lower()
+        if message.private and speaks_to_caches(low):
+            continue
+        if low in _POINTING:
+            lines.append(b": ".join((name, places.as_seen(value))))
+        elif low != b"etag" or not altered:
+            lines.append(b": ".join((name, value)))
+        elif (weak := _weakened(value)) is not None:
+            lines.append(b": ".join((name, weak)))
+    if altered:
+        lines.append(b"Accept-Ranges: none")
+    return lines
+
+
+def _weakened(tag: bytes) -> bytes | None:
+    """Return the tag as a weak one: sealed again, the same original gives other bytes."""
+    if _STRONG_TAG.fullmatch(tag):
+        return b"W/" + tag
+    return tag if tag.startswith(b'W/"') else None
+
+
+def refuse_parts(head: ResponseHead) -> None:
+    """Refuse a response that a rule may have to read and that did not come whole.
+
+    Raises:
+        UpstreamFailed: The upstream sent a part although none was asked for.
+    """
+    if head.status == _PARTIAL:
+        raise UpstreamFailed("unexpected-partial-content")
+    for value in head.told.get(b"content-type", ()):
+        if value.lower().startswith(b"multipart/byteranges"):
+            raise UpstreamFailed("unexpected-partial-content")
+
+
+_REQUEST: Final = HOP_BY_HOP | {b"expect"}
+_RULED_REQUEST: Final = _REQUEST | {b"accept-encoding", b"range", b"if-range"}
+
+_PRECONDITIONS: Final = frozenset({b"if-match", b"if-none-match"})
+_WEAK_PREFIX: Final = re.compile(rb'W/(?=")')
+
+
+def request_lines(
+    message: Forwardable,
+    *,
+    host: bytes,
+    crossing: Crossing = STRAIGHT,
+    websocket: bool = False,
+) -> bytes:
+    """Return the head that goes upstream, up to its framing.
+
+    Where a rule may read the response, it must come whole and uncoded. `host` stands in for the
+    Host that an HTTP/1.0 client need not send; `crossing` is what the hop changes.
+    """
+    head = message.head
+    if not isinstance(head, RequestHead):
+        raise TypeError("a response cannot go upstream")
+    target = head.path if head.query is None else f"{head.path}?{head.query}"
+    lines = [f"{head.method} {target} HTTP/1.1".encode("ascii")]
+    lines += _request_lines(message, head.headers, crossing)
+    if not _names_host(head.headers):
+        lines.append(b"Host: " + host)
+    if message.ruled:
+        lines.append(b"Accept-Encoding: identity")
+    lines += crossing.lines
+    if websocket:
+        # Sec-WebSocket-* are end-to-end by name and have already been copied.
+        lines += (b"Connection: Upgrade", b"Upgrade: websocket")
+    return joined(lines, message.marks)
+
+
+def request_lines_again(
+    message: Forwardable, precedent: Precedent, host: bytes, crossing: Crossing
+) -> bytes:
+    """Do as `request_lines`, for a head whose like may have been passed on before."""
+    terms = (
+        message.changed,
+        message.decoded,
+        message.ruled,
+        message.media_type,
+        message.marks,
+        crossing,
+        host,
+    )
+    if precedent.terms != terms:
+        precedent.lines = request_lines(message, host=host, crossing=crossing)
+        precedent.terms = terms
+    return precedent.lines
+
+
+def _names_host(headers: Headers) -> bool:
+    # Most clients send it first.
+    first = bool(headers) and headers[0][0].lower() == b"host"
+    return first or bool(header_values(headers, b"host"))
+
+
+def _request_lines(message: Forwardable, headers: Headers, crossing: Crossing) -> list[bytes]:
+    dropped = together(_RULED_REQUEST if message.ruled else _REQUEST, crossing.dropped)
+    staying = kept(message, headers, dropped, digests=not message.changed)
+    if not message.ruled:
+        return list(map(b": ".join, staying))
+    return [b": ".join((name, _upward(name, value))) for name, value in staying]
+
+
+def _upward(name: bytes, value: bytes) -> bytes:
+    """Return a precondition as the upstream knows it: it never saw the weak form of its tags."""
+    if name.lower() in _PRECONDITIONS:
+        return _WEAK_PREFIX.sub(b"", value)
+    return value

@@ -1,0 +1,82 @@
+"""The one place that turns an error into a response (RFC 9457)."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from email.utils import formatdate
+from http import HTTPStatus
+from typing import Final
+
+from ...core.errors import InternalError, MessageError, OpenFailed, TrafficError
+from ...core.http.message import Direction, Headers
+
+_ALLOW: Final = b"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
+_RETRY_AFTER: Final = b"1"
+_REASONS: Final = {status.value: status.phrase.encode("ascii") for status in HTTPStatus}
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """A response of Sealyard's own."""
+
+    status: int
+    headers: Headers
+    body: bytes
+
+    def render(self, *, connection: bytes | None, head_only: bool) -> bytes:
+        """Return the response as it goes out."""
+        lines = [b"HTTP/1.1 %d %b" % (self.status, _REASONS[self.status])]
+        lines += [b"%b: %b" % pair for pair in self.headers]
+        if connection is not None:
+            lines.append(b"Connection: " + connection)
+        lines += (b"Content-Length: %d" % len(self.body), b"", b"")
+        head = b"\r\n".join(lines)
+        return head if head_only else head + self.body
+
+
+def deliberate(error: BaseException) -> TrafficError:
+    """Return the error as clients may see it: what nobody raised on purpose says nothing."""
+    if isinstance(error, TrafficError):
+        return error
+    return InternalError(type(error).__name__)
+
+
+def status_of(error: TrafficError, direction: Direction) -> int:
+    """Return the status of an error: on the way back, a misfit is the backend's fault."""
+    if direction == "response" and isinstance(error, MessageError):
+        return error.response_status
+    return error.status
+
+
+def problem(
+    error: TrafficError,
+    request_id: str,
+    *,
+    direction: Direction = "request",
+    now: float | None = None,
+) -> Problem:
+    """Return the response that tells a client about `error`; `now` is its Date."""
+    status = status_of(error, direction)
+    members: dict[str, object] = {
+        "type": f"urn:sealyard:error:{error.code}",
+        "title": error.title,
+        "status": status,
+        "instance": request_id,
+    }
+    # A failed open looks the same for every cause: a detail could tell them apart.
+    if error.detail and not isinstance(error, OpenFailed):
+        members["detail"] = error.detail
+    headers = [
+        (b"Content-Type", b"application/problem+json"),
+        (b"Cache-Control", b"no-store"),
+        (b"Sealyard-Error", error.code.encode("ascii")),
+    ]
+    if now is not None:
+        headers.append((b"Date", formatdate(now, usegmt=True).encode("ascii")))
+    if status == HTTPStatus.METHOD_NOT_ALLOWED:
+        headers.append((b"Allow", _ALLOW))  # RFC 9110 section 15.5.6 demands it
+    if status == HTTPStatus.SERVICE_UNAVAILABLE:
+        headers.append((b"Retry-After", _RETRY_AFTER))
+    body = json.dumps(members, ensure_ascii=False, separators=(",", ":")).encode()
+    return Problem(status, tuple(headers), body)

@@ -1,0 +1,260 @@
+"""Reads the responses on one upstream connection; bytes in, facts out, no I/O.
+
+On llhttp without leniencies (httptools), plus what RFC 9112 demands of a proxy and llhttp does
+not do: one framing, no unasked 101, no control bytes in the reason, limits on the head.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from http import HTTPStatus
+from typing import Final
+
+import httptools
+
+from ...core.errors import UpstreamFailed
+from ...core.http.message import ResponseHead
+from .fast_heads import PlainResponse, response_head_cache
+from .framing import ABSENT, CHUNKED, Framing
+from .head_cache import Precedent
+
+_BAD_REASON: Final = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
+_LENGTH: Final = re.compile(rb"[0-9]{1,18}")
+_VERSIONS: Final = frozenset({"1.0", "1.1"})
+_BODILESS: Final = frozenset({HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED})
+_LINE_ENDS: Final = 4
+
+
+class ResponseReader:
+    """One response after the other, each announced by `expect`.
+
+    `doubt` is set for ever once the connection must not carry another message. `precedent` belongs
+    to a response whose head may come again.
+    """
+
+    __slots__ = (
+        "_chunks",
+        "_head_bytes",
+        "_head_limit",
+        "_head_only",
+        "_headers",
+        "_headers_limit",
+        "_heads",
+        "_interim",
+        "_parser",
+        "_reason",
+        "_upgrade",
+        "bodiless",
+        "complete",
+        "doubt",
+        "framing",
+        "head",
+        "leftover",
+        "precedent",
+        "started",
+    )
+
+    def __init__(self, *, head_limit: int, headers_limit: int) -> None:
+        self._head_limit = head_limit
+        self._headers_limit = headers_limit
+        self._heads = response_head_cache()
+        self._parser: httptools.HttpResponseParser | None = None
+        self.doubt = False
+        self._begin_parsing()
+        self.expect(head_only=False, upgrade=False)
+        self.complete = True
+
+    def expect(self, *, head_only: bool, upgrade: bool) -> None:
+        """Make ready for the response to the next request."""
+        if self._parser is None:
+            self._parser = httptools.HttpResponseParser(self)
+        self._head_only = head_only
+        self._upgrade = upgrade
+        self.started = False
+        self.head: ResponseHead | None = None
+        self.precedent: Precedent | None = None
+        self.framing = ABSENT
+        self.bodiless = False
+        self.complete = False
+        self.leftover = b""
+
+    def _begin_parsing(self) -> None:
+        """Forget what the parser told of another response."""
+        self._chunks: list[bytes] = []
+        self._head_bytes = 0
+        self._interim = False
+        self._reason = b""
+        self._headers: list[tuple[bytes, bytes]] = []
+
+    @property
+    def delimited(self) -> bool:
+        """Whether a body that was cut can be told from a whole one."""
+        return self.bodiless or self.framing.present
+
+    def feed(self, data: bytes) -> bytes:
+        """Take bytes from the upstream and return the body bytes among them.
+
+        Raises:
+            UpstreamFailed: They are not a response that may be passed on.
+        """
+        first, self.started = not self.started, True
+        if self._parser is None or self.complete:
+            self.doubt = True
+            return b""
+        if first:
+            found = None if self._head_only else self._heads.find(data)
+            if found is not None:
+                plain, size = found
+                if self._bears(plain, size, len(data)):
+                    # A whole response, of which the parser never hears.
+                    self.head, self.framing = plain.head, plain.framing
+                    self.precedent = plain.precedent
+                    self.complete = True
+                    return data[size:]
+            self._begin_parsing()
+        heading = self.head is None
+        self._parse(self._parser, data)
+        if heading and self.head is None:
+            self._count(len(data))
+        chunks = self._chunks
+        if not chunks:
+            return b""
+        self._chunks = []
+        return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+    def _bears(self, plain: PlainResponse, size: int, came: int) -> bool:
+        """Tell whether what came is one whole response within the limits."""
+        return (
+            came - size == plain.framing.length
+            and size <= self._head_limit
+            and len(plain.head.headers) <= self._headers_limit
+        )
+
+    def _parse(self, parser: httptools.HttpResponseParser, data: bytes) -> None:
+        try:
+            parser.feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            self.leftover = data[upgrade.args[0] :]
+        except httptools.HttpParserError as error:
+            # Behind a complete response it is no longer that response's fault.
+            self.doubt = True
+            if not self.complete:
+                raise _cause(error) from None
+
+    def end(self) -> None:
+        """Learn that the upstream sends no more.
+
+        Raises:
+            UpstreamFailed: The response is not whole.
+        """
+        self.doubt = True
+        if self.complete:
+            return
+        if self.head is None or self.delimited:
+            raise UpstreamFailed("response-cut" if self.started else "no-response")
+        self.complete = True
+
+    # --- called by the parser -----------------------------------------------------------------
+
+    def on_message_begin(self) -> None:
+        """Start a head: of the response, or of the one behind an interim response."""
+        if self.complete:
+            self.doubt = True
+
+    def on_status(self, reason: bytes) -> None:
+        """Take a piece of the reason."""
+        self._reason += reason
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Take a header; behind the body it is a trailer and dropped (RFC 9110 section 6.5.1)."""
+        self._count(len(name) + len(value) + _LINE_ENDS)
+        if self.head is None:
+            self._headers.append((name, value.rstrip(b" \t")))
+            if len(self._headers) > self._headers_limit:
+                _refuse("response-headers")
+
+    def on_headers_complete(self) -> None:
+        """Judge the head."""
+        if self.complete or self._parser is None:
+            return
+        status = self._parser.get_status_code()
+        if self._parser.get_http_version() not in _VERSIONS or status < HTTPStatus.CONTINUE:
+            _refuse("response-status-line")
+        if _BAD_REASON.search(self._reason):
+            _refuse("response-reason")
+        if status == HTTPStatus.SWITCHING_PROTOCOLS:
+            self._switch()
+        elif status < HTTPStatus.OK:
+            self._interim = True
+            return
+        self.framing = _framing(self._headers, self._parser.get_http_version())
+        self.bodiless = self._head_only or status in _BODILESS
+        self.head = ResponseHead(status, self._reason, tuple(self._headers))
+        if self._head_only:
+            self._finish(self._parser)
+            # llhttp waits for a body that a response to HEAD does not have.
+            self._parser = None
+
+    def on_body(self, data: bytes) -> None:
+        """Take a piece of the body."""
+        if self.complete:
+            self.doubt = True
+        else:
+            self._chunks.append(data)
+
+    def on_message_complete(self) -> None:
+        """Close the message; an interim response (RFC 9110 section 15.2) is forgotten."""
+        if self._interim:
+            self._interim = False
+            self._headers = []
+            self._reason = b""
+        elif not self.complete and self._parser is not None:
+            self._finish(self._parser)
+
+    def _finish(self, parser: httptools.HttpResponseParser) -> None:
+        self.complete = True
+        if not parser.should_keep_alive():
+            self.doubt = True
+
+    def _switch(self) -> None:
+        if not self._upgrade:
+            _refuse("unrequested-101")
+        # No other protocol is ever asked for, and the client is told that it is this one.
+        if [value.lower() for name, value in self._headers if name.lower() == b"upgrade"] != [
+            b"websocket"
+        ]:
+            _refuse("other-protocol")
+        self.bodiless = True
+        self.doubt = True
+
+    def _count(self, size: int) -> None:
+        self._head_bytes += size
+        if self._head_bytes > self._head_limit:
+            _refuse("response-head")
+
+
+def _refuse(reason: str) -> None:
+    raise UpstreamFailed(reason)
+
+
+def _cause(error: httptools.HttpParserError) -> UpstreamFailed:
+    """Return the refusal that a callback raised inside the parser, or one for the parser's own."""
+    if isinstance(error.__context__, UpstreamFailed):
+        return error.__context__
+    return UpstreamFailed("response-malformed")
+
+
+def _framing(headers: Sequence[tuple[bytes, bytes]], version: str) -> Framing:
+    """Return the framing of a response (RFC 9112 section 6.3), refusing every doubt."""
+    lengths = [value for name, value in headers if name.lower() == b"content-length"]
+    codings = [value for name, value in headers if name.lower() == b"transfer-encoding"]
+    if codings:
+        if lengths or len(codings) != 1 or codings[0].lower() != b"chunked" or version == "1.0":
+            _refuse("response-framing")
+        return CHUNKED
+    if not lengths:
+        return ABSENT
+    if len(lengths) != 1 or not _LENGTH.fullmatch(lengths[0]):
+        _refuse("response-framing")
+    return Framing(int(lengths[0]))

@@ -1,0 +1,207 @@
+"""The HTTP/1.1 client: sends what the rule engine has released, to the one place of the settings.
+
+It follows no redirect, keeps no cookie, knows no proxy, and decodes nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import Callable
+from typing import Final
+
+from ...config.limits import Timeouts, TrafficLimits
+from ...config.settings import Address, TcpAddress
+from ...core.apply.forwardable import Forwardable
+from ...core.errors import UpstreamFailed, UpstreamTimeout
+from ..bodies.buffered import WholeResponse
+from ..http1.forwarding_headers import STRAIGHT, Crossing
+from ..http1.framing import Framing
+from ..http1.head_cache import Precedent
+from ..http1.outgoing_heads import request_lines, request_lines_again
+from ..http1.response_parser import ResponseReader
+from ..interfaces import RequestBody
+from ..write_buffer import Outbox
+from .connection import UpstreamConnection
+from .outgoing_request import Delivery
+from .pool import Pool, PooledResponse
+
+__all__ = ["HttpUpstream", "PooledResponse"]
+
+_HTTP_PORT: Final = 80
+_HTTPS_PORT: Final = 443
+
+
+class HttpUpstream:
+    """The upstream of one listener."""
+
+    __slots__ = (
+        "_host",
+        "_limits",
+        "_outbox",
+        "_pool",
+        "_server_name",
+        "_timeouts",
+        "_tls",
+        "address",
+        "names",
+    )
+
+    def __init__(
+        self,
+        address: Address,
+        *,
+        tls: ssl.SSLContext | None = None,
+        server_name: str | None = None,
+        limits: TrafficLimits | None = None,
+        timeouts: Timeouts | None = None,
+    ) -> None:
+        """Connect to nothing yet. `server_name` is the TLS name, unless it is the host's."""
+        self.address = address
+        # The Host of requests whose client sent none: a socket has no name.
+        self._host = str(address).encode() if isinstance(address, TcpAddress) else b"localhost"
+        self.names = _names(address, tls=tls is not None)
+        self._tls = tls
+        self._server_name = server_name
+        self._limits = limits or TrafficLimits()
+        self._timeouts = timeouts or Timeouts()
+        self._outbox = Outbox(asyncio.get_running_loop())
+        self._pool = Pool(self._connect, self._limits, self._timeouts)
+
+    @property
+    def pool(self) -> Pool:
+        """The connections, for those who count them."""
+        return self._pool
+
+    async def send(
+        self,
+        message: Forwardable,
+        body: RequestBody,
+        *,
+        crossing: Crossing = STRAIGHT,
+        websocket: bool = False,
+    ) -> PooledResponse:
+        """Send a request and return its response, as soon as its head is there.
+
+        Raises:
+            TrafficError: There is no usable response, or the client's body broke off.
+        """
+        lines = request_lines(message, host=self._host, crossing=crossing, websocket=websocket)
+        payload = message.body if message.body is not None else body.take()
+        delivery = Delivery(message, lines, payload, body.framing, body)
+        return await self._attempt(delivery, upgrade=websocket)
+
+    def delivery(
+        self,
+        message: Forwardable,
+        body: bytes,
+        framing: Framing,
+        crossing: Crossing,
+        precedent: Precedent,
+    ) -> Delivery:
+        """Return what goes out for a plain request, for `send_at_once`.
+
+        `body` is the client's, and `framing` how it came.
+        """
+        lines = request_lines_again(message, precedent, self._host, crossing)
+        return Delivery(message, lines, body if message.body is None else message.body, framing)
+
+    def send_at_once(
+        self, delivery: Delivery, progressed: Callable[[], None]
+    ) -> UpstreamConnection | None:
+        """Send a request whose body is there, on a connection that is idle, or return None.
+
+        `progressed` is called whenever the upstream has done something. The caller drops the
+        connection, or hands it to `response` or `whole_response`. What goes wrong in sending is the
+        connection's `error`.
+        """
+        connection = self._pool.take_idle()
+        if connection is None:
+            return None
+        try:
+            connection.begin(head_only=delivery.head_only, upgrade=False, progressed=progressed)
+            delivery.start(connection, self._timeouts.response)
+        except BaseException as error:  # noqa: BLE001 - some bytes may have gone out
+            connection.fail(error)
+        return connection
+
+    def response(self, connection: UpstreamConnection) -> PooledResponse:
+        """Return the response on a connection, whose head is there and which may still come."""
+        head = connection.reader.head
+        if head is None:
+            raise ValueError("there is no response yet")
+        return PooledResponse(self._pool, connection, head, None)
+
+    def whole_response(self, connection: UpstreamConnection) -> WholeResponse:
+        """Return the response on a connection, all of which is there; take the connection back."""
+        reader = connection.reader
+        head = reader.head
+        if head is None:
+            raise ValueError("there is no response yet")
+        response = WholeResponse(reader, head, connection.take())
+        self._pool.release(connection)
+        return response
+
+    async def close(self) -> None:
+        """Drop all connections."""
+        self._pool.close()
+
+    async def _attempt(
+        self, delivery: Delivery, *, upgrade: bool, fresh: bool = False
+    ) -> PooledResponse:
+        """Send a request, and once more on a fresh connection where that can do no harm."""
+        connection = await self._pool.acquire(fresh=fresh)
+        try:
+            connection.begin(head_only=delivery.head_only, upgrade=upgrade)
+            upload = delivery.start(connection, self._timeouts.response)
+            head = await connection.head()
+            return PooledResponse(self._pool, connection, head, upload)
+        except BaseException as error:
+            self._pool.drop(connection)
+            delivery.stop()
+            if not (isinstance(error, UpstreamFailed) and delivery.repeatable(connection)):
+                raise
+        return await self._attempt(delivery, upgrade=upgrade, fresh=True)
+
+    async def _connect(self) -> UpstreamConnection:
+        """Open a connection to the configured address; nothing that a client sends is read here."""
+        try:
+            async with asyncio.timeout(self._timeouts.connect):
+                return await self._open()
+        except TimeoutError:
+            raise UpstreamTimeout("connect") from None
+        except OSError:  # also what ssl raises
+            raise UpstreamFailed("connect") from None
+
+    async def _open(self) -> UpstreamConnection:
+        loop = asyncio.get_running_loop()
+        address = self.address
+        if isinstance(address, TcpAddress):
+            _, connection = await loop.create_connection(
+                self._protocol,
+                address.host,
+                address.port,
+                ssl=self._tls,
+                server_hostname=self._server_name,
+            )
+        else:
+            path = str(address.path)
+            _, connection = await loop.create_unix_connection(self._protocol, path)
+        return connection
+
+    def _protocol(self) -> UpstreamConnection:
+        reader = ResponseReader(head_limit=self._limits.head, headers_limit=self._limits.headers)
+        limits, timeouts = self._limits, self._timeouts
+        return UpstreamConnection(
+            reader, self._outbox, window=limits.window, silence=timeouts.stream
+        )
+
+
+def _names(address: Address, *, tls: bool) -> frozenset[bytes]:
+    """Return the authorities that the upstream goes by; a socket has none."""
+    if not isinstance(address, TcpAddress):
+        return frozenset()
+    names = {str(address).lower()}
+    if address.port == (_HTTPS_PORT if tls else _HTTP_PORT):
+        names.add(str(address).lower().rpartition(":")[0])
+    return frozenset(name.encode() for name in names)

@@ -1,0 +1,356 @@
+"""One connection to the upstream, as the messages on it see it.
+
+Only the coroutine of one message uses it at a time, beside the task that uploads its body. The
+connection keeps a deadline as a number; the pool's ticker looks at it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import cast
+
+from ...core.errors import UpstreamFailed, UpstreamTimeout
+from ...core.http.message import ResponseHead
+from ..http1.response_parser import ResponseReader
+from ..interfaces import Receiver
+from ..timers import NEVER
+from ..write_buffer import Outbox, Sending
+
+
+class UpstreamSocket(Sending):
+    """What the transport and a tunnel deal with; UpstreamConnection is the messages on it."""
+
+    __slots__ = (
+        "_drain",
+        "_loop",
+        "_open",
+        "_reading",
+        "_receiver",
+        "_writable",
+    )
+
+    def __init__(self, outbox: Outbox) -> None:
+        super().__init__(outbox)
+        self._loop = asyncio.get_running_loop()
+        self._open = False
+        self._writable = True
+        self._reading = True
+        self._drain: asyncio.Future[None] | None = None
+        self._receiver: Receiver | None = None
+
+    # --- called by the transport --------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin."""
+        self._transport = cast("asyncio.Transport", transport)
+        self._open = True
+
+    def pause_writing(self) -> None:
+        """Learn that the upstream does not keep up."""
+        self._writable = False
+        if self._receiver is not None:
+            self._receiver.writable(yes=False)
+
+    def resume_writing(self) -> None:
+        """Learn that the upstream has caught up."""
+        self._writable = True
+        if self._receiver is not None:
+            self._receiver.writable(yes=True)
+        self._wake_writer()
+
+    def _wake_writer(self) -> None:
+        waiter = self._drain
+        if waiter is not None and not waiter.done():
+            waiter.set_result(None)
+
+    @property
+    def gone(self) -> bool:
+        """Whether the connection has ended, or has been dropped."""
+        return not self._open
+
+    # --- for messages and tunnels alike -------------------------------------------------------
+
+    def write_eof(self) -> None:
+        """Say that no more bytes will be sent."""
+        self.flush()
+        if self._transport is None or self._transport.is_closing():
+            return
+        if self._transport.can_write_eof():
+            self._transport.write_eof()
+        else:
+            self._transport.close()
+
+    def pause(self) -> None:
+        """Stop reading."""
+        if self._reading and self._transport is not None and not self._transport.is_closing():
+            self._reading = False
+            self._transport.pause_reading()
+
+    def resume(self) -> None:
+        """Read on."""
+        if not self._reading and self._transport is not None and not self._transport.is_closing():
+            self._reading = True
+            self._transport.resume_reading()
+
+    def close(self) -> None:
+        """End the connection in good order, when it is idle."""
+        self.flush()
+        if self._transport is not None:
+            self._transport.close()
+
+    def abort(self) -> None:
+        """Drop the connection."""
+        self._open = False
+        self._forget()
+        if self._transport is not None:
+            self._transport.abort()
+
+    def abandon(self) -> None:
+        """Drop the connection from wherever the last reference to a message ended."""
+        if not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self.abort)
+
+
+class UpstreamConnection(UpstreamSocket):
+    """Bytes to and from the upstream.
+
+    `deadline` is when the present wait must have ended, and `expires` when an idle connection is
+    too old for another message. `used` says that it has carried one before. `error` is what its
+    message has failed with. `progressed`, while there is one, is called whenever something came or
+    ended; else a coroutine waits.
+    """
+
+    __slots__ = (
+        "_arrived",
+        "_awaiting",
+        "_pending",
+        "_silence",
+        "_size",
+        "_stopped",
+        "_usual_silence",
+        "_window",
+        "deadline",
+        "error",
+        "expires",
+        "progressed",
+        "reader",
+        "used",
+    )
+
+    def __init__(
+        self, reader: ResponseReader, outbox: Outbox, *, window: int, silence: float
+    ) -> None:
+        super().__init__(outbox)
+        self.reader = reader
+        self._window = window
+        self._silence = self._usual_silence = silence
+        self._pending: list[bytes] = []
+        self._size = 0
+        self._arrived: asyncio.Future[None] | None = None
+        self._awaiting = ""
+        self.error: BaseException | None = None
+        self._stopped = False
+        self.progressed: Callable[[], None] | None = None
+        self.deadline = NEVER
+        self.expires = NEVER
+        self.used = False
+
+    # --- called by the transport --------------------------------------------------------------
+
+    def data_received(self, data: bytes) -> None:
+        """Take bytes."""
+        if self._receiver is not None:
+            self._receiver.received(data)
+            return
+        reader = self.reader
+        try:
+            body = reader.feed(data)
+        except UpstreamFailed as error:
+            self.fail(error)
+            return
+        if body:
+            self._pending.append(body)
+            self._size += len(body)
+            if self._size > self._window and not reader.complete:
+                self.pause()
+        if self._awaiting == "stream" and self.deadline is not NEVER:
+            self.deadline = self._loop.time() + self._silence
+        if reader.leftover or (reader.complete and reader.doubt):
+            self.pause()
+        self._wake()
+
+    def eof_received(self) -> bool:
+        """Learn that the upstream sends no more; the tunnel alone may still write."""
+        if self._receiver is not None:
+            self._receiver.ended()
+            return True
+        self._end()
+        return False
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Learn that the connection is gone."""
+        self._open = False
+        if self._receiver is not None:
+            self._receiver.lost()
+            return
+        if exc is None:
+            self._end()
+        elif not self.reader.complete:
+            self.fail(UpstreamFailed("connection-lost"))
+        self.reader.doubt = True
+        self._wake()
+        self._wake_writer()
+
+    def _end(self) -> None:
+        try:
+            self.reader.end()
+        except UpstreamFailed as error:
+            self.fail(error)
+        self._wake()
+
+    # --- called by the coroutine of a message -------------------------------------------------
+
+    @property
+    def alive(self) -> bool:
+        """Whether the connection can carry another message, as far as one can see."""
+        transport = self._transport
+        return (
+            self._open
+            and not self.reader.doubt  # which comes with every error
+            and transport is not None
+            and not transport.is_closing()
+        )
+
+    @property
+    def size(self) -> int:
+        """How many bytes of the body wait to be read."""
+        return self._size
+
+    def begin(
+        self, *, head_only: bool, upgrade: bool, progressed: Callable[[], None] | None = None
+    ) -> None:
+        """Make ready for one message."""
+        self.progressed = progressed
+        self._silence = self._usual_silence
+        self.reader.expect(head_only=head_only, upgrade=upgrade)
+        self.deadline = NEVER
+
+    def write(self, data: bytes) -> None:
+        """Send bytes; `drain` before sending more."""
+        if self._transport is not None and self.error is None:
+            self._put(data)
+
+    async def drain(self) -> None:
+        """Wait until the upstream takes more; raise what made the message fail meanwhile."""
+        self.flush()
+        while self._open and not self._writable and self.error is None:
+            self._await("upload", self._silence)
+            self._drain = self._loop.create_future()
+            await self._drain
+            self.deadline = NEVER
+        if self.error is not None:
+            raise self.error
+        if not self._open:
+            raise UpstreamFailed("connection-lost")
+
+    async def head(self) -> ResponseHead:
+        """Return the response head as soon as it is there."""
+        while self.reader.head is None:
+            await self._wait()
+        self.deadline = NEVER
+        return self.reader.head
+
+    def await_response(self, seconds: float) -> None:
+        """Let the time for the response head run: the request has gone out."""
+        if self.reader.head is None:
+            self._awaiting = "response"
+            self.deadline = self._loop.time() + seconds
+
+    def await_body(self) -> None:
+        """Let the time for the next bytes of the body run."""
+        self._await("stream", self._silence)
+
+    def wait_longer(self, seconds: float) -> None:
+        """Let each silence of this message's body last so long, if that is longer than usual."""
+        self._silence = max(self._silence, seconds)
+
+    def take(self) -> bytes:
+        """Return what has come of the body, maybe nothing."""
+        pending = self._pending
+        if not pending:
+            return b""
+        data = pending.pop()
+        if pending:
+            data = b"".join((*pending, data))
+            pending.clear()
+        self._size = 0
+        if not self._reading and not self.reader.complete:
+            self.resume()
+        return data
+
+    async def read(self) -> bytes:
+        """Return the next piece of the body, empty at its end."""
+        while not self._pending:
+            if self.reader.complete:
+                return b""
+            if self.error is not None:
+                raise self.error
+            if self._stopped:
+                return b""
+            self.await_body()
+            await self._wait()
+            self.deadline = NEVER
+        return self.take()
+
+    def stop(self) -> None:
+        """End the body here for its reader; the connection carries no other message."""
+        self._stopped = True
+        self.reader.doubt = True
+        self._wake()
+
+    def fail(self, error: BaseException) -> None:
+        """End the message with `error` and drop the connection."""
+        if self.error is None:
+            self.error = error
+        self.reader.doubt = True
+        self.abort()
+        self._wake()
+        self._wake_writer()
+
+    def check(self, now: float) -> None:
+        """Fail the message if its present wait has lasted too long."""
+        if now > self.deadline:
+            self.deadline = NEVER
+            self.fail(UpstreamTimeout(self._awaiting))
+
+    def _await(self, what: str, seconds: float) -> None:
+        self._awaiting = what
+        self.deadline = self._loop.time() + seconds
+
+    async def _wait(self) -> None:
+        if self.error is not None:
+            raise self.error
+        self._arrived = self._loop.create_future()
+        try:
+            await self._arrived
+        finally:
+            self._arrived = None
+        if self.error is not None and self.reader.head is None:
+            raise self.error
+
+    def _wake(self) -> None:
+        if self.progressed is not None:
+            self.progressed()
+            return
+        waiter = self._arrived
+        if waiter is not None and not waiter.done():
+            waiter.set_result(None)
+
+    # --- the raw connection after a 101 -------------------------------------------------------
+
+    def divert(self, receiver: Receiver) -> bytes:
+        """Send all bytes from now on to `receiver`; return those that came behind the 101."""
+        self._receiver = receiver
+        self.deadline = NEVER
+        return self.reader.leftover

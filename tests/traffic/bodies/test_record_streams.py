@@ -1,0 +1,437 @@
+"""Streams of records over real sockets: each record goes on at once, and what fails is cut."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, replace
+
+import pytest
+
+from proxy.config.limits import Timeouts
+from proxy.core.apply import apply
+from proxy.core.apply.apply import Plan
+from proxy.core.apply.forwardable import Forwardable
+from proxy.core.compiled.rule_table import Rulebook
+from proxy.core.crypto.context import Context, Scope
+from proxy.core.edits.key_needs import Keys, Needs
+from proxy.core.errors import KeyUnavailable
+from proxy.core.expressions.routes import parse_pattern
+from proxy.core.expressions.selectors import parse_selector
+from proxy.core.expressions.sources import parse_source
+from proxy.core.http.message import RequestHead, ResponseHead
+from proxy.core.http.path import canonical
+from proxy.core.planning.exchange import Exchange
+from proxy.core.rules.model import Block, Item, Names, Rule
+from proxy.traffic.bodies.record_streams import StreamedBody
+from tests.factories import Ear
+from tests.keys.builders import World, a_world
+from tests.traffic.ours import HASTY, local, proxied
+from tests.traffic.wire import (
+    PATIENCE,
+    Client,
+    Origin,
+    Peer,
+    Seen,
+    connected,
+    eventually,
+    get,
+    running,
+)
+
+CANARY = b"canary-91ab3e"
+SCOPE = Scope("t", "c")
+NAMES = Names(tenant=parse_source("const:t"), conversation=parse_source("const:c"))
+CONTENT = Item(parse_selector("$.content"), "content", frozenset({"tenant", "conversation"}))
+OPENS = Block(decrypt=(CONTENT,))
+BOOK = Rulebook(
+    (
+        Rule("open", (parse_pattern("/open"),), NAMES, response=(OPENS,)),
+        Rule(
+            "keep",
+            (parse_pattern("/keep"),),
+            NAMES,
+            response=(replace(OPENS, keep_unopened=True),),
+        ),
+        Rule("seal", (parse_pattern("/seal"),), NAMES, response=(Block(encrypt=(CONTENT,)),)),
+        Rule("send", (parse_pattern("POST /send"),), NAMES, request=(Block(encrypt=(CONTENT,)),)),
+    ),
+    pass_unmatched=True,
+)
+EVENTS = b"text/event-stream"
+LINES = b"application/x-ndjson"
+
+
+@dataclass
+class Live:
+    """One stream on its way: the origin's end, the client's end, and the keys."""
+
+    peer: Peer
+    client: Client
+    world: World
+    ear: Ear
+    seen: Seen
+    ended: asyncio.Event
+
+    async def was_cut(self) -> bool:
+        """Read to the end; return whether nothing came, neither bytes nor a last chunk."""
+        return not await self.client.rest()
+
+    def send(self, data: bytes) -> None:
+        self.peer.send(b"%x\r\n%b\r\n" % (len(data), data))
+
+    async def chunk(self) -> bytes:
+        """Return the next chunk that comes."""
+        async with asyncio.timeout(PATIENCE):
+            size = int(await self.client.reader.readuntil(b"\r\n"), 16)
+            data = await self.client.reader.readexactly(size)
+            await self.client.reader.readexactly(2)
+            return data
+
+    async def token(self, text: bytes = CANARY) -> bytes:
+        keys = await self.world.sessions.resolve(Needs({SCOPE: 1}))
+        return keys.sealing[SCOPE].seal(text, Context(SCOPE))
+
+
+@contextlib.asynccontextmanager
+async def live(
+    target: bytes,
+    kind: bytes = EVENTS,
+    *,
+    timeouts: Timeouts | None = None,
+    framing: bytes = b"Transfer-Encoding: chunked\r\n",
+    request: bytes | None = None,
+) -> AsyncIterator[Live]:
+    """Begin a stream, up to the head that the client gets."""
+    begun: asyncio.Future[tuple[Peer, Seen]] = asyncio.get_running_loop().create_future()
+
+    async def script(peer: Peer, _: Origin) -> None:
+        seen = await peer.request()
+        peer.send(b"HTTP/1.1 200 OK\r\nContent-Type: %b\r\n%b\r\n" % (kind, framing))
+        begun.set_result((peer, seen))
+        await peer.reader.read()
+        ended.set()
+
+    world = a_world()
+    ended = asyncio.Event()
+    async with (
+        running(Origin(script)) as origin,
+        proxied(local(origin.port), rulebook=BOOK, keys=world.sessions, timeouts=timeouts) as ours,
+        connected(ours.port) as client,
+    ):
+        client.send(request or b"GET %b HTTP/1.1\r\nHost: h\r\nLast-Event-ID: 7\r\n\r\n" % target)
+        await client.until(b"\r\n\r\n")
+        peer, seen = await begun
+        yield Live(peer, client, world, ours.ear, seen, ended)
+        peer.writer.close()
+        await eventually(lambda: not origin.open_connections)
+
+
+async def test_b15_each_event_is_opened_and_sent_on_at_once() -> None:
+    async with live(b"/open") as stream:
+        token = await stream.token()
+        for number in range(3):
+            stream.send(b'id: %d\ndata: {"content":"%b"}\n' % (number, token))
+            stream.send(b"\n: ping\n")
+
+            expected = b'id: %d\ndata: {"content":"%b"}\n\n: ping\n' % (number, CANARY)
+            assert await stream.chunk() == expected
+        stream.peer.send(b"0\r\n\r\n")
+        assert await stream.client.until(b"0\r\n\r\n") == b"0\r\n\r\n"
+
+    assert stream.seen.values(b"last-event-id") == [b"7"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "record"),
+    [
+        (EVENTS, b'data: {"content":"%b"}\r\r'),
+        (LINES, b'{"content":"%b"}\n'),
+        (b"application/json-seq", b'\x1e{"content":"%b"}\n'),
+    ],
+)
+async def test_e15_e16_each_record_is_sealed_and_sent_on_at_once(
+    kind: bytes, record: bytes
+) -> None:
+    async with live(b"/seal", kind) as stream:
+        for _ in range(2):
+            stream.send(record % CANARY)
+            got = await stream.chunk()
+
+            before, after = record.split(b"%b")
+            assert got.startswith(before + b"eyJ0eXAiOiJzeTEi")
+            assert got.endswith(after)
+            assert CANARY not in got
+
+
+@pytest.mark.parametrize(
+    ("target", "record"),
+    [
+        (b"/open", b'data: {"content":"plain"}\n\n'),
+        (b"/seal", b'data: {"other":"%b"}\n\n' % CANARY),
+        (b"/seal", b"data: %b\n\n" % CANARY),
+        (b"/seal", b'data: {"content":"%b"' % CANARY),
+    ],
+)
+async def test_b15_an_event_that_fails_cuts_the_stream(target: bytes, record: bytes) -> None:
+    async with live(target) as stream:
+        stream.send(b": fine\n\n")
+        assert await stream.chunk() == b": fine\n\n"
+        stream.send(record)
+        stream.peer.send(b"0\r\n\r\n")
+
+        assert await stream.was_cut()
+        await eventually(lambda: stream.ear.heard)
+
+    event, told = stream.ear.heard[-1]
+    assert (event, told["direction"]) == ("message.refused", "response")
+    assert CANARY.decode() not in str(told)
+
+
+async def test_b15_a_token_that_does_not_open_stays_where_the_rule_keeps_it() -> None:
+    async with live(b"/keep") as stream:
+        token = await stream.token()
+        record = b'data: {"content":"%b"}\n\n'
+        stream.send(record % token[:-4])
+        assert await stream.chunk() == record % token[:-4]
+        stream.send(record % token)
+        assert await stream.chunk() == record % CANARY
+        stream.peer.send(b"0\r\n\r\n")
+        await stream.client.until(b"0\r\n\r\n")
+        await eventually(lambda: stream.ear.heard)
+
+    assert (stream.ear.last["kept"], stream.ear.last["opened"]) == (1, 1)
+
+
+async def test_b15_what_is_revoked_while_a_stream_lasts_opens_no_more() -> None:
+    async with live(b"/open") as stream:
+        record = b'data: {"content":"%b"}\n\n' % await stream.token()
+        stream.send(record)
+        assert CANARY in await stream.chunk()
+        stream.world.time.advance(10)
+        await stream.world.sessions.revoke(SCOPE, int(stream.world.time.now))
+        stream.send(record)
+
+        assert await stream.was_cut()
+
+
+async def test_b15_keys_that_cannot_be_had_cut_the_stream(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def resolve(needs: Needs) -> Keys:
+        raise KeyUnavailable("store")
+
+    async with live(b"/seal") as stream:
+        monkeypatch.setattr(type(stream.world.sessions), "resolve_warm", lambda *_: None)
+        monkeypatch.setattr(stream.world.sessions, "resolve", resolve, raising=False)
+        stream.send(b'data: {"content":"%b"}\n\n' % CANARY)
+
+        assert await stream.was_cut()
+
+
+@pytest.mark.parametrize("target", [b"/open", b"/free"])
+@pytest.mark.parametrize("kind", [EVENTS, LINES])
+async def test_b15_a_stream_may_be_silent_for_longer_than_other_bodies(
+    target: bytes, kind: bytes
+) -> None:
+    async with live(target, kind, timeouts=replace(HASTY, tunnel=10.0)) as stream:
+        await asyncio.sleep(HASTY.stream * 3)
+        stream.send(b"\n\n")
+
+        assert await stream.chunk() == b"\n\n"
+
+
+async def test_b15_a_silent_stream_ends_at_last() -> None:
+    async with live(b"/open", timeouts=replace(HASTY, tunnel=0.5)) as stream:
+        assert await stream.was_cut()
+
+
+async def test_b4_a_body_of_another_type_is_not_waited_for_so_long() -> None:
+    async with live(b"/free", b"text/plain", timeouts=HASTY) as stream:
+        assert await stream.was_cut()
+
+
+@pytest.mark.parametrize("target", [b"/open", b"/keep"])
+async def test_b2_a_client_that_leaves_a_silent_stream_ends_it(target: bytes) -> None:
+    async with live(target) as stream:
+        stream.send(b": fine\n\n")
+        await stream.chunk()
+        stream.client.close()
+
+        await asyncio.wait_for(stream.ended.wait(), PATIENCE)
+
+
+async def test_a20_events_for_http_10_end_with_the_connection() -> None:
+    async with live(b"/open", request=b"GET /open HTTP/1.0\r\nHost: h\r\n\r\n") as stream:
+        event = b'data: {"content":"%b"}\n\n' % await stream.token()
+        stream.send(event)
+        await stream.client.until(b'data: {"content":"%b"}\n\n' % CANARY)
+        stream.peer.send(b"0\r\n\r\n")
+
+        assert await stream.client.rest() == b""
+
+
+async def test_a20_events_for_http_10_that_fail_end_with_a_reset() -> None:
+    async with live(b"/seal", request=b"GET /seal HTTP/1.0\r\nHost: h\r\n\r\n") as stream:
+        stream.send(b"data: {}\n\n")
+
+        with pytest.raises(ConnectionResetError):
+            await asyncio.wait_for(stream.client.reader.read(), PATIENCE)
+
+
+async def test_b15_events_that_only_their_connection_ends_are_events() -> None:
+    async with live(b"/open", framing=b"") as stream:
+        stream.peer.send(b'data: {"content":"%b"}\n\ndata: cut' % await stream.token())
+        assert await stream.chunk() == b'data: {"content":"%b"}\n\n' % CANARY
+        stream.peer.writer.close()
+
+        assert await stream.chunk() == b"data: cut"
+        assert await stream.client.until(b"0\r\n\r\n") == b"0\r\n\r\n"
+
+
+async def test_b4_lines_that_only_their_connection_ends_may_be_cut() -> None:
+    async def bare(peer: Peer, _: Origin) -> None:
+        await peer.request()
+        peer.send(b"HTTP/1.1 200 OK\r\nContent-Type: %b\r\n\r\n{}\n" % LINES)
+
+    async with (
+        running(Origin(bare)) as origin,
+        proxied(local(origin.port), rulebook=BOOK, keys=a_world().sessions) as ours,
+        connected(ours.port) as client,
+    ):
+        client.send(get(b"/seal"))
+
+        assert (await client.response()).status == 502
+
+
+async def test_b16_a_stream_ends_behind_an_event_when_the_process_does() -> None:
+    world = a_world()
+    begun: asyncio.Future[Peer] = asyncio.get_running_loop().create_future()
+
+    async def script(peer: Peer, _: Origin) -> None:
+        await peer.request()
+        peer.send(b"HTTP/1.1 200 OK\r\nContent-Type: %b\r\n" % EVENTS)
+        peer.send(b"Transfer-Encoding: chunked\r\n\r\n8\r\ndata: 1\n\r\n1\r\n\n\r\n6\r\ndata: \r\n")
+        begun.set_result(peer)
+        await peer.reader.read()
+
+    async with (
+        running(Origin(script)) as origin,
+        proxied(local(origin.port), rulebook=BOOK, keys=world.sessions) as ours,
+        connected(ours.port) as client,
+    ):
+        client.send(b"GET /open HTTP/1.1\r\nHost: h\r\n\r\n")
+        await client.until(b"data: 1\n\n\r\n")
+        await begun
+        await ours.server.drain(5.0)
+
+        assert await client.rest() == b"0\r\n\r\n"
+
+
+def _post(*chunks: bytes, more: bytes = b"") -> bytes:
+    head = b"POST /send HTTP/1.1\r\nHost: h\r\nContent-Type: %b\r\n" % LINES
+    body = b"".join(b"%x\r\n%b\r\n" % (len(one), one) for one in chunks)
+    return head + b"Transfer-Encoding: chunked\r\n\r\n" + body + more
+
+
+async def test_e15_the_records_of_a_request_are_sealed_as_they_come() -> None:
+    arrived: asyncio.Queue[bytes] = asyncio.Queue()
+
+    async def script(peer: Peer, _: Origin) -> None:
+        await peer.head()
+        async for chunk in peer.chunks():
+            arrived.put_nowait(chunk)
+        peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+
+    async with (
+        running(Origin(script)) as origin,
+        proxied(local(origin.port), rulebook=BOOK, keys=a_world().sessions) as ours,
+        connected(ours.port) as client,
+    ):
+        client.send(_post(b'{"content":"%b"}\n{"conte' % CANARY))
+        first = await asyncio.wait_for(arrived.get(), PATIENCE)
+        client.send(b'f\r\nnt":"%b\r\n0\r\n\r\n' % b'x"}\n123456')
+        client.close()
+
+    assert json.loads(first)["content"].startswith("eyJ0eXAiOiJzeTEi")
+    assert CANARY not in first
+
+
+async def test_e15_a_record_of_a_request_that_fails_is_a_400_and_the_upload_is_cut() -> None:
+    arrived: asyncio.Queue[bytes] = asyncio.Queue()
+
+    async def script(peer: Peer, _: Origin) -> None:
+        await peer.head()
+        try:
+            async for chunk in peer.chunks():
+                arrived.put_nowait(chunk)
+            arrived.put_nowait(b"whole")
+        except (asyncio.IncompleteReadError, ConnectionError):
+            arrived.put_nowait(b"cut")
+            raise
+
+    fine, wrong = b'{"content":"%b"}\n' % CANARY, b'{"other":"%b"}\n' % CANARY
+    async with (
+        running(Origin(script)) as origin,
+        proxied(local(origin.port), rulebook=BOOK, keys=a_world().sessions) as ours,
+    ):
+        for chunks in ((fine, wrong), (wrong,), ()):
+            async with connected(ours.port) as client:
+                client.send(_post(*chunks[:-1]))
+                if chunks[:-1]:
+                    assert CANARY not in await asyncio.wait_for(arrived.get(), PATIENCE)
+                client.send(b"".join(b"%x\r\n%b\r\n" % (len(one), one) for one in chunks[-1:]))
+                client.send(b"0\r\n\r\n")
+                response = await client.response()
+                assert response.status == 400
+                assert CANARY not in response.raw
+        assert await asyncio.wait_for(arrived.get(), PATIENCE) == b"cut"
+
+    assert arrived.empty()
+    assert origin.connections == 1
+
+
+@dataclass
+class Body:
+    """A body that comes in one piece."""
+
+    data: bytes
+    arrived: int = 0
+
+    def take(self) -> None:
+        return None
+
+    async def read(self, limit: int) -> bytes:
+        raise NotImplementedError
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        yield self.data
+
+
+async def test_a_stream_that_has_failed_never_ends_well() -> None:
+    exchange = Exchange(
+        BOOK.decide("GET", canonical("/seal")), RequestHead("GET", "/seal", None, ())
+    )
+    head = ResponseHead(200, b"OK", ((b"Content-Type", LINES),))
+    blueprint = apply.choose_response(exchange, head)
+    assert blueprint is not None
+    message = apply.begin_stream(exchange, blueprint, head, "ndjson", 1000)
+
+    async def fail(_: Plan) -> Forwardable:
+        raise KeyUnavailable("store")
+
+    body = StreamedBody(Body(b'{"content":1}\n').chunks(), message, fail)
+    with pytest.raises(KeyUnavailable):
+        await body.prime()
+    with pytest.raises(ConnectionError):
+        _ = [piece async for piece in body.chunks()]
+    with pytest.raises(TypeError):
+        await body.read(1)
+
+
+def test_a_message_without_records_is_not_streamed() -> None:
+    head = RequestHead("GET", "/free", None, ())
+    passing = apply.pass_request(Exchange(BOOK.decide("GET", canonical("/free")), head))
+
+    with pytest.raises(TypeError):
+        StreamedBody(None, passing, None)  # type: ignore[arg-type]  # nothing is looked at

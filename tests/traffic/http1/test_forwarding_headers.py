@@ -1,0 +1,154 @@
+"""A14, A15, D13: what a hop says of itself and of the client."""
+
+from __future__ import annotations
+
+from ipaddress import ip_network
+
+import pytest
+
+from proxy.core.errors import LoopDetected
+from proxy.core.http.message import TELLING
+from proxy.traffic.http1.forwarding_headers import Hop, Peer, Places
+from proxy.traffic.http1.gate import RawRequest
+
+TRUSTED = (ip_network("10.0.0.0/8"), ip_network("fd00::/8"))
+PEER = Peer("10.1.2.3")
+Pair = tuple[bytes, bytes]
+
+
+def lines(
+    *headers: Pair, peer: Peer = PEER, host: bytes = b"h:1", version: tuple[int, int] = (1, 1)
+) -> list[bytes]:
+    hop = Hop("me", TRUSTED)
+    return list(hop.crossing(RawRequest("GET", "/", version, headers), peer, host).lines)
+
+
+def test_a_stranger_is_shown_as_the_socket_shows_it() -> None:
+    crossing = Hop("me", TRUSTED).crossing(
+        RawRequest("GET", "/", (1, 1), ((b"X-Forwarded-For", b"spoof"),)),
+        Peer("192.0.2.1", encrypted=True),
+        b"h",
+    )
+
+    assert crossing.dropped == TELLING
+    assert set(crossing.lines) == {
+        b"Via: 1.1 me",
+        b"X-Forwarded-For: 192.0.2.1",
+        b"X-Forwarded-Proto: https",
+        b"X-Forwarded-Host: h",
+    }
+    assert crossing.place == b"https://h"
+
+
+def test_without_an_address_or_a_host_none_is_made_up() -> None:
+    assert lines(peer=Peer(), host=b"", version=(1, 0)) == [
+        b"Via: 1.0 me",
+        b"X-Forwarded-Proto: http",
+    ]
+
+
+def test_the_word_of_a_trusted_proxy_stands_and_it_is_named_last() -> None:
+    told = (
+        (b"x-forwarded-for", b"1.1.1.1, 2.2.2.2"),
+        (b"X-Forwarded-For", b"3.3.3.3"),
+        (b"X-Forwarded-Proto", b"HTTPS"),
+        (b"X-Forwarded-Host", b"api.test"),
+        (b"Forwarded", b"for=1.1.1.1"),
+    )
+
+    crossing = Hop("me", TRUSTED).crossing(RawRequest("GET", "/", (1, 1), told), PEER, b"h")
+
+    assert list(crossing.lines) == [
+        b"Via: 1.1 me",
+        b"X-Forwarded-For: 1.1.1.1, 2.2.2.2, 3.3.3.3, 10.1.2.3",
+        b"Forwarded: for=1.1.1.1, for=10.1.2.3;proto=http",
+    ]
+    assert crossing.dropped == {b"x-forwarded-for", b"forwarded"}
+    assert crossing.place == b"https://api.test"
+
+
+def test_a_trusted_proxy_that_says_nothing_is_itself_the_client() -> None:
+    assert lines() == [
+        b"Via: 1.1 me",
+        b"X-Forwarded-For: 10.1.2.3",
+        b"X-Forwarded-Proto: http",
+        b"X-Forwarded-Host: h:1",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("address", "element"), [("fd00::1", b'for="[fd00::1]";proto=http'), ("10.0.0.9", b"10.0.0.9")]
+)
+def test_addresses_are_spelled_as_rfc_7239_says(address: str, element: bytes) -> None:
+    told = lines((b"Forwarded", b"for=x"), peer=Peer(address))
+
+    assert element in told[2]
+
+
+def test_a_trusted_proxy_that_names_no_host_adds_none() -> None:
+    assert lines(host=b"") == [
+        b"Via: 1.1 me",
+        b"X-Forwarded-For: 10.1.2.3",
+        b"X-Forwarded-Proto: http",
+    ]
+
+
+def test_a_peer_without_an_address_is_never_trusted() -> None:
+    crossing = Hop("me", TRUSTED).crossing(
+        RawRequest("GET", "/", (1, 1), ((b"X-Forwarded-For", b"1.1.1.1"),)), Peer(), b"h"
+    )
+
+    assert crossing.dropped == TELLING
+
+
+def test_a_mapped_address_is_its_ipv4_address() -> None:
+    told = lines((b"X-Forwarded-For", b"1.1.1.1"), peer=Peer("::ffff:10.0.0.1"))
+
+    assert told[1] == b"X-Forwarded-For: 1.1.1.1, ::ffff:10.0.0.1"
+
+
+def test_what_is_no_scheme_and_no_host_makes_no_place() -> None:
+    told = ((b"X-Forwarded-Proto", b"ftp"), (b"X-Forwarded-Host", b"a b"))
+
+    crossing = Hop("me", TRUSTED).crossing(RawRequest("GET", "/", (1, 1), told), PEER, b"h")
+
+    assert crossing.place == b"http://h"
+
+
+@pytest.mark.parametrize("via", [b"1.1 me", b"1.0 a, 1.1 me (x)", b"HTTP/1.1 me"])
+def test_a_request_that_was_here_is_a_loop(via: bytes) -> None:
+    with pytest.raises(LoopDetected):
+        Hop("me").refuse_loop(((b"Via", via),))
+
+
+@pytest.mark.parametrize("via", [b"1.1 other", b"1.1 menu", b"", b"me2"])
+def test_another_name_is_no_loop(via: bytes) -> None:
+    Hop("me").refuse_loop(((b"via", via), (b"X", b"me")))
+
+
+OWN = Places(frozenset({b"127.0.0.1:3000", b"backend"}), b"https://api.test")
+
+
+@pytest.mark.parametrize(
+    ("said", "seen"),
+    [
+        (b"http://127.0.0.1:3000/a?b#c", b"https://api.test/a?b#c"),
+        (b"HTTPS://BACKEND", b"https://api.test"),
+        (b"//backend/x", b"https://api.test/x"),
+        (b"http://backend?q", b"https://api.test?q"),
+        (b"/a", b"/a"),
+        (b"a//backend/", b"a//backend/"),
+        (b"http://other/", b"http://other/"),
+        (b"http://backend.evil/", b"http://backend.evil/"),
+        (b"http://backend@evil/", b"http://backend@evil/"),
+        (b"ftp://backend/", b"ftp://backend/"),
+    ],
+)
+def test_locations(said: bytes, seen: bytes) -> None:
+    assert OWN.as_seen(said) == seen
+
+
+def test_a_client_that_named_no_host_gets_the_location_as_it_is() -> None:
+    assert Places(frozenset({b"backend"}), b"http://").as_seen(b"http://backend/") == (
+        b"http://backend/"
+    )

@@ -1,0 +1,85 @@
+"""Heads that are known by their bytes: what is found is what reading them would find."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from proxy.traffic.http1 import fast_heads
+from proxy.traffic.http1.fast_heads import PlainHead, PlainResponse, read_plain, read_plain_response
+from proxy.traffic.http1.framing import request_framing
+from proxy.traffic.http1.head_cache import HELD, HELD_BYTES
+
+HEAD = b"POST /a/b?c=d HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\nX-Y: a b: c\r\n\r\n"
+GET = b"GET /a HTTP/1.1\r\nHost: h\r\n\r\n"
+
+
+def _heads() -> st.SearchStrategy[bytes]:
+    """Return heads that are alike: some differ in their length, some in more, some are broken."""
+    odd = b"|0|2|3|12|012|999999999|1234567890|12345678901|-1|+2| 2|2 |2, 2|\xb2|0x2|2\r"
+    lengths = st.sampled_from([*odd.split(b"|"), b"2\r\nContent-Length: 2"])
+    names = st.sampled_from([b"Content-Length", b"content-length", b"X-Content-Length"])
+    ends = st.sampled_from([b"\r\n\r\n", b"\r\nX: y\r\n\r\n", b"\r\n", b"\n\n", b"\r\n\r\n{}"])
+    starts = st.sampled_from([HEAD[:33], HEAD[:33] + b"X-Y: z\r\n", GET[:26]])
+    put = st.tuples(starts, names, lengths, ends).map(
+        lambda parts: b"%b%b: %b%b" % parts  # the name, and what stands for its length
+    )
+    return st.one_of(put, st.sampled_from([GET, GET + b"x", GET[:-1], HEAD, HEAD[:-3]]))
+
+
+@given(st.lists(_heads(), max_size=12))
+@example([HEAD, HEAD.replace(b": 2", b": 3"), HEAD.replace(b": 2", b": 34"), HEAD])
+@example([HEAD, HEAD.replace(b": 2", b": 2\r\nContent-Length: 3")])
+@example([HEAD, HEAD.replace(b": 2", b": 1234567890"), HEAD.replace(b": 2", b": ")])
+def test_what_is_found_is_what_would_be_read(heads: list[bytes]) -> None:
+    repeats = fast_heads.request_head_cache()
+    for data in heads:
+        found = repeats.find(data)
+        assert found == read_plain(data), data
+        if found is not None:
+            raw = found[0].raw
+            lengths = [value for name, value in raw.headers if name.lower() == b"content-length"]
+            told = {b"content-length": lengths} if lengths else {}
+            assert found[0].framing == request_framing(raw.version, told)
+
+
+@given(st.lists(_heads(), max_size=12))
+def test_what_is_found_of_responses_is_what_would_be_read(heads: list[bytes]) -> None:
+    repeats = fast_heads.response_head_cache()
+    for head in heads:
+        data = b"HTTP/1.1 200 OK\r\n" + head.partition(b"\r\n")[2]
+        assert repeats.find(data) == read_plain_response(data), data
+
+
+def _known(repeats: object, data: bytes) -> PlainHead | PlainResponse:
+    found = repeats.find(data)  # type: ignore[attr-defined]  # either of the two kinds
+    assert found is not None
+    head: PlainHead | PlainResponse = found[0]
+    return head
+
+
+def test_heads_that_differ_in_their_length_alone_share_a_precedent() -> None:
+    repeats = fast_heads.request_head_cache()
+    first = _known(repeats, HEAD)
+    assert _known(repeats, HEAD + b"{}") is first
+    other = _known(repeats, HEAD.replace(b": 2", b": 31"))
+    assert other is not first
+    assert other.precedent is first.precedent
+    assert _known(repeats, HEAD.replace(b"X-Y", b"X-Z")).precedent is not first.precedent
+    assert _known(repeats, GET) is _known(repeats, GET)
+
+
+@pytest.mark.parametrize(("others", "known"), [(HELD - 1, True), (HELD, False)])
+def test_few_heads_are_known(others: int, *, known: bool) -> None:
+    repeats = fast_heads.request_head_cache()
+    first = _known(repeats, GET)
+    for number in range(others):
+        _known(repeats, GET.replace(b"/a", b"/%d" % number))
+    assert (_known(repeats, GET) is first) == known
+
+
+def test_long_heads_are_not_known() -> None:
+    repeats = fast_heads.request_head_cache()
+    long = GET.replace(b": h", b": h\r\nCookie: " + b"c" * HELD_BYTES)
+    assert _known(repeats, long) is not _known(repeats, long)

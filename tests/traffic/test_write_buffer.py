@@ -1,0 +1,172 @@
+"""What is written in one turn of the loop is sent behind it, in order, and never lost by an end."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from typing import Any
+
+from proxy.traffic.downstream.fast_connection import PlainConnection
+from proxy.traffic.message_record import Record
+from proxy.traffic.write_buffer import Outbox, Sending
+
+from .ours import local, proxied
+from .wire import Origin, connected, eventually, running
+
+
+class Transport:
+    """What a connection sends through."""
+
+    def __init__(self, sent: list[tuple[str, bytes]], name: str) -> None:
+        self._sent = sent
+        self._name = name
+        self.closing = False
+
+    def write(self, data: bytes) -> None:
+        self._sent.append((self._name, data))
+
+    def is_closing(self) -> bool:
+        return self.closing
+
+
+class Connection(Sending):
+    def __init__(self, outbox: Outbox, transport: Any) -> None:  # noqa: ANN401 - a stand-in
+        super().__init__(outbox)
+        self._transport = transport
+
+    def write(self, data: bytes) -> None:
+        self._put(data)
+
+
+async def test_a_turn_is_sent_as_one_in_the_order_of_the_connections() -> None:
+    sent: list[tuple[str, bytes]] = []
+    outbox = Outbox(asyncio.get_running_loop())
+    one, other = (Connection(outbox, Transport(sent, name)) for name in ("one", "other"))
+    one.write(b"a")
+    other.write(b"b")
+    one.write(b"c")
+    assert sent == []
+    await asyncio.sleep(0)
+    assert sent == [("one", b"ac"), ("other", b"b")]
+    one.write(b"d")
+    await asyncio.sleep(0)
+    assert sent[2:] == [("one", b"d")]
+
+
+async def test_what_was_flushed_is_not_sent_again_and_an_end_swallows_the_rest() -> None:
+    sent: list[tuple[str, bytes]] = []
+    transport = Transport(sent, "one")
+    connection = Connection(Outbox(asyncio.get_running_loop()), transport)
+    connection.write(b"a")
+    connection.flush()
+    await asyncio.sleep(0)
+    assert sent == [("one", b"a")]
+    connection.write(b"b")
+    transport.closing = True
+    await asyncio.sleep(0)
+    assert len(sent) == 1
+
+
+async def test_a_message_is_reported_behind_its_answer_and_each_once() -> None:
+    sent: list[tuple[str, bytes]] = []
+    outbox = Outbox(asyncio.get_running_loop())
+    connection = Connection(outbox, Transport(sent, "one"))
+
+    def report(record: Record) -> None:
+        sent.append((record.request_id, b""))
+
+    connection.write(b"a")
+    outbox.report_behind(report, Record("first", "in"))
+    outbox.report_behind(report, Record("second", "in"))
+    assert sent == []
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert sent == [("one", b"a"), ("first", b""), ("second", b"")]
+    outbox.report_behind(report, Record("third", "in"))  # nothing waits to be sent
+    await asyncio.sleep(0)
+    assert sent[3:] == [("third", b"")]
+
+
+async def test_a_report_that_fails_keeps_no_other_from_being_told() -> None:
+    loop = asyncio.get_running_loop()
+    failed: list[object] = []
+    loop.set_exception_handler(lambda _, context: failed.append(context["exception"]))
+    told: list[str] = []
+    outbox = Outbox(loop)
+
+    def report(record: Record) -> None:
+        if record.request_id == "bad":
+            raise OSError
+        told.append(record.request_id)
+
+    for name in ("a", "bad", "b"):
+        outbox.report_behind(report, Record(name, "in"))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert told == ["a", "b"]
+    assert len(failed) == 1
+
+
+async def test_what_is_unreported_when_the_listener_closes_is_reported() -> None:
+    told: list[str] = []
+    outbox = Outbox(asyncio.get_running_loop())
+    outbox.report_behind(lambda one: told.append(one.request_id), Record("last", "in"))
+    outbox.report()
+    assert told == ["last"]
+
+
+async def test_a_half_closed_client_gets_the_answer_that_waits() -> None:
+    request = b"GET / HTTP/1.1\r\nHost: h\r\n\r\n"
+    async with running(Origin()) as origin, proxied(local(origin.port)) as ours:
+        for _ in range(20):
+            async with connected(ours.port) as client:
+                client.send(request)
+                client.writer.write_eof()
+                assert (await client.rest()).endswith(b"\r\n\r\nok")
+
+
+async def test_a_half_closed_client_that_lags_gets_the_answer_to_its_last_request() -> None:
+    request = b"GET / HTTP/1.1\r\nHost: h\r\n\r\n"
+    reply = b"HTTP/1.1 200 OK\r\nContent-Length: 30000\r\n\r\n" + bytes(30000)
+    loop = asyncio.get_running_loop()
+    async with running(Origin(reply=reply)) as origin, proxied(local(origin.port)) as ours:
+        with socket.socket() as client:
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            client.setblocking(False)  # noqa: FBT003 - the signature of the standard library
+            await loop.sock_connect(client, ("127.0.0.1", ours.port))
+            await eventually(lambda: ours.listener.connections)
+            (guest,) = ours.listener._guests._here
+            assert isinstance(guest, PlainConnection)
+            asked = 0
+            while not guest._paused:
+                await loop.sock_sendall(client, request)
+                asked += 1
+                await eventually(lambda: len(origin.seen) >= asked)  # noqa: B023 - called at once
+                await asyncio.sleep(0.005)
+            await loop.sock_sendall(client, request)
+            await eventually(lambda: guest._rest)
+            client.shutdown(socket.SHUT_WR)
+            await eventually(lambda: guest._ended)
+            answers = b""
+            async with asyncio.timeout(10):
+                while part := await loop.sock_recv(client, 1 << 20):
+                    answers += part
+    assert answers.count(b"HTTP/1.1 200 OK") == asked + 1
+
+
+async def test_many_clients_in_one_turn_get_each_their_own_answer() -> None:
+    async def echo(peer: Any, origin: Origin) -> None:  # noqa: ANN401 - a Peer
+        while True:
+            seen = await peer.request()
+            length = b"Content-Length: %d\r\n\r\n" % len(seen.target)
+            peer.send(b"HTTP/1.1 200 OK\r\n" + length + seen.target)
+
+    async def ask(port: int, number: int) -> None:
+        target = b"/%d" % number
+        async with connected(port) as client:
+            for _ in range(20):
+                client.send(b"GET %b HTTP/1.1\r\nHost: h\r\n\r\n" % target)
+                assert (await client.response()).body == target
+
+    async with running(Origin(script=echo)) as origin, proxied(local(origin.port)) as ours:
+        await asyncio.gather(*[ask(ours.port, number) for number in range(50)])
