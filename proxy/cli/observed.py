@@ -119,4 +119,4 @@ def _told(counted: _Counted, rule: tuple[str, str], direction: str) -> Iterator[
         outcome = labels["outcome"]
         yield f"{number} {f'refused: {outcome}' if _refuses(labels) else outcome}"
     for labels, number in mine(counted.values):
-        yield f"{number} values {labels['fate'].replace('_', ' ')}"
+        yield f"{number} values {labels['outcome'].replace('_', ' ')}"

@@ -104,16 +104,18 @@ async def _show(admin: AdminListener, output: _Output) -> None:
 
 def _lines(message: dict[str, Any], paint: _Paint) -> list[str]:
     at = datetime.fromtimestamp(message["at"], UTC).astimezone().strftime("%H:%M:%S")
-    fates = [f"{number} {fate.replace('_', ' ')}" for fate, number in message["fates"].items()]
+    outcomes = [
+        f"{number} {outcome.replace('_', ' ')}" for outcome, number in message["outcomes"].items()
+    ]
     if message["error"]:
-        fates.append(paint(_REFUSED, f"refused: {message['error']}"))
+        outcomes.append(paint(_REFUSED, f"refused: {message['error']}"))
     head = f"{message['method'] or '?'} {message['rule'] or 'no rule'}"
     if part := message.get("part"):
         way = _WAYS[message["direction"]]
-        ended, told = f"{part} {way}", ", ".join(fates) or "passed"
+        ended, told = f"{part} {way}", ", ".join(outcomes) or "passed"
     else:
         ended = f"{message['status']} {message['ms']} ms"
-        told = ", ".join(fates) or f"{message['sent']} B sent, {message['got']} B got"
+        told = ", ".join(outcomes) or f"{message['sent']} B sent, {message['got']} B got"
     lines = [f"{paint(_DIM, at)} {paint(_BOLD, head)} {ended}  {told}"]
     for side, title in _COLUMNS:
         # What a rule leaves as it was need not be told twice.

@@ -17,7 +17,7 @@ from .refusal import CannotInject
 from .shapes import Json, mapping, text
 from .wishes import InjectorSettings
 
-Outcome = Literal["injected", "unchanged", "disabled", "denied"]
+ReviewOutcome = Literal["injected", "unchanged", "disabled", "denied"]
 
 _VERSION: Final = "admission.k8s.io/v1"
 _KIND: Final = "AdmissionReview"
@@ -33,7 +33,7 @@ class Reviewed:
     """The review to send back, and what the log tells of it. Names are the cluster's, no secret."""
 
     answer: Json
-    outcome: Outcome
+    outcome: ReviewOutcome
     namespace: str
     problems: tuple[str, ...] = ()
 

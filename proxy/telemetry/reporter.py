@@ -12,7 +12,7 @@ from typing import Any, Final, Protocol
 
 from .logs.access_line import MessageLine, Refusal
 from .logs.logger import Logs
-from .metrics.message_counts import FATES, MOST_SERIES, MessageCounts
+from .metrics.message_counts import MOST_SERIES, OUTCOMES, MessageCounts
 from .metrics.samples import Labels, Samples
 from .metrics.table import (
     LINES_LOST,
@@ -119,12 +119,12 @@ class Tally:
             if direction not in told.get("observed", ""):
                 continue
             found = False
-            for fate in FATES:
-                if number := told.get(f"{before}would_be_{fate}"):
-                    found = found or fate != "unsealed"
-                    self._add(TRIAL_VALUES, (listener, rule, direction, fate), number)
-            outcome = _text(told, f"{before}would_fail") or ("changed" if found else "unchanged")
-            self._add(TRIALS, (listener, rule, direction, outcome))
+            for outcome in OUTCOMES:
+                if number := told.get(f"{before}would_be_{outcome}"):
+                    found = found or outcome != "unsealed"
+                    self._add(TRIAL_VALUES, (listener, rule, direction, outcome), number)
+            result = _text(told, f"{before}would_fail") or ("changed" if found else "unchanged")
+            self._add(TRIALS, (listener, rule, direction, result))
 
     def _refusal(self, line: MessageLine, refusal: Refusal) -> None:
         listener, (code, reason, direction) = line.listener, refusal

@@ -12,10 +12,10 @@ from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, Literal, NamedTuple
 
-from ..core.edits.edits import Fate
+from ..core.edits.edits import Outcome
 from .body_shapes import Flowing, shape, to_json
 from .logs.access_line import MessageLine
-from .metrics.message_counts import FATES
+from .metrics.message_counts import OUTCOMES
 
 LEASE_SECONDS: Final = 5.0
 MOST_PER_SECOND: Final = 20
@@ -90,14 +90,14 @@ class Tap:
         before: bytes | Flowing | None,
         after: bytes | Flowing | None,
         names: frozenset[str],
-        fates: Mapping[Fate, int],
+        outcomes: Mapping[Outcome, int],
     ) -> None:
         """Take the shape of a body before and after a rule changed it.
 
         What is part of a longer message is told at once, since its line may be hours away.
         """
         if passing.piece:
-            self._part(passing, self._sides(passing, before, after, names), fates)
+            self._part(passing, self._sides(passing, before, after, names), outcomes)
             return
         held = self._pending.get(passing.request_id)
         if held is None:
@@ -124,11 +124,13 @@ class Tap:
             "ms": round(line.duration_ms, 2),
             "sent": line.request_bytes,
             "got": line.response_bytes,
-            "fates": {fate: line.counts[fate] for fate in FATES if line.counts.get(fate)},
+            "outcomes": {
+                outcome: line.counts[outcome] for outcome in OUTCOMES if line.counts.get(outcome)
+            },
         }
         self._keep(told | (shapes or {}))
 
-    def _part(self, passing: Passing, sides: Sighting, fates: Mapping[Fate, int]) -> None:
+    def _part(self, passing: Passing, sides: Sighting, outcomes: Mapping[Outcome, int]) -> None:
         """Tell of a part of a message, and of what its request had been before it."""
         told: Sighting = {
             "listener": passing.listener,
@@ -141,12 +143,14 @@ class Tap:
             "got": 0,
         }
         if (request := self._pending.pop(passing.request_id, None)) is not None:
-            self._keep({**told, "part": "request", "direction": "request", "fates": {}, **request})
+            self._keep(
+                {**told, "part": "request", "direction": "request", "outcomes": {}, **request}
+            )
         if not self._take():
             self.missed += 1
             return
-        shown = {fate: fates[fate] for fate in FATES if fates.get(fate)}
-        part = {"part": passing.piece, "direction": passing.direction, "fates": shown}
+        shown = {outcome: outcomes[outcome] for outcome in OUTCOMES if outcomes.get(outcome)}
+        part = {"part": passing.piece, "direction": passing.direction, "outcomes": shown}
         self._keep(told | part | sides)
 
     def _sides(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Mapping
 
-from ..core.edits.edits import Fate
+from ..core.edits.edits import Outcome
 from ..core.errors import TrafficError, Unopened
 from ..core.explain.dry_run import Trial
 from ..core.http.message import Direction
@@ -39,12 +39,12 @@ class Record(MessageLine):
         self.refusal = None
         self.trace_id = ""
 
-    def count(self, fates: Mapping[Fate, int]) -> None:
-        """Add how many values met which fate; those of the response are told on their own too."""
-        for fate, number in fates.items():
-            self.counts[fate] = self.counts.get(fate, 0) + number
+    def count(self, outcomes: Mapping[Outcome, int]) -> None:
+        """Add how many values had which outcome; those of the response are also counted apart."""
+        for outcome, number in outcomes.items():
+            self.counts[outcome] = self.counts.get(outcome, 0) + number
             if self.direction == "response":
-                name = f"response_{fate}"
+                name = f"response_{outcome}"
                 self.counts[name] = self.counts.get(name, 0) + number
 
     def sending(self) -> None:
@@ -120,7 +120,7 @@ class Record(MessageLine):
 def told_of_trial(direction: Direction, trial: Trial) -> tuple[dict[str, int], dict[str, str]]:
     """Return as fields of an event what a rule would have done to a message."""
     before = "" if direction == "request" else "response_"
-    counts = {f"{before}would_be_{fate}": number for fate, number in trial.counts.items()}
+    counts = {f"{before}would_be_{outcome}": number for outcome, number in trial.counts.items()}
     told = {"observed": str(direction)}
     if trial.reason is not None:
         told[f"{before}would_fail"] = trial.reason

@@ -56,7 +56,7 @@ def checks(sessions: Sessions, keys: KeySettings) -> Iterator[Check]:
     kind = kind_of(keys)
     if store.breaker.state != "closed":
         yield Check("store", True, f"{kind} does not answer: {_GOES_ON[keys.mode]}", degraded=True)  # noqa: FBT003 - the check's own `ok`
-    elif kind == "redis" and not store.hears:
+    elif kind == "redis" and not store.subscribed:
         within = f"{keys.revocation_max_age:g} s"
         text = f"{kind} answers and is not heard: revocations arrive within {within}"
         yield Check("store", True, text, degraded=True)  # noqa: FBT003 - see above
@@ -139,13 +139,13 @@ def _count_due(sessions: Sessions, keys: KeySettings, samples: Samples) -> None:
 
 def _count_store(sessions: Sessions, kind: str, samples: Samples) -> None:
     store = sessions.store
-    asked = {"answered": store.answered, "failed": store.failed, "spared": store.spared}
+    asked = {"answered": store.answered, "failed": store.failed, "rejected": store.rejected}
     for result, number in asked.items():
-        samples.add(table.STORE_QUESTIONS, number, labels=(kind, result))
+        samples.add(table.STORE_OPERATIONS, number, labels=(kind, result))
     for state in ("closed", "open", "half-open"):
         samples.add(table.STORE_BREAKER, int(store.breaker.state == state), labels=(kind, state))
     samples.add(table.STORE_OPENED, store.breaker.opened, labels=(kind,))
-    samples.add(table.STORE_HEARS, int(store.hears), labels=(kind,))
+    samples.add(table.STORE_SUBSCRIBED, int(store.subscribed), labels=(kind,))
 
 
 def _lookups(sessions: Sessions) -> tuple[int, int]:

@@ -41,7 +41,7 @@ async def fleet(unopened: Subject) -> Fleet:
 
 async def heard(process: Process) -> None:
     """Let a process hear, or ask again where its store tells nothing."""
-    if process.store.hears:
+    if process.store.subscribed:
         await asyncio.sleep(0.2)
     else:
         process.time.advance(MAX_AGE)
@@ -106,7 +106,7 @@ async def test_keys_of_packages_are_erased_and_durable_sessions_are_not(fleet: F
     desk = Desk(two.sessions, lambda *_: None)
     answer = await desk.answer(Call("erase", SCOPE, latest_not_before(two.time())))
     assert answer.erased == (base64url.encode(decode(sealed).key_id.sid).decode(),)
-    if not two.store.hears:  # what the sidecar does for its own process
+    if not two.store.subscribed:  # what the sidecar does for its own process
         two.keys.changed(erased(answer.scope))
     await heard(one)
     with pytest.raises(OpenFailed, match="no-package"):

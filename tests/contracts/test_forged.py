@@ -209,7 +209,7 @@ async def test_what_anybody_publishes_only_makes_processes_ask_again(
     await one.sessions.open()
     text = await a_token(one)
     async with asyncio.timeout(10):
-        while not one.store.hears:  # noqa: ASYNC110 - Redis sets no event here
+        while not one.store.subscribed:  # noqa: ASYNC110 - Redis sets no event here
             await asyncio.sleep(0.02)
     for said in (named(), f"{named()}!", "!", "", "\xff", "x" * 100_000, f"{named()}!!"):
         await asyncio.to_thread(server.command, "PUBLISH", "sealyard:v1:changed", said)

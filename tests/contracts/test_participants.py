@@ -55,10 +55,10 @@ async def test_what_one_process_changes_the_other_finds(fleet: Fleet) -> None:
 
 async def test_a_change_is_heard_where_the_store_tells(fleet: Fleet) -> None:
     await fleet.people(0).change("alice", lambda one: one.add(a_key()))
-    await asyncio.sleep(0.2 if fleet.stores[1].hears else 0)
+    await asyncio.sleep(0.2 if fleet.stores[1].subscribed else 0)
 
     name = record_name(KEYRING.name_key, "alice")
-    assert (name in fleet.heard[1]) == (fleet.stores[1].hears and fleet.stores[1].shared)
+    assert (name in fleet.heard[1]) == (fleet.stores[1].subscribed and fleet.stores[1].shared)
 
 
 async def test_of_changes_at_the_same_time_none_is_lost(fleet: Fleet) -> None:

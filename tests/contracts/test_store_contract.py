@@ -238,7 +238,7 @@ async def test_others_are_told_of_a_note_where_they_should_be(subject: Subject) 
     await subject.store.note("p", b"other", 1, tell=True)
     await subject.store.note("p", b"", 0, tell=True)
     await asyncio.sleep(0.1)
-    assert told == (["p"] if other.hears else [])
+    assert told == (["p"] if other.subscribed else [])
 
 
 # --- what stands under a key id for a while -------------------------------------------------------
@@ -301,4 +301,4 @@ async def test_others_hear_of_what_is_erased(subject: Subject) -> None:
     await subject.store.get_or_create(an_offer(key="s1"))
     await subject.store.erase("n")
     await asyncio.sleep(0.1)
-    assert told == (["n!"] if other.hears else [])
+    assert told == (["n!"] if other.subscribed else [])

@@ -52,7 +52,7 @@ def a_part(name: str, text: str) -> str:
 
 
 def outcome(rule: Rule, body: str, target: str = "/api/messages", headers: Headers = ()) -> str:
-    """Return how a request is refused, or the fate of what it holds."""
+    """Return how a request is refused, or the outcome of what it holds."""
     method = "POST" if body else "GET"
     message = a_message(body, method=method, target=target, headers=headers or JSON_TYPE)
     try:

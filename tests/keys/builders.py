@@ -91,7 +91,7 @@ class SharedStore(MemoryStore):
     def __init__(self, clock: Callable[[], float], *, shared: bool = True) -> None:
         """Begin empty."""
         super().__init__(clock)
-        self.shared = self.hears = shared
+        self.shared = self.subscribed = shared
         self.listeners: list[Changed] = []
 
     async def open(self, changed: Changed) -> None:
@@ -175,11 +175,11 @@ class BrokenStore(HookedStore):
         *,
         hangs: bool = False,
         shared: bool = False,
-        hears: bool = False,
+        subscribed: bool = False,
     ) -> None:
         """Begin empty, as it stays."""
         super().__init__(Time())
-        self.shared, self.hears, self.hangs, self.reason = shared, hears, hangs, reason
+        self.shared, self.subscribed, self.hangs, self.reason = shared, subscribed, hangs, reason
         self.asked = 0
 
     async def before(self, operation: str) -> None:

@@ -134,7 +134,7 @@ async def test_what_passes_with_nothing_sealed_is_counted(tmp_path: Path) -> Non
                 assert status == 200
             assert (await process.event("message.handled", 2))["unsealed"] == 2
             (number,) = re.findall(
-                r'^sealyard_values_total\{.*fate="unsealed".*rule="counted"\} (\d+)',
+                r'^sealyard_values_total\{.*outcome="unsealed".*rule="counted"\} (\d+)',
                 await metrics(process),
                 re.MULTILINE,
             )

@@ -94,7 +94,7 @@ async def test_messages_of_all_workers_are_seen_by_shape_and_never_by_value(
         assert [row[1:] for row in one["client"][1:3]] == shown
         assert [row[2] for row in one["backend"]] == ["text", "sealed", "sealed", "text"]
         assert [row[1] for row in one["reader"]] == ["conversationId", "content", "note", "·"]
-        assert one["fates"] == {"sealed": 2, "opened": 2}
+        assert one["outcomes"] == {"sealed": 2, "opened": 2}
     assert canary not in watched.text
     assert "values" not in status
     assert len(status.get("workers", [status])) == workers

@@ -108,8 +108,8 @@ async def test_each_message_of_a_websocket_is_seen_as_it_passes(tmp_path: Path) 
     assert kinds(up["client"]) == [("content", "text"), ("·", "text")]
     assert kinds(up["backend"]) == kinds(down["answer"]) == [("content", "sealed"), ("·", "text")]
     assert down["reader"] == up["client"]
-    assert (up["rule"], up["fates"], down["fates"]) == ("talk", {"sealed": 1}, {"opened": 1})
-    assert (last["status"], last["fates"]) == (101, {"sealed": 2, "opened": 2})
+    assert (up["rule"], up["outcomes"], down["outcomes"]) == ("talk", {"sealed": 1}, {"opened": 1})
+    assert (last["status"], last["outcomes"]) == (101, {"sealed": 2, "opened": 2})
     assert "client" not in last
     assert canary not in watched.text
 
@@ -133,7 +133,7 @@ async def test_a_frame_is_seen_as_what_it_becomes(tmp_path: Path) -> None:
     assert seen["client"] == seen["reader"] == [[0, None, "body", None]]
     assert seen["backend"] == seen["answer"] == [[0, None, "frame", None]]
     assert (seen["sent"], seen["got"]) == (len(text), len(text))
-    assert seen["fates"] == {"sealed": 1, "opened": 1}
+    assert seen["outcomes"] == {"sealed": 1, "opened": 1}
     assert canary not in watched.text
 
 
@@ -155,9 +155,9 @@ async def test_a_form_that_is_sealed_while_it_passes_shows_nothing_of_its_parts(
     assert form["client"] == form["backend"] == [[0, None, "form", None]]
     end = pieces.pop()
     assert {one["part"] for one in pieces} == {"piece"}
-    assert sum(one["fates"].get("sealed", 0) for one in pieces) == 1
+    assert sum(one["outcomes"].get("sealed", 0) for one in pieces) == 1
     assert {row[2] for one in pieces for row in one["client"] + one["backend"]} == {"body"}
-    assert (end["status"], end["fates"]) == (200, {"sealed": 1})
+    assert (end["status"], end["outcomes"]) == (200, {"sealed": 1})
     assert canary not in watched.text
 
 
@@ -180,7 +180,7 @@ async def test_records_of_a_stream_are_seen_one_by_one(tmp_path: Path) -> None:
     end = next(one for one in seen if one.get("part") is None)
     parts = [one for one in seen if one is not end]
     assert {one["part"] for one in parts} == {"piece"}
-    assert sum(one["fates"].get("sealed", 0) for one in parts) == 3
-    assert sum(one["fates"].get("opened", 0) for one in parts) == 3
-    assert (end["status"], end["fates"]) == (200, {"sealed": 3, "opened": 3})
+    assert sum(one["outcomes"].get("sealed", 0) for one in parts) == 3
+    assert sum(one["outcomes"].get("opened", 0) for one in parts) == 3
+    assert (end["status"], end["outcomes"]) == (200, {"sealed": 3, "opened": 3})
     assert canary not in watched.text

@@ -43,7 +43,7 @@ async def test_a_message_is_told_with_the_shapes_of_its_three_columns() -> None:
     assert told["client"] == told["reader"] == [[0, "content", "text", 2]]
     assert told["backend"] == told["answer"] == [[0, "content", "sealed", 8]]
     assert (told["client_bytes"], told["backend_bytes"]) == (16, 22)
-    assert told["fates"] == {"sealed": 1}
+    assert told["outcomes"] == {"sealed": 1}
     assert (told["rule"], told["method"], told["status"], told["ms"]) == ("send", "POST", 201, 1.23)
     assert (told["sent"], told["got"]) == (30, 40)
     assert tap.look()["messages"] == []
@@ -120,10 +120,10 @@ async def test_a_message_of_a_websocket_is_told_at_once_with_what_became_of_its_
     tap.body(passing(piece="message", direction="response"), sent[1], sent[0], NAMES, {"opened": 1})
 
     up, down = tap.look()["messages"]
-    assert (up["part"], up["direction"], up["fates"]) == ("message", "request", {"sealed": 1})
+    assert (up["part"], up["direction"], up["outcomes"]) == ("message", "request", {"sealed": 1})
     assert up["client"] == [[0, "content", "text", 2]]
     assert up["backend"] == [[0, "content", "sealed", 8]]
-    assert (down["direction"], down["fates"]) == ("response", {"opened": 1})
+    assert (down["direction"], down["outcomes"]) == ("response", {"opened": 1})
     assert down["reader"] == up["client"]
     assert "answer" not in up
     assert (up["status"], up["error"], up["ms"]) == (None, None, None)

@@ -58,7 +58,7 @@ async def test_a_shared_store_that_answers_and_is_heard_is_well() -> None:
 
 async def test_a_redis_that_is_not_heard_says_how_late_revocations_are() -> None:
     store = SharedStore(Time())
-    store.hears = False
+    store.subscribed = False
     check = the_checks(a_world(store=store), the_keys())["store"]
     assert (check.ok, check.degraded, "within 30 s" in check.detail) == (True, True, True)
     assert not the_checks(a_world(store=store), the_keys("sqlite:/keys.db"))["store"].degraded
@@ -70,7 +70,7 @@ async def test_a_redis_that_is_not_heard_says_how_late_revocations_are() -> None
 async def test_a_store_that_is_down_says_which_kind_goes_on_and_stays_ready(
     mode: SessionMode, said: str
 ) -> None:
-    world = a_world(store=BrokenStore(shared=True, hears=True), mode=mode)
+    world = a_world(store=BrokenStore(shared=True, subscribed=True), mode=mode)
     keys = the_keys(mode=mode)
     for _ in range(3):
         world.sessions.store.breaker.failed(slow=False)
@@ -93,7 +93,7 @@ async def test_hits_and_misses_are_told_apart() -> None:
     assert samples.value(table.LOOKUPS, "hit") == 3
     assert samples.value(table.LOOKUPS, "miss") == 1
     assert session_facts.status(world.sessions)["session_hit_ratio"] == 0.75
-    assert samples.value(table.STORE_QUESTIONS, "redis", "answered") == 1
+    assert samples.value(table.STORE_OPERATIONS, "redis", "answered") == 1
 
 
 async def test_the_use_of_each_kek_is_shown_by_its_id() -> None:

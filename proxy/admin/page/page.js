@@ -186,7 +186,7 @@ function show() {
   while (list.children.length > KEPT) list.lastChild.remove();
 }
 function message(m) {
-  const f = m.fates, what = make('div', 'what');
+  const f = m.outcomes, what = make('div', 'what');
   const at = make('time', '', new Date(m.at * 1000).toLocaleTimeString('en-GB'));
   what.append(at, make('strong', 'mono', m.method || '?'), make('span', '', m.rule === null || m.rule === undefined ? 'no rule' : m.rule));
   const tag = (n, kind, word) => { if (n) what.append(make('span', 'tag ' + kind, n + ' ' + word)); };

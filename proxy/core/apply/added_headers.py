@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from ..edits.edits import Fate
+from ..edits.edits import Outcome
 from ..http.cache_control import for_its_client, forbids_recoding
 from ..http.message import Headers, RequestHead, ResponseHead
 
@@ -14,7 +14,7 @@ UNREAD: Headers = ((b"Sealyard-Unread", b"1"),)
 _NOSNIFF = (b"X-Content-Type-Options", b"nosniff")
 
 
-def request_marks(head: RequestHead, counts: Mapping[Fate, int]) -> Headers:
+def request_marks(head: RequestHead, counts: Mapping[Outcome, int]) -> Headers:
     """Return what a request gains: nobody behind Sealyard may recode what it sealed."""
     if "sealed" in counts and not forbids_recoding(head.told):
         return (_NO_TRANSFORM,)
@@ -23,7 +23,7 @@ def request_marks(head: RequestHead, counts: Mapping[Fate, int]) -> Headers:
 
 def response_marks(
     head: ResponseHead,
-    counts: Mapping[Fate, int],
+    counts: Mapping[Outcome, int],
     varies: tuple[bytes, ...],
     *,
     opaque: bool,

@@ -14,7 +14,7 @@ from ..compiled.block import JOSE, Blueprint
 from ..crypto.session_cipher import Session
 from ..crypto.token import Token
 from ..edits.edit_types import PieceEdit
-from ..edits.edits import AtHand, Change, Fate, OpenEdit, SealEdit
+from ..edits.edits import AtHand, Change, OpenEdit, Outcome, SealEdit
 from ..edits.head_values import HeadEdit, with_changes
 from ..edits.key_needs import Keys
 from ..edits.splice import splice
@@ -85,14 +85,14 @@ __all__ = [
 
 @dataclass(slots=True)
 class Applied:
-    """A message that may be forwarded, how many values met which fate, and who opened them.
+    """A message that may be forwarded, how many values had which outcome, and who opened them.
 
     `proven` are the sessions with which tags have verified, worth keeping in a cache, and how many
     values each has opened; `unopened` are tokens that did not open and may stay.
     """
 
     forwardable: Forwardable
-    counts: Mapping[Fate, int]
+    counts: Mapping[Outcome, int]
     proven: Mapping[Session, int]
     unopened: tuple[Unopened, ...] = ()
 
@@ -173,10 +173,10 @@ def begin_stream(
     )
 
 
-def _foreseen(takers: Iterable[Blueprint]) -> dict[Fate, int]:
+def _foreseen(takers: Iterable[Blueprint]) -> dict[Outcome, int]:
     """Return what a message is marked by of whose values nothing is known yet."""
     blocks = [one.block for one in takers]
-    counts: dict[Fate, int] = {}
+    counts: dict[Outcome, int] = {}
     if any(one.encrypt for one in blocks):
         counts["sealed"] = 1
     if any(one.decrypt for one in blocks):
@@ -220,7 +220,7 @@ def _apply_single(plan: Plan, keys: Keys, now: float) -> Applied:
         error.unopened = tuple(at_hand.unopened)
         raise
     text, session = change.text, change.session
-    counts: dict[Fate, int] = {change.fate: 1}
+    counts: dict[Outcome, int] = {change.outcome: 1}
     head, body = plan.head, plan.body
     if type(head) is RequestHead:
         marks = request_marks(head, counts)
@@ -234,7 +234,7 @@ def _apply_single(plan: Plan, keys: Keys, now: float) -> Applied:
         body,
         changed=text is not None,
         ruled=plan.ruled,
-        private=change.fate == "opened",
+        private=change.outcome == "opened",
         marks=marks,
     )
     proven = {} if session is None else {session: 1}
@@ -247,7 +247,7 @@ class _Done:
     __slots__ = ("beside", "changes", "counts", "failed", "head_changes", "proven")
 
     def __init__(self) -> None:
-        self.counts: dict[Fate, int] = {}
+        self.counts: dict[Outcome, int] = {}
         self.proven: dict[Session, int] = {}
         self.changes: list[Change] = []
         self.beside: dict[Change, None] = {}  # more than one value may ask for the same
@@ -266,8 +266,8 @@ class _Done:
                 # The others are tried all the same: else the time would tell which of many it was.
                 self.failed = self.failed or error
                 continue
-            fate, session = change.fate, change.session
-            counts[fate] = counts.get(fate, 0) + 1
+            outcome, session = change.outcome, change.session
+            counts[outcome] = counts.get(outcome, 0) + 1
             if session is not None:
                 proven[session] = proven.get(session, 0) + 1
             if change.text is not None:
@@ -341,9 +341,9 @@ def _in_parts(plan: Plan, head: Head) -> Forwardable:
     )
 
 
-def _framed(plan: Plan, begun: Begun, head: Head, counts: dict[Fate, int]) -> Forwardable:
+def _framed(plan: Plan, begun: Begun, head: Head, counts: dict[Outcome, int]) -> Forwardable:
     """Return a message whose body becomes a frame or comes out of one, now or while it passes."""
-    counts[begun.fate] = counts.get(begun.fate, 0) + 1
+    counts[begun.outcome] = counts.get(begun.outcome, 0) + 1
     body, flow = None if plan.flows else plan.body, begun.flow
     if flow is not None and body is not None:
         body, flow = flow.feed(body) + flow.end(), None
@@ -379,7 +379,7 @@ def _new_media_type(plan: Plan) -> str | None:
     return None
 
 
-def _marks(plan: Plan, counts: Mapping[Fate, int]) -> Headers:
+def _marks(plan: Plan, counts: Mapping[Outcome, int]) -> Headers:
     head = plan.head
     if type(head) is RequestHead:
         return request_marks(head, counts)

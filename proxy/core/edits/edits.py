@@ -36,7 +36,7 @@ def expiry(now: float, expires: int) -> int:
 
 
 Shape = Literal["json", "body", "text", "value"]
-Fate = Literal[
+Outcome = Literal[
     "sealed", "opened", "already_sealed", "plain", "kept", "in_markup", "cut", "unsealed", "unread"
 ]
 """What became of a value. `in_markup`: it opens, and stays sealed where markup cannot hold it. Of
@@ -59,7 +59,7 @@ class Change:
     start: int
     end: int
     text: bytes | None
-    fate: Fate
+    outcome: Outcome
     session: Session | None = None
     also: tuple[Change, ...] = ()
 

@@ -12,7 +12,7 @@ from ..crypto.token import Token
 from ..errors import ForbiddenValue, OpenFailed
 from ..http.digests import Digests
 from ..rules.model import Block, Item
-from .edits import AtHand, Fate, OpenEdit, expiry
+from .edits import AtHand, OpenEdit, Outcome, expiry
 
 
 class Flow(Protocol):
@@ -86,7 +86,7 @@ class Begun(NamedTuple):
 
     flow: Flow | None
     media_type: str | None
-    fate: Fate
+    outcome: Outcome
     session: Session | None = None
 
 

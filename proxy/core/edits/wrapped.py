@@ -50,9 +50,9 @@ class CarriedEdit(NamedTuple):
         change = self.edit.carry_out(keys, block, now)
         start, end = self.at(change.start), self.at(change.end)
         if change.text is None:
-            return Change(start, end, None, change.fate, change.session)
+            return Change(start, end, None, change.outcome, change.session)
         try:
-            return Change(start, end, self.spell(change.text), change.fate, change.session)
+            return Change(start, end, self.spell(change.text), change.outcome, change.session)
         except OpenFailed:
             # A text that has no spelling here is as good as one that does not open.
             if type(self.edit) is OpenEdit and not block.keep_unopened:

@@ -17,7 +17,7 @@ from ..compiled.rule_table import Decision
 from ..crypto.secret import KEY_BYTES, SessionKey
 from ..crypto.session_cipher import Session
 from ..crypto.token import ASSUMED_KEK_ID
-from ..edits.edits import Fate
+from ..edits.edits import Outcome
 from ..edits.key_needs import Keys, Needs
 from ..planning.exchange import Exchange
 
@@ -25,12 +25,12 @@ _SID_REST = bytes(8)
 
 
 class Trial(NamedTuple):
-    """What a rule would do to one message: how many values would meet which fate.
+    """What a rule would do to one message: how many values would have which outcome.
 
     `reason` says why the message would be refused; None where it would not.
     """
 
-    counts: Mapping[Fate, int]
+    counts: Mapping[Outcome, int]
     reason: str | None = None
 
 

@@ -92,8 +92,8 @@ class GuardedStore:
         self._pid = os.getpid()
         self._places = asyncio.Semaphore(QUESTIONS)
         self.breaker = Breaker(clock)
-        self.answered = self.failed = self.spared = 0
-        """How many questions were answered, failed, or were not asked while the store rests."""
+        self.answered = self.failed = self.rejected = 0
+        """Operations that were answered, that failed, and that the circuit breaker rejected."""
 
     @property
     def shared(self) -> bool:
@@ -101,9 +101,9 @@ class GuardedStore:
         return self._store.shared
 
     @property
-    def hears(self) -> bool:
-        """Whether what other processes change is heard as it happens."""
-        return self._store.hears
+    def subscribed(self) -> bool:
+        """Whether changes by other processes arrive at once."""
+        return self._store.subscribed
 
     @property
     def room(self) -> Room | None:
@@ -179,7 +179,7 @@ class GuardedStore:
 
     async def _ask_now(self, question: Callable[[], Awaitable[_T]]) -> _T:
         if not self.breaker.admits():
-            self.spared += 1
+            self.rejected += 1
             raise StoreFailed("store-resting")
         try:
             async with asyncio.timeout(self._timeout):

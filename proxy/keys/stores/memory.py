@@ -42,7 +42,7 @@ class MemoryStore:
     """
 
     shared = False
-    hears = False
+    subscribed = False
 
     def __init__(self, clock: Callable[[], float], *, max_records: int = MAX_RECORDS) -> None:
         """Begin empty."""

@@ -24,7 +24,7 @@ class SqliteStore:
     """
 
     shared = True
-    hears = False
+    subscribed = False
 
     def __init__(self, path: Path, clock: Callable[[], float]) -> None:
         """Touch nothing yet."""

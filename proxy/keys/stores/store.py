@@ -102,8 +102,8 @@ class Store(Protocol):
         ...
 
     @property
-    def hears(self) -> bool:
-        """Whether what others change is heard as it happens; else it is found when asked again."""
+    def subscribed(self) -> bool:
+        """Whether changes by other processes arrive at once; else they are read later."""
         ...
 
     @property

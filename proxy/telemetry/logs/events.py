@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from typing import Final, get_args
 
-from ...core.edits.edits import Fate
+from ...core.edits.edits import Outcome
 from .event_keys import Event
 from .key_events import KEY_EVENTS
 
-_OUTCOMES: Final = get_args(Fate)
+_OUTCOMES: Final = get_args(Outcome)
 _DRY_RUN_KEYS: Final = (
     "observed",
     *(f"would_be_{outcome}" for outcome in _OUTCOMES),

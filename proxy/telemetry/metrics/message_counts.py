@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from time import time
 from typing import Final
 
-from ...core.edits.edits import Fate
+from ...core.edits.edits import Outcome
 from ..logs.access_line import MessageLine
 from .samples import WIDTH, Exemplars, Labels, TraceExemplar, Values
 from .table import (
@@ -25,7 +25,7 @@ from .table import (
 MOST_SERIES: Final = 5000
 """Of one metric; what comes above (rules renamed by many reloads) is counted as `other`."""
 
-FATES: Final[tuple[Fate, ...]] = (
+OUTCOMES: Final[tuple[Outcome, ...]] = (
     "sealed",
     "opened",
     "already_sealed",
@@ -162,12 +162,12 @@ def _values(
     counted: Mapping[str, int], listener: str, rule: str
 ) -> Iterator[tuple[Metric, Values, Labels]]:
     """Yield values by direction: counted are those of both, and those of the response."""
-    for fate in FATES:
-        back = counted.get(f"response_{fate}", 0)
+    for outcome in OUTCOMES:
+        back = counted.get(f"response_{outcome}", 0)
         if back:
-            yield VALUES, (back,), (listener, rule, "response", fate)
-        if (number := counted.get(fate, 0)) > back:
-            yield VALUES, (number - back,), (listener, rule, "request", fate)
+            yield VALUES, (back,), (listener, rule, "response", outcome)
+        if (number := counted.get(outcome, 0)) > back:
+            yield VALUES, (number - back,), (listener, rule, "request", outcome)
 
 
 def _in_seconds(counts: list[int], milliseconds: float) -> Values:

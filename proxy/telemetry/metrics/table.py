@@ -1,7 +1,7 @@
-"""The table of metrics: what is not declared here is not counted.
+"""The table of metrics: only what is declared here is counted.
 
 Labels are bounded: listeners, rules, codes and reasons come from the configuration and the code,
-never from a message. The reference page of metrics is made from this table.
+never from a message. The reference page of metrics is generated from this table.
 """
 
 from __future__ import annotations
@@ -13,15 +13,15 @@ Kind = Literal["counter", "gauge", "histogram", "latest", "soonest"]
 
 _MILLISECONDS: Final = (0.5, 1, 2.5, 5, 10, 25, 50, 100, 250, 500)
 SECONDS: Final = (*(each / 1000 for each in _MILLISECONDS), 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
-"""The upper ends of the buckets of durations."""
+"""Upper bounds of the buckets of duration histograms, in seconds."""
 
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """One metric: counters and histograms are summed over workers for ever, gauges while alive.
+    """One metric. Counters and histograms sum all workers, also dead ones; gauges sum live ones.
 
-    Of `latest`, a time, the highest counts, also of workers that are gone; of `soonest` the lowest,
-    of those that are alive. For a scraper both are gauges.
+    `latest`, a time, is the highest of all workers, also dead ones; `soonest` the lowest of the
+    live ones. Both are exposed as gauges.
     """
 
     name: str
@@ -34,64 +34,64 @@ MESSAGES: Final = Metric(
     "sealyard_messages_total",
     "counter",
     ("listener", "rule", "outcome"),
-    "Messages: `forwarded`, `refused` by Sealyard, or `aborted` by the client. `rule` is empty"
-    " where no rule matched. Every rule in force has a series from the start, so that one that"
-    " matches nothing shows.",
+    "Messages, by outcome: `forwarded`, `refused` by Sealyard, or `aborted` by the client. `rule`"
+    " is empty if no rule matched. Every rule in force has a series from the start, so a rule that"
+    " matches nothing is visible.",
 )
 RULE_MATCHED: Final = Metric(
     "sealyard_rule_last_matched_timestamp_seconds",
     "latest",
     ("listener", "rule"),
-    "When the rule last took a message, in seconds since 1970; 0 where it has not since the start.",
+    "When the rule last matched a message, in seconds since 1970; 0 if it has not since the start.",
 )
 VALUES: Final = Metric(
     "sealyard_values_total",
     "counter",
-    ("listener", "rule", "direction", "fate"),
-    "Values by what became of them: `sealed`, `opened`, `already_sealed`, `plain` (passed as they"
-    " were), `kept` (did not open and stayed), `in_markup` (stayed since markup cannot hold them"
-    " where they stand), `cut` (cut tokens); messages or records of which nothing was sealed,"
-    " since all that their block seals is optional: `unsealed`; and responses with something sealed"
-    " in them that fit no block: `unread`.",
+    ("listener", "rule", "direction", "outcome"),
+    "Values, by outcome: `sealed`, `opened`, `already_sealed`, `plain` (passed unchanged), `kept`"
+    " (did not open, passed as a token), `in_markup` (passed as a token, because markup cannot"
+    " hold the value in that place), `cut` (truncated tokens). Also messages or records of which"
+    " nothing was sealed, because all that their block seals is optional: `unsealed`; and"
+    " responses that contain something sealed and fit no block: `unread`.",
 )
 TRIALS: Final = Metric(
     "sealyard_trials_total",
     "counter",
     ("listener", "rule", "direction", "outcome"),
     "Messages of rules in mode `observe`, by what the rule would have done: `changed`, `unchanged`"
-    " (it found nothing to change), or the reason why it would have refused.",
+    " (it found nothing to change), or the reason for which it would have refused the message.",
 )
 TRIAL_VALUES: Final = Metric(
     "sealyard_trial_values_total",
     "counter",
-    ("listener", "rule", "direction", "fate"),
-    "Values that rules in mode `observe` would have changed, by what would have become of them.",
+    ("listener", "rule", "direction", "outcome"),
+    "Values that rules in mode `observe` would have changed, by the outcome they would have had.",
 )
 UNCOVERED: Final = Metric(
     "sealyard_uncovered_messages_total",
     "counter",
     ("listener", "method", "shape", "request_type", "response_type"),
     "Messages with a body, and WebSockets, that no rule covers, on listeners with a rule in mode"
-    " `observe`, by the shape of their path and the kinds of their bodies.",
+    " `observe`, by the shape of their path and the types of their bodies.",
 )
 REFUSALS: Final = Metric(
     "sealyard_refusals_total",
     "counter",
     ("listener", "rule", "direction", "code"),
-    "Messages that Sealyard refused, by the code that the client got.",
+    "Messages that Sealyard refused, by the error code in the response.",
 )
 REFUSAL_REASONS: Final = Metric(
     "sealyard_refusal_reasons_total",
     "counter",
     ("listener", "code", "reason"),
-    "The same refusals by the reason that the log gives; of `open-failed` it is why nothing opened,"
-    " which no client is told.",
+    "The same refusals, by the reason in the log. For `open-failed` it says why a value did not"
+    " open, which responses do not say.",
 )
 UPSTREAM_ERRORS: Final = Metric(
     "sealyard_upstream_errors_total",
     "counter",
     ("listener", "code", "reason"),
-    "Messages that failed for want of a usable answer of the backend, by the log's reason.",
+    "Messages that failed because the backend gave no usable response, by the reason in the log.",
 )
 REQUEST_BYTES: Final = Metric(
     "sealyard_request_bytes_total", "counter", ("listener",), "Bytes of request bodies received."
@@ -103,70 +103,73 @@ REQUEST_DURATION: Final = Metric(
     "sealyard_request_duration_seconds",
     "histogram",
     ("listener",),
-    "From the head of a request to the end of its answer.",
+    "Time from the head of a request to the end of its response.",
 )
 UPSTREAM_DURATION: Final = Metric(
     "sealyard_upstream_duration_seconds",
     "histogram",
     ("listener",),
-    "From sending a request upstream to the head of the response.",
+    "Time from sending a request upstream to the head of the response.",
 )
 STORE_ERRORS: Final = Metric(
     "sealyard_store_errors_total",
     "counter",
     ("store", "reason"),
-    "Times that the store did not answer as it should.",
+    "Failed or invalid responses of the store.",
 )
 CLIENT_CONNECTIONS: Final = Metric(
-    "sealyard_client_connections", "gauge", ("listener",), "Clients that are connected."
+    "sealyard_client_connections", "gauge", ("listener",), "Connected clients."
 )
 UPSTREAM_CONNECTIONS: Final = Metric(
     "sealyard_upstream_connections",
     "gauge",
     ("listener", "state"),
-    "Connections to the backend, `busy` and `idle`.",
+    "Connections to the backend, by state: `busy` or `idle`.",
 )
 SESSIONS: Final = Metric(
-    "sealyard_sessions_cached", "gauge", ("use",), "Session keys at hand, for `sealing`, `opening`."
+    "sealyard_sessions_cached",
+    "gauge",
+    ("use",),
+    "Cached session keys, for `sealing` and `opening`.",
 )
 SESSION_CREATED: Final = Metric(
     "sealyard_session_created_timestamp_seconds",
     "soonest",
     (),
-    "When the oldest session key that seals was made, in seconds since 1970; none while none is at"
-    " hand.",
+    "When the oldest cached session key that seals was made, in seconds since 1970; absent if"
+    " none is cached.",
 )
 SESSION_DUE: Final = Metric(
     "sealyard_session_due_timestamp_seconds",
     "soonest",
     (),
-    "When the first of the session keys that seal reaches its soft end and makes room for another,"
-    " in seconds since 1970.",
+    "When the first of the session keys that seal reaches its soft end and is replaced by a new"
+    " one, in seconds since 1970.",
 )
 SESSION_EXPIRY: Final = Metric(
     "sealyard_session_expiry_timestamp_seconds",
     "soonest",
     (),
-    "When the first of them reaches its hard end, after which nobody opens what it sealed, in"
-    " seconds since 1970; ephemeral sessions alone have one.",
+    "When the first of them reaches its hard end, after which what it sealed cannot be opened, in"
+    " seconds since 1970; only ephemeral sessions have one.",
 )
 LOOKUPS: Final = Metric(
     "sealyard_session_lookups_total",
     "counter",
     ("result",),
-    "Messages that needed session keys: `hit` had them at hand, `miss` had to ask the store first.",
+    "Messages that needed session keys: `hit` (all were cached) or `miss` (the store was queried).",
 )
 KEK_OPENED: Final = Metric(
     "sealyard_kek_opened_total",
     "counter",
     ("kek",),
-    "Values that opened under each KEK, and keys of ephemeral sessions that it unwrapped.",
+    "Values opened under each KEK, and keys of ephemeral sessions that it unwrapped.",
 )
 KEK_OPENED_AT: Final = Metric(
     "sealyard_kek_last_opened_timestamp_seconds",
     "latest",
     ("kek",),
-    "When something last opened under each KEK, in seconds since 1970.",
+    "When something was last opened under each KEK, in seconds since 1970.",
 )
 KEK_CREATED: Final = Metric(
     "sealyard_kek_created_timestamp_seconds",
@@ -184,10 +187,10 @@ KEYRING_STATE: Final = Metric(
     "sealyard_keyring_state",
     "gauge",
     ("state",),
-    "Processes for whose keyring something is not as it should be: its file is `older` than what is"
-    " in use, the fleet is ahead of it (`behind`), another of the same generation differs"
-    " (`forked`), another keyring is used in the same store (`mismatch`), the store's word of it is"
-    " forged (`unverified`).",
+    "Processes whose keyring has a problem: its file is `older` than the keyring in use, other"
+    " processes have a newer one (`behind`), another of the same generation differs (`forked`),"
+    " another keyring is used in the same store (`mismatch`), or the store's record of it does not"
+    " verify (`unverified`).",
 )
 KEK_STATE: Final = Metric(
     "sealyard_kek_state",
@@ -202,56 +205,57 @@ REVOCATIONS: Final = Metric(
     "sealyard_revocations_total",
     "counter",
     ("kept",),
-    "Revocations by the admin API: kept in the `keyring`, in the `store` alone, or by `process`"
-    " alone, which forgets it when it ends. What the audit log does not take is not kept in the"
-    " keyring.",
+    "Revocations by the admin API, by where they are kept: in the `keyring`, only in the `store`,"
+    " or only in the `process`, which forgets them when it ends. A revocation that cannot be"
+    " written to the audit log is not kept in the keyring.",
 )
-STORE_QUESTIONS: Final = Metric(
-    "sealyard_store_questions_total",
+STORE_OPERATIONS: Final = Metric(
+    "sealyard_store_operations_total",
     "counter",
     ("store", "result"),
-    "Questions to the store: `answered`, `failed`, or `spared` while it was left alone.",
+    "Operations of the store, by result: `answered`, `failed`, or `rejected` by the circuit"
+    " breaker.",
 )
 STORE_BREAKER: Final = Metric(
     "sealyard_store_breaker",
     "gauge",
     ("store", "state"),
-    "Processes whose circuit breaker is `closed` (all is well), `open` (the store is left alone) or"
-    " `half-open` (one question tries it).",
+    "Processes whose circuit breaker is `closed` (normal operation), `open` (operations are"
+    " rejected) or `half-open` (one operation is tried).",
 )
 STORE_OPENED: Final = Metric(
     "sealyard_store_breaker_opened_total",
     "counter",
     ("store",),
-    "Times that a circuit breaker opened.",
+    "Times a circuit breaker opened.",
 )
-STORE_HEARS: Final = Metric(
-    "sealyard_store_hears",
+STORE_SUBSCRIBED: Final = Metric(
+    "sealyard_store_subscribed",
     "gauge",
     ("store",),
-    "Processes that hear at once what others rotate and revoke; the rest find out within"
-    " `revocation_max_age`.",
+    "Processes that are subscribed to the store's changes, so that rotations and revocations by"
+    " other processes reach them at once. They reach the others within `revocation_max_age`.",
 )
 STORE_ROOM: Final = Metric(
     "sealyard_store_room",
     "gauge",
     ("store", "state"),
-    "Room for session keys and key packages (keys in memory, pages of 4 KiB in SQLite), by whether"
-    " it is `taken` or `free`. Where 9 of 10 parts are taken, no conversation that has no key gets"
-    " one (`keys-full`).",
+    "Capacity for session keys and key packages (keys in memory, pages of 4 KiB in SQLite), `taken`"
+    " and `free`. If nine tenths are taken, conversations without a key do not get one"
+    " (`keys-full`).",
 )
 LINES_LOST: Final = Metric(
     "sealyard_log_lines_lost_total",
     "counter",
     (),
-    "Log lines that could not be written, since the reader of stderr is gone or too slow,"
-    " or since a processor of `--log-processor` failed.",
+    "Log lines that could not be written, because the reader of stderr is gone or too slow,"
+    " or because a processor of `--log-processor` failed.",
 )
 AUDIT_FAILURES: Final = Metric(
     "sealyard_audit_failures_total",
     "counter",
     (),
-    "Events that could not be written to the audit log, and tries to make up for it.",
+    "Events that could not be written to the audit log, and failed retries.",
 )
 AUDIT_LINES: Final = Metric(
     "sealyard_audit_lines_total", "counter", (), "Lines written to the audit log."
@@ -260,28 +264,31 @@ AUDIT_BLOCKED: Final = Metric(
     "sealyard_audit_blocked",
     "gauge",
     (),
-    "Processes that open nothing, since the audit log cannot be written (`on_failure: block`).",
+    "Processes that open nothing because the audit log cannot be written (`on_failure: block`).",
 )
 AUDIT_SEQUENCE: Final = Metric(
     "sealyard_audit_last_sequence",
     "latest",
     (),
-    "The number of the last line of the audit log. It goes back only where the log was replaced.",
+    "The number of the last line of the audit log. It decreases only if the log was replaced.",
 )
 POISON: Final = Metric(
     "sealyard_poison_opened_total",
     "counter",
     ("listener", "rule"),
-    "Times that somebody tried to open a poison token.",
+    "Attempts to open a poison token.",
 )
 UNACCEPTED: Final = Metric(
     "sealyard_participant_keys_unaccepted_total",
     "counter",
     ("use", "refused"),
-    "Keys of participants that nobody accepted (`keys.pins`), counted once by each process.",
+    "Participants' keys that were not accepted (`keys.pins`), counted once per process.",
 )
 MEMORY: Final = Metric(
-    "sealyard_resident_memory_bytes", "gauge", (), "Memory of all processes that carry traffic."
+    "sealyard_resident_memory_bytes",
+    "gauge",
+    (),
+    "Resident memory of all processes that carry traffic.",
 )
 CPU: Final = Metric(
     "sealyard_cpu_seconds_total", "counter", (), "CPU time of all processes that carry traffic."
@@ -293,36 +300,40 @@ RELOADED_OK: Final = Metric(
     "sealyard_last_reload_successful",
     "gauge",
     (),
-    "1 if the last reload was accepted (or there was none), 0 if the file on the disk is refused.",
+    "1 if the last reload was accepted (or there was none), 0 if the file on disk was refused.",
 )
 RELOADED_AT: Final = Metric(
     "sealyard_last_reload_success_timestamp_seconds",
     "gauge",
     (),
-    "When the configuration in force was taken, in seconds since 1970.",
+    "When the configuration in force was loaded, in seconds since 1970.",
 )
 CONFIG: Final = Metric(
-    "sealyard_config_info", "gauge", ("sha256",), "Always 1; the hash of the file in force."
+    "sealyard_config_info",
+    "gauge",
+    ("sha256",),
+    "Always 1; the label is the hash of the configuration in force.",
 )
 BUILD: Final = Metric(
-    "sealyard_build_info", "gauge", ("version", "python"), "Always 1; what is running."
+    "sealyard_build_info",
+    "gauge",
+    ("version", "python"),
+    "Always 1; the labels are the versions that run.",
 )
-READY: Final = Metric("sealyard_ready", "gauge", (), "1 while `/readyz` says yes.")
-WORKERS: Final = Metric("sealyard_workers", "gauge", ("state",), "Workers `wanted` and `ready`.")
-RESTARTS: Final = Metric(
-    "sealyard_worker_restarts_total", "counter", (), "Times that a dead worker was replaced."
-)
+READY: Final = Metric("sealyard_ready", "gauge", (), "1 while `/readyz` reports ready.")
+WORKERS: Final = Metric("sealyard_workers", "gauge", ("state",), "Workers, `wanted` and `ready`.")
+RESTARTS: Final = Metric("sealyard_worker_restarts_total", "counter", (), "Dead workers replaced.")
 INJECTOR_REVIEWS: Final = Metric(
     "sealyard_injector_reviews_total",
     "counter",
     ("outcome",),
-    "Of the injector: pods that it looked at, by what became of them.",
+    "Injector only: pods reviewed, by outcome.",
 )
 INJECTOR_REFUSALS: Final = Metric(
     "sealyard_injector_refusals_total",
     "counter",
     ("reason",),
-    "Of the injector: calls that it answered with an error of HTTP, so that no pod was made.",
+    "Injector only: requests answered with an HTTP error, so that no pod was created.",
 )
 
 METRICS: Final = {
@@ -357,10 +368,10 @@ METRICS: Final = {
         KEK_STATE,
         KEK_SESSIONS,
         REVOCATIONS,
-        STORE_QUESTIONS,
+        STORE_OPERATIONS,
         STORE_BREAKER,
         STORE_OPENED,
-        STORE_HEARS,
+        STORE_SUBSCRIBED,
         STORE_ROOM,
         LINES_LOST,
         AUDIT_FAILURES,

@@ -98,8 +98,8 @@ class TracedRecord(Record):
         }
         if self.rule is not None:
             told["sealyard.rule"] = self.rule
-        for fate, number in self.counts.items():
-            told[f"sealyard.{fate}"] = number
+        for outcome, number in self.counts.items():
+            told[f"sealyard.{outcome}"] = number
         if self._cause is not None:
             told["sealyard.reason"] = self._cause[1]
             told["sealyard.direction"] = self.direction

@@ -61,7 +61,7 @@ def rule(*blocks: Block, response: Block | None = None) -> Rule:
 
 def passes(made: Rule, body: str, headers: Headers = JSON_TYPE) -> dict[str, int]:
     counts = send(made, a_message(body, headers=headers)).counts
-    return {str(fate): number for fate, number in counts.items()}
+    return {str(outcome): number for outcome, number in counts.items()}
 
 
 def refused(made: Rule, body: str, headers: Headers = JSON_TYPE) -> NothingSealed:

@@ -61,4 +61,4 @@ async def test_a_store_that_nobody_asks_is_found_to_be_down() -> None:
     assert world.sessions.store.breaker.state == "open"
     assert (world.sessions.store.failed, world.sessions.store.answered) == (3, 0)
     await upkeep.once()
-    assert world.sessions.store.spared == 1
+    assert world.sessions.store.rejected == 1

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.core.edits.edits import Fate
+from proxy.core.edits.edits import Outcome
 from proxy.telemetry.logs.access_line import ALL, MOST_CACHED, AccessLines, MessageLine, Refusal
 from proxy.telemetry.logs.event_keys import ECS, OTEL
 from proxy.telemetry.logs.events import EVENTS
@@ -18,8 +18,8 @@ from proxy.telemetry.logs.processors import Format
 
 from ..conftest import Page, a_line, rendered
 
-FATES = get_args(Fate)
-COUNTS = [*FATES, *(f"response_{fate}" for fate in FATES)]
+OUTCOMES = get_args(Outcome)
+COUNTS = [*OUTCOMES, *(f"response_{outcome}" for outcome in OUTCOMES)]
 TEXTS = st.text(max_size=20) | st.sampled_from(["password=hunter2-9", "\n\x1b[2J", "é" * 300])
 SIZES = st.integers(0, 2**40)
 TIMES = st.floats(0, 1e9)

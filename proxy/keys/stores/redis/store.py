@@ -51,7 +51,7 @@ class RedisStore:
         self._reach = reach(settings, environ)
         self._listening: asyncio.Task[None] | None = None
         self._closed = False
-        self.hears = False
+        self.subscribed = False
         self.room = None  # Redis has limits of its own, and says when it is full
 
     async def open(self, changed: Changed) -> None:
@@ -216,7 +216,7 @@ class RedisStore:
             with suppress(StoreFailed):
                 async with translated():
                     await self._hear(changed)
-            self.hears = False
+            self.subscribed = False
             await asyncio.sleep(_AGAIN_SECONDS)
 
     async def _hear(self, changed: Changed) -> None:
@@ -230,7 +230,7 @@ class RedisStore:
                 if message is None:
                     await subscription.ping()
                 elif message["type"] == "subscribe":
-                    self.hears = True
+                    self.subscribed = True
                     changed(None)  # whatever was said before is lost
                 elif message["type"] == "message":
                     name = replies.text(message["data"]).decode("ascii", "replace")

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from proxy.core.apply import apply
 from proxy.core.crypto.context import Context, Scope
-from proxy.core.edits.edits import Fate
+from proxy.core.edits.edits import Outcome
 from proxy.core.errors import (
     BodyTooLarge,
     ForbiddenValue,
@@ -70,7 +70,7 @@ def through(rule: Rule, body: bytes | str) -> bytes:
     return applied.forwardable.body
 
 
-def counted(rule: Rule, body: bytes | str) -> tuple[bytes, dict[Fate, int]]:
+def counted(rule: Rule, body: bytes | str) -> tuple[bytes, dict[Outcome, int]]:
     applied = Trip((rule,), a_message()).response(body, a_response(headers=EVENTS))
     assert applied is not None
     return applied.forwardable.body or b"", dict(applied.counts)
