@@ -11,15 +11,15 @@ import socket
 import subprocess
 import unicodedata
 from collections import Counter
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
 from tests.bombs.rig import serving
 from tests.servers import free_port
-from tests.smuggling.parsers import Disagreement, Read, agreed
-from tests.traffic.wire import OK
+from tests.smuggling.parsers import Read
+from tests.smuggling.sending import RawOrigin
 
 from .messages import BEGINNING
 
@@ -92,59 +92,17 @@ def _is_content(name: str) -> bool:
     return unicodedata.normalize("NFKC", name).casefold() == "content"
 
 
-class _Line(asyncio.Protocol):
-    """One connection of an origin: read by two parsers, and each request answered."""
+@dataclass
+class Origin(RawOrigin):
+    """What one listener's backend got."""
 
-    def __init__(self, origin: Origin) -> None:
-        self._origin = origin
-        self._transport: asyncio.WriteTransport | None = None
-        self._pending = b""
+    leaks: list[bytes] = field(default_factory=list)
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.WriteTransport)
-        self._transport = transport
-
-    def data_received(self, data: bytes) -> None:
-        assert self._transport is not None
-        self._pending += data
-        try:
-            view = agreed(self._pending)
-        except Disagreement as error:
-            self._origin.disagreements.append(str(error))
-            self._transport.abort()
-            return
-        self._look(self._pending[: len(self._pending) - len(view.rest)], view.requests)
-        self._pending = view.rest
-        self._origin.requests += view.requests
-        self._transport.write(OK * len(view.requests))
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._look(self._pending, [])
-
-    def _look(self, data: bytes, requests: list[Read]) -> None:
+    def look(self, data: bytes, requests: Sequence[Read]) -> None:
         """Look for canaries in requests, and in bytes that are no part of a body."""
         inside = sum(len(_CANARY.findall(one.body)) for one in requests)
         if len(_CANARY.findall(data)) != inside or any(leaks(one) for one in requests):
-            self._origin.leaks.append(data)
-
-
-@dataclass
-class Origin:
-    """What one listener's backend got."""
-
-    requests: list[Read] = field(default_factory=list)
-    disagreements: list[str] = field(default_factory=list)
-    leaks: list[bytes] = field(default_factory=list)
-
-    @contextlib.asynccontextmanager
-    async def running(self) -> AsyncIterator[int]:
-        """Accept connections; give the port."""
-        loop = asyncio.get_running_loop()
-        server = await loop.create_server(lambda: _Line(self), "127.0.0.1", 0)
-        try:
-            yield int(server.sockets[0].getsockname()[1])
-        finally:
-            server.close()
+            self.leaks.append(data)
 
 
 Told = Counter[tuple[str, int]]

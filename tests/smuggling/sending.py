@@ -26,13 +26,27 @@ class RawOrigin:
 
     requests: list[Read] = field(default_factory=list)
     disagreements: list[str] = field(default_factory=list)
-    heads: list[bytes] = field(default_factory=list)
     lines: set[_Line] = field(default_factory=set)
-    port: int = 0
 
     def unfinished(self) -> list[bytes]:
         """Return what open connections hold of requests that have not ended."""
         return [line.pending for line in self.lines if line.pending]
+
+    def look(self, data: bytes, requests: Sequence[Read]) -> None:
+        """Look at the bytes of whole requests, or at those that a connection left of none."""
+
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncIterator[int]:
+        """Accept connections until the block ends; give the port."""
+        server = await asyncio.get_running_loop().create_server(lambda: _Line(self), "127.0.0.1", 0)
+        try:
+            yield int(server.sockets[0].getsockname()[1])
+        finally:
+            server.close()
+            for line in tuple(self.lines):
+                if line.transport is not None:
+                    line.transport.abort()
+            await eventually(lambda: not self.lines)
 
 
 class _Line(asyncio.Protocol):
@@ -48,6 +62,7 @@ class _Line(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.origin.lines.discard(self)
+        self.origin.look(self.pending, ())
 
     def data_received(self, data: bytes) -> None:
         assert self.transport is not None
@@ -58,7 +73,7 @@ class _Line(asyncio.Protocol):
             self.origin.disagreements.append(str(error))
             self.transport.abort()
             return
-        self.origin.heads.append(self.pending[: len(self.pending) - len(view.rest)])
+        self.origin.look(self.pending[: len(self.pending) - len(view.rest)], view.requests)
         self.pending = view.rest
         self.origin.requests += view.requests
         self.transport.write(OK * len(view.requests))
@@ -147,17 +162,11 @@ async def _deliver(port: int, pieces: Sequence[bytes]) -> bytes:
 async def lane(rulebook: Rulebook = PASSING) -> AsyncIterator[Lane]:
     """Run a Sealyard in front of an origin of its own."""
     origin = RawOrigin()
-    server = await asyncio.get_running_loop().create_server(lambda: _Line(origin), "127.0.0.1", 0)
-    origin.port = server.sockets[0].getsockname()[1]
-    try:
-        async with proxied(local(origin.port), rulebook=rulebook, timeouts=_QUICK) as ours:
-            yield Lane(ours, origin)
-    finally:
-        server.close()
-        for line in tuple(origin.lines):
-            if line.transport is not None:
-                line.transport.abort()
-        await eventually(lambda: not origin.lines)
+    async with (
+        origin.running() as port,
+        proxied(local(port), rulebook=rulebook, timeouts=_QUICK) as ours,
+    ):
+        yield Lane(ours, origin)
 
 
 def byte_by_byte(raw: bytes) -> list[bytes]:
