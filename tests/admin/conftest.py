@@ -158,3 +158,9 @@ def listening(aiohttp_client: AiohttpClient) -> Listening:
         return Open(await aiohttp_client(app), ear.heard)
 
     return listen
+
+
+@pytest.fixture
+async def ours(listening: Listening) -> Open:
+    """Run the admin listener in front of a subject that answers everything."""
+    return await listening()

@@ -8,7 +8,7 @@ from proxy.core.crypto.context import Scope
 from proxy.core.errors import KeyUnavailable, NotErasable
 from proxy.keys.operations.session_operations import Answer
 
-from .conftest import Everything, Listening
+from .conftest import Everything, Listening, Open
 
 PATH = "/v1/sessions?tenant=clinic&conversation=c1"
 NAME = "A" * 22
@@ -37,7 +37,6 @@ async def test_what_cannot_be_erased_says_so(listening: Listening) -> None:
         assert (got, headers["Sealyard-Error"]) == (status, code)
 
 
-async def test_a_call_names_its_scope(listening: Listening) -> None:
-    ours = await listening()
+async def test_a_call_names_its_scope(ours: Open) -> None:
     for path in ("/v1/sessions", "/v1/sessions?other=x"):
         assert (await ours.call("DELETE", path))[0] == 400

@@ -17,7 +17,7 @@ from proxy.traffic.downstream import sockets
 from tests.factories import Ear
 from tests.traffic.ours import ANY_PORT
 
-from .conftest import TOKEN, Everything, Listening, a_guard, an_access, issued
+from .conftest import TOKEN, Everything, Listening, Open, a_guard, an_access, issued
 
 ALL = (
     ("GET", "/livez"),
@@ -39,9 +39,8 @@ HEALTH = ALL[:3]
 
 @pytest.mark.parametrize(("method", "path"), ALL)
 async def test_every_route_wants_the_token_and_says_so_in_the_log(
-    listening: Listening, method: str, path: str
+    ours: Open, method: str, path: str
 ) -> None:
-    ours = await listening()
     shown = await ours.call(method, path)
     for wrong in (None, "wrong", TOKEN[:-1], f"{TOKEN}x"):
         status, headers, _ = await ours.call(method, path, token=wrong)
@@ -76,17 +75,13 @@ async def test_readiness_tells_each_check_when_asked(listening: Listening) -> No
     assert (verbose[0], verbose[2]) == (503, "[+] started\n[-] keyring: primary k1\nnot ready\n")
 
 
-async def test_a_name_that_a_page_could_have_rebound_is_not_answered(listening: Listening) -> None:
-    ours = await listening()
+async def test_a_name_that_a_page_could_have_rebound_is_not_answered(ours: Open) -> None:
     status, headers, _ = await ours.call("GET", "/v1/config", Host="attacker.example")
 
     assert (status, headers["Sealyard-Error"]) == (403, "forbidden-host")
 
 
-async def test_another_method_is_told_which_there_are_and_no_page_may_ask(
-    listening: Listening,
-) -> None:
-    ours = await listening()
+async def test_another_method_is_told_which_there_are_and_no_page_may_ask(ours: Open) -> None:
     status, headers, _ = await ours.call("DELETE", "/v1/status")
     preflight = await ours.call("OPTIONS", "/-/reload", Origin="https://attacker.example")
     asked = await ours.call("OPTIONS", "/-/reload")
@@ -96,18 +91,14 @@ async def test_another_method_is_told_which_there_are_and_no_page_may_ask(
     assert not any(name.lower().startswith("access-control") for name in preflight[1])
 
 
-async def test_an_unknown_path_is_not_repeated_in_the_log(listening: Listening) -> None:
-    ours = await listening()
+async def test_an_unknown_path_is_not_repeated_in_the_log(ours: Open) -> None:
     status, _, body = await ours.call("GET", "/canary/path?canary=1")
 
     assert status == 404
     assert "canary" not in str(ours.heard) + body
 
 
-async def test_guesses_are_slowed_down_and_do_not_keep_out_who_has_the_token(
-    listening: Listening,
-) -> None:
-    ours = await listening()
+async def test_guesses_are_slowed_down_and_do_not_keep_out_who_has_the_token(ours: Open) -> None:
     wrong = [await ours.call("GET", "/livez", token="guess") for _ in range(12)]
     right = await ours.call("GET", "/livez")
 
@@ -128,8 +119,7 @@ async def test_a_caller_who_calls_too_often_waits_and_others_do_not(listening: L
     assert calm[0] == 200
 
 
-async def test_a_page_of_another_origin_is_refused(listening: Listening) -> None:
-    ours = await listening()
+async def test_a_page_of_another_origin_is_refused(ours: Open) -> None:
     own = str(ours.client.make_url("")).rstrip("/")
     same = await ours.call("GET", "/livez", Origin=own)
     other = await ours.call("GET", "/livez", Origin="http://attacker.example")
@@ -191,8 +181,7 @@ async def test_a_mistake_of_ours_says_nothing_but_its_place(listening: Listening
     assert ours.heard[0][1]["exception"] == "RuntimeError"
 
 
-async def test_an_answer_names_no_library_and_is_not_kept(listening: Listening) -> None:
-    ours = await listening()
+async def test_an_answer_names_no_library_and_is_not_kept(ours: Open) -> None:
     _, headers, _ = await ours.call("GET", "/livez")
 
     assert headers["Server"] == "sealyard"

@@ -7,7 +7,7 @@ import json
 from proxy.admin.routes import api
 from proxy.config.settings import ADMIN_SCOPES
 
-from .conftest import Listening
+from .conftest import Open
 from .test_listeners import ALL
 
 
@@ -29,8 +29,7 @@ def test_every_route_of_the_listener_is_in_it() -> None:
     assert set(ALL) <= told
 
 
-async def test_it_is_served(listening: Listening) -> None:
-    ours = await listening()
+async def test_it_is_served(ours: Open) -> None:
     status, headers, text = await ours.call("GET", "/openapi.json")
 
     assert (status, headers["Content-Type"].split(";")[0]) == (200, "application/json")

@@ -117,15 +117,13 @@ async def test_a_parameter_given_twice_is_refused(listening: Listening) -> None:
     assert (status, subject.calls) == (400, [])
 
 
-async def test_a_body_above_16_kib_is_refused(listening: Listening) -> None:
-    ours = await listening()
+async def test_a_body_above_16_kib_is_refused(ours: Open) -> None:
     status, headers, _ = await posted(ours, "/rotate", {"tenant": "a" * 17_000})
 
     assert (status, headers["Sealyard-Error"]) == (413, "body-too-large")
 
 
-async def test_names_are_not_written_to_the_log(listening: Listening) -> None:
-    ours = await listening()
+async def test_names_are_not_written_to_the_log(ours: Open) -> None:
     await ours.call("GET", "/v1/sessions?tenant=canary-tenant&conversation=canary-c")
     await posted(ours, "/rotate", {"tenant": "canary-tenant"})
 

@@ -19,7 +19,7 @@ from proxy.core.errors import (
 )
 from proxy.keys.operations.values import Bound, Value
 
-from .conftest import TOKEN, Everything, Listening, an_access, issued
+from .conftest import TOKEN, Everything, Listening, Open, an_access, issued
 
 CANARY = "canary of the value calls"
 WHERE = {"tenant": "clinic", "conversation": "c1", "field": "content"}
@@ -104,19 +104,17 @@ async def test_what_is_not_said_so_is_not_taken_and_not_repeated(
         {"tokens": [{"token": "x", "form": "jwe"}]},
     ],
 )
-async def test_a_list_has_one_to_a_hundred(listening: Listening, said: dict[str, Any]) -> None:
-    ours = await listening()
+async def test_a_list_has_one_to_a_hundred(ours: Open, said: dict[str, Any]) -> None:
     answer = await ours.call("POST", "/v1/open", body=json.dumps(said).encode())
 
     assert (answer[0], answer[1]["Sealyard-Error"]) == (400, "malformed-call")
 
 
 async def test_bodies_are_bounded_at_one_mebibyte_and_those_of_other_calls_are_not_raised(
-    listening: Listening,
+    ours: Open,
 ) -> None:
     long = json.dumps({"values": [{"value": "x" * 1_000_000}]}).encode()
     longer = json.dumps({"values": [{"value": "x" * 1_048_576}]}).encode()
-    ours = await listening()
     statuses = [
         (await ours.call("POST", path, body=io.BytesIO(body)))[0]
         for path, body in (("/v1/seal", long), ("/v1/seal", longer), ("/v1/explain", long))
