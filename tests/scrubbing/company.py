@@ -9,23 +9,26 @@ from __future__ import annotations
 import asyncio
 import gc
 import importlib
+import itertools
 import json
 import logging
 import sys
 import threading
 import warnings
-from collections.abc import Coroutine, Mapping
+from collections.abc import Coroutine, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import structlog
-from structlog.typing import Processor
+from structlog.typing import EventDict, Processor
 
 from proxy.cli import main, running
 from proxy.telemetry.logs.logger import Logs, to_stderr
 from proxy.telemetry.logs.processors import Format
 
 DONE = "company.done"
+_babbled: Iterator[str] = iter(())
+"""The secrets of `babble`."""
 _LEVELS = (logging.DEBUG, logging.INFO, logging.WARNING, logging.ERROR, logging.CRITICAL)
 _LOGGERS = tuple(map(logging.getLogger, ("aiohttp.server", "asyncio", "redis", "some.library")))
 
@@ -85,6 +88,16 @@ def report(secret: str, logs: Logs) -> int:
     logs.report("poison.opened", rule=nested, direction=secret.encode("latin-1"), shut=error)
     logs.report("store.failed", exception=error, store=Shown(secret))
     return 4
+
+
+def babble(_logger: object, _level: str, entry: EventDict) -> EventDict:
+    """Put secrets into an event, as a processor of an operator's would by mistake."""
+    secret = next(_babbled)
+    if entry["event"] == "process.hardened":
+        fail(secret)
+    nested = {secret: [secret.encode("latin-1")]}
+    given = {"body": secret, "exc_info": ValueError(secret), secret: secret, "listener": nested}
+    return {**entry, **given, "stack": secret, "dropped": Shown(secret), "level": secret}
 
 
 def rarely(secret: str, loop: asyncio.AbstractEventLoop) -> None:
@@ -151,7 +164,9 @@ def beside(secrets: list[str], lines: int) -> None:
 
 
 if __name__ == "__main__":
+    sys.modules["company"] = sys.modules[__name__]  # what `--log-processor company:babble` names
     told, number = json.loads(Path(sys.argv[1]).read_text()), int(sys.argv[2])
+    _babbled = itertools.cycle(told)
     sys.argv[1:] = sys.argv[3:]
     beside(told, number)
     main()

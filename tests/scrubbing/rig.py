@@ -23,7 +23,8 @@ ROOT = Path(__file__).parents[2]
 PATIENCE_SECONDS = 60.0
 _MOST_FOUND = 1 << 20
 _EVENTS = (b"message.handled", b"message.refused", b"library.message", b"exception.unhandled",
-           b"library.warning", b"admin.called", b"config.problem")  # fmt: skip
+           b"library.warning", b"admin.called", b"config.problem",
+           b"log.processor_failed")  # fmt: skip
 
 
 @dataclass

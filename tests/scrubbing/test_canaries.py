@@ -235,6 +235,22 @@ async def test_canaries_are_not_in_the_log_of_workers(tmp_path: Path) -> None:
     judge(searched, wanted)
 
 
+async def test_canaries_of_a_log_processor_are_not_in_the_log(tmp_path: Path) -> None:
+    wanted = 5_000
+    searched = await exercise(
+        tmp_path,
+        make(),
+        log_format="json",
+        lines=wanted,
+        each=1,
+        admin_each=2,
+        options=("--log-processor", "company:babble"),
+    )
+
+    judge(searched, wanted)
+    assert searched.of[b"log.processor_failed"] == 1
+
+
 @pytest.mark.slow
 async def test_canaries_are_not_in_ten_million_lines(
     tmp_path: Path, record_property: Callable[[str, object], None]
