@@ -10,7 +10,7 @@ from typing import Final, cast
 
 from aiohttp import web
 
-from .guard import Guard
+from .auth.guard import Guard
 
 _BODY_BYTES: Final = 16 * 1024
 _LINE_BYTES: Final = 4096

@@ -13,7 +13,7 @@ from typing import Final
 import aiohttp
 import click
 
-from ..admin.token import token_bytes
+from ..admin.auth.tokens import token_bytes
 from ..config.settings import AdminSettings, SecretReference, TcpAddress, UnixAddress
 from . import base
 from .loading import load_configuration

@@ -14,7 +14,7 @@ from typing import Final
 
 import click
 
-from ..admin.routes import api
+from ..admin.routes.table import api
 from ..core.errors import MessageError, TrafficError, traffic_errors
 from ..telemetry.logs.event_keys import ECS, OTEL
 from ..telemetry.logs.events import EVENTS

@@ -8,11 +8,11 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Final
 
-from ..admin.guard import Guard
-from ..admin.page_routes import page
-from ..admin.routes import Routes
+from ..admin.auth.guard import Guard
+from ..admin.routes.page import page
+from ..admin.routes.table import Routes
+from ..admin.routes.tap import TapRoutes
 from ..admin.server import AdminServer
-from ..admin.tap_routes import TapRoutes
 from ..config.settings import TcpAddress
 from ..telemetry.reporter import Reporter
 from ..traffic.downstream import sockets

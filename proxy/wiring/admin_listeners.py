@@ -19,10 +19,10 @@ from .source import Source
 from .subject import Whole
 
 if TYPE_CHECKING:
-    from ..admin.access import Access
+    from ..admin.auth.access import Access
     from ..admin.operation import Endpoint
+    from ..admin.routes.tap import TapRoutes
     from ..admin.server import AdminServer
-    from ..admin.tap_routes import TapRoutes
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,11 +68,13 @@ class AdminListeners:
     async def start(self, subject: Whole) -> None:
         """Begin to answer."""
         # The admin API is worth 20 ms and two megabytes: only where somebody can ask for it.
-        from ..admin.app_probe_routes import app_probe_routes  # noqa: PLC0415
-        from ..admin.app_probes import app_probes  # noqa: PLC0415
-        from ..admin.guard import Gate, Guard  # noqa: PLC0415
+        from ..admin.auth.guard import Gate, Guard  # noqa: PLC0415
         from ..admin.operation import scopes  # noqa: PLC0415
-        from ..admin.routes import Routes  # noqa: PLC0415
+        from ..admin.routes.app_probes import (
+            app_probe_routes,
+            app_probes,
+        )
+        from ..admin.routes.table import Routes  # noqa: PLC0415
         from ..admin.server import AdminServer  # noqa: PLC0415
 
         routes = Routes(subject)
@@ -94,8 +96,8 @@ class AdminListeners:
 
     def _viewing(self, subject: Whole) -> list[Endpoint]:
         """Return what there is for those who look on, as far as the configuration has any."""
-        from ..admin.page_routes import page  # noqa: PLC0415 - see above
-        from ..admin.tap_routes import TapRoutes  # noqa: PLC0415 - see above
+        from ..admin.routes.page import page  # noqa: PLC0415 - see above
+        from ..admin.routes.tap import TapRoutes  # noqa: PLC0415 - see above
 
         admin = self._settings.admin
         served: list[Endpoint] = []
@@ -157,7 +159,7 @@ class AdminChange:
 
 
 def _gather(settings: AdminSettings, environ: Mapping[str, str]) -> _Material:
-    from ..admin.access import read_access  # noqa: PLC0415 - see above
+    from ..admin.auth.access import read_access  # noqa: PLC0415 - see above
 
     context = None
     if settings.tls is not None:

@@ -188,7 +188,7 @@ class Fleet:
         """Let the workers do what an operator asks of the sessions of a scope."""
         workers = [slot.worker for slot in self._slots if slot.worker is not None]
         shared = self._source.loaded.settings.keys.store != "memory"
-        return await session_calls.of_workers(workers, call, shared=shared)
+        return await session_calls.forward_session_call(workers, call, shared=shared)
 
     async def look(self) -> dict[str, Any]:
         """Return what all workers saw of messages since the last look, in the order of time."""
@@ -200,7 +200,7 @@ class Fleet:
 
         Raises OperatorError where the workers have no store in common.
         """
-        return await participant_calls.of_workers(self._sharing(), call)
+        return await participant_calls.forward_participant_call(self._sharing(), call)
 
     async def packages(self, scope: Scope, recipient: str) -> list[dict[str, Any]]:
         """Let one worker look up the key packages of a conversation for a participant."""
@@ -212,9 +212,9 @@ class Fleet:
         Raises OperatorError where the workers have ephemeral sessions and no store in common.
         """
         if self._source.loaded.settings.keys.mode == "ephemeral":
-            return await value_calls.of_workers(self._sharing(), call)
+            return await value_calls.forward_value_call(self._sharing(), call)
         workers = [slot.worker for slot in self._slots if slot.worker is not None]
-        return await value_calls.of_workers(workers, call)
+        return await value_calls.forward_value_call(workers, call)
 
     def _sharing(self) -> list[WorkerProcess]:
         """Return the workers; raise OperatorError where they have no store in common."""

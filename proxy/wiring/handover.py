@@ -14,7 +14,7 @@ from ..keys.keyring.roots import passphrase
 from ..process.wiping import overwrite
 
 # What a pipe takes while nobody reads (pipe(7)): whoever offers must not wait for the worker.
-_MOST_BYTES: Final = 65_536
+_MOST_SECRET_BYTES: Final = 65_536
 
 
 def offer() -> int | None:
@@ -26,7 +26,7 @@ def offer() -> int | None:
     try:
         if not data:
             return None
-        if len(data) > _MOST_BYTES:
+        if len(data) > _MOST_SECRET_BYTES:
             raise InternalError("too-many-passphrases")
         ours, theirs = os.pipe()
         try:
@@ -40,7 +40,7 @@ def offer() -> int | None:
 
 def accept(descriptor: int) -> None:
     """Take over what the supervisor has offered."""
-    buffer = bytearray(_MOST_BYTES)
+    buffer = bytearray(_MOST_SECRET_BYTES)
     try:
         with memoryview(buffer) as view:
             size = 0

@@ -28,7 +28,7 @@ _CALL_SECONDS: Final = (MOST_WAITING + 1) * SECONDS
 """The last of those who wait for a key pair waits for all others."""
 
 
-def desk(  # noqa: PLR0913 - what the sidecar hands in
+def participant_operations(  # noqa: PLR0913 - what the sidecar hands in
     participants: Participants,
     pins: PinBook,
     keyring: Keyring,
@@ -48,7 +48,9 @@ def desk(  # noqa: PLR0913 - what the sidecar hands in
     return ParticipantDesk(participants, pins, maker, write, clock=clock)
 
 
-async def of_workers(workers: Sequence[WorkerProcess], call: ParticipantCall) -> ParticipantAnswer:
+async def forward_participant_call(
+    workers: Sequence[WorkerProcess], call: ParticipantCall
+) -> ParticipantAnswer:
     """Let one of the workers, which share a store, do what is asked, and the others hear of it.
 
     Raises what it met, and InternalError where there is no worker.
@@ -75,7 +77,9 @@ async def packages(
     return found
 
 
-def report(reporter: Reporter, call: ParticipantCall, answer: ParticipantAnswer) -> None:
+def report_participant_call(
+    reporter: Reporter, call: ParticipantCall, answer: ParticipantAnswer
+) -> None:
     """Tell the log of a change; whoever trusts a participant's keys may want to look."""
     if call.action in CHANGES:
         reporter.report(

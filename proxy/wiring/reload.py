@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final, Literal, Protocol
 
-from ..admin.subject import Reloaded
+from ..admin.service import Reloaded
 from ..core.errors import ConfigurationError, InternalError, SealyardError
 from ..keys.audit import Trail
 from ..telemetry.logs import code_location

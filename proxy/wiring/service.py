@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from ..admin.subject import Reloaded
+from ..admin.service import Reloaded
 from ..keys.audit import Trail
 from ..telemetry.reporter import Reporter
 from . import auditing

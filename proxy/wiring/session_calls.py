@@ -21,7 +21,7 @@ CALL_SECONDS: Final = 10.0
 """A revocation opens the keyring and seals it again: under a passphrase, 0.3 s of CPU or more."""
 
 
-def desk(
+def session_operations(
     sessions: Sessions,
     settings: Settings,
     environ: Mapping[str, str],
@@ -34,7 +34,9 @@ def desk(
     return Desk(sessions, Keeper(path, root_provider(settings, environ), log, clock).revoke)
 
 
-async def of_workers(workers: Sequence[WorkerProcess], call: Call, *, shared: bool) -> Answer:
+async def forward_session_call(
+    workers: Sequence[WorkerProcess], call: Call, *, shared: bool
+) -> Answer:
     """Let workers do what is asked, so that all of them go by it, and return it as one answer.
 
     Raises what one of them met, and InternalError where there is no worker.
@@ -50,7 +52,7 @@ async def of_workers(workers: Sequence[WorkerProcess], call: Call, *, shared: bo
     return answer if others.action == "hear" else reduce(Answer.joined, answers, answer)
 
 
-def report(reporter: Reporter, call: Call, answer: Answer, keys: KeySettings) -> None:
+def report_session_call(reporter: Reporter, call: Call, answer: Answer, keys: KeySettings) -> None:
     """Tell the log what an operator did; who begins a session tells of it."""
     if call.action == "revoke":
         reporter.report(

@@ -276,7 +276,7 @@ class Sidecar:
 
     async def operate(self, call: Call) -> Answer:
         """Do what an operator asks of the sessions of a scope."""
-        desk = session_calls.desk(
+        desk = session_calls.session_operations(
             self.sessions, self.settings, self._environ, self._reporter, clock=self._clock
         )
         answer = await desk.answer(call)
@@ -290,7 +290,7 @@ class Sidecar:
 
     async def participants(self, call: ParticipantCall) -> ParticipantAnswer:
         """Do what an operator asks of a participant."""
-        desk = participant_calls.desk(
+        desk = participant_calls.participant_operations(
             self.end_to_end.participants(),
             self.end_to_end.pins(),
             self.sessions.keyring,

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Protocol
 
 from .. import __version__
-from ..admin.subject import Reloaded
+from ..admin.service import Reloaded
 from ..config.settings import Settings
 from ..core.crypto.context import Scope
 from ..keys.audit import Trail
@@ -171,13 +171,13 @@ class Whole:
         if call.action == "revoke":
             kept = "keyring" if answer.durable else "store" if answer.store else "process"
             self._revoked[kept] += 1
-        session_calls.report(self._reporter, call, answer, self.settings.keys)
+        session_calls.report_session_call(self._reporter, call, answer, self.settings.keys)
         return answer
 
     async def participants(self, call: ParticipantCall) -> ParticipantAnswer:
         """Do what an operator asks of a participant."""
         answer = await self._carrier.participants(call)
-        participant_calls.report(self._reporter, call, answer)
+        participant_calls.report_participant_call(self._reporter, call, answer)
         return answer
 
     async def packages(self, scope: Scope, recipient: str) -> list[dict[str, Any]]:

@@ -12,7 +12,7 @@ from .worker_process import WorkerProcess
 _SECONDS: Final = 10.0
 
 
-async def of_workers(workers: Sequence[WorkerProcess], call: ValueCall) -> list[Value]:
+async def forward_value_call(workers: Sequence[WorkerProcess], call: ValueCall) -> list[Value]:
     """Let one of the workers do what is asked.
 
     Raises what it met, and InternalError where there is no worker.

@@ -13,14 +13,13 @@ from aiohttp import web
 from aiohttp.test_utils import TestClient
 from pytest_aiohttp import AiohttpClient
 
-from proxy.admin.access import Access
-from proxy.admin.caller import Caller
-from proxy.admin.guard import Gate, Guard, Record
+from proxy.admin.auth.access import Access
+from proxy.admin.auth.guard import Gate, Guard, Record
+from proxy.admin.auth.tokens import BearerToken, Caller, Issued, Tokens
 from proxy.admin.operation import scopes
-from proxy.admin.routes import Routes
+from proxy.admin.routes.table import Routes
 from proxy.admin.server import application
-from proxy.admin.subject import Reloaded, Viewer
-from proxy.admin.token import BearerToken, Issued, Tokens
+from proxy.admin.service import Reloaded, Viewer
 from proxy.config.load import load
 from proxy.config.settings import ADMIN_SCOPES, AdminScope, Settings, TcpAddress
 from proxy.core.crypto.context import Scope

@@ -11,7 +11,7 @@ import pytest
 
 from proxy.admin.server import MOST_CONNECTIONS as MOST
 from proxy.admin.server import AdminServer
-from proxy.admin.subject import Reloaded
+from proxy.admin.service import Reloaded
 from proxy.core.errors import UnfitEnvironment
 from proxy.traffic.downstream import sockets
 from tests.factories import Ear

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from proxy.admin.routes import api
+from proxy.admin.routes.table import api
 from proxy.config.settings import ADMIN_SCOPES
 
 from .conftest import Open

@@ -10,7 +10,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from proxy.admin.routes import api
+from proxy.admin.routes.table import api
 from proxy.config.settings import ADMIN_SCOPES, AdminScope
 
 from .rig import ALL, EXPIRED, TOKENS, Running, admin

@@ -34,7 +34,7 @@ HEAVY = {
     "jsonschema",
     "multiprocessing",
     "opentelemetry",
-    "proxy.admin.certificates",
+    "proxy.admin.auth.certificates",
     "proxy.keys.participants.package_jwe",
     "proxy.keys.stores.redis.store",
     "proxy.keys.stores.sqlite",
@@ -94,7 +94,7 @@ async def use(port: int, admin: int) -> None:
 async def test_a_sidecar_at_work_holds_nothing_heavy(tmp_path: Path) -> None:
     found = await modules(tmp_path, used=True, admin_more="status_page: true, tap: true")
 
-    assert "proxy.admin.page_routes" in found  # or the sidecar told of nothing
+    assert "proxy.admin.routes.page" in found  # or the sidecar told of nothing
     assert not found & HEAVY
 
 
@@ -123,4 +123,4 @@ async def test_client_certificates_have_x509_before_the_first_caller(tmp_path: P
 
     found = await modules(tmp_path, admin_more=f"{tls}, {clients}")
 
-    assert {"proxy.admin.certificates", "cryptography.x509"} <= found
+    assert {"proxy.admin.auth.certificates", "cryptography.x509"} <= found

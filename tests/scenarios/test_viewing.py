@@ -15,7 +15,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from proxy.admin.page_routes import FILES
+from proxy.admin.routes.page import FILES
 from tests.scenarios.rig import TOKEN, Served, backend, served
 
 BOTH = "status_page: true, tap: true"

@@ -1,0 +1,1 @@
+"""Who calls the admin API, what they may do, and how often."""

@@ -1,0 +1,96 @@
+"""Who a request is from: by bearer token, certificate, or service account of Kubernetes."""
+
+from __future__ import annotations
+
+import ssl
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from aiohttp import hdrs, web
+
+from ...config.settings import AdminClient, AdminScope, AdminSettings
+from .. import problem
+from ..problem import AdminError
+from .token_review import TokenReviews
+from .tokens import Caller, ReviewFailed, Tokens, read_tokens
+
+_SCHEME: Final = b"bearer "
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """Everybody who is admitted, at one state of the configuration and its files."""
+
+    tokens: Tokens
+    granted: frozenset[AdminScope]
+    clients: tuple[AdminClient, ...] = ()
+    reviews: TokenReviews | None = None
+    clock: Callable[[], float] = time.time
+
+    async def caller(self, request: web.Request, *, patient: bool) -> Caller | AdminError:
+        """Return who sent the request, or what to refuse it with.
+
+        Without being `patient`, the API server is not asked: only tokens that it has seen pass.
+        """
+        shown = request.headers.getall(hdrs.AUTHORIZATION, [])
+        if not shown:
+            return self._by_certificate(request) or problem.UNAUTHORIZED
+        token = _bearer(shown)
+        if token is None:
+            return problem.UNAUTHORIZED
+        caller = self.tokens.caller(token, self.clock())
+        if caller is None and self.reviews is not None:
+            try:
+                asked = self.reviews.caller(token) if patient else None
+                caller = self.reviews.known(token) if asked is None else await asked
+            except ReviewFailed:
+                return problem.NOT_REVIEWED
+        return caller or problem.UNAUTHORIZED
+
+    def _by_certificate(self, request: web.Request) -> Caller | None:
+        transport = request.transport
+        tls = transport.get_extra_info("ssl_object") if transport is not None else None
+        if not self.clients or not isinstance(tls, ssl.SSLObject):
+            return None
+        from . import certificates  # noqa: PLC0415 - see read_access
+
+        certificate = tls.getpeercert(binary_form=True)
+        if certificate is None:
+            return None
+        return certificates.caller(certificate, self.clients, self.clock())
+
+
+def read_access(
+    settings: AdminSettings,
+    environ: Mapping[str, str],
+    *,
+    clock: Callable[[], float] = time.time,
+) -> Access:
+    """Return who is admitted, by what the files say now; it blocks for as long as they take.
+
+    Raises UnfitEnvironment, naming the file, where one cannot be used.
+    """
+    tokens = read_tokens(settings.tokens, environ)
+    reviewed = settings.kubernetes
+    reviews = TokenReviews(reviewed, clock) if reviewed is not None else None
+    # X.509 takes a megabyte, so it is imported only where the settings ask for it: now, and not
+    # while a caller waits.
+    if settings.clients:
+        from . import certificates  # noqa: F401, PLC0415 - see above
+    each = [
+        *(one.scopes for one in settings.tokens),
+        *(one.scopes for one in settings.clients),
+        *(one.scopes for one in (reviewed.accounts if reviewed is not None else ())),
+    ]
+    granted = frozenset[AdminScope]().union(*each)
+    return Access(tokens, granted, settings.clients, reviews, clock)
+
+
+def _bearer(shown: Sequence[str]) -> bytes | None:
+    """Return the token of the one Authorization header (RFC 6750)."""
+    written = shown[0].encode(errors="surrogateescape")
+    if len(shown) != 1 or written[: len(_SCHEME)].lower() != _SCHEME:
+        return None
+    return written[len(_SCHEME) :].strip()

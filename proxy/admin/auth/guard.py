@@ -1,0 +1,212 @@
+"""Who may call what: Host, origin, credentials, scope and rate; and each call is written down.
+
+A call is in the log and in the audit log before it is answered. Whoever shows the right
+credentials is heard, however many wrong ones come from the same place.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+import secrets
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from ipaddress import ip_address
+from typing import Final
+
+from aiohttp import hdrs, web
+from aiohttp.typedefs import Handler, Middleware
+
+from ...config.settings import Address, AdminScope, TcpAddress
+from ...core.errors import SealyardError
+from ...telemetry.logs import code_location
+from ...telemetry.logs.access_line import METHODS, OTHER_METHOD
+from ...telemetry.reporter import Reporter
+from .. import problem
+from ..problem import AdminError
+from ..strict_reader import Malformed, name_request
+from .access import Access
+from .rate_limits import Limits, peer
+from .tokens import Caller
+
+_HOST: Final = re.compile(r"(?:\[([0-9A-Fa-f:.]{2,45})\]|([A-Za-z0-9._-]{1,253}))(?::[0-9]{1,5})?")
+
+
+def allowed(host: str | None, listen: Address) -> bool:
+    """Tell whether a request with this Host header may be answered at `listen`."""
+    match = _HOST.fullmatch(host or "")
+    if match is None:
+        return False
+    name = (match[1] or match[2]).lower()
+    configured = listen.host.lower() if isinstance(listen, TcpAddress) else "localhost"
+    return name in {"localhost", configured} or _is_address(name)
+
+
+def _is_address(name: str) -> bool:
+    try:
+        ip_address(name)
+    except ValueError:
+        return False
+    return True
+
+
+_FAILURES_PER_SECOND: Final = 1.0
+_FAILURES_AT_ONCE: Final = 10
+_CALLS_PER_SECOND: Final = 50.0
+_CALLS_AT_ONCE: Final = 100
+
+
+Record = Callable[[Mapping[str, str | int]], Awaitable[None]]
+"""Writes a call into the audit log; returns once it is on the disk, raises SealyardError if not."""
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """What a guard of the admin API goes by: who is admitted to what, and where calls are kept.
+
+    `scopes` has each method of each route; with None it is open to all, as a page's files are.
+    """
+
+    access: Access
+    scopes: Mapping[tuple[str, str], AdminScope | None]
+    record: Record | None = None
+
+
+class Guard:
+    """Stands before every route of one admin or health listener.
+
+    `access` may be exchanged at any time. Without a `gate` nobody is asked who they are, and
+    nothing is written down: probes come every second. `name` is `admin` or `health`.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        listen: Address,
+        reporter: Reporter,
+        *,
+        gate: Gate | None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.access = gate.access if gate is not None else None
+        self._gate = gate
+        self._name = name
+        self._listen = listen
+        self._reporter = reporter
+        self._calls = Limits(_CALLS_PER_SECOND, _CALLS_AT_ONCE, clock)
+        self._failures = Limits(_FAILURES_PER_SECOND, _FAILURES_AT_ONCE, clock)
+        self._prefix = secrets.token_hex(4)
+        self._numbers = itertools.count(1)
+
+    def middleware(self) -> Middleware:
+        """Return what aiohttp calls around every handler, also where no route fits."""
+
+        @web.middleware
+        async def guarded(request: web.Request, handler: Handler) -> web.StreamResponse:
+            request_id = f"{self._prefix}-{next(self._numbers):x}"
+            name_request(request, request_id)
+            caller = await self._caller(request)
+            if isinstance(caller, AdminError):
+                response: web.StreamResponse = _refused(caller)
+            else:
+                response = await self._answer(request, handler)
+            if self._gate is not None:
+                name = caller.name if isinstance(caller, Caller) else ""
+                response = await self._written(request, response, name, request_id)
+            headers = response.headers
+            headers["Server"] = "sealyard"  # aiohttp would name itself and its version
+            headers.setdefault("Cache-Control", "no-store")
+            headers["X-Content-Type-Options"] = "nosniff"
+            headers["Sealyard-Request-Id"] = request_id
+            return response
+
+        return guarded
+
+    async def _caller(self, request: web.Request) -> Caller | AdminError | None:
+        """Return who calls and may, None where nobody is asked, or what to refuse the call with."""
+        sent = request.headers.getall(hdrs.HOST, [])
+        if len(sent) != 1 or not allowed(sent[0], self._listen):
+            return problem.FORBIDDEN_HOST
+        if not _same_origin(request.headers.getall(hdrs.ORIGIN, []), sent[0]):
+            return problem.FORBIDDEN_ORIGIN
+        resource = request.match_info.route.resource
+        place = request.method, resource.canonical if resource is not None else ""
+        if self.access is None or self._gate is None or self._gate.scopes.get(place, "") is None:
+            return None if self._calls.of(peer(request.remote)).take() else problem.TOO_MANY
+        caller = await self._known(request, self.access)
+        if isinstance(caller, AdminError) or resource is None:
+            return caller  # without a resource there is nothing at that path, or by that method
+        return caller if self._gate.scopes.get(place) in caller.scopes else problem.FORBIDDEN_SCOPE
+
+    async def _known(self, request: web.Request, access: Access) -> Caller | AdminError:
+        failures = self._failures.of(peer(request.remote))
+        caller = await access.caller(request, patient=not failures.spent())
+        if isinstance(caller, AdminError):
+            return caller if failures.take() else problem.TOO_MANY
+        return caller if self._calls.of(caller.name).take() else problem.TOO_MANY
+
+    async def _answer(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        try:
+            return await handler(request)
+        except Malformed as malformed:
+            return malformed.answer()
+        except web.HTTPMethodNotAllowed as error:
+            allow = ", ".join(sorted(error.allowed_methods))
+            return problem.answer(problem.METHOD_NOT_ALLOWED, headers={"Allow": allow})
+        except web.HTTPRequestEntityTooLarge:
+            return problem.answer(problem.TOO_LARGE)
+        except web.HTTPException:
+            return problem.answer(problem.NOT_FOUND)
+        except Exception as error:  # noqa: BLE001 - aiohttp would answer with a page of its own
+            self._reporter.report(
+                "exception.unhandled",
+                source="admin",
+                exception=code_location.name(error),
+                raised_at=code_location.raised_at(error.__traceback__),
+            )
+            return problem.answer(problem.INTERNAL)
+
+    async def _written(
+        self, request: web.Request, response: web.StreamResponse, caller: str, request_id: str
+    ) -> web.StreamResponse:
+        """Write the call down; return its response, or a refusal where that failed."""
+        resource = request.match_info.route.resource
+        told: dict[str, str | int] = {
+            "request_id": request_id,
+            "method": request.method if request.method in METHODS else OTHER_METHOD,
+            # What was asked for may hold anything; a route is one of our own.
+            "route": resource.canonical if resource is not None else "",
+            "status": response.status,
+            "error": response.headers.get("Sealyard-Error", ""),
+            "caller": caller,
+            "peer": request.remote or "",
+        }
+        told = {key: value for key, value in told.items() if value != ""}
+        # What is refused for its rate must not fill the disk.
+        record = self._gate.record if self._gate is not None else None
+        if record is not None and not _too_many(response):
+            try:
+                await record(told)
+            except SealyardError:
+                response = problem.answer(problem.NOT_AUDITED)
+                told |= {"status": response.status, "error": problem.NOT_AUDITED.code}
+        self._reporter.report("admin.called", listener=self._name, **told)
+        return response
+
+
+def _too_many(response: web.StreamResponse) -> bool:
+    return response.status == problem.TOO_MANY.status
+
+
+def _refused(error: AdminError) -> web.Response:
+    if error is problem.UNAUTHORIZED:
+        return problem.answer(error, headers={"WWW-Authenticate": "Bearer"})
+    waits = error in {problem.TOO_MANY, problem.NOT_REVIEWED}
+    return problem.answer(error, headers={"Retry-After": "1"} if waits else None)
+
+
+def _same_origin(origins: list[str], host: str) -> bool:
+    """Whether no page of another origin sent this; a browser names the origin of what it posts."""
+    ours = {f"http://{host}", f"https://{host}"}
+    return not origins or (len(origins) == 1 and origins[0] in ours)

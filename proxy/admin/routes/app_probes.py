@@ -1,0 +1,128 @@
+"""Where the kubelet asks for an application's probes; the application is asked on 127.0.0.1."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Final
+from urllib.parse import urljoin, urlsplit
+
+from aiohttp import ClientError, ClientSession, ClientTimeout, DummyCookieJar, TCPConnector, web
+
+from ...core.errors import UnfitEnvironment
+
+VARIABLE: Final = "SEALYARD_APP_PROBES"
+_HIGHEST_PORT: Final = 65535
+
+
+@dataclass(frozen=True, slots=True)
+class AppProbe:
+    """One probe: where, how long, and what to ask for; without a `path` only a connection."""
+
+    port: int
+    timeout: float
+    scheme: str = ""
+    path: str = ""
+    headers: tuple[tuple[str, str], ...] = ()
+
+
+def app_probes(environ: Mapping[str, str]) -> dict[str, AppProbe]:
+    """Return the probes by `container/kind`; none where the variable is not set.
+
+    Raises UnfitEnvironment where it cannot be read.
+    """
+    written = environ.get(VARIABLE, "")
+    if not written:
+        return {}
+    try:
+        return {str(key): _probe(one) for key, one in dict(json.loads(written)).items()}
+    except (AttributeError, KeyError, RecursionError, TypeError, ValueError):
+        raise UnfitEnvironment("app-probes", detail=f"{VARIABLE} cannot be read") from None
+
+
+def _probe(told: dict[str, object]) -> AppProbe:
+    port, timeout, handler = told["port"], told["timeout"], told["handler"]
+    if not isinstance(port, int) or not 0 < port <= _HIGHEST_PORT:
+        raise ValueError("port")
+    if not isinstance(timeout, int | float) or timeout <= 0 or not isinstance(handler, dict):
+        raise ValueError("probe")
+    if "tcpSocket" in handler:
+        return AppProbe(port, timeout)
+    get = handler["httpGet"]
+    path = str(get.get("path") or "/")
+    scheme = str(get.get("scheme") or "HTTP").lower()
+    if scheme not in {"http", "https"}:
+        raise ValueError("scheme")
+    headers = tuple((str(one["name"]), str(one["value"])) for one in get.get("httpHeaders") or ())
+    return AppProbe(port, timeout, scheme, path if path.startswith("/") else f"/{path}", headers)
+
+
+_HOST: Final = "127.0.0.1"
+_MOST_REDIRECTS: Final = 10
+_HEADERS: Final = {"User-Agent": "kube-probe/sealyard", "Accept": "*/*"}
+
+
+def app_probe_routes(probes: Mapping[str, AppProbe]) -> list[web.RouteDef]:
+    """Return the routes at which the kubelet asks."""
+
+    async def answer(request: web.Request) -> web.Response:
+        info = request.match_info
+        probe = probes.get(f"{info['container']}/{info['kind']}")
+        if probe is None:
+            raise web.HTTPNotFound
+        failure = await ask(probe)
+        if failure:
+            return web.Response(status=HTTPStatus.SERVICE_UNAVAILABLE, text=f"{failure}\n")
+        return web.Response(text="ok\n")
+
+    return [web.get("/app-probe/{container}/{kind}", answer)]
+
+
+async def ask(probe: AppProbe) -> str:
+    """Ask the application; return what is wrong, an empty text where nothing is."""
+    try:
+        connector = TCPConnector(force_close=True, ssl=False)  # as the kubelet does
+        async with ClientSession(
+            connector=connector,
+            timeout=ClientTimeout(total=probe.timeout),
+            cookie_jar=DummyCookieJar(),
+            auto_decompress=False,
+        ) as session:
+            return await _ask(session, probe)
+    except TimeoutError:
+        return "no answer in time"
+    except (ClientError, OSError, ValueError):
+        return "no usable answer"
+
+
+async def _ask(session: ClientSession, probe: AppProbe) -> str:
+    if not probe.path:
+        return await _connect(probe)
+    path = probe.path
+    for _ in range(_MOST_REDIRECTS):
+        url = f"{probe.scheme}://{_HOST}:{probe.port}{path}"
+        async with session.get(url, headers=_headers(probe), allow_redirects=False) as response:
+            status = response.status
+            location = response.headers.get("Location", "")
+        if not HTTPStatus.OK <= status < HTTPStatus.BAD_REQUEST:
+            return f"status {status}"
+        next_url = urlsplit(urljoin(url, location))
+        elsewhere = next_url.hostname != _HOST or next_url.port != probe.port
+        if status < HTTPStatus.MULTIPLE_CHOICES or not location or elsewhere:
+            return ""
+        path = next_url._replace(scheme="", netloc="", fragment="").geturl()
+    return "too many redirects"
+
+
+async def _connect(probe: AppProbe) -> str:
+    async with asyncio.timeout(probe.timeout):
+        _, writer = await asyncio.open_connection(_HOST, probe.port)
+    writer.transport.abort()
+    return ""
+
+
+def _headers(probe: AppProbe) -> dict[str, str]:
+    return {**_HEADERS, **dict(probe.headers)}

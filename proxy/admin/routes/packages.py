@@ -1,0 +1,81 @@
+"""Key packages given out: the session keys of a conversation, wrapped for its recipients."""
+
+from __future__ import annotations
+
+import json
+from typing import Final
+
+from aiohttp import web
+
+from ...core.errors import KeyUnavailable, OperatorError, ParticipantError
+from .. import problem, schemas, strict_reader
+from ..operation import Answered, Endpoint, Operation, Parameter
+from ..schemas import PATH
+from ..service import Subject
+from .sessions import IN_QUERY, SCOPE_PARAMETERS, named_scope
+
+MEDIA_TYPE: Final = "application/jose+json"
+_SID: Final = {"type": "string", "pattern": "^[A-Za-z0-9_-]{16}$"}
+
+PACKAGE: Final = Operation(
+    "keyPackage",
+    "GET",
+    "/v1/sessions/package",
+    "keys",
+    "Give out a key package of a conversation that is for a recipient: the newest, or that of a"
+    " session. Only end-to-end rules make packages; their senders sign them.",
+    (
+        Answered(
+            "JWE General JSON (RFC 7516), which the recipient's private key opens.",
+            schemas.anything(),
+            media_type=MEDIA_TYPE,
+            headers={
+                "Sealyard-Sid": "The id of the session whose key it holds.",
+                "Sealyard-Signer": "The thumbprint of the key that signed it.",
+            },
+        ),
+    ),
+    parameters=(
+        *SCOPE_PARAMETERS,
+        Parameter("recipient", "query", "The id of the participant.", PATH.schema),
+        Parameter("sid", "query", "The session, as tokens name it.", _SID, required=False),
+    ),
+    errors=(
+        problem.MALFORMED,
+        problem.NO_PACKAGE,
+        problem.NO_COMMON_STORE,
+        problem.KEY_UNAVAILABLE,
+    ),
+)
+
+
+class PackageRoutes:
+    """Answers for one subject."""
+
+    def __init__(self, subject: Subject) -> None:
+        self._subject = subject
+
+    def all(self) -> list[Endpoint]:
+        """Return the operation."""
+        return [Endpoint(PACKAGE, self._package)]
+
+    async def _package(self, request: web.Request) -> web.Response:
+        said = strict_reader.query(request, (*IN_QUERY, "recipient", "sid"))
+        scope, recipient = named_scope(said), strict_reader.needed(said, "recipient")
+        sid = strict_reader.text(said, "sid")
+        try:
+            found = await self._subject.packages(scope, recipient)
+        except KeyUnavailable:
+            return problem.answer(problem.KEY_UNAVAILABLE)
+        except ParticipantError as error:
+            return problem.answer(problem.MALFORMED, members={"detail": error.reason})
+        except OperatorError as error:
+            if error.reason != problem.NO_COMMON_STORE.code:
+                raise
+            return problem.answer(problem.NO_COMMON_STORE)
+        for one in found:
+            if sid is None or one["sid"] == sid:
+                headers = {"Sealyard-Sid": one["sid"], "Sealyard-Signer": one["kid"]}
+                body = json.dumps(one["package"], separators=(",", ":")).encode()
+                return web.Response(body=body, content_type=MEDIA_TYPE, headers=headers)
+        return problem.answer(problem.NO_PACKAGE)

@@ -1,0 +1,233 @@
+"""The operations on the sessions of one scope: look, begin, rotate, revoke."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from aiohttp import web
+
+from ...core.crypto.context import Scope
+from ...core.errors import KeyUnavailable, NotErasable, OperatorError
+from ...keys.operations.session_operations import STILL_OPEN, Action, Call, latest_not_before
+from .. import problem, schemas, strict_reader
+from ..operation import Answered, Endpoint, Operation, Parameter
+from ..service import Subject
+from ..strict_reader import Malformed
+
+_PARTS: Final = ("tenant", "conversation")
+IN_QUERY: Final = (*_PARTS, *(f"{one}_json" for one in _PARTS))
+_SCOPE: Final = {one: schemas.nullable(schemas.ANY_NAME) for one in _PARTS}
+# One of the two must say something.
+_SOME: Final = {
+    "anyOf": [{"required": [one], "properties": {one: schemas.ANY_NAME}} for one in _PARTS]
+}
+_TIME: Final = {"type": "integer", "minimum": 0}
+_SESSION: Final = schemas.record(
+    {
+        "sid": {"type": "string"},
+        "kek": schemas.nullable({"type": "string"}),
+        "began": _TIME,
+        "soft_end": _TIME,
+        "sealed": _TIME,
+    },
+    ("sid", "kek", "began", "soft_end", "sealed"),
+)
+REACH: Final = {
+    "open": schemas.many({"type": "string", "enum": list(STILL_OPEN)}),
+    "others_within": {"type": "number", "minimum": 0},
+    "unknown": {"type": "boolean"},
+}
+"""What a revocation does not bind yet, and whether its scope was known."""
+ANSWER: Final = schemas.record(
+    {
+        "scope": {"type": "string"},
+        "not_before": _TIME,
+        "sessions": schemas.many(_SESSION),
+        "agreed": {"type": "boolean"},
+        "store": {"type": "boolean"},
+        "durable": {"type": "boolean"},
+        "problem": {"type": "string"},
+        **REACH,
+    },
+    ("scope", "not_before", "sessions"),
+)
+_STANDS: Final = (Answered("How the sessions of the scope stand now.", ANSWER),)
+_NAMED: Final = {**schemas.record(_SCOPE), **_SOME}
+
+SCOPE_PARAMETERS: Final = (
+    *(
+        Parameter(one, "query", f"The {one}; one of them is enough.", schemas.NAME, required=False)
+        for one in _PARTS
+    ),
+    *(
+        Parameter(
+            f"{one}_json",
+            "query",
+            f"The {one}, where it is joined of several names.",
+            schemas.ANY_NAME,
+            required=False,
+            in_json=True,
+        )
+        for one in _PARTS
+    ),
+)
+
+SHOW: Final = Operation(
+    "showSessions",
+    "GET",
+    "/v1/sessions",
+    "read",
+    "Show the sessions that this Sealyard holds for a scope.",
+    _STANDS,
+    parameters=SCOPE_PARAMETERS,
+    errors=(problem.MALFORMED,),
+)
+CREATE: Final = Operation(
+    "createSession",
+    "POST",
+    "/v1/sessions",
+    "keys",
+    "See that a scope has a session.",
+    _STANDS,
+    body=_NAMED,
+    errors=(problem.KEY_UNAVAILABLE,),
+)
+ROTATE: Final = Operation(
+    "rotateSession",
+    "POST",
+    "/v1/sessions/rotate",
+    "keys",
+    "Begin a new session for a scope; what was sealed still opens.",
+    _STANDS,
+    body=_NAMED,
+    errors=(problem.KEY_UNAVAILABLE,),
+)
+REVOKE: Final = Operation(
+    "revokeSessions",
+    "POST",
+    "/v1/sessions/revoke",
+    "keys",
+    "Refuse, for good, all sessions of a scope that began before a time; now, unless one is said.",
+    _STANDS,
+    body={
+        **schemas.record({**_SCOPE, "not_before": schemas.nullable(schemas.SECONDS)}),
+        **_SOME,
+    },
+    errors=(problem.NOT_KEPT,),
+)
+
+
+class SessionRoutes:
+    """Answers for one subject. `clock` returns seconds since 1970."""
+
+    def __init__(self, subject: Subject, clock: Callable[[], float]) -> None:
+        self._subject = subject
+        self._clock = clock
+
+    def all(self) -> list[Endpoint]:
+        """Return the operations."""
+        return [
+            Endpoint(SHOW, self._show),
+            Endpoint(CREATE, self._create),
+            Endpoint(ROTATE, self._rotate),
+            Endpoint(REVOKE, self._revoke),
+        ]
+
+    async def _show(self, request: web.Request) -> web.Response:
+        return await self._do("show", strict_reader.query(request, IN_QUERY))
+
+    async def _create(self, request: web.Request) -> web.Response:
+        return await self._do("create", await strict_reader.body(request, _PARTS))
+
+    async def _rotate(self, request: web.Request) -> web.Response:
+        return await self._do("rotate", await strict_reader.body(request, _PARTS))
+
+    async def _revoke(self, request: web.Request) -> web.Response:
+        return await self._do("revoke", await strict_reader.body(request, (*_PARTS, "not_before")))
+
+    async def _do(self, action: Action, said: Mapping[str, Any]) -> web.Response:
+        call = self._call(action, said)
+        try:
+            answer = await self._subject.operate(call)
+        except OperatorError as error:
+            return problem.answer(problem.MALFORMED, code=error.reason)
+        except KeyUnavailable:
+            return problem.answer(problem.KEY_UNAVAILABLE)
+        if action == "revoke" and not answer.reaches_others:
+            return problem.answer(problem.NOT_KEPT, members=answer.to_json())
+        body = json.dumps(answer.to_json()).encode()
+        return web.Response(body=body, content_type="application/json")
+
+    def _call(self, action: Action, said: Mapping[str, Any]) -> Call:
+        scope = named_scope(said)
+        if action != "revoke":
+            return Call(action, scope)
+        not_before = strict_reader.whole(said, "not_before", nullable=True)
+        return Call(action, scope, not_before or latest_not_before(self._clock()))
+
+
+def named_scope(said: Mapping[str, Any]) -> Scope:
+    """Return the scope that a call names; raise Malformed where it names none."""
+    scope = Scope(strict_reader.name(said, "tenant"), strict_reader.name(said, "conversation"))
+    if scope == Scope():
+        raise Malformed("The call names neither a tenant nor a conversation.")
+    return scope
+
+
+_TEXT: Final = {"type": "string"}
+
+ERASE: Final = Operation(
+    "eraseSessions",
+    "DELETE",
+    "/v1/sessions",
+    "keys",
+    "Destroy the ephemeral session keys of a scope, and refuse them for good.",
+    (
+        Answered(
+            "They are gone; `receipt` is a compact JWS that `key` verifies.",
+            schemas.record(
+                {
+                    "scope": _TEXT,
+                    "not_before": {"type": "integer", "minimum": 0},
+                    "sessions": schemas.many(schemas.anything()),
+                    "store": {"type": "boolean"},
+                    "durable": {"type": "boolean"},
+                    "problem": _TEXT,
+                    **REACH,
+                    "erased": schemas.many(_TEXT),
+                    "receipt": _TEXT,
+                    "key": schemas.anything(),
+                },
+                ("scope", "not_before", "erased", "receipt", "key"),
+            ),
+        ),
+    ),
+    parameters=SCOPE_PARAMETERS,
+    errors=(problem.MALFORMED, problem.NOT_ERASABLE, problem.KEY_UNAVAILABLE),
+)
+
+
+class EraseRoutes:
+    """Answers for one subject. `clock` returns seconds since 1970."""
+
+    def __init__(self, subject: Subject, clock: Callable[[], float]) -> None:
+        self._subject = subject
+        self._clock = clock
+
+    def all(self) -> list[Endpoint]:
+        """Return the operation."""
+        return [Endpoint(ERASE, self._erase)]
+
+    async def _erase(self, request: web.Request) -> web.Response:
+        scope = named_scope(strict_reader.query(request, IN_QUERY))
+        call = Call("erase", scope, latest_not_before(self._clock()))
+        try:
+            answer = await self._subject.operate(call)
+        except NotErasable:
+            return problem.answer(problem.NOT_ERASABLE)
+        except KeyUnavailable:
+            return problem.answer(problem.KEY_UNAVAILABLE)
+        body = json.dumps(answer.to_json()).encode()
+        return web.Response(body=body, content_type="application/json")

@@ -1,0 +1,148 @@
+"""`POST /v1/seal` and `POST /v1/open`: values sealed and opened for services without the proxy."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterable, Mapping
+from typing import Any, Final, cast
+
+from aiohttp import web
+
+from ...core.crypto.context import Context, Scope
+from ...core.crypto.token import Form
+from ...core.errors import KeyUnavailable, MessageError, OpenFailed, OperatorError, SealyardError
+from ...core.formats import json as json_format
+from ...keys.operations.values import Bound, Value, ValueCall
+from .. import problem, schemas, strict_reader
+from ..operation import Answered, Endpoint, Operation
+from ..service import Subject
+from ..strict_reader import Malformed
+
+MOST_VALUES: Final = 100
+MOST_BYTES: Final = 1024 * 1024
+_FORMS: Final = ("jwe", "short")
+_TEXT: Final = {"type": "string"}
+_BOOLEAN: Final = {"type": "boolean"}
+_NAMED: Final = ("tenant", "conversation", "message")
+_PARTS: Final = {
+    **{one: schemas.nullable(schemas.ANY_NAME) for one in _NAMED},
+    **{one: schemas.nullable(schemas.NAME) for one in ("field", "purpose")},
+}
+_TO_SEAL: Final = {**_PARTS, "value": _TEXT, "json": _BOOLEAN, "form": {"enum": list(_FORMS)}}
+_TO_OPEN: Final = {**_PARTS, "token": _TEXT}
+_OPENED: Final = schemas.record({"value": _TEXT, "json": _BOOLEAN}, ("value", "json"))
+_NAMES: Final = " Name the parts that the rule binds, and no others."
+
+
+def _some(one: Mapping[str, Any], needed: str) -> dict[str, Any]:
+    elements = schemas.many(schemas.record(one, (needed,)))
+    return elements | {"minItems": 1, "maxItems": MOST_VALUES}
+
+
+SEAL: Final = Operation(
+    "seal",
+    "POST",
+    "/v1/seal",
+    "seal",
+    "Seal values. With `json` a value is a JSON text." + _NAMES,
+    (
+        Answered(
+            "The tokens, in the order of the values.",
+            schemas.record({"tokens": schemas.many(_TEXT)}, ("tokens",)),
+        ),
+    ),
+    body=schemas.record({"values": _some(_TO_SEAL, "value")}, ("values",)),
+    errors=(problem.KEY_UNAVAILABLE, problem.NO_COMMON_STORE),
+)
+OPEN: Final = Operation(
+    "open",
+    "POST",
+    "/v1/open",
+    "open",
+    "Open tokens: all of them, or none." + _NAMES,
+    (
+        Answered(
+            "The values, in the order of the tokens; with `json` a value is a JSON text.",
+            schemas.record({"values": schemas.many(_OPENED)}, ("values",)),
+        ),
+    ),
+    body=schemas.record({"tokens": _some(_TO_OPEN, "token")}, ("tokens",)),
+    errors=(problem.OPEN_FAILED, problem.KEY_UNAVAILABLE, problem.NO_COMMON_STORE),
+)
+
+
+class ValueRoutes:
+    """Answers for one subject."""
+
+    def __init__(self, subject: Subject) -> None:
+        self._subject = subject
+
+    def all(self) -> list[Endpoint]:
+        """Return the operations."""
+        return [Endpoint(SEAL, self._seal), Endpoint(OPEN, self._open)]
+
+    async def _seal(self, request: web.Request) -> web.Response:
+        said = await strict_reader.body(request, ("values",), most_bytes=MOST_BYTES)
+        call = ValueCall("seal", tuple(map(_to_seal, _each(said, "values", _TO_SEAL))))
+        done = await self._done(call)
+        if isinstance(done, web.Response):
+            return done
+        return _json({"tokens": [one.text for one in done]})
+
+    async def _open(self, request: web.Request) -> web.Response:
+        said = await strict_reader.body(request, ("tokens",), most_bytes=MOST_BYTES)
+        asked = tuple(
+            Bound(Value(strict_reader.needed(one, "token")), _context(one))
+            for one in _each(said, "tokens", _TO_OPEN)
+        )
+        done = await self._done(ValueCall("open", asked, strict_reader.request_id(request)))
+        if isinstance(done, web.Response):
+            return done
+        return _json({"values": [{"value": one.text, "json": one.json_value} for one in done]})
+
+    async def _done(self, call: ValueCall) -> list[Value] | web.Response:
+        try:
+            return await self._subject.values(call)
+        except OpenFailed:
+            return problem.answer(problem.OPEN_FAILED)
+        except KeyUnavailable:
+            return problem.answer(problem.KEY_UNAVAILABLE)
+        except MessageError as error:  # a name that nobody can tell from a joined one
+            return problem.answer(problem.MALFORMED, members={"detail": error.detail})
+        except OperatorError as error:
+            if error.reason != problem.NO_COMMON_STORE.code:
+                raise
+            return problem.answer(problem.NO_COMMON_STORE)
+
+
+def _each(
+    said: Mapping[str, Any], name: str, known: Collection[str]
+) -> Iterable[Mapping[str, Any]]:
+    elements = said.get(name)
+    if not isinstance(elements, list) or not 1 <= len(elements) <= MOST_VALUES:
+        raise Malformed(f"`{name}` is not a list of 1 to {MOST_VALUES}.")
+    for one in elements:
+        if not isinstance(one, dict):
+            raise Malformed(f"`{name}` holds what is not an object.")
+        yield strict_reader.only(one, known)
+
+
+def _context(one: Mapping[str, Any]) -> Context:
+    tenant, conversation, message = (strict_reader.name(one, part) for part in _NAMED)
+    field, purpose = (strict_reader.text(one, part, nullable=True) for part in ("field", "purpose"))
+    return Context(Scope(tenant, conversation), field, message, purpose)
+
+
+def _to_seal(one: Mapping[str, Any]) -> Bound:
+    text, json_value = strict_reader.needed(one, "value"), strict_reader.switch(one, "json")
+    if json_value:
+        try:
+            json_format.validate(text.encode())
+        except SealyardError:
+            raise Malformed("A `value` is not a JSON text.") from None
+    form = cast("Form", strict_reader.choice(one, "form", _FORMS, "jwe"))
+    return Bound(Value(text, json_value), _context(one), form)
+
+
+def _json(told: Mapping[str, object]) -> web.Response:
+    return web.Response(body=json.dumps(told).encode(), content_type="application/json")

@@ -1,0 +1,38 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from proxy.admin.redacted_settings import masked
+from proxy.config.load import load
+
+ROOT = Path(__file__).parents[2]
+CANARY = "canary-of-the-environment"
+
+
+@pytest.mark.parametrize(
+    "file",
+    [ROOT / "config" / "sealyard.yaml", *sorted((ROOT / "config" / "examples").glob("*.yaml"))],
+    ids=lambda path: path.stem,
+)
+def test_a_configuration_is_shown_with_references_in_place_of_secrets(file: Path) -> None:
+    environ = {"SEALYARD_PASSPHRASE": CANARY, "SEALYARD_ADMIN_TOKEN": CANARY}
+    settings = load(file, environ).settings
+    shown = json.loads(json.dumps(masked(settings)))
+
+    assert CANARY not in json.dumps(shown)
+    assert [one["name"] for one in shown["listeners"]] == [one.name for one in settings.listeners]
+    keyring = shown["keys"]["keyring"]
+    assert keyring.keys() in ({"file", "passphrase"}, {"file", "key"})
+    assert keyring["file"].endswith(".jwe")
+
+
+def test_rules_are_shown_by_what_they_do() -> None:
+    settings = load(ROOT / "config" / "sealyard.yaml", {"SEALYARD_PASSPHRASE": CANARY}).settings
+    send, search, *_ = masked(settings)["listeners"][0]["rules"]
+
+    assert send["match"] == ["POST /api/messages"]
+    assert send["request"] == [{"encrypt": ["content", "subject"]}]
+    assert search["request"] == "reject"
