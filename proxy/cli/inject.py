@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from ..injector.refusal import CannotInject
+from ..injector.pod_reader import CannotInject
 from . import base
 from .inject_options import injector_options, settings_of
 

@@ -7,8 +7,8 @@ from typing import Any, Final, TypeVar, cast
 
 import click
 
-from ..injector.refusal import CannotInject
-from ..injector.wishes import InjectorSettings, Interception, Resources, wishes
+from ..injector.annotations import InjectorSettings, Interception, Resources, wishes
+from ..injector.pod_reader import CannotInject
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 

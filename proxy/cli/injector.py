@@ -12,8 +12,8 @@ import click
 from .. import __version__
 from ..config.settings import ListenerTls, TcpAddress
 from ..core.errors import UnfitEnvironment
+from ..injector.annotations import InjectorSettings
 from ..injector.webhook import Webhook
-from ..injector.wishes import InjectorSettings
 from ..process.hardening import harden
 from ..telemetry.logs import library_logs
 from ..telemetry.logs.logger import Logs, to_stderr

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from typing import Final
 
-from .names import (
+from .annotations import (
     AUDIT_FOLDER,
     AUDIT_VOLUME,
     CONFIG_FILE,
@@ -28,10 +28,12 @@ from .names import (
     TRAFFIC_PORT,
     UPSTREAM_VARIABLE,
     USER,
+    InjectorSettings,
+    Resources,
+    Wishes,
 )
+from .pod_reader import Json
 from .ports import Sealed
-from .shapes import Json
-from .wishes import InjectorSettings, Resources, Wishes
 
 _NFT: Final = "/usr/sbin/nft"
 _CONFIG_MODE: Final = 0o444

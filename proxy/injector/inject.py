@@ -12,8 +12,9 @@ from collections.abc import Sequence
 from copy import deepcopy
 
 from .. import __version__
-from . import containers, probes
-from .names import (
+from . import containers
+from . import ports as probes
+from .annotations import (
     CONTAINERS,
     DEFAULT_CONTAINER,
     DISABLED,
@@ -21,11 +22,12 @@ from .names import (
     LABEL,
     STATUS,
     VOLUMES,
+    InjectorSettings,
+    Wishes,
+    wishes,
 )
+from .pod_reader import CannotInject, Json, mapping, named, objects, text
 from .ports import Sealed, declared, sealed
-from .refusal import CannotInject
-from .shapes import Json, mapping, named, objects, text
-from .wishes import InjectorSettings, Wishes, wishes
 
 
 def wanted(pod: Json) -> bool:

@@ -17,9 +17,9 @@ from ..telemetry.logs import code_location
 from ..telemetry.metrics.prometheus_text import exposed
 from ..telemetry.metrics.samples import Samples
 from ..telemetry.metrics.table import BUILD, INJECTOR_REFUSALS, INJECTOR_REVIEWS
-from .refusal import CannotInject
-from .review import MalformedReview, review
-from .wishes import InjectorSettings
+from .admission_review import MalformedReview, review
+from .annotations import InjectorSettings
+from .pod_reader import CannotInject
 
 MOST_BODY: Final = 10 * 1024 * 1024
 """Above what an API server can send: etcd takes 1.5 MiB, a request 3 MiB."""

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from proxy.injector.shapes import Json
+from proxy.injector.pod_reader import Json
 
 ROOT = Path(__file__).parent.parent.parent
 CHART = ROOT / "helm" / "sealyard"

@@ -11,7 +11,7 @@ import pytest
 import yaml
 from cryptography import x509
 
-from proxy.injector.shapes import Json
+from proxy.injector.pod_reader import Json
 from proxy.telemetry.metrics.table import METRICS
 from tests.chart.conftest import CASES, CHART, HELMS, Render, Rendered, Tool
 

@@ -9,10 +9,10 @@ import yaml
 
 from proxy.config.load import load
 from proxy.config.settings import OriginalPort
+from proxy.injector.annotations import InjectorSettings
 from proxy.injector.inject import inject
 from proxy.injector.manifests import inject_text
-from proxy.injector.shapes import Json
-from proxy.injector.wishes import InjectorSettings
+from proxy.injector.pod_reader import Json
 from tests.chart.conftest import ROOT, Tool
 
 DEPLOY = ROOT / "deploy"

@@ -19,8 +19,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from proxy.injector.annotations import InjectorSettings
 from proxy.injector.inject import inject
-from proxy.injector.wishes import InjectorSettings
 from tests.chart.conftest import ROOT
 from tests.injector.pods import a_container, a_pod
 from tests.injector.test_redirect import CANARY, CONFIGURATION

@@ -7,10 +7,10 @@ from typing import Any
 
 from hypothesis import strategies as st
 
+from proxy.injector.admission_review import Patch, patch
+from proxy.injector.annotations import InjectorSettings
 from proxy.injector.inject import inject
-from proxy.injector.patch import Patch, patch
-from proxy.injector.shapes import Json
-from proxy.injector.wishes import InjectorSettings
+from proxy.injector.pod_reader import Json
 
 SETTINGS = InjectorSettings(image="registry.example/sealyard:1.0")
 

@@ -9,12 +9,10 @@ import pytest
 from hypothesis import given
 
 from proxy import __version__
+from proxy.injector.admission_review import patch
+from proxy.injector.annotations import CONTAINERS, VOLUMES, Resources
 from proxy.injector.inject import inject, wanted
-from proxy.injector.names import CONTAINERS, VOLUMES
-from proxy.injector.patch import patch
-from proxy.injector.refusal import CannotInject
-from proxy.injector.shapes import Json
-from proxy.injector.wishes import Resources
+from proxy.injector.pod_reader import CannotInject, Json
 from tests.injector.pods import SETTINGS, a_container, a_pod, container, injected, pods, variables
 
 GOLDEN = Path(__file__).parent / "golden"

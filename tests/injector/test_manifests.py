@@ -4,7 +4,7 @@ import pytest
 import yaml
 
 from proxy.injector.manifests import Manifests, inject_text
-from proxy.injector.refusal import CannotInject
+from proxy.injector.pod_reader import CannotInject
 from tests.injector.pods import SETTINGS
 
 SERVICE = "# stays\napiVersion: v1\nkind: Service\nmetadata: {name: web}  # stays too\n"

@@ -6,8 +6,8 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.injector.patch import patch
-from proxy.injector.shapes import Json
+from proxy.injector.admission_review import patch
+from proxy.injector.pod_reader import Json
 from tests.injector.pods import applied
 
 LEAVES = st.none() | st.booleans() | st.integers(-3, 3) | st.text("a/~", max_size=2)

@@ -2,10 +2,9 @@ from __future__ import annotations
 
 import pytest
 
+from proxy.injector.annotations import wishes
+from proxy.injector.pod_reader import CannotInject, Json
 from proxy.injector.ports import Sealed, declared, resolve, sealed
-from proxy.injector.refusal import CannotInject
-from proxy.injector.shapes import Json
-from proxy.injector.wishes import wishes
 from tests.injector.pods import SETTINGS, a_container
 
 

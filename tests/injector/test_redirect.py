@@ -21,7 +21,7 @@ from pathlib import Path
 
 import pytest
 
-from proxy.injector.shapes import Json
+from proxy.injector.pod_reader import Json
 from tests.injector.pods import a_container, a_pod, container, injected, variables
 
 ROOT = Path(__file__).parent.parent.parent

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.injector.review import MalformedReview, review
-from proxy.injector.shapes import Json
+from proxy.injector.admission_review import MalformedReview, review
+from proxy.injector.pod_reader import Json
 from tests.injector.pods import SETTINGS, a_pod, applied, container, injected, pods
 
 JSON = st.recursive(

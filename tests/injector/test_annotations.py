@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from proxy.injector.refusal import CannotInject
-from proxy.injector.wishes import Resources, wishes
+from proxy.injector.annotations import Resources, wishes
+from proxy.injector.pod_reader import CannotInject
 from tests.injector.pods import SETTINGS
 
 
