@@ -24,7 +24,7 @@ from ..keys.stores import check
 from ..process import fitness
 from ..process.finding import Finding
 from ..wiring import root_provider
-from ..wiring.material import require_pinned
+from ..wiring.reload.material import require_pinned
 from . import base, failure, keyring_fleet
 from .loading import load_configuration
 

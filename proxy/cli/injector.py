@@ -21,8 +21,7 @@ from ..telemetry.logs.processors import Format
 from ..traffic.downstream import sockets
 from ..traffic.downstream.sockets import Sockets
 from ..traffic.tls import listener_context
-from ..wiring.files import tls_files
-from ..wiring.watch import Watch
+from ..wiring.reload.config_files import Watch, tls_files
 from . import running
 from .inject_options import injector_options, settings_of
 from .stopping import Signals

@@ -24,13 +24,13 @@ from ..telemetry.logs import library_logs
 from ..telemetry.logs.logger import Logs, to_stderr
 from ..telemetry.logs.processors import Format
 from ..telemetry.logs.scrub import without_quotes
-from ..wiring import source
-from ..wiring.reload import report_loaded
+from ..wiring.admin.service_view import Carrier
+from ..wiring.ipc.worker_process import WorkerCommand
+from ..wiring.reload import config_files
+from ..wiring.reload.config_files import Source
+from ..wiring.reload.reload import report_loaded
 from ..wiring.service import Service
-from ..wiring.sidecar import build, counting
-from ..wiring.source import Source
-from ..wiring.subject import Carrier
-from ..wiring.worker_process import WorkerCommand
+from ..wiring.sidecar.sidecar import build, counting
 from . import base, running
 from .stopping import Signals
 
@@ -110,11 +110,11 @@ def serve(  # noqa: PLR0913 - one parameter for each option
     hardening = harden()
     fitness.require()
     if worker_channel is not None:
-        from ..wiring import handover  # noqa: PLC0415 - for workers alone
-        from ..wiring.worker import work  # noqa: PLC0415 - as above
+        from ..wiring.ipc import channel  # noqa: PLC0415 - for workers alone
+        from ..wiring.workers.worker import work  # noqa: PLC0415 - as above
 
         if worker_secrets is not None:
-            handover.accept(worker_secrets)
+            channel.accept(worker_secrets)
         library_logs.route(logs)
         running.run(logs, work(worker_channel, logs, environ=os.environ, accepted=accept_older))
         return
@@ -137,7 +137,7 @@ def _read(file: Path) -> Source:
     A person at a terminal sees what it quotes. In a log it may be a secret in the wrong place.
     """
     try:
-        return source.read(file, os.environ)
+        return config_files.read(file, os.environ)
     except ConfigurationError as error:
         if sys.stderr.isatty():
             raise
@@ -175,7 +175,7 @@ async def _carrier(
 ) -> Carrier:
     settings = read.loaded.settings
     if command is not None:
-        from ..wiring.fleet import Fleet  # noqa: PLC0415 - with one process nobody is watched
+        from ..wiring.workers.supervisor import Fleet  # noqa: PLC0415 - with one process nobody is watched
 
         return Fleet(read, logs, command, environ=os.environ)
     reporter = counting(settings, logs)

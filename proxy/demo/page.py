@@ -17,9 +17,9 @@ from ..config.settings import TcpAddress
 from ..telemetry.reporter import Reporter
 from ..traffic.downstream import sockets
 from ..wiring import Sidecar
-from ..wiring.reload import Reloader
-from ..wiring.source import Source
-from ..wiring.subject import Whole
+from ..wiring.admin.service_view import Whole
+from ..wiring.reload.config_files import Source
+from ..wiring.reload.reload import Reloader
 
 _READ_ONLY: Final = frozenset({"/v1/status", "/v1/explain"})
 

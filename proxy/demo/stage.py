@@ -23,8 +23,9 @@ from ..keys.keyring.roots import FileRoot, create_root_file
 from ..telemetry.logs.logger import DescriptorSink, Logs
 from ..telemetry.reporter import Tally
 from ..telemetry.tap import Tap
-from ..wiring import Sidecar, source
-from ..wiring.source import Source
+from ..wiring import Sidecar
+from ..wiring.reload import config_files
+from ..wiring.reload.config_files import Source
 from .backend import ChatBackend
 from .page import status_page
 
@@ -137,7 +138,7 @@ async def stage(folder: Path, *, rules: str = RULES) -> AsyncIterator[Stage]:
 def _configuration(folder: Path, port: int, upstream: int, rules: str) -> Source:
     path = folder / "sealyard.yaml"
     path.write_text(_CONFIGURATION.format(port=port, upstream=upstream, rules=rules))
-    return source.read(path, os.environ)
+    return config_files.read(path, os.environ)
 
 
 def _make_keys(folder: Path) -> None:

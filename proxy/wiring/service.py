@@ -12,13 +12,11 @@ from ..admin.service import Reloaded
 from ..keys.audit import Trail
 from ..telemetry.reporter import Reporter
 from . import auditing
-from .admin_listeners import AdminListeners
-from .audited_calls import AuditedCalls
-from .files import all_files
-from .reload import Cause, Reloader
-from .source import Source
-from .subject import Carrier, Whole
-from .watch import INTERVAL_SECONDS, Watch
+from .admin.listeners import AdminListeners
+from .admin.service_view import Carrier, Whole
+from .auditing import AuditedCalls
+from .reload.config_files import INTERVAL_SECONDS, Source, Watch, all_files
+from .reload.reload import Cause, Reloader
 
 
 class Service:

@@ -21,7 +21,7 @@ from proxy.core.errors import UnfitEnvironment
 from proxy.keys.stores import check as examination
 from proxy.keys.stores import open_store
 from proxy.process.finding import Finding
-from proxy.wiring import store_check
+from proxy.wiring.sidecar import session_facts
 from tests.scenarios.rig import backend
 from tests.servers import free_port
 
@@ -79,7 +79,7 @@ async def started(
     """Return what a start reports; raise what keeps it from starting."""
     reported = Reported()
     keys = the_keys(settings, mode)
-    await store_check.require(keys, reported, ENVIRON, clock=clock, seconds=seconds)
+    await session_facts.require(keys, reported, ENVIRON, clock=clock, seconds=seconds)
     return reported.events
 
 
@@ -173,7 +173,7 @@ async def test_a_redis_that_is_not_there_keeps_nobody_from_starting(server: Serv
     assert "does not answer" in str(event["warning"])
     server.freeze()
     began = time.monotonic()
-    assert len(await started(server.settings, seconds=store_check.SECONDS)) == 1
+    assert len(await started(server.settings, seconds=session_facts.SECONDS)) == 1
     assert time.monotonic() - began < 2
     server.thaw()
 

@@ -38,8 +38,8 @@ HEAVY = {
     "proxy.keys.participants.package_jwe",
     "proxy.keys.stores.redis.store",
     "proxy.keys.stores.sqlite",
-    "proxy.wiring.fleet",
-    "proxy.wiring.worker",
+    "proxy.wiring.workers.supervisor",
+    "proxy.wiring.workers.worker",
     "redis",
     "sqlite3",
     "xml",
@@ -107,8 +107,8 @@ async def test_rules_end_to_end_have_their_library_before_the_first_message(
 async def test_workers_are_watched_by_who_carries_nothing(tmp_path: Path) -> None:
     found = await modules(tmp_path, "--workers", "2")
 
-    assert {"proxy.wiring.fleet", "proxy.wiring.worker"} <= found
-    assert not found & (HEAVY - {"proxy.wiring.fleet", "proxy.wiring.worker"})
+    assert {"proxy.wiring.workers.supervisor", "proxy.wiring.workers.worker"} <= found
+    assert not found & (HEAVY - {"proxy.wiring.workers.supervisor", "proxy.wiring.workers.worker"})
 
 
 async def test_client_certificates_have_x509_before_the_first_caller(tmp_path: Path) -> None:

@@ -18,9 +18,10 @@ from proxy.keys.keyring.file import update_keyring
 from proxy.keys.keyring.roots import FileRoot
 from proxy.telemetry.logs.access_line import MessageLine
 from proxy.telemetry.logs.scrub import without_quotes
-from proxy.wiring import build, source
+from proxy.wiring import build
+from proxy.wiring.reload import config_files
 from proxy.wiring.service import Service
-from proxy.wiring.sidecar import Sidecar
+from proxy.wiring.sidecar.sidecar import Sidecar
 from tests.scenarios.rig import (
     A_FORM,
     B_FORM,
@@ -87,7 +88,7 @@ async def running(folder: Path, text: str, *, interval: float = 3600) -> AsyncIt
     if not (folder / "keyring.jwe").exists():
         write_keys(folder)
     ear = Ear()
-    read = source.read(file, os.environ)
+    read = config_files.read(file, os.environ)
     sidecar = await build(read.loaded, ear, environ=os.environ)
     service = Service(read, sidecar, ear, environ=os.environ, watch_interval=interval)
     await service.start()

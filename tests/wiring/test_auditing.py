@@ -13,7 +13,7 @@ from proxy.keys.audit import Trail
 from proxy.telemetry.metrics import table
 from proxy.telemetry.metrics.samples import Samples
 from proxy.wiring import auditing
-from proxy.wiring.audited_calls import AuditedCalls
+from proxy.wiring.auditing import AuditedCalls
 from tests.config.builders import changed, loaded
 from tests.factories import Ear
 from tests.keys.audit.test_trail import a_trail

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final, Literal, Protocol
 
-from ..admin.service import Reloaded
-from ..core.errors import ConfigurationError, InternalError, SealyardError
-from ..keys.audit import Trail
-from ..telemetry.logs import code_location
-from ..telemetry.logs.scrub import without_quotes
-from ..telemetry.metrics import table
-from ..telemetry.metrics.samples import Samples
-from ..telemetry.reporter import Reporter
-from . import source
-from .source import Source
+from ...admin.service import Reloaded
+from ...config.settings import Settings
+from ...core.errors import ConfigurationError, InternalError, RestartNeeded, SealyardError
+from ...keys.audit import Trail
+from ...telemetry.logs import code_location
+from ...telemetry.logs.scrub import without_quotes
+from ...telemetry.metrics import table
+from ...telemetry.metrics.samples import Samples
+from ...telemetry.reporter import Reporter
+from . import config_files
+from .config_files import Source
 
 Cause = Literal["start", "signal", "file", "admin"]
 _MOST_PROBLEMS: Final = 50
@@ -76,7 +77,7 @@ class Reloader:
         async with self._one_at_a_time:
             began = time.monotonic()
             try:
-                new = await asyncio.to_thread(source.read, self.path, self._environ)
+                new = await asyncio.to_thread(config_files.read, self.path, self._environ)
                 swap_ms = await self._swap(new, cause)
             except Exception as error:  # noqa: BLE001 - whatever it is, the old one stays in force
                 outcome = self._refused(deliberate(error))
@@ -180,3 +181,48 @@ def _line(error: SealyardError) -> str:
 
 def _since(began: float) -> float:
     return round((time.monotonic() - began) * 1000, 1)
+
+
+def require_none(old: Settings, new: Settings, file: str) -> None:
+    """Raise RestartNeeded, naming every difference, unless `new` can be taken while running."""
+    found = tuple(f"{file}: {one}" for one in _differences(old, new))
+    if found:
+        raise RestartNeeded(found)
+
+
+def _differences(old: Settings, new: Settings) -> Iterator[str]:
+    yield from _listeners(old, new)
+    if (old.keys.store, old.keys.redis) != (new.keys.store, new.keys.redis):
+        yield "keys.store: another store; restart to use it"
+    if _sessions(old) != _sessions(new):
+        yield "keys.sessions: another way to keep sessions; restart to use it"
+    if old.audit != new.audit:
+        yield "audit: another audit log; restart to use it"
+    if (old.admin and old.admin.listen) != (new.admin and new.admin.listen):
+        yield "admin.listen: another place; restart to move it"
+    if _shown(old) != _shown(new):
+        yield "admin.status_page, admin.tap: another choice; restart to take it"
+    if old.health != new.health:
+        yield "health.listen: another place; restart to move it"
+
+
+def _listeners(old: Settings, new: Settings) -> Iterator[str]:
+    before = {one.name: one.listen for one in old.listeners}
+    after = {one.name: one.listen for one in new.listeners}
+    for name in before.keys() | after.keys():
+        if name not in after:
+            yield f"listeners: `{name}` is gone; restart to close it"
+        elif name not in before:
+            yield f"listeners: `{name}` is new; restart to open it"
+        elif before[name] != after[name]:
+            yield f"listeners: `{name}` listens at another place; restart to move it"
+
+
+def _shown(settings: Settings) -> tuple[bool, bool]:
+    admin = settings.admin
+    return (False, False) if admin is None else (admin.status_page, admin.tap)
+
+
+def _sessions(settings: Settings) -> tuple[str, float, float, float, float]:
+    keys = settings.keys
+    return keys.mode, keys.ttl, keys.grace, keys.revocation_max_age, keys.package_max_age

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from ..config.settings import Address, ListenerSettings, TcpAddress
-from ..traffic.downstream import sockets
-from ..traffic.downstream.sockets import Sockets
+from ...config.settings import Address, ListenerSettings, TcpAddress
+from ...traffic.downstream import sockets
+from ...traffic.downstream.sockets import Sockets
 
 
 class Slots:

@@ -6,9 +6,9 @@ import asyncio
 from collections.abc import Callable
 from typing import Any, Final
 
-from ..core.errors import SealyardError
-from .source import Source
-from .worker_process import WorkerProcess
+from ...core.errors import SealyardError
+from ..ipc.worker_process import WorkerProcess
+from ..reload.config_files import Source
 
 CHANGE_SECONDS: Final = 30.0
 

@@ -9,23 +9,23 @@ from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from ..core.crypto.context import Scope
-from ..core.errors import InternalError, OperatorError, SealyardError
-from ..keys.audit import Trail
-from ..keys.keyring.file import open_keyring
-from ..keys.operations.session_operations import Answer, Call
-from ..keys.operations.values import Value, ValueCall
-from ..keys.participants.operations import ParticipantAnswer, ParticipantCall
-from ..telemetry.metrics import table
-from ..telemetry.metrics.samples import Check, Facts, Samples
-from ..telemetry.reporter import Reporter
-from ..telemetry.tap import joined
-from . import participant_calls, session_calls, value_calls
-from .fleet_change import FleetChange, everyone
-from .material import empty_environment, root_provider
-from .slots import Slots
-from .source import Source
-from .worker_process import WorkerCommand, WorkerGone, WorkerProcess, spawn
+from ...core.crypto.context import Scope
+from ...core.errors import InternalError, OperatorError, SealyardError
+from ...keys.audit import Trail
+from ...keys.keyring.file import open_keyring
+from ...keys.operations.session_operations import Answer, Call
+from ...keys.operations.values import Value, ValueCall
+from ...keys.participants.operations import ParticipantAnswer, ParticipantCall
+from ...telemetry.metrics import table
+from ...telemetry.metrics.samples import Check, Facts, Samples
+from ...telemetry.reporter import Reporter
+from ...telemetry.tap import joined
+from .. import operator_calls
+from ..ipc.worker_process import WorkerCommand, WorkerGone, WorkerProcess, spawn
+from ..reload.config_files import Source
+from ..reload.material import empty_environment, root_provider
+from .config_change import FleetChange, everyone
+from .sockets import Slots
 
 _START_SECONDS: Final = 60.0
 _FACTS_SECONDS: Final = 2.0
@@ -188,7 +188,7 @@ class Fleet:
         """Let the workers do what an operator asks of the sessions of a scope."""
         workers = [slot.worker for slot in self._slots if slot.worker is not None]
         shared = self._source.loaded.settings.keys.store != "memory"
-        return await session_calls.forward_session_call(workers, call, shared=shared)
+        return await operator_calls.forward_session_call(workers, call, shared=shared)
 
     async def look(self) -> dict[str, Any]:
         """Return what all workers saw of messages since the last look, in the order of time."""
@@ -200,11 +200,11 @@ class Fleet:
 
         Raises OperatorError where the workers have no store in common.
         """
-        return await participant_calls.forward_participant_call(self._sharing(), call)
+        return await operator_calls.forward_participant_call(self._sharing(), call)
 
     async def packages(self, scope: Scope, recipient: str) -> list[dict[str, Any]]:
         """Let one worker look up the key packages of a conversation for a participant."""
-        return await participant_calls.packages(self._sharing(), scope, recipient)
+        return await operator_calls.packages(self._sharing(), scope, recipient)
 
     async def values(self, call: ValueCall) -> list[Value]:
         """Let one worker seal values, or open tokens.
@@ -212,9 +212,9 @@ class Fleet:
         Raises OperatorError where the workers have ephemeral sessions and no store in common.
         """
         if self._source.loaded.settings.keys.mode == "ephemeral":
-            return await value_calls.forward_value_call(self._sharing(), call)
+            return await operator_calls.forward_value_call(self._sharing(), call)
         workers = [slot.worker for slot in self._slots if slot.worker is not None]
-        return await value_calls.forward_value_call(workers, call)
+        return await operator_calls.forward_value_call(workers, call)
 
     def _sharing(self) -> list[WorkerProcess]:
         """Return the workers; raise OperatorError where they have no store in common."""

@@ -13,8 +13,8 @@ from proxy.core.crypto.context import Scope
 from proxy.keys.operations.session_operations import Answer, Call
 from proxy.telemetry.metrics import table
 from proxy.telemetry.metrics.samples import Facts, Samples
-from proxy.wiring.reload import Reloader
-from proxy.wiring.subject import Carrier, Whole
+from proxy.wiring.admin.service_view import Carrier, Whole
+from proxy.wiring.reload.reload import Reloader
 from tests.factories import Ear
 
 KEYS = KeySettings(Path("keyring"), RootSettings("file", SecretReference(env="X")), "redis:")

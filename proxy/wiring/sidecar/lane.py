@@ -9,20 +9,20 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from ..config.settings import Address, OriginalPort
-from ..keys.end_to_end.key_source import EndToEnd
-from ..telemetry.metrics import table
-from ..telemetry.metrics.samples import Samples
-from ..telemetry.reporter import MessageReporter
-from ..telemetry.tap import Tap
-from ..telemetry.traces import LaneTraces, Traces
-from ..traffic.downstream.listener import HttpListener, Lane
-from ..traffic.downstream.sockets import Sockets
-from ..traffic.exchange.handler import Handler
-from ..traffic.exchange.original_port import PortHandlers, PortUpstreams
-from ..traffic.upstream.client import HttpUpstream
-from . import tracing
-from .material import ListenerMaterial
+from ...config.settings import Address, OriginalPort
+from ...keys.end_to_end.key_source import EndToEnd
+from ...telemetry.metrics import table
+from ...telemetry.metrics.samples import Samples
+from ...telemetry.reporter import MessageReporter
+from ...telemetry.tap import Tap
+from ...telemetry.traces import LaneTraces, Traces
+from ...traffic.downstream.listener import HttpListener, Lane
+from ...traffic.downstream.sockets import Sockets
+from ...traffic.exchange.handler import Handler
+from ...traffic.exchange.original_port import PortHandlers, PortUpstreams
+from ...traffic.upstream.client import HttpUpstream
+from .. import telemetry_setup
+from ..reload.material import ListenerMaterial
 
 _LOOK_SECONDS: Final = 0.5
 
@@ -174,8 +174,8 @@ class WiredLane:
         if self._traces is None:
             return None
         return self._traces.between(
-            tracing.end(material.settings.listen, secure=material.tls is not None),
-            tracing.end(address, secure=material.upstream_tls is not None),
+            telemetry_setup.end(material.settings.listen, secure=material.tls is not None),
+            telemetry_setup.end(address, secure=material.upstream_tls is not None),
         )
 
     def _retire(self, handler: weakref.ref[LaneHandler], upstream: LaneUpstream) -> None:

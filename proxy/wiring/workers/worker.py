@@ -10,17 +10,17 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from ..core.errors import InternalError, SealyardError
-from ..keys.fleet.lineage import Accepted
-from ..keys.operations.session_operations import Call, scope_from_json
-from ..keys.operations.values import ValueCall
-from ..keys.participants.operations import ParticipantCall
-from ..telemetry.logs import code_location
-from ..telemetry.reporter import MessageReporter
-from . import source
-from .channel import Channel, connect, error_to_json
-from .reload import Prepared
-from .sidecar import Sidecar, build, counting
+from ...core.errors import InternalError, SealyardError
+from ...keys.fleet.lineage import Accepted
+from ...keys.operations.session_operations import Call, scope_from_json
+from ...keys.operations.values import ValueCall
+from ...keys.participants.operations import ParticipantCall
+from ...telemetry.logs import code_location
+from ...telemetry.reporter import MessageReporter
+from ..ipc.channel import Channel, connect, error_to_json
+from ..reload import config_files
+from ..reload.reload import Prepared
+from ..sidecar.sidecar import Sidecar, build, counting
 
 _GRACE_SECONDS: Final = 25.0
 """For messages under way when the supervisor is gone, or somebody stops this worker alone."""
@@ -139,7 +139,7 @@ class _Worker:
         return (await sidecar.operate(Call.from_json(call))).to_json()
 
     async def _start(self, message: dict[str, Any]) -> None:
-        read = source.given(message["text"], Path(message["file"]), self._environ)
+        read = config_files.given(message["text"], Path(message["file"]), self._environ)
         given = {
             name: tuple(socket.socket(fileno=number) for number in numbers)
             for name, numbers in message["sockets"].items()
@@ -165,7 +165,7 @@ class _Worker:
             return
         prepared, self._prepared = self._prepared, None
         if what == "prepare":
-            read = source.given(message["text"], Path(message["file"]), self._environ)
+            read = config_files.given(message["text"], Path(message["file"]), self._environ)
             self._prepared = await sidecar.prepare(read)
         elif prepared is not None and what == "apply":
             await prepared.apply()

@@ -9,43 +9,37 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from .. import __version__
-from ..config.settings import Loaded, Settings
-from ..core.crypto.context import Scope
-from ..keys.end_to_end.key_source import EndToEnd
-from ..keys.fleet.lineage import Accepted
-from ..keys.fleet.watch import KeyringWatch
-from ..keys.keyring.keyring import Keyring, shown
-from ..keys.operations.session_operations import Answer, Call
-from ..keys.operations.values import Value, ValueCall, ValueDesk
-from ..keys.participants.key_generation import KeyMaker
-from ..keys.participants.operations import ParticipantAnswer, ParticipantCall
-from ..keys.sessions.housekeeping import Upkeep
-from ..keys.sessions.key_events import Witness
-from ..keys.sessions.sessions import Sessions, SessionSettings
-from ..keys.stores import Store, erased, open_store
-from ..process import memory, usage
-from ..telemetry.metrics import table
-from ..telemetry.metrics.samples import Check, Facts, Samples
-from ..telemetry.reporter import MessageReporter, Reporter, Tally
-from ..telemetry.tap import Tap
-from ..traffic.downstream import sockets
-from ..traffic.downstream.listener import TrafficServer
-from ..traffic.downstream.sockets import Sockets
-from ..traffic.timers import Ticker
-from . import (
-    auditing,
-    log_sampling,
-    participant_calls,
-    session_calls,
-    session_facts,
-    store_check,
-    tracing,
-)
-from .lanes import LaneChange, WiredLane
-from .material import Material, gather
-from .restart import require_none
-from .source import Source
+from ... import __version__
+from ...config.settings import Loaded, Settings
+from ...core.crypto.context import Scope
+from ...keys.end_to_end.key_source import EndToEnd
+from ...keys.fleet.lineage import Accepted
+from ...keys.fleet.watch import KeyringWatch
+from ...keys.keyring.keyring import Keyring, shown
+from ...keys.operations.session_operations import Answer, Call
+from ...keys.operations.values import Value, ValueCall, ValueDesk
+from ...keys.participants.key_generation import KeyMaker
+from ...keys.participants.operations import ParticipantAnswer, ParticipantCall
+from ...keys.sessions.housekeeping import Upkeep
+from ...keys.sessions.key_events import Witness
+from ...keys.sessions.sessions import Sessions, SessionSettings
+from ...keys.stores import Store, erased, open_store
+from ...process import memory, usage
+from ...telemetry.metrics import table
+from ...telemetry.metrics.samples import Check, Facts, Samples
+from ...telemetry.reporter import MessageReporter, Reporter, Tally
+from ...telemetry.tap import Tap
+from ...traffic.downstream import sockets
+from ...traffic.downstream.listener import TrafficServer
+from ...traffic.downstream.sockets import Sockets
+from ...traffic.timers import Ticker
+from .. import auditing, operator_calls, telemetry_setup
+from ..reload.config_files import Source
+from ..reload.material import Material, gather
+from ..reload.reload import require_none
+from . import session_facts
+from . import session_facts as store_check
+from .lane import LaneChange, WiredLane
 
 
 class Sidecar:
@@ -128,7 +122,7 @@ class Sidecar:
             lambda _: self._memory.give_back(), interval=memory.INTERVAL_SECONDS
         )
         self._tap = reporter.tap if isinstance(reporter, Tally) else Tap(clock)
-        self._traces = tracing.begin(environ, reporter)
+        self._traces = telemetry_setup.begin(environ, reporter)
         self.lanes = {
             name: WiredLane(
                 one, self.end_to_end, reporter, clock, tap=self._tap, traces=self._traces
@@ -136,7 +130,7 @@ class Sidecar:
             for name, one in material.listeners.items()
         }
         self._server = TrafficServer(())
-        log_sampling.follow(reporter, settings)
+        telemetry_setup.follow(reporter, settings)
 
     @property
     def holds_keys(self) -> bool:
@@ -238,7 +232,7 @@ class Sidecar:
     async def take(self, material: Material, changes: Mapping[str, LaneChange]) -> None:
         """Go over to another configuration: requests that begin from now on are served by it."""
         before, self._material = self._material, material
-        log_sampling.follow(self._reporter, material.settings)
+        telemetry_setup.follow(self._reporter, material.settings)
         accepted = self.watch.lineage.accepted
         self.watch.take(material.keyring)
         self.sessions.joins = _joins(material)
@@ -276,7 +270,7 @@ class Sidecar:
 
     async def operate(self, call: Call) -> Answer:
         """Do what an operator asks of the sessions of a scope."""
-        desk = session_calls.session_operations(
+        desk = operator_calls.session_operations(
             self.sessions, self.settings, self._environ, self._reporter, clock=self._clock
         )
         answer = await desk.answer(call)
@@ -290,7 +284,7 @@ class Sidecar:
 
     async def participants(self, call: ParticipantCall) -> ParticipantAnswer:
         """Do what an operator asks of a participant."""
-        desk = participant_calls.participant_operations(
+        desk = operator_calls.participant_operations(
             self.end_to_end.participants(),
             self.end_to_end.pins(),
             self.sessions.keyring,

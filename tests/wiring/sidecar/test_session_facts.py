@@ -13,7 +13,7 @@ from proxy.keys.sessions.sessions import SessionMode
 from proxy.telemetry.metrics import table
 from proxy.telemetry.metrics.prometheus_text import exposed
 from proxy.telemetry.metrics.samples import Check, Samples
-from proxy.wiring import session_facts
+from proxy.wiring.sidecar import session_facts
 from tests.keys.builders import (
     CONTEXT,
     NOW,

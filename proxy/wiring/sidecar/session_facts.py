@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
 from typing import Any, Final
 
-from ..config.settings import KeySettings
-from ..keys.fleet.watch import STATES, KeyringWatch
-from ..keys.sessions.sessions import Sessions
-from ..telemetry.metrics import table
-from ..telemetry.metrics.samples import Check, Samples
+from ...config.settings import KeySettings
+from ...core.errors import UnfitEnvironment
+from ...keys.fleet.watch import STATES, KeyringWatch
+from ...keys.sessions.sessions import Sessions
+from ...keys.stores import check
+from ...telemetry.metrics import table
+from ...telemetry.metrics.samples import Check, Samples
+from ...telemetry.reporter import Reporter
 
 _GOES_ON = {
     "durable": "durable goes on, and processes do not share sessions or hear of revocations",
@@ -152,3 +155,28 @@ def _lookups(sessions: Sessions) -> tuple[int, int]:
     """Return how many plans found their sessions at hand, and how many did not."""
     plans, asked = sessions.lookups.plans, sessions.lookups.asked
     return max(plans - asked, 0), asked
+
+
+SECONDS: Final = 1.0
+"""A start waits no longer for a store; one that is down keeps nobody from starting."""
+
+
+async def require(
+    keys: KeySettings,
+    reporter: Reporter,
+    environ: Mapping[str, str],
+    *,
+    clock: Callable[[], float],
+    seconds: float = SECONDS,
+) -> None:
+    """Report what is risky; raise UnfitEnvironment, naming it all, for what will never work.
+
+    A store that says nothing for `seconds` may be well again soon: it is reported.
+    """
+    findings = await check.examined(keys, environ, clock=clock, seconds=seconds)
+    hopeless = [one.text for one in findings if one.verdict == "failed" and not one.passing]
+    if hopeless:
+        raise UnfitEnvironment("unfit-store", detail=" ".join(hopeless))
+    for one in findings:
+        if one.verdict in {"warning", "failed"}:
+            reporter.report("store.warning", store=kind_of(keys), check=one.check, warning=one.text)

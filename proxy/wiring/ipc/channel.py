@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import socket
 import struct
 from typing import Any, Final
 
-from ..core.errors import (
+from ...core.errors import (
     ConfigurationError,
     InternalError,
     KeyMakerBusy,
@@ -24,6 +25,8 @@ from ..core.errors import (
     UnfitEnvironment,
     UnknownParticipantKey,
 )
+from ...keys.keyring.roots import passphrase
+from ...process.wiping import overwrite
 
 _LENGTH: Final = struct.Struct("!I")
 _MOST_BYTES: Final = 64 * 1024 * 1024
@@ -99,3 +102,43 @@ def error_from_json(value: dict[str, Any]) -> SealyardError:
     if code in _LISTS:
         return _LISTS[code](tuple(value["problems"]))
     return _PLAIN.get(code, InternalError)(value["reason"], detail=value["detail"])
+
+
+# What a pipe takes while nobody reads (pipe(7)): whoever offers must not wait for the worker.
+_MOST_SECRET_BYTES: Final = 65_536
+
+
+def offer() -> int | None:
+    """Return what the worker reads it from, to be passed on and closed; None where it is nothing.
+
+    Raises InternalError where it is more than a pipe holds.
+    """
+    data = passphrase.handed_over()
+    try:
+        if not data:
+            return None
+        if len(data) > _MOST_SECRET_BYTES:
+            raise InternalError("too-many-passphrases")
+        ours, theirs = os.pipe()
+        try:
+            os.write(theirs, data)
+        finally:
+            os.close(theirs)
+        return ours
+    finally:
+        overwrite(data)
+
+
+def accept(descriptor: int) -> None:
+    """Take over what the supervisor has offered."""
+    buffer = bytearray(_MOST_SECRET_BYTES)
+    try:
+        with memoryview(buffer) as view:
+            size = 0
+            while read := os.readv(descriptor, [view[size:]]):
+                size += read
+            data = bytearray(view[:size])
+    finally:
+        overwrite(buffer)
+        os.close(descriptor)
+    passphrase.take_over(data)

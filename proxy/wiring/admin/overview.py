@@ -7,11 +7,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from typing import Any
 
-from ..config.settings import ListenerSettings, Settings
-from ..core.rules.model import Behaviour, Rule, Verdict
-from ..keys.sessions.sealing_cache import MOST_TOLD
-from ..telemetry.metrics import table
-from ..telemetry.metrics.samples import Facts, Labels, Samples
+from ...config.settings import ListenerSettings, Settings
+from ...core.rules.model import Behaviour, Rule, Verdict
+from ...keys.sessions.sealing_cache import MOST_TOLD
+from ...telemetry.metrics import table
+from ...telemetry.metrics.samples import Facts, Labels, Samples
 
 
 def overview(settings: Settings, facts: Facts) -> dict[str, Any]:

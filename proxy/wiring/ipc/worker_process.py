@@ -13,9 +13,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from ..core.errors import InternalError
-from ..keys.fleet.lineage import Accepted
-from . import handover
+from ...core.errors import InternalError
+from ...keys.fleet.lineage import Accepted
+from . import channel as handover
 from .channel import Channel, connect, error_from_json
 
 _PACKAGE: Final = __name__.partition(".")[0]

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from ..config.settings import Address, TcpAddress
+from ..config.settings import Address, RuleLog, Settings, TcpAddress
 from ..telemetry.logs import code_location
-from ..telemetry.reporter import Reporter
+from ..telemetry.logs.access_line import Sampling
+from ..telemetry.logs.logger import Logs
+from ..telemetry.reporter import Reporter, Tally
 from ..telemetry.traces import End, Traces, wanted
 
 
@@ -35,3 +37,20 @@ def end(address: Address, *, secure: bool) -> End:
     if isinstance(address, TcpAddress):
         return End(scheme, address.host, address.port)
     return End(scheme, str(address.path), None)
+
+
+def follow(reporter: Reporter, settings: Settings) -> None:
+    """Let the log that `reporter` writes to go by what the rules say."""
+    logs = reporter.inner if isinstance(reporter, Tally) else reporter
+    shares = {
+        (listener.name, rule): _share(said)
+        for listener in settings.listeners
+        for rule, said in listener.log.items()
+        if said != RuleLog()
+    }
+    if isinstance(logs, Logs):
+        logs.sampling = Sampling(shares) if shares else None
+
+
+def _share(said: RuleLog) -> float:
+    return 0.0 if said.errors_only else said.sample

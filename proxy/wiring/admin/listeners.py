@@ -8,21 +8,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ..config.settings import Address, AdminSettings, Settings
-from ..telemetry.reporter import Reporter
-from ..traffic import tls
-from ..traffic.downstream import sockets
-from ..traffic.downstream.sockets import Sockets
-from .audited_calls import AuditedCalls
-from .files import Fingerprint, fingerprint, tls_files
-from .source import Source
-from .subject import Whole
+from ...config.settings import Address, AdminSettings, Settings
+from ...telemetry.reporter import Reporter
+from ...traffic import tls
+from ...traffic.downstream import sockets
+from ...traffic.downstream.sockets import Sockets
+from ..auditing import AuditedCalls
+from ..reload.config_files import Fingerprint, Source, fingerprint, tls_files
+from .service_view import Whole
 
 if TYPE_CHECKING:
-    from ..admin.auth.access import Access
-    from ..admin.operation import Endpoint
-    from ..admin.routes.tap import TapRoutes
-    from ..admin.server import AdminServer
+    from ...admin.auth.access import Access
+    from ...admin.operation import Endpoint
+    from ...admin.routes.tap import TapRoutes
+    from ...admin.server import AdminServer
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,14 +67,11 @@ class AdminListeners:
     async def start(self, subject: Whole) -> None:
         """Begin to answer."""
         # The admin API is worth 20 ms and two megabytes: only where somebody can ask for it.
-        from ..admin.auth.guard import Gate, Guard  # noqa: PLC0415
-        from ..admin.operation import scopes  # noqa: PLC0415
-        from ..admin.routes.app_probes import (
-            app_probe_routes,
-            app_probes,
-        )
-        from ..admin.routes.table import Routes  # noqa: PLC0415
-        from ..admin.server import AdminServer  # noqa: PLC0415
+        from ...admin.auth.guard import Gate, Guard  # noqa: PLC0415
+        from ...admin.operation import scopes  # noqa: PLC0415
+        from ...admin.routes.app_probes import app_probe_routes, app_probes  # noqa: PLC0415
+        from ...admin.routes.table import Routes  # noqa: PLC0415
+        from ...admin.server import AdminServer  # noqa: PLC0415
 
         routes = Routes(subject)
         probes = app_probes(self._environ)
@@ -96,8 +92,8 @@ class AdminListeners:
 
     def _viewing(self, subject: Whole) -> list[Endpoint]:
         """Return what there is for those who look on, as far as the configuration has any."""
-        from ..admin.routes.page import page  # noqa: PLC0415 - see above
-        from ..admin.routes.tap import TapRoutes  # noqa: PLC0415 - see above
+        from ...admin.routes.page import page  # noqa: PLC0415 - see above
+        from ...admin.routes.tap import TapRoutes  # noqa: PLC0415 - see above
 
         admin = self._settings.admin
         served: list[Endpoint] = []
@@ -159,7 +155,7 @@ class AdminChange:
 
 
 def _gather(settings: AdminSettings, environ: Mapping[str, str]) -> _Material:
-    from ..admin.auth.access import read_access  # noqa: PLC0415 - see above
+    from ...admin.auth.access import read_access  # noqa: PLC0415 - see above
 
     context = None
     if settings.tls is not None:

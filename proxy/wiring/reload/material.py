@@ -12,14 +12,14 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from ..config.settings import KeySettings, ListenerSettings, Settings, UpstreamTls
-from ..core.compiled.rule_table import Rulebook
-from ..core.errors import KeyringError
-from ..keys.keyring.file import open_keyring
-from ..keys.keyring.keyring import Keyring, shown
-from ..keys.keyring.roots import ROOTS, RootProvider, passphrase
-from ..traffic import tls
-from .files import Fingerprint, fingerprint, keyring_files, tls_files
+from ...config.settings import KeySettings, ListenerSettings, Settings, UpstreamTls
+from ...core.compiled.rule_table import Rulebook
+from ...core.errors import KeyringError
+from ...keys.keyring.file import open_keyring
+from ...keys.keyring.keyring import Keyring, shown
+from ...keys.keyring.roots import ROOTS, RootProvider, passphrase
+from ...traffic import tls
+from .config_files import Fingerprint, fingerprint, keyring_files, tls_files
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +70,7 @@ def gather(settings: Settings, environ: Mapping[str, str], old: Material | None 
     listeners = {one.name: _listener(one, known.get(one.name)) for one in settings.listeners}
     if any(one.rulebook.end_to_end for one in listeners.values()):
         # Its library takes a while to load: here, and not while the first message waits.
-        from ..keys.participants import package_jwe  # noqa: F401, PLC0415
+        from ...keys.participants import package_jwe  # noqa: F401, PLC0415
     return Material(settings, keyring, files, took, listeners)
 
 

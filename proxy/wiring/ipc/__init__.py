@@ -1,0 +1,1 @@
+"""A worker as its supervisor sees it."""

@@ -1,0 +1,1 @@
+"""Configuration files, what they are made into, and reload."""

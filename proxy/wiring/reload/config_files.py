@@ -1,0 +1,155 @@
+"""The files that a configuration stands on, and how to tell that one of them has changed."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from ...config.load import parse
+from ...config.settings import (
+    AdminSettings,
+    ListenerTls,
+    Loaded,
+    SecretReference,
+    Settings,
+    UpstreamTls,
+)
+from ...config.yaml import composer
+from ...config.yaml.nodes import Problems
+
+Fingerprint = tuple[tuple[str, tuple[int, ...]], ...]
+"""Each path with what the file system says of the file that it leads to."""
+
+
+def fingerprint(paths: Iterable[Path]) -> Fingerprint:
+    """Return what the paths lead to just now; it differs after any change of a file.
+
+    Links are followed: Kubernetes swaps a link to publish a new ConfigMap or Secret.
+    """
+    return tuple((str(path), _state(path)) for path in paths)
+
+
+def all_files(configuration: Path, settings: Settings) -> tuple[Path, ...]:
+    """Return every file that a reload would read again."""
+    found = [configuration, *keyring_files(settings)]
+    for listener in settings.listeners:
+        found += tls_files(listener.tls)
+        found += tls_files(listener.upstream_tls)
+    if settings.admin is not None:
+        found += admin_files(settings.admin)
+    return tuple(dict.fromkeys(found))
+
+
+def admin_files(settings: AdminSettings) -> tuple[Path, ...]:
+    """Return the files of those who are admitted to the admin API."""
+    found = [*tls_files(settings.tls)]
+    for token in settings.tokens:
+        found += secret_files(token.secret)
+    # Not the token for the API server, which is read for each review.
+    return (*found, settings.kubernetes.ca) if settings.kubernetes is not None else tuple(found)
+
+
+def keyring_files(settings: Settings) -> tuple[Path, ...]:
+    """Return the keyring and what opens it."""
+    return settings.keys.keyring, *secret_files(settings.keys.root.secret)
+
+
+def tls_files(tls: ListenerTls | UpstreamTls | None) -> tuple[Path, ...]:
+    """Return the files of one side's TLS."""
+    if tls is None:
+        return ()
+    authority = tls.client_ca if isinstance(tls, ListenerTls) else tls.ca
+    return tuple(path for path in (tls.cert, tls.key, authority) if path is not None)
+
+
+def secret_files(secret: SecretReference) -> tuple[Path, ...]:
+    """Return the file that a secret stands in, if it stands in one."""
+    return () if secret.file is None else (secret.file,)
+
+
+def _state(path: Path) -> tuple[int, ...]:
+    try:
+        found = path.stat()
+    except OSError as error:
+        return (-(error.errno or 1),)
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
+
+
+INTERVAL_SECONDS: Final = 1.0
+_SETTLE_SECONDS: Final = 0.1
+_MOST_SETTLING: Final = 20
+
+
+class Watch:
+    """Looks at files once a second: that works on every file system, and links may be swapped."""
+
+    def __init__(
+        self,
+        files: Callable[[], tuple[Path, ...]],
+        changed: Callable[[], Awaitable[object]],
+        *,
+        interval: float = INTERVAL_SECONDS,
+    ) -> None:
+        """Await `changed` after each change of what `files` returns."""
+        self._files = files
+        self._changed = changed
+        self._interval = interval
+        self._seen: Fingerprint = fingerprint(files())
+
+    def forgive(self) -> None:
+        """Take the files as they are for known: whoever reloads by another cause reads them now."""
+        self._seen = fingerprint(self._files())
+
+    async def run(self) -> None:
+        """Watch until cancelled."""
+        while True:
+            await asyncio.sleep(self._interval)
+            found = await self._look()
+            if found != self._seen:
+                self._seen = await self._settled(found)
+                await self._changed()
+
+    async def _settled(self, found: Fingerprint) -> Fingerprint:
+        """Return the state once it stands still: a file may be half written."""
+        for _ in range(_MOST_SETTLING):
+            await asyncio.sleep(_SETTLE_SECONDS)
+            again = await self._look()
+            if again == found:
+                break
+            found = again
+        return found
+
+    async def _look(self) -> Fingerprint:
+        # In a thread, since a mounted volume may hang.
+        return await asyncio.to_thread(lambda: fingerprint(self._files()))
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One state of a configuration file."""
+
+    loaded: Loaded
+    text: str
+    sha256: str
+
+    @property
+    def rules(self) -> int:
+        """How many rules there are, over all listeners."""
+        return sum(len(one.rules) for one in self.loaded.settings.listeners)
+
+
+def read(path: Path, environ: Mapping[str, str]) -> Source:
+    """Return the state of the file at `path`; raise ConfigurationError with all its mistakes."""
+    problems = Problems(str(path))
+    text = composer.read(path, problems) or ""
+    problems.raise_if_any()
+    return given(text, path, environ)
+
+
+def given(text: str, path: Path, environ: Mapping[str, str]) -> Source:
+    """Do as `read` with a text that was read before."""
+    return Source(parse(text, path, environ), text, hashlib.sha256(text.encode()).hexdigest())
