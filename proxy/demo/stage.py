@@ -9,25 +9,107 @@ import socket
 import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import aiohttp
+from aiohttp import web
 
 from .. import wiring
-from ..config.settings import SecretReference
+from ..admin.auth.guard import Guard
+from ..admin.routes.page import page
+from ..admin.routes.table import Routes
+from ..admin.routes.tap import TapRoutes
+from ..admin.server import AdminServer
+from ..config.settings import SecretReference, TcpAddress
 from ..keys.keyring.file import create_keyring
 from ..keys.keyring.keyring import create
 from ..keys.keyring.roots import FileRoot, create_root_file
 from ..telemetry.logs.logger import DescriptorSink, Logs
-from ..telemetry.reporter import Tally
+from ..telemetry.reporter import Reporter, Tally
 from ..telemetry.tap import Tap
+from ..traffic.downstream import sockets
 from ..wiring import Sidecar
+from ..wiring.admin.service_view import Whole
 from ..wiring.reload import config_files
 from ..wiring.reload.config_files import Source
-from .backend import ChatBackend
-from .page import status_page
+from ..wiring.reload.reload import Reloader
+
+
+@dataclass(slots=True)
+class ChatBackend:
+    """Keeps messages in `file`, as a database would. Owns its server."""
+
+    file: Path
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    port: int = 0
+    _runner: web.AppRunner | None = None
+
+    async def start(self) -> None:
+        """Begin to serve on a port that the system chooses."""
+        app = web.Application()
+        app.router.add_post("/api/messages", self._send)
+        app.router.add_get("/api/conversations/{id}/messages", self._list)
+        self._runner = web.AppRunner(app, access_log=None)
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, "127.0.0.1", 0)
+        await site.start()
+        self.port = int(self._runner.addresses[0][1])
+        self.save()
+
+    async def stop(self) -> None:
+        """End the server; the file stays."""
+        if self._runner is not None:
+            await self._runner.cleanup()
+
+    def save(self) -> None:
+        """Write all rows to the file."""
+        self.file.write_text(json.dumps(self.rows, indent=2))
+
+    async def _send(self, request: web.Request) -> web.Response:
+        message = await request.json()
+        row = {
+            "id": len(self.rows) + 1,
+            "conversationId": message["conversationId"],
+            "from": message.get("from", "unknown"),
+            "content": message["content"],
+        }
+        self.rows.append(row)
+        self.save()
+        return web.json_response(row, status=201)
+
+    async def _list(self, request: web.Request) -> web.Response:
+        wanted = request.match_info["id"]
+        found = [row for row in self.rows if row["conversationId"] == wanted]
+        return web.json_response({"messages": found})
+
+
+_READ_ONLY: Final = frozenset({"/v1/status", "/v1/explain"})
+
+
+@asynccontextmanager
+async def status_page(sidecar: Sidecar, read: Source, reporter: Reporter) -> AsyncIterator[int]:
+    """Serve the page for a sidecar and yield its port; it ends with the block.
+
+    Nothing can be changed here: only what reads is served.
+    """
+    reloader = Reloader(read, (), reporter, environ=os.environ, clock=time.time)
+    subject = Whole(sidecar, reloader, lambda: reloader.reload("admin"), reporter)
+    tap = TapRoutes(subject)
+    routes = [one for one in Routes(subject).admin() if one.operation.path in _READ_ONLY]
+    listen = TcpAddress("127.0.0.1", 0)
+    served = [one.route() for one in (*routes, *tap.all(), *page())]
+    server = AdminServer(Guard("admin", listen, reporter, gate=None), served)
+    opened = sockets.open_sockets(listen)
+    try:
+        await server.start(opened)
+        yield sockets.port_of(opened)
+    finally:
+        tap.close()
+        await server.close()
+        sockets.close(opened)
+
 
 RULES = """\
     defaults:

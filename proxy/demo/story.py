@@ -9,8 +9,7 @@ from typing import Final
 
 from ..core.crypto import base64url, token
 from ..core.crypto.context import Scope
-from .screen import Screen
-from .search import search
+from .screen import Screen, search
 from .stage import Stage, stage
 
 MESSAGE: Final = "Penicillin allergy confirmed. Call 555-0100 before noon, Ada"

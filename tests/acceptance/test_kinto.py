@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from proxy.demo.search import search
+from proxy.demo.screen import search
 
 from .conftest import Answer, Client, Scene, kinto
 

@@ -16,7 +16,7 @@ from urllib.parse import quote
 import aiohttp
 import pytest
 
-from proxy.demo.search import search
+from proxy.demo.screen import search
 from tests.servers import PATIENCE_SECONDS, free_port
 
 from .conftest import Client, Process, running, sidecar

@@ -16,7 +16,7 @@ from urllib.parse import quote
 
 import pytest
 
-from proxy.demo.search import search
+from proxy.demo.screen import search
 from tests.servers import free_port
 
 from .conftest import ROOT, Answer, Client, Process, running, sidecar

@@ -15,7 +15,7 @@ from proxy.core.compiled.rule_table import Rulebook
 from proxy.core.crypto.session_cipher import Session
 from proxy.core.edits.key_needs import Attempt, Keys, Needs
 from proxy.core.errors import Unopened
-from proxy.demo.search import search
+from proxy.demo.screen import search
 from tests.bypass.backends import Backend
 from tests.bypass.rows import CARD, Row
 from tests.factories import keys_for

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.demo.search import search
+from proxy.demo.screen import search
 
 TEXT = "Grüße, canary 4711 & more"
 

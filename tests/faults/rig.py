@@ -36,7 +36,7 @@ from proxy.core.expressions.routes import parse_pattern
 from proxy.core.expressions.selectors import parse_selector
 from proxy.core.expressions.sources import parse_source
 from proxy.core.rules.model import Block, Item, Names, Part, Rule, Verdict
-from proxy.demo.search import search
+from proxy.demo.screen import search
 from proxy.keys.sessions.key_events import Beginning, Witness
 from proxy.keys.sessions.sessions import Sessions
 from proxy.traffic.bodies.buffered import PlainRequest

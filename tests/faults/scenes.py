@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Awaitable, Callable
 
-from proxy.demo.search import search
+from proxy.demo.screen import search
 from tests.traffic.wire import Client, Peer, Seen, get
 
 from .rig import (

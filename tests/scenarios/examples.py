@@ -20,7 +20,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from proxy.config.settings import SecretReference
-from proxy.demo.search import search
+from proxy.demo.screen import search
 from proxy.keys.keyring.file import create_keyring
 from proxy.keys.keyring.keyring import create
 from proxy.keys.keyring.roots import PassphraseRoot
