@@ -9,7 +9,8 @@ import click
 import pytest
 
 from proxy.admin.problem import ERRORS, AdminError
-from proxy.cli import main, reference
+from proxy.cli import main
+from proxy.cli.commands import reference
 from proxy.core.errors import TrafficError, traffic_errors
 from proxy.telemetry.logs.events import EVENTS
 from proxy.telemetry.metrics.table import METRICS

@@ -7,7 +7,7 @@ from typing import Final
 import click
 
 from .. import __version__
-from .lazy import CommandPlace, LazyGroup
+from .support.lazy import CommandPlace, LazyGroup
 
 COMMANDS: Final = {
     "serve": CommandPlace("serve", "Run the sidecar."),
@@ -39,7 +39,7 @@ COMMANDS: Final = {
     "sealyard",
     cls=LazyGroup,
     places=COMMANDS,
-    package=__name__,
+    package=f"{__name__}.commands",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 @click.version_option(__version__, prog_name="sealyard", message="%(prog)s %(version)s")

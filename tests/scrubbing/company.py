@@ -22,7 +22,8 @@ from typing import Any
 import structlog
 from structlog.typing import EventDict, Processor
 
-from proxy.cli import main, running
+from proxy.cli import main
+from proxy.cli.support import run_until_stopped
 from proxy.telemetry.logs.logger import Logs, to_stderr
 from proxy.telemetry.logs.processors import Format
 
@@ -140,7 +141,7 @@ async def tell(logs: Logs, secrets: list[str], lines: int) -> None:
 
 def beside(secrets: list[str], lines: int) -> None:
     """Let every command that runs do so beside `tell`."""
-    alone = running.run
+    alone = run_until_stopped.run
 
     def run(logs: Logs, command: Coroutine[object, object, Any]) -> Any:  # noqa: ANN401 - as there
         async def both() -> Any:  # noqa: ANN401 - as above
@@ -155,12 +156,12 @@ def beside(secrets: list[str], lines: int) -> None:
 
         return alone(logs, both())
 
-    running.run = run  # type: ignore[assignment] # the type variable says nothing here
+    run_until_stopped.run = run  # type: ignore[assignment] # the type variable says nothing here
 
     def at_every_level(log_format: Format, *, processors: Mapping[str, Processor]) -> Logs:
         return to_stderr(log_format, level="debug", processors=processors)
 
-    importlib.import_module("proxy.cli.serve").to_stderr = at_every_level  # type: ignore[attr-defined] # as imported there
+    importlib.import_module("proxy.cli.commands.serve").to_stderr = at_every_level  # type: ignore[attr-defined] # as imported there
 
 
 if __name__ == "__main__":

@@ -1,0 +1,329 @@
+"""The `audit` commands: check the audit log, show it, tell its last line, hand out its key."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import sys
+import time
+from pathlib import Path
+from typing import Any, Final
+
+import click
+
+from ...core.crypto import base64url
+from ...core.crypto.context import Scope
+from ...core.crypto.derivation import audit_key
+from ...core.crypto.joined_names import Name
+from ...core.crypto.secret import AuditKey
+from ...core.crypto.token import Form
+from ...core.errors import UnfitEnvironment
+from ...keys import private_file
+from ...keys.audit import head as heads
+from ...keys.audit import verify as reading
+from ...keys.audit.head import Head
+from ...keys.audit.verify import Verdict
+from ...keys.audit.verify import verify as verified
+from ...keys.keyring import poison
+from ...keys.keyring.file import open_keyring
+from ...keys.keyring.jwk_set import parse_object
+from ...keys.keyring.poison import Looks
+from ...keys.operations import erase_receipt
+from ...keys.sessions import joined_scopes
+from ...keys.stores.records import record_name
+from ..support import base
+from ..support import base as times
+from ..support.keyring_options import FILE, Place, context_options, keyring_options
+
+_KEY_BYTES: Final = 256
+_DAY_SECONDS: Final = 86_400
+_RECEIPT_BYTES: Final = 1 << 20
+_MOST_POISON: Final = 65_536
+
+_files = click.argument("files", nargs=-1, type=FILE, metavar="[FILE]...")
+
+
+@click.group()
+def audit() -> None:
+    """Check and show the audit log, in which each line commits to all lines before it.
+
+    \b
+    sealyard audit verify
+    sealyard audit show --last 20
+
+    FILEs are rotated logs first, then the log itself; unless given, the configured log alone.
+    """  # noqa: D301 - click's own mark for lines that are not to be wrapped
+
+
+@audit.command()
+@_files
+@click.option("--anchor", metavar="SEQ:MAC", help="A line that `audit head` told some time ago.")
+@click.option("--key", "key_file", type=FILE, help="The key of the log, in place of the keyring.")
+@base.as_json
+@keyring_options
+def verify(
+    place: Place,
+    *,
+    files: tuple[Path, ...],
+    anchor: str | None,
+    key_file: Path | None,
+    as_json: bool,
+) -> None:
+    """Check that every line stands as it was written; tell the first that does not.
+
+    \b
+    sealyard audit verify
+    sealyard audit verify audit.log.1 audit.log --anchor 812:Zm9v...
+
+    It works offline. Ends with 1 where the log is broken. A cut at the end shows as far as the
+    head record beside the log or the anchor reaches.
+    """  # noqa: D301 - click's own mark for lines that are not to be wrapped
+    known = None if anchor is None else heads.parse_anchor(anchor)
+    if anchor is not None and known is None:
+        raise click.UsageError("--anchor is SEQ:MAC, as `sealyard audit head` tells it")
+    key = _key(place, key_file)
+    chosen = files or (place.audit.path,)
+    verdict = verified(chosen, key, head=reading.head(chosen[-1], key), anchor=known)
+    if as_json:
+        base.print_json(_as_json(verdict))
+    else:
+        click.echo(base.printable("\n".join(_told(verdict))))
+    sys.exit(base.NEGATIVE if verdict.broken else base.OK)
+
+
+@audit.command()
+@_files
+@click.option("--event", help="Only lines of this event, or whose event begins with it and a dot.")
+@click.option("--last", type=click.IntRange(1), metavar="N", help="Only the last N of them.")
+@context_options
+@base.as_json
+@keyring_options
+def show(  # noqa: PLR0913 - each is one option
+    place: Place,
+    *,
+    files: tuple[Path, ...],
+    event: str | None,
+    last: int | None,
+    tenant: Name | None,
+    conversation: Name | None,
+    as_json: bool,
+) -> None:
+    """Show the lines of the log, marking those that are not as they were written.
+
+    \b
+    sealyard audit show --event sessions --last 20
+    sealyard audit show --tenant clinic --conversation c1 --json
+
+    Conversations stand in the log under a name that only the keyring can tell.
+    """  # noqa: D301 - click's own mark for lines that are not to be wrapped
+    keyring = open_keyring(place.path, place.root)
+    scope = Scope(tenant, conversation)
+    forms = joined_scopes.forms(scope, keyring, time.time()) if scope != Scope() else ()
+    names = {record_name(keyring.name_key, one) for one in forms}
+
+    def wanted(line: reading.Read) -> bool:
+        told = line.event
+        fits = event is None or told == event or told.startswith(f"{event}.")
+        return fits and (not names or line.members.get("scope") in names)
+
+    chosen = files or (place.audit.path,)
+    found = reading.select(chosen, audit_key(keyring.record_key), wanted, last=last)
+    for line in found:
+        if as_json:
+            base.print_json({**line.members, "authentic": line.authentic})
+        else:
+            click.echo(base.printable(_row(line)))
+
+
+@audit.command()
+@base.as_json
+@keyring_options
+def head(place: Place, *, as_json: bool) -> None:
+    """Tell the last line of the log, to be kept where nobody who writes the log can write.
+
+    \b
+    sealyard audit head
+    sealyard audit head --json
+
+    `sealyard audit verify --anchor` later shows whether the log still holds it.
+    """  # noqa: D301 - click's own mark for lines that are not to be wrapped
+    key = _key(place, None)
+    found = reading.head(place.audit.path, key)
+    if found is None:
+        raise base.Failure(f"{place.audit.path}: no head record of this keyring", base.NEGATIVE)
+    if as_json:
+        base.print_json({"seq": found.seq, "mac": found.mac})
+    else:
+        click.echo(found.anchor)
+
+
+@audit.command("key")
+@click.argument("file", type=FILE)
+@keyring_options
+def export_key(place: Place, file: Path) -> None:
+    """Write the key of the log to FILE, for whoever is to check it without the keyring.
+
+    \b
+    sealyard audit key audit.jwk
+    sealyard audit verify --key audit.jwk audit.log
+
+    It opens no message. Whoever has it can also write lines that look genuine.
+    """  # noqa: D301 - click's own mark for lines that are not to be wrapped
+    if file.exists():
+        raise base.Failure(f"{file}: exists already", base.ENVIRONMENT)
+    keyring = open_keyring(place.path, place.root)
+    place.write_down(keyring, "audit.key", file=str(file))
+    k = base64url.encode(audit_key(keyring.record_key).reveal()).decode()
+    jwk = {"kty": "oct", "use": "sig", "alg": "HS256", "kid": "sealyard:audit", "k": k}
+    private_file.write(file, json.dumps(jwk).encode() + b"\n")
+    base.say(f"wrote {file}; whoever has it can also forge the log")
+
+
+@audit.command()
+@click.option("--form", type=click.Choice(["jwe", "short"]), default="jwe", show_default=True)
+@click.option("--ephemeral", is_flag=True, help="As ephemeral sessions seal.")
+@click.option("--json-value", is_flag=True, help="As a value that is no string is sealed.")
+@click.option(
+    "--length",
+    type=click.IntRange(0, _MOST_POISON),
+    default=48,
+    show_default=True,
+    help="How many bytes it looks to hold.",
+)
+@click.option("--at", metavar="TIME", help="When its session began; default: within a day.")
+@click.option("--label", default="", help="Where it is planted, for the audit log.")
+@base.as_json
+@keyring_options
+def plant(  # noqa: PLR0913 - each is one option
+    place: Place,
+    *,
+    form: Form,
+    ephemeral: bool,
+    json_value: bool,
+    length: int,
+    at: str | None,
+    label: str,
+    as_json: bool,
+) -> None:
+    """Make a poison token, to be planted where nobody has reason to open anything.
+
+    \b
+    sealyard audit plant --label "patients, row 17"
+    sealyard audit plant --form short --at 2026-11-24T18:00:00Z --json
+
+    It looks like any token and opens nowhere. Whoever tries, by any way, raises an alarm in every
+    process that has this keyring.
+    """  # noqa: D301 - click's own mark for lines that are not to be wrapped
+    keyring = open_keyring(place.path, place.root)
+    now = int(time.time())
+    began = now - secrets.randbelow(_DAY_SECONDS) if at is None else times.seconds(at)
+    if not 0 <= began <= now:
+        raise click.UsageError("--at is a time to come, or before 1970")
+    looks = Looks(form, length, ephemeral=ephemeral, json_value=json_value)
+    token, sid = poison.make(keyring, began, looks, random=os.urandom)
+    place.write_down(keyring, "poison.planted", sid=sid, form=form, label=label)
+    if as_json:
+        base.print_json({"token": token, "sid": sid})
+    else:
+        click.echo(token)
+
+
+@audit.command("receipt-key")
+@keyring_options
+def receipt_key(place: Place) -> None:
+    """Print the public JWK that verifies the erase receipts of this keyring.
+
+    \b
+    sealyard audit receipt-key
+    sealyard audit receipt-key > receipts.jwk
+    """  # noqa: D301 - click's own mark for lines that are not to be wrapped
+    base.print_json(erase_receipt.public_jwk(open_keyring(place.path, place.root).record_key))
+
+
+@audit.command("verify-receipt")
+@click.argument("file", type=FILE)
+@click.option("--key", "key_file", type=FILE, help="The public JWK, in place of the keyring.")
+@context_options
+@base.as_json
+@keyring_options
+def verify_receipt(  # noqa: PLR0913 - each is one option
+    place: Place,
+    *,
+    file: Path,
+    key_file: Path | None,
+    tenant: Name | None,
+    conversation: Name | None,
+    as_json: bool,
+) -> None:
+    """Check the signature of an erase receipt and say what was destroyed.
+
+    \b
+    sealyard audit verify-receipt c1.jws --tenant clinic --conversation c1
+    sealyard audit verify-receipt k1.jws --key receipts.jwk --json
+
+    It works offline. Ends with 1 where nobody with that key has signed it, or where it is about
+    another conversation than the one named.
+    """  # noqa: D301 - click's own mark for lines that are not to be wrapped
+    if key_file is None:
+        jwk = erase_receipt.public_jwk(open_keyring(place.path, place.root).record_key)
+    else:
+        jwk = parse_object(_read(key_file)) or {}
+    said = erase_receipt.verified(_read(file), jwk)
+    if said is None:
+        raise base.Failure(f"{file}: not signed by that key", base.NEGATIVE)
+    scope = Scope(tenant, conversation)
+    if scope != Scope() and not erase_receipt.is_about(said, scope):
+        raise base.Failure(f"{file}: about another conversation", base.NEGATIVE)
+    if as_json:
+        base.print_json(said)
+        return
+    click.echo(base.printable("\n".join(f"{key}: {value}" for key, value in said.items())))
+
+
+def _read(file: Path) -> bytes:
+    with file.open("rb") as opened:
+        return opened.read(_RECEIPT_BYTES)
+
+
+def _key(place: Place, file: Path | None) -> AuditKey:
+    if file is None:
+        return audit_key(open_keyring(place.path, place.root).record_key)
+    try:
+        return AuditKey(reading.key_material(private_file.read(file, _KEY_BYTES)))
+    except ValueError:
+        raise UnfitEnvironment(f"{file}: not a key that `audit key` wrote") from None
+
+
+def _as_json(verdict: Verdict) -> dict[str, Any]:
+    return {
+        "intact": not verdict.broken,
+        "lines": verdict.lines,
+        "first": verdict.first,
+        "last": _anchor(verdict.last),
+        "broken": verdict.broken,
+        "problems": [str(one) for one in verdict.problems],
+        "notes": [str(one) for one in verdict.notes],
+    }
+
+
+def _told(verdict: Verdict) -> list[str]:
+    rows = [f"note: {one}" for one in verdict.notes]
+    rows += [f"BROKEN: {one}" for one in verdict.problems]
+    if verdict.broken > len(verdict.problems):
+        rows.append(f"BROKEN: and {verdict.broken - len(verdict.problems)} more")
+    state = "broken" if verdict.broken else "intact"
+    rows.append(f"{state}: {verdict.lines} lines, the last is {_anchor(verdict.last)}")
+    return rows
+
+
+def _anchor(last: Head) -> str:
+    return last.anchor if last.seq else "none"
+
+
+def _row(line: reading.Read) -> str:
+    mark = " " if line.authentic else "!"
+    shown = {key: value for key, value in line.members.items() if key not in reading.FRAME}
+    values = " ".join(f"{key}={value}" for key, value in shown.items())
+    at = line.members.get("at", "")
+    return f"{mark} {line.members.get('seq', '?'):>6} {at} {line.event} {values}"

@@ -1,0 +1,188 @@
+"""`sealyard doctor`: find out what keeps Sealyard from working here, and say what to do."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import socket
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Final
+
+import click
+
+from ...config.settings import Address, ListenerSettings, OriginalPort, Settings, TcpAddress
+from ...core.compiled.rule_table import Rulebook
+from ...core.errors import ConfigurationError, SealyardError
+from ...keys.keyring.file import open_keyring
+from ...keys.keyring.roots.provider import Passphrase
+from ...keys.stores import check
+from ...process import fitness
+from ...process.finding import Finding
+from ...wiring import root_provider
+from ...wiring.reload.material import require_pinned
+from ..support import base, failure, keyring_changes
+from ..support.base import load_configuration
+
+_CONNECT_SECONDS: Final = 2.0
+_STORE_SECONDS: Final = 5.0
+_SANE_YEAR: Final = 1_700_000_000
+"""A clock before this (2023) was never set: session ids would be born in the past."""
+
+
+@click.command()
+@base.config_option
+@base.as_json
+def doctor(config: Path | None, *, as_json: bool) -> None:
+    """Check this machine, the configuration, the keyring, the store, and the places that it names.
+
+    \b
+    sealyard doctor --config sealyard.yaml
+    sealyard doctor --json
+
+    Connects to the upstreams and sends nothing; tries in the store what Sealyard does there, under
+    a name that no conversation has. Ends with 3 when a check failed.
+    """  # noqa: D301 - click's own mark for lines that are not to be wrapped
+    findings = list(_examine(config))
+    if as_json:
+        base.print_json([asdict(one) for one in findings])
+    else:
+        for one in findings:
+            click.echo(f"{one.verdict:<8} {one.check:<14} {base.printable(one.text)}")
+    failed = any(one.verdict == "failed" for one in findings)
+    sys.exit(base.ENVIRONMENT if failed else base.OK)
+
+
+def _examine(config: Path | None) -> Iterator[Finding]:
+    yield from _environment()
+    try:
+        loaded = load_configuration(config)
+    except ConfigurationError as error:
+        for problem in error.problems:
+            yield Finding("configuration", "failed", problem)
+        return
+    yield Finding("configuration", "ok", str(loaded.file))
+    for warning in loaded.warnings:
+        yield Finding("configuration", "warning", warning)
+    yield from _keyring(loaded.settings)
+    yield from _store(loaded.settings)
+    for listener in loaded.settings.listeners:
+        yield _place_to_listen(listener)
+        yield _upstream(listener)
+
+
+def _environment() -> Iterator[Finding]:
+    environment = fitness.look()
+    problems = fitness.problems(environment)
+    for problem in problems:
+        yield Finding("environment", "failed", problem)
+    for note in fitness.notes(environment):
+        yield Finding("environment", "warning", note)
+    if not problems:
+        versions = ", ".join(f"{name} {version}" for name, version in environment.versions.items())
+        yield Finding("environment", "ok", versions)
+    if time.time() < _SANE_YEAR:
+        yield Finding("clock", "failed", "The clock was never set: set it before sealing anything.")
+    else:
+        yield Finding("clock", "ok", time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()))
+
+
+def _keyring(settings: Settings) -> Iterator[Finding]:
+    path, root = settings.keys.keyring, root_provider(settings, os.environ)
+    began = time.monotonic()
+    try:
+        keyring = open_keyring(path, root)
+        require_pinned(settings.keys, keyring)
+    except SealyardError as error:
+        yield Finding("keyring", "failed", failure.message(error))
+        return
+    took = round((time.monotonic() - began) * 1000)
+    primary = keyring.primary.id
+    text = (
+        f"{path} opens in {took} ms: {keyring.id}, generation {keyring.generation},"
+        f" {len(keyring.keks)} KEK, primary {primary}"
+    )
+    yield Finding("keyring", "ok", text)
+    secret = root.fetch()
+    if isinstance(secret, Passphrase) and (lacks := secret.weakness) is not None:
+        yield Finding(
+            "passphrase",
+            "warning",
+            f"a new one {lacks}; export the keyring under a better one, and import it",
+        )
+    yield from keyring_changes.findings(settings.keys, keyring)
+    if keyring.joined_since is None and any(map(_joins, settings.listeners)):
+        text = "rules join names, and the keyring does not set those apart: sealyard keys upgrade"
+        yield Finding("joined names", "warning", text)
+
+
+def _joins(listener: ListenerSettings) -> bool:
+    return Rulebook(listener.rules, pass_unmatched=listener.pass_unmatched).joins
+
+
+def _store(settings: Settings) -> tuple[Finding, ...]:
+    examining = check.examined(settings.keys, os.environ, clock=time.time, seconds=_STORE_SECONDS)
+    return asyncio.run(examining)
+
+
+def _place_to_listen(listener: ListenerSettings) -> Finding:
+    where = str(listener.listen)
+    if not isinstance(listener.listen, TcpAddress):
+        folder = listener.listen.path.parent
+        fits = folder.is_dir() and os.access(folder, os.W_OK)
+        text = where if fits else f"{where}: the folder is missing or not writable"
+        return Finding("listen", "ok" if fits else "failed", text)
+    try:
+        family, kind, protocol, _, place = socket.getaddrinfo(
+            None if listener.listen.host == "*" else listener.listen.host,
+            listener.listen.port,
+            type=socket.SOCK_STREAM,
+            flags=socket.AI_PASSIVE,
+        )[0]
+        with socket.socket(family, kind, protocol) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(place)
+    except OSError as error:
+        # Taken may also mean that Sealyard itself is running already.
+        return Finding("listen", "warning", f"{where}: {error.strerror}")
+    return Finding("listen", "ok", f"{where} is free")
+
+
+def _upstream(listener: ListenerSettings) -> Finding:
+    address = listener.upstream.address
+    where = str(address)
+    if isinstance(address, OriginalPort):
+        return Finding("upstream", "ok", f"{where}: known only when a client calls")
+    try:
+        asyncio.run(_connect(address))
+    except TimeoutError:
+        return Finding("upstream", "failed", f"{where}: no answer in {_CONNECT_SECONDS:g} s")
+    except OSError as error:
+        text = os.strerror(error.errno) if error.errno else "cannot be reached"
+        return Finding("upstream", "failed", f"{where}: {text}; start the backend there")
+    if not listener.upstream.tls and not _is_local(address):
+        return Finding(
+            "upstream", "warning", f"{where} answers, without TLS: what rules do not seal is open"
+        )
+    return Finding("upstream", "ok", f"{where} answers")
+
+
+async def _connect(address: Address) -> None:
+    async with asyncio.timeout(_CONNECT_SECONDS):
+        if isinstance(address, TcpAddress):
+            _, writer = await asyncio.open_connection(address.host, address.port)
+        else:
+            _, writer = await asyncio.open_unix_connection(address.path)
+    writer.close()
+    with contextlib.suppress(OSError):
+        await writer.wait_closed()
+
+
+def _is_local(address: Address) -> bool:
+    if not isinstance(address, TcpAddress):
+        return True
+    return address.host in {"localhost", "::1"} or address.host.startswith("127.")

@@ -1,0 +1,176 @@
+"""`sealyard explain`: which rule takes a message and what it does to it, values masked."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Final
+
+import click
+
+from ...config.settings import ListenerSettings, Settings
+from ...core.compiled.rule_table import Rulebook
+from ...core.crypto.context import Context, Parties
+from ...core.errors import SealyardError
+from ...core.explain.explanation import (
+    Explanation,
+    bound_parts,
+    document,
+    explain_response,
+    explain_target,
+)
+from ...core.http.message import Headers, ResponseHead
+from ..support import base
+from ..support.base import load_configuration
+
+_MAX_BODY: Final = 64 << 20
+_JSON_TYPE: Final = (b"Content-Type", b"application/json")
+
+
+@click.command()
+@click.argument("method")
+@click.argument("target", metavar="PATH[?QUERY]")
+@base.config_option
+@click.option("--listener", metavar="NAME", help="Which listener; the only one unless given.")
+@click.option("-d", "--data", metavar="BODY", help="The body; @FILE reads it from a file.")
+@click.option("-H", "--header", multiple=True, metavar="NAME: VALUE", help="A header of it.")
+@click.option(
+    "--response", metavar="BODY", help="Also explain this answer; @FILE reads it from a file."
+)
+@click.option("--status", type=click.IntRange(200, 599), default=200, help="Of the answer.")
+@base.as_json
+def explain(  # noqa: PLR0913 - each is one option
+    method: str,
+    target: str,
+    *,
+    config: Path | None,
+    listener: str | None,
+    data: str | None,
+    header: tuple[str, ...],
+    response: str | None,
+    status: int,
+    as_json: bool,
+) -> None:
+    """Tell what would happen to a message: which rule takes it, what is found, what goes out.
+
+    \b
+    sealyard explain POST /api/messages -d @message.json
+    sealyard explain GET /api/conversations/c1/messages --response @answer.json
+
+    Opens no key and sends nothing. Values are masked. A body is application/json unless a header
+    says otherwise. Ends with 1 when Sealyard would refuse the message.
+    """  # noqa: D301 - click's own mark for lines that are not to be wrapped
+    chosen = _listener(load_configuration(config).settings, listener)
+    rulebook = Rulebook(chosen.rules, pass_unmatched=chosen.pass_unmatched)
+    body = _body(data)
+    headers = _headers(header, with_type=bool(body))
+    told, exchange = explain_target(rulebook, method, target, headers, body)
+    explanations = [("request", told)]
+    if response is not None and exchange is not None:
+        answer = ResponseHead(status, b"", (_JSON_TYPE,))
+        explanations.append(("response", explain_response(exchange, answer, _body(response))))
+    _print(chosen, explanations, as_json=as_json)
+    sys.exit(base.NEGATIVE if any(one.refusal for _, one in explanations) else base.OK)
+
+
+def _listener(settings: Settings, name: str | None) -> ListenerSettings:
+    names = [one.name for one in settings.listeners]
+    if name is None and len(names) == 1:
+        return settings.listeners[0]
+    for one in settings.listeners:
+        if one.name == name:
+            return one
+    raise click.UsageError(f"--listener names one of: {', '.join(names)}")
+
+
+def _body(data: str | None) -> bytes:
+    if data is None:
+        return b""
+    if not data.startswith("@"):
+        return data.encode("utf-8", "surrogateescape")
+    try:
+        content = Path(data[1:]).read_bytes()
+    except OSError as error:
+        raise click.UsageError(f"{data[1:]}: {error.strerror}") from None
+    if len(content) > _MAX_BODY:
+        raise click.UsageError(f"{data[1:]}: more than {_MAX_BODY} bytes")
+    return content
+
+
+def _headers(given: tuple[str, ...], *, with_type: bool) -> Headers:
+    headers: list[tuple[bytes, bytes]] = []
+    for text in given:
+        name, colon, value = text.partition(":")
+        if not colon:
+            raise click.UsageError("a header is `NAME: VALUE`")
+        headers.append((name.strip().encode(), value.strip().encode()))
+    if with_type and not any(name.lower() == b"content-type" for name, _ in headers):
+        headers.append(_JSON_TYPE)
+    return tuple(headers)
+
+
+def _print(
+    listener: ListenerSettings, explanations: list[tuple[str, Explanation]], *, as_json: bool
+) -> None:
+    if as_json:
+        told = {which: document(one) for which, one in explanations}
+        base.print_json({"listener": listener.name, **told})
+        return
+    for which, one in explanations:
+        for line in _lines(which, one, listener):
+            click.echo(base.printable(line))
+
+
+def _lines(which: str, one: Explanation, listener: ListenerSettings) -> list[str]:
+    lines = [which]
+    for rule in one.considered:
+        because = "takes it" if rule.because is None else f"does not: {rule.because}"
+        lines.append(f"  rule {rule.rule!r} {because}")
+    if one.refusal is not None:
+        detail = f" {one.refusal.detail}" if one.refusal.detail else ""
+        lines.append(f"  refused: {_status(which, one.refusal)} {one.refusal.code}")
+        lines.append(f"    {one.refusal.title}{detail} (reason: {one.refusal.reason})")
+        return lines
+    if one.rule is None:
+        verdict = "passes" if listener.pass_unmatched else "is rejected"
+        lines.append(f"  no rule takes it: unmatched traffic {verdict} here")
+    elif not one.values:
+        lines.append("  nothing in it changes")
+    for value in one.values:
+        size = f", {value.characters} characters" if value.characters is not None else ""
+        note = f" ({value.note})" if value.note else ""
+        lines.append(f"  {value.field}: {value.action}{size}{note}")
+        where = "" if value.place == "body" else f" of the {value.place}"
+        span = f"bytes {value.start} to {value.end}{where}"
+        lines.append(f"    {span}, bound to {_bound(value.context)}")
+    if one.values and one.outgoing is not None:
+        lines.append(f"  goes out as: {one.outgoing.decode('utf-8', 'replace')}")
+    return lines
+
+
+def _status(which: str, error: SealyardError) -> int:
+    if which == "response":
+        return getattr(error, "response_status", error.status)
+    return error.status
+
+
+def _bound(context: Context) -> str:
+    parts = bound_parts(context)
+    told = {
+        part: repr(name) if isinstance(name, str) else json.dumps(name, ensure_ascii=False)
+        for part, name in parts.items()
+    }
+    bound = ", ".join(f"{part} {name}" for part, name in told.items()) or "nothing"
+    if context.reads_as_joined:
+        bound += " (reads as a joined name: see docs/how-to/upgrade.md)"
+    return bound + _between(context.scope.parties)
+
+
+def _between(parties: Parties | None) -> str:
+    if parties is None:
+        return ""
+    if parties.reader is not None:
+        return f"; by a key of {parties.reader!r}"
+    recipients = ", ".join(map(repr, parties.recipients))
+    return f"; for {recipients}, signed by {parties.sender!r}"

@@ -1,0 +1,161 @@
+"""`sealyard inject`: put sidecars into manifests, without a cluster."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final, TypeVar, cast
+
+import click
+
+from ...injector.annotations import InjectorSettings, Interception, Resources, wishes
+from ...injector.pod_reader import CannotInject
+from ..support import base
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+_DEFAULTS: Final = InjectorSettings(image="")
+_LATER_DEFAULTS: Final = Resources()
+
+
+def _option(name: str, default: str, meaning: str, **more: Any) -> Callable[[Command], Command]:  # noqa: ANN401 - click's own
+    return click.option(name, default=default, show_default=bool(default), help=meaning, **more)
+
+
+_OPTIONS: Final = (
+    click.option(
+        "--image",
+        envvar="SEALYARD_IMAGE",
+        required=True,
+        metavar="IMAGE",
+        help="The image of the sidecar, best with its digest.",
+    ),
+    click.option(
+        "--pull-policy",
+        type=click.Choice(["Always", "IfNotPresent", "Never"]),
+        help="When the image is pulled; unless given, as Kubernetes would choose.",
+    ),
+    _option("--config-map", _DEFAULTS.config, "The ConfigMap with `sealyard.yaml`."),
+    _option("--keys-secret", _DEFAULTS.keys_secret, "The Secret with the keyring and what opens."),
+    _option(
+        "--interception",
+        _DEFAULTS.interception,
+        "How connections come to the sidecar.",
+        type=click.Choice(["redirect", "port-env"]),
+    ),
+    _option(
+        "--audit-volume",
+        _DEFAULTS.audit_volume,
+        "Where audit logs are kept: a PersistentVolumeClaim, or emptyDir; none unless given.",
+    ),
+    _option("--cpu-request", _LATER_DEFAULTS.cpu_request, "CPU that a sidecar is sure of."),
+    _option("--cpu-limit", _LATER_DEFAULTS.cpu_limit, "CPU that it may use at most."),
+    _option("--memory-request", _LATER_DEFAULTS.memory_request, "Memory that it is sure of."),
+    _option("--memory-limit", _LATER_DEFAULTS.memory_limit, "Memory that it may use at most."),
+)
+
+
+def injector_options(command: Command) -> Command:
+    """Add the options to a command; `settings_of` makes settings of them."""
+    for option in reversed(_OPTIONS):
+        command = option(command)
+    return command
+
+
+def settings_of(given: dict[str, Any]) -> InjectorSettings:
+    """Return the settings that the options name; raise a usage error for one that cannot be meant.
+
+    They are held to the rules of the annotations that can replace them.
+    """
+    image = str(given["image"]).strip()
+    if not image or any(char.isspace() for char in image):
+        raise click.UsageError("--image must name an image")
+    annotations = {
+        f"sealyard.io/{annotation}": given[option]
+        for option, annotation in _ANNOTATIONS.items()
+        if given[option]
+    }
+    try:
+        wanted = wishes(annotations, InjectorSettings(image=image))
+    except CannotInject as refusal:
+        told = "; ".join(refusal.problems).replace("annotation sealyard.io/", "option --")
+        raise click.UsageError(told) from None
+    return InjectorSettings(
+        image=image,
+        pull_policy=given["pull_policy"] or "",
+        config=wanted.config,
+        keys_secret=wanted.keys_secret,
+        interception=cast("Interception", given["interception"]),
+        resources=wanted.resources,
+        audit_volume=wanted.audit_volume,
+    )
+
+
+_ANNOTATIONS: Final = {
+    "config_map": "config",
+    "keys_secret": "keys-secret",
+    "audit_volume": "audit-volume",
+    "cpu_request": "cpu-request",
+    "cpu_limit": "cpu-limit",
+    "memory_request": "memory-request",
+    "memory_limit": "memory-limit",
+}
+
+
+_STDIN = "-"
+
+
+@click.command()
+@click.option(
+    "-f",
+    "--filename",
+    "files",
+    multiple=True,
+    required=True,
+    type=click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path),
+    metavar="FILE",
+    help="A manifest in YAML or JSON, - for stdin; may be given more than once.",
+)
+@click.option(
+    "--all",
+    "every",
+    is_flag=True,
+    help="Seal pods without the label too, as in a namespace that has it.",
+)
+@injector_options
+def inject(files: tuple[Path, ...], *, every: bool, **given: Any) -> None:  # noqa: ANN401 - options by name
+    """Print manifests with the sidecar in every pod that has the label sealyard.io/inject.
+
+    \b
+    sealyard inject --image registry.example/sealyard:1.0 -f web.yaml | kubectl apply -f -
+    sealyard inject --image registry.example/sealyard:1.0 --all -f web.yaml > sealed.yaml
+
+    It is the same function as the webhook's, so the webhook finds nothing left to do. Documents
+    with nothing to seal are printed as they are; those that are sealed lose their comments.
+
+    Ends with 1, and prints nothing to stdout, when a pod cannot be sealed.
+    """  # noqa: D301 - click's own mark for lines that are not to be wrapped
+    from ...injector.manifests import inject_text  # noqa: PLC0415 - PyYAML, only where it is used
+
+    settings = settings_of(given)
+    try:
+        made = [inject_text(_read(file), settings, every=every) for file in files]
+    except CannotInject as refusal:
+        raise base.Failure("\n".join(refusal.problems), base.NEGATIVE) from None
+    for number, one in enumerate(made):
+        if number and not one.text.startswith("---"):
+            click.echo("---")
+        click.echo(one.text, nl=not one.text.endswith("\n"))
+    sealed = sum(one.sealed for one in made)
+    nothing = "Nothing to seal: no pod has the label, or all are sealed already."
+    base.say(f"{sealed} sealed." if sealed else nothing)
+
+
+def _read(file: Path) -> str:
+    try:
+        if str(file) == _STDIN:
+            return sys.stdin.buffer.read().decode("utf-8")
+        return file.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        raise base.Failure(f"{file}: not UTF-8", base.NEGATIVE) from None

@@ -1,0 +1,109 @@
+"""`sealyard keys export` and `sealyard keys import`: the backup of the keyring."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+import click
+
+from ...keys.keyring import file
+from ...keys.keyring.keyring import Keyring
+from ..support import base
+from ..support.base import ask, yes_option
+from ..support.keyring_changes import ROLL_OUT_SECONDS, prepare_new, tell, update, view_of
+from ..support.keyring_options import FILE, Place, keyring_options, passphrase_root
+
+backup_options: Final = (
+    click.option(
+        "--backup-passphrase-env",
+        default="SEALYARD_BACKUP_PASSPHRASE",
+        show_default=True,
+        metavar="NAME",
+    ),
+    click.option("--backup-passphrase-file", type=FILE),
+)
+
+
+@click.command()
+@click.argument("backup", type=FILE)
+@backup_options[0]
+@backup_options[1]
+@keyring_options
+def export(
+    place: Place, backup: Path, backup_passphrase_env: str, backup_passphrase_file: Path | None
+) -> None:
+    """Write the keyring to BACKUP, encrypted under a passphrase of its own.
+
+    \b
+    sealyard keys export backup.jwe
+    sealyard keys export backup.jwe --backup-passphrase-file backup.pass
+    """  # noqa: D301 - click's own mark for lines that are not to be wrapped
+    keyring = file.open_keyring(place.path, place.root)
+    place.write_down(keyring, "keys.export", backup=str(backup))
+    root = passphrase_root(backup_passphrase_env, backup_passphrase_file)
+    file.create_keyring(backup, keyring, root)
+    base.say(f"wrote {backup}; keep it and its passphrase in different places")
+    tell(keyring)
+
+
+@click.command("import")
+@click.argument("backup", type=FILE)
+@click.option("--merge", is_flag=True, help="Add the KEKs that an existing keyring lacks.")
+@backup_options[0]
+@backup_options[1]
+@yes_option
+@keyring_options
+def import_backup(  # noqa: PLR0913 - each is one option
+    place: Place,
+    backup: Path,
+    backup_passphrase_env: str,
+    backup_passphrase_file: Path | None,
+    *,
+    merge: bool,
+    yes: bool,
+) -> None:
+    """Restore the keyring from BACKUP; an existing keyring is never overwritten.
+
+    \b
+    sealyard keys import backup.jwe
+    sealyard keys import backup.jwe --merge --yes
+
+    It shows what the backup holds and asks.
+    """  # noqa: D301 - click's own mark for lines that are not to be wrapped
+    root = passphrase_root(backup_passphrase_env, backup_passphrase_file)
+    restored = file.open_keyring(backup, root)
+    if not yes:
+        ask(*_held(place, backup, restored, merge=merge))
+    if merge:
+        # Where one of the two turns to joined names only now, every process has to turn together.
+        turning = int(time.time()) + ROLL_OUT_SECONDS
+
+        def change(keyring: Keyring) -> Keyring:
+            return keyring.merge(restored, now=turning)
+
+        update(place, "keys.import", change, backup=str(backup))
+    else:
+        prepare_new(place)
+        view = view_of(place, restored)
+        if view is None or not view.has(restored):
+            # What comes next branches off here: whatever was made of it later is not known.
+            restored = restored.after(0 if view is None else view.generation)
+        place.write_down(restored, "keys.import", backup=str(backup))
+        file.create_keyring(place.path, restored, place.root)
+        tell(restored)
+    base.say(f"restored {place.path}; check it: sealyard keys verify TOKEN")
+
+
+def _held(place: Place, backup: Path, restored: Keyring, *, merge: bool) -> Iterator[str]:
+    """Yield what a backup holds, and what becomes of the keyring by it."""
+    yield (
+        f"{backup}: keyring {restored.id}, generation {restored.generation},"
+        f" {len(restored.keks)} KEK, primary {restored.primary.id}"
+    )
+    if merge:
+        yield f"{place.path} gets the KEKs and revocations of it that it lacks; none goes out again"
+    else:
+        yield f"{place.path} is made, a generation after all that the store knows of"

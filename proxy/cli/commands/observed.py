@@ -1,0 +1,122 @@
+"""`sealyard observed`: what rules in mode `observe` would have done so far."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import click
+
+from ..support import base
+from ..support.admin_client import AdminListener, ca_option, token_file_option
+
+_TRIALS: Final = "sealyard_trials_total"
+_VALUES: Final = "sealyard_trial_values_total"
+_UNCOVERED: Final = "sealyard_uncovered_messages_total"
+
+
+class _Counted(NamedTuple):
+    """What one process, or all workers together, have counted: labels in order, and numbers."""
+
+    trials: tuple[tuple[dict[str, str], int], ...]
+    values: tuple[tuple[dict[str, str], int], ...]
+    uncovered: tuple[tuple[dict[str, str], int], ...]
+
+
+@click.command()
+@base.config_option
+@token_file_option
+@ca_option
+@base.as_json
+def observed(
+    *, config: Path | None, token_file: Path | None, ca: Path | None, as_json: bool
+) -> None:
+    """Tell what rules in mode `observe` would have done since the start.
+
+    \b
+    sealyard observed
+    sealyard observed --json
+
+    For each rule: how many messages it would have changed, left as they are, or refused, and why;
+    how many values would have been sealed or opened. Then the messages that no rule covers, by the
+    shape of their path and the kinds of their bodies. Asks the admin listener of the configuration.
+    Exit 1 where something would have been refused or is not covered.
+    """  # noqa: D301 - click's own mark for lines that are not to be wrapped
+    text = asyncio.run(_metrics(AdminListener(config, token_file, ca)))
+    counted = _Counted(*(tuple(_samples(text, name)) for name in (_TRIALS, _VALUES, _UNCOVERED)))
+    if as_json:
+        click.echo(json.dumps(_document(counted)))
+    else:
+        click.echo("\n".join(_lines(counted)))
+    refused = any(_refuses(labels) for labels, _ in counted.trials)
+    if refused or counted.uncovered:
+        raise click.exceptions.Exit(base.NEGATIVE)
+
+
+async def _metrics(admin: AdminListener) -> str:
+    async with admin.get("/metrics") as answer:
+        return await answer.text()
+
+
+def _samples(text: str, wanted: str) -> Iterator[tuple[dict[str, str], int]]:
+    from prometheus_client.parser import (  # noqa: PLC0415 - for this command alone
+        text_string_to_metric_families,
+    )
+
+    for family in text_string_to_metric_families(text):
+        for sample in family.samples:
+            if sample.name == wanted:
+                yield dict(sample.labels), int(sample.value)
+
+
+def _refuses(labels: dict[str, str]) -> bool:
+    return labels["outcome"] not in {"changed", "unchanged"}
+
+
+def _document(counted: _Counted) -> dict[str, object]:
+    """Return the report as JSON has it: each row of a metric with its number."""
+    return {
+        "messages": [{**labels, "number": number} for labels, number in counted.trials],
+        "values": [{**labels, "number": number} for labels, number in counted.values],
+        "uncovered": [{**labels, "number": number} for labels, number in counted.uncovered],
+    }
+
+
+def _lines(counted: _Counted) -> Iterator[str]:
+    if not any(counted):
+        yield "Nothing observed: no rule has `mode: observe`, or no message came."
+        return
+    for rule in sorted({(one["listener"], one["rule"]) for one, _ in counted.trials}):
+        yield f"{rule[0]} / {rule[1]}"
+        for direction in ("request", "response"):
+            told = list(_told(counted, rule, direction))
+            if told:
+                yield f"  {direction + 's:':<11}{', '.join(told)}"
+    if counted.uncovered:
+        yield "No rule covers"
+    for labels, number in sorted(counted.uncovered, key=lambda row: -row[1]):
+        yield (
+            f"  {number:>8}  {labels['method']} {labels['shape']}"
+            f"  ({labels['request_type']} -> {labels['response_type']}, {labels['listener']})"
+        )
+
+
+def _told(counted: _Counted, rule: tuple[str, str], direction: str) -> Iterator[str]:
+    def mine(
+        rows: Iterable[tuple[dict[str, str], int]],
+    ) -> Iterator[tuple[dict[str, str], int]]:
+        wanted = (*rule, direction)
+        return (
+            (labels, number)
+            for labels, number in rows
+            if (labels["listener"], labels["rule"], labels["direction"]) == wanted
+        )
+
+    for labels, number in mine(counted.trials):
+        outcome = labels["outcome"]
+        yield f"{number} {f'refused: {outcome}' if _refuses(labels) else outcome}"
+    for labels, number in mine(counted.values):
+        yield f"{number} values {labels['outcome'].replace('_', ' ')}"

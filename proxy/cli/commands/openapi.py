@@ -1,0 +1,23 @@
+"""`sealyard openapi`: the admin API as an OpenAPI document, for clients and gateways."""
+
+from __future__ import annotations
+
+import json
+from importlib import import_module
+
+import click
+
+
+@click.command()
+@click.option("--compact", is_flag=True, help="Print it as one line.")
+def openapi(*, compact: bool) -> None:
+    """Print the OpenAPI 3.1 document of the admin API.
+
+    \b
+    sealyard openapi > sealyard.openapi.json
+    sealyard openapi --compact
+
+    A running Sealyard serves the same at /openapi.json of its admin listener.
+    """  # noqa: D301 - click's own mark for lines that are not to be wrapped
+    document = import_module("....admin.routes.table", __name__).api()
+    click.echo(json.dumps(document, indent=None if compact else 2, ensure_ascii=False))

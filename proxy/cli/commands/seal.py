@@ -1,0 +1,123 @@
+"""`sealyard encrypt` and `sealyard decrypt`: one value, sealed or opened by hand."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+import time
+from collections.abc import Callable
+from typing import Final
+
+import click
+
+from ...core.crypto.context import Context, Scope
+from ...core.crypto.joined_names import Name
+from ...core.crypto.token import Form
+from ...core.errors import OpenFailed
+from ...core.formats import json as json_format
+from ...keys.keyring.file import open_keyring
+from ...keys.keyring.keyring import Keyring
+from ...keys.operations import values
+from ...keys.sessions.sessions import Sessions, SessionSettings
+from ...keys.stores import MemoryStore
+from ..support import base
+from ..support.keyring_options import Place, context_options, keyring_options, named_option
+
+_MAX_VALUE: Final = 16 << 20
+
+
+def _bound_parts(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options that name the rest of a context."""
+    kind = click.option("--kind", type=click.Choice(["body"]), help="For tokens of whole bodies.")
+    purpose = click.option("--purpose", help="The purpose that it is bound to.")
+    message = named_option("message", "The message id that it is bound to.")
+    field = click.option("--field", help="The field that it is bound to.")
+    return context_options(field(message(purpose(kind(command)))))
+
+
+@click.command()
+@click.argument("value")
+@_bound_parts
+@click.option("--form", type=click.Choice(["jwe", "short"]), default="jwe", show_default=True)
+@click.option("--json-value", is_flag=True, help="VALUE is a JSON text and comes back as one.")
+@keyring_options
+def encrypt(  # noqa: PLR0913 - each is one option
+    place: Place,
+    *,
+    value: str,
+    form: Form,
+    json_value: bool,
+    tenant: Name | None,
+    conversation: Name | None,
+    field: str | None,
+    message: Name | None,
+    purpose: str | None,
+    kind: str | None,
+) -> None:
+    """Seal VALUE (- reads it from stdin) and print the token.
+
+    \b
+    sealyard encrypt --tenant clinic --conversation c1 --field content - < letter.txt
+    sealyard encrypt --tenant clinic --field vitals --json-value - < vitals.json
+
+    Others on the machine can read a VALUE that stands on the command line, and the shell remembers
+    it. Name the parts that the rule binds, and no others: `sealyard explain` tells them.
+    """  # noqa: D301 - click's own mark for lines that are not to be wrapped
+    context = Context(Scope(tenant, conversation), field, message, purpose, kind)
+    plaintext = base.read_argument(value, limit=_MAX_VALUE)
+    if json_value:
+        json_format.validate(plaintext)
+    sessions = _sessions(open_keyring(place.path, place.root))
+    asked = values.ToSeal(plaintext, context, json_value, form)
+    (token,) = asyncio.run(values.seal(sessions, [asked]))
+    click.echo(token.decode())
+
+
+@click.command()
+@click.argument("sealed", metavar="TOKEN")
+@_bound_parts
+@keyring_options
+def decrypt(  # noqa: PLR0913 - each is one option
+    place: Place,
+    *,
+    sealed: str,
+    tenant: Name | None,
+    conversation: Name | None,
+    field: str | None,
+    message: Name | None,
+    purpose: str | None,
+    kind: str | None,
+) -> None:
+    """Open TOKEN (- reads it from stdin) and print the value. Written to the audit log first.
+
+    \b
+    sealyard decrypt --tenant clinic --conversation c1 --field content eyJ0eXAiOiJzeTEi...
+    sealyard decrypt --tenant clinic --field content - < token.txt
+
+    Name the parts that the rule binds, and no others. Ends with 1 when the token does not open.
+    """  # noqa: D301 - click's own mark for lines that are not to be wrapped
+    context = Context(Scope(tenant, conversation), field, message, purpose, kind)
+    text = base.read_argument(sealed, limit=_MAX_VALUE).strip()
+    keyring = open_keyring(place.path, place.root)
+    try:
+        asked = values.ToOpen(text, context)
+        (opened,) = asyncio.run(values.open_tokens(_sessions(keyring), [asked]))
+    except OpenFailed as failure:
+        place.refused(keyring, failure.reason, text)
+        reason = f"the token does not open: {failure.reason}"
+        raise base.Failure(reason, base.NEGATIVE) from None
+    place.write_down(keyring, "tokens.decrypt")
+    sys.stdout.buffer.write(opened.plaintext)
+    if sys.stdout.isatty():
+        click.echo()
+
+
+def _sessions(keyring: Keyring) -> Sessions:
+    return Sessions(
+        keyring,
+        MemoryStore(time.monotonic),
+        SessionSettings(),
+        clock=time.time,
+        random=os.urandom,
+    )

@@ -1,0 +1,190 @@
+"""`sealyard serve`: run the sidecar until it is told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import platform
+import re
+import signal
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+
+from ... import __version__
+from ...config.load import find
+from ...core.errors import ConfigurationError
+from ...keys.fleet.lineage import Accepted
+from ...process import fitness
+from ...process.hardening import harden
+from ...telemetry.logs import library_logs
+from ...telemetry.logs.logger import Logs, to_stderr
+from ...telemetry.logs.processors import Format
+from ...telemetry.logs.scrub import without_quotes
+from ...wiring.admin.service_view import Carrier
+from ...wiring.ipc.worker_process import WorkerCommand
+from ...wiring.reload import config_files
+from ...wiring.reload.config_files import Source
+from ...wiring.reload.reload import report_loaded
+from ...wiring.service import Service
+from ...wiring.sidecar.sidecar import build, counting
+from ..support import base, run_until_stopped
+from ..support.run_until_stopped import Signals
+
+_MOST_WORKERS = 64
+
+
+@dataclass(frozen=True, slots=True)
+class _Stop:
+    """How to stop, and since when there is something to stop."""
+
+    delay: float
+    grace: float
+    began: float
+
+
+def _accepted(_: click.Context, __: click.Parameter, value: str | None) -> Accepted | None:
+    if value is None:
+        return None
+    found = re.fullmatch(r"([A-Za-z0-9_-]{22}):([0-9]{1,18})", value)
+    if found is None:
+        raise click.BadParameter("give a keyring's id, a colon and the generation that is accepted")
+    return Accepted(found[1], int(found[2]))
+
+
+@click.command()
+@base.config_option
+@run_until_stopped.log_format_option
+@run_until_stopped.log_processor_option
+@click.option(
+    "--workers",
+    type=click.IntRange(1, _MOST_WORKERS),
+    default=1,
+    show_default=True,
+    metavar="N",
+    help="How many processes carry traffic; above 1 they are watched and replaced when they die.",
+)
+@run_until_stopped.seconds_option(
+    "--drain-delay", 0.0, "How long /readyz says no before connections are refused."
+)
+@run_until_stopped.seconds_option(
+    "--grace", 25.0, "How long messages under way may take after that."
+)
+@click.option(
+    "--accept-older",
+    metavar="ID:GENERATION",
+    callback=_accepted,
+    help="Take this generation of the keyring, whatever later one the fleet or this process knows.",
+)
+@click.option("--worker-channel", type=int, hidden=True)
+@click.option("--worker-secrets", type=int, hidden=True)
+def serve(  # noqa: PLR0913 - one parameter for each option
+    *,
+    config: Path | None,
+    log_format: Format,
+    log_processors: tuple[run_until_stopped.LogProcessor, ...],
+    workers: int,
+    drain_delay: float,
+    grace: float,
+    accept_older: Accepted | None,
+    worker_channel: int | None,
+    worker_secrets: int | None,
+) -> None:
+    """Run the sidecar. SIGTERM and SIGINT end it once all messages under way are answered.
+
+    \b
+    sealyard serve --config sealyard.yaml
+    SEALYARD_PASSPHRASE=... sealyard serve --workers 4 --drain-delay 5
+
+    SIGHUP, a call of the admin API and a change of one of its files reload the configuration. A
+    second SIGTERM or SIGINT ends at once.
+
+    Ends with 0 when nothing had to be cut, with 1 when the grace ran out, with 3 when it could not
+    start: with a configuration that has mistakes, a keyring that does not open, a place to listen
+    that is taken, it never begins.
+    """  # noqa: D301 - click's own mark for lines that are not to be wrapped
+    began = time.monotonic()
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # by default it would end what is just starting
+    logs = to_stderr(log_format, processors=dict(log_processors))
+    hardening = harden()
+    fitness.require()
+    if worker_channel is not None:
+        from ...wiring.ipc import channel  # noqa: PLC0415 - for workers alone
+        from ...wiring.workers.worker import work  # noqa: PLC0415 - as above
+
+        if worker_secrets is not None:
+            channel.accept(worker_secrets)
+        library_logs.route(logs)
+        run_until_stopped.run(
+            logs, work(worker_channel, logs, environ=os.environ, accepted=accept_older)
+        )
+        return
+    read = _read(find(config, os.environ, Path.cwd()))
+    library_logs.route(logs)  # for good: what is said while the process ends must be clean too
+    logs.report(
+        "server.started", version=__version__, python=platform.python_version(), pid=os.getpid()
+    )
+    logs.report("process.hardened", **hardening.fields())
+    report_loaded(logs, read, "start", _since(began))
+    named = tuple(one.name for one in log_processors)
+    command = WorkerCommand(log_format, workers, accept_older, named) if workers > 1 else None
+    serving = _serve(read, logs, command, _Stop(drain_delay, grace, began), accept_older)
+    raise SystemExit(base.OK if run_until_stopped.run(logs, serving) else base.NEGATIVE)
+
+
+def _read(file: Path) -> Source:
+    """Return what the file says; raise ConfigurationError with its mistakes.
+
+    A person at a terminal sees what it quotes. In a log it may be a secret in the wrong place.
+    """
+    try:
+        return config_files.read(file, os.environ)
+    except ConfigurationError as error:
+        if sys.stderr.isatty():
+            raise
+        raise ConfigurationError(tuple(map(without_quotes, error.problems))) from None
+
+
+async def _serve(
+    read: Source,
+    logs: Logs,
+    command: WorkerCommand | None,
+    stop: _Stop,
+    accepted: Accepted | None,
+) -> bool:
+    signals = Signals(asyncio.get_running_loop())
+    carrier = await _carrier(read, logs, command, accepted)
+    service = Service(read, carrier, logs, environ=os.environ)
+    await service.start()
+    signals.on_hangup(lambda: service.reload_soon("signal"))
+    listeners = len(read.loaded.settings.listeners)
+    logs.report("server.ready", listeners=listeners, duration_ms=_since(stop.began))
+    reason = await signals.stop
+    service.announce_drain()
+    if stop.delay:
+        logs.report("server.draining", signal=reason, delay_s=stop.delay)
+        await signals.sleep(stop.delay)
+    logs.report("server.stopping", signal=reason, grace_s=stop.grace)
+    stopping = time.monotonic()
+    finished = await signals.unless_hurried(service.drain(stop.grace), service.close)
+    logs.report("server.stopped", duration_ms=_since(stopping), aborted=not finished)
+    return finished
+
+
+async def _carrier(
+    read: Source, logs: Logs, command: WorkerCommand | None, accepted: Accepted | None
+) -> Carrier:
+    settings = read.loaded.settings
+    if command is not None:
+        from ...wiring.workers.supervisor import Fleet  # noqa: PLC0415 - with one process nobody is watched
+
+        return Fleet(read, logs, command, environ=os.environ)
+    reporter = counting(settings, logs)
+    return await build(read.loaded, reporter, environ=os.environ, accepted=accepted)
+
+
+def _since(began: float) -> float:
+    return round((time.monotonic() - began) * 1000, 1)

@@ -1,0 +1,357 @@
+"""The `sessions` commands: show, rotate, revoke and erase the sessions of one scope."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+import click
+
+from ...config.settings import KeySettings
+from ...core.crypto.context import Scope
+from ...core.crypto.joined_names import Name, to_json
+from ...core.errors import KeyUnavailable, NotErasable
+from ...keys.end_to_end.package_records import StoredPackage
+from ...keys.end_to_end.package_store import PackageShelf
+from ...keys.operations.session_operations import (
+    STILL_OPEN,
+    UNKNOWN,
+    Answer,
+    Call,
+    Desk,
+    Keeper,
+    latest_not_before,
+)
+from ...keys.sessions.sessions import Sessions
+from ..support import base
+from ..support import base as times
+from ..support.admin_client import AdminListener, ca_option, token_file_option
+from ..support.base import ask, yes_option
+from ..support.keyring_options import FILE, Place, context_options, keyring_options
+from ..support.store_access import AtStore, at_store
+
+
+@click.command()
+@context_options
+@token_file_option
+@ca_option
+@base.as_json
+@base.config_option
+def show(  # noqa: PLR0913 - each is one option
+    *,
+    config: Path | None,
+    tenant: Name | None,
+    conversation: Name | None,
+    token_file: Path | None,
+    ca: Path | None,
+    as_json: bool,
+) -> None:
+    """Show the sessions with which the running Sealyard seals for one scope, and its revocation.
+
+    \b
+    sealyard sessions show --tenant clinic --conversation c1
+    sealyard sessions show --tenant clinic --conversation c1 --json
+
+    Asks the admin listener of the configuration: sessions live in its processes. Those of
+    end-to-end rules have key packages: see `sealyard sessions package`. Ends with 1 where there is
+    none.
+    """  # noqa: D301 - click's own mark for lines that are not to be wrapped
+    named = {"tenant": tenant, "conversation": conversation}
+    parts = dict(_told_as(name, value) for name, value in named.items() if value is not None)
+    if not parts:
+        raise click.UsageError("name --tenant, --conversation or both, as the rules bind them")
+    told = asyncio.run(_asked(AdminListener(config, token_file, ca), urlencode(parts)))
+    if as_json:
+        base.print_json(told)
+    else:
+        click.echo("\n".join(_lines(told)))
+    raise click.exceptions.Exit(base.OK if told["sessions"] else base.NEGATIVE)
+
+
+def _told_as(part: str, name: Name) -> tuple[str, str]:
+    """Return the parameter that tells a name: a text as it is, a joined one as JSON."""
+    return (part, name) if isinstance(name, str) else (f"{part}_json", json.dumps(to_json(name)))
+
+
+async def _asked(admin: AdminListener, query: str) -> dict[str, Any]:
+    async with admin.get(f"/v1/sessions?{query}") as answer:
+        told: dict[str, Any] = await answer.json()
+        return told
+
+
+def _lines(told: Mapping[str, Any]) -> Iterator[str]:
+    yield f"scope    {told['scope']}"
+    if told["not_before"]:
+        yield f"revoked  what began before {times.utc(told['not_before'])}"
+    for one in told["sessions"]:
+        under = f"KEK {one['kek']}" if one.get("kek") else "ephemeral"
+        began, ends = times.utc(one["began"]), times.utc(one["soft_end"])
+        yield f"session  {one['sid']}  {under}  {began} to {ends}  {one['sealed']} sealed"
+    if not told["sessions"]:
+        yield "no session seals for it"
+
+
+_NO_STORE = "keys.store is memory, so each process has sessions of its own: ask its admin port, "
+
+
+@click.group()
+def sessions() -> None:
+    """Show, rotate, revoke, erase the sessions of one conversation (or tenant, where that is all).
+
+    \b
+    sealyard sessions rotate --tenant clinic --conversation c1
+    sealyard sessions revoke --tenant clinic --conversation c1
+
+    Name what the rules bind and no more: sessions are per tenant and conversation as bound.
+    """  # noqa: D301 - click's own mark for lines that are not to be wrapped
+
+
+sessions.add_command(show)
+
+
+@sessions.command()
+@context_options
+@base.as_json
+@keyring_options
+def rotate(place: Place, tenant: Name | None, conversation: Name | None, *, as_json: bool) -> None:
+    """Begin a new session in the shared store; what the old one sealed still opens.
+
+    \b
+    sealyard sessions rotate --tenant clinic --conversation c1
+    sealyard sessions rotate --tenant clinic --conversation c1 --json
+
+    Processes that hear of it take it at once, others within `revocation_max_age`. Ends with 1 where
+    the store is not shared or does not take it.
+    """  # noqa: D301 - click's own mark for lines that are not to be wrapped
+    scope, keys = _scope(tenant, conversation), place.keys()
+    if keys.store == "memory":
+        raise base.Failure(_NO_STORE + "POST /v1/sessions/rotate", base.NEGATIVE)
+    answer = asyncio.run(_rotate(place, keys, scope))
+    _warn_unknown(answer)
+    new = answer.sessions[0]
+    if as_json:
+        base.print_json(answer.to_json())
+    else:
+        ends = times.utc(new.soft_end)
+        click.echo(f"{answer.scope}: session {new.sid} seals until {ends}")
+
+
+@sessions.command()
+@context_options
+@click.option(
+    "--not-before",
+    metavar="TIME",
+    help="Refuse what began before this time, such as 2026-11-24T18:00:00Z; default: now.",
+)
+@yes_option
+@base.as_json
+@keyring_options
+def revoke(  # noqa: PLR0913 - each is one option
+    place: Place,
+    tenant: Name | None,
+    conversation: Name | None,
+    not_before: str | None,
+    *,
+    yes: bool,
+    as_json: bool,
+) -> None:
+    """Refuse the sessions that began before a time: they neither seal nor open any more.
+
+    \b
+    sealyard sessions revoke --tenant clinic --conversation c1
+    sealyard sessions revoke --tenant clinic --conversation c1 --not-before 2026-11-24T18:00:00Z
+
+    It is written to the shared store and published, and to the keyring, so that it outlives the
+    store. Nothing takes it back, so it asks first. Ends with 1 where one of the two did not take
+    it.
+    """  # noqa: D301 - click's own mark for lines that are not to be wrapped
+    scope, keys = _scope(tenant, conversation), place.keys()
+    now = time.time()
+    before = latest_not_before(now) if not_before is None else times.seconds(not_before)
+    if before > latest_not_before(now):
+        raise click.UsageError("--not-before is a time to come")
+    if not yes:
+        ask(
+            f"{_shown(scope)}: sessions that began before {times.utc(before)} neither seal nor open"
+            " any more, in all processes, for good"
+        )
+    answer, reason = asyncio.run(_revoke(place, keys, Call("revoke", scope, before)))
+    _warn_unknown(answer)
+    if as_json:
+        base.print_json(answer.to_json())
+    else:
+        click.echo("\n".join(_told(answer, place, keys, reason)))
+    if not answer.reaches_others:
+        raise base.Failure("neither the keyring nor the store took it", base.ENVIRONMENT)
+    sys.exit(base.OK if answer.durable and answer.store is not False else base.NEGATIVE)
+
+
+@sessions.command("package")
+@context_options
+@click.option("--recipient", required=True, metavar="ID", help="For which participant.")
+@click.option("--sid", help="Of this session alone, as `kid` of a token names it.")
+@keyring_options
+def packages(
+    place: Place, tenant: Name | None, conversation: Name | None, recipient: str, sid: str | None
+) -> None:
+    """Print the key packages of a conversation that are for one participant, the newest first.
+
+    \b
+    sealyard sessions package --tenant clinic --conversation c1 --recipient bob
+    sealyard sessions package --tenant clinic --conversation c1 --recipient bob --sid SID
+
+    A package opens with the participant's private key in any JOSE library. Ends with 1 where there
+    is none.
+    """  # noqa: D301 - click's own mark for lines that are not to be wrapped
+    scope, keys = _scope(tenant, conversation), place.keys()
+    found = asyncio.run(_packages(place, keys, scope, recipient))
+    told = [one.facts() for one in found if sid in {None, one.key_id}]
+    base.print_json({"packages": told})
+    sys.exit(base.OK if told else base.NEGATIVE)
+
+
+async def _packages(
+    place: Place, keys: KeySettings, scope: Scope, recipient: str
+) -> tuple[StoredPackage, ...]:
+    async with at_store(place, keys) as at:
+        shelf = PackageShelf(at.sessions, clock=time.time, notice=at.notices.append)
+        try:
+            return await shelf.packages(scope, recipient)
+        except KeyUnavailable:
+            raise base.Failure(f"the store does not tell: {at.reason}", base.ENVIRONMENT) from None
+
+
+@sessions.command()
+@context_options
+@click.option("--receipt", "file", type=FILE, help="Write the receipt to this file.")
+@yes_option
+@base.as_json
+@keyring_options
+def erase(  # noqa: PLR0913 - each is one option
+    place: Place,
+    tenant: Name | None,
+    conversation: Name | None,
+    file: Path | None,
+    *,
+    yes: bool,
+    as_json: bool,
+) -> None:
+    """Destroy the ephemeral session keys of a conversation, and print a signed receipt.
+
+    \b
+    sealyard sessions erase --tenant clinic --conversation c1 --receipt c1.jws
+    sealyard sessions erase --tenant clinic --conversation c1 --yes > c1.jws
+
+    It asks first. Check the receipt with `sealyard audit verify-receipt`. What they sealed opens
+    never again. They are revoked as well, so that a copy out of a backup does not open either.
+    Durable keys come from the KEK: of a conversation under `mode: durable` only what was sealed end
+    to end is erased, without a revocation, and it ends with 1 where there is none of that.
+    """  # noqa: D301 - click's own mark for lines that are not to be wrapped
+    scope, keys = _scope(tenant, conversation), place.keys()
+    if keys.store == "memory" and keys.mode != "ephemeral":
+        raise base.Failure(NotErasable.title, base.NEGATIVE)
+    if keys.store == "memory":
+        raise base.Failure(
+            _NO_STORE.replace("POST /v1/sessions/rotate", "DELETE /v1/sessions"), base.NEGATIVE
+        )
+    if file is not None and file.exists():
+        raise base.Failure(f"{file}: exists already", base.ENVIRONMENT)
+    if not yes:
+        ask(
+            f"{_shown(scope)}: its ephemeral session keys and key packages are destroyed; what they"
+            " sealed opens never again"
+        )
+    before = latest_not_before(time.time())
+    answer = asyncio.run(_erase(place, keys, Call("erase", scope, before)))
+    _warn_unknown(answer)
+    if file is not None:
+        file.write_text(answer.receipt + "\n")
+    if as_json:
+        base.print_json(answer.to_json())
+    else:
+        click.echo(answer.receipt)
+        base.say(f"{answer.scope}: {len(answer.erased or ())} session keys destroyed")
+        if keys.mode == "ephemeral":
+            base.say("\n".join(_told(answer, place, keys, "")))
+        else:
+            base.say("durable session keys are not among them, and nothing was revoked")
+
+
+def _shown(scope: Scope) -> str:
+    """Return which scope it is, as its operator has said it."""
+    named = {"tenant": scope.tenant, "conversation": scope.conversation}
+    return ", ".join(f"{part} {to_json(name)}" for part, name in named.items() if name is not None)
+
+
+async def _erase(place: Place, keys: KeySettings, call: Call) -> Answer:
+    async with at_store(place, keys) as at:
+        name = at.sessions.view(call.scope).name
+        await _require_erasable(at, call.scope)
+        place.write_down(at.sessions.keyring, "sessions.erase", scope=name)
+        answer = await _desk(place, at.sessions).answer(call)
+        number = len(answer.erased or ())
+        place.write_down(at.sessions.keyring, "sessions.erased", scope=name, keys=number)
+        return answer
+
+
+async def _require_erasable(at: AtStore, scope: Scope) -> None:
+    shelf = PackageShelf(at.sessions, clock=time.time, notice=at.notices.append)
+    if not at.sessions.ephemeral and not await shelf.listed(scope):
+        raise base.Failure(NotErasable.title, base.NEGATIVE)
+
+
+async def _rotate(place: Place, keys: KeySettings, scope: Scope) -> Answer:
+    async with at_store(place, keys) as at:
+        name = at.sessions.view(scope).name
+        place.write_down(at.sessions.keyring, "sessions.rotate", scope=name)
+        answer = await _desk(place, at.sessions).answer(Call("rotate", scope))
+        if not answer.agreed:
+            raise base.Failure(f"the store did not take it: {at.reason}", base.NEGATIVE)
+        return answer
+
+
+async def _revoke(place: Place, keys: KeySettings, call: Call) -> tuple[Answer, str]:
+    async with at_store(place, keys) as at:
+        name = at.sessions.view(call.scope).name
+        keyring, before = at.sessions.keyring, call.not_before
+        place.write_down(keyring, "sessions.revoke", scope=name, not_before=before)
+        return await _desk(place, at.sessions).answer(call), at.reason
+
+
+def _desk(place: Place, held: Sessions) -> Desk:
+    return Desk(held, Keeper(place.path, place.root, place.audit).revoke)
+
+
+def _told(answer: Answer, place: Place, keys: KeySettings, reason: str) -> Iterator[str]:
+    before, kind = times.utc(answer.not_before), keys.store.partition(":")[0]
+    yield f"{answer.scope}: what began before {before} is refused"
+    yield f"keyring  {place.path}" if answer.durable else f"keyring  NOT WRITTEN: {answer.problem}"
+    if answer.store is None:
+        yield f"store    {kind}: processes learn it from the keyring, when it reaches them"
+    elif answer.store:
+        within = f"within {keys.revocation_max_age:g} s"
+        when = f"at once, or {within} if it was not heard" if kind == "redis" else within
+        yield f"store    {kind}: every process refuses {when}"
+    else:
+        yield f"store    NOT WRITTEN: {reason}: processes learn it from the keyring alone"
+    for one in answer.open or ():
+        text = STILL_OPEN[one].replace("`others_within`", f"{answer.others_within or 0:g}")
+        yield f"open     {text}"
+
+
+def _warn_unknown(answer: Answer) -> None:
+    if answer.unknown:
+        base.say(f"warning: {UNKNOWN}")
+
+
+def _scope(tenant: Name | None, conversation: Name | None) -> Scope:
+    scope = Scope(tenant, conversation)
+    if scope == Scope():
+        raise click.UsageError("name --tenant, --conversation or both, as the rules bind them")
+    return scope

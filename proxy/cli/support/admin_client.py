@@ -1,0 +1,100 @@
+"""The admin listener of a running Sealyard, asked by commands."""
+
+from __future__ import annotations
+
+import os
+import ssl
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from http import HTTPStatus
+from pathlib import Path
+from typing import Final
+
+import aiohttp
+import click
+
+from ...admin.auth.tokens import token_bytes
+from ...config.settings import AdminSettings, SecretReference, TcpAddress, UnixAddress
+from . import base
+from .base import load_configuration
+
+_CONNECT_SECONDS: Final = 10.0
+_STATUSES: Final = {
+    401: "the admin token is not the one that it asks for",
+    403: "this token may not read",
+    429: "too many ask already; try again later",
+}
+_ANYWHERE: Final = frozenset({"*", "0.0.0.0", "::"})  # noqa: S104 - where it listens, not we
+
+token_file_option = click.option(
+    "--token-file",
+    type=click.Path(path_type=Path),
+    help="A token that may `read`; by default the configuration's `admin.token`.",
+)
+ca_option = click.option(
+    "--ca",
+    type=click.Path(path_type=Path),
+    help="Who signs the certificate of an admin listener with TLS.",
+)
+
+
+class AdminListener:
+    """The admin listener that a configuration names, and a token that it takes."""
+
+    def __init__(self, config: Path | None, token_file: Path | None, ca: Path | None) -> None:
+        """Read configuration and token.
+
+        Raises Failure where there is no such listener, or no token for it.
+        """
+        admin = load_configuration(config).settings.admin
+        if admin is None:
+            raise base.Failure("the configuration has no `admin` listener", base.ENVIRONMENT)
+        self._admin = admin
+        self._token = _token(admin, token_file)
+        self._ca = ca
+
+    @asynccontextmanager
+    async def get(
+        self, path: str, *, missing: str = "it has no such page"
+    ) -> AsyncGenerator[aiohttp.ClientResponse]:
+        """Ask for a path and give the answer, which comes without an end maybe.
+
+        Raises Failure where nobody answers, or not with 200; `missing` says what a 404 means.
+        """
+        connector, authority = _way(self._admin)
+        secured = self._admin.tls is not None
+        trust = ssl.create_default_context(cafile=self._ca) if secured else True
+        url = f"{'https' if secured else 'http'}://{authority}{path}"
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_SECONDS)
+        headers = {"Authorization": f"Bearer {self._token}"}
+        try:
+            async with (
+                aiohttp.ClientSession(connector=connector, timeout=timeout) as session,
+                session.get(url, headers=headers, ssl=trust) as answer,
+            ):
+                if answer.status != HTTPStatus.OK:
+                    told = {**_STATUSES, 404: missing}.get(answer.status)
+                    reason = told or f"it answers {answer.status}"
+                    raise base.Failure(f"{self._admin.listen}: {reason}", base.NEGATIVE)
+                yield answer
+        except aiohttp.ClientError:
+            raise base.Failure(
+                f"nobody answers at {self._admin.listen}, or no longer", base.ENVIRONMENT
+            ) from None
+
+
+def _token(admin: AdminSettings, file: Path | None) -> str:
+    if file is not None:
+        reference = SecretReference(file=file)
+    elif admin.tokens:
+        reference = admin.tokens[0].secret
+    else:
+        raise base.Failure("the configuration names no token: give --token-file", base.USAGE)
+    return token_bytes(reference, os.environ).decode("ascii")
+
+
+def _way(admin: AdminSettings) -> tuple[aiohttp.BaseConnector | None, str]:
+    if isinstance(admin.listen, UnixAddress):
+        return aiohttp.UnixConnector(str(admin.listen.path)), "localhost"
+    anywhere = admin.listen.host in _ANYWHERE
+    return None, str(TcpAddress("127.0.0.1", admin.listen.port) if anywhere else admin.listen)

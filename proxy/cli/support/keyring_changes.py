@@ -1,0 +1,161 @@
+"""How every command changes the keyring: as its laws allow, written down first."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Final, TypeVar
+
+from ...config.settings import KeySettings
+from ...core.errors import KeyringError, SealyardError
+from ...keys.fleet import marker as markers
+from ...keys.fleet import presence
+from ...keys.fleet.presence import FleetView
+from ...keys.keyring import file
+from ...keys.keyring.file import open_keyring
+from ...keys.keyring.keyring import Keyring
+from ...keys.keyring.roots import FileRoot, create_root_file
+from ...keys.stores import StoreFailed, open_store
+from ...process.finding import Finding
+from . import base
+from .base import configuration_if_any, utc
+from .keyring_options import Place
+
+ROLL_OUT_SECONDS: Final = 600
+"""So long every process has to get a changed keyring before joined names turn."""
+
+_Asked = TypeVar("_Asked")
+
+
+def update(
+    place: Place, event: str, change: Callable[[Keyring], Keyring], **values: str
+) -> Keyring:
+    """Change the keyring's file by `change` and return what stands there then."""
+
+    def audited(keyring: Keyring) -> Keyring:
+        changed = asked(partial(change, keyring))
+        # Before the file changes: what cannot be written down is not done.
+        known = {kek.id for kek in keyring.keks}
+        added = ",".join(kek.id for kek in changed.keks if kek.id not in known)
+        place.write_down(keyring, event, added=added, **values)
+        return changed
+
+    changed = file.update_keyring(place.path, place.root, audited)
+    tell(changed)
+    return changed
+
+
+def tell(keyring: Keyring) -> None:
+    """Say which keyring it is, and of which generation."""
+    base.say(f"keyring {keyring.id}, generation {keyring.generation}")
+
+
+def asked(make: Callable[[], _Asked]) -> _Asked:
+    """Return what is asked of a keyring; where the keyring's laws forbid it, the answer is no."""
+    try:
+        return make()
+    except KeyringError as error:
+        raise base.Failure(error.reason, base.NEGATIVE) from None
+
+
+def prepare_new(place: Place) -> None:
+    """Refuse an existing keyring before anything is made, then see that there is a root key."""
+    if place.path.exists():
+        raise KeyringError(f"{place.path}: exists already and is not overwritten")
+    path = place.root.reference.file if isinstance(place.root, FileRoot) else None
+    if path is not None and not path.exists():
+        create_root_file(path, random=os.urandom)
+        base.say(f"made the root key {path}; keep a copy of it apart from the keyring")
+
+
+def facts(keyring: Keyring) -> dict[str, Any]:
+    """Return which keyring it is and how often it was changed, as JSON holds it."""
+    return {
+        "id": keyring.id,
+        "generation": keyring.generation,
+        "joined_since": None if keyring.joined_since is None else utc(keyring.joined_since),
+    }
+
+
+def view_of(place: Place, keyring: Keyring) -> FleetView | None:
+    """Return what the configured store tells of the fleet; None where none is shared or answers.
+
+    One that does not answer is told of: the command goes on, and its operator has to know.
+    """
+    loaded = configuration_if_any(place.config)
+    if loaded is None or loaded.settings.keys.store == "memory":
+        return None
+    try:
+        return asyncio.run(_asked(loaded.settings.keys, keyring))
+    except (StoreFailed, SealyardError) as error:
+        base.say(f"warning: the store does not tell what the fleet has ({error})")
+        return None
+
+
+def require_everywhere(place: Place, kek_id: str) -> None:
+    """End with 1 unless every process that is alive has the KEK."""
+    keyring = open_keyring(place.path, place.root)
+    view = view_of(place, keyring)
+    if view is None:
+        return
+    try:
+        entry = keyring.entry(kek_id)
+    except KeyringError:
+        return  # which the change itself refuses
+    lacking, alive = view.lacking(entry), len(view.reports)
+    if lacking:
+        raise base.Failure(
+            f"{lacking} of {alive} processes do not have {kek_id} yet, and could not open what it"
+            " seals: give them the keyring first, or say --anyway",
+            base.NEGATIVE,
+        )
+    base.say(f"all {alive} processes that the store knows of have {kek_id}")
+
+
+def findings(keys: KeySettings, keyring: Keyring) -> tuple[Finding, ...]:
+    """Return how a keyring stands to that of the fleet, as far as the store tells."""
+    if keys.store == "memory":
+        return ()
+    try:
+        view = asyncio.run(_asked(keys, keyring))
+    except (StoreFailed, SealyardError):
+        return ()  # how the store stands is told elsewhere
+    return tuple(_judged(view, keyring))
+
+
+def _judged(view: FleetView, keyring: Keyring) -> list[Finding]:
+    found: list[Finding] = []
+    marker, check = view.marker, "fleet"
+    if marker is not None and marker.generation > keyring.generation:
+        lacks = markers.lacks(keyring, marker)
+        text = f"the fleet has generation {marker.generation} of the keyring, this file"
+        text += f" {keyring.generation}: give it the current one"
+        if lacks:
+            text += "; what the fleet seals does not open with this one"
+        found.append(Finding(check, "failed" if lacks else "warning", text))
+    elif marker is not None and marker.generation == keyring.generation and not view.has(keyring):
+        text = "another keyring of this id and generation has other KEKs: keys import --merge it"
+        found.append(Finding(check, "failed", text))
+    for one in view.others:
+        text = (
+            f"another keyring, {one}, is used in the same store: what it seals does not open here;"
+            " give each fleet a `prefix` of its own"
+        )
+        found.append(Finding(check, "warning", text))
+    behind = sum(report.generation < keyring.generation for report in view.reports)
+    text = f"{len(view.reports)} processes are alive, {behind} of them with an older keyring"
+    found.append(Finding(check, "warning" if behind else "ok", text))
+    return found
+
+
+async def _asked(keys: KeySettings, keyring: Keyring) -> FleetView:
+    store = open_store(
+        keys.store, time.monotonic, redis=keys.redis, environ=os.environ, wall=time.time
+    )
+    try:
+        return await presence.asked(store, keyring, clock=time.time)
+    finally:
+        await store.close()

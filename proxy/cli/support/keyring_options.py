@@ -1,0 +1,197 @@
+"""Where a command finds the keyring and what opens it: the configuration, or options."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import wraps
+from pathlib import Path
+from typing import Any, Concatenate, Final, ParamSpec
+
+import click
+
+from ...config.settings import AuditSettings, KeySettings, SecretReference
+from ...core.crypto.derivation import audit_key
+from ...core.crypto.joined_names import Name, from_json
+from ...core.errors import InvalidExpression
+from ...keys.audit import AuditLog
+from ...keys.audit import file_beside as beside
+from ...keys.keyring import poison
+from ...keys.keyring.keyring import Keyring
+from ...keys.keyring.roots import ROOTS, FileRoot, PassphraseRoot, RootProvider
+from . import base
+from .base import configuration_if_any
+
+_P = ParamSpec("_P")
+_JOINED: Final = """The same, made of several: '["a", "b"]' or '{"members": ["a", "b"]}'."""
+FILE: Final = click.Path(dir_okay=False, path_type=Path)
+DEFAULT_KEYRING: Final = Path("keyring.jwe")
+DEFAULT_VARIABLE: Final = "SEALYARD_PASSPHRASE"
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where the keyring is, what opens it, and where key operations are written down."""
+
+    path: Path
+    root: RootProvider
+    audit: AuditLog
+    config: Path | None = None
+
+    def write_down(self, keyring: Keyring, event: str, **values: str | int) -> None:
+        """Write what is about to be done with the keyring to the audit log.
+
+        Raises UnfitEnvironment when it is not safely on the disk; then it is not to be done.
+        """
+        key = audit_key(keyring.record_key)
+        self.audit.write(key, event, keyring=str(self.path), **values)
+
+    def refused(self, keyring: Keyring, reason: str, text: bytes) -> None:
+        """Write down that a token did not open, and whether it is a poison token."""
+        self.write_down(keyring, "open.refused", reason=reason, source="cli")
+        sid = poison.planted(keyring, text)
+        if sid is not None:
+            self.write_down(keyring, "poison.opened", sid=sid, source="cli")
+
+    def keys(self) -> KeySettings:
+        """Return what the configuration says of keys: the one named, or the first of the usual.
+
+        Raises a usage error where there is none.
+        """
+        loaded = configuration_if_any(self.config)
+        if loaded is None:
+            raise click.UsageError("which store is shared says the configuration: give --config")
+        return loaded.settings.keys
+
+
+@dataclass(frozen=True, slots=True)
+class _Options:
+    """What was said on the command line; None where nothing was."""
+
+    config: Path | None
+    keyring: Path | None
+    passphrase_env: str | None
+    passphrase_file: Path | None
+    root_file: Path | None
+
+    @property
+    def root(self) -> RootProvider | None:
+        """The root that the options name."""
+        named = (self.passphrase_env, self.passphrase_file, self.root_file)
+        if sum(one is not None for one in named) > 1:
+            raise click.UsageError(
+                "--passphrase-env, --passphrase-file and --root-file exclude each other"
+            )
+        if self.root_file is not None:
+            return FileRoot(SecretReference(file=self.root_file))
+        if self.passphrase_file is not None or self.passphrase_env is not None:
+            return passphrase_root(self.passphrase_env or "", self.passphrase_file)
+        return None
+
+
+def keyring_options(
+    command: Callable[Concatenate[Place, _P], None],
+) -> Callable[..., None]:
+    """Give a command the options that say where the keyring is, and hand it the Place.
+
+    The options win; then the configuration that `--config` names or, unless options name the
+    keyring, the first of the usual places; then `keyring.jwe` under $SEALYARD_PASSPHRASE.
+    """
+
+    @base.config_option
+    @click.option("--keyring", type=FILE, help="Unless given: the configuration's, or keyring.jwe.")
+    @click.option("--passphrase-env", metavar="NAME", help="Read the passphrase from $NAME.")
+    @click.option("--passphrase-file", type=FILE, help="Read the passphrase from this file.")
+    @click.option("--root-file", type=FILE, help="Use the root key in this file instead.")
+    @click.option(
+        "--audit-file",
+        type=FILE,
+        help="Default: the configuration's, or the keyring's path and .audit.",
+    )
+    @wraps(command)
+    def with_place(  # noqa: PLR0913, PLR0917 - each is one option
+        config: Path | None,
+        keyring: Path | None,
+        passphrase_env: str | None,
+        passphrase_file: Path | None,
+        root_file: Path | None,
+        audit_file: Path | None,
+        *args: _P.args,
+        **kwargs: _P.kwargs,
+    ) -> None:
+        options = _Options(config, keyring, passphrase_env, passphrase_file, root_file)
+        path, root, configured = _find(options)
+        warn = None
+        if configured is not None and not configured.block and audit_file is None:
+            warn = _warn
+        named = audit_file or (configured.file if configured is not None else beside(path))
+        audit = AuditLog(named, time.time, warn=warn)
+        command(Place(path, root, audit, config), *args, **kwargs)
+
+    return with_place
+
+
+def context_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options that name a scope: a tenant and a conversation, as names."""
+    tenant = named_option("tenant", "The tenant that values are bound to.")
+    conversation = named_option("conversation", "The conversation that they are bound to.")
+    return tenant(conversation(command))
+
+
+def named_option(part: str, help_text: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Return a decorator that gives a command a name: as a text, or joined and spelled in JSON."""
+    joined = f"{part}_json"
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        @click.option(f"--{part}", help=help_text)
+        @click.option(f"--{part}-json", metavar="JSON", help=_JOINED)
+        @wraps(command)
+        def named(*args: Any, **options: Any) -> None:  # noqa: ANN401 - what click hands on
+            text, spelled = options[part], options.pop(joined)
+            if text is not None and spelled is not None:
+                raise click.UsageError(f"give --{part} or --{part}-json, not both")
+            command(*args, **{**options, part: text if spelled is None else _name(part, spelled)})
+
+        return named
+
+    return decorate
+
+
+def _name(part: str, spelled: str) -> Name:
+    try:
+        return from_json(json.loads(spelled))
+    except (ValueError, RecursionError):
+        reason = "not JSON"
+    except InvalidExpression as error:
+        reason = error.reason
+    raise click.UsageError(f"--{part}-json: {reason}")
+
+
+def passphrase_root(env: str, file: Path | None) -> PassphraseRoot:
+    """Return the root whose passphrase stands in a file, or else in an environment variable."""
+    reference = SecretReference(file=file) if file is not None else SecretReference(env=env)
+    return PassphraseRoot(reference, os.environ)
+
+
+def _warn(reason: str) -> None:
+    base.say(f"warning: {reason}")
+
+
+def _find(options: _Options) -> tuple[Path, RootProvider, AuditSettings | None]:
+    """Return where the keyring is, what opens it, and where the configuration has its audit log."""
+    root = options.root
+    if options.keyring is not None and (root is not None or options.config is None):
+        return options.keyring, root or passphrase_root(DEFAULT_VARIABLE, None), None
+    loaded = configuration_if_any(options.config)
+    if loaded is None:
+        path = options.keyring or DEFAULT_KEYRING
+        return path, root or passphrase_root(DEFAULT_VARIABLE, None), None
+    keys, audit = loaded.settings.keys, loaded.settings.audit
+    if root is None:
+        root = ROOTS[keys.root.kind](keys.root.secret, os.environ)
+    # Of another keyring than the configured one, the log is another too.
+    mine = options.keyring is None or options.keyring.resolve() == keys.keyring.resolve()
+    return options.keyring or keys.keyring, root, audit if mine else None

@@ -1,0 +1,136 @@
+"""Signals as the server waits for them: stop, hurry, reload."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import signal
+from collections.abc import Awaitable, Callable, Coroutine
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
+
+import click
+
+from ...telemetry.logs import code_location, library_logs
+from ...telemetry.logs.logger import Logs
+
+
+class Signals:
+    """The first SIGTERM or SIGINT asks to stop, the second to stop at once."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Take over the signals of this process."""
+        self._loop = loop
+        self.stop: asyncio.Future[str] = loop.create_future()
+        self._hurry = asyncio.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._on_stop, number.name)
+
+    def on_hangup(self, act: Callable[[], None]) -> None:
+        """Do `act` at each SIGHUP, until it is time to stop."""
+        self._loop.add_signal_handler(signal.SIGHUP, self._unless_stopping, act)
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait, unless there is hurry."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self._hurry.wait()
+        except TimeoutError:
+            return
+
+    async def unless_hurried(
+        self, ending: Coroutine[object, object, bool], at_once: Callable[[], Awaitable[None]]
+    ) -> bool:
+        """Return what `ending` returns; if there is hurry, leave it, do `at_once`, return False."""
+        async with asyncio.TaskGroup() as group:
+            end = group.create_task(ending)
+            hurry = group.create_task(self._hurry.wait())
+            await asyncio.wait((end, hurry), return_when=asyncio.FIRST_COMPLETED)
+            hurry.cancel()
+            if end.done():
+                return end.result()
+            end.cancel()
+        await at_once()
+        return False
+
+    def _on_stop(self, name: str) -> None:
+        if self.stop.done():
+            self._hurry.set()
+        else:
+            self.stop.set_result(name)
+
+    def _unless_stopping(self, act: Callable[[], None]) -> None:
+        if not self.stop.done():
+            act()
+
+
+if TYPE_CHECKING:
+    from structlog.typing import Processor
+
+_T = TypeVar("_T")
+_MOST_SECONDS: Final = 3600.0
+
+
+class LogProcessor(NamedTuple):
+    """A structlog processor of the operator's, and the name that it was given by."""
+
+    name: str
+    call: Processor
+
+
+class _LogProcessorType(click.ParamType[LogProcessor]):
+    """MODULE:FUNCTION, which is imported at once."""
+
+    name = "processor"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> LogProcessor:  # noqa: ANN401 - click's own
+        """Return the processor."""
+        if isinstance(value, LogProcessor):
+            return value
+        module, _, function = str(value).partition(":")
+        try:
+            found = attrgetter(function)(importlib.import_module(module))
+        except Exception as error:  # noqa: BLE001 - whatever an import of foreign code raises
+            kind = code_location.name(error)
+            self.fail(f"{value} is not a MODULE:FUNCTION that can be imported ({kind})", param, ctx)
+        if not callable(found):
+            self.fail(f"{value} is not a function", param, ctx)
+        return LogProcessor(str(value), found)
+
+
+log_processor_option: Final = click.option(
+    "--log-processor",
+    "log_processors",
+    type=_LogProcessorType(),
+    multiple=True,
+    metavar="MODULE:FUNCTION",
+    help="A structlog processor that gets each event before it is written; may be repeated.",
+)
+log_format_option: Final = click.option(
+    "--log-format",
+    type=click.Choice(["json", "console", "ecs"]),
+    default="json",
+    show_default=True,
+    help="How log lines are written to stderr: JSON (json, ecs: Elastic's names) or for people.",
+)
+
+
+def seconds_option(name: str, default: float, meaning: str) -> Callable[..., Any]:
+    """Return an option that takes seconds, at most an hour."""
+    return click.option(
+        name,
+        type=click.FloatRange(0, _MOST_SECONDS),
+        default=default,
+        show_default=True,
+        metavar="SECONDS",
+        help=meaning,
+    )
+
+
+def run(logs: Logs, running: Coroutine[object, object, _T]) -> _T:
+    """Run it on an event loop of uvloop; what nobody catches there goes to the log."""
+    import uvloop  # noqa: PLC0415 - the other commands do without an event loop
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.get_loop().set_exception_handler(library_logs.asyncio_handler(logs))
+        return runner.run(running)

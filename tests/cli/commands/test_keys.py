@@ -1,0 +1,278 @@
+from __future__ import annotations
+
+import json
+import os
+import re
+import stat
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+from joserfc import jwe
+from joserfc.jwk import OctKey
+
+from proxy.cli import main
+from proxy.config.settings import SecretReference
+from proxy.keys.keyring.file import create_keyring, open_keyring
+from proxy.keys.keyring.roots import FileRoot
+from proxy.keys.sessions.durable import durable_session
+from tests.cli.conftest import Run, invoke
+
+from ...keys.builders import CONTEXT, SCOPE, an_old_keyring
+
+ROOT = Path(__file__).parents[3]
+BOUND = ("--tenant", "clinic", "--conversation", "c1")
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Run `sealyard keys ...` in an empty folder with a root file, which is faster to open."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("SEALYARD_BACKUP_PASSPHRASE", "canary backup phrase")
+
+    def run(*args: str, status: int = 0, stdin: bytes = b"") -> Result:
+        result = invoke("keys", *args, "--root-file", "root.key", status=status, stdin=stdin)
+        assert "canary" not in result.output
+        return result
+
+    return run
+
+
+def a_stored_token(keyring: str = "keyring.jwe") -> str:
+    ring = open_keyring(Path(keyring), FileRoot(SecretReference(file=Path("root.key"))))
+    sid = int(time.time()).to_bytes(4) + b"12345678"
+    return durable_session(ring.primary, sid, SCOPE).seal(b"hello", CONTEXT).decode()
+
+
+def listed(run: Run) -> dict[str, Any]:
+    told: dict[str, Any] = json.loads(run("list", "--json").stdout)
+    return told
+
+
+def states(run: Run) -> list[tuple[str, str]]:
+    return [(row["id"], row["state"]) for row in listed(run)["keks"]]
+
+
+def test_the_life_of_a_keyring(run: Run) -> None:
+    run("init")
+    ((first, _),) = states(run)
+    second = run("add").stdout.strip()
+    run("promote", second)
+    run("disable", "--yes", first)
+    spare = run("add", "--id", "spare").stdout.strip()
+    assert re.fullmatch(r"spare-[a-z2-7]{4}", spare)
+    assert states(run) == [(first, "disabled"), (second, "primary"), (spare, "decrypt")]
+    assert second in run("list").stdout
+
+
+def test_every_answer_tells_which_keyring_it_is_and_of_which_generation(run: Run) -> None:
+    made = run("init")
+    told = listed(run)
+    assert (len(told["id"]), told["generation"]) == (22, 1)
+    assert f"keyring {told['id']}, generation 1" in made.stderr
+    assert f"keyring {told['id']}, generation 1" in run("list").stderr
+    run("add")
+    verified = json.loads(run("verify", "--json").stdout)
+    assert (verified["id"], verified["generation"]) == (told["id"], 2)
+
+
+def test_an_old_keyring_is_changed_in_its_form_until_it_is_upgraded(run: Run) -> None:
+    run("init")
+    root = FileRoot(SecretReference(file=Path("root.key")))
+    old = an_old_keyring("k2")
+    Path("keyring.jwe").unlink()
+    create_keyring(Path("keyring.jwe"), old, root)
+    run("promote", "k2")
+    assert listed(run) | {"keks": []} == {
+        "id": old.id,
+        "generation": 1,
+        "joined_since": None,
+        "keks": [],
+        "revocations": {"held": 0, "most": 10_000, "idle": 0},
+    }
+    upgraded = json.loads(run("upgrade", "--json").stdout)
+    assert (upgraded["id"], upgraded["generation"]) == (old.id, 2)
+    assert upgraded["joined_since"] is not None
+    assert states(run) == [("k1", "decrypt"), ("k2", "primary")]
+    again = json.loads(run("upgrade", "--json").stdout)
+    assert again == upgraded
+    later = run("upgrade", "--joined-names", "2126-01-01T00:00:00Z", "--json").stdout
+    assert json.loads(later)["joined_since"] == "2126-01-01T00:00:00Z"
+    assert json.loads(later)["generation"] == 3
+    run("upgrade", "--joined-names", "2026-01-01T00:00:00Z", status=2)
+
+
+def test_a_passphrase_opens_the_keyring(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    runner = CliRunner(env={"SEALYARD_PASSPHRASE": "correct horse battery"})
+    assert runner.invoke(main, ["keys", "init"]).exit_code == 0
+    told = json.loads(runner.invoke(main, ["keys", "verify", "--json"]).stdout)
+    assert (told["keks"], told["generation"], told["primary"][0]) == (1, 1, "k")
+    for phrase in ("", "wrong wrong wrong"):
+        wrong = CliRunner(env={"SEALYARD_PASSPHRASE": phrase}).invoke(main, ["keys", "verify"])
+        assert (wrong.exit_code, wrong.stdout) == (3, "")
+
+
+def test_what_the_keyring_forbids_is_a_negative_answer(run: Run) -> None:
+    run("init")
+    ((first, _),) = states(run)
+    for args in (("disable", "--yes", first), ("promote", "k9"), ("add", "--id", "/")):
+        assert run(*args, status=1).stdout == ""
+
+
+def test_a_second_init_touches_nothing(run: Run) -> None:
+    run("init")
+    before = Path("keyring.jwe").read_bytes()
+    Path("root.key").rename("kept.key")
+    run("init", status=3)
+    assert (Path("keyring.jwe").read_bytes(), Path("root.key").exists()) == (before, False)
+
+
+def test_two_roots_are_a_mistake_of_usage(run: Run) -> None:
+    run("list", "--passphrase-file", "pass", status=2)
+
+
+def test_verify_tells_whether_a_token_opens_and_not_what_it_holds(run: Run) -> None:
+    run("init")
+    ((kek, _),) = states(run)
+    text = a_stored_token()
+    good = run("verify", text, *BOUND, "--field", "content")
+    assert good.stdout == f"KEK {kek}: opens\n"
+    piped = run("verify", "-", *BOUND, "--field", "content", "--json", stdin=text.encode() + b"\n")
+    assert json.loads(piped.stdout) == {"kek": kek, "opens": True, "reason": "opens"}
+    assert run("verify", text, *BOUND, status=1).stdout == f"KEK {kek}: wrong-context\n"
+    run("verify", "hello", *BOUND, status=1)
+    assert "hello" not in good.output
+
+
+def test_derive_prints_the_key_of_a_token_and_writes_it_down_first(run: Run) -> None:
+    run("init")
+    text = a_stored_token()
+    jwk = json.loads(run("derive", "-", *BOUND, stdin=text.encode()).stdout)
+    registry = jwe.JWERegistry(strict_check_header=False, algorithms=["dir", "A256GCM"])
+    opened = jwe.decrypt_compact(text, OctKey.import_key(jwk), registry=registry)
+    assert opened.plaintext == b"hello"
+    last = json.loads(Path("keyring.jwe.audit").read_text().splitlines()[-1])
+    assert (last["event"], last["kid"]) == ("keys.derive", jwk["kid"])
+    assert jwk["k"] not in Path("keyring.jwe.audit").read_text()
+
+
+def test_derive_writes_a_file_that_nobody_else_can_read(run: Run) -> None:
+    run("init")
+    text, out = a_stored_token(), Path("session.jwk")
+    assert run("derive", text, *BOUND, "--output", str(out)).stdout == ""
+    assert stat.S_IMODE(out.stat().st_mode) == 0o600
+    assert out.read_text() == run("derive", text, *BOUND).stdout
+    before, lines = out.read_bytes(), len(Path("keyring.jwe.audit").read_text().splitlines())
+    run("derive", text, *BOUND, "--output", str(out), status=3)
+    Path("link").symlink_to("elsewhere")
+    run("derive", text, *BOUND, "--output", "link", status=3)
+    assert out.read_bytes() == before
+    assert not Path("elsewhere").exists()
+    assert len(Path("keyring.jwe.audit").read_text().splitlines()) == lines
+
+
+@pytest.mark.parametrize(
+    ("mode", "status"), [(0o644, 3), (0o640, 3), (0o606, 3), (0o600, 0), (0o400, 0), (None, 0)]
+)
+def test_derive_writes_into_no_file_that_others_can_read(
+    run: Run, mode: int | None, status: int
+) -> None:
+    """A shell's `>` has made the file before the command begins."""
+    run("init")
+    text, out = a_stored_token(), Path("session.jwk")
+    command = [sys.executable, "-P", "-m", "proxy", "keys", "derive", "-", *BOUND]
+    command += ["--root-file", "root.key"]
+    with out.open("wb") as file:
+        if mode is not None:
+            out.chmod(mode)
+        done = subprocess.run(  # noqa: S603 - Sealyard itself
+            command,
+            input=text.encode(),
+            stdout=subprocess.PIPE if mode is None else file,
+            stderr=subprocess.PIPE,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            timeout=60,
+            check=False,
+        )
+    assert done.returncode == status, done.stderr
+    if status:
+        assert b"--output FILE" in done.stderr
+        assert out.read_bytes() == b""
+        assert "keys.derive" not in Path("keyring.jwe.audit").read_text()
+    else:
+        assert b'"kty"' in (done.stdout or out.read_bytes())
+
+
+def test_derive_refuses_a_token_that_does_not_verify(run: Run) -> None:
+    run("init")
+    assert run("derive", a_stored_token(), "--tenant", "other", status=1).stdout == ""
+
+
+def test_without_the_audit_line_there_is_no_result(run: Run) -> None:
+    run("init")
+    text, before = a_stored_token(), Path("keyring.jwe").read_bytes()
+    closed = ("--audit-file", "missing/audit")
+    assert run("derive", text, *BOUND, *closed, status=3).stdout == ""
+    run("add", *closed, status=3)
+    run("export", "backup.jwe", *closed, status=3)
+    assert not Path("backup.jwe").exists()
+    assert Path("keyring.jwe").read_bytes() == before
+
+
+def test_the_drill_back_up_lose_restore_verify(run: Run) -> None:
+    run("init")
+    text = a_stored_token()
+    run("export", "backup.jwe")
+    Path("keyring.jwe").unlink()
+    Path("root.key").unlink()
+    run("verify", text, *BOUND, "--field", "content", status=3)
+    run("import", "--yes", "backup.jwe")
+    run("verify", text, *BOUND, "--field", "content")
+
+
+def test_a_backup_does_not_overwrite_and_merges_what_is_unknown(run: Run) -> None:
+    run("init")
+    ((first, _),) = states(run)
+    second = run("add").stdout.strip()
+    run("export", "backup.jwe")
+    run("export", "backup.jwe", status=3)
+    run("promote", second)
+    run("import", "--yes", "backup.jwe", status=3)
+    run("import", "--yes", "backup.jwe", "--merge")
+    assert states(run) == [(first, "decrypt"), (second, "primary")]
+
+
+def test_a_backup_of_another_keyring_is_merged_and_opens_what_it_sealed(run: Run) -> None:
+    run("init")
+    run("init", "--keyring", "other.jwe")
+    text = a_stored_token("other.jwe")
+    run("export", "backup.jwe", "--keyring", "other.jwe")
+    run("verify", text, *BOUND, "--field", "content", status=1)
+    run("import", "--yes", "backup.jwe", "--merge")
+    run("verify", text, *BOUND, "--field", "content")
+
+
+def test_a_kek_that_is_destroyed_leaves_a_receipt(run: Run) -> None:
+    run("init")
+    ((first, _),) = states(run)
+    second = run("add").stdout.strip()
+    number = listed(run)["keks"][1]["number"]
+    run("destroy", "--yes", second, status=1)  # it is not disabled
+    run("disable", "--yes", second)
+    text = run("destroy", "--yes", second, "--receipt", "k2.jws").stdout.strip()
+    assert Path("k2.jws").read_text() == text + "\n"
+    verify = ("audit", "verify-receipt", "k2.jws", "--root-file", "root.key")
+    said = json.loads(invoke(*verify, "--json").stdout)
+    assert (said["destroyed"], said["kek"], said["number"]) == ("kek", second, number)
+    signed, _, signature = text.rpartition(".")
+    # Not at its end: the last byte of an Ed25519 signature is often 0.
+    other = "A" if signature[0] != "A" else "B"
+    Path("k2.jws").write_text(f"{signed}.{other}{signature[1:]}")
+    invoke(*verify, status=1)
+    run("destroy", "--yes", first, "--receipt", "k2.jws", status=3)
+    assert states(run) == [(first, "primary")]

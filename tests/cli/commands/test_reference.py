@@ -1,0 +1,51 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from proxy.cli.commands.reference import PAGES, commands_page, reference
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_a_page_is_written_once_and_then_current(name: str, tmp_path: Path) -> None:
+    folder = tmp_path / "reference"
+    first = CliRunner().invoke(reference, [str(folder)])
+    written = (folder / name).read_text()
+    second = CliRunner().invoke(reference, [str(folder)])
+
+    assert name in first.stderr
+    assert (second.exit_code, second.stderr) == (0, "")
+    assert written == PAGES[name]()
+
+
+def test_check_tells_what_is_not_current_and_writes_nothing(tmp_path: Path) -> None:
+    result = CliRunner().invoke(reference, [str(tmp_path), "--check"])
+
+    assert result.exit_code == 1
+    assert "errors.md is not current" in result.stderr
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_page_of_commands_shows_examples_as_code() -> None:
+    page = commands_page()
+
+    assert "```sh\nsealyard version\nsealyard version --json\n```" in page
+    assert "\b" not in page
+
+
+@pytest.mark.parametrize("name", [one for one in PAGES if one.endswith(".md")])
+def test_every_row_of_a_table_has_as_many_cells_as_its_head(name: str) -> None:
+    tables = [block for block in PAGES[name]().split("\n\n") if block.startswith("| ")]
+
+    assert tables
+    for table in tables:
+        widths = {line.replace("\\|", "").count("|") for line in table.splitlines()}
+        assert len(widths) == 1
+
+
+def test_the_reference_command_is_no_command_of_the_program() -> None:
+    assert isinstance(reference, click.Command)
+    assert "reference.py" not in commands_page()

@@ -1,0 +1,24 @@
+from __future__ import annotations
+
+import json
+from importlib.util import find_spec
+
+import pytest
+
+from ..conftest import Run
+
+pytestmark = pytest.mark.skipif(
+    find_spec("proxy.config.schema.json_schema") is None,
+    reason="the configuration has no schema yet",
+)
+
+
+def test_the_schema_is_json_schema(run: Run) -> None:
+    assert json.loads(run("schema").stdout)["$schema"].startswith("https://json-schema.org/")
+
+
+def test_the_compact_schema_is_one_line(run: Run) -> None:
+    compact = run("schema", "--compact").stdout
+
+    assert compact.count("\n") == 1
+    assert json.loads(compact) == json.loads(run("schema").stdout)

@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from proxy.cli.support.lazy import CommandPlace, LazyGroup
+from proxy.core.errors import UnfitEnvironment
+
+MODULE = """
+import click
+from proxy.core.errors import UnfitEnvironment
+
+@click.command()
+def fit():
+    click.echo("fit")
+
+@click.command()
+def unfit():
+    raise UnfitEnvironment("no-disk")
+
+other = 1
+"""
+
+
+@pytest.fixture
+def group(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> LazyGroup:
+    package = tmp_path / "lazily_loaded"
+    package.mkdir()
+    (package / "__init__.py").touch()
+    (package / "some.py").write_text(MODULE)
+    monkeypatch.syspath_prepend(tmp_path)
+    for name in ("lazily_loaded", "lazily_loaded.some"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    places = {
+        "unfit": CommandPlace("some", "Fails."),
+        "fit": CommandPlace("some", "Works."),
+        "other": CommandPlace("some", "Is no command."),
+        "missing": CommandPlace("absent", "Has no module."),
+    }
+    return LazyGroup("program", places=places, package="lazily_loaded")
+
+
+def test_commands_come_in_the_order_of_the_table_without_those_that_are_not_there(
+    group: LazyGroup,
+) -> None:
+    assert group.list_commands(click.Context(group)) == ["unfit", "fit", "other"]
+
+
+def test_a_command_runs(group: LazyGroup) -> None:
+    assert CliRunner().invoke(group, ["fit"]).stdout == "fit\n"
+
+
+@pytest.mark.parametrize("name", ["missing", "unknown"])
+def test_what_is_not_there_is_wrong_usage(group: LazyGroup, name: str) -> None:
+    assert CliRunner().invoke(group, [name]).exit_code == 2
+
+
+def test_a_mistake_in_the_table_is_seen(group: LazyGroup) -> None:
+    with pytest.raises(TypeError, match="not a click command"):
+        group.get_command(click.Context(group), "other")
+
+
+def test_an_error_of_sealyard_is_one_line_and_an_exit_code(group: LazyGroup) -> None:
+    result = CliRunner().invoke(group, ["unfit"])
+
+    assert result.stderr == f"error: {UnfitEnvironment.title[:-1]}: no-disk\n"
+    assert (result.exit_code, result.stdout) == (3, "")
