@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from ..core.errors import KeyringError
-from ..process.wiping import overwrite
+from ..process.hardening import overwrite
 
 PRIVATE: Final = 0o600
 _GROUP_READS: Final = 0o040

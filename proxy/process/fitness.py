@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 from ..core.errors import UnfitEnvironment
 
@@ -98,3 +98,19 @@ def _rivals() -> Iterator[str]:
 def _numbers(version: str) -> tuple[int, ...]:
     release = version.partition("+")[0].split(".")
     return tuple(int(part) for part in release if part.isdecimal())
+
+
+Verdict = Literal["ok", "warning", "failed", "unknown"]
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """The result of one check; `text` says what to do where it is not ok.
+
+    What may pass by itself is `passing`: it keeps nobody from starting.
+    """
+
+    check: str
+    verdict: Verdict
+    text: str
+    passing: bool = False

@@ -12,13 +12,13 @@ import pytest
 from proxy.core.errors import KeyringError
 from proxy.keys.keyring.roots import passphrase as taken
 from proxy.keys.keyring.roots.provider import Passphrase, RootKey, Salted
-from proxy.process import wiping
+from proxy.process import hardening
 
 from .searching import can_read, places
 
 SCRIPT = """
 import os, sys
-from proxy.process.wiping import overwrite, taken
+from proxy.process.hardening import overwrite, taken
 
 found = taken("SECRET")
 again = taken("SECRET"), taken("NEVER"), os.environ.get("SECRET"), os.getenv("SECRETS")
@@ -52,7 +52,7 @@ def test_what_is_taken_and_overwritten_is_neither_in_environ_nor_in_memory() -> 
 def test_what_is_taken_is_what_was_set(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
     monkeypatch.setenv("SEALYARD_TEST", value)
     monkeypatch.setenv("SEALYARD_TEST_2", "stays")
-    assert wiping.taken("SEALYARD_TEST") == bytearray(os.fsencode(value))
+    assert hardening.taken("SEALYARD_TEST") == bytearray(os.fsencode(value))
     assert "SEALYARD_TEST" not in os.environ
     assert os.environ["SEALYARD_TEST_2"] == "stays"
     child = subprocess.run(["/usr/bin/env"], capture_output=True, text=True, check=True)

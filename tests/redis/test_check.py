@@ -20,7 +20,7 @@ from proxy.config.settings import (
 from proxy.core.errors import UnfitEnvironment
 from proxy.keys.stores import check as examination
 from proxy.keys.stores import open_store
-from proxy.process.finding import Finding
+from proxy.process.fitness import Finding
 from proxy.wiring.sidecar import session_facts
 from tests.scenarios.rig import backend
 from tests.servers import free_port

@@ -22,7 +22,7 @@ from ...keys.keyring.file import open_keyring
 from ...keys.keyring.roots.provider import Passphrase
 from ...keys.stores import check
 from ...process import fitness
-from ...process.finding import Finding
+from ...process.fitness import Finding
 from ...wiring import root_provider
 from ...wiring.reload.material import require_pinned
 from ..support import base, failure, keyring_changes

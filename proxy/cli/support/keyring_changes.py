@@ -19,7 +19,7 @@ from ...keys.keyring.file import open_keyring
 from ...keys.keyring.keyring import Keyring
 from ...keys.keyring.roots import FileRoot, create_root_file
 from ...keys.stores import StoreFailed, open_store
-from ...process.finding import Finding
+from ...process.fitness import Finding
 from . import base
 from .base import configuration_if_any, utc
 from .keyring_options import Place

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ...config.settings import KeySettings
 from ...core.errors import ConfigurationError, UnfitEnvironment
-from ...process.finding import Finding
+from ...process.fitness import Finding
 
 
 async def examined(

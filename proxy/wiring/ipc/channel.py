@@ -26,7 +26,7 @@ from ...core.errors import (
     UnknownParticipantKey,
 )
 from ...keys.keyring.roots import passphrase
-from ...process.wiping import overwrite
+from ...process.hardening import overwrite
 
 _LENGTH: Final = struct.Struct("!I")
 _MOST_BYTES: Final = 64 * 1024 * 1024

@@ -24,7 +24,8 @@ from ...keys.sessions.housekeeping import Upkeep
 from ...keys.sessions.key_events import Witness
 from ...keys.sessions.sessions import Sessions, SessionSettings
 from ...keys.stores import Store, erased, open_store
-from ...process import memory, usage
+from ...process import memory
+from ...process import memory as usage
 from ...telemetry.metrics import table
 from ...telemetry.metrics.samples import Check, Facts, Samples
 from ...telemetry.reporter import MessageReporter, Reporter, Tally

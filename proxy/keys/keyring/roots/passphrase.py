@@ -10,7 +10,7 @@ from typing import ClassVar, Final
 
 from ....config.settings import SecretReference
 from ....core.errors import KeyringError
-from ....process import wiping
+from ....process import hardening
 from ... import private_file
 from .provider import MAX_PASSPHRASE_BYTES, Passphrase, RootKey, Salted
 
@@ -25,7 +25,7 @@ def passphrase(name: str) -> Passphrase | None:
 
     Raises KeyringError for one that cannot be.
     """
-    found = wiping.taken(name)
+    found = hardening.taken(name)
     if found is None:
         return _TAKEN.get(name)
     for end in b"\n\r":
@@ -51,7 +51,7 @@ def handed_over() -> bytearray:
         made += _LENGTHS.pack(len(where), len(text), len(one.derived)) + where + text
         for salted, key in one.derived.items():
             made += _DERIVED.pack(len(salted.salt), salted.count, key.reveal()) + salted.salt
-        wiping.overwrite(text)
+        hardening.overwrite(text)
     return made
 
 
@@ -63,7 +63,7 @@ def take_over(data: bytearray) -> None:
     except struct.error:
         raise KeyringError("what a supervisor hands over was cut") from None
     finally:
-        wiping.overwrite(data)
+        hardening.overwrite(data)
 
 
 def _read(data: memoryview) -> Iterator[tuple[str, Passphrase]]:

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.kdf.pbkdf2 import PBKDF2HMAC
 
 from ....core.crypto.secret import KEY_BYTES, Secret
 from ....core.errors import KeyringError
-from ....process.wiping import overwrite
+from ....process.hardening import overwrite
 
 LEAST_CHARS: Final = 12
 _LEAST_DIFFERENT: Final = 6

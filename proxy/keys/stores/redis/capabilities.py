@@ -8,7 +8,7 @@ from ipaddress import ip_address
 from typing import Final, Literal
 
 from ....config.settings import RedisCluster, RedisSentinels, RedisSettings, TcpAddress
-from ....process.finding import Finding
+from ....process.fitness import Finding
 from ..store import CLOCK_SKEW_MS
 
 Mode = Literal["durable", "ephemeral"]

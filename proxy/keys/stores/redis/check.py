@@ -20,7 +20,7 @@ from redis.exceptions import (
 )
 
 from ....config.settings import RedisSettings
-from ....process.finding import Finding
+from ....process.fitness import Finding
 from . import replies
 from .access import PasswordUnreadable, TlsUnusable
 from .capabilities import Mode, RedisFacts, judged
