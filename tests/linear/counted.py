@@ -25,6 +25,7 @@ def main(sizes: str, *names: str) -> None:
     """Do all works; `os.getloadavg` is the mark, since nothing else here calls it."""
     # Collections come when they come, and look at all that lives: they would blur the count.
     gc.disable()
+    gc.freeze()  # what the imports made is not looked at before each work
     for name in names:
         one = growth(name)
         one.work(min(map(int, sizes.split(","))))()  # what is made once is made here
