@@ -32,14 +32,11 @@ FILES = (
     "traffic/bodies/response_writer.py",
     "traffic/downstream/request.py",
     "traffic/bodies/transformed.py",
-    "traffic/bodies/record_streams.py",
     "keys/sessions/sessions.py",
 )
 WITH_LINES = (
     *FILES,
-    "traffic/upstream/pool.py",
     "traffic/exchange/steps.py",
-    "traffic/exchange/fast_path.py",
     "traffic/exchange/fast_path.py",
 )
 """Where an exception is put at lines too: all of them, and what borrows connections."""
