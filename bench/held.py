@@ -120,12 +120,12 @@ async def _run(large: Large, sessions: Sessions) -> tuple[float, float, float]:
     head = RequestHead("GET", "/list", None, ())
     decision = Rulebook((rule,), pass_unmatched=True).decide("GET", canonical("/list"))
     exchange, answer = Exchange(decision, head), ResponseHead(200, b"OK", _JSON)
-    blueprint = pipeline.choose_response(exchange, answer)
-    if blueprint is None:
+    compiled = pipeline.choose_response(exchange, answer)
+    if compiled is None:
         message = "no block takes the response"
         raise AssertionError(message)
     times = [time.process_time()]
-    plan = pipeline.plan_response(exchange, blueprint, answer, large.body)
+    plan = pipeline.plan_response(exchange, compiled, answer, large.body)
     times.append(time.process_time())
     keys = await sessions.resolve(plan.needs)
     times.append(time.process_time())

@@ -16,7 +16,7 @@ from structlog.typing import EventDict
 from proxy.telemetry.logs.access_line import MessageLine, Refusal
 from proxy.telemetry.logs.logger import Logs
 from proxy.telemetry.logs.processors import Format
-from proxy.telemetry.reporter import MessageReporter, Tally
+from proxy.telemetry.reporter import CountingReporter, MessageReporter
 
 ROUNDS: Final = 7
 LINES: Final = 20_000
@@ -76,6 +76,6 @@ if __name__ == "__main__":
         _show(f"{log_format}, message", _least(partial(_handled, logs)))
         _show(f"{log_format}, refused message", _least(partial(_refused, logs)))
         _show(f"{log_format}, other event", _least(partial(_event, logs)))
-    _show("json, message, counted", _least(partial(_handled, Tally(Logs(_nowhere)))))
+    _show("json, message, counted", _least(partial(_handled, CountingReporter(Logs(_nowhere)))))
     own = Logs(_nowhere, processors={"bench.line:as_it_is": _as_it_is})
     _show("json, message, own processor", _least(partial(_handled, own)))

@@ -20,20 +20,20 @@ from typing import Any, Final
 
 from proxy.config.settings import TcpAddress
 from proxy.core.apply import apply
-from proxy.core.compiled.fast_json import Ordinary
+from proxy.core.compiled.fast_json import FastJson
 from proxy.core.crypto.session_cipher import Session
 from proxy.keys.keyring import keyring
 from proxy.keys.sessions.sessions import Sessions, SessionSettings
 from proxy.keys.stores import MemoryStore
 from proxy.telemetry.logs.logger import Logs, Sink
-from proxy.telemetry.reporter import Tally
+from proxy.telemetry.reporter import CountingReporter
 from proxy.traffic.bodies import response_writer
-from proxy.traffic.downstream.fast_connection import PlainConnection
+from proxy.traffic.downstream.fast_connection import FastConnection
 from proxy.traffic.downstream.listener import HttpListener
 from proxy.traffic.exchange import steps
 from proxy.traffic.exchange.handler import Handler
-from proxy.traffic.http1.head_cache import Repeats
-from proxy.traffic.message_record import Record
+from proxy.traffic.http1.head_cache import HeadCache
+from proxy.traffic.message_record import MessageRecord
 from proxy.traffic.upstream import client as upstream
 from proxy.traffic.upstream.client import HttpUpstream
 from proxy.traffic.upstream.connection import UpstreamConnection
@@ -53,18 +53,18 @@ _REPLY: Final = (
     b"Content-Length: %d\r\n\r\n"
 )
 _STAGES: Final[tuple[tuple[str, object, str], ...]] = (
-    ("know the heads (both)", Repeats, "find"),
-    ("gate and rules, by their precedent", steps.Course, "arrive_plain"),
+    ("know the heads (both)", HeadCache, "find"),
+    ("gate and rules, by their precedent", steps.Steps, "arrive_plain"),
     ("plan the request", apply, "plan_request"),
     ("plan the response", apply, "plan_response"),
-    ("- find the values (both)", Ordinary, "find"),
-    ("keys, at hand (both)", steps.Course, "warm"),
+    ("- find the values (both)", FastJson, "find"),
+    ("keys, at hand (both)", steps.Steps, "warm"),
     ("apply (both)", apply, "apply"),
     ("- seal", Session, "seal"),
     ("- open", Session, "open"),
     ("head of the request upstream", upstream, "request_lines_again"),
     ("head of the answer", response_writer, "response_lines_again"),
-    ("log line and counters", Record, "report"),
+    ("log line and counters", MessageRecord, "report"),
 )
 
 
@@ -121,9 +121,14 @@ async def _measured(sink: Sink) -> str:
 
     loop.create_connection = connected  # type: ignore[assignment, method-assign] # of this loop alone
     handler = Handler(
-        BOOK, _sessions(), HttpUpstream(_NOWHERE), Tally(Logs(sink)), clock=time.time, name="in"
+        BOOK,
+        _sessions(),
+        HttpUpstream(_NOWHERE),
+        CountingReporter(Logs(sink)),
+        clock=time.time,
+        name="in",
     )
-    connection = PlainConnection(HttpListener(_NOWHERE, handler), loop)
+    connection = FastConnection(HttpListener(_NOWHERE, handler), loop)
     connection.connection_made(client)  # type: ignore[arg-type] # as above
     body = a_message(1024)
     request = _HEAD % len(body) + body
@@ -135,7 +140,7 @@ async def _measured(sink: Sink) -> str:
     taken: dict[str, list[float]] = defaultdict(list)
     for name, owner, function in _STAGES:
         _time(owner, function, taken[name])
-    _time(PlainConnection, "data_received", taken["all of the request's half"])
+    _time(FastConnection, "data_received", taken["all of the request's half"])
     _time(UpstreamConnection, "data_received", taken["all of the response's half"])
     for _ in range(_MESSAGES):
         client.written.clear()

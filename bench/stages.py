@@ -125,14 +125,14 @@ def _response(sessions: Sessions, body: bytes, *, block: int) -> list[Stage]:
     """Return the stages of a response that this block of the rule opens."""
     exchange = _exchange()
     apply.plan_request(exchange, a_message(256))  # it tells the conversation
-    compiled = exchange.decision.compiled
-    blueprint = compiled.response[block] if compiled is not None else None
-    if blueprint is None:
+    compiled_rule = exchange.decision.compiled_rule
+    compiled = compiled_rule.response[block] if compiled_rule is not None else None
+    if compiled is None:
         message = "the benchmark's rule matches"
         raise AssertionError(message)
 
     def planned() -> Plan:
-        return apply.plan_response(exchange, blueprint, _answer(), body)
+        return apply.plan_response(exchange, compiled, _answer(), body)
 
     plan = planned()
     keys = asyncio.run(sessions.resolve(plan.needs))

@@ -146,15 +146,15 @@ def _list(body: bytes) -> Callable[[], object]:
 
 def _opening(exchange: Exchange, body: bytes, block: int) -> Callable[[], object]:
     head = ResponseHead(200, b"OK", HEADERS)
-    compiled = exchange.decision.compiled
-    if compiled is None:
+    compiled_rule = exchange.decision.compiled_rule
+    if compiled_rule is None:
         message = "the benchmark's rule matches"
         raise AssertionError(message)
-    blueprint = compiled.response[block]
-    keys = _keys(apply.plan_response(exchange, blueprint, head, body).needs)
+    compiled = compiled_rule.response[block]
+    keys = _keys(apply.plan_response(exchange, compiled, head, body).needs)
 
     def work() -> object:
-        return apply.apply(apply.plan_response(exchange, blueprint, head, body), keys, time.time())
+        return apply.apply(apply.plan_response(exchange, compiled, head, body), keys, time.time())
 
     return work
 

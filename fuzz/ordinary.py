@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from proxy.core.apply import apply
-from proxy.core.compiled.block import Blueprint
+from proxy.core.compiled.block import CompiledBlock
 from proxy.core.compiled.rule_table import Rulebook
 from proxy.core.edits.edits import OpenEdit
 from proxy.core.errors import InvalidBody, OpenFailed, SealyardError
@@ -60,20 +60,20 @@ def _outcome(book: Rulebook, body: bytes) -> object:
     exchange = Exchange(
         book.decide("POST", canonical("/m")), RequestHead("POST", "/m", None, _JSON)
     )
-    compiled = exchange.decision.compiled
+    compiled_rule = exchange.decision.compiled_rule
     return [
-        _plan(exchange, blueprint, body)
-        for blueprint in (None, *(compiled.response if compiled is not None else ()))
+        _plan(exchange, compiled, body)
+        for compiled in (None, *(compiled_rule.response if compiled_rule is not None else ()))
     ]
 
 
-def _plan(exchange: Exchange, blueprint: Blueprint | None, body: bytes) -> object:
+def _plan(exchange: Exchange, compiled: CompiledBlock | None, body: bytes) -> object:
     try:
-        if blueprint is None:
+        if compiled is None:
             plan = apply.plan_request(exchange, body)
         else:
             answer = ResponseHead(200, b"OK", _JSON)
-            plan = apply.plan_response(exchange, blueprint, answer, body)
+            plan = apply.plan_response(exchange, compiled, answer, body)
     except InvalidBody as error:
         return type(error)  # what is bad in two ways is refused for the one that is met first
     except SealyardError as error:

@@ -286,10 +286,10 @@ def exchange(data: bytes) -> None:
         value = data[edit.start : edit.end] if isinstance(edit, SealEdit) else b""
         if len(value) > _TELLING and data.count(value) == 1 and value in body:
             _broken("a value that was to be sealed stands in what is forwarded")
-    blueprint = apply.choose_response(trip, response)
-    if blueprint is None or not body:
+    compiled = apply.choose_response(trip, response)
+    if compiled is None or not body:
         return
-    back = apply.plan_response(trip, blueprint, response, body)
+    back = apply.plan_response(trip, compiled, response, body)
     opened = apply.apply(back, _keys(back.needs), _NOW).forwardable.body or b""
     if json.loads(opened) != json.loads(data):
         _broken("what was sealed does not come back")
@@ -331,10 +331,10 @@ def parts(data: bytes) -> None:
         if form_readers.names(name, "card") and seeds.CARD in content:
             _broken("a reader finds a value that was to be sealed")
     response = ResponseHead(200, b"OK", headers)
-    blueprint = apply.choose_response(trip, response)
-    if blueprint is None:
+    compiled = apply.choose_response(trip, response)
+    if compiled is None:
         _broken("what was sealed is not read again")
-    back = apply.plan_response(trip, blueprint, response, sealed)
+    back = apply.plan_response(trip, compiled, response, sealed)
     opened = apply.apply(back, _keys(back.needs), _NOW).forwardable.body
     # A media type comes back in its plain spelling, and only that may differ.
     if opened != body and b"content-type" not in body.lower():

@@ -196,11 +196,11 @@ class Trip:
     def response(self, body: bytes | str, head: ResponseHead | None = None) -> Applied | None:
         """Return what becomes of a response, or None where it passes unread."""
         head = head or a_response()
-        blueprint = apply.choose_response(self.exchange, head)
-        if blueprint is None:
+        compiled = apply.choose_response(self.exchange, head)
+        if compiled is None:
             return None
         body = body.encode() if isinstance(body, str) else body
-        plan = apply.plan_response(self.exchange, blueprint, head, body)
+        plan = apply.plan_response(self.exchange, compiled, head, body)
         return apply.apply(plan, keys_for(plan.needs), self.now)
 
 

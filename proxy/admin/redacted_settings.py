@@ -12,7 +12,7 @@ from ..config.settings import (
     SecretReference,
     Settings,
     TcpAddress,
-    Upstream,
+    UpstreamSettings,
     UpstreamTls,
 )
 from ..core.rules.model import Behaviour, Rule, Verdict
@@ -109,7 +109,7 @@ def _listener(settings: ListenerSettings) -> dict[str, Any]:
     return shown
 
 
-def _upstream(upstream: Upstream) -> str:
+def _upstream(upstream: UpstreamSettings) -> str:
     if not isinstance(upstream.address, TcpAddress):
         return str(upstream.address)
     return f"{'https' if upstream.tls else 'http'}://{upstream.address}"

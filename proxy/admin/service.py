@@ -8,9 +8,9 @@ from typing import Any, Protocol
 
 from ..config.settings import Settings
 from ..core.crypto.context import Scope
-from ..keys.operations.session_operations import Answer, Call
-from ..keys.operations.values import Value, ValueCall
-from ..keys.participants.operations import ParticipantAnswer, ParticipantCall
+from ..keys.operations.session_operations import SessionCall, SessionResult
+from ..keys.operations.values import ValueCall, ValueResult
+from ..keys.participants.operations import ParticipantCall, ParticipantResult
 from ..telemetry.metrics.samples import Check, Samples
 
 
@@ -32,7 +32,7 @@ class Viewer(Protocol):
         """Return the messages since the last time, and how many more are not shown."""
 
 
-class Subject(Protocol):
+class AdminService(Protocol):
     """Answers for the whole of Sealyard that runs here."""
 
     @property
@@ -51,14 +51,14 @@ class Subject(Protocol):
     def viewer(self) -> Viewer:
         """Return somebody who looks on from now on."""
 
-    async def operate(self, call: Call) -> Answer:
+    async def operate(self, call: SessionCall) -> SessionResult:
         """Do what is asked of the sessions of a scope.
 
         Raises KeyUnavailable where an ephemeral session cannot be had, OperatorError for a
         revocation of a time to come.
         """
 
-    async def participants(self, call: ParticipantCall) -> ParticipantAnswer:
+    async def participants(self, call: ParticipantCall) -> ParticipantResult:
         """Do what is asked of a participant.
 
         Raises ParticipantError for what cannot be, UnknownParticipantKey, ParticipantsUnavailable
@@ -73,7 +73,7 @@ class Subject(Protocol):
         none, OperatorError where workers have no store in common.
         """
 
-    async def values(self, call: ValueCall) -> list[Value]:
+    async def values(self, call: ValueCall) -> list[ValueResult]:
         """Return the tokens of values, or the values of tokens: all of them, or none.
 
         Raises OpenFailed whatever the cause, KeyUnavailable where a session is not to be had,

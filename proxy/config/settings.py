@@ -69,7 +69,7 @@ class OriginalPort:
 
 
 @dataclass(frozen=True, slots=True)
-class Upstream:
+class UpstreamSettings:
     """The one place where a listener forwards to, with or without TLS."""
 
     address: Address | OriginalPort
@@ -295,7 +295,7 @@ class ListenerSettings:
 
     name: str
     listen: Address
-    upstream: Upstream
+    upstream: UpstreamSettings
     pass_unmatched: bool
     rules: tuple[Rule, ...] = ()
     tls: ListenerTls | None = None

@@ -27,11 +27,11 @@ from ..keys.keyring.file import create_keyring
 from ..keys.keyring.keyring import create
 from ..keys.keyring.roots import FileRoot, create_root_file
 from ..telemetry.logs.logger import DescriptorSink, Logs
-from ..telemetry.reporter import Reporter, Tally
+from ..telemetry.reporter import CountingReporter, Reporter
 from ..telemetry.tap import Tap
 from ..traffic.downstream import sockets
 from ..wiring import Sidecar
-from ..wiring.admin.service_view import Whole
+from ..wiring.admin.service_view import ServiceView
 from ..wiring.reload import config_files
 from ..wiring.reload.config_files import Source
 from ..wiring.reload.reload import Reloader
@@ -95,7 +95,7 @@ async def status_page(sidecar: Sidecar, read: Source, reporter: Reporter) -> Asy
     Nothing can be changed here: only what reads is served.
     """
     reloader = Reloader(read, (), reporter, environ=os.environ, clock=time.time)
-    subject = Whole(sidecar, reloader, lambda: reloader.reload("admin"), reporter)
+    subject = ServiceView(sidecar, reloader, lambda: reloader.reload("admin"), reporter)
     tap = TapRoutes(subject)
     routes = [one for one in Routes(subject).admin() if one.operation.path in _READ_ONLY]
     listen = TcpAddress("127.0.0.1", 0)
@@ -141,7 +141,7 @@ listeners:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class DemoAnswer:
     """What a client got."""
 
     status: int
@@ -166,19 +166,19 @@ class Stage:
     page: int
     client: aiohttp.ClientSession
 
-    async def send(self, conversation: str, content: str, *, by: str = "ada") -> Answer:
+    async def send(self, conversation: str, content: str, *, by: str = "ada") -> DemoAnswer:
         """Send a message as any client would."""
         message = {"conversationId": conversation, "from": by, "content": content}
         return await self.post(json.dumps(message, ensure_ascii=False).encode())
 
-    async def post(self, body: bytes) -> Answer:
+    async def post(self, body: bytes) -> DemoAnswer:
         """Post a body to the chat."""
         headers = {"Content-Type": "application/json"}
         url = f"http://127.0.0.1:{self.port}/api/messages"
         async with self.client.post(url, data=body, headers=headers) as response:
             return await _answer(response)
 
-    async def read(self, conversation: str, **query: str) -> Answer:
+    async def read(self, conversation: str, **query: str) -> DemoAnswer:
         """Read a conversation as any client would."""
         url = f"http://127.0.0.1:{self.port}/api/conversations/{conversation}/messages"
         async with self.client.get(url, params=query) as response:
@@ -208,7 +208,7 @@ async def stage(folder: Path, *, rules: str = RULES) -> AsyncIterator[Stage]:
         descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         stack.callback(os.close, descriptor)
         # The chat is fictitious: only here does the status page show values.
-        tally = Tally(Logs(DescriptorSink(descriptor)), Tap(time.time, values=True))
+        tally = CountingReporter(Logs(DescriptorSink(descriptor)), Tap(time.time, values=True))
         sidecar = await wiring.build(read.loaded, tally, environ=os.environ)
         await sidecar.start()
         stack.push_async_callback(sidecar.drain, 2.0)
@@ -237,6 +237,6 @@ def _free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-async def _answer(response: aiohttp.ClientResponse) -> Answer:
+async def _answer(response: aiohttp.ClientResponse) -> DemoAnswer:
     body = await response.read()
-    return Answer(response.status, body, response.headers.get("Sealyard-Error"))
+    return DemoAnswer(response.status, body, response.headers.get("Sealyard-Error"))

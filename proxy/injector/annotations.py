@@ -96,7 +96,7 @@ class InjectorSettings:
 
 
 @dataclass(frozen=True, slots=True)
-class Wishes:
+class PodOptions:
     """What one pod asks for. Ports are numbers or names, as they are written; None asks for all."""
 
     config: str
@@ -110,13 +110,13 @@ class Wishes:
     native: bool = True
 
 
-def wishes(annotations: Mapping[str, object], settings: InjectorSettings) -> Wishes:
+def wishes(annotations: Mapping[str, object], settings: InjectorSettings) -> PodOptions:
     """Return what the annotations ask for, the operator's word where they are silent.
 
     Raises CannotInject, which names every annotation that is unknown or cannot be understood.
     """
     read = _Reader(annotations)
-    wanted = Wishes(
+    wanted = PodOptions(
         config=read.get("config", _object_name, settings.config),
         keys_secret=read.get("keys-secret", _object_name, settings.keys_secret),
         interception=read.get("interception", _interception, settings.interception),

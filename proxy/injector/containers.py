@@ -29,8 +29,8 @@ from .annotations import (
     UPSTREAM_VARIABLE,
     USER,
     InjectorSettings,
+    PodOptions,
     Resources,
-    Wishes,
 )
 from .pod_reader import Json
 from .ports import Sealed
@@ -78,7 +78,7 @@ def redirect(sealed: Sealed, settings: InjectorSettings) -> Json:
 
 
 def sidecar(
-    sealed: Sealed, told: Json, wanted: Wishes, settings: InjectorSettings, grace: object
+    sealed: Sealed, told: Json, wanted: PodOptions, settings: InjectorSettings, grace: object
 ) -> Json:
     """Return the sidecar. `told` is what it asks the application for the kubelet."""
     traffic = sealed.numbers[0] if sealed.moved else TRAFFIC_PORT
@@ -113,7 +113,7 @@ def sidecar(
     return {**made, "restartPolicy": "Always"} if wanted.native else made
 
 
-def volumes(wanted: Wishes) -> list[Json]:
+def volumes(wanted: PodOptions) -> list[Json]:
     """Return the volumes that only the sidecar mounts."""
     return [
         {
@@ -128,7 +128,7 @@ def volumes(wanted: Wishes) -> list[Json]:
     ]
 
 
-def _audit_volumes(wanted: Wishes) -> list[Json]:
+def _audit_volumes(wanted: PodOptions) -> list[Json]:
     if not wanted.audit_volume:
         return []
     if wanted.audit_volume == EMPTY_DIR:
@@ -137,7 +137,7 @@ def _audit_volumes(wanted: Wishes) -> list[Json]:
     return [{"name": AUDIT_VOLUME, "persistentVolumeClaim": claim}]
 
 
-def _audit_mounts(wanted: Wishes) -> list[Json]:
+def _audit_mounts(wanted: PodOptions) -> list[Json]:
     """Return where audit logs are written: each pod has a chain, and so a folder, of its own."""
     if not wanted.audit_volume:
         return []
@@ -145,7 +145,7 @@ def _audit_mounts(wanted: Wishes) -> list[Json]:
     return [{**mount, "subPathExpr": f"$({POD_VARIABLE})"} if _claimed(wanted) else mount]
 
 
-def _audit_variables(wanted: Wishes) -> list[Json]:
+def _audit_variables(wanted: PodOptions) -> list[Json]:
     """Return the variable that names the folder of a pod in a claim."""
     if not _claimed(wanted):
         return []
@@ -153,7 +153,7 @@ def _audit_variables(wanted: Wishes) -> list[Json]:
     return [{"name": POD_VARIABLE, "valueFrom": {"fieldRef": field}}]
 
 
-def _claimed(wanted: Wishes) -> bool:
+def _claimed(wanted: PodOptions) -> bool:
     return wanted.audit_volume not in {"", EMPTY_DIR}
 
 

@@ -23,7 +23,7 @@ from .annotations import (
     STATUS,
     VOLUMES,
     InjectorSettings,
-    Wishes,
+    PodOptions,
     wishes,
 )
 from .pod_reader import CannotInject, Json, mapping, named, objects, text
@@ -123,7 +123,7 @@ def _set(parent: Json, key: str, items: list[Json]) -> None:
         parent.pop(key, None)
 
 
-def _move(apps: Sequence[Json], ports: Sealed, asked: Wishes) -> None:
+def _move(apps: Sequence[Json], ports: Sealed, asked: PodOptions) -> None:
     """Tell the application, in the variable that it reads, the port that it gets instead."""
     app = next(one for one in apps if one["name"] == ports.container)
     app["env"] = variables = objects(app, "env")

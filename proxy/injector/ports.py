@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from .annotations import HEALTH_PORT, OWN_PORTS, PROBE_PATH, PROBES_VARIABLE, SIDECAR, Wishes
+from .annotations import HEALTH_PORT, OWN_PORTS, PROBE_PATH, PROBES_VARIABLE, SIDECAR, PodOptions
 from .pod_reader import HIGHEST_PORT, CannotInject, Json, mapping, objects, port, text
 
 _TCP: Final = "TCP"
@@ -59,7 +59,7 @@ def resolve(reference: object, container: str, known: Iterable[Declared]) -> int
     return port(int(reference) if isinstance(reference, str) else reference)
 
 
-def sealed(applications: Sequence[Json], others: Sequence[Json], wanted: Wishes) -> Sealed:
+def sealed(applications: Sequence[Json], others: Sequence[Json], wanted: PodOptions) -> Sealed:
     """Return the sealed ports of the application's containers; `others` stand beside them.
 
     Raises CannotInject where there are none, or where two want the same.
@@ -86,7 +86,7 @@ def sealed(applications: Sequence[Json], others: Sequence[Json], wanted: Wishes)
 
 
 def _wanted(
-    applications: Sequence[Json], known: Sequence[Declared], wanted: Wishes
+    applications: Sequence[Json], known: Sequence[Declared], wanted: PodOptions
 ) -> tuple[int, ...]:
     if wanted.ports is None:
         first = applications[0]["name"]

@@ -30,7 +30,7 @@ from .metrics.table import (
 )
 from .tap import Tap
 
-__all__ = ["MOST_SERIES", "MessageReporter", "Reporter", "Tally"]
+__all__ = ["MOST_SERIES", "CountingReporter", "MessageReporter", "Reporter"]
 
 _ABORTED: Final = 499
 _UPSTREAM: Final = frozenset({"upstream-failed", "upstream-timeout", "busy"})
@@ -50,7 +50,7 @@ class MessageReporter(Reporter, Protocol):
         """Take note of one message that is over."""
 
 
-class Tally:
+class CountingReporter:
     """Counts messages by what is reported of them. One object serves one process."""
 
     __slots__ = ("_counts", "_inner", "_messages", "tap")

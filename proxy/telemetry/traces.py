@@ -33,7 +33,7 @@ _FIRST_ERROR: Final = 500
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class TracedPart:
     """One part of a message's way, between two readings of `perf_counter`; `error` is a code."""
 
     name: str
@@ -75,7 +75,7 @@ class End:
 
 
 @dataclass(frozen=True, slots=True)
-class Trip:
+class TracedMessage:
     """A message that is over. `parent` is its `traceparent` as it came, empty without one."""
 
     method: str
@@ -86,7 +86,7 @@ class Trip:
     attributes: Mapping[str, str | int]
     error: str
     parent: str
-    parts: tuple[Part, ...]
+    parts: tuple[TracedPart, ...]
 
 
 def wanted(environ: Mapping[str, str]) -> bool:
@@ -128,7 +128,7 @@ class Traces:
         """Return what tells of messages that come to `server` and go on to `upstream`."""
         return LaneTraces(self, server, upstream)
 
-    def tell(self, trip: Trip, server: End, upstream: End) -> str:
+    def tell(self, trip: TracedMessage, server: End, upstream: End) -> str:
         """Make the spans of a message that is over; return its trace id where it is sampled."""
         from opentelemetry.trace import (  # noqa: PLC0415 - see above
             SpanKind,
@@ -199,7 +199,7 @@ class LaneTraces:
     server: End
     upstream: End
 
-    def tell(self, trip: Trip) -> str:
+    def tell(self, trip: TracedMessage) -> str:
         """Make the spans of a message that is over; return its trace id where it is sampled."""
         return self.traces.tell(trip, self.server, self.upstream)
 

@@ -8,7 +8,7 @@ from typing import Protocol
 from ..core.apply.forwardable import Forwardable
 from ..core.http.message import ResponseHead
 from ..telemetry.logs.access_line import MessageLine
-from .http1.forwarding_headers import Crossing, Peer, Places
+from .http1.forwarding_headers import Forwarding, LocationRewrite, Peer
 from .http1.framing import Framing
 from .http1.gate import RawRequest
 from .http1.problem import Problem
@@ -134,7 +134,7 @@ class Upstream(Protocol):
         message: Forwardable,
         body: RequestBody,
         *,
-        crossing: Crossing = ...,
+        crossing: Forwarding = ...,
         websocket: bool = False,
     ) -> UpstreamResponse:
         """Send a request and return the response; `body` is read where the message has none."""
@@ -162,7 +162,7 @@ class Request(Protocol):
         message: Forwardable,
         response: UpstreamResponse,
         *,
-        places: Places,
+        places: LocationRewrite,
         close: bool = False,
     ) -> int:
         """Answer with a response of the upstream; return how many bytes of body were sent."""

@@ -7,13 +7,13 @@ from collections.abc import Iterable, Mapping
 
 from ..core.edits.edits import Outcome
 from ..core.errors import TrafficError, Unopened
-from ..core.explain.dry_run import Trial
+from ..core.explain.dry_run import DryRunResult
 from ..core.http.message import Direction
 from ..telemetry.logs.access_line import MessageLine, Refusal
 from .interfaces import Reporter
 
 
-class Record(MessageLine):
+class MessageRecord(MessageLine):
     """The line of one message, while facts for it are gathered: never a value."""
 
     __slots__ = ("_began", "_cause", "_responded", "_sent", "direction", "unopened")
@@ -65,14 +65,16 @@ class Record(MessageLine):
         self._cause = (error.code, error.reason)
         self.status = status
 
-    def observed(self, direction: Direction, trial: Trial) -> None:
+    def observed(self, direction: Direction, trial: DryRunResult) -> None:
         """Note what a rule that only observes would have done to one direction."""
         directions = [*self.observations.get("observed", "").split(), direction]
         counts, told = told_of_trial(direction, trial)
         self.counts |= counts
         self.observations |= {**told, "observed": " ".join(directions)}
 
-    def observed_message(self, reporter: Reporter, direction: Direction, trial: Trial) -> None:
+    def observed_message(
+        self, reporter: Reporter, direction: Direction, trial: DryRunResult
+    ) -> None:
         """Tell at once what such a rule would have done to a message of a WebSocket."""
         counts, told = told_of_trial(direction, trial)
         reporter.report("message.observed", **self._who, **counts, **told)
@@ -117,7 +119,9 @@ class Record(MessageLine):
             self.refusal = Refusal(*self._cause, self.direction)
 
 
-def told_of_trial(direction: Direction, trial: Trial) -> tuple[dict[str, int], dict[str, str]]:
+def told_of_trial(
+    direction: Direction, trial: DryRunResult
+) -> tuple[dict[str, int], dict[str, str]]:
     """Return as fields of an event what a rule would have done to a message."""
     before = "" if direction == "request" else "response_"
     counts = {f"{before}would_be_{outcome}": number for outcome, number in trial.counts.items()}

@@ -11,7 +11,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 
-from .message_record import Record
+from .message_record import MessageRecord
 
 
 class Outbox:
@@ -22,7 +22,7 @@ class Outbox:
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self._waiting: list[Sending] = []
-        self._reports: deque[tuple[Callable[[Record], None], Record]] = deque()
+        self._reports: deque[tuple[Callable[[MessageRecord], None], MessageRecord]] = deque()
 
     def add(self, connection: Sending) -> None:
         """Let a connection send when this turn of the loop is over."""
@@ -37,7 +37,7 @@ class Outbox:
         if self._reports:
             self._loop.call_soon(self.report)  # uvloop sends behind what it calls in this turn
 
-    def report_behind(self, report: Callable[[Record], None], record: Record) -> None:
+    def report_behind(self, report: Callable[[MessageRecord], None], record: MessageRecord) -> None:
         """Report a message once its answer is sent: no client waits for a line to be written."""
         if not self._waiting and not self._reports:
             self._loop.call_soon(self.report)

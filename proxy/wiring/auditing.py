@@ -14,7 +14,7 @@ from ..core.crypto.secret import RecordKey
 from ..core.errors import UnfitEnvironment
 from ..keys.audit import AuditLog, Trail, Value, file_beside
 from ..keys.audit.head import Head
-from ..keys.audit.trail import Bound
+from ..keys.audit.trail import LineLimit
 from ..keys.keyring.file import open_keyring
 from ..telemetry.metrics import table
 from ..telemetry.metrics.samples import Check, Samples
@@ -111,8 +111,8 @@ class AuditedCalls:
 
     def __init__(self, trail: Trail, clock: Callable[[], float]) -> None:
         self._trail = trail
-        self._looks = Bound(trail, per_second=1, burst=100, clock=clock)
-        self._refused = Bound(trail, per_second=1, burst=50, clock=clock)
+        self._looks = LineLimit(trail, per_second=1, burst=100, clock=clock)
+        self._refused = LineLimit(trail, per_second=1, burst=50, clock=clock)
 
     async def write_down(self, told: Mapping[str, Value]) -> None:
         """Write a call down; raise UnfitEnvironment where it must not be answered.

@@ -13,10 +13,16 @@ from ..core.crypto.context import Scope
 from ..core.crypto.derivation import audit_key
 from ..core.errors import InternalError
 from ..keys.keyring.keyring import Keyring
-from ..keys.operations.session_operations import Answer, Call, Desk, Keeper, scope_to_json
-from ..keys.operations.values import Value, ValueCall
+from ..keys.operations.session_operations import (
+    KeyringRevocations,
+    SessionCall,
+    SessionOperations,
+    SessionResult,
+    scope_to_json,
+)
+from ..keys.operations.values import ValueCall, ValueResult
 from ..keys.participants.key_generation import MOST_WAITING, SECONDS, KeyMaker
-from ..keys.participants.operations import ParticipantAnswer, ParticipantCall, ParticipantDesk
+from ..keys.participants.operations import ParticipantCall, ParticipantOperations, ParticipantResult
 from ..keys.participants.pins import PinBook
 from ..keys.participants.registry import Participants
 from ..keys.sessions.sessions import Sessions
@@ -42,7 +48,7 @@ def participant_operations(  # noqa: PLR0913 - what the sidecar hands in
     maker: KeyMaker,
     reporter: Reporter,
     clock: Callable[[], float],
-) -> ParticipantDesk:
+) -> ParticipantOperations:
     """Return who answers for the participants in the store of this process."""
     path, log = settings.keys.keyring, log_of(settings, reporter, clock)
     key = audit_key(keyring.record_key)
@@ -50,12 +56,12 @@ def participant_operations(  # noqa: PLR0913 - what the sidecar hands in
     async def write(event: str, values: Mapping[str, str]) -> None:
         await asyncio.to_thread(log.write, key, event, keyring=str(path), **values)
 
-    return ParticipantDesk(participants, pins, maker, write, clock=clock)
+    return ParticipantOperations(participants, pins, maker, write, clock=clock)
 
 
 async def forward_participant_call(
     workers: Sequence[WorkerProcess], call: ParticipantCall
-) -> ParticipantAnswer:
+) -> ParticipantResult:
     """Let one of the workers, which share a store, do what is asked, and the others hear of it.
 
     Raises what it met, and InternalError where there is no worker.
@@ -68,7 +74,7 @@ async def forward_participant_call(
         # Over SQLite they would go on with a revoked key until they ask again.
         hearing = (worker.ask("hear", _LOOK_SECONDS) for worker in rest)
         await asyncio.gather(*hearing, return_exceptions=True)  # who is gone begins anew
-    return ParticipantAnswer.from_json(answer)
+    return ParticipantResult.from_json(answer)
 
 
 async def packages(
@@ -83,7 +89,7 @@ async def packages(
 
 
 def report_participant_call(
-    reporter: Reporter, call: ParticipantCall, answer: ParticipantAnswer
+    reporter: Reporter, call: ParticipantCall, answer: ParticipantResult
 ) -> None:
     """Tell the log of a change; whoever trusts a participant's keys may want to look."""
     if call.action in CHANGES:
@@ -103,15 +109,17 @@ def session_operations(
     reporter: Reporter,
     *,
     clock: Callable[[], float],
-) -> Desk:
+) -> SessionOperations:
     """Return who answers for the sessions of this process, and keeps revocations in the keyring."""
     path, log = settings.keys.keyring, log_of(settings, reporter, clock)
-    return Desk(sessions, Keeper(path, root_provider(settings, environ), log, clock).revoke)
+    return SessionOperations(
+        sessions, KeyringRevocations(path, root_provider(settings, environ), log, clock).revoke
+    )
 
 
 async def forward_session_call(
-    workers: Sequence[WorkerProcess], call: Call, *, shared: bool
-) -> Answer:
+    workers: Sequence[WorkerProcess], call: SessionCall, *, shared: bool
+) -> SessionResult:
     """Let workers do what is asked, so that all of them go by it, and return it as one answer.
 
     Raises what one of them met, and InternalError where there is no worker.
@@ -124,10 +132,12 @@ async def forward_session_call(
     if others is None:
         return answer
     answers = await asyncio.gather(*(_ask(worker, others) for worker in rest))
-    return answer if others.action == "hear" else reduce(Answer.joined, answers, answer)
+    return answer if others.action == "hear" else reduce(SessionResult.joined, answers, answer)
 
 
-def report_session_call(reporter: Reporter, call: Call, answer: Answer, keys: KeySettings) -> None:
+def report_session_call(
+    reporter: Reporter, call: SessionCall, answer: SessionResult, keys: KeySettings
+) -> None:
     """Tell the log what an operator did; who begins a session tells of it."""
     if call.action == "revoke":
         reporter.report(
@@ -144,7 +154,7 @@ def report_session_call(reporter: Reporter, call: Call, answer: Answer, keys: Ke
         reporter.report("key.erased", scope=answer.scope, keys=number, store=kind, source="admin")
 
 
-def _for_the_rest(call: Call, *, shared: bool) -> Call | None:
+def _for_the_rest(call: SessionCall, *, shared: bool) -> SessionCall | None:
     """Return what is asked of the other workers once the first has answered."""
     if call.action in {"revoke", "erase"}:
         return replace(call, keep=False)
@@ -154,14 +164,16 @@ def _for_the_rest(call: Call, *, shared: bool) -> Call | None:
     return call if call.action == "show" or not shared else None
 
 
-async def _ask(worker: WorkerProcess, call: Call) -> Answer:
-    return Answer.from_json(await worker.ask("operate", CALL_SECONDS, call=call.to_json()))
+async def _ask(worker: WorkerProcess, call: SessionCall) -> SessionResult:
+    return SessionResult.from_json(await worker.ask("operate", CALL_SECONDS, call=call.to_json()))
 
 
 _SECONDS: Final = 10.0
 
 
-async def forward_value_call(workers: Sequence[WorkerProcess], call: ValueCall) -> list[Value]:
+async def forward_value_call(
+    workers: Sequence[WorkerProcess], call: ValueCall
+) -> list[ValueResult]:
     """Let one of the workers do what is asked.
 
     Raises what it met, and InternalError where there is no worker.
@@ -169,4 +181,4 @@ async def forward_value_call(workers: Sequence[WorkerProcess], call: ValueCall) 
     if not workers:
         raise InternalError("no-worker")
     answer = await workers[0].ask("values", _SECONDS, call=call.to_json())
-    return [Value(*one) for one in answer]
+    return [ValueResult(*one) for one in answer]

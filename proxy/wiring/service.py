@@ -13,7 +13,7 @@ from ..keys.audit import Trail
 from ..telemetry.reporter import Reporter
 from . import auditing
 from .admin.listeners import AdminListeners
-from .admin.service_view import Carrier, Whole
+from .admin.service_view import Carrier, ServiceView
 from .auditing import AuditedCalls
 from .reload.config_files import INTERVAL_SECONDS, Source, Watch, all_files
 from .reload.reload import Cause, Reloader
@@ -53,7 +53,7 @@ class Service:
             await self.admin.open()
             await self.carrier.open()
             await self._open_trail()
-            subject = Whole(
+            subject = ServiceView(
                 self.carrier,
                 self.reloader,
                 lambda: self.reload("admin"),

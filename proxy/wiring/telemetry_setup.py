@@ -8,7 +8,7 @@ from ..config.settings import Address, RuleLog, Settings, TcpAddress
 from ..telemetry.logs import code_location
 from ..telemetry.logs.access_line import Sampling
 from ..telemetry.logs.logger import Logs
-from ..telemetry.reporter import Reporter, Tally
+from ..telemetry.reporter import CountingReporter, Reporter
 from ..telemetry.traces import End, Traces, wanted
 
 
@@ -41,7 +41,7 @@ def end(address: Address, *, secure: bool) -> End:
 
 def follow(reporter: Reporter, settings: Settings) -> None:
     """Let the log that `reporter` writes to go by what the rules say."""
-    logs = reporter.inner if isinstance(reporter, Tally) else reporter
+    logs = reporter.inner if isinstance(reporter, CountingReporter) else reporter
     shares = {
         (listener.name, rule): _share(said)
         for listener in settings.listeners

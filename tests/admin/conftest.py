@@ -24,9 +24,9 @@ from proxy.config.load import load
 from proxy.config.settings import ADMIN_SCOPES, AdminScope, Settings, TcpAddress
 from proxy.core.crypto.context import Scope
 from proxy.core.errors import SealyardError
-from proxy.keys.operations.session_operations import Answer, Call
-from proxy.keys.operations.values import Value, ValueCall
-from proxy.keys.participants.operations import ParticipantAnswer, ParticipantCall
+from proxy.keys.operations.session_operations import SessionCall, SessionResult
+from proxy.keys.operations.values import ValueCall, ValueResult
+from proxy.keys.participants.operations import ParticipantCall, ParticipantResult
 from proxy.telemetry.metrics import table
 from proxy.telemetry.metrics.samples import Check, Samples
 from tests.factories import Ear
@@ -42,8 +42,8 @@ class Everything:
     ready: bool = True
     outcome: Reloaded = field(default_factory=lambda: Reloaded(accepted=True, sha256="ab"))
     broken: bool = False
-    calls: list[Call] = field(default_factory=list)
-    answer: Answer = field(default_factory=lambda: Answer("A" * 22, 5))
+    calls: list[SessionCall] = field(default_factory=list)
+    answer: SessionResult = field(default_factory=lambda: SessionResult("A" * 22, 5))
     raises: SealyardError | None = None
     asked: list[ValueCall] = field(default_factory=list)
     found: list[dict[str, Any]] = field(default_factory=list)
@@ -68,13 +68,13 @@ class Everything:
     def viewer(self) -> Viewer:
         raise NotImplementedError
 
-    async def operate(self, call: Call) -> Answer:
+    async def operate(self, call: SessionCall) -> SessionResult:
         self.calls.append(call)
         if self.raises is not None:
             raise self.raises
         return self.answer
 
-    async def participants(self, call: ParticipantCall) -> ParticipantAnswer:
+    async def participants(self, call: ParticipantCall) -> ParticipantResult:
         raise AssertionError(call.action)
 
     async def packages(self, scope: Scope, recipient: str) -> list[dict[str, Any]]:
@@ -82,11 +82,11 @@ class Everything:
             raise self.raises
         return [one for one in self.found if (scope, recipient) == (Scope("clinic", "c1"), "bob")]
 
-    async def values(self, call: ValueCall) -> list[Value]:
+    async def values(self, call: ValueCall) -> list[ValueResult]:
         self.asked.append(call)
         if self.raises is not None:
             raise self.raises
-        return [Value(one.value.text[::-1], one.value.json_value) for one in call.values]
+        return [ValueResult(one.value.text[::-1], one.value.json_value) for one in call.values]
 
     async def reload(self) -> Reloaded:
         return self.outcome

@@ -129,7 +129,7 @@ def test_every_package_opens_for_each_recipient(
 
 def _unsealed(
     archive: Archive, text: bytes, mine: Identity, sender: PublicKey, scope: Scope
-) -> package.Opened:
+) -> package.OpenedPackage:
     return package.unseal(text, mine, sender=sender, scope=scope, now=archive.made)
 
 

@@ -19,7 +19,7 @@ from proxy.config.settings import (
     SecretReference,
     TcpAddress,
     UnixAddress,
-    Upstream,
+    UpstreamSettings,
     UpstreamTls,
 )
 from proxy.core.errors import ConfigurationError
@@ -214,13 +214,16 @@ def test_admin_and_health_are_kept() -> None:
 @pytest.mark.parametrize(
     ("written", "upstream"),
     [
-        ("http://backend", Upstream(TcpAddress("backend", 80))),
-        ("https://backend.example/", Upstream(TcpAddress("backend.example", 443), tls=True)),
-        ("http://[::1]:3000", Upstream(TcpAddress("::1", 3000))),
-        ("unix:/run/b.sock", Upstream(UnixAddress(Path("/run/b.sock")))),
+        ("http://backend", UpstreamSettings(TcpAddress("backend", 80))),
+        (
+            "https://backend.example/",
+            UpstreamSettings(TcpAddress("backend.example", 443), tls=True),
+        ),
+        ("http://[::1]:3000", UpstreamSettings(TcpAddress("::1", 3000))),
+        ("unix:/run/b.sock", UpstreamSettings(UnixAddress(Path("/run/b.sock")))),
     ],
 )
-def test_an_upstream_is_a_place_to_connect_to(written: str, upstream: Upstream) -> None:
+def test_an_upstream_is_a_place_to_connect_to(written: str, upstream: UpstreamSettings) -> None:
     (listener,) = loaded(changed("http://127.0.0.1:3000", written)).settings.listeners
 
     assert upstream == listener.upstream

@@ -13,7 +13,11 @@ from proxy.core.crypto.context import Scope
 from proxy.core.crypto.token import decode
 from proxy.core.errors import KeyUnavailable, NotErasable, OpenFailed
 from proxy.keys.operations import erase_receipt
-from proxy.keys.operations.session_operations import Call, Desk, latest_not_before
+from proxy.keys.operations.session_operations import (
+    SessionCall,
+    SessionOperations,
+    latest_not_before,
+)
 from proxy.keys.stores import erased
 from tests.keys.builders import Time, seal_need
 from tests.keys.end_to_end.builders import MAX_AGE, Process, a_held_key
@@ -88,7 +92,7 @@ async def test_a_rotation_of_another_process_begins_a_new_key(fleet: Fleet) -> N
     wider = ["bob", "eve"]
     who = one if one.store.shared else two  # what is not shared, nobody else can rotate
     for _ in range(2):
-        await Desk(who.sessions, lambda *_: None).answer(Call("rotate", SCOPE))
+        await SessionOperations(who.sessions, lambda *_: None).answer(SessionCall("rotate", SCOPE))
         await heard(two)
         # Not even for a larger circle does the old key go on.
         after = await two.session("alice", wider)
@@ -103,8 +107,8 @@ async def test_keys_of_packages_are_erased_and_durable_sessions_are_not(fleet: F
     sealed, elsewhere = [await two.seal(b"hello", "alice", ["bob"], one) for one in ("c1", "c2")]
     durable = (await two.sessions.resolve(seal_need(SCOPE))).sealing[SCOPE]
     assert await one.open_for("bob", sealed) == b"hello"
-    desk = Desk(two.sessions, lambda *_: None)
-    answer = await desk.answer(Call("erase", SCOPE, latest_not_before(two.time())))
+    desk = SessionOperations(two.sessions, lambda *_: None)
+    answer = await desk.answer(SessionCall("erase", SCOPE, latest_not_before(two.time())))
     assert answer.erased == (base64url.encode(decode(sealed).key_id.sid).decode(),)
     if not two.store.subscribed:  # what the sidecar does for its own process
         two.keys.changed(erased(answer.scope))
@@ -120,14 +124,16 @@ async def test_keys_of_packages_are_erased_and_durable_sessions_are_not(fleet: F
     assert [one["sid"] for one in said["sids"]] == list(answer.erased)
     assert "durable session keys" in said["not_covered"][0]
     with pytest.raises(NotErasable):
-        await desk.answer(Call("erase", Scope("clinic", "c3"), latest_not_before(two.time())))
+        await desk.answer(
+            SessionCall("erase", Scope("clinic", "c3"), latest_not_before(two.time()))
+        )
 
 
 async def test_who_did_not_hear_of_an_erasure_does_not_bring_the_key_back(fleet: Fleet) -> None:
     """A recipient more would else make a process issue the package of its key again."""
     one, two = fleet
     sealed = await two.seal(b"hello", "alice", ["bob"])
-    await Desk(one.sessions, lambda *_: None).answer(Call("erase", SCOPE, 0))
+    await SessionOperations(one.sessions, lambda *_: None).answer(SessionCall("erase", SCOPE, 0))
     both = await two.seal(b"hello", "alice", ["bob", "eve"])
     if two.store.shared:  # two processes with one memory there are in tests alone
         assert decode(both).key_id != decode(sealed).key_id

@@ -14,11 +14,11 @@ from proxy.core.crypto.token import decode
 from proxy.core.edits.key_needs import Needs
 from proxy.core.errors import KeyUnavailable
 from proxy.keys.end_to_end import package_records, rotation_marker
-from proxy.keys.operations.session_operations import Call, Desk
+from proxy.keys.operations.session_operations import SessionCall, SessionOperations
 from proxy.keys.sessions import kek_usage
 from proxy.keys.sessions.kek_usage import KekUse
 from proxy.keys.sessions.settings import SessionMode, SessionSettings
-from proxy.keys.stores import Held, MemoryStore, records
+from proxy.keys.stores import HeldRecords, MemoryStore, records
 from proxy.keys.stores import records as authentic
 from proxy.keys.stores import records as revocation
 from proxy.keys.stores.guarded import GuardedStore
@@ -126,9 +126,9 @@ async def test_a_store_that_only_says_it_took_it_is_told_of() -> None:
     world = a_world(keyring=KEYRING, store=Rival(WALL), time=WALL)  # type: ignore[arg-type]  # any clock
     assert not await world.sessions.revoke(SCOPE, int(WALL()))
     assert world.notices[-1] == "revocation-not-kept"
-    desk = Desk(world.sessions, lambda *_: None)
+    desk = SessionOperations(world.sessions, lambda *_: None)
     world.store.shared = True  # type: ignore[misc]  # as a store of many processes is
-    answer = await desk.answer(Call("revoke", SCOPE, int(WALL())))
+    answer = await desk.answer(SessionCall("revoke", SCOPE, int(WALL())))
     assert (answer.store, answer.open) == (False, ("others-not-told",))
 
 
@@ -180,7 +180,7 @@ async def test_a_receipt_names_no_key_that_somebody_invented(subject: Subject) -
     sid = decode(await a_token(one)).key_id.sid
     ids = records.SessionRecord(0, 0, 0, 0, 1, sid).key_id
     real = (await subject.store.find(named(), [ids])).keys[0]
-    assert isinstance(real, Held)
+    assert isinstance(real, HeldRecords)
     for invented, record in (("A" * 16, b"x"), ("B" * 16, real.record), ("C" * 16, None)):
         subject.plant(f"{named()}:k:{invented}", record)
     assert await one.sessions.erase(SCOPE) == (ids,)
@@ -225,11 +225,11 @@ async def test_what_anybody_publishes_only_makes_processes_ask_again(
 
 async def test_a_scope_that_nothing_is_known_of_is_told_and_revoked(subject: Subject) -> None:
     one = a_process(subject)
-    desk = Desk(one.sessions, lambda *_: None)
-    answer = await desk.answer(Call("revoke", SCOPE, int(WALL())))
+    desk = SessionOperations(one.sessions, lambda *_: None)
+    answer = await desk.answer(SessionCall("revoke", SCOPE, int(WALL())))
     assert answer.unknown is True
     assert answer.not_before == int(WALL())
-    assert (await desk.answer(Call("revoke", SCOPE, int(WALL())))).unknown is None
+    assert (await desk.answer(SessionCall("revoke", SCOPE, int(WALL())))).unknown is None
 
 
 @pytest.mark.parametrize("mode", ["durable", "ephemeral"])
@@ -238,13 +238,13 @@ async def test_a_scope_that_another_process_sealed_for_is_known(
 ) -> None:
     one, other = a_process(subject, mode), a_process(subject, mode)
     await a_token(other)
-    desk = Desk(one.sessions, lambda *_: None)
-    assert (await desk.answer(Call("rotate", OTHER))).unknown is True
-    assert (await desk.answer(Call("rotate", OTHER))).unknown is None
-    assert (await desk.answer(Call("revoke", SCOPE, 5))).unknown is None
+    desk = SessionOperations(one.sessions, lambda *_: None)
+    assert (await desk.answer(SessionCall("rotate", OTHER))).unknown is True
+    assert (await desk.answer(SessionCall("rotate", OTHER))).unknown is None
+    assert (await desk.answer(SessionCall("revoke", SCOPE, 5))).unknown is None
     if mode == "ephemeral":
-        assert (await desk.answer(Call("erase", SCOPE, 5))).unknown is None
-        assert (await desk.answer(Call("erase", Scope("x", "y"), 5))).unknown is True
+        assert (await desk.answer(SessionCall("erase", SCOPE, 5))).unknown is None
+        assert (await desk.answer(SessionCall("erase", Scope("x", "y"), 5))).unknown is True
 
 
 async def test_a_forged_session_makes_no_scope_known(subject: Subject) -> None:
@@ -257,5 +257,7 @@ async def test_a_store_that_is_down_makes_no_scope_unknown() -> None:
     world = a_world(store=BrokenStore(shared=True))
     with pytest.raises(KeyUnavailable):
         await world.sessions.known(SCOPE)
-    answer = await Desk(world.sessions, lambda *_: None).answer(Call("revoke", SCOPE, 5))
+    answer = await SessionOperations(world.sessions, lambda *_: None).answer(
+        SessionCall("revoke", SCOPE, 5)
+    )
     assert (answer.unknown, answer.store) == (None, False)

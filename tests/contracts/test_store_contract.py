@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from proxy.keys.stores import STORES, Changed, Found, Held, Offer
+from proxy.keys.stores import STORES, Changed, FoundRecords, HeldRecords, Offer
 
 from .conftest import SUBJECTS, Subject
 
@@ -19,7 +19,7 @@ def an_offer(record: bytes = b"one", *, name: str = "n", epoch: int = 1, key: st
     return Offer(name, record, epoch, ttl_ms=10_000, key_id=key, keep_ms=20_000 if key else 0)
 
 
-def the_record(held: Held | None) -> bytes | None:
+def the_record(held: HeldRecords | None) -> bytes | None:
     return None if held is None else held.record
 
 
@@ -157,7 +157,7 @@ async def test_a_revocation_comes_with_every_answer_and_does_not_end(subject: Su
     assert (await subject.store.get_or_create(an_offer())).revocation is None
     assert await subject.store.revoke("n", b"gone", 1) == b"gone"
     await subject.advance(1_000_000)
-    answers: list[Held | Found] = [
+    answers: list[HeldRecords | FoundRecords] = [
         await subject.store.get_or_create(an_offer()),
         await subject.store.get_or_create(an_offer()),
         await subject.store.replace(an_offer(epoch=2)),

@@ -8,7 +8,7 @@ from proxy.core.crypto.context import Context, Scope
 from proxy.core.crypto.secret import SessionKey
 from proxy.core.crypto.session_cipher import Session
 from proxy.core.crypto.token import Form, decode
-from proxy.core.edits.edits import AtHand
+from proxy.core.edits.edits import KeysInUse
 from proxy.core.edits.key_needs import Keys
 from proxy.core.errors import OpenFailed
 
@@ -28,7 +28,7 @@ def test_whichever_key_sealed_it_opens_and_is_told(form: Form, letter: bytes) ->
     first, *others = (a_session(one) for one in (b"a", b"b", b"c"))
     first.others = tuple(others)
     token = decode(a_session(letter).seal(b"hello", CONTEXT, form=form))
-    at_hand = AtHand(Keys({}, {(SCOPE, token.key_id): first}))
+    at_hand = KeysInUse(Keys({}, {(SCOPE, token.key_id): first}))
     session, plaintext, context = at_hand.open(token, CONTEXT, NOW)
     assert (plaintext, context) == (b"hello", CONTEXT)
     assert session is {b"a": first, b"b": others[0], b"c": others[1]}[letter]
@@ -40,7 +40,7 @@ def test_a_token_of_none_of_them_is_refused_once(form: Form) -> None:
     first = a_session(b"a")
     first.others = (a_session(b"b"),)
     token = decode(a_session(b"x").seal(b"hello", CONTEXT, form=form))
-    at_hand = AtHand(Keys({}, {(SCOPE, token.key_id): first}))
+    at_hand = KeysInUse(Keys({}, {(SCOPE, token.key_id): first}))
     with pytest.raises(OpenFailed):
         at_hand.open(token, CONTEXT, NOW)
     assert len(at_hand.unopened) == 1
@@ -51,6 +51,6 @@ def test_what_must_not_open_opens_under_no_other_key_either() -> None:
     first.others = (other,)
     token = decode(other.seal(b"hello", CONTEXT))
     wanted = SCOPE, token.key_id
-    at_hand = AtHand(Keys({}, {}, {wanted: first}, {wanted: "revoked-session"}))
+    at_hand = KeysInUse(Keys({}, {}, {wanted: first}, {wanted: "revoked-session"}))
     with pytest.raises(OpenFailed, match="revoked-session"):
         at_hand.open(token, CONTEXT, NOW)

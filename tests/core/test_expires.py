@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.core.apply import apply
-from proxy.core.compiled.block import Blueprint
+from proxy.core.compiled.block import CompiledBlock
 from proxy.core.compiled.rule_table import Rulebook
 from proxy.core.crypto import sealed_stream
 from proxy.core.crypto.context import KIND_STREAM, Context
@@ -158,7 +158,7 @@ def test_explain_counts_it_as_well() -> None:
 def test_the_short_form_has_no_place_for_it() -> None:
     item = replace(an_item("$.content", form="short"), expires=HOUR)
     with pytest.raises(InvalidExpression, match="short form"):
-        Blueprint(a_block(encrypt=[item]), NAMES, "request")
+        CompiledBlock(a_block(encrypt=[item]), NAMES, "request")
 
 
 def test_a_frame_begins_until_then_and_never_after() -> None:
@@ -179,9 +179,9 @@ def test_a_frame_begins_until_then_and_never_after() -> None:
 
 def test_a_frame_that_flows_ends_as_well() -> None:
     trip = Trip((sealing("body", expires=HOUR),), a_message("a", headers=TEXT))
-    blueprint = apply.flowing_request(trip.exchange, None, BODY_TOKEN_MAX)
-    assert blueprint is not None
-    plan = apply.plan_flowing_request(trip.exchange, blueprint, b"a", BODY_TOKEN_MAX)
+    compiled = apply.flowing_request(trip.exchange, None, BODY_TOKEN_MAX)
+    assert compiled is not None
+    plan = apply.plan_flowing_request(trip.exchange, compiled, b"a", BODY_TOKEN_MAX)
     applied = apply.apply(plan, keys_for(plan.needs), NOW)
     flow = applied.forwardable.flow
     assert flow is not None

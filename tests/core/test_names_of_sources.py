@@ -469,10 +469,10 @@ def test_a_handshake_is_looked_at_too() -> None:
 def test_what_flows_is_looked_at_before_it_goes_on() -> None:
     rule = sealing("query:room", select="body")
     exchange = an_exchange(rule, "/api/messages?room=a&room[]=b", "POST")
-    blueprint = apply.flowing_request(exchange, None, 1000)
-    assert blueprint is not None
+    compiled = apply.flowing_request(exchange, None, 1000)
+    assert compiled is not None
     with pytest.raises(SealyardError, match="name-variant"):
-        apply.plan_flowing_request(exchange, blueprint, b"x" * 100, 1000)
+        apply.plan_flowing_request(exchange, compiled, b"x" * 100, 1000)
 
 
 @pytest.mark.parametrize(("room", "expected"), [("victim", "opened"), ("mine", "name-differs")])
@@ -480,9 +480,9 @@ def test_parts_that_flow_are_compared_as_they_come(room: str, expected: str) -> 
     rule = opening("query:conversationId", select="part:content")
     exchange = an_exchange(rule, QUERY, "POST", PARTS)
     body = (a_part("conversationId", room) + a_part("content", TOKEN) + "--x--\r\n").encode()
-    blueprint = apply.flowing_request(exchange, None, 10)
-    assert blueprint is not None
-    plan = apply.plan_flowing_request(exchange, blueprint, body, 1000)
+    compiled = apply.flowing_request(exchange, None, 10)
+    assert compiled is not None
+    plan = apply.plan_flowing_request(exchange, compiled, body, 1000)
     assert plan.form is not None
     if expected == "opened":
         assert list(plan.form.feed(body))
@@ -524,14 +524,14 @@ def test_a_part_that_is_compared_is_held_until_it_is_there() -> None:
     rule = opening("query:conversationId", select="part:content")
     exchange = an_exchange(rule, QUERY, "POST", PARTS)
     body = (a_part("content", TOKEN) + a_part("conversationId", "mine") + "--x--\r\n").encode()
-    blueprint = apply.flowing_request(exchange, None, 10)
-    assert blueprint is not None
-    plan = apply.plan_flowing_request(exchange, blueprint, body[:50], 1000)
+    compiled = apply.flowing_request(exchange, None, 10)
+    assert compiled is not None
+    plan = apply.plan_flowing_request(exchange, compiled, body[:50], 1000)
     form = plan.form
     assert form is not None
-    assert blueprint.sources_elsewhere is not None
+    assert compiled.sources_elsewhere is not None
     parts = list(reader.parts(body, reader.read_boundary([PARTS[0][1]])))
-    assert [blueprint.sources_elsewhere.takes(one) for one in parts] == [False, True]
+    assert [compiled.sources_elsewhere.takes(one) for one in parts] == [False, True]
     pieces = [body[at : at + 10] for at in range(0, len(body), 10)]
     with pytest.raises(SealyardError, match="name-differs"):
         [list(form.feed(piece)) for piece in pieces]
@@ -541,9 +541,9 @@ def test_a_head_is_looked_at_once() -> None:
     rule = opening("query:conversationId")
     exchange = an_exchange(rule, QUERY, "POST")
     exchange.refuse_unclear()
-    assert len(exchange.head.told.cleared) == 1
+    assert len(exchange.head.facts.cleared) == 1
     Exchange(exchange.decision, exchange.head).refuse_unclear()
-    assert len(exchange.head.told.cleared) == 1
+    assert len(exchange.head.facts.cleared) == 1
 
 
 def test_names_kept_for_the_answer_are_looked_at() -> None:

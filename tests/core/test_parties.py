@@ -61,9 +61,9 @@ def answer_needs(rule: Rule, message: Message, body: bytes) -> Needs:
     exchange, head = Trip((rule,), message).exchange, a_response()
     if exchange.decision.reads_request:
         apply.plan_request(exchange, message.body)
-    blueprint = apply.choose_response(exchange, head)
-    assert blueprint is not None
-    return apply.plan_response(exchange, blueprint, head, body).needs
+    compiled = apply.choose_response(exchange, head)
+    assert compiled is not None
+    return apply.plan_response(exchange, compiled, head, body).needs
 
 
 def test_the_recipients_are_every_text_that_their_source_gives_each_once() -> None:

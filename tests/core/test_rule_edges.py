@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from proxy.core.compiled.block import Blueprint
+from proxy.core.compiled.block import CompiledBlock
 from proxy.core.compiled.rule_table import Rulebook
 from proxy.core.errors import AmbiguousRequest, InvalidExpression, RejectedByRule
 from proxy.core.expressions.routes import RouteTable, parse_pattern
@@ -113,24 +113,24 @@ def test_what_is_not_bound_chooses_nothing() -> None:
 
 def test_each_direction_knows_itself() -> None:
     rule = a_rule(request=BLOCK, response=a_block(decrypt=["$.content"]))
-    compiled = Rulebook((rule,), pass_unmatched=True).rules[0]
-    assert [one.direction for one in compiled.request] == ["request"]
-    assert [one.direction for one in compiled.response] == ["response"]
+    compiled_rule = Rulebook((rule,), pass_unmatched=True).rules[0]
+    assert [one.direction for one in compiled_rule.request] == ["request"]
+    assert [one.direction for one in compiled_rule.response] == ["response"]
 
 
 def test_every_selector_has_an_index_of_its_own() -> None:
     block = a_block(encrypt=["$.a", "$.b"], decrypt=["$.c", "$.d", "$.e"], absent=["$.f", "$.g"])
-    blueprint = Blueprint(block, Names(tenant=parse_source("$.t")), "request")
-    indexes = [one.index for one in (*blueprint.encrypt, *blueprint.decrypt)]
+    compiled = CompiledBlock(block, Names(tenant=parse_source("$.t")), "request")
+    indexes = [one.index for one in (*compiled.encrypt, *compiled.decrypt)]
     assert indexes == [0, 1, 2, 3, 4]
-    assert [index for index, _ in blueprint.absent] == [5, 6]
-    assert [index for index, _ in blueprint.source_index.values()] == [7]
+    assert [index for index, _ in compiled.absent] == [5, 6]
+    assert [index for index, _ in compiled.source_index.values()] == [7]
 
 
 def test_a_block_without_selectors_walks_nothing() -> None:
     block = a_block(encrypt=[an_item("body", field="body")])
     names = Names(tenant=parse_source("const:t"), conversation=parse_source("const:c"))
-    assert Blueprint(block, names, "request").selection is None
+    assert CompiledBlock(block, names, "request").selection is None
 
 
 @pytest.mark.parametrize(
@@ -148,8 +148,8 @@ def test_a_source_is_read_from_the_element_of_its_value(
     selector: str, source: str, shared: int
 ) -> None:
     names = Names(tenant=parse_source("const:t"), conversation=parse_source(source))
-    blueprint = Blueprint(a_block(encrypt=[selector]), names, "request")
-    assert list(blueprint.encrypt[0].shared.values()) == ([shared] if shared else [])
+    compiled = CompiledBlock(a_block(encrypt=[selector]), names, "request")
+    assert list(compiled.encrypt[0].shared.values()) == ([shared] if shared else [])
 
 
 @pytest.mark.parametrize(
@@ -159,13 +159,13 @@ def test_a_type_is_covered_by_its_kind(essence: str, *, fits: bool) -> None:
     block = a_block(encrypt=[an_item("body", field="body")], types=("text/*",))
     names = Names(tenant=parse_source("const:t"), conversation=parse_source("const:c"))
     media = parse_media_type(essence.encode())
-    assert Blueprint(block, names, "request").fits(media, None) is fits
+    assert CompiledBlock(block, names, "request").fits(media, None) is fits
 
 
 def test_a_whole_body_has_no_short_form() -> None:
     block = a_block(encrypt=[an_item("body", field="body", form="short")])
     with pytest.raises(InvalidExpression, match=r"^a whole body has no short form: its media"):
-        Blueprint(block, Names(), "request")
+        CompiledBlock(block, Names(), "request")
 
 
 @pytest.mark.parametrize(

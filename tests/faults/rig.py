@@ -37,13 +37,13 @@ from proxy.core.expressions.selectors import parse_selector
 from proxy.core.expressions.sources import parse_source
 from proxy.core.rules.model import Block, Item, Names, Part, Rule, Verdict
 from proxy.demo.screen import search
-from proxy.keys.sessions.key_events import Beginning, Witness
+from proxy.keys.sessions.key_events import Beginning, KeyEvents
 from proxy.keys.sessions.sessions import Sessions
-from proxy.traffic.bodies.buffered import PlainRequest
+from proxy.traffic.bodies.buffered import FastRequest
 from proxy.traffic.downstream.connection import ClientConnection
-from proxy.traffic.downstream.fast_connection import PlainConnection
+from proxy.traffic.downstream.fast_connection import FastConnection
 from proxy.traffic.downstream.listener import Answerer
-from proxy.traffic.exchange.fast_path import Station, Trip
+from proxy.traffic.exchange.fast_path import ExchangeOwner, FastExchange
 from proxy.traffic.http1.problem import Problem
 from proxy.traffic.interfaces import RawConnection
 from proxy.traffic.upstream.connection import UpstreamConnection
@@ -156,7 +156,7 @@ async def turn() -> None:
     await asyncio.sleep(0)
 
 
-class WaitingWitness(Witness):
+class WaitingWitness(KeyEvents):
     """A witness that others come before, as a disk makes it wait."""
 
     async def begins(self, one: Beginning) -> None:
@@ -241,13 +241,13 @@ class WaitingClientConnection(_Waits, ClientConnection):
     __slots__ = ()
 
 
-class WaitingPlainConnection(_Waits, PlainConnection):
+class WaitingPlainConnection(_Waits, FastConnection):
     __slots__ = ()
 
 
 _WAITING: dict[type, type] = {
     ClientConnection: WaitingClientConnection,
-    PlainConnection: WaitingPlainConnection,
+    FastConnection: WaitingPlainConnection,
 }
 
 
@@ -279,7 +279,7 @@ class FaultyAnswerer:
     def handle(self, request: Any) -> Awaitable[None]:  # noqa: ANN401 - any Request
         return driven(self.handler.handle(WaitingRequest(request)), self.fault)
 
-    def depart(self, request: PlainRequest, station: Station) -> Trip | None:
+    def depart(self, request: FastRequest, station: ExchangeOwner) -> FastExchange | None:
         return self.handler.depart(request, station) if self.express else None
 
     def reject(self, error: TrafficError) -> Problem:

@@ -14,17 +14,9 @@ from proxy.core.crypto.context import Context, Scope
 from proxy.core.edits.key_needs import Needs
 from proxy.keys.keyring.keyring import Keyring, RandomBytes, create
 from proxy.keys.keyring.roots import FileRoot, create_root_file
-from proxy.keys.sessions.key_events import Witness
+from proxy.keys.sessions.key_events import KeyEvents
 from proxy.keys.sessions.sessions import SessionMode, Sessions, SessionSettings
-from proxy.keys.stores import (
-    Changed,
-    Held,
-    MemoryStore,
-    Offer,
-    Store,
-    StoreFailed,
-    erased,
-)
+from proxy.keys.stores import Changed, HeldRecords, MemoryStore, Offer, Store, StoreFailed, erased
 
 NOW = 1_800_000_000
 SCOPE = Scope("clinic", "c1")
@@ -98,7 +90,7 @@ class SharedStore(MemoryStore):
         """Hear of every change."""
         self.listeners.append(changed)
 
-    async def replace(self, offer: Offer, *, seen: bytes | None = None) -> Held:
+    async def replace(self, offer: Offer, *, seen: bytes | None = None) -> HeldRecords:
         """Do as memory does, and tell."""
         held = await super().replace(offer, seen=seen)
         self._tell(offer.name)
@@ -221,7 +213,7 @@ def a_world(
     time: Time | None = None,
     mode: SessionMode = "durable",
     random: RandomBytes = some_bytes,
-    witness: Witness | None = None,
+    witness: KeyEvents | None = None,
 ) -> World:
     """Return sessions with a keyring, a memory store and a clock of their own."""
     time = time or Time()

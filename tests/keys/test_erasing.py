@@ -12,7 +12,11 @@ from proxy.core.crypto.context import Scope
 from proxy.core.edits.key_needs import Needs
 from proxy.core.errors import KeyringError, KeyUnavailable, NotErasable
 from proxy.keys.operations import erase_receipt
-from proxy.keys.operations.session_operations import Call, Desk, latest_not_before
+from proxy.keys.operations.session_operations import (
+    SessionCall,
+    SessionOperations,
+    latest_not_before,
+)
 from proxy.keys.stores import Store, open_store
 
 from .builders import CONTEXT, SCOPE, BrokenStore, SharedStore, Time, World, a_world, seal_need
@@ -34,12 +38,12 @@ async def store(
     await opened.close()
 
 
-def a_desk(world: World) -> Desk:
-    return Desk(world.sessions, lambda *_: None)
+def a_desk(world: World) -> SessionOperations:
+    return SessionOperations(world.sessions, lambda *_: None)
 
 
-def a_call(world: World, *, keep: bool = True) -> Call:
-    return Call("erase", SCOPE, latest_not_before(world.time()), keep)
+def a_call(world: World, *, keep: bool = True) -> SessionCall:
+    return SessionCall("erase", SCOPE, latest_not_before(world.time()), keep)
 
 
 async def sealed(world: World, scope: Scope = SCOPE) -> bytes:
@@ -154,7 +158,7 @@ async def test_what_the_keyring_did_not_take_stands_in_the_receipt() -> None:
 
     world = a_world(mode="ephemeral")
     await sealed(world)
-    answer = await Desk(world.sessions, refuse).answer(a_call(world))
+    answer = await SessionOperations(world.sessions, refuse).answer(a_call(world))
     found = erase_receipt.verified(answer.receipt.encode(), answer.key or {})
     assert found is not None
     assert (answer.problem, found["revoked"]["keyring"]) == ("read-only", False)

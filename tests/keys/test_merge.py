@@ -9,7 +9,7 @@ import pytest
 
 from proxy.core.crypto.context import Context, Scope
 from proxy.core.crypto.token import Form, decode
-from proxy.core.edits.edits import AtHand
+from proxy.core.edits.edits import KeysInUse
 from proxy.core.edits.key_needs import Needs
 from proxy.core.errors import KeyringError, OpenFailed
 from proxy.keys.keyring import jwk_set
@@ -49,7 +49,7 @@ async def opens(world: World, text: bytes) -> bytes | str:
     token = decode(text)
     keys = await world.sessions.resolve(Needs({}, frozenset({(SCOPE, token.key_id)})))
     try:
-        session, plaintext, _ = AtHand(keys).open(token, CONTEXT, world.time.now)
+        session, plaintext, _ = KeysInUse(keys).open(token, CONTEXT, world.time.now)
     except OpenFailed as failure:
         return failure.reason
     world.sessions.remember({session: 1})

@@ -16,7 +16,7 @@ from proxy.core.crypto.context import Context, Scope
 from proxy.core.crypto.joined_names import some_from_json
 from proxy.core.crypto.secret import Kek, NameKey, RecordKey, SessionKey
 from proxy.core.crypto.session_cipher import Session
-from proxy.core.edits.edits import AtHand
+from proxy.core.edits.edits import KeysInUse
 from proxy.core.edits.key_needs import Needs
 from proxy.core.errors import OpenFailed
 from proxy.keys.end_to_end import package_records
@@ -91,7 +91,7 @@ async def opened(
     sessions = some_sessions(said, joins=one.get("joins names", True))
     wanted = frozenset({(context.scope, sealed.key_id)})
     keys = await sessions.resolve(Needs({}, wanted, context.joined))
-    _, plaintext, written = AtHand(keys).open(sealed, context, said["now"])
+    _, plaintext, written = KeysInUse(keys).open(sealed, context, said["now"])
     return plaintext, written
 
 

@@ -17,10 +17,10 @@ from proxy.core.compiled.rule_table import Rulebook
 from proxy.core.edits.key_needs import Keys, Needs
 from proxy.keys.keyring.keyring import create
 from proxy.keys.sessions.sessions import Sessions
-from proxy.traffic.downstream.fast_connection import PlainConnection
-from proxy.traffic.exchange.fast_path import Trip
+from proxy.traffic.downstream.fast_connection import FastConnection
+from proxy.traffic.exchange.fast_path import FastExchange
 from proxy.traffic.exchange.steps import CLIENT_CLOSED
-from proxy.traffic.http1.fast_heads import PlainHead
+from proxy.traffic.http1.fast_heads import FastHead
 from tests.keys.builders import NOW, a_world
 from tests.smuggling.parsers import Disagreement, agreed
 from tests.traffic.ours import Ours, local, proxied
@@ -223,16 +223,16 @@ def no_head_is_known(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def departures(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Trip]]:
+def departures(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[FastExchange]]:
     """Collect the trips that end with an answer: what has really been sent as plain."""
-    made: list[Trip] = []
-    begin = PlainConnection._begin
+    made: list[FastExchange] = []
+    begin = FastConnection._begin
 
-    def beginning(self: PlainConnection, head: PlainHead, body: bytes) -> None:
+    def beginning(self: FastConnection, head: FastHead, body: bytes) -> None:
         begin(self, head, body)
         if self._trip is not None:
             made.append(self._trip)
 
     with monkeypatch.context() as patched:
-        patched.setattr(PlainConnection, "_begin", beginning)
+        patched.setattr(FastConnection, "_begin", beginning)
         yield made

@@ -6,7 +6,7 @@ import asyncio
 from dataclasses import replace
 
 from proxy.config.settings import RedisSettings
-from proxy.keys.stores import Found, Offer, open_store
+from proxy.keys.stores import FoundRecords, Offer, open_store
 
 RIGHTS = (
     "~sealyard:* &sealyard:* -@all +select +evalsha +eval +get +set +pttl +time"
@@ -30,6 +30,6 @@ async def all_done(settings: RedisSettings) -> list[str | None]:
         await asyncio.sleep(0.1)
     finally:
         await store.close()
-    assert isinstance(found, Found)
+    assert isinstance(found, FoundRecords)
     assert (found.revocation, found.keys[0] and found.keys[0].record) == (b"gone", b"two")
     return heard

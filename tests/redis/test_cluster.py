@@ -12,7 +12,7 @@ import pytest
 from redis.crc import key_slot
 
 from proxy.config.settings import RedisCluster, RedisSettings, SecretReference, TcpAddress
-from proxy.keys.stores import Held, Offer, Store, StoreFailed, open_store
+from proxy.keys.stores import HeldRecords, Offer, Store, StoreFailed, open_store
 from proxy.keys.stores.redis.check import examined
 from tests.servers import free_port
 
@@ -50,7 +50,7 @@ def named_at(clustered: Clustered, node: int) -> Offer:
     return replace(LONG, name=name)
 
 
-async def in_time(store: Store, offer: Offer) -> Held:
+async def in_time(store: Store, offer: Offer) -> HeldRecords:
     """Ask within a deadline."""
     async with asyncio.timeout(DEADLINE):
         return await store.get_or_create(offer)

@@ -16,7 +16,11 @@ from proxy.core.crypto.joined_names import Joined
 from proxy.core.errors import OpenFailed
 from proxy.keys.keyring.keyring import Keyring
 from proxy.keys.operations import values
-from proxy.keys.operations.session_operations import Call, Desk, latest_not_before
+from proxy.keys.operations.session_operations import (
+    SessionCall,
+    SessionOperations,
+    latest_not_before,
+)
 from proxy.keys.operations.values import ToOpen, ToSeal
 from proxy.keys.sessions.sessions import Sessions, SessionSettings
 from proxy.keys.sessions.settings import SessionMode
@@ -74,8 +78,8 @@ async def only_like_opens_like(make: Callable[..., Sessions], mode: SessionMode)
     assert await opens(late, LIST, new)
 
     await asyncio.sleep(max(since - time.time(), 0))  # no revocation is of a time to come
-    desk = Desk(after, lambda *_: None)
-    answer = await desk.answer(Call("revoke", LIST.scope, latest_not_before(time.time())))
+    desk = SessionOperations(after, lambda *_: None)
+    answer = await desk.answer(SessionCall("revoke", LIST.scope, latest_not_before(time.time())))
     assert answer.store
     another = make(keyring, mode)
     for held in (after, another):

@@ -22,9 +22,9 @@ from proxy.config.settings import (
 from proxy.core.crypto.token import KeyId
 from proxy.core.edits.key_needs import Needs
 from proxy.core.errors import KeyUnavailable
-from proxy.keys.operations.session_operations import Call, Desk
+from proxy.keys.operations.session_operations import SessionCall, SessionOperations
 from proxy.keys.sessions.sessions import SessionMode, SessionSettings
-from proxy.keys.stores import Found, Held, Offer, Store, StoreFailed, open_store
+from proxy.keys.stores import FoundRecords, HeldRecords, Offer, Store, StoreFailed, open_store
 from proxy.keys.stores.guarded import GuardedStore
 from proxy.keys.stores.redis import check, client
 from tests.keys.builders import NOW, SCOPE, Time, World, a_world, seal_need
@@ -147,14 +147,14 @@ def parser(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> s
 
 def is_whole(answer: object) -> bool:
     """Whether an answer of the store is of the types that it says it is of."""
-    if isinstance(answer, Held):
+    if isinstance(answer, HeldRecords):
         return (
             type(answer.record) is bytes
             and type(answer.remaining_ms) is int
             and answer.remaining_ms > 0
             and type(answer.revocation) in {bytes, type(None)}
         )
-    if isinstance(answer, Found):
+    if isinstance(answer, FoundRecords):
         return (
             type(answer.revocation) in {bytes, type(None)}
             and type(answer.current) in {bytes, type(None)}
@@ -275,7 +275,9 @@ async def test_no_message_fails_otherwise_than_by_a_missing_key(
                 assert await opened(world, KeyId(int(time.now).to_bytes(4) + bytes(8), "k1")), name
             if name == "clock alone":  # what Redis says of a revocation of a time to come
                 continue
-            answer = await Desk(world.sessions, lambda *_: None).answer(Call("revoke", SCOPE, 5))
+            answer = await SessionOperations(world.sessions, lambda *_: None).answer(
+                SessionCall("revoke", SCOPE, 5)
+            )
             assert answer.store is False, name
 
 

@@ -10,14 +10,14 @@ from proxy.telemetry.metrics import table
 from proxy.telemetry.metrics.message_counts import MOST_SERIES
 from proxy.telemetry.metrics.prometheus_text import exposed
 from proxy.telemetry.metrics.samples import Check, Facts, Samples
-from proxy.telemetry.reporter import Tally
+from proxy.telemetry.reporter import CountingReporter
 from tests.factories import Ear
 
 from .conftest import a_line
 
 
 def test_values_are_counted_by_direction_and_fate() -> None:
-    tally = Tally(Ear())
+    tally = CountingReporter(Ear())
     tally.message(a_line(counts={"sealed": 3, "response_sealed": 1, "opened": 2}))
     samples = tally.samples()
 
@@ -30,7 +30,7 @@ def test_values_are_counted_by_direction_and_fate() -> None:
 
 def test_refusals_and_upstream_errors_are_counted_by_code() -> None:
     ear = Ear()
-    tally = Tally(ear)
+    tally = CountingReporter(ear)
     for code, reason in (("upstream-failed", "connect"), ("open-failed", "tag")):
         tally.message(a_line(rule=None, refused=code, reason=reason, direction="response"))
     samples = tally.samples()
@@ -43,14 +43,14 @@ def test_refusals_and_upstream_errors_are_counted_by_code() -> None:
 
 
 def test_a_client_that_went_away_is_no_forwarded_message() -> None:
-    tally = Tally(Ear())
+    tally = CountingReporter(Ear())
     tally.message(a_line(status=499))
 
     assert tally.samples().value(table.MESSAGES, "api", "send", "aborted") == 1
 
 
 def test_series_are_bounded() -> None:
-    tally = Tally(Ear())
+    tally = CountingReporter(Ear())
     for number in range(MOST_SERIES + 10):
         tally.message(a_line(rule=f"r{number}"))
     rows = [labels for name, labels, _ in tally.samples() if name == table.MESSAGES.name]
@@ -60,7 +60,7 @@ def test_series_are_bounded() -> None:
 
 
 def test_prometheus_reads_what_is_exposed() -> None:
-    tally = Tally(Ear())
+    tally = CountingReporter(Ear())
     for milliseconds in (0.2, 0.5, 3.0, 100_000.0):
         tally.message(a_line(duration_ms=milliseconds))
     families = {
@@ -100,7 +100,7 @@ def test_facts_survive_the_way_to_another_process() -> None:
 
 
 def test_refusals_are_counted_by_the_reason_that_only_the_log_tells() -> None:
-    tally = Tally(Ear())
+    tally = CountingReporter(Ear())
     for reason in ("tag", "tag", "revoked-session"):
         tally.message(a_line(refused="open-failed", reason=reason))
     samples = tally.samples()
@@ -112,7 +112,7 @@ def test_refusals_are_counted_by_the_reason_that_only_the_log_tells() -> None:
 def test_lines_that_nobody_reads_are_counted() -> None:
     reading, writing = os.pipe()
     os.close(reading)
-    tally = Tally(Logs(DescriptorSink(writing)))
+    tally = CountingReporter(Logs(DescriptorSink(writing)))
     tally.message(a_line())
     os.close(writing)
 
@@ -120,7 +120,7 @@ def test_lines_that_nobody_reads_are_counted() -> None:
 
 
 def test_a_rule_tells_when_it_last_matched() -> None:
-    tally = Tally(Ear())
+    tally = CountingReporter(Ear())
     began = time.time()
     tally.message(a_line())
     tally.message(a_line(rule=None, refused="x", reason="y"))
@@ -154,7 +154,7 @@ def test_of_a_worker_that_is_gone_the_last_match_stays_and_its_sessions_do_not()
 
 
 async def test_lines_of_messages_go_to_the_tap_only_while_somebody_looks() -> None:
-    tally = Tally(Ear())
+    tally = CountingReporter(Ear())
     tally.message(a_line())
     tally.tap.look()
     tally.message(a_line())

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 import pytest
 
 from proxy.core.errors import InvalidBody
-from proxy.traffic.message_record import Record
+from proxy.traffic.message_record import MessageRecord
 from tests.factories import Ear
 from tests.faults.rig import WaitingKeys, a_rulebook
 from tests.traffic.ours import local, proxied
@@ -39,7 +39,7 @@ def only_cycles_left() -> Iterator[list[object]]:
 
 
 def test_a_record_tells_of_an_error_and_does_not_keep_it() -> None:
-    record, ear = Record("id-1", "api"), Ear()
+    record, ear = MessageRecord("id-1", "api"), Ear()
     error = InvalidBody("not-json")
     seen = weakref.ref(error)
     record.refused(error, 400)

@@ -17,7 +17,7 @@ from proxy.core.expressions.sources import parse_source
 from proxy.core.rules.model import Block, Item, Names, Rule
 from proxy.keys.keyring import poison
 from proxy.keys.keyring.poison import Looks
-from proxy.keys.sessions.key_events import Witness
+from proxy.keys.sessions.key_events import KeyEvents
 from tests.factories import Ear
 from tests.keys.builders import NOW, World, a_world
 from tests.keys.sessions.test_key_events import Scene
@@ -80,7 +80,7 @@ async def sent(way: str, token: bytes, *, world: World, rules: Rulebook) -> Resp
 
 def a_watched_world() -> tuple[World, Ear]:
     world, log = a_world(), Ear()
-    world.sessions._witness = Witness(log, None, world.keyring.record_key, clock=world.time)
+    world.sessions._witness = KeyEvents(log, None, world.keyring.record_key, clock=world.time)
     return world, log
 
 

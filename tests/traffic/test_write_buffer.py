@@ -6,8 +6,8 @@ import asyncio
 import socket
 from typing import Any
 
-from proxy.traffic.downstream.fast_connection import PlainConnection
-from proxy.traffic.message_record import Record
+from proxy.traffic.downstream.fast_connection import FastConnection
+from proxy.traffic.message_record import MessageRecord
 from proxy.traffic.write_buffer import Outbox, Sending
 
 from .ours import local, proxied
@@ -72,17 +72,17 @@ async def test_a_message_is_reported_behind_its_answer_and_each_once() -> None:
     outbox = Outbox(asyncio.get_running_loop())
     connection = Connection(outbox, Transport(sent, "one"))
 
-    def report(record: Record) -> None:
+    def report(record: MessageRecord) -> None:
         sent.append((record.request_id, b""))
 
     connection.write(b"a")
-    outbox.report_behind(report, Record("first", "in"))
-    outbox.report_behind(report, Record("second", "in"))
+    outbox.report_behind(report, MessageRecord("first", "in"))
+    outbox.report_behind(report, MessageRecord("second", "in"))
     assert sent == []
     await asyncio.sleep(0)
     await asyncio.sleep(0)
     assert sent == [("one", b"a"), ("first", b""), ("second", b"")]
-    outbox.report_behind(report, Record("third", "in"))  # nothing waits to be sent
+    outbox.report_behind(report, MessageRecord("third", "in"))  # nothing waits to be sent
     await asyncio.sleep(0)
     assert sent[3:] == [("third", b"")]
 
@@ -94,13 +94,13 @@ async def test_a_report_that_fails_keeps_no_other_from_being_told() -> None:
     told: list[str] = []
     outbox = Outbox(loop)
 
-    def report(record: Record) -> None:
+    def report(record: MessageRecord) -> None:
         if record.request_id == "bad":
             raise OSError
         told.append(record.request_id)
 
     for name in ("a", "bad", "b"):
-        outbox.report_behind(report, Record(name, "in"))
+        outbox.report_behind(report, MessageRecord(name, "in"))
     await asyncio.sleep(0)
     await asyncio.sleep(0)
     assert told == ["a", "b"]
@@ -110,7 +110,7 @@ async def test_a_report_that_fails_keeps_no_other_from_being_told() -> None:
 async def test_what_is_unreported_when_the_listener_closes_is_reported() -> None:
     told: list[str] = []
     outbox = Outbox(asyncio.get_running_loop())
-    outbox.report_behind(lambda one: told.append(one.request_id), Record("last", "in"))
+    outbox.report_behind(lambda one: told.append(one.request_id), MessageRecord("last", "in"))
     outbox.report()
     assert told == ["last"]
 
@@ -136,7 +136,7 @@ async def test_a_half_closed_client_that_lags_gets_the_answer_to_its_last_reques
             await loop.sock_connect(client, ("127.0.0.1", ours.port))
             await eventually(lambda: ours.listener.connections)
             (guest,) = ours.listener._guests._here
-            assert isinstance(guest, PlainConnection)
+            assert isinstance(guest, FastConnection)
             asked = 0
             while not guest._paused:
                 await loop.sock_sendall(client, request)

@@ -15,7 +15,7 @@ from ...core.explain.explanation import document, explain_response, explain_targ
 from ...core.http.message import Headers, ResponseHead
 from .. import problem, schemas, strict_reader
 from ..operation import Answered, Endpoint, Operation
-from ..service import Subject
+from ..service import AdminService
 from ..strict_reader import Malformed
 
 _TEXT: Final = {"type": "string"}
@@ -52,7 +52,7 @@ EXPLAIN: Final = Operation(
 class ExplainRoutes:
     """Explains messages by the rules in force."""
 
-    def __init__(self, subject: Subject) -> None:
+    def __init__(self, subject: AdminService) -> None:
         self._subject = subject
 
     def all(self) -> list[Endpoint]:

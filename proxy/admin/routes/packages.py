@@ -11,7 +11,7 @@ from ...core.errors import KeyUnavailable, OperatorError, ParticipantError
 from .. import problem, schemas, strict_reader
 from ..operation import Answered, Endpoint, Operation, Parameter
 from ..schemas import PATH
-from ..service import Subject
+from ..service import AdminService
 from .sessions import IN_QUERY, SCOPE_PARAMETERS, named_scope
 
 MEDIA_TYPE: Final = "application/jose+json"
@@ -52,7 +52,7 @@ PACKAGE: Final = Operation(
 class PackageRoutes:
     """Answers for one subject."""
 
-    def __init__(self, subject: Subject) -> None:
+    def __init__(self, subject: AdminService) -> None:
         self._subject = subject
 
     def all(self) -> list[Endpoint]:

@@ -20,7 +20,7 @@ from ...core.errors import (
     UnknownParticipantKey,
 )
 from ...keys.participants import public_key
-from ...keys.participants.operations import ParticipantAction, ParticipantAnswer, ParticipantCall
+from ...keys.participants.operations import ParticipantAction, ParticipantCall, ParticipantResult
 from ...keys.participants.participant import Participant, ParticipantKey
 from ...keys.participants.pins import Pins
 from ...keys.participants.public_key import Use
@@ -29,7 +29,7 @@ from .. import problem, strict_reader
 from .. import schemas as shapes
 from ..operation import Answered, Endpoint, Operation
 from ..schemas import GRACE_SECONDS, MAX_GRACE_SECONDS
-from ..service import Subject
+from ..service import AdminService
 from ..strict_reader import Malformed
 
 _AT: Final = "/v1/participants/{id}"
@@ -167,7 +167,7 @@ _PROBLEMS: Final = (
 class ParticipantRoutes:
     """Answers for one subject. `clock` returns seconds since 1970."""
 
-    def __init__(self, subject: Subject, clock: Callable[[], float]) -> None:
+    def __init__(self, subject: AdminService, clock: Callable[[], float]) -> None:
         self._subject = subject
         self._clock = clock
 
@@ -263,7 +263,7 @@ class ParticipantRoutes:
             return answer
         return _json(self._facts(answer.participant.find(answer.kid), answer.pins), status)
 
-    async def _do(self, call: ParticipantCall) -> ParticipantAnswer | web.Response:
+    async def _do(self, call: ParticipantCall) -> ParticipantResult | web.Response:
         try:
             return await self._subject.participants(call)
         except OperatorError as error:

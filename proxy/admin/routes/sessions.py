@@ -10,10 +10,10 @@ from aiohttp import web
 
 from ...core.crypto.context import Scope
 from ...core.errors import KeyUnavailable, NotErasable, OperatorError
-from ...keys.operations.session_operations import STILL_OPEN, Action, Call, latest_not_before
+from ...keys.operations.session_operations import STILL_OPEN, Action, SessionCall, latest_not_before
 from .. import problem, schemas, strict_reader
 from ..operation import Answered, Endpoint, Operation, Parameter
-from ..service import Subject
+from ..service import AdminService
 from ..strict_reader import Malformed
 
 _PARTS: Final = ("tenant", "conversation")
@@ -122,7 +122,7 @@ REVOKE: Final = Operation(
 class SessionRoutes:
     """Answers for one subject. `clock` returns seconds since 1970."""
 
-    def __init__(self, subject: Subject, clock: Callable[[], float]) -> None:
+    def __init__(self, subject: AdminService, clock: Callable[[], float]) -> None:
         self._subject = subject
         self._clock = clock
 
@@ -160,12 +160,12 @@ class SessionRoutes:
         body = json.dumps(answer.to_json()).encode()
         return web.Response(body=body, content_type="application/json")
 
-    def _call(self, action: Action, said: Mapping[str, Any]) -> Call:
+    def _call(self, action: Action, said: Mapping[str, Any]) -> SessionCall:
         scope = named_scope(said)
         if action != "revoke":
-            return Call(action, scope)
+            return SessionCall(action, scope)
         not_before = strict_reader.whole(said, "not_before", nullable=True)
-        return Call(action, scope, not_before or latest_not_before(self._clock()))
+        return SessionCall(action, scope, not_before or latest_not_before(self._clock()))
 
 
 def named_scope(said: Mapping[str, Any]) -> Scope:
@@ -212,7 +212,7 @@ ERASE: Final = Operation(
 class EraseRoutes:
     """Answers for one subject. `clock` returns seconds since 1970."""
 
-    def __init__(self, subject: Subject, clock: Callable[[], float]) -> None:
+    def __init__(self, subject: AdminService, clock: Callable[[], float]) -> None:
         self._subject = subject
         self._clock = clock
 
@@ -222,7 +222,7 @@ class EraseRoutes:
 
     async def _erase(self, request: web.Request) -> web.Response:
         scope = named_scope(strict_reader.query(request, IN_QUERY))
-        call = Call("erase", scope, latest_not_before(self._clock()))
+        call = SessionCall("erase", scope, latest_not_before(self._clock()))
         try:
             answer = await self._subject.operate(call)
         except NotErasable:

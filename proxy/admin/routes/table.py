@@ -20,7 +20,7 @@ from .. import problem, schemas
 from ..openapi import document
 from ..operation import Answered, Endpoint, Operation, Parameter
 from ..redacted_settings import masked
-from ..service import Subject
+from ..service import AdminService
 from .explain import ExplainRoutes
 from .packages import PackageRoutes
 from .page import page
@@ -120,7 +120,7 @@ OPENAPI: Final = Operation(
 class Routes:
     """Answers for one subject. A family of operations is one file and one line in `admin`."""
 
-    def __init__(self, subject: Subject, *, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, subject: AdminService, *, clock: Callable[[], float] = time.time) -> None:
         self._subject = subject
         self._sessions = SessionRoutes(subject, clock)
         self._erasing = EraseRoutes(subject, clock)
@@ -194,7 +194,7 @@ class Routes:
 @cache
 def api() -> dict[str, Any]:
     """Return the OpenAPI document of all that can be served; nothing of it needs a subject."""
-    always = [one.operation for one in Routes(cast("Subject", None)).admin()]
+    always = [one.operation for one in Routes(cast("AdminService", None)).admin()]
     # Whether these are served says the configuration.
     some = [TAP, *(one.operation for one in page())]
     told = [replace(one, errors=(*one.errors, problem.NOT_FOUND)) for one in some]

@@ -12,7 +12,7 @@ from aiohttp import web
 
 from .. import problem
 from ..operation import Answered, Endpoint, Operation, Parameter
-from ..service import Subject
+from ..service import AdminService
 
 LINE_TYPE = "application/x-ndjson"
 
@@ -72,7 +72,7 @@ TAP: Final = Operation(
 class TapRoutes:
     """Streams to those who look on. `seconds` is the time between two looks."""
 
-    def __init__(self, subject: Subject, *, seconds: float = _LOOK_SECONDS) -> None:
+    def __init__(self, subject: AdminService, *, seconds: float = _LOOK_SECONDS) -> None:
         self._subject = subject
         self._seconds = seconds
         self._streams = 0

@@ -12,10 +12,10 @@ from ...core.crypto.context import Context, Scope
 from ...core.crypto.token import Form
 from ...core.errors import KeyUnavailable, MessageError, OpenFailed, OperatorError, SealyardError
 from ...core.formats import json as json_format
-from ...keys.operations.values import Bound, Value, ValueCall
+from ...keys.operations.values import ValueBinding, ValueCall, ValueResult
 from .. import problem, schemas, strict_reader
 from ..operation import Answered, Endpoint, Operation
-from ..service import Subject
+from ..service import AdminService
 from ..strict_reader import Malformed
 
 MOST_VALUES: Final = 100
@@ -74,7 +74,7 @@ OPEN: Final = Operation(
 class ValueRoutes:
     """Answers for one subject."""
 
-    def __init__(self, subject: Subject) -> None:
+    def __init__(self, subject: AdminService) -> None:
         self._subject = subject
 
     def all(self) -> list[Endpoint]:
@@ -92,7 +92,7 @@ class ValueRoutes:
     async def _open(self, request: web.Request) -> web.Response:
         said = await strict_reader.body(request, ("tokens",), most_bytes=MOST_BYTES)
         asked = tuple(
-            Bound(Value(strict_reader.needed(one, "token")), _context(one))
+            ValueBinding(ValueResult(strict_reader.needed(one, "token")), _context(one))
             for one in _each(said, "tokens", _TO_OPEN)
         )
         done = await self._done(ValueCall("open", asked, strict_reader.request_id(request)))
@@ -100,7 +100,7 @@ class ValueRoutes:
             return done
         return _json({"values": [{"value": one.text, "json": one.json_value} for one in done]})
 
-    async def _done(self, call: ValueCall) -> list[Value] | web.Response:
+    async def _done(self, call: ValueCall) -> list[ValueResult] | web.Response:
         try:
             return await self._subject.values(call)
         except OpenFailed:
@@ -133,7 +133,7 @@ def _context(one: Mapping[str, Any]) -> Context:
     return Context(Scope(tenant, conversation), field, message, purpose)
 
 
-def _to_seal(one: Mapping[str, Any]) -> Bound:
+def _to_seal(one: Mapping[str, Any]) -> ValueBinding:
     text, json_value = strict_reader.needed(one, "value"), strict_reader.switch(one, "json")
     if json_value:
         try:
@@ -141,7 +141,7 @@ def _to_seal(one: Mapping[str, Any]) -> Bound:
         except SealyardError:
             raise Malformed("A `value` is not a JSON text.") from None
     form = cast("Form", strict_reader.choice(one, "form", _FORMS, "jwe"))
-    return Bound(Value(text, json_value), _context(one), form)
+    return ValueBinding(ValueResult(text, json_value), _context(one), form)
 
 
 def _json(told: Mapping[str, object]) -> web.Response:

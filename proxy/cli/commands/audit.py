@@ -23,7 +23,7 @@ from ...keys import private_file
 from ...keys.audit import head as heads
 from ...keys.audit import verify as reading
 from ...keys.audit.head import Head
-from ...keys.audit.verify import Verdict
+from ...keys.audit.verify import AuditVerdict
 from ...keys.audit.verify import verify as verified
 from ...keys.keyring import poison
 from ...keys.keyring.file import open_keyring
@@ -34,7 +34,7 @@ from ...keys.sessions import joined_scopes
 from ...keys.stores.records import record_name
 from ..support import base
 from ..support import base as times
-from ..support.keyring_options import FILE, Place, context_options, keyring_options
+from ..support.keyring_options import FILE, KeyringPlace, context_options, keyring_options
 
 _KEY_BYTES: Final = 256
 _DAY_SECONDS: Final = 86_400
@@ -63,7 +63,7 @@ def audit() -> None:
 @base.as_json
 @keyring_options
 def verify(
-    place: Place,
+    place: KeyringPlace,
     *,
     files: tuple[Path, ...],
     anchor: str | None,
@@ -100,7 +100,7 @@ def verify(
 @base.as_json
 @keyring_options
 def show(  # noqa: PLR0913 - each is one option
-    place: Place,
+    place: KeyringPlace,
     *,
     files: tuple[Path, ...],
     event: str | None,
@@ -139,7 +139,7 @@ def show(  # noqa: PLR0913 - each is one option
 @audit.command()
 @base.as_json
 @keyring_options
-def head(place: Place, *, as_json: bool) -> None:
+def head(place: KeyringPlace, *, as_json: bool) -> None:
     """Tell the last line of the log, to be kept where nobody who writes the log can write.
 
     \b
@@ -161,7 +161,7 @@ def head(place: Place, *, as_json: bool) -> None:
 @audit.command("key")
 @click.argument("file", type=FILE)
 @keyring_options
-def export_key(place: Place, file: Path) -> None:
+def export_key(place: KeyringPlace, file: Path) -> None:
     """Write the key of the log to FILE, for whoever is to check it without the keyring.
 
     \b
@@ -196,7 +196,7 @@ def export_key(place: Place, file: Path) -> None:
 @base.as_json
 @keyring_options
 def plant(  # noqa: PLR0913 - each is one option
-    place: Place,
+    place: KeyringPlace,
     *,
     form: Form,
     ephemeral: bool,
@@ -231,7 +231,7 @@ def plant(  # noqa: PLR0913 - each is one option
 
 @audit.command("receipt-key")
 @keyring_options
-def receipt_key(place: Place) -> None:
+def receipt_key(place: KeyringPlace) -> None:
     """Print the public JWK that verifies the erase receipts of this keyring.
 
     \b
@@ -248,7 +248,7 @@ def receipt_key(place: Place) -> None:
 @base.as_json
 @keyring_options
 def verify_receipt(  # noqa: PLR0913 - each is one option
-    place: Place,
+    place: KeyringPlace,
     *,
     file: Path,
     key_file: Path | None,
@@ -286,7 +286,7 @@ def _read(file: Path) -> bytes:
         return opened.read(_RECEIPT_BYTES)
 
 
-def _key(place: Place, file: Path | None) -> AuditKey:
+def _key(place: KeyringPlace, file: Path | None) -> AuditKey:
     if file is None:
         return audit_key(open_keyring(place.path, place.root).record_key)
     try:
@@ -295,7 +295,7 @@ def _key(place: Place, file: Path | None) -> AuditKey:
         raise UnfitEnvironment(f"{file}: not a key that `audit key` wrote") from None
 
 
-def _as_json(verdict: Verdict) -> dict[str, Any]:
+def _as_json(verdict: AuditVerdict) -> dict[str, Any]:
     return {
         "intact": not verdict.broken,
         "lines": verdict.lines,
@@ -307,7 +307,7 @@ def _as_json(verdict: Verdict) -> dict[str, Any]:
     }
 
 
-def _told(verdict: Verdict) -> list[str]:
+def _told(verdict: AuditVerdict) -> list[str]:
     rows = [f"note: {one}" for one in verdict.notes]
     rows += [f"BROKEN: {one}" for one in verdict.problems]
     if verdict.broken > len(verdict.problems):

@@ -26,7 +26,7 @@ from ..support.keyring_changes import (
     tell,
     update,
 )
-from ..support.keyring_options import FILE, Place, keyring_options
+from ..support.keyring_options import FILE, KeyringPlace, keyring_options
 from . import keys_backup, keys_token
 from . import keys_token as keys_usage
 
@@ -48,7 +48,7 @@ def keys() -> None:
 @keys.command()
 @click.option("--id", "name", default="", help=_ID_HELP)
 @keyring_options
-def init(place: Place, name: str) -> None:
+def init(place: KeyringPlace, name: str) -> None:
     """Make a keyring with one KEK, and the root key if --root-file names none yet.
 
     \b
@@ -67,7 +67,7 @@ def init(place: Place, name: str) -> None:
 @keys.command("list")
 @base.as_json
 @keyring_options
-def list_keks(place: Place, *, as_json: bool) -> None:
+def list_keks(place: KeyringPlace, *, as_json: bool) -> None:
     """List the KEKs: id, number, state and time of creation, and tell which keyring it is.
 
     \b
@@ -101,7 +101,7 @@ def list_keks(place: Place, *, as_json: bool) -> None:
 @keys.command()
 @click.option("--id", "name", default="", help=_ID_HELP)
 @keyring_options
-def add(place: Place, name: str) -> None:
+def add(place: KeyringPlace, name: str) -> None:
     """Add a KEK that opens and does not seal yet; promote it when every process has it.
 
     \b
@@ -119,7 +119,7 @@ def add(place: Place, name: str) -> None:
 @click.argument("kek_id")
 @click.option("--anyway", is_flag=True, help="Do not wait until every process has the KEK.")
 @keyring_options
-def promote(place: Place, kek_id: str, *, anyway: bool) -> None:
+def promote(place: KeyringPlace, kek_id: str, *, anyway: bool) -> None:
     """Make a KEK the primary; the old primary goes on opening.
 
     \b
@@ -139,7 +139,7 @@ def promote(place: Place, kek_id: str, *, anyway: bool) -> None:
 @click.argument("kek_id")
 @yes_option
 @keyring_options
-def disable(place: Place, kek_id: str, *, yes: bool) -> None:
+def disable(place: KeyringPlace, kek_id: str, *, yes: bool) -> None:
     """Disable a KEK: what it sealed does not open any more, until it is enabled again.
 
     \b
@@ -157,7 +157,7 @@ def disable(place: Place, kek_id: str, *, yes: bool) -> None:
 @keys.command()
 @click.argument("kek_id")
 @keyring_options
-def enable(place: Place, kek_id: str) -> None:
+def enable(place: KeyringPlace, kek_id: str) -> None:
     """Enable a disabled KEK: what it sealed opens again. It seals nothing unless it is promoted.
 
     \b
@@ -173,7 +173,7 @@ def enable(place: Place, kek_id: str) -> None:
 @click.option("--receipt", "file", type=FILE, help="Write the receipt to this file.")
 @yes_option
 @keyring_options
-def destroy(place: Place, kek_id: str, file: Path | None, *, yes: bool) -> None:
+def destroy(place: KeyringPlace, kek_id: str, file: Path | None, *, yes: bool) -> None:
     """Take a disabled KEK out of the keyring, and print a signed receipt.
 
     \b
@@ -215,7 +215,7 @@ def destroy(place: Place, kek_id: str, file: Path | None, *, yes: bool) -> None:
 )
 @base.as_json
 @keyring_options
-def upgrade(place: Place, since: str | None, *, as_json: bool) -> None:
+def upgrade(place: KeyringPlace, since: str | None, *, as_json: bool) -> None:
     """Write the keyring in the form of this version, once no older one has to read it.
 
     \b
@@ -244,7 +244,7 @@ def upgrade(place: Place, since: str | None, *, as_json: bool) -> None:
         base.say(f"give the file to every process before {utc(keyring.joined_since or now)}")
 
 
-def _depending(place: Place, kek_id: str, how_long: str) -> Iterator[str]:
+def _depending(place: KeyringPlace, kek_id: str, how_long: str) -> Iterator[str]:
     """Yield what a KEK is, and what becomes of what it sealed."""
     keyring = keyring_file.open_keyring(place.path, place.root)
     entry = asked(partial(keyring.entry, kek_id))

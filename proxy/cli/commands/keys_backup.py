@@ -14,7 +14,7 @@ from ...keys.keyring.keyring import Keyring
 from ..support import base
 from ..support.base import ask, yes_option
 from ..support.keyring_changes import ROLL_OUT_SECONDS, prepare_new, tell, update, view_of
-from ..support.keyring_options import FILE, Place, keyring_options, passphrase_root
+from ..support.keyring_options import FILE, KeyringPlace, keyring_options, passphrase_root
 
 backup_options: Final = (
     click.option(
@@ -33,7 +33,10 @@ backup_options: Final = (
 @backup_options[1]
 @keyring_options
 def export(
-    place: Place, backup: Path, backup_passphrase_env: str, backup_passphrase_file: Path | None
+    place: KeyringPlace,
+    backup: Path,
+    backup_passphrase_env: str,
+    backup_passphrase_file: Path | None,
 ) -> None:
     """Write the keyring to BACKUP, encrypted under a passphrase of its own.
 
@@ -57,7 +60,7 @@ def export(
 @yes_option
 @keyring_options
 def import_backup(  # noqa: PLR0913 - each is one option
-    place: Place,
+    place: KeyringPlace,
     backup: Path,
     backup_passphrase_env: str,
     backup_passphrase_file: Path | None,
@@ -97,7 +100,7 @@ def import_backup(  # noqa: PLR0913 - each is one option
     base.say(f"restored {place.path}; check it: sealyard keys verify TOKEN")
 
 
-def _held(place: Place, backup: Path, restored: Keyring, *, merge: bool) -> Iterator[str]:
+def _held(place: KeyringPlace, backup: Path, restored: Keyring, *, merge: bool) -> Iterator[str]:
     """Yield what a backup holds, and what becomes of the keyring by it."""
     yield (
         f"{backup}: keyring {restored.id}, generation {restored.generation},"

@@ -29,7 +29,13 @@ from ...keys.stores.records import RecordRefused
 from ..support import base
 from ..support import base as times
 from ..support.keyring_changes import facts
-from ..support.keyring_options import FILE, Place, context_options, keyring_options, named_option
+from ..support.keyring_options import (
+    FILE,
+    KeyringPlace,
+    context_options,
+    keyring_options,
+    named_option,
+)
 from ..support.store_access import at_store
 
 _OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
@@ -85,7 +91,7 @@ _MAX_TOKEN_BYTES: Final = 16 << 20
 @base.as_json
 @keyring_options
 def verify(  # noqa: PLR0913 - one parameter for each part of a context
-    place: Place,
+    place: KeyringPlace,
     *,
     stored: str | None,
     tenant: Name | None,
@@ -124,7 +130,7 @@ def verify(  # noqa: PLR0913 - one parameter for each part of a context
 @output_option
 @keyring_options
 def derive(
-    place: Place,
+    place: KeyringPlace,
     stored: str,
     tenant: Name | None,
     conversation: Name | None,
@@ -166,7 +172,7 @@ _NO_STORE = (
 @click.command()
 @base.as_json
 @keyring_options
-def usage(place: Place, *, as_json: bool) -> None:
+def usage(place: KeyringPlace, *, as_json: bool) -> None:
     """Tell how often each KEK was used and when last, over all processes of the shared store.
 
     \b
@@ -197,7 +203,7 @@ def usage(place: Place, *, as_json: bool) -> None:
         )
 
 
-async def _read(place: Place, keys: KeySettings) -> tuple[Keyring, Uses]:
+async def _read(place: KeyringPlace, keys: KeySettings) -> tuple[Keyring, Uses]:
     async with at_store(place, keys) as at:
         keyring = at.sessions.keyring
         try:

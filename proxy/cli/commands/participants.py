@@ -16,7 +16,7 @@ from ...keys.private_file import write
 from ..support import base
 from ..support import base as times
 from ..support.base import ask, yes_option
-from ..support.keyring_options import FILE, Place, keyring_options
+from ..support.keyring_options import FILE, KeyringPlace, keyring_options
 from ..support.store_access import (
     accept,
     change,
@@ -110,7 +110,7 @@ def participants() -> None:
 @base.as_json
 @keyring_options
 def add(
-    place: Place,
+    place: KeyringPlace,
     /,
     participant: str,
     *,
@@ -146,7 +146,7 @@ def add(
 @base.as_json
 @keyring_options
 def rotate(
-    place: Place,
+    place: KeyringPlace,
     /,
     participant: str,
     grace: int,
@@ -194,7 +194,7 @@ def rotate(
 @_opener_options
 @keyring_options
 def add_prekey(  # noqa: PLR0913 - each is one option
-    place: Place,
+    place: KeyringPlace,
     participant: str,
     *,
     device: str,
@@ -231,7 +231,7 @@ def add_prekey(  # noqa: PLR0913 - each is one option
 @click.option("--reason", required=True, help="Why: one line, kept with the key.")
 @yes_option
 @keyring_options
-def revoke(place: Place, participant: str, kid: str, reason: str, *, yes: bool) -> None:
+def revoke(place: KeyringPlace, participant: str, kid: str, reason: str, *, yes: bool) -> None:
     """Let the key KID neither seal nor open any more, for good.
 
     \b
@@ -255,7 +255,7 @@ def revoke(place: Place, participant: str, kid: str, reason: str, *, yes: bool) 
 @click.argument("kid")
 @click.option("--at", metavar="TIME", help="When, such as 2027-11-24T00:00:00Z; default: now.")
 @keyring_options
-def expire(place: Place, participant: str, kid: str, at: str | None) -> None:
+def expire(place: KeyringPlace, participant: str, kid: str, at: str | None) -> None:
     """Let the key KID end at a time, or now. An end that is set is never put off.
 
     \b
@@ -273,7 +273,7 @@ def expire(place: Place, participant: str, kid: str, at: str | None) -> None:
 @click.argument("participant")
 @click.argument("kid")
 @keyring_options
-def accept_key(place: Place, participant: str, kid: str) -> None:
+def accept_key(place: KeyringPlace, participant: str, kid: str) -> None:
     """Accept the key KID: senders and readers go on to believe that it is theirs.
 
     \b
@@ -291,7 +291,7 @@ def accept_key(place: Place, participant: str, kid: str) -> None:
 @click.argument("participant")
 @base.as_json
 @keyring_options
-def list_keys(place: Place, participant: str, *, as_json: bool) -> None:
+def list_keys(place: KeyringPlace, participant: str, *, as_json: bool) -> None:
     """List all keys that PARTICIPANT has and had.
 
     \b
@@ -312,7 +312,7 @@ def list_keys(place: Place, participant: str, *, as_json: bool) -> None:
 @participants.command()
 @click.argument("participant")
 @keyring_options
-def jwks(place: Place, participant: str) -> None:
+def jwks(place: KeyringPlace, participant: str) -> None:
     """Print the active public keys of PARTICIPANT as a JWK Set.
 
     \b
@@ -327,7 +327,7 @@ def jwks(place: Place, participant: str) -> None:
 @click.argument("kid")
 @click.argument("file", type=FILE)
 @keyring_options
-def private(place: Place, participant: str, kid: str, file: Path) -> None:
+def private(place: KeyringPlace, participant: str, kid: str, file: Path) -> None:
     """Write the private key KID to FILE as it is stored: an encrypted JWK.
 
     \b
@@ -344,7 +344,7 @@ def private(place: Place, participant: str, kid: str, file: Path) -> None:
 @click.argument("participant")
 @_use
 @keyring_options
-def has_valid_keys(place: Place, participant: str, use: Use) -> None:
+def has_valid_keys(place: KeyringPlace, participant: str, use: Use) -> None:
     """End with 0 where PARTICIPANT has an active key, with 1 otherwise.
 
     \b

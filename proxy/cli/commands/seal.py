@@ -22,7 +22,7 @@ from ...keys.operations import values
 from ...keys.sessions.sessions import Sessions, SessionSettings
 from ...keys.stores import MemoryStore
 from ..support import base
-from ..support.keyring_options import Place, context_options, keyring_options, named_option
+from ..support.keyring_options import KeyringPlace, context_options, keyring_options, named_option
 
 _MAX_VALUE: Final = 16 << 20
 
@@ -43,7 +43,7 @@ def _bound_parts(command: Callable[..., None]) -> Callable[..., None]:
 @click.option("--json-value", is_flag=True, help="VALUE is a JSON text and comes back as one.")
 @keyring_options
 def encrypt(  # noqa: PLR0913 - each is one option
-    place: Place,
+    place: KeyringPlace,
     *,
     value: str,
     form: Form,
@@ -79,7 +79,7 @@ def encrypt(  # noqa: PLR0913 - each is one option
 @_bound_parts
 @keyring_options
 def decrypt(  # noqa: PLR0913 - each is one option
-    place: Place,
+    place: KeyringPlace,
     *,
     sealed: str,
     tenant: Name | None,

@@ -18,14 +18,14 @@ from ...core.crypto.context import Scope
 from ...core.crypto.joined_names import Name, to_json
 from ...core.errors import KeyUnavailable, NotErasable
 from ...keys.end_to_end.package_records import StoredPackage
-from ...keys.end_to_end.package_store import PackageShelf
+from ...keys.end_to_end.package_store import PackageStore
 from ...keys.operations.session_operations import (
     STILL_OPEN,
     UNKNOWN,
-    Answer,
-    Call,
-    Desk,
-    Keeper,
+    KeyringRevocations,
+    SessionCall,
+    SessionOperations,
+    SessionResult,
     latest_not_before,
 )
 from ...keys.sessions.sessions import Sessions
@@ -33,7 +33,7 @@ from ..support import base
 from ..support import base as times
 from ..support.admin_client import AdminListener, ca_option, token_file_option
 from ..support.base import ask, yes_option
-from ..support.keyring_options import FILE, Place, context_options, keyring_options
+from ..support.keyring_options import FILE, KeyringPlace, context_options, keyring_options
 from ..support.store_access import AtStore, at_store
 
 
@@ -119,7 +119,9 @@ sessions.add_command(show)
 @context_options
 @base.as_json
 @keyring_options
-def rotate(place: Place, tenant: Name | None, conversation: Name | None, *, as_json: bool) -> None:
+def rotate(
+    place: KeyringPlace, tenant: Name | None, conversation: Name | None, *, as_json: bool
+) -> None:
     """Begin a new session in the shared store; what the old one sealed still opens.
 
     \b
@@ -153,7 +155,7 @@ def rotate(place: Place, tenant: Name | None, conversation: Name | None, *, as_j
 @base.as_json
 @keyring_options
 def revoke(  # noqa: PLR0913 - each is one option
-    place: Place,
+    place: KeyringPlace,
     tenant: Name | None,
     conversation: Name | None,
     not_before: str | None,
@@ -181,7 +183,7 @@ def revoke(  # noqa: PLR0913 - each is one option
             f"{_shown(scope)}: sessions that began before {times.utc(before)} neither seal nor open"
             " any more, in all processes, for good"
         )
-    answer, reason = asyncio.run(_revoke(place, keys, Call("revoke", scope, before)))
+    answer, reason = asyncio.run(_revoke(place, keys, SessionCall("revoke", scope, before)))
     _warn_unknown(answer)
     if as_json:
         base.print_json(answer.to_json())
@@ -198,7 +200,11 @@ def revoke(  # noqa: PLR0913 - each is one option
 @click.option("--sid", help="Of this session alone, as `kid` of a token names it.")
 @keyring_options
 def packages(
-    place: Place, tenant: Name | None, conversation: Name | None, recipient: str, sid: str | None
+    place: KeyringPlace,
+    tenant: Name | None,
+    conversation: Name | None,
+    recipient: str,
+    sid: str | None,
 ) -> None:
     """Print the key packages of a conversation that are for one participant, the newest first.
 
@@ -217,10 +223,10 @@ def packages(
 
 
 async def _packages(
-    place: Place, keys: KeySettings, scope: Scope, recipient: str
+    place: KeyringPlace, keys: KeySettings, scope: Scope, recipient: str
 ) -> tuple[StoredPackage, ...]:
     async with at_store(place, keys) as at:
-        shelf = PackageShelf(at.sessions, clock=time.time, notice=at.notices.append)
+        shelf = PackageStore(at.sessions, clock=time.time, notice=at.notices.append)
         try:
             return await shelf.packages(scope, recipient)
         except KeyUnavailable:
@@ -234,7 +240,7 @@ async def _packages(
 @base.as_json
 @keyring_options
 def erase(  # noqa: PLR0913 - each is one option
-    place: Place,
+    place: KeyringPlace,
     tenant: Name | None,
     conversation: Name | None,
     file: Path | None,
@@ -268,7 +274,7 @@ def erase(  # noqa: PLR0913 - each is one option
             " sealed opens never again"
         )
     before = latest_not_before(time.time())
-    answer = asyncio.run(_erase(place, keys, Call("erase", scope, before)))
+    answer = asyncio.run(_erase(place, keys, SessionCall("erase", scope, before)))
     _warn_unknown(answer)
     if file is not None:
         file.write_text(answer.receipt + "\n")
@@ -289,7 +295,7 @@ def _shown(scope: Scope) -> str:
     return ", ".join(f"{part} {to_json(name)}" for part, name in named.items() if name is not None)
 
 
-async def _erase(place: Place, keys: KeySettings, call: Call) -> Answer:
+async def _erase(place: KeyringPlace, keys: KeySettings, call: SessionCall) -> SessionResult:
     async with at_store(place, keys) as at:
         name = at.sessions.view(call.scope).name
         await _require_erasable(at, call.scope)
@@ -301,22 +307,24 @@ async def _erase(place: Place, keys: KeySettings, call: Call) -> Answer:
 
 
 async def _require_erasable(at: AtStore, scope: Scope) -> None:
-    shelf = PackageShelf(at.sessions, clock=time.time, notice=at.notices.append)
+    shelf = PackageStore(at.sessions, clock=time.time, notice=at.notices.append)
     if not at.sessions.ephemeral and not await shelf.listed(scope):
         raise base.Failure(NotErasable.title, base.NEGATIVE)
 
 
-async def _rotate(place: Place, keys: KeySettings, scope: Scope) -> Answer:
+async def _rotate(place: KeyringPlace, keys: KeySettings, scope: Scope) -> SessionResult:
     async with at_store(place, keys) as at:
         name = at.sessions.view(scope).name
         place.write_down(at.sessions.keyring, "sessions.rotate", scope=name)
-        answer = await _desk(place, at.sessions).answer(Call("rotate", scope))
+        answer = await _desk(place, at.sessions).answer(SessionCall("rotate", scope))
         if not answer.agreed:
             raise base.Failure(f"the store did not take it: {at.reason}", base.NEGATIVE)
         return answer
 
 
-async def _revoke(place: Place, keys: KeySettings, call: Call) -> tuple[Answer, str]:
+async def _revoke(
+    place: KeyringPlace, keys: KeySettings, call: SessionCall
+) -> tuple[SessionResult, str]:
     async with at_store(place, keys) as at:
         name = at.sessions.view(call.scope).name
         keyring, before = at.sessions.keyring, call.not_before
@@ -324,11 +332,13 @@ async def _revoke(place: Place, keys: KeySettings, call: Call) -> tuple[Answer, 
         return await _desk(place, at.sessions).answer(call), at.reason
 
 
-def _desk(place: Place, held: Sessions) -> Desk:
-    return Desk(held, Keeper(place.path, place.root, place.audit).revoke)
+def _desk(place: KeyringPlace, held: Sessions) -> SessionOperations:
+    return SessionOperations(held, KeyringRevocations(place.path, place.root, place.audit).revoke)
 
 
-def _told(answer: Answer, place: Place, keys: KeySettings, reason: str) -> Iterator[str]:
+def _told(
+    answer: SessionResult, place: KeyringPlace, keys: KeySettings, reason: str
+) -> Iterator[str]:
     before, kind = times.utc(answer.not_before), keys.store.partition(":")[0]
     yield f"{answer.scope}: what began before {before} is refused"
     yield f"keyring  {place.path}" if answer.durable else f"keyring  NOT WRITTEN: {answer.problem}"
@@ -345,7 +355,7 @@ def _told(answer: Answer, place: Place, keys: KeySettings, reason: str) -> Itera
         yield f"open     {text}"
 
 
-def _warn_unknown(answer: Answer) -> None:
+def _warn_unknown(answer: SessionResult) -> None:
     if answer.unknown:
         base.say(f"warning: {UNKNOWN}")
 

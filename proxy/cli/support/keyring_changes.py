@@ -22,7 +22,7 @@ from ...keys.stores import StoreFailed, open_store
 from ...process.fitness import Finding
 from . import base
 from .base import configuration_if_any, utc
-from .keyring_options import Place
+from .keyring_options import KeyringPlace
 
 ROLL_OUT_SECONDS: Final = 600
 """So long every process has to get a changed keyring before joined names turn."""
@@ -31,7 +31,7 @@ _Asked = TypeVar("_Asked")
 
 
 def update(
-    place: Place, event: str, change: Callable[[Keyring], Keyring], **values: str
+    place: KeyringPlace, event: str, change: Callable[[Keyring], Keyring], **values: str
 ) -> Keyring:
     """Change the keyring's file by `change` and return what stands there then."""
 
@@ -61,7 +61,7 @@ def asked(make: Callable[[], _Asked]) -> _Asked:
         raise base.Failure(error.reason, base.NEGATIVE) from None
 
 
-def prepare_new(place: Place) -> None:
+def prepare_new(place: KeyringPlace) -> None:
     """Refuse an existing keyring before anything is made, then see that there is a root key."""
     if place.path.exists():
         raise KeyringError(f"{place.path}: exists already and is not overwritten")
@@ -80,7 +80,7 @@ def facts(keyring: Keyring) -> dict[str, Any]:
     }
 
 
-def view_of(place: Place, keyring: Keyring) -> FleetView | None:
+def view_of(place: KeyringPlace, keyring: Keyring) -> FleetView | None:
     """Return what the configured store tells of the fleet; None where none is shared or answers.
 
     One that does not answer is told of: the command goes on, and its operator has to know.
@@ -95,7 +95,7 @@ def view_of(place: Place, keyring: Keyring) -> FleetView | None:
         return None
 
 
-def require_everywhere(place: Place, kek_id: str) -> None:
+def require_everywhere(place: KeyringPlace, kek_id: str) -> None:
     """End with 1 unless every process that is alive has the KEK."""
     keyring = open_keyring(place.path, place.root)
     view = view_of(place, keyring)

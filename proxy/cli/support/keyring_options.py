@@ -33,7 +33,7 @@ DEFAULT_VARIABLE: Final = "SEALYARD_PASSPHRASE"
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class KeyringPlace:
     """Where the keyring is, what opens it, and where key operations are written down."""
 
     path: Path
@@ -93,7 +93,7 @@ class _Options:
 
 
 def keyring_options(
-    command: Callable[Concatenate[Place, _P], None],
+    command: Callable[Concatenate[KeyringPlace, _P], None],
 ) -> Callable[..., None]:
     """Give a command the options that say where the keyring is, and hand it the Place.
 
@@ -129,7 +129,7 @@ def keyring_options(
             warn = _warn
         named = audit_file or (configured.file if configured is not None else beside(path))
         audit = AuditLog(named, time.time, warn=warn)
-        command(Place(path, root, audit, config), *args, **kwargs)
+        command(KeyringPlace(path, root, audit, config), *args, **kwargs)
 
     return with_place
 

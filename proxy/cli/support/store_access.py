@@ -27,7 +27,7 @@ from ...keys.sessions.sessions import Sessions, SessionSettings
 from ...keys.stores import open_store
 from . import base
 from . import base as times
-from .keyring_options import Place
+from .keyring_options import KeyringPlace
 
 _PATIENCE_SECONDS: Final = 2.0
 """A command may wait longer than a message."""
@@ -47,7 +47,7 @@ class AtStore:
 
 
 @asynccontextmanager
-async def at_store(place: Place, keys: KeySettings) -> AsyncIterator[AtStore]:
+async def at_store(place: KeyringPlace, keys: KeySettings) -> AsyncIterator[AtStore]:
     """Return sessions with the place's keyring; the store is closed in the end.
 
     Raises KeyringError or UnfitEnvironment where the keyring or the store's files cannot be used.
@@ -76,7 +76,7 @@ _JWK_BYTES: Final = 8192
 
 
 def new_key(  # noqa: PLR0913 - each is one option
-    place: Place,
+    place: KeyringPlace,
     *,
     device: str,
     use: Use,
@@ -103,7 +103,7 @@ def new_key(  # noqa: PLR0913 - each is one option
     return ParticipantKey(public, device, int(time.time()), private=sealed, expires=ends)
 
 
-def opener_of(place: Place, under: str, env: str, file: Path | None) -> Opener:
+def opener_of(place: KeyringPlace, under: str, env: str, file: Path | None) -> Opener:
     """Return what private keys are encrypted under: the keyring's, or a passphrase."""
     if under == "keyring":
         keyring = keyring_file.open_keyring(place.path, place.root)
@@ -113,7 +113,7 @@ def opener_of(place: Place, under: str, env: str, file: Path | None) -> Opener:
 
 
 def new_prekey(  # noqa: PLR0913 - each is one option
-    place: Place, participant: str, *, device: str, ttl: int, grace: int, opener: Opener
+    place: KeyringPlace, participant: str, *, device: str, ttl: int, grace: int, opener: Opener
 ) -> ParticipantKey:
     """Return a new prekey, signed by the participant's active signing key.
 
@@ -139,12 +139,12 @@ def new_prekey(  # noqa: PLR0913 - each is one option
     )
 
 
-def find(place: Place, participant: str) -> Participant:
+def find(place: KeyringPlace, participant: str) -> Participant:
     """Return the participant; raise ParticipantError where the store cannot tell."""
     return look(place, participant)[0]
 
 
-def look(place: Place, participant: str) -> tuple[Participant, Pins]:
+def look(place: KeyringPlace, participant: str) -> tuple[Participant, Pins]:
     """Return the participant and which keys are accepted; raise as `find` does."""
 
     async def work() -> tuple[Participant, Pins]:
@@ -155,7 +155,7 @@ def look(place: Place, participant: str) -> tuple[Participant, Pins]:
     return asyncio.run(work())
 
 
-def accept(place: Place, participant: str, kid: str) -> None:
+def accept(place: KeyringPlace, participant: str, kid: str) -> None:
     """Accept a key of the participant; it is written to the audit log first.
 
     Raises ParticipantError, with nothing changed and nothing written, for what cannot be.
@@ -172,7 +172,7 @@ def accept(place: Place, participant: str, kid: str) -> None:
     asyncio.run(work())
 
 
-def change(place: Place, event: str, participant: str, kid: str, how: Change) -> Participant:
+def change(place: KeyringPlace, event: str, participant: str, kid: str, how: Change) -> Participant:
     """Make a change and return the participant; it is written to the audit log before it stands.
 
     Raises ParticipantError, with nothing changed and nothing written, for what cannot be.
@@ -187,7 +187,7 @@ def change(place: Place, event: str, participant: str, kid: str, how: Change) ->
     return asyncio.run(work())
 
 
-def hand_out(place: Place, participant: str, kid: str) -> str:
+def hand_out(place: KeyringPlace, participant: str, kid: str) -> str:
     """Return the encrypted private key, once it stands in the audit log that it was handed out."""
 
     async def work() -> str:
@@ -201,12 +201,12 @@ def hand_out(place: Place, participant: str, kid: str) -> str:
     return asyncio.run(work())
 
 
-def _write(place: Place, held: Participants, event: str, participant: str, kid: str) -> None:
+def _write(place: KeyringPlace, held: Participants, event: str, participant: str, kid: str) -> None:
     name = held.name(participant)
     place.write_down(held.keyring, event, participant=name, kid=kid)
 
 
-def _book(place: Place, held: Participants) -> PinBook:
+def _book(place: KeyringPlace, held: Participants) -> PinBook:
     return PinBook(held.store, held.keyring, place.keys().pins.listed)
 
 
@@ -236,7 +236,7 @@ def _taken(file: Path, use: Use) -> public_key.PublicKey:
 
 
 @asynccontextmanager
-async def _participants(place: Place) -> AsyncIterator[Participants]:
+async def _participants(place: KeyringPlace) -> AsyncIterator[Participants]:
     keys = place.keys()
     if keys.store == "memory":
         raise base.Failure(_NO_STORE, base.NEGATIVE)

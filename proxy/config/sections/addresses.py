@@ -20,7 +20,7 @@ from ..settings import (
     SecretReference,
     TcpAddress,
     UnixAddress,
-    Upstream,
+    UpstreamSettings,
 )
 from ..yaml.nodes import Mapping, Place, Problems, Scalar, show
 from ..yaml.scalars import text
@@ -71,16 +71,16 @@ class Files:
             return None
         return _tcp(match, int(match["port"]), place, problems)
 
-    def upstream(self, place: Place, problems: Problems) -> Upstream | None:
+    def upstream(self, place: Place, problems: Problems) -> UpstreamSettings | None:
         """Return where to forward to."""
         written = _address_text(place, "an upstream", "`http://127.0.0.1:3000`", problems)
         if written is None:
             return None
         if written == "original-port":
-            return Upstream(OriginalPort())
+            return UpstreamSettings(OriginalPort())
         if written.startswith("unix:"):
             socket = self._unix(written, place, problems)
-            return None if socket is None else Upstream(socket)
+            return None if socket is None else UpstreamSettings(socket)
         match = _UPSTREAM.fullmatch(written)
         if match is None:
             _upstream_problem(written, place, problems)
@@ -90,7 +90,9 @@ class Files:
             problems.add(place, "port 0 cannot be connected to")
             return None
         address = _tcp(match, port, place, problems)
-        return None if address is None else Upstream(address, tls=match["scheme"] == "https")
+        return (
+            None if address is None else UpstreamSettings(address, tls=match["scheme"] == "https")
+        )
 
     def secret(self, place: Place, problems: Problems) -> SecretReference | None:
         """Return where a secret stands. A secret that is written out is a mistake."""

@@ -13,7 +13,14 @@ from ..rules.resolve import ResolvedRule, Surroundings, resolve
 from ..rules.syntax import CommonSyntax, RuleSyntax
 from ..schema.file_keys import LISTENER
 from ..schema.mapping_reader import Fields
-from ..settings import Address, ListenerSettings, OriginalPort, TcpAddress, UnixAddress, Upstream
+from ..settings import (
+    Address,
+    ListenerSettings,
+    OriginalPort,
+    TcpAddress,
+    UnixAddress,
+    UpstreamSettings,
+)
 from ..yaml.nodes import Place, Problems, Sequence, show
 from ..yaml.scalars import choice, expected, switch, text
 from .addresses import Files
@@ -99,7 +106,7 @@ def listener(
     towards = upstream_tls(fields.get("upstream_tls"), files, problems, plain=plain)
     waits = timeouts(fields.get("timeouts"), problems)
     proxies = networks(fields.get("trusted_proxies"), problems)
-    if isinstance(listen, UnixAddress) and upstream == Upstream(OriginalPort()):
+    if isinstance(listen, UnixAddress) and upstream == UpstreamSettings(OriginalPort()):
         problems.add(
             fields.get("upstream") or place,
             "`original-port` needs a listener with a port, since connections are redirected to one",

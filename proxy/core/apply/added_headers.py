@@ -16,7 +16,7 @@ _NOSNIFF = (b"X-Content-Type-Options", b"nosniff")
 
 def request_marks(head: RequestHead, counts: Mapping[Outcome, int]) -> Headers:
     """Return what a request gains: nobody behind Sealyard may recode what it sealed."""
-    if "sealed" in counts and not forbids_recoding(head.told):
+    if "sealed" in counts and not forbids_recoding(head.facts):
         return (_NO_TRANSFORM,)
     return ()
 
@@ -34,12 +34,12 @@ def response_marks(
     it is told that the message is `private`.
     """
     marks: Headers = vary(head, varies) if varies else ()
-    if opaque and b"x-content-type-options" not in head.told:
+    if opaque and b"x-content-type-options" not in head.facts:
         marks = (_NOSNIFF, *marks)
     if "opened" in counts:
-        said = for_its_client(head.told, as_it_is="sealed" in counts)
+        said = for_its_client(head.facts, as_it_is="sealed" in counts)
         marks = ((b"Cache-Control", said), *marks)
-    elif "sealed" in counts and not forbids_recoding(head.told):
+    elif "sealed" in counts and not forbids_recoding(head.facts):
         marks = (_NO_TRANSFORM, *marks)
     if "plain" in counts:
         marks = ((b"Sealyard-Plain", b"%d" % counts["plain"]), *marks)
@@ -54,8 +54,8 @@ def bodiless_marks(head: ResponseHead, varies: tuple[bytes, ...], *, opens: bool
     Caches take its headers for those of the body that they hold, or may come to hold.
     """
     marks = vary(head, varies)
-    if opens and b"cache-control" in head.told:
-        marks = ((b"Cache-Control", for_its_client(head.told, as_it_is=False)), *marks)
+    if opens and b"cache-control" in head.facts:
+        marks = ((b"Cache-Control", for_its_client(head.facts, as_it_is=False)), *marks)
     return marks
 
 
@@ -63,6 +63,6 @@ def vary(head: ResponseHead, names: tuple[bytes, ...]) -> Headers:
     """Return the Vary that is missing: `names` are request headers that the response depends on."""
     if not names:
         return ()
-    said = head.told.words(b"vary")
+    said = head.facts.words(b"vary")
     missing = [name for name in names if name.lower() not in said]
     return ((b"Vary", b", ".join(missing)),) if missing and b"*" not in said else ()

@@ -10,15 +10,15 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 
-from ..compiled.block import JOSE, Blueprint
+from ..compiled.block import JOSE, CompiledBlock
 from ..crypto.session_cipher import Session
 from ..crypto.token import Token
 from ..edits.edit_types import PieceEdit
-from ..edits.edits import AtHand, Change, OpenEdit, Outcome, SealEdit
+from ..edits.edits import Change, KeysInUse, OpenEdit, Outcome, SealEdit
 from ..edits.head_values import HeadEdit, with_changes
 from ..edits.key_needs import Keys
 from ..edits.splice import splice
-from ..edits.stream_edits import Begun, CheckedFlow, FrameEdit
+from ..edits.stream_edits import CheckedFlow, FrameEdit, OpenedStream
 from ..errors import OpenFailed, Unopened
 from ..expressions.selectors import Whole
 from ..formats.kinds import Kind
@@ -114,8 +114,8 @@ def pass_handshake(exchange: Exchange) -> Forwardable:
     """
     refuse_rejected(exchange)
     exchange.refuse_unclear()
-    compiled = exchange.decision.compiled
-    for one in compiled.request if compiled is not None else ():
+    compiled_rule = exchange.decision.compiled_rule
+    for one in compiled_rule.request if compiled_rule is not None else ():
         refuse_present(exchange.head, one, b"")
     return mint(exchange.head, ruled=exchange.decision.may_read_response)
 
@@ -129,7 +129,7 @@ def pass_response(
     HTTP's own rules (HEAD, 204, 304). It must not fit a block. Raises RejectedByRule where the rule
     rejects all responses.
     """
-    if exchange.decision.compiled is None:
+    if exchange.decision.compiled_rule is None:
         return mint(head)  # no rule is there that could reject or read it
     refuse_rejected(exchange)
     choose = choose_bodiless if bodiless else choose_response
@@ -146,7 +146,7 @@ def pass_response(
 
 def begin_stream(
     exchange: Exchange,
-    blueprint: Blueprint,
+    compiled: CompiledBlock,
     head: RequestHead | ResponseHead,
     kind: Kind,
     limit: int,
@@ -155,11 +155,11 @@ def begin_stream(
 
     What becomes of its values is not known yet: it is marked as if all were sealed or opened.
     """
-    flow = RecordFlow(cutter(kind, limit), partial(plan_records, exchange, blueprint, head))
-    counts = _foreseen(alternatives(exchange, blueprint, head))
+    flow = RecordFlow(cutter(kind, limit), partial(plan_records, exchange, compiled, head))
+    counts = _foreseen(alternatives(exchange, compiled, head))
     if isinstance(head, RequestHead):
         exchange.refuse_unclear()
-        refuse_elsewhere(exchange, blueprint, head, b"")
+        refuse_elsewhere(exchange, compiled, head, b"")
         marks = request_marks(head, counts)
     else:
         marks = response_marks(head, counts, exchange.decision.varies, opaque=False)
@@ -173,7 +173,7 @@ def begin_stream(
     )
 
 
-def _foreseen(takers: Iterable[Blueprint]) -> dict[Outcome, int]:
+def _foreseen(takers: Iterable[CompiledBlock]) -> dict[Outcome, int]:
     """Return what a message is marked by of whose values nothing is known yet."""
     blocks = [one.block for one in takers]
     counts: dict[Outcome, int] = {}
@@ -191,11 +191,11 @@ def apply(plan: Plan, keys: Keys, now: float) -> Applied:
     """
     if plan.single:
         return _apply_single(plan, keys, now)
-    at_hand = AtHand(keys)
+    at_hand = KeysInUse(keys)
     done = _Done()
     if plan.edits:
-        assert plan.blueprint is not None  # noqa: S101 - only a blueprint makes edits
-        done.carry_out(plan.edits, at_hand, plan.blueprint.block, now)
+        assert plan.compiled is not None  # noqa: S101 - only a compiled block makes edits
+        done.carry_out(plan.edits, at_hand, plan.compiled.block, now)
     begun = None if plan.framing is None else _begun(plan, plan.framing, at_hand, now, done)
     if done.failed is not None:
         done.failed.unopened = tuple(at_hand.unopened)
@@ -212,10 +212,10 @@ def apply(plan: Plan, keys: Keys, now: float) -> Applied:
 
 def _apply_single(plan: Plan, keys: Keys, now: float) -> Applied:
     """Do as `apply` does for any plan, in the few steps that a single edit takes."""
-    assert plan.blueprint is not None  # noqa: S101 - only a blueprint makes edits
-    at_hand = AtHand(keys)
+    assert plan.compiled is not None  # noqa: S101 - only a compiled block makes edits
+    at_hand = KeysInUse(keys)
     try:
-        change = plan.edits[0].carry_out(at_hand, plan.blueprint.block, now)
+        change = plan.edits[0].carry_out(at_hand, plan.compiled.block, now)
     except OpenFailed as error:
         error.unopened = tuple(at_hand.unopened)
         raise
@@ -255,7 +255,7 @@ class _Done:
         self.failed: OpenFailed | None = None
 
     def carry_out(
-        self, edits: tuple[PieceEdit, ...], keys: AtHand, block: Block, now: float
+        self, edits: tuple[PieceEdit, ...], keys: KeysInUse, block: Block, now: float
     ) -> None:
         """Carry out every edit, also those behind one that fails."""
         counts, proven = self.counts, self.proven
@@ -304,8 +304,8 @@ def _whole(plan: Plan, head: Head, done: _Done) -> Forwardable:
 def _spliced(plan: Plan, changes: list[Change]) -> bytes:
     """Return the changed body; raise MessageError where it would not be read as it was meant."""
     body = splice(plan.body, changes)
-    if plan.blueprint is not None and plan.blueprint.reads_parts and _has_parts(plan):
-        refuse_new_delimiters(plan.head.told, plan.body, body)
+    if plan.compiled is not None and plan.compiled.reads_parts and _has_parts(plan):
+        refuse_new_delimiters(plan.head.facts, plan.body, body)
     if type(plan.head) is SocketHead and not plan.head.binary:
         try:
             body.decode()
@@ -314,11 +314,13 @@ def _spliced(plan: Plan, changes: list[Change]) -> bytes:
     return body
 
 
-def _begun(plan: Plan, framing: FrameEdit, keys: AtHand, now: float, done: _Done) -> Begun | None:
+def _begun(
+    plan: Plan, framing: FrameEdit, keys: KeysInUse, now: float, done: _Done
+) -> OpenedStream | None:
     """Begin to change the body as one, or note why that failed."""
-    assert plan.blueprint is not None  # noqa: S101 - only a blueprint makes edits
+    assert plan.compiled is not None  # noqa: S101 - only a compiled block makes edits
     try:
-        begun = framing.begin(keys, plan.blueprint.block, now, plan.body)
+        begun = framing.begin(keys, plan.compiled.block, now, plan.body)
     except OpenFailed as error:
         done.failed = done.failed or error
         return None
@@ -329,8 +331,8 @@ def _begun(plan: Plan, framing: FrameEdit, keys: AtHand, now: float, done: _Done
 
 def _in_parts(plan: Plan, head: Head) -> Forwardable:
     """Return a form whose parts change while they pass."""
-    assert plan.blueprint is not None  # noqa: S101 - a form passes by a block
-    counts = _foreseen((plan.blueprint,))
+    assert plan.compiled is not None  # noqa: S101 - a form passes by a block
+    counts = _foreseen((plan.compiled,))
     return mint(
         head,
         changed=True,
@@ -341,7 +343,7 @@ def _in_parts(plan: Plan, head: Head) -> Forwardable:
     )
 
 
-def _framed(plan: Plan, begun: Begun, head: Head, counts: dict[Outcome, int]) -> Forwardable:
+def _framed(plan: Plan, begun: OpenedStream, head: Head, counts: dict[Outcome, int]) -> Forwardable:
     """Return a message whose body becomes a frame or comes out of one, now or while it passes."""
     counts[begun.outcome] = counts.get(begun.outcome, 0) + 1
     body, flow = None if plan.flows else plan.body, begun.flow
@@ -363,13 +365,13 @@ def _framed(plan: Plan, begun: Begun, head: Head, counts: dict[Outcome, int]) ->
 
 
 def _has_parts(plan: Plan) -> bool:
-    assert plan.blueprint is not None  # noqa: S101 - only a blueprint makes edits
-    return plan.blueprint.kind(media_type(plan.head.told)) == "multipart"
+    assert plan.compiled is not None  # noqa: S101 - only a compiled block makes edits
+    return plan.compiled.kind(media_type(plan.head.facts)) == "multipart"
 
 
 def _new_media_type(plan: Plan) -> str | None:
     """Return the new Content-Type: JOSE once sealed whole, the old one once opened whole."""
-    if plan.blueprint is None or not plan.blueprint.takes_whole:
+    if plan.compiled is None or not plan.compiled.takes_whole:
         return None
     for edit in plan.edits:
         if isinstance(edit, SealEdit) and edit.item.selector is Whole.BODY:
@@ -385,6 +387,6 @@ def _marks(plan: Plan, counts: Mapping[Outcome, int]) -> Headers:
         return request_marks(head, counts)
     if type(head) is not ResponseHead:
         return ()
-    whole = plan.blueprint.whole_encrypt if plan.blueprint is not None else None
+    whole = plan.compiled.whole_encrypt if plan.compiled is not None else None
     opaque = whole is not None and whole.selector is Whole.BODY and bool(plan.body)
     return response_marks(head, counts, plan.varies, opaque=opaque)

@@ -16,7 +16,7 @@ from ..expressions.sources import (
     json_sources,
     name_sources,
 )
-from ..formats.escaping import EXACT, IN_HTML, Escape, Place
+from ..formats.escaping import EXACT, IN_HTML, Escape, TextPlace
 from ..formats.json import Selection
 from ..formats.kinds import RECORDS, Kind, kind_of
 from ..formats.multipart.selection import PartSelection
@@ -36,7 +36,7 @@ from ..rules.model import (
     reads_events,
 )
 from .batches import around
-from .fast_json import Ordinary, is_simple
+from .fast_json import FastJson, is_simple
 from .other_places import SourcesElsewhere, elsewhere
 
 JOSE: Final = "application/jose"
@@ -46,7 +46,7 @@ _ANY_STATUS: Final = ((100, 599),)
 _SUCCESS: Final = ((200, 299),)
 
 
-class Blueprint:
+class CompiledBlock:
     """One block of one direction of one rule, compiled.
 
     `sources` gives for each part where it is read; `from_message` holds the parts whose JSON
@@ -283,7 +283,7 @@ class Blueprint:
             return None
         return PartSelection(chosen, len(selectors), self._checked_for_spelling())
 
-    def _ordinary(self) -> Ordinary | None:
+    def _ordinary(self) -> FastJson | None:
         """Return what finds the values of ordinary messages, where the block does nothing else."""
         block, selection, placed = self.block, self.selection, (*self.encrypt, *self.decrypt)
         plain = None if selection is None else selection.plain
@@ -298,7 +298,7 @@ class Blueprint:
             return None
         if not all(map(is_simple, (*self.sources.values(), *self.keeps))):
             return None
-        return Ordinary(
+        return FastJson(
             plain,
             self.encrypt,
             self.decrypt,
@@ -393,7 +393,7 @@ class Blueprint:
         return frozenset(checked)
 
 
-def _writing(block: Block, direction: Direction) -> tuple[Escape, Place]:
+def _writing(block: Block, direction: Direction) -> tuple[Escape, TextPlace]:
     """Return how a block writes what it opens into texts, and what is all of a value."""
     if direction == "request":
         return "none", EXACT

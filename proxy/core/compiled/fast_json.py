@@ -19,7 +19,7 @@ from ..edits.key_needs import Needs
 from ..errors import OpenFailed
 from ..expressions.sources import JsonSource, NameSource, Source
 from ..formats.json.lexer import after_space, value_end
-from ..formats.json.probe import Probe, Seen
+from ..formats.json.probe import NameSearch, Seen
 from ..rules.model import Item, NamedPart, Placed
 
 Facts = dict[JsonSource, Name | None]
@@ -69,7 +69,7 @@ class _Bound:
         return Needs(dict(Counter(one.scope for *_, one in self.seals)), frozenset(opens))
 
 
-class Ordinary:
+class FastJson:
     """The items of one block whose values stand at plain paths, bound by names of the message."""
 
     __slots__ = (
@@ -86,7 +86,7 @@ class Ordinary:
 
     def __init__(  # noqa: PLR0913 - what a block tells of itself, each by name
         self,
-        probe: Probe,
+        probe: NameSearch,
         encrypt: Sequence[Placed],
         decrypt: Sequence[Placed],
         *,

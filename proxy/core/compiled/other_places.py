@@ -63,7 +63,7 @@ class Elsewhere:
 
     def refuse_in_head(self, head: RequestHead) -> None:
         """Raise ForbiddenValue where a name stands in the query or in a cookie as well."""
-        told = head.told
+        told = head.facts
         query, lines = head.query, told.get(COOKIE)
         if (not query and lines is None) or self in told.cleared:
             return
@@ -211,7 +211,7 @@ class SourcesElsewhere:
         Raises AmbiguousRequest where they cannot be the same.
         """
         head = names.head
-        told = head.told
+        told = head.facts
         if not self._sources or (not head.query and COOKIE not in told) or self in told.cleared:
             return
         fields = [*fields_of_query(head.query or ""), *cookies(head)]

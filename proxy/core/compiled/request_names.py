@@ -189,7 +189,7 @@ class NamesOfHead:
 
         Raises MissingValue for one that is empty.
         """
-        told = names.head.told
+        told = names.head.facts
         if self in told.cleared:
             return
         for name in self._captures:

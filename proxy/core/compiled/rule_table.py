@@ -13,10 +13,10 @@ from ..expressions.routes import Pattern, RouteTable
 from ..expressions.sources import FirstSource, JsonSource, NameSource, json_sources, name_sources
 from ..http.path import REMEMBERED, REMEMBERED_MAX, CanonicalPath
 from ..rules.model import NAMED_PARTS, Behaviour, Block, Rule, Verdict
-from .block import Blueprint
+from .block import CompiledBlock
 from .request_names import NamesOfHead
 
-Blueprints = tuple[Blueprint, ...]
+CompiledBlocks = tuple[CompiledBlock, ...]
 
 _OVERRIDDEN: Final = "POST"
 """The method that frameworks let a form replace by its field `_method`."""
@@ -32,8 +32,8 @@ class CompiledRule:
     """
 
     rule: Rule
-    request: Blueprints
-    response: Blueprints
+    request: CompiledBlocks
+    response: CompiledBlocks
     varies: tuple[bytes, ...]
     seals_response: bool
     opens_response: bool
@@ -61,7 +61,7 @@ class Decision:
 
     __slots__ = (
         "captures",
-        "compiled",
+        "compiled_rule",
         "may_open_response",
         "may_read_response",
         "observes",
@@ -74,7 +74,7 @@ class Decision:
 
     def __init__(
         self,
-        compiled: CompiledRule | None,
+        compiled_rule: CompiledRule | None,
         captures: Mapping[str, str] = MappingProxyType({}),
         *,
         observes: CompiledRule | None = None,
@@ -84,15 +84,15 @@ class Decision:
         """Draw from the rule what every message asks."""
         self.pattern = pattern
         self.overridable = overridable
-        self.compiled = compiled
+        self.compiled_rule = compiled_rule
         self.captures = captures
         self.observes = observes
-        named = compiled or observes
+        named = compiled_rule or observes
         self.rule = named.rule if named else None
-        self.reads_request = bool(compiled and compiled.request)
-        self.may_read_response = bool(compiled and compiled.response)
-        self.may_open_response = bool(compiled and compiled.opens_response)
-        self.varies = compiled.varies if compiled else ()
+        self.reads_request = bool(compiled_rule and compiled_rule.request)
+        self.may_read_response = bool(compiled_rule and compiled_rule.response)
+        self.may_open_response = bool(compiled_rule and compiled_rule.opens_response)
+        self.varies = compiled_rule.varies if compiled_rule else ()
 
 
 class Rulebook:
@@ -167,18 +167,18 @@ class Rulebook:
                 return Decision(None, overridable=self._overridable(method, path, None))
             raise RejectedByRule("no-rule")
         index, pattern = found
-        compiled = self.rules[index]
+        compiled_rule = self.rules[index]
         captures = MappingProxyType(pattern.captures(path))
         overridable = self._overridable(method, path, index)
-        if compiled.rule.observes:
+        if compiled_rule.rule.observes:
             return Decision(
-                None, captures, observes=compiled, overridable=overridable, pattern=pattern
+                None, captures, observes=compiled_rule, overridable=overridable, pattern=pattern
             )
-        if compiled.rule.request is Verdict.REJECT:
+        if compiled_rule.rule.request is Verdict.REJECT:
             refusal = RejectedByRule("rule-rejects")
-            refusal.rule = compiled.rule.name
+            refusal.rule = compiled_rule.rule.name
             raise refusal
-        return Decision(compiled, captures, overridable=overridable, pattern=pattern)
+        return Decision(compiled_rule, captures, overridable=overridable, pattern=pattern)
 
     def _find(
         self, method: str, path: CanonicalPath, *, websocket: bool
@@ -206,14 +206,14 @@ class Rulebook:
 
 
 def _compile(rule: Rule) -> CompiledRule:
-    response = tuple(Blueprint(one, rule.names, "response") for one in _blocks(rule.response))
+    response = tuple(CompiledBlock(one, rule.names, "response") for one in _blocks(rule.response))
     keeps = tuple(_kept_names(rule, response))
     blocks = _blocks(rule.request)
     if not blocks and keeps:
         # The answer's names stand in the request's body: read it, change nothing.
         allowed = all(one.block.elsewhere_allowed for one in response)
         blocks = (Block(elsewhere_allowed=allowed),)
-    request = tuple(Blueprint(one, rule.names, "request", keeps=keeps) for one in blocks)
+    request = tuple(CompiledBlock(one, rule.names, "request", keeps=keeps) for one in blocks)
     several = len(request) > 1 or any(one.when for one in request)
     if several and any(one.in_head for one in request):
         # Without a body the first block would be taken, and what the others select would pass.
@@ -235,20 +235,22 @@ def _compile(rule: Rule) -> CompiledRule:
     )
 
 
-def _of_head(blueprints: Blueprints) -> NamesOfHead | None:
+def _of_head(compiled_blocks: CompiledBlocks) -> NamesOfHead | None:
     """Return what looks at the names in the head of a rule's requests; None where it has none."""
-    names = tuple(_names_of_head(blueprints))
+    names = tuple(_names_of_head(compiled_blocks))
     if not names:
         return None
-    allowed = all(one.block.elsewhere_allowed for one in blueprints)
-    sources = {one.sources[part] for one in blueprints for part in one.sources if one.needs(part)}
+    allowed = all(one.block.elsewhere_allowed for one in compiled_blocks)
+    sources = {
+        one.sources[part] for one in compiled_blocks for part in one.sources if one.needs(part)
+    }
     replaced = any(isinstance(one, FirstSource) for one in sources)
     return NamesOfHead(names, replaced=replaced, elsewhere_allowed=allowed)
 
 
-def _names_of_head(blueprints: Blueprints) -> Iterator[NameSource]:
+def _names_of_head(compiled_blocks: CompiledBlocks) -> Iterator[NameSource]:
     """Yield the names outside of bodies that bind a value, those that are constant aside."""
-    for one in blueprints:
+    for one in compiled_blocks:
         for part, source in one.sources.items():
             if one.needs(part):
                 yield from (name for name in name_sources(source) if name.place != "const")
@@ -260,7 +262,7 @@ def _has_parties(rule: Rule) -> bool:
 
 
 def _refuse_misfits(
-    request: Blueprints, response: Blueprints, keeps: tuple[JsonSource, ...]
+    request: CompiledBlocks, response: CompiledBlocks, keeps: tuple[JsonSource, ...]
 ) -> None:
     """Raise InvalidExpression for what the messages of a WebSocket do not have."""
     if keeps:
@@ -275,7 +277,7 @@ def _blocks(behaviour: Behaviour) -> tuple[Block, ...]:
     return () if isinstance(behaviour, Verdict) else behaviour
 
 
-def _varies(response: Blueprints) -> Iterator[bytes]:
+def _varies(response: CompiledBlocks) -> Iterator[bytes]:
     """Yield the headers in which names stand that bind a value of a response."""
     for one in response:
         for part, source in one.sources.items():
@@ -287,7 +289,7 @@ def _varies(response: Blueprints) -> Iterator[bytes]:
                         yield b"Authorization"
 
 
-def _kept_names(rule: Rule, response: Blueprints) -> Iterator[JsonSource]:
+def _kept_names(rule: Rule, response: CompiledBlocks) -> Iterator[JsonSource]:
     """Yield the names in the request's body that an answer needs."""
     for part in NAMED_PARTS:
         if any(part not in one.from_message and one.needs(part) for one in response):

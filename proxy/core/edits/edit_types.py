@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from ..rules.model import Block
-from .edits import AtHand, Change, EmbeddedEdit, OpenEdit, SealEdit
+from .edits import Change, EmbeddedEdit, KeysInUse, OpenEdit, SealEdit
 from .head_values import HeadEdit
 from .part_edits import BegunEdit, OpenFrameEdit, PartEdit, SealFrameEdit
 from .wrapped import CarriedEdit, OwnEdit
@@ -17,7 +17,7 @@ class NothingEdit(NamedTuple):
     context: None = None
     token: None = None
 
-    def carry_out(self, _: AtHand, __: Block, ___: float) -> Change:
+    def carry_out(self, _: KeysInUse, __: Block, ___: float) -> Change:
         """Return that nothing changes."""
         return Change(0, 0, None, "unsealed")
 

@@ -19,7 +19,7 @@ from ..errors import ForbiddenValue, OpenFailed, SealyardError, UnfitValue, Unop
 from ..formats import embedded_tokens
 from ..formats import json as json_format
 from ..formats.embedded_tokens import FoundToken
-from ..formats.escaping import EXACT, Place, written
+from ..formats.escaping import EXACT, TextPlace, written
 from ..rules.model import Block, Item
 from .key_needs import Keys
 
@@ -71,7 +71,7 @@ _READS_AS_JOINED: Final = (
 )
 
 
-class AtHand:
+class KeysInUse:
     """The sessions of one plan, to be used for one edit after the other.
 
     Tokens of one conversation often follow each other, with the very same scope and key id: what
@@ -202,7 +202,7 @@ class SealEdit:
     token: Token | None = None
     quoted: bool = True
 
-    def carry_out(self, keys: AtHand, block: Block, now: float) -> Change:
+    def carry_out(self, keys: KeysInUse, block: Block, now: float) -> Change:
         """Return the sealed value.
 
         Raises UnfitValue where it is not what the item asks for, ValueTooLong above the field's
@@ -249,9 +249,9 @@ class OpenEdit:
     context: Context
     token: Token | OpenFailed
     shape: Shape
-    place: Place = EXACT
+    place: TextPlace = EXACT
 
-    def carry_out(self, keys: AtHand, block: Block, now: float) -> Change:
+    def carry_out(self, keys: KeysInUse, block: Block, now: float) -> Change:
         """Return the opened value, or the old one where the block lets it stay; else raise."""
         try:
             token = self.token
@@ -294,7 +294,7 @@ class EmbeddedEdit(NamedTuple):
     context: Context | None
     token: Token | None
 
-    def carry_out(self, keys: AtHand, block: Block, now: float) -> Change:
+    def carry_out(self, keys: KeysInUse, block: Block, now: float) -> Change:
         """Return the opened value in place of the token, the placeholder, or the token."""
         one, context, token = self
         if token is None:
@@ -375,7 +375,7 @@ def require_text(item: Item, plaintext: bytes, cty: str | None) -> None:
 
 
 def _opened(
-    keys: AtHand, token: Token, context: Context, now: float
+    keys: KeysInUse, token: Token, context: Context, now: float
 ) -> tuple[Session, bytes] | None:
     """Return who opens a token, and the plaintext; None where it does not open."""
     try:

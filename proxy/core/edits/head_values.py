@@ -19,7 +19,7 @@ from ..expressions.name_readings import fold_header
 from ..formats.urlencoded import FormSelection
 from ..http.message import RequestHead, ResponseHead
 from ..rules.model import Block
-from .edits import AtHand, Change, SealEdit
+from .edits import Change, KeysInUse, SealEdit
 from .splice import splice
 from .wrapped import CarriedEdit
 
@@ -53,7 +53,7 @@ class HeadEdit(NamedTuple):
         """The token, or what was met in its place."""
         return self.edit.token
 
-    def carry_out(self, keys: AtHand, block: Block, now: float) -> Change:
+    def carry_out(self, keys: KeysInUse, block: Block, now: float) -> Change:
         """Return what becomes of the value; raise as the edit does."""
         return self.edit.carry_out(keys, block, now)
 

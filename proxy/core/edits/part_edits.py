@@ -11,9 +11,9 @@ from ..crypto.sealed_stream import FrameHead, Sealer
 from ..crypto.session_cipher import Session
 from ..crypto.token import Token
 from ..errors import ForbiddenValue, OpenFailed
-from ..formats.multipart.reader import Line, Part
+from ..formats.multipart.reader import Part, PartLine
 from ..rules.model import Block, Item
-from .edits import AtHand, Change, EmbeddedEdit, OpenEdit, SealEdit, expiry
+from .edits import Change, EmbeddedEdit, KeysInUse, OpenEdit, SealEdit, expiry
 from .stream_edits import Flow, OpenFlow, SealFlow
 from .wrapped import CarriedEdit
 
@@ -37,7 +37,7 @@ class PartEdit(NamedTuple):
         """The token, or what was met in its place."""
         return self.edit.token
 
-    def carry_out(self, keys: AtHand, block: Block, now: float) -> Change:
+    def carry_out(self, keys: KeysInUse, block: Block, now: float) -> Change:
         """Return what becomes of the value, and of the head beside it; raise as the edit does."""
         change = self.edit.carry_out(keys, block, now)
         if type(self.edit) is CarriedEdit and type(self.edit.edit) is EmbeddedEdit:
@@ -81,7 +81,7 @@ class SealFrameEdit(NamedTuple):
         """The token of the frame that the content is already."""
         return None if self.sealed is None else self.sealed.token
 
-    def carry_out(self, keys: AtHand, block: Block, now: float) -> Change:
+    def carry_out(self, keys: KeysInUse, block: Block, now: float) -> Change:
         """Return the frame; raise ForbiddenValue for one already, where the block refuses that."""
         part = self.part
         if self.sealed is not None and block.already_sealed != "seal":
@@ -94,7 +94,7 @@ class SealFrameEdit(NamedTuple):
         return _with_head(change, part, sealed_stream.MEDIA_TYPE)
 
     def begin(
-        self, keys: AtHand, block: Block, now: float, rest: Content, length: int | None
+        self, keys: KeysInUse, block: Block, now: float, rest: Content, length: int | None
     ) -> Change:
         """Return the beginning of the frame; the `rest` of the content comes later.
 
@@ -107,7 +107,7 @@ class SealFrameEdit(NamedTuple):
         change = Change(part.start, part.end, rest.begin(flow, self.content), "sealed")
         return replace(change, also=_of_head(part, sealed_stream.MEDIA_TYPE, flow.length(length)))
 
-    def _frame(self, keys: AtHand, now: float) -> tuple[bytes, Sealer]:
+    def _frame(self, keys: KeysInUse, now: float) -> tuple[bytes, Sealer]:
         end = self.item.expires and expiry(now, self.item.expires)
         return sealed_stream.begin(*keys.seal_for(self.context), self.media, end)
 
@@ -117,7 +117,7 @@ class SealFrameEdit(NamedTuple):
                 "already-sealed", detail=f"{self.item.field}: the value is sealed already."
             )
 
-    def _opener(self, head: FrameHead, keys: AtHand, now: float) -> Session | None:
+    def _opener(self, head: FrameHead, keys: KeysInUse, now: float) -> Session | None:
         try:
             return _open(head, self.context, self.content, keys, now)[0]
         except OpenFailed:
@@ -137,7 +137,7 @@ class OpenFrameEdit(NamedTuple):
         """The token at the frame's beginning, or what was met in its place."""
         return self.head.token if isinstance(self.head, FrameHead) else self.head
 
-    def carry_out(self, keys: AtHand, block: Block, now: float) -> Change:
+    def carry_out(self, keys: KeysInUse, block: Block, now: float) -> Change:
         """Return the opened content, or the old one where the block lets it stay; else raise."""
         part = self.part
         try:
@@ -152,7 +152,7 @@ class OpenFrameEdit(NamedTuple):
         return _with_head(change, part, media)
 
     def begin(
-        self, keys: AtHand, block: Block, now: float, rest: Content, length: int | None
+        self, keys: KeysInUse, block: Block, now: float, rest: Content, length: int | None
     ) -> Change:
         """Return the beginning of the opened content, or the old one; the `rest` comes later.
 
@@ -193,13 +193,13 @@ class BegunEdit(NamedTuple):
         """The token at the beginning of a frame."""
         return self.edit.token
 
-    def carry_out(self, keys: AtHand, block: Block, now: float) -> Change:
+    def carry_out(self, keys: KeysInUse, block: Block, now: float) -> Change:
         """Return what becomes of the beginning; raise as the edit does."""
         return self.edit.begin(keys, block, now, self.rest, self.length)
 
 
 def _open(
-    head: FrameHead, context: Context, content: bytes, keys: AtHand, now: float
+    head: FrameHead, context: Context, content: bytes, keys: KeysInUse, now: float
 ) -> tuple[Session, bytes, str]:
     """Return who opened a frame, what it holds, and the media type of that."""
     session, sealed, context = keys.open(head.token, context, now)
@@ -233,7 +233,7 @@ def _retyped(part: Part, media: bytes) -> Change:
     return Change(line.value, line.end, media, "sealed")
 
 
-def _without(line: Line | None) -> tuple[Change, ...]:
+def _without(line: PartLine | None) -> tuple[Change, ...]:
     if line is None:
         return ()
     return (Change(line.start, line.end + len(_CRLF), b"", "opened"),)

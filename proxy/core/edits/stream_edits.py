@@ -12,7 +12,7 @@ from ..crypto.token import Token
 from ..errors import ForbiddenValue, OpenFailed
 from ..http.digests import Digests
 from ..rules.model import Block, Item
-from .edits import AtHand, OpenEdit, Outcome, expiry
+from .edits import KeysInUse, OpenEdit, Outcome, expiry
 
 
 class Flow(Protocol):
@@ -78,7 +78,7 @@ class CheckedFlow:
         return self._flow.end()
 
 
-class Begun(NamedTuple):
+class OpenedStream(NamedTuple):
     """A body about to change: the flow that does it, its new type, and the word to count it under.
 
     Where `flow` is None the body stays as it is, and `media_type` is None.
@@ -101,7 +101,7 @@ class OpenFrame(NamedTuple):
         """J, decoded."""
         return self.head if isinstance(self.head, OpenFailed) else self.head.token
 
-    def begin(self, keys: AtHand, block: Block, now: float, _: bytes) -> Begun:
+    def begin(self, keys: KeysInUse, block: Block, now: float, _: bytes) -> OpenedStream:
         """Return the flow that opens, or none where the block lets a frame stay; else raise."""
         try:
             if isinstance(self.head, OpenFailed):
@@ -110,10 +110,10 @@ class OpenFrame(NamedTuple):
             stream = sealed_stream.read_stream(plaintext)
         except OpenFailed:
             if block.keep_unopened:
-                return Begun(None, None, "kept")
+                return OpenedStream(None, None, "kept")
             raise
         opener = sealed_stream.opener(self.head, stream, context)
-        return Begun(OpenFlow(self.head.raw, opener), stream.media_type, "opened", session)
+        return OpenedStream(OpenFlow(self.head.raw, opener), stream.media_type, "opened", session)
 
 
 class SealFrame(NamedTuple):
@@ -132,7 +132,7 @@ class SealFrame(NamedTuple):
         """The token that may have to be opened."""
         return self.already.token if self.already is not None else None
 
-    def begin(self, keys: AtHand, block: Block, now: float, body: bytes) -> Begun:
+    def begin(self, keys: KeysInUse, block: Block, now: float, body: bytes) -> OpenedStream:
         """Return the flow that seals; `body` is as much as is there.
 
         All of it is there unless the block seals whatever comes. Raises ForbiddenValue for what is
@@ -145,16 +145,18 @@ class SealFrame(NamedTuple):
                 )
             opener = _opener(self.already, keys, now, body)
             if opener is not None:
-                return Begun(None, None, "already_sealed", opener)
+                return OpenedStream(None, None, "already_sealed", opener)
         end = self.item.expires and expiry(now, self.item.expires)
         head, sealer = sealed_stream.begin(*keys.seal_for(self.context), self.media_type, end)
-        return Begun(SealFlow(head, sealer), sealed_stream.MEDIA_TYPE, "sealed")
+        return OpenedStream(SealFlow(head, sealer), sealed_stream.MEDIA_TYPE, "sealed")
 
 
 FrameEdit = SealFrame | OpenFrame
 
 
-def _opener(already: OpenFrame | OpenEdit, keys: AtHand, now: float, body: bytes) -> Session | None:
+def _opener(
+    already: OpenFrame | OpenEdit, keys: KeysInUse, now: float, body: bytes
+) -> Session | None:
     """Return the session that opens all of a sealed body, or None."""
     try:
         if isinstance(already, OpenEdit):

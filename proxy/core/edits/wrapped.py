@@ -9,10 +9,10 @@ from ..crypto.context import Context
 from ..crypto.token import Token
 from ..errors import OpenFailed
 from ..rules.model import Block
-from .edits import AtHand, Change, EmbeddedEdit, OpenEdit, SealEdit
+from .edits import Change, EmbeddedEdit, KeysInUse, OpenEdit, SealEdit
 
 
-class Places(Protocol):
+class PlaceMap(Protocol):
     """For each place in what is read, the place in what is spelled."""
 
     def __getitem__(self, place: int, /) -> int:
@@ -29,7 +29,7 @@ class CarriedEdit(NamedTuple):
     edit: OpenEdit | EmbeddedEdit
     spell: Callable[[bytes], bytes]
     offset: int = 0
-    places: Places | None = None
+    places: PlaceMap | None = None
 
     @property
     def context(self) -> Context | None:
@@ -45,7 +45,7 @@ class CarriedEdit(NamedTuple):
         """Return where a place that the edit tells of lies in the body."""
         return self.offset + (place if self.places is None else self.places[place])
 
-    def carry_out(self, keys: AtHand, block: Block, now: float) -> Change:
+    def carry_out(self, keys: KeysInUse, block: Block, now: float) -> Change:
         """Return what becomes of the value, spelled; raise as the edit does."""
         change = self.edit.carry_out(keys, block, now)
         start, end = self.at(change.start), self.at(change.end)
@@ -76,6 +76,6 @@ class OwnEdit(NamedTuple):
         """The token, or what was met in its place."""
         return self.edit.token
 
-    def carry_out(self, keys: AtHand, _: Block, now: float) -> Change:
+    def carry_out(self, keys: KeysInUse, _: Block, now: float) -> Change:
         """Return what becomes of the value, as its own block says; raise as the edit does."""
         return self.edit.carry_out(keys, self.block, now)

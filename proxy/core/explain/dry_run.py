@@ -24,7 +24,7 @@ from ..planning.exchange import Exchange
 _SID_REST = bytes(8)
 
 
-class Trial(NamedTuple):
+class DryRunResult(NamedTuple):
     """What a rule would do to one message: how many values would have which outcome.
 
     `reason` says why the message would be refused; None where it would not.
@@ -50,7 +50,7 @@ def needs_of_trial(plan: Plan) -> Needs:
     return Needs({}, plan.needs.opens, plan.needs.joined)
 
 
-def try_out(plan: Plan, keys: Keys, now: float) -> Trial:
+def try_out(plan: Plan, keys: Keys, now: float) -> DryRunResult:
     """Return what carrying out a plan comes to; `keys` has sessions for opening.
 
     Raises MessageError where the message would be refused.
@@ -62,4 +62,4 @@ def try_out(plan: Plan, keys: Keys, now: float) -> Trial:
         )
         for scope in plan.needs.seals
     }
-    return Trial(apply.apply(plan, replace(keys, sealing=sealing), now).counts)
+    return DryRunResult(apply.apply(plan, replace(keys, sealing=sealing), now).counts)

@@ -49,7 +49,7 @@ class Considered:
 
 
 @dataclass(frozen=True, slots=True)
-class Value:
+class ExplainedValue:
     """One value that would change: what happens, where it lies, what it is bound to.
 
     `characters` is the length of the sealed value; None for values to be opened. `quoted` says that
@@ -76,7 +76,7 @@ class Explanation:
 
     considered: tuple[Considered, ...]
     rule: str | None
-    values: tuple[Value, ...] = ()
+    values: tuple[ExplainedValue, ...] = ()
     outgoing: bytes | None = None
     refusal: SealyardError | None = None
 
@@ -86,9 +86,9 @@ def consider(
 ) -> tuple[Considered, ...]:
     """Return the rules in order up to the one that takes the request, each with its reason."""
     seen: list[Considered] = []
-    for compiled in rulebook.rules:
-        because = _mismatch(compiled.rule, method, path, websocket=websocket)
-        seen.append(Considered(compiled.rule.name, because))
+    for compiled_rule in rulebook.rules:
+        because = _mismatch(compiled_rule.rule, method, path, websocket=websocket)
+        seen.append(Considered(compiled_rule.rule.name, because))
         if because is None:
             break
     return tuple(seen)
@@ -118,15 +118,15 @@ def explain_response(exchange: Exchange, head: ResponseHead, body: bytes) -> Exp
     """Return what would happen to the answer of a request that was explained."""
     rule = _name(exchange.decision)
     try:
-        blueprint = apply.choose_response(exchange, head)
-        if blueprint is None and (maybe := apply.may_be_misnamed(exchange, head)) is not None:
+        compiled = apply.choose_response(exchange, head)
+        if compiled is None and (maybe := apply.may_be_misnamed(exchange, head)) is not None:
             look = apply.Look(maybe, head, len(body), len(body))
             look.feed(body)
             look.end()
-            head, blueprint = apply.named(exchange, head, look)
-        if blueprint is None:
+            head, compiled = apply.named(exchange, head, look)
+        if compiled is None:
             return Explanation((), rule, outgoing=body)
-        values, outgoing = _mask(apply.plan_response(exchange, blueprint, head, body))
+        values, outgoing = _mask(apply.plan_response(exchange, compiled, head, body))
     except SealyardError as error:
         return Explanation((), rule, refusal=error)
     return Explanation((), rule, values, outgoing)
@@ -173,11 +173,11 @@ def _path_mismatch(pattern: Pattern, path: CanonicalPath) -> str | None:
     return None
 
 
-def _mask(plan: Plan) -> tuple[tuple[Value, ...], bytes]:
+def _mask(plan: Plan) -> tuple[tuple[ExplainedValue, ...], bytes]:
     edits = cast("tuple[Edit, ...]", plan.edits)  # the others are of pieces of a message
     for edit in edits:
-        assert plan.blueprint is not None  # noqa: S101 - only a blueprint makes edits
-        _refuse_unfit(edit, plan.blueprint.block)
+        assert plan.compiled is not None  # noqa: S101 - only a compiled block makes edits
+        _refuse_unfit(edit, plan.compiled.block)
     values = tuple(_value(edit) for edit in edits if not isinstance(edit, NothingEdit))
     if plan.framing is not None:
         values += (_whole(plan.framing, len(plan.body)),)
@@ -198,21 +198,21 @@ def _refuse_unfit(edit: Edit, block: Block) -> None:
     return None
 
 
-def _whole(edit: FrameEdit, size: int) -> Value:
+def _whole(edit: FrameEdit, size: int) -> ExplainedValue:
     context = edit.context
     if isinstance(edit, SealFrame):
-        return Value("sealed as a frame", edit.item.field, 0, size, context, None)
+        return ExplainedValue("sealed as a frame", edit.item.field, 0, size, context, None)
     note = edit.head.reason if isinstance(edit.head, OpenFailed) else ""
-    return Value("opened", context.field or "value", 0, size, context, None, note)
+    return ExplainedValue("opened", context.field or "value", 0, size, context, None, note)
 
 
-def _masked(value: Value) -> bytes:
+def _masked(value: ExplainedValue) -> bytes:
     size = f", {value.characters} characters" if value.characters is not None else ""
     text = f"<{value.field} {value.action}{size}>".encode()
     return b'"%b"' % text if value.quoted else text
 
 
-def _value(edit: ValueEdit) -> Value:
+def _value(edit: ValueEdit) -> ExplainedValue:
     if isinstance(edit, HeadEdit):
         return replace(_value(edit.edit), place="query" if edit.place == QUERY else "header")
     edit = edit.edit if isinstance(edit, PartEdit | OwnEdit) else edit
@@ -223,7 +223,7 @@ def _value(edit: ValueEdit) -> Value:
         return replace(value, start=edit.at(value.start), end=edit.at(value.end))
     if isinstance(edit, SealEdit):
         size = _characters(edit)
-        return Value(
+        return ExplainedValue(
             "sealed",
             edit.item.field,
             edit.start,
@@ -236,11 +236,13 @@ def _value(edit: ValueEdit) -> Value:
         field = edit.context.field or "value"
         note = _NOTES[edit.place.spelling] if isinstance(edit.token, Token) else edit.token.reason
         quoted = edit.shape == "json"
-        return Value("opened", field, edit.start, edit.end, edit.context, None, note, quoted=quoted)
+        return ExplainedValue(
+            "opened", field, edit.start, edit.end, edit.context, None, note, quoted=quoted
+        )
     return _embedded(edit)
 
 
-def _embedded(edit: EmbeddedEdit) -> Value:
+def _embedded(edit: EmbeddedEdit) -> ExplainedValue:
     found, context = edit.found, edit.context or Context()
     spelling = found.place.spelling
     action = "kept" if spelling == "closed" else "opened"
@@ -249,16 +251,18 @@ def _embedded(edit: EmbeddedEdit) -> Value:
         note = "a name that binds it is missing"
     elif found.token is None:
         note = "cut"
-    return Value(action, "token", found.start, found.end, context, None, note)
+    return ExplainedValue(action, "token", found.start, found.end, context, None, note)
 
 
-def _frame(edit: SealFrameEdit | OpenFrameEdit) -> Value:
+def _frame(edit: SealFrameEdit | OpenFrameEdit) -> ExplainedValue:
     start, end = edit.part.start, edit.part.end
     if isinstance(edit, SealFrameEdit):
         field, note = edit.item.field, "as a frame"
-        return Value("sealed", field, start, end, edit.context, None, note)
+        return ExplainedValue("sealed", field, start, end, edit.context, None, note)
     note = edit.head.reason if isinstance(edit.head, OpenFailed) else "a frame"
-    return Value("opened", edit.context.field or "value", start, end, edit.context, None, note)
+    return ExplainedValue(
+        "opened", edit.context.field or "value", start, end, edit.context, None, note
+    )
 
 
 def _characters(edit: SealEdit) -> int:
@@ -316,7 +320,7 @@ def bound_parts(context: Context) -> dict[str, object]:
     return {part: to_json(name) for part, name in parts.items() if name is not None}
 
 
-def _value_as_json(value: Value) -> dict[str, object]:
+def _value_as_json(value: ExplainedValue) -> dict[str, object]:
     return {
         "action": value.action,
         "field": value.field,

@@ -299,7 +299,7 @@ def _cut(name: str) -> Iterator[str]:
         yield bare
 
 
-class Reading(NamedTuple):
+class NameReading(NamedTuple):
     """For which of the names some readers take another: by `key`; in case alone, or otherwise."""
 
     key: int
@@ -324,7 +324,7 @@ class FieldNames:
         """Tell whether there are any."""
         return bool(self.names)
 
-    def readings(self, name: str) -> Sequence[Reading]:
+    def readings(self, name: str) -> Sequence[NameReading]:
         """Return for which of the names some readers take one that is decoded once.
 
         Raises ForbiddenValue for one that leads to a prototype.
@@ -332,14 +332,14 @@ class FieldNames:
         if name.isascii() and name.isidentifier():  # as nearly all are: one word
             keys = self._folded.get(fold_member(name), ())
             if name[0] != "_":
-                return [Reading(key, in_case=True) for key in keys]
+                return [NameReading(key, in_case=True) for key in keys]
         lax = lax_field(name)
         if field_leads_to_prototype(lax):
             raise ForbiddenValue(
                 "name-hidden", detail="A name leads to what all objects of JavaScript share."
             )
         return [
-            Reading(key, differ_in_case(self.names[key], name))
+            NameReading(key, differ_in_case(self.names[key], name))
             for reading in readings_of_field(lax, self._longest)
             for key in self._folded.get(reading, ())
         ]

@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 from ..errors import AmbiguousRequest, InvalidExpression, MalformedRequest
 from ..http import path as paths
 from ..http.path import CanonicalPath
-from ..http.path_readings import Reading, Segments, file_readings
+from ..http.path_readings import PathReading, Segments, file_readings
 from ..http.path_readings import alike as paths_alike
 
 _METHOD: Final = re.compile(r"[A-Z][A-Z-]*")
@@ -202,10 +202,10 @@ class RouteTable:
 
     def _others(
         self, method: str | None, path: CanonicalPath, *, websocket: bool
-    ) -> Iterator[tuple[Reading, _End]]:
+    ) -> Iterator[tuple[PathReading, _End]]:
         """Yield what patterns take the path in each reading beside canonical path and shadow."""
         for segments in (path.shadow, *path.readings):
-            start = Reading(segments, _origins(segments, path))
+            start = PathReading(segments, _origins(segments, path))
             for reading in file_readings(start, self._stems) if path.may_be_file else (start,):
                 for root in (self._shadow, self._alike):
                     if root is not None:
@@ -221,7 +221,7 @@ def _origins(segments: Segments, path: CanonicalPath) -> tuple[int, ...]:
     return tuple(range(count)) if count == max(whole, 1) else (-1,) * count
 
 
-def _contradicts(found: _End | None, reading: Reading, other: _End) -> bool:
+def _contradicts(found: _End | None, reading: PathReading, other: _End) -> bool:
     """Tell whether a request that one rule took, or none, would reach what another one rules.
 
     An author who spells a script or a format out in one rule, and leaves it out in another, means

@@ -13,7 +13,7 @@ from ..crypto.token import Token
 from ..errors import BodyTooLarge, InvalidBody, OpenFailed
 from . import escaping
 from . import json as json_format
-from .escaping import AS_IT_IS, EXACT, Manner, Place
+from .escaping import AS_IT_IS, EXACT, Manner, TextPlace
 
 _CANDIDATE: Final = re.compile(
     b"|".join(
@@ -56,7 +56,7 @@ class FoundToken(NamedTuple):
     depth: int
     quotes: tuple[int, int] | None
     trails_off: bool = False
-    place: Place = EXACT
+    place: TextPlace = EXACT
 
 
 def find(body: bytes, limit: int, manner: Manner = AS_IT_IS) -> list[FoundToken]:
@@ -223,7 +223,7 @@ class _Candidate(NamedTuple):
     text: bytes
     depth: int
     fills: bool
-    place: Place
+    place: TextPlace
 
 
 def _candidates(text: str, depth: int, manner: Manner, *, is_name: bool) -> Iterator[_Candidate]:

@@ -46,7 +46,7 @@ class Manner(NamedTuple):
         return _BY_ESCAPE[self.escape]
 
 
-class Place(NamedTuple):
+class TextPlace(NamedTuple):
     """How a value is written where a token stands, and the byte `behind` that."""
 
     spelling: Spelling = "exact"
@@ -54,8 +54,8 @@ class Place(NamedTuple):
     ascii_only: bool = False
 
 
-EXACT: Final = Place()
-IN_HTML: Final = Place("text")
+EXACT: Final = TextPlace()
+IN_HTML: Final = TextPlace("text")
 AS_IT_IS: Final = Manner("none")
 _BY_ESCAPE: Final = {escape: Manner(escape) for escape in ESCAPES}
 _AS_HTML: Final = Manner("html")
@@ -71,7 +71,7 @@ def manner_of(escape: Escape, media: MediaType | None) -> Manner:
     return Manner(escape, around, not sure)
 
 
-def places(text: bytes, spans: Sequence[Span], manner: Manner) -> list[Place]:
+def places(text: bytes, spans: Sequence[Span], manner: Manner) -> list[TextPlace]:
     """Return how values are written where tokens stand in a text, in order."""
     whole = list(spans) == [(0, len(text))]
     language = _LANGUAGES.get(manner.surroundings)
@@ -87,7 +87,7 @@ def places(text: bytes, spans: Sequence[Span], manner: Manner) -> list[Place]:
     else:
         found = list(markup.spellings(text, spans, language))
     return [
-        Place(spelling, text[end : end + 1], manner.ascii_only)
+        TextPlace(spelling, text[end : end + 1], manner.ascii_only)
         for spelling, (_, end) in zip(found, spans, strict=True)
     ]
 
@@ -97,7 +97,7 @@ def _is_exact(manner: Manner) -> bool:
     return manner.escape != "html" and manner.surroundings == "plain"
 
 
-def written(value: str, place: Place, *, as_json: bool) -> str | None:
+def written(value: str, place: TextPlace, *, as_json: bool) -> str | None:
     """Return a value as it is written in a place, or None where it cannot be.
 
     `as_json` says that it is a JSON text, and stands for a string with its quotes.

@@ -32,7 +32,7 @@ def fields_of_query(query: str) -> Iterator[tuple[str, str | None]]:
 
 def cookies(head: RequestHead) -> Iterator[tuple[str, str]]:
     """Yield name and value of each cookie, decoded once, as PHP does."""
-    for line in head.told.get(COOKIE, ()):
+    for line in head.facts.get(COOKIE, ()):
         for one in line.replace(b",", b";").split(b";"):
             name, _, value = one.partition(b"=")
             yield decode_field(name.strip(b" \t")), decode_field(value.strip(b' \t"'))
@@ -50,7 +50,7 @@ def fields_of_body(head: RequestHead, kind: Kind, body: bytes) -> Iterator[tuple
         for name in urlencoded.hidden_names(body):
             yield name, None
     elif kind == "multipart":
-        boundary = reader.read_boundary(head.told.get(b"content-type", ()))
+        boundary = reader.read_boundary(head.facts.get(b"content-type", ()))
         for part in reader.parts(body, boundary):
             yield part.name, text_of_part(part, body)
 

@@ -17,7 +17,7 @@ from ..expressions.name_readings import NAME_MAX, FieldNames
 from . import embedded_tokens
 from .embedded_tokens import FoundToken
 from .escaping import AS_IT_IS, Manner
-from .json import Findings, Found
+from .json import Findings, FoundValue
 
 PAIRS_MAX: Final = 10_000
 """So many pairs may a form have; frameworks allow a thousand to ten thousand."""
@@ -78,7 +78,7 @@ class FormSelection:
             else:
                 seen.add(index)
                 if pair.start is not None:
-                    findings.found[index].append(Found((), pair.start, pair.end))
+                    findings.found[index].append(FoundValue((), pair.start, pair.end))
         for name in hidden_names(body):
             self._look_for_twins(name, findings, hidden=True)
         findings.missing.update(

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from functools import lru_cache
 from typing import Final, cast
 
-from .message import TOKEN, Told
+from .message import TOKEN, HeadFacts
 
 _ELEMENT: Final = re.compile(rb'[ \t]*(?:(%s)(?:=(%s|"[^"\\]*"))?[ \t]*)?' % (TOKEN, TOKEN))
 """A directive, or nothing: a list may have empty elements. It matches everywhere."""
@@ -40,7 +40,7 @@ def speaks_to_caches(name: bytes) -> bool:
     return _TO_CACHES.search(name) is not None
 
 
-def for_its_client(told: Told, *, as_it_is: bool) -> bytes:
+def for_its_client(told: HeadFacts, *, as_it_is: bool) -> bytes:
     """Return the one Cache-Control of a message with opened values.
 
     The client's own cache may keep it where the backend said so beyond doubt: with `private`
@@ -55,7 +55,7 @@ def for_its_client(told: Told, *, as_it_is: bool) -> bytes:
     return said + _AS_IT_IS if as_it_is and not said.endswith(_AS_IT_IS) else said
 
 
-def forbids_recoding(told: Told) -> bool:
+def forbids_recoding(told: HeadFacts) -> bool:
     """Tell whether a message says that nobody may recode it."""
     lines = told.get(b"cache-control")
     return lines is not None and b"no-transform" in (directives(tuple(lines)) or ())

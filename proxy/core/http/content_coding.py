@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from ..errors import BodyTooLarge, InvalidBody, UnsupportedBody
-from .message import Told
+from .message import HeadFacts
 
 _RATIO: Final = 100
 _RATIO_FREE: Final = 1024 * 1024
@@ -30,7 +30,7 @@ _ZSTD_SLICE: Final = 128
 Decoder = Callable[[bytes, int], bytes]
 
 
-def coding_of(told: Told) -> str | None:
+def coding_of(told: HeadFacts) -> str | None:
     """Return the one coding of a body in lower case, None where it has none.
 
     `told` are the headers of its message.

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from ..errors import DigestMismatch
-from .message import Told
+from .message import HeadFacts
 
 _DIGESTS: Final = (b"content-digest", b"repr-digest")
 _MD5: Final = b"content-md5"
@@ -25,7 +25,7 @@ _MEMBER: Final = re.compile(
 _HASHES: Final = {b"sha-256": hashlib.sha256, b"sha-512": hashlib.sha512}
 
 
-def promised(told: Told) -> bool:
+def promised(told: HeadFacts) -> bool:
     """Tell whether these headers hold a digest that `verify` looks at."""
     return not _CHECKED.isdisjoint(told)
 
@@ -35,7 +35,7 @@ class Digests:
 
     __slots__ = ("_promises",)
 
-    def __init__(self, told: Told) -> None:
+    def __init__(self, told: HeadFacts) -> None:
         """Take what the headers `told` promise; raise DigestMismatch where that is malformed.
 
         Other algorithms than SHA-256, SHA-512 and MD5 are passed over, as RFC 9530 section 2
@@ -60,12 +60,12 @@ class Digests:
             _compare(promise, found.digest())
 
 
-def digests_of(told: Told) -> Digests | None:
+def digests_of(told: HeadFacts) -> Digests | None:
     """Return the digests that headers tell of a body, or None where they tell of none."""
     return Digests(told) if promised(told) else None
 
 
-def verify(told: Told, body: bytes) -> None:
+def verify(told: HeadFacts, body: bytes) -> None:
     """Refuse a body that is not the one its digests tell of; `body` is as it came, still coded.
 
     `told` are the headers of its message. Raises DigestMismatch.

@@ -62,7 +62,7 @@ TELLING: Final = frozenset(
 peer says in them is dropped, and this hop's own view stands there."""
 
 
-class Told(dict[bytes, list[bytes]]):
+class HeadFacts(dict[bytes, list[bytes]]):
     """Some headers: their values in order, by name in lower case.
 
     `cleared` are those who have looked at this head and found nothing. `plain_json` says that they
@@ -114,20 +114,20 @@ class RequestHead:
     path: Final[str]
     query: Final[str | None]
     headers: Final[Headers]
-    _told: Told | None = field(default=None, init=False, repr=False, compare=False)
+    _facts: HeadFacts | None = field(default=None, init=False, repr=False, compare=False)
 
     @property
-    def told(self) -> Told:
+    def facts(self) -> HeadFacts:
         """The headers that rules read; the others are not looked at again."""
-        told = self._told
-        if told is None:
-            told = self._told = Told(self.headers)
-        return told
+        facts = self._facts
+        if facts is None:
+            facts = self._facts = HeadFacts(self.headers)
+        return facts
 
     def with_headers(self, headers: Headers) -> RequestHead:
         """Return this head with headers that differ from its own in none that rules read."""
         head = RequestHead(self.method, self.path, self.query, headers)
-        head._told = self.told
+        head._facts = self.facts
         return head
 
 
@@ -138,27 +138,27 @@ class ResponseHead:
     status: Final[int]
     reason: Final[bytes]
     headers: Final[Headers]
-    _told: Told | None = field(default=None, init=False, repr=False, compare=False)
+    _facts: HeadFacts | None = field(default=None, init=False, repr=False, compare=False)
 
     @property
-    def told(self) -> Told:
+    def facts(self) -> HeadFacts:
         """The headers that rules read; the others are not looked at again."""
-        told = self._told
-        if told is None:
-            told = self._told = Told(self.headers)
-        return told
+        facts = self._facts
+        if facts is None:
+            facts = self._facts = HeadFacts(self.headers)
+        return facts
 
     def with_headers(self, headers: Headers) -> ResponseHead:
         """Return this head with headers that differ from its own in none that rules read."""
         head = ResponseHead(self.status, self.reason, headers)
-        head._told = self.told
+        head._facts = self.facts
         return head
 
     def read_as(self, media: bytes, *, as_page: bool) -> ResponseHead:
         """Return this head as rules read it where the body is of another type than it says."""
         others = [pair for pair in self.headers if pair[0].lower() != b"content-type"]
         head = ResponseHead(self.status, self.reason, self.headers)
-        head._told = Told((*others, (b"Content-Type", media)), as_page=as_page)
+        head._facts = HeadFacts((*others, (b"Content-Type", media)), as_page=as_page)
         return head
 
 
@@ -180,13 +180,13 @@ class SocketHead:
         return ()
 
     @property
-    def told(self) -> Told:
+    def facts(self) -> HeadFacts:
         """No headers."""
         return _NOTHING_TOLD
 
 
 Head = RequestHead | ResponseHead | SocketHead
-_NOTHING_TOLD: Final = Told(())
+_NOTHING_TOLD: Final = HeadFacts(())
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,12 +233,12 @@ def parse_media_type(value: bytes) -> MediaType | None:
     return MediaType(essence, text, charset)
 
 
-def media_type(told: Told) -> MediaType | None:
+def media_type(facts: HeadFacts) -> MediaType | None:
     """Return the media type of a message with these headers, or None where it names none.
 
     Raises AmbiguousRequest where Content-Type stands twice, UnsupportedBody where it is malformed.
     """
-    values = told.get(b"content-type")
+    values = facts.get(b"content-type")
     if values is None:
         return None
     if len(values) > 1:

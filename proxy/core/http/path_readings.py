@@ -198,7 +198,7 @@ _FORMAT: Final = re.compile(
 _FOLDER: Final = "cgi-bin"
 
 
-class Reading(NamedTuple):
+class PathReading(NamedTuple):
     """Segments that a server may take a path for.
 
     `origins` tells where each stands in the path; -1 where that cannot be told. `left_out` are the
@@ -212,7 +212,7 @@ class Reading(NamedTuple):
     certain: bool = True
 
 
-def file_readings(start: Reading, stems: int) -> Iterator[Reading]:
+def file_readings(start: PathReading, stems: int) -> Iterator[PathReading]:
     """Yield `start` and what it may be taken for; of names with dots so many beginnings as stems.
 
     Raises AmbiguousRequest where there are more than READINGS_MAX.
@@ -231,7 +231,7 @@ def file_readings(start: Reading, stems: int) -> Iterator[Reading]:
             waiting.append(other)
 
 
-def _derived(reading: Reading, stems: int) -> Iterator[Reading]:
+def _derived(reading: PathReading, stems: int) -> Iterator[PathReading]:
     yield from _without_extension(reading, stems)
     segments, last = reading.segments, len(reading.segments) - 1
     if _INDEX.fullmatch(segments[last]) or _FRONT.fullmatch(segments[last]):
@@ -243,7 +243,7 @@ def _derived(reading: Reading, stems: int) -> Iterator[Reading]:
             yield from _negotiated(reading, at)
 
 
-def _behind_script(reading: Reading, at: int) -> Iterator[Reading]:
+def _behind_script(reading: PathReading, at: int) -> Iterator[PathReading]:
     """Yield what a front controller routes by, which stands at the root or in a folder."""
     segments, name = reading.segments, reading.segments[at]
     certain = name.partition(".")[0] in _FRONTS
@@ -253,7 +253,7 @@ def _behind_script(reading: Reading, at: int) -> Iterator[Reading]:
         yield _without(reading, 0, at + 1, certain=certain)
 
 
-def _negotiated(reading: Reading, at: int) -> Iterator[Reading]:
+def _negotiated(reading: PathReading, at: int) -> Iterator[PathReading]:
     """Yield what has the same script where names are negotiated: `/api.php/pay` for `/api/pay`."""
     segments = reading.segments
     stem = segments[at].partition(".")[0]
@@ -261,7 +261,7 @@ def _negotiated(reading: Reading, at: int) -> Iterator[Reading]:
         yield reading._replace(segments=(*segments[:at], stem, *segments[at + 1 :]))
 
 
-def _without_extension(reading: Reading, stems: int) -> Iterator[Reading]:
+def _without_extension(reading: PathReading, stems: int) -> Iterator[PathReading]:
     name = reading.segments[-1]
     at = -1
     for _ in range(stems):
@@ -273,13 +273,13 @@ def _without_extension(reading: Reading, stems: int) -> Iterator[Reading]:
             yield reading._replace(segments=(*reading.segments[:-1], stem))
 
 
-def _without(reading: Reading, first: int, behind: int, *, certain: bool = True) -> Reading:
+def _without(reading: PathReading, first: int, behind: int, *, certain: bool = True) -> PathReading:
     segments = (*reading.segments[:first], *reading.segments[behind:])
     origins = (*reading.origins[:first], *reading.origins[behind:])
     left_out = reading.left_out | frozenset(reading.origins[first:behind])
     if not segments:
         segments, origins = ("",), (-1,)
-    return Reading(segments, origins, left_out, reading.certain and certain)
+    return PathReading(segments, origins, left_out, reading.certain and certain)
 
 
 def _is_script(segments: Segments, at: int) -> bool:

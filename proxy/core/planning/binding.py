@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from ..compiled.block import Blueprint
+from ..compiled.block import CompiledBlock
 from ..crypto.context import Context, Parties, Scope
 from ..crypto.joined_names import Joined, Name
 from ..crypto.token import Token
@@ -72,8 +72,8 @@ class Binder:
     """Gives each selected value of one message its context."""
 
     __slots__ = (
-        "_blueprint",
         "_body",
+        "_compiled",
         "_contexts",
         "_exchange",
         "_findings",
@@ -85,10 +85,10 @@ class Binder:
     )
 
     def __init__(
-        self, blueprint: Blueprint, exchange: Exchange, body: bytes, findings: Findings | None
+        self, compiled: CompiledBlock, exchange: Exchange, body: bytes, findings: Findings | None
     ) -> None:
         """Bind values of `body`; what the walk found holds the names that stand in it."""
-        self._blueprint = blueprint
+        self._compiled = compiled
         self._exchange = exchange
         self._body = body
         self._findings = findings
@@ -97,7 +97,7 @@ class Binder:
         self._parts: dict[tuple[NamedPart, Path], Name] = {}
         self._recipients: dict[Path, tuple[str, ...]] = {}
         self._texts: dict[tuple[JsonSource, int], dict[Path, Name]] = {}
-        self._spoiled = _spoiled(blueprint, findings)
+        self._spoiled = _spoiled(compiled, findings)
         self._room = _NAMES_AT_LEAST + _NAMES_PER_BYTE * len(body)
 
     def context(self, placed: Placed, path: Path) -> Context:
@@ -159,7 +159,7 @@ class Binder:
 
     def keep_facts(self) -> None:
         """Keep the rule's names from this request for its answer."""
-        for source in self._blueprint.keeps:
+        for source in self._compiled.keeps:
             self._exchange.facts[source] = self._value(source, 0, ())
 
     def _part(self, part: NamedPart, shared: Mapping[JsonSource, int], path: Path) -> Name:
@@ -171,15 +171,15 @@ class Binder:
 
     def _element(self, part: NamedPart, shared: Mapping[JsonSource, int], path: Path) -> Path:
         """Return the path of the element that a part is read from, of those that `path` is in."""
-        if not shared or part not in self._blueprint.from_message:
+        if not shared or part not in self._compiled.from_message:
             return ()
-        sources = json_sources(self._blueprint.sources.get(part))
+        sources = json_sources(self._compiled.sources.get(part))
         return path[: max((shared.get(one, 0) for one in sources), default=0)]
 
     def _read_part(self, part: NamedPart, shared: Mapping[JsonSource, int], path: Path) -> Name:
-        source = self._blueprint.sources.get(part)
+        source = self._compiled.sources.get(part)
         text: Name | None = None
-        if isinstance(source, JsonSource) and part in self._blueprint.from_message:
+        if isinstance(source, JsonSource) and part in self._compiled.from_message:
             text = self._value(source, shared.get(source, 0), path)
         elif isinstance(source, NameSource):
             text = self._exchange.name(source)
@@ -200,7 +200,7 @@ class Binder:
         return Parties(self._one("sender", shared, path), recipients)
 
     def _read_recipients(self, shared: Mapping[JsonSource, int], path: Path) -> tuple[str, ...]:
-        found = self._each("recipients", self._blueprint.sources.get("recipients"), shared, path)
+        found = self._each("recipients", self._compiled.sources.get("recipients"), shared, path)
         if not found:
             raise MissingValue("missing-recipients", detail="The message names no recipient.")
         return tuple(sorted(set(found)))
@@ -233,7 +233,7 @@ class Binder:
         return [text for one in found for text in one] if all(found) else []
 
     def _reader(self, part: NamedPart, shared: Mapping[JsonSource, int], path: Path) -> JsonReader:
-        if part in self._blueprint.from_message:
+        if part in self._compiled.from_message:
             return lambda one: self._value(one, shared.get(one, 0), path)
         return self._exchange.facts.get
 
@@ -247,7 +247,7 @@ class Binder:
         """Return the name that a source has in each element whose path has `shared` steps."""
         if self._findings is None:
             return {}
-        index, single_from = self._blueprint.source_index[source]
+        index, single_from = self._compiled.source_index[source]
         found: dict[Path, list[str]] = {}
         unfit: set[Path] = set()
         other = self._exchange.elsewhere.get(source)
@@ -255,7 +255,7 @@ class Binder:
             try:
                 text = self._text(source, path, self._body[start:end])
             except MissingValue:
-                if not self._blueprint.only_opens_responses:
+                if not self._compiled.only_opens_responses:
                     raise
                 unfit.add(path[:shared])  # one stored element is not the end of all others
                 continue
@@ -279,11 +279,11 @@ class Binder:
         raise MissingValue("name-not-text", detail="A name must be a string or a whole number.")
 
 
-def _spoiled(blueprint: Blueprint, findings: Findings | None) -> Spoiled | None:
+def _spoiled(compiled: CompiledBlock, findings: Findings | None) -> Spoiled | None:
     """Return where twins stand in a response that is only opened; None for nowhere."""
-    if findings is None or not findings.twins or not blueprint.only_opens_responses:
+    if findings is None or not findings.twins or not compiled.only_opens_responses:
         return None
-    sources = {one: blueprint.source_index[one][0] for one in blueprint.asked_for}
+    sources = {one: compiled.source_index[one][0] for one in compiled.asked_for}
     return Spoiled(findings, sources)
 
 
@@ -302,7 +302,7 @@ def _texts(name: Name) -> list[str]:
 
 
 def bind_token(
-    blueprint: Blueprint, token: Token | OpenFailed, make: Callable[[], Context]
+    compiled: CompiledBlock, token: Token | OpenFailed, make: Callable[[], Context]
 ) -> tuple[Token | OpenFailed, Context]:
     """Return a token with its context; what is no token needs no names, and none are looked for."""
     if isinstance(token, OpenFailed):
@@ -310,6 +310,6 @@ def bind_token(
     try:
         return token, make()
     except MissingValue as error:
-        if not blueprint.block.keep_unopened:
+        if not compiled.block.keep_unopened:
             raise
         return OpenFailed(error.reason), Context()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ..compiled.block import Blueprint
+from ..compiled.block import CompiledBlock
 from ..compiled.request_names import RequestNames
 from ..compiled.rule_table import Decision
 from ..crypto.joined_names import Joined, Name
@@ -42,9 +42,9 @@ class Exchange(RequestNames):
         To be called before anything of it goes on. Raises AmbiguousRequest, MissingValue for a name
         that is empty.
         """
-        compiled = self.decision.compiled
-        if compiled is not None and compiled.names is not None:
-            compiled.names.refuse_unclear(self)
+        compiled_rule = self.decision.compiled_rule
+        if compiled_rule is not None and compiled_rule.names is not None:
+            compiled_rule.names.refuse_unclear(self)
 
     def read(self, source: Source, json_reader: JsonReader) -> Name | None:
         """Return the name that a source gives, or None where it gives none.
@@ -81,29 +81,31 @@ class Messages:
     `awaited` is how many attachments have been announced and are still to come.
     """
 
-    __slots__ = ("awaited", "blueprints", "direction", "exchange")
+    __slots__ = ("awaited", "compiled_blocks", "direction", "exchange")
 
     def __init__(self, exchange: Exchange, direction: Direction) -> None:
         """Begin with the rule that took the handshake."""
-        compiled = exchange.decision.compiled
+        compiled_rule = exchange.decision.compiled_rule
         self.exchange = exchange
         self.direction = direction
-        self.blueprints: tuple[Blueprint, ...] = ()
-        if compiled is not None:
-            self.blueprints = compiled.request if direction == "request" else compiled.response
+        self.compiled_blocks: tuple[CompiledBlock, ...] = ()
+        if compiled_rule is not None:
+            self.compiled_blocks = (
+                compiled_rule.request if direction == "request" else compiled_rule.response
+            )
         self.awaited = 0
 
     @property
     def seals(self) -> bool:
         """Whether a block seals something of these messages."""
-        return any(one.block.encrypt for one in self.blueprints)
+        return any(one.block.encrypt for one in self.compiled_blocks)
 
-    def take_note(self, blueprint: Blueprint, body: bytes, *, binary: bool) -> bool:
+    def take_note(self, compiled: CompiledBlock, body: bytes, *, binary: bool) -> bool:
         """Follow attachments; return whether the message is one, which no rule reads.
 
         Raises InvalidBody for one that nobody announced, and for more than one packet a message.
         """
-        if blueprint.block.format != "socketio":
+        if compiled.block.format != "socketio":
             return False
         if binary:
             if not self.awaited:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Set as AbstractSet
 from typing import Final, cast
 
-from ..compiled.block import Blueprint
+from ..compiled.block import CompiledBlock
 from ..crypto.context import Context, Scope
 from ..crypto.token import CTY_JSON, KeyId, Token, decoded_token, token_or_none
 from ..edits.edit_types import Edit, NothingEdit, PieceEdit
@@ -20,8 +20,8 @@ from ..expressions.name_readings import fold_header
 from ..expressions.selectors import NamedSelector, Whole
 from ..formats import json as json_format
 from ..formats import urlencoded
-from ..formats.escaping import EXACT, IN_HTML, Manner, Place, Span
-from ..formats.json import Findings, Found
+from ..formats.escaping import EXACT, IN_HTML, Manner, Span, TextPlace
+from ..formats.json import Findings, FoundValue
 from ..formats.kinds import Kind, kind_of
 from ..formats.markup import MARKUP, surroundings_of
 from ..formats.urlencoded import FormSelection
@@ -50,7 +50,7 @@ _RECEIVED: Final = frozenset({b"ok", b"OK"})
 
 def find_edits(  # noqa: PLR0913 - the message and what is known of it
     exchange: Exchange,
-    blueprint: Blueprint,
+    compiled: CompiledBlock,
     head: Head,
     body: bytes,
     *,
@@ -62,80 +62,80 @@ def find_edits(  # noqa: PLR0913 - the message and what is known of it
     A `piece` of a stream is some whole records of it, or what stands between them. `measured` says
     that all of the body is there and that its message told its length.
     """
-    if blueprint.block.absent:
-        refuse_present(head, blueprint, body)
-    kind = blueprint.records(media_type(head.told)) if body else None
+    if compiled.block.absent:
+        refuse_present(head, compiled, body)
+    kind = compiled.records(media_type(head.facts)) if body else None
     if not piece and isinstance(head, RequestHead):
-        refuse_elsewhere(exchange, blueprint, head, body)
+        refuse_elsewhere(exchange, compiled, head, body)
     edits: list[Edit | FrameEdit]
     if kind is not None:
-        edits = [*_record_edits(exchange, blueprint, head, body, kind, piece=piece)]
-        binder = Binder(blueprint, exchange, b"", None)  # no record's names are those of the head
+        edits = [*_record_edits(exchange, compiled, head, body, kind, piece=piece)]
+        binder = Binder(compiled, exchange, b"", None)  # no record's names are those of the head
     else:
-        binder, edits = _text_edits(exchange, blueprint, head, body, measured=measured)
-    if type(head) is ResponseHead and blueprint.escape != "none":
-        media = media_type(head.told)
+        binder, edits = _text_edits(exchange, compiled, head, body, measured=measured)
+    if type(head) is ResponseHead and compiled.escape != "none":
+        media = media_type(head.facts)
         page = (media is None or not media.is_json) and surroundings_of(media) in MARKUP
-        if page or head.told.as_page:
+        if page or head.facts.as_page:
             edits = [shielded(one) for one in edits]
-    if blueprint.in_head and not piece and not isinstance(head, SocketHead):
-        edits += find_head_edits(blueprint, binder, head)
-    if blueprint.at_will and body and kind is None and not any(map(_seals, edits)):
-        edits.append(pass_unsealed(blueprint))
+    if compiled.in_head and not piece and not isinstance(head, SocketHead):
+        edits += find_head_edits(compiled, binder, head)
+    if compiled.at_will and body and kind is None and not any(map(_seals, edits)):
+        edits.append(pass_unsealed(compiled))
     return tuple(edits)
 
 
 def refuse_elsewhere(
-    exchange: Exchange, blueprint: Blueprint, head: RequestHead, body: bytes
+    exchange: Exchange, compiled: CompiledBlock, head: RequestHead, body: bytes
 ) -> None:
     """Refuse a name that a block reads where it stands in another place of the request as well.
 
     Raises ForbiddenValue for what it selects, AmbiguousRequest for what binds it unless it is the
     same there.
     """
-    for one in alternatives(exchange, blueprint, head):
+    for one in alternatives(exchange, compiled, head):
         refuse_in_head(exchange, one, head)
         if body and not one.takes_body:
             _refuse_in_body(exchange, one, head, body)
 
 
-def refuse_in_head(exchange: Exchange, blueprint: Blueprint, head: RequestHead) -> None:
+def refuse_in_head(exchange: Exchange, compiled: CompiledBlock, head: RequestHead) -> None:
     """Do as `refuse_elsewhere` for what stands in the head, and note what must be the same."""
-    if blueprint.elsewhere is not None:
-        blueprint.elsewhere.refuse_in_head(head)
-    if blueprint.sources_elsewhere is not None:
-        blueprint.sources_elsewhere.note_head(exchange)
+    if compiled.elsewhere is not None:
+        compiled.elsewhere.refuse_in_head(head)
+    if compiled.sources_elsewhere is not None:
+        compiled.sources_elsewhere.note_head(exchange)
 
 
 def _refuse_in_body(
-    exchange: Exchange, blueprint: Blueprint, head: RequestHead, body: bytes
+    exchange: Exchange, compiled: CompiledBlock, head: RequestHead, body: bytes
 ) -> None:
     """Do as `refuse_elsewhere` for what stands in the body and is read from the head, or beside."""
-    elsewhere, sources = blueprint.elsewhere, blueprint.sources_elsewhere
-    if head.told.plain_json and blueprint.query is None and sources is None:
+    elsewhere, sources = compiled.elsewhere, compiled.sources_elsewhere
+    if head.facts.plain_json and compiled.query is None and sources is None:
         return
-    declared = kind_of(media_type(head.told))
-    kind = blueprint.block.format or declared
-    if elsewhere is not None and declared == "form" and blueprint.reads_json:
+    declared = kind_of(media_type(head.facts))
+    kind = compiled.block.format or declared
+    if elsewhere is not None and declared == "form" and compiled.reads_json:
         elsewhere.refuse_behind_first(body)
     if kind is None:
         return
-    if elsewhere is not None and blueprint.query is not None:
+    if elsewhere is not None and compiled.query is not None:
         elsewhere.refuse_in_body(head, kind, body)
     if sources is not None:
         sources.compare_body(exchange, head, kind, body)
 
 
-def head_edits(exchange: Exchange, blueprint: Blueprint, head: ResponseHead) -> tuple[Edit, ...]:
+def head_edits(exchange: Exchange, compiled: CompiledBlock, head: ResponseHead) -> tuple[Edit, ...]:
     """Return what the block does to a response without a body; raise as `find_edits` does."""
-    refuse_present(head, blueprint, b"")
-    binder = Binder(blueprint, exchange, b"", None)
-    return tuple(find_head_edits(blueprint, binder, head, bodiless=True))
+    refuse_present(head, compiled, b"")
+    binder = Binder(compiled, exchange, b"", None)
+    return tuple(find_head_edits(compiled, binder, head, bodiless=True))
 
 
 def _text_edits(  # noqa: PLR0913 - those of find_edits
     exchange: Exchange,
-    blueprint: Blueprint,
+    compiled: CompiledBlock,
     head: Head,
     body: bytes,
     *,
@@ -147,29 +147,29 @@ def _text_edits(  # noqa: PLR0913 - those of find_edits
     In what is no JSON, nothing is selected where that is `lenient`.
     """
     try:
-        findings = _walk(blueprint, head, body)
+        findings = _walk(compiled, head, body)
     except InvalidBody:
         if not lenient:
             raise
         findings = None
-    binder = Binder(blueprint, exchange, body, findings)
-    if blueprint.keeps:
+    binder = Binder(compiled, exchange, body, findings)
+    if compiled.keeps:
         binder.keep_facts()
-    rendered = _rendered(blueprint, findings)
+    rendered = _rendered(compiled, findings)
     found = (
-        _part_edits(blueprint, binder, head, body)
-        if blueprint.parts is not None and body
-        else _selected_edits(blueprint, binder, findings, body, rendered)
+        _part_edits(compiled, binder, head, body)
+        if compiled.parts is not None and body
+        else _selected_edits(compiled, binder, findings, body, rendered)
     )
     edits: list[Edit | FrameEdit] = [*found]
-    if blueprint.takes_whole:
-        edits += whole_edits(blueprint, binder, head, body, measured=measured, rendered=rendered)
+    if compiled.takes_whole:
+        edits += whole_edits(compiled, binder, head, body, measured=measured, rendered=rendered)
     return binder, edits
 
 
 def _record_edits(  # noqa: PLR0913 - those of find_edits, and the kind
     exchange: Exchange,
-    blueprint: Blueprint,
+    compiled: CompiledBlock,
     head: Head,
     body: bytes,
     kind: Kind,
@@ -177,11 +177,11 @@ def _record_edits(  # noqa: PLR0913 - those of find_edits, and the kind
     piece: bool,
 ) -> list[Edit]:
     """Return the edits of every record, each with a block, names and values of its own."""
-    blueprints = alternatives(exchange, blueprint, head)
-    lenient = kind == "sse" and all(one.only_opens_responses for one in blueprints)
+    compiled_blocks = alternatives(exchange, compiled, head)
+    lenient = kind == "sse" and all(one.only_opens_responses for one in compiled_blocks)
 
     def edits_of(text: bytes) -> list[Edit]:
-        taker = choose(blueprints, text, head, lenient=lenient)
+        taker = choose(compiled_blocks, text, head, lenient=lenient)
         if taker is None:
             return []
         # A block that takes the body as a whole reads no records.
@@ -189,9 +189,9 @@ def _record_edits(  # noqa: PLR0913 - those of find_edits, and the kind
         _compare_record(exchange, taker, text)
         if taker.at_will and text and not any(map(_seals, edits)):
             edits.append(pass_unsealed(taker))
-        if taker is blueprint:
+        if taker is compiled:
             return edits
-        if taker.records(media_type(head.told)) != kind:
+        if taker.records(media_type(head.facts)) != kind:
             raise UnsupportedBody("block-reads-no-records")
         refuse_present(head, taker, body)
         return [one if isinstance(one, NothingEdit) else OwnEdit(one, taker.block) for one in edits]  # type: ignore[arg-type]  # none of a head
@@ -202,18 +202,18 @@ def _record_edits(  # noqa: PLR0913 - those of find_edits, and the kind
         records = packets_in(body, head.awaited if isinstance(head, SocketHead) else 0)
     else:
         records = records_in(body, kind, strict=not lenient)
-    edits, count = record_edits(exchange, blueprint, records, edits_of)
+    edits, count = record_edits(exchange, compiled, records, edits_of)
     if kind == "socketio":
-        refuse_in_packets(blueprints, body)
+        refuse_in_packets(compiled_blocks, body)
     elif not count and not piece:
-        refuse_missing(blueprint, None)
+        refuse_missing(compiled, None)
     return edits
 
 
-def _compare_record(exchange: Exchange, blueprint: Blueprint, text: bytes) -> None:
+def _compare_record(exchange: Exchange, compiled: CompiledBlock, text: bytes) -> None:
     """Refuse a record in which a parameter that binds it is another one."""
-    if blueprint.sources_elsewhere is not None:
-        blueprint.sources_elsewhere.compare_record(exchange, text)
+    if compiled.sources_elsewhere is not None:
+        compiled.sources_elsewhere.compare_record(exchange, text)
 
 
 def needs_of(edits: tuple[PieceEdit | FrameEdit, ...]) -> Needs:
@@ -241,15 +241,15 @@ def _seals(edit: PieceEdit | FrameEdit) -> bool:
     return isinstance(edit, _AROUND) and type(edit.edit) is SealEdit
 
 
-def refuse_present(head: Head, blueprint: Blueprint, body: bytes) -> None:
+def refuse_present(head: Head, compiled: CompiledBlock, body: bytes) -> None:
     """Raise ForbiddenValue where a head or body has what the block says must be absent."""
-    for selector in blueprint.block.absent:
+    for selector in compiled.block.absent:
         if selector is Whole.BODY and body:
             raise ForbiddenValue("body-present", detail="The rule allows no body here.")
         if (
             isinstance(selector, NamedSelector)
             and selector.of_head
-            and _named_present(head, selector, blueprint.block)
+            and _named_present(head, selector, compiled.block)
         ):
             raise ForbiddenValue(
                 f"{selector.place}-present",
@@ -264,58 +264,58 @@ def _named_present(head: Head, selector: NamedSelector, block: Block) -> bool:
     return any(fold_header(name) == folded for name, _ in head.headers)
 
 
-def _walk(blueprint: Blueprint, head: Head, body: bytes) -> Findings | None:
+def _walk(compiled: CompiledBlock, head: Head, body: bytes) -> Findings | None:
     """Return what the block's selectors find; None where the body is none that they read."""
-    selection = blueprint.selection or blueprint.form
+    selection = compiled.selection or compiled.form
     if selection is None or not body:
         return None
-    media = media_type(head.told)
-    if not blueprint.reads and not (media is not None and media.is_json):
+    media = media_type(head.facts)
+    if not compiled.reads and not (media is not None and media.is_json):
         return None  # only names of the rule would be read from it
     if media is not None and not media.is_utf8:
         raise UnsupportedBody("charset")
-    if blueprint.form is not None and blueprint.guards_request:
+    if compiled.form is not None and compiled.guards_request:
         refuse_in_form(body)
     findings = (
         selection.find(body)
         if isinstance(selection, FormSelection)
         else selection.find(
             body,
-            lenient=blueprint.only_opens_responses,
-            probe=blueprint.ordinary is None or not head.told.plain_json,
+            lenient=compiled.only_opens_responses,
+            probe=compiled.ordinary is None or not head.facts.plain_json,
         )
     )
-    refuse_variants(blueprint, findings.variants)
-    if findings.hidden and findings.hidden & blueprint.twins_checked:
+    refuse_variants(compiled, findings.variants)
+    if findings.hidden and findings.hidden & compiled.twins_checked:
         raise ForbiddenValue(
             "name-hidden", detail="A selected member may be read from another place."
         )
     return findings
 
 
-def refuse_variants(blueprint: Blueprint, variants: set[int]) -> None:
+def refuse_variants(compiled: CompiledBlock, variants: set[int]) -> None:
     """Raise ForbiddenValue where a name that the rule reads stands there in another spelling."""
-    if variants and variants & blueprint.variants_checked:
+    if variants and variants & compiled.variants_checked:
         raise ForbiddenValue(
             "name-variant", detail="A name that the rule reads stands there in another spelling."
         )
 
 
-def _part_edits(blueprint: Blueprint, binder: Binder, head: Head, body: bytes) -> list[Edit]:
-    assert blueprint.parts is not None  # noqa: S101 - asked for only there
-    findings = blueprint.parts.find(body, head.told.get(b"content-type", ()))
-    refuse_variants(blueprint, findings.variants)
-    refuse_missing(blueprint, findings.missing)
-    return list(part_edits(blueprint, binder, findings, body))
+def _part_edits(compiled: CompiledBlock, binder: Binder, head: Head, body: bytes) -> list[Edit]:
+    assert compiled.parts is not None  # noqa: S101 - asked for only there
+    findings = compiled.parts.find(body, head.facts.get(b"content-type", ()))
+    refuse_variants(compiled, findings.variants)
+    refuse_missing(compiled, findings.missing)
+    return list(part_edits(compiled, binder, findings, body))
 
 
-def _rendered(blueprint: Blueprint, findings: Findings | None) -> tuple[Span, ...]:
+def _rendered(compiled: CompiledBlock, findings: Findings | None) -> tuple[Span, ...]:
     """Return the places of what the block says is HTML, in order and apart."""
-    if findings is None or not blueprint.rendered:
+    if findings is None or not compiled.rendered:
         return ()
     apart: list[Span] = []
     for start, end in sorted(
-        (start, end) for index in blueprint.rendered for _, start, end in findings.found[index]
+        (start, end) for index in compiled.rendered for _, start, end in findings.found[index]
     ):
         if not apart or apart[-1][1] <= start:  # what lies within another is with it
             apart.append((start, end))
@@ -323,47 +323,47 @@ def _rendered(blueprint: Blueprint, findings: Findings | None) -> tuple[Span, ..
 
 
 def _selected_edits(
-    blueprint: Blueprint,
+    compiled: CompiledBlock,
     binder: Binder,
     findings: Findings | None,
     body: bytes,
     rendered: tuple[Span, ...],
 ) -> list[Edit]:
     if findings is None or findings.missing:
-        refuse_missing(blueprint, None if findings is None else findings.missing)
+        refuse_missing(compiled, None if findings is None else findings.missing)
     edits: list[Edit] = []
     if findings is None:
         return edits
-    if blueprint.around.selectors:
-        refuse_others(blueprint, findings, body)
-        refuse_unsealed_elements(blueprint, findings)
-    for index, selector in blueprint.absent:
+    if compiled.around.selectors:
+        refuse_others(compiled, findings, body)
+        refuse_unsealed_elements(compiled, findings)
+    for index, selector in compiled.absent:
         if findings.found[index]:
             raise ForbiddenValue("value-present", detail=f"The rule forbids {selector.text}.")
     seal, token_of, opened = (
         (_seal_json, _token_of_json, _open_json)
-        if blueprint.form is None
+        if compiled.form is None
         else (_seal_pair, _token_of_pair, _open_pair)
     )
-    for placed in blueprint.encrypt:
+    for placed in compiled.encrypt:
         for path, start, end in findings.found[placed.index]:
             context = binder.context(placed, path)
             edits.append(seal(placed.item, context, body, start, end))
-    manner = Manner(blueprint.escape, rendered=rendered)
-    for placed in blueprint.decrypt:
+    manner = Manner(compiled.escape, rendered=rendered)
+    for placed in compiled.decrypt:
         for one in findings.found[placed.index]:
             token = binder.taken(placed, one.path, token_of(body, one.start, one.end))
             is_html = manner.heeds_whole_values and manner.of_string(one.start).escape == "html"
             place = IN_HTML if is_html else EXACT
-            edits.append(opened(blueprint, binder, placed, one, token, place))
+            edits.append(opened(compiled, binder, placed, one, token, place))
     return edits
 
 
-def refuse_missing(blueprint: Blueprint, missing: AbstractSet[int] | None) -> None:
+def refuse_missing(compiled: CompiledBlock, missing: AbstractSet[int] | None) -> None:
     """Raise MissingValue for what is not optional and missing; None stands for all."""
-    checked: tuple[Placed, ...] = blueprint.encrypt
-    if blueprint.direction == "request":
-        checked += blueprint.decrypt
+    checked: tuple[Placed, ...] = compiled.encrypt
+    if compiled.direction == "request":
+        checked += compiled.decrypt
     for placed in checked:
         if (missing is None or placed.index in missing) and not placed.item.optional:
             raise MissingValue("missing-value", detail=f"{placed.item.field}: a value is needed.")
@@ -377,15 +377,15 @@ def _seal_json(item: Item, context: Context, body: bytes, start: int, end: int) 
 
 
 def _open_json(  # noqa: PLR0913, PLR0917 - what an edit is made of
-    blueprint: Blueprint,
+    compiled: CompiledBlock,
     binder: Binder,
     placed: Placed,
-    found: Found,
+    found: FoundValue,
     token: Token | OpenFailed,
-    place: Place,
+    place: TextPlace,
 ) -> OpenEdit:
     path, start, end = found
-    bound, context = bind_token(blueprint, token, lambda: binder.context(placed, path))
+    bound, context = bind_token(compiled, token, lambda: binder.context(placed, path))
     return OpenEdit(start, end, context, bound, "json", place)
 
 
@@ -405,15 +405,15 @@ def _seal_pair(item: Item, context: Context, body: bytes, start: int, end: int) 
 
 
 def _open_pair(  # noqa: PLR0913, PLR0917 - what an edit is made of
-    blueprint: Blueprint,
+    compiled: CompiledBlock,
     binder: Binder,
     placed: Placed,
-    found: Found,
+    found: FoundValue,
     token: Token | OpenFailed,
-    place: Place,
+    place: TextPlace,
 ) -> CarriedEdit:
     path, start, end = found
-    bound, context = bind_token(blueprint, token, lambda: binder.context(placed, path))
+    bound, context = bind_token(compiled, token, lambda: binder.context(placed, path))
     return CarriedEdit(OpenEdit(start, end, context, bound, "value", place), urlencoded.encode)
 
 

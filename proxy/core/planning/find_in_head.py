@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ..compiled.block import Blueprint
+from ..compiled.block import CompiledBlock
 from ..crypto.token import decoded_token, token_or_none
 from ..edits import head_values
 from ..edits.edits import OpenEdit, SealEdit
@@ -18,7 +18,7 @@ from .binding import Binder, bind_token
 
 
 def find_head_edits(
-    blueprint: Blueprint,
+    compiled: CompiledBlock,
     binder: Binder,
     head: RequestHead | ResponseHead,
     *,
@@ -28,15 +28,15 @@ def find_head_edits(
 
     In a `bodiless` response nothing is missing: a 304 need not repeat what it stands for.
     """
-    opens_at_most = blueprint.direction == "response"  # there, nothing to be opened is missing
+    opens_at_most = compiled.direction == "response"  # there, nothing to be opened is missing
     in_query: dict[int, list[HeadSpan]] = {}
-    if blueprint.query is not None and isinstance(head, RequestHead):
-        in_query = head_values.find_in_query(head, blueprint.query, blueprint.variants_checked)
-    for placed, name, encrypt in blueprint.in_head:
+    if compiled.query is not None and isinstance(head, RequestHead):
+        in_query = head_values.find_in_query(head, compiled.query, compiled.variants_checked)
+    for placed, name, encrypt in compiled.in_head:
         spans = in_query.get(placed.index, []) if name is None else _in_header(head, name)
         make = _seal if encrypt else _open
         for span in spans:
-            yield HeadEdit(make(blueprint, binder, placed, head, span), span.place)
+            yield HeadEdit(make(compiled, binder, placed, head, span), span.place)
         if not spans and not (placed.item.optional or bodiless or (opens_at_most and not encrypt)):
             raise MissingValue("missing-value", detail=f"{placed.item.field}: a value is needed.")
 
@@ -47,7 +47,11 @@ def _in_header(head: RequestHead | ResponseHead, name: str) -> list[HeadSpan]:
 
 
 def _seal(
-    _: Blueprint, binder: Binder, placed: Placed, head: RequestHead | ResponseHead, span: HeadSpan
+    _: CompiledBlock,
+    binder: Binder,
+    placed: Placed,
+    head: RequestHead | ResponseHead,
+    span: HeadSpan,
 ) -> SealEdit:
     text, context = _text(head, span), binder.context(placed, ())
     token = token_or_none(text)
@@ -57,14 +61,14 @@ def _seal(
 
 
 def _open(
-    blueprint: Blueprint,
+    compiled: CompiledBlock,
     binder: Binder,
     placed: Placed,
     head: RequestHead | ResponseHead,
     span: HeadSpan,
 ) -> CarriedEdit:
     token, context = bind_token(
-        blueprint, decoded_token(_text(head, span)), lambda: binder.context(placed, ())
+        compiled, decoded_token(_text(head, span)), lambda: binder.context(placed, ())
     )
     edit = OpenEdit(span.start, span.end, context, token, "value")
     in_query = span.place == QUERY

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import partial
 
-from ..compiled.block import JOSE, Blueprint
+from ..compiled.block import JOSE, CompiledBlock
 from ..crypto import sealed_stream
 from ..crypto.context import KIND_BODY, KIND_STREAM, Context
 from ..crypto.sealed_stream import FrameHead
@@ -30,7 +30,7 @@ from ..expressions.selectors import NamedSelector
 from ..formats.multipart import reader
 from ..formats.multipart.reader import Part
 from ..formats.multipart.selection import PartFindings
-from ..http.message import Told
+from ..http.message import HeadFacts
 from ..rules.model import Item, Placed
 from .binding import Binder, bind_token
 from .find_whole import BODY_TOKEN_MAX, sealable_type
@@ -39,23 +39,23 @@ FoundEdit = SealEdit | CarriedEdit | PartEdit | SealFrameEdit | OpenFrameEdit
 
 
 def part_edits(
-    blueprint: Blueprint, binder: Binder, findings: PartFindings, body: bytes
+    compiled: CompiledBlock, binder: Binder, findings: PartFindings, body: bytes
 ) -> Iterator[FoundEdit]:
     """Yield what the block does to the parts; raise MessageError where it cannot."""
-    for index, selector in blueprint.absent:
+    for index, selector in compiled.absent:
         if findings.found[index]:
             raise ForbiddenValue("value-present", detail=f"The rule forbids {selector.text}.")
-    for placed in blueprint.encrypt:
+    for placed in compiled.encrypt:
         for part in findings.found[placed.index]:
             make = _seal_filename if _is_filename(placed.item) else _seal_content
             yield make(binder, placed, part, body)
-    for placed in blueprint.decrypt:
+    for placed in compiled.decrypt:
         for part in findings.found[placed.index]:
             open_ = _open_filename if _is_filename(placed.item) else _open_content
-            yield open_(blueprint, binder, placed, part, body)
+            yield open_(compiled, binder, placed, part, body)
 
 
-def refuse_new_delimiters(told: Told, before: bytes, after: bytes) -> None:
+def refuse_new_delimiters(told: HeadFacts, before: bytes, after: bytes) -> None:
     """Raise OpenFailed where a changed body has more delimiters than it came with.
 
     A value that opened could end its part and begin others.
@@ -104,13 +104,13 @@ def _seal_content(
 
 
 def _open_content(
-    blueprint: Blueprint, binder: Binder, placed: Placed, part: Part, body: bytes
+    compiled: CompiledBlock, binder: Binder, placed: Placed, part: Part, body: bytes
 ) -> PartEdit | OpenFrameEdit:
     content = body[part.start : part.end]
     head = _frame_head(part, content)
     if head is not None:
         named, context = bind_token(
-            blueprint,
+            compiled,
             head.token if isinstance(head, FrameHead) else head,
             lambda: binder.whole_context(placed.item, kind=KIND_STREAM),
         )
@@ -125,9 +125,9 @@ def _open_content(
         if is_jose
         else partial(binder.context, placed, ())
     )
-    token, context = bind_token(blueprint, decoded_token(content), make)
+    token, context = bind_token(compiled, decoded_token(content), make)
     if not is_jose:
-        place = blueprint.whole_place
+        place = compiled.whole_place
         return PartEdit(OpenEdit(part.start, part.end, context, token, "value", place), part)
     media = token.cty or "" if isinstance(token, Token) else None
     return PartEdit(OpenEdit(part.start, part.end, context, token, "body"), part, media)
@@ -144,14 +144,14 @@ def _seal_filename(binder: Binder, placed: Placed, part: Part, body: bytes) -> S
 
 
 def _open_filename(
-    blueprint: Blueprint, binder: Binder, placed: Placed, part: Part, body: bytes
+    compiled: CompiledBlock, binder: Binder, placed: Placed, part: Part, body: bytes
 ) -> CarriedEdit:
     found = part.filename
     assert found is not None  # noqa: S101 - only such parts are found for it
     if found.repeated:
         raise InvalidBody("filename-stands-twice")
     token, context = bind_token(
-        blueprint,
+        compiled,
         decoded_token(body[found.start : found.end]),
         lambda: binder.context(placed, ()),
     )

@@ -7,7 +7,7 @@ from dataclasses import replace
 from functools import partial
 from typing import NamedTuple
 
-from ..compiled.block import Blueprint
+from ..compiled.block import CompiledBlock
 from ..crypto.joined_names import Name
 from ..edits.edit_types import Edit, NothingEdit
 from ..edits.edits import EmbeddedEdit, OpenEdit, SealEdit
@@ -17,18 +17,18 @@ from ..expressions.sources import JsonSource
 from ..formats.json.walk import SELECTED_MAX
 from ..formats.kinds import Kind
 from ..formats.records import json_lines, socketio, sse
-from ..formats.records.sse import Event
+from ..formats.records.sse import SseEvent
 from .exchange import Exchange
 
 
-class Record(NamedTuple):
+class PlannedRecord(NamedTuple):
     """One record as it reads: `move` makes of an edit of it one of the body."""
 
     text: bytes
     move: Callable[[Edit], Edit]
 
 
-def records_in(body: bytes, kind: Kind, *, strict: bool) -> Iterator[Record]:
+def records_in(body: bytes, kind: Kind, *, strict: bool) -> Iterator[PlannedRecord]:
     """Yield the records of a body of some kind.
 
     `strict` refuses what lax readers alone would take for part of a record.
@@ -37,27 +37,27 @@ def records_in(body: bytes, kind: Kind, *, strict: bool) -> Iterator[Record]:
     """
     if kind == "sse":
         for event in sse.find(body, strict=strict):
-            yield Record(event.text, partial(_moved_in_event, event))
+            yield PlannedRecord(event.text, partial(_moved_in_event, event))
         return
     spell = json_lines.on_one_line if kind == "ndjson" else json_lines.as_it_is
     for start, end in json_lines.find(body, kind):
-        yield Record(body[start:end], partial(_moved, start, spell))
+        yield PlannedRecord(body[start:end], partial(_moved, start, spell))
 
 
-def packets_in(body: bytes, awaited: int) -> Iterator[Record]:
+def packets_in(body: bytes, awaited: int) -> Iterator[PlannedRecord]:
     """Yield the events and acks of a body of packets, where `awaited` attachments come first.
 
     Raises InvalidBody and BodyTooLarge as the format does.
     """
     for start, end, attachments in socketio.find(body, awaited):
         text = body[start:end]
-        yield Record(text, partial(_moved_in_packet, start, text if attachments else b""))
+        yield PlannedRecord(text, partial(_moved_in_packet, start, text if attachments else b""))
 
 
 def record_edits(
     exchange: Exchange,
-    blueprint: Blueprint,
-    found: Iterable[Record],
+    compiled: CompiledBlock,
+    found: Iterable[PlannedRecord],
     edits_of: Callable[[bytes], list[Edit]],
 ) -> tuple[list[Edit], int]:
     """Return the edits of all records, and how many records there were.
@@ -70,20 +70,20 @@ def record_edits(
         if len(kept) == json_lines.RECORDS_MAX:
             raise BodyTooLarge("too-many-records")
         edits += (_move(record, one) for one in edits_of(record.text))
-        kept.append({source: exchange.facts[source] for source in blueprint.keeps})
-        if len(edits) > _most_edits(blueprint):
+        kept.append({source: exchange.facts[source] for source in compiled.keeps})
+        if len(edits) > _most_edits(compiled):
             raise BodyTooLarge("too-many-selected-values")
-    for source in blueprint.keeps:
+    for source in compiled.keeps:
         texts = {facts[source] for facts in kept}
         exchange.facts[source] = texts.pop() if len(texts) == 1 else None
     return edits, len(kept)
 
 
-def _most_edits(blueprint: Blueprint) -> int:
-    return SELECTED_MAX + (blueprint.block.max_tokens if blueprint.takes_whole else 0)
+def _most_edits(compiled: CompiledBlock) -> int:
+    return SELECTED_MAX + (compiled.block.max_tokens if compiled.takes_whole else 0)
 
 
-def _move(record: Record, edit: Edit) -> Edit:
+def _move(record: PlannedRecord, edit: Edit) -> Edit:
     if type(edit) is NothingEdit:
         return edit
     if type(edit) is OwnEdit:
@@ -106,7 +106,7 @@ def _moved(offset: int, spell: Callable[[bytes], bytes], edit: Edit) -> Edit:
     return CarriedEdit(_carried(edit), spell, offset)
 
 
-def _moved_in_event(event: Event, edit: Edit) -> Edit:
+def _moved_in_event(event: SseEvent, edit: Edit) -> Edit:
     if type(edit) is SealEdit:
         event.refuse_parted(edit.start, edit.end)
         return replace(edit, start=event[edit.start], end=event[edit.end])

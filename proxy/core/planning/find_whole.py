@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import Final, NamedTuple
 
-from ..compiled.block import JOSE, Blueprint
+from ..compiled.block import JOSE, CompiledBlock
 from ..crypto import sealed_stream
 from ..crypto.context import KIND_BODY, KIND_STREAM, Context
 from ..crypto.sealed_stream import FrameHead
@@ -24,7 +24,7 @@ from ..formats import embedded_tokens, urlencoded
 from ..formats.escaping import Escape, Manner, Span, manner_of
 from ..formats.multipart import reader
 from ..formats.multipart.reader import Part
-from ..http.message import Head, MediaType, SocketHead, Told, media_type
+from ..http.message import Head, HeadFacts, MediaType, SocketHead, media_type
 from ..rules.model import Item
 from .binding import Binder, bind_token
 
@@ -40,7 +40,7 @@ class _Text(NamedTuple):
 
 
 def token_edits(
-    blueprint: Blueprint, binder: Binder, item: Item, told: Told, body: bytes
+    compiled: CompiledBlock, binder: Binder, item: Item, told: HeadFacts, body: bytes
 ) -> Iterator[CarriedEdit | PartEdit]:
     """Yield an edit for each token in a body with these headers.
 
@@ -50,10 +50,10 @@ def token_edits(
     """
     if not embedded_tokens.any_in(body):
         return
-    context, limit = binder.embedded_context(item), blueprint.block.max_tokens
+    context, limit = binder.embedded_context(item), compiled.block.max_tokens
     boundary = reader.read_boundary(told.get(b"content-type", ()))
     parts = reader.parts(body, boundary)
-    for text in (one for part in parts for one in _texts(part, blueprint.escape)):
+    for text in (one for part in parts for one in _texts(part, compiled.escape)):
         for edit in _edits_in(text, body, context, limit):
             limit -= 1
             yield edit
@@ -64,13 +64,13 @@ class PartTokens:
 
     __slots__ = ("_binder", "_escape", "_item", "_left")
 
-    def __init__(self, blueprint: Blueprint, binder: Binder) -> None:
+    def __init__(self, compiled: CompiledBlock, binder: Binder) -> None:
         """Begin before the first part."""
-        item = blueprint.whole_decrypt
+        item = compiled.whole_decrypt
         self._item = item if item is not None and item.selector is Whole.TOKENS else None
         self._binder = binder
-        self._escape = blueprint.escape
-        self._left = blueprint.block.max_tokens
+        self._escape = compiled.escape
+        self._left = compiled.block.max_tokens
 
     def looks_at(self, part: Part) -> bool:
         """Tell whether the content of a part is searched, so that all of it must be there."""
@@ -121,7 +121,7 @@ WholeEdit = SealEdit | OpenEdit | EmbeddedEdit | CarriedEdit | PartEdit | FrameE
 
 
 def whole_edits(  # noqa: PLR0913 - the message and what is known of it
-    blueprint: Blueprint,
+    compiled: CompiledBlock,
     binder: Binder,
     head: Head,
     body: bytes,
@@ -135,17 +135,17 @@ def whole_edits(  # noqa: PLR0913 - the message and what is known of it
     may be only as much of it as tells what it is. `rendered` are the places of JSON whose strings
     are HTML.
     """
-    for item, encrypt in ((blueprint.whole_encrypt, True), (blueprint.whole_decrypt, False)):
+    for item, encrypt in ((compiled.whole_encrypt, True), (compiled.whole_decrypt, False)):
         if item is None:
             continue
         if item.selector is Whole.TOKENS:
-            yield from _embedded(blueprint, binder, item, head, body, rendered)
+            yield from _embedded(compiled, binder, item, head, body, rendered)
         elif body:
             if encrypt:
                 yield _seal_whole(binder, item, head, body, measured=measured)
             else:
-                yield _open_whole(blueprint, binder, item, head, body)
-        elif not item.optional and (encrypt or blueprint.direction == "request"):
+                yield _open_whole(compiled, binder, item, head, body)
+        elif not item.optional and (encrypt or compiled.direction == "request"):
             raise MissingValue("missing-body", detail=f"{item.field}: a body is needed.")
 
 
@@ -156,7 +156,7 @@ def _seal_whole(
     framed = item.framed and item.selector is Whole.BODY and not isinstance(head, SocketHead)
     if not fits and not framed:
         raise BodyTooLarge("body-above-token", detail=f"At most {BODY_TOKEN_MAX} bytes are sealed.")
-    media = media_type(head.told)
+    media = media_type(head.facts)
     if item.selector is Whole.TEXT:
         _require_text(body, media)
         sealed = token_or_none(body)
@@ -200,30 +200,30 @@ def _already(
 
 
 def _open_whole(
-    blueprint: Blueprint,
+    compiled: CompiledBlock,
     binder: Binder,
     item: Item,
     head: Head,
     body: bytes,
 ) -> OpenEdit | OpenFrame:
     is_text = item.selector is Whole.TEXT
-    if not is_text and _is_frame(media_type(head.told)):
-        return _open_frame(blueprint, binder, item, body)
+    if not is_text and _is_frame(media_type(head.facts)):
+        return _open_frame(compiled, binder, item, body)
     kind = None if is_text else KIND_BODY
     token, context = bind_token(
-        blueprint, decoded_token(body), lambda: binder.whole_context(item, kind=kind)
+        compiled, decoded_token(body), lambda: binder.whole_context(item, kind=kind)
     )
     if not is_text:
         return OpenEdit(0, len(body), context, token, "body")
-    return OpenEdit(0, len(body), context, token, "text", blueprint.whole_place)
+    return OpenEdit(0, len(body), context, token, "text", compiled.whole_place)
 
 
-def _open_frame(blueprint: Blueprint, binder: Binder, item: Item, body: bytes) -> OpenFrame:
+def _open_frame(compiled: CompiledBlock, binder: Binder, item: Item, body: bytes) -> OpenFrame:
     found = _frame_head(body)
     if isinstance(found, OpenFailed):
         return OpenFrame(found, Context())
     token, context = bind_token(
-        blueprint, found.token, lambda: binder.whole_context(item, kind=KIND_STREAM)
+        compiled, found.token, lambda: binder.whole_context(item, kind=KIND_STREAM)
     )
     return OpenFrame(token if isinstance(token, OpenFailed) else found, context)
 
@@ -250,18 +250,18 @@ def _require_text(body: bytes, media: MediaType | None) -> None:
 
 
 def _embedded(  # noqa: PLR0913, PLR0917 - the message and what is known of it
-    blueprint: Blueprint,
+    compiled: CompiledBlock,
     binder: Binder,
     item: Item,
     head: Head,
     body: bytes,
     rendered: tuple[Span, ...],
 ) -> Iterable[WholeEdit]:
-    limit, media = blueprint.block.max_tokens, media_type(head.told)
-    kind = blueprint.kind(media)
+    limit, media = compiled.block.max_tokens, media_type(head.facts)
+    kind = compiled.kind(media)
     if kind == "multipart":
-        return token_edits(blueprint, binder, item, head.told, body)
-    manner = Manner(blueprint.escape)
+        return token_edits(compiled, binder, item, head.facts, body)
+    manner = Manner(compiled.escape)
     if kind == "form":
         carried = list(urlencoded.find_tokens(body, limit, manner))
         context = binder.embedded_context(item) if carried else None
@@ -271,7 +271,7 @@ def _embedded(  # noqa: PLR0913, PLR0917 - the message and what is known of it
         ]
     in_text = kind in {"sse", "text"} or (kind == "json" and isinstance(head, SocketHead))
     if kind == "text" and not isinstance(head, SocketHead):
-        manner = manner_of(blueprint.escape, media)
+        manner = manner_of(compiled.escape, media)
     find = embedded_tokens.find_in_text if in_text else embedded_tokens.find
     found = find(body, limit, manner._replace(rendered=rendered))
     context = binder.embedded_context(item) if found else None

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from typing import Final, Literal
 
-from ..compiled.block import JOSE, Blueprint
+from ..compiled.block import JOSE, CompiledBlock
 from ..crypto import sealed_stream
 from ..crypto.token import decode as decode_token
 from ..crypto.token import has_prefix
@@ -53,21 +53,21 @@ _READER: Final = json.JSONDecoder()
 Shape = Literal["never", "more", "whole", "lines"]
 
 
-def may_be_misnamed(exchange: Exchange, head: ResponseHead) -> Blueprint | None:
+def may_be_misnamed(exchange: Exchange, head: ResponseHead) -> CompiledBlock | None:
     """Return the block that might read a response if its type told what its body is.
 
     None: its type tells, no block opens such responses, or their types are what the rule goes by.
     """
-    compiled = exchange.decision.compiled
-    if compiled is None or not compiled.opens_response:
+    compiled_rule = exchange.decision.compiled_rule
+    if compiled_rule is None or not compiled_rule.opens_response:
         return None
     try:
-        media = media_type(head.told)
+        media = media_type(head.facts)
     except UnsupportedBody:
         media = None
     if media is not None and _tells(media):
         return None
-    for one in compiled.response:
+    for one in compiled_rule.response:
         if one.block.types or one.block.format is not None or not one.only_opens_responses:
             continue
         if one.fits_status(head.status) and (one.reads_json or _opens_bodies(one)):
@@ -82,19 +82,19 @@ def _tells(media: MediaType) -> bool:
     return kind_of(media) is not None
 
 
-def _opens_bodies(blueprint: Blueprint) -> bool:
-    whole = blueprint.whole_decrypt
+def _opens_bodies(compiled: CompiledBlock) -> bool:
+    whole = compiled.whole_decrypt
     return whole is not None and whole.selector is Whole.BODY
 
 
 def named(
     exchange: Exchange, head: ResponseHead, look: Look
-) -> tuple[ResponseHead, Blueprint | None]:
+) -> tuple[ResponseHead, CompiledBlock | None]:
     """Return the head of a response as rules read it after a look, and the block for it."""
     if look.media is None:
         return head, None
     try:
-        told = media_type(head.told)
+        told = media_type(head.facts)
     except UnsupportedBody:
         told = None
     head = head.read_as(look.media, as_page=surroundings_of(told) in MARKUP)
@@ -123,7 +123,7 @@ class Look:
 
     def __init__(
         self,
-        blueprint: Blueprint,
+        compiled: CompiledBlock,
         head: ResponseHead,
         length: int | None,
         limit: int,
@@ -131,7 +131,7 @@ class Look:
         reads: bool = True,
     ) -> None:
         """Begin with nothing seen; unless it `reads`, the body passes whatever it is."""
-        self._decrypts_body = _opens_bodies(blueprint)
+        self._decrypts_body = _opens_bodies(compiled)
         self._limit = limit
         self._length = length
         self._held: list[bytes] = []
@@ -141,7 +141,7 @@ class Look:
         self._coding: str | None = None
         self.passes = not reads
         try:
-            self._coding = coding_of(head.told)
+            self._coding = coding_of(head.facts)
         except UnsupportedBody:
             self.passes = True
         self.passes = self.passes or (self._coding is not None and length is None)

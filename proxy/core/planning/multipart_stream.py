@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Final, NamedTuple
 
-from ..compiled.block import Blueprint
+from ..compiled.block import CompiledBlock
 from ..crypto import sealed_stream
 from ..edits.edit_types import PieceEdit
 from ..edits.edits import SealEdit
@@ -47,7 +47,7 @@ class PassingForm(NamedTuple):
     """
 
     exchange: Exchange
-    blueprint: Blueprint
+    compiled: CompiledBlock
     binder: Binder
     boundary: Boundary
     limit: int
@@ -76,9 +76,9 @@ class FormFlow(PlannedFlow):
         self._form = form
         self._plan = plan
         self._reader = PartReader(form.boundary, self._needs_whole, form.limit)
-        self._tokens = PartTokens(form.blueprint, form.binder)
-        self._lacking = _required(form.blueprint)
-        self._unsealed = form.blueprint.at_will and not form.seals_in_head
+        self._tokens = PartTokens(form.compiled, form.binder)
+        self._lacking = _required(form.compiled)
+        self._unsealed = form.compiled.at_will and not form.seals_in_head
         self._came = 0
         self._content = Content()
         self._sent = b""
@@ -90,7 +90,7 @@ class FormFlow(PlannedFlow):
 
     @property
     def _lets_pass(self) -> bool:
-        return self._form.blueprint.block.nothing == "pass"
+        return self._form.compiled.block.nothing == "pass"
 
     def feed(self, data: bytes) -> Iterator[bytes | Plan]:
         """Take bytes of the form; yield what may go on and what is to be done first.
@@ -114,16 +114,16 @@ class FormFlow(PlannedFlow):
                 detail=f"{self._lacked}: a value is needed within {self._form.limit} bytes.",
             )
         if self._unsealed and not self._lets_pass and self._came > self._form.limit:
-            pass_unsealed(self._form.blueprint)
+            pass_unsealed(self._form.compiled)
 
     def end(self) -> Iterator[bytes | Plan]:
         """Yield the end of the form.
 
         Raises MissingValue or NothingSealed where a part is missing.
         """
-        refuse_missing(self._form.blueprint, self._lacking)
+        refuse_missing(self._form.compiled, self._lacking)
         if self._unsealed:
-            yield self._plan(b"", (pass_unsealed(self._form.blueprint),))
+            yield self._plan(b"", (pass_unsealed(self._form.compiled),))
         if self._form.digests is not None:
             self._form.digests.check()
         yield self._reader.end()
@@ -133,14 +133,14 @@ class FormFlow(PlannedFlow):
         form, text, part = self._form, came.text, came.part
         if form.watched:
             refuse_in_part(part)
-        named = form.blueprint.sources_elsewhere
+        named = form.compiled.sources_elsewhere
         if named is not None:
             named.compare_part(form.exchange, part, text)
         findings = self._select(part)
         self._lacking -= {index for index, found in enumerate(findings.found) if found}
-        if any(findings.found[one.index] for one in form.blueprint.encrypt):
+        if any(findings.found[one.index] for one in form.compiled.encrypt):
             self._unsealed = False
-        edits: list[PieceEdit] = [*part_edits(form.blueprint, form.binder, findings, text)]
+        edits: list[PieceEdit] = [*part_edits(form.compiled, form.binder, findings, text)]
         self._content, self._sent = Content(), b""
         if not came.whole:
             edits = [self._begun(one, came) for one in edits]
@@ -169,39 +169,39 @@ class FormFlow(PlannedFlow):
 
     def _select(self, part: Part) -> PartFindings:
         """Return what is selected of a part; raise MessageError for what must not be there."""
-        blueprint = self._form.blueprint
-        if blueprint.parts is None:
+        compiled = self._form.compiled
+        if compiled.parts is None:
             return PartFindings(0)
-        findings = blueprint.parts.new_findings()
-        blueprint.parts.take(part, findings)
-        refuse_variants(blueprint, findings.variants)
-        refuse_missing(blueprint, findings.missing)
+        findings = compiled.parts.new_findings()
+        compiled.parts.take(part, findings)
+        refuse_variants(compiled, findings.variants)
+        refuse_missing(compiled, findings.missing)
         return findings
 
     def _needs_whole(self, part: Part) -> bool:
         """Tell whether something is done to a part that takes all of it."""
-        blueprint = self._form.blueprint
-        named = blueprint.sources_elsewhere
+        compiled = self._form.compiled
+        named = compiled.sources_elsewhere
         if named is not None and named.takes(part):
             return True
         findings = self._select(part)
         is_frame = part.media is not None and part.media.essence == sealed_stream.MEDIA_TYPE
-        compared = is_frame and blueprint.block.already_sealed == "keep"
-        if _holds_content(blueprint.encrypt, findings) and (part.is_text or compared):
+        compared = is_frame and compiled.block.already_sealed == "keep"
+        if _holds_content(compiled.encrypt, findings) and (part.is_text or compared):
             return True
-        if _holds_content(blueprint.decrypt, findings) and not is_frame:
+        if _holds_content(compiled.decrypt, findings) and not is_frame:
             return True
         return self._tokens.looks_at(part)
 
     @property
     def _lacked(self) -> str:
-        items = (*self._form.blueprint.encrypt, *self._form.blueprint.decrypt)
+        items = (*self._form.compiled.encrypt, *self._form.compiled.decrypt)
         return ", ".join(one.item.field for one in items if one.index in self._lacking)
 
 
 def form_that_passes(  # noqa: PLR0913 - the message and what is known of it
     exchange: Exchange,
-    blueprint: Blueprint,
+    compiled: CompiledBlock,
     head: RequestHead | ResponseHead,
     beginning: bytes,
     *,
@@ -212,22 +212,22 @@ def form_that_passes(  # noqa: PLR0913 - the message and what is known of it
 
     Raises MessageError where the head says that it cannot be.
     """
-    refuse_present(head, blueprint, beginning)
+    refuse_present(head, compiled, beginning)
     if isinstance(head, RequestHead):
-        refuse_in_head(exchange, blueprint, head)
-    boundary = read_boundary(head.told.get(b"content-type", ()))
-    binder = Binder(blueprint, exchange, b"", None)
+        refuse_in_head(exchange, compiled, head)
+    boundary = read_boundary(head.facts.get(b"content-type", ()))
+    binder = Binder(compiled, exchange, b"", None)
     watched = isinstance(head, RequestHead) and exchange.decision.overridable
-    edits = tuple(find_head_edits(blueprint, binder, head))
+    edits = tuple(find_head_edits(compiled, binder, head))
     seals = any(isinstance(one.edit, SealEdit) for one in edits)
-    return PassingForm(exchange, blueprint, binder, boundary, limit, watched, digests, seals), edits
+    return PassingForm(exchange, compiled, binder, boundary, limit, watched, digests, seals), edits
 
 
-def _required(blueprint: Blueprint) -> frozenset[int]:
+def _required(compiled: CompiledBlock) -> frozenset[int]:
     """Return the parts without which there is no such message, by index."""
-    placed = blueprint.encrypt
-    if blueprint.direction == "request":
-        placed += blueprint.decrypt
+    placed = compiled.encrypt
+    if compiled.direction == "request":
+        placed += compiled.decrypt
     return frozenset(one.index for one in placed if not one.item.optional)
 
 

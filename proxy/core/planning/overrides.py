@@ -34,7 +34,7 @@ def asked_in_query(query: str | None) -> bool:
 def may_ask_in_body(head: RequestHead) -> bool:
     """Tell whether a request has a body in which backends look for the field."""
     try:
-        kind = kind_of(media_type(head.told))
+        kind = kind_of(media_type(head.facts))
     except UnsupportedBody:
         return True  # of a type that nobody can tell
     return kind in {"form", "multipart"}
@@ -42,12 +42,12 @@ def may_ask_in_body(head: RequestHead) -> bool:
 
 def refuse_in_body(head: RequestHead, body: bytes) -> None:
     """Raise AmbiguousRequest where a form has the field; raise as forms do that cannot be read."""
-    kind = kind_of(media_type(head.told))
+    kind = kind_of(media_type(head.facts))
     if kind == "form":
         found = _PAIRS.find(body)
         asked = bool(found.found[0] or found.variants)
     elif kind == "multipart":
-        parts = _PARTS.find(body, head.told.get(b"content-type", ()))
+        parts = _PARTS.find(body, head.facts.get(b"content-type", ()))
         asked = bool(parts.found[0] or parts.variants)
     else:
         return

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from ..compiled.block import Blueprint
+from ..compiled.block import CompiledBlock
 from ..edits.edit_types import PieceEdit
 from ..edits.key_needs import Needs
 from ..edits.stream_edits import FrameEdit
@@ -29,7 +29,7 @@ class Plan:
 
     head: Head
     body: bytes
-    blueprint: Blueprint | None
+    compiled: CompiledBlock | None
     edits: Edits
     needs: Needs
     ruled: bool

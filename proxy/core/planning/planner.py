@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import cast
 
-from ..compiled.block import Blueprint
-from ..compiled.fast_json import Ordinary
+from ..compiled.block import CompiledBlock
+from ..compiled.fast_json import FastJson
 from ..edits.edit_types import Edit
 from ..edits.head_values import HeadEdit
 from ..edits.stream_edits import FrameEdit
@@ -32,14 +32,14 @@ from .overrides import refuse_in_body
 from .plan import Edits, Plan
 
 
-def plan_bodiless(exchange: Exchange, blueprint: Blueprint, head: ResponseHead) -> Plan:
+def plan_bodiless(exchange: Exchange, compiled: CompiledBlock, head: ResponseHead) -> Plan:
     """Return what a block that `choose_bodiless` gave does to a response without a body."""
-    edits = head_edits(exchange, blueprint, head)
+    edits = head_edits(exchange, compiled, head)
     decision = exchange.decision
     return Plan(
         head,
         b"",
-        blueprint,
+        compiled,
         edits,
         needs_of(edits),
         decision.may_read_response,
@@ -54,52 +54,52 @@ def plan_request(
 
     `measured` says that the request told its length. Raises MessageError where it cannot be done.
     """
-    compiled = exchange.decision.compiled
-    if compiled is None or not compiled.request:
+    compiled_rule = exchange.decision.compiled_rule
+    if compiled_rule is None or not compiled_rule.request:
         message = "a request that no rule reads has no plan"
         raise TypeError(message)
     exchange.refuse_unclear()
     head = exchange.head
-    told = head.told
-    blueprint: Blueprint | None
+    told = head.facts
+    compiled: CompiledBlock | None
     plan: Plan | None = None
     if body:
-        blueprint = compiled.request[0]
-        if blueprint.ordinary is not None and told.plain_json:
-            _refuse_other_places(exchange, blueprint, head, body)
+        compiled = compiled_rule.request[0]
+        if compiled.ordinary is not None and told.plain_json:
+            _refuse_other_places(exchange, compiled, head, body)
             if not exchange.elsewhere:
-                plan = _ordinarily(exchange, blueprint, blueprint.ordinary, head, body)
+                plan = _ordinarily(exchange, compiled, compiled.ordinary, head, body)
         else:
-            blueprint = fitting(compiled.request, media_type(told), None)
-            if blueprint is None:
+            compiled = fitting(compiled_rule.request, media_type(told), None)
+            if compiled is None:
                 raise UnsupportedBody("request-fits-no-block")
     else:
         # No body tells the blocks apart, so what any of them forbids in the head is forbidden.
-        for one in compiled.request:
+        for one in compiled_rule.request:
             refuse_present(head, one, body)
-        blueprint = next((one for one in compiled.request if one.when is None), None)
+        compiled = next((one for one in compiled_rule.request if one.when is None), None)
     if plan is None:
         if not told.plain_json:
             verify(told, body)
-        plan = _plan(exchange, blueprint, head, body, limit, measured=measured)
-    if exchange.decision.overridable and plan.body and not _hidden(blueprint):
+        plan = _plan(exchange, compiled, head, body, limit, measured=measured)
+    if exchange.decision.overridable and plan.body and not _hidden(compiled):
         refuse_in_body(head, plan.body)
     return plan
 
 
 def _refuse_other_places(
-    exchange: Exchange, blueprint: Blueprint, head: RequestHead, body: bytes
+    exchange: Exchange, compiled: CompiledBlock, head: RequestHead, body: bytes
 ) -> None:
     """Do as `refuse_elsewhere` for ordinary JSON, which mostly has no other place for names."""
-    sources = blueprint.sources_elsewhere
+    sources = compiled.sources_elsewhere
     compared = sources is not None and sources.reads_members
-    if compared or head.query or COOKIE in head.told:
-        refuse_elsewhere(exchange, blueprint, head, body)
+    if compared or head.query or COOKIE in head.facts:
+        refuse_elsewhere(exchange, compiled, head, body)
 
 
 def plan_response(  # noqa: PLR0913 - the message and what is known of it
     exchange: Exchange,
-    blueprint: Blueprint,
+    compiled: CompiledBlock,
     head: ResponseHead,
     body: bytes,
     limit: int | None = None,
@@ -107,12 +107,12 @@ def plan_response(  # noqa: PLR0913 - the message and what is known of it
     measured: bool = True,
 ) -> Plan:
     """Return what a block that `choose_response` gave does to a response, or one behind it."""
-    ordinary = blueprint.ordinary
-    if ordinary is not None and body and head.told.plain_json:
-        plan = _ordinarily(exchange, blueprint, ordinary, head, body)
+    ordinary = compiled.ordinary
+    if ordinary is not None and body and head.facts.plain_json:
+        plan = _ordinarily(exchange, compiled, ordinary, head, body)
         if plan is not None:
             return plan
-    return _plan(exchange, blueprint, head, body, limit, measured=measured)
+    return _plan(exchange, compiled, head, body, limit, measured=measured)
 
 
 def plan_message(messages: Messages, body: bytes, *, binary: bool = False) -> Plan:
@@ -121,16 +121,16 @@ def plan_message(messages: Messages, body: bytes, *, binary: bool = False) -> Pl
     Raises MessageError where it cannot be done: then no other may follow.
     """
     head = SocketHead(messages.direction, binary, messages.awaited)
-    blueprint = next((one for one in messages.blueprints if fits(one, head)), None)
-    if blueprint is None:
-        refuse_unfit(messages.blueprints)
-    elif messages.take_note(blueprint, body, binary=binary):
-        blueprint = None
-    return _plan(messages.exchange, blueprint, head, body, None, measured=True)
+    compiled = next((one for one in messages.compiled_blocks if fits(one, head)), None)
+    if compiled is None:
+        refuse_unfit(messages.compiled_blocks)
+    elif messages.take_note(compiled, body, binary=binary):
+        compiled = None
+    return _plan(messages.exchange, compiled, head, body, None, measured=True)
 
 
 def plan_flowing_request(
-    exchange: Exchange, blueprint: Blueprint, beginning: bytes, limit: int
+    exchange: Exchange, compiled: CompiledBlock, beginning: bytes, limit: int
 ) -> Plan:
     """Return what a block that `flowing_request` gave does to a request.
 
@@ -138,32 +138,32 @@ def plan_flowing_request(
     parts of a form that must be there whole. Raises MessageError where it cannot be done.
     """
     exchange.refuse_unclear()
-    digests = digests_of(exchange.head.told)
-    if blueprint.flows_in_parts:
-        return _plan_form(exchange, blueprint, exchange.head, beginning, limit, digests)
-    return replace(_plan_flowing(exchange, blueprint, exchange.head, beginning), digests=digests)
+    digests = digests_of(exchange.head.facts)
+    if compiled.flows_in_parts:
+        return _plan_form(exchange, compiled, exchange.head, beginning, limit, digests)
+    return replace(_plan_flowing(exchange, compiled, exchange.head, beginning), digests=digests)
 
 
 def plan_flowing_response(
-    exchange: Exchange, blueprint: Blueprint, head: ResponseHead, beginning: bytes, limit: int
+    exchange: Exchange, compiled: CompiledBlock, head: ResponseHead, beginning: bytes, limit: int
 ) -> Plan:
     """Return what a block does to a response that `flows`."""
-    if blueprint.flows_in_parts:
-        return _plan_form(exchange, blueprint, head, beginning, limit, None)
-    return _plan_flowing(exchange, blueprint, head, beginning)
+    if compiled.flows_in_parts:
+        return _plan_form(exchange, compiled, head, beginning, limit, None)
+    return _plan_flowing(exchange, compiled, head, beginning)
 
 
 def plan_records(
-    exchange: Exchange, blueprint: Blueprint, head: RequestHead | ResponseHead, records: bytes
+    exchange: Exchange, compiled: CompiledBlock, head: RequestHead | ResponseHead, records: bytes
 ) -> Plan:
     """Return what a block does to a piece of a body of records: some whole ones, or none."""
-    edits = cast("Edits", find_edits(exchange, blueprint, head, records, piece=True))
+    edits = cast("Edits", find_edits(exchange, compiled, head, records, piece=True))
     ruled = exchange.decision.may_read_response
-    return Plan(head, records, blueprint, edits, needs_of(edits), ruled)
+    return Plan(head, records, compiled, edits, needs_of(edits), ruled)
 
 
 def _ordinarily(
-    exchange: Exchange, blueprint: Blueprint, ordinary: Ordinary, head: Head, body: bytes
+    exchange: Exchange, compiled: CompiledBlock, ordinary: FastJson, head: Head, body: bytes
 ) -> Plan | None:
     """Return the plan for an ordinary message, or None where it may be none."""
     found = ordinary.find(body, exchange.facts, exchange.name)
@@ -174,14 +174,14 @@ def _ordinarily(
         needs = needs_of(edits)
     decision = exchange.decision
     ruled, varies = decision.may_read_response, decision.varies
-    plan = Plan(head, body, blueprint, edits, needs, ruled, varies)
+    plan = Plan(head, body, compiled, edits, needs, ruled, varies)
     plan.single = len(edits) == 1
     return plan
 
 
 def _plan(  # noqa: PLR0913 - the message and what is known of it
     exchange: Exchange,
-    blueprint: Blueprint | None,
+    compiled: CompiledBlock | None,
     head: Head,
     body: bytes,
     limit: int | None,
@@ -190,24 +190,24 @@ def _plan(  # noqa: PLR0913 - the message and what is known of it
 ) -> Plan:
     decision = exchange.decision
     original = body
-    coding = coding_of(head.told) if body else None
+    coding = coding_of(head.facts) if body else None
     if coding is not None:
-        assert decision.rule is not None  # noqa: S101 - only a rule has blueprints
+        assert decision.rule is not None  # noqa: S101 - only a rule has compiled blocks
         most = decision.rule.max_body
         body = decode(body, coding, most if limit is None else min(most, limit))
-    if blueprint is not None and blueprint.when is not None:
-        blueprint = _taking(exchange, blueprint, head, body)
+    if compiled is not None and compiled.when is not None:
+        compiled = _taking(exchange, compiled, head, body)
     found: tuple[Edit | FrameEdit, ...] = ()
-    if blueprint is not None:
-        found = find_edits(exchange, blueprint, head, body, measured=measured)
+    if compiled is not None:
+        found = find_edits(exchange, compiled, head, body, measured=measured)
     else:
         body, coding = original, None  # it passes as it came
-    takes_body = blueprint is not None and blueprint.takes_body
+    takes_body = compiled is not None and compiled.takes_body
     edits, framing = _apart(found) if takes_body else (cast("Edits", found), None)
     return Plan(
         head,
         body,
-        blueprint,
+        compiled,
         edits,
         needs_of(found),
         decision.may_read_response,
@@ -217,54 +217,56 @@ def _plan(  # noqa: PLR0913 - the message and what is known of it
     )
 
 
-def _hidden(blueprint: Blueprint | None) -> bool:
+def _hidden(compiled: CompiledBlock | None) -> bool:
     """Tell whether the backend gets a sealed body, in which it finds no field."""
-    whole = None if blueprint is None else blueprint.whole_encrypt
+    whole = None if compiled is None else compiled.whole_encrypt
     return whole is not None and whole.selector is Whole.BODY
 
 
-def _taking(exchange: Exchange, blueprint: Blueprint, head: Head, body: bytes) -> Blueprint | None:
+def _taking(
+    exchange: Exchange, compiled: CompiledBlock, head: Head, body: bytes
+) -> CompiledBlock | None:
     """Return the block that takes a body, that or one behind it; records choose one each."""
-    if blueprint.records(media_type(head.told)) is not None:
-        return blueprint
-    return choose(alternatives(exchange, blueprint, head), body, head)
+    if compiled.records(media_type(head.facts)) is not None:
+        return compiled
+    return choose(alternatives(exchange, compiled, head), body, head)
 
 
 def _plan_flowing(
-    exchange: Exchange, blueprint: Blueprint, head: RequestHead | ResponseHead, beginning: bytes
+    exchange: Exchange, compiled: CompiledBlock, head: RequestHead | ResponseHead, beginning: bytes
 ) -> Plan:
-    if not flows_as_one(blueprint, head, None) or not beginning:
+    if not flows_as_one(compiled, head, None) or not beginning:
         message = "a body that a rule must read whole does not flow"
         raise TypeError(message)
-    plan = _plan(exchange, blueprint, head, beginning, None, measured=False)
+    plan = _plan(exchange, compiled, head, beginning, None, measured=False)
     assert plan.framing is not None  # noqa: S101 - what else could flow is refused above
     return replace(plan, flows=True)
 
 
 def _plan_form(  # noqa: PLR0913, PLR0917 - the message and what is known of it
     exchange: Exchange,
-    blueprint: Blueprint,
+    compiled: CompiledBlock,
     head: RequestHead | ResponseHead,
     beginning: bytes,
     limit: int,
     digests: Digests | None,
 ) -> Plan:
-    if not flows_in_parts(blueprint, head) or not beginning:
+    if not flows_in_parts(compiled, head) or not beginning:
         message = "a body that a rule must read whole does not flow"
         raise TypeError(message)
     decision = exchange.decision
     form, edits = form_that_passes(
-        exchange, blueprint, head, beginning, limit=limit, digests=digests
+        exchange, compiled, head, beginning, limit=limit, digests=digests
     )
     ruled = decision.may_read_response
 
     def plan(text: bytes, of_part: Edits) -> Plan:
-        return Plan(head, text, blueprint, of_part, needs_of(of_part), ruled)
+        return Plan(head, text, compiled, of_part, needs_of(of_part), ruled)
 
     return Plan(
         head,
         beginning,
-        blueprint,
+        compiled,
         edits,
         needs_of(edits),
         ruled,

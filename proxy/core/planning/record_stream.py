@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Final
 
-from ..compiled.block import Blueprint
+from ..compiled.block import CompiledBlock
 from ..formats.kinds import Kind
 from ..formats.records.splitters import STREAMED, Cutter
 from ..http.content_coding import coding_of
@@ -41,30 +41,32 @@ class RecordFlow(PlannedFlow):
             yield self._plan(rest)
 
 
-def streamed_request(blueprint: Blueprint, head: RequestHead) -> Kind | None:
+def streamed_request(compiled: CompiledBlock, head: RequestHead) -> Kind | None:
     """Return the kind of records of a request that passes record by record; None: it is read whole.
 
     It is read whole where something must be known of all of it: digests, names that its answer
     needs, values of its head.
     """
-    if blueprint.keeps or blueprint.heeds_head or promised(head.told):
+    if compiled.keeps or compiled.heeds_head or promised(head.facts):
         return None
-    return _kind(blueprint, head)
+    return _kind(compiled, head)
 
 
-def streamed_response(blueprint: Blueprint, head: ResponseHead, length: int | None) -> Kind | None:
+def streamed_response(
+    compiled: CompiledBlock, head: ResponseHead, length: int | None
+) -> Kind | None:
     """Return the kind of records of a response that passes record by record; None for no such one.
 
     `length` is what its message tells. Values of its head are known only once it is read whole.
     """
-    if blueprint.heeds_head or (length is not None and length <= WHOLE_MAX):
+    if compiled.heeds_head or (length is not None and length <= WHOLE_MAX):
         return None
-    return _kind(blueprint, head)
+    return _kind(compiled, head)
 
 
-def _kind(blueprint: Blueprint, head: RequestHead | ResponseHead) -> Kind | None:
-    if coding_of(head.told) is not None:
+def _kind(compiled: CompiledBlock, head: RequestHead | ResponseHead) -> Kind | None:
+    if coding_of(head.facts) is not None:
         return None
-    kind = blueprint.records(media_type(head.told))
+    kind = compiled.records(media_type(head.facts))
     # A poll ends with its packets, so nobody waits for one of them.
     return kind if kind in STREAMED else None

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from typing import Final
 from urllib.parse import unquote_to_bytes
 
-from ..compiled.block import Blueprint
+from ..compiled.block import CompiledBlock
 from ..edits.edit_types import Edit, NothingEdit
 from ..edits.edits import EmbeddedEdit, OpenEdit
 from ..edits.stream_edits import FrameEdit
@@ -24,22 +24,22 @@ from ..formats.json import Findings
 from ..formats.records import socketio
 
 
-def refuse_others(blueprint: Blueprint, findings: Findings, body: bytes) -> None:
+def refuse_others(compiled: CompiledBlock, findings: Findings, body: bytes) -> None:
     """Raise ForbiddenValue for a member that is not listed, and for what is no such object.
 
     Of a JSON text, each value at the place of such an object is looked at once.
     """
-    for index, allowed in blueprint.around.closed:
+    for index, allowed in compiled.around.closed:
         for one in findings.found[index]:
             names = json_format.member_names(body[one.start : one.end])
             if names is None:
-                raise ForbiddenValue("no-object", detail=_detail(blueprint))
+                raise ForbiddenValue("no-object", detail=_detail(compiled))
             if not names <= allowed:
-                raise ForbiddenValue("member-not-listed", detail=_detail(blueprint))
+                raise ForbiddenValue("member-not-listed", detail=_detail(compiled))
 
 
-def _detail(blueprint: Blueprint) -> str:
-    fields = dict.fromkeys(one.item.field for one in blueprint.encrypt)
+def _detail(compiled: CompiledBlock) -> str:
+    fields = dict.fromkeys(one.item.field for one in compiled.encrypt)
     return f"The rule takes objects with {', '.join(fields)} and the members that it lists alone."
 
 
@@ -69,7 +69,7 @@ def refuse_in_form(body: bytes) -> None:
         )
 
 
-def refuse_in_packets(blueprints: Iterable[Blueprint], body: bytes) -> None:
+def refuse_in_packets(compiled_blocks: Iterable[CompiledBlock], body: bytes) -> None:
     """Refuse packets that are no events where they could carry what events would.
 
     What a client says to connect (a token, say) passes if it has no member of a selected name.
@@ -78,7 +78,7 @@ def refuse_in_packets(blueprints: Iterable[Blueprint], body: bytes) -> None:
         ForbiddenValue: It has one, is no object, or only a server sends such packets.
         BodyTooLarge: It is longer than TOLD_MAX.
     """
-    sealing = [one for one in blueprints if one.block.encrypt]
+    sealing = [one for one in compiled_blocks if one.block.encrypt]
     if not sealing:
         return
     names = frozenset(map(fold_member, _selected(sealing)))
@@ -91,9 +91,9 @@ def refuse_in_packets(blueprints: Iterable[Blueprint], body: bytes) -> None:
             _refuse_named(text, names)
 
 
-def _selected(blueprints: Iterable[Blueprint]) -> Iterable[str]:
-    for blueprint in blueprints:
-        for item in blueprint.block.encrypt:
+def _selected(compiled_blocks: Iterable[CompiledBlock]) -> Iterable[str]:
+    for compiled in compiled_blocks:
+        for item in compiled.block.encrypt:
             if isinstance(item.selector, JsonSelector):
                 yield from (one.key for one in item.selector.steps if isinstance(one.key, str))
 
@@ -111,29 +111,29 @@ def _refuse_named(text: bytes, names: frozenset[str]) -> None:
     json.JSONDecoder(object_pairs_hook=look, parse_int=len, parse_float=len).decode(text.decode())
 
 
-def pass_unsealed(blueprint: Blueprint) -> NothingEdit:
+def pass_unsealed(compiled: CompiledBlock) -> NothingEdit:
     """Return what becomes of a message or record of which nothing was sealed.
 
     Raises NothingSealed where the block lets none pass.
     """
-    if blueprint.block.nothing == "refuse":
-        raise NothingSealed("nothing-sealed", detail=_needed(blueprint))
+    if compiled.block.nothing == "refuse":
+        raise NothingSealed("nothing-sealed", detail=_needed(compiled))
     return NothingEdit()
 
 
-def refuse_unsealed_elements(blueprint: Blueprint, findings: Findings) -> None:
+def refuse_unsealed_elements(compiled: CompiledBlock, findings: Findings) -> None:
     """Raise NothingSealed for an element of a batch that holds none of the values.
 
     Each element of the outermost list that some selectors go through is a record of its own.
     """
-    for index, depth, items in blueprint.around.batches:
+    for index, depth, items in compiled.around.batches:
         covered = {one.path[:depth] for item in items for one in findings.found[item]}
         if any(one.path not in covered for one in findings.found[index]):
-            raise NothingSealed("element-with-nothing-sealed", detail=_needed(blueprint))
+            raise NothingSealed("element-with-nothing-sealed", detail=_needed(compiled))
 
 
-def _needed(blueprint: Blueprint) -> str:
-    fields = dict.fromkeys(one.field for one in blueprint.block.encrypt)
+def _needed(compiled: CompiledBlock) -> str:
+    fields = dict.fromkeys(one.field for one in compiled.block.encrypt)
     return f"One of these is needed: {', '.join(fields)}."
 
 

@@ -76,7 +76,7 @@ class Conditions:
             raise ForbiddenValue(
                 "name-variant", detail="A member that decides stands there in another spelling."
             )
-        if head is not None and self._roots and (head.query or COOKIE in head.told):
+        if head is not None and self._roots and (head.query or COOKIE in head.facts):
             self._compare(head, body, findings)
         met = True
         for found, values, near in zip(findings.found, self._values, self._near, strict=True):

@@ -21,7 +21,7 @@ from typing import BinaryIO, Final, NamedTuple
 from ...core.crypto import base64url
 from ...core.crypto.secret import AuditKey
 from ..keyring.jwk_set import parse_object
-from .line import LINE_BYTES, Line, decode
+from .line import LINE_BYTES, AuditLine, decode
 
 _LABEL: Final = b"sealyard/v1/audit/head\x00"
 _BYTES: Final = 512
@@ -132,7 +132,7 @@ def pieces(file: BinaryIO) -> Iterator[bytes]:
         yield piece
 
 
-def line_of(piece: bytes, key: AuditKey) -> Line | None:
+def line_of(piece: bytes, key: AuditKey) -> AuditLine | None:
     """Return the line of a piece of the file; None for anything else, such as a torn one.
 
     Of the very last line, the line feed may be missing: it is whole all the same.

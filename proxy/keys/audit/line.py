@@ -31,7 +31,7 @@ _LABEL: Final = b"sealyard/v1/audit/line\x00"
 _SEALED: Final = re.compile(rb'(.*),"mac":"([A-Za-z0-9_-]{43})"\}', re.DOTALL)
 
 
-class Line(NamedTuple):
+class AuditLine(NamedTuple):
     """An authentic line: its number and MAC, the MAC it follows, and all that it says."""
 
     seq: int
@@ -49,7 +49,7 @@ def encode(seq: int, prev: str, members: Mapping[str, Value], key: AuditKey) -> 
     return b'%b,"mac":"%b"}\n' % (body, mac.encode("ascii")), mac
 
 
-def decode(text: bytes, key: AuditKey) -> Line | None:
+def decode(text: bytes, key: AuditKey) -> AuditLine | None:
     """Return the line whose bytes these are, without a line feed; None unless it is authentic."""
     match = _SEALED.fullmatch(text)
     if match is None or len(text) > LINE_BYTES:
@@ -63,7 +63,7 @@ def decode(text: bytes, key: AuditKey) -> Line | None:
         return None
     seq, prev = members.pop("seq"), members.pop("prev")
     del members["mac"]
-    return Line(seq, mac, prev, members)
+    return AuditLine(seq, mac, prev, members)
 
 
 def stamp(at: float) -> str:

@@ -183,7 +183,7 @@ TELL_SECONDS: Final = 10.0
 MOST_KINDS: Final = 20
 
 
-class Bound:
+class LineLimit:
     """Notes events one by one, `per_second` in the long run and `burst` at once.
 
     `clock` returns seconds that never go back. Needs a running event loop.

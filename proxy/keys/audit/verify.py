@@ -19,13 +19,13 @@ from ...core.errors import UnfitEnvironment
 from ..keyring.jwk_set import decoded, parse_object
 from . import head as heads
 from .head import CUT, HEADLESS, TOLD, Head, Torn, line_of, pieces
-from .line import Line
+from .line import AuditLine
 
 _MOST_TOLD: Final = 20
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class AuditFinding:
     """Something about a log, at a line of a file (counted from 1)."""
 
     file: str
@@ -38,7 +38,7 @@ class Finding:
 
 
 @dataclass(slots=True)
-class Verdict:
+class AuditVerdict:
     """How many lines are good, the first and the last of them, and what is wrong or noteworthy.
 
     `broken` counts all problems; only the first few are told.
@@ -48,16 +48,16 @@ class Verdict:
     first: int = 0
     last: Head = field(default_factory=lambda: Head(0, ""))
     broken: int = 0
-    problems: list[Finding] = field(default_factory=list)
-    notes: list[Finding] = field(default_factory=list)
+    problems: list[AuditFinding] = field(default_factory=list)
+    notes: list[AuditFinding] = field(default_factory=list)
 
-    def wrong(self, finding: Finding) -> None:
+    def wrong(self, finding: AuditFinding) -> None:
         """Take note of a problem."""
         self.broken += 1
         if len(self.problems) < _MOST_TOLD:
             self.problems.append(finding)
 
-    def notice(self, finding: Finding) -> None:
+    def notice(self, finding: AuditFinding) -> None:
         """Take note of what is no problem."""
         if len(self.notes) < _MOST_TOLD:
             self.notes.append(finding)
@@ -65,7 +65,7 @@ class Verdict:
 
 def verify(
     files: Sequence[Path], key: AuditKey, *, head: Head | None = None, anchor: Head | None = None
-) -> Verdict:
+) -> AuditVerdict:
     """Return the verdict on a log, its rotated files first.
 
     `head` is what the head record says, `anchor` a line that somebody kept elsewhere. Raises
@@ -82,14 +82,14 @@ class _Reading:
     """One pass over all lines."""
 
     def __init__(self, anchor: Head | None) -> None:
-        self.verdict = Verdict()
+        self.verdict = AuditVerdict()
         self._anchor = anchor
         self._anchored = anchor is None
         self._torn = Torn()
-        self._torn_at = Finding("", 0, "")
-        self._place = Finding("", 0, "")
+        self._torn_at = AuditFinding("", 0, "")
+        self._place = AuditFinding("", 0, "")
 
-    def take(self, piece: bytes, line: Line | None, place: Finding) -> None:
+    def take(self, piece: bytes, line: AuditLine | None, place: AuditFinding) -> None:
         """Take the next piece of the log."""
         self._place = place
         if line is None:
@@ -125,7 +125,7 @@ class _Reading:
         if self._anchor is not None and not self._anchored:
             verdict.wrong(_said(self._place, f"line {self._anchor.seq} of the anchor is missing"))
 
-    def _settle_torn(self, line: Line, place: Finding) -> None:
+    def _settle_torn(self, line: AuditLine, place: AuditFinding) -> None:
         told = {name: line.members[name] for name in TOLD if name in line.members}
         if told != self._torn.told():
             # A file that was rotated after a crash ends with a piece that no line tells of.
@@ -140,7 +140,7 @@ class _Reading:
             self.verdict.notice(_said(self._torn_at, text))
         self._torn = Torn()
 
-    def _follow(self, line: Line, place: Finding) -> None:
+    def _follow(self, line: AuditLine, place: AuditFinding) -> None:
         verdict, last = self.verdict, self.verdict.last
         if line.members.get("event") == CUT:
             verdict.wrong(_said(place, "tells that the log was shorter than it had been"))
@@ -164,16 +164,18 @@ class _Reading:
 _UNREADABLE: Final = "was edited or inserted: it is not as it was written"
 
 
-def _said(place: Finding, text: str) -> Finding:
-    return Finding(place.file, place.number, text)
+def _said(place: AuditFinding, text: str) -> AuditFinding:
+    return AuditFinding(place.file, place.number, text)
 
 
-def _lines(files: Sequence[Path], key: AuditKey) -> Iterator[tuple[bytes, Line | None, Finding]]:
+def _lines(
+    files: Sequence[Path], key: AuditKey
+) -> Iterator[tuple[bytes, AuditLine | None, AuditFinding]]:
     for path in files:
         try:
             with path.open("rb") as file:
                 for number, piece in enumerate(pieces(file), 1):
-                    yield piece, line_of(piece, key), Finding(str(path), number, "")
+                    yield piece, line_of(piece, key), AuditFinding(str(path), number, "")
         except OSError as error:
             raise UnfitEnvironment(f"{path}: {error.strerror}") from None
 

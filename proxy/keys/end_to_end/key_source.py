@@ -28,7 +28,7 @@ from .directory import People, Pinning
 from .identities import Identities
 from .opening import PackagedOpening
 from .package_records import StoredPackage
-from .package_store import PackageShelf
+from .package_store import PackageStore
 from .sealing import PackagedSealing, place
 
 # Each round one message gets its session, so only a plan of more scopes than fit fails.
@@ -70,7 +70,7 @@ class EndToEnd:
         self._pinning = Pinning(sessions, pins, reporter=reporter, changed=self.changed, **common)
         self._people = People(sessions, settings.revocation_max_age, self._pinning, **common)
         self._identities = Identities(sessions, identities, environ, clock=clock, reporter=reporter)
-        self._shelf = PackageShelf(sessions, clock=clock, notice=notice)
+        self._shelf = PackageStore(sessions, clock=clock, notice=notice)
         found = sessions, settings, self._shelf, self._people, self._identities
         self._sealing = PackagedSealing(*found, clock=clock, random=random, reporter=reporter)
         self._opening = PackagedOpening(*found, clock=clock)

@@ -25,7 +25,7 @@ from ..sessions.settings import MAX_AGE_SECONDS, MAX_SKEW_SECONDS, SessionSettin
 from .directory import People
 from .identities import Identities
 from .package_records import StoredPackage
-from .package_store import PackageShelf
+from .package_store import PackageStore
 
 Need = tuple[Scope, KeyId]
 _Place = tuple[Scope, bytes]
@@ -70,7 +70,7 @@ class PackagedOpening:
         self,
         sessions: Sessions,
         settings: SessionSettings,
-        shelf: PackageShelf,
+        shelf: PackageStore,
         people: People,
         identities: Identities,
         *,

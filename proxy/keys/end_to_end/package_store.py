@@ -11,7 +11,7 @@ from ...core.errors import KeysFull, KeyUnavailable
 from ..lru_map import BoundedMap
 from ..participants.registry import record_name
 from ..sessions.sessions import Sessions
-from ..stores import Held, StoreFailed, StoreFull
+from ..stores import HeldRecords, StoreFailed, StoreFull
 from ..stores.guarded import Notice
 from ..stores.records import RecordRefused, RecordUnknown
 from . import package_records
@@ -21,7 +21,7 @@ _MOST_TRIES: Final = 16
 _KNOWN_ISSUES: Final = 100_000
 
 
-class PackageShelf:
+class PackageStore:
     """Puts packages into the store that the sessions use, and finds them there.
 
     `clock` returns seconds since 1970. A package of an older issue than this process has seen is
@@ -112,7 +112,7 @@ class PackageShelf:
             for key_id, held in zip(key_ids, found.keys, strict=True)
         ]
 
-    def _opened(self, held: Held, name: str, key_id: str) -> StoredPackage | None:
+    def _opened(self, held: HeldRecords, name: str, key_id: str) -> StoredPackage | None:
         try:
             package = package_records.decode(held.record, name, self._sessions.keyring.record_key)
         except RecordRefused as refused:
@@ -159,10 +159,10 @@ class PackageShelf:
             listed = self._decode_list(held, name)
         raise KeyUnavailable("package-not-listed")
 
-    async def _held_list(self, name: str) -> Held | None:
+    async def _held_list(self, name: str) -> HeldRecords | None:
         return (await self._sessions.store.find(name, [LIST])).keys[0]
 
-    def _decode_list(self, held: Held | None, name: str) -> Listed:
+    def _decode_list(self, held: HeldRecords | None, name: str) -> Listed:
         if held is None:
             return Listed()
         try:

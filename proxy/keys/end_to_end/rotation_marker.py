@@ -16,7 +16,7 @@ from ...core.crypto.context import Scope
 from ...core.errors import KeyUnavailable
 from ..sessions.sessions import Sessions
 from ..sessions.settings import MAX_AGE_SECONDS
-from ..stores import Held, StoreFailed, records
+from ..stores import HeldRecords, StoreFailed, records
 from ..stores.records import RecordRefused, RecordUnknown
 from . import package_records
 from .package_records import TURN
@@ -74,16 +74,16 @@ async def last(sessions: Sessions, scope: Scope) -> str:
     return "" if values is None else base64url.encode(values).decode()
 
 
-async def _held(sessions: Sessions, name: str) -> Held | None:
+async def _held(sessions: Sessions, name: str) -> HeldRecords | None:
     return (await sessions.store.find(name, [TURN])).keys[0]
 
 
-def _epoch(held: Held | None, name: str, sessions: Sessions) -> int:
+def _epoch(held: HeldRecords | None, name: str, sessions: Sessions) -> int:
     values = None if held is None else _values(held, name, sessions)
     return 0 if values is None else int.from_bytes(values[1 : 1 + _EPOCH_BYTES])
 
 
-def _values(held: Held, name: str, sessions: Sessions) -> bytes | None:
+def _values(held: HeldRecords, name: str, sessions: Sessions) -> bytes | None:
     """Return what an authentic mark says; a forged one is none."""
     try:
         values = records.verified(held.record, _LABEL, name, sessions.keyring.record_key)

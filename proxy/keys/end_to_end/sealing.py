@@ -32,7 +32,7 @@ from . import rotation_marker
 from .directory import People
 from .identities import Identities
 from .package_records import StoredPackage
-from .package_store import PackageShelf
+from .package_store import PackageStore
 
 _SID_TIME_BYTES: Final = 4
 
@@ -97,7 +97,7 @@ class PackagedSealing:
         self,
         sessions: Sessions,
         settings: SessionSettings,
-        shelf: PackageShelf,
+        shelf: PackageStore,
         people: People,
         identities: Identities,
         *,

@@ -38,7 +38,7 @@ _Members = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Form:
+class KeyringForm:
     """A file that was read, and of which nothing is verified yet."""
 
     id: str
@@ -77,7 +77,7 @@ def compose(keyring: Keyring, root_key: RootKey, wrappings: tuple[Wrapping, ...]
     return json.dumps(members, indent=1).encode() + b"\n"
 
 
-def parse(text: bytes) -> Form:
+def parse(text: bytes) -> KeyringForm:
     """Return what a file says; raise KeyringError for anything but this form."""
     members = jwk_set.parse_object(text)
     if members is None or "sealyard" not in members:
@@ -94,7 +94,7 @@ def parse(text: bytes) -> Form:
             raise KeyringError(f"the keyring's {name} is not base64url of its length")
     if not isinstance(members["keyring"], str) or not members["keyring"].isascii():
         raise KeyringError("the keyring's file holds no keyring")
-    return Form(members["id"], _wrappings(members["wrappings"]), members)
+    return KeyringForm(members["id"], _wrappings(members["wrappings"]), members)
 
 
 def _wrappings(listed: object) -> tuple[Wrapping, ...]:

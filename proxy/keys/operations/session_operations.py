@@ -22,7 +22,7 @@ from ...core.edits.key_needs import Needs
 from ...core.errors import KeyUnavailable, NotErasable, SealyardError
 from ..audit import AuditLog, Value
 from ..end_to_end import rotation_marker
-from ..end_to_end.package_store import PackageShelf
+from ..end_to_end.package_store import PackageStore
 from ..keyring import file
 from ..keyring.keyring import Keyring
 from ..keyring.roots import RootProvider
@@ -55,7 +55,7 @@ REVOKE_MARGIN_SECONDS: Final = 1
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
+class SessionCall:
     """What is asked about a scope. `not_before` (seconds since 1970) is for `revoke`.
 
     `keep` says whether a revocation is to be written to the store and the keyring as well; of
@@ -73,7 +73,7 @@ class Call:
         return {**said, **scope_to_json(self.scope)}
 
     @classmethod
-    def from_json(cls, value: dict[str, Any]) -> Call:
+    def from_json(cls, value: dict[str, Any]) -> SessionCall:
         """Return the call that another process of the same version sent."""
         scope = scope_from_json(value)
         return cls(value["action"], scope, value["not_before"], value["keep"])
@@ -91,7 +91,7 @@ class SessionFacts:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class SessionResult:
     """How the sessions of a scope stand now; `scope` is its name in the store, which tells nothing.
 
     `agreed` tells whether other processes take a new session too; None where nobody else could.
@@ -126,7 +126,7 @@ class Answer:
         return {key: value for key, value in asdict(self).items() if value not in (None, "")}
 
     @classmethod
-    def from_json(cls, value: dict[str, Any]) -> Answer:
+    def from_json(cls, value: dict[str, Any]) -> SessionResult:
         """Return the answer that another process of the same version sent."""
         sessions = tuple(SessionFacts(**one) for one in value["sessions"])
         lists: dict[str, Any] = {
@@ -134,7 +134,7 @@ class Answer:
         }
         return cls(**{**value, "sessions": sessions, **lists})
 
-    def joined(self, other: Answer) -> Answer:
+    def joined(self, other: SessionResult) -> SessionResult:
         """Return this answer with what another worker holds as well."""
         held = {one.sid: one for one in self.sessions}
         for one in other.sessions:
@@ -148,7 +148,7 @@ class Answer:
         )
 
 
-class Desk:
+class SessionOperations:
     """Answers calls for the sessions of one process."""
 
     def __init__(self, sessions: Sessions, keep: Keep) -> None:
@@ -156,7 +156,7 @@ class Desk:
         self._sessions = sessions
         self._keep = keep
 
-    async def answer(self, call: Call) -> Answer:
+    async def answer(self, call: SessionCall) -> SessionResult:
         """Do what is asked.
 
         Raises KeyUnavailable where an ephemeral session cannot be agreed on or erased,
@@ -179,11 +179,11 @@ class Desk:
         view = self._sessions.view(scope)
         if call.action == "hear":
             self._sessions.hear(view.name)
-        return Answer(view.name, view.not_before, _facts(view), agreed, unknown=unknown)
+        return SessionResult(view.name, view.not_before, _facts(view), agreed, unknown=unknown)
 
     async def _unknown(self, scope: Scope) -> bool | None:
         """Return True where nothing is known of a scope, here or in the store; else None."""
-        shelf = PackageShelf(self._sessions, clock=self._sessions.now, notice=lambda _: None)
+        shelf = PackageStore(self._sessions, clock=self._sessions.now, notice=lambda _: None)
         try:
             for form in self._sessions.forms(scope):
                 if await self._sessions.known(form) or await shelf.listed(form):
@@ -192,7 +192,7 @@ class Desk:
             return None
         return True
 
-    async def _revoke(self, call: Call) -> Answer:
+    async def _revoke(self, call: SessionCall) -> SessionResult:
         """Revoke every form of the scope; what is told holds for all of them."""
         keyring, now = self._sessions.keyring, self._sessions.now()
         first, *others = [
@@ -215,12 +215,12 @@ class Desk:
             others_within=self._sessions.revocation_max_age if first.store else None,
         )
 
-    async def _revoke_form(self, call: Call) -> Answer:
+    async def _revoke_form(self, call: SessionCall) -> SessionResult:
         unknown = await self._unknown(call.scope)
         if not call.keep:
             self._sessions.refuse(call.scope, call.not_before)
             view = self._sessions.view(call.scope)
-            return Answer(view.name, view.not_before, unknown=unknown)
+            return SessionResult(view.name, view.not_before, unknown=unknown)
         name = self._sessions.view(call.scope).name
         await self._sessions.write_down("sessions.revoke", scope=name, not_before=call.not_before)
         taken = await self._sessions.revoke(call.scope, call.not_before)
@@ -232,7 +232,7 @@ class Desk:
         except SealyardError as error:
             durable, problem = False, error.reason
         store = taken if self._sessions.store.shared else None
-        return Answer(
+        return SessionResult(
             view.name,
             view.not_before,
             store=store,
@@ -241,14 +241,14 @@ class Desk:
             unknown=unknown,
         )
 
-    async def _erase(self, call: Call) -> Answer:
+    async def _erase(self, call: SessionCall) -> SessionResult:
         """Destroy the keys, and refuse them wherever a copy may come from: both, or an error.
 
         Where sessions are durable, that is the keys in packages alone. Nothing is refused then,
         since it would be refused to the durable ones as well.
         """
         sessions, scope = self._sessions, call.scope
-        shelf = PackageShelf(sessions, clock=sessions.now, notice=lambda _: None)
+        shelf = PackageStore(sessions, clock=sessions.now, notice=lambda _: None)
         forms = sessions.forms(scope)
         if not call.keep:
             if sessions.ephemeral:
@@ -256,13 +256,13 @@ class Desk:
                 for form in forms:
                     sessions.let_go(form)
             view = sessions.view(forms[0])
-            return Answer(view.name, view.not_before)
+            return SessionResult(view.name, view.not_before)
         listed = [one for form in forms for one in await shelf.listed(form)]
         if not sessions.ephemeral and not listed:
             raise NotErasable
         name = sessions.view(forms[0]).name
         await sessions.write_down("sessions.erase", scope=name)
-        revoked = Answer(name, 0, unknown=await self._unknown(scope))
+        revoked = SessionResult(name, 0, unknown=await self._unknown(scope))
         gone: tuple[str, ...] = ()
         if sessions.ephemeral:
             revoked = await self._revoke(call)
@@ -276,7 +276,7 @@ class Desk:
         unknown = None if gone else revoked.unknown
         return self._with_receipt(scope, replace(revoked, erased=gone, unknown=unknown))
 
-    def _with_receipt(self, scope: Scope, answer: Answer) -> Answer:
+    def _with_receipt(self, scope: Scope, answer: SessionResult) -> SessionResult:
         sessions, key = self._sessions, self._sessions.keyring.record_key
         said = erase_receipt.of_sessions(
             scope,
@@ -321,7 +321,7 @@ def _facts(view: SessionView) -> tuple[SessionFacts, ...]:
 
 
 @dataclass(frozen=True, slots=True)
-class Keeper:
+class KeyringRevocations:
     """Changes the keyring at `path`; what cannot be written to the audit log is not done."""
 
     path: Path

@@ -26,7 +26,7 @@ OPENS: Final = "opens"
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class TokenVerdict:
     """Which KEK a token names, and `opens` or else the reason why it does not."""
 
     kek: str
@@ -38,7 +38,7 @@ class Verdict:
         return self.reason == OPENS
 
 
-def verify(keyring: Keyring, text: bytes, context: Context, *, now: float) -> Verdict:
+def verify(keyring: Keyring, text: bytes, context: Context, *, now: float) -> TokenVerdict:
     """Return whether `text` is a token that opens for `context`; the plaintext is let go.
 
     `now` is in seconds since 1970.
@@ -49,8 +49,8 @@ def verify(keyring: Keyring, text: bytes, context: Context, *, now: float) -> Ve
         kek = _named(sealed.key_id)
         entry = _opened_by(keyring, sealed, context, now)
     except OpenFailed as failure:
-        return Verdict(kek, failure.reason)
-    return Verdict(entry.id, OPENS)
+        return TokenVerdict(kek, failure.reason)
+    return TokenVerdict(entry.id, OPENS)
 
 
 def session_jwk(keyring: Keyring, text: bytes, scope: Scope) -> str:

@@ -13,7 +13,7 @@ from ...core.crypto.context import Context, Scope
 from ...core.crypto.joined_names import Name, some_from_json, to_json
 from ...core.crypto.session_cipher import Session
 from ...core.crypto.token import CTY_JSON, Form, Token
-from ...core.edits.edits import AtHand, as_text
+from ...core.edits.edits import KeysInUse, as_text
 from ...core.edits.key_needs import Attempt, Needs
 from ...core.errors import OpenFailed, Unopened
 from ..sessions.sessions import Sessions
@@ -35,7 +35,7 @@ class ToOpen(NamedTuple):
     context: Context
 
 
-class Opened(NamedTuple):
+class OpenedValue(NamedTuple):
     """What a token holds, and the content type that it tells."""
 
     plaintext: bytes
@@ -48,11 +48,11 @@ async def seal(sessions: Sessions, values: Sequence[ToSeal]) -> list[bytes]:
         seals=Counter(one.context.scope for one in values),
         joined=any(one.context.joined for one in values),
     )
-    at_hand = AtHand(await sessions.resolve(needs))
+    at_hand = KeysInUse(await sessions.resolve(needs))
     return [_sealed(at_hand, one) for one in values]
 
 
-async def open_tokens(sessions: Sessions, asked: Sequence[ToOpen]) -> list[Opened]:
+async def open_tokens(sessions: Sessions, asked: Sequence[ToOpen]) -> list[OpenedValue]:
     """Return what the tokens hold: of all of them, or of none.
 
     Raises OpenFailed, which tells in `unopened` what is to be told of the first that did not open;
@@ -61,15 +61,15 @@ async def open_tokens(sessions: Sessions, asked: Sequence[ToOpen]) -> list[Opene
     decoded = [(_decoded(one.text), one.context) for one in asked]
     wanted = frozenset((context.scope, one.key_id) for one, context in decoded)
     joined = any(context.joined for _, context in decoded)
-    at_hand = AtHand(await sessions.resolve(Needs({}, wanted, joined)))
+    at_hand = KeysInUse(await sessions.resolve(Needs({}, wanted, joined)))
     now = sessions.now()
-    opened: list[Opened] = []
+    opened: list[OpenedValue] = []
     proven: Counter[Session] = Counter()
     try:
         for one, context in decoded:
             session, plaintext, _ = at_hand.open(one, context, now)
             proven[session] += 1
-            opened.append(Opened(plaintext, one.cty))
+            opened.append(OpenedValue(plaintext, one.cty))
     except OpenFailed as failed:
         failed.unopened = tuple(at_hand.unopened)
         raise
@@ -77,7 +77,7 @@ async def open_tokens(sessions: Sessions, asked: Sequence[ToOpen]) -> list[Opene
     return opened
 
 
-def _sealed(at_hand: AtHand, one: ToSeal) -> bytes:
+def _sealed(at_hand: KeysInUse, one: ToSeal) -> bytes:
     session, context = at_hand.seal_for(one.context)
     cty = CTY_JSON if one.json_value else None
     return session.seal(one.plaintext, context, cty=cty, form=one.form)
@@ -97,17 +97,17 @@ LISTENER: Final = "admin"
 _TELL_AFTER_SECONDS: Final = 0.25
 
 
-class Value(NamedTuple):
+class ValueResult(NamedTuple):
     """A value or a token as a text; `json_value` says that the value is a JSON text."""
 
     text: str
     json_value: bool = False
 
 
-class Bound(NamedTuple):
+class ValueBinding(NamedTuple):
     """A value to be sealed, or a token to be opened, and its context. `form` is for sealing."""
 
-    value: Value
+    value: ValueResult
     context: Context
     form: Form = "jwe"
 
@@ -117,7 +117,7 @@ class ValueCall:
     """What is asked: to seal values, or to open tokens. `request_id` is that of the call."""
 
     action: Literal["seal", "open"]
-    values: tuple[Bound, ...] = field(repr=False)
+    values: tuple[ValueBinding, ...] = field(repr=False)
     request_id: str = ""
 
     def to_json(self) -> dict[str, Any]:
@@ -132,7 +132,7 @@ class ValueCall:
     def from_json(cls, said: dict[str, Any]) -> ValueCall:
         """Return the call that another process of the same version sent."""
         made = [
-            Bound(Value(text, json_value), _context(*map(some_from_json, parts)), form)
+            ValueBinding(ValueResult(text, json_value), _context(*map(some_from_json, parts)), form)
             for text, json_value, *parts, form in said["values"]
         ]
         return cls(said["action"], tuple(made), said["request_id"])
@@ -142,7 +142,7 @@ def _context(tenant: Name | None, conversation: Name | None, *parts: Any) -> Con
     return Context(Scope(tenant, conversation), *parts)
 
 
-class ValueDesk:
+class ValueOperations:
     """Seals and opens with the sessions of this process."""
 
     def __init__(self, sessions: Sessions) -> None:
@@ -150,7 +150,7 @@ class ValueDesk:
         self._sessions = sessions
         self._untold: list[tuple[tuple[Unopened, ...], Attempt]] = []
 
-    async def answer(self, call: ValueCall) -> list[Value]:
+    async def answer(self, call: ValueCall) -> list[ValueResult]:
         """Return the tokens of values, or the values of tokens: all of them, or none.
 
         Raises OpenFailed whatever the cause, KeyUnavailable where a session is not to be had.
@@ -170,21 +170,21 @@ class ValueDesk:
         for unopened, attempt in untold:
             self._sessions.refused(unopened, attempt)
 
-    async def _seal(self, call: ValueCall) -> list[Value]:
+    async def _seal(self, call: ValueCall) -> list[ValueResult]:
         asked = [
             ToSeal(one.value.text.encode(), one.context, one.value.json_value, one.form)
             for one in call.values
         ]
-        return [Value(one.decode()) for one in await seal(self._sessions, asked)]
+        return [ValueResult(one.decode()) for one in await seal(self._sessions, asked)]
 
-    async def _open(self, call: ValueCall) -> list[Value]:
+    async def _open(self, call: ValueCall) -> list[ValueResult]:
         asked = [
             # What is not ASCII is no token, and is told so like any other text that is none.
             ToOpen(one.value.text.encode(), one.context)
             for one in call.values
         ]
         opened = await open_tokens(self._sessions, asked)
-        return [Value(as_text(*one), one.cty == CTY_JSON) for one in opened]
+        return [ValueResult(as_text(*one), one.cty == CTY_JSON) for one in opened]
 
     def _tell_later(self, unopened: tuple[Unopened, ...], request_id: str) -> None:
         # Once the answer is out: by its time nobody can tell what is told.

@@ -59,7 +59,7 @@ class ParticipantCall:
 
 
 @dataclass(frozen=True, slots=True)
-class ParticipantAnswer:
+class ParticipantResult:
     """How a participant stands now; `name` is their record's, which tells nothing.
 
     `kid` is the key that was added, changed or asked for; `pins` tell which keys are accepted,
@@ -79,14 +79,14 @@ class ParticipantAnswer:
         return {**told, "keys": keys, "pins": pins}
 
     @classmethod
-    def from_json(cls, value: dict[str, Any]) -> ParticipantAnswer:
+    def from_json(cls, value: dict[str, Any]) -> ParticipantResult:
         """Return the answer that another process of the same version sent."""
         keys = tuple(registry.key_of(one) for one in value["keys"])
         pins = Pins(0, *(frozenset(value["pins"][use]) for use in ("enc", "sig")))
         return cls(value["name"], Participant(value["epoch"], keys), value["kid"], pins)
 
 
-class ParticipantDesk:
+class ParticipantOperations:
     """Answers calls in the process that has the store. `clock` returns seconds since 1970."""
 
     def __init__(
@@ -105,7 +105,7 @@ class ParticipantDesk:
         self._write = write
         self._clock = clock
 
-    async def answer(self, call: ParticipantCall) -> ParticipantAnswer:
+    async def answer(self, call: ParticipantCall) -> ParticipantResult:
         """Do what is asked.
 
         Raises ParticipantError for what cannot be, UnknownParticipantKey for a key that is not
@@ -114,7 +114,7 @@ class ParticipantDesk:
         name = self._participants.name(call.participant)
         if call.action == "find":
             found = await self._participants.find(call.participant)
-            return ParticipantAnswer(name, found, pins=await self._pins.find(name))
+            return ParticipantResult(name, found, pins=await self._pins.find(name))
         if call.action == "private":
             return await self._hand_out(name, call)
         if call.action == "accept":
@@ -123,21 +123,21 @@ class ParticipantDesk:
         change(await self._participants.find(call.participant))  # what is refused is no event
         await self._write(f"participants.{call.action}", {"participant": name, "kid": kid})
         after = await self._participants.change(call.participant, change)
-        return ParticipantAnswer(name, after, kid, await self._pins.find(name))
+        return ParticipantResult(name, after, kid, await self._pins.find(name))
 
-    async def _accept(self, name: str, call: ParticipantCall) -> ParticipantAnswer:
+    async def _accept(self, name: str, call: ParticipantCall) -> ParticipantResult:
         participant = await self._participants.find(call.participant)
         key = participant.find(call.kid)
         self._pins.require_acceptable(name, key, self._clock())
         await self._write("participants.accept", {"participant": name, "kid": call.kid})
-        return ParticipantAnswer(name, participant, call.kid, await self._pins.accept(name, key))
+        return ParticipantResult(name, participant, call.kid, await self._pins.accept(name, key))
 
-    async def _hand_out(self, name: str, call: ParticipantCall) -> ParticipantAnswer:
+    async def _hand_out(self, name: str, call: ParticipantCall) -> ParticipantResult:
         participant = await self._participants.find(call.participant)
         if not participant.find(call.kid).private:
             raise UnknownParticipantKey("only the public part of that key is here")
         await self._write("participants.private", {"participant": name, "kid": call.kid})
-        return ParticipantAnswer(name, participant, call.kid)
+        return ParticipantResult(name, participant, call.kid)
 
     async def _change(self, call: ParticipantCall) -> tuple[str, Change]:
         now = int(self._clock())

@@ -63,7 +63,7 @@ class Identity:
 
 
 @dataclass(frozen=True, slots=True)
-class Opened:
+class OpenedPackage:
     """What a package held: the session key, its id, who sent it and when it ends."""
 
     key: SessionKey
@@ -134,7 +134,7 @@ def unseal(  # noqa: PLR0913 - each says something else of what is expected, eac
     scope: Scope,
     now: float,
     longest: float = MAX_TTL_SECONDS,
-) -> Opened:
+) -> OpenedPackage:
     """Return what `sender` sent to `identity` for `scope`; raise OpenFailed whatever the cause.
 
     The caller knows the sender's key from elsewhere: nothing in a package says whom to trust. One
@@ -161,7 +161,7 @@ def unseal(  # noqa: PLR0913 - each says something else of what is expected, eac
     if now > ends + SKEW_SECONDS:
         raise OpenFailed("package-expired")
     key, sid = package_shape.session_key(claims.get("jwk"))
-    return Opened(key, sid, sender.kid, ends, scope)
+    return OpenedPackage(key, sid, sender.kid, ends, scope)
 
 
 def _decrypt(shape: Shape, identity: Identity) -> bytes:

@@ -27,7 +27,7 @@ from ..stores.records import RecordUnknown
 from .participant import Participant, ParticipantKey
 from .public_key import Use
 from .registry import record_name
-from .stored_records import Form, Notes
+from .stored_records import Notes, RecordForm
 
 VERSION: Final = 1
 _LABEL: Final = b"sealyard/v1/record/pins\x00"
@@ -115,7 +115,7 @@ class PinBook:
         changed: Callable[[str], None] = lambda _: None,
     ) -> None:
         """Take the collaborators; nothing is asked yet."""
-        form = Form("the pins", Pins(), _at, encode, decode)
+        form = RecordForm("the pins", Pins(), _at, encode, decode)
         self._notes = Notes(store, keyring, form, changed)
         self._name_key = keyring.name_key
         self._listed = {

@@ -25,7 +25,7 @@ from ..stores.guarded import GuardedStore
 from ..stores.records import RecordUnknown
 from . import public_key
 from .participant import Participant, ParticipantKey
-from .stored_records import Form, Notes
+from .stored_records import Notes, RecordForm
 
 VERSION: Final = 1
 MAX_ID_BYTES: Final = 256
@@ -55,7 +55,7 @@ class Participants:
         """
         self._store = store
         self._keyring = keyring
-        form = Form("the participant", Participant(), _at, encode, decode)
+        form = RecordForm("the participant", Participant(), _at, encode, decode)
         self._notes = Notes(store, keyring, form, changed)
 
     @property

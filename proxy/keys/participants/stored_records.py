@@ -28,7 +28,7 @@ T = TypeVar("T", bound=Kept)
 
 
 @dataclass(frozen=True, slots=True)
-class Form(Generic[T]):
+class RecordForm(Generic[T]):
     """How a kind of record is written: under its name, with the record key.
 
     `none` is what stands where nothing was written; `at` returns a value with another epoch;
@@ -49,7 +49,11 @@ class Notes(Generic[T]):
     """
 
     def __init__(
-        self, store: GuardedStore, keyring: Keyring, form: Form[T], changed: Callable[[str], None]
+        self,
+        store: GuardedStore,
+        keyring: Keyring,
+        form: RecordForm[T],
+        changed: Callable[[str], None],
     ) -> None:
         """Take the collaborators; nothing is asked yet."""
         self._store = store

@@ -18,11 +18,11 @@ from ...core.crypto.secret import KEY_BYTES, Kek, SessionKey
 from ...core.errors import KeysFull, OpenFailed
 from ..keyring.keyring import Keyring, RandomBytes
 from ..lru_map import BoundedMap
-from ..stores import Held, Offer, StoreFailed, StoreFull, records
+from ..stores import HeldRecords, Offer, StoreFailed, StoreFull, records
 from ..stores.guarded import GuardedStore, Notice
 from ..stores.records import RecordRefused, RecordUnknown, SessionRecord
 from . import joined_scopes
-from .revocation_state import Standing, Standings
+from .revocation_state import RevocationState, RevocationStates
 from .settings import MAX_AGE_SECONDS, MAX_SKEW_SECONDS, SessionSettings
 
 
@@ -73,7 +73,7 @@ class Agreement:
         self,
         store: GuardedStore,
         settings: SessionSettings,
-        standings: Standings,
+        standings: RevocationStates,
         *,
         clock: Callable[[], float],
         random: RandomBytes,
@@ -90,7 +90,9 @@ class Agreement:
         self._ephemeral = ephemeral
         self._epochs: BoundedMap[str, int] = BoundedMap(_KNOWN_EPOCHS)
 
-    async def current(self, standing: Standing, keyring: Keyring, fits: Fits) -> Agreed | None:
+    async def current(
+        self, standing: RevocationState, keyring: Keyring, fits: Fits
+    ) -> Agreed | None:
         """Return the session that stands in the store and fits, or else a new one in its place.
 
         What the store says of revocations is learned first. None when there is no agreement.
@@ -115,12 +117,12 @@ class Agreement:
             return None
         return agreed if agreed is not None and fits(agreed.sid) else None
 
-    def alone(self, standing: Standing, keyring: Keyring) -> Agreed:
+    def alone(self, standing: RevocationState, keyring: Keyring) -> Agreed:
         """Return a session that nobody else knows of; of use for durable keys alone."""
         record = self._new_record(standing, keyring)
         return Agreed(record.sid, record.soft_end / 1000, made=True, shared=False)
 
-    def _offer(self, standing: Standing, keyring: Keyring) -> Offer:
+    def _offer(self, standing: RevocationState, keyring: Keyring) -> Offer:
         record = self._new_record(standing, keyring)
         if self._ephemeral:
             record = with_key(
@@ -136,7 +138,7 @@ class Agreement:
             record.created,
         )
 
-    def _new_record(self, standing: Standing, keyring: Keyring) -> SessionRecord:
+    def _new_record(self, standing: RevocationState, keyring: Keyring) -> SessionRecord:
         now = self._clock()
         created = int(now * 1000)
         soft_end = created + self._settings.ttl * 1000
@@ -154,7 +156,7 @@ class Agreement:
         )
 
     def _accept(
-        self, held: Held, standing: Standing, keyring: Keyring, offer: Offer
+        self, held: HeldRecords, standing: RevocationState, keyring: Keyring, offer: Offer
     ) -> Agreed | None:
         """Return the session of an authentic record that is not stale; None for any other."""
         self._standings.learn(standing, held.revocation, self._notice)
@@ -175,7 +177,7 @@ class Agreement:
         return replace(agreed, made=True) if agreed is not None and ours else agreed
 
     def _usable(
-        self, record: SessionRecord, held: Held, standing: Standing, keyring: Keyring
+        self, record: SessionRecord, held: HeldRecords, standing: RevocationState, keyring: Keyring
     ) -> Agreed | None:
         now = self._clock()
         start = began(record.sid)

@@ -18,13 +18,13 @@ from ...core.crypto.session_cipher import Session
 from ...core.errors import KeyUnavailable
 from ..keyring.keyring import Keyring
 from ..lru_map import BoundedMap
-from ..stores import Held, StoreFailed, records
+from ..stores import HeldRecords, StoreFailed, records
 from ..stores.guarded import REST_SECONDS, GuardedStore, Notice
 from ..stores.records import RecordRefused
 from . import agreement
 from .agreement import began
 from .kek_usage import KekUse
-from .revocation_state import Standing, Standings
+from .revocation_state import RevocationState, RevocationStates
 from .settings import MAX_AGE_SECONDS, MAX_SKEW_SECONDS
 
 ABSENT_SECONDS: Final = 1.0
@@ -57,7 +57,7 @@ class EphemeralSessions:
     def __init__(  # noqa: PLR0913 - what the sessions hand in, each by name
         self,
         store: GuardedStore,
-        standings: Standings,
+        standings: RevocationStates,
         limit: int,
         max_age: float,
         *,
@@ -107,7 +107,7 @@ class EphemeralSessions:
         return live.session, None
 
     async def find(
-        self, scope: Scope, standing: Standing, sids: Sequence[bytes], keyring: Keyring
+        self, scope: Scope, standing: RevocationState, sids: Sequence[bytes], keyring: Keyring
     ) -> None:
         """Ask the store, once, for the sessions and for the scope's revocation.
 
@@ -185,7 +185,7 @@ class EphemeralSessions:
     async def _formerly(
         self,
         scope: Scope,
-        standing: Standing,
+        standing: RevocationState,
         former: tuple[str, RecordKey],
         sids: Sequence[bytes],
         keyring: Keyring,
@@ -204,7 +204,7 @@ class EphemeralSessions:
 
     def _open(
         self,
-        held: Held,
+        held: HeldRecords,
         sid: bytes,
         scope: Scope,
         named: tuple[str, RecordKey],

@@ -13,7 +13,7 @@ from ...core.edits.key_needs import Attempt
 from ...core.errors import KeyUnavailable, UnfitEnvironment, Unopened
 from ...telemetry.reporter import Reporter
 from ..audit import Trail, Value
-from ..audit.trail import Bound
+from ..audit.trail import LineLimit
 from ..keyring.poison import is_poison
 
 Cause = Literal["first", "age", "use", "revoked", "admin"]
@@ -34,7 +34,7 @@ class Beginning:
     previous: bytes | None = None
 
 
-class Witness:
+class KeyEvents:
     """Tells of the keys of one process. `trail` is its audit log, None where there is none.
 
     `clock` returns seconds that never go back.
@@ -52,13 +52,13 @@ class Witness:
         self._reporter = reporter
         self.trail = trail
         self._poison = derivation.poison_key(record_key)
-        self._bounds: dict[str, Bound] = {}
+        self._bounds: dict[str, LineLimit] = {}
         if trail is not None:
             # A client can make each of them happen as often as it likes.
             self._bounds = {
-                "session": Bound(trail, per_second=20, burst=1000, clock=clock),
-                "refused": Bound(trail, per_second=2, burst=50, clock=clock),
-                "poison": Bound(trail, per_second=2, burst=50, clock=clock),
+                "session": LineLimit(trail, per_second=20, burst=1000, clock=clock),
+                "refused": LineLimit(trail, per_second=2, burst=50, clock=clock),
+                "poison": LineLimit(trail, per_second=2, burst=50, clock=clock),
             }
 
     def replace_record_key(self, key: RecordKey) -> None:

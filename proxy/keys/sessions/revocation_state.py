@@ -19,7 +19,7 @@ FOREVER: Final = float("inf")
 
 
 @dataclass(slots=True)
-class Standing:
+class RevocationState:
     """One scope: its name in the store, its revocation, and until when that need not be asked.
 
     Sessions that began before `not_before` (seconds since 1970) neither seal nor open. `former` are
@@ -32,7 +32,7 @@ class Standing:
     former: tuple[tuple[str, RecordKey], ...] = ()
 
 
-class Standings:
+class RevocationStates:
     """Knows at most `limit` scopes, and every revocation that it has learned.
 
     Where the store is not `shared`, nobody else revokes, and what is known is always fresh.
@@ -46,24 +46,24 @@ class Standings:
         self._listed = _listed(keyring)
         self._shared = shared
         self._clock = clock
-        self._standings: BoundedMap[Scope, Standing] = BoundedMap(limit)
+        self._standings: BoundedMap[Scope, RevocationState] = BoundedMap(limit)
         # Authentic ones only, so as many as operators have made.
         self._learned: dict[str, int] = {}
 
-    def fresh(self, scope: Scope, now: float) -> Standing | None:
+    def fresh(self, scope: Scope, now: float) -> RevocationState | None:
         """Return how the scope stands; None when the store must be asked."""
         standing = self._standings.get(scope)
         if standing is not None and now < standing.fresh_until:
             return standing
         return None if self._shared else self.of(scope)
 
-    def of(self, scope: Scope) -> Standing:
+    def of(self, scope: Scope) -> RevocationState:
         """Return how the scope stands as far as is known."""
         standing = self._standings.get(scope)
         if standing is None:
             name, former = self._names(scope)
             known = max(map(self._known, (name, *(one for one, _ in former))))
-            standing = Standing(name, known, 0.0 if self._shared else FOREVER, former)
+            standing = RevocationState(name, known, 0.0 if self._shared else FOREVER, former)
             self._standings.put(scope, standing)
         return standing
 
@@ -84,7 +84,7 @@ class Standings:
 
     def learn(
         self,
-        standing: Standing,
+        standing: RevocationState,
         record: bytes | None,
         notice: Notice,
         *,
@@ -109,7 +109,7 @@ class Standings:
         self.revoke(standing, not_before)
         return not_before
 
-    def revoke(self, standing: Standing, not_before: int) -> None:
+    def revoke(self, standing: RevocationState, not_before: int) -> None:
         """Let the sessions before `not_before` count no more; what was revoked stays so."""
         standing.not_before = max(standing.not_before, not_before)
         self._learned[standing.name] = standing.not_before

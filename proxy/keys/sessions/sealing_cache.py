@@ -12,7 +12,7 @@ from ...core.crypto.context import Scope
 from ...core.crypto.session_cipher import Session
 from ..lru_map import BoundedMap
 from .agreement import began
-from .revocation_state import Standing
+from .revocation_state import RevocationState
 from .settings import MAX_SKEW_SECONDS
 
 _SPENT_SESSIONS: Final = 100_000
@@ -26,7 +26,7 @@ class Sealing:
     """
 
     session: Session
-    standing: Standing
+    standing: RevocationState
     soft_end: float
     fresh_until: float
     used: int = 0
@@ -88,7 +88,7 @@ class SealingSessions:
         )
 
     def put(
-        self, session: Session, standing: Standing, *, soft_end: float, fresh_until: float
+        self, session: Session, standing: RevocationState, *, soft_end: float, fresh_until: float
     ) -> None:
         """Hold a session in place of its scope's; it counts on where it was."""
         self._lose(self._held.get(session.scope))

@@ -28,8 +28,8 @@ from .agreement import Agreed, Agreement, began
 from .durable import DurableSessions, durable_session
 from .ephemeral import EphemeralSessions
 from .kek_usage import KekUse
-from .key_events import BLOCKED, Beginning, Cause, Witness
-from .revocation_state import FOREVER, Standing, Standings
+from .key_events import BLOCKED, Beginning, Cause, KeyEvents
+from .revocation_state import FOREVER, RevocationState, RevocationStates
 from .sealing_cache import Due, Sealing, SealingSessions, due
 from .settings import (
     MAX_SKEW_SECONDS,
@@ -70,7 +70,7 @@ class Sessions:
         random: RandomBytes,
         notice: Notice = lambda _: None,
         mode: SessionMode = "durable",
-        witness: Witness | None = None,
+        witness: KeyEvents | None = None,
     ) -> None:
         """Begin with empty caches; raise ConfigurationError for settings that cannot be."""
         require_possible(settings, mode)
@@ -86,7 +86,7 @@ class Sessions:
         """How often the caches of this process were enough."""
         self._store = GuardedStore(store, settings.store_timeout, clock=clock, notice=notice)
         limit = settings.max_scopes
-        self._standings = Standings(keyring, limit, shared=store.shared, clock=clock)
+        self._standings = RevocationStates(keyring, limit, shared=store.shared, clock=clock)
         self._agreement = Agreement(
             self._store,
             settings,
@@ -358,7 +358,7 @@ class Sessions:
         self._notice("revocation-not-kept")
         return False
 
-    def refuse(self, scope: Scope, not_before: int) -> Standing:
+    def refuse(self, scope: Scope, not_before: int) -> RevocationState:
         """Do what `revoke` does in this process alone, and return how the scope stands."""
         if not_before > int(self._clock()) + 1:
             raise OperatorError("not-before-in-the-future")
@@ -495,7 +495,7 @@ class Sessions:
     async def _begin(
         self,
         scope: Scope,
-        standing: Standing,
+        standing: RevocationState,
         keyring: Keyring,
         agreed: Agreed | None,
         *,
@@ -534,7 +534,7 @@ class Sessions:
         return "age"
 
     def _install(
-        self, scope: Scope, standing: Standing, keyring: Keyring, agreed: Agreed
+        self, scope: Scope, standing: RevocationState, keyring: Keyring, agreed: Agreed
     ) -> Session:
         now = self._clock()
         if agreed.shared:
@@ -558,7 +558,7 @@ class Sessions:
         return session
 
     def _opening_session(
-        self, scope: Scope, key_id: KeyId, standing: Standing, now: float
+        self, scope: Scope, key_id: KeyId, standing: RevocationState, now: float
     ) -> tuple[Session, str | None]:
         """Return the session of a token, or a decoy and why the token must not open."""
         not_before = standing.not_before

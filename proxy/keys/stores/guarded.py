@@ -7,7 +7,7 @@ import os
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, Literal, TypeVar
 
-from . import Changed, Found, Held, Offer, Room, Store, StoreFailed, StoreRefused
+from . import Changed, FoundRecords, HeldRecords, Offer, Room, Store, StoreFailed, StoreRefused
 
 BreakerState = Literal["closed", "open", "half-open"]
 
@@ -114,15 +114,17 @@ class GuardedStore:
         """Open the store inside."""
         await self._store.open(changed)
 
-    async def get_or_create(self, offer: Offer) -> Held:
+    async def get_or_create(self, offer: Offer) -> HeldRecords:
         """Do as the store inside."""
         return await self._ask(lambda: self._store.get_or_create(offer))
 
-    async def replace(self, offer: Offer, *, seen: bytes | None = None) -> Held:
+    async def replace(self, offer: Offer, *, seen: bytes | None = None) -> HeldRecords:
         """Do as the store inside."""
         return await self._ask(lambda: self._store.replace(offer, seen=seen))
 
-    async def find(self, name: str, key_ids: Sequence[str], *, current: bool = False) -> Found:
+    async def find(
+        self, name: str, key_ids: Sequence[str], *, current: bool = False
+    ) -> FoundRecords:
         """Do as the store inside."""
         return await self._ask(lambda: self._store.find(name, key_ids, current=current))
 
@@ -153,7 +155,7 @@ class GuardedStore:
         keep_ms: int,
         *,
         seen: bytes | None = None,
-    ) -> Held:
+    ) -> HeldRecords:
         """Do as the store inside."""
         return await self._ask(
             lambda: self._store.keep(name, key_id, record, epoch, keep_ms, seen=seen)

@@ -12,8 +12,8 @@ from .store import (
     NOTE,
     REVOCATION,
     Changed,
-    Found,
-    Held,
+    FoundRecords,
+    HeldRecords,
     Offer,
     Room,
     StoreFull,
@@ -63,21 +63,23 @@ class MemoryStore:
     async def open(self, changed: Changed) -> None:
         """Do nothing: no other process changes anything."""
 
-    async def get_or_create(self, offer: Offer) -> Held:
+    async def get_or_create(self, offer: Offer) -> HeldRecords:
         """Return what stands under the name, or keep the offer."""
         return self._held(offer.name, self._current.get(offer.name)) or self._keep(offer)
 
-    async def replace(self, offer: Offer, *, seen: bytes | None = None) -> Held:
+    async def replace(self, offer: Offer, *, seen: bytes | None = None) -> HeldRecords:
         """Keep the offer unless another record than the one seen stands there."""
         held = self._held(offer.name, self._current.get(offer.name))
         return held if held is not None and held.record != seen else self._keep(offer)
 
-    async def find(self, name: str, key_ids: Sequence[str], *, current: bool = False) -> Found:
+    async def find(
+        self, name: str, key_ids: Sequence[str], *, current: bool = False
+    ) -> FoundRecords:
         """Return the revocation and the keys."""
         kept = self._keys.get(name, {})
         keys = tuple(self._held(name, kept.get(key_id)) for key_id in key_ids)
         now = self._held(name, self._current.get(name)) if current else None
-        return Found(self._revocations.get(name), keys, now.record if now else None)
+        return FoundRecords(self._revocations.get(name), keys, now.record if now else None)
 
     async def revoke(
         self, name: str, record: bytes, epoch: int, *, seen: bytes | None = None
@@ -96,12 +98,12 @@ class MemoryStore:
         keep_ms: int,
         *,
         seen: bytes | None = None,
-    ) -> Held:
+    ) -> HeldRecords:
         """Keep the record unless another one than the one seen stands there."""
         held = self._held(name, self._keys.get(name, {}).get(key_id))
         if held is None or held.record == seen:
             self._put_key(name, key_id, record, keep_ms)
-            held = Held(record, keep_ms, self._revocations.get(name))
+            held = HeldRecords(record, keep_ms, self._revocations.get(name))
         return held
 
     async def note(
@@ -142,22 +144,22 @@ class MemoryStore:
         self._revocations.clear()
         self._notes.clear()
 
-    def _held(self, name: str, kept: _Kept | None) -> Held | None:
+    def _held(self, name: str, kept: _Kept | None) -> HeldRecords | None:
         if kept is None:
             return None
         remaining_ms = int((kept.ends - self._clock()) * 1000)
         if remaining_ms <= 0:
             return None
-        return Held(kept.record, remaining_ms, self._revocations.get(name))
+        return HeldRecords(kept.record, remaining_ms, self._revocations.get(name))
 
-    def _keep(self, offer: Offer) -> Held:
+    def _keep(self, offer: Offer) -> HeldRecords:
         if offer.keep_ms:
             self._put_key(offer.name, offer.key_id, offer.record, offer.keep_ms)
         self._current[offer.name] = self._ending(offer.record, offer.ttl_ms)
         self._current.move_to_end(offer.name)
         if len(self._current) > self._max_records:
             self._current.popitem(last=False)
-        return Held(offer.record, offer.ttl_ms, self._revocations.get(offer.name))
+        return HeldRecords(offer.record, offer.ttl_ms, self._revocations.get(offer.name))
 
     def _put_key(self, name: str, key_id: str, record: bytes, keep_ms: int) -> None:
         kept = self._keys.get(name, {})

@@ -11,7 +11,7 @@ from typing import Concatenate, ParamSpec, TypeVar
 
 from ...core.errors import UnfitEnvironment
 from .sqlite_file import SqliteFile
-from .store import Changed, Found, Held, Offer, Room, StoreFailed
+from .store import Changed, FoundRecords, HeldRecords, Offer, Room, StoreFailed
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
@@ -42,15 +42,17 @@ class SqliteStore:
         """Open the file. What others change is not heard of; it is found when asked again."""
         await asyncio.get_running_loop().run_in_executor(self._thread, self._opened)
 
-    async def get_or_create(self, offer: Offer) -> Held:
+    async def get_or_create(self, offer: Offer) -> HeldRecords:
         """Return what stands under the name, or keep the offer."""
         return await self._do(SqliteFile.get_or_create, offer)
 
-    async def replace(self, offer: Offer, *, seen: bytes | None = None) -> Held:
+    async def replace(self, offer: Offer, *, seen: bytes | None = None) -> HeldRecords:
         """Keep the offer unless another record than the one seen stands there."""
         return await self._do(SqliteFile.replace, offer, seen)
 
-    async def find(self, name: str, key_ids: Sequence[str], *, current: bool = False) -> Found:
+    async def find(
+        self, name: str, key_ids: Sequence[str], *, current: bool = False
+    ) -> FoundRecords:
         """Return the revocation and the keys."""
         return await self._do(SqliteFile.find, name, key_ids, current=current)
 
@@ -69,7 +71,7 @@ class SqliteStore:
         keep_ms: int,
         *,
         seen: bytes | None = None,
-    ) -> Held:
+    ) -> HeldRecords:
         """Keep the record unless another one than the one seen stands there."""
         return await self._do(SqliteFile.keep, name, key_id, record, epoch, keep_ms, seen)
 

@@ -16,8 +16,8 @@ from .store import (
     CURRENT,
     NOTE,
     REVOCATION,
-    Found,
-    Held,
+    FoundRecords,
+    HeldRecords,
     Misshapen,
     Offer,
     Room,
@@ -100,22 +100,22 @@ class SqliteFile:
             else:
                 return
 
-    def get_or_create(self, offer: Offer) -> Held:
+    def get_or_create(self, offer: Offer) -> HeldRecords:
         """Do as the store does."""
         with self._room(offer.name), self._transaction():
             return self._held(offer.name, CURRENT) or self._keep(offer)
 
-    def replace(self, offer: Offer, seen: bytes | None) -> Held:
+    def replace(self, offer: Offer, seen: bytes | None) -> HeldRecords:
         """Do as the store does."""
         with self._room(offer.name), self._transaction():
             held = self._held(offer.name, CURRENT)
             return held if held and held.record != seen else self._keep(offer)
 
-    def find(self, name: str, key_ids: Sequence[str], *, current: bool = False) -> Found:
+    def find(self, name: str, key_ids: Sequence[str], *, current: bool = False) -> FoundRecords:
         """Do as the store does."""
         keys = tuple(self._held(name, key_place(key_id)) for key_id in key_ids)
         now = self._row(f"{name}:{CURRENT}") if current else None
-        return Found(self._revocation(name), keys, now[0] if now else None)
+        return FoundRecords(self._revocation(name), keys, now[0] if now else None)
 
     def revoke(self, name: str, record: bytes, epoch: int, seen: bytes | None) -> bytes:
         """Do as the store does."""
@@ -123,7 +123,7 @@ class SqliteFile:
 
     def keep(  # noqa: PLR0913, PLR0917 - as the store says
         self, name: str, key_id: str, record: bytes, epoch: int, keep_ms: int, seen: bytes | None
-    ) -> Held:
+    ) -> HeldRecords:
         """Do as the store does."""
         place = key_place(key_id)
         with self._room(name), self._transaction():
@@ -133,7 +133,7 @@ class SqliteFile:
             now = self._now_ms()
             self._clean(now)
             self._connection.execute(_PUT, (f"{name}:{place}", record, epoch, now + keep_ms))
-            return Held(record, keep_ms, self._revocation(name))
+            return HeldRecords(record, keep_ms, self._revocation(name))
 
     def note(self, name: str, record: bytes, epoch: int, seen: bytes | None) -> bytes | None:
         """Do as the store does."""
@@ -240,18 +240,18 @@ class SqliteFile:
             raise Misshapen  # SQLite keeps what it is given, whatever the column is declared as
         return found
 
-    def _held(self, name: str, place: str) -> Held | None:
+    def _held(self, name: str, place: str) -> HeldRecords | None:
         row = self._row(f"{name}:{place}")
         if row is None:
             return None
         record, _, ends = row
-        return Held(record, max(ends - self._now_ms(), 1), self._revocation(name))
+        return HeldRecords(record, max(ends - self._now_ms(), 1), self._revocation(name))
 
     def _revocation(self, name: str) -> bytes | None:
         row = self._row(f"{name}:{REVOCATION}")
         return None if row is None else row[0]
 
-    def _keep(self, offer: Offer) -> Held:
+    def _keep(self, offer: Offer) -> HeldRecords:
         now = self._now_ms()
         self._clean(now)
         values = offer.record, offer.epoch
@@ -260,7 +260,7 @@ class SqliteFile:
         if offer.keep_ms:
             place = f"{offer.name}:{key_place(offer.key_id)}"
             self._connection.execute(_PUT, (place, *values, now + offer.keep_ms))
-        return Held(offer.record, offer.ttl_ms, self._revocation(offer.name))
+        return HeldRecords(offer.record, offer.ttl_ms, self._revocation(offer.name))
 
     def _clean(self, now: int) -> None:
         self._kept += 1

@@ -48,7 +48,7 @@ class Offer:
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
+class HeldRecords:
     """What the store holds, for how many more milliseconds by its clock, and the revocation.
 
     The store is not trusted: records authenticate themselves, and the time left is capped.
@@ -60,14 +60,14 @@ class Held:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class FoundRecords:
     """The revocation of a conversation, and each key that was asked for (None: there is none).
 
     `current` is the record of its current session, if there is one and it was asked for.
     """
 
     revocation: bytes | None
-    keys: tuple[Held | None, ...]
+    keys: tuple[HeldRecords | None, ...]
     current: bytes | None = None
 
 
@@ -118,21 +118,23 @@ class Store(Protocol):
         """
         ...
 
-    async def get_or_create(self, offer: Offer) -> Held:
+    async def get_or_create(self, offer: Offer) -> HeldRecords:
         """Return what stands under the name; where nothing does (any more), keep the offer first.
 
         Of any number of concurrent calls under one name, all return the same record.
         """
         ...
 
-    async def replace(self, offer: Offer, *, seen: bytes | None = None) -> Held:
+    async def replace(self, offer: Offer, *, seen: bytes | None = None) -> HeldRecords:
         """Keep the offer in the place of the record seen, or of none; return what stands then.
 
         Keys of earlier sessions stay as they are.
         """
         ...
 
-    async def find(self, name: str, key_ids: Sequence[str], *, current: bool = False) -> Found:
+    async def find(
+        self, name: str, key_ids: Sequence[str], *, current: bool = False
+    ) -> FoundRecords:
         """Return the revocation of the conversation and the keys of ephemeral sessions.
 
         Its current session is returned as well where `current` asks for it.
@@ -173,7 +175,7 @@ class Store(Protocol):
         keep_ms: int,
         *,
         seen: bytes | None = None,
-    ) -> Held:
+    ) -> HeldRecords:
         """Keep a record under a key id in the place of the one seen; return what stands then.
 
         It ends after `keep_ms`. Nobody is told of it. `find` finds it as it finds the key of an

@@ -7,11 +7,11 @@ from typing import NoReturn
 
 from ...core.errors import BodyTooLarge
 from ...core.http.message import ResponseHead
-from ..http1.fast_heads import PlainHead
+from ..http1.fast_heads import FastHead
 from ..http1.framing import Framing
 from ..http1.response_parser import ResponseReader
 from ..interfaces import RawConnection
-from .response_writer import Answer, Connection
+from .response_writer import Connection, ResponseWriter
 
 
 class WholeBody:
@@ -42,7 +42,7 @@ class WholeBody:
             yield data
 
 
-class PlainRequest(Answer):
+class FastRequest(ResponseWriter):
     """A request that has arrived, and the way to answer it, with or without waits.
 
     `data` is its whole body.
@@ -50,7 +50,7 @@ class PlainRequest(Answer):
 
     __slots__ = ("data", "head")
 
-    def __init__(self, link: Connection, head: PlainHead, data: bytes) -> None:
+    def __init__(self, link: Connection, head: FastHead, data: bytes) -> None:
         super().__init__(link, head.raw)
         self.head = head
         self.data = data

@@ -10,10 +10,10 @@ from ...core.apply.forwardable import Forwardable
 from ...core.errors import UpstreamFailed
 from ...core.planning.record_stream import RecordFlow
 from ..http1.boundaries import EventBorders, streams_events, streams_records
-from ..http1.forwarding_headers import Peer, Places
+from ..http1.forwarding_headers import LocationRewrite, Peer
 from ..http1.framing import ABSENT, CHUNKED, HTTP_10, LAST_CHUNK, Framing, as_chunk
 from ..http1.gate import RawRequest
-from ..http1.head_cache import Precedent
+from ..http1.head_cache import HeadCacheEntry
 from ..http1.hop_by_hop import framed, framed_whole
 from ..http1.outgoing_heads import response_lines, response_lines_again
 from ..http1.problem import Problem
@@ -51,7 +51,7 @@ class Connection(Protocol):
         """Drop the connection, so that the client sees that its answer was cut."""
 
 
-class Answer:
+class ResponseWriter:
     """The answer to a request that has arrived as `raw`.
 
     `keep` tells, once it has been given, whether the connection may carry another request.
@@ -79,7 +79,7 @@ class Answer:
         message: Forwardable,
         response: UpstreamResponse,
         *,
-        places: Places,
+        places: LocationRewrite,
         close: bool = False,
     ) -> int:
         """Answer with a response of the upstream; return how many bytes of body were sent.
@@ -99,8 +99,8 @@ class Answer:
         self,
         message: Forwardable,
         response: UpstreamResponse,
-        places: Places,
-        precedent: Precedent | None = None,
+        places: LocationRewrite,
+        precedent: HeadCacheEntry | None = None,
     ) -> int | None:
         """Answer with a response all of which has come, or return None and send nothing.
 
@@ -157,7 +157,7 @@ class Answer:
             return b"close"
         return b"keep-alive" if self.raw.version == HTTP_10 else None
 
-    def _send(self, message: Forwardable, framing: Framing, places: Places) -> None:
+    def _send(self, message: Forwardable, framing: Framing, places: LocationRewrite) -> None:
         """Send a head, and the body behind it, if there is to be one, later."""
         connection = self._connection_header()
         lines = response_lines(message, connection=connection, places=places)
@@ -165,7 +165,7 @@ class Answer:
         self._link.write(framed(lines, framing))
 
     async def _stream(
-        self, message: Forwardable, response: UpstreamResponse, places: Places
+        self, message: Forwardable, response: UpstreamResponse, places: LocationRewrite
     ) -> int:
         as_one = message.flow is not None and not isinstance(message.flow, RecordFlow)
         framing = response.framing
@@ -182,7 +182,9 @@ class Answer:
         chunks = response.chunks()
         if framing.length is None and not as_one and streams_events(response.head.headers):
             chunks = self._until_leaving(response)
-        self._link.live = response.framing.told is None and streams_records(response.head.headers)
+        self._link.live = response.framing.content_length is None and streams_records(
+            response.head.headers
+        )
         try:
             async for data in chunks:
                 self._link.write(as_chunk(data) if framing.chunked else data)

@@ -10,7 +10,7 @@ from ...config.limits import TrafficLimits
 from ..http1.forwarding_headers import Peer
 
 
-class Addresses:
+class PerAddress:
     """Counts connections by address; what has none, on a Unix socket, is not counted."""
 
     __slots__ = ("_counts",)
@@ -35,7 +35,7 @@ class Addresses:
             self._counts[address] = count - 1
 
 
-class Guest(Protocol):
+class ConnectedClient(Protocol):
     """A connection of a client, as the listener sees it."""
 
     @property
@@ -52,21 +52,21 @@ class Guest(Protocol):
         """Drop the connection."""
 
 
-class Guests:
+class Connections:
     """Counts connections in and out."""
 
     __slots__ = ("_addresses", "_here", "_none")
 
     def __init__(self) -> None:
-        self._here: set[Guest] = set()
-        self._addresses = Addresses()
+        self._here: set[ConnectedClient] = set()
+        self._addresses = PerAddress()
         self._none: asyncio.Future[None] | None = None
 
     def __len__(self) -> int:
         """Return how many are connected."""
         return len(self._here)
 
-    def admits(self, guest: Guest, limits: TrafficLimits) -> bool:
+    def admits(self, guest: ConnectedClient, limits: TrafficLimits) -> bool:
         """Count a new connection in; return whether there was room for it."""
         if len(self._here) >= limits.clients:
             return False
@@ -75,7 +75,7 @@ class Guests:
         self._here.add(guest)
         return True
 
-    def lost(self, guest: Guest) -> None:
+    def lost(self, guest: ConnectedClient) -> None:
         """Count a connection out."""
         if guest in self._here:
             self._here.remove(guest)
@@ -83,7 +83,7 @@ class Guests:
         if not self._here and self._none is not None and not self._none.done():
             self._none.set_result(None)
 
-    def replace(self, guest: Guest, heir: Guest) -> None:
+    def replace(self, guest: ConnectedClient, heir: ConnectedClient) -> None:
         """Let `heir` go on with the connection of `guest`."""
         self._here.discard(guest)
         self._here.add(heir)

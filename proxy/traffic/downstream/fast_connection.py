@@ -11,16 +11,16 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any, cast
 
-from ..bodies.buffered import PlainRequest
-from ..exchange.fast_path import Trip
-from ..http1.fast_heads import PlainHead
-from ..message_record import Record
+from ..bodies.buffered import FastRequest
+from ..exchange.fast_path import FastExchange
+from ..http1.fast_heads import FastHead
+from ..message_record import MessageRecord
 from ..timers import NEVER
 from .connections import peer_of
-from .fast_io import PlainIncoming, PlainOwner
+from .fast_io import FastInput, FastOwner
 
 
-class PlainConnection(PlainIncoming):
+class FastConnection(FastInput):
     """Plain requests from one client, one after the other.
 
     `when_leaving` is called when the process is about to end. `live` says that the answer under way
@@ -29,9 +29,9 @@ class PlainConnection(PlainIncoming):
 
     __slots__ = ("_task", "_trip", "live", "when_leaving")
 
-    def __init__(self, owner: PlainOwner, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, owner: FastOwner, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__(owner, loop)
-        self._trip: Trip | None = None
+        self._trip: FastExchange | None = None
         self._task: asyncio.Task[None] | None = None
         self.when_leaving: Callable[[], None] | None = None
         self.live = False
@@ -83,9 +83,9 @@ class PlainConnection(PlainIncoming):
         if self._request is None:
             self._rest_or_go_on()
 
-    def _begin(self, head: PlainHead, body: bytes) -> None:
+    def _begin(self, head: FastHead, body: bytes) -> None:
         """Answer a request; without a task, if that can be."""
-        request = self._request = PlainRequest(self, head, body)
+        request = self._request = FastRequest(self, head, body)
         try:
             trip = self._owner.depart(request, self)
         except BaseException as error:
@@ -100,17 +100,17 @@ class PlainConnection(PlainIncoming):
 
     # --- called by trips ----------------------------------------------------------------------
 
-    def begin_anew(self, request: PlainRequest) -> None:
+    def begin_anew(self, request: FastRequest) -> None:
         """Let the handler answer the request from its beginning."""
         self.go_on(request, self._owner.handle(request))
 
-    def go_on(self, request: PlainRequest, way: Coroutine[Any, Any, None]) -> None:
+    def go_on(self, request: FastRequest, way: Coroutine[Any, Any, None]) -> None:
         """Let a task walk the rest of the way."""
         self._trip = None
         self._task = self._loop.create_task(self._walk(request, way))
         self._owner.began(self._task)
 
-    async def _walk(self, request: PlainRequest, way: Coroutine[Any, Any, None]) -> None:
+    async def _walk(self, request: FastRequest, way: Coroutine[Any, Any, None]) -> None:
         try:
             await way
         except ConnectionError:
@@ -124,7 +124,7 @@ class PlainConnection(PlainIncoming):
             self._task = None
         self.ended(request)
 
-    def report_behind(self, report: Callable[[Record], None], record: Record) -> None:
+    def report_behind(self, report: Callable[[MessageRecord], None], record: MessageRecord) -> None:
         """Report a message once its answer is sent."""
         self._outbox.report_behind(report, record)
 
@@ -133,7 +133,7 @@ class PlainConnection(PlainIncoming):
         self.abort()
         self._owner.failed(error)
 
-    def ended(self, request: PlainRequest) -> None:
+    def ended(self, request: FastRequest) -> None:
         """Go over to the next request, if there is to be one."""
         self._request = self._trip = None
         transport = self._transport

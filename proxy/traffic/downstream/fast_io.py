@@ -7,16 +7,16 @@ from abc import abstractmethod
 from collections.abc import Coroutine
 from typing import Any, Final, Protocol
 
-from ..bodies.buffered import PlainRequest
-from ..exchange.fast_path import Station, Trip
-from ..http1.fast_heads import PlainHead, may_become_plain, request_head_cache
+from ..bodies.buffered import FastRequest
+from ..exchange.fast_path import ExchangeOwner, FastExchange
+from ..http1.fast_heads import FastHead, may_become_plain, request_head_cache
 from ..http1.forwarding_headers import Peer
 from ..timers import NEVER
 from ..write_buffer import Outbox, Sending
 from .connection_io import Bounds, reset
 
 
-class PlainOutgoing(Sending):
+class FastOutput(Sending):
     """Sends bytes no faster than the client reads them.
 
     `_write_deadline` is when a client that does not read must have taken something.
@@ -88,7 +88,7 @@ HELD_SECONDS: Final = 0.25
 """What has not come whole by then is the parser's, with its deadlines for slow clients."""
 
 
-class PlainOwner(Bounds, Protocol):
+class FastOwner(Bounds, Protocol):
     """The listener, as its plain connections see it."""
 
     @property
@@ -107,10 +107,10 @@ class PlainOwner(Bounds, Protocol):
     def parting(self) -> float:
         """How long a drain waits for a request that may be on its way."""
 
-    def admits(self, guest: PlainIncoming) -> bool:
+    def admits(self, guest: FastInput) -> bool:
         """Count a new connection in; return whether there was room for it."""
 
-    def lost(self, guest: PlainIncoming) -> None:
+    def lost(self, guest: FastInput) -> None:
         """Count a connection out."""
 
     def began(self, task: asyncio.Task[None]) -> None:
@@ -119,14 +119,14 @@ class PlainOwner(Bounds, Protocol):
     def failed(self, error: BaseException) -> None:
         """Take note of what should not have happened."""
 
-    def depart(self, request: PlainRequest, station: Station) -> Trip | None:
+    def depart(self, request: FastRequest, station: ExchangeOwner) -> FastExchange | None:
         """Send a request upstream without a wait, or return None and send nothing."""
 
-    def handle(self, request: PlainRequest) -> Coroutine[Any, Any, None]:
+    def handle(self, request: FastRequest) -> Coroutine[Any, Any, None]:
         """Answer a request."""
 
     def hand_over(
-        self, guest: PlainIncoming, transport: asyncio.Transport, data: bytes, *, ended: bool
+        self, guest: FastInput, transport: asyncio.Transport, data: bytes, *, ended: bool
     ) -> bool:
         """Let a parser read `data` and what comes behind it; `ended` says that nothing does.
 
@@ -134,7 +134,7 @@ class PlainOwner(Bounds, Protocol):
         """
 
 
-class PlainIncoming(PlainOutgoing):
+class FastInput(FastOutput):
     """Reads one plain request after the other; hands the connection over when one is not.
 
     `_read_deadline` is a number that the listener's ticker looks at.
@@ -152,20 +152,20 @@ class PlainIncoming(PlainOutgoing):
         "peer",
     )
 
-    def __init__(self, owner: PlainOwner, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, owner: FastOwner, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__(owner, owner.outbox, loop)
         self._owner = owner
         self._heads = request_head_cache()
         self._held = b""  # the beginning of a request
         self._missing = 0  # how many bytes of its body are still to come, at least
         self._rest = b""  # what came behind the request under way
-        self._request: PlainRequest | None = None
+        self._request: FastRequest | None = None
         self._ended = False
         self._read_deadline = NEVER
         self.peer = Peer()
 
     @abstractmethod
-    def _begin(self, head: PlainHead, body: bytes) -> None:
+    def _begin(self, head: FastHead, body: bytes) -> None:
         """Answer a request."""
 
     @abstractmethod

@@ -14,16 +14,16 @@ from aiohttp.streams import StreamReader
 from ...config.limits import Timeouts, TrafficLimits
 from ...config.settings import Address
 from ...core.errors import TrafficError, UnfitEnvironment
-from ..bodies.buffered import PlainRequest
-from ..exchange.fast_path import Station, Trip
+from ..bodies.buffered import FastRequest
+from ..exchange.fast_path import ExchangeOwner, FastExchange
 from ..http1.problem import Problem, deliberate
 from ..interfaces import Listener, Request
 from ..timers import Ticker, interval
 from ..write_buffer import Outbox
 from .connection import ClientConnection
-from .connections import Guest, Guests
-from .fast_connection import PlainConnection
-from .fast_io import PlainIncoming
+from .connections import ConnectedClient, Connections
+from .fast_connection import FastConnection
+from .fast_io import FastInput
 from .request import ClientRequest
 from .sockets import Acceptor, Sockets
 
@@ -34,7 +34,7 @@ class Answerer(Protocol):
     def handle(self, request: Request) -> Coroutine[Any, Any, None]:
         """Answer one request."""
 
-    def depart(self, request: PlainRequest, station: Station) -> Trip | None:
+    def depart(self, request: FastRequest, station: ExchangeOwner) -> FastExchange | None:
         """Send a plain request on its way without a wait, or return None and do nothing."""
 
     def reject(self, error: TrafficError) -> Problem:
@@ -89,11 +89,11 @@ class HttpListener:
         self.parting = PARTING
         self._closed = False
         self._outbox: Outbox | None = None
-        self._guests = Guests()
+        self._guests = Connections()
         self._tasks: set[asyncio.Task[None]] = set()
         self._acceptor = Acceptor(
             address,
-            lambda: PlainConnection(self, asyncio.get_running_loop()),
+            lambda: FastConnection(self, asyncio.get_running_loop()),
             tls=tls,
             patience=lambda: self.timeouts.head,
             sockets=sockets,
@@ -156,7 +156,7 @@ class HttpListener:
 
     # --- called by the connections ------------------------------------------------------------
 
-    def admits(self, guest: Guest) -> bool:
+    def admits(self, guest: ConnectedClient) -> bool:
         """Count a new connection in; return whether there was room for it."""
         if self._closed or not self._guests.admits(guest, self.limits):
             return False
@@ -169,20 +169,20 @@ class HttpListener:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    def lost(self, guest: Guest) -> None:
+    def lost(self, guest: ConnectedClient) -> None:
         """Count a connection out."""
         self._guests.lost(guest)
 
-    def depart(self, request: PlainRequest, station: Station) -> Trip | None:
+    def depart(self, request: FastRequest, station: ExchangeOwner) -> FastExchange | None:
         """Send a plain request on its way without a wait, or return None and do nothing."""
         return self._answerer.depart(request, station)
 
-    def handle(self, request: PlainRequest) -> Coroutine[Any, Any, None]:
+    def handle(self, request: FastRequest) -> Coroutine[Any, Any, None]:
         """Answer a plain request, with waits."""
         return self._answerer.handle(request)
 
     def hand_over(
-        self, guest: PlainIncoming, transport: asyncio.Transport, data: bytes, *, ended: bool
+        self, guest: FastInput, transport: asyncio.Transport, data: bytes, *, ended: bool
     ) -> bool:
         """Let a parser read `data` and what comes behind it; `ended` says that nothing does.
 

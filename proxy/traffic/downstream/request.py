@@ -8,7 +8,7 @@ from typing import Any, Protocol
 from aiohttp.streams import StreamReader
 
 from ...core.errors import BodyTooLarge
-from ..bodies.response_writer import Answer
+from ..bodies.response_writer import ResponseWriter
 from ..http1.framing import Framing
 from ..http1.gate import RawRequest
 from ..interfaces import RawConnection
@@ -98,7 +98,7 @@ def _check(size: int, limit: int) -> None:
         raise BodyTooLarge("request-body")
 
 
-class ClientRequest(Answer):
+class ClientRequest(ResponseWriter):
     """A request that has arrived, and the way to answer it."""
 
     __slots__ = ("_connection", "_message", "_payload")

@@ -8,15 +8,15 @@ from typing import Final, Generic, TypeVar
 from ...core.apply import apply
 from ...core.apply.apply import Plan
 from ...core.errors import TrafficError
-from ...core.explain.dry_run import Trial, needs_of_trial, trial_exchange, try_out
+from ...core.explain.dry_run import DryRunResult, needs_of_trial, trial_exchange, try_out
 from ...core.http.message import Direction, ResponseHead
 from ...core.planning.exchange import Exchange
 from ...core.rules.model import Verdict
 from ..http1.framing import Framing
 from ..http1.problem import deliberate
 from ..interfaces import IncomingBody, RawConnection, RequestBody, UpstreamResponse
-from ..message_record import Record
-from .steps import Course
+from ..message_record import MessageRecord
+from .steps import Steps
 
 _Body = TypeVar("_Body", bound=IncomingBody)
 
@@ -74,7 +74,7 @@ class _Overheard(Generic[_Body]):
             self._pieces.clear()
 
 
-class OverheardBody(_Overheard[RequestBody]):
+class TeeBody(_Overheard[RequestBody]):
     """The body of a request."""
 
     __slots__ = ()
@@ -85,7 +85,7 @@ class OverheardBody(_Overheard[RequestBody]):
         return self._body.framing
 
 
-class OverheardResponse(_Overheard[UpstreamResponse]):
+class TeeResponse(_Overheard[UpstreamResponse]):
     """A response of the upstream."""
 
     __slots__ = ()
@@ -132,24 +132,24 @@ MOST_BYTES: Final = 1024 * 1024
 UNOBSERVED: Final = "too-long-to-observe"
 
 
-class Observation:
+class DryRun:
     """Overhears a request and its response; nothing of them waits for it or is changed."""
 
-    def __init__(self, course: Course, exchange: Exchange, record: Record) -> None:
+    def __init__(self, course: Steps, exchange: Exchange, record: MessageRecord) -> None:
         self._course = course
         self._exchange = trial_exchange(exchange)
         self._record = record
-        self._request: OverheardBody | None = None
-        self._response: OverheardResponse | None = None
+        self._request: TeeBody | None = None
+        self._response: TeeResponse | None = None
 
-    def request(self, body: RequestBody) -> OverheardBody:
+    def request(self, body: RequestBody) -> TeeBody:
         """Return the request's body, to be sent in its place."""
-        self._request = OverheardBody(body, self._limit)
+        self._request = TeeBody(body, self._limit)
         return self._request
 
-    def response(self, response: UpstreamResponse) -> OverheardResponse:
+    def response(self, response: UpstreamResponse) -> TeeResponse:
         """Return the response, to be relayed in its place."""
-        self._response = OverheardResponse(response, self._limit)
+        self._response = TeeResponse(response, self._limit)
         return self._response
 
     async def conclude(self) -> None:
@@ -157,7 +157,7 @@ class Observation:
         request, response = self._request, self._response
         decision = self._exchange.decision
         if decision.rule is not None and decision.rule.request is Verdict.REJECT:
-            self._record.observed("request", Trial({}, "rule-rejects"))
+            self._record.observed("request", DryRunResult({}, "rule-rejects"))
             return
         if request is not None and decision.reads_request:
             heard = request.heard
@@ -169,7 +169,7 @@ class Observation:
         else:
             self._try_head()
         if decision.rule is not None and decision.rule.response is Verdict.REJECT:
-            self._record.observed("response", Trial({}, "rule-rejects-response"))
+            self._record.observed("response", DryRunResult({}, "rule-rejects-response"))
         elif response is not None and decision.may_read_response:
             await self._try(
                 "response", whole=response.whole, plan=lambda: self._plan_response(response)
@@ -180,36 +180,36 @@ class Observation:
         try:
             self._exchange.refuse_unclear()
         except TrafficError as error:
-            self._record.observed("request", Trial({}, error.reason))
+            self._record.observed("request", DryRunResult({}, error.reason))
 
     @property
     def _limit(self) -> int:
         return min(MOST_BYTES, self._course.body_limit(self._exchange.decision))
 
-    def _plan_response(self, response: OverheardResponse) -> Plan | None:
+    def _plan_response(self, response: TeeResponse) -> Plan | None:
         course, exchange, head = self._course, self._exchange, response.head
-        blueprint = course.reading(exchange, response)
-        if blueprint is not None:
-            return course.plan_response(exchange, blueprint, response, response.heard)
+        compiled = course.reading(exchange, response)
+        if compiled is not None:
+            return course.plan_response(exchange, compiled, response, response.heard)
         if (look := course.look(exchange, response)) is None:
             return None
         look.feed(response.heard)
         look.end()
-        head, blueprint = apply.named(exchange, head, look)
-        if blueprint is None:
+        head, compiled = apply.named(exchange, head, look)
+        if compiled is None:
             return None
-        return apply.plan_response(exchange, blueprint, head, response.heard)
+        return apply.plan_response(exchange, compiled, head, response.heard)
 
     async def _try(
         self, direction: Direction, *, whole: bool, plan: Callable[[], Plan | None]
     ) -> None:
         try:
-            trial = Trial({}, UNOBSERVED)
+            trial = DryRunResult({}, UNOBSERVED)
             if whole and (made := plan()) is not None:
                 keys = await self._course.keys.resolve(needs_of_trial(made))
                 trial = try_out(made, keys, self._course.now())
             elif whole:
                 return
         except Exception as error:  # noqa: BLE001 - a trial must not become the message's failure
-            trial = Trial({}, deliberate(error).reason)
+            trial = DryRunResult({}, deliberate(error).reason)
         self._record.observed(direction, trial)

@@ -7,39 +7,41 @@ from typing import Any, Final, Protocol
 
 from ...core.apply import apply
 from ...core.apply.forwardable import Forwardable
-from ...core.compiled.block import Blueprint
+from ...core.compiled.block import CompiledBlock
 from ...core.errors import UpstreamFailed
 from ...core.planning.exchange import Exchange
-from ..bodies.buffered import PlainRequest, WholeResponse
+from ..bodies.buffered import FastRequest, WholeResponse
 from ..http1.framing import Framing
-from ..http1.head_cache import Precedent
+from ..http1.head_cache import HeadCacheEntry
 from ..http1.problem import deliberate
 from ..interfaces import Request, UpstreamResponse
-from ..message_record import Record
+from ..message_record import MessageRecord
 from ..upstream.client import HttpUpstream
 from ..upstream.connection import UpstreamConnection
 from ..upstream.outgoing_request import Delivery
-from .steps import CLIENT_CLOSED, Arrival, Course
+from .steps import CLIENT_CLOSED, AdmittedExchange, Steps
 
 WORTH_WAITING: Final = 32768
 """A response up to so many bytes is relayed whole; a longer one goes on as it comes."""
 
-Finish = Callable[[Request, Arrival, UpstreamResponse, Record], Coroutine[Any, Any, None]]
+Finish = Callable[
+    [Request, AdmittedExchange, UpstreamResponse, MessageRecord], Coroutine[Any, Any, None]
+]
 
 
-class Station(Protocol):
+class ExchangeOwner(Protocol):
     """The client's connection, as a trip sees it."""
 
-    def ended(self, request: PlainRequest) -> None:
+    def ended(self, request: FastRequest) -> None:
         """Learn that the request has been answered, or that the client is gone."""
 
-    def begin_anew(self, request: PlainRequest) -> None:
+    def begin_anew(self, request: FastRequest) -> None:
         """Let the handler answer the request from its beginning: nothing of it was heeded."""
 
-    def go_on(self, request: PlainRequest, way: Coroutine[Any, Any, None]) -> None:
+    def go_on(self, request: FastRequest, way: Coroutine[Any, Any, None]) -> None:
         """Let a task walk the rest of the way."""
 
-    def report_behind(self, report: Callable[[Record], None], record: Record) -> None:
+    def report_behind(self, report: Callable[[MessageRecord], None], record: MessageRecord) -> None:
         """Report a message once its answer is sent."""
 
     def abort(self) -> None:
@@ -49,7 +51,7 @@ class Station(Protocol):
         """Learn of what should not have happened, and drop the connection."""
 
 
-class Trip:
+class FastExchange:
     """Owns one upstream connection from `start` until `over`.
 
     Every way out of it gives the connection back or drops it, and answers the client or lets the
@@ -71,13 +73,13 @@ class Trip:
 
     def __init__(  # noqa: PLR0913, PLR0917 - made in one place
         self,
-        course: Course,
+        course: Steps,
         upstream: HttpUpstream,
-        station: Station,
+        station: ExchangeOwner,
         finish: Finish,
-        request: PlainRequest,
-        arrival: Arrival,
-        record: Record,
+        request: FastRequest,
+        arrival: AdmittedExchange,
+        record: MessageRecord,
     ) -> None:
         self._course = course
         self._upstream = upstream
@@ -204,21 +206,21 @@ class Trip:
 
     def _incoming(self, response: WholeResponse) -> Forwardable | None:
         """Return the response as it may be relayed, or None where keys must be waited for."""
-        exchange, blueprint = self._arrival.exchange, None
+        exchange, compiled = self._arrival.exchange, None
         if exchange.decision.may_read_response:
-            blueprint = self._course.reading_whole(exchange, response)
+            compiled = self._course.reading_whole(exchange, response)
         unread = False
-        if blueprint is None and exchange.decision.may_open_response:
-            blueprint, unread = self._looked_at(response)
-        if blueprint is None:
+        if compiled is None and exchange.decision.may_open_response:
+            compiled, unread = self._looked_at(response)
+        if compiled is None:
             head, bodiless = response.head, response.bodiless
             return apply.pass_response(exchange, head, bodiless=bodiless, unread=unread)
         whole = response.take_up_to(self._course.body_limit(exchange.decision))
-        plan = self._course.plan_response(exchange, blueprint, response, whole)
+        plan = self._course.plan_response(exchange, compiled, response, whole)
         keys = self._course.warm(plan)
         return self._course.apply(plan, keys, self._record) if keys is not None else None
 
-    def _looked_at(self, response: WholeResponse) -> tuple[Blueprint | None, bool]:
+    def _looked_at(self, response: WholeResponse) -> tuple[CompiledBlock | None, bool]:
         """Return the block that reads a misnamed response, and whether it passes unread instead."""
         course, exchange = self._course, self._arrival.exchange
         look = course.look(exchange, response)
@@ -226,11 +228,11 @@ class Trip:
             return None, False
         look.feed(response.take())
         look.end()
-        response.head, blueprint = apply.named(exchange, response.head, look)
-        unread = blueprint is None and apply.holds_sealed(look.seen)
+        response.head, compiled = apply.named(exchange, response.head, look)
+        unread = compiled is None and apply.holds_sealed(look.seen)
         if unread:
             course.unread.note(self._record)
-        return blueprint, unread
+        return compiled, unread
 
     def _refuse(self, error: BaseException) -> None:
         refusal = self._course.refusal(deliberate(error), self._record)
@@ -240,16 +242,18 @@ class Trip:
             self._lost()
 
 
-class Express:
+class FastPath:
     """Sends the plain requests of one listener upstream."""
 
     __slots__ = ("_course", "_upstream")
 
-    def __init__(self, course: Course, upstream: HttpUpstream) -> None:
+    def __init__(self, course: Steps, upstream: HttpUpstream) -> None:
         self._course = course
         self._upstream = upstream
 
-    def depart(self, request: PlainRequest, station: Station, finish: Finish) -> Trip | None:
+    def depart(
+        self, request: FastRequest, station: ExchangeOwner, finish: Finish
+    ) -> FastExchange | None:
         """Send a request upstream and return its trip, or None, and then nothing was sent.
 
         Whatever is wrong with the request, the handler will find it too, and knows the answer.
@@ -269,18 +273,18 @@ class Express:
             else:
                 message = arrival.passing()
             # A head in which values were sealed is like no other.
-            precedent = head.precedent if message.head is exchange.head else Precedent()
+            precedent = head.precedent if message.head is exchange.head else HeadCacheEntry()
             delivery = self._upstream.delivery(
                 message, body, head.framing, arrival.crossing, precedent
             )
         except Exception:  # noqa: BLE001 - the handler comes to it once more, and tells
             return None
         record.request_bytes = len(body)
-        trip = Trip(self._course, self._upstream, station, finish, request, arrival, record)
+        trip = FastExchange(self._course, self._upstream, station, finish, request, arrival, record)
         return trip if trip.start(delivery) else None
 
     def _changed(
-        self, exchange: Exchange, body: bytes, framing: Framing, record: Record
+        self, exchange: Exchange, body: bytes, framing: Framing, record: MessageRecord
     ) -> Forwardable | None:
         """Return a request as its rule changes it, or None where keys must be waited for."""
         course = self._course

@@ -18,7 +18,7 @@ from ...core.planning.exchange import Exchange, Messages
 from ...core.planning.plan import PlannedFlow
 from ...telemetry.tap import Piece, Tap
 from ...telemetry.traces import LaneTraces
-from ..bodies.buffered import PlainRequest
+from ..bodies.buffered import FastRequest
 from ..bodies.peeked_response import look_at
 from ..bodies.record_streams import StreamedBody, StreamedResponse
 from ..bodies.transformed import FlowingBody, FlowingResponse, Pieces
@@ -26,16 +26,16 @@ from ..http1.boundaries import streams_records
 from ..http1.outgoing_heads import switching_head
 from ..http1.problem import Problem, deliberate
 from ..interfaces import Reporter, Request, RequestBody, UpstreamResponse
-from ..message_record import Record
+from ..message_record import MessageRecord
 from ..upstream.client import HttpUpstream
 from ..websocket import handshake
 from ..websocket.leg import Leg
-from .dry_run import Observation
-from .fast_path import Express, Station, Trip
-from .steps import CLIENT_CLOSED, Arrival, Course, KeySource
-from .traced_steps import TracedCourse
+from .dry_run import DryRun
+from .fast_path import ExchangeOwner, FastExchange, FastPath
+from .steps import CLIENT_CLOSED, AdmittedExchange, KeySource, Steps
+from .traced_steps import TracedSteps
 from .tunnel import Tunnel
-from .websocket_dry_run import OverheardSocket, overhearing
+from .websocket_dry_run import TeeSocket, overhearing
 from .websocket_relay import Relay
 
 __all__ = ["Handler", "KeySource"]
@@ -62,7 +62,7 @@ class Handler:
         self._upstream = upstream
         self._timeouts = timeouts or Timeouts()
         # Only where traces are wanted does anything measure for them.
-        course = Course if traces is None else functools.partial(TracedCourse, traces=traces)
+        course = Steps if traces is None else functools.partial(TracedSteps, traces=traces)
         self._course = course(
             rulebook,
             keys,
@@ -74,19 +74,23 @@ class Handler:
             upstream_names=upstream.names,
             tap=tap or Tap(clock),
         )
-        self._express = Express(self._course, upstream)
+        self._express = FastPath(self._course, upstream)
 
     async def handle(self, request: Request) -> None:
         """Answer one request, whatever happens; raise only when the client is gone."""
         record = self._course.record()
         await self._guard(self._answer(request, record), request, record)
 
-    def depart(self, request: PlainRequest, station: Station) -> Trip | None:
+    def depart(self, request: FastRequest, station: ExchangeOwner) -> FastExchange | None:
         """Send a plain request upstream without a wait, or return None and send nothing."""
         return self._express.depart(request, station, self.finish)
 
     async def finish(
-        self, request: Request, arrival: Arrival, response: UpstreamResponse, record: Record
+        self,
+        request: Request,
+        arrival: AdmittedExchange,
+        response: UpstreamResponse,
+        record: MessageRecord,
     ) -> None:
         """Relay a response whose request has gone out already; raise only as `handle` does."""
         await self._guard(self._respond(request, arrival, response, record), request, record)
@@ -98,7 +102,7 @@ class Handler:
         self._course.report(record)
         return refusal
 
-    async def _guard(self, way: Awaitable[None], request: Request, record: Record) -> None:
+    async def _guard(self, way: Awaitable[None], request: Request, record: MessageRecord) -> None:
         try:
             await way
         except ConnectionError:
@@ -114,7 +118,7 @@ class Handler:
         finally:
             self._course.report(record)
 
-    async def _answer(self, request: Request, record: Record) -> None:
+    async def _answer(self, request: Request, record: MessageRecord) -> None:
         arrival = self._course.arrive(request.raw, request.peer, record)
         admitted = arrival.admitted
         body: RequestBody = request.body(
@@ -123,7 +127,7 @@ class Handler:
         crossing = arrival.crossing
         observation = None
         if arrival.exchange.decision.observes is not None and not admitted.websocket:
-            observation = Observation(self._course, arrival.exchange, record)
+            observation = DryRun(self._course, arrival.exchange, record)
             body = observation.request(body)
         try:
             if arrival.reads_messages:
@@ -146,7 +150,11 @@ class Handler:
             await observation.conclude()
 
     async def _respond(
-        self, request: Request, arrival: Arrival, response: UpstreamResponse, record: Record
+        self,
+        request: Request,
+        arrival: AdmittedExchange,
+        response: UpstreamResponse,
+        record: MessageRecord,
     ) -> None:
         admitted = arrival.admitted
         try:
@@ -158,7 +166,7 @@ class Handler:
                     await self._tunnel(request, arrival.exchange, response, record)
                 return
             self._course.uncovered(arrival.exchange, response.head, record)
-            if response.framing.told is None and streams_records(response.head.headers):
+            if response.framing.content_length is None and streams_records(response.head.headers):
                 response.wait_longer(self._timeouts.tunnel)
             message, response = await self._incoming(arrival.exchange, response, record)
             close = admitted.websocket or admitted.upgrade
@@ -172,7 +180,7 @@ class Handler:
             response.close()
 
     async def _outgoing(
-        self, exchange: Exchange, body: RequestBody, record: Record
+        self, exchange: Exchange, body: RequestBody, record: MessageRecord
     ) -> tuple[Forwardable, RequestBody]:
         """Return the request as it may be forwarded, and its body if it is still to come."""
         if not exchange.decision.reads_request:
@@ -185,11 +193,11 @@ class Handler:
             if await streamed.prime():
                 return message, streamed
             whole = b""
-        elif (blueprint := pipeline.flowing_request(exchange, length, limit)) is not None:
+        elif (compiled := pipeline.flowing_request(exchange, length, limit)) is not None:
             pieces = Pieces(body, body.framing, self._course.flow_limit)
-            whole = await pieces.beginning(partial(pipeline.suffices, blueprint))
+            whole = await pieces.beginning(partial(pipeline.suffices, compiled))
             if whole:
-                plan = pipeline.plan_flowing_request(exchange, blueprint, whole, limit)
+                plan = pipeline.plan_flowing_request(exchange, compiled, whole, limit)
                 message = await self._apply(plan, record)
                 flowing: FlowingBody | StreamedBody
                 if isinstance(message.flow, PlannedFlow):
@@ -204,32 +212,32 @@ class Handler:
         return await self._apply(plan, record), body
 
     async def _incoming(
-        self, exchange: Exchange, response: UpstreamResponse, record: Record
+        self, exchange: Exchange, response: UpstreamResponse, record: MessageRecord
     ) -> tuple[Forwardable, UpstreamResponse]:
         """Return the response as it may be relayed, and its body if it is still to come."""
-        blueprint = self._course.reading(exchange, response)
+        compiled = self._course.reading(exchange, response)
         unread = False
-        if blueprint is None and (look := self._course.look(exchange, response)) is not None:
+        if compiled is None and (look := self._course.look(exchange, response)) is not None:
             response = seen = await look_at(response, look)
-            seen.head, blueprint = pipeline.named(exchange, seen.head, look)
-            if blueprint is None:
+            seen.head, compiled = pipeline.named(exchange, seen.head, look)
+            if compiled is None:
                 unread = seen.watch(partial(self._course.unread.note, record))
-        if blueprint is None:
+        if compiled is None:
             head, bodiless = response.head, response.bodiless
             passing = pipeline.pass_response(exchange, head, bodiless=bodiless, unread=unread)
             return passing, response
         limit = self._course.body_limit(exchange.decision)
-        kind = self._course.streaming(blueprint, response)
+        kind = self._course.streaming(compiled, response)
         if kind is not None:
-            message = pipeline.begin_stream(exchange, blueprint, response.head, kind, limit)
+            message = pipeline.begin_stream(exchange, compiled, response.head, kind, limit)
             apply = self._applying(record)
             return message, StreamedResponse(response, response.chunks(), message, apply)
-        if self._course.flows(exchange, blueprint, response):
+        if self._course.flows(exchange, compiled, response):
             pieces = Pieces(response, response.framing, self._course.flow_limit)
-            whole = await pieces.beginning(partial(pipeline.suffices, blueprint))
+            whole = await pieces.beginning(partial(pipeline.suffices, compiled))
             if whole:
                 head = response.head
-                plan = pipeline.plan_flowing_response(exchange, blueprint, head, whole, limit)
+                plan = pipeline.plan_flowing_response(exchange, compiled, head, whole, limit)
                 message = await self._apply(plan, record)
                 flowing: FlowingResponse | StreamedResponse
                 if isinstance(message.flow, PlannedFlow):
@@ -241,33 +249,37 @@ class Handler:
                 return message, flowing
         else:
             whole = await response.read(limit)
-        plan = self._course.plan_response(exchange, blueprint, response, whole)
+        plan = self._course.plan_response(exchange, compiled, response, whole)
         return await self._apply(plan, record), response
 
-    async def _apply(self, plan: Plan, record: Record, *, piece: Piece = "") -> Forwardable:
+    async def _apply(self, plan: Plan, record: MessageRecord, *, piece: Piece = "") -> Forwardable:
         """Carry a plan out: the one wait between the two pure functions is for keys."""
         keys = self._course.warm(plan)
         if keys is None:
             keys = await self._course.resolve(plan, record)
         return self._course.apply(plan, keys, record, piece=piece)
 
-    def _applying(self, record: Record) -> Callable[[Plan], Awaitable[Forwardable]]:
+    def _applying(self, record: MessageRecord) -> Callable[[Plan], Awaitable[Forwardable]]:
         return partial(self._apply_piece, record=record)
 
-    async def _apply_piece(self, plan: Plan, record: Record) -> Forwardable:
+    async def _apply_piece(self, plan: Plan, record: MessageRecord) -> Forwardable:
         """Carry out a plan for a piece of a body, whose end may be far."""
         message = await self._apply(plan, record, piece="piece")
         self._course.tell(record)
         return message
 
     async def _tunnel(
-        self, request: Request, exchange: Exchange, response: UpstreamResponse, record: Record
+        self,
+        request: Request,
+        exchange: Exchange,
+        response: UpstreamResponse,
+        record: MessageRecord,
     ) -> None:
         """Let a WebSocket through; the upstream has agreed to it."""
         self._course.uncovered_socket(exchange, record)
         heard = None
         if exchange.decision.observes is not None:
-            heard = OverheardSocket(self._course, exchange, record, response.head)
+            heard = TeeSocket(self._course, exchange, record, response.head)
         upstream = response.divert()
         client = await request.switch(switching_head(response.head))
         tunnel = Tunnel(client, upstream, (None, None) if heard is None else heard.ears)
@@ -278,7 +290,11 @@ class Handler:
             record.request_bytes, record.response_bytes = tunnel.received, tunnel.sent
 
     async def _relay(
-        self, request: Request, arrival: Arrival, response: UpstreamResponse, record: Record
+        self,
+        request: Request,
+        arrival: AdmittedExchange,
+        response: UpstreamResponse,
+        record: MessageRecord,
     ) -> None:
         """Let the messages of a WebSocket through, each as its rule says."""
         exchange = arrival.exchange

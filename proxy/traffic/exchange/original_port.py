@@ -13,11 +13,11 @@ from typing import Final
 
 from ...config.settings import TcpAddress
 from ...core.errors import TrafficError, UpstreamFailed
-from ..bodies.buffered import PlainRequest
+from ..bodies.buffered import FastRequest
 from ..http1.problem import Problem
 from ..interfaces import Request
 from ..upstream.client import HttpUpstream
-from .fast_path import Station, Trip
+from .fast_path import ExchangeOwner, FastExchange
 from .handler import Handler
 
 _HOST: Final = "127.0.0.1"
@@ -90,7 +90,7 @@ class PortHandlers:
             return
         await handler.handle(request)
 
-    def depart(self, request: PlainRequest, station: Station) -> Trip | None:
+    def depart(self, request: FastRequest, station: ExchangeOwner) -> FastExchange | None:
         """Send a plain request on its way without a wait, or return None and do nothing."""
         try:
             handler = self._of(request.peer.called)

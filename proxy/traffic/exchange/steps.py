@@ -18,7 +18,7 @@ from ...config.settings import Network
 from ...core.apply import apply as pipeline
 from ...core.apply.apply import Applied, Look, Plan
 from ...core.apply.forwardable import Forwardable
-from ...core.compiled.block import Blueprint
+from ...core.compiled.block import CompiledBlock
 from ...core.compiled.rule_table import Decision, Rulebook
 from ...core.crypto.session_cipher import Session
 from ...core.edits.key_needs import Attempt, Keys, Needs
@@ -38,15 +38,15 @@ from ...telemetry.body_shapes import Flowing, known_names
 from ...telemetry.logs.access_line import METHODS, OTHER_METHOD
 from ...telemetry.tap import Passing, Piece, Tap
 from ..bodies.buffered import WholeResponse
-from ..http1.fast_heads import PlainHead
-from ..http1.forwarding_headers import Crossing, Hop, Peer, Places
+from ..http1.fast_heads import FastHead
+from ..http1.forwarding_headers import Forwarding, ForwardingHeaders, LocationRewrite, Peer
 from ..http1.framing import Framing
 from ..http1.gate import Admitted, RawRequest, admit
 from ..http1.outgoing_heads import refuse_parts
 from ..http1.problem import Problem, problem, status_of
 from ..interfaces import Reporter, UpstreamResponse
-from ..message_record import Record
-from ..websocket.handshake import Agreement, agree
+from ..message_record import MessageRecord
+from ..websocket.handshake import DeflateAgreement, agree
 from .uncovered import NO_BODY, WEBSOCKET, PathShapes, Unread, kind_told
 
 CLIENT_CLOSED: Final = 499
@@ -76,7 +76,7 @@ class KeySource(Protocol):
 
 
 @dataclass(slots=True)
-class Arrival:
+class AdmittedExchange:
     """A request that passed the gate, with what the rules say of it and what the hop changes.
 
     `places` are where a Location of the upstream points, for this client.
@@ -84,8 +84,8 @@ class Arrival:
 
     admitted: Final[Admitted]
     exchange: Final[Exchange]
-    crossing: Final[Crossing]
-    places: Final[Places]
+    crossing: Final[Forwarding]
+    places: Final[LocationRewrite]
     _passing: Forwardable | None = field(default=None, init=False)
 
     @property
@@ -95,7 +95,7 @@ class Arrival:
         return self.admitted.websocket and (decision.reads_request or decision.may_read_response)
 
     @property
-    def agreement(self) -> Agreement | None:
+    def agreement(self) -> DeflateAgreement | None:
         """What its client and Sealyard agree on for such a WebSocket."""
         return agree(self.admitted.head.headers)
 
@@ -106,7 +106,7 @@ class Arrival:
             passing = self._passing = pipeline.pass_request(self.exchange)
         return passing
 
-    def again(self, head: PlainHead) -> Arrival:
+    def again(self, head: FastHead) -> AdmittedExchange:
         """Return the arrival of a request whose plain head differs in its length alone, if at all.
 
         The exchange is a new one: it holds what is read from one message and its answer. Where
@@ -118,10 +118,10 @@ class Arrival:
         if head.raw.headers is not admitted.head.headers:
             admitted = admitted.with_length(head.raw.headers, head.framing)
         exchange = Exchange(decision, admitted.head)
-        return Arrival(admitted, exchange, self.crossing, self.places)
+        return AdmittedExchange(admitted, exchange, self.crossing, self.places)
 
 
-class Course:
+class Steps:
     """The steps that the messages of one listener take. `name` is the listener's, for the log.
 
     `finds_uncovered` says that somebody finds out which rules are needed.
@@ -149,7 +149,7 @@ class Course:
         self._name = name
         self._limits = limits
         self._names = upstream_names
-        self._hop = Hop(f"sealyard-{secrets.token_hex(4)}", trusted_proxies)
+        self._hop = ForwardingHeaders(f"sealyard-{secrets.token_hex(4)}", trusted_proxies)
         self._shutting = frozenset(
             one.rule.name for one in rulebook.rules if one.rule.shuts_on_poison
         )
@@ -160,11 +160,11 @@ class Course:
         self._shapes = PathShapes() if observes else None
         self.finds_uncovered: Final = observes
 
-    def record(self) -> Record:
+    def record(self) -> MessageRecord:
         """Return the record of a new message."""
-        return Record(f"{self._prefix}-{next(self._numbers):x}", self._name)
+        return MessageRecord(f"{self._prefix}-{next(self._numbers):x}", self._name)
 
-    def refusal(self, error: TrafficError, record: Record) -> Problem:
+    def refusal(self, error: TrafficError, record: MessageRecord) -> Problem:
         """Note that a message was refused, and return what its client is told."""
         direction = record.direction
         if isinstance(error, OpenFailed):
@@ -172,7 +172,7 @@ class Course:
         record.refused(error, status_of(error, direction))
         return problem(error, record.request_id, direction=direction, now=self._clock())
 
-    def report(self, record: Record) -> None:
+    def report(self, record: MessageRecord) -> None:
         """Write the line of a message that is over, and tell of tokens that did not open.
 
         By then the answer is out: by its time nobody can tell what is told.
@@ -181,7 +181,7 @@ class Course:
         if record.unopened:
             self.tell(record)
 
-    def arrive(self, raw: RawRequest, peer: Peer, record: Record) -> Arrival:
+    def arrive(self, raw: RawRequest, peer: Peer, record: MessageRecord) -> AdmittedExchange:
         """Let a request through the gate and find its rule, before its body is read.
 
         Raises:
@@ -194,16 +194,18 @@ class Course:
             self._hop.refuse_loop(raw.headers)
         exchange = Exchange(self._decide(admitted, record), admitted.head)
         crossing = self._hop.crossing(raw, peer, admitted.host)
-        return Arrival(admitted, exchange, crossing, Places(self._names, crossing.place))
+        return AdmittedExchange(
+            admitted, exchange, crossing, LocationRewrite(self._names, crossing.place)
+        )
 
-    def arrive_plain(self, head: PlainHead, peer: Peer, record: Record) -> Arrival:
+    def arrive_plain(self, head: FastHead, peer: Peer, record: MessageRecord) -> AdmittedExchange:
         """Do as `arrive`, for a head whose like may have arrived on this connection before."""
         precedent = head.precedent
         if precedent.owner is not self:
             arrival = self.arrive(head.raw, peer, record)
             precedent.verdict, precedent.owner = (arrival, record.method, record.rule), self
             return arrival
-        before: Arrival
+        before: AdmittedExchange
         before, record.method, record.rule = precedent.verdict
         self._refuse_shut(record.rule)  # it may have been shut since
         return before.again(head)
@@ -214,17 +216,17 @@ class Course:
         return pipeline.plan_request(exchange, body, self._limits.body, measured=measured)
 
     def plan_response(
-        self, exchange: Exchange, blueprint: Blueprint, response: UpstreamResponse, body: bytes
+        self, exchange: Exchange, compiled: CompiledBlock, response: UpstreamResponse, body: bytes
     ) -> Plan:
         """Return what a block of the rule does to the response."""
         if response.bodiless:
-            return pipeline.plan_bodiless(exchange, blueprint, response.head)
-        measured = response.framing.told is not None
+            return pipeline.plan_bodiless(exchange, compiled, response.head)
+        measured = response.framing.content_length is not None
         return pipeline.plan_response(
-            exchange, blueprint, response.head, body, self._limits.body, measured=measured
+            exchange, compiled, response.head, body, self._limits.body, measured=measured
         )
 
-    def reading(self, exchange: Exchange, response: UpstreamResponse) -> Blueprint | None:
+    def reading(self, exchange: Exchange, response: UpstreamResponse) -> CompiledBlock | None:
         """Return the block that reads the response, or None where it passes unread.
 
         Raises:
@@ -235,49 +237,51 @@ class Course:
         if response.bodiless:
             return pipeline.choose_bodiless(exchange, response.head)
         refuse_parts(response.head)
-        blueprint = pipeline.choose_response(exchange, response.head)
-        if blueprint is None or response.delimited:
-            return blueprint
-        if self.streaming(blueprint, response) != "sse":
+        compiled = pipeline.choose_response(exchange, response.head)
+        if compiled is None or response.delimited:
+            return compiled
+        if self.streaming(compiled, response) != "sse":
             # Cut and whole look alike (RFC 9112 section 8): half a body must not pass for all.
             raise UpstreamFailed("response-not-delimited")
-        return blueprint
+        return compiled
 
-    def reading_whole(self, exchange: Exchange, response: WholeResponse) -> Blueprint | None:
+    def reading_whole(self, exchange: Exchange, response: WholeResponse) -> CompiledBlock | None:
         """Do as `reading`, for a response whose head's like may have been read before."""
-        precedent, compiled = response.precedent, exchange.decision.compiled
-        if precedent is None or compiled is None or response.bodiless:
+        precedent, compiled_rule = response.precedent, exchange.decision.compiled_rule
+        if precedent is None or compiled_rule is None or response.bodiless:
             return self.reading(exchange, response)
-        blueprint: Blueprint | None
-        if precedent.owner is compiled:
-            blueprint = precedent.verdict
+        compiled: CompiledBlock | None
+        if precedent.owner is compiled_rule:
+            compiled = precedent.verdict
         else:
-            blueprint = self.reading(exchange, response)
-            precedent.verdict, precedent.owner = blueprint, compiled
-        return blueprint
+            compiled = self.reading(exchange, response)
+            precedent.verdict, precedent.owner = compiled, compiled_rule
+        return compiled
 
     def look(self, exchange: Exchange, response: UpstreamResponse) -> Look | None:
         """Return a look at a response that fits no block but may be what one reads; else None."""
         if response.bodiless:
             return None
-        blueprint = pipeline.may_be_misnamed(exchange, response.head)
-        if blueprint is None:
+        compiled = pipeline.may_be_misnamed(exchange, response.head)
+        if compiled is None:
             return None
         limit = self.body_limit(exchange.decision)
         # What ends with its connection looks whole when it was cut: it is never read, only told of.
         whole = response.delimited
-        return Look(blueprint, response.head, response.framing.told, limit, reads=whole)
+        return Look(compiled, response.head, response.framing.content_length, limit, reads=whole)
 
-    def streaming(self, blueprint: Blueprint, response: UpstreamResponse) -> Kind | None:
+    def streaming(self, compiled: CompiledBlock, response: UpstreamResponse) -> Kind | None:
         """Return the kind of records of a response that passes record by record."""
-        return pipeline.streaming_response(blueprint, response.head, response.framing.told)
+        return pipeline.streaming_response(compiled, response.head, response.framing.content_length)
 
-    def flows(self, exchange: Exchange, blueprint: Blueprint, response: UpstreamResponse) -> bool:
+    def flows(
+        self, exchange: Exchange, compiled: CompiledBlock, response: UpstreamResponse
+    ) -> bool:
         """Tell whether the body of a response is sealed or opened while it passes."""
         if response.bodiless:
             return False
         limit = self.body_limit(exchange.decision)
-        return pipeline.flows(blueprint, response.head, response.framing.told, limit)
+        return pipeline.flows(compiled, response.head, response.framing.content_length, limit)
 
     def plan_message(self, messages: Messages, payload: bytes, *, binary: bool) -> Plan:
         """Return what the rule does to the next message of a WebSocket."""
@@ -291,11 +295,13 @@ class Course:
             return self.keys.resolve_warm(plan.needs)
         return _NO_KEYS
 
-    async def resolve(self, plan: Plan, record: Record) -> Keys:
+    async def resolve(self, plan: Plan, record: MessageRecord) -> Keys:
         """Return the keys of a plan, waiting for the store if need be."""
         return await self.keys.resolve(plan.needs)
 
-    def apply(self, plan: Plan, keys: Keys, record: Record, *, piece: Piece = "") -> Forwardable:
+    def apply(
+        self, plan: Plan, keys: Keys, record: MessageRecord, *, piece: Piece = ""
+    ) -> Forwardable:
         """Carry a plan out; `piece` says what it is of a message that has many."""
         applied = pipeline.apply(plan, keys, self._clock())
         if applied.proven:
@@ -313,14 +319,14 @@ class Course:
         """Return the time in seconds since 1970."""
         return self._clock()
 
-    def uncovered(self, exchange: Exchange, head: ResponseHead, record: Record) -> None:
+    def uncovered(self, exchange: Exchange, head: ResponseHead, record: MessageRecord) -> None:
         """Note a message that no rule covers, where somebody finds out which rules are needed."""
         if self._shapes is not None and exchange.decision.rule is None:
-            asked, answered = kind_told(exchange.head.told), kind_told(head.told)
+            asked, answered = kind_told(exchange.head.facts), kind_told(head.facts)
             if asked != NO_BODY or answered != NO_BODY:
                 record.uncovered(self._shapes.shape(exchange.head.path), asked, answered)
 
-    def uncovered_socket(self, exchange: Exchange, record: Record) -> None:
+    def uncovered_socket(self, exchange: Exchange, record: MessageRecord) -> None:
         """Tell of a WebSocket that no rule covers, where somebody finds that out."""
         if self._shapes is not None and exchange.decision.rule is None:
             shape = self._shapes.shape(exchange.head.path)
@@ -331,7 +337,7 @@ class Course:
         rule = decision.rule
         return self._limits.body if rule is None else min(self._limits.body, rule.max_body)
 
-    def tell(self, record: Record) -> None:
+    def tell(self, record: MessageRecord) -> None:
         """Tell of the tokens that did not open so far, if there are any."""
         if not record.unopened:
             return
@@ -349,7 +355,7 @@ class Course:
         """How many bytes a body may have that a rule changes while it passes."""
         return self._limits.frame
 
-    def _decide(self, admitted: Admitted, record: Record) -> Decision:
+    def _decide(self, admitted: Admitted, record: MessageRecord) -> Decision:
         try:
             decision = self._rulebook.decide(
                 admitted.head.method, admitted.path, websocket=admitted.websocket

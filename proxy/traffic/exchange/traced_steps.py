@@ -11,23 +11,23 @@ from typing import Any
 
 from ...core.apply.apply import Plan
 from ...core.apply.forwardable import Forwardable
-from ...core.compiled.block import Blueprint
+from ...core.compiled.block import CompiledBlock
 from ...core.edits.key_needs import Keys
 from ...core.errors import SealyardError
 from ...core.http.message import Headers, header_values
 from ...core.planning.exchange import Exchange
 from ...telemetry.tap import Piece
-from ...telemetry.traces import LaneTraces, Part, Trip
-from ..http1.fast_heads import PlainHead
+from ...telemetry.traces import LaneTraces, TracedMessage, TracedPart
+from ..http1.fast_heads import FastHead
 from ..http1.forwarding_headers import Peer
 from ..http1.framing import Framing
 from ..http1.gate import RawRequest
 from ..interfaces import Reporter, UpstreamResponse
-from ..message_record import Record
-from .steps import Arrival, Course
+from ..message_record import MessageRecord
+from .steps import AdmittedExchange, Steps
 
 
-class TracedRecord(Record):
+class TracedRecord(MessageRecord):
     """A record that tells its spans as well."""
 
     __slots__ = ("_answered", "_parts", "_planned", "_traces", "parent", "route")
@@ -35,7 +35,7 @@ class TracedRecord(Record):
     def __init__(self, request_id: str, listener: str, traces: LaneTraces) -> None:
         super().__init__(request_id, listener)
         self._traces = traces
-        self._parts: list[Part] = []
+        self._parts: list[TracedPart] = []
         self._planned: tuple[float, float] | None = None
         self._answered = 0
         self.parent = ""
@@ -73,10 +73,10 @@ class TracedRecord(Record):
             if self._answered:
                 told["http.response.status_code"] = self._answered
             ended, error = self._responded or now, "" if self._responded else code
-            part = Part(self.method, self._sent, ended, told, error, outward=True)
+            part = TracedPart(self.method, self._sent, ended, told, error, outward=True)
             self._parts.append(part)
         return self._traces.tell(
-            Trip(
+            TracedMessage(
                 self.method,
                 self.route,
                 self.status,
@@ -107,10 +107,10 @@ class TracedRecord(Record):
 
     def _part(self, name: str, began: float, ended: float, error: str = "") -> None:
         told = {"sealyard.direction": str(self.direction)}
-        self._parts.append(Part(name, began, ended, told, error))
+        self._parts.append(TracedPart(name, began, ended, told, error))
 
 
-class TracedCourse(Course):
+class TracedSteps(Steps):
     """A course whose steps are timed.
 
     Between a plan and what is done with it nothing waits, so the last plan is the one at hand.
@@ -121,18 +121,18 @@ class TracedCourse(Course):
         self._traces = traces
         self._last: tuple[Plan, float, float] | None = None
 
-    def record(self) -> Record:
+    def record(self) -> MessageRecord:
         """Return the record of a new message."""
         return TracedRecord(super().record().request_id, self._name, self._traces)
 
-    def arrive(self, raw: RawRequest, peer: Peer, record: Record) -> Arrival:
+    def arrive(self, raw: RawRequest, peer: Peer, record: MessageRecord) -> AdmittedExchange:
         """Do as a course does, and note which trace the request belongs to."""
         _belongs(record, raw.headers)
         arrival = super().arrive(raw, peer, record)
         _goes(record, arrival)
         return arrival
 
-    def arrive_plain(self, head: PlainHead, peer: Peer, record: Record) -> Arrival:
+    def arrive_plain(self, head: FastHead, peer: Peer, record: MessageRecord) -> AdmittedExchange:
         """Do as a course does, and note which trace the request belongs to."""
         _belongs(record, head.raw.headers)
         arrival = super().arrive_plain(head, peer, record)
@@ -145,13 +145,13 @@ class TracedCourse(Course):
         return self._timed(super().plan_request(exchange, body, framing), began)
 
     def plan_response(
-        self, exchange: Exchange, blueprint: Blueprint, response: UpstreamResponse, body: bytes
+        self, exchange: Exchange, compiled: CompiledBlock, response: UpstreamResponse, body: bytes
     ) -> Plan:
         """Do as a course does, and note how long it took."""
         began = time.perf_counter()
-        return self._timed(super().plan_response(exchange, blueprint, response, body), began)
+        return self._timed(super().plan_response(exchange, compiled, response, body), began)
 
-    async def resolve(self, plan: Plan, record: Record) -> Keys:
+    async def resolve(self, plan: Plan, record: MessageRecord) -> Keys:
         """Do as a course does, and note how long it took."""
         self._note(plan, record)
         try:
@@ -161,7 +161,9 @@ class TracedCourse(Course):
                 record.resolved(error=error.code)
             raise
 
-    def apply(self, plan: Plan, keys: Keys, record: Record, *, piece: Piece = "") -> Forwardable:
+    def apply(
+        self, plan: Plan, keys: Keys, record: MessageRecord, *, piece: Piece = ""
+    ) -> Forwardable:
         """Do as a course does, and note that there are keys now."""
         self._note(plan, record)
         if isinstance(record, TracedRecord):
@@ -172,19 +174,19 @@ class TracedCourse(Course):
         self._last = plan, began, time.perf_counter()
         return plan
 
-    def _note(self, plan: Plan, record: Record) -> None:
+    def _note(self, plan: Plan, record: MessageRecord) -> None:
         last, self._last = self._last, None  # not kept: it holds the body
         if last is not None and last[0] is plan and isinstance(record, TracedRecord):
             record.planned(*last[1:])
 
 
-def _belongs(record: Record, headers: Headers) -> None:
+def _belongs(record: MessageRecord, headers: Headers) -> None:
     found = header_values(headers, b"traceparent")
     if len(found) == 1 and isinstance(record, TracedRecord):
         record.parent = found[0].decode("latin-1")
 
 
-def _goes(record: Record, arrival: Arrival) -> None:
+def _goes(record: MessageRecord, arrival: AdmittedExchange) -> None:
     pattern = arrival.exchange.decision.pattern
     if pattern is not None and isinstance(record, TracedRecord):
         record.route = pattern.text.split()[-1]

@@ -12,9 +12,9 @@ from typing import Final
 
 from ...core.errors import UnsupportedBody
 from ...core.formats.kinds import kind_of
-from ...core.http.message import Told, media_type
+from ...core.http.message import HeadFacts, media_type
 from ..interfaces import Reporter
-from ..message_record import Record
+from ..message_record import MessageRecord
 
 NO_BODY: Final = "none"
 WEBSOCKET: Final = "websocket"
@@ -67,7 +67,7 @@ class PathShapes:
         return "/".join(shown)
 
 
-def kind_told(told: Told) -> str:
+def kind_told(told: HeadFacts) -> str:
     """Return in one of a few words what kind of body a message has, by its headers."""
     try:
         media = media_type(told)
@@ -92,7 +92,7 @@ class Unread:
         self._listener = listener
         self._told: dict[str, float] = {}
 
-    def note(self, record: Record) -> None:
+    def note(self, record: MessageRecord) -> None:
         """Count a response, and tell of its rule unless that was told of within the hour."""
         record.count({"unread": 1})
         rule, now = record.rule or "", time.monotonic()

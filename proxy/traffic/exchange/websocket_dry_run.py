@@ -10,25 +10,25 @@ from typing import Final
 
 from ...core.apply import apply
 from ...core.errors import TrafficError
-from ...core.explain.dry_run import Trial, needs_of_trial, trial_exchange, try_out
+from ...core.explain.dry_run import DryRunResult, needs_of_trial, trial_exchange, try_out
 from ...core.http.message import ResponseHead
 from ...core.planning.exchange import Exchange, Messages
 from ...core.rules.model import Verdict
 from ..http1.problem import deliberate
-from ..message_record import Record
+from ..message_record import MessageRecord
 from ..websocket.closing import TOO_BIG, Breach
 from ..websocket.deflate import Inflater
 from ..websocket.frames import BINARY, TEXT
 from ..websocket.handshake import deflates
 from ..websocket.reader import Arrived, MessageReader
 from .dry_run import MOST_BYTES, UNOBSERVED
-from .steps import Course
+from .steps import Steps
 
 _LONGER: Final = 5.0
 _DATA: Final = frozenset({TEXT, BINARY})
 
 
-class OverheardSocket:
+class TeeSocket:
     """Finds out what a rule in mode `observe` would have done to the messages of one WebSocket.
 
     Messages wait to be tried in their order, up to a mebibyte of them together. What a rule would
@@ -38,7 +38,7 @@ class OverheardSocket:
     __slots__ = ("_course", "_ended", "_record", "_size", "_waiting", "_woken", "ears")
 
     def __init__(
-        self, course: Course, exchange: Exchange, record: Record, head: ResponseHead
+        self, course: Steps, exchange: Exchange, record: MessageRecord, head: ResponseHead
     ) -> None:
         """Begin with the response that agrees to the WebSocket; `ears` hear what passes."""
         tried = trial_exchange(exchange)
@@ -84,7 +84,7 @@ class OverheardSocket:
         self._waiting.append((messages, arrived))
         self._woken.set()
 
-    def tell(self, messages: Messages, trial: Trial) -> None:
+    def tell(self, messages: Messages, trial: DryRunResult) -> None:
         """Tell what would have become of a message."""
         self._record.observed_message(self._course.reporter, messages.direction, trial)
 
@@ -92,12 +92,12 @@ class OverheardSocket:
         rule = tried.decision.rule
         up = self.ears[0].messages
         if rule is not None and rule.request is Verdict.REJECT:
-            self.tell(up, Trial({}, "rule-rejects"))
+            self.tell(up, DryRunResult({}, "rule-rejects"))
             return
         try:
             apply.pass_handshake(tried)
         except TrafficError as error:
-            self.tell(up, Trial({}, error.reason))
+            self.tell(up, DryRunResult({}, error.reason))
 
     async def _try(self, messages: Messages, arrived: Arrived) -> None:
         try:
@@ -106,14 +106,12 @@ class OverheardSocket:
             keys = await self._course.keys.resolve(needs_of_trial(plan))
             trial = try_out(plan, keys, self._course.now())
         except Exception as error:  # noqa: BLE001 - a trial must not become the message's failure
-            trial = Trial({}, deliberate(error).reason)
+            trial = DryRunResult({}, deliberate(error).reason)
         self.tell(messages, trial)
 
 
 @contextlib.asynccontextmanager
-async def overhearing(
-    socket: OverheardSocket | None, *, longer: float = _LONGER
-) -> AsyncIterator[None]:
+async def overhearing(socket: TeeSocket | None, *, longer: float = _LONGER) -> AsyncIterator[None]:
     """Try what is heard beside what is done here, and up to so many seconds longer."""
     if socket is None:
         yield
@@ -132,11 +130,11 @@ class _Ear:
 
     __slots__ = ("_deaf", "_reader", "_socket", "messages")
 
-    def __init__(self, socket: OverheardSocket, messages: Messages, reader: MessageReader) -> None:
+    def __init__(self, socket: TeeSocket, messages: Messages, reader: MessageReader) -> None:
         self._socket = socket
         self._reader = reader
         self.messages = messages
-        self._deaf = not messages.blueprints
+        self._deaf = not messages.compiled_blocks
 
     def __call__(self, data: bytes) -> None:
         """Hear bytes that have been passed on."""
@@ -155,7 +153,7 @@ class _Ear:
 
     def _go_deaf(self, reason: str) -> None:
         self._deaf = True
-        self._socket.tell(self.messages, Trial({}, reason))
+        self._socket.tell(self.messages, DryRunResult({}, reason))
 
 
 def _reader(limit: int, *, masked: bool, deflate: bool) -> MessageReader:

@@ -16,12 +16,12 @@ from ...core.errors import MalformedRequest, TrafficError, UpstreamFailed
 from ...core.http.message import Direction
 from ...core.planning.exchange import Messages
 from ..http1.problem import deliberate, status_of
-from ..message_record import Record
+from ..message_record import MessageRecord
 from ..websocket.closing import BAD_GATEWAY, GOING_AWAY, Breach, Controls, code_of
 from ..websocket.frames import BINARY, CLOSE, TEXT
 from ..websocket.leg import Leg
 from ..websocket.reader import Arrived
-from .steps import Course
+from .steps import Steps
 
 _DATA: Final = frozenset({TEXT, BINARY})
 
@@ -41,7 +41,12 @@ class Relay:
     )
 
     def __init__(
-        self, course: Course, record: Record, client: Leg, upstream: Leg, ways: tuple[Messages, ...]
+        self,
+        course: Steps,
+        record: MessageRecord,
+        client: Leg,
+        upstream: Leg,
+        ways: tuple[Messages, ...],
     ) -> None:
         self.course = course
         self.record = record

@@ -15,7 +15,7 @@ from typing import Final
 from ...core.http.message import Headers, ResponseHead
 from .framing import ABSENT, HTTP_11, Framing
 from .gate import RawRequest
-from .head_cache import Precedent, Repeats, with_length
+from .head_cache import HeadCache, HeadCacheEntry, with_length
 
 HELD_HEAD: Final = 16384
 """Up to so many bytes wait here for the end of their head."""
@@ -50,7 +50,7 @@ _OPTIONS: Final = frozenset({b"close", b"keep-alive"})
 
 
 @dataclass(slots=True)
-class PlainHead:
+class FastHead:
     """A head that was read: `framing` is that of the body behind it, as the gate finds it too.
 
     `close` says that this request is the last; `precedent` is shared by all heads that differ in
@@ -60,10 +60,10 @@ class PlainHead:
     raw: Final[RawRequest]
     framing: Final[Framing]
     close: Final[bool]
-    precedent: Final[Precedent] = field(compare=False)
+    precedent: Final[HeadCacheEntry] = field(compare=False)
 
 
-def read_plain(data: bytes) -> tuple[PlainHead, int] | None:
+def read_plain(data: bytes) -> tuple[FastHead, int] | None:
     """Return the head that `data` begins with, and its bytes, or None where it is not plain."""
     match = _HEAD.match(data)
     if match is None:
@@ -80,18 +80,18 @@ def read_plain(data: bytes) -> tuple[PlainHead, int] | None:
         return None
     raw = RawRequest(match[1].decode("ascii"), match[2].decode("ascii"), HTTP_11, headers)
     framing = ABSENT if length is None else Framing(int(length))
-    return PlainHead(raw, framing, option == b"close", Precedent()), match.end()
+    return FastHead(raw, framing, option == b"close", HeadCacheEntry()), match.end()
 
 
-def request_head_cache() -> Repeats[PlainHead]:
+def request_head_cache() -> HeadCache[FastHead]:
     """Return the memory of one connection for its plain heads."""
-    return Repeats(read_plain, _resized)
+    return HeadCache(read_plain, _resized)
 
 
-def _resized(head: PlainHead, digits: bytes) -> PlainHead:
+def _resized(head: FastHead, digits: bytes) -> FastHead:
     raw = head.raw
     raw = RawRequest(raw.method, raw.target, raw.version, with_length(raw.headers, digits))
-    return PlainHead(raw, Framing(int(digits)), head.close, head.precedent)
+    return FastHead(raw, Framing(int(digits)), head.close, head.precedent)
 
 
 def may_become_plain(data: bytes) -> bool:
@@ -111,7 +111,7 @@ _BODILESS: Final = frozenset({b"204", b"304"})
 
 
 @dataclass(slots=True)
-class PlainResponse:
+class FastResponseHead:
     """The head of a response that was read; `framing` is that of the body behind it.
 
     `precedent` is shared by all heads that differ in the length alone.
@@ -119,10 +119,10 @@ class PlainResponse:
 
     head: Final[ResponseHead]
     framing: Final[Framing]
-    precedent: Final[Precedent] = field(compare=False)
+    precedent: Final[HeadCacheEntry] = field(compare=False)
 
 
-def read_plain_response(data: bytes) -> tuple[PlainResponse, int] | None:
+def read_plain_response(data: bytes) -> tuple[FastResponseHead, int] | None:
     """Return the head that `data` begins with, and its bytes, or None where it is not plain."""
     match = _RESPONSE_HEAD.match(data)
     if match is None or match[1] in _BODILESS:
@@ -137,17 +137,17 @@ def read_plain_response(data: bytes) -> tuple[PlainResponse, int] | None:
     if b"connection" in lows and not _stays(headers, lows):
         return None
     head = ResponseHead(int(match[1]), match[2], headers)
-    return PlainResponse(head, Framing(int(length)), Precedent()), match.end()
+    return FastResponseHead(head, Framing(int(length)), HeadCacheEntry()), match.end()
 
 
-def response_head_cache() -> Repeats[PlainResponse]:
+def response_head_cache() -> HeadCache[FastResponseHead]:
     """Return the memory of one connection for its plain heads."""
-    return Repeats(read_plain_response, _resized_response)
+    return HeadCache(read_plain_response, _resized_response)
 
 
-def _resized_response(plain: PlainResponse, digits: bytes) -> PlainResponse:
+def _resized_response(plain: FastResponseHead, digits: bytes) -> FastResponseHead:
     resized = plain.head.with_headers(with_length(plain.head.headers, digits))
-    return PlainResponse(resized, Framing(int(digits)), plain.precedent)
+    return FastResponseHead(resized, Framing(int(digits)), plain.precedent)
 
 
 def _stays(headers: Headers, lows: list[bytes]) -> bool:

@@ -41,7 +41,7 @@ class Peer:
 
 
 @dataclass(frozen=True, slots=True)
-class Crossing:
+class Forwarding:
     """What the hop changes in one request, and `place`: scheme and authority as the client says."""
 
     dropped: frozenset[bytes] = frozenset()
@@ -49,11 +49,11 @@ class Crossing:
     place: bytes = b""
 
 
-STRAIGHT: Final = Crossing()
+STRAIGHT: Final = Forwarding()
 """No hop at all."""
 
 
-class Hop:
+class ForwardingHeaders:
     """One listener of one process, as others on the path of a message see it.
 
     `name` is its pseudonym in Via. It must be its own: two Sealyards in a row, or the two listeners
@@ -77,7 +77,7 @@ class Hop:
             if any(self._name in one.split() for one in _LIST.split(value)):
                 raise LoopDetected("via")
 
-    def crossing(self, raw: RawRequest, peer: Peer, host: bytes) -> Crossing:
+    def crossing(self, raw: RawRequest, peer: Peer, host: bytes) -> Forwarding:
         """Return what changes in a request with this Host, which is empty where none came."""
         proto = b"https" if peer.encrypted else b"http"
         via = self._vias[0 if raw.version == HTTP_10 else 1]
@@ -89,10 +89,12 @@ class Hop:
             lines.append(b"X-Forwarded-For: " + address)
         if host:
             lines.append(b"X-Forwarded-Host: " + host)
-        return Crossing(TELLING, tuple(lines), b"%b://%b" % (proto, host))
+        return Forwarding(TELLING, tuple(lines), b"%b://%b" % (proto, host))
 
 
-def _appended(headers: Headers, via: bytes, address: bytes, proto: bytes, host: bytes) -> Crossing:
+def _appended(
+    headers: Headers, via: bytes, address: bytes, proto: bytes, host: bytes
+) -> Forwarding:
     """Return the crossing of a request from a trusted proxy: its word stands, ours comes last."""
     lines = [via]
     dropped = {_FOR}
@@ -111,7 +113,7 @@ def _appended(headers: Headers, via: bytes, address: bytes, proto: bytes, host: 
         lines.append(b"X-Forwarded-Host: " + host)
     elif hosts and is_authority(hosts[0]):
         host = hosts[0]
-    return Crossing(frozenset(dropped), tuple(lines), b"%b://%b" % (proto, host))
+    return Forwarding(frozenset(dropped), tuple(lines), b"%b://%b" % (proto, host))
 
 
 def _element(address: bytes, proto: bytes) -> bytes:
@@ -130,7 +132,7 @@ def _trusts(networks: tuple[Network, ...], address: str) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class Places:
+class LocationRewrite:
     """Where the upstream is by its own account, and where the client found it.
 
     A backend that builds a Location from its own address would send the client past Sealyard.
@@ -147,5 +149,5 @@ class Places:
         return self.client + location[match.end() :]
 
 
-NOWHERE: Final = Places()
+NOWHERE: Final = LocationRewrite()
 """Places without a name: every Location stays."""

@@ -26,7 +26,7 @@ class Framing:
     present: Final[bool] = True
 
     @property
-    def told(self) -> int | None:
+    def content_length(self) -> int | None:
         """The length that was told; None where it is not, be it that the connection ends it."""
         return self.length if self.present else None
 

@@ -42,7 +42,7 @@ class _Known(Generic[_Head]):
         self.head = head
 
 
-class Repeats(Generic[_Head]):
+class HeadCache(Generic[_Head]):
     """The heads of one connection.
 
     `read` returns the head that bytes begin with, and how long it is, or None where it is not a
@@ -97,7 +97,7 @@ def with_length(headers: Headers, digits: bytes) -> Headers:
     raise ValueError("there is no Content-Length")
 
 
-class Precedent:
+class HeadCacheEntry:
     """What was found out about one head, and the lines in which it was passed on.
 
     `verdict` is what `owner` found: another owner, as a reload brings it, has not found anything.

@@ -10,8 +10,8 @@ from ...core.apply.forwardable import Forwardable
 from ...core.errors import UpstreamFailed
 from ...core.http.cache_control import speaks_to_caches
 from ...core.http.message import Headers, RequestHead, ResponseHead, header_values
-from .forwarding_headers import NOWHERE, STRAIGHT, Crossing, Places
-from .head_cache import Precedent
+from .forwarding_headers import NOWHERE, STRAIGHT, Forwarding, LocationRewrite
+from .head_cache import HeadCacheEntry
 from .hop_by_hop import HOP_BY_HOP, joined, kept, passing, together
 
 _RULED_RESPONSE: Final = HOP_BY_HOP | {b"accept-ranges"}
@@ -21,7 +21,7 @@ _STRONG_TAG: Final = re.compile(rb'"[^"]*"')
 
 
 def response_lines(
-    message: Forwardable, *, connection: bytes | None, places: Places = NOWHERE
+    message: Forwardable, *, connection: bytes | None, places: LocationRewrite = NOWHERE
 ) -> bytes:
     """Return the head that goes to the client, up to its framing.
 
@@ -40,7 +40,10 @@ def response_lines(
 
 
 def response_lines_again(
-    message: Forwardable, precedent: Precedent, connection: bytes | None, places: Places
+    message: Forwardable,
+    precedent: HeadCacheEntry,
+    connection: bytes | None,
+    places: LocationRewrite,
 ) -> bytes:
     """Do as `response_lines`, for a head whose like may have been passed on before."""
     terms = (
@@ -66,7 +69,7 @@ def switching_head(head: ResponseHead) -> bytes:
     return b"\r\n".join([*lines, *staying, b"", b""])
 
 
-def _response_lines(message: Forwardable, headers: Headers, places: Places) -> list[bytes]:
+def _response_lines(message: Forwardable, headers: Headers, places: LocationRewrite) -> list[bytes]:
     altered = message.ruled or message.changed
     dropped = _RULED_RESPONSE if altered else HOP_BY_HOP
     lines = []
@@ -100,7 +103,7 @@ def refuse_parts(head: ResponseHead) -> None:
     """
     if head.status == _PARTIAL:
         raise UpstreamFailed("unexpected-partial-content")
-    for value in head.told.get(b"content-type", ()):
+    for value in head.facts.get(b"content-type", ()):
         if value.lower().startswith(b"multipart/byteranges"):
             raise UpstreamFailed("unexpected-partial-content")
 
@@ -116,7 +119,7 @@ def request_lines(
     message: Forwardable,
     *,
     host: bytes,
-    crossing: Crossing = STRAIGHT,
+    crossing: Forwarding = STRAIGHT,
     websocket: bool = False,
 ) -> bytes:
     """Return the head that goes upstream, up to its framing.
@@ -142,7 +145,7 @@ def request_lines(
 
 
 def request_lines_again(
-    message: Forwardable, precedent: Precedent, host: bytes, crossing: Crossing
+    message: Forwardable, precedent: HeadCacheEntry, host: bytes, crossing: Forwarding
 ) -> bytes:
     """Do as `request_lines`, for a head whose like may have been passed on before."""
     terms = (
@@ -166,7 +169,7 @@ def _names_host(headers: Headers) -> bool:
     return first or bool(header_values(headers, b"host"))
 
 
-def _request_lines(message: Forwardable, headers: Headers, crossing: Crossing) -> list[bytes]:
+def _request_lines(message: Forwardable, headers: Headers, crossing: Forwarding) -> list[bytes]:
     dropped = together(_RULED_REQUEST if message.ruled else _REQUEST, crossing.dropped)
     staying = kept(message, headers, dropped, digests=not message.changed)
     if not message.ruled:

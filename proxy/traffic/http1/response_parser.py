@@ -15,9 +15,9 @@ import httptools
 
 from ...core.errors import UpstreamFailed
 from ...core.http.message import ResponseHead
-from .fast_heads import PlainResponse, response_head_cache
+from .fast_heads import FastResponseHead, response_head_cache
 from .framing import ABSENT, CHUNKED, Framing
-from .head_cache import Precedent
+from .head_cache import HeadCacheEntry
 
 _BAD_REASON: Final = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 _LENGTH: Final = re.compile(rb"[0-9]{1,18}")
@@ -73,7 +73,7 @@ class ResponseReader:
         self._upgrade = upgrade
         self.started = False
         self.head: ResponseHead | None = None
-        self.precedent: Precedent | None = None
+        self.precedent: HeadCacheEntry | None = None
         self.framing = ABSENT
         self.bodiless = False
         self.complete = False
@@ -123,7 +123,7 @@ class ResponseReader:
         self._chunks = []
         return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
-    def _bears(self, plain: PlainResponse, size: int, came: int) -> bool:
+    def _bears(self, plain: FastResponseHead, size: int, came: int) -> bool:
         """Tell whether what came is one whole response within the limits."""
         return (
             came - size == plain.framing.length

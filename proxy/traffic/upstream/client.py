@@ -15,9 +15,9 @@ from ...config.settings import Address, TcpAddress
 from ...core.apply.forwardable import Forwardable
 from ...core.errors import UpstreamFailed, UpstreamTimeout
 from ..bodies.buffered import WholeResponse
-from ..http1.forwarding_headers import STRAIGHT, Crossing
+from ..http1.forwarding_headers import STRAIGHT, Forwarding
 from ..http1.framing import Framing
-from ..http1.head_cache import Precedent
+from ..http1.head_cache import HeadCacheEntry
 from ..http1.outgoing_heads import request_lines, request_lines_again
 from ..http1.response_parser import ResponseReader
 from ..interfaces import RequestBody
@@ -78,7 +78,7 @@ class HttpUpstream:
         message: Forwardable,
         body: RequestBody,
         *,
-        crossing: Crossing = STRAIGHT,
+        crossing: Forwarding = STRAIGHT,
         websocket: bool = False,
     ) -> PooledResponse:
         """Send a request and return its response, as soon as its head is there.
@@ -96,8 +96,8 @@ class HttpUpstream:
         message: Forwardable,
         body: bytes,
         framing: Framing,
-        crossing: Crossing,
-        precedent: Precedent,
+        crossing: Forwarding,
+        precedent: HeadCacheEntry,
     ) -> Delivery:
         """Return what goes out for a plain request, for `send_at_once`.
 

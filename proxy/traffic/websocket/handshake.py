@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 
 from ...core.errors import UpstreamFailed
 from ...core.http.message import Headers, ResponseHead, header_values
-from ..http1.forwarding_headers import Crossing
+from ..http1.forwarding_headers import Forwarding
 from .deflate import MOST_BITS
 
 _GUID: Final = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455 section 1.3
@@ -28,7 +28,7 @@ _WINDOWS: Final = frozenset(str(one) for one in range(8, MOST_BITS + 1))
 _OFFER: Final = f"{_DEFLATE}; {_ALONE}; client_max_window_bits".encode("ascii")
 
 
-class Agreement(NamedTuple):
+class DeflateAgreement(NamedTuple):
     """permessage-deflate on one leg: the window of what we send, and what was answered.
 
     A window of less than nine `bits` is one that we cannot make: then nothing is sent compressed.
@@ -38,7 +38,7 @@ class Agreement(NamedTuple):
     answer: bytes = b""
 
 
-def agree(headers: Headers) -> Agreement | None:
+def agree(headers: Headers) -> DeflateAgreement | None:
     """Return what is agreed with a client, of what it offers: the first that can be done."""
     for name, parameters in _offers(headers):
         if name != _DEFLATE or parameters is None:
@@ -49,17 +49,17 @@ def agree(headers: Headers) -> Agreement | None:
         answer = f"{_DEFLATE}; {_ALONE}"
         if "server_max_window_bits" in parameters:
             answer += f"; server_max_window_bits={bits}"
-        return Agreement(bits, answer.encode("ascii"))
+        return DeflateAgreement(bits, answer.encode("ascii"))
     return None
 
 
-def upward(crossing: Crossing, *, offer: bool) -> Crossing:
+def upward(crossing: Forwarding, *, offer: bool) -> Forwarding:
     """Return what changes in the handshake that goes upstream: our own offer, or none."""
     lines = (*crossing.lines, b"Sec-WebSocket-Extensions: " + _OFFER) if offer else crossing.lines
     return replace(crossing, dropped=crossing.dropped | {_EXTENSIONS}, lines=lines)
 
 
-def accepted(asked: Headers, answer: ResponseHead, *, offered: bool) -> Agreement | None:
+def accepted(asked: Headers, answer: ResponseHead, *, offered: bool) -> DeflateAgreement | None:
     """Return what the upstream has agreed to.
 
     Raises:
@@ -85,7 +85,7 @@ def accepted(asked: Headers, answer: ResponseHead, *, offered: bool) -> Agreemen
     bits = _accepted_bits(parameters)
     if bits is None:
         raise UpstreamFailed("websocket-extension")
-    return Agreement(bits)
+    return DeflateAgreement(bits)
 
 
 def _accepted_bits(parameters: dict[str, str | None]) -> int | None:
@@ -104,7 +104,7 @@ def deflates(head: ResponseHead) -> bool:
     return any(name == _DEFLATE for name, _ in _offers(head.headers))
 
 
-def downward(head: ResponseHead, agreement: Agreement | None) -> ResponseHead:
+def downward(head: ResponseHead, agreement: DeflateAgreement | None) -> ResponseHead:
     """Return the head of the 101 that goes to the client, with what was agreed with it."""
     headers = tuple(pair for pair in head.headers if pair[0].lower() != _EXTENSIONS)
     if agreement is not None:

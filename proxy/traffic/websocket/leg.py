@@ -8,7 +8,7 @@ from ..interfaces import RawConnection
 from .closing import close_payload
 from .deflate import compress
 from .frames import BINARY, CLOSE, TEXT, frame
-from .handshake import LEAST_BITS, Agreement
+from .handshake import LEAST_BITS, DeflateAgreement
 from .reader import MessageReader
 
 
@@ -22,7 +22,12 @@ class Leg:
     __slots__ = ("_agreement", "_client", "_reasons", "connection", "gone", "reader", "told")
 
     def __init__(
-        self, connection: RawConnection, agreement: Agreement | None, *, client: bool, limit: int
+        self,
+        connection: RawConnection,
+        agreement: DeflateAgreement | None,
+        *,
+        client: bool,
+        limit: int,
     ) -> None:
         self.connection = connection
         self._agreement = agreement

@@ -15,7 +15,7 @@ from ...traffic.downstream import sockets
 from ...traffic.downstream.sockets import Sockets
 from ..auditing import AuditedCalls
 from ..reload.config_files import Fingerprint, Source, fingerprint, tls_files
-from .service_view import Whole
+from .service_view import ServiceView
 
 if TYPE_CHECKING:
     from ...admin.auth.access import Access
@@ -64,7 +64,7 @@ class AdminListeners:
         if self._settings.health is not None:
             await self._open("health", self._settings.health.listen)
 
-    async def start(self, subject: Whole) -> None:
+    async def start(self, subject: ServiceView) -> None:
         """Begin to answer."""
         # The admin API is worth 20 ms and two megabytes: only where somebody can ask for it.
         from ...admin.auth.guard import Gate, Guard  # noqa: PLC0415
@@ -90,7 +90,7 @@ class AdminListeners:
             await server.start(opened, shown)
             self._reporter.report("admin.started", listener=name, address=str(address))
 
-    def _viewing(self, subject: Whole) -> list[Endpoint]:
+    def _viewing(self, subject: ServiceView) -> list[Endpoint]:
         """Return what there is for those who look on, as far as the configuration has any."""
         from ...admin.routes.page import page  # noqa: PLC0415 - see above
         from ...admin.routes.tap import TapRoutes  # noqa: PLC0415 - see above

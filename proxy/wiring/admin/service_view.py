@@ -14,9 +14,9 @@ from ...admin.service import Reloaded
 from ...config.settings import Settings
 from ...core.crypto.context import Scope
 from ...keys.audit import Trail
-from ...keys.operations.session_operations import Answer, Call
-from ...keys.operations.values import Value, ValueCall
-from ...keys.participants.operations import ParticipantAnswer, ParticipantCall
+from ...keys.operations.session_operations import SessionCall, SessionResult
+from ...keys.operations.values import ValueCall, ValueResult
+from ...keys.participants.operations import ParticipantCall, ParticipantResult
 from ...telemetry.metrics import table
 from ...telemetry.metrics.samples import Check, Facts, Samples
 from ...telemetry.reporter import Reporter
@@ -45,9 +45,9 @@ class Viewing:
         self.missed = 0
         self.values = False
 
-    def viewer(self) -> Viewer:
+    def viewer(self) -> TapViewer:
         """Return a viewer of what comes from now on."""
-        return Viewer(self)
+        return TapViewer(self)
 
     def since(self, number: int) -> list[dict[str, Any]]:
         """Return the messages after the first `number` of them, as far as they are kept."""
@@ -67,7 +67,7 @@ class Viewing:
                 self._messages.append((self.seen, message))
 
 
-class Viewer:
+class TapViewer:
     """One of those who view, and how far it has come."""
 
     def __init__(self, viewing: Viewing) -> None:
@@ -124,20 +124,20 @@ class Carrier(Protocol):
     async def look(self) -> dict[str, Any]:
         """Return what was seen of messages since the last look."""
 
-    async def operate(self, call: Call) -> Answer:
+    async def operate(self, call: SessionCall) -> SessionResult:
         """Do what an operator asks of the sessions of a scope."""
 
-    async def participants(self, call: ParticipantCall) -> ParticipantAnswer:
+    async def participants(self, call: ParticipantCall) -> ParticipantResult:
         """Do what an operator asks of a participant."""
 
     async def packages(self, scope: Scope, recipient: str) -> list[dict[str, Any]]:
         """Return the key packages of a conversation that are for a participant."""
 
-    async def values(self, call: ValueCall) -> list[Value]:
+    async def values(self, call: ValueCall) -> list[ValueResult]:
         """Seal values, or open tokens."""
 
 
-class Whole:
+class ServiceView:
     """The subject of the admin API."""
 
     def __init__(
@@ -225,11 +225,11 @@ class Whole:
             **facts.status,
         }
 
-    def viewer(self) -> Viewer:
+    def viewer(self) -> TapViewer:
         """Return somebody who looks on from now on."""
         return self._viewing.viewer()
 
-    async def operate(self, call: Call) -> Answer:
+    async def operate(self, call: SessionCall) -> SessionResult:
         """Do what an operator asks of the sessions of a scope."""
         answer = await self._carrier.operate(call)
         if call.action == "revoke":
@@ -238,7 +238,7 @@ class Whole:
         operator_calls.report_session_call(self._reporter, call, answer, self.settings.keys)
         return answer
 
-    async def participants(self, call: ParticipantCall) -> ParticipantAnswer:
+    async def participants(self, call: ParticipantCall) -> ParticipantResult:
         """Do what an operator asks of a participant."""
         answer = await self._carrier.participants(call)
         operator_calls.report_participant_call(self._reporter, call, answer)
@@ -248,7 +248,7 @@ class Whole:
         """Return the key packages of a conversation that are for a participant, newest first."""
         return await self._carrier.packages(scope, recipient)
 
-    async def values(self, call: ValueCall) -> list[Value]:
+    async def values(self, call: ValueCall) -> list[ValueResult]:
         """Seal values, or open tokens."""
         return await self._carrier.values(call)
 

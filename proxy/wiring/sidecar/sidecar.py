@@ -16,19 +16,19 @@ from ...keys.end_to_end.key_source import EndToEnd
 from ...keys.fleet.lineage import Accepted
 from ...keys.fleet.watch import KeyringWatch
 from ...keys.keyring.keyring import Keyring, shown
-from ...keys.operations.session_operations import Answer, Call
-from ...keys.operations.values import Value, ValueCall, ValueDesk
+from ...keys.operations.session_operations import SessionCall, SessionResult
+from ...keys.operations.values import ValueCall, ValueOperations, ValueResult
 from ...keys.participants.key_generation import KeyMaker
-from ...keys.participants.operations import ParticipantAnswer, ParticipantCall
+from ...keys.participants.operations import ParticipantCall, ParticipantResult
 from ...keys.sessions.housekeeping import Upkeep
-from ...keys.sessions.key_events import Witness
+from ...keys.sessions.key_events import KeyEvents
 from ...keys.sessions.sessions import Sessions, SessionSettings
 from ...keys.stores import Store, erased, open_store
 from ...process import memory
 from ...process import memory as usage
 from ...telemetry.metrics import table
 from ...telemetry.metrics.samples import Check, Facts, Samples
-from ...telemetry.reporter import MessageReporter, Reporter, Tally
+from ...telemetry.reporter import CountingReporter, MessageReporter, Reporter
 from ...telemetry.tap import Tap
 from ...traffic.downstream import sockets
 from ...traffic.downstream.listener import TrafficServer
@@ -78,7 +78,7 @@ class Sidecar:
             settings.keys.store, time.monotonic, redis=settings.keys.redis, environ=environ
         )
         self.trail = auditing.open_trail(settings, material.keyring.record_key, reporter, clock)
-        self._witness = Witness(
+        self._witness = KeyEvents(
             reporter, self.trail, material.keyring.record_key, clock=time.monotonic
         )
         self.sessions = Sessions(
@@ -114,7 +114,7 @@ class Sidecar:
             notice=self._store_notice,
             reporter=reporter,
         )
-        self._values = ValueDesk(self.sessions)
+        self._values = ValueOperations(self.sessions)
         self._upkeep = Upkeep(
             self.sessions, clock=clock, notice=self._store_notice, bury=self.end_to_end.bury
         )
@@ -122,7 +122,7 @@ class Sidecar:
         self._giving_back = Ticker(
             lambda _: self._memory.give_back(), interval=memory.INTERVAL_SECONDS
         )
-        self._tap = reporter.tap if isinstance(reporter, Tally) else Tap(clock)
+        self._tap = reporter.tap if isinstance(reporter, CountingReporter) else Tap(clock)
         self._traces = telemetry_setup.begin(environ, reporter)
         self.lanes = {
             name: WiredLane(
@@ -213,7 +213,7 @@ class Sidecar:
         await self._server.close()
         await self._close_rest()
 
-    async def prepare(self, source: Source) -> Change:
+    async def prepare(self, source: Source) -> ConfigChange:
         """Return the change to another configuration, everything made and nothing touched.
 
         Raises RestartNeeded, KeyringError or UnfitEnvironment where it cannot be taken.
@@ -228,7 +228,7 @@ class Sidecar:
             name: self.lanes[name].change(self._material.listeners[name], one)
             for name, one in material.listeners.items()
         }
-        return Change(self, material, changes)
+        return ConfigChange(self, material, changes)
 
     async def take(self, material: Material, changes: Mapping[str, LaneChange]) -> None:
         """Go over to another configuration: requests that begin from now on are served by it."""
@@ -269,7 +269,7 @@ class Sidecar:
             "keyring.older_accepted", keyring=shown(held.id), generation=held.generation
         )
 
-    async def operate(self, call: Call) -> Answer:
+    async def operate(self, call: SessionCall) -> SessionResult:
         """Do what an operator asks of the sessions of a scope."""
         desk = operator_calls.session_operations(
             self.sessions, self.settings, self._environ, self._reporter, clock=self._clock
@@ -283,7 +283,7 @@ class Sidecar:
         """Return the shapes of the messages since the last look, and go on making them."""
         return self._tap.look()
 
-    async def participants(self, call: ParticipantCall) -> ParticipantAnswer:
+    async def participants(self, call: ParticipantCall) -> ParticipantResult:
         """Do what an operator asks of a participant."""
         desk = operator_calls.participant_operations(
             self.end_to_end.participants(),
@@ -300,7 +300,7 @@ class Sidecar:
         """Return the key packages of a conversation that are for a participant, newest first."""
         return [one.facts() for one in await self.end_to_end.packages(scope, recipient)]
 
-    async def values(self, call: ValueCall) -> list[Value]:
+    async def values(self, call: ValueCall) -> list[ValueResult]:
         """Seal values, or open tokens."""
         return await self._values.answer(call)
 
@@ -318,7 +318,9 @@ class Sidecar:
         )
 
     def _samples(self) -> Samples:
-        counted = self._reporter.samples() if isinstance(self._reporter, Tally) else Samples()
+        counted = (
+            self._reporter.samples() if isinstance(self._reporter, CountingReporter) else Samples()
+        )
         for name, lane in self.lanes.items():
             lane.count(counted, name)
             for rule in self._material.listeners[name].rulebook.rules:
@@ -382,7 +384,7 @@ class Sidecar:
         self._reporter.report("store.failed", store=store, reason=reason)
 
 
-class Change:
+class ConfigChange:
     """Another configuration for a running sidecar: taken or let go, once."""
 
     __slots__ = ("_changes", "_material", "_sidecar")
@@ -434,7 +436,7 @@ async def build(  # noqa: PLR0913 - what the command hands in, each by name
 def counting(settings: Settings, reporter: MessageReporter) -> MessageReporter:
     """Return the reporter for traffic: one that counts, where somebody can ask for the counts."""
     wanted = settings.admin is not None or settings.health is not None
-    return Tally(reporter) if wanted else reporter
+    return CountingReporter(reporter) if wanted else reporter
 
 
 def report_keyring(reporter: Reporter, material: Material) -> None:

@@ -13,9 +13,9 @@ from ...core.crypto.context import Scope
 from ...core.errors import InternalError, OperatorError, SealyardError
 from ...keys.audit import Trail
 from ...keys.keyring.file import open_keyring
-from ...keys.operations.session_operations import Answer, Call
-from ...keys.operations.values import Value, ValueCall
-from ...keys.participants.operations import ParticipantAnswer, ParticipantCall
+from ...keys.operations.session_operations import SessionCall, SessionResult
+from ...keys.operations.values import ValueCall, ValueResult
+from ...keys.participants.operations import ParticipantCall, ParticipantResult
 from ...telemetry.metrics import table
 from ...telemetry.metrics.samples import Check, Facts, Samples
 from ...telemetry.reporter import Reporter
@@ -184,7 +184,7 @@ class Fleet:
         accepting = Check("accepting", not self._draining, "draining" if self._draining else "")
         return Facts((accepting, *checks), samples, self._status())
 
-    async def operate(self, call: Call) -> Answer:
+    async def operate(self, call: SessionCall) -> SessionResult:
         """Let the workers do what an operator asks of the sessions of a scope."""
         workers = [slot.worker for slot in self._slots if slot.worker is not None]
         shared = self._source.loaded.settings.keys.store != "memory"
@@ -195,7 +195,7 @@ class Fleet:
         workers = [slot.worker for slot in self._slots if slot.worker is not None]
         return joined(await asyncio.gather(*(_look(worker) for worker in workers)))
 
-    async def participants(self, call: ParticipantCall) -> ParticipantAnswer:
+    async def participants(self, call: ParticipantCall) -> ParticipantResult:
         """Let one worker do what an operator asks of a participant.
 
         Raises OperatorError where the workers have no store in common.
@@ -206,7 +206,7 @@ class Fleet:
         """Let one worker look up the key packages of a conversation for a participant."""
         return await operator_calls.packages(self._sharing(), scope, recipient)
 
-    async def values(self, call: ValueCall) -> list[Value]:
+    async def values(self, call: ValueCall) -> list[ValueResult]:
         """Let one worker seal values, or open tokens.
 
         Raises OperatorError where the workers have ephemeral sessions and no store in common.

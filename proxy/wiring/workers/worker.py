@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from ...core.errors import InternalError, SealyardError
 from ...keys.fleet.lineage import Accepted
-from ...keys.operations.session_operations import Call, scope_from_json
+from ...keys.operations.session_operations import SessionCall, scope_from_json
 from ...keys.operations.values import ValueCall
 from ...keys.participants.operations import ParticipantCall
 from ...telemetry.logs import code_location
@@ -136,7 +136,7 @@ class _Worker:
         if what == "participants":
             asked = ParticipantCall.from_json(call)
             return (await sidecar.participants(asked)).to_json()
-        return (await sidecar.operate(Call.from_json(call))).to_json()
+        return (await sidecar.operate(SessionCall.from_json(call))).to_json()
 
     async def _start(self, message: dict[str, Any]) -> None:
         read = config_files.given(message["text"], Path(message["file"]), self._environ)

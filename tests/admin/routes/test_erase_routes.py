@@ -6,7 +6,7 @@ import json
 
 from proxy.core.crypto.context import Scope
 from proxy.core.errors import KeyUnavailable, NotErasable
-from proxy.keys.operations.session_operations import Answer
+from proxy.keys.operations.session_operations import SessionResult
 
 from ..conftest import Everything, Listening, Open
 
@@ -15,7 +15,9 @@ NAME = "A" * 22
 
 
 async def test_the_answer_is_a_receipt(listening: Listening) -> None:
-    kept = Answer(NAME, 5, store=True, durable=True, erased=("s",), receipt="a.b.c", key={"x": "y"})
+    kept = SessionResult(
+        NAME, 5, store=True, durable=True, erased=("s",), receipt="a.b.c", key={"x": "y"}
+    )
     subject = Everything(answer=kept)
     ours = await listening(subject=subject)
     status, headers, body = await ours.call("DELETE", PATH)

@@ -16,7 +16,11 @@ from proxy.core.errors import (
     SealyardError,
 )
 from proxy.keys.participants.key_generation import KeyMaker
-from proxy.keys.participants.operations import ParticipantAnswer, ParticipantCall, ParticipantDesk
+from proxy.keys.participants.operations import (
+    ParticipantCall,
+    ParticipantOperations,
+    ParticipantResult,
+)
 from proxy.keys.participants.pins import PinBook
 from proxy.keys.participants.registry import Participants
 from tests.keys.builders import a_keyring
@@ -36,12 +40,12 @@ class Registered(Everything):
         self.participant_calls: list[ParticipantCall] = []
         store, keyring = guarded(), a_keyring()
         people, pins = Participants(store, keyring), PinBook(store, keyring, {})
-        self.desk = ParticipantDesk(people, pins, KeyMaker(), self._write)
+        self.desk = ParticipantOperations(people, pins, KeyMaker(), self._write)
 
     async def _write(self, _: str, __: Mapping[str, str]) -> None:
         pass
 
-    async def participants(self, call: ParticipantCall) -> ParticipantAnswer:
+    async def participants(self, call: ParticipantCall) -> ParticipantResult:
         self.participant_calls.append(call)
         if self.raises is not None:
             raise self.raises

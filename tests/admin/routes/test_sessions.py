@@ -12,7 +12,7 @@ import pytest
 from proxy.core.crypto.context import Scope
 from proxy.core.crypto.joined_names import Joined, to_json
 from proxy.core.errors import KeyUnavailable, OperatorError
-from proxy.keys.operations.session_operations import Answer, Call, SessionFacts
+from proxy.keys.operations.session_operations import SessionCall, SessionFacts, SessionResult
 
 from ..conftest import Everything, Listening, Open
 
@@ -29,7 +29,7 @@ async def posted(ours: Open, path: str, body: Any) -> tuple[int, dict[str, str],
 
 async def test_a_call_names_its_scope_and_the_answer_is_json(listening: Listening) -> None:
     session = SessionFacts("s" * 16, "k1", 5, 9, 2)
-    subject = Everything(answer=Answer(NAME, 0, (session,)))
+    subject = Everything(answer=SessionResult(NAME, 0, (session,)))
     ours = await listening(subject=subject)
     _, headers, shown = await ours.call("GET", "/v1/sessions?tenant=clinic&conversation=c1")
     created = await posted(ours, "", NAMED)
@@ -39,14 +39,16 @@ async def test_a_call_names_its_scope_and_the_answer_is_json(listening: Listenin
     assert json.loads(shown) == {"scope": NAME, "not_before": 0, "sessions": [expected]}
     assert (created[0], headers["Content-Type"].split(";")[0]) == (200, "application/json")
     assert subject.calls == [
-        Call("show", SCOPE),
-        Call("create", SCOPE),
-        Call("rotate", Scope("clinic")),
+        SessionCall("show", SCOPE),
+        SessionCall("create", SCOPE),
+        SessionCall("rotate", Scope("clinic")),
     ]
 
 
 async def test_a_revocation_is_of_now_unless_a_time_is_said(listening: Listening) -> None:
-    subject = Everything(answer=Answer(NAME, 5, store=True, durable=False, problem="read-only"))
+    subject = Everything(
+        answer=SessionResult(NAME, 5, store=True, durable=False, problem="read-only")
+    )
     ours = await listening(subject=subject)
     before = int(time.time())
     status, _, answer = await posted(ours, "/revoke", NAMED)
@@ -54,12 +56,14 @@ async def test_a_revocation_is_of_now_unless_a_time_is_said(listening: Listening
 
     assert (status, answer["durable"], answer["problem"]) == (200, False, "read-only")
     assert before + 1 <= subject.calls[0].not_before <= before + 3
-    assert subject.calls[1] == Call("revoke", SCOPE, 7)
+    assert subject.calls[1] == SessionCall("revoke", SCOPE, 7)
 
 
 async def test_a_revocation_that_nobody_kept_is_no_success(listening: Listening) -> None:
     for store in (None, False):
-        subject = Everything(answer=Answer(NAME, 5, store=store, durable=False, problem="full"))
+        subject = Everything(
+            answer=SessionResult(NAME, 5, store=store, durable=False, problem="full")
+        )
         ours = await listening(subject=subject)
         status, headers, answer = await posted(ours, "/revoke", NAMED)
         assert (status, headers["Sealyard-Error"]) == (503, "revocation-not-kept")
@@ -136,7 +140,7 @@ LIST = Joined("list", ("alice", MEMBERS))
 
 
 async def test_joined_names_are_json_in_bodies_and_in_queries(listening: Listening) -> None:
-    subject = Everything(answer=Answer(NAME, 0))
+    subject = Everything(answer=SessionResult(NAME, 0))
     named = {"tenant": ["a", "b"], "conversation": {"members": ["alice", "bob"]}}
     query = urlencode({"tenant": "5:alice3:bob", "conversation_json": json.dumps(to_json(LIST))})
     ours = await listening(subject=subject)
@@ -156,7 +160,7 @@ async def test_joined_names_are_json_in_bodies_and_in_queries(listening: Listeni
     [[], [7], {"members": "a"}, {"list": ["a"]}, {"members": ["a"], "b": 1}, 7, ["\ud800"], True],
 )
 async def test_what_spells_no_name_is_malformed(listening: Listening, name: object) -> None:
-    subject = Everything(answer=Answer(NAME, 0))
+    subject = Everything(answer=SessionResult(NAME, 0))
     ours = await listening(subject=subject)
     status, _, _ = await posted(ours, "/rotate", {"conversation": name})
     assert (status, subject.calls) == (400, [])
@@ -167,7 +171,7 @@ async def test_what_spells_no_name_is_malformed(listening: Listening, name: obje
     ["conversation_json=alice", "conversation_json=[]", "conversation=a&conversation_json=[1]"],
 )
 async def test_a_query_that_spells_no_name_is_malformed(listening: Listening, query: str) -> None:
-    subject = Everything(answer=Answer(NAME, 0))
+    subject = Everything(answer=SessionResult(NAME, 0))
     ours = await listening(subject=subject)
     status, _, _ = await ours.call("GET", f"/v1/sessions?{query}")
     assert (status, subject.calls) == (400, [])

@@ -17,7 +17,7 @@ from proxy.core.errors import (
     OperatorError,
     SealyardError,
 )
-from proxy.keys.operations.values import Bound, Value
+from proxy.keys.operations.values import ValueBinding, ValueResult
 
 from ..conftest import TOKEN, Everything, Listening, Open, an_access, issued
 
@@ -39,8 +39,10 @@ async def test_values_are_sealed_in_their_order_and_as_they_are_named(listening:
     (call,) = subject.asked
     assert call.action == "seal"
     assert call.values == (
-        Bound(Value(CANARY), CONTEXT),
-        Bound(Value("[1.10]", json_value=True), Context(Scope(), None, "m1", "p"), "short"),
+        ValueBinding(ValueResult(CANARY), CONTEXT),
+        ValueBinding(
+            ValueResult("[1.10]", json_value=True), Context(Scope(), None, "m1", "p"), "short"
+        ),
     )
     assert CANARY not in repr(call)
     assert CANARY not in repr(ours.heard)
@@ -55,7 +57,7 @@ async def test_tokens_are_opened_and_the_call_is_named_as_in_the_log(listening: 
     told = {"values": [{"value": CANARY[::-1], "json": False}]}
     assert (status, json.loads(text)) == (200, told)
     (call,) = subject.asked
-    assert (call.action, call.values) == ("open", (Bound(Value(CANARY), CONTEXT),))
+    assert (call.action, call.values) == ("open", (ValueBinding(ValueResult(CANARY), CONTEXT),))
     assert call.request_id == headers["Sealyard-Request-Id"] == ours.heard[0][1]["request_id"]
 
 

@@ -967,6 +967,6 @@ def test_without_a_body_what_any_block_forbids_in_the_head_is_forbidden() -> Non
 
 def test_a_response_to_a_request_without_a_rule_passes() -> None:
     trip = Trip((), a_message())
-    assert trip.exchange.decision.compiled is None
+    assert trip.exchange.decision.compiled_rule is None
     passed = apply.pass_response(trip.exchange, a_response(), bodiless=False)
     assert (passed.body, passed.changed, passed.ruled, passed.marks) == (None, False, False, ())

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from proxy.core.apply import apply
 from proxy.core.apply.apply import Plan
 from proxy.core.apply.forwardable import Forwardable
-from proxy.core.compiled.block import Blueprint
+from proxy.core.compiled.block import CompiledBlock
 from proxy.core.compiled.fast_json import Facts, Found
 from proxy.core.crypto.context import Context
 from proxy.core.edits.edits import OpenEdit, SealEdit
@@ -176,13 +176,13 @@ bodies = st.one_of(
 )
 
 
-def outcome(trip: Trip, blueprint: Blueprint | None, body: bytes) -> object:
+def outcome(trip: Trip, compiled: CompiledBlock | None, body: bytes) -> object:
     """Return all that is planned for a message, or why it is refused."""
     try:
-        if blueprint is None:
+        if compiled is None:
             plan = apply.plan_request(trip.exchange, body)
         else:
-            plan = apply.plan_response(trip.exchange, blueprint, a_response(), body)
+            plan = apply.plan_response(trip.exchange, compiled, a_response(), body)
     except SealyardError as error:
         return type(error), error.reason
     edits = [
@@ -191,7 +191,7 @@ def outcome(trip: Trip, blueprint: Blueprint | None, body: bytes) -> object:
         else one
         for one in plan.edits
     ]
-    return edits, replace(plan, blueprint=None, edits=(), single=False), trip.exchange.facts
+    return edits, replace(plan, compiled=None, edits=(), single=False), trip.exchange.facts
 
 
 def both_ways(rule: Rule, asked: Message, answered: bytes) -> tuple[list[object], list[object]]:
@@ -199,15 +199,15 @@ def both_ways(rule: Rule, asked: Message, answered: bytes) -> tuple[list[object]
     found: list[list[object]] = []
     for general in (False, True):
         trip = Trip((rule,), asked)
-        compiled = trip.exchange.decision.compiled
-        assert compiled is not None
-        blueprints = (*compiled.request, *compiled.response)
-        assert all(one.ordinary is not None for one in blueprints)
+        compiled_rule = trip.exchange.decision.compiled_rule
+        assert compiled_rule is not None
+        compiled_blocks = (*compiled_rule.request, *compiled_rule.response)
+        assert all(one.ordinary is not None for one in compiled_blocks)
         if general:
-            for one in blueprints:
+            for one in compiled_blocks:
                 one.ordinary = None
         each = [outcome(trip, None, asked.body)]
-        each += [outcome(trip, one, answered) for one in compiled.response]
+        each += [outcome(trip, one, answered) for one in compiled_rule.response]
         found.append(each)
     return found[0], found[1]
 
@@ -242,23 +242,23 @@ def applied(plan: Plan) -> object:
 @given(st.sampled_from(SINGLE), bodies)
 def test_a_single_edit_is_carried_out_as_any_others_are(rule: Rule, body: bytes) -> None:
     trip = Trip((rule,), a_message(body))
-    compiled = trip.exchange.decision.compiled
-    assert compiled is not None
+    compiled_rule = trip.exchange.decision.compiled_rule
+    assert compiled_rule is not None
     plans = []
     with suppress(SealyardError):
         plans.append(apply.plan_request(trip.exchange, body))
     with suppress(SealyardError):
         answer = a_response(headers=(*JSON_TYPE, (b"Cache-Control", b"max-age=1")))
-        plans.append(apply.plan_response(trip.exchange, compiled.response[0], answer, body))
+        plans.append(apply.plan_response(trip.exchange, compiled_rule.response[0], answer, body))
     for plan in plans:
         assert applied(plan) == applied(replace(plan, single=False))
 
 
-def first_block(rule: Rule) -> Blueprint:
+def first_block(rule: Rule) -> CompiledBlock:
     """Return the block that reads the requests of a rule."""
-    compiled = Trip((rule,), a_message()).exchange.decision.compiled
-    assert compiled is not None
-    return compiled.request[0]
+    compiled_rule = Trip((rule,), a_message()).exchange.decision.compiled_rule
+    assert compiled_rule is not None
+    return compiled_rule.request[0]
 
 
 def found_in(rule: Rule, body: str) -> Found | None:
@@ -424,9 +424,9 @@ def test_contexts_of_many_conversations_are_not_kept_without_end() -> None:
 
 def opened_in(rows: list[bytes]) -> tuple[Found | None, Found | None]:
     """Return what the ordinary way finds in a list of tokens, and in it once more."""
-    compiled = Trip((LISTS,), a_message()).exchange.decision.compiled
-    assert compiled is not None
-    ordinary = compiled.response[0].ordinary
+    compiled_rule = Trip((LISTS,), a_message()).exchange.decision.compiled_rule
+    assert compiled_rule is not None
+    ordinary = compiled_rule.response[0].ordinary
     assert ordinary is not None
     listed = [{"content": one.decode()} for one in rows]
     body = json.dumps({"conversationId": "c1", "meta": listed, "subject": listed[0]["content"]})

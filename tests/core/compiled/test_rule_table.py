@@ -101,8 +101,8 @@ def test_a_request_is_read_for_its_answer_only_where_the_answer_needs_it() -> No
 def test_a_request_read_for_its_answer_is_not_changed() -> None:
     rule = a_rule(response=a_block(decrypt=["$.content"]))
     decision = decide(rule)
-    assert decision.compiled is not None
-    assert decision.compiled.request[0].encrypt == ()
+    assert decision.compiled_rule is not None
+    assert decision.compiled_rule.request[0].encrypt == ()
 
 
 def test_a_rule_tells_what_it_does_in_each_direction() -> None:

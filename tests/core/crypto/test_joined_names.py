@@ -31,7 +31,7 @@ from proxy.core.crypto.sealed_stream import read_head
 from proxy.core.crypto.session_cipher import Session
 from proxy.core.crypto.token import Form, KeyId, Token, decode
 from proxy.core.edits import edits
-from proxy.core.edits.edits import AtHand
+from proxy.core.edits.edits import KeysInUse
 from proxy.core.edits.key_needs import Keys
 from proxy.core.errors import ForbiddenValue, InvalidExpression, MissingValue, OpenFailed
 from proxy.core.expressions.selectors import parse_selector
@@ -268,13 +268,13 @@ def _ids(session: Session) -> list[KeyId]:
 
 
 def a_token(context: Context, sid: bytes, form: Form = "jwe") -> Token:
-    session, written = AtHand(keys(context.scope, sid=sid)).seal_for(context)
+    session, written = KeysInUse(keys(context.scope, sid=sid)).seal_for(context)
     return decode(session.seal(b"x", written, form=form))
 
 
 def opens(token: Token, context: Context, at_hand: Keys) -> bool:
     try:
-        return AtHand(at_hand).open(token, context, NOW)[1] == b"x"
+        return KeysInUse(at_hand).open(token, context, NOW)[1] == b"x"
     except OpenFailed:
         return False
 
@@ -303,18 +303,18 @@ def test_what_0_1_0_joined_opens_and_never_as_the_text_that_it_reads_as(place: s
     opening = {kind for kind, context in contexts.items() if opens(token, context, at_hand)}
     assert opening == {"list", "members"}
     with pytest.raises(OpenFailed, match="name-reads-as-joined"):
-        AtHand(at_hand).open(token, contexts["scalar"], NOW)
+        KeysInUse(at_hand).open(token, contexts["scalar"], NOW)
 
 
 @pytest.mark.parametrize("place", PLACES)
 def test_no_text_that_reads_as_joined_is_sealed_under_an_older_session(place: str) -> None:
     context = a_context(place, SCALAR)
     with pytest.raises(ForbiddenValue, match="name-reads-as-joined"):
-        AtHand(keys(context.scope, sid=OLD_SID)).seal_for(context)
-    _, written = AtHand(keys(context.scope, sid=NEW_SID)).seal_for(context)
+        KeysInUse(keys(context.scope, sid=OLD_SID)).seal_for(context)
+    _, written = KeysInUse(keys(context.scope, sid=NEW_SID)).seal_for(context)
     assert written == context
     # Where no rule joins names, nobody can mean anything else by it.
-    session, written = AtHand(keys(context.scope, sid=OLD_SID, since=0)).seal_for(context)
+    session, written = KeysInUse(keys(context.scope, sid=OLD_SID, since=0)).seal_for(context)
     token = decode(session.seal(b"x", written))
     assert opens(token, context, keys(context.scope, sid=OLD_SID, since=0))
 
@@ -329,7 +329,7 @@ def test_a_text_beside_a_joined_name_must_not_read_as_one_either() -> None:
     assert not opens(old, context, at_hand)
     assert not opens(old, other, at_hand)
     with pytest.raises(ForbiddenValue):
-        AtHand(at_hand).seal_for(context)
+        KeysInUse(at_hand).seal_for(context)
 
 
 def test_what_is_sealed_in_the_new_form_early_opens_where_that_is_not_known_yet() -> None:
@@ -343,18 +343,18 @@ def test_why_a_joined_name_opens_nothing_is_told_once_and_by_the_older_form() ->
     context = a_context("conversation", a_list("alice", "bob"))
     found = keys(context.scope, sid=OLD_SID)
     refusals = {need: "revoked-session" for need in found.opening if need[0] != context.scope}
-    refused = AtHand(Keys({}, {}, found.opening, refusals, LATER))
+    refused = KeysInUse(Keys({}, {}, found.opening, refusals, LATER))
     with pytest.raises(OpenFailed, match="revoked-session"):
         refused.open(a_token(context, OLD_SID), context, NOW)
     assert [one.reason for one in refused.unopened] == ["revoked-session"]
-    nobody = AtHand(Keys({}, {}, joined_since=LATER))
+    nobody = KeysInUse(Keys({}, {}, joined_since=LATER))
     with pytest.raises(OpenFailed, match="unknown-key"):
         nobody.open(a_token(context, OLD_SID), context, NOW)
 
 
 def test_tokens_of_both_forms_open_one_after_the_other() -> None:
     context, plain = a_context("conversation", a_list("alice", "bob")), a_context("message", "m")
-    at_hand = AtHand(
+    at_hand = KeysInUse(
         Keys(
             {},
             {
@@ -379,7 +379,7 @@ def test_each_text_is_read_once_for_a_message(monkeypatch: pytest.MonkeyPatch) -
 
     monkeypatch.setattr(edits, "reads_as_joined", reads)
     context = a_context("conversation", "1:a" * 20_000)
-    at_hand = AtHand(keys(context.scope, sid=OLD_SID))
+    at_hand = KeysInUse(keys(context.scope, sid=OLD_SID))
     token = decode(a_session(context.scope, sid=OLD_SID).seal(b"x", context))
     for _ in range(50):
         with pytest.raises(OpenFailed):

@@ -74,10 +74,10 @@ def framed(text: bytes, media_type: str = "text/plain", context: Context = BODY)
 
 def planned(rule: Rule, beginning: bytes, headers: Headers, length: int | None = None) -> Plan:
     trip = Trip((rule,), a_message(b"", headers=headers))
-    blueprint = apply.flowing_request(trip.exchange, length, LIMIT)
-    assert blueprint is not None
-    assert apply.suffices(blueprint, beginning)
-    return apply.plan_flowing_request(trip.exchange, blueprint, beginning, LIMIT)
+    compiled = apply.flowing_request(trip.exchange, length, LIMIT)
+    assert compiled is not None
+    assert apply.suffices(compiled, beginning)
+    return apply.plan_flowing_request(trip.exchange, compiled, beginning, LIMIT)
 
 
 def flowing(rule: Rule, beginning: bytes, headers: Headers) -> Applied:
@@ -187,7 +187,7 @@ def test_what_no_rule_reads_has_no_block_that_flows() -> None:
 
 
 def test_a_block_that_opens_needs_the_head_of_a_frame_to_begin() -> None:
-    (block,) = Trip((decrypts(),), a_message(b"")).exchange.decision.compiled.request  # type: ignore[union-attr]  # a rule
+    (block,) = Trip((decrypts(),), a_message(b"")).exchange.decision.compiled_rule.request  # type: ignore[union-attr]  # a rule
     sealed = framed(b"x")
     head = sealed_stream.read_head(sealed)
     assert head is not None
@@ -199,11 +199,11 @@ def test_a_block_that_opens_needs_the_head_of_a_frame_to_begin() -> None:
 
 def test_what_does_not_flow_gets_no_plan_for_it() -> None:
     trip = Trip((encrypts("text"),), a_message(b"", headers=TEXT))
-    (block,) = trip.exchange.decision.compiled.request  # type: ignore[union-attr]  # a rule
+    (block,) = trip.exchange.decision.compiled_rule.request  # type: ignore[union-attr]  # a rule
     with pytest.raises(TypeError, match="does not flow"):
         apply.plan_flowing_request(trip.exchange, block, b"x", LIMIT)
     trip = Trip((encrypts(),), a_message(b"", headers=TEXT))
-    (block,) = trip.exchange.decision.compiled.request  # type: ignore[union-attr]  # a rule
+    (block,) = trip.exchange.decision.compiled_rule.request  # type: ignore[union-attr]  # a rule
     with pytest.raises(TypeError, match="does not flow"):
         apply.plan_flowing_request(trip.exchange, block, b"", LIMIT)
 
@@ -211,9 +211,9 @@ def test_what_does_not_flow_gets_no_plan_for_it() -> None:
 @pytest.mark.parametrize("beginning", [b"SYST", b"no frame at all", b"SYST\x02"])
 def test_what_is_no_frame_does_not_open(beginning: bytes) -> None:
     trip = Trip((decrypts(),), a_message(b"", headers=FRAME))
-    blueprint = apply.flowing_request(trip.exchange, None, LIMIT)
-    assert blueprint is not None
-    plan = apply.plan_flowing_request(trip.exchange, blueprint, beginning, LIMIT)
+    compiled = apply.flowing_request(trip.exchange, None, LIMIT)
+    assert compiled is not None
+    plan = apply.plan_flowing_request(trip.exchange, compiled, beginning, LIMIT)
     with pytest.raises(OpenFailed):
         apply.apply(plan, keys_for(plan.needs), NOW)
 
@@ -268,10 +268,10 @@ def answering(block: Block) -> tuple[Rule, Trip]:
 def test_a_response_is_sealed_while_it_passes() -> None:
     _, trip = answering(a_block(encrypt=["body"]))
     head = a_response(headers=TEXT)
-    blueprint = apply.choose_response(trip.exchange, head)
-    assert blueprint is not None
-    assert flows(blueprint, head, None, LIMIT)
-    plan = apply.plan_flowing_response(trip.exchange, blueprint, head, b"x", LIMIT)
+    compiled = apply.choose_response(trip.exchange, head)
+    assert compiled is not None
+    assert flows(compiled, head, None, LIMIT)
+    plan = apply.plan_flowing_response(trip.exchange, compiled, head, b"x", LIMIT)
     forwardable = apply.apply(plan, keys_for(plan.needs), NOW).forwardable
     assert (b"X-Content-Type-Options", b"nosniff") in forwardable.marks
     assert opened_text(through(flow_of(forwardable), b"xyz")) == b"xyz"
@@ -287,9 +287,9 @@ def test_a_frame_that_does_not_open_is_kept_where_the_block_says_so(*, whole: bo
         forwardable = reply(rule, sealed, head).forwardable
         assert forwardable.body == sealed
     else:
-        blueprint = apply.choose_response(trip.exchange, head)
-        assert blueprint is not None
-        plan = apply.plan_flowing_response(trip.exchange, blueprint, head, sealed, LIMIT)
+        compiled = apply.choose_response(trip.exchange, head)
+        assert compiled is not None
+        plan = apply.plan_flowing_response(trip.exchange, compiled, head, sealed, LIMIT)
         forwardable = apply.apply(plan, keys_for(plan.needs), NOW).forwardable
         assert forwardable.body is None
     assert (forwardable.flow, forwardable.changed, forwardable.media_type) == (None, False, None)

@@ -309,9 +309,9 @@ def answered(rule: Rule, headers: Headers, *, bodiless: bool = False) -> Applied
     if not bodiless:
         return reply(rule, b"a body", head)
     exchange = Trip((rule,), a_message()).exchange
-    blueprint = apply.choose_bodiless(exchange, head)
-    assert blueprint is not None
-    plan = apply.plan_bodiless(exchange, blueprint, head)
+    compiled = apply.choose_bodiless(exchange, head)
+    assert compiled is not None
+    plan = apply.plan_bodiless(exchange, compiled, head)
     return apply.apply(plan, keys_for(plan.needs), NOW)
 
 
@@ -402,9 +402,9 @@ def test_what_has_values_in_its_head_does_not_pass_record_by_record(action: str)
     if action == "absent":
         both = a_block(encrypt=["$.a"], absent=["header:title"])
     rule = a_rule(response=replace(both, types=("*/*",)), names=NAMES)
-    blueprint = apply.choose_response(
+    compiled = apply.choose_response(
         Trip((rule,), a_message()).exchange, ResponseHead(200, b"", headers)
     )
 
-    assert blueprint is not None
-    assert apply.streaming_response(blueprint, ResponseHead(200, b"", headers), length=None) is None
+    assert compiled is not None
+    assert apply.streaming_response(compiled, ResponseHead(200, b"", headers), length=None) is None

@@ -10,8 +10,8 @@ from proxy.core.crypto.token import ASSUMED_KEK_ID, Form
 from proxy.core.errors import MissingValue, RejectedByRule, SealyardError, UnsupportedBody
 from proxy.core.explain.explanation import (
     Considered,
+    ExplainedValue,
     Explanation,
-    Value,
     consider,
     explain_request,
     explain_response,
@@ -108,7 +108,9 @@ def test_a_value_is_foretold_and_masked(form: Form, value: str) -> None:
         length += 4
     start = body.index(value)
     assert told.values == (
-        Value("sealed", "content", start, start + len(value), CONTENT, length, quoted=True),
+        ExplainedValue(
+            "sealed", "content", start, start + len(value), CONTENT, length, quoted=True
+        ),
     )
     masked = json.loads(told.outgoing)
     assert masked == {"content": f"<content sealed, {length} characters>", "n": 1.1}

@@ -15,7 +15,7 @@ from proxy.core.http.cache_control import (
     for_own_cache,
     speaks_to_caches,
 )
-from proxy.core.http.message import Told
+from proxy.core.http.message import HeadFacts
 
 NEVER = b"private, no-store"
 
@@ -70,17 +70,17 @@ def test_its_client_keeps_what_the_backend_gave_to_it_beyond_doubt(
     ],
 )
 def test_a_client_does_not_guess_where_a_time_was_told(said: bytes, left: bytes) -> None:
-    told = Told(((b"Expires", b"0"), (b"Cache-Control", said)))
+    told = HeadFacts(((b"Expires", b"0"), (b"Cache-Control", said)))
 
     assert for_its_client(told, as_it_is=False) == left
 
 
 def test_what_nobody_may_recode_stays_so() -> None:
-    told = Told(((b"Cache-Control", b"No-Transform"),))
+    told = HeadFacts(((b"Cache-Control", b"No-Transform"),))
 
     for as_it_is in (False, True, False):  # what is found for a head is kept with it
         assert for_its_client(told, as_it_is=as_it_is) == NEVER + b", no-transform"
-    assert for_its_client(Told(()), as_it_is=True) == NEVER + b", no-transform"
+    assert for_its_client(HeadFacts(()), as_it_is=True) == NEVER + b", no-transform"
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from proxy.core.errors import BodyTooLarge, InvalidBody, SealyardError, UnsupportedBody
 from proxy.core.http.content_coding import coding_of, decode
-from proxy.core.http.message import Told
+from proxy.core.http.message import HeadFacts
 
 MEBIBYTE = 1024 * 1024
 ZSTD: Any = importlib.import_module("zstandard")
@@ -52,13 +52,13 @@ each_coding = pytest.mark.parametrize("coding", ENCODERS)
     ],
 )
 def test_the_one_coding(values: list[bytes], coding: str | None) -> None:
-    assert coding == coding_of(Told(tuple((b"Content-Encoding", one) for one in values)))
+    assert coding == coding_of(HeadFacts(tuple((b"Content-Encoding", one) for one in values)))
 
 
 @pytest.mark.parametrize("values", [[b"gzip", b"gzip"], [b"gzip, br"], [b"compress"], [b"\xff"]])
 def test_several_codings_and_strange_ones_are_refused(values: list[bytes]) -> None:
     with pytest.raises(UnsupportedBody):
-        coding_of(Told(tuple((b"content-encoding", one) for one in values)))
+        coding_of(HeadFacts(tuple((b"content-encoding", one) for one in values)))
 
 
 @each_coding

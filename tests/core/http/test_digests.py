@@ -9,7 +9,7 @@ import pytest
 
 from proxy.core.errors import DigestMismatch
 from proxy.core.http.digests import verify
-from proxy.core.http.message import Told
+from proxy.core.http.message import HeadFacts
 
 BODY = b'{"hello": "world"}'
 SHA_256 = base64.b64encode(hashlib.sha256(BODY).digest())
@@ -29,7 +29,7 @@ OTHER = base64.b64encode(hashlib.sha256(b"other").digest())
     ],
 )
 def test_a_digest_that_is_right_is_passed(name: bytes, value: bytes) -> None:
-    verify(Told(((b"X", b"y"), (name, value))), BODY)
+    verify(HeadFacts(((b"X", b"y"), (name, value))), BODY)
 
 
 @pytest.mark.parametrize(
@@ -46,17 +46,17 @@ def test_a_digest_that_is_right_is_passed(name: bytes, value: bytes) -> None:
 )
 def test_a_digest_that_is_wrong_or_none_is_refused(value: bytes) -> None:
     with pytest.raises(DigestMismatch):
-        verify(Told(((b"Content-Digest", value),)), BODY)
+        verify(HeadFacts(((b"Content-Digest", value),)), BODY)
 
 
 def test_md5_is_checked_where_it_stands() -> None:
-    verify(Told(((b"Content-MD5", b" " + MD5),)), BODY)
+    verify(HeadFacts(((b"Content-MD5", b" " + MD5),)), BODY)
     for wrong in (OTHER, b"no base64!"):
         with pytest.raises(DigestMismatch):
-            verify(Told(((b"content-md5", wrong),)), BODY)
+            verify(HeadFacts(((b"content-md5", wrong),)), BODY)
 
 
 def test_the_example_of_rfc_9530() -> None:
     value = b"sha-256=:RK/0qy18MlBSVnWgjwz6lZEWjP/lF5HF9bvEF8FabDg=:"
 
-    verify(Told(((b"Content-Digest", value),)), b'{"hello": "world"}\n')
+    verify(HeadFacts(((b"Content-Digest", value),)), b'{"hello": "world"}\n')

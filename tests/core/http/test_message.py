@@ -105,9 +105,9 @@ def test_what_rules_read_is_not_read_again_where_it_is_the_same(
     head: RequestHead | ResponseHead,
 ) -> None:
     headers = ((b"Content-Type", b"a/b"), (b"Content-Length", b"22"))
-    told = head.told
+    told = head.facts
     again = head.with_headers(headers)
 
-    assert again.told is told
+    assert again.facts is told
     assert again.headers == headers
     assert head.headers != headers

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.core.apply import apply
-from proxy.core.compiled.block import Blueprint
+from proxy.core.compiled.block import CompiledBlock
 from proxy.core.crypto import sealed_stream
 from proxy.core.crypto.context import Context
 from proxy.core.explain.explanation import explain_response
@@ -37,8 +37,8 @@ BODIES = a_block(decrypt=[an_item("body", bind=BIND)])
 SIZE = 100_000
 
 
-def blueprint(block: Block = OPENS) -> Blueprint:
-    return Blueprint(block, NAMES, "response")
+def compiled(block: Block = OPENS) -> CompiledBlock:
+    return CompiledBlock(block, NAMES, "response")
 
 
 def head_of(media: str | None, *more: tuple[bytes, bytes]) -> Headers:
@@ -55,7 +55,7 @@ def look(
 ) -> Look:
     """Return a look at a body of some pieces."""
     length = sum(map(len, pieces)) if told else None
-    made = Look(blueprint(block), a_response(headers=headers), length, limit)
+    made = Look(compiled(block), a_response(headers=headers), length, limit)
     for piece in pieces:
         made.feed(piece)
     if end:
@@ -189,7 +189,7 @@ def test_what_a_rule_says_of_its_responses_is_heeded(block: Block) -> None:
 
 
 def test_what_may_have_been_cut_is_not_read() -> None:
-    made = Look(blueprint(), a_response(), None, SIZE, reads=False)
+    made = Look(compiled(), a_response(), None, SIZE, reads=False)
 
     made.feed(b'["%b"]' % TOKEN)
 
@@ -213,11 +213,11 @@ def test_what_is_read_keeps_the_type_that_it_came_with(media: str | None) -> Non
 
     assert chosen is not None
     assert read.headers == head.headers
-    assert read.told[b"content-type"] == [JSON]
+    assert read.facts[b"content-type"] == [JSON]
     explained = explain_response(trip.exchange, head, body)
     assert [one.action for one in explained.values] == ["opened"]
     page = media in {"text/html", None, "a/b; ="}
-    assert read.told.as_page == page
+    assert read.facts.as_page == page
     assert named(trip.exchange, head, look(b"x")) == (head, None)
     assert explain_response(trip.exchange, head, b"hello").outgoing == b"hello"
 

@@ -93,12 +93,12 @@ def begun(
     rules = (rules,) if isinstance(rules, Rule) else rules
     message = a_message(beginning, headers=headers, target=f"/api/messages{query}")
     trip = Trip(rules, message)
-    blueprint = apply.flowing_request(trip.exchange, None, LIMIT)
-    if blueprint is None:
+    compiled = apply.flowing_request(trip.exchange, None, LIMIT)
+    if compiled is None:
         return trip.request()  # which is for no block of the rule
-    assert not apply.suffices(blueprint, b"")
-    assert apply.suffices(blueprint, b"-")
-    plan = apply.plan_flowing_request(trip.exchange, blueprint, beginning, limit)
+    assert not apply.suffices(compiled, b"")
+    assert apply.suffices(compiled, b"-")
+    plan = apply.plan_flowing_request(trip.exchange, compiled, beginning, limit)
     return apply.apply(plan, keys_for(plan.needs), NOW)
 
 
@@ -788,10 +788,10 @@ def test_tokens_of_all_parts_are_counted() -> None:
 def answered(block: Block, body: bytes, step: int = 10_000) -> tuple[bytes, Headers]:
     trip = Trip((a_rule(response=block, names=NAMES),), a_message())
     head = a_response(headers=TYPE)
-    blueprint = apply.choose_response(trip.exchange, head)
-    assert blueprint is not None
-    assert apply.flows(blueprint, head, None, LIMIT)
-    plan = apply.plan_flowing_response(trip.exchange, blueprint, head, body[:1], LIMIT)
+    compiled = apply.choose_response(trip.exchange, head)
+    assert compiled is not None
+    assert apply.flows(compiled, head, None, LIMIT)
+    plan = apply.plan_flowing_response(trip.exchange, compiled, head, body[:1], LIMIT)
     applied = apply.apply(plan, keys_for(plan.needs), NOW)
     flow = flow_of(applied)
     pieces = [flow.feed(body[at : at + step]) for at in range(0, len(body), step)]
@@ -822,7 +822,7 @@ def test_in_a_response_nothing_is_missing_and_what_does_not_open_may_stay() -> N
 
 def test_a_form_that_a_rule_does_not_read_in_parts_has_no_plan_for_that() -> None:
     trip = Trip((SEAL,), a_message(b"", headers=TYPE))
-    blueprint = apply.flowing_request(trip.exchange, None, LIMIT)
-    assert blueprint is not None
+    compiled = apply.flowing_request(trip.exchange, None, LIMIT)
+    assert compiled is not None
     with pytest.raises(TypeError):
-        apply.plan_flowing_request(trip.exchange, blueprint, b"", LIMIT)
+        apply.plan_flowing_request(trip.exchange, compiled, b"", LIMIT)

@@ -60,11 +60,11 @@ LIMIT = 100_000
 
 def begun(rule: Rule, head: ResponseHead, limit: int = LIMIT) -> Forwardable:
     trip = Trip((rule,), a_message())
-    blueprint = apply.choose_response(trip.exchange, head)
-    assert blueprint is not None
-    kind = apply.streaming_response(blueprint, head, None)
+    compiled = apply.choose_response(trip.exchange, head)
+    assert compiled is not None
+    kind = apply.streaming_response(compiled, head, None)
     assert kind is not None
-    return apply.begin_stream(trip.exchange, blueprint, head, kind, limit)
+    return apply.begin_stream(trip.exchange, compiled, head, kind, limit)
 
 
 def flowed(message: Forwardable, parts: list[bytes]) -> list[bytes]:
@@ -190,10 +190,10 @@ def test_what_is_short_coded_or_no_records_is_read_whole(
 ) -> None:
     head = a_response(headers=headers)
     trip = Trip((SEAL,), a_message())
-    blueprint = apply.choose_response(trip.exchange, head)
+    compiled = apply.choose_response(trip.exchange, head)
 
-    assert blueprint is not None
-    assert (apply.streaming_response(blueprint, head, length) is not None) is streams
+    assert compiled is not None
+    assert (apply.streaming_response(compiled, head, length) is not None) is streams
 
 
 KEPT = a_rule(

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.core.apply import apply
-from proxy.core.compiled.block import Blueprint
+from proxy.core.compiled.block import CompiledBlock
 from proxy.core.compiled.rule_table import Rulebook
 from proxy.core.errors import ForbiddenValue, InvalidBody, InvalidExpression, UnsupportedBody
 from proxy.core.explain.explanation import explain_request
@@ -337,20 +337,20 @@ def test_tokens_are_opened_in_any_text_where_the_format_is_text() -> None:
 def test_a_format_has_the_selectors_of_its_kind(kind: Kind, selector: str) -> None:
     block = replace(a_block(encrypt=[an_item(selector, field="a")]), format=kind)
     with pytest.raises(InvalidExpression, match="nothing that the selectors"):
-        Blueprint(block, Names(), "request")
+        CompiledBlock(block, Names(), "request")
 
 
 def test_conditions_are_for_json() -> None:
     form = only(a_block(encrypt=[an_item("form:a", field="a")]), "x")
     for block in (form, replace(form, format="form")):
         with pytest.raises(InvalidExpression):
-            Blueprint(block, Names(), "request")
+            CompiledBlock(block, Names(), "request")
     in_head = only(a_block(encrypt=[an_item("header:title", field="t")]), "x")
     with pytest.raises(InvalidExpression, match="only block"):
         Rulebook((a_rule(request=in_head, names=CONST),), pass_unmatched=True)
     text = replace(only(a_block(decrypt=[TOKENS]), "x"), format="text")
     with pytest.raises(InvalidExpression):
-        Blueprint(text, Names(), "request")
+        CompiledBlock(text, Names(), "request")
 
 
 def test_a_whole_body_may_have_conditions_as_well() -> None:

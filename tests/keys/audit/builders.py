@@ -7,7 +7,7 @@ from pathlib import Path
 from proxy.core.crypto.secret import AuditKey
 from proxy.keys.audit import AuditLog
 from proxy.keys.audit import verify as reading
-from proxy.keys.audit.verify import Verdict, verify
+from proxy.keys.audit.verify import AuditVerdict, verify
 
 KEY = AuditKey(b"k" * 32)
 NOW = 1_800_000_000.5
@@ -21,6 +21,6 @@ def a_log(folder: Path, lines: int = 0) -> AuditLog:
     return log
 
 
-def checked(log: AuditLog, *earlier: Path) -> Verdict:
+def checked(log: AuditLog, *earlier: Path) -> AuditVerdict:
     """Return the verdict on a log, by its head record."""
     return verify((*earlier, log.path), KEY, head=reading.head(log.path, KEY))

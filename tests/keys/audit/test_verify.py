@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from proxy.core.errors import UnfitEnvironment
 from proxy.keys.audit import verify as reading
 from proxy.keys.audit.head import Head
-from proxy.keys.audit.verify import Verdict, verify
+from proxy.keys.audit.verify import AuditVerdict, verify
 
 from .builders import KEY, a_log, checked
 
@@ -28,7 +28,7 @@ def whole() -> tuple[bytes, Head]:
         return log.path.read_bytes(), head
 
 
-def judged(content: bytes, head: Head | None = None, anchor: Head | None = None) -> Verdict:
+def judged(content: bytes, head: Head | None = None, anchor: Head | None = None) -> AuditVerdict:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "log"
         path.write_bytes(content)

@@ -8,7 +8,7 @@ import pytest
 from proxy.core.errors import KeyringError, UnfitEnvironment
 from proxy.keys.audit import AuditLog, file_beside
 from proxy.keys.keyring.file import create_keyring, open_keyring
-from proxy.keys.operations.session_operations import Keeper
+from proxy.keys.operations.session_operations import KeyringRevocations
 
 from ..builders import NOW, Time, a_keyring, a_root
 
@@ -16,13 +16,13 @@ NAME = "A" * 22
 
 
 @pytest.fixture
-def keeper(tmp_path: Path) -> Keeper:
+def keeper(tmp_path: Path) -> KeyringRevocations:
     path, root = tmp_path / "keyring.jwe", a_root(tmp_path)
     create_keyring(path, a_keyring("k2"), root)
-    return Keeper(path, root, AuditLog(file_beside(path), Time()))
+    return KeyringRevocations(path, root, AuditLog(file_beside(path), Time()))
 
 
-def test_a_revocation_is_kept_and_nothing_else_changes(keeper: Keeper) -> None:
+def test_a_revocation_is_kept_and_nothing_else_changes(keeper: KeyringRevocations) -> None:
     before = open_keyring(keeper.path, keeper.root)
     keeper.revoke(NAME, NOW)
     keeper.revoke(NAME, NOW - 5)
@@ -34,16 +34,20 @@ def test_a_revocation_is_kept_and_nothing_else_changes(keeper: Keeper) -> None:
     ]
 
 
-def test_what_cannot_be_written_down_is_not_done(keeper: Keeper, tmp_path: Path) -> None:
+def test_what_cannot_be_written_down_is_not_done(
+    keeper: KeyringRevocations, tmp_path: Path
+) -> None:
     before = keeper.path.read_bytes()
-    closed = Keeper(keeper.path, keeper.root, AuditLog(tmp_path / "none" / "audit", Time()))
+    closed = KeyringRevocations(
+        keeper.path, keeper.root, AuditLog(tmp_path / "none" / "audit", Time())
+    )
     with pytest.raises(UnfitEnvironment):
         closed.revoke(NAME, NOW)
     assert keeper.path.read_bytes() == before
 
 
 def test_a_keyring_that_is_full_of_revocations_says_so(
-    keeper: Keeper, monkeypatch: pytest.MonkeyPatch
+    keeper: KeyringRevocations, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("proxy.keys.keyring.keyring.MAX_REVOCATIONS", 1)
     keeper.revoke(NAME, NOW)

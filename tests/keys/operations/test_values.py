@@ -18,40 +18,47 @@ from proxy.keys.keyring import poison
 from proxy.keys.keyring.poison import Looks
 from proxy.keys.operations import values
 from proxy.keys.operations import values as value_desk
-from proxy.keys.operations.values import Bound, ToOpen, ToSeal, Value, ValueCall, ValueDesk
+from proxy.keys.operations.values import (
+    ToOpen,
+    ToSeal,
+    ValueBinding,
+    ValueCall,
+    ValueOperations,
+    ValueResult,
+)
 from proxy.keys.sessions.settings import SessionMode
 
 from ..builders import CONTEXT, NOW, SCOPE, a_world, seal_need
 from ..sessions.test_key_events import Scene
 
 NAMES = st.none() | st.text(max_size=20)
-TEXTS = st.builds(Value, st.text(max_size=200), st.just(value=False))
+TEXTS = st.builds(ValueResult, st.text(max_size=200), st.just(value=False))
 JSONS = st.builds(
-    Value, st.sampled_from(["1.10", "[]", '{"a": 1e400}', '"x"', "null"]), st.just(value=True)
+    ValueResult, st.sampled_from(["1.10", "[]", '{"a": 1e400}', '"x"', "null"]), st.just(value=True)
 )
 SCOPES = st.builds(Scope, NAMES, NAMES, st.none())
 CONTEXTS = st.builds(Context, SCOPES, NAMES, NAMES, NAMES, st.none())
 BOUNDS = st.builds(
-    Bound,
+    ValueBinding,
     TEXTS | JSONS,
     CONTEXTS,
     st.sampled_from(["jwe", "short"]),
 )
 
 
-def of_tokens(tokens: list[Value], sealed: ValueCall) -> ValueCall:
+def of_tokens(tokens: list[ValueResult], sealed: ValueCall) -> ValueCall:
     """Return the call that opens what another one sealed."""
-    asked = (Bound(one, by.context) for one, by in zip(tokens, sealed.values, strict=True))
+    asked = (ValueBinding(one, by.context) for one, by in zip(tokens, sealed.values, strict=True))
     return ValueCall("open", tuple(asked), "r1")
 
 
 @given(st.lists(BOUNDS, min_size=1, max_size=5), st.sampled_from(["durable", "ephemeral"]))
 def test_what_was_sealed_opens_for_its_context_whatever_the_way(
-    asked: list[Bound], mode: SessionMode
+    asked: list[ValueBinding], mode: SessionMode
 ) -> None:
     async def run() -> None:
         world = a_world(mode=mode)
-        desk = ValueDesk(world.sessions)
+        desk = ValueOperations(world.sessions)
         call = ValueCall("seal", tuple(asked), "r0")
         tokens = await desk.answer(call)
         assert await desk.answer(of_tokens(tokens, call)) == [one.value for one in asked]
@@ -65,17 +72,17 @@ def test_what_was_sealed_opens_for_its_context_whatever_the_way(
 
 
 @given(st.lists(BOUNDS, min_size=1, max_size=5), st.sampled_from(["seal", "open"]))
-def test_a_call_reaches_another_process_as_it_is(asked: list[Bound], action: str) -> None:
+def test_a_call_reaches_another_process_as_it_is(asked: list[ValueBinding], action: str) -> None:
     call = ValueCall(action, tuple(asked), "r1")  # type: ignore[arg-type]  # one of the two
     assert ValueCall.from_json(json.loads(json.dumps(call.to_json()))) == call
 
 
 @given(BOUNDS, CONTEXTS)
-def test_it_opens_for_no_other_context(one: Bound, other: Context) -> None:
+def test_it_opens_for_no_other_context(one: ValueBinding, other: Context) -> None:
     async def run() -> None:
-        desk = ValueDesk(a_world().sessions)
+        desk = ValueOperations(a_world().sessions)
         (token,) = await desk.answer(ValueCall("seal", (one,)))
-        call = ValueCall("open", (Bound(token, other),))
+        call = ValueCall("open", (ValueBinding(token, other),))
         if other.encode() == one.context.encode():
             assert await desk.answer(call) == [one.value]
         else:
@@ -91,7 +98,7 @@ async def test_what_does_not_open_is_told_once_the_answer_is_out(
 ) -> None:
     monkeypatch.setattr(value_desk, "_TELL_AFTER_SECONDS", 0.01)
     scene = Scene(tmp_path)
-    desk = ValueDesk(scene.sessions)
+    desk = ValueOperations(scene.sessions)
     good = await values.seal(scene.sessions, [ToSeal(b"hello", CONTEXT, form=form)])
     looks = Looks(form, 5)
     planted, sid = poison.make(scene.keyring, NOW - 60, looks, random=os.urandom)
@@ -105,7 +112,10 @@ async def test_what_does_not_open_is_told_once_the_answer_is_out(
         "not-ascii": "é",
     }
     for name, text in tried.items():
-        both = (Bound(Value(good[0].decode()), CONTEXT), Bound(Value(text), CONTEXT))
+        both = (
+            ValueBinding(ValueResult(good[0].decode()), CONTEXT),
+            ValueBinding(ValueResult(text), CONTEXT),
+        )
         with pytest.raises(OpenFailed):
             await desk.answer(ValueCall("open", both, name))
     heard = [event for event, _ in scene.log.heard]
@@ -124,20 +134,20 @@ async def test_what_does_not_open_is_told_once_the_answer_is_out(
 
 async def test_a_revoked_session_opens_nothing_and_a_new_one_seals() -> None:
     world = a_world()
-    desk = ValueDesk(world.sessions)
-    call = ValueCall("seal", (Bound(Value("hello"), CONTEXT),))
+    desk = ValueOperations(world.sessions)
+    call = ValueCall("seal", (ValueBinding(ValueResult("hello"), CONTEXT),))
     old = await desk.answer(call)
     world.time.advance(5)
     await world.sessions.revoke(SCOPE, int(world.time()))
     with pytest.raises(OpenFailed):
         await desk.answer(of_tokens(old, call))
-    assert await desk.answer(of_tokens(await desk.answer(call), call)) == [Value("hello")]
+    assert await desk.answer(of_tokens(await desk.answer(call), call)) == [ValueResult("hello")]
 
 
 async def test_while_nothing_can_be_written_down_nothing_is_opened() -> None:
     world = a_world()
-    desk = ValueDesk(world.sessions)
-    call = ValueCall("seal", (Bound(Value("hello"), CONTEXT),))
+    desk = ValueOperations(world.sessions)
+    call = ValueCall("seal", (ValueBinding(ValueResult("hello"), CONTEXT),))
     tokens = await desk.answer(call)
     world.sessions.block(blocked=True)
     with pytest.raises(KeyUnavailable):
@@ -150,6 +160,6 @@ async def test_what_is_neither_text_nor_json_does_not_open() -> None:
     session = (await world.sessions.resolve(seal_need())).sealing[SCOPE]
     media = session.seal(b"hello", CONTEXT, cty="text/plain")
     for token in (text, media):
-        call = ValueCall("open", (Bound(Value(token.decode()), CONTEXT),))
+        call = ValueCall("open", (ValueBinding(ValueResult(token.decode()), CONTEXT),))
         with pytest.raises(OpenFailed):
-            await ValueDesk(world.sessions).answer(call)
+            await ValueOperations(world.sessions).answer(call)

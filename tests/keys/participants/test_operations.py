@@ -10,9 +10,9 @@ from proxy.keys.participants import private_key
 from proxy.keys.participants.key_generation import KeyMaker
 from proxy.keys.participants.operations import (
     ACTIONS,
-    ParticipantAnswer,
     ParticipantCall,
-    ParticipantDesk,
+    ParticipantOperations,
+    ParticipantResult,
 )
 from proxy.keys.participants.pins import PinBook
 from proxy.keys.participants.registry import Participants
@@ -32,7 +32,7 @@ class Rig:
         store, keyring = guarded(), a_keyring()
         self.participants = Participants(store, keyring)
         self.pins = PinBook(store, keyring, {"carol": [ALICE]})
-        self.desk = ParticipantDesk(
+        self.desk = ParticipantOperations(
             self.participants, self.pins, KeyMaker(), self._write, clock=lambda: NOW
         )
 
@@ -41,7 +41,7 @@ class Rig:
             raise UnfitEnvironment("full")
         self.written.append((event, values))
 
-    async def ask(self, action: Any, **more: Any) -> ParticipantAnswer:  # noqa: ANN401 - values of any field
+    async def ask(self, action: Any, **more: Any) -> ParticipantResult:  # noqa: ANN401 - values of any field
         return await self.desk.answer(ParticipantCall(action, "alice", **more))
 
 
@@ -114,7 +114,7 @@ async def test_calls_and_answers_survive_the_channel_between_processes() -> None
     answer = await rig.desk.answer(ParticipantCall.from_json(call.to_json()))
 
     assert ParticipantCall.from_json(call.to_json()) == call
-    assert ParticipantAnswer.from_json(answer.to_json()) == answer
+    assert ParticipantResult.from_json(answer.to_json()) == answer
     assert "hunter2" not in repr(ParticipantCall("add", "a", passphrase="hunter2"))
 
 
@@ -126,7 +126,7 @@ async def test_a_key_is_accepted_and_shown_so_once_it_stands_in_the_audit_log() 
     assert [found.pins.facts(one) for one in found.participant.keys] == [{}, {}]
 
     accepted = await rig.ask("accept", kid=ALICE)
-    again = ParticipantAnswer.from_json(accepted.to_json())
+    again = ParticipantResult.from_json(accepted.to_json())
     for answer in (accepted, again, await rig.ask("find")):
         shown = [answer.pins.facts(one) for one in answer.participant.keys]
         assert shown == [{"accepted": True}, {"accepted": False}]

@@ -21,7 +21,7 @@ from proxy.core.crypto.secret import SessionKey
 from proxy.core.crypto.token import decode
 from proxy.core.errors import OpenFailed, ParticipantError
 from proxy.keys.participants import package, package_shape, public_key, signature, x_wing
-from proxy.keys.participants.package import Identity, Opened
+from proxy.keys.participants.package import Identity, OpenedPackage
 from proxy.keys.participants.private_key import native_rsa
 from tests.keys.builders import NOW
 
@@ -51,7 +51,7 @@ def sealed(**said: Any) -> bytes:  # noqa: ANN401 - any argument of seal
     return package.seal(KEY, **{**standard, **said})
 
 
-def opened(text: bytes, name: str = "bob-enc", **said: Any) -> Opened:  # noqa: ANN401 - as above
+def opened(text: bytes, name: str = "bob-enc", **said: Any) -> OpenedPackage:  # noqa: ANN401 - as above
     standard = {"sender": a_public_key("alice-sig"), "scope": SCOPE, "now": NOW}
     return package.unseal(text, identity(name), **{**standard, **said})
 
@@ -91,7 +91,7 @@ def rewrapped(change: Callable[[Members], None] | bytes, sender: str = "alice-si
 
 @pytest.mark.parametrize("name", ["alice-enc", "bob-enc"])
 def test_every_recipient_opens_it(name: str) -> None:
-    expected = Opened(KEY, SID, a_public_key("alice-sig").kid, NOW + 3600, SCOPE)
+    expected = OpenedPackage(KEY, SID, a_public_key("alice-sig").kid, NOW + 3600, SCOPE)
 
     assert opened(PACKAGE, name) == expected
 
@@ -446,7 +446,7 @@ def for_both() -> bytes:
     )
 
 
-def unsealed(text: bytes, name: str) -> package.Opened:
+def unsealed(text: bytes, name: str) -> package.OpenedPackage:
     me = Identity(a_public_key(name), a_private_jwk(name))
     sender, scope = a_public_key("alice-sig"), Scope("clinic", "c1")
     return package.unseal(text, me, sender=sender, scope=scope, now=NOW)

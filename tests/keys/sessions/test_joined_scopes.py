@@ -11,11 +11,16 @@ from proxy.core.crypto import token
 from proxy.core.crypto.context import Context, Parties, Scope
 from proxy.core.crypto.joined_names import Joined, Name
 from proxy.core.crypto.token import Form
-from proxy.core.edits.edits import AtHand
+from proxy.core.edits.edits import KeysInUse
 from proxy.core.edits.key_needs import Needs
 from proxy.core.errors import ForbiddenValue, OpenFailed
 from proxy.keys.operations import token_check, values
-from proxy.keys.operations.session_operations import Answer, Call, Desk, latest_not_before
+from proxy.keys.operations.session_operations import (
+    SessionCall,
+    SessionOperations,
+    SessionResult,
+    latest_not_before,
+)
 from proxy.keys.operations.values import ToOpen, ToSeal
 from proxy.keys.sessions.joined_scopes import NEVER, forms, set_apart
 from proxy.keys.sessions.settings import MAX_SKEW_SECONDS, SessionMode
@@ -155,14 +160,14 @@ async def test_a_process_that_does_not_know_of_it_yet_opens_the_new_form() -> No
 async def test_rotation_goes_on_in_the_form_of_the_day(mode: SessionMode) -> None:
     world = before(mode)
     context = a_context(LIST)
-    desk = Desk(world.sessions, lambda *_: None)
+    desk = SessionOperations(world.sessions, lambda *_: None)
     for _ in range(2):
         first = await sealed(world, context)
-        rotated = await desk.answer(Call("rotate", context.scope))
+        rotated = await desk.answer(SessionCall("rotate", context.scope))
         second = await sealed(world, context)
         assert token.decode(first).key_id != token.decode(second).key_id
         assert await reason(world, context, first) == await reason(world, context, second) == ""
-        shown = await desk.answer(Call("show", context.scope))
+        shown = await desk.answer(SessionCall("show", context.scope))
         assert shown.sessions[0].sid == rotated.sessions[0].sid
         upgrade(world)
 
@@ -177,9 +182,9 @@ class Kept:
         self.names[name] = not_before
 
 
-async def revoked(world: World, kept: Kept, scope: Scope) -> Answer:
-    return await Desk(world.sessions, kept).answer(
-        Call("revoke", scope, latest_not_before(world.time.now))
+async def revoked(world: World, kept: Kept, scope: Scope) -> SessionResult:
+    return await SessionOperations(world.sessions, kept).answer(
+        SessionCall("revoke", scope, latest_not_before(world.time.now))
     )
 
 
@@ -270,16 +275,18 @@ async def test_erasing_destroys_the_keys_of_both_forms() -> None:
     upgrade(world)
     new = await sealed(world, context)
     world.time.advance(5)
-    desk = Desk(world.sessions, kept)
-    answer = await desk.answer(Call("erase", context.scope, latest_not_before(world.time.now)))
+    desk = SessionOperations(world.sessions, kept)
+    answer = await desk.answer(
+        SessionCall("erase", context.scope, latest_not_before(world.time.now))
+    )
     assert len(answer.erased or ()) == 2
     for text in (old, new):
         assert await reason(world, context, text) in {"revoked-session", "unknown-key"}
 
 
 def test_another_process_is_told_of_joined_names() -> None:
-    call = Call("show", Scope(LIST, Joined("members", (MEMBERS, "c"))))
-    assert Call.from_json(call.to_json()) == call
+    call = SessionCall("show", Scope(LIST, Joined("members", (MEMBERS, "c"))))
+    assert SessionCall.from_json(call.to_json()) == call
 
 
 async def test_the_keyring_alone_tells_of_tokens_of_both_forms() -> None:
@@ -312,7 +319,7 @@ async def sealed_for_bob(process: Process, name: Name) -> bytes:
     context = a_context(name)
     scope = context.scope._replace(parties=Parties("alice", ("bob",)))
     needs = Needs({scope: 1}, joined=scope.joined)
-    at_hand = AtHand(await process.keys.resolve(needs))
+    at_hand = KeysInUse(await process.keys.resolve(needs))
     session, written = at_hand.seal_for(context._replace(scope=scope))
     return session.seal(b"x", written)
 
@@ -321,7 +328,7 @@ async def reason_for_bob(process: Process, text: bytes, name: Name) -> str:
     context = a_context(name)
     scope, sealed = context.scope._replace(parties=Parties(reader="bob")), token.decode(text)
     needs = Needs({}, frozenset({(scope, sealed.key_id)}), scope.joined)
-    at_hand = AtHand(await process.keys.resolve(needs))
+    at_hand = KeysInUse(await process.keys.resolve(needs))
     try:
         at_hand.open(sealed, context._replace(scope=scope), process.time.now)
     except OpenFailed as failed:

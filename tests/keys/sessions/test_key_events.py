@@ -12,7 +12,7 @@ from proxy.core.crypto.token import KeyId
 from proxy.core.edits.key_needs import Attempt, Needs
 from proxy.core.errors import KeyUnavailable, Unopened
 from proxy.keys.audit import Trail
-from proxy.keys.sessions.key_events import Witness
+from proxy.keys.sessions.key_events import KeyEvents
 from proxy.keys.sessions.sessions import SessionMode, Sessions, SessionSettings
 from proxy.keys.stores import MemoryStore, Store
 from tests.factories import Ear
@@ -39,7 +39,7 @@ class Scene:
     ) -> None:
         self.folder, self.log, self.time, self.keyring = folder, Ear(), Time(), a_keyring()
         self.trail: Trail | None = a_trail(folder, block=block)[0] if trail else None
-        self.witness = Witness(self.log, self.trail, self.keyring.record_key, clock=self.time)
+        self.witness = KeyEvents(self.log, self.trail, self.keyring.record_key, clock=self.time)
         self.sessions = Sessions(
             self.keyring,
             store or MemoryStore(self.time),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from proxy.core.crypto.context import Scope
 from proxy.core.crypto.session_cipher import Session
 from proxy.keys.sessions.durable import durable_session
-from proxy.keys.sessions.revocation_state import Standing
+from proxy.keys.sessions.revocation_state import RevocationState
 from proxy.keys.sessions.sealing_cache import SealingSessions
 
 from ..builders import NOW, SCOPE, a_keyring
@@ -18,8 +18,8 @@ def a_session(scope: Scope = SCOPE, began: int = NOW) -> Session:
     return durable_session(KEK, began.to_bytes(4) + b"12345678", scope)
 
 
-def put(held: SealingSessions, session: Session, standing: Standing | None = None) -> None:
-    held.put(session, standing or Standing("n"), soft_end=NOW + 60.0, fresh_until=NOW + 30.0)
+def put(held: SealingSessions, session: Session, standing: RevocationState | None = None) -> None:
+    held.put(session, standing or RevocationState("n"), soft_end=NOW + 60.0, fresh_until=NOW + 30.0)
 
 
 def some(limit: int = 9) -> SealingSessions:
@@ -46,7 +46,7 @@ def test_a_session_stops_at_its_soft_end_and_waits_where_the_store_is_to_be_aske
 
 def test_the_store_is_asked_anew_about_one_or_about_all() -> None:
     held = some()
-    put(held, a_session(OTHER), Standing("m"))
+    put(held, a_session(OTHER), RevocationState("m"))
     held.ask_anew("m")
     assert held.take({OTHER: 1}, NOW) is None
     assert held.take({SCOPE: 1}, NOW) is not None
@@ -55,7 +55,7 @@ def test_the_store_is_asked_anew_about_one_or_about_all() -> None:
 
 
 def test_what_is_over_or_revoked_is_buried() -> None:
-    held, standing = some(), Standing("m")
+    held, standing = some(), RevocationState("m")
     put(held, a_session(OTHER), standing)
     standing.not_before = NOW + 1
     assert not any(held.bury(NOW))

@@ -12,7 +12,7 @@ from proxy.config.settings import RedisSettings
 from proxy.core.crypto.context import Scope
 from proxy.core.crypto.token import decode
 from proxy.core.errors import KeysFull, KeyUnavailable
-from proxy.keys.stores import Held, MemoryStore, Offer, Store, StoreFull, open_store
+from proxy.keys.stores import HeldRecords, MemoryStore, Offer, Store, StoreFull, open_store
 from proxy.keys.stores.sqlite_file import SqliteFile
 from proxy.traffic.http1.problem import problem
 from tests.keys.builders import CONTEXT, SCOPE, Time, World, a_world, seal_need
@@ -145,7 +145,7 @@ async def test_a_session_at_hand_goes_on_where_its_renewal_finds_no_room() -> No
     class Full(MemoryStore):
         shared = True
 
-        async def replace(self, offer: Offer, *, seen: bytes | None = None) -> Held:
+        async def replace(self, offer: Offer, *, seen: bytes | None = None) -> HeldRecords:
             raise StoreFull
 
     time = Time()

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from proxy.core.crypto.secret import SessionKey
 from proxy.telemetry.logs.logger import Logs, to_stderr
 from proxy.telemetry.logs.processors import Format
-from proxy.telemetry.reporter import Tally
+from proxy.telemetry.reporter import CountingReporter
 
 from ..conftest import CANARY, Page, rendered
 
@@ -40,7 +40,7 @@ def test_undeclared_keys_are_dropped_and_counted(page: Page, logs: Logs) -> None
 def test_of_an_undeclared_event_only_the_place_in_code_is_told(
     page: Page, logs: Logs, name: str
 ) -> None:
-    Tally(logs).report(name, body=CANARY)
+    CountingReporter(logs).report(name, body=CANARY)
 
     (line,) = page.lines
     assert line["event"] == "log.undeclared"

@@ -9,18 +9,18 @@ from hypothesis import strategies as st
 from proxy.telemetry.logs.access_line import Sampling
 from proxy.telemetry.logs.logger import Logs
 from proxy.telemetry.metrics import table
-from proxy.telemetry.reporter import Tally
+from proxy.telemetry.reporter import CountingReporter
 
 from ..conftest import a_line
 
 KEY = ("api", "send")
 
 
-def a_log(share: float) -> tuple[Tally, list[bytes]]:
+def a_log(share: float) -> tuple[CountingReporter, list[bytes]]:
     written: list[bytes] = []
     logs = Logs(written.append)
     logs.sampling = Sampling({KEY: share})
-    return Tally(logs), written
+    return CountingReporter(logs), written
 
 
 @given(st.integers(1, 1_000_000), st.integers(1, 3000))

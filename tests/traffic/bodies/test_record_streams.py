@@ -413,9 +413,9 @@ async def test_a_stream_that_has_failed_never_ends_well() -> None:
         BOOK.decide("GET", canonical("/seal")), RequestHead("GET", "/seal", None, ())
     )
     head = ResponseHead(200, b"OK", ((b"Content-Type", LINES),))
-    blueprint = apply.choose_response(exchange, head)
-    assert blueprint is not None
-    message = apply.begin_stream(exchange, blueprint, head, "ndjson", 1000)
+    compiled = apply.choose_response(exchange, head)
+    assert compiled is not None
+    message = apply.begin_stream(exchange, compiled, head, "ndjson", 1000)
 
     async def fail(_: Plan) -> Forwardable:
         raise KeyUnavailable("store")

@@ -1,10 +1,10 @@
 from __future__ import annotations
 
-from proxy.traffic.downstream.connections import Addresses
+from proxy.traffic.downstream.connections import PerAddress
 
 
 def test_each_address_has_its_own_limit() -> None:
-    addresses = Addresses()
+    addresses = PerAddress()
 
     assert [addresses.admits("a", 2), addresses.admits("a", 2), addresses.admits("a", 2)] == [
         True,
@@ -15,7 +15,7 @@ def test_each_address_has_its_own_limit() -> None:
 
 
 def test_who_leaves_makes_room() -> None:
-    addresses = Addresses()
+    addresses = PerAddress()
     for _ in range(2):
         addresses.admits("a", 2)
 
@@ -26,7 +26,7 @@ def test_who_leaves_makes_room() -> None:
 
 
 def test_a_socket_without_an_address_is_not_counted() -> None:
-    addresses = Addresses()
+    addresses = PerAddress()
 
     assert all(addresses.admits("", 1) for _ in range(3))
     addresses.lost("")

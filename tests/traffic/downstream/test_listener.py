@@ -16,9 +16,9 @@ import trustme
 
 from proxy.config.settings import TcpAddress, UnixAddress
 from proxy.core.errors import TrafficError, UnfitEnvironment
-from proxy.traffic.bodies.buffered import PlainRequest
+from proxy.traffic.bodies.buffered import FastRequest
 from proxy.traffic.downstream.listener import HttpListener
-from proxy.traffic.exchange.fast_path import Station, Trip
+from proxy.traffic.exchange.fast_path import ExchangeOwner, FastExchange
 from proxy.traffic.http1.problem import Problem, problem
 from proxy.traffic.interfaces import Request
 
@@ -392,7 +392,7 @@ class Broken:
     async def handle(self, request: Request) -> None:
         raise ZeroDivisionError("canary")
 
-    def depart(self, request: PlainRequest, station: Station) -> Trip | None:
+    def depart(self, request: FastRequest, station: ExchangeOwner) -> FastExchange | None:
         return None
 
     def reject(self, error: TrafficError) -> Problem:
@@ -403,7 +403,7 @@ class Broken:
 class BrokenAtOnce(Broken):
     """One whose fault comes before anything is waited for."""
 
-    def depart(self, request: PlainRequest, station: Station) -> Trip | None:
+    def depart(self, request: FastRequest, station: ExchangeOwner) -> FastExchange | None:
         raise ZeroDivisionError("canary")
 
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.core.http.message import Told
+from proxy.core.http.message import HeadFacts
 from proxy.traffic.exchange.uncovered import (
     MOST_LEVELS,
     MOST_PLACES,
@@ -82,4 +82,4 @@ def count(place: _Place) -> int:
 )
 def test_a_body_has_a_kind(value: bytes | None, kind: str) -> None:
     headers = () if value is None else ((b"Content-Type", value),)
-    assert kind_told(Told(headers)) == kind
+    assert kind_told(HeadFacts(headers)) == kind

@@ -16,8 +16,8 @@ from proxy.core.http.path import canonical
 from proxy.core.planning.exchange import Exchange
 from proxy.core.rules.model import Rule, Verdict
 from proxy.traffic.exchange.dry_run import MOST_BYTES, UNOBSERVED
-from proxy.traffic.exchange.websocket_dry_run import OverheardSocket, overhearing
-from proxy.traffic.message_record import Record
+from proxy.traffic.exchange.websocket_dry_run import TeeSocket, overhearing
+from proxy.traffic.message_record import MessageRecord
 from proxy.traffic.websocket.frames import TEXT, frame
 from tests.keys.builders import a_world
 from tests.traffic.ours import HASTY, Ours, local, proxied
@@ -129,10 +129,10 @@ async def test_messages_that_come_faster_than_they_are_tried_do_not_pile_up() ->
         "GET", canonical("/stored"), websocket=True
     )
     exchange = Exchange(decision, RequestHead("GET", "/stored", None, ()))
-    socket = OverheardSocket(
+    socket = TeeSocket(
         course,  # type: ignore[arg-type]  # stands in for one
         exchange,
-        Record("r", "api"),
+        MessageRecord("r", "api"),
         ResponseHead(101, b"", ()),
     )
     async with asyncio.timeout(30), overhearing(socket, longer=0.1):

@@ -9,7 +9,7 @@ from aiohttp.http_parser import HttpRequestParser
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from proxy.traffic.http1.fast_heads import HELD_HEAD, PlainHead, may_become_plain, read_plain
+from proxy.traffic.http1.fast_heads import HELD_HEAD, FastHead, may_become_plain, read_plain
 from proxy.traffic.http1.framing import ABSENT, Framing
 
 HEAD = b"POST /a/b?c=d HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\nX-Y: a b: c\r\n\r\n"
@@ -147,5 +147,5 @@ def test_the_parser_reads_the_same(data: bytes) -> None:
     raw = head.raw
     assert read[:4] == [raw.method, raw.target, raw.version, raw.headers]
     assert read[4:] == [head.close, False, False]
-    assert isinstance(head, PlainHead)
+    assert isinstance(head, FastHead)
     assert size == len(data)

@@ -8,7 +8,7 @@ import pytest
 
 from proxy.core.errors import LoopDetected
 from proxy.core.http.message import TELLING
-from proxy.traffic.http1.forwarding_headers import Hop, Peer, Places
+from proxy.traffic.http1.forwarding_headers import ForwardingHeaders, LocationRewrite, Peer
 from proxy.traffic.http1.gate import RawRequest
 
 TRUSTED = (ip_network("10.0.0.0/8"), ip_network("fd00::/8"))
@@ -19,12 +19,12 @@ Pair = tuple[bytes, bytes]
 def lines(
     *headers: Pair, peer: Peer = PEER, host: bytes = b"h:1", version: tuple[int, int] = (1, 1)
 ) -> list[bytes]:
-    hop = Hop("me", TRUSTED)
+    hop = ForwardingHeaders("me", TRUSTED)
     return list(hop.crossing(RawRequest("GET", "/", version, headers), peer, host).lines)
 
 
 def test_a_stranger_is_shown_as_the_socket_shows_it() -> None:
-    crossing = Hop("me", TRUSTED).crossing(
+    crossing = ForwardingHeaders("me", TRUSTED).crossing(
         RawRequest("GET", "/", (1, 1), ((b"X-Forwarded-For", b"spoof"),)),
         Peer("192.0.2.1", encrypted=True),
         b"h",
@@ -56,7 +56,9 @@ def test_the_word_of_a_trusted_proxy_stands_and_it_is_named_last() -> None:
         (b"Forwarded", b"for=1.1.1.1"),
     )
 
-    crossing = Hop("me", TRUSTED).crossing(RawRequest("GET", "/", (1, 1), told), PEER, b"h")
+    crossing = ForwardingHeaders("me", TRUSTED).crossing(
+        RawRequest("GET", "/", (1, 1), told), PEER, b"h"
+    )
 
     assert list(crossing.lines) == [
         b"Via: 1.1 me",
@@ -94,7 +96,7 @@ def test_a_trusted_proxy_that_names_no_host_adds_none() -> None:
 
 
 def test_a_peer_without_an_address_is_never_trusted() -> None:
-    crossing = Hop("me", TRUSTED).crossing(
+    crossing = ForwardingHeaders("me", TRUSTED).crossing(
         RawRequest("GET", "/", (1, 1), ((b"X-Forwarded-For", b"1.1.1.1"),)), Peer(), b"h"
     )
 
@@ -110,7 +112,9 @@ def test_a_mapped_address_is_its_ipv4_address() -> None:
 def test_what_is_no_scheme_and_no_host_makes_no_place() -> None:
     told = ((b"X-Forwarded-Proto", b"ftp"), (b"X-Forwarded-Host", b"a b"))
 
-    crossing = Hop("me", TRUSTED).crossing(RawRequest("GET", "/", (1, 1), told), PEER, b"h")
+    crossing = ForwardingHeaders("me", TRUSTED).crossing(
+        RawRequest("GET", "/", (1, 1), told), PEER, b"h"
+    )
 
     assert crossing.place == b"http://h"
 
@@ -118,15 +122,15 @@ def test_what_is_no_scheme_and_no_host_makes_no_place() -> None:
 @pytest.mark.parametrize("via", [b"1.1 me", b"1.0 a, 1.1 me (x)", b"HTTP/1.1 me"])
 def test_a_request_that_was_here_is_a_loop(via: bytes) -> None:
     with pytest.raises(LoopDetected):
-        Hop("me").refuse_loop(((b"Via", via),))
+        ForwardingHeaders("me").refuse_loop(((b"Via", via),))
 
 
 @pytest.mark.parametrize("via", [b"1.1 other", b"1.1 menu", b"", b"me2"])
 def test_another_name_is_no_loop(via: bytes) -> None:
-    Hop("me").refuse_loop(((b"via", via), (b"X", b"me")))
+    ForwardingHeaders("me").refuse_loop(((b"via", via), (b"X", b"me")))
 
 
-OWN = Places(frozenset({b"127.0.0.1:3000", b"backend"}), b"https://api.test")
+OWN = LocationRewrite(frozenset({b"127.0.0.1:3000", b"backend"}), b"https://api.test")
 
 
 @pytest.mark.parametrize(
@@ -149,6 +153,6 @@ def test_locations(said: bytes, seen: bytes) -> None:
 
 
 def test_a_client_that_named_no_host_gets_the_location_as_it_is() -> None:
-    assert Places(frozenset({b"backend"}), b"http://").as_seen(b"http://backend/") == (
+    assert LocationRewrite(frozenset({b"backend"}), b"http://").as_seen(b"http://backend/") == (
         b"http://backend/"
     )

@@ -7,7 +7,12 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from proxy.traffic.http1 import fast_heads
-from proxy.traffic.http1.fast_heads import PlainHead, PlainResponse, read_plain, read_plain_response
+from proxy.traffic.http1.fast_heads import (
+    FastHead,
+    FastResponseHead,
+    read_plain,
+    read_plain_response,
+)
 from proxy.traffic.http1.framing import request_framing
 from proxy.traffic.http1.head_cache import HELD, HELD_BYTES
 
@@ -52,10 +57,10 @@ def test_what_is_found_of_responses_is_what_would_be_read(heads: list[bytes]) ->
         assert repeats.find(data) == read_plain_response(data), data
 
 
-def _known(repeats: object, data: bytes) -> PlainHead | PlainResponse:
+def _known(repeats: object, data: bytes) -> FastHead | FastResponseHead:
     found = repeats.find(data)  # type: ignore[attr-defined]  # either of the two kinds
     assert found is not None
-    head: PlainHead | PlainResponse = found[0]
+    head: FastHead | FastResponseHead = found[0]
     return head
 
 

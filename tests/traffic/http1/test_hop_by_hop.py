@@ -5,7 +5,7 @@ import pytest
 from proxy.core.apply.forwardable import mint
 from proxy.core.errors import UpstreamFailed
 from proxy.core.http.message import Headers, RequestHead, ResponseHead
-from proxy.traffic.http1.forwarding_headers import Crossing, Places
+from proxy.traffic.http1.forwarding_headers import Forwarding, LocationRewrite
 from proxy.traffic.http1.framing import ABSENT, CHUNKED, Framing, as_chunk
 from proxy.traffic.http1.hop_by_hop import framed
 from proxy.traffic.http1.outgoing_heads import (
@@ -254,7 +254,7 @@ def test_a_coding_ends_with_the_coded_body() -> None:
 
 def test_a_crossing_replaces_what_a_client_says_of_itself() -> None:
     message = mint(RequestHead("GET", "/", None, ((b"X-Forwarded-For", b"spoof"), (b"Host", b"h"))))
-    crossing = Crossing(frozenset({b"x-forwarded-for"}), (b"X-Forwarded-For: 1.2.3.4",))
+    crossing = Forwarding(frozenset({b"x-forwarded-for"}), (b"X-Forwarded-For: 1.2.3.4",))
 
     head = framed(request_lines(message, host=b"h", crossing=crossing), ABSENT)
     assert head.split(b"\r\n")[1:-2] == [
@@ -265,7 +265,7 @@ def test_a_crossing_replaces_what_a_client_says_of_itself() -> None:
 
 @pytest.mark.parametrize("name", [b"Location", b"content-location"])
 def test_a_location_at_the_upstream_becomes_one_at_sealyard(name: bytes) -> None:
-    places = Places(frozenset({b"127.0.0.1:3000"}), b"https://api.test")
+    places = LocationRewrite(frozenset({b"127.0.0.1:3000"}), b"https://api.test")
     head = ResponseHead(201, b"C", ((name, b"http://127.0.0.1:3000/a"), (b"Link", b"<http://x>")))
 
     response = framed(response_lines(mint(head), connection=None, places=places), ABSENT)

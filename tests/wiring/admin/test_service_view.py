@@ -10,10 +10,10 @@ import pytest
 
 from proxy.config.settings import KeySettings, RootSettings, SecretReference
 from proxy.core.crypto.context import Scope
-from proxy.keys.operations.session_operations import Answer, Call
+from proxy.keys.operations.session_operations import SessionCall, SessionResult
 from proxy.telemetry.metrics import table
 from proxy.telemetry.metrics.samples import Facts, Samples
-from proxy.wiring.admin.service_view import Carrier, Whole
+from proxy.wiring.admin.service_view import Carrier, ServiceView
 from proxy.wiring.reload.reload import Reloader
 from tests.factories import Ear
 
@@ -23,13 +23,13 @@ KEYS = KeySettings(Path("keyring"), RootSettings("file", SecretReference(env="X"
 class OneAnswer:
     """A carrier that gives one answer to every call."""
 
-    def __init__(self, answer: Answer) -> None:
+    def __init__(self, answer: SessionResult) -> None:
         self.answer = answer
 
     async def facts(self) -> Facts:
         return Facts((), Samples(), {})
 
-    async def operate(self, call: Call) -> Answer:
+    async def operate(self, call: SessionCall) -> SessionResult:
         return self.answer
 
     async def look(self) -> dict[str, Any]:
@@ -55,12 +55,12 @@ async def never() -> Any:  # noqa: ANN401 - nobody waits for it
 async def test_a_revocation_is_counted_by_where_it_is_kept(
     *, store: bool, durable: bool, kept: str
 ) -> None:
-    answer = Answer("scope", 7, (), None, store, durable)
+    answer = SessionResult("scope", 7, (), None, store, durable)
     carrier = cast("Carrier", OneAnswer(answer))
-    whole = Whole(carrier, cast("Reloader", NoReloads()), never, Ear())
+    whole = ServiceView(carrier, cast("Reloader", NoReloads()), never, Ear())
 
-    await whole.operate(Call("revoke", Scope("t", "c"), 7))
-    await whole.operate(Call("show", Scope("t", "c")))
+    await whole.operate(SessionCall("revoke", Scope("t", "c"), 7))
+    await whole.operate(SessionCall("show", Scope("t", "c")))
     samples = await whole.samples()
 
     counts = {name: samples.value(table.REVOCATIONS, name)

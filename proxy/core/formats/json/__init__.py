@@ -7,13 +7,13 @@ and the order of members stay as they came.
 
 from __future__ import annotations
 
-from .lexer import Findings, Found, Path
+from .lexer import Findings, FoundValue, Path
 from .selection import Selection, member_names, validate
 from .text import escape, quote, quote_utf8, shield, unescape
 
 __all__ = [
     "Findings",
-    "Found",
+    "FoundValue",
     "Path",
     "Selection",
     "escape",

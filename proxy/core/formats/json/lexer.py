@@ -102,7 +102,7 @@ def value_end(text: str, value: object, at: int) -> int:
 Path = tuple[str | int, ...]
 
 
-class Found(NamedTuple):
+class FoundValue(NamedTuple):
     """One selected value: the path to it, and its bytes' place."""
 
     path: Path
@@ -130,7 +130,7 @@ class Findings:
 
     def __init__(self, selectors: int) -> None:
         """Begin with nothing found for that many selectors."""
-        self.found: list[list[Found]] = [[] for _ in range(selectors)]
+        self.found: list[list[FoundValue]] = [[] for _ in range(selectors)]
         self.missing: set[int] = set()
         self.variants: set[int] = set()
         self.hidden: set[int] = set()

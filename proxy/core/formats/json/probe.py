@@ -36,7 +36,7 @@ Selected = tuple[Sequence[Sequence[Seen]], AbstractSet[int]]
 """What stands at each path, and the paths at which something is missing."""
 
 
-class Probe:
+class NameSearch:
     """A set of plain paths, each known by its place in the set."""
 
     __slots__ = ("_longest", "_many", "_named", "_paths", "_plain")

@@ -6,9 +6,9 @@ from typing import Final
 
 from ...errors import InvalidBody
 from ...expressions.selectors import JsonSelector
-from .lexer import Findings, Found, after_space, scan, value_end
+from .lexer import Findings, FoundValue, after_space, scan, value_end
 from .names import Node, finish, insert, is_plain
-from .probe import PlainPath, Probe
+from .probe import NameSearch, PlainPath
 from .text import check
 from .walk import Walk
 
@@ -33,7 +33,7 @@ class Selection:
         finish(self._root)
         paths = [_plain_path(selector) for selector in selectors]
         plain = [path for path in paths if path is not None]
-        self.plain = Probe(tuple(plain)) if len(plain) == len(paths) else None
+        self.plain = NameSearch(tuple(plain)) if len(plain) == len(paths) else None
 
     def find(self, body: bytes, *, lenient: bool = False, probe: bool = True) -> Findings:
         """Return where the selected values lie; raise InvalidBody unless `body` is strict JSON.
@@ -70,7 +70,7 @@ class Selection:
             zip(self.plain.places(document), found, strict=True)
         ):
             findings.found[index] = [
-                Found(place, start, value_end(text, value, start))
+                FoundValue(place, start, value_end(text, value, start))
                 for place, (value, start) in zip(places, ones, strict=True)
             ]
         return end

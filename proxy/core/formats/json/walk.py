@@ -12,7 +12,7 @@ from .lexer import (
     AFTER_ELEMENT,
     AFTER_MEMBER,
     Findings,
-    Found,
+    FoundValue,
     Path,
     after,
     after_space,
@@ -223,7 +223,7 @@ class Walk:
             if null:
                 self.findings.missing.add(selector)
             else:
-                self.findings.found[selector].append(Found(path, start, end))
+                self.findings.found[selector].append(FoundValue(path, start, end))
 
     def _onward(
         self, states: tuple[Node, ...], key: str, start: int, path: Path

@@ -114,7 +114,7 @@ class Boundary(NamedTuple):
     quoted: bool
 
 
-class Line(NamedTuple):
+class PartLine(NamedTuple):
     """A header line: where it begins, where its value begins, and where it ends, CRLF aside."""
 
     start: int
@@ -133,8 +133,8 @@ class Part(NamedTuple):
     name: str
     filename: Filename | None
     media: MediaType | None
-    kind: Line | None
-    length: Line | None
+    kind: PartLine | None
+    length: PartLine | None
     vouched: bool
     head_end: int
     start: int
@@ -234,14 +234,14 @@ def read_part(body: bytes, start: int, end: int, *, whole: bool = True) -> Part:
     )
 
 
-def _lines(body: bytes, start: int, end: int) -> dict[bytes, Line]:
+def _lines(body: bytes, start: int, end: int) -> dict[bytes, PartLine]:
     """Return the header lines of a part by name in lower case; no name stands twice."""
     head = body[start:end]
     try:
         head.decode()
     except UnicodeDecodeError:
         raise InvalidBody("name-not-utf-8") from None
-    lines: dict[bytes, Line] = {}
+    lines: dict[bytes, PartLine] = {}
     at = start
     for line in head.split(b"\r\n"):
         match = _LINE.fullmatch(line)
@@ -249,7 +249,7 @@ def _lines(body: bytes, start: int, end: int) -> dict[bytes, Line]:
             raise InvalidBody("part-head")
         if name != b"content-disposition" and PARAMETER.search(match[2]):
             raise InvalidBody("part-name-in-value")
-        lines[name] = Line(at, at + match.start(2), at + match.end(2))
+        lines[name] = PartLine(at, at + match.start(2), at + match.end(2))
         at += len(line) + 2
     return lines
 

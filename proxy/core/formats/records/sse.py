@@ -27,7 +27,7 @@ _LINE_END: Final = re.compile(rb"\r\n|\r")
 _CONTINUED: Final = b"\ndata: "
 
 
-class Line(NamedTuple):
+class SseLine(NamedTuple):
     """One line of an event's data: where its value begins in the data and in the body.
 
     `end` is where it ends in the body, `before` the byte in front of it. `adjoins` says that no
@@ -41,12 +41,12 @@ class Line(NamedTuple):
     adjoins: bool
 
 
-class Event:
+class SseEvent:
     """The data of one event, as it reads, and where it stands."""
 
     __slots__ = ("_lines", "_places", "text")
 
-    def __init__(self, body: bytes, lines: list[Line]) -> None:
+    def __init__(self, body: bytes, lines: list[SseLine]) -> None:
         """Read the data that stands on `lines` of `body`."""
         self.text = b"\n".join([body[one.start : one.end] for one in lines])
         self._lines = lines
@@ -72,11 +72,11 @@ class Event:
         if not has_colon or not all(one.adjoins for one in self._lines[first:last]):
             raise InvalidBody("value-parted-by-lines")
 
-    def _line(self, place: int) -> Line:
+    def _line(self, place: int) -> SseLine:
         return self._lines[bisect_right(self._places, place) - 1]
 
 
-def find(body: bytes, *, strict: bool) -> Iterator[Event]:
+def find(body: bytes, *, strict: bool) -> Iterator[SseEvent]:
     """Yield the events that have data, in order.
 
     The last one may lack its empty line: readers that are lax take it. Raises BodyTooLarge for more
@@ -85,21 +85,21 @@ def find(body: bytes, *, strict: bool) -> Iterator[Event]:
     """
     if body.count(b"\n") + body.count(b"\r") > LINES_MAX:
         raise BodyTooLarge("too-many-lines")
-    lines: list[Line] = []
+    lines: list[SseLine] = []
     place = 0
     adjoins = True
     for match in _LINE.finditer(body):
         start, end = match.span(1)
         if start == end:
             if lines and (len(lines) > 1 or lines[0].start < lines[0].end):
-                yield Event(body, lines)
+                yield SseEvent(body, lines)
             lines, place, adjoins = [], 0, True
             continue
         value = _value_of_data(body, start, end, strict=strict)
         if value is None:
             adjoins = False
             continue
-        lines.append(Line(place, value, end, body[value - 1 : value], adjoins))
+        lines.append(SseLine(place, value, end, body[value - 1 : value], adjoins))
         place += end - value + 1
         adjoins = True
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Final
 
-from ..store import ClockRefused, Found, Held, Misshapen
+from ..store import ClockRefused, FoundRecords, HeldRecords, Misshapen
 from .scripts import CLOCK_REFUSED, EPOCH_DIGITS
 
 _SLOTS: Final = 16_384
@@ -62,21 +62,21 @@ def standing(answer: Answer) -> bytes:
     return text(answer)[EPOCH_DIGITS:]
 
 
-def held(answer: Answer) -> Held:
+def held(answer: Answer) -> HeldRecords:
     """Return what stands there and the revocation; raise ClockRefused where the clock was wrong."""
     if answer == [b"", 0, None, CLOCK_REFUSED]:
         raise ClockRefused
     value, left, revocation = many(answer, least=3, most=3)
-    return Held(standing(value), _left(left, low=1), record(revocation))
+    return HeldRecords(standing(value), _left(left, low=1), record(revocation))
 
 
-def found(answer: Answer, keys: int, *, current: bool = False) -> Found:
+def found(answer: Answer, keys: int, *, current: bool = False) -> FoundRecords:
     """Return the revocation, as many keys as were asked for, and last the current session if so."""
     number = 1 + keys + current
     revocation, *values = many(answer, least=number, most=number)
     stand = [_key(one) for one in values]
     now = stand.pop() if current else None
-    return Found(record(revocation), tuple(stand), now.record if now else None)
+    return FoundRecords(record(revocation), tuple(stand), now.record if now else None)
 
 
 def revoked(answer: Answer) -> bytes:
@@ -133,12 +133,12 @@ def members(answer: Answer) -> dict[bytes, Answer]:
     return {text(name): value for name, value in answer.items()}
 
 
-def _key(answer: Answer) -> Held | None:
+def _key(answer: Answer) -> HeldRecords | None:
     if answer is None:
         return None
     value, left = many(answer, least=2, most=2)
     left = _left(left, low=-2)
-    return Held(standing(value), left) if left > 0 else None
+    return HeldRecords(standing(value), left) if left > 0 else None
 
 
 def _left(answer: Answer, *, low: int) -> int:

@@ -17,8 +17,8 @@ from ..store import (
     NOTE,
     REVOCATION,
     Changed,
-    Found,
-    Held,
+    FoundRecords,
+    HeldRecords,
     Misshapen,
     Offer,
     StoreFailed,
@@ -59,15 +59,17 @@ class RedisStore:
         if self._listening is None:
             self._listening = asyncio.get_running_loop().create_task(self._listen(changed))
 
-    async def get_or_create(self, offer: Offer) -> Held:
+    async def get_or_create(self, offer: Offer) -> HeldRecords:
         """Return what stands under the name, or keep the offer."""
         return await self._agree(scripts.GET_OR_CREATE, offer)
 
-    async def replace(self, offer: Offer, *, seen: bytes | None = None) -> Held:
+    async def replace(self, offer: Offer, *, seen: bytes | None = None) -> HeldRecords:
         """Keep the offer unless another record than the one seen stands there."""
         return await self._agree(scripts.REPLACE, offer, seen)
 
-    async def find(self, name: str, key_ids: Sequence[str], *, current: bool = False) -> Found:
+    async def find(
+        self, name: str, key_ids: Sequence[str], *, current: bool = False
+    ) -> FoundRecords:
         """Return the revocation and the keys.
 
         A question of one key is answered by a cluster also while its slot moves.
@@ -100,7 +102,7 @@ class RedisStore:
         keep_ms: int,
         *,
         seen: bytes | None = None,
-    ) -> Held:
+    ) -> HeldRecords:
         """Keep the record unless another one than the one seen stands there."""
         keys = [self._key(name, place) for place in (key_place(key_id), REVOCATION)]
         arguments = [_value(record, epoch), keep_ms, _seen(seen)]
@@ -176,7 +178,7 @@ class RedisStore:
     def _key(self, name: str, place: str) -> str:
         return f"{self._prefix}:{{{name}}}:{place}"
 
-    async def _agree(self, script: Script, offer: Offer, seen: bytes | None = None) -> Held:
+    async def _agree(self, script: Script, offer: Offer, seen: bytes | None = None) -> HeldRecords:
         places = [CURRENT, REVOCATION, *([key_place(offer.key_id)] if offer.keep_ms else [])]
         arguments: list[Any] = [
             _value(offer.record, offer.epoch),

@@ -202,9 +202,9 @@ def test_events_without_data_stay_as_they_are() -> None:
 
     for rule in (SEAL, OPEN, SEAL_TEXT, OPEN_TEXT, OPEN_TOKENS):
         trip = Trip((rule,), a_message())
-        blueprint = apply.choose_response(trip.exchange, a_response(headers=EVENTS))
-        assert blueprint is not None
-        plan = apply.plan_records(trip.exchange, blueprint, a_response(headers=EVENTS), stream)
+        compiled = apply.choose_response(trip.exchange, a_response(headers=EVENTS))
+        assert compiled is not None
+        plan = apply.plan_records(trip.exchange, compiled, a_response(headers=EVENTS), stream)
         assert not plan.edits
 
 
