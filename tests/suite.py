@@ -31,6 +31,8 @@ _STATUSES: Final = {
 }
 _PROCESSORS: Final = os.cpu_count() or 1
 _MOST_WORKERS: Final = 8
+_LONGEST: Final = ("tests/linear/", "tests/openapi/test_schemathesis.py")
+"""What takes a minute at once: begun last, it would keep all other workers waiting."""
 NO_LOG: Final = 3
 CRASHED: Final = 3
 
@@ -67,6 +69,12 @@ def pytest_configure(config: pytest.Config) -> None:
     file = config.getoption("--suite-log")
     if file is not None and not hasattr(config, "workerinput"):
         config.pluginmanager.register(_Logger(file))
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the longest tests, behind what puts all of them into a random order."""
+    items.sort(key=lambda item: not item.nodeid.startswith(_LONGEST))
 
 
 class _Logger:
