@@ -15,7 +15,7 @@ from itertools import pairwise
 from typing import Final
 
 from proxy.core.apply import apply as pipeline
-from proxy.core.compiled.rule_table import Rulebook
+from proxy.core.compiled.rule_table import RuleTable
 from proxy.core.crypto import base64url
 from proxy.core.crypto.context import Context, Scope
 from proxy.core.crypto.session_cipher import Session
@@ -118,7 +118,7 @@ async def _run(large: Large, sessions: Sessions) -> tuple[float, float, float]:
     block = Block(decrypt=(field,), names=large.names, keep_unopened=True)
     rule = Rule("list", (parse_pattern("GET /list"),), response=(block,))
     head = RequestHead("GET", "/list", None, ())
-    decision = Rulebook((rule,), pass_unmatched=True).decide("GET", canonical("/list"))
+    decision = RuleTable((rule,), pass_unmatched=True).decide("GET", canonical("/list"))
     exchange, answer = Exchange(decision, head), ResponseHead(200, b"OK", _JSON)
     compiled = pipeline.choose_response(exchange, answer)
     if compiled is None:

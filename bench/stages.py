@@ -16,7 +16,7 @@ from typing import Final, NamedTuple
 
 from proxy.core.apply import apply
 from proxy.core.apply.apply import Plan
-from proxy.core.compiled.rule_table import Rulebook
+from proxy.core.compiled.rule_table import RuleTable
 from proxy.core.crypto import token
 from proxy.core.crypto.context import Context
 from proxy.core.expressions.routes import parse_pattern
@@ -158,7 +158,7 @@ def _answer() -> ResponseHead:
 def _deciding(rules: int, *, new: bool) -> Stage:
     """Return the decision among so many rules for one path, or for one new path after another."""
     patterns = [parse_pattern(f"POST /api/{number}/{{id}}") for number in range(rules)]
-    book = Rulebook(tuple(Rule(one.text, (one,)) for one in patterns), pass_unmatched=True)
+    book = RuleTable(tuple(Rule(one.text, (one,)) for one in patterns), pass_unmatched=True)
     chosen = [canonical(f"/api/{rules - 1}/{number}") for number in range(_PATHS if new else 1)]
     paths = itertools.cycle(chosen)
     name = f"{rules:,} rules, {'a new path each time' if new else 'a known path'}"

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from proxy.core.apply import apply
-from proxy.core.compiled.rule_table import Rulebook
+from proxy.core.compiled.rule_table import RuleTable
 from proxy.core.crypto import derivation, sealed_stream
 from proxy.core.crypto.context import KIND_STREAM, Context, Scope
 from proxy.core.crypto.secret import Kek
@@ -165,7 +165,7 @@ def _exchange() -> Exchange:
 
 
 _CONTENT = Item(parse_json_selector("$.content"), "content", BOUND)
-BOOK = Rulebook(
+BOOK = RuleTable(
     (
         Rule(
             "send",

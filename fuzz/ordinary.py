@@ -6,7 +6,7 @@ from typing import Final
 
 from proxy.core.apply import apply
 from proxy.core.compiled.block import CompiledBlock
-from proxy.core.compiled.rule_table import Rulebook
+from proxy.core.compiled.rule_table import RuleTable
 from proxy.core.edits.edits import OpenEdit
 from proxy.core.errors import InvalidBody, OpenFailed, SealyardError
 from proxy.core.expressions import routes, selectors, sources
@@ -26,7 +26,7 @@ def _item(selector: str, *, optional: bool = False) -> Item:
     return Item(parsed, field or selector, _BIND, optional=optional)
 
 
-def _book() -> Rulebook:
+def _book() -> RuleTable:
     blocks = Block(
         encrypt=(_item("$.text", optional=True), _item("$.list[*].text", optional=True)),
         decrypt=(_item("$.sealed", optional=True), _item("$.deep.sealed", optional=True)),
@@ -34,13 +34,13 @@ def _book() -> Rulebook:
     rule = Rule(
         "fuzzed", (routes.parse_pattern("POST /m"),), _NAMES, request=(blocks,), response=(blocks,)
     )
-    return Rulebook((rule,), pass_unmatched=True)
+    return RuleTable((rule,), pass_unmatched=True)
 
 
 _BOTH: Final = (_book(), _book())
 
 
-def _generally(book: Rulebook) -> None:
+def _generally(book: RuleTable) -> None:
     for rule in book.rules:
         for one in (*rule.request, *rule.response):
             one.ordinary = None
@@ -56,7 +56,7 @@ def ordinary(data: bytes) -> None:
         raise AssertionError("the ordinary way and the general way differ")
 
 
-def _outcome(book: Rulebook, body: bytes) -> object:
+def _outcome(book: RuleTable, body: bytes) -> object:
     exchange = Exchange(
         book.decide("POST", canonical("/m")), RequestHead("POST", "/m", None, _JSON)
     )

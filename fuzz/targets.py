@@ -13,7 +13,7 @@ from typing import Final, NamedTuple, NoReturn
 
 from proxy.config import load
 from proxy.core.apply import apply
-from proxy.core.compiled.rule_table import Rulebook
+from proxy.core.compiled.rule_table import RuleTable
 from proxy.core.crypto import sealed_stream, token
 from proxy.core.crypto.context import Context, Scope
 from proxy.core.crypto.derivation import session_key
@@ -265,7 +265,7 @@ _RULE: Final = Rule(
     request=(Block(encrypt=(_item("$.content"), _item("$.list[*].text"))),),
     response=(Block(decrypt=(_item("$.content"), _item("$.list[*].text"))),),
 )
-_BOOK: Final = Rulebook((_RULE,), pass_unmatched=False)
+_BOOK: Final = RuleTable((_RULE,), pass_unmatched=False)
 _HEADERS: Final = ((b"Content-Type", b"application/json"),)
 
 
@@ -298,7 +298,7 @@ def exchange(data: bytes) -> None:
 _TELLING: Final = 12
 _CARD: Final = Item(selectors.parse_selector("part:card"), "card", _BIND)
 _FILE: Final = Item(selectors.parse_selector("filename:card"), "file", _BIND, optional=True)
-_FORM_BOOK: Final = Rulebook(
+_FORM_BOOK: Final = RuleTable(
     (
         Rule(
             "fuzzed",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from proxy.core.apply import apply
 from proxy.core.apply.apply import Applied
-from proxy.core.compiled.rule_table import Rulebook
+from proxy.core.compiled.rule_table import RuleTable
 from proxy.core.crypto.context import Scope
 from proxy.core.crypto.derivation import session_key
 from proxy.core.crypto.secret import Kek, SessionKey
@@ -185,7 +185,7 @@ class Trip:
     def __post_init__(self) -> None:
         """Decide."""
         head = self.message.head
-        book = Rulebook(self.rules, pass_unmatched=True)
+        book = RuleTable(self.rules, pass_unmatched=True)
         self.exchange = Exchange(book.decide(head.method, canonical(head.path)), head)
 
     def request(self) -> Applied:

@@ -11,7 +11,7 @@ from typing import Any, Final, Protocol
 from proxy.config.load import load
 from proxy.core.apply import apply
 from proxy.core.apply.apply import Applied
-from proxy.core.compiled.rule_table import Rulebook
+from proxy.core.compiled.rule_table import RuleTable
 from proxy.core.edits.key_needs import Keys, Needs
 from proxy.core.http.message import Headers, RequestHead, ResponseHead
 from proxy.core.http.path import canonical
@@ -109,7 +109,7 @@ class Passing:
 
     def _exchange(self, message: Message) -> Exchange:
         head = message.head
-        book = Rulebook(self.rules, pass_unmatched=True)
+        book = RuleTable(self.rules, pass_unmatched=True)
         decision = book.decide(head.method, canonical(message.target.partition("?")[0]))
         return Exchange(decision, head)
 

@@ -19,7 +19,7 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from proxy.core.compiled.rule_table import Rulebook
+from proxy.core.compiled.rule_table import RuleTable
 from proxy.core.expressions.routes import parse_pattern
 from proxy.core.expressions.selectors import parse_selector
 from proxy.core.expressions.sources import parse_source
@@ -86,7 +86,7 @@ class Site:
             return [row[0] for row in connection.execute("SELECT text FROM comments ORDER BY id")]
 
 
-def rules() -> Rulebook:
+def rules() -> RuleTable:
     """Return the rules that seal what comments say."""
     names = Names(parse_source("const:site"), parse_source("const:comments"))
     text = Item(parse_selector("$.text"), "text", BIND)
@@ -94,7 +94,7 @@ def rules() -> Rulebook:
     patterns = tuple(map(parse_pattern, ("POST /new", "PUT /id/{id}")))
     write = Rule("write", patterns, names, (Block(encrypt=(text,)),), opened)
     patterns = tuple(map(parse_pattern, ("GET /", "GET /id/{id}", "GET /latest")))
-    return Rulebook((write, Rule("read", patterns, names, response=opened)), pass_unmatched=True)
+    return RuleTable((write, Rule("read", patterns, names, response=opened)), pass_unmatched=True)
 
 
 @contextlib.asynccontextmanager
@@ -135,7 +135,7 @@ async def site(folder: Path) -> AsyncIterator[Site]:
         host = f"http://127.0.0.1:{host_port}"
         async with (
             isso(folder, f"{host}/") as port,
-            proxied(local(port), rulebook=rules(), keys=a_world().sessions) as ours,
+            proxied(local(port), rule_table=rules(), keys=a_world().sessions) as ours,
         ):
             shown = _PAGE.format(port=ours.port)
             sealyard = f"http://127.0.0.1:{ours.port}"

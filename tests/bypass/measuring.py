@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from proxy.config.load import parse
-from proxy.core.compiled.rule_table import Rulebook
+from proxy.core.compiled.rule_table import RuleTable
 from proxy.core.crypto.session_cipher import Session
 from proxy.core.edits.key_needs import Attempt, Keys, Needs
 from proxy.core.errors import Unopened
@@ -133,6 +133,6 @@ class Protected:
 async def protected(backend: Backend) -> AsyncIterator[Protected]:
     """Put a Sealyard in front of a backend; what no rule takes may pass."""
     settings = parse(CONFIGURATION, Path("sealyard.yaml"), {}).settings.listeners[0]
-    rulebook = Rulebook(settings.rules, pass_unmatched=settings.pass_unmatched)
-    async with proxied(local(backend.port), rulebook=rulebook, keys=FactoryKeys()) as ours:
+    rule_table = RuleTable(settings.rules, pass_unmatched=settings.pass_unmatched)
+    async with proxied(local(backend.port), rule_table=rule_table, keys=FactoryKeys()) as ours:
         yield Protected(ours.port, backend)

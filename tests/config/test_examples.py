@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from proxy.config.load import load
-from proxy.core.compiled.rule_table import Rulebook
+from proxy.core.compiled.rule_table import RuleTable
 from proxy.core.errors import ConfigurationError
 from tests.config.builders import ROOT
 
@@ -82,6 +82,6 @@ def test_a_claim_is_a_name_only_where_somebody_vouches_for_it(name: str, tmp_pat
 @pytest.mark.parametrize("path", LOADING, ids=lambda path: path.name)
 def test_the_rules_of_an_example_can_be_used(path: Path) -> None:
     for listener in load(path, {}).settings.listeners:
-        book = Rulebook(listener.rules, pass_unmatched=listener.pass_unmatched)
+        book = RuleTable(listener.rules, pass_unmatched=listener.pass_unmatched)
 
         assert tuple(one.rule for one in book.rules) == listener.rules

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from proxy.core.apply.apply import pass_request
-from proxy.core.compiled.rule_table import Rulebook
+from proxy.core.compiled.rule_table import RuleTable
 from proxy.core.errors import (
     ForbiddenValue,
     InvalidBody,
@@ -53,7 +53,7 @@ def outcome(rules: tuple[Rule, ...], target: str) -> str:
     path, mark, query = target.partition("?")
     try:
         where = canonical(path)
-        decision = Rulebook(rules, pass_unmatched=True).decide("POST", where)
+        decision = RuleTable(rules, pass_unmatched=True).decide("POST", where)
     except SealyardError as error:
         return str(error.status)
     if decision.rule is not RULE:
@@ -152,6 +152,6 @@ def test_a_value_in_the_query_is_refused_where_the_rule_says_absent() -> None:
 
 
 def test_a_request_that_a_rule_reads_cannot_pass_unread() -> None:
-    decision = Rulebook((RULE,), pass_unmatched=True).decide("POST", canonical("/api/pay"))
+    decision = RuleTable((RULE,), pass_unmatched=True).decide("POST", canonical("/api/pay"))
     with pytest.raises(TypeError, match="cannot pass unread"):
         pass_request(Exchange(decision, a_message().head))

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from proxy.core.apply import apply
 from proxy.core.compiled.block import CompiledBlock
-from proxy.core.compiled.rule_table import Rulebook
+from proxy.core.compiled.rule_table import RuleTable
 from proxy.core.crypto import sealed_stream
 from proxy.core.crypto.context import KIND_STREAM, Context
 from proxy.core.crypto.session_cipher import EXP_SKEW_SECONDS, Session
@@ -148,7 +148,7 @@ def test_explain_counts_it_as_well() -> None:
     message = a_message('{"content":"a"}')
     told: list[int] = []
     for made in (sealing(expires=None), sealing()):
-        book = Rulebook((made,), pass_unmatched=True)
+        book = RuleTable((made,), pass_unmatched=True)
         one, _ = explain_request(book, message.head, canonical("/api/messages"), message.body)
         told.append(one.values[0].characters or 0)
     bodies = [sealed(sealing(expires=end), '{"content":"a"}') for end in (None, 30 * DAY)]

@@ -10,7 +10,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from proxy.core.apply.apply import plan_request
-from proxy.core.compiled.rule_table import Rulebook
+from proxy.core.compiled.rule_table import RuleTable
 from proxy.core.crypto import token
 from proxy.core.crypto.context import Context, Scope
 from proxy.core.crypto.token import Form
@@ -220,7 +220,7 @@ def test_any_response_is_planned_or_refused(body: bytes, head: Headers, status: 
 def test_planning_needs_no_key_and_changes_nothing() -> None:
     message = a_message()
     rule = a_rule(request=a_block(encrypt=["$.content"]))
-    decision = Rulebook((rule,), pass_unmatched=True).decide("POST", canonical(message.head.path))
+    decision = RuleTable((rule,), pass_unmatched=True).decide("POST", canonical(message.head.path))
     plans = [plan_request(Exchange(decision, message.head), message.body) for _ in range(2)]
     assert plans[0].needs == plans[1].needs
     assert plans[0].needs.seals == {SCOPE: 1}

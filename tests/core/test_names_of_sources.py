@@ -13,7 +13,7 @@ from http import HTTPStatus
 import pytest
 
 from proxy.core.apply import apply
-from proxy.core.compiled.rule_table import Rulebook
+from proxy.core.compiled.rule_table import RuleTable
 from proxy.core.crypto.context import Context, Scope
 from proxy.core.errors import SealyardError
 from proxy.core.explain.explanation import explain_request
@@ -432,7 +432,7 @@ def test_names_that_bind_nothing_may_be_spelled_in_any_way() -> None:
 
 def an_exchange(rule: Rule, target: str, method: str = "GET", headers: Headers = ()) -> Exchange:
     message = a_message("", method=method, target=target, headers=headers)
-    book = Rulebook((rule,), pass_unmatched=True)
+    book = RuleTable((rule,), pass_unmatched=True)
     websocket = rule.patterns[0].websocket
     decision = book.decide(method, canonical(message.head.path), websocket=websocket)
     return Exchange(decision, message.head)
@@ -449,7 +449,7 @@ def test_a_request_that_passes_unread_is_looked_at_too() -> None:
         with pytest.raises(SealyardError, match="name-variant"):
             apply.pass_request(an_exchange(rule, f"{QUERY}&+conversationId=mine"))
     head = RequestHead("GET", "/api/messages", "conversationId=a&+conversationId=b", ())
-    book = Rulebook((rule,), pass_unmatched=True)
+    book = RuleTable((rule,), pass_unmatched=True)
     refusal = explain_request(book, head, canonical("/api/messages"), b"")[0].refusal
     assert refusal is not None
     assert refusal.reason == "name-variant"

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.core.compiled.rule_table import Rulebook
+from proxy.core.compiled.rule_table import RuleTable
 from proxy.core.errors import ForbiddenValue, MessageError
 from proxy.core.explain.explanation import explain_request
 from proxy.core.expressions.selectors import parse_json_selector
@@ -167,7 +167,7 @@ def test_an_answer_is_closed_as_well() -> None:
 
 
 def test_explain_tells_it() -> None:
-    book = Rulebook((rule("$.content"),), pass_unmatched=True)
+    book = RuleTable((rule("$.content"),), pass_unmatched=True)
     message = a_message('{"content":"a","b":1}')
     told, _ = explain_request(book, message.head, canonical("/api/messages"), message.body)
     assert isinstance(told.refusal, ForbiddenValue)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from proxy.core.compiled.block import CompiledBlock
-from proxy.core.compiled.rule_table import Rulebook
+from proxy.core.compiled.rule_table import RuleTable
 from proxy.core.errors import AmbiguousRequest, InvalidExpression, RejectedByRule
 from proxy.core.expressions.routes import RouteTable, parse_pattern
 from proxy.core.expressions.selectors import NamedSelector, parse_selector
@@ -66,17 +66,17 @@ def test_the_first_of_several_patterns_is_found(
 
 
 def test_the_rulebook_asks_for_the_method() -> None:
-    book = Rulebook((a_rule("POST /a", request=BLOCK), a_rule("GET /b")), pass_unmatched=True)
+    book = RuleTable((a_rule("POST /a", request=BLOCK), a_rule("GET /b")), pass_unmatched=True)
     assert book.decide("POST", canonical("/a")).rule == book.rules[0].rule
     assert book.decide("GET", canonical("/a")).rule is None
     assert book.decide("POST", canonical("/b")).rule is None
 
 
 def test_a_handshake_passes_where_only_another_method_is_ruled() -> None:
-    book = Rulebook((a_rule("POST /a", request=BLOCK),), pass_unmatched=True)
+    book = RuleTable((a_rule("POST /a", request=BLOCK),), pass_unmatched=True)
     assert book.decide("GET", canonical("/a"), websocket=True).rule is None
     with pytest.raises(RejectedByRule):
-        Rulebook((a_rule("GET /a"),), pass_unmatched=True).decide(
+        RuleTable((a_rule("GET /a"),), pass_unmatched=True).decide(
             "GET", canonical("/a"), websocket=True
         )
 
@@ -100,7 +100,7 @@ def reading(*, tenant: str, conversation: str = "const:c") -> Rule:
 def test_caches_learn_which_headers_choose_the_key(
     tenant: str, conversation: str, varies: tuple[bytes, ...]
 ) -> None:
-    book = Rulebook((reading(tenant=tenant, conversation=conversation),), pass_unmatched=True)
+    book = RuleTable((reading(tenant=tenant, conversation=conversation),), pass_unmatched=True)
     assert book.rules[0].varies == varies
 
 
@@ -108,12 +108,12 @@ def test_what_is_not_bound_chooses_nothing() -> None:
     names = Names(tenant=parse_source("header:x-tenant"), conversation=parse_source("const:c"))
     block = a_block(decrypt=[an_item("$.content", bind={"conversation", "field"})])
     rule = a_rule(response=block, names=names)
-    assert Rulebook((rule,), pass_unmatched=True).rules[0].varies == ()
+    assert RuleTable((rule,), pass_unmatched=True).rules[0].varies == ()
 
 
 def test_each_direction_knows_itself() -> None:
     rule = a_rule(request=BLOCK, response=a_block(decrypt=["$.content"]))
-    compiled_rule = Rulebook((rule,), pass_unmatched=True).rules[0]
+    compiled_rule = RuleTable((rule,), pass_unmatched=True).rules[0]
     assert [one.direction for one in compiled_rule.request] == ["request"]
     assert [one.direction for one in compiled_rule.response] == ["response"]
 

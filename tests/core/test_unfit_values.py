@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.core.compiled.rule_table import Rulebook
+from proxy.core.compiled.rule_table import RuleTable
 from proxy.core.crypto.context import Context
 from proxy.core.crypto.token import decode
 from proxy.core.errors import SealyardError, UnfitValue
@@ -216,7 +216,7 @@ def test_of_a_response_it_is_the_fault_of_the_backend() -> None:
 
 @pytest.mark.parametrize("content", ["12", '"ab"'])
 def test_explain_tells_it(content: str) -> None:
-    book = Rulebook((rule(min_chars=3),), pass_unmatched=True)
+    book = RuleTable((rule(min_chars=3),), pass_unmatched=True)
     message = a_message(said(content))
     told, _ = explain_request(book, message.head, canonical(message.head.path), message.body)
     assert isinstance(told.refusal, UnfitValue)
@@ -234,14 +234,14 @@ def test_explain_tells_it_of_records_with_blocks_of_their_own_and_of_heads() -> 
         (own, a_message(record % "y", headers=NDJSON)),
         (head, a_message("{}", headers=(*JSON_TYPE, (b"content", b"ab")))),
     ):
-        book = Rulebook((made,), pass_unmatched=True)
+        book = RuleTable((made,), pass_unmatched=True)
         told, _ = explain_request(book, message.head, canonical(message.head.path), message.body)
         assert isinstance(told.refusal, UnfitValue)
 
 
 def test_what_explain_cannot_know_it_does_not_refuse() -> None:
     """A token that may be kept is opened with keys, which nobody explains with."""
-    book = Rulebook((rule(min_chars=3, already_sealed="keep"),), pass_unmatched=True)
+    book = RuleTable((rule(min_chars=3, already_sealed="keep"),), pass_unmatched=True)
     token = a_session().seal(b"abc", Context(SCOPE, field="content")).decode()
     message = a_message(said(f'"{token}"'))
     told, _ = explain_request(book, message.head, canonical(message.head.path), message.body)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from secrets import SystemRandom
 
 from proxy.core.apply import apply
-from proxy.core.compiled.rule_table import Rulebook
+from proxy.core.compiled.rule_table import RuleTable
 from proxy.core.crypto.context import Context, Scope
 from proxy.core.edits.key_needs import Needs
 from proxy.core.errors import OpenFailed
@@ -39,14 +39,14 @@ _KEPT = 0.8
 _PLAINTEXT = b"a value of the usual length, that is some dozens of bytes"
 
 
-def opening_rules() -> Rulebook:
+def opening_rules() -> RuleTable:
     """Return a rule that opens a request's value."""
     item = Item(
         parse_selector("$.content"), "content", frozenset({"tenant", "conversation", "field"})
     )
     names = Names(TENANT, CONVERSATION)
     rule = Rule("open", (parse_pattern("POST /open"),), names, request=(Block(decrypt=(item,)),))
-    return Rulebook((rule,), pass_unmatched=False)
+    return RuleTable((rule,), pass_unmatched=False)
 
 
 @dataclass

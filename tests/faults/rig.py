@@ -26,7 +26,7 @@ from typing import Any, SupportsIndex
 
 from proxy.config.limits import Timeouts
 from proxy.config.settings import Address, UnixAddress
-from proxy.core.compiled.rule_table import Rulebook
+from proxy.core.compiled.rule_table import RuleTable
 from proxy.core.crypto import sealed_stream
 from proxy.core.crypto.context import Context, Scope
 from proxy.core.crypto.session_cipher import Session
@@ -62,7 +62,7 @@ _LONG_ENOUGH = 0.6  # two ticks of the pool
 CALM = Timeouts(linger=0.2, connect=2.0, response=2.0, stream=2.0, idle=60.0, tunnel=2.0)
 
 
-def a_rulebook() -> Rulebook:
+def a_rulebook() -> RuleTable:
     """Return rules for sealing, opening, lists and refusal; the rest passes."""
     bind: frozenset[Part] = frozenset({"tenant", "conversation", "field"})
     content = Item(parse_selector("$.content"), "content", bind)
@@ -88,7 +88,7 @@ def a_rulebook() -> Rulebook:
         Rule("heard", (parse_pattern("WS /overheard"),), names, sealing, opening, observes=True),
         Rule("tried", (parse_pattern("POST /tried"),), names, sealing, opening, observes=True),
     )
-    return Rulebook(rules, pass_unmatched=True)
+    return RuleTable(rules, pass_unmatched=True)
 
 
 class Tee(asyncio.StreamReader):
@@ -422,7 +422,7 @@ async def rigged(setup: Setup, folder: Path) -> AsyncIterator[Rig]:
     keys, socket = setup.keys, folder / "origin.sock" if setup.over_socket else None
     async with (
         origin.running(socket) as address,
-        proxied(address, rulebook=a_rulebook(), keys=keys, timeouts=CALM) as ours,
+        proxied(address, rule_table=a_rulebook(), keys=keys, timeouts=CALM) as ours,
     ):
         listener: Any = ours.listener
         answerer = FaultyAnswerer(listener._answerer, express=setup.express)

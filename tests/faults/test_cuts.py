@@ -109,7 +109,7 @@ async def test_b1_an_upload_that_was_cut_never_reaches_the_origin_whole(
 
     async with (
         running(origin),
-        proxied(local(origin.port), rulebook=a_rulebook(), keys=WaitingKeys()) as ours,
+        proxied(local(origin.port), rule_table=a_rulebook(), keys=WaitingKeys()) as ours,
         nothing_left(ours),
     ):
         assert 1700 < len(data) < 2300
@@ -157,7 +157,7 @@ async def test_b4_b5_a_response_that_was_cut_is_seen_to_be_cut(
 
     async with (
         running(origin),
-        proxied(local(origin.port), rulebook=a_rulebook(), keys=keys) as ours,
+        proxied(local(origin.port), rule_table=a_rulebook(), keys=keys) as ours,
         nothing_left(ours),
     ):
         assert 1700 < len(reply) < 2300

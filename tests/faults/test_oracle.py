@@ -28,7 +28,7 @@ async def test_every_cause_has_one_answer() -> None:
     reasons = set()
     async with (
         running(origin),
-        proxied(local(origin.port), rulebook=opening_rules(), keys=known.sessions) as ours,
+        proxied(local(origin.port), rule_table=opening_rules(), keys=known.sessions) as ours,
     ):
         right = await talk(ours.port, post(known.right, JSON, target=b"/open"))
         assert right.status == 200

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import pytest
 
-from proxy.core.compiled.rule_table import Rulebook
+from proxy.core.compiled.rule_table import RuleTable
 from proxy.core.edits.key_needs import Keys, Needs
 from proxy.keys.keyring.keyring import create
 from proxy.keys.sessions.sessions import Sessions
@@ -184,7 +184,7 @@ async def _in_turn(port: int, messages: Iterable[bytes]) -> bytes:
 
 
 @contextlib.asynccontextmanager
-async def a_way(rulebook: Rulebook, *, chunked: bool = False) -> AsyncIterator[Way]:
+async def a_way(rule_table: RuleTable, *, chunked: bool = False) -> AsyncIterator[Way]:
     """Run a Sealyard in front of an echo."""
     echo = Echo(chunked)
     server = await asyncio.get_running_loop().create_server(lambda: _Line(echo), "127.0.0.1", 0)
@@ -192,7 +192,7 @@ async def a_way(rulebook: Rulebook, *, chunked: bool = False) -> AsyncIterator[W
     world = a_world(keyring=create("k1", now=NOW, random=bytes), random=bytes)
     keys = WarmSessions(world.sessions)
     try:
-        async with proxied(local(port), rulebook=rulebook, keys=keys) as ours:
+        async with proxied(local(port), rule_table=rule_table, keys=keys) as ours:
             # Ids of one length, or the length of an answer would tell how many went before.
             answerer: Any = ours.listener._answerer
             answerer._course._numbers = itertools.count(0x10000)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from proxy.core.compiled.rule_table import Rulebook
+from proxy.core.compiled.rule_table import RuleTable
 from proxy.core.expressions.routes import parse_pattern
 from proxy.core.expressions.selectors import parse_selector
 from proxy.core.expressions.sources import parse_source
@@ -23,7 +23,7 @@ from .both_ways import a_way, departures, nothing_is_plain
 SUITE = Path(__file__).parent.parent / "vectors" / "json-suite" / "test_parsing"
 
 
-def a_rulebook() -> Rulebook:
+def a_rulebook() -> RuleTable:
     """Return rules that seal and open, seal anywhere, open alone, and refuse; the rest passes."""
     bind: frozenset[Part] = frozenset({"tenant", "conversation", "field"})
     content = Item(parse_selector("$.content"), "content", bind)
@@ -37,7 +37,7 @@ def a_rulebook() -> Rulebook:
         Rule("open", (parse_pattern("GET /c/{id}"),), names, response=opening),
         Rule("closed", (parse_pattern("DELETE /c/{id}"),), names, request=Verdict.REJECT),
     )
-    return Rulebook(rules, pass_unmatched=True)
+    return RuleTable(rules, pass_unmatched=True)
 
 
 def _post(body: bytes, *lines: bytes, line: bytes = b"POST /c/1 HTTP/1.1") -> bytes:

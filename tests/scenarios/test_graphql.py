@@ -11,7 +11,7 @@ import pytest
 from aiohttp import web
 
 from proxy.config.load import load
-from proxy.core.compiled.rule_table import Rulebook
+from proxy.core.compiled.rule_table import RuleTable
 from tests.keys.builders import a_world
 from tests.scenarios.rig import ROOT
 from tests.servers import serving
@@ -42,10 +42,10 @@ async def graphql() -> AsyncIterator[tuple[list[str], aiohttp.ClientSession, str
     app = web.Application()
     app.router.add_route("*", "/graphql", operation)
     (listener,) = load(EXAMPLE, {}).settings.listeners
-    book = Rulebook(listener.rules, pass_unmatched=listener.pass_unmatched)
+    book = RuleTable(listener.rules, pass_unmatched=listener.pass_unmatched)
     async with (
         serving(app, shutdown=0.1) as port,
-        proxied(local(port), rulebook=book, keys=a_world().sessions) as ours,
+        proxied(local(port), rule_table=book, keys=a_world().sessions) as ours,
         aiohttp.ClientSession(headers=BEARER) as session,
     ):
         yield got, session, f"http://127.0.0.1:{ours.port}/graphql"

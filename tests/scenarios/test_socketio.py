@@ -14,7 +14,7 @@ import pytest
 from aiohttp import web
 
 from proxy.config.load import load
-from proxy.core.compiled.rule_table import Rulebook
+from proxy.core.compiled.rule_table import RuleTable
 from tests.keys.builders import a_world
 from tests.scenarios.rig import ROOT
 from tests.servers import serving
@@ -99,10 +99,10 @@ async def backend() -> AsyncIterator[Room]:
 @contextlib.asynccontextmanager
 async def chat() -> AsyncIterator[tuple[Room, aiohttp.ClientSession, str]]:
     (listener,) = load(EXAMPLE, {}).settings.listeners
-    book = Rulebook(listener.rules, pass_unmatched=listener.pass_unmatched)
+    book = RuleTable(listener.rules, pass_unmatched=listener.pass_unmatched)
     async with (
         backend() as room,
-        proxied(local(room.port), rulebook=book, keys=a_world().sessions) as ours,
+        proxied(local(room.port), rule_table=book, keys=a_world().sessions) as ours,
         aiohttp.ClientSession() as session,
     ):
         yield room, session, f"http://127.0.0.1:{ours.port}/socket.io/?EIO=4&transport="

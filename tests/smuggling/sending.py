@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from proxy.config.limits import Timeouts
-from proxy.core.compiled.rule_table import Rulebook
+from proxy.core.compiled.rule_table import RuleTable
 from tests.smuggling.parsers import Disagreement, Read, agreed
 from tests.traffic.ours import PASSING, Ours, local, proxied
 from tests.traffic.wire import OK, PATIENCE, eventually
@@ -159,12 +159,12 @@ async def _deliver(port: int, pieces: Sequence[bytes]) -> bytes:
 
 
 @contextlib.asynccontextmanager
-async def lane(rulebook: Rulebook = PASSING) -> AsyncIterator[Lane]:
+async def lane(rule_table: RuleTable = PASSING) -> AsyncIterator[Lane]:
     """Run a Sealyard in front of an origin of its own."""
     origin = RawOrigin()
     async with (
         origin.running() as port,
-        proxied(local(port), rulebook=rulebook, timeouts=_QUICK) as ours,
+        proxied(local(port), rule_table=rule_table, timeouts=_QUICK) as ours,
     ):
         yield Lane(ours, origin)
 

@@ -10,7 +10,7 @@ from itertools import pairwise
 
 from proxy.config.limits import Timeouts, TrafficLimits
 from proxy.config.settings import Address
-from proxy.core.compiled.rule_table import Rulebook
+from proxy.core.compiled.rule_table import RuleTable
 from proxy.core.crypto import sealed_stream
 from proxy.core.crypto.context import Context, Scope
 from proxy.core.crypto.sealed_stream import CHUNK_BYTES
@@ -42,7 +42,7 @@ def a_text(size: int) -> bytes:
     return CANARY + numbers[: max(size - 2 * len(CANARY), 0)] + CANARY
 
 
-def a_rulebook() -> Rulebook:
+def a_rulebook() -> RuleTable:
     """Return rules for either role, for a title beside the body, and for what must be kept."""
     seal, unseal = Block(encrypt=(BODY,)), Block(decrypt=(BODY,))
     kept = Block(decrypt=(BODY,), keep_unopened=True)
@@ -57,7 +57,7 @@ def a_rulebook() -> Rulebook:
         Rule("kept", (parse_pattern("GET /kept"),), NAMES, response=(kept,)),
         Rule("strict", (parse_pattern("POST /strict"),), NAMES, (strict,)),
     )
-    return Rulebook(rules, pass_unmatched=False)
+    return RuleTable(rules, pass_unmatched=False)
 
 
 async def sealed(
@@ -146,7 +146,7 @@ async def a_frame_world(
         proxied(
             local(backend.port),
             listen=listen,
-            rulebook=a_rulebook(),
+            rule_table=a_rulebook(),
             keys=world.sessions,
             limits=limits,
             timeouts=timeouts,

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from proxy.config.limits import Timeouts, TrafficLimits
 from proxy.config.settings import Address, Network, TcpAddress
-from proxy.core.compiled.rule_table import Rulebook
+from proxy.core.compiled.rule_table import RuleTable
 from proxy.core.crypto.session_cipher import Session
 from proxy.core.edits.key_needs import Attempt, Keys, Needs
 from proxy.core.errors import Unopened
@@ -68,7 +68,7 @@ class Ours:
         return self.listener.port
 
 
-PASSING = Rulebook((), pass_unmatched=True)
+PASSING = RuleTable((), pass_unmatched=True)
 
 
 @contextlib.asynccontextmanager
@@ -76,7 +76,7 @@ async def proxied(
     to: Address,
     *,
     listen: Address = ANY_PORT,
-    rulebook: Rulebook = PASSING,
+    rule_table: RuleTable = PASSING,
     keys: KeySource | None = None,
     limits: TrafficLimits | None = None,
     timeouts: Timeouts | None = None,
@@ -88,7 +88,7 @@ async def proxied(
     ear = Ear()
     upstream = HttpUpstream(to, tls=upstream_tls, limits=limits, timeouts=timeouts)
     handler = Handler(
-        rulebook,
+        rule_table,
         keys or NoKeys(),
         upstream,
         ear,

@@ -59,7 +59,7 @@ SIZES = (0, 1, 2, 15, 16, 1000, 65_530, 65_536, 65_537, 200_000)
 async def test_a6_the_length_is_always_that_of_what_is_sent() -> None:
     async with (
         running(Origin(mirror)) as origin,
-        proxied(local(origin.port), rulebook=a_rulebook(), keys=a_world().sessions) as ours,
+        proxied(local(origin.port), rule_table=a_rulebook(), keys=a_world().sessions) as ours,
         connected(ours.port) as client,
     ):
         for size in SIZES:
@@ -134,7 +134,7 @@ async def _bodies(client: Client, count: int) -> list[bytes]:
 async def test_a22_pipelined_messages_are_sealed_one_by_one_and_in_order() -> None:
     async with (
         running(Origin(mirror)) as origin,
-        proxied(local(origin.port), rulebook=a_rulebook(), keys=a_world().sessions) as ours,
+        proxied(local(origin.port), rule_table=a_rulebook(), keys=a_world().sessions) as ours,
         connected(ours.port) as client,
     ):
         client.send(b"".join(_message(number) for number in range(100)))
@@ -148,7 +148,7 @@ async def test_a22_pipelined_messages_are_sealed_one_by_one_and_in_order() -> No
 async def test_a22_what_stands_behind_a_close_is_no_request() -> None:
     async with (
         running(Origin(mirror)) as origin,
-        proxied(local(origin.port), rulebook=a_rulebook(), keys=a_world().sessions) as ours,
+        proxied(local(origin.port), rule_table=a_rulebook(), keys=a_world().sessions) as ours,
         connected(ours.port) as client,
     ):
         closing = _message(2, b"Connection: close")

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from proxy.core.compiled.rule_table import Rulebook
+from proxy.core.compiled.rule_table import RuleTable
 from proxy.core.expressions.routes import parse_pattern
 from proxy.core.expressions.selectors import parse_selector
 from proxy.core.expressions.sources import parse_source
@@ -169,14 +169,14 @@ async def test_e11_what_no_selector_fits_is_a_415(media: bytes) -> None:
     assert origin.connections == 0
 
 
-def two_fields() -> Rulebook:
+def two_fields() -> RuleTable:
     """Return rules for two fields in a conversation that a header names."""
     items = tuple(
         Item(parse_selector(f"$.{name}"), name, frozenset({"tenant", "conversation", "field"}))
         for name in ("a", "b")
     )
     names = Names(parse_source("const:t"), parse_source("header:X-Conversation"))
-    return Rulebook(
+    return RuleTable(
         (
             Rule("seal", (parse_pattern("POST /seal"),), names, request=(Block(encrypt=items),)),
             Rule("open", (parse_pattern("GET /open"),), names, response=(Block(decrypt=items),)),
@@ -186,16 +186,16 @@ def two_fields() -> Rulebook:
 
 
 async def test_e12_a_token_opens_in_its_own_field_and_conversation_alone() -> None:
-    origin, keys, rulebook = Origin(mirror), a_world().sessions, two_fields()
+    origin, keys, rule_table = Origin(mirror), a_world().sessions, two_fields()
     body = b'{"a":"%b","b":"other"}' % CANARY
     message = post(body, JSON, b"X-Conversation: c", target=b"/seal")
-    await through(origin, message, keys=keys, rulebook=rulebook)
+    await through(origin, message, keys=keys, rule_table=rule_table)
     tokens = json.loads(origin.seen[0].body)
     swapped = json.dumps({"a": tokens["b"], "b": tokens["a"]}).encode()
 
-    right = await _opened(origin.seen[0].body, keys, rulebook=rulebook)
-    moved = await _opened(swapped, keys, rulebook=rulebook)
-    other = await _opened(origin.seen[0].body, keys, rulebook=rulebook, conversation=b"d")
+    right = await _opened(origin.seen[0].body, keys, rule_table=rule_table)
+    moved = await _opened(swapped, keys, rule_table=rule_table)
+    other = await _opened(origin.seen[0].body, keys, rule_table=rule_table, conversation=b"d")
 
     assert (right.status, json.loads(right.body)) == (200, json.loads(body))
     assert (moved.status, other.status) == (502, 502)

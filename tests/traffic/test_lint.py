@@ -58,7 +58,7 @@ REPLIES = {
 async def test_nothing_is_found_that_the_backend_has_not_said(name: str, target: bytes) -> None:
     async with (
         running(saying(REPLIES[name])) as origin,
-        proxied(local(origin.port), rulebook=a_rulebook(), keys=a_world().sessions) as ours,
+        proxied(local(origin.port), rule_table=a_rulebook(), keys=a_world().sessions) as ours,
     ):
         response = await talk(ours.port, get(target))
 
@@ -81,7 +81,7 @@ async def test_nothing_is_found_in_an_answer_of_its_own(name: str) -> None:
 
     async with (
         running(Origin(dying)) as origin,
-        proxied(local(origin.port), rulebook=a_rulebook()) as ours,
+        proxied(local(origin.port), rule_table=a_rulebook()) as ours,
     ):
         response = await talk(ours.port, OWN[name])
 

@@ -66,7 +66,7 @@ async def test_the_body_of_a_refused_request_is_gone_with_its_answer(
     origin = Origin()
     async with (
         running(origin),
-        proxied(local(origin.port), rulebook=a_rulebook(), keys=WaitingKeys()) as ours,
+        proxied(local(origin.port), rule_table=a_rulebook(), keys=WaitingKeys()) as ours,
     ):
         await talk(ours.port, post(b'{"content":"warm"}', JSON, target=b"/seal"))
         with only_cycles_left() as left:
@@ -82,7 +82,7 @@ async def test_the_body_of_a_refused_response_is_gone_with_the_answer() -> None:
     origin = Origin(reply=reply % len(body) + body)
     async with (
         running(origin),
-        proxied(local(origin.port), rulebook=a_rulebook(), keys=WaitingKeys()) as ours,
+        proxied(local(origin.port), rule_table=a_rulebook(), keys=WaitingKeys()) as ours,
     ):
         await talk(ours.port, get(b"/open"))
         with only_cycles_left() as left:

@@ -10,7 +10,7 @@ import json
 import pytest
 
 from proxy.config.limits import TrafficLimits
-from proxy.core.compiled.rule_table import Rulebook
+from proxy.core.compiled.rule_table import RuleTable
 from proxy.core.expressions.routes import parse_pattern
 from proxy.core.expressions.selectors import parse_selector
 from proxy.core.expressions.sources import parse_source
@@ -149,7 +149,7 @@ async def test_d7_a_response_names_the_header_that_it_depends_on() -> None:
     response, _ = await through(
         replying(b"Vary: Accept", body=b'{"a":null}'),
         get(b"/r"),
-        rulebook=Rulebook((rule,), pass_unmatched=True),
+        rule_table=RuleTable((rule,), pass_unmatched=True),
     )
 
     assert response.values(b"vary") == [b"Accept", b"Authorization"]
@@ -212,9 +212,9 @@ async def test_d10_a_body_that_is_sealed_whole_has_a_type_that_nobody_guesses() 
     item = Item(parse_selector("body"), "answer", frozenset({"tenant", "conversation", "field"}))
     names = Names(tenant=parse_source("const:t"), conversation=parse_source("const:c"))
     rule = Rule("whole", (parse_pattern("/whole"),), names, response=(Block(encrypt=(item,)),))
-    rulebook = Rulebook((rule,), pass_unmatched=True)
+    rule_table = RuleTable((rule,), pass_unmatched=True)
 
-    response, _ = await through(replying(body=BODY), get(b"/whole"), rulebook=rulebook)
+    response, _ = await through(replying(body=BODY), get(b"/whole"), rule_table=rule_table)
 
     assert response.values(b"content-type") == [b"application/jose"]
     assert response.values(b"x-content-type-options") == [b"nosniff"]
@@ -261,7 +261,7 @@ async def test_a8_bytes_behind_a_204_reach_nobody() -> None:
 
     async with (
         running(Origin(lying)) as origin,
-        proxied(local(origin.port), rulebook=a_rulebook(), keys=a_world().sessions) as ours,
+        proxied(local(origin.port), rule_table=a_rulebook(), keys=a_world().sessions) as ours,
     ):
         answers: list[Response] = [await talk(ours.port, get(b"/open")) for _ in range(2)]
 

@@ -11,7 +11,7 @@ from dataclasses import replace
 import pytest
 
 from proxy.config.limits import TrafficLimits
-from proxy.core.compiled.rule_table import Rulebook
+from proxy.core.compiled.rule_table import RuleTable
 from proxy.core.crypto import sealed_stream
 from proxy.core.expressions.routes import parse_pattern
 from proxy.core.expressions.selectors import parse_selector
@@ -28,19 +28,19 @@ KEYS = a_world().sessions
 UNREAD = b"sealyard-unread"
 
 
-def a_book(**changes: object) -> Rulebook:
+def a_book(**changes: object) -> RuleTable:
     """Return rules that seal `content` without its field, and open all tokens in answers."""
     content = replace(CONTENT, bind=BOUND)
     opening = replace(Block(decrypt=(TOKENS,)), **changes)  # type: ignore[arg-type]  # names of fields
     seal = Rule("seal", (parse_pattern("POST /seal"),), NAMES, request=(Block((content,)),))
     rest = Rule("open", (parse_pattern("/**"),), NAMES, response=(opening,))
-    return Rulebook((seal, rest), pass_unmatched=True)
+    return RuleTable((seal, rest), pass_unmatched=True)
 
 
 async def a_token() -> bytes:
     origin = Origin(mirror)
     body = b'{"content":"%b"}' % CANARY
-    await through(origin, post(body, JSON, target=b"/seal"), keys=KEYS, rulebook=a_book())
+    await through(origin, post(body, JSON, target=b"/seal"), keys=KEYS, rule_table=a_book())
     return bytes(json.loads(origin.seen[0].body)["content"], "ascii")
 
 
@@ -97,7 +97,7 @@ async def test_d14_json_is_read_whatever_its_type(media: bytes | None, way: str,
     body = b'{"content": "%b", "pad": "%b"}\n' % (await a_token(), b"x" * size)
 
     response, told = await through(
-        answering(media, body, way=way), get(b"/any"), keys=KEYS, rulebook=a_book()
+        answering(media, body, way=way), get(b"/any"), keys=KEYS, rule_table=a_book()
     )
 
     assert json.loads(whole(response))["content"] == CANARY.decode()
@@ -128,7 +128,7 @@ async def test_lines_and_coded_bodies_are_read(way: str) -> None:
     token = await a_token()
     lines = b'{"a":"%b"}\n{"a":1}\n["%b"]\n' % (token, token)
     response, _ = await through(
-        answering(b"text/plain", lines, way=way), get(b"/any"), keys=KEYS, rulebook=a_book()
+        answering(b"text/plain", lines, way=way), get(b"/any"), keys=KEYS, rule_table=a_book()
     )
     assert whole(response) == lines.replace(token, CANARY)
     coded = gzip.compress(b'["%b"]' % token)
@@ -136,7 +136,7 @@ async def test_lines_and_coded_bodies_are_read(way: str) -> None:
         answering(b"text/plain", coded, way=way, more=b"Content-Encoding: gzip"),
         get(b"/any"),
         keys=KEYS,
-        rulebook=a_book(),
+        rule_table=a_book(),
     )
     # Without a length it may have no end, and what it holds does not show while it comes.
     assert whole(response) == (b'["%b"]' % CANARY if way == "length" else coded)
@@ -162,7 +162,7 @@ async def test_what_is_no_json_passes_and_is_told(make: Callable[[bytes], bytes]
 
     async with (
         running(answering(b"text/plain", body, way=way)) as origin,
-        proxied(local(origin.port), rulebook=a_book(), keys=KEYS) as ours,
+        proxied(local(origin.port), rule_table=a_book(), keys=KEYS) as ours,
     ):
         answers = [await talk(ours.port, get(b"/any")) for _ in range(3)]
         events = [event for event, _ in ours.ear.heard]
@@ -196,7 +196,7 @@ async def test_what_holds_nothing_sealed_passes_in_silence(
         answering(media, body, way=way, more=b'ETag: "x"'),
         get(b"/any"),
         keys=KEYS,
-        rulebook=a_book(),
+        rule_table=a_book(),
     )
 
     assert whole(response) == body
@@ -209,7 +209,7 @@ async def test_what_ends_with_its_connection_passes_and_is_told() -> None:
     body = b'["%b"]' % await a_token()
 
     response, told = await through(
-        answering(b"text/plain", body, way="close"), get(b"/any"), keys=KEYS, rulebook=a_book()
+        answering(b"text/plain", body, way="close"), get(b"/any"), keys=KEYS, rule_table=a_book()
     )
 
     assert whole(response) == body
@@ -222,7 +222,7 @@ async def test_what_a_rule_says_of_types_and_statuses_holds(more: dict[str, obje
     body = b'["%b"]' % await a_token()
 
     response, _ = await through(
-        answering(b"text/plain", body), get(b"/any"), keys=KEYS, rulebook=a_book(**more)
+        answering(b"text/plain", body), get(b"/any"), keys=KEYS, rule_table=a_book(**more)
     )
 
     assert whole(response) == body
@@ -237,7 +237,7 @@ async def test_a_body_above_the_limit_passes() -> None:
             answering(b"text/plain", body, way=way),
             get(b"/any"),
             keys=KEYS,
-            rulebook=a_book(),
+            rule_table=a_book(),
             limits=limits,
         )
         assert whole(response) == body
@@ -248,12 +248,12 @@ async def test_frames_and_tokens_are_known_by_how_they_begin() -> None:
     body = Item(parse_selector("body"), "body", frozenset({"tenant", "conversation", "field"}))
     seal = Rule("seal", (parse_pattern("POST /seal"),), NAMES, request=(Block((body,)),))
     rest = Rule("open", (parse_pattern("/**"),), NAMES, response=(Block(decrypt=(body,)),))
-    book = Rulebook((seal, rest), pass_unmatched=True)
+    book = RuleTable((seal, rest), pass_unmatched=True)
     for size in (100, 200_000):
         origin = Origin(mirror)
         text = CANARY + b"x" * size
         plain = b"Content-Type: text/x-mine"
-        await through(origin, post(text, plain, target=b"/seal"), keys=KEYS, rulebook=book)
+        await through(origin, post(text, plain, target=b"/seal"), keys=KEYS, rule_table=book)
         sealed = origin.seen[0].body
         assert sealed.startswith(sealed_stream.MAGIC) == (size > 65536)
         for way in ("length", "chunks"):
@@ -261,14 +261,14 @@ async def test_frames_and_tokens_are_known_by_how_they_begin() -> None:
                 answering(b"application/octet-stream", sealed, way=way),
                 get(b"/any"),
                 keys=KEYS,
-                rulebook=book,
+                rule_table=book,
             )
             assert whole(response) == text
             assert response.values(b"content-type") == [b"text/x-mine"]
     for other in (b"plain", b"eyJ0eXAiOiJzeTEi but no token", b"x" * 200_000):
         for way in ("length", "chunks"):
             response, _ = await through(
-                answering(None, other, way=way), get(b"/any"), keys=KEYS, rulebook=book
+                answering(None, other, way=way), get(b"/any"), keys=KEYS, rule_table=book
             )
             assert whole(response) == other
 
@@ -293,7 +293,7 @@ async def test_streams_are_not_held_up() -> None:
 
     async with (
         running(Origin(script)) as origin,
-        proxied(local(origin.port), rulebook=a_book(), keys=KEYS) as ours,
+        proxied(local(origin.port), rule_table=a_book(), keys=KEYS) as ours,
     ):
         for target, piece in first.items():
             go_on.clear()
@@ -315,11 +315,11 @@ async def test_what_is_json_of_a_page_has_no_tag_in_it() -> None:
         origin,
         post(b'{"content":"%b"}' % script, JSON, target=b"/seal"),
         keys=KEYS,
-        rulebook=a_book(),
+        rule_table=a_book(),
     )
     for media in (b"text/html", None, b"text/plain"):
         response, _ = await through(
-            answering(media, origin.seen[0].body), get(b"/any"), keys=KEYS, rulebook=a_book()
+            answering(media, origin.seen[0].body), get(b"/any"), keys=KEYS, rule_table=a_book()
         )
         assert json.loads(whole(response)) == {"content": script.decode()}
         assert (b"<" in whole(response)) == (media == b"text/plain")

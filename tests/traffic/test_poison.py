@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from proxy.core.compiled.rule_table import Rulebook
+from proxy.core.compiled.rule_table import RuleTable
 from proxy.core.expressions.routes import parse_pattern
 from proxy.core.expressions.selectors import parse_selector
 from proxy.core.expressions.sources import parse_source
@@ -35,7 +35,7 @@ def item(selector: str) -> Item:
     return Item(parse_selector(selector), "content", BOUND)  # type: ignore[arg-type]  # words
 
 
-def a_rulebook(*, shuts: bool = False) -> Rulebook:
+def a_rulebook(*, shuts: bool = False) -> RuleTable:
     blocks: dict[str, dict[str, Any]] = {
         "field": {"request": (Block(decrypt=(item("$.content"),)),)},
         "keep": {"response": (Block(decrypt=(item("$.content"),), keep_unopened=True),)},
@@ -48,7 +48,7 @@ def a_rulebook(*, shuts: bool = False) -> Rulebook:
         Rule(name, (parse_pattern(f"/{name}"),), NAMES, **block, shuts_on_poison=shuts)
         for name, block in blocks.items()
     ]
-    return Rulebook(tuple(rules), pass_unmatched=True)
+    return RuleTable(tuple(rules), pass_unmatched=True)
 
 
 async def echo(peer: Peer, origin: Origin) -> None:
@@ -64,7 +64,7 @@ def planted(world: World) -> bytes:
     return poison.make(world.keyring, NOW - 60, looks, random=os.urandom)[0].encode()
 
 
-async def sent(way: str, token: bytes, *, world: World, rules: Rulebook) -> Response:
+async def sent(way: str, token: bytes, *, world: World, rules: RuleTable) -> Response:
     origin = Origin(echo)
     if way == "body":
         data = post(token, b"Content-Type: application/jose", target=b"/body")
@@ -73,7 +73,7 @@ async def sent(way: str, token: bytes, *, world: World, rules: Rulebook) -> Resp
         data = post(body, JSON, target=f"/{way}".encode())
     async with (
         running(origin),
-        proxied(local(origin.port), rulebook=rules, keys=world.sessions) as ours,
+        proxied(local(origin.port), rule_table=rules, keys=world.sessions) as ours,
     ):
         return await talk(ours.port, data)
 
@@ -125,7 +125,7 @@ async def test_while_nothing_can_be_written_down_nothing_is_opened(tmp_path: Pat
     scene.sessions.block(blocked := True)
     async with (
         running(origin),
-        proxied(local(origin.port), rulebook=a_rulebook(), keys=scene.sessions) as ours,
+        proxied(local(origin.port), rule_table=a_rulebook(), keys=scene.sessions) as ours,
     ):
         for way in (b"/field", b"/answer", b"/keep"):
             answer = await talk(ours.port, post(sealed, JSON, target=way))

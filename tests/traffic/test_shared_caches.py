@@ -102,7 +102,7 @@ async def test_no_cache_in_front_keeps_what_was_opened(tmp_path: Path) -> None:
     origin = Origin(script)
     async with (
         running(origin),
-        proxied(local(origin.port), rulebook=a_rulebook(), keys=a_world().sessions) as ours,
+        proxied(local(origin.port), rule_table=a_rulebook(), keys=a_world().sessions) as ours,
         nginx(tmp_path, ours.port) as port,
     ):
         body = b'{"content":"%b"}' % CANARY

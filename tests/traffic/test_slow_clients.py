@@ -13,7 +13,7 @@ import pytest
 import uvloop
 
 from proxy.config.limits import TrafficLimits
-from proxy.core.compiled.rule_table import Rulebook
+from proxy.core.compiled.rule_table import RuleTable
 from proxy.core.expressions.routes import parse_pattern
 from proxy.core.expressions.selectors import parse_selector
 from proxy.core.expressions.sources import parse_source
@@ -155,7 +155,7 @@ FRAMINGS = {
     "length": (b"Content-Length: 1000000", b"x"),
     "chunks": (b"Transfer-Encoding: chunked", b"1\r\nx\r\n"),
 }
-RULED = Rulebook(
+RULED = RuleTable(
     (
         Rule(
             "ruled",
@@ -169,9 +169,9 @@ RULED = Rulebook(
 
 
 @pytest.mark.parametrize("framing", FRAMINGS)
-@pytest.mark.parametrize("rulebook", [PASSING, RULED], ids=["passing", "ruled"])
+@pytest.mark.parametrize("rule_table", [PASSING, RULED], ids=["passing", "ruled"])
 async def test_b11_a_body_that_drips_is_refused_though_it_never_falls_silent(
-    framing: str, rulebook: Rulebook
+    framing: str, rule_table: RuleTable
 ) -> None:
     line, piece = FRAMINGS[framing]
     whole: list[bytes] = []
@@ -183,7 +183,10 @@ async def test_b11_a_body_that_drips_is_refused_though_it_never_falls_silent(
     async with (
         running(Origin(recording)) as origin,
         proxied(
-            local(origin.port), rulebook=rulebook, timeouts=replace(HASTY, stream=5), limits=limits
+            local(origin.port),
+            rule_table=rule_table,
+            timeouts=replace(HASTY, stream=5),
+            limits=limits,
         ) as ours,
         connected(ours.port) as client,
     ):

@@ -10,7 +10,7 @@ from typing import Any, Final
 from aiohttp import web
 
 from ...config.settings import ListenerSettings, Settings
-from ...core.compiled.rule_table import Rulebook
+from ...core.compiled.rule_table import RuleTable
 from ...core.explain.explanation import document, explain_response, explain_target
 from ...core.http.message import Headers, ResponseHead
 from .. import problem, schemas, strict_reader
@@ -78,8 +78,8 @@ def _explained(listener: ListenerSettings, said: Mapping[str, Any]) -> dict[str,
     headers = _headers(said)
     if body and not any(name.lower() == b"content-type" for name, _ in headers):
         headers = (*headers, _JSON_TYPE)
-    rulebook = Rulebook(listener.rules, pass_unmatched=listener.pass_unmatched)
-    one, exchange = explain_target(rulebook, method, target, headers, (body or "").encode())
+    rule_table = RuleTable(listener.rules, pass_unmatched=listener.pass_unmatched)
+    one, exchange = explain_target(rule_table, method, target, headers, (body or "").encode())
     told: dict[str, object] = {"listener": listener.name, "request": document(one)}
     if response is not None and exchange is not None:
         head = ResponseHead(status or _LOWEST_STATUS, b"", (_JSON_TYPE,))

@@ -16,7 +16,7 @@ from typing import Final
 import click
 
 from ...config.settings import Address, ListenerSettings, OriginalPort, Settings, TcpAddress
-from ...core.compiled.rule_table import Rulebook
+from ...core.compiled.rule_table import RuleTable
 from ...core.errors import ConfigurationError, SealyardError
 from ...keys.keyring.file import open_keyring
 from ...keys.keyring.roots.provider import Passphrase
@@ -121,7 +121,7 @@ def _keyring(settings: Settings) -> Iterator[Finding]:
 
 
 def _joins(listener: ListenerSettings) -> bool:
-    return Rulebook(listener.rules, pass_unmatched=listener.pass_unmatched).joins
+    return RuleTable(listener.rules, pass_unmatched=listener.pass_unmatched).joins
 
 
 def _store(settings: Settings) -> tuple[Finding, ...]:

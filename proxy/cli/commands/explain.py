@@ -10,7 +10,7 @@ from typing import Final
 import click
 
 from ...config.settings import ListenerSettings, Settings
-from ...core.compiled.rule_table import Rulebook
+from ...core.compiled.rule_table import RuleTable
 from ...core.crypto.context import Context, Parties
 from ...core.errors import SealyardError
 from ...core.explain.explanation import (
@@ -62,10 +62,10 @@ def explain(  # noqa: PLR0913 - each is one option
     says otherwise. Ends with 1 when Sealyard would refuse the message.
     """  # noqa: D301 - click's own mark for lines that are not to be wrapped
     chosen = _listener(load_configuration(config).settings, listener)
-    rulebook = Rulebook(chosen.rules, pass_unmatched=chosen.pass_unmatched)
+    rule_table = RuleTable(chosen.rules, pass_unmatched=chosen.pass_unmatched)
     body = _body(data)
     headers = _headers(header, with_type=bool(body))
-    told, exchange = explain_target(rulebook, method, target, headers, body)
+    told, exchange = explain_target(rule_table, method, target, headers, body)
     explanations = [("request", told)]
     if response is not None and exchange is not None:
         answer = ResponseHead(status, b"", (_JSON_TYPE,))

@@ -95,7 +95,7 @@ class Decision:
         self.varies = compiled_rule.varies if compiled_rule else ()
 
 
-class Rulebook:
+class RuleTable:
     """The rules of one listener. The first match wins.
 
     `end_to_end` tells whether some rule takes keys from key packages, `joins` whether some rule

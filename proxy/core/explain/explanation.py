@@ -7,7 +7,7 @@ from typing import Final, cast
 
 from ..apply import apply
 from ..apply.apply import Plan
-from ..compiled.rule_table import Decision, Rulebook
+from ..compiled.rule_table import Decision, RuleTable
 from ..crypto import token
 from ..crypto.context import Context
 from ..crypto.derivation import COMMITMENT_BYTES, PACKAGE_COMMITMENT_BYTES, SID_BYTES
@@ -82,11 +82,11 @@ class Explanation:
 
 
 def consider(
-    rulebook: Rulebook, method: str, path: CanonicalPath, *, websocket: bool = False
+    rule_table: RuleTable, method: str, path: CanonicalPath, *, websocket: bool = False
 ) -> tuple[Considered, ...]:
     """Return the rules in order up to the one that takes the request, each with its reason."""
     seen: list[Considered] = []
-    for compiled_rule in rulebook.rules:
+    for compiled_rule in rule_table.rules:
         because = _mismatch(compiled_rule.rule, method, path, websocket=websocket)
         seen.append(Considered(compiled_rule.rule.name, because))
         if because is None:
@@ -95,13 +95,13 @@ def consider(
 
 
 def explain_request(
-    rulebook: Rulebook, head: RequestHead, path: CanonicalPath, body: bytes
+    rule_table: RuleTable, head: RequestHead, path: CanonicalPath, body: bytes
 ) -> tuple[Explanation, Exchange | None]:
     """Return what would happen to a request, and the exchange for its answer if it goes on."""
-    considered = consider(rulebook, head.method, path)
+    considered = consider(rule_table, head.method, path)
     decision: Decision | None = None
     try:
-        decision = rulebook.decide(head.method, path)
+        decision = rule_table.decide(head.method, path)
         exchange = Exchange(decision, head)
         exchange.refuse_unclear()
         if not decision.reads_request:
@@ -278,7 +278,7 @@ def _characters(edit: SealEdit) -> int:
 
 
 def explain_target(
-    rulebook: Rulebook, method: str, target: str, headers: Headers, body: bytes
+    rule_table: RuleTable, method: str, target: str, headers: Headers, body: bytes
 ) -> tuple[Explanation, Exchange | None]:
     """Return what would happen to a request for `target`, a path with or without a query.
 
@@ -290,7 +290,7 @@ def explain_target(
     except SealyardError as error:
         return Explanation((), None, refusal=error), None
     head = RequestHead(method, path.text, query if question else None, headers)
-    return explain_request(rulebook, head, path, body)
+    return explain_request(rule_table, head, path, body)
 
 
 def document(one: Explanation) -> dict[str, object]:

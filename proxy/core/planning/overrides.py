@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from typing import Final
 from urllib.parse import unquote
 
-from ..compiled.rule_table import Rulebook
+from ..compiled.rule_table import RuleTable
 from ..errors import AmbiguousRequest, SealyardError, UnsupportedBody
 from ..expressions.selectors import NamedSelector
 from ..formats.kinds import kind_of
@@ -82,7 +82,7 @@ _ADDRESS: Final = re.compile(r"(?:[a-z][a-z0-9+.-]*:)?//[^/?#]*", re.IGNORECASE)
 
 
 def refuse_rerouting(
-    rulebook: Rulebook, path: CanonicalPath, query: str | None, values: Iterable[bytes]
+    rule_table: RuleTable, path: CanonicalPath, query: str | None, values: Iterable[bytes]
 ) -> None:
     """Raise AmbiguousRequest where one of these headers names another address, and a rule minds.
 
@@ -97,5 +97,5 @@ def refuse_rerouting(
             raise AmbiguousRequest("rerouting-header") from None
         if other.text == path.text and asked == (query or ""):
             continue
-        if rulebook.rules_path(path) or rulebook.rules_path(other):
+        if rule_table.rules_path(path) or rule_table.rules_path(other):
             raise AmbiguousRequest("rerouting-header")

@@ -9,7 +9,7 @@ from typing import Final, TypedDict
 from weakref import WeakValueDictionary
 
 from ...config.settings import IdentitySettings, PinSettings
-from ...core.compiled.rule_table import Rulebook
+from ...core.compiled.rule_table import RuleTable
 from ...core.crypto.context import Scope
 from ...core.crypto.session_cipher import Session
 from ...core.crypto.token import KeyId
@@ -82,9 +82,9 @@ class EndToEnd:
         """How many sessions are held for sealing, and how many session ids are known."""
         return len(self._sealing), len(self._opening)
 
-    def keys_for(self, rulebook: Rulebook) -> Sessions | EndToEnd:
+    def keys_for(self, rule_table: RuleTable) -> Sessions | EndToEnd:
         """Return who has the keys of some rules; with none end to end, these alone."""
-        return self if rulebook.end_to_end else self._sessions
+        return self if rule_table.end_to_end else self._sessions
 
     def resolve_warm(self, needs: Needs) -> Keys | None:
         """Return the sessions of a plan, or None when the store must be asked.

@@ -12,7 +12,7 @@ from ...config.settings import Network
 from ...core.apply import apply as pipeline
 from ...core.apply.apply import Plan
 from ...core.apply.forwardable import Forwardable
-from ...core.compiled.rule_table import Rulebook
+from ...core.compiled.rule_table import RuleTable
 from ...core.errors import TrafficError
 from ...core.planning.exchange import Exchange, Messages
 from ...core.planning.plan import PlannedFlow
@@ -46,7 +46,7 @@ class Handler:
 
     def __init__(  # noqa: PLR0913 - what the wiring hands in, each by name
         self,
-        rulebook: Rulebook,
+        rule_table: RuleTable,
         keys: KeySource,
         upstream: HttpUpstream,
         reporter: Reporter,
@@ -64,7 +64,7 @@ class Handler:
         # Only where traces are wanted does anything measure for them.
         course = Steps if traces is None else functools.partial(TracedSteps, traces=traces)
         self._course = course(
-            rulebook,
+            rule_table,
             keys,
             reporter,
             clock=clock,

@@ -19,7 +19,7 @@ from ...core.apply import apply as pipeline
 from ...core.apply.apply import Applied, Look, Plan
 from ...core.apply.forwardable import Forwardable
 from ...core.compiled.block import CompiledBlock
-from ...core.compiled.rule_table import Decision, Rulebook
+from ...core.compiled.rule_table import Decision, RuleTable
 from ...core.crypto.session_cipher import Session
 from ...core.edits.key_needs import Attempt, Keys, Needs
 from ...core.errors import (
@@ -129,7 +129,7 @@ class Steps:
 
     def __init__(  # noqa: PLR0913 - what the wiring hands in, each by name
         self,
-        rulebook: Rulebook,
+        rule_table: RuleTable,
         keys: KeySource,
         reporter: Reporter,
         *,
@@ -142,21 +142,21 @@ class Steps:
     ) -> None:
         self.keys = keys
         self.reporter = reporter
-        self._rulebook = rulebook
+        self._rule_table = rule_table
         self._tap = tap
-        self._known_names = known_names(one.rule for one in rulebook.rules)
+        self._known_names = known_names(one.rule for one in rule_table.rules)
         self._clock = clock
         self._name = name
         self._limits = limits
         self._names = upstream_names
         self._hop = ForwardingHeaders(f"sealyard-{secrets.token_hex(4)}", trusted_proxies)
         self._shutting = frozenset(
-            one.rule.name for one in rulebook.rules if one.rule.shuts_on_poison
+            one.rule.name for one in rule_table.rules if one.rule.shuts_on_poison
         )
         self._prefix = secrets.token_hex(6)
         self._numbers = itertools.count(1)
         self.unread: Final = Unread(reporter, name)
-        observes = any(one.rule.observes for one in rulebook.rules)
+        observes = any(one.rule.observes for one in rule_table.rules)
         self._shapes = PathShapes() if observes else None
         self.finds_uncovered: Final = observes
 
@@ -357,7 +357,7 @@ class Steps:
 
     def _decide(self, admitted: Admitted, record: MessageRecord) -> Decision:
         try:
-            decision = self._rulebook.decide(
+            decision = self._rule_table.decide(
                 admitted.head.method, admitted.path, websocket=admitted.websocket
             )
         except RejectedByRule as refusal:
@@ -365,11 +365,11 @@ class Steps:
             raise
         record.rule = decision.rule.name if decision.rule is not None else None
         self._refuse_shut(record.rule)
-        if admitted.overrides and self._rulebook.rules_path(admitted.path):
+        if admitted.overrides and self._rule_table.rules_path(admitted.path):
             raise AmbiguousRequest("method-override")
         if admitted.reroutes:
             head = admitted.head
-            refuse_rerouting(self._rulebook, admitted.path, head.query, admitted.reroutes)
+            refuse_rerouting(self._rule_table, admitted.path, head.query, admitted.reroutes)
         if (
             decision.overridable
             and not decision.reads_request

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ...config.settings import KeySettings, ListenerSettings, Settings, UpstreamTls
-from ...core.compiled.rule_table import Rulebook
+from ...core.compiled.rule_table import RuleTable
 from ...core.errors import KeyringError
 from ...keys.keyring.file import open_keyring
 from ...keys.keyring.keyring import Keyring, shown
@@ -27,7 +27,7 @@ class ListenerMaterial:
     """One listener, ready to be wired."""
 
     settings: ListenerSettings
-    rulebook: Rulebook
+    rule_table: RuleTable
     tls: ssl.SSLContext | None
     upstream_tls: ssl.SSLContext | None
     files: Fingerprint
@@ -68,7 +68,7 @@ def gather(settings: Settings, environ: Mapping[str, str], old: Material | None 
     keyring, files, took = _keyring(settings, environ, old)
     known = old.listeners if old is not None else {}
     listeners = {one.name: _listener(one, known.get(one.name)) for one in settings.listeners}
-    if any(one.rulebook.end_to_end for one in listeners.values()):
+    if any(one.rule_table.end_to_end for one in listeners.values()):
         # Its library takes a while to load: here, and not while the first message waits.
         from ...keys.participants import package_jwe  # noqa: F401, PLC0415
     return Material(settings, keyring, files, took, listeners)
@@ -123,7 +123,7 @@ def _listener(settings: ListenerSettings, old: ListenerMaterial | None) -> Liste
     upstream_files = fingerprint(tls_files(settings.upstream_tls))
     made = ListenerMaterial(
         settings,
-        Rulebook(settings.rules, pass_unmatched=settings.pass_unmatched),
+        RuleTable(settings.rules, pass_unmatched=settings.pass_unmatched),
         tls.listener_context(settings.tls) if settings.tls else None,
         _upstream_tls(settings),
         files,
@@ -133,7 +133,7 @@ def _listener(settings: ListenerSettings, old: ListenerMaterial | None) -> Liste
         return made
     return ListenerMaterial(
         settings,
-        made.rulebook,
+        made.rule_table,
         old.tls if made.same_tls(old) else made.tls,
         old.upstream_tls if made.same_upstream(old) else made.upstream_tls,
         files,

@@ -157,8 +157,8 @@ class WiredLane:
     def _handler_for(self, material: ListenerMaterial, upstream: HttpUpstream) -> Handler:
         settings = material.settings
         return Handler(
-            material.rulebook,
-            self._end_to_end.keys_for(material.rulebook),
+            material.rule_table,
+            self._end_to_end.keys_for(material.rule_table),
             upstream,
             self._reporter,
             clock=self._clock,

@@ -323,7 +323,7 @@ class Sidecar:
         )
         for name, lane in self.lanes.items():
             lane.count(counted, name)
-            for rule in self._material.listeners[name].rulebook.rules:
+            for rule in self._material.listeners[name].rule_table.rules:
                 labels = (name, rule.rule.name, "forwarded")
                 counted.add(table.MESSAGES, 0, labels=labels)
                 counted.add(table.RULE_MATCHED, 0, labels=labels[:2])
@@ -455,4 +455,4 @@ def report_keyring(reporter: Reporter, material: Material) -> None:
 
 def _joins(material: Material) -> bool:
     """Tell whether some rule binds values to joined names."""
-    return any(one.rulebook.joins for one in material.listeners.values())
+    return any(one.rule_table.joins for one in material.listeners.values())

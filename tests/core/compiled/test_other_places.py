@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from proxy.core.apply import apply
-from proxy.core.compiled.rule_table import Rulebook
+from proxy.core.compiled.rule_table import RuleTable
 from proxy.core.errors import BodyTooLarge, ForbiddenValue, InvalidBody, SealyardError
 from proxy.core.expressions.sources import parse_source
 from proxy.core.formats.json.names import PlainNames
@@ -206,7 +206,7 @@ def test_what_must_be_absent_from_the_query_may_stand_in_the_body() -> None:
 def test_a_stream_of_records_begins_with_the_same_look() -> None:
     head = message("card=1", "", NDJSON).head
     exchange = Exchange(
-        Rulebook((CARD,), pass_unmatched=True).decide("POST", canonical(head.path)), head
+        RuleTable((CARD,), pass_unmatched=True).decide("POST", canonical(head.path)), head
     )
     streaming = apply.streaming_request(exchange, None, 1000)
     assert streaming is not None

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from proxy.core.compiled.rule_table import Decision, Rulebook
+from proxy.core.compiled.rule_table import Decision, RuleTable
 from proxy.core.errors import AmbiguousRequest, RejectedByRule
 from proxy.core.expressions.sources import parse_source
 from proxy.core.http.path import REMEMBERED, REMEMBERED_MAX, canonical
@@ -18,7 +18,7 @@ def decide(
     *rules: Rule, request: str = "POST /api/messages", websocket: bool = False, passes: bool = True
 ) -> Decision:
     method, path = request.split(" ")
-    return Rulebook(rules, pass_unmatched=passes).decide(
+    return RuleTable(rules, pass_unmatched=passes).decide(
         method, canonical(path), websocket=websocket
     )
 
@@ -116,34 +116,34 @@ def test_a_rule_tells_what_it_does_in_each_direction() -> None:
     [("/api/messages", True), ("/API/messages/", True), ("/ws", True), ("/api", False)],
 )
 def test_a_path_is_ruled_if_a_rule_takes_it_in_some_reading(path: str, *, ruled: bool) -> None:
-    book = Rulebook((a_rule("PUT /api/messages"), a_rule("WS /ws")), pass_unmatched=True)
+    book = RuleTable((a_rule("PUT /api/messages"), a_rule("WS /ws")), pass_unmatched=True)
 
     assert book.rules_path(canonical(path)) == ruled
 
 
 @pytest.mark.parametrize("length", [20, REMEMBERED_MAX - len("GET"), REMEMBERED_MAX, 5000])
 def test_a_remembered_decision_is_the_one_that_was_made(length: int) -> None:
-    book = Rulebook((a_rule("GET /a/{name}"), a_rule("/b/**", name="b")), pass_unmatched=True)
+    book = RuleTable((a_rule("GET /a/{name}"), a_rule("/b/**", name="b")), pass_unmatched=True)
     text = "/a/".ljust(length, "x")
     for method, target in [("GET", text), ("PUT", text), ("GET", "/b" + text[:-2])] * 2:
         path = canonical(target)
         made, again = (book.decide(method, path) for _ in range(2))
         assert (made.rule, dict(made.captures)) == (again.rule, dict(again.captures))
-        fresh = Rulebook((a_rule("GET /a/{name}"), a_rule("/b/**", name="b")), pass_unmatched=True)
+        fresh = RuleTable((a_rule("GET /a/{name}"), a_rule("/b/**", name="b")), pass_unmatched=True)
         assert fresh.decide(method, path).captures == again.captures
     assert book.decide("PUT", canonical(text)).rule is None
     assert dict(book.decide("GET", canonical(text)).captures) == {"name": text[3:]}
 
 
 def test_a_refusal_is_made_each_time() -> None:
-    book = Rulebook((a_rule("GET /a"),), pass_unmatched=False)
+    book = RuleTable((a_rule("GET /a"),), pass_unmatched=False)
     for _ in range(3):
         with pytest.raises(RejectedByRule):
             book.decide("GET", canonical("/b"))
 
 
 def test_what_is_remembered_is_bounded_by_count_and_by_length() -> None:
-    book = Rulebook((a_rule("GET /a/{name}"),), pass_unmatched=True)
+    book = RuleTable((a_rule("GET /a/{name}"),), pass_unmatched=True)
     for number in range(2 * REMEMBERED):
         book.decide("GET", canonical(f"/a/{number}"))
     assert book._remembered.cache_info().currsize == REMEMBERED
@@ -168,7 +168,7 @@ def test_a_rule_that_only_observes_refuses_no_second_reading(path: str) -> None:
 
 def test_a_rule_that_only_observes_refuses_no_handshake_and_no_override() -> None:
     assert decide(OBSERVING, request="GET /api/messages", websocket=True).rule is None
-    book = Rulebook((OBSERVING,), pass_unmatched=True)
+    book = RuleTable((OBSERVING,), pass_unmatched=True)
     assert not book.rules_path(canonical("/api/messages"))
 
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from proxy.core.apply import apply
 from proxy.core.apply.forwardable import Forwardable
-from proxy.core.compiled.rule_table import Rulebook
+from proxy.core.compiled.rule_table import RuleTable
 from proxy.core.crypto.context import Context, Scope
 from proxy.core.crypto.joined_names import (
     MAX_DEPTH,
@@ -461,11 +461,11 @@ def test_a_rulebook_tells_whether_its_rules_join(
         an_item("$.x"), selector=parse_selector(select), bind=frozenset({"conversation"})
     )
     rule = a_rule(request=a_block(encrypt=[item], names=names))
-    assert Rulebook((rule,), pass_unmatched=True).joins == joins
-    assert not Rulebook((replace(rule, observes=True),), pass_unmatched=True).joins
+    assert RuleTable((rule,), pass_unmatched=True).joins == joins
+    assert not RuleTable((replace(rule, observes=True),), pass_unmatched=True).joins
     unbound = replace(item, bind=frozenset({"field"}))
     rule = a_rule(request=a_block(encrypt=[unbound], names=names))
-    assert not Rulebook((rule,), pass_unmatched=True).joins
+    assert not RuleTable((rule,), pass_unmatched=True).joins
 
 
 def test_a_plan_tells_whether_its_names_are_joined() -> None:

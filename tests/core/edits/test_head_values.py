@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from proxy.core.apply import apply
 from proxy.core.apply.apply import Applied
-from proxy.core.compiled.rule_table import Rulebook
+from proxy.core.compiled.rule_table import RuleTable
 from proxy.core.crypto.context import Context, Scope
 from proxy.core.errors import (
     ForbiddenValue,
@@ -266,7 +266,7 @@ def test_h7_values_of_the_head_stand_in_a_request_s_only_block() -> None:
         a_rule("/a", response=query, names=NAMES),
     ):
         with pytest.raises(InvalidExpression):
-            Rulebook((rule,), pass_unmatched=True)
+            RuleTable((rule,), pass_unmatched=True)
 
 
 def test_values_of_the_head_are_explained_with_their_place() -> None:
@@ -274,7 +274,7 @@ def test_values_of_the_head_are_explained_with_their_place() -> None:
     message = a_message("", method="GET", target="/a?q=CANARY", headers=((b"Title", b"CANARY"),))
 
     told, _ = explain_request(
-        Rulebook((rule,), pass_unmatched=True), message.head, canonical("/a"), b""
+        RuleTable((rule,), pass_unmatched=True), message.head, canonical("/a"), b""
     )
 
     assert [(one.place, one.start, one.end) for one in told.values] == [

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from proxy.core.apply import apply
-from proxy.core.compiled.rule_table import Decision, Rulebook
+from proxy.core.compiled.rule_table import Decision, RuleTable
 from proxy.core.edits.key_needs import Keys, Needs
 from proxy.core.errors import MissingValue, OpenFailed, ValueTooLong
 from proxy.core.explain.dry_run import needs_of_trial, trial_exchange, try_out
@@ -27,7 +27,7 @@ def an_exchange(block: Block | Verdict, *, observes: bool = True) -> Exchange:
     behaviour = block if isinstance(block, Verdict) else (block,)
     pattern = parse_pattern("POST /a")
     rule = Rule("r", (pattern,), NAMES, behaviour, observes=observes)
-    book = Rulebook((rule,), pass_unmatched=False)
+    book = RuleTable((rule,), pass_unmatched=False)
     return Exchange(book.decide("POST", canonical("/a")), RequestHead("POST", "/a", None, JSON))
 
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import json
 
-from proxy.core.compiled.rule_table import Rulebook
+from proxy.core.compiled.rule_table import RuleTable
 from proxy.core.crypto.context import Context, Scope
 from proxy.core.explain.explanation import bound_parts, document, explain_target
 from proxy.core.expressions.routes import parse_pattern
@@ -10,7 +10,7 @@ from proxy.core.expressions.selectors import parse_selector
 from proxy.core.expressions.sources import parse_source
 from proxy.core.rules.model import Block, Item, Names, Part, Rule
 
-NOTHING = Rulebook((), pass_unmatched=True)
+NOTHING = RuleTable((), pass_unmatched=True)
 CANARY = "canary-51c0"
 
 
@@ -47,7 +47,7 @@ def test_a_message_is_told_without_its_values() -> None:
         request=(Block(encrypt=(Item(parse_selector("$.content"), "content", bind),)),),
     )
     body = json.dumps({"content": CANARY}).encode()
-    book = Rulebook((rule,), pass_unmatched=True)
+    book = RuleTable((rule,), pass_unmatched=True)
     json_type = ((b"Content-Type", b"application/json"),)
     held = document(explain_target(book, "POST", "/c/7", json_type, body)[0])
 

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from proxy.core.compiled.rule_table import Rulebook
+from proxy.core.compiled.rule_table import RuleTable
 from proxy.core.crypto.context import Context
 from proxy.core.crypto.token import ASSUMED_KEK_ID, Form
 from proxy.core.errors import MissingValue, RejectedByRule, SealyardError, UnsupportedBody
@@ -40,13 +40,13 @@ TOKEN = a_session().seal(b"hello", CONTENT).decode()
 
 
 def explained(message: Message, *rules: Rule) -> Explanation:
-    book = Rulebook(rules, pass_unmatched=True)
+    book = RuleTable(rules, pass_unmatched=True)
     return explain_request(book, message.head, canonical(message.head.path), message.body)[0]
 
 
 def answered(rule: Rule, body: str, status: int = 200) -> Explanation:
     message = a_message()
-    book = Rulebook((rule,), pass_unmatched=True)
+    book = RuleTable((rule,), pass_unmatched=True)
     path = canonical(message.head.path)
     exchange = explain_request(book, message.head, path, message.body)[1]
     assert exchange is not None
@@ -72,12 +72,12 @@ def test_a_rule_that_does_not_match_says_why(
     pattern: str, request_: str, because: str | None
 ) -> None:
     method, path = request_.split(" ")
-    book = Rulebook((a_rule(pattern),), pass_unmatched=True)
+    book = RuleTable((a_rule(pattern),), pass_unmatched=True)
     assert consider(book, method, canonical(path)) == (Considered("rule", because),)
 
 
 def test_a_rule_for_requests_does_not_take_handshakes() -> None:
-    book = Rulebook((a_rule("/a"), a_rule("WS /a", name="ws")), pass_unmatched=True)
+    book = RuleTable((a_rule("/a"), a_rule("WS /a", name="ws")), pass_unmatched=True)
     assert consider(book, "GET", canonical("/a"), websocket=True) == (
         Considered("rule", "it is not for WebSockets"),
         Considered("ws", None),
@@ -85,12 +85,12 @@ def test_a_rule_for_requests_does_not_take_handshakes() -> None:
 
 
 def test_every_pattern_of_a_rule_says_why_once() -> None:
-    book = Rulebook((a_rule("/a", "GET /a", "/c"),), pass_unmatched=True)
+    book = RuleTable((a_rule("/a", "GET /a", "/c"),), pass_unmatched=True)
     assert consider(book, "GET", canonical("/b"))[0].because == "`b` is not `a`; `b` is not `c`"
 
 
 def test_rules_after_the_one_that_matches_are_not_considered() -> None:
-    book = Rulebook((a_rule("/a", name="1"), a_rule("/a", name="2")), pass_unmatched=True)
+    book = RuleTable((a_rule("/a", name="1"), a_rule("/a", name="2")), pass_unmatched=True)
     assert [one.rule for one in consider(book, "GET", canonical("/a"))] == ["1"]
 
 
@@ -175,7 +175,7 @@ def test_a_refusal_is_told(rule: Rule, body: str, error: type[SealyardError]) ->
 
 def test_a_refusal_without_a_rule_names_none() -> None:
     message = a_message()
-    book = Rulebook((a_rule("/else"),), pass_unmatched=False)
+    book = RuleTable((a_rule("/else"),), pass_unmatched=False)
     told, exchange = explain_request(book, message.head, canonical("/api/messages"), b"")
     assert (told.rule, exchange) == (None, None)
     assert isinstance(told.refusal, RejectedByRule)

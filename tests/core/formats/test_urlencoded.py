@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.core.compiled.rule_table import Rulebook
+from proxy.core.compiled.rule_table import RuleTable
 from proxy.core.crypto.context import Context, Scope
 from proxy.core.errors import (
     BodyTooLarge,
@@ -293,7 +293,7 @@ def test_json_and_form_cannot_stand_in_one_block() -> None:
     rule = a_rule(request=a_block(encrypt=["form:card", "$.card"]), names=NAMES)
 
     with pytest.raises(InvalidExpression):
-        Rulebook((rule,), pass_unmatched=True)
+        RuleTable((rule,), pass_unmatched=True)
 
 
 @pytest.mark.parametrize("value", ["4111", "", "%zz", "eyJ0eXAiOiJzeTEi", "x" + "eyJ0eXAiOiJzeTEi"])
@@ -466,7 +466,7 @@ def test_a_form_is_explained_with_its_values_masked() -> None:
     message = a_message(body, headers=FORM_TYPE)
 
     told, _ = explain_request(
-        Rulebook((rule,), pass_unmatched=True), message.head, canonical("/api/messages"), body
+        RuleTable((rule,), pass_unmatched=True), message.head, canonical("/api/messages"), body
     )
 
     assert told.outgoing is not None

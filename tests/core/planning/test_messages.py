@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from proxy.core.apply import apply
-from proxy.core.compiled.rule_table import Rulebook
+from proxy.core.compiled.rule_table import RuleTable
 from proxy.core.errors import (
     ForbiddenValue,
     InvalidBody,
@@ -31,7 +31,7 @@ TOKENS = an_item("tokens", bind=["tenant", "conversation"])
 
 
 def messages(rule: Rule, direction: Direction = "request") -> Messages:
-    book = Rulebook((rule,), pass_unmatched=True)
+    book = RuleTable((rule,), pass_unmatched=True)
     decision = book.decide("GET", canonical(HEAD.path), websocket=True)
     return Messages(Exchange(decision, HEAD), direction)
 
@@ -183,11 +183,11 @@ def test_a_websocket_has_no_pairs_headers_or_one_request(
     request_: Block, response: Block | None, names: Names
 ) -> None:
     with pytest.raises(InvalidExpression):
-        Rulebook((ws(request_, response, names),), pass_unmatched=True)
+        RuleTable((ws(request_, response, names),), pass_unmatched=True)
 
 
 def test_unmatched_websockets_have_no_blocks() -> None:
-    decision = Rulebook((), pass_unmatched=True).decide("GET", canonical("/x"), websocket=True)
+    decision = RuleTable((), pass_unmatched=True).decide("GET", canonical("/x"), websocket=True)
 
     assert through(Messages(Exchange(decision, HEAD), "request"), "as it is") == b"as it is"
 
@@ -204,7 +204,7 @@ def test_a_handshake_passes_unless_its_head_has_what_is_forbidden() -> None:
     rejecting = replace(ws(block), response=Verdict.REJECT)
     with pytest.raises(RejectedByRule):
         apply.pass_handshake(messages(rejecting).exchange)
-    unmatched = Rulebook((), pass_unmatched=True).decide("GET", canonical("/x"), websocket=True)
+    unmatched = RuleTable((), pass_unmatched=True).decide("GET", canonical("/x"), websocket=True)
     assert apply.pass_handshake(Exchange(unmatched, HEAD)).head is HEAD
 
 

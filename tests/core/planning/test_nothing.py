@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.core.apply import apply
-from proxy.core.compiled.rule_table import Rulebook
+from proxy.core.compiled.rule_table import RuleTable
 from proxy.core.errors import MessageError, NothingSealed, SealyardError
 from proxy.core.explain.explanation import explain_request
 from proxy.core.expressions.selectors import parse_json_selector
@@ -279,7 +279,7 @@ def test_of_a_response_it_is_the_fault_of_the_backend(lists: bool) -> None:  # n
 def test_each_message_of_a_websocket_is_asked() -> None:
     made = a_rule("WS /socket", request=block(), names=NAMES)
     trip = Trip((made,), a_message("{}"))
-    book = Rulebook((made,), pass_unmatched=True)
+    book = RuleTable((made,), pass_unmatched=True)
     exchange = type(trip.exchange)(
         book.decide("GET", canonical("/socket"), websocket=True), a_message().head
     )
@@ -292,7 +292,7 @@ def test_each_message_of_a_websocket_is_asked() -> None:
 
 def test_explain_tells_it() -> None:
     for nothing, told in (("refuse", NothingSealed), ("pass", type(None))):
-        book = Rulebook((rule(block(nothing)),), pass_unmatched=True)  # type: ignore[arg-type]  # one of the two
+        book = RuleTable((rule(block(nothing)),), pass_unmatched=True)  # type: ignore[arg-type]  # one of the two
         message = a_message('{"a":1}')
         explained, _ = explain_request(book, message.head, canonical("/api/messages"), message.body)
         assert isinstance(explained.refusal, told)

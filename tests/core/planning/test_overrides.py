@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from proxy.core.compiled.rule_table import Rulebook
+from proxy.core.compiled.rule_table import RuleTable
 from proxy.core.errors import AmbiguousRequest, ForbiddenValue, InvalidBody
 from proxy.core.expressions.sources import parse_source
 from proxy.core.http.message import Headers, RequestHead
@@ -32,7 +32,7 @@ def sends(rules: tuple[Rule, ...], body: bytes, headers: Headers, method: str = 
 
 
 def overridable(*rules: Rule, method: str = "POST", path: str = "/api/messages") -> bool:
-    return Rulebook(rules, pass_unmatched=True).decide(method, canonical(path)).overridable
+    return RuleTable(rules, pass_unmatched=True).decide(method, canonical(path)).overridable
 
 
 @pytest.mark.parametrize(

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from proxy.core.compiled.rule_table import Rulebook
+from proxy.core.compiled.rule_table import RuleTable
 from proxy.core.errors import AmbiguousRequest
 from proxy.core.http.path import canonical
 from proxy.core.planning.overrides import refuse_rerouting
 from tests.factories import a_block, a_rule
 
-BOOK = Rulebook(
+BOOK = RuleTable(
     (a_rule("POST /api/pay", request=a_block(encrypt=["$.card"])),), pass_unmatched=True
 )
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from proxy.core.apply import apply
 from proxy.core.compiled.block import CompiledBlock
-from proxy.core.compiled.rule_table import Rulebook
+from proxy.core.compiled.rule_table import RuleTable
 from proxy.core.errors import ForbiddenValue, InvalidBody, InvalidExpression, UnsupportedBody
 from proxy.core.explain.explanation import explain_request
 from proxy.core.expressions.name_readings import fold_value
@@ -347,7 +347,7 @@ def test_conditions_are_for_json() -> None:
             CompiledBlock(block, Names(), "request")
     in_head = only(a_block(encrypt=[an_item("header:title", field="t")]), "x")
     with pytest.raises(InvalidExpression, match="only block"):
-        Rulebook((a_rule(request=in_head, names=CONST),), pass_unmatched=True)
+        RuleTable((a_rule(request=in_head, names=CONST),), pass_unmatched=True)
     text = replace(only(a_block(decrypt=[TOKENS]), "x"), format="text")
     with pytest.raises(InvalidExpression):
         CompiledBlock(text, Names(), "request")
@@ -377,7 +377,7 @@ def test_records_of_several_blocks_are_explained() -> None:
     message = a_message(body, headers=NDJSON)
 
     told, _ = explain_request(
-        Rulebook((BOTH,), pass_unmatched=True), message.head, canonical("/api/messages"), body
+        RuleTable((BOTH,), pass_unmatched=True), message.head, canonical("/api/messages"), body
     )
 
     assert [one.field for one in told.values] == ["content", "title"]

@@ -14,7 +14,7 @@ from proxy.config.limits import Timeouts
 from proxy.core.apply import apply
 from proxy.core.apply.apply import Plan
 from proxy.core.apply.forwardable import Forwardable
-from proxy.core.compiled.rule_table import Rulebook
+from proxy.core.compiled.rule_table import RuleTable
 from proxy.core.crypto.context import Context, Scope
 from proxy.core.edits.key_needs import Keys, Needs
 from proxy.core.errors import KeyUnavailable
@@ -46,7 +46,7 @@ SCOPE = Scope("t", "c")
 NAMES = Names(tenant=parse_source("const:t"), conversation=parse_source("const:c"))
 CONTENT = Item(parse_selector("$.content"), "content", frozenset({"tenant", "conversation"}))
 OPENS = Block(decrypt=(CONTENT,))
-BOOK = Rulebook(
+BOOK = RuleTable(
     (
         Rule("open", (parse_pattern("/open"),), NAMES, response=(OPENS,)),
         Rule(
@@ -118,7 +118,9 @@ async def live(
     ended = asyncio.Event()
     async with (
         running(Origin(script)) as origin,
-        proxied(local(origin.port), rulebook=BOOK, keys=world.sessions, timeouts=timeouts) as ours,
+        proxied(
+            local(origin.port), rule_table=BOOK, keys=world.sessions, timeouts=timeouts
+        ) as ours,
         connected(ours.port) as client,
     ):
         client.send(request or b"GET %b HTTP/1.1\r\nHost: h\r\nLast-Event-ID: 7\r\n\r\n" % target)
@@ -296,7 +298,7 @@ async def test_b4_lines_that_only_their_connection_ends_may_be_cut() -> None:
 
     async with (
         running(Origin(bare)) as origin,
-        proxied(local(origin.port), rulebook=BOOK, keys=a_world().sessions) as ours,
+        proxied(local(origin.port), rule_table=BOOK, keys=a_world().sessions) as ours,
         connected(ours.port) as client,
     ):
         client.send(get(b"/seal"))
@@ -317,7 +319,7 @@ async def test_b16_a_stream_ends_behind_an_event_when_the_process_does() -> None
 
     async with (
         running(Origin(script)) as origin,
-        proxied(local(origin.port), rulebook=BOOK, keys=world.sessions) as ours,
+        proxied(local(origin.port), rule_table=BOOK, keys=world.sessions) as ours,
         connected(ours.port) as client,
     ):
         client.send(b"GET /open HTTP/1.1\r\nHost: h\r\n\r\n")
@@ -345,7 +347,7 @@ async def test_e15_the_records_of_a_request_are_sealed_as_they_come() -> None:
 
     async with (
         running(Origin(script)) as origin,
-        proxied(local(origin.port), rulebook=BOOK, keys=a_world().sessions) as ours,
+        proxied(local(origin.port), rule_table=BOOK, keys=a_world().sessions) as ours,
         connected(ours.port) as client,
     ):
         client.send(_post(b'{"content":"%b"}\n{"conte' % CANARY))
@@ -373,7 +375,7 @@ async def test_e15_a_record_of_a_request_that_fails_is_a_400_and_the_upload_is_c
     fine, wrong = b'{"content":"%b"}\n' % CANARY, b'{"other":"%b"}\n' % CANARY
     async with (
         running(Origin(script)) as origin,
-        proxied(local(origin.port), rulebook=BOOK, keys=a_world().sessions) as ours,
+        proxied(local(origin.port), rule_table=BOOK, keys=a_world().sessions) as ours,
     ):
         for chunks in ((fine, wrong), (wrong,), ()):
             async with connected(ours.port) as client:

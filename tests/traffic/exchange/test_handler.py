@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 import pytest
 
 from proxy.config.limits import TrafficLimits
-from proxy.core.compiled.rule_table import Rulebook
+from proxy.core.compiled.rule_table import RuleTable
 from proxy.core.crypto.session_cipher import Session
 from proxy.core.edits.key_needs import Attempt, Keys, Needs
 from proxy.core.errors import KeyUnavailable, Unopened
@@ -33,7 +33,7 @@ PARTS = b"Content-Type: multipart/form-data; boundary=x"
 NAMES = Names(tenant=parse_source("const:t"), conversation=parse_source("const:c"))
 
 
-def a_rulebook(*, pass_unmatched: bool = True) -> Rulebook:
+def a_rulebook(*, pass_unmatched: bool = True) -> RuleTable:
     sealing = Rule(
         "seal",
         (parse_pattern("POST /seal"),),
@@ -49,7 +49,7 @@ def a_rulebook(*, pass_unmatched: bool = True) -> Rulebook:
     )
     closed = Rule("closed", (parse_pattern("/closed"),), request=Verdict.REJECT)
     putting = Rule("put", (parse_pattern("PUT /put"),), NAMES, request=(Block(encrypt=(CONTENT,)),))
-    return Rulebook((sealing, opening, closed, putting), pass_unmatched=pass_unmatched)
+    return RuleTable((sealing, opening, closed, putting), pass_unmatched=pass_unmatched)
 
 
 class BrokenKeys:
@@ -103,7 +103,7 @@ async def through(
     data: bytes,
     *,
     keys: KeySource | None = None,
-    rulebook: Rulebook | None = None,
+    rule_table: RuleTable | None = None,
     limits: TrafficLimits | None = None,
 ) -> tuple[Response, dict[str, object]]:
     """Send a request through a proxy with rules; return the answer and what was reported."""
@@ -111,7 +111,7 @@ async def through(
         running(origin),
         proxied(
             local(origin.port),
-            rulebook=rulebook or a_rulebook(),
+            rule_table=rule_table or a_rulebook(),
             keys=keys or a_world().sessions,
             limits=limits,
         ) as ours,
@@ -242,7 +242,7 @@ async def test_the_log_tells_which_rule_rejects() -> None:
 async def test_unmatched_traffic_can_be_rejected() -> None:
     origin = Origin()
 
-    response, _ = await through(origin, get(b"/x"), rulebook=a_rulebook(pass_unmatched=False))
+    response, _ = await through(origin, get(b"/x"), rule_table=a_rulebook(pass_unmatched=False))
 
     assert response.status == 403
     assert origin.connections == 0
@@ -328,7 +328,7 @@ async def test_head_and_304_of_a_ruled_route_show_no_strong_validator() -> None:
 async def test_a_refusal_before_the_body_ends_the_connection() -> None:
     async with (
         running(Origin()) as origin,
-        proxied(local(origin.port), rulebook=a_rulebook()) as ours,
+        proxied(local(origin.port), rule_table=a_rulebook()) as ours,
         connected(ours.port) as client,
     ):
         client.send(b"POST /closed HTTP/1.1\r\nHost: h\r\nContent-Length: 9\r\n\r\n")
@@ -342,7 +342,7 @@ async def test_a_refusal_before_the_body_ends_the_connection() -> None:
 async def test_a_refusal_without_a_body_lets_the_connection_go_on() -> None:
     async with (
         running(Origin(reply=OK)) as origin,
-        proxied(local(origin.port), rulebook=a_rulebook()) as ours,
+        proxied(local(origin.port), rule_table=a_rulebook()) as ours,
         connected(ours.port) as client,
     ):
         client.send(b"GET /closed HTTP/1.1\r\nHost: h\r\n\r\n")
@@ -364,7 +364,7 @@ async def test_b15_an_event_that_a_rule_cannot_seal_reaches_nobody() -> None:
     rule = Rule("seal", (parse_pattern("/"),), NAMES, response=(Block(encrypt=(CONTENT,)),))
 
     response, _ = await through(
-        Origin(_one_event), get(), rulebook=Rulebook((rule,), pass_unmatched=True)
+        Origin(_one_event), get(), rule_table=RuleTable((rule,), pass_unmatched=True)
     )
 
     assert CANARY not in response.raw
@@ -373,7 +373,7 @@ async def test_b15_an_event_that_a_rule_cannot_seal_reaches_nobody() -> None:
 async def test_b15_events_that_are_no_json_pass_as_they_come() -> None:
     async with (
         running(Origin(_one_event)) as origin,
-        proxied(local(origin.port), rulebook=a_rulebook(), keys=a_world().sessions) as ours,
+        proxied(local(origin.port), rule_table=a_rulebook(), keys=a_world().sessions) as ours,
         connected(ours.port) as client,
     ):
         client.send(get(b"/open"))

@@ -11,7 +11,7 @@ import pytest
 from aiohttp import web
 
 from proxy.config.limits import Timeouts
-from proxy.core.compiled.rule_table import Rulebook
+from proxy.core.compiled.rule_table import RuleTable
 from proxy.core.expressions.routes import parse_pattern
 from proxy.core.rules.model import Block, Rule
 from tests.servers import serving
@@ -158,8 +158,11 @@ async def test_b14_anything_less_than_a_handshake_is_a_plain_request(
 
 async def test_b13_a_route_with_rules_has_no_tunnel() -> None:
     rule = Rule("ruled", (parse_pattern("/ws"),), request=(Block(),))
-    rulebook = Rulebook((rule,), pass_unmatched=True)
-    async with running(Origin()) as origin, proxied(local(origin.port), rulebook=rulebook) as ours:
+    rule_table = RuleTable((rule,), pass_unmatched=True)
+    async with (
+        running(Origin()) as origin,
+        proxied(local(origin.port), rule_table=rule_table) as ours,
+    ):
         response = await talk(ours.port, SHAKE.replace(b"keep-alive", b"close"))
 
     assert response.status == 403

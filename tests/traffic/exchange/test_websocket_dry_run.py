@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 import aiohttp
 import pytest
 
-from proxy.core.compiled.rule_table import Decision, Rulebook
+from proxy.core.compiled.rule_table import Decision, RuleTable
 from proxy.core.http.message import RequestHead, ResponseHead
 from proxy.core.http.path import canonical
 from proxy.core.planning.exchange import Exchange
@@ -37,7 +37,7 @@ async def observed(
         backend(compress=compress) as origin,
         proxied(
             local(origin.port),
-            rulebook=Rulebook(rules or OBSERVING, pass_unmatched=passes),
+            rule_table=RuleTable(rules or OBSERVING, pass_unmatched=passes),
             keys=a_world().sessions,
             timeouts=HASTY,
         ) as ours,
@@ -125,7 +125,7 @@ class Slow:
 
 async def test_messages_that_come_faster_than_they_are_tried_do_not_pile_up() -> None:
     course = Slow()
-    decision = Rulebook(OBSERVING, pass_unmatched=True).decide(
+    decision = RuleTable(OBSERVING, pass_unmatched=True).decide(
         "GET", canonical("/stored"), websocket=True
     )
     exchange = Exchange(decision, RequestHead("GET", "/stored", None, ()))

@@ -14,7 +14,7 @@ import pytest
 from aiohttp import web
 
 from proxy.config.limits import Timeouts, TrafficLimits
-from proxy.core.compiled.rule_table import Rulebook
+from proxy.core.compiled.rule_table import RuleTable
 from proxy.core.edits.key_needs import Keys, Needs
 from proxy.core.errors import KeyUnavailable
 from proxy.core.expressions.routes import parse_pattern
@@ -68,7 +68,7 @@ RULES = (
     ),
 )
 Answer = Callable[[web.Request], Awaitable[web.WebSocketResponse]]
-BOOK = Rulebook(RULES, pass_unmatched=True)
+BOOK = RuleTable(RULES, pass_unmatched=True)
 
 
 @dataclass
@@ -142,7 +142,7 @@ async def scene(
         backend(compress=compress, answer=answer) as origin,
         proxied(
             local(origin.port),
-            rulebook=BOOK,
+            rule_table=BOOK,
             keys=source,  # type: ignore[arg-type]  # stands in for sessions
             limits=limits,
             timeouts=timeouts or HASTY,

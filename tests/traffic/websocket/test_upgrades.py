@@ -69,7 +69,7 @@ async def answered(path: bytes, lines: tuple[bytes, ...]) -> tuple[Response, byt
 
     async with (
         running(Origin(switching)) as origin,
-        proxied(local(origin.port), rulebook=BOOK, keys=a_world().sessions) as ours,
+        proxied(local(origin.port), rule_table=BOOK, keys=a_world().sessions) as ours,
         connected(ours.port) as client,
     ):
         client.send(a_handshake(path) + a_frame(b'{"cid": "c", "content": "%b"}' % CANARY.encode()))

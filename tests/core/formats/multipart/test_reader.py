@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from proxy.core.apply import apply
 from proxy.core.apply.apply import Applied
-from proxy.core.compiled.rule_table import Rulebook
+from proxy.core.compiled.rule_table import RuleTable
 from proxy.core.crypto import sealed_stream
 from proxy.core.crypto.context import Context, Scope
 from proxy.core.crypto.token import JWE_PREFIX, Form
@@ -394,7 +394,7 @@ def sealing(item: Item) -> Rule:
 
 def test_what_must_be_absent_beside_a_sealed_body_is_looked_for() -> None:
     block = a_block(encrypt=[an_item("body", field="b")], absent=["part:n"])
-    book = Rulebook((a_rule(request=block, names=NAMES),), pass_unmatched=True)
+    book = RuleTable((a_rule(request=block, names=NAMES),), pass_unmatched=True)
     head = a_message(b"", headers=TYPE).head
     exchange = Exchange(book.decide("POST", canonical("/api/messages")), head)
 
@@ -415,7 +415,7 @@ def test_a_block_may_be_told_that_bodies_are_forms_in_parts() -> None:
 def test_parts_do_not_stand_beside_members_or_pairs() -> None:
     for other in ("$.a", "form:a"):
         with pytest.raises(InvalidExpression):
-            Rulebook(
+            RuleTable(
                 (a_rule(request=a_block(encrypt=["part:a", other]), names=NAMES),),
                 pass_unmatched=True,
             )
@@ -629,7 +629,7 @@ def test_a_response_may_keep_what_does_not_open(part: bytes) -> None:
 
 def explained(rule: Rule, body: bytes) -> list[tuple[str, str, str]]:
     message = a_message(body, headers=TYPE)
-    book = Rulebook((rule,), pass_unmatched=True)
+    book = RuleTable((rule,), pass_unmatched=True)
     told, _ = explain_request(book, message.head, canonical("/api/messages"), body)
     assert told.outgoing is not None
     assert CANARY not in told.outgoing

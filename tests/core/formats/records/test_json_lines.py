@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from proxy.core.apply import apply
 from proxy.core.apply.apply import Applied
-from proxy.core.compiled.rule_table import Rulebook
+from proxy.core.compiled.rule_table import RuleTable
 from proxy.core.crypto.context import Context, Scope
 from proxy.core.errors import (
     BodyTooLarge,
@@ -275,7 +275,7 @@ def test_records_are_explained_with_their_values_masked() -> None:
     message = a_message(body, headers=NDJSON)
 
     told, _ = explain_request(
-        Rulebook((rule,), pass_unmatched=True), message.head, canonical("/api/messages"), body
+        RuleTable((rule,), pass_unmatched=True), message.head, canonical("/api/messages"), body
     )
 
     assert [(one.start, one.end) for one in told.values] == [(5, 13), (20, 28)]
