@@ -43,12 +43,12 @@ def test_the_exit_code_tells_who_can_mend_it(error: SealyardError, code: int) ->
         (OpenFailed("bad-tag"), "A sealed value does not open: bad-tag"),
         (
             InvalidExpression("no $", hint="write $.a"),
-            "An expression of the configuration does not parse: no $: write $.a",
+            "An expression in the configuration is invalid: no $: write $.a",
         ),
-        (ConfigurationError(("f:1:2 a b",)), "The configuration has mistakes: f:1:2 a b"),
+        (ConfigurationError(("f:1:2 a b",)), "The configuration has errors: f:1:2 a b"),
         (
             ConfigurationError(("f:1:2 a b", "f:3:4 c d")),
-            "The configuration has mistakes:\nf:1:2 a b\nf:3:4 c d",
+            "The configuration has errors:\nf:1:2 a b\nf:3:4 c d",
         ),
     ],
 )

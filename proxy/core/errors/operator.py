@@ -1,0 +1,93 @@
+"""The errors that operators meet, on the command line and in the admin API, never in traffic."""
+
+from __future__ import annotations
+
+from .traffic import SealyardError
+
+
+class OperatorError(SealyardError):
+    """An error in the files, settings or arguments that the operator gave."""
+
+    code = "operator-error"
+    title = "Sealyard cannot use what it was given."
+
+
+class ConfigurationError(OperatorError):
+    """The configuration has errors; `problems` holds all of them."""
+
+    code = "configuration-error"
+    title = "The configuration has errors."
+
+    def __init__(self, problems: tuple[str, ...]) -> None:
+        """Keep every problem as one line: `file:line:column path message`."""
+        super().__init__("configuration-error", detail="\n".join(problems))
+        self.problems = problems
+
+
+class RestartNeeded(ConfigurationError):
+    """A new configuration is valid, and changes something that only a new process can apply."""
+
+    code = "restart-needed"
+    title = "The change requires a restart."
+
+
+class InvalidExpression(OperatorError):
+    """A selector, source, pattern or media type of the configuration that does not parse."""
+
+    code = "invalid-expression"
+    title = "An expression in the configuration is invalid."
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        """Say what is wrong with the expression, and where it helps what to write instead."""
+        super().__init__(message, detail=hint)
+        self.message = message
+        self.hint = hint
+
+
+class KeyringError(OperatorError):
+    """The keyring cannot be opened, read, written or used as asked."""
+
+    code = "keyring-error"
+    title = "The keyring cannot be used."
+
+
+class ParticipantError(OperatorError):
+    """A participant's key cannot be added, found, opened or changed as asked."""
+
+    code = "participant-error"
+    title = "The participant's key cannot be used."
+
+
+class UnknownParticipantKey(ParticipantError):
+    """A participant has no key with that id, or not the part of it that is asked for."""
+
+    code = "unknown-participant-key"
+    title = "There is no such key."
+
+
+class ParticipantsUnavailable(ParticipantError):
+    """The store that keeps participants' keys does not respond."""
+
+    code = "participants-unavailable"
+    title = "Participants cannot be looked up at the moment."
+
+
+class KeyMakerBusy(ParticipantError):
+    """So many key pairs are being generated that another one would wait for too long."""
+
+    code = "key-maker-busy"
+    title = "Too many key pairs are being generated; try again later."
+
+
+class NotErasable(OperatorError):
+    """Durable session keys are derived: only the KEK that they come from can be destroyed."""
+
+    code = "not-erasable"
+    title = "Durable session keys cannot be erased: destroy their KEK, or use ephemeral sessions."
+
+
+class UnfitEnvironment(OperatorError):
+    """The machine lacks something that Sealyard requires."""
+
+    code = "environment-error"
+    title = "The environment lacks something that Sealyard requires."
