@@ -54,7 +54,7 @@ _REPLY: Final = (
 )
 _STAGES: Final[tuple[tuple[str, object, str], ...]] = (
     ("know the heads (both)", HeadCache, "find"),
-    ("gate and rules, by their precedent", steps.Steps, "arrive_plain"),
+    ("gate and rules, by their entry", steps.Steps, "admit_fast"),
     ("plan the request", apply, "plan_request"),
     ("plan the response", apply, "plan_response"),
     ("- find the values (both)", FastJson, "find"),

@@ -279,8 +279,8 @@ class FaultyAnswerer:
     def handle(self, request: Any) -> Awaitable[None]:  # noqa: ANN401 - any Request
         return driven(self.handler.handle(WaitingRequest(request)), self.fault)
 
-    def depart(self, request: FastRequest, station: ExchangeOwner) -> FastExchange | None:
-        return self.handler.depart(request, station) if self.express else None
+    def depart(self, request: FastRequest, owner: ExchangeOwner) -> FastExchange | None:
+        return self.handler.depart(request, owner) if self.express else None
 
     def reject(self, error: TrafficError) -> Problem:
         problem: Problem = self.handler.reject(error)

@@ -33,7 +33,9 @@ class NoBody:
 def lookalike(head: RequestHead | ResponseHead) -> Any:  # noqa: ANN401 - it shall pass for another
     """Return what has every attribute of a Forwardable."""
     slots = dict.fromkeys(Forwardable.__slots__, False)
-    return SimpleNamespace(**{**slots, "head": head, "body": b"x", "media_type": None, "marks": ()})
+    return SimpleNamespace(
+        **{**slots, "head": head, "body": b"x", "media_type": None, "added_headers": ()}
+    )
 
 
 class Child(Forwardable):

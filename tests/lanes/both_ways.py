@@ -195,7 +195,7 @@ async def a_way(rule_table: RuleTable, *, chunked: bool = False) -> AsyncIterato
         async with proxied(local(port), rule_table=rule_table, keys=keys) as ours:
             # Ids of one length, or the length of an answer would tell how many went before.
             answerer: Any = ours.listener._answerer
-            answerer._course._numbers = itertools.count(0x10000)
+            answerer._steps._numbers = itertools.count(0x10000)
             yield Way(ours, echo, b"127.0.0.1:%d" % port)
     finally:
         server.close()
@@ -230,8 +230,8 @@ def departures(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[FastExchange]]:
 
     def beginning(self: FastConnection, head: FastHead, body: bytes) -> None:
         begin(self, head, body)
-        if self._trip is not None:
-            made.append(self._trip)
+        if self._exchange is not None:
+            made.append(self._exchange)
 
     with monkeypatch.context() as patched:
         patched.setattr(FastConnection, "_begin", beginning)

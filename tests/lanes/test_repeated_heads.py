@@ -65,9 +65,9 @@ async def test_a_known_head_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> 
                 remembered = await known.send_in_turn(messages, monkeypatch)
                 with no_head_is_known(monkeypatch):
                     assert remembered == await anew.send_in_turn(messages, monkeypatch)
-    precedents = {id(trip._request.head.precedent) for trip in plain}
+    entries = {id(trip._request.head.entry) for trip in plain}
     assert len(plain) > 2 * 300
-    assert len(precedents) < len(plain) * 3 / 4  # half of them were read anew, on purpose
+    assert len(entries) < len(plain) * 3 / 4  # half of them were read anew, on purpose
 
 
 async def test_a_reload_decides_anew(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -124,12 +124,12 @@ async def test_a_known_answer_tells_each_client_whether_its_connection_ends(
 async def test_a_rule_that_was_shut_refuses_a_known_head(monkeypatch: pytest.MonkeyPatch) -> None:
     message = _message(_STARTS[0], (), _BODIES[0])
     async with a_way(a_rulebook()) as way:
-        course = way.ours.listener._answerer._course  # type: ignore[attr-defined]  # the handler's
+        steps = way.ours.listener._answerer._steps  # type: ignore[attr-defined]  # the handler's
 
         def shut_in_between() -> Iterator[bytes]:
             yield message
             yield message
-            monkeypatch.setattr(course.keys, "shut", {(course._name, "seal")}, raising=False)
+            monkeypatch.setattr(steps.keys, "shut", {(steps._name, "seal")}, raising=False)
             yield message
 
         exchanged = await way.send_in_turn(shut_in_between(), monkeypatch)

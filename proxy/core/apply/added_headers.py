@@ -14,14 +14,14 @@ UNREAD: Headers = ((b"Sealyard-Unread", b"1"),)
 _NOSNIFF = (b"X-Content-Type-Options", b"nosniff")
 
 
-def request_marks(head: RequestHead, counts: Mapping[Outcome, int]) -> Headers:
+def added_to_request(head: RequestHead, counts: Mapping[Outcome, int]) -> Headers:
     """Return what a request gains: nobody behind Sealyard may recode what it sealed."""
     if "sealed" in counts and not forbids_recoding(head.facts):
         return (_NO_TRANSFORM,)
     return ()
 
 
-def response_marks(
+def added_to_response(
     head: ResponseHead,
     counts: Mapping[Outcome, int],
     varies: tuple[bytes, ...],
@@ -33,30 +33,33 @@ def response_marks(
     The Cache-Control of what was opened is instead of the backend's, which `mint` keeps back where
     it is told that the message is `private`.
     """
-    marks: Headers = vary(head, varies) if varies else ()
+    added: Headers = vary(head, varies) if varies else ()
     if opaque and b"x-content-type-options" not in head.facts:
-        marks = (_NOSNIFF, *marks)
+        added = (_NOSNIFF, *added)
     if "opened" in counts:
         said = for_its_client(head.facts, as_it_is="sealed" in counts)
-        marks = ((b"Cache-Control", said), *marks)
+        added = ((b"Cache-Control", said), *added)
     elif "sealed" in counts and not forbids_recoding(head.facts):
-        marks = (_NO_TRANSFORM, *marks)
+        added = (_NO_TRANSFORM, *added)
     if "plain" in counts:
-        marks = ((b"Sealyard-Plain", b"%d" % counts["plain"]), *marks)
+        added = ((b"Sealyard-Plain", b"%d" % counts["plain"]), *added)
     if kept := counts.get("kept", 0) + counts.get("in_markup", 0):
-        marks = ((b"Sealyard-Kept", b"%d" % kept), *marks)
-    return marks
+        added = ((b"Sealyard-Kept", b"%d" % kept), *added)
+    return added
 
 
-def bodiless_marks(head: ResponseHead, varies: tuple[bytes, ...], *, opens: bool) -> Headers:
+def added_to_bodiless(head: ResponseHead, varies: tuple[bytes, ...], *, opens: bool) -> Headers:
     """Return what a response without a body gains; `opens` says that one with it may be opened.
 
     Caches take its headers for those of the body that they hold, or may come to hold.
     """
-    marks = vary(head, varies)
+    added = vary(head, varies)
     if opens and b"cache-control" in head.facts:
-        marks = ((b"Cache-Control", for_its_client(head.facts, as_it_is=False)), *marks)
-    return marks
+        added = (
+            (b"Cache-Control", for_its_client(head.facts, as_it_is=False)),
+            *added,
+        )
+    return added
 
 
 def vary(head: ResponseHead, names: tuple[bytes, ...]) -> Headers:

@@ -51,7 +51,7 @@ from ..planning.planner import (
 )
 from ..planning.record_stream import RecordFlow
 from ..rules.model import Block
-from .added_headers import UNREAD, bodiless_marks, request_marks, response_marks
+from .added_headers import UNREAD, added_to_bodiless, added_to_request, added_to_response
 from .forwardable import Forwardable, mint
 
 __all__ = [
@@ -138,10 +138,10 @@ def pass_response(
         raise TypeError(message)
     decision = exchange.decision
     if not (bodiless and decision.may_read_response):
-        return mint(head, marks=UNREAD if unread else ())
+        return mint(head, added_headers=UNREAD if unread else ())
     opens = decision.may_open_response
-    marks = bodiless_marks(head, decision.varies, opens=opens)
-    return mint(head, ruled=True, private=opens, marks=marks)
+    added = added_to_bodiless(head, decision.varies, opens=opens)
+    return mint(head, ruled=True, private=opens, added_headers=added)
 
 
 def begin_stream(
@@ -160,15 +160,15 @@ def begin_stream(
     if isinstance(head, RequestHead):
         exchange.refuse_unclear()
         refuse_elsewhere(exchange, compiled, head, b"")
-        marks = request_marks(head, counts)
+        added = added_to_request(head, counts)
     else:
-        marks = response_marks(head, counts, exchange.decision.varies, opaque=False)
+        added = added_to_response(head, counts, exchange.decision.varies, opaque=False)
     return mint(
         head,
         changed=True,
         ruled=exchange.decision.may_read_response,
         private="opened" in counts,
-        marks=marks,
+        added_headers=added,
         flow=flow,
     )
 
@@ -191,42 +191,42 @@ def apply(plan: Plan, keys: Keys, now: float) -> Applied:
     """
     if plan.single:
         return _apply_single(plan, keys, now)
-    at_hand = KeysInUse(keys)
+    keys_in_use = KeysInUse(keys)
     done = _Done()
     if plan.edits:
         assert plan.compiled is not None  # noqa: S101 - only a compiled block makes edits
-        done.carry_out(plan.edits, at_hand, plan.compiled.block, now)
-    begun = None if plan.framing is None else _begun(plan, plan.framing, at_hand, now, done)
+        done.carry_out(plan.edits, keys_in_use, plan.compiled.block, now)
+    opened = None if plan.framing is None else _opened(plan, plan.framing, keys_in_use, now, done)
     if done.failed is not None:
-        done.failed.unopened = tuple(at_hand.unopened)
+        done.failed.unopened = tuple(keys_in_use.unopened)
         raise done.failed
     head = _changed(plan.head, done.head_changes) if done.head_changes else plan.head
-    if begun is not None:
-        forwardable = _framed(plan, begun, head, done.counts)
+    if opened is not None:
+        forwardable = _framed(plan, opened, head, done.counts)
     elif plan.form is not None:
         forwardable = _in_parts(plan, head)
     else:
         forwardable = _whole(plan, head, done)
-    return Applied(forwardable, done.counts, done.proven, tuple(at_hand.unopened))
+    return Applied(forwardable, done.counts, done.proven, tuple(keys_in_use.unopened))
 
 
 def _apply_single(plan: Plan, keys: Keys, now: float) -> Applied:
     """Do as `apply` does for any plan, in the few steps that a single edit takes."""
     assert plan.compiled is not None  # noqa: S101 - only a compiled block makes edits
-    at_hand = KeysInUse(keys)
+    keys_in_use = KeysInUse(keys)
     try:
-        change = plan.edits[0].carry_out(at_hand, plan.compiled.block, now)
+        change = plan.edits[0].carry_out(keys_in_use, plan.compiled.block, now)
     except OpenFailed as error:
-        error.unopened = tuple(at_hand.unopened)
+        error.unopened = tuple(keys_in_use.unopened)
         raise
     text, session = change.text, change.session
     counts: dict[Outcome, int] = {change.outcome: 1}
     head, body = plan.head, plan.body
     if type(head) is RequestHead:
-        marks = request_marks(head, counts)
+        added = added_to_request(head, counts)
     else:
         assert isinstance(head, ResponseHead)  # noqa: S101 - a message of a WebSocket has no type
-        marks = response_marks(head, counts, plan.varies, opaque=False)
+        added = added_to_response(head, counts, plan.varies, opaque=False)
     if text is not None:
         body = b"".join((body[: change.start], text, body[change.end :]))
     forwardable = mint(
@@ -235,10 +235,10 @@ def _apply_single(plan: Plan, keys: Keys, now: float) -> Applied:
         changed=text is not None,
         ruled=plan.ruled,
         private=change.outcome == "opened",
-        marks=marks,
+        added_headers=added,
     )
     proven = {} if session is None else {session: 1}
-    return Applied(forwardable, counts, proven, tuple(at_hand.unopened))
+    return Applied(forwardable, counts, proven, tuple(keys_in_use.unopened))
 
 
 class _Done:
@@ -297,7 +297,7 @@ def _whole(plan: Plan, head: Head, done: _Done) -> Forwardable:
         ruled=plan.ruled,
         private="opened" in done.counts,
         media_type=_new_media_type(plan) if changes else None,
-        marks=_marks(plan, done.counts),
+        added_headers=_added_headers(plan, done.counts),
     )
 
 
@@ -314,19 +314,19 @@ def _spliced(plan: Plan, changes: list[Change]) -> bytes:
     return body
 
 
-def _begun(
+def _opened(
     plan: Plan, framing: FrameEdit, keys: KeysInUse, now: float, done: _Done
 ) -> OpenedStream | None:
     """Begin to change the body as one, or note why that failed."""
     assert plan.compiled is not None  # noqa: S101 - only a compiled block makes edits
     try:
-        begun = framing.begin(keys, plan.compiled.block, now, plan.body)
+        opened = framing.begin(keys, plan.compiled.block, now, plan.body)
     except OpenFailed as error:
         done.failed = done.failed or error
         return None
-    if begun.session is not None:
-        done.proven[begun.session] = done.proven.get(begun.session, 0) + 1
-    return begun
+    if opened.session is not None:
+        done.proven[opened.session] = done.proven.get(opened.session, 0) + 1
+    return opened
 
 
 def _in_parts(plan: Plan, head: Head) -> Forwardable:
@@ -338,15 +338,17 @@ def _in_parts(plan: Plan, head: Head) -> Forwardable:
         changed=True,
         ruled=plan.ruled,
         private="opened" in counts,
-        marks=_marks(plan, counts),
+        added_headers=_added_headers(plan, counts),
         flow=plan.form,
     )
 
 
-def _framed(plan: Plan, begun: OpenedStream, head: Head, counts: dict[Outcome, int]) -> Forwardable:
+def _framed(
+    plan: Plan, opened: OpenedStream, head: Head, counts: dict[Outcome, int]
+) -> Forwardable:
     """Return a message whose body becomes a frame or comes out of one, now or while it passes."""
-    counts[begun.outcome] = counts.get(begun.outcome, 0) + 1
-    body, flow = None if plan.flows else plan.body, begun.flow
+    counts[opened.outcome] = counts.get(opened.outcome, 0) + 1
+    body, flow = None if plan.flows else plan.body, opened.flow
     if flow is not None and body is not None:
         body, flow = flow.feed(body) + flow.end(), None
     if flow is not None and plan.digests is not None:
@@ -354,12 +356,12 @@ def _framed(plan: Plan, begun: OpenedStream, head: Head, counts: dict[Outcome, i
     return mint(
         head,
         body,
-        changed=begun.flow is not None or head is not plan.head or plan.decoded,
+        changed=opened.flow is not None or head is not plan.head or plan.decoded,
         decoded=plan.decoded,
         ruled=plan.ruled,
         private="opened" in counts,
-        media_type=begun.media_type,
-        marks=_marks(plan, counts),
+        media_type=opened.media_type,
+        added_headers=_added_headers(plan, counts),
         flow=flow,
     )
 
@@ -381,12 +383,12 @@ def _new_media_type(plan: Plan) -> str | None:
     return None
 
 
-def _marks(plan: Plan, counts: Mapping[Outcome, int]) -> Headers:
+def _added_headers(plan: Plan, counts: Mapping[Outcome, int]) -> Headers:
     head = plan.head
     if type(head) is RequestHead:
-        return request_marks(head, counts)
+        return added_to_request(head, counts)
     if type(head) is not ResponseHead:
         return ()
     whole = plan.compiled.whole_encrypt if plan.compiled is not None else None
     opaque = whole is not None and whole.selector is Whole.BODY and bool(plan.body)
-    return response_marks(head, counts, plan.varies, opaque=opaque)
+    return added_to_response(head, counts, plan.varies, opaque=opaque)

@@ -22,19 +22,20 @@ class Forwardable:
     differ from what arrived, so that length, validators and digests of the original must not be
     passed on. `media_type` is the new Content-Type of a changed body: a text, empty for none at
     all, or None to keep the old one. `decoded` says that the body has lost its content coding.
-    `marks` are headers to add. `private` says that it is for its client alone, since something was
-    opened for it: what the backend says to caches is not passed on, the marks stand in its place.
+    `added_headers` are headers to add. `private` says that it is for its client alone, since
+    something was opened for it: what the backend says to caches is not passed on, the added headers
+    take its place.
     `ruled` says that responses of this route are read or changed, so that nobody may rely on
     ranges, codings or strong validators.
     """
 
     __slots__ = (
+        "added_headers",
         "body",
         "changed",
         "decoded",
         "flow",
         "head",
-        "marks",
         "media_type",
         "private",
         "ruled",
@@ -50,7 +51,7 @@ class Forwardable:
         ruled: bool,  # noqa: FBT001 - as above
         private: bool,  # noqa: FBT001 - as above
         media_type: str | None,
-        marks: Headers,
+        added_headers: Headers,
         flow: Flow | PlannedFlow | None,
     ) -> None:
         """Refuse everybody but the rule engine."""
@@ -64,7 +65,7 @@ class Forwardable:
         self.ruled: Final = ruled
         self.private: Final = private
         self.media_type: Final = media_type
-        self.marks: Final = marks
+        self.added_headers: Final = added_headers
         self.flow: Final = flow
 
     def __reduce_ex__(self, protocol: object) -> NoReturn:
@@ -82,8 +83,10 @@ def mint(  # noqa: PLR0913 - one argument for each slot
     ruled: bool = False,
     private: bool = False,
     media_type: str | None = None,
-    marks: Headers = (),
+    added_headers: Headers = (),
     flow: Flow | PlannedFlow | None = None,
 ) -> Forwardable:
     """Make a Forwardable. For `pipeline` alone: a test holds every other module to that."""
-    return Forwardable(_MINT, head, body, changed, decoded, ruled, private, media_type, marks, flow)
+    return Forwardable(
+        _MINT, head, body, changed, decoded, ruled, private, media_type, added_headers, flow
+    )

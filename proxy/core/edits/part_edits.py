@@ -49,21 +49,21 @@ class PartEdit(NamedTuple):
 class Content:
     """What becomes of the rest of a content: it passes as it is unless there is a `flow`.
 
-    `begun` is what its beginning became.
+    `first` is what its beginning became.
     """
 
-    __slots__ = ("begun", "flow")
+    __slots__ = ("first", "flow")
 
     def __init__(self) -> None:
         """Begin with nothing to be done."""
         self.flow: Flow | None = None
-        self.begun = b""
+        self.first = b""
 
     def begin(self, flow: Flow, beginning: bytes) -> bytes:
         """Let the content go through a flow; return what becomes of its beginning."""
         self.flow = flow
-        self.begun = flow.feed(beginning)
-        return self.begun
+        self.first = flow.feed(beginning)
+        return self.first
 
 
 class SealFrameEdit(NamedTuple):

@@ -161,13 +161,13 @@ def _opener(
     try:
         if isinstance(already, OpenEdit):
             return already.carry_out(keys, Block(), now).session
-        begun = already.begin(keys, Block(), now, body)
-        assert begun.flow is not None  # noqa: S101 - a plain block lets no frame stay
-        begun.flow.feed(body)
-        begun.flow.end()
+        opened = already.begin(keys, Block(), now, body)
+        assert opened.flow is not None  # noqa: S101 - a plain block lets no frame stay
+        opened.flow.feed(body)
+        opened.flow.end()
     except OpenFailed:
         return None
-    return begun.session
+    return opened.session
 
 
 class SealFlow:

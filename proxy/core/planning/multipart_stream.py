@@ -161,7 +161,7 @@ class FormFlow(PlannedFlow):
         if more.last:
             text += flow.end()
         delimiter = self._form.boundary.delimiter
-        sent = (self._sent or self._content.begun) + text
+        sent = (self._sent or self._content.first) + text
         if delimiter in sent:
             raise OpenFailed("boundary-in-value")
         self._sent = sent[-(len(delimiter) - 1) :]

@@ -81,15 +81,15 @@ class FastRequest(ResponseWriter):
 class WholeResponse:
     """What a reader has read, with its whole body, given out as often as asked.
 
-    `delimited`: it was not cut. `precedent` is there where the head is one that may come again.
+    `delimited`: it was not cut. `entry` is there where the head is one that may come again.
     """
 
-    __slots__ = ("_data", "arrived", "bodiless", "delimited", "framing", "head", "precedent")
+    __slots__ = ("_data", "arrived", "bodiless", "delimited", "entry", "framing", "head")
 
     def __init__(self, reader: ResponseReader, head: ResponseHead, data: bytes) -> None:
         framing, bodiless = reader.framing, reader.bodiless
         self._data = data
-        self.precedent = reader.precedent
+        self.entry = reader.entry
         self.head = head
         self.framing = framing
         self.bodiless = bodiless

@@ -100,11 +100,11 @@ class ResponseWriter:
         message: Forwardable,
         response: UpstreamResponse,
         places: LocationRewrite,
-        precedent: HeadCacheEntry | None = None,
+        entry: HeadCacheEntry | None = None,
     ) -> int | None:
         """Answer with a response all of which has come, or return None and send nothing.
 
-        `precedent` is that of the message's head, where the head may have been relayed before.
+        `entry` is that of the message's head, where the head may have been relayed before.
         """
         if not isinstance(message, Forwardable):
             raise TypeError("only a Forwardable can be sent")
@@ -118,10 +118,10 @@ class ResponseWriter:
         if body is None:
             return None
         connection = self._connection_header()
-        if precedent is None:
+        if entry is None:
             lines = response_lines(message, connection=connection, places=places)
         else:
-            lines = response_lines_again(message, precedent, connection, places)
+            lines = response_lines_again(message, entry, connection, places)
         self.answered = True
         head, size = framed_whole(lines, len(body)), len(body)
         if size <= _ONE_WRITE:

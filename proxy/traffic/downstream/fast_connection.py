@@ -27,11 +27,11 @@ class FastConnection(FastInput):
     is a stream without an end, so that a client that sends no more has left it.
     """
 
-    __slots__ = ("_task", "_trip", "live", "when_leaving")
+    __slots__ = ("_exchange", "_task", "live", "when_leaving")
 
     def __init__(self, owner: FastOwner, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__(owner, loop)
-        self._trip: FastExchange | None = None
+        self._exchange: FastExchange | None = None
         self._task: asyncio.Task[None] | None = None
         self.when_leaving: Callable[[], None] | None = None
         self.live = False
@@ -72,8 +72,8 @@ class FastConnection(FastInput):
         """Learn that the client is gone, and stop working for it."""
         self._owner.lost(self)
         super().connection_lost(exc)
-        if self._trip is not None:
-            self._trip.abandon()
+        if self._exchange is not None:
+            self._exchange.abandon()
         if self._task is not None:
             self._task.cancel()
 
@@ -87,16 +87,16 @@ class FastConnection(FastInput):
         """Answer a request; without a task, if that can be."""
         request = self._request = FastRequest(self, head, body)
         try:
-            trip = self._owner.depart(request, self)
+            fast_exchange = self._owner.depart(request, self)
         except BaseException as error:
             self.broke(error)
             if not isinstance(error, Exception):
                 raise
             return
-        if trip is None:
+        if fast_exchange is None:
             self.begin_anew(request)
-        elif not trip.over:
-            self._trip = trip
+        elif not fast_exchange.over:
+            self._exchange = fast_exchange
 
     # --- called by trips ----------------------------------------------------------------------
 
@@ -106,7 +106,7 @@ class FastConnection(FastInput):
 
     def go_on(self, request: FastRequest, way: Coroutine[Any, Any, None]) -> None:
         """Let a task walk the rest of the way."""
-        self._trip = None
+        self._exchange = None
         self._task = self._loop.create_task(self._walk(request, way))
         self._owner.began(self._task)
 
@@ -135,7 +135,7 @@ class FastConnection(FastInput):
 
     def ended(self, request: FastRequest) -> None:
         """Go over to the next request, if there is to be one."""
-        self._request = self._trip = None
+        self._request = self._exchange = None
         transport = self._transport
         if transport is None or transport.is_closing():
             return

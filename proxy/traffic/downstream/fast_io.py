@@ -119,7 +119,7 @@ class FastOwner(Bounds, Protocol):
     def failed(self, error: BaseException) -> None:
         """Take note of what should not have happened."""
 
-    def depart(self, request: FastRequest, station: ExchangeOwner) -> FastExchange | None:
+    def depart(self, request: FastRequest, owner: ExchangeOwner) -> FastExchange | None:
         """Send a request upstream without a wait, or return None and send nothing."""
 
     def handle(self, request: FastRequest) -> Coroutine[Any, Any, None]:

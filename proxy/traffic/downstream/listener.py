@@ -34,7 +34,7 @@ class Answerer(Protocol):
     def handle(self, request: Request) -> Coroutine[Any, Any, None]:
         """Answer one request."""
 
-    def depart(self, request: FastRequest, station: ExchangeOwner) -> FastExchange | None:
+    def depart(self, request: FastRequest, owner: ExchangeOwner) -> FastExchange | None:
         """Send a plain request on its way without a wait, or return None and do nothing."""
 
     def reject(self, error: TrafficError) -> Problem:
@@ -173,9 +173,9 @@ class HttpListener:
         """Count a connection out."""
         self._guests.lost(guest)
 
-    def depart(self, request: FastRequest, station: ExchangeOwner) -> FastExchange | None:
+    def depart(self, request: FastRequest, owner: ExchangeOwner) -> FastExchange | None:
         """Send a plain request on its way without a wait, or return None and do nothing."""
-        return self._answerer.depart(request, station)
+        return self._answerer.depart(request, owner)
 
     def handle(self, request: FastRequest) -> Coroutine[Any, Any, None]:
         """Answer a plain request, with waits."""

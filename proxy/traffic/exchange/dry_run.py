@@ -135,8 +135,8 @@ UNOBSERVED: Final = "too-long-to-observe"
 class DryRun:
     """Overhears a request and its response; nothing of them waits for it or is changed."""
 
-    def __init__(self, course: Steps, exchange: Exchange, record: MessageRecord) -> None:
-        self._course = course
+    def __init__(self, steps: Steps, exchange: Exchange, record: MessageRecord) -> None:
+        self._steps = steps
         self._exchange = trial_exchange(exchange)
         self._record = record
         self._request: TeeBody | None = None
@@ -164,7 +164,7 @@ class DryRun:
             await self._try(
                 "request",
                 whole=request.whole,
-                plan=lambda: self._course.plan_request(self._exchange, heard, request.framing),
+                plan=lambda: self._steps.plan_request(self._exchange, heard, request.framing),
             )
         else:
             self._try_head()
@@ -184,14 +184,14 @@ class DryRun:
 
     @property
     def _limit(self) -> int:
-        return min(MOST_BYTES, self._course.body_limit(self._exchange.decision))
+        return min(MOST_BYTES, self._steps.body_limit(self._exchange.decision))
 
     def _plan_response(self, response: TeeResponse) -> Plan | None:
-        course, exchange, head = self._course, self._exchange, response.head
-        compiled = course.reading(exchange, response)
+        steps, exchange, head = self._steps, self._exchange, response.head
+        compiled = steps.reading(exchange, response)
         if compiled is not None:
-            return course.plan_response(exchange, compiled, response, response.heard)
-        if (look := course.look(exchange, response)) is None:
+            return steps.plan_response(exchange, compiled, response, response.heard)
+        if (look := steps.look(exchange, response)) is None:
             return None
         look.feed(response.heard)
         look.end()
@@ -206,8 +206,8 @@ class DryRun:
         try:
             trial = DryRunResult({}, UNOBSERVED)
             if whole and (made := plan()) is not None:
-                keys = await self._course.keys.resolve(needs_of_trial(made))
-                trial = try_out(made, keys, self._course.now())
+                keys = await self._steps.keys.resolve(needs_of_trial(made))
+                trial = try_out(made, keys, self._steps.now())
             elif whole:
                 return
         except Exception as error:  # noqa: BLE001 - a trial must not become the message's failure

@@ -30,7 +30,7 @@ Finish = Callable[
 
 
 class ExchangeOwner(Protocol):
-    """The client's connection, as a trip sees it."""
+    """The client's connection, as a fast_exchange sees it."""
 
     def ended(self, request: FastRequest) -> None:
         """Learn that the request has been answered, or that the client is gone."""
@@ -59,35 +59,35 @@ class FastExchange:
     """
 
     __slots__ = (
-        "_arrival",
+        "_admitted",
         "_connection",
-        "_course",
         "_delivery",
         "_finish",
+        "_owner",
         "_record",
         "_request",
-        "_station",
+        "_steps",
         "_upstream",
         "over",
     )
 
     def __init__(  # noqa: PLR0913, PLR0917 - made in one place
         self,
-        course: Steps,
+        steps: Steps,
         upstream: HttpUpstream,
-        station: ExchangeOwner,
+        owner: ExchangeOwner,
         finish: Finish,
         request: FastRequest,
-        arrival: AdmittedExchange,
+        admitted: AdmittedExchange,
         record: MessageRecord,
     ) -> None:
-        self._course = course
+        self._steps = steps
         self._upstream = upstream
-        self._station = station
+        self._owner = owner
         # It is the handler's, and holds the handler for as long as the message is under way.
         self._finish = finish
         self._request = request
-        self._arrival = arrival
+        self._admitted = admitted
         self._record = record
         self._delivery: Delivery | None = None
         self._connection: UpstreamConnection | None = None
@@ -121,7 +121,7 @@ class FastExchange:
         except BaseException as error:
             self._leave(connection)
             self._upstream.pool.drop(connection)
-            self._station.broke(error)
+            self._owner.broke(error)
             if not isinstance(error, Exception):
                 raise
 
@@ -132,7 +132,7 @@ class FastExchange:
             self._leave(connection)
             self._upstream.pool.drop(connection)
             self._record.status = CLIENT_CLOSED
-            self._course.report(self._record)
+            self._steps.report(self._record)
 
     def _look(self, connection: UpstreamConnection) -> None:
         """Look at a connection on which not all has come, or on which nothing more will."""
@@ -156,8 +156,8 @@ class FastExchange:
 
     def _go_on(self, response: UpstreamResponse) -> None:
         """Let the handler relay the response."""
-        way = self._finish(self._request, self._arrival, response, self._record)
-        self._station.go_on(self._request, way)
+        way = self._finish(self._request, self._admitted, response, self._record)
+        self._owner.go_on(self._request, way)
 
     def _failed(self, connection: UpstreamConnection, error: BaseException) -> None:
         """Answer for an upstream that has not."""
@@ -168,7 +168,7 @@ class FastExchange:
             and self._delivery is not None
             and self._delivery.repeatable(connection)
         ):
-            self._station.begin_anew(self._request)
+            self._owner.begin_anew(self._request)
             return
         self._refuse(error)
         self._end()
@@ -180,14 +180,14 @@ class FastExchange:
         response = self._upstream.whole_response(connection)
         record.responded(response.head.status)
         try:
-            if self._course.finds_uncovered:
-                self._course.uncovered(self._arrival.exchange, response.head, record)
+            if self._steps.finds_uncovered:
+                self._steps.uncovered(self._admitted.exchange, response.head, record)
             message = self._incoming(response)
             if message is None:
                 self._go_on(response)
                 return
-            precedent = response.precedent if message.head is response.head else None
-            sent = self._request.relay_whole(message, response, self._arrival.places, precedent)
+            entry = response.entry if message.head is response.head else None
+            sent = self._request.relay_whole(message, response, self._admitted.places, entry)
             record.response_bytes = sent or 0
         except ConnectionError:
             self._lost()
@@ -198,32 +198,32 @@ class FastExchange:
 
     def _lost(self) -> None:
         self._record.status = CLIENT_CLOSED
-        self._station.abort()
+        self._owner.abort()
 
     def _end(self) -> None:
-        self._station.report_behind(self._course.report, self._record)
-        self._station.ended(self._request)
+        self._owner.report_behind(self._steps.report, self._record)
+        self._owner.ended(self._request)
 
     def _incoming(self, response: WholeResponse) -> Forwardable | None:
         """Return the response as it may be relayed, or None where keys must be waited for."""
-        exchange, compiled = self._arrival.exchange, None
+        exchange, compiled = self._admitted.exchange, None
         if exchange.decision.may_read_response:
-            compiled = self._course.reading_whole(exchange, response)
+            compiled = self._steps.reading_whole(exchange, response)
         unread = False
         if compiled is None and exchange.decision.may_open_response:
             compiled, unread = self._looked_at(response)
         if compiled is None:
             head, bodiless = response.head, response.bodiless
             return apply.pass_response(exchange, head, bodiless=bodiless, unread=unread)
-        whole = response.take_up_to(self._course.body_limit(exchange.decision))
-        plan = self._course.plan_response(exchange, compiled, response, whole)
-        keys = self._course.warm(plan)
-        return self._course.apply(plan, keys, self._record) if keys is not None else None
+        whole = response.take_up_to(self._steps.body_limit(exchange.decision))
+        plan = self._steps.plan_response(exchange, compiled, response, whole)
+        keys = self._steps.warm(plan)
+        return self._steps.apply(plan, keys, self._record) if keys is not None else None
 
     def _looked_at(self, response: WholeResponse) -> tuple[CompiledBlock | None, bool]:
         """Return the block that reads a misnamed response, and whether it passes unread instead."""
-        course, exchange = self._course, self._arrival.exchange
-        look = course.look(exchange, response)
+        steps, exchange = self._steps, self._admitted.exchange
+        look = steps.look(exchange, response)
         if look is None:
             return None, False
         look.feed(response.take())
@@ -231,11 +231,11 @@ class FastExchange:
         response.head, compiled = apply.named(exchange, response.head, look)
         unread = compiled is None and apply.holds_sealed(look.seen)
         if unread:
-            course.unread.note(self._record)
+            steps.unread.note(self._record)
         return compiled, unread
 
     def _refuse(self, error: BaseException) -> None:
-        refusal = self._course.refusal(deliberate(error), self._record)
+        refusal = self._steps.refusal(deliberate(error), self._record)
         try:
             self._request.refuse_whole(refusal)
         except ConnectionError:
@@ -245,25 +245,25 @@ class FastExchange:
 class FastPath:
     """Sends the plain requests of one listener upstream."""
 
-    __slots__ = ("_course", "_upstream")
+    __slots__ = ("_steps", "_upstream")
 
-    def __init__(self, course: Steps, upstream: HttpUpstream) -> None:
-        self._course = course
+    def __init__(self, steps: Steps, upstream: HttpUpstream) -> None:
+        self._steps = steps
         self._upstream = upstream
 
     def depart(
-        self, request: FastRequest, station: ExchangeOwner, finish: Finish
+        self, request: FastRequest, owner: ExchangeOwner, finish: Finish
     ) -> FastExchange | None:
-        """Send a request upstream and return its trip, or None, and then nothing was sent.
+        """Send a request upstream and return its fast_exchange, or None, and then nothing was sent.
 
         Whatever is wrong with the request, the handler will find it too, and knows the answer.
         `finish` is the handler's, for a response that it must relay.
         """
-        record = self._course.record()
+        record = self._steps.record()
         head, body = request.head, request.data
         try:
-            arrival = self._course.arrive_plain(head, request.peer, record)
-            exchange = arrival.exchange
+            admitted = self._steps.admit_fast(head, request.peer, record)
+            exchange = admitted.exchange
             if exchange.decision.observes is not None:
                 return None  # whoever overhears a message has waits
             if exchange.decision.reads_request:
@@ -271,25 +271,27 @@ class FastPath:
                 if message is None:
                     return None
             else:
-                message = arrival.passing()
+                message = admitted.passing()
             # A head in which values were sealed is like no other.
-            precedent = head.precedent if message.head is exchange.head else HeadCacheEntry()
+            entry = head.entry if message.head is exchange.head else HeadCacheEntry()
             delivery = self._upstream.delivery(
-                message, body, head.framing, arrival.crossing, precedent
+                message, body, head.framing, admitted.crossing, entry
             )
         except Exception:  # noqa: BLE001 - the handler comes to it once more, and tells
             return None
         record.request_bytes = len(body)
-        trip = FastExchange(self._course, self._upstream, station, finish, request, arrival, record)
-        return trip if trip.start(delivery) else None
+        fast_exchange = FastExchange(
+            self._steps, self._upstream, owner, finish, request, admitted, record
+        )
+        return fast_exchange if fast_exchange.start(delivery) else None
 
     def _changed(
         self, exchange: Exchange, body: bytes, framing: Framing, record: MessageRecord
     ) -> Forwardable | None:
         """Return a request as its rule changes it, or None where keys must be waited for."""
-        course = self._course
-        if len(body) > course.body_limit(exchange.decision):
+        steps = self._steps
+        if len(body) > steps.body_limit(exchange.decision):
             return None
-        plan = course.plan_request(exchange, body, framing)
-        keys = course.warm(plan)
-        return course.apply(plan, keys, record) if keys is not None else None
+        plan = steps.plan_request(exchange, body, framing)
+        keys = steps.warm(plan)
+        return steps.apply(plan, keys, record) if keys is not None else None

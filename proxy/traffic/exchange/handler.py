@@ -62,8 +62,8 @@ class Handler:
         self._upstream = upstream
         self._timeouts = timeouts or Timeouts()
         # Only where traces are wanted does anything measure for them.
-        course = Steps if traces is None else functools.partial(TracedSteps, traces=traces)
-        self._course = course(
+        steps = Steps if traces is None else functools.partial(TracedSteps, traces=traces)
+        self._steps = steps(
             rule_table,
             keys,
             reporter,
@@ -74,32 +74,32 @@ class Handler:
             upstream_names=upstream.names,
             tap=tap or Tap(clock),
         )
-        self._express = FastPath(self._course, upstream)
+        self._fast_path = FastPath(self._steps, upstream)
 
     async def handle(self, request: Request) -> None:
         """Answer one request, whatever happens; raise only when the client is gone."""
-        record = self._course.record()
+        record = self._steps.record()
         await self._guard(self._answer(request, record), request, record)
 
-    def depart(self, request: FastRequest, station: ExchangeOwner) -> FastExchange | None:
+    def depart(self, request: FastRequest, owner: ExchangeOwner) -> FastExchange | None:
         """Send a plain request upstream without a wait, or return None and send nothing."""
-        return self._express.depart(request, station, self.finish)
+        return self._fast_path.depart(request, owner, self.finish)
 
     async def finish(
         self,
         request: Request,
-        arrival: AdmittedExchange,
+        admitted: AdmittedExchange,
         response: UpstreamResponse,
         record: MessageRecord,
     ) -> None:
         """Relay a response whose request has gone out already; raise only as `handle` does."""
-        await self._guard(self._respond(request, arrival, response, record), request, record)
+        await self._guard(self._respond(request, admitted, response, record), request, record)
 
     def reject(self, error: TrafficError) -> Problem:
         """Return the answer to what never came to be a request."""
-        record = self._course.record()
-        refusal = self._course.refusal(error, record)
-        self._course.report(record)
+        record = self._steps.record()
+        refusal = self._steps.refusal(error, record)
+        self._steps.report(record)
         return refusal
 
     async def _guard(self, way: Awaitable[None], request: Request, record: MessageRecord) -> None:
@@ -109,41 +109,39 @@ class Handler:
             record.status = CLIENT_CLOSED
             raise
         except Exception as error:  # noqa: BLE001 - nothing may escape into a log or an answer
-            refusal = self._course.refusal(deliberate(error), record)
+            refusal = self._steps.refusal(deliberate(error), record)
             # What did not pass the gate may have more readings than one: never read on behind it.
             await request.refuse(refusal, close=not record.method)
         except BaseException:  # cancelled: the client is gone, or time is up
             record.status = CLIENT_CLOSED
             raise
         finally:
-            self._course.report(record)
+            self._steps.report(record)
 
     async def _answer(self, request: Request, record: MessageRecord) -> None:
-        arrival = self._course.arrive(request.raw, request.peer, record)
-        admitted = arrival.admitted
-        body: RequestBody = request.body(
-            admitted.framing, expects_continue=admitted.expects_continue
-        )
-        crossing = arrival.crossing
+        admitted = self._steps.admit(request.raw, request.peer, record)
+        asked = admitted.request
+        body: RequestBody = request.body(asked.framing, expects_continue=asked.expects_continue)
+        crossing = admitted.crossing
         observation = None
-        if arrival.exchange.decision.observes is not None and not admitted.websocket:
-            observation = DryRun(self._course, arrival.exchange, record)
+        if admitted.exchange.decision.observes is not None and not asked.websocket:
+            observation = DryRun(self._steps, admitted.exchange, record)
             body = observation.request(body)
         try:
-            if arrival.reads_messages:
-                message, sent = pipeline.pass_handshake(arrival.exchange), body
-                crossing = handshake.upward(crossing, offer=arrival.agreement is not None)
+            if admitted.reads_messages:
+                message, sent = pipeline.pass_handshake(admitted.exchange), body
+                crossing = handshake.upward(crossing, offer=admitted.agreement is not None)
             else:
-                message, sent = await self._outgoing(arrival.exchange, body, record)
+                message, sent = await self._outgoing(admitted.exchange, body, record)
             record.sending()
             response = await self._upstream.send(
-                message, sent, crossing=crossing, websocket=admitted.websocket
+                message, sent, crossing=crossing, websocket=asked.websocket
             )
         finally:
             record.request_bytes = body.arrived
         overheard = response if observation is None else observation.response(response)
         try:
-            await self._respond(request, arrival, overheard, record)
+            await self._respond(request, admitted, overheard, record)
         finally:
             record.request_bytes = max(record.request_bytes, body.arrived)
         if observation is not None:
@@ -152,26 +150,26 @@ class Handler:
     async def _respond(
         self,
         request: Request,
-        arrival: AdmittedExchange,
+        admitted: AdmittedExchange,
         response: UpstreamResponse,
         record: MessageRecord,
     ) -> None:
-        admitted = arrival.admitted
+        asked = admitted.request
         try:
             record.responded(response.head.status)
             if response.head.status == HTTPStatus.SWITCHING_PROTOCOLS:
-                if arrival.reads_messages:
-                    await self._relay(request, arrival, response, record)
+                if admitted.reads_messages:
+                    await self._relay(request, admitted, response, record)
                 else:
-                    await self._tunnel(request, arrival.exchange, response, record)
+                    await self._tunnel(request, admitted.exchange, response, record)
                 return
-            self._course.uncovered(arrival.exchange, response.head, record)
+            self._steps.uncovered(admitted.exchange, response.head, record)
             if response.framing.content_length is None and streams_records(response.head.headers):
                 response.wait_longer(self._timeouts.tunnel)
-            message, response = await self._incoming(arrival.exchange, response, record)
-            close = admitted.websocket or admitted.upgrade
+            message, response = await self._incoming(admitted.exchange, response, record)
+            close = asked.websocket or asked.upgrade
             record.response_bytes = await request.relay(
-                message, response, places=arrival.places, close=close
+                message, response, places=admitted.places, close=close
             )
         except TrafficError:
             record.response_bytes = response.arrived
@@ -185,7 +183,7 @@ class Handler:
         """Return the request as it may be forwarded, and its body if it is still to come."""
         if not exchange.decision.reads_request:
             return pipeline.pass_request(exchange), body
-        limit = self._course.body_limit(exchange.decision)
+        limit = self._steps.body_limit(exchange.decision)
         length = body.framing.length
         if (chosen := pipeline.streaming_request(exchange, length, limit)) is not None:
             message = pipeline.begin_stream(exchange, chosen[0], exchange.head, chosen[1], limit)
@@ -194,7 +192,7 @@ class Handler:
                 return message, streamed
             whole = b""
         elif (compiled := pipeline.flowing_request(exchange, length, limit)) is not None:
-            pieces = Pieces(body, body.framing, self._course.flow_limit)
+            pieces = Pieces(body, body.framing, self._steps.flow_limit)
             whole = await pieces.beginning(partial(pipeline.suffices, compiled))
             if whole:
                 plan = pipeline.plan_flowing_request(exchange, compiled, whole, limit)
@@ -208,32 +206,32 @@ class Handler:
                 return message, flowing
         else:
             whole = await body.read(limit)
-        plan = self._course.plan_request(exchange, whole, body.framing)
+        plan = self._steps.plan_request(exchange, whole, body.framing)
         return await self._apply(plan, record), body
 
     async def _incoming(
         self, exchange: Exchange, response: UpstreamResponse, record: MessageRecord
     ) -> tuple[Forwardable, UpstreamResponse]:
         """Return the response as it may be relayed, and its body if it is still to come."""
-        compiled = self._course.reading(exchange, response)
+        compiled = self._steps.reading(exchange, response)
         unread = False
-        if compiled is None and (look := self._course.look(exchange, response)) is not None:
+        if compiled is None and (look := self._steps.look(exchange, response)) is not None:
             response = seen = await look_at(response, look)
             seen.head, compiled = pipeline.named(exchange, seen.head, look)
             if compiled is None:
-                unread = seen.watch(partial(self._course.unread.note, record))
+                unread = seen.watch(partial(self._steps.unread.note, record))
         if compiled is None:
             head, bodiless = response.head, response.bodiless
             passing = pipeline.pass_response(exchange, head, bodiless=bodiless, unread=unread)
             return passing, response
-        limit = self._course.body_limit(exchange.decision)
-        kind = self._course.streaming(compiled, response)
+        limit = self._steps.body_limit(exchange.decision)
+        kind = self._steps.streaming(compiled, response)
         if kind is not None:
             message = pipeline.begin_stream(exchange, compiled, response.head, kind, limit)
             apply = self._applying(record)
             return message, StreamedResponse(response, response.chunks(), message, apply)
-        if self._course.flows(exchange, compiled, response):
-            pieces = Pieces(response, response.framing, self._course.flow_limit)
+        if self._steps.flows(exchange, compiled, response):
+            pieces = Pieces(response, response.framing, self._steps.flow_limit)
             whole = await pieces.beginning(partial(pipeline.suffices, compiled))
             if whole:
                 head = response.head
@@ -249,15 +247,15 @@ class Handler:
                 return message, flowing
         else:
             whole = await response.read(limit)
-        plan = self._course.plan_response(exchange, compiled, response, whole)
+        plan = self._steps.plan_response(exchange, compiled, response, whole)
         return await self._apply(plan, record), response
 
     async def _apply(self, plan: Plan, record: MessageRecord, *, piece: Piece = "") -> Forwardable:
         """Carry a plan out: the one wait between the two pure functions is for keys."""
-        keys = self._course.warm(plan)
+        keys = self._steps.warm(plan)
         if keys is None:
-            keys = await self._course.resolve(plan, record)
-        return self._course.apply(plan, keys, record, piece=piece)
+            keys = await self._steps.resolve(plan, record)
+        return self._steps.apply(plan, keys, record, piece=piece)
 
     def _applying(self, record: MessageRecord) -> Callable[[Plan], Awaitable[Forwardable]]:
         return partial(self._apply_piece, record=record)
@@ -265,7 +263,7 @@ class Handler:
     async def _apply_piece(self, plan: Plan, record: MessageRecord) -> Forwardable:
         """Carry out a plan for a piece of a body, whose end may be far."""
         message = await self._apply(plan, record, piece="piece")
-        self._course.tell(record)
+        self._steps.tell(record)
         return message
 
     async def _tunnel(
@@ -276,10 +274,10 @@ class Handler:
         record: MessageRecord,
     ) -> None:
         """Let a WebSocket through; the upstream has agreed to it."""
-        self._course.uncovered_socket(exchange, record)
+        self._steps.uncovered_socket(exchange, record)
         heard = None
         if exchange.decision.observes is not None:
-            heard = TeeSocket(self._course, exchange, record, response.head)
+            heard = TeeSocket(self._steps, exchange, record, response.head)
         upstream = response.divert()
         client = await request.switch(switching_head(response.head))
         tunnel = Tunnel(client, upstream, (None, None) if heard is None else heard.ears)
@@ -292,19 +290,19 @@ class Handler:
     async def _relay(
         self,
         request: Request,
-        arrival: AdmittedExchange,
+        admitted: AdmittedExchange,
         response: UpstreamResponse,
         record: MessageRecord,
     ) -> None:
         """Let the messages of a WebSocket through, each as its rule says."""
-        exchange = arrival.exchange
-        agreed = arrival.agreement
-        asked = arrival.admitted.head.headers
+        exchange = admitted.exchange
+        agreed = admitted.agreement
+        asked = admitted.request.head.headers
         accepted = handshake.accepted(asked, response.head, offered=agreed is not None)
-        limit = self._course.body_limit(exchange.decision)
+        limit = self._steps.body_limit(exchange.decision)
         upstream = Leg(response.divert(), accepted, client=False, limit=limit)
         head = handshake.downward(response.head, agreed)
         client = Leg(await request.switch(switching_head(head)), agreed, client=True, limit=limit)
         ways = (Messages(exchange, "request"), Messages(exchange, "response"))
-        relay = Relay(self._course, record, client, upstream, ways)
+        relay = Relay(self._steps, record, client, upstream, ways)
         await relay.run(idle=self._timeouts.tunnel, linger=self._timeouts.linger)

@@ -90,13 +90,13 @@ class PortHandlers:
             return
         await handler.handle(request)
 
-    def depart(self, request: FastRequest, station: ExchangeOwner) -> FastExchange | None:
+    def depart(self, request: FastRequest, owner: ExchangeOwner) -> FastExchange | None:
         """Send a plain request on its way without a wait, or return None and do nothing."""
         try:
             handler = self._of(request.peer.called)
         except TrafficError:
             return None  # `handle` refuses it
-        return handler.depart(request, station)
+        return handler.depart(request, owner)
 
     def reject(self, error: TrafficError) -> Problem:
         """Return the answer to what never came to be a request."""

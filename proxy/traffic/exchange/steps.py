@@ -47,7 +47,7 @@ from ..http1.problem import Problem, problem, status_of
 from ..interfaces import Reporter, UpstreamResponse
 from ..message_record import MessageRecord
 from ..websocket.handshake import DeflateAgreement, agree
-from .uncovered import NO_BODY, WEBSOCKET, PathShapes, Unread, kind_told
+from .uncovered import NO_BODY, WEBSOCKET, PathShapes, Unread, kind_of_body
 
 CLIENT_CLOSED: Final = 499
 """What nginx writes in its log for a client that went away; nobody receives it."""
@@ -82,7 +82,7 @@ class AdmittedExchange:
     `places` are where a Location of the upstream points, for this client.
     """
 
-    admitted: Final[Admitted]
+    request: Final[Admitted]
     exchange: Final[Exchange]
     crossing: Final[Forwarding]
     places: Final[LocationRewrite]
@@ -92,12 +92,12 @@ class AdmittedExchange:
     def reads_messages(self) -> bool:
         """Whether it asks for a WebSocket whose messages a rule reads."""
         decision = self.exchange.decision
-        return self.admitted.websocket and (decision.reads_request or decision.may_read_response)
+        return self.request.websocket and (decision.reads_request or decision.may_read_response)
 
     @property
     def agreement(self) -> DeflateAgreement | None:
         """What its client and Sealyard agree on for such a WebSocket."""
-        return agree(self.admitted.head.headers)
+        return agree(self.request.head.headers)
 
     def passing(self) -> Forwardable:
         """Return the request to be forwarded with its body unread, the same each time."""
@@ -107,18 +107,18 @@ class AdmittedExchange:
         return passing
 
     def again(self, head: FastHead) -> AdmittedExchange:
-        """Return the arrival of a request whose plain head differs in its length alone, if at all.
+        """Return the exchange of a request whose plain head differs in its length alone, if at all.
 
         The exchange is a new one: it holds what is read from one message and its answer. Where
         nothing is read of either, all of them share one, and nobody asks it for the length.
         """
-        admitted, decision = self.admitted, self.exchange.decision
+        request, decision = self.request, self.exchange.decision
         if not (decision.reads_request or decision.may_read_response):
             return self
-        if head.raw.headers is not admitted.head.headers:
-            admitted = admitted.with_length(head.raw.headers, head.framing)
-        exchange = Exchange(decision, admitted.head)
-        return AdmittedExchange(admitted, exchange, self.crossing, self.places)
+        if head.raw.headers is not request.head.headers:
+            request = request.with_length(head.raw.headers, head.framing)
+        exchange = Exchange(decision, request.head)
+        return AdmittedExchange(request, exchange, self.crossing, self.places)
 
 
 class Steps:
@@ -181,32 +181,32 @@ class Steps:
         if record.unopened:
             self.tell(record)
 
-    def arrive(self, raw: RawRequest, peer: Peer, record: MessageRecord) -> AdmittedExchange:
+    def admit(self, raw: RawRequest, peer: Peer, record: MessageRecord) -> AdmittedExchange:
         """Let a request through the gate and find its rule, before its body is read.
 
         Raises:
             TrafficError: The gate or a rule refuses it.
         """
-        admitted = admit(raw, head_limit=self._limits.head)
-        method = admitted.head.method
+        request = admit(raw, head_limit=self._limits.head)
+        method = request.head.method
         record.method = method if method in METHODS else OTHER_METHOD
-        if admitted.via:
+        if request.via:
             self._hop.refuse_loop(raw.headers)
-        exchange = Exchange(self._decide(admitted, record), admitted.head)
-        crossing = self._hop.crossing(raw, peer, admitted.host)
+        exchange = Exchange(self._decide(request, record), request.head)
+        crossing = self._hop.crossing(raw, peer, request.host)
         return AdmittedExchange(
-            admitted, exchange, crossing, LocationRewrite(self._names, crossing.place)
+            request, exchange, crossing, LocationRewrite(self._names, crossing.place)
         )
 
-    def arrive_plain(self, head: FastHead, peer: Peer, record: MessageRecord) -> AdmittedExchange:
-        """Do as `arrive`, for a head whose like may have arrived on this connection before."""
-        precedent = head.precedent
-        if precedent.owner is not self:
-            arrival = self.arrive(head.raw, peer, record)
-            precedent.verdict, precedent.owner = (arrival, record.method, record.rule), self
-            return arrival
+    def admit_fast(self, head: FastHead, peer: Peer, record: MessageRecord) -> AdmittedExchange:
+        """Do as `admit`, for a head whose like may have arrived on this connection before."""
+        entry = head.entry
+        if entry.owner is not self:
+            admitted = self.admit(head.raw, peer, record)
+            entry.decision, entry.owner = (admitted, record.method, record.rule), self
+            return admitted
         before: AdmittedExchange
-        before, record.method, record.rule = precedent.verdict
+        before, record.method, record.rule = entry.decision
         self._refuse_shut(record.rule)  # it may have been shut since
         return before.again(head)
 
@@ -247,15 +247,15 @@ class Steps:
 
     def reading_whole(self, exchange: Exchange, response: WholeResponse) -> CompiledBlock | None:
         """Do as `reading`, for a response whose head's like may have been read before."""
-        precedent, compiled_rule = response.precedent, exchange.decision.compiled_rule
-        if precedent is None or compiled_rule is None or response.bodiless:
+        entry, compiled_rule = response.entry, exchange.decision.compiled_rule
+        if entry is None or compiled_rule is None or response.bodiless:
             return self.reading(exchange, response)
         compiled: CompiledBlock | None
-        if precedent.owner is compiled_rule:
-            compiled = precedent.verdict
+        if entry.owner is compiled_rule:
+            compiled = entry.decision
         else:
             compiled = self.reading(exchange, response)
-            precedent.verdict, precedent.owner = compiled, compiled_rule
+            entry.decision, entry.owner = compiled, compiled_rule
         return compiled
 
     def look(self, exchange: Exchange, response: UpstreamResponse) -> Look | None:
@@ -322,7 +322,7 @@ class Steps:
     def uncovered(self, exchange: Exchange, head: ResponseHead, record: MessageRecord) -> None:
         """Note a message that no rule covers, where somebody finds out which rules are needed."""
         if self._shapes is not None and exchange.decision.rule is None:
-            asked, answered = kind_told(exchange.head.facts), kind_told(head.facts)
+            asked, answered = kind_of_body(exchange.head.facts), kind_of_body(head.facts)
             if asked != NO_BODY or answered != NO_BODY:
                 record.uncovered(self._shapes.shape(exchange.head.path), asked, answered)
 
@@ -355,26 +355,26 @@ class Steps:
         """How many bytes a body may have that a rule changes while it passes."""
         return self._limits.frame
 
-    def _decide(self, admitted: Admitted, record: MessageRecord) -> Decision:
+    def _decide(self, request: Admitted, record: MessageRecord) -> Decision:
         try:
             decision = self._rule_table.decide(
-                admitted.head.method, admitted.path, websocket=admitted.websocket
+                request.head.method, request.path, websocket=request.websocket
             )
         except RejectedByRule as refusal:
             record.rule = refusal.rule
             raise
         record.rule = decision.rule.name if decision.rule is not None else None
         self._refuse_shut(record.rule)
-        if admitted.overrides and self._rule_table.rules_path(admitted.path):
+        if request.overrides and self._rule_table.rules_path(request.path):
             raise AmbiguousRequest("method-override")
-        if admitted.reroutes:
-            head = admitted.head
-            refuse_rerouting(self._rule_table, admitted.path, head.query, admitted.reroutes)
+        if request.reroutes:
+            head = request.head
+            refuse_rerouting(self._rule_table, request.path, head.query, request.reroutes)
         if (
             decision.overridable
             and not decision.reads_request
-            and admitted.framing.present
-            and may_ask_in_body(admitted.head)
+            and request.framing.present
+            and may_ask_in_body(request.head)
         ):
             detail = (
                 "A form could ask for a method that a rule takes: give POST a rule here as well."

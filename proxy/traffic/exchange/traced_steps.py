@@ -1,4 +1,4 @@
-"""The same course and the same record, with the times that spans are made of.
+"""The same steps and the same record, with the times that spans are made of.
 
 They stand in place of the plain ones only where traces are wanted, so that without them nothing is
 asked, measured or kept.
@@ -111,7 +111,7 @@ class TracedRecord(MessageRecord):
 
 
 class TracedSteps(Steps):
-    """A course whose steps are timed.
+    """A steps whose steps are timed.
 
     Between a plan and what is done with it nothing waits, so the last plan is the one at hand.
     """
@@ -125,34 +125,34 @@ class TracedSteps(Steps):
         """Return the record of a new message."""
         return TracedRecord(super().record().request_id, self._name, self._traces)
 
-    def arrive(self, raw: RawRequest, peer: Peer, record: MessageRecord) -> AdmittedExchange:
-        """Do as a course does, and note which trace the request belongs to."""
+    def admit(self, raw: RawRequest, peer: Peer, record: MessageRecord) -> AdmittedExchange:
+        """Do as a steps does, and note which trace the request belongs to."""
         _belongs(record, raw.headers)
-        arrival = super().arrive(raw, peer, record)
-        _goes(record, arrival)
-        return arrival
+        admitted = super().admit(raw, peer, record)
+        _goes(record, admitted)
+        return admitted
 
-    def arrive_plain(self, head: FastHead, peer: Peer, record: MessageRecord) -> AdmittedExchange:
-        """Do as a course does, and note which trace the request belongs to."""
+    def admit_fast(self, head: FastHead, peer: Peer, record: MessageRecord) -> AdmittedExchange:
+        """Do as a steps does, and note which trace the request belongs to."""
         _belongs(record, head.raw.headers)
-        arrival = super().arrive_plain(head, peer, record)
-        _goes(record, arrival)
-        return arrival
+        admitted = super().admit_fast(head, peer, record)
+        _goes(record, admitted)
+        return admitted
 
     def plan_request(self, exchange: Exchange, body: bytes, framing: Framing) -> Plan:
-        """Do as a course does, and note how long it took."""
+        """Do as a steps does, and note how long it took."""
         began = time.perf_counter()
         return self._timed(super().plan_request(exchange, body, framing), began)
 
     def plan_response(
         self, exchange: Exchange, compiled: CompiledBlock, response: UpstreamResponse, body: bytes
     ) -> Plan:
-        """Do as a course does, and note how long it took."""
+        """Do as a steps does, and note how long it took."""
         began = time.perf_counter()
         return self._timed(super().plan_response(exchange, compiled, response, body), began)
 
     async def resolve(self, plan: Plan, record: MessageRecord) -> Keys:
-        """Do as a course does, and note how long it took."""
+        """Do as a steps does, and note how long it took."""
         self._note(plan, record)
         try:
             return await super().resolve(plan, record)
@@ -164,7 +164,7 @@ class TracedSteps(Steps):
     def apply(
         self, plan: Plan, keys: Keys, record: MessageRecord, *, piece: Piece = ""
     ) -> Forwardable:
-        """Do as a course does, and note that there are keys now."""
+        """Do as a steps does, and note that there are keys now."""
         self._note(plan, record)
         if isinstance(record, TracedRecord):
             record.resolved()
@@ -186,7 +186,7 @@ def _belongs(record: MessageRecord, headers: Headers) -> None:
         record.parent = found[0].decode("latin-1")
 
 
-def _goes(record: MessageRecord, arrival: AdmittedExchange) -> None:
-    pattern = arrival.exchange.decision.pattern
+def _goes(record: MessageRecord, admitted: AdmittedExchange) -> None:
+    pattern = admitted.exchange.decision.pattern
     if pattern is not None and isinstance(record, TracedRecord):
         record.route = pattern.text.split()[-1]

@@ -67,10 +67,10 @@ class PathShapes:
         return "/".join(shown)
 
 
-def kind_told(told: HeadFacts) -> str:
+def kind_of_body(facts: HeadFacts) -> str:
     """Return in one of a few words what kind of body a message has, by its headers."""
     try:
-        media = media_type(told)
+        media = media_type(facts)
     except UnsupportedBody:
         return "other"
     if media is None:

@@ -35,20 +35,20 @@ class TeeSocket:
     have refused goes on all the same, and so does the trial of what follows.
     """
 
-    __slots__ = ("_course", "_ended", "_record", "_size", "_waiting", "_woken", "ears")
+    __slots__ = ("_ended", "_record", "_size", "_steps", "_waiting", "_woken", "ears")
 
     def __init__(
-        self, course: Steps, exchange: Exchange, record: MessageRecord, head: ResponseHead
+        self, steps: Steps, exchange: Exchange, record: MessageRecord, head: ResponseHead
     ) -> None:
         """Begin with the response that agrees to the WebSocket; `ears` hear what passes."""
         tried = trial_exchange(exchange)
-        self._course = course
+        self._steps = steps
         self._record = record
         self._waiting: deque[tuple[Messages, Arrived]] = deque()
         self._size = 0
         self._woken = asyncio.Event()
         self._ended = False
-        limit = min(MOST_BYTES, course.body_limit(tried.decision))
+        limit = min(MOST_BYTES, steps.body_limit(tried.decision))
         deflate = deflates(head)
         up, down = Messages(tried, "request"), Messages(tried, "response")
         self.ears = (
@@ -86,7 +86,7 @@ class TeeSocket:
 
     def tell(self, messages: Messages, trial: DryRunResult) -> None:
         """Tell what would have become of a message."""
-        self._record.observed_message(self._course.reporter, messages.direction, trial)
+        self._record.observed_message(self._steps.reporter, messages.direction, trial)
 
     def _try_handshake(self, tried: Exchange) -> None:
         rule = tried.decision.rule
@@ -103,8 +103,8 @@ class TeeSocket:
         try:
             binary = arrived.opcode == BINARY
             plan = apply.plan_message(messages, arrived.payload, binary=binary)
-            keys = await self._course.keys.resolve(needs_of_trial(plan))
-            trial = try_out(plan, keys, self._course.now())
+            keys = await self._steps.keys.resolve(needs_of_trial(plan))
+            trial = try_out(plan, keys, self._steps.now())
         except Exception as error:  # noqa: BLE001 - a trial must not become the message's failure
             trial = DryRunResult({}, deliberate(error).reason)
         self.tell(messages, trial)

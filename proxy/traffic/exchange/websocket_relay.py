@@ -36,19 +36,19 @@ class Relay:
         "_controls",
         "_over",
         "_ways",
-        "course",
         "record",
+        "steps",
     )
 
     def __init__(
         self,
-        course: Steps,
+        steps: Steps,
         record: MessageRecord,
         client: Leg,
         upstream: Leg,
         ways: tuple[Messages, ...],
     ) -> None:
-        self.course = course
+        self.steps = steps
         self.record = record
         self._client = client
         up, down = ways
@@ -250,9 +250,9 @@ class _Way:
             size = self._sink.control(arrived.opcode, carried)
             self._relay.sent(size, upward=self._upward)
             return
-        course = self._relay.course
-        plan = course.plan_message(self._messages, arrived.payload, binary=arrived.opcode == BINARY)
-        keys = course.warm(plan)
+        steps = self._relay.steps
+        plan = steps.plan_message(self._messages, arrived.payload, binary=arrived.opcode == BINARY)
+        keys = steps.warm(plan)
         if keys is not None:
             self._send(plan, keys, arrived)
             return
@@ -263,14 +263,14 @@ class _Way:
     def _send(self, plan: Plan, keys: Keys, arrived: Arrived) -> None:
         relay = self._relay
         relay.record.direction = self._messages.direction
-        message = relay.course.apply(plan, keys, relay.record, piece="message")
+        message = relay.steps.apply(plan, keys, relay.record, piece="message")
         size = self._sink.send(message, compressed=arrived.compressed)
         relay.sent(size, upward=self._upward)
 
     async def _resolve(self, plan: Plan, arrived: Arrived) -> None:
         """Wait for the keys of a message, pass it, and go on behind it."""
         try:
-            keys = await self._relay.course.keys.resolve(plan.needs)
+            keys = await self._relay.steps.keys.resolve(plan.needs)
             if not self._relay.over:
                 self._send(plan, keys, arrived)
         except BaseException as error:

@@ -53,14 +53,14 @@ _OPTIONS: Final = frozenset({b"close", b"keep-alive"})
 class FastHead:
     """A head that was read: `framing` is that of the body behind it, as the gate finds it too.
 
-    `close` says that this request is the last; `precedent` is shared by all heads that differ in
+    `close` says that this request is the last; `entry` is shared by all heads that differ in
     the length alone.
     """
 
     raw: Final[RawRequest]
     framing: Final[Framing]
     close: Final[bool]
-    precedent: Final[HeadCacheEntry] = field(compare=False)
+    entry: Final[HeadCacheEntry] = field(compare=False)
 
 
 def read_plain(data: bytes) -> tuple[FastHead, int] | None:
@@ -91,7 +91,7 @@ def request_head_cache() -> HeadCache[FastHead]:
 def _resized(head: FastHead, digits: bytes) -> FastHead:
     raw = head.raw
     raw = RawRequest(raw.method, raw.target, raw.version, with_length(raw.headers, digits))
-    return FastHead(raw, Framing(int(digits)), head.close, head.precedent)
+    return FastHead(raw, Framing(int(digits)), head.close, head.entry)
 
 
 def may_become_plain(data: bytes) -> bool:
@@ -114,12 +114,12 @@ _BODILESS: Final = frozenset({b"204", b"304"})
 class FastResponseHead:
     """The head of a response that was read; `framing` is that of the body behind it.
 
-    `precedent` is shared by all heads that differ in the length alone.
+    `entry` is shared by all heads that differ in the length alone.
     """
 
     head: Final[ResponseHead]
     framing: Final[Framing]
-    precedent: Final[HeadCacheEntry] = field(compare=False)
+    entry: Final[HeadCacheEntry] = field(compare=False)
 
 
 def read_plain_response(data: bytes) -> tuple[FastResponseHead, int] | None:
@@ -147,7 +147,7 @@ def response_head_cache() -> HeadCache[FastResponseHead]:
 
 def _resized_response(plain: FastResponseHead, digits: bytes) -> FastResponseHead:
     resized = plain.head.with_headers(with_length(plain.head.headers, digits))
-    return FastResponseHead(resized, Framing(int(digits)), plain.precedent)
+    return FastResponseHead(resized, Framing(int(digits)), plain.entry)
 
 
 def _stays(headers: Headers, lows: list[bytes]) -> bool:

@@ -100,15 +100,15 @@ def with_length(headers: Headers, digits: bytes) -> Headers:
 class HeadCacheEntry:
     """What was found out about one head, and the lines in which it was passed on.
 
-    `verdict` is what `owner` found: another owner, as a reload brings it, has not found anything.
+    `decision` is what `owner` found: another owner, as a reload brings it, has not found anything.
     `lines` hold for messages with the same `terms`, which are all that they were made of beside the
     head. Whoever uses one of them has seen that owner or terms are the same.
     """
 
-    __slots__ = ("lines", "owner", "terms", "verdict")
+    __slots__ = ("decision", "lines", "owner", "terms")
 
     def __init__(self) -> None:
         self.owner: object = None
-        self.verdict: Any = None
+        self.decision: Any = None
         self.terms: object = None
         self.lines = b""

@@ -111,9 +111,9 @@ def _retyped(headers: list[tuple[bytes, bytes]], media_type: bytes) -> list[tupl
     return result
 
 
-def joined(lines: list[bytes], marks: Headers) -> bytes:
-    """Return the lines of a head, up to its framing: those given and the marks."""
-    return b"\r\n".join([*lines, *map(b": ".join, marks), b""])
+def joined(lines: list[bytes], added: Headers) -> bytes:
+    """Return the lines of a head, up to its framing: those given and those added."""
+    return b"\r\n".join([*lines, *map(b": ".join, added), b""])
 
 
 def framed(lines: bytes, framing: Framing) -> bytes:

@@ -36,12 +36,12 @@ def response_lines(
     lines += _response_lines(message, head.headers, places)
     if connection is not None:
         lines.append(b"Connection: " + connection)
-    return joined(lines, message.marks)
+    return joined(lines, message.added_headers)
 
 
 def response_lines_again(
     message: Forwardable,
-    precedent: HeadCacheEntry,
+    entry: HeadCacheEntry,
     connection: bytes | None,
     places: LocationRewrite,
 ) -> bytes:
@@ -52,14 +52,14 @@ def response_lines_again(
         message.ruled,
         message.private,
         message.media_type,
-        message.marks,
+        message.added_headers,
         connection,
         places,
     )
-    if precedent.terms != terms:
-        precedent.lines = response_lines(message, connection=connection, places=places)
-        precedent.terms = terms
-    return precedent.lines
+    if entry.terms != terms:
+        entry.lines = response_lines(message, connection=connection, places=places)
+        entry.terms = terms
+    return entry.lines
 
 
 def switching_head(head: ResponseHead) -> bytes:
@@ -141,11 +141,11 @@ def request_lines(
     if websocket:
         # Sec-WebSocket-* are end-to-end by name and have already been copied.
         lines += (b"Connection: Upgrade", b"Upgrade: websocket")
-    return joined(lines, message.marks)
+    return joined(lines, message.added_headers)
 
 
 def request_lines_again(
-    message: Forwardable, precedent: HeadCacheEntry, host: bytes, crossing: Forwarding
+    message: Forwardable, entry: HeadCacheEntry, host: bytes, crossing: Forwarding
 ) -> bytes:
     """Do as `request_lines`, for a head whose like may have been passed on before."""
     terms = (
@@ -153,14 +153,14 @@ def request_lines_again(
         message.decoded,
         message.ruled,
         message.media_type,
-        message.marks,
+        message.added_headers,
         crossing,
         host,
     )
-    if precedent.terms != terms:
-        precedent.lines = request_lines(message, host=host, crossing=crossing)
-        precedent.terms = terms
-    return precedent.lines
+    if entry.terms != terms:
+        entry.lines = request_lines(message, host=host, crossing=crossing)
+        entry.terms = terms
+    return entry.lines
 
 
 def _names_host(headers: Headers) -> bool:

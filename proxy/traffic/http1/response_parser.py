@@ -29,7 +29,7 @@ _LINE_ENDS: Final = 4
 class ResponseReader:
     """One response after the other, each announced by `expect`.
 
-    `doubt` is set for ever once the connection must not carry another message. `precedent` belongs
+    `doubt` is set for ever once the connection must not carry another message. `entry` belongs
     to a response whose head may come again.
     """
 
@@ -48,10 +48,10 @@ class ResponseReader:
         "bodiless",
         "complete",
         "doubt",
+        "entry",
         "framing",
         "head",
         "leftover",
-        "precedent",
         "started",
     )
 
@@ -73,7 +73,7 @@ class ResponseReader:
         self._upgrade = upgrade
         self.started = False
         self.head: ResponseHead | None = None
-        self.precedent: HeadCacheEntry | None = None
+        self.entry: HeadCacheEntry | None = None
         self.framing = ABSENT
         self.bodiless = False
         self.complete = False
@@ -109,7 +109,7 @@ class ResponseReader:
                 if self._bears(plain, size, len(data)):
                     # A whole response, of which the parser never hears.
                     self.head, self.framing = plain.head, plain.framing
-                    self.precedent = plain.precedent
+                    self.entry = plain.entry
                     self.complete = True
                     return data[size:]
             self._begin_parsing()

@@ -97,13 +97,13 @@ class HttpUpstream:
         body: bytes,
         framing: Framing,
         crossing: Forwarding,
-        precedent: HeadCacheEntry,
+        entry: HeadCacheEntry,
     ) -> Delivery:
         """Return what goes out for a plain request, for `send_at_once`.
 
         `body` is the client's, and `framing` how it came.
         """
-        lines = request_lines_again(message, precedent, self._host, crossing)
+        lines = request_lines_again(message, entry, self._host, crossing)
         return Delivery(message, lines, body if message.body is None else message.body, framing)
 
     def send_at_once(

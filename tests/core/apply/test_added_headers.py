@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from proxy.core.apply import apply
-from proxy.core.apply.added_headers import request_marks, response_marks, vary
+from proxy.core.apply.added_headers import added_to_request, added_to_response, vary
 from proxy.core.expressions.sources import parse_source
 from proxy.core.http.message import Headers, RequestHead, ResponseHead
 from proxy.core.rules.model import Names
@@ -24,9 +24,9 @@ def test_nobody_may_recode_what_was_sealed() -> None:
     head = RequestHead("POST", "/", None, ())
     told = RequestHead("POST", "/", None, ((b"cache-control", b"max-age=0, No-Transform"),))
 
-    assert request_marks(head, {"sealed": 1}) == (NO_TRANSFORM,)
-    assert request_marks(head, {"opened": 1}) == request_marks(told, {"sealed": 1}) == ()
-    assert response_marks(response(), {"sealed": 1}, (), opaque=False) == (NO_TRANSFORM,)
+    assert added_to_request(head, {"sealed": 1}) == (NO_TRANSFORM,)
+    assert added_to_request(head, {"opened": 1}) == added_to_request(told, {"sealed": 1}) == ()
+    assert added_to_response(response(), {"sealed": 1}, (), opaque=False) == (NO_TRANSFORM,)
 
 
 @pytest.mark.parametrize(
@@ -43,11 +43,11 @@ def test_nobody_may_recode_what_was_sealed() -> None:
     ],
 )
 def test_no_cache_holds_what_was_opened(said: Headers, marks: Headers) -> None:
-    assert response_marks(response(*said), {"opened": 2}, (), opaque=False) == marks
+    assert added_to_response(response(*said), {"opened": 2}, (), opaque=False) == marks
 
 
 def test_what_is_opened_here_and_sealed_there_is_not_recoded_either() -> None:
-    both = response_marks(response(), {"opened": 1, "sealed": 1}, (), opaque=False)
+    both = added_to_response(response(), {"opened": 1, "sealed": 1}, (), opaque=False)
 
     assert both == ((b"Cache-Control", b"private, no-store, no-transform"),)
 
@@ -69,19 +69,19 @@ def test_a_head_alone_says_no_more_to_caches_than_what_it_is_of(
 
     bare = apply.pass_response(trip.exchange, ResponseHead(304, b"", said), bodiless=True)
 
-    assert bare.marks == left
+    assert bare.added_headers == left
     assert bare.private == (action == "decrypt")
 
 
 def test_nobody_guesses_the_type_of_what_was_sealed_whole() -> None:
     told = response((b"x-content-type-options", b"nosniff"), NO_TRANSFORM)
 
-    assert NOSNIFF in response_marks(response(), {"sealed": 1}, (), opaque=True)
-    assert response_marks(told, {"sealed": 1}, (), opaque=True) == ()
+    assert NOSNIFF in added_to_response(response(), {"sealed": 1}, (), opaque=True)
+    assert added_to_response(told, {"sealed": 1}, (), opaque=True) == ()
 
 
 def test_what_was_left_as_it_was_is_told() -> None:
-    assert response_marks(response(), {"kept": 2, "plain": 1}, (), opaque=False) == (
+    assert added_to_response(response(), {"kept": 2, "plain": 1}, (), opaque=False) == (
         (b"Sealyard-Kept", b"2"),
         (b"Sealyard-Plain", b"1"),
     )
@@ -125,4 +125,4 @@ def test_a_response_without_a_body_depends_on_the_same() -> None:
 
     bare = apply.pass_response(trip.exchange, a_response(304), bodiless=True)
 
-    assert bare.marks == ((b"Vary", b"X-Tenant"),)
+    assert bare.added_headers == ((b"Vary", b"X-Tenant"),)

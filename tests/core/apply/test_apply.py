@@ -381,7 +381,7 @@ def test_old_plaintext_passes_until_its_date() -> None:
     rule = answers("$.content", permissive_until=NOW + 1)
     applied = reply(rule, '{"content":"old"}')
     assert applied.forwardable.body == b'{"content":"old"}'
-    assert applied.forwardable.marks == ((b"Sealyard-Plain", b"1"),)
+    assert applied.forwardable.added_headers == ((b"Sealyard-Plain", b"1"),)
     assert dict(applied.counts) == {"plain": 1}
     late = replace(rule, response=(replace(rule.response[0], permissive_until=NOW),))  # type: ignore[index]  # a tuple
     with pytest.raises(OpenFailed):
@@ -391,7 +391,7 @@ def test_old_plaintext_passes_until_its_date() -> None:
 def test_old_plaintext_in_a_request_passes_without_a_mark() -> None:
     rule = decrypts("$.content", permissive_until=NOW + 1)
     applied = send(rule, a_message('{"content":7}'))
-    assert (applied.forwardable.marks, dict(applied.counts)) == ((), {"plain": 1})
+    assert (applied.forwardable.added_headers, dict(applied.counts)) == ((), {"plain": 1})
 
 
 @pytest.mark.parametrize(
@@ -409,7 +409,7 @@ def test_what_does_not_open_is_kept_where_the_rule_says_so(value: object) -> Non
     body = json.dumps({"content": value})
     applied = reply(answers("$.content", keep_unopened=True), body)
     assert applied.forwardable.body == body.encode()
-    assert applied.forwardable.marks == ((b"Sealyard-Kept", b"1"),)
+    assert applied.forwardable.added_headers == ((b"Sealyard-Kept", b"1"),)
     assert dict(applied.counts) == {"kept": 1}
 
 
@@ -969,4 +969,9 @@ def test_a_response_to_a_request_without_a_rule_passes() -> None:
     trip = Trip((), a_message())
     assert trip.exchange.decision.compiled_rule is None
     passed = apply.pass_response(trip.exchange, a_response(), bodiless=False)
-    assert (passed.body, passed.changed, passed.ruled, passed.marks) == (None, False, False, ())
+    assert (passed.body, passed.changed, passed.ruled, passed.added_headers) == (
+        None,
+        False,
+        False,
+        (),
+    )

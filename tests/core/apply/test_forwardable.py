@@ -59,7 +59,7 @@ def test_the_class_refuses_who_is_not_the_rule_engine(forged: object) -> None:
             ruled=False,
             private=False,
             media_type=None,
-            marks=(),
+            added_headers=(),
             flow=None,
         )
 
@@ -78,4 +78,4 @@ def test_it_tells_what_becomes_of_the_body() -> None:
     changed = send(a_rule(request=block, response=block), a_message()).forwardable
     assert (changed.changed, changed.ruled, changed.media_type) == (True, True, None)
     kept = reply(a_rule(response=a_block(decrypt=["$.x"])), b"{}", a_response()).forwardable
-    assert (kept.body, kept.changed, kept.marks) == (b"{}", False, ())
+    assert (kept.body, kept.changed, kept.added_headers) == (b"{}", False, ())

@@ -273,7 +273,7 @@ def test_a_response_is_sealed_while_it_passes() -> None:
     assert flows(compiled, head, None, LIMIT)
     plan = apply.plan_flowing_response(trip.exchange, compiled, head, b"x", LIMIT)
     forwardable = apply.apply(plan, keys_for(plan.needs), NOW).forwardable
-    assert (b"X-Content-Type-Options", b"nosniff") in forwardable.marks
+    assert (b"X-Content-Type-Options", b"nosniff") in forwardable.added_headers
     assert opened_text(through(flow_of(forwardable), b"xyz")) == b"xyz"
 
 
@@ -293,7 +293,7 @@ def test_a_frame_that_does_not_open_is_kept_where_the_block_says_so(*, whole: bo
         forwardable = apply.apply(plan, keys_for(plan.needs), NOW).forwardable
         assert forwardable.body is None
     assert (forwardable.flow, forwardable.changed, forwardable.media_type) == (None, False, None)
-    assert (b"Sealyard-Kept", b"1") in forwardable.marks
+    assert (b"Sealyard-Kept", b"1") in forwardable.added_headers
 
 
 def test_a_frame_whose_names_are_missing_is_kept_or_refused_as_any_token() -> None:

@@ -40,7 +40,12 @@ def test_a_rule_that_observes_lets_its_messages_pass_unread() -> None:
     assert exchange.decision.rule is not None
     assert not exchange.decision.reads_request
     message = apply.pass_request(exchange)
-    assert (message.body, message.changed, message.ruled, message.marks) == (None, False, False, ())
+    assert (message.body, message.changed, message.ruled, message.added_headers) == (
+        None,
+        False,
+        False,
+        (),
+    )
 
 
 def test_not_even_a_rejection_is_carried_out() -> None:

@@ -228,4 +228,4 @@ def test_what_passes_unread_is_marked() -> None:
 
     for unread, marks in ((True, ((b"Sealyard-Unread", b"1"),)), (False, ())):
         passed = apply.pass_response(trip.exchange, head, bodiless=False, unread=unread)
-        assert passed.marks == marks
+        assert passed.added_headers == marks

@@ -517,15 +517,15 @@ async def test_pieces_that_were_looked_at_come_again() -> None:
 async def test_nothing_is_sent_beside_its_flow() -> None:
     text = a_text(LONG)
     async with a_frame_world() as world:
-        course = world.ours.listener._answerer._course  # type: ignore[attr-defined] # the handler's
+        steps = world.ours.listener._answerer._steps  # type: ignore[attr-defined] # the handler's
         told: list[Forwardable] = []
-        apply = course.apply
+        apply = steps.apply
 
-        def watched(*given: Any, **named: Any) -> Forwardable:  # noqa: ANN401 - as the course has them
+        def watched(*given: Any, **named: Any) -> Forwardable:  # noqa: ANN401 - as the steps has them
             told.append(apply(*given, **named))
             return told[-1]
 
-        course.apply = watched
+        steps.apply = watched
         assert (await world.talk(a_request(b"/store", text, PNG, in_chunks=True))).status == 200
         (message,) = told
         assert message.flow is not None

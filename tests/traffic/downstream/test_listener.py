@@ -392,7 +392,7 @@ class Broken:
     async def handle(self, request: Request) -> None:
         raise ZeroDivisionError("canary")
 
-    def depart(self, request: FastRequest, station: ExchangeOwner) -> FastExchange | None:
+    def depart(self, request: FastRequest, owner: ExchangeOwner) -> FastExchange | None:
         return None
 
     def reject(self, error: TrafficError) -> Problem:
@@ -403,7 +403,7 @@ class Broken:
 class BrokenAtOnce(Broken):
     """One whose fault comes before anything is waited for."""
 
-    def depart(self, request: FastRequest, station: ExchangeOwner) -> FastExchange | None:
+    def depart(self, request: FastRequest, owner: ExchangeOwner) -> FastExchange | None:
         raise ZeroDivisionError("canary")
 
 

@@ -15,7 +15,7 @@ from proxy.traffic.exchange.uncovered import (
     MOST_SIBLINGS,
     PathShapes,
     _Place,
-    kind_told,
+    kind_of_body,
 )
 
 
@@ -82,4 +82,4 @@ def count(place: _Place) -> int:
 )
 def test_a_body_has_a_kind(value: bytes | None, kind: str) -> None:
     headers = () if value is None else ((b"Content-Type", value),)
-    assert kind_told(HeadFacts(headers)) == kind
+    assert kind_of_body(HeadFacts(headers)) == kind

@@ -101,7 +101,7 @@ async def test_a_message_that_is_too_long_is_told_once_and_all_pass() -> None:
 
 @dataclass
 class Slow:
-    """What a socket takes of a course, with keys that never come."""
+    """What a socket takes of a steps, with keys that never come."""
 
     heard: list[tuple[str, dict[str, object]]] = field(default_factory=list)
 
@@ -124,13 +124,13 @@ class Slow:
 
 
 async def test_messages_that_come_faster_than_they_are_tried_do_not_pile_up() -> None:
-    course = Slow()
+    steps = Slow()
     decision = RuleTable(OBSERVING, pass_unmatched=True).decide(
         "GET", canonical("/stored"), websocket=True
     )
     exchange = Exchange(decision, RequestHead("GET", "/stored", None, ()))
     socket = TeeSocket(
-        course,  # type: ignore[arg-type]  # stands in for one
+        steps,  # type: ignore[arg-type]  # stands in for one
         exchange,
         MessageRecord("r", "api"),
         ResponseHead(101, b"", ()),
@@ -140,7 +140,7 @@ async def test_messages_that_come_faster_than_they_are_tried_do_not_pile_up() ->
             await asyncio.sleep(0)
             socket.ears[0](frame(TEXT, message("x" * (MOST_BYTES // 10)).encode(), masked=True))
             socket.ears[1](frame(TEXT, b"not heard", masked=False))
-        assert [fields["would_fail"] for _, fields in course.heard] == [UNOBSERVED]
+        assert [fields["would_fail"] for _, fields in steps.heard] == [UNOBSERVED]
 
 
 async def test_what_would_be_refused_in_the_handshake_is_told() -> None:

@@ -64,14 +64,14 @@ def _known(repeats: object, data: bytes) -> FastHead | FastResponseHead:
     return head
 
 
-def test_heads_that_differ_in_their_length_alone_share_a_precedent() -> None:
+def test_heads_that_differ_in_their_length_alone_share_an_entry() -> None:
     repeats = fast_heads.request_head_cache()
     first = _known(repeats, HEAD)
     assert _known(repeats, HEAD + b"{}") is first
     other = _known(repeats, HEAD.replace(b": 2", b": 31"))
     assert other is not first
-    assert other.precedent is first.precedent
-    assert _known(repeats, HEAD.replace(b"X-Y", b"X-Z")).precedent is not first.precedent
+    assert other.entry is first.entry
+    assert _known(repeats, HEAD.replace(b"X-Y", b"X-Z")).entry is not first.entry
     assert _known(repeats, GET) is _known(repeats, GET)
 
 

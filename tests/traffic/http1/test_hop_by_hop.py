@@ -50,7 +50,12 @@ def lines_down(
     """Return the lines that go to the client, without the empty ones."""
     head = ResponseHead(200, b"Fine", headers)
     message = mint(
-        head, changed=changed, ruled=ruled, private=private, media_type=media_type, marks=marks
+        head,
+        changed=changed,
+        ruled=ruled,
+        private=private,
+        media_type=media_type,
+        added_headers=marks,
     )
     lines = framed(response_lines(message, connection=connection), framing).split(b"\r\n")
     assert lines[0] == b"HTTP/1.1 200 Fine"
