@@ -21,6 +21,7 @@ from ..keys.participants import private_key
 from ..keys.participants.participant import ParticipantKey
 from ..keys.participants.private_key import Opener
 from ..keys.participants.public_key import USUAL, PublicKey, Use
+from ..keys.sessions import session_control
 from .screen import Screen
 from .stage import Stage, stage
 
@@ -146,7 +147,7 @@ async def _one_message(talk: _Talk, screen: Screen) -> str:
 
 async def _changes(talk: _Talk, screen: Screen, first: str) -> None:
     """A rotation, the removal of a participant, and a key that was revoked."""
-    await talk.scene.sidecar.sessions.rotate(_PLACE)
+    await session_control.rotate(talk.scene.sidecar.sessions, _PLACE)
     second = await talk.send("After the rotation", "ada", "grace")
     screen.claim(_session(first) != _session(second), "a rotation makes a new session key")
     screen.claim(

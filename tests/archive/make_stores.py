@@ -14,6 +14,7 @@ import redis
 
 from proxy.core.crypto.context import Scope
 from proxy.keys.keyring.keyring import Keyring
+from proxy.keys.sessions import session_control
 from proxy.keys.stores import Store, open_store
 from proxy.keys.stores.redis.store import RedisStore
 from tests.archive.people import Process, context_of, enrol
@@ -57,9 +58,9 @@ async def write_stores(folder: Path, kept: Keyring, now: int) -> dict[str, Any]:
 async def _story(kept: Keyring, store: Store, now: int) -> dict[str, Any]:
     process = Process(kept, store, float(now))
     tokens = [one async for one in _sealed(process)]
-    await process.durable.revoke(Scope("clinic", "durable, revoked"), now + 1)
-    await process.ephemeral.revoke(Scope("clinic", "ephemeral, revoked"), now + 1)
-    await process.ephemeral.erase(Scope("clinic", "ephemeral, erased"))
+    await session_control.revoke(process.durable, Scope("clinic", "durable, revoked"), now + 1)
+    await session_control.revoke(process.ephemeral, Scope("clinic", "ephemeral, revoked"), now + 1)
+    await session_control.erase(process.ephemeral, Scope("clinic", "ephemeral, erased"))
     await enrol(process)
     tokens += [one async for one in _sealed_for_people(process)]
     for one in tokens:  # from what this process knows; an archive is opened by another
@@ -89,7 +90,7 @@ async def _sealed(process: Process) -> AsyncIterator[dict[str, Any]]:
             for form in ("jwe", "short"):
                 yield await _token(process, mode, parts, form, reason)
             if name == "c1":
-                await process.sessions(mode).rotate(context_of(parts).scope)
+                await session_control.rotate(process.sessions(mode), context_of(parts).scope)
                 yield await _token(process, mode, parts, "jwe", reason)
 
 

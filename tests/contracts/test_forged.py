@@ -15,7 +15,7 @@ from proxy.core.edits.key_needs import Needs
 from proxy.core.errors import KeyUnavailable
 from proxy.keys.end_to_end import package_records, rotation_marker
 from proxy.keys.operations.session_operations import SessionCall, SessionOperations
-from proxy.keys.sessions import kek_usage
+from proxy.keys.sessions import kek_usage, session_control
 from proxy.keys.sessions.kek_usage import KekUse
 from proxy.keys.sessions.settings import SessionMode, SessionSettings
 from proxy.keys.stores import HeldRecords, MemoryStore, records
@@ -80,7 +80,7 @@ async def test_what_is_forged_in_the_place_of_a_revocation_is_overwritten(
     subject.plant(f"{named()}:rev", FORGERIES[forgery](now))
     assert await opens(other, text)
 
-    assert await one.sessions.revoke(SCOPE, now + 1)
+    assert await session_control.revoke(one.sessions, SCOPE, now + 1)
 
     stands = (await subject.store.find(named(), ())).revocation
     assert stands is not None
@@ -95,7 +95,7 @@ async def test_what_is_forged_in_the_place_of_a_revocation_is_overwritten(
 async def test_what_stands_already_and_says_as_much_is_enough(subject: Subject) -> None:
     one, now = a_process(subject), int(WALL())
     subject.plant(f"{named()}:rev", revocation.encode_revocation(now, named(), RECORD_KEY))
-    assert await one.sessions.revoke(SCOPE, now - 100)
+    assert await session_control.revoke(one.sessions, SCOPE, now - 100)
     stands = (await subject.store.find(named(), ())).revocation
     assert stands == revocation.encode_revocation(now, named(), RECORD_KEY)
 
@@ -106,7 +106,7 @@ async def test_what_another_version_wrote_is_not_overwritten_and_not_taken_for_d
     one, now = a_process(subject), int(WALL())
     newer = authentic.sign(b"\x09more", b"sealyard/v1/record/revocation\x00", named(), RECORD_KEY)
     subject.plant(f"{named()}:rev", newer)
-    assert not await one.sessions.revoke(SCOPE, now)
+    assert not await session_control.revoke(one.sessions, SCOPE, now)
     assert (await subject.store.find(named(), ())).revocation == newer
 
 
@@ -124,7 +124,7 @@ class Rival(MemoryStore):
 
 async def test_a_store_that_only_says_it_took_it_is_told_of() -> None:
     world = a_world(keyring=KEYRING, store=Rival(WALL), time=WALL)  # type: ignore[arg-type]  # any clock
-    assert not await world.sessions.revoke(SCOPE, int(WALL()))
+    assert not await session_control.revoke(world.sessions, SCOPE, int(WALL()))
     assert world.notices[-1] == "revocation-not-kept"
     desk = SessionOperations(world.sessions, lambda *_: None)
     world.store.shared = True  # type: ignore[misc]  # as a store of many processes is
@@ -183,7 +183,7 @@ async def test_a_receipt_names_no_key_that_somebody_invented(subject: Subject) -
     assert isinstance(real, HeldRecords)
     for invented, record in (("A" * 16, b"x"), ("B" * 16, real.record), ("C" * 16, None)):
         subject.plant(f"{named()}:k:{invented}", record)
-    assert await one.sessions.erase(SCOPE) == (ids,)
+    assert await session_control.erase(one.sessions, SCOPE) == (ids,)
     assert {place for place in await subject.store.dump() if ":k:" in place} == set()
 
 
@@ -196,7 +196,7 @@ async def test_keys_named_in_no_language_and_too_many_of_them_are_erased(
     script = "for n = 1, 9000 do redis.call('SET', ARGV[1] .. n, 'x') end"
     server.command("EVAL", script, "0", f"sealyard:v1:{{{named()}}}:k:")
     server.command("SET", f"sealyard:v1:{{{named()}}}:k:".encode() + b"\xff\xfe", "x")
-    assert len(await one.sessions.erase(SCOPE)) == 1
+    assert len(await session_control.erase(one.sessions, SCOPE)) == 1
     assert await asyncio.to_thread(server.command, "DBSIZE") == b":0\r\n"
     await subject.close()
 
@@ -250,13 +250,13 @@ async def test_a_scope_that_another_process_sealed_for_is_known(
 async def test_a_forged_session_makes_no_scope_known(subject: Subject) -> None:
     subject.plant(f"{named()}:cur", b"x" * 80)
     subject.plant(f"{named()}:rev", b"x" * 41)
-    assert not await a_process(subject).sessions.known(SCOPE)
+    assert not await session_control.known(a_process(subject).sessions, SCOPE)
 
 
 async def test_a_store_that_is_down_makes_no_scope_unknown() -> None:
     world = a_world(store=BrokenStore(shared=True))
     with pytest.raises(KeyUnavailable):
-        await world.sessions.known(SCOPE)
+        await session_control.known(world.sessions, SCOPE)
     answer = await SessionOperations(world.sessions, lambda *_: None).answer(
         SessionCall("revoke", SCOPE, 5)
     )

@@ -24,6 +24,7 @@ from proxy.core.planning.exchange import Exchange
 from proxy.core.rules.model import Block, Item, Names, Rule
 from proxy.keys.keyring import poison
 from proxy.keys.keyring.keyring import Keyring
+from proxy.keys.sessions import session_control
 from proxy.keys.sessions.durable import durable_session
 from proxy.keys.sessions.sessions import Sessions
 from tests.keys.builders import NOW, World, a_keyring, a_world, some_bytes
@@ -68,7 +69,7 @@ async def causes() -> Causes:
         "revoked": await _sealed_by(world),
     }
     world.time.advance(5)
-    assert await world.sessions.revoke(SCOPE, int(world.time()))
+    assert await session_control.revoke(world.sessions, SCOPE, int(world.time()))
     sealing = (await world.sessions.resolve(Needs({SCOPE: 1}))).sealing[SCOPE]
     good = sealing.seal(_PLAINTEXT, CONTEXT)
     made_up = durable_session(keyring.primary, sealing.sid[:4] + bytes(8), SCOPE)

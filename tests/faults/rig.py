@@ -157,7 +157,7 @@ async def turn() -> None:
 
 
 class WaitingWitness(KeyEvents):
-    """A witness that others come before, as a disk makes it wait."""
+    """Key events that others come before, as a disk makes it wait."""
 
     async def begins(self, one: Beginning) -> None:
         await turn()
@@ -184,8 +184,8 @@ class WaitingKeys:
     def _cold(self) -> Sessions:
         world = a_world(keyring=self._keyring)
         store = CountingStore(world.time, shared=self._shared)
-        witness = WaitingWitness(Ear(), None, self._keyring.record_key, clock=world.time)
-        return a_world(keyring=self._keyring, store=store, witness=witness).sessions
+        key_events = WaitingWitness(Ear(), None, self._keyring.record_key, clock=world.time)
+        return a_world(keyring=self._keyring, store=store, key_events=key_events).sessions
 
     def forget(self) -> None:
         """Begin as a new process does."""

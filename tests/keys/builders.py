@@ -213,7 +213,7 @@ def a_world(
     time: Time | None = None,
     mode: SessionMode = "durable",
     random: RandomBytes = some_bytes,
-    witness: KeyEvents | None = None,
+    key_events: KeyEvents | None = None,
 ) -> World:
     """Return sessions with a keyring, a memory store and a clock of their own."""
     time = time or Time()
@@ -228,6 +228,6 @@ def a_world(
         random=random,
         notice=notices.append,
         mode=mode,
-        witness=witness,
+        key_events=key_events,
     )
     return World(sessions, keyring, store, time, notices, mode, settings)

@@ -17,6 +17,7 @@ from proxy.keys.operations.session_operations import (
     SessionOperations,
     latest_not_before,
 )
+from proxy.keys.sessions import session_control
 from proxy.keys.stores import Store, open_store
 
 from .builders import CONTEXT, SCOPE, BrokenStore, SharedStore, Time, World, a_world, seal_need
@@ -61,7 +62,7 @@ async def test_what_was_erased_opens_never_again_and_nothing_else_is_lost(
 ) -> None:
     world = a_world(store=store[0], time=store[1], mode="ephemeral")
     first, other = await sealed(world), await sealed(world, OTHER)
-    await world.sessions.rotate(SCOPE)
+    await session_control.rotate(world.sessions, SCOPE)
     assert await opens(world, first)
     answer = await a_desk(world).answer(a_call(world))
     assert len(answer.erased or ()) == 2
@@ -90,9 +91,9 @@ async def test_another_process_lets_go_as_soon_as_it_hears() -> None:
     assert await opens(other, text)
     await sealed(other)
     await a_desk(one).answer(a_call(one))
-    assert SCOPE not in [scope for scope, _ in other.sessions._found._known._entries]
-    assert other.sessions._sealing.get(SCOPE) is None
-    assert other.sessions._sealing.get(OTHER) is not None
+    assert SCOPE not in [scope for scope, _ in other.sessions._ephemeral._known._entries]
+    assert other.sessions.sealing.get(SCOPE) is None
+    assert other.sessions.sealing.get(OTHER) is not None
     assert not await opens(other, text)
 
 
@@ -103,7 +104,7 @@ async def test_a_worker_lets_go_when_it_is_told() -> None:
     text = await sealed(one)
     assert await opens(other, text)
     await a_desk(other).answer(a_call(other, keep=False))
-    assert len(other.sessions._found) == 0
+    assert len(other.sessions._ephemeral) == 0
     assert not await opens(other, text)
 
 

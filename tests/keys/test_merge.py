@@ -15,6 +15,7 @@ from proxy.core.errors import KeyringError, OpenFailed
 from proxy.keys.keyring import jwk_set
 from proxy.keys.keyring.keyring import MAX_CANDIDATES, MAX_FORMER, Keyring
 from proxy.keys.operations import token_check
+from proxy.keys.sessions import session_control
 from proxy.keys.stores.records import record_name
 
 from .builders import (
@@ -158,7 +159,7 @@ async def test_a_revocation_that_stands_in_the_store_alone_holds_under_either_na
     store = SharedStore(time)
     token = await a_token(a_world(keyring=theirs, store=store, time=time))
     there = a_world(keyring=theirs, store=store, time=time)
-    assert await there.sessions.revoke(SCOPE, NOW + 1)
+    assert await session_control.revoke(there.sessions, SCOPE, NOW + 1)
     for both in (merged(ours, theirs), merged(theirs, ours)):
         world = a_world(keyring=both, store=store, time=time)
         assert await opens(world, token) == "revoked-session"
@@ -173,7 +174,7 @@ async def test_a_revocation_by_a_process_that_was_not_merged_yet_is_heard() -> N
     await world.sessions.open()
     assert await opens(world, token) == b"hello"
     there = a_world(keyring=theirs, store=store, time=time)
-    assert await there.sessions.revoke(SCOPE, NOW + 1)
+    assert await session_control.revoke(there.sessions, SCOPE, NOW + 1)
     assert await opens(world, token) == "revoked-session"
 
 

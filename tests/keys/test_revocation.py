@@ -10,6 +10,7 @@ from proxy.core.crypto.token import decode
 from proxy.core.edits.key_needs import Needs
 from proxy.core.errors import KeyringError
 from proxy.keys.keyring import jwk_set
+from proxy.keys.sessions import session_control
 from proxy.keys.stores import records
 
 from .builders import (
@@ -48,7 +49,7 @@ async def test_a_published_revocation_is_refused_by_the_next_message() -> None:
     first = await sealing(other)
     text = first.seal(b"hello", CONTEXT)
     world.time.advance(5)
-    assert await world.sessions.revoke(SCOPE, NOW + 5)
+    assert await session_control.revoke(world.sessions, SCOPE, NOW + 5)
     assert not await opens(other, text)
     assert (await sealing(other)).sid != first.sid
 
@@ -58,7 +59,7 @@ async def test_a_lost_publication_costs_no_more_than_revocation_max_age() -> Non
     other = world.another_process()
     text = (await sealing(other)).seal(b"hello", CONTEXT)
     world.time.advance(5)
-    await world.sessions.revoke(SCOPE, NOW + 5)
+    await session_control.revoke(world.sessions, SCOPE, NOW + 5)
     world.time.advance(24.9)
     assert await opens(other, text)
     world.time.advance(0.1)
@@ -69,7 +70,7 @@ async def test_a_process_that_never_saw_the_conversation_refuses_it() -> None:
     world = a_shared_world()
     text = (await sealing(world)).seal(b"hello", CONTEXT)
     world.time.advance(5)
-    await world.sessions.revoke(SCOPE, NOW + 5)
+    await session_control.revoke(world.sessions, SCOPE, NOW + 5)
     assert not await opens(world.another_process(), text)
 
 
@@ -79,7 +80,7 @@ async def test_what_was_made_in_the_second_of_the_revocation_is_revoked_and_the_
     world = a_shared_world()
     before = await sealing(world)
     text = before.seal(b"hello", CONTEXT)
-    await world.sessions.revoke(SCOPE, NOW + 1)
+    await session_control.revoke(world.sessions, SCOPE, NOW + 1)
     after = await sealing(world)
     assert (after.sid != before.sid, await opens(world, text)) == (True, False)
     assert await opens(world, after.seal(b"hello", CONTEXT))
@@ -90,7 +91,7 @@ async def test_a_session_made_without_the_store_is_revoked_too() -> None:
     alone = a_world(time=time, keyring=keyring, store=BrokenStore(shared=True))
     text = (await sealing(alone)).seal(b"hello", CONTEXT)
     time.advance(5)
-    assert not await alone.sessions.revoke(SCOPE, NOW + 5)
+    assert not await session_control.revoke(alone.sessions, SCOPE, NOW + 5)
     assert not await opens(alone, text)
     name = records.record_name(keyring.name_key, SCOPE)
     elsewhere = a_world(time=time, keyring=keyring.revoke(name, NOW + 5))

@@ -13,6 +13,7 @@ from proxy.core.crypto.context import Context, Scope
 from proxy.core.crypto.token import Form, decode
 from proxy.core.edits.key_needs import Needs
 from proxy.keys.keyring.keyring import Keyring
+from proxy.keys.sessions import session_control
 
 from .builders import NOW, World, a_world, seal_need, some_bytes
 
@@ -67,7 +68,7 @@ class Rotation(RuleBasedStateMachine):
 
     @rule(scope=SCOPES)
     def rotate(self, scope: Scope) -> None:
-        asyncio.run(self.world.sessions.rotate(scope))
+        asyncio.run(session_control.rotate(self.world.sessions, scope))
 
     @rule(seconds=st.integers(1, 5000))
     def wait(self, seconds: int) -> None:

@@ -16,6 +16,7 @@ import pytest
 
 from proxy.core.crypto.context import Scope
 from proxy.core.crypto.token import decode
+from proxy.keys.sessions import session_control
 from proxy.keys.sessions.sessions import SessionMode
 
 from .server import Server, needs_redis
@@ -121,7 +122,7 @@ async def test_a_session_from_the_future_does_not_escape_a_revocation(server: Se
     assert decode(early).key_id.created > time.time() + (DAYS - 1) * 86400
     async with a_process(server, settings=PATIENT) as (sessions, *_):
         assert await opened(sessions, early, scope) == b"canary"
-        assert await sessions.revoke(scope, int(time.time()))
+        assert await session_control.revoke(sessions, scope, int(time.time()))
         assert await opened(sessions, early, scope) is None
         after = await sealed(sessions, scope)
         assert await opened(sessions, after, scope) == CANARY

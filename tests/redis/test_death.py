@@ -32,9 +32,9 @@ async def test_at_its_hard_end_a_key_is_nowhere_any_more(server: Server) -> None
             for each in (ours, theirs, restarted):
                 assert await opened(each, later) is None
         for each in (ours, theirs):
-            assert not any(each.bury())
+            assert not any(each.drop_ended())
             assert each.cached[0] == 0
-            assert not [one for one in each._found._known.entries() if one.live is not None]
+            assert not [one for one in each._ephemeral._known.entries() if one.live is not None]
 
 
 async def test_a_durable_token_outlives_its_session_and_redis(server: Server) -> None:

@@ -20,6 +20,7 @@ from proxy.core.crypto.context import Context, Scope
 from proxy.core.crypto.token import decode
 from proxy.core.edits.key_needs import Needs
 from proxy.core.errors import KeyUnavailable, OpenFailed
+from proxy.keys.sessions import session_control
 from proxy.keys.sessions.sessions import SessionMode, Sessions, SessionSettings
 from proxy.keys.stores import Store, open_store
 
@@ -117,7 +118,7 @@ async def test_a_revocation_is_heard_by_another_process(server: Server) -> None:
         text = await sealed(theirs)
         await asyncio.sleep(0.3)
         assert await opened(theirs, text) == CANARY
-        assert await ours.revoke(SCOPE, int(time.time()) + 1)
+        assert await session_control.revoke(ours, SCOPE, int(time.time()) + 1)
         await until(lambda: theirs.resolve_warm(Needs({SCOPE: 1})) is None, 2)
         assert await opened(theirs, text) is None
 
@@ -199,8 +200,8 @@ async def test_nothing_in_redis_is_a_secret(server: Server, mode: SessionMode) -
     async with a_process(server, mode) as (sessions, store, _, drawn):
         text = await sealed(sessions)
         assert await opened(sessions, text) == CANARY
-        await sessions.rotate(SCOPE)
-        await sessions.revoke(Scope("t", "gone"), 5)
+        await session_control.rotate(sessions, SCOPE)
+        await session_control.revoke(sessions, Scope("t", "gone"), 5)
         dump = await store.dump()
     assert len(dump) == (2 if mode == "durable" else 4)
     # As the disk has it: names, values, and the texts of the scripts.

@@ -17,6 +17,7 @@ from proxy.core.crypto.context import Context, Scope
 from proxy.core.crypto.token import decode
 from proxy.core.edits.key_needs import Needs
 from proxy.core.errors import KeyUnavailable
+from proxy.keys.sessions import session_control
 from proxy.keys.sessions.sessions import Sessions, SessionSettings
 from proxy.keys.stores import Store
 
@@ -140,10 +141,10 @@ async def prepared(sessions: Sessions, store: Store, kind: str) -> list[Held]:
     redis, found = connection(store), []
     for scope in SCOPES:
         before = await sealed(sessions, scope)
-        name = sessions._standings.of(scope).name
+        name = sessions.name(scope)
         old = place_of(name, kind, before)
         earlier = await stands(redis, old)
-        await sessions.rotate(scope)
+        await session_control.rotate(sessions, scope)
         text = await sealed(sessions, scope)
         place = place_of(name, kind, text)
         found.append(Held(scope, text, place, await stands(redis, place), earlier))

@@ -9,6 +9,7 @@ from redis.asyncio import Redis
 
 from proxy.core.crypto.context import Scope
 from proxy.core.errors import KeyUnavailable
+from proxy.keys.sessions import session_control
 from proxy.keys.sessions.sessions import SessionMode, Sessions
 from proxy.keys.stores import records
 
@@ -30,7 +31,7 @@ def of_the_future(name: str, *, label: bytes = records._SESSION_LABEL, epoch: in
 
 
 def place(sessions: Sessions, rest: str, scope: Scope = SCOPE) -> str:
-    return f"sealyard:v1:{{{sessions._standings.of(scope).name}}}:{rest}"
+    return f"sealyard:v1:{{{sessions.name(scope)}}}:{rest}"
 
 
 async def everything(redis: Redis) -> dict[bytes, bytes | str | None]:
@@ -43,18 +44,18 @@ async def test_a_session_of_the_future_is_neither_used_nor_overwritten(
     server: Server, mode: SessionMode
 ) -> None:
     async with a_process(server, mode, PATIENT) as (sessions, store, notices, _):
-        redis, name = connection(store), sessions._standings.of(SCOPE).name
+        redis, name = connection(store), sessions.name(SCOPE)
         await redis.set(place(sessions, "cur"), of_the_future(name), px=3_600_000)
         before = await everything(redis)
         if mode == "durable":
             text = await sealed(sessions)
             assert await opened(sessions, text) == CANARY
-            await sessions.rotate(SCOPE)
+            await session_control.rotate(sessions, SCOPE)
         else:
             with pytest.raises(KeyUnavailable):
                 await sealed(sessions)
             with pytest.raises(KeyUnavailable):
-                await sessions.rotate(SCOPE)
+                await session_control.rotate(sessions, SCOPE)
         assert await everything(redis) == before
         assert set(notices) == {"record-version"}
 
@@ -62,7 +63,7 @@ async def test_a_session_of_the_future_is_neither_used_nor_overwritten(
 async def test_a_key_of_the_future_opens_nothing(server: Server) -> None:
     async with a_process(server, "ephemeral", PATIENT) as (sessions, store, notices, _):
         text = await sealed(sessions)
-        redis, name = connection(store), sessions._standings.of(SCOPE).name
+        redis, name = connection(store), sessions.name(SCOPE)
         keys = [key async for key in redis.scan_iter(match="*:k:*")]
         await redis.set(keys[0], of_the_future(name), px=3_600_000)
         sessions._forget()
@@ -77,7 +78,7 @@ async def test_a_revocation_of_the_future_stops_its_conversation_and_stays(
 ) -> None:
     async with a_process(server, mode, PATIENT) as (sessions, store, notices, _):
         text, other = await sealed(sessions), await sealed(sessions, Scope("t", "other"))
-        redis, name = connection(store), sessions._standings.of(SCOPE).name
+        redis, name = connection(store), sessions.name(SCOPE)
         put = of_the_future(name, label=records._REVOCATION_LABEL, epoch=5)
         await redis.set(place(sessions, "rev"), put)
         sessions._forget()
@@ -87,7 +88,7 @@ async def test_a_revocation_of_the_future_stops_its_conversation_and_stays(
         with pytest.raises(KeyUnavailable):
             await sealed(sessions)
         assert await opened(sessions, other, Scope("t", "other")) == CANARY
-        assert await sessions.revoke(SCOPE, 7) is False
+        assert await session_control.revoke(sessions, SCOPE, 7) is False
         assert await redis.get(place(sessions, "rev")) == put
         assert set(notices) == {"record-version"}
 
@@ -101,7 +102,7 @@ async def test_processes_of_two_versions_work_side_by_side(
         redis = connection(store)
         theirs = [Scope("t", f"theirs{number}") for number in range(20)]
         for scope in theirs:
-            name = sessions._standings.of(scope).name
+            name = sessions.name(scope)
             await redis.set(place(sessions, "cur", scope), of_the_future(name), px=3_600_000)
         ours = [Scope("t", f"ours{number}") for number in range(20)]
         texts = await asyncio.gather(*(sealed(sessions, scope) for scope in ours))
@@ -109,5 +110,5 @@ async def test_processes_of_two_versions_work_side_by_side(
             assert await opened(sessions, text, scope) == CANARY
         held = await everything(redis)
         for scope in theirs:
-            name = sessions._standings.of(scope).name
+            name = sessions.name(scope)
             assert held[place(sessions, "cur", scope).encode()] == of_the_future(name)

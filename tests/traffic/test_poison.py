@@ -80,7 +80,7 @@ async def sent(way: str, token: bytes, *, world: World, rules: RuleTable) -> Res
 
 def a_watched_world() -> tuple[World, Ear]:
     world, log = a_world(), Ear()
-    world.sessions._witness = KeyEvents(log, None, world.keyring.record_key, clock=world.time)
+    world.sessions._key_events = KeyEvents(log, None, world.keyring.record_key, clock=world.time)
     return world, log
 
 

@@ -71,7 +71,7 @@ class Identities:
         """Forget every private key."""
         self._opened.clear()
 
-    def bury(self, now: float) -> Iterator[None]:
+    def drop_ended(self, now: float) -> Iterator[None]:
         """Let go of private keys that open nothing any more, a few at each step."""
         yield from self._opened.dropping(lambda one: now >= one.ends)
 

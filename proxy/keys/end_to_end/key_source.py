@@ -185,12 +185,12 @@ class EndToEnd:
         self._pinning.replace(pins)
         self.changed(None)
 
-    def bury(self) -> Iterator[None]:
+    def drop_ended(self) -> Iterator[None]:
         """Let go of sessions that are over, a few at each step."""
         now = self._clock()
-        yield from self._sealing.bury(now)
-        yield from self._opening.bury(now)
-        yield from self._identities.bury(now)
+        yield from self._sealing.drop_ended(now)
+        yield from self._opening.drop_ended(now)
+        yield from self._identities.drop_ended(now)
 
     async def _obtain(
         self, seals: Mapping[Scope, int], opens: Iterable[tuple[Scope, KeyId]]

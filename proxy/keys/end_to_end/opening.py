@@ -145,7 +145,7 @@ class PackagedOpening:
         for known in self._known.entries():
             known.fresh_until = 0.0
 
-    def bury(self, now: float) -> Iterator[None]:
+    def drop_ended(self, now: float) -> Iterator[None]:
         """Let go of what is over or was not there, a few at each step."""
 
         def over(known: _Known) -> bool:

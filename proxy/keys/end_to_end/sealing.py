@@ -192,7 +192,7 @@ class PackagedSealing:
             if name == held.audience.issuer or name in held.audience.members:
                 held.fresh_until = 0.0
 
-    def bury(self, now: float) -> Iterator[None]:
+    def drop_ended(self, now: float) -> Iterator[None]:
         """Let go of what is over, a few at each step."""
         yield from self._held.dropping(lambda held: now >= held.soft_end)
         yield from self._latest.dropping(lambda held: now >= held.soft_end)

@@ -26,7 +26,7 @@ from ..end_to_end.package_store import PackageStore
 from ..keyring import file
 from ..keyring.keyring import Keyring
 from ..keyring.roots import RootProvider
-from ..sessions import joined_scopes
+from ..sessions import joined_scopes, session_control
 from ..sessions.sessions import Sessions
 from ..sessions.settings import SessionView
 from . import erase_receipt
@@ -174,11 +174,11 @@ class SessionOperations:
             await self._sessions.resolve(Needs({scope: 0}))
         elif call.action == "rotate":
             turned = await rotation_marker.put(self._sessions, scope)
-            rotated = await self._sessions.rotate(scope)
+            rotated = await session_control.rotate(self._sessions, scope)
             agreed = rotated.agreed and turned if self._sessions.store.shared else None
         view = self._sessions.view(scope)
         if call.action == "hear":
-            self._sessions.hear(view.name)
+            session_control.announce(self._sessions, view.name)
         return SessionResult(view.name, view.not_before, _facts(view), agreed, unknown=unknown)
 
     async def _unknown(self, scope: Scope) -> bool | None:
@@ -186,7 +186,7 @@ class SessionOperations:
         shelf = PackageStore(self._sessions, clock=self._sessions.now, notice=lambda _: None)
         try:
             for form in self._sessions.forms(scope):
-                if await self._sessions.known(form) or await shelf.listed(form):
+                if await session_control.known(self._sessions, form) or await shelf.listed(form):
                     return None
         except KeyUnavailable:
             return None
@@ -218,12 +218,12 @@ class SessionOperations:
     async def _revoke_form(self, call: SessionCall) -> SessionResult:
         unknown = await self._unknown(call.scope)
         if not call.keep:
-            self._sessions.refuse(call.scope, call.not_before)
+            session_control.refuse(self._sessions, call.scope, call.not_before)
             view = self._sessions.view(call.scope)
             return SessionResult(view.name, view.not_before, unknown=unknown)
         name = self._sessions.view(call.scope).name
         await self._sessions.write_down("sessions.revoke", scope=name, not_before=call.not_before)
-        taken = await self._sessions.revoke(call.scope, call.not_before)
+        taken = await session_control.revoke(self._sessions, call.scope, call.not_before)
         view = self._sessions.view(call.scope)
         durable, problem = True, ""
         try:
@@ -254,7 +254,7 @@ class SessionOperations:
             if sessions.ephemeral:
                 await self._revoke(call)
                 for form in forms:
-                    sessions.let_go(form)
+                    sessions.drop(form)
             view = sessions.view(forms[0])
             return SessionResult(view.name, view.not_before)
         listed = [one for form in forms for one in await shelf.listed(form)]
@@ -268,7 +268,7 @@ class SessionOperations:
             revoked = await self._revoke(call)
         for form in forms:
             if sessions.ephemeral:
-                gone += await sessions.erase(form)
+                gone += await session_control.erase(sessions, form)
             gone += await shelf.erase(form)
             # Who has a key of such a package in memory goes on with another one.
             await rotation_marker.put(sessions, form)

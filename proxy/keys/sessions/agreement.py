@@ -15,7 +15,7 @@ from typing import Final
 from ...core.crypto.aead import unwrap, wrap
 from ...core.crypto.derivation import SID_BYTES
 from ...core.crypto.secret import KEY_BYTES, Kek, SessionKey
-from ...core.errors import KeysFull, OpenFailed
+from ...core.errors import KeysFull, KeyUnavailable, OpenFailed
 from ..keyring.keyring import Keyring, RandomBytes
 from ..lru_map import BoundedMap
 from ..stores import HeldRecords, Offer, StoreFailed, StoreFull, records
@@ -73,7 +73,7 @@ class Agreement:
         self,
         store: GuardedStore,
         settings: SessionSettings,
-        standings: RevocationStates,
+        revocations: RevocationStates,
         *,
         clock: Callable[[], float],
         random: RandomBytes,
@@ -83,32 +83,30 @@ class Agreement:
         """Take the collaborators; nothing is asked yet."""
         self._store = store
         self._settings = settings
-        self._standings = standings
+        self._revocations = revocations
         self._clock = clock
         self._random = random
         self._notice = notice
         self._ephemeral = ephemeral
         self._epochs: BoundedMap[str, int] = BoundedMap(_KNOWN_EPOCHS)
 
-    async def current(
-        self, standing: RevocationState, keyring: Keyring, fits: Fits
-    ) -> Agreed | None:
+    async def current(self, state: RevocationState, keyring: Keyring, fits: Fits) -> Agreed | None:
         """Return the session that stands in the store and fits, or else a new one in its place.
 
         What the store says of revocations is learned first. None when there is no agreement.
         Raises KeysFull where the store has no room for an ephemeral one.
         """
         try:
-            offer = self._offer(standing, keyring)
+            offer = self._offer(state, keyring)
             held = await self._store.get_or_create(offer)
             for _ in range(_MOST_TRIES):
-                agreed = self._accept(held, standing, keyring, offer)
+                agreed = self._accept(held, state, keyring, offer)
                 if agreed is not None and fits(agreed.sid):
                     return agreed
                 # Made anew, so that its epoch is above the one just seen.
-                offer = self._offer(standing, keyring)
+                offer = self._offer(state, keyring)
                 held = await self._store.replace(offer, seen=held.record)
-            agreed = self._accept(held, standing, keyring, offer)
+            agreed = self._accept(held, state, keyring, offer)
         except StoreFull:
             if self._ephemeral:
                 raise KeysFull("store-full") from None
@@ -117,20 +115,25 @@ class Agreement:
             return None
         return agreed if agreed is not None and fits(agreed.sid) else None
 
-    def alone(self, standing: RevocationState, keyring: Keyring) -> Agreed:
-        """Return a session that nobody else knows of; of use for durable keys alone."""
-        record = self._new_record(standing, keyring)
+    def alone(self, state: RevocationState, keyring: Keyring) -> Agreed:
+        """Return a durable session that no other process knows.
+
+        Raises KeyUnavailable where sessions are ephemeral: their keys must be in the store.
+        """
+        if self._ephemeral:
+            raise KeyUnavailable("store-unavailable")
+        record = self._new_record(state, keyring)
         return Agreed(record.sid, record.soft_end / 1000, made=True, shared=False)
 
-    def _offer(self, standing: RevocationState, keyring: Keyring) -> Offer:
-        record = self._new_record(standing, keyring)
+    def _offer(self, state: RevocationState, keyring: Keyring) -> Offer:
+        record = self._new_record(state, keyring)
         if self._ephemeral:
             record = with_key(
-                record, standing.name, keyring.primary.key, SessionKey(self._random(KEY_BYTES))
+                record, state.name, keyring.primary.key, SessionKey(self._random(KEY_BYTES))
             )
         return Offer(
-            standing.name,
-            records.encode_session(record, standing.name, keyring.record_key),
+            state.name,
+            records.encode_session(record, state.name, keyring.record_key),
             record.epoch,
             record.soft_end - record.created,
             record.key_id,
@@ -138,16 +141,16 @@ class Agreement:
             record.created,
         )
 
-    def _new_record(self, standing: RevocationState, keyring: Keyring) -> SessionRecord:
+    def _new_record(self, state: RevocationState, keyring: Keyring) -> SessionRecord:
         now = self._clock()
         created = int(now * 1000)
         soft_end = created + self._settings.ttl * 1000
         # What was revoked this very second must not revoke what comes after it.
-        begins = max(int(now), standing.not_before, joined_scopes.floor(keyring, now))
+        begins = max(int(now), state.not_before, joined_scopes.floor(keyring, now))
         sid = begins.to_bytes(_SID_TIME_BYTES) + self._random(SID_BYTES - _SID_TIME_BYTES)
         return SessionRecord(
             # A process that has seen no epoch yet must not fall behind those that have.
-            epoch=max((self._epochs.get(standing.name) or 0) + 1, created),
+            epoch=max((self._epochs.get(state.name) or 0) + 1, created),
             created=created,
             soft_end=soft_end,
             hard_end=soft_end + self._settings.grace * 1000,
@@ -156,28 +159,28 @@ class Agreement:
         )
 
     def _accept(
-        self, held: HeldRecords, standing: RevocationState, keyring: Keyring, offer: Offer
+        self, held: HeldRecords, state: RevocationState, keyring: Keyring, offer: Offer
     ) -> Agreed | None:
         """Return the session of an authentic record that is not stale; None for any other."""
-        self._standings.learn(standing, held.revocation, self._notice)
+        self._revocations.learn(state, held.revocation, self._notice)
         try:
-            record = records.decode_session(held.record, standing.name, keyring.record_key)
+            record = records.decode_session(held.record, state.name, keyring.record_key)
         except RecordUnknown as unknown:
             self._notice(str(unknown))
             raise
         except RecordRefused as refused:
             self._notice(str(refused))
             return None
-        if record.epoch < (self._epochs.get(standing.name) or 0):
+        if record.epoch < (self._epochs.get(state.name) or 0):
             self._notice("record-stale")
             return None
-        self._epochs.put(standing.name, record.epoch)
-        agreed = self._usable(record, held, standing, keyring)
+        self._epochs.put(state.name, record.epoch)
+        agreed = self._usable(record, held, state, keyring)
         ours = agreed is not None and held.record == offer.record
         return replace(agreed, made=True) if agreed is not None and ours else agreed
 
     def _usable(
-        self, record: SessionRecord, held: HeldRecords, standing: RevocationState, keyring: Keyring
+        self, record: SessionRecord, held: HeldRecords, state: RevocationState, keyring: Keyring
     ) -> Agreed | None:
         now = self._clock()
         start = began(record.sid)
@@ -191,7 +194,7 @@ class Agreement:
             return None
         if not self._ephemeral:
             return Agreed(record.sid, soft_end)
-        key = key_of_record(record, standing.name, keyring)
+        key = key_of_record(record, state.name, keyring)
         if key is None:
             return None
         grace_ms = record.hard_end - record.soft_end

@@ -57,7 +57,7 @@ class EphemeralSessions:
     def __init__(  # noqa: PLR0913 - what the sessions hand in, each by name
         self,
         store: GuardedStore,
-        standings: RevocationStates,
+        revocations: RevocationStates,
         limit: int,
         max_age: float,
         *,
@@ -71,7 +71,7 @@ class EphemeralSessions:
         `decoy` returns what is tried in place of a session of that scope and id.
         """
         self._store = store
-        self._standings = standings
+        self._revocations = revocations
         self._max_age = max_age
         self._decoy = decoy
         self._clock = clock
@@ -107,7 +107,7 @@ class EphemeralSessions:
         return live.session, None
 
     async def find(
-        self, scope: Scope, standing: RevocationState, sids: Sequence[bytes], keyring: Keyring
+        self, scope: Scope, state: RevocationState, sids: Sequence[bytes], keyring: Keyring
     ) -> None:
         """Ask the store, once, for the sessions and for the scope's revocation.
 
@@ -116,20 +116,20 @@ class EphemeralSessions:
         ids = [base64url.encode(sid).decode() for sid in sids]
         now = self._clock()
         try:
-            found = await self._store.find(standing.name, ids)
+            found = await self._store.find(state.name, ids)
         except StoreFailed:
             self._go_on(scope, sids, now)
             return
         now = self._clock()
-        standing.fresh_until = max(standing.fresh_until, now + self._max_age)
-        self._standings.learn(standing, found.revocation, self._notice)
-        own = standing.name, keyring.record_key
+        state.fresh_until = max(state.fresh_until, now + self._max_age)
+        self._revocations.learn(state, found.revocation, self._notice)
+        own = state.name, keyring.record_key
         lives = [
             None if held is None else self._open(held, sid, scope, own, keyring)
             for sid, held in zip(sids, found.keys, strict=True)
         ]
-        for former in standing.former:
-            more = await self._formerly(scope, standing, former, sids, keyring)
+        for former in state.former:
+            more = await self._formerly(scope, state, former, sids, keyring)
             lives = [one or other for one, other in zip(lives, more, strict=True)]
         for sid, live in zip(sids, lives, strict=True):
             fresh_until = now + ABSENT_SECONDS
@@ -155,7 +155,7 @@ class EphemeralSessions:
             if scope_and_sid[0] == scope:
                 self._known.forget(scope_and_sid)
 
-    def bury(self, now: float) -> Iterator[None]:
+    def drop_ended(self, now: float) -> Iterator[None]:
         """Let go of the sessions that are over or revoked, and of what was absent a while ago.
 
         It takes a few at each step.
@@ -165,7 +165,7 @@ class EphemeralSessions:
             if known.live is None:
                 return now >= known.fresh_until
             session = known.live.session
-            revoked = session.created < self._standings.not_before(session.scope)
+            revoked = session.created < self._revocations.not_before(session.scope)
             return revoked or now >= known.live.hard_end
 
         yield from self._known.dropping(over)
@@ -185,7 +185,7 @@ class EphemeralSessions:
     async def _formerly(
         self,
         scope: Scope,
-        standing: RevocationState,
+        state: RevocationState,
         former: tuple[str, RecordKey],
         sids: Sequence[bytes],
         keyring: Keyring,
@@ -196,7 +196,7 @@ class EphemeralSessions:
             found = await self._store.find(former[0], ids)
         except StoreFailed:  # what is known of it goes on
             return [None] * len(sids)
-        self._standings.learn(standing, found.revocation, self._notice, former=former)
+        self._revocations.learn(state, found.revocation, self._notice, former=former)
         return [
             None if held is None else self._open(held, sid, scope, former, keyring)
             for sid, held in zip(sids, found.keys, strict=True)

@@ -1,4 +1,4 @@
-"""What is done now and then beside the messages: bury ended sessions, tell what was used."""
+"""What is done now and then beside the messages: drop_ended ended sessions, tell what was used."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ class Upkeep:
         clock: Callable[[], float],
         notice: Notice,
         interval: float = INTERVAL_SECONDS,
-        bury: Callable[[], Iterable[None]] = tuple,
+        drop_ended: Callable[[], Iterable[None]] = tuple,
     ) -> None:
-        """Begin nothing yet. `bury` lets go of what is over elsewhere, a step at a time."""
+        """Begin nothing yet. `drop_ended` lets go of what is over elsewhere, a step at a time."""
         self._sessions = sessions
         self._clock = clock
         self._notice = notice
         self._interval = interval
-        self._bury = bury
+        self._bury = drop_ended
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -41,7 +41,7 @@ class Upkeep:
 
     async def once(self) -> None:
         """Do it now. The store is asked one question at least, which shows how it stands."""
-        for steps in (self._sessions.bury(), self._bury()):
+        for steps in (self._sessions.drop_ended(), self._bury()):
             for _ in steps:
                 await asyncio.sleep(0)
         await self._sessions.use.tell(

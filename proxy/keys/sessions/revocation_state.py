@@ -46,45 +46,45 @@ class RevocationStates:
         self._listed = _listed(keyring)
         self._shared = shared
         self._clock = clock
-        self._standings: BoundedMap[Scope, RevocationState] = BoundedMap(limit)
+        self._revocations: BoundedMap[Scope, RevocationState] = BoundedMap(limit)
         # Authentic ones only, so as many as operators have made.
         self._learned: dict[str, int] = {}
 
     def fresh(self, scope: Scope, now: float) -> RevocationState | None:
         """Return how the scope stands; None when the store must be asked."""
-        standing = self._standings.get(scope)
-        if standing is not None and now < standing.fresh_until:
-            return standing
+        state = self._revocations.get(scope)
+        if state is not None and now < state.fresh_until:
+            return state
         return None if self._shared else self.of(scope)
 
     def of(self, scope: Scope) -> RevocationState:
         """Return how the scope stands as far as is known."""
-        standing = self._standings.get(scope)
-        if standing is None:
+        state = self._revocations.get(scope)
+        if state is None:
             name, former = self._names(scope)
             known = max(map(self._known, (name, *(one for one, _ in former))))
-            standing = RevocationState(name, known, 0.0 if self._shared else FOREVER, former)
-            self._standings.put(scope, standing)
-        return standing
+            state = RevocationState(name, known, 0.0 if self._shared else FOREVER, former)
+            self._revocations.put(scope, state)
+        return state
 
     def scope_of(self, name: str) -> Scope | None:
         """Return the scope of that name, if it is one of those known here."""
-        for scope, standing in self._standings.items():
-            if standing.name == name:
+        for scope, state in self._revocations.items():
+            if state.name == name:
                 return scope
         return None
 
     def not_before(self, scope: Scope) -> int:
         """Return since when the sessions of a scope count, as far as is known."""
-        standing = self._standings.get(scope)
-        if standing is not None or not (self._learned or self._listed):
-            return 0 if standing is None else standing.not_before
+        state = self._revocations.get(scope)
+        if state is not None or not (self._learned or self._listed):
+            return 0 if state is None else state.not_before
         name, former = self._names(scope)
         return max(map(self._known, (name, *(one for one, _ in former))))
 
     def learn(
         self,
-        standing: RevocationState,
+        state: RevocationState,
         record: bytes | None,
         notice: Notice,
         *,
@@ -98,7 +98,7 @@ class RevocationStates:
         if record is None:
             return None
         try:
-            name, key = former or (standing.name, self._keyring.record_key)
+            name, key = former or (state.name, self._keyring.record_key)
             not_before = records.decode_revocation(record, name, key)
         except RecordUnknown as unknown:
             notice(str(unknown))
@@ -106,31 +106,31 @@ class RevocationStates:
         except RecordRefused as refused:
             notice(str(refused))
             return None
-        self.revoke(standing, not_before)
+        self.revoke(state, not_before)
         return not_before
 
-    def revoke(self, standing: RevocationState, not_before: int) -> None:
+    def revoke(self, state: RevocationState, not_before: int) -> None:
         """Let the sessions before `not_before` count no more; what was revoked stays so."""
-        standing.not_before = max(standing.not_before, not_before)
-        self._learned[standing.name] = standing.not_before
+        state.not_before = max(state.not_before, not_before)
+        self._learned[state.name] = state.not_before
 
     def changed(self, name: str | None) -> None:
         """Ask anew about one conversation, or about all."""
-        for standing in self._standings.entries():
-            names = {None, standing.name, *(one for one, _ in standing.former)}
+        for state in self._revocations.entries():
+            names = {None, state.name, *(one for one, _ in state.former)}
             if self._shared and name in names:
-                standing.fresh_until = 0.0
+                state.fresh_until = 0.0
 
     def replace_keyring(self, keyring: Keyring) -> None:
         """Go on with the revocations of another keyring; what was known stays."""
         for name, not_before in self._listed.items():
             self._learned[name] = max(not_before, self._learned.get(name, 0))
         self._keyring, self._listed = keyring, _listed(keyring)
-        self._standings.clear()
+        self._revocations.clear()
 
     def clear(self) -> None:
         """Forget the scopes."""
-        self._standings.clear()
+        self._revocations.clear()
 
     def _names(self, scope: Scope) -> tuple[str, tuple[tuple[str, RecordKey], ...]]:
         former = self._keyring.former

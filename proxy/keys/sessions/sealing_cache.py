@@ -26,7 +26,7 @@ class Sealing:
     """
 
     session: Session
-    standing: RevocationState
+    state: RevocationState
     soft_end: float
     fresh_until: float
     used: int = 0
@@ -80,7 +80,7 @@ class SealingSessions:
         return (
             now < held.soft_end
             and held.used + count <= self._max_messages
-            and held.session.created >= held.standing.not_before
+            and held.session.created >= held.state.not_before
             and (
                 held.session.created >= self.joined_since
                 or now < self.joined_since - MAX_SKEW_SECONDS
@@ -88,26 +88,26 @@ class SealingSessions:
         )
 
     def put(
-        self, session: Session, standing: RevocationState, *, soft_end: float, fresh_until: float
+        self, session: Session, state: RevocationState, *, soft_end: float, fresh_until: float
     ) -> None:
         """Hold a session in place of its scope's; it counts on where it was."""
         self._lose(self._held.get(session.scope))
         used = self._spent.get(session.sid) or 0
-        held = Sealing(session, standing, soft_end, fresh_until, used)
+        held = Sealing(session, state, soft_end, fresh_until, used)
         self._lose(self._held.put(session.scope, held))
 
     def ask_anew(self, name: str | None) -> None:
         """Have the store asked before the session of that name seals again; None: before any."""
         for held in self._held.entries():
-            if name in {None, held.standing.name}:
+            if name in {None, held.state.name}:
                 held.fresh_until = 0.0
 
-    def let_go(self, scope: Scope) -> None:
+    def drop(self, scope: Scope) -> None:
         """Let go of the session of a scope at once."""
         self._lose(self._held.get(scope))
         self._held.forget(scope)
 
-    def bury(self, now: float) -> Iterator[None]:
+    def drop_ended(self, now: float) -> Iterator[None]:
         """Let go of what is over or revoked, a few at each step."""
         yield from self._held.dropping(lambda held: not self._alive(held, now))
 
@@ -124,14 +124,14 @@ class SealingSessions:
 
     @staticmethod
     def _alive(held: Sealing, now: float) -> bool:
-        return now < held.soft_end and held.session.created >= held.standing.not_before
+        return now < held.soft_end and held.session.created >= held.state.not_before
 
     def _lose(self, held: Sealing | None) -> None:
         if held is not None and held.used:
             self._spent.put(held.session.sid, held.used)
 
 
-MOST_TOLD: Final = 8
+MOST_SHOWN: Final = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +153,7 @@ class Due:
     """How the sessions that seal stand in time, in seconds since 1970.
 
     `created` is when the oldest was made, `due` when the first reaches its soft end; both are 0
-    where there is none. `first` are those that are due first, at most `MOST_TOLD`.
+    where there is none. `first` are those that are due first, at most `MOST_SHOWN`.
     """
 
     created: int = 0
@@ -166,12 +166,12 @@ def due(held: Iterable[Sealing]) -> Due:
     sessions = list(held)
     if not sessions:
         return Due()
-    first = nsmallest(MOST_TOLD, sessions, key=lambda one: one.soft_end)
+    first = nsmallest(MOST_SHOWN, sessions, key=lambda one: one.soft_end)
     oldest = min(began(one.session.sid) for one in sessions)
-    return Due(oldest, first[0].soft_end, tuple(map(_told, first)))
+    return Due(oldest, first[0].soft_end, tuple(map(_shown, first)))
 
 
-def _told(held: Sealing) -> DueSession:
+def _shown(held: Sealing) -> DueSession:
     sid = held.session.sid
     name = base64url.encode(sid).decode()
-    return DueSession(held.standing.name, name, began(sid), held.soft_end, held.used)
+    return DueSession(held.state.name, name, began(sid), held.soft_end, held.used)

@@ -9,7 +9,7 @@ from typing import Any
 
 from ...config.settings import ListenerSettings, Settings
 from ...core.rules.model import Behaviour, Rule, Verdict
-from ...keys.sessions.sealing_cache import MOST_TOLD
+from ...keys.sessions.sealing_cache import MOST_SHOWN
 from ...telemetry.metrics import table
 from ...telemetry.metrics.samples import Facts, Labels, Samples
 
@@ -125,7 +125,7 @@ def _sessions(status: Mapping[str, Any]) -> list[dict[str, Any]]:
             key = one["scope"], one["sid"]
             sealed = one["sealed"] + (told[key]["sealed"] if key in told else 0)
             told[key] = {**one, "sealed": sealed}
-    return sorted(told.values(), key=lambda one: float(one["soft_end"]))[:MOST_TOLD]
+    return sorted(told.values(), key=lambda one: float(one["soft_end"]))[:MOST_SHOWN]
 
 
 def _by_rule(

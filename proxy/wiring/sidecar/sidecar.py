@@ -78,7 +78,7 @@ class Sidecar:
             settings.keys.store, time.monotonic, redis=settings.keys.redis, environ=environ
         )
         self.trail = auditing.open_trail(settings, material.keyring.record_key, reporter, clock)
-        self._witness = KeyEvents(
+        self._key_events = KeyEvents(
             reporter, self.trail, material.keyring.record_key, clock=time.monotonic
         )
         self.sessions = Sessions(
@@ -89,7 +89,7 @@ class Sidecar:
             random=os.urandom,
             notice=self._store_notice,
             mode=settings.keys.mode,
-            witness=self._witness,
+            key_events=self._key_events,
         )
         self.sessions.joins = _joins(material)
         self.watch = KeyringWatch(
@@ -116,7 +116,10 @@ class Sidecar:
         )
         self._values = ValueOperations(self.sessions)
         self._upkeep = Upkeep(
-            self.sessions, clock=clock, notice=self._store_notice, bury=self.end_to_end.bury
+            self.sessions,
+            clock=clock,
+            notice=self._store_notice,
+            drop_ended=self.end_to_end.drop_ended,
         )
         self._memory = memory.Memory()
         self._giving_back = Ticker(
@@ -375,7 +378,7 @@ class Sidecar:
         if self._traces is not None:
             await asyncio.to_thread(self._traces.close)
         if self.trail is not None:
-            self._witness.close()
+            self._key_events.close()
             self.trail.note("process.stopped")
             await self.trail.close()
 

@@ -16,6 +16,7 @@ from proxy.core.edits.key_needs import Needs
 from proxy.core.errors import KeyUnavailable, OpenFailed, ParticipantError
 from proxy.keys.participants import participant, private_key
 from proxy.keys.participants.participant import ParticipantKey
+from proxy.keys.sessions import session_control
 from proxy.keys.stores import MemoryStore
 from tests.keys.builders import BrokenStore, CountingStore, SharedStore, Time, some_bytes
 from tests.keys.end_to_end.builders import (
@@ -313,7 +314,7 @@ async def test_rotating_a_conversation_begins_a_new_session_in_every_process() -
     one, other = await a_fleet(processes=2)
     before = [await each.session("alice", ["bob"]) for each in (one, other)]
     elsewhere = await one.session("alice", ["bob"], "c2")
-    await one.sessions.rotate(Scope("clinic", "c1"))
+    await session_control.rotate(one.sessions, Scope("clinic", "c1"))
     after = [await each.session("alice", ["bob"]) for each in (one, other)]
     assert not {each.sid for each in before} & {each.sid for each in after}
     assert await one.session("alice", ["bob"], "c2") is elsewhere
@@ -325,7 +326,7 @@ async def test_revoking_a_conversation_refuses_what_was_sealed_before() -> None:
     sealed = await one.seal(b"hello", "alice", ["bob"])
     assert await other.open_for("bob", sealed) == b"hello"
     one.time.advance(5)
-    await one.sessions.revoke(Scope("clinic", "c1"), int(one.time.now))
+    await session_control.revoke(one.sessions, Scope("clinic", "c1"), int(one.time.now))
     assert await refusal(one, "bob", sealed) == "revoked-session"
     assert await refusal(other, "bob", sealed) == "revoked-session"
     again = await one.seal(b"again", "alice", ["bob"])
@@ -497,11 +498,11 @@ async def test_what_is_over_is_let_go() -> None:
     sealed = await one.seal(b"hello", "alice", ["bob"])
     await one.open_for("bob", sealed)
     assert one.keys.cached == (1, 1)
-    for _ in one.keys.bury():
+    for _ in one.keys.drop_ended():
         pass
     assert one.keys.cached == (1, 1)
     one.time.advance(TTL + GRACE + 1)
-    for _ in one.keys.bury():
+    for _ in one.keys.drop_ended():
         pass
     assert one.keys.cached == (0, 0)
 
@@ -526,7 +527,7 @@ async def test_packages_are_for_a_prekey_and_are_lost_with_it() -> None:
     assert await one.open_for("carol", sealed) == b"hello"
     one.time.advance(TTL + 1)
     await one.seal(b"more", "alice", ["carol"])
-    for _ in one.keys.bury():
+    for _ in one.keys.drop_ended():
         pass
     newer = prekey_of_carol(int(one.time.now))
     await one.people.change("carol", lambda carol: carol.add_prekey(newer, grace=TTL))

@@ -26,6 +26,7 @@ from proxy.keys.operations.values import (
     ValueOperations,
     ValueResult,
 )
+from proxy.keys.sessions import session_control
 from proxy.keys.sessions.settings import SessionMode
 
 from ..builders import CONTEXT, NOW, SCOPE, a_world, seal_need
@@ -138,7 +139,7 @@ async def test_a_revoked_session_opens_nothing_and_a_new_one_seals() -> None:
     call = ValueCall("seal", (ValueBinding(ValueResult("hello"), CONTEXT),))
     old = await desk.answer(call)
     world.time.advance(5)
-    await world.sessions.revoke(SCOPE, int(world.time()))
+    await session_control.revoke(world.sessions, SCOPE, int(world.time()))
     with pytest.raises(OpenFailed):
         await desk.answer(of_tokens(old, call))
     assert await desk.answer(of_tokens(await desk.answer(call), call)) == [ValueResult("hello")]

@@ -13,6 +13,7 @@ from proxy.core.crypto.session_cipher import Session
 from proxy.core.crypto.token import KeyId, decode
 from proxy.core.edits.key_needs import Needs
 from proxy.core.errors import KeyUnavailable, OpenFailed
+from proxy.keys.sessions import session_control
 from proxy.keys.sessions.sessions import SessionSettings
 from proxy.keys.stores import Offer
 
@@ -122,7 +123,7 @@ async def test_a_decoy_stands_for_what_was_absent_revoked_or_is_over() -> None:
 
     assert await refusals() == [None, "unknown-key", "unknown-key"]
     world.time.advance(5)
-    assert await world.sessions.revoke(SCOPE, NOW + 5)
+    assert await session_control.revoke(world.sessions, SCOPE, NOW + 5)
     assert await refusals() == ["revoked-session", "unknown-key", "unknown-key"]
     world.time.advance(3 * HOUR)
     assert await refusals() == ["unknown-key"] * 3
@@ -168,7 +169,7 @@ async def test_when_the_store_goes_what_is_cached_lasts_until_its_soft_end() -> 
     world = an_ephemeral_world()
     text = await a_token(world)
     assert await opened(world, text) == b"hello"
-    world.sessions._store._store = BrokenStore(shared=True)
+    world.sessions.store._store = BrokenStore(shared=True)
     for _ in range(59):
         world.time.advance(60)
         assert await opened(world, text) == b"hello"
@@ -199,7 +200,7 @@ async def test_disabling_the_kek_closes_its_ephemeral_sessions() -> None:
 async def test_a_rotation_leaves_old_tokens_readable() -> None:
     world = an_ephemeral_world()
     text, before = await a_token(world), await sealing(world)
-    after = (await world.sessions.rotate(SCOPE)).session
+    after = (await session_control.rotate(world.sessions, SCOPE)).session
     assert after.sid != before.sid
     assert await opened(world.another_process(), text) == b"hello"
 
@@ -239,7 +240,7 @@ async def test_a_key_leaves_the_memory_of_every_process_at_its_hard_end() -> Non
         world.time.advance(0 if ours is world else 0.5)
     world.time.advance(world.settings.ttl + world.settings.grace)
     for ours in (world, other):
-        assert not any(ours.sessions.bury())
+        assert not any(ours.sessions.drop_ended())
     assert not held_in_memory(key)
 
 
@@ -250,10 +251,10 @@ async def test_a_key_leaves_the_memory_when_it_is_revoked_or_its_kek_is_disabled
     assert await opened(world, text) == b"hello"
     sid = decode(text).key_id.sid
     if how == "revocation":
-        await world.sessions.revoke(SCOPE, NOW + 1)
+        await session_control.revoke(world.sessions, SCOPE, NOW + 1)
     else:
         world.sessions.replace_keyring(world.keyring.promote("k2").disable("k1"))
-    assert not any(world.sessions.bury())
+    assert not any(world.sessions.drop_ended())
     assert not held_in_memory(sid)
     assert await opened(world, text) is None
 

@@ -22,6 +22,7 @@ from proxy.keys.operations.session_operations import (
     latest_not_before,
 )
 from proxy.keys.operations.values import ToOpen, ToSeal
+from proxy.keys.sessions import session_control
 from proxy.keys.sessions.joined_scopes import NEVER, forms, set_apart
 from proxy.keys.sessions.settings import MAX_SKEW_SECONDS, SessionMode
 from proxy.keys.stores.records import record_name
@@ -251,7 +252,7 @@ async def test_a_revocation_that_0_1_0_made_is_honoured(*, upgraded: bool) -> No
     context = a_context(LIST)
     old = await sealed(world, context)
     world.time.advance(5)
-    await world.sessions.revoke(Scope("clinic", SCALAR), int(world.time.now) + 1)
+    await session_control.revoke(world.sessions, Scope("clinic", SCALAR), int(world.time.now) + 1)
     if upgraded:
         upgrade(world)
     assert await reason(world, context, old) == "revoked-session"

@@ -12,6 +12,7 @@ from proxy.core.crypto.token import KeyId
 from proxy.core.edits.key_needs import Attempt, Needs
 from proxy.core.errors import KeyUnavailable, Unopened
 from proxy.keys.audit import Trail
+from proxy.keys.sessions import session_control
 from proxy.keys.sessions.key_events import KeyEvents
 from proxy.keys.sessions.sessions import SessionMode, Sessions, SessionSettings
 from proxy.keys.stores import MemoryStore, Store
@@ -25,7 +26,7 @@ SID = b"\x00" * 12
 
 
 class Scene:
-    """Sessions with a witness, an audit log and a log."""
+    """Sessions with key events, an audit log and a log."""
 
     def __init__(
         self,
@@ -39,7 +40,7 @@ class Scene:
     ) -> None:
         self.folder, self.log, self.time, self.keyring = folder, Ear(), Time(), a_keyring()
         self.trail: Trail | None = a_trail(folder, block=block)[0] if trail else None
-        self.witness = KeyEvents(self.log, self.trail, self.keyring.record_key, clock=self.time)
+        self.key_events = KeyEvents(self.log, self.trail, self.keyring.record_key, clock=self.time)
         self.sessions = Sessions(
             self.keyring,
             store or MemoryStore(self.time),
@@ -47,14 +48,14 @@ class Scene:
             clock=self.time,
             random=some_bytes,
             mode=mode,
-            witness=self.witness,
+            key_events=self.key_events,
         )
         if self.trail is not None:
             self.trail.changed = self.sessions.block
 
     async def lines(self) -> list[dict[str, Any]]:
         assert self.trail is not None
-        self.witness.close()
+        self.key_events.close()
         await self.trail.close()
         text = (self.folder / "audit.log").read_text()
         return [json.loads(line) for line in text.splitlines()][1:]
@@ -68,7 +69,7 @@ async def test_a_session_that_begins_is_written_down_before_it_seals(tmp_path: P
     await scene.sessions.resolve(seal_need())
     scene.time.advance(4000)
     await scene.sessions.resolve(seal_need())
-    await scene.sessions.rotate(SCOPE)
+    await session_control.rotate(scene.sessions, SCOPE)
     lines = await scene.lines()
     assert [(line["event"], line["cause"]) for line in lines] == [
         ("key.session_created", "first"),
@@ -88,7 +89,7 @@ async def test_why_a_session_takes_over_is_told(tmp_path: Path, cause: str) -> N
     scene = Scene(tmp_path, settings=SessionSettings(max_messages=5))
     await scene.sessions.resolve(seal_need(values=3))
     if cause == "revoked":
-        await scene.sessions.revoke(SCOPE, int(scene.time.now) + 1)
+        await session_control.revoke(scene.sessions, SCOPE, int(scene.time.now) + 1)
     await scene.sessions.resolve(seal_need(values=3))
     assert [line["cause"] for line in await scene.lines()] == ["first", cause]
 
@@ -186,7 +187,7 @@ async def test_a_poison_token_raises_an_alarm(tmp_path: Path, *, trail: bool) ->
     assert not scene.sessions.refused([Unopened("unknown-key", poison)], ATTEMPT)
 
 
-async def test_without_a_witness_nothing_is_told() -> None:
+async def test_without_key_events_nothing_is_reported() -> None:
     sessions = Sessions(
         a_keyring(), MemoryStore(Time()), SessionSettings(), clock=Time(), random=some_bytes
     )

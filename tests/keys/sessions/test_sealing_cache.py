@@ -58,9 +58,9 @@ def test_what_is_over_or_revoked_is_buried() -> None:
     held, standing = some(), RevocationState("m")
     put(held, a_session(OTHER), standing)
     standing.not_before = NOW + 1
-    assert not any(held.bury(NOW))
+    assert not any(held.drop_ended(NOW))
     assert (held.get(OTHER), held.get(SCOPE) is None) == (None, False)
-    assert not any(held.bury(NOW + 60))
+    assert not any(held.drop_ended(NOW + 60))
     assert len(held) == 0
 
 

@@ -14,6 +14,7 @@ from proxy.core.crypto.session_cipher import Session
 from proxy.core.crypto.token import Form, KeyId, decode
 from proxy.core.edits.key_needs import Keys, Needs
 from proxy.core.errors import ConfigurationError, KeyUnavailable, OperatorError
+from proxy.keys.sessions import session_control
 from proxy.keys.sessions.sessions import SessionSettings
 from proxy.keys.stores import MemoryStore, Offer, records
 
@@ -236,7 +237,7 @@ async def test_ephemeral_unknown_and_disabled_keys_are_absent(key_id: KeyId) -> 
 async def test_rotation_makes_a_new_session_and_old_tokens_stay_readable() -> None:
     world = a_world()
     text, before = await a_token(world), await sealing(world)
-    after = (await world.sessions.rotate(SCOPE)).session
+    after = (await session_control.rotate(world.sessions, SCOPE)).session
     assert after.sid != before.sid
     assert (await sealing(world)) is after
     assert opened(world, text) == b"hello"
@@ -245,20 +246,20 @@ async def test_rotation_makes_a_new_session_and_old_tokens_stay_readable() -> No
 async def test_a_process_that_joins_after_a_rotation_gets_the_new_session() -> None:
     world = a_world()
     await sealing(world)
-    rotated = await world.another_process().sessions.rotate(SCOPE)
+    rotated = await session_control.rotate(world.another_process().sessions, SCOPE)
     assert (await sealing(world.another_process())).sid == rotated.session.sid
 
 
 async def test_rotation_without_a_session_makes_one() -> None:
     world = a_world()
-    assert (await world.sessions.rotate(SCOPE)).session is await sealing(world)
+    assert (await session_control.rotate(world.sessions, SCOPE)).session is await sealing(world)
 
 
 async def test_a_revoked_session_neither_seals_nor_opens() -> None:
     world = a_world()
     text, before = await a_token(world), await sealing(world)
     world.time.advance(10)
-    await world.sessions.revoke(SCOPE, NOW + 1)
+    await session_control.revoke(world.sessions, SCOPE, NOW + 1)
     assert opened(world, text) is None
     assert world.sessions.resolve_warm(seal_need()) is None
     assert (await sealing(world)).sid != before.sid
@@ -268,8 +269,8 @@ async def test_revocation_ends_at_its_scope_and_an_earlier_one_takes_nothing_bac
     world = a_world()
     text, other = await a_token(world), await sealing(world, Scope("other"))
     world.time.advance(10)
-    await world.sessions.revoke(SCOPE, NOW + 5)
-    await world.sessions.revoke(SCOPE, NOW)
+    await session_control.revoke(world.sessions, SCOPE, NOW + 5)
+    await session_control.revoke(world.sessions, SCOPE, NOW)
     assert opened(world, text) is None
     assert (await sealing(world, Scope("other"))) is other
 
@@ -277,7 +278,7 @@ async def test_revocation_ends_at_its_scope_and_an_earlier_one_takes_nothing_bac
 async def test_a_revocation_for_a_time_to_come_is_refused() -> None:
     world = a_world()
     with pytest.raises(OperatorError):
-        await world.sessions.revoke(SCOPE, NOW + 2)
+        await session_control.revoke(world.sessions, SCOPE, NOW + 2)
 
 
 async def test_after_a_promotion_new_sessions_are_under_the_new_kek() -> None:
@@ -372,8 +373,8 @@ async def test_an_older_record_than_one_seen_before_is_refused() -> None:
     world = a_world(settings=SessionSettings(max_messages=2))
     first = await sealing(world)
     offer = await current_offer(world, records.record_name(world.keyring.name_key, SCOPE))
-    await world.sessions.rotate(SCOPE)
-    world.sessions._sealing.forget()
+    await session_control.rotate(world.sessions, SCOPE)
+    world.sessions.sealing.forget()
     now = await current_offer(world, offer.name)
     await world.store.replace(offer, seen=now.record)
     assert (await sealing(world)).sid != first.sid

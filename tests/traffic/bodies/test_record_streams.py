@@ -25,6 +25,7 @@ from proxy.core.http.message import RequestHead, ResponseHead
 from proxy.core.http.path import canonical
 from proxy.core.planning.exchange import Exchange
 from proxy.core.rules.model import Block, Item, Names, Rule
+from proxy.keys.sessions import session_control
 from proxy.traffic.bodies.record_streams import StreamedBody
 from tests.factories import Ear
 from tests.keys.builders import World, a_world
@@ -213,7 +214,7 @@ async def test_b15_what_is_revoked_while_a_stream_lasts_opens_no_more() -> None:
         stream.send(record)
         assert CANARY in await stream.chunk()
         stream.world.time.advance(10)
-        await stream.world.sessions.revoke(SCOPE, int(stream.world.time.now))
+        await session_control.revoke(stream.world.sessions, SCOPE, int(stream.world.time.now))
         stream.send(record)
 
         assert await stream.was_cut()

@@ -1,0 +1,98 @@
+"""The sessions that open: durable ones are derived, ephemeral ones are asked of the store."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Final
+
+from ...core.crypto.context import Scope
+from ...core.crypto.session_cipher import Session
+from ...core.crypto.token import KeyId
+from ...core.edits.key_needs import Keys
+from ..keyring.keyring import Keyring
+from ..stores.guarded import REST_SECONDS
+from .agreement import began
+from .durable import DurableSessions
+from .ephemeral import EphemeralSessions
+from .revocation_state import RevocationState, RevocationStates
+from .settings import MAX_SKEW_SECONDS
+
+# Above all times that a session id can name.
+_NEVER: Final = 1 << 32
+
+
+class OpeningSessions:
+    """Finds the sessions of tokens to be opened. `clock` returns seconds since 1970."""
+
+    def __init__(
+        self,
+        durable: DurableSessions,
+        ephemeral: EphemeralSessions,
+        revocations: RevocationStates,
+        *,
+        clock: Callable[[], float],
+    ) -> None:
+        """Take the caches of both kinds of sessions, and what is known of revocations."""
+        self._durable = durable
+        self._ephemeral = ephemeral
+        self._revocations = revocations
+        self._clock = clock
+
+    def get(self, opens: frozenset[tuple[Scope, KeyId]], now: float) -> Keys | None:
+        """Return the sessions that open, the decoys and the refusals; None to ask the store."""
+        opening: dict[tuple[Scope, KeyId], Session] = {}
+        decoys: dict[tuple[Scope, KeyId], Session] = {}
+        refusals: dict[tuple[Scope, KeyId], str | None] = {}
+        for need in opens:
+            scope, key_id = need
+            state = self._revocations.fresh(scope, now)
+            if state is None or self._unknown(scope, key_id, now):
+                return None
+            session, refusal = self._session(scope, key_id, state, now)
+            (opening if refusal is None else decoys)[need] = session
+            refusals[need] = refusal
+        return Keys({}, opening, decoys, refusals)
+
+    def missing(self, opens: Iterable[tuple[Scope, KeyId]], now: float) -> dict[Scope, set[bytes]]:
+        """Return the scopes that the store must be asked for, with the unknown session ids."""
+        missing: dict[Scope, set[bytes]] = {}
+        for scope, key_id in opens:
+            unknown = self._unknown(scope, key_id, now)
+            if unknown or self._revocations.fresh(scope, now) is None:
+                missing.setdefault(scope, set()).update({key_id.sid} if unknown else ())
+        return missing
+
+    async def find(self, scope: Scope, sids: set[bytes], keyring: Keyring) -> None:
+        """Ask the store for the scope's revocation and its ephemeral sessions, where not fresh.
+
+        The caller holds the lock of the scope. Raises KeyUnavailable when the store does not answer
+        and an ephemeral session is not known or has ended.
+        """
+        now = self._clock()
+        wanted = [sid for sid in sids if not self._ephemeral.at_hand(scope, sid, now)]
+        if wanted or self._revocations.fresh(scope, now) is None:
+            state = self._revocations.of(scope)
+            await self._ephemeral.find(scope, state, wanted, keyring)
+            if self._revocations.fresh(scope, self._clock()) is None:  # the store is down
+                state.fresh_until = self._clock() + REST_SECONDS
+
+    def knows(self, scope: Scope) -> bool:
+        """Return whether a session of the scope is known; it looks at all of them."""
+        return self._durable.knows(scope) or self._ephemeral.knows(scope)
+
+    def _unknown(self, scope: Scope, key_id: KeyId, now: float) -> bool:
+        sid, kek_id, kek_number = key_id
+        durable = kek_id is not None or kek_number is not None
+        return not durable and not self._ephemeral.at_hand(scope, sid, now)
+
+    def _session(
+        self, scope: Scope, key_id: KeyId, state: RevocationState, now: float
+    ) -> tuple[Session, str | None]:
+        """Return the session of a token, or a decoy and why the token must not open."""
+        not_before = state.not_before
+        if not_before and began(key_id.sid) > now + MAX_SKEW_SECONDS:
+            # Its clock was wrong: it may have begun before the revocation.
+            not_before = _NEVER
+        if key_id.kek_id is None and key_id.kek_number is None:
+            return self._ephemeral.get(scope, key_id.sid, not_before, now)
+        return self._durable.find(scope, key_id, not_before)

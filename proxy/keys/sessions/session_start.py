@@ -1,0 +1,170 @@
+"""Starting the sessions that seal: agreed over the store, written to the audit log, then cached."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from ...core.crypto.context import Scope
+from ...core.crypto.session_cipher import Session
+from ...core.errors import KeysFull
+from ..keyring.keyring import Keyring
+from ..lru_map import BoundedMap
+from ..stores.guarded import REST_SECONDS
+from . import joined_scopes
+from .agreement import Agreed, Agreement, began
+from .durable import DurableSessions, durable_session
+from .ephemeral import EphemeralSessions
+from .kek_usage import KekUse
+from .key_events import Beginning, Cause, KeyEvents
+from .revocation_state import FOREVER, RevocationState, RevocationStates
+from .sealing_cache import Sealing, SealingSessions
+from .settings import Rotated, SessionSettings
+
+
+class SessionStarter:
+    """Finds or makes the session that seals for a scope, and puts it into the caches.
+
+    Callers hold the lock of the scope. `clock` returns seconds since 1970; `shared` says whether
+    other processes use the same store.
+    """
+
+    def __init__(  # noqa: PLR0913 - what the sessions hand in, each by name
+        self,
+        keyring: Keyring,
+        settings: SessionSettings,
+        *,
+        agreement: Agreement,
+        revocations: RevocationStates,
+        sealing: SealingSessions,
+        durable: DurableSessions,
+        ephemeral: EphemeralSessions,
+        key_usage: KekUse,
+        key_events: KeyEvents | None,
+        clock: Callable[[], float],
+        shared: bool,
+    ) -> None:
+        """Take the collaborators; nothing is asked yet."""
+        self.keyring = keyring
+        self._settings = settings
+        self._agreement = agreement
+        self._revocations = revocations
+        self._sealing = sealing
+        self._durable = durable
+        self._ephemeral = ephemeral
+        self._key_usage = key_usage
+        self._key_events = key_events
+        self._clock = clock
+        self._shared = shared
+        self._unreported: BoundedMap[bytes, bool] = BoundedMap(settings.max_scopes)
+
+    async def ensure(self, scope: Scope, count: int) -> None:
+        """See that a session of the scope can seal `count` values.
+
+        Raises KeyUnavailable when no session can be had, KeysFull when the store has no room for
+        an ephemeral one and the current one is used up.
+        """
+        now = self._clock()
+        held = self._sealing.get(scope)
+        usable = held is not None and self._sealing.able(held, count, now)
+        if held is not None and usable and now < held.fresh_until:
+            return
+        state, keyring = self._revocations.of(scope), self.keyring
+        spent = held.session.sid if held is not None and not usable else None
+
+        def fits(sid: bytes) -> bool:
+            least = max(state.not_before, joined_scopes.floor(keyring, self._clock()))
+            return sid != spent and began(sid) >= least
+
+        try:
+            agreed = await self._agreement.current(state, keyring, fits)
+        except KeysFull:
+            if not usable:
+                raise
+            agreed = None
+        now = self._clock()
+        if agreed is None and held is not None and self._sealing.able(held, count, now):
+            held.fresh_until = now + REST_SECONDS
+        else:
+            cause = self._cause(held, count, now)
+            await self._start(scope, state, keyring, agreed, cause=cause)
+
+    async def rotate(self, scope: Scope) -> Rotated:
+        """Return a new session for the scope, whatever session seals now.
+
+        Raises KeyUnavailable when an ephemeral session cannot be agreed on.
+        """
+        state, keyring = self._revocations.of(scope), self.keyring
+        before = await self._agreement.current(state, keyring, lambda _: True)
+        old = before.sid if before is not None else None
+        agreed = await self._agreement.current(state, keyring, lambda sid: sid != old)
+        session = await self._start(scope, state, keyring, agreed, cause="admin")
+        return Rotated(session, agreed is not None)
+
+    async def _start(
+        self,
+        scope: Scope,
+        state: RevocationState,
+        keyring: Keyring,
+        agreed: Agreed | None,
+        *,
+        cause: Cause,
+    ) -> Session:
+        """Cache the agreed session; without an agreement, a durable one of this process alone.
+
+        A new session is written to the audit log first. Raises KeyUnavailable where it cannot be,
+        and where an ephemeral session was not agreed on.
+        """
+        if agreed is None:
+            agreed = self._agreement.alone(state, keyring)
+        if self._key_events is not None and (agreed.made or self._unreported.get(agreed.sid)):
+            # The store holds it from here on: where the report fails, a later call makes it.
+            self._unreported.put(agreed.sid, entry=True)
+            held = self._sealing.get(scope)
+            kek = None if agreed.key is not None else keyring.primary.id
+            previous = None if held is None else held.session.sid
+            ttl = agreed.soft_end - self._clock()
+            await self._key_events.begins(
+                Beginning(state.name, agreed.sid, kek, cause, round(ttl, 3), previous)
+            )
+            self._unreported.forget(agreed.sid)
+        return self._install(scope, state, keyring, agreed)
+
+    def _cause(self, held: Sealing | None, count: int, now: float) -> Cause:
+        """Return why the session that is held cannot go on."""
+        if held is None:
+            return "first"
+        if began(held.session.sid) < held.state.not_before:
+            return "revoked"
+        current = began(held.session.sid) >= joined_scopes.floor(self.keyring, now)
+        if now < held.soft_end and current and not self._sealing.able(held, count, now):
+            return "use"
+        return "age"
+
+    def _install(
+        self, scope: Scope, state: RevocationState, keyring: Keyring, agreed: Agreed
+    ) -> Session:
+        now = self._clock()
+        if agreed.shared:
+            fresh_until = now + self._settings.revocation_max_age if self._shared else FOREVER
+            state.fresh_until = max(state.fresh_until, fresh_until)
+        else:
+            fresh_until = now + REST_SECONDS
+        held = self._sealing.get(scope)
+        if held is not None and held.session.sid == agreed.sid:
+            held.state, held.fresh_until = state, fresh_until
+            return held.session
+        session = _session(agreed, scope, keyring)
+        if keyring is self.keyring:  # it may have been replaced while the store was asked
+            ends = {"soft_end": agreed.soft_end, "fresh_until": fresh_until}
+            self._sealing.put(session, state, **ends)
+            self._durable.remember(session)
+            if agreed.key is not None:
+                self._ephemeral.remember(session, agreed.soft_end, agreed.hard_end)
+            self._key_usage.began(keyring.primary.number, now)
+        return session
+
+
+def _session(agreed: Agreed, scope: Scope, keyring: Keyring) -> Session:
+    if agreed.key is not None:
+        return Session(agreed.key, sid=agreed.sid, scope=scope)
+    return durable_session(keyring.primary, agreed.sid, scope)
