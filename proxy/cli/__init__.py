@@ -29,8 +29,8 @@ COMMANDS: Final = {
     "injector": CommandPlace("injector", "Run the webhook that puts it into pods."),
     "demo": CommandPlace("demo", "Show it all with nothing installed."),
     "init": CommandPlace("init", "Write a first configuration and keyring."),
-    "schema": CommandPlace("schema", "Print the JSON Schema of the configuration."),
-    "openapi": CommandPlace("openapi", "Print the OpenAPI document of the admin API."),
+    "schema": CommandPlace("documents", "Print the JSON Schema of the configuration."),
+    "openapi": CommandPlace("documents", "Print the OpenAPI document of the admin API."),
     "version": CommandPlace("version", "Print the versions of Sealyard and what it stands on."),
 }
 

@@ -32,8 +32,8 @@ from ...keys.keyring.poison import Looks
 from ...keys.operations import erase_receipt
 from ...keys.sessions import joined_scopes
 from ...keys.stores.records import record_name
-from ..support import base
-from ..support import base as times
+from ..support import console
+from ..support.console import parse_time
 from ..support.keyring_options import FILE, KeyringPlace, context_options, keyring_options
 
 _KEY_BYTES: Final = 256
@@ -60,7 +60,7 @@ def audit() -> None:
 @_files
 @click.option("--anchor", metavar="SEQ:MAC", help="A line that `audit head` told some time ago.")
 @click.option("--key", "key_file", type=FILE, help="The key of the log, in place of the keyring.")
-@base.as_json
+@console.as_json
 @keyring_options
 def verify(
     place: KeyringPlace,
@@ -86,10 +86,10 @@ def verify(
     chosen = files or (place.audit.path,)
     verdict = verified(chosen, key, head=reading.head(chosen[-1], key), anchor=known)
     if as_json:
-        base.print_json(_as_json(verdict))
+        console.print_json(_as_json(verdict))
     else:
-        click.echo(base.printable("\n".join(_told(verdict))))
-    sys.exit(base.NEGATIVE if verdict.broken else base.OK)
+        click.echo(console.printable("\n".join(_told(verdict))))
+    sys.exit(console.NEGATIVE if verdict.broken else console.OK)
 
 
 @audit.command()
@@ -97,7 +97,7 @@ def verify(
 @click.option("--event", help="Only lines of this event, or whose event begins with it and a dot.")
 @click.option("--last", type=click.IntRange(1), metavar="N", help="Only the last N of them.")
 @context_options
-@base.as_json
+@console.as_json
 @keyring_options
 def show(  # noqa: PLR0913 - each is one option
     place: KeyringPlace,
@@ -131,13 +131,13 @@ def show(  # noqa: PLR0913 - each is one option
     found = reading.select(chosen, audit_key(keyring.record_key), wanted, last=last)
     for line in found:
         if as_json:
-            base.print_json({**line.members, "authentic": line.authentic})
+            console.print_json({**line.members, "authentic": line.authentic})
         else:
-            click.echo(base.printable(_row(line)))
+            click.echo(console.printable(_row(line)))
 
 
 @audit.command()
-@base.as_json
+@console.as_json
 @keyring_options
 def head(place: KeyringPlace, *, as_json: bool) -> None:
     """Tell the last line of the log, to be kept where nobody who writes the log can write.
@@ -151,9 +151,11 @@ def head(place: KeyringPlace, *, as_json: bool) -> None:
     key = _key(place, None)
     found = reading.head(place.audit.path, key)
     if found is None:
-        raise base.Failure(f"{place.audit.path}: no head record of this keyring", base.NEGATIVE)
+        raise console.Failure(
+            f"{place.audit.path}: no head record of this keyring", console.NEGATIVE
+        )
     if as_json:
-        base.print_json({"seq": found.seq, "mac": found.mac})
+        console.print_json({"seq": found.seq, "mac": found.mac})
     else:
         click.echo(found.anchor)
 
@@ -171,13 +173,13 @@ def export_key(place: KeyringPlace, file: Path) -> None:
     It opens no message. Whoever has it can also write lines that look genuine.
     """  # noqa: D301 - click's own mark for lines that are not to be wrapped
     if file.exists():
-        raise base.Failure(f"{file}: exists already", base.ENVIRONMENT)
+        raise console.Failure(f"{file}: exists already", console.ENVIRONMENT)
     keyring = open_keyring(place.path, place.root)
     place.write_down(keyring, "audit.key", file=str(file))
     k = base64url.encode(audit_key(keyring.record_key).reveal()).decode()
     jwk = {"kty": "oct", "use": "sig", "alg": "HS256", "kid": "sealyard:audit", "k": k}
     private_file.write(file, json.dumps(jwk).encode() + b"\n")
-    base.say(f"wrote {file}; whoever has it can also forge the log")
+    console.say(f"wrote {file}; whoever has it can also forge the log")
 
 
 @audit.command()
@@ -193,7 +195,7 @@ def export_key(place: KeyringPlace, file: Path) -> None:
 )
 @click.option("--at", metavar="TIME", help="When its session began; default: within a day.")
 @click.option("--label", default="", help="Where it is planted, for the audit log.")
-@base.as_json
+@console.as_json
 @keyring_options
 def plant(  # noqa: PLR0913 - each is one option
     place: KeyringPlace,
@@ -217,14 +219,14 @@ def plant(  # noqa: PLR0913 - each is one option
     """  # noqa: D301 - click's own mark for lines that are not to be wrapped
     keyring = open_keyring(place.path, place.root)
     now = int(time.time())
-    began = now - secrets.randbelow(_DAY_SECONDS) if at is None else times.seconds(at)
+    began = now - secrets.randbelow(_DAY_SECONDS) if at is None else parse_time(at)
     if not 0 <= began <= now:
         raise click.UsageError("--at is a time to come, or before 1970")
     looks = Looks(form, length, ephemeral=ephemeral, json_value=json_value)
     token, sid = poison.make(keyring, began, looks, random=os.urandom)
     place.write_down(keyring, "poison.planted", sid=sid, form=form, label=label)
     if as_json:
-        base.print_json({"token": token, "sid": sid})
+        console.print_json({"token": token, "sid": sid})
     else:
         click.echo(token)
 
@@ -238,14 +240,14 @@ def receipt_key(place: KeyringPlace) -> None:
     sealyard audit receipt-key
     sealyard audit receipt-key > receipts.jwk
     """  # noqa: D301 - click's own mark for lines that are not to be wrapped
-    base.print_json(erase_receipt.public_jwk(open_keyring(place.path, place.root).record_key))
+    console.print_json(erase_receipt.public_jwk(open_keyring(place.path, place.root).record_key))
 
 
 @audit.command("verify-receipt")
 @click.argument("file", type=FILE)
 @click.option("--key", "key_file", type=FILE, help="The public JWK, in place of the keyring.")
 @context_options
-@base.as_json
+@console.as_json
 @keyring_options
 def verify_receipt(  # noqa: PLR0913 - each is one option
     place: KeyringPlace,
@@ -271,14 +273,14 @@ def verify_receipt(  # noqa: PLR0913 - each is one option
         jwk = parse_object(_read(key_file)) or {}
     said = erase_receipt.verified(_read(file), jwk)
     if said is None:
-        raise base.Failure(f"{file}: not signed by that key", base.NEGATIVE)
+        raise console.Failure(f"{file}: not signed by that key", console.NEGATIVE)
     scope = Scope(tenant, conversation)
     if scope != Scope() and not erase_receipt.is_about(said, scope):
-        raise base.Failure(f"{file}: about another conversation", base.NEGATIVE)
+        raise console.Failure(f"{file}: about another conversation", console.NEGATIVE)
     if as_json:
-        base.print_json(said)
+        console.print_json(said)
         return
-    click.echo(base.printable("\n".join(f"{key}: {value}" for key, value in said.items())))
+    click.echo(console.printable("\n".join(f"{key}: {value}" for key, value in said.items())))
 
 
 def _read(file: Path) -> bytes:

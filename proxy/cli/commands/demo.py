@@ -14,7 +14,7 @@ import click
 from ...demo import private_talk, story
 from ...demo.screen import Screen
 from ...demo.stage import stage
-from ..support import base
+from ..support import console
 
 
 @click.command()
@@ -33,8 +33,8 @@ def demo(*, check: bool) -> None:
     with tempfile.TemporaryDirectory(prefix="sealyard-demo-") as folder:
         asyncio.run(_show(Path(folder), screen, stay=not check))
     for text in screen.failed:
-        base.say(f"did not hold: {text}")
-    sys.exit(base.NEGATIVE if screen.failed else base.OK)
+        console.say(f"did not hold: {text}")
+    sys.exit(console.NEGATIVE if screen.failed else console.OK)
 
 
 async def _show(folder: Path, screen: Screen, *, stay: bool) -> None:

@@ -25,8 +25,8 @@ from ...process import fitness
 from ...process.fitness import Finding
 from ...wiring import root_provider
 from ...wiring.reload.material import require_pinned
-from ..support import base, failure, keyring_changes
-from ..support.base import load_configuration
+from ..support import console, keyring_changes
+from ..support.configuration import config_option, load_configuration
 
 _CONNECT_SECONDS: Final = 2.0
 _STORE_SECONDS: Final = 5.0
@@ -35,8 +35,8 @@ _SANE_YEAR: Final = 1_700_000_000
 
 
 @click.command()
-@base.config_option
-@base.as_json
+@config_option
+@console.as_json
 def doctor(config: Path | None, *, as_json: bool) -> None:
     """Check this machine, the configuration, the keyring, the store, and the places that it names.
 
@@ -49,12 +49,12 @@ def doctor(config: Path | None, *, as_json: bool) -> None:
     """  # noqa: D301 - click's own mark for lines that are not to be wrapped
     findings = list(_examine(config))
     if as_json:
-        base.print_json([asdict(one) for one in findings])
+        console.print_json([asdict(one) for one in findings])
     else:
         for one in findings:
-            click.echo(f"{one.verdict:<8} {one.check:<14} {base.printable(one.text)}")
+            click.echo(f"{one.verdict:<8} {one.check:<14} {console.printable(one.text)}")
     failed = any(one.verdict == "failed" for one in findings)
-    sys.exit(base.ENVIRONMENT if failed else base.OK)
+    sys.exit(console.ENVIRONMENT if failed else console.OK)
 
 
 def _examine(config: Path | None) -> Iterator[Finding]:
@@ -98,7 +98,7 @@ def _keyring(settings: Settings) -> Iterator[Finding]:
         keyring = open_keyring(path, root)
         require_pinned(settings.keys, keyring)
     except SealyardError as error:
-        yield Finding("keyring", "failed", failure.message(error))
+        yield Finding("keyring", "failed", console.message(error))
         return
     took = round((time.monotonic() - began) * 1000)
     primary = keyring.primary.id

@@ -21,8 +21,8 @@ from ...core.explain.explanation import (
     explain_target,
 )
 from ...core.http.message import Headers, ResponseHead
-from ..support import base
-from ..support.base import load_configuration
+from ..support import console
+from ..support.configuration import config_option, load_configuration
 
 _MAX_BODY: Final = 64 << 20
 _JSON_TYPE: Final = (b"Content-Type", b"application/json")
@@ -31,7 +31,7 @@ _JSON_TYPE: Final = (b"Content-Type", b"application/json")
 @click.command()
 @click.argument("method")
 @click.argument("target", metavar="PATH[?QUERY]")
-@base.config_option
+@config_option
 @click.option("--listener", metavar="NAME", help="Which listener; the only one unless given.")
 @click.option("-d", "--data", metavar="BODY", help="The body; @FILE reads it from a file.")
 @click.option("-H", "--header", multiple=True, metavar="NAME: VALUE", help="A header of it.")
@@ -39,7 +39,7 @@ _JSON_TYPE: Final = (b"Content-Type", b"application/json")
     "--response", metavar="BODY", help="Also explain this answer; @FILE reads it from a file."
 )
 @click.option("--status", type=click.IntRange(200, 599), default=200, help="Of the answer.")
-@base.as_json
+@console.as_json
 def explain(  # noqa: PLR0913 - each is one option
     method: str,
     target: str,
@@ -71,7 +71,7 @@ def explain(  # noqa: PLR0913 - each is one option
         answer = ResponseHead(status, b"", (_JSON_TYPE,))
         explanations.append(("response", explain_response(exchange, answer, _body(response))))
     _print(chosen, explanations, as_json=as_json)
-    sys.exit(base.NEGATIVE if any(one.refusal for _, one in explanations) else base.OK)
+    sys.exit(console.NEGATIVE if any(one.refusal for _, one in explanations) else console.OK)
 
 
 def _listener(settings: Settings, name: str | None) -> ListenerSettings:
@@ -115,11 +115,11 @@ def _print(
 ) -> None:
     if as_json:
         told = {which: document(one) for which, one in explanations}
-        base.print_json({"listener": listener.name, **told})
+        console.print_json({"listener": listener.name, **told})
         return
     for which, one in explanations:
         for line in _lines(which, one, listener):
-            click.echo(base.printable(line))
+            click.echo(console.printable(line))
 
 
 def _lines(which: str, one: Explanation, listener: ListenerSettings) -> list[str]:

@@ -19,7 +19,7 @@ from ...keys.audit import AuditLog
 from ...keys.keyring.file import create_keyring
 from ...keys.keyring.keyring import create
 from ...keys.keyring.roots import FileRoot, create_root_file
-from ..support import base
+from ..support import console
 
 CONFIGURATION: Final = "sealyard.yaml"
 KEYRING: Final = "keyring.jwe"
@@ -100,7 +100,7 @@ def init(folder: Path, listen: str, upstream: str) -> None:
     private_file.write(paths[ADMIN_TOKEN], secrets.token_urlsafe(32).encode() + b"\n")
     for path in paths.values():
         click.echo(str(path))
-    base.say(
+    console.say(
         f"Next: make the rules in {paths[CONFIGURATION]} yours, then"
         f" sealyard serve --config {paths[CONFIGURATION]}"
     )

@@ -11,7 +11,7 @@ import click
 
 from ...injector.annotations import InjectorSettings, Interception, Resources, wishes
 from ...injector.pod_reader import CannotInject
-from ..support import base
+from ..support import console
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -142,14 +142,14 @@ def inject(files: tuple[Path, ...], *, every: bool, **given: Any) -> None:  # no
     try:
         made = [inject_text(_read(file), settings, every=every) for file in files]
     except CannotInject as refusal:
-        raise base.Failure("\n".join(refusal.problems), base.NEGATIVE) from None
+        raise console.Failure("\n".join(refusal.problems), console.NEGATIVE) from None
     for number, one in enumerate(made):
         if number and not one.text.startswith("---"):
             click.echo("---")
         click.echo(one.text, nl=not one.text.endswith("\n"))
     sealed = sum(one.sealed for one in made)
     nothing = "Nothing to seal: no pod has the label, or all are sealed already."
-    base.say(f"{sealed} sealed." if sealed else nothing)
+    console.say(f"{sealed} sealed." if sealed else nothing)
 
 
 def _read(file: Path) -> str:
@@ -158,4 +158,4 @@ def _read(file: Path) -> str:
             return sys.stdin.buffer.read().decode("utf-8")
         return file.read_text(encoding="utf-8")
     except UnicodeDecodeError:
-        raise base.Failure(f"{file}: not UTF-8", base.NEGATIVE) from None
+        raise console.Failure(f"{file}: not UTF-8", console.NEGATIVE) from None

@@ -18,7 +18,7 @@ from ...core.crypto.derivation import COMMITMENT_BYTES, SID_BYTES
 from ...core.crypto.session_cipher import EXP_SKEW_SECONDS
 from ...core.crypto.token import ASSUMED_KEK_ID, KEK_ID_PATTERN, KeyId, Token
 from ...core.errors import OpenFailed
-from ..support import base
+from ..support import console
 
 _FIXED: Final = {"typ": "sy1", "alg": "dir", "enc": "A256GCM"}
 _OPTIONAL: Final = ("cty", "exp")
@@ -199,7 +199,7 @@ def _kek_id(_: click.Context, __: click.Parameter, value: str) -> str:
     show_default=True,
     help="With --lengths: the id of the KEK, which stands in every token.",
 )
-@base.as_json
+@console.as_json
 def inspect(  # noqa: PLR0913 - each is one option
     token: str | None,
     *,
@@ -223,7 +223,7 @@ def inspect(  # noqa: PLR0913 - each is one option
     if token is None:
         _print_lengths(sizes, columns, kek_id, as_json=as_json)
     else:
-        _print_facts(base.read_argument(token, limit=_TOKEN_BYTES), as_json=as_json)
+        _print_facts(console.read_argument(token, limit=_TOKEN_BYTES), as_json=as_json)
 
 
 def _print_facts(text: bytes, *, as_json: bool) -> None:
@@ -232,17 +232,17 @@ def _print_facts(text: bytes, *, as_json: bool) -> None:
     except OpenFailed as error:
         problem = complaint(text, error)
         if as_json:
-            base.print_json({"valid": False, "reason": error.reason, "problem": problem})
-            sys.exit(base.NEGATIVE)
-        raise base.Failure(f"This is not a token: {problem}.", base.NEGATIVE) from None
+            console.print_json({"valid": False, "reason": error.reason, "problem": problem})
+            sys.exit(console.NEGATIVE)
+        raise console.Failure(f"This is not a token: {problem}.", console.NEGATIVE) from None
     if as_json:
-        base.print_json(found.document())
+        console.print_json(found.document())
     else:
         for name, value in _rows(found):
             click.echo(f"{name:<10} {value}")
     if found.expired:
-        base.say("The token has expired: it does not open any more.")
-        sys.exit(base.NEGATIVE)
+        console.say("The token has expired: it does not open any more.")
+        sys.exit(console.NEGATIVE)
 
 
 def _rows(found: TokenFacts) -> tuple[tuple[str, str], ...]:
@@ -271,7 +271,7 @@ def _print_lengths(
     lengths = [length(size, head) for size in sizes]
     capacities = [capacity(characters, head) for characters in columns]
     if as_json:
-        base.print_json(
+        console.print_json(
             {
                 "kek_id": kek_id,
                 "lengths": [asdict(row) for row in lengths],

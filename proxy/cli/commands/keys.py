@@ -14,9 +14,8 @@ import click
 from ...keys.keyring import file as keyring_file
 from ...keys.keyring.keyring import MAX_REVOCATIONS, KekEntry, Keyring, create
 from ...keys.operations import erase_receipt
-from ..support import base
-from ..support import base as times
-from ..support.base import ask, utc, yes_option
+from ..support import console
+from ..support.console import ask, parse_time, utc, yes_option
 from ..support.keyring_changes import (
     ROLL_OUT_SECONDS,
     asked,
@@ -27,8 +26,7 @@ from ..support.keyring_changes import (
     update,
 )
 from ..support.keyring_options import FILE, KeyringPlace, keyring_options
-from . import keys_backup, keys_token
-from . import keys_token as keys_usage
+from . import keys_backup, keys_check
 
 _ID_HELP: Final = (
     "What to call the KEK; a dash and four characters of its key follow. Default: k and those four."
@@ -60,12 +58,12 @@ def init(place: KeyringPlace, name: str) -> None:
     kek_id = keyring.primary.id
     place.write_down(keyring, "keys.init", kek=kek_id)
     keyring_file.create_keyring(place.path, keyring, place.root)
-    base.say(f"made {place.path} with KEK {kek_id}; back it up now: sealyard keys export")
+    console.say(f"made {place.path} with KEK {kek_id}; back it up now: sealyard keys export")
     tell(keyring)
 
 
 @keys.command("list")
-@base.as_json
+@console.as_json
 @keyring_options
 def list_keks(place: KeyringPlace, *, as_json: bool) -> None:
     """List the KEKs: id, number, state and time of creation, and tell which keyring it is.
@@ -88,11 +86,11 @@ def list_keks(place: KeyringPlace, *, as_json: bool) -> None:
     idle, held = len(keyring.idle(int(time.time()))), len(keyring.revocations)
     if as_json:
         revocations = {"held": held, "most": MAX_REVOCATIONS, "idle": idle}
-        base.print_json(facts(keyring) | {"keks": rows, "revocations": revocations})
+        console.print_json(facts(keyring) | {"keks": rows, "revocations": revocations})
     else:
         tell(keyring)
         if held:
-            base.say(f"{held} revocations of at most {MAX_REVOCATIONS}; {idle} go with the next")
+            console.say(f"{held} revocations of at most {MAX_REVOCATIONS}; {idle} go with the next")
         for row in rows:
             also = f" also {', '.join(row['also'])}" if row["also"] else ""
             click.echo("{id:<32} {number:>5} {state:<8} {created}".format(**row) + also)
@@ -132,7 +130,7 @@ def promote(place: KeyringPlace, kek_id: str, *, anyway: bool) -> None:
     if not anyway:
         require_everywhere(place, kek_id)
     update(place, "keys.promote", lambda keyring: keyring.promote(kek_id), kek=kek_id)
-    base.say(f"{kek_id} is the primary KEK; reload Sealyard to seal with it")
+    console.say(f"{kek_id} is the primary KEK; reload Sealyard to seal with it")
 
 
 @keys.command()
@@ -151,7 +149,7 @@ def disable(place: KeyringPlace, kek_id: str, *, yes: bool) -> None:
     if not yes:
         ask(*_depending(place, kek_id, "until it is enabled again"))
     update(place, "keys.disable", lambda keyring: keyring.disable(kek_id), kek=kek_id)
-    base.say(f"{kek_id} is disabled; reload Sealyard")
+    console.say(f"{kek_id} is disabled; reload Sealyard")
 
 
 @keys.command()
@@ -165,7 +163,7 @@ def enable(place: KeyringPlace, kek_id: str) -> None:
     sealyard keys enable k1 --keyring keys/keyring.jwe
     """  # noqa: D301 - see above
     update(place, "keys.enable", lambda keyring: keyring.enable(kek_id), kek=kek_id)
-    base.say(f"{kek_id} opens again; reload Sealyard")
+    console.say(f"{kek_id} opens again; reload Sealyard")
 
 
 @keys.command()
@@ -185,7 +183,7 @@ def destroy(place: KeyringPlace, kek_id: str, file: Path | None, *, yes: bool) -
     the receipt names are gone too.
     """  # noqa: D301 - see above
     if file is not None and file.exists():
-        raise base.Failure(f"{file}: exists already", base.ENVIRONMENT)
+        raise console.Failure(f"{file}: exists already", console.ENVIRONMENT)
     if not yes:
         ask(*_depending(place, kek_id, "for good"))
     gone: list[KekEntry] = []
@@ -202,7 +200,7 @@ def destroy(place: KeyringPlace, kek_id: str, file: Path | None, *, yes: bool) -
     if file is not None:
         file.write_text(said + "\n")
     click.echo(said)
-    base.say(f"{kek_id} is gone from {place.path}; reload Sealyard, and destroy its backups")
+    console.say(f"{kek_id} is gone from {place.path}; reload Sealyard, and destroy its backups")
 
 
 @keys.command()
@@ -213,7 +211,7 @@ def destroy(place: KeyringPlace, kek_id: str, file: Path | None, *, yes: bool) -
     help="From when on joined names are set apart, such as 2026-11-24T18:00:00Z: a time by which"
     " every process has the file. Default: in ten minutes.",
 )
-@base.as_json
+@console.as_json
 @keyring_options
 def upgrade(place: KeyringPlace, since: str | None, *, as_json: bool) -> None:
     """Write the keyring in the form of this version, once no older one has to read it.
@@ -228,7 +226,7 @@ def upgrade(place: KeyringPlace, since: str | None, *, as_json: bool) -> None:
     be given.
     """  # noqa: D301 - see above
     now = int(time.time())
-    joined_since = now + ROLL_OUT_SECONDS if since is None else times.seconds(since)
+    joined_since = now + ROLL_OUT_SECONDS if since is None else parse_time(since)
     if joined_since < now:
         raise click.UsageError("--joined-names is a time that has passed")
 
@@ -239,9 +237,9 @@ def upgrade(place: KeyringPlace, since: str | None, *, as_json: bool) -> None:
 
     keyring = update(place, "keys.upgrade", change)
     if as_json:
-        base.print_json(facts(keyring))
+        console.print_json(facts(keyring))
     else:
-        base.say(f"give the file to every process before {utc(keyring.joined_since or now)}")
+        console.say(f"give the file to every process before {utc(keyring.joined_since or now)}")
 
 
 def _depending(place: KeyringPlace, kek_id: str, how_long: str) -> Iterator[str]:
@@ -258,10 +256,10 @@ def _depending(place: KeyringPlace, kek_id: str, how_long: str) -> Iterator[str]
 
 
 for _command in (
-    keys_token.verify,
-    keys_usage.usage,
+    keys_check.verify,
+    keys_check.usage,
     keys_backup.export,
     keys_backup.import_backup,
-    keys_token.derive,
+    keys_check.derive,
 ):
     keys.add_command(_command)

@@ -11,8 +11,8 @@ import click
 
 from ...keys.keyring import file
 from ...keys.keyring.keyring import Keyring
-from ..support import base
-from ..support.base import ask, yes_option
+from ..support import console
+from ..support.console import ask, yes_option
 from ..support.keyring_changes import ROLL_OUT_SECONDS, prepare_new, tell, update, view_of
 from ..support.keyring_options import FILE, KeyringPlace, keyring_options, passphrase_root
 
@@ -48,7 +48,7 @@ def export(
     place.write_down(keyring, "keys.export", backup=str(backup))
     root = passphrase_root(backup_passphrase_env, backup_passphrase_file)
     file.create_keyring(backup, keyring, root)
-    base.say(f"wrote {backup}; keep it and its passphrase in different places")
+    console.say(f"wrote {backup}; keep it and its passphrase in different places")
     tell(keyring)
 
 
@@ -97,7 +97,7 @@ def import_backup(  # noqa: PLR0913 - each is one option
         place.write_down(restored, "keys.import", backup=str(backup))
         file.create_keyring(place.path, restored, place.root)
         tell(restored)
-    base.say(f"restored {place.path}; check it: sealyard keys verify TOKEN")
+    console.say(f"restored {place.path}; check it: sealyard keys verify TOKEN")
 
 
 def _held(place: KeyringPlace, backup: Path, restored: Keyring, *, merge: bool) -> Iterator[str]:

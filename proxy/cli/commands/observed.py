@@ -10,8 +10,9 @@ from typing import Final, NamedTuple
 
 import click
 
-from ..support import base
+from ..support import console
 from ..support.admin_client import AdminListener, ca_option, token_file_option
+from ..support.configuration import config_option
 
 _TRIALS: Final = "sealyard_trials_total"
 _VALUES: Final = "sealyard_trial_values_total"
@@ -27,10 +28,10 @@ class _Counted(NamedTuple):
 
 
 @click.command()
-@base.config_option
+@config_option
 @token_file_option
 @ca_option
-@base.as_json
+@console.as_json
 def observed(
     *, config: Path | None, token_file: Path | None, ca: Path | None, as_json: bool
 ) -> None:
@@ -53,7 +54,7 @@ def observed(
         click.echo("\n".join(_lines(counted)))
     refused = any(_refuses(labels) for labels, _ in counted.trials)
     if refused or counted.uncovered:
-        raise click.exceptions.Exit(base.NEGATIVE)
+        raise click.exceptions.Exit(console.NEGATIVE)
 
 
 async def _metrics(admin: AdminListener) -> str:

@@ -13,9 +13,8 @@ import click
 from ...keys.participants.participant import DEFAULT_SECONDS, ParticipantKey
 from ...keys.participants.public_key import Use
 from ...keys.private_file import write
-from ..support import base
-from ..support import base as times
-from ..support.base import ask, yes_option
+from ..support import console
+from ..support.console import ask, parse_time, utc, yes_option
 from ..support.keyring_options import FILE, KeyringPlace, keyring_options
 from ..support.store_access import (
     accept,
@@ -107,7 +106,7 @@ def participants() -> None:
 @participants.command()
 @click.argument("participant")
 @_key_options
-@base.as_json
+@console.as_json
 @keyring_options
 def add(
     place: KeyringPlace,
@@ -143,7 +142,7 @@ def add(
     show_default=True,
     help="For how many seconds the old key still opens.",
 )
-@base.as_json
+@console.as_json
 @keyring_options
 def rotate(
     place: KeyringPlace,
@@ -247,7 +246,7 @@ def revoke(place: KeyringPlace, participant: str, kid: str, reason: str, *, yes:
         )
     now = int(time.time())
     change(place, "participants.revoke", participant, kid, lambda one: one.revoke(kid, reason, now))
-    base.say(f"revoked {kid}; it is never taken again")
+    console.say(f"revoked {kid}; it is never taken again")
 
 
 @participants.command(context_settings=_TAKES_KID)
@@ -262,11 +261,11 @@ def expire(place: KeyringPlace, participant: str, kid: str, at: str | None) -> N
     sealyard participants expire alice KID
     sealyard participants expire alice KID --at 2027-11-24T00:00:00Z
     """  # noqa: D301 - click's own mark for lines that are not to be wrapped
-    ends = int(time.time()) if at is None else times.seconds(at)
+    ends = int(time.time()) if at is None else parse_time(at)
     after = change(
         place, "participants.expire", participant, kid, lambda one: one.expire(kid, ends)
     )
-    base.say(f"{kid} ends at {times.utc(after.find(kid).expires)}")
+    console.say(f"{kid} ends at {utc(after.find(kid).expires)}")
 
 
 @participants.command("accept", context_settings=_TAKES_KID)
@@ -284,12 +283,12 @@ def accept_key(place: KeyringPlace, participant: str, kid: str) -> None:
     nobody accepted is told of, or not used at all, as `keys.pins` says.
     """  # noqa: D301 - click's own mark for lines that are not to be wrapped
     accept(place, participant, kid)
-    base.say(f"accepted {kid}")
+    console.say(f"accepted {kid}")
 
 
 @participants.command("list")
 @click.argument("participant")
-@base.as_json
+@console.as_json
 @keyring_options
 def list_keys(place: KeyringPlace, participant: str, *, as_json: bool) -> None:
     """List all keys that PARTICIPANT has and had.
@@ -301,7 +300,7 @@ def list_keys(place: KeyringPlace, participant: str, *, as_json: bool) -> None:
     found, pins = look(place, participant)
     facts = [{**one.facts(time.time()), **pins.facts(one)} for one in found.keys]
     if as_json:
-        base.print_json({"keys": facts})
+        console.print_json({"keys": facts})
         return
     for one in facts:
         reason = f"  {one['reason']}" if "reason" in one else ""
@@ -319,7 +318,7 @@ def jwks(place: KeyringPlace, participant: str) -> None:
     sealyard participants jwks alice
     sealyard participants jwks alice > alice.jwks.json
     """  # noqa: D301 - click's own mark for lines that are not to be wrapped
-    base.print_json(find(place, participant).jwks(time.time()))
+    console.print_json(find(place, participant).jwks(time.time()))
 
 
 @participants.command(context_settings=_TAKES_KID)
@@ -335,9 +334,9 @@ def private(place: KeyringPlace, participant: str, kid: str, file: Path) -> None
     sealyard participants private alice KID ~/keys/alice.jwe --config sealyard.yaml
     """  # noqa: D301 - click's own mark for lines that are not to be wrapped
     if file.exists():
-        raise base.Failure(f"{file}: exists already", base.ENVIRONMENT)
+        raise console.Failure(f"{file}: exists already", console.ENVIRONMENT)
     write(file, hand_out(place, participant, kid).encode() + b"\n")
-    base.say(f"wrote {file}; its passphrase opens it in any JOSE library")
+    console.say(f"wrote {file}; its passphrase opens it in any JOSE library")
 
 
 @participants.command("has-valid-keys")
@@ -353,11 +352,11 @@ def has_valid_keys(place: KeyringPlace, participant: str, use: Use) -> None:
     """  # noqa: D301 - click's own mark for lines that are not to be wrapped
     valid = find(place, participant).has_valid_keys(time.time(), use)
     click.echo("yes" if valid else "no")
-    sys.exit(base.OK if valid else base.NEGATIVE)
+    sys.exit(console.OK if valid else console.NEGATIVE)
 
 
 def _tell(key: ParticipantKey, *, as_json: bool) -> None:
     if as_json:
-        base.print_json(key.facts(time.time()))
+        console.print_json(key.facts(time.time()))
     else:
         click.echo(key.public.kid)

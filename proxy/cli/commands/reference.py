@@ -20,7 +20,7 @@ from ...telemetry.logs.event_keys import ECS, OTEL
 from ...telemetry.logs.events import EVENTS
 from ...telemetry.metrics.table import METRICS
 from .. import main
-from ..support import base
+from ..support import console
 
 _MADE: Final = "<!-- Made by `./dev docs` from the code: change it there. -->"
 
@@ -146,11 +146,11 @@ def reference(folder: Path, *, check: bool) -> None:
     """  # noqa: D301 - click's own mark for lines that are not to be wrapped
     stale = [name for name in PAGES if stale_page(folder, name)]
     for name in stale:
-        base.say(f"{folder / name} {'is not current' if check else 'is written'}")
+        console.say(f"{folder / name} {'is not current' if check else 'is written'}")
         if not check:
             folder.mkdir(parents=True, exist_ok=True)
             (folder / name).write_text(PAGES[name](), encoding="utf-8")
-    sys.exit(base.NEGATIVE if check and stale else base.OK)
+    sys.exit(console.NEGATIVE if check and stale else console.OK)
 
 
 def stale_page(folder: Path, name: str) -> bool:

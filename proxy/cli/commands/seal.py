@@ -21,7 +21,7 @@ from ...keys.keyring.keyring import Keyring
 from ...keys.operations import values
 from ...keys.sessions.sessions import Sessions, SessionSettings
 from ...keys.stores import MemoryStore
-from ..support import base
+from ..support import console
 from ..support.keyring_options import KeyringPlace, context_options, keyring_options, named_option
 
 _MAX_VALUE: Final = 16 << 20
@@ -65,7 +65,7 @@ def encrypt(  # noqa: PLR0913 - each is one option
     it. Name the parts that the rule binds, and no others: `sealyard explain` tells them.
     """  # noqa: D301 - click's own mark for lines that are not to be wrapped
     context = Context(Scope(tenant, conversation), field, message, purpose, kind)
-    plaintext = base.read_argument(value, limit=_MAX_VALUE)
+    plaintext = console.read_argument(value, limit=_MAX_VALUE)
     if json_value:
         json_format.validate(plaintext)
     sessions = _sessions(open_keyring(place.path, place.root))
@@ -98,7 +98,7 @@ def decrypt(  # noqa: PLR0913 - each is one option
     Name the parts that the rule binds, and no others. Ends with 1 when the token does not open.
     """  # noqa: D301 - click's own mark for lines that are not to be wrapped
     context = Context(Scope(tenant, conversation), field, message, purpose, kind)
-    text = base.read_argument(sealed, limit=_MAX_VALUE).strip()
+    text = console.read_argument(sealed, limit=_MAX_VALUE).strip()
     keyring = open_keyring(place.path, place.root)
     try:
         asked = values.ToOpen(text, context)
@@ -106,7 +106,7 @@ def decrypt(  # noqa: PLR0913 - each is one option
     except OpenFailed as failure:
         place.refused(keyring, failure.reason, text)
         reason = f"the token does not open: {failure.reason}"
-        raise base.Failure(reason, base.NEGATIVE) from None
+        raise console.Failure(reason, console.NEGATIVE) from None
     place.write_down(keyring, "tokens.decrypt")
     sys.stdout.buffer.write(opened.plaintext)
     if sys.stdout.isatty():

@@ -31,7 +31,8 @@ from ...wiring.reload.config_files import Source
 from ...wiring.reload.reload import report_loaded
 from ...wiring.service import Service
 from ...wiring.sidecar.sidecar import build, counting
-from ..support import base, run_until_stopped
+from ..support import console, run_until_stopped
+from ..support.configuration import config_option
 from ..support.run_until_stopped import Signals
 
 _MOST_WORKERS = 64
@@ -56,7 +57,7 @@ def _accepted(_: click.Context, __: click.Parameter, value: str | None) -> Accep
 
 
 @click.command()
-@base.config_option
+@config_option
 @run_until_stopped.log_format_option
 @run_until_stopped.log_processor_option
 @click.option(
@@ -132,7 +133,7 @@ def serve(  # noqa: PLR0913 - one parameter for each option
     named = tuple(one.name for one in log_processors)
     command = WorkerCommand(log_format, workers, accept_older, named) if workers > 1 else None
     serving = _serve(read, logs, command, _Stop(drain_delay, grace, began), accept_older)
-    raise SystemExit(base.OK if run_until_stopped.run(logs, serving) else base.NEGATIVE)
+    raise SystemExit(console.OK if run_until_stopped.run(logs, serving) else console.NEGATIVE)
 
 
 def _read(file: Path) -> Source:

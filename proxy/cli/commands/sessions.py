@@ -29,10 +29,10 @@ from ...keys.operations.session_operations import (
     latest_not_before,
 )
 from ...keys.sessions.sessions import Sessions
-from ..support import base
-from ..support import base as times
+from ..support import console
 from ..support.admin_client import AdminListener, ca_option, token_file_option
-from ..support.base import ask, yes_option
+from ..support.configuration import config_option
+from ..support.console import ask, parse_time, utc, yes_option
 from ..support.keyring_options import FILE, KeyringPlace, context_options, keyring_options
 from ..support.store_access import AtStore, at_store
 
@@ -41,8 +41,8 @@ from ..support.store_access import AtStore, at_store
 @context_options
 @token_file_option
 @ca_option
-@base.as_json
-@base.config_option
+@console.as_json
+@config_option
 def show(  # noqa: PLR0913 - each is one option
     *,
     config: Path | None,
@@ -68,10 +68,10 @@ def show(  # noqa: PLR0913 - each is one option
         raise click.UsageError("name --tenant, --conversation or both, as the rules bind them")
     told = asyncio.run(_asked(AdminListener(config, token_file, ca), urlencode(parts)))
     if as_json:
-        base.print_json(told)
+        console.print_json(told)
     else:
         click.echo("\n".join(_lines(told)))
-    raise click.exceptions.Exit(base.OK if told["sessions"] else base.NEGATIVE)
+    raise click.exceptions.Exit(console.OK if told["sessions"] else console.NEGATIVE)
 
 
 def _told_as(part: str, name: Name) -> tuple[str, str]:
@@ -88,10 +88,10 @@ async def _asked(admin: AdminListener, query: str) -> dict[str, Any]:
 def _lines(told: Mapping[str, Any]) -> Iterator[str]:
     yield f"scope    {told['scope']}"
     if told["not_before"]:
-        yield f"revoked  what began before {times.utc(told['not_before'])}"
+        yield f"revoked  what began before {utc(told['not_before'])}"
     for one in told["sessions"]:
         under = f"KEK {one['kek']}" if one.get("kek") else "ephemeral"
-        began, ends = times.utc(one["began"]), times.utc(one["soft_end"])
+        began, ends = utc(one["began"]), utc(one["soft_end"])
         yield f"session  {one['sid']}  {under}  {began} to {ends}  {one['sealed']} sealed"
     if not told["sessions"]:
         yield "no session seals for it"
@@ -117,7 +117,7 @@ sessions.add_command(show)
 
 @sessions.command()
 @context_options
-@base.as_json
+@console.as_json
 @keyring_options
 def rotate(
     place: KeyringPlace, tenant: Name | None, conversation: Name | None, *, as_json: bool
@@ -133,14 +133,14 @@ def rotate(
     """  # noqa: D301 - click's own mark for lines that are not to be wrapped
     scope, keys = _scope(tenant, conversation), place.keys()
     if keys.store == "memory":
-        raise base.Failure(_NO_STORE + "POST /v1/sessions/rotate", base.NEGATIVE)
+        raise console.Failure(_NO_STORE + "POST /v1/sessions/rotate", console.NEGATIVE)
     answer = asyncio.run(_rotate(place, keys, scope))
     _warn_unknown(answer)
     new = answer.sessions[0]
     if as_json:
-        base.print_json(answer.to_json())
+        console.print_json(answer.to_json())
     else:
-        ends = times.utc(new.soft_end)
+        ends = utc(new.soft_end)
         click.echo(f"{answer.scope}: session {new.sid} seals until {ends}")
 
 
@@ -152,7 +152,7 @@ def rotate(
     help="Refuse what began before this time, such as 2026-11-24T18:00:00Z; default: now.",
 )
 @yes_option
-@base.as_json
+@console.as_json
 @keyring_options
 def revoke(  # noqa: PLR0913 - each is one option
     place: KeyringPlace,
@@ -175,23 +175,23 @@ def revoke(  # noqa: PLR0913 - each is one option
     """  # noqa: D301 - click's own mark for lines that are not to be wrapped
     scope, keys = _scope(tenant, conversation), place.keys()
     now = time.time()
-    before = latest_not_before(now) if not_before is None else times.seconds(not_before)
+    before = latest_not_before(now) if not_before is None else parse_time(not_before)
     if before > latest_not_before(now):
         raise click.UsageError("--not-before is a time to come")
     if not yes:
         ask(
-            f"{_shown(scope)}: sessions that began before {times.utc(before)} neither seal nor open"
+            f"{_shown(scope)}: sessions that began before {utc(before)} neither seal nor open"
             " any more, in all processes, for good"
         )
     answer, reason = asyncio.run(_revoke(place, keys, SessionCall("revoke", scope, before)))
     _warn_unknown(answer)
     if as_json:
-        base.print_json(answer.to_json())
+        console.print_json(answer.to_json())
     else:
         click.echo("\n".join(_told(answer, place, keys, reason)))
     if not answer.reaches_others:
-        raise base.Failure("neither the keyring nor the store took it", base.ENVIRONMENT)
-    sys.exit(base.OK if answer.durable and answer.store is not False else base.NEGATIVE)
+        raise console.Failure("neither the keyring nor the store took it", console.ENVIRONMENT)
+    sys.exit(console.OK if answer.durable and answer.store is not False else console.NEGATIVE)
 
 
 @sessions.command("package")
@@ -218,8 +218,8 @@ def packages(
     scope, keys = _scope(tenant, conversation), place.keys()
     found = asyncio.run(_packages(place, keys, scope, recipient))
     told = [one.facts() for one in found if sid in {None, one.key_id}]
-    base.print_json({"packages": told})
-    sys.exit(base.OK if told else base.NEGATIVE)
+    console.print_json({"packages": told})
+    sys.exit(console.OK if told else console.NEGATIVE)
 
 
 async def _packages(
@@ -230,14 +230,16 @@ async def _packages(
         try:
             return await shelf.packages(scope, recipient)
         except KeyUnavailable:
-            raise base.Failure(f"the store does not tell: {at.reason}", base.ENVIRONMENT) from None
+            raise console.Failure(
+                f"the store does not tell: {at.reason}", console.ENVIRONMENT
+            ) from None
 
 
 @sessions.command()
 @context_options
 @click.option("--receipt", "file", type=FILE, help="Write the receipt to this file.")
 @yes_option
-@base.as_json
+@console.as_json
 @keyring_options
 def erase(  # noqa: PLR0913 - each is one option
     place: KeyringPlace,
@@ -261,13 +263,13 @@ def erase(  # noqa: PLR0913 - each is one option
     """  # noqa: D301 - click's own mark for lines that are not to be wrapped
     scope, keys = _scope(tenant, conversation), place.keys()
     if keys.store == "memory" and keys.mode != "ephemeral":
-        raise base.Failure(NotErasable.title, base.NEGATIVE)
+        raise console.Failure(NotErasable.title, console.NEGATIVE)
     if keys.store == "memory":
-        raise base.Failure(
-            _NO_STORE.replace("POST /v1/sessions/rotate", "DELETE /v1/sessions"), base.NEGATIVE
+        raise console.Failure(
+            _NO_STORE.replace("POST /v1/sessions/rotate", "DELETE /v1/sessions"), console.NEGATIVE
         )
     if file is not None and file.exists():
-        raise base.Failure(f"{file}: exists already", base.ENVIRONMENT)
+        raise console.Failure(f"{file}: exists already", console.ENVIRONMENT)
     if not yes:
         ask(
             f"{_shown(scope)}: its ephemeral session keys and key packages are destroyed; what they"
@@ -279,14 +281,14 @@ def erase(  # noqa: PLR0913 - each is one option
     if file is not None:
         file.write_text(answer.receipt + "\n")
     if as_json:
-        base.print_json(answer.to_json())
+        console.print_json(answer.to_json())
     else:
         click.echo(answer.receipt)
-        base.say(f"{answer.scope}: {len(answer.erased or ())} session keys destroyed")
+        console.say(f"{answer.scope}: {len(answer.erased or ())} session keys destroyed")
         if keys.mode == "ephemeral":
-            base.say("\n".join(_told(answer, place, keys, "")))
+            console.say("\n".join(_told(answer, place, keys, "")))
         else:
-            base.say("durable session keys are not among them, and nothing was revoked")
+            console.say("durable session keys are not among them, and nothing was revoked")
 
 
 def _shown(scope: Scope) -> str:
@@ -309,7 +311,7 @@ async def _erase(place: KeyringPlace, keys: KeySettings, call: SessionCall) -> S
 async def _require_erasable(at: AtStore, scope: Scope) -> None:
     shelf = PackageStore(at.sessions, clock=time.time, notice=at.notices.append)
     if not at.sessions.ephemeral and not await shelf.listed(scope):
-        raise base.Failure(NotErasable.title, base.NEGATIVE)
+        raise console.Failure(NotErasable.title, console.NEGATIVE)
 
 
 async def _rotate(place: KeyringPlace, keys: KeySettings, scope: Scope) -> SessionResult:
@@ -318,7 +320,7 @@ async def _rotate(place: KeyringPlace, keys: KeySettings, scope: Scope) -> Sessi
         place.write_down(at.sessions.keyring, "sessions.rotate", scope=name)
         answer = await _desk(place, at.sessions).answer(SessionCall("rotate", scope))
         if not answer.agreed:
-            raise base.Failure(f"the store did not take it: {at.reason}", base.NEGATIVE)
+            raise console.Failure(f"the store did not take it: {at.reason}", console.NEGATIVE)
         return answer
 
 
@@ -339,7 +341,7 @@ def _desk(place: KeyringPlace, held: Sessions) -> SessionOperations:
 def _told(
     answer: SessionResult, place: KeyringPlace, keys: KeySettings, reason: str
 ) -> Iterator[str]:
-    before, kind = times.utc(answer.not_before), keys.store.partition(":")[0]
+    before, kind = utc(answer.not_before), keys.store.partition(":")[0]
     yield f"{answer.scope}: what began before {before} is refused"
     yield f"keyring  {place.path}" if answer.durable else f"keyring  NOT WRITTEN: {answer.problem}"
     if answer.store is None:
@@ -357,7 +359,7 @@ def _told(
 
 def _warn_unknown(answer: SessionResult) -> None:
     if answer.unknown:
-        base.say(f"warning: {UNKNOWN}")
+        console.say(f"warning: {UNKNOWN}")
 
 
 def _scope(tenant: Name | None, conversation: Name | None) -> Scope:

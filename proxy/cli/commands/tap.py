@@ -13,8 +13,9 @@ from typing import Any, Final
 
 import click
 
-from ..support import base
+from ..support import console
 from ..support.admin_client import AdminListener, ca_option, token_file_option
+from ..support.configuration import config_option
 
 _COLUMNS: Final = (
     ("client", "client sent"),
@@ -33,11 +34,11 @@ _END: Final = "\x1b[0m"
 
 
 @click.command()
-@base.config_option
+@config_option
 @token_file_option
 @ca_option
 @click.option("--count", type=click.IntRange(1), metavar="N", help="End after so many messages.")
-@base.as_json
+@console.as_json
 def tap(
     *,
     config: Path | None,
@@ -90,7 +91,7 @@ class _Output:
                 if self._left == 0:
                     return False
         if seen["missed"]:
-            base.say(f"{seen['missed']} more passed that are not shown")
+            console.say(f"{seen['missed']} more passed that are not shown")
         return True
 
 
@@ -99,7 +100,7 @@ async def _show(admin: AdminListener, output: _Output) -> None:
         async for line in answer.content:
             if line.strip() and not output.take(json.loads(line)):
                 return
-    raise base.Failure("it has ended", base.NEGATIVE)
+    raise console.Failure("it has ended", console.NEGATIVE)
 
 
 def _lines(message: dict[str, Any], paint: _Paint) -> list[str]:

@@ -8,14 +8,14 @@ from pathlib import Path
 import click
 
 from ...core.errors import ConfigurationError
-from ..support import base
-from ..support.base import load_configuration
+from ..support import console
+from ..support.configuration import config_option, load_configuration
 
 
 @click.command()
-@base.config_option
+@config_option
 @click.option("--strict", is_flag=True, help="Let warnings count as mistakes.")
-@base.as_json
+@console.as_json
 def validate(config: Path | None, *, strict: bool, as_json: bool) -> None:
     """Check a configuration. Connects to nothing, opens no key, changes nothing.
 
@@ -35,11 +35,11 @@ def validate(config: Path | None, *, strict: bool, as_json: bool) -> None:
     valid = not problems and not (strict and warnings)
     if as_json:
         document = {"valid": valid, "problems": list(problems), "warnings": list(warnings)}
-        base.print_json(document)
+        console.print_json(document)
     else:
         for problem in problems:
-            click.echo(base.printable(problem))
+            click.echo(console.printable(problem))
         for warning in warnings:
-            click.echo(f"warning: {base.printable(warning)}")
-        base.say("The configuration is valid." if valid else "The configuration is not valid.")
-    sys.exit(base.OK if valid else base.NEGATIVE)
+            click.echo(f"warning: {console.printable(warning)}")
+        console.say("The configuration is valid." if valid else "The configuration is not valid.")
+    sys.exit(console.OK if valid else console.NEGATIVE)

@@ -8,11 +8,11 @@ from importlib import metadata
 import click
 
 from ... import __version__
-from ..support import base
+from ..support import console
 
 
 @click.command()
-@base.as_json
+@console.as_json
 def version(*, as_json: bool) -> None:
     """Print the versions of Sealyard, Python, aiohttp, cryptography and its OpenSSL.
 
@@ -22,7 +22,7 @@ def version(*, as_json: bool) -> None:
     """  # noqa: D301 - click's own mark for lines that are not to be wrapped
     found = versions()
     if as_json:
-        base.print_json(found)
+        console.print_json(found)
         return
     for name, number in found.items():
         click.echo(f"{name:<13} {number or 'missing'}")

@@ -15,8 +15,8 @@ import click
 
 from ...admin.auth.tokens import token_bytes
 from ...config.settings import AdminSettings, SecretReference, TcpAddress, UnixAddress
-from . import base
-from .base import load_configuration
+from . import console
+from .configuration import load_configuration
 
 _CONNECT_SECONDS: Final = 10.0
 _STATUSES: Final = {
@@ -48,7 +48,7 @@ class AdminListener:
         """
         admin = load_configuration(config).settings.admin
         if admin is None:
-            raise base.Failure("the configuration has no `admin` listener", base.ENVIRONMENT)
+            raise console.Failure("the configuration has no `admin` listener", console.ENVIRONMENT)
         self._admin = admin
         self._token = _token(admin, token_file)
         self._ca = ca
@@ -75,11 +75,11 @@ class AdminListener:
                 if answer.status != HTTPStatus.OK:
                     told = {**_STATUSES, 404: missing}.get(answer.status)
                     reason = told or f"it answers {answer.status}"
-                    raise base.Failure(f"{self._admin.listen}: {reason}", base.NEGATIVE)
+                    raise console.Failure(f"{self._admin.listen}: {reason}", console.NEGATIVE)
                 yield answer
         except aiohttp.ClientError:
-            raise base.Failure(
-                f"nobody answers at {self._admin.listen}, or no longer", base.ENVIRONMENT
+            raise console.Failure(
+                f"nobody answers at {self._admin.listen}, or no longer", console.ENVIRONMENT
             ) from None
 
 
@@ -89,7 +89,7 @@ def _token(admin: AdminSettings, file: Path | None) -> str:
     elif admin.tokens:
         reference = admin.tokens[0].secret
     else:
-        raise base.Failure("the configuration names no token: give --token-file", base.USAGE)
+        raise console.Failure("the configuration names no token: give --token-file", console.USAGE)
     return token_bytes(reference, os.environ).decode("ascii")
 
 

@@ -20,8 +20,9 @@ from ...keys.keyring.keyring import Keyring
 from ...keys.keyring.roots import FileRoot, create_root_file
 from ...keys.stores import StoreFailed, open_store
 from ...process.fitness import Finding
-from . import base
-from .base import configuration_if_any, utc
+from . import console
+from .configuration import configuration_if_any
+from .console import utc
 from .keyring_options import KeyringPlace
 
 ROLL_OUT_SECONDS: Final = 600
@@ -50,7 +51,7 @@ def update(
 
 def tell(keyring: Keyring) -> None:
     """Say which keyring it is, and of which generation."""
-    base.say(f"keyring {keyring.id}, generation {keyring.generation}")
+    console.say(f"keyring {keyring.id}, generation {keyring.generation}")
 
 
 def asked(make: Callable[[], _Asked]) -> _Asked:
@@ -58,7 +59,7 @@ def asked(make: Callable[[], _Asked]) -> _Asked:
     try:
         return make()
     except KeyringError as error:
-        raise base.Failure(error.reason, base.NEGATIVE) from None
+        raise console.Failure(error.reason, console.NEGATIVE) from None
 
 
 def prepare_new(place: KeyringPlace) -> None:
@@ -68,7 +69,7 @@ def prepare_new(place: KeyringPlace) -> None:
     path = place.root.reference.file if isinstance(place.root, FileRoot) else None
     if path is not None and not path.exists():
         create_root_file(path, random=os.urandom)
-        base.say(f"made the root key {path}; keep a copy of it apart from the keyring")
+        console.say(f"made the root key {path}; keep a copy of it apart from the keyring")
 
 
 def facts(keyring: Keyring) -> dict[str, Any]:
@@ -91,7 +92,7 @@ def view_of(place: KeyringPlace, keyring: Keyring) -> FleetView | None:
     try:
         return asyncio.run(_asked(loaded.settings.keys, keyring))
     except (StoreFailed, SealyardError) as error:
-        base.say(f"warning: the store does not tell what the fleet has ({error})")
+        console.say(f"warning: the store does not tell what the fleet has ({error})")
         return None
 
 
@@ -107,12 +108,12 @@ def require_everywhere(place: KeyringPlace, kek_id: str) -> None:
         return  # which the change itself refuses
     lacking, alive = view.lacking(entry), len(view.reports)
     if lacking:
-        raise base.Failure(
+        raise console.Failure(
             f"{lacking} of {alive} processes do not have {kek_id} yet, and could not open what it"
             " seals: give them the keyring first, or say --anyway",
-            base.NEGATIVE,
+            console.NEGATIVE,
         )
-    base.say(f"all {alive} processes that the store knows of have {kek_id}")
+    console.say(f"all {alive} processes that the store knows of have {kek_id}")
 
 
 def findings(keys: KeySettings, keyring: Keyring) -> tuple[Finding, ...]:

@@ -22,8 +22,8 @@ from ...keys.audit import file_beside as beside
 from ...keys.keyring import poison
 from ...keys.keyring.keyring import Keyring
 from ...keys.keyring.roots import ROOTS, FileRoot, PassphraseRoot, RootProvider
-from . import base
-from .base import configuration_if_any
+from . import console
+from .configuration import config_option, configuration_if_any
 
 _P = ParamSpec("_P")
 _JOINED: Final = """The same, made of several: '["a", "b"]' or '{"members": ["a", "b"]}'."""
@@ -101,7 +101,7 @@ def keyring_options(
     keyring, the first of the usual places; then `keyring.jwe` under $SEALYARD_PASSPHRASE.
     """
 
-    @base.config_option
+    @config_option
     @click.option("--keyring", type=FILE, help="Unless given: the configuration's, or keyring.jwe.")
     @click.option("--passphrase-env", metavar="NAME", help="Read the passphrase from $NAME.")
     @click.option("--passphrase-file", type=FILE, help="Read the passphrase from this file.")
@@ -177,7 +177,7 @@ def passphrase_root(env: str, file: Path | None) -> PassphraseRoot:
 
 
 def _warn(reason: str) -> None:
-    base.say(f"warning: {reason}")
+    console.say(f"warning: {reason}")
 
 
 def _find(options: _Options) -> tuple[Path, RootProvider, AuditSettings | None]:

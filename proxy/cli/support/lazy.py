@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from .failure import translated
+from .console import translated
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,8 +25,8 @@ from ...keys.participants.public_key import Kind, Use
 from ...keys.participants.registry import Change, Participants
 from ...keys.sessions.sessions import Sessions, SessionSettings
 from ...keys.stores import open_store
-from . import base
-from . import base as times
+from . import console
+from .console import parse_time
 from .keyring_options import KeyringPlace
 
 _PATIENCE_SECONDS: Final = 2.0
@@ -93,7 +93,7 @@ def new_key(  # noqa: PLR0913 - each is one option
 
     An RSA pair takes seconds. Raises ParticipantError for a key that does not fit.
     """
-    ends = 0 if expires is None else times.seconds(expires)
+    ends = 0 if expires is None else parse_time(expires)
     if jwk is not None:
         return ParticipantKey(_taken(jwk, use), device, int(time.time()), expires=ends)
     opener = opener_of(place, under, private_passphrase_env, private_passphrase_file)
@@ -194,7 +194,7 @@ def hand_out(place: KeyringPlace, participant: str, kid: str) -> str:
         async with _participants(place) as held:
             sealed = (await held.find(participant)).find(kid).private
             if not sealed:
-                raise base.Failure("only the public part of that key is here", base.NEGATIVE)
+                raise console.Failure("only the public part of that key is here", console.NEGATIVE)
             _write(place, held, "participants.private", participant, kid)
             return sealed
 
@@ -239,6 +239,6 @@ def _taken(file: Path, use: Use) -> public_key.PublicKey:
 async def _participants(place: KeyringPlace) -> AsyncIterator[Participants]:
     keys = place.keys()
     if keys.store == "memory":
-        raise base.Failure(_NO_STORE, base.NEGATIVE)
+        raise console.Failure(_NO_STORE, console.NEGATIVE)
     async with at_store(place, keys) as at:
         yield Participants(at.sessions.store, at.sessions.keyring)

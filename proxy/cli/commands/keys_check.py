@@ -26,8 +26,8 @@ from ...keys.sessions import kek_usage
 from ...keys.sessions.kek_usage import Use, Uses
 from ...keys.stores import StoreFailed
 from ...keys.stores.records import RecordRefused
-from ..support import base
-from ..support import base as times
+from ..support import console
+from ..support.console import utc
 from ..support.keyring_changes import facts
 from ..support.keyring_options import (
     FILE,
@@ -55,17 +55,17 @@ def require_private(output: Path | None) -> None:
     """
     if output is not None:
         if output.exists() or output.is_symlink():
-            raise base.Failure(f"{output}: exists already", base.ENVIRONMENT)
+            raise console.Failure(f"{output}: exists already", console.ENVIRONMENT)
         return
     try:
         status = os.fstat(sys.stdout.fileno())
     except (OSError, ValueError):
         return  # no file at all
     if stat.S_ISREG(status.st_mode) and status.st_mode & _OTHERS:
-        raise base.Failure(
+        raise console.Failure(
             f"stdout is a file of mode {stat.S_IMODE(status.st_mode):04o}, which others may read:"
             " give --output FILE, which makes it for you alone",
-            base.ENVIRONMENT,
+            console.ENVIRONMENT,
         )
 
 
@@ -75,7 +75,7 @@ def write(text: str, output: Path | None) -> None:
         click.echo(text)
     else:
         private_file.write(output, text.encode() + b"\n")
-        base.say(f"wrote {output}")
+        console.say(f"wrote {output}")
 
 
 _MAX_TOKEN_BYTES: Final = 16 << 20
@@ -88,7 +88,7 @@ _MAX_TOKEN_BYTES: Final = 16 << 20
 @named_option("message", "The message id that it is bound to.")
 @click.option("--purpose", help="The purpose that it is bound to.")
 @click.option("--kind", type=click.Choice(["body", "stream"]), help="For tokens of whole bodies.")
-@base.as_json
+@console.as_json
 @keyring_options
 def verify(  # noqa: PLR0913 - one parameter for each part of a context
     place: KeyringPlace,
@@ -153,14 +153,16 @@ def derive(
         jwk = token_check.session_jwk(keyring, text, scope)
     except OpenFailed as failure:
         place.refused(keyring, failure.reason, text)
-        raise base.Failure(f"the token does not open: {failure.reason}", base.NEGATIVE) from None
+        raise console.Failure(
+            f"the token does not open: {failure.reason}", console.NEGATIVE
+        ) from None
     kid: str = json.loads(jwk)["kid"]
     place.write_down(keyring, "keys.derive", kid=kid)
     write(jwk, output)
 
 
 def _token(stored: str) -> bytes:
-    return base.read_argument(stored, limit=_MAX_TOKEN_BYTES).strip()
+    return console.read_argument(stored, limit=_MAX_TOKEN_BYTES).strip()
 
 
 _NO_STORE = (
@@ -170,7 +172,7 @@ _NO_STORE = (
 
 
 @click.command()
-@base.as_json
+@console.as_json
 @keyring_options
 def usage(place: KeyringPlace, *, as_json: bool) -> None:
     """Tell how often each KEK was used and when last, over all processes of the shared store.
@@ -184,16 +186,16 @@ def usage(place: KeyringPlace, *, as_json: bool) -> None:
     """  # noqa: D301 - click's own mark for lines that are not to be wrapped
     keys = place.keys()
     if keys.store == "memory":
-        raise base.Failure(_NO_STORE, base.NEGATIVE)
+        raise console.Failure(_NO_STORE, console.NEGATIVE)
     keyring, uses = asyncio.run(_read(place, keys))
     if as_json:
         told = {"since": uses.since, "keks": list(_rows(keyring, uses))}
-        base.print_json(facts(keyring) | told)
+        console.print_json(facts(keyring) | told)
         return
     if not uses.of:
-        base.say("nothing has been counted yet: processes tell the store every 10 seconds")
+        console.say("nothing has been counted yet: processes tell the store every 10 seconds")
     else:
-        base.say(f"counted since {times.utc(uses.since)}")
+        console.say(f"counted since {utc(uses.since)}")
     click.echo(f"{'KEK':<32} {'state':<8} {'opened':>10} {'last opened':<20} {'sessions':>8} last")
     for row in _rows(keyring, uses):
         opened, began = _at(row["last_opened"]), _at(row["last_session"])
@@ -209,10 +211,12 @@ async def _read(place: KeyringPlace, keys: KeySettings) -> tuple[Keyring, Uses]:
         try:
             uses = await kek_usage.read(at.sessions.store, keyring.record_key)
         except StoreFailed as failed:
-            raise base.Failure(f"the store does not answer: {failed}", base.ENVIRONMENT) from None
+            raise console.Failure(
+                f"the store does not answer: {failed}", console.ENVIRONMENT
+            ) from None
         except RecordRefused as refused:
             reason = f"the store's note is not to be trusted or of another version: {refused}"
-            raise base.Failure(reason, base.ENVIRONMENT) from None
+            raise console.Failure(reason, console.ENVIRONMENT) from None
         return keyring, uses or Uses(0, {})
 
 
@@ -225,4 +229,4 @@ def _rows(keyring: Keyring, uses: Uses) -> list[dict[str, Any]]:
 
 
 def _at(seconds: int) -> str:
-    return times.utc(seconds) if seconds else "never"
+    return utc(seconds) if seconds else "never"

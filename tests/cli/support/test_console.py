@@ -1,11 +1,15 @@
 from __future__ import annotations
 
 import errno
+import io
+import sys
+from types import SimpleNamespace
 
 import click
 import pytest
 
-from proxy.cli.support.failure import Failure, exit_code, message, printable, translated
+from proxy.cli.support import console
+from proxy.cli.support.console import Failure, exit_code, message, printable, translated
 from proxy.core.errors import (
     ConfigurationError,
     InternalError,
@@ -91,3 +95,50 @@ def test_what_click_ends_with_passes(error: BaseException) -> None:
         error = BrokenPipeError(errno.EPIPE, "Broken pipe")
     with pytest.raises(type(error)), translated():
         raise error
+
+
+def stdin(monkeypatch: pytest.MonkeyPatch, data: bytes) -> None:
+    monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(data)))
+
+
+@pytest.mark.parametrize("end", [b"", b"\n", b"\r\n"])
+def test_a_dash_reads_stdin_without_the_end_of_the_line(
+    end: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stdin(monkeypatch, b"four" + end)
+
+    assert console.read_argument("-", limit=4) == b"four"
+
+
+def test_an_argument_is_taken_as_its_bytes() -> None:
+    assert console.read_argument("é\udcff", limit=10) == "é".encode() + b"\xff"
+
+
+def test_more_than_the_limit_is_wrong_usage(monkeypatch: pytest.MonkeyPatch) -> None:
+    stdin(monkeypatch, b"x" * 100)
+
+    with pytest.raises(click.UsageError):
+        console.read_argument("-", limit=4)
+
+
+def test_talk_goes_to_stderr_and_results_to_stdout(capsys: pytest.CaptureFixture[str]) -> None:
+    console.say("hello\x1b")
+    console.print_json({"a": "é"})
+
+    assert capsys.readouterr() == ('{"a": "\\u00e9"}\n', "hello\\u001b\n")
+
+
+def test_a_time_comes_back_as_it_was_said() -> None:
+    assert console.utc(console.parse_time("2026-11-24T18:00:00Z")) == "2026-11-24T18:00:00Z"
+
+
+def test_an_offset_counts_and_parts_of_seconds_do_not() -> None:
+    assert console.parse_time("2026-11-24T20:00:00.9+02:00") == console.parse_time(
+        "2026-11-24T18:00:00Z"
+    )
+
+
+@pytest.mark.parametrize("text", ["", "now", "2026-11-24T18:00:00", "1795546078"])
+def test_anything_else_is_a_mistake_of_usage(text: str) -> None:
+    with pytest.raises(click.UsageError):
+        console.parse_time(text)

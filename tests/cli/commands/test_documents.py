@@ -1,16 +1,8 @@
 from __future__ import annotations
 
 import json
-from importlib.util import find_spec
-
-import pytest
 
 from ..conftest import Run
-
-pytestmark = pytest.mark.skipif(
-    find_spec("proxy.config.schema.json_schema") is None,
-    reason="the configuration has no schema yet",
-)
 
 
 def test_the_schema_is_json_schema(run: Run) -> None:

@@ -1,4 +1,4 @@
-"""`sealyard openapi`: the admin API as an OpenAPI document, for clients and gateways."""
+"""`sealyard schema` and `sealyard openapi`: documents for editors, pipelines and clients."""
 
 from __future__ import annotations
 
@@ -6,6 +6,19 @@ import json
 from importlib import import_module
 
 import click
+
+
+@click.command()
+@click.option("--compact", is_flag=True, help="Print it as one line.")
+def schema(*, compact: bool) -> None:
+    """Print the JSON Schema of the configuration.
+
+    \b
+    sealyard schema > sealyard.schema.json
+    sealyard schema --compact
+    """  # noqa: D301 - click's own mark for lines that are not to be wrapped
+    document = import_module("....config.schema.json_schema", __name__).schema()
+    click.echo(json.dumps(document, indent=None if compact else 2, ensure_ascii=False))
 
 
 @click.command()

@@ -1,0 +1,37 @@
+"""The configuration that a command works with, and the option that names it."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import click
+
+from ...config.load import find, load
+from ...config.settings import Loaded
+from ...core.errors import ConfigurationError
+
+config_option = click.option(
+    "--config",
+    type=click.Path(dir_okay=False, path_type=Path),
+    envvar="SEALYARD_CONFIG",
+    metavar="FILE",
+    help="The configuration; unless given, $SEALYARD_CONFIG or the first of the usual places.",
+)
+
+
+def load_configuration(chosen: Path | None) -> Loaded:
+    """Return the configuration that `--config` names, or else the first of the usual places.
+
+    Raises ConfigurationError, which tells every mistake at once.
+    """
+    return load(find(chosen, os.environ, Path.cwd()), os.environ)
+
+
+def configuration_if_any(chosen: Path | None) -> Loaded | None:
+    """Return the configuration as `load_configuration` does, or None where there is no file."""
+    try:
+        path = find(chosen, os.environ, Path.cwd())
+    except ConfigurationError:
+        return None
+    return load(path, os.environ)
