@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
-from typing import Any, Final
+from dataclasses import asdict, fields, is_dataclass
+from pathlib import Path
+from typing import Any
 
+from ..config.schema.root_kinds import ROOT_KINDS
 from ..config.settings import (
     AdminSettings,
     ListenerSettings,
@@ -17,9 +19,6 @@ from ..config.settings import (
 )
 from ..core.rules.model import Behaviour, Rule, Verdict
 
-_OPENED_BY: Final = {"file": "key", "passphrase": "passphrase"}
-"""What the configuration calls each kind of root secret."""
-
 
 def masked(settings: Settings) -> dict[str, Any]:
     """Return the settings as JSON holds them, without anything that is secret."""
@@ -29,7 +28,7 @@ def masked(settings: Settings) -> dict[str, Any]:
         "keys": {
             "keyring": {
                 "file": str(keys.keyring),
-                _OPENED_BY[keys.root.kind]: _secret(keys.root.secret),
+                ROOT_KINDS[keys.root.kind].key.name: _options(keys.root.options),
             },
             "store": keys.store.partition(":")[0],  # an address may hold a password
             "sessions": {
@@ -83,6 +82,16 @@ def _admin(settings: AdminSettings) -> dict[str, Any]:
             ],
         }
     return shown
+
+
+def _options(value: object) -> Any:  # noqa: ANN401 - whatever the kind of root reads, for JSON
+    if isinstance(value, SecretReference):
+        return _secret(value)
+    if isinstance(value, tuple):
+        return [_options(one) for one in value]
+    if is_dataclass(value):
+        return {one.name: _options(getattr(value, one.name)) for one in fields(value)}
+    return str(value) if isinstance(value, Path) else value
 
 
 def _secret(reference: SecretReference) -> dict[str, str]:

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Final
 
 from ..core.errors import ConfigurationError
+from .schema.addresses import Files
 from .sections import document
-from .sections.addresses import Files
 from .settings import Loaded
 from .yaml import composer
 from .yaml.composer import compose

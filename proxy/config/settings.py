@@ -6,8 +6,8 @@ secret stands, never the secret.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, fields, is_dataclass
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Final, Literal, get_args
@@ -78,10 +78,36 @@ class UpstreamSettings:
 
 @dataclass(frozen=True, slots=True)
 class RootSettings:
-    """What opens the keyring: the kind of root provider and where its secret stands."""
+    """What opens the keyring: the kind of root provider, and its options.
 
-    kind: Literal["passphrase", "file"]
-    secret: SecretReference
+    The kinds and their options are those of `schema.root_kinds`.
+    """
+
+    kind: str
+    options: object
+
+    @property
+    def secrets(self) -> tuple[SecretReference, ...]:
+        """The references to secrets among the options."""
+        return tuple(one for one in _parts(self.options) if isinstance(one, SecretReference))
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The files that the options name, those of secrets among them."""
+        return tuple(one for one in _parts(self.options) if isinstance(one, Path))
+
+
+def _parts(value: object) -> Iterator[object]:
+    """Yield a value and, of a dataclass or a tuple, every value inside it."""
+    yield value
+    if isinstance(value, tuple):
+        inner: Iterable[object] = value
+    elif is_dataclass(value):
+        inner = (getattr(value, one.name) for one in fields(value))
+    else:
+        return
+    for one in inner:
+        yield from _parts(one)
 
 
 DEFAULT_PREFIX: Final = "sealyard"

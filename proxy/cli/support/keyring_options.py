@@ -191,7 +191,7 @@ def _find(options: _Options) -> tuple[Path, RootProvider, AuditSettings | None]:
         return path, root or passphrase_root(DEFAULT_VARIABLE, None), None
     keys, audit = loaded.settings.keys, loaded.settings.audit
     if root is None:
-        root = ROOTS[keys.root.kind](keys.root.secret, os.environ)
+        root = ROOTS[keys.root.kind](keys.root.options, os.environ)
     # Of another keyring than the configured one, the log is another too.
     mine = options.keyring is None or options.keyring.resolve() == keys.keyring.resolve()
     return options.keyring or keys.keyring, root, audit if mine else None

@@ -11,8 +11,8 @@ from ...core.formats.kinds import Kind
 from ...core.http.message import Direction
 from ...core.rules.conditions import Condition, text_value
 from ...core.rules.model import Nothing, Verdict
-from ..schema.mapping_reader import Fields
 from ..schema.rule_keys import BLOCK, BODY_FORMATS, MOST_TOKENS, NOTHING
+from ..schema.tables import Fields
 from ..yaml.nodes import Mapping, Place, Problems, Scalar, Sequence, show, suggest
 from ..yaml.scalars import choice, elements, expected, one_or_more, text, texts, whole
 from .item_reader import items, json_selectors, selectors

@@ -16,8 +16,8 @@ from ...core.expressions.selectors import (
     parse_selector,
 )
 from ...core.http.message import Direction
-from ..schema.mapping_reader import Fields
 from ..schema.rule_keys import ELSEWHERE, FORMS, ITEM, MOST_CHARS
+from ..schema.tables import Fields
 from ..yaml.nodes import Mapping, Place, Problems, Scalar, show
 from ..yaml.scalars import choice, one_or_more, switch, text, texts, whole
 from .option_reader import expires

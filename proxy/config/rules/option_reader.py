@@ -1,4 +1,4 @@
-"""Modes, what happens on errors, and what is bound."""
+"""Options of rules and blocks: modes, what happens on errors, what is bound, what is logged."""
 
 from __future__ import annotations
 
@@ -12,10 +12,12 @@ from ...core.errors import InvalidExpression
 from ...core.expressions.sources import FirstSource, ListSource, MembersSource, Source, parse_source
 from ...core.formats.escaping import ESCAPES, Escape
 from ...core.rules.model import NAMED_PARTS, PARTS, Part
-from ..schema.mapping_reader import Fields
+from ..schema.listener_keys import LEVELS, LOG
 from ..schema.rule_keys import ALREADY_SEALED, CASE_VARIANTS, ELSEWHERE, NEVER, ON_ERROR, SOURCES
+from ..schema.tables import Fields
+from ..settings import RuleLog
 from ..yaml.nodes import Mapping, Place, Problems, Scalar, Sequence, show, suggest
-from ..yaml.scalars import choice, elements, expected, positive_duration, text, texts
+from ..yaml.scalars import choice, elements, expected, positive_duration, share, text, texts
 from .syntax import AlreadySealed, BindSyntax, Mode, NamesSyntax, OptionsSyntax, SourceSyntax
 
 _LONGEST: Final = 10 * 365 * 86_400.0
@@ -114,12 +116,8 @@ def source(place: Place, problems: Problems) -> Source | None:
         return _joined(place, ListSource, problems)
     if isinstance(node, Mapping) and _is_joined(node):
         fields = Fields(place, SOURCES, problems)
-        found = [name for name in _KINDS if fields.get(name) is not None]
-        if len(found) == 1:
-            return _joined(fields[found[0]], _KINDS[found[0]], problems)
-        if found:
-            problems.add(place, "give one of `members` and `first`")
-        return None
+        kind = fields.alternative(problems)
+        return None if kind is None else _joined(fields[kind], _KINDS[kind], problems)
     written = text(place, problems)
     if written is None:
         return None
@@ -156,3 +154,14 @@ def _named(place: Place | None, problems: Problems) -> SourceSyntax | None:
         return None
     found = source(place, problems)
     return None if found is None else SourceSyntax(found, place)
+
+
+def rule_log(place: Place | None, problems: Problems) -> RuleLog | None:
+    """Return what `log` says, None where it is not there; what is wrong with it is told."""
+    if place is None:
+        return None
+    fields = Fields(place, LOG, problems)
+    sample_place, level_place = fields.get("sample"), fields.get("level")
+    sample = None if sample_place is None else share(sample_place, problems)
+    level = None if level_place is None else choice(level_place, LEVELS, problems)
+    return RuleLog(1.0 if sample is None else sample, errors_only=level == "warning")

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from ...core.errors import InvalidExpression
 from ...core.expressions.routes import Pattern, parse_pattern
-from ..schema.admin_keys import rule_log
-from ..schema.mapping_reader import Fields
 from ..schema.rule_keys import DEFAULTS, FIELD, POISON, RULE
+from ..schema.tables import Fields
 from ..yaml.nodes import Mapping, Place, Problems
 from ..yaml.scalars import choice, expected, one_or_more, text, texts
 from .block_reader import behaviour
 from .item_reader import how_sealed
-from .option_reader import bind, names, options
+from .option_reader import bind, names, options, rule_log
 from .syntax import FieldSyntax, RuleSyntax, SharedSyntax
 
 

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from typing import Final
 
-from ..settings import ADMIN_SCOPES, RuleLog
-from ..yaml.nodes import Place, Problems
-from ..yaml.scalars import choice, share
+from ..settings import ADMIN_SCOPES
 from . import tables
-from .mapping_reader import Fields
+from .addresses import ADDRESS
 from .tables import Key, Table
 
-ADDRESS: Final = "`host:port`, `'*:port'`, `unix:/path`"
 _SCOPES: Final = Key(
     "scopes",
     "list of `read`, `keys`, `accept`, `reload`, `seal`, `open`",
@@ -52,6 +49,7 @@ ADMIN_CLIENT: Final = Table(
         Key("uri", "such as `spiffe://clinic/ops`", "A URI in its subjectAltName.", tables.TEXT),
         _SCOPES,
     ),
+    alternatives=(("subject",), ("dns",), ("uri",)),
 )
 
 ADMIN_ACCOUNT: Final = Table(
@@ -151,41 +149,3 @@ ADMIN: Final = Table(
         ),
     ),
 )
-
-
-LEVELS: Final = ("info", "warning")
-
-LOG: Final = Table(
-    "log",
-    "`log` of a rule or of `defaults`: which lines of its messages are written",
-    (
-        Key(
-            "sample",
-            "number above 0, up to 1",
-            "Which share of the messages that went well is written; their lines carry it as"
-            " `sample`. What was refused, failed or was cut off is always written, and counted are"
-            " all.",
-            tables.SHARE,
-            "1",
-        ),
-        Key(
-            "level",
-            "`info`, `warning`",
-            "From which level on lines are written; `warning` leaves what was refused, failed or"
-            " was cut off.",
-            tables.choice(LEVELS),
-            "`info`",
-        ),
-    ),
-)
-
-
-def rule_log(place: Place | None, problems: Problems) -> RuleLog | None:
-    """Return what `log` says, None where it is not there; what is wrong with it is told."""
-    if place is None:
-        return None
-    fields = Fields(place, LOG, problems)
-    sample_place, level_place = fields.get("sample"), fields.get("level")
-    sample = None if sample_place is None else share(sample_place, problems)
-    level = None if level_place is None else choice(level_place, LEVELS, problems)
-    return RuleLog(1.0 if sample is None else sample, errors_only=level == "warning")

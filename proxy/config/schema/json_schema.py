@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Final
-
-from .file_keys import FILE, KEYRING, SECRET, STORE, TABLES
+from .file_keys import FILE, TABLES
 from .rule_keys import BLOCK, SOURCES
 from .tables import TEXT, Key, Schema, Table, many, table
-
-_ONE_OF: Final = {SECRET.name, SOURCES.name}
 
 
 def schema() -> dict[str, object]:
@@ -32,13 +28,8 @@ def _object(one: Table) -> dict[str, object]:
     required = [key.name for key in one.keys if key.required]
     if required:
         found["required"] = required
-    if one.name in _ONE_OF:
-        found |= {"minProperties": 1, "maxProperties": 1}
-    if one is KEYRING:
-        found["oneOf"] = [{"required": ["passphrase"]}, {"required": ["key"]}]
-    if one is STORE:
-        alternatives = ["url"], ["cluster"], ["sentinels", "service"]
-        found["oneOf"] = [{"required": names} for names in alternatives]
+    if one.alternatives:
+        found["oneOf"] = [{"required": list(names)} for names in one.alternatives]
     if one is BLOCK:
         found["minProperties"] = 1
     return found

@@ -355,4 +355,5 @@ SOURCES: Final = Table(
             tables.many(tables.table("source")),
         ),
     ),
+    alternatives=(("members",), ("first",)),
 )

@@ -6,6 +6,10 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from ..yaml.nodes import Mapping as MappingNode
+from ..yaml.nodes import Place, Problems, show, suggest
+from ..yaml.scalars import expected
+
 Schema = Mapping[str, object]
 
 
@@ -28,16 +32,78 @@ class Key:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """The keys of one mapping; `name` is its name in the schema, `title` in the reference."""
+    """The keys of one mapping; `name` is its name in the schema, `title` in the reference.
+
+    Of `alternatives`, a mapping has exactly one: a key, with the keys that it needs beside it.
+    """
 
     name: str
     title: str
     keys: tuple[Key, ...]
+    alternatives: tuple[tuple[str, ...], ...] = ()
 
     @property
     def by_name(self) -> dict[str, Key]:
         """Return the keys by their names."""
         return {key.name: key for key in self.keys}
+
+
+class Fields:
+    """The members of one mapping, by its table; unknown and missing keys are reported."""
+
+    __slots__ = ("_alternatives", "_members", "place", "whole")
+
+    def __init__(self, place: Place, keys: Table, problems: Problems) -> None:
+        """Check the mapping at `place`; `whole` is False where it is none or lacks a key."""
+        self.place = place
+        self._alternatives = tuple(names[0] for names in keys.alternatives)
+        self._members: dict[str, Place] = {}
+        self.whole = isinstance(place.node, MappingNode)
+        if isinstance(place.node, MappingNode):
+            self._take(place.node, keys, problems)
+        else:
+            expected(place, "a mapping", problems)
+
+    def get(self, name: str) -> Place | None:
+        """Return the place of a member, or None where it is not given."""
+        return self._members.get(name)
+
+    def __getitem__(self, name: str) -> Place:
+        """Return the place of a member that is required; only of a whole mapping."""
+        return self._members[name]
+
+    def alternative(self, problems: Problems) -> str | None:
+        """Return the one alternative of the table that is given, or None after reporting."""
+        given = [name for name in self._alternatives if name in self._members]
+        if len(given) == 1:
+            return given[0]
+        if isinstance(self.place.node, MappingNode):
+            *names, last = (f"`{name}`" for name in self._alternatives)
+            words = f"{', '.join(names)} and {last}"
+            problems.add(self.place, f"{'give only' if given else 'needs'} one of {words}")
+        return None
+
+    def _take(self, node: MappingNode, keys: Table, problems: Problems) -> None:
+        known = keys.by_name
+        for key, value in node.entries:
+            member = self.place.member(key.text, value)
+            at_key = self.place.member(key.text, key)
+            found = known.get(key.text)
+            if found is None:
+                names = (one.name for one in keys.keys if not one.later)
+                problems.at(
+                    key.position,
+                    self.place.path,
+                    f"the key {show(key.text)} is unknown; {suggest(key.text, names)}",
+                )
+            elif found.later:
+                problems.add(at_key, "is not supported yet")
+            else:
+                self._members[key.text] = member
+        for one in keys.keys:
+            if one.required and one.name not in self._members:
+                self.whole = False
+                problems.add(self.place, f"lacks the key `{one.name}` ({one.syntax})")
 
 
 REFERENCE: Final = r"\$\{env:"

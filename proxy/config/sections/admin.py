@@ -8,8 +8,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, TypeVar, cast
 
+from ..schema.addresses import Files
 from ..schema.admin_keys import ADMIN, ADMIN_ACCOUNT, ADMIN_CLIENT, ADMIN_KUBERNETES, ADMIN_TOKEN
-from ..schema.mapping_reader import Fields
+from ..schema.tables import Fields
 from ..settings import (
     ADMIN_SCOPES,
     AdminAccount,
@@ -22,7 +23,6 @@ from ..settings import (
 )
 from ..yaml.nodes import Place, Problems, Scalar, show
 from ..yaml.scalars import choice, elements, switch, text
-from .addresses import Files
 from .traffic import listener_tls
 
 SIMPLE_SCOPES: Final[frozenset[AdminScope]] = frozenset({"read", "keys", "reload"})
@@ -33,7 +33,6 @@ _POD: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 _CLUSTER: Final = TcpAddress("kubernetes.default.svc", 443)
 _ACCOUNT: Final = re.compile(r"[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?/[a-z0-9]([a-z0-9.-]*[a-z0-9])?")
 _NAME: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
-_KINDS: Final = ("subject", "dns", "uri")
 
 Read = TypeVar("Read")
 
@@ -89,15 +88,11 @@ def _tokens(fields: Fields, files: Files, problems: Problems) -> tuple[AdminToke
 def _client(place: Place, problems: Problems) -> AdminClient | None:
     one = Fields(place, ADMIN_CLIENT, problems)
     name, scopes = _name(one, problems), _scopes(one, problems)
-    said = [kind for kind in _KINDS if one.get(kind) is not None]
-    if one.whole and len(said) != 1:
-        problems.add(place, "give one of `subject`, `dns` and `uri`")
-    if len(said) != 1:
+    kind = one.alternative(problems)
+    value = None if kind is None else text(one[kind], problems)
+    if name is None or kind is None or value is None or not scopes:
         return None
-    value = text(one[said[0]], problems)
-    if name is None or value is None or not scopes:
-        return None
-    return AdminClient(name, said[0], value, scopes)
+    return AdminClient(name, kind, value, scopes)
 
 
 def _kubernetes(place: Place | None, files: Files, problems: Problems) -> AdminKubernetes | None:

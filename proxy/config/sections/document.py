@@ -8,12 +8,12 @@ from ...core.rules.model import Rule
 from ..checks import seal_open_match
 from ..rules.rule_reader import fields_by_name
 from ..rules.syntax import CommonSyntax
+from ..schema.addresses import Files
 from ..schema.file_keys import AUDIT, FILE, HEALTH, ON_FAILURE
-from ..schema.mapping_reader import Fields
+from ..schema.tables import Fields
 from ..settings import AuditSettings, HealthSettings, KeySettings, ListenerSettings, Settings
 from ..yaml.nodes import Place, Problems
 from ..yaml.scalars import choice, elements, whole
-from .addresses import Files
 from .admin import admin_settings
 from .keys import check_loss, key_settings
 from .listeners import MAX_RULES, check_together, listener

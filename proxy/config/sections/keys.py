@@ -7,8 +7,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, Literal, cast
 
-from ..schema.file_keys import IDENTITY, KEYRING, KEYS, PIN, PINS, SESSIONS
-from ..schema.mapping_reader import Fields
+from ..schema.addresses import Files
+from ..schema.keys_section import IDENTITY, KEYRING, KEYS, PIN, PINS, SESSIONS
+from ..schema.root_kinds import ROOT_KINDS
+from ..schema.store_kinds import StoreChoice, store_choice
+from ..schema.tables import Fields
 from ..settings import (
     PACKAGE_MAX_AGE,
     PIN_MODES,
@@ -18,7 +21,7 @@ from ..settings import (
     PinSettings,
     RootSettings,
 )
-from ..yaml.nodes import Mapping, Place, Problems, Sequence, show
+from ..yaml.nodes import Place, Problems, Sequence, show
 from ..yaml.scalars import (
     choice,
     duration,
@@ -29,8 +32,6 @@ from ..yaml.scalars import (
     text,
     texts,
 )
-from .addresses import Files
-from .store import StoreChoice, store_choice
 
 _KID: Final = re.compile(r"[A-Za-z0-9_-]{43}")
 
@@ -138,25 +139,11 @@ def _keyring(
 
 
 def _root(fields: Fields, files: Files, problems: Problems) -> RootSettings | None:
-    passphrase, key = fields.get("passphrase"), fields.get("key")
-    if passphrase is not None and key is not None:
-        problems.add(fields.place, "give one of `passphrase` and `key`")
-        return None
-    if passphrase is not None:
-        secret = files.secret(passphrase, problems)
-        return None if secret is None else RootSettings("passphrase", secret)
-    if key is not None:
-        secret = files.secret(key, problems)
-        if secret is None:
-            return None
-        if secret.file is None:
-            problems.add(key, "a root key is read from a file", "write `{file: path}`")
-            return None
-        return RootSettings("file", secret)
-    if isinstance(fields.place.node, Mapping):
-        problems.add(
-            fields.place, "lacks what opens the keyring", "give `passphrase: {env: NAME}` or `key`"
-        )
+    chosen = fields.alternative(problems)
+    for name, kind in ROOT_KINDS.items():
+        if kind.key.name == chosen:
+            options = kind.read(fields[chosen], files, problems)
+            return None if options is None else RootSettings(name, options)
     return None
 
 

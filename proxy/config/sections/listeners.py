@@ -11,8 +11,9 @@ from ..limits import TrafficLimits
 from ..rules import rule_reader
 from ..rules.resolve import ResolvedRule, Surroundings, resolve
 from ..rules.syntax import CommonSyntax, RuleSyntax
-from ..schema.file_keys import LISTENER
-from ..schema.mapping_reader import Fields
+from ..schema.addresses import Files
+from ..schema.listener_keys import LISTENER
+from ..schema.tables import Fields
 from ..settings import (
     Address,
     ListenerSettings,
@@ -23,7 +24,6 @@ from ..settings import (
 )
 from ..yaml.nodes import Place, Problems, Sequence, show
 from ..yaml.scalars import choice, expected, switch, text
-from .addresses import Files
 from .traffic import limits, listener_tls, networks, timeouts, upstream_tls
 
 MAX_RULES: Final = 100_000

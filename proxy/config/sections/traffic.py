@@ -8,13 +8,12 @@ from pathlib import Path
 from typing import Final
 
 from ..limits import Timeouts, TrafficLimits
-from ..schema.file_keys import TLS, UPSTREAM_TLS
-from ..schema.mapping_reader import Fields
-from ..schema.traffic_keys import LIMITS, MOST, SIZES, TIMEOUTS
+from ..schema.addresses import Files
+from ..schema.listener_keys import LIMITS, MOST, SIZES, TIMEOUTS, TLS, UPSTREAM_TLS
+from ..schema.tables import Fields
 from ..settings import ListenerTls, Network, UpstreamTls
 from ..yaml.nodes import Place, Problems, show
 from ..yaml.scalars import elements, positive_duration, size, text, texts, whole
-from .addresses import Files
 
 _MOST_SECONDS: Final = 86_400.0
 

@@ -55,7 +55,7 @@ def admin_files(settings: AdminSettings) -> tuple[Path, ...]:
 
 def keyring_files(settings: Settings) -> tuple[Path, ...]:
     """Return the keyring and what opens it."""
-    return settings.keys.keyring, *secret_files(settings.keys.root.secret)
+    return settings.keys.keyring, *settings.keys.root.files
 
 
 def tls_files(tls: ListenerTls | UpstreamTls | None) -> tuple[Path, ...]:

@@ -77,7 +77,7 @@ def gather(settings: Settings, environ: Mapping[str, str], old: Material | None 
 def root_provider(settings: Settings, environ: Mapping[str, str]) -> RootProvider:
     """Return the holder of the secret that opens the configured keyring."""
     root = settings.keys.root
-    return ROOTS[root.kind](root.secret, environ)
+    return ROOTS[root.kind](root.options, environ)
 
 
 def require_pinned(keys: KeySettings, keyring: Keyring) -> None:
@@ -113,9 +113,9 @@ def empty_environment(settings: Settings, environ: Mapping[str, str]) -> None:
     for name in needed:
         if name is not None:
             passphrase.passphrase(name)
-    root = settings.keys.root.secret.env
-    if root is not None and root not in needed:
-        passphrase.forget(root)
+    for secret in settings.keys.root.secrets:
+        if secret.env is not None and secret.env not in needed:
+            passphrase.forget(secret.env)
 
 
 def _listener(settings: ListenerSettings, old: ListenerMaterial | None) -> ListenerMaterial:

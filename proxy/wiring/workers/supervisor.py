@@ -155,7 +155,7 @@ class Fleet:
         workers alone have to do with keys.
         """
         settings = source.loaded.settings
-        if settings.keys.root.secret.env is not None:
+        if any(secret.env is not None for secret in settings.keys.root.secrets):
             root = root_provider(settings, self._environ)
             await asyncio.to_thread(open_keyring, settings.keys.keyring, root)
         empty_environment(settings, self._environ)

@@ -86,7 +86,7 @@ def test_everybody_who_is_admitted_is_kept() -> None:
         ("2027-06-01}", "2027-6-1}", "`2027-6-1` is not a time"),
         ("+02:00", "", "is not a time"),
         (", client_ca: ca.pem", "", "needs `tls` with `client_ca` beside it"),
-        ("uri: spiffe", "dns: a, uri: spiffe", "give one of `subject`, `dns` and `uri`"),
+        ("uri: spiffe", "dns: a, uri: spiffe", "give only one of `subject`, `dns` and `uri`"),
         ("https://10.0.0.1:6443", "http://10.0.0.1:6443", "is asked over `https` only"),
         ("monitoring/prometheus", "prometheus", "`prometheus` is not `namespace/name`"),
         ("    audience: sealyard\n", "", "lacks the key `audience`"),

@@ -1,14 +1,14 @@
 """Root providers: who holds the secret that opens the keyring.
 
-A new provider is one file beside this one and one line in ROOTS.
+A new provider is one file beside this one, one line in ROOTS and one entry in ROOT_KINDS of
+config/schema/root_kinds.py.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Final
+from typing import Any, Final
 
-from ....config.settings import SecretReference
 from .file import FileRoot, create_root_file
 from .passphrase import PassphraseRoot
 from .provider import Passphrase, RootKey, RootProvider
@@ -24,8 +24,9 @@ __all__ = [
     "create_root_file",
 ]
 
-RootFactory = Callable[[SecretReference, Mapping[str, str]], RootProvider]
-"""Makes a provider from where its secret stands and the environment to look it up in."""
+RootFactory = Callable[[Any, Mapping[str, str]], RootProvider]
+"""Makes a provider from its options, as its kind in config/schema/root_kinds.py reads them, and the
+environment that its secrets are looked up in."""
 
 ROOTS: Final[Mapping[str, RootFactory]] = {
     "file": FileRoot,

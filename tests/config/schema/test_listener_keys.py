@@ -2,7 +2,7 @@ import dataclasses
 from ipaddress import ip_network
 
 from proxy.config.limits import Timeouts, TrafficLimits
-from proxy.config.schema.traffic_keys import LIMITS, SIZES, TIMEOUTS
+from proxy.config.schema.listener_keys import LIMITS, SIZES, TIMEOUTS
 from tests.config.builders import changed, loaded
 
 

@@ -11,8 +11,6 @@ from ipaddress import IPv6Address
 from pathlib import Path
 from typing import Final
 
-from ..schema.file_keys import SECRET
-from ..schema.mapping_reader import Fields
 from ..settings import (
     Address,
     OriginalPort,
@@ -22,8 +20,22 @@ from ..settings import (
     UnixAddress,
     UpstreamSettings,
 )
-from ..yaml.nodes import Mapping, Place, Problems, Scalar, show
+from ..yaml.nodes import Place, Problems, Scalar, show
 from ..yaml.scalars import text
+from . import tables
+from .tables import Fields, Key, Table
+
+ADDRESS: Final = "`host:port`, `'*:port'`, `unix:/path`"
+
+SECRET: Final = Table(
+    "secret",
+    "A secret, by where it stands; one of the two",
+    (
+        Key("env", "name", "The environment variable that holds it.", tables.TEXT),
+        Key("file", "path", "The file that holds it.", tables.TEXT),
+    ),
+    alternatives=(("env",), ("file",)),
+)
 
 _HOST: Final = (
     r"(?:\[(?P<six>[0-9A-Fa-f:.]+)\]|(?P<host>[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?))"
@@ -104,15 +116,13 @@ class Files:
             )
             return None
         fields = Fields(place, SECRET, problems)
-        env, file = fields.get("env"), fields.get("file")
-        if env is not None and file is None:
-            return _variable(env, problems)
-        if file is not None and env is None:
-            path = self.path(file, problems)
-            return None if path is None else SecretReference(file=path)
-        if isinstance(place.node, Mapping):
-            problems.add(place, "give one of `env` and `file`")
-        return None
+        chosen = fields.alternative(problems)
+        if chosen is None:
+            return None
+        if chosen == "env":
+            return _variable(fields["env"], problems)
+        path = self.path(fields["file"], problems)
+        return None if path is None else SecretReference(file=path)
 
     def _unix(self, written: str, place: Place, problems: Problems) -> UnixAddress | None:
         path = written.removeprefix("unix:")

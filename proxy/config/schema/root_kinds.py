@@ -1,0 +1,71 @@
+"""The kinds of root: what can open the keyring, under which key, and with which options.
+
+A new kind is one entry of ROOT_KINDS beside its provider in ROOTS of keys/keyring/roots. The
+loader, the JSON Schema, the reference and the redacted settings read this table; no other file of
+the configuration knows a kind.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from ..settings import SecretReference
+from ..yaml.nodes import Place, Problems
+from . import tables
+from .addresses import Files
+from .tables import Key, Table
+
+OptionsReader = Callable[[Place, Files, Problems], object | None]
+"""Reads the value of a kind's key: its options, or None after reporting what is wrong.
+
+Options are a `SecretReference` or a frozen dataclass of texts, numbers, paths, `SecretReference`s
+and tuples of these: `RootSettings` finds the files and variables in them, and the admin API shows
+them, so a secret may only be in them as a `SecretReference`.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class RootKind:
+    """A kind of root: its key in `keys.keyring` and how the key's value is read.
+
+    `tables` describes the mappings inside the value, for the JSON Schema and the reference.
+    """
+
+    key: Key
+    read: OptionsReader
+    tables: tuple[Table, ...] = ()
+
+
+def _secret(place: Place, files: Files, problems: Problems) -> SecretReference | None:
+    return files.secret(place, problems)
+
+
+def _secret_file(place: Place, files: Files, problems: Problems) -> SecretReference | None:
+    secret = files.secret(place, problems)
+    if secret is not None and secret.file is None:
+        problems.add(place, "a root key is read from a file", "write `{file: path}`")
+        return None
+    return secret
+
+
+def _key(name: str, syntax: str, doc: str) -> Key:
+    return Key(name, syntax, doc, tables.table("secret"))
+
+
+ROOT_KINDS: Final[Mapping[str, RootKind]] = {
+    "passphrase": RootKind(_key("passphrase", "secret", "The passphrase that opens it."), _secret),
+    "file": RootKind(
+        _key(
+            "key",
+            "`{file: path}`",
+            "The root key that opens it: a file of 32 random bytes in base64url.",
+        ),
+        _secret_file,
+    ),
+}
+"""By the names that ROOTS and the wrappings of a keyring use."""
+
+ROOT_KEYS: Final = tuple(kind.key for kind in ROOT_KINDS.values())
+ROOT_TABLES: Final = tuple(table for kind in ROOT_KINDS.values() for table in kind.tables)
