@@ -1,4 +1,4 @@
-"""What the admin API speaks for: one process, or a supervisor with its workers."""
+"""The service behind the admin API: what the routes call."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ..telemetry.metrics.samples import Check, Samples
 
 @dataclass(frozen=True, slots=True)
 class Reloaded:
-    """How a reload ended; `code` and `problems` are those of a refusal."""
+    """The result of a reload; `code` and `problems` are those of a refusal."""
 
     accepted: bool
     sha256: str
@@ -26,59 +26,63 @@ class Reloaded:
 
 
 class Viewer(Protocol):
-    """Somebody who looks on while messages pass."""
+    """One caller of the tap, and how far it has read."""
 
     async def more(self) -> Mapping[str, Any]:
-        """Return the messages since the last time, and how many more are not shown."""
+        """Return the messages since the last call, and how many more were dropped."""
 
 
-class AdminService(Protocol):
-    """Answers for the whole of Sealyard that runs here."""
+class KeyOperations(Protocol):
+    """The calls about keys: what operators ask of sessions, participants, packages and values."""
+
+    async def operate(self, call: SessionCall) -> SessionResult:
+        """Do what a call asks of the sessions of a scope.
+
+        Raises KeyUnavailable where the store of ephemeral sessions does not answer, OperatorError
+        for a revocation with a time in the future.
+        """
+
+    async def participants(self, call: ParticipantCall) -> ParticipantResult:
+        """Do what a call asks of a participant.
+
+        Raises ParticipantError for an impossible change, UnknownParticipantKey,
+        ParticipantsUnavailable and KeyMakerBusy; OperatorError where workers have no store in
+        common, UnfitEnvironment where the audit log cannot be written.
+        """
+
+    async def packages(self, scope: Scope, recipient: str) -> list[dict[str, Any]]:
+        """Return the key packages of a conversation for a participant, newest first.
+
+        Raises KeyUnavailable where the store does not answer, ParticipantError for an invalid id,
+        OperatorError where workers have no store in common.
+        """
+
+    async def values(self, call: ValueCall) -> list[ValueResult]:
+        """Return the tokens of values, or the values of tokens: all of them, or none.
+
+        Raises OpenFailed whatever the cause, KeyUnavailable where the store does not answer,
+        OperatorError where workers with ephemeral sessions have no store in common.
+        """
+
+
+class AdminService(KeyOperations, Protocol):
+    """The running service: one process, or a supervisor with its workers."""
 
     @property
     def settings(self) -> Settings:
         """The settings in force."""
 
     async def checks(self) -> tuple[Check, ...]:
-        """Return the conditions of readiness."""
+        """Return the readiness checks."""
 
     async def samples(self) -> Samples:
-        """Return what all metrics stand at."""
+        """Return the samples of all metrics."""
 
     async def status(self) -> Mapping[str, Any]:
         """Return names and numbers for an operator."""
 
     def viewer(self) -> Viewer:
-        """Return somebody who looks on from now on."""
-
-    async def operate(self, call: SessionCall) -> SessionResult:
-        """Do what is asked of the sessions of a scope.
-
-        Raises KeyUnavailable where an ephemeral session cannot be had, OperatorError for a
-        revocation of a time to come.
-        """
-
-    async def participants(self, call: ParticipantCall) -> ParticipantResult:
-        """Do what is asked of a participant.
-
-        Raises ParticipantError for what cannot be, UnknownParticipantKey, ParticipantsUnavailable
-        and KeyMakerBusy; OperatorError where workers have no store in common, UnfitEnvironment
-        where it cannot be written down.
-        """
-
-    async def packages(self, scope: Scope, recipient: str) -> list[dict[str, Any]]:
-        """Return the key packages of a conversation that are for a participant, the newest first.
-
-        Raises KeyUnavailable where the store does not answer, ParticipantError for an id that is
-        none, OperatorError where workers have no store in common.
-        """
-
-    async def values(self, call: ValueCall) -> list[ValueResult]:
-        """Return the tokens of values, or the values of tokens: all of them, or none.
-
-        Raises OpenFailed whatever the cause, KeyUnavailable where a session is not to be had,
-        OperatorError where workers with ephemeral sessions have no store in common.
-        """
+        """Return a viewer of the messages from now on."""
 
     async def reload(self) -> Reloaded:
-        """Take what the configuration file says now, or tell why not."""
+        """Load the configuration file again; the result says whether it was accepted."""

@@ -79,7 +79,7 @@ class _Talk:
 
     async def by_themselves(self, who: str, token: str) -> str | None:
         """Open a token with a stock JOSE library, the key of `who` and Ada's public key alone."""
-        packages = await self.scene.sidecar.end_to_end.packages(_PLACE, "ada")
+        packages = await self.scene.sidecar.keys.end_to_end.packages(_PLACE, "ada")
         mine, sender = self.jwk(who, "enc"), self.keys["ada", "sig"][0].to_jwk()
         for one in packages:
             opened = await asyncio.to_thread(_opened, json.loads(one.package), mine, sender, token)
@@ -103,7 +103,7 @@ async def play(folder: Path, screen: Screen, *, rules: str = RULES) -> None:
 
 
 async def _people(scene: Stage) -> _Talk:
-    opener = private_key.keyring_opener(scene.sidecar.sessions.keyring)
+    opener = private_key.keyring_opener(scene.sidecar.keys.sessions.keyring)
     loop = asyncio.get_running_loop()
     with ThreadPoolExecutor(2) as threads:
         making: list[Awaitable[tuple[PublicKey, str]]] = [
@@ -111,7 +111,7 @@ async def _people(scene: Stage) -> _Talk:
             for _, use in _PAIRS
         ]
         made = await asyncio.gather(*making)
-    people = scene.sidecar.end_to_end.participants()
+    people = scene.sidecar.keys.end_to_end.participants()
     for (who, _), (public, sealed) in zip(_PAIRS, made, strict=True):
         key = ParticipantKey(public, "laptop", int(time.time()), private=sealed)
         await people.change(who, _adding(key))
@@ -147,7 +147,7 @@ async def _one_message(talk: _Talk, screen: Screen) -> str:
 
 async def _changes(talk: _Talk, screen: Screen, first: str) -> None:
     """A rotation, the removal of a participant, and a key that was revoked."""
-    await session_control.rotate(talk.scene.sidecar.sessions, _PLACE)
+    await session_control.rotate(talk.scene.sidecar.keys.sessions, _PLACE)
     second = await talk.send("After the rotation", "ada", "grace")
     screen.claim(_session(first) != _session(second), "a rotation makes a new session key")
     screen.claim(
@@ -165,7 +165,7 @@ async def _changes(talk: _Talk, screen: Screen, first: str) -> None:
         "she cannot open it without Sealyard either",
     )
     kid, now = talk.keys["grace", "enc"][0].kid, int(time.time())
-    people = talk.scene.sidecar.end_to_end.participants()
+    people = talk.scene.sidecar.keys.end_to_end.participants()
     await people.change("grace", lambda grace: grace.revoke(kid, "laptop lost", now))
     before = len(talk.scene.backend.rows)
     answer = await talk.scene.post(

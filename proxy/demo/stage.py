@@ -186,7 +186,7 @@ class Stage:
 
     async def places(self) -> dict[str, bytes]:
         """Return everything that an outsider could obtain."""
-        records = await self.sidecar.store.dump()
+        records = await self.sidecar.keys.store.dump()
         return {
             "the backend's data": await asyncio.to_thread(self.backend.file.read_bytes),
             "the log": await asyncio.to_thread(self.log.read_bytes),

@@ -88,7 +88,7 @@ async def move(scene: Stage, screen: Screen) -> None:
 async def rotate(scene: Stage, screen: Screen) -> None:
     """A new session key. The old message still opens."""
     screen.chapter("4. A rotation", "The conversation gets a new session key.")
-    await session_control.rotate(scene.sidecar.sessions, Scope("clinic", "ward-7"))
+    await session_control.rotate(scene.sidecar.keys.sessions, Scope("clinic", "ward-7"))
     await scene.send("ward-7", "Noted, Grace", by="grace")
     answer = await scene.read("ward-7")
     sessions = [_session_of(row["content"]) for row in scene.backend.rows]

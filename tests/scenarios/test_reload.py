@@ -235,7 +235,7 @@ async def test_a_changed_keyring_is_used_without_a_restart(tmp_path: Path) -> No
         await ours.send()
 
     assert ours.ear.all("keyring.opened")[-1]["primary"] == "k2"
-    assert ours.sidecar.sessions.keyring.primary.id == "k2"
+    assert ours.sidecar.keys.sessions.keyring.primary.id == "k2"
 
 
 async def test_a_keyring_that_no_longer_opens_is_refused(tmp_path: Path) -> None:

@@ -180,9 +180,9 @@ async def _carrier(
 ) -> Carrier:
     settings = read.loaded.settings
     if command is not None:
-        from ...wiring.workers.supervisor import Fleet  # noqa: PLC0415 - with one process nobody is watched
+        from ...wiring.workers.supervisor import Supervisor  # noqa: PLC0415 - one process needs no supervisor
 
-        return Fleet(read, logs, command, environ=os.environ)
+        return Supervisor(read, logs, command, environ=os.environ)
     reporter = counting(settings, logs)
     return await build(read.loaded, reporter, environ=os.environ, accepted=accepted)
 

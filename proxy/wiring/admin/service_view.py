@@ -1,4 +1,4 @@
-"""What the admin API is told: one answer for everything that runs here."""
+"""The service as the admin API sees it, whatever number of processes carries the traffic."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final, Protocol
 
 from ... import __version__
-from ...admin.service import Reloaded
+from ...admin.service import KeyOperations, Reloaded
 from ...config.settings import Settings
 from ...core.crypto.context import Scope
 from ...keys.audit import Trail
@@ -27,13 +27,13 @@ from .overview import overview
 
 MOST_KEPT: Final = 400
 FRESH_SECONDS: Final = 0.4
-"""So long one look is enough for all viewers."""
+"""For as long, one look serves all viewers."""
 
 Look = Callable[[], Awaitable[dict[str, Any]]]
 
 
-class Viewing:
-    """Looks at the traffic while somebody views it, and hands each message to every viewer."""
+class TapViewers:
+    """Reads the tap while there are viewers, and gives each message to every one of them."""
 
     def __init__(self, look: Look, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._look = look
@@ -46,15 +46,15 @@ class Viewing:
         self.values = False
 
     def viewer(self) -> TapViewer:
-        """Return a viewer of what comes from now on."""
+        """Return a viewer of the messages from now on."""
         return TapViewer(self)
 
     def since(self, number: int) -> list[dict[str, Any]]:
-        """Return the messages after the first `number` of them, as far as they are kept."""
+        """Return the kept messages after message `number`."""
         return [message for at, message in self._messages if at > number]
 
     async def refresh(self) -> None:
-        """Look, unless somebody just did."""
+        """Read the tap, unless it was read within FRESH_SECONDS."""
         async with self._looking:
             if self._clock() - self._looked_at < FRESH_SECONDS:
                 return
@@ -68,49 +68,53 @@ class Viewing:
 
 
 class TapViewer:
-    """One of those who view, and how far it has come."""
+    """One caller of the tap, and how far it has read."""
 
-    def __init__(self, viewing: Viewing) -> None:
-        self._viewing = viewing
-        self._seen = viewing.seen
-        self._missed = viewing.missed
+    def __init__(self, viewers: TapViewers) -> None:
+        self._viewers = viewers
+        self._seen = viewers.seen
+        self._missed = viewers.missed
 
     async def more(self) -> dict[str, Any]:
-        """Return the messages since the last time, and how many more are not shown.
+        """Return the messages since the last call, and how many more were dropped (`missed`).
 
-        `values` says that they hold values, as those of the demonstration do.
+        `values` is true where they hold values, as those of the demonstration do.
         """
-        viewing = self._viewing
-        await viewing.refresh()
-        messages = viewing.since(self._seen)
-        lost = viewing.seen - self._seen - len(messages)
-        missed = viewing.missed - self._missed + lost
-        self._seen, self._missed = viewing.seen, viewing.missed
-        return {"messages": messages, "missed": missed, "values": viewing.values}
+        viewers = self._viewers
+        await viewers.refresh()
+        messages = viewers.since(self._seen)
+        dropped = viewers.seen - self._seen - len(messages)
+        missed = viewers.missed - self._missed + dropped
+        self._seen, self._missed = viewers.seen, viewers.missed
+        return {"messages": messages, "missed": missed, "values": viewers.values}
 
 
 class Carrier(Protocol):
-    """Who carries the traffic: a sidecar in this process, or a fleet of workers."""
+    """What carries the traffic: a sidecar in this process, or a supervisor with its workers."""
 
     @property
     def holds_keys(self) -> bool:
-        """Whether keys are held in this very process, which then has an audit log, if any has."""
+        """Whether the keys are in this process, and so its audit log."""
 
     @property
     def trail(self) -> Trail | None:
-        """The audit log of a carrier that holds keys."""
+        """The audit log of a carrier that holds keys; None where it has none."""
+
+    @property
+    def operations(self) -> KeyOperations:
+        """Where operators' calls are done."""
 
     async def open(self) -> None:
-        """Take all places to listen."""
+        """Bind all addresses."""
 
     async def start(self) -> None:
-        """Begin to answer."""
+        """Serve."""
 
     def announce_drain(self) -> None:
-        """Say no to probes, and go on."""
+        """Fail readiness from now on; connections are still accepted."""
 
     async def drain(self, grace: float) -> bool:
-        """Stop in good order within `grace` seconds; return whether nothing had to be cut."""
+        """Shut down gracefully within `grace` seconds; return whether nothing was cut off."""
 
     async def close(self) -> None:
         """Drop everything at once."""
@@ -119,26 +123,14 @@ class Carrier(Protocol):
         """Return the change to another configuration."""
 
     async def facts(self) -> Facts:
-        """Return how it stands."""
+        """Return checks, samples and status."""
 
     async def look(self) -> dict[str, Any]:
-        """Return what was seen of messages since the last look."""
-
-    async def operate(self, call: SessionCall) -> SessionResult:
-        """Do what an operator asks of the sessions of a scope."""
-
-    async def participants(self, call: ParticipantCall) -> ParticipantResult:
-        """Do what an operator asks of a participant."""
-
-    async def packages(self, scope: Scope, recipient: str) -> list[dict[str, Any]]:
-        """Return the key packages of a conversation that are for a participant."""
-
-    async def values(self, call: ValueCall) -> list[ValueResult]:
-        """Seal values, or open tokens."""
+        """Return the shapes of the messages since the last look."""
 
 
 class ServiceView:
-    """The subject of the admin API."""
+    """The service that the admin API serves (`AdminService`)."""
 
     def __init__(
         self,
@@ -149,14 +141,14 @@ class ServiceView:
         *,
         trail: Trail | None = None,
     ) -> None:
-        """`trail` is an audit log of this process that is not the carrier's."""
+        """`trail` is an audit log of this process, where the carrier has none here."""
         self._trail = trail
         self._carrier = carrier
         self._reloader = reloader
         self._reload = reload
         self._reporter = reporter
         self._began = time.monotonic()
-        self._viewing = Viewing(carrier.look)
+        self._viewers = TapViewers(carrier.look)
         self._revoked = dict.fromkeys(("keyring", "store", "process"), 0)
 
     @property
@@ -165,20 +157,20 @@ class ServiceView:
         return self._reloader.source.loaded.settings
 
     async def checks(self) -> tuple[Check, ...]:
-        """Return the conditions of readiness."""
+        """Return the readiness checks."""
         facts = await self._carrier.facts()
         return (*facts.checks, *self._reload_check())
 
     def _reload_check(self) -> tuple[Check, ...]:
-        """Return a mark where the files on the disk are refused: a keyring that is gone, say."""
+        """Return a degraded check where the last reload was refused, say for a missing keyring."""
         last = self._reloader.last
         if last is None or last.accepted:
             return ()
-        detail = f"what is on the disk is refused ({last.code}), the last good state stays"
+        detail = f"the files on disk are refused ({last.code}); the last good configuration stays"
         return (Check("configuration", ok=True, detail=detail, degraded=True),)
 
     async def samples(self) -> Samples:
-        """Return what all metrics stand at."""
+        """Return the samples of all metrics."""
         facts = await self._carrier.facts()
         samples = Samples()
         samples.merge(facts.samples)
@@ -226,32 +218,32 @@ class ServiceView:
         }
 
     def viewer(self) -> TapViewer:
-        """Return somebody who looks on from now on."""
-        return self._viewing.viewer()
+        """Return a viewer of the messages from now on."""
+        return self._viewers.viewer()
 
     async def operate(self, call: SessionCall) -> SessionResult:
         """Do what an operator asks of the sessions of a scope."""
-        answer = await self._carrier.operate(call)
+        result = await self._carrier.operations.operate(call)
         if call.action == "revoke":
-            kept = "keyring" if answer.durable else "store" if answer.store else "process"
+            kept = "keyring" if result.durable else "store" if result.store else "process"
             self._revoked[kept] += 1
-        operator_calls.report_session_call(self._reporter, call, answer, self.settings.keys)
-        return answer
+        operator_calls.report_session_call(self._reporter, call, result, self.settings.keys)
+        return result
 
     async def participants(self, call: ParticipantCall) -> ParticipantResult:
         """Do what an operator asks of a participant."""
-        answer = await self._carrier.participants(call)
-        operator_calls.report_participant_call(self._reporter, call, answer)
-        return answer
+        result = await self._carrier.operations.participants(call)
+        operator_calls.report_participant_call(self._reporter, call, result)
+        return result
 
     async def packages(self, scope: Scope, recipient: str) -> list[dict[str, Any]]:
-        """Return the key packages of a conversation that are for a participant, newest first."""
-        return await self._carrier.packages(scope, recipient)
+        """Return the key packages of a conversation for a participant, newest first."""
+        return await self._carrier.operations.packages(scope, recipient)
 
     async def values(self, call: ValueCall) -> list[ValueResult]:
         """Seal values, or open tokens."""
-        return await self._carrier.values(call)
+        return await self._carrier.operations.values(call)
 
     async def reload(self) -> Reloaded:
-        """Take what the configuration file says now, or tell why not."""
+        """Load the configuration file again; the result says whether it was accepted."""
         return await self._reload()

@@ -1,7 +1,7 @@
-"""The sockets of a fleet: one set for each worker, all held by the supervisor.
+"""The sockets of all workers: one set for each worker, all held by the supervisor.
 
 With SO_REUSEPORT the kernel spreads connections over the sets. Since the supervisor holds them too,
-connections that wait for a worker outlive it: the one that replaces it takes them.
+connections in the backlog of a dead worker survive it: its replacement accepts them.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from ...traffic.downstream import sockets
 from ...traffic.downstream.sockets import Sockets
 
 
-class Slots:
+class WorkerSockets:
     """Owns the sockets of all workers."""
 
     def __init__(self, listeners: tuple[ListenerSettings, ...], workers: int) -> None:
@@ -22,7 +22,7 @@ class Slots:
         self._sets: list[dict[str, Sockets]] = [{} for _ in range(workers)]
 
     def open(self) -> None:
-        """Take all places; raise UnfitEnvironment, naming the place, where one cannot be had."""
+        """Bind all addresses; raise UnfitEnvironment, naming the one that cannot be bound."""
         try:
             for one in self._listeners:
                 self._open(one.name, one.listen)
@@ -34,7 +34,7 @@ class Slots:
         """Close them here; workers close their own."""
         for one in self._listeners:
             for each in self._sets:
-                # Only what was opened here: the path may be another process's.
+                # Only those opened here: the path may belong to another process.
                 if one.name in each:
                     sockets.close(each.pop(one.name), one.listen)
 
@@ -46,7 +46,7 @@ class Slots:
 
     def _open(self, name: str, address: Address) -> None:
         if not isinstance(address, TcpAddress):
-            # Unix sockets cannot be spread, so all workers accept from the same one.
+            # Unix sockets have no SO_REUSEPORT, so all workers accept from the same one.
             opened = sockets.open_sockets(address)
             for each in self._sets:
                 each[name] = tuple(sock.dup() for sock in opened)

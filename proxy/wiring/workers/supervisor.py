@@ -1,4 +1,4 @@
-"""The fleet: workers that carry traffic, kept alive and spoken for as one."""
+"""The supervisor: starts the workers, replaces dead ones, and answers for all of them."""
 
 from __future__ import annotations
 
@@ -9,36 +9,31 @@ from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from ...core.crypto.context import Scope
-from ...core.errors import InternalError, OperatorError, SealyardError
+from ...core.errors import InternalError, SealyardError
 from ...keys.audit import Trail
 from ...keys.keyring.file import open_keyring
-from ...keys.operations.session_operations import SessionCall, SessionResult
-from ...keys.operations.values import ValueCall, ValueResult
-from ...keys.participants.operations import ParticipantCall, ParticipantResult
 from ...telemetry.metrics import table
 from ...telemetry.metrics.samples import Check, Facts, Samples
 from ...telemetry.reporter import Reporter
 from ...telemetry.tap import joined
-from .. import operator_calls
 from ..ipc.worker_process import WorkerCommand, WorkerGone, WorkerProcess, spawn
 from ..reload.config_files import Source
 from ..reload.material import empty_environment, root_provider
-from .config_change import FleetChange, everyone
-from .sockets import Slots
+from .sockets import WorkerSockets
+from .worker_calls import WorkerOperations, WorkersChange, gather_all
 
 _START_SECONDS: Final = 60.0
 _FACTS_SECONDS: Final = 2.0
-_BEAT_SECONDS: Final = 1.0
+_POLL_SECONDS: Final = 1.0
 _FIRST_PAUSE: Final = 0.05
 _LONGEST_PAUSE: Final = 5.0
 _STEADY_SECONDS: Final = 10.0
-"""A worker that lived as long is replaced without a growing pause."""
+"""After a life of at least this, a worker is restarted without back-off."""
 
 
 @dataclass(slots=True)
 class _Slot:
-    """One worker's place: who is in it, what it counted, how often it was refilled."""
+    """The slot of one worker: its process, its latest facts, how often it was restarted."""
 
     number: int
     worker: WorkerProcess | None = None
@@ -47,17 +42,17 @@ class _Slot:
 
     @property
     def check(self) -> Check:
-        """Whether the worker here is ready."""
+        """Whether the worker of this slot is ready."""
         name = f"worker-{self.number}"
         if self.worker is None or self.facts is None:
             return Check(name, ok=False, detail="starting")
         failed = [check.name for check in self.facts.checks if not check.ok]
         degraded = [check for check in self.facts.checks if check.degraded]
-        told = failed or [f"{check.name} {check.detail}" for check in degraded]
-        return Check(name, self.facts.ready, ", ".join(told), degraded=bool(degraded))
+        details = failed or [f"{check.name} {check.detail}" for check in degraded]
+        return Check(name, self.facts.ready, ", ".join(details), degraded=bool(degraded))
 
 
-class Fleet:
+class Supervisor:
     """Owns the workers of one configuration."""
 
     def __init__(
@@ -72,60 +67,61 @@ class Fleet:
         self._environ = environ
         self._reporter = reporter
         self._command = command
-        self._sockets = Slots(source.loaded.settings.listeners, command.workers)
+        self._sockets = WorkerSockets(source.loaded.settings.listeners, command.workers)
         self._slots = [_Slot(number) for number in range(command.workers)]
-        self._gone = Samples()
+        self._of_dead_workers = Samples()
         self._draining = False
         self._shut: set[tuple[str, str]] = set()
-        """Listeners and rules that one worker has shut, and so all are to."""
+        """Rules (with their listeners) that one worker has shut, and so all must."""
         self._tasks: set[asyncio.Task[Any]] = set()
-        # Held while a worker starts and while a configuration changes: none begins with the old
-        # one after the others have gone over.
+        self.operations = WorkerOperations(self._workers, lambda: self._source.loaded.settings.keys)
+        # Held while a worker starts and while a configuration changes: none starts with the old
+        # one after the others have taken the new one.
         self._changing = asyncio.Lock()
 
     @property
     def holds_keys(self) -> bool:
-        """Say that the workers have them."""
+        """False: the keys are in the workers."""
         return False
 
     @property
     def trail(self) -> Trail | None:
-        """Say that each worker has its own."""
+        """None: each worker has its own."""
         return None
 
     async def open(self) -> None:
-        """Take all places to listen."""
+        """Bind all addresses."""
         await asyncio.to_thread(self._sockets.open)
 
     async def start(self) -> None:
-        """Start all workers; raise what keeps the first of them from starting."""
+        """Start all workers; raise the first error of a worker that does not start."""
         await self._unlock(self._source)
         try:
             async with self._changing:
-                await everyone(self._fill(slot) for slot in self._slots)
+                await gather_all(self._fill(slot) for slot in self._slots)
         except BaseException:
             await self.close()
             raise
         for slot in self._slots:
             self._hold(self._keep(slot))
-        self._hold(self._beat())
+        self._hold(self._poll_facts())
 
     def announce_drain(self) -> None:
-        """Say no to probes; connections are still accepted."""
+        """Fail readiness from now on; connections are still accepted."""
         self._draining = True
 
     async def drain(self, grace: float) -> bool:
-        """Let all workers finish within `grace` seconds; return whether nothing had to be cut."""
+        """Drain all workers within `grace` seconds; return whether nothing was cut off."""
         self._draining = True
         self._end_tasks()
         self._sockets.close()
-        workers = [slot.worker for slot in self._slots if slot.worker is not None]
+        workers = self._workers()
         finished = await asyncio.gather(*(_drained(worker, grace) for worker in workers))
         await self.close()
         return all(finished)
 
     async def close(self) -> None:
-        """End all workers at once."""
+        """Kill all workers."""
         self._draining = True
         self._end_tasks()
         self._sockets.close()
@@ -135,12 +131,12 @@ class Fleet:
                 worker.kill()
                 await worker.ended()
 
-    async def prepare(self, source: Source) -> FleetChange:
-        """Return the change of all workers, for which each of them is ready."""
+    async def prepare(self, source: Source) -> WorkersChange:
+        """Return the change, which every worker has prepared; raise what one of them raised."""
         await self._unlock(source)
         await self._changing.acquire()
-        workers = [slot.worker for slot in self._slots if slot.worker is not None]
-        change = FleetChange(workers, source, self._settle)
+        workers = self._workers()
+        change = WorkersChange(workers, source, self._settle)
         try:
             await change.prepare()
         except BaseException:
@@ -149,10 +145,10 @@ class Fleet:
         return change
 
     async def _unlock(self, source: Source) -> None:
-        """Take the passphrases out of the environment, and keep what opens the keyring for workers.
+        """Take the passphrases out of the environment, and keep the keyring's for the workers.
 
-        Raises KeyringError where it does not open. Where nothing stands in the environment, the
-        workers alone have to do with keys.
+        Raises KeyringError where it does not open. Without a passphrase in the environment, only
+        the workers open the keyring.
         """
         settings = source.loaded.settings
         if any(secret.env is not None for secret in settings.keys.root.secrets):
@@ -161,18 +157,18 @@ class Fleet:
         empty_environment(settings, self._environ)
 
     def _settle(self, source: Source | None) -> None:
-        """Go on after a change: with another source, or with the one there was."""
+        """End a change: with another source in force, or with None for the old one."""
         if source is not None:
             self._source = source
             self._shut.clear()
         self._changing.release()
 
     async def facts(self) -> Facts:
-        """Return how all workers stand together."""
+        """Return checks, samples and status of all workers together."""
         if not self._draining:
             await asyncio.gather(*(self._ask_facts(slot) for slot in self._slots))
         samples = Samples()
-        samples.merge(self._gone)
+        samples.merge(self._of_dead_workers)
         for slot in self._slots:
             if slot.facts is not None:
                 samples.merge(slot.facts.samples)
@@ -184,42 +180,12 @@ class Fleet:
         accepting = Check("accepting", not self._draining, "draining" if self._draining else "")
         return Facts((accepting, *checks), samples, self._status())
 
-    async def operate(self, call: SessionCall) -> SessionResult:
-        """Let the workers do what an operator asks of the sessions of a scope."""
-        workers = [slot.worker for slot in self._slots if slot.worker is not None]
-        shared = self._source.loaded.settings.keys.store != "memory"
-        return await operator_calls.forward_session_call(workers, call, shared=shared)
-
     async def look(self) -> dict[str, Any]:
-        """Return what all workers saw of messages since the last look, in the order of time."""
-        workers = [slot.worker for slot in self._slots if slot.worker is not None]
+        """Return the shapes of the messages of all workers since the last look, oldest first."""
+        workers = self._workers()
         return joined(await asyncio.gather(*(_look(worker) for worker in workers)))
 
-    async def participants(self, call: ParticipantCall) -> ParticipantResult:
-        """Let one worker do what an operator asks of a participant.
-
-        Raises OperatorError where the workers have no store in common.
-        """
-        return await operator_calls.forward_participant_call(self._sharing(), call)
-
-    async def packages(self, scope: Scope, recipient: str) -> list[dict[str, Any]]:
-        """Let one worker look up the key packages of a conversation for a participant."""
-        return await operator_calls.packages(self._sharing(), scope, recipient)
-
-    async def values(self, call: ValueCall) -> list[ValueResult]:
-        """Let one worker seal values, or open tokens.
-
-        Raises OperatorError where the workers have ephemeral sessions and no store in common.
-        """
-        if self._source.loaded.settings.keys.mode == "ephemeral":
-            return await operator_calls.forward_value_call(self._sharing(), call)
-        workers = [slot.worker for slot in self._slots if slot.worker is not None]
-        return await operator_calls.forward_value_call(workers, call)
-
-    def _sharing(self) -> list[WorkerProcess]:
-        """Return the workers; raise OperatorError where they have no store in common."""
-        if self._source.loaded.settings.keys.store == "memory":
-            raise OperatorError("store-not-shared")
+    def _workers(self) -> list[WorkerProcess]:
         return [slot.worker for slot in self._slots if slot.worker is not None]
 
     def _status(self) -> dict[str, Any]:
@@ -238,7 +204,7 @@ class Fleet:
         }
 
     async def _fill(self, slot: _Slot) -> None:
-        """Start a worker in a slot, by the source in force."""
+        """Start a worker in a slot, with the configuration in force."""
         began = time.monotonic()
         numbers = self._sockets.numbers(slot.number)
         worker = await spawn(self._command, [one for each in numbers.values() for one in each])
@@ -252,7 +218,7 @@ class Fleet:
             text=self._source.text,
             file=str(self._source.loaded.file),
             sockets=numbers,
-            # Once for all of them; who replaces a dead worker must not be kept from it.
+            # Once for all of them; nothing may prevent the replacement of a dead worker.
             check_store=slot.number == 0 and slot.restarts == 0,
         )
         await self._ask_facts(slot)
@@ -262,14 +228,14 @@ class Fleet:
         )
 
     async def _keep(self, slot: _Slot) -> None:
-        """Replace the worker of a slot whenever it ends."""
+        """Restart the worker of a slot whenever it ends."""
         pause = _FIRST_PAUSE
         while True:
             began = time.monotonic()
             worker = slot.worker
             status = await worker.ended() if worker is not None else 0
             if worker is not None:
-                self._mourn(slot)
+                self._keep_counts(slot)
             steady = time.monotonic() - began > _STEADY_SECONDS
             pause = _FIRST_PAUSE if steady else min(pause * 2, _LONGEST_PAUSE)
             self._reporter.report(
@@ -288,20 +254,20 @@ class Fleet:
             try:
                 await self._fill(slot)
             except (SealyardError, OSError):
-                # It is told as dead, and tried again after a longer pause.
+                # It is reported as dead, and tried again after a longer pause.
                 if slot.worker is not None:
                     slot.worker.kill()
 
-    def _mourn(self, slot: _Slot) -> None:
-        """Keep what a dead worker had counted: counters never go back."""
+    def _keep_counts(self, slot: _Slot) -> None:
+        """Keep the counts of a dead worker: counters never decrease."""
         facts, slot.facts, slot.worker = slot.facts, None, None
         if facts is not None:
-            self._gone.merge(facts.samples, gauges=False)
+            self._of_dead_workers.merge(facts.samples, gauges=False)
 
-    async def _beat(self) -> None:
-        """Ask for facts once a second, so that little is lost of what a killed worker counted."""
+    async def _poll_facts(self) -> None:
+        """Ask for facts once a second, so that a killed worker's counts are nearly complete."""
         while True:
-            await asyncio.sleep(_BEAT_SECONDS)
+            await asyncio.sleep(_POLL_SECONDS)
             await asyncio.gather(*(self._ask_facts(slot) for slot in self._slots))
 
     async def _ask_facts(self, slot: _Slot) -> None:
@@ -311,15 +277,15 @@ class Fleet:
         source = self._source
         try:
             facts = Facts.from_json(await worker.ask("facts", _FACTS_SECONDS))
-            if source is self._source:  # a reload opens what was shut before it
-                await self._shut_alike(worker, facts)
+            if source is self._source:  # a reload reopens rules that were shut before it
+                await self._share_shut(worker, facts)
         except SealyardError:
             return
         if slot.worker is worker:
             slot.facts = facts
 
-    async def _shut_alike(self, worker: WorkerProcess, facts: Facts) -> None:
-        """Let a worker shut the rules that another one has shut, and learn which it has."""
+    async def _share_shut(self, worker: WorkerProcess, facts: Facts) -> None:
+        """Note the rules that a worker has shut; let it shut those of the others."""
         found = {(listener, rule) for listener, rule in facts.status.get("shut", ())}
         self._shut |= found
         if missing := sorted(self._shut - found):

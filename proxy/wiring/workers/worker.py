@@ -130,13 +130,13 @@ class _Worker:
 
     async def _operate(self, what: str, call: dict[str, Any], sidecar: Sidecar) -> Any:  # noqa: ANN401 - JSON
         if what == "packages":
-            return await sidecar.packages(scope_from_json(call), call["recipient"])
+            return await sidecar.operations.packages(scope_from_json(call), call["recipient"])
         if what == "values":
-            return await sidecar.values(ValueCall.from_json(call))
+            return await sidecar.operations.values(ValueCall.from_json(call))
         if what == "participants":
             asked = ParticipantCall.from_json(call)
-            return (await sidecar.participants(asked)).to_json()
-        return (await sidecar.operate(SessionCall.from_json(call))).to_json()
+            return (await sidecar.operations.participants(asked)).to_json()
+        return (await sidecar.operations.operate(SessionCall.from_json(call))).to_json()
 
     async def _start(self, message: dict[str, Any]) -> None:
         read = config_files.given(message["text"], Path(message["file"]), self._environ)
@@ -158,10 +158,10 @@ class _Worker:
 
     async def _change(self, what: str, message: dict[str, Any], sidecar: Sidecar) -> None:
         if what == "hear":
-            sidecar.end_to_end.changed(None)
+            sidecar.keys.end_to_end.changed(None)
             return
         if what == "shut":
-            sidecar.sessions.shut.update((listener, rule) for listener, rule in message["rules"])
+            sidecar.keys.shut((listener, rule) for listener, rule in message["rules"])
             return
         prepared, self._prepared = self._prepared, None
         if what == "prepare":

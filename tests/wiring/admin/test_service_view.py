@@ -25,6 +25,7 @@ class OneAnswer:
 
     def __init__(self, answer: SessionResult) -> None:
         self.answer = answer
+        self.operations = self
 
     async def facts(self) -> Facts:
         return Facts((), Samples(), {})

@@ -1,0 +1,229 @@
+"""The keys of one process: keyring, sessions, store and audit log, and the calls about them."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from ... import __version__
+from ...core.crypto.context import Scope
+from ...keys.end_to_end.key_source import EndToEnd
+from ...keys.fleet.lineage import Accepted
+from ...keys.fleet.watch import KeyringWatch
+from ...keys.keyring.keyring import Keyring, shown
+from ...keys.operations.session_operations import SessionCall, SessionResult
+from ...keys.operations.values import ValueCall, ValueOperations, ValueResult
+from ...keys.participants.key_generation import KeyMaker
+from ...keys.participants.operations import ParticipantCall, ParticipantResult
+from ...keys.sessions.housekeeping import Upkeep
+from ...keys.sessions.key_events import KeyEvents
+from ...keys.sessions.sessions import Sessions, SessionSettings
+from ...keys.stores import Store, erased, open_store
+from ...telemetry.metrics.samples import Check, Samples
+from ...telemetry.reporter import Reporter
+from .. import auditing, operator_calls
+from ..reload.material import Material
+from . import session_facts
+
+
+class SidecarKeys:
+    """Owns all that holds keys in one process. It does the four calls of `KeyOperations`."""
+
+    def __init__(
+        self,
+        material: Material,
+        reporter: Reporter,
+        clock: Callable[[], float],
+        *,
+        environ: Mapping[str, str],
+        accepted: Accepted | None = None,
+    ) -> None:
+        """Wire everything; nothing is opened before `open`. Needs a running event loop.
+
+        `accepted` is an older keyring to accept although a later one is known.
+        """
+        settings = material.settings
+        self._settings = settings
+        self._reporter = reporter
+        self._environ = environ
+        self._clock = clock
+        self._key_maker = KeyMaker()
+        self.store: Store = open_store(
+            settings.keys.store, time.monotonic, redis=settings.keys.redis, environ=environ
+        )
+        self.trail = auditing.open_trail(settings, material.keyring.record_key, reporter, clock)
+        self._key_events = KeyEvents(
+            reporter, self.trail, material.keyring.record_key, clock=time.monotonic
+        )
+        self.sessions = Sessions(
+            material.keyring,
+            self.store,
+            SessionSettings.of(settings.keys),
+            clock=clock,
+            random=os.urandom,
+            notice=self._report_store_failure,
+            mode=settings.keys.mode,
+            key_events=self._key_events,
+        )
+        self.sessions.joins = _joins(material)
+        self.watch = KeyringWatch(
+            material.keyring,
+            self.sessions.store,
+            reporter,
+            go_over=self._use_keyring,
+            clock=clock,
+            random=os.urandom,
+            accepted=accepted,
+        )
+        if self.trail is not None:
+            self.trail.changed = self.sessions.block
+        self.end_to_end = EndToEnd(
+            self.sessions,
+            SessionSettings.of(settings.keys),
+            settings.keys.identities,
+            environ,
+            pins=settings.keys.pins,
+            clock=clock,
+            random=os.urandom,
+            notice=self._report_store_failure,
+            reporter=reporter,
+        )
+        self._values = ValueOperations(self.sessions)
+        self._upkeep = Upkeep(
+            self.sessions,
+            clock=clock,
+            notice=self._report_store_failure,
+            drop_ended=self.end_to_end.drop_ended,
+        )
+
+    async def check_store(self) -> None:
+        """Report what is risky about the store; raise UnfitEnvironment if it can never work."""
+        await session_facts.require(
+            self._settings.keys, self._reporter, self._environ, clock=self._clock
+        )
+
+    async def record_start(self) -> None:
+        """Write the start of the process to the audit log; raise UnfitEnvironment if required."""
+        if self.trail is not None:
+            await self.trail.write("process.started", version=__version__)
+
+    async def open(self) -> None:
+        """Open the sessions and compare the keyring with that of the fleet."""
+        await self.sessions.open(self.end_to_end.changed)
+        await self.record_accepted()
+        await self.watch.start()
+
+    def start_upkeep(self) -> None:
+        """Start the periodic work: expiry and deletion of what is no longer needed."""
+        self._upkeep.start()
+
+    async def close(self) -> None:
+        """Stop all work and close the store; the audit log is closed last."""
+        await self.watch.close()
+        await self._upkeep.close()
+        self._values.tell()
+        await self.store.close()
+        if self.trail is not None:
+            self._key_events.close()
+            self.trail.note("process.stopped")
+            await self.trail.close()
+
+    def take(self, material: Material) -> bool:
+        """Switch to another configuration without waiting.
+
+        Return whether it makes the process accept an older keyring, which `record_accepted` then
+        writes down.
+        """
+        before, self._settings = self._settings.keys, material.settings
+        already_accepted = self.watch.lineage.accepted
+        self.watch.take(material.keyring)
+        self.sessions.joins = _joins(material)
+        if before.identities != material.settings.keys.identities:
+            self.end_to_end.replace_identities(material.settings.keys.identities)
+        if before.pins != material.settings.keys.pins:
+            self.end_to_end.replace_pins(material.settings.keys.pins)
+        self.sessions.shut.clear()  # whoever reloads has seen the alarm
+        return not already_accepted
+
+    def shut(self, rules: Iterable[tuple[str, str]]) -> None:
+        """Refuse all messages under these rules (listener, rule), as another worker does."""
+        self.sessions.shut.update(rules)
+
+    async def record_accepted(self) -> None:
+        """Write down and report that an operator accepts an older keyring, if one does."""
+        if not self.watch.lineage.accepted:
+            return
+        held = self.watch.lineage.held
+        await self.sessions.write_down(
+            "keyring.older_accepted", keyring=held.id, generation=held.generation
+        )
+        self._reporter.report(
+            "keyring.older_accepted", keyring=shown(held.id), generation=held.generation
+        )
+
+    async def operate(self, call: SessionCall) -> SessionResult:
+        """Do what an operator asks of the sessions of a scope."""
+        operations = operator_calls.session_operations(
+            self.sessions, self._settings, self._environ, self._reporter, clock=self._clock
+        )
+        result = await operations.answer(call)
+        if call.action == "erase":
+            self.end_to_end.changed(erased(result.scope))
+        return result
+
+    async def participants(self, call: ParticipantCall) -> ParticipantResult:
+        """Do what an operator asks of a participant."""
+        operations = operator_calls.participant_operations(
+            self.end_to_end.participants(),
+            self.end_to_end.pins(),
+            self.sessions.keyring,
+            self._settings,
+            maker=self._key_maker,
+            reporter=self._reporter,
+            clock=self._clock,
+        )
+        return await operations.answer(call)
+
+    async def packages(self, scope: Scope, recipient: str) -> list[dict[str, Any]]:
+        """Return the key packages of a conversation for a participant, newest first."""
+        return [one.facts() for one in await self.end_to_end.packages(scope, recipient)]
+
+    async def values(self, call: ValueCall) -> list[ValueResult]:
+        """Seal values, or open tokens."""
+        return await self._values.answer(call)
+
+    def checks(self) -> tuple[Check, ...]:
+        """Return the readiness checks of keyring, store and audit log."""
+        return (
+            session_facts.keyring_check(self.watch),
+            *session_facts.checks(self.sessions, self._settings.keys),
+            *auditing.checks(self.trail),
+        )
+
+    def count(self, samples: Samples) -> None:
+        """Add the samples of sessions, keyring, store and audit log."""
+        session_facts.count(self.sessions, self._settings.keys, samples)
+        session_facts.count_keyring(self.watch, samples)
+        auditing.count(self.trail, samples)
+
+    def status(self) -> dict[str, Any]:
+        """Return names and numbers for an operator; `shut` lists the rules that are shut."""
+        shut = sorted(map(list, self.sessions.shut))
+        return {"shut": shut, **session_facts.status(self.sessions)}
+
+    def _use_keyring(self, keyring: Keyring) -> None:
+        """Use another keyring, and read again what depends on it."""
+        self.sessions.replace_keyring(keyring)
+        self.end_to_end.replace_identities(self._settings.keys.identities)
+        self.end_to_end.replace_pins(self._settings.keys.pins)
+
+    def _report_store_failure(self, reason: str) -> None:
+        store = session_facts.kind_of(self._settings.keys)
+        self._reporter.report("store.failed", store=store, reason=reason)
+
+
+def _joins(material: Material) -> bool:
+    """Return whether some rule binds values to joined names."""
+    return any(one.rule_table.joins for one in material.listeners.values())

@@ -1,0 +1,164 @@
+"""Calls to the workers of one supervisor: those of operators, and a change of configuration."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import reduce
+from typing import Any, Final
+
+from ...config.settings import KeySettings
+from ...core.crypto.context import Scope
+from ...core.errors import InternalError, OperatorError, SealyardError
+from ...keys.operations.session_operations import SessionCall, SessionResult, scope_to_json
+from ...keys.operations.values import ValueCall, ValueResult
+from ...keys.participants.key_generation import MOST_WAITING, SECONDS
+from ...keys.participants.operations import ParticipantCall, ParticipantResult
+from ..ipc.worker_process import WorkerProcess
+from ..operator_calls import PARTICIPANT_CHANGES
+from ..reload.config_files import Source
+
+CALL_SECONDS: Final = 10.0
+"""A revocation opens the keyring and seals it again: under a passphrase, 0.3 s of CPU or more."""
+
+_PARTICIPANT_SECONDS: Final = (MOST_WAITING + 1) * SECONDS
+"""The last caller in the queue for a key pair waits for all the others."""
+
+CHANGE_SECONDS: Final = 30.0
+
+
+class WorkerOperations:
+    """Forwards operators' calls to workers, as `KeyOperations`.
+
+    Each call raises what a worker raised, WorkerGone where one does not answer, and InternalError
+    (`no-worker`) where there is none.
+    """
+
+    def __init__(
+        self,
+        workers: Callable[[], Sequence[WorkerProcess]],
+        keys: Callable[[], KeySettings],
+    ) -> None:
+        """`workers` and `keys` return the running workers and the settings in force."""
+        self._running = workers
+        self._keys = keys
+
+    async def operate(self, call: SessionCall) -> SessionResult:
+        """Let all workers do what an operator asks of the sessions of a scope; join the results."""
+        first, *rest = self._workers()
+        result = await _operate(first, call)
+        for_others = _for_others(call, shared=self._shared)
+        if for_others is None:
+            return result
+        results = await asyncio.gather(*(_operate(worker, for_others) for worker in rest))
+        if for_others.action == "hear":
+            return result
+        return reduce(SessionResult.joined, results, result)
+
+    async def participants(self, call: ParticipantCall) -> ParticipantResult:
+        """Let one worker do what an operator asks of a participant, and notify the others."""
+        first, *rest = self._sharing()
+        result = await first.ask("participants", _PARTICIPANT_SECONDS, call=call.to_json())
+        if call.action in PARTICIPANT_CHANGES:
+            # Over SQLite they would keep using a revoked key until they read the store again.
+            notices = (worker.ask("hear", CALL_SECONDS) for worker in rest)
+            await asyncio.gather(*notices, return_exceptions=True)  # a dead one reads it anew
+        return ParticipantResult.from_json(result)
+
+    async def packages(self, scope: Scope, recipient: str) -> list[dict[str, Any]]:
+        """Let one worker look up the key packages of a conversation for a participant."""
+        call = {**scope_to_json(scope), "recipient": recipient}
+        found: list[dict[str, Any]] = await self._sharing()[0].ask(
+            "packages", CALL_SECONDS, call=call
+        )
+        return found
+
+    async def values(self, call: ValueCall) -> list[ValueResult]:
+        """Let one worker seal values, or open tokens.
+
+        Raises OperatorError where the workers have ephemeral sessions and no store in common.
+        """
+        workers = self._sharing() if self._keys().mode == "ephemeral" else self._workers()
+        results = await workers[0].ask("values", CALL_SECONDS, call=call.to_json())
+        return [ValueResult(*one) for one in results]
+
+    @property
+    def _shared(self) -> bool:
+        return self._keys().store != "memory"
+
+    def _workers(self) -> Sequence[WorkerProcess]:
+        workers = self._running()
+        if not workers:
+            raise InternalError("no-worker")
+        return workers
+
+    def _sharing(self) -> Sequence[WorkerProcess]:
+        """Return the workers; raise OperatorError where they have no store in common."""
+        if not self._shared:
+            raise OperatorError("store-not-shared")
+        return self._workers()
+
+
+def _for_others(call: SessionCall, *, shared: bool) -> SessionCall | None:
+    """Return the call for the other workers once the first has done its own."""
+    if call.action in {"revoke", "erase"}:
+        return replace(call, keep=False)
+    if shared and call.action == "rotate":
+        return replace(call, action="hear")
+    # Without a store in common, each has a session of its own.
+    return call if call.action == "show" or not shared else None
+
+
+async def _operate(worker: WorkerProcess, call: SessionCall) -> SessionResult:
+    return SessionResult.from_json(await worker.ask("operate", CALL_SECONDS, call=call.to_json()))
+
+
+class WorkersChange:
+    """A change of configuration that all workers take, or none."""
+
+    def __init__(
+        self,
+        workers: Sequence[WorkerProcess],
+        source: Source,
+        settle: Callable[[Source | None], None],
+    ) -> None:
+        """`settle` is called at the end: with the new source, or with None if the old one stays."""
+        self._workers = workers
+        self._source = source
+        self._settle = settle
+
+    async def prepare(self) -> None:
+        """Let every worker prepare it; raise the first error that one of them raised."""
+        text, file = self._source.text, str(self._source.loaded.file)
+        await gather_all(
+            worker.ask("prepare", CHANGE_SECONDS, text=text, file=file) for worker in self._workers
+        )
+
+    async def apply(self) -> None:
+        """Let every worker apply it; kill one that cannot: its replacement starts with it."""
+        try:
+            await asyncio.gather(*(self._apply(worker) for worker in self._workers))
+        finally:
+            self._settle(self._source)
+
+    async def discard(self) -> None:
+        """Let every worker discard it."""
+        asking = (worker.ask("discard", CHANGE_SECONDS) for worker in self._workers)
+        try:
+            await asyncio.gather(*asking, return_exceptions=True)
+        finally:
+            self._settle(None)
+
+    async def _apply(self, worker: WorkerProcess) -> None:
+        try:
+            await worker.ask("apply", CHANGE_SECONDS)
+        except SealyardError:
+            worker.kill()
+
+
+async def gather_all(awaitables: Any) -> None:  # noqa: ANN401 - any iterable of coroutines
+    """Await all of them to their end; raise the first error there was."""
+    for result in await asyncio.gather(*awaitables, return_exceptions=True):
+        if isinstance(result, BaseException):
+            raise result
