@@ -1,4 +1,4 @@
-"""How much and how long the traffic port puts up with."""
+"""Limits and timeouts of the traffic port, with their defaults."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ MEBIBYTE = 1024 * KIBIBYTE
 
 @dataclass(frozen=True, slots=True)
 class TrafficLimits:
-    """Sizes and numbers, per listener.
+    """Sizes in bytes and numbers, for each listener.
 
-    `body` bounds what is held in memory for a rule, and `frame`, if not None, what a rule seals or
-    opens while it passes. `window` is what may wait in each direction of
-    a body that only passes. `connections` go to the upstream at a time, and `waiting` messages may
-    queue for one; `clients` connections are accepted at a time,
-    `clients_per_address` of them from one address. `upload_rate` bytes per second of a request body
+    `body` limits a body that is held in memory for a rule; `stream`, if not None, a sealed stream
+    or a multipart form that a rule changes while it passes. `window` limits what is buffered in
+    each direction of a body that passes unchanged. At most `connections` to the upstream are open,
+    `waiting` messages queue for one, and `clients` connections are accepted,
+    `clients_per_address` of them from one address. `upload_rate` bytes of a request body per second
     earn its client more time (see `Timeouts.body`).
     """
 
     body: int = 16 * MEBIBYTE
-    frame: int | None = None
+    stream: int | None = None
     window: int = 64 * KIBIBYTE
     head: int = 64 * KIBIBYTE
     header_line: int = 8190

@@ -43,10 +43,11 @@ LIMITS: Final = Table(
     (
         _size("body", "The largest body that is held in memory for a rule.", _LIMITS.body),
         _size(
-            "frame",
-            "The largest body that is sealed or opened while it passes, as a frame or as a form, in"
-            " bytes as they come. Unless given there is no bound: the memory for it does not grow.",
-            _LIMITS.frame,
+            "stream",
+            "The largest body that is sealed or opened while it passes, as a sealed stream or in a"
+            " multipart form, in bytes as received. Without it there is no limit: such a body takes"
+            " constant memory.",
+            _LIMITS.stream,
         ),
         _size(
             "window", "What may wait in each direction of a body that only passes.", _LIMITS.window

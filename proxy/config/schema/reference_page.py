@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from .file_keys import TABLES
+from .renamed_keys import RENAMED_KEYS
 from .tables import Key, Table
 
 PAGE: Final = Path(__file__).parents[3] / "docs" / "reference" / "configuration.md"
@@ -52,7 +53,7 @@ have a source for each part. A `permissive until` ends at 00:00 UTC of its day.
 
 def page() -> str:
     """Return the whole page."""
-    return "\n".join([_HEAD, *(_section(one) for one in TABLES)])
+    return "\n".join([_HEAD, *(_section(one) for one in TABLES), *_renamed()])
 
 
 def main(path: Path = PAGE) -> None:
@@ -80,6 +81,23 @@ def _row(key: Key) -> str:
     default = "required" if key.required else (key.default or "none")
     cells = (f"`{key.name}`", key.syntax, default, key.doc)
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+
+
+def _renamed() -> list[str]:
+    rows = [
+        f"| `{one.table}.{one.old}` | `{one.table}.{one.new}` | {one.refused_from} |"
+        for one in RENAMED_KEYS
+    ]
+    return [
+        "## Renamed keys",
+        "",
+        "In a file of an earlier `version` the old name still works, with a warning.",
+        "",
+        "| old | new | refused from `version` |",
+        "|---|---|---|",
+        *rows,
+        "",
+    ]
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from ..rules.rule_reader import fields_by_name
 from ..rules.syntax import CommonSyntax
 from ..schema.addresses import Files
 from ..schema.file_keys import AUDIT, FILE, HEALTH, ON_FAILURE
+from ..schema.renamed_keys import with_new_names
 from ..schema.tables import Fields
 from ..settings import AuditSettings, HealthSettings, KeySettings, ListenerSettings, Settings
 from ..yaml.nodes import Place, Problems
@@ -41,8 +42,8 @@ MOST: Final = 1_000_000
 
 
 def settings(place: Place, files: Files, problems: Problems) -> Settings | None:
-    """Return what the file says, or None after telling what is wrong."""
-    fields = Fields(place, FILE, problems)
+    """Return what the file says, or None after reporting what is wrong."""
+    fields = Fields(with_new_names(place, problems), FILE, problems)
     keys_place = fields.get("keys")
     version = _version(fields.get("version"), problems)
     keys = None if keys_place is None else key_settings(keys_place, files, problems)

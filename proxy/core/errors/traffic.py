@@ -216,7 +216,7 @@ class BodyTooLarge(MessageError):
         " selected values; is a form with more than 10,000 pairs, 1,000 parts or 1 MiB of names;"
         " has more than 64 characters of binding names for each of its bytes; is to be sealed as"
         " one token and is larger than 64 KiB; or is a sealed stream or multipart form and larger"
-        " than `limits.frame`."
+        " than `limits.stream`."
     )
     remedy = "Send less, or raise the limit on the listener."
 

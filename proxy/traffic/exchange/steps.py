@@ -353,7 +353,7 @@ class Steps:
     @property
     def flow_limit(self) -> int | None:
         """How many bytes a body may have that a rule changes while it passes."""
-        return self._limits.frame
+        return self._limits.stream
 
     def _decide(self, request: Admitted, record: MessageRecord) -> Decision:
         try:

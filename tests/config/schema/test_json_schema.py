@@ -7,6 +7,7 @@ import yaml
 
 from proxy.config.schema.file_keys import FILE, TABLES
 from proxy.config.schema.json_schema import schema
+from proxy.config.schema.renamed_keys import RENAMED_KEYS
 from tests.config.builders import ROOT, SMALL, changed
 
 VALIDATOR = jsonschema.Draft202012Validator(schema())
@@ -73,7 +74,8 @@ def test_every_key_of_the_tables_is_in_the_schema() -> None:
     assert isinstance(definitions, dict)
     for table in TABLES:
         shape = made if table is FILE else definitions[table.name]
-        assert [key.name for key in table.keys] == [*_properties(shape)]
+        old = [key.old for key in RENAMED_KEYS if key.table == table.name]
+        assert [*(key.name for key in table.keys), *old] == [*_properties(shape)]
 
 
 def _properties(shape: object) -> list[str]:

@@ -25,15 +25,15 @@ def test_each_written_default_is_the_default() -> None:
 
 
 def test_sizes_are_those_with_a_unit() -> None:
-    assert {key.name for key in LIMITS.keys if key.default.endswith("B")} == SIZES - {"frame"}
+    assert {key.name for key in LIMITS.keys if key.default.endswith("B")} == SIZES - {"stream"}
 
 
-def test_frames_have_no_bound_unless_given() -> None:
-    more = "unmatched: pass\n    limits: {frame: 4GiB}"
+def test_sealed_streams_have_no_limit_unless_given() -> None:
+    more = "unmatched: pass\n    limits: {stream: 4GiB}"
 
     (listener,) = loaded(changed("unmatched: pass", more)).settings.listeners
 
-    assert (TrafficLimits().frame, listener.limits.frame) == (None, 4 * 1024**3)
+    assert (TrafficLimits().stream, listener.limits.stream) == (None, 4 * 1024**3)
 
 
 def test_trusted_proxies_are_networks() -> None:

@@ -312,7 +312,7 @@ async def test_a_digest_is_checked_before_the_body_ends(*, right: bool) -> None:
 
 
 async def test_a_body_above_the_limit_of_frames_is_refused() -> None:
-    async with a_frame_world(limits=TrafficLimits(frame=100_000)) as world:
+    async with a_frame_world(limits=TrafficLimits(stream=100_000)) as world:
         text = a_text(100_001)
         response = await world.talk(a_request(b"/store", text, PNG))
         assert (response.status, world.backend.parts) == (413, [])
@@ -324,7 +324,7 @@ async def test_a_body_above_the_limit_of_frames_is_refused() -> None:
 
 async def test_a_client_that_waits_for_a_100_gets_it_once_rule_and_length_are_checked() -> None:
     text = a_text(LONG)
-    async with a_frame_world(limits=TrafficLimits(frame=100_000)) as world:
+    async with a_frame_world(limits=TrafficLimits(stream=100_000)) as world:
         for size, status in ((LONG, 100), (100_001, 413)):
             async with connected(world.ours.port) as client:
                 head = b"POST /store HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\n"
