@@ -12,7 +12,8 @@ from typing import Any
 from proxy.config.settings import SecretReference
 from proxy.core.crypto.context import Context, Scope
 from proxy.core.edits.key_needs import Needs
-from proxy.keys.keyring.keyring import Keyring, RandomBytes, create
+from proxy.keys.keyring.kek import RandomBytes
+from proxy.keys.keyring.keyring import Keyring, create
 from proxy.keys.keyring.roots import FileRoot, create_root_file
 from proxy.keys.sessions.key_events import KeyEvents
 from proxy.keys.sessions.sessions import SessionMode, Sessions, SessionSettings

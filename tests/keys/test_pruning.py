@@ -10,14 +10,9 @@ from hypothesis import strategies as st
 
 from proxy.core.errors import KeyringError
 from proxy.keys.keyring import jwk_set
-from proxy.keys.keyring.keyring import (
-    CLOCKS_SECONDS,
-    LONGEST_SECONDS,
-    MAX_REVOCATIONS,
-    Keyring,
-    Revocation,
-    create,
-)
+from proxy.keys.keyring.kek import MAX_REVOCATIONS, Revocation
+from proxy.keys.keyring.keyring import CLOCKS_SECONDS, LONGEST_SECONDS, Keyring, create
+from proxy.keys.keyring.merging import merge
 from tests.keys.builders import NOW, some_bytes
 
 DAY = 24 * 3600
@@ -108,15 +103,15 @@ def test_a_removed_kek_that_comes_back_does_not_open_what_was_revoked() -> None:
     backup = a_keyring(NOW, NOW + 20 * DAY)
     old = backup.keks[0]
     keyring = backup.revoke(NAME, NOW + 5 * DAY).promote("k2").disable(old.id).remove(old.id)
-    kept = keyring.merge(backup, now=LATER)
+    kept = merge(keyring, backup, now=LATER)
     assert kept.entry(old.id).state == "decrypt"
     assert kept.not_before(NAME) == NOW + 5 * DAY
-    merged = keyring.without_idle(LATER).merge(backup, now=LATER)
+    merged = merge(keyring.without_idle(LATER), backup, now=LATER)
     assert merged.entry(old.id).state == "disabled"
     assert merged.pruned == NOW + 5 * DAY
     # One that was made later opens, and so does one that was never here.
     other = a_keyring(NOW)
-    assert keyring.without_idle(LATER).merge(other, now=LATER).keks[-1].state == "decrypt"
+    assert merge(keyring.without_idle(LATER), other, now=LATER).keks[-1].state == "decrypt"
 
 
 def test_ten_thousand_are_no_wall_while_keks_rotate_and_else_the_way_out_is_told() -> None:

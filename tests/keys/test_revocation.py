@@ -10,6 +10,7 @@ from proxy.core.crypto.token import decode
 from proxy.core.edits.key_needs import Needs
 from proxy.core.errors import KeyringError
 from proxy.keys.keyring import jwk_set
+from proxy.keys.keyring.merging import merge
 from proxy.keys.sessions import session_control
 from proxy.keys.stores import records
 
@@ -133,7 +134,7 @@ def test_a_keyring_without_revocations_is_written_as_before() -> None:
 def test_merging_keeps_the_later_revocation_of_each_conversation() -> None:
     keyring = a_keyring()
     ours = keyring.revoke("A" * 22, 5).revoke("B" * 22, 9)
-    merged = ours.merge(keyring.revoke("A" * 22, 7).revoke("C" * 22, 1), now=NOW)
+    merged = merge(ours, keyring.revoke("A" * 22, 7).revoke("C" * 22, 1), now=NOW)
     assert [merged.not_before(name * 22) for name in "ABC"] == [7, 9, 1]
 
 

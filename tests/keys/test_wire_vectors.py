@@ -20,7 +20,8 @@ from proxy.core.edits.edits import KeysInUse
 from proxy.core.edits.key_needs import Needs
 from proxy.core.errors import OpenFailed
 from proxy.keys.end_to_end import package_records
-from proxy.keys.keyring.keyring import KekEntry, Keyring, Revocation
+from proxy.keys.keyring.kek import KekEntry, Revocation
+from proxy.keys.keyring.keyring import Keyring
 from proxy.keys.participants import package
 from proxy.keys.participants.package import Identity
 from proxy.keys.participants.public_key import from_members

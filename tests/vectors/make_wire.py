@@ -13,7 +13,9 @@ from pathlib import Path
 from typing import Final
 
 from proxy.core.crypto.context import Scope
-from proxy.keys.keyring.keyring import KekEntry, Keyring, create
+from proxy.keys.keyring.kek import KekEntry
+from proxy.keys.keyring.keyring import Keyring, create
+from proxy.keys.keyring.merging import merge
 from proxy.keys.stores import records
 from tests.vectors.make_wire_keys import (
     keyrings,
@@ -39,7 +41,7 @@ def main() -> None:
     TARGET.mkdir(exist_ok=True)
     keyring, one, other = a_keyring(), a_keyring(), a_keyring()
     other = replace(other, keks=tuple(map(_numbered, one.keks, other.keks)))
-    both = one.merge(other, now=SINCE)
+    both = merge(one, other, now=SINCE)
     for name, (held, about, vectors, more) in {
         "contexts": (
             keyring,

@@ -12,7 +12,8 @@ from typing import Any, Final
 import click
 
 from ...keys.keyring import file as keyring_file
-from ...keys.keyring.keyring import MAX_REVOCATIONS, KekEntry, Keyring, create
+from ...keys.keyring.kek import MAX_REVOCATIONS, KekEntry
+from ...keys.keyring.keyring import Keyring, create
 from ...keys.operations import erase_receipt
 from ..support import console
 from ..support.console import ask, parse_time, utc, yes_option

@@ -9,7 +9,7 @@ from typing import Final
 
 import click
 
-from ...keys.keyring import file
+from ...keys.keyring import file, merging
 from ...keys.keyring.keyring import Keyring
 from ..support import console
 from ..support.console import ask, yes_option
@@ -85,7 +85,7 @@ def import_backup(  # noqa: PLR0913 - each is one option
         turning = int(time.time()) + ROLL_OUT_SECONDS
 
         def change(keyring: Keyring) -> Keyring:
-            return keyring.merge(restored, now=turning)
+            return merging.merge(keyring, restored, now=turning)
 
         update(place, "keys.import", change, backup=str(backup))
     else:

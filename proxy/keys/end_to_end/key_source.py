@@ -16,7 +16,7 @@ from ...core.crypto.token import KeyId
 from ...core.edits.key_needs import Attempt, Keys, Needs
 from ...core.errors import KeyUnavailable, Unopened
 from ...telemetry.reporter import Reporter
-from ..keyring.keyring import RandomBytes
+from ..keyring.kek import RandomBytes
 from ..participants.pins import PinBook
 from ..participants.registry import Participants
 from ..sessions.key_events import BLOCKED

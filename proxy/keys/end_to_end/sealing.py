@@ -19,7 +19,7 @@ from ...core.crypto.secret import KEY_BYTES, SessionKey
 from ...core.crypto.session_cipher import Session
 from ...core.errors import KeyUnavailable, ParticipantError
 from ...telemetry.reporter import Reporter
-from ..keyring.keyring import RandomBytes
+from ..keyring.kek import RandomBytes
 from ..lru_map import BoundedMap
 from ..participants import package
 from ..participants.package import Identity

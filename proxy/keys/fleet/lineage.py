@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from ..keyring.keyring import MAX_REVOCATIONS, Keyring, Revocation
+from ..keyring.kek import MAX_REVOCATIONS, Revocation
+from ..keyring.keyring import Keyring
 from . import marker as markers
 from .marker import Marker
 

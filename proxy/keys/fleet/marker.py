@@ -15,7 +15,8 @@ from typing import Final
 from ...core.crypto import base64url
 from ...core.crypto.derivation import DIGEST_BYTES, THUMBPRINT_BYTES
 from ...core.crypto.secret import RecordKey
-from ..keyring.keyring import KekEntry, Keyring
+from ..keyring.kek import KekEntry
+from ..keyring.keyring import Keyring
 from ..stores import records
 from ..stores.records import RecordUnknown
 

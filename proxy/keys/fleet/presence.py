@@ -16,7 +16,8 @@ from typing import Final
 from ...core.crypto import base64url
 from ...core.crypto.derivation import DIGEST_BYTES, KEYRING_ID_BYTES
 from ...core.crypto.secret import RecordKey
-from ..keyring.keyring import KekEntry, Keyring, RandomBytes
+from ..keyring.kek import KekEntry, RandomBytes
+from ..keyring.keyring import Keyring
 from ..stores import Store, records
 from ..stores.guarded import GuardedStore
 from ..stores.records import RecordRefused, RecordUnknown

@@ -11,7 +11,8 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from ...telemetry.reporter import Reporter
-from ..keyring.keyring import Keyring, RandomBytes, shown
+from ..keyring.kek import RandomBytes
+from ..keyring.keyring import Keyring, shown
 from ..stores import StoreFailed
 from ..stores.guarded import GuardedStore
 from ..stores.records import RecordRefused, RecordUnknown

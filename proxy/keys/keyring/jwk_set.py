@@ -16,7 +16,8 @@ from typing import Any, Final, NoReturn, cast
 from ...core.crypto import base64url, derivation
 from ...core.crypto.secret import KEY_BYTES, Kek, NameKey, RecordKey, Secret
 from ...core.errors import KeyringError, OpenFailed
-from .keyring import MAX_REVOCATIONS, Former, KekEntry, KekState, Keyring, Revocation
+from .kek import MAX_REVOCATIONS, Former, KekEntry, KekState, Revocation
+from .keyring import Keyring
 
 OLD: Final = 1
 VERSION: Final = 2

@@ -16,7 +16,8 @@ from ...core.crypto.secret import KEY_BYTES, PoisonKey, SessionKey
 from ...core.crypto.session_cipher import Session
 from ...core.crypto.token import CTY_JSON, Form
 from ...core.errors import OpenFailed
-from .keyring import Keyring, RandomBytes
+from .kek import RandomBytes
+from .keyring import Keyring
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from ...core.crypto.context import Scope
 from ...core.crypto.secret import RecordKey
 from ...core.errors import ParticipantError
 from ..keyring.jwk_set import decoded
-from ..keyring.keyring import KekEntry
+from ..keyring.kek import KekEntry
 from ..participants import public_key, signature
 from ..participants.public_key import PublicKey
 from ..sessions.agreement import began

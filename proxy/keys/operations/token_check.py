@@ -16,7 +16,8 @@ from ...core.crypto.context import Context, Scope
 from ...core.crypto.secret import SessionKey
 from ...core.crypto.token import KeyId, Token
 from ...core.errors import OpenFailed
-from ..keyring.keyring import KekEntry, Keyring
+from ..keyring.kek import KekEntry
+from ..keyring.keyring import Keyring
 from ..sessions import joined_scopes
 from ..sessions.agreement import began
 from ..sessions.durable import durable_session

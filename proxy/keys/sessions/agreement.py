@@ -16,7 +16,8 @@ from ...core.crypto.aead import unwrap, wrap
 from ...core.crypto.derivation import SID_BYTES
 from ...core.crypto.secret import KEY_BYTES, Kek, SessionKey
 from ...core.errors import KeysFull, KeyUnavailable, OpenFailed
-from ..keyring.keyring import Keyring, RandomBytes
+from ..keyring.kek import RandomBytes
+from ..keyring.keyring import Keyring
 from ..lru_map import BoundedMap
 from ..stores import HeldRecords, Offer, StoreFailed, StoreFull, records
 from ..stores.guarded import GuardedStore, Notice

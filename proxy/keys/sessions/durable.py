@@ -10,7 +10,8 @@ from ...core.crypto.context import Scope
 from ...core.crypto.secret import KEY_BYTES, Kek
 from ...core.crypto.session_cipher import Session
 from ...core.crypto.token import KeyId
-from ..keyring.keyring import KekEntry, Keyring, RandomBytes
+from ..keyring.kek import KekEntry, RandomBytes
+from ..keyring.keyring import Keyring
 from ..lru_map import BoundedMap
 from .agreement import began
 

@@ -19,7 +19,8 @@ from ...core.crypto.session_cipher import Session
 from ...core.edits.key_needs import Attempt, Keys, Needs
 from ...core.errors import KeyUnavailable, Unopened
 from ..audit import Value
-from ..keyring.keyring import Keyring, RandomBytes
+from ..keyring.kek import RandomBytes
+from ..keyring.keyring import Keyring
 from ..stores import Changed, Store, erased
 from ..stores.guarded import GuardedStore, Notice
 from . import joined_scopes

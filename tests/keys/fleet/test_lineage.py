@@ -9,7 +9,8 @@ import pytest
 from proxy.core.crypto.secret import RecordKey
 from proxy.keys.fleet import marker as markers
 from proxy.keys.fleet.lineage import Accepted, Lineage
-from proxy.keys.keyring.keyring import KekEntry, KekState, Keyring
+from proxy.keys.keyring.kek import KekEntry, KekState
+from proxy.keys.keyring.keyring import Keyring
 from proxy.keys.stores.records import RecordRefused, RecordUnknown, sign
 
 from ..builders import NOW, a_keyring, an_old_keyring, some_bytes

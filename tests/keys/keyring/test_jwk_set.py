@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from proxy.core.errors import KeyringError
 from proxy.keys.keyring import jwk_set
-from proxy.keys.keyring.keyring import MAX_REVOCATIONS, Revocation
+from proxy.keys.keyring.kek import MAX_REVOCATIONS, Revocation
 
 from ..builders import a_keyring, an_old_keyring
 

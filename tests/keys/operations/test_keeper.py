@@ -49,7 +49,7 @@ def test_what_cannot_be_written_down_is_not_done(
 def test_a_keyring_that_is_full_of_revocations_says_so(
     keeper: KeyringRevocations, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("proxy.keys.keyring.keyring.MAX_REVOCATIONS", 1)
+    monkeypatch.setattr("proxy.keys.keyring.kek.MAX_REVOCATIONS", 1)
     keeper.revoke(NAME, NOW)
     with pytest.raises(KeyringError, match="at most 1 revocations"):
         keeper.revoke("B" * 22, NOW)

@@ -9,7 +9,7 @@ from proxy.core.crypto.context import Scope
 from proxy.core.crypto.session_cipher import Session
 from proxy.core.crypto.token import KeyId
 from proxy.core.errors import OpenFailed
-from proxy.keys.keyring.keyring import KekEntry
+from proxy.keys.keyring.kek import KekEntry
 from proxy.keys.sessions import durable
 from proxy.keys.sessions.durable import TRIED_SESSIONS, DurableSessions, durable_session
 

@@ -12,7 +12,7 @@ from ....core.crypto import base64url
 from ....core.crypto.secret import KEY_BYTES
 from ....core.errors import KeyringError, OpenFailed
 from ... import private_file
-from ..keyring import RandomBytes
+from ..kek import RandomBytes
 from .provider import RootKey
 
 _CHARS: Final = base64url.encoded_length(KEY_BYTES)
