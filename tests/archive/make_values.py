@@ -18,7 +18,7 @@ from proxy.core.crypto.session_cipher import Session
 from proxy.keys.keyring import poison
 from proxy.keys.keyring.keyring import Keyring
 from proxy.keys.keyring.poison import Looks
-from proxy.keys.keyring.roots.provider import Passphrase
+from proxy.keys.keyring.root_secret import Passphrase
 from proxy.keys.participants import package, private_key
 from proxy.keys.participants.package import Identity
 from proxy.keys.participants.public_key import PublicKey, Use, from_members

@@ -19,7 +19,7 @@ from proxy.keys.audit import head as heads
 from proxy.keys.audit.verify import verify
 from proxy.keys.keyring import poison
 from proxy.keys.keyring.file import open_keyring
-from proxy.keys.keyring.roots.provider import Passphrase
+from proxy.keys.keyring.root_secret import Passphrase
 from proxy.keys.operations import erase_receipt
 from proxy.keys.participants import package, private_key
 from proxy.keys.participants.package import Identity

@@ -10,8 +10,8 @@ import sys
 import pytest
 
 from proxy.core.errors import KeyringError
+from proxy.keys.keyring.root_secret import Passphrase, RootKey, Salted
 from proxy.keys.keyring.roots import passphrase as taken
-from proxy.keys.keyring.roots.provider import Passphrase, RootKey, Salted
 from proxy.process import hardening
 
 from .searching import can_read, places
@@ -74,7 +74,7 @@ def test_a_forgotten_passphrase_opens_what_it_opened_and_nothing_else() -> None:
     passphrase.forget()
     assert passphrase.derive(one) == key
     assert passphrase.reveal() == b""
-    with pytest.raises(KeyringError, match="start anew"):
+    with pytest.raises(KeyringError, match="restart"):
         passphrase.derive(Salted(b"b" * 16, 220_000))
     with pytest.raises(KeyringError, match="at least 12"):
         passphrase.require_strength()

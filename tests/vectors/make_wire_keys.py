@@ -20,8 +20,8 @@ from proxy.keys.end_to_end import package_records
 from proxy.keys.end_to_end.package_records import Listed, StoredPackage
 from proxy.keys.keyring.file import create_keyring
 from proxy.keys.keyring.keyring import Keyring
+from proxy.keys.keyring.root_secret import Passphrase
 from proxy.keys.keyring.roots import PassphraseRoot
-from proxy.keys.keyring.roots.provider import Passphrase
 from proxy.keys.operations import erase_receipt
 from proxy.keys.participants import package, pins, private_key, registry
 from proxy.keys.participants.package import Identity

@@ -19,7 +19,8 @@ from ...config.settings import Address, ListenerSettings, OriginalPort, Settings
 from ...core.compiled.rule_table import RuleTable
 from ...core.errors import ConfigurationError, SealyardError
 from ...keys.keyring.file import open_keyring
-from ...keys.keyring.roots.provider import Passphrase
+from ...keys.keyring.root_secret import Passphrase
+from ...keys.keyring.roots import LocalRoot
 from ...keys.stores import check
 from ...process import fitness
 from ...process.fitness import Finding
@@ -107,7 +108,7 @@ def _keyring(settings: Settings) -> Iterator[Finding]:
         f" {len(keyring.keks)} KEK, primary {primary}"
     )
     yield Finding("keyring", "ok", text)
-    secret = root.fetch()
+    secret = root.fetch() if isinstance(root, LocalRoot) else None
     if isinstance(secret, Passphrase) and (lacks := secret.weakness) is not None:
         yield Finding(
             "passphrase",

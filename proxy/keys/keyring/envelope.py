@@ -1,9 +1,9 @@
 """How the keyring and private keys are encrypted: JWE Compact (RFC 7516).
 
-There is one algorithm for each kind of root secret, A256GCM under a random content key, and nothing
-else is read: the header is held against that before a key is touched. The primitives are those of
-`cryptography`; a JOSE library, which every process that opens a keyring would have to hold in
-memory, has no part in it. The tests hold both directions against two of them.
+Each kind of secret has one algorithm, always with A256GCM under a random content key, and nothing
+else is accepted: the header is checked before a key is used. The primitives are those of
+`cryptography`; a JOSE library would stay in the memory of every process that opens a keyring. Tests
+check both directions against two of them.
 """
 
 from __future__ import annotations
@@ -11,19 +11,16 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any, Final
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.keywrap import InvalidUnwrap, aes_key_unwrap, aes_key_wrap
 
-from ...core.crypto import base64url, derivation
-from ...core.crypto.secret import KEY_BYTES
+from ...core.crypto import base64url
 from ...core.errors import KeyringError
 from .jwk_set import decoded, parse_object
-from .roots.provider import Passphrase, RootKey, RootProvider, Salted
+from .root_secret import Passphrase, RootKey, Salted
 
 PBES2_ALG: Final = "PBES2-HS512+A256KW"
 ROOT_KEY_ALG: Final = "A256KW"
@@ -46,9 +43,9 @@ _TAG_BYTES: Final = 16
 
 
 def encrypt(plaintext: bytes, secret: RootKey | Passphrase, *, cty: str = CTY) -> bytes:
-    """Return the JWE of `plaintext`; raise KeyringError for a passphrase too short to guard it.
+    """Return the JWE of `plaintext`; raise KeyringError for a passphrase that is too weak.
 
-    `cty` tells what it is: a keyring, or one private key (RFC 7517, section 7).
+    `cty` says what it is: a keyring, or one private key (RFC 7517, section 7).
     """
     header: dict[str, Any] = {"alg": _alg(secret), "enc": ENC, "cty": cty}
     if isinstance(secret, Passphrase):
@@ -65,11 +62,11 @@ def encrypt(plaintext: bytes, secret: RootKey | Passphrase, *, cty: str = CTY) -
 def decrypt(text: bytes, secret: RootKey | Passphrase, *, cty: str = CTY) -> bytes:
     """Return the plaintext of a JWE that `encrypt` could have written under `secret` and `cty`.
 
-    Raises KeyringError for any other header, before a key is touched, and for a wrong secret.
+    Raises KeyringError for any other header, before a key is used, and for a wrong secret.
     """
     segments = text.split(b".")
     if len(segments) != _SEGMENTS:
-        raise KeyringError("the keyring is not a JWE in compact form")
+        raise KeyringError("the keyring is not a JWE in compact serialization")
     header = _checked_header(_bytes(segments[0]), secret, cty)
     wrapped, iv, ciphertext, tag = map(_bytes, segments[1:])
     if (len(wrapped), len(iv), len(tag)) != (_WRAPPED_BYTES, _IV_BYTES, _TAG_BYTES):
@@ -78,8 +75,8 @@ def decrypt(text: bytes, secret: RootKey | Passphrase, *, cty: str = CTY) -> byt
     with contextlib.suppress(InvalidUnwrap, InvalidTag):
         content_key = aes_key_unwrap(_wrapping_key(secret, header).reveal(), wrapped)
         plaintext = AESGCM(content_key).decrypt(iv, ciphertext + tag, segments[0])
-    if plaintext is None:  # raised here, so that no traceback drags the library's frames along
-        raise KeyringError("the keyring does not open: wrong root secret, or a damaged file")
+    if plaintext is None:  # raised here, so that no traceback holds frames of the library
+        raise KeyringError("the keyring does not open: wrong root secret or damaged file")
     return plaintext
 
 
@@ -89,7 +86,9 @@ def _checked_header(text: bytes, secret: RootKey | Passphrase, cty: str) -> dict
         raise KeyringError("the header of the keyring's JWE is not a JSON object")
     alg = _alg(secret)
     if header.get("alg") != alg:
-        raise KeyringError(f"the keyring is not encrypted with {alg}, as its root provider needs")
+        raise KeyringError(
+            f"the keyring is not encrypted with {alg}, which its root provider needs"
+        )
     fixed = {"enc": ENC, "cty": cty}
     expected = {"alg", *fixed} | ({"p2s", "p2c"} if isinstance(secret, Passphrase) else set())
     if set(header) != expected or any(header[name] != value for name, value in fixed.items()):
@@ -107,11 +106,11 @@ def _alg(secret: RootKey | Passphrase) -> str:
 
 
 def _salt_for(passphrase: Passphrase) -> tuple[bytes, int]:
-    """Return salt and rounds for what is written: those of what the passphrase has opened last.
+    """Return salt and iterations for a new JWE: those that the passphrase opened something with.
 
-    A process that has forgotten its passphrase goes on with the key that it derived, and so can
-    open what others write. Under one salt there is one key, which wraps a content key of its own
-    for each file; nothing is used twice. Raises KeyringError for a passphrase that is too short.
+    A process that has overwritten its passphrase keeps using the key that it derived, and so can
+    open what others write. One salt means one wrapping key, but each file has its own content key.
+    Raises KeyringError for a passphrase that is too weak.
     """
     if passphrase.derived:
         last = tuple(passphrase.derived)[-1]
@@ -123,7 +122,7 @@ def _salt_for(passphrase: Passphrase) -> tuple[bytes, int]:
 def _wrapping_key(
     secret: RootKey | Passphrase, header: dict[str, Any], *, keep: bool = True
 ) -> RootKey:
-    """Return the key that the content key is wrapped under; out of a passphrase it takes 0.15 s."""
+    """Return the key that wraps the content key; deriving it from a passphrase takes 0.15 s."""
     if isinstance(secret, RootKey):
         return secret
     # RFC 7518, section 4.8.1.1.
@@ -136,81 +135,3 @@ def _bytes(segment: bytes) -> bytes:
     if data is None:
         raise KeyringError("a part of the keyring's JWE is not canonical base64url")
     return data
-
-
-VERSION: Final = 1
-MOST: Final = 16
-"""Wrappings in one file."""
-
-_CTY: Final = "octet-stream"
-_HEAD_BYTES: Final = 1 + derivation.KEYRING_ID_BYTES
-
-Members = Mapping[str, str | int]
-
-
-@dataclass(frozen=True, slots=True)
-class Wrapping:
-    """The root key as one root holds it: the kind of root, and what the file says besides.
-
-    Each has `made`, when it was made (seconds since 1970); the rest depends on the kind.
-    """
-
-    kind: str
-    members: Members
-
-    def to_json(self) -> dict[str, str | int]:
-        """Return it as it stands in the file."""
-        return {"kind": self.kind, **self.members}
-
-
-@dataclass(frozen=True, slots=True)
-class _Kind:
-    """How roots of one kind wrap bytes, and unwrap them again."""
-
-    wrap: Callable[[bytes, RootProvider], Members]
-    unwrap: Callable[[Members, RootProvider], bytes]
-
-
-def _wrap_here(plaintext: bytes, root: RootProvider) -> Members:
-    return {"jwe": encrypt(plaintext, root.fetch(), cty=_CTY).decode()}
-
-
-def _unwrap_here(members: Members, root: RootProvider) -> bytes:
-    if set(members) != {"made", "jwe"}:
-        raise KeyringError("a wrapping has missing or unknown members")
-    return decrypt(str(members["jwe"]).encode(), root.fetch(), cty=_CTY)
-
-
-KINDS: Final[Mapping[str, _Kind]] = {
-    "file": _Kind(_wrap_here, _unwrap_here),
-    "passphrase": _Kind(_wrap_here, _unwrap_here),
-}
-
-
-def wrap(root_key: RootKey, keyring_id: str, root: RootProvider, *, now: int) -> Wrapping:
-    """Return the wrapping of the root key by `root`; `now` is in seconds since 1970.
-
-    Raises KeyringError where the root cannot be had, or is too weak to guard anything new.
-    """
-    head = bytes([VERSION]) + base64url.decode(keyring_id.encode())
-    members = KINDS[root.kind].wrap(head + root_key.reveal(), root)
-    return Wrapping(root.kind, {"made": now, **members})
-
-
-def unwrap(wrappings: tuple[Wrapping, ...], keyring_id: str, root: RootProvider) -> RootKey:
-    """Return the root key by the one wrapping of the configured root; no other is tried.
-
-    Raises KeyringError where there is none or several, and where it is of another keyring.
-    """
-    found = [one for one in wrappings if one.kind == root.kind]
-    if len(found) != 1:
-        held = ", ".join(sorted({one.kind for one in wrappings}))
-        number = "several wrappings" if found else "no wrapping"
-        reason = f"{number} for the configured root `{root.kind}`; its roots are: {held}"
-        raise KeyringError(f"the keyring has {reason}")
-    plaintext = KINDS[root.kind].unwrap(found[0].members, root)
-    if len(plaintext) != _HEAD_BYTES + KEY_BYTES or plaintext[0] != VERSION:
-        raise KeyringError("what the root unwraps is no root key of this version")
-    if base64url.encode(plaintext[1:_HEAD_BYTES]).decode() != keyring_id:
-        raise KeyringError("a wrapping is that of another keyring")
-    return RootKey(plaintext[_HEAD_BYTES:])

@@ -22,9 +22,10 @@ from ...core.crypto.secret import KEY_BYTES
 from ...core.errors import KeyringError
 from .. import private_file
 from . import envelope, jwk_set
-from .envelope import MOST, Wrapping
 from .keyring import Keyring
-from .roots.provider import Passphrase, RootKey, RootProvider
+from .root_secret import Passphrase, RootKey
+from .roots import provider
+from .roots.provider import MOST_WRAPPINGS, LocalRoot, RootProvider, Wrapping
 
 VERSION: Final = 2
 
@@ -98,8 +99,8 @@ def parse(text: bytes) -> KeyringForm:
 
 
 def _wrappings(listed: object) -> tuple[Wrapping, ...]:
-    if not isinstance(listed, list) or not 1 <= len(listed) <= MOST:
-        raise KeyringError(f"a keyring's file has 1 to {MOST} wrappings")
+    if not isinstance(listed, list) or not 1 <= len(listed) <= MOST_WRAPPINGS:
+        raise KeyringError(f"a keyring's file has 1 to {MOST_WRAPPINGS} wrappings")
     return tuple(map(_wrapping, listed))
 
 
@@ -110,10 +111,11 @@ def _wrapping(found: object) -> Wrapping:
         type(value) is int or (isinstance(value, str) and _TEXT.fullmatch(value))
         for value in found.values()
     )
-    kind = found.get("kind")
-    if not plain or not isinstance(kind, str) or type(found.get("made")) is not int:
-        raise KeyringError("a wrapping has a kind, when it was made, and plain members")
-    return Wrapping(kind, {name: value for name, value in found.items() if name != "kind"})
+    kind, made = found.get("kind"), found.get("made")
+    if not plain or not isinstance(kind, str) or type(made) is not int:
+        raise KeyringError("a wrapping needs a kind, the time it was made, and plain members")
+    members = {name: value for name, value in found.items() if name not in {"kind", "made"}}
+    return Wrapping(kind, made, members)
 
 
 def _mac(members: _Members, root_key: RootKey) -> str:
@@ -135,10 +137,10 @@ class _Lock:
     wrappings: tuple[Wrapping, ...]
 
 
-class _Asked:
-    """A root that is asked for its secret once, however often it is needed for one change."""
+class _FetchedOnce(LocalRoot):
+    """A local root whose secret is fetched once, however often one change needs it."""
 
-    def __init__(self, root: RootProvider) -> None:
+    def __init__(self, root: LocalRoot) -> None:
         self._root = root
         self._secret: RootKey | Passphrase | None = None
 
@@ -180,7 +182,8 @@ def update_keyring(path: Path, root: RootProvider, change: Callable[[Keyring], K
     Reading, changing and writing happen under one lock, so concurrent updates lose nothing.
     Whatever `change` raises leaves the file as it was.
     """
-    root = _Asked(root)
+    if isinstance(root, LocalRoot):
+        root = _FetchedOnce(root)
     with private_file.locked(path):
         before, lock = _read(path, root)
         changed = change(before)
@@ -202,19 +205,26 @@ def _opened(text: bytes, root: RootProvider) -> tuple[Keyring, _Lock | None]:
         raise KeyringError("the file is empty")
     if is_form(text):
         form = parse(text)
-        root_key = envelope.unwrap(form.wrappings, form.id, root)
+        root_key = provider.unwrap(form.wrappings, form.id, root)
         return form.opened(root_key), _Lock(root_key, form.wrappings)
-    keyring = jwk_set.decode(envelope.decrypt(text, root.fetch()))
+    keyring = jwk_set.decode(envelope.decrypt(text, _secret(root)))
     if keyring.joined_since is not None:
         raise KeyringError("a keyring of the new form stands in a file of the old one")
     return keyring, None
 
 
+def _secret(root: RootProvider) -> RootKey | Passphrase:
+    """Return the secret of a root that can hold a keyring of the old format."""
+    if not isinstance(root, LocalRoot):
+        raise KeyringError(f"a keyring in the old format has no root `{root.kind}`")
+    return root.fetch()
+
+
 def _content(keyring: Keyring, root: RootProvider, lock: _Lock | None) -> bytes:
     if keyring.joined_since is None:
-        return envelope.encrypt(jwk_set.encode(keyring), root.fetch()) + b"\n"
+        return envelope.encrypt(jwk_set.encode(keyring), _secret(root)) + b"\n"
     if lock is None:
         root_key = RootKey(os.urandom(KEY_BYTES))
-        made = envelope.wrap(root_key, keyring.id, root, now=int(time.time()))
+        made = provider.wrap(root_key, keyring.id, root, now=int(time.time()))
         lock = _Lock(root_key, (made,))
     return compose(keyring, lock.root_key, lock.wrappings)

@@ -10,7 +10,7 @@ from typing import Final
 
 from ...core.crypto import base64url
 from ...core.errors import InternalError, KeyMakerBusy, ParticipantError
-from ..keyring.roots.provider import Passphrase, RootKey
+from ..keyring.root_secret import Passphrase, RootKey
 from . import public_key
 from .public_key import PublicKey, Use
 

@@ -14,7 +14,7 @@ from typing import Any
 from ...core.crypto import base64url
 from ...core.errors import SealyardError
 from ...process.hardening import harden
-from ..keyring.roots.provider import Passphrase, RootKey
+from ..keyring.root_secret import Passphrase, RootKey
 from . import private_key
 from .public_key import USUAL
 

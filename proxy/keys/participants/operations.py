@@ -12,7 +12,7 @@ from typing import Any, Literal, get_args
 
 from ...core.crypto import derivation
 from ...core.errors import KeyringError, ParticipantError, UnknownParticipantKey
-from ..keyring.roots.provider import Passphrase, RootKey
+from ..keyring.root_secret import Passphrase, RootKey
 from . import public_key, registry
 from .key_generation import KeyMaker
 from .participant import Participant, ParticipantKey

@@ -23,7 +23,7 @@ from ...core.errors import KeyringError, ParticipantError
 from ..keyring import envelope
 from ..keyring.jwk_set import decoded, parse_object
 from ..keyring.keyring import Keyring
-from ..keyring.roots.provider import Passphrase, RootKey
+from ..keyring.root_secret import Passphrase, RootKey
 from . import public_key, x_wing
 from .points import POINT_BYTES
 from .public_key import RSA_BITS, RSA_EXPONENT, Kind, PublicKey, Use, integer

@@ -10,8 +10,8 @@ import pytest
 
 from proxy.config.settings import SecretReference
 from proxy.keys.keyring.file import create_keyring
+from proxy.keys.keyring.root_secret import Passphrase
 from proxy.keys.keyring.roots import FileRoot
-from proxy.keys.keyring.roots.provider import Passphrase
 from tests.cli.conftest import invoke
 from tests.keys.builders import an_old_keyring
 

@@ -13,8 +13,8 @@ import pytest
 from proxy.config.settings import SecretReference
 from proxy.core.errors import ParticipantError
 from proxy.keys.keyring.file import open_keyring
+from proxy.keys.keyring.root_secret import Passphrase
 from proxy.keys.keyring.roots import FileRoot
-from proxy.keys.keyring.roots.provider import Passphrase
 from proxy.keys.participants import private_key, public_key
 from tests.cli.commands.test_sessions import configure
 from tests.cli.conftest import Run, invoke

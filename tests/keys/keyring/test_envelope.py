@@ -217,5 +217,5 @@ def test_what_a_passphrase_has_opened_is_written_under_the_same_salt() -> None:
     assert again.split(b".")[0] == first.split(b".")[0]
     assert not set(again.split(b".")[1:]) & set(first.split(b".")[1:])
     assert envelope.decrypt(again, Passphrase("correct horse battery")) == b"more"
-    with pytest.raises(KeyringError, match="forgotten"):
+    with pytest.raises(KeyringError, match="overwritten"):
         envelope.decrypt(envelope.encrypt(PLAINTEXT, Passphrase("correct horse battery")), opener)

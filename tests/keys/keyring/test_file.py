@@ -21,8 +21,8 @@ from proxy.keys.keyring.file import (
     update_keyring,
 )
 from proxy.keys.keyring.keyring import Keyring
+from proxy.keys.keyring.root_secret import Passphrase
 from proxy.keys.keyring.roots import FileRoot, PassphraseRoot
-from proxy.keys.keyring.roots.provider import Passphrase
 
 from ..builders import NOW, a_keyring, a_root, some_bytes
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from proxy.core.crypto import base64url
-from proxy.keys.keyring.roots.provider import Passphrase
+from proxy.keys.keyring.root_secret import Passphrase
 from proxy.keys.participants import public_key, x_wing
 from proxy.keys.participants.participant import ParticipantKey
 from proxy.keys.participants.public_key import PublicKey

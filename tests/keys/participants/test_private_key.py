@@ -13,7 +13,7 @@ from jwcrypto import jwk as crypto_jwk
 from proxy.core.crypto import base64url
 from proxy.core.errors import KeyringError, ParticipantError
 from proxy.keys.keyring import envelope
-from proxy.keys.keyring.roots.provider import Passphrase
+from proxy.keys.keyring.root_secret import Passphrase
 from proxy.keys.participants import private_key
 
 from .builders import PASSPHRASE, a_private_jwk, a_public_key

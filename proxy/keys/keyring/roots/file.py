@@ -13,13 +13,14 @@ from ....core.crypto.secret import KEY_BYTES
 from ....core.errors import KeyringError, OpenFailed
 from ... import private_file
 from ..kek import RandomBytes
-from .provider import RootKey
+from ..root_secret import RootKey
+from .provider import LocalRoot
 
 _CHARS: Final = base64url.encoded_length(KEY_BYTES)
 
 
 @dataclass(frozen=True, slots=True)
-class FileRoot:
+class FileRoot(LocalRoot):
     """Fetches the root key from a file of mode 0600 or stricter."""
 
     kind: ClassVar[str] = "file"

@@ -12,7 +12,8 @@ from ....config.settings import SecretReference
 from ....core.errors import KeyringError
 from ....process import hardening
 from ... import private_file
-from .provider import MAX_PASSPHRASE_BYTES, Passphrase, RootKey, Salted
+from ..root_secret import MAX_PASSPHRASE_BYTES, Passphrase, RootKey, Salted
+from .provider import LocalRoot
 
 _TAKEN: Final[dict[str, Passphrase]] = {}
 
@@ -82,7 +83,7 @@ def _read(data: memoryview) -> Iterator[tuple[str, Passphrase]]:
 
 
 @dataclass(frozen=True, slots=True)
-class PassphraseRoot:
+class PassphraseRoot(LocalRoot):
     """Fetches a passphrase. One newline at its end is taken as the file's, not the passphrase's.
 
     From a file it is read anew each time, and overwritten when nobody has it any more. From the

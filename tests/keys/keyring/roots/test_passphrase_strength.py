@@ -8,7 +8,7 @@ import string
 import pytest
 
 from proxy.core.errors import KeyringError
-from proxy.keys.keyring.roots.provider import LEAST_CHARS, Passphrase, weakness
+from proxy.keys.keyring.root_secret import LEAST_CHARS, Passphrase, weakness
 
 WEAK = (
     "aaaaaaaaaaaa",
@@ -72,7 +72,7 @@ def test_what_people_think_of_is_taken(text: str) -> None:
 
 
 def test_short_ones_are_told_the_length() -> None:
-    assert weakness(bytearray(b"x9#Lm2$vQp7")) == f"has at least {LEAST_CHARS} characters"
+    assert weakness(bytearray(b"x9#Lm2$vQp7")) == f"needs at least {LEAST_CHARS} characters"
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,8 @@ from __future__ import annotations
 import copy
 import os
 import pickle
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,16 +12,9 @@ import pytest
 from proxy.config.settings import SecretReference
 from proxy.core.errors import KeyringError
 from proxy.keys import private_file
-from proxy.keys.keyring.roots import ROOTS, FileRoot, Passphrase, PassphraseRoot, create_root_file
+from proxy.keys.keyring.roots import FileRoot, Passphrase, PassphraseRoot, create_root_file
 
 PHRASE = "canary horse battery"
-
-
-def test_every_provider_is_made_from_a_reference_and_an_environment(tmp_path: Path) -> None:
-    create_root_file(tmp_path / "root.key", random=os.urandom)
-    reference = SecretReference(file=tmp_path / "root.key")
-    for make in ROOTS.values():
-        assert make(reference, {}).fetch() is not None
 
 
 @pytest.mark.parametrize("end", ["", "\n", "\r\n"])
@@ -80,3 +75,16 @@ def test_a_root_key_file_is_not_overwritten(tmp_path: Path) -> None:
     with pytest.raises(KeyringError):
         create_root_file(tmp_path / "root.key", random=os.urandom)
     assert (tmp_path / "root.key").read_bytes() == before
+
+
+def test_a_passphrase_that_outlives_the_globals_of_its_module_is_silent() -> None:
+    """At the exit of the interpreter `overwrite` may be None when the last passphrase ends."""
+    program = (
+        "from proxy.keys.keyring import root_secret\n"
+        "one = root_secret.Passphrase('canary horse battery')\n"
+        "root_secret.overwrite = None\n"
+        "del one\n"
+    )
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)  # noqa: S603 - our own program
+
+    assert ended.stderr == b""
