@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Awaitable, Callable
 
@@ -257,14 +258,15 @@ async def over_a_socket() -> Setup:
 
 def dying() -> Script:
     """Answer once on each connection, which then dies under the next request."""
-    answered: set[int] = set()
+    # The writers, not their ids: the id of one that is gone may be that of a new one.
+    answered: set[asyncio.StreamWriter] = set()
 
     async def once(peer: Peer) -> None:
         await peer.request()
-        if id(peer.writer) in answered:
+        if peer.writer in answered:
             answered.clear()
             raise ConnectionResetError
-        answered.add(id(peer.writer))
+        answered.add(peer.writer)
         peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
 
     return once

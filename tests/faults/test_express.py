@@ -20,7 +20,7 @@ from .rig import BODY, CANARY, JSON, Say, Script, Setup, WaitingKeys, rigged, to
 from .scenes import Scene, dying
 from .test_fail_closed import check, clean, lines_of
 
-_ON_THE_WAY = ("traffic/exchange/fast_path.py", "traffic/exchange/fast_path.py")
+_ON_THE_WAY = {"traffic/exchange/fast_path.py"}
 
 
 class WarmKeys(WaitingKeys):
