@@ -246,7 +246,7 @@ async def test_b11_an_answer_that_nobody_reads_does_not_outlast_a_kept_connectio
         client.reader._transport.pause_reading()  # type: ignore[attr-defined] # not in its stubs
         client.send(KEPT)
         await eventually(lambda: origin.seen)
-        connection: Any = next(iter(ours.listener._guests._here))
+        connection: Any = next(iter(ours.listener._clients._clients))
         transport = getattr(connection, "transport", None) or connection._transport
         while not transport.get_write_buffer_size():
             client.send(KEPT)

@@ -135,18 +135,18 @@ async def test_a_half_closed_client_that_lags_gets_the_answer_to_its_last_reques
             client.setblocking(False)  # noqa: FBT003 - the signature of the standard library
             await loop.sock_connect(client, ("127.0.0.1", ours.port))
             await eventually(lambda: ours.listener.connections)
-            (guest,) = ours.listener._guests._here
-            assert isinstance(guest, FastConnection)
+            (connection,) = ours.listener._clients._clients
+            assert isinstance(connection, FastConnection)
             asked = 0
-            while not guest._paused:
+            while not connection._paused:
                 await loop.sock_sendall(client, request)
                 asked += 1
                 await eventually(lambda: len(origin.seen) >= asked)  # noqa: B023 - called at once
                 await asyncio.sleep(0.005)
             await loop.sock_sendall(client, request)
-            await eventually(lambda: guest._rest)
+            await eventually(lambda: connection._rest)
             client.shutdown(socket.SHUT_WR)
-            await eventually(lambda: guest._ended)
+            await eventually(lambda: connection._ended)
             answers = b""
             async with asyncio.timeout(10):
                 while part := await loop.sock_recv(client, 1 << 20):

@@ -7,35 +7,23 @@ malformed bytes with a traceback, and echoes them to the client.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable
 from typing import Any, Protocol
 
 from aiohttp import web
 from aiohttp.streams import StreamReader
+from aiohttp.web_protocol import RequestHandler
 
 from ...core.errors import MalformedRequest, SlowRequest, TrafficError
 from ..http1.forwarding_headers import Peer
 from ..interfaces import Receiver
 from ..timers import NEVER
-from .connection_io import Bounds, Outgoing, parse_error
+from .connection_io import Outgoing, parse_error
+from .connections import ConnectionOwner
 
 
-class Owner(Bounds, Protocol):
-    """The listener, as its connections see it."""
-
-    @property
-    def draining(self) -> bool:
-        """Whether the request under way shall be the last."""
-
-    @property
-    def parting(self) -> float:
-        """How long a drain waits for a request that may be on its way."""
-
-    def began(self, task: asyncio.Task[None]) -> None:
-        """Hold the task of a connection."""
-
-    def lost(self, guest: ClientConnection) -> None:
-        """Count a connection out."""
+class RequestServer(ConnectionOwner, Protocol):
+    """The listener, as a ClientConnection sees it."""
 
     def serve(
         self,
@@ -45,53 +33,26 @@ class Owner(Bounds, Protocol):
     ) -> Awaitable[bool]:
         """Answer one request; return whether the connection may carry another."""
 
-    def failed(self, error: Exception) -> None:
-        """Take note of what should not have happened."""
-
     def refuse(self, connection: ClientConnection, error: TrafficError) -> Awaitable[None]:
         """Answer what never came to be a request."""
 
 
 class ClientConnection(Outgoing):
-    """Requests from one client, one after the other.
+    """Requests from one client, one after the other."""
 
-    The two deadlines are numbers that the listener's ticker looks at. `when_leaving` is called when
-    the process is about to end. `live` says that the answer under way is a stream without an end,
-    so that a client that sends no more has left it.
-    """
+    __slots__ = ("_gone",)
+    _owner: RequestServer
 
-    __slots__ = (
-        "_ended",
-        "_gone",
-        "_owner",
-        "live",
-        "peer",
-        "when_leaving",
-    )
-
-    def __init__(self, server: web.Server, owner: Owner, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(
+        self, server: web.Server, owner: RequestServer, loop: asyncio.AbstractEventLoop
+    ) -> None:
         super().__init__(server, owner, loop)
-        self._owner = owner
-        self._ended = False
         self._gone: asyncio.Future[None] | None = None
-        self.peer = Peer()
-        self.when_leaving: Callable[[], None] | None = None
-        self.live = False
 
     @property
     def encrypted(self) -> bool:
         """Whether the client speaks TLS."""
         return self.peer.encrypted
-
-    @property
-    def leaving(self) -> bool:
-        """Whether the process is about to end."""
-        return self._owner.draining
-
-    @property
-    def last(self) -> bool:
-        """Whether the request under way is the last."""
-        return (self._owner.draining or self._ended) and not self._messages
 
     # --- called by the transport --------------------------------------------------------------
 
@@ -103,35 +64,27 @@ class ClientConnection(Outgoing):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin."""
-        self._read_deadline = self._loop.time() + self._owner.timeouts.head
+        self._await_head()
         super().connection_made(transport)
         if self._task_handler is not None:
-            self._owner.began(self._task_handler)
+            self._own(self._task_handler)
 
-    def eof_received(self) -> bool:  # type: ignore[override] # asyncio takes the answer, aiohttp has none
-        """Learn that the client sends no more: its last request is answered all the same."""
-        self._ended = True
+    def eof_received(self) -> bool:  # type: ignore[override] # asyncio reads the result; aiohttp has none
+        """Note that the client sends no more; return whether its last request is still answered."""
+        awaited = super().eof_received()
         if self._receiver is not None:
             self._receiver.ended()
-            return not self.encrypted
+            return not self.peer.encrypted
         self._cut_body()
         self._wake_linger()
-        # TLS has no half-closed connections in asyncio.
-        awaited = (self._busy and not self.live) or bool(self._messages)
-        return awaited and not self.encrypted
+        return awaited
 
-    def connection_lost(self, exc: BaseException | None) -> None:
-        """Learn that the client is gone, and stop working for it."""
-        self._owner.lost(self)
-        task = self._task_handler
+    def _client_gone(self, exc: BaseException | None) -> None:
         if self._receiver is not None:
             self._receiver.lost()
         self._cut_body()
         self._wake_linger()
-        super().connection_lost(exc)
-        # A tunnel ends by itself, once the last bytes have reached the other side.
-        if task is not None and self._receiver is None:
-            task.cancel()
+        RequestHandler.connection_lost(self, exc)
 
     def _wake_linger(self) -> None:
         if self._gone is not None and not self._gone.done():
@@ -175,8 +128,10 @@ class ClientConnection(Outgoing):
     async def _wait_for_request(self) -> None:
         """Return when there is a request to answer, or a reason to refuse one."""
         while not self._messages and self._refusal is None:
-            if self._request_count:
-                self._read_deadline = self._loop.time() + self._rest_at_most()
+            if self._head_bytes and self._request_count:
+                self._await_head()
+            elif self._request_count:
+                self._await_next_request()
             self._waiter = self._loop.create_future()
             try:
                 await self._waiter
@@ -184,13 +139,6 @@ class ClientConnection(Outgoing):
                 self._waiter = None
         self._read_deadline = NEVER
         self._busy = True
-
-    def _rest_at_most(self) -> float:
-        """Return how long the next request may take to come."""
-        owner = self._owner
-        if self._head_bytes:
-            return owner.timeouts.head
-        return owner.parting if owner.draining else owner.timeouts.keepalive
 
     async def _linger(self) -> None:
         """Read on for a while if the client is still sending.
@@ -212,15 +160,9 @@ class ClientConnection(Outgoing):
         finally:
             self._gone = None
 
-    # --- called by the ticker and by the listener ---------------------------------------------
+    # --- what ClientLifecycle asks for --------------------------------------------------------
 
-    def check(self, now: float) -> None:
-        """End what has lasted too long."""
-        if now > self._write_deadline:
-            self.abort()
-        if now <= self._read_deadline:
-            return
-        self._read_deadline = NEVER
+    def _read_timed_out(self) -> None:
         if self._reading_body:
             if self._body is not None and not self._body.is_eof():
                 self._body.set_exception(SlowRequest("body"))
@@ -229,33 +171,27 @@ class ClientConnection(Outgoing):
         else:
             self.close_idle()
 
-    def close_idle(self) -> None:
-        """Close the connection unless it has a request under way."""
-        if self._idle:
-            self.finish()
+    @property
+    def _answering(self) -> bool:
+        return self._busy
+
+    @property
+    def _queued(self) -> bool:
+        return bool(self._messages)
 
     @property
     def _idle(self) -> bool:
         return not self._busy and not self._messages and not self._head_bytes
-
-    def leave(self) -> None:
-        """Close the connection if it rests for long; let end what would never end by itself.
-
-        Not at once: a request may be on its way, and would be answered by a reset.
-        """
-        if self._receiver is not None:
-            self._receiver.leaving()
-        elif self.when_leaving is not None:
-            self.when_leaving()
-        elif self._idle:
-            deadline = self._loop.time() + self._owner.parting
-            self._read_deadline = min(self._read_deadline, deadline)
 
     # --- the raw connection after a 101 -------------------------------------------------------
 
     def divert(self, receiver: Receiver) -> bytes:
         """Send all bytes from now on to `receiver`; return those that came behind the request."""
         self._receiver = receiver
+        self.when_leaving = receiver.leaving
+        self._task = (
+            None  # a tunnel ends by itself, once the last bytes have reached the other side
+        )
         tail, self._message_tail = self._message_tail, b""
         if self._buffer_paused:
             self._resume_reading_for_buffer()

@@ -7,38 +7,23 @@ pressure, and bodies as streams.
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import socket
-import struct
-from typing import Any, Final, Protocol
+from typing import Any
 
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError, LineTooLong
 from aiohttp.streams import StreamReader
 from aiohttp.web_protocol import RequestHandler
 
-from ...config.limits import Timeouts, TrafficLimits
 from ...core.errors import HeadTooLarge, MalformedRequest, TrafficError, UnsupportedTransferCoding
 from ..http1.boundaries import MessageBorders
 from ..http1.framing import CHUNKED, Framing
 from ..http1.gate import check_line
 from ..interfaces import Receiver
 from ..timers import NEVER
+from .connections import ClientLifecycle, ConnectionOwner, reset
 
 
-class Bounds(Protocol):
-    """What holds for every connection of a listener; a reload may change it at any time."""
-
-    @property
-    def limits(self) -> TrafficLimits:
-        """Sizes and numbers."""
-
-    @property
-    def timeouts(self) -> Timeouts:
-        """Waits."""
-
-
-class Incoming(RequestHandler):
+class Incoming(ClientLifecycle, RequestHandler):  # type: ignore[misc] # aiohttp drops asyncio's result
     """The receiving half of a client's connection; Outgoing is the other half.
 
     `_refusal` is why what follows the requests in the queue is none. `_patience` is for how many
@@ -48,24 +33,33 @@ class Incoming(RequestHandler):
     __slots__ = (
         "_body",
         "_borders",
-        "_bounds",
         "_busy",
         "_discarding",
+        "_ended",
         "_head_bytes",
+        "_owner",
         "_patience",
         "_read_deadline",
         "_reading_body",
         "_receiver",
         "_refusal",
         "_rest",
+        "_task",
+        "_write_deadline",
+        "live",
+        "peer",
+        "when_leaving",
     )
 
-    def __init__(self, server: web.Server, bounds: Bounds, loop: asyncio.AbstractEventLoop) -> None:
-        limits = bounds.limits
-        super().__init__(
+    def __init__(
+        self, server: web.Server, owner: ConnectionOwner, loop: asyncio.AbstractEventLoop
+    ) -> None:
+        limits = owner.limits
+        RequestHandler.__init__(
+            self,
             server,
             loop=loop,
-            keepalive_timeout=0,  # the listener's ticker sees to it
+            keepalive_timeout=0,  # the listener's timer sees to it
             access_log=None,  # type: ignore[arg-type] # aiohttp's own way to have none
             max_line_size=limits.header_line,
             max_field_size=limits.header_line,
@@ -73,7 +67,7 @@ class Incoming(RequestHandler):
             read_bufsize=limits.window,
             auto_decompress=False,
         )
-        self._bounds = bounds
+        self._init_lifecycle(owner)
         self._body: StreamReader | None = None
         self._borders = MessageBorders()
         self._busy = False
@@ -83,7 +77,6 @@ class Incoming(RequestHandler):
         self._refusal: TrafficError | None = None
         self._reading_body = False
         self._patience = 0.0
-        self._read_deadline = NEVER
         self._rest = b""
 
     def data_received(self, data: bytes) -> None:
@@ -141,7 +134,7 @@ class Incoming(RequestHandler):
                 self._body.set_exception(MalformedRequest("body"))
             return
         self._body = payload
-        self._patience = self._bounds.timeouts.body
+        self._patience = self._owner.timeouts.body
         if not payload.is_eof():
             self._borders.begin_body(_framing(message))
         self._take_note_of_end()
@@ -158,8 +151,8 @@ class Incoming(RequestHandler):
 
     def _earn(self, size: int) -> None:
         """Give the body more time for what has come, up to what a new one has."""
-        most = self._bounds.timeouts.body
-        earned = size / self._bounds.limits.upload_rate
+        most = self._owner.timeouts.body
+        earned = size / self._owner.limits.upload_rate
         if self._reading_body:
             self._read_deadline = min(self._read_deadline + earned, self._loop.time() + most)
         else:
@@ -172,9 +165,9 @@ class Incoming(RequestHandler):
     def _take_note_of_head(self, size: int) -> None:
         """Bound the whole head: the parser bounds only each line and their number."""
         if not self._head_bytes and not self._busy:
-            self._read_deadline = self._loop.time() + self._bounds.timeouts.head
+            self._await_head()
         self._head_bytes += size
-        if self._head_bytes > self._bounds.limits.head:
+        if self._head_bytes > self._owner.limits.head:
             self._refuse_rest(HeadTooLarge("head"))
 
     def _refuse_rest(self, error: TrafficError) -> None:
@@ -220,33 +213,10 @@ def parse_error(exc: HttpProcessingError) -> TrafficError:
     return MalformedRequest("parser")
 
 
-_AT_ONCE: Final = struct.pack("ii", 1, 0)
-
-
-def reset(transport: asyncio.Transport) -> None:
-    """Drop a connection by a reset rather than a close, where its kind knows the difference.
-
-    An answer without a length or chunks ends with its connection (RFC 9112 section 6.3), so a close
-    would make a whole one of what was cut.
-    """
-    sock = transport.get_extra_info("socket")
-    if sock is not None:
-        with contextlib.suppress(OSError):  # it is gone already
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _AT_ONCE)
-    transport.abort()
-
-
 class Outgoing(Incoming):
-    """Sends bytes no faster than the client reads them.
+    """Sends bytes no faster than the client reads them."""
 
-    `_write_deadline` is when a client that does not read must have taken something.
-    """
-
-    __slots__ = ("_write_deadline",)
-
-    def __init__(self, server: web.Server, bounds: Bounds, loop: asyncio.AbstractEventLoop) -> None:
-        super().__init__(server, bounds, loop)
-        self._write_deadline = NEVER
+    __slots__ = ()
 
     def pause_writing(self) -> None:
         """Learn that the client does not keep up."""
@@ -269,7 +239,7 @@ class Outgoing(Incoming):
     async def drain(self) -> None:
         """Wait until the client takes more."""
         if self._paused:
-            self._write_deadline = self._loop.time() + self._bounds.timeouts.write
+            self._write_deadline = self._loop.time() + self._owner.timeouts.write
             await self._drain_helper()
             self._write_deadline = NEVER
         if self.transport is None:
@@ -279,7 +249,7 @@ class Outgoing(Incoming):
         """Close the connection behind what the client has still to read, which it must do soon."""
         if self.transport is not None:
             self._force_close = True
-            self._write_deadline = self._loop.time() + self._bounds.timeouts.write
+            self._write_deadline = self._loop.time() + self._owner.timeouts.write
             self.transport.close()
 
     def abort(self) -> None:

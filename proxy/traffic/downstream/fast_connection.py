@@ -15,36 +15,18 @@ from ..bodies.buffered import FastRequest
 from ..exchange.fast_path import FastExchange
 from ..http1.fast_heads import FastHead
 from ..message_record import MessageRecord
-from ..timers import NEVER
 from .connections import peer_of
 from .fast_io import FastInput, FastOwner
 
 
 class FastConnection(FastInput):
-    """Plain requests from one client, one after the other.
+    """Fast requests from one client, one after the other."""
 
-    `when_leaving` is called when the process is about to end. `live` says that the answer under way
-    is a stream without an end, so that a client that sends no more has left it.
-    """
-
-    __slots__ = ("_exchange", "_task", "live", "when_leaving")
+    __slots__ = ("_exchange",)
 
     def __init__(self, owner: FastOwner, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__(owner, loop)
         self._exchange: FastExchange | None = None
-        self._task: asyncio.Task[None] | None = None
-        self.when_leaving: Callable[[], None] | None = None
-        self.live = False
-
-    @property
-    def leaving(self) -> bool:
-        """Whether the process is about to end."""
-        return self._owner.draining
-
-    @property
-    def last(self) -> bool:
-        """Whether the request under way is the last."""
-        return (self._owner.draining or self._ended) and not self._rest
 
     # --- called by the transport --------------------------------------------------------------
 
@@ -55,27 +37,18 @@ class FastConnection(FastInput):
         if not self._owner.admits(self):
             self._transport.abort()
             return
-        self._read_deadline = self._loop.time() + self._owner.timeouts.head
+        self._await_head()
 
     def eof_received(self) -> bool:
-        """Learn that the client sends no more: its last request is answered all the same."""
-        self._ended = True
+        """Note that the client sends no more; return whether its last request is still answered."""
+        awaited = super().eof_received()
         self.flush()  # what the transport does not have when it closes is lost
-        if self._held:
-            return self._hand_over(self._held)
-        # A client that lags may have asked for more than it has read.
-        awaited = (self._request is not None and not self.live) or bool(self._rest)
-        # TLS has no half-closed connections in asyncio.
-        return awaited and not self.peer.encrypted
+        return self._hand_over(self._held) if self._held else awaited
 
-    def connection_lost(self, exc: Exception | None) -> None:
-        """Learn that the client is gone, and stop working for it."""
-        self._owner.lost(self)
-        super().connection_lost(exc)
+    def _client_gone(self, exc: BaseException | None) -> None:
+        super()._client_gone(exc)
         if self._exchange is not None:
             self._exchange.abandon()
-        if self._task is not None:
-            self._task.cancel()
 
     def resume_writing(self) -> None:
         """Learn that the client has caught up."""
@@ -107,8 +80,7 @@ class FastConnection(FastInput):
     def go_on(self, request: FastRequest, way: Coroutine[Any, Any, None]) -> None:
         """Let a task walk the rest of the way."""
         self._exchange = None
-        self._task = self._loop.create_task(self._walk(request, way))
-        self._owner.began(self._task)
+        self._own(self._loop.create_task(self._walk(request, way)))
 
     async def _walk(self, request: FastRequest, way: Coroutine[Any, Any, None]) -> None:
         try:
@@ -149,28 +121,24 @@ class FastConnection(FastInput):
             # A client that does not wait for its answers: the parser's queue keeps their order.
             self._hand_over(self._rest)
         else:
-            owner = self._owner
-            rest = owner.parting if owner.draining else owner.timeouts.keepalive
-            self._read_deadline = self._loop.time() + rest
+            self._await_next_request()
 
-    # --- called by the ticker and by the listener ---------------------------------------------
+    # --- what ClientLifecycle asks for --------------------------------------------------------
 
-    def check(self, now: float) -> None:
-        """End what has lasted too long."""
-        if now > self._write_deadline:
-            self.abort()
-        elif now > self._read_deadline:
-            self._read_deadline = NEVER
-            if self._held:
-                self._hand_over(self._held)
-            elif self._request is None:
-                self.finish()
+    def _read_timed_out(self) -> None:
+        if self._held:
+            self._hand_over(self._held)
+        else:
+            self.close_idle()
 
-    def leave(self) -> None:
-        """Close the connection if it rests for long; let end what would never end by itself."""
-        if self.when_leaving is not None:
-            self.when_leaving()
-        elif self._request is None and not self._held:
-            # Not at once: a request may be on its way, and would be answered by a reset.
-            deadline = self._loop.time() + self._owner.parting
-            self._read_deadline = min(self._read_deadline, deadline)
+    @property
+    def _answering(self) -> bool:
+        return self._request is not None
+
+    @property
+    def _queued(self) -> bool:
+        return bool(self._rest)
+
+    @property
+    def _idle(self) -> bool:
+        return self._request is None and not self._held

@@ -10,30 +10,37 @@ from typing import Any, Final, Protocol
 from ..bodies.buffered import FastRequest
 from ..exchange.fast_path import ExchangeOwner, FastExchange
 from ..http1.fast_heads import FastHead, may_become_plain, request_head_cache
-from ..http1.forwarding_headers import Peer
 from ..timers import NEVER
 from ..write_buffer import Outbox, Sending
-from .connection_io import Bounds, reset
+from .connections import ClientLifecycle, ConnectionOwner, reset
 
 
-class FastOutput(Sending):
-    """Sends bytes no faster than the client reads them.
+class FastOutput(ClientLifecycle, Sending):
+    """Sends bytes no faster than the client reads them."""
 
-    `_write_deadline` is when a client that does not read must have taken something.
-    """
+    __slots__ = (
+        "_drained",
+        "_ended",
+        "_loop",
+        "_owner",
+        "_paused",
+        "_read_deadline",
+        "_task",
+        "_write_deadline",
+        "live",
+        "peer",
+        "when_leaving",
+    )
+    _owner: FastOwner
 
-    __slots__ = ("_bounds", "_drained", "_loop", "_paused", "_write_deadline")
-
-    def __init__(self, bounds: Bounds, outbox: Outbox, loop: asyncio.AbstractEventLoop) -> None:
-        super().__init__(outbox)
-        self._bounds = bounds
+    def __init__(self, owner: FastOwner, loop: asyncio.AbstractEventLoop) -> None:
+        Sending.__init__(self, owner.outbox)
+        self._init_lifecycle(owner)
         self._loop = loop
         self._paused = False
         self._drained: asyncio.Future[None] | None = None
-        self._write_deadline = NEVER
 
-    def connection_lost(self, exc: Exception | None) -> None:
-        """Learn that the client is gone."""
+    def _client_gone(self, exc: BaseException | None) -> None:
         self._transport = None
         if self._drained is not None and not self._drained.done():
             self._drained.set_exception(exc or ConnectionResetError("the client is gone"))
@@ -41,7 +48,7 @@ class FastOutput(Sending):
     def pause_writing(self) -> None:
         """Learn that the client does not keep up."""
         self._paused = True
-        self._write_deadline = self._loop.time() + self._bounds.timeouts.write
+        self._write_deadline = self._loop.time() + self._owner.timeouts.write
 
     def resume_writing(self) -> None:
         """Learn that the client has caught up."""
@@ -72,7 +79,7 @@ class FastOutput(Sending):
         """Close the connection behind what the client has still to read, which it must do soon."""
         if self._transport is not None:
             self.flush()
-            self._write_deadline = self._loop.time() + self._bounds.timeouts.write
+            self._write_deadline = self._loop.time() + self._owner.timeouts.write
             self._transport.close()
 
     def abort(self) -> None:
@@ -88,12 +95,8 @@ HELD_SECONDS: Final = 0.25
 """What has not come whole by then is the parser's, with its deadlines for slow clients."""
 
 
-class FastOwner(Bounds, Protocol):
-    """The listener, as its plain connections see it."""
-
-    @property
-    def draining(self) -> bool:
-        """Whether the request under way shall be the last."""
+class FastOwner(ConnectionOwner, Protocol):
+    """The listener, as a FastConnection sees it."""
 
     @property
     def outbox(self) -> Outbox:
@@ -103,21 +106,8 @@ class FastOwner(Bounds, Protocol):
     def redirected(self) -> bool:
         """Whether clients may have called another port than the listener's."""
 
-    @property
-    def parting(self) -> float:
-        """How long a drain waits for a request that may be on its way."""
-
-    def admits(self, guest: FastInput) -> bool:
+    def admits(self, client: FastInput) -> bool:
         """Count a new connection in; return whether there was room for it."""
-
-    def lost(self, guest: FastInput) -> None:
-        """Count a connection out."""
-
-    def began(self, task: asyncio.Task[None]) -> None:
-        """Hold a task."""
-
-    def failed(self, error: BaseException) -> None:
-        """Take note of what should not have happened."""
 
     def depart(self, request: FastRequest, owner: ExchangeOwner) -> FastExchange | None:
         """Send a request upstream without a wait, or return None and send nothing."""
@@ -126,7 +116,7 @@ class FastOwner(Bounds, Protocol):
         """Answer a request."""
 
     def hand_over(
-        self, guest: FastInput, transport: asyncio.Transport, data: bytes, *, ended: bool
+        self, client: FastInput, transport: asyncio.Transport, data: bytes, *, ended: bool
     ) -> bool:
         """Let a parser read `data` and what comes behind it; `ended` says that nothing does.
 
@@ -135,46 +125,27 @@ class FastOwner(Bounds, Protocol):
 
 
 class FastInput(FastOutput):
-    """Reads one plain request after the other; hands the connection over when one is not.
-
-    `_read_deadline` is a number that the listener's ticker looks at.
-    """
+    """Reads one plain request after the other; hands the connection over when one is not."""
 
     __slots__ = (
-        "_ended",
         "_heads",
         "_held",
         "_missing",
-        "_owner",
-        "_read_deadline",
         "_request",
         "_rest",
-        "peer",
     )
 
     def __init__(self, owner: FastOwner, loop: asyncio.AbstractEventLoop) -> None:
-        super().__init__(owner, owner.outbox, loop)
-        self._owner = owner
+        super().__init__(owner, loop)
         self._heads = request_head_cache()
         self._held = b""  # the beginning of a request
         self._missing = 0  # how many bytes of its body are still to come, at least
         self._rest = b""  # what came behind the request under way
         self._request: FastRequest | None = None
-        self._ended = False
-        self._read_deadline = NEVER
-        self.peer = Peer()
 
     @abstractmethod
     def _begin(self, head: FastHead, body: bytes) -> None:
         """Answer a request."""
-
-    @abstractmethod
-    def check(self, now: float) -> None:
-        """End what has lasted too long."""
-
-    @abstractmethod
-    def leave(self) -> None:
-        """Close the connection if it is idle; let end what would never end by itself."""
 
     def data_received(self, data: bytes) -> None:
         """Take bytes."""

@@ -21,7 +21,7 @@ from ..interfaces import Listener, Request
 from ..timers import Ticker, interval
 from ..write_buffer import Outbox
 from .connection import ClientConnection
-from .connections import ConnectedClient, Connections
+from .connections import ClientLifecycle, Connections
 from .fast_connection import FastConnection
 from .fast_io import FastInput
 from .request import ClientRequest
@@ -54,14 +54,14 @@ def require_c_parser() -> None:
         )
 
 
-PARTING: Final = 3.0
-"""How many seconds a drain leaves to a client that is just about to use its idle connection."""
+IDLE_GRACE: Final = 3.0
+"""For how many seconds a drain keeps idle connections: a request may be on its way."""
 
 
 class HttpListener:
     """Accepts connections at one address.
 
-    `parting` is for how many seconds a drain keeps a connection that rests.
+    `idle_grace` is for how many seconds a drain keeps an idle connection.
     """
 
     def __init__(  # noqa: PLR0913 - what the wiring hands in, each by name
@@ -86,10 +86,10 @@ class HttpListener:
         self.timeouts = timeouts or Timeouts()
         self.draining = False
         self.redirected = redirected
-        self.parting = PARTING
+        self.idle_grace = IDLE_GRACE
         self._closed = False
         self._outbox: Outbox | None = None
-        self._guests = Connections()
+        self._clients = Connections()
         self._tasks: set[asyncio.Task[None]] = set()
         self._acceptor = Acceptor(
             address,
@@ -98,12 +98,12 @@ class HttpListener:
             patience=lambda: self.timeouts.head,
             sockets=sockets,
         )
-        self._ticker = Ticker(self._guests.check, interval=interval(self.timeouts))
+        self._ticker = Ticker(self._clients.check, interval=interval(self.timeouts))
 
     @property
     def connections(self) -> int:
         """How many clients are connected."""
-        return len(self._guests)
+        return len(self._clients)
 
     @property
     def port(self) -> int:
@@ -138,15 +138,15 @@ class HttpListener:
 
     async def drained(self, seconds: float) -> bool:
         """Let all connections end, and wait for it; return whether they did in time."""
-        self.parting = min(PARTING, seconds / 2)
-        await self._acceptor.stopped(self.parting)
-        return await self._guests.gone(seconds)
+        self.idle_grace = min(IDLE_GRACE, seconds / 2)
+        await self._acceptor.stopped(self.idle_grace)
+        return await self._clients.gone(seconds)
 
     async def close(self) -> None:
         """Drop what is left."""
         self.stop_accepting()
         self._closed = True
-        self._guests.abort()
+        self._clients.abort()
         await self._acceptor.close()
         for task in self._tasks:
             task.cancel()
@@ -156,12 +156,12 @@ class HttpListener:
 
     # --- called by the connections ------------------------------------------------------------
 
-    def admits(self, guest: ConnectedClient) -> bool:
+    def admits(self, client: ClientLifecycle) -> bool:
         """Count a new connection in; return whether there was room for it."""
-        if self._closed or not self._guests.admits(guest, self.limits):
+        if self._closed or not self._clients.admits(client, self.limits):
             return False
         if self.draining:
-            asyncio.get_running_loop().call_soon(guest.leave)
+            asyncio.get_running_loop().call_soon(client.leave)
         return True
 
     def began(self, task: asyncio.Task[None]) -> None:
@@ -169,9 +169,9 @@ class HttpListener:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    def lost(self, guest: ConnectedClient) -> None:
+    def lost(self, client: ClientLifecycle) -> None:
         """Count a connection out."""
-        self._guests.lost(guest)
+        self._clients.lost(client)
 
     def depart(self, request: FastRequest, owner: ExchangeOwner) -> FastExchange | None:
         """Send a plain request on its way without a wait, or return None and do nothing."""
@@ -182,17 +182,17 @@ class HttpListener:
         return self._answerer.handle(request)
 
     def hand_over(
-        self, guest: FastInput, transport: asyncio.Transport, data: bytes, *, ended: bool
+        self, client: FastInput, transport: asyncio.Transport, data: bytes, *, ended: bool
     ) -> bool:
         """Let a parser read `data` and what comes behind it; `ended` says that nothing does.
 
         Return whether the connection stays open for writing.
         """
-        heir = ClientConnection(web.Server(_never), self, asyncio.get_running_loop())
-        self._guests.replace(guest, heir)
-        heir.take_over(transport, guest.peer)
-        heir.data_received(data)
-        return heir.eof_received() if ended else True
+        successor = ClientConnection(web.Server(_never), self, asyncio.get_running_loop())
+        self._clients.replace(client, successor)
+        successor.take_over(transport, client.peer)
+        successor.data_received(data)
+        return successor.eof_received() if ended else True
 
     async def serve(
         self,
