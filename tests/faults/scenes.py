@@ -90,6 +90,11 @@ async def sealing_among_others() -> Setup:
     return Setup(_answer(None), _upload(b"/seal"), WaitingKeys(busy=True, scopes=3))
 
 
+async def sealing_behind_another() -> Setup:
+    """As before, with one scope: its lock is waited for without a task in between."""
+    return Setup(_answer(None), _upload(b"/seal"), WaitingKeys(busy=True))
+
+
 async def observing() -> Setup:
     """A request passes as it is, and what a rule would do is tried behind its answer."""
     keys = WaitingKeys()
@@ -368,6 +373,7 @@ SCENES: dict[str, Scene] = {
     for scene in (
         sealing,
         sealing_among_others,
+        sealing_behind_another,
         observing,
         opening,
         opening_what_is_misnamed,
@@ -397,6 +403,7 @@ SCENES: dict[str, Scene] = {
 SECRET_FROM_ORIGIN = {
     "sealing",
     "sealing_among_others",
+    "sealing_behind_another",
     "opening",
     "opening_what_is_misnamed",
     "opening_over_a_shared_store",
