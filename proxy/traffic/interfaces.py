@@ -134,7 +134,7 @@ class Upstream(Protocol):
         message: Forwardable,
         body: RequestBody,
         *,
-        crossing: Forwarding = ...,
+        forwarding: Forwarding = ...,
         websocket: bool = False,
     ) -> UpstreamResponse:
         """Send a request and return the response; `body` is read where the message has none."""
@@ -162,7 +162,7 @@ class Request(Protocol):
         message: Forwardable,
         response: UpstreamResponse,
         *,
-        places: LocationRewrite,
+        location_rewrite: LocationRewrite,
         close: bool = False,
     ) -> int:
         """Answer with a response of the upstream; return how many bytes of body were sent."""

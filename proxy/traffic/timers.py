@@ -1,7 +1,7 @@
-"""One timer that looks after many deadlines.
+"""One timer that checks many deadlines.
 
-A timer for each message costs more than the rest of its bookkeeping. Connections note a deadline
-in an attribute instead, and one tick each quarter of a second looks at all of them.
+A timer for each message costs more than the rest of its bookkeeping. Connections keep a deadline
+in an attribute instead, and one timer compares all of them, four times a second or more often.
 """
 
 from __future__ import annotations
@@ -18,36 +18,36 @@ NEVER: Final = float("inf")
 
 
 def interval(timeouts: Timeouts) -> float:
-    """Return how often to look, so that the shortest of the timeouts is not missed by much."""
+    """Return the interval in seconds that exceeds no timeout by more than a quarter of it."""
     shortest: float = min(astuple(timeouts))
     return min(TICK, shortest / 4)
 
 
-class Ticker:
-    """Calls `tick(then)` again and again while it runs; `then` is when it did so before.
+class RepeatingTimer:
+    """Calls `tick(before)` every `interval` seconds; `before` is the loop time of the call before.
 
-    A loop that was held up looks at its timers first and at its sockets after. So a deadline has
-    passed only once the sockets have been looked at behind it: what had come in time is in time.
+    A loop that was held up runs its timers before it polls its sockets. So a deadline has passed
+    only if the sockets were polled after it: data that had come in time counts as in time.
     """
 
-    __slots__ = ("_handle", "_interval", "_loop", "_then", "_tick")
+    __slots__ = ("_before", "_handle", "_interval", "_loop", "_tick")
 
     def __init__(self, tick: Callable[[float], None], *, interval: float = TICK) -> None:
         self._tick = tick
         self._interval = interval
         self._loop: asyncio.AbstractEventLoop | None = None
         self._handle: asyncio.TimerHandle | None = None
-        self._then = 0.0
+        self._before = 0.0
 
     def start(self) -> None:
-        """Begin, unless begun already."""
+        """Start, unless it runs already."""
         if self._handle is None:
             self._loop = asyncio.get_running_loop()
-            self._then = self._loop.time()
+            self._before = self._loop.time()
             self._handle = self._loop.call_later(self._interval, self._run, self._loop)
 
     def stop(self) -> None:
-        """End; a stopped ticker can be started again."""
+        """Stop; it can be started again."""
         if self._handle is not None:
             self._handle.cancel()
             self._handle = None
@@ -55,5 +55,5 @@ class Ticker:
     def _run(self, loop: asyncio.AbstractEventLoop) -> None:
         # Set first: a tick that fails must not be the last.
         self._handle = loop.call_later(self._interval, self._run, loop)
-        then, self._then = self._then, loop.time()
-        self._tick(then)
+        before, self._before = self._before, loop.time()
+        self._tick(before)

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from .message_record import MessageRecord
 
 
-class Outbox:
+class WriteBuffer:
     """The connections of one listener, or of one upstream, that have bytes to send."""
 
     __slots__ = ("_loop", "_reports", "_waiting")
@@ -57,10 +57,10 @@ class Outbox:
 class Sending(asyncio.Protocol):
     """A connection whose bytes wait for the end of the turn, or for `flush`."""
 
-    __slots__ = ("_behind", "_outbox", "_transport", "_unsent")
+    __slots__ = ("_behind", "_transport", "_unsent", "_write_buffer")
 
-    def __init__(self, outbox: Outbox) -> None:
-        self._outbox = outbox
+    def __init__(self, write_buffer: WriteBuffer) -> None:
+        self._write_buffer = write_buffer
         self._transport: asyncio.Transport | None = None
         # Nearly always one piece waits, and none behind it.
         self._unsent = b""
@@ -83,7 +83,7 @@ class Sending(asyncio.Protocol):
             self._behind.append(data)
         elif data:
             self._unsent = data
-            self._outbox.add(self)
+            self._write_buffer.add(self)
 
     def _forget(self) -> None:
         """Let nothing wait any more."""

@@ -241,13 +241,13 @@ class WaitingClientConnection(_Waits, ClientConnection):
     __slots__ = ()
 
 
-class WaitingPlainConnection(_Waits, FastConnection):
+class WaitingFastConnection(_Waits, FastConnection):
     __slots__ = ()
 
 
 _WAITING: dict[type, type] = {
     ClientConnection: WaitingClientConnection,
-    FastConnection: WaitingPlainConnection,
+    FastConnection: WaitingFastConnection,
 }
 
 

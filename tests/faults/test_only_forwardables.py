@@ -10,7 +10,7 @@ import pytest
 
 from proxy.core.apply.forwardable import Forwardable
 from proxy.core.http.message import RequestHead, ResponseHead
-from proxy.traffic.http1.forwarding_headers import NOWHERE
+from proxy.traffic.http1.forwarding_headers import NO_REWRITE
 from proxy.traffic.http1.framing import ABSENT
 from proxy.traffic.upstream.client import HttpUpstream
 from tests.traffic.ours import local, proxied
@@ -78,7 +78,7 @@ async def test_the_client_is_sent_nothing_else(thing: Any) -> None:  # noqa: ANN
             response = SimpleNamespace(bodiless=False, head=RESPONSE, framing=framing)
             response.take = lambda: b"x"
             try:
-                await request.relay(thing, response, places=NOWHERE)
+                await request.relay(thing, response, location_rewrite=NO_REWRITE)
             except TypeError as error:
                 self.told.append(str(error))
                 raise

@@ -205,12 +205,12 @@ async def a_way(rule_table: RuleTable, *, chunked: bool = False) -> AsyncIterato
 
 
 @contextlib.contextmanager
-def nothing_is_plain(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def nothing_is_fast(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Let every byte go to the parser, and every request to the handler."""
     with monkeypatch.context() as patched:
-        patched.setattr("proxy.traffic.http1.fast_heads.read_plain", lambda _: None)
-        patched.setattr("proxy.traffic.downstream.fast_io.may_become_plain", lambda _: False)
-        patched.setattr("proxy.traffic.http1.fast_heads.read_plain_response", lambda _: None)
+        patched.setattr("proxy.traffic.http1.fast_heads.read_fast_request", lambda _: None)
+        patched.setattr("proxy.traffic.downstream.fast_io.may_become_fast", lambda _: False)
+        patched.setattr("proxy.traffic.http1.fast_heads.read_fast_response", lambda _: None)
         yield
 
 

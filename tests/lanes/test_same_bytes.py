@@ -18,7 +18,7 @@ from proxy.core.expressions.sources import parse_source
 from proxy.core.rules.model import Block, Item, Names, Part, Rule, Verdict
 from tests.smuggling.corpus import rows
 
-from .both_ways import a_way, departures, nothing_is_plain
+from .both_ways import a_way, departures, nothing_is_fast
 
 SUITE = Path(__file__).parent.parent / "vectors" / "json-suite" / "test_parsing"
 
@@ -149,7 +149,7 @@ async def test_every_byte_is_the_same(
         with departures(monkeypatch) as made:
             plainly = [await way.send(data, monkeypatch) for data in inputs]
     async with a_way(a_rulebook(), chunked=chunked) as way:
-        with nothing_is_plain(monkeypatch), departures(monkeypatch) as none:
+        with nothing_is_fast(monkeypatch), departures(monkeypatch) as none:
             for data, before in zip(inputs, plainly, strict=True):
                 assert await way.send(data, monkeypatch) == before, data
     assert len(made) >= len(inputs) // 30

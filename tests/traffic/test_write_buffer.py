@@ -8,7 +8,7 @@ from typing import Any
 
 from proxy.traffic.downstream.fast_connection import FastConnection
 from proxy.traffic.message_record import MessageRecord
-from proxy.traffic.write_buffer import Outbox, Sending
+from proxy.traffic.write_buffer import Sending, WriteBuffer
 
 from .ours import local, proxied
 from .wire import Origin, connected, eventually, running
@@ -30,8 +30,8 @@ class Transport:
 
 
 class Connection(Sending):
-    def __init__(self, outbox: Outbox, transport: Any) -> None:  # noqa: ANN401 - a stand-in
-        super().__init__(outbox)
+    def __init__(self, write_buffer: WriteBuffer, transport: Any) -> None:  # noqa: ANN401 - a stand-in
+        super().__init__(write_buffer)
         self._transport = transport
 
     def write(self, data: bytes) -> None:
@@ -40,8 +40,8 @@ class Connection(Sending):
 
 async def test_a_turn_is_sent_as_one_in_the_order_of_the_connections() -> None:
     sent: list[tuple[str, bytes]] = []
-    outbox = Outbox(asyncio.get_running_loop())
-    one, other = (Connection(outbox, Transport(sent, name)) for name in ("one", "other"))
+    write_buffer = WriteBuffer(asyncio.get_running_loop())
+    one, other = (Connection(write_buffer, Transport(sent, name)) for name in ("one", "other"))
     one.write(b"a")
     other.write(b"b")
     one.write(b"c")
@@ -56,7 +56,7 @@ async def test_a_turn_is_sent_as_one_in_the_order_of_the_connections() -> None:
 async def test_what_was_flushed_is_not_sent_again_and_an_end_swallows_the_rest() -> None:
     sent: list[tuple[str, bytes]] = []
     transport = Transport(sent, "one")
-    connection = Connection(Outbox(asyncio.get_running_loop()), transport)
+    connection = Connection(WriteBuffer(asyncio.get_running_loop()), transport)
     connection.write(b"a")
     connection.flush()
     await asyncio.sleep(0)
@@ -69,20 +69,20 @@ async def test_what_was_flushed_is_not_sent_again_and_an_end_swallows_the_rest()
 
 async def test_a_message_is_reported_behind_its_answer_and_each_once() -> None:
     sent: list[tuple[str, bytes]] = []
-    outbox = Outbox(asyncio.get_running_loop())
-    connection = Connection(outbox, Transport(sent, "one"))
+    write_buffer = WriteBuffer(asyncio.get_running_loop())
+    connection = Connection(write_buffer, Transport(sent, "one"))
 
     def report(record: MessageRecord) -> None:
         sent.append((record.request_id, b""))
 
     connection.write(b"a")
-    outbox.report_behind(report, MessageRecord("first", "in"))
-    outbox.report_behind(report, MessageRecord("second", "in"))
+    write_buffer.report_behind(report, MessageRecord("first", "in"))
+    write_buffer.report_behind(report, MessageRecord("second", "in"))
     assert sent == []
     await asyncio.sleep(0)
     await asyncio.sleep(0)
     assert sent == [("one", b"a"), ("first", b""), ("second", b"")]
-    outbox.report_behind(report, MessageRecord("third", "in"))  # nothing waits to be sent
+    write_buffer.report_behind(report, MessageRecord("third", "in"))  # nothing waits to be sent
     await asyncio.sleep(0)
     assert sent[3:] == [("third", b"")]
 
@@ -92,7 +92,7 @@ async def test_a_report_that_fails_keeps_no_other_from_being_told() -> None:
     failed: list[object] = []
     loop.set_exception_handler(lambda _, context: failed.append(context["exception"]))
     told: list[str] = []
-    outbox = Outbox(loop)
+    write_buffer = WriteBuffer(loop)
 
     def report(record: MessageRecord) -> None:
         if record.request_id == "bad":
@@ -100,7 +100,7 @@ async def test_a_report_that_fails_keeps_no_other_from_being_told() -> None:
         told.append(record.request_id)
 
     for name in ("a", "bad", "b"):
-        outbox.report_behind(report, MessageRecord(name, "in"))
+        write_buffer.report_behind(report, MessageRecord(name, "in"))
     await asyncio.sleep(0)
     await asyncio.sleep(0)
     assert told == ["a", "b"]
@@ -109,9 +109,9 @@ async def test_a_report_that_fails_keeps_no_other_from_being_told() -> None:
 
 async def test_what_is_unreported_when_the_listener_closes_is_reported() -> None:
     told: list[str] = []
-    outbox = Outbox(asyncio.get_running_loop())
-    outbox.report_behind(lambda one: told.append(one.request_id), MessageRecord("last", "in"))
-    outbox.report()
+    write_buffer = WriteBuffer(asyncio.get_running_loop())
+    write_buffer.report_behind(lambda one: told.append(one.request_id), MessageRecord("last", "in"))
+    write_buffer.report()
     assert told == ["last"]
 
 

@@ -1,4 +1,4 @@
-"""One request that was read whole: a plain head, and all of its body."""
+"""One request that was read whole: a fast head, and all of its body."""
 
 from __future__ import annotations
 
@@ -58,21 +58,21 @@ class FastRequest(ResponseWriter):
     def body(self, framing: Framing, *, expects_continue: bool = False) -> WholeBody:
         """Return the body, once the gate has told how it is framed.
 
-        A plain request expects nothing: its head would not be plain.
+        A fast request expects nothing: its head would not be fast.
         """
         if expects_continue:
-            raise TypeError("a plain request expects nothing")
+            raise TypeError("a fast request expects nothing")
         return WholeBody(self.data, framing)
 
     async def switch(self, _: bytes) -> RawConnection:
-        """Refuse: a plain request asks for no other protocol, so nobody can have agreed to one."""
-        raise TypeError("a plain request cannot leave HTTP")
+        """Refuse: a fast request asks for no other protocol, so nobody can have agreed to one."""
+        raise TypeError("a fast request cannot leave HTTP")
 
     def _ends(self) -> bool:
         return self.head.close
 
     def _connection_header(self) -> bytes | None:
-        """Do as any answer does: a plain request is of HTTP/1.1, which keeps its connection."""
+        """Do as any answer does: a fast request is of HTTP/1.1, which keeps its connection."""
         if self.head.close or self._link.last:
             self.keep = False
         return None if self.keep else b"close"
@@ -119,7 +119,7 @@ class WholeResponse:
 
     def divert(self) -> NoReturn:
         """Refuse: nobody asked for another protocol."""
-        raise TypeError("a plain request cannot leave HTTP")
+        raise TypeError("a fast request cannot leave HTTP")
 
     def wait_longer(self, _: float) -> None:
         """Do nothing: all of it is there."""

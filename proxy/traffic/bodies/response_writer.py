@@ -79,7 +79,7 @@ class ResponseWriter:
         message: Forwardable,
         response: UpstreamResponse,
         *,
-        places: LocationRewrite,
+        location_rewrite: LocationRewrite,
         close: bool = False,
     ) -> int:
         """Answer with a response of the upstream; return how many bytes of body were sent.
@@ -89,9 +89,9 @@ class ResponseWriter:
         """
         if close:
             self.keep = False
-        sent = self.relay_whole(message, response, places)
+        sent = self.relay_whole(message, response, location_rewrite)
         if sent is None:
-            return await self._stream(message, response, places)
+            return await self._stream(message, response, location_rewrite)
         await self._link.drain()
         return sent
 
@@ -99,7 +99,7 @@ class ResponseWriter:
         self,
         message: Forwardable,
         response: UpstreamResponse,
-        places: LocationRewrite,
+        location_rewrite: LocationRewrite,
         entry: HeadCacheEntry | None = None,
     ) -> int | None:
         """Answer with a response all of which has come, or return None and send nothing.
@@ -111,7 +111,9 @@ class ResponseWriter:
         if message.flow is not None:
             refuse_beside(message, response)
         if response.bodiless:
-            self._send(message, _bodiless_framing(message, response, self.raw.method), places)
+            self._send(
+                message, _bodiless_framing(message, response, self.raw.method), location_rewrite
+            )
             response.take()
             return 0
         body = message.body if message.body is not None else response.take()
@@ -119,9 +121,11 @@ class ResponseWriter:
             return None
         connection = self._connection_header()
         if entry is None:
-            lines = response_lines(message, connection=connection, places=places)
+            lines = response_lines(
+                message, connection=connection, location_rewrite=location_rewrite
+            )
         else:
-            lines = response_lines_again(message, entry, connection, places)
+            lines = response_lines_again(message, entry, connection, location_rewrite)
         self.answered = True
         head, size = framed_whole(lines, len(body)), len(body)
         if size <= _ONE_WRITE:
@@ -157,15 +161,17 @@ class ResponseWriter:
             return b"close"
         return b"keep-alive" if self.raw.version == HTTP_10 else None
 
-    def _send(self, message: Forwardable, framing: Framing, places: LocationRewrite) -> None:
+    def _send(
+        self, message: Forwardable, framing: Framing, location_rewrite: LocationRewrite
+    ) -> None:
         """Send a head, and the body behind it, if there is to be one, later."""
         connection = self._connection_header()
-        lines = response_lines(message, connection=connection, places=places)
+        lines = response_lines(message, connection=connection, location_rewrite=location_rewrite)
         self.answered = True
         self._link.write(framed(lines, framing))
 
     async def _stream(
-        self, message: Forwardable, response: UpstreamResponse, places: LocationRewrite
+        self, message: Forwardable, response: UpstreamResponse, location_rewrite: LocationRewrite
     ) -> int:
         as_one = message.flow is not None and not isinstance(message.flow, RecordFlow)
         framing = response.framing
@@ -178,7 +184,7 @@ class ResponseWriter:
                 if as_one and not self.peer.address:
                     # A Unix socket has no resets: cut and whole would look alike.
                     raise UpstreamFailed("cut-cannot-be-shown")
-        self._send(message, framing, places)
+        self._send(message, framing, location_rewrite)
         chunks = response.chunks()
         if framing.length is None and not as_one and streams_events(response.head.headers):
             chunks = self._until_leaving(response)

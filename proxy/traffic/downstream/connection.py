@@ -57,7 +57,7 @@ class ClientConnection(Outgoing):
     # --- called by the transport --------------------------------------------------------------
 
     def take_over(self, transport: asyncio.Transport, peer: Peer) -> None:
-        """Begin on a connection that has been admitted and has carried plain requests."""
+        """Begin on a connection that has been admitted and has carried fast requests."""
         self.peer = peer
         transport.set_protocol(self)
         self.connection_made(transport)

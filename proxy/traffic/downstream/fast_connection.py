@@ -1,7 +1,7 @@
-"""One connection of a client, as long as all that comes on it is plain.
+"""One connection of a client, as long as all that comes on it is fast.
 
 A request that came whole goes its way without a task. One that cannot do without waits gets a task
-of its own. Bytes that are not plain are handed over, with the connection, to ClientConnection and
+of its own. Bytes that are not fast are handed over, with the connection, to ClientConnection and
 its parser, for good.
 """
 
@@ -98,7 +98,7 @@ class FastConnection(FastInput):
 
     def report_behind(self, report: Callable[[MessageRecord], None], record: MessageRecord) -> None:
         """Report a message once its answer is sent."""
-        self._outbox.report_behind(report, record)
+        self._write_buffer.report_behind(report, record)
 
     def broke(self, error: BaseException) -> None:
         """Drop the connection, for what should not have happened."""

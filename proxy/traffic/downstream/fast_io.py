@@ -1,4 +1,4 @@
-"""The receiving half of a connection whose requests are plain."""
+"""The receiving half of a connection whose requests are fast."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import Any, Final, Protocol
 
 from ..bodies.buffered import FastRequest
 from ..exchange.fast_path import ExchangeOwner, FastExchange
-from ..http1.fast_heads import FastHead, may_become_plain, request_head_cache
+from ..http1.fast_heads import FastHead, may_become_fast, request_head_cache
 from ..timers import NEVER
-from ..write_buffer import Outbox, Sending
+from ..write_buffer import Sending, WriteBuffer
 from .connections import ClientLifecycle, ConnectionOwner, reset
 
 
@@ -34,7 +34,7 @@ class FastOutput(ClientLifecycle, Sending):
     _owner: FastOwner
 
     def __init__(self, owner: FastOwner, loop: asyncio.AbstractEventLoop) -> None:
-        Sending.__init__(self, owner.outbox)
+        Sending.__init__(self, owner.write_buffer)
         self._init_lifecycle(owner)
         self._loop = loop
         self._paused = False
@@ -99,7 +99,7 @@ class FastOwner(ConnectionOwner, Protocol):
     """The listener, as a FastConnection sees it."""
 
     @property
-    def outbox(self) -> Outbox:
+    def write_buffer(self) -> WriteBuffer:
         """Where bytes wait for the end of the loop's turn."""
 
     @property
@@ -125,7 +125,7 @@ class FastOwner(ConnectionOwner, Protocol):
 
 
 class FastInput(FastOutput):
-    """Reads one plain request after the other; hands the connection over when one is not."""
+    """Reads one fast request after the other; hands the connection over when one is not."""
 
     __slots__ = (
         "_heads",
@@ -164,7 +164,7 @@ class FastInput(FastOutput):
         """Take the beginning of a request, or all of it."""
         found = self._heads.find(data)
         if found is None:
-            if may_become_plain(data):
+            if may_become_fast(data):
                 self._hold(data, 1)
             else:
                 self._hand_over(data)

@@ -18,8 +18,8 @@ from ..bodies.buffered import FastRequest
 from ..exchange.fast_path import ExchangeOwner, FastExchange
 from ..http1.problem import Problem, deliberate
 from ..interfaces import Listener, Request
-from ..timers import Ticker, interval
-from ..write_buffer import Outbox
+from ..timers import RepeatingTimer, interval
+from ..write_buffer import WriteBuffer
 from .connection import ClientConnection
 from .connections import ClientLifecycle, Connections
 from .fast_connection import FastConnection
@@ -35,7 +35,7 @@ class Answerer(Protocol):
         """Answer one request."""
 
     def depart(self, request: FastRequest, owner: ExchangeOwner) -> FastExchange | None:
-        """Send a plain request on its way without a wait, or return None and do nothing."""
+        """Send a fast request on its way without a wait, or return None and do nothing."""
 
     def reject(self, error: TrafficError) -> Problem:
         """Return the answer to what never came to be a request."""
@@ -88,7 +88,7 @@ class HttpListener:
         self.redirected = redirected
         self.idle_grace = IDLE_GRACE
         self._closed = False
-        self._outbox: Outbox | None = None
+        self._write_buffer: WriteBuffer | None = None
         self._clients = Connections()
         self._tasks: set[asyncio.Task[None]] = set()
         self._acceptor = Acceptor(
@@ -98,7 +98,7 @@ class HttpListener:
             patience=lambda: self.timeouts.head,
             sockets=sockets,
         )
-        self._ticker = Ticker(self._clients.check, interval=interval(self.timeouts))
+        self._timer = RepeatingTimer(self._clients.check, interval=interval(self.timeouts))
 
     @property
     def connections(self) -> int:
@@ -111,16 +111,16 @@ class HttpListener:
         return self._acceptor.port
 
     @property
-    def outbox(self) -> Outbox:
+    def write_buffer(self) -> WriteBuffer:
         """Where bytes wait for the end of the loop's turn."""
-        if self._outbox is None:
-            self._outbox = Outbox(asyncio.get_running_loop())
-        return self._outbox
+        if self._write_buffer is None:
+            self._write_buffer = WriteBuffer(asyncio.get_running_loop())
+        return self._write_buffer
 
     async def start(self) -> None:
         """Begin to accept connections."""
         await self._acceptor.start()
-        self._ticker.start()
+        self._timer.start()
 
     def answer_with(self, answerer: Answerer, *, limits: TrafficLimits, timeouts: Timeouts) -> None:
         """Let `answerer` answer from now on; a request keeps the one it began with."""
@@ -151,8 +151,8 @@ class HttpListener:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        self.outbox.report()
-        self._ticker.stop()
+        self.write_buffer.report()
+        self._timer.stop()
 
     # --- called by the connections ------------------------------------------------------------
 
@@ -174,11 +174,11 @@ class HttpListener:
         self._clients.lost(client)
 
     def depart(self, request: FastRequest, owner: ExchangeOwner) -> FastExchange | None:
-        """Send a plain request on its way without a wait, or return None and do nothing."""
+        """Send a fast request on its way without a wait, or return None and do nothing."""
         return self._answerer.depart(request, owner)
 
     def handle(self, request: FastRequest) -> Coroutine[Any, Any, None]:
-        """Answer a plain request, with waits."""
+        """Answer a fast request, with waits."""
         return self._answerer.handle(request)
 
     def hand_over(

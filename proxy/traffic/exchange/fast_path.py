@@ -1,4 +1,4 @@
-"""One plain request between its sending and its answer, moved on by what the upstream sends."""
+"""One fast request between its sending and its answer, moved on by what the upstream sends."""
 
 from __future__ import annotations
 
@@ -187,7 +187,9 @@ class FastExchange:
                 self._go_on(response)
                 return
             entry = response.entry if message.head is response.head else None
-            sent = self._request.relay_whole(message, response, self._admitted.places, entry)
+            sent = self._request.relay_whole(
+                message, response, self._admitted.location_rewrite, entry
+            )
             record.response_bytes = sent or 0
         except ConnectionError:
             self._lost()
@@ -243,7 +245,7 @@ class FastExchange:
 
 
 class FastPath:
-    """Sends the plain requests of one listener upstream."""
+    """Sends the fast requests of one listener upstream."""
 
     __slots__ = ("_steps", "_upstream")
 
@@ -275,7 +277,7 @@ class FastPath:
             # A head in which values were sealed is like no other.
             entry = head.entry if message.head is exchange.head else HeadCacheEntry()
             delivery = self._upstream.delivery(
-                message, body, head.framing, admitted.crossing, entry
+                message, body, head.framing, admitted.forwarding, entry
             )
         except Exception:  # noqa: BLE001 - the handler comes to it once more, and tells
             return None

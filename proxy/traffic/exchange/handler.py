@@ -82,7 +82,7 @@ class Handler:
         await self._guard(self._answer(request, record), request, record)
 
     def depart(self, request: FastRequest, owner: ExchangeOwner) -> FastExchange | None:
-        """Send a plain request upstream without a wait, or return None and send nothing."""
+        """Send a fast request upstream without a wait, or return None and send nothing."""
         return self._fast_path.depart(request, owner, self.finish)
 
     async def finish(
@@ -122,7 +122,7 @@ class Handler:
         admitted = self._steps.admit(request.raw, request.peer, record)
         asked = admitted.request
         body: RequestBody = request.body(asked.framing, expects_continue=asked.expects_continue)
-        crossing = admitted.crossing
+        forwarding = admitted.forwarding
         observation = None
         if admitted.exchange.decision.observes is not None and not asked.websocket:
             observation = DryRun(self._steps, admitted.exchange, record)
@@ -130,12 +130,12 @@ class Handler:
         try:
             if admitted.reads_messages:
                 message, sent = pipeline.pass_handshake(admitted.exchange), body
-                crossing = handshake.upward(crossing, offer=admitted.agreement is not None)
+                forwarding = handshake.upward(forwarding, offer=admitted.agreement is not None)
             else:
                 message, sent = await self._outgoing(admitted.exchange, body, record)
             record.sending()
             response = await self._upstream.send(
-                message, sent, crossing=crossing, websocket=asked.websocket
+                message, sent, forwarding=forwarding, websocket=asked.websocket
             )
         finally:
             record.request_bytes = body.arrived
@@ -169,7 +169,7 @@ class Handler:
             message, response = await self._incoming(admitted.exchange, response, record)
             close = asked.websocket or asked.upgrade
             record.response_bytes = await request.relay(
-                message, response, places=admitted.places, close=close
+                message, response, location_rewrite=admitted.location_rewrite, close=close
             )
         except TrafficError:
             record.response_bytes = response.arrived

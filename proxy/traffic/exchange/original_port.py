@@ -91,7 +91,7 @@ class PortHandlers:
         await handler.handle(request)
 
     def depart(self, request: FastRequest, owner: ExchangeOwner) -> FastExchange | None:
-        """Send a plain request on its way without a wait, or return None and do nothing."""
+        """Send a fast request on its way without a wait, or return None and do nothing."""
         try:
             handler = self._of(request.peer.called)
         except TrafficError:

@@ -79,13 +79,13 @@ class KeySource(Protocol):
 class AdmittedExchange:
     """A request that passed the gate, with what the rules say of it and what the hop changes.
 
-    `places` are where a Location of the upstream points, for this client.
+    `location_rewrite` makes a Location of the upstream point where this client reaches it.
     """
 
     request: Final[Admitted]
     exchange: Final[Exchange]
-    crossing: Final[Forwarding]
-    places: Final[LocationRewrite]
+    forwarding: Final[Forwarding]
+    location_rewrite: Final[LocationRewrite]
     _passing: Forwardable | None = field(default=None, init=False)
 
     @property
@@ -118,7 +118,7 @@ class AdmittedExchange:
         if head.raw.headers is not request.head.headers:
             request = request.with_length(head.raw.headers, head.framing)
         exchange = Exchange(decision, request.head)
-        return AdmittedExchange(request, exchange, self.crossing, self.places)
+        return AdmittedExchange(request, exchange, self.forwarding, self.location_rewrite)
 
 
 class Steps:
@@ -149,7 +149,9 @@ class Steps:
         self._name = name
         self._limits = limits
         self._names = upstream_names
-        self._hop = ForwardingHeaders(f"sealyard-{secrets.token_hex(4)}", trusted_proxies)
+        self._forwarding_headers = ForwardingHeaders(
+            f"sealyard-{secrets.token_hex(4)}", trusted_proxies
+        )
         self._shutting = frozenset(
             one.rule.name for one in rule_table.rules if one.rule.shuts_on_poison
         )
@@ -191,11 +193,11 @@ class Steps:
         method = request.head.method
         record.method = method if method in METHODS else OTHER_METHOD
         if request.via:
-            self._hop.refuse_loop(raw.headers)
+            self._forwarding_headers.refuse_loop(raw.headers)
         exchange = Exchange(self._decide(request, record), request.head)
-        crossing = self._hop.crossing(raw, peer, request.host)
+        forwarding = self._forwarding_headers.forwarding(raw, peer, request.host)
         return AdmittedExchange(
-            request, exchange, crossing, LocationRewrite(self._names, crossing.place)
+            request, exchange, forwarding, LocationRewrite(self._names, forwarding.place)
         )
 
     def admit_fast(self, head: FastHead, peer: Peer, record: MessageRecord) -> AdmittedExchange:

@@ -2,8 +2,8 @@
 
 This is a small part of the grammar of RFC 9112, chosen so that no two parsers differ on it: one
 space here, one there, CR LF at each end, no name twice, no empty value, no byte above 0x7E, no
-coding of the body but its length. A head that is not in it is none of this module's business: it
-goes to aiohttp's parser, and so does everything that comes behind it.
+transfer coding. Such a head is called fast. Any other head goes to aiohttp's parser, and so does
+everything that follows it on the connection.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ _PART_OF_HEAD: Final = re.compile(rb"%b(?:%b)*%b" % (_LINE, FIELD, _PART_OF_FIEL
 _PART_OF_LINE: Final = re.compile(rb"[A-Z]{1,7}(?: (?:%b(?: [HTTP/1.]{0,8}\r?)?)?)?" % _TARGET)
 _LENGTH: Final = re.compile(rb"[0-9]{1,10}")
 
-# What asks for more than a plain answer, or may be read in more than one way.
-_NOT_PLAIN: Final = frozenset(
+# These ask for what the fast path does not do, or have more than one reading.
+_NOT_FAST: Final = frozenset(
     {
         b"expect",
         b"http2-settings",
@@ -63,14 +63,14 @@ class FastHead:
     entry: Final[HeadCacheEntry] = field(compare=False)
 
 
-def read_plain(data: bytes) -> tuple[FastHead, int] | None:
-    """Return the head that `data` begins with, and its bytes, or None where it is not plain."""
+def read_fast_request(data: bytes) -> tuple[FastHead, int] | None:
+    """Return the head that `data` begins with, and its bytes, or None where it is not fast."""
     match = _HEAD.match(data)
     if match is None:
         return None
     headers: Headers = tuple(FIELDS.findall(data, match.start(3), match.end(3)))
     values = {name.lower(): value for name, value in headers}
-    if len(values) < len(headers) or b"host" not in values or not _NOT_PLAIN.isdisjoint(values):
+    if len(values) < len(headers) or b"host" not in values or not _NOT_FAST.isdisjoint(values):
         return None
     length = values.get(b"content-length")
     if length is not None and not _LENGTH.fullmatch(length):
@@ -84,8 +84,8 @@ def read_plain(data: bytes) -> tuple[FastHead, int] | None:
 
 
 def request_head_cache() -> HeadCache[FastHead]:
-    """Return the memory of one connection for its plain heads."""
-    return HeadCache(read_plain, _resized)
+    """Return the head cache of a client connection."""
+    return HeadCache(read_fast_request, _resized)
 
 
 def _resized(head: FastHead, digits: bytes) -> FastHead:
@@ -94,8 +94,8 @@ def _resized(head: FastHead, digits: bytes) -> FastHead:
     return FastHead(raw, Framing(int(digits)), head.close, head.entry)
 
 
-def may_become_plain(data: bytes) -> bool:
-    """Tell whether `data` has no end of a head yet, and is the beginning of a plain one."""
+def may_become_fast(data: bytes) -> bool:
+    """Return whether `data` is the beginning of a fast head, without its end."""
     if len(data) > HELD_HEAD:
         return False
     part = _PART_OF_HEAD if b"\n" in data else _PART_OF_LINE
@@ -106,7 +106,7 @@ _RESPONSE_HEAD: Final = re.compile(
     rb"HTTP/1\.1 ([2-5][0-9][0-9]) ([!-~ ]*+)\r\n((?:%b)++)\r\n" % FIELD
 )
 _RESPONSE_LENGTH: Final = re.compile(rb"[0-9]{1,9}")
-_RESPONSE_NOT_PLAIN: Final = frozenset({b"transfer-encoding", b"upgrade"})
+_RESPONSE_NOT_FAST: Final = frozenset({b"transfer-encoding", b"upgrade"})
 _BODILESS: Final = frozenset({b"204", b"304"})
 
 
@@ -122,14 +122,14 @@ class FastResponseHead:
     entry: Final[HeadCacheEntry] = field(compare=False)
 
 
-def read_plain_response(data: bytes) -> tuple[FastResponseHead, int] | None:
-    """Return the head that `data` begins with, and its bytes, or None where it is not plain."""
+def read_fast_response(data: bytes) -> tuple[FastResponseHead, int] | None:
+    """Return the head that `data` begins with, and its bytes, or None where it is not fast."""
     match = _RESPONSE_HEAD.match(data)
     if match is None or match[1] in _BODILESS:
         return None
     headers: Headers = tuple(FIELDS.findall(data, match.start(3), match.end(3)))
     lows = [name.lower() for name, _ in headers]
-    if lows.count(b"content-length") != 1 or not _RESPONSE_NOT_PLAIN.isdisjoint(lows):
+    if lows.count(b"content-length") != 1 or not _RESPONSE_NOT_FAST.isdisjoint(lows):
         return None
     length = headers[lows.index(b"content-length")][1]
     if not _RESPONSE_LENGTH.fullmatch(length):
@@ -141,13 +141,13 @@ def read_plain_response(data: bytes) -> tuple[FastResponseHead, int] | None:
 
 
 def response_head_cache() -> HeadCache[FastResponseHead]:
-    """Return the memory of one connection for its plain heads."""
-    return HeadCache(read_plain_response, _resized_response)
+    """Return the head cache of an upstream connection."""
+    return HeadCache(read_fast_response, _resized_response)
 
 
-def _resized_response(plain: FastResponseHead, digits: bytes) -> FastResponseHead:
-    resized = plain.head.with_headers(with_length(plain.head.headers, digits))
-    return FastResponseHead(resized, Framing(int(digits)), plain.entry)
+def _resized_response(fast: FastResponseHead, digits: bytes) -> FastResponseHead:
+    resized = fast.head.with_headers(with_length(fast.head.headers, digits))
+    return FastResponseHead(resized, Framing(int(digits)), fast.entry)
 
 
 def _stays(headers: Headers, lows: list[bytes]) -> bool:

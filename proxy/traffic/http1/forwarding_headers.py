@@ -1,7 +1,7 @@
-"""What this hop adds to the messages that it forwards: Via, X-Forwarded-*, and the client's place.
+"""The forwarding headers: Via, Forwarded and X-Forwarded-* upstream, and Location downstream.
 
-Whoever sets X-Forwarded-For chooses whom the backend takes the client for. So what comes from a
-peer that is not on the list of trusted proxies is dropped, and this hop's own view stands there.
+Whoever sets X-Forwarded-For decides which client the backend sees. So these headers are dropped
+from a peer that is not on the list of trusted proxies, and replaced by what Sealyard itself knows.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _LIST: Final = re.compile(rb"[ \t]*,[ \t]*")
 class Peer:
     """Who is at the other end of a client's connection; `address` is empty on a Unix socket.
 
-    `called` is the port that a redirected client called, 0 where nobody asked for it.
+    `called` is the port that a redirected client connected to, 0 where it was not looked up.
     """
 
     address: str = ""
@@ -42,22 +42,22 @@ class Peer:
 
 @dataclass(frozen=True, slots=True)
 class Forwarding:
-    """What the hop changes in one request, and `place`: scheme and authority as the client says."""
+    """What changes in one request; `place` is the scheme and authority that the client used."""
 
     dropped: frozenset[bytes] = frozenset()
     lines: tuple[bytes, ...] = ()
     place: bytes = b""
 
 
-STRAIGHT: Final = Forwarding()
-"""No hop at all."""
+UNCHANGED: Final = Forwarding()
+"""No header is dropped or added."""
 
 
 class ForwardingHeaders:
-    """One listener of one process, as others on the path of a message see it.
+    """What one listener of one process says of itself to others on the path of a message.
 
-    `name` is its pseudonym in Via. It must be its own: two Sealyards in a row, or the two listeners
-    of one, are no loop, so it is drawn anew for each and never configured.
+    `name` is its pseudonym in Via. It is random, not configured: two Sealyards in a row, or two
+    listeners of one, are no loop and must differ.
     """
 
     __slots__ = ("_name", "_trusted", "_vias")
@@ -71,13 +71,13 @@ class ForwardingHeaders:
         """Refuse a request that has been here already (RFC 9110 section 7.6.3).
 
         Raises:
-            LoopDetected: Its Via names this hop.
+            LoopDetected: Its Via names this listener.
         """
         for value in header_values(headers, b"via"):
             if any(self._name in one.split() for one in _LIST.split(value)):
                 raise LoopDetected("via")
 
-    def crossing(self, raw: RawRequest, peer: Peer, host: bytes) -> Forwarding:
+    def forwarding(self, raw: RawRequest, peer: Peer, host: bytes) -> Forwarding:
         """Return what changes in a request with this Host, which is empty where none came."""
         proto = b"https" if peer.encrypted else b"http"
         via = self._vias[0 if raw.version == HTTP_10 else 1]
@@ -95,7 +95,7 @@ class ForwardingHeaders:
 def _appended(
     headers: Headers, via: bytes, address: bytes, proto: bytes, host: bytes
 ) -> Forwarding:
-    """Return the crossing of a request from a trusted proxy: its word stands, ours comes last."""
+    """Return what changes in a request from a trusted proxy: its entries stay, ours is the last."""
     lines = [via]
     dropped = {_FOR}
     chain = [*header_values(headers, _FOR), address]
@@ -117,7 +117,7 @@ def _appended(
 
 
 def _element(address: bytes, proto: bytes) -> bytes:
-    """Return one element of Forwarded (RFC 7239): an IPv6 address stands in brackets and quotes."""
+    """Return one element of Forwarded (RFC 7239): an IPv6 address is bracketed and quoted."""
     node = b'"[%b]"' % address if b":" in address else address
     return b"for=%b;proto=%b" % (node, proto)
 
@@ -133,7 +133,7 @@ def _trusts(networks: tuple[Network, ...], address: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class LocationRewrite:
-    """Where the upstream is by its own account, and where the client found it.
+    """Rewrites a Location from the upstream's own authorities to the address the client used.
 
     A backend that builds a Location from its own address would send the client past Sealyard.
     """
@@ -149,5 +149,5 @@ class LocationRewrite:
         return self.client + location[match.end() :]
 
 
-NOWHERE: Final = LocationRewrite()
-"""Places without a name: every Location stays."""
+NO_REWRITE: Final = LocationRewrite()
+"""Every Location stays."""

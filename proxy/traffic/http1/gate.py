@@ -100,7 +100,7 @@ class Admitted:
     via: Final[bool] = False
 
     def with_length(self, headers: Headers, framing: Framing) -> Admitted:
-        """Return the same for a plain request that differs in its Content-Length alone."""
+        """Return the same for a fast request that differs in its Content-Length alone."""
         return Admitted(
             self.head.with_headers(headers),
             self.path,

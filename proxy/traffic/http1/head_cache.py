@@ -1,7 +1,7 @@
 """Heads that come again on a connection: known by their bytes, and not read once more.
 
 A client repeats the head of its requests, and a backend that of its responses, but for the length
-of the body (HPACK, RFC 7541, lives on it). What the readers of plain heads found in such a head
+of the body (HPACK, RFC 7541, lives on it). What the readers of fast heads found in such a head
 holds for the next one too, and so does what came of it later.
 """
 
@@ -46,7 +46,7 @@ class HeadCache(Generic[_Head]):
     """The heads of one connection.
 
     `read` returns the head that bytes begin with, and how long it is, or None where it is not a
-    plain one: one in which no name stands twice. `resized` returns a head that differs in its
+    fast one: one in which no name stands twice. `resized` returns a head that differs in its
     Content-Length alone.
     """
 

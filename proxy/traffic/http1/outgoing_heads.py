@@ -10,7 +10,7 @@ from ...core.apply.forwardable import Forwardable
 from ...core.errors import UpstreamFailed
 from ...core.http.cache_control import speaks_to_caches
 from ...core.http.message import Headers, RequestHead, ResponseHead, header_values
-from .forwarding_headers import NOWHERE, STRAIGHT, Forwarding, LocationRewrite
+from .forwarding_headers import NO_REWRITE, UNCHANGED, Forwarding, LocationRewrite
 from .head_cache import HeadCacheEntry
 from .hop_by_hop import HOP_BY_HOP, joined, kept, passing, together
 
@@ -21,19 +21,22 @@ _STRONG_TAG: Final = re.compile(rb'"[^"]*"')
 
 
 def response_lines(
-    message: Forwardable, *, connection: bytes | None, places: LocationRewrite = NOWHERE
+    message: Forwardable,
+    *,
+    connection: bytes | None,
+    location_rewrite: LocationRewrite = NO_REWRITE,
 ) -> bytes:
     """Return the head that goes to the client, up to its framing.
 
     Where a rule reads bodies of this route, validators and digests of the original are not passed
     on, be it on a HEAD or a 304 without a body. `connection` is the value of the Connection
-    header, or None; `places` tell where a Location points.
+    header, or None; `location_rewrite` changes where a Location points.
     """
     head = message.head
     if not isinstance(head, ResponseHead):
         raise TypeError("a request cannot go to the client")
     lines = [b"HTTP/1.1 %d %b" % (head.status, head.reason)]
-    lines += _response_lines(message, head.headers, places)
+    lines += _response_lines(message, head.headers, location_rewrite)
     if connection is not None:
         lines.append(b"Connection: " + connection)
     return joined(lines, message.added_headers)
@@ -43,7 +46,7 @@ def response_lines_again(
     message: Forwardable,
     entry: HeadCacheEntry,
     connection: bytes | None,
-    places: LocationRewrite,
+    location_rewrite: LocationRewrite,
 ) -> bytes:
     """Do as `response_lines`, for a head whose like may have been passed on before."""
     terms = (
@@ -54,10 +57,12 @@ def response_lines_again(
         message.media_type,
         message.added_headers,
         connection,
-        places,
+        location_rewrite,
     )
     if entry.terms != terms:
-        entry.lines = response_lines(message, connection=connection, places=places)
+        entry.lines = response_lines(
+            message, connection=connection, location_rewrite=location_rewrite
+        )
         entry.terms = terms
     return entry.lines
 
@@ -69,7 +74,9 @@ def switching_head(head: ResponseHead) -> bytes:
     return b"\r\n".join([*lines, *staying, b"", b""])
 
 
-def _response_lines(message: Forwardable, headers: Headers, places: LocationRewrite) -> list[bytes]:
+def _response_lines(
+    message: Forwardable, headers: Headers, location_rewrite: LocationRewrite
+) -> list[bytes]:
     altered = message.ruled or message.changed
     dropped = _RULED_RESPONSE if altered else HOP_BY_HOP
     lines = []
@@ -78,7 +85,7 @@ def _response_lines(message: Forwardable, headers: Headers, places: LocationRewr
         if message.private and speaks_to_caches(low):
             continue
         if low in _POINTING:
-            lines.append(b": ".join((name, places.as_seen(value))))
+            lines.append(b": ".join((name, location_rewrite.as_seen(value))))
         elif low != b"etag" or not altered:
             lines.append(b": ".join((name, value)))
         elif (weak := _weakened(value)) is not None:
@@ -119,25 +126,25 @@ def request_lines(
     message: Forwardable,
     *,
     host: bytes,
-    crossing: Forwarding = STRAIGHT,
+    forwarding: Forwarding = UNCHANGED,
     websocket: bool = False,
 ) -> bytes:
     """Return the head that goes upstream, up to its framing.
 
-    Where a rule may read the response, it must come whole and uncoded. `host` stands in for the
-    Host that an HTTP/1.0 client need not send; `crossing` is what the hop changes.
+    Where a rule may read the response, it must come whole and without a content coding. `host` is
+    the Host where the client sent none (HTTP/1.0); `forwarding` changes the forwarding headers.
     """
     head = message.head
     if not isinstance(head, RequestHead):
         raise TypeError("a response cannot go upstream")
     target = head.path if head.query is None else f"{head.path}?{head.query}"
     lines = [f"{head.method} {target} HTTP/1.1".encode("ascii")]
-    lines += _request_lines(message, head.headers, crossing)
+    lines += _request_lines(message, head.headers, forwarding)
     if not _names_host(head.headers):
         lines.append(b"Host: " + host)
     if message.ruled:
         lines.append(b"Accept-Encoding: identity")
-    lines += crossing.lines
+    lines += forwarding.lines
     if websocket:
         # Sec-WebSocket-* are end-to-end by name and have already been copied.
         lines += (b"Connection: Upgrade", b"Upgrade: websocket")
@@ -145,7 +152,7 @@ def request_lines(
 
 
 def request_lines_again(
-    message: Forwardable, entry: HeadCacheEntry, host: bytes, crossing: Forwarding
+    message: Forwardable, entry: HeadCacheEntry, host: bytes, forwarding: Forwarding
 ) -> bytes:
     """Do as `request_lines`, for a head whose like may have been passed on before."""
     terms = (
@@ -154,11 +161,11 @@ def request_lines_again(
         message.ruled,
         message.media_type,
         message.added_headers,
-        crossing,
+        forwarding,
         host,
     )
     if entry.terms != terms:
-        entry.lines = request_lines(message, host=host, crossing=crossing)
+        entry.lines = request_lines(message, host=host, forwarding=forwarding)
         entry.terms = terms
     return entry.lines
 
@@ -169,8 +176,8 @@ def _names_host(headers: Headers) -> bool:
     return first or bool(header_values(headers, b"host"))
 
 
-def _request_lines(message: Forwardable, headers: Headers, crossing: Forwarding) -> list[bytes]:
-    dropped = together(_RULED_REQUEST if message.ruled else _REQUEST, crossing.dropped)
+def _request_lines(message: Forwardable, headers: Headers, forwarding: Forwarding) -> list[bytes]:
+    dropped = together(_RULED_REQUEST if message.ruled else _REQUEST, forwarding.dropped)
     staying = kept(message, headers, dropped, digests=not message.changed)
     if not message.ruled:
         return list(map(b": ".join, staying))

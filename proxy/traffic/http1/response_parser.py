@@ -105,11 +105,11 @@ class ResponseReader:
         if first:
             found = None if self._head_only else self._heads.find(data)
             if found is not None:
-                plain, size = found
-                if self._bears(plain, size, len(data)):
+                fast, size = found
+                if self._bears(fast, size, len(data)):
                     # A whole response, of which the parser never hears.
-                    self.head, self.framing = plain.head, plain.framing
-                    self.entry = plain.entry
+                    self.head, self.framing = fast.head, fast.framing
+                    self.entry = fast.entry
                     self.complete = True
                     return data[size:]
             self._begin_parsing()
@@ -123,12 +123,12 @@ class ResponseReader:
         self._chunks = []
         return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
-    def _bears(self, plain: FastResponseHead, size: int, came: int) -> bool:
+    def _bears(self, fast: FastResponseHead, size: int, came: int) -> bool:
         """Tell whether what came is one whole response within the limits."""
         return (
-            came - size == plain.framing.length
+            came - size == fast.framing.length
             and size <= self._head_limit
-            and len(plain.head.headers) <= self._headers_limit
+            and len(fast.head.headers) <= self._headers_limit
         )
 
     def _parse(self, parser: httptools.HttpResponseParser, data: bytes) -> None:

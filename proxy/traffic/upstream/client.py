@@ -15,13 +15,13 @@ from ...config.settings import Address, TcpAddress
 from ...core.apply.forwardable import Forwardable
 from ...core.errors import UpstreamFailed, UpstreamTimeout
 from ..bodies.buffered import WholeResponse
-from ..http1.forwarding_headers import STRAIGHT, Forwarding
+from ..http1.forwarding_headers import UNCHANGED, Forwarding
 from ..http1.framing import Framing
 from ..http1.head_cache import HeadCacheEntry
 from ..http1.outgoing_heads import request_lines, request_lines_again
 from ..http1.response_parser import ResponseReader
 from ..interfaces import RequestBody
-from ..write_buffer import Outbox
+from ..write_buffer import WriteBuffer
 from .connection import UpstreamConnection
 from .outgoing_request import Delivery
 from .pool import Pool, PooledResponse
@@ -38,11 +38,11 @@ class HttpUpstream:
     __slots__ = (
         "_host",
         "_limits",
-        "_outbox",
         "_pool",
         "_server_name",
         "_timeouts",
         "_tls",
+        "_write_buffer",
         "address",
         "names",
     )
@@ -65,7 +65,7 @@ class HttpUpstream:
         self._server_name = server_name
         self._limits = limits or TrafficLimits()
         self._timeouts = timeouts or Timeouts()
-        self._outbox = Outbox(asyncio.get_running_loop())
+        self._write_buffer = WriteBuffer(asyncio.get_running_loop())
         self._pool = Pool(self._connect, self._limits, self._timeouts)
 
     @property
@@ -78,7 +78,7 @@ class HttpUpstream:
         message: Forwardable,
         body: RequestBody,
         *,
-        crossing: Forwarding = STRAIGHT,
+        forwarding: Forwarding = UNCHANGED,
         websocket: bool = False,
     ) -> PooledResponse:
         """Send a request and return its response, as soon as its head is there.
@@ -86,7 +86,7 @@ class HttpUpstream:
         Raises:
             TrafficError: There is no usable response, or the client's body broke off.
         """
-        lines = request_lines(message, host=self._host, crossing=crossing, websocket=websocket)
+        lines = request_lines(message, host=self._host, forwarding=forwarding, websocket=websocket)
         payload = message.body if message.body is not None else body.take()
         delivery = Delivery(message, lines, payload, body.framing, body)
         return await self._attempt(delivery, upgrade=websocket)
@@ -96,14 +96,14 @@ class HttpUpstream:
         message: Forwardable,
         body: bytes,
         framing: Framing,
-        crossing: Forwarding,
+        forwarding: Forwarding,
         entry: HeadCacheEntry,
     ) -> Delivery:
-        """Return what goes out for a plain request, for `send_at_once`.
+        """Return what goes out for a fast request, for `send_at_once`.
 
         `body` is the client's, and `framing` how it came.
         """
-        lines = request_lines_again(message, entry, self._host, crossing)
+        lines = request_lines_again(message, entry, self._host, forwarding)
         return Delivery(message, lines, body if message.body is None else message.body, framing)
 
     def send_at_once(
@@ -193,7 +193,7 @@ class HttpUpstream:
         reader = ResponseReader(head_limit=self._limits.head, headers_limit=self._limits.headers)
         limits, timeouts = self._limits, self._timeouts
         return UpstreamConnection(
-            reader, self._outbox, window=limits.window, silence=timeouts.stream
+            reader, self._write_buffer, window=limits.window, silence=timeouts.stream
         )
 
 

@@ -15,7 +15,7 @@ from ...core.http.message import ResponseHead
 from ..http1.response_parser import ResponseReader
 from ..interfaces import Receiver
 from ..timers import NEVER
-from ..write_buffer import Outbox, Sending
+from ..write_buffer import Sending, WriteBuffer
 
 
 class UpstreamSocket(Sending):
@@ -30,8 +30,8 @@ class UpstreamSocket(Sending):
         "_writable",
     )
 
-    def __init__(self, outbox: Outbox) -> None:
-        super().__init__(outbox)
+    def __init__(self, write_buffer: WriteBuffer) -> None:
+        super().__init__(write_buffer)
         self._loop = asyncio.get_running_loop()
         self._open = False
         self._writable = True
@@ -139,9 +139,9 @@ class UpstreamConnection(UpstreamSocket):
     )
 
     def __init__(
-        self, reader: ResponseReader, outbox: Outbox, *, window: int, silence: float
+        self, reader: ResponseReader, write_buffer: WriteBuffer, *, window: int, silence: float
     ) -> None:
-        super().__init__(outbox)
+        super().__init__(write_buffer)
         self.reader = reader
         self._window = window
         self._silence = self._usual_silence = silence

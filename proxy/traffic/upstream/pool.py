@@ -11,7 +11,7 @@ from ...config.limits import Timeouts, TrafficLimits
 from ...core.errors import BodyTooLarge, Busy
 from ...core.http.message import ResponseHead
 from ..interfaces import RawConnection
-from ..timers import Ticker, interval
+from ..timers import RepeatingTimer, interval
 from .connection import UpstreamConnection
 
 Connect = Callable[[], Awaitable[UpstreamConnection]]
@@ -41,8 +41,8 @@ class Pool:
         "_loop",
         "_making",
         "_queue",
-        "_ticker",
         "_timeouts",
+        "_timer",
     )
 
     def __init__(self, connect: Connect, limits: TrafficLimits, timeouts: Timeouts) -> None:
@@ -55,8 +55,8 @@ class Pool:
         self._making = 0  # being made, or promised to a turn that will make one
         self._queue: deque[_Turn] = deque()
         self._closed = False
-        self._ticker = Ticker(self._check, interval=interval(timeouts))
-        self._ticker.start()
+        self._timer = RepeatingTimer(self._check, interval=interval(timeouts))
+        self._timer.start()
 
     @property
     def size(self) -> int:
@@ -109,7 +109,7 @@ class Pool:
     def close(self) -> None:
         """Drop all connections and turn away who waits."""
         self._closed = True
-        self._ticker.stop()
+        self._timer.stop()
         self._close_idle()
         while (turn := self._next_turn()) is not None:
             turn.given.set_exception(Busy("closing"))

@@ -53,10 +53,12 @@ def agree(headers: Headers) -> DeflateAgreement | None:
     return None
 
 
-def upward(crossing: Forwarding, *, offer: bool) -> Forwarding:
+def upward(forwarding: Forwarding, *, offer: bool) -> Forwarding:
     """Return what changes in the handshake that goes upstream: our own offer, or none."""
-    lines = (*crossing.lines, b"Sec-WebSocket-Extensions: " + _OFFER) if offer else crossing.lines
-    return replace(crossing, dropped=crossing.dropped | {_EXTENSIONS}, lines=lines)
+    lines = (
+        (*forwarding.lines, b"Sec-WebSocket-Extensions: " + _OFFER) if offer else forwarding.lines
+    )
+    return replace(forwarding, dropped=forwarding.dropped | {_EXTENSIONS}, lines=lines)
 
 
 def accepted(asked: Headers, answer: ResponseHead, *, offered: bool) -> DeflateAgreement | None:

@@ -21,7 +21,7 @@ from ...telemetry.tap import Tap
 from ...traffic.downstream import sockets
 from ...traffic.downstream.listener import TrafficServer
 from ...traffic.downstream.sockets import Sockets
-from ...traffic.timers import Ticker
+from ...traffic.timers import RepeatingTimer
 from .. import telemetry_setup
 from ..reload.config_files import Source
 from ..reload.material import Material, gather
@@ -60,7 +60,7 @@ class Sidecar:
         self._draining = False
         self.keys = SidecarKeys(material, reporter, clock, environ=environ, accepted=accepted)
         self._memory = memory.Memory()
-        self._memory_timer = Ticker(
+        self._memory_timer = RepeatingTimer(
             lambda _: self._memory.give_back(), interval=memory.INTERVAL_SECONDS
         )
         self._tap = reporter.tap if isinstance(reporter, CountingReporter) else Tap(clock)

@@ -1,4 +1,4 @@
-"""Plain heads: whatever is read here, aiohttp's parser reads in the same way."""
+"""Fast heads: whatever is read here, aiohttp's parser reads in the same way."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from aiohttp.http_parser import HttpRequestParser
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from proxy.traffic.http1.fast_heads import HELD_HEAD, FastHead, may_become_plain, read_plain
+from proxy.traffic.http1.fast_heads import HELD_HEAD, FastHead, may_become_fast, read_fast_request
 from proxy.traffic.http1.framing import ABSENT, Framing
 
 HEAD = b"POST /a/b?c=d HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\nX-Y: a b: c\r\n\r\n"
 
-NOT_PLAIN = {
+NOT_FAST = {
     "lower-case method": HEAD.replace(b"POST", b"post"),
     "unknown method": HEAD.replace(b"POST", b"BREW"),
     "another version": HEAD.replace(b"HTTP/1.1", b"HTTP/1.0"),
@@ -55,8 +55,8 @@ NOT_PLAIN = {
 }
 
 
-def test_a_plain_head_is_read() -> None:
-    found = read_plain(HEAD + b"{}")
+def test_a_fast_head_is_read() -> None:
+    found = read_fast_request(HEAD + b"{}")
     assert found is not None
     head, size = found
     assert head.raw.method == "POST"
@@ -71,31 +71,31 @@ def test_a_plain_head_is_read() -> None:
     [(b"Connection: close", True), (b"connection: Keep-Alive", False), (b"X: y", False)],
 )
 def test_the_connection_option_is_read(line: bytes, *, close: bool) -> None:
-    found = read_plain(b"GET / HTTP/1.1\r\nHost: h\r\n%b\r\n\r\n" % line)
+    found = read_fast_request(b"GET / HTTP/1.1\r\nHost: h\r\n%b\r\n\r\n" % line)
     assert found is not None
     head = found[0]
     assert (head.framing, head.close) == (ABSENT, close)
 
 
-@pytest.mark.parametrize("name", NOT_PLAIN)
-def test_whatever_has_two_readings_is_not_plain(name: str) -> None:
-    assert NOT_PLAIN[name] != HEAD
-    assert read_plain(NOT_PLAIN[name]) is None
+@pytest.mark.parametrize("name", NOT_FAST)
+def test_whatever_has_two_readings_is_not_fast(name: str) -> None:
+    assert NOT_FAST[name] != HEAD
+    assert read_fast_request(NOT_FAST[name]) is None
 
 
 @pytest.mark.parametrize("at", range(len(HEAD)))
-def test_every_beginning_of_a_plain_head_may_become_one(at: int) -> None:
-    assert read_plain(HEAD[:at]) is None
-    assert may_become_plain(HEAD[:at]) == (at > 0)
+def test_every_beginning_of_a_fast_head_may_become_one(at: int) -> None:
+    assert read_fast_request(HEAD[:at]) is None
+    assert may_become_fast(HEAD[:at]) == (at > 0)
 
 
 def test_a_beginning_that_is_too_long_is_none() -> None:
-    assert not may_become_plain(HEAD[:-2] + b"X: " + b"y" * HELD_HEAD)
+    assert not may_become_fast(HEAD[:-2] + b"X: " + b"y" * HELD_HEAD)
 
 
-@pytest.mark.parametrize("name", NOT_PLAIN)
-def test_what_is_not_plain_does_not_wait_for_its_end(name: str) -> None:
-    assert not may_become_plain(NOT_PLAIN[name])
+@pytest.mark.parametrize("name", NOT_FAST)
+def test_what_is_not_fast_does_not_wait_for_its_end(name: str) -> None:
+    assert not may_become_fast(NOT_FAST[name])
 
 
 async def _by_the_parser(data: bytes) -> list[object]:
@@ -139,7 +139,7 @@ def _pieces() -> st.SearchStrategy[bytes]:
 @given(_pieces())
 @example(HEAD.replace(b"Content-Length: 2\r\n", b""))
 def test_the_parser_reads_the_same(data: bytes) -> None:
-    found = read_plain(data)
+    found = read_fast_request(data)
     if found is None:
         return
     head, size = found

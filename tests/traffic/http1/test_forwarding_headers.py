@@ -20,24 +20,24 @@ def lines(
     *headers: Pair, peer: Peer = PEER, host: bytes = b"h:1", version: tuple[int, int] = (1, 1)
 ) -> list[bytes]:
     hop = ForwardingHeaders("me", TRUSTED)
-    return list(hop.crossing(RawRequest("GET", "/", version, headers), peer, host).lines)
+    return list(hop.forwarding(RawRequest("GET", "/", version, headers), peer, host).lines)
 
 
 def test_a_stranger_is_shown_as_the_socket_shows_it() -> None:
-    crossing = ForwardingHeaders("me", TRUSTED).crossing(
+    forwarding = ForwardingHeaders("me", TRUSTED).forwarding(
         RawRequest("GET", "/", (1, 1), ((b"X-Forwarded-For", b"spoof"),)),
         Peer("192.0.2.1", encrypted=True),
         b"h",
     )
 
-    assert crossing.dropped == TELLING
-    assert set(crossing.lines) == {
+    assert forwarding.dropped == TELLING
+    assert set(forwarding.lines) == {
         b"Via: 1.1 me",
         b"X-Forwarded-For: 192.0.2.1",
         b"X-Forwarded-Proto: https",
         b"X-Forwarded-Host: h",
     }
-    assert crossing.place == b"https://h"
+    assert forwarding.place == b"https://h"
 
 
 def test_without_an_address_or_a_host_none_is_made_up() -> None:
@@ -56,17 +56,17 @@ def test_the_word_of_a_trusted_proxy_stands_and_it_is_named_last() -> None:
         (b"Forwarded", b"for=1.1.1.1"),
     )
 
-    crossing = ForwardingHeaders("me", TRUSTED).crossing(
+    forwarding = ForwardingHeaders("me", TRUSTED).forwarding(
         RawRequest("GET", "/", (1, 1), told), PEER, b"h"
     )
 
-    assert list(crossing.lines) == [
+    assert list(forwarding.lines) == [
         b"Via: 1.1 me",
         b"X-Forwarded-For: 1.1.1.1, 2.2.2.2, 3.3.3.3, 10.1.2.3",
         b"Forwarded: for=1.1.1.1, for=10.1.2.3;proto=http",
     ]
-    assert crossing.dropped == {b"x-forwarded-for", b"forwarded"}
-    assert crossing.place == b"https://api.test"
+    assert forwarding.dropped == {b"x-forwarded-for", b"forwarded"}
+    assert forwarding.place == b"https://api.test"
 
 
 def test_a_trusted_proxy_that_says_nothing_is_itself_the_client() -> None:
@@ -96,11 +96,11 @@ def test_a_trusted_proxy_that_names_no_host_adds_none() -> None:
 
 
 def test_a_peer_without_an_address_is_never_trusted() -> None:
-    crossing = ForwardingHeaders("me", TRUSTED).crossing(
+    forwarding = ForwardingHeaders("me", TRUSTED).forwarding(
         RawRequest("GET", "/", (1, 1), ((b"X-Forwarded-For", b"1.1.1.1"),)), Peer(), b"h"
     )
 
-    assert crossing.dropped == TELLING
+    assert forwarding.dropped == TELLING
 
 
 def test_a_mapped_address_is_its_ipv4_address() -> None:
@@ -112,11 +112,11 @@ def test_a_mapped_address_is_its_ipv4_address() -> None:
 def test_what_is_no_scheme_and_no_host_makes_no_place() -> None:
     told = ((b"X-Forwarded-Proto", b"ftp"), (b"X-Forwarded-Host", b"a b"))
 
-    crossing = ForwardingHeaders("me", TRUSTED).crossing(
+    forwarding = ForwardingHeaders("me", TRUSTED).forwarding(
         RawRequest("GET", "/", (1, 1), told), PEER, b"h"
     )
 
-    assert crossing.place == b"http://h"
+    assert forwarding.place == b"http://h"
 
 
 @pytest.mark.parametrize("via", [b"1.1 me", b"1.0 a, 1.1 me (x)", b"HTTP/1.1 me"])

@@ -10,8 +10,8 @@ from proxy.traffic.http1 import fast_heads
 from proxy.traffic.http1.fast_heads import (
     FastHead,
     FastResponseHead,
-    read_plain,
-    read_plain_response,
+    read_fast_request,
+    read_fast_response,
 )
 from proxy.traffic.http1.framing import request_framing
 from proxy.traffic.http1.head_cache import HELD, HELD_BYTES
@@ -41,7 +41,7 @@ def test_what_is_found_is_what_would_be_read(heads: list[bytes]) -> None:
     repeats = fast_heads.request_head_cache()
     for data in heads:
         found = repeats.find(data)
-        assert found == read_plain(data), data
+        assert found == read_fast_request(data), data
         if found is not None:
             raw = found[0].raw
             lengths = [value for name, value in raw.headers if name.lower() == b"content-length"]
@@ -54,7 +54,7 @@ def test_what_is_found_of_responses_is_what_would_be_read(heads: list[bytes]) ->
     repeats = fast_heads.response_head_cache()
     for head in heads:
         data = b"HTTP/1.1 200 OK\r\n" + head.partition(b"\r\n")[2]
-        assert repeats.find(data) == read_plain_response(data), data
+        assert repeats.find(data) == read_fast_response(data), data
 
 
 def _known(repeats: object, data: bytes) -> FastHead | FastResponseHead:

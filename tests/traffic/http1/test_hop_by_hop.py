@@ -259,9 +259,9 @@ def test_a_coding_ends_with_the_coded_body() -> None:
 
 def test_a_crossing_replaces_what_a_client_says_of_itself() -> None:
     message = mint(RequestHead("GET", "/", None, ((b"X-Forwarded-For", b"spoof"), (b"Host", b"h"))))
-    crossing = Forwarding(frozenset({b"x-forwarded-for"}), (b"X-Forwarded-For: 1.2.3.4",))
+    forwarding = Forwarding(frozenset({b"x-forwarded-for"}), (b"X-Forwarded-For: 1.2.3.4",))
 
-    head = framed(request_lines(message, host=b"h", crossing=crossing), ABSENT)
+    head = framed(request_lines(message, host=b"h", forwarding=forwarding), ABSENT)
     assert head.split(b"\r\n")[1:-2] == [
         b"Host: h",
         b"X-Forwarded-For: 1.2.3.4",
@@ -270,10 +270,12 @@ def test_a_crossing_replaces_what_a_client_says_of_itself() -> None:
 
 @pytest.mark.parametrize("name", [b"Location", b"content-location"])
 def test_a_location_at_the_upstream_becomes_one_at_sealyard(name: bytes) -> None:
-    places = LocationRewrite(frozenset({b"127.0.0.1:3000"}), b"https://api.test")
+    location_rewrite = LocationRewrite(frozenset({b"127.0.0.1:3000"}), b"https://api.test")
     head = ResponseHead(201, b"C", ((name, b"http://127.0.0.1:3000/a"), (b"Link", b"<http://x>")))
 
-    response = framed(response_lines(mint(head), connection=None, places=places), ABSENT)
+    response = framed(
+        response_lines(mint(head), connection=None, location_rewrite=location_rewrite), ABSENT
+    )
 
     assert response.split(b"\r\n")[1:3] == [name + b": https://api.test/a", b"Link: <http://x>"]
 

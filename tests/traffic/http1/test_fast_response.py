@@ -1,4 +1,4 @@
-"""Plain responses: whatever is read here, llhttp and its judge read in the same way."""
+"""Fast responses: whatever is read here, llhttp and its judge read in the same way."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from hypothesis import strategies as st
 
 from proxy.core.errors import UpstreamFailed
 from proxy.core.http.message import ResponseHead
-from proxy.traffic.http1.fast_heads import read_plain_response
+from proxy.traffic.http1.fast_heads import read_fast_response
 from proxy.traffic.http1.framing import Framing
 from proxy.traffic.http1.response_parser import ResponseReader
 
 WHOLE = b"HTTP/1.1 200 OK\r\nX-Y: a b: c\r\nContent-Length: 2\r\n\r\n{}"
 
-NOT_PLAIN = {
+NOT_FAST = {
     "another version": WHOLE.replace(b"HTTP/1.1", b"HTTP/1.0"),
     "interim": WHOLE.replace(b"200", b"103"),
     "no content": WHOLE.replace(b"200", b"204"),
@@ -38,30 +38,30 @@ NOT_PLAIN = {
 }
 
 
-def test_a_plain_response_is_read() -> None:
-    found = read_plain_response(WHOLE)
+def test_a_fast_response_is_read() -> None:
+    found = read_fast_response(WHOLE)
     assert found is not None
-    plain, size = found
+    fast, size = found
     headers = ((b"X-Y", b"a b: c"), (b"Content-Length", b"2"))
-    assert plain.head == ResponseHead(200, b"OK", headers)
-    assert (plain.framing, size) == (Framing(2), len(WHOLE) - 2)
+    assert fast.head == ResponseHead(200, b"OK", headers)
+    assert (fast.framing, size) == (Framing(2), len(WHOLE) - 2)
 
 
 def test_a_server_may_say_that_it_stays() -> None:
-    assert read_plain_response(WHOLE.replace(b"X-Y: a b: c", b"Connection: Keep-Alive"))
+    assert read_fast_response(WHOLE.replace(b"X-Y: a b: c", b"Connection: Keep-Alive"))
 
 
-@pytest.mark.parametrize("name", NOT_PLAIN)
-def test_whatever_has_two_readings_is_not_plain(name: str) -> None:
-    assert NOT_PLAIN[name] != WHOLE
-    assert read_plain_response(NOT_PLAIN[name]) is None
+@pytest.mark.parametrize("name", NOT_FAST)
+def test_whatever_has_two_readings_is_not_fast(name: str) -> None:
+    assert NOT_FAST[name] != WHOLE
+    assert read_fast_response(NOT_FAST[name]) is None
 
 
 @pytest.mark.parametrize(
     ("head_limit", "headers_limit", "reason"),
     [(len(WHOLE) - 3, 9, "response-head"), (999, 1, "response-headers")],
 )
-def test_the_limits_hold_for_plain_responses(
+def test_the_limits_hold_for_fast_responses(
     head_limit: int, headers_limit: int, reason: str
 ) -> None:
     reader = ResponseReader(head_limit=head_limit, headers_limit=headers_limit)
@@ -99,22 +99,22 @@ def test_only_one_whole_response_is_taken_without_llhttp(data: bytes) -> None:
 @given(_responses())
 @example(WHOLE)
 def test_llhttp_reads_the_same(data: bytes) -> None:
-    found = read_plain_response(data)
+    found = read_fast_response(data)
     if found is None or found[1] + (found[0].framing.length or 0) != len(data):
         return
-    plain, parsed = (ResponseReader(head_limit=999, headers_limit=9) for _ in range(2))
+    fast, parsed = (ResponseReader(head_limit=999, headers_limit=9) for _ in range(2))
     bodies = []
-    for reader, pieces in ((plain, [data]), (parsed, [data[:1], data[1:]])):
+    for reader, pieces in ((fast, [data]), (parsed, [data[:1], data[1:]])):
         reader.expect(head_only=False, upgrade=False)
         bodies.append(b"".join([reader.feed(piece) for piece in pieces]))
     assert bodies[0] == bodies[1]
-    assert plain.head == parsed.head
-    assert plain.framing == parsed.framing == Framing(2)
-    assert (plain.complete, plain.doubt, plain.bodiless) == (True, False, False)
+    assert fast.head == parsed.head
+    assert fast.framing == parsed.framing == Framing(2)
+    assert (fast.complete, fast.doubt, fast.bodiless) == (True, False, False)
     assert (parsed.complete, parsed.doubt, parsed.bodiless) == (True, False, False)
 
 
-def test_the_parser_takes_over_behind_a_plain_response() -> None:
+def test_the_parser_takes_over_behind_a_fast_response() -> None:
     reader = ResponseReader(head_limit=999, headers_limit=9)
     for data in (WHOLE, WHOLE.replace(b"X-Y: a b: c", b"X-Y:"), WHOLE):
         reader.expect(head_only=False, upgrade=False)
@@ -123,7 +123,7 @@ def test_the_parser_takes_over_behind_a_plain_response() -> None:
         assert not reader.doubt
 
 
-def test_what_comes_behind_a_plain_response_is_doubt() -> None:
+def test_what_comes_behind_a_fast_response_is_doubt() -> None:
     reader = ResponseReader(head_limit=999, headers_limit=9)
     reader.expect(head_only=False, upgrade=False)
     reader.feed(WHOLE)
