@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any, Final
 
 from . import problem, schemas
-from .operation import Answered, Operation
+from .operation import Operation, Success
 from .problem import AdminError
 
 VERSION: Final = "3.1.0"
@@ -25,7 +25,7 @@ _WITH_CREDENTIALS: Final = (
 _WITH_BODY: Final = (problem.MALFORMED, problem.TOO_LARGE)
 _PROBLEM: Final = {
     "type": "object",
-    "description": "RFC 9457; some problems have further members.",
+    "description": "Problem details (RFC 9457). Some errors have further members.",
     "properties": {
         "type": {"type": "string", "format": "uri"},
         "title": {"type": "string"},
@@ -36,23 +36,23 @@ _PROBLEM: Final = {
     "required": ["status", "title", "type"],
 }
 _HEADERS: Final = {
-    "Sealyard-Request-Id": "The id of the call in the log and in the audit log.",
-    "Cache-Control": "`no-store`, unless it says for how long the answer may be kept.",
+    "Sealyard-Request-Id": "The id of this request in the log and in the audit log.",
+    "Cache-Control": "`no-store`, unless the response may be cached.",
 }
 
 
 def document(operations: Iterable[Operation], version: str) -> dict[str, Any]:
-    """Return the document; `version` is Sealyard's."""
+    """Return the OpenAPI document; `version` is that of Sealyard."""
     paths: dict[str, dict[str, Any]] = {}
     for one in operations:
         paths.setdefault(one.path, {})[one.method.lower()] = _operation(one)
     return {
         "openapi": VERSION,
         "info": {
-            "title": "Sealyard's admin API",
+            "title": "Sealyard admin API",
             "version": version,
-            "description": "On a port or a Unix socket of its own, never on the port of the"
-            " traffic. A caller may do what the scopes of their credential say.",
+            "description": "Served on its own port or Unix socket, never on a traffic port."
+            " The scopes of a credential say which operations its holder may call.",
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
         "servers": [{"url": "http://127.0.0.1:9901"}],
@@ -64,11 +64,11 @@ def document(operations: Iterable[Operation], version: str) -> dict[str, Any]:
                 "bearer": {
                     "type": "http",
                     "scheme": "bearer",
-                    "description": "A token of `admin.tokens`, or of a service account.",
+                    "description": "A token of `admin.tokens`, or of a Kubernetes service account.",
                 },
                 "certificate": {
                     "type": "mutualTLS",
-                    "description": "A certificate of `admin.clients`.",
+                    "description": "A client certificate listed in `admin.clients`.",
                 },
             },
         },
@@ -77,47 +77,47 @@ def document(operations: Iterable[Operation], version: str) -> dict[str, Any]:
 
 def _operation(one: Operation) -> dict[str, Any]:
     errors = [*_ALWAYS, *one.errors]
-    told: dict[str, Any] = {"operationId": one.name, "summary": one.summary}
+    made: dict[str, Any] = {"operationId": one.name, "summary": one.summary}
     if one.scope is None:
-        told |= {"description": "Open to all.", "security": []}
+        made |= {"description": "Needs no credentials.", "security": []}
     else:
-        told["description"] = f"Needs the scope `{one.scope}`."
-        told["x-sealyard-scope"] = one.scope
+        made["description"] = f"Needs the scope `{one.scope}`."
+        made["x-sealyard-scope"] = one.scope
         errors += _WITH_CREDENTIALS
     if one.parameters:
-        told["parameters"] = [parameter.document for parameter in one.parameters]
+        made["parameters"] = [parameter.document for parameter in one.parameters]
     if one.body is not None:
         errors += _WITH_BODY
         content = {"application/json": {"schema": dict(one.body)}}
-        told["requestBody"] = {"required": True, "content": content}
-    told["responses"] = _responses(one.answers, errors)
-    return told
+        made["requestBody"] = {"required": True, "content": content}
+    made["responses"] = _responses(one.successes, errors)
+    return made
 
 
-def _responses(answers: Iterable[Answered], errors: Iterable[AdminError]) -> dict[str, Any]:
+def _responses(successes: Iterable[Success], errors: Iterable[AdminError]) -> dict[str, Any]:
     found: dict[int, dict[str, Any]] = {}
-    for answer in answers:
-        headers = {**_HEADERS, **answer.headers}
-        told: dict[str, Any] = {
-            "description": answer.meaning,
+    for one in successes:
+        headers = {**_HEADERS, **one.headers}
+        response: dict[str, Any] = {
+            "description": one.meaning,
             "headers": {name: _header(meaning) for name, meaning in headers.items()},
         }
-        if answer.schema is not None:
-            told["content"] = {
-                media_type: {"schema": dict(answer.schema)}
-                for media_type in (answer.media_type, *answer.other_types)
+        if one.schema is not None:
+            response["content"] = {
+                media_type: {"schema": dict(one.schema)}
+                for media_type in (one.media_type, *one.other_types)
             }
-        found[answer.status] = told
+        found[one.status] = response
     for error in dict.fromkeys(errors):
-        told = found.setdefault(error.status, {"description": "", "headers": {}})
-        told["description"] = f"{told['description']} `{error.code}`: {error.title}".strip()
-        told["headers"] |= {name: _header(meaning) for name, meaning in _HEADERS.items()}
-        told["headers"]["Sealyard-Error"] = {
-            "description": "The code of the error.",
-            "required": not told.get("content"),
+        response = found.setdefault(error.status, {"description": "", "headers": {}})
+        response["description"] = f"{response['description']} `{error.code}`: {error.title}".strip()
+        response["headers"] |= {name: _header(meaning) for name, meaning in _HEADERS.items()}
+        response["headers"]["Sealyard-Error"] = {
+            "description": "The error code.",
+            "required": not response.get("content"),
             "schema": {"type": "string"},
         }
-        content = told.setdefault("content", {})
+        content = response.setdefault("content", {})
         content["application/problem+json"] = {"schema": {"$ref": "#/components/schemas/Problem"}}
     return {str(status): found[status] for status in sorted(found)}
 

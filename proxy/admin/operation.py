@@ -1,4 +1,4 @@
-"""What an operation of the admin API is. Routes, scopes and the OpenAPI file come from the same."""
+"""An operation of the admin API: its route, its scope and its part of the OpenAPI document."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Handle = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
-    """A parameter of the path or the query, always a text."""
+    """A parameter of the path or the query; its value is a string."""
 
     name: str
     place: str
@@ -25,20 +25,20 @@ class Parameter:
     schema: Schema
     required: bool = True
     in_json: bool = False
-    """Whether the text is JSON, which the schema is about."""
+    """Whether the value is JSON text; `schema` then describes the JSON."""
 
     @property
     def document(self) -> dict[str, Any]:
-        """Return it as OpenAPI writes it."""
-        told = {"name": self.name, "in": self.place, "required": self.required}
+        """Return the Parameter Object of OpenAPI."""
+        made = {"name": self.name, "in": self.place, "required": self.required}
         schema: dict[str, Any] = {"schema": dict(self.schema)}
-        told |= {"content": {"application/json": schema}} if self.in_json else schema
-        return {**told, "description": self.meaning}
+        made |= {"content": {"application/json": schema}} if self.in_json else schema
+        return {**made, "description": self.meaning}
 
 
 @dataclass(frozen=True, slots=True)
-class Answered:
-    """A success: its status, what it means, its body, and the media types that it may have."""
+class Success:
+    """A successful response: status, description, schema of its body, and its media types."""
 
     meaning: str
     schema: Schema | None = None
@@ -50,10 +50,10 @@ class Answered:
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """One method of one path: what it does, who may call it, what it takes and answers.
+    """One method of one path: what it does, which scope it needs, its parameters and responses.
 
-    `name` is its operationId. Without a `scope` it is open to all. Of `errors` those are left out
-    that any call can meet.
+    `name` is its operationId. Without a `scope` it needs no credentials. `errors` leaves out those
+    that every operation may return.
     """
 
     name: str
@@ -61,7 +61,7 @@ class Operation:
     path: str
     scope: AdminScope | None
     summary: str
-    answers: tuple[Answered, ...]
+    successes: tuple[Success, ...]
     errors: tuple[AdminError, ...] = ()
     parameters: tuple[Parameter, ...] = ()
     body: Schema | None = None
@@ -69,18 +69,18 @@ class Operation:
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """An operation and who does it."""
+    """An operation and its handler."""
 
     operation: Operation
     handle: Handle
 
     def route(self) -> web.RouteDef:
-        """Return the route of it, and of nothing else: no HEAD beside a GET."""
+        """Return its route alone: no HEAD beside a GET."""
         one = self.operation
         extra = {"allow_head": False} if one.method == "GET" else {}
         return web.RouteDef(one.method, one.path, self.handle, extra)
 
 
 def scopes(endpoints: Iterable[Endpoint]) -> dict[tuple[str, str], AdminScope | None]:
-    """Return what it takes to call a method of a route."""
+    """Return the scope that each method of each route needs; None: no credentials."""
     return {(one.operation.method, one.operation.path): one.operation.scope for one in endpoints}

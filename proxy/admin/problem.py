@@ -1,4 +1,4 @@
-"""The errors of the admin API, and the one way to answer with one (RFC 9457)."""
+"""The errors of the admin API, and how they are returned (RFC 9457)."""
 
 from __future__ import annotations
 
@@ -14,66 +14,76 @@ from ..core.errors import NotErasable, OpenFailed
 
 @dataclass(frozen=True, slots=True)
 class AdminError:
-    """One thing that the admin API says no with."""
+    """One error of the admin API: code, HTTP status and title."""
 
     code: str
     status: int
     title: str
 
 
-MALFORMED: Final = AdminError("malformed-call", 400, "The call does not say what it must.")
+MALFORMED: Final = AdminError("malformed-call", 400, "The request is malformed; `detail` says how.")
 UNAUTHORIZED: Final = AdminError(
-    "unauthorized", 401, "The credentials are missing, wrong or have ended."
+    "unauthorized", 401, "The credentials are missing, wrong or expired."
 )
 FORBIDDEN_HOST: Final = AdminError(
-    "forbidden-host", 403, "The Host header names neither this machine nor an address."
+    "forbidden-host",
+    403,
+    "The Host header is neither an IP address, `localhost` nor the configured host.",
 )
 FORBIDDEN_ORIGIN: Final = AdminError(
-    "forbidden-origin", 403, "A page of another origin may not call."
+    "forbidden-origin", 403, "Requests from a page of another origin are not allowed."
 )
 FORBIDDEN_SCOPE: Final = AdminError(
-    "forbidden-scope", 403, "The credentials are right and do not allow this call."
+    "forbidden-scope", 403, "The credentials are valid but lack the scope of this operation."
 )
-NOT_FOUND: Final = AdminError("not-found", 404, "There is nothing here.")
-METHOD_NOT_ALLOWED: Final = AdminError("method-not-allowed", 405, "The method is not allowed.")
-TOO_LARGE: Final = AdminError("body-too-large", 413, "The body of the call is too large.")
+NOT_FOUND: Final = AdminError("not-found", 404, "There is no such resource.")
+METHOD_NOT_ALLOWED: Final = AdminError(
+    "method-not-allowed", 405, "The resource does not support this method."
+)
+TOO_LARGE: Final = AdminError("body-too-large", 413, "The request body is too large.")
 CONFIGURATION: Final = AdminError(
-    "configuration-error", 422, "The configuration cannot be taken; the old one stays in force."
+    "configuration-error", 422, "The configuration was refused; the previous one stays in force."
 )
-TOO_MANY: Final = AdminError("too-many-requests", 429, "Too many calls; wait a moment.")
+TOO_MANY: Final = AdminError("too-many-requests", 429, "Too many requests; try again later.")
 NOT_REVIEWED: Final = AdminError(
-    "token-not-reviewed", 503, "Kubernetes did not tell whose the token is; try again."
+    "token-not-reviewed", 503, "The Kubernetes API server did not review the token; try again."
 )
 NOT_AUDITED: Final = AdminError(
-    "audit-failed", 503, "The call could not be written to the audit log; it may have been done."
+    "audit-failed",
+    503,
+    "The audit log could not be written; the operation may have been carried out.",
 )
-INTERNAL: Final = AdminError("internal-error", 500, "The admin API failed; the log tells where.")
+INTERNAL: Final = AdminError("internal-error", 500, "The admin API failed; the log says where.")
 
 KEY_UNAVAILABLE: Final = AdminError(
-    "key-unavailable", 503, "The store does not answer, so there is no session to be had."
+    "key-unavailable", 503, "The store does not answer, so no session key is available."
 )
 OPEN_FAILED: Final = AdminError(OpenFailed.code, 400, OpenFailed.title)
-UNKNOWN_KEY: Final = AdminError("unknown-participant-key", 404, "There is no such key.")
+UNKNOWN_KEY: Final = AdminError("unknown-participant-key", 404, "The participant has no such key.")
 PARTICIPANT: Final = AdminError(
-    "participant-error", 409, "The participant's keys cannot be changed so; `detail` says why."
+    "participant-error",
+    409,
+    "The participant's keys cannot be changed in this way; `detail` says why.",
 )
 NO_COMMON_STORE: Final = AdminError(
-    "store-not-shared", 409, "The workers have no store in common: set sqlite: or redis:."
+    "store-not-shared",
+    409,
+    "The workers share no store: set `keys.store` to `sqlite:` or `redis:`.",
 )
 PARTICIPANTS_UNAVAILABLE: Final = AdminError(
-    "participants-unavailable", 503, "The store does not answer, or holds what is not ours."
+    "participants-unavailable", 503, "The store does not answer, or its records are not authentic."
 )
 KEY_MAKER_BUSY: Final = AdminError(
-    "key-maker-busy", 503, "So many key pairs are being made that another would wait for long."
+    "key-maker-busy", 503, "Too many key pairs are being generated; try again later."
 )
 NOT_ERASABLE: Final = AdminError("not-erasable", 409, NotErasable.title)
 NO_PACKAGE: Final = AdminError(
-    "no-package", 404, "The conversation has no such key package for that recipient."
+    "no-package", 404, "The conversation has no such key package for this recipient."
 )
 NOT_KEPT: Final = AdminError(
     "revocation-not-kept",
     503,
-    "This Sealyard refuses the sessions until it restarts; neither store nor keyring took it.",
+    "Neither the store nor the keyring took the revocation; it holds until this Sealyard restarts.",
 )
 
 ERRORS: Final = (
@@ -110,7 +120,7 @@ def answer(
     headers: Mapping[str, str] | None = None,
     members: Mapping[str, object] | None = None,
 ) -> web.Response:
-    """Return the response; `code` replaces the error's own where the cause has a better one."""
+    """Return the response; `code` replaces that of the error where the cause has its own."""
     shown = code or error.code
     body = {
         "type": f"urn:sealyard:error:{shown}",

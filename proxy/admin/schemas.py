@@ -1,4 +1,4 @@
-"""Shapes of what the admin API takes and answers, as JSON Schema (2020-12)."""
+"""JSON Schemas (2020-12) of the requests and responses of the admin API."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ def _joined(part: Schema) -> list[dict[str, Any]]:
 
 
 NAME: Final[Schema] = {"type": "string"}
-"""A name of the user's: tenant, conversation, field."""
+"""A name: tenant, conversation, field."""
 
 _PART: Final[Schema] = {"anyOf": [dict(NAME), *_joined(NAME)]}
 ANY_NAME: Final[Schema] = {"anyOf": [dict(NAME), *_joined(_PART)]}
-"""A name, or one that is joined of several: a list, or members in any order; nested as deep as
-need be, of which this tells two levels."""
+"""A name, or several joined: a list, or `members` in any order. Any depth is read; the schema shows
+two levels."""
 
 SECONDS: Final[Schema] = {"type": "integer", "minimum": 1, "maximum": (1 << 62) - 2}
 """A time in seconds since 1970."""
@@ -43,7 +43,7 @@ def record(members: Mapping[str, Schema], required: Collection[str] = ()) -> dic
 
 
 def anything() -> dict[str, Any]:
-    """Return the schema of a JSON object that may grow with every version."""
+    """Return the schema of a JSON object to which versions may add members."""
     return {"type": "object"}
 
 
@@ -69,12 +69,12 @@ _OURS: Final[dict[str, Schema]] = {"use": _USE, "alg": _TEXT, "kid": KID}
 PATH: Final = Parameter(
     "id",
     "path",
-    "Who: 1 to 256 bytes of printable text.",
+    "The id of the participant: 1 to 256 bytes of printable text.",
     {"type": "string", "minLength": 1, "maxLength": 256},
 )
-KID_PARAMETER: Final = Parameter("kid", "query", "Which key.", KID)
+KID_PARAMETER: Final = Parameter("kid", "query", "The thumbprint of the key (RFC 7638).", KID)
 USE_PARAMETER: Final = Parameter(
-    "use", "query", "For what; `enc` unless given.", _USE, required=False
+    "use", "query", "The use of the key: `enc` (default) or `sig`.", _USE, required=False
 )
 
 JWK: Final = {
@@ -108,9 +108,9 @@ JWK: Final = {
         ),
     ]
 }
-"""A public key (RFC 7517): RSA (4096 bits) or X25519 to wrap keys for, Ed25519 to sign with.
+"""A public key (RFC 7517): RSA (4096 bits) or X25519 to wrap keys, Ed25519 to verify signatures.
 
-AKP is X-Wing, experimental: to wrap keys for.
+AKP is X-Wing (experimental), to wrap keys.
 """
 
 KEY: Final = record(
@@ -144,7 +144,7 @@ REASON: Final = {"type": "string", "minLength": 1, "maxLength": MAX_REASON_CHARS
 
 
 def new_key(**more: Any) -> dict[str, Any]:  # noqa: ANN401 - further members, as JSON Schema
-    """Return the schema of a new key: a JWK, or what opens the private key of a new pair."""
+    """Return the schema of a new key: a JWK, or what protects the private key of a new pair."""
     return {
         "oneOf": [
             record({"jwk": JWK, **_NEW, **more}, ("jwk",)),

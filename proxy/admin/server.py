@@ -1,4 +1,4 @@
-"""One admin or health listener: a small HTTP server on sockets of its own."""
+"""One admin or health listener: a small HTTP server on its own sockets."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ _KEEPALIVE_SECONDS: Final = 15.0
 _SHUTDOWN_SECONDS: Final = 2.0
 _BACKLOG: Final = 128
 MOST_CONNECTIONS: Final = 256
-"""So many callers at once are answered, and no more: what carries messages needs descriptors too.
+"""Connections at once; more are reset, since the traffic needs file descriptors too.
 
-Who sends nothing, or half of a head, is gone after the time of an idle connection.
+A connection that sends nothing, or half a head, is closed after the keep-alive timeout.
 """
 
 
-class _Refusal(asyncio.Protocol):
-    """A connection that is one too many."""
+class _Reset(asyncio.Protocol):
+    """A connection above MOST_CONNECTIONS."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Drop it at once."""
+        """Reset it at once."""
         cast("asyncio.Transport", transport).abort()
 
 
@@ -60,30 +60,30 @@ class AdminServer:
     async def start(
         self, sockets: Sequence[socket.socket], tls: ssl.SSLContext | None = None
     ) -> None:
-        """Answer at sockets that listen; they stay their giver's."""
+        """Serve on listening sockets, which the caller still owns."""
         await self._runner.setup()
         self._sockets = tuple(sockets)
         await self.renew_tls(tls)
 
     async def renew_tls(self, tls: ssl.SSLContext | None) -> None:
-        """Show another certificate to connections that begin from now on."""
+        """Use another certificate for new connections."""
         before, self._servers = self._servers, []
         create = asyncio.get_running_loop().create_server
-        patience = None if tls is None else _KEEPALIVE_SECONDS
+        handshake_seconds = None if tls is None else _KEEPALIVE_SECONDS
         for sock in self._sockets:
             server = await create(
                 self._connection,
                 sock=sock.dup(),
                 ssl=tls,
                 backlog=_BACKLOG,
-                ssl_handshake_timeout=patience,
+                ssl_handshake_timeout=handshake_seconds,
             )
             self._servers.append(server)
         for server in before:
             server.close()
 
     async def close(self) -> None:
-        """Answer what is under way and stop."""
+        """Finish the requests in progress and stop."""
         for server in self._servers:
             server.close()
         await self._runner.cleanup()
@@ -91,5 +91,5 @@ class AdminServer:
     def _connection(self) -> asyncio.Protocol:
         served = self._runner.server
         if served is None or len(served.connections) >= MOST_CONNECTIONS:
-            return _Refusal()
+            return _Reset()
         return served()

@@ -1,1 +1,1 @@
-"""Who calls the admin API, what they may do, and how often."""
+"""Authentication, authorization and rate limits of the admin API."""

@@ -1,4 +1,4 @@
-"""Who a request is from: by bearer token, certificate, or service account of Kubernetes."""
+"""Authentication of a caller: bearer token, client certificate, or Kubernetes service account."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _SCHEME: Final = b"bearer "
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """Everybody who is admitted, at one state of the configuration and its files."""
+    """All credentials that are accepted, at one state of the configuration and its files."""
 
     tokens: Tokens
     granted: frozenset[AdminScope]
@@ -30,9 +30,9 @@ class Access:
     clock: Callable[[], float] = time.time
 
     async def caller(self, request: web.Request, *, patient: bool) -> Caller | AdminError:
-        """Return who sent the request, or what to refuse it with.
+        """Return who sent the request, or the error to refuse it with.
 
-        Without being `patient`, the API server is not asked: only tokens that it has seen pass.
+        Unless `patient`, the API server is not asked: only tokens that it reviewed lately pass.
         """
         shown = request.headers.getall(hdrs.AUTHORIZATION, [])
         if not shown:
@@ -43,8 +43,8 @@ class Access:
         caller = self.tokens.caller(token, self.clock())
         if caller is None and self.reviews is not None:
             try:
-                asked = self.reviews.caller(token) if patient else None
-                caller = self.reviews.known(token) if asked is None else await asked
+                review = self.reviews.caller(token) if patient else None
+                caller = self.reviews.known(token) if review is None else await review
             except ReviewFailed:
                 return problem.NOT_REVIEWED
         return caller or problem.UNAUTHORIZED
@@ -68,15 +68,15 @@ def read_access(
     *,
     clock: Callable[[], float] = time.time,
 ) -> Access:
-    """Return who is admitted, by what the files say now; it blocks for as long as they take.
+    """Return the accepted credentials, read from the files now. It blocks on file access.
 
     Raises UnfitEnvironment, naming the file, where one cannot be used.
     """
     tokens = read_tokens(settings.tokens, environ)
     reviewed = settings.kubernetes
     reviews = TokenReviews(reviewed, clock) if reviewed is not None else None
-    # X.509 takes a megabyte, so it is imported only where the settings ask for it: now, and not
-    # while a caller waits.
+    # X.509 takes a megabyte, so it is imported only where the settings need it: now, not while a
+    # caller waits.
     if settings.clients:
         from . import certificates  # noqa: F401, PLC0415 - see above
     each = [
@@ -89,7 +89,7 @@ def read_access(
 
 
 def _bearer(shown: Sequence[str]) -> bytes | None:
-    """Return the token of the one Authorization header (RFC 6750)."""
+    """Return the token of the only Authorization header (RFC 6750), None for any other form."""
     written = shown[0].encode(errors="surrogateescape")
     if len(shown) != 1 or written[: len(_SCHEME)].lower() != _SCHEME:
         return None

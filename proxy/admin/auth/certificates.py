@@ -1,4 +1,4 @@
-"""Callers by the certificate that they showed; TLS has checked by then who signed it."""
+"""Callers by their client certificate, whose chain the TLS handshake has verified."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from .tokens import Caller
 
 
 def caller(certificate: bytes, clients: Sequence[AdminClient], now: float) -> Caller | None:
-    """Return whose certificate (DER) it is; None for one of nobody's, and for one that has ended.
+    """Return the caller of a certificate (DER); None for an unknown or expired one.
 
-    A connection may outlive the certificate with which it began.
+    Expiry is checked again, since a connection may outlive the certificate it began with.
     """
     try:
         read = x509.load_der_x509_certificate(certificate)

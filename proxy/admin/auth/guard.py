@@ -1,7 +1,7 @@
-"""Who may call what: Host, origin, credentials, scope and rate; and each call is written down.
+"""Checks of every request: Host, origin, credentials, scope and rate; and its audit record.
 
-A call is in the log and in the audit log before it is answered. Whoever shows the right
-credentials is heard, however many wrong ones come from the same place.
+A call is in the log and in the audit log before its response is sent. Valid credentials are
+accepted however many invalid ones come from the same address.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _HOST: Final = re.compile(r"(?:\[([0-9A-Fa-f:.]{2,45})\]|([A-Za-z0-9._-]{1,253})
 
 
 def allowed(host: str | None, listen: Address) -> bool:
-    """Tell whether a request with this Host header may be answered at `listen`."""
+    """Return whether a request with this Host header is allowed at `listen` (DNS rebinding)."""
     match = _HOST.fullmatch(host or "")
     if match is None:
         return False
@@ -58,14 +58,14 @@ _CALLS_AT_ONCE: Final = 100
 
 
 Record = Callable[[Mapping[str, str | int]], Awaitable[None]]
-"""Writes a call into the audit log; returns once it is on the disk, raises SealyardError if not."""
+"""Writes a call to the audit log; returns once it is on disk, raises SealyardError otherwise."""
 
 
 @dataclass(frozen=True, slots=True)
 class Gate:
-    """What a guard of the admin API goes by: who is admitted to what, and where calls are kept.
+    """Access control of the admin API: credentials, scopes, and where calls are recorded.
 
-    `scopes` has each method of each route; with None it is open to all, as a page's files are.
+    `scopes` has each method of each route; None means no credentials, as for the status page.
     """
 
     access: Access
@@ -74,10 +74,10 @@ class Gate:
 
 
 class Guard:
-    """Stands before every route of one admin or health listener.
+    """The middleware of one admin or health listener.
 
-    `access` may be exchanged at any time. Without a `gate` nobody is asked who they are, and
-    nothing is written down: probes come every second. `name` is `admin` or `health`.
+    `access` may be replaced at any time. Without a `gate`, no credentials are needed and nothing is
+    recorded: probes come every second. `name` is `admin` or `health`.
     """
 
     def __init__(
@@ -100,7 +100,7 @@ class Guard:
         self._numbers = itertools.count(1)
 
     def middleware(self) -> Middleware:
-        """Return what aiohttp calls around every handler, also where no route fits."""
+        """Return the middleware, which aiohttp also runs where no route matches."""
 
         @web.middleware
         async def guarded(request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -110,12 +110,12 @@ class Guard:
             if isinstance(caller, AdminError):
                 response: web.StreamResponse = _refused(caller)
             else:
-                response = await self._answer(request, handler)
+                response = await self._handled(request, handler)
             if self._gate is not None:
                 name = caller.name if isinstance(caller, Caller) else ""
-                response = await self._written(request, response, name, request_id)
+                response = await self._recorded(request, response, name, request_id)
             headers = response.headers
-            headers["Server"] = "sealyard"  # aiohttp would name itself and its version
+            headers["Server"] = "sealyard"  # instead of the name and version of aiohttp
             headers.setdefault("Cache-Control", "no-store")
             headers["X-Content-Type-Options"] = "nosniff"
             headers["Sealyard-Request-Id"] = request_id
@@ -124,29 +124,35 @@ class Guard:
         return guarded
 
     async def _caller(self, request: web.Request) -> Caller | AdminError | None:
-        """Return who calls and may, None where nobody is asked, or what to refuse the call with."""
+        """Return the authorized caller, None where no credentials are needed, or the error."""
         sent = request.headers.getall(hdrs.HOST, [])
         if len(sent) != 1 or not allowed(sent[0], self._listen):
             return problem.FORBIDDEN_HOST
         if not _same_origin(request.headers.getall(hdrs.ORIGIN, []), sent[0]):
             return problem.FORBIDDEN_ORIGIN
         resource = request.match_info.route.resource
-        place = request.method, resource.canonical if resource is not None else ""
-        if self.access is None or self._gate is None or self._gate.scopes.get(place, "") is None:
+        operation = request.method, resource.canonical if resource is not None else ""
+        if (
+            self.access is None
+            or self._gate is None
+            or self._gate.scopes.get(operation, "") is None
+        ):
             return None if self._calls.of(peer(request.remote)).take() else problem.TOO_MANY
-        caller = await self._known(request, self.access)
+        caller = await self._authenticated(request, self.access)
         if isinstance(caller, AdminError) or resource is None:
-            return caller  # without a resource there is nothing at that path, or by that method
-        return caller if self._gate.scopes.get(place) in caller.scopes else problem.FORBIDDEN_SCOPE
+            return caller  # no such path or method: 404 or 405 follows
+        return (
+            caller if self._gate.scopes.get(operation) in caller.scopes else problem.FORBIDDEN_SCOPE
+        )
 
-    async def _known(self, request: web.Request, access: Access) -> Caller | AdminError:
+    async def _authenticated(self, request: web.Request, access: Access) -> Caller | AdminError:
         failures = self._failures.of(peer(request.remote))
         caller = await access.caller(request, patient=not failures.spent())
         if isinstance(caller, AdminError):
             return caller if failures.take() else problem.TOO_MANY
         return caller if self._calls.of(caller.name).take() else problem.TOO_MANY
 
-    async def _answer(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+    async def _handled(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         try:
             return await handler(request)
         except Malformed as malformed:
@@ -158,7 +164,7 @@ class Guard:
             return problem.answer(problem.TOO_LARGE)
         except web.HTTPException:
             return problem.answer(problem.NOT_FOUND)
-        except Exception as error:  # noqa: BLE001 - aiohttp would answer with a page of its own
+        except Exception as error:  # noqa: BLE001 - aiohttp would send an HTML page
             self._reporter.report(
                 "exception.unhandled",
                 source="admin",
@@ -167,31 +173,31 @@ class Guard:
             )
             return problem.answer(problem.INTERNAL)
 
-    async def _written(
+    async def _recorded(
         self, request: web.Request, response: web.StreamResponse, caller: str, request_id: str
     ) -> web.StreamResponse:
-        """Write the call down; return its response, or a refusal where that failed."""
+        """Record the call; return its response, or a refusal where that failed."""
         resource = request.match_info.route.resource
-        told: dict[str, str | int] = {
+        entry: dict[str, str | int] = {
             "request_id": request_id,
             "method": request.method if request.method in METHODS else OTHER_METHOD,
-            # What was asked for may hold anything; a route is one of our own.
+            # The path of a request may hold anything; the pattern of a route does not.
             "route": resource.canonical if resource is not None else "",
             "status": response.status,
             "error": response.headers.get("Sealyard-Error", ""),
             "caller": caller,
             "peer": request.remote or "",
         }
-        told = {key: value for key, value in told.items() if value != ""}
-        # What is refused for its rate must not fill the disk.
+        entry = {key: value for key, value in entry.items() if value != ""}
+        # Requests refused for their rate must not fill the disk.
         record = self._gate.record if self._gate is not None else None
         if record is not None and not _too_many(response):
             try:
-                await record(told)
+                await record(entry)
             except SealyardError:
                 response = problem.answer(problem.NOT_AUDITED)
-                told |= {"status": response.status, "error": problem.NOT_AUDITED.code}
-        self._reporter.report("admin.called", listener=self._name, **told)
+                entry |= {"status": response.status, "error": problem.NOT_AUDITED.code}
+        self._reporter.report("admin.called", listener=self._name, **entry)
         return response
 
 
@@ -207,6 +213,6 @@ def _refused(error: AdminError) -> web.Response:
 
 
 def _same_origin(origins: list[str], host: str) -> bool:
-    """Whether no page of another origin sent this; a browser names the origin of what it posts."""
+    """Return whether no page of another origin sent this; browsers send Origin with each POST."""
     ours = {f"http://{host}", f"https://{host}"}
     return not origins or (len(origins) == 1 and origins[0] in ours)

@@ -1,4 +1,4 @@
-"""Bounds for each peer or caller on its own, so that none of them spends those of the others."""
+"""Rate limits for each address or caller, so that none of them uses up those of others."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from ...keys.lru_map import BoundedMap
 
 
 class RateLimit:
-    """Lets `burst` happen at once, and `per_second` in the long run (a token bucket)."""
+    """A token bucket: `burst` at once, `per_second` in the long run."""
 
     __slots__ = ("_burst", "_clock", "_left", "_per_second", "_when")
 
     def __init__(self, per_second: float, burst: int, clock: Callable[[], float]) -> None:
-        """`clock` returns seconds that never go back."""
+        """`clock` returns monotonic seconds."""
         self._per_second = per_second
         self._burst = burst
         self._clock = clock
@@ -23,12 +23,12 @@ class RateLimit:
         self._when = clock()
 
     def spent(self) -> bool:
-        """Tell whether the bound is reached, and count nothing."""
+        """Return whether the limit is reached, without counting."""
         self._refill()
         return self._left < 1
 
     def take(self) -> bool:
-        """Count one; return whether it was within the bound."""
+        """Count one; return whether it was within the limit."""
         if self.spent():
             return False
         self._left -= 1
@@ -45,13 +45,13 @@ _SUBNET: Final = 64
 
 
 class Limits:
-    """One rate limit for each name; of those above `MOST`, the ones unused for longest go.
+    """One rate limit for each name; above `MOST` names, the least recently used is dropped.
 
-    Who is forgotten begins anew, with everything there is for a burst.
+    A name that was dropped starts again with a full burst.
     """
 
     def __init__(self, per_second: float, burst: int, clock: Callable[[], float]) -> None:
-        """Begin with nobody known; `clock` returns seconds that never go back."""
+        """Start empty; `clock` returns monotonic seconds."""
         self._bounds = per_second, burst, clock
         self._by_name: BoundedMap[str, RateLimit] = BoundedMap(MOST)
 
@@ -65,7 +65,7 @@ class Limits:
 
 
 def peer(remote: str | None) -> str:
-    """Return whose bound counts for an address: of IPv6 that of its /64, of a Unix socket one."""
+    """Return the name under which an address is limited: its /64 for IPv6, `unix` for a socket."""
     try:
         address = ip_address((remote or "").partition("%")[0])
     except ValueError:

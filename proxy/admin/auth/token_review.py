@@ -1,7 +1,7 @@
-"""Tokens of Kubernetes' service accounts: the API server says whose they are (TokenReview, v1).
+"""Tokens of Kubernetes service accounts, verified by the API server (TokenReview, v1).
 
-Whatever goes wrong admits nobody. An answer is kept for a short while, so that scrapers do not load
-the API server; a token that was taken back is admitted for at most that long.
+Any failure refuses the caller. A review is cached for KEPT_SECONDS, so that scrapers do not load
+the API server; a revoked token is accepted for at most that long.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class TokenReviews:
     """Asks one API server. `clock` returns seconds since 1970."""
 
     def __init__(self, settings: AdminKubernetes, clock: Callable[[], float]) -> None:
-        """Read who signs the API server's certificate; raise UnfitEnvironment without."""
+        """Read the CA of the API server; raise UnfitEnvironment where it is not usable."""
         self._settings = settings
         self._clock = clock
         self._tls = _context(settings.ca)
@@ -63,17 +63,17 @@ class TokenReviews:
         }
 
     def known(self, token: bytes) -> Caller | None:
-        """Return whose token it is, as far as that was answered a short while ago."""
+        """Return the caller of a token from the cache; None where it is not there."""
         reviewed = self._kept.get(hashlib.sha256(token).digest())
         return reviewed.caller if reviewed is not None and self._clock() < reviewed.until else None
 
     async def caller(self, token: bytes) -> Caller | None:
-        """Return whose token it is; None for one that the API server or the settings refuse.
+        """Return the caller of a token; None for one that the API server or the settings refuse.
 
         Raises ReviewFailed where the API server gives no usable answer in time.
         """
         if token.count(b".") != _SEGMENTS - 1 or len(token) > _TOKEN_BYTES or not token.isascii():
-            return None  # no JWT, so no account's
+            return None  # not a JWT, so not of a service account
         digest = hashlib.sha256(token).digest()
         reviewed = self._kept.get(digest)
         if reviewed is None or self._clock() >= reviewed.until:
@@ -129,11 +129,11 @@ class TokenReviews:
 
 
 def _account(status: dict[str, Any], audience: str) -> str:
-    """Return the account (`namespace/name`) of a review's status; an empty text for none."""
+    """Return the account (`namespace/name`) of a TokenReview status; an empty string for none."""
     user, audiences = status.get("user"), status.get("audiences")
     if status.get("authenticated") is not True or status.get("error"):
         return ""
-    # An API server that knows no audiences leaves them out: then nobody checked for whom it is.
+    # An API server without support for audiences omits them: then the audience was not checked.
     if not isinstance(audiences, list) or audience not in audiences or not isinstance(user, dict):
         return ""
     name = user.get("username")
@@ -143,7 +143,7 @@ def _account(status: dict[str, Any], audience: str) -> str:
 
 
 def _ends(token: bytes) -> float:
-    """Return when a token that was reviewed ends; now where it does not say so."""
+    """Return when a reviewed token expires; 0 where it does not say."""
     claims = token.split(b".")[1]
     try:
         read = json.loads(base64.urlsafe_b64decode(claims + b"=" * (-len(claims) % 4)))

@@ -1,4 +1,4 @@
-"""The bearer tokens of the admin API: read by reference, compared in constant time."""
+"""The bearer tokens of the admin API: read from references, compared in constant time."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from ...keys import private_file
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """A caller whose credentials are right; `name` is that of the credentials."""
+    """An authenticated caller; `name` is that of its credential in the configuration."""
 
     name: str
     scopes: frozenset[AdminScope]
 
 
 class ReviewFailed(Exception):
-    """The API server of Kubernetes gave no usable answer about a caller."""
+    """The Kubernetes API server gave no usable response about a token."""
 
 
 MIN_CHARS: Final = 16
@@ -30,7 +30,7 @@ _MAX_BYTES: Final = 1024
 
 
 class BearerToken:
-    """What a caller must show. It holds a digest, never the token."""
+    """A token that is accepted. It holds a digest, never the token."""
 
     __slots__ = ("__digest",)
 
@@ -38,13 +38,13 @@ class BearerToken:
         self.__digest = hashlib.sha256(token).digest()
 
     def admits(self, digest: bytes) -> bool:
-        """Tell whether `digest` is the SHA-256 of the token."""
+        """Return whether `digest` is the SHA-256 of the token."""
         return hmac.compare_digest(digest, self.__digest)
 
 
 @dataclass(frozen=True, slots=True)
 class Issued:
-    """A token, who it makes its holder, and when it ends (seconds since 1970; 0: never)."""
+    """A token, the caller that it authenticates, and its expiry (seconds since 1970; 0: never)."""
 
     token: BearerToken
     caller: Caller
@@ -52,24 +52,25 @@ class Issued:
 
 
 class Tokens:
-    """All bearer tokens that are admitted."""
+    """All bearer tokens that are accepted."""
 
     def __init__(self, issued: Sequence[Issued]) -> None:
         self._issued = tuple(issued)
 
     def caller(self, shown: bytes, now: float) -> Caller | None:
-        """Return whose token `shown` is; None for an unknown one, and for one that has ended."""
+        """Return the caller of the token `shown`; None for an unknown or expired one."""
         digest = hashlib.sha256(shown).digest()
-        # All of them are compared, so that the time tells not even which one it was.
+        # All are compared, so that the time does not even reveal which one it was.
         found = [one for one in self._issued if one.token.admits(digest)]
         live = [one for one in found if not one.expires or now < one.expires]
         return live[0].caller if live else None
 
 
 def read_tokens(settings: Sequence[AdminToken], environ: Mapping[str, str]) -> Tokens:
-    """Return the tokens as they stand in their places now.
+    """Return the tokens that the references lead to now.
 
-    Raises UnfitEnvironment, naming the place, where one is missing, open to others or too short.
+    Raises UnfitEnvironment, naming the file or variable, where a token is missing, too short, or
+    readable by others.
     """
     return Tokens(
         [
@@ -85,7 +86,7 @@ def read_token(reference: SecretReference, environ: Mapping[str, str]) -> Bearer
 
 
 def token_bytes(reference: SecretReference, environ: Mapping[str, str]) -> bytes:
-    """Return the token itself, for who must show it; raise as `read_tokens` does."""
+    """Return the token itself, for a client; raise as `read_tokens` does."""
     if reference.file is not None:
         try:
             token = private_file.read_line(reference.file, _MAX_BYTES)
@@ -93,10 +94,10 @@ def token_bytes(reference: SecretReference, environ: Mapping[str, str]) -> bytes
             raise UnfitEnvironment("admin-token", detail=error.reason) from None
     else:
         token = environ.get(reference.env or "", "").encode(errors="surrogateescape")
-    place = reference.file or f"environment variable {reference.env}"
+    source = reference.file or f"environment variable {reference.env}"
     token = token.strip()
     if len(token) < MIN_CHARS or not token.isascii() or b" " in token:
         raise UnfitEnvironment(
-            "admin-token", detail=f"{place}: not a token of at least {MIN_CHARS} characters"
+            "admin-token", detail=f"{source}: not a token of at least {MIN_CHARS} characters"
         )
     return token

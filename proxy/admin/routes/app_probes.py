@@ -1,4 +1,4 @@
-"""Where the kubelet asks for an application's probes; the application is asked on 127.0.0.1."""
+"""Probes of the application: the kubelet sends them here, and they go on to 127.0.0.1."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _HIGHEST_PORT: Final = 65535
 
 @dataclass(frozen=True, slots=True)
 class AppProbe:
-    """One probe: where, how long, and what to ask for; without a `path` only a connection."""
+    """One probe: port, timeout in seconds, and request; without a `path`, only a connection."""
 
     port: int
     timeout: float
@@ -30,9 +30,9 @@ class AppProbe:
 
 
 def app_probes(environ: Mapping[str, str]) -> dict[str, AppProbe]:
-    """Return the probes by `container/kind`; none where the variable is not set.
+    """Return the probes by `container/kind`; none where VARIABLE is not set.
 
-    Raises UnfitEnvironment where it cannot be read.
+    Raises UnfitEnvironment where its value is malformed.
     """
     written = environ.get(VARIABLE, "")
     if not written:
@@ -43,8 +43,8 @@ def app_probes(environ: Mapping[str, str]) -> dict[str, AppProbe]:
         raise UnfitEnvironment("app-probes", detail=f"{VARIABLE} cannot be read") from None
 
 
-def _probe(told: dict[str, object]) -> AppProbe:
-    port, timeout, handler = told["port"], told["timeout"], told["handler"]
+def _probe(written: dict[str, object]) -> AppProbe:
+    port, timeout, handler = written["port"], written["timeout"], written["handler"]
     if not isinstance(port, int) or not 0 < port <= _HIGHEST_PORT:
         raise ValueError("port")
     if not isinstance(timeout, int | float) or timeout <= 0 or not isinstance(handler, dict):
@@ -66,7 +66,7 @@ _HEADERS: Final = {"User-Agent": "kube-probe/sealyard", "Accept": "*/*"}
 
 
 def app_probe_routes(probes: Mapping[str, AppProbe]) -> list[web.RouteDef]:
-    """Return the routes at which the kubelet asks."""
+    """Return the routes that the kubelet probes."""
 
     async def answer(request: web.Request) -> web.Response:
         info = request.match_info
@@ -82,7 +82,7 @@ def app_probe_routes(probes: Mapping[str, AppProbe]) -> list[web.RouteDef]:
 
 
 async def ask(probe: AppProbe) -> str:
-    """Ask the application; return what is wrong, an empty text where nothing is."""
+    """Probe the application; return the failure, or an empty string for success."""
     try:
         connector = TCPConnector(force_close=True, ssl=False)  # as the kubelet does
         async with ClientSession(

@@ -1,4 +1,4 @@
-"""Key packages given out: the session keys of a conversation, wrapped for its recipients."""
+"""Key packages: the session keys of a conversation, wrapped for its recipients."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from aiohttp import web
 
 from ...core.errors import KeyUnavailable, OperatorError, ParticipantError
 from .. import problem, schemas, strict_reader
-from ..operation import Answered, Endpoint, Operation, Parameter
+from ..operation import Endpoint, Operation, Parameter, Success
 from ..schemas import PATH
 from ..service import AdminService
 from .sessions import IN_QUERY, SCOPE_PARAMETERS, named_scope
@@ -22,11 +22,11 @@ PACKAGE: Final = Operation(
     "GET",
     "/v1/sessions/package",
     "keys",
-    "Give out a key package of a conversation that is for a recipient: the newest, or that of a"
-    " session. Only end-to-end rules make packages; their senders sign them.",
+    "The newest key package of a conversation for a recipient, or that of the session `sid`."
+    " Only end-to-end rules make packages; the sender signs them.",
     (
-        Answered(
-            "JWE General JSON (RFC 7516), which the recipient's private key opens.",
+        Success(
+            "A JWE in general JSON form (RFC 7516), which the recipient's private key opens.",
             schemas.anything(),
             media_type=MEDIA_TYPE,
             headers={
@@ -38,7 +38,7 @@ PACKAGE: Final = Operation(
     parameters=(
         *SCOPE_PARAMETERS,
         Parameter("recipient", "query", "The id of the participant.", PATH.schema),
-        Parameter("sid", "query", "The session, as tokens name it.", _SID, required=False),
+        Parameter("sid", "query", "The session id, as in a token.", _SID, required=False),
     ),
     errors=(
         problem.MALFORMED,
@@ -50,21 +50,21 @@ PACKAGE: Final = Operation(
 
 
 class PackageRoutes:
-    """Answers for one subject."""
+    """Serves one service."""
 
-    def __init__(self, subject: AdminService) -> None:
-        self._subject = subject
+    def __init__(self, service: AdminService) -> None:
+        self._service = service
 
     def all(self) -> list[Endpoint]:
         """Return the operation."""
         return [Endpoint(PACKAGE, self._package)]
 
     async def _package(self, request: web.Request) -> web.Response:
-        said = strict_reader.query(request, (*IN_QUERY, "recipient", "sid"))
-        scope, recipient = named_scope(said), strict_reader.needed(said, "recipient")
-        sid = strict_reader.text(said, "sid")
+        members = strict_reader.query(request, (*IN_QUERY, "recipient", "sid"))
+        scope, recipient = named_scope(members), strict_reader.required(members, "recipient")
+        sid = strict_reader.text(members, "sid")
         try:
-            found = await self._subject.packages(scope, recipient)
+            found = await self._service.packages(scope, recipient)
         except KeyUnavailable:
             return problem.answer(problem.KEY_UNAVAILABLE)
         except ParticipantError as error:

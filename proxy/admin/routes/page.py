@@ -1,7 +1,7 @@
-"""The status page: a few files without any data, so that they need no token.
+"""The status page: static files without data, so they need no credentials.
 
-What the page shows it asks for with the token that its reader types in. It takes nothing from
-elsewhere, runs nothing but its own file, and is shown in no frame.
+The page requests its data with the token that its reader enters. It loads nothing from other
+origins, runs only its own script, and cannot be framed.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Final
 
 from aiohttp import web
 
-from ..operation import Answered, Endpoint, Operation
+from ..operation import Endpoint, Operation, Success
 
 FILES: Final[Mapping[str, tuple[str, str]]] = {
     "/": ("index.html", "text/html"),
@@ -20,12 +20,12 @@ FILES: Final[Mapping[str, tuple[str, str]]] = {
     "/page.js": ("page.js", "text/javascript"),
     "/icon.svg": ("icon.svg", "image/svg+xml"),
 }
-"""Each path with its file in the folder `page`, and its type."""
+"""Each path with its file in the folder `page` and its media type."""
 
 MOST_BYTES: Final = 60 * 1024
-"""All of the page together; a test holds it to that."""
+"""Limit for all files of the page together, held by a test."""
 
-# Not importlib.resources: it brings archives and temporary files along, for what lies beside this.
+# Not importlib.resources: it imports zipfile and tempfile, and these files lie beside this one.
 _FOLDER: Final = Path(__file__).parents[1] / "page"
 _HEADERS: Final = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self';"
@@ -39,7 +39,7 @@ _HEADERS: Final = {
 
 
 def page() -> list[Endpoint]:
-    """Return the files of the page, each open to all."""
+    """Return the endpoints of the files, which need no credentials."""
     return [_endpoint(path, *file) for path, file in FILES.items()]
 
 
@@ -49,6 +49,6 @@ def _endpoint(path: str, name: str, content_type: str) -> Endpoint:
     async def answer(_: web.Request) -> web.Response:
         return web.Response(body=body, headers=_HEADERS, content_type=content_type, charset="utf-8")
 
-    answers = (Answered("The file.", {"type": "string"}, media_type=content_type),)
-    told = Operation(name, "GET", path, None, "A file of the status page.", answers)
-    return Endpoint(told, answer)
+    successes = (Success("The file.", {"type": "string"}, media_type=content_type),)
+    operation = Operation(name, "GET", path, None, "A file of the status page.", successes)
+    return Endpoint(operation, answer)

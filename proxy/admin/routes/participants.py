@@ -1,4 +1,4 @@
-"""Participants by the admin API: their keys given out, added, rotated, revoked."""
+"""Participants: their keys listed, added, rotated, revoked, expired, accepted."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from ...keys.participants.public_key import Use
 from ...keys.participants.registry import MAX_ID_BYTES
 from .. import problem, strict_reader
 from .. import schemas as shapes
-from ..operation import Answered, Endpoint, Operation
+from ..operation import Endpoint, Operation, Success
 from ..schemas import GRACE_SECONDS, MAX_GRACE_SECONDS
 from ..service import AdminService
 from ..strict_reader import Malformed
@@ -42,8 +42,8 @@ LIST: Final = Operation(
     "GET",
     _AT,
     "read",
-    "List all keys that a participant has and had.",
-    (Answered("The keys; none of somebody whom nobody added.", shapes.LISTED),),
+    "List all keys of a participant, past ones included.",
+    (Success("The keys; an empty list for an unknown participant.", shapes.LISTED),),
     errors=_LOOKED_UP,
     parameters=(shapes.PATH,),
 )
@@ -52,8 +52,8 @@ HAS_VALID: Final = Operation(
     "GET",
     f"{_AT}/has-valid-keys",
     "read",
-    "Tell whether a participant has an active key.",
-    (Answered("Whether there is one.", shapes.VALID),),
+    "Whether a participant has an active key.",
+    (Success("Whether there is an active key of this use.", shapes.VALID),),
     errors=_LOOKED_UP,
     parameters=(shapes.PATH, shapes.USE_PARAMETER),
 )
@@ -62,19 +62,19 @@ JWKS: Final = Operation(
     "GET",
     f"{_AT}/keys",
     "read",
-    "Give out the active public keys of a participant.",
+    "The active public keys of a participant as a JWK Set.",
     (
-        Answered(
+        Success(
             "A JWK Set (RFC 7517).",
             shapes.JWKS,
             media_type="application/jwk-set+json",
             headers={
-                "ETag": "Changes with the keys; for If-None-Match.",
-                "Cache-Control": "How long they may be kept: until one ends, at most 5 minutes.",
-                "Expires": "The same as a time.",
+                "ETag": "Changes with the keys. Send it in If-None-Match.",
+                "Cache-Control": "`max-age`: until a key expires, at most 5 minutes.",
+                "Expires": "The same as a date.",
             },
         ),
-        Answered("They are as If-None-Match says.", status=304),
+        Success("Unchanged since the ETag in If-None-Match.", status=304),
     ),
     errors=_LOOKED_UP,
     parameters=(shapes.PATH,),
@@ -84,8 +84,8 @@ ADD: Final = Operation(
     "POST",
     f"{_AT}/keys",
     "keys",
-    "Make a key pair, or take a public key that the participant made.",
-    (Answered("The new key.", shapes.KEY, status=201),),
+    "Generate a key pair, or register a public key of the participant.",
+    (Success("The new key.", shapes.KEY, status=201),),
     errors=_MADE,
     parameters=(shapes.PATH,),
     body=shapes.ADD_BODY,
@@ -95,8 +95,8 @@ ROTATE: Final = Operation(
     "POST",
     f"{_AT}/rotate",
     "keys",
-    "Put a new key in place of the active one of a device, which opens for `grace` seconds more.",
-    (Answered("The new key.", shapes.KEY, status=201),),
+    "Replace the active key of a device; the old one opens for `grace` seconds more.",
+    (Success("The new key.", shapes.KEY, status=201),),
     errors=_MADE,
     parameters=(shapes.PATH,),
     body=shapes.ROTATE_BODY,
@@ -106,8 +106,8 @@ REVOKE: Final = Operation(
     "POST",
     f"{_AT}/revoke",
     "keys",
-    "Let a key neither seal nor open any more, for good.",
-    (Answered("The key as it stands now.", shapes.KEY),),
+    "Revoke a key permanently: it neither seals nor opens.",
+    (Success("The key after the change.", shapes.KEY),),
     errors=(*_CHANGED, problem.UNKNOWN_KEY),
     parameters=(shapes.PATH,),
     body=shapes.REVOKE_BODY,
@@ -117,8 +117,8 @@ EXPIRE: Final = Operation(
     "POST",
     f"{_AT}/expire",
     "keys",
-    "Let a key end at a time, or now.",
-    (Answered("The key as it stands now.", shapes.KEY),),
+    "Expire a key at a time, by default now.",
+    (Success("The key after the change.", shapes.KEY),),
     errors=(*_CHANGED, problem.UNKNOWN_KEY),
     parameters=(shapes.PATH,),
     body=shapes.EXPIRE_BODY,
@@ -128,8 +128,8 @@ ACCEPT: Final = Operation(
     "POST",
     f"{_AT}/accept",
     "accept",
-    "Accept a key of a participant, so that it is believed to be theirs (`keys.pins`).",
-    (Answered("The key as it stands now.", shapes.KEY),),
+    "Accept a key as that of the participant (`keys.pins`).",
+    (Success("The key after the change.", shapes.KEY),),
     errors=(*_CHANGED, problem.UNKNOWN_KEY),
     parameters=(shapes.PATH,),
     body=shapes.ACCEPT_BODY,
@@ -139,10 +139,10 @@ PRIVATE: Final = Operation(
     "GET",
     f"{_AT}/private",
     "keys",
-    "Hand out a private key as it is stored: an encrypted JWK.",
+    "Download a private key as it is stored: an encrypted JWK.",
     (
-        Answered(
-            "JWE Compact (RFC 7516); the participant's passphrase opens it.",
+        Success(
+            "A compact JWE (RFC 7516), which the participant's passphrase opens.",
             {"type": "string"},
             media_type="application/jose",
         ),
@@ -165,10 +165,10 @@ _PROBLEMS: Final = (
 
 
 class ParticipantRoutes:
-    """Answers for one subject. `clock` returns seconds since 1970."""
+    """Serves one service. `clock` returns seconds since 1970."""
 
-    def __init__(self, subject: AdminService, clock: Callable[[], float]) -> None:
-        self._subject = subject
+    def __init__(self, service: AdminService, clock: Callable[[], float]) -> None:
+        self._service = service
         self._clock = clock
 
     def all(self) -> list[Endpoint]:
@@ -219,33 +219,33 @@ class ParticipantRoutes:
         return web.Response(body=body, content_type="application/jwk-set+json", headers=headers)
 
     async def _add(self, request: web.Request) -> web.Response:
-        said = await strict_reader.body(request, _NEW_KEY)
-        return await self._changed(_new_key("add", _who(request), said), HTTPStatus.CREATED)
+        members = await strict_reader.body(request, _NEW_KEY)
+        return await self._changed(_new_key("add", _who(request), members), HTTPStatus.CREATED)
 
     async def _rotate(self, request: web.Request) -> web.Response:
-        said = await strict_reader.body(request, (*_NEW_KEY, "grace"))
-        grace = strict_reader.whole(said, "grace", low=0, high=MAX_GRACE_SECONDS)
+        members = await strict_reader.body(request, (*_NEW_KEY, "grace"))
+        grace = strict_reader.integer(members, "grace", low=0, high=MAX_GRACE_SECONDS)
         seconds = GRACE_SECONDS if grace is None else grace
-        call = _new_key("rotate", _who(request), said, seconds=seconds)
+        call = _new_key("rotate", _who(request), members, seconds=seconds)
         return await self._changed(call, HTTPStatus.CREATED)
 
     async def _revoke(self, request: web.Request) -> web.Response:
-        said = await strict_reader.body(request, ("kid", "reason"))
-        reason = strict_reader.needed(said, "reason")
+        members = await strict_reader.body(request, ("kid", "reason"))
+        reason = strict_reader.required(members, "reason")
         return await self._changed(
-            ParticipantCall("revoke", _who(request), kid=_kid(said), reason=reason)
+            ParticipantCall("revoke", _who(request), kid=_kid(members), reason=reason)
         )
 
     async def _expire(self, request: web.Request) -> web.Response:
-        said = await strict_reader.body(request, ("kid", "at"))
-        seconds = strict_reader.whole(said, "at") or 0
+        members = await strict_reader.body(request, ("kid", "at"))
+        seconds = strict_reader.integer(members, "at") or 0
         return await self._changed(
-            ParticipantCall("expire", _who(request), kid=_kid(said), seconds=seconds)
+            ParticipantCall("expire", _who(request), kid=_kid(members), seconds=seconds)
         )
 
     async def _accept(self, request: web.Request) -> web.Response:
-        said = await strict_reader.body(request, ("kid",))
-        return await self._changed(ParticipantCall("accept", _who(request), kid=_kid(said)))
+        members = await strict_reader.body(request, ("kid",))
+        return await self._changed(ParticipantCall("accept", _who(request), kid=_kid(members)))
 
     async def _private(self, request: web.Request) -> web.Response:
         kid = _kid(strict_reader.query(request, ("kid",)))
@@ -258,18 +258,18 @@ class ParticipantRoutes:
     async def _changed(
         self, call: ParticipantCall, status: HTTPStatus = HTTPStatus.OK
     ) -> web.Response:
-        answer = await self._do(call)
-        if isinstance(answer, web.Response):
-            return answer
-        return _json(self._facts(answer.participant.find(answer.kid), answer.pins), status)
+        result = await self._do(call)
+        if isinstance(result, web.Response):
+            return result
+        return _json(self._facts(result.participant.find(result.kid), result.pins), status)
 
     async def _do(self, call: ParticipantCall) -> ParticipantResult | web.Response:
         try:
-            return await self._subject.participants(call)
+            return await self._service.participants(call)
         except OperatorError as error:
-            for kind, told in _PROBLEMS:
+            for kind, known in _PROBLEMS:
                 if isinstance(error, kind):
-                    return problem.answer(told, members={"detail": error.reason})
+                    return problem.answer(known, members={"detail": error.reason})
             if error.reason == problem.NO_COMMON_STORE.code:
                 return problem.answer(problem.NO_COMMON_STORE)
             raise
@@ -279,7 +279,7 @@ class ParticipantRoutes:
 
 
 def _who(request: web.Request) -> str:
-    """Return the id in the path; raise Malformed for none that anybody could have."""
+    """Return the participant id in the path; raise Malformed for an invalid one."""
     who = request.match_info["id"]
     try:
         size = len(who.encode())
@@ -291,25 +291,25 @@ def _who(request: web.Request) -> str:
 
 
 def _new_key(
-    action: ParticipantAction, who: str, said: Mapping[str, Any], *, seconds: int = 0
+    action: ParticipantAction, who: str, members: Mapping[str, Any], *, seconds: int = 0
 ) -> ParticipantCall:
-    jwk, passphrase = said.get("jwk"), strict_reader.text(said, "passphrase")
-    under = strict_reader.choice(said, "under", ("keyring",), "")
-    if sum(("jwk" in said, passphrase is not None, bool(under))) != 1:
-        raise Malformed("Give one of `jwk`, `passphrase` and `under`.")
-    use = _use(said, "enc")
-    if "jwk" in said:
-        public = _public(jwk, _use(said, "enc"))
-        if public.use != _use(said, public.use):
-            raise Malformed(f"The key is for use {public.use}.")
+    jwk, passphrase = members.get("jwk"), strict_reader.text(members, "passphrase")
+    under = strict_reader.choice(members, "under", ("keyring",), "")
+    if sum(("jwk" in members, passphrase is not None, bool(under))) != 1:
+        raise Malformed("Give exactly one of `jwk`, `passphrase` and `under`.")
+    use = _use(members, "enc")
+    if "jwk" in members:
+        public = _public(jwk, _use(members, "enc"))
+        if public.use != _use(members, public.use):
+            raise Malformed(f"The use of this key is `{public.use}`.")
         jwk, use = dict(public.required), public.use
-    device = strict_reader.text(said, "device")
+    device = strict_reader.text(members, "device")
     return ParticipantCall(
         action,
         who,
         device="main" if device is None else device,
         use=use,
-        expires=strict_reader.whole(said, "expires") or 0,
+        expires=strict_reader.integer(members, "expires") or 0,
         jwk=jwk,
         passphrase=passphrase,
         keyring=bool(under),
@@ -326,25 +326,25 @@ def _public(jwk: object, use: Use) -> public_key.PublicKey:
         raise Malformed(f"`jwk`: {error.reason}.") from None
 
 
-def _use(said: Mapping[str, Any], default: Use) -> Use:
-    return cast("Use", strict_reader.choice(said, "use", _USES, default))
+def _use(members: Mapping[str, Any], default: Use) -> Use:
+    return cast("Use", strict_reader.choice(members, "use", _USES, default))
 
 
-def _kid(said: Mapping[str, Any]) -> str:
-    kid = strict_reader.needed(said, "kid")
+def _kid(members: Mapping[str, Any]) -> str:
+    kid = strict_reader.required(members, "kid")
     if not _KID.fullmatch(kid):
         raise Malformed("`kid` is not a thumbprint of 43 characters (RFC 7638).")
     return kid
 
 
 def _seconds_left(participant: Participant, now: float) -> int:
-    """Return for how long the JWK Set stays as it is, as far as time alone changes it."""
+    """Return for how many seconds the JWK Set stays valid, unless an operator changes it."""
     ends = [end for key in participant.keys for end in (key.expires, key.retires) if end > now]
     return min([MAX_AGE_SECONDS, *(int(end - now) for end in ends)])
 
 
 def _matches(sent: Collection[str], etag: str) -> bool:
-    """Whether If-None-Match names the tag; compared weakly (RFC 9110, section 13.1.2)."""
+    """Return whether If-None-Match names the tag (weak comparison, RFC 9110 section 13.1.2)."""
     listed = [one.strip().removeprefix("W/") for line in sent for one in line.split(",")]
     return etag in listed or "*" in listed
 

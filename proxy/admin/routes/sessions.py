@@ -1,4 +1,4 @@
-"""The operations on the sessions of one scope: look, begin, rotate, revoke."""
+"""Operations on the sessions of one scope: show, create, rotate, revoke, erase."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from ...core.crypto.context import Scope
 from ...core.errors import KeyUnavailable, NotErasable, OperatorError
 from ...keys.operations.session_operations import STILL_OPEN, Action, SessionCall, latest_not_before
 from .. import problem, schemas, strict_reader
-from ..operation import Answered, Endpoint, Operation, Parameter
+from ..operation import Endpoint, Operation, Parameter, Success
 from ..service import AdminService
 from ..strict_reader import Malformed
 
 _PARTS: Final = ("tenant", "conversation")
 IN_QUERY: Final = (*_PARTS, *(f"{one}_json" for one in _PARTS))
 _SCOPE: Final = {one: schemas.nullable(schemas.ANY_NAME) for one in _PARTS}
-# One of the two must say something.
+# At least one of the two must be a name.
 _SOME: Final = {
     "anyOf": [{"required": [one], "properties": {one: schemas.ANY_NAME}} for one in _PARTS]
 }
@@ -39,8 +39,8 @@ REACH: Final = {
     "others_within": {"type": "number", "minimum": 0},
     "unknown": {"type": "boolean"},
 }
-"""What a revocation does not bind yet, and whether its scope was known."""
-ANSWER: Final = schemas.record(
+"""Where a revocation does not hold yet, and whether its scope is unknown here."""
+RESULT: Final = schemas.record(
     {
         "scope": {"type": "string"},
         "not_before": _TIME,
@@ -53,19 +53,25 @@ ANSWER: Final = schemas.record(
     },
     ("scope", "not_before", "sessions"),
 )
-_STANDS: Final = (Answered("How the sessions of the scope stand now.", ANSWER),)
+_SESSIONS: Final = (Success("The sessions of the scope, after this call.", RESULT),)
 _NAMED: Final = {**schemas.record(_SCOPE), **_SOME}
 
 SCOPE_PARAMETERS: Final = (
     *(
-        Parameter(one, "query", f"The {one}; one of them is enough.", schemas.NAME, required=False)
+        Parameter(
+            one,
+            "query",
+            f"The {one}. A tenant or a conversation is required.",
+            schemas.NAME,
+            required=False,
+        )
         for one in _PARTS
     ),
     *(
         Parameter(
             f"{one}_json",
             "query",
-            f"The {one}, where it is joined of several names.",
+            f"The {one} as JSON, where it is joined from several names.",
             schemas.ANY_NAME,
             required=False,
             in_json=True,
@@ -80,7 +86,7 @@ SHOW: Final = Operation(
     "/v1/sessions",
     "read",
     "Show the sessions that this Sealyard holds for a scope.",
-    _STANDS,
+    _SESSIONS,
     parameters=SCOPE_PARAMETERS,
     errors=(problem.MALFORMED,),
 )
@@ -89,8 +95,8 @@ CREATE: Final = Operation(
     "POST",
     "/v1/sessions",
     "keys",
-    "See that a scope has a session.",
-    _STANDS,
+    "Create a session for a scope, unless it has one.",
+    _SESSIONS,
     body=_NAMED,
     errors=(problem.KEY_UNAVAILABLE,),
 )
@@ -99,8 +105,8 @@ ROTATE: Final = Operation(
     "POST",
     "/v1/sessions/rotate",
     "keys",
-    "Begin a new session for a scope; what was sealed still opens.",
-    _STANDS,
+    "Start a new session for a scope. Values sealed before still open.",
+    _SESSIONS,
     body=_NAMED,
     errors=(problem.KEY_UNAVAILABLE,),
 )
@@ -109,8 +115,8 @@ REVOKE: Final = Operation(
     "POST",
     "/v1/sessions/revoke",
     "keys",
-    "Refuse, for good, all sessions of a scope that began before a time; now, unless one is said.",
-    _STANDS,
+    "Revoke, permanently, the sessions of a scope that began before `not_before` (default: now).",
+    _SESSIONS,
     body={
         **schemas.record({**_SCOPE, "not_before": schemas.nullable(schemas.SECONDS)}),
         **_SOME,
@@ -120,10 +126,10 @@ REVOKE: Final = Operation(
 
 
 class SessionRoutes:
-    """Answers for one subject. `clock` returns seconds since 1970."""
+    """Serves one service. `clock` returns seconds since 1970."""
 
-    def __init__(self, subject: AdminService, clock: Callable[[], float]) -> None:
-        self._subject = subject
+    def __init__(self, service: AdminService, clock: Callable[[], float]) -> None:
+        self._service = service
         self._clock = clock
 
     def all(self) -> list[Endpoint]:
@@ -147,32 +153,34 @@ class SessionRoutes:
     async def _revoke(self, request: web.Request) -> web.Response:
         return await self._do("revoke", await strict_reader.body(request, (*_PARTS, "not_before")))
 
-    async def _do(self, action: Action, said: Mapping[str, Any]) -> web.Response:
-        call = self._call(action, said)
+    async def _do(self, action: Action, members: Mapping[str, Any]) -> web.Response:
+        call = self._call(action, members)
         try:
-            answer = await self._subject.operate(call)
+            result = await self._service.operate(call)
         except OperatorError as error:
             return problem.answer(problem.MALFORMED, code=error.reason)
         except KeyUnavailable:
             return problem.answer(problem.KEY_UNAVAILABLE)
-        if action == "revoke" and not answer.reaches_others:
-            return problem.answer(problem.NOT_KEPT, members=answer.to_json())
-        body = json.dumps(answer.to_json()).encode()
+        if action == "revoke" and not result.reaches_others:
+            return problem.answer(problem.NOT_KEPT, members=result.to_json())
+        body = json.dumps(result.to_json()).encode()
         return web.Response(body=body, content_type="application/json")
 
-    def _call(self, action: Action, said: Mapping[str, Any]) -> SessionCall:
-        scope = named_scope(said)
+    def _call(self, action: Action, members: Mapping[str, Any]) -> SessionCall:
+        scope = named_scope(members)
         if action != "revoke":
             return SessionCall(action, scope)
-        not_before = strict_reader.whole(said, "not_before", nullable=True)
+        not_before = strict_reader.integer(members, "not_before", nullable=True)
         return SessionCall(action, scope, not_before or latest_not_before(self._clock()))
 
 
-def named_scope(said: Mapping[str, Any]) -> Scope:
-    """Return the scope that a call names; raise Malformed where it names none."""
-    scope = Scope(strict_reader.name(said, "tenant"), strict_reader.name(said, "conversation"))
+def named_scope(members: Mapping[str, Any]) -> Scope:
+    """Return the scope that a request names; raise Malformed where it names none."""
+    scope = Scope(
+        strict_reader.name(members, "tenant"), strict_reader.name(members, "conversation")
+    )
     if scope == Scope():
-        raise Malformed("The call names neither a tenant nor a conversation.")
+        raise Malformed("The request names neither a tenant nor a conversation.")
     return scope
 
 
@@ -183,10 +191,10 @@ ERASE: Final = Operation(
     "DELETE",
     "/v1/sessions",
     "keys",
-    "Destroy the ephemeral session keys of a scope, and refuse them for good.",
+    "Erase the ephemeral session keys of a scope, and revoke them permanently.",
     (
-        Answered(
-            "They are gone; `receipt` is a compact JWS that `key` verifies.",
+        Success(
+            "The keys are erased. `receipt` is a compact JWS (RFC 7515) that `key` verifies.",
             schemas.record(
                 {
                     "scope": _TEXT,
@@ -210,10 +218,10 @@ ERASE: Final = Operation(
 
 
 class EraseRoutes:
-    """Answers for one subject. `clock` returns seconds since 1970."""
+    """Serves one service. `clock` returns seconds since 1970."""
 
-    def __init__(self, subject: AdminService, clock: Callable[[], float]) -> None:
-        self._subject = subject
+    def __init__(self, service: AdminService, clock: Callable[[], float]) -> None:
+        self._service = service
         self._clock = clock
 
     def all(self) -> list[Endpoint]:
@@ -224,10 +232,10 @@ class EraseRoutes:
         scope = named_scope(strict_reader.query(request, IN_QUERY))
         call = SessionCall("erase", scope, latest_not_before(self._clock()))
         try:
-            answer = await self._subject.operate(call)
+            result = await self._service.operate(call)
         except NotErasable:
             return problem.answer(problem.NOT_ERASABLE)
         except KeyUnavailable:
             return problem.answer(problem.KEY_UNAVAILABLE)
-        body = json.dumps(answer.to_json()).encode()
+        body = json.dumps(result.to_json()).encode()
         return web.Response(body=body, content_type="application/json")

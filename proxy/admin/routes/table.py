@@ -1,4 +1,4 @@
-"""The operations of the admin API and of the health listener; all that there is."""
+"""All operations of the admin API and of the health listener."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ...telemetry.metrics import prometheus_text
 from ...telemetry.metrics.samples import Check
 from .. import problem, schemas
 from ..openapi import document
-from ..operation import Answered, Endpoint, Operation, Parameter
+from ..operation import Endpoint, Operation, Parameter, Success
 from ..redacted_settings import masked
 from ..service import AdminService
 from .explain import ExplainRoutes
@@ -36,21 +36,23 @@ LIVEZ: Final = Operation(
     "GET",
     "/livez",
     "read",
-    "Whether the process runs.",
-    (Answered("It runs.", _TEXT, media_type="text/plain"),),
+    "Liveness: the process is running.",
+    (Success("The process is running.", _TEXT, media_type="text/plain"),),
 )
 READYZ: Final = Operation(
     "readyz",
     "GET",
     "/readyz",
     "read",
-    "Whether messages are carried.",
+    "Readiness: the process accepts traffic.",
     (
-        Answered("They are.", _TEXT, media_type="text/plain"),
-        Answered("They are not.", _TEXT, status=503, media_type="text/plain"),
+        Success("Ready.", _TEXT, media_type="text/plain"),
+        Success("Not ready.", _TEXT, status=503, media_type="text/plain"),
     ),
     parameters=(
-        Parameter("verbose", "query", "Name each check, whatever it says.", _TEXT, required=False),
+        Parameter(
+            "verbose", "query", "List every check; the value is ignored.", _TEXT, required=False
+        ),
     ),
 )
 METRICS: Final = Operation(
@@ -58,10 +60,10 @@ METRICS: Final = Operation(
     "GET",
     "/metrics",
     "read",
-    "All metrics, in the format that the Accept header prefers.",
+    "All metrics, in the format preferred by the Accept header.",
     (
-        Answered(
-            "Prometheus' text format, or OpenMetrics.",
+        Success(
+            "The Prometheus text format, or OpenMetrics.",
             _TEXT,
             media_type=prometheus_text.TEXT,
             other_types=(prometheus_text.OPENMETRICS,),
@@ -73,10 +75,10 @@ RELOAD: Final = Operation(
     "POST",
     "/-/reload",
     "reload",
-    "Take what the configuration file says now.",
+    "Reload the configuration file and the files that it names.",
     (
-        Answered(
-            "It is in force.",
+        Success(
+            "The configuration is in force; `swap_ms` is how long the change took.",
             schemas.record(
                 {
                     "reloaded": {"const": True},
@@ -94,16 +96,16 @@ STATUS: Final = Operation(
     "GET",
     "/v1/status",
     "read",
-    "Names and numbers for an operator.",
-    (Answered("How Sealyard stands.", schemas.anything()),),
+    "The status of the service: checks, rules with counts, keys, workers.",
+    (Success("The status.", schemas.anything()),),
 )
 CONFIG: Final = Operation(
     "config",
     "GET",
     "/v1/config",
     "read",
-    "The configuration in force, secrets as references.",
-    (Answered("The configuration.", schemas.anything()),),
+    "The configuration in force; secrets appear only as references.",
+    (Success("The configuration.", schemas.anything()),),
 )
 
 
@@ -113,24 +115,24 @@ OPENAPI: Final = Operation(
     "/openapi.json",
     "read",
     "This document.",
-    (Answered("OpenAPI 3.1.", schemas.anything()),),
+    (Success("The OpenAPI 3.1 document.", schemas.anything()),),
 )
 
 
 class Routes:
-    """Answers for one subject. A family of operations is one file and one line in `admin`."""
+    """Serves one service. A family of operations is one file, and one line in `admin`."""
 
-    def __init__(self, subject: AdminService, *, clock: Callable[[], float] = time.time) -> None:
-        self._subject = subject
-        self._sessions = SessionRoutes(subject, clock)
-        self._erasing = EraseRoutes(subject, clock)
-        self._explaining = ExplainRoutes(subject)
-        self._participants = ParticipantRoutes(subject, clock)
-        self._packages = PackageRoutes(subject)
-        self._values = ValueRoutes(subject)
+    def __init__(self, service: AdminService, *, clock: Callable[[], float] = time.time) -> None:
+        self._service = service
+        self._sessions = SessionRoutes(service, clock)
+        self._erasing = EraseRoutes(service, clock)
+        self._explaining = ExplainRoutes(service)
+        self._participants = ParticipantRoutes(service, clock)
+        self._packages = PackageRoutes(service)
+        self._values = ValueRoutes(service)
 
     def health(self) -> list[Endpoint]:
-        """Return what probes and scrapers ask for."""
+        """Return the endpoints of probes and scrapers."""
         return [
             Endpoint(LIVEZ, self._livez),
             Endpoint(READYZ, self._readyz),
@@ -138,7 +140,7 @@ class Routes:
         ]
 
     def admin(self) -> list[Endpoint]:
-        """Return all that there is."""
+        """Return all endpoints that are always served."""
         return [
             *self.health(),
             Endpoint(RELOAD, self._reload),
@@ -157,7 +159,7 @@ class Routes:
         return web.Response(text="ok\n")
 
     async def _readyz(self, request: web.Request) -> web.Response:
-        checks = await self._subject.checks()
+        checks = await self._service.checks()
         ready = all(check.ok for check in checks)
         lines = [_line(check) for check in checks] if "verbose" in request.query else []
         lines.append("ready" if ready else "not ready")
@@ -165,14 +167,14 @@ class Routes:
         return web.Response(status=status, text="\n".join(lines) + "\n")
 
     async def _metrics(self, request: web.Request) -> web.Response:
-        samples = await self._subject.samples()
+        samples = await self._service.samples()
         accept = ",".join(request.headers.getall(hdrs.ACCEPT, ()))
         # In a thread: thousands of series take a tenth of a second and more.
         shown = await asyncio.to_thread(prometheus_text.exposed, samples, accept)
         return web.Response(body=shown.body, headers={hdrs.CONTENT_TYPE: shown.content_type})
 
     async def _reload(self, _: web.Request) -> web.Response:
-        outcome = await self._subject.reload()
+        outcome = await self._service.reload()
         if not outcome.accepted:
             return problem.answer(
                 problem.CONFIGURATION,
@@ -182,10 +184,10 @@ class Routes:
         return _json({"reloaded": True, "sha256": outcome.sha256, "swap_ms": outcome.swap_ms})
 
     async def _status(self, _: web.Request) -> web.Response:
-        return _json(await self._subject.status())
+        return _json(await self._service.status())
 
     async def _config(self, _: web.Request) -> web.Response:
-        return _json(masked(self._subject.settings))
+        return _json(masked(self._service.settings))
 
     async def _openapi(self, _: web.Request) -> web.Response:
         return _json(api())
@@ -193,12 +195,12 @@ class Routes:
 
 @cache
 def api() -> dict[str, Any]:
-    """Return the OpenAPI document of all that can be served; nothing of it needs a subject."""
+    """Return the OpenAPI document of all operations; it needs no service."""
     always = [one.operation for one in Routes(cast("AdminService", None)).admin()]
-    # Whether these are served says the configuration.
-    some = [TAP, *(one.operation for one in page())]
-    told = [replace(one, errors=(*one.errors, problem.NOT_FOUND)) for one in some]
-    return document([*always, *told], __version__)
+    # The configuration decides whether these are served.
+    optional = [TAP, *(one.operation for one in page())]
+    maybe_absent = [replace(one, errors=(*one.errors, problem.NOT_FOUND)) for one in optional]
+    return document([*always, *maybe_absent], __version__)
 
 
 def _line(check: Check) -> str:

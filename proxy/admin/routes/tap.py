@@ -1,4 +1,4 @@
-"""`GET /v1/tap`: the messages as they pass, by shape and size, and the status beside them."""
+"""`GET /v1/tap`: messages as they pass, by shape and size, with the status beside them."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from typing import Any, Final
 from aiohttp import web
 
 from .. import problem
-from ..operation import Answered, Endpoint, Operation, Parameter
+from ..operation import Endpoint, Operation, Parameter, Success
 from ..service import AdminService
 
 LINE_TYPE = "application/x-ndjson"
 
 
 class EventLines(web.StreamResponse):
-    """Sends what `events` yields, an empty line for None.
+    """Sends what `events` yields as NDJSON, an empty line for None.
 
-    It begins after the handler has returned, as aiohttp sends any response: so whoever stands
-    around the handlers has seen the call before the first byte of its answer.
+    It starts once the handler has returned, as aiohttp sends any response, so the middleware has
+    recorded the call before the first byte of the response.
     """
 
     def __init__(self, events: AsyncGenerator[Mapping[str, Any] | None]) -> None:
@@ -32,7 +32,7 @@ class EventLines(web.StreamResponse):
         """Send all lines, then end."""
         if self._eof_sent:
             return
-        async with aclosing(self._events) as events:  # also where the caller is gone
+        async with aclosing(self._events) as events:  # also where the caller has gone
             async for event in events:
                 await self.write(b"\n" if event is None else json.dumps(event).encode() + b"\n")
         await super().write_eof(data)
@@ -49,10 +49,10 @@ TAP: Final = Operation(
     "GET",
     "/v1/tap",
     "read",
-    "Messages as they pass, by kind and size and never by value, until the caller goes away.",
+    "Stream messages as they pass, by kind and size, never by value, until the caller closes it.",
     (
-        Answered(
-            "Lines of JSON, each with `messages` or, where it is asked for, `status`.",
+        Success(
+            "NDJSON. A line has `messages` or, on request, `status`; empty lines keep it alive.",
             {"type": "string"},
             media_type=LINE_TYPE,
         ),
@@ -61,7 +61,7 @@ TAP: Final = Operation(
         Parameter(
             "status",
             "query",
-            "Send what `/v1/status` answers every two seconds as well.",
+            "Also send the status, as `/v1/status` returns it, every two seconds.",
             {"type": "string"},
             required=False,
         ),
@@ -70,20 +70,20 @@ TAP: Final = Operation(
 
 
 class TapRoutes:
-    """Streams to those who look on. `seconds` is the time between two looks."""
+    """Streams to viewers. `seconds` is the time between two looks."""
 
-    def __init__(self, subject: AdminService, *, seconds: float = _LOOK_SECONDS) -> None:
-        self._subject = subject
+    def __init__(self, service: AdminService, *, seconds: float = _LOOK_SECONDS) -> None:
+        self._service = service
         self._seconds = seconds
         self._streams = 0
         self._closed = asyncio.Event()
 
     def all(self) -> list[Endpoint]:
-        """Return what there is."""
+        """Return the endpoint."""
         return [Endpoint(TAP, self._tap)]
 
     def close(self) -> None:
-        """End every stream: nobody waits for those who look on."""
+        """End every stream: a shutdown does not wait for viewers."""
         self._closed.set()
 
     async def _tap(self, request: web.Request) -> web.StreamResponse:
@@ -94,16 +94,16 @@ class TapRoutes:
     async def _events(self, *, with_status: bool) -> AsyncGenerator[Mapping[str, Any] | None]:
         self._streams += 1
         try:
-            viewer, looks, silent = self._subject.viewer(), 0, 0
+            viewer, looks, silent = self._service.viewer(), 0, 0
             while not self._closed.is_set():
                 if with_status and looks % _STATUS_LOOKS == 0:
-                    yield {"status": await self._subject.status()}
+                    yield {"status": await self._service.status()}
                 seen = await viewer.more()
                 if looks == 0 or seen["messages"] or seen["missed"]:
                     yield seen
                     silent = 0
                 elif silent >= _SILENT_LOOKS:
-                    yield None  # so that a caller who is gone is noticed
+                    yield None  # detects a caller that has gone
                     silent = 0
                 looks, silent = looks + 1, silent + 1
                 await self._pause()

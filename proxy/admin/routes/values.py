@@ -1,4 +1,4 @@
-"""`POST /v1/seal` and `POST /v1/open`: values sealed and opened for services without the proxy."""
+"""`POST /v1/seal` and `POST /v1/open`: for services whose messages do not pass the proxy."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ...core.errors import KeyUnavailable, MessageError, OpenFailed, OperatorErr
 from ...core.formats import json as json_format
 from ...keys.operations.values import ValueBinding, ValueCall, ValueResult
 from .. import problem, schemas, strict_reader
-from ..operation import Answered, Endpoint, Operation
+from ..operation import Endpoint, Operation, Success
 from ..service import AdminService
 from ..strict_reader import Malformed
 
@@ -31,7 +31,7 @@ _PARTS: Final = {
 _TO_SEAL: Final = {**_PARTS, "value": _TEXT, "json": _BOOLEAN, "form": {"enum": list(_FORMS)}}
 _TO_OPEN: Final = {**_PARTS, "token": _TEXT}
 _OPENED: Final = schemas.record({"value": _TEXT, "json": _BOOLEAN}, ("value", "json"))
-_NAMES: Final = " Name the parts that the rule binds, and no others."
+_NAMES: Final = " Name exactly the parts of the context that the rule binds."
 
 
 def _some(one: Mapping[str, Any], needed: str) -> dict[str, Any]:
@@ -44,9 +44,9 @@ SEAL: Final = Operation(
     "POST",
     "/v1/seal",
     "seal",
-    "Seal values. With `json` a value is a JSON text." + _NAMES,
+    "Seal values. With `json`, `value` is JSON text." + _NAMES,
     (
-        Answered(
+        Success(
             "The tokens, in the order of the values.",
             schemas.record({"tokens": schemas.many(_TEXT)}, ("tokens",)),
         ),
@@ -59,10 +59,10 @@ OPEN: Final = Operation(
     "POST",
     "/v1/open",
     "open",
-    "Open tokens: all of them, or none." + _NAMES,
+    "Open tokens: all of them or none." + _NAMES,
     (
-        Answered(
-            "The values, in the order of the tokens; with `json` a value is a JSON text.",
+        Success(
+            "The values, in the order of the tokens. With `json`, `value` is JSON text.",
             schemas.record({"values": schemas.many(_OPENED)}, ("values",)),
         ),
     ),
@@ -72,28 +72,28 @@ OPEN: Final = Operation(
 
 
 class ValueRoutes:
-    """Answers for one subject."""
+    """Serves one service."""
 
-    def __init__(self, subject: AdminService) -> None:
-        self._subject = subject
+    def __init__(self, service: AdminService) -> None:
+        self._service = service
 
     def all(self) -> list[Endpoint]:
         """Return the operations."""
         return [Endpoint(SEAL, self._seal), Endpoint(OPEN, self._open)]
 
     async def _seal(self, request: web.Request) -> web.Response:
-        said = await strict_reader.body(request, ("values",), most_bytes=MOST_BYTES)
-        call = ValueCall("seal", tuple(map(_to_seal, _each(said, "values", _TO_SEAL))))
+        members = await strict_reader.body(request, ("values",), most_bytes=MOST_BYTES)
+        call = ValueCall("seal", tuple(map(_to_seal, _each(members, "values", _TO_SEAL))))
         done = await self._done(call)
         if isinstance(done, web.Response):
             return done
         return _json({"tokens": [one.text for one in done]})
 
     async def _open(self, request: web.Request) -> web.Response:
-        said = await strict_reader.body(request, ("tokens",), most_bytes=MOST_BYTES)
+        members = await strict_reader.body(request, ("tokens",), most_bytes=MOST_BYTES)
         asked = tuple(
-            ValueBinding(ValueResult(strict_reader.needed(one, "token")), _context(one))
-            for one in _each(said, "tokens", _TO_OPEN)
+            ValueBinding(ValueResult(strict_reader.required(one, "token")), _context(one))
+            for one in _each(members, "tokens", _TO_OPEN)
         )
         done = await self._done(ValueCall("open", asked, strict_reader.request_id(request)))
         if isinstance(done, web.Response):
@@ -102,12 +102,12 @@ class ValueRoutes:
 
     async def _done(self, call: ValueCall) -> list[ValueResult] | web.Response:
         try:
-            return await self._subject.values(call)
+            return await self._service.values(call)
         except OpenFailed:
             return problem.answer(problem.OPEN_FAILED)
         except KeyUnavailable:
             return problem.answer(problem.KEY_UNAVAILABLE)
-        except MessageError as error:  # a name that nobody can tell from a joined one
+        except MessageError as error:  # a name that cannot be told from a joined one
             return problem.answer(problem.MALFORMED, members={"detail": error.detail})
         except OperatorError as error:
             if error.reason != problem.NO_COMMON_STORE.code:
@@ -116,14 +116,14 @@ class ValueRoutes:
 
 
 def _each(
-    said: Mapping[str, Any], name: str, known: Collection[str]
+    members: Mapping[str, Any], name: str, known: Collection[str]
 ) -> Iterable[Mapping[str, Any]]:
-    elements = said.get(name)
+    elements = members.get(name)
     if not isinstance(elements, list) or not 1 <= len(elements) <= MOST_VALUES:
-        raise Malformed(f"`{name}` is not a list of 1 to {MOST_VALUES}.")
+        raise Malformed(f"`{name}` is not a list of 1 to {MOST_VALUES} elements.")
     for one in elements:
         if not isinstance(one, dict):
-            raise Malformed(f"`{name}` holds what is not an object.")
+            raise Malformed(f"An element of `{name}` is not an object.")
         yield strict_reader.only(one, known)
 
 
@@ -134,15 +134,15 @@ def _context(one: Mapping[str, Any]) -> Context:
 
 
 def _to_seal(one: Mapping[str, Any]) -> ValueBinding:
-    text, json_value = strict_reader.needed(one, "value"), strict_reader.switch(one, "json")
+    text, json_value = strict_reader.required(one, "value"), strict_reader.boolean(one, "json")
     if json_value:
         try:
             json_format.validate(text.encode())
         except SealyardError:
-            raise Malformed("A `value` is not a JSON text.") from None
+            raise Malformed("A `value` is not JSON text.") from None
     form = cast("Form", strict_reader.choice(one, "form", _FORMS, "jwe"))
     return ValueBinding(ValueResult(text, json_value), _context(one), form)
 
 
-def _json(told: Mapping[str, object]) -> web.Response:
-    return web.Response(body=json.dumps(told).encode(), content_type="application/json")
+def _json(body: Mapping[str, object]) -> web.Response:
+    return web.Response(body=json.dumps(body).encode(), content_type="application/json")
