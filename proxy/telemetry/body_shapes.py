@@ -30,7 +30,7 @@ class Row(NamedTuple):
     """One value: how deep it lies, its name (None: not to be shown), its kind and its size.
 
     The size is in characters for `text` and `sealed`, in elements for `list`, in bytes for
-    `body` and `frame`; None for others, since the size of a number or a flag says its value, and
+    `body` and `stream`; None for others, since the size of a number or a flag says its value, and
     for what flows, whose size is known when it is over.
     `value` is None, but for the synthetic chat of the demonstration.
     """
@@ -43,7 +43,7 @@ class Row(NamedTuple):
 
 
 Shape = tuple[Row, ...]
-Flowing = Literal["body", "form", "frame"]
+Flowing = Literal["body", "form", "stream"]
 """A body that nobody holds, since it is changed while it passes."""
 
 
@@ -57,7 +57,7 @@ def shape(body: bytes | Flowing | None, names: frozenset[str], *, values: bool =
     if isinstance(body, str):
         return (Row(0, None, body),)
     if body.startswith(_FRAME):
-        return (Row(0, None, "frame", len(body)),)
+        return (Row(0, None, "stream", len(body)),)
     if len(body) <= MOST_BYTES:
         text = body.decode("utf-8", "replace")
         if _sealed(text):

@@ -131,7 +131,7 @@ async def test_a_frame_is_seen_as_what_it_becomes(tmp_path: Path) -> None:
                 (seen,) = await watched.until(1)
 
     assert seen["client"] == seen["reader"] == [[0, None, "body", None]]
-    assert seen["backend"] == seen["answer"] == [[0, None, "frame", None]]
+    assert seen["backend"] == seen["answer"] == [[0, None, "stream", None]]
     assert (seen["sent"], seen["got"]) == (len(text), len(text))
     assert seen["outcomes"] == {"sealed": 1, "opened": 1}
     assert canary not in watched.text

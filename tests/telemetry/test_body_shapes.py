@@ -65,7 +65,7 @@ def test_lists_tell_how_many_they_hold_and_long_ones_are_cut() -> None:
     [
         (JWE.encode(), Row(0, None, "sealed", len(JWE))),
         (b"sy1.AAAA", Row(0, None, "sealed", 8)),
-        (b"SYST\x01rest", Row(0, None, "frame", 9)),
+        (b"SYST\x01rest", Row(0, None, "stream", 9)),
         (b"a=1&b=2", Row(0, None, "body", 7)),
         (b"\xff\xfe", Row(0, None, "body", 2)),
         (b"[" * 50_000, Row(0, None, "body", 50_000)),

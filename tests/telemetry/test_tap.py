@@ -156,12 +156,12 @@ async def test_the_request_of_a_stream_is_told_before_its_first_record() -> None
 async def test_what_flows_has_a_kind_and_no_size() -> None:
     tap = Tap(Clock())
     tap.look()
-    tap.body(passing(), "body", "frame", NAMES, {"sealed": 1})
+    tap.body(passing(), "body", "stream", NAMES, {"sealed": 1})
     tap.line(LINE)
 
     (told,) = tap.look()["messages"]
     assert (told["client"], told["backend"]) == (
         [[0, None, "body", None]],
-        [[0, None, "frame", None]],
+        [[0, None, "stream", None]],
     )
     assert (told["client_bytes"], told["backend_bytes"]) == (None, None)

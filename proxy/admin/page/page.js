@@ -1,5 +1,5 @@
 'use strict';
-// The status page. Every text of an answer goes into the page as text, never as markup.
+// The status page. Data from a response is inserted as text, never as markup.
 const KEPT = 40, WAIT = 2000, SPARK = 60;
 const $ = (id) => document.getElementById(id);
 const store = window.sessionStorage;
@@ -27,7 +27,7 @@ function span(seconds) {
 const now = () => Date.now() / 1000;
 function bytes(n) { return n < 1024 ? n + ' B' : n < 1048576 ? (n / 1024).toFixed(1) + ' KiB' : (n / 1048576).toFixed(1) + ' MiB'; }
 
-// --- asking ---------------------------------------------------------------------------------
+// --- requests ---------------------------------------------------------------------------------
 
 function ask(path, more) {
   const headers = token ? { Authorization: 'Bearer ' + token } : {};
@@ -41,23 +41,23 @@ function gate(message) {
 }
 const pause = (ms) => new Promise((done) => setTimeout(done, ms));
 
-async function watch() { // one at a time: a later call ends the earlier ones
+async function watch() { // one at a time: a later call ends earlier ones
   if (stop) stop.abort();
   const mine = ++turn;
   while (mine === turn) {
     stop = new AbortController();
     try {
-      const answer = await ask('/v1/tap?status', { signal: stop.signal });
-      if (answer.status === 401 || answer.status === 403) {
+      const response = await ask('/v1/tap?status', { signal: stop.signal });
+      if (response.status === 401 || response.status === 403) {
         store.removeItem('token');
-        return gate(token ? 'That is not the token, or it may not read.' : '');
+        return gate(token ? 'The token is wrong, or lacks the scope `read`.' : '');
       }
-      if (answer.ok) await read(answer.body);
-      else if (answer.status === 404) await poll();
-      else link('', 'asked too often, waiting');
-    } catch { /* gone, or not to be had: tried again below */ }
+      if (response.ok) await read(response.body);
+      else if (response.status === 404) await poll();
+      else link('', 'rate limited, retrying');
+    } catch { /* disconnected or unreachable: retried below */ }
     if (mine !== turn) return;
-    link('', 'connection lost, trying again');
+    link('', 'connection lost, retrying');
     await pause(WAIT);
   }
 }
@@ -72,12 +72,12 @@ async function read(body) {
     for (const line of lines) if (line) take(JSON.parse(line));
   }
 }
-async function poll() { // the tap is off: everything but the traffic
-  $('silent').textContent = 'The tap is off. Set `admin.tap: true` to see messages pass, by kind and size.';
+async function poll() { // the tap is off: all but the traffic
+  $('silent').textContent = 'The tap is off. Set `admin.tap: true` to see messages by kind and size.';
   for (;;) {
-    const answer = await ask('/v1/status', { signal: stop.signal });
-    if (!answer.ok) return;
-    take({ status: await answer.json() });
+    const response = await ask('/v1/status', { signal: stop.signal });
+    if (!response.ok) return;
+    take({ status: await response.json() });
     await pause(WAIT);
   }
 }
@@ -92,7 +92,7 @@ function take(event) {
 function status(s) {
   const half = s.checks.some((one) => one.degraded);
   const pill = $('ready');
-  const word = s.draining ? 'Draining' : !s.ready ? 'Not ready' : half ? 'Ready, in part' : 'Ready';
+  const word = s.draining ? 'Draining' : !s.ready ? 'Not ready' : half ? 'Ready, degraded' : 'Ready';
   if (pill.textContent !== word) pill.textContent = word;
   pill.className = 'pill ' + (!s.ready || s.draining ? 'no' : half ? 'half' : 'good');
   document.title = word + ' · Sealyard';
@@ -115,7 +115,7 @@ function totals(all) {
   if (before && messages >= before.messages) {
     const rate = (messages - before.messages) / ((at - before.at) / 1000);
     rates.push(rate); rates = rates.slice(-SPARK);
-    $('n-rate').textContent = (rate < 10 ? rate.toFixed(1) : Math.round(rate).toLocaleString('en')) + ' a second';
+    $('n-rate').textContent = (rate < 10 ? rate.toFixed(1) : Math.round(rate).toLocaleString('en')) + ' per second';
     const top = Math.max(1, ...rates);
     const points = rates.map((r, i) => (120 - (rates.length - 1 - i) * (120 / SPARK)).toFixed(1) + ' ' + (26 - r / top * 22).toFixed(1));
     if (rates.length > 2) $('spark-line').setAttribute('d', 'M' + points.join('L'));
@@ -128,7 +128,7 @@ function rules(all) {
   fill($('rules'), ...all.map((one) => {
     const c = one.counts, matched = (c.forwarded || 0) + (c.refused || 0) + (c.aborted || 0);
     const name = make('td', '', make('strong', '', one.rule === null ? 'no rule' : one.rule), make('span', 'does', one.does.join(' · ') || 'passes'));
-    const takes = make('td', 'mono', ...(one.rule === null ? [make('span', 'takes quiet', 'all else at ' + one.listener)] : one.match.map((m) => make('span', 'takes', m))));
+    const takes = make('td', 'mono', ...(one.rule === null ? [make('span', 'takes quiet', 'everything else on ' + one.listener)] : one.match.map((m) => make('span', 'takes', m))));
     const last = one.rule === null ? '' : one.last_matched ? span(now() - one.last_matched) + ' ago' : make('span', 'tag', 'never');
     return make('tr', '', name, takes, cell(matched, ''), cell(c.sealed, 'seal'), cell(c.opened, 'open'), cell((c.plain || 0) + (c.kept || 0) + (c.in_markup || 0), 'no'), cell(c.refused, 'no'), make('td', 'quiet', last));
   }));
@@ -144,18 +144,18 @@ function keys(k) {
   fill($('keks'), ...k.keks.map((one) => {
     const age = now() - one.created;
     return make('li', '',
-      make('div', 'line', make('span', '', make('strong', 'mono', one.kek), ' ', make('span', 'tag' + (one.state === 'primary' ? ' seal' : ''), one.state)), make('span', 'quiet', span(age) + ' old, a year is due')),
+      make('div', 'line', make('span', '', make('strong', 'mono', one.kek), ' ', make('span', 'tag' + (one.state === 'primary' ? ' seal' : ''), one.state)), make('span', 'quiet', span(age) + ' old, due after a year')),
       bar(age / year, age > year),
-      make('p', 'quiet', many(one.opened, 'value') + ' opened' + (one.last_opened ? ', the last ' + span(now() - one.last_opened) + ' ago' : '')));
+      make('p', 'quiet', many(one.opened, 'value') + ' opened' + (one.last_opened ? ', last ' + span(now() - one.last_opened) + ' ago' : '')));
   }));
   const shown = k.sessions.map((one) => {
     const left = one.soft_end - now(), whole = one.soft_end - one.created;
     return make('li', '',
-      make('div', 'line', make('span', 'mono', one.sid), make('span', 'quiet', many(one.sealed, 'value') + ' sealed · ' + (left > 0 ? 'due in ' + span(left) : 'over'))),
+      make('div', 'line', make('span', 'mono', one.sid), make('span', 'quiet', many(one.sealed, 'value') + ' sealed · ' + (left > 0 ? 'due in ' + span(left) : 'due now'))),
       bar(1 - left / whole, left < whole / 10));
   });
   if (k.sealing > shown.length) shown.push(make('li', 'quiet', 'and ' + (k.sealing - shown.length).toLocaleString('en') + ' more'));
-  fill($('sessions'), ...(shown.length ? shown : [make('li', 'quiet', 'none until the first value is sealed')]));
+  fill($('sessions'), ...(shown.length ? shown : [make('li', 'quiet', 'none: no value has been sealed yet')]));
 }
 function health(s) {
   fill($('checks'), ...s.checks.map((one) => make('li', !one.ok ? 'no' : one.degraded ? 'half' : 'good',
@@ -163,8 +163,8 @@ function health(s) {
   const each = s.workers || [s], facts = [];
   const connected = each.reduce((n, one) => n + Object.values(one.connections || {}).reduce((a, b) => a + b, 0), 0);
   for (const one of s.listeners) facts.push([one.name, one.listen + ' → ' + one.upstream]);
-  facts.push(['Clients connected', connected], ['In force since', new Date(s.configuration.loaded_at * 1000).toLocaleString('en-GB')]);
-  facts.push(['Its hash', s.configuration.sha256.slice(0, 16)], ['Configuration', s.configuration.file]);
+  facts.push(['Client connections', connected], ['Configuration loaded', new Date(s.configuration.loaded_at * 1000).toLocaleString('en-GB')]);
+  facts.push(['SHA-256', s.configuration.sha256.slice(0, 16)], ['File', s.configuration.file]);
   if (s.last_reload && !s.last_reload.accepted) facts.push(['Last reload', 'refused: ' + s.last_reload.problems.join('; ')]);
   fill($('facts'), ...facts.flatMap(([name, value]) => [make('dt', '', name), make('dd', '', value)]));
 }
@@ -172,8 +172,8 @@ function health(s) {
 // --- traffic --------------------------------------------------------------------------------
 
 function traffic(seen) {
-  if (seen.values) $('traffic-note').textContent = 'This is the demonstration: its chat is made up, so values are shown. Elsewhere, kinds and sizes alone.';
-  if (seen.missed) $('foot').textContent = many(seen.missed, 'message') + ' passed that are not shown.';
+  if (seen.values) $('traffic-note').textContent = 'This is the demo: its chat is fictitious, so values are shown. Elsewhere, only kinds and sizes.';
+  if (seen.missed) $('foot').textContent = many(seen.missed, 'message') + ' passed but are not shown.';
   waiting = waiting.concat(seen.messages).slice(-KEPT);
   if (!paused) show();
 }
@@ -198,19 +198,19 @@ function message(m) {
   const asks = m.sent > 0 || m.client;
   const stopped = m.error && m.direction === 'request';
   const cells = make('div', 'cells',
-    cell('Client sent', '', m.client, null, asks ? whole(m.sent) : 'asks, without a body'),
+    cell('Client sent', '', m.client, null, asks ? whole(m.sent) : 'a request without a body'),
     stopped ? cell('Backend got', 'mid', null, null, 'nothing: it was refused')
       : asks ? cell('Backend got', 'mid', m.backend, m.client, m.backend ? size(m.backend_bytes) : whole(m.sent) + ', unchanged')
-      : cell('Backend answers', 'mid', m.answer, null, m.answer ? 'answers with ' + size(m.answer_bytes) : 'answers with ' + whole(m.got) + ', unchanged'),
-    m.error ? cell('Reader gets', '', null, null, 'an error, and nothing of the message') : cell('Reader gets', '', m.reader, m.answer, whole(m.got)));
+      : cell('Backend sent', 'mid', m.answer, null, m.answer ? size(m.answer_bytes) : whole(m.got) + ', unchanged'),
+    m.error ? cell('Reader gets', '', null, null, 'an error, without the message') : cell('Reader gets', '', m.reader, m.answer, whole(m.got)));
   return make('li', 'message new' + (m.error ? ' refusal' : ''), what, cells);
 }
-function size(n) { return n === null ? 'as it passes' : bytes(n); }
+function size(n) { return n === null ? 'streamed' : bytes(n); }
 function piece(m) { // one message of a WebSocket, or one piece of a stream
   const up = m.direction === 'request', none = () => make('div');
   return make('div', 'cells',
     up ? cell('Client sent', '', m.client, null, size(m.client_bytes)) : none(),
-    up ? cell('Backend got', 'mid', m.backend, m.client, size(m.backend_bytes)) : cell('Backend sent', 'mid', m.answer, null, 'sends ' + size(m.answer_bytes)),
+    up ? cell('Backend got', 'mid', m.backend, m.client, size(m.backend_bytes)) : cell('Backend sent', 'mid', m.answer, null, size(m.answer_bytes)),
     up ? none() : cell('Reader gets', '', m.reader, m.answer, size(m.reader_bytes)));
 }
 function cell(title, kind, rows, was, size) {
@@ -224,17 +224,17 @@ function cell(title, kind, rows, was, size) {
 function line([depth, name, kind, size, value], old) {
   if (kind === 'more') return make('div', 'row quiet', '…');
   if (kind === 'object' && name === null) return make('div', 'gap');
-  const opened = old && (old[2] === 'sealed' || old[2] === 'frame') && kind !== old[2];
-  const made = make('div', 'row d' + Math.min(depth, 3) + (kind === 'sealed' || kind === 'frame' ? ' seal' : opened ? ' opened' : ''));
+  const opened = old && (old[2] === 'sealed' || old[2] === 'stream') && kind !== old[2];
+  const made = make('div', 'row d' + Math.min(depth, 3) + (kind === 'sealed' || kind === 'stream' ? ' seal' : opened ? ' opened' : ''));
   if (name !== null) made.append(make('span', 'key', name));
-  const words = { list: many(size || 0, 'element'), object: '{ }', flag: 'yes or no', more: '…' };
+  const words = { list: many(size || 0, 'element'), object: '{ }', flag: 'true or false', more: '…' };
   if (value !== undefined) {
     made.append(make('span', 'text', value));
     if (kind === 'sealed') made.append(make('span', 'much', size + ' characters'));
-  } else if (kind === 'text' || kind === 'sealed' || kind === 'body' || kind === 'frame' || kind === 'form') {
+  } else if (kind === 'text' || kind === 'sealed' || kind === 'body' || kind === 'stream' || kind === 'form') {
     const ink = make('span', 'ink');
     ink.style.width = size === null ? '40%' : Math.round(8 + 13 * Math.log2(1 + size)) + 'px';
-    made.append(ink, make('span', 'much', (kind === 'text' ? '' : kind + ' ') + (size === null ? '' : size + (kind === 'body' || kind === 'frame' ? ' bytes' : ''))));
+    made.append(ink, make('span', 'much', (kind === 'text' ? '' : kind + ' ') + (size === null ? '' : size + (kind === 'body' || kind === 'stream' ? ' bytes' : ''))));
   } else made.append(make('span', 'much', words[kind] || kind));
   return made;
 }
@@ -244,24 +244,24 @@ function line([depth, name, kind, size, value], old) {
 async function explain(event) {
   event.preventDefault();
   $('x-error').textContent = '';
-  const asked = { listener: $('x-listener').value, method: $('x-method').value, path: $('x-path').value };
-  if ($('x-body').value) asked.body = $('x-body').value;
+  const wanted = { listener: $('x-listener').value, method: $('x-method').value, path: $('x-path').value };
+  if ($('x-body').value) wanted.body = $('x-body').value;
   try {
-    const answer = await ask('/v1/explain', { method: 'POST', body: JSON.stringify(asked), headers: { 'Content-Type': 'application/json' } });
-    const told = await answer.json();
-    if (!answer.ok) throw new Error(told.detail || told.title);
-    explained(told.request);
+    const response = await ask('/v1/explain', { method: 'POST', body: JSON.stringify(wanted), headers: { 'Content-Type': 'application/json' } });
+    const explanation = await response.json();
+    if (!response.ok) throw new Error(explanation.detail || explanation.title);
+    explained(explanation.request);
   } catch (error) { fill($('x-answer')); $('x-error').textContent = error.message; }
 }
-function explained(told) {
-  const list = make('ul', 'checks', ...told.considered.map((one) => make('li', one.because === null ? 'good' : '',
-    make('span', 'sign', one.because === null ? '✓' : '·'), make('span', '', make('strong', '', one.rule), one.because === null ? ' takes it' : ' does not: ' + one.because))));
-  if (!told.rule) list.append(make('li', '', make('span', 'sign', '·'), 'no rule takes it'));
-  const values = told.values.map((one) => make('li', '', make('span', 'sign', one.action === 'sealed' ? '🔒' : '🔓'),
-    make('span', '', make('strong', '', one.field), ' is ' + one.action + (one.characters ? ', ' + one.characters + ' characters then' : '') + (one.note ? ' (' + one.note + ')' : ''))));
+function explained(explanation) {
+  const list = make('ul', 'checks', ...explanation.considered.map((one) => make('li', one.because === null ? 'good' : '',
+    make('span', 'sign', one.because === null ? '✓' : '·'), make('span', '', make('strong', '', one.rule), one.because === null ? ' matches' : ' does not match: ' + one.because))));
+  if (!explanation.rule) list.append(make('li', '', make('span', 'sign', '·'), 'no rule matches'));
+  const values = explanation.values.map((one) => make('li', '', make('span', 'sign', one.action === 'sealed' ? '🔒' : '🔓'),
+    make('span', '', make('strong', '', one.field), ' is ' + one.action + (one.characters ? ', ' + one.characters + ' characters afterwards' : '') + (one.note ? ' (' + one.note + ')' : ''))));
   const parts = [list, make('ul', 'checks', ...values)];
-  if (told.refusal) parts.push(make('p', 'bad', 'Refused: ' + told.refusal.code + (told.refusal.detail ? '. ' + told.refusal.detail : '')));
-  else if (told.outgoing) parts.push(make('p', 'quiet', 'What would go out:'), make('pre', '', told.outgoing));
+  if (explanation.refusal) parts.push(make('p', 'bad', 'Refused: ' + explanation.refusal.code + (explanation.refusal.detail ? '. ' + explanation.refusal.detail : '')));
+  else if (explanation.outgoing) parts.push(make('p', 'quiet', 'What would be forwarded:'), make('pre', '', explanation.outgoing));
   fill($('x-answer'), ...parts);
 }
 
@@ -277,7 +277,7 @@ $('gate-form').addEventListener('submit', (event) => {
 $('pause').addEventListener('click', () => {
   paused = !paused;
   $('pause').setAttribute('aria-pressed', String(paused));
-  $('pause').textContent = paused ? 'Go on' : 'Pause';
+  $('pause').textContent = paused ? 'Resume' : 'Pause';
   if (!paused) show();
 });
 $('explain-form').addEventListener('submit', explain);

@@ -134,4 +134,4 @@ def _cell(row: list[Any], paint: _Paint) -> str:
     if value:
         words = repr(value[0])
     text = f"{name}: {words}" if name is not None else words
-    return paint(_SEALED, text) if kind in {"sealed", "frame"} else text
+    return paint(_SEALED, text) if kind in {"sealed", "stream"} else text

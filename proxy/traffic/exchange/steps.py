@@ -396,5 +396,5 @@ def _sides(plan: Plan, applied: Applied) -> tuple[bytes | Flowing | None, bytes 
     if plan.form is not None:
         return "form", "form"
     if "sealed" in applied.counts:
-        return "body", "frame"
-    return ("frame", "body") if "opened" in applied.counts else ("body", "body")
+        return "body", "stream"
+    return ("stream", "body") if "opened" in applied.counts else ("body", "body")
