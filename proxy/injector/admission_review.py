@@ -1,4 +1,4 @@
-"""Answer an AdmissionReview (admission.k8s.io/v1): pure, from the review to the review.
+"""Answer an AdmissionReview (admission.k8s.io/v1): a pure function from request to response.
 
 https://kubernetes.io/docs/reference/access-authn-authz/extensible-admission-controllers/
 """
@@ -21,7 +21,7 @@ Patch = list[Operation]
 
 
 def patch(before: Json, after: Json) -> Patch:
-    """Return the operations that make `after` of `before`, none where they are the same."""
+    """Return the JSON Patch (RFC 6902) from `before` to `after`, empty where they are equal."""
     return list(_objects(before, after, ""))
 
 
@@ -50,12 +50,12 @@ def _objects(before: Json, after: Json, path: str) -> Iterator[Operation]:
 
 def _lists(before: Sequence[Json], after: Sequence[Json], path: str) -> Iterator[Operation]:
     kept = {one["name"] for one in after}
-    standing = list(before)
-    for index in reversed(range(len(standing))):
-        if standing[index]["name"] not in kept:
+    current = list(before)
+    for index in reversed(range(len(current))):
+        if current[index]["name"] not in kept:
             yield {"op": "remove", "path": f"{path}/{index}"}
-            del standing[index]
-    old = {one["name"]: one for one in standing}
+            del current[index]
+    old = {one["name"]: one for one in current}
     for index, one in enumerate(after):
         if one["name"] in old:
             yield from _values(old[one["name"]], one, f"{path}/{index}")
@@ -64,7 +64,7 @@ def _lists(before: Sequence[Json], after: Sequence[Json], path: str) -> Iterator
 
 
 def _comparable(before: Sequence[Any], after: Sequence[Any]) -> bool:
-    """Tell whether all items have names of their own, and those in both stand in the same order."""
+    """Return whether all items have unique names, and those in both lists have the same order."""
     old, new = _names(before), _names(after)
     if old is None or new is None:
         return False
@@ -91,12 +91,12 @@ _POD: Final = {"group": "", "version": "v1", "kind": "Pod"}
 
 
 class MalformedReview(Exception):
-    """Raised for what is no AdmissionReview of version v1."""
+    """Raised for anything but an AdmissionReview of version v1."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reviewed:
-    """The review to send back, and what the log tells of it. Names are the cluster's, no secret."""
+    """The review to return, and what the log reports: names of the cluster, no secrets."""
 
     answer: Json
     outcome: ReviewOutcome
@@ -104,18 +104,18 @@ class Reviewed:
     problems: tuple[str, ...] = ()
 
 
-def review(asked: object, settings: InjectorSettings) -> Reviewed:
-    """Return the answer: the patch, or why not.
+def review(document: object, settings: InjectorSettings) -> Reviewed:
+    """Return the response: a patch, or a denial with its reasons.
 
-    A pod that cannot be sealed is denied, never let through as it is. Raises MalformedReview.
+    A pod that cannot be injected is denied, never admitted unchanged. Raises MalformedReview.
     """
-    if not isinstance(asked, dict) or (asked.get("apiVersion"), asked.get("kind")) != (
+    if not isinstance(document, dict) or (document.get("apiVersion"), document.get("kind")) != (
         _VERSION,
         _KIND,
     ):
         raise MalformedReview
     try:
-        request = mapping(asked, "request")
+        request = mapping(document, "request")
         uid, namespace = text(request, "uid"), text(request, "namespace")
     except CannotInject:
         raise MalformedReview from None
@@ -124,7 +124,7 @@ def review(asked: object, settings: InjectorSettings) -> Reviewed:
     try:
         return _admitted(uid, namespace, request, settings)
     except CannotInject as refusal:
-        status = {"code": HTTPStatus.FORBIDDEN, "message": _told(refusal)}
+        status = {"code": HTTPStatus.FORBIDDEN, "message": f"Sealyard: {refusal.detail}"}
         answer = _answer(uid, allowed=False, status=status)
         return Reviewed(answer, "denied", namespace, refusal.problems)
 
@@ -132,7 +132,9 @@ def review(asked: object, settings: InjectorSettings) -> Reviewed:
 def _admitted(uid: str, namespace: str, request: Json, settings: InjectorSettings) -> Reviewed:
     kind, operation = request.get("kind"), request.get("operation")
     if kind != _POD or operation != "CREATE":
-        raise CannotInject("only the creation of a v1 Pod can be answered; the webhook asks more")
+        raise CannotInject(
+            "only the creation of a v1 Pod is supported; correct the rules of the webhook"
+        )
     pod = mapping(request, "object")
     if not wanted(pod):
         return Reviewed(_answer(uid, allowed=True), "disabled", namespace)
@@ -146,7 +148,3 @@ def _admitted(uid: str, namespace: str, request: Json, settings: InjectorSetting
 
 def _answer(uid: str, **response: object) -> Json:
     return {"apiVersion": _VERSION, "kind": _KIND, "response": {"uid": uid, **response}}
-
-
-def _told(refusal: CannotInject) -> str:
-    return f"Sealyard: {refusal.detail}"

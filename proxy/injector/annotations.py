@@ -1,4 +1,4 @@
-"""What a pod asks for: its annotations, read strictly and all at once."""
+"""Annotations of a pod, read strictly: names, values and defaults."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Final, Literal, TypeVar, cast
 from .pod_reader import CannotInject
 
 LABEL: Final = "sealyard.io/inject"
-"""On a pod or its namespace: `enabled` or `disabled`; the pod's own word wins."""
+"""Label of a pod or its namespace: `enabled` or `disabled`. That of the pod takes precedence."""
 
 ENABLED: Final = "enabled"
 DISABLED: Final = "disabled"
@@ -30,7 +30,7 @@ AUDIT_VOLUME: Final = "sealyard-audit"
 VOLUMES: Final = frozenset({CONFIG_VOLUME, KEYS_VOLUME, AUDIT_VOLUME})
 
 TRAFFIC_PORT: Final = 15080
-"""Where redirected connections arrive."""
+"""Port of the sidecar for redirected connections."""
 
 HEALTH_PORT: Final = 15021
 OWN_PORTS: Final = frozenset({TRAFFIC_PORT, HEALTH_PORT})
@@ -41,7 +41,7 @@ KEYS_FOLDER: Final = "/etc/sealyard/keys"
 AUDIT_FOLDER: Final = "/var/log/sealyard"
 
 EMPTY_DIR: Final = "emptyDir"
-"""In place of the name of a claim, which cannot have a capital: a volume that ends with its pod."""
+"""In place of the name of a claim, which has no capitals: a volume that is deleted with its pod."""
 
 LISTEN_VARIABLE: Final = "SEALYARD_LISTEN"
 UPSTREAM_VARIABLE: Final = "SEALYARD_UPSTREAM"
@@ -52,8 +52,8 @@ PROBE_PATH: Final = "/app-probe"
 USER: Final = 65532
 GROUP: Final = 0
 """Files of a Secret belong to root and the group root, unless the pod has an `fsGroup`, which is
-then a group of every container. So the group root, and nothing of the pod's own, lets a user who is
-not root read its keys at mode 0440."""
+then a group of every container. So the group root lets a user other than root read the keys at mode
+0440, whatever the pod sets."""
 
 
 Interception = Literal["redirect", "port-env"]
@@ -71,7 +71,7 @@ _HIGHEST_PORT: Final = 65535
 
 @dataclass(frozen=True, slots=True)
 class Resources:
-    """What a sidecar may use; an empty text sets nothing."""
+    """Resource requests and limits of the sidecar; an empty string sets none."""
 
     cpu_request: str = "50m"
     cpu_limit: str = ""
@@ -81,9 +81,9 @@ class Resources:
 
 @dataclass(frozen=True, slots=True)
 class InjectorSettings:
-    """What the operator of the cluster decided; pods choose the rest.
+    """Settings by the operator of the cluster; pods override them with annotations.
 
-    `audit_volume` is the claim that holds audit logs, EMPTY_DIR, or empty where there are none.
+    `audit_volume` is the claim for audit logs, EMPTY_DIR, or empty for no audit volume.
     """
 
     image: str
@@ -97,7 +97,7 @@ class InjectorSettings:
 
 @dataclass(frozen=True, slots=True)
 class PodOptions:
-    """What one pod asks for. Ports are numbers or names, as they are written; None asks for all."""
+    """Options of one pod. Ports are numbers or names, as written; None means all."""
 
     config: str
     keys_secret: str
@@ -110,13 +110,13 @@ class PodOptions:
     native: bool = True
 
 
-def wishes(annotations: Mapping[str, object], settings: InjectorSettings) -> PodOptions:
-    """Return what the annotations ask for, the operator's word where they are silent.
+def pod_options(annotations: Mapping[str, object], settings: InjectorSettings) -> PodOptions:
+    """Return the options in the annotations, by default those of `settings`.
 
-    Raises CannotInject, which names every annotation that is unknown or cannot be understood.
+    Raises CannotInject, which names every annotation that is unknown or invalid.
     """
     read = _Reader(annotations)
-    wanted = PodOptions(
+    options = PodOptions(
         config=read.get("config", _object_name, settings.config),
         keys_secret=read.get("keys-secret", _object_name, settings.keys_secret),
         interception=read.get("interception", _interception, settings.interception),
@@ -135,15 +135,15 @@ def wishes(annotations: Mapping[str, object], settings: InjectorSettings) -> Pod
         native=read.get("native-sidecar", _switch, True),
     )
     read.finish()
-    return wanted
+    return options
 
 
-class _Wrong(Exception):
-    """What an annotation should have held."""
+class _Expected(Exception):
+    """An invalid annotation; `str` is what it must be."""
 
 
 class _Reader:
-    """Reads annotations, each once, and remembers which there may be."""
+    """Reads annotations and collects problems; each annotation it reads is known."""
 
     def __init__(self, annotations: Mapping[str, object]) -> None:
         self._annotations = annotations
@@ -158,8 +158,8 @@ class _Reader:
             return default
         try:
             return reader(written.strip() if isinstance(written, str) else "")
-        except _Wrong as wrong:
-            self._problems.append(f"annotation {key}: must be {wrong}")
+        except _Expected as expected:
+            self._problems.append(f"annotation {key}: must be {expected}")
             return default
 
     def finish(self) -> None:
@@ -175,29 +175,29 @@ class _Reader:
 
 def _object_name(written: str) -> str:
     if len(written) > _MOST_NAME or not _SUBDOMAIN.fullmatch(written):
-        raise _Wrong("the name of an object of the same namespace")
+        raise _Expected("the name of an object in the same namespace")
     return written
 
 
 def _audit_volume(written: str) -> str:
-    # Nothing says none: who may write a pod could else leave it without its audit log.
+    # No value turns it off: the author of a pod must not be able to drop its audit log.
     if written == EMPTY_DIR:
         return written
     try:
         return _object_name(written)
-    except _Wrong as wrong:
-        raise _Wrong(f"{EMPTY_DIR}, or {wrong}") from None
+    except _Expected as expected:
+        raise _Expected(f"{EMPTY_DIR}, or {expected}") from None
 
 
 def _interception(written: str) -> Interception:
     if written not in {"redirect", "port-env"}:
-        raise _Wrong("redirect or port-env")
+        raise _Expected("redirect or port-env")
     return cast("Interception", written)
 
 
 def _quantity(written: str) -> str:
     if not _QUANTITY.fullmatch(written):
-        raise _Wrong("a quantity such as 100m or 128Mi")
+        raise _Expected("a quantity such as 100m or 128Mi")
     return written
 
 
@@ -206,17 +206,17 @@ def _ports(written: str) -> tuple[str, ...]:
     for one in names:
         number = re.fullmatch(r"[1-9][0-9]{0,4}", one)
         if not (int(one) <= _HIGHEST_PORT if number else _PORT_NAME.fullmatch(one)):
-            raise _Wrong("a list of ports such as `8080, http`")
+            raise _Expected("a list of ports such as `8080, http`")
     return tuple(dict.fromkeys(names))
 
 
 def _variable(written: str) -> str:
     if not _VARIABLE.fullmatch(written):
-        raise _Wrong("the name of an environment variable")
+        raise _Expected("the name of an environment variable")
     return written
 
 
 def _switch(written: str) -> bool:
     if written not in {"true", "false"}:
-        raise _Wrong("true or false")
+        raise _Expected("true or false")
     return written == "true"

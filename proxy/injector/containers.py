@@ -1,7 +1,7 @@
 """The two containers and the volumes of Sealyard, with every default that an API server fills in.
 
-The defaults are written out so that a pod that comes back from the API server, for a second look
-after somebody else changed it, is found to be as it should be.
+The defaults are explicit so that a pod that comes back from the API server (reinvocation, after
+another webhook changed it) compares equal.
 """
 
 from __future__ import annotations
@@ -39,14 +39,14 @@ _NFT: Final = "/usr/sbin/nft"
 _CONFIG_MODE: Final = 0o444
 _KEYS_MODE: Final = 0o440
 _DEFAULT_GRACE: Final = 30
-_LEFT_FOR_THE_END: Final = 5
+_RESERVED_SECONDS: Final = 5
 
 
 def ruleset(sealed: Sealed) -> str:
-    """Return what nft is told: send what comes from outside to the sealed ports to the sidecar.
+    """Return the nftables ruleset that redirects connections to sealed ports to the sidecar.
 
-    Only `prerouting`: what a container of the pod says to 127.0.0.1, the sidecar's own calls
-    included, does not pass there, so nothing has to be exempted. Run again, it changes nothing.
+    Only `prerouting`: traffic to 127.0.0.1 within the pod, that of the sidecar included, does not
+    pass it, so no exemption is needed. It is idempotent.
     """
     ports = ", ".join(map(str, sealed.numbers))
     return (
@@ -61,7 +61,7 @@ def ruleset(sealed: Sealed) -> str:
 def redirect(sealed: Sealed, settings: InjectorSettings) -> Json:
     """Return the init container that redirects.
 
-    nft itself is what runs: a shell in between could not hand its capability on.
+    It runs nft directly: a shell in between could not pass on its capability.
     """
     return {
         "name": REDIRECT,
@@ -78,9 +78,9 @@ def redirect(sealed: Sealed, settings: InjectorSettings) -> Json:
 
 
 def sidecar(
-    sealed: Sealed, told: Json, wanted: PodOptions, settings: InjectorSettings, grace: object
+    sealed: Sealed, probes: Json, options: PodOptions, settings: InjectorSettings, grace: object
 ) -> Json:
-    """Return the sidecar. `told` is what it asks the application for the kubelet."""
+    """Return the sidecar. `probes` are those that it forwards to the application."""
     traffic = sealed.numbers[0] if sealed.moved else TRAFFIC_PORT
     upstream = f"http://127.0.0.1:{sealed.moved}" if sealed.moved else "original-port"
     made: Json = {
@@ -91,8 +91,8 @@ def sidecar(
         "env": [
             {"name": LISTEN_VARIABLE, "value": f"*:{traffic}"},
             {"name": UPSTREAM_VARIABLE, "value": upstream},
-            {"name": PROBES_VARIABLE, "value": json.dumps(told, sort_keys=True)},
-            *_audit_variables(wanted),
+            {"name": PROBES_VARIABLE, "value": json.dumps(probes, sort_keys=True)},
+            *_audit_variables(options),
         ],
         "ports": [
             {"name": "sealyard", "containerPort": traffic, "protocol": "TCP"},
@@ -101,64 +101,64 @@ def sidecar(
         "startupProbe": _probe("/readyz", period=1, failures=60),
         "readinessProbe": _probe("/readyz", period=5, failures=2),
         "livenessProbe": _probe("/livez", period=10, failures=3),
-        "resources": _resources(wanted.resources),
+        "resources": _resources(options.resources),
         "securityContext": _security(),
         "volumeMounts": [
             {"name": CONFIG_VOLUME, "mountPath": CONFIG_FOLDER, "readOnly": True},
             {"name": KEYS_VOLUME, "mountPath": KEYS_FOLDER, "readOnly": True},
-            *_audit_mounts(wanted),
+            *_audit_mounts(options),
         ],
         **_ENDING,
     }
-    return {**made, "restartPolicy": "Always"} if wanted.native else made
+    return {**made, "restartPolicy": "Always"} if options.native else made
 
 
-def volumes(wanted: PodOptions) -> list[Json]:
+def volumes(options: PodOptions) -> list[Json]:
     """Return the volumes that only the sidecar mounts."""
     return [
         {
             "name": CONFIG_VOLUME,
-            "configMap": {"name": wanted.config, "defaultMode": _CONFIG_MODE},
+            "configMap": {"name": options.config, "defaultMode": _CONFIG_MODE},
         },
         {
             "name": KEYS_VOLUME,
-            "secret": {"secretName": wanted.keys_secret, "defaultMode": _KEYS_MODE},
+            "secret": {"secretName": options.keys_secret, "defaultMode": _KEYS_MODE},
         },
-        *_audit_volumes(wanted),
+        *_audit_volumes(options),
     ]
 
 
-def _audit_volumes(wanted: PodOptions) -> list[Json]:
-    if not wanted.audit_volume:
+def _audit_volumes(options: PodOptions) -> list[Json]:
+    if not options.audit_volume:
         return []
-    if wanted.audit_volume == EMPTY_DIR:
+    if options.audit_volume == EMPTY_DIR:
         return [{"name": AUDIT_VOLUME, "emptyDir": {}}]
-    claim = {"claimName": wanted.audit_volume}
+    claim = {"claimName": options.audit_volume}
     return [{"name": AUDIT_VOLUME, "persistentVolumeClaim": claim}]
 
 
-def _audit_mounts(wanted: PodOptions) -> list[Json]:
-    """Return where audit logs are written: each pod has a chain, and so a folder, of its own."""
-    if not wanted.audit_volume:
+def _audit_mounts(options: PodOptions) -> list[Json]:
+    """Return the mount for audit logs; in a claim, each pod writes to its own folder."""
+    if not options.audit_volume:
         return []
     mount: Json = {"name": AUDIT_VOLUME, "mountPath": AUDIT_FOLDER}
-    return [{**mount, "subPathExpr": f"$({POD_VARIABLE})"} if _claimed(wanted) else mount]
+    return [{**mount, "subPathExpr": f"$({POD_VARIABLE})"} if _claimed(options) else mount]
 
 
-def _audit_variables(wanted: PodOptions) -> list[Json]:
+def _audit_variables(options: PodOptions) -> list[Json]:
     """Return the variable that names the folder of a pod in a claim."""
-    if not _claimed(wanted):
+    if not _claimed(options):
         return []
     field = {"apiVersion": "v1", "fieldPath": "metadata.name"}
     return [{"name": POD_VARIABLE, "valueFrom": {"fieldRef": field}}]
 
 
-def _claimed(wanted: PodOptions) -> bool:
-    return wanted.audit_volume not in {"", EMPTY_DIR}
+def _claimed(options: PodOptions) -> bool:
+    return options.audit_volume not in {"", EMPTY_DIR}
 
 
 def pull_policy(settings: InjectorSettings) -> str:
-    """Return the policy that was set, or else what an API server would choose."""
+    """Return the policy of the settings, by default the one that an API server chooses."""
     if settings.pull_policy:
         return settings.pull_policy
     if "@" in settings.image:
@@ -192,7 +192,7 @@ def _resources(wanted: Resources) -> Json:
         kind: {name: value for name, value in values.items() if value}
         for kind, values in asked.items()
     }
-    # An empty object would not come back from an API server.
+    # An API server drops an empty object.
     return {kind: values for kind, values in given.items() if values}
 
 
@@ -210,6 +210,6 @@ def _security(add: list[str] | None = None) -> Json:
 
 
 def _grace(pod_grace: object) -> int:
-    """Return how long messages may take at the end, within what the pod has."""
+    """Return the drain time in seconds, within the grace period of the pod."""
     whole = pod_grace if isinstance(pod_grace, int) and pod_grace >= 0 else _DEFAULT_GRACE
-    return max(whole - _LEFT_FOR_THE_END, min(whole, 1))
+    return max(whole - _RESERVED_SECONDS, min(whole, 1))

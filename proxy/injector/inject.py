@@ -1,7 +1,7 @@
-"""The pure function of injection: a pod in, the pod with its sidecar out.
+"""Injection as a pure function: from a pod to the pod with its sidecar.
 
-It converges instead of skipping: what is Sealyard's own is taken out and put in anew. So a pod
-that was injected before is left as it is, and one that only pretends to be is sealed all the same.
+It is idempotent without trusting a marker: Sealyard's own parts are removed and added again. So an
+injected pod stays as it is, and one that only claims to be injected gets its sidecar.
 """
 
 from __future__ import annotations
@@ -24,77 +24,79 @@ from .annotations import (
     VOLUMES,
     InjectorSettings,
     PodOptions,
-    wishes,
+    pod_options,
 )
 from .pod_reader import CannotInject, Json, mapping, named, objects, text
 from .ports import Sealed, declared, sealed
 
 
 def wanted(pod: Json) -> bool:
-    """Tell whether a pod that was chosen, by its own label or its namespace's, is to be sealed.
+    """Return whether a pod selected by its own label or its namespace's wants a sidecar.
 
-    Raises CannotInject for a label that says neither: it is a typing mistake, and nobody who wrote
-    the label means an unsealed pod.
+    Raises CannotInject for any other value of the label: it is a typing mistake, and the author of
+    the label does not mean an unprotected pod.
     """
-    said = mapping(mapping(pod, "metadata"), "labels").get(LABEL, ENABLED)
-    if said not in {ENABLED, DISABLED}:
+    label = mapping(mapping(pod, "metadata"), "labels").get(LABEL, ENABLED)
+    if label not in {ENABLED, DISABLED}:
         raise CannotInject(f"label {LABEL}: must be {ENABLED} or {DISABLED}")
-    return bool(said == ENABLED)
+    return bool(label == ENABLED)
 
 
 def inject(pod: Json, settings: InjectorSettings) -> Json:
-    """Return the pod with its sidecar; `pod` stays as it is.
+    """Return the pod with its sidecar; `pod` is not modified.
 
-    What is not Sealyard's own is not changed, but for probes of sealed ports, and in `port-env` the
-    one variable. Raises CannotInject, naming the reasons, where it would not work.
+    Of the rest of the pod, only probes of sealed ports change, and with `port-env` one environment
+    variable. Raises CannotInject with all reasons.
     """
     pod = deepcopy(pod)
     metadata, spec = mapping(pod, "metadata"), mapping(pod, "spec")
-    asked = wishes(mapping(metadata, "annotations"), settings)
+    options = pod_options(mapping(metadata, "annotations"), settings)
     inits, apps = named(spec, "initContainers"), named(spec, "containers")
     originals = probes.known_originals([*inits, *apps])
-    place = _place(inits)
+    index = _own_index(inits)
     inits, apps = _others(inits), _others(apps)
-    _refuse_what_cannot_work(spec, inits, apps)
+    _require_supported(spec, inits, apps)
     beside = [one for one in inits if one.get("restartPolicy") == "Always"]
-    living = [*apps, *beside]
-    probes.restore(living, originals)
-    ports = sealed(apps, beside, asked)
-    told = probes.rewrite(living, ports, declared(living))
+    running = [*apps, *beside]
+    probes.restore(running, originals)
+    ports = sealed(apps, beside, options)
+    forwarded = probes.rewrite(running, ports, declared(running))
     if ports.moved:
-        _move(apps, ports, asked)
+        _move(apps, ports, options)
     grace = spec.get("terminationGracePeriodSeconds")
-    own = containers.sidecar(ports, told, asked, settings, grace)
+    own = containers.sidecar(ports, forwarded, options, settings, grace)
     first = [] if ports.moved else [containers.redirect(ports, settings)]
-    starting = [*first, own] if asked.native else first
-    _set(spec, "initContainers", [*inits[:place], *starting, *inits[place:]])
-    spec["containers"] = apps if asked.native else [own, *apps]
-    volumes = containers.volumes(asked)
+    starting = [*first, own] if options.native else first
+    _set(spec, "initContainers", [*inits[:index], *starting, *inits[index:]])
+    spec["containers"] = apps if options.native else [own, *apps]
+    volumes = containers.volumes(options)
     kept = [one for one in named(spec, "volumes") if one["name"] not in VOLUMES]
     spec["volumes"] = [*kept, *volumes]
     notes = mapping(metadata, "annotations")
     notes[STATUS] = _status([*first, own, *volumes])
-    if not asked.native:
+    if not options.native:
         notes.setdefault(DEFAULT_CONTAINER, apps[0]["name"])
     metadata["annotations"] = notes
     pod["metadata"] = metadata
     return pod
 
 
-def _refuse_what_cannot_work(spec: Json, inits: Sequence[Json], apps: Sequence[Json]) -> None:
+def _require_supported(spec: Json, inits: Sequence[Json], apps: Sequence[Json]) -> None:
     problems = []
     if spec.get("hostNetwork"):
-        problems.append("hostNetwork: the pod has no network of its own to redirect")
+        problems.append("hostNetwork: the pod has no network namespace of its own")
     if spec.get("shareProcessNamespace"):
-        problems.append("shareProcessNamespace: other containers could reach into the sidecar")
+        problems.append(
+            "shareProcessNamespace: other containers could read the memory of the sidecar"
+        )
     if text(mapping(spec, "os"), "name") == "windows":
-        problems.append("os windows: the sidecar runs on Linux only")
+        problems.append("os.name windows: the sidecar runs on Linux only")
     if not apps:
-        problems.append("the pod has no container")
+        problems.append("the pod has no containers")
     for one in [*inits, *apps]:
         mounted = {mount.get("name") for mount in objects(one, "volumeMounts")}
         problems.extend(
-            f"container {one['name']} mounts {volume}, which is the sidecar's alone"
+            f"container {one['name']} mounts {volume}, which is reserved for the sidecar"
             for volume in sorted(VOLUMES)
             if volume in mounted
         )
@@ -102,11 +104,11 @@ def _refuse_what_cannot_work(spec: Json, inits: Sequence[Json], apps: Sequence[J
         raise CannotInject(*problems)
 
 
-def _place(inits: Sequence[Json]) -> int:
-    """Return where, among the others' init containers, ours stand or are to stand: first.
+def _own_index(inits: Sequence[Json]) -> int:
+    """Return the index of our init containers among the others: where they are, or else first.
 
-    Where somebody has put one of theirs in front meanwhile, both stay: moving back and forth in
-    turns helps nobody, and what counts is only that ours come before the application.
+    A container that another webhook put in front of them stays there: two webhooks must not move
+    containers back and forth, and ours only have to come before the application.
     """
     own = [index for index, one in enumerate(inits) if one["name"] in CONTAINERS]
     return own[0] if own else 0
@@ -123,25 +125,25 @@ def _set(parent: Json, key: str, items: list[Json]) -> None:
         parent.pop(key, None)
 
 
-def _move(apps: Sequence[Json], ports: Sealed, asked: PodOptions) -> None:
-    """Tell the application, in the variable that it reads, the port that it gets instead."""
+def _move(apps: Sequence[Json], ports: Sealed, options: PodOptions) -> None:
+    """Set the environment variable that gives the application its new port."""
     app = next(one for one in apps if one["name"] == ports.container)
     app["env"] = variables = objects(app, "env")
     own, value = str(ports.numbers[0]), str(ports.moved)
     for variable in variables:
-        if variable.get("name") != asked.port_variable:
+        if variable.get("name") != options.port_variable:
             continue
         if variable.get("value") not in {own, value}:
             raise CannotInject(
-                f"container {ports.container}: variable {asked.port_variable} is set,"
-                f" and not to {own}"
+                f"container {ports.container}: variable {options.port_variable} is set"
+                f" to another value than {own}"
             )
         variable["value"] = value
         return
-    variables.append({"name": asked.port_variable, "value": value})
+    variables.append({"name": options.port_variable, "value": value})
 
 
 def _status(own: Sequence[Json]) -> str:
-    """Return what was injected, for people: the version and a digest of it."""
+    """Return the status annotation: the version, and a digest of what was injected."""
     digest = hashlib.sha256(json.dumps(own, sort_keys=True).encode()).hexdigest()
     return f"injected by {__version__}, {digest[:12]}"

@@ -1,4 +1,4 @@
-"""Manifests as YAML: documents that do not change keep every byte, the others are written anew."""
+"""Manifests in YAML: unchanged documents keep every byte, the others are written again."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ _TEMPLATES: Final = {
 
 
 def inject_manifest(document: Any, settings: InjectorSettings, *, every: bool) -> Any:  # noqa: ANN401 - YAML may hold anything
-    """Return the document with its pods sealed; the same object where there is none to seal.
+    """Return the document with its pods injected; the same object where there is none to inject.
 
-    Sealed is what has the label, and with `every`, as in a namespace with the label, all that does
-    not refuse. Raises CannotInject, whose problems name the object.
+    Pods with the label are injected; with `every`, as in a labelled namespace, all that do not
+    disable it. Raises CannotInject, whose problems name the object.
     """
     if not isinstance(document, dict):
         return document
@@ -42,26 +42,26 @@ def inject_manifest(document: Any, settings: InjectorSettings, *, every: bool) -
         sealed = [inject_manifest(one, settings, every=every) for one in items]
         same = all(new is old for new, old in zip(sealed, items, strict=True))
         return document if same else {**document, "items": sealed}
-    way = _TEMPLATES.get(kind) if isinstance(kind, str) else None
-    if way is None:
+    path = _TEMPLATES.get(kind) if isinstance(kind, str) else None
+    if path is None:
         return document
     try:
-        if way and not every:
-            _refuse_misplaced_label(document, way)
-        return _sealed(document, way, lambda pod: _pod(pod, settings, every=every))
+        if path and not every:
+            _refuse_misplaced_label(document, path)
+        return _injected(document, path, lambda pod: _pod(pod, settings, every=every))
     except CannotInject as refusal:
         name = text(mapping(document, "metadata"), "name")
         raise CannotInject(*(f"{kind} {name}: {one}" for one in refusal.problems)) from None
 
 
-def _refuse_misplaced_label(document: Json, way: tuple[str, ...]) -> None:
-    """Refuse a label that does not reach the pods: whoever wrote it believes them sealed."""
+def _refuse_misplaced_label(document: Json, path: tuple[str, ...]) -> None:
+    """Refuse a label that does not reach the pods: its author believes that they are injected."""
     pod = document
-    for step in way:
+    for step in path:
         pod = mapping(pod, step)
-    said = mapping(mapping(document, "metadata"), "labels").get(LABEL)
-    if said == ENABLED and LABEL not in mapping(mapping(pod, "metadata"), "labels"):
-        raise CannotInject(f"label {LABEL} belongs on the pod template, not on the object itself")
+    label = mapping(mapping(document, "metadata"), "labels").get(LABEL)
+    if label == ENABLED and LABEL not in mapping(mapping(pod, "metadata"), "labels"):
+        raise CannotInject(f"label {LABEL} belongs on the pod template, not on the object")
 
 
 def _pod(pod: Json, settings: InjectorSettings, *, every: bool) -> Json:
@@ -72,25 +72,25 @@ def _pod(pod: Json, settings: InjectorSettings, *, every: bool) -> Json:
         return pod
     made = inject(pod, settings)
     if LABEL not in labels:
-        # Whoever reads the pod, a webhook above all, shall see what was meant.
+        # A webhook that sees the pod must come to the same decision.
         made["metadata"]["labels"] = {**labels, LABEL: ENABLED}
     return pod if made == pod else made
 
 
-def _sealed(document: Json, way: tuple[str, ...], seal: Callable[[Json], Json]) -> Json:
+def _injected(document: Json, path: tuple[str, ...], seal: Callable[[Json], Json]) -> Json:
     holder = document
-    for step in way:
+    for step in path:
         holder = mapping(holder, step)
     pod = seal(holder)
     if pod is holder:
         return document
-    if not way:
+    if not path:
         return pod
     made = deepcopy(document)
     parent = made
-    for step in way[:-1]:
+    for step in path[:-1]:
         parent = parent[step]
-    parent[way[-1]] = pod
+    parent[path[-1]] = pod
     return made
 
 
@@ -99,18 +99,18 @@ _BORDER: Final = re.compile(r"^---(?=[ \t\r\n]|\Z)", re.MULTILINE)
 
 @dataclass(frozen=True, slots=True)
 class Manifests:
-    """The text of all documents, and how many of them were sealed."""
+    """The text of all documents, and the number of those that were injected."""
 
     text: str
     sealed: int
 
 
 def inject_text(text: str, settings: InjectorSettings, *, every: bool) -> Manifests:
-    """Return the documents with their pods sealed, one after the other as they stood.
+    """Return the documents with their pods injected, in their order.
 
-    A document with nothing to seal stays byte for byte, comments included. One that is sealed is
-    written anew: its values stay, its comments and anchors do not. Raises CannotInject for what is
-    no YAML, and for pods that cannot be sealed: all of them, and then there is no text at all.
+    A document without pods to inject stays byte for byte, comments included. An injected one is
+    written again: its values stay, its comments and anchors do not. Raises CannotInject, with all
+    problems, for invalid YAML and for pods that cannot be injected.
     """
     parts = []
     problems: list[str] = []
@@ -134,7 +134,7 @@ def inject_text(text: str, settings: InjectorSettings, *, every: bool) -> Manife
 
 
 def _parts(text: str) -> Iterator[str]:
-    """Yield the pieces of a stream, each from its `---` on; together they are the stream."""
+    """Yield the documents of a stream, each from its `---`; joined, they are the stream."""
     starts = [match.start() for match in _BORDER.finditer(text)]
     if not starts or text[: starts[0]]:
         starts.insert(0, 0)
@@ -143,9 +143,9 @@ def _parts(text: str) -> Iterator[str]:
 
 
 class _Loader(yaml.SafeLoader):
-    """Reads YAML as Kubernetes does: a date and `1:30` are texts, a key that stands twice is not.
+    """Reads YAML as Kubernetes does: dates and `1:30` are strings, repeated keys are refused.
 
-    Booleans are those of YAML 1.1 (`yes`, `on`) there as well.
+    Booleans are those of YAML 1.1 (`yes`, `on`), as there.
     """
 
 
@@ -176,7 +176,7 @@ def _unique(loader: _Loader, node: yaml.MappingNode) -> dict[Any, Any]:
     for key, _ in node.value:
         name = key.value if isinstance(key, yaml.ScalarNode) else None
         if name in seen and key.tag != "tag:yaml.org,2002:merge":
-            raise CannotInject(f"line {key.start_mark.line + 1}: {name} stands twice")
+            raise CannotInject(f"line {key.start_mark.line + 1}: {name} is repeated")
         seen.add(name)
     loader.flatten_mapping(node)
     found = loader.construct_mapping(node, deep=True)
@@ -184,7 +184,7 @@ def _unique(loader: _Loader, node: yaml.MappingNode) -> dict[Any, Any]:
 
 
 def _key(key: object) -> str:
-    """Return a key as Kubernetes makes JSON of it."""
+    """Return a key as Kubernetes converts it to JSON."""
     if isinstance(key, bool):
         return "true" if key else "false"
     return str(key)
@@ -195,7 +195,7 @@ _Loader.add_constructor("tag:yaml.org,2002:map", _unique)
 
 
 class _Dumper(yaml.SafeDumper):
-    """Writes texts of several lines as such, and repeats what stood behind an anchor."""
+    """Writes multi-line strings as block scalars, and repeats aliased nodes."""
 
     def ignore_aliases(self, data: object) -> bool:
         return True
@@ -214,9 +214,11 @@ def _load(part: str) -> Any:  # noqa: ANN401 - YAML may hold anything
         return yaml.load(part, _Loader)  # noqa: S506, TID251 - derived from SafeLoader
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 0
-        raise CannotInject(f"line {line} of a document is not YAML: {error.problem}") from None
+        raise CannotInject(
+            f"line {line} of a document is not valid YAML: {error.problem}"
+        ) from None
     except (yaml.YAMLError, ValueError, RecursionError):
-        raise CannotInject("a document is not YAML") from None
+        raise CannotInject("a document is not valid YAML") from None
 
 
 def _dump(document: object) -> str:

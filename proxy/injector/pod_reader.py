@@ -1,6 +1,6 @@
-"""Read what a pod holds, and refuse a pod that is not shaped like one.
+"""Reading of a pod, which refuses a malformed one.
 
-An API server has checked the pod before; a file on somebody's disk was checked by nobody.
+An API server validates pods before a webhook sees them; a file on disk is not validated.
 """
 
 from __future__ import annotations
@@ -11,25 +11,25 @@ from ..core.errors import OperatorError
 
 
 class CannotInject(OperatorError):
-    """A pod asks for what cannot work; `problems` holds every reason, one sentence each."""
+    """A pod that cannot be injected; `problems` holds every reason, one sentence each."""
 
     code = "cannot-inject"
     title = "The pod cannot be given a sidecar."
 
     def __init__(self, *problems: str) -> None:
-        """Keep the reasons. They name what stands in the pod, never a value of its environment."""
+        """Keep the reasons. They name parts of the pod, never a value of its environment."""
         super().__init__("cannot-inject", detail="; ".join(problems))
         self.problems = problems
 
 
 Json = dict[str, Any]
-"""An object of a manifest. Its fields are Kubernetes', and more of them come with each version."""
+"""An object of a manifest, with the fields of any version of Kubernetes."""
 
 HIGHEST_PORT = 65535
 
 
 def mapping(parent: Json, key: str) -> Json:
-    """Return the object at `key`, an empty one where there is none."""
+    """Return the object at `key`, an empty one where it is absent."""
     value = parent.get(key)
     if value is None:
         return {}
@@ -39,7 +39,7 @@ def mapping(parent: Json, key: str) -> Json:
 
 
 def objects(parent: Json, key: str) -> list[Json]:
-    """Return the objects at `key`, none where there is no list."""
+    """Return the list of objects at `key`, an empty one where it is absent."""
     value = parent.get(key)
     if value is None:
         return []
@@ -49,28 +49,28 @@ def objects(parent: Json, key: str) -> list[Json]:
 
 
 def named(parent: Json, key: str) -> list[Json]:
-    """Return the objects at `key`, each of which must have a name of its own."""
+    """Return the list of objects at `key`, each of which must have a unique name."""
     found = objects(parent, key)
     names = [one.get("name") for one in found]
     if not all(isinstance(name, str) and name for name in names):
-        raise CannotInject(f"one of `{key}` has no name")
+        raise CannotInject(f"an element of `{key}` has no name")
     if len(set(names)) != len(names):
-        raise CannotInject(f"two of `{key}` have the same name")
+        raise CannotInject(f"two elements of `{key}` have the same name")
     return found
 
 
 def text(parent: Json, key: str) -> str:
-    """Return the text at `key`, an empty one where there is none."""
+    """Return the string at `key`, an empty one where it is absent."""
     value = parent.get(key)
     if value is None:
         return ""
     if not isinstance(value, str):
-        raise CannotInject(f"`{key}` is not a text")
+        raise CannotInject(f"`{key}` is not a string")
     return value
 
 
 def port(value: object) -> int | None:
-    """Return a port number, or None for what is none (`True` is no port)."""
+    """Return a port number, or None for anything else (`True` included)."""
     if isinstance(value, int) and not isinstance(value, bool) and 0 < value <= HIGHEST_PORT:
         return value
     return None

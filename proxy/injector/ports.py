@@ -1,4 +1,4 @@
-"""Which ports of a pod are sealed, and which container answers at each."""
+"""The sealed ports of a pod, and the probes and hooks that use them."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ class Declared:
 
 @dataclass(frozen=True, slots=True)
 class Sealed:
-    """The ports whose messages the sidecar carries, in ascending order.
+    """The ports whose traffic passes the sidecar, in ascending order.
 
-    `moved` is the port that the application gets instead of its own, 0 where it keeps it.
+    `moved` is the new port of the application, 0 where it keeps its own.
     """
 
     numbers: tuple[int, ...]
@@ -37,7 +37,7 @@ class Sealed:
     container: str = ""
 
     def behind(self, number: int) -> int:
-        """Return the port of 127.0.0.1 at which the application answers for `number`."""
+        """Return the port on 127.0.0.1 where the application serves `number`."""
         return self.moved or number
 
 
@@ -59,45 +59,45 @@ def resolve(reference: object, container: str, known: Iterable[Declared]) -> int
     return port(int(reference) if isinstance(reference, str) else reference)
 
 
-def sealed(applications: Sequence[Json], others: Sequence[Json], wanted: PodOptions) -> Sealed:
-    """Return the sealed ports of the application's containers; `others` stand beside them.
+def sealed(applications: Sequence[Json], others: Sequence[Json], options: PodOptions) -> Sealed:
+    """Return the sealed ports of the application's containers; `others` are the native sidecars.
 
-    Raises CannotInject where there are none, or where two want the same.
+    Raises CannotInject where there are none, or where two containers declare the same.
     """
     known = declared(applications)
-    everybody = known + declared(others)
-    numbers = _wanted(applications, known, wanted)
+    all_ports = known + declared(others)
+    numbers = _requested(applications, known, options)
     problems = [
-        f"port {one.number} of container {one.container} is Sealyard's own"
-        for one in everybody
+        f"port {one.number} of container {one.container} is reserved for Sealyard"
+        for one in all_ports
         if one.number in OWN_PORTS and one.tcp
     ]
     for number in numbers:
-        claims = {one.container for one in everybody if one.number == number and one.tcp}
+        claims = {one.container for one in all_ports if one.number == number and one.tcp}
         if len(claims) > 1:
             problems.append(f"port {number} is declared by {' and '.join(sorted(claims))}")
         if number in OWN_PORTS and not claims:
-            problems.append(f"port {number} cannot be sealed, since it is Sealyard's own")
+            problems.append(f"port {number} cannot be sealed: it is reserved for Sealyard")
     if problems:
         raise CannotInject(*dict.fromkeys(problems))
-    if wanted.interception == "redirect":
+    if options.interception == "redirect":
         return Sealed(numbers)
-    return _moved(numbers, applications, everybody)
+    return _moved(numbers, applications, all_ports)
 
 
-def _wanted(
-    applications: Sequence[Json], known: Sequence[Declared], wanted: PodOptions
+def _requested(
+    applications: Sequence[Json], known: Sequence[Declared], options: PodOptions
 ) -> tuple[int, ...]:
-    if wanted.ports is None:
+    if options.ports is None:
         first = applications[0]["name"]
         found = {one.number for one in known if one.container == first and one.tcp}
     else:
-        found = _numbers(wanted.ports, known)
-    found -= _numbers(wanted.excluded, known)
+        found = _numbers(options.ports, known)
+    found -= _numbers(options.excluded, known)
     if not found:
         raise CannotInject(
-            "no port to seal: declare a TCP port in the first container,"
-            " or name one in the annotation sealyard.io/ports"
+            "no port to seal: declare a TCP port in the first container"
+            " or set the annotation sealyard.io/ports"
         )
     return tuple(sorted(found))
 
@@ -111,11 +111,11 @@ def _numbers(written: Iterable[str], known: Sequence[Declared]) -> set[int]:
         if matching and not numbers:
             problems.append(f"port {one} is not TCP")
         elif len(numbers) > 1:
-            problems.append(f"port {one} is the name of more than one")
+            problems.append(f"port {one} is the name of several port numbers")
         elif numbers:
             found |= numbers
         elif one.isdecimal():
-            found.add(int(one))  # a declaration is only a note in Kubernetes
+            found.add(int(one))  # Kubernetes does not require a declaration
         else:
             problems.append(f"no container has a port named {one}")
     if problems:
@@ -124,19 +124,17 @@ def _numbers(written: Iterable[str], known: Sequence[Declared]) -> set[int]:
 
 
 def _moved(
-    numbers: Sequence[int], applications: Sequence[Json], everybody: Sequence[Declared]
+    numbers: Sequence[int], applications: Sequence[Json], all_ports: Sequence[Declared]
 ) -> Sealed:
     if len(numbers) > 1:
-        raise CannotInject(
-            "interception port-env can seal one port only: name it in sealyard.io/ports"
-        )
+        raise CannotInject("interception port-env can seal only one port: set sealyard.io/ports")
     number = numbers[0]
     if number < _UNPRIVILEGED:
         raise CannotInject(
-            f"interception port-env cannot seal port {number}: below 1024 only root may listen"
+            f"interception port-env cannot seal port {number}: only root may listen below 1024"
         )
-    owners = [one.container for one in everybody if one.number == number and one.tcp]
-    taken = OWN_PORTS | {one.number for one in everybody}
+    owners = [one.container for one in all_ports if one.number == number and one.tcp]
+    taken = OWN_PORTS | {one.number for one in all_ports}
     free = (
         number + shift
         for shift in _SHIFTS
@@ -144,7 +142,7 @@ def _moved(
     )
     moved = next(free, None)
     if moved is None:
-        raise CannotInject(f"there is no free port that the application of port {number} could get")
+        raise CannotInject(f"no free port is left to move the application of port {number} to")
     return Sealed((number,), moved, owners[0] if owners else applications[0]["name"])
 
 
@@ -161,7 +159,7 @@ _HOOK_TIMEOUT: Final = 30
 
 @dataclass(frozen=True, slots=True)
 class _Spot:
-    """One place in a container where a handler stands."""
+    """A probe or lifecycle hook of a container, and its timeout in seconds."""
 
     key: str
     holder: Json
@@ -169,7 +167,7 @@ class _Spot:
 
 
 def known_originals(containers: Sequence[Json]) -> dict[str, Json]:
-    """Return what stood in place of rewritten probes, as an earlier injection noted it down."""
+    """Return the original handlers of rewritten probes, as an earlier injection kept them."""
     for container in containers:
         if container.get("name") != SIDECAR:
             continue
@@ -180,9 +178,9 @@ def known_originals(containers: Sequence[Json]) -> dict[str, Json]:
 
 
 def restore(containers: Sequence[Json], originals: dict[str, Json]) -> None:
-    """Put back, in these containers, every handler that points at the sidecar.
+    """Restore, in these containers, every handler that points to the sidecar.
 
-    Raises CannotInject for one of which nobody knows what it was.
+    Raises CannotInject where the original is unknown.
     """
     for container in containers:
         for spot in _spots(container):
@@ -191,33 +189,35 @@ def restore(containers: Sequence[Json], originals: dict[str, Json]) -> None:
                 continue
             original = originals.get(spot.key)
             if original is None:
-                raise CannotInject(f"{spot.key} points at Sealyard, and what it was is not known")
+                raise CannotInject(
+                    f"{spot.key} points to Sealyard, and the original probe is unknown"
+                )
             del spot.holder["httpGet"]
             spot.holder.update(original)
 
 
 def rewrite(containers: Sequence[Json], sealed: Sealed, known: Sequence[Declared]) -> Json:
-    """Point at the sidecar what would reach a sealed port; return what the sidecar shall ask.
+    """Point handlers of sealed ports to the sidecar; return the ones that it forwards.
 
     Raises CannotInject for gRPC, which the sidecar does not speak.
     """
-    told: Json = {}
+    forwarded: Json = {}
     for container in containers:
         for spot in _spots(container):
             handler = next((one for one in _HANDLERS if one in spot.holder), None)
             if handler is None:
                 continue
-            asked = mapping(spot.holder, handler)
-            number = resolve(asked.get("port"), container["name"], known)
-            # With a host, it is another machine's port.
-            if number not in sealed.numbers or asked.get("host"):
+            target = mapping(spot.holder, handler)
+            number = resolve(target.get("port"), container["name"], known)
+            # With a host, it is a port of another machine.
+            if number not in sealed.numbers or target.get("host"):
                 continue
             if handler == "grpc":
                 raise CannotInject(
-                    f"{spot.key}: a gRPC probe cannot ask at port {number}, which is sealed"
+                    f"{spot.key}: a gRPC probe cannot use port {number}, which is sealed"
                 )
-            told[spot.key] = {
-                "handler": {handler: asked},
+            forwarded[spot.key] = {
+                "handler": {handler: target},
                 "port": sealed.behind(number),
                 "timeout": spot.timeout,
             }
@@ -227,7 +227,7 @@ def rewrite(containers: Sequence[Json], sealed: Sealed, known: Sequence[Declared
                 "port": HEALTH_PORT,
                 "scheme": "HTTP",
             }
-    return told
+    return forwarded
 
 
 def _spots(container: Json) -> Iterator[_Spot]:
@@ -244,12 +244,12 @@ def _spots(container: Json) -> Iterator[_Spot]:
 
 def _read(noted: str) -> dict[str, Json]:
     try:
-        told = json.loads(noted)
-        originals = {str(key): dict(one["handler"]) for key, one in told.items()}
+        probes = json.loads(noted)
+        originals = {str(key): dict(one["handler"]) for key, one in probes.items()}
     except (AttributeError, KeyError, RecursionError, TypeError, ValueError):
-        raise CannotInject(f"{PROBES_VARIABLE} of container {SIDECAR} cannot be read") from None
+        raise CannotInject(f"{PROBES_VARIABLE} of container {SIDECAR} is malformed") from None
     if not all(
         len(one) == 1 and set(one) <= {"httpGet", "tcpSocket"} for one in originals.values()
     ):
-        raise CannotInject(f"{PROBES_VARIABLE} of container {SIDECAR} cannot be read")
+        raise CannotInject(f"{PROBES_VARIABLE} of container {SIDECAR} is malformed")
     return originals

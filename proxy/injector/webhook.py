@@ -1,4 +1,4 @@
-"""The webhook: AdmissionReviews over TLS, with a certificate that changes while it serves."""
+"""The webhook: AdmissionReviews over TLS, with a certificate that can change at runtime."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from .annotations import InjectorSettings
 from .pod_reader import CannotInject
 
 MOST_BODY: Final = 10 * 1024 * 1024
-"""Above what an API server can send: etcd takes 1.5 MiB, a request 3 MiB."""
+"""More than an API server sends: etcd stores at most 1.5 MiB, a request has at most 3 MiB."""
 
 _SHUTDOWN_SECONDS: Final = 10.0
 
@@ -31,11 +31,11 @@ class Reporter(Protocol):
     """Where events go."""
 
     def report(self, event: str, **fields: object) -> None:
-        """Take note of one event."""
+        """Report one event."""
 
 
 class Webhook:
-    """Answers `POST /mutate`, `/livez`, `/readyz` and `/metrics`, over TLS alone."""
+    """Serves `POST /mutate`, `/livez`, `/readyz` and `/metrics`, over TLS only."""
 
     def __init__(self, settings: InjectorSettings, reporter: Reporter) -> None:
         self._settings = settings
@@ -46,8 +46,8 @@ class Webhook:
         self.app.add_routes(
             [
                 web.post("/mutate", self._mutate),
-                web.get("/livez", self._well),
-                web.get("/readyz", self._well),
+                web.get("/livez", self._healthy),
+                web.get("/readyz", self._healthy),
                 web.get("/metrics", self._metrics),
             ]
         )
@@ -57,7 +57,7 @@ class Webhook:
         self._sites: list[web.SockSite] = []
 
     async def start(self, sockets: Sequence[socket.socket], tls: ssl.SSLContext) -> None:
-        """Answer at sockets that listen; they stay their giver's."""
+        """Serve on listening sockets, which the caller still owns."""
         if self._runner.server is None:
             await self._runner.setup()
         self._sites = [
@@ -67,10 +67,10 @@ class Webhook:
             await site.start()
 
     async def renew(self, sockets: Sequence[socket.socket], tls: ssl.SSLContext) -> None:
-        """Show another certificate to connections that begin from now on.
+        """Use another certificate for new connections.
 
-        The new acceptors stand before the old ones go, and the sockets stay open in between, so
-        that nobody is turned away.
+        The new acceptors start before the old ones stop, and the sockets stay open, so that no
+        connection is refused.
         """
         old = self._sites
         await self.start(sockets, tls)
@@ -78,10 +78,10 @@ class Webhook:
             await site.stop()
 
     async def close(self) -> None:
-        """Answer what is under way and stop."""
+        """Finish the requests in progress and stop."""
         await self._runner.cleanup()
 
-    async def _well(self, _: web.Request) -> web.Response:
+    async def _healthy(self, _: web.Request) -> web.Response:
         return web.Response(text="ok\n")
 
     async def _metrics(self, request: web.Request) -> web.Response:
@@ -98,7 +98,7 @@ class Webhook:
             return self._refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "too-large")
         except (MalformedReview, CannotInject, ValueError, RecursionError):
             return self._refused(HTTPStatus.BAD_REQUEST, "malformed")
-        except Exception as error:  # noqa: BLE001 - aiohttp would log it with what it holds
+        except Exception as error:  # noqa: BLE001 - aiohttp would log it with its content
             self._reporter.report(
                 "exception.unhandled",
                 source="injector",
@@ -118,7 +118,7 @@ class Webhook:
         )
 
     def _refused(self, status: HTTPStatus, reason: str) -> web.Response:
-        """Answer with an error of HTTP: with `failurePolicy: Fail`, the pod is not created."""
+        """Return an HTTP error: with `failurePolicy: Fail`, the pod is not created."""
         self._samples.add(INJECTOR_REFUSALS, 1, labels=(reason,))
         self._reporter.report("injector.refused", reason=reason, status=int(status))
         return web.Response(status=status, text=f"{reason}\n")

@@ -77,7 +77,7 @@ def test_a_pod_that_cannot_be_sealed_is_denied_with_the_reason() -> None:
     assert reviewed.answer["response"]["allowed"] is False
     assert reviewed.answer["response"]["status"] == {
         "code": 403,
-        "message": "Sealyard: hostNetwork: the pod has no network of its own to redirect",
+        "message": "Sealyard: hostNetwork: the pod has no network namespace of its own",
     }
 
 

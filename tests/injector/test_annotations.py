@@ -2,13 +2,13 @@ from __future__ import annotations
 
 import pytest
 
-from proxy.injector.annotations import Resources, wishes
+from proxy.injector.annotations import Resources, pod_options
 from proxy.injector.pod_reader import CannotInject
 from tests.injector.pods import SETTINGS
 
 
 def test_the_operators_word_stands_where_annotations_are_silent() -> None:
-    wanted = wishes({"team": "blue"}, SETTINGS)
+    wanted = pod_options({"team": "blue"}, SETTINGS)
 
     assert (wanted.config, wanted.keys_secret) == ("sealyard", "sealyard-keys")
     assert wanted.interception == "redirect"
@@ -16,14 +16,16 @@ def test_the_operators_word_stands_where_annotations_are_silent() -> None:
 
 
 def test_resources_are_merged_one_by_one() -> None:
-    wanted = wishes({"sealyard.io/cpu-limit": "1", "sealyard.io/memory-limit": "1Gi"}, SETTINGS)
+    wanted = pod_options(
+        {"sealyard.io/cpu-limit": "1", "sealyard.io/memory-limit": "1Gi"}, SETTINGS
+    )
 
     assert wanted.resources == Resources("50m", "1", "96Mi", "1Gi")
 
 
 def test_every_mistake_is_told_at_once() -> None:
     with pytest.raises(CannotInject) as refused:
-        wishes(
+        pod_options(
             {
                 "sealyard.io/port": "8080",
                 "sealyard.io/interception": "magic",
@@ -63,9 +65,9 @@ def test_every_mistake_is_told_at_once() -> None:
 )
 def test_a_value_that_cannot_be_meant_is_refused(name: str, value: str) -> None:
     with pytest.raises(CannotInject):
-        wishes({f"sealyard.io/{name}": value}, SETTINGS)
+        pod_options({f"sealyard.io/{name}": value}, SETTINGS)
 
 
 def test_a_value_that_is_no_text_is_refused() -> None:
     with pytest.raises(CannotInject):
-        wishes({"sealyard.io/ports": 8080}, SETTINGS)
+        pod_options({"sealyard.io/ports": 8080}, SETTINGS)

@@ -218,19 +218,19 @@ def test_the_end_of_the_sidecar_fits_into_the_pods() -> None:
 @pytest.mark.parametrize(
     ("pod", "reason"),
     [
-        (a_pod(hostNetwork=True), "hostNetwork: the pod has no network of its own to redirect"),
-        (a_pod(os={"name": "windows"}), "os windows: the sidecar runs on Linux only"),
+        (a_pod(hostNetwork=True), "hostNetwork: the pod has no network namespace of its own"),
+        (a_pod(os={"name": "windows"}), "os.name windows: the sidecar runs on Linux only"),
         (
             a_pod(shareProcessNamespace=True),
-            "shareProcessNamespace: other containers could reach into the sidecar",
+            "shareProcessNamespace: other containers could read the memory of the sidecar",
         ),
-        (a_pod(containers=[]), "the pod has no container"),
-        ({"kind": "Pod"}, "the pod has no container"),
+        (a_pod(containers=[]), "the pod has no containers"),
+        ({"kind": "Pod"}, "the pod has no containers"),
         (
             a_pod(containers=[{"name": "web", "image": "w"}]),
             (
                 "no port to seal: declare a TCP port in the first container,"
-                " or name one in the annotation sealyard.io/ports"
+                " or set the annotation sealyard.io/ports"
             ),
         ),
         (
@@ -239,7 +239,7 @@ def test_the_end_of_the_sidecar_fits_into_the_pods() -> None:
         ),
         (
             a_pod(containers=[a_container(port=15021)]),
-            "port 15021 of container web is Sealyard's own",
+            "port 15021 of container web is reserved for Sealyard",
         ),
         (
             a_pod(
@@ -247,11 +247,11 @@ def test_the_end_of_the_sidecar_fits_into_the_pods() -> None:
                     a_container(volumeMounts=[{"name": "sealyard-keys", "mountPath": "/k"}])
                 ]
             ),
-            "container web mounts sealyard-keys, which is the sidecar's alone",
+            "container web mounts sealyard-keys, which is reserved for the sidecar",
         ),
         (
             a_pod(containers=[a_container(livenessProbe={"grpc": {"port": 8080}})]),
-            "web/livenessProbe: a gRPC probe cannot ask at port 8080, which is sealed",
+            "web/livenessProbe: a gRPC probe cannot use port 8080, which is sealed",
         ),
         (
             a_pod(
@@ -263,28 +263,28 @@ def test_the_end_of_the_sidecar_fits_into_the_pods() -> None:
                     )
                 ]
             ),
-            "web/livenessProbe points at Sealyard, and what it was is not known",
+            "web/livenessProbe points to Sealyard, and the original probe is unknown",
         ),
         (
             a_pod(
                 {"sealyard.io/interception": "port-env"},
                 containers=[a_container(env=[{"name": "PORT", "value": "3000"}])],
             ),
-            "container web: variable PORT is set, and not to 8080",
+            "container web: variable PORT is set to another value than 8080",
         ),
         (
             a_pod({"sealyard.io/interception": "port-env"}, containers=[a_container(port=80)]),
-            "interception port-env cannot seal port 80: below 1024 only root may listen",
+            "interception port-env cannot seal port 80: only root may listen below 1024",
         ),
         (
             a_pod({"sealyard.io/interception": "port-env", "sealyard.io/ports": "8080,8081"}),
-            "interception port-env can seal one port only: name it in sealyard.io/ports",
+            "interception port-env can seal only one port: set sealyard.io/ports",
         ),
         (a_pod(containers={}), "`containers` is not a list of objects"),
-        (a_pod(containers=[{}]), "one of `containers` has no name"),
+        (a_pod(containers=[{}]), "an element of `containers` has no name"),
         (
             a_pod(containers=[a_container(), a_container()]),
-            "two of `containers` have the same name",
+            "two elements of `containers` have the same name",
         ),
         ({"spec": []}, "`spec` is not an object"),
     ],
@@ -378,5 +378,5 @@ def test_no_container_reaches_into_the_audit_log() -> None:
         inject(pod, replace(SETTINGS, audit_volume="emptyDir"))
 
     assert refused.value.problems == (
-        "container web mounts sealyard-audit, which is the sidecar's alone",
+        "container web mounts sealyard-audit, which is reserved for the sidecar",
     )

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from proxy.injector.annotations import wishes
+from proxy.injector.annotations import pod_options
 from proxy.injector.pod_reader import CannotInject, Json
 from proxy.injector.ports import Sealed, declared, resolve, sealed
 from tests.injector.pods import SETTINGS, a_container
@@ -11,7 +11,7 @@ from tests.injector.pods import SETTINGS, a_container
 def chosen(containers: list[Json], **annotations: str) -> Sealed:
     """Return the ports that these annotations seal."""
     written = {f"sealyard.io/{key.replace('_', '-')}": value for key, value in annotations.items()}
-    return sealed(containers, [], wishes(written, SETTINGS))
+    return sealed(containers, [], pod_options(written, SETTINGS))
 
 
 def two_ports() -> Json:

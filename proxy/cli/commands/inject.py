@@ -9,7 +9,7 @@ from typing import Any, Final, TypeVar, cast
 
 import click
 
-from ...injector.annotations import InjectorSettings, Interception, Resources, wishes
+from ...injector.annotations import InjectorSettings, Interception, Resources, pod_options
 from ...injector.pod_reader import CannotInject
 from ..support import console
 
@@ -77,7 +77,7 @@ def settings_of(given: dict[str, Any]) -> InjectorSettings:
         if given[option]
     }
     try:
-        wanted = wishes(annotations, InjectorSettings(image=image))
+        wanted = pod_options(annotations, InjectorSettings(image=image))
     except CannotInject as refusal:
         told = "; ".join(refusal.problems).replace("annotation sealyard.io/", "option --")
         raise click.UsageError(told) from None

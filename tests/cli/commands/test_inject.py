@@ -35,7 +35,7 @@ def test_nothing_is_printed_where_one_pod_cannot_be_sealed(run: Run, manifest: P
     done = run("inject", *IMAGE, "-f", str(manifest), "-f", str(broken), status=1)
 
     assert done.stdout == ""
-    assert "Deployment web: port 15021 of container web is Sealyard's own" in done.stderr
+    assert "Deployment web: port 15021 of container web is reserved for Sealyard" in done.stderr
 
 
 @pytest.mark.parametrize(
