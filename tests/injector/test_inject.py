@@ -229,7 +229,7 @@ def test_the_end_of_the_sidecar_fits_into_the_pods() -> None:
         (
             a_pod(containers=[{"name": "web", "image": "w"}]),
             (
-                "no port to seal: declare a TCP port in the first container,"
+                "no port to seal: declare a TCP port in the first container"
                 " or set the annotation sealyard.io/ports"
             ),
         ),
