@@ -37,13 +37,12 @@ from proxy.core.errors import (
 from proxy.core.expressions import routes, selectors, sources
 from proxy.core.formats import embedded_tokens
 from proxy.core.formats import json as json_format
+from proxy.core.formats.body_format import Kind
 from proxy.core.formats.escaping import ESCAPES, Manner
-from proxy.core.formats.kinds import Kind
-from proxy.core.formats.records.splitters import cutter
+from proxy.core.formats.table import RECORDS, splitter
 from proxy.core.http.message import RequestHead, ResponseHead
 from proxy.core.http.path import canonical
 from proxy.core.planning.exchange import Exchange
-from proxy.core.planning.find_in_records import records_in
 from proxy.core.rules.model import Block, Item, Names, Part, Rule
 from proxy.traffic.http1.gate import Admitted, RawRequest, admit
 from proxy.traffic.http1.response_parser import ResponseReader
@@ -515,7 +514,7 @@ def records(data: bytes) -> None:
         return
     kind, cut, stream = _KINDS[data[0] % 3], int.from_bytes(data[1:_CUT_BYTES]), data[_CUT_BYTES:]
     cut %= len(stream) + 1
-    made = cutter(kind, len(stream) + 1)
+    made = splitter(kind, len(stream) + 1)
     pieces = [made.feed(one) for one in (stream[:cut], stream[cut:]) if one]
     pieces.append(made.end())
     if b"".join(pieces) != stream:
@@ -532,7 +531,10 @@ def records(data: bytes) -> None:
 def _texts(stream: bytes, kind: Kind) -> list[bytes]:
     # A piece ends with the line feed of a JSON text; empty lines behind it are of the next one.
     blank = b"" if kind == "sse" else b" \t\r\n"
-    return [record.text.rstrip(blank) for record in records_in(stream, kind, strict=False)]
+    return [
+        record.text.rstrip(blank)
+        for record in RECORDS[kind].records(stream, strict=False, awaited=0)
+    ]
 
 
 TARGETS: Final[dict[str, Target]] = {

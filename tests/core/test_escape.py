@@ -18,8 +18,8 @@ from proxy.core.crypto.context import Context
 from proxy.core.explain.explanation import explain_response
 from proxy.core.expressions.selectors import parse_json_selector
 from proxy.core.expressions.sources import parse_source
+from proxy.core.formats.body_format import Kind
 from proxy.core.formats.escaping import Escape
-from proxy.core.formats.kinds import Kind
 from proxy.core.http.message import Headers, ResponseHead
 from proxy.core.planning.exchange import Messages
 from proxy.core.rules.conditions import Condition

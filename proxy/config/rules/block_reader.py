@@ -7,7 +7,7 @@ from typing import Final, cast
 
 from ...core.errors import InvalidExpression
 from ...core.expressions.selectors import NamedSelector, parse_json_selector
-from ...core.formats.kinds import Kind
+from ...core.formats.body_format import Kind
 from ...core.http.message import Direction
 from ...core.rules.conditions import Condition, text_value
 from ...core.rules.model import Nothing, Verdict
@@ -183,7 +183,7 @@ def _format(place: Place | None, problems: Problems) -> tuple[Kind, Place] | Non
     if place is None:
         return None
     word = choice(place, BODY_FORMATS, problems)
-    return None if word is None else (cast("Kind", word), place)
+    return None if word is None else (word, place)
 
 
 def _nothing(place: Place | None, problems: Problems) -> tuple[Nothing, Place] | None:

@@ -11,8 +11,8 @@ from ...core.crypto.token import Form
 from ...core.expressions.routes import Pattern
 from ...core.expressions.selectors import JsonSelector, Selector
 from ...core.expressions.sources import Source
+from ...core.formats.body_format import Kind
 from ...core.formats.escaping import Escape
-from ...core.formats.kinds import Kind
 from ...core.rules.conditions import Condition
 from ...core.rules.model import NamedPart, Nothing, Part, Verdict
 from ..settings import RuleLog

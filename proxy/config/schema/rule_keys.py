@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Final
 
 from ...core.crypto.token import Form
+from ...core.formats.body_format import Kind
 from ...core.formats.escaping import ESCAPES
-from ...core.formats.kinds import Kind
+from ...core.formats.table import FORMATS
 from ...core.rules.model import PARTS, Nothing
 from . import tables
 from .tables import Key, Schema, Table
@@ -17,15 +18,7 @@ ALREADY_SEALED: Final = ("seal", "keep", "reject")
 NOTHING: Final[tuple[Nothing, ...]] = ("refuse", "pass")
 CASE_VARIANTS: Final = ("refuse", "allow")
 ELSEWHERE: Final = ("refuse", "allow")
-BODY_FORMATS: Final[tuple[Kind, ...]] = (
-    "json",
-    "ndjson",
-    "sse",
-    "form",
-    "multipart",
-    "text",
-    "socketio",
-)
+BODY_FORMATS: Final[tuple[Kind, ...]] = tuple(FORMATS)
 MOST_CHARS: Final = 1_000_000_000
 MOST_TOKENS: Final = 1_000_000
 

@@ -21,8 +21,8 @@ from ..edits.splice import splice
 from ..edits.stream_edits import CheckedFlow, FrameEdit, OpenedStream
 from ..errors import OpenFailed, Unopened
 from ..expressions.selectors import Whole
-from ..formats.kinds import Kind
-from ..formats.records.splitters import cutter
+from ..formats.body_format import Kind
+from ..formats.table import splitter
 from ..http.message import Head, Headers, RequestHead, ResponseHead, SocketHead, media_type
 from ..planning.block_choice import (
     alternatives,
@@ -155,7 +155,7 @@ def begin_stream(
 
     What becomes of its values is not known yet: it is marked as if all were sealed or opened.
     """
-    flow = RecordFlow(cutter(kind, limit), partial(plan_records, exchange, compiled, head))
+    flow = RecordFlow(splitter(kind, limit), partial(plan_records, exchange, compiled, head))
     counts = _foreseen(alternatives(exchange, compiled, head))
     if isinstance(head, RequestHead):
         exchange.refuse_unclear()
@@ -368,7 +368,7 @@ def _framed(
 
 def _has_parts(plan: Plan) -> bool:
     assert plan.compiled is not None  # noqa: S101 - only a compiled block makes edits
-    return plan.compiled.kind(media_type(plan.head.facts)) == "multipart"
+    return plan.compiled.body_format(media_type(plan.head.facts)).in_parts
 
 
 def _new_media_type(plan: Plan) -> str | None:

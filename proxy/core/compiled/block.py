@@ -16,10 +16,12 @@ from ..expressions.sources import (
     json_sources,
     name_sources,
 )
+from ..formats.body_format import BodyFormat, Kind, Packets, Selection
 from ..formats.escaping import EXACT, IN_HTML, Escape, TextPlace
-from ..formats.json import Selection
-from ..formats.kinds import RECORDS, Kind, kind_of
+from ..formats.json import Selection as JsonSelection
+from ..formats.json.body import JSON
 from ..formats.multipart.selection import PartSelection
+from ..formats.table import FORMATS, RECORDS, kind_of
 from ..formats.urlencoded import FormSelection
 from ..http.message import Direction, MediaType
 from ..rules.conditions import Conditions
@@ -30,10 +32,10 @@ from ..rules.model import (
     NamedPart,
     Names,
     Placed,
-    kind_by_name,
     kinds_read,
     kinds_read_as,
-    reads_events,
+    reads_by_type,
+    value_place,
 )
 from .batches import around
 from .fast_json import FastJson, is_simple
@@ -53,11 +55,11 @@ class CompiledBlock:
     sources are read from the message at hand, the others were kept from the request. `keeps` are
     the JSON sources of the rule, to be kept from a request for its answer. `source_index` gives for
     each JSON source its index in the selection, and how many of its leading steps must be fixed for
-    it to give one value at most. `reads` are the kinds of bodies that its selectors read; `form`
-    finds the pairs of a form, `parts` the parts of one, `query` the parameters of a query,
-    `selection` what stands in JSON; `in_head` are the items of the head. `whole_encrypt` and
-    `whole_decrypt` are the items that take the whole body; `takes_whole` says that there is one,
-    `takes_body` that it is `body`. `alone` is the one that seals or opens the body where nothing
+    it to give one value at most. `reads` are the kinds of bodies that its selectors read;
+    `selection` finds the values in one whose type says nothing, `parts` the parts of a multipart
+    form, `query` the parameters of a query; `in_head` are the items of the head. `whole_encrypt`
+    and `whole_decrypt` are the items that take the whole body; `takes_whole`: there is one,
+    `takes_body`: it is `body`. `alone` is the one that seals or opens the body where nothing
     else is read from it, so that it may pass piece by piece. `flows_in_parts` says that it seals or
     opens parts of a form and reads nothing else from it, so that they may pass one by one.
     `variants_checked` are the selectors of which no member may stand in another spelling,
@@ -73,6 +75,8 @@ class CompiledBlock:
     """
 
     __slots__ = (
+        "_selections",
+        "_standard",
         "_statuses",
         "_wholes",
         "absent",
@@ -86,7 +90,6 @@ class CompiledBlock:
         "encrypt",
         "escape",
         "flows_in_parts",
-        "form",
         "from_message",
         "heeds_head",
         "in_head",
@@ -147,10 +150,13 @@ class CompiledBlock:
         self._wholes = {one.selector for one in wholes}
         self.takes_body = Whole.BODY in self._wholes
         self.reads = _reads(block, direction)
-        self.reads_json = "json" in self.reads
-        self.reads_parts = "multipart" in self.reads
+        self.reads_json = JSON.kind in self.reads
+        ordered = [one for kind, one in FORMATS.items() if kind in self.reads]
+        self.reads_parts = any(one.in_parts for one in ordered)
+        # What a body is read as whose type says nothing: by names in it, else as JSON.
+        self._standard = next((one for one in ordered if not one.in_parts), JSON)
         tokens = self.whole_decrypt is not None and self.whole_decrypt.selector is Whole.TOKENS
-        polls = block.format == "socketio"  # what refuses a poll is no packet
+        polls = self.packets is not None  # what refuses a poll is no packet
         self._statuses = block.statuses or (_SUCCESS if tokens or polls else _ANY_STATUS)
         selectors = (
             *(one.item.selector for one in (*self.encrypt, *self.decrypt)),
@@ -162,18 +168,16 @@ class CompiledBlock:
         self.at_will = bool(block.encrypt) and all(one.optional for one in block.encrypt)
         self.around = around(block, self.encrypt, selectors, first=len(selectors))
         selectors += self.around.selectors
-        found = tuple(one for one in selectors if isinstance(one, JsonSelector))
-        self.form = self._form_selection(selectors)
         self.parts = self._part_selection(selectors)
-        named = self.form is not None or self.parts is not None
-        self.selection = Selection(found) if found and not named else None
+        self._selections = self._find_selections(selectors, ordered)
+        self.selection = self._selections.get(self._standard.kind)
         self.twins_checked, self.variants_checked = self._checked()
         self.when = _conditions(block)
         self.in_head = tuple(self._in_head(first=len(selectors)))
         self.query = self._query_selection()
         self.elsewhere, self.sources_elsewhere = elsewhere(block, direction), self._other_sources()
         self.heeds_head = bool(self.in_head) or any(_is_of_head(one) for one in block.absent)
-        reads_more = named or self.selection is not None or bool(block.when)
+        reads_more = self.parts is not None or self.selection is not None or block.when
         alone = self.takes_body and len(wholes) == 1 and not reads_more
         self.alone = wholes[0] if alone else None
         acts = tokens or (self.parts is not None and bool(self.encrypt or self.decrypt))
@@ -211,17 +215,29 @@ class CompiledBlock:
         if self.block.format is not None:
             return self.block.format
         kind = kind_of(media_type)
-        if kind in self.reads:
-            return kind
-        return "form" if self.form is not None else "json"
+        return kind if kind is not None and kind in self.reads else self._standard.kind
+
+    def body_format(self, media_type: MediaType | None) -> BodyFormat:
+        """Return the format of bodies with this type to this block."""
+        return FORMATS[self.kind(media_type)]
+
+    def selection_in(self, kind: Kind) -> Selection | None:
+        """Return what finds the selected values in a body of a kind, or in a record of one."""
+        return self._selections.get(kind, self.selection)
+
+    @property
+    def packets(self) -> Packets | None:
+        """Return the protocol whose packets the rule says that bodies and messages are."""
+        named = None if self.block.format is None else RECORDS.get(self.block.format)
+        return None if named is None else named.packets
 
     def records(self, media_type: MediaType | None) -> Kind | None:
         """Return which records this block reads in a body with this type; None for none."""
         kind = self.block.format or kind_of(media_type)
-        if kind not in RECORDS or self.takes_body:
+        if kind is None or kind not in RECORDS or self.takes_body:
             return None
-        if kind == "sse" and Whole.TEXT in self._wholes:
-            return kind if reads_events(self.block, self.direction) else None
+        if Whole.TEXT in self._wholes and "text" in RECORDS[kind].places:
+            return kind if reads_by_type(kind, self.block, self.direction) else None
         return kind if kind in self.reads else None
 
     def fits_status(self, status: int) -> bool:
@@ -262,16 +278,17 @@ class CompiledBlock:
         steps = {one: _shared_steps(selector, one.selector) for one in self.source_index}
         return {source: count for source, count in steps.items() if count}
 
-    def _form_selection(self, selectors: tuple[Selector, ...]) -> FormSelection | None:
-        names = {
-            index: one.name
-            for index, one in enumerate(selectors)
-            if isinstance(one, NamedSelector) and not one.of_parts
-        }
-        if not names:
-            return None
+    def _find_selections(
+        self, selectors: tuple[Selector, ...], formats: list[BodyFormat]
+    ) -> dict[Kind, Selection]:
+        """Return what finds the values in each kind of body; formats may share it."""
+        if not selectors or self.parts is not None:
+            return {}
+        checked = self._checked_for_spelling()
         each = frozenset(one.index for one in (*self.encrypt, *self.decrypt) if one.item.each)
-        return FormSelection(names, len(selectors), self._checked_for_spelling(), each)
+        read = {one.kind: one.selection for one in (*formats, self._standard)}
+        made = {one: one.of(selectors, checked, each) for one in read.values()}
+        return {kind: made[one] for kind, one in read.items()}
 
     def _part_selection(self, selectors: tuple[Selector, ...]) -> PartSelection | None:
         chosen = {
@@ -286,7 +303,7 @@ class CompiledBlock:
     def _ordinary(self) -> FastJson | None:
         """Return what finds the values of ordinary messages, where the block does nothing else."""
         block, selection, placed = self.block, self.selection, (*self.encrypt, *self.decrypt)
-        plain = None if selection is None else selection.plain
+        plain = selection.plain if isinstance(selection, JsonSelection) else None
         if plain is None or not self.reads_json or self.takes_whole or self.heeds_head:
             return None
         if block.absent or block.when or block.types or block.format is not None:
@@ -308,6 +325,12 @@ class CompiledBlock:
             lenient=self.direction == "response",
             at_will=self.at_will,
         )
+
+    @property
+    def selects_names(self) -> bool:
+        """Whether it selects values of a body by name, in a form or its like."""
+        named = self.selection is not None and not self.selection.in_json
+        return named or self.parts is not None
 
     @property
     def joins(self) -> bool:
@@ -435,7 +458,7 @@ def _joins(source: Source, shared: Mapping[JsonSource, int]) -> bool:
 
 def _is_placed(selector: Selector) -> TypeGuard[JsonSelector | NamedSelector]:
     """Tell whether a selector selects values at places within one kind of body."""
-    return isinstance(selector, JsonSelector) or kind_by_name(selector) is not None
+    return value_place(selector) is not None
 
 
 def _reads(block: Block, direction: Direction) -> frozenset[Kind]:
@@ -448,7 +471,7 @@ def _reads(block: Block, direction: Direction) -> frozenset[Kind]:
     if block.format is not None:
         return kinds_read_as(block.format, selectors, names_in_json=named)
     kinds = kinds_read(selectors, names_in_json=named)
-    return kinds if reads_events(block, direction) else kinds - {"sse"}
+    return frozenset(kind for kind in kinds if reads_by_type(kind, block, direction))
 
 
 def _is_of_head(selector: Selector) -> bool:

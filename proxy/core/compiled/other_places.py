@@ -7,38 +7,22 @@ the rule does not look.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
-from typing import Final, NoReturn
+from typing import NoReturn
 
-from ..errors import AmbiguousRequest, BodyTooLarge, ForbiddenValue, InvalidBody
-from ..expressions.name_readings import (
-    NAME_MAX,
-    FieldNames,
-    fold_field,
-    squeeze_fields,
-    steps_of_field,
-)
+from ..errors import AmbiguousRequest, ForbiddenValue, InvalidBody
+from ..expressions.name_readings import FieldNames, fold_field, squeeze_fields, steps_of_field
 from ..expressions.selectors import Any, JsonSelector, NamedSelector, Selector, Step
 from ..expressions.sources import JsonSource, NameSource
-from ..formats import urlencoded
+from ..formats.body_format import BodyFormat
 from ..formats.json import Selection, unescape
-from ..formats.kinds import Kind
-from ..formats.multipart.reader import Part
-from ..formats.parameters import (
-    COOKIE,
-    cookies,
-    decode_field,
-    fields_of_body,
-    fields_of_query,
-    text_of_part,
-)
+from ..formats.json.body import JSON
+from ..formats.multipart.reader import Part, text_of_part
+from ..formats.parameters import COOKIE, cookies, fields_of_query
 from ..http.message import Direction, RequestHead
-from ..rules.model import Block, kind_by_name
+from ..rules.model import Block
 from .request_names import RequestNames, refuse_credential
-
-_PARTED: Final = re.compile(rb"[&;]")
 
 
 class Elsewhere:
@@ -83,34 +67,27 @@ class Elsewhere:
     def _is_within(self, name: str) -> bool:
         return bool(self._within) and not self._within.isdisjoint(steps_of_field(name))
 
-    def refuse_in_body(self, head: RequestHead, kind: Kind, body: bytes) -> None:
+    def refuse_in_body(self, head: RequestHead, read_as: BodyFormat, body: bytes) -> None:
         """Raise ForbiddenValue where a selected parameter has its like in the body.
 
         Raises as the format does where the body cannot be read.
         """
         if not self._in_query:
             return
-        if self._members is not None and kind == "json":
+        if self._members is not None and read_as is JSON:
             findings = self._members.find(body)
             if findings.twins or any(findings.found):
                 _refuse("body")
-        elif any(self._in_query.readings(name) for name, _ in fields_of_body(head, kind, body)):
+        elif any(self._in_query.readings(name) for name, _ in read_as.fields(head.facts, body)):
             _refuse("body")
 
-    def refuse_behind_first(self, body: bytes) -> None:
-        """Raise ForbiddenValue where JSON, read as a form, has a pair of a selected name.
+    def refuse_misread(self, declared: BodyFormat, body: bytes) -> None:
+        """Raise ForbiddenValue where JSON, read as the type that it came with, has a selected name.
 
-        Its first pair begins with a brace, so that is none. Raises BodyTooLarge where it has more
-        pairs than a form may have.
+        Raises BodyTooLarge where it has more values than such a body may have.
         """
-        pairs = _PARTED.split(body)[1:]
-        if len(pairs) >= urlencoded.PAIRS_MAX:
-            raise BodyTooLarge("too-many-pairs")
-        for one in pairs:
-            name, equals, _ = one.partition(b"=")
-            # No framework allows names as long, and without `=` there is no value.
-            if equals and len(name) <= NAME_MAX and self._in_body.readings(decode_field(name)):
-                _refuse("form")
+        if any(self._in_body.readings(name) for name in declared.misread(body)):
+            _refuse(declared.kind)
 
     def _is_clear(self, text: bytes) -> bool:
         """Tell whether query and cookies hold no spelling of any name, as nearly always."""
@@ -129,7 +106,7 @@ def elsewhere(block: Block, direction: Direction) -> Elsewhere | None:
         return None
     items = (*block.encrypt, *block.decrypt)
     selectors = [one.selector for one in items if not one.elsewhere_allowed]
-    forbidden = [one for one in block.absent if kind_by_name(one) is not None]
+    forbidden = [one for one in block.absent if isinstance(one, NamedSelector)]
     in_body = (_first_name(one) for one in (*selectors, *forbidden))
     names = dict.fromkeys(one for one in in_body if one is not None)
     within = {one for selector in selectors for one in _inner_names(selector)}
@@ -224,15 +201,17 @@ class SourcesElsewhere:
         if not names.elsewhere:
             told.cleared.add(self)
 
-    def compare_body(self, names: RequestNames, head: RequestHead, kind: Kind, body: bytes) -> None:
+    def compare_body(
+        self, names: RequestNames, head: RequestHead, read_as: BodyFormat, body: bytes
+    ) -> None:
         """Refuse parameters that a body has as well, unless with the same text.
 
         Raises AmbiguousRequest, and as the format does where the body cannot be read.
         """
-        if kind == "json" and self._parameters:
+        if read_as is JSON and self._parameters:
             self._compare_members(names, body)
         elif self._parameters or self._credentials:
-            for name, value in fields_of_body(head, kind, body):
+            for name, value in read_as.fields(head.facts, body):
                 self._compare(names, name, value)
 
     def compare_record(self, names: RequestNames, text: bytes) -> None:

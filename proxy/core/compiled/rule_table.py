@@ -268,7 +268,7 @@ def _refuse_misfits(
     if keeps:
         raise InvalidExpression("a WebSocket has no one request to keep a name from")
     if any(one.heeds_head for one in response) or any(
-        one.in_head or one.form or one.parts for one in (*request, *response)
+        one.in_head or one.selects_names for one in (*request, *response)
     ):
         raise InvalidExpression("no message of a WebSocket has pairs, parts or headers")
 

@@ -8,16 +8,19 @@ would pass unsealed.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from typing import Final, NamedTuple
+from collections.abc import Iterator, Mapping, Sequence
+from typing import ClassVar, Final, NamedTuple, Self
 from urllib.parse import quote_plus, unquote_to_bytes
 
-from ..errors import BodyTooLarge, ForbiddenValue, InvalidBody
+from ..errors import BodyTooLarge, ForbiddenValue, InvalidBody, UnsupportedBody
 from ..expressions.name_readings import NAME_MAX, FieldNames
+from ..expressions.selectors import NamedSelector, Selector
+from ..http.message import HeadFacts
 from . import embedded_tokens
-from .embedded_tokens import FoundToken
-from .escaping import AS_IT_IS, Manner
+from .body_format import BodyFormat, PlacedToken
+from .escaping import Manner
 from .json import Findings, FoundValue
+from .parameters import decode_field
 
 PAIRS_MAX: Final = 10_000
 """So many pairs may a form have; frameworks allow a thousand to ten thousand."""
@@ -26,6 +29,7 @@ NAMES_MAX: Final = 1024 * 1024
 
 _BROKEN_TRIPLET: Final = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 _SPELLED_BYTE: Final = re.compile(rb"%[0-9A-Fa-f]{2}|.", re.DOTALL)
+_PARTED: Final = re.compile(rb"[&;]")
 _UNQUOTED: Final = "*"  # and letters, digits, `-`, `.`, `_`; quote_plus lets `~` stand as well
 
 
@@ -35,66 +39,6 @@ class Pair(NamedTuple):
     name: str
     start: int | None
     end: int
-
-
-class FormSelection:
-    """The names that a block selects, known by index.
-
-    `size` counts all that findings hold; `checked` are those of which no twin may stand there, and
-    `each` those of which every occurrence is taken.
-    """
-
-    __slots__ = ("_checked", "_each", "_indexes", "_size")
-
-    def __init__(
-        self,
-        names: dict[int, str],
-        size: int,
-        checked: frozenset[int],
-        each: frozenset[int] = frozenset(),
-    ) -> None:
-        """Prepare the names by their indexes."""
-        self._size = size
-        self._indexes = {name: index for index, name in names.items()}
-        self._checked = FieldNames({one: name for one, name in names.items() if one in checked})
-        self._each = each
-
-    def find(self, body: bytes) -> Findings:
-        """Return where the selected values lie.
-
-        A name without `=` has no value. `variants` has what differs in case alone. Raises
-        InvalidBody where a selected name stands twice or a name is not UTF-8, ForbiddenValue where
-        it stands in a spelling that some backends read as the same, BodyTooLarge for more than ten
-        thousand pairs.
-        """
-        findings = Findings(self._size)
-        seen: set[int] = set()
-        for pair in pairs(body):
-            index = self._indexes.get(pair.name)
-            if index is None:
-                self._look_for_twins(pair.name, findings)
-            elif index in seen and index not in self._each:
-                raise InvalidBody("duplicate-name")
-            else:
-                seen.add(index)
-                if pair.start is not None:
-                    findings.found[index].append(FoundValue((), pair.start, pair.end))
-        for name in hidden_names(body):
-            self._look_for_twins(name, findings, hidden=True)
-        findings.missing.update(
-            index for index in self._indexes.values() if not findings.found[index]
-        )
-        return findings
-
-    def _look_for_twins(self, name: str, findings: Findings, *, hidden: bool = False) -> None:
-        if not self._checked:
-            return
-        for index, in_case in self._checked.readings(name):
-            if hidden or not in_case:
-                raise ForbiddenValue(
-                    "name-variant", detail="A selected name stands there in another spelling."
-                )
-            findings.variants.add(index)
 
 
 def pairs(body: bytes) -> Iterator[Pair]:
@@ -114,27 +58,6 @@ def pairs(body: bytes) -> Iterator[Pair]:
         _refuse_long(name, room)
         yield Pair(_name(name), None if equals < 0 else at + equals + 1, end)
         at = end + 1
-
-
-def find_tokens(
-    body: bytes, limit: int, manner: Manner = AS_IT_IS
-) -> Iterator[tuple[FoundToken, int, list[int]]]:
-    """Yield every token in the values of a form, in order.
-
-    With each come the place of its value, and where each byte that the value reads as stands in it.
-    A value that is no text is left as it is. Raises InvalidBody for more tokens than `limit`.
-    """
-    for pair in pairs(body) if embedded_tokens.any_in(unquote_to_bytes(body)) else ():
-        value = b"" if pair.start is None else body[pair.start : pair.end]
-        try:
-            text = decode(value)
-        except InvalidBody:
-            continue
-        found = embedded_tokens.find_in_text(text, limit, manner)
-        limit -= len(found)
-        spelled = places(value) if found else []
-        for one in found:
-            yield one, pair.start or 0, spelled
 
 
 def decode(value: bytes) -> bytes:
@@ -189,3 +112,163 @@ def hidden_names(body: bytes) -> Iterator[str]:
             room -= len(spelled)
             _refuse_long(spelled, room)
             yield unquote_to_bytes(spelled.replace(b"+", b" ")).decode(errors="replace")
+
+
+_BEGINNING: Final = 256
+# Readers of JSON skip blanks and a byte order mark, lax ones comments: of C, of scripts, of markup.
+_SKIPPED: Final = re.compile(
+    rb"(?:[\s\x00]|\xef\xbb\xbf|/\*.*?\*/|//[^\r\n]*[\r\n]|#[^\r\n]*[\r\n]|<!--.*?-->)*+", re.DOTALL
+)
+# An object, a list that is no name in brackets (`[a]=1`), markup, a delimiter of parts.
+_OTHER: Final = re.compile(rb"\{|\[(?![A-Za-z0-9_.-]*\][=\[])|<|--[^=&\r\n]*[\r\n]")
+
+
+def refuse_other(body: bytes) -> None:
+    """Raise UnsupportedBody for a form that begins as JSON, XML or a multipart form does.
+
+    An honest one cannot: its names are words, and what else occurs in them is encoded.
+    """
+    begin = _SKIPPED.match(body).end()  # type: ignore[union-attr]  # it matches nothing as well
+    beginning = body[begin : begin + _BEGINNING]
+    if _OTHER.match(beginning) or _OTHER.match(unquote_to_bytes(beginning)):
+        raise UnsupportedBody(
+            "form-reads-otherwise",
+            detail="The form could be read as JSON, XML or parts: if it is JSON, give the rule a"
+            " block with `format: json`.",
+        )
+
+
+class FormSelection:
+    """The names that a block selects, known by index.
+
+    `size` counts all that findings hold; `checked` are those of which no twin may stand there, and
+    `each` those of which every occurrence is taken.
+    """
+
+    __slots__ = ("_checked", "_each", "_indexes", "_size")
+    in_json: ClassVar[bool] = False
+
+    @classmethod
+    def of(
+        cls, selectors: Sequence[Selector], checked: frozenset[int], each: frozenset[int]
+    ) -> Self:
+        """Make ready what selects values by name."""
+        named = enumerate(selectors)
+        names = {index: one.name for index, one in named if isinstance(one, NamedSelector)}
+        return cls(names, len(selectors), checked, each)
+
+    def __init__(
+        self,
+        names: Mapping[int, str],
+        size: int,
+        checked: frozenset[int],
+        each: frozenset[int] = frozenset(),
+    ) -> None:
+        """Prepare the names by their indexes."""
+        self._size = size
+        self._indexes = {name: index for index, name in names.items()}
+        self._checked = FieldNames({one: name for one, name in names.items() if one in checked})
+        self._each = each
+
+    def find(self, body: bytes, *, lenient: bool = False, probe: bool = True) -> Findings:
+        """Return where the selected values lie.
+
+        A name without `=` has no value. `variants` has what differs in case alone. Raises
+        InvalidBody where a selected name stands twice or a name is not UTF-8, ForbiddenValue where
+        it stands in a spelling that some backends read as the same, BodyTooLarge for more than ten
+        thousand pairs.
+        """
+        findings = Findings(self._size)
+        seen: set[int] = set()
+        for pair in self.pairs(body):
+            index = self._indexes.get(pair.name)
+            if index is None:
+                self._look_for_twins(pair.name, findings)
+            elif index in seen and index not in self._each:
+                raise InvalidBody("duplicate-name")
+            else:
+                seen.add(index)
+                if pair.start is not None:
+                    findings.found[index].append(FoundValue((), pair.start, pair.end))
+        for name in self.hidden_names(body):
+            self._look_for_twins(name, findings, hidden=True)
+        findings.missing.update(
+            index for index in self._indexes.values() if not findings.found[index]
+        )
+        return findings
+
+    def _look_for_twins(self, name: str, findings: Findings, *, hidden: bool = False) -> None:
+        if not self._checked:
+            return
+        for index, in_case in self._checked.readings(name):
+            if hidden or not in_case:
+                raise ForbiddenValue(
+                    "name-variant", detail="A selected name stands there in another spelling."
+                )
+            findings.variants.add(index)
+
+    pairs = staticmethod(pairs)
+    hidden_names = staticmethod(hidden_names)
+    text = staticmethod(decode)
+    spell = staticmethod(encode)
+    places = staticmethod(places)
+    refuse_other = staticmethod(refuse_other)
+
+
+class FormFormat(BodyFormat):
+    """Pairs of names and values."""
+
+    kind = "form"
+    example = b"id=1&note=secret&more="
+    media_types = frozenset({"application/x-www-form-urlencoded"})
+    places = frozenset({"form", "tokens"})
+    selection: ClassVar[type[FormSelection]] = FormSelection
+
+    def tokens(self, body: bytes, limit: int, manner: Manner) -> Iterator[PlacedToken]:
+        """Yield every token in the values of a form.
+
+        A value that is no text is left as it is.
+        """
+        values = self.selection
+        for pair in values.pairs(body) if embedded_tokens.any_in(unquote_to_bytes(body)) else ():
+            value = b"" if pair.start is None else body[pair.start : pair.end]
+            try:
+                text = values.text(value)
+            except InvalidBody:
+                continue
+            found = embedded_tokens.find_in_text(text, limit, manner)
+            limit -= len(found)
+            spelled = values.places(value) if found else []
+            for one in found:
+                yield PlacedToken(one, pair.start or 0, spelled, values.spell)
+
+    def fields(self, facts: HeadFacts, body: bytes) -> Iterator[tuple[str, str | None]]:
+        """Yield name and value of each pair; what only some readers take for one has no value."""
+        values = self.selection
+        for pair in values.pairs(body):
+            raw = None if pair.start is None else body[pair.start : pair.end]
+            yield pair.name, None if raw is None else self._text(raw)
+        for name in values.hidden_names(body):
+            yield name, None
+
+    def _text(self, value: bytes) -> str | None:
+        try:
+            return self.selection.text(value).decode()
+        except InvalidBody:
+            return None
+
+    def misread(self, body: bytes) -> Iterator[str]:
+        """Yield the names that JSON read as a form has: its first pair begins with a brace.
+
+        A name of more than 4 KiB, which no framework takes, is left out, and one without a value.
+        """
+        found = _PARTED.split(body)[1:]
+        if len(found) >= PAIRS_MAX:
+            raise BodyTooLarge("too-many-pairs")
+        for one in found:
+            name, equals, _ = one.partition(b"=")
+            if equals and len(name) <= NAME_MAX:
+                yield decode_field(name)
+
+
+FORM: Final = FormFormat()

@@ -6,7 +6,7 @@ from ..compiled.block import SEALED_TYPES, CompiledBlock
 from ..compiled.rule_table import CompiledBlocks
 from ..crypto.sealed_stream import MEDIA_TYPE, read_head
 from ..errors import ForbiddenValue, InvalidBody, OpenFailed, RejectedByRule, UnsupportedBody
-from ..formats.kinds import Kind
+from ..formats.body_format import Kind
 from ..http.content_coding import coding_of
 from ..http.message import Head, MediaType, RequestHead, ResponseHead, SocketHead, media_type
 from ..rules.model import Verdict
@@ -171,7 +171,7 @@ def flows_in_parts(compiled: CompiledBlock, head: RequestHead | ResponseHead) ->
     """Tell whether a message's body is a form that a block can change part by part."""
     if not compiled.flows_in_parts or coding_of(head.facts) is not None:
         return False
-    return compiled.kind(media_type(head.facts)) == "multipart"
+    return compiled.body_format(media_type(head.facts)).in_parts
 
 
 def flows_as_one(

@@ -16,7 +16,6 @@ from ..errors import InvalidBody
 from ..expressions.name_readings import FieldNames
 from ..expressions.sources import FirstSource, JsonSource, MembersSource, NameSource, Source
 from ..formats.parameters import fields_of_query
-from ..formats.records import socketio
 from ..http.message import Direction, RequestHead
 
 JsonReader = Callable[[JsonSource], Name | None]
@@ -105,14 +104,15 @@ class Messages:
 
         Raises InvalidBody for one that nobody announced, and for more than one packet a message.
         """
-        if compiled.block.format != "socketio":
+        packets = compiled.packets
+        if packets is None:
             return False
         if binary:
             if not self.awaited:
                 raise InvalidBody("attachment-not-announced")
             self.awaited -= 1
             return True
-        if socketio.SEPARATOR in body:
+        if packets.separator in body:
             raise InvalidBody("several-packets")
-        self.awaited = socketio.awaited_after(body, self.awaited)
+        self.awaited = packets.awaited_after(body, self.awaited)
         return False

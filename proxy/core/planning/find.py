@@ -18,13 +18,11 @@ from ..edits.wrapped import CarriedEdit, OwnEdit
 from ..errors import ForbiddenValue, InvalidBody, MissingValue, OpenFailed, UnsupportedBody
 from ..expressions.name_readings import fold_header
 from ..expressions.selectors import NamedSelector, Whole
-from ..formats import json as json_format
-from ..formats import urlencoded
+from ..formats.body_format import Kind, Selection
 from ..formats.escaping import EXACT, IN_HTML, Manner, Span, TextPlace
 from ..formats.json import Findings, FoundValue
-from ..formats.kinds import Kind, kind_of
 from ..formats.markup import MARKUP, surroundings_of
-from ..formats.urlencoded import FormSelection
+from ..formats.table import FORMATS, RECORDS, kind_of
 from ..http.message import Head, RequestHead, ResponseHead, SocketHead, media_type
 from ..rules.model import Block, Item, Placed
 from .binding import Binder, bind_token
@@ -32,11 +30,10 @@ from .block_choice import alternatives, choose
 from .exchange import Exchange, has_query_parameter
 from .find_in_head import find_head_edits
 from .find_in_parts import part_edits
-from .find_in_records import packets_in, record_edits, records_in
+from .find_in_records import record_edits
 from .find_whole import whole_edits
 from .refusals import (
     pass_unsealed,
-    refuse_in_form,
     refuse_in_packets,
     refuse_others,
     refuse_unsealed_elements,
@@ -44,8 +41,6 @@ from .refusals import (
 )
 
 _AROUND: Final = (HeadEdit, PartEdit, OwnEdit)  # a union in its place would be made for each edit
-_RECEIVED: Final = frozenset({b"ok", b"OK"})
-"""What Engine.IO answers to a POST of packets, in JavaScript and in Python."""
 
 
 def find_edits(  # noqa: PLR0913 - the message and what is known of it
@@ -116,14 +111,14 @@ def _refuse_in_body(
         return
     declared = kind_of(media_type(head.facts))
     kind = compiled.block.format or declared
-    if elsewhere is not None and declared == "form" and compiled.reads_json:
-        elsewhere.refuse_behind_first(body)
+    if elsewhere is not None and declared is not None and compiled.reads_json:
+        elsewhere.refuse_misread(FORMATS[declared], body)
     if kind is None:
         return
     if elsewhere is not None and compiled.query is not None:
-        elsewhere.refuse_in_body(head, kind, body)
+        elsewhere.refuse_in_body(head, FORMATS[kind], body)
     if sources is not None:
-        sources.compare_body(exchange, head, kind, body)
+        sources.compare_body(exchange, head, FORMATS[kind], body)
 
 
 def head_edits(exchange: Exchange, compiled: CompiledBlock, head: ResponseHead) -> tuple[Edit, ...]:
@@ -146,8 +141,9 @@ def _text_edits(  # noqa: PLR0913 - those of find_edits
 
     In what is no JSON, nothing is selected where that is `lenient`.
     """
+    selection = compiled.selection_in(compiled.kind(media_type(head.facts)))
     try:
-        findings = _walk(compiled, head, body)
+        findings = _walk(compiled, selection, head, body)
     except InvalidBody:
         if not lenient:
             raise
@@ -159,7 +155,7 @@ def _text_edits(  # noqa: PLR0913 - those of find_edits
     found = (
         _part_edits(compiled, binder, head, body)
         if compiled.parts is not None and body
-        else _selected_edits(compiled, binder, findings, body, rendered)
+        else _selected_edits(compiled, selection, binder, findings, body, rendered)
     )
     edits: list[Edit | FrameEdit] = [*found]
     if compiled.takes_whole:
@@ -178,7 +174,8 @@ def _record_edits(  # noqa: PLR0913 - those of find_edits, and the kind
 ) -> list[Edit]:
     """Return the edits of every record, each with a block, names and values of its own."""
     compiled_blocks = alternatives(exchange, compiled, head)
-    lenient = kind == "sse" and all(one.only_opens_responses for one in compiled_blocks)
+    body_format = RECORDS[kind]
+    lenient = body_format.mixed and all(one.only_opens_responses for one in compiled_blocks)
 
     def edits_of(text: bytes) -> list[Edit]:
         taker = choose(compiled_blocks, text, head, lenient=lenient)
@@ -196,15 +193,14 @@ def _record_edits(  # noqa: PLR0913 - those of find_edits, and the kind
         refuse_present(head, taker, body)
         return [one if isinstance(one, NothingEdit) else OwnEdit(one, taker.block) for one in edits]  # type: ignore[arg-type]  # none of a head
 
-    if kind == "socketio":
-        if isinstance(head, ResponseHead) and body in _RECEIVED:
-            return []
-        records = packets_in(body, head.awaited if isinstance(head, SocketHead) else 0)
-    else:
-        records = records_in(body, kind, strict=not lenient)
+    packets = body_format.packets
+    if packets is not None and isinstance(head, ResponseHead) and body in packets.receipts:
+        return []
+    awaited = head.awaited if isinstance(head, SocketHead) else 0
+    records = body_format.records(body, strict=not lenient, awaited=awaited)
     edits, count = record_edits(exchange, compiled, records, edits_of)
-    if kind == "socketio":
-        refuse_in_packets(compiled_blocks, body)
+    if packets is not None:
+        refuse_in_packets(compiled_blocks, packets, body)
     elif not count and not piece:
         refuse_missing(compiled, None)
     return edits
@@ -264,9 +260,10 @@ def _named_present(head: Head, selector: NamedSelector, block: Block) -> bool:
     return any(fold_header(name) == folded for name, _ in head.headers)
 
 
-def _walk(compiled: CompiledBlock, head: Head, body: bytes) -> Findings | None:
+def _walk(
+    compiled: CompiledBlock, selection: Selection | None, head: Head, body: bytes
+) -> Findings | None:
     """Return what the block's selectors find; None where the body is none that they read."""
-    selection = compiled.selection or compiled.form
     if selection is None or not body:
         return None
     media = media_type(head.facts)
@@ -274,16 +271,12 @@ def _walk(compiled: CompiledBlock, head: Head, body: bytes) -> Findings | None:
         return None  # only names of the rule would be read from it
     if media is not None and not media.is_utf8:
         raise UnsupportedBody("charset")
-    if compiled.form is not None and compiled.guards_request:
-        refuse_in_form(body)
-    findings = (
-        selection.find(body)
-        if isinstance(selection, FormSelection)
-        else selection.find(
-            body,
-            lenient=compiled.only_opens_responses,
-            probe=compiled.ordinary is None or not head.facts.plain_json,
-        )
+    if compiled.guards_request:
+        selection.refuse_other(body)
+    findings = selection.find(
+        body,
+        lenient=compiled.only_opens_responses,
+        probe=compiled.ordinary is None or not head.facts.plain_json,
     )
     refuse_variants(compiled, findings.variants)
     if findings.hidden and findings.hidden & compiled.twins_checked:
@@ -322,8 +315,9 @@ def _rendered(compiled: CompiledBlock, findings: Findings | None) -> tuple[Span,
     return tuple(apart)
 
 
-def _selected_edits(
+def _selected_edits(  # noqa: PLR0913, PLR0917 - the message and what is known of it
     compiled: CompiledBlock,
+    selection: Selection | None,
     binder: Binder,
     findings: Findings | None,
     body: bytes,
@@ -332,7 +326,7 @@ def _selected_edits(
     if findings is None or findings.missing:
         refuse_missing(compiled, None if findings is None else findings.missing)
     edits: list[Edit] = []
-    if findings is None:
+    if findings is None or selection is None:
         return edits
     if compiled.around.selectors:
         refuse_others(compiled, findings, body)
@@ -340,22 +334,19 @@ def _selected_edits(
     for index, selector in compiled.absent:
         if findings.found[index]:
             raise ForbiddenValue("value-present", detail=f"The rule forbids {selector.text}.")
-    seal, token_of, opened = (
-        (_seal_json, _token_of_json, _open_json)
-        if compiled.form is None
-        else (_seal_pair, _token_of_pair, _open_pair)
-    )
     for placed in compiled.encrypt:
-        for path, start, end in findings.found[placed.index]:
-            context = binder.context(placed, path)
-            edits.append(seal(placed.item, context, body, start, end))
+        for found in findings.found[placed.index]:
+            context = binder.context(placed, found.path)
+            edits.append(_seal(selection, placed.item, context, body, found))
     manner = Manner(compiled.escape, rendered=rendered)
     for placed in compiled.decrypt:
-        for one in findings.found[placed.index]:
-            token = binder.taken(placed, one.path, token_of(body, one.start, one.end))
-            is_html = manner.heeds_whole_values and manner.of_string(one.start).escape == "html"
+        for found in findings.found[placed.index]:
+            text = selection.text(body[found.start : found.end])
+            token = OpenFailed("not-a-token") if text is None else decoded_token(text)
+            token = binder.taken(placed, found.path, token)
+            is_html = manner.heeds_whole_values and manner.of_string(found.start).escape == "html"
             place = IN_HTML if is_html else EXACT
-            edits.append(opened(compiled, binder, placed, one, token, place))
+            edits.append(_open(compiled, selection, binder, placed, found, token, place))
     return edits
 
 
@@ -369,58 +360,29 @@ def refuse_missing(compiled: CompiledBlock, missing: AbstractSet[int] | None) ->
             raise MissingValue("missing-value", detail=f"{placed.item.field}: a value is needed.")
 
 
-def _seal_json(item: Item, context: Context, body: bytes, start: int, end: int) -> SealEdit:
-    text = _string(body, start, end)
+def _seal(
+    selection: Selection, item: Item, context: Context, body: bytes, found: FoundValue
+) -> SealEdit:
+    _, start, end = found
+    raw, quoted = body[start:end], selection.in_json
+    text = selection.text(raw)
     if text is None:
-        return SealEdit(start, end, item, context, body[start:end], CTY_JSON, quoted=True)
-    return SealEdit(start, end, item, context, text, None, quoted=True, token=token_or_none(text))
-
-
-def _open_json(  # noqa: PLR0913, PLR0917 - what an edit is made of
-    compiled: CompiledBlock,
-    binder: Binder,
-    placed: Placed,
-    found: FoundValue,
-    token: Token | OpenFailed,
-    place: TextPlace,
-) -> OpenEdit:
-    path, start, end = found
-    bound, context = bind_token(compiled, token, lambda: binder.context(placed, path))
-    return OpenEdit(start, end, context, bound, "json", place)
-
-
-def _string(body: bytes, start: int, end: int) -> bytes | None:
-    """Return the text of a JSON string, or None for any other value."""
-    if not body.startswith(b'"', start):
-        return None
-    if body.find(b"\\", start, end) < 0:
-        return body[start + 1 : end - 1]
-    return json_format.unescape(body[start:end]).encode()
-
-
-def _seal_pair(item: Item, context: Context, body: bytes, start: int, end: int) -> SealEdit:
-    text = urlencoded.decode(body[start:end])
+        return SealEdit(start, end, item, context, raw, CTY_JSON, quoted=quoted)
     token = token_or_none(text)
-    return SealEdit(start, end, item, context, text, None, quoted=False, token=token)
+    return SealEdit(start, end, item, context, text, None, quoted=quoted, token=token)
 
 
-def _open_pair(  # noqa: PLR0913, PLR0917 - what an edit is made of
+def _open(  # noqa: PLR0913, PLR0917 - what an edit is made of
     compiled: CompiledBlock,
+    selection: Selection,
     binder: Binder,
     placed: Placed,
     found: FoundValue,
     token: Token | OpenFailed,
     place: TextPlace,
-) -> CarriedEdit:
+) -> OpenEdit | CarriedEdit:
     path, start, end = found
     bound, context = bind_token(compiled, token, lambda: binder.context(placed, path))
-    return CarriedEdit(OpenEdit(start, end, context, bound, "value", place), urlencoded.encode)
-
-
-def _token_of_json(body: bytes, start: int, end: int) -> Token | OpenFailed:
-    text = _string(body, start, end)
-    return OpenFailed("not-a-token") if text is None else decoded_token(text)
-
-
-def _token_of_pair(body: bytes, start: int, end: int) -> Token | OpenFailed:
-    return decoded_token(urlencoded.decode(body[start:end]))
+    if selection.in_json:
+        return OpenEdit(start, end, context, bound, "json", place)
+    return CarriedEdit(OpenEdit(start, end, context, bound, "value", place), selection.spell)

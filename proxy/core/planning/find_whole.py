@@ -20,10 +20,13 @@ from ..edits.stream_edits import FrameEdit, OpenFrame, SealFrame
 from ..edits.wrapped import CarriedEdit
 from ..errors import BodyTooLarge, InvalidBody, MissingValue, OpenFailed, UnsupportedBody
 from ..expressions.selectors import Whole
-from ..formats import embedded_tokens, urlencoded
+from ..formats import embedded_tokens
+from ..formats.body_format import PlacedToken
 from ..formats.escaping import Escape, Manner, Span, manner_of
+from ..formats.json.body import JSON
 from ..formats.multipart import reader
 from ..formats.multipart.reader import Part
+from ..formats.text import TEXT
 from ..http.message import Head, HeadFacts, MediaType, SocketHead, media_type
 from ..rules.model import Item
 from .binding import Binder, bind_token
@@ -258,21 +261,21 @@ def _embedded(  # noqa: PLR0913, PLR0917 - the message and what is known of it
     rendered: tuple[Span, ...],
 ) -> Iterable[WholeEdit]:
     limit, media = compiled.block.max_tokens, media_type(head.facts)
-    kind = compiled.kind(media)
-    if kind == "multipart":
+    read_as = compiled.body_format(media)
+    if read_as.in_parts:
         return token_edits(compiled, binder, item, head.facts, body)
-    manner = Manner(compiled.escape)
-    if kind == "form":
-        carried = list(urlencoded.find_tokens(body, limit, manner))
-        context = binder.embedded_context(item) if carried else None
-        return [
-            CarriedEdit(EmbeddedEdit(one, context, one.token), urlencoded.encode, offset, places)
-            for one, offset, places in carried
-        ]
-    in_text = kind in {"sse", "text"} or (kind == "json" and isinstance(head, SocketHead))
-    if kind == "text" and not isinstance(head, SocketHead):
-        manner = manner_of(compiled.escape, media)
-    find = embedded_tokens.find_in_text if in_text else embedded_tokens.find
-    found = find(body, limit, manner._replace(rendered=rendered))
+    if not isinstance(head, SocketHead):
+        manner = read_as.manner(compiled.escape, media)
+    else:
+        manner = Manner(compiled.escape)
+        read_as = TEXT if read_as is JSON else read_as  # no type says that a message is JSON
+    found = list(read_as.tokens(body, limit, manner._replace(rendered=rendered)))
     context = binder.embedded_context(item) if found else None
-    return [EmbeddedEdit(one, context, one.token) for one in found]
+    return [_embedded_edit(one, context) for one in found]
+
+
+def _embedded_edit(placed: PlacedToken, context: Context | None) -> EmbeddedEdit | CarriedEdit:
+    edit = EmbeddedEdit(placed.found, context, placed.found.token)
+    if placed.spell is None:
+        return edit
+    return CarriedEdit(edit, placed.spell, placed.start, placed.places)

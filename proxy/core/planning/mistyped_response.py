@@ -18,9 +18,9 @@ from ..errors import BodyTooLarge, InvalidBody, OpenFailed, UnsupportedBody
 from ..expressions.selectors import Whole
 from ..formats import embedded_tokens
 from ..formats import json as json_format
-from ..formats.kinds import kind_of
 from ..formats.markup import MARKUP, surroundings_of
 from ..formats.records import json_lines
+from ..formats.table import kind_of
 from ..http.content_coding import coding_of, decode
 from ..http.message import MediaType, ResponseHead, media_type
 from .block_choice import choose_response
@@ -242,7 +242,7 @@ def _of_whole(text: bytes, *, decrypts_body: bool) -> bytes | None:
     if _is_json(text):
         return JSON
     try:
-        lines = json_lines.find(text, "ndjson")
+        lines = json_lines.find_lines(text)
     except BodyTooLarge:
         return None
     return LINES if all(_is_json(text[start:end]) for start, end in lines) else None

@@ -13,16 +13,19 @@ from urllib.parse import unquote
 from ..compiled.rule_table import RuleTable
 from ..errors import AmbiguousRequest, SealyardError, UnsupportedBody
 from ..expressions.selectors import NamedSelector
-from ..formats.kinds import kind_of
 from ..formats.multipart.reader import Part
 from ..formats.multipart.selection import PartSelection
-from ..formats.urlencoded import FormSelection
+from ..formats.table import FORMATS, kind_of
 from ..http.message import RequestHead, media_type
 from ..http.path import CanonicalPath, canonical
 
 _FIELD: Final = "_method"
 _INDEX: Final = frozenset({0})
-_PAIRS: Final = FormSelection({0: _FIELD}, 1, _INDEX)
+_NAMED: Final = {
+    kind: one.selection.of((NamedSelector("form", _FIELD),), _INDEX, frozenset())
+    for kind, one in FORMATS.items()
+    if "form" in one.places
+}
 _PARTS: Final = PartSelection({0: NamedSelector("part", _FIELD)}, 1, _INDEX)
 
 
@@ -37,16 +40,18 @@ def may_ask_in_body(head: RequestHead) -> bool:
         kind = kind_of(media_type(head.facts))
     except UnsupportedBody:
         return True  # of a type that nobody can tell
-    return kind in {"form", "multipart"}
+    return kind is not None and (kind in _NAMED or FORMATS[kind].in_parts)
 
 
 def refuse_in_body(head: RequestHead, body: bytes) -> None:
     """Raise AmbiguousRequest where a form has the field; raise as forms do that cannot be read."""
     kind = kind_of(media_type(head.facts))
-    if kind == "form":
-        found = _PAIRS.find(body)
+    if kind is None:
+        return
+    if kind in _NAMED:
+        found = _NAMED[kind].find(body)
         asked = bool(found.found[0] or found.variants)
-    elif kind == "multipart":
+    elif FORMATS[kind].in_parts:
         parts = _PARTS.find(body, head.facts.get(b"content-type", ()))
         asked = bool(parts.found[0] or parts.variants)
     else:

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator
 from typing import Final
 
 from ..compiled.block import CompiledBlock
-from ..formats.kinds import Kind
-from ..formats.records.splitters import STREAMED, Cutter
+from ..formats.body_format import Kind, Splitter
+from ..formats.table import RECORDS
 from ..http.content_coding import coding_of
 from ..http.digests import promised
 from ..http.message import RequestHead, ResponseHead, media_type
@@ -21,22 +21,22 @@ all of it with a status, where a stream can only break off."""
 class RecordFlow(PlannedFlow):
     """Gives a plan for whole records as they come. Nothing that came in comes out but as a plan."""
 
-    __slots__ = ("_cutter", "_plan")
+    __slots__ = ("_plan", "_splitter")
 
-    def __init__(self, cutter: Cutter, plan: Callable[[bytes], Plan]) -> None:
+    def __init__(self, splitter: Splitter, plan: Callable[[bytes], Plan]) -> None:
         """Begin; `plan` makes a plan of some whole records."""
-        self._cutter = cutter
+        self._splitter = splitter
         self._plan = plan
 
     def feed(self, data: bytes) -> Iterator[Plan]:
         """Take bytes; yield the plan for the records that are whole with them, if there are any."""
-        records = self._cutter.feed(data)
+        records = self._splitter.feed(data)
         if records:
             yield self._plan(records)
 
     def end(self) -> Iterator[Plan]:
         """Learn that the body ends here; yield the plan for the rest."""
-        rest = self._cutter.end()
+        rest = self._splitter.end()
         if rest:
             yield self._plan(rest)
 
@@ -68,5 +68,4 @@ def _kind(compiled: CompiledBlock, head: RequestHead | ResponseHead) -> Kind | N
     if coding_of(head.facts) is not None:
         return None
     kind = compiled.records(media_type(head.facts))
-    # A poll ends with its packets, so nobody waits for one of them.
-    return kind if kind in STREAMED else None
+    return None if kind is None or RECORDS[kind].splitter is None else kind

@@ -6,22 +6,20 @@ What has another name is not selected. Where a rule says `only`, it does not pas
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterable
 from typing import Final
-from urllib.parse import unquote_to_bytes
 
 from ..compiled.block import CompiledBlock
 from ..edits.edit_types import Edit, NothingEdit
 from ..edits.edits import EmbeddedEdit, OpenEdit
 from ..edits.stream_edits import FrameEdit
 from ..edits.wrapped import CarriedEdit, OwnEdit
-from ..errors import BodyTooLarge, ForbiddenValue, NothingSealed, UnsupportedBody
+from ..errors import BodyTooLarge, ForbiddenValue, NothingSealed
 from ..expressions.name_readings import first_step_of_member, fold_member, leads_to_prototype
 from ..expressions.selectors import JsonSelector
 from ..formats import json as json_format
+from ..formats.body_format import Packets
 from ..formats.json import Findings
-from ..formats.records import socketio
 
 
 def refuse_others(compiled: CompiledBlock, findings: Findings, body: bytes) -> None:
@@ -45,31 +43,11 @@ def _detail(compiled: CompiledBlock) -> str:
 
 TOLD_MAX: Final = 64 * 1024
 """So long may be what a packet says to begin a connection: tokens of a few KiB stand there."""
-_BEGINNING: Final = 256
-# Readers of JSON skip blanks and a byte order mark, lax ones comments: of C, of scripts, of markup.
-_SKIPPED: Final = re.compile(
-    rb"(?:[\s\x00]|\xef\xbb\xbf|/\*.*?\*/|//[^\r\n]*[\r\n]|#[^\r\n]*[\r\n]|<!--.*?-->)*+", re.DOTALL
-)
-# An object, a list that is no name in brackets (`[a]=1`), markup, a delimiter of parts.
-_OTHER: Final = re.compile(rb"\{|\[(?![A-Za-z0-9_.-]*\][=\[])|<|--[^=&\r\n]*[\r\n]")
 
 
-def refuse_in_form(body: bytes) -> None:
-    """Raise UnsupportedBody for a form that begins as JSON, XML or a form in parts does.
-
-    An honest one cannot: its names are words, and what else stands in them is encoded.
-    """
-    begin = _SKIPPED.match(body).end()  # type: ignore[union-attr]  # it matches nothing as well
-    told = body[begin : begin + _BEGINNING]
-    if _OTHER.match(told) or _OTHER.match(unquote_to_bytes(told)):
-        raise UnsupportedBody(
-            "form-reads-otherwise",
-            detail="The form could be read as JSON, XML or parts: if it is JSON, give the rule a"
-            " block with `format: json`.",
-        )
-
-
-def refuse_in_packets(compiled_blocks: Iterable[CompiledBlock], body: bytes) -> None:
+def refuse_in_packets(
+    compiled_blocks: Iterable[CompiledBlock], packets: Packets, body: bytes
+) -> None:
     """Refuse packets that are no events where they could carry what events would.
 
     What a client says to connect (a token, say) passes if it has no member of a selected name.
@@ -82,7 +60,7 @@ def refuse_in_packets(compiled_blocks: Iterable[CompiledBlock], body: bytes) -> 
     if not sealing:
         return
     names = frozenset(map(fold_member, _selected(sealing)))
-    for kind, text in socketio.told(body):
+    for kind, text in packets.others(body):
         if sealing[0].direction == "request" and (kind != "connect" or text[:1] == b'"'):
             raise ForbiddenValue("packet-of-servers", detail="Only servers send such packets.")
         if len(text) > TOLD_MAX:

@@ -12,8 +12,9 @@ from ..errors import InvalidExpression
 from ..expressions.routes import Pattern
 from ..expressions.selectors import JsonSelector, NamedSelector, Selector, Whole
 from ..expressions.sources import JsonSource, Source
+from ..formats.body_format import Kind, Place
 from ..formats.escaping import Escape
-from ..formats.kinds import KINDS, RECORDS, Kind
+from ..formats.table import FORMATS, kinds_with
 from ..http.message import Direction
 from .conditions import Condition
 
@@ -162,25 +163,26 @@ class Placed:
 def kinds_read(selectors: Sequence[Selector], *, names_in_json: bool) -> frozenset[Kind]:
     """Return the kinds of bodies that selectors read, none where they take any body as a whole.
 
-    `names_in_json` says that names which bind the values stand in JSON. Raises InvalidExpression
-    where no body can be read by all selectors.
+    `names_in_json` says that names which bind the values are read from JSON. Raises
+    InvalidExpression where no body can be read by all selectors.
     """
-    json = names_in_json or any(isinstance(one, JsonSelector) for one in selectors)
-    named = frozenset(kind for one in selectors if (kind := kind_by_name(one)))
-    if len(named) + json > 1:
+    places = {place for one in selectors if (place := value_place(one)) is not None}
+    if names_in_json:
+        places.add("$")
+    if len(places) > 1:
         raise InvalidExpression("`$.`, `form:` and `part:` are for different kinds of bodies")
-    if named:
-        return named
-    if json:
-        return RECORDS | {"json"}
-    return KINDS if Whole.TOKENS in selectors else frozenset()
+    if places:
+        return kinds_with(places.pop())
+    return kinds_with("tokens") if Whole.TOKENS in selectors else frozenset()
 
 
-def kind_by_name(selector: Selector) -> Kind | None:
-    """Return the kind of bodies in which a selector finds a name; None where it finds none."""
+def value_place(selector: Selector) -> Place | None:
+    """Return which values of a body a selector selects; None for a whole body, and for the head."""
+    if isinstance(selector, JsonSelector):
+        return "$"
     if not isinstance(selector, NamedSelector) or selector.of_head:
         return None
-    return "multipart" if selector.of_parts else "form"
+    return "part" if selector.of_parts else "form"
 
 
 def kinds_read_as(
@@ -191,22 +193,20 @@ def kinds_read_as(
     Raises InvalidExpression where the selectors do not read it.
     """
     kinds = kinds_read(selectors, names_in_json=names_in_json)
+    is_text = "text" in FORMATS[kind].places
     if Whole.TEXT in selectors:
-        fits = kind in kinds or (not kinds and kind in {"text", "sse"})
+        fits = kind in kinds or (not kinds and is_text)
         found = kinds & {kind}
     else:
-        fits = kind in kinds or (kind == "text" and kinds == KINDS)
+        fits = kind in kinds or (is_text and kinds == kinds_with("tokens"))
         found = frozenset({kind})
     if not fits:
         raise InvalidExpression(f"`format: {kind}` is nothing that the selectors of its block read")
     return found
 
 
-def reads_events(block: Block, direction: Direction) -> bool:
-    """Tell whether a block reads event streams.
-
-    A request is none by its type alone: nearly no client sends one, and a backend that does not
-    look at the type reads it as JSON.
-    """
-    named = block.format == "sse" or "text/event-stream" in block.types
-    return named or direction == "response"
+def reads_by_type(kind: Kind, block: Block, direction: Direction) -> bool:
+    """Tell whether a block reads bodies of a kind by their Content-Type alone."""
+    body_format = FORMATS[kind]
+    named = block.format == kind or not body_format.media_types.isdisjoint(block.types)
+    return named or direction == "response" or body_format.typed_requests

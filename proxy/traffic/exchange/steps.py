@@ -30,7 +30,8 @@ from ...core.errors import (
     Unopened,
     UpstreamFailed,
 )
-from ...core.formats.kinds import Kind
+from ...core.formats.body_format import Kind
+from ...core.formats.table import RECORDS
 from ...core.http.message import DIRECTIONS, ResponseHead
 from ...core.planning.exchange import Exchange, Messages
 from ...core.planning.overrides import may_ask_in_body, refuse_rerouting
@@ -242,7 +243,8 @@ class Steps:
         compiled = pipeline.choose_response(exchange, response.head)
         if compiled is None or response.delimited:
             return compiled
-        if self.streaming(compiled, response) != "sse":
+        kind = self.streaming(compiled, response)
+        if kind is None or not RECORDS[kind].open_ended:
             # Cut and whole look alike (RFC 9112 section 8): half a body must not pass for all.
             raise UpstreamFailed("response-not-delimited")
         return compiled

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from ...core.errors import UnsupportedBody
-from ...core.formats.kinds import kind_of
+from ...core.formats.table import kind_of
 from ...core.http.message import HeadFacts, media_type
 from ..interfaces import Reporter
 from ..message_record import MessageRecord

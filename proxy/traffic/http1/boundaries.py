@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from ...core.formats.kinds import RECORDS, kind_of
+from ...core.formats.table import RECORDS, kind_of
 from ...core.http.message import Headers, header_values, parse_media_type
 from .framing import Framing
 

@@ -16,7 +16,7 @@ from proxy.core.errors import MessageError, NothingSealed, SealyardError
 from proxy.core.explain.explanation import explain_request
 from proxy.core.expressions.selectors import parse_json_selector
 from proxy.core.expressions.sources import parse_source
-from proxy.core.formats.kinds import Kind
+from proxy.core.formats.body_format import Kind
 from proxy.core.http.message import Headers
 from proxy.core.http.path import canonical
 from proxy.core.planning.exchange import Messages

@@ -24,7 +24,7 @@ from proxy.core.errors import (
 )
 from proxy.core.expressions.selectors import parse_json_selector
 from proxy.core.expressions.sources import parse_source
-from proxy.core.formats.kinds import Kind
+from proxy.core.formats.body_format import Kind
 from proxy.core.http.message import Headers, RequestHead, ResponseHead
 from proxy.core.planning.record_stream import WHOLE_MAX, RecordFlow
 from proxy.core.rules.conditions import Condition, text_value

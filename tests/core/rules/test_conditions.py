@@ -17,7 +17,7 @@ from proxy.core.explain.explanation import explain_request
 from proxy.core.expressions.name_readings import fold_value
 from proxy.core.expressions.selectors import parse_json_selector
 from proxy.core.expressions.sources import parse_source
-from proxy.core.formats.kinds import Kind
+from proxy.core.formats.body_format import Kind
 from proxy.core.http.message import Headers
 from proxy.core.http.path import canonical
 from proxy.core.rules.conditions import Condition, Conditions, text_value

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Sequence
+from typing import ClassVar, Final, Self
 
 from ...errors import InvalidBody
-from ...expressions.selectors import JsonSelector
+from ...expressions.selectors import JsonSelector, Selector
 from .lexer import Findings, FoundValue, after_space, scan, value_end
 from .names import Node, finish, insert, is_plain
 from .probe import NameSearch, PlainPath
-from .text import check
+from .text import check, quote_utf8, unescape
 from .walk import Walk
 
 
@@ -20,6 +21,15 @@ class Selection:
     """
 
     __slots__ = ("_deep", "_root", "_size", "plain")
+    in_json: ClassVar[bool] = True
+
+    @classmethod
+    def of(cls, selectors: Sequence[Selector], _: frozenset[int], __: frozenset[int]) -> Self:
+        """Make ready what selects values in JSON, in the order of the indexes.
+
+        Which names are checked, the caller asks of the findings.
+        """
+        return cls(tuple(one for one in selectors if isinstance(one, JsonSelector)))
 
     def __init__(self, selectors: tuple[JsonSelector, ...]) -> None:
         """Build the tree of `selectors`."""
@@ -56,6 +66,22 @@ class Selection:
         if self._deep:
             findings.missing.update(index for index in self._deep if not findings.found[index])
         return findings
+
+    @staticmethod
+    def text(raw: bytes) -> bytes | None:
+        """Return the text of a JSON string, None for any other value."""
+        if not raw.startswith(b'"'):
+            return None
+        return raw[1:-1] if b"\\" not in raw else unescape(raw).encode()
+
+    @staticmethod
+    def spell(text: bytes) -> bytes:
+        """Return a text as a JSON string."""
+        return quote_utf8(text)
+
+    @staticmethod
+    def refuse_other(_: bytes) -> None:
+        """Refuse nothing: what is strict JSON has no other reading."""
 
     def _probe(self, text: str, start: int, findings: Findings) -> int | None:
         """Find the values of plain paths without a walk; return None where that is not certain."""

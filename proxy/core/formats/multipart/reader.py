@@ -263,3 +263,10 @@ def _media_type(value: bytes | None) -> MediaType | None:
     if media.essence.startswith(("multipart/", "message/")):
         raise UnsupportedBody("part-of-parts")
     return media
+
+
+def text_of_part(part: Part, body: bytes) -> str | None:
+    """Return the text of a plain field; None for a file and for what is not UTF-8."""
+    if not part.is_text or not part.is_utf8:
+        return None
+    return body[part.start : part.end].decode(errors="replace")

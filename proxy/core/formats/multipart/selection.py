@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Final
 
 from ...errors import ForbiddenValue, InvalidBody
 from ...expressions.name_readings import NAME_MAX, FieldNames
 from ...expressions.selectors import NamedSelector
+from ...http.message import HeadFacts
+from ..body_format import BodyFormat
 from . import reader
 from .reader import Part, spell_name
 
@@ -86,3 +89,27 @@ class PartSelection:
                     "name-variant", detail="A selected name stands there in another spelling."
                 )
             findings.variants.add(index)
+
+
+class MultipartFormat(BodyFormat):
+    """Forms of several parts (RFC 7578)."""
+
+    kind = "multipart"
+    example = (
+        b'--b\r\nContent-Disposition: form-data; name="note"\r\n\r\nsecret\r\n'
+        b'--b\r\nContent-Disposition: form-data; name="scan"; filename="a.txt"\r\n\r\n'
+        b"\xff\r\n--b--\r\n"
+    )
+    example_parameters = "; boundary=b"
+    media_types = frozenset({"multipart/form-data"})
+    places = frozenset({"part", "tokens"})
+    in_parts = True
+
+    def fields(self, facts: HeadFacts, body: bytes) -> Iterator[tuple[str, str | None]]:
+        """Yield name and text of each part; a file has none."""
+        boundary = reader.read_boundary(facts.get(b"content-type", ()))
+        for part in reader.parts(body, boundary):
+            yield part.name, reader.text_of_part(part, body)
+
+
+MULTIPART: Final = MultipartFormat()

@@ -2,50 +2,163 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
 from typing import Final
 
 from ...errors import BodyTooLarge, InvalidBody
-from ..kinds import Kind
+from ..body_format import RecordFormat, Spell, Splitter, TextRecord
 
 RECORDS_MAX: Final = 30_000
 """So many records may a body have: each takes as long to begin with as a value to seal."""
 
+_BLANK: Final = b" \t\r\n"
 _SEPARATOR: Final = b"\x1e"
+_OUTSIDE: Final = re.compile(rb'["\[\]{}\n\x1e]')
+_INSIDE: Final = re.compile(rb'["\\\x1e]')
 
 
-def find(body: bytes, kind: Kind) -> list[tuple[int, int]]:
-    """Return where each record begins and ends; what is empty is none.
+def find_lines(body: bytes) -> Iterator[tuple[int, int]]:
+    """Return where each line that is not blank begins and ends.
 
-    Raises InvalidBody where a sequence does not begin with a separator or a text in it not end with
-    a line feed (it may be cut), BodyTooLarge for more than thirty thousand records.
+    Raises BodyTooLarge for more than thirty thousand lines.
     """
-    separator = b"\n" if kind == "ndjson" else _SEPARATOR
+    return _parted(body, b"\n")
+
+
+def _parted(body: bytes, separator: bytes) -> Iterator[tuple[int, int]]:
     if body.count(separator) > RECORDS_MAX:
         raise BodyTooLarge("too-many-records")
-    found: list[tuple[int, int]] = []
+    return _spans(body, separator)
+
+
+def _spans(body: bytes, separator: bytes) -> Iterator[tuple[int, int]]:
     at = 0
     for text in body.split(separator):
         end = at + len(text)
-        if text.strip(b" \t\r\n"):
-            if kind == "json-seq":
-                _check_text(text, at)
-            found.append((at, end))
-        at = end + len(separator)
-    return found
+        if text.strip(_BLANK):
+            yield at, end
+        at = end + 1
 
 
-def on_one_line(text: bytes) -> bytes:
-    """Return a JSON text without line breaks: none can stand in a string of it."""
+class _Line(TextRecord):
+    __slots__ = ()
+
+    def spelling(self, start: int, *, plain: bool) -> Spell:
+        """Return what spells a JSON text without line breaks: no string of it can have one."""
+        return _on_one_line
+
+
+def _on_one_line(text: bytes) -> bytes:
     return text.replace(b"\n", b" ").replace(b"\r", b" ")
 
 
-def as_it_is(text: bytes) -> bytes:
-    """Return a JSON text for a sequence, which may have line breaks and never a separator."""
-    return text
+class LineSplitter(Splitter):
+    """NDJSON: a record ends with its line."""
+
+    __slots__ = ()
+
+    def _border(self, data: bytes) -> int:
+        return data.rfind(b"\n") + 1
 
 
-def _check_text(text: bytes, at: int) -> None:
-    if at == 0:
-        raise InvalidBody("not-a-sequence")
-    if not text.endswith(b"\n"):
-        raise InvalidBody("record-not-ended")
+class SequenceSplitter(Splitter):
+    """JSON text sequences (RFC 7464): a text ends with the line feed behind its value.
+
+    The separator before the next text comes later, maybe much later, so brackets are counted.
+    """
+
+    __slots__ = ("_begun", "_depth", "_escaped", "_in_string")
+
+    def __init__(self, limit: int) -> None:
+        """Begin where the stream does."""
+        super().__init__(limit)
+        self._begin()
+
+    def _begin(self) -> None:
+        self._depth = 0
+        self._begun = self._in_string = self._escaped = False
+
+    def _border(self, data: bytes) -> int:
+        at = cut = 0
+        while at < len(data):
+            if self._escaped:
+                self._escaped = False
+                at += 1
+                continue
+            match = (_INSIDE if self._in_string else _OUTSIDE).search(data, at)
+            end = len(data) if match is None else match.start()
+            self._begun = self._begun or bool(data[at:end].strip(_BLANK))
+            if match is None:
+                break
+            at = match.end()
+            if match[0] == _SEPARATOR:
+                self._begin()
+                cut = end
+            elif self._pass(match[0]):
+                cut = at
+        return cut
+
+    def _pass(self, mark: bytes) -> bool:
+        """Follow one character that structures a text; return whether a text ends with it."""
+        if mark == b'"':
+            self._in_string = not self._in_string
+            self._begun = True
+        elif mark == b"\\":
+            self._escaped = True
+        elif mark in {b"[", b"{"}:
+            self._depth += 1
+            self._begun = True
+        elif mark in {b"]", b"}"}:
+            self._depth -= 1
+            self._begun = True
+        elif self._begun and self._depth <= 0:
+            self._begun = False
+            return True
+        return False
+
+
+class LinesFormat(RecordFormat):
+    """NDJSON, also called JSON Lines."""
+
+    kind = "ndjson"
+    example = b'{"note": "secret"}\n\n{"id": 2, "note": "secret"}\r\n'
+    media_types = frozenset(
+        {
+            *("application/jsonl", "application/jsonlines", "application/ndjson"),
+            *("application/x-jsonlines", "application/x-ndjson"),
+        }
+    )
+    splitter = LineSplitter
+
+    def records(self, body: bytes, *, strict: bool, awaited: int) -> Iterator[TextRecord]:
+        """Yield each line that is not blank; raise BodyTooLarge for more than thirty thousand."""
+        return (_Line(body, start, end) for start, end in find_lines(body))
+
+
+class SequenceFormat(RecordFormat):
+    """JSON text sequences (RFC 7464)."""
+
+    kind = "json-seq"
+    example = b'\x1e{"note": "secret"}\n\x1e{"id": 2, "note":\n"secret"}\n'
+    media_types = frozenset({"application/json-seq"})
+    suffix = "json-seq"
+    splitter = SequenceSplitter
+
+    def records(self, body: bytes, *, strict: bool, awaited: int) -> Iterator[TextRecord]:
+        """Return each text.
+
+        Raises InvalidBody where the body does not begin with a separator or a text in it not end
+        with a line feed (it may be cut), BodyTooLarge for more than thirty thousand texts.
+        """
+        spans = list(_parted(body, _SEPARATOR))
+        for start, end in spans:
+            if start == 0:
+                raise InvalidBody("not-a-sequence")
+            if not body.endswith(b"\n", start, end):
+                raise InvalidBody("record-not-ended")
+        return (TextRecord(body, start, end) for start, end in spans)
+
+
+NDJSON: Final = LinesFormat()
+JSON_SEQUENCE: Final = SequenceFormat()

@@ -11,10 +11,11 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
-from typing import Final, NamedTuple
+from typing import ClassVar, Final, NamedTuple
 
 from ...errors import BodyTooLarge, ForbiddenValue, InvalidBody
 from .. import json as json_format
+from ..body_format import RecordFormat, TextRecord
 from .json_lines import RECORDS_MAX
 
 SEPARATOR: Final = b"\x1e"
@@ -143,3 +144,39 @@ def _check_other(packet: bytes, awaited: int) -> None:
         raise InvalidBody("attachment-missing")
     if session is not None and session["body"]:
         json_format.validate(session["body"])
+
+
+class PacketRecord(TextRecord):
+    """The array of an event or ack with attachments."""
+
+    __slots__ = ()
+
+    def check_value(self, start: int, end: int) -> None:
+        """Raise ForbiddenValue for a value that is sent beside the packet, as binary."""
+        refuse_placeholders(self.text[start:end])
+
+
+class SocketioPackets:
+    """What Engine.IO and Socket.IO send beside events."""
+
+    receipts: ClassVar[frozenset[bytes]] = frozenset({b"ok", b"OK"})
+    """What Engine.IO answers to a POST of packets, in JavaScript and in Python."""
+    separator: ClassVar[bytes] = SEPARATOR
+    awaited_after = staticmethod(awaited_after)
+    others = staticmethod(told)
+
+
+class SocketioFormat(RecordFormat):
+    """Packets of Engine.IO with those of Socket.IO in them."""
+
+    kind = "socketio"
+    example = b'2\x1e42["sent",{"note":"secret"}]\x1e431[{"note":"secret"}]'
+    packets = SocketioPackets()
+
+    def records(self, body: bytes, *, strict: bool, awaited: int) -> Iterator[TextRecord]:
+        """Yield the arrays of events and acks; raise as `find` does."""
+        for start, end, attachments in find(body, awaited):
+            yield (PacketRecord if attachments else TextRecord)(body, start, end)
+
+
+SOCKETIO: Final = SocketioFormat()

@@ -8,10 +8,14 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from functools import partial
 from typing import Final, NamedTuple
 
 from ...errors import BodyTooLarge, ForbiddenValue, InvalidBody, OpenFailed
+from .. import embedded_tokens
+from ..body_format import IN_JSON, PlacedToken, RecordFormat, Spell, Splitter
+from ..escaping import Manner
 
 LINES_MAX: Final = 120_000
 """So many lines may be read at once: four for each record that a body may have."""
@@ -25,6 +29,9 @@ _OWN_FIELD: Final = re.compile(rb"[A-Za-z][A-Za-z0-9_.-]*")
 """A field that no reader knows. No other format that is read of messages begins so."""
 _LINE_END: Final = re.compile(rb"\r\n|\r")
 _CONTINUED: Final = b"\ndata: "
+_EMPTY_LINES: Final = (b"\n\n", b"\r\r", b"\n\r")
+"""How an empty line ends: the end of a line behind the end of another."""
+_COMMENTS: Final = re.compile(rb"(?::[^\r\n]*+(?:\r\n|\r|\n))*+")
 
 
 class SseLine(NamedTuple):
@@ -62,7 +69,11 @@ class SseEvent:
         line = self._line(place)
         return line.before == b":" and line.place == place
 
-    def refuse_parted(self, start: int, end: int) -> None:
+    def spelling(self, start: int, *, plain: bool) -> Spell:
+        """Return how what replaces the data from `start` is spelled: plain text, or JSON."""
+        return partial(spell_text, first=self.bare(start)) if plain else spell_json
+
+    def check_value(self, start: int, end: int) -> None:
         """Raise InvalidBody where a value cannot be replaced.
 
         Other lines may stand within it, or its line may have no colon behind which to begin.
@@ -140,3 +151,59 @@ def _value_of_data(body: bytes, start: int, end: int, *, strict: bool) -> int | 
         if colon < 0 or not _OWN_FIELD.fullmatch(name):
             raise ForbiddenValue("line-of-no-event", detail="A line is no field and no comment.")
     return None
+
+
+class EventSplitter(Splitter):
+    """Server-sent events: an event ends with an empty line (WHATWG HTML section 9.2.6).
+
+    It ends at a carriage return already, which a line feed may follow: readers that wait for one
+    would wait for the next event. The line feed then stands before that event, as an empty line.
+    """
+
+    __slots__ = ("_last",)
+
+    def __init__(self, limit: int) -> None:
+        """Begin where the stream does."""
+        super().__init__(limit)
+        self._last = b""
+
+    def _border(self, data: bytes) -> int:
+        seen = self._last + data
+        self._last = data[-1:]
+        end = max(seen.rfind(one) for one in _EMPTY_LINES) + 2
+        cut = end - (len(seen) - len(data)) if end >= len(b"\n\n") else 0
+        if data[cut - 1 : cut + 1] == b"\r\n":
+            cut += 1
+        if cut or not self._held:
+            # Comments keep a connection alive, so they are not kept waiting either.
+            cut = _COMMENTS.match(data, cut).end()  # type: ignore[union-attr]  # it matches nothing
+        return cut
+
+
+class EventFormat(RecordFormat):
+    """Server-Sent Events.
+
+    A request is one only where a rule says so: almost no client sends one, and a backend that
+    ignores the type reads it as JSON. An event without its empty line is dropped, so a stream may
+    end anywhere.
+    """
+
+    kind = "sse"
+    example = b': begin\nid: 1\ndata: {"note":\ndata: "secret"}\n\ndata:{"note": "secret"}\r\n\r\n'
+    media_types = frozenset({"text/event-stream"})
+    places = IN_JSON | {"text"}
+    typed_requests = False
+    splitter = EventSplitter
+    mixed = True
+    open_ended = True
+
+    def records(self, body: bytes, *, strict: bool, awaited: int) -> Iterator[SseEvent]:
+        """Yield the events that have data."""
+        return find(body, strict=strict)
+
+    def tokens(self, body: bytes, limit: int, manner: Manner) -> Iterable[PlacedToken]:
+        """Return the tokens in the data of an event, which may be JSON or not."""
+        return map(PlacedToken, embedded_tokens.find_in_text(body, limit, manner))
+
+
+SSE: Final = EventFormat()

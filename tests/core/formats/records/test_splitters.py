@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.core.errors import BodyTooLarge, ForbiddenValue
-from proxy.core.formats.kinds import Kind
-from proxy.core.formats.records import json_lines, sse
-from proxy.core.formats.records.splitters import cutter
+from proxy.core.formats.body_format import Kind
+from proxy.core.formats.records import sse
+from proxy.core.formats.table import RECORDS, splitter
 from tests.core.json_texts import documents, literals
 
 LIMIT = 10_000
@@ -39,7 +39,7 @@ streams = st.one_of(
 
 def pieces(kind: Kind, stream: bytes, cuts: list[int]) -> list[bytes]:
     """Return what a cutter lets go of a stream that comes in parts, and what it ends with."""
-    made = cutter(kind, LIMIT)
+    made = splitter(kind, LIMIT)
     borders = [0, *sorted({cut % (len(stream) + 1) for cut in cuts} - {0}), len(stream)]
     parts = [stream[one:other] for one, other in pairwise(borders) if one < other]
     return [*(made.feed(part) for part in parts), made.end()]
@@ -82,9 +82,9 @@ def test_the_records_of_the_pieces_are_those_of_the_stream(
     body = "".join(f"{before}{text}\n" for text in texts).encode()
 
     found = [
-        json.loads(part[start:end])
+        json.loads(record.text)
         for part in pieces(kind, body, cuts)
-        for start, end in json_lines.find(part, kind)
+        for record in RECORDS[kind].records(part, strict=True, awaited=0)
     ]
 
     assert found == [json.loads(text) for text in texts]
@@ -118,17 +118,17 @@ def test_the_records_of_the_pieces_are_those_of_the_stream(
 def test_a_record_goes_on_as_soon_as_it_is_whole(
     kind: Kind, parts: list[bytes], let_go: list[bytes]
 ) -> None:
-    made = cutter(kind, LIMIT)
+    made = splitter(kind, LIMIT)
 
     assert [made.feed(part) for part in parts[: len(let_go)]] == let_go
 
 
 @pytest.mark.parametrize("kind", ["ndjson", "sse", "json-seq"])
 def test_no_more_is_held_than_the_limit(kind: Kind) -> None:
-    made = cutter(kind, 10)
+    made = splitter(kind, 10)
 
     assert made.feed(b"\x1e" + b"1" * 9) == b""
     with pytest.raises(BodyTooLarge):
         made.feed(b"1")
     whole = b"\x1edata: 123456789\n" + (b"\n" if kind == "sse" else b"")
-    assert cutter(kind, 10).feed(whole) == whole
+    assert splitter(kind, 10).feed(whole) == whole

@@ -26,7 +26,7 @@ from proxy.core.errors import (
 )
 from proxy.core.explain.explanation import explain_response
 from proxy.core.expressions.sources import parse_source
-from proxy.core.formats.kinds import Kind
+from proxy.core.formats.body_format import Kind
 from proxy.core.formats.records import sse
 from proxy.core.rules.model import Block, Item, Names, Rule
 from tests.core.json_texts import documents, literals

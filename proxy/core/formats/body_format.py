@@ -1,0 +1,255 @@
+"""The interface of a body format: how bodies of one kind are recognised, cut, read and spelled.
+
+A format is a class in a file of its own that overrides what differs from JSON, and an entry in
+`table.FORMATS`. Settings, rules, planning and the contract tests read the table.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import ClassVar, Final, Literal, NamedTuple, Protocol, Self
+
+from ..errors import BodyTooLarge
+from ..expressions.selectors import Selector
+from ..http.message import HeadFacts, MediaType
+from . import embedded_tokens
+from . import json as json_format
+from .embedded_tokens import FoundToken
+from .escaping import Escape, Manner
+from .json import Findings
+
+Kind = str
+"""The name of a format, a key of `FORMATS`: what `format:` in a rule says."""
+
+Place = Literal["$", "form", "part", "tokens", "text"]
+"""What selects values of a body: `$.path`, `form:name`, `part:name` or `filename:name`, `tokens`
+anywhere, or all of its text."""
+
+Spell = Callable[[bytes], bytes]
+"""Returns a text as a format spells it; raises OpenFailed where it has no spelling there."""
+
+
+class Selection(Protocol):
+    """The selected names of a block, ready to be found in a body or record. Known by index."""
+
+    in_json: ClassVar[bool]
+    """Whether values are JSON: then a sealed one is a string, and an opened one any value."""
+
+    @classmethod
+    def of(
+        cls, selectors: Sequence[Selector], checked: frozenset[int], each: frozenset[int]
+    ) -> Self:
+        """Make selectors ready, all of them for the same place.
+
+        Of those that are `checked`, no name may occur in another spelling; of `each`, every
+        occurrence is taken, where of others a second one is refused.
+        """
+
+    def find(self, body: bytes, *, lenient: bool = False, probe: bool = True) -> Findings:
+        """Return where the selected values lie; raise MessageError where that is ambiguous.
+
+        `lenient` reports members that occur twice instead of refusing them. Without `probe`, a
+        search for plain names has been tried already.
+        """
+
+    def text(self, raw: bytes) -> bytes | None:
+        """Return the text that a value reads as; None for a JSON value that is no string.
+
+        Raises InvalidBody where it is no text.
+        """
+
+    def spell(self, text: bytes) -> bytes:
+        """Return a text as a value; raise OpenFailed where it has no spelling."""
+
+    def refuse_other(self, body: bytes) -> None:
+        """Raise UnsupportedBody for a request that backends may read as another format."""
+
+
+class PlacedToken(NamedTuple):
+    """A token, and the text that it was found in.
+
+    That text begins at `start` of the body; where `places` are given, each of its bytes begins so
+    many bytes behind `start`. `spell` spells what replaces the token, None: as it is.
+    """
+
+    found: FoundToken
+    start: int = 0
+    places: Sequence[int] | None = None
+    spell: Spell | None = None
+
+
+class Record(Protocol):
+    """One record of a body: `text` is the JSON text that it reads as."""
+
+    @property
+    def text(self) -> bytes:
+        """Return the record as it reads."""
+
+    def __getitem__(self, place: int, /) -> int:
+        """Return where in the body a place of the text lies."""
+
+    def check_value(self, start: int, end: int) -> None:
+        """Raise MessageError where a value that lies here in the text cannot be sealed."""
+
+    def spelling(self, start: int, *, plain: bool) -> Spell:
+        """Return how what replaces the text from `start` is spelled: plain text, or JSON."""
+
+
+class TextRecord:
+    """A record whose text lies in the body as it reads."""
+
+    __slots__ = ("start", "text")
+
+    def __init__(self, body: bytes, start: int, end: int) -> None:
+        """Read the text from `start` to `end` of a body."""
+        self.start = start
+        self.text = body[start:end]
+
+    def __getitem__(self, place: int, /) -> int:
+        """Return where in the body a place of the text lies."""
+        return self.start + place
+
+    def check_value(self, start: int, end: int) -> None:
+        """Let any value be sealed."""
+
+    def spelling(self, start: int, *, plain: bool) -> Spell:
+        """Return what spells a text as it is."""
+        return as_it_is
+
+
+def as_it_is(text: bytes) -> bytes:
+    """Return a text that needs no spelling."""
+    return text
+
+
+class Splitter(ABC):
+    """Cuts a stream where records end; holds back what is no whole record yet, up to `limit` bytes.
+
+    Nothing is changed: what is cut off is the stream, byte for byte.
+    """
+
+    __slots__ = ("_held", "_limit", "_size")
+
+    def __init__(self, limit: int) -> None:
+        """Begin where the stream does."""
+        self._held: list[bytes] = []
+        self._limit = limit
+        self._size = 0
+
+    def feed(self, data: bytes) -> bytes:
+        """Return the records that are whole with these bytes, maybe none.
+
+        Raises BodyTooLarge where one has more bytes than the limit, InvalidBody as the format says.
+        """
+        cut = self._border(data)
+        if not cut:
+            self._hold(data)
+            return b""
+        whole = b"".join((*self._held, data[:cut]))
+        self._held.clear()
+        self._size = 0
+        if cut < len(data):
+            self._hold(data[cut:])
+        return whole
+
+    def end(self) -> bytes:
+        """Return what the stream ends with, maybe less than a record."""
+        rest = b"".join(self._held)
+        self._held.clear()
+        return rest
+
+    def _hold(self, data: bytes) -> None:
+        self._size += len(data)
+        if self._size > self._limit:
+            raise BodyTooLarge("record")
+        self._held.append(data)
+
+    @abstractmethod
+    def _border(self, data: bytes) -> int:
+        """Return where in `data`, which comes next, the last whole record ends; 0 for nowhere."""
+
+
+class Packets(Protocol):
+    """A protocol whose packets are the records of its bodies and the messages of its WebSockets."""
+
+    receipts: ClassVar[frozenset[bytes]]
+    """Bodies of responses that acknowledge packets and hold none."""
+    separator: ClassVar[bytes]
+    """What separates the packets of one HTTP body; a WebSocket message has one packet."""
+
+    def awaited_after(self, packet: bytes, awaited: int) -> int:
+        """Return how many binary attachments are to come behind a packet."""
+
+    def others(self, body: bytes) -> Iterable[tuple[str, bytes]]:
+        """Yield kind and JSON text of the packets that are no records, but have a text."""
+
+
+IN_JSON: Final[frozenset[Place]] = frozenset({"$", "tokens"})
+
+
+class BodyFormat:
+    """A body that is one JSON text, as far as a format does not say otherwise."""
+
+    kind: ClassVar[Kind]
+    example: ClassVar[bytes]
+    """A body in which a value called `note` is the text `secret`; the contract tests read it."""
+    example_parameters: ClassVar[str] = ""
+    """The parameters of the media type of the example, with the semicolon before them."""
+    media_types: ClassVar[frozenset[str]] = frozenset()
+    suffix: ClassVar[str | None] = None
+    """The structured syntax suffix (RFC 6838 section 4.2.8) of further types: `json`."""
+    places: ClassVar[frozenset[Place]] = IN_JSON
+    selection: ClassVar[type[Selection]] = json_format.Selection
+    """What finds, reads and spells values in a body, or in each record of it."""
+    in_parts: ClassVar[bool] = False
+    """Whether values are parts with headers of their own, which `multipart` alone has."""
+    typed_requests: ClassVar[bool] = True
+    """Whether a request is of this format by its type alone; else a rule must name it."""
+
+    def manner(self, escape: Escape, media: MediaType | None) -> Manner:
+        """Return how a block writes what it opens into a body of this type."""
+        return Manner(escape)
+
+    def tokens(self, body: bytes, limit: int, manner: Manner) -> Iterable[PlacedToken]:
+        """Return the tokens of a body or record, in order.
+
+        Raises InvalidBody where there are more than `limit`, or where the body has any and cannot
+        be read.
+        """
+        return map(PlacedToken, embedded_tokens.find(body, limit, manner))
+
+    def fields(self, facts: HeadFacts, body: bytes) -> Iterable[tuple[str, str | None]]:
+        """Return name and value of each field that backends merge with those of the query.
+
+        What only some read as a field has no value, nor has what is no text. Raises MessageError
+        where the body cannot be read.
+        """
+        return ()
+
+    def misread(self, body: bytes) -> Iterator[str]:
+        """Yield the names of the values that a JSON text has for those who read it as this format.
+
+        Raises BodyTooLarge where there are more than such a body may have.
+        """
+        return iter(())
+
+
+class RecordFormat(BodyFormat, ABC):
+    """A body of records, each a JSON text with names and values of its own."""
+
+    splitter: ClassVar[type[Splitter] | None] = None
+    """What cuts a stream of such records, so that each passes by itself; None: read whole."""
+    mixed: ClassVar[bool] = False
+    """Whether records may be texts that are no JSON: skipped where a block only opens."""
+    open_ended: ClassVar[bool] = False
+    """Whether a cut body is told from a whole one, so that the connection may end it."""
+    packets: ClassVar[Packets | None] = None
+
+    @abstractmethod
+    def records(self, body: bytes, *, strict: bool, awaited: int) -> Iterable[Record]:
+        """Return the records of a body in order.
+
+        `strict` refuses what only lax readers take for part of a record. `awaited` attachments
+        announced by earlier packets come first. Raises InvalidBody, BodyTooLarge, ForbiddenValue.
+        """
