@@ -18,7 +18,7 @@ from ..http1.hop_by_hop import framed, framed_whole
 from ..http1.outgoing_heads import response_lines, response_lines_again
 from ..http1.problem import Problem
 from ..interfaces import UpstreamResponse
-from .record_streams import refuse_beside
+from .transformed import refuse_beside
 
 _ONE_WRITE = 65536
 

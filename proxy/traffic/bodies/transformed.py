@@ -1,7 +1,7 @@
 """Bodies that change while they pass: read ahead as far as a plan needs, then sent through a flow.
 
-Nothing is held but one piece. A flow that fails, or a body that breaks off, raises in the middle of
-`chunks`: whoever sends them drops the connection, so that no receiver takes what came for all.
+No more than one piece is held. A flow that fails, or a body that breaks off, raises in the middle
+of `chunks`: the sender then drops the connection, so that no receiver takes a part for the whole.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable
 from typing import NoReturn
 
+from ...core.apply.forwardable import Forwardable
 from ...core.edits.stream_edits import Flow
 from ...core.errors import BodyTooLarge
 from ...core.http.message import ResponseHead
@@ -18,15 +19,15 @@ from ..interfaces import IncomingBody, UpstreamResponse
 
 
 class Pieces:
-    """The pieces of a body, the first of which can be looked at before all are taken.
+    """The pieces of a body, the first of which can be read before the body is taken.
 
-    Raises BodyTooLarge where they are more than `limit` bytes, if there is one.
+    Raises BodyTooLarge where they are more than `limit` bytes; None is no limit.
     """
 
     __slots__ = ("_limit", "_pieces", "_seen")
 
     def __init__(self, body: IncomingBody, framing: Framing, limit: int | None) -> None:
-        """Begin with nothing read; the body's own account of its length counts at once."""
+        """Read nothing yet; raise BodyTooLarge where the Content-Length is above `limit`."""
         if limit is not None and framing.length is not None and framing.length > limit:
             raise BodyTooLarge("flowing-length")
         self._pieces = body.chunks()
@@ -60,34 +61,32 @@ class Pieces:
             raise BodyTooLarge("flowing-body")
 
 
-class FlowingBody:
-    """A body as it comes out of a flow, or as it came where there is none."""
+class TransformedBody:
+    """A body as it comes out of what changes it, piece by piece.
 
-    __slots__ = ("_changed", "_first", "_pieces", "_whole", "arrived", "flow", "framing")
+    Attributes:
+        flow: What changes it, or None.
+        framing: How it goes out.
+        arrived: How many bytes have been handed out.
+        _changed: What comes out. It sets `_whole` behind the last piece.
+    """
 
-    def __init__(self, pieces: Pieces, flow: Flow | PlannedFlow | None, framing: Framing) -> None:
-        """Begin; `framing` is that of what comes in. Raises MessageError as `Flow.length` does."""
-        if isinstance(flow, PlannedFlow):
-            raise TypeError("what is planned piece by piece does not flow as one")
+    __slots__ = ("_changed", "_first", "_whole", "arrived", "flow", "framing")
+
+    def __init__(self, flow: Flow | PlannedFlow | None, framing: Framing) -> None:
         self.flow = flow
-        self.framing = framing if flow is None else _framing(flow.length(framing.length))
+        self.framing = framing
         self.arrived = 0
-        self._pieces = pieces
+        self._changed: AsyncIterator[bytes]
         self._first = b""
         self._whole = False
-        self._changed = self._through(flow)
-
-    async def prime(self) -> None:
-        """Wait for the first bytes, where the head must wait for them; raise what they meet."""
-        if self.flow is not None and self.flow.holds_head:
-            self._first = await anext(self._changed, b"")
 
     def take(self) -> None:
         """Take nothing: it comes piece by piece."""
 
     async def read(self, limit: int) -> NoReturn:
-        """Refuse: whoever wants it whole takes it before it flows."""
-        raise TypeError("a body that flows is not read")
+        """Refuse: what is to be read whole is read before it is transformed."""
+        raise TypeError("a body that is transformed is not read")
 
     async def chunks(self) -> AsyncIterator[bytes]:
         """Return what comes out piece by piece; no piece is empty."""
@@ -99,8 +98,28 @@ class FlowingBody:
             self.arrived += len(data)
             yield data
         if not self._whole:
-            # After an error nothing more comes, which must not look like the end to anybody.
+            # After an error nothing more comes. It must not look like the end of the body.
             raise ConnectionError("the body broke off before")
+
+
+class FlowingBody(TransformedBody):
+    """A body as it comes out of a flow, or as it came where there is none."""
+
+    __slots__ = ("_pieces",)
+    flow: Flow | None
+
+    def __init__(self, pieces: Pieces, flow: Flow | PlannedFlow | None, framing: Framing) -> None:
+        """Begin; `framing` is that of what comes in. Raises MessageError as `Flow.length` does."""
+        if isinstance(flow, PlannedFlow):
+            raise TypeError("a StreamedBody is for what is planned piece by piece")
+        super().__init__(flow, framing if flow is None else _framing(flow.length(framing.length)))
+        self._pieces = pieces
+        self._changed = self._through(flow)
+
+    async def prime(self) -> None:
+        """Wait for the first bytes, where the head must wait for them; raise what they meet."""
+        if self.flow is not None and self.flow.holds_head:
+            self._first = await anext(self._changed, b"")
 
     async def _through(self, flow: Flow | None) -> AsyncIterator[bytes]:
         async for piece in self._pieces.all():
@@ -111,17 +130,11 @@ class FlowingBody:
         self._whole = True
 
 
-class FlowingResponse(FlowingBody):
-    """A response of the upstream whose body flows."""
+class TransformedResponse:
+    """What a response with a transformed body says of the upstream's response."""
 
-    __slots__ = ("_response",)
-
-    def __init__(
-        self, response: UpstreamResponse, pieces: Pieces, flow: Flow | PlannedFlow | None
-    ) -> None:
-        """Begin; the response can be told whole from cut, and has a body."""
-        super().__init__(pieces, flow, response.framing)
-        self._response = response
+    __slots__ = ()
+    _response: UpstreamResponse
 
     @property
     def head(self) -> ResponseHead:
@@ -135,24 +148,43 @@ class FlowingResponse(FlowingBody):
 
     @property
     def delimited(self) -> bool:
-        """Whether a cut body can be told from a whole one: always."""
-        return True
+        """Whether a cut body can be told from a whole one."""
+        return self._response.delimited
 
     def divert(self) -> NoReturn:
-        """Refuse: a response with a body leaves no other protocol behind."""
-        raise TypeError("a response that flows cannot leave HTTP")
+        """Refuse: a response with a body does not end HTTP on its connection."""
+        raise TypeError("a response that is changed cannot leave HTTP")
 
     def wait_longer(self, seconds: float) -> None:
-        """Let silences last so long."""
+        """Let each silence of the body last up to so many seconds."""
         self._response.wait_longer(seconds)
+
+    def close(self) -> None:
+        """Give the connection back if it is beyond doubt, else drop it."""
+        self._response.close()
+
+
+class FlowingResponse(TransformedResponse, FlowingBody):
+    """A response of the upstream whose body flows."""
+
+    __slots__ = ("_response",)
+
+    def __init__(
+        self, response: UpstreamResponse, pieces: Pieces, flow: Flow | PlannedFlow | None
+    ) -> None:
+        """Begin; the response is delimited, and has a body."""
+        super().__init__(pieces, flow, response.framing)
+        self._response = response
 
     def stop(self) -> NoReturn:
         """Refuse: an end that is not the body's own must not look like one."""
         raise TypeError("a body that flows is not ended early")
 
-    def close(self) -> None:
-        """Give the connection back if it is beyond doubt, else drop it."""
-        self._response.close()
+
+def refuse_beside(message: Forwardable, body: IncomingBody | None) -> None:
+    """Raise TypeError where the body does not come out of the flow that its message names."""
+    if message.flow is not None and getattr(body, "flow", None) is not message.flow:
+        raise TypeError("the body does not come out of the message's flow")
 
 
 def _framing(length: int | None) -> Framing:

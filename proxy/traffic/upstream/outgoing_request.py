@@ -8,7 +8,7 @@ from typing import Final
 from ...core.apply.forwardable import Forwardable
 from ...core.errors import UpstreamFailed
 from ...core.http.message import RequestHead
-from ..bodies.record_streams import refuse_beside
+from ..bodies.transformed import refuse_beside
 from ..http1.framing import ABSENT, LAST_CHUNK, Framing, as_chunk
 from ..http1.hop_by_hop import framed, framed_whole
 from ..interfaces import RequestBody

@@ -21,8 +21,7 @@ from proxy.core.crypto.context import Context, Scope
 from proxy.core.crypto.sealed_stream import CHUNK_BYTES
 from proxy.core.errors import OpenFailed
 from proxy.demo.screen import search
-from proxy.traffic.bodies.record_streams import refuse_beside
-from proxy.traffic.bodies.transformed import FlowingBody, Pieces
+from proxy.traffic.bodies.transformed import FlowingBody, Pieces, refuse_beside
 from proxy.traffic.http1.framing import CHUNKED
 from tests.traffic.frame_world import (
     CANARY,
