@@ -1,4 +1,4 @@
-"""The composition root: settings in, a working sidecar out. It owns what it starts."""
+"""The composition root: it builds a working sidecar from settings, and owns what it starts."""
 
 from .reload.material import root_provider
 from .sidecar.sidecar import Sidecar, build

@@ -1,4 +1,4 @@
-"""The audit log of this process: where it is, what becomes of its failures, what is counted."""
+"""The audit log of this process: where it is, how failures are handled, what is recorded."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from .reload.material import root_provider
 
 
 def log_of(settings: Settings, reporter: Reporter, clock: Callable[[], float]) -> AuditLog:
-    """Return the log that the configuration names, or else the one beside the keyring."""
+    """Return the audit log of the configuration, by default the one beside the keyring."""
     audit = settings.audit
     path = audit.file if audit else file_beside(settings.keys.keyring)
 
@@ -38,8 +38,8 @@ def open_trail(
 ) -> Trail | None:
     """Return the audit log of a process.
 
-    Where none is configured, it is the one beside the keyring, and keeps nothing from being done;
-    None where that cannot be written, as with a keyring that is mounted to be read.
+    Without `audit`, it is the one beside the keyring, whose failures block nothing; None where that
+    is not writable, as beside a keyring mounted read-only.
     """
     log = log_of(settings, reporter, clock)
     file = str(log.path)
@@ -63,14 +63,14 @@ async def open_own(
     reporter: Reporter,
     clock: Callable[[], float],
 ) -> Trail | None:
-    """Return the audit log of a process that has no keyring open; it is opened for a moment."""
+    """Return the audit log of a process without keys; its keyring is opened once for it."""
     root = root_provider(settings, environ)
     keyring = await asyncio.to_thread(open_keyring, settings.keys.keyring, root)
     return open_trail(settings, keyring.record_key, reporter, clock)
 
 
 def count(trail: Trail | None, samples: Samples) -> None:
-    """Add what there is to say of the audit log."""
+    """Add the samples of the audit log."""
     if trail is not None:
         samples.add(table.AUDIT_FAILURES, trail.failures)
         samples.add(table.AUDIT_LINES, trail.written)
@@ -79,19 +79,19 @@ def count(trail: Trail | None, samples: Samples) -> None:
 
 
 def checks(trail: Trail | None) -> tuple[Check, ...]:
-    """Return what a log that cannot be written means: nothing is opened, or nothing at all.
+    """Return a degraded check for an audit log that cannot be written.
 
-    The process stays in service: what seals goes on.
+    The process stays ready: it still seals.
     """
     if trail is None or not trail.failing:
         return ()
-    what = "nothing is opened until it can" if trail.blocks else "what is done is not written down"
-    text = f"the audit log cannot be written: {what}"
+    effect = "nothing is opened until it can" if trail.blocks else "calls are not recorded"
+    text = f"the audit log cannot be written: {effect}"
     return (Check("audit", True, text, degraded=True),)  # noqa: FBT003 - the check's own `ok`
 
 
 def _short(reason: str) -> str:
-    # The path stands beside it; it is a sentence for those who run a command.
+    # Without the path, which the event has in its own key.
     return reason.rpartition(": ")[2]
 
 
@@ -104,45 +104,45 @@ _LOWEST_ERROR: Final = 400
 
 
 class AuditedCalls:
-    """Writes calls down. What only looks is written one by one up to a rate, and counted beyond.
+    """Records calls of the admin API. Reads above a rate are only counted.
 
-    `clock` returns seconds that never go back.
+    `clock` returns monotonic seconds.
     """
 
     def __init__(self, trail: Trail, clock: Callable[[], float]) -> None:
         self._trail = trail
-        self._looks = LineLimit(trail, per_second=1, burst=100, clock=clock)
+        self._reads = LineLimit(trail, per_second=1, burst=100, clock=clock)
         self._refused = LineLimit(trail, per_second=1, burst=50, clock=clock)
 
-    async def write_down(self, told: Mapping[str, Value]) -> None:
-        """Write a call down; raise UnfitEnvironment where it must not be answered.
+    async def record(self, call: Mapping[str, Value]) -> None:
+        """Record a call; raise UnfitEnvironment where it must not be answered.
 
-        Probes and scrapers come every few seconds and are shown numbers alone: they are left out.
+        Successful probes and scrapes come every few seconds and are left out.
         """
-        good = int(told["status"]) < _LOWEST_ERROR
-        if "caller" not in told:
+        good = int(call["status"]) < _LOWEST_ERROR
+        if "caller" not in call:
             if not good:
-                self._refused.note("admin.refused", _some(told, "status", "error"), **_rest(told))
-        elif told["method"] != "GET":
-            await self._trail.write("admin.called", **told)
-        elif good and told.get("route") in _PROBES:
+                self._refused.note("admin.refused", _some(call, "status", "error"), **_rest(call))
+        elif call["method"] != "GET":
+            await self._trail.write("admin.called", **call)
+        elif good and call.get("route") in _PROBES:
             return
-        elif self._looks.admits():
-            await self._trail.write("admin.called", **told)
+        elif self._reads.admits():
+            await self._trail.write("admin.called", **call)
         elif self._trail.blocked:
             raise UnfitEnvironment("the audit log cannot be written")
         else:
-            self._looks.count("admin.called", _some(told, "caller", "route", "method"))
+            self._reads.count("admin.called", _some(call, "caller", "route", "method"))
 
     def close(self) -> None:
-        """Have written down what was only counted."""
-        self._looks.tell()
+        """Record the counts of what was above the rate."""
+        self._reads.tell()
         self._refused.tell()
 
 
-def _some(told: Mapping[str, Value], *names: str) -> dict[str, Value]:
-    return {name: told[name] for name in names if name in told}
+def _some(call: Mapping[str, Value], *names: str) -> dict[str, Value]:
+    return {name: call[name] for name in names if name in call}
 
 
-def _rest(told: Mapping[str, Value]) -> dict[str, Value]:
-    return {name: value for name, value in told.items() if name not in {"status", "error"}}
+def _rest(call: Mapping[str, Value]) -> dict[str, Value]:
+    return {name: value for name, value in call.items() if name not in {"status", "error"}}

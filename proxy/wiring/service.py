@@ -1,4 +1,4 @@
-"""The whole service in the process that the operator started: traffic, admin, reload, drain."""
+"""The service in the process that the operator started: traffic, admin, reload and drain."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from .reload.reload import Cause, Reloader
 
 
 class Service:
-    """Runs a carrier by a configuration file, and whatever else the file asks for."""
+    """Runs a carrier, its admin listeners and the reload of one configuration file."""
 
     def __init__(  # noqa: PLR0913 - what the command hands in, each by name
         self,
@@ -47,46 +47,46 @@ class Service:
         self._tasks: set[asyncio.Task[Any]] = set()
 
     async def start(self) -> None:
-        """Begin; raise what keeps it from beginning, and leave nothing open then."""
+        """Start everything; on an error, close what is open and raise it."""
         try:
-            # Every place is taken before anybody is answered at one of them.
+            # All addresses are bound before any of them is served.
             await self.admin.open()
             await self.carrier.open()
             await self._open_trail()
-            subject = ServiceView(
+            view = ServiceView(
                 self.carrier,
                 self.reloader,
                 lambda: self.reload("admin"),
                 self._reporter,
                 trail=self._own,
             )
-            await self.admin.start(subject)
+            await self.admin.start(view)
             await self.carrier.start()
         except BaseException:
             await self.close()
             raise
-        self._hold(asyncio.get_running_loop().create_task(self._watch.run()))
+        self._keep(asyncio.get_running_loop().create_task(self._watch.run()))
 
     def reload_soon(self, cause: Cause) -> None:
-        """Reload beside what is going on; a signal handler cannot wait."""
-        self._hold(asyncio.get_running_loop().create_task(self.reload(cause)))
+        """Reload in the background: a signal handler cannot wait."""
+        self._keep(asyncio.get_running_loop().create_task(self.reload(cause)))
 
     async def reload(self, cause: Cause) -> Reloaded:
-        """Take what the configuration file says now, or keep what is in force and tell why."""
-        await asyncio.to_thread(self._watch.forgive)
+        """Load the configuration file again; if it is refused, the one in force stays."""
+        await asyncio.to_thread(self._watch.skip)
         return await self.reloader.reload(cause)
 
     def announce_drain(self) -> None:
-        """Say no to probes; connections are still accepted."""
+        """Fail readiness from now on; connections are still accepted."""
         self.carrier.announce_drain()
 
     async def drain(self, grace: float) -> bool:
-        """Stop in good order within `grace` seconds; return whether nothing had to be cut."""
+        """Shut down gracefully within `grace` seconds; return whether nothing was cut off."""
         self._end_tasks()
         try:
             return await self.carrier.drain(grace)
         finally:
-            # Last, so that probes see that it is not ready, rather than nothing.
+            # Last, so that probes get "not ready" meanwhile.
             await self.admin.close()
             await self._close_trail()
 
@@ -98,7 +98,7 @@ class Service:
         await self._close_trail()
 
     async def _open_trail(self) -> None:
-        """Write to the audit log of the carrier, or else to one of our own."""
+        """Use the audit log of the carrier, or open one for this process."""
         self._trail = self.carrier.trail
         if self._trail is None and not self.carrier.holds_keys:
             settings = self.reloader.source.loaded.settings
@@ -123,7 +123,7 @@ class Service:
     async def _changed(self) -> object:
         return await self.reloader.reload("file")
 
-    def _hold(self, task: asyncio.Task[Any]) -> None:
+    def _keep(self, task: asyncio.Task[Any]) -> None:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 

@@ -1,4 +1,4 @@
-"""Whether this process sends spans, as the environment asks for it."""
+"""Setup of tracing from the environment, and of log sampling from the rules."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from ..telemetry.traces import End, Traces, wanted
 
 
 def begin(environ: Mapping[str, str], reporter: Reporter) -> Traces | None:
-    """Return what sends spans, None where nobody asks for them or they cannot be made.
+    """Return the tracer, None where tracing is not configured or not available.
 
-    Messages are worth more than spans: without the packages, they are carried all the same.
+    A failure is reported and never stops the traffic: spans matter less than messages.
     """
     if not wanted(environ):
         return None
@@ -32,7 +32,7 @@ def begin(environ: Mapping[str, str], reporter: Reporter) -> Traces | None:
 
 
 def end(address: Address, *, secure: bool) -> End:
-    """Return one end of a message's way, for its spans."""
+    """Return an address as the attributes of spans need it."""
     scheme = "https" if secure else "http"
     if isinstance(address, TcpAddress):
         return End(scheme, address.host, address.port)
@@ -40,17 +40,17 @@ def end(address: Address, *, secure: bool) -> End:
 
 
 def follow(reporter: Reporter, settings: Settings) -> None:
-    """Let the log that `reporter` writes to go by what the rules say."""
+    """Apply the log sampling of the rules to the log that `reporter` writes to."""
     logs = reporter.inner if isinstance(reporter, CountingReporter) else reporter
     shares = {
-        (listener.name, rule): _share(said)
+        (listener.name, rule): _share(log)
         for listener in settings.listeners
-        for rule, said in listener.log.items()
-        if said != RuleLog()
+        for rule, log in listener.log.items()
+        if log != RuleLog()
     }
     if isinstance(logs, Logs):
         logs.sampling = Sampling(shares) if shares else None
 
 
-def _share(said: RuleLog) -> float:
-    return 0.0 if said.errors_only else said.sample
+def _share(log: RuleLog) -> float:
+    return 0.0 if log.errors_only else log.sample

@@ -180,7 +180,7 @@ async def test_b17_a_broken_file_is_told_problem_by_problem_and_the_old_one_stay
 @pytest.mark.parametrize(
     ("old", "new", "told"),
     [
-        ("listen: 127.0.0.1:0", "listen: 127.0.0.1:1", "`api` listens at another place"),
+        ("listen: 127.0.0.1:0", "listen: 127.0.0.1:1", "`api` has another `listen`"),
         ("name: api", "name: other", "`other` is new"),
         ("keyring: {", "sessions: {ttl: 2h}\n  keyring: {", "keys.sessions"),
         ('health: {listen: "127.0.0.1:0"}\n', "", "health.listen"),

@@ -96,7 +96,7 @@ async def test_what_changes_is_written_down_one_by_one(tmp_path: Path) -> None:
     trail, log, _ = a_trail(tmp_path)
     calls = AuditedCalls(trail, Time())
     for _ in range(200):
-        await calls.write_down(told(method="POST", route="/-/reload"))
+        await calls.record(told(method="POST", route="/-/reload"))
     assert len(lines(log.path)) == 200
     await trail.close()
 
@@ -105,9 +105,9 @@ async def test_what_only_looks_is_counted_beyond_a_rate(tmp_path: Path) -> None:
     trail, log, _ = a_trail(tmp_path)
     calls = AuditedCalls(trail, Time())
     for _ in range(200):
-        await calls.write_down(told())
-        await calls.write_down(told(route="/metrics"))
-    await calls.write_down(told(route="/metrics", status=500))
+        await calls.record(told())
+        await calls.record(told(route="/metrics"))
+    await calls.record(told(route="/metrics", status=500))
     calls.close()
     await trail.close()
     found = lines(log.path)
@@ -121,10 +121,10 @@ async def test_who_is_refused_fills_no_disk(tmp_path: Path) -> None:
     for _ in range(200):
         refused = told(status=401, error="unauthorized", peer="192.0.2.1")
         del refused["caller"]
-        await calls.write_down(refused)
+        await calls.record(refused)
     page = told()
     del page["caller"]
-    await calls.write_down(page)  # open to all, as the files of a page are
+    await calls.record(page)  # open to all, as the files of a page are
     calls.close()
     await trail.close()
     found = lines(log.path)
@@ -139,5 +139,5 @@ async def test_a_log_that_blocks_keeps_everybody_from_an_answer(tmp_path: Path) 
     calls = AuditedCalls(trail, Time())
     for _ in range(102):
         with pytest.raises(UnfitEnvironment):
-            await calls.write_down(told())
+            await calls.record(told())
     await trail.close()

@@ -117,7 +117,7 @@ def serve(  # noqa: PLR0913 - one parameter for each option
         from ...wiring.workers.worker import work  # noqa: PLC0415 - as above
 
         if worker_secrets is not None:
-            channel.accept(worker_secrets)
+            channel.receive_secrets(worker_secrets)
         library_logs.route(logs)
         run_until_stopped.run(
             logs, work(worker_channel, logs, environ=os.environ, accepted=accept_older)

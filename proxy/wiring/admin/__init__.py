@@ -1,1 +1,1 @@
-"""What the admin API is wired to."""
+"""The listeners of the admin API, and the service behind it."""

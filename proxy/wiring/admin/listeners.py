@@ -1,4 +1,4 @@
-"""The admin and health listeners of one configuration, with the credentials that are read again."""
+"""The admin and health listeners of one configuration, and the reload of their credentials."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class _Material:
-    """What the files of `admin` hold just now."""
+    """The credentials and certificate of `admin`, as its files are now."""
 
     access: Access
     tls: ssl.SSLContext | None
@@ -34,112 +34,112 @@ class _Material:
 
 
 class AdminListeners:
-    """Owns the listeners that do not carry traffic."""
+    """Owns the admin and the health listener."""
 
     def __init__(self, settings: Settings, reporter: Reporter, environ: Mapping[str, str]) -> None:
         self._settings = settings
         self._reporter = reporter
         self._environ = environ
         self._material: _Material | None = None
-        self._places: dict[str, tuple[Address, Sockets]] = {}
+        self._bound: dict[str, tuple[Address, Sockets]] = {}
         self._servers: dict[str, AdminServer] = {}
         self._tap: TapRoutes | None = None
         self.calls: AuditedCalls | None = None
-        """Where calls are written down."""
+        """The audit log for calls, if there is one."""
 
     @property
     def wanted(self) -> bool:
-        """Whether there is anything to serve."""
+        """Whether an admin or health listener is configured."""
         return self._settings.admin is not None or self._settings.health is not None
 
     def port(self, name: str) -> int:
         """Return the TCP port of `admin` or `health`."""
-        return sockets.port_of(self._places[name][1])
+        return sockets.port_of(self._bound[name][1])
 
     async def open(self) -> None:
-        """Read the credentials and take the places to listen, or raise UnfitEnvironment."""
+        """Read the credentials and bind the addresses; raise UnfitEnvironment where one fails."""
         if self._settings.admin is not None:
             self._material = await asyncio.to_thread(_gather, self._settings.admin, self._environ)
             await self._open("admin", self._settings.admin.listen)
         if self._settings.health is not None:
             await self._open("health", self._settings.health.listen)
 
-    async def start(self, subject: ServiceView) -> None:
-        """Begin to answer."""
-        # The admin API is worth 20 ms and two megabytes: only where somebody can ask for it.
+    async def start(self, service: ServiceView) -> None:
+        """Serve `service`."""
+        # The admin API costs 20 ms and two megabytes: imported only where it is served.
         from ...admin.auth.guard import Gate, Guard  # noqa: PLC0415
         from ...admin.operation import scopes  # noqa: PLC0415
         from ...admin.routes.app_probes import app_probe_routes, app_probes  # noqa: PLC0415
         from ...admin.routes.table import Routes  # noqa: PLC0415
         from ...admin.server import AdminServer  # noqa: PLC0415
 
-        routes = Routes(subject)
+        routes = Routes(service)
         probes = app_probes(self._environ)
-        probing = app_probe_routes(probes) if probes else []
-        for name, (address, opened) in self._places.items():
-            gate, shown = None, None
+        probe_routes = app_probe_routes(probes) if probes else []
+        for name, (address, opened) in self._bound.items():
+            gate, certificate = None, None
             endpoints = routes.health()
             if name == "admin" and self._material is not None:
-                endpoints = [*routes.admin(), *self._viewing(subject)]
+                endpoints = [*routes.admin(), *self._optional(service)]
                 gate = Gate(self._material.access, scopes(endpoints), self._record)
-                shown = self._material.tls
+                certificate = self._material.tls
             guard = Guard(name, address, self._reporter, gate=gate)
-            served = [one.route() for one in endpoints]
-            server = AdminServer(guard, served if name == "admin" else [*served, *probing])
+            paths = [one.route() for one in endpoints]
+            server = AdminServer(guard, paths if name == "admin" else [*paths, *probe_routes])
             self._servers[name] = server
-            await server.start(opened, shown)
+            await server.start(opened, certificate)
             self._reporter.report("admin.started", listener=name, address=str(address))
 
-    def _viewing(self, subject: ServiceView) -> list[Endpoint]:
-        """Return what there is for those who look on, as far as the configuration has any."""
+    def _optional(self, service: ServiceView) -> list[Endpoint]:
+        """Return the endpoints of the tap and the status page, if the configuration has them."""
         from ...admin.routes.page import page  # noqa: PLC0415 - see above
         from ...admin.routes.tap import TapRoutes  # noqa: PLC0415 - see above
 
         admin = self._settings.admin
         served: list[Endpoint] = []
         if admin is not None and admin.tap:
-            self._tap = TapRoutes(subject)
+            self._tap = TapRoutes(service)
             served += self._tap.all()
         if admin is not None and admin.status_page:
             served += page()
         return served
 
     async def close(self) -> None:
-        """Stop to answer."""
+        """Stop serving."""
         if self._tap is not None:
             self._tap.close()
         for server in self._servers.values():
             await server.close()
-        for address, opened in self._places.values():
+        for address, opened in self._bound.values():
             sockets.close(opened, address)
         self._servers.clear()
-        self._places.clear()
+        self._bound.clear()
 
     async def prepare(self, source: Source) -> AdminChange:
-        """Return the change to what the files say now; raise UnfitEnvironment for an unfit one."""
+        """Return the change to the files as they are now; raise UnfitEnvironment for a bad one."""
         admin = source.loaded.settings.admin
         if admin is None or "admin" not in self._servers:
             return AdminChange(self, None)
         return AdminChange(self, await asyncio.to_thread(_gather, admin, self._environ))
 
     async def take(self, material: _Material) -> None:
-        """Go over to other credentials and another certificate."""
+        """Use other credentials and another certificate."""
         before, self._material = self._material, material
         server = self._servers["admin"]
         server.guard.access = material.access
         if before is None or before.files != material.files:
             await server.renew_tls(material.tls)
 
-    async def _record(self, told: Mapping[str, str | int]) -> None:
+    async def _record(self, entry: Mapping[str, str | int]) -> None:
         if self.calls is not None:
-            await self.calls.write_down(told)
+            await self.calls.record(entry)
 
     async def _open(self, name: str, address: Address) -> None:
-        self._places[name] = address, await asyncio.to_thread(sockets.open_sockets, address)
+        self._bound[name] = address, await asyncio.to_thread(sockets.open_sockets, address)
 
 
 class AdminChange:
-    """Other credentials for callers of the admin API."""
+    """A prepared change of the credentials and the certificate of the admin API."""
 
     def __init__(self, listeners: AdminListeners, material: _Material | None) -> None:
         self._listeners = listeners
@@ -151,7 +151,7 @@ class AdminChange:
             await self._listeners.take(self._material)
 
     async def discard(self) -> None:
-        """Forget them."""
+        """Do nothing: nothing was opened."""
 
 
 def _gather(settings: AdminSettings, environ: Mapping[str, str]) -> _Material:
@@ -161,7 +161,7 @@ def _gather(settings: AdminSettings, environ: Mapping[str, str]) -> _Material:
     if settings.tls is not None:
         context = tls.listener_context(settings.tls)
         if settings.clients and settings.tls.client_ca is not None:
-            # Who shows none may still have a token; who shows a wrong one is cut off.
+            # A caller without a certificate may have a token; a wrong one ends the handshake.
             context.verify_mode = ssl.CERT_OPTIONAL
     access = read_access(settings, environ)
     return _Material(access, context, fingerprint(tls_files(settings.tls)))

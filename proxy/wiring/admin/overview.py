@@ -1,4 +1,4 @@
-"""What the status page shows of checks, rules and keys, made from the facts of all workers."""
+"""The checks, rules and keys of `/v1/status`, made from the facts of all workers."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ...telemetry.metrics.samples import Facts, Labels, Samples
 
 
 def overview(settings: Settings, facts: Facts) -> dict[str, Any]:
-    """Return checks, rules with their counts, and keys with their dates, as JSON holds them."""
+    """Return checks, rules with their counts, and keys with their dates, for JSON."""
     return {
         "checks": [asdict(check) for check in facts.checks],
         "rules": _rules(settings, facts.samples),
@@ -41,13 +41,13 @@ def _rules(settings: Settings, samples: Samples) -> list[dict[str, Any]]:
         key = listener, rule
         return {**messages[key], **values[key]}
 
-    told: list[dict[str, Any]] = []
+    rows: list[dict[str, Any]] = []
     for listener in settings.listeners:
         for rule in listener.rules:
             last = matched.get((listener.name, rule.name), 0)
             shown = {**_rule(listener, rule), "counts": counted(listener.name, rule.name)}
-            told.append({**shown, "last_matched": last or None})
-        told.append(
+            rows.append({**shown, "last_matched": last or None})
+        rows.append(
             {
                 "listener": listener.name,
                 "rule": None,
@@ -57,7 +57,7 @@ def _rules(settings: Settings, samples: Samples) -> list[dict[str, Any]]:
                 "last_matched": None,
             }
         )
-    return told
+    return rows
 
 
 def _rule(listener: ListenerSettings, rule: Rule) -> dict[str, Any]:
@@ -84,7 +84,7 @@ def _does(direction: str, behaviour: Behaviour) -> Iterator[str]:
 
 
 def _keyrings(samples: Samples) -> list[dict[str, Any]]:
-    """Return the keyrings in use; in the moment of a change, workers may differ."""
+    """Return the keyrings in use; during a change, workers may differ."""
     return [
         {"id": keyring, "generation": int(generation)}
         for (keyring,), generation in _rows(samples, table.KEYRING_GENERATION)
@@ -92,17 +92,17 @@ def _keyrings(samples: Samples) -> list[dict[str, Any]]:
 
 
 def _keyring_states(samples: Samples) -> list[str]:
-    """Return what about the keyring is not as it should be."""
+    """Return the states of the keyring that need attention."""
     return [state for (state,), number in _rows(samples, table.KEYRING_STATE) if number]
 
 
 def _keks(samples: Samples) -> list[dict[str, Any]]:
     opened = dict(_rows(samples, table.KEK_OPENED))
     opened_at = dict(_rows(samples, table.KEK_OPENED_AT))
-    begun = dict(_rows(samples, table.KEK_SESSIONS))
+    started = dict(_rows(samples, table.KEK_SESSIONS))
     states: dict[str, str] = {}
     for (kek, state), _ in _rows(samples, table.KEK_STATE):
-        # In the moment of a change, workers may differ.
+        # During a change, workers may differ.
         states[kek] = state if states.get(kek, state) == state else "changing"
     return [
         {
@@ -111,21 +111,21 @@ def _keks(samples: Samples) -> list[dict[str, Any]]:
             "created": created,
             "opened": int(opened.get((kek,), 0)),
             "last_opened": opened_at.get((kek,)),
-            "sessions": int(begun.get((kek,), 0)),
+            "sessions": int(started.get((kek,), 0)),
         }
         for (kek,), created in _rows(samples, table.KEK_CREATED)
     ]
 
 
 def _sessions(status: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return the sessions that are due first; one that several workers use is told once."""
-    told: dict[tuple[str, str], dict[str, Any]] = {}
+    """Return the sessions that are due first; one that several workers use appears once."""
+    merged: dict[tuple[str, str], dict[str, Any]] = {}
     for process in status.get("workers", [status]):
         for one in process.get("sessions_due", ()):
             key = one["scope"], one["sid"]
-            sealed = one["sealed"] + (told[key]["sealed"] if key in told else 0)
-            told[key] = {**one, "sealed": sealed}
-    return sorted(told.values(), key=lambda one: float(one["soft_end"]))[:MOST_SHOWN]
+            sealed = one["sealed"] + (merged[key]["sealed"] if key in merged else 0)
+            merged[key] = {**one, "sealed": sealed}
+    return sorted(merged.values(), key=lambda one: float(one["soft_end"]))[:MOST_SHOWN]
 
 
 def _by_rule(

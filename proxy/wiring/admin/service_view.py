@@ -22,7 +22,7 @@ from ...telemetry.metrics.samples import Check, Facts, Samples
 from ...telemetry.reporter import Reporter
 from .. import auditing, operator_calls
 from ..reload.config_files import Source
-from ..reload.reload import Prepared, Reloader, problems_told
+from ..reload.reload import Prepared, Reloader, problems_shown
 from .overview import overview
 
 MOST_KEPT: Final = 400
@@ -202,7 +202,7 @@ class ServiceView:
             else {
                 "accepted": last.accepted,
                 "code": last.code,
-                "problems": list(problems_told(last)),
+                "problems": list(problems_shown(last)),
             },
             "listeners": [
                 {

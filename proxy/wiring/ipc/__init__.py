@@ -1,1 +1,1 @@
-"""A worker as its supervisor sees it."""
+"""Inter-process communication between a supervisor and its workers."""

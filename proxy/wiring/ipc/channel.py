@@ -30,7 +30,7 @@ from ...process.hardening import overwrite
 
 _LENGTH: Final = struct.Struct("!I")
 _MOST_BYTES: Final = 64 * 1024 * 1024
-_PLAIN: Final[dict[str, type[SealyardError]]] = {
+_ERRORS: Final[dict[str, type[SealyardError]]] = {
     error.code: error
     for error in (
         InternalError,
@@ -46,13 +46,13 @@ _PLAIN: Final[dict[str, type[SealyardError]]] = {
         UnknownParticipantKey,
     )
 }
-_LISTS: Final[dict[str, type[ConfigurationError]]] = {
+_PROBLEM_LISTS: Final[dict[str, type[ConfigurationError]]] = {
     error.code: error for error in (ConfigurationError, RestartNeeded)
 }
 
 
 class Channel:
-    """One end. Both ends are processes of the same version, and nobody else can reach it."""
+    """One end. Both ends run the same version, and no other process can reach it."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader = reader
@@ -76,7 +76,7 @@ class Channel:
         return message
 
     def close(self) -> None:
-        """Let the other end know that there is no more."""
+        """Close this end; the other reads the end of the stream."""
         self._writer.close()
 
 
@@ -99,19 +99,19 @@ def error_to_json(error: SealyardError) -> dict[str, Any]:
 def error_from_json(value: dict[str, Any]) -> SealyardError:
     """Return the error that the other end met."""
     code = value["code"]
-    if code in _LISTS:
-        return _LISTS[code](tuple(value["problems"]))
-    return _PLAIN.get(code, InternalError)(value["reason"], detail=value["detail"])
+    if code in _PROBLEM_LISTS:
+        return _PROBLEM_LISTS[code](tuple(value["problems"]))
+    return _ERRORS.get(code, InternalError)(value["reason"], detail=value["detail"])
 
 
-# What a pipe takes while nobody reads (pipe(7)): whoever offers must not wait for the worker.
+# The capacity of a pipe (pipe(7)): writing must not wait for the worker to read.
 _MOST_SECRET_BYTES: Final = 65_536
 
 
-def offer() -> int | None:
-    """Return what the worker reads it from, to be passed on and closed; None where it is nothing.
+def pass_secrets() -> int | None:
+    """Return a pipe with the passphrases for a worker, to pass on and close; None without any.
 
-    Raises InternalError where it is more than a pipe holds.
+    Raises InternalError where they exceed the capacity of a pipe.
     """
     data = passphrase.handed_over()
     try:
@@ -129,8 +129,8 @@ def offer() -> int | None:
         overwrite(data)
 
 
-def accept(descriptor: int) -> None:
-    """Take over what the supervisor has offered."""
+def receive_secrets(descriptor: int) -> None:
+    """Read the passphrases that the supervisor passed on, and close the pipe."""
     buffer = bytearray(_MOST_SECRET_BYTES)
     try:
         with memoryview(buffer) as view:

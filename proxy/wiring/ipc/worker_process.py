@@ -15,15 +15,14 @@ from typing import Any, Final
 
 from ...core.errors import InternalError
 from ...keys.fleet.lineage import Accepted
-from . import channel as handover
-from .channel import Channel, connect, error_from_json
+from .channel import Channel, connect, error_from_json, pass_secrets
 
 _PACKAGE: Final = __name__.partition(".")[0]
 
 
 @dataclass(frozen=True, slots=True)
 class WorkerCommand:
-    """How many workers are run, and with which log and older keyring (`Accepted`)."""
+    """The command line of workers: their number, log options, and older keyring (`Accepted`)."""
 
     log_format: str
     workers: int
@@ -31,7 +30,7 @@ class WorkerCommand:
     log_processors: tuple[str, ...] = ()
 
     def arguments(self, channel: int, secrets: int | None) -> tuple[str, ...]:
-        """Return the command line of one worker, which reads `secrets` if there are any."""
+        """Return the command line of one worker; `secrets` is the descriptor to read them from."""
         safe = ("-P",) if sys.flags.safe_path else ()
         accepted = self.accepted
         older = () if accepted is None else (f"{accepted.id}:{accepted.generation}",)
@@ -45,11 +44,11 @@ class WorkerCommand:
 
 
 class WorkerGone(InternalError):
-    """The worker has ended, or does not answer in time."""
+    """The worker has ended, or did not answer in time."""
 
 
 class WorkerProcess:
-    """A running worker. Whoever spawned it waits for its end."""
+    """A running worker. Its creator awaits `ended`."""
 
     def __init__(self, process: asyncio.subprocess.Process, channel: Channel) -> None:
         self.process = process
@@ -87,7 +86,7 @@ class WorkerProcess:
         return status
 
     def kill(self) -> None:
-        """End it now."""
+        """Kill it with SIGKILL."""
         with contextlib.suppress(ProcessLookupError):
             self.process.send_signal(signal.SIGKILL)
 
@@ -109,7 +108,7 @@ class WorkerProcess:
 
 async def spawn(command: WorkerCommand, descriptors: Sequence[int]) -> WorkerProcess:
     """Start a worker that inherits the descriptors; it waits for its first message."""
-    secrets = handover.offer()
+    secrets = pass_secrets()
     passed = () if secrets is None else (secrets,)
     ours, theirs = socket.socketpair()
     try:
@@ -118,7 +117,7 @@ async def spawn(command: WorkerCommand, descriptors: Sequence[int]) -> WorkerPro
                 *command.arguments(theirs.fileno(), secrets),
                 stdin=asyncio.subprocess.DEVNULL,
                 pass_fds=(theirs.fileno(), *passed, *descriptors),
-                # A terminal's Ctrl-C goes to the supervisor alone, which then drains all.
+                # So that Ctrl-C in a terminal reaches only the supervisor, which then drains all.
                 start_new_session=True,
             )
     finally:

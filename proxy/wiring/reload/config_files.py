@@ -1,4 +1,4 @@
-"""The files that a configuration stands on, and how to tell that one of them has changed."""
+"""The files that a configuration depends on, and how a change of one is detected."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from ...config.yaml import composer
 from ...config.yaml.nodes import Problems
 
 Fingerprint = tuple[tuple[str, tuple[int, ...]], ...]
-"""Each path with what the file system says of the file that it leads to."""
+"""Each path with the identity, size and times of the file that it leads to."""
 
 
 def fingerprint(paths: Iterable[Path]) -> Fingerprint:
-    """Return what the paths lead to just now; it differs after any change of a file.
+    """Return the state of the files now; it differs after any change of one.
 
     Links are followed: Kubernetes swaps a link to publish a new ConfigMap or Secret.
     """
@@ -34,7 +34,7 @@ def fingerprint(paths: Iterable[Path]) -> Fingerprint:
 
 
 def all_files(configuration: Path, settings: Settings) -> tuple[Path, ...]:
-    """Return every file that a reload would read again."""
+    """Return every file that a reload reads."""
     found = [configuration, *keyring_files(settings)]
     for listener in settings.listeners:
         found += tls_files(listener.tls)
@@ -45,7 +45,7 @@ def all_files(configuration: Path, settings: Settings) -> tuple[Path, ...]:
 
 
 def admin_files(settings: AdminSettings) -> tuple[Path, ...]:
-    """Return the files of those who are admitted to the admin API."""
+    """Return the files with credentials of the admin API."""
     found = [*tls_files(settings.tls)]
     for token in settings.tokens:
         found += secret_files(token.secret)
@@ -54,7 +54,7 @@ def admin_files(settings: AdminSettings) -> tuple[Path, ...]:
 
 
 def keyring_files(settings: Settings) -> tuple[Path, ...]:
-    """Return the keyring and what opens it."""
+    """Return the keyring file and the file with its secret."""
     return settings.keys.keyring, *settings.keys.root.files
 
 
@@ -67,7 +67,7 @@ def tls_files(tls: ListenerTls | UpstreamTls | None) -> tuple[Path, ...]:
 
 
 def secret_files(secret: SecretReference) -> tuple[Path, ...]:
-    """Return the file that a secret stands in, if it stands in one."""
+    """Return the file of a secret, if it is in a file."""
     return () if secret.file is None else (secret.file,)
 
 
@@ -85,7 +85,7 @@ _MOST_SETTLING: Final = 20
 
 
 class Watch:
-    """Looks at files once a second: that works on every file system, and links may be swapped."""
+    """Polls files once a second, which works on every file system and with swapped links."""
 
     def __init__(
         self,
@@ -100,8 +100,8 @@ class Watch:
         self._interval = interval
         self._seen: Fingerprint = fingerprint(files())
 
-    def forgive(self) -> None:
-        """Take the files as they are for known: whoever reloads by another cause reads them now."""
+    def skip(self) -> None:
+        """Note the files as they are: a reload for another reason reads them now."""
         self._seen = fingerprint(self._files())
 
     async def run(self) -> None:
@@ -114,7 +114,7 @@ class Watch:
                 await self._changed()
 
     async def _settled(self, found: Fingerprint) -> Fingerprint:
-        """Return the state once it stands still: a file may be half written."""
+        """Return the state once it no longer changes: a file may be half written."""
         for _ in range(_MOST_SETTLING):
             await asyncio.sleep(_SETTLE_SECONDS)
             again = await self._look()
@@ -143,7 +143,7 @@ class Source:
 
 
 def read(path: Path, environ: Mapping[str, str]) -> Source:
-    """Return the state of the file at `path`; raise ConfigurationError with all its mistakes."""
+    """Return the state of the file at `path`; raise ConfigurationError with all its problems."""
     problems = Problems(str(path))
     text = composer.read(path, problems) or ""
     problems.raise_if_any()
@@ -151,5 +151,5 @@ def read(path: Path, environ: Mapping[str, str]) -> Source:
 
 
 def given(text: str, path: Path, environ: Mapping[str, str]) -> Source:
-    """Do as `read` with a text that was read before."""
+    """Return what `read` returns, for a text that was read before."""
     return Source(parse(text, path, environ), text, hashlib.sha256(text.encode()).hexdigest())

@@ -1,7 +1,7 @@
-"""What a configuration is made into before anything is changed: keyring, rulebooks, TLS contexts.
+"""What is made of a configuration before it takes effect: keyring, rule tables, TLS contexts.
 
-All of it blocks (files, PBKDF2, PEM), so it is gathered in a thread. Whatever cannot be had raises
-here, and the running configuration has not been touched.
+All of it blocks (files, PBKDF2, PEM), so it is gathered in a thread. Errors are raised here, before
+the running configuration is touched.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ class ListenerMaterial:
     upstream_files: Fingerprint
 
     def same_tls(self, other: ListenerMaterial) -> bool:
-        """Whether both show the same certificate to clients."""
+        """Whether both use the same certificate for clients."""
         return self.settings.tls == other.settings.tls and self.files == other.files
 
     def same_upstream(self, other: ListenerMaterial) -> bool:
-        """Whether both forward to the same place in the same way."""
+        """Whether both forward to the same upstream in the same way."""
         ours, theirs = self.settings, other.settings
         return (
             ours.upstream == theirs.upstream
@@ -51,7 +51,7 @@ class ListenerMaterial:
 
 @dataclass(frozen=True, slots=True)
 class Material:
-    """Everything that a configuration is made into."""
+    """Everything that is made of a configuration."""
 
     settings: Settings
     keyring: Keyring
@@ -61,7 +61,7 @@ class Material:
 
 
 def gather(settings: Settings, environ: Mapping[str, str], old: Material | None = None) -> Material:
-    """Return the material of `settings`; of `old` is kept what has not changed.
+    """Return the material of `settings`; parts of `old` that did not change are reused.
 
     Raises KeyringError or UnfitEnvironment, naming the file, where something cannot be used.
     """
@@ -69,19 +69,19 @@ def gather(settings: Settings, environ: Mapping[str, str], old: Material | None 
     known = old.listeners if old is not None else {}
     listeners = {one.name: _listener(one, known.get(one.name)) for one in settings.listeners}
     if any(one.rule_table.end_to_end for one in listeners.values()):
-        # Its library takes a while to load: here, and not while the first message waits.
+        # Its library takes a while to load: here, not while the first message waits.
         from ...keys.participants import package_jwe  # noqa: F401, PLC0415
     return Material(settings, keyring, files, took, listeners)
 
 
 def root_provider(settings: Settings, environ: Mapping[str, str]) -> RootProvider:
-    """Return the holder of the secret that opens the configured keyring."""
+    """Return the root provider of the configured keyring."""
     root = settings.keys.root
     return ROOTS[root.kind](root.options, environ)
 
 
 def require_pinned(keys: KeySettings, keyring: Keyring) -> None:
-    """Raise KeyringError where the configuration names another keyring than the file holds."""
+    """Raise KeyringError where `keys.keyring.id` names another keyring than the file has."""
     if keys.keyring_id not in {None, keyring.id}:
         named = shown(keys.keyring_id or "")
         reason = f"keyring-mismatch: it is {shown(keyring.id)}…, and keys.keyring.id is {named}…"
@@ -102,14 +102,14 @@ def _keyring(
 
 
 def empty_environment(settings: Settings, environ: Mapping[str, str]) -> None:
-    """Take all passphrases out of the environment; forget the one that has opened the keyring.
+    """Remove all passphrases from the environment; forget the one that opened the keyring.
 
-    Those of participants are held on: a key of theirs that comes later needs them.
+    Those of participants are kept in memory: a key that is added later needs them.
     """
     if environ is not os.environ:
         return
-    people = settings.keys.identities or ()
-    needed = {one.passphrase.env for one in people if one.passphrase is not None}
+    identities = settings.keys.identities or ()
+    needed = {one.passphrase.env for one in identities if one.passphrase is not None}
     for name in needed:
         if name is not None:
             passphrase.passphrase(name)

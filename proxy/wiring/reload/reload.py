@@ -1,4 +1,4 @@
-"""Reload: another state of the configuration file, taken whole or not at all."""
+"""Reload: a new state of the configuration file takes effect as a whole, or not at all."""
 
 from __future__ import annotations
 
@@ -22,28 +22,28 @@ from .config_files import Source
 
 Cause = Literal["start", "signal", "file", "admin"]
 _MOST_PROBLEMS: Final = 50
-"""Lines that one refusal may write to the log."""
+"""Log lines of one refusal, at most."""
 
 
 class Prepared(Protocol):
-    """A change that is ready: everything that could fail has been done."""
+    """A prepared change: everything that can fail has been done."""
 
     async def apply(self) -> None:
         """Put it in force."""
 
     async def discard(self) -> None:
-        """Let go of what was made for it."""
+        """Close what was made for it."""
 
 
 class Target(Protocol):
-    """Who goes by the configuration."""
+    """A part of the service to which the configuration applies."""
 
     async def prepare(self, source: Source) -> Prepared:
-        """Return the change, with nothing touched; raise SealyardError where it cannot be."""
+        """Return the change, with nothing changed yet; raise SealyardError if impossible."""
 
 
 class Reloader:
-    """Reloads one configuration file for all its targets, one reload at a time."""
+    """Reloads one configuration file for all targets, one reload at a time."""
 
     def __init__(
         self,
@@ -54,7 +54,7 @@ class Reloader:
         environ: Mapping[str, str],
         clock: Callable[[], float],
     ) -> None:
-        """Begin with `source` in force."""
+        """Start with `source` in force."""
         self.source = source
         self.loaded_at = clock()
         self.last: Reloaded | None = None
@@ -65,7 +65,7 @@ class Reloader:
         self._counts = {"accepted": 0, "refused": 0}
         self._one_at_a_time = asyncio.Lock()
         self.trail: Trail | None = None
-        """Where reloads are written down."""
+        """The audit log for reloads, if there is one."""
 
     @property
     def path(self) -> Path:
@@ -73,7 +73,7 @@ class Reloader:
         return self.source.loaded.file
 
     async def reload(self, cause: Cause) -> Reloaded:
-        """Take what the file says now, or keep what is in force and tell why."""
+        """Load the file again; if it is refused, the configuration in force stays."""
         async with self._one_at_a_time:
             began = time.monotonic()
             try:
@@ -93,7 +93,7 @@ class Reloader:
             return outcome
 
     def count(self, samples: Samples) -> None:
-        """Add what there is to say of reloads."""
+        """Add the samples of reloads."""
         for result, number in self._counts.items():
             samples.add(table.RELOADS, number, labels=(result,))
         samples.add(table.RELOADED_OK, int(self.last is None or self.last.accepted))
@@ -101,11 +101,11 @@ class Reloader:
         samples.add(table.CONFIG, 1, labels=(self.source.sha256,))
 
     async def _swap(self, new: Source, cause: Cause) -> float:
-        """Prepare every target, then change all; return how many milliseconds the change took."""
+        """Prepare all targets, then apply all; return how many milliseconds applying took."""
         prepared: list[Prepared] = []
         try:
             for target in self._targets:
-                prepared.append(await target.prepare(new))  # noqa: PERF401 - what is there must go
+                prepared.append(await target.prepare(new))  # noqa: PERF401 - what was prepared must be discarded
             if self.trail is not None:
                 await self.trail.write("config.loaded", cause=cause, sha256=new.sha256)
         except BaseException:
@@ -132,25 +132,25 @@ class Reloader:
             problems=len(outcome.problems),
             duration_ms=took,
         )
-        for problem in problems_told(outcome)[:_MOST_PROBLEMS]:
+        for problem in problems_shown(outcome)[:_MOST_PROBLEMS]:
             self._reporter.report("config.problem", problem=problem)
 
 
-def problems_told(outcome: Reloaded) -> tuple[str, ...]:
-    """Return the problems of a refused reload as the log and the status tell them.
+def problems_shown(outcome: Reloaded) -> tuple[str, ...]:
+    """Return the problems of a refused reload for the log and the status.
 
-    Without what they quote of the file: that may be a secret astray. Whoever asked for the reload
-    gets them whole.
+    Quotes from the file are removed: they may hold a misplaced secret. The caller of the reload
+    gets them in full.
     """
     if outcome.code != ConfigurationError.code:
-        return outcome.problems  # a configuration that needs a restart was read: it quotes names
+        return outcome.problems  # the configuration was valid, so only names are quoted
     return tuple(map(without_quotes, outcome.problems))
 
 
 def report_loaded(
     reporter: Reporter, new: Source, cause: Cause, took: float, swap_ms: float | None = None
 ) -> None:
-    """Tell that a configuration is in force, and what its author should still look at."""
+    """Report that a configuration is in force, and its warnings."""
     file = str(new.loaded.file)
     reporter.report(
         "config.loaded",
@@ -163,18 +163,18 @@ def report_loaded(
         swap_ms=swap_ms,
     )
     for warning in new.loaded.warnings:
-        place, _, rest = warning.partition(" ")
+        line, _, rest = warning.partition(" ")
         path, _, text = rest.partition(" ")
-        reporter.report("config.warning", file=file, line=place, path=path, warning=text)
+        reporter.report("config.warning", file=file, line=line, path=path, warning=text)
 
 
 def deliberate(error: Exception) -> SealyardError:
-    """Return the error as it may be told: what nobody raised on purpose is only named."""
+    """Return the error to show: of an unexpected one, only the name of its class."""
     return error if isinstance(error, SealyardError) else InternalError(code_location.name(error))
 
 
 def _line(error: SealyardError) -> str:
-    """Return one line about an error that is not one of the file's text."""
+    """Return one line for an error that is not in the text of the file."""
     parts = [error.title.removesuffix("."), error.reason, error.detail]
     return ": ".join(part for part in parts if part and part != error.code)
 
@@ -184,7 +184,7 @@ def _since(began: float) -> float:
 
 
 def require_none(old: Settings, new: Settings, file: str) -> None:
-    """Raise RestartNeeded, naming every difference, unless `new` can be taken while running."""
+    """Raise RestartNeeded, naming every difference that a reload cannot apply."""
     found = tuple(f"{file}: {one}" for one in _differences(old, new))
     if found:
         raise RestartNeeded(found)
@@ -193,17 +193,17 @@ def require_none(old: Settings, new: Settings, file: str) -> None:
 def _differences(old: Settings, new: Settings) -> Iterator[str]:
     yield from _listeners(old, new)
     if (old.keys.store, old.keys.redis) != (new.keys.store, new.keys.redis):
-        yield "keys.store: another store; restart to use it"
+        yield "keys.store: changed; restart to apply it"
     if _sessions(old) != _sessions(new):
-        yield "keys.sessions: another way to keep sessions; restart to use it"
+        yield "keys.sessions: changed; restart to apply it"
     if old.audit != new.audit:
-        yield "audit: another audit log; restart to use it"
+        yield "audit: changed; restart to apply it"
     if (old.admin and old.admin.listen) != (new.admin and new.admin.listen):
-        yield "admin.listen: another place; restart to move it"
+        yield "admin.listen: changed; restart to apply it"
     if _shown(old) != _shown(new):
-        yield "admin.status_page, admin.tap: another choice; restart to take it"
+        yield "admin.status_page, admin.tap: changed; restart to apply it"
     if old.health != new.health:
-        yield "health.listen: another place; restart to move it"
+        yield "health.listen: changed; restart to apply it"
 
 
 def _listeners(old: Settings, new: Settings) -> Iterator[str]:
@@ -211,11 +211,11 @@ def _listeners(old: Settings, new: Settings) -> Iterator[str]:
     after = {one.name: one.listen for one in new.listeners}
     for name in before.keys() | after.keys():
         if name not in after:
-            yield f"listeners: `{name}` is gone; restart to close it"
+            yield f"listeners: `{name}` was removed; restart to close it"
         elif name not in before:
             yield f"listeners: `{name}` is new; restart to open it"
         elif before[name] != after[name]:
-            yield f"listeners: `{name}` listens at another place; restart to move it"
+            yield f"listeners: `{name}` has another `listen`; restart to apply it"
 
 
 def _shown(settings: Settings) -> tuple[bool, bool]:

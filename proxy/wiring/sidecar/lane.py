@@ -1,4 +1,4 @@
-"""One listener with its handler and upstream, and how they are exchanged while it serves."""
+"""One listener with its handler and upstream, and their replacement at runtime."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ LaneHandler = Handler | PortHandlers
 
 @dataclass(frozen=True, slots=True)
 class LaneChange:
-    """What a lane goes over to. `upstream` is the one that it has, unless that changes."""
+    """A prepared change of a lane. `upstream` is a new one if `fresh`, else the one it has."""
 
     material: ListenerMaterial
     handler: LaneHandler
@@ -41,13 +41,13 @@ class LaneChange:
     renew_tls: bool
 
     async def discard(self) -> None:
-        """Let go of an upstream that was made for nothing."""
+        """Close the new upstream, if there is one."""
         if self.fresh:
             await self.upstream.close()
 
 
 class WiredLane:
-    """Wires one listener; owns the upstreams that it had."""
+    """Wires one listener; owns its upstream and the retired ones."""
 
     def __init__(  # noqa: PLR0913 - what the sidecar hands in, once
         self,
@@ -94,11 +94,11 @@ class WiredLane:
 
     @property
     def retired(self) -> int:
-        """How many upstreams that this lane had before still finish messages."""
+        """How many former upstreams still finish messages."""
         return len(self._retired)
 
     def open(self, sockets: Sockets) -> None:
-        """Take the sockets to accept from."""
+        """Create the listener on open sockets."""
         settings = self._material.settings
         self._listener = HttpListener(
             settings.listen,
@@ -111,7 +111,7 @@ class WiredLane:
         )
 
     def change(self, old: ListenerMaterial, new: ListenerMaterial) -> LaneChange:
-        """Return the change from one material to another, with nothing touched."""
+        """Return the change from one material to another, with nothing changed yet."""
         fresh = not new.same_upstream(old)
         upstream = _upstream(new) if fresh else self._upstream
         return LaneChange(
@@ -119,7 +119,7 @@ class WiredLane:
         )
 
     def take(self, change: LaneChange) -> None:
-        """Let requests that begin from now on be served by `change`; those under way go on."""
+        """Serve new requests with `change`; those in progress finish with the old handler."""
         old_handler, old_upstream = self._handler, self._upstream
         settings = change.material.settings
         self._material, self._handler = change.material, change.handler
@@ -131,19 +131,19 @@ class WiredLane:
             self._retire(weakref.ref(old_handler), old_upstream)
 
     async def take_tls(self, change: LaneChange) -> None:
-        """Show new connections another certificate, if it is another."""
+        """Use the certificate of `change` for new connections, if it differs."""
         if change.renew_tls:
             await self.listener.renew_tls(change.material.tls)
 
     async def close(self) -> None:
-        """Drop the upstream, and those that this lane had before."""
+        """Close the upstream and the retired ones."""
         await self._upstream.close()
         for task, upstream in tuple(self._retired.items()):
             task.cancel()
             await upstream.close()
 
     def count(self, samples: Samples, name: str) -> None:
-        """Add how many connections there are."""
+        """Add the numbers of connections."""
         samples.add(table.CLIENT_CONNECTIONS, self.connections, labels=(name,))
         pool = self._upstream.pool
         samples.add(table.UPSTREAM_CONNECTIONS, pool.idle, labels=(name, "idle"))
@@ -186,8 +186,8 @@ class WiredLane:
 
 
 async def _close_when_unused(handler: weakref.ref[LaneHandler], upstream: LaneUpstream) -> None:
-    # Every request under way holds its handler; with the last of them it is gone, and nobody is
-    # left who could send. Counting requests instead would cost each of them.
+    # Every request in progress references its handler; with the last of them the handler is gone,
+    # and nothing can send any more. Counting requests instead would cost each of them.
     while handler() is not None or upstream.pool.size > upstream.pool.idle:  # noqa: ASYNC110 - a reference that dies sets no event
         await asyncio.sleep(_LOOK_SECONDS)
     await upstream.close()
@@ -202,10 +202,10 @@ def _upstream(material: ListenerMaterial) -> LaneUpstream:
 
 def _one_upstream(material: ListenerMaterial, address: Address) -> HttpUpstream:
     settings = material.settings
-    towards: ssl.SSLContext | None = material.upstream_tls
+    context: ssl.SSLContext | None = material.upstream_tls
     return HttpUpstream(
         address,
-        tls=towards,
+        tls=context,
         server_name=settings.upstream_tls.server_name if settings.upstream_tls else None,
         limits=settings.limits,
         timeouts=settings.timeouts,

@@ -1,4 +1,4 @@
-"""How session keys and their store stand in one process: for probes, scrapers and operators."""
+"""Checks, samples and status of the session keys, the keyring and the store of one process."""
 
 from __future__ import annotations
 
@@ -15,60 +15,63 @@ from ...telemetry.metrics import table
 from ...telemetry.metrics.samples import Check, Samples
 from ...telemetry.reporter import Reporter
 
-_GOES_ON = {
-    "durable": "durable goes on, and processes do not share sessions or hear of revocations",
-    "ephemeral": "ephemeral seals with the keys at hand until their soft end, and refuses (503)"
-    " what needs another one",
+_WITHOUT_STORE = {
+    "durable": "durable sessions continue, without sharing sessions or receiving revocations",
+    "ephemeral": "ephemeral sessions seal with cached keys until their soft end, and messages"
+    " that need another key get 503",
 }
-"""What a store that does not answer means for each kind of sessions."""
+"""The effect of a store that does not answer, by kind of sessions."""
 
 
-_KEYRING_IS: Final = {
-    "older": "its file is older than what is in use and was not taken",
+_KEYRING_STATES: Final = {
+    "older": "its file is older than the keyring in use and was refused",
     "behind": "other processes have a later generation",
-    "forked": "another keyring of this generation differs",
+    "forked": "another keyring has this generation and differs",
     "mismatch": "another keyring is used in the same store",
-    "unverified": "what the store says of it is forged",
+    "unverified": "its record in the store is not authentic",
 }
 
 
 def keyring_check(watch: KeyringWatch) -> Check:
-    """Return whether the keyring can be worked with, and what about it is not as it should be.
+    """Return the check of the keyring, degraded where it differs from that of other processes.
 
-    Only a process that began without the KEK that the fleet seals under is not ready.
+    It fails only in a process that started without the KEK that the others seal under.
     """
     keyring = watch.lineage.keyring
-    told = f"primary {keyring.primary.id}, generation {keyring.generation}"
+    summary = f"primary {keyring.primary.id}, generation {keyring.generation}"
     if watch.lacking:
-        text = "begun without the KEK that the fleet seals under: give it the current keyring"
-        return Check("keyring", ok=False, detail=f"{told}: {text}")
-    wrong = [text for state, text in _KEYRING_IS.items() if watch.states[state]]
+        text = (
+            "started without the KEK that other processes seal under: install the current keyring"
+        )
+        return Check("keyring", ok=False, detail=f"{summary}: {text}")
+    wrong = [text for state, text in _KEYRING_STATES.items() if watch.states[state]]
     if watch.lineage.behind is not None and watch.lineage.lacks:
-        wrong.append("what they seal does not open here")
-    return Check("keyring", True, "; ".join([told, *wrong]), degraded=bool(wrong))  # noqa: FBT003 - the check's own `ok`
+        wrong.append("values that they seal do not open here")
+    return Check("keyring", True, "; ".join([summary, *wrong]), degraded=bool(wrong))  # noqa: FBT003 - the check's own `ok`
 
 
 def checks(sessions: Sessions, keys: KeySettings) -> Iterator[Check]:
-    """Yield the conditions of readiness that concern the store.
+    """Yield the readiness checks of the store.
 
-    A store that is down takes no process out of service: what goes on without it would stop too.
+    A store that is down makes no process unready: what works without it would stop too.
     """
     store = sessions.store
     if not store.shared:
         return
     kind = kind_of(keys)
     if store.breaker.state != "closed":
-        yield Check("store", True, f"{kind} does not answer: {_GOES_ON[keys.mode]}", degraded=True)  # noqa: FBT003 - the check's own `ok`
+        text = f"{kind} does not answer: {_WITHOUT_STORE[keys.mode]}"
+        yield Check("store", True, text, degraded=True)  # noqa: FBT003 - the check's own `ok`
     elif kind == "redis" and not store.subscribed:
         within = f"{keys.revocation_max_age:g} s"
-        text = f"{kind} answers and is not heard: revocations arrive within {within}"
+        text = f"{kind} answers, but without a subscription: revocations arrive within {within}"
         yield Check("store", True, text, degraded=True)  # noqa: FBT003 - see above
     else:
         yield Check("store", True, f"{kind} answers, {keys.mode}")  # noqa: FBT003 - see above
 
 
 def count(sessions: Sessions, keys: KeySettings, samples: Samples) -> None:
-    """Add what there is to say of sessions, KEKs and the store."""
+    """Add the samples of sessions, KEKs and the store."""
     sealing, opening = sessions.cached
     samples.add(table.SESSIONS, sealing, labels=("sealing",))
     samples.add(table.SESSIONS, opening, labels=("opening",))
@@ -77,7 +80,7 @@ def count(sessions: Sessions, keys: KeySettings, samples: Samples) -> None:
     samples.add(table.LOOKUPS, hits, labels=("hit",))
     samples.add(table.LOOKUPS, misses, labels=("miss",))
     for number, use in sessions.use.total.items():
-        # After a merge, several may have one number: what was used counts for each of them.
+        # After a merge, several KEKs may have one number: the use counts for each of them.
         names = [one.id for one in sessions.keyring.keks if one.number == number]
         for name in names or [f"removed-{number}"]:
             samples.add(table.KEK_OPENED, use.opened, labels=(name,))
@@ -98,7 +101,7 @@ def count(sessions: Sessions, keys: KeySettings, samples: Samples) -> None:
 
 
 def count_keyring(watch: KeyringWatch, samples: Samples) -> None:
-    """Add how the keyring stands to that of the fleet."""
+    """Add the states of the keyring, compared with that of other processes."""
     for state in STATES:
         samples.add(table.KEYRING_STATE, int(watch.states[state]), labels=(state,))
 
@@ -126,7 +129,7 @@ def status(sessions: Sessions) -> dict[str, Any]:
 
 
 def kind_of(keys: KeySettings) -> str:
-    """Return the kind of the store; its address may hold names that concern nobody."""
+    """Return the kind of the store, without its address, which may be confidential."""
     return keys.store.partition(":")[0]
 
 
@@ -142,8 +145,8 @@ def _count_due(sessions: Sessions, keys: KeySettings, samples: Samples) -> None:
 
 def _count_store(sessions: Sessions, kind: str, samples: Samples) -> None:
     store = sessions.store
-    asked = {"answered": store.answered, "failed": store.failed, "rejected": store.rejected}
-    for result, number in asked.items():
+    results = {"answered": store.answered, "failed": store.failed, "rejected": store.rejected}
+    for result, number in results.items():
         samples.add(table.STORE_OPERATIONS, number, labels=(kind, result))
     for state in ("closed", "open", "half-open"):
         samples.add(table.STORE_BREAKER, int(store.breaker.state == state), labels=(kind, state))
@@ -152,13 +155,13 @@ def _count_store(sessions: Sessions, kind: str, samples: Samples) -> None:
 
 
 def _lookups(sessions: Sessions) -> tuple[int, int]:
-    """Return how many plans found their sessions at hand, and how many did not."""
-    plans, asked = sessions.lookups.plans, sessions.lookups.asked
-    return max(plans - asked, 0), asked
+    """Return how many plans found their sessions in the cache, and how many did not."""
+    plans, misses = sessions.lookups.plans, sessions.lookups.asked
+    return max(plans - misses, 0), misses
 
 
 SECONDS: Final = 1.0
-"""A start waits no longer for a store; one that is down keeps nobody from starting."""
+"""A start waits no longer than this for a store; one that is down does not prevent it."""
 
 
 async def require(
@@ -169,14 +172,14 @@ async def require(
     clock: Callable[[], float],
     seconds: float = SECONDS,
 ) -> None:
-    """Report what is risky; raise UnfitEnvironment, naming it all, for what will never work.
+    """Report risky findings; raise UnfitEnvironment, naming all, for what can never work.
 
-    A store that says nothing for `seconds` may be well again soon: it is reported.
+    A store that does not answer within `seconds` may recover: it is only reported.
     """
     findings = await check.examined(keys, environ, clock=clock, seconds=seconds)
-    hopeless = [one.text for one in findings if one.verdict == "failed" and not one.passing]
-    if hopeless:
-        raise UnfitEnvironment("unfit-store", detail=" ".join(hopeless))
+    fatal = [one.text for one in findings if one.verdict == "failed" and not one.passing]
+    if fatal:
+        raise UnfitEnvironment("unfit-store", detail=" ".join(fatal))
     for one in findings:
         if one.verdict in {"warning", "failed"}:
             reporter.report("store.warning", store=kind_of(keys), check=one.check, warning=one.text)

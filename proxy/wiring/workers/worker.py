@@ -1,4 +1,4 @@
-"""A worker: a process that carries traffic and does what its supervisor says."""
+"""A worker: a process that carries traffic and obeys its supervisor."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from ..reload.reload import Prepared
 from ..sidecar.sidecar import Sidecar, build, counting
 
 _GRACE_SECONDS: Final = 25.0
-"""For messages under way when the supervisor is gone, or somebody stops this worker alone."""
+"""For messages in progress when the supervisor is gone, or this worker alone gets SIGTERM."""
 
 
 async def work(
@@ -33,9 +33,9 @@ async def work(
     environ: Mapping[str, str],
     accepted: Accepted | None = None,
 ) -> bool:
-    """Carry traffic until told to stop; return whether nothing had to be cut.
+    """Carry traffic until stopped; return whether nothing was cut off.
 
-    `accepted` is an older keyring that is taken, whatever later one is known.
+    `accepted` is an older keyring to accept although a later one is known.
     """
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGINT, lambda: None)  # a terminal's: the supervisor decides
@@ -49,8 +49,8 @@ async def work(
         channel.close()
 
 
-_BESIDE: Final = frozenset({"packages", "participants", "values"})
-"""What takes seconds, and keeps nobody else from an answer."""
+_CONCURRENT: Final = frozenset({"packages", "participants", "values"})
+"""Calls that may take seconds, and so run beside others."""
 
 
 class _Worker:
@@ -68,10 +68,10 @@ class _Worker:
         self._sidecar: Sidecar | None = None
         self._prepared: Prepared | None = None
         self._finished: bool | None = None
-        self._beside: set[asyncio.Task[None]] = set()
+        self._running: set[asyncio.Task[None]] = set()
 
     async def run(self, stop: asyncio.Event) -> bool:
-        """Answer the supervisor until there is no more to do."""
+        """Serve the supervisor until it drains this worker or is gone."""
         async with asyncio.TaskGroup() as group:
             asking = group.create_task(self._answer_all())
             stopping = group.create_task(stop.wait())
@@ -87,10 +87,10 @@ class _Worker:
             message = await self._channel.receive()
             if message is None:
                 return
-            if message["do"] in _BESIDE:
+            if message["do"] in _CONCURRENT:
                 task = asyncio.get_running_loop().create_task(self._answer(message))
-                self._beside.add(task)
-                task.add_done_callback(self._beside.discard)
+                self._running.add(task)
+                task.add_done_callback(self._running.discard)
             else:
                 await self._answer(message)
 
@@ -105,9 +105,9 @@ class _Worker:
         except SealyardError as error:
             return {"error": error_to_json(error)}
         except OSError as error:
-            told = InternalError(error.strerror or code_location.name(error))
-            return {"error": error_to_json(told)}
-        except Exception as error:  # noqa: BLE001 - only its class may leave
+            internal = InternalError(error.strerror or code_location.name(error))
+            return {"error": error_to_json(internal)}
+        except Exception as error:  # noqa: BLE001 - only the name of its class may leave
             return {"error": error_to_json(InternalError(code_location.name(error)))}
 
     async def _do(self, message: dict[str, Any]) -> Any:  # noqa: ANN401 - anything that JSON holds
@@ -121,7 +121,7 @@ class _Worker:
             return (await sidecar.facts()).to_json()
         if what == "look":
             return await sidecar.look()
-        if what in {"operate", *_BESIDE}:
+        if what in {"operate", *_CONCURRENT}:
             return await self._operate(what, message["call"], sidecar)
         if what == "drain":
             self._finished = await sidecar.drain(message["grace"])
@@ -134,8 +134,8 @@ class _Worker:
         if what == "values":
             return await sidecar.operations.values(ValueCall.from_json(call))
         if what == "participants":
-            asked = ParticipantCall.from_json(call)
-            return (await sidecar.operations.participants(asked)).to_json()
+            participant_call = ParticipantCall.from_json(call)
+            return (await sidecar.operations.participants(participant_call)).to_json()
         return (await sidecar.operations.operate(SessionCall.from_json(call))).to_json()
 
     async def _start(self, message: dict[str, Any]) -> None:

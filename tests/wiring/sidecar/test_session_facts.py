@@ -65,7 +65,7 @@ async def test_a_redis_that_is_not_heard_says_how_late_revocations_are() -> None
 
 
 @pytest.mark.parametrize(
-    ("mode", "said"), [("durable", "durable goes on"), ("ephemeral", "refuses (503)")]
+    ("mode", "said"), [("durable", "durable sessions continue"), ("ephemeral", "get 503")]
 )
 async def test_a_store_that_is_down_says_which_kind_goes_on_and_stays_ready(
     mode: SessionMode, said: str
