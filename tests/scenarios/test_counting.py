@@ -63,8 +63,8 @@ async def test_counters_are_exact_over_workers_their_death_and_a_reload(tmp_path
     old, new = ("api", "forwarded", "alpha"), ("api", "forwarded", "beta")
     for seen in (first, killed, last):
         assert seen["sealyard_messages_total", old] == 40
-        assert seen["sealyard_values_total", ("request", "sealed", "api", "alpha")] == 80
-        assert seen["sealyard_values_total", ("response", "opened", "api", "alpha")] == 80
+        assert seen["sealyard_values_total", ("request", "api", "sealed", "alpha")] == 80
+        assert seen["sealyard_values_total", ("response", "api", "opened", "alpha")] == 80
         assert seen["sealyard_workers", ("wanted",)] == seen["sealyard_workers", ("ready",)] == 2
         assert seen["sealyard_ready", ()] == 1
         assert seen["sealyard_kek_state", ("k1", "primary")] == 2
