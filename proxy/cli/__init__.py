@@ -1,4 +1,4 @@
-"""The `sealyard` command: a table of commands, each imported only when it is asked for."""
+"""The `sealyard` command: a table of commands, each imported only when it runs."""
 
 from __future__ import annotations
 
@@ -11,27 +11,27 @@ from .support.lazy import CommandPlace, LazyGroup
 
 COMMANDS: Final = {
     "serve": CommandPlace("serve", "Run the sidecar."),
-    "validate": CommandPlace("validate", "Check a configuration and report every mistake."),
-    "explain": CommandPlace("explain", "Tell what would happen to a message."),
-    "inspect": CommandPlace("inspect", "Tell what a token says about itself; needs no key."),
+    "validate": CommandPlace("validate", "Check a configuration and report every error."),
+    "explain": CommandPlace("explain", "Show which rule matches a message and what it does."),
+    "inspect": CommandPlace("inspect", "Show what a token says without a key."),
     "encrypt": CommandPlace("seal", "Seal a value as a rule would."),
     "decrypt": CommandPlace("seal", "Open a token as a rule would."),
     "sessions": CommandPlace(
-        "sessions", "Show, rotate, revoke and erase sessions of a conversation."
+        "sessions", "Show, rotate, revoke and erase the sessions of a conversation."
     ),
-    "participants": CommandPlace("participants", "Make, rotate and revoke participants' keys."),
-    "audit": CommandPlace("audit", "Check and show the audit log."),
-    "keys": CommandPlace("keys", "Make, change, check and back up the keyring."),
-    "tap": CommandPlace("tap", "Show messages as they pass, by kind and size."),
-    "observed": CommandPlace("observed", "Tell what rules that only observe would have done."),
-    "doctor": CommandPlace("doctor", "Find out what keeps Sealyard from working here."),
-    "inject": CommandPlace("inject", "Put the sidecar into Kubernetes manifests."),
-    "injector": CommandPlace("injector", "Run the webhook that puts it into pods."),
-    "demo": CommandPlace("demo", "Show it all with nothing installed."),
+    "participants": CommandPlace("participants", "Add, rotate and revoke participants' keys."),
+    "audit": CommandPlace("audit", "Verify and show the audit log."),
+    "keys": CommandPlace("keys", "Create, change, check and back up the keyring."),
+    "tap": CommandPlace("tap", "Show live messages, by kind and size."),
+    "observed": CommandPlace("observed", "Report what rules in mode `observe` would have done."),
+    "doctor": CommandPlace("doctor", "Diagnose what keeps Sealyard from working here."),
+    "inject": CommandPlace("inject", "Add the sidecar to Kubernetes manifests."),
+    "injector": CommandPlace("injector", "Run the webhook that adds the sidecar to pods."),
+    "demo": CommandPlace("demo", "Run a demo; it needs nothing installed."),
     "init": CommandPlace("init", "Write a first configuration and keyring."),
     "schema": CommandPlace("documents", "Print the JSON Schema of the configuration."),
     "openapi": CommandPlace("documents", "Print the OpenAPI document of the admin API."),
-    "version": CommandPlace("version", "Print the versions of Sealyard and what it stands on."),
+    "version": CommandPlace("version", "Print the versions of Sealyard and its dependencies."),
 }
 
 
@@ -49,4 +49,4 @@ def main() -> None:
     \b
     sealyard init
     sealyard serve --config sealyard.yaml
-    """  # noqa: D301 - click's own mark for lines that are not to be wrapped
+    """  # noqa: D301 - click's own mark for lines that must not be wrapped

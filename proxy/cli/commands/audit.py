@@ -1,4 +1,4 @@
-"""The `audit` commands: check the audit log, show it, tell its last line, hand out its key."""
+"""The `audit` commands: verify and show the audit log, its key, poison tokens and receipts."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from ...core.crypto.token import Form
 from ...core.errors import UnfitEnvironment
 from ...keys import private_file
 from ...keys.audit import head as heads
-from ...keys.audit import verify as reading
+from ...keys.audit import verify as audit_reader
 from ...keys.audit.head import Head
 from ...keys.audit.verify import AuditVerdict
 from ...keys.audit.verify import verify as verified
@@ -46,20 +46,20 @@ _files = click.argument("files", nargs=-1, type=FILE, metavar="[FILE]...")
 
 @click.group()
 def audit() -> None:
-    """Check and show the audit log, in which each line commits to all lines before it.
+    """Verify and show the audit log, in which each line commits to all lines before it.
 
     \b
     sealyard audit verify
     sealyard audit show --last 20
 
-    FILEs are rotated logs first, then the log itself; unless given, the configured log alone.
-    """  # noqa: D301 - click's own mark for lines that are not to be wrapped
+    List rotated log FILEs first, then the log itself. Default: the configured log alone.
+    """  # noqa: D301 - click's own mark for lines that must not be wrapped
 
 
 @audit.command()
 @_files
-@click.option("--anchor", metavar="SEQ:MAC", help="A line that `audit head` told some time ago.")
-@click.option("--key", "key_file", type=FILE, help="The key of the log, in place of the keyring.")
+@click.option("--anchor", metavar="SEQ:MAC", help="A line that `audit head` printed earlier.")
+@click.option("--key", "key_file", type=FILE, help="The key of the log, instead of the keyring.")
 @console.as_json
 @keyring_options
 def verify(
@@ -70,31 +70,33 @@ def verify(
     key_file: Path | None,
     as_json: bool,
 ) -> None:
-    """Check that every line stands as it was written; tell the first that does not.
+    """Verify that every line is as it was written; print the first ones that are not.
 
     \b
     sealyard audit verify
     sealyard audit verify audit.log.1 audit.log --anchor 812:Zm9v...
 
-    It works offline. Ends with 1 where the log is broken. A cut at the end shows as far as the
-    head record beside the log or the anchor reaches.
-    """  # noqa: D301 - click's own mark for lines that are not to be wrapped
+    Works offline. Exits with 1 if the log is broken. The head record beside the log, or the anchor,
+    shows whether lines at the end are missing.
+    """  # noqa: D301 - click's own mark for lines that must not be wrapped
     known = None if anchor is None else heads.parse_anchor(anchor)
     if anchor is not None and known is None:
-        raise click.UsageError("--anchor is SEQ:MAC, as `sealyard audit head` tells it")
+        raise click.UsageError("--anchor is SEQ:MAC, as `sealyard audit head` prints it")
     key = _key(place, key_file)
     chosen = files or (place.audit.path,)
-    verdict = verified(chosen, key, head=reading.head(chosen[-1], key), anchor=known)
+    verdict = verified(chosen, key, head=audit_reader.head(chosen[-1], key), anchor=known)
     if as_json:
         console.print_json(_as_json(verdict))
     else:
-        click.echo(console.printable("\n".join(_told(verdict))))
+        click.echo(console.printable("\n".join(_lines(verdict))))
     sys.exit(console.NEGATIVE if verdict.broken else console.OK)
 
 
 @audit.command()
 @_files
-@click.option("--event", help="Only lines of this event, or whose event begins with it and a dot.")
+@click.option(
+    "--event", help="Only lines of this event, or of events that begin with it and a dot."
+)
 @click.option("--last", type=click.IntRange(1), metavar="N", help="Only the last N of them.")
 @context_options
 @console.as_json
@@ -109,26 +111,26 @@ def show(  # noqa: PLR0913 - each is one option
     conversation: Name | None,
     as_json: bool,
 ) -> None:
-    """Show the lines of the log, marking those that are not as they were written.
+    """Show the lines of the log; `!` marks those that are not as they were written.
 
     \b
     sealyard audit show --event sessions --last 20
     sealyard audit show --tenant clinic --conversation c1 --json
 
-    Conversations stand in the log under a name that only the keyring can tell.
-    """  # noqa: D301 - click's own mark for lines that are not to be wrapped
+    The log names conversations by a MAC, which only the keyring can compute.
+    """  # noqa: D301 - click's own mark for lines that must not be wrapped
     keyring = open_keyring(place.path, place.root)
     scope = Scope(tenant, conversation)
     forms = joined_scopes.forms(scope, keyring, time.time()) if scope != Scope() else ()
     names = {record_name(keyring.name_key, one) for one in forms}
 
-    def wanted(line: reading.Read) -> bool:
+    def wanted(line: audit_reader.Read) -> bool:
         told = line.event
         fits = event is None or told == event or told.startswith(f"{event}.")
         return fits and (not names or line.members.get("scope") in names)
 
     chosen = files or (place.audit.path,)
-    found = reading.select(chosen, audit_key(keyring.record_key), wanted, last=last)
+    found = audit_reader.select(chosen, audit_key(keyring.record_key), wanted, last=last)
     for line in found:
         if as_json:
             console.print_json({**line.members, "authentic": line.authentic})
@@ -140,16 +142,16 @@ def show(  # noqa: PLR0913 - each is one option
 @console.as_json
 @keyring_options
 def head(place: KeyringPlace, *, as_json: bool) -> None:
-    """Tell the last line of the log, to be kept where nobody who writes the log can write.
+    """Print the last line of the log, to be kept where the writers of the log cannot write.
 
     \b
     sealyard audit head
     sealyard audit head --json
 
-    `sealyard audit verify --anchor` later shows whether the log still holds it.
-    """  # noqa: D301 - click's own mark for lines that are not to be wrapped
+    `sealyard audit verify --anchor` later verifies that the log still has it.
+    """  # noqa: D301 - click's own mark for lines that must not be wrapped
     key = _key(place, None)
-    found = reading.head(place.audit.path, key)
+    found = audit_reader.head(place.audit.path, key)
     if found is None:
         raise console.Failure(
             f"{place.audit.path}: no head record of this keyring", console.NEGATIVE
@@ -164,37 +166,41 @@ def head(place: KeyringPlace, *, as_json: bool) -> None:
 @click.argument("file", type=FILE)
 @keyring_options
 def export_key(place: KeyringPlace, file: Path) -> None:
-    """Write the key of the log to FILE, for whoever is to check it without the keyring.
+    """Write the key of the log to FILE, for an auditor without the keyring.
 
     \b
     sealyard audit key audit.jwk
     sealyard audit verify --key audit.jwk audit.log
 
-    It opens no message. Whoever has it can also write lines that look genuine.
-    """  # noqa: D301 - click's own mark for lines that are not to be wrapped
+    It opens no message. Whoever has it can also forge lines.
+    """  # noqa: D301 - click's own mark for lines that must not be wrapped
     if file.exists():
-        raise console.Failure(f"{file}: exists already", console.ENVIRONMENT)
+        raise console.Failure(f"{file} already exists", console.ENVIRONMENT)
     keyring = open_keyring(place.path, place.root)
     place.write_down(keyring, "audit.key", file=str(file))
     k = base64url.encode(audit_key(keyring.record_key).reveal()).decode()
     jwk = {"kty": "oct", "use": "sig", "alg": "HS256", "kid": "sealyard:audit", "k": k}
     private_file.write(file, json.dumps(jwk).encode() + b"\n")
-    console.say(f"wrote {file}; whoever has it can also forge the log")
+    console.say(f"wrote {file}; whoever has it can also forge lines of the log")
 
 
 @audit.command()
 @click.option("--form", type=click.Choice(["jwe", "short"]), default="jwe", show_default=True)
-@click.option("--ephemeral", is_flag=True, help="As ephemeral sessions seal.")
-@click.option("--json-value", is_flag=True, help="As a value that is no string is sealed.")
+@click.option("--ephemeral", is_flag=True, help="Like a token of an ephemeral session.")
+@click.option("--json-value", is_flag=True, help="Like a token of a value that is not a string.")
 @click.option(
     "--length",
     type=click.IntRange(0, _MOST_POISON),
     default=48,
     show_default=True,
-    help="How many bytes it looks to hold.",
+    help="The plaintext bytes that it appears to have.",
 )
-@click.option("--at", metavar="TIME", help="When its session began; default: within a day.")
-@click.option("--label", default="", help="Where it is planted, for the audit log.")
+@click.option(
+    "--at",
+    metavar="TIME",
+    help="The start time of its session; default: a random time in the last day.",
+)
+@click.option("--label", default="", help="Where it will be planted, for the audit log.")
 @console.as_json
 @keyring_options
 def plant(  # noqa: PLR0913 - each is one option
@@ -208,20 +214,20 @@ def plant(  # noqa: PLR0913 - each is one option
     label: str,
     as_json: bool,
 ) -> None:
-    """Make a poison token, to be planted where nobody has reason to open anything.
+    """Create a poison token, to be planted where no legitimate reader opens anything.
 
     \b
     sealyard audit plant --label "patients, row 17"
     sealyard audit plant --form short --at 2026-11-24T18:00:00Z --json
 
-    It looks like any token and opens nowhere. Whoever tries, by any way, raises an alarm in every
-    process that has this keyring.
-    """  # noqa: D301 - click's own mark for lines that are not to be wrapped
+    It looks like any other token and never opens. An attempt to open it raises an alert in every
+    process with this keyring.
+    """  # noqa: D301 - click's own mark for lines that must not be wrapped
     keyring = open_keyring(place.path, place.root)
     now = int(time.time())
     began = now - secrets.randbelow(_DAY_SECONDS) if at is None else parse_time(at)
     if not 0 <= began <= now:
-        raise click.UsageError("--at is a time to come, or before 1970")
+        raise click.UsageError("--at must be between 1970 and now")
     looks = Looks(form, length, ephemeral=ephemeral, json_value=json_value)
     token, sid = poison.make(keyring, began, looks, random=os.urandom)
     place.write_down(keyring, "poison.planted", sid=sid, form=form, label=label)
@@ -239,13 +245,13 @@ def receipt_key(place: KeyringPlace) -> None:
     \b
     sealyard audit receipt-key
     sealyard audit receipt-key > receipts.jwk
-    """  # noqa: D301 - click's own mark for lines that are not to be wrapped
+    """  # noqa: D301 - click's own mark for lines that must not be wrapped
     console.print_json(erase_receipt.public_jwk(open_keyring(place.path, place.root).record_key))
 
 
 @audit.command("verify-receipt")
 @click.argument("file", type=FILE)
-@click.option("--key", "key_file", type=FILE, help="The public JWK, in place of the keyring.")
+@click.option("--key", "key_file", type=FILE, help="The public JWK, instead of the keyring.")
 @context_options
 @console.as_json
 @keyring_options
@@ -258,25 +264,27 @@ def verify_receipt(  # noqa: PLR0913 - each is one option
     conversation: Name | None,
     as_json: bool,
 ) -> None:
-    """Check the signature of an erase receipt and say what was destroyed.
+    """Verify the signature of an erase receipt and print what was destroyed.
 
     \b
     sealyard audit verify-receipt c1.jws --tenant clinic --conversation c1
     sealyard audit verify-receipt k1.jws --key receipts.jwk --json
 
-    It works offline. Ends with 1 where nobody with that key has signed it, or where it is about
-    another conversation than the one named.
-    """  # noqa: D301 - click's own mark for lines that are not to be wrapped
+    Works offline. Exits with 1 if that key did not sign it, or if it is about a conversation other
+    than the one named.
+    """  # noqa: D301 - click's own mark for lines that must not be wrapped
     if key_file is None:
         jwk = erase_receipt.public_jwk(open_keyring(place.path, place.root).record_key)
     else:
         jwk = parse_object(_read(key_file)) or {}
     said = erase_receipt.verified(_read(file), jwk)
     if said is None:
-        raise console.Failure(f"{file}: not signed by that key", console.NEGATIVE)
+        raise console.Failure(f"{file}: not signed with this key", console.NEGATIVE)
     scope = Scope(tenant, conversation)
     if scope != Scope() and not erase_receipt.is_about(said, scope):
-        raise console.Failure(f"{file}: about another conversation", console.NEGATIVE)
+        raise console.Failure(
+            f"{file}: this receipt is about another conversation", console.NEGATIVE
+        )
     if as_json:
         console.print_json(said)
         return
@@ -292,9 +300,9 @@ def _key(place: KeyringPlace, file: Path | None) -> AuditKey:
     if file is None:
         return audit_key(open_keyring(place.path, place.root).record_key)
     try:
-        return AuditKey(reading.key_material(private_file.read(file, _KEY_BYTES)))
+        return AuditKey(audit_reader.key_material(private_file.read(file, _KEY_BYTES)))
     except ValueError:
-        raise UnfitEnvironment(f"{file}: not a key that `audit key` wrote") from None
+        raise UnfitEnvironment(f"{file}: not a key written by `sealyard audit key`") from None
 
 
 def _as_json(verdict: AuditVerdict) -> dict[str, Any]:
@@ -309,7 +317,7 @@ def _as_json(verdict: AuditVerdict) -> dict[str, Any]:
     }
 
 
-def _told(verdict: AuditVerdict) -> list[str]:
+def _lines(verdict: AuditVerdict) -> list[str]:
     rows = [f"note: {one}" for one in verdict.notes]
     rows += [f"BROKEN: {one}" for one in verdict.problems]
     if verdict.broken > len(verdict.problems):
@@ -323,9 +331,9 @@ def _anchor(last: Head) -> str:
     return last.anchor if last.seq else "none"
 
 
-def _row(line: reading.Read) -> str:
+def _row(line: audit_reader.Read) -> str:
     mark = " " if line.authentic else "!"
-    shown = {key: value for key, value in line.members.items() if key not in reading.FRAME}
+    shown = {key: value for key, value in line.members.items() if key not in audit_reader.FRAME}
     values = " ".join(f"{key}={value}" for key, value in shown.items())
     at = line.members.get("at", "")
     return f"{mark} {line.members.get('seq', '?'):>6} {at} {line.event} {values}"

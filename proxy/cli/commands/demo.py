@@ -1,4 +1,4 @@
-"""`sealyard demo`: all of Sealyard in a minute, with nothing installed and nothing left behind."""
+"""`sealyard demo`: Sealyard in a minute, with nothing installed and nothing left behind."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def demo(*, check: bool) -> None:
     sealyard demo --check
 
     Listens on 127.0.0.1 and uses a temporary folder, which is removed at the end.
-    """  # noqa: D301 - click's own mark for lines that are not to be wrapped
+    """  # noqa: D301 - click's own mark for lines that must not be wrapped
     colors = sys.stdout.isatty() and "NO_COLOR" not in os.environ
     screen = Screen(click.echo, colors=colors)
     with tempfile.TemporaryDirectory(prefix="sealyard-demo-") as folder:

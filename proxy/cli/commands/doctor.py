@@ -1,4 +1,4 @@
-"""`sealyard doctor`: find out what keeps Sealyard from working here, and say what to do."""
+"""`sealyard doctor`: diagnose what keeps Sealyard from working here, and how to fix it."""
 
 from __future__ import annotations
 
@@ -32,22 +32,22 @@ from ..support.configuration import config_option, load_configuration
 _CONNECT_SECONDS: Final = 2.0
 _STORE_SECONDS: Final = 5.0
 _SANE_YEAR: Final = 1_700_000_000
-"""A clock before this (2023) was never set: session ids would be born in the past."""
+"""A clock before this (2023) was never set: session ids would begin in the past."""
 
 
 @click.command()
 @config_option
 @console.as_json
 def doctor(config: Path | None, *, as_json: bool) -> None:
-    """Check this machine, the configuration, the keyring, the store, and the places that it names.
+    """Check this machine, the configuration, the keyring, the store, listeners and upstreams.
 
     \b
     sealyard doctor --config sealyard.yaml
     sealyard doctor --json
 
-    Connects to the upstreams and sends nothing; tries in the store what Sealyard does there, under
-    a name that no conversation has. Ends with 3 when a check failed.
-    """  # noqa: D301 - click's own mark for lines that are not to be wrapped
+    Connects to the upstreams without sending anything, and tries the operations of Sealyard in the
+    store, under a name that no conversation has. Exits with 3 if a check failed.
+    """  # noqa: D301 - click's own mark for lines that must not be wrapped
     findings = list(_examine(config))
     if as_json:
         console.print_json([asdict(one) for one in findings])
@@ -72,7 +72,7 @@ def _examine(config: Path | None) -> Iterator[Finding]:
     yield from _keyring(loaded.settings)
     yield from _store(loaded.settings)
     for listener in loaded.settings.listeners:
-        yield _place_to_listen(listener)
+        yield _listen(listener)
         yield _upstream(listener)
 
 
@@ -87,7 +87,9 @@ def _environment() -> Iterator[Finding]:
         versions = ", ".join(f"{name} {version}" for name, version in environment.versions.items())
         yield Finding("environment", "ok", versions)
     if time.time() < _SANE_YEAR:
-        yield Finding("clock", "failed", "The clock was never set: set it before sealing anything.")
+        yield Finding(
+            "clock", "failed", "The clock was never set. Set it before you seal anything."
+        )
     else:
         yield Finding("clock", "ok", time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()))
 
@@ -113,11 +115,11 @@ def _keyring(settings: Settings) -> Iterator[Finding]:
         yield Finding(
             "passphrase",
             "warning",
-            f"a new one {lacks}; export the keyring under a better one, and import it",
+            f"a new one {lacks}; export the keyring under a better one, then import it",
         )
     yield from keyring_changes.findings(settings.keys, keyring)
     if keyring.joined_since is None and any(map(_joins, settings.listeners)):
-        text = "rules join names, and the keyring does not set those apart: sealyard keys upgrade"
+        text = "the keyring does not separate joined names of rules: run `sealyard keys upgrade`"
         yield Finding("joined names", "warning", text)
 
 
@@ -130,7 +132,7 @@ def _store(settings: Settings) -> tuple[Finding, ...]:
     return asyncio.run(examining)
 
 
-def _place_to_listen(listener: ListenerSettings) -> Finding:
+def _listen(listener: ListenerSettings) -> Finding:
     where = str(listener.listen)
     if not isinstance(listener.listen, TcpAddress):
         folder = listener.listen.path.parent
@@ -148,7 +150,7 @@ def _place_to_listen(listener: ListenerSettings) -> Finding:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind(place)
     except OSError as error:
-        # Taken may also mean that Sealyard itself is running already.
+        # An address in use may also mean that Sealyard itself is already running.
         return Finding("listen", "warning", f"{where}: {error.strerror}")
     return Finding("listen", "ok", f"{where} is free")
 
@@ -157,19 +159,21 @@ def _upstream(listener: ListenerSettings) -> Finding:
     address = listener.upstream.address
     where = str(address)
     if isinstance(address, OriginalPort):
-        return Finding("upstream", "ok", f"{where}: known only when a client calls")
+        return Finding("upstream", "ok", f"{where}: known only when a client connects")
     try:
         asyncio.run(_connect(address))
     except TimeoutError:
-        return Finding("upstream", "failed", f"{where}: no answer in {_CONNECT_SECONDS:g} s")
+        return Finding("upstream", "failed", f"{where}: no response within {_CONNECT_SECONDS:g} s")
     except OSError as error:
         text = os.strerror(error.errno) if error.errno else "cannot be reached"
         return Finding("upstream", "failed", f"{where}: {text}; start the backend there")
     if not listener.upstream.tls and not _is_local(address):
         return Finding(
-            "upstream", "warning", f"{where} answers, without TLS: what rules do not seal is open"
+            "upstream",
+            "warning",
+            f"{where} responds without TLS: what rules do not seal is sent in plaintext",
         )
-    return Finding("upstream", "ok", f"{where} answers")
+    return Finding("upstream", "ok", f"{where} responds")
 
 
 async def _connect(address: Address) -> None:

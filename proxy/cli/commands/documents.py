@@ -9,20 +9,20 @@ import click
 
 
 @click.command()
-@click.option("--compact", is_flag=True, help="Print it as one line.")
+@click.option("--compact", is_flag=True, help="Print it on one line.")
 def schema(*, compact: bool) -> None:
     """Print the JSON Schema of the configuration.
 
     \b
     sealyard schema > sealyard.schema.json
     sealyard schema --compact
-    """  # noqa: D301 - click's own mark for lines that are not to be wrapped
+    """  # noqa: D301 - click's own mark for lines that must not be wrapped
     document = import_module("....config.schema.json_schema", __name__).schema()
     click.echo(json.dumps(document, indent=None if compact else 2, ensure_ascii=False))
 
 
 @click.command()
-@click.option("--compact", is_flag=True, help="Print it as one line.")
+@click.option("--compact", is_flag=True, help="Print it on one line.")
 def openapi(*, compact: bool) -> None:
     """Print the OpenAPI 3.1 document of the admin API.
 
@@ -30,7 +30,7 @@ def openapi(*, compact: bool) -> None:
     sealyard openapi > sealyard.openapi.json
     sealyard openapi --compact
 
-    A running Sealyard serves the same at /openapi.json of its admin listener.
-    """  # noqa: D301 - click's own mark for lines that are not to be wrapped
+    A running Sealyard serves it at /openapi.json of its admin listener.
+    """  # noqa: D301 - click's own mark for lines that must not be wrapped
     document = import_module("....admin.routes.table", __name__).api()
     click.echo(json.dumps(document, indent=None if compact else 2, ensure_ascii=False))

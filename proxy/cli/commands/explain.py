@@ -1,4 +1,4 @@
-"""`sealyard explain`: which rule takes a message and what it does to it, values masked."""
+"""`sealyard explain`: which rule matches a message and what it does, with values masked."""
 
 from __future__ import annotations
 
@@ -32,13 +32,25 @@ _JSON_TYPE: Final = (b"Content-Type", b"application/json")
 @click.argument("method")
 @click.argument("target", metavar="PATH[?QUERY]")
 @config_option
-@click.option("--listener", metavar="NAME", help="Which listener; the only one unless given.")
-@click.option("-d", "--data", metavar="BODY", help="The body; @FILE reads it from a file.")
-@click.option("-H", "--header", multiple=True, metavar="NAME: VALUE", help="A header of it.")
 @click.option(
-    "--response", metavar="BODY", help="Also explain this answer; @FILE reads it from a file."
+    "--listener", metavar="NAME", help="Which listener; may be omitted if there is only one."
 )
-@click.option("--status", type=click.IntRange(200, 599), default=200, help="Of the answer.")
+@click.option("-d", "--data", metavar="BODY", help="The body; @FILE reads it from a file.")
+@click.option(
+    "-H",
+    "--header",
+    multiple=True,
+    metavar="NAME: VALUE",
+    help="A header of the request; may be repeated.",
+)
+@click.option(
+    "--response",
+    metavar="BODY",
+    help="Also explain a response with this body; @FILE reads it from a file.",
+)
+@click.option(
+    "--status", type=click.IntRange(200, 599), default=200, help="The status of that response."
+)
 @console.as_json
 def explain(  # noqa: PLR0913 - each is one option
     method: str,
@@ -52,21 +64,21 @@ def explain(  # noqa: PLR0913 - each is one option
     status: int,
     as_json: bool,
 ) -> None:
-    """Tell what would happen to a message: which rule takes it, what is found, what goes out.
+    """Show what would happen to a message: which rule matches, what it finds, what is sent.
 
     \b
     sealyard explain POST /api/messages -d @message.json
     sealyard explain GET /api/conversations/c1/messages --response @answer.json
 
-    Opens no key and sends nothing. Values are masked. A body is application/json unless a header
-    says otherwise. Ends with 1 when Sealyard would refuse the message.
-    """  # noqa: D301 - click's own mark for lines that are not to be wrapped
+    Uses no key and sends nothing. Values are masked. A body is application/json unless a header
+    says otherwise. Exits with 1 if Sealyard would refuse the message.
+    """  # noqa: D301 - click's own mark for lines that must not be wrapped
     chosen = _listener(load_configuration(config).settings, listener)
     rule_table = RuleTable(chosen.rules, pass_unmatched=chosen.pass_unmatched)
     body = _body(data)
     headers = _headers(header, with_type=bool(body))
-    told, exchange = explain_target(rule_table, method, target, headers, body)
-    explanations = [("request", told)]
+    explained, exchange = explain_target(rule_table, method, target, headers, body)
+    explanations = [("request", explained)]
     if response is not None and exchange is not None:
         answer = ResponseHead(status, b"", (_JSON_TYPE,))
         explanations.append(("response", explain_response(exchange, answer, _body(response))))
@@ -81,7 +93,7 @@ def _listener(settings: Settings, name: str | None) -> ListenerSettings:
     for one in settings.listeners:
         if one.name == name:
             return one
-    raise click.UsageError(f"--listener names one of: {', '.join(names)}")
+    raise click.UsageError(f"--listener must be one of: {', '.join(names)}")
 
 
 def _body(data: str | None) -> bytes:
@@ -94,7 +106,7 @@ def _body(data: str | None) -> bytes:
     except OSError as error:
         raise click.UsageError(f"{data[1:]}: {error.strerror}") from None
     if len(content) > _MAX_BODY:
-        raise click.UsageError(f"{data[1:]}: more than {_MAX_BODY} bytes")
+        raise click.UsageError(f"{data[1:]}: larger than {_MAX_BODY} bytes")
     return content
 
 
@@ -103,7 +115,7 @@ def _headers(given: tuple[str, ...], *, with_type: bool) -> Headers:
     for text in given:
         name, colon, value = text.partition(":")
         if not colon:
-            raise click.UsageError("a header is `NAME: VALUE`")
+            raise click.UsageError("--header must be `NAME: VALUE`")
         headers.append((name.strip().encode(), value.strip().encode()))
     if with_type and not any(name.lower() == b"content-type" for name, _ in headers):
         headers.append(_JSON_TYPE)
@@ -114,8 +126,8 @@ def _print(
     listener: ListenerSettings, explanations: list[tuple[str, Explanation]], *, as_json: bool
 ) -> None:
     if as_json:
-        told = {which: document(one) for which, one in explanations}
-        console.print_json({"listener": listener.name, **told})
+        documents = {which: document(one) for which, one in explanations}
+        console.print_json({"listener": listener.name, **documents})
         return
     for which, one in explanations:
         for line in _lines(which, one, listener):
@@ -125,7 +137,7 @@ def _print(
 def _lines(which: str, one: Explanation, listener: ListenerSettings) -> list[str]:
     lines = [which]
     for rule in one.considered:
-        because = "takes it" if rule.because is None else f"does not: {rule.because}"
+        because = "matches" if rule.because is None else f"does not match: {rule.because}"
         lines.append(f"  rule {rule.rule!r} {because}")
     if one.refusal is not None:
         detail = f" {one.refusal.detail}" if one.refusal.detail else ""
@@ -133,10 +145,10 @@ def _lines(which: str, one: Explanation, listener: ListenerSettings) -> list[str
         lines.append(f"    {one.refusal.title}{detail} (reason: {one.refusal.reason})")
         return lines
     if one.rule is None:
-        verdict = "passes" if listener.pass_unmatched else "is rejected"
-        lines.append(f"  no rule takes it: unmatched traffic {verdict} here")
+        verdict = "passes" if listener.pass_unmatched else "rejects"
+        lines.append(f"  no rule matches: the listener {verdict} unmatched requests")
     elif not one.values:
-        lines.append("  nothing in it changes")
+        lines.append("  nothing changes")
     for value in one.values:
         size = f", {value.characters} characters" if value.characters is not None else ""
         note = f" ({value.note})" if value.note else ""
@@ -145,7 +157,7 @@ def _lines(which: str, one: Explanation, listener: ListenerSettings) -> list[str
         span = f"bytes {value.start} to {value.end}{where}"
         lines.append(f"    {span}, bound to {_bound(value.context)}")
     if one.values and one.outgoing is not None:
-        lines.append(f"  goes out as: {one.outgoing.decode('utf-8', 'replace')}")
+        lines.append(f"  sent as: {one.outgoing.decode('utf-8', 'replace')}")
     return lines
 
 
@@ -157,11 +169,11 @@ def _status(which: str, error: SealyardError) -> int:
 
 def _bound(context: Context) -> str:
     parts = bound_parts(context)
-    told = {
+    shown = {
         part: repr(name) if isinstance(name, str) else json.dumps(name, ensure_ascii=False)
         for part, name in parts.items()
     }
-    bound = ", ".join(f"{part} {name}" for part, name in told.items()) or "nothing"
+    bound = ", ".join(f"{part} {name}" for part, name in shown.items()) or "nothing"
     if context.reads_as_joined:
         bound += " (reads as a joined name: see docs/how-to/upgrade.md)"
     return bound + _between(context.scope.parties)

@@ -1,4 +1,4 @@
-"""`sealyard init`: a first configuration with its keyring, ready to serve."""
+"""`sealyard init`: a first configuration and keyring, ready to serve."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ AUDIT: Final = "audit.log"
 ADMIN_TOKEN: Final = "admin.token"  # noqa: S105 - a file's name
 
 _TEMPLATE: Final = """\
-# Made by `sealyard init`. Check it with `sealyard validate`, and try it with
+# Written by `sealyard init`. Check it with `sealyard validate`, and try it with
 # sealyard explain POST /api/messages -d '{{"conversationId": "c1", "content": "Hello"}}'
 # docs/reference/configuration.md has every key.
 version: 2
@@ -88,12 +88,12 @@ def init(folder: Path, listen: str, upstream: str) -> None:
     sealyard init
     sealyard init deploy --upstream http://127.0.0.1:8888
 
-    Nothing that exists is overwritten.
-    """  # noqa: D301 - click's own mark for lines that are not to be wrapped
+    Existing files are never overwritten.
+    """  # noqa: D301 - click's own mark for lines that must not be wrapped
     paths = {name: folder / name for name in (CONFIGURATION, KEYRING, ROOT, ADMIN_TOKEN)}
-    standing = [str(path) for path in paths.values() if path.exists() or path.is_symlink()]
-    if standing:
-        raise UnfitEnvironment("exists-already", detail=f"{', '.join(standing)}: not overwritten.")
+    present = [str(path) for path in paths.values() if path.exists() or path.is_symlink()]
+    if present:
+        raise UnfitEnvironment("exists-already", detail=f"{', '.join(present)} already exists.")
     folder.mkdir(parents=True, exist_ok=True)
     _write_configuration(paths[CONFIGURATION], listen, upstream)
     _make_keyring(paths[KEYRING], paths[ROOT])
@@ -101,7 +101,7 @@ def init(folder: Path, listen: str, upstream: str) -> None:
     for path in paths.values():
         click.echo(str(path))
     console.say(
-        f"Next: make the rules in {paths[CONFIGURATION]} yours, then"
+        f"Next: adapt the rules in {paths[CONFIGURATION]}, then run"
         f" sealyard serve --config {paths[CONFIGURATION]}"
     )
 
@@ -119,7 +119,7 @@ def _write_configuration(path: Path, listen: str, upstream: str) -> None:
     try:
         load(path, os.environ)
     except ConfigurationError:
-        path.unlink()  # an address that was given does not fit; nothing stays behind
+        path.unlink()  # a given address is invalid; leave nothing behind
         raise
 
 

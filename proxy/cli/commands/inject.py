@@ -1,4 +1,4 @@
-"""`sealyard inject`: put sidecars into manifests, without a cluster."""
+"""`sealyard inject`: add the sidecar to manifests, without a cluster."""
 
 from __future__ import annotations
 
@@ -29,30 +29,32 @@ _OPTIONS: Final = (
         envvar="SEALYARD_IMAGE",
         required=True,
         metavar="IMAGE",
-        help="The image of the sidecar, best with its digest.",
+        help="The image of the sidecar, preferably with its digest.",
     ),
     click.option(
         "--pull-policy",
         type=click.Choice(["Always", "IfNotPresent", "Never"]),
-        help="When the image is pulled; unless given, as Kubernetes would choose.",
+        help="When the image is pulled; default: that of Kubernetes.",
     ),
     _option("--config-map", _DEFAULTS.config, "The ConfigMap with `sealyard.yaml`."),
-    _option("--keys-secret", _DEFAULTS.keys_secret, "The Secret with the keyring and what opens."),
+    _option(
+        "--keys-secret", _DEFAULTS.keys_secret, "The Secret with the keyring and its root secret."
+    ),
     _option(
         "--interception",
         _DEFAULTS.interception,
-        "How connections come to the sidecar.",
+        "How connections reach the sidecar.",
         type=click.Choice(["redirect", "port-env"]),
     ),
     _option(
         "--audit-volume",
         _DEFAULTS.audit_volume,
-        "Where audit logs are kept: a PersistentVolumeClaim, or emptyDir; none unless given.",
+        "Where audit logs are kept: a PersistentVolumeClaim or emptyDir; default: nowhere.",
     ),
-    _option("--cpu-request", _LATER_DEFAULTS.cpu_request, "CPU that a sidecar is sure of."),
-    _option("--cpu-limit", _LATER_DEFAULTS.cpu_limit, "CPU that it may use at most."),
-    _option("--memory-request", _LATER_DEFAULTS.memory_request, "Memory that it is sure of."),
-    _option("--memory-limit", _LATER_DEFAULTS.memory_limit, "Memory that it may use at most."),
+    _option("--cpu-request", _LATER_DEFAULTS.cpu_request, "CPU request of a sidecar."),
+    _option("--cpu-limit", _LATER_DEFAULTS.cpu_limit, "CPU limit of a sidecar."),
+    _option("--memory-request", _LATER_DEFAULTS.memory_request, "Memory request of a sidecar."),
+    _option("--memory-limit", _LATER_DEFAULTS.memory_limit, "Memory limit of a sidecar."),
 )
 
 
@@ -64,9 +66,9 @@ def injector_options(command: Command) -> Command:
 
 
 def settings_of(given: dict[str, Any]) -> InjectorSettings:
-    """Return the settings that the options name; raise a usage error for one that cannot be meant.
+    """Return the settings that the options name; raise a usage error for an invalid one.
 
-    They are held to the rules of the annotations that can replace them.
+    They follow the rules of the annotations that can override them.
     """
     image = str(given["image"]).strip()
     if not image or any(char.isspace() for char in image):
@@ -115,13 +117,13 @@ _STDIN = "-"
     required=True,
     type=click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path),
     metavar="FILE",
-    help="A manifest in YAML or JSON, - for stdin; may be given more than once.",
+    help="A manifest in YAML or JSON, - for stdin; may be repeated.",
 )
 @click.option(
     "--all",
     "every",
     is_flag=True,
-    help="Seal pods without the label too, as in a namespace that has it.",
+    help="Inject into pods without the label, too, as in a namespace with the label.",
 )
 @injector_options
 def inject(files: tuple[Path, ...], *, every: bool, **given: Any) -> None:  # noqa: ANN401 - options by name
@@ -131,11 +133,11 @@ def inject(files: tuple[Path, ...], *, every: bool, **given: Any) -> None:  # no
     sealyard inject --image registry.example/sealyard:1.0 -f web.yaml | kubectl apply -f -
     sealyard inject --image registry.example/sealyard:1.0 --all -f web.yaml > sealed.yaml
 
-    It is the same function as the webhook's, so the webhook finds nothing left to do. Documents
-    with nothing to seal are printed as they are; those that are sealed lose their comments.
+    The webhook runs the same function, so it leaves these pods as they are. Documents without
+    such a pod are printed unchanged; changed documents lose their comments.
 
-    Ends with 1, and prints nothing to stdout, when a pod cannot be sealed.
-    """  # noqa: D301 - click's own mark for lines that are not to be wrapped
+    Exits with 1, and prints nothing to stdout, if injection into a pod is not possible.
+    """  # noqa: D301 - click's own mark for lines that must not be wrapped
     from ...injector.manifests import inject_text  # noqa: PLC0415 - PyYAML, only where it is used
 
     settings = settings_of(given)
@@ -148,8 +150,8 @@ def inject(files: tuple[Path, ...], *, every: bool, **given: Any) -> None:  # no
             click.echo("---")
         click.echo(one.text, nl=not one.text.endswith("\n"))
     sealed = sum(one.sealed for one in made)
-    nothing = "Nothing to seal: no pod has the label, or all are sealed already."
-    console.say(f"{sealed} sealed." if sealed else nothing)
+    nothing = "No sidecar added: no pod has the label, or all have the sidecar already."
+    console.say(f"Sidecar added to {sealed}." if sealed else nothing)
 
 
 def _read(file: Path) -> str:

@@ -1,4 +1,4 @@
-"""`sealyard injector`: the webhook that gives pods their sidecar."""
+"""`sealyard injector`: the webhook that adds the sidecar to pods."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ _GRACE_SECONDS = 10.0
 _PORTS = 65536
 
 
-class _Place(click.ParamType[TcpAddress]):
-    """An address and a port; `*` stands for every address."""
+class _AddressType(click.ParamType[TcpAddress]):
+    """An address and a port; `*` means every address."""
 
     name = "address"
 
     def convert(self, value: Any, param: Any, ctx: Any) -> TcpAddress:  # noqa: ANN401 - click's own
-        """Return the place."""
+        """Return the address."""
         if isinstance(value, TcpAddress):
             return value
         host, colon, port = str(value).rpartition(":")
@@ -48,25 +48,25 @@ class _Place(click.ParamType[TcpAddress]):
 @click.command()
 @click.option(
     "--listen",
-    type=_Place(),
+    type=_AddressType(),
     default="*:10250",
     show_default=True,
     metavar="HOST:PORT",
-    help="Where the API server calls; * is every address.",
+    help="Where to listen for the API server; * means every address.",
 )
 @click.option(
     "--cert",
     required=True,
     type=click.Path(dir_okay=False, path_type=Path),
     metavar="FILE",
-    help="The certificate, with those between it and the CA.",
+    help="The certificate, with its intermediate certificates.",
 )
 @click.option(
     "--key",
     required=True,
     type=click.Path(dir_okay=False, path_type=Path),
     metavar="FILE",
-    help="Its key.",
+    help="The private key of the certificate.",
 )
 @run_until_stopped.log_format_option
 @run_until_stopped.log_processor_option
@@ -80,15 +80,15 @@ def injector(
     log_processors: tuple[run_until_stopped.LogProcessor, ...],
     **given: Any,  # noqa: ANN401 - options by name
 ) -> None:
-    """Run the webhook that puts the sidecar into pods as they are created.
+    """Run the webhook that adds the sidecar to pods as they are created.
 
     \b
     sealyard injector --image registry.example/sealyard:1.0 --cert tls.crt --key tls.key
     SEALYARD_IMAGE=... sealyard injector --cert tls.crt --key tls.key --interception port-env
 
-    The chart in helm/sealyard runs it. A certificate that changes is shown from then on; one that
-    cannot be used is told in the log, and the one before stays.
-    """  # noqa: D301 - click's own mark for lines that are not to be wrapped
+    The chart in helm/sealyard runs it. It reloads a changed certificate. If the new one cannot be
+    used, it says so in the log and keeps the old one.
+    """  # noqa: D301 - click's own mark for lines that must not be wrapped
     settings = settings_of(given)
     logs = to_stderr(log_format, processors=dict(log_processors))
     logs.report("process.hardened", **harden().fields())
@@ -100,7 +100,7 @@ async def _run(
     listen: TcpAddress, tls: ListenerTls, settings: InjectorSettings, logs: Logs
 ) -> None:
     signals = Signals(asyncio.get_running_loop())
-    # The files as they are before they are read: what changes in between is read again.
+    # The files as they are before they are read: a change in between is read again.
     watch = Watch(lambda: tls_files(tls), lambda: _renew(webhook, opened, tls, logs))
     context = listener_context(tls)
     webhook = Webhook(settings, logs)

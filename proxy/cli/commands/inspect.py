@@ -1,4 +1,4 @@
-"""`sealyard inspect`: what a token says about itself, and how long tokens get. Needs no key."""
+"""`sealyard inspect`: what a token says, and how long tokens are. Needs no key."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ _COMMITMENT_BYTES_OF_PACKAGES: Final = 32
 
 _REASONS: Final = {
     "base64-not-canonical": "a part is not canonical base64url without padding",
-    "malformed-token-header": "the head is not spelled as Sealyard spells it",
-    "malformed-token": "the parts are not those of a whole token",
-    "not-a-token": "it does not begin as Sealyard's tokens do",
+    "malformed-token-header": "the header is not encoded as Sealyard encodes it",
+    "malformed-token": "it does not have the parts of a complete token",
+    "not-a-token": "it does not begin like a token of Sealyard",
 }
 
 
 @dataclass(frozen=True, slots=True)
 class TokenFacts:
-    """Everything that anybody can read off a well-formed token."""
+    """Everything that a well-formed token says without a key."""
 
     form: str
     key: str
@@ -77,13 +77,13 @@ def facts(text: bytes, now: float) -> TokenFacts:
 def complaint(text: bytes, error: OpenFailed) -> str:
     """Return in one sentence what is wrong with a text that is not a token."""
     if not text:
-        return "there is nothing"
+        return "it is empty"
     if text != text.strip():
-        return "white space stands around it"
+        return "it has white space around it"
     if token.is_cut(text):
         short = text.startswith(token.SHORT_PREFIX)
         cut = short or token.CUT_PATTERN.fullmatch(text) is not None
-        return "its end is missing: it was cut" if cut else _REASONS["malformed-token"]
+        return "it is truncated: its end is missing" if cut else _REASONS["malformed-token"]
     if error.reason == "base64-not-canonical":
         return _REASONS[error.reason]
     if text.startswith(b"eyJ") and text.count(b".") >= 2:  # noqa: PLR2004 - the parts of a JWS or JWE
@@ -123,7 +123,7 @@ def _binding(found: Token) -> str:
 def _utc(seconds: int) -> str:
     try:
         return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    except (ValueError, OverflowError, OSError):  # twelve digits reach beyond the year 9999
+    except (ValueError, OverflowError, OSError):  # twelve digits go beyond the year 9999
         return f"{seconds} s after 1970"
 
 
@@ -177,7 +177,9 @@ def _kek_id(_: click.Context, __: click.Parameter, value: str) -> str:
 
 @click.command()
 @click.argument("token", required=False)
-@click.option("--lengths", is_flag=True, help="Print how long tokens get, and what fits.")
+@click.option(
+    "--lengths", is_flag=True, help="Print how long tokens are, and what fits into a column."
+)
 @click.option(
     "--bytes",
     "sizes",
@@ -190,14 +192,14 @@ def _kek_id(_: click.Context, __: click.Parameter, value: str) -> str:
     "columns",
     type=click.IntRange(0, 1 << 40),
     multiple=True,
-    help="With --lengths: what a column holds, in characters; may be repeated.",
+    help="With --lengths: characters of a column; may be repeated.",
 )
 @click.option(
     "--kek-id",
     callback=_kek_id,
     default=ASSUMED_KEK_ID,
     show_default=True,
-    help="With --lengths: the id of the KEK, which stands in every token.",
+    help="With --lengths: the id of the KEK, which every token contains.",
 )
 @console.as_json
 def inspect(  # noqa: PLR0913 - each is one option
@@ -209,15 +211,15 @@ def inspect(  # noqa: PLR0913 - each is one option
     kek_id: str,
     as_json: bool,
 ) -> None:
-    """Tell what TOKEN says about itself (- reads it from stdin). Nothing is decrypted.
+    """Show what TOKEN says without a key (- reads it from stdin). Nothing is decrypted.
 
     \b
     sealyard inspect eyJ0eXAiOiJzeTEi...
     sealyard inspect --lengths --chars 255
 
-    Prints form, KEK, session, times, and sizes. Ends with 1 when the token is malformed or has
-    expired, and says why. Whether it opens, and for whom, only a key can tell.
-    """  # noqa: D301 - click's own mark for lines that are not to be wrapped
+    Prints form, KEK, session, times and sizes. Exits with 1 if the token is malformed or has
+    expired, and says why. Whether it opens takes a key: see `sealyard keys verify`.
+    """  # noqa: D301 - click's own mark for lines that must not be wrapped
     if lengths == (token is not None):
         raise click.UsageError("give either a TOKEN or --lengths")
     if token is None:
@@ -234,14 +236,14 @@ def _print_facts(text: bytes, *, as_json: bool) -> None:
         if as_json:
             console.print_json({"valid": False, "reason": error.reason, "problem": problem})
             sys.exit(console.NEGATIVE)
-        raise console.Failure(f"This is not a token: {problem}.", console.NEGATIVE) from None
+        raise console.Failure(f"not a token: {problem}", console.NEGATIVE) from None
     if as_json:
         console.print_json(found.document())
     else:
         for name, value in _rows(found):
             click.echo(f"{name:<10} {value}")
     if found.expired:
-        console.say("The token has expired: it does not open any more.")
+        console.say("The token has expired and no longer opens.")
         sys.exit(console.NEGATIVE)
 
 

@@ -1,4 +1,4 @@
-"""The `keys` commands: the group, and those that make and change the keyring."""
+"""The `keys` commands: the group, and those that create and change the keyring."""
 
 from __future__ import annotations
 
@@ -30,25 +30,26 @@ from ..support.keyring_options import FILE, KeyringPlace, keyring_options
 from . import keys_backup, keys_check
 
 _ID_HELP: Final = (
-    "What to call the KEK; a dash and four characters of its key follow. Default: k and those four."
+    "The name of the KEK, to which a dash and four characters of its key are added; default: k and"
+    " those four."
 )
 
 
 @click.group()
 def keys() -> None:
-    """Make, change, check, back up and restore the keyring.
+    """Create, change, check, back up and restore the keyring.
 
     \b
     sealyard keys init
     sealyard keys list --json
-    """  # noqa: D301 - click's own mark for lines that are not to be wrapped
+    """  # noqa: D301 - click's own mark for lines that must not be wrapped
 
 
 @keys.command()
 @click.option("--id", "name", default="", help=_ID_HELP)
 @keyring_options
 def init(place: KeyringPlace, name: str) -> None:
-    """Make a keyring with one KEK, and the root key if --root-file names none yet.
+    """Create a keyring with one KEK, and the root key file if --root-file names a missing one.
 
     \b
     sealyard keys init
@@ -59,7 +60,7 @@ def init(place: KeyringPlace, name: str) -> None:
     kek_id = keyring.primary.id
     place.write_down(keyring, "keys.init", kek=kek_id)
     keyring_file.create_keyring(place.path, keyring, place.root)
-    console.say(f"made {place.path} with KEK {kek_id}; back it up now: sealyard keys export")
+    console.say(f"created {place.path} with KEK {kek_id}; back it up now: sealyard keys export")
     tell(keyring)
 
 
@@ -67,7 +68,7 @@ def init(place: KeyringPlace, name: str) -> None:
 @console.as_json
 @keyring_options
 def list_keks(place: KeyringPlace, *, as_json: bool) -> None:
-    """List the KEKs: id, number, state and time of creation, and tell which keyring it is.
+    """List the KEKs: id, number, state and time of creation, and the keyring's id.
 
     \b
     sealyard keys list
@@ -91,7 +92,9 @@ def list_keks(place: KeyringPlace, *, as_json: bool) -> None:
     else:
         tell(keyring)
         if held:
-            console.say(f"{held} revocations of at most {MAX_REVOCATIONS}; {idle} go with the next")
+            console.say(
+                f"{held} of at most {MAX_REVOCATIONS} revocations; the next removes {idle} of them"
+            )
         for row in rows:
             also = f" also {', '.join(row['also'])}" if row["also"] else ""
             click.echo("{id:<32} {number:>5} {state:<8} {created}".format(**row) + also)
@@ -101,7 +104,7 @@ def list_keks(place: KeyringPlace, *, as_json: bool) -> None:
 @click.option("--id", "name", default="", help=_ID_HELP)
 @keyring_options
 def add(place: KeyringPlace, name: str) -> None:
-    """Add a KEK that opens and does not seal yet; promote it when every process has it.
+    """Add a KEK that opens but does not seal yet; promote it when every process has it.
 
     \b
     sealyard keys add
@@ -116,17 +119,17 @@ def add(place: KeyringPlace, name: str) -> None:
 
 @keys.command()
 @click.argument("kek_id")
-@click.option("--anyway", is_flag=True, help="Do not wait until every process has the KEK.")
+@click.option("--anyway", is_flag=True, help="Promote it even if not every process has the KEK.")
 @keyring_options
 def promote(place: KeyringPlace, kek_id: str, *, anyway: bool) -> None:
-    """Make a KEK the primary; the old primary goes on opening.
+    """Make a KEK the primary; the old primary still opens.
 
     \b
     sealyard keys promote k2
     sealyard keys promote k2 --keyring keys/keyring.jwe
 
-    Where processes share a store, it asks first whether all that are alive have the KEK, and ends
-    with 1 while one does not: what it seals would not open there.
+    If processes share a store, it first checks that every live process has the KEK, and exits with
+    1 if one does not, since that process could not open what the KEK seals.
     """  # noqa: D301 - see above
     if not anyway:
         require_everywhere(place, kek_id)
@@ -139,13 +142,13 @@ def promote(place: KeyringPlace, kek_id: str, *, anyway: bool) -> None:
 @yes_option
 @keyring_options
 def disable(place: KeyringPlace, kek_id: str, *, yes: bool) -> None:
-    """Disable a KEK: what it sealed does not open any more, until it is enabled again.
+    """Disable a KEK: what it sealed does not open until it is enabled again.
 
     \b
     sealyard keys disable k1
     sealyard keys disable k1 --keyring keys/keyring.jwe --yes
 
-    It shows what depends on the KEK and asks.
+    Shows what depends on the KEK and asks for confirmation.
     """  # noqa: D301 - see above
     if not yes:
         ask(*_depending(place, kek_id, "until it is enabled again"))
@@ -157,14 +160,14 @@ def disable(place: KeyringPlace, kek_id: str, *, yes: bool) -> None:
 @click.argument("kek_id")
 @keyring_options
 def enable(place: KeyringPlace, kek_id: str) -> None:
-    """Enable a disabled KEK: what it sealed opens again. It seals nothing unless it is promoted.
+    """Enable a disabled KEK: what it sealed opens again. To seal with it, promote it.
 
     \b
     sealyard keys enable k1
     sealyard keys enable k1 --keyring keys/keyring.jwe
     """  # noqa: D301 - see above
     update(place, "keys.enable", lambda keyring: keyring.enable(kek_id), kek=kek_id)
-    console.say(f"{kek_id} opens again; reload Sealyard")
+    console.say(f"{kek_id} is enabled; reload Sealyard")
 
 
 @keys.command()
@@ -173,20 +176,20 @@ def enable(place: KeyringPlace, kek_id: str) -> None:
 @yes_option
 @keyring_options
 def destroy(place: KeyringPlace, kek_id: str, file: Path | None, *, yes: bool) -> None:
-    """Take a disabled KEK out of the keyring, and print a signed receipt.
+    """Remove a disabled KEK from the keyring, and print a signed receipt.
 
     \b
     sealyard keys destroy k1 --receipt k1.jws
     sealyard keys destroy k1 --yes > k1.jws
 
-    It shows what depends on the KEK and asks. Check the receipt with
-    `sealyard audit verify-receipt`. What the KEK sealed opens never again, once the backups that
-    the receipt names are gone too.
+    Shows what depends on the KEK and asks for confirmation. Verify the receipt with
+    `sealyard audit verify-receipt`. What the KEK sealed never opens again, once the backups that
+    the receipt names are destroyed, too.
     """  # noqa: D301 - see above
     if file is not None and file.exists():
-        raise console.Failure(f"{file}: exists already", console.ENVIRONMENT)
+        raise console.Failure(f"{file} already exists", console.ENVIRONMENT)
     if not yes:
-        ask(*_depending(place, kek_id, "for good"))
+        ask(*_depending(place, kek_id, "ever again"))
     gone: list[KekEntry] = []
 
     def change(keyring: Keyring) -> Keyring:
@@ -195,13 +198,13 @@ def destroy(place: KeyringPlace, kek_id: str, file: Path | None, *, yes: bool) -
         return changed
 
     keyring = update(place, "keys.destroy", change, kek=kek_id)
-    said = erase_receipt.sign(
+    receipt = erase_receipt.sign(
         erase_receipt.of_kek(gone[-1]), keyring.record_key, now=int(time.time())
     )
     if file is not None:
-        file.write_text(said + "\n")
-    click.echo(said)
-    console.say(f"{kek_id} is gone from {place.path}; reload Sealyard, and destroy its backups")
+        file.write_text(receipt + "\n")
+    click.echo(receipt)
+    console.say(f"{kek_id} is removed from {place.path}; reload Sealyard, and destroy the backups")
 
 
 @keys.command()
@@ -209,27 +212,27 @@ def destroy(place: KeyringPlace, kek_id: str, file: Path | None, *, yes: bool) -
     "--joined-names",
     "since",
     metavar="TIME",
-    help="From when on joined names are set apart, such as 2026-11-24T18:00:00Z: a time by which"
-    " every process has the file. Default: in ten minutes.",
+    help="When joined names begin to be separated, such as 2026-11-24T18:00:00Z: a time by which"
+    " every process has the file; default: in ten minutes.",
 )
 @console.as_json
 @keyring_options
 def upgrade(place: KeyringPlace, since: str | None, *, as_json: bool) -> None:
-    """Write the keyring in the form of this version, once no older one has to read it.
+    """Write the keyring in the format of this version, once no older version has to read it.
 
     \b
     sealyard keys upgrade
     sealyard keys upgrade --joined-names 2026-11-24T18:00:00Z
 
-    Everything in it stays, ids and numbers too. Version 0.1.0 does not read what is written, and
-    nothing turns it back but a backup: see docs/how-to/upgrade.md. What a process seals for joined
-    names after that time, not having the file yet, opens nowhere. Until it comes, another time can
-    be given.
+    All KEKs, ids and numbers stay the same. Version 0.1.0 cannot read the new format, and only a
+    backup brings the old one back: see docs/how-to/upgrade.md. What a process without the new file
+    seals for joined names after that time does not open anywhere. Before that time, you can set
+    another one.
     """  # noqa: D301 - see above
     now = int(time.time())
     joined_since = now + ROLL_OUT_SECONDS if since is None else parse_time(since)
     if joined_since < now:
-        raise click.UsageError("--joined-names is a time that has passed")
+        raise click.UsageError("--joined-names must be a time in the future")
 
     def change(keyring: Keyring) -> Keyring:
         if keyring.joined_since in {None, joined_since} or since is None:
@@ -240,20 +243,22 @@ def upgrade(place: KeyringPlace, since: str | None, *, as_json: bool) -> None:
     if as_json:
         console.print_json(facts(keyring))
     else:
-        console.say(f"give the file to every process before {utc(keyring.joined_since or now)}")
+        console.say(
+            f"distribute the file to every process before {utc(keyring.joined_since or now)}"
+        )
 
 
 def _depending(place: KeyringPlace, kek_id: str, how_long: str) -> Iterator[str]:
-    """Yield what a KEK is, and what becomes of what it sealed."""
+    """Yield what a KEK is, and what its removal means for what it sealed."""
     keyring = keyring_file.open_keyring(place.path, place.root)
     entry = asked(partial(keyring.entry, kek_id))
     others = len(keyring.keks) - 1
     yield (
-        f"KEK {kek_id} of {place.path}: {entry.state}, made {utc(entry.created)};"
-        f" others in the keyring: {others}, primary {keyring.primary.id}"
+        f"KEK {kek_id} of {place.path}: {entry.state}, created {utc(entry.created)};"
+        f" other KEKs: {others}, primary {keyring.primary.id}"
     )
-    yield f"what it sealed opens no more, {how_long}, wherever this keyring is"
-    yield "sealyard keys usage tells when something was last opened with it"
+    yield f"with this keyring, what it sealed does not open {how_long}"
+    yield "sealyard keys usage shows when something was last opened with it"
 
 
 for _command in (

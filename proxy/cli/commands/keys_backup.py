@@ -22,8 +22,13 @@ backup_options: Final = (
         default="SEALYARD_BACKUP_PASSPHRASE",
         show_default=True,
         metavar="NAME",
+        help="Read the passphrase of the backup from $NAME.",
     ),
-    click.option("--backup-passphrase-file", type=FILE),
+    click.option(
+        "--backup-passphrase-file",
+        type=FILE,
+        help="Read the passphrase of the backup from this file.",
+    ),
 )
 
 
@@ -38,17 +43,17 @@ def export(
     backup_passphrase_env: str,
     backup_passphrase_file: Path | None,
 ) -> None:
-    """Write the keyring to BACKUP, encrypted under a passphrase of its own.
+    """Write the keyring to BACKUP, encrypted under a separate passphrase.
 
     \b
     sealyard keys export backup.jwe
     sealyard keys export backup.jwe --backup-passphrase-file backup.pass
-    """  # noqa: D301 - click's own mark for lines that are not to be wrapped
+    """  # noqa: D301 - click's own mark for lines that must not be wrapped
     keyring = file.open_keyring(place.path, place.root)
     place.write_down(keyring, "keys.export", backup=str(backup))
     root = passphrase_root(backup_passphrase_env, backup_passphrase_file)
     file.create_keyring(backup, keyring, root)
-    console.say(f"wrote {backup}; keep it and its passphrase in different places")
+    console.say(f"wrote {backup}; keep it and its passphrase in separate places")
     tell(keyring)
 
 
@@ -74,14 +79,14 @@ def import_backup(  # noqa: PLR0913 - each is one option
     sealyard keys import backup.jwe
     sealyard keys import backup.jwe --merge --yes
 
-    It shows what the backup holds and asks.
-    """  # noqa: D301 - click's own mark for lines that are not to be wrapped
+    Shows what the backup contains and asks for confirmation.
+    """  # noqa: D301 - click's own mark for lines that must not be wrapped
     root = passphrase_root(backup_passphrase_env, backup_passphrase_file)
     restored = file.open_keyring(backup, root)
     if not yes:
         ask(*_held(place, backup, restored, merge=merge))
     if merge:
-        # Where one of the two turns to joined names only now, every process has to turn together.
+        # If only one of the two separates joined names so far, all processes must change together.
         turning = int(time.time()) + ROLL_OUT_SECONDS
 
         def change(keyring: Keyring) -> Keyring:
@@ -92,21 +97,21 @@ def import_backup(  # noqa: PLR0913 - each is one option
         prepare_new(place)
         view = view_of(place, restored)
         if view is None or not view.has(restored):
-            # What comes next branches off here: whatever was made of it later is not known.
+            # The next changes branch off here: later generations than the backup are not known.
             restored = restored.after(0 if view is None else view.generation)
         place.write_down(restored, "keys.import", backup=str(backup))
         file.create_keyring(place.path, restored, place.root)
         tell(restored)
-    console.say(f"restored {place.path}; check it: sealyard keys verify TOKEN")
+    console.say(f"restored {place.path}; check it with a stored token: sealyard keys verify TOKEN")
 
 
 def _held(place: KeyringPlace, backup: Path, restored: Keyring, *, merge: bool) -> Iterator[str]:
-    """Yield what a backup holds, and what becomes of the keyring by it."""
+    """Yield what a backup contains, and how the keyring changes."""
     yield (
         f"{backup}: keyring {restored.id}, generation {restored.generation},"
         f" {len(restored.keks)} KEK, primary {restored.primary.id}"
     )
     if merge:
-        yield f"{place.path} gets the KEKs and revocations of it that it lacks; none goes out again"
+        yield f"{place.path} gets the missing KEKs and revocations; this cannot be undone"
     else:
-        yield f"{place.path} is made, a generation after all that the store knows of"
+        yield f"{place.path} is created, one generation after the highest that the store knows"

@@ -1,4 +1,4 @@
-"""`sealyard keys verify` and `sealyard keys derive`: the keyring against one stored token."""
+"""`sealyard keys verify`, `derive` and `usage`: the keyring against what was sealed with it."""
 
 from __future__ import annotations
 
@@ -49,28 +49,28 @@ output_option = click.option(
 
 
 def require_private(output: Path | None) -> None:
-    """Raise Failure where a secret must not be written to; ask before it is there.
+    """Raise Failure if a secret must not be written to `output`; call it before there is one.
 
-    That is a file that exists, or, without `output`, a stdout that is a file which others may use.
+    That is an existing file or, without `output`, a stdout that is a file others can access.
     """
     if output is not None:
         if output.exists() or output.is_symlink():
-            raise console.Failure(f"{output}: exists already", console.ENVIRONMENT)
+            raise console.Failure(f"{output} already exists", console.ENVIRONMENT)
         return
     try:
         status = os.fstat(sys.stdout.fileno())
     except (OSError, ValueError):
-        return  # no file at all
+        return  # not a file
     if stat.S_ISREG(status.st_mode) and status.st_mode & _OTHERS:
         raise console.Failure(
-            f"stdout is a file of mode {stat.S_IMODE(status.st_mode):04o}, which others may read:"
-            " give --output FILE, which makes it for you alone",
+            f"stdout is a file with mode {stat.S_IMODE(status.st_mode):04o}, which others can read:"
+            " give --output FILE, which creates a private file",
             console.ENVIRONMENT,
         )
 
 
 def write(text: str, output: Path | None) -> None:
-    """Write a secret and a line end to where `require_private` has agreed to."""
+    """Write a secret and a line end to an output that `require_private` accepted."""
     if output is None:
         click.echo(text)
     else:
@@ -102,17 +102,17 @@ def verify(  # noqa: PLR0913 - one parameter for each part of a context
     kind: str | None,
     as_json: bool,
 ) -> None:
-    """Check that the keyring opens, and with it a stored TOKEN (- reads it from stdin).
+    """Check that the keyring opens, and that it opens a stored TOKEN (- reads it from stdin).
 
     \b
     sealyard keys verify
     sealyard keys verify - --tenant clinic --conversation c1 --field content < token.txt
-    """  # noqa: D301 - click's own mark for lines that are not to be wrapped
+    """  # noqa: D301 - click's own mark for lines that must not be wrapped
     keyring = file.open_keyring(place.path, place.root)
     if stored is None:
         held = {"keks": len(keyring.keks), "primary": keyring.primary.id}
-        told = facts(keyring) | held
-        click.echo(json.dumps(told) if as_json else f"{place.path} opens: {told}")
+        known = facts(keyring) | held
+        click.echo(json.dumps(known) if as_json else f"{place.path} opens: {known}")
         return
     context = Context(Scope(tenant, conversation), field, message, purpose, kind)
     text = _token(stored)
@@ -136,15 +136,15 @@ def derive(
     conversation: Name | None,
     output: Path | None,
 ) -> None:
-    """Print the session key of one TOKEN (- reads it from stdin) as a JWK for JOSE readers.
+    """Print the session key of one TOKEN (- reads it from stdin) as a JWK for JOSE libraries.
 
     \b
     sealyard keys derive eyJ0eXAiOiJzeTEi... --tenant clinic --conversation c1
     sealyard keys derive - --tenant clinic --conversation c1 --output session.jwk < token.txt
 
-    Whoever has the key reads and forges every message of that session. The audit log is written
-    before the key is. It is not written to a stdout that is a file which others may read.
-    """  # noqa: D301 - click's own mark for lines that are not to be wrapped
+    Whoever has the key can read and forge every message of that session. The audit log records it
+    first. The key is not written to a stdout that is a file others can read.
+    """  # noqa: D301 - click's own mark for lines that must not be wrapped
     require_private(output)
     keyring = file.open_keyring(place.path, place.root)
     scope = Scope(tenant, conversation)
@@ -166,7 +166,7 @@ def _token(stored: str) -> bytes:
 
 
 _NO_STORE = (
-    "keys.store is memory, so each process counts for itself: see sealyard_kek_opened_total and"
+    "keys.store is memory, so each process counts separately: see sealyard_kek_opened_total and"
     " sealyard_kek_last_opened_timestamp_seconds in its /metrics"
 )
 
@@ -175,28 +175,30 @@ _NO_STORE = (
 @console.as_json
 @keyring_options
 def usage(place: KeyringPlace, *, as_json: bool) -> None:
-    """Tell how often each KEK was used and when last, over all processes of the shared store.
+    """Show how often and when each KEK was last used, by all processes of the shared store.
 
     \b
     sealyard keys usage
     sealyard keys usage --json
 
-    It counts what was read, not what is stored: a token that nobody has asked for still needs its
-    KEK. Ends with 1 where the store is not shared.
-    """  # noqa: D301 - click's own mark for lines that are not to be wrapped
+    It counts what was read, not what is stored: a token that has not been read still needs its
+    KEK. Exits with 1 if the store is not shared.
+    """  # noqa: D301 - click's own mark for lines that must not be wrapped
     keys = place.keys()
     if keys.store == "memory":
         raise console.Failure(_NO_STORE, console.NEGATIVE)
     keyring, uses = asyncio.run(_read(place, keys))
     if as_json:
-        told = {"since": uses.since, "keks": list(_rows(keyring, uses))}
-        console.print_json(facts(keyring) | told)
+        counted = {"since": uses.since, "keks": list(_rows(keyring, uses))}
+        console.print_json(facts(keyring) | counted)
         return
     if not uses.of:
-        console.say("nothing has been counted yet: processes tell the store every 10 seconds")
+        console.say("nothing counted yet: processes write to the store every 10 seconds")
     else:
         console.say(f"counted since {utc(uses.since)}")
-    click.echo(f"{'KEK':<32} {'state':<8} {'opened':>10} {'last opened':<20} {'sessions':>8} last")
+    click.echo(
+        f"{'KEK':<32} {'state':<8} {'opened':>10} {'last opened':<20} {'sessions':>8} last session"
+    )
     for row in _rows(keyring, uses):
         opened, began = _at(row["last_opened"]), _at(row["last_session"])
         click.echo(
@@ -212,10 +214,10 @@ async def _read(place: KeyringPlace, keys: KeySettings) -> tuple[Keyring, Uses]:
             uses = await kek_usage.read(at.sessions.store, keyring.record_key)
         except StoreFailed as failed:
             raise console.Failure(
-                f"the store does not answer: {failed}", console.ENVIRONMENT
+                f"the store does not respond: {failed}", console.ENVIRONMENT
             ) from None
         except RecordRefused as refused:
-            reason = f"the store's note is not to be trusted or of another version: {refused}"
+            reason = f"the usage record in the store is forged or of another version: {refused}"
             raise console.Failure(reason, console.ENVIRONMENT) from None
         return keyring, uses or Uses(0, {})
 

@@ -20,7 +20,7 @@ _UNCOVERED: Final = "sealyard_uncovered_messages_total"
 
 
 class _Counted(NamedTuple):
-    """What one process, or all workers together, have counted: labels in order, and numbers."""
+    """The counts of one process or of all workers together: labels and numbers."""
 
     trials: tuple[tuple[dict[str, str], int], ...]
     values: tuple[tuple[dict[str, str], int], ...]
@@ -35,17 +35,17 @@ class _Counted(NamedTuple):
 def observed(
     *, config: Path | None, token_file: Path | None, ca: Path | None, as_json: bool
 ) -> None:
-    """Tell what rules in mode `observe` would have done since the start.
+    """Report what rules in mode `observe` would have done since the start.
 
     \b
     sealyard observed
     sealyard observed --json
 
-    For each rule: how many messages it would have changed, left as they are, or refused, and why;
-    how many values would have been sealed or opened. Then the messages that no rule covers, by the
-    shape of their path and the kinds of their bodies. Asks the admin listener of the configuration.
-    Exit 1 where something would have been refused or is not covered.
-    """  # noqa: D301 - click's own mark for lines that are not to be wrapped
+    For each rule: how many messages it would have changed, left unchanged or refused, and why, and
+    how many values it would have sealed or opened. Then the messages that no rule covers, by the
+    shape of their path and the media types of their bodies. Calls the admin listener of the
+    configuration. Exits with 1 if a message would have been refused or is not covered.
+    """  # noqa: D301 - click's own mark for lines that must not be wrapped
     text = asyncio.run(_metrics(AdminListener(config, token_file, ca)))
     counted = _Counted(*(tuple(_samples(text, name)) for name in (_TRIALS, _VALUES, _UNCOVERED)))
     if as_json:
@@ -78,7 +78,7 @@ def _refuses(labels: dict[str, str]) -> bool:
 
 
 def _document(counted: _Counted) -> dict[str, object]:
-    """Return the report as JSON has it: each row of a metric with its number."""
+    """Return the report for JSON: each sample of a metric with its number."""
     return {
         "messages": [{**labels, "number": number} for labels, number in counted.trials],
         "values": [{**labels, "number": number} for labels, number in counted.values],
@@ -88,16 +88,16 @@ def _document(counted: _Counted) -> dict[str, object]:
 
 def _lines(counted: _Counted) -> Iterator[str]:
     if not any(counted):
-        yield "Nothing observed: no rule has `mode: observe`, or no message came."
+        yield "Nothing observed: no rule has `mode: observe`, or there were no messages."
         return
     for rule in sorted({(one["listener"], one["rule"]) for one, _ in counted.trials}):
         yield f"{rule[0]} / {rule[1]}"
         for direction in ("request", "response"):
-            told = list(_told(counted, rule, direction))
-            if told:
-                yield f"  {direction + 's:':<11}{', '.join(told)}"
+            parts = list(_parts(counted, rule, direction))
+            if parts:
+                yield f"  {direction + 's:':<11}{', '.join(parts)}"
     if counted.uncovered:
-        yield "No rule covers"
+        yield "Not covered by any rule:"
     for labels, number in sorted(counted.uncovered, key=lambda row: -row[1]):
         yield (
             f"  {number:>8}  {labels['method']} {labels['shape']}"
@@ -105,7 +105,7 @@ def _lines(counted: _Counted) -> Iterator[str]:
         )
 
 
-def _told(counted: _Counted, rule: tuple[str, str], direction: str) -> Iterator[str]:
+def _parts(counted: _Counted, rule: tuple[str, str], direction: str) -> Iterator[str]:
     def mine(
         rows: Iterable[tuple[dict[str, str], int]],
     ) -> Iterator[tuple[dict[str, str], int]]:

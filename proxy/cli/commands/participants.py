@@ -1,4 +1,4 @@
-"""The `participants` commands: key pairs of parties that are to read what is sealed for them."""
+"""The `participants` commands: keys of the parties to end-to-end sealing."""
 
 from __future__ import annotations
 
@@ -27,8 +27,7 @@ from ..support.store_access import (
     opener_of,
 )
 
-# One of 64 key ids, which are base64url, begins with a dash and is no option for that, also where
-# there is an h in it.
+# A key id is base64url, so one of 64 begins with a dash, and may have an h. It is an argument.
 _TAKES_KID: Final = {"ignore_unknown_options": True, "help_option_names": ["--help"]}
 _WEEK_SECONDS: Final = 604_800
 _YEAR_SECONDS: Final = 366 * 86_400
@@ -38,27 +37,31 @@ _use = click.option(
     type=click.Choice(["enc", "sig"]),
     default="enc",
     show_default=True,
-    help="To wrap session keys for them (RSA-4096), or to sign (Ed25519).",
+    help="enc: session keys are wrapped for it (RSA-4096); sig: it signs (Ed25519).",
 )
 
 
 def _opener_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command the options that say what private keys are encrypted under."""
+    """Give a command the options for what private keys are encrypted under."""
     for option in (
         click.option(
             "--under",
             type=click.Choice(["passphrase", "keyring"]),
             default="passphrase",
             show_default=True,
-            help="What the private key is encrypted under; the keyring's opens at every Sealyard.",
+            help="What the private key is encrypted under; any Sealyard can use the keyring's.",
         ),
-        click.option("--private-passphrase-file", type=FILE, help="Read it from this file."),
+        click.option(
+            "--private-passphrase-file",
+            type=FILE,
+            help="Read the passphrase of the private key from this file.",
+        ),
         click.option(
             "--private-passphrase-env",
             default="SEALYARD_PARTICIPANT_PASSPHRASE",
             show_default=True,
             metavar="NAME",
-            help="What the private key is encrypted under.",
+            help="Read the passphrase of the private key from $NAME.",
         ),
     ):
         command = option(command)
@@ -68,23 +71,34 @@ def _opener_options(command: Callable[..., None]) -> Callable[..., None]:
 def _key_options(command: Callable[..., None]) -> Callable[..., None]:
     """Give a command the options that describe a new key."""
     for option in (
-        click.option("--expires", metavar="TIME", help="Such as 2027-11-24T00:00:00Z."),
-        click.option("--jwk", type=FILE, help="Take the public JWK in this file; make no pair."),
+        click.option(
+            "--expires",
+            metavar="TIME",
+            help="When the key expires, such as 2027-11-24T00:00:00Z; default: never.",
+        ),
+        click.option(
+            "--jwk", type=FILE, help="Use the public JWK in this file; generate no key pair."
+        ),
         click.option(
             "--x-wing",
             is_flag=True,
-            help="X-Wing (ML-KEM-768 and X25519) in place of RSA, with --use enc; experimental.",
+            help="X-Wing (ML-KEM-768 and X25519) instead of RSA, for --use enc; experimental.",
         ),
-        click.option("--ps256", is_flag=True, help="RSA-4096 in place of Ed25519, with --use sig."),
-        click.option("--x25519", is_flag=True, help="X25519 in place of RSA, with --use enc."),
+        click.option("--ps256", is_flag=True, help="RSA-4096 instead of Ed25519, for --use sig."),
+        click.option("--x25519", is_flag=True, help="X25519 instead of RSA, for --use enc."),
         click.option(
             "--accept",
             "accepted",
             is_flag=True,
-            help="Accept the key at once, as `participants accept` does.",
+            help="Also accept the key, as `participants accept` does.",
         ),
         _use,
-        click.option("--device", default="main", show_default=True, help="Whose key it is."),
+        click.option(
+            "--device",
+            default="main",
+            show_default=True,
+            help="The device that the key belongs to.",
+        ),
     ):
         command = option(command)
     return _opener_options(command)
@@ -92,15 +106,15 @@ def _key_options(command: Callable[..., None]) -> Callable[..., None]:
 
 @click.group()
 def participants() -> None:
-    """Make, take, rotate, revoke and list the key pairs of participants.
+    """Add, accept, rotate, revoke and list the keys of participants.
 
     \b
     sealyard participants add alice --device phone
     sealyard participants jwks alice
 
-    They live in the configured store, which other processes share: sqlite: or redis:.
+    The keys are in the configured store, which must be shared: sqlite: or redis:.
     Put -- before a key id that begins with a dash.
-    """  # noqa: D301 - click's own mark for lines that are not to be wrapped
+    """  # noqa: D301 - click's own mark for lines that must not be wrapped
 
 
 @participants.command()
@@ -115,21 +129,21 @@ def add(
     *,
     accepted: bool,
     as_json: bool,
-    **said: Any,  # noqa: ANN401 - the options of a new key
+    **options: Any,  # noqa: ANN401 - the options of a new key
 ) -> None:
-    """Give PARTICIPANT a key pair, or take the public key that they made themselves.
+    """Generate a key pair for PARTICIPANT, or add a public key that they generated themselves.
 
     \b
     sealyard participants add alice --device phone
     sealyard participants add bob --jwk bob.pub.json
 
-    A pair's private key is kept encrypted under a passphrase of its own. RSA takes seconds.
-    """  # noqa: D301 - click's own mark for lines that are not to be wrapped
-    key = new_key(place, **said)
+    The private key is stored encrypted under a separate passphrase. RSA takes seconds.
+    """  # noqa: D301 - click's own mark for lines that must not be wrapped
+    key = new_key(place, **options)
     change(place, "participants.add", participant, key.public.kid, lambda one: one.add(key))
     if accepted:
         accept(place, participant, key.public.kid)
-    _tell(key, as_json=as_json)
+    _print(key, as_json=as_json)
 
 
 @participants.command()
@@ -140,7 +154,7 @@ def add(
     type=click.IntRange(0, _YEAR_SECONDS),
     default=_WEEK_SECONDS,
     show_default=True,
-    help="For how many seconds the old key still opens.",
+    help="How many seconds the old key still opens.",
 )
 @console.as_json
 @keyring_options
@@ -152,15 +166,15 @@ def rotate(
     *,
     accepted: bool,
     as_json: bool,
-    **said: Any,  # noqa: ANN401 - the options of a new key
+    **options: Any,  # noqa: ANN401 - the options of a new key
 ) -> None:
-    """Put a new key in place of the active one of a device; the old one opens for a while.
+    """Replace the active key of a device; the old key still opens for the grace period.
 
     \b
     sealyard participants rotate alice --device phone
     sealyard participants rotate alice --device phone --grace 3600
-    """  # noqa: D301 - click's own mark for lines that are not to be wrapped
-    key = new_key(place, **said)
+    """  # noqa: D301 - click's own mark for lines that must not be wrapped
+    key = new_key(place, **options)
     change(
         place,
         "participants.rotate",
@@ -170,25 +184,27 @@ def rotate(
     )
     if accepted:
         accept(place, participant, key.public.kid)
-    _tell(key, as_json=as_json)
+    _print(key, as_json=as_json)
 
 
 @participants.command("prekey")
 @click.argument("participant")
-@click.option("--device", default="main", show_default=True, help="Whose prekey it is.")
+@click.option(
+    "--device", default="main", show_default=True, help="The device that the prekey belongs to."
+)
 @click.option(
     "--ttl",
     type=click.IntRange(60, _YEAR_SECONDS),
     default=DEFAULT_SECONDS,
     show_default=True,
-    help="For how many seconds others seal for it.",
+    help="How many seconds others seal for it.",
 )
 @click.option(
     "--grace",
     type=click.IntRange(0, _YEAR_SECONDS),
     default=_WEEK_SECONDS,
     show_default=True,
-    help="For how many seconds it still opens after that.",
+    help="How many seconds it still opens after that.",
 )
 @_opener_options
 @keyring_options
@@ -203,15 +219,15 @@ def add_prekey(  # noqa: PLR0913 - each is one option
     private_passphrase_env: str,
     private_passphrase_file: Path | None,
 ) -> None:
-    """Give a device a signed X25519 key for a while, and delete those that are over.
+    """Add a short-lived, signed X25519 key for a device, and delete those past their grace.
 
     \b
     sealyard participants prekey alice --device phone --under keyring
     sealyard participants prekey alice --device phone --ttl 86400 --grace 86400
 
-    Run it before the last one ends, such as each week: without one, others seal for the device's
-    other keys again. The participant's signing key is opened by what --under says.
-    """  # noqa: D301 - click's own mark for lines that are not to be wrapped
+    Run it before the last prekey expires, for example every week: without one, others seal for the
+    other keys of the device again. --under also says what opens the participant's signing key.
+    """  # noqa: D301 - click's own mark for lines that must not be wrapped
     opener = opener_of(place, under, private_passphrase_env, private_passphrase_file)
     key = new_prekey(place, participant, device=device, ttl=ttl, grace=grace, opener=opener)
     change(
@@ -227,45 +243,47 @@ def add_prekey(  # noqa: PLR0913 - each is one option
 @participants.command(context_settings=_TAKES_KID)
 @click.argument("participant")
 @click.argument("kid")
-@click.option("--reason", required=True, help="Why: one line, kept with the key.")
+@click.option("--reason", required=True, help="The reason, in one line; it is stored with the key.")
 @yes_option
 @keyring_options
 def revoke(place: KeyringPlace, participant: str, kid: str, reason: str, *, yes: bool) -> None:
-    """Let the key KID neither seal nor open any more, for good.
+    """Revoke the key KID: it never seals or opens again.
 
     \b
     sealyard participants revoke alice KID --reason "phone lost"
     sealyard participants revoke alice KID --reason "phone lost" --yes
 
-    It asks first. `sealyard participants list alice` tells which keys there are.
-    """  # noqa: D301 - click's own mark for lines that are not to be wrapped
+    Asks for confirmation. `sealyard participants list alice` shows the keys.
+    """  # noqa: D301 - click's own mark for lines that must not be wrapped
     if not yes:
         ask(
-            f"key {kid} of {participant}: packages for it open no more with Sealyard, conversations"
-            " get new session keys, and it is never taken again"
+            f"key {kid} of {participant}: Sealyard no longer opens packages for it, conversations"
+            " get new session keys, and the key can never be added again"
         )
     now = int(time.time())
     change(place, "participants.revoke", participant, kid, lambda one: one.revoke(kid, reason, now))
-    console.say(f"revoked {kid}; it is never taken again")
+    console.say(f"revoked {kid}; it can never be added again")
 
 
 @participants.command(context_settings=_TAKES_KID)
 @click.argument("participant")
 @click.argument("kid")
-@click.option("--at", metavar="TIME", help="When, such as 2027-11-24T00:00:00Z; default: now.")
+@click.option(
+    "--at", metavar="TIME", help="When it expires, such as 2027-11-24T00:00:00Z; default: now."
+)
 @keyring_options
 def expire(place: KeyringPlace, participant: str, kid: str, at: str | None) -> None:
-    """Let the key KID end at a time, or now. An end that is set is never put off.
+    """Let the key KID expire at a time, or now. An expiry can only be brought forward.
 
     \b
     sealyard participants expire alice KID
     sealyard participants expire alice KID --at 2027-11-24T00:00:00Z
-    """  # noqa: D301 - click's own mark for lines that are not to be wrapped
+    """  # noqa: D301 - click's own mark for lines that must not be wrapped
     ends = int(time.time()) if at is None else parse_time(at)
     after = change(
         place, "participants.expire", participant, kid, lambda one: one.expire(kid, ends)
     )
-    console.say(f"{kid} ends at {utc(after.find(kid).expires)}")
+    console.say(f"{kid} expires at {utc(after.find(kid).expires)}")
 
 
 @participants.command("accept", context_settings=_TAKES_KID)
@@ -273,15 +291,15 @@ def expire(place: KeyringPlace, participant: str, kid: str, at: str | None) -> N
 @click.argument("kid")
 @keyring_options
 def accept_key(place: KeyringPlace, participant: str, kid: str) -> None:
-    """Accept the key KID: senders and readers go on to believe that it is theirs.
+    """Accept the key KID as genuine, for senders and readers.
 
     \b
     sealyard participants list alice
     sealyard participants accept alice KID
 
-    Compare it with the one that PARTICIPANT has, over the telephone or face to face. A key that
-    nobody accepted is told of, or not used at all, as `keys.pins` says.
-    """  # noqa: D301 - click's own mark for lines that are not to be wrapped
+    Compare it with the key that PARTICIPANT has, by telephone or in person. A key that has not been
+    accepted is reported or not used at all, depending on `keys.pins`.
+    """  # noqa: D301 - click's own mark for lines that must not be wrapped
     accept(place, participant, kid)
     console.say(f"accepted {kid}")
 
@@ -291,12 +309,12 @@ def accept_key(place: KeyringPlace, participant: str, kid: str) -> None:
 @console.as_json
 @keyring_options
 def list_keys(place: KeyringPlace, participant: str, *, as_json: bool) -> None:
-    """List all keys that PARTICIPANT has and had.
+    """List all keys of PARTICIPANT, current and former.
 
     \b
     sealyard participants list alice
     sealyard participants list alice --json
-    """  # noqa: D301 - click's own mark for lines that are not to be wrapped
+    """  # noqa: D301 - click's own mark for lines that must not be wrapped
     found, pins = look(place, participant)
     facts = [{**one.facts(time.time()), **pins.facts(one)} for one in found.keys]
     if as_json:
@@ -317,7 +335,7 @@ def jwks(place: KeyringPlace, participant: str) -> None:
     \b
     sealyard participants jwks alice
     sealyard participants jwks alice > alice.jwks.json
-    """  # noqa: D301 - click's own mark for lines that are not to be wrapped
+    """  # noqa: D301 - click's own mark for lines that must not be wrapped
     console.print_json(find(place, participant).jwks(time.time()))
 
 
@@ -332,9 +350,9 @@ def private(place: KeyringPlace, participant: str, kid: str, file: Path) -> None
     \b
     sealyard participants private alice KID alice.jwe
     sealyard participants private alice KID ~/keys/alice.jwe --config sealyard.yaml
-    """  # noqa: D301 - click's own mark for lines that are not to be wrapped
+    """  # noqa: D301 - click's own mark for lines that must not be wrapped
     if file.exists():
-        raise console.Failure(f"{file}: exists already", console.ENVIRONMENT)
+        raise console.Failure(f"{file} already exists", console.ENVIRONMENT)
     write(file, hand_out(place, participant, kid).encode() + b"\n")
     console.say(f"wrote {file}; its passphrase opens it in any JOSE library")
 
@@ -344,18 +362,18 @@ def private(place: KeyringPlace, participant: str, kid: str, file: Path) -> None
 @_use
 @keyring_options
 def has_valid_keys(place: KeyringPlace, participant: str, use: Use) -> None:
-    """End with 0 where PARTICIPANT has an active key, with 1 otherwise.
+    """Exit with 0 if PARTICIPANT has an active key, else with 1.
 
     \b
     sealyard participants has-valid-keys alice
     sealyard participants has-valid-keys alice --use sig
-    """  # noqa: D301 - click's own mark for lines that are not to be wrapped
+    """  # noqa: D301 - click's own mark for lines that must not be wrapped
     valid = find(place, participant).has_valid_keys(time.time(), use)
     click.echo("yes" if valid else "no")
     sys.exit(console.OK if valid else console.NEGATIVE)
 
 
-def _tell(key: ParticipantKey, *, as_json: bool) -> None:
+def _print(key: ParticipantKey, *, as_json: bool) -> None:
     if as_json:
         console.print_json(key.facts(time.time()))
     else:

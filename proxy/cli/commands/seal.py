@@ -1,4 +1,4 @@
-"""`sealyard encrypt` and `sealyard decrypt`: one value, sealed or opened by hand."""
+"""`sealyard encrypt` and `sealyard decrypt`: seal or open one value by hand."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ _MAX_VALUE: Final = 16 << 20
 def _bound_parts(command: Callable[..., None]) -> Callable[..., None]:
     """Give a command the options that name the rest of a context."""
     kind = click.option("--kind", type=click.Choice(["body"]), help="For tokens of whole bodies.")
-    purpose = click.option("--purpose", help="The purpose that it is bound to.")
-    message = named_option("message", "The message id that it is bound to.")
-    field = click.option("--field", help="The field that it is bound to.")
+    purpose = click.option("--purpose", help="The purpose that the value is bound to.")
+    message = named_option("message", "The message id that the value is bound to.")
+    field = click.option("--field", help="The field that the value is bound to.")
     return context_options(field(message(purpose(kind(command)))))
 
 
@@ -40,7 +40,7 @@ def _bound_parts(command: Callable[..., None]) -> Callable[..., None]:
 @click.argument("value")
 @_bound_parts
 @click.option("--form", type=click.Choice(["jwe", "short"]), default="jwe", show_default=True)
-@click.option("--json-value", is_flag=True, help="VALUE is a JSON text and comes back as one.")
+@click.option("--json-value", is_flag=True, help="VALUE is JSON text and is opened as JSON.")
 @keyring_options
 def encrypt(  # noqa: PLR0913 - each is one option
     place: KeyringPlace,
@@ -61,9 +61,9 @@ def encrypt(  # noqa: PLR0913 - each is one option
     sealyard encrypt --tenant clinic --conversation c1 --field content - < letter.txt
     sealyard encrypt --tenant clinic --field vitals --json-value - < vitals.json
 
-    Others on the machine can read a VALUE that stands on the command line, and the shell remembers
-    it. Name the parts that the rule binds, and no others: `sealyard explain` tells them.
-    """  # noqa: D301 - click's own mark for lines that are not to be wrapped
+    Others on the machine can read a VALUE on the command line, and the shell keeps it in its
+    history. Name exactly the parts that the rule binds: `sealyard explain` shows them.
+    """  # noqa: D301 - click's own mark for lines that must not be wrapped
     context = Context(Scope(tenant, conversation), field, message, purpose, kind)
     plaintext = console.read_argument(value, limit=_MAX_VALUE)
     if json_value:
@@ -89,14 +89,14 @@ def decrypt(  # noqa: PLR0913 - each is one option
     purpose: str | None,
     kind: str | None,
 ) -> None:
-    """Open TOKEN (- reads it from stdin) and print the value. Written to the audit log first.
+    """Open TOKEN (- reads it from stdin) and print the value. The audit log records it first.
 
     \b
     sealyard decrypt --tenant clinic --conversation c1 --field content eyJ0eXAiOiJzeTEi...
     sealyard decrypt --tenant clinic --field content - < token.txt
 
-    Name the parts that the rule binds, and no others. Ends with 1 when the token does not open.
-    """  # noqa: D301 - click's own mark for lines that are not to be wrapped
+    Name exactly the parts that the rule binds. Exits with 1 if the token does not open.
+    """  # noqa: D301 - click's own mark for lines that must not be wrapped
     context = Context(Scope(tenant, conversation), field, message, purpose, kind)
     text = console.read_argument(sealed, limit=_MAX_VALUE).strip()
     keyring = open_keyring(place.path, place.root)

@@ -1,4 +1,4 @@
-"""`sealyard serve`: run the sidecar until it is told to stop."""
+"""`sealyard serve`: run the sidecar until a signal stops it."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ _MOST_WORKERS = 64
 
 @dataclass(frozen=True, slots=True)
 class _Stop:
-    """How to stop, and since when there is something to stop."""
+    """How to stop, and when the process began."""
 
     delay: float
     grace: float
@@ -52,7 +52,7 @@ def _accepted(_: click.Context, __: click.Parameter, value: str | None) -> Accep
         return None
     found = re.fullmatch(r"([A-Za-z0-9_-]{22}):([0-9]{1,18})", value)
     if found is None:
-        raise click.BadParameter("give a keyring's id, a colon and the generation that is accepted")
+        raise click.BadParameter("give the keyring's id, a colon and the accepted generation")
     return Accepted(found[1], int(found[2]))
 
 
@@ -66,19 +66,19 @@ def _accepted(_: click.Context, __: click.Parameter, value: str | None) -> Accep
     default=1,
     show_default=True,
     metavar="N",
-    help="How many processes carry traffic; above 1 they are watched and replaced when they die.",
+    help="Number of processes that carry traffic; if several, a supervisor replaces dead ones.",
 )
 @run_until_stopped.seconds_option(
-    "--drain-delay", 0.0, "How long /readyz says no before connections are refused."
+    "--drain-delay", 0.0, "How long /readyz fails before connections are refused."
 )
 @run_until_stopped.seconds_option(
-    "--grace", 25.0, "How long messages under way may take after that."
+    "--grace", 25.0, "How long messages in progress may take after that."
 )
 @click.option(
     "--accept-older",
     metavar="ID:GENERATION",
     callback=_accepted,
-    help="Take this generation of the keyring, whatever later one the fleet or this process knows.",
+    help="Accept this generation of the keyring, even if the fleet or this process knows a later.",
 )
 @click.option("--worker-channel", type=int, hidden=True)
 @click.option("--worker-secrets", type=int, hidden=True)
@@ -94,21 +94,23 @@ def serve(  # noqa: PLR0913 - one parameter for each option
     worker_channel: int | None,
     worker_secrets: int | None,
 ) -> None:
-    """Run the sidecar. SIGTERM and SIGINT end it once all messages under way are answered.
+    """Run the sidecar. SIGTERM and SIGINT stop it once all messages in progress have ended.
 
     \b
     sealyard serve --config sealyard.yaml
     SEALYARD_PASSPHRASE=... sealyard serve --workers 4 --drain-delay 5
 
-    SIGHUP, a call of the admin API and a change of one of its files reload the configuration. A
-    second SIGTERM or SIGINT ends at once.
+    SIGHUP, a call of the admin API or a change of one of its files reloads the configuration. A
+    second SIGTERM or SIGINT stops it immediately.
 
-    Ends with 0 when nothing had to be cut, with 1 when the grace ran out, with 3 when it could not
-    start: with a configuration that has mistakes, a keyring that does not open, a place to listen
-    that is taken, it never begins.
-    """  # noqa: D301 - click's own mark for lines that are not to be wrapped
+    Exits with 0 if all messages ended in time, with 1 if some were aborted after the grace period,
+    and with 3 if it could not start: the configuration has errors, the keyring does not open, or
+    an address to listen on is in use.
+    """  # noqa: D301 - click's own mark for lines that must not be wrapped
     began = time.monotonic()
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # by default it would end what is just starting
+    signal.signal(
+        signal.SIGHUP, signal.SIG_IGN
+    )  # by default it would end the process before it has started
     logs = to_stderr(log_format, processors=dict(log_processors))
     hardening = harden()
     fitness.require()
@@ -124,7 +126,7 @@ def serve(  # noqa: PLR0913 - one parameter for each option
         )
         return
     read = _read(find(config, os.environ, Path.cwd()))
-    library_logs.route(logs)  # for good: what is said while the process ends must be clean too
+    library_logs.route(logs)  # for good: the lines of a process that ends must be clean, too
     logs.report(
         "server.started", version=__version__, python=platform.python_version(), pid=os.getpid()
     )
@@ -137,9 +139,9 @@ def serve(  # noqa: PLR0913 - one parameter for each option
 
 
 def _read(file: Path) -> Source:
-    """Return what the file says; raise ConfigurationError with its mistakes.
+    """Return the configuration in the file; raise ConfigurationError with its errors.
 
-    A person at a terminal sees what it quotes. In a log it may be a secret in the wrong place.
+    A person at a terminal sees what they quote. In a log it might be a misplaced secret.
     """
     try:
         return config_files.read(file, os.environ)

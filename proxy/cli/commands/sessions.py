@@ -52,64 +52,64 @@ def show(  # noqa: PLR0913 - each is one option
     ca: Path | None,
     as_json: bool,
 ) -> None:
-    """Show the sessions with which the running Sealyard seals for one scope, and its revocation.
+    """Show the sessions that a running Sealyard seals with for one scope, and its revocation.
 
     \b
     sealyard sessions show --tenant clinic --conversation c1
     sealyard sessions show --tenant clinic --conversation c1 --json
 
-    Asks the admin listener of the configuration: sessions live in its processes. Those of
-    end-to-end rules have key packages: see `sealyard sessions package`. Ends with 1 where there is
-    none.
-    """  # noqa: D301 - click's own mark for lines that are not to be wrapped
+    Calls the admin listener of the configuration, since sessions are in its processes. Sessions of
+    end-to-end rules have key packages: see `sealyard sessions package`. Exits with 1 if there is
+    no session.
+    """  # noqa: D301 - click's own mark for lines that must not be wrapped
     named = {"tenant": tenant, "conversation": conversation}
-    parts = dict(_told_as(name, value) for name, value in named.items() if value is not None)
+    parts = dict(_parameter(name, value) for name, value in named.items() if value is not None)
     if not parts:
-        raise click.UsageError("name --tenant, --conversation or both, as the rules bind them")
-    told = asyncio.run(_asked(AdminListener(config, token_file, ca), urlencode(parts)))
+        raise click.UsageError("give --tenant, --conversation or both, as the rules bind them")
+    state = asyncio.run(_asked(AdminListener(config, token_file, ca), urlencode(parts)))
     if as_json:
-        console.print_json(told)
+        console.print_json(state)
     else:
-        click.echo("\n".join(_lines(told)))
-    raise click.exceptions.Exit(console.OK if told["sessions"] else console.NEGATIVE)
+        click.echo("\n".join(_lines(state)))
+    raise click.exceptions.Exit(console.OK if state["sessions"] else console.NEGATIVE)
 
 
-def _told_as(part: str, name: Name) -> tuple[str, str]:
-    """Return the parameter that tells a name: a text as it is, a joined one as JSON."""
+def _parameter(part: str, name: Name) -> tuple[str, str]:
+    """Return the query parameter for a name: text as it is, a joined name as JSON."""
     return (part, name) if isinstance(name, str) else (f"{part}_json", json.dumps(to_json(name)))
 
 
 async def _asked(admin: AdminListener, query: str) -> dict[str, Any]:
     async with admin.get(f"/v1/sessions?{query}") as answer:
-        told: dict[str, Any] = await answer.json()
-        return told
+        state: dict[str, Any] = await answer.json()
+        return state
 
 
-def _lines(told: Mapping[str, Any]) -> Iterator[str]:
-    yield f"scope    {told['scope']}"
-    if told["not_before"]:
-        yield f"revoked  what began before {utc(told['not_before'])}"
-    for one in told["sessions"]:
+def _lines(state: Mapping[str, Any]) -> Iterator[str]:
+    yield f"scope    {state['scope']}"
+    if state["not_before"]:
+        yield f"revoked  sessions that began before {utc(state['not_before'])}"
+    for one in state["sessions"]:
         under = f"KEK {one['kek']}" if one.get("kek") else "ephemeral"
         began, ends = utc(one["began"]), utc(one["soft_end"])
         yield f"session  {one['sid']}  {under}  {began} to {ends}  {one['sealed']} sealed"
-    if not told["sessions"]:
-        yield "no session seals for it"
+    if not state["sessions"]:
+        yield "no session seals for this scope"
 
 
-_NO_STORE = "keys.store is memory, so each process has sessions of its own: ask its admin port, "
+_NO_STORE = "keys.store is memory, so each process has its own sessions: call its admin API, "
 
 
 @click.group()
 def sessions() -> None:
-    """Show, rotate, revoke, erase the sessions of one conversation (or tenant, where that is all).
+    """Show, rotate, revoke and erase the sessions of one conversation or tenant.
 
     \b
     sealyard sessions rotate --tenant clinic --conversation c1
     sealyard sessions revoke --tenant clinic --conversation c1
 
-    Name what the rules bind and no more: sessions are per tenant and conversation as bound.
-    """  # noqa: D301 - click's own mark for lines that are not to be wrapped
+    Give exactly what the rules bind: a session belongs to a tenant and conversation as bound.
+    """  # noqa: D301 - click's own mark for lines that must not be wrapped
 
 
 sessions.add_command(show)
@@ -128,9 +128,9 @@ def rotate(
     sealyard sessions rotate --tenant clinic --conversation c1
     sealyard sessions rotate --tenant clinic --conversation c1 --json
 
-    Processes that hear of it take it at once, others within `revocation_max_age`. Ends with 1 where
-    the store is not shared or does not take it.
-    """  # noqa: D301 - click's own mark for lines that are not to be wrapped
+    Subscribed processes use it at once, others within `revocation_max_age`. Exits with 1 if the
+    store is not shared or does not accept it.
+    """  # noqa: D301 - click's own mark for lines that must not be wrapped
     scope, keys = _scope(tenant, conversation), place.keys()
     if keys.store == "memory":
         raise console.Failure(_NO_STORE + "POST /v1/sessions/rotate", console.NEGATIVE)
@@ -149,7 +149,7 @@ def rotate(
 @click.option(
     "--not-before",
     metavar="TIME",
-    help="Refuse what began before this time, such as 2026-11-24T18:00:00Z; default: now.",
+    help="Revoke sessions that began before this time, such as 2026-11-24T18:00:00Z; default: now.",
 )
 @yes_option
 @console.as_json
@@ -163,41 +163,43 @@ def revoke(  # noqa: PLR0913 - each is one option
     yes: bool,
     as_json: bool,
 ) -> None:
-    """Refuse the sessions that began before a time: they neither seal nor open any more.
+    """Revoke the sessions that began before a time: they no longer seal or open.
 
     \b
     sealyard sessions revoke --tenant clinic --conversation c1
     sealyard sessions revoke --tenant clinic --conversation c1 --not-before 2026-11-24T18:00:00Z
 
-    It is written to the shared store and published, and to the keyring, so that it outlives the
-    store. Nothing takes it back, so it asks first. Ends with 1 where one of the two did not take
-    it.
-    """  # noqa: D301 - click's own mark for lines that are not to be wrapped
+    The revocation is written to the shared store, published, and written to the keyring, so that it
+    outlives the store. It cannot be undone, so the command asks for confirmation. Exits with 1 if
+    the store or the keyring did not accept it.
+    """  # noqa: D301 - click's own mark for lines that must not be wrapped
     scope, keys = _scope(tenant, conversation), place.keys()
     now = time.time()
     before = latest_not_before(now) if not_before is None else parse_time(not_before)
     if before > latest_not_before(now):
-        raise click.UsageError("--not-before is a time to come")
+        raise click.UsageError("--not-before must not be in the future")
     if not yes:
         ask(
-            f"{_shown(scope)}: sessions that began before {utc(before)} neither seal nor open"
-            " any more, in all processes, for good"
+            f"{_shown(scope)}: sessions that began before {utc(before)} never seal or open again,"
+            " in any process"
         )
     answer, reason = asyncio.run(_revoke(place, keys, SessionCall("revoke", scope, before)))
     _warn_unknown(answer)
     if as_json:
         console.print_json(answer.to_json())
     else:
-        click.echo("\n".join(_told(answer, place, keys, reason)))
+        click.echo("\n".join(_report(answer, place, keys, reason)))
     if not answer.reaches_others:
-        raise console.Failure("neither the keyring nor the store took it", console.ENVIRONMENT)
+        raise console.Failure(
+            "neither the keyring nor the store accepted the revocation", console.ENVIRONMENT
+        )
     sys.exit(console.OK if answer.durable and answer.store is not False else console.NEGATIVE)
 
 
 @sessions.command("package")
 @context_options
-@click.option("--recipient", required=True, metavar="ID", help="For which participant.")
-@click.option("--sid", help="Of this session alone, as `kid` of a token names it.")
+@click.option("--recipient", required=True, metavar="ID", help="The participant.")
+@click.option("--sid", help="Only the package of this session, as the `kid` of a token names it.")
 @keyring_options
 def packages(
     place: KeyringPlace,
@@ -206,33 +208,31 @@ def packages(
     recipient: str,
     sid: str | None,
 ) -> None:
-    """Print the key packages of a conversation that are for one participant, the newest first.
+    """Print the key packages of a conversation for one participant, newest first.
 
     \b
     sealyard sessions package --tenant clinic --conversation c1 --recipient bob
     sealyard sessions package --tenant clinic --conversation c1 --recipient bob --sid SID
 
-    A package opens with the participant's private key in any JOSE library. Ends with 1 where there
-    is none.
-    """  # noqa: D301 - click's own mark for lines that are not to be wrapped
+    Any JOSE library opens a package with the participant's private key. Exits with 1 if there is no
+    package.
+    """  # noqa: D301 - click's own mark for lines that must not be wrapped
     scope, keys = _scope(tenant, conversation), place.keys()
     found = asyncio.run(_packages(place, keys, scope, recipient))
-    told = [one.facts() for one in found if sid in {None, one.key_id}]
-    console.print_json({"packages": told})
-    sys.exit(console.OK if told else console.NEGATIVE)
+    facts = [one.facts() for one in found if sid in {None, one.key_id}]
+    console.print_json({"packages": facts})
+    sys.exit(console.OK if facts else console.NEGATIVE)
 
 
 async def _packages(
     place: KeyringPlace, keys: KeySettings, scope: Scope, recipient: str
 ) -> tuple[StoredPackage, ...]:
     async with at_store(place, keys) as at:
-        shelf = PackageStore(at.sessions, clock=time.time, notice=at.notices.append)
+        store = PackageStore(at.sessions, clock=time.time, notice=at.notices.append)
         try:
-            return await shelf.packages(scope, recipient)
+            return await store.packages(scope, recipient)
         except KeyUnavailable:
-            raise console.Failure(
-                f"the store does not tell: {at.reason}", console.ENVIRONMENT
-            ) from None
+            raise console.Failure(f"the store failed: {at.reason}", console.ENVIRONMENT) from None
 
 
 @sessions.command()
@@ -256,11 +256,11 @@ def erase(  # noqa: PLR0913 - each is one option
     sealyard sessions erase --tenant clinic --conversation c1 --receipt c1.jws
     sealyard sessions erase --tenant clinic --conversation c1 --yes > c1.jws
 
-    It asks first. Check the receipt with `sealyard audit verify-receipt`. What they sealed opens
-    never again. They are revoked as well, so that a copy out of a backup does not open either.
-    Durable keys come from the KEK: of a conversation under `mode: durable` only what was sealed end
-    to end is erased, without a revocation, and it ends with 1 where there is none of that.
-    """  # noqa: D301 - click's own mark for lines that are not to be wrapped
+    Asks for confirmation. What the keys sealed never opens again. The sessions are also revoked, so
+    that a copy of a key from a backup does not open either. Verify the receipt with `sealyard audit
+    verify-receipt`. Durable keys are derived from the KEK: under `mode: durable`, only the key
+    packages of end-to-end sealing are erased, without a revocation. Exits with 1 if there are none.
+    """  # noqa: D301 - click's own mark for lines that must not be wrapped
     scope, keys = _scope(tenant, conversation), place.keys()
     if keys.store == "memory" and keys.mode != "ephemeral":
         raise console.Failure(NotErasable.title, console.NEGATIVE)
@@ -269,11 +269,11 @@ def erase(  # noqa: PLR0913 - each is one option
             _NO_STORE.replace("POST /v1/sessions/rotate", "DELETE /v1/sessions"), console.NEGATIVE
         )
     if file is not None and file.exists():
-        raise console.Failure(f"{file}: exists already", console.ENVIRONMENT)
+        raise console.Failure(f"{file} already exists", console.ENVIRONMENT)
     if not yes:
         ask(
             f"{_shown(scope)}: its ephemeral session keys and key packages are destroyed; what they"
-            " sealed opens never again"
+            " sealed never opens again"
         )
     before = latest_not_before(time.time())
     answer = asyncio.run(_erase(place, keys, SessionCall("erase", scope, before)))
@@ -286,13 +286,13 @@ def erase(  # noqa: PLR0913 - each is one option
         click.echo(answer.receipt)
         console.say(f"{answer.scope}: {len(answer.erased or ())} session keys destroyed")
         if keys.mode == "ephemeral":
-            console.say("\n".join(_told(answer, place, keys, "")))
+            console.say("\n".join(_report(answer, place, keys, "")))
         else:
-            console.say("durable session keys are not among them, and nothing was revoked")
+            console.say("no durable session key was destroyed, and nothing was revoked")
 
 
 def _shown(scope: Scope) -> str:
-    """Return which scope it is, as its operator has said it."""
+    """Return the scope as the operator named it."""
     named = {"tenant": scope.tenant, "conversation": scope.conversation}
     return ", ".join(f"{part} {to_json(name)}" for part, name in named.items() if name is not None)
 
@@ -302,15 +302,15 @@ async def _erase(place: KeyringPlace, keys: KeySettings, call: SessionCall) -> S
         name = at.sessions.view(call.scope).name
         await _require_erasable(at, call.scope)
         place.write_down(at.sessions.keyring, "sessions.erase", scope=name)
-        answer = await _desk(place, at.sessions).answer(call)
+        answer = await _operations(place, at.sessions).answer(call)
         number = len(answer.erased or ())
         place.write_down(at.sessions.keyring, "sessions.erased", scope=name, keys=number)
         return answer
 
 
 async def _require_erasable(at: AtStore, scope: Scope) -> None:
-    shelf = PackageStore(at.sessions, clock=time.time, notice=at.notices.append)
-    if not at.sessions.ephemeral and not await shelf.listed(scope):
+    store = PackageStore(at.sessions, clock=time.time, notice=at.notices.append)
+    if not at.sessions.ephemeral and not await store.listed(scope):
         raise console.Failure(NotErasable.title, console.NEGATIVE)
 
 
@@ -318,9 +318,9 @@ async def _rotate(place: KeyringPlace, keys: KeySettings, scope: Scope) -> Sessi
     async with at_store(place, keys) as at:
         name = at.sessions.view(scope).name
         place.write_down(at.sessions.keyring, "sessions.rotate", scope=name)
-        answer = await _desk(place, at.sessions).answer(SessionCall("rotate", scope))
+        answer = await _operations(place, at.sessions).answer(SessionCall("rotate", scope))
         if not answer.agreed:
-            raise console.Failure(f"the store did not take it: {at.reason}", console.NEGATIVE)
+            raise console.Failure(f"the store did not accept it: {at.reason}", console.NEGATIVE)
         return answer
 
 
@@ -331,27 +331,27 @@ async def _revoke(
         name = at.sessions.view(call.scope).name
         keyring, before = at.sessions.keyring, call.not_before
         place.write_down(keyring, "sessions.revoke", scope=name, not_before=before)
-        return await _desk(place, at.sessions).answer(call), at.reason
+        return await _operations(place, at.sessions).answer(call), at.reason
 
 
-def _desk(place: KeyringPlace, held: Sessions) -> SessionOperations:
+def _operations(place: KeyringPlace, held: Sessions) -> SessionOperations:
     return SessionOperations(held, KeyringRevocations(place.path, place.root, place.audit).revoke)
 
 
-def _told(
+def _report(
     answer: SessionResult, place: KeyringPlace, keys: KeySettings, reason: str
 ) -> Iterator[str]:
     before, kind = utc(answer.not_before), keys.store.partition(":")[0]
-    yield f"{answer.scope}: what began before {before} is refused"
+    yield f"{answer.scope}: sessions that began before {before} are revoked"
     yield f"keyring  {place.path}" if answer.durable else f"keyring  NOT WRITTEN: {answer.problem}"
     if answer.store is None:
-        yield f"store    {kind}: processes learn it from the keyring, when it reaches them"
+        yield f"store    {kind}: processes read it from the keyring once they have the new file"
     elif answer.store:
         within = f"within {keys.revocation_max_age:g} s"
-        when = f"at once, or {within} if it was not heard" if kind == "redis" else within
-        yield f"store    {kind}: every process refuses {when}"
+        when = f"at once, or {within} if it missed the notification" if kind == "redis" else within
+        yield f"store    {kind}: every process applies it {when}"
     else:
-        yield f"store    NOT WRITTEN: {reason}: processes learn it from the keyring alone"
+        yield f"store    NOT WRITTEN: {reason}: processes read it only from the keyring"
     for one in answer.open or ():
         text = STILL_OPEN[one].replace("`others_within`", f"{answer.others_within or 0:g}")
         yield f"open     {text}"
@@ -365,5 +365,5 @@ def _warn_unknown(answer: SessionResult) -> None:
 def _scope(tenant: Name | None, conversation: Name | None) -> Scope:
     scope = Scope(tenant, conversation)
     if scope == Scope():
-        raise click.UsageError("name --tenant, --conversation or both, as the rules bind them")
+        raise click.UsageError("give --tenant, --conversation or both, as the rules bind them")
     return scope

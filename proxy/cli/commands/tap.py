@@ -1,4 +1,4 @@
-"""`sealyard tap`: messages as they pass, in a terminal, by kind and size."""
+"""`sealyard tap`: live messages in a terminal, by kind and size."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from ..support.configuration import config_option
 _COLUMNS: Final = (
     ("client", "client sent"),
     ("backend", "backend got"),
-    ("answer", "backend answers"),
-    ("reader", "reader gets"),
+    ("answer", "backend sent"),
+    ("reader", "reader got"),
 )
 _WAYS: Final = {"request": "to the backend", "response": "to the reader"}
 _WIDTH: Final = max(len(title) for _, title in _COLUMNS)
-_NO_TAP: Final = "it has no tap: set `admin.tap: true` and restart it"
+_NO_TAP: Final = "the tap is off: set `admin.tap: true` and restart Sealyard"
 _BOLD: Final = "\x1b[1m"
 _DIM: Final = "\x1b[2m"
 _SEALED: Final = "\x1b[36m"
@@ -37,7 +37,7 @@ _END: Final = "\x1b[0m"
 @config_option
 @token_file_option
 @ca_option
-@click.option("--count", type=click.IntRange(1), metavar="N", help="End after so many messages.")
+@click.option("--count", type=click.IntRange(1), metavar="N", help="Exit after N messages.")
 @console.as_json
 def tap(
     *,
@@ -47,16 +47,16 @@ def tap(
     count: int | None,
     as_json: bool,
 ) -> None:
-    """Show messages as they pass a running Sealyard: kinds and sizes, never a value.
+    """Show the messages that pass a running Sealyard: kinds and sizes, never a value.
 
     \b
     sealyard tap
     sealyard tap --json --count 100
 
-    Asks the admin listener of the configuration, which must say `tap: true`. Names show only where
-    the rules say them. Of more than twenty messages a second, some are shown and the rest counted.
-    Ends with Ctrl-C.
-    """  # noqa: D301 - click's own mark for lines that are not to be wrapped
+    Calls the admin listener of the configuration, which must have `tap: true`. Names are shown only
+    if they are in the rules. Above twenty messages per second, some are shown and the rest is
+    counted. Press Ctrl-C to stop.
+    """  # noqa: D301 - click's own mark for lines that must not be wrapped
     admin = AdminListener(config, token_file, ca)
     paint = _Paint(colors=not as_json and sys.stdout.isatty() and "NO_COLOR" not in os.environ)
     with contextlib.suppress(KeyboardInterrupt):
@@ -72,7 +72,7 @@ class _Paint:
 
 
 class _Output:
-    """Writes messages until enough of them are written."""
+    """Writes messages up to a number."""
 
     def __init__(self, paint: _Paint, *, as_json: bool, left: int | None) -> None:
         self._paint = paint
@@ -80,7 +80,7 @@ class _Output:
         self._left = left
 
     def take(self, seen: dict[str, Any]) -> bool:
-        """Write what was seen; return whether more is wanted."""
+        """Write the messages; return whether more are wanted."""
         for message in seen["messages"]:
             if self._as_json:
                 click.echo(json.dumps(message))
@@ -91,7 +91,7 @@ class _Output:
                 if self._left == 0:
                     return False
         if seen["missed"]:
-            console.say(f"{seen['missed']} more passed that are not shown")
+            console.say(f"{seen['missed']} more messages not shown")
         return True
 
 
@@ -100,7 +100,7 @@ async def _show(admin: AdminListener, output: _Output) -> None:
         async for line in answer.content:
             if line.strip() and not output.take(json.loads(line)):
                 return
-    raise console.Failure("it has ended", console.NEGATIVE)
+    raise console.Failure("the connection ended", console.NEGATIVE)
 
 
 def _lines(message: dict[str, Any], paint: _Paint) -> list[str]:
@@ -113,13 +113,13 @@ def _lines(message: dict[str, Any], paint: _Paint) -> list[str]:
     head = f"{message['method'] or '?'} {message['rule'] or 'no rule'}"
     if part := message.get("part"):
         way = _WAYS[message["direction"]]
-        ended, told = f"{part} {way}", ", ".join(outcomes) or "passed"
+        ended, result = f"{part} {way}", ", ".join(outcomes) or "passed"
     else:
         ended = f"{message['status']} {message['ms']} ms"
-        told = ", ".join(outcomes) or f"{message['sent']} B sent, {message['got']} B got"
-    lines = [f"{paint(_DIM, at)} {paint(_BOLD, head)} {ended}  {told}"]
+        result = ", ".join(outcomes) or f"{message['sent']} B sent, {message['got']} B received"
+    lines = [f"{paint(_DIM, at)} {paint(_BOLD, head)} {ended}  {result}"]
     for side, title in _COLUMNS:
-        # What a rule leaves as it was need not be told twice.
+        # A response that a rule leaves unchanged is shown once.
         if message.get(side) and not (side == "answer" and message[side] == message.get("reader")):
             cells = ", ".join(_cell(row, paint) for row in message[side])
             lines.append(f"  {paint(_DIM, title.ljust(_WIDTH))} {cells}")

@@ -1,4 +1,4 @@
-"""`sealyard validate`: every mistake of a configuration at once, without effects."""
+"""`sealyard validate`: all errors of a configuration at once, without side effects."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ..support.configuration import config_option, load_configuration
 
 @click.command()
 @config_option
-@click.option("--strict", is_flag=True, help="Let warnings count as mistakes.")
+@click.option("--strict", is_flag=True, help="Treat warnings as errors.")
 @console.as_json
 def validate(config: Path | None, *, strict: bool, as_json: bool) -> None:
     """Check a configuration. Connects to nothing, opens no key, changes nothing.
@@ -23,9 +23,9 @@ def validate(config: Path | None, *, strict: bool, as_json: bool) -> None:
     sealyard validate --config sealyard.yaml
     sealyard validate --strict --json
 
-    Mistakes go to stdout, one a line: file:line:column path message. Ends with 1 when there are
+    Prints one error per line to stdout: file:line:column path message. Exits with 1 if there are
     any.
-    """  # noqa: D301 - click's own mark for lines that are not to be wrapped
+    """  # noqa: D301 - click's own mark for lines that must not be wrapped
     problems: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     try:

@@ -1,4 +1,4 @@
-"""`sealyard version`: the versions of Sealyard and of what it stands on."""
+"""`sealyard version`: the versions of Sealyard and its dependencies."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def version(*, as_json: bool) -> None:
     \b
     sealyard version
     sealyard version --json
-    """  # noqa: D301 - click's own mark for lines that are not to be wrapped
+    """  # noqa: D301 - click's own mark for lines that must not be wrapped
     found = versions()
     if as_json:
         console.print_json(found)
@@ -29,7 +29,7 @@ def version(*, as_json: bool) -> None:
 
 
 def versions() -> dict[str, str | None]:
-    """Return each name with its version, None for what is not installed."""
+    """Return each name with its version, None if it is not installed."""
     return {
         "sealyard": __version__,
         "python": platform.python_version(),
@@ -40,7 +40,7 @@ def versions() -> dict[str, str | None]:
 
 
 def _distribution(name: str) -> str | None:
-    # Its metadata, not the package: importing aiohttp takes longer than all the rest.
+    # The metadata, not the package: importing aiohttp takes longer than everything else.
     try:
         return metadata.version(name)
     except metadata.PackageNotFoundError:

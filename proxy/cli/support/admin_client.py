@@ -1,4 +1,4 @@
-"""The admin listener of a running Sealyard, asked by commands."""
+"""Requests of commands to the admin listener of a running Sealyard."""
 
 from __future__ import annotations
 
@@ -20,26 +20,26 @@ from .configuration import load_configuration
 
 _CONNECT_SECONDS: Final = 10.0
 _STATUSES: Final = {
-    401: "the admin token is not the one that it asks for",
-    403: "this token may not read",
-    429: "too many ask already; try again later",
+    401: "the admin token is not valid there",
+    403: "this token lacks the permission `read`",
+    429: "too many requests; try again later",
 }
-_ANYWHERE: Final = frozenset({"*", "0.0.0.0", "::"})  # noqa: S104 - where it listens, not we
+_ANYWHERE: Final = frozenset({"*", "0.0.0.0", "::"})  # noqa: S104 - where it listens, not this process
 
 token_file_option = click.option(
     "--token-file",
     type=click.Path(path_type=Path),
-    help="A token that may `read`; by default the configuration's `admin.token`.",
+    help="A file with a token that may `read`; default: the first token of the configuration.",
 )
 ca_option = click.option(
     "--ca",
     type=click.Path(path_type=Path),
-    help="Who signs the certificate of an admin listener with TLS.",
+    help="CA certificates that verify an admin listener with TLS; default: those of the system.",
 )
 
 
 class AdminListener:
-    """The admin listener that a configuration names, and a token that it takes."""
+    """The admin listener that a configuration names, and a token for it."""
 
     def __init__(self, config: Path | None, token_file: Path | None, ca: Path | None) -> None:
         """Read configuration and token.
@@ -55,13 +55,13 @@ class AdminListener:
 
     @asynccontextmanager
     async def get(
-        self, path: str, *, missing: str = "it has no such page"
+        self, path: str, *, missing: str = "no such page"
     ) -> AsyncGenerator[aiohttp.ClientResponse]:
-        """Ask for a path and give the answer, which comes without an end maybe.
+        """Request a path and yield the response, whose body may be endless.
 
-        Raises Failure where nobody answers, or not with 200; `missing` says what a 404 means.
+        Raises Failure for no response or one other than 200; `missing` says what a 404 means.
         """
-        connector, authority = _way(self._admin)
+        connector, authority = _target(self._admin)
         secured = self._admin.tls is not None
         trust = ssl.create_default_context(cafile=self._ca) if secured else True
         url = f"{'https' if secured else 'http'}://{authority}{path}"
@@ -73,13 +73,13 @@ class AdminListener:
                 session.get(url, headers=headers, ssl=trust) as answer,
             ):
                 if answer.status != HTTPStatus.OK:
-                    told = {**_STATUSES, 404: missing}.get(answer.status)
-                    reason = told or f"it answers {answer.status}"
+                    known = {**_STATUSES, 404: missing}.get(answer.status)
+                    reason = known or f"status {answer.status}"
                     raise console.Failure(f"{self._admin.listen}: {reason}", console.NEGATIVE)
                 yield answer
         except aiohttp.ClientError:
             raise console.Failure(
-                f"nobody answers at {self._admin.listen}, or no longer", console.ENVIRONMENT
+                f"{self._admin.listen}: no response, or the connection broke", console.ENVIRONMENT
             ) from None
 
 
@@ -89,11 +89,13 @@ def _token(admin: AdminSettings, file: Path | None) -> str:
     elif admin.tokens:
         reference = admin.tokens[0].secret
     else:
-        raise console.Failure("the configuration names no token: give --token-file", console.USAGE)
+        raise console.Failure(
+            "the configuration has no admin token: give --token-file", console.USAGE
+        )
     return token_bytes(reference, os.environ).decode("ascii")
 
 
-def _way(admin: AdminSettings) -> tuple[aiohttp.BaseConnector | None, str]:
+def _target(admin: AdminSettings) -> tuple[aiohttp.BaseConnector | None, str]:
     if isinstance(admin.listen, UnixAddress):
         return aiohttp.UnixConnector(str(admin.listen.path)), "localhost"
     anywhere = admin.listen.host in _ANYWHERE

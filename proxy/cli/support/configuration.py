@@ -16,14 +16,14 @@ config_option = click.option(
     type=click.Path(dir_okay=False, path_type=Path),
     envvar="SEALYARD_CONFIG",
     metavar="FILE",
-    help="The configuration; unless given, $SEALYARD_CONFIG or the first of the usual places.",
+    help="The configuration file; default: $SEALYARD_CONFIG, else the first of the usual places.",
 )
 
 
 def load_configuration(chosen: Path | None) -> Loaded:
-    """Return the configuration that `--config` names, or else the first of the usual places.
+    """Return the configuration that `--config` names, else the first of the usual places.
 
-    Raises ConfigurationError, which tells every mistake at once.
+    Raises ConfigurationError with all errors at once.
     """
     return load(find(chosen, os.environ, Path.cwd()), os.environ)
 

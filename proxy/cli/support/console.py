@@ -32,7 +32,7 @@ ENVIRONMENT: Final = 3
 
 
 class Failure(click.ClickException):
-    """Ends the command with `error: message` on stderr and an exit code."""
+    """Ends a command with `error: message` on stderr and an exit code."""
 
     def __init__(self, message: str, exit_code: int) -> None:
         super().__init__(message)
@@ -44,7 +44,7 @@ class Failure(click.ClickException):
 
 
 def exit_code(error: SealyardError) -> int:
-    """Return 2 for a mistake in an argument, 3 for files and the machine, 1 for a plain no."""
+    """Return 2 for a wrong argument, 3 for files and the machine, 1 for a negative result."""
     if isinstance(error, InvalidExpression):
         return USAGE
     if isinstance(error, OperatorError | KeyUnavailable | InternalError):
@@ -53,9 +53,9 @@ def exit_code(error: SealyardError) -> int:
 
 
 def message(error: SealyardError) -> str:
-    """Return `title: reason: detail`, without what would only repeat the code.
+    """Return `title: reason: detail`, without a reason that only repeats the code.
 
-    Several problems, one a line, follow the title on lines of their own.
+    Several problems follow the title on lines of their own.
     """
     parts = [error.title.removesuffix(".")]
     if error.reason != error.code:
@@ -90,7 +90,7 @@ def translated() -> Iterator[None]:
         raise
     except Exception as error:  # noqa: BLE001 - a traceback would print the text, and values in it
         where = f"{code_location.name(error)} at {code_location.raised_at(error.__traceback__)}"
-        raise Failure(f"Sealyard has a mistake: {where}: report it", ENVIRONMENT) from None
+        raise Failure(f"defect in Sealyard: {where}: please report it", ENVIRONMENT) from None
 
 
 STDIN: Final = "-"
@@ -99,17 +99,17 @@ as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
 def say(text: str) -> None:
-    """Write talk, which is not the result, to stderr."""
+    """Write a message, which is not the result, to stderr."""
     click.echo(printable(text), err=True)
 
 
-def print_json(value: Any) -> None:  # noqa: ANN401 - anything that JSON holds
+def print_json(value: Any) -> None:  # noqa: ANN401 - any JSON value
     """Write a result to stdout as JSON, one line, in ASCII."""
     click.echo(json.dumps(value))
 
 
 def read_argument(argument: str, *, limit: int) -> bytes:
-    """Return an argument's bytes, or those of stdin for `-`, without the line's end.
+    """Return an argument's bytes, or those of stdin for `-`, without the line end.
 
     Raises a usage error above `limit` bytes.
     """
@@ -119,40 +119,40 @@ def read_argument(argument: str, *, limit: int) -> bytes:
         data = argument.encode("utf-8", "surrogateescape")
     data = data.removesuffix(b"\n").removesuffix(b"\r")
     if len(data) > limit:
-        raise click.UsageError(f"more than {limit} bytes were given")
+        raise click.UsageError(f"the input is longer than {limit} bytes")
     return data
 
 
-yes_option = click.option("--yes", is_flag=True, help="Do it without asking.")
+yes_option = click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 
 
 def ask(*shown: str) -> None:
-    """Show what is about to be done and what depends on it; return where it is meant.
+    """Show what is about to be done and what depends on it; return when it is confirmed.
 
-    Raises a usage error where nobody is there to be asked, Failure where the answer is no.
+    Raises a usage error without a terminal, Failure when the answer is no.
     """
     for line in shown:
         say(line)
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
-        raise click.UsageError("nobody is at a terminal to be asked whether to do it: give --yes")
-    if not click.confirm("Do it?", default=False, err=True):
-        raise Failure("nothing was done", NEGATIVE)
+        raise click.UsageError("confirmation needs a terminal: give --yes to skip it")
+    if not click.confirm("Continue?", default=False, err=True):
+        raise Failure("not confirmed, nothing changed", NEGATIVE)
 
 
 def utc(at: int) -> str:
-    """Return the time `at` (seconds since 1970) as `2026-11-24T18:00:00Z`."""
+    """Return the time `at` (seconds since 1970) in RFC 3339, as `2026-11-24T18:00:00Z`."""
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(at))
 
 
 def parse_time(text: str) -> int:
-    """Return such a time, which names its offset, as seconds since 1970, rounded down.
+    """Return a time in RFC 3339, with its offset, as seconds since 1970, rounded down.
 
     Raises a usage error for anything else.
     """
     try:
-        said = datetime.fromisoformat(text)
+        parsed = datetime.fromisoformat(text)
     except ValueError:
-        said = None
-    if said is None or said.tzinfo is None:
-        raise click.UsageError(f"{text}: write a time as 2026-11-24T18:00:00Z")
-    return int(said.timestamp())
+        parsed = None
+    if parsed is None or parsed.tzinfo is None:
+        raise click.UsageError(f"{text}: not a time such as 2026-11-24T18:00:00Z")
+    return int(parsed.timestamp())

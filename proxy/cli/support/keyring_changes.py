@@ -1,4 +1,4 @@
-"""How every command changes the keyring: as its laws allow, written down first."""
+"""How commands change the keyring: within its rules, recorded in the audit log first."""
 
 from __future__ import annotations
 
@@ -26,19 +26,19 @@ from .console import utc
 from .keyring_options import KeyringPlace
 
 ROLL_OUT_SECONDS: Final = 600
-"""So long every process has to get a changed keyring before joined names turn."""
+"""How long processes have to get a changed keyring before joined names are separated."""
 
-_Asked = TypeVar("_Asked")
+_Result = TypeVar("_Result")
 
 
 def update(
     place: KeyringPlace, event: str, change: Callable[[Keyring], Keyring], **values: str
 ) -> Keyring:
-    """Change the keyring's file by `change` and return what stands there then."""
+    """Apply `change` to the keyring's file and return the new keyring."""
 
     def audited(keyring: Keyring) -> Keyring:
         changed = asked(partial(change, keyring))
-        # Before the file changes: what cannot be written down is not done.
+        # Before the file changes: what cannot be recorded is not done.
         known = {kek.id for kek in keyring.keks}
         added = ",".join(kek.id for kek in changed.keks if kek.id not in known)
         place.write_down(keyring, event, added=added, **values)
@@ -50,12 +50,12 @@ def update(
 
 
 def tell(keyring: Keyring) -> None:
-    """Say which keyring it is, and of which generation."""
+    """Print the id and generation of the keyring."""
     console.say(f"keyring {keyring.id}, generation {keyring.generation}")
 
 
-def asked(make: Callable[[], _Asked]) -> _Asked:
-    """Return what is asked of a keyring; where the keyring's laws forbid it, the answer is no."""
+def asked(make: Callable[[], _Result]) -> _Result:
+    """Return what `make` returns; a KeyringError becomes a negative result."""
     try:
         return make()
     except KeyringError as error:
@@ -63,17 +63,17 @@ def asked(make: Callable[[], _Asked]) -> _Asked:
 
 
 def prepare_new(place: KeyringPlace) -> None:
-    """Refuse an existing keyring before anything is made, then see that there is a root key."""
+    """Refuse an existing keyring before anything is created, then create a missing root key."""
     if place.path.exists():
-        raise KeyringError(f"{place.path}: exists already and is not overwritten")
+        raise KeyringError(f"{place.path} already exists and is not overwritten")
     path = place.root.reference.file if isinstance(place.root, FileRoot) else None
     if path is not None and not path.exists():
         create_root_file(path, random=os.urandom)
-        console.say(f"made the root key {path}; keep a copy of it apart from the keyring")
+        console.say(f"created the root key {path}; keep a copy of it separate from the keyring")
 
 
 def facts(keyring: Keyring) -> dict[str, Any]:
-    """Return which keyring it is and how often it was changed, as JSON holds it."""
+    """Return id, generation and start of separated joined names of the keyring, for JSON."""
     return {
         "id": keyring.id,
         "generation": keyring.generation,
@@ -82,22 +82,22 @@ def facts(keyring: Keyring) -> dict[str, Any]:
 
 
 def view_of(place: KeyringPlace, keyring: Keyring) -> FleetView | None:
-    """Return what the configured store tells of the fleet; None where none is shared or answers.
+    """Return what the configured store knows about the fleet; None if it is not shared or fails.
 
-    One that does not answer is told of: the command goes on, and its operator has to know.
+    A store that fails is reported: the command goes on, and its operator has to know.
     """
     loaded = configuration_if_any(place.config)
     if loaded is None or loaded.settings.keys.store == "memory":
         return None
     try:
-        return asyncio.run(_asked(loaded.settings.keys, keyring))
+        return asyncio.run(_fleet_view(loaded.settings.keys, keyring))
     except (StoreFailed, SealyardError) as error:
-        console.say(f"warning: the store does not tell what the fleet has ({error})")
+        console.say(f"warning: the store cannot say which keyring the fleet has ({error})")
         return None
 
 
 def require_everywhere(place: KeyringPlace, kek_id: str) -> None:
-    """End with 1 unless every process that is alive has the KEK."""
+    """Exit with 1 unless every live process has the KEK."""
     keyring = open_keyring(place.path, place.root)
     view = view_of(place, keyring)
     if view is None:
@@ -105,54 +105,57 @@ def require_everywhere(place: KeyringPlace, kek_id: str) -> None:
     try:
         entry = keyring.entry(kek_id)
     except KeyringError:
-        return  # which the change itself refuses
+        return  # the change itself refuses it
     lacking, alive = view.lacking(entry), len(view.reports)
     if lacking:
         raise console.Failure(
-            f"{lacking} of {alive} processes do not have {kek_id} yet, and could not open what it"
-            " seals: give them the keyring first, or say --anyway",
+            f"{lacking} of {alive} processes do not have {kek_id} yet and could not open what it"
+            " seals: distribute the keyring first, or give --anyway",
             console.NEGATIVE,
         )
-    console.say(f"all {alive} processes that the store knows of have {kek_id}")
+    console.say(f"all {alive} processes known to the store have {kek_id}")
 
 
 def findings(keys: KeySettings, keyring: Keyring) -> tuple[Finding, ...]:
-    """Return how a keyring stands to that of the fleet, as far as the store tells."""
+    """Return how a keyring compares with that of the fleet, as far as the store knows."""
     if keys.store == "memory":
         return ()
     try:
-        view = asyncio.run(_asked(keys, keyring))
+        view = asyncio.run(_fleet_view(keys, keyring))
     except (StoreFailed, SealyardError):
-        return ()  # how the store stands is told elsewhere
-    return tuple(_judged(view, keyring))
+        return ()  # the check of the store reports it
+    return tuple(_compared(view, keyring))
 
 
-def _judged(view: FleetView, keyring: Keyring) -> list[Finding]:
+def _compared(view: FleetView, keyring: Keyring) -> list[Finding]:
     found: list[Finding] = []
     marker, check = view.marker, "fleet"
     if marker is not None and marker.generation > keyring.generation:
         lacks = markers.lacks(keyring, marker)
-        text = f"the fleet has generation {marker.generation} of the keyring, this file"
-        text += f" {keyring.generation}: give it the current one"
+        text = f"the fleet has generation {marker.generation} of the keyring, this file only"
+        text += f" {keyring.generation}: replace it with the current one"
         if lacks:
-            text += "; what the fleet seals does not open with this one"
+            text += "; what the fleet seals does not open with this file"
         found.append(Finding(check, "failed" if lacks else "warning", text))
     elif marker is not None and marker.generation == keyring.generation and not view.has(keyring):
-        text = "another keyring of this id and generation has other KEKs: keys import --merge it"
+        text = (
+            "another keyring with this id and generation has other KEKs: merge it with"
+            " `sealyard keys import --merge`"
+        )
         found.append(Finding(check, "failed", text))
     for one in view.others:
         text = (
-            f"another keyring, {one}, is used in the same store: what it seals does not open here;"
-            " give each fleet a `prefix` of its own"
+            f"another keyring, {one}, uses the same store: what it seals does not open here;"
+            " give each fleet its own `prefix`"
         )
         found.append(Finding(check, "warning", text))
     behind = sum(report.generation < keyring.generation for report in view.reports)
-    text = f"{len(view.reports)} processes are alive, {behind} of them with an older keyring"
+    text = f"{len(view.reports)} live processes, {behind} of them with an older keyring"
     found.append(Finding(check, "warning" if behind else "ok", text))
     return found
 
 
-async def _asked(keys: KeySettings, keyring: Keyring) -> FleetView:
+async def _fleet_view(keys: KeySettings, keyring: Keyring) -> FleetView:
     store = open_store(
         keys.store, time.monotonic, redis=keys.redis, environ=os.environ, wall=time.time
     )

@@ -1,4 +1,4 @@
-"""Where a command finds the keyring and what opens it: the configuration, or options."""
+"""Where a command finds the keyring and its root secret: the configuration, or options."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from . import console
 from .configuration import config_option, configuration_if_any
 
 _P = ParamSpec("_P")
-_JOINED: Final = """The same, made of several: '["a", "b"]' or '{"members": ["a", "b"]}'."""
+_JOINED: Final = """The same as a joined name: '["a", "b"]' or '{"members": ["a", "b"]}'."""
 FILE: Final = click.Path(dir_okay=False, path_type=Path)
 DEFAULT_KEYRING: Final = Path("keyring.jwe")
 DEFAULT_VARIABLE: Final = "SEALYARD_PASSPHRASE"
@@ -34,7 +34,7 @@ DEFAULT_VARIABLE: Final = "SEALYARD_PASSPHRASE"
 
 @dataclass(frozen=True, slots=True)
 class KeyringPlace:
-    """Where the keyring is, what opens it, and where key operations are written down."""
+    """Where the keyring is, what opens it, and the audit log of key operations."""
 
     path: Path
     root: RootProvider
@@ -42,34 +42,36 @@ class KeyringPlace:
     config: Path | None = None
 
     def write_down(self, keyring: Keyring, event: str, **values: str | int) -> None:
-        """Write what is about to be done with the keyring to the audit log.
+        """Record what is about to be done with the keyring in the audit log.
 
-        Raises UnfitEnvironment when it is not safely on the disk; then it is not to be done.
+        Raises UnfitEnvironment unless it is safely on disk; then it must not be done.
         """
         key = audit_key(keyring.record_key)
         self.audit.write(key, event, keyring=str(self.path), **values)
 
     def refused(self, keyring: Keyring, reason: str, text: bytes) -> None:
-        """Write down that a token did not open, and whether it is a poison token."""
+        """Record that a token did not open, and whether it is a poison token."""
         self.write_down(keyring, "open.refused", reason=reason, source="cli")
         sid = poison.planted(keyring, text)
         if sid is not None:
             self.write_down(keyring, "poison.opened", sid=sid, source="cli")
 
     def keys(self) -> KeySettings:
-        """Return what the configuration says of keys: the one named, or the first of the usual.
+        """Return the key settings of the configuration, named or in the first of the usual places.
 
-        Raises a usage error where there is none.
+        Raises a usage error if there is no configuration.
         """
         loaded = configuration_if_any(self.config)
         if loaded is None:
-            raise click.UsageError("which store is shared says the configuration: give --config")
+            raise click.UsageError(
+                "this needs the store, which the configuration names: give --config"
+            )
         return loaded.settings.keys
 
 
 @dataclass(frozen=True, slots=True)
 class _Options:
-    """What was said on the command line; None where nothing was."""
+    """The options of the command line; None if not given."""
 
     config: Path | None
     keyring: Path | None
@@ -95,21 +97,25 @@ class _Options:
 def keyring_options(
     command: Callable[Concatenate[KeyringPlace, _P], None],
 ) -> Callable[..., None]:
-    """Give a command the options that say where the keyring is, and hand it the Place.
+    """Give a command the options that locate the keyring, and pass it the KeyringPlace.
 
     The options win; then the configuration that `--config` names or, unless options name the
     keyring, the first of the usual places; then `keyring.jwe` under $SEALYARD_PASSPHRASE.
     """
 
     @config_option
-    @click.option("--keyring", type=FILE, help="Unless given: the configuration's, or keyring.jwe.")
+    @click.option(
+        "--keyring",
+        type=FILE,
+        help="The keyring file; default: that of the configuration, else keyring.jwe.",
+    )
     @click.option("--passphrase-env", metavar="NAME", help="Read the passphrase from $NAME.")
     @click.option("--passphrase-file", type=FILE, help="Read the passphrase from this file.")
     @click.option("--root-file", type=FILE, help="Use the root key in this file instead.")
     @click.option(
         "--audit-file",
         type=FILE,
-        help="Default: the configuration's, or the keyring's path and .audit.",
+        help="The audit log; default: that of the configuration, else KEYRING.audit.",
     )
     @wraps(command)
     def with_place(  # noqa: PLR0913, PLR0917 - each is one option
@@ -135,21 +141,21 @@ def keyring_options(
 
 
 def context_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command the options that name a scope: a tenant and a conversation, as names."""
+    """Give a command the options that name a scope: tenant and conversation."""
     tenant = named_option("tenant", "The tenant that values are bound to.")
-    conversation = named_option("conversation", "The conversation that they are bound to.")
+    conversation = named_option("conversation", "The conversation that values are bound to.")
     return tenant(conversation(command))
 
 
 def named_option(part: str, help_text: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Return a decorator that gives a command a name: as a text, or joined and spelled in JSON."""
+    """Return a decorator that adds a name to a command: as text, or as a joined name in JSON."""
     joined = f"{part}_json"
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
         @click.option(f"--{part}", help=help_text)
         @click.option(f"--{part}-json", metavar="JSON", help=_JOINED)
         @wraps(command)
-        def named(*args: Any, **options: Any) -> None:  # noqa: ANN401 - what click hands on
+        def named(*args: Any, **options: Any) -> None:  # noqa: ANN401 - what click passes
             text, spelled = options[part], options.pop(joined)
             if text is not None and spelled is not None:
                 raise click.UsageError(f"give --{part} or --{part}-json, not both")
@@ -171,7 +177,7 @@ def _name(part: str, spelled: str) -> Name:
 
 
 def passphrase_root(env: str, file: Path | None) -> PassphraseRoot:
-    """Return the root whose passphrase stands in a file, or else in an environment variable."""
+    """Return the root with the passphrase from a file, else from an environment variable."""
     reference = SecretReference(file=file) if file is not None else SecretReference(env=env)
     return PassphraseRoot(reference, os.environ)
 
@@ -181,7 +187,7 @@ def _warn(reason: str) -> None:
 
 
 def _find(options: _Options) -> tuple[Path, RootProvider, AuditSettings | None]:
-    """Return where the keyring is, what opens it, and where the configuration has its audit log."""
+    """Return where the keyring is, what opens it, and the audit settings that apply to it."""
     root = options.root
     if options.keyring is not None and (root is not None or options.config is None):
         return options.keyring, root or passphrase_root(DEFAULT_VARIABLE, None), None
@@ -192,6 +198,6 @@ def _find(options: _Options) -> tuple[Path, RootProvider, AuditSettings | None]:
     keys, audit = loaded.settings.keys, loaded.settings.audit
     if root is None:
         root = ROOTS[keys.root.kind](keys.root.options, os.environ)
-    # Of another keyring than the configured one, the log is another too.
+    # A keyring other than the configured one has another audit log, too.
     mine = options.keyring is None or options.keyring.resolve() == keys.keyring.resolve()
     return options.keyring or keys.keyring, root, audit if mine else None

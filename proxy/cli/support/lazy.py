@@ -1,4 +1,4 @@
-"""A click group that knows its commands by a table and imports each only when it runs."""
+"""A click group that lists its commands from a table and imports each only when it runs."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from .console import translated
 
 @dataclass(frozen=True, slots=True)
 class CommandPlace:
-    """Which module of the package holds a command, and the sentence about it in the list."""
+    """The module that holds a command, and its summary in the list."""
 
     module: str
     summary: str
 
 
 class LazyGroup(click.Group):
-    """A group whose commands live in modules; a command is the attribute of its own name."""
+    """A group of commands in modules; a command is the module's attribute of the same name."""
 
     def __init__(
         self,
-        *args: Any,  # noqa: ANN401 - click's own arguments, handed on
+        *args: Any,  # noqa: ANN401 - click's own arguments, passed on
         places: Mapping[str, CommandPlace],
         package: str,
         **kwargs: Any,  # noqa: ANN401 - see above
@@ -35,13 +35,13 @@ class LazyGroup(click.Group):
         self.places = places
         self.package = package
 
-    def main(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - click's own, handed on
+    def main(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - click's own, passed on
         """Run the program under the group's name, also as `python -m proxy`."""
         kwargs.setdefault("prog_name", self.name)
         return super().main(*args, **kwargs)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """Return the commands whose module is there, in the order of the table."""
+        """Return the commands whose module exists, in the order of the table."""
         return [
             name
             for name, place in self.places.items()
@@ -49,7 +49,7 @@ class LazyGroup(click.Group):
         ]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Return a command, imported now, or None where there is none of that name."""
+        """Return a command, imported now, or None if there is none of that name."""
         if cmd_name not in self.list_commands(ctx):
             return None
         module = import_module(f"{self.package}.{self.places[cmd_name].module}")
@@ -66,6 +66,6 @@ class LazyGroup(click.Group):
             formatter.write_dl(rows)
 
     def invoke(self, ctx: click.Context) -> Any:  # noqa: ANN401 - whatever the command returns
-        """Run the command; whatever it raises becomes one line and an exit code."""
+        """Run the command; an error becomes one line and an exit code."""
         with translated():
             return super().invoke(ctx)

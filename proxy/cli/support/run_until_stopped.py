@@ -1,4 +1,4 @@
-"""Signals as the server waits for them: stop, hurry, reload."""
+"""What servers share: signals, options of the log, and the event loop."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from ...telemetry.logs.logger import Logs
 
 
 class Signals:
-    """The first SIGTERM or SIGINT asks to stop, the second to stop at once."""
+    """The first SIGTERM or SIGINT requests a stop, the second an immediate stop."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Take over the signals of this process."""
+        """Handle the signals of this process from now on."""
         self._loop = loop
         self.stop: asyncio.Future[str] = loop.create_future()
         self._hurry = asyncio.Event()
@@ -27,11 +27,11 @@ class Signals:
             loop.add_signal_handler(number, self._on_stop, number.name)
 
     def on_hangup(self, act: Callable[[], None]) -> None:
-        """Do `act` at each SIGHUP, until it is time to stop."""
+        """Call `act` at each SIGHUP until a stop is requested."""
         self._loop.add_signal_handler(signal.SIGHUP, self._unless_stopping, act)
 
     async def sleep(self, seconds: float) -> None:
-        """Wait, unless there is hurry."""
+        """Wait; return early for an immediate stop."""
         try:
             async with asyncio.timeout(seconds):
                 await self._hurry.wait()
@@ -41,7 +41,7 @@ class Signals:
     async def unless_hurried(
         self, ending: Coroutine[object, object, bool], at_once: Callable[[], Awaitable[None]]
     ) -> bool:
-        """Return what `ending` returns; if there is hurry, leave it, do `at_once`, return False."""
+        """Return what `ending` returns; for an immediate stop, cancel it and return False."""
         async with asyncio.TaskGroup() as group:
             end = group.create_task(ending)
             hurry = group.create_task(self._hurry.wait())
@@ -72,14 +72,14 @@ _MOST_SECONDS: Final = 3600.0
 
 
 class LogProcessor(NamedTuple):
-    """A structlog processor of the operator's, and the name that it was given by."""
+    """A structlog processor of the operator, and the name that it was given as."""
 
     name: str
     call: Processor
 
 
 class _LogProcessorType(click.ParamType[LogProcessor]):
-    """MODULE:FUNCTION, which is imported at once."""
+    """MODULE:FUNCTION, imported at once."""
 
     name = "processor"
 
@@ -104,19 +104,19 @@ log_processor_option: Final = click.option(
     type=_LogProcessorType(),
     multiple=True,
     metavar="MODULE:FUNCTION",
-    help="A structlog processor that gets each event before it is written; may be repeated.",
+    help="A structlog processor that every event passes before it is written; may be repeated.",
 )
 log_format_option: Final = click.option(
     "--log-format",
     type=click.Choice(["json", "console", "ecs"]),
     default="json",
     show_default=True,
-    help="How log lines are written to stderr: JSON (json, ecs: Elastic's names) or for people.",
+    help="Log lines on stderr: JSON, JSON in the Elastic Common Schema (ecs), or text (console).",
 )
 
 
 def seconds_option(name: str, default: float, meaning: str) -> Callable[..., Any]:
-    """Return an option that takes seconds, at most an hour."""
+    """Return an option for seconds, at most an hour."""
     return click.option(
         name,
         type=click.FloatRange(0, _MOST_SECONDS),
@@ -128,7 +128,7 @@ def seconds_option(name: str, default: float, meaning: str) -> Callable[..., Any
 
 
 def run(logs: Logs, running: Coroutine[object, object, _T]) -> _T:
-    """Run it on an event loop of uvloop; what nobody catches there goes to the log."""
+    """Run it on an event loop of uvloop; uncaught errors there go to the log."""
     import uvloop  # noqa: PLC0415 - the other commands do without an event loop
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:

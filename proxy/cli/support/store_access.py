@@ -1,4 +1,4 @@
-"""Commands that work on the store which running processes share."""
+"""Sessions and participants in the store that running processes share."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from ...core.errors import ParticipantError
 from ...keys.keyring import file as keyring_file
 from ...keys.keyring.file import open_keyring
 from ...keys.keyring.roots import PassphraseRoot
-from ...keys.participants import participant as prekey
 from ...keys.participants import private_key, public_key
 from ...keys.participants.participant import Participant, ParticipantKey
+from ...keys.participants.participant import sign as sign_prekey
 from ...keys.participants.pins import PinBook, Pins
 from ...keys.participants.private_key import Opener
 from ...keys.participants.public_key import Kind, Use
@@ -30,27 +30,27 @@ from .console import parse_time
 from .keyring_options import KeyringPlace
 
 _PATIENCE_SECONDS: Final = 2.0
-"""A command may wait longer than a message."""
+"""A command may wait longer than a message does."""
 
 
 @dataclass(frozen=True, slots=True)
 class AtStore:
-    """Sessions over the configured store, and the reasons for which it failed so far."""
+    """Sessions in the configured store, and the reasons for its failures so far."""
 
     sessions: Sessions
     notices: list[str]
 
     @property
     def reason(self) -> str:
-        """Why the store did not do as it was asked."""
+        """Why the store failed."""
         return ", ".join(dict.fromkeys(self.notices)) or "store-failed"
 
 
 @asynccontextmanager
 async def at_store(place: KeyringPlace, keys: KeySettings) -> AsyncIterator[AtStore]:
-    """Return sessions with the place's keyring; the store is closed in the end.
+    """Yield sessions with the keyring of `place`; close the store afterwards.
 
-    Raises KeyringError or UnfitEnvironment where the keyring or the store's files cannot be used.
+    Raises KeyringError or UnfitEnvironment if the keyring or the store's files cannot be used.
     """
     notices: list[str] = []
     store = open_store(
@@ -71,7 +71,7 @@ async def at_store(place: KeyringPlace, keys: KeySettings) -> AsyncIterator[AtSt
         await store.close()
 
 
-_NO_STORE: Final = "keys.store is memory, which ends with its process: set sqlite: or redis:"
+_NO_STORE: Final = "keys.store is memory, which ends with its process: set it to sqlite: or redis:"
 _JWK_BYTES: Final = 8192
 
 
@@ -89,13 +89,13 @@ def new_key(  # noqa: PLR0913 - each is one option
     private_passphrase_env: str,
     private_passphrase_file: Path | None,
 ) -> ParticipantKey:
-    """Return the key that a command's options describe: made here, or taken from a file.
+    """Return the key that a command's options describe: generated here, or read from a file.
 
-    An RSA pair takes seconds. Raises ParticipantError for a key that does not fit.
+    An RSA key pair takes seconds. Raises ParticipantError for a key that does not fit.
     """
     ends = 0 if expires is None else parse_time(expires)
     if jwk is not None:
-        return ParticipantKey(_taken(jwk, use), device, int(time.time()), expires=ends)
+        return ParticipantKey(_public_key(jwk, use), device, int(time.time()), expires=ends)
     opener = opener_of(place, under, private_passphrase_env, private_passphrase_file)
     public, sealed = private_key.generate(
         _kind(use, x25519=x25519, x_wing=x_wing, ps256=ps256), opener
@@ -104,7 +104,7 @@ def new_key(  # noqa: PLR0913 - each is one option
 
 
 def opener_of(place: KeyringPlace, under: str, env: str, file: Path | None) -> Opener:
-    """Return what private keys are encrypted under: the keyring's, or a passphrase."""
+    """Return what private keys are encrypted under: the keyring, or a passphrase."""
     if under == "keyring":
         keyring = keyring_file.open_keyring(place.path, place.root)
         return private_key.keyring_opener(keyring)
@@ -117,7 +117,7 @@ def new_prekey(  # noqa: PLR0913 - each is one option
 ) -> ParticipantKey:
     """Return a new prekey, signed by the participant's active signing key.
 
-    Raises ParticipantError where there is none, or `opener` does not open it.
+    Raises ParticipantError if there is no such key or `opener` does not open it.
     """
     now = int(time.time())
     signing = [
@@ -126,12 +126,14 @@ def new_prekey(  # noqa: PLR0913 - each is one option
         if one.public.use == "sig" and one.seals(now) and one.private
     ]
     if not signing:
-        raise ParticipantError("the participant has no active signing key here: add one")
+        raise ParticipantError(
+            "the participant has no active signing key here: add one with --use sig"
+        )
     signer = signing[-1]
     private = private_key.unseal(signer.private, opener, signer.public)
     public, sealed = private_key.generate("X25519", opener)
     expires = now + ttl
-    signed = prekey.sign(
+    signed = sign_prekey(
         public, device=device, expires=expires, private=private, signer=signer.public
     )
     return ParticipantKey(
@@ -140,7 +142,7 @@ def new_prekey(  # noqa: PLR0913 - each is one option
 
 
 def find(place: KeyringPlace, participant: str) -> Participant:
-    """Return the participant; raise ParticipantError where the store cannot tell."""
+    """Return the participant; raise ParticipantError if the store fails."""
     return look(place, participant)[0]
 
 
@@ -156,9 +158,9 @@ def look(place: KeyringPlace, participant: str) -> tuple[Participant, Pins]:
 
 
 def accept(place: KeyringPlace, participant: str, kid: str) -> None:
-    """Accept a key of the participant; it is written to the audit log first.
+    """Accept a key of the participant; the audit log records it first.
 
-    Raises ParticipantError, with nothing changed and nothing written, for what cannot be.
+    Raises ParticipantError, with nothing changed and nothing recorded, for a key that cannot be.
     """
 
     async def work() -> None:
@@ -166,42 +168,46 @@ def accept(place: KeyringPlace, participant: str, kid: str) -> None:
             key, name = (await held.find(participant)).find(kid), held.name(participant)
             book = _book(place, held)
             book.require_acceptable(name, key, time.time())
-            _write(place, held, "participants.accept", participant, kid)
+            _record(place, held, "participants.accept", participant, kid)
             await book.accept(name, key)
 
     asyncio.run(work())
 
 
 def change(place: KeyringPlace, event: str, participant: str, kid: str, how: Change) -> Participant:
-    """Make a change and return the participant; it is written to the audit log before it stands.
+    """Make a change and return the participant; the audit log records it first.
 
-    Raises ParticipantError, with nothing changed and nothing written, for what cannot be.
+    Raises ParticipantError, with nothing changed and nothing recorded, if it is refused.
     """
 
     async def work() -> Participant:
         async with _participants(place) as held:
-            how(await held.find(participant))  # what is refused is no event
-            _write(place, held, event, participant, kid)
+            how(await held.find(participant))  # a refused change is not recorded
+            _record(place, held, event, participant, kid)
             return await held.change(participant, how)
 
     return asyncio.run(work())
 
 
 def hand_out(place: KeyringPlace, participant: str, kid: str) -> str:
-    """Return the encrypted private key, once it stands in the audit log that it was handed out."""
+    """Return the encrypted private key; the audit log records it first."""
 
     async def work() -> str:
         async with _participants(place) as held:
             sealed = (await held.find(participant)).find(kid).private
             if not sealed:
-                raise console.Failure("only the public part of that key is here", console.NEGATIVE)
-            _write(place, held, "participants.private", participant, kid)
+                raise console.Failure(
+                    "only the public part of this key is stored here", console.NEGATIVE
+                )
+            _record(place, held, "participants.private", participant, kid)
             return sealed
 
     return asyncio.run(work())
 
 
-def _write(place: KeyringPlace, held: Participants, event: str, participant: str, kid: str) -> None:
+def _record(
+    place: KeyringPlace, held: Participants, event: str, participant: str, kid: str
+) -> None:
     name = held.name(participant)
     place.write_down(held.keyring, event, participant=name, kid=kid)
 
@@ -212,26 +218,26 @@ def _book(place: KeyringPlace, held: Participants) -> PinBook:
 
 def _kind(use: Use, *, x25519: bool, x_wing: bool, ps256: bool) -> Kind:
     if x25519 and x_wing:
-        raise ParticipantError("a key is X25519 or X-Wing: X-Wing has X25519 inside")
+        raise ParticipantError("give --x25519 or --x-wing, not both: X-Wing includes X25519")
     if use == "sig":
         if x25519 or x_wing:
-            raise ParticipantError("X25519 and X-Wing do not sign: leave --x25519, --x-wing out")
+            raise ParticipantError("X25519 and X-Wing cannot sign: omit --x25519 and --x-wing")
         return "RSA-PSS" if ps256 else "Ed25519"
     if ps256:
-        raise ParticipantError("PS256 signs: give --use sig")
+        raise ParticipantError("PS256 is for signing: give --use sig")
     if x_wing:
         return "X-Wing"
     return "X25519" if x25519 else "RSA"
 
 
-def _taken(file: Path, use: Use) -> public_key.PublicKey:
+def _public_key(file: Path, use: Use) -> public_key.PublicKey:
     with file.open("rb") as opened:
         text = opened.read(_JWK_BYTES + 1)
     if len(text) > _JWK_BYTES:
-        raise ParticipantError(f"{file}: more than {_JWK_BYTES} bytes")
+        raise ParticipantError(f"{file}: longer than {_JWK_BYTES} bytes")
     key = public_key.parse(text, use)
     if key.use != use:
-        raise ParticipantError(f"the key is for --use {key.use}")
+        raise ParticipantError(f"this key is for --use {key.use}")
     return key
 
 

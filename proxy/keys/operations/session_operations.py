@@ -39,15 +39,19 @@ since 1970) are revoked. It blocks; raises SealyardError."""
 
 StillOpen = Literal["others-late", "others-not-told", "lost-with-store"]
 STILL_OPEN: Final[Mapping[StillOpen, str]] = {
-    "others-late": "processes that did not hear of it may open for `others_within` seconds more",
-    "others-not-told": "no store tells other processes: they open until they load the keyring",
-    "lost-with-store": "it is not in the keyring: where the store's contents go, it goes too",
+    "others-late": (
+        "processes that missed the notification may open for `others_within` seconds more"
+    ),
+    "others-not-told": "no store notifies other processes: they open until they load the keyring",
+    "lost-with-store": (
+        "it is not in the keyring: if the store loses its data, the revocation is lost"
+    ),
 }
-"""What a revocation does not bind yet, or not for good."""
+"""What a revocation does not cover yet, or not permanently."""
 
 UNKNOWN: Final = (
-    "nothing is known of this scope: it has no current session and no revocation. It is as good as"
-    " any other, if it is meant; if not, look at how its tenant and conversation are written"
+    "this scope is unknown: it has no current session and no revocation. If it is not the one you"
+    " meant, check the spelling of tenant and conversation"
 )
 
 REVOKE_MARGIN_SECONDS: Final = 1

@@ -21,7 +21,7 @@ explain = partial(invoke, "explain", "--config", CONFIGURATION)
 def test_it_tells_the_rule_the_values_and_what_goes_out_masked() -> None:
     result = explain("POST", "/api/messages", "-d", MESSAGE)
 
-    assert "rule 'send' takes it" in result.stdout
+    assert "rule 'send' matches" in result.stdout
     assert "conversation 'c1'" in result.stdout
     assert '"<content sealed, ' in result.stdout
     assert CANARY not in result.stdout
@@ -30,8 +30,8 @@ def test_it_tells_the_rule_the_values_and_what_goes_out_masked() -> None:
 def test_it_tells_why_earlier_rules_did_not_match() -> None:
     result = explain("GET", "/api/conversations/c1/messages")
 
-    assert "rule 'send' does not: `conversations` is not `messages`" in result.stdout
-    assert "rule 'list' takes it" in result.stdout
+    assert "rule 'send' does not match: `conversations` is not `messages`" in result.stdout
+    assert "rule 'list' matches" in result.stdout
 
 
 def test_it_reads_bodies_from_files_and_explains_answers(tmp_path: Path) -> None:
@@ -68,7 +68,7 @@ def test_a_refusal_ends_with_one_and_its_code(arguments: tuple[str, ...], code: 
 def test_what_no_rule_takes_is_said_to_pass() -> None:
     result = explain("GET", "/elsewhere")
 
-    assert "no rule takes it: unmatched traffic passes here" in result.stdout
+    assert "no rule matches: the listener passes unmatched requests" in result.stdout
 
 
 @pytest.mark.parametrize(

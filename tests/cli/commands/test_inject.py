@@ -22,11 +22,11 @@ def test_manifests_come_out_sealed(run: Run, manifest: Path) -> None:
     done = run("inject", *IMAGE, "-f", str(manifest))
 
     assert "name: sealyard-redirect" in done.stdout
-    assert done.stderr == "1 sealed.\n"
+    assert done.stderr == "Sidecar added to 1.\n"
 
 
 def test_stdin_is_a_manifest_too(run: Run) -> None:
-    assert run("inject", *IMAGE, "-f", "-", stdin=DEPLOYMENT).stderr == "1 sealed.\n"
+    assert run("inject", *IMAGE, "-f", "-", stdin=DEPLOYMENT).stderr == "Sidecar added to 1.\n"
 
 
 def test_nothing_is_printed_where_one_pod_cannot_be_sealed(run: Run, manifest: Path) -> None:

@@ -56,7 +56,7 @@ def test_an_expired_token_is_a_no(run: Run) -> None:
 def test_what_is_no_token_is_a_no_with_its_reason(run: Run) -> None:
     result = run("inspect", TOKEN[:-3], status=1)
 
-    expected = "error: This is not a token: its end is missing: it was cut.\n"
+    expected = "error: not a token: it is truncated: its end is missing\n"
     assert ("", expected) == (result.stdout, result.stderr)
 
 
@@ -167,20 +167,20 @@ def test_a_time_beyond_the_calendar_is_told_in_seconds() -> None:
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        (b"", "there is nothing"),
-        (b" " + a_token(), "white space stands around it"),
-        (a_token()[:-1], "its end is missing: it was cut"),
-        (a_token()[:60], "its end is missing: it was cut"),
-        (a_token().replace(b"..", b".x."), "the parts are not those of a whole token"),
+        (b"", "it is empty"),
+        (b" " + a_token(), "it has white space around it"),
+        (a_token()[:-1], "it is truncated: its end is missing"),
+        (a_token()[:60], "it is truncated: its end is missing"),
+        (a_token().replace(b"..", b".x."), "it does not have the parts of a complete token"),
         (a_token()[:-1] + b"B", "a part is not canonical base64url without padding"),
-        (b"hello", "it does not begin as Sealyard's tokens do"),
+        (b"hello", "it does not begin like a token of Sealyard"),
         (b"eyJ0eXAiOiJKV1QiLCJhbGciOiJSUzI1NiJ9.e30.AA", 'its header says typ="JWT", not "sy1"'),
         (
             with_header('{"typ":"sy1","alg":"RSA1_5\\u001b"}'),
-            "the parts are not those of a whole token",
+            "it does not have the parts of a complete token",
         ),
         (b"eyJ.e30.AA", "its header is not base64url of JSON"),
-        (b"sy1.AAAA", "the parts are not those of a whole token"),
+        (b"sy1.AAAA", "it does not have the parts of a complete token"),
         (b"sy1.A-=", "a part is not canonical base64url without padding"),
     ],
 )

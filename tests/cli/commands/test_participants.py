@@ -203,7 +203,7 @@ def test_an_x_wing_key_is_made_beside_others_where_it_is_asked_for(run: Run) -> 
 
 
 def test_a_key_is_of_one_kind(run: Run) -> None:
-    assert "do not sign" in run("add", "alice", "--use", "sig", "--x-wing", status=3).output
+    assert "cannot sign" in run("add", "alice", "--use", "sig", "--x-wing", status=3).output
     assert "X-Wing" in run("add", "alice", "--x25519", "--x-wing", status=3).output
 
 

@@ -25,7 +25,7 @@ def test_check_tells_what_is_not_current_and_writes_nothing(tmp_path: Path) -> N
     result = CliRunner().invoke(reference, [str(tmp_path), "--check"])
 
     assert result.exit_code == 1
-    assert "errors.md is not current" in result.stderr
+    assert "errors.md is out of date" in result.stderr
     assert not list(tmp_path.iterdir())
 
 

@@ -111,9 +111,9 @@ def test_a_time_may_be_said_and_spares_what_began_after_it(run: Run) -> None:
         "%Y-%m-%dT%H:%M:%SZ", time.gmtime(int.from_bytes(decode(text).key_id.sid[:4]))
     )
     told = run("sessions", "revoke", "--yes", *NAMED, "--not-before", began).stdout.splitlines()
-    assert told[0].endswith(f"what began before {began} is refused")
+    assert told[0].endswith(f"sessions that began before {began} are revoked")
     assert told[1].startswith("keyring  ")
-    assert told[2] == "store    sqlite: every process refuses within 30 s"
+    assert told[2] == "store    sqlite: every process applies it within 30 s"
     assert opens(text)
 
 
@@ -121,7 +121,9 @@ def test_revocations_are_counted_where_keks_are_listed(run: Run) -> None:
     run("sessions", "revoke", "--yes", *NAMED)
     told = json.loads(run("keys", "list", "--json").stdout)["revocations"]
     assert told == {"held": 1, "most": 10_000, "idle": 0}
-    assert "1 revocations of at most 10000; 0 go with the next" in run("keys", "list").stderr
+    assert (
+        "1 of at most 10000 revocations; the next removes 0 of them" in run("keys", "list").stderr
+    )
 
 
 def test_without_a_shared_store_only_the_keyring_is_changed(run: Run) -> None:
@@ -130,7 +132,7 @@ def test_without_a_shared_store_only_the_keyring_is_changed(run: Run) -> None:
     run("keys", "usage", status=1)
     answer = json.loads(run("sessions", "revoke", "--yes", *NAMED, "--json").stdout)
     assert (answer["durable"], "store" in answer) == (True, False)
-    assert "learn it from the keyring" in run("sessions", "revoke", "--yes", *NAMED).stdout
+    assert "read it from the keyring" in run("sessions", "revoke", "--yes", *NAMED).stdout
 
 
 def test_a_keyring_that_cannot_be_written_says_so_and_the_store_is(run: Run) -> None:
@@ -142,7 +144,7 @@ def test_a_keyring_that_cannot_be_written_says_so_and_the_store_is(run: Run) -> 
     assert not opens(text)
     configure("memory")
     result = run("sessions", "revoke", "--yes", *NAMED, status=3)
-    assert "neither the keyring nor the store took it" in result.stderr
+    assert "neither the keyring nor the store accepted the revocation" in result.stderr
 
 
 def test_a_store_that_fails_says_so_and_the_keyring_is_changed(run: Run) -> None:
@@ -189,7 +191,7 @@ def test_which_store_is_shared_says_the_configuration(run: Run) -> None:
 
 
 def test_usage_tells_of_each_kek_what_processes_have_noted(run: Run) -> None:
-    assert "nothing has been counted yet" in run("keys", "usage").stderr
+    assert "nothing counted yet" in run("keys", "usage").stderr
     text = a_token()
     with a_process() as (sessions, runner):
         need = Needs({}, frozenset({(SCOPE, decode(text).key_id)}))

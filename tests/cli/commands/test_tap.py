@@ -48,9 +48,9 @@ async def test_it_shows_what_each_side_got_and_no_value(tmp_path: Path) -> None:
 
     assert "POST alpha 200" in text
     assert "2 sealed, 2 opened" in text
-    assert "client sent     conversationId: text 2, content: text 32, note: text 1" in text
-    assert "backend got     conversationId: text 2, content: sealed " in text
-    assert "reader gets     conversationId: text 2, content: text 32" in text
+    assert "client sent  conversationId: text 2, content: text 32, note: text 1" in text
+    assert "backend got  conversationId: text 2, content: sealed " in text
+    assert "reader got   conversationId: text 2, content: text 32" in text
     assert canary not in text + "".join(lines)
     assert [json.loads(line)["rule"] for line in lines] == ["alpha", "alpha"]
 
@@ -65,9 +65,9 @@ async def test_it_says_why_there_is_nothing_to_see(tmp_path: Path) -> None:
             other = tmp_path / "other.token"
             other.write_text("another-token-of-the-tests\n")
             other.chmod(0o600)
-            assert "not the one" in (await run(tmp_path, "--token-file", str(other)))[1]
+            assert "not valid there" in (await run(tmp_path, "--token-file", str(other)))[1]
 
-    assert "nobody answers" in (await run(tmp_path))[1]
+    assert "no response" in (await run(tmp_path))[1]
 
 
 async def run(folder: Path, *options: str) -> tuple[int, str]:

@@ -42,12 +42,15 @@ def spare(run: Run) -> tuple[str, str]:
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (("keys", "disable", "SPARE"), "opens no more, until it is enabled"),
-        (("keys", "destroy", "SPARE"), "opens no more, for good"),
+        (("keys", "disable", "SPARE"), "does not open until it is enabled"),
+        (("keys", "destroy", "SPARE"), "does not open ever again"),
         (("keys", "import", "backup.jwe", "--merge"), "backup.jwe: keyring "),
         (("sessions", "revoke", *NAMED), "tenant clinic, conversation c1: sessions that began"),
-        (("sessions", "erase", *NAMED), "what they sealed opens never again"),
-        (("participants", "revoke", "alice", "k", "--reason", "lost"), "it is never taken again"),
+        (("sessions", "erase", *NAMED), "what they sealed never opens again"),
+        (
+            ("participants", "revoke", "alice", "k", "--reason", "lost"),
+            "the key can never be added again",
+        ),
     ],
 )
 def test_without_a_terminal_it_takes_yes(run: Run, words: tuple[str, ...], told: str) -> None:
@@ -67,7 +70,7 @@ def test_without_a_terminal_it_takes_yes(run: Run, words: tuple[str, ...], told:
 def test_a_restored_keyring_is_asked_for_too(run: Run) -> None:
     run("keys", "export", "backup.jwe")
     Path("keyring.jwe").unlink()
-    assert "keyring.jwe is made" in run("keys", "import", "backup.jwe", status=2).stderr
+    assert "keyring.jwe is created" in run("keys", "import", "backup.jwe", status=2).stderr
     assert not Path("keyring.jwe").exists()
     run("keys", "import", "backup.jwe", "--yes")
     assert Path("keyring.jwe").exists()
