@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final
 
-from proxy.core.apply import apply as pipeline
+from proxy.core.apply.apply import apply
 from proxy.core.compiled.rule_table import RuleTable
 from proxy.core.crypto import base64url
 from proxy.core.crypto.context import Context, Scope
@@ -26,6 +26,8 @@ from proxy.core.expressions.sources import parse_source
 from proxy.core.http.message import RequestHead, ResponseHead
 from proxy.core.http.path import canonical
 from proxy.core.planning.exchange import Exchange
+from proxy.core.planning.planner import plan_response
+from proxy.core.planning.treatment import ReadResponse, treat_response
 from proxy.core.rules.model import Block, Item, Names, Part, Rule
 from proxy.keys.keyring import keyring
 from proxy.keys.sessions.sessions import Sessions, SessionSettings
@@ -120,16 +122,16 @@ async def _run(large: Large, sessions: Sessions) -> tuple[float, float, float]:
     head = RequestHead("GET", "/list", None, ())
     decision = RuleTable((rule,), pass_unmatched=True).decide("GET", canonical("/list"))
     exchange, answer = Exchange(decision, head), ResponseHead(200, b"OK", _JSON)
-    compiled = pipeline.choose_response(exchange, answer)
-    if compiled is None:
+    treatment = treat_response(exchange, answer)
+    if not isinstance(treatment, ReadResponse):
         message = "no block takes the response"
-        raise AssertionError(message)
+        raise TypeError(message)
     times = [time.process_time()]
-    plan = pipeline.plan_response(exchange, compiled, answer, large.body)
+    plan = plan_response(exchange, treatment.block, answer, large.body)
     times.append(time.process_time())
     keys = await sessions.resolve(plan.needs)
     times.append(time.process_time())
-    pipeline.apply(plan, keys, time.time())
+    apply(plan, keys, time.time())
     times.append(time.process_time())
     first, second, third = (1000 * (late - early) for early, late in pairwise(times))
     return first, second, third

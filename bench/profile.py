@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Any, Final
 
 from proxy.config.settings import TcpAddress
-from proxy.core.apply import apply
 from proxy.core.compiled.fast_json import FastJson
 from proxy.core.crypto.session_cipher import Session
 from proxy.keys.keyring import keyring
@@ -55,11 +54,11 @@ _REPLY: Final = (
 _STAGES: Final[tuple[tuple[str, object, str], ...]] = (
     ("know the heads (both)", HeadCache, "find"),
     ("gate and rules, by their entry", steps.Steps, "admit_fast"),
-    ("plan the request", apply, "plan_request"),
-    ("plan the response", apply, "plan_response"),
+    ("plan the request", steps, "plan_request"),
+    ("plan the response", steps, "plan_response"),
     ("- find the values (both)", FastJson, "find"),
     ("keys, at hand (both)", steps.Steps, "warm"),
-    ("apply (both)", apply, "apply"),
+    ("apply (both)", steps, "apply"),
     ("- seal", Session, "seal"),
     ("- open", Session, "open"),
     ("head of the request upstream", upstream, "request_lines_again"),

@@ -14,8 +14,7 @@ import time
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
-from proxy.core.apply import apply
-from proxy.core.apply.apply import Plan
+from proxy.core.apply.apply import apply
 from proxy.core.compiled.rule_table import RuleTable
 from proxy.core.crypto import token
 from proxy.core.crypto.context import Context
@@ -25,6 +24,9 @@ from proxy.core.formats.json import Selection
 from proxy.core.http.message import Headers, RequestHead, ResponseHead
 from proxy.core.http.path import canonical
 from proxy.core.planning.exchange import Exchange
+from proxy.core.planning.plan import Plan
+from proxy.core.planning.planner import plan_request, plan_response
+from proxy.core.planning.treatment import treat_response
 from proxy.core.rules.model import Rule
 from proxy.keys.keyring import keyring
 from proxy.keys.sessions.sessions import Sessions, SessionSettings
@@ -103,7 +105,7 @@ def _exchange() -> Exchange:
 def _request(sessions: Sessions, body: bytes) -> tuple[list[Stage], bytes]:
     """Return the stages of a request, and the body that comes of it."""
     raw = RawRequest("POST", _TARGET, (1, 1), _REQUEST)
-    plan = apply.plan_request(_exchange(), body)
+    plan = plan_request(_exchange(), body)
     keys = asyncio.run(sessions.resolve(plan.needs))
     ((scope, session),) = keys.sealing.items()
     context = Context(scope)
@@ -112,19 +114,19 @@ def _request(sessions: Sessions, body: bytes) -> tuple[list[Stage], bytes]:
     found = [
         Stage("gate", lambda: admit(raw)),
         Stage("match", lambda: BOOK.decide("POST", canonical(_TARGET))),
-        Stage("plan", lambda: apply.plan_request(_exchange(), body)),
+        Stage("plan", lambda: plan_request(_exchange(), body)),
         Stage("- find", lambda: selection.find(body)),
         Stage("keys, at hand", lambda: sessions.resolve_warm(plan.needs)),
-        Stage("apply", lambda: apply.apply(plan, keys, time.time())),
+        Stage("apply", lambda: apply(plan, keys, time.time())),
         Stage("- seal", lambda: session.seal(body[-800:], context)),
     ]
-    return found, apply.apply(plan, keys, time.time()).forwardable.body or b""
+    return found, apply(plan, keys, time.time()).forwardable.body or b""
 
 
 def _response(sessions: Sessions, body: bytes, *, block: int) -> list[Stage]:
     """Return the stages of a response that this block of the rule opens."""
     exchange = _exchange()
-    apply.plan_request(exchange, a_message(256))  # it tells the conversation
+    plan_request(exchange, a_message(256))  # it tells the conversation
     compiled_rule = exchange.decision.compiled_rule
     compiled = compiled_rule.response[block] if compiled_rule is not None else None
     if compiled is None:
@@ -132,20 +134,20 @@ def _response(sessions: Sessions, body: bytes, *, block: int) -> list[Stage]:
         raise AssertionError(message)
 
     def planned() -> Plan:
-        return apply.plan_response(exchange, compiled, _answer(), body)
+        return plan_response(exchange, compiled, _answer(), body)
 
     plan = planned()
     keys = asyncio.run(sessions.resolve(plan.needs))
-    proven = apply.apply(plan, keys, time.time()).proven
+    proven = apply(plan, keys, time.time()).proven
     ((scope, _),) = plan.needs.opens
     first = body[body.index(token.JWE_PREFIX) :].partition(b'"')[0]
     decoded, session = token.decode(first), next(iter(proven))
     return [
-        Stage("choose", lambda: apply.choose_response(exchange, _answer())),
+        Stage("choose", lambda: treat_response(exchange, _answer())),
         Stage("plan", planned),
         Stage("- decode a token", lambda: token.decode(first)),
         Stage("keys, at hand", lambda: sessions.resolve_warm(plan.needs)),
-        Stage("apply", lambda: apply.apply(plan, keys, time.time())),
+        Stage("apply", lambda: apply(plan, keys, time.time())),
         Stage("- open a token", lambda: session.open(decoded, Context(scope), 0.0)),
         Stage("remember", lambda: sessions.remember(proven)),
     ]

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from proxy.core.apply import apply
+from proxy.core.apply.apply import apply
 from proxy.core.compiled.rule_table import RuleTable
 from proxy.core.crypto import derivation, sealed_stream
 from proxy.core.crypto.context import KIND_STREAM, Context, Scope
@@ -22,6 +22,7 @@ from proxy.core.formats.json import Selection
 from proxy.core.http.message import RequestHead, ResponseHead
 from proxy.core.http.path import canonical
 from proxy.core.planning.exchange import Exchange
+from proxy.core.planning.planner import plan_request, plan_response
 from proxy.core.rules.model import Block, Item, Names, Part, Rule
 
 from .results import Step
@@ -73,8 +74,8 @@ def a_large_message(size: int) -> bytes:
 def a_list(count: int) -> bytes:
     """Return a list of sealed messages, as a backend would."""
     exchange = _exchange()
-    plan = apply.plan_request(exchange, a_message(256))
-    sealed = apply.apply(plan, _keys(plan.needs), time.time()).forwardable.body
+    plan = plan_request(exchange, a_message(256))
+    sealed = apply(plan, _keys(plan.needs), time.time()).forwardable.body
     return b'{"data": [' + b", ".join([sealed or b""] * count) + b"]}"
 
 
@@ -123,24 +124,24 @@ def _last(body: bytes) -> Callable[[], object]:
 
 def _request(body: bytes) -> Callable[[], object]:
     exchange = _exchange()
-    keys = _keys(apply.plan_request(exchange, body).needs)
+    keys = _keys(plan_request(exchange, body).needs)
 
     def work() -> object:
-        return apply.apply(apply.plan_request(_exchange(), body), keys, 0.0)
+        return apply(plan_request(_exchange(), body), keys, 0.0)
 
     return work
 
 
 def _response(body: bytes) -> Callable[[], object]:
     exchange = _exchange()
-    plan = apply.plan_request(exchange, body)
-    sealed = apply.apply(plan, _keys(plan.needs), 0.0).forwardable.body or b""
+    plan = plan_request(exchange, body)
+    sealed = apply(plan, _keys(plan.needs), 0.0).forwardable.body or b""
     return _opening(exchange, sealed, 0)
 
 
 def _list(body: bytes) -> Callable[[], object]:
     exchange = _exchange()
-    apply.plan_request(exchange, a_message(256))
+    plan_request(exchange, a_message(256))
     return _opening(exchange, body, 1)
 
 
@@ -151,10 +152,10 @@ def _opening(exchange: Exchange, body: bytes, block: int) -> Callable[[], object
         message = "the benchmark's rule matches"
         raise AssertionError(message)
     compiled = compiled_rule.response[block]
-    keys = _keys(apply.plan_response(exchange, compiled, head, body).needs)
+    keys = _keys(plan_response(exchange, compiled, head, body).needs)
 
     def work() -> object:
-        return apply.apply(apply.plan_response(exchange, compiled, head, body), keys, time.time())
+        return apply(plan_response(exchange, compiled, head, body), keys, time.time())
 
     return work
 

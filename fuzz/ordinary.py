@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Final
 
-from proxy.core.apply import apply
 from proxy.core.compiled.block import CompiledBlock
 from proxy.core.compiled.rule_table import RuleTable
 from proxy.core.edits.edits import OpenEdit
@@ -13,6 +12,7 @@ from proxy.core.expressions import routes, selectors, sources
 from proxy.core.http.message import Headers, RequestHead, ResponseHead
 from proxy.core.http.path import canonical
 from proxy.core.planning.exchange import Exchange
+from proxy.core.planning.planner import plan_request, plan_response
 from proxy.core.rules.model import Block, Item, Names, Part, Rule
 
 _BIND: Final[frozenset[Part]] = frozenset({"tenant", "conversation", "field"})
@@ -70,10 +70,10 @@ def _outcome(book: RuleTable, body: bytes) -> object:
 def _plan(exchange: Exchange, compiled: CompiledBlock | None, body: bytes) -> object:
     try:
         if compiled is None:
-            plan = apply.plan_request(exchange, body)
+            plan = plan_request(exchange, body)
         else:
             answer = ResponseHead(200, b"OK", _JSON)
-            plan = apply.plan_response(exchange, compiled, answer, body)
+            plan = plan_response(exchange, compiled, answer, body)
     except InvalidBody as error:
         return type(error)  # what is bad in two ways is refused for the one that is met first
     except SealyardError as error:

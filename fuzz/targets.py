@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final, NamedTuple, NoReturn
 
 from proxy.config import load
-from proxy.core.apply import apply
+from proxy.core.apply.apply import apply
 from proxy.core.compiled.rule_table import RuleTable
 from proxy.core.crypto import sealed_stream, token
 from proxy.core.crypto.context import Context, Scope
@@ -43,6 +43,8 @@ from proxy.core.formats.table import RECORDS, splitter
 from proxy.core.http.message import RequestHead, ResponseHead
 from proxy.core.http.path import canonical
 from proxy.core.planning.exchange import Exchange
+from proxy.core.planning.planner import plan_request, plan_response
+from proxy.core.planning.treatment import ReadResponse, treat_response
 from proxy.core.rules.model import Block, Item, Names, Part, Rule
 from proxy.traffic.http1.gate import Admitted, RawRequest, admit
 from proxy.traffic.http1.response_parser import ResponseReader
@@ -274,8 +276,8 @@ def exchange(data: bytes) -> None:
     trip = Exchange(_BOOK.decide("POST", canonical("/f")), head)
     response = ResponseHead(200, b"OK", _HEADERS)
     try:
-        plan = apply.plan_request(trip, data)
-        sealed = apply.apply(plan, _keys(plan.needs), _NOW)
+        plan = plan_request(trip, data)
+        sealed = apply(plan, _keys(plan.needs), _NOW)
     except SealyardError:
         return
     body = sealed.forwardable.body or b""
@@ -285,11 +287,11 @@ def exchange(data: bytes) -> None:
         value = data[edit.start : edit.end] if isinstance(edit, SealEdit) else b""
         if len(value) > _TELLING and data.count(value) == 1 and value in body:
             _broken("a value that was to be sealed stands in what is forwarded")
-    compiled = apply.choose_response(trip, response)
-    if compiled is None or not body:
+    treatment = treat_response(trip, response)
+    if not isinstance(treatment, ReadResponse) or not body:
         return
-    back = apply.plan_response(trip, compiled, response, body)
-    opened = apply.apply(back, _keys(back.needs), _NOW).forwardable.body or b""
+    back = plan_response(trip, treatment.block, response, body)
+    opened = apply(back, _keys(back.needs), _NOW).forwardable.body or b""
     if json.loads(opened) != json.loads(data):
         _broken("what was sealed does not come back")
 
@@ -322,19 +324,19 @@ def parts(data: bytes) -> None:
         _FORM_BOOK.decide("POST", canonical("/f")), RequestHead("POST", "/f", None, headers)
     )
     try:
-        plan = apply.plan_request(trip, body)
-        sealed = apply.apply(plan, _keys(plan.needs), _NOW).forwardable.body or b""
+        plan = plan_request(trip, body)
+        sealed = apply(plan, _keys(plan.needs), _NOW).forwardable.body or b""
     except SealyardError:
         return
     for name, content in form_readers.all_of(told, sealed):
         if form_readers.names(name, "card") and seeds.CARD in content:
             _broken("a reader finds a value that was to be sealed")
     response = ResponseHead(200, b"OK", headers)
-    compiled = apply.choose_response(trip, response)
-    if compiled is None:
+    treatment = treat_response(trip, response)
+    if not isinstance(treatment, ReadResponse):
         _broken("what was sealed is not read again")
-    back = apply.plan_response(trip, compiled, response, sealed)
-    opened = apply.apply(back, _keys(back.needs), _NOW).forwardable.body
+    back = plan_response(trip, treatment.block, response, sealed)
+    opened = apply(back, _keys(back.needs), _NOW).forwardable.body
     # A media type comes back in its plain spelling, and only that may differ.
     if opened != body and b"content-type" not in body.lower():
         _broken("what was sealed does not come back")

@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from proxy.core.apply import apply
-from proxy.core.apply.apply import Applied
+from proxy.core.apply.apply import Applied, apply
+from proxy.core.compiled.block import CompiledBlock
 from proxy.core.compiled.rule_table import RuleTable
 from proxy.core.crypto.context import Scope
 from proxy.core.crypto.derivation import session_key
@@ -18,9 +18,13 @@ from proxy.core.edits.key_needs import Keys, Needs
 from proxy.core.expressions import routes
 from proxy.core.expressions.selectors import JsonSelector, parse_selector
 from proxy.core.expressions.sources import parse_source
+from proxy.core.formats.body_format import Kind
 from proxy.core.http.message import Headers, RequestHead, ResponseHead
 from proxy.core.http.path import canonical
+from proxy.core.planning.block_choice import choose_response
 from proxy.core.planning.exchange import Exchange
+from proxy.core.planning.planner import plan_request, plan_response
+from proxy.core.planning.treatment import StreamBody, StreamRecords, treat_request
 from proxy.core.rules.model import Behaviour, Block, Item, Names, Part, Rule, Verdict
 
 if TYPE_CHECKING:  # what tests the core alone does not load the log
@@ -190,18 +194,32 @@ class Trip:
 
     def request(self) -> Applied:
         """Return what becomes of the request."""
-        plan = apply.plan_request(self.exchange, self.message.body)
-        return apply.apply(plan, keys_for(plan.needs, ephemeral=self.ephemeral), self.now)
+        plan = plan_request(self.exchange, self.message.body)
+        return apply(plan, keys_for(plan.needs, ephemeral=self.ephemeral), self.now)
 
     def response(self, body: bytes | str, head: ResponseHead | None = None) -> Applied | None:
         """Return what becomes of a response, or None where it passes unread."""
         head = head or a_response()
-        compiled = apply.choose_response(self.exchange, head)
+        compiled = choose_response(self.exchange, head)
         if compiled is None:
             return None
         body = body.encode() if isinstance(body, str) else body
-        plan = apply.plan_response(self.exchange, compiled, head, body)
-        return apply.apply(plan, keys_for(plan.needs), self.now)
+        plan = plan_response(self.exchange, compiled, head, body)
+        return apply(plan, keys_for(plan.needs), self.now)
+
+
+def flowing_request(exchange: Exchange, length: int | None, limit: int) -> CompiledBlock | None:
+    """Return the block that changes a request's body while it passes, if one does."""
+    treatment = treat_request(exchange, length, limit)
+    return treatment.block if isinstance(treatment, StreamBody) else None
+
+
+def streaming_request(
+    exchange: Exchange, length: int | None, limit: int
+) -> tuple[CompiledBlock, Kind] | None:
+    """Return the block that takes a request record by record, and their kind, if one does."""
+    treatment = treat_request(exchange, length, limit)
+    return (treatment.block, treatment.kind) if isinstance(treatment, StreamRecords) else None
 
 
 def send(rule: Rule, message: Message, *, now: float = NOW) -> Applied:

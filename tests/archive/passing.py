@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import Any, Final, Protocol
 
 from proxy.config.load import load
-from proxy.core.apply import apply
-from proxy.core.apply.apply import Applied
+from proxy.core.apply.apply import Applied, apply
 from proxy.core.compiled.rule_table import RuleTable
 from proxy.core.edits.key_needs import Keys, Needs
 from proxy.core.http.message import Headers, RequestHead, ResponseHead
 from proxy.core.http.path import canonical
 from proxy.core.planning.exchange import Exchange
+from proxy.core.planning.planner import plan_request, plan_response
+from proxy.core.planning.treatment import ReadResponse, treat_response
 from proxy.core.rules.model import Rule
 
 TYPE: Final = b"Content-Type"
@@ -90,21 +91,21 @@ class Passing:
 
     async def request(self, message: Message) -> Message:
         """Return a request as it goes on."""
-        plan = apply.plan_request(self._exchange(message), message.body)
-        applied = apply.apply(plan, await self.keys.resolve(plan.needs), self.now)
+        plan = plan_request(self._exchange(message), message.body)
+        applied = apply(plan, await self.keys.resolve(plan.needs), self.now)
         return _after(applied, message)
 
     async def answer(self, request: Message, answer: Message) -> Message:
         """Return an answer to the request as it goes on."""
         exchange = self._exchange(request)
         if exchange.decision.reads_request:
-            plan = apply.plan_request(exchange, request.body)
-            apply.apply(plan, await self.keys.resolve(plan.needs), self.now)
+            plan = plan_request(exchange, request.body)
+            apply(plan, await self.keys.resolve(plan.needs), self.now)
         head = answer.response_head
-        blueprint = apply.choose_response(exchange, head)
-        assert blueprint is not None
-        plan = apply.plan_response(exchange, blueprint, head, answer.body)
-        applied = apply.apply(plan, await self.keys.resolve(plan.needs), self.now)
+        treatment = treat_response(exchange, head)
+        assert isinstance(treatment, ReadResponse)
+        plan = plan_response(exchange, treatment.block, head, answer.body)
+        applied = apply(plan, await self.keys.resolve(plan.needs), self.now)
         return _after(applied, answer)
 
     def _exchange(self, message: Message) -> Exchange:

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.core.apply import apply
+from proxy.core.apply.apply import apply
+from proxy.core.apply.passing import begin_stream
 from proxy.core.compiled.block import CompiledBlock
 from proxy.core.edits.edits import SealEdit
 from proxy.core.errors import MessageError
@@ -18,6 +19,7 @@ from proxy.core.expressions.sources import parse_source
 from proxy.core.formats.body_format import BodyFormat
 from proxy.core.formats.table import FORMATS, RECORDS, kind_of
 from proxy.core.http.message import Headers, parse_media_type
+from proxy.core.planning.planner import plan_request
 from proxy.core.planning.record_stream import RecordFlow
 from proxy.core.rules.model import Block, Item, Names, Rule
 from tests.factories import (
@@ -118,7 +120,7 @@ def test_what_is_sealed_opens(body_format: BodyFormat, by: str) -> None:
 @each_format
 def test_spans_lie_inside_the_body_and_apart(body_format: BodyFormat) -> None:
     message = a_message(body_format.example, headers=the_type(body_format))
-    plan = apply.plan_request(Trip((sealing(body_format),), message).exchange, message.body)
+    plan = plan_request(Trip((sealing(body_format),), message).exchange, message.body)
 
     spans = sorted(
         (edit.start, edit.end)
@@ -167,12 +169,12 @@ def test_streamed_records_are_those_of_the_whole_body(kind: str, cuts: list[int]
     head = a_response(headers=the_type(body_format))
     trip = Trip((rule,), a_message())
     compiled = CompiledBlock(rule.response[0], NAMES, "response")  # type: ignore[index]  # blocks
-    flow = apply.begin_stream(trip.exchange, compiled, head, kind, len(body)).flow
+    flow = begin_stream(trip.exchange, compiled, head, kind, len(body)).flow
     assert isinstance(flow, RecordFlow)
     borders = [0, *sorted({cut % len(body) for cut in cuts} - {0}), len(body)]
 
     plans = [one for start, end in pairwise(borders) for one in flow.feed(body[start:end])]
     plans += [*flow.end()]
-    streamed = [apply.apply(one, keys_for(one.needs), NOW).forwardable.body for one in plans]
+    streamed = [apply(one, keys_for(one.needs), NOW).forwardable.body for one in plans]
 
     assert b"".join(one or b"" for one in streamed) == replied(rule, body, head)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from proxy.core.apply.apply import pass_request
+from proxy.core.apply.passing import pass_request
 from proxy.core.compiled.rule_table import RuleTable
 from proxy.core.errors import (
     ForbiddenValue,

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.core.apply import apply
+from proxy.core.apply.apply import apply
 from proxy.core.crypto.context import Context
 from proxy.core.explain.explanation import explain_response
 from proxy.core.expressions.selectors import parse_json_selector
@@ -22,6 +22,7 @@ from proxy.core.formats.body_format import Kind
 from proxy.core.formats.escaping import Escape
 from proxy.core.http.message import Headers, ResponseHead
 from proxy.core.planning.exchange import Messages
+from proxy.core.planning.planner import plan_message, plan_request
 from proxy.core.rules.conditions import Condition
 from proxy.core.rules.model import Names, Part, Rule
 from tests.factories import (
@@ -339,8 +340,8 @@ def test_each_message_of_a_socket_is_written_by_itself(
         (replace(a_reading(kind=kind), patterns=a_rule("GET /ws").patterns),),
         a_message(method="GET", target="/ws"),
     )
-    plan = apply.plan_message(Messages(trip.exchange, "response"), text.encode())
-    applied = apply.apply(plan, keys_for(plan.needs), NOW)
+    plan = plan_message(Messages(trip.exchange, "response"), text.encode())
+    applied = apply(plan, keys_for(plan.needs), NOW)
 
     assert (applied.forwardable.body or b"").decode() == expected
 
@@ -425,7 +426,7 @@ def test_it_is_explained_how_each_value_would_be_written() -> None:
     assert (explained.outgoing or b"").count(sealed.encode()) == 1
     unnamed = replace(a_reading(), names=Names(parse_source("const:clinic"), parse_source("$.c")))
     trip = Trip((unnamed,), a_message("{}"))
-    apply.plan_request(trip.exchange, b"{}")
+    plan_request(trip.exchange, b"{}")
     body = json.dumps([f"<p>{sealed}", f"<p>{sealed[:60]}..."]).encode()
     explained = explain_response(trip.exchange, a_response(), body)
     assert {one.note for one in explained.values} == {"a name that binds it is missing"}

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.core.apply import apply
+from proxy.core.apply.apply import apply
 from proxy.core.compiled.block import CompiledBlock
 from proxy.core.compiled.rule_table import RuleTable
 from proxy.core.crypto import sealed_stream
@@ -23,6 +23,7 @@ from proxy.core.expressions.sources import parse_source
 from proxy.core.http.message import Headers
 from proxy.core.http.path import canonical
 from proxy.core.planning.find_whole import BODY_TOKEN_MAX
+from proxy.core.planning.planner import plan_flowing_request
 from proxy.core.rules.model import Names, Rule
 from tests.factories import (
     JSON_TYPE,
@@ -35,6 +36,7 @@ from tests.factories import (
     a_rule,
     a_session,
     an_item,
+    flowing_request,
     keys_for,
     sent,
 )
@@ -179,10 +181,10 @@ def test_a_frame_begins_until_then_and_never_after() -> None:
 
 def test_a_frame_that_flows_ends_as_well() -> None:
     trip = Trip((sealing("body", expires=HOUR),), a_message("a", headers=TEXT))
-    compiled = apply.flowing_request(trip.exchange, None, BODY_TOKEN_MAX)
+    compiled = flowing_request(trip.exchange, None, BODY_TOKEN_MAX)
     assert compiled is not None
-    plan = apply.plan_flowing_request(trip.exchange, compiled, b"a", BODY_TOKEN_MAX)
-    applied = apply.apply(plan, keys_for(plan.needs), NOW)
+    plan = plan_flowing_request(trip.exchange, compiled, b"a", BODY_TOKEN_MAX)
+    applied = apply(plan, keys_for(plan.needs), NOW)
     flow = applied.forwardable.flow
     assert flow is not None
     head = sealed_stream.read_head(flow.feed(b"a"))  # type: ignore[arg-type]  # bytes of a frame

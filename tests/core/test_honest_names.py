@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 import pytest
 
-from proxy.core.apply import apply
+from proxy.core.apply.passing import pass_request
 from proxy.core.expressions.selectors import parse_json_selector
 from proxy.core.expressions.sources import MembersSource, parse_source
 from proxy.core.http.message import Headers
@@ -235,7 +235,7 @@ def test_an_honest_list_is_opened_for_a_client_with_parameters() -> None:
         a_message("", method="GET", target="/rooms/r1/messages?roomId=r1&limit=50").head, b""
     )
     trip = Trip((rule,), message)
-    assert apply.pass_request(trip.exchange).body is None
+    assert pass_request(trip.exchange).body is None
     answer = trip.response('{"data":[{"_id":"1","id":"1","roomId":"r1"}],"room_id":"r1"}')
     assert answer is not None
     assert answer.counts == {}

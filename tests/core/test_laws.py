@@ -9,7 +9,6 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from proxy.core.apply.apply import plan_request
 from proxy.core.compiled.rule_table import RuleTable
 from proxy.core.crypto import token
 from proxy.core.crypto.context import Context, Scope
@@ -21,6 +20,7 @@ from proxy.core.expressions.sources import parse_source
 from proxy.core.http.message import Headers
 from proxy.core.http.path import canonical
 from proxy.core.planning.exchange import Exchange
+from proxy.core.planning.planner import plan_request
 from proxy.core.rules.model import Names, Rule
 from tests.core.json_texts import documents, literals, spaces
 from tests.factories import (

@@ -12,7 +12,7 @@ from http import HTTPStatus
 
 import pytest
 
-from proxy.core.apply import apply
+from proxy.core.apply.passing import pass_handshake, pass_request
 from proxy.core.compiled.rule_table import RuleTable
 from proxy.core.crypto.context import Context, Scope
 from proxy.core.errors import SealyardError
@@ -22,8 +22,19 @@ from proxy.core.formats.multipart import reader
 from proxy.core.http.message import Headers, RequestHead
 from proxy.core.http.path import canonical
 from proxy.core.planning.exchange import Exchange
+from proxy.core.planning.planner import plan_flowing_request
 from proxy.core.rules.model import Names, Part, Rule, Verdict
-from tests.factories import JSON_TYPE, Trip, a_block, a_message, a_rule, a_session, an_item, send
+from tests.factories import (
+    JSON_TYPE,
+    Trip,
+    a_block,
+    a_message,
+    a_rule,
+    a_session,
+    an_item,
+    flowing_request,
+    send,
+)
 
 VICTIM = Scope("clinic", "victim")
 TOKEN = a_session(VICTIM).seal(b"CANARY", Context(VICTIM)).decode()
@@ -444,10 +455,10 @@ def test_a_request_that_passes_unread_is_looked_at_too() -> None:
         response=a_block(decrypt=[an_item("$.content", bind=BIND)]),
         names=names("query:conversationId"),
     )
-    assert apply.pass_request(an_exchange(rule, QUERY)).body is None
+    assert pass_request(an_exchange(rule, QUERY)).body is None
     for _ in range(2):
         with pytest.raises(SealyardError, match="name-variant"):
-            apply.pass_request(an_exchange(rule, f"{QUERY}&+conversationId=mine"))
+            pass_request(an_exchange(rule, f"{QUERY}&+conversationId=mine"))
     head = RequestHead("GET", "/api/messages", "conversationId=a&+conversationId=b", ())
     book = RuleTable((rule,), pass_unmatched=True)
     refusal = explain_request(book, head, canonical("/api/messages"), b"")[0].refusal
@@ -461,18 +472,18 @@ def test_a_handshake_is_looked_at_too() -> None:
         request=a_block(encrypt=[an_item("$.content", bind=BIND)]),
         names=names("query:room"),
     )
-    apply.pass_handshake(an_exchange(rule, "/ws?room=a"))
+    pass_handshake(an_exchange(rule, "/ws?room=a"))
     with pytest.raises(SealyardError, match="name-variant"):
-        apply.pass_handshake(an_exchange(rule, "/ws?room=a&Room=b"))
+        pass_handshake(an_exchange(rule, "/ws?room=a&Room=b"))
 
 
 def test_what_flows_is_looked_at_before_it_goes_on() -> None:
     rule = sealing("query:room", select="body")
     exchange = an_exchange(rule, "/api/messages?room=a&room[]=b", "POST")
-    compiled = apply.flowing_request(exchange, None, 1000)
+    compiled = flowing_request(exchange, None, 1000)
     assert compiled is not None
     with pytest.raises(SealyardError, match="name-variant"):
-        apply.plan_flowing_request(exchange, compiled, b"x" * 100, 1000)
+        plan_flowing_request(exchange, compiled, b"x" * 100, 1000)
 
 
 @pytest.mark.parametrize(("room", "expected"), [("victim", "opened"), ("mine", "name-differs")])
@@ -480,9 +491,9 @@ def test_parts_that_flow_are_compared_as_they_come(room: str, expected: str) -> 
     rule = opening("query:conversationId", select="part:content")
     exchange = an_exchange(rule, QUERY, "POST", PARTS)
     body = (a_part("conversationId", room) + a_part("content", TOKEN) + "--x--\r\n").encode()
-    compiled = apply.flowing_request(exchange, None, 10)
+    compiled = flowing_request(exchange, None, 10)
     assert compiled is not None
-    plan = apply.plan_flowing_request(exchange, compiled, body, 1000)
+    plan = plan_flowing_request(exchange, compiled, body, 1000)
     assert plan.form is not None
     if expected == "opened":
         assert list(plan.form.feed(body))
@@ -524,9 +535,9 @@ def test_a_part_that_is_compared_is_held_until_it_is_there() -> None:
     rule = opening("query:conversationId", select="part:content")
     exchange = an_exchange(rule, QUERY, "POST", PARTS)
     body = (a_part("content", TOKEN) + a_part("conversationId", "mine") + "--x--\r\n").encode()
-    compiled = apply.flowing_request(exchange, None, 10)
+    compiled = flowing_request(exchange, None, 10)
     assert compiled is not None
-    plan = apply.plan_flowing_request(exchange, compiled, body[:50], 1000)
+    plan = plan_flowing_request(exchange, compiled, body[:50], 1000)
     form = plan.form
     assert form is not None
     assert compiled.sources_elsewhere is not None

@@ -7,7 +7,6 @@ from dataclasses import replace
 
 import pytest
 
-from proxy.core.apply import apply
 from proxy.core.crypto import derivation
 from proxy.core.crypto.context import Context, Parties, Scope
 from proxy.core.crypto.secret import Kek, NameKey, RecordKey
@@ -20,6 +19,8 @@ from proxy.core.expressions.sources import (
     Source,
     parse_source,
 )
+from proxy.core.planning.block_choice import choose_response
+from proxy.core.planning.planner import plan_request, plan_response
 from proxy.core.rules.model import Block, Item, NamedPart, Names, Rule
 from tests.factories import (
     USUAL_NAMES,
@@ -50,7 +51,7 @@ def with_item(names: Names, item: Item) -> Rule:
 
 
 def scopes(rule: Rule, message: Message) -> set[Scope]:
-    return set(apply.plan_request(Trip((rule,), message).exchange, message.body).needs.seals)
+    return set(plan_request(Trip((rule,), message).exchange, message.body).needs.seals)
 
 
 def parties(rule: Rule, message: Message) -> list[Parties | None]:
@@ -60,10 +61,10 @@ def parties(rule: Rule, message: Message) -> list[Parties | None]:
 def answer_needs(rule: Rule, message: Message, body: bytes) -> Needs:
     exchange, head = Trip((rule,), message).exchange, a_response()
     if exchange.decision.reads_request:
-        apply.plan_request(exchange, message.body)
-    compiled = apply.choose_response(exchange, head)
+        plan_request(exchange, message.body)
+    compiled = choose_response(exchange, head)
     assert compiled is not None
-    return apply.plan_response(exchange, compiled, head, body).needs
+    return plan_response(exchange, compiled, head, body).needs
 
 
 def test_the_recipients_are_every_text_that_their_source_gives_each_once() -> None:

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from secrets import SystemRandom
 
-from proxy.core.apply import apply
+from proxy.core.apply.apply import apply
 from proxy.core.compiled.rule_table import RuleTable
 from proxy.core.crypto.context import Context, Scope
 from proxy.core.edits.key_needs import Needs
@@ -21,6 +21,7 @@ from proxy.core.expressions.sources import NameSource
 from proxy.core.http.message import RequestHead
 from proxy.core.http.path import canonical
 from proxy.core.planning.exchange import Exchange
+from proxy.core.planning.planner import plan_request
 from proxy.core.rules.model import Block, Item, Names, Rule
 from proxy.keys.keyring import poison
 from proxy.keys.keyring.keyring import Keyring
@@ -125,10 +126,10 @@ class Opener:
         extra = self.slowed.get(name, 0.0)
         began = time.perf_counter()
         try:
-            plan = apply.plan_request(exchange, body)
+            plan = plan_request(exchange, body)
             keys = self.sessions.resolve_warm(plan.needs)
             assert keys is not None
-            apply.apply(plan, keys, self.now)
+            apply(plan, keys, self.now)
         except OpenFailed:
             while extra and time.perf_counter() < began + extra:
                 pass

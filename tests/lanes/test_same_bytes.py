@@ -154,3 +154,42 @@ async def test_every_byte_is_the_same(
                 assert await way.send(data, monkeypatch) == before, data
     assert len(made) >= len(inputs) // 30
     assert not none
+
+
+async def test_a_body_that_only_the_handler_can_stream_is_left_to_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    body = Item(parse_selector("body"), "body", frozenset({"tenant", "conversation", "field"}))
+    names = Names(tenant=parse_source("const:t"), conversation=parse_source("path:id"))
+    sealing = (Block(encrypt=(body,)),)
+    rule = Rule("s", (parse_pattern("POST /c/{id}"),), names, response=sealing, max_body=1000)
+    data = _post(b'"%b"' % (b"x" * 2000))
+
+    rules = RuleTable((rule,), pass_unmatched=False)
+    async with a_way(rules, chunked=True) as way:
+        with departures(monkeypatch) as made:
+            await way.send(data, monkeypatch)  # it leaves a connection to the upstream
+            plainly = await way.send(data, monkeypatch)
+    async with a_way(rules, chunked=True) as way:
+        with nothing_is_fast(monkeypatch):
+            await way.send(data, monkeypatch)
+            generally = await way.send(data, monkeypatch)
+
+    assert made
+    assert plainly.told == generally.told
+    assert plainly.forwarded == generally.forwarded
+    assert _head_and_length(plainly.answer) == _head_and_length(generally.answer)
+    assert plainly.answer.startswith(b"HTTP/1.1 200 ")
+    assert b"x" * 10 not in plainly.answer
+
+
+def _head_and_length(answer: bytes) -> tuple[bytes, int]:
+    """Return what of a chunked answer is not chance: its pieces are, and so is a stream's key."""
+    head, _, rest = answer.partition(b"\r\n\r\n")
+    length = 0
+    while rest:
+        line, _, rest = rest.partition(b"\r\n")
+        size = int(line, 16)
+        length += size
+        rest = rest[size + 2 :]
+    return head, length

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
+from ..compiled.block import CompiledBlock
 from ..edits.edits import Outcome
 from ..http.cache_control import for_its_client, forbids_recoding
 from ..http.message import Headers, RequestHead, ResponseHead
@@ -69,3 +70,13 @@ def vary(head: ResponseHead, names: tuple[bytes, ...]) -> Headers:
     said = head.facts.words(b"vary")
     missing = [name for name in names if name.lower() not in said]
     return ((b"Vary", b", ".join(missing)),) if missing and b"*" not in said else ()
+
+
+def expected_outcomes(blocks: Sequence[CompiledBlock]) -> dict[Outcome, int]:
+    """Return the outcomes that a streamed message is labelled with, before any value is known."""
+    counts: dict[Outcome, int] = {}
+    if any(one.block.encrypt for one in blocks):
+        counts["sealed"] = 1
+    if any(one.block.decrypt for one in blocks):
+        counts["opened"] = 1
+    return counts

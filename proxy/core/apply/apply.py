@@ -1,16 +1,14 @@
-"""Plan and apply: the two pure functions that change a message, with one key look-up between them.
+"""From a plan and its keys to a message that may be forwarded: every edit carried out, in one pass.
 
-A plan finds the spans to change and says which keys that needs; `apply` splices. Only here are
-Forwardables made, so whatever leaves Sealyard has passed the rules.
+`apply` is pure: the keys are looked up between the plan and it, by whoever calls both.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import partial
 
-from ..compiled.block import JOSE, CompiledBlock
+from ..compiled.block import JOSE
 from ..crypto.session_cipher import Session
 from ..crypto.token import Token
 from ..edits.edit_types import PieceEdit
@@ -21,66 +19,12 @@ from ..edits.splice import splice
 from ..edits.stream_edits import CheckedFlow, FrameEdit, OpenedStream
 from ..errors import OpenFailed, Unopened
 from ..expressions.selectors import Whole
-from ..formats.body_format import Kind
-from ..formats.table import splitter
 from ..http.message import Head, Headers, RequestHead, ResponseHead, SocketHead, media_type
-from ..planning.block_choice import (
-    alternatives,
-    choose_bodiless,
-    choose_response,
-    flowing_request,
-    flows,
-    refuse_rejected,
-    streaming_request,
-    streaming_response,
-    suffices,
-)
-from ..planning.exchange import Exchange
-from ..planning.find import refuse_elsewhere, refuse_present
 from ..planning.find_in_parts import refuse_new_delimiters
-from ..planning.mistyped_response import Look, holds_sealed, may_be_misnamed, named
 from ..planning.plan import Plan
-from ..planning.planner import (
-    plan_bodiless,
-    plan_flowing_request,
-    plan_flowing_response,
-    plan_message,
-    plan_records,
-    plan_request,
-    plan_response,
-)
-from ..planning.record_stream import RecordFlow
 from ..rules.model import Block
-from .added_headers import UNREAD, added_to_bodiless, added_to_request, added_to_response
+from .added_headers import added_to_request, added_to_response, expected_outcomes
 from .forwardable import Forwardable, mint
-
-__all__ = [
-    "Applied",
-    "Look",
-    "Plan",
-    "apply",
-    "begin_stream",
-    "choose_bodiless",
-    "choose_response",
-    "flowing_request",
-    "flows",
-    "holds_sealed",
-    "may_be_misnamed",
-    "named",
-    "pass_handshake",
-    "pass_request",
-    "pass_response",
-    "plan_bodiless",
-    "plan_flowing_request",
-    "plan_flowing_response",
-    "plan_message",
-    "plan_records",
-    "plan_request",
-    "plan_response",
-    "streaming_request",
-    "streaming_response",
-    "suffices",
-]
 
 
 @dataclass(slots=True)
@@ -95,93 +39,6 @@ class Applied:
     counts: Mapping[Outcome, int]
     proven: Mapping[Session, int]
     unopened: tuple[Unopened, ...] = ()
-
-
-def pass_request(exchange: Exchange) -> Forwardable:
-    """Return the request to be forwarded with its body unread: its rule has no block for it."""
-    if exchange.decision.reads_request:
-        message = "a request that a rule reads cannot pass unread"
-        raise TypeError(message)
-    exchange.refuse_unclear()
-    return mint(exchange.head, ruled=exchange.decision.may_read_response)
-
-
-def pass_handshake(exchange: Exchange) -> Forwardable:
-    """Return the handshake of a WebSocket whose messages are read, each by itself.
-
-    Raises ForbiddenValue for what the rule forbids in its head, RejectedByRule where the rule
-    rejects what the backend would say.
-    """
-    refuse_rejected(exchange)
-    exchange.refuse_unclear()
-    compiled_rule = exchange.decision.compiled_rule
-    for one in compiled_rule.request if compiled_rule is not None else ():
-        refuse_present(exchange.head, one, b"")
-    return mint(exchange.head, ruled=exchange.decision.may_read_response)
-
-
-def pass_response(
-    exchange: Exchange, head: ResponseHead, *, bodiless: bool, unread: bool = False
-) -> Forwardable:
-    """Return a response to be relayed with its body unread.
-
-    `unread` says that something sealed stands in it, `bodiless` that the response has no body by
-    HTTP's own rules (HEAD, 204, 304). It must not fit a block. Raises RejectedByRule where the rule
-    rejects all responses.
-    """
-    if exchange.decision.compiled_rule is None:
-        return mint(head)  # no rule is there that could reject or read it
-    refuse_rejected(exchange)
-    choose = choose_bodiless if bodiless else choose_response
-    if choose(exchange, head) is not None:
-        message = "a response that a rule reads cannot pass unread"
-        raise TypeError(message)
-    decision = exchange.decision
-    if not (bodiless and decision.may_read_response):
-        return mint(head, added_headers=UNREAD if unread else ())
-    opens = decision.may_open_response
-    added = added_to_bodiless(head, decision.varies, opens=opens)
-    return mint(head, ruled=True, private=opens, added_headers=added)
-
-
-def begin_stream(
-    exchange: Exchange,
-    compiled: CompiledBlock,
-    head: RequestHead | ResponseHead,
-    kind: Kind,
-    limit: int,
-) -> Forwardable:
-    """Return a message whose records are planned as they come, each of `limit` bytes at most.
-
-    What becomes of its values is not known yet: it is marked as if all were sealed or opened.
-    """
-    flow = RecordFlow(splitter(kind, limit), partial(plan_records, exchange, compiled, head))
-    counts = _foreseen(alternatives(exchange, compiled, head))
-    if isinstance(head, RequestHead):
-        exchange.refuse_unclear()
-        refuse_elsewhere(exchange, compiled, head, b"")
-        added = added_to_request(head, counts)
-    else:
-        added = added_to_response(head, counts, exchange.decision.varies, opaque=False)
-    return mint(
-        head,
-        changed=True,
-        ruled=exchange.decision.may_read_response,
-        private="opened" in counts,
-        added_headers=added,
-        flow=flow,
-    )
-
-
-def _foreseen(takers: Iterable[CompiledBlock]) -> dict[Outcome, int]:
-    """Return what a message is marked by of whose values nothing is known yet."""
-    blocks = [one.block for one in takers]
-    counts: dict[Outcome, int] = {}
-    if any(one.encrypt for one in blocks):
-        counts["sealed"] = 1
-    if any(one.decrypt for one in blocks):
-        counts["opened"] = 1
-    return counts
 
 
 def apply(plan: Plan, keys: Keys, now: float) -> Applied:
@@ -332,7 +189,7 @@ def _opened(
 def _in_parts(plan: Plan, head: Head) -> Forwardable:
     """Return a form whose parts change while they pass."""
     assert plan.compiled is not None  # noqa: S101 - a form passes by a block
-    counts = _foreseen((plan.compiled,))
+    counts = expected_outcomes((plan.compiled,))
     return mint(
         head,
         changed=True,

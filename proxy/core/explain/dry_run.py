@@ -11,8 +11,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import NamedTuple
 
-from ..apply import apply
-from ..apply.apply import Plan
+from ..apply.apply import apply
 from ..compiled.rule_table import Decision
 from ..crypto.secret import KEY_BYTES, SessionKey
 from ..crypto.session_cipher import Session
@@ -20,6 +19,7 @@ from ..crypto.token import ASSUMED_KEK_ID
 from ..edits.edits import Outcome
 from ..edits.key_needs import Keys, Needs
 from ..planning.exchange import Exchange
+from ..planning.plan import Plan
 
 _SID_REST = bytes(8)
 
@@ -62,4 +62,4 @@ def try_out(plan: Plan, keys: Keys, now: float) -> DryRunResult:
         )
         for scope in plan.needs.seals
     }
-    return DryRunResult(apply.apply(plan, replace(keys, sealing=sealing), now).counts)
+    return DryRunResult(apply(plan, replace(keys, sealing=sealing), now).counts)

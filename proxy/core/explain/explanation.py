@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Final, cast
 
-from ..apply import apply
-from ..apply.apply import Plan
 from ..compiled.rule_table import Decision, RuleTable
 from ..crypto import token
 from ..crypto.context import Context
@@ -27,6 +25,10 @@ from ..http import path as paths
 from ..http.message import Headers, RequestHead, ResponseHead
 from ..http.path import CanonicalPath
 from ..planning.exchange import Exchange
+from ..planning.mistyped_response import Look
+from ..planning.plan import Plan
+from ..planning.planner import plan_request, plan_response
+from ..planning.treatment import LookAt, ReadResponse, treat_response, treat_seen
 from ..rules.model import Block, Rule
 
 _NOTES: Final[dict[Spelling, str]] = {
@@ -106,7 +108,7 @@ def explain_request(
         exchange.refuse_unclear()
         if not decision.reads_request:
             return Explanation(considered, _name(decision), outgoing=body), exchange
-        plan = apply.plan_request(exchange, body)
+        plan = plan_request(exchange, body)
         values, outgoing = _mask(plan)
     except SealyardError as error:
         rule = _name(decision) if decision is not None else _taking(considered)
@@ -118,15 +120,15 @@ def explain_response(exchange: Exchange, head: ResponseHead, body: bytes) -> Exp
     """Return what would happen to the answer of a request that was explained."""
     rule = _name(exchange.decision)
     try:
-        compiled = apply.choose_response(exchange, head)
-        if compiled is None and (maybe := apply.may_be_misnamed(exchange, head)) is not None:
-            look = apply.Look(maybe, head, len(body), len(body))
+        treatment = treat_response(exchange, head, length=len(body))
+        if isinstance(treatment, LookAt):
+            look = Look(treatment.block, head, len(body), len(body))
             look.feed(body)
             look.end()
-            head, compiled = apply.named(exchange, head, look)
-        if compiled is None:
+            head, treatment = treat_seen(exchange, head, look)
+        if not isinstance(treatment, ReadResponse):
             return Explanation((), rule, outgoing=body)
-        values, outgoing = _mask(apply.plan_response(exchange, compiled, head, body))
+        values, outgoing = _mask(plan_response(exchange, treatment.block, head, body))
     except SealyardError as error:
         return Explanation((), rule, refusal=error)
     return Explanation((), rule, values, outgoing)

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from ..compiled.block import SEALED_TYPES, CompiledBlock
 from ..compiled.rule_table import CompiledBlocks
-from ..crypto.sealed_stream import MEDIA_TYPE, read_head
-from ..errors import ForbiddenValue, InvalidBody, OpenFailed, RejectedByRule, UnsupportedBody
-from ..formats.body_format import Kind
+from ..crypto.sealed_stream import MEDIA_TYPE
+from ..errors import ForbiddenValue, InvalidBody, RejectedByRule, UnsupportedBody
 from ..http.content_coding import coding_of
 from ..http.message import Head, MediaType, RequestHead, ResponseHead, SocketHead, media_type
 from ..rules.model import Verdict
 from .exchange import Exchange
 from .find_whole import BODY_TOKEN_MAX
-from .record_stream import streamed_request, streamed_response
 
 
 def alternatives(exchange: Exchange, compiled: CompiledBlock, head: Head) -> CompiledBlocks:
@@ -108,65 +106,6 @@ def choose_bodiless(exchange: Exchange, head: ResponseHead) -> CompiledBlock | N
     return None
 
 
-def streaming_request(
-    exchange: Exchange, length: int | None, limit: int
-) -> tuple[CompiledBlock, Kind] | None:
-    """Return the block that takes a request record by record, and the kind of its records.
-
-    None: it is read whole, and so it is up to `limit` bytes where it tells its `length`. Raises
-    UnsupportedBody where nobody can tell its type or coding.
-    """
-    compiled_rule = exchange.decision.compiled_rule
-    if (
-        compiled_rule is None
-        or not compiled_rule.request
-        or (length is not None and length <= limit)
-    ):
-        return None
-    compiled = fitting(compiled_rule.request, media_type(exchange.head.facts), None)
-    kind = None if compiled is None else streamed_request(compiled, exchange.head)
-    return None if compiled is None or kind is None else (compiled, kind)
-
-
-def streaming_response(
-    compiled: CompiledBlock, head: ResponseHead, length: int | None
-) -> Kind | None:
-    """Return the kind of records of a response that passes record by record; None for no such.
-
-    `compiled` is what `choose_response` gave, `length` what the response tells.
-    """
-    return streamed_response(compiled, head, length)
-
-
-def flowing_request(exchange: Exchange, length: int | None, limit: int) -> CompiledBlock | None:
-    """Return the block that changes a request's body while it passes; None: it is read whole.
-
-    `length` is what its message tells; a form in parts up to `limit` bytes is read whole. Raises
-    UnsupportedBody where nobody can tell its type or coding.
-    """
-    compiled_rule = exchange.decision.compiled_rule
-    if compiled_rule is None or not any(
-        one.alone or one.flows_in_parts for one in compiled_rule.request
-    ):
-        return None
-    compiled = fitting(compiled_rule.request, media_type(exchange.head.facts), None)
-    if compiled is None:
-        return None
-    return compiled if flows(compiled, exchange.head, length, limit) else None
-
-
-def flows(
-    compiled: CompiledBlock, head: RequestHead | ResponseHead, length: int | None, limit: int
-) -> bool:
-    """Tell whether a block changes a message's body while it passes.
-
-    A form in parts up to `limit` bytes is read whole.
-    """
-    if compiled.flows_in_parts:
-        return flows_in_parts(compiled, head) and (length is None or length > limit)
-    return flows_as_one(compiled, head, length)
-
-
 def flows_in_parts(compiled: CompiledBlock, head: RequestHead | ResponseHead) -> bool:
     """Tell whether a message's body is a form that a block can change part by part."""
     if not compiled.flows_in_parts or coding_of(head.facts) is not None:
@@ -193,19 +132,6 @@ def flows_as_one(
         return essence == MEDIA_TYPE
     # Whether it is sealed already is known once all of it has been looked at.
     return item.framed and (compiled.block.already_sealed == "seal" or essence not in SEALED_TYPES)
-
-
-def suffices(compiled: CompiledBlock, beginning: bytes) -> bool:
-    """Tell whether so much of a body that flows is enough to make a plan for it.
-
-    It never takes more than `frame.HEAD_MAX` bytes.
-    """
-    if compiled.alone is None or compiled.alone is not compiled.whole_decrypt:
-        return bool(beginning)
-    try:
-        return read_head(beginning) is not None
-    except OpenFailed:
-        return True  # nothing that follows could make a frame of it
 
 
 def fitting(

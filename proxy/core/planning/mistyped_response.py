@@ -53,7 +53,7 @@ _READER: Final = json.JSONDecoder()
 Shape = Literal["never", "more", "whole", "lines"]
 
 
-def may_be_misnamed(exchange: Exchange, head: ResponseHead) -> CompiledBlock | None:
+def may_be_mistyped(exchange: Exchange, head: ResponseHead) -> CompiledBlock | None:
     """Return the block that might read a response if its type told what its body is.
 
     None: its type tells, no block opens such responses, or their types are what the rule goes by.
@@ -87,17 +87,17 @@ def _opens_bodies(compiled: CompiledBlock) -> bool:
     return whole is not None and whole.selector is Whole.BODY
 
 
-def named(
+def typed_by_look(
     exchange: Exchange, head: ResponseHead, look: Look
 ) -> tuple[ResponseHead, CompiledBlock | None]:
     """Return the head of a response as rules read it after a look, and the block for it."""
     if look.media is None:
         return head, None
     try:
-        told = media_type(head.facts)
+        media = media_type(head.facts)
     except UnsupportedBody:
-        told = None
-    head = head.read_as(look.media, as_page=surroundings_of(told) in MARKUP)
+        media = None
+    head = head.read_as(look.media, as_page=surroundings_of(media) in MARKUP)
     return head, choose_response(exchange, head)
 
 

@@ -101,12 +101,13 @@ class WholeResponse:
         self.arrived = len(self._data)
         return self._data
 
+    @property
+    def size(self) -> int:
+        """The length of the body in bytes."""
+        return len(self._data)
+
     async def read(self, limit: int) -> bytes:
         """Return the whole body; raise BodyTooLarge above `limit`."""
-        return self.take_up_to(limit)
-
-    def take_up_to(self, limit: int) -> bytes:
-        """Return the whole body without a wait; raise BodyTooLarge above `limit`."""
         if len(self._data) > limit:
             length = self.framing.length
             raise BodyTooLarge("response-body" if length is None else "response-length")

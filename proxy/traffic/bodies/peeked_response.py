@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable
 from typing import NoReturn
 
-from ...core.apply import apply
-from ...core.apply.apply import Look
 from ...core.errors import BodyTooLarge
 from ...core.http.message import ResponseHead
+from ...core.planning.mistyped_response import Look, holds_sealed
 from ..http1.framing import Framing
 from ..interfaces import UpstreamResponse
 
@@ -58,7 +57,7 @@ class SeenResponse:
 
         Return whether it has been seen.
         """
-        seen = apply.holds_sealed(b"".join(self._held))
+        seen = holds_sealed(b"".join(self._held))
         if seen:
             noted()
         else:
@@ -114,7 +113,7 @@ class SeenResponse:
         if self._noted is None:
             return b""
         seen = before + piece
-        if apply.holds_sealed(seen):
+        if holds_sealed(seen):
             noted, self._noted = self._noted, None
             noted()
         return seen[-_OVERLAP:]

@@ -10,9 +10,8 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 
-from ...core.apply.apply import Plan
 from ...core.apply.forwardable import Forwardable
-from ...core.planning.plan import PlannedFlow
+from ...core.planning.plan import Plan, PlannedFlow
 from ...core.planning.record_stream import RecordFlow
 from ..http1.framing import CHUNKED
 from ..interfaces import UpstreamResponse

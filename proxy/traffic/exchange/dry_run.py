@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable
 from typing import Final, Generic, TypeVar
 
-from ...core.apply import apply
-from ...core.apply.apply import Plan
 from ...core.errors import TrafficError
 from ...core.explain.dry_run import DryRunResult, needs_of_trial, trial_exchange, try_out
 from ...core.http.message import Direction, ResponseHead
 from ...core.planning.exchange import Exchange
+from ...core.planning.plan import Plan
+from ...core.planning.treatment import LookAt, Pass
 from ...core.rules.model import Verdict
 from ..http1.framing import Framing
 from ..http1.problem import deliberate
@@ -187,18 +187,13 @@ class DryRun:
         return min(MOST_BYTES, self._steps.body_limit(self._exchange.decision))
 
     def _plan_response(self, response: TeeResponse) -> Plan | None:
-        steps, exchange, head = self._steps, self._exchange, response.head
-        compiled = steps.reading(exchange, response)
-        if compiled is not None:
-            return steps.plan_response(exchange, compiled, response, response.heard)
-        if (look := steps.look(exchange, response)) is None:
+        steps, exchange, head, body = self._steps, self._exchange, response.head, response.heard
+        treatment = steps.treat_response(exchange, response)
+        if isinstance(treatment, LookAt):
+            head, treatment = steps.treat_seen(exchange, treatment, response, body)
+        if isinstance(treatment, Pass):
             return None
-        look.feed(response.heard)
-        look.end()
-        head, compiled = apply.named(exchange, head, look)
-        if compiled is None:
-            return None
-        return apply.plan_response(exchange, compiled, head, response.heard)
+        return steps.plan_response(exchange, treatment, head, body, response.framing)
 
     async def _try(
         self, direction: Direction, *, whole: bool, plan: Callable[[], Plan | None]

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine
 from typing import Any, Final, Protocol
 
-from ...core.apply import apply
 from ...core.apply.forwardable import Forwardable
-from ...core.compiled.block import CompiledBlock
+from ...core.apply.passing import pass_response
 from ...core.errors import UpstreamFailed
 from ...core.planning.exchange import Exchange
+from ...core.planning.mistyped_response import holds_sealed
+from ...core.planning.treatment import LookAt, Pass
 from ..bodies.buffered import FastRequest, WholeResponse
 from ..http1.framing import Framing
 from ..http1.head_cache import HeadCacheEntry
@@ -207,34 +208,24 @@ class FastExchange:
         self._owner.ended(self._request)
 
     def _incoming(self, response: WholeResponse) -> Forwardable | None:
-        """Return the response as it may be relayed, or None where keys must be waited for."""
-        exchange, compiled = self._admitted.exchange, None
-        if exchange.decision.may_read_response:
-            compiled = self._steps.reading_whole(exchange, response)
-        unread = False
-        if compiled is None and exchange.decision.may_open_response:
-            compiled, unread = self._looked_at(response)
-        if compiled is None:
-            head, bodiless = response.head, response.bodiless
-            return apply.pass_response(exchange, head, bodiless=bodiless, unread=unread)
-        whole = response.take_up_to(self._steps.body_limit(exchange.decision))
-        plan = self._steps.plan_response(exchange, compiled, response, whole)
-        keys = self._steps.warm(plan)
-        return self._steps.apply(plan, keys, self._record) if keys is not None else None
-
-    def _looked_at(self, response: WholeResponse) -> tuple[CompiledBlock | None, bool]:
-        """Return the block that reads a misnamed response, and whether it passes unread instead."""
+        """Return the response as it may be relayed, or None where the handler must do it."""
         steps, exchange = self._steps, self._admitted.exchange
-        look = steps.look(exchange, response)
-        if look is None:
-            return None, False
-        look.feed(response.take())
-        look.end()
-        response.head, compiled = apply.named(exchange, response.head, look)
-        unread = compiled is None and apply.holds_sealed(look.seen)
-        if unread:
-            steps.unread.note(self._record)
-        return compiled, unread
+        treatment = steps.treat_repeated(exchange, response)
+        unread = False
+        if isinstance(treatment, LookAt):
+            body = response.take()
+            response.head, treatment = steps.treat_seen(exchange, treatment, response, body)
+            unread = isinstance(treatment, Pass) and holds_sealed(body)
+            if unread:
+                steps.unread.note(self._record)
+        head = response.head
+        if isinstance(treatment, Pass):
+            return pass_response(exchange, head, bodiless=response.bodiless, unread=unread)
+        if response.size > steps.body_limit(exchange.decision):
+            return None  # it may be one that the handler streams, and the handler refuses it if not
+        plan = steps.plan_response(exchange, treatment, head, response.take(), response.framing)
+        keys = steps.warm(plan)
+        return steps.apply(plan, keys, self._record) if keys is not None else None
 
     def _refuse(self, error: BaseException) -> None:
         refusal = self._steps.refusal(deliberate(error), self._record)

@@ -9,13 +9,14 @@ from http import HTTPStatus
 
 from ...config.limits import Timeouts, TrafficLimits
 from ...config.settings import Network
-from ...core.apply import apply as pipeline
-from ...core.apply.apply import Plan
 from ...core.apply.forwardable import Forwardable
+from ...core.apply.passing import begin_stream, pass_handshake, pass_request, pass_response
 from ...core.compiled.rule_table import RuleTable
 from ...core.errors import TrafficError
 from ...core.planning.exchange import Exchange, Messages
-from ...core.planning.plan import PlannedFlow
+from ...core.planning.plan import Plan, PlannedFlow
+from ...core.planning.planner import plan_flowing_request, plan_flowing_response
+from ...core.planning.treatment import LookAt, Pass, StreamBody, StreamRecords, treat_seen
 from ...telemetry.tap import Piece, Tap
 from ...telemetry.traces import LaneTraces
 from ..bodies.buffered import FastRequest
@@ -129,7 +130,7 @@ class Handler:
             body = observation.request(body)
         try:
             if admitted.reads_messages:
-                message, sent = pipeline.pass_handshake(admitted.exchange), body
+                message, sent = pass_handshake(admitted.exchange), body
                 forwarding = handshake.upward(forwarding, offer=admitted.agreement is not None)
             else:
                 message, sent = await self._outgoing(admitted.exchange, body, record)
@@ -181,31 +182,31 @@ class Handler:
         self, exchange: Exchange, body: RequestBody, record: MessageRecord
     ) -> tuple[Forwardable, RequestBody]:
         """Return the request as it may be forwarded, and its body if it is still to come."""
-        if not exchange.decision.reads_request:
-            return pipeline.pass_request(exchange), body
         limit = self._steps.body_limit(exchange.decision)
-        length = body.framing.length
-        if (chosen := pipeline.streaming_request(exchange, length, limit)) is not None:
-            message = pipeline.begin_stream(exchange, chosen[0], exchange.head, chosen[1], limit)
-            streamed = StreamedBody(body.chunks(), message, self._applying(record))
-            if await streamed.prime():
-                return message, streamed
-            whole = b""
-        elif (compiled := pipeline.flowing_request(exchange, length, limit)) is not None:
-            pieces = Pieces(body, body.framing, self._steps.flow_limit)
-            whole = await pieces.beginning(partial(pipeline.suffices, compiled))
-            if whole:
-                plan = pipeline.plan_flowing_request(exchange, compiled, whole, limit)
-                message = await self._apply(plan, record)
-                flowing: FlowingBody | StreamedBody
-                if isinstance(message.flow, PlannedFlow):
-                    flowing = StreamedBody(pieces.all(), message, self._applying(record))
-                else:
-                    flowing = FlowingBody(pieces, message.flow, body.framing)
-                await flowing.prime()
-                return message, flowing
-        else:
-            whole = await body.read(limit)
+        match self._steps.treat_request(exchange, body.framing):
+            case Pass():
+                return pass_request(exchange), body
+            case StreamRecords(block, kind):
+                message = begin_stream(exchange, block, exchange.head, kind, limit)
+                streamed = StreamedBody(body.chunks(), message, self._applying(record))
+                if await streamed.prime():
+                    return message, streamed
+                whole = b""
+            case StreamBody(block) as treatment:
+                pieces = Pieces(body, body.framing, self._steps.flow_limit)
+                whole = await pieces.beginning(treatment.suffices)
+                if whole:
+                    plan = plan_flowing_request(exchange, block, whole, limit)
+                    message = await self._apply(plan, record)
+                    flowing: FlowingBody | StreamedBody
+                    if isinstance(message.flow, PlannedFlow):
+                        flowing = StreamedBody(pieces.all(), message, self._applying(record))
+                    else:
+                        flowing = FlowingBody(pieces, message.flow, body.framing)
+                    await flowing.prime()
+                    return message, flowing
+            case _:
+                whole = await body.read(limit)
         plan = self._steps.plan_request(exchange, whole, body.framing)
         return await self._apply(plan, record), body
 
@@ -213,41 +214,40 @@ class Handler:
         self, exchange: Exchange, response: UpstreamResponse, record: MessageRecord
     ) -> tuple[Forwardable, UpstreamResponse]:
         """Return the response as it may be relayed, and its body if it is still to come."""
-        compiled = self._steps.reading(exchange, response)
-        unread = False
-        if compiled is None and (look := self._steps.look(exchange, response)) is not None:
+        steps, unread = self._steps, False
+        treatment = steps.treat_response(exchange, response)
+        if isinstance(treatment, LookAt):
+            look = steps.look(exchange, treatment, response)
             response = seen = await look_at(response, look)
-            seen.head, compiled = pipeline.named(exchange, seen.head, look)
-            if compiled is None:
-                unread = seen.watch(partial(self._steps.unread.note, record))
-        if compiled is None:
-            head, bodiless = response.head, response.bodiless
-            passing = pipeline.pass_response(exchange, head, bodiless=bodiless, unread=unread)
-            return passing, response
-        limit = self._steps.body_limit(exchange.decision)
-        kind = self._steps.streaming(compiled, response)
-        if kind is not None:
-            message = pipeline.begin_stream(exchange, compiled, response.head, kind, limit)
-            apply = self._applying(record)
-            return message, StreamedResponse(response, response.chunks(), message, apply)
-        if self._steps.flows(exchange, compiled, response):
-            pieces = Pieces(response, response.framing, self._steps.flow_limit)
-            whole = await pieces.beginning(partial(pipeline.suffices, compiled))
-            if whole:
-                head = response.head
-                plan = pipeline.plan_flowing_response(exchange, compiled, head, whole, limit)
-                message = await self._apply(plan, record)
-                flowing: FlowingResponse | StreamedResponse
-                if isinstance(message.flow, PlannedFlow):
-                    apply = self._applying(record)
-                    flowing = StreamedResponse(response, pieces.all(), message, apply)
-                else:
-                    flowing = FlowingResponse(response, pieces, message.flow)
-                await flowing.prime()
-                return message, flowing
-        else:
-            whole = await response.read(limit)
-        plan = self._steps.plan_response(exchange, compiled, response, whole)
+            seen.head, treatment = treat_seen(exchange, seen.head, look)
+            if isinstance(treatment, Pass):
+                unread = seen.watch(partial(steps.unread.note, record))
+        head, limit = response.head, steps.body_limit(exchange.decision)
+        match arriving := steps.as_it_arrives(exchange, treatment, response):
+            case Pass():
+                message = pass_response(exchange, head, bodiless=response.bodiless, unread=unread)
+                return message, response
+            case StreamRecords(block, kind):
+                message = begin_stream(exchange, block, head, kind, limit)
+                apply = self._applying(record)
+                return message, StreamedResponse(response, response.chunks(), message, apply)
+            case StreamBody(block):
+                pieces = Pieces(response, response.framing, steps.flow_limit)
+                whole = await pieces.beginning(arriving.suffices)
+                if whole:
+                    plan = plan_flowing_response(exchange, block, head, whole, limit)
+                    message = await self._apply(plan, record)
+                    flowing: FlowingResponse | StreamedResponse
+                    if isinstance(message.flow, PlannedFlow):
+                        apply = self._applying(record)
+                        flowing = StreamedResponse(response, pieces.all(), message, apply)
+                    else:
+                        flowing = FlowingResponse(response, pieces, message.flow)
+                    await flowing.prime()
+                    return message, flowing
+            case _:
+                whole = await response.read(limit)
+        plan = steps.plan_response(exchange, arriving, head, whole, response.framing)
         return await self._apply(plan, record), response
 
     async def _apply(self, plan: Plan, record: MessageRecord, *, piece: Piece = "") -> Forwardable:

@@ -15,10 +15,9 @@ from typing import Final, Protocol
 
 from ...config.limits import TrafficLimits
 from ...config.settings import Network
-from ...core.apply import apply as pipeline
-from ...core.apply.apply import Applied, Look, Plan
+from ...core.apply.apply import Applied, apply
 from ...core.apply.forwardable import Forwardable
-from ...core.compiled.block import CompiledBlock
+from ...core.apply.passing import pass_request
 from ...core.compiled.rule_table import Decision, RuleTable
 from ...core.crypto.session_cipher import Session
 from ...core.edits.key_needs import Attempt, Keys, Needs
@@ -28,13 +27,28 @@ from ...core.errors import (
     RejectedByRule,
     TrafficError,
     Unopened,
-    UpstreamFailed,
 )
-from ...core.formats.body_format import Kind
-from ...core.formats.table import RECORDS
 from ...core.http.message import DIRECTIONS, ResponseHead
 from ...core.planning.exchange import Exchange, Messages
+from ...core.planning.mistyped_response import Look
 from ...core.planning.overrides import may_ask_in_body, refuse_rerouting
+from ...core.planning.plan import Plan
+from ...core.planning.planner import plan_bodiless, plan_message, plan_request, plan_response
+from ...core.planning.treatment import (
+    PASS,
+    ArrivingTreatment,
+    HeadOnly,
+    LookAt,
+    ReadResponse,
+    RequestTreatment,
+    ResponseTreatment,
+    SeenTreatment,
+    StreamBody,
+    as_it_arrives,
+    treat_request,
+    treat_response,
+    treat_seen,
+)
 from ...telemetry.body_shapes import Flowing, known_names
 from ...telemetry.logs.access_line import METHODS, OTHER_METHOD
 from ...telemetry.tap import Passing, Piece, Tap
@@ -43,7 +57,6 @@ from ..http1.fast_heads import FastHead
 from ..http1.forwarding_headers import Forwarding, ForwardingHeaders, LocationRewrite, Peer
 from ..http1.framing import Framing
 from ..http1.gate import Admitted, RawRequest, admit
-from ..http1.outgoing_heads import refuse_parts
 from ..http1.problem import Problem, problem, status_of
 from ..interfaces import Reporter, UpstreamResponse
 from ..message_record import MessageRecord
@@ -104,7 +117,7 @@ class AdmittedExchange:
         """Return the request to be forwarded with its body unread, the same each time."""
         passing = self._passing
         if passing is None:
-            passing = self._passing = pipeline.pass_request(self.exchange)
+            passing = self._passing = pass_request(self.exchange)
         return passing
 
     def again(self, head: FastHead) -> AdmittedExchange:
@@ -213,85 +226,89 @@ class Steps:
         self._refuse_shut(record.rule)  # it may have been shut since
         return before.again(head)
 
-    def plan_request(self, exchange: Exchange, body: bytes, framing: Framing) -> Plan:
-        """Return what the rule does to the request; raise TrafficError where it cannot be done."""
-        measured = framing.length is not None
-        return pipeline.plan_request(exchange, body, self._limits.body, measured=measured)
+    def treat_request(self, exchange: Exchange, framing: Framing) -> RequestTreatment:
+        """Return how a request is treated whose body is still to come."""
+        return treat_request(exchange, framing.length, self.body_limit(exchange.decision))
 
-    def plan_response(
-        self, exchange: Exchange, compiled: CompiledBlock, response: UpstreamResponse, body: bytes
-    ) -> Plan:
-        """Return what a block of the rule does to the response."""
-        if response.bodiless:
-            return pipeline.plan_bodiless(exchange, compiled, response.head)
-        measured = response.framing.content_length is not None
-        return pipeline.plan_response(
-            exchange, compiled, response.head, body, self._limits.body, measured=measured
-        )
-
-    def reading(self, exchange: Exchange, response: UpstreamResponse) -> CompiledBlock | None:
-        """Return the block that reads the response, or None where it passes unread.
+    def treat_response(self, exchange: Exchange, response: UpstreamResponse) -> ResponseTreatment:
+        """Return how a response is treated if all of its body is there.
 
         Raises:
             TrafficError: It cannot be read, or what comes may not be all of it.
         """
-        if not exchange.decision.may_read_response:
-            return None
-        if response.bodiless:
-            return pipeline.choose_bodiless(exchange, response.head)
-        refuse_parts(response.head)
-        compiled = pipeline.choose_response(exchange, response.head)
-        if compiled is None or response.delimited:
-            return compiled
-        kind = self.streaming(compiled, response)
-        if kind is None or not RECORDS[kind].open_ended:
-            # Cut and whole look alike (RFC 9112 section 8): half a body must not pass for all.
-            raise UpstreamFailed("response-not-delimited")
-        return compiled
+        return treat_response(
+            exchange,
+            response.head,
+            length=response.framing.content_length,
+            delimited=response.delimited,
+            bodiless=response.bodiless,
+        )
 
-    def reading_whole(self, exchange: Exchange, response: WholeResponse) -> CompiledBlock | None:
-        """Do as `reading`, for a response whose head's like may have been read before."""
+    def treat_repeated(self, exchange: Exchange, response: WholeResponse) -> ResponseTreatment:
+        """Do as `treat_response`, for a response whose head may have been treated before."""
         entry, compiled_rule = response.entry, exchange.decision.compiled_rule
-        if entry is None or compiled_rule is None or response.bodiless:
-            return self.reading(exchange, response)
-        compiled: CompiledBlock | None
+        if compiled_rule is None:
+            return PASS
+        if entry is None or response.bodiless:
+            return self.treat_response(exchange, response)
+        treatment: ResponseTreatment
         if entry.owner is compiled_rule:
-            compiled = entry.decision
+            treatment = entry.decision
         else:
-            compiled = self.reading(exchange, response)
-            entry.decision, entry.owner = compiled, compiled_rule
-        return compiled
+            treatment = self.treat_response(exchange, response)
+            entry.decision, entry.owner = treatment, compiled_rule
+        return treatment
 
-    def look(self, exchange: Exchange, response: UpstreamResponse) -> Look | None:
-        """Return a look at a response that fits no block but may be what one reads; else None."""
-        if response.bodiless:
-            return None
-        compiled = pipeline.may_be_misnamed(exchange, response.head)
-        if compiled is None:
-            return None
+    def as_it_arrives(
+        self, exchange: Exchange, treatment: SeenTreatment | HeadOnly, response: UpstreamResponse
+    ) -> ArrivingTreatment:
+        """Return how a response is treated whose body is still to come."""
         limit = self.body_limit(exchange.decision)
-        # What ends with its connection looks whole when it was cut: it is never read, only told of.
-        whole = response.delimited
-        return Look(compiled, response.head, response.framing.content_length, limit, reads=whole)
+        return as_it_arrives(treatment, response.head, response.framing.content_length, limit)
 
-    def streaming(self, compiled: CompiledBlock, response: UpstreamResponse) -> Kind | None:
-        """Return the kind of records of a response that passes record by record."""
-        return pipeline.streaming_response(compiled, response.head, response.framing.content_length)
-
-    def flows(
-        self, exchange: Exchange, compiled: CompiledBlock, response: UpstreamResponse
-    ) -> bool:
-        """Tell whether the body of a response is sealed or opened while it passes."""
-        if response.bodiless:
-            return False
+    def look(self, exchange: Exchange, treatment: LookAt, response: UpstreamResponse) -> Look:
+        """Return a look at the body of a response, with nothing seen yet."""
         limit = self.body_limit(exchange.decision)
-        return pipeline.flows(compiled, response.head, response.framing.content_length, limit)
+        length = response.framing.content_length
+        # A body that ends with its connection may have been truncated: it is reported, never read.
+        reads = response.delimited
+        return Look(treatment.block, response.head, length, limit, reads=reads)
+
+    def treat_seen(
+        self, exchange: Exchange, treatment: LookAt, response: UpstreamResponse, body: bytes
+    ) -> tuple[ResponseHead, SeenTreatment]:
+        """Return the head of a response as rules read it, and its treatment, by its whole body."""
+        look = self.look(exchange, treatment, response)
+        look.feed(body)
+        look.end()
+        return treat_seen(exchange, response.head, look)
+
+    def plan_request(self, exchange: Exchange, body: bytes, framing: Framing) -> Plan:
+        """Return what the rule does to the request; raise TrafficError where it cannot be done."""
+        measured = framing.length is not None
+        return plan_request(exchange, body, self._limits.body, measured=measured)
+
+    def plan_response(
+        self,
+        exchange: Exchange,
+        treatment: ReadResponse | StreamBody | HeadOnly,
+        head: ResponseHead,
+        body: bytes,
+        framing: Framing,
+    ) -> Plan:
+        """Return what the rule does to a response of which all is there."""
+        if type(treatment) is HeadOnly:
+            return plan_bodiless(exchange, treatment.block, head)
+        measured = framing.content_length is not None
+        return plan_response(
+            exchange, treatment.block, head, body, self._limits.body, measured=measured
+        )
 
     def plan_message(self, messages: Messages, payload: bytes, *, binary: bool) -> Plan:
         """Return what the rule does to the next message of a WebSocket."""
         rule = messages.exchange.decision.rule
         self._refuse_shut(None if rule is None else rule.name)
-        return pipeline.plan_message(messages, payload, binary=binary)
+        return plan_message(messages, payload, binary=binary)
 
     def warm(self, plan: Plan) -> Keys | None:
         """Return the keys of a plan if no wait is needed for them."""
@@ -307,7 +324,7 @@ class Steps:
         self, plan: Plan, keys: Keys, record: MessageRecord, *, piece: Piece = ""
     ) -> Forwardable:
         """Carry a plan out; `piece` says what it is of a message that has many."""
-        applied = pipeline.apply(plan, keys, self._clock())
+        applied = apply(plan, keys, self._clock())
         if applied.proven:
             self.keys.remember(applied.proven)
         if applied.unopened:

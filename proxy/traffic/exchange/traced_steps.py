@@ -9,20 +9,20 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from ...core.apply.apply import Plan
 from ...core.apply.forwardable import Forwardable
-from ...core.compiled.block import CompiledBlock
 from ...core.edits.key_needs import Keys
 from ...core.errors import SealyardError
-from ...core.http.message import Headers, header_values
+from ...core.http.message import Headers, ResponseHead, header_values
 from ...core.planning.exchange import Exchange
+from ...core.planning.plan import Plan
+from ...core.planning.treatment import HeadOnly, ReadResponse, StreamBody
 from ...telemetry.tap import Piece
 from ...telemetry.traces import LaneTraces, TracedMessage, TracedPart
 from ..http1.fast_heads import FastHead
 from ..http1.forwarding_headers import Peer
 from ..http1.framing import Framing
 from ..http1.gate import RawRequest
-from ..interfaces import Reporter, UpstreamResponse
+from ..interfaces import Reporter
 from ..message_record import MessageRecord
 from .steps import AdmittedExchange, Steps
 
@@ -126,33 +126,38 @@ class TracedSteps(Steps):
         return TracedRecord(super().record().request_id, self._name, self._traces)
 
     def admit(self, raw: RawRequest, peer: Peer, record: MessageRecord) -> AdmittedExchange:
-        """Do as a steps does, and note which trace the request belongs to."""
+        """Do as Steps does, and note which trace the request belongs to."""
         _belongs(record, raw.headers)
         admitted = super().admit(raw, peer, record)
         _goes(record, admitted)
         return admitted
 
     def admit_fast(self, head: FastHead, peer: Peer, record: MessageRecord) -> AdmittedExchange:
-        """Do as a steps does, and note which trace the request belongs to."""
+        """Do as Steps does, and note which trace the request belongs to."""
         _belongs(record, head.raw.headers)
         admitted = super().admit_fast(head, peer, record)
         _goes(record, admitted)
         return admitted
 
     def plan_request(self, exchange: Exchange, body: bytes, framing: Framing) -> Plan:
-        """Do as a steps does, and note how long it took."""
+        """Do as Steps does, and measure how long it takes."""
         began = time.perf_counter()
         return self._timed(super().plan_request(exchange, body, framing), began)
 
     def plan_response(
-        self, exchange: Exchange, compiled: CompiledBlock, response: UpstreamResponse, body: bytes
+        self,
+        exchange: Exchange,
+        treatment: ReadResponse | StreamBody | HeadOnly,
+        head: ResponseHead,
+        body: bytes,
+        framing: Framing,
     ) -> Plan:
-        """Do as a steps does, and note how long it took."""
+        """Do as Steps does, and measure how long it takes."""
         began = time.perf_counter()
-        return self._timed(super().plan_response(exchange, compiled, response, body), began)
+        return self._timed(super().plan_response(exchange, treatment, head, body, framing), began)
 
     async def resolve(self, plan: Plan, record: MessageRecord) -> Keys:
-        """Do as a steps does, and note how long it took."""
+        """Do as Steps does, and measure how long it takes."""
         self._note(plan, record)
         try:
             return await super().resolve(plan, record)
@@ -164,7 +169,7 @@ class TracedSteps(Steps):
     def apply(
         self, plan: Plan, keys: Keys, record: MessageRecord, *, piece: Piece = ""
     ) -> Forwardable:
-        """Do as a steps does, and note that there are keys now."""
+        """Do as Steps does, and note that there are keys now."""
         self._note(plan, record)
         if isinstance(record, TracedRecord):
             record.resolved()

@@ -8,11 +8,12 @@ from collections import deque
 from collections.abc import AsyncIterator
 from typing import Final
 
-from ...core.apply import apply
+from ...core.apply.passing import pass_handshake
 from ...core.errors import TrafficError
 from ...core.explain.dry_run import DryRunResult, needs_of_trial, trial_exchange, try_out
 from ...core.http.message import ResponseHead
 from ...core.planning.exchange import Exchange, Messages
+from ...core.planning.planner import plan_message
 from ...core.rules.model import Verdict
 from ..http1.problem import deliberate
 from ..message_record import MessageRecord
@@ -95,14 +96,14 @@ class TeeSocket:
             self.tell(up, DryRunResult({}, "rule-rejects"))
             return
         try:
-            apply.pass_handshake(tried)
+            pass_handshake(tried)
         except TrafficError as error:
             self.tell(up, DryRunResult({}, error.reason))
 
     async def _try(self, messages: Messages, arrived: Arrived) -> None:
         try:
             binary = arrived.opcode == BINARY
-            plan = apply.plan_message(messages, arrived.payload, binary=binary)
+            plan = plan_message(messages, arrived.payload, binary=binary)
             keys = await self._steps.keys.resolve(needs_of_trial(plan))
             trial = try_out(plan, keys, self._steps.now())
         except Exception as error:  # noqa: BLE001 - a trial must not become the message's failure

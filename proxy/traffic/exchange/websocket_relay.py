@@ -10,11 +10,11 @@ from __future__ import annotations
 import asyncio
 from typing import Final
 
-from ...core.apply.apply import Plan
 from ...core.edits.key_needs import Keys
 from ...core.errors import MalformedRequest, TrafficError, UpstreamFailed
 from ...core.http.message import Direction
 from ...core.planning.exchange import Messages
+from ...core.planning.plan import Plan
 from ..http1.problem import deliberate, status_of
 from ..message_record import MessageRecord
 from ..websocket.closing import BAD_GATEWAY, GOING_AWAY, Breach, Controls, code_of

@@ -7,7 +7,6 @@ from http import HTTPStatus
 from typing import Final
 
 from ...core.apply.forwardable import Forwardable
-from ...core.errors import UpstreamFailed
 from ...core.http.cache_control import speaks_to_caches
 from ...core.http.message import Headers, RequestHead, ResponseHead, header_values
 from .forwarding_headers import NO_REWRITE, UNCHANGED, Forwarding, LocationRewrite
@@ -100,19 +99,6 @@ def _weakened(tag: bytes) -> bytes | None:
     if _STRONG_TAG.fullmatch(tag):
         return b"W/" + tag
     return tag if tag.startswith(b'W/"') else None
-
-
-def refuse_parts(head: ResponseHead) -> None:
-    """Refuse a response that a rule may have to read and that did not come whole.
-
-    Raises:
-        UpstreamFailed: The upstream sent a part although none was asked for.
-    """
-    if head.status == _PARTIAL:
-        raise UpstreamFailed("unexpected-partial-content")
-    for value in head.facts.get(b"content-type", ()):
-        if value.lower().startswith(b"multipart/byteranges"):
-            raise UpstreamFailed("unexpected-partial-content")
 
 
 _REQUEST: Final = HOP_BY_HOP | {b"expect"}

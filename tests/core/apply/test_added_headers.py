@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from proxy.core.apply import apply
 from proxy.core.apply.added_headers import added_to_request, added_to_response, vary
+from proxy.core.apply.passing import pass_response
 from proxy.core.expressions.sources import parse_source
 from proxy.core.http.message import Headers, RequestHead, ResponseHead
 from proxy.core.rules.model import Names
@@ -67,7 +67,7 @@ def test_a_head_alone_says_no_more_to_caches_than_what_it_is_of(
     block = a_block(decrypt=["$.a"]) if action == "decrypt" else a_block(encrypt=["$.a"])
     trip = Trip((a_rule(response=block),), a_message())
 
-    bare = apply.pass_response(trip.exchange, ResponseHead(304, b"", said), bodiless=True)
+    bare = pass_response(trip.exchange, ResponseHead(304, b"", said), bodiless=True)
 
     assert bare.added_headers == left
     assert bare.private == (action == "decrypt")
@@ -123,6 +123,6 @@ def test_a_response_without_a_body_depends_on_the_same() -> None:
     names = Names(parse_source("header:x-tenant"), parse_source("const:c"))
     trip = Trip((a_rule(response=a_block(decrypt=["$.a"]), names=names),), a_message())
 
-    bare = apply.pass_response(trip.exchange, a_response(304), bodiless=True)
+    bare = pass_response(trip.exchange, a_response(304), bodiless=True)
 
     assert bare.added_headers == ((b"Vary", b"X-Tenant"),)

@@ -6,7 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from proxy.core.apply import apply
+from proxy.core.apply.apply import apply
+from proxy.core.apply.passing import pass_request, pass_response
 from proxy.core.crypto.context import Context, Scope
 from proxy.core.crypto.joined_names import Joined
 from proxy.core.crypto.session_cipher import Session
@@ -28,7 +29,9 @@ from proxy.core.errors import (
 from proxy.core.expressions.selectors import parse_selector
 from proxy.core.expressions.sources import ListSource, MembersSource, parse_source
 from proxy.core.http.message import Headers
+from proxy.core.planning.block_choice import choose_response
 from proxy.core.planning.find_whole import BODY_TOKEN_MAX
+from proxy.core.planning.planner import plan_request
 from proxy.core.rules.model import Block, Item, Names, Rule, Verdict
 from tests.factories import (
     JSON_TYPE,
@@ -182,9 +185,9 @@ def test_the_values_behind_one_that_does_not_open_are_tried_all_the_same(
 
 def test_a_token_under_an_unknown_key_is_refused() -> None:
     trip = Trip((decrypts("$.content"),), a_message(json.dumps({"content": sealed()})))
-    plan = apply.plan_request(trip.exchange, trip.message.body)
+    plan = plan_request(trip.exchange, trip.message.body)
     with pytest.raises(OpenFailed) as caught:
-        apply.apply(plan, Keys({}, {}), NOW)
+        apply(plan, Keys({}, {}), NOW)
     assert caught.value.reason == "unknown-key"
 
 
@@ -219,20 +222,20 @@ def test_what_opens_is_told_of_by_nothing() -> None:
 @pytest.mark.parametrize("decoy", [a_session(), a_session(sid=a_sid(1))], ids=["its-own", "other"])
 def test_a_decoy_opens_nothing_and_its_refusal_is_the_reason(decoy: Session) -> None:
     trip = Trip((decrypts("$.content"),), a_message(json.dumps({"content": sealed()})))
-    plan = apply.plan_request(trip.exchange, trip.message.body)
+    plan = plan_request(trip.exchange, trip.message.body)
     (need,) = plan.needs.opens
     with pytest.raises(OpenFailed) as caught:
-        apply.apply(plan, Keys({}, {}, {need: decoy}, {need: "revoked-session"}), NOW)
+        apply(plan, Keys({}, {}, {need: decoy}, {need: "revoked-session"}), NOW)
     assert caught.value.reason == "revoked-session"
 
 
 def test_what_only_a_decoy_would_open_is_sealed_again() -> None:
     rule = encrypts("$.content", already_sealed="keep")
     trip = Trip((rule,), a_message(json.dumps({"conversationId": "c1", "content": sealed()})))
-    plan = apply.plan_request(trip.exchange, trip.message.body)
+    plan = plan_request(trip.exchange, trip.message.body)
     (need,) = plan.needs.opens
     keys = Keys(keys_for(plan.needs).sealing, {}, {need: a_session()}, {need: "unknown-key"})
-    assert dict(apply.apply(plan, keys, NOW).counts) == {"sealed": 1}
+    assert dict(apply(plan, keys, NOW).counts) == {"sealed": 1}
 
 
 def test_the_needs_name_every_session_once() -> None:
@@ -240,7 +243,7 @@ def test_the_needs_name_every_session_once() -> None:
     rule = a_rule(request=block, names=BY_PATH)
     token = sealed()
     trip = Trip((rule,), a_message(json.dumps({"list": [1, 2, 3], "content": token})))
-    needs = apply.plan_request(trip.exchange, trip.message.body).needs
+    needs = plan_request(trip.exchange, trip.message.body).needs
     assert needs.seals == {SCOPE: 3}
     assert needs.opens == {(SCOPE, decode(token.encode()).key_id)}
 
@@ -446,9 +449,9 @@ def test_what_is_sealed_already_is_kept_only_if_it_opens_here() -> None:
 def test_what_is_sealed_under_an_unknown_key_is_sealed_again() -> None:
     rule = encrypts("$.content", already_sealed="keep")
     trip = Trip((rule,), a_message(json.dumps({"content": sealed()})))
-    plan = apply.plan_request(trip.exchange, trip.message.body)
+    plan = plan_request(trip.exchange, trip.message.body)
     keys = Keys(keys_for(plan.needs).sealing, {})
-    assert apply.apply(plan, keys, NOW).counts["sealed"] == 1
+    assert apply(plan, keys, NOW).counts["sealed"] == 1
 
 
 def test_what_is_sealed_already_is_rejected_where_the_rule_says_so() -> None:
@@ -663,10 +666,10 @@ def test_a_block_takes_the_types_that_it_names_or_reads(
         trip = Trip((a_rule(response=block, names=BY_PATH),), a_message())
         if not fits:
             with pytest.raises(UnsupportedBody) as caught:
-                apply.choose_response(trip.exchange, a_response(headers=headers))
+                choose_response(trip.exchange, a_response(headers=headers))
             assert caught.value.response_status == 502
             return
-    assert fits == (apply.choose_response(trip.exchange, a_response(headers=headers)) is not None)
+    assert fits == (choose_response(trip.exchange, a_response(headers=headers)) is not None)
 
 
 @pytest.mark.parametrize(
@@ -685,13 +688,13 @@ def test_a_block_takes_the_types_that_it_names_or_reads(
 )
 def test_a_block_takes_the_statuses_that_it_names(block: Block, status: int, fits: bool) -> None:  # noqa: FBT001 - a table
     trip = Trip((a_rule(response=block, names=BY_PATH),), a_message())
-    assert fits == (apply.choose_response(trip.exchange, a_response(status)) is not None)
+    assert fits == (choose_response(trip.exchange, a_response(status)) is not None)
 
 
 def test_a_response_without_a_rule_passes_unread() -> None:
     trip = Trip((encrypts("$.content"),), a_message('{"content":1}'))
     assert trip.response("{}") is None
-    passed = apply.pass_response(trip.exchange, a_response(), bodiless=False)
+    passed = pass_response(trip.exchange, a_response(), bodiless=False)
     assert (passed.body, passed.changed, passed.ruled) == (None, False, False)
 
 
@@ -741,7 +744,7 @@ def test_a_body_that_unfolds_too_far_is_refused() -> None:
     trip = Trip((encrypts("$.content"),), message)
 
     with pytest.raises(BodyTooLarge):
-        apply.plan_request(trip.exchange, message.body, 999)
+        plan_request(trip.exchange, message.body, 999)
 
 
 @pytest.mark.parametrize("charset", [b"utf-16", b"latin1", b"utf-7"])
@@ -900,47 +903,47 @@ def test_a_request_that_is_no_json_has_no_names_of_its_body() -> None:
 def test_a_request_that_no_rule_reads_has_no_plan() -> None:
     trip = Trip((a_rule(),), a_message())
     with pytest.raises(TypeError, match="has no plan"):
-        apply.plan_request(trip.exchange, b"")
+        plan_request(trip.exchange, b"")
     with pytest.raises(TypeError, match="has no plan"):
-        apply.plan_request(Trip((), a_message()).exchange, b"")
+        plan_request(Trip((), a_message()).exchange, b"")
 
 
 def test_a_request_that_no_rule_reads_passes() -> None:
     trip = Trip((), a_message())
-    passed = apply.pass_request(trip.exchange)
+    passed = pass_request(trip.exchange)
     assert (passed.head, passed.body, passed.ruled) == (trip.message.head, None, False)
     trip = Trip((answers("$.content"),), a_message())
-    assert apply.pass_request(trip.exchange).ruled
+    assert pass_request(trip.exchange).ruled
 
 
 def test_a_response_that_a_rule_reads_cannot_pass_unread() -> None:
     trip = Trip((answers("$.content"),), a_message())
     with pytest.raises(TypeError, match="cannot pass unread"):
-        apply.pass_response(trip.exchange, a_response(), bodiless=False)
-    assert apply.pass_response(trip.exchange, a_response(204), bodiless=True).ruled
+        pass_response(trip.exchange, a_response(), bodiless=False)
+    assert pass_response(trip.exchange, a_response(204), bodiless=True).ruled
 
 
 def test_a_response_that_its_rule_leaves_passes() -> None:
     trip = Trip((answers("$.content"),), a_message())
-    passed = apply.pass_response(trip.exchange, a_response(headers=TEXT), bodiless=False)
+    passed = pass_response(trip.exchange, a_response(headers=TEXT), bodiless=False)
     assert (passed.body, passed.ruled) == (None, False)
 
 
 def test_a_rule_can_reject_every_response() -> None:
     trip = Trip((a_rule(response=Verdict.REJECT),), a_message())
     with pytest.raises(RejectedByRule):
-        apply.pass_response(trip.exchange, a_response(), bodiless=True)
+        pass_response(trip.exchange, a_response(), bodiless=True)
     with pytest.raises(RejectedByRule):
-        apply.choose_response(trip.exchange, a_response())
+        choose_response(trip.exchange, a_response())
 
 
 def test_a_type_that_nobody_can_tell_fits_no_block_that_opens() -> None:
     head = a_response(headers=((b"content-type", b"no type"),))
     trip = Trip((a_rule(response=a_block(decrypt=[an_item("$.a")])),), a_message())
-    assert apply.choose_response(trip.exchange, head) is None
+    assert choose_response(trip.exchange, head) is None
     sealing = Trip((a_rule(response=a_block(encrypt=[an_item("$.a")])),), a_message())
     with pytest.raises(UnsupportedBody):
-        apply.choose_response(sealing.exchange, head)
+        choose_response(sealing.exchange, head)
 
 
 def test_a_body_that_a_missing_name_binds_is_kept_only_where_the_rule_says_so() -> None:
@@ -962,13 +965,13 @@ def test_without_a_body_what_any_block_forbids_in_the_head_is_forbidden() -> Non
         (a_rule(request=(plain, searching)),), a_message(b"", target="/api/messages?content=x")
     )
     with pytest.raises(ForbiddenValue):
-        apply.plan_request(trip.exchange, b"")
+        plan_request(trip.exchange, b"")
 
 
 def test_a_response_to_a_request_without_a_rule_passes() -> None:
     trip = Trip((), a_message())
     assert trip.exchange.decision.compiled_rule is None
-    passed = apply.pass_response(trip.exchange, a_response(), bodiless=False)
+    passed = pass_response(trip.exchange, a_response(), bodiless=False)
     assert (passed.body, passed.changed, passed.ruled, passed.added_headers) == (
         None,
         False,

@@ -12,8 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from proxy.core.apply import apply
-from proxy.core.apply.apply import Plan
+from proxy.core.apply.apply import apply
 from proxy.core.apply.forwardable import Forwardable
 from proxy.core.compiled.block import CompiledBlock
 from proxy.core.compiled.fast_json import Facts, Found
@@ -22,6 +21,8 @@ from proxy.core.edits.edits import OpenEdit, SealEdit
 from proxy.core.errors import OpenFailed, SealyardError
 from proxy.core.expressions.sources import JsonSource, parse_source
 from proxy.core.planning.find import needs_of
+from proxy.core.planning.plan import Plan
+from proxy.core.planning.planner import plan_request, plan_response
 from proxy.core.rules.model import Names, Rule
 from tests.core.json_texts import documents, literals, scalars, spaces
 from tests.factories import (
@@ -180,9 +181,9 @@ def outcome(trip: Trip, compiled: CompiledBlock | None, body: bytes) -> object:
     """Return all that is planned for a message, or why it is refused."""
     try:
         if compiled is None:
-            plan = apply.plan_request(trip.exchange, body)
+            plan = plan_request(trip.exchange, body)
         else:
-            plan = apply.plan_response(trip.exchange, compiled, a_response(), body)
+            plan = plan_response(trip.exchange, compiled, a_response(), body)
     except SealyardError as error:
         return type(error), error.reason
     edits = [
@@ -229,7 +230,7 @@ def applied(plan: Plan) -> object:
     try:
         with pytest.MonkeyPatch.context() as fixed:
             fixed.setattr("os.urandom", bytes)
-            done = apply.apply(plan, keys_for(plan.needs), NOW)
+            done = apply(plan, keys_for(plan.needs), NOW)
     except OpenFailed as error:
         return type(error), error.reason, error.unopened
     except SealyardError as error:
@@ -246,10 +247,10 @@ def test_a_single_edit_is_carried_out_as_any_others_are(rule: Rule, body: bytes)
     assert compiled_rule is not None
     plans = []
     with suppress(SealyardError):
-        plans.append(apply.plan_request(trip.exchange, body))
+        plans.append(plan_request(trip.exchange, body))
     with suppress(SealyardError):
         answer = a_response(headers=(*JSON_TYPE, (b"Cache-Control", b"max-age=1")))
-        plans.append(apply.plan_response(trip.exchange, compiled_rule.response[0], answer, body))
+        plans.append(plan_response(trip.exchange, compiled_rule.response[0], answer, body))
     for plan in plans:
         assert applied(plan) == applied(replace(plan, single=False))
 

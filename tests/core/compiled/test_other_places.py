@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from proxy.core.apply import apply
+from proxy.core.apply.passing import begin_stream
 from proxy.core.compiled.rule_table import RuleTable
 from proxy.core.errors import BodyTooLarge, ForbiddenValue, InvalidBody, SealyardError
 from proxy.core.expressions.sources import parse_source
@@ -15,7 +15,17 @@ from proxy.core.http.message import Headers
 from proxy.core.http.path import canonical
 from proxy.core.planning.exchange import Exchange
 from proxy.core.rules.model import Names, Rule
-from tests.factories import JSON_TYPE, Message, a_block, a_message, a_rule, items, send, sent
+from tests.factories import (
+    JSON_TYPE,
+    Message,
+    a_block,
+    a_message,
+    a_rule,
+    items,
+    send,
+    sent,
+    streaming_request,
+)
 
 CANARY = "4111-CANARY"
 NAMES = Names(parse_source("const:clinic"), parse_source("const:c1"))
@@ -208,11 +218,11 @@ def test_a_stream_of_records_begins_with_the_same_look() -> None:
     exchange = Exchange(
         RuleTable((CARD,), pass_unmatched=True).decide("POST", canonical(head.path)), head
     )
-    streaming = apply.streaming_request(exchange, None, 1000)
+    streaming = streaming_request(exchange, None, 1000)
     assert streaming is not None
 
     with pytest.raises(ForbiddenValue, match="name-in-query"):
-        apply.begin_stream(exchange, streaming[0], head, streaming[1], 1000)
+        begin_stream(exchange, streaming[0], head, streaming[1], 1000)
 
 
 @pytest.mark.parametrize(

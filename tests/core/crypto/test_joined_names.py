@@ -11,7 +11,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from proxy.core.apply import apply
+from proxy.core.apply.apply import apply
 from proxy.core.apply.forwardable import Forwardable
 from proxy.core.compiled.rule_table import RuleTable
 from proxy.core.crypto.context import Context, Scope
@@ -43,6 +43,7 @@ from proxy.core.expressions.sources import (
     parse_source,
 )
 from proxy.core.http.message import Headers
+from proxy.core.planning.planner import plan_request
 from proxy.core.rules.model import Names
 from tests.factories import NOW, Trip, a_block, a_message, a_rule, a_session, a_sid, an_item
 
@@ -412,8 +413,8 @@ def test_streams_are_sealed_and_opened_in_the_form_of_their_session(
     def through(body: bytes, found: Headers, *, seals: bool, made: bytes) -> Forwardable:
         block = a_block(encrypt=[item]) if seals else a_block(decrypt=[item])
         trip = Trip((a_rule(request=block, names=names),), a_message(body, headers=found))
-        plan = apply.plan_request(trip.exchange, body, 1 << 20)
-        return apply.apply(plan, keys(Scope(None, LETTER), sid=made), NOW).forwardable
+        plan = plan_request(trip.exchange, body, 1 << 20)
+        return apply(plan, keys(Scope(None, LETTER), sid=made), NOW).forwardable
 
     sealed = through(text, headers, seals=True, made=sid)
     assert sealed.body is not None
@@ -474,4 +475,4 @@ def test_a_plan_tells_whether_its_names_are_joined() -> None:
         item = an_item("$.content", bind=["conversation"])
         rule = a_rule(request=a_block(encrypt=[item], names=Names(conversation=parse_source(text))))
         trip = Trip((rule,), a_message(body))
-        assert apply.plan_request(trip.exchange, trip.message.body).needs.joined is joined
+        assert plan_request(trip.exchange, trip.message.body).needs.joined is joined

@@ -12,8 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.core.apply import apply
-from proxy.core.apply.apply import Applied, Plan
+from proxy.core.apply.apply import Applied, apply
 from proxy.core.apply.forwardable import Forwardable
 from proxy.core.crypto import sealed_stream
 from proxy.core.crypto.context import Context
@@ -29,9 +28,11 @@ from proxy.core.errors import (
 )
 from proxy.core.expressions.sources import parse_source
 from proxy.core.http.message import Headers
-from proxy.core.planning.block_choice import flows, suffices
+from proxy.core.planning.block_choice import choose_response
 from proxy.core.planning.find_whole import BODY_TOKEN_MAX
-from proxy.core.planning.plan import PlannedFlow
+from proxy.core.planning.plan import Plan, PlannedFlow
+from proxy.core.planning.planner import plan_flowing_request, plan_flowing_response, plan_request
+from proxy.core.planning.treatment import ReadResponse, StreamBody, as_it_arrives
 from proxy.core.rules.model import Block, Item, Names, Rule
 from tests.factories import (
     NOW,
@@ -43,6 +44,7 @@ from tests.factories import (
     a_rule,
     a_session,
     an_item,
+    flowing_request,
     keys_for,
     reply,
     send,
@@ -74,15 +76,15 @@ def framed(text: bytes, media_type: str = "text/plain", context: Context = BODY)
 
 def planned(rule: Rule, beginning: bytes, headers: Headers, length: int | None = None) -> Plan:
     trip = Trip((rule,), a_message(b"", headers=headers))
-    compiled = apply.flowing_request(trip.exchange, length, LIMIT)
+    compiled = flowing_request(trip.exchange, length, LIMIT)
     assert compiled is not None
-    assert apply.suffices(compiled, beginning)
-    return apply.plan_flowing_request(trip.exchange, compiled, beginning, LIMIT)
+    assert StreamBody(compiled).suffices(beginning)
+    return plan_flowing_request(trip.exchange, compiled, beginning, LIMIT)
 
 
 def flowing(rule: Rule, beginning: bytes, headers: Headers) -> Applied:
     plan = planned(rule, beginning, headers)
-    return apply.apply(plan, keys_for(plan.needs), NOW)
+    return apply(plan, keys_for(plan.needs), NOW)
 
 
 def flow_of(forwardable: Forwardable) -> Flow:
@@ -179,11 +181,11 @@ def test_a_body_flows_where_it_is_a_frame_and_nothing_else_is_read_from_it(
     rule: Rule, headers: Headers, length: int | None, *, expected: bool
 ) -> None:
     trip = Trip((rule,), a_message(b"", headers=headers))
-    assert (apply.flowing_request(trip.exchange, length, LIMIT) is not None) == expected
+    assert (flowing_request(trip.exchange, length, LIMIT) is not None) == expected
 
 
 def test_what_no_rule_reads_has_no_block_that_flows() -> None:
-    assert apply.flowing_request(Trip((), a_message(b"")).exchange, None, LIMIT) is None
+    assert flowing_request(Trip((), a_message(b"")).exchange, None, LIMIT) is None
 
 
 def test_a_block_that_opens_needs_the_head_of_a_frame_to_begin() -> None:
@@ -191,43 +193,43 @@ def test_a_block_that_opens_needs_the_head_of_a_frame_to_begin() -> None:
     sealed = framed(b"x")
     head = sealed_stream.read_head(sealed)
     assert head is not None
-    assert not suffices(block, b"")
-    assert not suffices(block, head.raw[:-1])
-    assert suffices(block, head.raw)
-    assert suffices(block, b"no frame")
+    assert not StreamBody(block).suffices(b"")
+    assert not StreamBody(block).suffices(head.raw[:-1])
+    assert StreamBody(block).suffices(head.raw)
+    assert StreamBody(block).suffices(b"no frame")
 
 
 def test_what_does_not_flow_gets_no_plan_for_it() -> None:
     trip = Trip((encrypts("text"),), a_message(b"", headers=TEXT))
     (block,) = trip.exchange.decision.compiled_rule.request  # type: ignore[union-attr]  # a rule
     with pytest.raises(TypeError, match="does not flow"):
-        apply.plan_flowing_request(trip.exchange, block, b"x", LIMIT)
+        plan_flowing_request(trip.exchange, block, b"x", LIMIT)
     trip = Trip((encrypts(),), a_message(b"", headers=TEXT))
     (block,) = trip.exchange.decision.compiled_rule.request  # type: ignore[union-attr]  # a rule
     with pytest.raises(TypeError, match="does not flow"):
-        apply.plan_flowing_request(trip.exchange, block, b"", LIMIT)
+        plan_flowing_request(trip.exchange, block, b"", LIMIT)
 
 
 @pytest.mark.parametrize("beginning", [b"SYST", b"no frame at all", b"SYST\x02"])
 def test_what_is_no_frame_does_not_open(beginning: bytes) -> None:
     trip = Trip((decrypts(),), a_message(b"", headers=FRAME))
-    compiled = apply.flowing_request(trip.exchange, None, LIMIT)
+    compiled = flowing_request(trip.exchange, None, LIMIT)
     assert compiled is not None
-    plan = apply.plan_flowing_request(trip.exchange, compiled, beginning, LIMIT)
+    plan = plan_flowing_request(trip.exchange, compiled, beginning, LIMIT)
     with pytest.raises(OpenFailed):
-        apply.apply(plan, keys_for(plan.needs), NOW)
+        apply(plan, keys_for(plan.needs), NOW)
 
 
 def test_a_failed_value_in_the_head_is_told_beside_a_failed_frame() -> None:
     headers = (*FRAME, (b"X-Title", b"no token"))
     plan = planned(decrypts("body", "header:x-title"), framed(b"x"), headers)
     with pytest.raises(OpenFailed) as caught:
-        apply.apply(plan, keys_for(plan.needs), NOW)
+        apply(plan, keys_for(plan.needs), NOW)
     assert caught.value.reason == "not-a-token"
     other = framed(b"x", context=replace_field("other"))
     plan = planned(decrypts("body", "header:x-title"), other, headers)
     with pytest.raises(OpenFailed) as caught:
-        apply.apply(plan, keys_for(plan.needs), NOW)
+        apply(plan, keys_for(plan.needs), NOW)
     assert caught.value.reason == "not-a-token"
 
 
@@ -238,7 +240,7 @@ def replace_field(field: str) -> Context:
 def test_a_frame_for_another_context_does_not_open() -> None:
     plan = planned(decrypts(), framed(b"x", context=replace_field("other")), FRAME)
     with pytest.raises(OpenFailed):
-        apply.apply(plan, keys_for(plan.needs), NOW)
+        apply(plan, keys_for(plan.needs), NOW)
 
 
 @pytest.mark.parametrize("right", [True, False])
@@ -268,11 +270,12 @@ def answering(block: Block) -> tuple[Rule, Trip]:
 def test_a_response_is_sealed_while_it_passes() -> None:
     _, trip = answering(a_block(encrypt=["body"]))
     head = a_response(headers=TEXT)
-    compiled = apply.choose_response(trip.exchange, head)
+    compiled = choose_response(trip.exchange, head)
     assert compiled is not None
-    assert flows(compiled, head, None, LIMIT)
-    plan = apply.plan_flowing_response(trip.exchange, compiled, head, b"x", LIMIT)
-    forwardable = apply.apply(plan, keys_for(plan.needs), NOW).forwardable
+    arriving = as_it_arrives(ReadResponse(compiled), head, None, LIMIT)
+    assert arriving == StreamBody(compiled)
+    plan = plan_flowing_response(trip.exchange, compiled, head, b"x", LIMIT)
+    forwardable = apply(plan, keys_for(plan.needs), NOW).forwardable
     assert (b"X-Content-Type-Options", b"nosniff") in forwardable.added_headers
     assert opened_text(through(flow_of(forwardable), b"xyz")) == b"xyz"
 
@@ -287,10 +290,10 @@ def test_a_frame_that_does_not_open_is_kept_where_the_block_says_so(*, whole: bo
         forwardable = reply(rule, sealed, head).forwardable
         assert forwardable.body == sealed
     else:
-        compiled = apply.choose_response(trip.exchange, head)
+        compiled = choose_response(trip.exchange, head)
         assert compiled is not None
-        plan = apply.plan_flowing_response(trip.exchange, compiled, head, sealed, LIMIT)
-        forwardable = apply.apply(plan, keys_for(plan.needs), NOW).forwardable
+        plan = plan_flowing_response(trip.exchange, compiled, head, sealed, LIMIT)
+        forwardable = apply(plan, keys_for(plan.needs), NOW).forwardable
         assert forwardable.body is None
     assert (forwardable.flow, forwardable.changed, forwardable.media_type) == (None, False, None)
     assert (b"Sealyard-Kept", b"1") in forwardable.added_headers
@@ -312,8 +315,8 @@ def test_a_frame_whose_names_are_missing_is_kept_or_refused_as_any_token() -> No
 
 def test_a_body_of_unknown_length_becomes_a_frame_also_where_it_is_held() -> None:
     trip = Trip((encrypts(),), a_message(b"short", headers=TEXT))
-    plan = apply.plan_request(trip.exchange, b"short", measured=False)
-    forwardable = apply.apply(plan, keys_for(plan.needs), NOW).forwardable
+    plan = plan_request(trip.exchange, b"short", measured=False)
+    forwardable = apply(plan, keys_for(plan.needs), NOW).forwardable
     assert forwardable.media_type == sealed_stream.MEDIA_TYPE
     assert forwardable.body is not None
     assert opened_text(forwardable.body) == b"short"
@@ -325,14 +328,14 @@ def test_what_is_sealed_already_is_kept_if_all_of_it_opens(size: int) -> None:
     sealed = framed(b"x" * size)
     message = a_message(sealed, headers=FRAME)
     trip = Trip((rule,), message)
-    plan = apply.plan_request(trip.exchange, sealed, measured=False)
-    applied = apply.apply(plan, keys_for(plan.needs), NOW)
+    plan = plan_request(trip.exchange, sealed, measured=False)
+    applied = apply(plan, keys_for(plan.needs), NOW)
     assert (applied.forwardable.body, applied.counts) == (sealed, {"already_sealed": 1})
     assert len(applied.proven) == 1
     for damaged in (sealed[:-1], framed(b"x", context=replace_field("other")), b"SYST", sealed[1:]):
         trip = Trip((rule,), a_message(damaged, headers=FRAME))
-        plan = apply.plan_request(trip.exchange, damaged, measured=False)
-        assert apply.apply(plan, keys_for(plan.needs), NOW).counts == {"sealed": 1}
+        plan = plan_request(trip.exchange, damaged, measured=False)
+        assert apply(plan, keys_for(plan.needs), NOW).counts == {"sealed": 1}
 
 
 def test_a_long_token_is_kept_or_refused_as_a_short_one() -> None:

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.core.apply import apply
-from proxy.core.apply.apply import Applied
+from proxy.core.apply.apply import Applied, apply
+from proxy.core.apply.passing import pass_response
 from proxy.core.compiled.rule_table import RuleTable
 from proxy.core.crypto.context import Context, Scope
 from proxy.core.errors import (
@@ -26,6 +26,9 @@ from proxy.core.explain.explanation import explain_request
 from proxy.core.expressions.sources import parse_source
 from proxy.core.http.message import Headers, RequestHead, ResponseHead
 from proxy.core.http.path import canonical
+from proxy.core.planning.block_choice import choose_bodiless, choose_response
+from proxy.core.planning.planner import plan_bodiless
+from proxy.core.planning.record_stream import streamed_response
 from proxy.core.rules.model import Block, Item, Names, Rule
 from tests.factories import (
     JSON_TYPE,
@@ -309,10 +312,10 @@ def answered(rule: Rule, headers: Headers, *, bodiless: bool = False) -> Applied
     if not bodiless:
         return reply(rule, b"a body", head)
     exchange = Trip((rule,), a_message()).exchange
-    compiled = apply.choose_bodiless(exchange, head)
+    compiled = choose_bodiless(exchange, head)
     assert compiled is not None
-    plan = apply.plan_bodiless(exchange, compiled, head)
-    return apply.apply(plan, keys_for(plan.needs), NOW)
+    plan = plan_bodiless(exchange, compiled, head)
+    return apply(plan, keys_for(plan.needs), NOW)
 
 
 @given(st.text(st.characters(codec="utf-8", exclude_categories=["Cc"]), max_size=12), st.booleans())
@@ -387,11 +390,11 @@ def test_a_response_without_a_body_whose_head_a_rule_reads_never_passes_unread()
     exchange = Trip((SEAL_REPLY,), a_message()).exchange
 
     with pytest.raises(TypeError):
-        apply.pass_response(exchange, head, bodiless=True)
+        pass_response(exchange, head, bodiless=True)
     other = Trip((a_reply_rule(encrypt=["$.a"]),), a_message()).exchange
-    assert apply.choose_bodiless(other, head) is None
+    assert choose_bodiless(other, head) is None
     unmatched = Trip((SEAL_REPLY,), a_message(target="/other")).exchange
-    assert apply.choose_bodiless(unmatched, head) is None
+    assert choose_bodiless(unmatched, head) is None
 
 
 @pytest.mark.parametrize("action", ["encrypt", "absent"])
@@ -402,9 +405,7 @@ def test_what_has_values_in_its_head_does_not_pass_record_by_record(action: str)
     if action == "absent":
         both = a_block(encrypt=["$.a"], absent=["header:title"])
     rule = a_rule(response=replace(both, types=("*/*",)), names=NAMES)
-    compiled = apply.choose_response(
-        Trip((rule,), a_message()).exchange, ResponseHead(200, b"", headers)
-    )
+    compiled = choose_response(Trip((rule,), a_message()).exchange, ResponseHead(200, b"", headers))
 
     assert compiled is not None
-    assert apply.streaming_response(compiled, ResponseHead(200, b"", headers), length=None) is None
+    assert streamed_response(compiled, ResponseHead(200, b"", headers), length=None) is None

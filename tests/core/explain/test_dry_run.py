@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from proxy.core.apply import apply
+from proxy.core.apply.passing import pass_request
 from proxy.core.compiled.rule_table import Decision, RuleTable
 from proxy.core.edits.key_needs import Keys, Needs
 from proxy.core.errors import MissingValue, OpenFailed, ValueTooLong
@@ -15,6 +15,7 @@ from proxy.core.expressions.sources import parse_source
 from proxy.core.http.message import RequestHead
 from proxy.core.http.path import canonical
 from proxy.core.planning.exchange import Exchange
+from proxy.core.planning.planner import plan_request
 from proxy.core.rules.model import Block, Item, Names, Part, Rule, Verdict
 
 BIND: frozenset[Part] = frozenset({"tenant", "field"})
@@ -39,7 +40,7 @@ def test_a_rule_that_observes_lets_its_messages_pass_unread() -> None:
     exchange = an_exchange(sealing())
     assert exchange.decision.rule is not None
     assert not exchange.decision.reads_request
-    message = apply.pass_request(exchange)
+    message = pass_request(exchange)
     assert (message.body, message.changed, message.ruled, message.added_headers) == (
         None,
         False,
@@ -54,7 +55,7 @@ def test_not_even_a_rejection_is_carried_out() -> None:
 
 def test_a_trial_counts_what_would_be_sealed_and_asks_for_no_key_to_seal_with() -> None:
     exchange = trial_exchange(an_exchange(sealing()))
-    plan = apply.plan_request(exchange, b'{"a": "x"}')
+    plan = plan_request(exchange, b'{"a": "x"}')
     assert needs_of_trial(plan) == Needs({})
     assert try_out(plan, NOTHING, 0.0) == ({"sealed": 1}, None)
 
@@ -62,12 +63,12 @@ def test_a_trial_counts_what_would_be_sealed_and_asks_for_no_key_to_seal_with() 
 def test_a_trial_meets_what_enforcing_would_meet() -> None:
     exchange = trial_exchange(an_exchange(sealing(max_chars=210)))
     with pytest.raises(MissingValue):
-        apply.plan_request(exchange, b"{}")
-    plan = apply.plan_request(exchange, b'{"a": "%b"}' % (b"x" * 300))
+        plan_request(exchange, b"{}")
+    plan = plan_request(exchange, b'{"a": "%b"}' % (b"x" * 300))
     with pytest.raises(ValueTooLong):
         try_out(plan, NOTHING, 0.0)
     opening = Block(decrypt=(Item(parse_selector("$.a"), "a", BIND),))
-    plan = apply.plan_request(trial_exchange(an_exchange(opening)), b'{"a": "x"}')
+    plan = plan_request(trial_exchange(an_exchange(opening)), b'{"a": "x"}')
     with pytest.raises(OpenFailed):
         try_out(plan, NOTHING, 0.0)
 

@@ -7,7 +7,8 @@ from dataclasses import replace
 
 import pytest
 
-from proxy.core.apply import apply
+from proxy.core.apply.apply import apply
+from proxy.core.apply.passing import pass_handshake
 from proxy.core.compiled.rule_table import RuleTable
 from proxy.core.errors import (
     ForbiddenValue,
@@ -21,6 +22,7 @@ from proxy.core.expressions.sources import parse_source
 from proxy.core.http.message import Direction, RequestHead, SocketHead
 from proxy.core.http.path import canonical
 from proxy.core.planning.exchange import Exchange, Messages
+from proxy.core.planning.planner import plan_message
 from proxy.core.rules.model import Block, Names, Rule, Verdict
 from tests.factories import NOW, a_block, a_rule, an_item, keys_for
 
@@ -47,8 +49,8 @@ def ws(
 
 def through(one: Messages, body: bytes | str, *, binary: bool = False) -> bytes:
     raw = body.encode() if isinstance(body, str) else body
-    plan = apply.plan_message(one, raw, binary=binary)
-    out = apply.apply(plan, keys_for(plan.needs), NOW).forwardable.body
+    plan = plan_message(one, raw, binary=binary)
+    out = apply(plan, keys_for(plan.needs), NOW).forwardable.body
     assert out is not None
     return out
 
@@ -71,7 +73,7 @@ def test_each_message_has_names_of_its_own(*, binary: bool) -> None:
 
 def test_names_of_the_handshake_bind_every_message() -> None:
     names = replace(CONST, conversation=parse_source("path:id"))
-    plan = apply.plan_message(messages(ws(a_block(encrypt=["$.a"]), names=names)), b'{"a":1}')
+    plan = plan_message(messages(ws(a_block(encrypt=["$.a"]), names=names)), b'{"a":1}')
 
     assert [scope.conversation for scope in plan.needs.seals] == ["c9"]
 
@@ -194,18 +196,18 @@ def test_unmatched_websockets_have_no_blocks() -> None:
 
 def test_a_handshake_passes_unless_its_head_has_what_is_forbidden() -> None:
     block = a_block(encrypt=["$.a"])
-    passed = apply.pass_handshake(messages(ws(block)).exchange)
+    passed = pass_handshake(messages(ws(block)).exchange)
 
     assert passed.head is HEAD
     assert passed.body is None
     forbidding = a_block(encrypt=["$.a"], absent=["query:room"])
     with pytest.raises(ForbiddenValue):
-        apply.pass_handshake(messages(ws(forbidding)).exchange)
+        pass_handshake(messages(ws(forbidding)).exchange)
     rejecting = replace(ws(block), response=Verdict.REJECT)
     with pytest.raises(RejectedByRule):
-        apply.pass_handshake(messages(rejecting).exchange)
+        pass_handshake(messages(rejecting).exchange)
     unmatched = RuleTable((), pass_unmatched=True).decide("GET", canonical("/x"), websocket=True)
-    assert apply.pass_handshake(Exchange(unmatched, HEAD)).head is HEAD
+    assert pass_handshake(Exchange(unmatched, HEAD)).head is HEAD
 
 
 def test_a_head_that_is_none_has_no_headers() -> None:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.core.apply import apply
+from proxy.core.apply.passing import pass_response
 from proxy.core.compiled.block import CompiledBlock
 from proxy.core.crypto import sealed_stream
 from proxy.core.crypto.context import Context
@@ -21,9 +21,9 @@ from proxy.core.planning.mistyped_response import (
     LINES,
     Look,
     holds_sealed,
-    may_be_misnamed,
-    named,
+    may_be_mistyped,
     shape_of,
+    typed_by_look,
 )
 from proxy.core.rules.model import Block, Names, Part
 from tests.core.json_texts import documents
@@ -154,7 +154,7 @@ def test_coded_bodies_are_looked_into_where_they_have_an_end() -> None:
 def test_a_lax_type_may_be_wrong(media: str | None) -> None:
     trip = Trip((a_rule(response=OPENS, names=NAMES),), a_message())
 
-    assert may_be_misnamed(trip.exchange, a_response(headers=head_of(media))) is not None
+    assert may_be_mistyped(trip.exchange, a_response(headers=head_of(media))) is not None
 
 
 @pytest.mark.parametrize(
@@ -168,7 +168,7 @@ def test_a_lax_type_may_be_wrong(media: str | None) -> None:
 def test_a_type_that_tells_is_believed(media: str) -> None:
     trip = Trip((a_rule(response=OPENS, names=NAMES),), a_message())
 
-    assert may_be_misnamed(trip.exchange, a_response(headers=head_of(media))) is None
+    assert may_be_mistyped(trip.exchange, a_response(headers=head_of(media))) is None
 
 
 @pytest.mark.parametrize(
@@ -185,7 +185,7 @@ def test_a_type_that_tells_is_believed(media: str) -> None:
 def test_what_a_rule_says_of_its_responses_is_heeded(block: Block) -> None:
     trip = Trip((a_rule(response=block, names=NAMES),), a_message())
 
-    assert may_be_misnamed(trip.exchange, a_response(headers=head_of("text/plain"))) is None
+    assert may_be_mistyped(trip.exchange, a_response(headers=head_of("text/plain"))) is None
 
 
 def test_what_may_have_been_cut_is_not_read() -> None:
@@ -199,7 +199,7 @@ def test_what_may_have_been_cut_is_not_read() -> None:
 def test_nothing_is_looked_at_without_a_rule() -> None:
     trip = Trip((), a_message())
 
-    assert may_be_misnamed(trip.exchange, a_response()) is None
+    assert may_be_mistyped(trip.exchange, a_response()) is None
 
 
 @pytest.mark.parametrize("media", ["text/html", None, "text/plain", "a/b; =", "text/plain "])
@@ -209,7 +209,7 @@ def test_what_is_read_keeps_the_type_that_it_came_with(media: str | None) -> Non
     body = b'["%b"]' % a_session().seal(b"<b>", Context(SCOPE))
     seen = look(body, headers=head.headers)
 
-    read, chosen = named(trip.exchange, head, seen)
+    read, chosen = typed_by_look(trip.exchange, head, seen)
 
     assert chosen is not None
     assert read.headers == head.headers
@@ -218,7 +218,7 @@ def test_what_is_read_keeps_the_type_that_it_came_with(media: str | None) -> Non
     assert [one.action for one in explained.values] == ["opened"]
     page = media in {"text/html", None, "a/b; ="}
     assert read.facts.as_page == page
-    assert named(trip.exchange, head, look(b"x")) == (head, None)
+    assert typed_by_look(trip.exchange, head, look(b"x")) == (head, None)
     assert explain_response(trip.exchange, head, b"hello").outgoing == b"hello"
 
 
@@ -227,5 +227,5 @@ def test_what_passes_unread_is_marked() -> None:
     head = a_response(headers=head_of("text/plain"))
 
     for unread, marks in ((True, ((b"Sealyard-Unread", b"1"),)), (False, ())):
-        passed = apply.pass_response(trip.exchange, head, bodiless=False, unread=unread)
+        passed = pass_response(trip.exchange, head, bodiless=False, unread=unread)
         assert passed.added_headers == marks

@@ -14,8 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from proxy.core.apply import apply
-from proxy.core.apply.apply import Applied, Plan
+from proxy.core.apply.apply import Applied, apply
 from proxy.core.crypto import sealed_stream
 from proxy.core.crypto.context import Context, Scope
 from proxy.core.crypto.token import JWE_PREFIX
@@ -36,7 +35,11 @@ from proxy.core.formats.multipart import reader, stream_reader
 from proxy.core.formats.multipart.reader import Boundary
 from proxy.core.http.message import Headers
 from proxy.core.planning import find_in_parts
+from proxy.core.planning.block_choice import choose_response
 from proxy.core.planning.multipart_stream import FormFlow
+from proxy.core.planning.plan import Plan
+from proxy.core.planning.planner import plan_flowing_request, plan_flowing_response
+from proxy.core.planning.treatment import ReadResponse, StreamBody, as_it_arrives
 from proxy.core.rules.model import Block, Names, Rule
 from tests.core.formats.multipart.test_reader import (
     ALL,
@@ -58,6 +61,7 @@ from tests.factories import (
     a_rule,
     a_session,
     an_item,
+    flowing_request,
     keys_for,
     sent,
 )
@@ -93,13 +97,13 @@ def begun(
     rules = (rules,) if isinstance(rules, Rule) else rules
     message = a_message(beginning, headers=headers, target=f"/api/messages{query}")
     trip = Trip(rules, message)
-    compiled = apply.flowing_request(trip.exchange, None, LIMIT)
+    compiled = flowing_request(trip.exchange, None, LIMIT)
     if compiled is None:
         return trip.request()  # which is for no block of the rule
-    assert not apply.suffices(compiled, b"")
-    assert apply.suffices(compiled, b"-")
-    plan = apply.plan_flowing_request(trip.exchange, compiled, beginning, limit)
-    return apply.apply(plan, keys_for(plan.needs), NOW)
+    assert not StreamBody(compiled).suffices(b"")
+    assert StreamBody(compiled).suffices(b"-")
+    plan = plan_flowing_request(trip.exchange, compiled, beginning, limit)
+    return apply(plan, keys_for(plan.needs), NOW)
 
 
 class Driven:
@@ -125,7 +129,7 @@ class Driven:
         return out
 
     def _carried_out(self, plan: Plan) -> bytes:
-        applied = apply.apply(plan, keys_for(plan.needs), NOW)
+        applied = apply(plan, keys_for(plan.needs), NOW)
         self.counts.update(applied.counts)
         assert applied.forwardable.body is not None
         return applied.forwardable.body
@@ -336,7 +340,7 @@ def test_every_oddity_is_sealed_or_refused_in_pieces_too(row: dict[str, str], st
 
 def flows(rule: Rule, length: int | None, headers: Headers = TYPE) -> bool:
     exchange = Trip((rule,), a_message(b"", headers=headers)).exchange
-    return apply.flowing_request(exchange, length, LIMIT) is not None
+    return flowing_request(exchange, length, LIMIT) is not None
 
 
 def test_a_form_flows_where_it_is_long_or_tells_no_length() -> None:
@@ -788,11 +792,12 @@ def test_tokens_of_all_parts_are_counted() -> None:
 def answered(block: Block, body: bytes, step: int = 10_000) -> tuple[bytes, Headers]:
     trip = Trip((a_rule(response=block, names=NAMES),), a_message())
     head = a_response(headers=TYPE)
-    compiled = apply.choose_response(trip.exchange, head)
+    compiled = choose_response(trip.exchange, head)
     assert compiled is not None
-    assert apply.flows(compiled, head, None, LIMIT)
-    plan = apply.plan_flowing_response(trip.exchange, compiled, head, body[:1], LIMIT)
-    applied = apply.apply(plan, keys_for(plan.needs), NOW)
+    arriving = as_it_arrives(ReadResponse(compiled), head, None, LIMIT)
+    assert arriving == StreamBody(compiled)
+    plan = plan_flowing_response(trip.exchange, compiled, head, body[:1], LIMIT)
+    applied = apply(plan, keys_for(plan.needs), NOW)
     flow = flow_of(applied)
     pieces = [flow.feed(body[at : at + step]) for at in range(0, len(body), step)]
     return b"".join([*pieces, flow.end()]), applied.forwardable.added_headers
@@ -822,7 +827,7 @@ def test_in_a_response_nothing_is_missing_and_what_does_not_open_may_stay() -> N
 
 def test_a_form_that_a_rule_does_not_read_in_parts_has_no_plan_for_that() -> None:
     trip = Trip((SEAL,), a_message(b"", headers=TYPE))
-    compiled = apply.flowing_request(trip.exchange, None, LIMIT)
+    compiled = flowing_request(trip.exchange, None, LIMIT)
     assert compiled is not None
     with pytest.raises(TypeError):
-        apply.plan_flowing_request(trip.exchange, compiled, b"", LIMIT)
+        plan_flowing_request(trip.exchange, compiled, b"", LIMIT)

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.core.apply import apply
+from proxy.core.apply.apply import apply
 from proxy.core.compiled.rule_table import RuleTable
 from proxy.core.errors import MessageError, NothingSealed, SealyardError
 from proxy.core.explain.explanation import explain_request
@@ -20,6 +20,7 @@ from proxy.core.formats.body_format import Kind
 from proxy.core.http.message import Headers
 from proxy.core.http.path import canonical
 from proxy.core.planning.exchange import Messages
+from proxy.core.planning.planner import plan_message
 from proxy.core.rules.conditions import Condition, text_value
 from proxy.core.rules.model import Block, Names, Nothing, Rule
 from tests.factories import (
@@ -284,10 +285,10 @@ def test_each_message_of_a_websocket_is_asked() -> None:
         book.decide("GET", canonical("/socket"), websocket=True), a_message().head
     )
     messages = Messages(exchange, "request")
-    plan = apply.plan_message(messages, b'{"content":"a"}')
-    assert apply.apply(plan, keys_for(plan.needs), NOW).counts == {"sealed": 1}
+    plan = plan_message(messages, b'{"content":"a"}')
+    assert apply(plan, keys_for(plan.needs), NOW).counts == {"sealed": 1}
     with pytest.raises(NothingSealed):
-        apply.plan_message(messages, b'{"contnt":"a"}')
+        plan_message(messages, b'{"contnt":"a"}')
 
 
 def test_explain_tells_it() -> None:

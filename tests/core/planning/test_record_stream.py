@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.core.apply import apply
-from proxy.core.apply.apply import Plan
+from proxy.core.apply.apply import apply
 from proxy.core.apply.forwardable import Forwardable
+from proxy.core.apply.passing import begin_stream
 from proxy.core.crypto.context import Context, Scope
 from proxy.core.errors import (
     BodyTooLarge,
@@ -26,7 +26,9 @@ from proxy.core.expressions.selectors import parse_json_selector
 from proxy.core.expressions.sources import parse_source
 from proxy.core.formats.body_format import Kind
 from proxy.core.http.message import Headers, RequestHead, ResponseHead
-from proxy.core.planning.record_stream import WHOLE_MAX, RecordFlow
+from proxy.core.planning.block_choice import choose_response
+from proxy.core.planning.plan import Plan
+from proxy.core.planning.record_stream import WHOLE_MAX, RecordFlow, streamed_response
 from proxy.core.rules.conditions import Condition, text_value
 from proxy.core.rules.model import Block, Names, Rule
 from tests.factories import (
@@ -40,6 +42,7 @@ from tests.factories import (
     a_session,
     an_item,
     keys_for,
+    streaming_request,
 )
 
 TYPES: dict[Kind, Headers] = {
@@ -60,11 +63,11 @@ LIMIT = 100_000
 
 def begun(rule: Rule, head: ResponseHead, limit: int = LIMIT) -> Forwardable:
     trip = Trip((rule,), a_message())
-    compiled = apply.choose_response(trip.exchange, head)
+    compiled = choose_response(trip.exchange, head)
     assert compiled is not None
-    kind = apply.streaming_response(compiled, head, None)
+    kind = streamed_response(compiled, head, None)
     assert kind is not None
-    return apply.begin_stream(trip.exchange, compiled, head, kind, limit)
+    return begin_stream(trip.exchange, compiled, head, kind, limit)
 
 
 def flowed(message: Forwardable, parts: list[bytes]) -> list[bytes]:
@@ -77,7 +80,7 @@ def flowed(message: Forwardable, parts: list[bytes]) -> list[bytes]:
 
 
 def carried_out(plan: Plan) -> bytes:
-    return apply.apply(plan, keys_for(plan.needs), NOW).forwardable.body or b""
+    return apply(plan, keys_for(plan.needs), NOW).forwardable.body or b""
 
 
 def parted(body: bytes, cuts: list[int]) -> list[bytes]:
@@ -190,10 +193,10 @@ def test_what_is_short_coded_or_no_records_is_read_whole(
 ) -> None:
     head = a_response(headers=headers)
     trip = Trip((SEAL,), a_message())
-    compiled = apply.choose_response(trip.exchange, head)
+    compiled = choose_response(trip.exchange, head)
 
     assert compiled is not None
-    assert (apply.streaming_response(compiled, head, length) is not None) is streams
+    assert (streamed_response(compiled, head, length) is not None) is streams
 
 
 KEPT = a_rule(
@@ -230,16 +233,16 @@ def test_a_request_of_which_all_must_be_known_is_read_whole(
 ) -> None:
     trip = Trip((rule,), a_message(headers=headers))
 
-    assert (apply.streaming_request(trip.exchange, length, 10) is not None) is streams
+    assert (streaming_request(trip.exchange, length, 10) is not None) is streams
 
 
 def test_a_request_is_sealed_record_by_record() -> None:
     head: RequestHead = a_message(headers=TYPES["ndjson"]).head
     trip = Trip((PLAIN,), a_message(headers=TYPES["ndjson"]))
-    chosen = apply.streaming_request(trip.exchange, None, LIMIT)
+    chosen = streaming_request(trip.exchange, None, LIMIT)
     assert chosen is not None
 
-    message = apply.begin_stream(trip.exchange, *chosen[:1], head, chosen[1], LIMIT)
+    message = begin_stream(trip.exchange, chosen[0], head, chosen[1], LIMIT)
     first, second, rest = flowed(message, [b'{"v":1}\n{"v"', b":2}"])
 
     assert [one.count(b"eyJ0eXAi") for one in (first, second, rest)] == [1, 0, 1]

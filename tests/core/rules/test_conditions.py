@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.core.apply import apply
+from proxy.core.apply.apply import apply
 from proxy.core.compiled.block import CompiledBlock
 from proxy.core.compiled.rule_table import RuleTable
 from proxy.core.errors import ForbiddenValue, InvalidBody, InvalidExpression, UnsupportedBody
@@ -20,6 +20,7 @@ from proxy.core.expressions.sources import parse_source
 from proxy.core.formats.body_format import Kind
 from proxy.core.http.message import Headers
 from proxy.core.http.path import canonical
+from proxy.core.planning.planner import plan_request
 from proxy.core.rules.conditions import Condition, Conditions, text_value
 from proxy.core.rules.model import Block, Names
 from tests.factories import (
@@ -366,10 +367,10 @@ def test_the_keys_of_each_block_are_asked_for() -> None:
     body = b'{"type":"secret","content":"x"}\n{"type":"open","title":"x"}'
     trip = Trip((BOTH,), a_message(body, headers=NDJSON))
 
-    plan = apply.plan_request(trip.exchange, body)
+    plan = plan_request(trip.exchange, body)
 
     assert sum(plan.needs.seals.values()) == 2
-    assert apply.apply(plan, keys_for(plan.needs), NOW).counts == {"sealed": 2}
+    assert apply(plan, keys_for(plan.needs), NOW).counts == {"sealed": 2}
 
 
 def test_records_of_several_blocks_are_explained() -> None:

@@ -11,9 +11,8 @@ from dataclasses import dataclass, replace
 import pytest
 
 from proxy.config.limits import Timeouts
-from proxy.core.apply import apply
-from proxy.core.apply.apply import Plan
 from proxy.core.apply.forwardable import Forwardable
+from proxy.core.apply.passing import begin_stream, pass_request
 from proxy.core.compiled.rule_table import RuleTable
 from proxy.core.crypto.context import Context, Scope
 from proxy.core.edits.key_needs import Keys, Needs
@@ -23,7 +22,9 @@ from proxy.core.expressions.selectors import parse_selector
 from proxy.core.expressions.sources import parse_source
 from proxy.core.http.message import RequestHead, ResponseHead
 from proxy.core.http.path import canonical
+from proxy.core.planning.block_choice import choose_response
 from proxy.core.planning.exchange import Exchange
+from proxy.core.planning.plan import Plan
 from proxy.core.rules.model import Block, Item, Names, Rule
 from proxy.keys.sessions import session_control
 from proxy.traffic.bodies.record_streams import StreamedBody
@@ -416,9 +417,9 @@ async def test_a_stream_that_has_failed_never_ends_well() -> None:
         BOOK.decide("GET", canonical("/seal")), RequestHead("GET", "/seal", None, ())
     )
     head = ResponseHead(200, b"OK", ((b"Content-Type", LINES),))
-    compiled = apply.choose_response(exchange, head)
+    compiled = choose_response(exchange, head)
     assert compiled is not None
-    message = apply.begin_stream(exchange, compiled, head, "ndjson", 1000)
+    message = begin_stream(exchange, compiled, head, "ndjson", 1000)
 
     async def fail(_: Plan) -> Forwardable:
         raise KeyUnavailable("store")
@@ -434,7 +435,7 @@ async def test_a_stream_that_has_failed_never_ends_well() -> None:
 
 def test_a_message_without_records_is_not_streamed() -> None:
     head = RequestHead("GET", "/free", None, ())
-    passing = apply.pass_request(Exchange(BOOK.decide("GET", canonical("/free")), head))
+    passing = pass_request(Exchange(BOOK.decide("GET", canonical("/free")), head))
 
     with pytest.raises(TypeError):
         StreamedBody(None, passing, None)  # type: ignore[arg-type]  # nothing is looked at

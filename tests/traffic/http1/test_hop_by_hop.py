@@ -3,13 +3,11 @@ from __future__ import annotations
 import pytest
 
 from proxy.core.apply.forwardable import mint
-from proxy.core.errors import UpstreamFailed
 from proxy.core.http.message import Headers, RequestHead, ResponseHead
 from proxy.traffic.http1.forwarding_headers import Forwarding, LocationRewrite
 from proxy.traffic.http1.framing import ABSENT, CHUNKED, Framing, as_chunk
 from proxy.traffic.http1.hop_by_hop import framed
 from proxy.traffic.http1.outgoing_heads import (
-    refuse_parts,
     request_lines,
     response_lines,
     switching_head,
@@ -239,15 +237,6 @@ def test_a_message_goes_only_its_own_way() -> None:
         request_lines(response, host=b"h")
     with pytest.raises(TypeError):
         response_lines(request, connection=None)
-
-
-def test_parts_cannot_be_read() -> None:
-    parts = ((b"Content-Type", b"Multipart/ByteRanges; boundary=x"),)
-
-    for head in (ResponseHead(206, b"", ()), ResponseHead(200, b"", parts)):
-        with pytest.raises(UpstreamFailed):
-            refuse_parts(head)
-    refuse_parts(ResponseHead(200, b"", ((b"Content-Type", b"multipart/mixed"),)))
 
 
 def test_a_coding_ends_with_the_coded_body() -> None:

@@ -10,7 +10,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.core.apply import apply
 from proxy.core.apply.apply import Applied
 from proxy.core.compiled.rule_table import RuleTable
 from proxy.core.crypto import sealed_stream
@@ -44,6 +43,7 @@ from tests.factories import (
     a_rule,
     a_session,
     an_item,
+    flowing_request,
     reply,
     send,
     sent,
@@ -398,7 +398,7 @@ def test_what_must_be_absent_beside_a_sealed_body_is_looked_for() -> None:
     head = a_message(b"", headers=TYPE).head
     exchange = Exchange(book.decide("POST", canonical("/api/messages")), head)
 
-    assert apply.flowing_request(exchange, None, 1) is None
+    assert flowing_request(exchange, None, 1) is None
 
 
 def test_a_block_may_be_told_that_bodies_are_forms_in_parts() -> None:

@@ -9,7 +9,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.core.apply import apply
 from proxy.core.apply.apply import Applied
 from proxy.core.compiled.rule_table import RuleTable
 from proxy.core.crypto.context import Context, Scope
@@ -26,6 +25,8 @@ from proxy.core.explain.explanation import explain_request
 from proxy.core.expressions.sources import parse_source
 from proxy.core.http.message import Headers
 from proxy.core.http.path import canonical
+from proxy.core.planning.block_choice import choose_response
+from proxy.core.planning.planner import plan_request
 from proxy.core.rules.model import Names, Rule
 from tests.core.json_texts import documents, literals
 from tests.factories import (
@@ -252,7 +253,7 @@ def test_e15_responses_are_read_as_records_where_selectors_read_them() -> None:
 
     for rule in (opening, sealing):
         trip = Trip((rule,), a_message())
-        assert apply.choose_response(trip.exchange, a_response(headers=NDJSON)) is not None
+        assert choose_response(trip.exchange, a_response(headers=NDJSON)) is not None
 
 
 def test_a_selected_header_takes_no_name_from_a_record() -> None:
@@ -287,7 +288,7 @@ def test_every_record_asks_for_the_keys_of_its_conversation() -> None:
     trip = Trip((SEAL,), a_message())
     body = b'{"conversationId":"c1","v":1}\n{"conversationId":"c2","v":1}'
 
-    plan = apply.plan_request(Trip((SEAL,), a_message(body, headers=NDJSON)).exchange, body)
+    plan = plan_request(Trip((SEAL,), a_message(body, headers=NDJSON)).exchange, body)
 
     assert {scope.conversation for scope in plan.needs.seals} == {"c1", "c2"}
     assert keys_for(plan.needs).sealing

@@ -11,7 +11,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.core.apply import apply
 from proxy.core.crypto.context import Context, Scope
 from proxy.core.edits.edits import Outcome
 from proxy.core.errors import (
@@ -28,6 +27,8 @@ from proxy.core.explain.explanation import explain_response
 from proxy.core.expressions.sources import parse_source
 from proxy.core.formats.body_format import Kind
 from proxy.core.formats.records import sse
+from proxy.core.planning.block_choice import choose_response
+from proxy.core.planning.planner import plan_records
 from proxy.core.rules.model import Block, Item, Names, Rule
 from tests.core.json_texts import documents, literals
 from tests.factories import (
@@ -202,9 +203,9 @@ def test_events_without_data_stay_as_they_are() -> None:
 
     for rule in (SEAL, OPEN, SEAL_TEXT, OPEN_TEXT, OPEN_TOKENS):
         trip = Trip((rule,), a_message())
-        compiled = apply.choose_response(trip.exchange, a_response(headers=EVENTS))
+        compiled = choose_response(trip.exchange, a_response(headers=EVENTS))
         assert compiled is not None
-        plan = apply.plan_records(trip.exchange, compiled, a_response(headers=EVENTS), stream)
+        plan = plan_records(trip.exchange, compiled, a_response(headers=EVENTS), stream)
         assert not plan.edits
 
 
