@@ -1,6 +1,6 @@
-"""Places to listen at and to forward to, files and references to secrets.
+"""Addresses to listen on and to forward to, paths of files and references to secrets.
 
-Each reader returns the value, or None after it has told what is wrong.
+Each reader returns the value, or None after reporting what is wrong.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ ADDRESS: Final = "`host:port`, `'*:port'`, `unix:/path`"
 
 SECRET: Final = Table(
     "secret",
-    "A secret, by where it stands; one of the two",
+    "A secret; one of `env` and `file`",
     (
         Key("env", "name", "The environment variable that holds it.", tables.TEXT),
         Key("file", "path", "The file that holds it.", tables.TEXT),
@@ -54,7 +54,7 @@ _VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 @dataclass(frozen=True, slots=True)
 class Files:
-    """Reads paths of files; relative ones are relative to `folder`."""
+    """Reads paths and addresses; relative paths are relative to `folder`."""
 
     folder: Path
 
@@ -64,7 +64,7 @@ class Files:
         return None if written is None else self.folder / written
 
     def listen(self, place: Place, problems: Problems) -> Address | None:
-        """Return an address to listen at."""
+        """Return an address to listen on."""
         written = _address_text(place, "an address", "`127.0.0.1:8080`", problems)
         if written is None:
             return None
@@ -84,7 +84,7 @@ class Files:
         return _tcp(match, int(match["port"]), place, problems)
 
     def upstream(self, place: Place, problems: Problems) -> UpstreamSettings | None:
-        """Return where to forward to."""
+        """Return the address to forward to."""
         written = _address_text(place, "an upstream", "`http://127.0.0.1:3000`", problems)
         if written is None:
             return None
@@ -99,7 +99,7 @@ class Files:
             return None
         port = int(match["port"]) if match["port"] else _DEFAULT_PORTS[match["scheme"]]
         if port == 0:
-            problems.add(place, "port 0 cannot be connected to")
+            problems.add(place, "port 0 is not a port to connect to")
             return None
         address = _tcp(match, port, place, problems)
         return (
@@ -107,11 +107,11 @@ class Files:
         )
 
     def secret(self, place: Place, problems: Problems) -> SecretReference | None:
-        """Return where a secret stands. A secret that is written out is a mistake."""
+        """Return a reference to a secret; a secret that is written in the file is a mistake."""
         if isinstance(place.node, Scalar):
             problems.add(
                 place,
-                "a secret is never written here",
+                "a secret must not be written in the file",
                 "refer to it: `{env: NAME}` or `{file: path}`",
             )
             return None
@@ -127,7 +127,7 @@ class Files:
     def _unix(self, written: str, place: Place, problems: Problems) -> UnixAddress | None:
         path = written.removeprefix("unix:")
         if not path.strip("/"):
-            problems.add(place, f"{show(written)} lacks the path of a socket")
+            problems.add(place, f"{show(written)} lacks the path of a socket", "write `unix:/path`")
             return None
         return UnixAddress(self.folder / path)
 
@@ -135,18 +135,18 @@ class Files:
 def redis_place(
     written: str, place: Place, problems: Problems, *, default_port: int = _REDIS_PORT
 ) -> RedisSettings | None:
-    """Return which Redis an address names; it is not shown, since it may hold a password."""
+    """Return the Redis that a URL names; the URL is never shown, since it may hold a password."""
     match = _REDIS.fullmatch(written)
     if match is None:
         if "@" in written:
-            hint = "give `url`, `user` and `password: {env: NAME}` as a mapping"
-            problems.add(place, "an address of Redis holds no user and password", hint)
+            hint = "write a mapping with `url`, `user` and `password: {env: NAME}`"
+            problems.add(place, "a Redis URL must not contain a user or password", hint)
         else:
-            problems.add(place, "is no address of Redis", "write `redis://host:6379/0`")
+            problems.add(place, "is not a Redis URL", "write `redis://host:6379/0`")
         return None
     port = int(match["port"] or default_port)
     if port == 0:
-        problems.add(place, "port 0 cannot be connected to")
+        problems.add(place, "port 0 is not a port to connect to")
         return None
     address = _tcp(match, port, place, problems)
     if address is None:
@@ -158,8 +158,9 @@ def _variable(place: Place, problems: Problems) -> SecretReference | None:
     node = place.node
     name = node.text if isinstance(node, Scalar) and node.kind in {"text", "substituted"} else ""
     if not _VARIABLE.fullmatch(name):
-        # Somebody may have written the secret itself, so it is not shown.
-        problems.add(place, "is not the name of an environment variable")
+        # It may be the secret itself, so it is not shown.
+        hint = "write `{env: NAME}`, with the name of a variable and not its value"
+        problems.add(place, "is not the name of an environment variable", hint)
         return None
     return SecretReference(env=name)
 
@@ -174,7 +175,7 @@ def _address_text(place: Place, what: str, example: str, problems: Problems) -> 
 
 def _tcp(match: re.Match[str], port: int, place: Place, problems: Problems) -> TcpAddress | None:
     if port >= _PORTS:
-        problems.add(place, f"{port} is not a port; at most {_PORTS - 1}")
+        problems.add(place, f"{port} is not a port; the highest is {_PORTS - 1}")
         return None
     if match.re is _EVERYWHERE:
         return TcpAddress("*", port)
@@ -190,9 +191,9 @@ def _tcp(match: re.Match[str], port: int, place: Place, problems: Problems) -> T
 
 def _upstream_problem(written: str, place: Place, problems: Problems) -> None:
     if "@" in written:
-        problems.add(place, "an upstream holds no user and password")
+        problems.add(place, "an upstream must not contain a user or password", "delete it")
     elif re.match(r"https?://[^/]+/.", written):
-        problems.add(place, f"{show(written)}: an upstream has no path")
+        problems.add(place, f"{show(written)}: an upstream has no path", "delete the path")
     else:
         hint = f"`http://{written}`" if _LISTEN.fullmatch(written) else "`http://127.0.0.1:3000`"
         problems.add(

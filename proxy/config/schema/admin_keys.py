@@ -12,7 +12,7 @@ from .tables import Key, Table
 _SCOPES: Final = Key(
     "scopes",
     "list of `read`, `keys`, `accept`, `reload`, `seal`, `open`",
-    "What its holder may do.",
+    "What the caller may do.",
     tables.many(tables.choice(ADMIN_SCOPES)),
     required=True,
 )
@@ -21,13 +21,13 @@ ADMIN_TOKEN: Final = Table(
     "admin_token",
     "An element of `admin.tokens`",
     (
-        Key("name", "text", "Its name in logs; once in a file.", tables.TEXT, required=True),
+        Key("name", "text", "Its name in logs; unique in the file.", tables.TEXT, required=True),
         Key("token", "secret", "The bearer token.", tables.table("secret"), required=True),
         _SCOPES,
         Key(
             "expires",
             "`2027-06-01`, `2027-06-01T12:00:00Z`",
-            "From when on it is refused (UTC).",
+            "When it expires (UTC).",
             tables.TEXT,
             "never",
         ),
@@ -38,11 +38,11 @@ ADMIN_CLIENT: Final = Table(
     "admin_client",
     "An element of `admin.clients`; one of `subject`, `dns` and `uri`",
     (
-        Key("name", "text", "Its name in logs; once in a file.", tables.TEXT, required=True),
+        Key("name", "text", "Its name in logs; unique in the file.", tables.TEXT, required=True),
         Key(
             "subject",
             "such as `CN=ops,O=Clinic`",
-            "The subject of the client's certificate, as RFC 4514 writes it.",
+            "The subject of the client certificate, as an RFC 4514 string.",
             tables.TEXT,
         ),
         Key("dns", "name", "A DNS name in its subjectAltName.", tables.TEXT),
@@ -63,19 +63,19 @@ ADMIN_ACCOUNT: Final = Table(
 
 ADMIN_KUBERNETES: Final = Table(
     "admin_kubernetes",
-    "`admin.kubernetes`: tokens of service accounts, which the cluster reviews",
+    "`admin.kubernetes`: service account tokens, checked with the TokenReview API",
     (
         Key(
             "accounts",
             "list",
-            "Which service accounts may do what.",
+            "The service accounts that are admitted, each with its scopes.",
             tables.many(tables.table("admin_account")),
             required=True,
         ),
         Key(
             "audience",
             "text",
-            "For whom the tokens must have been made.",
+            "The audience that tokens must be issued for.",
             tables.TEXT,
             required=True,
         ),
@@ -86,11 +86,17 @@ ADMIN_KUBERNETES: Final = Table(
             tables.TEXT,
             "`https://kubernetes.default.svc`",
         ),
-        Key("ca", "path", "Who signs its certificate.", tables.TEXT, "the pod's"),
+        Key(
+            "ca",
+            "path",
+            "The CA certificate that verifies the API server (PEM).",
+            tables.TEXT,
+            "the pod's",
+        ),
         Key(
             "token_file",
             "path",
-            "What Sealyard shows the API server; read for each review.",
+            "The token that Sealyard authenticates with; read for each review.",
             tables.TEXT,
             "the pod's",
         ),
@@ -117,20 +123,20 @@ ADMIN: Final = Table(
         Key(
             "tls",
             "mapping",
-            "TLS towards callers. With `client_ca`, they must show a certificate; where there are"
-            " `clients`, they may show one instead of a token.",
+            "TLS for callers. With `client_ca`, a client certificate is required, or, if there are"
+            " `clients`, accepted in place of a token.",
             tables.table("tls"),
         ),
         Key(
             "clients",
             "list",
-            "Certificates of callers, each with its scopes; needs `tls` with `client_ca`.",
+            "Client certificates of callers, each with its scopes; needs `tls` with `client_ca`.",
             tables.many(tables.table("admin_client")),
         ),
         Key(
             "kubernetes",
             "mapping",
-            "Service accounts as callers.",
+            "Kubernetes service accounts as callers.",
             tables.table("admin_kubernetes"),
         ),
         Key(
@@ -143,7 +149,7 @@ ADMIN: Final = Table(
         Key(
             "tap",
             "`true`, `false`",
-            "Whether `GET /v1/tap` shows messages as they pass, by shape and size.",
+            "Whether `GET /v1/tap` shows live messages, by shape and size and never by value.",
             tables.SWITCH,
             "`false`",
         ),

@@ -17,7 +17,15 @@ from .tables import Key, Table
 HEALTH: Final = Table(
     "health",
     "`health`",
-    (Key("listen", ADDRESS, "Where probes ask, without a token.", tables.TEXT, required=True),),
+    (
+        Key(
+            "listen",
+            ADDRESS,
+            "Where probes and scrapers connect, without a token.",
+            tables.TEXT,
+            required=True,
+        ),
+    ),
 )
 
 ON_FAILURE: Final = ("block", "warn")
@@ -29,15 +37,16 @@ AUDIT: Final = Table(
         Key(
             "file",
             "path",
-            "The log, a file that every process of this machine appends to.",
+            "The log file; all processes on this machine append to it.",
             tables.TEXT,
-            "the keyring's path and `.audit`",
+            "the path of the keyring with `.audit` added",
         ),
         Key(
             "on_failure",
             "`block`, `warn`",
-            "What happens to what cannot be written down: it is refused, and so is every message"
-            " that would open something; or it is done, counted and told in the log.",
+            "What happens if a record cannot be written: `block` refuses the operation and every"
+            " message in which a value would be opened; `warn` continues, counts the failure and"
+            " logs it.",
             tables.choice(ON_FAILURE),
             "`block`",
         ),
@@ -51,31 +60,37 @@ FILE: Final = Table(
         Key(
             "version",
             "`2`, `1`",
-            "The version of this grammar. In 2, a block whose items are all optional must say"
-            " `nothing`.",
+            "The version of the configuration format. In version 2, a block whose items are all"
+            " optional must set `nothing`.",
             {"enum": [2, 1]},
             required=True,
         ),
-        Key("keys", "mapping", "Keys.", tables.table("keys"), required=True),
+        Key(
+            "keys",
+            "mapping",
+            "The keyring, the store and session keys.",
+            tables.table("keys"),
+            required=True,
+        ),
         Key("admin", "mapping", "The admin API.", tables.table("admin")),
-        Key("health", "mapping", "Health for probes.", tables.table("health")),
+        Key("health", "mapping", "The health listener.", tables.table("health")),
         Key(
             "audit",
             "mapping",
             "The audit log of running processes. Without it, only changes of the keyring are"
-            " written down, beside it.",
+            " recorded, in a file beside it.",
             tables.table("audit"),
         ),
         Key(
             "fields",
             "fields by name",
-            "What the backend allows.",
+            "What the backend accepts in each field.",
             tables.by_name(tables.table("field")),
         ),
         Key(
             "listeners",
             "list of listeners",
-            "Where Sealyard accepts.",
+            "The listeners.",
             tables.many(tables.table("listener")),
             required=True,
         ),

@@ -1,4 +1,4 @@
-"""The JSON Schema (2020-12) of a configuration, made from the tables that the loader reads by."""
+"""The JSON Schema (2020-12) of the configuration, generated from the tables of keys."""
 
 from __future__ import annotations
 

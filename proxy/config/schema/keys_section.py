@@ -15,14 +15,15 @@ KEYRING: Final = Table(
     "keyring",
     f"`keys.keyring`; one of {_ROOTS} opens it",
     (
-        Key("file", "path", "The keyring's file.", tables.TEXT, required=True),
+        Key("file", "path", "The keyring file.", tables.TEXT, required=True),
         *ROOT_KEYS,
         Key(
             "id",
             "22 characters",
-            "The keyring's id, as `sealyard keys list` tells it: no other is taken.",
+            "The keyring's id, as `sealyard keys list` prints it. A keyring with another id is"
+            " refused.",
             tables.TEXT,
-            "whichever the file holds",
+            "any",
         ),
     ),
     alternatives=tuple((key.name,) for key in ROOT_KEYS),
@@ -35,39 +36,47 @@ SESSIONS: Final = Table(
         Key(
             "mode",
             "`durable`, `ephemeral`",
-            "How session keys are made: derived from the keyring, or random and only in the store.",
+            "How session keys are made: `durable` keys are derived from the keyring; `ephemeral`"
+            " keys are random and exist only in the store.",
             tables.choice(("durable", "ephemeral")),
             "`durable`",
         ),
-        Key("ttl", "duration", "How long a session key seals; at most 24h.", tables.DURATION, "1h"),
+        Key(
+            "ttl",
+            "duration",
+            "How long a session key seals new values; at most 24h.",
+            tables.DURATION,
+            "1h",
+        ),
         Key(
             "grace",
             "duration",
-            "How long an ephemeral one opens after that.",
+            "How long an ephemeral session key still opens values after `ttl`.",
             tables.DURATION,
             "1h",
         ),
         Key(
             "revocation_max_age",
             "duration",
-            "After how long the store is asked again for revocations; 1s to 1h.",
+            "How often the store is checked for revocations; 1s to 1h.",
             tables.DURATION,
             "30s",
         ),
         Key(
             "package_max_age",
             "duration",
-            "How long a key package (end to end) may live, also one that another Sealyard made: one"
-            " that names a later end is not opened. At least `ttl`, at most 366d.",
+            "The maximum lifetime of a key package (end to end), including those that another"
+            " Sealyard made: a package that expires later is not opened. At least `ttl`, at most"
+            " 366d.",
             tables.DURATION,
             "366d",
         ),
         Key(
             "accept_loss",
             "`true`, `false`",
-            "Whether keys that no other place holds may stand in `store: memory`: with each restart"
-            " all that was sealed under them is lost. Must be said for `mode: ephemeral` there, and"
-            " in files of `version: 2` for rules with `recipients`.",
+            "Whether keys that exist nowhere else may be kept in `store: memory`. Each restart"
+            " then loses everything that was sealed under them. Required for `mode: ephemeral`"
+            " with that store and, in files of `version: 2`, for rules with `recipients`.",
             tables.SWITCH,
             "`false`",
         ),
@@ -78,11 +87,17 @@ KEYS: Final = Table(
     "keys",
     "`keys`",
     (
-        Key("keyring", "mapping", "Where the keys are.", tables.table("keyring"), required=True),
+        Key(
+            "keyring",
+            "mapping",
+            "The keyring and what opens it.",
+            tables.table("keyring"),
+            required=True,
+        ),
         Key(
             "store",
             f"{STORE_SYNTAX}, mapping",
-            "Where session records live.",
+            "Where session records are kept.",
             {"anyOf": [tables.TEXT, tables.table("store")]},
             "`memory`",
         ),
@@ -90,14 +105,15 @@ KEYS: Final = Table(
         Key(
             "identities",
             "list of identities",
-            "For whom Sealyard signs and opens what is end to end; no one else, where it is given.",
+            "The participants for whom Sealyard signs and opens end-to-end values. If given, it"
+            " does so for no others.",
             tables.many(tables.table("identity")),
-            "every participant whose private keys are under the keyring",
+            "all participants whose private keys are encrypted under the keyring",
         ),
         Key(
             "pins",
             "mapping",
-            "Which keys of participants are believed to be theirs.",
+            "Which public keys of participants are trusted.",
             tables.table("pins"),
         ),
     ),
@@ -105,20 +121,21 @@ KEYS: Final = Table(
 
 PINS: Final = Table(
     "pins",
-    "`keys.pins`: keys of participants are pinned when they are first used",
+    "`keys.pins`: the public keys of participants are pinned on first use",
     (
         Key(
             "mode",
             "`off`, `alert`, `enforce`",
-            "What becomes of a key that nobody accepted: it is used, it is used and told of, or it"
-            " is told of and not used.",
+            "What happens with a key that has not been accepted: `off` uses it, `alert`"
+            " uses it and reports it, `enforce` reports it and does not use it.",
             tables.choice(PIN_MODES),
             "`alert`",
         ),
         Key(
             "participants",
             "list",
-            "Participants whose keys stand here: no others of theirs are used, in any mode.",
+            "Participants whose keys are pinned here: no other keys of theirs are used, in any"
+            " mode.",
             tables.many(tables.table("pin")),
         ),
     ),
@@ -132,7 +149,7 @@ PIN: Final = Table(
         Key(
             "keys",
             "list of thumbprints (RFC 7638)",
-            "Their keys, those they sign with among them.",
+            "All their keys, including signing keys.",
             tables.many(tables.TEXT),
             required=True,
         ),
@@ -147,14 +164,14 @@ IDENTITY: Final = Table(
         Key(
             "passphrase",
             "secret",
-            "What opens the private keys.",
+            "The passphrase that encrypts the private keys.",
             tables.table("secret"),
             "the keyring",
         ),
         Key(
             "file",
             "path",
-            "An encrypted private JWK, where the store holds the public one alone.",
+            "An encrypted private JWK, if the store holds only the public key.",
             tables.TEXT,
         ),
     ),

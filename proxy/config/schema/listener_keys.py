@@ -41,32 +41,41 @@ LIMITS: Final = Table(
     "limits",
     "`limits` of a listener",
     (
-        _size("body", "The largest body that is held in memory for a rule.", _LIMITS.body),
+        _size("body", "The largest body that is buffered for a rule.", _LIMITS.body),
         _size(
             "stream",
             "The largest body that is sealed or opened while it passes, as a sealed stream or in a"
-            " multipart form, in bytes as received. Without it there is no limit: such a body takes"
-            " constant memory.",
+            " multipart form, in bytes as received. Without it there is no limit: such a body"
+            " takes constant memory.",
             _LIMITS.stream,
         ),
         _size(
-            "window", "What may wait in each direction of a body that only passes.", _LIMITS.window
+            "window",
+            "How much is buffered in each direction of a body that passes unchanged.",
+            _LIMITS.window,
         ),
-        _size("head", "The largest head of a message.", _LIMITS.head),
-        _size("header_line", "The longest line of a head.", _LIMITS.header_line),
-        _count("headers", "The most headers of a message.", _LIMITS.headers),
-        _count("connections", "The most connections to the upstream.", _LIMITS.connections),
-        _count("waiting", "The most messages that queue for a connection.", _LIMITS.waiting),
-        _count("clients", "The most connections of clients.", _LIMITS.clients),
+        _size("head", "The largest message head.", _LIMITS.head),
+        _size("header_line", "The longest line of a message head.", _LIMITS.header_line),
+        _count("headers", "The largest number of headers in a message.", _LIMITS.headers),
+        _count(
+            "connections", "The largest number of connections to the upstream.", _LIMITS.connections
+        ),
+        _count(
+            "waiting",
+            "The largest number of messages that wait for an upstream connection.",
+            _LIMITS.waiting,
+        ),
+        _count("clients", "The largest number of client connections.", _LIMITS.clients),
         _count(
             "clients_per_address",
-            "The most of them from one address; Unix sockets have none.",
+            "The largest number of client connections from one IP address; Unix sockets are not"
+            " counted.",
             _LIMITS.clients_per_address,
         ),
         _size(
             "upload_rate",
-            "What a second is worth in a request body: a client that sends less than this per"
-            " second uses up `timeouts.body`.",
+            "The lowest rate of a request body, per second: a client that sends more slowly uses"
+            " up `timeouts.body`.",
             _LIMITS.upload_rate,
         ),
     ),
@@ -77,27 +86,27 @@ TIMEOUTS: Final = Table(
     "timeouts",
     "`timeouts` of a listener",
     (
-        _wait("head", "For a whole request head.", _TIMEOUTS.head),
+        _wait("head", "For a complete request head.", _TIMEOUTS.head),
         _wait(
             "body",
-            "For the silences inside a request body; see `limits.upload_rate`.",
+            "For each pause in a request body; see `limits.upload_rate`.",
             _TIMEOUTS.body,
         ),
-        _wait("keepalive", "For the rest between two requests of a client.", _TIMEOUTS.keepalive),
-        _wait("write", "For a client to take the next 48 KiB of a response.", _TIMEOUTS.write),
-        _wait("linger", "For the reading on after a refused upload.", _TIMEOUTS.linger),
-        _wait("connect", "For a connection to the upstream.", _TIMEOUTS.connect),
+        _wait(
+            "keepalive", "For the next request on an idle client connection.", _TIMEOUTS.keepalive
+        ),
+        _wait("write", "For a client to receive the next 48 KiB of a response.", _TIMEOUTS.write),
+        _wait("linger", "For reading the rest of a refused upload.", _TIMEOUTS.linger),
+        _wait("connect", "For connecting to the upstream.", _TIMEOUTS.connect),
         _wait(
             "response", "From the end of a request to the head of its response.", _TIMEOUTS.response
         ),
-        _wait("stream", "For each silence inside a response body.", _TIMEOUTS.stream),
-        _wait("queue", "For a free connection to the upstream.", _TIMEOUTS.queue),
-        _wait(
-            "idle", "The age of an upstream connection that waits for a message.", _TIMEOUTS.idle
-        ),
+        _wait("stream", "For each pause in a response body.", _TIMEOUTS.stream),
+        _wait("queue", "For a free upstream connection.", _TIMEOUTS.queue),
+        _wait("idle", "How long an idle upstream connection is kept.", _TIMEOUTS.idle),
         _wait(
             "tunnel",
-            "For the silence of a WebSocket, or of a stream of events or other records.",
+            "For each pause in a WebSocket, an event stream or another stream of records.",
             _TIMEOUTS.tunnel,
         ),
     ),
@@ -107,11 +116,15 @@ TLS: Final = Table(
     "tls",
     "`tls` of a listener",
     (
-        Key(
-            "cert", "path", "The certificate chain that it shows (PEM).", tables.TEXT, required=True
-        ),
+        Key("cert", "path", "The certificate chain (PEM).", tables.TEXT, required=True),
         Key("key", "path", "Its private key (PEM).", tables.TEXT, required=True),
-        Key("client_ca", "path", "Clients must show a certificate of this authority.", tables.TEXT),
+        Key(
+            "client_ca",
+            "path",
+            "The CA certificates (PEM) that client certificates must be issued by; clients must"
+            " then present one.",
+            tables.TEXT,
+        ),
     ),
 )
 
@@ -119,15 +132,21 @@ UPSTREAM_TLS: Final = Table(
     "upstream_tls",
     "`upstream_tls` of a listener",
     (
-        Key("ca", "path", "Who signs the upstream's certificate.", tables.TEXT, "the system's"),
-        Key("cert", "path", "The certificate that Sealyard shows (PEM); with `key`.", tables.TEXT),
+        Key(
+            "ca",
+            "path",
+            "The CA certificates that verify the upstream (PEM).",
+            tables.TEXT,
+            "the system's CAs",
+        ),
+        Key("cert", "path", "Sealyard's client certificate (PEM); with `key`.", tables.TEXT),
         Key("key", "path", "Its private key (PEM); with `cert`.", tables.TEXT),
         Key(
             "server_name",
             "name",
-            "The name that the certificate must hold.",
+            "The name that the upstream's certificate must be valid for.",
             tables.TEXT,
-            "the host",
+            "the host of `upstream`",
         ),
     ),
 )
@@ -139,15 +158,15 @@ LISTENER: Final = Table(
         Key(
             "name",
             "text",
-            "Its name in logs and metrics; once in a file.",
+            "Its name in logs and metrics; unique in the file.",
             tables.TEXT,
             required=True,
         ),
-        Key("listen", ADDRESS, "Where it accepts.", tables.TEXT, required=True),
+        Key("listen", ADDRESS, "The address it listens on.", tables.TEXT, required=True),
         Key(
             "upstream",
             "`http://host:port`, `https://host:port`, `unix:/path`, `original-port`",
-            "Where it forwards to; `original-port` is 127.0.0.1 at the port that the client of a"
+            "Where it forwards to. `original-port` is 127.0.0.1 at the port that the client of a"
             " redirected connection called (in pods).",
             tables.TEXT,
             required=True,
@@ -155,16 +174,16 @@ LISTENER: Final = Table(
         Key(
             "unmatched",
             "`pass`, `reject`",
-            "What becomes of requests that no rule matches. `validate` warns where writes among"
-            " them pass beside what rules seal: reject them, or end the rules with one for all of"
-            " the area.",
+            "What happens with requests that no rule matches. `validate` warns if writes pass"
+            " beside routes that rules seal: use `reject`, or end the rules with one that covers"
+            " the rest of the area.",
             tables.choice(("pass", "reject")),
             required=True,
         ),
         Key(
             "defaults",
             "mapping",
-            "Rule keys for every rule that has not its own.",
+            "Rule keys that apply to every rule that does not set them.",
             tables.table("defaults"),
         ),
         Key(
@@ -173,31 +192,38 @@ LISTENER: Final = Table(
             "The rules; the first match wins.",
             {"type": "array", "items": tables.table("rule")},
         ),
-        Key("tls", "mapping", "TLS towards clients.", tables.table("tls")),
+        Key("tls", "mapping", "TLS for clients.", tables.table("tls")),
         Key(
             "upstream_tls",
             "mapping",
-            "TLS towards an `https` upstream.",
+            "TLS to an `https` upstream.",
             tables.table("upstream_tls"),
         ),
-        Key("limits", "mapping", "Sizes and numbers.", tables.table("limits")),
-        Key("timeouts", "mapping", "Waits.", tables.table("timeouts")),
+        Key("limits", "mapping", "Limits of sizes and numbers.", tables.table("limits")),
+        Key("timeouts", "mapping", "Timeouts.", tables.table("timeouts")),
         Key(
             "trusted_names",
             "`true`, `false`",
-            "Whether a tenant may be read from headers, queries and unverified claims.",
+            "Whether a tenant may be read from headers, query parameters and unverified claims,"
+            " which clients choose.",
             tables.SWITCH,
             "`false`",
         ),
         Key(
             "trusted_proxies",
             "list of networks, such as `10.0.0.0/8`",
-            "Whose word on the client (`X-Forwarded-For` and its like) is passed on and added to;"
-            " that of all others is replaced.",
+            "The proxies whose forwarding headers (`X-Forwarded-For` and the like) are kept and"
+            " extended; those of other clients are replaced.",
             tables.many(tables.TEXT),
             "none",
         ),
-        Key("jwks", "url", "Verifies the claims that `jwt:` reads.", tables.NOT_YET, later=True),
+        Key(
+            "jwks",
+            "url",
+            "A JWK Set that verifies the claims that `jwt:` reads.",
+            tables.NOT_YET,
+            later=True,
+        ),
     ),
 )
 
@@ -205,22 +231,22 @@ LEVELS: Final = ("info", "warning")
 
 LOG: Final = Table(
     "log",
-    "`log` of a rule or of `defaults`: which lines of its messages are written",
+    "`log` of a rule or of `defaults`: which log lines its messages get",
     (
         Key(
             "sample",
             "number above 0, up to 1",
-            "Which share of the messages that went well is written; their lines carry it as"
-            " `sample`. What was refused, failed or was cut off is always written, and counted are"
-            " all.",
+            "The share of successful messages that is logged; their lines have it as `sample`."
+            " Refused, failed and aborted messages are always logged, and every message is"
+            " counted.",
             tables.SHARE,
             "1",
         ),
         Key(
             "level",
             "`info`, `warning`",
-            "From which level on lines are written; `warning` leaves what was refused, failed or"
-            " was cut off.",
+            "The lowest level that is logged; `warning` leaves only refused, failed and aborted"
+            " messages.",
             tables.choice(LEVELS),
             "`info`",
         ),

@@ -1,4 +1,4 @@
-"""The reference of the configuration, made from the tables that the loader reads by.
+"""The reference page of the configuration, generated from the tables that the loader uses.
 
 `python -m proxy.config.schema.reference_page` writes it to docs/reference/configuration.md.
 """
@@ -18,36 +18,35 @@ _HEAD: Final = """\
 
 <!-- Made by `python -m proxy.config.schema.reference_page`; do not edit. -->
 
-One YAML file, found as `--config`, `$SEALYARD_CONFIG`, `./sealyard.yaml`,
-`./config/sealyard.yaml` or `/etc/sealyard/sealyard.yaml`, in this order. All mistakes are told at
-once, each as `file:line:column path message`. Relative paths are relative to the folder of the
-file.
+The configuration is one YAML file: `--config`, `$SEALYARD_CONFIG`, or the first that exists of
+`./sealyard.yaml`, `./config/sealyard.yaml` and `/etc/sealyard/sealyard.yaml`. All mistakes are
+reported at once, each as `file:line:column path message`. Relative paths are relative to the folder
+of the file.
 
-Only the plain part of YAML is read: no anchors, aliases, merges or tags, one document, each key
-once. A value that YAML would read as something other than the text that is expected (`no`, `on`,
-`012`, `1:30`, `{id}`) is a mistake; quotes make it a text. `${env:NAME}` in a value is replaced
-from the environment, `${env:NAME:-default}` where it may be unset. Inside `{ }` and `[ ]` such a
-value needs quotes. A secret is never written in the file: `{env: NAME}` or `{file: path}` says
-where it stands.
+Only a plain subset of YAML is accepted: no anchors, aliases, merge keys or tags, one document, each
+key once. A value that YAML would not read as text where text is expected (`no`, `on`, `012`,
+`1:30`, `{id}`) is a mistake; quote it. `${env:NAME}` in a value is replaced with an environment
+variable, `${env:NAME:-default}` if it may be unset; inside `{ }` and `[ ]` such a value must be
+quoted. A secret is never written in the file, but referenced: `{env: NAME}` or `{file: path}`.
 
-A *duration* is a number with `ms`, `s`, `m`, `h` or `d`; a *size* a number with `B`, `KiB`, `MiB`
-or `GiB`.
+A *duration* is a number with `ms`, `s`, `m`, `h` or `d`; a *size* is a number with `B`, `KiB`,
+`MiB` or `GiB`.
 
 A *selector* is a path into JSON (`$.name`, `$['a name']`, `$[0]`, `.*`, `..name`), `form:name`
-for a pair of a form (`application/x-www-form-urlencoded`), `query:name` and `header:name` on
-requests, `body`, `text`, or, in decrypt, `tokens`: every token in a string of JSON or in a value of
-a form. A block reads one kind of body: `$.` and `form:` stand in blocks of their own. JSON is also
-each record of NDJSON or of a JSON text sequence, and the data of each server-sent event. There
-`text` is the data of an event. An *item* is `[optional ]SELECTOR[ as FIELD]`, or the long form
-below.
+for a field of an URL-encoded form, `part:name` and `filename:name` for a part of a multipart form,
+`query:name` (only on requests), `header:name`, `body`, `text`, or, in `decrypt`, `tokens`: every
+token in a JSON string or a form value. A block reads one kind of body, so `$.` and `form:` need
+separate blocks. JSON selectors also apply to each record of NDJSON and JSON text sequences and to
+the data of each server-sent event; there, `text` is the data of an event. An *item* is
+`[optional ]SELECTOR[ as FIELD]`, or the long form below.
 
-A *source* is `$.path` (with `~` at the end the member's name), `path:name`, `query:name`,
-`header:name`, `jwt:claim` or `const:text`; a list of sources is joined in order.
+A *source* is `$.path` (with `~` at the end: the name of the member), `path:name`, `query:name`,
+`header:name`, `jwt:claim` or `const:text`. A list of sources is joined in order.
 
-What stands closer wins: a block over its rule, a rule over `defaults`. `defaults` are replaced
-key by key. `bind` is looked for in the block, the rule, `fields` and `defaults`, in this order;
-parts that a rule does not give are left out, but a rule or block that says `bind` itself must
-have a source for each part. A `permissive until` ends at 00:00 UTC of its day.
+The most specific setting applies: a block's before its rule's, a rule's before that of `defaults`,
+key by key. `bind` is taken from the block, the rule, `fields` or `defaults`, in this order. Parts
+of an inherited `bind` that a rule does not give are left out; a rule or block with its own `bind`
+must have a source for each part. `permissive until` ends at 00:00 UTC of its day.
 """
 
 

@@ -45,7 +45,7 @@ def _secret(place: Place, files: Files, problems: Problems) -> SecretReference |
 def _secret_file(place: Place, files: Files, problems: Problems) -> SecretReference | None:
     secret = files.secret(place, problems)
     if secret is not None and secret.file is None:
-        problems.add(place, "a root key is read from a file", "write `{file: path}`")
+        problems.add(place, "a root key must be in a file", "write `{file: path}`")
         return None
     return secret
 
@@ -55,12 +55,14 @@ def _key(name: str, syntax: str, doc: str) -> Key:
 
 
 ROOT_KINDS: Final[Mapping[str, RootKind]] = {
-    "passphrase": RootKind(_key("passphrase", "secret", "The passphrase that opens it."), _secret),
+    "passphrase": RootKind(
+        _key("passphrase", "secret", "The passphrase that opens the keyring."), _secret
+    ),
     "file": RootKind(
         _key(
             "key",
             "`{file: path}`",
-            "The root key that opens it: a file of 32 random bytes in base64url.",
+            "The root key that opens the keyring: a file with 32 random bytes in base64url.",
         ),
         _secret_file,
     ),

@@ -1,4 +1,4 @@
-"""The keys of rules, blocks, items and fields."""
+"""The keys of rules, blocks, items, fields and sources."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ _BIND_SCHEMA: Final = tables.many(tables.choice(PARTS))
 _BIND: Final = Key(
     "bind",
     "list of `tenant`, `conversation`, `field`, `message`, `purpose`",
-    "What a sealed value is bound to: it opens only where all of it is the same.",
+    "What a sealed value is bound to: it opens only if all of these are the same.",
     _BIND_SCHEMA,
-    "`[tenant, conversation, field]` less what is not given",
+    "`[tenant, conversation, field]`, without those that the rule does not give",
 )
 NEVER: Final = "never"
 _EXPIRES: Final = Key(
     "expires",
     "duration, `never`",
-    "For how long sealed values open, up to ten years: after that they are refused, for good. It"
-    " may be a hundredth longer. Not in the form `short`.",
+    "How long sealed values open, up to ten years; after that they are refused for good. The"
+    " actual time may be up to 1 % longer. Not available in the form `short`.",
     {"anyOf": [tables.DURATION, {"enum": [NEVER]}]},
     "`never`",
 )
@@ -43,8 +43,8 @@ _OPTIONS: Final = (
     Key(
         "mode",
         "`enforce`, `observe`, `permissive until YYYY-MM-DD`",
-        "`observe`, for whole rules: messages pass as they are, and what the rule would do is told."
-        " `permissive` lets old plaintext through on decrypt until that day begins (UTC).",
+        "`observe` (whole rules only): messages pass unchanged, and what the rule would do is"
+        " reported. `permissive` passes unsealed values on decrypt until that day begins (UTC).",
         {
             "anyOf": [
                 {"enum": ["enforce", "observe"]},
@@ -59,39 +59,42 @@ _OPTIONS: Final = (
     Key(
         "on_error",
         "`reject`, `keep`",
-        "What becomes of a token in a response that does not open: 502, or it stays.",
+        "What happens with a token in a response that does not open: `reject` answers 502, `keep`"
+        " leaves the token in place.",
         tables.choice(ON_ERROR),
         "`reject`",
     ),
     Key(
         "escape",
         "`auto`, `html`, `keep`, `none`",
-        "How what opens in a response is written into text that holds it. `auto`: escaped in HTML,"
-        " XML and text with tags; as it is in JSON strings and plain text unless that makes a tag;"
-        " else the token stays. `html`: escaped everywhere, also what is all of a value. `keep`:"
-        " only what is all of a value opens. `none`: as it is.",
+        "How an opened value is written into surrounding text of a response. `auto`: escaped in"
+        " HTML, XML and text with tags; unescaped in JSON strings and plain text unless that would"
+        " form a tag; otherwise the token stays. `html`: always escaped, including values that are"
+        " a whole string. `keep`: only tokens that are a whole string open. `none`: never escaped.",
         tables.choice(ESCAPES),
         "`auto`",
     ),
     Key(
         "already_sealed",
         "`seal`, `keep`, `reject`",
-        "What becomes of a value to encrypt that is a token; `keep` only if it opens here.",
+        "What happens with a value to encrypt that already is a token: `seal` seals it again,"
+        " `keep` leaves it if it opens here, `reject` refuses the message.",
         tables.choice(ALREADY_SEALED),
         "`seal`",
     ),
     Key(
         "elsewhere",
         "`refuse`, `allow`",
-        "Whether names that the rule reads may stand in another place of a request as well (query,"
-        " cookie, body), with any text: for backends that never look there.",
+        "Whether a name that the rule reads may also occur elsewhere in a request (query, cookie,"
+        " body), with any value; for backends that never look there.",
         tables.choice(ELSEWHERE),
         "`refuse`",
     ),
     Key(
         "case_variants",
         "`refuse`, `allow`",
-        "Whether `Content` may stand beside a selected `content`, or another spelling of it.",
+        "Whether other spellings of a selected name, such as `Content` for `content`, may occur"
+        " beside it.",
         tables.choice(CASE_VARIANTS),
         "`refuse`",
     ),
@@ -102,9 +105,16 @@ _OPTIONS: Final = (
 
 def _names(where: str, to_open: str = "") -> tuple[Key, ...]:
     return (
-        Key("tenant", "source", f"Whose keys are used; {where}.", tables.SOURCE),
-        Key("conversation", "source", f"Which conversation's key is used; {where}.", tables.SOURCE),
-        Key("message", "source", f"The message's id, to be bound; {where}.", tables.SOURCE),
+        Key("tenant", "source", f"The tenant whose keys are used; {where}.", tables.SOURCE),
+        Key(
+            "conversation", "source", f"The conversation whose key is used; {where}.", tables.SOURCE
+        ),
+        Key(
+            "message",
+            "source",
+            f"The message id that values can be bound to; {where}.",
+            tables.SOURCE,
+        ),
         Key(
             "sender",
             "source",
@@ -114,14 +124,14 @@ def _names(where: str, to_open: str = "") -> tuple[Key, ...]:
         Key(
             "recipients",
             "source",
-            "The participants for whom values are sealed end to end, each element of a list one;"
+            "The participants for whom values are sealed end to end, one per element of a list;"
             f" {where}.",
             tables.SOURCE,
         ),
         Key(
             "reader",
             "source",
-            f"The participant whose private key opens what was sealed end to end; {where}.",
+            f"The participant whose private key opens end-to-end values; {where}.",
             tables.SOURCE,
         ),
     )
@@ -131,7 +141,7 @@ def _direction(name: str, words: str, block: Schema, options: list[str]) -> Key:
     return Key(
         name,
         f"{words}, a block or a list of blocks",
-        f"What happens to the {name}s of the route; of a list, the first block that fits is taken.",
+        f"What happens with the {name}s of the route; in a list, the first block that applies.",
         {"anyOf": [{"enum": options}, tables.one_or_more(block)]},
         "`pass`",
     )
@@ -139,17 +149,17 @@ def _direction(name: str, words: str, block: Schema, options: list[str]) -> Key:
 
 POISON: Final = ("alert", "shut")
 _SHARED: Final = (
-    Key("log", "mapping", "Which lines of its messages the log has.", tables.table("log"), "all"),
-    *_names("read from the request and kept for its response"),
-    Key("purpose", "text", "A constant to be bound.", tables.TEXT),
+    Key("log", "mapping", "Which log lines its messages get.", tables.table("log"), "all"),
+    *_names("read from the request, also for its response"),
+    Key("purpose", "text", "A constant that values can be bound to.", tables.TEXT),
     _direction("request", "`pass`, `reject`", tables.table("block"), ["pass", "reject"]),
     _direction("response", "`pass`", tables.table("block"), ["pass"]),
     *_OPTIONS,
     Key(
         "poison",
         "`alert`, `shut`",
-        "What happens besides the alarm when somebody tries to open a poison token: nothing, or the"
-        " rule refuses all messages (403) until the next reload.",
+        "What happens, besides the alert, when a poison token is to be opened: `alert`: nothing"
+        " more; `shut`: the rule refuses all messages (403) until the next reload.",
         tables.choice(POISON),
         "`alert`",
     ),
@@ -162,15 +172,16 @@ RULE: Final = Table(
         Key(
             "name",
             "text",
-            "Its name in logs and messages; once in a listener.",
+            "Its name in logs and errors; unique in the listener.",
             tables.TEXT,
             required=True,
         ),
         Key(
             "match",
             "`[METHOD,METHOD ]/path`, `WS /path`, or a list of them",
-            "Which requests it takes: literal segments, `{name}`, `*`, and `/**` at the end. `WS`"
-            " is for WebSockets: what their clients send are requests, what they get responses.",
+            "Which requests the rule applies to: literal segments, `{name}`, `*`, and `/**` at the"
+            " end. `WS` is for WebSockets: messages from clients are requests, messages to them"
+            " are responses.",
             tables.one_or_more(tables.TEXT),
             required=True,
         ),
@@ -184,113 +195,122 @@ _SCALAR: Final[Schema] = {"type": ["string", "integer", "boolean"]}
 _ITEMS: Final = tables.one_or_more({"anyOf": [tables.TEXT, tables.table("item")]})
 BLOCK: Final = Table(
     "block",
-    "A block: what happens to the messages that fit it",
+    "A block: what happens with the messages that it applies to",
     (
         Key("encrypt", "item or list of items", "What is sealed.", _ITEMS),
         Key("decrypt", "item or list of items", "What is opened.", _ITEMS),
         Key(
             "absent",
             "selector or list of selectors",
-            "What must not be there (400); also `header:name`, and `query:name` on requests.",
+            "What must not occur (400); also `header:name`, and `query:name` on requests.",
             tables.one_or_more(tables.TEXT),
         ),
         Key(
             "type",
             "media type or list; `text/*`, `*/*`",
-            "Which bodies the block is for.",
+            "The media types that the block applies to.",
             tables.one_or_more(tables.TEXT),
-            "what its selectors read",
+            "those that its selectors read",
         ),
         Key(
             "status",
             "`200`, `2xx`, `all` or a list",
-            "Which responses the block is for; only on responses.",
+            "The response status codes that the block applies to; only on responses.",
             tables.one_or_more(
                 {"anyOf": [{"type": "integer", "minimum": 100, "maximum": 599}, tables.TEXT]}
             ),
             "`all`; with `tokens` `2xx`",
         ),
         *_names(
-            "read from this message, for each value from its own element",
-            to_open=", and, beside `decrypt` and a `reader`, who must have signed them",
+            "read from this message, for each value from its own list element",
+            to_open=" and, with `decrypt` and a `reader`, who must have signed them",
         ),
         *_OPTIONS,
         Key(
             "max_tokens",
             "number",
-            "The most tokens that `tokens` opens in one body.",
+            "The largest number of tokens that `tokens` opens in one body.",
             tables.number(1, MOST_TOKENS),
             "10000",
         ),
         Key(
             "placeholder",
             "text",
-            "What stands for a token that was cut.",
+            "The text that replaces a truncated token.",
             tables.TEXT,
             "`[sealed]`",
         ),
         Key(
             "nothing",
             "`refuse`, `pass`",
-            "What becomes of a message with a body, a record or an element of a list that has none"
-            " of the values, where all that the block seals is optional: 400 (a response: 502), or"
-            " it passes and is counted. Must be said in files of `version: 2`.",
+            "What happens with a message that has a body, a record or a list element without any"
+            " of the values, if all items that the block seals are optional: `refuse` answers 400"
+            " (a response: 502), `pass` lets it pass and counts it. Required in files of `version:"
+            " 2`.",
             tables.choice(NOTHING),
             "`pass` in `version: 1`",
         ),
         Key(
             "only",
             "list of member names",
-            "Which members may stand beside those that the block seals, in the JSON objects that"
-            " hold these; what it opens there, and what it reads as names or by `when`, need not be"
-            " listed. Any other is refused (400, a response 502), of each record.",
+            "The other members that may occur in the JSON objects whose members the block seals."
+            " What the block opens there, and what it reads as names or in `when`, is always"
+            " allowed. Any other member is refused (400; a response: 502), in each record.",
             {"type": "array", "items": tables.TEXT},
             "any",
         ),
         Key(
             "html",
             "JSON selector or list of them",
-            "Which values of a response are HTML even where no tag tells: what opens in them is"
+            "Values of a response that are HTML even if they contain no tag: what opens in them is"
             " escaped.",
             tables.one_or_more(tables.TEXT),
         ),
         Key(
             "when",
             "mapping of JSON selectors, each with a value or a list of values",
-            "Which bodies the block is for, by what stands in them; of bodies of many records,"
-            " which records.",
+            "The values that a body must have for the block to apply; in bodies of many records,"
+            " each record decides for itself.",
             tables.by_name(tables.one_or_more(_SCALAR)),
         ),
         Key(
             "format",
             ", ".join(f"`{one}`" for one in BODY_FORMATS),
-            "What bodies are read as, whatever content type they name.",
+            "The format that bodies are read as, whatever their Content-Type.",
             tables.choice(BODY_FORMATS),
-            "what the content type says",
+            "by the Content-Type",
         ),
     ),
 )
 
 _SEALING: Final = (
-    Key("form", "`jwe`, `short`", "The form of its tokens.", tables.choice(FORMS), "`jwe`"),
+    Key(
+        "form",
+        "`jwe`, `short`",
+        "The form of its tokens: JWE, or a shorter one.",
+        tables.choice(FORMS),
+        "`jwe`",
+    ),
     Key(
         "max_chars",
         "number",
-        "The most characters that the backend takes; a longer token is refused (422).",
+        "The largest number of characters that the backend accepts; a longer token is refused"
+        " (422).",
         tables.number(1, MOST_CHARS),
     ),
     Key(
         "string",
         "`true`, `false`",
-        "Whether the value must be a string (422), which the backend cannot tell of a sealed one.",
+        "Whether the value must be a string (422 otherwise); the backend cannot check this once it"
+        " is sealed.",
         tables.SWITCH,
         "`false`; `true` with `min_chars`",
     ),
     Key(
         "min_chars",
         "number",
-        "The fewest characters (Unicode code points) of a string before it is sealed; fewer are"
-        " refused (422).",
+        "The smallest number of characters (Unicode code points) that a string must have before it"
+        " is sealed (422 otherwise).",
         tables.number(1, MOST_CHARS),
     ),
 )
@@ -299,8 +319,16 @@ ITEM: Final = Table(
     "item",
     "An item in its long form; the short one is `[optional ]SELECTOR[ as FIELD]`",
     (
-        Key("select", "selector", "Which values.", tables.TEXT, required=True),
-        Key("field", "text", "The field's name.", tables.TEXT, "the last member name"),
+        Key(
+            "select", "selector", "The values that the item applies to.", tables.TEXT, required=True
+        ),
+        Key(
+            "field",
+            "text",
+            "The name of the field, which values are bound to.",
+            tables.TEXT,
+            "the last member name",
+        ),
         *_SEALING,
         _EXPIRES,
         Key(
@@ -313,16 +341,16 @@ ITEM: Final = Table(
         Key(
             "each",
             "`true`, `false`",
-            "For `form:` and `query:`: whether the name may stand more than once, each of them"
-            " sealed or opened. Parts always may.",
+            "For `form:` and `query:`: whether the name may occur more than once; each occurrence"
+            " is then sealed or opened. For `part:` it always may.",
             tables.SWITCH,
             "`false`",
         ),
         Key(
             "query",
             "`refuse`, `allow`",
-            "Whether the name may stand in the query, in a cookie or in the body as well, where the"
-            " rule does not read it: for backends that never look there.",
+            "Whether the name may also occur in the query, a cookie or the body, where the rule"
+            " does not read it; for backends that never look there.",
             tables.choice(ELSEWHERE),
             "`refuse`",
         ),
@@ -333,18 +361,18 @@ FIELD: Final = Table("field", "A field, by its name", (*_SEALING, _BIND))
 
 SOURCES: Final = Table(
     "sources",
-    "A source made of others; a plain list is joined in order",
+    "A source made of others; a plain list of sources is joined in order",
     (
         Key(
             "members",
             "list of sources",
-            "All of them, the same in any order.",
+            "All of them, in an order that does not matter.",
             tables.many(tables.table("source")),
         ),
         Key(
             "first",
             "list of sources",
-            "The first that gives a value.",
+            "The first one that has a value.",
             tables.many(tables.table("source")),
         ),
     ),

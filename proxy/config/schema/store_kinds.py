@@ -39,37 +39,45 @@ STORE: Final = Table(
         Key(
             "url",
             "`redis://host:port/db`, `rediss://host:port/db`, `unix:/path`",
-            "Which Redis; `rediss` is TLS, verified. One of `url`, `cluster` and `sentinels`.",
+            "The Redis server; `rediss` is TLS with verification.",
             tables.TEXT,
         ),
         Key(
             "cluster",
             "list of `redis://host:port`, `rediss://host:port`",
-            "Nodes of a Redis Cluster; one that answers tells of all the others.",
+            "Nodes of a Redis Cluster; the others are discovered through them.",
             tables.many(tables.TEXT),
         ),
         Key(
             "sentinels",
             "list of `redis://host:port`, `rediss://host:port`",
-            "Sentinels that know which Redis is the master; with `service`.",
+            "Redis Sentinels; needs `service`.",
             tables.many(tables.TEXT),
         ),
-        Key("service", "name", "The master's name among the Sentinels.", tables.TEXT),
+        Key(
+            "service", "name", "The name under which the Sentinels monitor the master.", tables.TEXT
+        ),
         Key(
             "db",
             "whole number",
-            "The database of the Sentinels' master; in a `url` it stands at the end.",
+            "The database on the Sentinels' master; a `url` has it at its end.",
             tables.number(0, MOST_DATABASE),
             "0",
         ),
-        Key("sentinel_user", "name", "The Sentinels' ACL user.", tables.TEXT),
+        Key("sentinel_user", "name", "The ACL user on the Sentinels.", tables.TEXT),
         Key("sentinel_password", "secret", "Its password.", tables.table("secret")),
-        Key("user", "name", "The ACL user.", tables.TEXT, "Redis' default user"),
+        Key("user", "name", "The ACL user in Redis.", tables.TEXT, "`default`"),
         Key("password", "secret", "Its password.", tables.table("secret")),
-        Key("ca", "path", "Who signs Redis' certificate.", tables.TEXT, "the system's"),
-        Key("cert", "path", "The certificate that Sealyard shows (PEM); with `key`.", tables.TEXT),
+        Key(
+            "ca",
+            "path",
+            "The CA certificates that verify Redis (PEM).",
+            tables.TEXT,
+            "the system's CAs",
+        ),
+        Key("cert", "path", "Sealyard's client certificate (PEM); with `key`.", tables.TEXT),
         Key("key", "path", "Its private key (PEM); with `cert`.", tables.TEXT),
-        Key("prefix", "text", "How all names in Redis begin.", tables.TEXT, "`sealyard`"),
+        Key("prefix", "text", "The prefix of all key names in Redis.", tables.TEXT, "`sealyard`"),
     ),
     alternatives=(("url",), ("cluster",), ("sentinels", "service")),
 )
@@ -81,16 +89,16 @@ _TLS_KEYS: Final = ("ca", "cert", "key")
 
 @dataclass(frozen=True, slots=True)
 class StoreChoice:
-    """The store as the settings of keys hold it."""
+    """The store, as `KeySettings` has it."""
 
     address: str = "memory"
     redis: RedisSettings | None = None
 
 
 def named_redis(fields: Fields, files: Files, problems: Problems) -> RedisSettings | None:
-    """Return the Redis that is named and how it is reached, or None after telling what is wrong.
+    """Return which Redis to connect to, or None after reporting what is wrong.
 
-    Who Sealyard is there, and its certificates, are still to be filled in.
+    The user, password, certificates and prefix are still to be filled in.
     """
     kind = fields.alternative(problems)
     if kind is None:
@@ -100,7 +108,7 @@ def named_redis(fields: Fields, files: Files, problems: Problems) -> RedisSettin
     for name in _OF_SENTINELS:
         other = fields.get(name)
         if other is not None:
-            problems.add(other, "is for `sentinels`")
+            problems.add(other, "only applies to `sentinels`", "delete it")
     if kind == "url":
         return _one(fields["url"], files, problems)
     found = _nodes(fields["cluster"], _REDIS_PORT, problems)
@@ -124,7 +132,7 @@ def _sentinels(fields: Fields, files: Files, problems: Problems) -> RedisSetting
     number = 0 if db is None else whole(db, problems, low=0, high=MOST_DATABASE)
     user, password = _who(fields, files, problems)
     if fields.get("service") is None:
-        problems.add(fields.place, "`sentinels` need `service`")
+        problems.add(fields.place, "`sentinels` needs `service`")
     if found is None or service is None or number is None:
         return None
     return replace(found[0], address=RedisSentinels(service, found[1], user, password), db=number)
@@ -143,7 +151,7 @@ def _who(
 def _nodes(
     place: Place, default_port: int, problems: Problems
 ) -> tuple[RedisSettings, tuple[TcpAddress, ...]] | None:
-    """Return how the nodes of a list are reached, all in one way, and their addresses."""
+    """Return how to connect to the nodes of a list, the same for all, and their addresses."""
     ways: set[bool] = set()
     found: list[TcpAddress] = []
     places = elements(place, problems)
@@ -155,11 +163,11 @@ def _nodes(
         if node is None or not isinstance(node.address, TcpAddress):
             continue
         if node.db:
-            problems.add(one, "a node has no database here", "write `redis://host:port`")
+            problems.add(one, "a node has no database number", "write `redis://host:port`")
         found.append(node.address)
         ways.add(node.tls)
     if len(ways) > 1:
-        problems.add(place, "give all as `redis://` or all as `rediss://`")
+        problems.add(place, "mixes `redis://` and `rediss://`", "use one of them for all nodes")
     if not found or len(found) < len(places):
         return None
     return RedisSettings(found[0], tls=True in ways), tuple(found)
@@ -195,9 +203,9 @@ def _check_tls(fields: Fields, redis: RedisSettings, problems: Problems) -> None
     for name in _TLS_KEYS:
         given = fields.get(name)
         if given is not None and not redis.tls:
-            problems.add(given, "is for TLS", "write `rediss://`")
+            problems.add(given, "only applies to TLS", "write `rediss://`")
     if (fields.get("cert") is None) != (fields.get("key") is None):
-        problems.add(fields.place, "`cert` and `key` belong together")
+        problems.add(fields.place, "`cert` and `key` need each other", "give both or none")
 
 
 def _text(fields: Fields, name: str, problems: Problems) -> str | None:
@@ -211,7 +219,7 @@ def _prefix(fields: Fields, problems: Problems) -> str:
     if given is None or written is None:
         return DEFAULT_PREFIX
     if not _PREFIX.fullmatch(written):
-        problems.add(given, "a prefix is 1 to 64 of the characters A-Z a-z 0-9 _ . -")
+        problems.add(given, "is not a prefix: 1 to 64 of the characters A-Z a-z 0-9 _ . -")
     return written
 
 

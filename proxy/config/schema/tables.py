@@ -1,4 +1,7 @@
-"""What a table of keys is. The loader, the JSON Schema and the reference are made from the same."""
+"""Tables of keys, and mappings read by them.
+
+The loader, the JSON Schema and the reference page all use the same tables.
+"""
 
 from __future__ import annotations
 
@@ -15,10 +18,10 @@ Schema = Mapping[str, object]
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """One key: how its value is written, what it says, and whether it must be there.
+    """One key: how its value is written, what it means, and whether it is required.
 
-    `syntax` and `doc` are for the reference, `schema` is JSON Schema. Of a key that is `later`, the
-    loader says that it is not supported yet.
+    `syntax` and `doc` are for the reference page, `schema` is the JSON Schema of the value. A key
+    that is `later` is refused as not supported yet.
     """
 
     name: str
@@ -54,7 +57,7 @@ class Fields:
     __slots__ = ("_alternatives", "_members", "place", "whole")
 
     def __init__(self, place: Place, keys: Table, problems: Problems) -> None:
-        """Check the mapping at `place`; `whole` is False where it is none or lacks a key."""
+        """Check the mapping at `place`; `whole` is False if it is none or lacks a required key."""
         self.place = place
         self._alternatives = tuple(names[0] for names in keys.alternatives)
         self._members: dict[str, Place] = {}
@@ -65,11 +68,11 @@ class Fields:
             expected(place, "a mapping", problems)
 
     def get(self, name: str) -> Place | None:
-        """Return the place of a member, or None where it is not given."""
+        """Return the place of a member, or None if it is not given."""
         return self._members.get(name)
 
     def __getitem__(self, name: str) -> Place:
-        """Return the place of a member that is required; only of a whole mapping."""
+        """Return the place of a member that is given; raise KeyError for another."""
         return self._members[name]
 
     def alternative(self, problems: Problems) -> str | None:
@@ -127,7 +130,7 @@ def number(low: int, high: int) -> Schema:
 
 
 def choice(options: Collection[str]) -> Schema:
-    """Return the schema of one word of several."""
+    """Return the schema of one of several words."""
     return {"anyOf": [{"enum": list(options)}, _FROM_ENVIRONMENT]}
 
 

@@ -1,4 +1,4 @@
-"""The section `admin`: where it listens, and who may do what there."""
+"""The section `admin`: where it listens, who is admitted, and with which scopes."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from ..yaml.scalars import choice, elements, switch, text
 from .traffic import listener_tls
 
 SIMPLE_SCOPES: Final[frozenset[AdminScope]] = frozenset({"read", "keys", "reload"})
-"""What the one `token` may do: everything but to seal and to open values."""
+"""The scopes of the single `token`: it may neither accept keys nor seal or open values."""
 
 SIMPLE_NAME: Final = "token"
 _POD: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount")
@@ -38,7 +38,7 @@ Read = TypeVar("Read")
 
 
 def admin_settings(place: Place | None, files: Files, problems: Problems) -> AdminSettings | None:
-    """Return the settings of the admin API; what is wrong with them is told."""
+    """Return the settings of the admin API; report what is wrong."""
     if place is None:
         return None
     fields = Fields(place, ADMIN, problems)
@@ -51,11 +51,13 @@ def admin_settings(place: Place | None, files: Files, problems: Problems) -> Adm
     if fields.whole and not any(
         fields.get(name) for name in ("token", "tokens", "clients", "kubernetes")
     ):
-        problems.add(place, "admits nobody", "give `token: {file: path}`")
+        problems.add(place, "admits no caller", "write `token: {file: path}`")
     clients_place = fields.get("clients")
     if clients_place is not None and (tls is None or tls.client_ca is None):
-        problems.add(clients_place, "needs `tls` with `client_ca` beside it")
-    _tell_doubles(place, (*(one.name for one in tokens), *(one.name for one in clients)), problems)
+        problems.add(clients_place, "needs `tls` with `client_ca` in `admin`")
+    _report_duplicates(
+        place, (*(one.name for one in tokens), *(one.name for one in clients)), problems
+    )
     if listen is None:
         return None
     page, tap = (_switch(fields.get(name), problems) for name in ("status_page", "tap"))
@@ -107,7 +109,7 @@ def _kubernetes(place: Place | None, files: Files, problems: Problems) -> AdminK
         upstream = files.upstream(api_place, problems)
         address = upstream.address if upstream is not None and upstream.tls else None
         if upstream is not None and not upstream.tls:
-            problems.add(api_place, "is asked over `https` only")
+            problems.add(api_place, "must be an `https` address")
     ca, token = _path(fields, "ca", files, problems), _path(fields, "token_file", files, problems)
     if audience is None or not isinstance(address, TcpAddress):
         return None
@@ -120,7 +122,9 @@ def _account(place: Place, problems: Problems) -> AdminAccount | None:
     one = Fields(place, ADMIN_ACCOUNT, problems)
     written, scopes = _text(one, "account", problems), _scopes(one, problems)
     if written is not None and not _ACCOUNT.fullmatch(written):
-        problems.add(one["account"], f"{show(written)} is not `namespace/name`")
+        problems.add(
+            one["account"], f"{show(written)} is not a service account", "write `namespace/name`"
+        )
         return None
     return None if written is None or not scopes else AdminAccount(written, scopes)
 
@@ -142,7 +146,10 @@ def _scopes(fields: Fields, problems: Problems) -> frozenset[AdminScope]:
 def _name(fields: Fields, problems: Problems) -> str | None:
     written = _text(fields, "name", problems)
     if written is not None and not _NAME.fullmatch(written):
-        problems.add(fields["name"], f"{show(written)} is not 1 to 64 of A-Z a-z 0-9 . _ -")
+        problems.add(
+            fields["name"],
+            f"{show(written)} is not a name: 1 to 64 of the characters A-Z a-z 0-9 . _ -",
+        )
         return None
     return written
 
@@ -174,7 +181,7 @@ def _time(place: Place, problems: Problems) -> int | None:
     return int(said.timestamp())
 
 
-def _tell_doubles(place: Place, names: Iterable[str], problems: Problems) -> None:
+def _report_duplicates(place: Place, names: Iterable[str], problems: Problems) -> None:
     seen: set[str] = set()
     for name in names:
         if name in seen:

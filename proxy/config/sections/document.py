@@ -1,4 +1,4 @@
-"""The whole file: its sections put together as settings."""
+"""The whole file: its sections combined into settings."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from .listeners import MAX_RULES, check_together, listener
 def audit_settings(
     place: Place | None, keys: KeySettings | None, files: Files, problems: Problems
 ) -> AuditSettings | None:
-    """Return where the audit log is; None where nothing is said, or after telling what is wrong."""
+    """Return the audit log's settings; None if not given, or after reporting what is wrong."""
     if place is None:
         return None
     fields = Fields(place, AUDIT, problems)
@@ -37,7 +37,7 @@ def audit_settings(
 
 
 VERSIONS: Final = (1, 2)
-"""The versions of configurations that this program reads; the last is what `init` writes."""
+"""The versions of the format that this program reads; `init` writes the last."""
 MOST: Final = 1_000_000
 
 
@@ -64,7 +64,7 @@ def _version(place: Place | None, problems: Problems) -> int:
         return said
     if place is not None and said is not None:
         known = " and ".join(map(str, VERSIONS))
-        problems.add(place, "is another version", f"this program reads {known}")
+        problems.add(place, "is not a supported version", f"this program reads {known}")
     return VERSIONS[-1]
 
 
@@ -79,15 +79,15 @@ def _listeners(
     check_together(found, problems)
     rules = [rule for one in found for rule in one.rules]
     if place is not None and len(rules) > MAX_RULES:
-        problems.add(place, f"{len(rules)} rules are too many; {MAX_RULES} at most")
+        problems.add(place, f"{len(rules)} rules are too many; the limit is {MAX_RULES}")
     if problems.count == before:
-        # A rule that is not understood would look as if its fields were not sealed.
+        # A rule with a mistake would look as if its fields were not sealed.
         seal_open_match.check(rules, problems)
     return tuple(one.settings for one in found if one.settings is not None)
 
 
 def _issues_packages(rule: Rule) -> bool:
-    """Whether a rule seals for recipients, whose key packages stand in the store."""
+    """Whether a rule seals for recipients, so that key packages are kept in the store."""
     blocks = [
         one for each in (rule.request, rule.response) if isinstance(each, tuple) for one in each
     ]

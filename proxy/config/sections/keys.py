@@ -1,4 +1,4 @@
-"""The section `keys`: keyring, store, sessions."""
+"""The section `keys`: keyring, store, sessions, identities and pins."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _KID: Final = re.compile(r"[A-Za-z0-9_-]{43}")
 
 
 def pin_settings(place: Place, problems: Problems) -> PinSettings:
-    """Return the settings of pins; what is wrong is told."""
+    """Return the settings of pins; report what is wrong."""
     fields = Fields(place, PINS, problems)
     mode, listed = fields.get("mode"), fields.get("participants")
     word = None if mode is None else choice(mode, PIN_MODES, problems)
@@ -59,13 +59,15 @@ def _listed(place: Place, kids: dict[str, frozenset[str]], problems: Problems) -
         if not _KID.fullmatch(kid):
             problems.add(
                 at,
-                f"{show(kid)} is not a thumbprint of 43 characters (RFC 7638)",
+                f"{show(kid)} is not a thumbprint (RFC 7638, 43 characters)",
                 "`sealyard participants list` prints them",
             )
     if who is None or named is None:
         return
     if who in kids:
-        problems.add(named, f"{show(who)} is listed twice", "list all their keys in one element")
+        problems.add(
+            named, f"{show(who)} is listed twice", "list all keys of a participant in one element"
+        )
     kids[who] = frozenset(kid for kid, _ in found)
 
 
@@ -76,7 +78,7 @@ _KEYRING_ID: Final = re.compile(r"[A-Za-z0-9_-]{22}")
 
 
 def key_settings(place: Place, files: Files, problems: Problems) -> KeySettings | None:
-    """Return the settings of keys, or None after telling what is wrong."""
+    """Return the settings of keys, or None after reporting what is wrong."""
     fields = Fields(place, KEYS, problems)
     store, sessions, keyring = fields.get("store"), fields.get("sessions"), fields.get("keyring")
     named = fields.get("identities")
@@ -134,7 +136,7 @@ def _keyring(
     pinned = fields.get("id")
     named = None if pinned is None else text(pinned, problems)
     if pinned is not None and named is not None and not _KEYRING_ID.fullmatch(named):
-        problems.add(pinned, "is no keyring's id", "`sealyard keys list` tells it")
+        problems.add(pinned, "is not the id of a keyring", "`sealyard keys list` prints it")
     return None if path is None or root is None else (path, root, named)
 
 
@@ -149,7 +151,7 @@ def _root(fields: Fields, files: Files, problems: Problems) -> RootSettings | No
 
 @dataclass(frozen=True, slots=True)
 class _Kept:
-    """How sessions are made, and for how many seconds they are kept."""
+    """How session keys are made, and for how many seconds they are used."""
 
     mode: Literal["durable", "ephemeral"] = "durable"
     ttl: float = HOUR
@@ -173,7 +175,7 @@ def _sessions(place: Place, problems: Problems) -> _Kept:
     if age is not None:
         seconds = duration(age, problems, high=HOUR)
         if seconds is not None and seconds < 1:
-            problems.add(age, "is less than the 1s that is allowed")
+            problems.add(age, "is less than 1s, the minimum")
         kept = replace(kept, revocation_max_age=seconds or kept.revocation_max_age)
     accepted = fields.get("accept_loss")
     if accepted is not None:
@@ -186,18 +188,20 @@ def _with_packages(kept: _Kept, place: Place | None, problems: Problems) -> _Kep
         return kept
     seconds = positive_duration(place, problems, high=PACKAGE_MAX_AGE)
     if seconds is not None and seconds < kept.ttl:
-        problems.add(place, "is less than `ttl`: keys would seal for longer than they open")
+        problems.add(
+            place, "is less than `ttl`: session keys would seal longer than they open", "raise it"
+        )
     return replace(kept, package_max_age=seconds or kept.package_max_age)
 
 
 def check_loss(
     place: Place, keys: KeySettings, version: int, problems: Problems, *, end_to_end: bool
 ) -> None:
-    """Tell of keys that would stand in memory alone, unless the file says that it may be."""
+    """Report keys that would exist in memory only, unless the file accepts their loss."""
     if keys.store != "memory" or keys.accept_loss:
         return
-    hint = "keep them in `store: sqlite:FILE` or Redis, or write `sessions: {accept_loss: true}`"
-    lost = "stand in memory alone, and with each restart all that was sealed under them is lost"
+    hint = "use `store: sqlite:FILE` or Redis, or write `sessions: {accept_loss: true}`"
+    lost = "are in memory only, so each restart loses everything that was sealed under them"
     if keys.mode == "ephemeral":
         problems.add(place, f"ephemeral session keys {lost}", hint)
     elif end_to_end and version > 1:

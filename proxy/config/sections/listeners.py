@@ -1,4 +1,4 @@
-"""The section `listeners`: each with its addresses, TLS, limits and rules."""
+"""The section `listeners`: addresses, TLS, limits and rules of each."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def rules(
     trusted_names: bool,
     problems: Problems,
 ) -> tuple[ResolvedRule, ...]:
-    """Return the rules of the listener that `fields` holds; what is wrong with them is told."""
+    """Return the rules of the listener in `fields`; report what is wrong with them."""
     defaults = rule_reader.defaults(fields.get("defaults"), problems)
     around = Surroundings(common, defaults, limits.body)
     place = fields.get("rules")
@@ -58,7 +58,7 @@ def _written(place: Place, problems: Problems) -> list[RuleSyntax]:
         expected(place, "a list of rules", problems)
         return []
     if len(node.items) > MAX_RULES:
-        problems.add(place, f"{len(node.items)} rules are too many; {MAX_RULES} at most")
+        problems.add(place, f"{len(node.items)} rules are too many; the limit is {MAX_RULES}")
         return []
     found = [
         rule_reader.rule(place.element(at, one), problems) for at, one in enumerate(node.items)
@@ -72,7 +72,9 @@ def _check_names(written: list[RuleSyntax], problems: Problems) -> None:
         earlier = first.setdefault(one.name, one)
         if earlier is not one:
             line = earlier.place.node.position.line
-            problems.add(one.place, f"the rule {show(one.name)} stands on line {line} already")
+            problems.add(
+                one.place, f"the name {show(one.name)} is already used by the rule on line {line}"
+            )
 
 
 Read = TypeVar("Read")
@@ -80,7 +82,7 @@ Read = TypeVar("Read")
 
 @dataclass(frozen=True, slots=True)
 class ResolvedListener:
-    """A listener's settings, None where they lack something, and its rules with their places."""
+    """A listener's settings, None if they are incomplete, and its rules with their places."""
 
     place: Place
     settings: ListenerSettings | None
@@ -90,7 +92,7 @@ class ResolvedListener:
 def listener(
     place: Place, common: CommonSyntax, files: Files, problems: Problems
 ) -> ResolvedListener:
-    """Return a listener; what is wrong with it is told."""
+    """Return a listener; report what is wrong with it."""
     fields = Fields(place, LISTENER, problems)
     trusted = bool(_read(fields, "trusted_names", switch, problems))
     bounds = limits(fields.get("limits"), problems)
@@ -109,7 +111,7 @@ def listener(
     if isinstance(listen, UnixAddress) and upstream == UpstreamSettings(OriginalPort()):
         problems.add(
             fields.get("upstream") or place,
-            "`original-port` needs a listener with a port, since connections are redirected to one",
+            "`original-port` needs a listener on a TCP port, which connections are redirected to",
         )
     if name is None or listen is None or upstream is None or unmatched is None:
         return ResolvedListener(place, None, resolved)
@@ -131,7 +133,7 @@ def listener(
 
 
 def check_together(listeners: Iterable[ResolvedListener], problems: Problems) -> None:
-    """Tell of listeners that have the same name, or accept at the same address."""
+    """Report listeners that have the same name or the same address."""
     names: dict[str, int] = {}
     addresses: dict[Address, int] = {}
     for one in listeners:
@@ -140,11 +142,11 @@ def check_together(listeners: Iterable[ResolvedListener], problems: Problems) ->
         line = one.place.node.position.line
         name, listen = one.settings.name, one.settings.listen
         if names.setdefault(name, line) != line:
-            message = f"the listener {show(name)} stands on line {names[name]} already"
+            message = f"the name {show(name)} is already used by the listener on line {names[name]}"
             problems.add(one.place, message)
         anywhere = isinstance(listen, TcpAddress) and listen.port == 0
         if not anywhere and addresses.setdefault(listen, line) != line:
-            message = f"the listener on line {addresses[listen]} accepts at the same address"
+            message = f"the listener on line {addresses[listen]} has the same address"
             problems.add(one.place, message)
 
 

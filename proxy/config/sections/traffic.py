@@ -19,7 +19,7 @@ _MOST_SECONDS: Final = 86_400.0
 
 
 def limits(place: Place | None, problems: Problems) -> TrafficLimits:
-    """Return the limits, defaults where nothing is said."""
+    """Return the limits, with defaults for those that are not given."""
     if place is None:
         return TrafficLimits()
     fields = Fields(place, LIMITS, problems)
@@ -35,7 +35,7 @@ def limits(place: Place | None, problems: Problems) -> TrafficLimits:
 
 
 def timeouts(place: Place | None, problems: Problems) -> Timeouts:
-    """Return the timeouts, defaults where nothing is said."""
+    """Return the timeouts, with defaults for those that are not given."""
     if place is None:
         return Timeouts()
     fields = Fields(place, TIMEOUTS, problems)
@@ -48,7 +48,7 @@ def timeouts(place: Place | None, problems: Problems) -> Timeouts:
 
 
 def networks(place: Place | None, problems: Problems) -> tuple[Network, ...]:
-    """Return networks, each with its prefix length; a single address is one as well."""
+    """Return networks, each with its prefix length; a single address is a network of one."""
     found: list[Network] = []
     if place is None:
         return ()
@@ -56,13 +56,15 @@ def networks(place: Place | None, problems: Problems) -> tuple[Network, ...]:
         try:
             found.append(ip_network(written))
         except ValueError:
-            hint = "for example `10.0.0.0/8`, `192.0.2.7` or `fd00::/8`, no bits behind the prefix"
+            hint = (
+                "write `10.0.0.0/8`, `192.0.2.7` or `fd00::/8`, with no bits set after the prefix"
+            )
             problems.add(one, f"{show(written)} is not a network", hint)
     return tuple(found)
 
 
 def listener_tls(place: Place | None, files: Files, problems: Problems) -> ListenerTls | None:
-    """Return the TLS towards clients."""
+    """Return the TLS settings for clients, None if there are none."""
     if place is None:
         return None
     fields = Fields(place, TLS, problems)
@@ -73,15 +75,15 @@ def listener_tls(place: Place | None, files: Files, problems: Problems) -> Liste
 def upstream_tls(
     place: Place | None, files: Files, problems: Problems, *, plain: bool
 ) -> UpstreamTls | None:
-    """Return the TLS towards the upstream, which makes no sense where that is `plain`."""
+    """Return the TLS settings for the upstream; report them if the upstream is `plain` HTTP."""
     if place is None:
         return None
     fields = Fields(place, UPSTREAM_TLS, problems)
     ca, cert, key = (_path(fields, name, files, problems) for name in ("ca", "cert", "key"))
     if (fields.get("cert") is None) != (fields.get("key") is None):
-        problems.add(place, "`cert` and `key` stand together")
+        problems.add(place, "`cert` and `key` need each other", "give both or none")
     if plain:
-        problems.add(place, "stands only beside an `https` upstream")
+        problems.add(place, "only applies to an `https` upstream", "write `https://` or delete it")
     name_place = fields.get("server_name")
     name = None if name_place is None else text(name_place, problems)
     return UpstreamTls(ca, cert, key, name)
