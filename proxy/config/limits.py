@@ -35,17 +35,17 @@ class TrafficLimits:
 
 @dataclass(frozen=True, slots=True)
 class Timeouts:
-    """Waits in seconds, per listener.
+    """Timeouts in seconds, for each listener.
 
-    `head` bounds a whole request head. `body` bounds each silence inside a request body, and how
-    long it may come more slowly than `limits.upload_rate`: each wait for it uses the time up, and
-    its bytes earn it back. `keepalive` bounds the rest between two requests, `write` the time for
-    the next 48 KiB of a response to be taken, and `linger` the reading on after a refused upload.
-    Towards the upstream, `connect`, `response` (from the end of the request to the response head)
-    and `stream` (each silence inside a body) bound a message, `queue` the wait for a connection,
-    and `idle` the age of a connection that waits for its next message: less than the two seconds
-    after which the hastiest backends close theirs. `tunnel` bounds the silence of a WebSocket,
-    and of a response that is a stream of events or other records without a length.
+    `head` limits a complete request head. `body` limits each pause in a request body, and the total
+    time that it may be slower than `limits.upload_rate`: waiting for it uses the time up, its bytes
+    earn it back. `keepalive` limits an idle client connection, `write` the time in which a client
+    receives the next 48 KiB of a response, and `linger` reading the rest of a refused upload.
+    To the upstream, `connect`, `response` (from the end of the request to the response head) and
+    `stream` (each pause in a body) limit a message, `queue` the wait for a connection, and `idle`
+    the time that a connection is kept for its next message: less than the two seconds after which
+    some backends close theirs. `tunnel` limits each pause of a WebSocket, and of a response that is
+    a stream of events or other records without a length.
     """
 
     head: float = 10.0

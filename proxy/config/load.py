@@ -1,4 +1,4 @@
-"""From a configuration file to settings, or to every mistake in it at once."""
+"""From a configuration file to settings, or to all mistakes in it."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ PLACES: Final = (
 
 
 def find(chosen: Path | None, environ: Mapping[str, str], folder: Path) -> Path:
-    """Return the file to load: the one chosen, or the first that is there.
+    """Return the path of the configuration: `chosen`, `$SEALYARD_CONFIG`, or the first that exists.
 
-    `chosen` is `--config`; `folder` is where the relative places are looked up. Raises
-    ConfigurationError where there is none.
+    `chosen` is `--config`; relative paths are relative to `folder`. Raises ConfigurationError if
+    there is none.
     """
     if chosen is not None:
         return chosen
@@ -38,14 +38,14 @@ def find(chosen: Path | None, environ: Mapping[str, str], folder: Path) -> Path:
             return folder / place
     looked = ", ".join(str(place) for place in PLACES)
     raise ConfigurationError(
-        (f"no configuration: give --config or ${VARIABLE}, or write one of {looked}",)
+        (f"no configuration: use --config or ${VARIABLE}, or create one of {looked}",)
     )
 
 
 def load(path: Path, environ: Mapping[str, str]) -> Loaded:
     """Return the settings of the file at `path`; raise ConfigurationError with all its mistakes.
 
-    `environ` is what `${env:NAME}` is looked up in. Nothing is connected to, opened or changed.
+    `environ` has the values of `${env:NAME}`. Nothing is connected to, opened or changed.
     """
     problems = Problems(str(path))
     text = composer.read(path, problems)
@@ -54,7 +54,7 @@ def load(path: Path, environ: Mapping[str, str]) -> Loaded:
 
 
 def parse(text: str, path: Path, environ: Mapping[str, str]) -> Loaded:
-    """Do as `load` with the text of the file that stands at `path`."""
+    """Do as `load` with `text`, the content of the file at `path`."""
     problems = Problems(str(path))
     root = compose(text, environ, problems)
     settings = None

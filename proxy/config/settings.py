@@ -1,7 +1,7 @@
-"""The settings: what the configuration says, as values that nobody changes.
+"""The settings: the content of the configuration as immutable values.
 
-Paths are absolute, durations are seconds, sizes are bytes, and secrets are references: where a
-secret stands, never the secret.
+Paths are absolute, durations are in seconds, sizes in bytes, and secrets are references, never the
+secrets themselves.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ Network = IPv4Network | IPv6Network
 
 @dataclass(frozen=True, slots=True)
 class SecretReference:
-    """Where a secret stands: in the environment variable `env` or in `file`; one of the two."""
+    """Where a secret is: in the environment variable `env` or in `file`; one of the two."""
 
     env: str | None = None
     file: Path | None = None
 
     def __post_init__(self) -> None:
-        """Raise ValueError unless exactly one place is named."""
+        """Raise ValueError unless exactly one of the two is given."""
         if (self.env is None) == (self.file is None):
-            message = "a secret is named by one of env and file"
+            message = "a secret reference has either env or file"
             raise ValueError(message)
 
 
@@ -70,7 +70,7 @@ class OriginalPort:
 
 @dataclass(frozen=True, slots=True)
 class UpstreamSettings:
-    """The one place where a listener forwards to, with or without TLS."""
+    """Where a listener forwards to, with or without TLS."""
 
     address: Address | OriginalPort
     tls: bool = False
@@ -115,14 +115,14 @@ DEFAULT_PREFIX: Final = "sealyard"
 
 @dataclass(frozen=True, slots=True)
 class RedisCluster:
-    """A Redis Cluster, by the nodes that are asked for all the others."""
+    """A Redis Cluster, by the nodes that the others are discovered through."""
 
     nodes: tuple[TcpAddress, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class RedisSentinels:
-    """The master of `service`, as the Sentinels know it, and who Sealyard is to them."""
+    """The master that the Sentinels monitor as `service`, and the credentials for Sentinels."""
 
     service: str
     nodes: tuple[TcpAddress, ...]
@@ -132,10 +132,10 @@ class RedisSentinels:
 
 @dataclass(frozen=True, slots=True)
 class RedisSettings:
-    """Which Redis, how it is verified, and who Sealyard is there.
+    """Which Redis, how it is verified, and Sealyard's credentials.
 
-    `tls` and its files are for every node and every Sentinel. `ca` None means the system's
-    authorities; all names in Redis begin with `prefix`.
+    `tls` and its files apply to all nodes and Sentinels. `ca` None means the system's CAs; all key
+    names in Redis begin with `prefix`.
     """
 
     address: Address | RedisCluster | RedisSentinels
@@ -153,7 +153,8 @@ class RedisSettings:
 class IdentitySettings:
     """A participant whose private keys Sealyard may use, and what opens them.
 
-    Without a `passphrase` that is the keyring. `file` is an encrypted JWK that the store lacks.
+    Without a `passphrase` it is the keyring. `file` is an encrypted private JWK that is not in the
+    store.
     """
 
     participant: str
@@ -163,15 +164,15 @@ class IdentitySettings:
 
 PinMode = Literal["off", "alert", "enforce"]
 PIN_MODES: Final[tuple[PinMode, ...]] = get_args(PinMode)
-"""What becomes of a participant's key that nobody accepted."""
+"""What happens with a participant's key that has not been accepted."""
 
 
 @dataclass(frozen=True, slots=True)
 class PinSettings:
-    """Which keys of participants are believed to be theirs.
+    """Which public keys of participants are trusted.
 
-    `listed` are the thumbprints of those whom the configuration pins: no other key of theirs is
-    used, whatever `mode` says.
+    `listed` has the thumbprints of keys by participant: no other keys of these participants are
+    used, in any `mode`.
     """
 
     mode: PinMode = "alert"
@@ -179,17 +180,17 @@ class PinSettings:
 
 
 PACKAGE_MAX_AGE: Final = 366 * 86_400.0
-"""The longest that a key package may live, in seconds, where nothing else is said."""
+"""The longest lifetime of a key package, in seconds, and the default."""
 
 
 @dataclass(frozen=True, slots=True)
 class KeySettings:
-    """The keyring, the store and how long session keys are used.
+    """The keyring, the store, and how long session keys are used, in seconds.
 
     `store` is `memory`, `sqlite:` and the absolute path of its file, or `redis` with `redis`.
-    `keyring_id` None takes the keyring of the file, whichever it is.
-    `identities` None stands for every participant whose private keys the keyring opens.
-    `accept_loss` says that keys which stand in memory alone may be lost.
+    `keyring_id` None accepts the keyring in the file, whatever its id.
+    `identities` None means every participant whose private keys the keyring opens.
+    With `accept_loss`, keys may exist in memory only.
     """
 
     keyring: Path
@@ -209,16 +210,17 @@ class KeySettings:
 
 @dataclass(frozen=True, slots=True)
 class HealthSettings:
-    """Where probes and scrapers ask, without a token."""
+    """The health listener: for probes and scrapers, without a token."""
 
     listen: Address
 
 
 @dataclass(frozen=True, slots=True)
 class AuditSettings:
-    """Where running processes and commands write what is done with keys.
+    """The audit log, which running processes and commands append to.
 
-    With `block`, what cannot be written down is refused; else it is done, counted and told.
+    With `block`, an operation that cannot be recorded is refused; without it, it is done, and the
+    failure is counted and logged.
     """
 
     file: Path
@@ -227,7 +229,7 @@ class AuditSettings:
 
 @dataclass(frozen=True, slots=True)
 class ListenerTls:
-    """The certificate that a listener shows; with `client_ca`, clients must show one as well."""
+    """The certificate of a listener; with `client_ca`, clients must present one as well."""
 
     cert: Path
     key: Path
@@ -236,12 +238,12 @@ class ListenerTls:
 
 AdminScope = Literal["read", "keys", "accept", "reload", "seal", "open"]
 ADMIN_SCOPES: Final[tuple[AdminScope, ...]] = get_args(AdminScope)
-"""What a caller of the admin API may be allowed to do."""
+"""The scopes of callers of the admin API."""
 
 
 @dataclass(frozen=True, slots=True)
 class AdminToken:
-    """A bearer token, what its holder may do, and when it ends (seconds since 1970; 0: never)."""
+    """A bearer token, its scopes, and when it expires (seconds since 1970; 0: never)."""
 
     name: str
     secret: SecretReference
@@ -251,7 +253,7 @@ class AdminToken:
 
 @dataclass(frozen=True, slots=True)
 class AdminClient:
-    """A certificate, by its `subject` (RFC 4514) or a `dns` or `uri` of its subjectAltName."""
+    """A client certificate, by `subject` (RFC 4514) or a `dns` or `uri` of its subjectAltName."""
 
     name: str
     kind: str
@@ -261,7 +263,7 @@ class AdminClient:
 
 @dataclass(frozen=True, slots=True)
 class AdminAccount:
-    """A service account of Kubernetes, as `namespace/name`, and what it may do."""
+    """A Kubernetes service account, as `namespace/name`, and its scopes."""
 
     account: str
     scopes: frozenset[AdminScope]
@@ -269,9 +271,9 @@ class AdminAccount:
 
 @dataclass(frozen=True, slots=True)
 class AdminKubernetes:
-    """Which service accounts are admitted, and the API server (HTTPS) that reviews their tokens.
+    """The service accounts that are admitted, and the API server that reviews their tokens.
 
-    `ca` signs its certificate; `token_file` holds what Sealyard shows it.
+    `api` is called over HTTPS and verified by `ca`; `token_file` has the token for it.
     """
 
     accounts: tuple[AdminAccount, ...]
@@ -283,7 +285,7 @@ class AdminKubernetes:
 
 @dataclass(frozen=True, slots=True)
 class AdminSettings:
-    """Where the admin API listens, whom it admits, and what it shows to those who look on."""
+    """Where the admin API listens, whom it admits, and whether it has a status page and a tap."""
 
     listen: Address
     tokens: tuple[AdminToken, ...] = ()
@@ -296,7 +298,7 @@ class AdminSettings:
 
 @dataclass(frozen=True, slots=True)
 class UpstreamTls:
-    """How the upstream is verified (`ca`: None is the system's), and what Sealyard shows it."""
+    """How the upstream is verified (`ca` None: the system's CAs), and Sealyard's certificate."""
 
     ca: Path | None = None
     cert: Path | None = None
@@ -306,7 +308,7 @@ class UpstreamTls:
 
 @dataclass(frozen=True, slots=True)
 class RuleLog:
-    """How much the log says of a rule's messages: a share of those that went well, or none."""
+    """Which successful messages of a rule are logged: a share of them, or none."""
 
     sample: float = 1.0
     errors_only: bool = False
@@ -314,9 +316,9 @@ class RuleLog:
 
 @dataclass(frozen=True, slots=True)
 class ListenerSettings:
-    """One listener: where it accepts, where it forwards to, and its rules in order.
+    """One listener: its address, its upstream, and its rules in order.
 
-    `log` has what the rules of some names say of the log.
+    `log` has the log settings of rules by name, for those that have any.
     """
 
     name: str
@@ -335,7 +337,7 @@ class ListenerSettings:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Everything that one configuration file says."""
+    """The content of one configuration file."""
 
     version: int
     keys: KeySettings
@@ -347,9 +349,9 @@ class Settings:
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """The settings of a file without mistakes, and what its author should still look at.
+    """The settings of a file without mistakes, and warnings for its author.
 
-    A warning is one line: `file:line:column path message`.
+    Each warning is one line: `file:line:column path message`.
     """
 
     settings: Settings

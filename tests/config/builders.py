@@ -11,7 +11,7 @@ from proxy.core.errors import ConfigurationError
 
 ROOT = Path(__file__).parents[2]
 FILE = Path("/etc/sealyard/sealyard.yaml")
-OPEN_WRITES = "writes that no rule takes pass"
+OPEN_WRITES = "writes that no rule matches pass"
 SMALL = """\
 version: 1
 keys:
@@ -67,7 +67,7 @@ def warnings_of(text: str) -> list[str]:
 
 
 def open_writes_of(text: str) -> list[str]:
-    """Return what is told of writes that no rule takes."""
+    """Return the warnings of writes that no rule matches."""
     return [one for one in _warnings(text) if OPEN_WRITES in one]
 
 

@@ -27,17 +27,17 @@ EXERCISED = {
     "transit-ingress.yaml": "tests/scenarios/test_transit.py",
 }
 """Which test runs an example before a backend of its shape."""
-FEW_PARTS = "`tokens` bound to [tenant] alone opens whatever a client can make the backend echo"
+FEW_PARTS = "`tokens` bound only to [tenant] opens whatever a client can make the backend echo"
 WARNED = {
-    "sealyard.yaml": ["nothing here opens the field `answer` under [tenant, field]"],
+    "sealyard.yaml": ["no rule opens the field `answer` with the bind [tenant, field]"],
     "clinic.yaml": [FEW_PARTS],
-    "end-to-end.yaml": ["the sender is who the client says", "the reader is who the client says"],
+    "end-to-end.yaml": ["the client chooses the sender", "the client chooses the reader"],
     "kinto.yaml": [FEW_PARTS],
     "matrix.yaml": [FEW_PARTS],
     "matrix-room-bound.yaml": [],
     "graphql.yaml": [FEW_PARTS],
-    "transit-egress.yaml": ["nothing here opens the field `question`"],
-    "transit-ingress.yaml": ["nothing here opens the field `answer`"],
+    "transit-egress.yaml": ["no rule opens the field `question`"],
+    "transit-ingress.yaml": ["no rule opens the field `answer`"],
 }
 
 

@@ -68,7 +68,7 @@ def test_a_mistake_in_defaults_is_told_though_no_rule_uses_them() -> None:
     text = with_rules("      []\n", defaults="{response: {decript: tokens}}")
 
     assert problems_of(text) == [
-        "9:26 listeners[0].defaults.response a block needs encrypt, decrypt or absent",
+        "9:26 listeners[0].defaults.response a block needs `encrypt`, `decrypt` or `absent`",
         "9:27 listeners[0].defaults.response the key `decript` is unknown; did you mean `decrypt`?",
     ]
 
@@ -98,11 +98,11 @@ def test_thousands_of_mistakes_are_cut_short() -> None:
         (b"", "1:1 the file is empty; `sealyard init` writes one to start from"),
         (b"# only a comment\n", "1:1 the file is empty; `sealyard init` writes one to start from"),
         (b"version: 1\nkeys: \xff\n", "2:7 the file is not UTF-8 from here on"),
-        (b"version: 1\nab\x00c\n", "2:3 the control character U+0000 stands here"),
+        (b"version: 1\nab\x00c\n", "2:3 the file contains the control character U+0000"),
         (b"\xff\xfev\x00", "1:1 the file is not UTF-8 from here on"),
         (b"a" * (4 * 1024 * 1024 + 1), "1:1 the file is larger than 4 MiB"),
         (b"[" * 40, "1:33 nested deeper than 32 levels"),
-        (b"just a text", "1:1 a mapping is expected, here stands a single value"),
+        (b"just a text", "1:1 a mapping is expected, but this is a single value"),
     ],
 )
 def test_a_file_that_is_no_configuration_is_told(tmp_path: Path, content: bytes, told: str) -> None:
@@ -128,18 +128,18 @@ def test_a_file_that_is_not_there_is_told(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError) as caught:
         load(path, {})
 
-    assert caught.value.problems[0].startswith(f"{path}:1:1 there is no such file")
+    assert caught.value.problems[0].startswith(f"{path}:1:1 the file does not exist")
 
 
 def test_a_name_that_no_file_can_have_is_told() -> None:
     with pytest.raises(ConfigurationError) as caught:
         load(Path("a\0b"), {})
 
-    assert caught.value.problems[0].endswith("cannot be read: the name is not possible")
+    assert caught.value.problems[0].endswith("cannot be read: invalid file name")
 
 
 def test_too_many_rules_are_told_before_they_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(listeners, "MAX_RULES", 2)
     text = with_rules("      [a, b, c]\n")
 
-    assert problems_of(text) == ["11:7 listeners[0].rules 3 rules are too many; 2 at most"]
+    assert problems_of(text) == ["11:7 listeners[0].rules 3 rules are too many; the limit is 2"]

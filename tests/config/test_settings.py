@@ -191,10 +191,10 @@ def test_keys_that_would_stand_in_memory_alone_must_be_asked_for(
     if refused:
         with pytest.raises(ConfigurationError) as told:
             loaded(text)
-        assert "with each restart" in str(told.value.problems)
+        assert "each restart loses" in str(told.value.problems)
         assert "accept_loss" in str(told.value.problems)
     else:
-        warnings = [one for one in loaded(text).warnings if "with each restart" in one]
+        warnings = [one for one in loaded(text).warnings if "each restart loses" in one]
         assert bool(warnings) == bool(alone and packaged)
 
 
@@ -266,7 +266,7 @@ def test_a_secret_is_a_reference_and_nothing_else() -> None:
 
 def test_a_secret_is_named_by_one_place() -> None:
     for env, file in ((None, None), ("P", Path("p"))):
-        with pytest.raises(ValueError, match="one of env and file"):
+        with pytest.raises(ValueError, match="either env or file"):
             SecretReference(env, file)
 
 

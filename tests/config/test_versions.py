@@ -1,4 +1,4 @@
-"""The versions of the configuration: what the second demands, and how the first tells of it."""
+"""The versions of the configuration: what the second requires, and how the first warns of it."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_both_versions_are_read(version: int) -> None:
 @pytest.mark.parametrize("block", AT_WILL)
 def test_the_second_version_demands_a_word(block: str, direction: str) -> None:
     (told,) = problems_of(text(2, block, direction))
-    assert "all that rule `r` seals here is optional; write `nothing: refuse` or" in told
+    assert "everything that rule `r` seals here is optional; write `nothing: refuse`, or" in told
     for word in ("refuse", "pass"):
         assert problems_of(text(2, block, direction, word)) == []
 
@@ -59,7 +59,7 @@ def test_the_second_version_demands_a_word(block: str, direction: str) -> None:
 @pytest.mark.parametrize("block", AT_WILL)
 def test_of_the_first_version_it_is_warned(block: str, direction: str) -> None:
     (told,) = (one for one in warnings_of(text(1, block, direction)) if "version: 2" in one)
-    assert "changes with `version: 2`: all that rule `r` seals here is optional" in told
+    assert "changes with `version: 2`: everything that rule `r` seals here is optional" in told
     for word in ("refuse", "pass"):
         assert not any("version: 2" in one for one in warnings_of(text(1, block, nothing=word)))
 

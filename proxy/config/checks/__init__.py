@@ -1,1 +1,1 @@
-"""What only the whole set of rules can show."""
+"""Checks that need the whole set of rules."""

@@ -1,4 +1,4 @@
-"""Whether the names that bind a rule's values can be read where it reads them."""
+"""Whether the names that bind a rule's values can be read where the rule reads them."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ _HOP_BY_HOP: Final = frozenset(
         "upgrade",
     }
 )
-"""Headers that end here (RFC 9110 section 7.6.1): the backend would know another name, or none."""
-_WRITTEN_ANEW: Final = frozenset(one.decode() for one in TELLING) | {"via"}
-"""The backend knows these by what Sealyard says, and not by what the client said."""
+"""Hop-by-hop headers (RFC 9110 section 7.6.1): the backend gets another value, or none."""
+_REWRITTEN: Final = frozenset(one.decode() for one in TELLING) | {"via"}
+"""The backend gets these as Sealyard writes them, not as the client sent them."""
 _CHOSEN_BY_CLIENTS: Final = frozenset({"header", "query", "jwt"})
 
 
 def check(resolved: ResolvedRule, *, trusted_names: bool, problems: Problems) -> None:
-    """Tell of sources that cannot give what the rule needs, or that should not be trusted."""
+    """Report sources that cannot give what the rule needs, or that should not be trusted."""
     for source in _sources(resolved):
         _check_captures(source, resolved, problems)
         _check_headers(source, problems)
@@ -54,7 +54,7 @@ def check(resolved: ResolvedRule, *, trusted_names: bool, problems: Problems) ->
 
 
 def _sources(resolved: ResolvedRule) -> Iterator[SourceSyntax]:
-    """Yield the sources that the rule says itself, and those of its defaults that it needs."""
+    """Yield the sources that the rule gives itself, and those of its defaults that it needs."""
     own = resolved.syntax.shared.names
     for part in NAMED_PARTS:
         inherited = resolved.shared.names.get(part)
@@ -74,7 +74,7 @@ def _check_captures(syntax: SourceSyntax, resolved: ResolvedRule, problems: Prob
         if not lacking or (not everywhere and len(lacking) < len(routes)):
             continue
         known = {one for _, names in routes for one in names}
-        hint = suggest(name, known) if known else f"write `{{{name}}}` in its match"
+        hint = suggest(name, known) if known else f"write `{{{name}}}` in its `match`"
         problems.add(
             syntax.place,
             f"{show(lacking[0])} of rule {show(resolved.rule.name)} does not capture `path:{name}`",
@@ -88,11 +88,11 @@ def _check_headers(syntax: SourceSyntax, problems: Problems) -> None:
             continue
         complaint = ""
         if source.name in _HOP_BY_HOP:
-            complaint = "ends at Sealyard: the backend never sees it"
-        elif source.name in _WRITTEN_ANEW:
-            complaint = "is written anew by Sealyard: the backend sees another value"
+            complaint = "is a hop-by-hop header: the backend never gets it"
+        elif source.name in _REWRITTEN:
+            complaint = "is rewritten by Sealyard: the backend gets another value"
         if complaint:
-            hint = "use a header of your own, or `jwt:`"
+            hint = "use another header, or `jwt:`"
             problems.add(syntax.place, f"the header {show(source.name)} {complaint}", hint)
 
 
@@ -115,8 +115,8 @@ def _check_bodies(part: NamedPart, resolved: ResolvedRule, problems: Problems) -
         if answers and methods and all(one and one <= _BODILESS for one in methods):
             problems.add(
                 kept.place,
-                f"is read from a request's body, which rule {show(resolved.rule.name)} has not",
-                "name the source in the response's block, or use `path:` or `query:`",
+                f"is read from a request body, which rule {show(resolved.rule.name)} does not have",
+                "give the source in the block of the response, or use `path:` or `query:`",
             )
     for placed in resolved.items:
         source = placed.block.names.get(part)
@@ -125,7 +125,7 @@ def _check_bodies(part: NamedPart, resolved: ResolvedRule, problems: Problems) -
         if source is not None and _opens_whole(placed, part) and _needs_body(source.source):
             problems.add(
                 source.place,
-                f"cannot be read from a sealed body, as rule {show(resolved.rule.name)} needs it",
+                f"cannot be read from a sealed body, but rule {show(resolved.rule.name)} needs it",
             )
         if (
             kept is not None
@@ -135,7 +135,7 @@ def _check_bodies(part: NamedPart, resolved: ResolvedRule, problems: Problems) -
         ):
             problems.add(
                 kept.place,
-                f"cannot be read from a form, as rule {show(resolved.rule.name)} needs it",
+                f"cannot be read from a form, but rule {show(resolved.rule.name)} needs it",
                 "use `path:`, `query:`, `header:` or `jwt:`",
             )
 
@@ -149,8 +149,8 @@ def _check_trust(resolved: ResolvedRule, problems: Problems) -> None:
             if source.place in _CHOSEN_BY_CLIENTS:
                 problems.add(
                     syntax.place,
-                    f"a tenant from `{source.place}:` is a name that the client chooses",
-                    "if something before Sealyard checks it, say `trusted_names: true`"
+                    f"a tenant from `{source.place}:` is chosen by the client",
+                    "if a proxy before Sealyard checks it, write `trusted_names: true`"
                     " on the listener",
                 )
 
@@ -160,13 +160,13 @@ def _warn_of_unbound(resolved: ResolvedRule, problems: Problems) -> None:
     bound = {part for one in resolved.items for part in one.item.bind}
     message = own.names.message
     if message is not None and "message" not in bound:
-        problems.warn(message.place, "is read but bound to nothing; add `message` to `bind`")
+        problems.warn(message.place, "is read but not bound to any value; add `message` to `bind`")
     if own.purpose_place is not None and "purpose" not in bound:
-        problems.warn(own.purpose_place, "is bound to nothing; add `purpose` to `bind`")
+        problems.warn(own.purpose_place, "is not bound to any value; add `purpose` to `bind`")
 
 
 def _from_rule(part: NamedPart, resolved: ResolvedRule) -> Iterator[PlacedItem]:
-    """Yield the items that bind a part whose source stands on the rule, not in their block."""
+    """Yield the items that bind a part whose source the rule gives, not their block."""
     for placed in resolved.items:
         if placed.item.needs(part) and placed.block.names.get(part) is None:
             yield placed

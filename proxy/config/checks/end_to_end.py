@@ -1,4 +1,4 @@
-"""Rules that seal end to end: who takes part in them, and what cannot be so."""
+"""Rules that seal end to end: whether their participants and options are possible."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ _PARTS: Final[tuple[NamedPart, ...]] = (*_SEALING, "reader")
 _CHOSEN_BY_CLIENTS: Final = frozenset({"header", "query"})
 _HEAD: Final = encode_header(KeyId(bytes(SID_BYTES)), bytes(PACKAGE_COMMITMENT_BYTES))
 SHORTEST: Final = jwe_length(_HEAD, 0)
-"""The shortest token under a key from a key package: of an empty text."""
+"""The length of the shortest token under a key from a key package: of an empty text."""
 
 
 def check(resolved: ResolvedRule, *, trusted_names: bool, problems: Problems) -> None:
-    """Tell of parties that lack each other, and of what a key from a package cannot do."""
+    """Report missing or unsuitable participants, and options that packages' keys do not allow."""
     for placed in resolved.items:
         if placed.action == "encrypt" and placed.item.parties:
             _check_item(placed, problems)
@@ -36,8 +36,8 @@ def check(resolved: ResolvedRule, *, trusted_names: bool, problems: Problems) ->
     if any(block.already_sealed == "keep" for block in _sealing_blocks(resolved)):
         problems.add(
             resolved.syntax.place,
-            "`already_sealed: keep` opens what it finds, which a sender cannot; use `seal` or"
-            " `reject`",
+            "`already_sealed: keep` must open what it finds, which a sender cannot",
+            "write `seal` or `reject`",
         )
 
 
@@ -46,13 +46,14 @@ def _check_item(placed: PlacedItem, problems: Problems) -> None:
     if item.form == "short":
         problems.add(
             placed.place,
-            "form `short` does not commit to its key, which a key from a package needs",
-            "leave `form` out",
+            "form `short` does not commit to its key, as keys from packages require",
+            "delete `form`",
         )
     elif item.max_chars is not None and item.max_chars < SHORTEST:
         problems.add(
             placed.place,
-            f"max_chars {item.max_chars} holds not even an empty token; {SHORTEST} at least",
+            f"`max_chars: {item.max_chars}` is too short for any token; at least {SHORTEST} are"
+            " needed",
         )
 
 
@@ -65,7 +66,7 @@ def _check_pairs(resolved: ResolvedRule, problems: Problems) -> None:
                 told.add(part)
                 problems.add(
                     placed.place,
-                    f"is sealed end to end, and rule {show(resolved.rule.name)} gives no `{part}`",
+                    f"is sealed end to end, but rule {show(resolved.rule.name)} has no `{part}`",
                 )
 
 
@@ -73,7 +74,7 @@ def _warn_of_unused(part: NamedPart, resolved: ResolvedRule, problems: Problems)
     own = resolved.syntax.shared.names.get(part)
     if own is not None and not any(part in one.item.parties for one in resolved.items):
         verb = "opens" if part == "reader" else "encrypts"
-        problems.warn(own.place, f"is read for nothing: the rule {verb} no value")
+        problems.warn(own.place, f"is never used: the rule {verb} no value")
 
 
 def _check_trust(part: NamedPart, resolved: ResolvedRule, problems: Problems) -> None:
@@ -82,26 +83,26 @@ def _check_trust(part: NamedPart, resolved: ResolvedRule, problems: Problems) ->
             if source.place in _CHOSEN_BY_CLIENTS:
                 problems.add(
                     syntax.place,
-                    f"a {part} from `{source.place}:` is a name that the client chooses",
-                    "if something before Sealyard checks it, say `trusted_names: true`"
+                    f"a {part} from `{source.place}:` is chosen by the client",
+                    "if a proxy before Sealyard checks it, write `trusted_names: true`"
                     " on the listener",
                 )
             elif source.place == "jwt":
                 problems.warn(
                     syntax.place,
-                    f"is an unverified claim: the {part} is who the client says, unless the"
-                    " backend refuses every token that it did not issue",
+                    f"is an unverified claim: the client chooses the {part}, unless the backend"
+                    " refuses every token that it did not issue",
                 )
 
 
 def _check_single(part: NamedPart, resolved: ResolvedRule, problems: Problems) -> None:
     for syntax in _sources(part, resolved):
         if isinstance(syntax.source, ListSource | MembersSource):
-            problems.add(syntax.place, f"a {part} is one participant, and no joined name")
+            problems.add(syntax.place, f"a {part} is one participant, not several names joined")
 
 
 def _sources(part: NamedPart, resolved: ResolvedRule) -> Iterator[SourceSyntax]:
-    """Yield where a part is read that some item needs."""
+    """Yield the sources of a part that some item needs."""
     found: dict[int, SourceSyntax] = {}
     for placed in resolved.items:
         source = placed.block.names.get(part) or resolved.shared.names.get(part)

@@ -1,4 +1,4 @@
-"""Whether what is sealed can be opened: over all rules of all listeners."""
+"""Whether what is sealed can be opened, over all rules of all listeners."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _FEW: Final[frozenset[Part]] = frozenset({"tenant", "purpose"})
 
 
 def check(rules: Iterable[ResolvedRule], problems: Problems) -> None:
-    """Tell of fields opened under other parts than they are sealed; warn of what looks wrong."""
+    """Report fields that are opened and sealed under different binds; warn of what looks wrong."""
     sealing: dict[_Field, list[PlacedItem]] = defaultdict(list)
     opening: dict[_Field, list[PlacedItem]] = defaultdict(list)
     tokens: list[PlacedItem] = []
@@ -40,9 +40,9 @@ def check(rules: Iterable[ResolvedRule], problems: Problems) -> None:
 
 
 def _fields(item: Item) -> tuple[_Field, ...]:
-    """Return the fields of an item, each with whether it is sealed as a body is.
+    """Return the fields of an item, each with whether it is sealed like a body.
 
-    A part may hold a text or a file, and a file is sealed as a body is.
+    A part of a multipart form may be a text or a file, and a file is sealed like a body.
     """
     if _is_part(item.selector):
         return (item.field, False), (item.field, True)
@@ -60,8 +60,8 @@ def _check_parts(sealed: list[PlacedItem], opened: list[PlacedItem], problems: P
             first = sealed[0]
             problems.add(
                 placed.place,
-                f"opens the field {show(placed.item.field)} under {_words(placed.item)}, but line"
-                f" {first.place.node.position.line} seals it under {_words(first.item)}",
+                f"opens the field {show(placed.item.field)} with the bind {_words(placed.item)},"
+                f" but line {first.place.node.position.line} seals it with {_words(first.item)}",
             )
 
 
@@ -81,19 +81,19 @@ def _warn_of_unopened(
         parts = _parts(placed.item)
         if _is_part(placed.item.selector):
             if as_body:
-                continue  # told of as a text
+                continue  # reported as a text
             opened |= {_parts(one.item) for one in opening.get((name, True), [])}
-        # What is sealed end to end is for others to open.
+        # End-to-end values may be opened elsewhere.
         if parts not in opened | told and not placed.item.parties:
             told.add(parts)
             problems.warn(
                 placed.place,
-                f"nothing here opens the field {show(name)} under {_words(placed.item)}",
+                f"no rule opens the field {show(name)} with the bind {_words(placed.item)}",
             )
 
 
 def _warn_of_shared_names(sealed: list[PlacedItem], problems: Problems) -> None:
-    """Warn where two selectors share a field's name though neither is the end of the other."""
+    """Warn if two selectors share a field's name and neither path is the end of the other."""
     bound = [one for one in sealed if "field" in one.item.bind]
     if not bound:
         return
@@ -102,9 +102,9 @@ def _warn_of_shared_names(sealed: list[PlacedItem], problems: Problems) -> None:
         if not _same_meaning(first.item, placed.item):
             problems.warn(
                 placed.place,
-                f"shares the field's name {show(placed.item.field)} with line"
+                f"has the same field name {show(placed.item.field)} as line"
                 f" {first.place.node.position.line}, so their values can be swapped;"
-                " give one another name with ` as NAME`",
+                " rename one with ` as NAME`",
             )
 
 
@@ -138,8 +138,9 @@ def _warn_of_few_parts(placed: PlacedItem, problems: Problems) -> None:
     if placed.item.bind <= _FEW:
         problems.warn(
             placed.place,
-            f"`tokens` bound to {_words(placed.item)} alone opens whatever a client can make the"
-            " backend echo; bind `conversation` where the backend does not copy values about",
+            f"`tokens` bound only to {_words(placed.item)} opens whatever a client can make the"
+            " backend echo; add `conversation` to `bind` if the backend does not copy values"
+            " between conversations",
         )
 
 

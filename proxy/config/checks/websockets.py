@@ -1,4 +1,4 @@
-"""Whether a rule for WebSockets asks for what their messages have."""
+"""Whether a rule for WebSockets selects only what their messages have."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _ANY: Final = "*/*"
 
 
 def check(resolved: ResolvedRule, problems: Problems) -> None:
-    """Tell of selectors, types and names that no message of a WebSocket has."""
+    """Report selectors, types and names that no message of a WebSocket has."""
     patterns = resolved.rule.patterns
     if not any(one.websocket for one in patterns):
         return
@@ -30,9 +30,9 @@ def check(resolved: ResolvedRule, problems: Problems) -> None:
     for part, kept in _kept(resolved):
         problems.add(
             kept.place,
-            f"a WebSocket has no one request to keep the {part} from,"
-            f" as rule {show(resolved.rule.name)} needs it",
-            "name the source in the response's block, or use `path:` or `query:`",
+            f"a WebSocket has no single request to read the {part} from, but rule"
+            f" {show(resolved.rule.name)} needs it",
+            "give the source in the block of the response, or use `path:` or `query:`",
         )
 
 
@@ -42,7 +42,7 @@ def _check_selectors(block: BlockSyntax, problems: Problems) -> None:
             problems.add(
                 item.place,
                 f"no message of a WebSocket has {show(item.selector.text)}",
-                "write a rule of its own for requests",
+                "write a separate rule for requests",
             )
 
 
@@ -59,12 +59,12 @@ def _check_types(block: BlockSyntax, problems: Problems) -> None:
         problems.add(
             block.place,
             "messages of a WebSocket are `text/plain` or `application/octet-stream`",
-            "leave `type` out",
+            "delete `type`",
         )
 
 
 def _kept(resolved: ResolvedRule) -> Iterator[tuple[str, SourceSyntax]]:
-    """Yield the rule's names in bodies that a response needs."""
+    """Yield the rule's names that are in bodies and that a response needs."""
     for part in NAMED_PARTS:
         kept: SourceSyntax | None = getattr(resolved.shared.names, part)
         if kept is None or not any(True for _ in json_sources(kept.source)):

@@ -36,7 +36,9 @@ def conditions(place: Place | None, problems: Problems) -> tuple[Condition, ...]
 
 def _condition(written: str, place: Place, problems: Problems) -> Condition | None:
     if not written.startswith("$"):
-        problems.add(place, f"{show(written)} is not a JSON selector", "it begins with `$`")
+        problems.add(
+            place, f"{show(written)} is not a JSON selector", "write one that begins with `$`"
+        )
         return None
     try:
         selector = parse_json_selector(written)
@@ -59,7 +61,7 @@ def _value(place: Place, problems: Problems) -> bytes | None:
             return node.text.encode()
         if node.kind == "broken":
             return None
-        problems.add(place, f"{show(node.text)} is no text, whole number, `true` or `false`")
+        problems.add(place, f"{show(node.text)} is not a text, a whole number, `true` or `false`")
     else:
         expected(place, "a value", problems)
     return None
@@ -72,7 +74,7 @@ _ACTIONS: Final = ("encrypt", "decrypt", "absent")
 
 
 def behaviour(place: Place, direction: Direction, problems: Problems) -> BehaviourSyntax | None:
-    """Return what a rule says of one direction, or None after telling what is wrong."""
+    """Return the behaviour of a rule in one direction, or None after reporting what is wrong."""
     node = place.node
     if isinstance(node, Scalar):
         return _verdict(place, direction, problems)
@@ -91,7 +93,7 @@ def _verdict(place: Place, direction: Direction, problems: Problems) -> Verdict 
     if word == "reject" and direction == "request":
         return Verdict.REJECT
     if word == "reject":
-        problems.add(place, "a response cannot be rejected", "reject the request")
+        problems.add(place, "a response cannot be rejected", "write `request: reject`")
         return None
     known = ("pass", "reject") if direction == "request" else ("pass",)
     problems.add(place, f"{show(word)} is unknown", f"{suggest(word, known)}; or a block")
@@ -102,12 +104,12 @@ def _block(
     place: Place, direction: Direction, *, several: bool, problems: Problems
 ) -> BlockSyntax | None:
     if not isinstance(place.node, Mapping):
-        problems.add(place, "a block is a mapping with encrypt, decrypt or absent")
+        problems.add(place, "is not a block: a mapping with `encrypt`, `decrypt` or `absent`")
         return None
     fields = Fields(place, BLOCK, problems)
     _refuse_misplaced(fields, direction, problems)
     if not place.node.entries or (not several and not _acts(place.node)):
-        problems.add(place, "a block needs encrypt, decrypt or absent")
+        problems.add(place, "a block needs `encrypt`, `decrypt` or `absent`")
     max_tokens, placeholder = fields.get("max_tokens"), fields.get("placeholder")
     made = BlockSyntax(
         place,
@@ -136,14 +138,14 @@ def _block(
 
 def _refuse_head_in_lists(block: BlockSyntax, direction: Direction, problems: Problems) -> None:
     written = [(one.selector, one.place) for one in (*block.encrypt, *block.decrypt)]
-    if direction == "response":  # of a request's, what any block forbids is forbidden
+    if direction == "response":  # in requests, what any block forbids is forbidden
         written += block.absent
     for selector, place in written:
         if isinstance(selector, NamedSelector) and selector.of_head:
             problems.add(
                 place,
-                f"{show(selector.text)} stands in a rule's only block: without a body nothing"
-                " tells blocks apart",
+                f"{show(selector.text)} needs a rule with one block, without `when`: without a"
+                " body, nothing tells blocks apart",
             )
 
 
@@ -156,14 +158,14 @@ def _refuse_misplaced(fields: Fields, direction: Direction, problems: Problems) 
     opens = direction == "response" and fields.get("decrypt") is not None
     for one in (fields.get("escape"), fields.get("html")):
         if one is not None and not opens:
-            problems.add(one, "only stands beside the decrypt of a response")
+            problems.add(one, "only applies with `decrypt` in a response")
     if status is not None and direction == "request":
-        problems.add(status, "a request has no status")
+        problems.add(status, "a request has no status", "delete it")
     if on_error is not None and not opens:
-        problems.add(on_error, "only stands beside the decrypt of a response")
+        problems.add(on_error, "only applies with `decrypt` in a response")
     expires = fields.get("expires")
     if expires is not None and fields.get("encrypt") is None:
-        problems.add(expires, "only stands beside `encrypt`")
+        problems.add(expires, "only applies with `encrypt`")
 
 
 def _types(place: Place | None, problems: Problems) -> tuple[str, ...]:
@@ -172,7 +174,7 @@ def _types(place: Place | None, problems: Problems) -> tuple[str, ...]:
     found: list[str] = []
     for word, at in texts(one_or_more(place, problems), problems):
         if not _TYPE.fullmatch(word.lower()):
-            hint = "leave the parameters out" if ";" in word else "for example `application/json`"
+            hint = "delete the parameters" if ";" in word else "for example `application/json`"
             problems.add(at, f"{show(word)} is not a media type", hint)
         else:
             found.append(word.lower())

@@ -1,6 +1,6 @@
-"""Which items of one block cannot stand together.
+"""Which items of one block conflict, and which options an item cannot have.
 
-Some would change the same bytes, some read different kinds of bodies.
+Items conflict if they would change the same bytes or read different kinds of bodies.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from .syntax import BlockSyntax, FieldSyntax, ItemSyntax
 
 
 def check_block(block: BlockSyntax, problems: Problems) -> None:
-    """Tell of every item that overlaps an earlier one, and of what reads another kind of body."""
+    """Report every item that overlaps an earlier one or reads another kind of body."""
     _check_kinds(block, problems)
     _check_format(block, problems)
     placed = [(item, "encrypt") for item in block.encrypt]
@@ -34,7 +34,7 @@ def check_block(block: BlockSyntax, problems: Problems) -> None:
 
 
 def _check_kinds(block: BlockSyntax, problems: Problems) -> None:
-    """Tell of what stands in one kind of body beside what stands in another."""
+    """Report selectors of one kind of body beside those of another."""
     written = [(one.selector, one.place) for one in (*block.encrypt, *block.decrypt)]
     written += block.absent
     named = [one for one, _ in written if _form_of(one)]
@@ -42,14 +42,16 @@ def _check_kinds(block: BlockSyntax, problems: Problems) -> None:
         return
     first = named[0]
     if block.when:
-        problems.add(block.place, "`when` is for JSON", "write a block for each kind of body")
+        problems.add(
+            block.place, "`when` only applies to JSON", "write one block for each kind of body"
+        )
     for selector, place in written:
         if isinstance(selector, JsonSelector) or _form_of(selector) not in {"", _form_of(first)}:
             problems.add(
                 place,
                 f"{_name(selector)} is for {_form_of(selector) or 'JSON'}, {_name(first)} for"
                 f" {_form_of(first)}",
-                "write a block for each kind of body",
+                "write one block for each kind of body",
             )
     for source in (block.names.tenant, block.names.conversation, block.names.message):
         if source is not None and any(True for _ in json_sources(source.source)):
@@ -57,14 +59,14 @@ def _check_kinds(block: BlockSyntax, problems: Problems) -> None:
 
 
 def _form_of(selector: Selector) -> str:
-    """Return which kind of form a selector is for; empty where it is for none."""
+    """Return the kind of form that a selector reads; empty if it reads none."""
     if not isinstance(selector, NamedSelector) or selector.of_head:
         return ""
     return "multipart forms" if selector.of_parts else "forms"
 
 
 def _check_format(block: BlockSyntax, problems: Problems) -> None:
-    """Tell where no selector of a block reads bodies of the format that it names."""
+    """Report a `format` of bodies that no selector of the block reads."""
     if block.format is None:
         return
     kind, place = block.format
@@ -81,9 +83,9 @@ def _check_format(block: BlockSyntax, problems: Problems) -> None:
 
 
 def overlap(first: JsonSelector, second: JsonSelector) -> bool:
-    """Tell whether some value that one selects is, or lies within, one that the other selects.
+    """Tell whether a value that one selects may be, or be inside, one that the other selects.
 
-    Selectors with `..` meet almost everything; of them, only selecting the same value counts.
+    Selectors with `..` reach almost everything; for them only the same value counts.
     """
     deep = any(step.deep for step in (*first.steps, *second.steps))
     seen: set[tuple[int, int]] = set()
@@ -109,13 +111,13 @@ def _may_stand_together(first: ItemSyntax, second: ItemSyntax, *, same_action: b
     if any(isinstance(each, NamedSelector) and each.of_head for each in (one, other)):
         return True
     if isinstance(one, Whole) == isinstance(other, Whole):
-        return not isinstance(one, Whole)  # a member beside a pair: told of as two kinds of bodies
+        return not isinstance(one, Whole)  # a member beside a pair: reported as two kinds of bodies
     # Sealing a value and opening tokens elsewhere in the body is fine.
     return Whole.TOKENS in {one, other} and not same_action
 
 
 def _same_named(one: NamedSelector, other: NamedSelector) -> bool:
-    """Tell whether two may name the same; a part and its filename are two."""
+    """Tell whether two may name the same value; a part and its filename are two."""
     if "header" in {one.place, other.place}:
         return one == other
     if {one.place, other.place} == {"part", "filename"}:
@@ -158,12 +160,12 @@ _HEADS: Final = {False: _shortest_head(None), True: _shortest_head(2_000_000_000
 
 
 def shortest(form: Form, size: int = 0, *, ends: bool = False) -> int:
-    """Return how many characters the shortest token of `size` bytes has, be it one that ends."""
+    """Return the length of the shortest token of `size` bytes; `ends` if it has an expiry."""
     return short_length(size) if form == "short" else jwe_length(_HEADS[ends], size)
 
 
 def min_chars(item: ItemSyntax, field: FieldSyntax) -> int | None:
-    """Return how many characters a value must have; None where it need not even be a string."""
+    """Return how many characters a value must have; None if it need not be a string."""
     if item.min_chars is not None or item.string is False:
         return item.min_chars
     if field.min_chars is not None:
@@ -172,74 +174,74 @@ def min_chars(item: ItemSyntax, field: FieldSyntax) -> int | None:
 
 
 def check_item(item: Item, place: Place, problems: Problems) -> None:
-    """Tell of what an item that seals asks for in vain: no value could be sealed so."""
+    """Report options of an item under which no value could be sealed."""
     form, least, most = item.form, item.min_chars, item.max_chars
     ends = item.expires is not None
     if item.selector is Whole.BODY and form == "short":
-        problems.add(place, "a body keeps its media type, which form `short` cannot")
+        problems.add(place, "form `short` cannot keep the media type of a body", "delete `form`")
     elif item.selector is Whole.BODY and least is not None:
-        problems.add(place, "a body is no string", "select `text`")
+        problems.add(place, "`string` and `min_chars` do not apply to `body`", "select `text`")
     elif form == "short" and ends:
         problems.add(
             place,
-            "form `short` has no place for `expires`",
+            "form `short` cannot have an expiry",
             "write `form: jwe`, or `expires: never` on the item",
         )
-    elif most is not None and most < shortest(form, ends=ends):
+    elif most is not None and most < (needed := shortest(form, ends=ends)):
         problems.add(
             place,
-            f"max_chars {most} holds not even an empty token; {shortest(form, ends=ends)} at least",
-            "" if form == "short" or ends else "or `form: short`",
+            f"`max_chars: {most}` is too short for any token; at least {needed} are needed",
+            "" if form == "short" or ends else "or write `form: short`",
         )
     elif most is not None and most < shortest(form, least or 0, ends=ends):
-        problems.add(place, f"{least} characters never fit into max_chars {most}")
+        problems.add(place, f"a token of {least} characters never fits into `max_chars: {most}`")
 
 
 def nothing(block: BlockSyntax, rule: str, version: int, problems: Problems) -> Nothing:
-    """Return what becomes of messages of which nothing is sealed.
+    """Return what happens with messages of which nothing is sealed.
 
-    It is told where it is not said and `version` of the file demands it, or a later one.
+    Reports that it must be given if `version` of the file, or a later one, requires it.
     """
     at_will = bool(block.encrypt) and all(one.optional for one in block.encrypt)
     if block.nothing is not None:
         word, place = block.nothing
         if not block.encrypt:
-            problems.add(place, "only stands beside `encrypt`")
+            problems.add(place, "only applies with `encrypt`")
         elif not at_will:
             problems.add(
-                place, "only stands where all that is sealed is optional; here something is not"
+                place, "only applies if all items that are sealed are optional", "delete it"
             )
         return word
-    # A body that is sealed as a whole is there wherever there is a body.
+    # An item that seals the whole body applies to every message with a body.
     if at_will and not any(isinstance(one.selector, Whole) for one in block.encrypt):
-        optional = f"all that rule {show(rule)} seals here is optional"
+        optional = f"everything that rule {show(rule)} seals here is optional"
         if version > 1:
             problems.add(
                 block.place,
                 optional,
-                "write `nothing: refuse` or, where messages with none of it are honest,"
-                " `nothing: pass`",
+                "write `nothing: refuse`, or `nothing: pass` if messages without any of it are"
+                " legitimate",
             )
         else:
             problems.warn(
                 block.place,
-                f"changes with `version: 2`: {optional}, and messages with none of it pass;"
+                f"changes with `version: 2`: {optional}, and messages without any of it pass;"
                 " write `nothing: refuse` or `nothing: pass`",
             )
     return "pass"
 
 
 def only(block: BlockSyntax, problems: Problems) -> tuple[str, ...] | None:
-    """Return the members that may stand beside those sealed; tell where there are no such."""
+    """Return the members that may occur beside those sealed; report `only` where it has no use."""
     if block.only is None:
         return None
     names, place = block.only
     selectors = [one.selector for one in block.encrypt]
     paths = [one for one in selectors if isinstance(one, JsonSelector)]
     if not any(one.field for one in paths):
-        problems.add(place, "only stands beside `encrypt` of members of JSON")
+        problems.add(place, "only applies with `encrypt` of JSON members")
     elif any(step.deep for one in paths for step in one.steps):
         problems.add(
-            place, "is for objects at known places, which `..` does not tell", "name the path"
+            place, "needs objects at known paths, which `..` does not give", "write the path"
         )
     return names

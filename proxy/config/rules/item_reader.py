@@ -1,4 +1,4 @@
-"""Items and selectors as rules write them."""
+"""Readers of items and selectors."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from ..yaml.scalars import choice, one_or_more, switch, text, texts, whole
 from .option_reader import expires
 from .syntax import ItemSyntax
 
-# What servers and proxies read themselves, be it the backend's own or Sealyard.
+# Servers and proxies on the way read these themselves, Sealyard among them.
 _RESERVED: Final = frozenset(
     {
         "authorization",
@@ -75,7 +75,7 @@ _RESERVED_BEGINNINGS: Final = (
     "x-http-method",
     "x-method",
 )
-_NO_QUERY: Final = ("`query:` is for requests: a response has no query", "or write `header:NAME`")
+_NO_QUERY: Final = ("`query:` only applies to requests: a response has no query", "delete it")
 _AS: Final = re.compile(r"(.*\S) +as +([\w.-]+)", re.DOTALL)
 
 
@@ -92,7 +92,7 @@ def items(
 def selectors(
     place: Place | None, direction: Direction, problems: Problems
 ) -> tuple[tuple[Selector, Place], ...]:
-    """Return what must be absent."""
+    """Return the selectors of what must be absent."""
     if place is None:
         return ()
     found: list[tuple[Selector, Place]] = []
@@ -101,7 +101,7 @@ def selectors(
         if written is None:
             continue
         if written.startswith("optional "):
-            problems.add(one, "what must be absent cannot be optional")
+            problems.add(one, "what must be absent cannot be `optional`", "delete `optional`")
             continue
         selector = _selector(written, one, problems)
         if _is_query(selector) and direction == "response":
@@ -114,7 +114,7 @@ def selectors(
 
 
 class HowSealed(NamedTuple):
-    """What an item or a field says of the values that are sealed."""
+    """How an item or a field has its values sealed."""
 
     form: Form | None = None
     max_chars: int | None = None
@@ -123,18 +123,18 @@ class HowSealed(NamedTuple):
 
     @property
     def says(self) -> bool:
-        """Whether it says anything."""
+        """Whether anything is given."""
         return any(one is not None for one in self)
 
 
 def how_sealed(fields: Fields, problems: Problems) -> HowSealed:
-    """Return what an item or a field says of the values that are sealed."""
+    """Return how an item or a field has its values sealed."""
     form_place, string_place = fields.get("form"), fields.get("string")
     form = None if form_place is None else choice(form_place, FORMS, problems)
     string = None if string_place is None else switch(string_place, problems)
     least = _chars(fields.get("min_chars"), problems)
     if string is False and least is not None:
-        problems.add(fields["min_chars"], "is for strings", "leave `string: false` out")
+        problems.add(fields["min_chars"], "only applies to strings", "delete `string: false`")
     most = _chars(fields.get("max_chars"), problems)
     return HowSealed(cast("Form | None", form), most, string, least)
 
@@ -145,7 +145,7 @@ def _chars(place: Place | None, problems: Problems) -> int | None:
 
 @dataclass(frozen=True, slots=True)
 class _Written:
-    """An item as it is written, its selector not yet parsed."""
+    """An item as it is written, before its selector is parsed."""
 
     selector: str
     place: Place
@@ -218,27 +218,29 @@ def _is_on(key: str, fields: Fields, problems: Problems) -> bool:
 
 
 def json_selectors(place: Place | None, problems: Problems) -> tuple[JsonSelector, ...]:
-    """Return JSON selectors as a block gives them by themselves."""
+    """Return the JSON selectors of a key such as `html`."""
     found: list[JsonSelector] = []
     for word, at in () if place is None else texts(one_or_more(place, problems), problems):
         selector = _selector(word, at, problems)
         if isinstance(selector, JsonSelector):
             found.append(selector)
         elif selector is not None:
-            problems.add(at, f"{show(word)} is not a JSON selector", "it begins with `$`")
+            problems.add(
+                at, f"{show(word)} is not a JSON selector", "write one that begins with `$`"
+            )
     return tuple(found)
 
 
 def _complaint(written: _Written, selector: Selector, action: str) -> tuple[str, str]:
-    """Return what is wrong with an item and what to write instead; empty where nothing is."""
+    """Return what is wrong with an item and how to fix it; empty texts if nothing is."""
     if selector is Whole.TOKENS:
         return _tokens_complaint(written, action), ""
     if action == "decrypt" and (written.sealed.says or written.expires is not None):
-        words = "form, max_chars, string, min_chars and expires"
-        return f"{words} are for what is sealed, not for what is opened", ""
+        words = "`form`, `max_chars`, `string`, `min_chars` and `expires`"
+        return f"{words} only apply to what is sealed", "delete them in `decrypt`"
     if not (written.field or _field(selector)):
         word = written.selector
-        return f"{show(word)} has no member name to name its field", f"write `{word} as NAME`"
+        return f"{show(word)} has no member name for its field", f"write `{word} as NAME`"
     return "", ""
 
 
@@ -249,7 +251,7 @@ def _of_head_complaint(selector: Selector, direction: Direction) -> tuple[str, s
         return _NO_QUERY
     reserved = selector.name in _RESERVED or selector.name.startswith(_RESERVED_BEGINNINGS)
     if selector.place == "header" and reserved:
-        return f"{show(selector.text)} is read on the way, so it cannot be a token", ""
+        return f"{show(selector.text)} is read by servers on the way, so it cannot be a token", ""
     return None
 
 
@@ -260,23 +262,23 @@ def _of_names_complaint(
     place = selector.place if isinstance(selector, NamedSelector) else "$"
     if written.each and place not in {"form", "query", "part", "filename"}:
         return (
-            "`each` is for names that may stand more than once: `form:`, `query:`, `part:`",
+            "`each` only applies to names that may occur repeatedly: `form:`, `query:`, `part:`",
             "write `.*` for each element of a JSON array" if place == "$" else "",
         )
     if written.elsewhere and (direction == "response" or place == "header"):
-        return "`query` is for requests: what a body or a query has must stand nowhere else", ""
+        return "`query` only applies to requests: to names in a body or a query", "delete it"
     return None
 
 
 def _tokens_complaint(written: _Written, action: str) -> str:
     if action == "encrypt":
-        return "`tokens` only stands in decrypt"
+        return "`tokens` only applies to `decrypt`"
     if written.field is not None:
-        return "`tokens` opens tokens of any field, so it has no field of its own"
+        return "`tokens` opens tokens of any field, so it cannot have a field"
     if written.optional:
-        return "`tokens` is never missing, so it cannot be optional"
+        return "`tokens` is never missing, so it cannot be `optional`"
     if written.sealed.says or written.expires is not None:
-        return "`tokens` takes no form, max_chars, string, min_chars or expires"
+        return "`tokens` cannot have `form`, `max_chars`, `string`, `min_chars` or `expires`"
     return ""
 
 

@@ -25,7 +25,7 @@ _UNTIL: Final = re.compile(r"permissive until ([0-9]{4}-[0-9]{2}-[0-9]{2})")
 
 
 def options(fields: Fields, problems: Problems) -> OptionsSyntax:
-    """Return the options that `defaults`, a rule or a block says."""
+    """Return the options of `defaults`, a rule or a block."""
     mode = fields.get("mode")
     on_error = _word(fields.get("on_error"), ON_ERROR, problems)
     escape = _word(fields.get("escape"), ESCAPES, problems)
@@ -44,7 +44,7 @@ def options(fields: Fields, problems: Problems) -> OptionsSyntax:
 
 
 def expires(place: Place | None, problems: Problems) -> int | None:
-    """Return for how many seconds sealed values open, 0 for ever, or None where it is not said."""
+    """Return for how many seconds sealed values open; 0 for ever, None if not given."""
     if place is None:
         return None
     if isinstance(place.node, Scalar) and place.node.text == NEVER:
@@ -54,7 +54,7 @@ def expires(place: Place | None, problems: Problems) -> int | None:
 
 
 def bind(fields: Fields, problems: Problems) -> BindSyntax | None:
-    """Return the `bind` that is said."""
+    """Return the `bind`, None if not given."""
     place = fields.get("bind")
     if place is None:
         return None
@@ -63,7 +63,7 @@ def bind(fields: Fields, problems: Problems) -> BindSyntax | None:
         if word not in PARTS:
             problems.add(at, f"{show(word)} is unknown", suggest(word, PARTS))
         elif word in parts:
-            problems.add(at, f"{show(word)} stands twice")
+            problems.add(at, f"{show(word)} is listed twice", "delete one")
         else:
             parts.add(word)
     return BindSyntax(frozenset(parts), place) if parts else None
@@ -88,7 +88,7 @@ def _mode(place: Place, problems: Problems) -> Mode | None:
     try:
         day = datetime.strptime(match[1], "%Y-%m-%d").replace(tzinfo=UTC)
     except ValueError:
-        problems.add(place, f"{show(match[1])} is not a day of the calendar")
+        problems.add(place, f"{show(match[1])} is not a calendar day")
         return None
     return Mode(day.timestamp())
 
@@ -110,7 +110,7 @@ def names(fields: Fields, problems: Problems) -> NamesSyntax:
 
 
 def source(place: Place, problems: Problems) -> Source | None:
-    """Return a source, or None after telling what is wrong."""
+    """Return a source, or None after reporting what is wrong."""
     node = place.node
     if isinstance(node, Sequence):
         return _joined(place, ListSource, problems)
@@ -129,7 +129,7 @@ def source(place: Place, problems: Problems) -> Source | None:
 
 
 def _is_joined(node: Mapping) -> bool:
-    """Tell whether a mapping was meant: `{id}` is a text without its quotes."""
+    """Tell whether a mapping was meant; `{id}` is a text without its quotes."""
     return not (
         len(node.entries) == 1
         and isinstance(node.entries[0][1], Scalar)
@@ -157,7 +157,7 @@ def _named(place: Place | None, problems: Problems) -> SourceSyntax | None:
 
 
 def rule_log(place: Place | None, problems: Problems) -> RuleLog | None:
-    """Return what `log` says, None where it is not there; what is wrong with it is told."""
+    """Return the settings of `log`, None if not given; report what is wrong."""
     if place is None:
         return None
     fields = Fields(place, LOG, problems)

@@ -1,4 +1,4 @@
-"""From rules as they are written to the core's rules: defaults, fields and binds put together."""
+"""From rules as they are written to the core's rules: defaults, fields and binds combined."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ DEFAULT_BIND: Final[frozenset[Part]] = frozenset({"tenant", "conversation", "fie
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What a rule stands in: its file, and its listener's defaults and limit."""
+    """The context of a rule: its file, and its listener's defaults and limit."""
 
     common: CommonSyntax
     defaults: SharedSyntax
@@ -52,7 +52,7 @@ class Surroundings:
 
 @dataclass(frozen=True, slots=True)
 class PlacedItem:
-    """An item of the core with where it stands and what it does."""
+    """An item of the core with its place, action and direction."""
 
     item: Item
     place: Place
@@ -63,7 +63,7 @@ class PlacedItem:
 
 @dataclass(frozen=True, slots=True)
 class ResolvedRule:
-    """A rule of the core with its syntax, defaults put in, and its items with their places."""
+    """A rule of the core with its syntax, its defaults applied, and its items with their places."""
 
     rule: Rule
     syntax: RuleSyntax
@@ -72,7 +72,7 @@ class ResolvedRule:
 
 
 def resolve(syntax: RuleSyntax, around: Surroundings, problems: Problems) -> ResolvedRule:
-    """Return the rule that its syntax and surroundings make; mistakes are told."""
+    """Return the rule of a syntax and its context; report mistakes."""
     return _Resolver(syntax, around, problems).resolve()
 
 
@@ -103,11 +103,13 @@ class _Resolver:
         for said in (self._shared.request, self._shared.response):
             for block in () if said is None or isinstance(said, Verdict) else said:
                 if block.options.mode is not None and block.options.mode.observes:
-                    self._problems.add(block.place, "`observe` is the mode of a whole rule")
+                    self._problems.add(
+                        block.place, "`observe` applies to whole rules only", "set it on the rule"
+                    )
         if observes:
             self._problems.warn(
                 self._syntax.place,
-                "observes: its messages pass as they are, and nothing of them is sealed",
+                "only observes: its messages pass unchanged, and nothing is sealed",
             )
         return observes
 
@@ -167,8 +169,8 @@ class _Resolver:
             if said == "none" and item.selector is Whole.TOKENS:
                 self._problems.warn(
                     syntax.place,
-                    "opens with `escape: none`: where the backend puts what it holds into a page,"
-                    " whoever wrote it writes that page's HTML and scripts",
+                    "opens with `escape: none`: if the backend puts a value into a page, the author"
+                    " of the value can add HTML and scripts to it",
                 )
         return said
 
@@ -219,7 +221,7 @@ class _Resolver:
     def _bind(
         self, item: ItemSyntax, field: FieldSyntax, block: BlockSyntax, *, inherited: bool
     ) -> frozenset[Part]:
-        # Of a bind that the rule inherits, parts that it does not give are left out.
+        # Parts of an inherited bind that the rule does not give are left out.
         own = None if block.bind and inherited else block.bind or self._shared.bind
         said = block.bind or own or field.bind or self._around.defaults.bind
         wanted = DEFAULT_BIND if said is None else said.parts
@@ -232,9 +234,9 @@ class _Resolver:
             wanted -= {"field"}
         given = frozenset(part for part in PARTS if part in wanted and self._gives(part, block))
         if own is not None and given < wanted:
-            self._tell_of_missing(own.place, wanted - given)
+            self._report_missing(own.place, wanted - given)
         elif not given:
-            self._problems.add(item.place, "nothing binds this value", "give the rule a `tenant`")
+            self._problems.add(item.place, "is bound to nothing", "give the rule a `tenant`")
         return given
 
     def _gives(self, part: Part, block: BlockSyntax) -> bool:
@@ -247,7 +249,7 @@ class _Resolver:
     def _named(self, part: str) -> bool:
         return getattr(self._shared.names, part) is not None
 
-    def _tell_of_missing(self, place: Place, missing: frozenset[Part]) -> None:
+    def _report_missing(self, place: Place, missing: frozenset[Part]) -> None:
         for part in sorted(missing):
             self._problems.add(
                 place, f"binds `{part}`, which the rule {show(self._syntax.name)} does not give"
@@ -259,10 +261,10 @@ def _names(syntax: NamesSyntax) -> Names:
 
 
 def _parties(action: Action, names: NamesSyntax, own: NamesSyntax) -> frozenset[NamedPart]:
-    """Return who chooses the key of a value; `own` are the names that its block gives itself."""
+    """Return who determines the key of a value; `own` are the names that its block gives."""
     parts: tuple[NamedPart, ...] = ("sender", "recipients") if action == "encrypt" else ("reader",)
     found = frozenset(part for part in parts if names.get(part) is not None)
-    # The sender of a rule is who sends its requests. Of what is read, the block tells.
+    # The sender of a rule is who sends its requests; the sender of what is read is the block's.
     asks = action == "decrypt" and found and own.get("sender") is not None
     return found | {"sender"} if asks else found
 

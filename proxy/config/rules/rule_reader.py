@@ -22,7 +22,7 @@ def defaults(place: Place | None, problems: Problems) -> SharedSyntax:
 
 
 def rule(place: Place, problems: Problems) -> RuleSyntax | None:
-    """Return a rule, or None where it has no name or no route, which is then told."""
+    """Return a rule, or None after reporting that it has no name."""
     fields = Fields(place, RULE, problems)
     shared = _shared(fields, problems)
     name_place, match_place = fields.get("name"), fields.get("match")
@@ -34,7 +34,7 @@ def rule(place: Place, problems: Problems) -> RuleSyntax | None:
 
 
 def fields_by_name(place: Place | None, problems: Problems) -> dict[str, FieldSyntax]:
-    """Return what the file says of its fields."""
+    """Return the settings of `fields` by name."""
     if place is None:
         return {}
     if not isinstance(place.node, Mapping):

@@ -1,4 +1,4 @@
-"""What rules say, before defaults and names are put together. None stands for: not said."""
+"""Rules as they are written, before defaults are applied. None means: not given."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ AlreadySealed = Literal["seal", "keep", "reject"]
 
 @dataclass(frozen=True, slots=True)
 class SourceSyntax:
-    """A source and where it stands."""
+    """A source and its place."""
 
     source: Source
     place: Place
@@ -48,7 +48,7 @@ class NamesSyntax:
 
 @dataclass(frozen=True, slots=True)
 class BindSyntax:
-    """The parts of a `bind` and where it stands."""
+    """The parts of a `bind` and its place."""
 
     parts: frozenset[Part]
     place: Place
@@ -64,7 +64,7 @@ class Mode:
 
 @dataclass(frozen=True, slots=True)
 class OptionsSyntax:
-    """What may stand on `defaults`, a rule or a block, `bind` aside; `expires` 0 is never."""
+    """Options of `defaults`, a rule or a block, without `bind`; `expires` 0 is never."""
 
     mode: Mode | None = None
     keep_unopened: bool | None = None
@@ -77,7 +77,7 @@ class OptionsSyntax:
 
 @dataclass(frozen=True, slots=True)
 class ItemSyntax:
-    """An item and where it stands. `field` is None for `tokens` alone."""
+    """An item and its place. `field` is None only for `tokens`."""
 
     selector: Selector
     field: str | None
@@ -94,7 +94,7 @@ class ItemSyntax:
 
 @dataclass(frozen=True, slots=True)
 class BlockSyntax:
-    """A block and where it stands; what stands beside a place stands there."""
+    """A block and its place; a place beside a value is that value's."""
 
     place: Place
     encrypt: tuple[ItemSyntax, ...] = ()
@@ -144,7 +144,7 @@ class RuleSyntax:
 
 @dataclass(frozen=True, slots=True)
 class FieldSyntax:
-    """What the file says of a field."""
+    """The settings of a field in `fields`."""
 
     form: Form | None = None
     max_chars: int | None = None
@@ -155,7 +155,7 @@ class FieldSyntax:
 
 @dataclass(frozen=True, slots=True)
 class CommonSyntax:
-    """What the file says for the rules of all its listeners: its version, and of its fields."""
+    """What applies to the rules of all listeners: the version of the file, and `fields`."""
 
     version: int
     fields: Mapping[str, FieldSyntax]
@@ -165,13 +165,13 @@ Overlaid = TypeVar("Overlaid", NamesSyntax, OptionsSyntax)
 
 
 def overlay(base: Overlaid, over: Overlaid) -> Overlaid:
-    """Return `base` with each key replaced that `over` says."""
+    """Return `base` with each key replaced that `over` gives."""
     said = {one.name: getattr(over, one.name) for one in dataclasses.fields(over)}
     return dataclasses.replace(base, **{k: v for k, v in said.items() if v is not None})
 
 
 def inherit(defaults: SharedSyntax, own: SharedSyntax) -> SharedSyntax:
-    """Return a rule's keys with those of the defaults that it does not say, `bind` aside."""
+    """Return a rule's keys, with those of the defaults that it does not give, except `bind`."""
     return SharedSyntax(
         names=overlay(defaults.names, own.names),
         purpose=own.purpose or defaults.purpose,

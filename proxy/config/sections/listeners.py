@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
-from ..checks import binding_names, end_to_end, open_writes, unreachable_rules, websockets
+from ..checks import binding_names, end_to_end, route_coverage, websockets
 from ..limits import TrafficLimits
 from ..rules import rule_reader
 from ..rules.resolve import ResolvedRule, Surroundings, resolve
@@ -43,7 +43,7 @@ def rules(
     place = fields.get("rules")
     written = [] if place is None else _written(place, problems)
     _check_names(written, problems)
-    unreachable_rules.check(written, problems)
+    route_coverage.check_reachable(written, problems)
     resolved = tuple(resolve(one, around, problems) for one in written)
     for one in resolved:
         binding_names.check(one, trusted_names=trusted_names, problems=problems)
@@ -102,7 +102,7 @@ def listener(
     upstream = _read(fields, "upstream", files.upstream, problems)
     unmatched = _read(fields, "unmatched", _unmatched, problems)
     if unmatched == "pass":
-        open_writes.check(resolved, fields.get("unmatched") or place, problems)
+        route_coverage.check_open_writes(resolved, fields.get("unmatched") or place, problems)
     plain = upstream is not None and not upstream.tls
     tls = listener_tls(fields.get("tls"), files, problems)
     towards = upstream_tls(fields.get("upstream_tls"), files, problems, plain=plain)

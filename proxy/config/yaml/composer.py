@@ -1,4 +1,4 @@
-"""From YAML text to nodes with positions. Only the plain part of YAML is let in."""
+"""From YAML text to nodes with positions. Only a plain subset of YAML is accepted."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ _REFERENCE: Final = re.compile(r"\$\{(?:env:([A-Za-z_][A-Za-z0-9_]*)(:-[^}]*)?\}
 
 
 def substitute(text: str, environ: Environ[str, str], place: Place, problems: Problems) -> str:
-    """Return `text` with each reference replaced; what cannot be replaced is told at `place`."""
+    """Return `text` with each reference replaced; report those that cannot be, at `place`."""
 
     def value(match: re.Match[str]) -> str:
         name, default = match[1], match[2]
         if name is None:
             problems.add(
-                place, f"{show(text)}: a reference is `${{env:NAME}}`, quoted inside {{ }}"
+                place, f"{show(text)} is not a reference", "write `${env:NAME}`, quoted inside { }"
             )
         elif name in environ:
             return environ[name]
         elif default is not None:
             return str(default).removeprefix(":-")
         else:
-            hint = f"`${{env:{name}:-…}}` gives a default"
-            problems.add(place, f"the environment has no {show(name)}", hint)
+            hint = f"set it, or write a default: `${{env:{name}:-…}}`"
+            problems.add(place, f"the environment variable {show(name)} is not set", hint)
         return ""
 
     return _REFERENCE.sub(value, text)
@@ -48,11 +48,11 @@ _FORBIDDEN: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]")
 
 
 class _Stop(Exception):
-    """Composing cannot go on; the problem is told already."""
+    """Composing cannot go on; the problem is already reported."""
 
 
 class _Composer(yaml.SafeLoader):
-    """Composes nodes, and notes whatever would make one place mean something elsewhere."""
+    """Composes nodes, and reports what would make one place of the file change another."""
 
     def __init__(self, text: str, problems: Problems) -> None:
         super().__init__(text)
@@ -64,7 +64,9 @@ class _Composer(yaml.SafeLoader):
         event: yaml.Event = self.peek_event()  # type: ignore[no-untyped-call]  # PyYAML's stubs
         position = _position(event.start_mark)
         if isinstance(event, yaml.AliasEvent):
-            self._refuse(position, f"aliases (`*{event.anchor}`) are not used here; write it out")
+            self._refuse(
+                position, f"aliases (`*{event.anchor}`) are not supported; repeat the value"
+            )
             self.get_event()  # type: ignore[no-untyped-call]  # PyYAML's stubs
             return yaml.ScalarNode(_BROKEN, "", self.get_mark(), self.get_mark())
         self._refuse_properties(event, position)
@@ -78,11 +80,15 @@ class _Composer(yaml.SafeLoader):
 
     def _refuse_properties(self, event: yaml.Event, position: Position) -> None:
         if isinstance(event, yaml.NodeEvent) and event.anchor is not None:
-            self._refuse(position, f"anchors (`&{event.anchor}`) are not used here; leave it out")
+            self._refuse(
+                position, f"anchors (`&{event.anchor}`) are not supported; delete the anchor"
+            )
             event.anchor = None
         if isinstance(event, yaml.ScalarEvent | yaml.CollectionStartEvent):
             if event.tag is not None:
-                self._refuse(position, f"tags ({show(str(event.tag))}) are not used here")
+                self._refuse(
+                    position, f"tags ({show(str(event.tag))}) are not supported; delete it"
+                )
             event.tag = None
 
     def _refuse(self, position: Position, message: str) -> None:
@@ -90,7 +96,7 @@ class _Composer(yaml.SafeLoader):
 
 
 def compose(text: str, environ: Environ[str, str], problems: Problems) -> Node | None:
-    """Return the document's root node; None where the text is no YAML, which is then a mistake."""
+    """Return the document's root node, or None after reporting that the text is not YAML."""
     try:
         composer = _Composer(text, problems)
         root = composer.get_single_node()
@@ -100,7 +106,7 @@ def compose(text: str, environ: Environ[str, str], problems: Problems) -> Node |
         problems.at(_position(error.problem_mark or error.context_mark), "", _complaint(error))
         return None
     except (yaml.YAMLError, ValueError, OverflowError):
-        # Escapes beyond Unicode and endless version numbers.
+        # Escapes beyond Unicode and very long version numbers.
         problems.at(Position(1, 1), "", "not YAML: a character or number is out of range")
         return None
     if root is None:
@@ -112,14 +118,14 @@ def compose(text: str, environ: Environ[str, str], problems: Problems) -> Node |
 
 
 class _Converter:
-    """Makes our nodes of PyYAML's, with the environment's values put in."""
+    """Converts PyYAML's nodes to ours, with values of environment variables inserted."""
 
     def __init__(self, environ: Environ[str, str], problems: Problems) -> None:
         self._environ = environ
         self._problems = problems
 
     def place(self, node: yaml.Node, path: str) -> Place:
-        """Return our node with the path that leads to it."""
+        """Return our node with its path."""
         position = _position(node.start_mark)
         if isinstance(node, yaml.SequenceNode):
             items = (self.place(one, f"{path}[{at}]") for at, one in enumerate(node.value))
@@ -137,7 +143,7 @@ class _Converter:
             value = self.place(value_node, f"{path}.{key.text}" if path else key.text)
             if key.text in found:
                 first = found[key.text][0].position.line
-                message = f"{show(key.text)} stands twice; first on line {first}"
+                message = f"the key {show(key.text)} is already given on line {first}; delete one"
                 self._problems.at(key.position, path, message)
                 continue
             found[key.text] = key, value.node
@@ -146,11 +152,11 @@ class _Converter:
     def _key(self, node: yaml.Node, path: str) -> Scalar | None:
         position = _position(node.start_mark)
         if not isinstance(node, yaml.ScalarNode):
-            message = "a key is a text, here stands a list or mapping; quote it"
+            message = "a key must be text, but this is a list or a mapping; quote it"
             self._problems.at(position, path, message)
             return None
         if node.tag == "tag:yaml.org,2002:merge":
-            self._problems.at(position, path, "merges (`<<`) are not used here; use `defaults`")
+            self._problems.at(position, path, "merge keys (`<<`) are not supported; use `defaults`")
             return None
         kind = _KINDS.get(node.tag, "text")
         if kind != "text":
@@ -175,7 +181,7 @@ class _Converter:
     def _clean(self, text: str, position: Position, path: str) -> str:
         if _FORBIDDEN.search(text) is None:
             return text
-        message = "holds a control character or half of a surrogate pair"
+        message = "contains a control character or half of a surrogate pair"
         self._problems.at(position, path, message)
         return _FORBIDDEN.sub("", text)
 
@@ -195,9 +201,9 @@ def _position(mark: object) -> Position:
 def _complaint(error: yaml.MarkedYAMLError) -> str:
     problem = error.problem or "not YAML"
     if "single document" in (error.context or ""):
-        return "a second document begins here; a configuration is one document"
+        return "a second document begins here; a configuration has one"
     if "'\\t'" in problem:
-        return "a tab; indent with spaces"
+        return "indented with a tab; use spaces"
     if problem.endswith("but got '{'"):
         return "not YAML: `${env:NAME}` and `{name}` need quotes inside { } and [ ]"
     if "mapping values are not allowed" in problem:
@@ -217,16 +223,16 @@ _NOT_PRINTABLE: Final = re.compile(
 
 
 def read(path: Path, problems: Problems) -> str | None:
-    """Return the file's text; None where it cannot be had, which is then a mistake."""
+    """Return the file's text, or None after reporting why it cannot be read."""
     try:
         with path.open("rb") as file:
             content = file.read(MAX_BYTES + 1)
     except IsADirectoryError:
         problems.at(_START, "", "is a folder, not a file")
     except FileNotFoundError:
-        problems.at(_START, "", "there is no such file; `sealyard init` writes one to start from")
+        problems.at(_START, "", "the file does not exist; `sealyard init` writes one to start from")
     except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or "the name is not possible"
+        reason = getattr(error, "strerror", None) or "invalid file name"
         problems.at(_START, "", f"cannot be read: {reason}")
     else:
         return decode(content, problems)
@@ -234,7 +240,7 @@ def read(path: Path, problems: Problems) -> str | None:
 
 
 def decode(content: bytes, problems: Problems) -> str | None:
-    """Return the text that `content` holds; None where it holds none."""
+    """Return the text of `content`, or None after reporting why it is none."""
     if len(content) > MAX_BYTES:
         problems.at(_START, "", f"the file is larger than {MAX_BYTES // 1024 // 1024} MiB")
         return None
@@ -250,7 +256,7 @@ def decode(content: bytes, problems: Problems) -> str | None:
         problems.at(
             _place_of_byte(text[: strange.start()]),
             "",
-            f"the control character U+{code:04X} stands here",
+            f"the file contains the control character U+{code:04X}",
         )
         return None
     return text

@@ -1,4 +1,4 @@
-"""The nodes of a configuration: what stands at which line and column."""
+"""The nodes of a configuration with their lines and columns, and the problems found in them."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ class Position:
 
 @dataclass(frozen=True, slots=True)
 class Scalar:
-    """One value. `kind` is what YAML reads it as; in `written`, `${env:NAME}` still stands.
+    """One value. `kind` is what YAML reads it as; `written` still has `${env:NAME}`.
 
-    Of kind `substituted` are values from the environment, which have no quotes to tell their kind;
-    what is wrong with one that is `broken` is told already.
+    Values from environment variables are of kind `substituted`, since no quotes show their kind.
+    The problem of a value of kind `broken` is already reported.
     """
 
     position: Position
@@ -56,7 +56,7 @@ Node = Scalar | Sequence | Mapping
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A node and the path that leads to it, such as `listeners[0].rules[2].match`."""
+    """A node and its path, such as `listeners[0].rules[2].match`."""
 
     node: Node
     path: str
@@ -79,12 +79,12 @@ _UNPRINTABLE: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]
 
 
 class Problems:
-    """Collects mistakes and warnings; each is told once, in the order of the file."""
+    """Collects mistakes and warnings; each is reported once, in the order of the file."""
 
     __slots__ = ("_file", "_mistakes", "_warnings")
 
     def __init__(self, file: str) -> None:
-        """Begin with none; `file` stands before each line."""
+        """Begin with none; each line begins with `file`."""
         self._file = file
         self._mistakes: dict[tuple[Position, str, str], None] = {}
         self._warnings: dict[tuple[Position, str, str], None] = {}
@@ -95,7 +95,7 @@ class Problems:
         return len(self._mistakes)
 
     def add(self, place: Place, message: str, hint: str = "") -> None:
-        """Add a mistake at a place, with what to write instead where that helps."""
+        """Add a mistake at a place, with a hint how to fix it."""
         if isinstance(place.node, Scalar) and place.node.kind == "broken":
             return
         self.at(place.node.position, place.path, _without_secrets(place, message, hint))
@@ -115,7 +115,7 @@ class Problems:
         return self._lines(self._warnings)
 
     def raise_if_any(self) -> None:
-        """Raise ConfigurationError with every mistake, if there is one."""
+        """Raise ConfigurationError with all mistakes, if there are any."""
         if self._mistakes:
             raise ConfigurationError(self._lines(self._mistakes))
 
@@ -132,27 +132,27 @@ class Problems:
 
 
 def show(text: str) -> str:
-    """Return a text of the file as it may stand in a message: quoted, short and printable."""
+    """Return a text of the file for a message: quoted and shortened."""
     short = text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
     return f"`{short}`"
 
 
 def suggest(word: str, known: Iterable[str]) -> str:
-    """Return the known word that was probably meant, as a question, or which words there are."""
+    """Return a hint: the known word that was probably meant, or all known words."""
     words = sorted(known)
     near = difflib.get_close_matches(word[:_COMPARED], words, n=1)
     return f"did you mean `{near[0]}`?" if near else f"one of: {', '.join(words)}"
 
 
 def _without_secrets(place: Place, message: str, hint: str) -> str:
-    """Return the whole message; what came from the environment may be a secret gone astray."""
+    """Return the whole message without a value of the environment, which may be a secret."""
     node = place.node
     if isinstance(node, Scalar) and node.text != node.written:
         words = [word for word in (node.text, *node.text.split()) if len(word) >= _TELLING]
         message = message.replace(show(node.text), show(node.written))
         hint = "" if any(word in hint for word in words) else hint
         if any(word in message.replace(node.written, "") for word in words):
-            message = f"{show(node.written)} is not understood once replaced"
+            message = f"{show(node.written)} has a value that is not valid here"
     return f"{message}; {hint}" if hint else message
 
 

@@ -1,6 +1,6 @@
-"""Single values: texts, numbers, switches, durations, sizes, choices.
+"""Readers of single values: texts, numbers, switches, durations, sizes, choices.
 
-Each reader returns the value, or None after it has told what is wrong.
+Each returns the value, or None after reporting what is wrong.
 """
 
 from __future__ import annotations
@@ -41,12 +41,12 @@ def whole(place: Place, problems: Problems, *, low: int, high: int) -> int | Non
     if not isinstance(node, Scalar):
         expected(place, "a whole number", problems)
     elif node.kind == "text":
-        hint = "leave the quotes out" if _WHOLE.fullmatch(node.text) else ""
+        hint = "delete the quotes" if _WHOLE.fullmatch(node.text) else ""
         problems.add(place, f"{show(node.text)} is not a whole number", hint)
     elif not _WHOLE.fullmatch(node.text):
         problems.add(place, f"{show(node.text)} is not a whole number in plain digits")
     elif not low <= int(node.text) <= high:
-        problems.add(place, f"{show(node.text)} is out of range; {low} to {high}")
+        problems.add(place, f"{show(node.text)} is out of range: {low} to {high}")
     else:
         return int(node.text)
     return None
@@ -59,7 +59,9 @@ def share(place: Place, problems: Problems) -> float | None:
         expected(place, "a share", problems)
     elif node.kind == "text" or not _SHARE.fullmatch(node.text) or not float(node.text):
         problems.add(
-            place, f"{show(node.text)} is not a share", "write `0.1` for a tenth; 1 is all"
+            place,
+            f"{show(node.text)} is not a share",
+            "write a number above 0, up to 1; `0.1` is a tenth",
         )
     else:
         return float(node.text)
@@ -94,7 +96,7 @@ def duration(place: Place, problems: Problems, *, high: float) -> float | None:
         return None
     seconds = float(match[1]) * _SECONDS[match[2]]
     if seconds > high:
-        problems.add(place, f"{show(match[0])} is more than the {high / 3600:g}h that are allowed")
+        problems.add(place, f"{show(match[0])} is more than {high / 3600:g}h, the maximum")
         return None
     return seconds
 
@@ -120,7 +122,7 @@ def size(place: Place, problems: Problems) -> int | None:
 
 
 def elements(place: Place, problems: Problems) -> list[Place]:
-    """Return the places of a list's elements; a list of none is a mistake."""
+    """Return the places of a list's elements; an empty list is a mistake."""
     node = place.node
     if not isinstance(node, Sequence):
         expected(place, "a list", problems)
@@ -131,31 +133,31 @@ def elements(place: Place, problems: Problems) -> list[Place]:
 
 
 def one_or_more(place: Place, problems: Problems) -> list[Place]:
-    """Return the elements of a list, or the place itself where it is no list."""
+    """Return the elements of a list, or the place itself if it is not a list."""
     return elements(place, problems) if isinstance(place.node, Sequence) else [place]
 
 
 def texts(places: Iterable[Place], problems: Problems) -> list[tuple[str, Place]]:
-    """Return every text with its place."""
+    """Return the texts at `places`, each with its place."""
     found = [(text(place, problems), place) for place in places]
     return [(word, place) for word, place in found if word is not None]
 
 
 def expected(place: Place, what: str, problems: Problems) -> None:
-    """Tell that something of another kind stands at a place."""
+    """Report that the node at a place is of another kind than `what`."""
     node = place.node
     if isinstance(node, Mapping):
         if len(node.entries) == 1 and _is_bare(node.entries[0][1]):
             name = node.entries[0][0].text
             problems.add(place, f"{show(f'{{{name}}}')} is read as a mapping", "quote the value")
             return
-        problems.add(place, f"{what} is expected, here stands a mapping")
+        problems.add(place, f"{what} is expected, but this is a mapping")
     elif isinstance(node, Sequence):
-        problems.add(place, f"{what} is expected, here stands a list")
+        problems.add(place, f"{what} is expected, but this is a list")
     else:
         # It may be a secret in the wrong place, so it is not shown.
-        stands = "nothing" if node.kind == "null" else "a single value"
-        problems.add(place, f"{what} is expected, here stands {stands}")
+        found = "empty" if node.kind == "null" else "a single value"
+        problems.add(place, f"{what} is expected, but this is {found}")
 
 
 def _measure(
@@ -173,11 +175,11 @@ def _measure(
 
 def _not_a_text(place: Place, node: Scalar, problems: Problems) -> None:
     if node.kind == "null" and not node.text:
-        problems.add(place, "a text is expected, here stands nothing")
+        problems.add(place, "a text is expected, but this is empty")
     else:
         problems.add(
             place,
-            f"{show(node.text)} is read as {read_as(node.kind, node.text)}, a text is expected",
+            f"{show(node.text)} is read as {read_as(node.kind, node.text)}, but a text is expected",
             f'quote it: "{node.text}"'
             if len(node.text) <= len("2001-12-14t21:59:43.10")
             else "quote it",

@@ -1,7 +1,7 @@
 from tests.config.builders import loaded, problems_of, warnings_of, with_rules
 
 SEAL = "      - {name: seal, match: /s, conversation: const:c, request: {encrypt: $.a}}\n"
-FEW = "alone opens whatever a client can make the backend echo"
+FEW = "opens whatever a client can make the backend echo"
 
 
 def _rule(name: str, keys: str) -> str:
@@ -13,7 +13,7 @@ def test_a_field_opened_under_other_parts_is_told() -> None:
 
     place, _, message = told.partition(" opens ")
     assert place == "12:56 listeners[0].rules[1].response.decrypt"
-    assert "under [tenant, field], but line 11 seals it under [tenant, conversation," in message
+    assert "the bind [tenant, field], but line 11 seals it with [tenant, conversation," in message
 
 
 def test_a_field_opened_under_another_purpose_is_told() -> None:
@@ -23,7 +23,7 @@ def test_a_field_opened_under_another_purpose_is_told() -> None:
 
     (told,) = problems_of(with_rules(rules))
 
-    assert "under [tenant, purpose] `q`, but line 11 seals it under [tenant, purpose] `p`" in told
+    assert "the bind [tenant, purpose] `q`, but line 11 seals it with [tenant, purpose] `p`" in told
 
 
 def test_a_field_may_be_sealed_in_two_ways_and_opened_in_one() -> None:
@@ -53,7 +53,9 @@ def test_other_listeners_count() -> None:
 def test_a_field_that_nothing_opens_is_warned_of() -> None:
     (warned,) = warnings_of(with_rules(SEAL))
 
-    assert warned.endswith("nothing here opens the field `a` under [tenant, conversation, field]")
+    assert warned.endswith(
+        "no rule opens the field `a` with the bind [tenant, conversation, field]"
+    )
 
 
 def test_tokens_open_what_is_bound_to_the_same_parts() -> None:
@@ -69,7 +71,7 @@ def test_tokens_open_no_bodies() -> None:
 
     (warned,) = warnings_of(with_rules(rules, defaults=defaults))
 
-    assert "nothing here opens the field `body`" in warned
+    assert "no rule opens the field `body`" in warned
 
 
 def test_tokens_bound_to_few_parts_are_warned_of() -> None:
@@ -85,7 +87,7 @@ def test_two_meanings_under_one_name_are_warned_of() -> None:
 
     (warned,) = warnings_of(with_rules(rules))
 
-    assert "shares the field's name `name` with line 11" in warned
+    assert "has the same field name `name` as line 11" in warned
 
 
 def test_the_same_field_deeper_in_an_envelope_has_one_meaning() -> None:

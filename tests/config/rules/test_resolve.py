@@ -178,7 +178,7 @@ def test_every_text_may_be_asked_for(selector: str) -> None:
 
 def test_a_body_is_no_string() -> None:
     (told,) = _told("request: {encrypt: {select: body, string: true}}")
-    assert told.endswith("a body is no string; select `text`")
+    assert told.endswith("`string` and `min_chars` do not apply to `body`; select `text`")
 
 
 def test_max_chars_holds_at_least_an_empty_token() -> None:
@@ -394,7 +394,7 @@ def test_an_own_bind_needs_a_source_for_each_part() -> None:
 def test_something_is_bound_to_every_value() -> None:
     (told,) = _told("request: {decrypt: tokens}", defaults="{bind: [tenant]}")
 
-    assert told.endswith("request.decrypt nothing binds this value; give the rule a `tenant`")
+    assert told.endswith("request.decrypt is bound to nothing; give the rule a `tenant`")
 
 
 @pytest.mark.parametrize(
@@ -405,7 +405,9 @@ def test_h6_a_header_that_is_read_on_the_way_cannot_be_selected(name: str) -> No
 
     (told,) = problems_of(with_rules(rule))
 
-    assert told.endswith(f"`header:{name.lower()}` is read on the way, so it cannot be a token")
+    assert told.endswith(
+        f"`header:{name.lower()}` is read by servers on the way, so it cannot be a token"
+    )
 
 
 @pytest.mark.parametrize(

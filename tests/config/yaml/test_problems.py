@@ -49,7 +49,11 @@ def test_a_message_is_one_short_line() -> None:
     [
         ("n", "`n` is unknown", "`${env:A}` is unknown; one of: a"),
         ("hunter2", "`hunter2` is unknown", "`${env:A}` is unknown; one of: a"),
-        ("a hunter2", "`hunter2` from on", "`${env:A}` is not understood once replaced; one of: a"),
+        (
+            "a hunter2",
+            "`hunter2` from on",
+            "`${env:A}` has a value that is not valid here; one of: a",
+        ),
         ("hunter2", "lacks a name", "lacks a name; one of: a"),
     ],
 )

@@ -1,16 +1,67 @@
-"""Writes that no rule takes, beside what a listener seals."""
+"""Rules that never match, and writes beside what a listener seals that no rule matches."""
 
 from __future__ import annotations
 
 import pytest
 
-from tests.config.builders import SMALL, open_writes_of, with_rules
+from tests.config.builders import SMALL, open_writes_of, warnings_of, with_rules
 
 SEND = """\
       - name: send
         match: POST /api/v1/a/{id}
         request: {encrypt: $.content}
 """
+
+
+def unreachable(*matches: str) -> list[str]:
+    rules = "".join(
+        f"      - name: r{at}\n        match: {one}\n" for at, one in enumerate(matches)
+    )
+    return [one.partition(" never matches: ")[2] for one in warnings_of(with_rules(rules))]
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ("/**", "GET /a"),
+        ("/**", "/"),
+        ("/a/**", "/a"),
+        ("/a/**", "/a/b/**"),
+        ("/a/{x}", "/a/b"),
+        ("/a/{x}", "/a/{y}"),
+        ("GET /a", "HEAD /a"),
+        ("GET,POST /a", "POST /a"),
+        ("[/a, /b]", "[/b, /a]"),
+    ],
+)
+def test_a_rule_that_an_earlier_one_covers_is_warned_of(first: str, second: str) -> None:
+    assert unreachable(first, second) == ["rule `r0` before it matches the same requests"]
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ("/a", "/b"),
+        ("/a/b", "/a/{x}"),
+        ("/a", "/a/**"),
+        ("/a/*/**", "/a/**"),
+        ("/{x}", "/"),
+        ("GET /a", "/a"),
+        ("HEAD /a", "GET /a"),
+        ("/a", "[/a, /b]"),
+        ("/a/{x}", "/a/b/c"),
+    ],
+)
+def test_a_rule_that_can_still_match_is_not(first: str, second: str) -> None:
+    assert unreachable(first, second) == []
+
+
+def test_two_earlier_rules_cover_together() -> None:
+    assert unreachable("/a", "/b", "[/a, /b]") == ["rule `r0` before it matches the same requests"]
+
+
+def test_a_rule_does_not_cover_itself() -> None:
+    assert unreachable("[/a, /a]") == []
 
 
 def warned(*rules: str, send: str = SEND) -> list[str]:
@@ -25,7 +76,7 @@ def warned(*rules: str, send: str = SEND) -> list[str]:
 
 def test_an_open_listener_is_told_of_with_its_place_and_two_ways_to_close_it() -> None:
     (told,) = open_writes_of(SMALL)
-    assert told.startswith("8:16 listeners[0].unmatched writes that no rule takes pass")
+    assert told.startswith("8:16 listeners[0].unmatched writes that no rule matches pass")
     assert "beside what `send` seals" in told
     assert "`unmatched: reject`" in told
     assert "`match: POST,PUT,PATCH /a/**` with `request: reject`" in told
