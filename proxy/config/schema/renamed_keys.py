@@ -63,17 +63,16 @@ class _Renaming:
         return replace(node, entries=tuple(entries))
 
     def _report(self, place: Place, *, both: bool) -> None:
-        old, new = self._key.old, self._key.new
+        new = self._key.new
         if both:
             self._problems.add(
                 place, f"is the old name of `{new}`, which is also given", "delete it"
             )
         elif self._refused:
-            self._problems.add(place, f"the key `{old}` was renamed", f"write `{new}`")
+            self._problems.add(place, "was renamed", f"write `{new}`")
         else:
-            version = self._key.refused_from
-            text = f"the key `{old}` was renamed; write `{new}`"
-            self._problems.warn(place, f"changes with `version: {version}`: {text}")
+            version = f"version {self._key.refused_from} refuses the old name"
+            self._problems.warn(place, f"was renamed; write `{new}`: {version}")
 
 
 def _read_as(place: Place, path: tuple[str, ...], rename: _Renaming) -> Node:
