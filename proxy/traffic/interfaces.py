@@ -1,4 +1,4 @@
-"""What the parts of the traffic port are to each other, so that each can be replaced."""
+"""The protocols between the parts of the traffic port, so that each part can be replaced."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ class Reporter(Protocol):
     """Where events and the lines of messages go."""
 
     def report(self, event: str, **fields: object) -> None:
-        """Take note of one event."""
+        """Report one event."""
 
     def message(self, line: MessageLine) -> None:
-        """Take note of one message that is over."""
+        """Report one message that has ended."""
 
 
 class IncomingBody(Protocol):
-    """A body on its way in."""
+    """A body that is being received."""
 
     @property
     def arrived(self) -> int:
@@ -50,26 +50,26 @@ class RequestBody(IncomingBody, Protocol):
 
 
 class Receiver(Protocol):
-    """Who gets the bytes of a connection that has left HTTP."""
+    """Receives the bytes of a connection that has switched from HTTP to another protocol."""
 
     def received(self, data: bytes) -> None:
         """Take bytes."""
 
     def ended(self) -> None:
-        """Learn that no more bytes will come."""
+        """Note that no more bytes will come."""
 
     def lost(self) -> None:
-        """Learn that the connection is gone."""
+        """Note that the connection is lost."""
 
     def leaving(self) -> None:
-        """Learn that the process is about to end."""
+        """Note that the drain has begun."""
 
     def writable(self, *, yes: bool) -> None:
-        """Learn whether the connection takes more bytes just now."""
+        """Note whether the connection takes more bytes at present."""
 
 
 class RawConnection(Protocol):
-    """A connection that can leave HTTP."""
+    """A connection that can switch to another protocol."""
 
     def divert(self, receiver: Receiver) -> bytes:
         """Send all bytes from now on to `receiver`; return those that have come already."""
@@ -91,7 +91,7 @@ class RawConnection(Protocol):
 
 
 class UpstreamResponse(IncomingBody, Protocol):
-    """A response of the upstream; whoever gets it calls `close` in the end."""
+    """A response of the upstream; the receiver calls `close` in the end."""
 
     @property
     def head(self) -> ResponseHead:
@@ -107,7 +107,7 @@ class UpstreamResponse(IncomingBody, Protocol):
 
     @property
     def delimited(self) -> bool:
-        """Whether a cut body can be told from a whole one."""
+        """Whether a truncated body can be told from a complete one."""
 
     def divert(self) -> RawConnection:
         """Return the connection after a 101."""
@@ -123,11 +123,11 @@ class UpstreamResponse(IncomingBody, Protocol):
 
 
 class Upstream(Protocol):
-    """The one place that messages are forwarded to."""
+    """The one destination that messages are forwarded to."""
 
     @property
     def names(self) -> frozenset[bytes]:
-        """The authorities that it goes by, in lower case."""
+        """Its authorities, in lower case."""
 
     async def send(
         self,
@@ -144,7 +144,7 @@ class Upstream(Protocol):
 
 
 class Request(Protocol):
-    """A request that has arrived, and the way to answer it."""
+    """A request that has arrived, and the means to respond to it."""
 
     @property
     def raw(self) -> RawRequest:
@@ -155,7 +155,7 @@ class Request(Protocol):
         """Who sent it."""
 
     def body(self, framing: Framing, *, expects_continue: bool) -> RequestBody:
-        """Return the body, once the gate has told how it is framed."""
+        """Return the body, once the gate has found its framing."""
 
     async def relay(
         self,
@@ -165,13 +165,13 @@ class Request(Protocol):
         location_rewrite: LocationRewrite,
         close: bool = False,
     ) -> int:
-        """Answer with a response of the upstream; return how many bytes of body were sent."""
+        """Respond with a response of the upstream; return how many bytes of body were sent."""
 
     async def refuse(self, problem: Problem, *, close: bool = False) -> None:
-        """Answer with a problem of Sealyard's own."""
+        """Respond with a problem of Sealyard's own."""
 
     async def switch(self, head: bytes) -> RawConnection:
-        """Answer with a 101 and return the connection."""
+        """Respond with a 101 and return the connection."""
 
 
 class Listener(Protocol):

@@ -1,4 +1,4 @@
-"""What is told about one message: the one line that each of them leaves in the log."""
+"""What is recorded about one message: its line in the log."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .interfaces import Reporter
 
 
 class MessageRecord(MessageLine):
-    """The line of one message, while facts for it are gathered: never a value."""
+    """The log line of one message, while its facts are gathered. It never holds a value."""
 
     __slots__ = ("_began", "_cause", "_responded", "_sent", "direction", "unopened")
 
@@ -40,7 +40,7 @@ class MessageRecord(MessageLine):
         self.trace_id = ""
 
     def count(self, outcomes: Mapping[Outcome, int]) -> None:
-        """Add how many values had which outcome; those of the response are also counted apart."""
+        """Add how many values had which outcome; those of the response separately too."""
         for outcome, number in outcomes.items():
             self.counts[outcome] = self.counts.get(outcome, 0) + number
             if self.direction == "response":
@@ -65,22 +65,22 @@ class MessageRecord(MessageLine):
         self._cause = (error.code, error.reason)
         self.status = status
 
-    def observed(self, direction: Direction, trial: DryRunResult) -> None:
+    def observed(self, direction: Direction, result: DryRunResult) -> None:
         """Note what a rule that only observes would have done to one direction."""
         directions = [*self.observations.get("observed", "").split(), direction]
-        counts, told = told_of_trial(direction, trial)
+        counts, fields = dry_run_fields(direction, result)
         self.counts |= counts
-        self.observations |= {**told, "observed": " ".join(directions)}
+        self.observations |= {**fields, "observed": " ".join(directions)}
 
     def observed_message(
-        self, reporter: Reporter, direction: Direction, trial: DryRunResult
+        self, reporter: Reporter, direction: Direction, result: DryRunResult
     ) -> None:
-        """Tell at once what such a rule would have done to a message of a WebSocket."""
-        counts, told = told_of_trial(direction, trial)
-        reporter.report("message.observed", **self._who, **counts, **told)
+        """Report now what such a rule would have done to a message of a WebSocket."""
+        counts, fields = dry_run_fields(direction, result)
+        reporter.report("message.observed", **self._who, **counts, **fields)
 
     def uncovered_messages(self, reporter: Reporter, route: str, kind: str) -> None:
-        """Tell at once that no rule covers the messages of a WebSocket."""
+        """Report now that no rule covers the messages of a WebSocket."""
         types = {"request_type": kind, "response_type": kind}
         reporter.report("message.observed", **{**self._who, "method": "WS"}, shape=route, **types)
 
@@ -111,7 +111,7 @@ class MessageRecord(MessageLine):
         reporter.message(self)
 
     def _over(self, now: float) -> None:
-        """Note what the end of the message decides."""
+        """Set what is known only at the end of the message."""
         self.duration_ms = (now - self._began) * 1000
         if self._sent:
             self.upstream_ms = ((self._responded or now) - self._sent) * 1000
@@ -119,13 +119,13 @@ class MessageRecord(MessageLine):
             self.refusal = Refusal(*self._cause, self.direction)
 
 
-def told_of_trial(
-    direction: Direction, trial: DryRunResult
+def dry_run_fields(
+    direction: Direction, result: DryRunResult
 ) -> tuple[dict[str, int], dict[str, str]]:
     """Return as fields of an event what a rule would have done to a message."""
     before = "" if direction == "request" else "response_"
-    counts = {f"{before}would_be_{outcome}": number for outcome, number in trial.counts.items()}
-    told = {"observed": str(direction)}
-    if trial.reason is not None:
-        told[f"{before}would_fail"] = trial.reason
-    return counts, told
+    counts = {f"{before}would_be_{outcome}": number for outcome, number in result.counts.items()}
+    fields = {"observed": str(direction)}
+    if result.reason is not None:
+        fields[f"{before}would_fail"] = result.reason
+    return counts, fields

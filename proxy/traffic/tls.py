@@ -1,4 +1,4 @@
-"""TLS on either side: contexts made from files, and one clear error where a file does not fit."""
+"""TLS on either side: contexts made from files, and one clear error where a file cannot be used."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def upstream_context(settings: UpstreamTls) -> ssl.SSLContext:
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_alpn_protocols(["http/1.1"])
     if settings.ca is not None:
-        # Whoever names an authority trusts that one alone.
+        # A configured authority replaces those of the system.
         context = _only_from(settings.ca)
     if settings.cert is not None and settings.key is not None:
         _load_chain(context, settings.cert, settings.key)

@@ -1,8 +1,8 @@
-"""Bytes that are sent together, once a turn of the loop is over.
+"""Bytes that are sent together at the end of an iteration of the event loop.
 
 A send wakes the process at the other end, which costs more than the send itself. A proxy reads from
-many connections in one turn, and for each of them sends to the one backend: sent one behind the
-other, the first send wakes it, and the others find it awake.
+many connections in one iteration, and for each of them sends to the one backend: sent in a row, the
+first send wakes it, and the others find it awake.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class WriteBuffer:
         self._reports: deque[tuple[Callable[[MessageRecord], None], MessageRecord]] = deque()
 
     def add(self, connection: Sending) -> None:
-        """Let a connection send when this turn of the loop is over."""
+        """Let a connection send at the end of this iteration of the loop."""
         if not self._waiting:
             self._loop.call_soon(self._send)
         self._waiting.append(connection)
@@ -35,34 +35,34 @@ class WriteBuffer:
         for connection in waiting:
             connection.flush()
         if self._reports:
-            self._loop.call_soon(self.report)  # uvloop sends behind what it calls in this turn
+            self._loop.call_soon(self.report)  # uvloop sends after the callbacks of this iteration
 
     def report_behind(self, report: Callable[[MessageRecord], None], record: MessageRecord) -> None:
-        """Report a message once its answer is sent: no client waits for a line to be written."""
+        """Report a message once its response is sent: no client waits for a log line."""
         if not self._waiting and not self._reports:
             self._loop.call_soon(self.report)
         self._reports.append((report, record))
 
     def report(self) -> None:
-        """Report what is still to be reported."""
+        """Report what is pending."""
         try:
             while self._reports:
                 report, record = self._reports.popleft()
                 report(record)
         finally:
-            if self._reports:  # one that failed must not keep the others from being told
+            if self._reports:  # a report that failed must not keep back the others
                 self._loop.call_soon(self.report)
 
 
 class Sending(asyncio.Protocol):
-    """A connection whose bytes wait for the end of the turn, or for `flush`."""
+    """A connection whose bytes wait for the end of the iteration, or for `flush`."""
 
     __slots__ = ("_behind", "_transport", "_unsent", "_write_buffer")
 
     def __init__(self, write_buffer: WriteBuffer) -> None:
         self._write_buffer = write_buffer
         self._transport: asyncio.Transport | None = None
-        # Nearly always one piece waits, and none behind it.
+        # Nearly always, one piece waits and none follows it.
         self._unsent = b""
         self._behind: list[bytes] = []
 
@@ -86,7 +86,7 @@ class Sending(asyncio.Protocol):
             self._write_buffer.add(self)
 
     def _forget(self) -> None:
-        """Let nothing wait any more."""
+        """Drop what waits."""
         self._unsent = b""
         if self._behind:
             self._behind = []

@@ -1,9 +1,9 @@
-"""Bodies on their way that are planned piece by piece: records, and parts of forms.
+"""Bodies that are planned piece by piece while they pass: records, and parts of forms.
 
-Each piece is changed once all of it that its plan takes has come, and sent at once. The keys are
-asked for anew each time, so a session that is revoked or ends while a stream lasts opens and seals
-nothing more of it. What fails raises in the middle of `chunks`: whoever sends them drops the
-connection, so that no receiver takes what came for all.
+Each piece is changed and sent as soon as what its plan needs has come. The keys are resolved for
+each piece, so a session that is revoked or ends during a stream opens and seals no more of it. A
+failure raises in the middle of `chunks`: the sender then drops the connection, so that no receiver
+takes a part for the whole.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class StreamedBody(TransformedBody):
     __slots__ = ("_apply", "_incoming", "_stopped")
 
     def __init__(self, incoming: AsyncIterator[bytes], message: Forwardable, apply: Apply) -> None:
-        """Begin; `incoming` is what comes of the body, and `apply` carries a plan for it out."""
+        """Begin; `incoming` is the body as it comes, and `apply` carries out a plan for it."""
         if not isinstance(message.flow, PlannedFlow):
             raise TypeError("the message is not planned piece by piece")
         super().__init__(message.flow, CHUNKED)
@@ -36,7 +36,7 @@ class StreamedBody(TransformedBody):
         self._changed = self._through(message.flow)
 
     async def prime(self) -> bool:
-        """Wait for the first piece, and raise what it meets; return whether there is any."""
+        """Wait for the first piece and raise its error; return whether there is any."""
         self._first = await anext(self._changed, b"")
         return bool(self._first)
 
@@ -49,7 +49,7 @@ class StreamedBody(TransformedBody):
                     pieces, held = b"".join(held), []
                     if pieces:
                         yield pieces
-        # What was stopped is not its end: what is held of a record is no record.
+        # A stopped body has not ended: a part of a record is not a record.
         for step in flow.end() if not self._stopped else ():
             yield await self._carried_out(step)
         self._whole = True
@@ -59,7 +59,7 @@ class StreamedBody(TransformedBody):
             return step
         message = await self._apply(step)
         if message.body is None:
-            raise TypeError("what becomes of a piece is bytes")
+            raise TypeError("a changed piece has a body of bytes")
         return message.body
 
 
@@ -75,12 +75,12 @@ class StreamedResponse(TransformedResponse, StreamedBody):
         message: Forwardable,
         apply: Apply,
     ) -> None:
-        """Begin; the response has a body, of which `incoming` is what comes."""
+        """Begin; the response has a body, which comes from `incoming`."""
         super().__init__(incoming, message, apply)
         self._response = response
 
     def stop(self) -> None:
-        """Let `chunks` end behind the last whole record, although more would come."""
+        """Let `chunks` end after the last complete record, although more would come."""
         if not isinstance(self.flow, RecordFlow):
             raise TypeError("a form is not ended early")
         self._stopped = True

@@ -1,4 +1,4 @@
-"""The answer to one request, in our own bytes."""
+"""Writes the response to one request."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _ONE_WRITE = 65536
 
 
 class Connection(Protocol):
-    """A client's connection, as an answer sees it."""
+    """A client's connection, as a response sees it."""
 
     when_leaving: Callable[[], None] | None
     live: bool
@@ -39,7 +39,7 @@ class Connection(Protocol):
 
     @property
     def last(self) -> bool:
-        """Whether the request under way is the last."""
+        """Whether the request in progress is the last."""
 
     def write(self, data: bytes) -> None:
         """Send bytes; raise ConnectionError where the client is gone."""
@@ -48,13 +48,14 @@ class Connection(Protocol):
         """Wait until the client takes more."""
 
     def abort(self) -> None:
-        """Drop the connection, so that the client sees that its answer was cut."""
+        """Drop the connection, so that the client sees that its response was cut."""
 
 
 class ResponseWriter:
-    """The answer to a request that has arrived as `raw`.
+    """The response to a request that has arrived as `raw`.
 
-    `keep` tells, once it has been given, whether the connection may carry another request.
+    `answered` says that it has begun; `keep`, from then on, whether the connection may carry
+    another request.
     """
 
     __slots__ = ("_link", "answered", "keep", "raw")
@@ -71,7 +72,7 @@ class ResponseWriter:
         return self._link.peer
 
     def _ends(self) -> bool:
-        """Whether the request itself makes its connection end with the answer."""
+        """Whether the request itself makes its connection end with the response."""
         raise NotImplementedError
 
     async def relay(
@@ -82,10 +83,10 @@ class ResponseWriter:
         location_rewrite: LocationRewrite,
         close: bool = False,
     ) -> int:
-        """Answer with a response of the upstream; return how many bytes of body were sent.
+        """Respond with a response of the upstream; return how many bytes of body were sent.
 
         Raises:
-            TrafficError: The response broke off; if it had begun, the client sees it cut.
+            TrafficError: The response was cut; if it had begun, the client sees that.
         """
         if close:
             self.keep = False
@@ -102,7 +103,7 @@ class ResponseWriter:
         location_rewrite: LocationRewrite,
         entry: HeadCacheEntry | None = None,
     ) -> int | None:
-        """Answer with a response all of which has come, or return None and send nothing.
+        """Respond with a complete response, or return None and send nothing.
 
         `entry` is that of the message's head, where the head may have been relayed before.
         """
@@ -136,7 +137,7 @@ class ResponseWriter:
         return size
 
     async def refuse(self, problem: Problem, *, close: bool = False) -> None:
-        """Answer with a problem of Sealyard's own; cut the answer if one has begun."""
+        """Respond with a problem of Sealyard's own; cut the response if one has begun."""
         if self.refuse_whole(problem, close=close):
             await self._link.drain()
 
@@ -154,7 +155,7 @@ class ResponseWriter:
         return True
 
     def _connection_header(self) -> bytes | None:
-        """Decide whether the connection goes on, and return what to tell the client about it."""
+        """Decide whether the connection persists; return the value of the Connection header."""
         if self._ends() or self._link.last:
             self.keep = False
         if not self.keep:
@@ -164,7 +165,7 @@ class ResponseWriter:
     def _send(
         self, message: Forwardable, framing: Framing, location_rewrite: LocationRewrite
     ) -> None:
-        """Send a head, and the body behind it, if there is to be one, later."""
+        """Send a head; its body, if any, follows."""
         connection = self._connection_header()
         lines = response_lines(message, connection=connection, location_rewrite=location_rewrite)
         self.answered = True
@@ -178,11 +179,11 @@ class ResponseWriter:
         if framing.length is None or not framing.present:
             framing = CHUNKED
             if self.raw.version == HTTP_10:
-                # RFC 9112 section 6.1: no chunks for HTTP/1.0; the end of the connection ends it.
+                # RFC 9112 section 6.1: no chunks for HTTP/1.0; the connection ends the body.
                 framing = ABSENT
                 self.keep = False
                 if as_one and not self.peer.address:
-                    # A Unix socket has no resets: cut and whole would look alike.
+                    # A Unix socket has no resets: cut and complete would look alike.
                     raise UpstreamFailed("cut-cannot-be-shown")
         self._send(message, framing, location_rewrite)
         chunks = response.chunks()
@@ -198,7 +199,7 @@ class ResponseWriter:
             if framing.chunked:
                 self._link.write(LAST_CHUNK)
         except BaseException:
-            # Never an end that looks like one: no last chunk, and a reset rather than a close.
+            # It must not look like the end: no last chunk, and a reset rather than a close.
             self._link.abort()
             raise
         finally:
@@ -206,7 +207,7 @@ class ResponseWriter:
         return response.arrived
 
     async def _until_leaving(self, response: UpstreamResponse) -> AsyncIterator[bytes]:
-        """Return a stream of events up to the end of one, once the process is about to end."""
+        """Return a stream of events; once the drain begins, it ends with the present event."""
         link = self._link
         borders = EventBorders()
 
@@ -227,7 +228,7 @@ class ResponseWriter:
 
 
 def _bodiless_framing(message: Forwardable, response: UpstreamResponse, method: str) -> Framing:
-    """Return what to say of a body that is not sent: the length that a GET would have shown."""
+    """Return the framing of a body that is not sent: the length that a GET would show."""
     stays_empty = response.head.status in {HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED}
     if method != "HEAD" or message.ruled or stays_empty or response.framing.length is None:
         return ABSENT

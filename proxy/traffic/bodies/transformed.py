@@ -117,7 +117,7 @@ class FlowingBody(TransformedBody):
         self._changed = self._through(flow)
 
     async def prime(self) -> None:
-        """Wait for the first bytes, where the head must wait for them; raise what they meet."""
+        """Wait for the first bytes, where the head must wait for them; raise their error."""
         if self.flow is not None and self.flow.holds_head:
             self._first = await anext(self._changed, b"")
 

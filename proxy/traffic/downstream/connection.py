@@ -1,4 +1,4 @@
-"""One connection of a client: a loop and answers of our own.
+"""A client connection that aiohttp's parser reads, with a loop and responses of our own.
 
 aiohttp's loop is replaced: it makes a task, a writer and a request object for each message, logs
 malformed bytes with a traceback, and echoes them to the client.
@@ -31,10 +31,10 @@ class RequestServer(ConnectionOwner, Protocol):
         message: Any,  # noqa: ANN401 - the C parser's class has no name to import
         payload: StreamReader,
     ) -> Awaitable[bool]:
-        """Answer one request; return whether the connection may carry another."""
+        """Respond to one request; return whether the connection may carry another."""
 
     def refuse(self, connection: ClientConnection, error: TrafficError) -> Awaitable[None]:
-        """Answer what never came to be a request."""
+        """Respond to what is not a valid request."""
 
 
 class ClientConnection(Outgoing):
@@ -57,7 +57,7 @@ class ClientConnection(Outgoing):
     # --- called by the transport --------------------------------------------------------------
 
     def take_over(self, transport: asyncio.Transport, peer: Peer) -> None:
-        """Begin on a connection that has been admitted and has carried fast requests."""
+        """Continue a connection that a FastConnection has read so far."""
         self.peer = peer
         transport.set_protocol(self)
         self.connection_made(transport)
@@ -93,7 +93,7 @@ class ClientConnection(Outgoing):
     # --- the loop -----------------------------------------------------------------------------
 
     async def start(self) -> None:
-        """Answer requests until there shall be no more."""
+        """Respond to requests until the last one."""
         try:
             while await self._one_request():
                 if self._ended and not self._messages:
@@ -109,7 +109,7 @@ class ClientConnection(Outgoing):
             self.finish()
 
     async def _one_request(self) -> bool:
-        """Answer the next request; return whether the connection may carry another."""
+        """Respond to the next request; return whether the connection may carry another."""
         await self._wait_for_request()
         if not self._messages:
             error = self._refusal or MalformedRequest("request")
@@ -126,7 +126,7 @@ class ClientConnection(Outgoing):
         return keep
 
     async def _wait_for_request(self) -> None:
-        """Return when there is a request to answer, or a reason to refuse one."""
+        """Return when there is a request, or a reason to refuse one."""
         while not self._messages and self._refusal is None:
             if self._head_bytes and self._request_count:
                 self._await_head()
@@ -143,7 +143,7 @@ class ClientConnection(Outgoing):
     async def _linger(self) -> None:
         """Read on for a while if the client is still sending.
 
-        Closing at once would reset the connection, and the answer with it (RFC 9112 section 9.6).
+        Closing at once would reset the connection and lose the response (RFC 9112 section 9.6).
         """
         sending = self._close or (self._body is not None and not self._body.is_eof())
         if self.transport is None or self._ended or not sending:
@@ -186,7 +186,7 @@ class ClientConnection(Outgoing):
     # --- the raw connection after a 101 -------------------------------------------------------
 
     def divert(self, receiver: Receiver) -> bytes:
-        """Send all bytes from now on to `receiver`; return those that came behind the request."""
+        """Send all bytes from now on to `receiver`; return those that came after the request."""
         self._receiver = receiver
         self.when_leaving = receiver.leaving
         self._task = (

@@ -1,6 +1,6 @@
-"""What a client sends, on its way to aiohttp's parser: one head or body at a time, and bounded.
+"""Input and output of a connection that aiohttp's parser reads, one head or body at a time.
 
-aiohttp's RequestHandler brings the parser (llhttp), the queue of pipelined requests with its back
+aiohttp's RequestHandler has the parser (llhttp), the queue of pipelined requests with its back
 pressure, and bodies as streams.
 """
 
@@ -26,8 +26,8 @@ from .connections import ClientLifecycle, ConnectionOwner, reset
 class Incoming(ClientLifecycle, RequestHandler):  # type: ignore[misc] # aiohttp drops asyncio's result
     """The receiving half of a client's connection; Outgoing is the other half.
 
-    `_refusal` is why what follows the requests in the queue is none. `_patience` is for how many
-    seconds of waiting the present body is still good, when nobody waits.
+    `_refusal` is why the bytes after the queued requests are refused. `_patience` is how many
+    seconds are left for the present body, while its deadline is suspended.
     """
 
     __slots__ = (
@@ -80,7 +80,7 @@ class Incoming(ClientLifecycle, RequestHandler):  # type: ignore[misc] # aiohttp
         self._rest = b""
 
     def data_received(self, data: bytes) -> None:
-        """Take bytes; none means that the parser may go on with what it holds."""
+        """Take bytes; none means that the parser may continue with what it holds."""
         if self._receiver is not None and data:
             self._receiver.received(data)
             return
@@ -128,7 +128,7 @@ class Incoming(ClientLifecycle, RequestHandler):  # type: ignore[misc] # aiohttp
         message, payload = self._messages[-1]
         self._head_bytes = 0
         if isinstance(getattr(message, "exc", None), HttpProcessingError):
-            # The parser stands still after an error: what follows is not a request (A23).
+            # The parser stops after an error: what follows is not a request (A23).
             self._close = True
             if self._body is not None and not self._body.is_eof():
                 self._body.set_exception(MalformedRequest("body"))
@@ -140,7 +140,7 @@ class Incoming(ClientLifecycle, RequestHandler):  # type: ignore[misc] # aiohttp
         self._take_note_of_end()
 
     def awaiting_body(self, *, waiting: bool) -> None:
-        """Let the time for the body run, or not: it is the client's only while somebody waits."""
+        """Run or suspend the deadline for the body: it counts only while the body is awaited."""
         now = self._loop.time()
         if waiting:
             self._read_deadline = now + self._patience
@@ -150,7 +150,7 @@ class Incoming(ClientLifecycle, RequestHandler):  # type: ignore[misc] # aiohttp
         self._reading_body = waiting
 
     def _earn(self, size: int) -> None:
-        """Give the body more time for what has come, up to what a new one has."""
+        """Extend the deadline for each byte of the body, up to that of a new body."""
         most = self._owner.timeouts.body
         earned = size / self._owner.limits.upload_rate
         if self._reading_body:
@@ -178,12 +178,12 @@ class Incoming(ClientLifecycle, RequestHandler):  # type: ignore[misc] # aiohttp
 
     def _cut_body(self) -> None:
         body = self._body
-        # What was malformed before the end stays so: the client is told, and the log.
+        # An error before the end is kept: it is what the client and the log shall see.
         if body is not None and not body.is_eof() and body.exception() is None:
             body.set_exception(ConnectionResetError("cut"))
 
     def _make_room(self) -> None:
-        """Let the parser go on behind a full queue, as aiohttp's own loop does."""
+        """Let the parser continue after a full queue, as aiohttp's own loop does."""
         if self._parser is not None:
             self._parser.message_consumed()
         if self._buffer_paused and len(self._messages) <= self._msg_queue_resume_size:
@@ -197,13 +197,13 @@ class Incoming(ClientLifecycle, RequestHandler):  # type: ignore[misc] # aiohttp
 
 
 def _framing(message: Any) -> Framing:  # noqa: ANN401 - the C parser's class has no name to import
-    """Return how a body is framed, which the parser has judged and the gate will judge again."""
+    """Return how a body is framed; the parser has checked it and the gate will check it again."""
     length = message.headers.get("Content-Length")
     return CHUNKED if message.chunked or length is None else Framing(int(length))
 
 
 def parse_error(exc: HttpProcessingError) -> TrafficError:
-    """Return the error for what the parser refused; its text holds the client's bytes."""
+    """Return the error for what the parser refused, without its text: that holds client bytes."""
     if isinstance(exc, LineTooLong):
         return HeadTooLarge("line")
     if exc.message.startswith("Too many headers"):
@@ -219,13 +219,13 @@ class Outgoing(Incoming):
     __slots__ = ()
 
     def pause_writing(self) -> None:
-        """Learn that the client does not keep up."""
+        """Note that the client does not keep up."""
         super().pause_writing()
         if self._receiver is not None:
             self._receiver.writable(yes=False)
 
     def resume_writing(self) -> None:
-        """Learn that the client has caught up."""
+        """Note that the client has caught up."""
         super().resume_writing()
         if self._receiver is not None:
             self._receiver.writable(yes=True)
@@ -246,20 +246,20 @@ class Outgoing(Incoming):
             raise ConnectionResetError("the client is gone")
 
     def finish(self) -> None:
-        """Close the connection behind what the client has still to read, which it must do soon."""
+        """Close the connection once the client has read what was sent; it must do so soon."""
         if self.transport is not None:
             self._force_close = True
             self._write_deadline = self._loop.time() + self._owner.timeouts.write
             self.transport.close()
 
     def abort(self) -> None:
-        """Drop the connection, so that the client sees that its answer was cut."""
+        """Drop the connection, so that the client sees that its response was cut."""
         self._force_close = True
         if self.transport is not None:
             reset(self.transport)
 
     def write_eof(self) -> None:
-        """Say that no more bytes will be sent."""
+        """Close the sending half."""
         transport = self.transport
         if transport is None or transport.is_closing():
             return

@@ -16,7 +16,7 @@ from ..timers import NEVER
 
 
 class PerAddress:
-    """Counts connections by address; what has none, on a Unix socket, is not counted."""
+    """Counts connections by address; those on a Unix socket have none and are not counted."""
 
     __slots__ = ("_counts",)
 
@@ -287,7 +287,7 @@ _IPV6_BYTES: Final = 28
 
 
 def called_port(transport: asyncio.BaseTransport) -> int:
-    """Return the port that the client of a redirected connection called, 0 for any other."""
+    """Return the port that the client of a redirected connection connected to, 0 for any other."""
     connection = transport.get_extra_info("socket")
     own = transport.get_extra_info("sockname")
     if connection is None or connection.family not in {socket.AF_INET, socket.AF_INET6}:
@@ -295,7 +295,7 @@ def called_port(transport: asyncio.BaseTransport) -> int:
     six = connection.family == socket.AF_INET6
     level = socket.IPPROTO_IPV6 if six else socket.IPPROTO_IP
     try:
-        # Of a duplicate, since uvloop's stand-in for a socket has no options.
+        # On a duplicate, since uvloop's socket object has no getsockopt.
         with socket.fromfd(connection.fileno(), connection.family, socket.SOCK_STREAM) as asked:
             found = asked.getsockopt(level, _SO_ORIGINAL_DST, _IPV6_BYTES if six else _IPV4_BYTES)
     except OSError:
@@ -306,7 +306,7 @@ def called_port(transport: asyncio.BaseTransport) -> int:
 
 
 def peer_of(transport: asyncio.BaseTransport, *, redirected: bool) -> Peer:
-    """Return who is at the other end, and of `redirected` clients which port they called."""
+    """Return who is at the other end, and the original port of `redirected` clients."""
     name = transport.get_extra_info("peername")
     address = name[0].partition("%")[0] if isinstance(name, tuple) else ""
     encrypted = transport.get_extra_info("ssl_object") is not None

@@ -1,8 +1,8 @@
-"""One connection of a client, as long as all that comes on it is fast.
+"""A client connection, as long as all its requests are fast (http1/fast_heads).
 
-A request that came whole goes its way without a task. One that cannot do without waits gets a task
-of its own. Bytes that are not fast are handed over, with the connection, to ClientConnection and
-its parser, for good.
+A complete request is forwarded without a task. One that needs waits gets a task of its own. With
+the first bytes that are not fast, the connection is handed over for good to ClientConnection and
+its parser.
 """
 
 from __future__ import annotations
@@ -51,13 +51,13 @@ class FastConnection(FastInput):
             self._exchange.abandon()
 
     def resume_writing(self) -> None:
-        """Learn that the client has caught up."""
+        """Note that the client has caught up."""
         super().resume_writing()
         if self._request is None:
             self._rest_or_go_on()
 
     def _begin(self, head: FastHead, body: bytes) -> None:
-        """Answer a request; without a task, if that can be."""
+        """Respond to a request, without a task if possible."""
         request = self._request = FastRequest(self, head, body)
         try:
             fast_exchange = self._owner.depart(request, self)
@@ -71,14 +71,14 @@ class FastConnection(FastInput):
         elif not fast_exchange.over:
             self._exchange = fast_exchange
 
-    # --- called by trips ----------------------------------------------------------------------
+    # --- called by FastExchange ---------------------------------------------------------------
 
     def begin_anew(self, request: FastRequest) -> None:
-        """Let the handler answer the request from its beginning."""
+        """Let the handler process the request from its beginning."""
         self.go_on(request, self._owner.handle(request))
 
     def go_on(self, request: FastRequest, way: Coroutine[Any, Any, None]) -> None:
-        """Let a task walk the rest of the way."""
+        """Let a task do the rest."""
         self._exchange = None
         self._own(self._loop.create_task(self._walk(request, way)))
 
@@ -97,16 +97,16 @@ class FastConnection(FastInput):
         self.ended(request)
 
     def report_behind(self, report: Callable[[MessageRecord], None], record: MessageRecord) -> None:
-        """Report a message once its answer is sent."""
+        """Report a message once its response is sent."""
         self._write_buffer.report_behind(report, record)
 
     def broke(self, error: BaseException) -> None:
-        """Drop the connection, for what should not have happened."""
+        """Drop the connection after an error that should not have happened."""
         self.abort()
         self._owner.failed(error)
 
     def ended(self, request: FastRequest) -> None:
-        """Go over to the next request, if there is to be one."""
+        """Continue with the next request, if there is to be one."""
         self._request = self._exchange = None
         transport = self._transport
         if transport is None or transport.is_closing():
@@ -118,7 +118,7 @@ class FastConnection(FastInput):
 
     def _rest_or_go_on(self) -> None:
         if self._rest:
-            # A client that does not wait for its answers: the parser's queue keeps their order.
+            # The client pipelines: the queue behind the parser keeps the order of its responses.
             self._hand_over(self._rest)
         else:
             self._await_next_request()

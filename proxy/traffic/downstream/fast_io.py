@@ -1,4 +1,4 @@
-"""The receiving half of a connection whose requests are fast."""
+"""Input and output of a client connection whose requests are fast (http1/fast_heads)."""
 
 from __future__ import annotations
 
@@ -46,12 +46,12 @@ class FastOutput(ClientLifecycle, Sending):
             self._drained.set_exception(exc or ConnectionResetError("the client is gone"))
 
     def pause_writing(self) -> None:
-        """Learn that the client does not keep up."""
+        """Note that the client does not keep up."""
         self._paused = True
         self._write_deadline = self._loop.time() + self._owner.timeouts.write
 
     def resume_writing(self) -> None:
-        """Learn that the client has caught up."""
+        """Note that the client has caught up."""
         self._paused = False
         self._write_deadline = NEVER
         if self._drained is not None and not self._drained.done():
@@ -76,23 +76,23 @@ class FastOutput(ClientLifecycle, Sending):
             raise ConnectionResetError("the client is gone")
 
     def finish(self) -> None:
-        """Close the connection behind what the client has still to read, which it must do soon."""
+        """Close the connection once the client has read what was sent; it must do so soon."""
         if self._transport is not None:
             self.flush()
             self._write_deadline = self._loop.time() + self._owner.timeouts.write
             self._transport.close()
 
     def abort(self) -> None:
-        """Drop the connection, so that the client sees that its answer was cut."""
+        """Drop the connection, so that the client sees that its response was cut."""
         self._forget()
         if self._transport is not None:
             reset(self._transport)
 
 
 HELD_BODY: Final = 262144
-"""A body up to so many bytes waits here until all of it has come."""
+"""A body of up to so many bytes is held here until all of it has come."""
 HELD_SECONDS: Final = 0.25
-"""What has not come whole by then is the parser's, with its deadlines for slow clients."""
+"""What is incomplete by then goes to the parser, with its deadlines for slow clients."""
 
 
 class FastOwner(ConnectionOwner, Protocol):
@@ -100,11 +100,11 @@ class FastOwner(ConnectionOwner, Protocol):
 
     @property
     def write_buffer(self) -> WriteBuffer:
-        """Where bytes wait for the end of the loop's turn."""
+        """Where bytes wait for the end of the loop's iteration."""
 
     @property
     def redirected(self) -> bool:
-        """Whether clients may have called another port than the listener's."""
+        """Whether clients may have connected to another port than the listener's."""
 
     def admits(self, client: FastInput) -> bool:
         """Count a new connection in; return whether there was room for it."""
@@ -113,12 +113,12 @@ class FastOwner(ConnectionOwner, Protocol):
         """Send a request upstream without a wait, or return None and send nothing."""
 
     def handle(self, request: FastRequest) -> Coroutine[Any, Any, None]:
-        """Answer a request."""
+        """Respond to a request."""
 
     def hand_over(
         self, client: FastInput, transport: asyncio.Transport, data: bytes, *, ended: bool
     ) -> bool:
-        """Let a parser read `data` and what comes behind it; `ended` says that nothing does.
+        """Let a parser read `data` and what follows it; `ended` says that nothing does.
 
         Return whether the connection stays open for writing.
         """
@@ -140,12 +140,12 @@ class FastInput(FastOutput):
         self._heads = request_head_cache()
         self._held = b""  # the beginning of a request
         self._missing = 0  # how many bytes of its body are still to come, at least
-        self._rest = b""  # what came behind the request under way
+        self._rest = b""  # what came after the request in progress
         self._request: FastRequest | None = None
 
     @abstractmethod
     def _begin(self, head: FastHead, body: bytes) -> None:
-        """Answer a request."""
+        """Respond to a request."""
 
     def data_received(self, data: bytes) -> None:
         """Take bytes."""
@@ -193,7 +193,7 @@ class FastInput(FastOutput):
         self._read_deadline = min(self._read_deadline, self._loop.time() + HELD_SECONDS)
 
     def _hand_over(self, data: bytes) -> bool:
-        """Leave the connection to a parser; return whether it stays open for writing."""
+        """Hand the connection over to a parser; return whether it stays open for writing."""
         self.flush()
         transport, self._transport = self._transport, None
         if transport is None:

@@ -29,20 +29,20 @@ from .sockets import Acceptor, Sockets
 
 
 class Answerer(Protocol):
-    """Who answers what arrives."""
+    """Responds to the requests that arrive."""
 
     def handle(self, request: Request) -> Coroutine[Any, Any, None]:
-        """Answer one request."""
+        """Respond to one request."""
 
     def depart(self, request: FastRequest, owner: ExchangeOwner) -> FastExchange | None:
-        """Send a fast request on its way without a wait, or return None and do nothing."""
+        """Send a fast request upstream without a wait, or return None and do nothing."""
 
     def reject(self, error: TrafficError) -> Problem:
-        """Return the answer to what never came to be a request."""
+        """Return the response to what is not a valid request."""
 
 
 def require_c_parser() -> None:
-    """Refuse to work on aiohttp's Python parser, which accepts what must not pass.
+    """Refuse aiohttp's Python parser, which accepts what must not pass.
 
     Raises:
         UnfitEnvironment: aiohttp came without its C extensions.
@@ -77,8 +77,8 @@ class HttpListener:
     ) -> None:
         """Check the environment; nothing is opened before `start`.
 
-        With `sockets`, which listen already and stay their giver's, nothing is bound here. Where
-        clients are `redirected`, each connection is asked which port it was for.
+        `sockets` listen already and remain the caller's; without them, `start` binds. Where
+        clients are `redirected`, the original port of each connection is looked up.
         """
         require_c_parser()
         self._answerer = answerer
@@ -112,7 +112,7 @@ class HttpListener:
 
     @property
     def write_buffer(self) -> WriteBuffer:
-        """Where bytes wait for the end of the loop's turn."""
+        """Where bytes wait for the end of the loop's iteration."""
         if self._write_buffer is None:
             self._write_buffer = WriteBuffer(asyncio.get_running_loop())
         return self._write_buffer
@@ -123,21 +123,21 @@ class HttpListener:
         self._timer.start()
 
     def answer_with(self, answerer: Answerer, *, limits: TrafficLimits, timeouts: Timeouts) -> None:
-        """Let `answerer` answer from now on; a request keeps the one it began with."""
+        """Let `answerer` respond from now on; a request keeps the one it began with."""
         self._answerer, self.limits, self.timeouts = answerer, limits, timeouts
 
     async def renew_tls(self, tls: ssl.SSLContext | None) -> None:
-        """Show new connections another certificate; those that stand keep theirs."""
+        """Show new connections another certificate; existing ones keep theirs."""
         if not self.draining:
             await self._acceptor.renew_tls(tls)
 
     def stop_accepting(self) -> None:
-        """Accept no more than those who have already been told that they are connected."""
+        """Accept no more connections but those that the kernel has already made."""
         self.draining = True
         self._acceptor.stop()
 
     async def drained(self, seconds: float) -> bool:
-        """Let all connections end, and wait for it; return whether they did in time."""
+        """Drain all connections; return whether they ended within `seconds`."""
         self.idle_grace = min(IDLE_GRACE, seconds / 2)
         await self._acceptor.stopped(self.idle_grace)
         return await self._clients.gone(seconds)
@@ -165,7 +165,7 @@ class HttpListener:
         return True
 
     def began(self, task: asyncio.Task[None]) -> None:
-        """Hold the task of a connection."""
+        """Hold the task of a connection until it ends."""
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
@@ -174,17 +174,17 @@ class HttpListener:
         self._clients.lost(client)
 
     def depart(self, request: FastRequest, owner: ExchangeOwner) -> FastExchange | None:
-        """Send a fast request on its way without a wait, or return None and do nothing."""
+        """Send a fast request upstream without a wait, or return None and do nothing."""
         return self._answerer.depart(request, owner)
 
     def handle(self, request: FastRequest) -> Coroutine[Any, Any, None]:
-        """Answer a fast request, with waits."""
+        """Respond to a fast request, with waits."""
         return self._answerer.handle(request)
 
     def hand_over(
         self, client: FastInput, transport: asyncio.Transport, data: bytes, *, ended: bool
     ) -> bool:
-        """Let a parser read `data` and what comes behind it; `ended` says that nothing does.
+        """Let a parser read `data` and what follows it; `ended` says that nothing does.
 
         Return whether the connection stays open for writing.
         """
@@ -200,24 +200,24 @@ class HttpListener:
         message: Any,  # noqa: ANN401 - the C parser's class has no name to import
         payload: StreamReader,
     ) -> bool:
-        """Answer one request; return whether the connection may carry another."""
+        """Respond to one request; return whether the connection may carry another."""
         request = ClientRequest(connection, message, payload)
         await self._answerer.handle(request)
         return request.keep
 
     async def refuse(self, connection: ClientConnection, error: TrafficError) -> None:
-        """Answer what never came to be a request."""
+        """Respond to what is not a valid request."""
         problem = self._answerer.reject(error)
         connection.write(problem.render(connection=b"close", head_only=False))
         await connection.drain()
 
     def failed(self, error: BaseException) -> None:
-        """Take note of what should not have happened, by the name of its class alone."""
+        """Report an error that should not have happened, by the name of its class alone."""
         self._answerer.reject(deliberate(error))
 
 
 async def _never(_: web.BaseRequest) -> NoReturn:
-    """Stand where aiohttp wants a handler; our connections have their own."""
+    """Serve as the handler that aiohttp requires; our connections have their own."""
     raise NotImplementedError("ClientConnection answers by itself")
 
 
@@ -255,13 +255,13 @@ class TrafficServer:
             raise
 
     def replace(self, lanes: Sequence[Lane]) -> None:
-        """Take over lanes that run already, some of them with another upstream."""
+        """Replace the lanes by others that run already, some of them with another upstream."""
         self._lanes = tuple(lanes)
 
     async def drain(self, grace: float) -> bool:
-        """Stop in good order within `grace` seconds; return whether nothing had to be cut.
+        """Shut down gracefully within `grace` seconds; return whether no message was cut.
 
-        The grace is one budget for everything, not one for each step: then a supervisor kills.
+        The grace is one budget for all steps: when it is over, a supervisor kills the process.
         """
         self.draining = True
         for lane in self._lanes:

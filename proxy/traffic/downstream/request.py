@@ -1,4 +1,4 @@
-"""One request as aiohttp's parser hands it out."""
+"""One request as aiohttp's parser returns it."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
 class Waiting(Protocol):
-    """Told when a wait for the client begins and ends, so that it can be bounded."""
+    """Called when a wait for the client begins and ends, so that it can be bounded."""
 
     def __call__(self, *, waiting: bool) -> None:
         """Take note."""
 
 
 class ClientBody:
-    """Reads the body; a client that waits for a 100 gets it when the first byte is asked for.
+    """Reads the body; a client that waits for a 100 gets it when the first byte is read.
 
-    Nobody asks before the rules have been found and the length has been checked (RFC 9110
+    That is after the rules have been found and the length has been checked (RFC 9110
     section 10.1.1), so a refused client never sends its body.
     """
 
@@ -59,7 +59,7 @@ class ClientBody:
         """Return the whole body.
 
         Raises:
-            BodyTooLarge: It is longer than `limit`, be it by its own account.
+            BodyTooLarge: It, or its Content-Length, is above `limit` bytes.
         """
         length = self.framing.length
         if length is not None and length > limit:
@@ -99,7 +99,7 @@ def _check(size: int, limit: int) -> None:
 
 
 class ClientRequest(ResponseWriter):
-    """A request that has arrived, and the way to answer it."""
+    """A request that has arrived, and the means to respond to it."""
 
     __slots__ = ("_connection", "_message", "_payload")
 
@@ -117,7 +117,7 @@ class ClientRequest(ResponseWriter):
         self._payload = payload
 
     def body(self, framing: Framing, *, expects_continue: bool) -> ClientBody:
-        """Return the body, once the gate has told how it is framed."""
+        """Return the body, once the gate has found its framing."""
         return ClientBody(
             self._payload,
             framing,
@@ -126,7 +126,7 @@ class ClientRequest(ResponseWriter):
         )
 
     async def switch(self, head: bytes) -> RawConnection:
-        """Answer with a 101 and return the connection."""
+        """Respond with a 101 and return the connection."""
         self.answered = True
         self.keep = False
         self._connection.write(head)
@@ -136,10 +136,10 @@ class ClientRequest(ResponseWriter):
         self._connection.write(CONTINUE)
 
     def _ends(self) -> bool:
-        """Whether the request itself makes its connection end with the answer.
+        """Whether the request itself makes its connection end with the response.
 
-        With bytes of the body still to come, the connection ends: they are not a request. So it
-        does behind an Upgrade that was not granted, where the parser has lost its place (B14).
+        It does with bytes of the body still to come: they are not a request. And it does after an
+        Upgrade that was not granted, where the parser has lost its place (B14).
         """
         message = self._message
         return bool(message.should_close or message.upgrade or not self._payload.is_eof())

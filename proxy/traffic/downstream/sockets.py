@@ -1,4 +1,4 @@
-"""Sockets that listen: opened before anything is served, and shared by those who accept."""
+"""Listening sockets: opened before anything is served, and shared by the processes that accept."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ def open_sockets(address: Address, *, reuse_port: bool = False) -> Sockets:
     """Return sockets that listen at `address`: one, or one for each address of a host's name.
 
     The host `*` is every address, of IPv4 and, where the machine has it, of IPv6.
-    With `reuse_port`, more of them may be opened at the same address. It blocks while a name is
-    looked up. Raises UnfitEnvironment, naming the address, where it cannot be had.
+    With `reuse_port`, others may listen at the same address. It blocks while a name is looked
+    up. Raises UnfitEnvironment, naming the address, where it cannot be bound.
     """
     if isinstance(address, UnixAddress):
         sock = _bind_path(str(address.path))
@@ -63,7 +63,7 @@ def port_of(sockets: Sockets) -> int:
 
 
 def waiting_at(server: asyncio.Server) -> Iterator[socket.socket]:
-    """Yield the connections that the kernel has made at `server` and that nobody has accepted.
+    """Yield the connections that the kernel has made at `server` and that are not yet accepted.
 
     Closing the server would reset them, and with them requests that have been sent already.
     """
@@ -83,7 +83,7 @@ def _places(address: TcpAddress) -> list[tuple[int, tuple[object, ...]]]:
 
 
 def _has_ipv6() -> bool:
-    """Tell whether an IPv6 socket can be bound here at all; a kernel may come without."""
+    """Return whether an IPv6 socket can be bound at all; a kernel may be built without IPv6."""
     try:
         with socket.socket(socket.AF_INET6, socket.SOCK_STREAM) as probe:
             probe.bind(("::", 0))
@@ -113,7 +113,7 @@ def _bind_path(path: str) -> socket.socket:
     """Return a socket at `path` that only owner and group may use."""
     _remove_stale(path)
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    # The mode must be right from the first moment on, and chmod would come after it.
+    # The mode must be right from the start; chmod would come too late.
     mask = os.umask(_SOCKET_MASK)
     try:
         sock.bind(path)
@@ -128,7 +128,7 @@ def _bind_path(path: str) -> socket.socket:
 
 
 def _remove_stale(path: str) -> None:
-    """Remove what a killed process left behind, and nothing else."""
+    """Remove the socket that a killed process left, and no other file."""
     try:
         if not stat.S_ISSOCK(Path(path).stat().st_mode):
             raise UnfitEnvironment("socket", detail=f"{path} exists and is not a socket.")
@@ -150,9 +150,9 @@ NewConnection = Callable[[], asyncio.Protocol]
 
 
 class Acceptor:
-    """Accepts at one address and makes a protocol of each connection.
+    """Accepts connections at one address and makes a protocol for each.
 
-    With `sockets`, which listen already and stay their giver's, nothing is bound here.
+    `sockets` listen already and remain the caller's; without them, `start` binds.
     """
 
     __slots__ = (
@@ -197,7 +197,7 @@ class Acceptor:
         self._servers = await self._accept()
 
     async def renew_tls(self, tls: ssl.SSLContext | None) -> None:
-        """Show new connections another certificate; those that stand keep theirs."""
+        """Show new connections another certificate; existing ones keep theirs."""
         old, self._tls = self._servers, tls
         # Both accept from the same sockets, so no connection meets a closed port in between.
         self._servers = await self._accept()
@@ -205,7 +205,7 @@ class Acceptor:
             server.close()
 
     def stop(self) -> None:
-        """Accept no more than those who have already been told that they are connected."""
+        """Accept no more connections but those that the kernel has already made."""
         for server in self._servers:
             for sock in waiting_at(server):
                 self._adopting.add(asyncio.get_running_loop().create_task(self._adopt(sock)))
@@ -216,7 +216,7 @@ class Acceptor:
             self._sockets = ()
 
     async def stopped(self, seconds: float) -> None:
-        """Wait until the last of those have been accepted, but no longer than `seconds`."""
+        """Wait until these have been accepted, for at most `seconds`."""
         if self._adopting:
             await asyncio.wait(self._adopting, timeout=seconds)
 
@@ -233,7 +233,7 @@ class Acceptor:
         if isinstance(self._address, UnixAddress):
             opener = loop.create_unix_server
             if sys.version_info >= (3, 13):
-                # The path is not the server's to remove: others may still accept there.
+                # The server must not remove the path: other processes may still accept there.
                 opener = partial(opener, cleanup_socket=False)
         return [
             await opener(
@@ -251,11 +251,11 @@ class Acceptor:
         return self._patience() if self._tls is not None else None
 
     async def _adopt(self, sock: socket.socket) -> None:
-        """Serve a connection that nobody has accepted yet."""
+        """Serve a connection that the kernel has made and no server has accepted."""
         loop = asyncio.get_running_loop()
         try:
             await loop.connect_accepted_socket(
                 self._made, sock, ssl=self._tls, ssl_handshake_timeout=self._handshake
             )
-        except OSError:  # also what ssl raises: the client is gone, or speaks no TLS
+        except OSError:  # ssl.SSLError too: the client is gone, or does not speak TLS
             sock.close()

@@ -195,7 +195,7 @@ class _Way:
         if self.source.gone:
             return
         self.source.gone = True
-        if not self._sink.told and self._waiting is None:
+        if not self._sink.close_sent and self._waiting is None:
             self._pass_end()
         self._relay.changed()
 
@@ -282,5 +282,5 @@ class _Way:
         self._waiting = None
         self.source.go_on("keys")
         self._go_on()
-        if self.source.gone and not self._sink.told and self._waiting is None:
+        if self.source.gone and not self._sink.close_sent and self._waiting is None:
             self._pass_end()

@@ -1,4 +1,4 @@
-"""How the end of a body is told to its receiver (RFC 9112 section 6)."""
+"""How a message body is framed (RFC 9112 section 6)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Final
 from ...core.errors import MalformedRequest, UnsupportedTransferCoding
 
 HTTP_10: Final = (1, 0)
-"""The version that knows no chunks, and keeps no connection unless asked to."""
+"""It has no chunked coding, and no persistent connections unless asked for."""
 
 HTTP_11: Final = (1, 1)
 
@@ -18,8 +18,8 @@ HTTP_11: Final = (1, 1)
 class Framing:
     """The length of a body, None where it is chunked; `present` is False where there is none.
 
-    Final and not frozen, as is all that may be made for each message: the type checker holds it as
-    well, and a frozen dataclass costs three times as much to make.
+    Final and not frozen, as is every class of which each message makes instances: mypy enforces
+    Final too, and making an instance of a frozen dataclass takes three times as long.
     """
 
     length: Final[int | None]
@@ -27,7 +27,7 @@ class Framing:
 
     @property
     def content_length(self) -> int | None:
-        """The length that was told; None where it is not, be it that the connection ends it."""
+        """The Content-Length; None where the body is chunked or ends with the connection."""
         return self.length if self.present else None
 
     @property
@@ -37,7 +37,7 @@ class Framing:
 
 
 ABSENT: Final = Framing(0, present=False)
-"""No body and no word about one: a GET, a 204, a response that ends with its connection."""
+"""No framing header: a GET, a 204, a response that ends with its connection."""
 
 CHUNKED: Final = Framing(None)
 

@@ -1,7 +1,7 @@
-"""The gate: what a parser let through becomes a request that has one reading, or an error.
+"""The gate: a parsed request head becomes a request with one reading, or an error.
 
-The parser before it knows the grammar of messages; the gate knows what a proxy must not pass on
-(RFC 9110, RFC 9112): each check below closes a gap that the parser was seen to leave open.
+The parser knows the grammar of messages; the gate knows what a proxy must not forward (RFC 9110,
+RFC 9112). Each check below closes a gap that the parser was seen to leave open.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ _OVERRIDES: Final = frozenset(
     {b"x-http-method", b"x-http-method-override", b"x-method", b"x-method-override"}
 )
 _HEEDED: Final = {fold_header(one): one for one in _OVERRIDES | REROUTING}
-"""What frameworks heed, by what CGI makes of a name: it cannot tell `X.Method` from `X-Method`."""
+"""Headers that frameworks obey, by their CGI name: CGI reads `X.Method` and `X-Method` alike."""
 _NOTABLE: Final = (
     _OVERRIDES
     | REROUTING
@@ -81,11 +81,14 @@ class RawRequest:
 class Admitted:
     """A request that passed the gate.
 
-    `websocket` says that it asks for a WebSocket (RFC 6455) in every respect; `upgrade` that it
-    asked for any other protocol, which is answered as if it had not. `overrides` says that it asks
-    for another method in a header or in its query, as Express, Rails, PHP and Spring may be told to
-    heed, `reroutes` are the values of headers that some take for the address. `host` is empty where
-    an HTTP/1.0 client sent none; `via` says that the request has crossed another proxy.
+    Attributes:
+        websocket: It is a complete WebSocket handshake (RFC 6455).
+        upgrade: It asks for some other protocol; the Upgrade is ignored.
+        overrides: It asks for another method in a header or in its query, which Express, Rails,
+            PHP and Spring can be configured to obey.
+        reroutes: The values of headers that some frameworks take for the path.
+        host: Empty where an HTTP/1.0 client sent none.
+        via: The request has passed another proxy.
     """
 
     head: Final[RequestHead]
@@ -100,7 +103,7 @@ class Admitted:
     via: Final[bool] = False
 
     def with_length(self, headers: Headers, framing: Framing) -> Admitted:
-        """Return the same for a fast request that differs in its Content-Length alone."""
+        """Return the same for a fast request that differs only in its Content-Length."""
         return Admitted(
             self.head.with_headers(headers),
             self.path,
@@ -119,7 +122,7 @@ def admit(raw: RawRequest, *, head_limit: int = 65536) -> Admitted:
     """Return the request in its one reading.
 
     Raises:
-        TrafficError: The request is malformed, ambiguous, too large or asks for what is not done.
+        TrafficError: The request is malformed, ambiguous or too large, or asks for what is refused.
     """
     _check_line(raw)
     notable = _check_headers(raw, head_limit)
@@ -152,7 +155,7 @@ def _reroutes(notable: dict[bytes, list[bytes]]) -> tuple[bytes, ...]:
 
 
 def check_line(line: bytes) -> None:
-    """Refuse a request line of another protocol: the parser takes `RTSP/1.0` for version 1.0.
+    """Refuse a request line of another protocol: the parser reads `RTSP/1.0` as HTTP/1.0.
 
     Raises:
         MalformedRequest: The line does not end as that of HTTP/1.0 or HTTP/1.1 does.

@@ -1,8 +1,8 @@
-"""Heads that come again on a connection: known by their bytes, and not read once more.
+"""The head cache: heads that come again on a connection are found by their bytes, not parsed again.
 
 A client repeats the head of its requests, and a backend that of its responses, but for the length
-of the body (HPACK, RFC 7541, lives on it). What the readers of fast heads found in such a head
-holds for the next one too, and so does what came of it later.
+of the body (HPACK, RFC 7541, relies on the same). What was found in such a head, and
+decided about it, holds for the next one too.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from typing import Any, Final, Generic, TypeVar
 from ...core.http.message import Headers
 
 HELD: Final = 4
-"""So many heads are known on a connection: a client takes turns between a few kinds of requests."""
+"""Heads that are kept for each connection: a client alternates between a few requests."""
 HELD_BYTES: Final = 2048
-"""A longer head is read anew each time."""
+"""A longer head, in bytes, is parsed each time."""
 
 _DIGITS: Final = 9
-"""A length of more digits is read anew."""
+"""A head whose length has more digits is parsed each time."""
 _LENGTH: Final = re.compile(rb"\r\ncontent-length: ([0-9]{1,%d})\r\n" % _DIGITS, re.IGNORECASE)
 _NAME: Final = b"content-length"
 
@@ -27,9 +27,9 @@ _Head = TypeVar("_Head")
 
 
 class _Known(Generic[_Head]):
-    """A head that was read: its bytes before and behind the digits of its length, and these.
+    """A head that was read: its bytes before and after the digits of its length, and the digits.
 
-    Of heads that differ in the length alone, it is the last.
+    Of heads that differ only in the length, the last one is kept.
     """
 
     __slots__ = ("before", "behind", "digits", "head", "start")
@@ -43,7 +43,7 @@ class _Known(Generic[_Head]):
 
 
 class HeadCache(Generic[_Head]):
-    """The heads of one connection.
+    """The head cache of one connection.
 
     `read` returns the head that bytes begin with, and how long it is, or None where it is not a
     fast one: one in which no name stands twice. `resized` returns a head that differs in its

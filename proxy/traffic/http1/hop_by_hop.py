@@ -1,7 +1,7 @@
-"""Headers on their way through: what stays, in its order, spelling and bytes.
+"""Which headers are forwarded, in their order, spelling and bytes (RFC 9110 section 7.6.1).
 
-What the rules read is the head as it came; names are stripped here, while writing, and nowhere
-earlier. Nothing is invented but the framing and what a hop must say of itself.
+Rules read the head as it came; headers are dropped here, while writing, and nowhere earlier.
+Nothing is added but the framing and the forwarding headers.
 """
 
 from __future__ import annotations
@@ -40,18 +40,18 @@ _DIGESTS: Final = frozenset(
         b"signature-input",
     }
 )
-"""What vouches for bytes that are no longer these (RFC 9530, RFC 9421)."""
+"""They vouch for bytes that have been changed (RFC 9530, RFC 9421)."""
 _CHECKSUM: Final = b"x-amz-checksum-"
 _CODING: Final = frozenset({b"content-encoding"})
 
 _PROTECTED: Final = frozenset({b"host", b"authorization", b"cookie", b"set-cookie", b"via"})
-"""What Connection must not take away: a client could switch off what the upstream relies on."""
+"""Connection must not remove these: a client could drop what the upstream relies on."""
 
 
 def kept(
     message: Forwardable, headers: Headers, dropped: frozenset[bytes], *, digests: bool
 ) -> list[tuple[bytes, bytes]]:
-    """Return the headers that stay, with the Content-Type, and the digests only if they hold."""
+    """Return the headers to forward, with the new Content-Type; digests only if they still hold."""
     if not digests:
         dropped = together(dropped, _DIGESTS)
     if message.decoded:
@@ -66,7 +66,7 @@ def kept(
 
 @lru_cache(maxsize=64)
 def together(one: frozenset[bytes], other: frozenset[bytes]) -> frozenset[bytes]:
-    """Return the union of two sets of names of this package's own."""
+    """Return the union of two constant sets of names."""
     return one | other
 
 
@@ -92,9 +92,9 @@ def _with_listed(headers: Headers, dropped: frozenset[bytes]) -> frozenset[bytes
 
 
 def _retyped(headers: list[tuple[bytes, bytes]], media_type: bytes) -> list[tuple[bytes, bytes]]:
-    """Return the headers with one Content-Type, where the first one stood or at the end.
+    """Return the headers with one Content-Type, in place of the first one or at the end.
 
-    None is left where the type is empty: what was sealed without one is opened without one.
+    An empty type removes it: what was sealed without a Content-Type is opened without one.
     """
     if not media_type:
         return [pair for pair in headers if pair[0].lower() != b"content-type"]
@@ -112,12 +112,12 @@ def _retyped(headers: list[tuple[bytes, bytes]], media_type: bytes) -> list[tupl
 
 
 def joined(lines: list[bytes], added: Headers) -> bytes:
-    """Return the lines of a head, up to its framing: those given and those added."""
+    """Return a head up to its framing: the given lines and the added headers."""
     return b"\r\n".join([*lines, *map(b": ".join, added), b""])
 
 
 def framed(lines: bytes, framing: Framing) -> bytes:
-    """Return a whole head: its lines up to the framing, and the framing."""
+    """Return a complete head: its lines up to the framing, and the framing."""
     if not framing.present:
         return lines + b"\r\n"
     if framing.length is None:
@@ -126,5 +126,5 @@ def framed(lines: bytes, framing: Framing) -> bytes:
 
 
 def framed_whole(lines: bytes, length: int) -> bytes:
-    """Return a whole head of a body with so many bytes, none included."""
+    """Return a complete head for a body of `length` bytes, which may be 0."""
     return b"%bContent-Length: %d\r\n\r\n" % (lines, length)

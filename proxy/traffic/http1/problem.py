@@ -36,14 +36,14 @@ class Problem:
 
 
 def deliberate(error: BaseException) -> TrafficError:
-    """Return the error as clients may see it: what nobody raised on purpose says nothing."""
+    """Return the error as clients may see it: an unexpected exception shows only its class."""
     if isinstance(error, TrafficError):
         return error
     return InternalError(type(error).__name__)
 
 
 def status_of(error: TrafficError, direction: Direction) -> int:
-    """Return the status of an error: on the way back, a misfit is the backend's fault."""
+    """Return the status of an error: in a response, a bad message is the upstream's fault."""
     if direction == "response" and isinstance(error, MessageError):
         return error.response_status
     return error.status
@@ -56,7 +56,7 @@ def problem(
     direction: Direction = "request",
     now: float | None = None,
 ) -> Problem:
-    """Return the response that tells a client about `error`; `now` is its Date."""
+    """Return the response for `error`; `now`, in seconds since 1970, is its Date."""
     status = status_of(error, direction)
     members: dict[str, object] = {
         "type": f"urn:sealyard:error:{error.code}",
@@ -64,7 +64,7 @@ def problem(
         "status": status,
         "instance": request_id,
     }
-    # A failed open looks the same for every cause: a detail could tell them apart.
+    # A failed open looks the same for every cause: a detail would be an oracle.
     if error.detail and not isinstance(error, OpenFailed):
         members["detail"] = error.detail
     headers = [
@@ -75,7 +75,7 @@ def problem(
     if now is not None:
         headers.append((b"Date", formatdate(now, usegmt=True).encode("ascii")))
     if status == HTTPStatus.METHOD_NOT_ALLOWED:
-        headers.append((b"Allow", _ALLOW))  # RFC 9110 section 15.5.6 demands it
+        headers.append((b"Allow", _ALLOW))  # RFC 9110 section 15.5.6 requires it
     if status == HTTPStatus.SERVICE_UNAVAILABLE:
         headers.append((b"Retry-After", _RETRY_AFTER))
     body = json.dumps(members, ensure_ascii=False, separators=(",", ":")).encode()

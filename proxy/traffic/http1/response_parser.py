@@ -1,7 +1,8 @@
 """Reads the responses on one upstream connection; bytes in, facts out, no I/O.
 
-On llhttp without leniencies (httptools), plus what RFC 9112 demands of a proxy and llhttp does
-not do: one framing, no unasked 101, no control bytes in the reason, limits on the head.
+It uses llhttp without leniencies (httptools), plus what RFC 9112 requires of a proxy and llhttp
+does not check: one framing, no unrequested 101, no control bytes in the reason phrase, and limits
+on the head.
 """
 
 from __future__ import annotations
@@ -27,10 +28,10 @@ _LINE_ENDS: Final = 4
 
 
 class ResponseReader:
-    """One response after the other, each announced by `expect`.
+    """Reads one response after the other; `expect` announces each.
 
-    `doubt` is set for ever once the connection must not carry another message. `entry` belongs
-    to a response whose head may come again.
+    `doubt` is set for good once the connection must not carry another message. `entry` is that of
+    the head cache, for a response whose head may come again.
     """
 
     __slots__ = (
@@ -80,7 +81,7 @@ class ResponseReader:
         self.leftover = b""
 
     def _begin_parsing(self) -> None:
-        """Forget what the parser told of another response."""
+        """Forget what the parser found in another response."""
         self._chunks: list[bytes] = []
         self._head_bytes = 0
         self._interim = False
@@ -107,7 +108,7 @@ class ResponseReader:
             if found is not None:
                 fast, size = found
                 if self._bears(fast, size, len(data)):
-                    # A whole response, of which the parser never hears.
+                    # A complete response; the parser never sees it.
                     self.head, self.framing = fast.head, fast.framing
                     self.entry = fast.entry
                     self.complete = True
@@ -124,7 +125,7 @@ class ResponseReader:
         return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
     def _bears(self, fast: FastResponseHead, size: int, came: int) -> bool:
-        """Tell whether what came is one whole response within the limits."""
+        """Return whether what came is one complete response within the limits."""
         return (
             came - size == fast.framing.length
             and size <= self._head_limit
@@ -143,10 +144,10 @@ class ResponseReader:
                 raise _cause(error) from None
 
     def end(self) -> None:
-        """Learn that the upstream sends no more.
+        """Note that the upstream has closed its sending half.
 
         Raises:
-            UpstreamFailed: The response is not whole.
+            UpstreamFailed: The response is incomplete.
         """
         self.doubt = True
         if self.complete:
@@ -175,7 +176,7 @@ class ResponseReader:
                 _refuse("response-headers")
 
     def on_headers_complete(self) -> None:
-        """Judge the head."""
+        """Check the head."""
         if self.complete or self._parser is None:
             return
         status = self._parser.get_status_code()
@@ -220,7 +221,7 @@ class ResponseReader:
     def _switch(self) -> None:
         if not self._upgrade:
             _refuse("unrequested-101")
-        # No other protocol is ever asked for, and the client is told that it is this one.
+        # No other protocol is ever asked for, and the 101 to the client names this one.
         if [value.lower() for name, value in self._headers if name.lower() == b"upgrade"] != [
             b"websocket"
         ]:
@@ -246,7 +247,7 @@ def _cause(error: httptools.HttpParserError) -> UpstreamFailed:
 
 
 def _framing(headers: Sequence[tuple[bytes, bytes]], version: str) -> Framing:
-    """Return the framing of a response (RFC 9112 section 6.3), refusing every doubt."""
+    """Return the framing of a response (RFC 9112 section 6.3); refuse what is ambiguous."""
     lengths = [value for name, value in headers if name.lower() == b"content-length"]
     codings = [value for name, value in headers if name.lower() == b"transfer-encoding"]
     if codings:

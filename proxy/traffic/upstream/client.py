@@ -1,6 +1,6 @@
-"""The HTTP/1.1 client: sends what the rule engine has released, to the one place of the settings.
+"""The HTTP/1.1 client: sends what the rule engine has released to the configured upstream.
 
-It follows no redirect, keeps no cookie, knows no proxy, and decodes nothing.
+It follows no redirects, keeps no cookies, uses no proxy, and decodes no content.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ class HttpUpstream:
 
     @property
     def pool(self) -> Pool:
-        """The connections, for those who count them."""
+        """The pool, for metrics."""
         return self._pool
 
     async def send(
@@ -84,7 +84,7 @@ class HttpUpstream:
         """Send a request and return its response, as soon as its head is there.
 
         Raises:
-            TrafficError: There is no usable response, or the client's body broke off.
+            TrafficError: There is no usable response, or the client's body was cut.
         """
         lines = request_lines(message, host=self._host, forwarding=forwarding, websocket=websocket)
         payload = message.body if message.body is not None else body.take()
@@ -99,7 +99,7 @@ class HttpUpstream:
         forwarding: Forwarding,
         entry: HeadCacheEntry,
     ) -> Delivery:
-        """Return what goes out for a fast request, for `send_at_once`.
+        """Return the outgoing form of a fast request, for `send_at_once`.
 
         `body` is the client's, and `framing` how it came.
         """
@@ -111,9 +111,9 @@ class HttpUpstream:
     ) -> UpstreamConnection | None:
         """Send a request whose body is there, on a connection that is idle, or return None.
 
-        `progressed` is called whenever the upstream has done something. The caller drops the
-        connection, or hands it to `response` or `whole_response`. What goes wrong in sending is the
-        connection's `error`.
+        `progressed` is called whenever bytes or the end have come from the upstream. The caller
+        drops the connection, or passes it to `response` or `whole_response`. An exception in
+        sending becomes the connection's `error`.
         """
         connection = self._pool.take_idle()
         if connection is None:
@@ -126,14 +126,14 @@ class HttpUpstream:
         return connection
 
     def response(self, connection: UpstreamConnection) -> PooledResponse:
-        """Return the response on a connection, whose head is there and which may still come."""
+        """Return the response on a connection, whose head has come; its body may be incomplete."""
         head = connection.reader.head
         if head is None:
             raise ValueError("there is no response yet")
         return PooledResponse(self._pool, connection, head, None)
 
     def whole_response(self, connection: UpstreamConnection) -> WholeResponse:
-        """Return the response on a connection, all of which is there; take the connection back."""
+        """Return the complete response on a connection, and release the connection to the pool."""
         reader = connection.reader
         head = reader.head
         if head is None:
@@ -149,7 +149,7 @@ class HttpUpstream:
     async def _attempt(
         self, delivery: Delivery, *, upgrade: bool, fresh: bool = False
     ) -> PooledResponse:
-        """Send a request, and once more on a fresh connection where that can do no harm."""
+        """Send a request; repeat it once on a fresh connection where that is safe."""
         connection = await self._pool.acquire(fresh=fresh)
         try:
             connection.begin(head_only=delivery.head_only, upgrade=upgrade)
@@ -164,7 +164,7 @@ class HttpUpstream:
         return await self._attempt(delivery, upgrade=upgrade, fresh=True)
 
     async def _connect(self) -> UpstreamConnection:
-        """Open a connection to the configured address; nothing that a client sends is read here."""
+        """Open a connection to the configured address, whatever a client sends."""
         try:
             async with asyncio.timeout(self._timeouts.connect):
                 return await self._open()
@@ -198,7 +198,7 @@ class HttpUpstream:
 
 
 def _names(address: Address, *, tls: bool) -> frozenset[bytes]:
-    """Return the authorities that the upstream goes by; a socket has none."""
+    """Return the authorities of the upstream; a Unix socket has none."""
     if not isinstance(address, TcpAddress):
         return frozenset()
     names = {str(address).lower()}

@@ -1,7 +1,7 @@
-"""One connection to the upstream, as the messages on it see it.
+"""One connection to the upstream.
 
-Only the coroutine of one message uses it at a time, beside the task that uploads its body. The
-connection keeps a deadline as a number; the pool's ticker looks at it.
+One message uses it at a time: a coroutine, and the task that uploads its body. The connection keeps
+a deadline as a loop time, which the pool's timer compares.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from ..write_buffer import Sending, WriteBuffer
 
 
 class UpstreamSocket(Sending):
-    """What the transport and a tunnel deal with; UpstreamConnection is the messages on it."""
+    """The part that the transport and a tunnel use; UpstreamConnection adds the messages."""
 
     __slots__ = (
         "_drain",
@@ -47,13 +47,13 @@ class UpstreamSocket(Sending):
         self._open = True
 
     def pause_writing(self) -> None:
-        """Learn that the upstream does not keep up."""
+        """Note that the upstream does not keep up."""
         self._writable = False
         if self._receiver is not None:
             self._receiver.writable(yes=False)
 
     def resume_writing(self) -> None:
-        """Learn that the upstream has caught up."""
+        """Note that the upstream has caught up."""
         self._writable = True
         if self._receiver is not None:
             self._receiver.writable(yes=True)
@@ -72,7 +72,7 @@ class UpstreamSocket(Sending):
     # --- for messages and tunnels alike -------------------------------------------------------
 
     def write_eof(self) -> None:
-        """Say that no more bytes will be sent."""
+        """Close the sending half."""
         self.flush()
         if self._transport is None or self._transport.is_closing():
             return
@@ -94,7 +94,7 @@ class UpstreamSocket(Sending):
             self._transport.resume_reading()
 
     def close(self) -> None:
-        """End the connection in good order, when it is idle."""
+        """Close the connection gracefully, when it is idle."""
         self.flush()
         if self._transport is not None:
             self._transport.close()
@@ -107,18 +107,20 @@ class UpstreamSocket(Sending):
             self._transport.abort()
 
     def abandon(self) -> None:
-        """Drop the connection from wherever the last reference to a message ended."""
+        """Drop the connection from whichever thread the last reference to a message ended in."""
         if not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self.abort)
 
 
 class UpstreamConnection(UpstreamSocket):
-    """Bytes to and from the upstream.
+    """The messages on a connection to the upstream.
 
-    `deadline` is when the present wait must have ended, and `expires` when an idle connection is
-    too old for another message. `used` says that it has carried one before. `error` is what its
-    message has failed with. `progressed`, while there is one, is called whenever something came or
-    ended; else a coroutine waits.
+    Attributes:
+        deadline: Loop time by which the present wait must have ended.
+        expires: Loop time from which an idle connection is too old for another message.
+        used: It has carried a message before.
+        error: What its message has failed with.
+        progressed: Called whenever something came or ended; where it is None, a coroutine waits.
     """
 
     __slots__ = (
@@ -181,7 +183,7 @@ class UpstreamConnection(UpstreamSocket):
         self._wake()
 
     def eof_received(self) -> bool:
-        """Learn that the upstream sends no more; the tunnel alone may still write."""
+        """Note that the upstream sends no more; only a tunnel may still write."""
         if self._receiver is not None:
             self._receiver.ended()
             return True
@@ -189,7 +191,7 @@ class UpstreamConnection(UpstreamSocket):
         return False
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Learn that the connection is gone."""
+        """Note that the connection is lost."""
         self._open = False
         if self._receiver is not None:
             self._receiver.lost()
@@ -213,7 +215,7 @@ class UpstreamConnection(UpstreamSocket):
 
     @property
     def alive(self) -> bool:
-        """Whether the connection can carry another message, as far as one can see."""
+        """Whether the connection can carry another message, as far as is known."""
         transport = self._transport
         return (
             self._open
@@ -224,13 +226,13 @@ class UpstreamConnection(UpstreamSocket):
 
     @property
     def size(self) -> int:
-        """How many bytes of the body wait to be read."""
+        """How many bytes of the body have come and are not yet read."""
         return self._size
 
     def begin(
         self, *, head_only: bool, upgrade: bool, progressed: Callable[[], None] | None = None
     ) -> None:
-        """Make ready for one message."""
+        """Prepare for one message."""
         self.progressed = progressed
         self._silence = self._usual_silence
         self.reader.expect(head_only=head_only, upgrade=upgrade)
@@ -242,7 +244,7 @@ class UpstreamConnection(UpstreamSocket):
             self._put(data)
 
     async def drain(self) -> None:
-        """Wait until the upstream takes more; raise what made the message fail meanwhile."""
+        """Wait until the upstream takes more; raise the error of the message, if it failed."""
         self.flush()
         while self._open and not self._writable and self.error is None:
             self._await("upload", self._silence)
@@ -262,21 +264,21 @@ class UpstreamConnection(UpstreamSocket):
         return self.reader.head
 
     def await_response(self, seconds: float) -> None:
-        """Let the time for the response head run: the request has gone out."""
+        """Start the deadline for the response head: the request has been sent."""
         if self.reader.head is None:
             self._awaiting = "response"
             self.deadline = self._loop.time() + seconds
 
     def await_body(self) -> None:
-        """Let the time for the next bytes of the body run."""
+        """Start the deadline for the next bytes of the body."""
         self._await("stream", self._silence)
 
     def wait_longer(self, seconds: float) -> None:
-        """Let each silence of this message's body last so long, if that is longer than usual."""
+        """Allow silences of so many seconds in this body, if that is longer than usual."""
         self._silence = max(self._silence, seconds)
 
     def take(self) -> bytes:
-        """Return what has come of the body, maybe nothing."""
+        """Return what has come of the body; it may be empty."""
         pending = self._pending
         if not pending:
             return b""
@@ -304,7 +306,7 @@ class UpstreamConnection(UpstreamSocket):
         return self.take()
 
     def stop(self) -> None:
-        """End the body here for its reader; the connection carries no other message."""
+        """End the body here for its reader; the connection is not used again."""
         self._stopped = True
         self.reader.doubt = True
         self._wake()
@@ -350,7 +352,7 @@ class UpstreamConnection(UpstreamSocket):
     # --- the raw connection after a 101 -------------------------------------------------------
 
     def divert(self, receiver: Receiver) -> bytes:
-        """Send all bytes from now on to `receiver`; return those that came behind the 101."""
+        """Send all bytes from now on to `receiver`; return those that came after the 101."""
         self._receiver = receiver
         self.deadline = NEVER
         return self.reader.leftover

@@ -1,4 +1,4 @@
-"""What goes out for one request, and the writing of it to a connection."""
+"""One outgoing request, and how it is written to a connection."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _ONE_WRITE: Final = 65536
 
 
 class Delivery:
-    """What goes out for one request, so that it can go out again."""
+    """One outgoing request, kept so that it can be sent again."""
 
     __slots__ = ("_framing", "_head", "_payload", "_rest", "_upload", "head_only", "method")
 
@@ -31,9 +31,9 @@ class Delivery:
         framing: Framing,
         rest: RequestBody | None = None,
     ) -> None:
-        """Take the `lines` of a head up to its framing, and a whole body, or None.
+        """Take the `lines` of a head up to its framing, and a complete body, or None.
 
-        Without one, `rest` is the client's body, which came in with `framing`, and still comes.
+        With None, `rest` is the client's body, framed as `framing` and still coming.
         """
         if not isinstance(message, Forwardable):
             raise TypeError("only a Forwardable can be sent")
@@ -44,7 +44,7 @@ class Delivery:
         elif payload or framing.present:
             self._head = framed_whole(lines, len(payload))
         else:
-            self._head = framed(lines, ABSENT)  # what came without a body stays so
+            self._head = framed(lines, ABSENT)  # a request without a body is forwarded without one
         self._payload = payload
         self._rest = rest
         self._framing = framing
@@ -53,10 +53,10 @@ class Delivery:
         self._upload: asyncio.Task[None] | None = None
 
     def repeatable(self, connection: UpstreamConnection) -> bool:
-        """Whether the request may be sent again after `connection` failed (RFC 9110 section 9.2.2).
+        """Return whether to send it again after `connection` failed (RFC 9110 section 9.2.2).
 
-        Only a connection that had rested in the pool can have died before it saw the request, and
-        even then the upstream may have acted: so only what is safe and has no body.
+        Only a connection that was idle in the pool can have died before the upstream saw the
+        request. Even then it may have acted, so only safe methods without a body are repeated.
         """
         return (
             connection.used
@@ -66,7 +66,7 @@ class Delivery:
         )
 
     def start(self, connection: UpstreamConnection, patience: float) -> asyncio.Task[None] | None:
-        """Write what is there in one go; return the task that uploads the rest."""
+        """Write what has come; return the task that uploads the rest, if any."""
         payload, rest = self._payload, self._rest
         if payload is None:
             if rest is None:
@@ -91,16 +91,16 @@ class Delivery:
     async def _send_rest(
         self, rest: RequestBody, connection: UpstreamConnection, patience: float
     ) -> None:
-        """Send the client's body as it comes; let the message fail with it."""
+        """Send the client's body as it comes; if it fails, the message fails."""
         try:
             await self._send_body(rest, connection)
             connection.await_response(patience)
         except asyncio.CancelledError:
             connection.abort()
             raise
-        except Exception as error:  # noqa: BLE001 - handed to whoever waits for the response
-            # CVE-2026-33555 elsewhere: after a promise of bytes that never came, the next message
-            # on this connection would be taken for them. `fail` drops it.
+        except Exception as error:  # noqa: BLE001 - raised where the response is awaited
+            # CVE-2026-33555 elsewhere: where fewer bytes came than announced, the next message on
+            # this connection would be taken for the rest. `fail` drops it.
             connection.fail(error)
 
     async def _send_body(self, rest: RequestBody, connection: UpstreamConnection) -> None:

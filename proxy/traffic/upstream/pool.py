@@ -19,17 +19,17 @@ Connect = Callable[[], Awaitable[UpstreamConnection]]
 
 @dataclass(frozen=True, slots=True)
 class _Turn:
-    """A place in the queue. It is given a connection, or None: room for a new one."""
+    """A place in the queue. It gets a connection, or None: room for a new one."""
 
     given: asyncio.Future[UpstreamConnection | None]
     deadline: float
 
 
 class Pool:
-    """Lends connections, the last used first, and takes back only those beyond doubt.
+    """Lends connections, the last used first, and takes back only those in a known state.
 
-    A place is taken by a connection that is in one of the two collections, and by nothing else but
-    the making of one: so no exception, wherever it comes, can take a place for good.
+    Only connections in one of the two collections, and connections being made, count towards the
+    limit: so no exception, wherever it is raised, can reduce the capacity for good.
     """
 
     __slots__ = (
@@ -60,12 +60,12 @@ class Pool:
 
     @property
     def size(self) -> int:
-        """How many connections there are, those that are just being made included."""
+        """How many connections there are, including those being made."""
         return len(self._busy) + len(self._idle) + self._making
 
     @property
     def idle(self) -> int:
-        """How many of them wait for a message."""
+        """How many of them are idle."""
         return len(self._idle)
 
     async def acquire(self, *, fresh: bool = False) -> UpstreamConnection:
@@ -87,7 +87,7 @@ class Pool:
         return await self._new()
 
     def release(self, connection: UpstreamConnection) -> None:
-        """Take back a connection whose message went through beyond doubt."""
+        """Take back a connection whose message was completed in both directions."""
         if self._closed or connection not in self._busy or not connection.alive:
             self.drop(connection)
             return
@@ -101,13 +101,13 @@ class Pool:
         self._busy.discard(connection)
 
     def drop(self, connection: UpstreamConnection) -> None:
-        """End a connection in which there is any doubt; twice is as good as once."""
+        """Drop a connection whose state is in any doubt. It is idempotent."""
         self._busy.discard(connection)
         connection.abort()
         self._give_room()
 
     def close(self) -> None:
-        """Drop all connections and turn away who waits."""
+        """Drop all connections and refuse the queue."""
         self._closed = True
         self._timer.stop()
         self._close_idle()
@@ -117,7 +117,7 @@ class Pool:
             connection.fail(Busy("closing"))
 
     def take_idle(self) -> UpstreamConnection | None:
-        """Return a connection that rests, if there is one, for one message."""
+        """Return an idle connection, if there is one, for one message."""
         now = self._loop.time()
         while self._idle:
             connection = self._idle[-1]
@@ -161,7 +161,7 @@ class Pool:
         return connection
 
     def _leave_queue(self, turn: _Turn) -> None:
-        """Pass on what was given to a turn in the very moment in which its task was cancelled."""
+        """Pass on what was given to a turn just as its task was cancelled."""
         if turn in self._queue:
             self._queue.remove(turn)
         if not turn.given.done() or turn.given.cancelled() or turn.given.exception():
@@ -174,7 +174,7 @@ class Pool:
         self._give_room()
 
     def _next_turn(self) -> _Turn | None:
-        """Return the first turn that still waits, and leave it there until it has been given."""
+        """Return the first turn that still waits; it stays in the queue until it is served."""
         while self._queue:
             turn = self._queue[0]
             if not turn.given.done():
@@ -194,12 +194,12 @@ class Pool:
             self._idle.pop()
 
     def _check(self, now: float) -> None:
-        # In both only where an exception came between two steps: then nobody has it.
+        # In both only after an exception between two steps: then no message uses it.
         self._busy.difference_update(self._idle)
         for connection in tuple(self._busy):
             connection.check(now)
             if connection.gone:
-                # Whoever had it learns of that by itself, or cannot any more.
+                # Its message, if there is still one, sees the error by itself.
                 self.drop(connection)
         while (turn := self._next_turn()) is not None and turn.deadline < now:
             turn.given.set_exception(Busy("queue-timeout"))
@@ -211,7 +211,7 @@ class Pool:
 
 
 class PooledResponse:
-    """A response, and the connection that it comes on until `close`."""
+    """A response, and the connection it comes on, until `close`."""
 
     __slots__ = (
         "_connection",
@@ -292,14 +292,14 @@ class PooledResponse:
             self._connection.stop()
 
     def close(self) -> None:
-        """Give the connection back if the message went through in both directions, else drop it."""
+        """Release the connection if the message is complete in both directions, else drop it."""
         connection, self._connection = self._connection, None
         if connection is None:
             return
         try:
             uploaded = self._upload is None or self._upload.done()
             if connection.reader.complete and uploaded:
-                connection.take()  # what nobody wanted to read
+                connection.take()  # what was not read
                 self._pool.release(connection)
                 return
             if self._upload is not None:
@@ -310,6 +310,6 @@ class PooledResponse:
         self._pool.drop(connection)
 
     def __del__(self) -> None:
-        """Drop the connection where an exception kept everybody from closing the response."""
+        """Drop the connection where an exception kept the response from being closed."""
         if self._connection is not None:
             self._connection.abandon()

@@ -31,7 +31,7 @@ _OWN: Final = range(3000, 5000)
 
 
 class Breach(Exception):
-    """A peer breaks the protocol; `code` is what it is told."""
+    """A peer breaks the protocol; `code` goes into the close frame."""
 
     def __init__(self, code: int, reason: str) -> None:
         """Keep the code for the peer and a reason, which holds no value."""
@@ -41,12 +41,12 @@ class Breach(Exception):
 
 
 def close_payload(code: int, reason: str = "") -> bytes:
-    """Return what a close frame carries; the reason is ASCII and short."""
+    """Return the payload of a close frame; the reason is short ASCII."""
     return code.to_bytes(2, "big") + reason.encode("ascii")
 
 
 def check_close(payload: bytes) -> None:
-    """Refuse a malformed close frame; an empty one has no code, and may.
+    """Refuse a malformed close frame; an empty one is allowed and has no code.
 
     Raises:
         Breach: Its code may not be sent, or its reason is not UTF-8.
@@ -63,7 +63,7 @@ def check_close(payload: bytes) -> None:
 
 
 def code_of(error: TrafficError) -> int:
-    """Return the code that tells both sides of a message that was refused."""
+    """Return the close code, for both sides, of a message that was refused."""
     if isinstance(error, BodyTooLarge):
         return TOO_BIG
     if isinstance(error, KeyUnavailable):
@@ -74,7 +74,7 @@ def code_of(error: TrafficError) -> int:
 
 
 REMEMBERED: Final = 16
-"""So many pings of each peer may wait for their answers; peers send one at a time."""
+"""Pings of each peer that may await their pongs; peers send one at a time."""
 _CODE: Final = 2
 _NUMBER: Final = 8
 _OTHER: Final[Mapping[Direction, Direction]] = {"request": "response", "response": "request"}
@@ -91,7 +91,7 @@ class Controls:
         self._pings: dict[Direction, dict[bytes, bytes]] = {"request": {}, "response": {}}
 
     def carried(self, opcode: int, payload: bytes, direction: Direction) -> bytes:
-        """Return what a close, ping or pong frame carries on in a direction."""
+        """Return the payload with which a close, ping or pong frame is forwarded."""
         if not self._sealed:
             return payload
         sealed = direction in self._sealed
@@ -99,7 +99,7 @@ class Controls:
             return payload[:_CODE] if sealed else payload
         if opcode == PING:
             return self._remembered(payload, direction, sealed=sealed)
-        # An answer goes against the direction of its ping.
+        # A pong goes against the direction of its ping.
         asked = self._pings[_OTHER[direction]].pop(payload, None)
         if asked is not None:
             return asked

@@ -1,4 +1,4 @@
-"""permessage-deflate (RFC 7692) without context takeover: nothing is held between messages."""
+"""permessage-deflate (RFC 7692) without context takeover: no state is kept between messages."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ def inflate(data: bytes, limit: int) -> bytes:
     mebibyte.
 
     Raises:
-        Breach: It would grow beyond, or is damaged.
+        Breach: It would grow beyond that, or is damaged.
     """
     return Inflater()(data, limit)
 
 
 class Inflater:
-    """Inflates messages, each of which may point into those before (RFC 7692 section 7.2.3.2)."""
+    """Inflates messages, each of which may refer to those before (RFC 7692 section 7.2.3.2)."""
 
     __slots__ = ("_stream",)
 
@@ -65,7 +65,7 @@ class Inflater:
                 parts.append(part)
             if not stream.eof:
                 return b"".join(parts)
-            # A stream that says it is the last may be followed by another (section 7.2.3.5).
+            # A final DEFLATE block may be followed by another stream (section 7.2.3.5).
             self._stream = zlib.decompressobj(-MOST_BITS)
             rest = stream.unused_data + rest[at:]
             if not rest:

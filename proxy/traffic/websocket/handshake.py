@@ -1,4 +1,4 @@
-"""The handshake on each leg: permessage-deflate is agreed with each peer by itself."""
+"""The handshake on each leg: permessage-deflate is agreed with each peer separately."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _ACCEPT: Final = b"sec-websocket-accept"
 _DEFLATE: Final = "permessage-deflate"
 _ALONE: Final = "client_no_context_takeover; server_no_context_takeover"
 _PARAMETER: Final = re.compile(r"([a-z_]+)(?:\s*=\s*(?:\"([0-9]+)\"|([0-9]+)))?", re.ASCII)
-LEAST_BITS: Final = 9  # zlib has no window of 2^8
+LEAST_BITS: Final = 9  # zlib cannot write with a window of 2^8
 _FLAGS: Final = frozenset({"client_no_context_takeover", "server_no_context_takeover"})
 _SIZES: Final = frozenset({"client_max_window_bits", "server_max_window_bits"})
 _WINDOWS: Final = frozenset(str(one) for one in range(8, MOST_BITS + 1))
@@ -29,9 +29,9 @@ _OFFER: Final = f"{_DEFLATE}; {_ALONE}; client_max_window_bits".encode("ascii")
 
 
 class DeflateAgreement(NamedTuple):
-    """permessage-deflate on one leg: the window of what we send, and what was answered.
+    """permessage-deflate on one leg: the window for what is sent, and the header value agreed.
 
-    A window of less than nine `bits` is one that we cannot make: then nothing is sent compressed.
+    zlib cannot write with fewer than nine `bits`: then messages are sent uncompressed.
     """
 
     bits: int = MOST_BITS
@@ -39,7 +39,7 @@ class DeflateAgreement(NamedTuple):
 
 
 def agree(headers: Headers) -> DeflateAgreement | None:
-    """Return what is agreed with a client, of what it offers: the first that can be done."""
+    """Return what is agreed with a client: the first of its offers that is supported."""
     for name, parameters in _offers(headers):
         if name != _DEFLATE or parameters is None:
             continue
@@ -91,7 +91,7 @@ def accepted(asked: Headers, answer: ResponseHead, *, offered: bool) -> DeflateA
 
 
 def _accepted_bits(parameters: dict[str, str | None]) -> int | None:
-    """Return the window for what we send; None for an answer that is none to our offer."""
+    """Return the window for what is sent; None for a response that does not fit the offer."""
     for name, value in parameters.items():
         known = value is None if name in _FLAGS else name in _SIZES and value in _WINDOWS
         if not known:
@@ -102,7 +102,7 @@ def _accepted_bits(parameters: dict[str, str | None]) -> int | None:
 
 
 def deflates(head: ResponseHead) -> bool:
-    """Tell whether a 101 agrees that messages may come compressed."""
+    """Return whether a 101 agrees to permessage-deflate."""
     return any(name == _DEFLATE for name, _ in _offers(head.headers))
 
 
@@ -115,7 +115,7 @@ def downward(head: ResponseHead, agreement: DeflateAgreement | None) -> Response
 
 
 def _bits(parameters: dict[str, str | None]) -> int | None:
-    """Return the window that a client asks of us, None for what cannot be done."""
+    """Return the window that a client asks for, None for what is not supported."""
     for name, value in parameters.items():
         if name in _FLAGS:
             if value is not None:
@@ -132,7 +132,7 @@ def _bits(parameters: dict[str, str | None]) -> int | None:
 
 
 def _offers(headers: Headers) -> list[tuple[str, dict[str, str | None] | None]]:
-    """Return extensions with their parameters; None for parameters that nobody can read."""
+    """Return extensions with their parameters; None for malformed parameters."""
     found: list[tuple[str, dict[str, str | None] | None]] = []
     for value in header_values(headers, _EXTENSIONS):
         for one in value.decode("latin-1").split(","):

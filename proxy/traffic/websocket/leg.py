@@ -13,13 +13,13 @@ from .reader import MessageReader
 
 
 class Leg:
-    """A connection to a peer; `client` says that the peer is one, `limit` bounds its messages.
+    """The connection to one peer. `client`: the peer is the client. `limit` bounds its messages.
 
-    `told` says that a close frame went to it, `gone` that it takes and sends no more. Reading
-    rests while there is any reason to.
+    `close_sent` says that a close frame went to it, `gone` that the connection has ended. Reading
+    is paused while there is any reason to.
     """
 
-    __slots__ = ("_agreement", "_client", "_reasons", "connection", "gone", "reader", "told")
+    __slots__ = ("_agreement", "_client", "_reasons", "close_sent", "connection", "gone", "reader")
 
     def __init__(
         self,
@@ -34,18 +34,18 @@ class Leg:
         self._client = client
         self._reasons: set[str] = set()
         self.reader = MessageReader(masked=client, limit=limit, deflate=agreement is not None)
-        self.told = False
+        self.close_sent = False
         self.gone = False
 
     @property
     def parted(self) -> bool:
-        """Whether both sides have said that they leave."""
-        return self.gone or (self.told and self.reader.closed)
+        """Whether both sides have sent a close frame."""
+        return self.gone or (self.close_sent and self.reader.closed)
 
     def send(self, message: Forwardable, *, compressed: bool) -> int:
         """Send a message that the rule engine has released; return its size on the wire.
 
-        It goes out compressed if it came so, and this peer takes it.
+        It goes out compressed if it came so and this peer has agreed to it.
         """
         if not isinstance(message, Forwardable) or not isinstance(message.head, SocketHead):
             raise TypeError("only a Forwardable can be sent")
@@ -58,14 +58,14 @@ class Leg:
         return self._write(frame(opcode, payload, masked=not self._client, compressed=packed))
 
     def control(self, opcode: int, payload: bytes) -> int:
-        """Send a control frame; nothing is sent behind a close frame."""
-        if self.told:
+        """Send a control frame; nothing is sent after a close frame."""
+        if self.close_sent:
             return 0
-        self.told = opcode == CLOSE
+        self.close_sent = opcode == CLOSE
         return self._write(frame(opcode, payload, masked=not self._client))
 
     def close(self, code: int, reason: str = "") -> int:
-        """Tell the peer that it ends, unless it has been told."""
+        """Send a close frame, unless one has been sent."""
         return self.control(CLOSE, close_payload(code, reason))
 
     def end(self) -> None:

@@ -1,4 +1,4 @@
-"""What a peer sends, from bytes to messages (RFC 6455); no I/O, and no guess where it is broken."""
+"""Turns the bytes of a peer into messages (RFC 6455); no I/O, and no repair of broken frames."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _Utf8 = codecs.getincrementaldecoder("utf-8")
 
 
 class Arrived(NamedTuple):
-    """A whole message or a control frame. `compressed` says how it came."""
+    """A complete message or a control frame; `compressed` says whether it came compressed."""
 
     opcode: int
     payload: bytes
@@ -47,7 +47,7 @@ class MessageReader:
 
     `masked` says that the peer is a client, whose frames are masked; `limit` bounds a message in
     bytes, also once it is decompressed; `deflate` says that messages may come compressed, and
-    `inflater` how they are read. Nothing is read behind a close frame.
+    `inflater` how they are read. Nothing is read after a close frame.
     """
 
     __slots__ = (
@@ -71,7 +71,7 @@ class MessageReader:
     def __init__(
         self, *, masked: bool, limit: int, deflate: bool, inflater: Inflate = inflate
     ) -> None:
-        """Begin at the border of a frame."""
+        """Begin at the start of a frame."""
         self._inflate = inflater
         self._masked = masked
         self._limit = limit
@@ -98,7 +98,7 @@ class MessageReader:
         """Return the next message or control frame, or None until more bytes have come.
 
         Raises:
-            Breach: The peer breaks the protocol; nothing that follows has a meaning.
+            Breach: The peer breaks the protocol; what follows has no meaning.
         """
         while not self.closed:
             if self._present is None and not self._read_head():
