@@ -1,1 +1,1 @@
-"""The process as such: what it needs of its machine, and how it closes itself off."""
+"""The operating-system process: what it requires, how it is hardened, and its memory."""

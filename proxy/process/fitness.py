@@ -1,4 +1,4 @@
-"""Tell whether this Python environment is fit to carry keys and messages."""
+"""Checks that this Python environment is fit to handle keys and messages."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ FLOORS: Final = {"aiohttp": "3.14.5", "cryptography": "50.0.2"}
 
 @dataclass(frozen=True, slots=True)
 class Environment:
-    """The facts that decide: versions (of `rival` None where it is not installed) and switches."""
+    """The facts that are checked: versions (`rival` is None if not installed) and switches."""
 
     rival: str | None
     versions: dict[str, str]
@@ -68,7 +68,7 @@ def problems(environment: Environment) -> tuple[str, ...]:
 
 
 def notes(environment: Environment) -> tuple[str, ...]:
-    """Return what is worth knowing and stops nothing."""
+    """Return notes that do not prevent a start."""
     if environment.optimized:
         return ("Python runs with -O: Sealyard relies on no assert, its libraries may.",)
     return ()
@@ -107,7 +107,7 @@ Verdict = Literal["ok", "warning", "failed", "unknown"]
 class Finding:
     """The result of one check; `text` says what to do where it is not ok.
 
-    What may pass by itself is `passing`: it keeps nobody from starting.
+    A `passing` one may recover by itself and does not prevent a start.
     """
 
     check: str

@@ -1,4 +1,4 @@
-"""Keep keys in memory from leaving it: no core dumps, no reader of the memory, private files."""
+"""Keep keys in memory: no core dumps, no access by other processes, private files."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _PR_SET_DUMPABLE: Final = 4
 
 @dataclass(frozen=True, slots=True)
 class Hardening:
-    """What is now in force; `missing` names what this machine does not offer."""
+    """The hardening in force; `missing` names what this machine does not support."""
 
     core_dumps: bool
     dumpable: bool | None
@@ -104,7 +104,7 @@ def taken(name: str) -> bytearray | None:
 
 
 def overwrite(secret: bytearray) -> None:
-    """Overwrite a secret where it stands; its length stays."""
+    """Overwrite a secret in place; its length stays."""
     secret[:] = bytes(len(secret))
 
 
@@ -123,6 +123,6 @@ def _overwrite_block(prefix: bytes) -> None:
 
 
 def _overwrite(value: bytes) -> None:
-    """Overwrite bytes that nobody else uses: one of a single byte is everybody's."""
+    """Overwrite a bytes object that is not shared; CPython shares those of one byte."""
     if sys.implementation.name == "cpython" and len(value) > 1:
         ctypes.memset(id(value) + _BYTES_HEAD, 0, len(value))

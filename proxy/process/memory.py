@@ -1,4 +1,4 @@
-"""Memory of large messages: kept from one to the next, given back once no more of them come.
+"""Memory of large messages: reused between them, and returned once there are no more.
 
 glibc asks the system for each large block and gives it back with the block, so that a body of
 megabytes costs thousands of page faults at each step that copies it: a third of its CPU time. Here
@@ -34,7 +34,7 @@ class _Mallinfo2(ctypes.Structure):
 
 
 class Memory:
-    """What the allocator of this process keeps. `kept` says whether it can be told to."""
+    """The allocator of this process. `kept` says whether it can be tuned."""
 
     __slots__ = ("_free", "_library", "kept")
 

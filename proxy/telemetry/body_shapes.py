@@ -1,7 +1,7 @@
-"""The shape of a body: which members it has, of what kind and how large, and never a value.
+"""The shape of a body: its members, their kinds and sizes, and never a value.
 
-A member's name is shown only where the configuration says it, since a client's names may be values
-too: `{"ada@example.org": true}`. Shapes are made only while somebody looks at the tap.
+The name of a member is shown only if the configuration contains it, since names may be values too:
+`{"ada@example.org": true}`. Shapes are made only while the tap has viewers.
 """
 
 from __future__ import annotations
@@ -15,24 +15,24 @@ from ..core.expressions.sources import Source, json_sources
 from ..core.rules.model import NAMED_PARTS, Behaviour, Names, Rule, Verdict
 
 MOST_BYTES: Final = 64 * 1024
-"""The largest body that is looked into; of a larger one only the size is told."""
+"""The largest body that is parsed; of a larger one only the size is shown."""
 MOST_ROWS: Final = 12
 MOST_DEPTH: Final = 8
 VALUE_CHARS: Final = 160
-"""How much of a value the demonstration shows."""
+"""Characters of a value that the demo shows."""
 
 _SHORT: Final = "sy1."
 _JWE: Final = "eyJ0eXAiOiJzeTEi"  # `typ` comes first, so every token begins like this
-_FRAME: Final = b"SYST"
+_STREAM: Final = b"SYST"
 
 
 class Row(NamedTuple):
-    """One value: how deep it lies, its name (None: not to be shown), its kind and its size.
+    """One value: its depth, its name (None: hidden), its kind and its size.
 
     The size is in characters for `text` and `sealed`, in elements for `list`, in bytes for
-    `body` and `stream`; None for others, since the size of a number or a flag says its value, and
-    for what flows, whose size is known when it is over.
-    `value` is None, but for the synthetic chat of the demonstration.
+    `body` and `stream`; None for others, since the size of a number or a boolean reveals its
+    value, and for a streamed body, whose size is known only at its end.
+    `value` is None, except for the fictitious chat of the demo.
     """
 
     depth: int
@@ -43,20 +43,20 @@ class Row(NamedTuple):
 
 
 Shape = tuple[Row, ...]
-Flowing = Literal["body", "form", "stream"]
-"""A body that nobody holds, since it is changed while it passes."""
+Streamed = Literal["body", "form", "stream"]
+"""The kind of a body that is transformed as a stream, and so never held."""
 
 
-def shape(body: bytes | Flowing | None, names: frozenset[str], *, values: bool = False) -> Shape:
+def shape(body: bytes | Streamed | None, names: frozenset[str], *, values: bool = False) -> Shape:
     """Return the rows of a body, at most `MOST_ROWS`; `names` are those that may be shown.
 
-    `values` is for the demonstration alone, whose messages are made up.
+    `values` is only for the demo, whose messages are fictitious.
     """
     if not body:
         return ()
     if isinstance(body, str):
         return (Row(0, None, body),)
-    if body.startswith(_FRAME):
+    if body.startswith(_STREAM):
         return (Row(0, None, "stream", len(body)),)
     if len(body) <= MOST_BYTES:
         text = body.decode("utf-8", "replace")
@@ -65,7 +65,7 @@ def shape(body: bytes | Flowing | None, names: frozenset[str], *, values: bool =
         try:
             read = json.loads(
                 text,
-                object_pairs_hook=tuple,  # of pairs, so that members that stand twice both show
+                object_pairs_hook=tuple,  # of pairs, so that repeated members are all shown
                 parse_int=_number,
                 parse_float=_number,
                 parse_constant=_number,
@@ -78,12 +78,12 @@ def shape(body: bytes | Flowing | None, names: frozenset[str], *, values: bool =
 
 
 def to_json(rows: Shape) -> list[list[object]]:
-    """Return the rows as JSON holds them: depth, name, kind, size, and a value if there is one."""
+    """Return the rows for JSON: depth, name, kind, size, and the value if there is one."""
     return [list(row) if row.value is not None else list(row[:4]) for row in rows]
 
 
 class _Number(str):
-    """A number as it is written: none is computed, since that takes long for many digits."""
+    """A number as written: it is not computed, which would be slow for many digits."""
 
     __slots__ = ()
 

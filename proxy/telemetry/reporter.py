@@ -1,7 +1,7 @@
-"""The tally: a reporter that hands every event on to the log and counts what it tells.
+"""A reporter that passes every event to the log and counts it.
 
-It counts in plain dicts, which costs about a microsecond a message; Prometheus' own counters take a
-lock for each increment. What a scraper reads is made only when it asks.
+It counts in plain dicts, at about a microsecond a message; the counters of prometheus-client take a
+lock for each increment. Samples are made only for a scrape.
 """
 
 from __future__ import annotations
@@ -37,26 +37,26 @@ _UPSTREAM: Final = frozenset({"upstream-failed", "upstream-timeout", "busy"})
 
 
 class Reporter(Protocol):
-    """Where events go. Fields hold names, codes, sizes and durations: never a value."""
+    """Takes events. Fields hold names, codes, sizes and durations: never a value."""
 
     def report(self, event: str, **fields: object) -> None:
-        """Take note of one event."""
+        """Report one event."""
 
 
 class MessageReporter(Reporter, Protocol):
-    """Where events and the lines of messages go."""
+    """Takes events and the lines of messages."""
 
     def message(self, line: MessageLine) -> None:
-        """Take note of one message that is over."""
+        """Report one message that has ended."""
 
 
 class CountingReporter:
-    """Counts messages by what is reported of them. One object serves one process."""
+    """Counts messages and events. One object serves one process."""
 
     __slots__ = ("_counts", "_inner", "_messages", "tap")
 
     def __init__(self, inner: MessageReporter, tap: Tap | None = None) -> None:
-        """Hand every event on to `inner`, and lines of messages to `tap` while it is watched."""
+        """Pass every event to `inner`, and lines of messages to `tap` while it is watched."""
         self._inner = inner
         self.tap = tap or Tap(time.time)
         self._counts: dict[str, dict[Labels, float]] = {}
@@ -64,14 +64,14 @@ class CountingReporter:
 
     @property
     def inner(self) -> MessageReporter:
-        """Where every event goes on to."""
+        """The reporter that gets every event."""
         return self._inner
 
     def report(self, event: str, **fields: object) -> None:
         """Write the event, then count it."""
         self._inner.report(event, **fields)
         if event == "message.observed":
-            self._told(fields, fields)
+            self._dry_run(fields, fields)
         elif event == "store.failed":
             self._add(STORE_ERRORS, (_text(fields, "store"), _text(fields, "reason")))
         elif event == "poison.opened":
@@ -89,13 +89,13 @@ class CountingReporter:
         else:
             self._messages.count(line, "aborted" if line.status == _ABORTED else "forwarded")
             if line.observations:
-                who = {"listener": line.listener, "rule": line.rule, "method": line.method}
-                self._told(who, {**line.counts, **line.observations})
+                labels = {"listener": line.listener, "rule": line.rule, "method": line.method}
+                self._dry_run(labels, {**line.counts, **line.observations})
         if self.tap.watched:
             self.tap.line(line)
 
     def samples(self) -> Samples:
-        """Return what has been counted so far."""
+        """Return the samples of all counts."""
         made = Samples()
         for name, counts in self._counts.items():
             for labels, number in counts.items():
@@ -108,22 +108,26 @@ class CountingReporter:
             made.add(LINES_LOST, self._inner.lost)
         return made
 
-    def _told(self, who: Mapping[str, Any], told: Mapping[str, Any]) -> None:
-        """Count what a rule that only observes would have done, or a message that none covers."""
-        listener, rule = _text(who, "listener"), _text(who, "rule")
-        if "shape" in told:
-            shown = [_text(told, key) for key in ("shape", "request_type", "response_type")]
-            self._add(UNCOVERED, (listener, _text(who, "method"), *shown))
+    def _dry_run(self, labels: Mapping[str, Any], observations: Mapping[str, Any]) -> None:
+        """Count the result of a dry run, or a message that no rule covers."""
+        listener, rule = _text(labels, "listener"), _text(labels, "rule")
+        if "shape" in observations:
+            shapes = [
+                _text(observations, key) for key in ("shape", "request_type", "response_type")
+            ]
+            self._add(UNCOVERED, (listener, _text(labels, "method"), *shapes))
             return
         for direction, before in (("request", ""), ("response", "response_")):
-            if direction not in told.get("observed", ""):
+            if direction not in observations.get("observed", ""):
                 continue
             found = False
             for outcome in OUTCOMES:
-                if number := told.get(f"{before}would_be_{outcome}"):
+                if number := observations.get(f"{before}would_be_{outcome}"):
                     found = found or outcome != "unsealed"
                     self._add(TRIAL_VALUES, (listener, rule, direction, outcome), number)
-            result = _text(told, f"{before}would_fail") or ("changed" if found else "unchanged")
+            result = _text(observations, f"{before}would_fail") or (
+                "changed" if found else "unchanged"
+            )
             self._add(TRIALS, (listener, rule, direction, result))
 
     def _refusal(self, line: MessageLine, refusal: Refusal) -> None:

@@ -1,8 +1,8 @@
-"""The tap: messages as they pass, by shape and size, for whoever looks; nothing while nobody does.
+"""The tap: messages as they pass, by shape and size, while there are viewers.
 
-What traffic asks on the way of each message is one attribute, `watched`. Only while it is true are
-shapes made, and of so many messages a second at most. A look lasts for some seconds and must be
-renewed, so that a viewer who is gone costs nothing.
+The traffic reads one attribute for each message, `watched`. Shapes are made only while it is true,
+and of at most MOST_PER_SECOND messages. A look is a lease of some seconds that must be renewed, so
+a viewer that has gone costs nothing.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, Literal, NamedTuple
 
 from ..core.edits.edits import Outcome
-from .body_shapes import Flowing, shape, to_json
+from .body_shapes import Streamed, shape, to_json
 from .logs.access_line import MessageLine
 from .metrics.message_counts import OUTCOMES
 
@@ -21,15 +21,14 @@ LEASE_SECONDS: Final = 5.0
 MOST_PER_SECOND: Final = 20
 MOST_KEPT: Final = 200
 _MOST_PENDING: Final = 100
-"""Messages of which the line has not come yet: an answer may take its time."""
+"""Messages that have not ended yet, at most."""
 
 Piece = Literal["", "message", "piece"]
-"""What a body is of a message: all of one direction, or one of those that a WebSocket or a stream
-has."""
+"""What a body is: all of one direction (empty), a WebSocket message, or a piece of a stream."""
 
 
 class Passing(NamedTuple):
-    """Whose body is seen: names of the configuration, and what it is of its message."""
+    """The message of a body: names of the configuration, direction, and what part the body is."""
 
     request_id: str
     listener: str
@@ -39,12 +38,12 @@ class Passing(NamedTuple):
     piece: Piece
 
 
-Sighting = dict[str, Any]
-"""One message as JSON holds it: names of the configuration, kinds, sizes and codes."""
+TapMessage = dict[str, Any]
+"""One message for JSON: names of the configuration, kinds, sizes and codes."""
 
 
 class Tap:
-    """Sees the messages of one process. `values` is for the demonstration: its chat is made up."""
+    """Records the messages of one process. `values` is for the demo, whose chat is fictitious."""
 
     __slots__ = (
         "_clock",
@@ -59,7 +58,7 @@ class Tap:
     )
 
     def __init__(self, clock: Callable[[], float], *, values: bool = False) -> None:
-        """Begin with nobody looking. `clock` gives seconds since 1970."""
+        """Start without viewers. `clock` returns seconds since 1970."""
         self.watched = False
         self.values = values
         self.missed = 0
@@ -67,11 +66,11 @@ class Tap:
         self._until = 0.0
         self._second = 0
         self._seen = 0
-        self._pending: dict[str, Sighting] = {}
-        self._kept: deque[Sighting] = deque(maxlen=MOST_KEPT)
+        self._pending: dict[str, TapMessage] = {}
+        self._kept: deque[TapMessage] = deque(maxlen=MOST_KEPT)
 
     def look(self) -> dict[str, Any]:
-        """Return what was seen since the last look, and go on seeing for `LEASE_SECONDS`.
+        """Return the messages since the last look, and keep recording for `LEASE_SECONDS`.
 
         Needs a running event loop.
         """
@@ -87,14 +86,14 @@ class Tap:
     def body(
         self,
         passing: Passing,
-        before: bytes | Flowing | None,
-        after: bytes | Flowing | None,
+        before: bytes | Streamed | None,
+        after: bytes | Streamed | None,
         names: frozenset[str],
         outcomes: Mapping[Outcome, int],
     ) -> None:
-        """Take the shape of a body before and after a rule changed it.
+        """Record the shape of a body before and after a rule changed it.
 
-        What is part of a longer message is told at once, since its line may be hours away.
+        A part of a longer message is shown at once, since that message may last for hours.
         """
         if passing.piece:
             self._part(passing, self._sides(passing, before, after, names), outcomes)
@@ -109,12 +108,12 @@ class Tap:
         held |= self._sides(passing, before, after, names)
 
     def line(self, line: MessageLine) -> None:
-        """Take the line of a message, with the shapes that it had on its way."""
+        """Record the line of a message, with the shapes of its bodies."""
         shapes = self._pending.pop(line.request_id, None)
         if shapes is None and not self._take():
             self.missed += 1
             return
-        told: Sighting = {
+        message: TapMessage = {
             "listener": line.listener,
             "rule": line.rule,
             "method": line.method,
@@ -128,11 +127,11 @@ class Tap:
                 outcome: line.counts[outcome] for outcome in OUTCOMES if line.counts.get(outcome)
             },
         }
-        self._keep(told | (shapes or {}))
+        self._keep(message | (shapes or {}))
 
-    def _part(self, passing: Passing, sides: Sighting, outcomes: Mapping[Outcome, int]) -> None:
-        """Tell of a part of a message, and of what its request had been before it."""
-        told: Sighting = {
+    def _part(self, passing: Passing, sides: TapMessage, outcomes: Mapping[Outcome, int]) -> None:
+        """Record a part of a message, after the pending shape of its request, if any."""
+        message: TapMessage = {
             "listener": passing.listener,
             "rule": passing.rule,
             "method": passing.method,
@@ -144,37 +143,37 @@ class Tap:
         }
         if (request := self._pending.pop(passing.request_id, None)) is not None:
             self._keep(
-                {**told, "part": "request", "direction": "request", "outcomes": {}, **request}
+                {**message, "part": "request", "direction": "request", "outcomes": {}, **request}
             )
         if not self._take():
             self.missed += 1
             return
         shown = {outcome: outcomes[outcome] for outcome in OUTCOMES if outcomes.get(outcome)}
         part = {"part": passing.piece, "direction": passing.direction, "outcomes": shown}
-        self._keep(told | part | sides)
+        self._keep(message | part | sides)
 
     def _sides(
         self,
         passing: Passing,
-        before: bytes | Flowing | None,
-        after: bytes | Flowing | None,
+        before: bytes | Streamed | None,
+        after: bytes | Streamed | None,
         names: frozenset[str],
-    ) -> Sighting:
+    ) -> TapMessage:
         first, second = (
             ("client", "backend") if passing.direction == "request" else ("answer", "reader")
         )
-        sides: Sighting = {}
+        sides: TapMessage = {}
         for name, body in ((first, before), (second, after)):
             sides[name] = to_json(shape(body, names, values=self.values))
             sides[f"{name}_bytes"] = None if isinstance(body, str) else len(body or b"")
         return sides
 
-    def _keep(self, told: Sighting) -> None:
+    def _keep(self, message: TapMessage) -> None:
         self.missed += len(self._kept) == MOST_KEPT
-        self._kept.append({"at": round(self._clock(), 3), **told})
+        self._kept.append({"at": round(self._clock(), 3), **message})
 
     def _take(self) -> bool:
-        """Tell whether one more message may be looked at in this second."""
+        """Return whether one more message may be recorded in this second."""
         second = int(self._clock())
         if second != self._second:
             self._second, self._seen = second, 0
@@ -196,7 +195,7 @@ class Tap:
 
 
 def joined(looks: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
-    """Return what several processes saw as if it were one, in the order of time."""
+    """Return the looks of several processes as one, oldest message first."""
     held = [look for look in looks if look]
     return {
         "messages": sorted(

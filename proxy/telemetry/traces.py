@@ -1,10 +1,9 @@
-"""Spans of messages, for OpenTelemetry: made once a message is over, from the times that it took.
+"""OpenTelemetry spans of messages, made once a message has ended, from the times it took.
 
-OpenTelemetry is an extra (`sealyard[otel]`), imported only where the environment asks for traces by
-the variables that all of its programs read (OTEL_EXPORTER_OTLP_ENDPOINT and others). Spans hold
-names of the configuration, codes, sizes and times. Of the client's headers nothing is taken but the
-ids and the flag in `traceparent`; not the path, since it holds names: where the conventions ask for
-one, the pattern of the rule stands.
+OpenTelemetry is an extra (`sealyard[otel]`), imported only where its standard environment variables
+(OTEL_EXPORTER_OTLP_ENDPOINT and others) enable tracing. Spans hold names of the configuration,
+codes, sizes and times. Of the client's headers, only the ids and the flag in `traceparent` are
+used. The path is not, since it holds names: spans have the pattern of the rule in its place.
 """
 
 from __future__ import annotations
@@ -27,14 +26,14 @@ if TYPE_CHECKING:
 _ENDPOINTS: Final = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
 _CLOSE_SECONDS: Final = 3.0
 _REDACTED: Final = "/REDACTED"
-"""In place of a path that no pattern of the configuration stands for: paths hold names."""
+"""In place of a path without a pattern in the configuration: paths hold names."""
 _FIRST_ERROR: Final = 500
-"""What semantic conventions call an error of a server; 4xx is the client's."""
+"""The lowest status that the semantic conventions call a server error."""
 
 
 @dataclass(frozen=True, slots=True)
 class TracedPart:
-    """One part of a message's way, between two readings of `perf_counter`; `error` is a code."""
+    """One step of a message, between two readings of `perf_counter`; `error` is a code."""
 
     name: str
     began: float
@@ -46,9 +45,9 @@ class TracedPart:
 
 @dataclass(frozen=True, slots=True)
 class End:
-    """One end of a message's way, as the configuration says it: a listener, or its upstream.
+    """A listener or its upstream, as configured.
 
-    `address` is a host's name or address, or the path of a Unix socket; that has no port.
+    `address` is a host name, an IP address, or the path of a Unix socket, which has no port.
     """
 
     scheme: str
@@ -57,26 +56,26 @@ class End:
 
     @property
     def attributes(self) -> dict[str, AttributeValue]:
-        """What the conventions call it."""
-        told: dict[str, AttributeValue] = {
+        """Its attributes in the semantic conventions."""
+        attributes: dict[str, AttributeValue] = {
             "url.scheme": self.scheme,
             "server.address": self.address,
         }
         return (
-            {**told, "network.transport": "unix"}
+            {**attributes, "network.transport": "unix"}
             if self.port is None
-            else {**told, "server.port": self.port}
+            else {**attributes, "server.port": self.port}
         )
 
     def url(self, path: str) -> str:
-        """Return what stands for an address at this end; the path of a socket is no part of it."""
+        """Return a URL for `url.full`; it does not contain the path of a Unix socket."""
         host = "localhost" if self.port is None else f"{_bracketed(self.address)}:{self.port}"
         return f"{self.scheme}://{host}{path}"
 
 
 @dataclass(frozen=True, slots=True)
 class TracedMessage:
-    """A message that is over. `parent` is its `traceparent` as it came, empty without one."""
+    """A message that has ended. `parent` is its `traceparent` as received, empty without one."""
 
     method: str
     route: str
@@ -90,7 +89,7 @@ class TracedMessage:
 
 
 def wanted(environ: Mapping[str, str]) -> bool:
-    """Tell whether the environment asks for traces."""
+    """Return whether the environment enables tracing."""
     if environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
         return False
     if environ.get("OTEL_TRACES_EXPORTER", "otlp").strip().lower() not in {"", "otlp"}:
@@ -99,13 +98,13 @@ def wanted(environ: Mapping[str, str]) -> bool:
 
 
 class Traces:
-    """Sends spans to the collector that the environment names. One object serves one process.
+    """Exports spans to the collector in the environment. One object serves one process.
 
-    They are sent by a thread, in batches; what it cannot keep up with is dropped, never waited for.
+    A thread sends them in batches; spans that it cannot keep up with are dropped.
     """
 
     def __init__(self, environ: Mapping[str, str]) -> None:
-        """Begin; raise ImportError where the packages are missing."""
+        """Start the exporter; raise ImportError where the packages are missing."""
         from opentelemetry.exporter.otlp.proto.http.trace_exporter import (  # noqa: PLC0415 - an extra
             OTLPSpanExporter,
         )
@@ -113,23 +112,23 @@ class Traces:
         from opentelemetry.sdk.trace import TracerProvider  # noqa: PLC0415 - see above
         from opentelemetry.sdk.trace.export import BatchSpanProcessor  # noqa: PLC0415 - see above
 
-        told = {"service.version": __version__}
+        resource = {"service.version": __version__}
         if "OTEL_SERVICE_NAME" not in environ and "service.name=" not in environ.get(
             "OTEL_RESOURCE_ATTRIBUTES", ""
         ):
-            told["service.name"] = "sealyard"
+            resource["service.name"] = "sealyard"
         self._provider: TracerProvider = TracerProvider(
-            resource=Resource.create(told), shutdown_on_exit=False
+            resource=Resource.create(resource), shutdown_on_exit=False
         )
         self._provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
         self._tracer: Tracer = self._provider.get_tracer("sealyard", __version__)
 
     def between(self, server: End, upstream: End) -> LaneTraces:
-        """Return what tells of messages that come to `server` and go on to `upstream`."""
+        """Return the exporter for messages from `server` to `upstream`."""
         return LaneTraces(self, server, upstream)
 
-    def tell(self, trip: TracedMessage, server: End, upstream: End) -> str:
-        """Make the spans of a message that is over; return its trace id where it is sampled."""
+    def export(self, message: TracedMessage, server: End, upstream: End) -> str:
+        """Export the spans of a message that has ended; return its trace id if it is sampled."""
         from opentelemetry.trace import (  # noqa: PLC0415 - see above
             SpanKind,
             StatusCode,
@@ -137,39 +136,39 @@ class Traces:
             set_span_in_context,
         )
 
-        # Durations are measured by a clock that never goes back; only here are they put in time.
+        # Durations are measured with a monotonic clock; only here are they placed in time.
         base = time.time_ns() - int(time.perf_counter() * 1e9)
 
         def at(moment: float) -> int:
             return base + int(moment * 1e9)
 
-        method = "HTTP" if trip.method in {"", OTHER_METHOD} else trip.method
+        method = "HTTP" if message.method in {"", OTHER_METHOD} else message.method
         attributes: dict[str, AttributeValue] = {
-            "http.request.method": trip.method or OTHER_METHOD,
-            "url.path": trip.route or _REDACTED,
-            **({"http.route": trip.route} if trip.route else {}),
+            "http.request.method": message.method or OTHER_METHOD,
+            "url.path": message.route or _REDACTED,
+            **({"http.route": message.route} if message.route else {}),
             **server.attributes,
-            "http.response.status_code": trip.status,
+            "http.response.status_code": message.status,
             "network.protocol.version": "1.1",
-            **trip.attributes,
+            **message.attributes,
         }
-        failed = trip.error or (str(trip.status) if trip.status >= _FIRST_ERROR else "")
+        failed = message.error or (str(message.status) if message.status >= _FIRST_ERROR else "")
         if failed:
             attributes["error.type"] = failed
         span = self._tracer.start_span(
-            f"{method} {trip.route}".rstrip(),
-            _parent(trip.parent),
+            f"{method} {message.route}".rstrip(),
+            _parent(message.parent),
             SpanKind.SERVER,
             attributes,
-            start_time=at(trip.began),
+            start_time=at(message.began),
         )
-        if trip.status >= _FIRST_ERROR:
+        if message.status >= _FIRST_ERROR:
             span.set_status(StatusCode.ERROR)
         inside = set_span_in_context(span)
-        for part in trip.parts if span.is_recording() else ():
+        for part in message.parts if span.is_recording() else ():
             more: dict[str, AttributeValue] = dict(part.attributes)
             if part.outward:
-                more |= upstream.attributes | _targets(upstream, trip.route)
+                more |= upstream.attributes | _targets(upstream, message.route)
             if part.error:
                 more["error.type"] = part.error
             kind = SpanKind.CLIENT if part.outward else SpanKind.INTERNAL
@@ -179,13 +178,13 @@ class Traces:
             if part.error:
                 child.set_status(StatusCode.ERROR)
             child.end(at(part.ended))
-        span.end(at(trip.ended))
+        span.end(at(message.ended))
         context = span.get_span_context()
         return format_trace_id(context.trace_id) if context.trace_flags.sampled else ""
 
     def close(self) -> None:
-        """Send what is left, for some seconds at most."""
-        # Its own thread: a collector that does not answer must not keep the process from ending.
+        """Export what is left, within _CLOSE_SECONDS."""
+        # In a thread: a collector that does not answer must not delay the end of the process.
         last = threading.Thread(target=self._provider.shutdown, daemon=True)
         last.start()
         last.join(_CLOSE_SECONDS)
@@ -193,21 +192,21 @@ class Traces:
 
 @dataclass(frozen=True, slots=True)
 class LaneTraces:
-    """Tells of the messages of one listener and one upstream."""
+    """Exports the spans of messages of one listener and one upstream."""
 
     traces: Traces
     server: End
     upstream: End
 
-    def tell(self, trip: TracedMessage) -> str:
-        """Make the spans of a message that is over; return its trace id where it is sampled."""
-        return self.traces.tell(trip, self.server, self.upstream)
+    def export(self, message: TracedMessage) -> str:
+        """Export the spans of a message that has ended; return its trace id if it is sampled."""
+        return self.traces.export(message, self.server, self.upstream)
 
 
 def _targets(upstream: End, route: str) -> dict[str, AttributeValue]:
-    """Return what was asked of the upstream, with the rule's pattern for the path."""
-    told: dict[str, AttributeValue] = {"url.full": upstream.url(route or _REDACTED)}
-    return {**told, "url.template": route} if route else told
+    """Return the attributes of the upstream request, with the pattern of the rule as its path."""
+    attributes: dict[str, AttributeValue] = {"url.full": upstream.url(route or _REDACTED)}
+    return {**attributes, "url.template": route} if route else attributes
 
 
 def _bracketed(host: str) -> str:
@@ -215,9 +214,9 @@ def _bracketed(host: str) -> str:
 
 
 def _parent(traceparent: str) -> Context:
-    """Return the context that a `traceparent` names, an empty one where it names none.
+    """Return the context of a `traceparent`, an empty one where it is invalid.
 
-    Its `tracestate` goes on to the backend untouched, and into no span: it is the client's text.
+    `tracestate` is forwarded unchanged and copied to no span: it is text of the client.
     """
     from opentelemetry.context import Context  # noqa: PLC0415 - an extra
     from opentelemetry.trace.propagation.tracecontext import (  # noqa: PLC0415 - an extra

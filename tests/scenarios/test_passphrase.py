@@ -194,7 +194,7 @@ async def test_a_keyring_under_another_salt_is_told_and_the_old_one_stays(tmp_pa
             refused = await served.event("config.refused")
             assert refused["reason"] == "keyring-error"
             problem = (await served.event("config.problem"))["problem"]
-            assert "start anew, or let the passphrase stand in a file" in problem
+            assert "restart, or keep the passphrase in a file" in problem
             assert await echoed(served.port) == "canary"
 
 

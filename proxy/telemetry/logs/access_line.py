@@ -20,7 +20,7 @@ _WEBDAV: Final = frozenset(
 )
 METHODS: Final = _HTTP | _WEBDAV
 OTHER_METHOD: Final = "_OTHER"
-"""What OpenTelemetry writes in place of an unknown method, which is text of the client's choice."""
+"""In place of an unknown method, as in OpenTelemetry: its text is chosen by the client."""
 ALL: Final = 1.0
 MOST_CACHED: Final = 1024
 """Texts of a kind that are remembered."""
@@ -65,7 +65,7 @@ class MessageLine:
 
     @property
     def event(self) -> str:
-        """The event of the table."""
+        """The event in the table."""
         return "message.handled" if self.refusal is None else "message.refused"
 
     def fields(self) -> dict[str, object]:
@@ -176,7 +176,7 @@ class AccessLines:
 
 
 class _Share:
-    """Takes every n-th line, without losing a fraction, so that a share is exact over any time."""
+    """Selects every n-th line and carries fractions over, so that a share is exact over time."""
 
     __slots__ = ("_due", "_parts", "share")
 
@@ -194,17 +194,17 @@ class _Share:
 
 
 class Sampling:
-    """The shares of messages that are written, by listener and rule, for those that went well.
+    """The shares of forwarded messages that are logged, by listener and rule.
 
     Refused messages have another event and are always written; so is what failed or was cut off.
     """
 
     def __init__(self, shares: Mapping[tuple[str, str], float]) -> None:
-        """Take all lines of rules that are not in `shares`; 0 takes failures alone."""
+        """Log all lines of rules that are not in `shares`; 0 logs only failures."""
         self._shares = {key: _Share(share) for key, share in shares.items()}
 
     def share(self, line: MessageLine) -> float | None:
-        """Return the share that this line represents, or None where it is not to be written."""
+        """Return the share that this line represents, or None where it is not logged."""
         one = self._shares.get((line.listener, line.rule or ""))
         if one is None or line.status >= _FIRST_FAILURE:
             return ALL

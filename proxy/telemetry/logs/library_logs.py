@@ -1,4 +1,4 @@
-"""Take into the log what Python and libraries say: logging, structlog, warnings, exceptions.
+"""Route the log records of Python and libraries: logging, structlog, warnings, exceptions.
 
 Their texts are withheld. aiohttp logs a malformed header with its bytes, an exception carries
 values in its arguments, and no pattern finds all of them; a class and a place in code are enough
@@ -27,11 +27,11 @@ from .logger import Logs
 _CONTEXT: Final = frozenset(
     {"asyncgen", "exception", "future", "handle", "protocol", "socket", "task", "transport"}
 )
-"""What asyncio's own contexts hold, by loop.call_exception_handler's documentation."""
+"""The documented keys of the context of loop.call_exception_handler."""
 
 
 class LibraryHandler(logging.Handler):
-    """Hands a record of `logging` to the processors: who, how bad, where; never what."""
+    """Passes a record of `logging` to the processors: logger, level and place, never the text."""
 
     def __init__(self, logs: Logs) -> None:
         super().__init__()
@@ -43,7 +43,7 @@ class LibraryHandler(logging.Handler):
             where = code_location.in_file(record.pathname, record.lineno)
             _, error, _ = record.exc_info or (None, None, None)
             _message(self._logs, record.levelno, record.name, where, error)
-        except Exception:  # noqa: BLE001 - a record may be made by anybody, of anything
+        except Exception:  # noqa: BLE001 - a record of a library may hold anything
             self.handleError(record)
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's name
@@ -51,7 +51,7 @@ class LibraryHandler(logging.Handler):
 
 
 def route(logs: Logs) -> ExitStack:
-    """Send everything that others say into `logs`; closing what this returns undoes it.
+    """Route all records to `logs`; closing the returned stack undoes it.
 
     A server never undoes it: the last objects die after its last line of code, and what they
     raise then must not be printed either.
@@ -104,7 +104,7 @@ def _route_logging(logs: Logs, undo: ExitStack) -> None:
 
 
 def _route_structlog(logs: Logs, undo: ExitStack) -> None:
-    """Take in what others log by structlog, which would print it on stdout."""
+    """Route what libraries log with structlog, which would print it on stdout."""
 
     def foreign(_logger: object, method: str, entry: EventDict) -> EventDict:
         given = entry.get("exc_info")

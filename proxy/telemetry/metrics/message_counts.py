@@ -1,4 +1,4 @@
-"""How many messages met which end, in the few steps that each message can afford."""
+"""Counts of messages by outcome, in the few steps that each message can afford."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from .table import (
 )
 
 MOST_SERIES: Final = 5000
-"""Of one metric; what comes above (rules renamed by many reloads) is counted as `other`."""
+"""Series of one metric; more (rules renamed by many reloads) are counted as `other`."""
 
 OUTCOMES: Final[tuple[Outcome, ...]] = (
     "sealed",
@@ -40,7 +40,7 @@ _BOUNDS: Final = tuple(seconds * 1000 for seconds in SECONDS)
 
 
 class _Listener:
-    """What is counted of a listener, whatever the rule; times are in milliseconds.
+    """The counts of a listener over all rules; times are in milliseconds.
 
     Of a histogram, the sum is beside the counts of the buckets.
     """
@@ -67,7 +67,7 @@ class _Listener:
         self.upstream_exemplars: dict[int, TraceExemplar] = {}
 
     def exemplify(self, line: MessageLine) -> None:
-        """Keep a message that is traced as the exemplar of its buckets."""
+        """Keep a traced message as the exemplar of its buckets."""
         now = round(time(), 3)
         each = ((self.exemplars, line.duration_ms), (self.upstream_exemplars, line.upstream_ms))
         for held, took in each:
@@ -77,9 +77,9 @@ class _Listener:
 
 
 class _Series:
-    """Messages of one rule that met one end, their values, and when the last of them did.
+    """Messages of one rule with one outcome, their values, and the time of the last one.
 
-    Where no rule is `named`, nobody asks when.
+    Without a rule (`named` is false) the time is not kept.
     """
 
     __slots__ = ("last", "listener", "named", "number", "values")
@@ -93,7 +93,7 @@ class _Series:
 
 
 class MessageCounts:
-    """Counts messages. One look-up finds all that a message adds to."""
+    """Counts messages. One look-up finds all counters of a message."""
 
     __slots__ = ("_listeners", "_series")
 
@@ -138,7 +138,7 @@ class MessageCounts:
         return other
 
     def __iter__(self) -> Iterator[tuple[Metric, Values, Labels]]:
-        """Yield what has been counted so far."""
+        """Yield the samples of all counts."""
         for labels, series in self._series.items():
             yield MESSAGES, (series.number,), labels
             if labels[1]:
@@ -152,7 +152,7 @@ class MessageCounts:
                 yield UPSTREAM_DURATION, _in_seconds(listener.upstreams, listener.upstream), (name,)
 
     def exemplars(self) -> Iterator[tuple[Metric, Labels, Exemplars]]:
-        """Yield the messages that stand for the buckets of histograms, where they are traced."""
+        """Yield the exemplars of histograms, if messages are traced."""
         for name, listener in self._listeners.items():
             yield REQUEST_DURATION, (name,), listener.exemplars
             yield UPSTREAM_DURATION, (name,), listener.upstream_exemplars
@@ -161,7 +161,7 @@ class MessageCounts:
 def _values(
     counted: Mapping[str, int], listener: str, rule: str
 ) -> Iterator[tuple[Metric, Values, Labels]]:
-    """Yield values by direction: counted are those of both, and those of the response."""
+    """Yield values by direction, from the counts of both and those of the response."""
     for outcome in OUTCOMES:
         back = counted.get(f"response_{outcome}", 0)
         if back:

@@ -27,28 +27,28 @@ TEXT: Final = "text/plain"
 OPENMETRICS: Final = "application/openmetrics-text"
 
 _VERSIONS: Final = frozenset({"", "1.0.0"})
-"""What an Accept header may say of OpenMetrics' version; there is no other to be had here."""
+"""The versions of OpenMetrics in an Accept header that are served as 1.0."""
 
 _ENDS: Final = (*map(str, SECONDS), "+Inf")
 
 
 @dataclass(frozen=True, slots=True)
 class Exposition:
-    """The body of an answer to a scraper, and its Content-Type."""
+    """The body of a response to a scraper, and its Content-Type."""
 
     body: bytes
     content_type: str
 
 
 def exposed(samples: Samples, accept: str = "") -> Exposition:
-    """Return the samples in the format that `accept` asks for, in the order of the table."""
-    # Of a whole Accept header the library ignores the weights, and fails at an odd version.
+    """Return the samples in the format that `accept` prefers, in the order of the table."""
+    # Given a whole Accept header, the library ignores weights, and fails at an unknown version.
     encode, content_type = choose_encoder(OPENMETRICS if _prefers_openmetrics(accept) else TEXT)
     return Exposition(encode(_Families(samples)), content_type)
 
 
 def _prefers_openmetrics(accept: str) -> bool:
-    """Tell whether an Accept header names OpenMetrics 1.0, and text with no higher weight."""
+    """Return whether an Accept header prefers OpenMetrics 1.0 to the text format."""
     best = {TEXT: 0.0, OPENMETRICS: 0.0}
     for entry in accept.lower().split(","):
         media, *rest = (part.strip() for part in entry.split(";"))
@@ -90,7 +90,7 @@ class _Families:
         return family
 
     def _histogram(self, metric: Metric, rows: list[tuple[Labels, Values]]) -> Family:
-        """Return the counts as Prometheus wants them: each bucket holds all that are below it."""
+        """Return cumulative counts, as Prometheus has them: each bucket includes the lower ones."""
         family = HistogramMetricFamily(metric.name, metric.meaning, labels=metric.labels)
         for labels, values in rows:
             held = self._samples.exemplars(metric, labels)

@@ -1,4 +1,4 @@
-"""Samples: what metrics stand at, in one process, and how those of several are put together."""
+"""Samples: the values of metrics in one process, and how those of several are merged."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ Labels = tuple[str, ...]
 Values = tuple[float, ...]
 
 WIDTH: Final = len(SECONDS) + 2
-"""A histogram's values: the count of each bucket, of what lies above them, and the sum."""
+"""Values of a histogram: the count of each bucket, the count above them, and the sum."""
 
 _OF_BOTH: Final = {"latest": max, "soonest": min}
-"""What is kept of two values, where it is not their sum."""
+"""How two values are merged, where not by their sum."""
 
 
 class TraceExemplar(NamedTuple):
-    """A message in a bucket of a histogram: its trace, how long it took, and when it was over.
+    """A message in a bucket of a histogram: its trace, its duration, and when it ended.
 
     `at` is in seconds since 1970.
     """
@@ -30,7 +30,7 @@ class TraceExemplar(NamedTuple):
 
 
 Exemplars = Mapping[int, TraceExemplar]
-"""The latest of each bucket, by its place among them."""
+"""The latest exemplar of each bucket, by the index of the bucket."""
 
 
 class Samples:
@@ -42,12 +42,12 @@ class Samples:
     __slots__ = ("_exemplars", "_held")
 
     def __init__(self) -> None:
-        """Begin with nothing."""
+        """Start empty."""
         self._held: dict[tuple[str, Labels], Values] = {}
         self._exemplars: dict[tuple[str, Labels], Exemplars] = {}
 
     def add(self, metric: Metric, *values: float, labels: Labels = ()) -> None:
-        """Add to what the metric stands at; of times, keep the latest or the soonest."""
+        """Add to the value of the metric; of times, keep the latest or the earliest."""
         key = metric.name, labels
         held = self._held.get(key)
         both = _OF_BOTH.get(metric.kind, sum)
@@ -70,7 +70,7 @@ class Samples:
         return self._exemplars.get((metric.name, labels), {})
 
     def merge(self, other: Samples, *, gauges: bool = True) -> None:
-        """Add all of `other`, without its gauges where they are no longer true."""
+        """Add all of `other`, its gauges only if `gauges`."""
         for name, labels, values in other:
             metric = METRICS[name]
             if gauges or metric.kind not in {"gauge", "soonest"}:
@@ -83,11 +83,11 @@ class Samples:
             yield name, labels, values
 
     def value(self, metric: Metric, *labels: str) -> float:
-        """Return what a counter or gauge stands at; 0 where it was never counted."""
+        """Return the value of a counter or gauge, 0 if it was never set."""
         return self._held.get((metric.name, labels), (0.0,))[0]
 
     def to_json(self) -> dict[str, list[Any]]:
-        """Return the samples as JSON holds them, for another process."""
+        """Return the samples for JSON, for another process."""
         return {
             "values": [[name, list(labels), list(values)] for name, labels, values in self],
             "exemplars": [
@@ -110,9 +110,9 @@ class Samples:
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One condition of readiness; `detail` says in a few words how it stands.
+    """One readiness check; `detail` describes its state in a few words.
 
-    What is `degraded` goes on in part, so that it stays ready.
+    A `degraded` one still works in part, so it stays ready.
     """
 
     name: str
@@ -131,11 +131,11 @@ class Facts:
 
     @property
     def ready(self) -> bool:
-        """Whether every check holds."""
+        """Whether every check is ok."""
         return all(check.ok for check in self.checks)
 
     def to_json(self) -> dict[str, Any]:
-        """Return the facts as JSON holds them."""
+        """Return the facts for JSON."""
         return {
             "checks": [asdict(check) for check in self.checks],
             "samples": self.samples.to_json(),

@@ -49,7 +49,7 @@ from ...core.planning.treatment import (
     treat_response,
     treat_seen,
 )
-from ...telemetry.body_shapes import Flowing, known_names
+from ...telemetry.body_shapes import Streamed, known_names
 from ...telemetry.logs.access_line import METHODS, OTHER_METHOD
 from ...telemetry.tap import Passing, Piece, Tap
 from ..bodies.buffered import WholeResponse
@@ -408,7 +408,7 @@ class Steps:
             raise RejectedByRule("poison-shut")
 
 
-def _sides(plan: Plan, applied: Applied) -> tuple[bytes | Flowing | None, bytes | Flowing | None]:
+def _sides(plan: Plan, applied: Applied) -> tuple[bytes | Streamed | None, bytes | Streamed | None]:
     """Return a body before and after it was changed; what flows is held by nobody."""
     if applied.forwardable.flow is None:
         return plan.body, applied.forwardable.body

@@ -75,7 +75,7 @@ class TracedRecord(MessageRecord):
             ended, error = self._responded or now, "" if self._responded else code
             part = TracedPart(self.method, self._sent, ended, told, error, outward=True)
             self._parts.append(part)
-        return self._traces.tell(
+        return self._traces.export(
             TracedMessage(
                 self.method,
                 self.route,

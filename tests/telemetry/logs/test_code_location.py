@@ -8,7 +8,7 @@ from proxy.telemetry.logs import code_location
 
 def test_an_exception_is_named_by_its_class() -> None:
     assert code_location.name(ValueError("secret")) == "ValueError"
-    assert code_location.name(OpenFailed("secret")) == "proxy.core.errors.OpenFailed"
+    assert code_location.name(OpenFailed("secret")) == "proxy.core.errors.traffic.OpenFailed"
 
 
 def test_the_place_is_the_innermost_frame() -> None:
